@@ -1,0 +1,48 @@
+# Every target sets up what it needs: Python 3.11 or later, make and git are enough.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+LOCK   := .ci/requirements.lock
+
+.PHONY: demo test lint format proofs bench lock wheel clean
+
+demo: $(VENV)/.installed
+	$(BIN)/askel demo --headless
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest -n auto
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Proofs that take minutes: random kills, wheels, foreign clients.
+proofs: $(VENV)/.installed
+	$(BIN)/python -m pytest -m slow -n 2
+
+bench: $(VENV)/.installed
+	$(BIN)/python -m tests.benchmarks
+
+wheel: $(VENV)/.installed
+	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
+
+# Renews the lock file from pyproject.toml: exact versions with hashes, no addresses.
+lock: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --universal --python-version 3.11 \
+	  --group pyproject.toml:test --group pyproject.toml:lint pyproject.toml --output-file $(LOCK)
+
+$(VENV)/.installed: pyproject.toml $(LOCK)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+clean:
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
