@@ -1,0 +1,105 @@
+"""The parts of request bodies that are the same in every revision: profiles, events, consent jobs. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from askel_tui.contract.caps import LOCATION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Body: TypeAlias = dict[str, Any]
+"""A JSON:API document or a part of one."""
+
+_IDENTIFIERS = frozenset({"email", "phone_number", "external_id", "_kx"})
+_LOCATION = frozenset(LOCATION)
+
+
+class Inexpressible(ValueError):
+    """The API, or its revision at hand, has no words for what is asked; the message names it."""
+
+
+def profile(
+    identifiers: Mapping[str, str],
+    attributes: Mapping[str, Any],
+    properties: Mapping[str, Any],
+    unset: Sequence[str],
+    profile_id: str | None,
+) -> Body:
+    """A profile resource with `meta` beside its attributes (contract.md 3.2).
+
+    Raises `Inexpressible` without any identifier, and for an unknown identifier or field of a location.
+    """
+    if not identifiers and profile_id is None:
+        raise Inexpressible("A profile needs an identifier.")
+    if not identifiers.keys() <= _IDENTIFIERS:
+        _refuse("identifier", identifiers, _IDENTIFIERS)
+    if "location" in attributes:
+        location = attributes["location"]
+        if location is None:
+            raise Inexpressible("A location is cleared field by field, not with null.")
+        if not location.keys() <= _LOCATION:
+            _refuse("field of a location", location, _LOCATION)
+    fields: Body = {**identifiers, **attributes}
+    if properties:
+        fields["properties"] = dict(properties)
+    resource: Body = {"type": "profile", "attributes": fields}
+    if profile_id is not None:
+        resource["id"] = profile_id
+    if unset:
+        resource["meta"] = {"patch_properties": {"unset": list(unset)}}
+    return resource
+
+
+def event(
+    metric: str,
+    properties: Mapping[str, Any],
+    time: str,
+    unique_id: str,
+    value: float | None,
+    value_currency: str | None,
+    backfill: bool,
+) -> Body:
+    """An event's attributes, without its profile (contract.md 2.11)."""
+    attributes: Body = {
+        "metric": {"data": {"type": "metric", "attributes": {"name": metric}}},
+        "properties": dict(properties),
+        "time": time,
+        "unique_id": unique_id,
+    }
+    if value is not None:
+        attributes["value"] = value
+    if value_currency is not None:
+        attributes["value_currency"] = value_currency
+    if backfill:
+        attributes["backfill"] = True
+    return attributes
+
+
+def consenting(identifiers: Mapping[str, str], subscriptions: Body, profile_id: str | None) -> Body:
+    """A profile of a consent job: its e-mail and phone number, no other identifiers (contract.md 3.1)."""
+    attributes: Body = {name: identifiers[name] for name in ("email", "phone_number") if name in identifiers}
+    attributes["subscriptions"] = subscriptions
+    resource: Body = {"type": "profile", "attributes": attributes}
+    if profile_id is not None:
+        resource["id"] = profile_id
+    return resource
+
+
+def consent_job(kind: str, attributes: Body, list_id: str | None) -> Body:
+    """The document of a subscribe or unsubscribe job (contract.md 2.8, 2.9)."""
+    data: Body = {"type": kind, "attributes": attributes}
+    if list_id is not None:
+        data["relationships"] = {"list": {"data": {"type": "list", "id": list_id}}}
+    return {"data": data}
+
+
+def suppression(kind: str, emails: Sequence[str]) -> Body:
+    """The document of a suppress or unsuppress job (contract.md 2.10)."""
+    profiles = [{"type": "profile", "attributes": {"email": email}} for email in emails]
+    return {"data": {"type": kind, "attributes": {"profiles": {"data": profiles}}}}
+
+
+def _refuse(what: str, given: Mapping[str, Any], known: frozenset[str]) -> None:
+    raise Inexpressible(f"{', '.join(sorted(given.keys() - known))}: no {what}.")

@@ -1,0 +1,87 @@
+"""Caps of single fields and objects, per revision, and the names of a profile's standard attributes.
+
+Limits of whole calls (items, bytes) are in `endpoints`. A size in bytes takes the smaller reading of KB and
+MB: what fits 1000 fits 1024. A retired revision has the stricter caps of itself and of the one serving it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+_KB = 1000
+_MB = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What one revision takes at most. Lengths are in characters, sizes in bytes of UTF-8 JSON."""
+
+    email: int = 100
+    """An e-mail address (contract.md 3.1)."""
+    external_id: int = 255
+    """An external id; Klaviyo states none, this is the cap of its other free identifiers (unique_id, 3.4)."""
+    profile_bytes: int = 100 * _KB
+    """A profile's payload (contract.md 3.4, stated from 2025-01-15 on)."""
+    event_properties: int = 400
+    """Properties of one event (contract.md 3.4: 300 until 2025-04-15)."""
+    event_string_bytes: int = 100 * _KB
+    """One string in an event (contract.md 3.4)."""
+    event_bytes: int = 5 * _MB
+    """One event (contract.md 3.4)."""
+    event_profile_bytes: int = 95 * _KB
+    """The profile object inside an event (contract.md 3.4)."""
+    array_items: int = 4000
+    """Elements of an array in an event (contract.md 3.4)."""
+    nesting: int = 10
+    """Levels of objects and arrays in an event's properties (contract.md 3.4)."""
+    metric_name: int = 127
+    """A metric's name: under 128 (contract.md 3.4)."""
+    unique_id: int = 255
+    """An event's `unique_id`, at least 1 (contract.md 3.4)."""
+    event_year_floor: int = 1991
+    """The first year an event may lie in, UTC: after 1990, before 2026-07-15 after 2000 (contract.md 3.4)."""
+    event_days_ahead: int = 365
+    """How far ahead of now an event may lie: one year (contract.md 3.4)."""
+
+
+_NEWEST = Caps()
+_EARLIER = replace(_NEWEST, event_properties=300, event_year_floor=2001)
+
+_CAPS: Mapping[str, Caps] = MappingProxyType(
+    {"2024-02-15": _EARLIER, "2025-01-15": _EARLIER, "2026-07-15": _NEWEST}
+)
+
+LOCATION = (
+    "address1",
+    "address2",
+    "city",
+    "country",
+    "ip",
+    "latitude",
+    "longitude",
+    "region",
+    "timezone",
+    "zip",
+)
+"""The fields of a profile's location, the same in every revision (OpenAPI: ProfileLocation)."""
+
+_TOP = ("first_name", "last_name", "organization", "title", "image")
+_DOTTED = tuple(f"location.{name}" for name in LOCATION)
+
+STANDARD_ATTRIBUTES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "2024-02-15": (*_TOP, *_DOTTED),
+        "2025-01-15": (*_TOP, "locale", *_DOTTED),
+        "2026-07-15": (*_TOP, "locale", *_DOTTED),
+    }
+)
+"""A profile's writable attributes, dotted; identifiers and `properties` aside (`locale`: contract.md 0.4)."""
+
+
+def caps(revision: str) -> Caps:
+    """The caps of a revision. Raises `LookupError` for one that the contract data does not hold."""
+    if revision not in _CAPS:
+        raise LookupError(f"No caps are known for revision {revision}; known are {', '.join(_CAPS)}.")
+    return _CAPS[revision]

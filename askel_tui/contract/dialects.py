@@ -1,0 +1,348 @@
+"""Request bodies in the words of one revision. Pure; names of calls are those of `endpoints`.
+
+A body built at 2024-02-15 is valid there and at 2025-01-15, which serves it today (contract.md 0.3). One case
+cannot be both: to unsubscribe takes no `subscriptions` at 2024-02-15, and needs them at 2025-01-15. They are
+sent.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from askel_tui.contract import bodies
+from askel_tui.contract.bodies import Inexpressible
+from askel_tui.contract.caps import STANDARD_ATTRIBUTES
+from askel_tui.contract.endpoints import REVISIONS, endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from askel_tui.contract.bodies import Body
+
+__all__ = ["CHANNEL_IDENTIFIER", "FLOW_STATUSES", "Dialect", "Inexpressible", "dialect"]
+
+CHANNEL_IDENTIFIER: Mapping[str, str] = MappingProxyType(
+    {"email": "email", "sms": "phone_number", "whatsapp": "phone_number", "push": "email"}
+)
+"""The identifier that a consent channel needs in the same profile object (contract.md 3.3)."""
+
+FLOW_STATUSES = ("draft", "manual", "live")
+"""What a flow's status may be set to (contract.md 1, flows)."""
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@cache
+def dialect(revision: str) -> Dialect:
+    """The dialect of a revision. Raises `LookupError` for one that the contract data does not hold."""
+    if revision not in REVISIONS:
+        raise LookupError(f"No dialect is known for revision {revision}; known are {', '.join(REVISIONS)}.")
+    return Dialect(revision)
+
+
+class Dialect:
+    """Builds the request bodies of one revision as plain dicts.
+
+    Methods raise `Inexpressible` for what the revision cannot say. Bodies hold the values they are given,
+    uncopied below the first level: do not change those afterwards.
+    """
+
+    __slots__ = ("_attributes", "backfill", "channels", "historical", "opt_in", "revision", "withdrawable")
+
+    def __init__(self, revision: str) -> None:
+        newest = revision == "2026-07-15"
+        self.revision = revision
+        self.backfill = newest
+        """Whether an event may say that it must not fire flows (contract.md 0.4: from 2026-04-15)."""
+        self.historical = revision != "2024-02-15"
+        """Whether consent may be dated: `historical_import` (contract.md 0.4: from 2024-07-15)."""
+        self.opt_in = newest
+        """Whether a list's opt-in process may be set (contract.md 0.4: from 2025-10-15)."""
+        self.channels = ("email", "sms", "whatsapp", "push") if newest else ("email", "sms")
+        """The channels one may subscribe to."""
+        self.withdrawable = self.channels[:3]
+        """The channels one may unsubscribe from; push needs device tokens, which Askel does not hold."""
+        top = {name for name in STANDARD_ATTRIBUTES[revision] if "." not in name}
+        self._attributes = frozenset(top | {"location"})
+
+    def __repr__(self) -> str:
+        return f"Dialect({self.revision!r})"
+
+    # Profiles
+
+    def profile_import(
+        self,
+        identifiers: Mapping[str, str],
+        attributes: Mapping[str, Any] = _NOTHING,
+        properties: Mapping[str, Any] = _NOTHING,
+        unset: Sequence[str] = (),
+        profile_id: str | None = None,
+    ) -> Body:
+        """`create_or_update_profile`: null clears an attribute, `unset` removes properties (contract.md 3.2).
+
+        `attributes` are nested as Klaviyo has them (`{"location": {"city": …}}`).
+        """
+        return {"data": self._profile(identifiers, attributes, properties, unset, profile_id)}
+
+    def profile_create(
+        self,
+        identifiers: Mapping[str, str],
+        attributes: Mapping[str, Any] = _NOTHING,
+        properties: Mapping[str, Any] = _NOTHING,
+    ) -> Body:
+        """`create_profile`: takes neither an id nor `_kx` nor `unset` (contract.md 2.3)."""
+        if "_kx" in identifiers:
+            raise Inexpressible("create_profile does not take the identifier _kx.")
+        return {"data": self._profile(identifiers, attributes, properties, (), None)}
+
+    def profile_update(
+        self,
+        profile_id: str,
+        identifiers: Mapping[str, str] = _NOTHING,
+        attributes: Mapping[str, Any] = _NOTHING,
+        properties: Mapping[str, Any] = _NOTHING,
+        unset: Sequence[str] = (),
+    ) -> Body:
+        """`update_profile` of one profile; `identifiers` are its new ones (contract.md 2.4)."""
+        if "_kx" in identifiers:
+            raise Inexpressible("update_profile does not take the identifier _kx.")
+        return {"data": self._profile(identifiers, attributes, properties, unset, profile_id)}
+
+    def import_item(
+        self,
+        identifiers: Mapping[str, str],
+        attributes: Mapping[str, Any] = _NOTHING,
+        properties: Mapping[str, Any] = _NOTHING,
+        unset: Sequence[str] = (),
+        profile_id: str | None = None,
+    ) -> Body:
+        """One profile of `bulk_import`; cannot clear an attribute (contract.md 3.2)."""
+        location = attributes.get("location") or _NOTHING
+        if None in attributes.values() or None in location.values():
+            raise Inexpressible(
+                "Bulk import cannot clear an attribute with null; send the profile by itself."
+            )
+        return self._profile(identifiers, attributes, properties, unset, profile_id)
+
+    def bulk_import(self, profiles: Sequence[Body], list_id: str | None = None) -> Body:
+        """`bulk_import_profiles` of items from `import_item`, all joining the list if one is given."""
+        data: Body = {
+            "type": "profile-bulk-import-job",
+            "attributes": {"profiles": {"data": list(profiles)}},
+        }
+        if list_id is not None:
+            data["relationships"] = {"lists": {"data": [{"type": "list", "id": list_id}]}}
+        return {"data": data}
+
+    def merge(self, destination: str, source: str) -> Body:
+        """`merge_profiles`: the profile `source` becomes part of `destination` (contract.md 2.5)."""
+        profiles = {"data": [{"type": "profile", "id": source}]}
+        return {"data": {"type": "profile-merge", "id": destination, "relationships": {"profiles": profiles}}}
+
+    # Lists and flows
+
+    def list_members(self, profile_ids: Sequence[str]) -> Body:
+        """`add_profiles_to_list` and `remove_profiles_from_list`."""
+        return {"data": [{"type": "profile", "id": one} for one in profile_ids]}
+
+    def list_create(self, name: str, opt_in_process: str | None = None) -> Body:
+        """`create_list`; `opt_in_process` is `single_opt_in` or `double_opt_in`."""
+        return {"data": {"type": "list", "attributes": self._list(name, opt_in_process)}}
+
+    def list_update(self, list_id: str, name: str, opt_in_process: str | None = None) -> Body:
+        """`update_list`: every revision takes the name, so it is always sent."""
+        return {"data": {"type": "list", "id": list_id, "attributes": self._list(name, opt_in_process)}}
+
+    def flow_status(self, flow_id: str, status: str) -> Body:
+        """`update_flow`: sets the flow and all its actions to one of `FLOW_STATUSES`."""
+        if status not in FLOW_STATUSES:
+            raise Inexpressible(f"A flow cannot be set to {status!r}, only to {', '.join(FLOW_STATUSES)}.")
+        return {"data": {"type": "flow", "id": flow_id, "attributes": {"status": status}}}
+
+    # Events
+
+    def event(
+        self,
+        identifiers: Mapping[str, str],
+        metric: str,
+        properties: Mapping[str, Any],
+        time: str,
+        unique_id: str,
+        value: float | None = None,
+        value_currency: str | None = None,
+        backfill: bool = False,
+        profile_attributes: Mapping[str, Any] = _NOTHING,
+        profile_properties: Mapping[str, Any] = _NOTHING,
+        profile_unset: Sequence[str] = (),
+        profile_id: str | None = None,
+    ) -> Body:
+        """`create_event`, which may carry an upsert of its profile. `time` is RFC 3339.
+
+        Here alone the profile's `meta` stands inside its attributes (contract.md 2.11).
+        """
+        attributes = self._event(metric, properties, time, unique_id, value, value_currency, backfill)
+        profile = self._profile(
+            identifiers, profile_attributes, profile_properties, profile_unset, profile_id
+        )
+        if "meta" in profile:
+            profile["attributes"]["meta"] = profile.pop("meta")
+        attributes["profile"] = {"data": profile}
+        return {"data": {"type": "event", "attributes": attributes}}
+
+    def event_item(
+        self,
+        metric: str,
+        properties: Mapping[str, Any],
+        time: str,
+        unique_id: str,
+        value: float | None = None,
+        value_currency: str | None = None,
+        backfill: bool = False,
+    ) -> Body:
+        """One event of an `event_group`."""
+        attributes = self._event(metric, properties, time, unique_id, value, value_currency, backfill)
+        return {"type": "event", "attributes": attributes}
+
+    def event_group(
+        self,
+        identifiers: Mapping[str, str],
+        events: Sequence[Body],
+        profile_attributes: Mapping[str, Any] = _NOTHING,
+        profile_properties: Mapping[str, Any] = _NOTHING,
+        profile_unset: Sequence[str] = (),
+        profile_id: str | None = None,
+    ) -> Body:
+        """One profile and its events (from `event_item`) in `bulk_events`; may carry an upsert too."""
+        profile = self._profile(
+            identifiers, profile_attributes, profile_properties, profile_unset, profile_id
+        )
+        attributes: Body = {"profile": {"data": profile}, "events": {"data": list(events)}}
+        return {"type": "event-bulk-create", "attributes": attributes}
+
+    def bulk_events(self, groups: Sequence[Body]) -> Body:
+        """`bulk_create_events` of groups from `event_group`. Raises `NotInRevision` where there is none."""
+        endpoint(self.revision, "bulk_create_events")
+        attributes = {"events-bulk-create": {"data": list(groups)}}
+        return {"data": {"type": "event-bulk-create-job", "attributes": attributes}}
+
+    # Consent
+
+    def subscribe_item(
+        self,
+        identifiers: Mapping[str, str],
+        channels: Sequence[str],
+        consented_at: Mapping[str, str] = _NOTHING,
+        profile_id: str | None = None,
+    ) -> Body:
+        """One profile of `subscribe`. `consented_at` gives times by channel, for historical consent only.
+
+        Identifiers other than e-mail and phone number are left out: the call takes none (contract.md 3.1).
+        """
+        if consented_at and not self.historical:
+            raise Inexpressible(f"Consent cannot be dated at revision {self.revision}.")
+        subscriptions: Body = {}
+        for channel in self._checked(channels, self.channels, identifiers):
+            marketing = {"consent": "SUBSCRIBED"}
+            if channel in consented_at:
+                marketing["consented_at"] = consented_at[channel]
+            subscriptions[channel] = {"marketing": marketing}
+        return bodies.consenting(identifiers, subscriptions, profile_id)
+
+    def subscribe(
+        self,
+        profiles: Sequence[Body],
+        list_id: str | None = None,
+        custom_source: str | None = None,
+        historical: bool = False,
+    ) -> Body:
+        """`bulk_subscribe_profiles` of items from `subscribe_item`.
+
+        `historical` skips double opt-in and needs a `consented_at` on every channel; without it none may
+        have one (contract.md 6).
+        """
+        if historical and not self.historical:
+            raise Inexpressible(f"Historical consent cannot be imported at revision {self.revision}.")
+        for profile in profiles if self.historical else ():
+            for consent in profile["attributes"]["subscriptions"].values():
+                if ("consented_at" in consent["marketing"]) != historical:
+                    raise Inexpressible("Consent is dated exactly when it is historical, on every channel.")
+        attributes: Body = {"profiles": {"data": list(profiles)}}
+        if custom_source is not None:
+            attributes["custom_source"] = custom_source
+        if historical:
+            attributes["historical_import"] = True
+        return bodies.consent_job("profile-subscription-bulk-create-job", attributes, list_id)
+
+    def unsubscribe_item(self, identifiers: Mapping[str, str], channels: Sequence[str]) -> Body:
+        """One profile of `unsubscribe`; identifiers other than e-mail and phone number are left out."""
+        wanted = self._checked(channels, self.withdrawable, identifiers)
+        subscriptions = {channel: {"marketing": {"consent": "UNSUBSCRIBED"}} for channel in wanted}
+        return bodies.consenting(identifiers, subscriptions, None)
+
+    def unsubscribe(self, profiles: Sequence[Body], list_id: str | None = None) -> Body:
+        """`bulk_unsubscribe_profiles` of items from `unsubscribe_item`.
+
+        A profile that is not in the given list is unsubscribed from everything (contract.md 6).
+        """
+        attributes: Body = {"profiles": {"data": list(profiles)}}
+        return bodies.consent_job("profile-subscription-bulk-delete-job", attributes, list_id)
+
+    def suppress(self, emails: Sequence[str]) -> Body:
+        """`bulk_suppress_profiles`, by e-mail."""
+        return bodies.suppression("profile-suppression-bulk-create-job", emails)
+
+    def unsuppress(self, emails: Sequence[str]) -> Body:
+        """`bulk_unsuppress_profiles`, by e-mail."""
+        return bodies.suppression("profile-suppression-bulk-delete-job", emails)
+
+    # Parts
+
+    def _profile(
+        self,
+        identifiers: Mapping[str, str],
+        attributes: Mapping[str, Any],
+        properties: Mapping[str, Any],
+        unset: Sequence[str],
+        profile_id: str | None,
+    ) -> Body:
+        if not attributes.keys() <= self._attributes:
+            names = ", ".join(sorted(attributes.keys() - self._attributes))
+            raise Inexpressible(f"{names}: no profile attribute at revision {self.revision}.")
+        return bodies.profile(identifiers, attributes, properties, unset, profile_id)
+
+    def _event(
+        self,
+        metric: str,
+        properties: Mapping[str, Any],
+        time: str,
+        unique_id: str,
+        value: float | None,
+        value_currency: str | None,
+        backfill: bool,
+    ) -> Body:
+        if backfill and not self.backfill:
+            raise Inexpressible(f"Events of revision {self.revision} cannot be kept from firing flows.")
+        return bodies.event(metric, properties, time, unique_id, value, value_currency, backfill)
+
+    def _list(self, name: str, opt_in_process: str | None) -> Body:
+        if opt_in_process is None:
+            return {"name": name}
+        if not self.opt_in:
+            raise Inexpressible(f"A list's opt-in process cannot be set at revision {self.revision}.")
+        return {"name": name, "opt_in_process": opt_in_process}
+
+    def _checked(
+        self, channels: Sequence[str], known: Sequence[str], identifiers: Mapping[str, str]
+    ) -> Sequence[str]:
+        if not channels:
+            raise Inexpressible("Consent needs at least one channel.")
+        for channel in channels:
+            if channel not in known:
+                raise Inexpressible(f"Revision {self.revision} has no consent for {channel!r} here.")
+            if CHANNEL_IDENTIFIER[channel] not in identifiers:
+                raise Inexpressible(
+                    f"Consent for {channel} needs the profile's {CHANNEL_IDENTIFIER[channel]}."
+                )
+        return channels

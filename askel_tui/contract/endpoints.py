@@ -1,0 +1,192 @@
+"""Klaviyo's endpoints per revision: paths, scopes, limits, pages, filters. Read from the package's data file.
+
+An endpoint is named by its operationId in the newest revision, whatever revision is asked.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from functools import cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+REVISIONS = ("2024-02-15", "2025-01-15", "2026-07-15")
+"""The revisions that the contract data holds, oldest first."""
+
+SELECTABLE = ("2024-02-15", "2026-07-15")
+"""The revisions that a connection may pin."""
+
+NEWEST = REVISIONS[-1]
+"""The revision that new connections pin."""
+
+RETIRED: Mapping[str, str] = MappingProxyType({"2024-02-15": "2025-01-15"})
+"""A retired revision and the one whose rules serve it today: the oldest live one (contract.md 0.3)."""
+
+
+class NotInRevision(LookupError):
+    """The endpoint does not exist in the revision.
+
+    `first_seen` is the first revision that has it, or None for a name that no revision knows.
+    """
+
+    def __init__(self, name: str, revision: str, first_seen: str | None) -> None:
+        since = f"it exists from {first_seen} on" if first_seen else "no revision knows that name"
+        super().__init__(f"Klaviyo's {name} is not in revision {revision}: {since}.")
+        self.name = name
+        self.revision = revision
+        self.first_seen = first_seen
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """At most `limit` calls in `seconds`, per account and endpoint (contract.md 5)."""
+
+    limit: int
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """A second budget, charged in addition when `parameter` names `value` (contract.md 5).
+
+    Klaviyo shares it between all endpoints that take the parameter.
+    """
+
+    parameter: str
+    value: str
+    windows: tuple[Window, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One endpoint as one revision has it. Sizes are in bytes; a limit that is not stated is None.
+
+    `path` is a template with `{id}` or `{job_id}` and the revision's trailing slash. `windows` are ordered
+    from the shortest. `page_default` and `page_max` are rows a page; `page[size]` may be sent only if
+    `page_size_allowed`. `success` names the specification's statuses first, then those seen live.
+    """
+
+    name: str
+    method: str
+    path: str
+    scopes: tuple[str, ...]
+    windows: tuple[Window, ...]
+    extras: tuple[Extra, ...] = ()
+    page_default: int | None = None
+    page_max: int | None = None
+    page_size_allowed: bool = False
+    cursor: bool = False
+    content_type: str | None = None
+    success: tuple[int, ...] = ()
+    filters: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    sort: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    additional_fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    max_items: int | None = None
+    max_bytes: int | None = None
+    max_item_bytes: int | None = None
+
+    def url_path(self, **ids: str) -> str:
+        """The path with its ids filled in, percent-encoded. Raises `KeyError` for an id that is not given."""
+        return self.path.format_map({key: quote(value, safe="") for key, value in ids.items()})
+
+
+def endpoint(revision: str, name: str) -> Endpoint:
+    """The endpoint as a caller may use it: a retired revision keeps to the limits of the serving one too.
+
+    Raises `NotInRevision` (a `LookupError`) when the revision has no such endpoint, `LookupError` for a
+    revision that the data does not hold.
+    """
+    table = endpoints(revision)
+    if name not in table:
+        raise NotInRevision(name, revision, _data()["first_seen"].get(name))
+    return table[name]
+
+
+@cache
+def endpoints(revision: str) -> Mapping[str, Endpoint]:
+    """All endpoints of a revision by name, each as `endpoint` gives it."""
+    table = as_written(revision)
+    if revision not in RETIRED:
+        return table
+    today = as_written(RETIRED[revision])
+    common = {name: _stricter(one, today[name]) for name, one in table.items() if name in today}
+    return MappingProxyType(common)
+
+
+@cache
+def as_written(revision: str) -> Mapping[str, Endpoint]:
+    """All endpoints of a revision by name, exactly as that revision's own specification has them."""
+    if revision not in REVISIONS:
+        raise LookupError(f"The contract data holds no revision {revision}; it holds {', '.join(REVISIONS)}.")
+    return MappingProxyType({name: _endpoint(name, row) for name, row in _data()[revision].items()})
+
+
+def serving(revision: str) -> str:
+    """The revision whose rules serve a call that names this one today (contract.md 0.3)."""
+    return RETIRED.get(revision, revision)
+
+
+@cache
+def _data() -> dict[str, Any]:
+    from importlib.resources import files  # here: its import costs more than reading the file
+
+    text = files(__package__).joinpath("data", "operations.json").read_text(encoding="utf-8")
+    data: dict[str, Any] = json.loads(text)
+    return data
+
+
+def _endpoint(name: str, row: Mapping[str, Any]) -> Endpoint:
+    parts = dict(row)
+    parts["windows"] = _windows(row["windows"])
+    if "extras" in row:
+        parts["extras"] = tuple(Extra(parameter, value, _windows(w)) for parameter, value, w in row["extras"])
+    for key in ("scopes", "success", "sort", "include"):
+        parts[key] = tuple(row.get(key, ()))
+    for key in ("filters", "additional_fields"):
+        parts[key] = MappingProxyType({of: tuple(values) for of, values in row.get(key, {}).items()})
+    return Endpoint(name=name, **parts)
+
+
+def _windows(rows: Iterable[tuple[int, int]]) -> tuple[Window, ...]:
+    return tuple(Window(limit, seconds) for limit, seconds in rows)
+
+
+def _stricter(written: Endpoint, today: Endpoint) -> Endpoint:
+    """The endpoint as written, within what both sets of rules allow."""
+    both = {part.name: getattr(written, part.name) for part in fields(Endpoint)}
+    for key in ("page_default", "page_max", "max_items", "max_bytes", "max_item_bytes"):
+        both[key] = min((v for v in (both[key], getattr(today, key)) if v is not None), default=None)
+    for key in ("filters", "additional_fields"):
+        both[key] = _common(both[key], getattr(today, key))
+    for key in ("sort", "include"):
+        both[key] = tuple(value for value in both[key] if value in getattr(today, key))
+    both["page_size_allowed"] = written.page_size_allowed and today.page_size_allowed
+    both["windows"] = _tighter((*written.windows, *today.windows))
+    conditions = {(one.parameter, one.value): one for one in (*written.extras, *today.extras)}
+    both["extras"] = tuple(conditions.values())
+    both["scopes"] = tuple(sorted({*written.scopes, *today.scopes}))
+    both["success"] = tuple(dict.fromkeys((*written.success, *today.success)))
+    return Endpoint(**both)
+
+
+def _common(
+    written: Mapping[str, tuple[str, ...]], today: Mapping[str, tuple[str, ...]]
+) -> Mapping[str, tuple[str, ...]]:
+    shared = {
+        key: tuple(value for value in values if value in today.get(key, ()))
+        for key, values in written.items()
+    }
+    return MappingProxyType({key: values for key, values in shared.items() if values})
+
+
+def _tighter(windows: Iterable[Window]) -> tuple[Window, ...]:
+    limits: dict[int, int] = {}
+    for window in windows:
+        limits[window.seconds] = min(window.limit, limits.get(window.seconds, window.limit))
+    return tuple(Window(limit, seconds) for seconds, limit in sorted(limits.items()))
