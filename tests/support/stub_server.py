@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -38,9 +39,9 @@ Handler = Callable[[Asked], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Stub:
-    """Answers with `answers` in turn (the last one for ever), or as `handler` says."""
+    """Answers with `answers` (responses, or what makes one) in turn, the last one for ever, or as `handler` says."""
 
-    answers: list[web.StreamResponse | Callable[[], web.StreamResponse]] = field(default_factory=list)
+    answers: list[Any] = field(default_factory=list)
     handler: Handler | None = None
     asked: list[Asked] = field(default_factory=list)
     url: str = ""
@@ -65,7 +66,8 @@ class Stub:
         if self.handler is not None:
             return await self.handler(asked)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        return answer() if callable(answer) else answer
+        made: web.StreamResponse = answer() if callable(answer) else answer
+        return made
 
 
 @asynccontextmanager
@@ -90,10 +92,12 @@ class Sleeps:
 
     def __init__(self) -> None:
         self.slept: list[float] = []
+        self.began = asyncio.Event()
         self.now = 0.0
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        self.began.set()
         self.now += seconds
 
     def policy(self, **bounds: Any) -> RetryPolicy:

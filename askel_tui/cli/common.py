@@ -1,0 +1,113 @@
+"""What every command needs: the instance, the actor, an ending with an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from askel_tui.klaviyo.client import Client
+    from askel_tui.sync.instance import Instance
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Code(IntEnum):
+    """Exit codes (design: The command line)."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+    KEY = 4
+    UNREACHABLE = 5
+
+
+class Stop(Exception):  # noqa: N818 - an ending with a sentence, not a fault
+    """Ends the command with a sentence for people and an exit code."""
+
+    def __init__(self, sentence: str, code: Code = Code.FAILED) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+def end(code: Code) -> NoReturn:
+    """Ends the command quietly: everything has been said."""
+    raise click.exceptions.Exit(code)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs a command's work on an event loop."""
+    import logging
+
+    # Without a handler, warnings of libraries would be narrated on standard error.
+    if not logging.root.handlers:
+        logging.root.addHandler(logging.NullHandler())
+    return asyncio.run(work)
+
+
+def home() -> AbstractAsyncContextManager[Instance]:
+    """The instance of `ASKEL_HOME`, opened. Raises `HomeUnusable`, `JournalError`."""
+    from askel_tui.sync.instance import opened
+
+    return opened()
+
+
+async def client_of(instance: Instance, connection: str) -> Client:
+    """The client of a connection. Raises `UnknownConnection`, `Stop` where no key is stored."""
+    client = await instance.client(connection)
+    if client is None:
+        raise Stop(
+            f"no key is stored for {connection}: `askel rotate {connection} --key-stdin` stores one", Code.KEY
+        )
+    return client
+
+
+def actor() -> str:
+    """Who gives orders here: `cli:` and the name of the user."""
+    import getpass
+    import os
+
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        name = f"uid-{os.getuid()}"
+    return f"cli:{name}"
+
+
+def read_text(file: str) -> str:
+    """The text of a file (`-` is standard input). Raises `OSError`, `Stop` where it is not UTF-8."""
+    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Stop(f"{file} is not UTF-8 (byte {error.start + 1})", Code.REFUSED) from None
+
+
+def json_option(command: F) -> F:
+    """Adds `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")(command)
+
+
+def existing_file(*, dash: bool = True) -> click.Path:
+    """The type of an argument that names a file to read; `-` is standard input."""
+    return click.Path(exists=True, dir_okay=False, readable=True, allow_dash=dash)
+
+
+def confirmed(question: str, yes: bool) -> None:
+    """Asks, unless `--yes` was given. Raises `click.UsageError` where nobody can be asked, ends on a no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("there is no terminal to ask on: --yes does it without asking")
+    if not click.confirm(question, err=True):
+        raise Stop("nothing was changed")

@@ -1,0 +1,102 @@
+"""`askel`: the table of commands, and what `askel` does by itself."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import click
+
+from askel_tui import __version__
+from askel_tui.cli.lazy import Entry, LazyGroup
+
+_CONNECTIONS, _WORKFLOWS, _RUNNING, _HERE = (
+    "Connections",
+    "Records and workflows",
+    "Running and watching",
+    "This machine",
+)
+
+
+def _entry(module: str, attribute: str, text: str, section: str) -> Entry:
+    return Entry(f"askel_tui.cli.{module}", attribute, text, section)
+
+
+COMMANDS: Mapping[str, Entry] = {
+    "connect": _entry("connections", "connect", "Connect a Klaviyo account.", _CONNECTIONS),
+    "check": _entry("connections", "check", "Check a connection's key and scopes.", _CONNECTIONS),
+    "rotate": _entry("connections", "rotate", "Give a connection a new key.", _CONNECTIONS),
+    "disconnect": _entry("connections", "disconnect", "Take a connection and its key away.", _CONNECTIONS),
+    "connections": _entry("connections", "connections", "List connections.", _CONNECTIONS),
+    "browse": _entry("browse", "browse", "Show what exists in an account.", _CONNECTIONS),
+    "workflow": _entry("workflow", "workflow", "Workflows as files: apply, activate, show.", _WORKFLOWS),
+    "ingest": _entry("ingest", "ingest", "Take records in from a file.", _WORKFLOWS),
+    "dry-run": _entry("dry_run", "dry_run", "Show what would be written.", _WORKFLOWS),
+    "daemon": _entry("daemon", "daemon", "Keep records moving into Klaviyo.", _RUNNING),
+    "status": _entry("status", "status", "Show backlog, holds and budgets.", _RUNNING),
+    "audit": _entry("audit", "audit", "Show every write and decision.", _RUNNING),
+    "hold": _entry("hold", "hold", "List, release or discard what is held.", _RUNNING),
+    "failed": _entry("failed", "failed", "List, retry or discard what failed.", _RUNNING),
+    "segment": _entry("direct", "segment", "Ask whether a profile is in a segment.", _RUNNING),
+    "flow": _entry("direct", "flow", "Fire a flow for a profile.", _RUNNING),
+    "demo": _entry("demo", "demo", "The whole story, on this machine.", _HERE),
+    "sandbox": _entry("sandbox", "sandbox", "A Klaviyo account on this machine.", _HERE),
+    "doctor": _entry("doctor", "doctor", "Check that everything is in order.", _HERE),
+}
+
+CONSOLE = "askel_tui.tui"
+
+_EPILOG = """\b
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused (validation, drift, a hold),
+4 key or scope, 5 Klaviyo not reachable.
+\b
+Environment: ASKEL_HOME (all state), ASKEL_KLAVIYO_URL (base address),
+ASKEL_VAULT_KEY or ASKEL_VAULT_KEY_FILE (the vault for keys), NO_COLOR.
+"""
+
+
+class Askel(LazyGroup):
+    """The group at the top: every ending is a sentence and an exit code."""
+
+    def main(self, *args: Any, **settings: Any) -> NoReturn:
+        """Runs the command line and ends the process."""
+        from askel_tui.cli.faults import guarded
+
+        sys.exit(guarded(lambda: super(Askel, self).main(*args, **{**settings, "standalone_mode": False})))
+
+
+@click.group(
+    cls=Askel,
+    entries=COMMANDS,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_EPILOG,
+)
+@click.version_option(__version__, prog_name="askel", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Connect a product to a brand's Klaviyo account: map, rehearse, go live, and watch every write.
+
+    Without a command, askel opens the console. See it work first: askel demo
+    """
+    if ctx.invoked_subcommand is None:
+        _open_console(ctx)
+
+
+def _open_console(ctx: click.Context) -> None:
+    if not sys.stdout.isatty() or importlib.util.find_spec(CONSOLE) is None:
+        click.echo(ctx.get_help())
+        return
+    importlib.import_module(CONSOLE).run()
+
+
+def main() -> NoReturn:
+    """The entry point of `askel`."""
+    cli.main(prog_name="askel")
+
+
+if __name__ == "__main__":
+    main()

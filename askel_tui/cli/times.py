@@ -1,0 +1,74 @@
+"""Times on the command line: RFC 3339 in and out, always UTC."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+import click
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Moment(click.ParamType):
+    """A date or an RFC 3339 time. A date is its first moment in UTC, or its last one with `end`."""
+
+    name = "time"
+
+    def __init__(self, *, end: bool = False) -> None:
+        self.end = end
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The moment, in UTC."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return self._read(str(value).strip())
+        except (ValueError, OverflowError):
+            self.fail(
+                f"{value!r} is neither a date (2026-01-31) nor a time with its offset (2026-01-31T09:00:00Z)",
+                param,
+                ctx,
+            )
+
+    def _read(self, text: str) -> datetime:
+        found = datetime.fromisoformat(text)
+        if _DATE.fullmatch(text):
+            at = time(23, 59, 59, 999_000) if self.end else time()
+            return datetime.combine(found, at, UTC)
+        if found.tzinfo is None or "-" not in text[:10]:
+            raise ValueError("no offset")
+        return found.astimezone(UTC)
+
+
+def rfc3339(moment: datetime) -> str:
+    """RFC 3339 in UTC, to the millisecond where there are any."""
+    text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    return text.replace(".000", "").replace("+00:00", "Z")
+
+
+def milliseconds(moment: datetime) -> int:
+    """Milliseconds since 1970."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def stamp(ms: int) -> str:
+    """RFC 3339 of milliseconds since 1970, always with milliseconds."""
+    moment = _EPOCH + timedelta(milliseconds=ms)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def clock_time(ms: int) -> str:
+    """A moment for people: `2026-01-31 09:00:00Z`."""
+    return f"{_EPOCH + timedelta(milliseconds=ms):%Y-%m-%d %H:%M:%S}Z"
+
+
+def ago(ms: int, now: int) -> str:
+    """How long ago a moment was, for people: `3 min ago`."""
+    seconds = max(0, now - ms) // 1000
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"

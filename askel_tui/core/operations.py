@@ -1,0 +1,175 @@
+"""Operations: one planned effect of one step on one profile.
+
+An operation is what the dry run shows and what live sends. Its encoding is canonical, so that two operations
+are the same exactly when their bytes are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+StepKind = Literal[
+    "upsert_profile",
+    "add_to_list",
+    "remove_from_list",
+    "track_event",
+    "trigger_flow",
+    "subscribe",
+    "unsubscribe",
+    "require_segment",
+]
+"""The action of a step, as workflow files write it."""
+
+STEP_KINDS: tuple[StepKind, ...] = (
+    "upsert_profile",
+    "add_to_list",
+    "remove_from_list",
+    "track_event",
+    "trigger_flow",
+    "subscribe",
+    "unsubscribe",
+    "require_segment",
+)
+
+TargetType = Literal["list", "segment", "flow", "metric", "property"]
+
+IDENTIFIERS = ("email", "phone_number", "external_id")
+"""The identifiers a record may give, strongest first (contract.md 3.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a record is about: at least one identifier is set."""
+
+    email: str | None = None
+    phone_number: str | None = None
+    external_id: str | None = None
+
+    def identifiers(self) -> dict[str, str]:
+        """The identifiers that are set, strongest first, under Klaviyo's names."""
+        pairs = ((name, getattr(self, name)) for name in IDENTIFIERS)
+        return {name: value for name, value in pairs if value is not None}
+
+    def keys(self) -> tuple[str, ...]:
+        """One ordering key per identifier: records that share a key are one profile (e-mail case-folded)."""
+        return tuple(
+            f"{name}:{value.casefold() if name == 'email' else value}"
+            for name, value in self.identifiers().items()
+        )
+
+    def label(self) -> str:
+        """The strongest identifier, for people."""
+        return next(iter(self.identifiers().values()), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a step names, pinned by id and name. A metric that does not exist yet has no id: it is created."""
+
+    type: TargetType
+    id: str | None
+    name: str
+
+    def as_dict(self) -> dict[str, str | None]:
+        """The target as the JSON of the command line shows it."""
+        return {"type": self.type, "id": self.id, "name": self.name}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One planned effect of one step on one profile.
+
+    `call` is the Klaviyo operation (its name in the contract data) that carries the effect in a single call.
+    `body` is free of any revision's dialect:
+
+    | call | body |
+    | --- | --- |
+    | `create_or_update_profile` | `attributes` {name: value or null}, `properties` {name: value}, `unset` [name] |
+    | `add_profiles_to_list`, `remove_profiles_from_list` | empty |
+    | `create_event` | `metric`, `properties`, `time`, `unique_id`; optional `value`, `value_currency` |
+    | `bulk_subscribe_profiles` | `channels`; optional `custom_source`, `consented_at` {channel: time}, `historical` |
+    | `bulk_unsubscribe_profiles` | `channels` |
+    | `get_profiles_for_segment` (a gate) | `member` (what the step requires) |
+
+    `target` is what the step names. `through` is the list or metric that carries a `trigger_flow`.
+    """
+
+    id: str
+    step: str
+    kind: StepKind
+    call: str
+    profile: Identity
+    target: Target | None = None
+    through: Target | None = None
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_gate(self) -> bool:
+        """Whether this is a question to the account instead of a write."""
+        return self.kind == "require_segment"
+
+    @property
+    def destination(self) -> Target | None:
+        """The list, segment or metric that the call addresses."""
+        return self.through or self.target
+
+    def encode(self) -> bytes:
+        """The canonical bytes: sorted keys, no spaces, UTF-8."""
+        return canonical(
+            {
+                "id": self.id,
+                "step": self.step,
+                "kind": self.kind,
+                "call": self.call,
+                "profile": self.profile.identifiers(),
+                "target": self.target and self.target.as_dict(),
+                "through": self.through and self.through.as_dict(),
+                "body": self.body,
+            }
+        )
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> Operation:
+        """The operation whose `encode` gave these bytes."""
+        value = json.loads(encoded)
+        return cls(
+            id=value["id"],
+            step=value["step"],
+            kind=value["kind"],
+            call=value["call"],
+            profile=Identity(**value["profile"]),
+            target=value["target"] and Target(**value["target"]),
+            through=value["through"] and Target(**value["through"]),
+            body=value["body"],
+        )
+
+
+def canonical(value: object) -> bytes:
+    """JSON with sorted keys and no spaces, UTF-8: equal values give equal bytes.
+
+    Raises `ValueError` for NaN and infinities, which JSON has no words for. Lone surrogates are kept as escapes.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def operation_id(connection: str, workflow: str, version: int, record: str, step: str) -> str:
+    """The id of an operation, 32 hex digits: doing it twice is doing it once (design: Ids)."""
+    return _digest(connection, workflow, str(version), record, step)
+
+
+def event_unique_id(account: str, connection: str, workflow: str, record: str, step: str, metric: str) -> str:
+    """An event's `unique_id`, 32 hex digits. No version: an edit of the workflow never doubles an event."""
+    return _digest(account, connection, workflow, record, step, metric)
+
+
+def _digest(*parts: str) -> str:
+    joined = "\0".join(parts).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(joined).hexdigest()[:32]

@@ -1,0 +1,144 @@
+"""Packing: operations become requests. Pure: the same function makes the request the dry run shows and live sends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from askel_tui.contract.dialects import CHANNEL_IDENTIFIER, Dialect, dialect
+from askel_tui.contract.endpoints import Endpoint, endpoint
+from askel_tui.core.operations import Operation, canonical
+from askel_tui.core.planning import NEEDS_PROFILE_ID
+
+GATE_CALL = "get_profiles_for_segment"
+"""The read that answers gates, a page of profiles at a time."""
+
+PACKED_CALLS = NEEDS_PROFILE_ID
+"""Calls that carry all that waits for their destination, live too (design: Packing)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP call carrying one or more operations. `ids` fill the path's template; `body` is canonical JSON."""
+
+    call: str
+    method: str
+    path: str
+    ids: Mapping[str, str]
+    body: bytes
+    operations: tuple[Operation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """What tells which operations may share a request: the call and where it goes."""
+
+    call: str
+    destination: str
+    """The id of the list or segment; for calls that carry one operation, the operation's own id."""
+
+
+def parcel(operation: Operation) -> Parcel:
+    """The parcel of an operation: equal parcels may travel in one request."""
+    destination = operation.destination
+    if operation.call in PACKED_CALLS or operation.is_gate:
+        return Parcel(operation.call, (destination.id if destination else None) or "")
+    return Parcel(operation.call, operation.id)
+
+
+def capacity(call: str, revision: str) -> int:
+    """How many operations of one parcel a request of this call carries at the revision."""
+    at = endpoint(revision, call)
+    if call in PACKED_CALLS:
+        return at.max_items or 1
+    if call == GATE_CALL:
+        return at.page_max or 1
+    return 1
+
+
+def request(operations: Sequence[Operation], revision: str, profile_ids: Mapping[str, str]) -> Request:
+    """The request that carries operations of one parcel.
+
+    `profile_ids` gives Klaviyo's profile id by operation id, for calls that name profiles by id (see
+    `NEEDS_PROFILE_ID`); a profile named by several operations stands in the request once. Raises `KeyError` for a
+    missing one.
+    """
+    first = operations[0]
+    at: Endpoint = endpoint(revision, first.call)
+    ids = _path_ids(first, at)
+    body = _body(operations, dialect(revision), profile_ids)
+    return Request(first.call, at.method, at.url_path(**ids), ids, canonical(body), tuple(operations))
+
+
+def _path_ids(operation: Operation, at: Endpoint) -> dict[str, str]:
+    destination = operation.destination
+    if "{id}" not in at.path or destination is None or destination.id is None:
+        return {}
+    return {"id": destination.id}
+
+
+def _body(
+    operations: Sequence[Operation], words: Dialect, profile_ids: Mapping[str, str]
+) -> Mapping[str, Any]:
+    first = operations[0]
+    body = first.body
+    match first.call:
+        case "create_or_update_profile":
+            return words.profile_import(
+                first.profile.identifiers(), nested(body["attributes"]), body["properties"], body["unset"]
+            )
+        case "add_profiles_to_list" | "remove_profiles_from_list":
+            return words.list_members(list(dict.fromkeys(profile_ids[each.id] for each in operations)))
+        case "create_event":
+            return words.event(
+                first.profile.identifiers(),
+                body["metric"],
+                body["properties"],
+                body["time"],
+                body["unique_id"],
+                value=body.get("value"),
+                value_currency=body.get("value_currency"),
+            )
+        case "bulk_subscribe_profiles":
+            items = [_subscribe_item(each, words) for each in operations]
+            return words.subscribe(
+                items, _destination_id(first), body.get("custom_source"), bool(body.get("historical"))
+            )
+        case "bulk_unsubscribe_profiles":
+            items = [
+                words.unsubscribe_item(_consent_identifiers(each), each.body["channels"])
+                for each in operations
+            ]
+            return words.unsubscribe(items, _destination_id(first))
+    raise ValueError(f"no request carries {first.call}")
+
+
+def _subscribe_item(operation: Operation, words: Dialect) -> dict[str, Any]:
+    channels = operation.body["channels"]
+    given = operation.body.get("consented_at")
+    consented_at = dict.fromkeys(channels, given) if given else {}
+    return words.subscribe_item(_consent_identifiers(operation), channels, consented_at)
+
+
+def _consent_identifiers(operation: Operation) -> dict[str, str]:
+    """Only the identifiers whose channels are asked for: consent is never widened by what else is known."""
+    wanted = {CHANNEL_IDENTIFIER[channel] for channel in operation.body["channels"]}
+    return {name: value for name, value in operation.profile.identifiers().items() if name in wanted}
+
+
+def _destination_id(operation: Operation) -> str | None:
+    destination = operation.destination
+    return destination.id if destination else None
+
+
+def nested(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted attribute names (`location.city`) as the nested objects that Klaviyo takes."""
+    result: dict[str, Any] = {}
+    for name, value in attributes.items():
+        head, dot, tail = name.partition(".")
+        if dot:
+            result.setdefault(head, {})[tail] = value
+        else:
+            result[name] = value
+    return result

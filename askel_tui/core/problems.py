@@ -1,0 +1,51 @@
+"""Problems: what is wrong with a workflow file or a record, said so that a person can mend it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_LONGEST_COMPARED = 100
+"""Characters of a word that are compared with known ones: nobody mistypes more, and the comparison is slow."""
+
+_SHORTEST_BEGINNING = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: where it stands and what it is. `message` is a sentence without its full stop."""
+
+    message: str
+    field: str | None = None
+    step: str | None = None
+    file: str | None = None
+    line: int | None = None
+    suggestion: str | None = None
+
+    def __str__(self) -> str:
+        """`file:line: step X, field: message. Did you mean 'Y'?`; parts that are unknown are left out."""
+        place = self.file
+        if self.line is not None:
+            place = f"{self.file}:{self.line}" if self.file else f"line {self.line}"
+        about = ", ".join(filter(None, (self.step and f"step {self.step}", self.field)))
+        question = f". Did you mean '{self.suggestion}'?" if self.suggestion else ""
+        return _one_line(": ".join(filter(None, (place, about, self.message))) + question)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like `word` or alone begins with it, or None. Case does not count."""
+    by_folded: dict[str, str] = {}
+    for each in known:
+        by_folded.setdefault(each.casefold(), each)
+    folded = word.casefold()[:_LONGEST_COMPARED]
+    if folded in by_folded:
+        return by_folded[folded]
+    begun = [each for each in by_folded if len(folded) >= _SHORTEST_BEGINNING and each.startswith(folded)]
+    close = begun if len(begun) == 1 else difflib.get_close_matches(folded, by_folded, n=1, cutoff=0.7)
+    return by_folded[close[0]] if close else None
+
+
+def _one_line(text: str) -> str:
+    """The text with everything escaped that could break the line or act on a terminal."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

@@ -1,0 +1,281 @@
+"""Records: one thing that happened in the product, checked at the door (design: Records)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from askel_tui.core.operations import canonical
+
+MAX_BYTES = 5_000_000
+MAX_LEVELS = 64
+"""Levels of objects and lists in a body; the record itself is the first."""
+MAX_ID = 255
+OWN_FIELDS = ("id", "event", "time", "data", "actor")
+
+_BRACKETS_AND_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{\]}]', re.DOTALL)
+_TIME = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}):(\d{2})(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
+)
+_UNTIDY = re.compile("[\0\ud800-\udfff]")
+_MAYBE_UNTIDY = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+
+
+class RecordRefused(ValueError):
+    """A body that is no record; `reason` says why, without its full stop."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One thing that happened: `time` is RFC 3339 with capital T and Z; `notes` say what was changed at the door."""
+
+    id: str
+    event: str
+    time: str
+    data: Mapping[str, Any]
+    actor: str | None = None
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What expressions see; `actor` only where there is one."""
+        own: dict[str, Any] = {"id": self.id, "event": self.event, "time": self.time, "data": self.data}
+        return own if self.actor is None else own | {"actor": self.actor}
+
+    def encode(self) -> bytes:
+        """The canonical bytes of `as_dict`: records are the same exactly when these are."""
+        return canonical(self.as_dict())
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> Record:
+        """The record whose `encode` gave these bytes, without notes."""
+        value = json.loads(encoded)
+        return cls(value["id"], value["event"], value["time"], value["data"], value.get("actor"))
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A line that is no record: its number, why, and the line itself, cut at `SHOWN_BYTES` of record_files."""
+
+    line: int
+    reason: str
+    text: bytes
+
+
+def read_record(value: bytes | Mapping[str, Any], *, now: str, line: int = 0) -> Record:
+    """The record that a body says, as bytes of JSON or already parsed.
+
+    `now` (RFC 3339) is the time of a record that gives none. `line` is only for the message. Raises `RecordRefused`.
+    """
+    try:
+        body = _parsed(value) if isinstance(value, bytes | bytearray | memoryview) else _checked(value)
+        return _record(*body, now=now)
+    except RecordRefused as refused:
+        if line:
+            refused.args = (f"line {line}: {refused.reason}",)
+        raise
+
+
+def _parsed(value: bytes | bytearray | memoryview) -> tuple[Mapping[str, Any], list[str]]:
+    if len(value) > MAX_BYTES:
+        raise RecordRefused(f"over 5 MB ({len(value):,} bytes)")
+    try:
+        text = bytes(value).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RecordRefused(f"not UTF-8 (byte {error.start + 1})") from None
+    if text.count("{") + text.count("[") > MAX_LEVELS and _levels_of_text(text) > MAX_LEVELS:
+        raise RecordRefused(f"nested deeper than {MAX_LEVELS} levels")
+    try:
+        parsed = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise RecordRefused(f"not JSON: {error.msg} (column {error.pos + 1})") from None
+    except RecordRefused:
+        raise
+    except (ValueError, RecursionError):
+        # The one ValueError left is Python's refusal of integers with thousands of digits.
+        raise RecordRefused("not JSON that can be kept: a number with more than 4,300 digits") from None
+    if not isinstance(parsed, dict):
+        raise RecordRefused(f"not an object but {_kind(parsed)}")
+    return _tidy(parsed) if _MAYBE_UNTIDY.search(text) else (parsed, [])
+
+
+def _checked(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
+    """What `_parsed` gives, for a body that is an object already: it is taken through JSON, so nothing is shared."""
+    if not isinstance(value, Mapping):
+        raise RecordRefused(f"not an object but {_kind(value)}")
+    if _levels_of_value(value) > MAX_LEVELS:
+        raise RecordRefused(f"nested deeper than {MAX_LEVELS} levels")
+    try:
+        encoded = canonical(dict(value))
+    except (TypeError, ValueError) as error:
+        raise RecordRefused(f"not JSON: {error}") from None
+    return _parsed(encoded)
+
+
+def _record(body: Mapping[str, Any], notes: list[str], *, now: str) -> Record:
+    event = body.get("event")
+    if event is None or event == "":
+        raise RecordRefused("no `event`")
+    if not isinstance(event, str):
+        raise RecordRefused(f"`event` is {_kind(event)}, not text")
+    data = body.get("data")
+    if data is None:
+        data = {}
+    elif not isinstance(data, dict):
+        raise RecordRefused(f"`data` is {_kind(data)}, not an object")
+    time = now if body.get("time") is None else normal_time(body["time"])
+    actor = body.get("actor")
+    if actor is not None and not isinstance(actor, str):
+        notes.append(f"`actor` was {_kind(actor)}, not text, and was left out")
+        actor = None
+    strange = [name for name in body if name not in OWN_FIELDS]
+    if strange:
+        shown = ", ".join(ascii(name[:40]) for name in strange[:5]) + (", …" if len(strange) > 5 else "")
+        notes.append(
+            f"not fields of a record, left out: {shown} (what belongs to the record goes into `data`)"
+        )
+    return Record(_id(body), event, time, data, actor, tuple(notes))
+
+
+def _id(body: Mapping[str, Any]) -> str:
+    given = body.get("id")
+    if given is None:
+        rest = {name: value for name, value in body.items() if name != "id"}
+        return hashlib.sha256(canonical(rest)).hexdigest()[:32]
+    if isinstance(given, int) and not isinstance(given, bool):
+        given = str(given)
+    if not isinstance(given, str):
+        raise RecordRefused(f"`id` is {_kind(given)}, not text")
+    if not given:
+        raise RecordRefused("`id` is empty")
+    if len(given) > MAX_ID:
+        raise RecordRefused(f"`id` has {len(given):,} characters, more than {MAX_ID}")
+    return given
+
+
+def normal_time(value: object) -> str:
+    """An RFC 3339 time with capital T and Z, otherwise as given. Raises `RecordRefused` for anything else.
+
+    A leap second is written as the second before it, which every reader of times understands.
+    """
+    match = _TIME.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise RecordRefused(f"`time` is no RFC 3339 time such as 2026-11-23T09:14:05Z: {_shown(value)}")
+    day, minute, second, fraction, offset = match.group(1, 2, 3, 4, 5)
+    leap = second == "60"
+    normal = f"{day}T{minute}:{'59' if leap else second}{fraction or ''}{offset.upper()}"
+    try:
+        when = datetime.fromisoformat(f"{day}T{minute}:{'59' if leap else second}{offset.upper()}")
+    except ValueError:
+        raise RecordRefused(f"`time` does not exist: {_shown(value)}") from None
+    minutes_of_day = (
+        when.hour * 60 + when.minute - int((when.utcoffset() or timedelta()).total_seconds()) // 60
+    )
+    if leap and minutes_of_day % 1440 != 1439:
+        raise RecordRefused(f"`time` does not exist: {_shown(value)}")
+    return normal
+
+
+def _tidy(body: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The body without NULs and with U+FFFD for each lone surrogate, and notes of both. At most 64 levels deep."""
+    removed: list[str] = []
+
+    def tidy_text(text: str) -> str:
+        found = _UNTIDY.findall(text)
+        removed.extend(found)
+        return _UNTIDY.sub(lambda match: "" if match.group() == "\0" else "\ufffd", text) if found else text
+
+    def tidied(value: Any) -> Any:
+        match value:
+            case str():
+                return tidy_text(value)
+            case dict():
+                return {tidy_text(name): tidied(each) for name, each in value.items()}
+            case list():
+                return [tidied(each) for each in value]
+        return value
+
+    tidy = tidied(body)
+    nuls = removed.count("\0")
+    notes = [f"NUL characters removed: {nuls}"] if nuls else []
+    if len(removed) > nuls:
+        notes.append(f"halves of a surrogate pair, replaced by U+FFFD: {len(removed) - nuls}")
+    return tidy, notes
+
+
+def _levels_of_text(text: str) -> int:
+    """The deepest nesting of brackets outside strings, without recursion; stops once it is over the limit."""
+    level = deepest = 0
+    for token in _BRACKETS_AND_STRINGS.finditer(text):
+        match text[token.start()]:
+            case "{" | "[":
+                level += 1
+                deepest = max(deepest, level)
+                if deepest > MAX_LEVELS:
+                    break
+            case "}" | "]":
+                level -= 1
+    return deepest
+
+
+def _levels_of_value(value: object) -> int:
+    """The deepest nesting of a value, without recursion; stops once it is over the limit, also in a circle."""
+    deepest = 0
+    stack = [(value, 1)]
+    while stack and deepest <= MAX_LEVELS:
+        item, level = stack.pop()
+        children: Iterator[Any] | None = None
+        if isinstance(item, Mapping):
+            children = iter(item.values())
+        elif isinstance(item, list | tuple):
+            children = iter(item)
+        if children is not None:
+            deepest = max(deepest, level)
+            stack.extend((child, level + 1) for child in children)
+    return deepest
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise RecordRefused(f"not JSON that can be kept: the number {_shown(text)} is too large")
+    return number
+
+
+def _constant(name: str) -> None:
+    raise RecordRefused(f"not JSON: {name} is no JSON value")
+
+
+_DECODER = json.JSONDecoder(parse_float=_float, parse_constant=_constant)
+
+
+def _kind(value: object) -> str:
+    """The JSON type of a value with its article."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+        case list():
+            return "a list"
+    return "an object"
+
+
+def _shown(value: object) -> str:
+    """A value for a sentence, cut, with everything escaped that could act on a terminal."""
+    if not isinstance(value, str):
+        return _kind(value)
+    return ascii(value[:40]) + ("…" if len(value) > 40 else "")

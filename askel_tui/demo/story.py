@@ -1,0 +1,227 @@
+"""The story of the demonstration, told step by step: every line that it prints has just happened."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+from askel_tui.demo.account import DemoAccount
+from askel_tui.demo.records import VIP_EMAIL, first_points
+from askel_tui.klaviyo.catalog import read_catalog
+from askel_tui.klaviyo.properties import sample_properties
+from askel_tui.store.journal import AuditEntry, AuditFilter
+from askel_tui.store.locks import OwnershipLock
+from askel_tui.sync import connections, workflows
+from askel_tui.sync.control import give
+from askel_tui.sync.dryrun import dry_run
+from askel_tui.sync.engine import Engine
+from askel_tui.sync.instance import Instance
+from askel_tui.sync.intake import ingest
+
+CONNECTION = "maple-ember"
+WORKFLOW = "first-points-welcome"
+ACTOR = "demo"
+KEPT, LIVE, DURING_HOLD = 40, 10, 10
+"""Records that are there before going live, that come in live, and that come in while the list is gone."""
+
+PATIENCE_S = 60.0
+
+
+class StoryBroken(Exception):
+    """The demonstration did not go as it must; the message says what was different."""
+
+
+class Story:
+    """Tells the story of one workflow on an instance and a sandbox account."""
+
+    def __init__(self, instance: Instance, account: DemoAccount, say: Callable[[str], None]) -> None:
+        self._instance = instance
+        self._account = account
+        self._say = say
+        self._sent: list[dict[str, Any]] = []
+
+    async def tell(self, key: str) -> None:
+        """Tells it from the connection to the count. Raises `StoryBroken`."""
+        await self._connect(key)
+        await self._browse()
+        await self._apply()
+        await self._ingest(KEPT, f"{KEPT} records are kept, nothing is sent yet")
+        await self._dry_run()
+        with OwnershipLock(self._instance.home):
+            self._instance.owner = True
+            engine = Engine(self._instance)
+            running = asyncio.create_task(engine.run())
+            try:
+                await self._go_live()
+                await self._lose_the_list()
+                await self._bring_it_back()
+            finally:
+                engine.stop()
+                await running
+        await self._count()
+
+    async def _connect(self, key: str) -> None:
+        self._title("Connect a brand's Klaviyo account")
+        document, check = await connections.connect(self._instance, CONNECTION, key, ACTOR)
+        present = sum(state == "present" for state in check.scopes.values())
+        self._say(f"  {document.name}: account {document.account} ({document.account_name})")
+        self._say(f"  revision {document.revision}, {present} of {len(check.scopes)} scopes present, nothing lacking")
+
+    async def _browse(self) -> None:
+        self._title("Look through it")
+        client = await self._instance.client(CONNECTION)
+        assert client is not None
+        catalog = await read_catalog(client)
+        properties = await sample_properties(client)
+        counts = ("lists", "segments", "flows", "metrics", "templates")
+        self._say("  " + ", ".join(f"{len(getattr(catalog, name))} {name}" for name in counts))
+        tier = next((each for each in properties if each.name == "LoyaltyTier"), None)
+        if tier is None:
+            raise StoryBroken("the property LoyaltyTier was not found in the sandbox")
+        samples = ", ".join(tier.samples[:3])
+        self._say(f"  property LoyaltyTier: on {tier.seen} of {tier.of} sampled profiles, such as {samples}")
+
+    async def _apply(self) -> None:
+        self._title("Map the product's fields: a workflow file")
+        text = (files("askel_tui.demo") / "first-points-welcome.yaml").read_text(encoding="utf-8")
+        applied = await workflows.apply(self._instance, text, "first-points-welcome.yaml", ACTOR)
+        self._say(f"  {WORKFLOW} version {applied.document.version}, a draft; every target was found and pinned:")
+        for step, pinned in applied.document.targets.items():
+            self._say(f"    {step:8} {pinned.target.type} {pinned.target.name} ({pinned.target.id or 'will be made'})")
+
+    async def _ingest(self, count: int, told: str) -> None:
+        records = list(first_points(len(self._sent) + 1, count))
+        self._sent += records
+        lines = [json.dumps(record).encode() for record in records]
+        result = await ingest(self._instance, CONNECTION, lines, "jsonl")
+        if result.accepted != count:
+            raise StoryBroken(f"{result.accepted} of {count} records were accepted")
+        self._say(f"  {told}")
+
+    async def _dry_run(self) -> None:
+        self._title("Dry run: exactly what would be written, for the last 30")
+        found = await dry_run(self._instance, WORKFLOW, last=30)
+        for record in found["records"][:2]:
+            who = record["profile"]["email"]
+            self._say(f"  {record['record']}  {who}  {'new profile' if record['new'] else 'known'}")
+            for operation in record["operations"]:
+                for field, change in operation["changes"].items():
+                    self._say(f"      {operation['step']:8} {field}: {_short(change['before'])} → {_short(change['after'])}")
+        totals = found["totals"]
+        self._say(f"  totals: {totals['records']} records, {totals['new']} new profiles, added {totals['added']}")
+        self._say(f"          events {totals['events']}, flows that would start {totals['flows']}")
+
+    async def _go_live(self) -> None:
+        self._title("Go live")
+        await workflows.activate(self._instance, WORKFLOW, ACTOR, since="2026-01-01T00:00:00+00:00")
+        await self._until(lambda count: count.waiting == 0 and count.sent > 0, "the kept records were sent")
+        self._say("  the kept records were sent; now they come as they happen")
+        await self._ingest(LIVE, f"{LIVE} more shoppers earn their first points")
+        await self._settled(KEPT + LIVE)
+        self._title("The audit: every write, chained")
+        for entry in await self._instance.journal.audit(AuditFilter(workflow=WORKFLOW), limit=8, newest=True):
+            self._say("  " + _told(entry))
+
+    async def _lose_the_list(self) -> None:
+        self._title("The list is deleted in Klaviyo")
+        await self._account.delete_list("Welcome Flow")
+        await self._ingest(DURING_HOLD, f"{DURING_HOLD} more records come in")
+        hold = await self._hold()
+        await self._settled(KEPT + LIVE, whole=False)
+        self._say(f"  held: step {hold.step} ({hold.cause}): {hold.detail}")
+        self._say(f"  {hold.waiting} operations wait; profiles and events go on")
+        notices = await self._instance.journal.notices()
+        if not notices:
+            raise StoryBroken("no notice was given of the hold")
+        self._say(f"  notice: {notices[-1]['text']}")
+
+    async def _bring_it_back(self) -> None:
+        self._title("It is restored, and the step is released")
+        await self._account.restore_list("Welcome Flow")
+        released = await give(self._instance, "release", {"workflow": WORKFLOW, "step": "welcome"}, ACTOR)
+        self._say(f"  released: {sum(hold['operations'] for hold in released['holds'])} operations go out, in order")
+        await self._settled(KEPT + LIVE + DURING_HOLD)
+
+    async def _count(self) -> None:
+        self._title("Count, on Klaviyo's side")
+        state = await self._account.state()
+        welcome = next(each for each in state["lists"] if each["name"] == "Welcome Flow")
+        events = [each for each in state["events"] if each["metric"] == "First Points Earned"]
+        profiles = {each["email"]: each for each in state["profiles"]}
+        welcomed = [record for record in self._sent if _email(record) != VIP_EMAIL]
+        self._same("profiles with their tier", len(self._sent), sum(_has_tier(profiles, each) for each in self._sent))
+        self._same("members of Welcome Flow", sorted(map(_email, welcomed)), sorted(welcome["emails"]))
+        self._same("events, one a shopper", sorted(map(_email, welcomed)), sorted(each["email"] for each in events))
+        self._same("different event ids", len(events), len({each["unique_id"] for each in events}))
+        entries, broken = await self._instance.journal.verify()
+        self._same("audit entries with a sound chain", None, broken, shown=entries)
+        throttled = sum(each.get("429", 0) for each in state["requests"].values())
+        self._same("answers 429", 0, throttled)
+        self._say("\nNothing was lost, nothing was doubled.")
+
+    def _same(self, what: str, expected: object, found: object, shown: object = None) -> None:
+        if expected != found:
+            raise StoryBroken(f"{what}: expected {_short(expected)}, found {_short(found)}")
+        count = shown if shown is not None else len(found) if isinstance(found, list) else found
+        self._say(f"  {count:>4} {what}")
+
+    async def _until(self, enough: Callable[[Any], bool], what: str) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            count = (await self._instance.journal.counts()).get(WORKFLOW)
+            if count is not None and enough(count):
+                return
+            await self._instance.journal.wait_change(0.5)
+        raise StoryBroken(f"waited {PATIENCE_S:g} s in vain: {what}")
+
+    async def _settled(self, records: int, *, whole: bool = True) -> None:
+        """Waits until nothing waits any more (`whole`: also for the event of each record but the VIP's)."""
+        events = AuditFilter(workflow=WORKFLOW, step="points", status="written")
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            count = (await self._instance.journal.counts())[WORKFLOW]
+            written = len(await self._instance.journal.audit(events, limit=10_000))
+            if count.waiting == 0 and (written >= records - 1 or not whole):
+                return
+            await self._instance.journal.wait_change(0.5)
+        raise StoryBroken(f"waited {PATIENCE_S:g} s in vain for {records} records to be sent")
+
+    async def _hold(self) -> Any:
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            for hold in await self._instance.journal.holds():
+                if hold.step == "welcome" and hold.waiting >= DURING_HOLD:
+                    return hold
+            await self._instance.journal.wait_change(0.5)
+        raise StoryBroken("the step was not held after its list had been deleted")
+
+    def _title(self, text: str) -> None:
+        self._say(f"\n— {text}")
+
+
+def _email(record: dict[str, Any]) -> str:
+    return str(record["data"]["shopper"]["email"])
+
+
+def _has_tier(profiles: dict[str, Any], record: dict[str, Any]) -> bool:
+    profile = profiles.get(_email(record))
+    tier = str(record["data"]["shopper"]["tier"]).title()
+    return profile is not None and profile["properties"].get("LoyaltyTier") == tier
+
+
+def _told(entry: AuditEntry) -> str:
+    who = next(iter((entry.profile or {}).values()), "")
+    at = time.strftime("%H:%M:%S", time.gmtime(entry.at / 1000))
+    status = (entry.response or {}).get("status") or ""
+    return f"{at}  {entry.kind:16} {entry.step or '':8} {who:32} {entry.status} {status}  {entry.hash[:8]}"
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
+    return text if len(text) <= 90 else text[:89] + "…"
+
+

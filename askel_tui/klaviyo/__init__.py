@@ -1,0 +1,1 @@
+"""A Klaviyo account through HTTP: client, budgets, catalog, checks, errors."""

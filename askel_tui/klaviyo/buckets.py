@@ -1,0 +1,230 @@
+"""A bucket: who waits for a place in one call's windows, and in which order they get it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from askel_tui.contract.endpoints import Window
+    from askel_tui.klaviyo.budgets import Clock, Ledger
+    from askel_tui.klaviyo.windows import Windows
+
+Priority = Literal["live", "bulk"]
+"""Live calls go before bulk ones, and bulk ones are spread over the minute."""
+
+FOREIGN_S = 60
+"""How long a sign of somebody else's use is believed."""
+
+LONGEST_NAP_S = 5.0
+"""Answers of other processes are not heard of: a shared place is asked for again after this long at most."""
+
+
+class MemoryPlaces:
+    """Places that this process alone hands out."""
+
+    def __init__(self, windows: Windows, clock: Clock) -> None:
+        self.windows = windows
+        self._clock = clock
+
+    async def take(self) -> tuple[int | None, float | None]:
+        """(token, None), or (None, seconds to wait, None where an answer has to come first)."""
+        now = self._clock.now()
+        if self.windows.take(now):
+            return 0, None
+        return None, self.windows.wait(now)
+
+    async def answer(self, token: int) -> None:
+        """Notes the answer."""
+        self.windows.answer(self._clock.now())
+
+
+class SharedPlaces:
+    """Places that the ledger hands out to all processes; `windows` mirrors what this one took."""
+
+    def __init__(self, ledger: Ledger, account: str, call: str, windows: Windows, clock: Clock) -> None:
+        self.windows = windows
+        self._ledger = ledger
+        self._account = account
+        self._call = call
+        self._clock = clock
+
+    async def take(self) -> tuple[int | None, float | None]:
+        """(token, None), or (None, seconds to wait)."""
+        limits = [(window.limit, window.seconds * 1000) for window in self.windows.limits()]
+        token, wait = await self._ledger.take_place(self._account, self._call, limits, self._clock.wall())
+        if token is None:
+            return None, min(max(wait / 1000, 0.001), LONGEST_NAP_S)
+        return token, None
+
+    async def answer(self, token: int) -> None:
+        """Notes the answer where all processes see it."""
+        self.windows.remember(self._clock.now())
+        await self._ledger.answer_place(token, self._clock.wall())
+
+
+class Bucket:
+    """Hands out the places of one call, live callers first and otherwise in the order they came."""
+
+    def __init__(self, places: MemoryPlaces | SharedPlaces, clock: Clock, *, paced: bool) -> None:
+        self._places = places
+        self._clock = clock
+        self._paced = paced
+        self._waiting: dict[Priority, deque[asyncio.Future[int]]] = {"live": deque(), "bulk": deque()}
+        self._runner: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._closed_until = 0.0
+        self._bulk_due = 0.0
+        self._foreign_at: float | None = None
+
+    def narrow(self, windows: Iterable[Window]) -> None:
+        """Keeps to smaller limits from now on."""
+        self._places.windows.narrow(windows)
+
+    def remember(self, answered: float) -> None:
+        """Counts a call of which only the ledger knew."""
+        self._places.windows.remember(answered)
+
+    async def take(self, priority: Priority) -> int:
+        """Waits for a place and takes it."""
+        token = await self.take_now(priority)
+        return token if token is not None else await self._queue(priority)
+
+    async def take_now(self, priority: Priority) -> int | None:
+        """Takes a place if there is room and nobody has an older claim."""
+        if self._waiting["live"] or (priority == "bulk" and self._waiting["bulk"]):
+            return None
+        token, _ = await self._try(priority)
+        return token
+
+    async def answer(self, token: int) -> None:
+        """Notes that the call of a place was answered."""
+        await self._places.answer(token)
+        self._wake.set()
+
+    def next_free(self) -> float:
+        """Seconds until there is room, as far as this process knows; at least a moment while others wait."""
+        now = self._clock.now()
+        wait = self._places.windows.wait(now)
+        queued = 0.05 if any(self._waiting.values()) else 0.0
+        return max(queued, self._closed_until - now, 0.05 if wait is None else wait)
+
+    def unseen_by_server(self) -> int:
+        """How many places were ever taken, less those of the burst window: a mark for `compare`."""
+        windows = self._places.windows
+        shortest = next(windows.limits())
+        return windows.taken - windows.used(shortest.seconds, self._clock.now())
+
+    def compare(self, mark: int, remaining: int) -> None:
+        """Compares RateLimit-Remaining with what we used of the burst window since the mark.
+
+        Less left than our own calls explain: somebody else spends this budget too. With nothing left, the
+        window is given time to pass.
+        """
+        windows = self._places.windows
+        if isinstance(self._places, SharedPlaces):
+            return
+        shortest = next(windows.limits())
+        if remaining < shortest.limit - (windows.taken - mark):
+            self._foreign_at = self._clock.now()
+            if remaining == 0:
+                self._close_for(shortest.seconds)
+
+    def refused(self, retry_after: float | None) -> None:
+        """A 429, though we counted room: others spend this budget. Nothing is sent until it is over."""
+        self._foreign_at = self._clock.now()
+        self._close_for(retry_after if retry_after is not None else 1.0)
+
+    def usage(self) -> Iterator[dict[str, Any]]:
+        """One row per window."""
+        now = self._clock.now()
+        foreign = self._foreign_at is not None and now - self._foreign_at < FOREIGN_S
+        for window in self._places.windows.limits():
+            count = self._places.windows.used(window.seconds, now)
+            yield {"window_s": window.seconds, "limit": window.limit, "used": count, "foreign": foreign}
+
+    async def aclose(self) -> None:
+        """Ends the waiting: those who wait are cancelled."""
+        for queue in self._waiting.values():
+            while queue:
+                queue.popleft().cancel()
+        if self._runner is not None:
+            self._runner.cancel()
+            await asyncio.gather(self._runner, return_exceptions=True)
+
+    async def _queue(self, priority: Priority) -> int:
+        waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting[priority].append(waiter)
+        self._wake.set()
+        if self._runner is None or self._runner.done():
+            self._runner = asyncio.create_task(self._serve())
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                await self.answer(waiter.result())
+            raise
+
+    async def _serve(self) -> None:
+        """Gives places to those who wait until nobody does."""
+        try:
+            while (priority := self._first()) is not None:
+                self._wake.clear()
+                token, wait = await self._try(priority)
+                if token is None:
+                    await self._nap(wait)
+                elif (first := self._first()) is not None:
+                    self._waiting[first].popleft().set_result(token)
+                else:
+                    await self.answer(token)
+        except Exception as error:  # the ledger failed: everybody who waits has to know
+            for queue in self._waiting.values():
+                while queue:
+                    waiter = queue.popleft()
+                    if not waiter.done():
+                        waiter.set_exception(error)
+
+    def _first(self) -> Priority | None:
+        """Whose turn it is; those who gave up waiting are passed over."""
+        for priority, queue in self._waiting.items():
+            while queue and queue[0].done():
+                queue.popleft()
+            if queue:
+                return priority
+        return None
+
+    async def _try(self, priority: Priority) -> tuple[int | None, float | None]:
+        now = self._clock.now()
+        closed = self._closed_until - now
+        if priority == "bulk":
+            closed = max(closed, self._bulk_due - now)
+        if closed > 0:
+            return None, closed
+        token, wait = await self._places.take()
+        if token is not None and priority == "bulk" and self._paced:
+            window = self._pace()
+            # A twentieth of the window may go at once; after that, evenly.
+            behind = now - window.seconds / 20
+            self._bulk_due = max(self._bulk_due, behind) + window.seconds / window.limit
+        return token, wait
+
+    def _pace(self) -> Window:
+        return max(
+            (window for window in self._places.windows.limits() if window.seconds <= 60),
+            key=lambda window: window.seconds,
+        )
+
+    def _close_for(self, seconds: float) -> None:
+        self._closed_until = max(self._closed_until, self._clock.now() + seconds)
+
+    async def _nap(self, seconds: float | None) -> None:
+        """Waits until something may have changed."""
+        timer = None if seconds is None else self._clock.call_later(seconds, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()

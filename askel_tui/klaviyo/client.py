@@ -1,0 +1,346 @@
+"""The client: one account through one key at one revision. Calls have the names of the contract data."""
+
+from __future__ import annotations
+
+import email.utils
+import hashlib
+import json
+import os
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from askel_tui import __version__
+from askel_tui.contract.endpoints import Endpoint, Extra, NotInRevision, endpoint
+from askel_tui.core.operations import canonical
+from askel_tui.klaviyo import retries
+from askel_tui.klaviyo.errors import KlaviyoError, Missing, NotInThisRevision, Unreadable, from_answer
+from askel_tui.klaviyo.filters import query_of, query_string
+from askel_tui.klaviyo.http import KLAVIYO, RawAnswer, Wire, header_block
+from askel_tui.klaviyo.retries import Repeat, RetryPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+    from askel_tui.klaviyo.budgets import Budgets, Place, Priority
+
+ADDRESS_VARIABLE = "ASKEL_KLAVIYO_URL"
+
+# An escaped letter, digit or underscore in JSON: no server writes that unless it hides something.
+_HIDING = re.compile(rb"\\u00(?:3[0-9]|[46][1-9a-f]|[57][0-9a]|5f)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer. `raw` is its body, `body` that body read as JSON (None when it is empty).
+
+    `ms` is the time of the attempt that succeeded; `remaining` is what Klaviyo says is left of the burst
+    window.
+    """
+
+    status: int
+    body: Any
+    raw: bytes
+    ms: int
+    attempts: int
+    remaining: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A call made ready: what is sent, and what the budget has to know."""
+
+    endpoint: Endpoint
+    target: str
+    body: bytes | None
+    extras: tuple[Extra, ...]
+    priority: Priority
+
+
+class Client:
+    """Calls Klaviyo for one key. To be closed; belongs to one event loop. Its repr shows the key's
+    fingerprint only.
+
+    `account` is under what name the budget counts: the account's id, or the fingerprint where that is not
+    known. Raises `ValueError` for a key that cannot be sent and `BadAddress` for an address that cannot be
+    used.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: str,
+        revision: str,
+        url: str | None = None,
+        budget: Budgets | None = None,
+        account: str = "",
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        key = key.strip()
+        if not key or not key.isascii() or not key.isprintable() or " " in key:
+            raise ValueError(
+                "That is not a private key: a key is one word of letters, digits and underscores."
+            )
+        self.revision = revision
+        self.fingerprint = key_fingerprint(key)
+        self.account = account or self.fingerprint
+        self._wire = Wire(url or os.environ.get(ADDRESS_VARIABLE) or KLAVIYO)
+        self._prefix = urlsplit(self._wire.address).path
+        self._budget = budget
+        self._retry = retry or RetryPolicy()
+        self._key = key.encode()
+        # A revision's media type is the one its request bodies have (contract.md 0.2).
+        media = endpoint(revision, "create_event").content_type or "application/json"
+        common = {
+            "Authorization": f"Klaviyo-API-Key {key}",
+            "revision": revision,
+            "Accept": media,
+            "Accept-Encoding": "gzip, deflate",
+            "User-Agent": f"askel-tui/{__version__}",
+        }
+        self._headers = header_block(common)
+        self._headers_with_body = {
+            kind: header_block({**common, "Content-Type": kind})
+            for kind in ("application/json", "application/vnd.api+json")
+        }
+        self._media = media
+
+    def __repr__(self) -> str:
+        return f"Client({self.fingerprint}, revision={self.revision!r}, url={self.address!r})"
+
+    @property
+    def address(self) -> str:
+        """The base address that is called."""
+        return self._wire.address
+
+    def endpoint(self, name: str) -> Endpoint:
+        """The endpoint at this client's revision. Raises `NotInThisRevision`."""
+        try:
+            return endpoint(self.revision, name)
+        except NotInRevision as unknown:
+            raise NotInThisRevision(str(unknown)) from None
+
+    async def call(
+        self,
+        name: str,
+        *,
+        ids: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | bytes | None = None,
+        repeat: Repeat = "always",
+        priority: Priority = "live",
+        before: Callable[[], Awaitable[None]] | None = None,
+        place: Place | None = None,
+    ) -> Answer:
+        """Makes one call, again where the trouble is a passing one, and waits for the budget before each
+        attempt.
+
+        `repeat="certain"` (consent) makes it again only where it certainly did nothing. `before` is awaited
+        with a place in the budget taken and nothing sent, at every attempt. `place` is one that was taken
+        beforehand, for the first attempt. Raises the kinds of `KlaviyoError`.
+        """
+        request = self._ready(name, ids or {}, query or {}, body, priority)
+        return await self._send(request, repeat, before, place)
+
+    async def pages(
+        self,
+        name: str,
+        *,
+        ids: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        limit: int | None = None,
+        priority: Priority = "live",
+    ) -> AsyncIterator[dict[str, Any]]:
+        """The resources of all pages, or the first `limit` of them; pages are as large as the revision
+        allows.
+
+        Raises `Unreadable` where a page is none, comes a second time, or names a next one of another address.
+        """
+        ids, asked = ids or {}, dict(query or {})
+        one = self.endpoint(name)
+        if one.page_size_allowed and one.page_max and "page[size]" not in asked:
+            asked["page[size]"] = str(min(one.page_max, limit or one.page_max))
+        seen: set[str] = set()
+        given = 0
+        while True:
+            request = self._ready(name, ids, asked, None, priority)
+            if request.target in seen:
+                raise Unreadable(
+                    f"Klaviyo's pages of {name} go in a circle: one names an earlier one as its next."
+                )
+            seen.add(request.target)
+            answer = await self._send(request)
+            resources, following = _page(answer.body, name)
+            for resource in resources:
+                yield resource
+                given += 1
+                if limit is not None and given >= limit:
+                    return
+            if following is None:
+                return
+            asked = self._next_query(following, request, name)
+
+    async def aclose(self) -> None:
+        """Gives up the connections."""
+        await self._wire.aclose()
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    def _ready(
+        self,
+        name: str,
+        ids: Mapping[str, str],
+        query: Mapping[str, str],
+        body: Mapping[str, Any] | bytes | None,
+        priority: Priority,
+    ) -> _Request:
+        one = self.endpoint(name)
+        if any(value in ("", ".", "..") for value in ids.values()):
+            # Such a path would lead elsewhere, and nothing has such an id.
+            raise Missing(f"Nothing can have the id that {name} was given.")
+        target = one.url_path(**ids) if ids else one.path
+        extras = tuple(
+            extra for extra in one.extras if extra.value in query.get(extra.parameter, "").split(",")
+        )
+        encoded = body if body is None or isinstance(body, bytes) else canonical(body)
+        return _Request(one, target + query_string(query), encoded, extras, priority)
+
+    async def _send(
+        self,
+        request: _Request,
+        repeat: Repeat = "always",
+        before: Callable[[], Awaitable[None]] | None = None,
+        place: Place | None = None,
+    ) -> Answer:
+        began = self._retry.clock()
+        attempts = 0
+
+        async def attempt() -> Answer:
+            nonlocal attempts
+            attempts += 1
+            return await self._attempt(request, before, attempts, place if attempts == 1 else None)
+
+        try:
+            return await attempt()
+        except KlaviyoError as error:
+            if not retries.may_repeat(error, repeat):
+                raise
+            first = error
+        return await retries.again(first, attempt, self._retry, repeat, began)
+
+    async def _attempt(
+        self,
+        request: _Request,
+        before: Callable[[], Awaitable[None]] | None,
+        number: int,
+        place: Place | None,
+    ) -> Answer:
+        one = request.endpoint
+        if self._budget is None:
+            if before is not None:
+                await before()
+            began = time.perf_counter()
+            raw = await self._over_wire(request)
+        else:
+            taken = place or self._budget.place(
+                self.account, one.name, self.revision, request.extras, priority=request.priority
+            )
+            async with taken:
+                if before is not None:
+                    await before()
+                began = time.perf_counter()
+                raw = await self._over_wire(request)
+                taken.answered(raw.status, raw.remaining, _seconds(raw.retry_after))
+        ms = int((time.perf_counter() - began) * 1000)
+        text = self._without_key(raw.body)
+        if not 200 <= raw.status < 300:
+            raise from_answer(
+                one.name,
+                raw.status,
+                text,
+                scopes=one.scopes,
+                retry_after=_seconds(raw.retry_after),
+                challenged=raw.challenged,
+                scrub=self._scrub,
+            )
+        return Answer(raw.status, _document(text, one.name, raw.status), text, ms, number, raw.remaining)
+
+    async def _over_wire(self, request: _Request) -> RawAnswer:
+        headers = self._headers
+        if request.body is not None:
+            headers = self._headers_with_body[request.endpoint.content_type or self._media]
+        return await self._wire.send(request.endpoint.method, request.target, headers, request.body)
+
+    def _next_query(self, link: str, request: _Request, name: str) -> dict[str, str]:
+        """The query of the next page. The request goes to our own address whatever the link says."""
+        try:
+            parts = urlsplit(link)
+            there = (parts.hostname, parts.port)
+        except ValueError:
+            raise Unreadable(f"The next page of {name} is no address.") from None
+        ours = urlsplit(self._wire.address)
+        path = request.target.partition("?")[0]
+        same_host = not parts.netloc or there == (ours.hostname, ours.port)
+        if not same_host or parts.scheme not in ("", "http", "https"):
+            raise Unreadable(f"The next page of {name} is at another address; the key is not sent there.")
+        if unquote(parts.path).rstrip("/") != unquote(self._prefix + path).rstrip("/"):
+            raise Unreadable(f"The next page of {name} is under another path; it is not asked for.")
+        return query_of(parts.query)
+
+    def _without_key(self, body: bytes) -> bytes:
+        """The body without the key, should the server have echoed it, escaped or not."""
+        if _HIDING.search(body):
+            try:
+                plain = json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")
+            except (ValueError, RecursionError):
+                plain = b""
+            body = plain if self._key in plain else body
+        return body.replace(self._key, b"[key]") if self._key in body else body
+
+    def _scrub(self, text: str) -> str:
+        return text.replace(self._key.decode(), "[key]")
+
+
+def key_fingerprint(key: str) -> str:
+    """What may be shown of a key: enough to tell two apart, nothing to use."""
+    return "sha256:" + hashlib.sha256(key.encode()).hexdigest()[:12]
+
+
+def _document(body: bytes, name: str, status: int) -> Any:
+    if not body:
+        return None
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        pass
+    raise Unreadable(f"Klaviyo's answer to {name} ({status}) is not JSON.", status=status, body=body)
+
+
+def _page(body: Any, name: str) -> tuple[list[dict[str, Any]], str | None]:
+    """The resources of a page and the link to the next one."""
+    data = body.get("data") if isinstance(body, dict) else None
+    if not isinstance(data, list) or not all(isinstance(entry, dict) for entry in data):
+        raise Unreadable(f"Klaviyo's answer to {name} is no list of resources.")
+    links = body.get("links")
+    following = links.get("next") if isinstance(links, dict) else None
+    if following is not None and not isinstance(following, str):
+        raise Unreadable(f"The next page of {name} is no address.")
+    return data, following or None
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Retry-After in seconds: Klaviyo gives whole seconds, a proxy may give a date."""
+    if retry_after is None:
+        return None
+    if retry_after.isascii() and retry_after.strip().isdigit():
+        return float(retry_after)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,257 @@
+"""What can go wrong with a call to Klaviyo: one class per kind, each with Klaviyo's own words (contract.md
+4).
+
+`str(error)` is one sentence for people: at most 300 characters, nothing in it that a terminal would obey.
+Klaviyo may reword a `detail` at any time, so nothing decides by it, except where Klaviyo gives no other sign.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+LONGEST_SENTENCE = 300
+
+NO_SUCH_REVISION = "No valid revisions"
+"""How the detail of a 404 starts when the revision is older than the endpoint; its code is not known."""
+
+
+def inert(text: str) -> str:
+    """The text with whatever is not printable written as an escape, and line breaks as spaces."""
+    if text.isprintable():
+        return text
+    flat = " ".join(text.split())
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode()
+        for char in flat
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class KlaviyoErrorItem:
+    """One error of an answer; absent parts are empty. `meta` may hold a duplicate's id."""
+
+    code: str = ""
+    title: str = ""
+    detail: str = ""
+    pointer: str = ""
+    parameter: str = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        """Where in the request the trouble is: the pointer, or the name of the query parameter."""
+        return self.pointer or self.parameter
+
+
+class KlaviyoError(Exception):
+    """A call that failed. The kinds below say what that means; this one itself is an answer of no known kind.
+
+    `status` is None when there was no answer, `body` is the answer's, free of secrets. `attempts` is how
+    often the call was made. `arrived` is False only where the request certainly did not reach Klaviyo.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        errors: Sequence[KlaviyoErrorItem] = (),
+        retry_after: float | None = None,
+        arrived: bool = True,
+        body: bytes = b"",
+    ) -> None:
+        sentence = inert(message)
+        if len(sentence) > LONGEST_SENTENCE:
+            sentence = sentence[: LONGEST_SENTENCE - 1] + "…"
+        super().__init__(sentence)
+        self.status = status
+        self.errors = tuple(errors)
+        self.retry_after = retry_after
+        self.arrived = arrived
+        self.body = body
+        self.attempts = 1
+
+    @property
+    def code(self) -> str:
+        """Klaviyo's code of the first error, or empty."""
+        return self.errors[0].code if self.errors else ""
+
+    @property
+    def detail(self) -> str:
+        """Klaviyo's detail of the first error, or empty."""
+        return self.errors[0].detail if self.errors else ""
+
+    @property
+    def pointer(self) -> str:
+        """Klaviyo's pointer of the first error, or empty."""
+        return self.errors[0].pointer if self.errors else ""
+
+
+class KeyRefused(KlaviyoError):
+    """401: the key is unknown, deleted or disabled."""
+
+
+class ScopeMissing(KlaviyoError):
+    """403 with Klaviyo's own body: a scope or an entitlement is missing. Klaviyo does not name it."""
+
+
+class Missing(KlaviyoError):
+    """404: what the path names is not in the account."""
+
+
+class NotInThisRevision(KlaviyoError):
+    """The revision has no such endpoint, or is itself gone."""
+
+
+class Conflict(KlaviyoError):
+    """409: an identifier belongs to another profile, or the thing may not be changed now."""
+
+    @property
+    def duplicate_profile_id(self) -> str | None:
+        """The id of the profile that has the identifier, where Klaviyo names it."""
+        for item in self.errors:
+            found = item.meta.get("duplicate_profile_id")
+            if isinstance(found, str):
+                return found
+        return None
+
+
+class Invalid(KlaviyoError):
+    """400: the request is not valid; `errors` point at what is wrong with it."""
+
+
+class TooLarge(KlaviyoError):
+    """413: the request is over a size limit."""
+
+
+class Throttled(KlaviyoError):
+    """429: over a rate limit; `retry_after` is in seconds."""
+
+
+class Unavailable(KlaviyoError):
+    """Klaviyo could not be reached or did not do its work just now: worth another try later."""
+
+
+class Unreadable(KlaviyoError):
+    """The answer is not what the contract says: the fate of a write is unknown."""
+
+
+def from_answer(
+    call: str,
+    status: int,
+    body: bytes,
+    *,
+    scopes: Sequence[str] = (),
+    retry_after: float | None = None,
+    challenged: bool = False,
+    scrub: Callable[[str], str] = str,
+) -> KlaviyoError:
+    """The error that an answer other than 2xx is. `scrub` takes secrets out of a text; `body` is kept as
+    given.
+
+    `scopes` are what the call needs; `challenged` says that the edge itself refused, before the API saw
+    anything.
+    """
+    items = read_items(body, scrub)
+    kind, sentence = _judge(call, status, items, scopes)
+    return kind(
+        scrub(sentence),
+        status=status,
+        errors=items,
+        retry_after=retry_after,
+        arrived=not challenged,
+        body=body,
+    )
+
+
+def read_items(body: bytes, scrub: Callable[[str], str] = str) -> tuple[KlaviyoErrorItem, ...]:
+    """The errors of a body in Klaviyo's envelope; none for any other body."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return ()
+    errors = document.get("errors") if isinstance(document, dict) else None
+    return (
+        tuple(_item(entry, scrub) for entry in errors if isinstance(entry, dict))
+        if isinstance(errors, list)
+        else ()
+    )
+
+
+def _item(entry: Mapping[str, Any], scrub: Callable[[str], str]) -> KlaviyoErrorItem:
+    source = entry.get("source")
+    source = source if isinstance(source, dict) else {}
+    meta = entry.get("meta")
+
+    def text(value: object) -> str:
+        return inert(scrub(value)) if isinstance(value, str) else ""
+
+    return KlaviyoErrorItem(
+        code=text(entry.get("code")),
+        title=text(entry.get("title")),
+        detail=text(entry.get("detail")),
+        pointer=text(source.get("pointer")),
+        parameter=text(source.get("parameter")),
+        meta=_scrubbed(meta, scrub) if isinstance(meta, dict) else {},
+    )
+
+
+def _scrubbed(value: Any, scrub: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, dict):
+        return {scrub(key): _scrubbed(inner, scrub) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_scrubbed(inner, scrub) for inner in value]
+    return value
+
+
+def _judge(
+    call: str, status: int, items: Sequence[KlaviyoErrorItem], scopes: Sequence[str]
+) -> tuple[type[KlaviyoError], str]:
+    said = _said(items)
+    if any(item.code in ("not_authenticated", "authentication_failed") for item in items) or status == 401:
+        return KeyRefused, "Klaviyo refuses the key: it was deleted or disabled, or it is not a private key."
+    if status == 403 and items:
+        needs = f"It needs {_and(scopes)}; Klaviyo does not say what is missing." if scopes else ""
+        return ScopeMissing, f"The key may not do this ({call}). {needs} {said}".strip()
+    if status == 403:
+        return Unavailable, f"The network edge before Klaviyo refused the request ({call}) with a web page."
+    if status == 410 or (status == 404 and any(item.detail.startswith(NO_SUCH_REVISION) for item in items)):
+        return NotInThisRevision, f"Klaviyo has no {call} at this revision. {said}".strip()
+    if status == 404 and items:
+        return Missing, f"Klaviyo does not find what {call} names. {said}"
+    if status == 409:
+        return Conflict, f"Klaviyo refused {call} as a conflict. {said}".strip()
+    if status in (413, 414):
+        return TooLarge, f"Klaviyo refused {call}: the request is too large. {said}".strip()
+    if status in (400, 422):
+        return Invalid, f"Klaviyo refused {call}. {said}".strip()
+    if status == 429:
+        return Throttled, f"Klaviyo's rate limit for {call} is reached."
+    if status >= 500 or status in (408, 425):
+        return Unavailable, f"Klaviyo could not do {call} just now: it answered {status}. {said}".strip()
+    if 300 <= status < 400:
+        return Unreadable, f"The server answered {call} with a redirect ({status}); those are never followed."
+    if not items:
+        return Unreadable, f"The server answered {call} with {status} and nothing that Klaviyo would say."
+    return KlaviyoError, f"Klaviyo refused {call} with {status}. {said}"
+
+
+def _said(items: Sequence[KlaviyoErrorItem]) -> str:
+    """The first error in Klaviyo's words, and how many more there are."""
+    if not items:
+        return ""
+    first = items[0]
+    text = first.detail or first.title or first.code
+    text += f" (at {first.place})" if first.place.strip("/") not in ("", "data") else ""
+    return text + (f" And {len(items) - 1} more." if len(items) > 1 else "")
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

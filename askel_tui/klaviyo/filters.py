@@ -1,0 +1,69 @@
+"""Klaviyo's filter language and query strings (contract.md 7).
+
+Servers commonly refuse a request line of more than 8 KB, so long lists of values are cut into several
+filters.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+LONGEST_FILTER = 6_000
+"""Bytes of a filter once it is percent-encoded: leaves room for the path and the other parameters in 8 KB."""
+
+MOST_VALUES = 100
+"""Values in one `any`: one page holds the answer to each."""
+
+
+def quoted(value: str) -> str:
+    """The value as a string literal of the filter language."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def equals(field: str, value: str) -> str:
+    """`equals(field,"value")`."""
+    return f"equals({field},{quoted(value)})"
+
+
+def any_of(field: str, values: Iterable[str]) -> str:
+    """`any(field,["a","b"])`."""
+    return f"any({field},[{','.join(map(quoted, values))}])"
+
+
+def any_of_each(
+    field: str, values: Iterable[str], *, most: int = MOST_VALUES
+) -> Iterator[tuple[str, list[str]]]:
+    """Filters that together ask for all values, each short enough to send, with the values it asks for."""
+    part: list[str] = []
+    size = 0
+    for value in dict.fromkeys(values):
+        length = len(quote(quoted(value), safe="")) + len("%2C")
+        if part and (len(part) == most or size + length > LONGEST_FILTER):
+            yield any_of(field, part), part
+            part, size = [], 0
+        part.append(value)
+        size += length
+    if part:
+        yield any_of(field, part), part
+
+
+def query_string(query: Mapping[str, str]) -> str:
+    """The query, percent-encoded throughout; a question mark in front, or empty."""
+    if not query:
+        return ""
+    return "?" + "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query.items())
+
+
+def query_of(query: str) -> dict[str, str]:
+    """The parameters of a query string, decoded."""
+    return dict(parse_qsl(query, keep_blank_values=True))
+
+
+def fields(resource: str, names: Sequence[str]) -> dict[str, str]:
+    """The sparse fieldset parameter of a resource."""
+    return {f"fields[{resource}]": ",".join(names)}

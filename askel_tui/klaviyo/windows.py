@@ -1,0 +1,87 @@
+"""Places in the windows of one call. Pure: the time is an argument, in seconds on any clock that never goes
+back.
+
+Klaviyo counts calls in fixed windows whose start we cannot see. So a place is occupied from the moment it is
+taken (nothing is sent before) until its answer plus the window's length: two calls that the server may count
+in one window are then always counted together here, wherever its windows begin and however long the call was
+under way.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from typing import TYPE_CHECKING
+
+from askel_tui.contract.endpoints import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+class Windows:
+    """The places of one call in all its windows. A window's limit can only become smaller."""
+
+    def __init__(self, windows: Iterable[Window], *, margin: float = 0.0005) -> None:
+        """`margin` is how far two clocks may drift apart, as a part of the time that passes."""
+        self._limits: dict[int, int] = {}
+        self._answered: dict[int, deque[float]] = {}
+        self._margin = margin
+        self._open = 0
+        self.taken = 0
+        """How many places were ever taken."""
+        self.narrow(windows)
+
+    def narrow(self, windows: Iterable[Window]) -> None:
+        """Takes over limits where they are smaller, and windows that were not known."""
+        for window in windows:
+            known = self._limits.get(window.seconds, window.limit)
+            self._limits[window.seconds] = min(known, window.limit)
+            self._answered.setdefault(window.seconds, deque())
+
+    def limits(self) -> Iterator[Window]:
+        """The windows as they are kept, the shortest first."""
+        for seconds in sorted(self._limits):
+            yield Window(self._limits[seconds], seconds)
+
+    def used(self, seconds: int, now: float) -> int:
+        """How many places of a window are occupied."""
+        answered = self._answered[seconds]
+        over = now - seconds * (1 + self._margin)
+        while answered and answered[0] <= over:
+            answered.popleft()
+        return self._open + len(answered)
+
+    def wait(self, now: float) -> float | None:
+        """Seconds until there is room in every window: 0 if there is; None if an answer has to come first."""
+        longest = 0.0
+        for seconds, limit in self._limits.items():
+            over = self.used(seconds, now) - limit + 1
+            if over <= 0:
+                continue
+            answered = self._answered[seconds]
+            if over > len(answered):
+                return None
+            longest = max(longest, answered[over - 1] + seconds * (1 + self._margin) - now)
+        return longest
+
+    def take(self, now: float) -> bool:
+        """Takes a place if there is room."""
+        if self.wait(now) != 0:
+            return False
+        self._open += 1
+        self.taken += 1
+        return True
+
+    def answer(self, now: float) -> None:
+        """Notes that the call of a place was answered, or that its answer will never come."""
+        self._open -= 1
+        self.remember(now)
+
+    def remember(self, answered: float) -> None:
+        """Counts a call that was answered then, by whomever."""
+        for times in self._answered.values():
+            if not times or times[-1] <= answered:
+                times.append(answered)
+            else:
+                times.insert(bisect_right(times, answered), answered)

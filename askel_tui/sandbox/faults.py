@@ -1,0 +1,93 @@
+"""Faults that a test or a rehearsal asks for, by endpoint."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+_WORDS: Final = {
+    "endpoint": str,
+    "status": int,
+    "body": str,
+    "delay": float,
+    "reset": bool,
+    "lost": bool,
+    "after": bool,
+    "retry_after": int,
+    "times": int,
+    "probability": float,
+    "seed": int,
+}
+_BODIES: Final = ("json", "html", "malformed", "empty")
+
+
+class FaultError(ValueError):
+    """A fault that could not be understood."""
+
+
+@dataclass(slots=True)
+class Fault:
+    """What is to go wrong, where and how often.
+
+    `endpoint`: its operationId in the newest revision, or "*". `delay` seconds before anything is done. `reset`: the
+    connection is dropped before the request is processed; `lost`: after it. `status` with a `body` kind is answered
+    instead of processing, or with `after` once it was processed (then without a status: its own, in that body).
+    `times`: how often, None for ever. `probability`: of striking at all, from a generator with `seed`.
+    """
+
+    endpoint: str = "*"
+    status: int | None = None
+    body: str = "json"
+    delay: float = 0.0
+    reset: bool = False
+    lost: bool = False
+    after: bool = False
+    retry_after: int | None = None
+    times: int | None = None
+    probability: float = 1.0
+    seed: int = 0
+    struck: int = 0
+    chance: random.Random = field(default_factory=random.Random)
+
+    @classmethod
+    def read(cls, given: dict[str, Any]) -> Fault:
+        """From JSON. Raises `FaultError` for an unknown word or a wrong value."""
+        for name, value in given.items():
+            if name not in _WORDS:
+                raise FaultError(f"A fault has no {name!r}. It has: {', '.join(_WORDS)}.")
+            wanted = _WORDS[name]
+            fits = isinstance(value, (int, float) if wanted is float else wanted)
+            if not fits or (isinstance(value, bool) and wanted is not bool):
+                raise FaultError(f"{name} takes a {wanted.__name__}, not {value!r}.")
+        if given.get("body", "json") not in _BODIES:
+            raise FaultError(f"body is one of {', '.join(_BODIES)}.")
+        fault = cls(**given)
+        fault.chance = random.Random(fault.seed)
+        return fault
+
+    def as_dict(self) -> dict[str, Any]:
+        """For showing, with how often it has struck."""
+        return {name: getattr(self, name) for name in (*_WORDS, "struck")}
+
+
+class Faults:
+    """The faults that are set, in the order they were set."""
+
+    def __init__(self) -> None:
+        self.all: list[Fault] = []
+
+    def strike(self, endpoint: str) -> Fault | None:
+        """The fault that this request meets, if any."""
+        if not self.all:
+            return None
+        for fault in self.all:
+            if fault.endpoint not in ("*", endpoint):
+                continue
+            if fault.times is not None and fault.struck >= fault.times:
+                continue
+            if fault.probability < 1.0 and fault.chance.random() >= fault.probability:
+                continue
+            fault.struck += 1
+            return fault
+        return None

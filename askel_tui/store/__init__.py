@@ -1,0 +1,1 @@
+"""What is remembered: state (documents), secrets (keyring or vault), and the journal."""

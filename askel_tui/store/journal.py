@@ -1,0 +1,462 @@
+"""The journal: what has been accepted, planned, sent and decided, durably. The interface and its rows.
+
+Everything that grows or changes while running lives here: records, operations, requests, audit, holds, commands,
+places in the budget, counters. `store/sqlite.py` is the embedded implementation. Every method that writes is durable
+when it returns, and every decision is committed together with its audit entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from askel_tui.core.operations import Identity, Operation
+from askel_tui.core.records import Record
+
+Fate = Literal["new", "same", "other_body"]
+"""What became of an accepted record: stored, the same id and body as before, or the same id with another body."""
+
+OperationState = Literal["waiting", "held", "failed"]
+"""The states of an operation that is not settled. Settled ones leave the queue; the audit keeps them."""
+
+Outcome = Literal["written", "unconfirmed", "failed", "skipped", "discarded"]
+"""How an operation ended (design: receipt)."""
+
+WorkflowStatus = Literal["draft", "active", "paused"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A record with its place in the order of receipt. `received` is in milliseconds since 1970."""
+
+    seq: int
+    connection: str
+    received: int
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowState:
+    """What changes about a workflow while it runs.
+
+    `position` is the `seq` of the last record that was looked at for this workflow; None before it was activated.
+    `since` is the activation's `--since`, RFC 3339: older records are passed over.
+    """
+
+    workflow: str
+    connection: str
+    status: WorkflowStatus
+    version: int
+    position: int | None = None
+    since: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """What planning one record under one workflow gave; `problems` set means the record failed, whole."""
+
+    record_seq: int
+    record: str
+    operations: Sequence[Operation] = ()
+    problems: Sequence[Mapping[str, str]] = ()
+    """Problems as {step, field, message}."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOperation:
+    """An operation in the queue. `seq` is its place in the order of arrival; times are milliseconds since 1970."""
+
+    seq: int
+    connection: str
+    workflow: str
+    version: int
+    record_seq: int
+    record: str
+    index: int
+    """Its position among the operations of its record under the workflow, from 0."""
+    operation: Operation
+    state: OperationState = "waiting"
+    attempts: int = 0
+    due: int = 0
+    since: int = 0
+    """When the first attempt of the present trouble was made; 0 while there is none."""
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A request that is about to be sent: written before the first byte, so that a crash leaves it in doubt."""
+
+    connection: str
+    account: str
+    call: str
+    """The Klaviyo operation's name in the contract data."""
+    method: str
+    path: str
+    body: bytes
+    revision: str
+    key: str
+    """The fingerprint of the key it is sent with."""
+    operations: Sequence[int]
+    """`seq` of the operations it carries; empty for a request that only prepares (identifiers, say)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """A request without an answer on record: after a start it is in doubt."""
+
+    id: int
+    intent: Intent
+    opened: int
+    operations: Sequence[StoredOperation] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How one operation of a request (or of none) ends. `detail` says why, for people."""
+
+    operation: StoredOperation
+    outcome: Outcome
+    status: int | None = None
+    """The HTTP status, where there was an answer."""
+    response: bytes | None = None
+    detail: str | None = None
+    ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delayed:
+    """An operation to be tried again, not before `due` (milliseconds since 1970)."""
+
+    operation: StoredOperation
+    due: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A step that may not send. `cause` is a word (see `HOLD_CAUSES`), `detail` is for people."""
+
+    connection: str
+    workflow: str
+    step: str
+    cause: str
+    detail: str
+    since: int
+    waiting: int = 0
+
+
+HOLD_CAUSES: Mapping[str, str] = {
+    "target_gone": "what the step names is gone from the account",
+    "key_refused": "the key is refused",
+    "other_account": "the key belongs to another account",
+    "scope_missing": "the key lacks a scope",
+    "in_doubt": "a consent write whose fate is unknown waits for a person",
+    "gate_unreadable": "the segment cannot be read",
+    "revision": "the account does not know this call at the pinned revision",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """An order to the daemon that owns the account, and what became of it."""
+
+    id: int
+    name: str
+    arguments: Mapping[str, Any]
+    actor: str
+    at: int
+    state: Literal["open", "done", "refused"] = "open"
+    result: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One line per write and per decision; `prev` and `hash` chain them. `at` is in milliseconds since 1970."""
+
+    seq: int
+    at: int
+    actor: str
+    connection: str | None
+    workflow: str | None
+    step: str | None
+    record: str | None
+    operation: str | None
+    kind: str
+    """A step kind, or the word for a decision (`activate`, `hold`, `release`, `connect`, …)."""
+    profile: Mapping[str, str] | None
+    target: Mapping[str, Any] | None
+    request: Mapping[str, Any] | None
+    """{id, method, path, body}; the body of a packed request is stored once."""
+    status: str
+    """An outcome, or `done` for a decision."""
+    response: Mapping[str, Any] | None
+    """{status, body}, where there was an answer, and `detail`."""
+    attempts: int
+    ms: int | None
+    revision: str | None
+    key: str | None
+    prev: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which audit entries are wanted; None is any. Times are milliseconds since 1970."""
+
+    connection: str | None = None
+    workflow: str | None = None
+    step: str | None = None
+    record: str | None = None
+    profile: str | None = None
+    status: str | None = None
+    kind: str | None = None
+    since: int | None = None
+    until: int | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A record that failed under a workflow: in planning (`problems`), or a step of it (`operation`)."""
+
+    id: int
+    connection: str
+    workflow: str
+    version: int
+    record_seq: int
+    record: str
+    step: str | None
+    reason: str
+    at: int
+    problems: Sequence[Mapping[str, str]] = ()
+    operation: StoredOperation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An audit entry for something decided rather than written, committed with the change it describes."""
+
+    kind: str
+    actor: str
+    connection: str | None = None
+    workflow: str | None = None
+    step: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much of a workflow is where. `sent` counts operations that were written or are unconfirmed."""
+
+    waiting: int = 0
+    held: int = 0
+    failed: int = 0
+    sent: int = 0
+
+
+class Journal(Protocol):
+    """The seam between the moving parts and the disk. Times are milliseconds since 1970, given by the caller."""
+
+    async def close(self) -> None: ...
+
+    # Records in.
+
+    async def accept(self, connection: str, records: Sequence[Record], now: int) -> list[Fate]:
+        """Stores records; durable on return. One fate per record, in order."""
+        ...
+
+    async def records_after(
+        self, connection: str, seq: int, limit: int, *, events: Collection[str] | None = None
+    ) -> list[StoredRecord]:
+        """Records in order of receipt after `seq`; only those of the named events, if given."""
+        ...
+
+    async def newest_records(
+        self, connection: str, limit: int, *, events: Collection[str] | None = None, before: int | None = None
+    ) -> list[StoredRecord]:
+        """The newest records by receipt, newest first; `before` (a seq) pages further back."""
+        ...
+
+    async def record(self, connection: str, record_id: str) -> StoredRecord | None: ...
+
+    async def last_seq(self, connection: str) -> int:
+        """The `seq` of the newest record of a connection; 0 when there is none."""
+        ...
+
+    # Workflows while they run.
+
+    async def workflow_states(self) -> list[WorkflowState]: ...
+
+    async def set_workflow(self, state: WorkflowState, decision: Decision | None, now: int) -> None:
+        """Stores the state of a workflow (its position included) with the decision that changed it."""
+        ...
+
+    async def forget_workflow(self, workflow: str, decision: Decision, now: int) -> None:
+        """Forgets a workflow's state, holds, failures and unsent operations; the audit stays."""
+        ...
+
+    async def plan(
+        self, state: WorkflowState, runs: Sequence[PlannedRun], position: int, now: int
+    ) -> list[StoredOperation]:
+        """Commits what planning gave and moves the position, in one transaction.
+
+        A record that already ran under this workflow (any version) is passed over: a record runs once per workflow.
+        Operations of a step under a hold are stored as held. Runs with problems become failures with an audit entry.
+        Gives the operations that were stored as waiting, in order.
+        """
+        ...
+
+    async def ran(self, workflow: str, record_seqs: Sequence[int]) -> set[int]:
+        """Which of these records already ran under the workflow."""
+        ...
+
+    # Operations out.
+
+    async def waiting(self, connections: Collection[str], after: int, limit: int) -> list[StoredOperation]:
+        """Waiting operations with a `seq` over `after`, in order, of these connections; paused workflows left out."""
+        ...
+
+    async def open_request(self, intent: Intent, now: int) -> int:
+        """Writes down that a request is about to be sent, and takes note of its place in the budget. Gives its id."""
+        ...
+
+    async def answer_request(
+        self,
+        request: int | None,
+        *,
+        settled: Sequence[Settled] = (),
+        delayed: Sequence[Delayed] = (),
+        held: Sequence[StoredOperation] = (),
+        hold: Hold | None = None,
+        profiles: Mapping[str, Identity] | None = None,
+        connection: str = "",
+        now: int,
+    ) -> None:
+        """Closes a request: what became of each operation, with audit, counters and learned profile ids, at once.
+
+        `held` are operations that wait for `hold`; if `hold` is given, it is placed, audited and noticed once, and
+        the waiting operations of its step become held with them. A failed operation takes the later operations of
+        its record along: they become failed, unattempted ("after step X failed"). A gate settled as `skipped` skips the
+        later operations of its record. `profiles` maps Klaviyo profile ids to the identity the answer showed for
+        them; what the memory held for these ids or identifiers before is replaced. `request=None` settles
+        operations that needed no request.
+        """
+        ...
+
+    async def in_doubt(self, connections: Collection[str]) -> list[OpenRequest]:
+        """Requests that were opened and never answered, oldest first, with the operations they still carry."""
+        ...
+
+    async def profile_ids(self, connection: str, keys: Collection[str]) -> dict[str, str]:
+        """Klaviyo profile ids remembered for ordering keys (see `Identity.keys`)."""
+        ...
+
+    async def forget_profile(self, connection: str, profile_id: str) -> None:
+        """Drops what was remembered of a profile id that turned out to be wrong."""
+        ...
+
+    # Holds.
+
+    async def holds(self) -> list[Hold]:
+        """All holds, oldest first, each with the number of operations that wait for it."""
+        ...
+
+    async def place_hold(self, hold: Hold, now: int) -> bool:
+        """Holds a step: its waiting operations become held; audited and noticed. False if it was held already."""
+        ...
+
+    async def release_hold(self, workflow: str, step: str, decision: Decision, now: int) -> int:
+        """Ends a hold: its operations wait again, in order. Gives how many; 0 as well when there was no hold."""
+        ...
+
+    async def discard_held(self, workflow: str, step: str, decision: Decision, now: int) -> int:
+        """Discards the operations that a hold keeps, one audit entry each; the hold itself stays. Gives how many."""
+        ...
+
+    # Failures.
+
+    async def failures(self, workflow: str | None = None, limit: int = 1000) -> list[Failure]: ...
+
+    async def retry_failures(self, ids: Sequence[int], decision: Decision, now: int) -> int:
+        """Failed operations (with the unattempted ones behind them) wait again; failed plans are planned again."""
+        ...
+
+    async def discard_failures(self, ids: Sequence[int], decision: Decision, now: int) -> int: ...
+
+    async def to_replan(self, workflow: str, limit: int) -> list[StoredRecord]:
+        """Records whose failed plan was ordered to be tried again."""
+        ...
+
+    # Orders.
+
+    async def order(self, name: str, arguments: Mapping[str, Any], actor: str, now: int) -> int:
+        """Leaves an order for the daemon; gives its id."""
+        ...
+
+    async def open_commands(self) -> list[Command]: ...
+
+    async def finish_command(
+        self, command: int, state: Literal["done", "refused"], result: Mapping[str, Any], now: int
+    ) -> None: ...
+
+    async def command(self, command: int) -> Command: ...
+
+    # Budget.
+
+    async def take_place(
+        self, account: str, call: str, windows: Sequence[tuple[int, int]], now: int
+    ) -> tuple[int | None, int]:
+        """Takes a place in the windows [(limit, milliseconds)] of a call, shared by all processes.
+
+        Gives (place id, 0), or (None, milliseconds to wait) where a window is full. A place counts from its taking
+        until its answer plus the window; one that was never answered counts as answered a minute after its taking.
+        """
+        ...
+
+    async def answer_place(self, place: int, now: int) -> None: ...
+
+    async def places(self, account: str, since: int) -> list[tuple[str, int, int | None]]:
+        """(call, taken, answered) of the account's places and requests not older than `since`."""
+        ...
+
+    # Audit, notices and counters.
+
+    async def decide(self, decision: Decision, now: int) -> None:
+        """Writes an audit entry for a decision that changes nothing here."""
+        ...
+
+    async def audit(
+        self, wanted: AuditFilter, *, after: int = 0, limit: int = 1000, newest: bool = False
+    ) -> list[AuditEntry]:
+        """Audit entries over `after` in order; `newest` gives the last `limit` of them, still in order."""
+        ...
+
+    def follow(self, wanted: AuditFilter, after: int) -> AsyncIterator[AuditEntry]:
+        """Audit entries as they come, whichever process writes them."""
+        ...
+
+    async def verify(self) -> tuple[int, int | None]:
+        """(entries checked, seq of the first one that breaks the chain or None)."""
+        ...
+
+    async def notices(self, after: int = 0) -> list[Mapping[str, Any]]:
+        """Notices as {seq, at, connection, workflow, step, kind, text}, oldest first."""
+        ...
+
+    async def counts(self) -> dict[str, Counts]:
+        """Counts by workflow; answered from counters, whatever the size of the journal."""
+        ...
+
+    async def wait_change(self, timeout: float) -> bool:
+        """Returns True as soon as any process has committed something, False after `timeout` seconds."""
+        ...
+
+    async def fold(self, before: int) -> int:
+        """Folds away answered requests' bodies and places older than `before`. Gives how many rows went."""
+        ...
+
+
+Clock = Callable[[], int]
+"""Milliseconds since 1970."""

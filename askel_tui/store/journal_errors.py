@@ -1,0 +1,26 @@
+"""What can go wrong with a journal, in sentences for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from askel_tui.store.errors import StoreError
+
+
+class JournalError(StoreError):
+    """The journal cannot be read or written; what it acknowledged before is still there."""
+
+
+class StaleOperations(StoreError, LookupError):
+    """A request was not opened, because some of its operations no longer wait: settled, held, failed or discarded.
+
+    Nothing was written down. `seqs` are those operations; whoever holds them in memory drops them.
+    """
+
+    def __init__(self, seqs: Iterable[int]) -> None:
+        self.seqs = tuple(seqs)
+        shown = ", ".join(str(seq) for seq in self.seqs[:5]) + (", …" if len(self.seqs) > 5 else "")
+        super().__init__(
+            f"no request was opened: operations that no longer wait were to go with it ({shown}); "
+            "read the waiting operations again"
+        )

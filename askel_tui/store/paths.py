@@ -1,0 +1,134 @@
+"""Every path that Askel writes to, in one place."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from askel_tui.store.errors import HomeUnusable
+
+__all__ = [
+    "HomeUnusable",
+    "catalog_file",
+    "crashes_dir",
+    "default_home",
+    "file_system",
+    "home",
+    "journal_file",
+    "make_private",
+    "ownership_file",
+    "refused_dir",
+    "state_file",
+    "usable",
+    "vault_file",
+]
+
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "davfs", "fuse.sshfs", "fuse.davfs2", "fuse.rclone"}
+)
+"""File systems where locks don't hold or a rename is not atomic, as /proc/mounts names them."""
+
+_MOUNTS = Path("/proc/mounts")
+
+
+def default_home() -> Path:
+    """The state directory by name: `ASKEL_HOME`, else the user's data directory. Touches nothing."""
+    chosen = os.environ.get("ASKEL_HOME", "")
+    if chosen:
+        return Path(os.path.abspath(os.path.expanduser(chosen)))
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("askel", appauthor=False))
+
+
+def home() -> Path:
+    """The state directory, made (0700) if it is missing. Raises `HomeUnusable`."""
+    return usable(default_home())
+
+
+def usable(directory: Path, mounts: Path = _MOUNTS) -> Path:
+    """The directory, made (0700) if missing, once it is known that state can be kept there.
+
+    `mounts` is the table of mounted file systems; without one, network file systems are not recognised.
+    Raises `HomeUnusable`.
+    """
+    make_private(directory)
+    try:
+        # Linux writes octal escapes for whatever is special in a mount point, so the table is plain bytes.
+        table = mounts.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return directory
+    kind = file_system(os.path.realpath(directory), table)
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise HomeUnusable(directory, f"is on a network file system ({kind}), where locks don't hold")
+    return directory
+
+
+def make_private(directory: Path) -> None:
+    """Makes a directory, and what is missing above it, 0700; one that exists keeps its mode.
+
+    Raises `HomeUnusable`.
+    """
+    try:
+        missing = [path for path in (directory, *directory.parents) if not path.exists()]
+        for path in reversed(missing):
+            path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise HomeUnusable.unwritable(directory, error) from None
+    if not directory.is_dir():
+        raise HomeUnusable(directory, "is not a directory")
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise HomeUnusable(directory, "can't be written: permission denied")
+
+
+def file_system(path: str, mounts: str) -> str | None:
+    """The type of the file system that holds an absolute path, by the text of /proc/mounts."""
+    best, kind = "", None
+    for line in mounts.splitlines():
+        fields = line.split(" ")
+        if len(fields) < 3:
+            continue
+        point = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), fields[1])
+        inside = path == point or path.startswith(point.rstrip("/") + "/")
+        # A later mount on the same point hides the earlier one.
+        if inside and len(point) >= len(best):
+            best, kind = point, fields[2]
+    return kind
+
+
+def state_file(directory: Path) -> Path:
+    """Connections, workflows and settings."""
+    return directory / "state.json"
+
+
+def catalog_file(directory: Path, connection: str) -> Path:
+    """The catalog of one connection. Names that differ in case only get files that differ on any disk."""
+    plain = "abcdefghijklmnopqrstuvwxyz0123456789-_."
+    letters = (c if c in plain else "".join(f"%{byte:02x}" for byte in c.encode()) for c in connection)
+    return directory / "catalogs" / f"{''.join(letters)}.json"
+
+
+def journal_file(directory: Path) -> Path:
+    """The embedded journal."""
+    return directory / "journal.db"
+
+
+def vault_file(directory: Path) -> Path:
+    """Our encrypted vault."""
+    return directory / "vault.json"
+
+
+def ownership_file(directory: Path) -> Path:
+    """Locked by the process that works on this state directory; holds its number."""
+    return directory / "daemon.lock"
+
+
+def refused_dir(directory: Path) -> Path:
+    """Where `ingest` leaves the lines it refused."""
+    return directory / "refused"
+
+
+def crashes_dir(directory: Path) -> Path:
+    """Where the command line leaves reports of what it did not expect."""
+    return directory / "crashes"

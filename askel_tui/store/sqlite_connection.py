@@ -1,0 +1,110 @@
+"""Connections to the journal's file, and what SQLite's errors mean for people."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from askel_tui.store.errors import StoreError
+from askel_tui.store.journal_errors import JournalError
+
+T = TypeVar("T")
+
+PATIENCE_S = 10.0
+"""How long to wait for another process that is writing, in seconds."""
+
+_RETRY_S = 0.001
+
+_MEANINGS: tuple[tuple[tuple[int, ...], str], ...] = (
+    (
+        (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED),
+        "was locked by another process for {patience:g} s: end the `askel` process that hangs, then try again",
+    ),
+    ((sqlite3.SQLITE_FULL,), "could not grow because the disk is full: make room, then start again"),
+    (
+        (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB),
+        "is damaged ({error}): it was left as it is; restore it from a backup or move it away",
+    ),
+    (
+        (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_AUTH),
+        "can't be opened for writing ({error}): check its owner, its mode and its directory",
+    ),
+    (
+        (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL),
+        "can't be read or written ({error}): check the disk; it must be a local one",
+    ),
+)
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """A connection in manual transaction mode. Raises `JournalError`."""
+    try:
+        # SQLite gives its -wal and -shm files the mode of the file itself.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        connection = sqlite3.connect(
+            path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False, cached_statements=512
+        )
+    except OSError as error:
+        raise JournalError(f"The journal {path} can't be opened: {error.strerror}.") from None
+    except sqlite3.Error as error:
+        raise explained(error, path) from error
+    try:
+        connection.execute(f"PRAGMA cache_size = {-8_000 if read_only else -32_000}")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+    except sqlite3.Error as error:
+        connection.close()
+        raise explained(error, path) from error
+    return connection
+
+
+def begin(connection: sqlite3.Connection) -> None:
+    """Takes the write lock; waits up to `PATIENCE_S` for another process. Raises `sqlite3.OperationalError`."""
+    # SQLite's own waiting sleeps up to 0.1 s a time and so loses every race against a busy writer.
+    patiently(lambda: connection.execute("BEGIN IMMEDIATE"), connection)
+
+
+def patiently(attempt: Callable[[], T], connection: sqlite3.Connection | None = None) -> T:
+    """What `attempt` gives, tried again while the file is locked. Raises `sqlite3.Error` in the end."""
+    if connection is not None:
+        connection.execute("PRAGMA busy_timeout = 0")
+    end = time.monotonic() + PATIENCE_S
+    try:
+        while True:
+            try:
+                return attempt()
+            except sqlite3.OperationalError as error:
+                if not is_locked(error) or time.monotonic() > end:
+                    raise
+                time.sleep(_RETRY_S)
+    finally:
+        if connection is not None:
+            connection.execute(f"PRAGMA busy_timeout = {int(PATIENCE_S * 1000)}")
+
+
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether another connection stands in the way."""
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def explained(error: Exception, path: Path) -> Exception:
+    """The error as `JournalError` where it is about the disk, the file or another process; itself otherwise."""
+    if isinstance(error, sqlite3.Error) and not isinstance(error, StoreError):
+        for codes, meaning in _MEANINGS:
+            if _code(error) in codes:
+                said = meaning.format(error=error, patience=PATIENCE_S)
+                return JournalError(f"The journal {path} {said}. What was acknowledged is kept.")
+    return error
+
+
+def _code(error: sqlite3.Error) -> int:
+    # The low byte is the kind; the rest says more about it.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF

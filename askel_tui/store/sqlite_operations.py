@@ -1,0 +1,165 @@
+"""Operations in the embedded journal: their rows, the queue of waiting ones, and leaving it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import merge
+from itertools import islice
+from operator import attrgetter
+from typing import Any
+
+from askel_tui.core.operations import Operation
+from askel_tui.store.journal import OperationState, StoredOperation
+from askel_tui.store.sqlite_counters import Tally
+from askel_tui.store.sqlite_schema import FAILED, HELD, WAITING
+
+COLUMNS = (
+    "seq, connection, workflow, version, record_seq, record, idx, state, attempts, due, since, reason, body"
+)
+
+_STATES: dict[int, OperationState] = {WAITING: "waiting", HELD: "held", FAILED: "failed"}
+_COUNTED = {WAITING: "waiting", HELD: "held", FAILED: "failed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the journal needs to know of a queued operation to move or settle it."""
+
+    seq: int
+    connection: str
+    workflow: str
+    record_seq: int
+    record: str
+    idx: int
+    step: str
+    gate: bool
+    actor: str | None
+    state: int
+    hold: str | None
+    attempts: int
+    since: int
+    request: int | None
+    failure: int | None
+
+
+_ROW = (
+    "seq, connection, workflow, record_seq, record, idx, step, gate, actor, state, hold, attempts, since, request, "
+    "failure"
+)
+
+
+def stored(row: Sequence[Any]) -> StoredOperation:
+    """The operation of a row of `COLUMNS`."""
+    seq, connection, workflow, version, record_seq, record, idx, state, attempts, due, since, reason, body = (
+        row
+    )
+    operation = Operation.decode(body)
+    return StoredOperation(
+        seq, connection, workflow, version, record_seq, record, idx, operation, _STATES[state], attempts, due, since,
+        reason,
+    )  # fmt: skip
+
+
+def waiting(
+    db: sqlite3.Connection, connections: Collection[str], after: int, limit: int
+) -> list[StoredOperation]:
+    """Waiting operations over `after` in order, of these connections; paused workflows left out."""
+    lanes = db.execute(
+        "SELECT c.workflow, c.connection FROM counters c LEFT JOIN workflows w ON w.workflow = c.workflow "
+        "WHERE c.waiting > 0 AND w.status IS NOT 'paused'"
+    )
+    wanted = set(connections)
+    # Each workflow's operations are one range of the index; merging reads no more rows than are asked for.
+    found = [_lane(db, *lane, after, limit) for lane in lanes if lane[1] in wanted]
+    return [stored(row) for row in islice(merge(*found, key=lambda row: row[0]), limit)]
+
+
+def _lane(
+    db: sqlite3.Connection, workflow: str, connection: str, after: int, limit: int
+) -> Iterator[tuple[Any, ...]]:
+    yield from db.execute(
+        f"SELECT {COLUMNS} FROM operations INDEXED BY operations_waiting "
+        f"WHERE workflow = ? AND connection = ? AND state = {WAITING} AND request IS NULL AND seq > ? "
+        "ORDER BY seq LIMIT ?",
+        (workflow, connection, after, limit),
+    )
+
+
+def carried(db: sqlite3.Connection, request: int) -> dict[int, StoredOperation]:
+    """The operations that a request still carries, by `seq`."""
+    rows = db.execute(f"SELECT {COLUMNS} FROM operations WHERE request = ?", (request,))
+    return {row[0]: stored(row) for row in rows}
+
+
+def row(db: sqlite3.Connection, seq: int) -> Row | None:
+    """A queued operation; None where it left the queue."""
+    found = db.execute(f"SELECT {_ROW} FROM operations WHERE seq = ?", (seq,)).fetchone()
+    return None if found is None else _row(found)
+
+
+def rows(db: sqlite3.Connection, condition: str, parameters: Iterable[Any]) -> list[Row]:
+    """Queued operations under a condition, in order."""
+    found = db.execute(f"SELECT {_ROW} FROM operations WHERE {condition} ORDER BY seq", tuple(parameters))
+    return sorted((_row(each) for each in found), key=attrgetter("seq"))
+
+
+def operation(db: sqlite3.Connection, seq: int) -> Operation:
+    """What a queued operation does."""
+    (body,) = db.execute("SELECT body FROM operations WHERE seq = ?", (seq,)).fetchone()
+    return Operation.decode(body)
+
+
+def later(db: sqlite3.Connection, of: Row, *, states: Collection[int]) -> list[Row]:
+    """The later operations of the same record and workflow that no request carries, in these states."""
+    marks = ", ".join(str(state) for state in states)
+    return rows(
+        db,
+        f"record_seq = ? AND workflow = ? AND idx > ? AND request IS NULL AND state IN ({marks})",
+        (of.record_seq, of.workflow, of.idx),
+    )
+
+
+def leave(db: sqlite3.Connection, of: Row, tally: Tally, *, sent: int = 0) -> None:
+    """Takes an operation out of the queue and out of the counters."""
+    db.execute("DELETE FROM operations WHERE seq = ?", (of.seq,))
+    tally.add(of.workflow, of.connection, sent=sent, **{_COUNTED[of.state]: -1})
+    _leave_hold(db, of)
+
+
+def move(
+    db: sqlite3.Connection,
+    of: Row,
+    state: int,
+    tally: Tally,
+    *,
+    hold: str | None = None,
+    failure: int | None = None,
+    reason: str | None = None,
+) -> None:
+    """Brings an operation into a state, out of its request; its attempts stay."""
+    db.execute(
+        "UPDATE operations SET state = ?, hold = ?, failure = ?, reason = ?, request = NULL, due = 0, since = 0 "
+        "WHERE seq = ?",
+        (state, hold, failure, reason, of.seq),
+    )
+    if state != of.state:
+        tally.add(of.workflow, of.connection, **{_COUNTED[of.state]: -1})
+        tally.add(of.workflow, of.connection, **{_COUNTED[state]: 1})
+    _leave_hold(db, of)
+    if hold is not None:
+        db.execute(
+            "UPDATE holds SET waiting = waiting + 1 WHERE workflow = ? AND step = ?", (of.workflow, hold)
+        )
+
+
+def _leave_hold(db: sqlite3.Connection, of: Row) -> None:
+    if of.hold is not None:
+        db.execute(
+            "UPDATE holds SET waiting = waiting - 1 WHERE workflow = ? AND step = ?", (of.workflow, of.hold)
+        )
+
+
+def _row(found: tuple[Any, ...]) -> Row:
+    return Row(*found[:7], bool(found[7]), *found[8:])

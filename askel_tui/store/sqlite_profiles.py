@@ -1,0 +1,41 @@
+"""Klaviyo profile ids that answers showed, by identifier, in the embedded journal."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Mapping
+
+from askel_tui.core.operations import Identity
+
+
+def learn(db: sqlite3.Connection, connection: str, profiles: Mapping[str, Identity]) -> None:
+    """Replaces what was remembered of these ids and identifiers."""
+    for profile, identity in profiles.items():
+        keys = set(identity.keys())
+        known = db.execute(
+            "SELECT key FROM profiles WHERE connection = ? AND profile = ?", (connection, profile)
+        ).fetchall()
+        if {key for (key,) in known} == keys:
+            continue
+        db.execute("DELETE FROM profiles WHERE connection = ? AND profile = ?", (connection, profile))
+        db.executemany(
+            "INSERT OR REPLACE INTO profiles (connection, key, profile) VALUES (?, ?, ?)",
+            [(connection, key, profile) for key in sorted(keys)],
+        )
+
+
+def ids(db: sqlite3.Connection, connection: str, keys: Collection[str]) -> dict[str, str]:
+    """The ids remembered for these ordering keys."""
+    found = {}
+    for key in keys:
+        row = db.execute(
+            "SELECT profile FROM profiles WHERE connection = ? AND key = ?", (connection, key)
+        ).fetchone()
+        if row is not None:
+            found[key] = row[0]
+    return found
+
+
+def forget(db: sqlite3.Connection, connection: str, profile: str) -> None:
+    """Drops what was remembered of an id."""
+    db.execute("DELETE FROM profiles WHERE connection = ? AND profile = ?", (connection, profile))

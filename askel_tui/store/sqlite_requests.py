@@ -1,0 +1,207 @@
+"""Requests in the embedded journal: written down before they are sent, closed with what became of each operation."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from askel_tui.core.operations import Identity
+from askel_tui.store import sqlite_budget as budget
+from askel_tui.store import sqlite_failures as failures
+from askel_tui.store import sqlite_holds as holds
+from askel_tui.store import sqlite_operations as operations
+from askel_tui.store import sqlite_profiles as profiles_known
+from askel_tui.store.journal import Delayed, Hold, Intent, OpenRequest, Settled, StoredOperation
+from askel_tui.store.journal_errors import StaleOperations
+from askel_tui.store.sqlite_audit import Chain, Sent, told
+from askel_tui.store.sqlite_counters import Tally
+from askel_tui.store.sqlite_schema import FAILED, HELD, WAITING
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What `answer_request` is given, as one value."""
+
+    request: int | None
+    now: int
+    settled: Sequence[Settled] = ()
+    delayed: Sequence[Delayed] = ()
+    held: Sequence[StoredOperation] = ()
+    hold: Hold | None = None
+    profiles: Mapping[str, Identity] = field(default_factory=dict)
+    connection: str = ""
+
+
+def open_request(db: sqlite3.Connection, intent: Intent, now: int) -> int:
+    """Writes a request and its place in the budget down; its operations are tied to it. Raises `StaleOperations`."""
+    request = budget.note(db, intent.account, intent.call, now)
+    stale = []
+    for seq in intent.operations:
+        tied = db.execute(
+            f"UPDATE operations SET request = ? WHERE seq = ? AND state = {WAITING}", (request, seq)
+        )
+        if tied.rowcount != 1:
+            stale.append(seq)
+    if stale:
+        raise StaleOperations(stale)
+    db.execute(
+        "INSERT INTO requests (id, connection, account, call, method, path, revision, key, opened, digest, operations, "
+        "body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            request, intent.connection, intent.account, intent.call, intent.method, intent.path, intent.revision,
+            intent.key, now, hashlib.sha256(intent.body).digest(), json.dumps(list(intent.operations)), intent.body,
+        ),
+    )  # fmt: skip
+    return request
+
+
+def answer_request(db: sqlite3.Connection, answer: Answer) -> None:
+    """Settles, delays and holds operations, and closes the request once it carries none any more."""
+    tally, chain = Tally(), Chain(db)
+    sent, connection = None, answer.connection
+    if answer.request is not None:
+        sent, connection = _sent(db, answer.request, connection)
+        budget.answer(db, answer.request, answer.now)
+    swept = [
+        row
+        for settled in answer.settled
+        if (row := _settle(db, settled, sent, answer.now, tally, chain)) is not None
+    ]
+    if answer.hold is not None:
+        _untie(db, answer.held)
+        holds.place_within(db, answer.hold, answer.now, tally, chain)
+    for each in answer.held:
+        if (row := operations.row(db, each.seq)) is not None:
+            detail = None if answer.hold is None else answer.hold.detail
+            holds.keep(db, row, None if answer.hold is None else answer.hold.step, tally, detail)
+    for delayed in answer.delayed:
+        _delay(db, delayed, answer.now, tally)
+    for settled, row in swept:
+        _take_along(db, settled, row, sent is not None, answer.now, tally, chain)
+    if answer.profiles:
+        profiles_known.learn(db, connection, answer.profiles)
+    if answer.request is not None:
+        _close(db, answer.request, answer.now)
+    tally.write(db)
+    chain.close()
+
+
+def _sent(db: sqlite3.Connection, request: int, connection: str) -> tuple[Sent, str]:
+    row = db.execute(
+        "SELECT method, path, digest, revision, key, connection FROM requests WHERE id = ?", (request,)
+    ).fetchone()
+    if row is None:
+        raise LookupError(f"there is no request {request} in the journal")
+    return Sent(request, *row[:5]), connection or row[5]
+
+
+def _settle(
+    db: sqlite3.Connection, settled: Settled, sent: Sent | None, now: int, tally: Tally, chain: Chain
+) -> tuple[Settled, operations.Row] | None:
+    """Settles one operation; gives it back where later ones of its record go with it."""
+    row = operations.row(db, settled.operation.seq)
+    if row is None or row.state == FAILED:
+        return None
+    operation = settled.operation.operation
+    detail = settled.detail
+    if operation.is_gate and settled.outcome == "written" and not detail:
+        detail = "passed"
+    chain.append(
+        at=now,
+        kind=operation.kind,
+        status=settled.outcome,
+        actor=row.actor,
+        connection=row.connection,
+        workflow=row.workflow,
+        step=row.step,
+        record=row.record,
+        operation=operation,
+        sent=sent,
+        response=told(settled.status, settled.response, detail),
+        attempts=row.attempts + (sent is not None),
+        ms=settled.ms,
+    )
+    if settled.outcome == "failed":
+        return settled, row
+    counts = settled.outcome in ("written", "unconfirmed") and not operation.is_gate
+    operations.leave(db, row, tally, sent=int(counts))
+    if not operation.is_gate:
+        return None
+    if settled.outcome == "skipped":
+        return settled, row
+    if row.state == HELD:
+        holds.free_behind(db, row, tally)
+    return None
+
+
+def _take_along(
+    db: sqlite3.Connection,
+    settled: Settled,
+    row: operations.Row,
+    attempted: bool,
+    now: int,
+    tally: Tally,
+    chain: Chain,
+) -> None:
+    """The later operations of the record go the way of a failed operation or of a gate that said no."""
+    if settled.outcome == "failed":
+        reason = settled.detail or f"status {settled.status}"
+        # A hold that was placed meanwhile may have moved it.
+        failed = operations.row(db, row.seq) or row
+        failures.fail(db, failed, settled.operation.version, reason, now, tally)
+        if attempted:
+            db.execute("UPDATE operations SET attempts = attempts + 1 WHERE seq = ?", (row.seq,))
+        return
+    why = f"gate {row.step}: {settled.detail}" if settled.detail else f"gate {row.step}"
+    for later in operations.later(db, row, states=(WAITING, HELD, FAILED)):
+        chain.operation(later, operations.operation(db, later.seq), "skipped", now, why)
+        operations.leave(db, later, tally)
+
+
+def _untie(db: sqlite3.Connection, held: Sequence[StoredOperation]) -> None:
+    """Takes operations out of their request, so that placing a hold counts and tells them too."""
+    db.executemany("UPDATE operations SET request = NULL WHERE seq = ?", [(each.seq,) for each in held])
+
+
+def _delay(db: sqlite3.Connection, delayed: Delayed, now: int, tally: Tally) -> None:
+    row = operations.row(db, delayed.operation.seq)
+    if row is None or row.state == FAILED:
+        return
+    failed = failures.failed_before(db, row)
+    if failed is not None:
+        operations.move(db, row, FAILED, tally, failure=failed[0], reason=f"after step {failed[1]} failed")
+        return
+    holds.keep(db, row, None, tally, delayed.detail)
+    db.execute(
+        "UPDATE operations SET attempts = attempts + 1, due = ?, since = ? WHERE seq = ?",
+        (delayed.due, row.since or now, row.seq),
+    )
+
+
+def _close(db: sqlite3.Connection, request: int, now: int) -> None:
+    # Answered in parts: what is still carried stays in doubt until the last part.
+    db.execute(
+        "UPDATE requests SET answered = ? WHERE id = ? AND answered IS NULL "
+        "AND NOT EXISTS (SELECT 1 FROM operations WHERE request = ?)",
+        (now, request, request),
+    )
+
+
+def in_doubt(db: sqlite3.Connection, connections: Collection[str]) -> list[OpenRequest]:
+    """Requests without an answer, oldest first, with the operations they still carry, in the request's order."""
+    rows = db.execute(
+        "SELECT id, connection, account, call, method, path, body, revision, key, operations, opened "
+        "FROM requests INDEXED BY requests_open WHERE answered IS NULL ORDER BY id"
+    ).fetchall()
+    wanted = set(connections)
+    found = []
+    for request, *intent, listed, opened in rows:
+        if intent[0] in wanted:
+            seqs = json.loads(listed)
+            carried = operations.carried(db, request)
+            kept = [carried[seq] for seq in seqs if seq in carried]
+            found.append(OpenRequest(request, Intent(*intent, operations=seqs), opened, kept))
+    return found

@@ -1,0 +1,151 @@
+"""The engine: takes new records through planning to the dispatchers, and carries out orders, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from askel_tui.core.planning import Applied
+from askel_tui.store.journal import WorkflowState
+from askel_tui.sync import orders
+from askel_tui.sync.dispatcher import Dispatcher
+from askel_tui.sync.instance import Instance
+from askel_tui.sync.planner import plan_new
+from askel_tui.sync.sender import Connected
+from askel_tui.sync.watcher import Watcher
+
+log = logging.getLogger(__name__)
+
+PAUSE_S = 0.02
+"""The shortest time between two rounds: many commits make one round."""
+
+ROUND_S = 1.0
+"""The longest time between two rounds, in seconds."""
+
+DRAIN_S = 40.0
+"""How long requests under way may take to end when the engine stops: the client's own limit and a little."""
+
+
+class Engine:
+    """Keeps an instance's data moving. One engine runs per instance; the caller holds the ownership lock."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+        self._journal = instance.journal
+        self._dispatchers: dict[str, Dispatcher] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._applied: dict[tuple[str, int], Applied] = {}
+        self._watcher = Watcher(instance)
+        self._stop = asyncio.Event()
+        self._seen_state: object = None
+
+    def stop(self) -> None:
+        """Ends `run`: what is under way is settled, nothing new is started."""
+        self._stop.set()
+
+    async def run(self, *, until_idle: bool = False) -> None:
+        """Runs until `stop`, or with `until_idle` until nothing is left that can be sent."""
+        try:
+            while not self._stop.is_set():
+                await self._connect()
+                ordered = await self._carry_out()
+                planned = await self._plan()
+                self._raise_faults()
+                if until_idle and not ordered and not planned and self._idle():
+                    return
+                await self._watcher.look()
+                await self._pause()
+        finally:
+            await self._end()
+
+    def _idle(self) -> bool:
+        return all(dispatcher.idle for dispatcher in self._dispatchers.values())
+
+    async def _pause(self) -> None:
+        stop = asyncio.create_task(self._stop.wait())
+        change = asyncio.create_task(self._journal.wait_change(ROUND_S))
+        await asyncio.wait({stop, change}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (stop, change):
+            task.cancel()
+        await asyncio.gather(stop, change, return_exceptions=True)
+        if not self._stop.is_set():
+            await asyncio.sleep(PAUSE_S)
+
+    async def _connect(self) -> None:
+        """Starts a dispatcher per account, and hands on connections that came, went or have a new key."""
+        stamp = self._instance.connections_stamp()
+        if stamp == self._seen_state:
+            return
+        self._seen_state = stamp
+        for account, connections in (await self._instance.connected()).items():
+            dispatcher = self._dispatchers.get(account)
+            if dispatcher is not None:
+                dispatcher.connect(connections)
+                dispatcher.wake(reload=True)
+            else:
+                await self._start(account, connections)
+        self._applied.clear()
+
+    async def _start(self, account: str, connections: Mapping[str, Connected]) -> None:
+        dispatcher = Dispatcher(connections, self._journal, self._instance.clock)
+        await dispatcher.recover()
+        self._dispatchers[account] = dispatcher
+        self._running[account] = asyncio.create_task(dispatcher.run())
+
+    async def _carry_out(self) -> bool:
+        commands = await self._journal.open_commands()
+        for command in commands:
+            touched = await orders.carry_out(self._instance, command)
+            for workflow in touched.stopped:
+                for dispatcher in self._dispatchers.values():
+                    dispatcher.drop(workflow)
+            for dispatcher in self._dispatchers.values():
+                dispatcher.wake(reload=True)
+        return bool(commands)
+
+    async def _plan(self) -> bool:
+        any_planned = False
+        for state in await self._journal.workflow_states():
+            if state.status != "active" or state.version == orders.DIRECT_VERSION:
+                continue
+            if self._stop.is_set():
+                break
+            applied = await self._applied_version(state)
+            if applied is None:
+                continue
+            looked_at = await plan_new(self._journal, state, applied, self._instance.clock)
+            if looked_at:
+                any_planned = True
+                self._wake(state.connection)
+        return any_planned
+
+    async def _applied_version(self, state: WorkflowState) -> Applied | None:
+        key = (state.workflow, state.version)
+        if key not in self._applied:
+            applied = await self._instance.applied(state.workflow, state.version)
+            if applied is None:
+                log.error("workflow %s version %d can't be read: it is passed over", *key)
+                return None
+            self._applied[key] = applied
+        return self._applied[key]
+
+    def _wake(self, connection: str) -> None:
+        for dispatcher in self._dispatchers.values():
+            if connection in dispatcher.connections:
+                dispatcher.wake()
+
+    def _raise_faults(self) -> None:
+        for task in self._running.values():
+            if task.done():
+                task.result()
+
+    async def _end(self) -> None:
+        for dispatcher in self._dispatchers.values():
+            dispatcher.stop()
+        if not self._running:
+            return
+        _, late = await asyncio.wait(self._running.values(), timeout=DRAIN_S)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)

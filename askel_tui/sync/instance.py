@@ -1,0 +1,177 @@
+"""An instance: one `ASKEL_HOME`, opened. State, journal, keys and clients, and what they say together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from askel_tui.core.catalogs import Catalog, StepTargets
+from askel_tui.core.operations import Target
+from askel_tui.core.planning import Applied
+from askel_tui.core.workflow_files import load_workflow
+from askel_tui.store.documents import ConnectionDoc, WorkflowDoc
+from askel_tui.store.journal import Journal, WorkflowState
+from askel_tui.store.paths import home as usable_home
+from askel_tui.store.paths import state_file
+from askel_tui.store.state import State
+
+if TYPE_CHECKING:
+    from askel_tui.klaviyo.budgets import Budgets
+    from askel_tui.klaviyo.client import Client
+    from askel_tui.store.secrets import Secrets
+    from askel_tui.sync.sender import Connected
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Instance:
+    """State, journal, keys and clients of one home. Open one with `opened`."""
+
+    def __init__(self, home: Path, state: State, journal: Journal, *, owner: bool = False) -> None:
+        self.home = home
+        self.state = state
+        self.journal = journal
+        self.clock = now_ms
+        self.owner = owner
+        """Whether this process runs the engine of the home."""
+        self._secrets: Secrets | None = None
+        self._budgets: Budgets | None = None
+        self._restored: set[str] = set()
+        self._clients: dict[tuple[str, str, str], Client] = {}
+
+    async def aclose(self) -> None:
+        """Closes clients and the journal."""
+        for client in self._clients.values():
+            await client.aclose()
+        if self._budgets is not None:
+            await self._budgets.aclose()
+        await self.journal.close()
+
+    def secrets(self) -> Secrets:
+        """Where keys are kept. Raises `NoSafeKeyring`."""
+        if self._secrets is None:
+            from askel_tui.store.secrets import secrets
+
+            self._secrets = secrets(self.home)
+        return self._secrets
+
+    async def client_for(self, key: str, revision: str, account: str) -> Client:
+        """A client for a key that is not stored (yet), under the account's budget."""
+        from askel_tui.klaviyo.budgets import Budgets, switched_off
+        from askel_tui.klaviyo.client import Client
+
+        if self._budgets is None:
+            self._budgets = Budgets("owner" if self.owner else "guest", self.journal)
+        client = Client(key=key, revision=revision, account=account, budget=self._budgets)
+        if switched_off(client.address):
+            await client.aclose()
+            return Client(key=key, revision=revision, account=account)
+        if account not in self._restored:
+            self._restored.add(account)
+            await self._budgets.restore(account)
+        return client
+
+    async def client(self, connection: str) -> Client | None:
+        """The client of a connection; None where its key is not stored. Raises `UnknownConnection`."""
+        found = self.state.connection(connection)
+        handle = (found.name, found.key, found.revision)
+        if handle not in self._clients:
+            key = await asyncio.to_thread(self.secrets().get, connection)
+            if key is None:
+                return None
+            self._clients[handle] = await self.client_for(key, found.revision, account_of(found))
+        return self._clients[handle]
+
+    async def connected(self) -> dict[str, dict[str, Connected]]:
+        """Every connection that has a key, by account and name."""
+        from askel_tui.sync.sender import Connected
+
+        found: dict[str, dict[str, Connected]] = {}
+        for doc in self.state.connections():
+            client = await self.client(doc.name)
+            if client is not None:
+                account = account_of(doc)
+                connected = Connected(doc.name, account, doc.revision, doc.key, client)
+                found.setdefault(account, {})[doc.name] = connected
+        return found
+
+    async def connected_by_name(self) -> dict[str, Connected]:
+        """Every connection that has a key, by name."""
+        by_account = await self.connected()
+        return {name: each for connections in by_account.values() for name, each in connections.items()}
+
+    def connections_stamp(self) -> object:
+        """Changes whenever connections or workflows were changed, by whichever process."""
+        try:
+            found = os.stat(state_file(self.home))
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def document(self, workflow: str, version: int | None = None) -> WorkflowDoc:
+        """A version of a workflow (the newest without one). Raises `UnknownWorkflow`."""
+        return self.state.workflow(workflow, version)
+
+    async def applied(self, workflow: str, version: int | None = None) -> Applied | None:
+        """A version of a workflow, ready for planning; None where what is stored can't be read any more."""
+        doc = self.document(workflow, version)
+        connection = self.state.connection(doc.connection)
+        loaded, problems = load_workflow(doc.source, doc.file or doc.workflow)
+        if loaded is None or problems:
+            return None
+        targets = {step: StepTargets(pinned.target, pinned.through) for step, pinned in doc.targets.items()}
+        return Applied(loaded, doc.version, connection.account or "", connection.revision, targets)
+
+    async def workflow_state(self, workflow: str) -> WorkflowState | None:
+        """What changes about a workflow while it runs; None where it was never applied."""
+        states = await self.journal.workflow_states()
+        return next((state for state in states if state.workflow == workflow), None)
+
+    async def pinned_target(self, workflow: str, step: str) -> Target | None:
+        """What a step of the running version names."""
+        state = await self.workflow_state(workflow)
+        doc = self.document(workflow, state.version if state else None)
+        pinned = doc.targets.get(step)
+        return None if pinned is None else pinned.through or pinned.target
+
+    def catalog(self, connection: str) -> Catalog | None:
+        """The catalog as it was last read."""
+        found = self.state.catalog(connection)
+        return Catalog.from_dict(found) if found is not None else None
+
+    async def keep_catalog(self, connection: str, catalog: Catalog, sections: Collection[str]) -> Catalog:
+        """Stores what was read of a catalog; sections that were not read stay as they were. Gives the whole."""
+        before = self.catalog(connection)
+        if before is not None:
+            catalog = replace(
+                before, **{name: getattr(catalog, name) for name in (*sections, "taken", "account")}
+            )
+        await asyncio.to_thread(self.state.save_catalog, connection, catalog.as_dict())
+        return catalog
+
+
+def account_of(connection: ConnectionDoc) -> str:
+    """Whose budget a connection draws on; where the key may not read the account, the key stands for it."""
+    return connection.account or f"key:{connection.key}"
+
+
+@asynccontextmanager
+async def opened(home: Path | None = None, *, owner: bool = False) -> AsyncIterator[Instance]:
+    """An instance of the home (`ASKEL_HOME` without one), closed at the end. Raises `HomeUnusable`."""
+    from askel_tui.store.sqlite import open_journal
+
+    where = home or usable_home()
+    instance = Instance(where, State(where), await open_journal(where), owner=owner)
+    try:
+        yield instance
+    finally:
+        await instance.aclose()

@@ -1,0 +1,98 @@
+"""What an operator sees first: connections, workflows, what waits, what is held, how much budget is used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from askel_tui.contract.endpoints import NotInRevision, endpoint
+from askel_tui.store.journal import Counts
+from askel_tui.store.locks import owner
+from askel_tui.sync.instance import Instance, account_of
+from askel_tui.sync.orders import DIRECT_VERSION
+
+BUDGET_WINDOW_MS = 60_000
+
+
+async def status(instance: Instance) -> dict[str, Any]:
+    """The status as the command line's JSON document (design: JSON)."""
+    journal = instance.journal
+    pid = owner(instance.home)
+    holds = await journal.holds()
+    counts = await journal.counts()
+    states = {state.workflow: state for state in await journal.workflow_states()}
+    newest = {doc.workflow: doc for doc in instance.state.workflows()}
+    refused = {
+        hold.connection: hold.cause for hold in holds if hold.cause in ("key_refused", "other_account")
+    }
+    workflows = []
+    for name in sorted(newest.keys() | states.keys()):
+        state, document = states.get(name), newest.get(name)
+        count = counts.get(name, Counts())
+        running = state.version if state else None
+        workflows.append(
+            {
+                "name": name,
+                "connection": state.connection if state else document.connection if document else None,
+                "version": running if running is not None else document.version if document else None,
+                "newest": document.version if document else None,
+                "state": "direct" if running == DIRECT_VERSION else state.status if state else "draft",
+                "waiting": count.waiting,
+                "held": count.held,
+                "failed": count.failed,
+                "sent": count.sent,
+            }
+        )
+    return {
+        "daemon": {"running": pid is not None, "pid": pid or None},
+        "connections": [
+            {
+                "name": doc.name,
+                "account": doc.account,
+                "revision": doc.revision,
+                "state": refused.get(doc.name, "connected"),
+            }
+            for doc in instance.state.connections()
+        ],
+        "workflows": workflows,
+        "holds": [
+            {
+                "workflow": hold.workflow,
+                "step": hold.step,
+                "cause": hold.cause,
+                "detail": hold.detail,
+                "since": hold.since,
+                "waiting": hold.waiting,
+            }
+            for hold in holds
+        ],
+        "budgets": await _budgets(instance),
+    }
+
+
+async def _budgets(instance: Instance) -> list[dict[str, Any]]:
+    """Per account and call, how much of the longest window within a minute is used."""
+    now = instance.clock()
+    rows = []
+    revisions = {account_of(doc): doc.revision for doc in instance.state.connections()}
+    for account, revision in revisions.items():
+        used: dict[str, int] = {}
+        for call, _, answered in await instance.journal.places(account, now - BUDGET_WINDOW_MS):
+            if answered is None or answered > now - BUDGET_WINDOW_MS:
+                used[call] = used.get(call, 0) + 1
+        for call, count in sorted(used.items()):
+            try:
+                windows = endpoint(revision, call.partition("?")[0]).windows
+            except NotInRevision:
+                continue
+            minute = [window for window in windows if window.seconds == 60]
+            if minute:
+                rows.append(
+                    {
+                        "account": account,
+                        "call": call,
+                        "window_s": 60,
+                        "limit": minute[0].limit,
+                        "used": count,
+                    }
+                )
+    return rows

@@ -1,0 +1,88 @@
+"""Workflows as they would be applied to a small account, for tests of planning and of what comes after it."""
+
+from __future__ import annotations
+
+from textwrap import indent
+from typing import Any
+
+from askel_tui.contract.endpoints import NEWEST
+from askel_tui.core.catalogs import Catalog, FlowEntry, FlowTrigger, ListEntry, MetricEntry, SegmentEntry
+from askel_tui.core.operations import Operation
+from askel_tui.core.pinning import pin
+from askel_tui.core.planning import Applied, Facts, Plan, plan
+from askel_tui.core.records import Record
+from askel_tui.core.workflow_files import load_workflow
+from tests.support.shared import shared_dir
+
+CATALOG = Catalog(
+    taken=0,
+    account="MpEmbr",
+    lists=(
+        ListEntry("ListWe", "Welcome Flow"),
+        ListEntry("ListNe", "Newsletter"),
+        ListEntry("ListPr", "Promotions"),
+    ),
+    segments=(SegmentEntry("SegVip", "VIP"), SegmentEntry("SegLoy", "Loyal")),
+    flows=(
+        FlowEntry("FlowWe", "Welcome Series", "live", triggers=(FlowTrigger("list", "ListWe"),)),
+        FlowEntry("FlowPo", "Points Thanks", "live", triggers=(FlowTrigger("metric", "MetPoi"),)),
+    ),
+    metrics=(MetricEntry("MetPoi", "First Points Earned"),),
+)
+
+EVERYONE = """\
+profile:
+  email: data.email
+  phone_number: data.phone
+  external_id: data.ref
+"""
+
+
+def applied(
+    text: str, *, revision: str = NEWEST, version: int = 1, account: str = "MpEmbr", checked: bool = True
+) -> Applied:
+    """The workflow file as applied; `checked=False` leaves out what only that revision refuses."""
+    workflow, problems = load_workflow(text)
+    assert workflow is not None, [str(problem) for problem in problems]
+    pinned = pin(workflow, CATALOG, revision=revision if checked else None)
+    assert not pinned.problems, [str(problem) for problem in pinned.problems]
+    return Applied(workflow, version, account, revision, pinned.targets)
+
+
+def of_steps(steps: str, *, when: str = "", profile: str = EVERYONE) -> str:
+    """A workflow file for the event `happened` with these steps (a YAML list)."""
+    condition = f"when: {when}\n" if when else ""
+    head = f"workflow: tested\nconnection: maple-ember\ntrigger: happened\n{condition}{profile}"
+    return f"{head}steps:\n{indent(steps, '  ')}"
+
+
+def example(name: str, *, revision: str = NEWEST) -> Applied:
+    """A workflow of the shared examples."""
+    return applied((shared_dir() / "examples" / f"{name}.yaml").read_text(), revision=revision)
+
+
+def happened(record_id: str = "r-1", event: str = "happened", **data: Any) -> Record:
+    """A record with this data; its profile is ada@x.example unless `email` says otherwise."""
+    return Record(record_id, event, "2026-11-23T09:14:05Z", {"email": "ada@x.example"} | data)
+
+
+def planned(record: Record, of: Applied, facts: Facts | None = None) -> Plan:
+    """The plan of a record that the workflow takes up."""
+    found = plan(record, of, facts)
+    assert found is not None
+    return found
+
+
+def operations(record: Record, of: Applied, facts: Facts | None = None) -> tuple[Operation, ...]:
+    """The operations of a record that has no problems."""
+    found = planned(record, of, facts)
+    assert not found.problems, [str(problem) for problem in found.problems]
+    return found.operations
+
+
+def problems(record: Record, of: Applied) -> list[tuple[str | None, str | None]]:
+    """(step, field) of each problem of a record that has some, and therefore no operations."""
+    found = planned(record, of)
+    assert found.problems
+    assert found.operations == ()
+    return [(problem.step, problem.field) for problem in found.problems]

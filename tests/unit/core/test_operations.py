@@ -1,0 +1,167 @@
+"""Operations: their bytes, their ids, and which records are one profile."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations, pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from askel_tui.core.operations import (
+    STEP_KINDS,
+    Identity,
+    Operation,
+    Target,
+    canonical,
+    event_unique_id,
+    operation_id,
+)
+from tests.support.strategies import json_values, names, plain_identifiers, properties, texts
+
+identities = plain_identifiers.map(lambda given: Identity(**given))
+targets = st.builds(
+    Target, st.sampled_from(["list", "segment", "flow", "metric", "property"]), st.none() | names, names
+)
+any_operation = st.builds(
+    Operation,
+    id=names,
+    step=names,
+    kind=st.sampled_from(STEP_KINDS),
+    call=names,
+    profile=identities,
+    target=st.none() | targets,
+    through=st.none() | targets,
+    body=properties,
+)
+
+
+@given(any_operation)
+def test_an_operation_survives_its_encoding(operation: Operation) -> None:
+    again = Operation.decode(operation.encode())
+    assert again == operation
+    assert again.encode() == operation.encode()
+
+
+@given(any_operation, any_operation)
+def test_two_operations_are_the_same_exactly_when_their_bytes_are(one: Operation, other: Operation) -> None:
+    alike = canonical(one.body) == canonical(other.body)
+    same = all(
+        getattr(one, name) == getattr(other, name)
+        for name in ("id", "step", "kind", "call", "profile", "target", "through")
+    )
+    assert (one.encode() == other.encode()) == (same and alike)
+
+
+@given(json_values)
+def test_canonical_says_the_value_and_nothing_else(value: Any) -> None:
+    encoded = canonical(value)
+    assert json.loads(encoded) == value
+    assert canonical(json.loads(encoded)) == encoded
+
+
+@given(st.dictionaries(names, json_values, max_size=5), st.randoms())
+def test_canonical_does_not_depend_on_the_order_of_keys(value: dict[str, Any], random: Any) -> None:
+    shuffled = list(value.items())
+    random.shuffle(shuffled)
+    assert canonical(dict(shuffled)) == canonical(value)
+
+
+def test_canonical_is_compact_and_readable() -> None:
+    assert canonical({"b": [1, 2.0], "a": "Zoë"}) == '{"a":"Zoë","b":[1,2.0]}'.encode()
+
+
+def test_canonical_keeps_lone_surrogates_as_escapes() -> None:
+    assert canonical({"a": "ë\ud800"}) == rb'{"a":"\u00eb\ud800"}'
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_canonical_refuses_what_json_has_no_word_for(value: float) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        canonical({"a": value})
+
+
+BASE = ("maple-ember", "welcome", 1, "evt-1", "tier")
+OTHERS = [
+    ("other", "welcome", 1, "evt-1", "tier"),
+    ("maple-ember", "other", 1, "evt-1", "tier"),
+    ("maple-ember", "welcome", 2, "evt-1", "tier"),
+    ("maple-ember", "welcome", 1, "evt-2", "tier"),
+    ("maple-ember", "welcome", 1, "evt-1", "other"),
+]
+
+
+def test_an_operation_id_tells_connection_workflow_version_record_and_step_apart() -> None:
+    found = {operation_id(*parts) for parts in [BASE, *OTHERS]}
+    assert len(found) == 6
+    assert all(len(one) == 32 and int(one, 16) >= 0 for one in found)
+
+
+def test_ids_stay_what_they_are_from_one_release_to_the_next() -> None:
+    # What is in doubt over a restart or an upgrade is recognised by these.
+    assert operation_id(*BASE) == "15ab0b63c37cdba026d264b68758f109"
+    found = event_unique_id("MpEmbr", "maple-ember", "welcome", "evt-1", "points", "First Points Earned")
+    assert found == "97674ba98a78707e1301b6039578d8e1"
+
+
+def test_an_events_unique_id_tells_each_of_its_parts_apart() -> None:
+    base = ["MpEmbr", "maple-ember", "welcome", "evt-1", "points", "First Points Earned"]
+    found = {event_unique_id(*base)}
+    for place in range(len(base)):
+        changed = base.copy()
+        changed[place] = "another"
+        found.add(event_unique_id(*changed))
+    assert len(found) == 7
+    assert all(len(one) == 32 and int(one, 16) >= 0 for one in found)
+
+
+@given(st.lists(st.tuples(texts, texts).filter(lambda pair: "\0" not in "".join(pair)), unique=True, max_size=6))
+def test_moving_a_letter_from_one_part_to_the_next_gives_another_id(parts: list[tuple[str, str]]) -> None:
+    found = [operation_id("c", "w", 1, record, step) for record, step in parts]
+    assert len(set(found)) == len(found)
+
+
+def test_an_odd_character_in_a_record_id_is_no_trouble() -> None:
+    assert operation_id("c", "w", 1, "\ud800", "s") != operation_id("c", "w", 1, "\ud801", "s")
+
+
+def test_records_that_share_any_identifier_share_a_key() -> None:
+    one = Identity(email="Ada@X.example", phone_number="+442079460018")
+    other = Identity(email="ada@x.EXAMPLE", external_id="S-1")
+    third = Identity(external_id="S-1", phone_number="+15550100")
+    assert set(one.keys()) & set(other.keys())
+    assert set(other.keys()) & set(third.keys())
+    assert not set(one.keys()) & set(third.keys())
+
+
+def test_only_addresses_are_case_folded_and_kinds_of_identifiers_never_mix() -> None:
+    keys = [
+        Identity(external_id="a").keys(),
+        Identity(external_id="A").keys(),
+        Identity(email="a").keys(),
+        Identity(phone_number="a").keys(),
+    ]
+    assert all(not set(one) & set(other) for one, other in combinations(keys, 2))
+
+
+def test_the_strongest_identifier_is_the_label() -> None:
+    chain = [
+        Identity("a@x.example", "+15550100", "S-1"),
+        Identity(None, "+15550100", "S-1"),
+        Identity(None, None, "S-1"),
+        Identity(),
+    ]
+    assert [each.label() for each in chain] == ["a@x.example", "+15550100", "S-1", ""]
+    assert list(chain[0].identifiers()) == ["email", "phone_number", "external_id"]
+    assert all(len(one.keys()) > len(other.keys()) for one, other in pairwise(chain))
+
+
+def test_what_carries_a_flow_is_its_destination() -> None:
+    flow, carrier = Target("flow", "F", "Flow"), Target("list", "L", "List")
+    common = {"id": "1", "step": "s", "call": "add_profiles_to_list", "profile": Identity("a@x.example")}
+    fired = Operation(kind="trigger_flow", target=flow, through=carrier, **common)  # type: ignore[arg-type]
+    added = Operation(kind="add_to_list", target=carrier, **common)  # type: ignore[arg-type]
+    assert (fired.destination, added.destination) == (carrier, carrier)
+    assert not fired.is_gate

@@ -1,0 +1,471 @@
+"""Who gets a place, when, and where it is counted; on a clock that the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from askel_tui.contract.endpoints import Window, endpoint
+from askel_tui.klaviyo.budgets import Budgets, BudgetsNotOff, Place, Priority, switched_off, used
+from askel_tui.klaviyo.client import Client
+from askel_tui.klaviyo.windows import Windows
+from tests.support.stub_server import NEWEST, OLD, Sleeps, Stub, answer, client_of, errors, serving
+
+START = 1_764_000_000_000
+
+
+class Timer:
+    """What `call_later` gave."""
+
+    def __init__(self) -> None:
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class FakeClock:
+    """Time stands still until it is moved; whoever waits is woken on the way."""
+
+    def __init__(self) -> None:
+        self._now = 1000.0
+        self._timers: list[tuple[float, int, Timer, Callable[[], object]]] = []
+        self._order = count()
+
+    def now(self) -> float:
+        return self._now
+
+    def wall(self) -> int:
+        return START + int((self._now - 1000) * 1000)
+
+    def call_later(self, seconds: float, then: Callable[[], object]) -> Any:
+        timer = Timer()
+        heapq.heappush(self._timers, (self._now + seconds, next(self._order), timer, then))
+        return timer
+
+    async def pass_time(self, seconds: float) -> None:
+        until = self._now + seconds
+        await settle()
+        while self._timers and self._timers[0][0] <= until:
+            self._now, _, timer, then = heapq.heappop(self._timers)
+            if not timer.cancelled:
+                then()
+                await settle()
+        self._now = until
+        await settle()
+
+
+async def settle() -> None:
+    """Lets every task run until it waits."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+class MemoryLedger:
+    """A journal's places, in memory."""
+
+    def __init__(self) -> None:
+        self.rows: list[list[Any]] = []
+        self.broken = False
+
+    async def take_place(
+        self, account: str, call: str, windows: Sequence[tuple[int, int]], now: int
+    ) -> tuple[int | None, int]:
+        if self.broken:
+            raise OSError("the disk is full")
+        waits = []
+        for limit, length in windows:
+            ends = sorted(
+                (row[3] if row[3] is not None else row[2] + 60_000) + length
+                for row in self.rows
+                if row[:2] == [account, call]
+            )
+            ends = [end for end in ends if end > now]
+            if len(ends) >= limit:
+                waits.append(ends[len(ends) - limit] - now)
+        if waits:
+            return None, max(waits)
+        self.rows.append([account, call, now, None])
+        return len(self.rows) - 1, 0
+
+    async def answer_place(self, place: int, now: int) -> None:
+        self.rows[place][3] = now
+
+    async def places(self, account: str, since: int) -> list[tuple[str, int, int | None]]:
+        return [(row[1], row[2], row[3]) for row in self.rows if row[0] == account and row[2] >= since]
+
+
+async def take(budgets: Budgets, call: str = "create_event", **options: Any) -> Place:
+    """Takes a place and leaves it open."""
+    place = budgets.place("A", call, options.pop("revision", NEWEST), **options)
+    return await place.__aenter__()
+
+
+async def use(budgets: Budgets, call: str = "create_event", **options: Any) -> None:
+    """Takes a place for a call that takes no time."""
+    async with budgets.place("A", call, options.pop("revision", NEWEST), **options):
+        pass
+
+
+async def at_once(budgets: Budgets, call: str, **options: Any) -> int:
+    """How many calls may go now."""
+    done = 0
+    while (place := await budgets.try_take("A", call, options.get("revision", NEWEST))) is not None:
+        async with place:
+            done += 1
+    return done
+
+
+async def test_the_owner_leaves_a_tenth_and_others_have_it() -> None:
+    clock = FakeClock()
+    assert await at_once(Budgets("owner", clock=clock), "create_event") == 315
+    assert await at_once(Budgets("guest", clock=clock), "create_event") == 35
+    assert await at_once(Budgets("owner", clock=clock), "add_profiles_to_list") == 9
+    assert await at_once(Budgets("guest", clock=clock), "add_profiles_to_list") == 1
+
+
+async def test_both_windows_must_have_room() -> None:
+    clock = FakeClock()
+    budgets = Budgets("owner", clock=clock)
+    sent = 0
+    for _ in range(16):
+        sent += await at_once(budgets, "add_profiles_to_list")
+        await clock.pass_time(1.01)
+    assert sent == 135
+    await clock.pass_time(60)
+    assert await at_once(budgets, "add_profiles_to_list") == 9
+
+
+async def test_who_waits_is_served_in_order_and_live_before_bulk() -> None:
+    clock = FakeClock()
+    budgets = Budgets("owner", clock=clock, paced=False)
+    served: list[str] = []
+
+    async def wait(name: str, priority: Priority) -> None:
+        await use(budgets, "get_accounts", priority=priority)
+        served.append(name)
+
+    names: list[tuple[str, Priority]] = [
+        ("first", "live"),
+        ("bulk 1", "bulk"),
+        ("bulk 2", "bulk"),
+        ("live 1", "live"),
+        ("live 2", "live"),
+    ]
+    tasks = [asyncio.create_task(wait(*name)) for name in names]
+    await clock.pass_time(0)
+    assert served == ["first"]
+    await clock.pass_time(10)
+    assert served == ["first", "live 1", "live 2", "bulk 1", "bulk 2"]
+    await asyncio.gather(*tasks)
+    await budgets.aclose()
+
+
+async def test_a_place_is_kept_until_the_answer_and_the_window_are_over() -> None:
+    clock = FakeClock()
+    budgets = Budgets("owner", clock=clock)
+    slow = await take(budgets, "get_accounts")
+    waiter = asyncio.create_task(use(budgets, "get_accounts"))
+    await clock.pass_time(30)
+    assert not waiter.done()
+    await slow.__aexit__(None, None, None)
+    await clock.pass_time(0.9)
+    assert not waiter.done()
+    await clock.pass_time(0.2)
+    assert waiter.done()
+
+
+async def test_who_gives_up_waiting_takes_nobodys_place() -> None:
+    clock = FakeClock()
+    budgets = Budgets("owner", clock=clock)
+    first = await take(budgets, "get_accounts")
+    waiters = [asyncio.create_task(use(budgets, "get_accounts")) for _ in range(3)]
+    await clock.pass_time(0)
+    waiters[0].cancel()
+    await first.__aexit__(None, None, None)
+    await clock.pass_time(1.1)
+    assert [waiter.done() for waiter in waiters] == [True, True, False]
+    waiters[2].cancel()
+    await clock.pass_time(5)
+    assert await at_once(budgets, "get_accounts") == 1
+
+
+async def test_bulk_is_spread_over_the_minute_and_live_hardly_waits() -> None:
+    clock = FakeClock()
+    budgets = Budgets("owner", clock=clock)
+    bulk = [asyncio.create_task(use(budgets, "create_event", priority="bulk")) for _ in range(4000)]
+    await clock.pass_time(30)
+    done = sum(task.done() for task in bulk)
+    assert 1500 < done < 1900, "about half of what a minute holds"
+    live = asyncio.create_task(use(budgets, "create_event"))
+    await clock.pass_time(0)
+    assert live.done()
+    await clock.pass_time(60)
+    assert all(task.done() for task in bulk)
+
+
+async def test_two_revisions_on_one_account_keep_to_the_smaller_limit() -> None:
+    clock = FakeClock()
+    budgets = Budgets("owner", clock=clock)
+    await use(budgets, "get_profiles", revision=NEWEST)
+    await use(budgets, "get_profiles", revision=OLD)
+    limits = {row["window_s"]: row["limit"] for row in budgets.usage()}
+    assert limits == {1: 68, 60: 630}
+    assert {row["used"] for row in budgets.usage()} == {2}
+
+
+async def test_accounts_do_not_share() -> None:
+    budgets = Budgets("owner", clock=FakeClock())
+    assert await budgets.try_take("A", "get_accounts", NEWEST)
+    assert await budgets.try_take("A", "get_accounts", NEWEST) is None
+    assert await budgets.try_take("B", "get_accounts", NEWEST)
+
+
+async def test_an_extra_budget_is_charged_too_and_shared_between_endpoints() -> None:
+    clock = FakeClock()
+    budgets = Budgets("owner", clock=clock)
+    of_list = endpoint(NEWEST, "get_list").extras
+    of_segment = endpoint(NEWEST, "get_segment").extras
+    assert await budgets.try_take("A", "get_list", NEWEST, of_list)
+    assert await budgets.try_take("A", "get_segment", NEWEST, of_segment) is None
+    assert await budgets.try_take("A", "get_segment", NEWEST)
+
+
+async def test_what_few_calls_hold_is_shared_by_all_processes() -> None:
+    clock = FakeClock()
+    ledger = MemoryLedger()
+    daemon, console = Budgets("owner", ledger, clock), Budgets("guest", ledger, clock)
+    assert await daemon.try_take("A", "get_accounts", NEWEST)
+    assert await console.try_take("A", "get_accounts", NEWEST) is None
+    waiter = asyncio.create_task(use(console, "get_accounts"))
+    await clock.pass_time(59)
+    assert not waiter.done()
+    await clock.pass_time(10)
+    assert waiter.done(), "a place that was never answered counts as answered after a minute"
+
+
+async def test_all_guests_together_have_one_tenth() -> None:
+    clock = FakeClock()
+    ledger = MemoryLedger()
+    guests = [Budgets("guest", ledger, clock) for _ in range(3)]
+    assert [await at_once(guest, "get_lists") for guest in guests] == [7, 0, 0]
+    assert await at_once(Budgets("owner", ledger, clock), "get_lists") == 68
+
+
+async def test_a_restart_forgets_nothing() -> None:
+    clock = FakeClock()
+    ledger = MemoryLedger()
+    for _ in range(100):  # the journal notes the requests that carry operations
+        ledger.rows.append(["A", "add_profiles_to_list", clock.wall() - 30_000, clock.wall() - 29_000])
+    ledger.rows.append(["A", "add_profiles_to_list", clock.wall() - 90_000, None])
+    ledger.rows.append(["B", "add_profiles_to_list", clock.wall(), clock.wall()])
+    before = Budgets("owner", ledger, clock)
+    assert await at_once(before, "get_profiles") == 68
+    daemon = Budgets("owner", ledger, clock)
+    await daemon.restore("A")
+    assert await at_once(daemon, "get_profiles") == 0
+    sent = 0
+    for _ in range(10):
+        sent += await at_once(daemon, "add_profiles_to_list")
+        await clock.pass_time(1.01)
+    assert sent == 135 - 101
+
+
+async def test_a_failing_ledger_is_heard_of_by_all_who_wait() -> None:
+    clock = FakeClock()
+    ledger = MemoryLedger()
+    budgets = Budgets("owner", ledger, clock)
+    await use(budgets, "get_accounts")
+    waiters = [asyncio.create_task(use(budgets, "get_accounts")) for _ in range(2)]
+    await clock.pass_time(0)
+    ledger.broken = True
+    await clock.pass_time(5)
+    for waiter in waiters:
+        with pytest.raises(OSError, match="disk"):
+            await waiter
+
+
+async def test_closing_ends_the_waiting() -> None:
+    budgets = Budgets("owner", clock=FakeClock())
+    await use(budgets, "get_accounts")
+    waiter = asyncio.create_task(use(budgets, "get_accounts"))
+    await settle()
+    await budgets.aclose()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+
+
+async def test_a_429_closes_the_call_until_it_is_over() -> None:
+    clock = FakeClock()
+    budgets = Budgets("owner", clock=clock)
+    async with budgets.place("A", "create_event", NEWEST) as place:
+        place.answered(429, None, 20.0)
+    assert budgets.next_free("A", "create_event", NEWEST) == pytest.approx(20)
+    assert await budgets.try_take("A", "create_event", NEWEST) is None
+    assert all(row["foreign"] for row in budgets.usage())
+    waiter = asyncio.create_task(use(budgets, "create_event"))
+    await clock.pass_time(19.9)
+    assert not waiter.done()
+    await clock.pass_time(0.2)
+    assert waiter.done()
+    await clock.pass_time(60)
+    assert not any(row["foreign"] for row in budgets.usage())
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    phase=st.floats(0, 1),
+    calls=st.lists(st.tuples(st.floats(0, 0.3), st.floats(0, 3), st.floats(0, 1)), max_size=60),
+)
+def test_our_own_calls_never_look_like_somebody_elses(
+    phase: float, calls: list[tuple[float, float, float]]
+) -> None:
+    """Whatever the latencies, RateLimit-Remaining of a server that only we call shows no foreign use."""
+
+    async def run() -> None:
+        clock = FakeClock()
+        budgets = Budgets("owner", clock=clock)
+        limit = 10  # of get_metrics, by the second
+        counted: dict[int, int] = {}
+        events: list[tuple[float, int, str, Any]] = []
+        order = count()
+        at = clock.now()
+        for pause, latency, arrival in calls:
+            at += pause
+            heapq.heappush(events, (at, next(order), "send", (latency, arrival)))
+        while events:
+            moment, _, what, data = heapq.heappop(events)
+            await clock.pass_time(max(0.0, moment - clock.now()))
+            if what == "send":
+                place = await budgets.try_take("A", "get_metrics", NEWEST)
+                if place is not None:
+                    latency, arrival = data
+                    arrives = clock.now() + latency * arrival
+                    heapq.heappush(events, (arrives, next(order), "count", (place, clock.now() + latency)))
+            elif what == "count":
+                place, answered = data
+                number = int(clock.now() + phase)
+                counted[number] = counted.get(number, 0) + 1
+                remaining = limit - counted[number]
+                heapq.heappush(events, (answered, next(order), "answer", (place, remaining)))
+            else:
+                place, remaining = data
+                place.answered(200, remaining, None)
+                await place.__aexit__(None, None, None)
+        assert not any(row["foreign"] for row in budgets.usage())
+
+    asyncio.run(run())
+
+
+async def test_use_that_is_not_ours_is_seen() -> None:
+    clock = FakeClock()
+    budgets = Budgets("owner", clock=clock)
+    async with budgets.place("A", "create_event", NEWEST) as place:
+        place.answered(202, 349, None)
+    assert not any(row["foreign"] for row in budgets.usage())
+    async with budgets.place("A", "create_event", NEWEST) as place:
+        place.answered(202, 100, None)
+    assert all(row["foreign"] for row in budgets.usage())
+    async with budgets.place("A", "create_event", NEWEST) as place:
+        place.answered(202, 0, None)
+    assert budgets.next_free("A", "create_event", NEWEST) > 0.9
+
+
+def test_status_counts_what_all_processes_did() -> None:
+    now = START
+    places: list[tuple[str, int, int | None]] = [
+        ("get_lists", now - 500, now - 400),
+        ("get_lists (reserve)", now - 30_000, now - 29_000),
+        ("get_lists", now - 90_000, now - 89_000),
+        ("profile_count", now, None),
+    ]
+    rows = used(places, "A", NEWEST, now)
+    assert [(row["call"], row["window_s"], row["limit"], row["used"]) for row in rows] == [
+        ("get_lists", 1, 75, 1),
+        ("get_lists", 60, 750, 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:1", "http://127.9.9.9"]
+)
+def test_budgets_can_be_off_on_this_machine(address: str) -> None:
+    assert switched_off(address, {"ASKEL_BUDGETS": "off"})
+    assert not switched_off(address, {})
+    assert not switched_off(address, {"ASKEL_BUDGETS": "on"})
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://a.klaviyo.com", "http://127.0.0.1.evil.example", "http://10.0.0.1", "http://localhost.example"],
+)
+def test_budgets_cannot_be_off_elsewhere(address: str) -> None:
+    with pytest.raises(BudgetsNotOff):
+        switched_off(address, {"ASKEL_BUDGETS": "off"})
+    assert not switched_off(address, {})
+
+
+# With the client.
+
+
+@asynccontextmanager
+async def paying(stub: Stub, budgets: Budgets, **options: Any) -> AsyncIterator[Client]:
+    """A client whose calls take places."""
+    async with client_of(stub, budget=budgets, account="A", **options) as client:
+        yield client
+
+
+async def test_every_attempt_takes_a_place_of_its_own() -> None:
+    clock = FakeClock()
+    budgets = Budgets("owner", clock=clock)
+    script = [lambda: errors(500, "x", "x"), lambda: errors(500, "x", "x"), answer(None, 202)]
+    async with serving(Stub(script)) as stub, client_of(stub, budget=budgets, account="A") as client:
+        await client.call("create_event", body={})
+    assert {row["used"] for row in budgets.usage()} == {3}
+
+
+async def test_a_429_is_not_repeated_before_its_time_whoever_asks() -> None:
+    clock = FakeClock()
+    sleeps = Sleeps()
+    budgets = Budgets("owner", clock=clock)
+    script = [errors(429, "throttled", "Slow", Retry_After="5"), answer(None, 202)]
+    stub = Stub(script)
+    async with serving(stub), paying(stub, budgets, retry=sleeps.policy()) as client:
+        call = asyncio.create_task(client.call("create_event", body={}))
+        await sleeps.began.wait()
+        assert len(stub.asked) == 1
+        await clock.pass_time(4.9)
+        assert len(stub.asked) == 1
+        await clock.pass_time(0.2)
+        assert (await call).attempts == 2
+
+
+async def test_a_place_taken_beforehand_serves_the_first_attempt() -> None:
+    budgets = Budgets("owner", clock=FakeClock())
+    stub = Stub([answer(None, 202)])
+    async with serving(stub), paying(stub, budgets) as client:
+        place = await budgets.try_take("A", "create_event", NEWEST)
+        assert place is not None
+        await client.call("create_event", body={}, place=place)
+    assert {row["used"] for row in budgets.usage()} == {1}
+
+
+async def test_a_query_that_costs_extra_is_charged() -> None:
+    budgets = Budgets("owner", clock=FakeClock())
+    stub = Stub([answer({"data": {}})])
+    async with serving(stub), paying(stub, budgets) as client:
+        query = {"additional-fields[list]": "profile_count"}
+        await client.call("get_list", ids={"id": "L"}, query=query)
+    assert {(row["call"], row["used"]) for row in budgets.usage()} == {("get_list", 1), ("profile_count", 1)}
+
+
+def test_a_window_of_one_still_has_a_place() -> None:
+    assert Windows([Window(1, 1)]).take(0)
