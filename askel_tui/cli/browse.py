@@ -90,7 +90,8 @@ def _segment(entry: SegmentEntry, catalog: Catalog) -> tuple[object, ...]:
 
 
 def _flow(entry: FlowEntry, catalog: Catalog) -> tuple[object, ...]:
-    names = {each.id: each.name for each in (*catalog.lists, *catalog.segments, *catalog.metrics)}
+    named: list[Any] = [*catalog.lists, *catalog.segments, *catalog.metrics]
+    names = {each.id: each.name for each in named}
     if entry.triggers is None:
         fired_by = "can't be read at this revision"
     else:

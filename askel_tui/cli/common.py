@@ -32,7 +32,7 @@ class Code(IntEnum):
     UNREACHABLE = 5
 
 
-class Stop(Exception):  # noqa: N818 - an ending with a sentence, not a fault
+class Stop(Exception):
     """Ends the command with a sentence for people and an exit code."""
 
     def __init__(self, sentence: str, code: Code = Code.FAILED) -> None:
@@ -95,7 +95,9 @@ def read_text(file: str) -> str:
 
 def json_option(command: F) -> F:
     """Adds `--json`."""
-    return click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")(
+        command
+    )
 
 
 def existing_file(*, dash: bool = True) -> click.Path:

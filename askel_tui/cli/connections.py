@@ -30,7 +30,7 @@ class _Keyless(click.Command):
         """Runs the command, unless there were arguments too many."""
         if ctx.args:
             raise click.UsageError(
-                "too many arguments; a key is never given as one, as others could see it: use --key-stdin or the prompt",
+                "too many arguments; a key is never one, for others could see it: use --key-stdin or the prompt",
                 ctx,
             )
         return super().invoke(ctx)
@@ -294,7 +294,7 @@ def _as_json(document: ConnectionDoc, check: KeyCheck) -> dict[str, Any]:
 def _show(document: ConnectionDoc, check: KeyCheck) -> None:
     marks = {"present": "[x]", "missing": "[ ]", "not verified": "[?]"}
     if check.account:
-        whose = f"account {check.account}" + (f" ({check.account_name})" if check.account_name else "")
+        whose = check.account + (f" ({check.account_name})" if check.account_name else "")
     else:
         whose = "an account that the key may not name: it is known by the key's fingerprint only"
     table(("", ""), [("connection", document.name), ("account", whose), ("revision", document.revision),

@@ -34,6 +34,7 @@ CODES: Mapping[str, Code] = {
     "askel_tui.klaviyo.errors.Unavailable": Code.UNREACHABLE,
     "askel_tui.klaviyo.errors.Unreadable": Code.UNREACHABLE,
     "askel_tui.klaviyo.errors.KlaviyoError": Code.FAILED,
+    "askel_tui.klaviyo.checks.OtherAccount": Code.KEY,
     "askel_tui.klaviyo.http.BadAddress": Code.USAGE,
     "askel_tui.klaviyo.budgets.BudgetsNotOff": Code.USAGE,
     "askel_tui.sync.connections.KeyUnsuited": Code.KEY,
@@ -139,7 +140,9 @@ def _crashed(error: Exception) -> str:
     try:
         report = _report(error)
     except Exception as trouble:
-        return f"something went wrong that Askel did not expect ({kind}); no report could be written: {trouble}"
+        return (
+            f"something went wrong that Askel did not expect ({kind}); no report could be written: {trouble}"
+        )
     return f"something went wrong that Askel did not expect ({kind}); a report without keys or data is in {report}"
 
 

@@ -27,13 +27,12 @@ class SuggestingGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that the arguments name. Raises `click.UsageError` with the nearest name."""
-        if args and not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None:
+        named = bool(args) and not args[0].startswith("-") and not ctx.resilient_parsing
+        if named and self.get_command(ctx, args[0]) is None:
             self._refuse(ctx, args[0])
         return super().resolve_command(ctx, args)
 
     def _refuse(self, ctx: click.Context, word: str) -> None:
-        if word.startswith("-"):
-            raise click.NoSuchOption(word, ctx=ctx)
         from askel_tui.core.problems import did_you_mean
 
         known = self.list_commands(ctx)

@@ -78,7 +78,8 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     widths = [max(width(header), *(width(row[at]) for row in cells)) for at, header in enumerate(headers)]
     if sys.stdout.isatty():
         _shrink(widths, shutil.get_terminal_size().columns)
-    put(bold(_line(headers, widths, right)))
+    if any(headers):
+        put(bold(_line(headers, widths, right)))
     for row in cells:
         put(_line(row, widths, right))
 

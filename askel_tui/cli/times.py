@@ -12,7 +12,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[datetime]):
     """A date or an RFC 3339 time. A date is its first moment in UTC, or its last one with `end`."""
 
     name = "time"

@@ -90,6 +90,7 @@ async def _apply(file: str, as_json: bool) -> None:
         targets = {step: pinned.model_dump() for step, pinned in document.targets.items()}
         put_json({**told, "changed": result.changed, "targets": targets, "warnings": warnings})
         return
+    named = f"{document.workflow} version {document.version}"
     table(
         ("step", "names", "id"),
         [
@@ -100,11 +101,9 @@ async def _apply(file: str, as_json: bool) -> None:
         ],
     )
     if result.changed:
-        tell(
-            f"{document.workflow} version {document.version} is stored; `askel workflow activate {document.workflow}` runs it"
-        )
+        tell(f"{named} is stored as a draft; `askel workflow activate {document.workflow}` runs it")
     else:
-        tell(f"{document.workflow} version {document.version} says the same already; nothing was changed")
+        tell(f"{named} says the same already; nothing was changed")
 
 
 @workflow.command("list")

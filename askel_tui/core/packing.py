@@ -15,7 +15,10 @@ GATE_CALL = "get_profiles_for_segment"
 """The read that answers gates, a page of profiles at a time."""
 
 PACKED_CALLS = NEEDS_PROFILE_ID
-"""Calls that carry all that waits for their destination, live too (design: Packing)."""
+"""Writes that carry all that waits for their destination, live too (design: Packing)."""
+
+GATHERING_CALLS = PACKED_CALLS | {GATE_CALL}
+"""Calls that are made one at a time per destination and spread over the minute, so that each takes what waits."""
 
 
 @dataclass(frozen=True, slots=True)

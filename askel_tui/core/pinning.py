@@ -224,8 +224,8 @@ class _Step:
         if not _is_api(metric):
             self.warn(
                 "flow",
-                f"the flow {entry.name!r} waits for {metric.integration}'s metric {metric.name!r}, not for one that the "
-                "API makes: an event from here will not fire it",
+                f"the flow {entry.name!r} waits for {metric.integration}'s metric {metric.name!r}, not for one that "
+                "the API makes: an event from here will not fire it",
             )
         return Target("metric", metric.id, metric.name)
 

@@ -15,7 +15,7 @@ from askel_tui.core.problems import Problem
 
 MAX_CHARACTERS = 100_000
 MAX_LEVELS = 20
-_LONGEST_CALL = 1_000
+_LONGEST_CALL = 500
 """Characters of an expression without quotes inside `{…}` that are looked through for its end."""
 _SHOWN_PROBLEMS_OF_YAML = 20
 _LINE_ENDS = "\0\r\n\x85\u2028\u2029"

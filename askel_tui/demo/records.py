@@ -34,6 +34,10 @@ def first_points(first: int, count: int) -> Iterator[dict[str, Any]]:
             "id": f"demo-{number:04}",
             "event": "first_points_earned",
             "time": (START + timedelta(seconds=37 * number)).isoformat().replace("+00:00", "Z"),
-            "data": {"points": 10 + 5 * (number % 20), "store": STORES[number % len(STORES)], "shopper": shopper},
+            "data": {
+                "points": 10 + 5 * (number % 20),
+                "store": STORES[number % len(STORES)],
+                "shopper": shopper,
+            },
             "actor": "rewards-service",
         }

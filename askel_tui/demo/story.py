@@ -19,7 +19,7 @@ from askel_tui.sync import connections, workflows
 from askel_tui.sync.control import give
 from askel_tui.sync.dryrun import dry_run
 from askel_tui.sync.engine import Engine
-from askel_tui.sync.instance import Instance
+from askel_tui.sync.instance import Instance, opened
 from askel_tui.sync.intake import ingest
 
 CONNECTION = "maple-ember"
@@ -51,25 +51,30 @@ class Story:
         await self._apply()
         await self._ingest(KEPT, f"{KEPT} records are kept, nothing is sent yet")
         await self._dry_run()
-        with OwnershipLock(self._instance.home):
-            self._instance.owner = True
-            engine = Engine(self._instance)
-            running = asyncio.create_task(engine.run())
-            try:
-                await self._go_live()
-                await self._lose_the_list()
-                await self._bring_it_back()
-            finally:
-                engine.stop()
-                await running
+        home = self._instance.home
+        with OwnershipLock(home):
+            async with opened(home, owner=True) as owner:
+                await self._live(Engine(owner))
         await self._count()
+
+    async def _live(self, engine: Engine) -> None:
+        running = asyncio.create_task(engine.run())
+        try:
+            await self._go_live()
+            await self._lose_the_list()
+            await self._bring_it_back()
+        finally:
+            engine.stop()
+            await running
 
     async def _connect(self, key: str) -> None:
         self._title("Connect a brand's Klaviyo account")
         document, check = await connections.connect(self._instance, CONNECTION, key, ACTOR)
         present = sum(state == "present" for state in check.scopes.values())
         self._say(f"  {document.name}: account {document.account} ({document.account_name})")
-        self._say(f"  revision {document.revision}, {present} of {len(check.scopes)} scopes present, nothing lacking")
+        self._say(
+            f"  revision {document.revision}, {present} of {len(check.scopes)} scopes present, nothing lacking"
+        )
 
     async def _browse(self) -> None:
         self._title("Look through it")
@@ -89,9 +94,13 @@ class Story:
         self._title("Map the product's fields: a workflow file")
         text = (files("askel_tui.demo") / "first-points-welcome.yaml").read_text(encoding="utf-8")
         applied = await workflows.apply(self._instance, text, "first-points-welcome.yaml", ACTOR)
-        self._say(f"  {WORKFLOW} version {applied.document.version}, a draft; every target was found and pinned:")
+        self._say(
+            f"  {WORKFLOW} version {applied.document.version}, a draft; every target was found and pinned:"
+        )
         for step, pinned in applied.document.targets.items():
-            self._say(f"    {step:8} {pinned.target.type} {pinned.target.name} ({pinned.target.id or 'will be made'})")
+            self._say(
+                f"    {step:8} {pinned.target.type} {pinned.target.name} ({pinned.target.id or 'will be made'})"
+            )
 
     async def _ingest(self, count: int, told: str) -> None:
         records = list(first_points(len(self._sent) + 1, count))
@@ -110,9 +119,12 @@ class Story:
             self._say(f"  {record['record']}  {who}  {'new profile' if record['new'] else 'known'}")
             for operation in record["operations"]:
                 for field, change in operation["changes"].items():
-                    self._say(f"      {operation['step']:8} {field}: {_short(change['before'])} → {_short(change['after'])}")
+                    before, after = _short(change["before"]), _short(change["after"])
+                    self._say(f"      {operation['step']:8} {field}: {before} → {after}")
         totals = found["totals"]
-        self._say(f"  totals: {totals['records']} records, {totals['new']} new profiles, added {totals['added']}")
+        self._say(
+            f"  totals: {totals['records']} records, {totals['new']} new profiles, added {totals['added']}"
+        )
         self._say(f"          events {totals['events']}, flows that would start {totals['flows']}")
 
     async def _go_live(self) -> None:
@@ -143,7 +155,9 @@ class Story:
         self._title("It is restored, and the step is released")
         await self._account.restore_list("Welcome Flow")
         released = await give(self._instance, "release", {"workflow": WORKFLOW, "step": "welcome"}, ACTOR)
-        self._say(f"  released: {sum(hold['operations'] for hold in released['holds'])} operations go out, in order")
+        self._say(
+            f"  released: {sum(hold['operations'] for hold in released['holds'])} operations go out, in order"
+        )
         await self._settled(KEPT + LIVE + DURING_HOLD)
 
     async def _count(self) -> None:
@@ -153,9 +167,13 @@ class Story:
         events = [each for each in state["events"] if each["metric"] == "First Points Earned"]
         profiles = {each["email"]: each for each in state["profiles"]}
         welcomed = [record for record in self._sent if _email(record) != VIP_EMAIL]
-        self._same("profiles with their tier", len(self._sent), sum(_has_tier(profiles, each) for each in self._sent))
+        self._same(
+            "profiles with their tier", len(self._sent), sum(_has_tier(profiles, each) for each in self._sent)
+        )
         self._same("members of Welcome Flow", sorted(map(_email, welcomed)), sorted(welcome["emails"]))
-        self._same("events, one a shopper", sorted(map(_email, welcomed)), sorted(each["email"] for each in events))
+        self._same(
+            "events, one a shopper", sorted(map(_email, welcomed)), sorted(each["email"] for each in events)
+        )
         self._same("different event ids", len(events), len({each["unique_id"] for each in events}))
         entries, broken = await self._instance.journal.verify()
         self._same("audit entries with a sound chain", None, broken, shown=entries)
@@ -223,5 +241,3 @@ def _told(entry: AuditEntry) -> str:
 def _short(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
     return text if len(text) <= 90 else text[:89] + "…"
-
-

@@ -154,6 +154,8 @@ class Wire:
         request = httpx.Request(
             method, self._url(target), headers=headers, content=body, extensions=_TIMEOUTS
         )
+        # Said, since httpx would otherwise guess it anew for each header.
+        request.headers.encoding = "ascii"
         failure: Unavailable | Unreadable
         try:
             async with asyncio.timeout(ATTEMPT_S):

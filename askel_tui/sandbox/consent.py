@@ -175,7 +175,8 @@ def subscriptions(profile: Profile, revision: str) -> dict[str, Any]:
         email["last_updated"] = profile.suppressions[-1]["timestamp"]
     sms = {"marketing": _record(profile, "sms.marketing", "can_receive_sms_marketing")}
     if revision < "2024-10-15":
-        return {"email": {"marketing": email}, "sms": sms}
+        texts = sms["marketing"] if "sms.marketing" in profile.consent else None
+        return {"email": {"marketing": email}, "sms": {"marketing": texts}}
     sms["transactional"] = _record(profile, "sms.transactional", "can_receive_sms_transactional")
     push = {"can_receive_push_marketing": False, "consent": "NEVER_SUBSCRIBED", "consent_timestamp": None}
     answer: dict[str, Any] = {"email": {"marketing": email}, "sms": sms, "mobile_push": {"marketing": push}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from askel_tui.sandbox import groups, resources
 from askel_tui.sandbox.context import Context, Reply
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     Group = ProfileList | Segment
 
 
+_IGNORED: Final = ("is_starred",)
+"""Filters that live answers accept and do not apply (contract.md 7)."""
+
+
 def collection(
     ctx: Context,
     rows: list[Any],
@@ -28,7 +32,8 @@ def collection(
 ) -> Reply:
     """A listing of few things: filtered, sorted and cut to a page, with the flows that they trigger if included."""
     sort = ctx.query.sort or "id"
-    kept = [row for row in rows if all(c.holds(_value(row, c.field)) for c in ctx.query.conditions)]
+    conditions = [c for c in ctx.query.conditions if c.field not in _IGNORED]
+    kept = [row for row in rows if all(c.holds(_value(row, c.field)) for c in conditions)]
 
     def key(row: Any) -> Key:
         return (_value(row, sort), row.id)
@@ -60,8 +65,6 @@ def _value(row: Any, field: str) -> Any:
         return resources.trigger_type(row)
     if field.startswith("integration."):
         return row.integration.get(field.partition(".")[2])
-    if field == "is_starred":
-        return row.is_starred
     return getattr(row, field, None)
 
 

@@ -103,7 +103,7 @@ def _suppressed(profile: Profile, condition: Condition) -> bool:
 
 def _get_profile(ctx: Context) -> Reply:
     profile = named(ctx, ctx.ident)
-    data = resources.profile(ctx, profile)
+    data = resources.profile(ctx, profile, plural=True)
     body: dict[str, Any] = {"data": data, "links": ctx.links(paged=False)}
     if ctx.query.include:
         body["included"] = _included(ctx, profile, data)

@@ -87,6 +87,7 @@ def _encode(forward: bool, key: Key) -> str:
 
 
 def _decode(cursor: str) -> tuple[bool, Key]:
+    cursor = cursor.removeprefix("=")  # the official SDK cuts one out of a URL with its equals sign
     try:
         forward, value, ident = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, TypeError) as error:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from askel_tui.contract.endpoints import Endpoint
     from askel_tui.sandbox.filters import Condition
 
+_UNSTATED: Final = 100
+"""Rows a page where the contract states none."""
 _FIELDS: Final = re.compile(r"(additional-fields|fields)\[([a-z-]+)\]\Z")
 
 
@@ -39,7 +41,7 @@ class Query:
 def read(given: Mapping[str, str], endpoint: Endpoint, resource: str) -> Query:
     """Reads the parameters; `resource` is the type that errors name. Raises the 400 with all that is wrong."""
     if not given:
-        return Query(size=endpoint.page_default or 0)
+        return Query(size=endpoint.page_default or _UNSTATED)
     wrong: list[dict[str, object]] = []
     fields: dict[str, frozenset[str]] = {}
     additional: dict[str, frozenset[str]] = {}
@@ -98,7 +100,7 @@ def _takes(endpoint: Endpoint, name: str) -> bool:
 
 def _size(written: str | None, endpoint: Endpoint) -> int:
     if written is None:
-        return endpoint.page_default or 0
+        return endpoint.page_default or _UNSTATED
     size = int(written) if written.isascii() and written.isdigit() else 0
     if not 1 <= size <= (endpoint.page_max or 0):
         detail = f"Page size must be an integer between 1 and {endpoint.page_max}."

@@ -64,7 +64,7 @@ def account(ctx: Context) -> dict[str, Any]:
 def profile(
     ctx: Context, one: Profile, *, joined: float | None = None, fresh: bool = False, plural: bool = False
 ) -> dict[str, Any]:
-    """A profile. `fresh`: times of this very write carry microseconds; `plural`: `conversations`, as listings say."""
+    """A profile. `fresh`: times of this very write carry microseconds; `plural`: `conversations`, as its own reads say."""
     stamp = _fresh(ctx) if fresh else stamps.seconds
     shown = (name for name in ATTRIBUTES if ctx.revision >= _SINCE.get(name, ""))
     attributes: dict[str, Any] = {name: one.attributes.get(name) for name in shown}
@@ -252,10 +252,11 @@ def build(
     """An object: attributes cut to the fields that were asked for, relationships, links."""
     home = f"{ctx.base}/api/{path}/{ident}"
     wanted = ctx.query.fields.get(kind)
+    added = ctx.query.additional.get(kind, frozenset())  # recorded: shown whatever the fields say
     made: dict[str, Any] = {
         "type": kind,
         "id": ident,
-        "attributes": attributes if wanted is None else _cut(kind, attributes, wanted),
+        "attributes": attributes if wanted is None else _cut(kind, attributes, wanted | added),
     }
     relationships = {}
     for name in relations:

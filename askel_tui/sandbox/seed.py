@@ -57,7 +57,13 @@ _TEMPLATES: Final = (
     "Birthday",
 )
 _PEOPLE: Final[tuple[tuple[str, str, str, str, dict[str, Any]], ...]] = (
-    ("vip@example.com", "Vivian", "Price", "ME-0001", {"VipSince": "2025-05-01", "LoyaltyTier": "Gold", "OpenGift": "Ember mug"}),
+    (
+        "vip@example.com",
+        "Vivian",
+        "Price",
+        "ME-0001",
+        {"VipSince": "2025-05-01", "LoyaltyTier": "Gold", "OpenGift": "Ember mug"},
+    ),
     ("wren@mapleandember.example", "Wren", "Calloway", "ME-0002", {"LoyaltyTier": "Ember"}),
     ("sol@mapleandember.example", "Sol", "Okafor", "ME-0003", {"LoyaltyTier": "Gold"}),
     ("ines@mapleandember.example", "Inês", "Duarte", "ME-0004", {"LoyaltyTier": "Silver"}),

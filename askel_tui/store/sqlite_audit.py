@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from askel_tui.store.sqlite_operations import Row
 
 ACTOR = "askel"
 """Who acts where neither a person nor a record's actor does."""
+
+MANY_LEVELS = 100
 
 _INSERT = (
     "INSERT INTO audit (seq, at, actor, connection, workflow, step, record, operation, kind, status, request, "
@@ -75,8 +78,6 @@ class Chain:
         target = (
             operation.target.as_dict() if operation is not None and operation.target is not None else None
         )
-        # Through JSON and back, so that reading the entry gives the very value that was hashed.
-        told = None if not response else canonical(response).decode()
         entry = {
             "seq": self._seq,
             "at": at,
@@ -91,7 +92,7 @@ class Chain:
             "target": target,
             "request": None if sent is None else sent.shown(),
             "status": status,
-            "response": None if told is None else json.loads(told),
+            "response": response or None,
             "attempts": attempts,
             "ms": ms,
             "revision": None if sent is None else sent.revision,
@@ -106,12 +107,15 @@ class Chain:
                 None if operation is None else packed_id(operation.id), kind, status,
                 None if sent is None else sent.id, attempts, ms, entry["revision"], entry["key"], self._hash,
                 None if profile is None else canonical(profile).decode(),
-                None if target is None else canonical(target).decode(), told,
+                None if target is None else canonical(target).decode(),
+                None if not response else canonical(response).decode(),
             ),
         )  # fmt: skip
 
     def decision(self, decision: Decision, at: int) -> None:
         """Appends the entry of a decision."""
+        # Through JSON and back: what is hashed now is what reading will give.
+        detail = json.loads(canonical(dict(decision.detail)))
         self.append(
             at=at,
             kind=decision.kind,
@@ -120,7 +124,7 @@ class Chain:
             connection=decision.connection,
             workflow=decision.workflow,
             step=decision.step,
-            response={"detail": decision.detail} if decision.detail else None,
+            response={"detail": detail} if detail else None,
         )
 
     def operation(
@@ -183,11 +187,27 @@ def readable(body: bytes) -> Any:
     if not body:
         return None
     try:
-        value = json.loads(body)
-        canonical(value)
+        value = _JSON.decode(body.decode())
+        if body.count(b"{") + body.count(b"[") > MANY_LEVELS:
+            # Deeper in the entry than here, it must still be possible to write it.
+            canonical([[[value]]])
     except (ValueError, RecursionError):
         return body.decode("utf-8", "replace")
     return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large to be written again")
+    return number
+
+
+def _none(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+_JSON = json.JSONDecoder(parse_float=_finite, parse_constant=_none)
 
 
 def packed_id(operation: str) -> bytes | str:

@@ -12,7 +12,7 @@ from typing import Any
 from askel_tui.core.operations import STEP_KINDS
 from askel_tui.store.journal import AuditEntry, AuditFilter
 from askel_tui.store.sqlite_audit import chained, readable, unpacked_id
-from askel_tui.store.sqlite_schema import DECISION_KIND, RARE_STATUS
+from askel_tui.store.sqlite_schema import DECISION_KIND, RARE_STATUS, UNCOMMON_STATUS
 
 CHUNK = 5_000
 """Entries checked in one read, so that no read keeps the write-ahead log from being emptied."""
@@ -79,11 +79,14 @@ def _index(wanted: AuditFilter) -> tuple[str, list[str]]:
         return "INDEXED BY audit_decision", [f"a.{DECISION_KIND}"]
     if wanted.workflow is not None and wanted.step is not None:
         return "INDEXED BY audit_workflow_step", []
-    if rare:
-        return "INDEXED BY audit_status", []
-    for name in ("workflow", "step", "connection", "status"):
+    if wanted.status is not None and (rare or wanted.status not in ("written", "unconfirmed", "done")):
+        return "INDEXED BY audit_status", [f"a.{UNCOMMON_STATUS}"]
+    for name in ("workflow", "step", "connection"):
         if getattr(wanted, name) is not None:
             return f"INDEXED BY audit_{name}", []
+    if wanted.status == "done":
+        return "INDEXED BY audit_status", [f"a.{UNCOMMON_STATUS}"]
+    # What is common is found soon in the order of the entries.
     return "NOT INDEXED", []
 
 

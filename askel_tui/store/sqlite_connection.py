@@ -46,7 +46,11 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         # SQLite gives its -wal and -shm files the mode of the file itself.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(
-            path, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False, cached_statements=512
+            path,
+            timeout=PATIENCE_S if read_only else 0,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=512,
         )
     except OSError as error:
         raise JournalError(f"The journal {path} can't be opened: {error.strerror}.") from None
@@ -69,25 +73,19 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 def begin(connection: sqlite3.Connection) -> None:
     """Takes the write lock; waits up to `PATIENCE_S` for another process. Raises `sqlite3.OperationalError`."""
     # SQLite's own waiting sleeps up to 0.1 s a time and so loses every race against a busy writer.
-    patiently(lambda: connection.execute("BEGIN IMMEDIATE"), connection)
+    patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
 
 
-def patiently(attempt: Callable[[], T], connection: sqlite3.Connection | None = None) -> T:
+def patiently(attempt: Callable[[], T]) -> T:
     """What `attempt` gives, tried again while the file is locked. Raises `sqlite3.Error` in the end."""
-    if connection is not None:
-        connection.execute("PRAGMA busy_timeout = 0")
     end = time.monotonic() + PATIENCE_S
-    try:
-        while True:
-            try:
-                return attempt()
-            except sqlite3.OperationalError as error:
-                if not is_locked(error) or time.monotonic() > end:
-                    raise
-                time.sleep(_RETRY_S)
-    finally:
-        if connection is not None:
-            connection.execute(f"PRAGMA busy_timeout = {int(PATIENCE_S * 1000)}")
+    while True:
+        try:
+            return attempt()
+        except sqlite3.OperationalError as error:
+            if not is_locked(error) or time.monotonic() > end:
+                raise
+            time.sleep(_RETRY_S)
 
 
 def is_locked(error: sqlite3.Error) -> bool:

@@ -23,6 +23,7 @@ PLANNED, PLAN_FAILED, REPLAN = 0, 1, 2
 """States of a run."""
 
 RARE_STATUS = "status IN ('failed', 'skipped', 'discarded')"
+UNCOMMON_STATUS = "status NOT IN ('written', 'unconfirmed')"
 DECISION_KIND = f"kind NOT IN ({', '.join(repr(kind) for kind in STEP_KINDS)})"
 """Conditions of partial indexes: a query must repeat them word for word to use the index."""
 
@@ -103,7 +104,7 @@ CREATE INDEX audit_workflow ON audit (workflow, seq);
 CREATE INDEX audit_workflow_step ON audit (workflow, step, seq);
 CREATE INDEX audit_step ON audit (step, seq) WHERE step IS NOT NULL;
 CREATE INDEX audit_record ON audit (record, seq) WHERE record IS NOT NULL;
-CREATE INDEX audit_status ON audit (status, seq);
+CREATE INDEX audit_status ON audit (status, seq) WHERE {UNCOMMON_STATUS};
 CREATE INDEX audit_rare ON audit (workflow, status, seq) WHERE {RARE_STATUS};
 CREATE INDEX audit_decision ON audit (kind, seq) WHERE {DECISION_KIND};
 CREATE TABLE audit_head (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, hash BLOB NOT NULL);
@@ -123,10 +124,10 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    if _version(connection, path) == VERSION:
+    if patiently(lambda: _version(connection, path)) == VERSION:
         return
     connection.execute("PRAGMA page_size = 8192")
-    (mode,) = patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone(), connection)
+    (mode,) = patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone())
     if mode != "wal":
         raise JournalError(
             f"The journal {path} can't be shared between processes here: put it on a local disk."

@@ -32,6 +32,7 @@ async def run(home: Path | None = None, *, until_idle: bool = False) -> Ended:
     where = home or usable_home()
     with OwnershipLock(where):
         async with opened(where, owner=True) as instance:
+            log.info("works on %s", where)
             engine = Engine(instance)
             loop = asyncio.get_running_loop()
             for received in (signal.SIGTERM, signal.SIGINT):

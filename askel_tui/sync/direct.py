@@ -20,9 +20,11 @@ from askel_tui.core.problems import Problem, did_you_mean
 from askel_tui.core.records import Record
 from askel_tui.core.workflows import TriggerFlow, Workflow
 from askel_tui.klaviyo.catalog import read_catalog
-from askel_tui.klaviyo.profiles import members_of_segment
+from askel_tui.klaviyo.client import Client
+from askel_tui.klaviyo.profiles import members_of_list, members_of_segment
 from askel_tui.store.journal import AuditEntry, AuditFilter
 from askel_tui.sync.control import give
+from askel_tui.sync.discovery import with_filters
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.orders import DIRECT_VERSION
 from askel_tui.sync.workflows import Unfit
@@ -106,6 +108,7 @@ async def fire(
             f"no key is stored for {connection}: `askel rotate {connection} --key-stdin` stores one"
         )
     catalog = await read_catalog(client, sections=["flows", "lists", "metrics", "segments"])
+    catalog = await with_filters(client, catalog, [flow])
     step = TriggerFlow("fire", flow, through_list, through_metric)
     workflow = Workflow(
         name=f"direct-{connection}",
@@ -116,7 +119,9 @@ async def fire(
         steps=(step,),
         source="",
     )
-    pinned = pin(workflow, catalog, file="flow fire", only_lists=document.only_lists)
+    pinned = pin(
+        workflow, catalog, file="flow fire", only_lists=document.only_lists, revision=document.revision
+    )
     if pinned.problems:
         raise Unfit(pinned.problems)
     now = datetime.fromtimestamp(instance.clock() / 1000, UTC).isoformat(timespec="seconds")
@@ -126,6 +131,7 @@ async def fire(
     assert planned is not None
     if planned.problems:
         raise Unfit(planned.problems)
+    warnings = [*pinned.warnings, *await _on_list(client, planned.operations)]
     arguments = {
         "connection": connection,
         "workflow": workflow.name,
@@ -135,7 +141,20 @@ async def fire(
     await give(instance, "direct", arguments, actor)
     entries = await _answers(instance, record.id, planned.operations)
     complete = len(entries) >= len(planned.operations)
-    return Fired(record.id, tuple(pinned.warnings), entries, complete)
+    return Fired(record.id, tuple(warnings), entries, complete)
+
+
+async def _on_list(client: Client, operations: tuple[Operation, ...]) -> list[Problem]:
+    """A warning for a list that the profile is on already: putting it there again fires nothing."""
+    warnings = []
+    for operation in operations:
+        listed = operation.destination
+        if operation.call != "add_profiles_to_list" or listed is None or listed.id is None:
+            continue
+        if (await members_of_list(client, listed.id, [operation.profile]))[operation.profile]:
+            told = f"{operation.profile.label()} is on the list {listed.name!r} already, which fires nothing"
+            warnings.append(Problem(told, step=operation.step))
+    return warnings
 
 
 async def _answers(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from askel_tui.core.catalogs import Catalog
-from askel_tui.klaviyo.catalog import SAMPLE, SECTIONS, read_catalog
+from askel_tui.core.catalogs import Catalog, FlowEntry
+from askel_tui.klaviyo.catalog import SAMPLE, SECTIONS, read_catalog, read_flow_triggers
 from askel_tui.klaviyo.client import Client
 from askel_tui.sync.instance import Instance
 
@@ -36,5 +36,29 @@ async def discover(
         wanted |= {"lists", "segments", "metrics"}
     found = await read_catalog(client, sections=wanted, sample=sample)
     readable = wanted - set(found.unread)
-    await instance.keep_catalog(connection, replace(found, unread=()), readable)
+    await instance.keep_catalog(connection, found, readable)
     return Discovered(found, found.unread)
+
+
+async def with_filters(client: Client, catalog: Catalog, flows: Collection[str]) -> Catalog:
+    """The catalog in which the named flows (by id or name) also say whether a filter may keep them from firing.
+
+    Klaviyo tells this flow by flow only, and not at every revision. Raises `KlaviyoError`.
+    """
+    entries = [
+        await _with_filter(client, each)
+        if each.triggers and not {each.id, each.name}.isdisjoint(flows)
+        else each
+        for each in catalog.flows
+    ]
+    return replace(catalog, flows=tuple(entries))
+
+
+async def _with_filter(client: Client, flow: FlowEntry) -> FlowEntry:
+    told = await read_flow_triggers(client, flow.id) or ()
+    filtered = {(each.type, each.id) for each in told if each.filtered}
+    triggers = tuple(
+        replace(each, filtered=each.filtered or (each.type, each.id) in filtered)
+        for each in flow.triggers or ()
+    )
+    return replace(flow, triggers=triggers)

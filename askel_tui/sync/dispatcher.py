@@ -131,8 +131,7 @@ class Dispatcher:
         sender = self._senders[lane.connection]
         call = lane.parcel.call
         operations = self._queue.take(lane, packing.capacity(call, sender.revision), now)
-        if call in packing.PACKED_CALLS:
-            # One at a time per list: the next call takes all that came in meanwhile.
+        if call in packing.GATHERING_CALLS:
             self._lanes_busy.add(lane)
         self._under_way[call] += 1
         task = asyncio.create_task(self._send(sender, lane, operations))

@@ -21,6 +21,9 @@ from askel_tui.sync.planner import problem_row
 if TYPE_CHECKING:
     from askel_tui.klaviyo.client import Client
 
+LAST = 30
+"""How many records a dry run takes without being told."""
+
 PAGE = 500
 """Kept records looked through at a time for ones that match."""
 
@@ -46,14 +49,14 @@ async def dry_run(
     instance: Instance,
     workflow: str,
     *,
-    last: int = 30,
+    last: int | None = None,
     records: Sequence[Record] | None = None,
     version: int | None = None,
 ) -> dict[str, Any]:
     """The dry run as the command line's JSON document (design: JSON), oldest record first.
 
-    Takes the newest `last` kept records with a matching trigger and a true `when`, or the given ones. Raises
-    `UnknownWorkflow`, `NotRun`, `KlaviyoError`.
+    Takes the newest `last` kept records with a matching trigger and a true `when` (30 without `last`), or of the given
+    records all of those, or their newest `last`. Raises `UnknownWorkflow`, `NotRun`, `KlaviyoError`.
     """
     document = instance.document(workflow, version)
     applied = await instance.applied(workflow, document.version)
@@ -64,7 +67,10 @@ async def dry_run(
         raise NotRun(
             f"no key is stored for {document.connection}: `askel rotate {document.connection} --key-stdin` stores one"
         )
-    chosen = await _newest(instance, applied, last) if records is None else _matching(records, applied)
+    if records is None:
+        chosen = await _newest(instance, applied, last or LAST)
+    else:
+        chosen = _matching(records, applied)[-last if last else 0 :]
     account = await _read(client, [found for _, found in chosen])
     shown = []
     totals = _Totals()
@@ -124,7 +130,8 @@ async def _read(client: Client, plans: Sequence[Plan]) -> _Account:
         read = found.get(identity)
         if read is not None:
             seen = by_profile.setdefault(
-                read.id, Seen(read.id, flattened(read.attributes), dict(read.attributes.get("properties") or {}))
+                read.id,
+                Seen(read.id, flattened(read.attributes), dict(read.attributes.get("properties") or {})),
             )
         else:
             # Records that share an identifier are one profile, known or not.

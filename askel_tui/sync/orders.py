@@ -13,7 +13,6 @@ from askel_tui.core.operations import Operation
 from askel_tui.core.records import Record
 from askel_tui.store.journal import Command, Decision, PlannedRun, WorkflowState
 from askel_tui.sync.instance import Instance
-from askel_tui.sync.sender import Sender
 
 DIRECT_VERSION = 0
 """The version of what is written directly, without a workflow."""
@@ -181,6 +180,9 @@ async def _direct(
         connected = (await instance.connected_by_name()).get(connection)
         if connected is None:
             raise Refused(f"no key is stored for {connection}")
+        # Loads the HTTP client, which no other order needs.
+        from askel_tui.sync.sender import Sender
+
         sender = Sender(connected, journal, instance.clock)
         for each in waiting:
             if (await sender.send([each])).stopped:

@@ -134,6 +134,7 @@ class Sender:
                 ids=request.ids,
                 body=request.body,
                 repeat="certain" if request.call in CONSENT_CALLS else "always",
+                priority="bulk" if request.call in packing.PACKED_CALLS else "live",
                 before=open_request,
             )
         except KlaviyoError as error:
@@ -321,7 +322,7 @@ class Sender:
         identities = [stored.operation.profile for stored in operations]
         if segment is None or segment.id is None:
             raise ValueError(f"gate {operations[0].operation.step} names no segment")
-        answers = await members_of_segment(self._to.client, segment.id, identities)
+        answers = await members_of_segment(self._to.client, segment.id, identities, priority="bulk")
         settled = []
         for stored in operations:
             why = gate_refusal(stored.operation, answers[stored.operation.profile])

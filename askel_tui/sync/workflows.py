@@ -7,18 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from askel_tui.contract.caps import STANDARD_ATTRIBUTES
-from askel_tui.contract.dialects import dialect
 from askel_tui.core.catalogs import Catalog
 from askel_tui.core.pinning import Pinned, pin
 from askel_tui.core.problems import Problem, did_you_mean
 from askel_tui.core.workflow_files import load_workflow
 from askel_tui.core.workflows import (
     Step,
-    Subscribe,
     TriggerFlow,
     Unsubscribe,
-    UpsertProfile,
     Workflow,
     line_of,
     step_targets,
@@ -29,6 +25,7 @@ from askel_tui.sync.control import give
 from askel_tui.sync.instance import Instance
 
 SECTION_OF_TARGET = {"list": "lists", "segment": "segments", "flow": "flows", "metric": "metrics"}
+
 
 class Unfit(Exception):
     """A workflow that can't be applied, with everything that is wrong with it; nothing was stored."""
@@ -74,10 +71,11 @@ async def apply(instance: Instance, text: str, file: str, actor: str) -> Applied
     if lacking:
         raise Unfit(lacking, scopes=True)
     catalog = await _named(instance, workflow, connection)
-    pinned: Pinned = pin(workflow, catalog, file=file, only_lists=connection.only_lists)
-    problems = [*pinned.problems, *inexpressible(workflow, connection.revision, file)]
-    if problems:
-        raise Unfit(problems)
+    pinned: Pinned = pin(
+        workflow, catalog, file=file, only_lists=connection.only_lists, revision=connection.revision
+    )
+    if pinned.problems:
+        raise Unfit(pinned.problems)
     return await _store(instance, workflow, connection, pinned, file, actor)
 
 
@@ -100,7 +98,9 @@ async def _store(
     ):
         return AppliedResult(newest, False, tuple(pinned.warnings))
     if newest is not None and newest.connection != connection.name:
-        told = f"{workflow.name} belongs to connection {newest.connection}: delete it first, or give this one another name"
+        told = (
+            f"{workflow.name} belongs to {newest.connection}: delete it first, or give this one another name"
+        )
         raise Unfit([Problem(told, field="connection", file=file, line=line_of(workflow, "connection"))])
     now = instance.clock()
     version = await asyncio.to_thread(
@@ -144,26 +144,15 @@ def _connection(instance: Instance, workflow: Workflow, file: str) -> Connection
 
 async def _named(instance: Instance, workflow: Workflow, connection: ConnectionDoc) -> Catalog:
     """The live catalog of what the workflow's steps may name; kept as the connection's newest."""
-    from askel_tui.klaviyo.catalog import read_catalog
+    from askel_tui.sync.discovery import discover, with_filters
 
-    wanted = {
-        SECTION_OF_TARGET[kind]
-        for step in workflow.steps
-        for _, kind, _ in step_targets(step)
-        if kind in SECTION_OF_TARGET
-    }
-    if "flows" in wanted:
-        wanted |= {"lists", "metrics", "segments"}
+    named = [(kind, written) for step in workflow.steps for _, kind, written in step_targets(step)]
+    wanted = {SECTION_OF_TARGET[kind] for kind, _ in named if kind in SECTION_OF_TARGET}
     client = await instance.client(connection.name)
     assert client is not None
-    readable = {section for section in wanted if _readable(section, connection)}
-    catalog = await read_catalog(client, sections=sorted(readable))
-    await instance.keep_catalog(connection.name, catalog, readable)
-    return catalog
-
-
-def _readable(section: str, connection: ConnectionDoc) -> bool:
-    return connection.scopes.get(f"{section}:read") != "missing"
+    found = await discover(instance, connection.name, client, wanted)
+    flows = {written for kind, written in named if kind == "flow"}
+    return await with_filters(client, found.catalog, flows)
 
 
 def missing_scopes(workflow: Workflow, connection: ConnectionDoc, file: str) -> list[Problem]:
@@ -191,47 +180,6 @@ def needed_scopes(step: Step, revision: str) -> set[str]:
     if isinstance(step, Unsubscribe) and step.list is not None:
         found.update(scopes_of(("get_profiles_for_list",), revision))
     return found
-
-
-def inexpressible(workflow: Workflow, revision: str, file: str) -> list[Problem]:
-    """What the workflow asks for that the pinned revision has no words for."""
-    words = dialect(revision)
-    attributes = STANDARD_ATTRIBUTES[revision]
-    problems = []
-    for step in workflow.steps:
-        unsayable: list[tuple[str, str]] = []
-        match step:
-            case UpsertProfile():
-                unsayable = [
-                    (name, f"the attribute {name}") for name in step.attributes if name not in attributes
-                ]
-            case Subscribe():
-                unsayable = [
-                    ("channels", f"consent for {name}")
-                    for name in step.channels
-                    if name not in words.channels
-                ]
-                if step.historical and not words.historical:
-                    unsayable.append(("historical", "consent from the past"))
-                elif step.consented_at is not None and not step.historical:
-                    unsayable.append(("consented_at", "dated consent that is not `historical: true`"))
-            case Unsubscribe():
-                unsayable = [
-                    ("channels", f"withdrawing consent for {name}")
-                    for name in step.channels
-                    if name not in words.withdrawable
-                ]
-        problems += [
-            Problem(
-                f"revision {revision} does not know {what}",
-                field=field,
-                step=step.id,
-                file=file,
-                line=line_of(step, field),
-            )
-            for field, what in unsayable
-        ]
-    return problems
 
 
 async def activate(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
@@ -77,7 +79,7 @@ class Api:
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         sent = {name: value for name, value in sent.items() if value}
         url = URL(target if target.startswith("http") else self.sandbox.url + target, encoded=True)
-        async with self.session.request(method, url, data=body, headers=sent) as answer:
+        async with self.session.request(method, url, data=_sent(body), headers=sent) as answer:
             text = await answer.read()
             jsonish = "json" in answer.headers.get("Content-Type", "")
             return Answered(answer.status, answer.headers, json.loads(text) if text and jsonish else None)
@@ -121,7 +123,7 @@ class Api:
     async def control(self, method: str, path: str, body: Any = None) -> Any:
         """A call to the control surface, which must succeed."""
         data = None if body is None else json.dumps(body).encode()
-        answer = await self.raw(method, f"/sandbox/{path}", body=data)
+        answer = await self.raw(method, f"/sandbox/{quote(path, safe='/?=&')}", body=data)
         assert answer.status == 200, answer.body
         return answer.body
 
@@ -134,6 +136,11 @@ class Api:
         attributes = {"email": email, **more}
         body = {"data": {"type": "profile", "attributes": attributes}}
         return await self.call("create_or_update_profile", body=body)
+
+
+def _sent(body: bytes | None) -> bytes | io.BytesIO | None:
+    """The body as aiohttp takes it without a warning."""
+    return io.BytesIO(body) if body and len(body) > 1_000_000 else body
 
 
 def api_of(sandbox: RunningSandbox, revision: str = NEWEST) -> Api:

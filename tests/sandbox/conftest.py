@@ -18,14 +18,14 @@ __all__ = ["api", "api24", "sandbox"]
 
 
 @pytest_asyncio.fixture
-async def api(sandbox: RunningSandbox) -> AsyncIterator[Api]:  # noqa: F811
+async def api(sandbox: RunningSandbox) -> AsyncIterator[Api]:
     """A caller at the newest revision."""
     async with api_of(sandbox) as one:
         yield one
 
 
 @pytest_asyncio.fixture
-async def api24(sandbox: RunningSandbox) -> AsyncIterator[Api]:  # noqa: F811
+async def api24(sandbox: RunningSandbox) -> AsyncIterator[Api]:
     """A caller at 2024-02-15, served as 2025-01-15."""
     async with api_of(sandbox, "2024-02-15") as one:
         yield one

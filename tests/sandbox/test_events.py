@@ -220,7 +220,9 @@ def _deep(levels: int) -> Any:
     ],
 )
 async def test_bad_events_are_refused(api: Api, change: dict[str, Any], pointer: str) -> None:
-    answer = await api.call("create_event", body=event_body(_WHO, "A", **{"unique_id": "u", **change}))
+    body = event_body(_WHO, "A", "u")
+    body["data"]["attributes"] |= change
+    answer = await api.call("create_event", body=body)
     assert answer.status == 400
     assert answer.pointers == [f"/data/attributes/{pointer}"]
     assert await _events(api) == []

@@ -131,10 +131,10 @@ async def test_groups_of_a_profile(api: Api) -> None:
     vip = (await api.call("get_profiles", query={"filter": 'equals(email,"vip@example.com")'})).data[0]["id"]
     assert (await api.call("get_list_ids_for_profile", vip)).ids == ["MeNews", "MePrmo"]
     assert (await api.call("get_lists_for_profile", vip)).ids == ["MeNews", "MePrmo"]
-    assert (await api.call("get_segment_ids_for_profile", vip)).ids == ["MeTier", "MeVip1"]
-    assert (await api.call("get_segments_for_profile", vip)).ids == ["MeTier", "MeVip1"]
+    assert (await api.call("get_segment_ids_for_profile", vip)).ids == ["MeGold", "MeTier", "MeVip1"]
+    assert (await api.call("get_segments_for_profile", vip)).ids == ["MeGold", "MeTier", "MeVip1"]
     one = await api.call("get_profile", vip, query={"include": "lists,segments"})
-    assert {each["id"] for each in one.body["included"]} == {"MeNews", "MePrmo", "MeTier", "MeVip1"}
+    assert {each["id"] for each in one.body["included"]} == {"MeGold", "MeNews", "MePrmo", "MeTier", "MeVip1"}
 
 
 async def test_a_profile_can_be_deleted_for_privacy(api: Api) -> None:

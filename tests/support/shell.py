@@ -25,11 +25,20 @@ class Shell:
     def environment(self, **more: str) -> dict[str, str]:
         """The environment of the processes: nothing of the developer's own Askel leaks in."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ASKEL_")}
-        ours = {"ASKEL_HOME": str(self.home), "ASKEL_VAULT_KEY": "correct horse", "ASKEL_KLAVIYO_URL": self.url}
+        ours = {
+            "ASKEL_HOME": str(self.home),
+            "ASKEL_VAULT_KEY": "correct horse",
+            "ASKEL_KLAVIYO_URL": self.url,
+        }
         return {**kept, **ours, "NO_COLOR": "1", **more}
 
     def run(
-        self, *words: str, stdin: str | None = None, code: int | None = 0, timeout: float = 50, **environment: str
+        self,
+        *words: str,
+        stdin: str | None = None,
+        code: int | None = 0,
+        timeout: float = 50,
+        **environment: str,
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end; fails unless it exits with `code` (None: any)."""
         done = subprocess.run(

@@ -117,7 +117,9 @@ def test_an_events_unique_id_tells_each_of_its_parts_apart() -> None:
     assert all(len(one) == 32 and int(one, 16) >= 0 for one in found)
 
 
-@given(st.lists(st.tuples(texts, texts).filter(lambda pair: "\0" not in "".join(pair)), unique=True, max_size=6))
+@given(
+    st.lists(st.tuples(texts, texts).filter(lambda pair: "\0" not in "".join(pair)), unique=True, max_size=6)
+)
 def test_moving_a_letter_from_one_part_to_the_next_gives_another_id(parts: list[tuple[str, str]]) -> None:
     found = [operation_id("c", "w", 1, record, step) for record, step in parts]
     assert len(set(found)) == len(found)

@@ -222,7 +222,10 @@ def test_an_identity_is_every_identifier_that_has_a_value() -> None:
         ({"email": ["a@x.example"]}, ["profile.email"]),
         ({"phone": "12"}, ["profile.phone_number"]),
         ({"ref": "x" * 256}, ["profile.external_id"]),
-        ({"email": 5, "phone": 5, "ref": 1.5}, ["profile.email", "profile.phone_number", "profile.external_id"]),
+        (
+            {"email": 5, "phone": 5, "ref": 1.5},
+            ["profile.email", "profile.phone_number", "profile.external_id"],
+        ),
     ],
 )
 def test_a_bad_identifier_stops_the_record_by_name(data: dict[str, Any], fields: list[str]) -> None:
@@ -287,7 +290,9 @@ def test_a_number_of_too_many_digits_is_a_problem_of_its_field() -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from(["email", "phone", "ref", "name", "city", "tier", "points", "currency", "at", "store"]),
+        st.sampled_from(
+            ["email", "phone", "ref", "name", "city", "tier", "points", "currency", "at", "store"]
+        ),
         json_values | st.sampled_from(["ada@x.example", "+442079460018", "2026-01-01T00:00:00Z", "GBP"]),
     ),
     st.sampled_from(SELECTABLE),

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from askel_tui.core.record_files import SHOWN_BYTES, file_lines, read_csv, read_jsonl
@@ -75,7 +75,9 @@ def test_the_nightly_export_says_what_its_cells_say() -> None:
 
 
 def test_a_byte_order_mark_empty_lines_and_line_ends_of_windows_are_taken() -> None:
-    rows = dict(read_jsonl([b"\xef\xbb\xbf" + GOOD, b"\n", b" \t\r\n", GOOD.replace(b"\n", b"\r\n")], now=NOW))
+    rows = dict(
+        read_jsonl([b"\xef\xbb\xbf" + GOOD, b"\n", b" \t\r\n", GOOD.replace(b"\n", b"\r\n")], now=NOW)
+    )
     assert list(rows) == [1, 4]
     assert rows[1] == rows[4]
 
@@ -103,6 +105,7 @@ def test_a_line_exactly_at_the_cut_is_not_joined_with_the_next() -> None:
     assert list(file_lines(io.BytesIO(no_end + b"\n" + GOOD))) == [no_end, GOOD]
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=60).map(lambda line: line.replace(b"\n", b"")), max_size=12))
 def test_arbitrary_lines_never_cost_the_good_ones_between_them(bad: list[bytes]) -> None:
     lines = [line for each in bad for line in (each + b"\n", GOOD)]
@@ -205,7 +208,12 @@ def test_a_header_that_can_not_be_used_is_one_refusal(header: str, reason: str) 
 
 def test_a_quote_that_is_never_closed_costs_its_own_line_only() -> None:
     rows = csv_rows('event,x\ne,1\ne,"oops\ne,2\n\ne,3\n')
-    assert {number: isinstance(row, Record) for number, row in rows.items()} == {2: True, 3: False, 4: True, 6: True}
+    assert {number: isinstance(row, Record) for number, row in rows.items()} == {
+        2: True,
+        3: False,
+        4: True,
+        6: True,
+    }
 
 
 def test_what_a_quote_swallows_is_bounded() -> None:
@@ -232,6 +240,7 @@ def test_nul_characters_in_cells_are_removed_and_reported() -> None:
 cells = st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(cells, cells), min_size=1, max_size=8))
 @example([('"', ","), ("\n", "\r\n"), ("\r", '""')])
 def test_what_a_csv_writer_writes_is_read_back(rows: list[tuple[str, str]]) -> None:
@@ -242,13 +251,17 @@ def test_what_a_csv_writer_writes_is_read_back(rows: list[tuple[str, str]]) -> N
     read = [row for row in csv_rows(out.getvalue()).values() if isinstance(row, Record)]
     assert len(read) == len(rows)
     for record, (first, second) in zip(read, rows, strict=True):
-        for found, cell in ((record.data.get("a", {}).get("b", ""), first), (record.data.get("c", ""), second)):
+        for found, cell in (
+            (record.data.get("a", {}).get("b", ""), first),
+            (record.data.get("c", ""), second),
+        ):
             if isinstance(found, str):
                 assert found == cell
             else:
                 assert found == json.loads(cell)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes_never_crash_and_rows_come_in_order(raw: bytes) -> None:
     for content in (raw, b"event,x\n" + raw, b'event,x\ne,"' + raw):

@@ -79,7 +79,9 @@ def test_phones_are_international(phone: str) -> None:
     assert values.identifier("phone_number", phone, NEWEST) == phone
 
 
-@pytest.mark.parametrize("phone", ["020 7946 0018", "+44 20 7946 0018", "+0123456789", "+123", "+" + "1" * 16])
+@pytest.mark.parametrize(
+    "phone", ["020 7946 0018", "+44 20 7946 0018", "+0123456789", "+123", "+" + "1" * 16]
+)
 def test_what_is_no_international_phone_is_told(phone: str) -> None:
     with pytest.raises(Unusable, match="not a phone number in international form"):
         values.identifier("phone_number", phone, NEWEST)
@@ -219,7 +221,10 @@ def test_every_moment_since_2002_is_taken_at_every_revision(when: datetime) -> N
 @given(json_values)
 def test_checks_answer_or_refuse_and_nothing_else(value: Any) -> None:
     checks = [
-        *(lambda v, n=name: values.identifier(n, v, NEWEST) for name in ("email", "phone_number", "external_id")),
+        *(
+            lambda v, n=name: values.identifier(n, v, NEWEST)
+            for name in ("email", "phone_number", "external_id")
+        ),
         lambda v: values.attribute("title", v),
         lambda v: values.attribute("location.longitude", v),
         lambda v: values.event_property(v, NEWEST),

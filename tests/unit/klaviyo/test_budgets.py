@@ -17,6 +17,7 @@ from askel_tui.contract.endpoints import Window, endpoint
 from askel_tui.klaviyo.budgets import Budgets, BudgetsNotOff, Place, Priority, switched_off, used
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.windows import Windows
+from askel_tui.sandbox.server import RunningSandbox
 from tests.support.stub_server import NEWEST, OLD, Sleeps, Stub, answer, client_of, errors, serving
 
 START = 1_764_000_000_000
@@ -196,6 +197,23 @@ async def test_who_gives_up_waiting_takes_nobodys_place() -> None:
     waiters[2].cancel()
     await clock.pass_time(5)
     assert await at_once(budgets, "get_accounts") == 1
+
+
+async def test_a_place_given_to_who_was_just_cancelled_goes_to_the_next() -> None:
+    clock = FakeClock()
+    budgets = Budgets("owner", clock=clock)
+    first = await take(budgets, "get_accounts")
+    waiter = asyncio.create_task(use(budgets, "get_accounts"))
+    await clock.pass_time(2)
+    await first.__aexit__(None, None, None)
+    advance = asyncio.create_task(clock.pass_time(1.1))
+    while budgets.usage()[1]["used"] < 2:  # given to the waiter, who has not run yet
+        await asyncio.sleep(0)
+    waiter.cancel()
+    await advance
+    assert waiter.cancelled()
+    await clock.pass_time(1.1)
+    assert await budgets.try_take("A", "get_accounts", NEWEST)
 
 
 async def test_bulk_is_spread_over_the_minute_and_live_hardly_waits() -> None:
@@ -465,6 +483,17 @@ async def test_a_query_that_costs_extra_is_charged() -> None:
         query = {"additional-fields[list]": "profile_count"}
         await client.call("get_list", ids={"id": "L"}, query=query)
     assert {(row["call"], row["used"]) for row in budgets.usage()} == {("get_list", 1), ("profile_count", 1)}
+
+
+async def test_a_server_with_real_windows_never_has_to_refuse(sandbox: RunningSandbox) -> None:
+    sandbox.world.change_settings({"limits": True})
+    budgets = Budgets("owner")
+    async with Client(
+        key=sandbox.key, revision=NEWEST, url=sandbox.url, budget=budgets, account="A"
+    ) as client:
+        answers = await asyncio.gather(*(client.call("get_metrics") for _ in range(25)))
+    assert {each.attempts for each in answers} == {1}
+    assert not any(row["foreign"] for row in budgets.usage())
 
 
 def test_a_window_of_one_still_has_a_place() -> None:

@@ -1,0 +1,83 @@
+"""`askel daemon`: the headless sync."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import click
+
+from askel_tui.cli.common import Code, end, run
+from askel_tui.cli.output import encoded, inert, plural, tell
+from askel_tui.cli.times import stamp
+
+
+@click.command()
+@click.option("--until-idle", is_flag=True, help="End when nothing is left that can be sent.")
+@click.option("--log-json", is_flag=True, help="Log one JSON object a line.")
+@click.option("--verbose", is_flag=True, help="Log more.")
+def daemon(until_idle: bool, log_json: bool, verbose: bool) -> None:
+    """Keep records moving into Klaviyo until SIGTERM or Ctrl-C; what is under way is settled first.
+
+    One daemon works on a home. With --until-idle it exits 3 while a hold exists, and 4 where a connection has no key.
+
+    \b
+    Examples:
+      askel daemon
+      askel daemon --until-idle
+    """
+    _log(logging.DEBUG if verbose else logging.INFO, log_json)
+    from askel_tui.sync.daemon import run as serve
+
+    ended = run(serve(until_idle=until_idle))
+    for name in ended.keyless:
+        tell(f"no key is stored for {name}: `askel rotate {name} --key-stdin` stores one")
+    if ended.holds:
+        verb = "is" if ended.holds == 1 else "are"
+        tell(f"{plural(ended.holds, 'step')} {verb} held: `askel hold list` says why")
+    if until_idle and ended.keyless:
+        end(Code.KEY)
+    if until_idle and ended.holds:
+        end(Code.REFUSED)
+
+
+def _log(level: int, as_json: bool) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if as_json else TextLines())
+    logging.root.addHandler(handler)
+    logging.getLogger("askel_tui").setLevel(level)
+
+
+class TextLines(logging.Formatter):
+    """`time LEVEL message`, inert; of an exception only its name and sentence."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        return f"{_at(record)} {record.levelname:<7} {inert(_message(record))}"
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: at, level, logger, message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        return encoded(
+            {
+                "at": _at(record),
+                "level": record.levelname.lower(),
+                "logger": record.name,
+                "message": _message(record),
+            }
+        )
+
+
+def _at(record: logging.LogRecord) -> str:
+    return stamp(int(record.created * 1000))
+
+
+def _message(record: logging.LogRecord) -> str:
+    from askel_tui.cli.faults import scrubbed
+
+    message = record.getMessage()
+    error = record.exc_info[1] if record.exc_info else None
+    return scrubbed(f"{message}: {type(error).__name__}: {error}" if error is not None else message)

@@ -1,0 +1,65 @@
+"""`askel status`: connections, workflows, what waits, what is held, budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from askel_tui.cli.common import home, json_option, run
+from askel_tui.cli.hold import hold_row, show_holds
+from askel_tui.cli.output import bold, put, put_json, table, tell
+
+
+@click.command()
+@json_option
+def status(as_json: bool) -> None:
+    """Show connections, workflows with what waits and what was sent, holds, budgets.
+
+    \b
+    Example:
+      askel status --json
+    """
+    run(_status(as_json))
+
+
+async def _status(as_json: bool) -> None:
+    from askel_tui.sync.status import status as found
+
+    async with home() as instance:
+        document = await found(instance)
+        now = instance.clock()
+    if as_json:
+        put_json({**document, "holds": [hold_row(hold) for hold in document["holds"]]})
+        return
+    _show(document, now)
+
+
+def _show(document: Mapping[str, Any], now: int) -> None:
+    running = document["daemon"]
+    put(
+        f"daemon: {'running, process ' + str(running['pid'] or '?') if running['running'] else 'not running'}"
+    )
+    if not document["connections"]:
+        tell("no connections yet: `askel connect NAME --key-stdin` makes one")
+    _section("connections", ("name", "account", "revision", "state"), document["connections"])
+    names = ("name", "connection", "state", "version", "waiting", "held", "failed", "sent")
+    _section("workflows", names, document["workflows"])
+    if document["holds"]:
+        put()
+        put(bold("held"))
+        show_holds(document["holds"], now)
+    budgets = [
+        {**row, "of": f"{row['used']} of {row['limit']} in {row['window_s']} s"}
+        for row in document["budgets"]
+    ]
+    _section("budgets", ("account", "call", "of"), budgets)
+
+
+def _section(title: str, names: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
+    put()
+    put(bold(title))
+    table(names, [[row[name] for name in names] for row in rows])

@@ -1,0 +1,149 @@
+"""An instance connected to a sandbox, in this process: what a test of the engine starts from."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from askel_tui.sandbox import control_groups
+from askel_tui.sandbox.dump import state
+from askel_tui.sandbox.faults import Fault
+from askel_tui.sandbox.server import RunningSandbox
+from askel_tui.store.journal import AuditEntry, AuditFilter
+from askel_tui.sync import connections, workflows
+from askel_tui.sync.engine import Engine
+from askel_tui.sync.instance import Instance, opened
+from askel_tui.sync.intake import Intake, ingest
+from tests.support.openapi import ContractViolation, validate_call
+from tests.support.shared import shared_dir
+
+ACTOR = "test"
+NAME = "maple-ember"
+
+
+class Workbench:
+    """An open instance, its sandbox, and the words a test needs."""
+
+    def __init__(self, instance: Instance, sandbox: RunningSandbox) -> None:
+        self.instance = instance
+        self.sandbox = sandbox
+        self._start = sandbox.world.logged
+
+    async def apply(self, source: str | Path, *, activate: bool = True, since: str | None = None) -> str:
+        """Applies a workflow (a path or YAML) and activates it; gives its name."""
+        text = source.read_text() if isinstance(source, Path) else source
+        file = source.name if isinstance(source, Path) else "test.yaml"
+        result = await workflows.apply(self.instance, text, file, ACTOR)
+        if activate:
+            await workflows.activate(self.instance, result.document.workflow, ACTOR, since=since)
+        return result.document.workflow
+
+    async def take(self, records: Path | Iterable[Mapping[str, Any]]) -> Intake:
+        """Ingests a file or records."""
+        if isinstance(records, Path):
+            kind = "csv" if records.suffix == ".csv" else "jsonl"
+            with records.open("rb") as lines:
+                return await ingest(self.instance, NAME, lines, "csv" if kind == "csv" else "jsonl")
+        return await ingest(self.instance, NAME, [json.dumps(record).encode() for record in records], "jsonl")
+
+    async def drain(self) -> None:
+        """Runs the engine until nothing is left that can be sent."""
+        async with opened(self.instance.home, owner=True) as owner:
+            await Engine(owner).run(until_idle=True)
+
+    async def audit(self, **wanted: Any) -> list[AuditEntry]:
+        """Audit entries, oldest first."""
+        return await self.instance.journal.audit(AuditFilter(**wanted), limit=100_000)
+
+    def state(self) -> dict[str, Any]:
+        """All that the sandbox's account holds."""
+        return state(self.sandbox.account)
+
+    def profile(self, email: str) -> dict[str, Any]:
+        """The account's profile of that e-mail; fails where there is none."""
+        for profile in self.state()["profiles"]:
+            if profile.get("email") == email:
+                found: dict[str, Any] = profile
+                return found
+        raise AssertionError(f"no profile has the e-mail {email}")
+
+    def on_list(self, name: str) -> list[str]:
+        """The e-mails on a list, sorted."""
+        return next(each["emails"] for each in self.state()["lists"] if each["name"] == name)
+
+    def events(self, metric: str) -> list[dict[str, Any]]:
+        """The events of a metric."""
+        return [each for each in self.state()["events"] if each["metric"] == metric]
+
+    def put_on_list(self, name: str, *emails: str) -> None:
+        """Sets the members of a list."""
+        found = next(each for each in self.sandbox.account.lists.values() if each.name == name)
+        control_groups.answer(
+            self.sandbox.account,
+            "PUT",
+            ["lists", found.id, "members"],
+            {"profiles": list(emails)},
+            time.time(),
+        )
+
+    def requests(self, endpoint: str | None = None, *, after: int = 0) -> list[dict[str, Any]]:
+        """The sandbox's request log, oldest first."""
+        return [
+            entry
+            for entry in self.sandbox.world.log
+            if entry["n"] > after and (endpoint is None or entry["endpoint"] == endpoint)
+        ]
+
+    def fault(self, endpoint: str, **how: Any) -> None:
+        """Makes calls of an endpoint go wrong; see the sandbox's control surface."""
+        self.sandbox.world.faults.all.append(Fault.read({"endpoint": endpoint, **how}))
+
+    def assert_valid_requests(self) -> None:
+        """Every request since the connection was made is one that Klaviyo's own specification allows.
+
+        Before that are the probes of write scopes, some of which are wrong on purpose.
+        """
+        problems = []
+        for entry in self.requests(after=self._start):
+            try:
+                validate_call(
+                    entry["revision"], entry["method"], entry["path"], entry["query"], entry["body"]
+                )
+            except ContractViolation as violation:
+                problems.append(str(violation))
+        assert not problems, "\n".join(problems[:5])
+
+
+@asynccontextmanager
+async def workbench(
+    home: Path, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, *, revision: str = "2026-07-15"
+) -> AsyncIterator[Workbench]:
+    """A connected instance in `home`."""
+    monkeypatch.setenv("ASKEL_HOME", str(home))
+    monkeypatch.setenv("ASKEL_VAULT_KEY", "correct horse")
+    monkeypatch.setenv("ASKEL_KLAVIYO_URL", sandbox.url)
+    async with opened(home) as instance:
+        await connections.connect(instance, NAME, sandbox.key, ACTOR, revision=revision)
+        yield Workbench(instance, sandbox)
+
+
+def example(name: str) -> Path:
+    """A file of the shared examples."""
+    return shared_dir() / "examples" / name
+
+
+def points(number: int, **shopper: Any) -> dict[str, Any]:
+    """A record of the first-points workflow."""
+    person = {"id": f"T-{number}", "email": f"t{number}@mapleandember.example", "tier": "gold", **shopper}
+    return {
+        "id": f"t-{number}",
+        "event": "first_points_earned",
+        "time": "2026-11-23T10:00:00Z",
+        "data": {"points": 5 + number, "store": "Leeds", "shopper": person},
+    }

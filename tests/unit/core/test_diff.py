@@ -1,0 +1,245 @@
+"""Differences: what an operation would change, and that doing it leaves nothing more to change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from askel_tui.core.diff import Seen, apply, changes
+from askel_tui.core.operations import Identity, Operation, Target
+from tests.support.strategies import json_values, names, plain_identifiers, properties, texts
+
+ADA = Identity("ada@x.example", None, "S-1")
+WELCOME = Target("list", "ListWe", "Welcome Flow")
+
+
+def upsert(
+    attributes: dict[str, Any] | None = None,
+    properties: dict[str, Any] | None = None,
+    unset: list[str] | None = None,
+    profile: Identity = ADA,
+) -> Operation:
+    body = {"attributes": attributes or {}, "properties": properties or {}, "unset": unset or []}
+    return Operation("1", "s", "upsert_profile", "create_or_update_profile", profile, body=body)
+
+
+def listed(adds: bool = True, target: Target = WELCOME, through: Target | None = None) -> Operation:
+    kind, call = ("add_to_list", "add_profiles_to_list")
+    if not adds:
+        kind, call = ("remove_from_list", "remove_profiles_from_list")
+    return Operation("2", "s", kind, call, ADA, target, through)  # type: ignore[arg-type]
+
+
+def event(unique_id: str = "u-1", **extra: Any) -> Operation:
+    body = {"metric": "Gift Used", "properties": {"Gift": "mug"}, "time": "2026-11-23T09:14:05Z"}
+    target = Target("metric", None, "Gift Used")
+    return Operation(
+        "3", "s", "track_event", "create_event", ADA, target, body=body | {"unique_id": unique_id} | extra
+    )
+
+
+def consent(gives: bool = True, target: Target | None = WELCOME) -> Operation:
+    kind, call = ("subscribe", "bulk_subscribe_profiles")
+    if not gives:
+        kind, call = ("unsubscribe", "bulk_unsubscribe_profiles")
+    body = {"channels": ["email", "sms"]}
+    return Operation("4", "s", kind, call, ADA, target, body=body)  # type: ignore[arg-type]
+
+
+def test_a_new_profile_gets_everything() -> None:
+    found = changes(upsert({"first_name": "Ada"}, {"Tier": "Gold"}, ["Old"]), Seen())
+    assert found == {
+        "email": {"before": None, "after": "ada@x.example"},
+        "external_id": {"before": None, "after": "S-1"},
+        "first_name": {"before": None, "after": "Ada"},
+        "properties.Tier": {"before": None, "after": "Gold"},
+    }
+
+
+def test_only_what_differs_changes() -> None:
+    seen = Seen(
+        "01A",
+        {
+            "email": "ada@x.example",
+            "external_id": "S-1",
+            "first_name": "Ada",
+            "last_name": "L",
+            "location.city": "Y",
+        },
+        {"Tier": "Silver", "Points": 5, "Old": "x", "Kept": 1},
+    )
+    operation = upsert(
+        {"first_name": "Ada", "last_name": None, "location.city": "Leeds"},
+        {"Tier": "Gold", "Points": 5},
+        ["Old", "NeverThere"],
+    )
+    assert changes(operation, seen) == {
+        "last_name": {"before": "L", "after": None},
+        "location.city": {"before": "Y", "after": "Leeds"},
+        "properties.Tier": {"before": "Silver", "after": "Gold"},
+        "properties.Old": {"before": "x", "after": None},
+    }
+
+
+def test_clearing_what_is_not_there_changes_nothing() -> None:
+    known = Seen("01A", {"email": "ada@x.example", "external_id": "S-1"})
+    assert changes(upsert({"title": None}, {}, ["Gone"]), known) == {}
+
+
+def test_an_address_in_other_letters_is_the_same_one() -> None:
+    known = Seen("01A", {"email": "ADA@X.example", "external_id": "s-1"})
+    assert changes(upsert(), known) == {"external_id": {"before": "s-1", "after": "S-1"}}
+
+
+def test_json_types_are_told_apart_at_any_depth_but_not_ways_to_write_a_number() -> None:
+    def differs(before: Any, after: Any) -> bool:
+        known = Seen("01A", ADA.identifiers(), {"P": before})
+        return bool(changes(upsert({}, {"P": after}), known))
+
+    assert differs(1, True)
+    assert differs(0, False)
+    assert differs("1", 1)
+    assert differs({"a": [1]}, {"a": [True]})
+    assert differs([1, 2], [2, 1])
+    assert differs([1], [1, 1])
+    assert differs({"a": 1}, {"a": 1, "b": None})
+    assert not differs(12, 12.0)
+    assert not differs({"a": [1, {"b": 2}]}, {"a": [1.0, {"b": 2.0}]})
+
+
+def test_membership_changes_only_where_it_is_not_so_already() -> None:
+    off, on = Seen("01A"), Seen("01A", lists={"ListWe"})
+    assert changes(listed(), off) == {"list Welcome Flow": {"before": False, "after": True}}
+    assert changes(listed(), on) == {}
+    assert changes(listed(adds=False), on) == {"list Welcome Flow": {"before": True, "after": False}}
+    assert changes(listed(adds=False), off) == {}
+
+
+def test_a_flow_fired_by_its_list_shows_the_list() -> None:
+    fired = listed(target=Target("flow", "FlowWe", "Welcome Series"), through=WELCOME)
+    assert changes(fired, Seen("01A")) == {"list Welcome Flow": {"before": False, "after": True}}
+
+
+def test_an_event_is_always_new_until_it_is_written() -> None:
+    seen = Seen("01A")
+    after = {"value": 5, "time": "2026-11-23T09:14:05Z", "properties": {"Gift": "mug"}}
+    assert changes(event(value=5), seen) == {"event Gift Used": {"before": None, "after": after}}
+    apply(event(value=5), seen)
+    assert changes(event(value=5), seen) == {}
+    assert changes(event("u-2"), seen)
+
+
+def test_consent_is_shown_by_channel_and_joins_the_list() -> None:
+    seen = Seen("01A", consent={"sms": "SUBSCRIBED"})
+    assert changes(consent(), seen) == {
+        "consent email": {"before": None, "after": "SUBSCRIBED"},
+        "list Welcome Flow": {"before": False, "after": True},
+    }
+    assert changes(consent(target=None), seen).keys() == {"consent email"}
+    assert changes(consent(gives=False), seen) == {
+        "consent email": {"before": None, "after": "UNSUBSCRIBED"},
+        "consent sms": {"before": "SUBSCRIBED", "after": "UNSUBSCRIBED"},
+    }
+
+
+def test_a_gate_changes_nothing() -> None:
+    gate = Operation(
+        "5",
+        "s",
+        "require_segment",
+        "get_profiles_for_segment",
+        ADA,
+        Target("segment", "S", "VIP"),
+        body={"member": True},
+    )
+    seen = Seen("01A")
+    assert changes(gate, seen) == {}
+    apply(gate, seen)
+    assert seen == Seen("01A")
+
+
+def test_what_makes_a_profile_and_what_does_not() -> None:
+    for makes in (upsert(), event(), consent()):
+        seen = Seen()
+        apply(makes, seen)
+        assert seen.id == "new"
+    for leaves in (listed(), listed(adds=False), consent(gives=False), consent(target=None)):
+        seen = Seen()
+        apply(leaves, seen)
+        assert seen.id is None
+    known = Seen("01A")
+    apply(upsert(), known)
+    assert known.id == "01A"
+
+
+def test_an_event_gives_a_new_profile_its_identifiers_and_leaves_known_ones() -> None:
+    seen = Seen("01A", {"email": "old@x.example"})
+    apply(event(), seen)
+    assert seen.attributes == {"email": "old@x.example", "external_id": "S-1"}
+
+
+def test_later_operations_see_what_earlier_ones_left() -> None:
+    seen = Seen("01A", ADA.identifiers(), {"Tier": "Silver"})
+    apply(upsert({}, {"Tier": "Gold"}), seen)
+    apply(listed(), seen)
+    assert changes(upsert({}, {"Tier": "Ember"}), seen) == {
+        "properties.Tier": {"before": "Gold", "after": "Ember"}
+    }
+    assert changes(listed(adds=False), seen)
+
+
+identities = plain_identifiers.map(lambda given: Identity(**given))
+upserts = st.builds(
+    upsert,
+    st.dictionaries(st.sampled_from(["first_name", "title", "location.city"]), texts | st.none()),
+    properties.map(lambda found: {name: value for name, value in found.items() if value is not None}),
+    st.lists(names, max_size=3),
+    identities,
+).filter(lambda each: not set(each.body["unset"]) & each.body["properties"].keys())
+state_writes = (
+    upserts
+    | st.builds(listed, st.booleans())
+    | st.builds(consent, st.booleans(), st.sampled_from([None, WELCOME]))
+)
+profiles = st.builds(
+    Seen,
+    st.none() | st.just("01A"),
+    st.dictionaries(st.sampled_from(["email", "first_name", "location.city"]), texts),
+    properties,
+    st.sets(st.sampled_from(["ListWe", "Other"])),
+    st.dictionaries(st.sampled_from(["email", "sms"]), st.sampled_from(["SUBSCRIBED", "UNSUBSCRIBED"])),
+)
+
+
+@given(state_writes, profiles)
+def test_a_state_write_done_twice_changes_nothing_the_second_time(operation: Operation, seen: Seen) -> None:
+    apply(operation, seen)
+    assert changes(operation, seen) == {}
+
+
+@given(upserts, profiles, names, json_values)
+def test_an_upsert_touches_only_what_it_names(
+    operation: Operation, seen: Seen, other: str, value: Any
+) -> None:
+    named = {*operation.body["properties"], *operation.body["unset"]}
+    if other in named:
+        return
+    seen.properties[other] = value
+    lists, events = set(seen.lists), set(seen.events)
+    shown = changes(operation, seen)
+    apply(operation, seen)
+    assert f"properties.{other}" not in shown
+    assert seen.properties[other] == value
+    assert (seen.lists, seen.events) == (lists, events)
+
+
+@given(upserts, profiles)
+def test_what_is_shown_after_is_what_is_there_afterwards(operation: Operation, seen: Seen) -> None:
+    shown = changes(operation, seen)
+    apply(operation, seen)
+    for name, change in shown.items():
+        kind, dot, field = name.partition(".")
+        there = seen.properties.get(field) if kind == "properties" and dot else seen.attributes.get(name)
+        assert there == change["after"]

@@ -1,0 +1,263 @@
+"""Packing: operations become requests that Klaviyo's own specification takes, at every revision."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from askel_tui.contract.endpoints import SELECTABLE, endpoint
+from askel_tui.core.operations import Identity, Operation, Target, canonical
+from askel_tui.core.packing import Parcel, Request, capacity, nested, parcel, request
+from askel_tui.core.planning import NEEDS_PROFILE_ID, plan
+from askel_tui.core.record_files import read_jsonl
+from askel_tui.core.records import Record
+from tests.support.openapi import validate_call, validate_request
+from tests.support.shared import needs_shared, shared_dir
+from tests.support.strategies import json_values
+from tests.support.workflows import applied, example, happened, of_steps, operations
+
+pytestmark = needs_shared
+
+LISTS = ("add_profiles_to_list", "remove_profiles_from_list")
+
+STEPS = """\
+- id: tier
+  upsert_profile:
+    first_name: data.name
+    title: {value: data.title, clear: true}
+    location: {city: data.city, latitude: data.lat, zip: {value: data.zip, clear: true}}
+    properties: {Tier: data.tier, Open: {value: data.open, clear: true}}
+- id: welcome
+  add_to_list: Welcome Flow
+- id: leave
+  remove_from_list: Promotions
+- id: points
+  track_event:
+    metric: First Points Earned
+    value: data.points
+    value_currency: data.currency
+    properties: {Tier: data.tier, Open: data.open}
+- id: flow
+  trigger_flow: Welcome Series
+- id: fire
+  trigger_flow: Points Thanks
+- id: in
+  subscribe: {channels: [email], list: Newsletter, custom_source: Till}
+- id: in-all
+  subscribe: {channels: [email, sms]}
+- id: out
+  unsubscribe: {channels: [sms], list: Newsletter}
+- id: out-all
+  unsubscribe: {channels: [email, sms]}
+"""
+RECORD = happened(
+    phone="+442079460018",
+    ref="S-1",
+    name="Zoë",
+    city="Leeds",
+    lat=53.8,
+    tier="Gold",
+    points=5,
+    currency="GBP",
+    open=["a", {"b": None}],
+)
+
+
+def ids_of(found: list[Operation] | tuple[Operation, ...]) -> dict[str, str]:
+    """A profile id for each operation, the same one for the same identifiers."""
+    return {each.id: f"01{canonical(each.profile.identifiers()).hex()[-24:].upper()}" for each in found}
+
+
+def valid(made: Request, revision: str) -> dict[str, Any]:
+    """The body of a request that fits the specification, path and method included."""
+    body = json.loads(made.body)
+    assert validate_call(revision, made.method, made.path, {}, made.body).name == made.call
+    validate_request(revision, made.call, made.path, body)
+    assert made.body == canonical(body)
+    assert isinstance(body, dict)
+    return body
+
+
+@pytest.mark.parametrize("revision", SELECTABLE)
+def test_the_request_of_every_kind_of_step_is_valid(revision: str) -> None:
+    found = operations(RECORD, applied(of_steps(STEPS), revision=revision))
+    made = {each.step: request([each], revision, ids_of(found)) for each in found}
+    bodies = {step: valid(each, revision) for step, each in made.items()}
+    assert len(made) == 10
+
+    tier = bodies["tier"]["data"]
+    assert tier["attributes"]["location"] == {"city": "Leeds", "latitude": 53.8, "zip": None}
+    assert (tier["attributes"]["title"], tier["attributes"]["email"]) == (None, "ada@x.example")
+    assert tier["attributes"]["properties"] == {"Tier": "Gold", "Open": ["a", {"b": None}]}
+    profile = ids_of(found)[found[0].id]
+    assert bodies["welcome"] == bodies["flow"] == {"data": [{"type": "profile", "id": profile}]}
+    assert "/ListWe/" in made["welcome"].path
+    assert made["leave"].method == "DELETE"
+    assert made["welcome"].ids == {"id": "ListWe"}
+    points = bodies["points"]["data"]["attributes"]
+    assert (points["value"], points["value_currency"]) == (5, "GBP")
+    assert points["unique_id"] == made["points"].operations[0].body["unique_id"]
+    fire = bodies["fire"]["data"]["attributes"]
+    assert fire["metric"]["data"]["attributes"]["name"] == "First Points Earned"
+    assert bodies["in"]["data"]["attributes"]["custom_source"] == "Till"
+    assert bodies["in"]["data"]["relationships"]["list"]["data"]["id"] == "ListNe"
+    assert "relationships" not in bodies["in-all"]["data"]
+    assert bodies["out"]["data"]["relationships"]["list"]["data"]["id"] == "ListNe"
+
+
+@pytest.mark.parametrize("revision", SELECTABLE)
+def test_what_has_no_value_clears_in_a_valid_way(revision: str) -> None:
+    found = operations(happened(phone="+442079460018"), applied(of_steps(STEPS), revision=revision))
+    body = valid(request(found[:1], revision, {}), revision)
+    assert body["data"]["attributes"]["title"] is None
+    assert body["data"]["attributes"]["location"] == {"zip": None}
+    assert body["data"]["meta"] == {"patch_properties": {"unset": ["Open"]}}
+
+
+@pytest.mark.parametrize("revision", SELECTABLE)
+def test_the_identifying_upsert_is_valid_and_bare(revision: str) -> None:
+    text = of_steps("- id: welcome\n  add_to_list: Welcome Flow\n")
+    identify = operations(happened(ref="S-1"), applied(text, revision=revision))[0]
+    body = valid(request([identify], revision, {}), revision)
+    assert body["data"] == {
+        "type": "profile",
+        "attributes": {"email": "ada@x.example", "external_id": "S-1"},
+    }
+
+
+@pytest.mark.parametrize("revision", SELECTABLE)
+@pytest.mark.parametrize("channel", ["email", "sms"])
+def test_consent_names_only_the_identifier_of_its_channel(channel: str, revision: str) -> None:
+    steps = f"- id: in\n  subscribe: {{channels: [{channel}], list: Newsletter}}\n"
+    found = operations(RECORD, applied(of_steps(steps), revision=revision))
+    body = valid(request(found, revision, {}), revision)
+    (profile,) = body["data"]["attributes"]["profiles"]["data"]
+    wanted = {"email": "email", "sms": "phone_number"}[channel]
+    assert profile["attributes"].keys() == {wanted, "subscriptions"}
+    assert profile["attributes"]["subscriptions"].keys() == {channel}
+
+
+def test_consent_of_every_channel_and_of_the_past_is_valid_at_the_newest_revision() -> None:
+    steps = """\
+- id: in
+  subscribe: {channels: [email, sms, whatsapp, push], list: Newsletter}
+- id: past
+  subscribe: {channels: [email, sms], list: Newsletter, historical: true, consented_at: data.when}
+- id: out
+  unsubscribe: {channels: [email, sms, whatsapp]}
+"""
+    record = happened(phone="+442079460018", when="2020-01-02T03:04:05Z")
+    now, past, out = operations(record, applied(of_steps(steps)))
+    assert valid(request([now], "2026-07-15", {}), "2026-07-15")
+    assert valid(request([out], "2026-07-15", {}), "2026-07-15")
+    attributes = valid(request([past], "2026-07-15", {}), "2026-07-15")["data"]["attributes"]
+    assert attributes["historical_import"] is True
+    subscriptions = attributes["profiles"]["data"][0]["attributes"]["subscriptions"]
+    assert [each["marketing"]["consented_at"] for each in subscriptions.values()] == [
+        "2020-01-02T03:04:05Z"
+    ] * 2
+
+
+@pytest.mark.parametrize("revision", SELECTABLE)
+@pytest.mark.parametrize(
+    ("workflow", "file"),
+    [
+        ("first-points-welcome", "first-points.jsonl"),
+        ("first-points-welcome", "hostile.jsonl"),
+        ("checkout-completed", "other-events.jsonl"),
+        ("newsletter-consent", "other-events.jsonl"),
+        ("vip-gift", "other-events.jsonl"),
+    ],
+)
+def test_every_request_of_the_examples_is_valid(workflow: str, file: str, revision: str) -> None:
+    of = example(workflow, revision=revision)
+    made = 0
+    with (shared_dir() / "examples" / file).open("rb") as lines:
+        records = [
+            each for _, each in read_jsonl(lines, now="2026-11-23T12:00:00Z") if isinstance(each, Record)
+        ]
+    for record in records:
+        found = plan(record, of)
+        for each in found.operations if found else ():
+            if not each.is_gate:
+                valid(request([each], revision, ids_of([each])), revision)
+                made += 1
+    assert made
+
+
+data = st.dictionaries(
+    st.sampled_from(["name", "title", "city", "lat", "zip", "tier", "open", "points", "currency"]),
+    json_values,
+)
+
+
+@given(data, st.sampled_from(SELECTABLE))
+def test_whatever_is_planned_can_be_sent(given_data: dict[str, Any], revision: str) -> None:
+    found = plan(happened(phone="+442079460018", **given_data), applied(of_steps(STEPS), revision=revision))
+    assert found is not None
+    for each in found.operations:
+        valid(request([each], revision, ids_of([each])), revision)
+
+
+def on_list(number: int, call: str = LISTS[0], list_id: str = "ListWe") -> Operation:
+    who = Identity(f"p{number}@x.example")
+    kind = "add_to_list" if call == LISTS[0] else "remove_from_list"
+    return Operation(f"op{number}", "s", kind, call, who, Target("list", list_id, "Some list"))
+
+
+@pytest.mark.parametrize("revision", SELECTABLE)
+@pytest.mark.parametrize("call", LISTS)
+def test_a_list_call_takes_as_many_as_klaviyo_does(call: str, revision: str) -> None:
+    most = capacity(call, revision)
+    assert most == endpoint(revision, call).max_items == 1000
+    many = [on_list(number, call) for number in range(most)]
+    made = request(many, revision, {each.id: f"01{each.id}" for each in many})
+    assert len(valid(made, revision)["data"]) == most
+    assert made.operations == tuple(many)
+
+
+def test_a_profile_stands_in_a_list_call_once_in_order_of_arrival() -> None:
+    many = [on_list(number) for number in range(4)]
+    made = request(many, "2026-07-15", {"op0": "01B", "op1": "01A", "op2": "01B", "op3": "01C"})
+    assert [each["id"] for each in json.loads(made.body)["data"]] == ["01B", "01A", "01C"]
+    assert made.operations == tuple(many)
+
+
+def test_a_profile_whose_id_is_not_known_is_no_request() -> None:
+    with pytest.raises(KeyError, match="op1"):
+        request([on_list(0), on_list(1)], "2026-07-15", {"op0": "01A"})
+
+
+def test_a_gate_is_a_question_and_no_request() -> None:
+    text = of_steps("- id: gate\n  require_segment: {segment: VIP, member: true}\n")
+    (gate,) = operations(happened(), applied(text))
+    with pytest.raises(ValueError, match="get_profiles_for_segment"):
+        request([gate], "2026-07-15", {})
+    assert parcel(gate) == Parcel("get_profiles_for_segment", "SegVip")
+    for revision in SELECTABLE:
+        assert capacity(gate.call, revision) == endpoint(revision, gate.call).page_max == 100
+
+
+def test_only_list_calls_and_gates_of_one_destination_travel_together() -> None:
+    assert parcel(on_list(1)) == parcel(on_list(2))
+    assert parcel(on_list(1)) != parcel(on_list(1, list_id="ListNe"))
+    assert parcel(on_list(1)) != parcel(on_list(1, LISTS[1]))
+    found = operations(RECORD, applied(of_steps(STEPS)))
+    by_step = {each.step: parcel(each) for each in found}
+    assert by_step["flow"] == by_step["welcome"]
+    assert len(set(by_step.values())) == len(found) - 1
+    for each in found:
+        together = each.call in NEEDS_PROFILE_ID
+        assert capacity(each.call, "2026-07-15") == (1000 if together else 1)
+
+
+def test_dotted_names_become_nested_objects() -> None:
+    assert nested({"title": "Dr", "location.city": "Leeds", "location.zip": None}) == {
+        "title": "Dr",
+        "location": {"city": "Leeds", "zip": None},
+    }
+    assert nested({}) == {}

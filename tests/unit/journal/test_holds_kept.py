@@ -1,0 +1,159 @@
+"""Holds: a held step's operations wait in order, nothing else does, and nothing is sent past a held gate."""
+
+from __future__ import annotations
+
+from askel_tui.store.journal import Counts, Delayed, Journal, Settled
+from tests.unit.journal.samples import NOW, WORKFLOW, Desk, decision, hold, intent
+
+
+async def test_a_hold_keeps_its_step_and_tells_once(desk: Desk) -> None:
+    await desk.planned(2)
+    assert await desk.journal.place_hold(hold("list"), NOW) is True
+    assert [each.operation.step for each in await desk.waiting()] == ["tier", "points"] * 2
+    assert await desk.counts() == Counts(waiting=4, held=2)
+    (kept,) = await desk.journal.holds()
+    assert (kept.step, kept.cause, kept.waiting) == ("list", "target_gone", 2)
+    (notice,) = await desk.journal.notices()
+    assert (notice["kind"], notice["workflow"], notice["step"]) == ("hold", WORKFLOW, "list")
+    for said in (
+        "gone from the account",
+        "Welcome Flow",
+        "2 operations wait",
+        f"askel hold release {WORKFLOW} list",
+    ):
+        assert said in notice["text"]
+    (entry,) = await desk.entries()
+    assert (entry.kind, entry.step, entry.status) == ("hold", "list", "done")
+
+    assert await desk.journal.place_hold(hold("list", "in_doubt"), NOW + 5) is False
+    assert await desk.journal.holds() == [kept]
+    assert await desk.journal.notices(notice["seq"]) == []
+    assert len(await desk.entries()) == 1
+
+
+async def test_what_is_planned_under_a_hold_waits_for_it(desk: Desk) -> None:
+    await desk.journal.place_hold(hold("list"), NOW)
+    planned = await desk.planned(2)
+    assert [each.operation.step for each in planned] == ["tier", "points"] * 2
+    (kept,) = await desk.journal.holds()
+    assert kept.waiting == 2
+
+
+async def test_a_release_brings_all_back_to_their_places(desk: Desk) -> None:
+    planned = await desk.planned(2)
+    await desk.journal.place_hold(hold("points"), NOW)
+    await desk.planned(1)
+    assert await desk.journal.release_hold(WORKFLOW, "points", decision("release", "points"), NOW) == 3
+    assert [each.seq for each in await desk.waiting()] == [planned[0].seq + number for number in range(9)]
+    assert await desk.journal.holds() == []
+    assert await desk.counts() == Counts(waiting=9)
+    assert [entry.kind for entry in await desk.entries()] == ["hold", "release"]
+    assert await desk.journal.release_hold(WORKFLOW, "points", decision("release", "points"), NOW) == 0
+    assert len(await desk.entries()) == 2
+
+
+async def test_discarding_empties_a_hold_and_leaves_it(desk: Desk) -> None:
+    planned = await desk.planned(2)
+    await desk.journal.place_hold(hold("list"), NOW)
+    assert await desk.journal.discard_held(WORKFLOW, "list", decision("discard", "list"), NOW) == 2
+    assert [hold.waiting for hold in await desk.journal.holds()] == [0]
+    assert await desk.counts() == Counts(waiting=4)
+    discarded = await desk.entries(status="discarded")
+    assert [entry.operation for entry in discarded] == [planned[2].operation.id, planned[5].operation.id]
+    assert {entry.actor for entry in discarded} == {"ada"}
+    assert await desk.journal.discard_held(WORKFLOW, "list", decision("discard", "list"), NOW) == 0
+    assert await desk.journal.discard_held(WORKFLOW, "tier", decision("discard", "tier"), NOW) == 0
+    assert await desk.journal.release_hold(WORKFLOW, "list", decision("release", "list"), NOW) == 0
+    assert await desk.journal.holds() == []
+
+
+async def test_an_answer_that_holds_does_it_all_at_once(desk: Desk) -> None:
+    planned = await desk.planned(2)
+    request = await desk.journal.open_request(intent([planned[2]]), NOW)
+    await desk.journal.answer_request(request, held=[planned[2]], hold=hold("list"), now=NOW)
+    (kept,) = await desk.journal.holds()
+    assert kept.waiting == 2
+    assert "2 operations wait" in (await desk.journal.notices())[0]["text"]
+    assert await desk.counts() == Counts(waiting=4, held=2)
+    # A second answer of the same step finds the hold in place.
+    third = (await desk.planned(1))[0]
+    request = await desk.journal.open_request(intent([third]), NOW)
+    await desk.journal.answer_request(request, held=[third], hold=hold("list"), now=NOW)
+    assert [hold.waiting for hold in await desk.journal.holds()] == [4]
+    assert len(await desk.journal.notices()) == 1
+    assert await desk.journal.release_hold(WORKFLOW, "list", decision("release"), NOW) == 4
+
+
+async def test_what_was_under_way_joins_the_hold_when_it_is_delayed(desk: Desk) -> None:
+    planned = await desk.planned(1)
+    request = await desk.journal.open_request(intent([planned[2]]), NOW)
+    await desk.journal.place_hold(hold("list"), NOW)
+    assert [hold.waiting for hold in await desk.journal.holds()] == [0]
+    await desk.journal.answer_request(request, delayed=[Delayed(planned[2], NOW + 9, "503")], now=NOW)
+    assert [hold.waiting for hold in await desk.journal.holds()] == [1]
+    assert await desk.waiting() == planned[:2]
+
+
+async def test_nothing_is_sent_past_a_held_gate(desk: Desk) -> None:
+    planned = await desk.planned(2, ["tier", "vip", "points", "list"], gates=["vip"])
+    # The first record's gate was passed before: what is below it is free.
+    await desk.decide_gate(planned[1], "written")
+    await desk.journal.place_hold(hold("vip", "gate_unreadable"), NOW)
+    free = [planned[0], planned[2], planned[3], planned[4]]
+    assert await desk.waiting() == free
+    assert [kept.waiting for kept in await desk.journal.holds()] == [3]
+    later = await desk.planned(1, ["tier", "vip", "points", "list"], gates=["vip"])
+    assert [each.operation.step for each in later] == ["tier"]
+    assert await desk.journal.release_hold(WORKFLOW, "vip", decision("release", "vip"), NOW) == 6
+    last = later[0].seq + 3
+    answered = planned[1].seq
+    assert await desk.waiting_seqs() == [seq for seq in range(planned[0].seq, last + 1) if seq != answered]
+
+
+async def test_a_gate_that_answers_after_its_hold_frees_what_is_behind_it(desk: Desk) -> None:
+    planned = await desk.planned(2, ["vip", "points", "list"], gates=["vip"])
+    await desk.journal.place_hold(hold("list"), NOW)
+    await desk.journal.place_hold(hold("vip", "gate_unreadable"), NOW)
+    assert await desk.waiting() == []
+    await desk.decide_gate(planned[0], "written")
+    assert await desk.waiting() == [planned[1]]
+    await desk.decide_gate(planned[3], "skipped", "is no member")
+    assert {kept.step: kept.waiting for kept in await desk.journal.holds()} == {"list": 1, "vip": 0}
+    assert await desk.counts() == Counts(waiting=1, held=1)
+
+
+async def test_two_holds_on_one_record_are_released_one_by_one(desk: Desk) -> None:
+    await desk.planned(1, ["vip", "points", "list"], gates=["vip"])
+    await desk.journal.place_hold(hold("points"), NOW)
+    await desk.journal.place_hold(hold("vip", "gate_unreadable"), NOW)
+    # The operation of `points` comes back, but its gate is still held.
+    assert await desk.journal.release_hold(WORKFLOW, "points", decision("release"), NOW) == 0
+    assert await desk.waiting() == []
+    assert await desk.journal.release_hold(WORKFLOW, "vip", decision("release"), NOW) == 3
+    assert len(await desk.waiting()) == 3
+
+
+async def test_holds_are_listed_in_the_order_they_came(journal: Journal) -> None:
+    desk, other = Desk(journal), Desk(journal, workflow="alone")
+    await desk.planned(1)
+    await other.plan()
+    for step, at in (("tier", NOW + 10), ("list", NOW - 10)):
+        await journal.place_hold(hold(step), at)
+    await journal.place_hold(hold("list", workflow="alone"), NOW)
+    assert [(kept.workflow, kept.step) for kept in await journal.holds()] == [
+        (WORKFLOW, "tier"),
+        (WORKFLOW, "list"),
+        ("alone", "list"),
+    ]
+    assert await journal.release_hold(WORKFLOW, "list", decision("release"), NOW) == 1
+    assert [kept.waiting for kept in await journal.holds()] == [1, 1]
+
+
+async def test_a_held_operation_may_still_be_settled(desk: Desk) -> None:
+    planned = await desk.planned(1)
+    await desk.journal.place_hold(hold("list"), NOW)
+    await desk.journal.answer_request(
+        None, settled=[Settled(planned[2], "written", detail="read back")], now=NOW
+    )
+    assert [kept.waiting for kept in await desk.journal.holds()] == [0]
+    assert await desk.counts() == Counts(waiting=2, sent=1)

@@ -1,0 +1,122 @@
+"""Planning: a record runs once per workflow, its operations wait in order, and a failed plan is kept whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from askel_tui.store.journal import Counts, Decision, Journal, PlannedRun, WorkflowState
+from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, hold, intent, operation
+
+
+async def test_operations_come_back_as_they_were_planned(desk: Desk) -> None:
+    planned = await desk.planned(3)
+    assert [each.seq for each in planned] == sorted(each.seq for each in planned)
+    assert [each.operation.step for each in planned] == ["tier", "points", "list"] * 3
+    assert [each.index for each in planned] == [0, 1, 2] * 3
+    assert await desk.waiting() == planned
+    assert planned[0].operation == operation("evt-000000", "tier")
+    assert await desk.counts() == Counts(waiting=9)
+
+
+async def test_a_record_runs_once_whatever_the_version(desk: Desk) -> None:
+    journal = desk.journal
+    first = await desk.planned(2)
+    run = PlannedRun(first[0].record_seq, first[0].record, [operation(first[0].record, "tier")])
+    newer = replace(desk.state(), version=2)
+    assert await journal.plan(newer, [run], desk.position, NOW) == []
+    assert await desk.waiting() == first
+    seqs = [each.record_seq for each in first]
+    assert await journal.ran(WORKFLOW, [*seqs, 999]) == set(seqs)
+    assert await journal.ran("another", seqs) == set()
+
+
+async def test_another_workflow_runs_the_same_record(desk: Desk) -> None:
+    first = await desk.planned(1)
+    other = Desk(desk.journal, workflow="second")
+    assert len(await other.plan()) == 3
+    assert {each.workflow for each in await desk.waiting()} == {WORKFLOW, "second"}
+    assert (await desk.waiting(first[-1].seq))[0].workflow == "second"
+
+
+async def test_the_position_moves_with_the_plan(desk: Desk) -> None:
+    await desk.journal.set_workflow(desk.state(), decision("activate"), NOW)
+    await desk.planned(4)
+    (state,) = await desk.journal.workflow_states()
+    assert state == WorkflowState(WORKFLOW, CONNECTION, "active", 1, desk.position)
+    (entry,) = await desk.entries(kind="activate")
+    assert (entry.actor, entry.status, entry.response) == ("ada", "done", {"detail": {"why": "asked"}})
+
+
+async def test_a_failed_plan_is_kept_told_and_planned_again(desk: Desk) -> None:
+    journal = desk.journal
+    await desk.plan_fails()
+    (failure,) = await journal.failures(WORKFLOW)
+    assert failure.problems == [{"step": "tier", "field": "profile.email", "message": "no usable identity"}]
+    assert "no usable identity" in failure.reason
+    assert failure.operation is None
+    assert await desk.counts() == Counts(failed=1)
+    (entry,) = await desk.entries(status="failed")
+    assert (entry.kind, entry.record, entry.actor) == ("plan", failure.record, "rewards-service")
+    assert await journal.to_replan(WORKFLOW, 10) == []
+
+    assert await journal.retry_failures([failure.id], decision("retry"), NOW) == 1
+    (again,) = await journal.to_replan(WORKFLOW, 10)
+    assert again.record.id == failure.record
+    assert await journal.ran(WORKFLOW, [again.seq]) == set()
+    assert await journal.failures() == []
+    run = PlannedRun(again.seq, again.record.id, [operation(again.record.id, "tier")])
+    assert len(await journal.plan(desk.state(), [run], desk.position, NOW)) == 1
+    assert await journal.plan(desk.state(), [run], desk.position, NOW) == []
+    assert await journal.to_replan(WORKFLOW, 10) == []
+    assert await desk.counts() == Counts(waiting=1)
+
+
+async def test_a_discarded_plan_is_not_planned_again(desk: Desk) -> None:
+    await desk.plan_fails()
+    (failure,) = await desk.journal.failures()
+    assert await desk.journal.discard_failures([failure.id, 999], decision("discard_failed"), NOW) == 1
+    assert await desk.journal.to_replan(WORKFLOW, 10) == []
+    assert await desk.journal.ran(WORKFLOW, [failure.record_seq]) == {failure.record_seq}
+    assert await desk.counts() == Counts()
+    assert [entry.kind for entry in await desk.entries()] == ["plan", "discard_failed", "plan"]
+
+
+async def test_a_paused_workflow_is_left_out_and_comes_back_in_order(desk: Desk) -> None:
+    planned = await desk.planned(2)
+    await desk.journal.set_workflow(desk.state("paused"), decision("pause"), NOW)
+    assert await desk.waiting() == []
+    await desk.journal.set_workflow(desk.state(), decision("resume"), NOW)
+    assert await desk.waiting() == planned
+
+
+async def test_waiting_is_asked_by_connection_and_place(desk: Desk) -> None:
+    planned = await desk.planned(4)
+    other = Desk(desk.journal, workflow="other", connection="second")
+    await other.planned(4)
+    assert await desk.waiting() == planned
+    both = await desk.journal.waiting([CONNECTION, "second"], planned[3].seq, 5)
+    assert [each.seq for each in both] == [planned[3].seq + number for number in range(1, 6)]
+    assert await desk.journal.waiting([], 0, 10) == []
+
+
+async def test_a_forgotten_workflow_leaves_its_audit_and_never_doubles(desk: Desk, journal: Journal) -> None:
+    planned = await desk.planned(3)
+    await desk.send(planned[:1])
+    await desk.send(planned[3:4], "failed", "refused")
+    await journal.place_hold(hold("list"), NOW)
+    await desk.plan_fails()
+    carried = await journal.open_request(intent([planned[6]]), NOW)
+    before = len(await desk.entries())
+    await journal.forget_workflow(WORKFLOW, Decision("delete", "ada", CONNECTION, WORKFLOW), NOW)
+    assert await journal.workflow_states() == []
+    assert await journal.holds() == []
+    assert await journal.failures() == []
+    assert await desk.waiting() == []
+    assert await desk.counts() == Counts(waiting=1, sent=1)
+    assert len(await desk.entries()) == before + 1
+    # What was under way is still settled when its answer comes.
+    (doubt,) = await journal.in_doubt([CONNECTION])
+    assert (doubt.id, [each.seq for each in doubt.operations]) == (carried, [planned[6].seq])
+    desk.position = 0
+    again = await desk.plan()
+    assert {each.record for each in again} == {"evt-000003"}

@@ -1,0 +1,235 @@
+"""The embedded file in trouble: locked, full, damaged, foreign, changed by hand. One clear sentence each."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from askel_tui.store import sqlite_connection
+from askel_tui.store.journal import Journal
+from askel_tui.store.journal_errors import JournalError
+from askel_tui.store.sqlite import open_journal
+from askel_tui.store.sqlite_connection import connect, explained
+from askel_tui.store.sqlite_schema import prepare
+from askel_tui.store.sqlite_writer import Writer
+from tests.unit.journal.samples import CONNECTION, NOW, Desk, decision, record
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.db"
+
+
+@pytest.fixture
+async def journal(path: Path) -> AsyncIterator[Journal]:
+    opened = await open_journal(path)
+    yield opened
+    await opened.close()
+
+
+async def test_the_file_is_private_and_set_up_for_many_processes(journal: Journal, path: Path) -> None:
+    await journal.decide(decision("connect"), NOW)
+    for file in path.parent.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+    connection = sqlite3.connect(path)
+    try:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA page_size").fetchone() == (8192,)
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    finally:
+        connection.close()
+
+
+async def test_a_lock_that_stays_is_told_and_nothing_is_lost(
+    journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_connection, "PATIENCE_S", 0.05)
+    await journal.accept(CONNECTION, [record(1)], NOW)
+    other = sqlite3.connect(path, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(
+            JournalError, match=r"journal\.db was locked by another process .* then try again"
+        ):
+            await journal.accept(CONNECTION, [record(2)], NOW)
+        # Readers are not in its way.
+        assert await journal.last_seq(CONNECTION) == 1
+        other.execute("ROLLBACK")
+    finally:
+        other.close()
+    assert await journal.accept(CONNECTION, [record(1), record(2)], NOW) == ["same", "new"]
+
+
+async def test_a_write_waits_for_another_process(journal: Journal, path: Path) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        writing = asyncio.create_task(journal.accept(CONNECTION, [record(2)], NOW))
+        assert await journal.last_seq(CONNECTION) == 0
+        assert not writing.done()
+        other.execute("COMMIT")
+    finally:
+        other.close()
+    assert await writing == ["new"]
+
+
+async def test_a_full_disk_is_told_and_nothing_acknowledged_is_lost(path: Path) -> None:
+    connection = connect(path)
+    prepare(connection, path)
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages + 20}")
+    writer = Writer(connection, path, lambda: None)
+
+    def store(body: bytes) -> object:
+        return lambda db: (
+            db.execute("INSERT INTO notices (at, kind, text) VALUES (0, 'x', ?)", (body,)).lastrowid
+        )
+
+    small, large = store(b"s"), store(b"l" * 400_000)
+    results = await asyncio.gather(
+        writer.write(small),
+        writer.write(large),
+        writer.write(small),
+        return_exceptions=True,  # type: ignore[arg-type]
+    )
+    kept = [result for result in results if isinstance(result, int)]
+    errors = [result for result in results if isinstance(result, Exception)]
+    assert errors
+    assert all(isinstance(error, JournalError) and "the disk is full" in str(error) for error in errors)
+    # Room again: the journal goes on where it was.
+    (last,) = await asyncio.gather(writer.write(small))  # type: ignore[arg-type]
+    await writer.close()
+    check = sqlite3.connect(path)
+    rows = check.execute("SELECT seq FROM notices ORDER BY seq").fetchall()
+    check.close()
+    assert [row[0] for row in rows] == sorted({*kept, last})
+
+
+async def test_one_failing_write_does_not_take_its_neighbours_along(path: Path) -> None:
+    connection = connect(path)
+    prepare(connection, path)
+    writer = Writer(connection, path, lambda: None)
+    attempts = 0
+
+    def half(db: sqlite3.Connection) -> None:
+        nonlocal attempts
+        attempts += 1
+        db.execute("INSERT INTO notices (at, kind, text) VALUES (0, 'x', 'half')")
+        raise ZeroDivisionError
+
+    def whole(db: sqlite3.Connection) -> int:
+        return db.execute("INSERT INTO notices (at, kind, text) VALUES (0, 'x', 'whole')").lastrowid or 0
+
+    works = [whole, half, whole, half, whole]
+    results = await asyncio.gather(*(writer.write(work) for work in works), return_exceptions=True)
+    await writer.close()
+    assert [type(result) for result in results] == [int, ZeroDivisionError, int, ZeroDivisionError, int]
+    check = sqlite3.connect(path)
+    assert check.execute("SELECT text, count(*) FROM notices GROUP BY text").fetchall() == [("whole", 3)]
+    check.close()
+    with pytest.raises(JournalError, match="closed"):
+        await writer.write(whole)
+
+
+async def test_a_damaged_file_is_told_and_left_as_it_is(path: Path) -> None:
+    journal = await open_journal(path)
+    await journal.accept(CONNECTION, [record(number, pad="x" * 1000) for number in range(200)], NOW)
+    await journal.close()
+    good = path.read_bytes()
+    path.write_bytes(good[:8192] + os.urandom(len(good) - 8192))
+    with pytest.raises(
+        JournalError, match=r"journal\.db is damaged .* restore it from a backup or move it away"
+    ):
+        broken = await open_journal(path)
+        try:
+            await broken.records_after(CONNECTION, 0, 1000)
+        finally:
+            await broken.close()
+    path.write_bytes(b"certainly no database, but long enough to be looked at " * 40)
+    with pytest.raises(JournalError, match="is damaged"):
+        await open_journal(path)
+    assert path.read_bytes().startswith(b"certainly")
+
+
+async def test_foreign_and_newer_files_are_refused(path: Path, tmp_path: Path) -> None:
+    foreign = sqlite3.connect(path)
+    foreign.execute("CREATE TABLE somebody (elses INTEGER)")
+    foreign.close()
+    with pytest.raises(JournalError, match="is no journal of Askel"):
+        await open_journal(path)
+
+    newer = tmp_path / "newer.db"
+    await (await open_journal(newer)).close()
+    later = sqlite3.connect(newer)
+    later.execute("PRAGMA user_version = 99")
+    later.close()
+    with pytest.raises(JournalError, match="newer Askel"):
+        await open_journal(newer)
+
+
+async def test_a_path_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="can't be opened"):
+        await open_journal(tmp_path / "missing" / "journal.db")
+
+
+async def test_errors_of_ours_stay_what_they_are(path: Path) -> None:
+    error = sqlite3.ProgrammingError("a mistake of ours")
+    assert explained(error, path) is error
+
+
+TAMPERING = [
+    "UPDATE audit SET status = 'written' WHERE seq = 3",
+    "UPDATE audit SET at = at + 1 WHERE seq = 3",
+    'UPDATE audit SET response = \'{"detail":"nothing happened"}\' WHERE seq = 3',
+    "UPDATE audit SET response = 'no json' WHERE seq = 3",
+    'UPDATE audit SET profile = \'{"email":"other@x.example"}\' WHERE seq = 3',
+    "UPDATE audit SET actor = 'nobody' WHERE seq = 3",
+    "UPDATE audit SET hash = zeroblob(32) WHERE seq = 3",
+    "UPDATE audit SET request = 1 WHERE seq = 3",
+    "DELETE FROM audit WHERE seq = 3",
+    "UPDATE requests SET body = x'7b7d' WHERE id = (SELECT request FROM audit WHERE seq = 3)",
+    "UPDATE requests SET path = '/api/elsewhere' WHERE id = (SELECT request FROM audit WHERE seq = 3)",
+    "DELETE FROM requests WHERE id = (SELECT request FROM audit WHERE seq = 3)",
+]
+
+
+@pytest.mark.parametrize("change", TAMPERING)
+async def test_the_chain_shows_where_it_was_changed(journal: Journal, path: Path, change: str) -> None:
+    desk = Desk(journal)
+    for planned in await desk.planned(2):
+        await desk.send([planned], "failed" if planned.index == 2 else "written")
+    assert await journal.verify() == (6, None)
+    _by_hand(path, change)
+    assert await journal.verify() == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        ("DELETE FROM audit WHERE seq = 1", 1),
+        ("DELETE FROM audit WHERE seq > 4", 5),
+        ("DELETE FROM audit", 1),
+        ("UPDATE audit_head SET hash = zeroblob(32)", 7),
+    ],
+)
+async def test_the_chain_shows_what_was_cut_off(
+    journal: Journal, path: Path, change: str, broken: int
+) -> None:
+    desk = Desk(journal)
+    for planned in await desk.planned(2):
+        await desk.send([planned])
+    _by_hand(path, change)
+    assert (await journal.verify())[1] == broken
+
+
+def _by_hand(path: Path, change: str) -> None:
+    connection = sqlite3.connect(path)
+    with connection:
+        assert connection.execute(change).rowcount > 0
+    connection.close()

@@ -1,0 +1,260 @@
+"""The queue against a simple model of it: one profile's operations one after another, in order, none lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from askel_tui.core.operations import Identity, Operation, Target
+from askel_tui.core.packing import parcel
+from askel_tui.store.journal import StoredOperation
+from askel_tui.sync.queue import Lane, ProfileQueue
+
+ADD = "add_profiles_to_list"
+UPSERT = "create_or_update_profile"
+PEOPLE = [
+    Identity("a@x.example"),
+    Identity("A@X.EXAMPLE", "+15550100"),
+    Identity(None, "+15550100", "S-1"),
+    Identity(None, None, "S-1"),
+    Identity("b@x.example", None, "S-2"),
+    Identity("b@x.example"),
+    Identity("c@x.example"),
+]
+
+
+def stored(
+    seq: int,
+    who: Identity,
+    *,
+    call: str = ADD,
+    connection: str = "maple-ember",
+    workflow: str = "w",
+    step: str = "s",
+    record_seq: int = 1,
+    due: int = 0,
+) -> StoredOperation:
+    """An operation in the queue at `seq`."""
+    operation = Operation(
+        f"op{seq}",
+        step,
+        "add_to_list" if call == ADD else "upsert_profile",
+        call,
+        who,
+        Target("list", "L", "List") if call == ADD else None,
+    )
+    return StoredOperation(seq, connection, workflow, 1, record_seq, f"r{record_seq}", 0, operation, due=due)
+
+
+def keys(one: StoredOperation) -> set[tuple[str, str]]:
+    return {(one.connection, key) for key in one.operation.profile.keys()}
+
+
+def ready_in(queue: ProfileQueue) -> set[int]:
+    return {seq for call in queue.calls() for _, ready in queue.lanes(call) for seq in ready}
+
+
+class QueueAgainstModel(RuleBasedStateMachine):
+    """Every operation here, and which of them are being sent; what is ready follows from that alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue = ProfileQueue()
+        self.here: dict[int, StoredOperation] = {}
+        self.sent: set[int] = set()
+
+    def ready(self) -> set[int]:
+        return {
+            seq
+            for seq, one in self.here.items()
+            if seq not in self.sent
+            and not any(
+                keys(one) & keys(other) and (other_seq < seq or other_seq in self.sent)
+                for other_seq, other in self.here.items()
+                if other_seq != seq
+            )
+        }
+
+    @rule(
+        seq=st.integers(1, 60),
+        who=st.sampled_from(PEOPLE),
+        call=st.sampled_from([ADD, UPSERT]),
+        connection=st.sampled_from(["maple-ember", "oak"]),
+        workflow=st.sampled_from(["w", "v"]),
+        step=st.sampled_from(["s", "t"]),
+        record_seq=st.integers(1, 3),
+        due=st.integers(0, 5),
+    )
+    def add(
+        self,
+        seq: int,
+        who: Identity,
+        call: str,
+        connection: str,
+        workflow: str,
+        step: str,
+        record_seq: int,
+        due: int,
+    ) -> None:
+        one = stored(
+            seq,
+            who,
+            call=call,
+            connection=connection,
+            workflow=workflow,
+            step=step,
+            record_seq=record_seq,
+            due=due,
+        )
+        self.here.setdefault(seq, one)
+        self.queue.add(one)
+
+    @precondition(lambda self: self.ready())
+    @rule(data=st.data(), limit=st.integers(1, 3), now=st.integers(0, 5))
+    def take(self, data: st.DataObject, limit: int, now: int) -> None:
+        lanes = [lane for call in self.queue.calls() for lane, _ in self.queue.lanes(call)]
+        lane = data.draw(st.sampled_from(lanes))
+        could = {
+            seq
+            for seq in self.ready()
+            if Lane(self.here[seq].connection, parcel(self.here[seq].operation)) == lane
+            and self.here[seq].due <= now
+        }
+        taken = self.queue.take(lane, limit, now)
+        seqs = {one.seq for one in taken}
+        assert len(seqs) == len(taken) == min(limit, len(could))
+        assert seqs <= could
+        assert all(self.here[one.seq] == one for one in taken)
+        self.sent |= seqs
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data(), due=st.integers(0, 5))
+    def put_back(self, data: st.DataObject, due: int) -> None:
+        seq = data.draw(st.sampled_from(sorted(self.sent)))
+        again = replace(self.here[seq], due=due, attempts=self.here[seq].attempts + 1)
+        self.queue.put_back(again)
+        self.here[seq] = again
+        self.sent.remove(seq)
+
+    @rule(seq=st.integers(1, 60))
+    def remove(self, seq: int) -> None:
+        self.queue.remove(seq)
+        self.here.pop(seq, None)
+        self.sent.discard(seq)
+
+    @rule(seq=st.integers(1, 60))
+    def put_back_what_is_gone(self, seq: int) -> None:
+        if seq not in self.here:
+            self.queue.put_back(stored(seq, PEOPLE[0]))
+
+    @rule(
+        workflow=st.sampled_from(["w", "v"]),
+        step=st.none() | st.sampled_from(["s", "t"]),
+        record_seq=st.none() | st.integers(1, 3),
+    )
+    def remove_where(self, workflow: str, step: str | None, record_seq: int | None) -> None:
+        self.queue.remove_where(workflow, step=step, record_seq=record_seq)
+        for seq, one in list(self.here.items()):
+            matches = one.workflow == workflow
+            matches = matches and step in (None, one.operation.step)
+            if matches and record_seq in (None, one.record_seq) and seq not in self.sent:
+                del self.here[seq]
+
+    @invariant()
+    def nothing_is_lost_or_made_up(self) -> None:
+        assert len(self.queue) == len(self.here)
+        assert all(seq in self.queue for seq in self.here)
+        assert self.queue.in_flight == len(self.sent)
+
+    @invariant()
+    def one_profile_has_one_operation_under_way(self) -> None:
+        for one, other in combinations(self.sent, 2):
+            assert not keys(self.here[one]) & keys(self.here[other])
+
+    @invariant()
+    def ready_are_exactly_the_oldest_of_idle_profiles(self) -> None:
+        assert ready_in(self.queue) == self.ready()
+
+    @invariant()
+    def lanes_hold_what_may_travel_together(self) -> None:
+        for call in self.queue.calls():
+            for lane, ready in self.queue.lanes(call):
+                assert ready
+                assert {Lane(one.connection, parcel(one.operation)) for one in ready.values()} == {lane}
+                assert lane.parcel.call == call
+                assert all(ready[seq] == self.here[seq] for seq in ready)
+
+    @invariant()
+    def next_due_is_the_first_of_those_that_wait(self) -> None:
+        for now in (0, 3):
+            later = [self.here[seq].due for seq in self.ready() if self.here[seq].due > now]
+            assert self.queue.next_due(now) == min(later, default=None)
+
+
+TestQueueAgainstModel = QueueAgainstModel.TestCase
+TestQueueAgainstModel.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+def lane_of(one: StoredOperation) -> Lane:
+    return Lane(one.connection, parcel(one.operation))
+
+
+def test_a_list_takes_all_that_waits_for_it_over_profiles_but_one_of_each() -> None:
+    queue = ProfileQueue()
+    people = [Identity(f"p{number}@x.example") for number in range(3)]
+    for seq, who in enumerate([*people, people[0]], 1):
+        queue.add(stored(seq, who))
+    lane = lane_of(stored(1, people[0]))
+    assert [one.seq for one in queue.take(lane, 1000, 0)] == [1, 2, 3]
+    assert queue.take(lane, 1000, 0) == []
+    queue.remove(1)
+    assert [one.seq for one in queue.take(lane, 1000, 0)] == [4]
+
+
+def test_a_chain_of_identifiers_keeps_its_order() -> None:
+    queue = ProfileQueue()
+    chain = [PEOPLE[0], PEOPLE[1], PEOPLE[2], PEOPLE[3]]
+    for seq, who in enumerate(chain, 1):
+        queue.add(stored(seq, who, call=UPSERT))
+    order = []
+    while len(queue):
+        (seq,) = ready_in(queue)
+        (one,) = queue.take(lane_of(stored(seq, chain[seq - 1], call=UPSERT)), 1, 0)
+        order.append(one.seq)
+        queue.remove(seq)
+    assert order == [1, 2, 3, 4]
+
+
+def test_an_older_operation_that_comes_back_waits_for_the_one_under_way_and_is_next() -> None:
+    queue = ProfileQueue()
+    queue.add(stored(5, PEOPLE[0], call=UPSERT))
+    queue.add(stored(6, PEOPLE[0], call=UPSERT))
+    queue.take(lane_of(stored(5, PEOPLE[0], call=UPSERT)), 1, 0)
+    queue.add(stored(2, PEOPLE[0], call=UPSERT))
+    assert ready_in(queue) == set()
+    queue.put_back(stored(5, PEOPLE[0], call=UPSERT))
+    assert ready_in(queue) == {2}
+    queue.remove(2)
+    assert ready_in(queue) == {5}
+
+
+def test_one_key_on_two_connections_is_two_profiles() -> None:
+    queue = ProfileQueue()
+    queue.add(stored(1, PEOPLE[0]))
+    queue.add(stored(2, PEOPLE[0], connection="oak"))
+    assert ready_in(queue) == {1, 2}
+
+
+def test_what_is_not_due_waits_at_the_head_of_its_profile() -> None:
+    queue = ProfileQueue()
+    queue.add(stored(1, PEOPLE[0], due=100))
+    queue.add(stored(2, PEOPLE[0]))
+    lane = lane_of(stored(1, PEOPLE[0]))
+    assert queue.take(lane, 10, 99) == []
+    assert queue.next_due(99) == 100
+    assert [one.seq for one in queue.take(lane, 10, 100)] == [1]
+    assert queue.next_due(0) is None
