@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -65,6 +65,9 @@ def _wanted(since: datetime | None, until: datetime | None, **words: str | None)
 def audit(ctx: click.Context, /, last: int | None, follow: bool, as_json: bool, **filters: Any) -> None:
     """Show every write and every decision, oldest first; --json gives one object a line.
 
+    A request that carried several operations has its body in the first of their entries; the next ones point there
+    (`body_at`).
+
     \b
     Examples:
       askel audit --workflow first-points-welcome --status failed
@@ -80,7 +83,14 @@ def audit(ctx: click.Context, /, last: int | None, follow: bool, as_json: bool, 
 
 
 async def _show(wanted: AuditFilter, last: int | None, follow: bool, as_json: bool) -> None:
-    write = _put_line if as_json else _put_text
+    rows = Rows()
+
+    def write(entry: AuditEntry) -> None:
+        if as_json:
+            put_json_line(rows.row(entry))
+        else:
+            _put_text(entry)
+
     async with home() as instance:
         if not follow:
             if as_json and last is None:
@@ -124,13 +134,24 @@ async def _all(instance: Instance, wanted: AuditFilter) -> AsyncIterator[AuditEn
         seen = page[-1].seq
 
 
-def as_row(entry: AuditEntry) -> dict[str, Any]:
-    """An entry as design's JSON has it."""
-    return {**asdict(entry), "at": stamp(entry.at)}
+class Rows:
+    """Entries as JSON. A packed request's body is in the first of its entries; the next ones give its `seq`."""
 
+    def __init__(self) -> None:
+        self._request: object = None
+        self._at = 0
 
-def _put_line(entry: AuditEntry) -> None:
-    put_json_line(as_row(entry))
+    def row(self, entry: AuditEntry) -> dict[str, Any]:
+        """The entry's fields, its time as RFC 3339."""
+        row = {each.name: getattr(entry, each.name) for each in fields(entry)}
+        row["at"] = stamp(entry.at)
+        if entry.request is None:
+            return row
+        if entry.request["id"] == self._request:
+            row["request"] = {**entry.request, "body": None, "body_at": self._at}
+        else:
+            self._request, self._at = entry.request["id"], entry.seq
+        return row
 
 
 def _put_text(entry: AuditEntry) -> None:
@@ -196,8 +217,9 @@ async def _export(wanted: AuditFilter, output: Path) -> int:
     try:
         async with home() as instance:
             with os.fdopen(_private(draft, output), "w", encoding="utf-8") as file:
+                rows = Rows()
                 async for entry in _all(instance, wanted):
-                    file.write(f"{encoded(as_row(entry))}\n")
+                    file.write(f"{encoded(rows.row(entry))}\n")
                     count += 1
                 file.flush()
                 os.fsync(file.fileno())

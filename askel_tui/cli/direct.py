@@ -98,13 +98,14 @@ async def _fire(name: str, flow: str, profile: str, through_list: str | None, me
 
 
 def _as_json(fired: Fired) -> dict[str, Any]:
-    from askel_tui.cli.audit import as_row
+    from askel_tui.cli.audit import Rows
 
+    rows = Rows()
     return {
         "record": fired.record,
         "complete": fired.complete,
         "warnings": problem_rows(fired.warnings),
-        "entries": [as_row(entry) for entry in fired.entries],
+        "entries": [rows.row(entry) for entry in fired.entries],
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
@@ -63,7 +64,8 @@ async def _ingest(file: str, connection: str, kind: Kind) -> Intake:
     from askel_tui.sync.intake import ingest as taken_in
 
     # Reading blocks the event loop, so Ctrl-C must interrupt the read itself.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     async with home() as instance:
         instance.state.connection(connection)
         with opened_file(file) as stream:

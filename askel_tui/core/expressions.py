@@ -36,8 +36,6 @@ MAX_LENGTH = 4_000
 """Characters of an expression."""
 MAX_VALUES = 100_000
 """Values that a result may hold: an expression can double what it is given at every step."""
-MAX_BITS = 14_284
-"""Of a whole number in a result: Python writes no more than 4,300 digits."""
 
 _LONGEST_INTEGER = 14_284
 """Bits of an integer that Python still writes out: 4,300 digits."""
@@ -249,8 +247,6 @@ def _json_value(value: Any) -> Any:
         match item:
             case float() if not math.isfinite(item):
                 raise EvaluationProblem("the result is no number that JSON can say")
-            case int() if item.bit_length() > MAX_BITS:
-                raise EvaluationProblem("the result is a number of too many digits")
             case int() if item.bit_length() > _LONGEST_INTEGER:
                 raise EvaluationProblem("the result is a number with more than 4,300 digits")
             case None | str() | int() | float():

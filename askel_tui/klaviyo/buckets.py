@@ -6,64 +6,19 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Literal
 
+from askel_tui.klaviyo.places import MemoryPlaces, SharedPlaces
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from askel_tui.contract.endpoints import Window
-    from askel_tui.klaviyo.budgets import Clock, Ledger
-    from askel_tui.klaviyo.windows import Windows
+    from askel_tui.klaviyo.places import Clock
 
 Priority = Literal["live", "bulk"]
 """Live calls go before bulk ones, and bulk ones are spread over the minute."""
 
 FOREIGN_S = 60
 """How long a sign of somebody else's use is believed."""
-
-LONGEST_NAP_S = 5.0
-"""Answers of other processes are not heard of: a shared place is asked for again after this long at most."""
-
-
-class MemoryPlaces:
-    """Places that this process alone hands out."""
-
-    def __init__(self, windows: Windows, clock: Clock) -> None:
-        self.windows = windows
-        self._clock = clock
-
-    async def take(self) -> tuple[int | None, float | None]:
-        """(token, None), or (None, seconds to wait, None where an answer has to come first)."""
-        now = self._clock.now()
-        if self.windows.take(now):
-            return 0, None
-        return None, self.windows.wait(now)
-
-    async def answer(self, token: int) -> None:
-        """Notes the answer."""
-        self.windows.answer(self._clock.now())
-
-
-class SharedPlaces:
-    """Places that the ledger hands out to all processes; `windows` mirrors what this one took."""
-
-    def __init__(self, ledger: Ledger, account: str, call: str, windows: Windows, clock: Clock) -> None:
-        self.windows = windows
-        self._ledger = ledger
-        self._account = account
-        self._call = call
-        self._clock = clock
-
-    async def take(self) -> tuple[int | None, float | None]:
-        """(token, None), or (None, seconds to wait)."""
-        limits = [(window.limit, window.seconds * 1000) for window in self.windows.limits()]
-        token, wait = await self._ledger.take_place(self._account, self._call, limits, self._clock.wall())
-        if token is None:
-            return None, min(max(wait / 1000, 0.001), LONGEST_NAP_S)
-        return token, None
-
-    async def answer(self, token: int) -> None:
-        """Notes the answer where all processes see it."""
-        self.windows.remember(self._clock.now())
-        await self._ledger.answer_place(token, self._clock.wall())
 
 
 class Bucket:

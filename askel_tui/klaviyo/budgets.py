@@ -8,21 +8,20 @@ processes see. A restart thereby forgets none of them.
 
 from __future__ import annotations
 
-import asyncio
 import os
-import time
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from askel_tui.contract.endpoints import Extra, Window, endpoint
-from askel_tui.klaviyo.buckets import Bucket, MemoryPlaces, Priority, SharedPlaces
+from askel_tui.klaviyo.buckets import Bucket, Priority
 from askel_tui.klaviyo.http import is_loopback
+from askel_tui.klaviyo.places import Clock, Ledger, MemoryPlaces, SharedPlaces, SystemClock
 from askel_tui.klaviyo.windows import Windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Budgets", "BudgetsNotOff", "Ledger", "Place", "Priority", "SystemClock", "switched_off", "used"]
+__all__ = ["Budgets", "BudgetsNotOff", "Clock", "Ledger", "Place", "Priority", "switched_off", "used"]
 
 Role = Literal["owner", "guest"]
 """Who we are to an account: the process that owns it, or one beside it."""
@@ -47,49 +46,6 @@ def switched_off(address: str, environment: Mapping[str, str] = os.environ) -> b
     if not is_loopback(address):
         raise BudgetsNotOff(f"{OFF_VARIABLE}=off is for measuring on this machine; {address} is another one.")
     return True
-
-
-class Ledger(Protocol):
-    """Places that all processes share; the journal is one. Times are milliseconds since 1970."""
-
-    async def take_place(
-        self, account: str, call: str, windows: Sequence[tuple[int, int]], now: int
-    ) -> tuple[int | None, int]:
-        """(place, 0), or (None, milliseconds to wait); windows are (limit, milliseconds)."""
-        ...
-
-    async def answer_place(self, place: int, now: int) -> None: ...
-
-    async def places(self, account: str, since: int) -> list[tuple[str, int, int | None]]:
-        """(call, taken, answered) not older than `since`."""
-        ...
-
-
-class Clock(Protocol):
-    """Time as budgets need it."""
-
-    def now(self) -> float:
-        """Seconds on a clock that never goes back."""
-        ...
-
-    def wall(self) -> int:
-        """Milliseconds since 1970."""
-        ...
-
-    def call_later(self, seconds: float, then: Callable[[], object]) -> asyncio.TimerHandle: ...
-
-
-class SystemClock:
-    """This machine's time."""
-
-    def now(self) -> float:
-        return time.monotonic()
-
-    def wall(self) -> int:
-        return time.time_ns() // 1_000_000
-
-    def call_later(self, seconds: float, then: Callable[[], object]) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(seconds, then)
 
 
 class Place:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from askel_tui.contract.endpoints import endpoints
-from askel_tui.klaviyo.errors import KeyRefused, KlaviyoError, ScopeMissing
+from askel_tui.klaviyo.errors import KeyRefused, KlaviyoError, ScopeMissing, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,10 +123,12 @@ async def read_account(client: Client) -> tuple[str | None, str | None]:
         return None, None
     data = answer.body.get("data") if isinstance(answer.body, dict) else None
     first = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
+    if not isinstance(first.get("id"), str):
+        raise Unreadable("Klaviyo's answer names no account.")
     attributes = first.get("attributes") or {}
     contact = attributes.get("contact_information") or {}
     name = contact.get("organization_name") or contact.get("default_sender_name")
-    return first.get("id") or None, name if isinstance(name, str) else None
+    return first["id"], name if isinstance(name, str) else None
 
 
 async def check_account(client: Client, expected: str | None) -> str | None:

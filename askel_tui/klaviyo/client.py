@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import hashlib
 import json
 import os
@@ -10,14 +9,14 @@ import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from askel_tui import __version__
 from askel_tui.contract.endpoints import Endpoint, Extra, NotInRevision, endpoint
 from askel_tui.core.operations import canonical
 from askel_tui.klaviyo import retries
+from askel_tui.klaviyo.answers import document, next_query, page, seconds
 from askel_tui.klaviyo.errors import KlaviyoError, Missing, NotInThisRevision, Unreadable, from_answer
-from askel_tui.klaviyo.filters import query_of, query_string
+from askel_tui.klaviyo.filters import query_string
 from askel_tui.klaviyo.http import KLAVIYO, RawAnswer, Wire, header_block
 from askel_tui.klaviyo.retries import Repeat, RetryPolicy
 
@@ -87,7 +86,6 @@ class Client:
         self.fingerprint = key_fingerprint(key)
         self.account = account or self.fingerprint
         self._wire = Wire(url or os.environ.get(ADDRESS_VARIABLE) or KLAVIYO)
-        self._prefix = urlsplit(self._wire.address).path
         self._budget = budget
         self._retry = retry or RetryPolicy()
         self._key = key.encode()
@@ -172,7 +170,7 @@ class Client:
                 )
             seen.add(request.target)
             answer = await self._send(request)
-            resources, following = _page(answer.body, name)
+            resources, following = page(answer.body, name)
             for resource in resources:
                 yield resource
                 given += 1
@@ -180,7 +178,7 @@ class Client:
                     return
             if following is None:
                 return
-            asked = self._next_query(following, request, name)
+            asked = next_query(following, self.address, request.target.partition("?")[0], name)
 
     async def aclose(self) -> None:
         """Gives up the connections."""
@@ -256,7 +254,7 @@ class Client:
                     await before()
                 began = time.perf_counter()
                 raw = await self._over_wire(request)
-                taken.answered(raw.status, raw.remaining, _seconds(raw.retry_after))
+                taken.answered(raw.status, raw.remaining, seconds(raw.retry_after))
         ms = int((time.perf_counter() - began) * 1000)
         text = self._without_key(raw.body)
         if not 200 <= raw.status < 300:
@@ -265,33 +263,17 @@ class Client:
                 raw.status,
                 text,
                 scopes=one.scopes,
-                retry_after=_seconds(raw.retry_after),
+                retry_after=seconds(raw.retry_after),
                 challenged=raw.challenged,
                 scrub=self._scrub,
             )
-        return Answer(raw.status, _document(text, one.name, raw.status), text, ms, number, raw.remaining)
+        return Answer(raw.status, document(text, one.name, raw.status), text, ms, number, raw.remaining)
 
     async def _over_wire(self, request: _Request) -> RawAnswer:
         headers = self._headers
         if request.body is not None:
             headers = self._headers_with_body[request.endpoint.content_type or self._media]
         return await self._wire.send(request.endpoint.method, request.target, headers, request.body)
-
-    def _next_query(self, link: str, request: _Request, name: str) -> dict[str, str]:
-        """The query of the next page. The request goes to our own address whatever the link says."""
-        try:
-            parts = urlsplit(link)
-            there = (parts.hostname, parts.port)
-        except ValueError:
-            raise Unreadable(f"The next page of {name} is no address.") from None
-        ours = urlsplit(self._wire.address)
-        path = request.target.partition("?")[0]
-        same_host = not parts.netloc or there == (ours.hostname, ours.port)
-        if not same_host or parts.scheme not in ("", "http", "https"):
-            raise Unreadable(f"The next page of {name} is at another address; the key is not sent there.")
-        if unquote(parts.path).rstrip("/") != unquote(self._prefix + path).rstrip("/"):
-            raise Unreadable(f"The next page of {name} is under another path; it is not asked for.")
-        return query_of(parts.query)
 
     def _without_key(self, body: bytes) -> bytes:
         """The body without the key, should the server have echoed it, escaped or not."""
@@ -310,37 +292,3 @@ class Client:
 def key_fingerprint(key: str) -> str:
     """What may be shown of a key: enough to tell two apart, nothing to use."""
     return "sha256:" + hashlib.sha256(key.encode()).hexdigest()[:12]
-
-
-def _document(body: bytes, name: str, status: int) -> Any:
-    if not body:
-        return None
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        pass
-    raise Unreadable(f"Klaviyo's answer to {name} ({status}) is not JSON.", status=status, body=body)
-
-
-def _page(body: Any, name: str) -> tuple[list[dict[str, Any]], str | None]:
-    """The resources of a page and the link to the next one."""
-    data = body.get("data") if isinstance(body, dict) else None
-    if not isinstance(data, list) or not all(isinstance(entry, dict) for entry in data):
-        raise Unreadable(f"Klaviyo's answer to {name} is no list of resources.")
-    links = body.get("links")
-    following = links.get("next") if isinstance(links, dict) else None
-    if following is not None and not isinstance(following, str):
-        raise Unreadable(f"The next page of {name} is no address.")
-    return data, following or None
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After in seconds: Klaviyo gives whole seconds, a proxy may give a date."""
-    if retry_after is None:
-        return None
-    if retry_after.isascii() and retry_after.strip().isdigit():
-        return float(retry_after)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None

@@ -156,6 +156,7 @@ class Account:
         self.event_keys[event.profile, event.metric, event.unique_id or str(event.time)] = event.id
         self._number = max(self._number, event.number)
         self.changed("events")
+        self.changed(f"metric:{event.metric}")
 
     # groups
 

@@ -37,32 +37,23 @@ _HTML: Final = b"<!DOCTYPE html><html><head><title>Just a moment...</title></hea
 class Exchange:
     """One call to the API: who, which revision, what, and the answer."""
 
-    def __init__(
-        self,
-        world: World,
-        request: web.BaseRequest,
-        name: str,
-        ident: str,
-        written: str,
-        raw: bytes | None,
-        received: float,
-    ) -> None:
+    def __init__(self, world: World, request: web.BaseRequest, name: str, ident: str, written: str) -> None:
         self.world = world
         self.request = request
         self.name = name
         self.ident = ident
         self.written = written
-        self.raw = raw
-        self.received = received
-        self.key: Key | None = None
+        self.raw: bytes | None = b""
+        """The body's bytes; None when it was too large to read."""
+        self.given_key = _key(world, request.headers.get("Authorization"))
         self.revision: str | None = None
         self.body: Any = None
 
-    def answer(self) -> tuple[int, bytes | None, dict[str, str]]:
-        """Status, body, headers."""
+    def answer(self, now: float) -> tuple[int, bytes | None, dict[str, str]]:
+        """Status, body, headers. `now` in seconds since 1970."""
         headers: dict[str, str] = {}
         try:
-            reply = self._process(headers)
+            reply = self._process(headers, now)
         except Refusal as refusal:
             return refused(refusal, headers)
         except RecursionError:
@@ -76,11 +67,15 @@ class Exchange:
         """The body for the log: as JSON if it is some, else as text."""
         if self.body is not None or not self.raw:
             return self.body
-        return self.raw[:10_000].decode("utf-8", "replace")
+        try:
+            return json.loads(self.raw)
+        except (ValueError, RecursionError):
+            return self.raw[:10_000].decode("utf-8", "replace")
 
-    def _process(self, headers: dict[str, str]) -> Reply:
-        world, now = self.world, self.received
-        self.key = key = _authenticate(world, self.request.headers.get("Authorization"))
+    def _process(self, headers: dict[str, str], now: float) -> Reply:
+        world, key = self.world, self.given_key
+        if key is None or key.revoked or key.account not in world.accounts:
+            raise errors.unauthorized(given="Authorization" in self.request.headers)
         account = world.accounts[key.account]
         settle(account, now)
         opt_out = self.request.headers.get("X-Klaviyo-Revision-Fall-Forward-Opt-Out") == "1"
@@ -142,14 +137,9 @@ class Exchange:
             raise errors.invalid("The payload provided in the request is invalid.", "/data") from None
 
 
-def _authenticate(world: World, header: str | None) -> Key:
-    if header is None:
-        raise errors.unauthorized(given=False)
-    scheme, _, secret = header.partition(" ")
-    key = world.keys.get(secret.strip()) if scheme == "Klaviyo-API-Key" else None
-    if key is None or key.revoked or key.account not in world.accounts:
-        raise errors.unauthorized(given=True)
-    return key
+def _key(world: World, header: str | None) -> Key | None:
+    scheme, _, secret = (header or "").partition(" ")
+    return world.keys.get(secret.strip()) if scheme == "Klaviyo-API-Key" else None
 
 
 def refused(refusal: Refusal, headers: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:

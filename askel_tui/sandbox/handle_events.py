@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from askel_tui.sandbox import happenings, resources, stamps
 from askel_tui.sandbox.context import Context, Reply
 from askel_tui.sandbox.errors import Refusal, invalid, not_found, problem
 from askel_tui.sandbox.handle_groups import collection, include, triggered
-from askel_tui.sandbox.ordering import ordered
+from askel_tui.sandbox.ordering import between, ordered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
+    from askel_tui.sandbox.filters import Condition
     from askel_tui.sandbox.model import Event, Metric
     from askel_tui.sandbox.ordering import Key
+
+
+_LAST: Final = 1 << 62
+"""A number after every event's."""
 
 
 def _create_event(ctx: Context) -> Reply:
@@ -70,25 +76,34 @@ def _refuse_repeats(ctx: Context, bulk: list[dict[str, Any]]) -> None:
 
 
 def _get_events(ctx: Context) -> Reply:
-    account = ctx.account
-    chosen: list[Iterable[Event]] = []
-    if condition := ctx.query.condition("profile_id", "equals"):
-        chosen.append(account.events_of_profile.get(str(condition.value), ()))
-    if condition := ctx.query.condition("metric_id", "equals"):
-        chosen.append(account.events_of_metric.get(str(condition.value), ()))
-    down = ctx.query.descending if ctx.query.sort else True
-    if ctx.query.conditions:
-        pool = min(chosen, key=len, default=account.events.values())  # type: ignore[arg-type]
-        rows = ordered(
-            (e for e in pool if all(c.holds(_value(e, c.field)) for c in ctx.query.conditions)), _key
-        )
+    account, conditions = ctx.account, ctx.query.conditions
+    times = [c for c in conditions if c.field in ("datetime", "timestamp")]
+    metric, person = ctx.query.condition("metric_id", "equals"), ctx.query.condition("profile_id", "equals")
+    if person:
+        held = account.events_of_profile.get(str(person.value), [])
+        rows = ordered((e for e in held if all(c.holds(_value(e, c.field)) for c in conditions)), _key)
+    elif metric:
+        name = f"metric:{metric.value}"
+        held = account.events_of_metric.get(str(metric.value), [])
+        rows = _within(account.views.get(name, account.version(name, "metrics"), lambda: held, _key), times)
     else:
-        rows = account.views.get("events", account.version("events"), account.events.values, _key)
+        view = account.views.get("events", account.version("events"), account.events.values, _key)
+        rows = _within(view, times)
+    down = ctx.query.descending if ctx.query.sort else True
     page = ctx.page(rows, descending=down)
     data = [resources.event(ctx, event) for event in page.rows]
     body: dict[str, Any] = {"data": data, "links": ctx.links(page)}
     _include(ctx, body, page.rows)
     return Reply(200, body)
+
+
+def _within(rows: list[tuple[Key, Event]], times: list[Condition]) -> list[tuple[Key, Event]]:
+    """Rows within bounds of time; a row's key holds the time and a number, so bounds are given one too."""
+    bounds = [
+        replace(one, value=[one.value, _LAST if one.operator in ("greater-than", "less-or-equal") else -1])
+        for one in times
+    ]
+    return between(rows, bounds)
 
 
 def _key(event: Event) -> Key:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from askel_tui.sandbox import people, resources
 from askel_tui.sandbox.context import Context, Reply
 from askel_tui.sandbox.errors import forbidden, invalid, not_found
-from askel_tui.sandbox.ordering import ordered
+from askel_tui.sandbox.ordering import between, ordered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -51,16 +51,19 @@ def _get_profiles(ctx: Context) -> Reply:
     if sort.startswith("subscriptions"):
         sort = "id"
     key = _key(sort)
-    indexed = next((c for c in ctx.query.conditions if c.field in _INDEXED), None)
-    if indexed or ctx.query.conditions:
-        pool: Iterable[Profile] = (
-            looked_up(ctx.account, indexed) if indexed else ctx.account.profiles.values()
-        )
-        rows = ordered((p for p in pool if _passes(p, ctx.query.conditions)), key)
+    conditions = ctx.query.conditions
+    indexed = next((c for c in conditions if c.field in _INDEXED), None)
+    if indexed:
+        found = looked_up(ctx.account, indexed)
+        rows = ordered((profile for profile in found if _passes(profile, conditions)), key)
     else:
         rows = ctx.account.views.get(
             ("profiles", sort), ctx.account.version("profiles"), ctx.account.profiles.values, key
         )
+        if conditions and sort in _DATES and all(c.field == sort for c in conditions):
+            rows = between(rows, conditions)
+        elif conditions:
+            rows = [row for row in rows if _passes(row[1], conditions)]
     page = ctx.page(rows)
     data = [resources.profile(ctx, profile, plural=True) for profile in page.rows]
     body: dict[str, Any] = {"data": data, "links": ctx.links(page)}

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
+    from askel_tui.sandbox.filters import Condition
+
 T = TypeVar("T")
 Key = tuple[Any, str]
 """What a row is sorted by, and its id to make that unique."""
@@ -53,6 +55,19 @@ def ordered(rows: Iterable[T], key: Callable[[T], Key]) -> list[tuple[Key, T]]:
     return sorted(((key(row), row) for row in rows), key=_first)
 
 
+def between(rows: list[tuple[Key, T]], conditions: Iterable[Condition]) -> list[tuple[Key, T]]:
+    """The part of ascending rows within bounds on what they are sorted by."""
+    start, end = 0, len(rows)
+    for condition in conditions:
+        after = bisect_right(rows, condition.value, key=_value)
+        before = bisect_left(rows, condition.value, key=_value)
+        if condition.operator.startswith("greater"):
+            start = max(start, after if condition.operator == "greater-than" else before)
+        else:
+            end = min(end, before if condition.operator == "less-than" else after)
+    return rows[start:end]
+
+
 def page(rows: list[tuple[Key, T]], cursor: str | None, size: int, *, descending: bool) -> Page[T]:
     """A page of rows that stand in ascending order. Raises `BadCursor`."""
     start, end = 0, len(rows)
@@ -75,6 +90,10 @@ def page(rows: list[tuple[Key, T]], cursor: str | None, size: int, *, descending
         _encode(True, cut[-1][0]) if cut and after else None,
         _encode(False, cut[0][0]) if cut and before else None,
     )
+
+
+def _value(row: tuple[Key, Any]) -> Any:
+    return row[0][0]
 
 
 def _first(row: tuple[Key, Any]) -> Key:

@@ -64,7 +64,7 @@ def account(ctx: Context) -> dict[str, Any]:
 def profile(
     ctx: Context, one: Profile, *, joined: float | None = None, fresh: bool = False, plural: bool = False
 ) -> dict[str, Any]:
-    """A profile. `fresh`: times of this very write carry microseconds; `plural`: `conversations`, as its own reads say."""
+    """A profile. `fresh`: times of this very write carry microseconds; `plural`: as its own reads name it."""
     stamp = _fresh(ctx) if fresh else stamps.seconds
     shown = (name for name in ATTRIBUTES if ctx.revision >= _SINCE.get(name, ""))
     attributes: dict[str, Any] = {name: one.attributes.get(name) for name in shown}

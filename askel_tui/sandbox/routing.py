@@ -18,7 +18,7 @@ _REVISION: Final = re.compile(r"(\d{4}-\d\d-\d\d)(\.pre)?\Z", re.ASCII)
 _OLDEST_LIVE: Final = next(revision for revision in REVISIONS if revision not in RETIRED)
 
 
-def find(method: str, path: str) -> tuple[str | None, str]:
+def find(method: str, path: str) -> tuple[str, str]:
     """(endpoint's name, the id in the path); with or without a slash at the end. Raises the 404 and the 405."""
     segments = [unquote(part) for part in path.strip("/").split("/")]
     ident = segments[2] if len(segments) > 2 else ""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from askel_tui.sandbox.account import Account
-    from askel_tui.sandbox.world import Key, World
+    from askel_tui.sandbox.world import World
 
 
 class PortTaken(OSError):
@@ -106,69 +106,50 @@ class _Front:
         try:
             name, ident = routing.find(request.method, path)
         except Refusal as refusal:
-            return self._finish(request, None, None, received, None, *refused(refusal, {}))
-        fault = self.world.faults.strike(name or "")
+            return self._finish(
+                Exchange(self.world, request, "", "", written), received, *refused(refusal, {})
+            )
+        exchange = Exchange(self.world, request, name, ident, written)
+        fault = self.world.faults.strike(name)
         if fault and fault.delay:
             await asyncio.sleep(fault.delay)
         if fault and fault.reset:
-            return self._drop(request, name, received, "reset")
+            return self._drop(exchange, received, "reset")
+        exchange.raw = await _read(request, DEFAULT_MAX)
         if fault and fault.status is not None and not fault.after:
-            body, headers = faulty(fault, fault.status)
-            return self._finish(request, None, name, received, None, fault.status, body, headers)
-        raw = await _read(request, DEFAULT_MAX)
-        exchange = Exchange(self.world, request, name or "", ident, written, raw, received)
-        status, body, headers = exchange.answer()
+            return self._finish(exchange, received, fault.status, *faulty(fault, fault.status))
+        status, body, headers = exchange.answer(time.time())
         if fault and fault.lost:
-            return self._drop(request, name, received, "lost", exchange)
+            return self._drop(exchange, received, "lost")
         if fault and fault.after:
             status = fault.status or status
             body, headers = faulty(fault, status)
-        return self._finish(request, exchange, name, received, exchange.key, status, body, headers)
+        return self._finish(exchange, received, status, body, headers)
 
     def _finish(
-        self,
-        request: web.BaseRequest,
-        exchange: Exchange | None,
-        name: str | None,
-        received: float,
-        key: Key | None,
-        status: int,
-        body: bytes | None,
-        headers: dict[str, str],
+        self, exchange: Exchange, received: float, status: int, body: bytes | None, headers: dict[str, str]
     ) -> web.Response:
-        self._note(request, exchange, name, received, key, status)
+        self._note(exchange, received, status)
         return web.Response(status=status, body=body, headers=headers)
 
-    def _drop(
-        self,
-        request: web.BaseRequest,
-        name: str | None,
-        received: float,
-        how: str,
-        exchange: Exchange | None = None,
-    ) -> web.Response:
+    def _drop(self, exchange: Exchange, received: float, how: str) -> web.Response:
         """Cuts the connection without an answer."""
-        self._note(request, exchange, name, received, exchange.key if exchange else None, how)
-        if request.transport is not None:
-            sock = request.transport.get_extra_info("socket")
+        self._note(exchange, received, how)
+        transport = exchange.request.transport
+        if transport is not None:
+            sock = transport.get_extra_info("socket")
             if sock is not None:
                 with suppress(OSError):
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            request.transport.abort()
+            transport.abort()
         return web.Response(status=500)
 
-    def _note(
-        self,
-        request: web.BaseRequest,
-        exchange: Exchange | None,
-        name: str | None,
-        received: float,
-        key: Key | None,
-        status: int | str,
-    ) -> None:
+    def _note(self, exchange: Exchange, received: float, status: int | str) -> None:
+        """Counts the request and logs it."""
+        request, key = exchange.request, exchange.given_key
         account = self.world.accounts.get(key.account) if key else None
-        if account is not None and name:
-            counts = account.requests.setdefault(name, {})
+        if account is not None and exchange.name:
+            counts = account.requests.setdefault(exchange.name, {})
             counts[str(status)] = counts.get(str(status), 0) + 1
         if request.method != "GET":
             self.world.changes += 1
@@ -177,13 +158,13 @@ class _Front:
         path, _, written = request.raw_path.partition("?")
         self.world.note(
             {
-                "endpoint": name,
+                "endpoint": exchange.name or None,
                 "method": request.method,
                 "path": path,
                 "query": dict(parse_qsl(written, keep_blank_values=True)),
-                "body": exchange.logged() if exchange else None,
+                "body": exchange.logged(),
                 "revision": request.headers.get("revision"),
-                "served": exchange.revision if exchange else None,
+                "served": exchange.revision,
                 "account": key.account if key else None,
                 "key": key.mark if key else None,
                 "status": status,

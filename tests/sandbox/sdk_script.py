@@ -3,10 +3,13 @@
 Arguments: the sandbox's address and key. Knows 7.0.0 (2024-02-15) and 24.0.0 (2026-07-15) and nothing of Askel.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 import time
 from importlib.metadata import version
+from typing import Any
 
 from klaviyo_api import KlaviyoAPI
 
@@ -14,28 +17,28 @@ from klaviyo_api import KlaviyoAPI
 class Plain:
     """An API of the SDK whose answers, objects in 24.0.0 that the SDK has validated, are plain JSON."""
 
-    def __init__(self, api):
+    def __init__(self, api: Any) -> None:
         self._api = api
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         call = getattr(self._api, name)
 
-        def plain(*given, **named):
+        def plain(*given: Any, **named: Any) -> Any:
             answer = call(*given, **named)
             return answer.to_dict() if hasattr(answer, "to_dict") else answer
 
         return plain
 
 
-def main(url, key):
+def main(url: str, key: str) -> None:
     old = version("klaviyo-api") == "7.0.0"
     klaviyo = KlaviyoAPI(key, max_delay=10, max_retries=3, test_host=url)
     profiles, lists, segments = Plain(klaviyo.Profiles), Plain(klaviyo.Lists), Plain(klaviyo.Segments)
     events, metrics, flows = Plain(klaviyo.Events), Plain(klaviyo.Metrics), Plain(klaviyo.Flows)
-    told = {}
+    told: dict[str, Any] = {}
     told["account"] = Plain(klaviyo.Accounts).get_accounts()["data"][0]["id"]
 
-    def person(email, **more):
+    def person(email: str, **more: Any) -> Any:
         attributes = {"email": email, **more}
         return profiles.create_or_update_profile({"data": {"type": "profile", "attributes": attributes}})[
             "data"
@@ -55,7 +58,7 @@ def main(url, key):
         page = lists.get_lists(page_cursor=cursor) if cursor else lists.get_lists()
         told["lists"] += [one["attributes"]["name"] for one in page["data"]]
         told["pages"] += 1
-        if not page["links"]["next"]:
+        if not page["links"].get("next"):
             break
         cursor = page["links"]["next"].replace("http://", "https://")  # else the SDK sees no URL in it
     fresh = lists.create_list({"data": {"type": "list", "attributes": {"name": "From the SDK"}}})["data"][
@@ -85,14 +88,14 @@ def main(url, key):
         one = {"type": "event", "attributes": {"properties": {}, "metric": metric, "unique_id": "bulk"}}
         attributes = {"profile": who, "events": {"data": [one]}}
         rows = {"data": [{"type": "event-bulk-create", "attributes": attributes}]}
-        job = {"type": "event-bulk-create-job", "attributes": {"events-bulk-create": rows}}
-        events.bulk_create_events({"data": job})
+        bulk = {"type": "event-bulk-create-job", "attributes": {"events-bulk-create": rows}}
+        events.bulk_create_events({"data": bulk})
     told["metrics"] = sorted(one["attributes"]["name"] for one in metrics.get_metrics()["data"])
     seen = events.get_events(filter=f'equals(profile_id,"{made["id"]}")', sort="-datetime")["data"]
     told["events"] = len(seen)
 
-    rows = [{"type": "profile", "attributes": {"email": f"bulk{n}@shop.example"}} for n in range(3)]
-    job = {"type": "profile-bulk-import-job", "attributes": {"profiles": {"data": rows}}}
+    people = [{"type": "profile", "attributes": {"email": f"bulk{n}@shop.example"}} for n in range(3)]
+    job: dict[str, Any] = {"type": "profile-bulk-import-job", "attributes": {"profiles": {"data": people}}}
     job["relationships"] = {"lists": {"data": [{"type": "list", "id": fresh}]}}
     spawn = profiles.spawn_bulk_profile_import_job if old else profiles.bulk_import_profiles
     job_id = spawn({"data": job})["data"]["id"]

@@ -69,8 +69,8 @@ async def test_revisions_are_resolved(api: Api, revision: str, status: int) -> N
 async def test_a_retired_revision_falls_forward_is_served_or_gone(api24: Api) -> None:
     target = "/api/lists/MeWelc/flow-triggers"
     assert (await api24.raw("GET", target)).status == 200
-    opted_out = {"X_Klaviyo_Revision_Fall_Forward_Opt_Out": "1"}
-    assert (await api24.raw("GET", target, **opted_out)).status == 410
+    opted_out = await api24.raw("GET", target, X_Klaviyo_Revision_Fall_Forward_Opt_Out="1")
+    assert opted_out.status == 410
     await api24.control("PATCH", "settings", {"retired": "gone"})
     assert (await api24.raw("GET", target)).status == 410
     await api24.control("PATCH", "settings", {"retired": "serve"})

@@ -93,10 +93,10 @@ async def test_a_trigger_filter_keeps_events_out(api: Api) -> None:
 
 
 async def test_bulk_events_arrive(api: Api) -> None:
-    mine = [
+    mine: list[dict[str, Any]] = [
         {"metric": _METRIC, "unique_id": f"{number}", "properties": {"n": number}} for number in range(600)
     ]
-    theirs = [{"metric": "B", "unique_id": "0", "backfill": True}, {"metric": "B"}]
+    theirs: list[dict[str, Any]] = [{"metric": "B", "unique_id": "0", "backfill": True}, {"metric": "B"}]
     answer = await api.call(
         "bulk_create_events", body=bulk_events_body((_WHO, mine), ("b@shop.example", theirs))
     )
@@ -229,7 +229,7 @@ async def test_bad_events_are_refused(api: Api, change: dict[str, Any], pointer:
 
 
 async def test_the_largest_event_is_accepted(api: Api) -> None:
-    properties = {str(n): n for n in range(397)}
+    properties: dict[str, Any] = {str(n): n for n in range(397)}
     properties |= {"deep": _deep(9), "many": list(range(4000)), "long": "x" * 100_000}
     body = event_body(_WHO, "m" * 127, "u" * 255, properties=properties)
     assert (await api.call("create_event", body=body)).status == 202

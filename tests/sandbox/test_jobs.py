@@ -21,7 +21,7 @@ async def _import(api: Api, *profiles: dict[str, Any], lists: tuple[str, ...] = 
 
 async def test_a_job_writes_its_rows_and_fills_its_lists(api: Api) -> None:
     await api.upsert("old@shop.example", first_name="Kept", properties={"a": 1})
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"email": "old@shop.example", "first_name": None, "properties": {"b": 2}},
         {"email": "new@shop.example", "location": {"city": "Leeds"}},
     ]

@@ -82,8 +82,8 @@ async def test_a_merge_keeps_the_destination_and_what_only_the_source_had(api: A
     ]
     await api.call("add_profiles_to_list", "MeKiln", body=members_body(source))
     await api.call("create_event", body=event_body("src@shop.example", "Seen", "u"))
-    data = {"type": "profile-merge", "id": into}
-    data["relationships"] = {"profiles": {"data": [{"type": "profile", "id": source}]}}  # type: ignore[assignment]
+    data: dict[str, Any] = {"type": "profile-merge", "id": into}
+    data["relationships"] = {"profiles": {"data": [{"type": "profile", "id": source}]}}
     assert (await api.call("merge_profiles", body={"data": data})).status == 202
     profile = (await api.call("get_profile", into)).data["attributes"]
     assert profile["properties"] == {"tier": "gold", "n": 1}

@@ -37,6 +37,41 @@ profile:
   external_id: data.ref
 """
 
+UPSERT = """\
+- id: tier
+  upsert_profile:
+    first_name: data.name
+    location: {city: data.city}
+    properties:
+      Tier: title(data.tier)
+      Points: {value: data.points, clear: true}
+"""
+EVENT = """\
+- id: points
+  track_event:
+    metric: First Points Earned
+    value: data.points
+    value_currency: data.currency
+    time: data.at
+    properties: {Tier: data.tier, Store: data.store}
+"""
+LIST = "- id: welcome\n  add_to_list: Welcome Flow\n"
+ALL_KINDS = f"""\
+{UPSERT}- id: vip
+  require_segment: {{segment: VIP, member: true}}
+{LIST}- id: leave
+  remove_from_list: Promotions
+{EVENT}- id: flow
+  trigger_flow: Welcome Series
+- id: fire
+  trigger_flow: {{flow: Points Thanks, metric: First Points Earned}}
+- id: opt-in
+  subscribe: {{channels: [email], list: Newsletter, custom_source: Till}}
+- id: opt-out
+  unsubscribe: {{channels: [email]}}
+"""
+"""Every kind of step at least once."""
+
 
 def applied(
     text: str, *, revision: str = NEWEST, version: int = 1, account: str = "MpEmbr", checked: bool = True

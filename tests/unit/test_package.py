@@ -100,7 +100,8 @@ def test_installed_files_are_found_without_the_tree(installed: Installed) -> Non
     code = (
         "import askel_tui, json, pathlib; from askel_tui.contract.endpoints import NEWEST, endpoint; "
         "where = pathlib.Path(askel_tui.__file__).parent; "
-        "print(json.dumps([str(where), endpoint(NEWEST, 'create_event').path, len(list((where / 'themes').iterdir()))]))"
+        "themes = list((where / 'themes').iterdir()); "
+        "print(json.dumps([str(where), endpoint(NEWEST, 'create_event').path, len(themes)]))"
     )
     where, path, themes = json.loads(installed.run("python", "-c", code).stdout)
     assert Path(where).is_relative_to(installed.environment)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from askel_tui.core.diff import Seen, apply, changes
 from askel_tui.core.operations import Identity, Operation, Target
-from tests.support.strategies import json_values, names, plain_identifiers, properties, texts
+from tests.support.strategies import json_values, names, plain_identifiers, texts
 
 ADA = Identity("ada@x.example", None, "S-1")
 WELCOME = Target("list", "ListWe", "Welcome Flow")
@@ -188,14 +188,19 @@ def test_later_operations_see_what_earlier_ones_left() -> None:
         "properties.Tier": {"before": "Gold", "after": "Ember"}
     }
     assert changes(listed(adds=False), seen)
+    apply(upsert({}, {}, ["Tier"]), seen)
+    assert "Tier" not in seen.properties
+    assert changes(upsert({}, {}, ["Tier"]), seen) == {}
 
 
+few = st.sampled_from(["Tier", "Points", "Old"])
+properties = st.dictionaries(few | names, json_values, max_size=4)
 identities = plain_identifiers.map(lambda given: Identity(**given))
 upserts = st.builds(
     upsert,
     st.dictionaries(st.sampled_from(["first_name", "title", "location.city"]), texts | st.none()),
     properties.map(lambda found: {name: value for name, value in found.items() if value is not None}),
-    st.lists(names, max_size=3),
+    st.lists(few, max_size=3),
     identities,
 ).filter(lambda each: not set(each.body["unset"]) & each.body["properties"].keys())
 state_writes = (

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.contract.endpoints import SELECTABLE, endpoint
-from askel_tui.core.operations import Identity, Operation, Target, canonical
+from askel_tui.core.operations import Identity, Operation, StepKind, Target, canonical
 from askel_tui.core.packing import Parcel, Request, capacity, nested, parcel, request
 from askel_tui.core.planning import NEEDS_PROFILE_ID, plan
 from askel_tui.core.record_files import read_jsonl
@@ -205,7 +205,7 @@ def test_whatever_is_planned_can_be_sent(given_data: dict[str, Any], revision: s
 
 def on_list(number: int, call: str = LISTS[0], list_id: str = "ListWe") -> Operation:
     who = Identity(f"p{number}@x.example")
-    kind = "add_to_list" if call == LISTS[0] else "remove_from_list"
+    kind: StepKind = "add_to_list" if call == LISTS[0] else "remove_from_list"
     return Operation(f"op{number}", "s", kind, call, who, Target("list", list_id, "Some list"))
 
 

@@ -1,53 +1,25 @@
-"""Planning: what each kind of step becomes, for whom, and what stops a record."""
+"""Planning: what each kind of step becomes, and for whom."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from askel_tui.contract.endpoints import SELECTABLE
 from askel_tui.core.operations import Identity, Target
 from askel_tui.core.planning import plan
-from askel_tui.core.records import Record
-from tests.support.strategies import json_values
-from tests.support.workflows import applied, happened, of_steps, operations, planned, problems
-
-UPSERT = """\
-- id: tier
-  upsert_profile:
-    first_name: data.name
-    location: {city: data.city}
-    properties:
-      Tier: title(data.tier)
-      Points: {value: data.points, clear: true}
-"""
-EVENT = """\
-- id: points
-  track_event:
-    metric: First Points Earned
-    value: data.points
-    value_currency: data.currency
-    time: data.at
-    properties: {Tier: data.tier, Store: data.store}
-"""
-LIST = "- id: welcome\n  add_to_list: Welcome Flow\n"
-ALL_KINDS = f"""\
-{UPSERT}- id: vip
-  require_segment: {{segment: VIP, member: true}}
-{LIST}- id: leave
-  remove_from_list: Promotions
-{EVENT}- id: flow
-  trigger_flow: Welcome Series
-- id: fire
-  trigger_flow: {{flow: Points Thanks, metric: First Points Earned}}
-- id: opt-in
-  subscribe: {{channels: [email], list: Newsletter, custom_source: Till}}
-- id: opt-out
-  unsubscribe: {{channels: [email]}}
-"""
+from tests.support.workflows import (
+    ALL_KINDS,
+    EVENT,
+    LIST,
+    UPSERT,
+    applied,
+    happened,
+    of_steps,
+    operations,
+    planned,
+    problems,
+)
 
 
 def test_another_event_is_not_for_this_workflow() -> None:
@@ -128,7 +100,12 @@ def test_an_event_carries_only_what_has_a_value() -> None:
     body = operations(happened(points=5, tier="gold"), applied(of_steps(EVENT)))[0].body
     assert body.keys() == {"metric", "properties", "time", "unique_id", "value"}
     assert (body["properties"], body["value"]) == ({"Tier": "gold"}, 5)
-    full = {"points": 0, "currency": "GBP", "at": "2026-01-02T03:04:05+01:00", "store": {"id": 1}}
+    full: dict[str, Any] = {
+        "points": 0,
+        "currency": "GBP",
+        "at": "2026-01-02T03:04:05+01:00",
+        "store": {"id": 1},
+    }
     body = operations(happened(**full), applied(of_steps(EVENT)))[0].body
     assert (body["value"], body["value_currency"], body["time"]) == (0, "GBP", "2026-01-02T03:04:05+01:00")
 
@@ -211,99 +188,3 @@ def test_an_identity_is_every_identifier_that_has_a_value() -> None:
     of = applied(of_steps(EVENT))
     assert planned(happened(phone="+442079460018"), of).profile == Identity("ada@x.example", "+442079460018")
     assert planned(happened(email="", ref=12), of).profile == Identity(external_id="12")
-
-
-@pytest.mark.parametrize(
-    ("data", "fields"),
-    [
-        ({"email": None}, ["profile"]),
-        ({"email": ""}, ["profile"]),
-        ({"email": "nobody"}, ["profile.email"]),
-        ({"email": ["a@x.example"]}, ["profile.email"]),
-        ({"phone": "12"}, ["profile.phone_number"]),
-        ({"ref": "x" * 256}, ["profile.external_id"]),
-        (
-            {"email": 5, "phone": 5, "ref": 1.5},
-            ["profile.email", "profile.phone_number", "profile.external_id"],
-        ),
-    ],
-)
-def test_a_bad_identifier_stops_the_record_by_name(data: dict[str, Any], fields: list[str]) -> None:
-    assert problems(happened(**data), applied(of_steps(EVENT))) == [(None, field) for field in fields]
-
-
-def test_all_problems_are_named_by_step_and_field_and_nothing_is_planned() -> None:
-    data: dict[str, Any] = {
-        "phone": "12",
-        "name": 5,
-        "city": ["Leeds"],
-        "tier": {"a": 1},
-        "points": "many",
-        "currency": "pounds",
-        "at": "yesterday",
-        "store": "x" * 100_001,
-    }
-    assert problems(happened(**data), applied(of_steps(UPSERT + EVENT))) == [
-        (None, "profile.phone_number"),
-        ("tier", "first_name"),
-        ("tier", "location.city"),
-        ("tier", "properties.Tier"),
-        ("points", "properties.Store"),
-        ("points", "time"),
-        ("points", "value"),
-        ("points", "value_currency"),
-    ]
-
-
-@pytest.mark.parametrize("at", [0, False, "", "2026-11-23"])
-def test_a_time_that_is_none_is_never_replaced_by_the_records(at: Any) -> None:
-    assert problems(happened(at=at), applied(of_steps(EVENT))) == [("points", "time")]
-
-
-def test_what_is_too_large_names_its_largest_field() -> None:
-    assert problems(happened(points="x" * 100_000), applied(of_steps(UPSERT))) == [
-        ("tier", "properties.Points")
-    ]
-    assert problems(happened(name="x" * 100_000), applied(of_steps(UPSERT))) == [("tier", "first_name")]
-    wide = {f"p{number}": "x" * 99_000 for number in range(60)}
-    steps = "- id: big\n  track_event:\n    metric: Big\n    properties:\n" + "".join(
-        f"      {name}: data.{name}\n" for name in wide
-    )
-    assert problems(happened(**wide), applied(of_steps(steps))) == [("big", "properties.p0")]
-
-
-@pytest.mark.parametrize(("revision", "most"), [("2024-02-15", 300), ("2026-07-15", 400)])
-def test_events_have_as_many_properties_as_the_revision_takes(revision: str, most: int) -> None:
-    def steps(count: int) -> str:
-        lines = "".join(f"      p{number}: data.email\n" for number in range(count))
-        return f"- id: wide\n  track_event:\n    metric: Wide\n    properties:\n{lines}"
-
-    assert operations(happened(), applied(of_steps(steps(most)), revision=revision))
-    too_many = applied(of_steps(steps(most + 1)), revision=revision)
-    assert problems(happened(), too_many) == [("wide", "properties")]
-
-
-def test_a_number_of_too_many_digits_is_a_problem_of_its_field() -> None:
-    sums = "- id: s\n  upsert_profile: {properties: {Sum: sum(data.many)}}\n"
-    assert problems(happened(many=[9 * 10**4299] * 2), applied(of_steps(sums))) == [("s", "properties.Sum")]
-
-
-@given(
-    st.dictionaries(
-        st.sampled_from(
-            ["email", "phone", "ref", "name", "city", "tier", "points", "currency", "at", "store"]
-        ),
-        json_values | st.sampled_from(["ada@x.example", "+442079460018", "2026-01-01T00:00:00Z", "GBP"]),
-    ),
-    st.sampled_from(SELECTABLE),
-)
-def test_no_data_makes_planning_raise(data: dict[str, Any], revision: str) -> None:
-    record = Record("r", "happened", "2026-11-23T09:14:05Z", data)
-    of = applied(of_steps(ALL_KINDS, when="data.points || data.email"), revision=revision)
-    found = plan(record, of, {})
-    if found is not None:
-        assert bool(found.problems) != bool(found.operations)
-        assert all(problem.field and problem.message for problem in found.problems)
-        again = plan(Record.decode(record.encode()), of, {})
-        assert again is not None
-        assert [each.encode() for each in again.operations] == [each.encode() for each in found.operations]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -108,7 +109,7 @@ def test_a_record_with_problems_has_neither_operations_nor_skipped_steps() -> No
     ],
 )
 def test_consent_needs_the_identifier_of_its_channel(
-    kind: str, channels: str, data: dict[str, str | None], passes: bool
+    kind: str, channels: str, data: dict[str, Any], passes: bool
 ) -> None:
     of = applied(of_steps(f"- id: consent\n  {kind}: {{channels: {channels}, list: Newsletter}}\n"))
     if passes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -94,8 +95,6 @@ def test_reading_is_a_window_on_what_arrived(
             assert newest == [stored for stored in reversed(kept) if stored.seq < start][:limit]
         finally:
             await journal.close()
-
-    import tempfile
 
     with tempfile.TemporaryDirectory() as directory:
         asyncio.run(check(Path(directory)))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from askel_tui.klaviyo.budgets import Budgets, BudgetsNotOff, Place, Priority, s
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.windows import Windows
 from askel_tui.sandbox.server import RunningSandbox
+from askel_tui.store.sqlite import open_journal
 from tests.support.stub_server import NEWEST, OLD, Sleeps, Stub, answer, client_of, errors, serving
 
 START = 1_764_000_000_000
@@ -207,7 +209,8 @@ async def test_a_place_given_to_who_was_just_cancelled_goes_to_the_next() -> Non
     await clock.pass_time(2)
     await first.__aexit__(None, None, None)
     advance = asyncio.create_task(clock.pass_time(1.1))
-    while budgets.usage()[1]["used"] < 2:  # given to the waiter, who has not run yet
+    # Given to the waiter, who has not run yet: no event marks that moment.
+    while budgets.usage()[1]["used"] < 2:  # noqa: ASYNC110
         await asyncio.sleep(0)
     waiter.cancel()
     await advance
@@ -494,6 +497,22 @@ async def test_a_server_with_real_windows_never_has_to_refuse(sandbox: RunningSa
         answers = await asyncio.gather(*(client.call("get_metrics") for _ in range(25)))
     assert {each.attempts for each in answers} == {1}
     assert not any(row["foreign"] for row in budgets.usage())
+
+
+async def test_processes_that_share_a_journal_share_its_places(
+    sandbox: RunningSandbox, tmp_path: Path
+) -> None:
+    sandbox.world.change_settings({"limits": True})
+    async with AsyncExitStack() as stack:
+        clients = []
+        for role in ("owner", "guest"):
+            journal = await open_journal(tmp_path)
+            stack.push_async_callback(journal.close)
+            budgets = Budgets(role, journal)
+            client = Client(key=sandbox.key, revision=NEWEST, url=sandbox.url, budget=budgets, account="A")
+            clients.append(await stack.enter_async_context(client))
+        answers = await asyncio.gather(*(client.call("get_accounts") for client in clients for _ in range(2)))
+    assert {each.attempts for each in answers} == {1}
 
 
 def test_a_window_of_one_still_has_a_place() -> None:

@@ -65,6 +65,8 @@ async def test_a_limit_ends_the_reading() -> None:
         "{path}?{query}",
         "{origin}{path}/?{query}",
         "https://127.0.0.1:{port}{path}?{query}",
+        "http://localhost:{port}{path}?{query}",
+        "https://a.klaviyo.com{path}?{query}",
     ],
 )
 async def test_a_link_may_differ_in_form(link: str) -> None:
@@ -78,6 +80,9 @@ async def test_a_link_may_differ_in_form(link: str) -> None:
     "link",
     [
         "https://evil.example{path}?{query}",
+        "https://a.klaviyo.com/api/profiles?{query}",
+        "https://a.klaviyo.com.evil.example{path}?{query}",
+        "http://localhost:1{path}?{query}",
         "{origin}.evil.example{path}?{query}",
         "http://user@evil.example{path}?{query}",
         "//evil.example{path}?{query}",

@@ -1,0 +1,94 @@
+"""Segments, flows, the sandbox and the doctor from a shell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.askel import Askel
+from tests.support.sandbox import SandboxProcess
+from tests.support.shell import Shell
+
+
+def test_who_is_in_a_segment(askel: Askel) -> None:
+    askel.connect()
+    assert (
+        askel("segment", "check", "maple-ember", "VIP", "vip@example.com").stdout
+        == "vip@example.com is in VIP\n"
+    )
+    found = askel.json("segment", "check", "maple-ember", "VIP", "nobody@example.com")
+    assert (found["member"], found["segment"]["name"]) == (False, "VIP")
+    assert "'VIP'?" in askel("segment", "check", "maple-ember", "VIPP", "x@y.example", code=1).stderr
+
+
+def test_a_flow_is_fired_once_and_says_when_it_will_not(askel: Askel) -> None:
+    askel.connect()
+    words = ("flow", "fire", "maple-ember", "Welcome Series", "fired@example.com")
+    first = askel.json(*words)
+    assert first["complete"] is True
+    assert {entry["status"] for entry in first["entries"]} == {"written"}
+    assert first["warnings"] == []
+    assert "already, which fires nothing" in askel(*words).stderr
+    assert "draft, not live" in askel("flow", "fire", "maple-ember", "Win-back", "fired@example.com").stderr
+
+
+def test_a_filter_that_may_keep_a_flow_from_firing_is_told(askel: Askel, account: SandboxProcess) -> None:
+    askel.connect()
+    trigger = {"type": "metric", "id": "MeMFst", "trigger_filter": {"condition_groups": [{"conditions": []}]}}
+    account.control("PATCH", "flows/MeFPts", {"trigger": trigger})
+    words = ("flow", "fire", "maple-ember", "First Points Thanks", "fired@example.com")
+    assert "has a filter" in askel(*words).stderr
+
+
+def test_a_flow_that_cannot_be_fired(askel: Askel) -> None:
+    askel.connect()
+    told = askel("flow", "fire", "maple-ember", "Welcom Series", "x@example.com", code=3).stderr
+    assert "Did you mean 'Welcome Series'?" in told
+    both = ("--list", "a", "--metric", "b")
+    assert "exclude" in askel("flow", "fire", "maple-ember", "x", "y@example.com", *both, code=2).stderr
+
+
+def test_the_doctor_finds_everything_in_order(askel: Askel) -> None:
+    askel.connect()
+    found = askel.json("doctor")
+    assert found["ok"] is True
+    assert {"home", "file system", "journal", "audit chain", "keys", "daemon", "connection maple-ember"} <= {
+        row["what"] for row in found["findings"]
+    }
+    assert askel.key not in askel("doctor").output
+
+
+@pytest.mark.parametrize(
+    ("variables", "wrong"),
+    [
+        ({"ASKEL_VAULT_KEY": None}, "keys"),
+        ({"ASKEL_KLAVIYO_URL": "http://127.0.0.1:9"}, "connection maple-ember"),
+        ({"ASKEL_HOME": "/proc/nowhere"}, "home"),
+    ],
+)
+def test_the_doctor_names_what_is_wrong(askel: Askel, variables: dict[str, str | None], wrong: str) -> None:
+    askel.connect()
+    found = askel.json("doctor", code=1, **variables)
+    assert [row["what"] for row in found["findings"] if not row["ok"]] == [wrong]
+
+
+def test_a_sandbox_on_a_taken_port(askel: Askel) -> None:
+    port = askel.url.rpartition(":")[2]
+    told = askel("sandbox", "--port", port, code=1)
+    assert (
+        told.stderr == f"askel: port {port} on 127.0.0.1 is taken: --port names another, 0 takes a free one\n"
+    )
+
+
+def test_a_sandbox_says_where_it_is(shell: Shell, tmp_path: Path) -> None:
+    running = shell.start("sandbox", "--port", "0", "--no-limits", "--state", str(tmp_path / "state.json"))
+    assert running.stdout is not None
+    words = running.stdout.readline().split()
+    assert words[2].startswith("http://127.0.0.1:")
+    assert Shell(tmp_path / "other", words[2], words[4]).json("connections") == {"connections": []}
+    Shell(tmp_path / "other", words[2], words[4]).connect()
+    running.terminate()
+    running.communicate(timeout=20)
+    assert running.returncode == 0
+    assert (tmp_path / "state.json").exists()

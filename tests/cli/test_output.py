@@ -1,0 +1,91 @@
+"""What is written is aligned, inert and, as JSON, the same when read back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from askel_tui.cli import output
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+documents = st.recursive(
+    st.none() | st.booleans() | st.integers() | texts,
+    lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
+    max_leaves=10,
+)
+
+
+@given(documents)
+def test_json_reads_back_as_it_was_and_holds_nothing_a_terminal_obeys(document: object) -> None:
+    written = output.encoded(document)
+    assert json.loads(written) == document
+    assert written.isprintable()
+
+
+@given(texts, st.integers(1, 20))
+def test_a_fitted_text_takes_no_more_room_than_it_may(text: str, cells: int) -> None:
+    assert output.width(output.fit(text, cells)) <= cells
+
+
+@given(documents)
+def test_a_cell_is_inert_whatever_it_holds(value: object) -> None:
+    assert output.shown(value).isprintable()
+
+
+def test_columns_stay_aligned_beside_wide_and_combining_characters(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output.table(("name", "id"), [("日本", "a"), ("Zoe\u0308", "b"), ("plain", "c")])
+    lines = capsys.readouterr().out.splitlines()
+    assert [output.width(line[:-1]) for line in lines[1:]] == [7, 7, 7]
+
+
+def test_numbers_go_right_and_words_left(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(("name", "count"), [("a", 5), ("b", 1200)])
+    assert capsys.readouterr().out.splitlines() == ["name  count", "a         5", "b      1200"]
+
+
+def test_escapes_and_line_breaks_of_data_never_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(("name",), [("\x1b[2Jowned\x07\nnext \u202e",)])
+    output.tell("\x1b]0;title\x07")
+    written = capsys.readouterr()
+    assert written.out.splitlines() == ["name", r"\x1b[2Jowned\x07 next \u202e"]
+    assert written.err == "\\x1b]0;title\\x07\n"
+
+
+def test_a_table_without_rows_is_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(("name",), [])
+    assert capsys.readouterr().out == ""
+
+
+class Terminal:
+    """Standard output as a terminal that takes ASCII only."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> None:
+        text.encode("ascii")
+        self.text += text
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("variables", "start"), [({}, "\x1b[1mname"), ({"NO_COLOR": "1"}, "name")])
+def test_a_terminal_gets_tables_that_fit_and_colour_only_if_wanted(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], start: str
+) -> None:
+    terminal = Terminal()
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in {"COLUMNS": "30", "TERM": "xterm", **variables}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.stdout", terminal)
+    output.table(("name", "id"), [("x" * 100, "abc")])
+    assert terminal.text.startswith(start)
+    row = terminal.text.splitlines()[-1]
+    # The ellipsis is one cell; a terminal without it gets its escape.
+    assert row.replace("\\u2026", "…") == "x" * 24 + "…  abc"

@@ -1,0 +1,126 @@
+"""Records in, and what they would do: `ingest` and `dry-run`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from askel_tui.cli.records import SHOWN, kind_of
+from tests.support.askel import Askel
+from tests.support.shared import needs_shared, shared_dir
+
+EXAMPLES = shared_dir() / "examples"
+
+
+def _record(number: int, **data: object) -> str:
+    shopper = {"id": f"N-{number}", "email": f"n{number}@x.example", "tier": "gold"}
+    body = {
+        "id": f"n-{number}",
+        "event": "first_points_earned",
+        "data": {"points": 5, "shopper": shopper, **data},
+    }
+    return json.dumps(body)
+
+
+def test_new_known_and_other_bodies_are_told_apart(askel: Askel) -> None:
+    askel.connect()
+    lines = [_record(1), _record(2), _record(1), _record(2, points=9)]
+    done = askel("ingest", "-", "--connection", "maple-ember", "--json", stdin="\n".join(lines))
+    found = json.loads(done.stdout)
+    assert (found["accepted"], found["same"], found["other_body"]) == (2, 2, ["n-2"])
+    assert "n-2 came before with another body" in done.stderr
+
+
+def test_refused_lines_are_told_by_line_and_kept_aside(askel: Askel) -> None:
+    askel.connect()
+    lines = ["nope"] * (SHOWN + 5) + [_record(1)]
+    done = askel("ingest", "-", "--connection", "maple-ember", "--json", stdin="\n".join(lines), code=3)
+    found = json.loads(done.stdout)
+    assert (found["accepted"], found["refused"]) == (1, SHOWN + 5)
+    assert found["refusals"][0]["line"] == 1
+    kept = Path(found["file"])
+    assert len(kept.read_bytes().splitlines()) == SHOWN + 5
+    assert kept.is_relative_to(askel.home)
+    told = done.stderr.splitlines()
+    assert sum(line.startswith("line ") for line in told) == SHOWN
+    assert "and 5 more refused lines" in told
+    assert str(kept) in done.stderr
+
+
+@needs_shared
+def test_hostile_lines_do_not_harm_the_good_ones_beside_them(askel: Askel) -> None:
+    askel.connect()
+    found = askel.json("ingest", str(EXAMPLES / "hostile.jsonl"), "--connection", "maple-ember", code=3)
+    assert [row["line"] for row in found["refusals"]] == [2, 12, 14, 15, 17, 18]
+    assert found["accepted"] + found["same"] + found["refused"] == found["lines"] - 1
+
+
+@needs_shared
+def test_a_csv_file_is_known_by_its_ending(askel: Askel) -> None:
+    askel.connect()
+    found = askel.json("ingest", str(EXAMPLES / "nightly.csv"), "--connection", "maple-ember")
+    assert found["accepted"] == 200
+
+
+@pytest.mark.parametrize(
+    ("file", "given", "kind"),
+    [
+        ("a.csv", None, "csv"),
+        ("A.CSV", None, "csv"),
+        ("-", None, "jsonl"),
+        ("-", "csv", "csv"),
+        ("a.csv", "jsonl", "jsonl"),
+    ],
+)
+def test_what_a_file_holds(file: str, given: str | None, kind: str) -> None:
+    assert kind_of(file, given) == kind
+
+
+def test_a_connection_that_is_not_there(askel: Askel) -> None:
+    askel.connect()
+    assert "Did you mean" in askel("ingest", "-", "--connection", "maple-embr", code=2).stderr
+
+
+@pytest.fixture
+def applied(askel: Askel) -> Askel:
+    """A connection with the first workflow, applied."""
+    askel.connect()
+    askel("workflow", "apply", str(EXAMPLES / "first-points-welcome.yaml"))
+    return askel
+
+
+@needs_shared
+def test_a_dry_run_over_a_file_writes_nothing_and_shows_before_and_after(
+    applied: Askel, tmp_path: Path
+) -> None:
+    file = tmp_path / "records.jsonl"
+    file.write_text("\n".join([_record(1), "nope", _record(2), _record(3, points="12")]))
+    shown = applied("dry-run", "first-points-welcome", str(file), code=3)
+    assert 'properties.LoyaltyTier: – → "Gold"' in shown.stdout
+    assert "list Welcome Flow" in shown.stdout
+    assert "problem: when: " in shown.stdout
+    assert "line 2: " in shown.stderr
+    assert applied.json("status")["workflows"][0]["sent"] == 0
+    document = applied.json("dry-run", "first-points-welcome", str(file), code=3)
+    assert [record["record"] for record in document["records"]] == ["n-1", "n-2", "n-3"]
+    assert document["totals"]["problems"] == 1
+
+
+@needs_shared
+def test_last_counts_matching_records_of_a_file_and_of_what_came_in(applied: Askel, tmp_path: Path) -> None:
+    file = tmp_path / "records.jsonl"
+    file.write_text("\n".join(_record(number) for number in range(5)))
+    for words in ([str(file)], []):
+        document = applied.json("dry-run", "first-points-welcome", *words, "--last", "2")
+        found = [record["record"] for record in document["records"]]
+        assert found == (["n-3", "n-4"] if words else [])
+    applied("ingest", str(file), "--connection", "maple-ember")
+    document = applied.json("dry-run", "first-points-welcome", "--last", "2")
+    assert [record["record"] for record in document["records"]] == ["n-3", "n-4"]
+
+
+@needs_shared
+def test_a_dry_run_of_nothing_says_so(applied: Askel) -> None:
+    assert "no record matches" in applied("dry-run", "first-points-welcome").stderr

@@ -1,0 +1,50 @@
+"""`askel` run in this process, through the same door as the installed command."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from askel_tui.cli.main import cli
+
+
+@dataclass(frozen=True)
+class Askel:
+    """Runs commands; fails the test where one ends with another exit code than `code` (None: any)."""
+
+    home: Path
+    url: str
+    key: str
+
+    def __call__(
+        self, *words: str, code: int | None = 0, stdin: str | bytes = "", **environment: str | None
+    ) -> Result:
+        given = {
+            "ASKEL_HOME": str(self.home),
+            "ASKEL_VAULT_KEY": "correct horse",
+            "ASKEL_KLAVIYO_URL": self.url,
+        }
+        result = CliRunner().invoke(cli, words, input=stdin, env={**given, **environment}, prog_name="askel")
+        assert code is None or result.exit_code == code, (
+            words,
+            result.exit_code,
+            result.stdout,
+            result.stderr,
+        )
+        assert "Traceback" not in result.output
+        return result
+
+    def json(self, *words: str, code: int = 0, **environment: str | None) -> Any:
+        return json.loads(self(*words, "--json", code=code, **environment).stdout)
+
+    def lines(self, *words: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self(*words, "--json").stdout.splitlines()]
+
+    def connect(
+        self, name: str = "maple-ember", *options: str, key: str | None = None, code: int = 0
+    ) -> Result:
+        return self("connect", name, "--key-stdin", *options, stdin=f"{key or self.key}\n", code=code)

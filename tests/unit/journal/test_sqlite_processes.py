@@ -1,0 +1,168 @@
+"""Several processes on one file, and processes that are killed while they write."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from askel_tui.store.journal import AuditFilter, Counts, Journal
+from askel_tui.store.sqlite import open_journal
+from tests.support.processes import finished, line, python
+from tests.unit.journal.samples import CONNECTION, WORKFLOW, Desk
+
+WORKER = """
+    import asyncio, sys
+    from pathlib import Path
+    from askel_tui.store.sqlite import open_journal
+    from tests.unit.journal.samples import Desk, CONNECTION, NOW, record
+
+    async def main(path, name, rounds):
+        journal = await open_journal(Path(path))
+        desk = Desk(journal, workflow=name, connection=name)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        for number in range(rounds):
+            await journal.accept(CONNECTION, [record(number)], NOW)
+            planned = await desk.planned(1, ["tier", "points"])
+            await desk.send(planned[:1])
+            await desk.send(planned[1:], "failed" if number % 5 == 0 else "written")
+            place, _ = await journal.take_place("shared", "call", [(30, 60_000)], NOW)
+            if place is not None:
+                print("place", place, flush=True)
+        await journal.close()
+
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+"""
+
+
+def recount(path: Path) -> dict[str, Counts]:
+    """The counters as a count over the tables gives them."""
+    connection = sqlite3.connect(path)
+    try:
+        counted: dict[str, list[int]] = {}
+        operations = "SELECT workflow, state, count(*) FROM operations GROUP BY workflow, state"
+        for workflow, state, number in connection.execute(operations):
+            counted.setdefault(workflow, [0, 0, 0, 0])[state] += number
+        plans = "SELECT workflow, count(*) FROM failures WHERE operation IS NULL GROUP BY workflow"
+        for workflow, number in connection.execute(plans):
+            counted.setdefault(workflow, [0, 0, 0, 0])[2] += number
+        sent = (
+            "SELECT workflow, count(*) FROM audit "
+            "WHERE status IN ('written', 'unconfirmed') AND kind <> 'require_segment' GROUP BY workflow"
+        )
+        for workflow, number in connection.execute(sent):
+            counted.setdefault(workflow, [0, 0, 0, 0])[3] += number
+        return {workflow: Counts(*numbers) for workflow, numbers in counted.items()}
+    finally:
+        connection.close()
+
+
+async def test_processes_at_once_keep_chain_counters_and_windows_right(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    rounds, names = 40, ["one", "two", "three"]
+    with ExitStack() as stack:
+        workers = [stack.enter_context(python(WORKER, path, name, rounds)) for name in names]
+        for worker in workers:
+            assert line(worker) == "ready"
+        for worker in workers:
+            assert worker.stdin is not None
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+        places = [said for worker in workers for said in finished(worker).splitlines()]
+    journal = await open_journal(path)
+    try:
+        assert await journal.verify() == (rounds * 2 * len(names), None)
+        expected = Counts(failed=rounds // 5, sent=rounds * 2 - rounds // 5)
+        assert await journal.counts() == recount(path) == dict.fromkeys(names, expected)
+        # The same ids from all of them: each is stored once.
+        assert len(await journal.records_after(CONNECTION, 0, 1_000)) == rounds
+        assert len(places) == len(set(places)) == 30
+    finally:
+        await journal.close()
+
+
+KILLED = """
+    import asyncio, sys
+    from pathlib import Path
+    from askel_tui.store.journal import Settled
+    from askel_tui.store.journal_errors import StaleOperations
+    from askel_tui.store.sqlite import open_journal
+    from tests.unit.journal.samples import Desk, CONNECTION, decision, hold
+
+    async def main(path):
+        journal = await open_journal(Path(path))
+        desk = Desk(journal)
+        desk.position = max((state.position or 0 for state in await journal.workflow_states()), default=0)
+        desk._number = await journal.last_seq(CONNECTION)
+        for doubt in await journal.in_doubt([CONNECTION]):
+            settled = [Settled(each, "written", 200) for each in doubt.operations]
+            await journal.answer_request(doubt.id, settled=settled, now=desk.now)
+
+        async def serve():
+            while True:
+                await desk.take(3)
+                print("taken", desk._number, flush=True)
+                await desk.plan()
+                print("planned", desk.position, flush=True)
+                if desk.position % 2:
+                    await journal.place_hold(hold("list"), desk.now)
+                else:
+                    await journal.release_hold("welcome", "list", decision("release"), desk.now)
+
+        async def send():
+            while True:
+                waiting = await desk.waiting()
+                for each in waiting[:5]:
+                    try:
+                        await desk.send([each], "failed" if each.seq % 7 == 0 else "written")
+                    except StaleOperations:
+                        continue
+                    print("sent", each.seq, flush=True)
+                await asyncio.sleep(0)
+
+        await asyncio.gather(serve(), send())
+
+    asyncio.run(main(sys.argv[1]))
+"""
+
+
+async def whole(journal: Journal, path: Path, acknowledged: list[str]) -> None:
+    """Whatever was acknowledged is there, the chain holds and the counters are right."""
+    _, broken = await journal.verify()
+    assert broken is None
+    assert await journal.counts() == recount(path)
+    last = {what: int(number) for what, number in (said.split() for said in acknowledged)}
+    assert await journal.last_seq(CONNECTION) >= last.get("taken", 0)
+    (state,) = await journal.workflow_states()
+    assert (state.position or 0) >= last.get("planned", 0)
+    entries = await journal.audit(AuditFilter(kind="upsert_profile"), limit=1_000_000)
+    told = {entry.operation for entry in entries}
+    assert len(told) == len(entries), "no operation is settled twice"
+    left = await Desk(journal).waiting()
+    sent = {int(said.split()[1]) for said in acknowledged if said.startswith("sent")}
+    assert not sent & {each.seq for each in left}
+    assert [hold.waiting for hold in await journal.holds()] in ([], [(await journal.counts())[WORKFLOW].held])
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_killed_at_any_moment_nothing_acknowledged_is_lost(tmp_path: Path, seed: int) -> None:
+    path = tmp_path / "journal.db"
+    chance = random.Random(seed)
+    acknowledged: list[str] = []
+    for _ in range(3):
+        with python(KILLED, path) as worker:
+            acknowledged += [line(worker) for _ in range(chance.randrange(5, 60))]
+            worker.kill()
+            assert worker.stdout is not None
+            # What it had said before it died; the last line may be cut.
+            rest = worker.stdout.read().split("\n")
+            acknowledged += [said for said in rest[:-1] if said]
+        journal = await open_journal(path)
+        try:
+            await whole(journal, path, acknowledged)
+        finally:
+            await journal.close()
