@@ -11,7 +11,7 @@ from askel_tui.cli.lazy import SuggestingGroup
 from askel_tui.cli.output import problem_rows, put, put_json, shown, tell
 
 if TYPE_CHECKING:
-    from askel_tui.sync.direct import Fired
+    from askel_tui.sync.writes import Written
 
 
 @click.group(cls=SuggestingGroup)
@@ -81,7 +81,7 @@ def fire(
     _tell(fired, flow)
 
 
-async def _fire(name: str, flow: str, profile: str, through_list: str | None, metric: str | None) -> Fired:
+async def _fire(name: str, flow: str, profile: str, through_list: str | None, metric: str | None) -> Written:
     from askel_tui.sync import direct
 
     async with home() as instance:
@@ -97,7 +97,7 @@ async def _fire(name: str, flow: str, profile: str, through_list: str | None, me
         )
 
 
-def _as_json(fired: Fired) -> dict[str, Any]:
+def _as_json(fired: Written) -> dict[str, Any]:
     from askel_tui.cli.audit import Rows
 
     rows = Rows()
@@ -109,7 +109,7 @@ def _as_json(fired: Fired) -> dict[str, Any]:
     }
 
 
-def _tell(fired: Fired, flow: str) -> None:
+def _tell(fired: Written, flow: str) -> None:
     bad = [entry for entry in fired.entries if entry.status == "failed"]
     for entry in bad:
         tell(f"step {entry.step}, {entry.kind}: {(entry.response or {}).get('detail') or 'failed'}")

@@ -143,7 +143,7 @@ def _crashed(error: Exception) -> str:
         return (
             f"something went wrong that Askel did not expect ({kind}); no report could be written: {trouble}"
         )
-    return f"something went wrong that Askel did not expect ({kind}); a report without keys or data is in {report}"
+    return f"something went wrong that Askel did not expect ({kind}); a report without keys is in {report}"
 
 
 def _report(error: Exception) -> Path:

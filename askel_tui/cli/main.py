@@ -87,7 +87,7 @@ def cli(ctx: click.Context) -> None:
 
 
 def _open_console(ctx: click.Context) -> None:
-    if not sys.stdout.isatty() or importlib.util.find_spec(CONSOLE) is None:
+    if not sys.stdout.isatty() or importlib.util.find_spec(f"{CONSOLE}.app") is None:
         click.echo(ctx.get_help())
         return
     importlib.import_module(CONSOLE).run()

@@ -29,17 +29,22 @@ class Row:
     item: bytes
 
 
+def has_call(call: str, revision: str) -> bool:
+    """Whether the revision has a bulk call."""
+    try:
+        endpoint(revision, call)
+    except NotInRevision:
+        return False
+    return True
+
+
 def bulk_call(operation: Operation, revision: str) -> str | None:
     """The bulk call that can carry the operation at the revision; None where it has to go by itself.
 
     Bulk import cannot clear (contract.md 3.2), and the revision may not have the call.
     """
     call = BULK_OF.get(operation.call)
-    if call is None:
-        return None
-    try:
-        endpoint(revision, call)
-    except NotInRevision:
+    if call is None or not has_call(call, revision):
         return None
     body = operation.body
     if call == "bulk_import_profiles" and (body["unset"] or None in body["attributes"].values()):
@@ -75,7 +80,9 @@ def event_row(event: Operation, revision: str) -> Row:
     return Row((event,), canonical(words.event_group(event.profile.identifiers(), [item])))
 
 
-def requests(call: str, rows: Iterable[Row], revision: str, list_id: str | None = None) -> Iterator[BulkRequest]:
+def requests(
+    call: str, rows: Iterable[Row], revision: str, list_id: str | None = None
+) -> Iterator[BulkRequest]:
     """The rows in as few requests as the call's caps allow, in order.
 
     Raises `ValueError` for a row that is over the cap by itself; planning refuses those before.
@@ -116,7 +123,9 @@ def _made(call: str, revision: str, rows: Sequence[Row], head: bytes, tail: byte
 def _frame(call: str, revision: str, list_id: str | None) -> tuple[bytes, bytes]:
     """What stands before and after the items."""
     words = dialect(revision)
-    body: dict[str, Any] = words.bulk_events([]) if call == "bulk_create_events" else words.bulk_import([], list_id)
+    body: dict[str, Any] = (
+        words.bulk_events([]) if call == "bulk_create_events" else words.bulk_import([], list_id)
+    )
     head, _, tail = canonical(body).partition(_EMPTY)
     return head + _EMPTY[:-1], _EMPTY[-1:] + tail
 

@@ -39,15 +39,15 @@ class Parcel:
 
     call: str
     destination: str
-    """The id of the list or segment; for calls that carry one operation, the operation's own id."""
+    """The id of the list or segment; empty for calls that carry one operation each."""
 
 
 def parcel(operation: Operation) -> Parcel:
-    """The parcel of an operation: equal parcels may travel in one request."""
+    """The parcel of an operation: where the call gathers, equal parcels may travel in one request."""
+    if operation.call not in GATHERING_CALLS:
+        return Parcel(operation.call, "")
     destination = operation.destination
-    if operation.call in PACKED_CALLS or operation.is_gate:
-        return Parcel(operation.call, (destination.id if destination else None) or "")
-    return Parcel(operation.call, operation.id)
+    return Parcel(operation.call, (destination.id if destination else None) or "")
 
 
 def capacity(call: str, revision: str) -> int:

@@ -46,7 +46,7 @@ def start(account: Account, flow: Flow, profile: Profile, now: float, cause: Map
 
 
 def watched_segments(account: Account, profile: Profile) -> set[str]:
-    """The segments with a flow behind them that hold the profile now."""
+    """The segments with a live flow behind them that hold the profile now."""
     watched = {flow.trigger["id"] for flow in account.flows.values() if _by_segment(flow) and flow.trigger}
     known = (account.segments[ident] for ident in watched if ident in account.segments)
     return {segment.id for segment in known if account.in_segment(segment, profile)}
@@ -60,4 +60,5 @@ def segment_entries(account: Account, profile: Profile, before: set[str], now: f
 
 
 def _by_segment(flow: Flow) -> bool:
-    return flow.trigger is not None and flow.trigger.get("type") == "segment"
+    live = flow.status == "live" and not flow.archived
+    return live and flow.trigger is not None and flow.trigger.get("type") == "segment"

@@ -57,17 +57,22 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise explained(error, path) from error
     try:
-        connection.execute(f"PRAGMA cache_size = {-8_000 if read_only else -32_000}")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA wal_autocheckpoint = 4000")
-        connection.execute("PRAGMA journal_size_limit = 67108864")
-        connection.execute("PRAGMA temp_store = MEMORY")
-        if read_only:
-            connection.execute("PRAGMA query_only = ON")
+        # Even these wait while another process sets the file up or recovers it.
+        patiently(lambda: _set_up(connection, read_only))
     except sqlite3.Error as error:
         connection.close()
         raise explained(error, path) from error
     return connection
+
+
+def _set_up(connection: sqlite3.Connection, read_only: bool) -> None:
+    connection.execute(f"PRAGMA cache_size = {-8_000 if read_only else -32_000}")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    if read_only:
+        connection.execute("PRAGMA query_only = ON")
 
 
 def begin(connection: sqlite3.Connection) -> None:

@@ -72,7 +72,7 @@ def waiting(
     )
     wanted = set(connections)
     # Each workflow's operations are one range of the index; merging reads no more rows than are asked for.
-    found = [_lane(db, *lane, after, limit) for lane in lanes if lane[1] in wanted]
+    found = [_lane(db, workflow, of, after, limit) for workflow, of in lanes if of in wanted]
     return [stored(row) for row in islice(merge(*found, key=lambda row: row[0]), limit)]
 
 
@@ -162,4 +162,11 @@ def _leave_hold(db: sqlite3.Connection, of: Row) -> None:
 
 
 def _row(found: tuple[Any, ...]) -> Row:
-    return Row(*found[:7], bool(found[7]), *found[8:])
+    (
+        seq, connection, workflow, record_seq, record, idx, step, gate, actor, state, hold, attempts, since, request,
+        failure,
+    ) = found  # fmt: skip
+    return Row(
+        seq, connection, workflow, record_seq, record, idx, step, bool(gate), actor, state, hold, attempts, since,
+        request, failure,
+    )  # fmt: skip

@@ -65,21 +65,17 @@ def answer_request(db: sqlite3.Connection, answer: Answer) -> None:
     if answer.request is not None:
         sent, connection = _sent(db, answer.request, connection)
         budget.answer(db, answer.request, answer.now)
-    swept = [
-        row
-        for settled in answer.settled
-        if (row := _settle(db, settled, sent, answer.now, tally, chain)) is not None
-    ]
+    ended = [_settle(db, settled, sent, answer.now, tally, chain) for settled in answer.settled]
     if answer.hold is not None:
         _untie(db, answer.held)
         holds.place_within(db, answer.hold, answer.now, tally, chain)
     for each in answer.held:
-        if (row := operations.row(db, each.seq)) is not None:
+        if (held := operations.row(db, each.seq)) is not None:
             detail = None if answer.hold is None else answer.hold.detail
-            holds.keep(db, row, None if answer.hold is None else answer.hold.step, tally, detail)
+            holds.keep(db, held, None if answer.hold is None else answer.hold.step, tally, detail)
     for delayed in answer.delayed:
         _delay(db, delayed, answer.now, tally)
-    for settled, row in swept:
+    for settled, row in filter(None, ended):
         _take_along(db, settled, row, sent is not None, answer.now, tally, chain)
     if answer.profiles:
         profiles_known.learn(db, connection, answer.profiles)
@@ -193,15 +189,17 @@ def _close(db: sqlite3.Connection, request: int, now: int) -> None:
 def in_doubt(db: sqlite3.Connection, connections: Collection[str]) -> list[OpenRequest]:
     """Requests without an answer, oldest first, with the operations they still carry, in the request's order."""
     rows = db.execute(
-        "SELECT id, connection, account, call, method, path, body, revision, key, operations, opened "
+        "SELECT id, opened, operations, connection, account, call, method, path, body, revision, key "
         "FROM requests INDEXED BY requests_open WHERE answered IS NULL ORDER BY id"
     ).fetchall()
     wanted = set(connections)
     found = []
-    for request, *intent, listed, opened in rows:
-        if intent[0] in wanted:
+    for request, opened, listed, connection, account, call, method, path, body, revision, key in rows:
+        if connection in wanted:
             seqs = json.loads(listed)
             carried = operations.carried(db, request)
-            kept = [carried[seq] for seq in seqs if seq in carried]
-            found.append(OpenRequest(request, Intent(*intent, operations=seqs), opened, kept))
+            intent = Intent(connection, account, call, method, path, body, revision, key, seqs)
+            found.append(
+                OpenRequest(request, intent, opened, [carried[seq] for seq in seqs if seq in carried])
+            )
     return found

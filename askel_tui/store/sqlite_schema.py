@@ -126,7 +126,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     if patiently(lambda: _version(connection, path)) == VERSION:
         return
-    connection.execute("PRAGMA page_size = 8192")
+    patiently(lambda: connection.execute("PRAGMA page_size = 8192"))
     (mode,) = patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone())
     if mode != "wal":
         raise JournalError(

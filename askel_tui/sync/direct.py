@@ -6,47 +6,28 @@ A direct write goes through the same plan, budget, journal and audit as a workfl
 from __future__ import annotations
 
 import re
-import time
-import uuid
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import Any
 
-from askel_tui.core.expressions import parse
-from askel_tui.core.operations import IDENTIFIERS, Identity, Operation
-from askel_tui.core.pinning import pin
-from askel_tui.core.planning import Applied, plan
+from askel_tui.core.catalogs import Catalog, SegmentEntry
+from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.problems import Problem, did_you_mean
-from askel_tui.core.records import Record
-from askel_tui.core.workflows import TriggerFlow, Workflow
+from askel_tui.core.workflows import TriggerFlow
 from askel_tui.klaviyo.catalog import read_catalog
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.profiles import members_of_list, members_of_segment
-from askel_tui.store.journal import AuditEntry, AuditFilter
-from askel_tui.sync.control import give
 from askel_tui.sync.discovery import with_filters
 from askel_tui.sync.instance import Instance
-from askel_tui.sync.orders import DIRECT_VERSION
-from askel_tui.sync.workflows import Unfit
+from askel_tui.sync.writes import Prepared, Written, prepare, write
 
-PATIENCE_S = 30.0
-"""How long to wait until a direct write has been answered."""
+Fired = Written
+"""What became of a flow that was fired."""
 
 _PHONE = re.compile(r"\+[0-9]{7,15}")
 
 
 class NotFound(Exception):
     """What was asked about does not exist, or can't be asked; the message says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fired:
-    """What became of a direct write: its record, warnings about the flow, and the audit entries of its operations."""
-
-    record: str
-    warnings: tuple[Problem, ...]
-    entries: tuple[AuditEntry, ...]
-    complete: bool
 
 
 def identity_of(text: str) -> Identity:
@@ -68,23 +49,28 @@ async def segment_check(
             f"no key is stored for {connection}: `askel rotate {connection} --key-stdin` stores one"
         )
     catalog = await read_catalog(client, sections=["segments"])
+    named = segment_named(catalog, connection, segment)
+    member = (await members_of_segment(client, named.id, [identity]))[identity]
+    return {
+        "connection": connection,
+        "segment": {"id": named.id, "name": named.name},
+        "profile": identity.identifiers(),
+        "member": member,
+    }
+
+
+def segment_named(catalog: Catalog, connection: str, segment: str) -> SegmentEntry:
+    """The segment of that id or name. Raises `NotFound`, also where two have the name."""
     named = [each for each in catalog.segments if segment in (each.id, each.name)]
     if not named:
         guess = did_you_mean(segment, [each.name for each in catalog.segments])
         hint = f"did you mean {guess!r}?" if guess else f"`askel browse {connection} segments` lists them"
         raise NotFound(f"no segment is called {segment!r}: {hint}")
-    if len({each.id for each in named}) > 1:
+    by_id = next((each for each in named if each.id == segment), None)
+    if by_id is None and len(named) > 1:
         ids = ", ".join(each.id for each in named)
         raise NotFound(f"{len(named)} segments are called {segment!r}: ask by id ({ids})")
-    member = (await members_of_segment(client, named[0].id, [identity]))[identity]
-    if member is None:
-        raise NotFound(f"whether {identity.label()} is in {named[0].name} can't be read")
-    return {
-        "connection": connection,
-        "segment": {"id": named[0].id, "name": named[0].name},
-        "profile": identity.identifiers(),
-        "member": member,
-    }
+    return by_id or named[0]
 
 
 async def fire(
@@ -96,7 +82,7 @@ async def fire(
     *,
     through_list: str | None = None,
     through_metric: str | None = None,
-) -> Fired:
+) -> Written:
     """Fires a flow for a profile through what triggers it, and waits for the answer.
 
     Raises `Unfit` where the flow can't be resolved, `NotFound`, `UnknownConnection`, `KlaviyoError`, `Refused`.
@@ -109,42 +95,31 @@ async def fire(
         )
     catalog = await read_catalog(client, sections=["flows", "lists", "metrics", "segments"])
     catalog = await with_filters(client, catalog, [flow])
+    prepared = await prepare_fire(
+        instance, connection, flow, identity, actor, catalog, through_list=through_list, through_metric=through_metric
+    )
+    warnings = [*prepared.warnings, *await on_list(client, prepared.operations)]
+    return await write(instance, replace(prepared, warnings=tuple(warnings)), actor)
+
+
+async def prepare_fire(
+    instance: Instance,
+    connection: str,
+    flow: str,
+    identity: Identity,
+    actor: str,
+    catalog: Catalog,
+    *,
+    through_list: str | None = None,
+    through_metric: str | None = None,
+    key: str | None = None,
+) -> Prepared:
+    """Plans what fires a flow. Raises as `writes.prepare` does."""
     step = TriggerFlow("fire", flow, through_list, through_metric)
-    workflow = Workflow(
-        name=f"direct-{connection}",
-        connection=connection,
-        triggers=("direct",),
-        when=None,
-        profile={name: parse(f"data.{name}") for name in IDENTIFIERS},
-        steps=(step,),
-        source="",
-    )
-    pinned = pin(
-        workflow, catalog, file="flow fire", only_lists=document.only_lists, revision=document.revision
-    )
-    if pinned.problems:
-        raise Unfit(pinned.problems)
-    now = datetime.fromtimestamp(instance.clock() / 1000, UTC).isoformat(timespec="seconds")
-    record = Record(f"direct-{uuid.uuid4().hex}", "direct", now, identity.identifiers(), actor)
-    applied = Applied(workflow, DIRECT_VERSION, document.account or "", document.revision, pinned.targets)
-    planned = plan(record, applied)
-    assert planned is not None
-    if planned.problems:
-        raise Unfit(planned.problems)
-    warnings = [*pinned.warnings, *await _on_list(client, planned.operations)]
-    arguments = {
-        "connection": connection,
-        "workflow": workflow.name,
-        "record": record.as_dict(),
-        "operations": [operation.encode().decode() for operation in planned.operations],
-    }
-    await give(instance, "direct", arguments, actor)
-    entries = await _answers(instance, record.id, planned.operations)
-    complete = len(entries) >= len(planned.operations)
-    return Fired(record.id, tuple(warnings), entries, complete)
+    return await prepare(instance, connection, step, identity, actor, catalog, key=key, where="flow fire")
 
 
-async def _on_list(client: Client, operations: tuple[Operation, ...]) -> list[Problem]:
+async def on_list(client: Client, operations: tuple[Operation, ...]) -> list[Problem]:
     """A warning for a list that the profile is on already: putting it there again fires nothing."""
     warnings = []
     for operation in operations:
@@ -155,18 +130,3 @@ async def _on_list(client: Client, operations: tuple[Operation, ...]) -> list[Pr
             told = f"{operation.profile.label()} is on the list {listed.name!r} already, which fires nothing"
             warnings.append(Problem(told, step=operation.step))
     return warnings
-
-
-async def _answers(
-    instance: Instance, record: str, operations: tuple[Operation, ...]
-) -> tuple[AuditEntry, ...]:
-    """The audit entries of a record's operations, once there is one for each, or after `PATIENCE_S`."""
-    end = time.monotonic() + PATIENCE_S
-    while True:
-        entries = await instance.journal.audit(AuditFilter(record=record))
-        settled = {entry.operation for entry in entries}
-        if {operation.id for operation in operations} <= settled or time.monotonic() >= end:
-            return tuple(entries)
-        if any(hold.workflow.startswith("direct-") for hold in await instance.journal.holds()):
-            return tuple(entries)
-        await instance.journal.wait_change(0.5)

@@ -9,21 +9,37 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping
-from itertools import islice
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
-from askel_tui.core import packing
+from askel_tui.contract.endpoints import endpoint
+from askel_tui.core import bulk, packing
 from askel_tui.store.journal import Clock, Journal, StoredOperation
+from askel_tui.sync.outcomes import OPENING, Connected, Result
 from askel_tui.sync.queue import Lane, ProfileQueue
-from askel_tui.sync.sender import Connected, Result, Sender
+from askel_tui.sync.sender import Sender
 
 log = logging.getLogger(__name__)
 
-IN_MEMORY = 20_000
+IN_MEMORY = 60_000
 """Operations held in memory at once; the rest waits in the journal."""
 
-PER_CALL = 64
-"""Requests of one call under way at once; the budget decides when each of them starts."""
+SINGLE_CALLS = 64
+"""Single calls of one kind under way at once; the budget decides when each of them starts."""
+
+BULK_REQUESTS = {"bulk_import_profiles": 4, "bulk_create_events": 8}
+"""Bulk requests under way at once: while these run, more rows gather for the next ones."""
+
+GATHERED = 10_000
+"""Operations of one destination taken at once by calls that take all that waits."""
+
+LONG_S = 15
+"""A backlog that takes longer than this in single calls goes in bulk, in seconds."""
+
+FEW = 50
+"""Operations planned at once up to this many count as live: their records have just come in."""
 
 
 class Dispatcher:
@@ -35,9 +51,15 @@ class Dispatcher:
         self._queue = ProfileQueue()
         self._loaded = 0
         self._more = True
+        self._alone: set[int] = set()
+        """Operations that bulk could not carry: they go by themselves."""
+        self._reload = False
+        self._loading = asyncio.Lock()
+        self._paused: frozenset[str] = frozenset()
+        self._writing: set[asyncio.Task[Any]] = set()
+        """The tasks that have opened a request; the others only wait or read."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._under_way: Counter[str] = Counter()
-        self._lanes_busy: set[Lane] = set()
+        self._under_way: Counter[Lane] = Counter()
         self._wake = asyncio.Event()
         self._stopping = False
         self._fault: BaseException | None = None
@@ -46,6 +68,8 @@ class Dispatcher:
 
     def connect(self, connections: Mapping[str, Connected]) -> None:
         """Takes over the connections of the account as they are now (new keys, new connections)."""
+        for replaced in self._senders.values():
+            replaced.retire()
         self._senders = {
             name: Sender(connected, self._journal, self._clock) for name, connected in connections.items()
         }
@@ -58,25 +82,53 @@ class Dispatcher:
     @property
     def idle(self) -> bool:
         """Whether nothing is in memory, under way or known to wait in the journal."""
-        return not self._more and len(self._queue) == 0 and not self._tasks
+        loading = self._more or self._loading.locked()
+        return not loading and len(self._queue) == 0 and not self._tasks
 
     def wake(self, *, reload: bool = False) -> None:
         """Something may have changed: new operations came in, or (`reload`) old ones wait again."""
         self._more = True
-        if reload:
-            self._loaded = 0
+        self._reload = self._reload or reload
         self._wake.set()
 
-    def drop(self, workflow: str, *, step: str | None = None) -> None:
-        """Takes operations out of memory whose workflow was paused or whose step is held."""
-        self._queue.remove_where(workflow, step=step)
+    @asynccontextmanager
+    async def reordered(self) -> AsyncIterator[None]:
+        """While operations come back into the order: nothing is read meanwhile, and all is read again after it."""
+        async with self._loading:
+            yield
+            self.wake(reload=True)
 
-    async def recover(self) -> None:
+    def offer(self, planned: Sequence[StoredOperation]) -> None:
+        """Operations were planned just now; where they are few and nothing older is left behind, they are live."""
+        ours = [stored for stored in planned if stored.connection in self._senders]
+        settled = not self._more and not self._loading.locked()
+        if ours and len(ours) <= FEW and settled and self._loaded < ours[0].seq:
+            for stored in ours:
+                self._queue.add(stored, live=True)
+            self._loaded = ours[-1].seq
+            self._wake.set()
+        elif ours:
+            self.wake()
+
+    def drop(self, workflow: str) -> None:
+        """Takes a workflow's operations out of memory."""
+        self._queue.remove_where(workflow)
+
+    def pause(self, workflows: Collection[str]) -> None:
+        """These workflows are paused: what of them is under way ends, and what it leaves is not tried again."""
+        self._paused = frozenset(workflows)
+        for workflow in self._paused:
+            self.drop(workflow)
+
+    async def _recover(self) -> None:
         """Sends requests in doubt again, oldest first, before anything else."""
         for doubt in await self._journal.in_doubt(list(self._senders)):
+            if self._stopping:
+                return
             sender = self._senders[doubt.intent.connection]
             log.info("request %d was in doubt: sent again", doubt.id)
-            await sender.send_again(doubt)
+            result = await sender.send_again(doubt)
+            self._alone |= result.alone
 
     async def run(self) -> None:
         """Sends until `stop` is called; returns when what was under way has been settled.
@@ -84,6 +136,7 @@ class Dispatcher:
         Raises what kept a request from being settled (a full disk, say): the request is then in doubt.
         """
         try:
+            await self._recover()
             while not self._stopping:
                 self._wake.clear()
                 if self._fault is not None:
@@ -100,66 +153,147 @@ class Dispatcher:
         self._wake.set()
 
     async def _drain(self) -> None:
+        # A task that was not started yet would leave its coroutine unawaited.
+        await asyncio.sleep(0)
+        for task in self._tasks:
+            # What only waits for its place in the budget, or reads, has written nothing: it can wait for the next run.
+            if task not in self._writing:
+                task.cancel()
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     async def _load(self) -> None:
         while self._more and len(self._queue) < IN_MEMORY:
             room = IN_MEMORY - len(self._queue)
-            batch = await self._journal.waiting(list(self._senders), self._loaded, min(room, 2_000))
-            for stored in batch:
-                self._queue.add(stored)
-            if batch:
-                self._loaded = batch[-1].seq
-            else:
-                self._more = False
+            async with self._loading:
+                await self._load_some(min(room, 2_000))
+
+    async def _load_some(self, limit: int) -> None:
+        # Whoever wakes us while this reads wants another look.
+        self._more = False
+        if self._reload:
+            self._reload, self._loaded = False, 0
+        batch = await self._journal.waiting(list(self._senders), self._loaded, limit)
+        for stored in batch:
+            self._queue.add(stored)
+        if batch:
+            self._more = True
+            self._loaded = batch[-1].seq
 
     def _start(self) -> None:
         now = self._clock()
         for call in self._queue.calls():
-            room = PER_CALL - self._under_way[call]
-            startable = (lane for lane, ready in self._queue.lanes(call) if self._may_start(lane, ready, now))
-            for lane in list(islice(startable, room)):
-                self._start_lane(lane, now)
+            lanes = [
+                (lane, len(ready))
+                for lane, ready in self._queue.lanes(call)
+                if lane.connection in self._senders
+            ]
+            for lane, ready in sorted(lanes, key=lambda each: not each[0].live):
+                self._start_lane(lane, ready, now)
 
-    def _may_start(self, lane: Lane, ready: Mapping[int, StoredOperation], now: int) -> bool:
-        if lane in self._lanes_busy or lane.connection not in self._senders:
-            return False
-        return any(stored.due <= now for stored in ready.values())
-
-    def _start_lane(self, lane: Lane, now: int) -> None:
+    def _start_lane(self, lane: Lane, ready: int, now: int) -> None:
+        if lane.parcel.call in packing.GATHERING_CALLS:
+            self._gather(lane, now)
+            return
         sender = self._senders[lane.connection]
-        call = lane.parcel.call
-        operations = self._queue.take(lane, packing.capacity(call, sender.revision), now)
-        if call in packing.GATHERING_CALLS:
-            self._lanes_busy.add(lane)
-        self._under_way[call] += 1
-        task = asyncio.create_task(self._send(sender, lane, operations))
+        long = not lane.live and ready > self._short(lane.parcel.call, sender.revision)
+        if long and self._start_bulk(lane, sender, now):
+            return
+        room = SINGLE_CALLS - self._under_way[lane]
+        for stored in self._queue.take(lane, max(0, room), now):
+            self._run(lane, sender.send([stored], "bulk" if long else "live"))
+
+    def _gather(self, lane: Lane, now: int) -> None:
+        """One request at a time per destination: the next one takes all that came in meanwhile."""
+        if not self._under_way[lane]:
+            operations = self._queue.take(lane, GATHERED, now)
+            if operations:
+                self._run(lane, self._senders[lane.connection].send(operations, "bulk"))
+
+    @staticmethod
+    def _short(call: str, revision: str) -> int:
+        """How many single calls go within `LONG_S` seconds."""
+        windows = endpoint(revision, call).windows
+        return int(min(window.limit / window.seconds for window in windows) * LONG_S)
+
+    def _start_bulk(self, lane: Lane, sender: Sender, now: int) -> bool:
+        """Starts bulk requests for a long lane; False where its calls have to go by themselves."""
+        call = bulk.BULK_OF.get(lane.parcel.call)
+        if call is None or not bulk.has_call(call, sender.revision):
+            return False
+        kind = Lane(lane.connection, packing.Parcel(call, ""))
+        most = endpoint(sender.revision, call).max_items or 1
+        while self._under_way[kind] < BULK_REQUESTS[call]:
+            taken = self._queue.take(lane, most, now)
+            if not taken:
+                break
+            self._send_rows(lane, kind, sender, taken)
+        return True
+
+    def _send_rows(self, lane: Lane, kind: Lane, sender: Sender, taken: Sequence[StoredOperation]) -> None:
+        """Sends what can go in bulk in bulk, and the rest by itself."""
+        rows = [
+            each
+            for each in taken
+            if each.seq not in self._alone and bulk.bulk_call(each.operation, sender.revision)
+        ]
+        in_bulk = {each.seq for each in rows}
+        for stored in taken:
+            if stored.seq not in in_bulk:
+                self._run(lane, sender.send([stored], "bulk"))
+        if lane.parcel.call == "create_event":
+            if rows:
+                self._run(kind, _events(sender, rows))
+            return
+        by_list: dict[str | None, list[tuple[StoredOperation, StoredOperation | None]]] = {}
+        for upsert in rows:
+            addition = self._queue.take_next(upsert, "add_profiles_to_list")
+            destination = addition.operation.destination if addition else None
+            by_list.setdefault(destination.id if destination else None, []).append((upsert, addition))
+        for list_id, pairs in by_list.items():
+            self._run(kind, _import(sender, pairs, list_id))
+
+    def _run(self, counted: Lane, sending: Awaitable[Result]) -> None:
+        """Runs a request; `counted` is what it counts as among those under way."""
+        self._under_way[counted] += 1
+        task = asyncio.create_task(self._send(counted, sending))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
-    async def _send(self, sender: Sender, lane: Lane, operations: list[StoredOperation]) -> None:
+    async def _send(self, counted: Lane, sending: Awaitable[Result]) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        OPENING.set(partial(self._writing.add, task))
         try:
-            result = await sender.send(operations)
+            result = await sending
         finally:
-            self._lanes_busy.discard(lane)
-            self._under_way[lane.parcel.call] -= 1
+            self._under_way[counted] -= 1
         self._settle(result)
 
     def _settle(self, result: Result) -> None:
+        self._alone |= result.alone
         for stored in result.done:
             self._queue.remove(stored.seq)
         for stored in result.stopped:
             self._queue.remove(stored.seq)
-            self._queue.remove_where(stored.workflow, record_seq=stored.record_seq)
+            self._queue.remove_behind(stored)
+        for stored in (*result.done, *result.stopped):
+            self._alone.discard(stored.seq)
         for hold in result.holds:
             log.warning("%s step %s is held: %s", hold.workflow, hold.step, hold.detail)
-            self._queue.remove_where(hold.workflow, step=hold.step)
+            # A held gate holds what is below it too: the journal knows what still waits.
+            self.drop(hold.workflow)
+        if result.holds or result.moved:
+            self.wake(reload=True)
         for stored in result.again:
-            self._queue.put_back(stored)
+            if stored.workflow in self._paused:
+                self._queue.remove(stored.seq)
+            else:
+                self._queue.put_back(stored)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._writing.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self._fault = task.exception()
         self._wake.set()
@@ -172,3 +306,17 @@ class Dispatcher:
                 await self._wake.wait()
         except TimeoutError:
             return
+
+
+async def _import(
+    sender: Sender, pairs: Sequence[tuple[StoredOperation, StoredOperation | None]], list_id: str | None
+) -> Result:
+    result = Result()
+    await sender.bulk.import_profiles(pairs, list_id, result)
+    return result
+
+
+async def _events(sender: Sender, rows: Sequence[StoredOperation]) -> Result:
+    result = Result()
+    await sender.bulk.events(rows, result)
+    return result

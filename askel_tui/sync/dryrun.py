@@ -265,7 +265,7 @@ class _Totals:
         for flow in flows:
             if flow.status != "live" or flow.archived:
                 continue
-            people = [self.reached.get((trigger.type, trigger.id), set()) for trigger in flow.triggers or ()]
+            people = [self.reached.get((trigger.type, trigger.id or ""), set()) for trigger in flow.triggers or ()]
             if any(people):
                 started[flow.name] = len(set().union(*people))
         words = (

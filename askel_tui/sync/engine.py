@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 
 from askel_tui.core.planning import Applied
 from askel_tui.store.journal import WorkflowState
 from askel_tui.sync import orders
 from askel_tui.sync.dispatcher import Dispatcher
 from askel_tui.sync.instance import Instance
+from askel_tui.sync.outcomes import Connected
 from askel_tui.sync.planner import plan_new
-from askel_tui.sync.sender import Connected
 from askel_tui.sync.watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Engine:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._applied: dict[tuple[str, int], Applied] = {}
         self._watcher = Watcher(instance)
+        self._look: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._seen_state: object = None
 
@@ -54,10 +56,18 @@ class Engine:
                 self._raise_faults()
                 if until_idle and not ordered and not planned and self._idle():
                     return
-                await self._watcher.look()
+                self._look_round()
                 await self._pause()
         finally:
             await self._end()
+
+    def _look_round(self) -> None:
+        """Looks in the background: an account that does not answer keeps nothing else waiting."""
+        if self._look is not None and not self._look.done():
+            return
+        if self._look is not None:
+            self._look.result()
+        self._look = asyncio.create_task(self._watcher.look())
 
     def _idle(self) -> bool:
         return all(dispatcher.idle for dispatcher in self._dispatchers.values())
@@ -84,25 +94,33 @@ class Engine:
                 dispatcher.connect(connections)
                 dispatcher.wake(reload=True)
             else:
-                await self._start(account, connections)
+                self._start(account, connections)
         self._applied.clear()
 
-    async def _start(self, account: str, connections: Mapping[str, Connected]) -> None:
+    def _start(self, account: str, connections: Mapping[str, Connected]) -> None:
         dispatcher = Dispatcher(connections, self._journal, self._instance.clock)
-        await dispatcher.recover()
         self._dispatchers[account] = dispatcher
         self._running[account] = asyncio.create_task(dispatcher.run())
 
     async def _carry_out(self) -> bool:
         commands = await self._journal.open_commands()
-        for command in commands:
-            touched = await orders.carry_out(self._instance, command)
-            for workflow in touched.stopped:
-                for dispatcher in self._dispatchers.values():
-                    dispatcher.drop(workflow)
+        if not commands:
+            return False
+        # A new key was stored before its holds were ordered to end.
+        await self._connect()
+        async with AsyncExitStack() as stack:
             for dispatcher in self._dispatchers.values():
-                dispatcher.wake(reload=True)
-        return bool(commands)
+                await stack.enter_async_context(dispatcher.reordered())
+            for command in commands:
+                touched = await orders.carry_out(self._instance, command)
+                for workflow in touched.stopped:
+                    for dispatcher in self._dispatchers.values():
+                        dispatcher.drop(workflow)
+            states = await self._journal.workflow_states()
+            paused = {state.workflow for state in states if state.status == "paused"}
+            for dispatcher in self._dispatchers.values():
+                dispatcher.pause(paused)
+        return True
 
     async def _plan(self) -> bool:
         any_planned = False
@@ -114,10 +132,10 @@ class Engine:
             applied = await self._applied_version(state)
             if applied is None:
                 continue
-            looked_at = await plan_new(self._journal, state, applied, self._instance.clock)
-            if looked_at:
-                any_planned = True
-                self._wake(state.connection)
+            looked_at, planned = await plan_new(self._journal, state, applied, self._instance.clock)
+            any_planned = any_planned or bool(looked_at)
+            for dispatcher in self._dispatchers.values():
+                dispatcher.offer(planned)
         return any_planned
 
     async def _applied_version(self, state: WorkflowState) -> Applied | None:
@@ -130,17 +148,15 @@ class Engine:
             self._applied[key] = applied
         return self._applied[key]
 
-    def _wake(self, connection: str) -> None:
-        for dispatcher in self._dispatchers.values():
-            if connection in dispatcher.connections:
-                dispatcher.wake()
-
     def _raise_faults(self) -> None:
         for task in self._running.values():
             if task.done():
                 task.result()
 
     async def _end(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
+            await asyncio.gather(self._look, return_exceptions=True)
         for dispatcher in self._dispatchers.values():
             dispatcher.stop()
         if not self._running:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from askel_tui.klaviyo.budgets import Budgets
     from askel_tui.klaviyo.client import Client
     from askel_tui.store.secrets import Secrets
-    from askel_tui.sync.sender import Connected
+    from askel_tui.sync.outcomes import Connected
 
 
 def now_ms() -> int:
@@ -93,7 +93,7 @@ class Instance:
 
     async def connected(self) -> dict[str, dict[str, Connected]]:
         """Every connection that has a key, by account and name."""
-        from askel_tui.sync.sender import Connected
+        from askel_tui.sync.outcomes import Connected
 
         found: dict[str, dict[str, Connected]] = {}
         for doc in self.state.connections():

@@ -7,24 +7,29 @@ from datetime import datetime
 
 from askel_tui.core.planning import Applied, plan
 from askel_tui.core.problems import Problem
-from askel_tui.store.journal import Clock, Journal, PlannedRun, StoredRecord, WorkflowState
+from askel_tui.store.journal import Clock, Journal, PlannedRun, StoredOperation, StoredRecord, WorkflowState
 
 BATCH = 500
 """Records planned in one transaction."""
 
 
-async def plan_new(journal: Journal, state: WorkflowState, applied: Applied, clock: Clock) -> int:
-    """Plans the next batch of records of one active workflow. Gives how many records were looked at."""
+async def plan_new(
+    journal: Journal, state: WorkflowState, applied: Applied, clock: Clock
+) -> tuple[int, list[StoredOperation]]:
+    """Plans the next batch of records of one active workflow.
+
+    Gives how many records were looked at, and the operations that wait because of them.
+    """
     again = await journal.to_replan(state.workflow, BATCH)
     if again:
-        await journal.plan(state, _runs(again, applied, None), state.position or 0, clock())
-        return len(again)
+        runs = _runs(again, applied, None)
+        return len(again), await journal.plan(state, runs, state.position or 0, clock())
     position = state.position or 0
     records = await journal.records_after(state.connection, position, BATCH, events=applied.workflow.triggers)
     if not records:
-        return 0
-    await journal.plan(state, _runs(records, applied, state.since), records[-1].seq, clock())
-    return len(records)
+        return 0, []
+    runs = _runs(records, applied, state.since)
+    return len(records), await journal.plan(state, runs, records[-1].seq, clock())
 
 
 def _runs(records: Sequence[StoredRecord], applied: Applied, since: str | None) -> list[PlannedRun]:

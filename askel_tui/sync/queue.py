@@ -9,49 +9,65 @@ of it that is being worked on.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
-from askel_tui.core.packing import Parcel, parcel
+from askel_tui.core.packing import GATHERING_CALLS, Parcel, parcel
 from askel_tui.store.journal import StoredOperation
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """Operations that may share a request: a connection and a parcel."""
+    """Ready operations of one connection that may share a request or stand in one line for requests of their own.
+
+    `live` ones were planned as their records came in; the others are backlog. Calls that take all that waits know
+    no difference.
+    """
 
     connection: str
     parcel: Parcel
+    live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An operation in the queue, with what is asked of it again and again."""
+
+    stored: StoredOperation
+    keys: tuple[str, ...]
+    lane: Lane
 
 
 class ProfileQueue:
     """Waiting operations in order of arrival per profile."""
 
     def __init__(self) -> None:
-        self._operations: dict[int, StoredOperation] = {}
+        self._entries: dict[int, _Entry] = {}
         self._by_key: dict[str, list[int]] = {}
         self._ready: dict[str, dict[Lane, dict[int, StoredOperation]]] = {}
         self._in_flight: set[int] = set()
-        self._busy: set[str] = set()
-        """The keys of operations that are being sent."""
+        self._busy: Counter[str] = Counter()
+        """How many operations are being sent, by key: more than one where the next was taken along."""
 
     def __len__(self) -> int:
-        return len(self._operations)
+        return len(self._entries)
 
     def __contains__(self, seq: int) -> bool:
-        return seq in self._operations
+        return seq in self._entries
 
     @property
     def in_flight(self) -> int:
         """How many operations are being sent."""
         return len(self._in_flight)
 
-    def add(self, stored: StoredOperation) -> None:
+    def add(self, stored: StoredOperation, *, live: bool = False) -> None:
         """Takes an operation in, at the place that its `seq` gives it. One that is here already stays as it is."""
-        if stored.seq in self._operations:
+        if stored.seq in self._entries:
             return
-        self._operations[stored.seq] = stored
-        for key in _keys(stored):
+        self._entries[stored.seq] = entry = _entry(stored, live)
+        for key in entry.keys:
             line = self._by_key.setdefault(key, [])
             if line and line[-1] > stored.seq:
                 insort(line, stored.seq)
@@ -64,45 +80,54 @@ class ProfileQueue:
         """The calls that have ready operations."""
         return [call for call, lanes in self._ready.items() if lanes]
 
-    def lanes(self, call: str) -> Iterator[tuple[Lane, dict[int, StoredOperation]]]:
-        """The ready operations of a call by lane, oldest lane first; do not change while iterating."""
+    def lanes(self, call: str) -> Iterator[tuple[Lane, Mapping[int, StoredOperation]]]:
+        """The ready operations of a call by lane; do not change while iterating."""
         yield from self._ready.get(call, {}).items()
 
     def take(self, lane: Lane, limit: int, now: int) -> list[StoredOperation]:
         """Takes up to `limit` ready operations of a lane that are due; they stay at the head of their profile."""
         ready = self._ready.get(lane.parcel.call, {}).get(lane, {})
-        taken = []
-        for stored in ready.values():
-            if stored.due <= now:
-                taken.append(stored)
-                if len(taken) == limit:
-                    break
+        taken = list(islice((stored for stored in ready.values() if stored.due <= now), limit))
         for stored in taken:
-            self._unready(stored.seq)
-            self._in_flight.add(stored.seq)
-            self._busy.update(_keys(stored))
+            self._fly(stored.seq)
         return taken
+
+    def take_next(self, stored: StoredOperation, call: str) -> StoredOperation | None:
+        """Takes the next operation of a taken one's record along, if it is of this call and next for its profile."""
+        entry = self._entries[stored.seq]
+        following = {line[1] if len(line := self._by_key[key]) > 1 else None for key in entry.keys}
+        seq = following.pop()
+        if following or seq is None:
+            return None
+        other = self._entries[seq]
+        same_record = (other.stored.workflow, other.stored.record_seq) == (stored.workflow, stored.record_seq)
+        if not same_record or other.keys != entry.keys or other.stored.operation.call != call:
+            return None
+        if seq in self._in_flight or other.stored.due > stored.due:
+            return None
+        self._fly(seq)
+        return other.stored
 
     def next_due(self, now: int) -> int | None:
         """When the next ready operation that is not due yet will be."""
-        later = [
+        later = (
             stored.due
             for lanes in self._ready.values()
             for ready in lanes.values()
             for stored in ready.values()
             if stored.due > now
-        ]
+        )
         return min(later, default=None)
 
     def remove(self, seq: int) -> None:
         """The operation is settled, held or failed: the next one of its profile may be ready now."""
-        stored = self._operations.get(seq)
-        if stored is None:
+        entry = self._entries.get(seq)
+        if entry is None:
             return
         self._unready(seq)
-        self._land(stored)
-        del self._operations[seq]
-        for key in _keys(stored):
+        self._land(seq)
+        del self._entries[seq]
+        for key in entry.keys:
             line = self._by_key[key]
             line.remove(seq)
             if line:
@@ -112,43 +137,65 @@ class ProfileQueue:
 
     def put_back(self, stored: StoredOperation) -> None:
         """The operation is to be tried again (its `due` and `attempts` may have changed)."""
-        if stored.seq in self._operations:
-            self._land(stored)
-            self._operations[stored.seq] = stored
-            self._consider(stored.seq)
-            for key in _keys(stored):
-                self._consider(self._by_key[key][0])
+        entry = self._entries.get(stored.seq)
+        if entry is None:
+            return
+        self._land(stored.seq)
+        self._entries[stored.seq] = _Entry(stored, entry.keys, entry.lane)
+        self._consider(stored.seq)
+        for key in entry.keys:
+            self._consider(self._by_key[key][0])
 
-    def remove_where(self, workflow: str, *, step: str | None = None, record_seq: int | None = None) -> None:
+    def remove_behind(self, stored: StoredOperation) -> None:
+        """Drops the later operations of the record of an operation; the journal has settled them with it."""
+        lines = [self._by_key.get(key, ()) for key in _keys(stored)]
+        behind = {
+            seq
+            for line in lines
+            for seq in line
+            if (other := self._entries[seq].stored).record_seq == stored.record_seq
+            and other.workflow == stored.workflow
+            and other.index > stored.index
+        }
+        for seq in behind - self._in_flight:
+            self.remove(seq)
+
+    def remove_where(self, workflow: str, *, step: str | None = None) -> None:
         """Drops operations of a workflow that are not in flight; the journal still has them."""
         gone = [
-            stored.seq
-            for stored in self._operations.values()
-            if stored.workflow == workflow
-            and (step is None or stored.operation.step == step)
-            and (record_seq is None or stored.record_seq == record_seq)
-            and stored.seq not in self._in_flight
+            seq
+            for seq, entry in self._entries.items()
+            if entry.stored.workflow == workflow
+            and (step is None or entry.stored.operation.step == step)
+            and seq not in self._in_flight
         ]
         for seq in gone:
             self.remove(seq)
 
-    def _land(self, stored: StoredOperation) -> None:
-        if stored.seq in self._in_flight:
-            self._in_flight.remove(stored.seq)
-            self._busy.difference_update(_keys(stored))
+    def _fly(self, seq: int) -> None:
+        self._unready(seq)
+        self._in_flight.add(seq)
+        self._busy.update(self._entries[seq].keys)
+
+    def _land(self, seq: int) -> None:
+        if seq not in self._in_flight:
+            return
+        self._in_flight.remove(seq)
+        for key in self._entries[seq].keys:
+            self._busy[key] -= 1
+            if not self._busy[key]:
+                del self._busy[key]
 
     def _consider(self, seq: int) -> None:
-        stored = self._operations[seq]
+        entry = self._entries[seq]
         if seq in self._in_flight:
             return
-        if any(key in self._busy or self._by_key[key][0] != seq for key in _keys(stored)):
+        if any(key in self._busy or self._by_key[key][0] != seq for key in entry.keys):
             return
-        lane = _lane(stored)
-        self._ready.setdefault(lane.parcel.call, {}).setdefault(lane, {})[seq] = stored
+        self._ready.setdefault(entry.lane.parcel.call, {}).setdefault(entry.lane, {})[seq] = entry.stored
 
     def _unready(self, seq: int) -> None:
-        stored = self._operations[seq]
-        lane = _lane(stored)
+        lane = self._entries[seq].lane
         lanes = self._ready.get(lane.parcel.call)
         if lanes is None or lane not in lanes:
             return
@@ -157,9 +204,11 @@ class ProfileQueue:
             del lanes[lane]
 
 
-def _keys(stored: StoredOperation) -> list[str]:
-    return [f"{stored.connection}\0{key}" for key in stored.operation.profile.keys()]
+def _entry(stored: StoredOperation, live: bool) -> _Entry:
+    found = parcel(stored.operation)
+    lane = Lane(stored.connection, found, live and found.call not in GATHERING_CALLS)
+    return _Entry(stored, _keys(stored), lane)
 
 
-def _lane(stored: StoredOperation) -> Lane:
-    return Lane(stored.connection, parcel(stored.operation))
+def _keys(stored: StoredOperation) -> tuple[str, ...]:
+    return tuple(f"{stored.connection}\0{key}" for key in stored.operation.profile.keys())

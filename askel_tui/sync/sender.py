@@ -1,63 +1,36 @@
 """Sending: operations of one lane become one request, and its answer becomes what happened to each of them.
 
 The intent is durable before the first byte, and the answer is settled with its audit in one transaction: a crash in
-between leaves the request in doubt, and `doubt.py` sends it again.
+between leaves the request in doubt, and it is sent again with the same members before anything else.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from askel_tui.core import packing
-from askel_tui.core.operations import Identity, Operation
+from askel_tui.core.operations import Operation
 from askel_tui.core.planning import gate_refusal
-from askel_tui.klaviyo.client import Answer, Client
+from askel_tui.klaviyo.budgets import Priority
+from askel_tui.klaviyo.client import Answer
 from askel_tui.klaviyo.errors import Invalid, KlaviyoError, Missing
 from askel_tui.klaviyo.profiles import find_profiles, members_of_list, members_of_segment
-from askel_tui.store.journal import (
-    Clock,
-    Delayed,
-    Hold,
-    Intent,
-    Journal,
-    OpenRequest,
-    Settled,
-    StoredOperation,
-)
+from askel_tui.store.journal import Clock, Delayed, Journal, OpenRequest, Outcome, Settled, StoredOperation
+from askel_tui.store.journal_errors import StaleOperations
 from askel_tui.sync import consent
-from askel_tui.sync.verdicts import CONSENT_CALLS, Verdict, backoff, verdict
+from askel_tui.sync.bulk import BULK_CALLS, BulkSender
+from askel_tui.sync.outcomes import Connected, Outcomes, Result, learned, told
+from askel_tui.sync.verdicts import CONSENT_CALLS, Verdict, verdict
 
-MOST_IDENTIFYING = 3
-"""How often an operation's profile id may turn out to be wrong before the operation fails."""
+MOST_IDENTIFYING = 20
+"""How many attempts an operation may have had when its profile id turns out to be wrong once more; then it fails."""
 
-KEPT_RESPONSE = 4096
-"""How much of an error's body the audit keeps, in bytes."""
+AT_ONCE = 3
+"""Up to how many attempts a profile id that turned out to be wrong is looked up again without waiting."""
 
-
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """A connection as the engine sees it: who it writes to, and with what."""
-
-    name: str
-    account: str
-    revision: str
-    key: str
-    """The key's fingerprint."""
-    client: Client
-
-
-@dataclass(slots=True)
-class Result:
-    """What became of operations, for the queue: gone from it, tried again, or taken out with their step or record."""
-
-    done: list[StoredOperation] = field(default_factory=list)
-    again: list[StoredOperation] = field(default_factory=list)
-    holds: list[Hold] = field(default_factory=list)
-    stopped: list[StoredOperation] = field(default_factory=list)
-    """Operations that failed or refused: the later ones of their records are settled with them."""
+MANY_UNKNOWN = 100
+"""From how many additions of profiles without a known id on an import job makes them."""
 
 
 class Sender:
@@ -67,13 +40,19 @@ class Sender:
         self._to = connected
         self._journal = journal
         self._clock = clock
+        self._end = Outcomes(connected, journal, clock)
+        self.bulk = BulkSender(self._end)
+
+    def retire(self) -> None:
+        """Another sender took over, maybe with another key: what this one has under way is not held for its key."""
+        self._end.retired = True
 
     @property
     def revision(self) -> str:
         """The revision the connection is pinned to."""
         return self._to.revision
 
-    async def send(self, operations: Sequence[StoredOperation]) -> Result:
+    async def send(self, operations: Sequence[StoredOperation], priority: Priority = "live") -> Result:
         """Sends operations of one lane and settles them. Never raises for what Klaviyo answers."""
         result = Result()
         first = operations[0].operation
@@ -85,9 +64,9 @@ class Sender:
             elif first.call == "bulk_unsubscribe_profiles" and first.destination is not None:
                 await self._unsubscribe(operations, result)
             elif is_identifying(first):
-                await self._identify(operations[0], result)
+                await self._identify(operations[0], priority, result)
             else:
-                await self._request(operations, {}, result)
+                await self._request(operations, {}, priority, result)
         except KlaviyoError as error:
             # A read that prepares a request failed: nothing was written.
             await self._refused(None, operations, error, result)
@@ -96,27 +75,31 @@ class Sender:
     async def send_again(self, doubt: OpenRequest) -> Result:
         """Sends a request in doubt once more, with the same members and bytes."""
         result = Result()
+        call = doubt.intent.call
         if not doubt.operations:
             await self._journal.answer_request(doubt.id, now=self._clock())
-            return result
-        call = doubt.intent.call
-        if call in CONSENT_CALLS:
-            await self._consent_doubt(
-                doubt.id, doubt.operations, "the program stopped before the answer", result
-            )
-            return result
-        first = doubt.operations[0].operation
-        ids = {"id": first.destination.id or ""} if first.destination and call in packing.PACKED_CALLS else {}
-        try:
-            answer = await self._to.client.call(call, ids=ids, body=doubt.intent.body)
-        except KlaviyoError as error:
-            await self._refused(doubt.id, doubt.operations, error, result)
+        elif call in BULK_CALLS:
+            await self.bulk.send_again(doubt, result)
+        elif call in CONSENT_CALLS:
+            unknown = "the program stopped before the answer"
+            await self._consent_doubt(doubt.id, doubt.operations, unknown, result)
         else:
-            await self._written(doubt.id, doubt.operations, answer, result)
+            target = doubt.operations[0].operation.destination
+            ids = {"id": target.id or ""} if target and call in packing.PACKED_CALLS else {}
+            try:
+                answer = await self._to.client.call(call, ids=ids, body=doubt.intent.body)
+            except KlaviyoError as error:
+                await self._refused(doubt.id, doubt.operations, error, result)
+            else:
+                await self._written(doubt.id, doubt.operations, answer, result)
         return result
 
     async def _request(
-        self, operations: Sequence[StoredOperation], profile_ids: Mapping[str, str], result: Result
+        self,
+        operations: Sequence[StoredOperation],
+        profile_ids: Mapping[str, str],
+        priority: Priority,
+        result: Result,
     ) -> None:
         plain = [stored.operation for stored in operations]
         request = packing.request(plain, self._to.revision, profile_ids)
@@ -124,9 +107,7 @@ class Sender:
 
         async def open_request() -> None:
             if not opened:
-                opened.append(
-                    await self._journal.open_request(self._intent(request, operations), self._clock())
-                )
+                opened.append(await self._end.open(request, operations))
 
         try:
             answer = await self._to.client.call(
@@ -134,73 +115,61 @@ class Sender:
                 ids=request.ids,
                 body=request.body,
                 repeat="certain" if request.call in CONSENT_CALLS else "always",
-                priority="bulk" if request.call in packing.PACKED_CALLS else "live",
+                priority=priority,
                 before=open_request,
             )
+        except StaleOperations as stale:
+            # A hold or a failure of another request took some of them away while this one waited for its place.
+            result.moved = True
+            result.done.extend(stored for stored in operations if stored.seq in stale.seqs)
+            rest = [stored for stored in operations if stored.seq not in stale.seqs]
+            if rest:
+                await self._request(rest, profile_ids, priority, result)
         except KlaviyoError as error:
             await self._refused(opened[0] if opened else None, operations, error, result)
         else:
             await self._written(opened[0], operations, answer, result)
 
-    def _intent(self, request: packing.Request, operations: Sequence[StoredOperation]) -> Intent:
-        return Intent(
-            connection=self._to.name,
-            account=self._to.account,
-            call=request.call,
-            method=request.method,
-            path=request.path,
-            body=request.body,
-            revision=self._to.revision,
-            key=self._to.key,
-            operations=[stored.seq for stored in operations],
-        )
-
     async def _written(
         self, request: int | None, operations: Sequence[StoredOperation], answer: Answer, result: Result
     ) -> None:
         call = operations[0].operation.call
-        response = _told(answer.body)
-        outcome: Any = "unconfirmed" if call in CONSENT_CALLS else "written"
-        await self._journal.answer_request(
+        outcome: Outcome = "unconfirmed" if call in CONSENT_CALLS else "written"
+        await self._end.settle(
             request,
-            settled=[
-                Settled(stored, outcome, status=answer.status, response=response, ms=answer.ms)
+            (
+                Settled(stored, outcome, status=answer.status, response=told(answer.body), ms=answer.ms)
                 for stored in operations
-            ],
-            profiles=_learned(answer.body) if call == "create_or_update_profile" else None,
-            connection=self._to.name,
-            now=self._clock(),
+            ),
+            result,
+            profiles=learned(answer.body) if call == "create_or_update_profile" else None,
         )
-        result.done.extend(operations)
 
     async def _refused(
-        self,
-        request: int | None,
-        operations: Sequence[StoredOperation],
-        error: KlaviyoError,
-        result: Result,
+        self, request: int | None, operations: Sequence[StoredOperation], error: KlaviyoError, result: Result
     ) -> None:
         call = operations[0].operation.call
         found = verdict(error, call)
         if found.act == "look":
             found = await self._look(operations, error, found)
-        if call in packing.PACKED_CALLS and found.act in ("fail", "look"):
+        if operations[0].operation.is_gate and found.act in ("fail", "look"):
+            await self._unread(operations, error, found, result)
+        elif call in packing.PACKED_CALLS and found.act in ("fail", "look"):
             await self._cut(request, operations, error, result)
         elif found.act in ("fail", "look"):
-            await self._fail(request, operations, error, found.detail, result)
+            await self._end.fail(request, operations, error, found.detail, result)
         elif found.act == "hold":
-            await self._hold(request, operations, found, result)
+            await self._end.hold(request, operations, found, result)
         elif found.act == "doubt":
             await self._consent_doubt(request, operations, found.detail, result)
         else:
-            await self._delay(request, operations, found, result)
+            await self._end.delay(request, operations, found, result)
 
     async def _look(
         self, operations: Sequence[StoredOperation], error: KlaviyoError, found: Verdict
     ) -> Verdict:
         """A 404: is what the step names gone, or is it something in the request?"""
-        first = operations[0].operation
-        target = first.destination
+        target = operations[0].operation.destination
         if target is None or target.id is None or target.type == "metric":
             return replace(found, act="fail")
         try:
@@ -213,164 +182,109 @@ class Sender:
         return replace(found, detail=str(error))
 
     async def _cut(
-        self,
-        request: int | None,
-        operations: Sequence[StoredOperation],
-        error: KlaviyoError,
-        result: Result,
+        self, request: int | None, operations: Sequence[StoredOperation], error: KlaviyoError, result: Result
     ) -> None:
-        """One row of a list call was refused: take it out and send the rest."""
+        """A row of a list call was refused: take it out and send the rest."""
         if len(operations) == 1:
             await self._wrong_profile(request, operations[0], error, result)
             return
         if request is not None:
             now = self._clock()
-            await self._journal.answer_request(
-                request, delayed=[Delayed(each, now, str(error)) for each in operations], now=now
-            )
-        bad = {index for index in _indexes(error) if index < len(operations)}
-        if bad:
-            parts = [[operations[index]] for index in sorted(bad)]
-            rest = [each for index, each in enumerate(operations) if index not in bad]
-            parts.append(rest)
-        else:
-            half = len(operations) // 2
-            parts = [list(operations[:half]), list(operations[half:])]
-        for part in parts:
-            if part:
+            delayed = [Delayed(each, now, str(error)) for each in operations]
+            await self._journal.answer_request(request, delayed=delayed, now=now)
+        for part in _parts(operations, _indexes(error)):
+            try:
                 await self._list_call(part, result)
+            except KlaviyoError as unread:
+                await self._refused(None, part, unread, result)
 
     async def _wrong_profile(
         self, request: int | None, stored: StoredOperation, error: KlaviyoError, result: Result
     ) -> None:
         """A list call for one profile was refused: its remembered id may be of a profile that is no more."""
         if not isinstance(error, Missing) or stored.attempts + 1 >= MOST_IDENTIFYING:
-            await self._fail(request, [stored], error, str(error), result)
+            await self._end.fail(request, [stored], error, str(error), result)
             return
         known = await self._profile_ids([stored])
         if stored.operation.id in known:
             await self._journal.forget_profile(self._to.name, known[stored.operation.id])
-        await self._delay(request, [stored], Verdict("delay", str(error), wait_ms=0), result)
+        wait = 0 if stored.attempts < AT_ONCE else None
+        await self._end.delay(request, [stored], Verdict("delay", str(error), wait_ms=wait), result)
 
-    async def _fail(
-        self,
-        request: int | None,
-        operations: Sequence[StoredOperation],
-        error: KlaviyoError,
-        detail: str,
-        result: Result,
+    async def _unread(
+        self, operations: Sequence[StoredOperation], error: KlaviyoError, found: Verdict, result: Result
     ) -> None:
-        body = error.body[:KEPT_RESPONSE] if error.body else None
-        await self._journal.answer_request(
-            request,
-            settled=[
-                Settled(stored, "failed", status=error.status, response=body, detail=detail)
-                for stored in operations
-            ],
-            connection=self._to.name,
-            now=self._clock(),
-        )
-        result.stopped.extend(operations)
-
-    async def _hold(
-        self, request: int | None, operations: Sequence[StoredOperation], found: Verdict, result: Result
-    ) -> None:
-        now = self._clock()
-        if request is not None:
-            await self._journal.answer_request(
-                request, delayed=[Delayed(each, now, found.detail) for each in operations], now=now
-            )
-        for workflow, step in dict.fromkeys((each.workflow, each.operation.step) for each in operations):
-            hold = Hold(self._to.name, workflow, step, found.cause, found.detail, now)
-            await self._journal.place_hold(hold, now)
-            result.holds.append(hold)
-        result.done.extend(operations)
-
-    async def _delay(
-        self, request: int | None, operations: Sequence[StoredOperation], found: Verdict, result: Result
-    ) -> None:
-        now = self._clock()
-        wait = backoff(max(each.attempts for each in operations), found.wait_ms) if found.wait_ms != 0 else 0
-        delayed = [Delayed(each, now + wait, found.detail) for each in operations]
-        await self._journal.answer_request(request, delayed=delayed, connection=self._to.name, now=now)
-        result.again.extend(
-            replace(each.operation, due=each.due, attempts=each.operation.attempts + 1) for each in delayed
-        )
+        """A gate that can't be read is held; where an identifier may be the reason, the others are read without it."""
+        if not isinstance(error, Invalid):
+            await self._end.hold(None, operations, Verdict("hold", found.detail, "gate_unreadable"), result)
+        elif len(operations) == 1:
+            await self._end.fail(None, operations, error, found.detail, result)
+        else:
+            for part in _parts(operations, set()):
+                try:
+                    await self._gate(part, result)
+                except KlaviyoError as unread:
+                    await self._refused(None, part, unread, result)
 
     async def _consent_doubt(
         self, request: int | None, operations: Sequence[StoredOperation], detail: str, result: Result
     ) -> None:
         """A consent write whose fate is unknown: read back, else held for a person."""
         for stored in operations:
-            read = await consent.reads_back(self._to.client, stored.operation)
-            if read:
-                await self._journal.answer_request(
-                    request,
-                    settled=[Settled(stored, "written", detail=f"read back after doubt: {detail}")],
-                    connection=self._to.name,
-                    now=self._clock(),
-                )
-                result.done.append(stored)
+            if await consent.reads_back(self._to.client, stored.operation):
+                read = Settled(stored, "written", detail=f"read back after doubt: {detail}")
+                await self._end.settle(request, [read], result)
             else:
-                told = (
+                unknown = (
                     f"{detail}; whether consent was written is unknown, and it is never sent twice by itself"
                 )
-                await self._hold(request, [stored], Verdict("hold", told, "in_doubt"), result)
+                await self._end.hold(request, [stored], Verdict("hold", unknown, "in_doubt"), result)
 
     async def _gate(self, operations: Sequence[StoredOperation], result: Result) -> None:
         segment = operations[0].operation.destination
-        identities = [stored.operation.profile for stored in operations]
         if segment is None or segment.id is None:
             raise ValueError(f"gate {operations[0].operation.step} names no segment")
+        identities = [stored.operation.profile for stored in operations]
         answers = await members_of_segment(self._to.client, segment.id, identities, priority="bulk")
         settled = []
         for stored in operations:
             why = gate_refusal(stored.operation, answers[stored.operation.profile])
             settled.append(Settled(stored, "skipped" if why else "written", detail=why or "passed"))
-            (result.stopped if why else result.done).append(stored)
-        if settled:
-            await self._journal.answer_request(
-                None, settled=settled, connection=self._to.name, now=self._clock()
-            )
+        await self._end.settle(None, settled, result)
 
-    async def _identify(self, stored: StoredOperation, result: Result) -> None:
+    async def _identify(self, stored: StoredOperation, priority: Priority, result: Result) -> None:
         """An upsert of bare identifiers is not sent where the answer of an earlier one showed them all."""
         keys = stored.operation.profile.keys()
         known = await self._journal.profile_ids(self._to.name, keys)
         if len(known) == len(keys) and len(set(known.values())) == 1:
-            settled = Settled(stored, "skipped", detail=f"known as {next(iter(known.values()))}")
-            await self._journal.answer_request(
-                None, settled=[settled], connection=self._to.name, now=self._clock()
-            )
-            result.done.append(stored)
+            await self._end.skip([stored], f"known as {next(iter(known.values()))}", result)
         else:
-            await self._request([stored], {}, result)
+            await self._request([stored], {}, priority, result)
 
     async def _list_call(self, operations: Sequence[StoredOperation], result: Result) -> None:
         ids = await self._profile_ids(operations)
         unknown = [stored for stored in operations if stored.operation.id not in ids]
+        adds = operations[0].operation.call == "add_profiles_to_list"
+        if adds and len(unknown) >= MANY_UNKNOWN:
+            await self.bulk.add_to_list(unknown, result)
+            unknown = []
         if unknown:
             found = await find_profiles(self._to.client, [stored.operation.profile for stored in unknown])
             for stored in unknown:
                 profile = found.get(stored.operation.profile)
                 if profile is not None:
                     ids[stored.operation.id] = profile.id
+                elif adds:
+                    await self._make_profile(stored, result)
+                else:
+                    await self._end.skip([stored], "no such profile: nothing to remove", result)
         sendable = [stored for stored in operations if stored.operation.id in ids]
-        for stored in unknown:
-            if stored.operation.id not in ids:
-                await self._nobody(stored, result)
-        if sendable:
-            await self._request(sendable, ids, result)
+        most = packing.capacity(operations[0].operation.call, self._to.revision)
+        for start in range(0, len(sendable), most):
+            await self._request(sendable[start : start + most], ids, "bulk", result)
 
-    async def _nobody(self, stored: StoredOperation, result: Result) -> None:
-        """No profile has the identifiers: nothing to remove, and an addition makes the profile first."""
-        if stored.operation.call == "remove_profiles_from_list":
-            settled = Settled(stored, "skipped", detail="no such profile: nothing to remove")
-            await self._journal.answer_request(
-                None, settled=[settled], connection=self._to.name, now=self._clock()
-            )
-            result.done.append(stored)
-            return
+    async def _make_profile(self, stored: StoredOperation, result: Result) -> None:
+        """No profile has the identifiers any more: it is made, and the addition tried again."""
         bare = replace(
             stored.operation,
             kind="upsert_profile",
@@ -380,7 +294,7 @@ class Sender:
             body={"attributes": {}, "properties": {}, "unset": []},
         )
         request = packing.request([bare], self._to.revision, {})
-        opened = await self._journal.open_request(self._intent(request, ()), self._clock())
+        opened = await self._end.open(request, ())
         try:
             answer = await self._to.client.call(request.call, body=request.body)
         except KlaviyoError as error:
@@ -388,9 +302,9 @@ class Sender:
             await self._refused(None, [stored], error, result)
             return
         await self._journal.answer_request(
-            opened, profiles=_learned(answer.body), connection=self._to.name, now=self._clock()
+            opened, profiles=learned(answer.body), connection=self._to.name, now=self._clock()
         )
-        await self._list_call([stored], result)
+        await self._end.delay(None, [stored], Verdict("delay", "its profile was made", wait_ms=0), result)
 
     async def _profile_ids(self, operations: Sequence[StoredOperation]) -> dict[str, str]:
         """Remembered profile ids by operation id: the strongest identifier that is known decides."""
@@ -408,22 +322,15 @@ class Sender:
         target = operations[0].operation.destination
         if target is None or target.id is None:
             raise ValueError(f"step {operations[0].operation.step} names no list")
-        members = await members_of_list(
-            self._to.client, target.id, [stored.operation.profile for stored in operations]
-        )
-        on_list = [stored for stored in operations if members.get(stored.operation.profile)]
+        identities = [stored.operation.profile for stored in operations]
+        members = await members_of_list(self._to.client, target.id, identities)
         off_list = [stored for stored in operations if not members.get(stored.operation.profile)]
+        on_list = [stored for stored in operations if members.get(stored.operation.profile)]
         if off_list:
-            told = f"not on {target.name}: Klaviyo would unsubscribe the profile everywhere"
-            await self._journal.answer_request(
-                None,
-                settled=[Settled(stored, "skipped", detail=told) for stored in off_list],
-                connection=self._to.name,
-                now=self._clock(),
-            )
-            result.done.extend(off_list)
+            why = f"not on {target.name}: Klaviyo would unsubscribe the profile everywhere"
+            await self._end.skip(off_list, why, result)
         if on_list:
-            await self._request(on_list, {}, result)
+            await self._request(on_list, {}, "live", result)
 
 
 def is_identifying(operation: Operation) -> bool:
@@ -434,36 +341,22 @@ def is_identifying(operation: Operation) -> bool:
     )
 
 
-def _learned(body: Any) -> dict[str, Identity]:
-    """The profile id that an upsert answered, with the identifiers it showed."""
-    data = body.get("data") if isinstance(body, dict) else None
-    if not isinstance(data, dict) or not isinstance(data.get("id"), str):
-        return {}
-    attributes = data.get("attributes") or {}
-    return {
-        data["id"]: Identity(
-            email=attributes.get("email"),
-            phone_number=attributes.get("phone_number"),
-            external_id=attributes.get("external_id"),
-        )
-    }
+def _parts(operations: Sequence[StoredOperation], bad: set[int]) -> Iterator[list[StoredOperation]]:
+    """The rows at fault one by one and the rest together; halves where no row was named."""
+    if bad:
+        yield from ([stored] for index, stored in enumerate(operations) if index in bad)
+        rest = [stored for index, stored in enumerate(operations) if index not in bad]
+        if rest:
+            yield rest
+        return
+    half = len(operations) // 2
+    yield list(operations[:half])
+    yield list(operations[half:])
 
 
-def _told(body: Any) -> bytes | None:
-    """What the audit keeps of a good answer: which resource it names."""
-    data = body.get("data") if isinstance(body, dict) else None
-    if not isinstance(data, dict):
-        return None
-    return json.dumps({"data": {"type": data.get("type"), "id": data.get("id")}}).encode()
-
-
-def _indexes(error: KlaviyoError) -> list[int]:
-    """The rows that an error's pointers name (`/data/3/id`)."""
+def _indexes(error: KlaviyoError) -> set[int]:
+    """The rows of a list call that an error's pointers name (`/data/3/id`)."""
     if not isinstance(error, Invalid | Missing):
-        return []
-    found = []
-    for item in error.errors:
-        parts = (item.pointer or "").strip("/").split("/")
-        if len(parts) >= 2 and parts[0] == "data" and parts[1].isdigit():
-            found.append(int(parts[1]))
-    return found
+        return set()
+    parts = ((item.pointer or "").strip("/").split("/") for item in error.errors)
+    return {int(part[1]) for part in parts if len(part) >= 2 and part[0] == "data" and part[1].isdigit()}

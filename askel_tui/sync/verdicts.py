@@ -23,6 +23,9 @@ from askel_tui.klaviyo.errors import (
 CONSENT_CALLS = frozenset({"bulk_subscribe_profiles", "bulk_unsubscribe_profiles"})
 """Writes that are never repeated by themselves once their fate is unknown (design: In doubt)."""
 
+OF_THE_KEY = frozenset({"key_refused", "scope_missing"})
+"""Causes of a hold that another key may not have."""
+
 FIRST_WAIT_MS = 1_000
 LONGEST_WAIT_MS = 60_000
 
@@ -54,8 +57,9 @@ def verdict(error: KlaviyoError, call: str) -> Verdict:
         case Missing():
             return Verdict("look", detail)
         case Throttled():
-            wait = None if error.retry_after is None else int(error.retry_after * 1000)
-            return Verdict("delay", detail, wait_ms=wait)
+            # Without a wait named, or with none at all, it is ours to back off.
+            wait = int((error.retry_after or 0) * 1000)
+            return Verdict("delay", detail, wait_ms=wait or None)
         case Unavailable():
             if call in CONSENT_CALLS and error.arrived:
                 return Verdict("doubt", detail)

@@ -39,7 +39,7 @@ class Askel:
         return result
 
     def json(self, *words: str, code: int = 0, **environment: str | None) -> Any:
-        return json.loads(self(*words, "--json", code=code, **environment).stdout)
+        return json.loads(self(*words, "--json", code=code, stdin="", **environment).stdout)
 
     def lines(self, *words: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self(*words, "--json").stdout.splitlines()]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from askel_tui.contract.endpoints import SELECTABLE, endpoint
 from askel_tui.core.operations import Identity, Operation, StepKind, Target, canonical
-from askel_tui.core.packing import Parcel, Request, capacity, nested, parcel, request
+from askel_tui.core.packing import GATHERING_CALLS, PACKED_CALLS, Parcel, Request, capacity, nested, parcel, request
 from askel_tui.core.planning import NEEDS_PROFILE_ID, plan
 from askel_tui.core.record_files import read_jsonl
 from askel_tui.core.records import Record
@@ -249,10 +249,10 @@ def test_only_list_calls_and_gates_of_one_destination_travel_together() -> None:
     found = operations(RECORD, applied(of_steps(STEPS)))
     by_step = {each.step: parcel(each) for each in found}
     assert by_step["flow"] == by_step["welcome"]
-    assert len(set(by_step.values())) == len(found) - 1
     for each in found:
-        together = each.call in NEEDS_PROFILE_ID
-        assert capacity(each.call, "2026-07-15") == (1000 if together else 1)
+        assert bool(parcel(each).destination) == (each.call in GATHERING_CALLS)
+        many = 1000 if each.call in PACKED_CALLS else 100 if each.is_gate else 1
+        assert capacity(each.call, "2026-07-15") == many
 
 
 def test_dotted_names_become_nested_objects() -> None:

@@ -7,12 +7,13 @@ import random
 import sqlite3
 import tempfile
 from pathlib import Path
+from typing import cast
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from askel_tui.store.journal import Counts, Delayed, OpenRequest, Settled, StoredOperation
+from askel_tui.store.journal import Counts, Delayed, OpenRequest, Outcome, Settled, StoredOperation
 from askel_tui.store.sqlite import open_journal
 from askel_tui.store.sqlite_operations import COLUMNS, stored
 from tests.unit.journal.samples import CONNECTION, EVERYTHING, NOW, WORKFLOW, Desk, decision, hold, intent
@@ -20,6 +21,7 @@ from tests.unit.journal.test_sqlite_processes import recount
 
 STEPS = ["tier", "vip", "points", "list"]
 GATES = ["vip"]
+OUTCOMES = ("written", "unconfirmed", "failed", "discarded")
 ENDS = {"written", "unconfirmed", "skipped", "discarded"}
 steps = st.sampled_from(STEPS)
 chance = st.integers(0, 2**32).map(random.Random)
@@ -87,20 +89,20 @@ class JournalMachine(RuleBasedStateMachine):
             elif end == "held":
                 held.append(each)
             elif end != "no word":
-                settled.append(Settled(each, end, 200))
+                settled.append(Settled(each, cast("Outcome", end), 200))
         placed = hold(held[0].operation.step) if held else None
         await self.desk.journal.answer_request(
             doubt.id, settled=settled, delayed=delayed, held=held, hold=placed, now=NOW
         )
 
     @rule(random=chance, outcome=st.sampled_from(["written", "skipped", "failed"]))
-    def read_gate(self, random: random.Random, outcome: str) -> None:
+    def read_gate(self, random: random.Random, outcome: Outcome) -> None:
         async def reading() -> None:
             gates = [
                 each for each in await self.queued() if each.operation.is_gate and each.state != "failed"
             ]
             if gates:
-                settled = [Settled(random.choice(gates), outcome, detail="read")]  # type: ignore[arg-type]
+                settled = [Settled(random.choice(gates), outcome, detail="read")]
                 await self.desk.journal.answer_request(None, settled=settled, connection=CONNECTION, now=NOW)
 
         self.runner.run(reading())

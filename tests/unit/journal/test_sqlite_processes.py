@@ -85,6 +85,46 @@ async def test_processes_at_once_keep_chain_counters_and_windows_right(tmp_path:
         await journal.close()
 
 
+OPENER = """
+    import asyncio, sys
+    from pathlib import Path
+    from askel_tui.store.sqlite import open_journal
+    from tests.unit.journal.samples import NOW, record
+
+    async def main(path, name):
+        print("ready", flush=True)
+        sys.stdin.readline()
+        for number in range(8):
+            journal = await open_journal(Path(path))
+            await journal.accept(name, [record(number)], NOW)
+            await journal.counts()
+            await journal.close()
+
+    asyncio.run(main(sys.argv[1], sys.argv[2]))
+"""
+
+
+async def test_processes_that_open_and_close_a_new_file_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    names = [f"process-{number}" for number in range(8)]
+    with ExitStack() as stack:
+        started = [stack.enter_context(python(OPENER, path, name)) for name in names]
+        for process in started:
+            assert line(process) == "ready"
+        for process in started:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        for process in started:
+            finished(process)
+    journal = await open_journal(path)
+    try:
+        for name in names:
+            assert len(await journal.records_after(name, 0, 100)) == 8
+    finally:
+        await journal.close()
+
+
 KILLED = """
     import asyncio, sys
     from pathlib import Path

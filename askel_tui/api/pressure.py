@@ -1,0 +1,69 @@
+"""Pressure: new records are refused before the disk is full or the backlog is more than can be worked off."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from askel_tui.store.journal import Journal
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+"""How often disk and backlog are looked at."""
+
+MB = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """From where on records are refused (setting `api`): free disk in MB, operations that wait."""
+
+    min_free_mb: int = 256
+    backlog: int = 2_000_000
+
+
+class Pressure:
+    """What stands against taking more records in; asked for each request, looked at once a second."""
+
+    def __init__(
+        self, home: Path, journal: Journal, free: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free
+    ) -> None:
+        self._home = home
+        self._journal = journal
+        self._free = free
+        self.limits = Limits()
+        self.backlog = 0
+        self.free = 0
+        self.why: str | None = None
+        """Why records are refused now; None where they are not."""
+
+    async def look(self) -> None:
+        """Looks at the disk and the backlog."""
+        self.free = self._free(self._home)
+        self.backlog = sum(count.waiting for count in (await self._journal.counts()).values())
+        before, self.why = self.why, self._reason()
+        if self.why != before:
+            log.warning("records are refused: %s", self.why) if self.why else log.info("records are taken again")
+
+    def _reason(self) -> str | None:
+        if self.free < self.limits.min_free_mb * MB:
+            return f"the disk has {self.free // MB:,} MB left, less than {self.limits.min_free_mb:,} MB"
+        if self.backlog >= self.limits.backlog:
+            return f"{self.backlog:,} operations wait, as many as may"
+        return None
+
+    async def watch(self) -> None:
+        """Looks for as long as it is let."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await self.look()
+            except Exception as error:
+                # A disk that can't be asked takes no records either.
+                self.why = f"disk or journal can't be read: {error}"
+                log.warning("records are refused: %s", self.why)

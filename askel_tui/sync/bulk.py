@@ -1,0 +1,284 @@
+"""Sending in bulk: import jobs and bulk event calls, and what became of every row in them.
+
+An import job answers 202 and fails rows later, so it is polled to its end and all its errors are read; a bulk event
+call offers nothing to poll, so its events stay unconfirmed (contract.md 2.6, 2.12). A row that can't be told good or
+bad in bulk is sent by itself: the single call is the judge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from askel_tui.core import bulk
+from askel_tui.core.bulk import BulkRequest, Row
+from askel_tui.core.operations import Identity
+from askel_tui.klaviyo.errors import Invalid, KlaviyoError, Missing
+from askel_tui.store.journal import Delayed, OpenRequest, Outcome, Settled, StoredOperation
+from askel_tui.store.journal_errors import StaleOperations
+from askel_tui.sync.outcomes import Outcomes, Result
+from askel_tui.sync.verdicts import Verdict, verdict
+
+log = logging.getLogger(__name__)
+
+IMPORT, EVENTS = "bulk_import_profiles", "bulk_create_events"
+BULK_CALLS = frozenset({IMPORT, EVENTS})
+
+FIRST_LOOK_S, LONGEST_LOOK_S = 0.4, 5.0
+"""How long to wait before the first look at a job, and at most between two."""
+
+JOB_PATIENCE_S = 900.0
+"""How long a job may run before it is given up and its rows are sent again."""
+
+Pair = tuple[StoredOperation, StoredOperation | None]
+"""An upsert, and the list addition of its record that travels with it."""
+
+
+class BulkSender:
+    """Sends rows of one connection in bulk. Never raises for what Klaviyo answers."""
+
+    def __init__(self, end: Outcomes) -> None:
+        self._end = end
+
+    async def import_profiles(self, pairs: Sequence[Pair], list_id: str | None, result: Result) -> None:
+        """Upserts profiles, and puts them on the list where it is given."""
+        revision = self._end.to.revision
+        rows = [
+            bulk.import_row(upsert.operation, revision, addition.operation if addition else None)
+            for upsert, addition in pairs
+        ]
+        await self._send(
+            IMPORT, rows, _by_id(each for pair in pairs for each in pair if each), list_id, result
+        )
+
+    async def add_to_list(self, additions: Sequence[StoredOperation], result: Result) -> None:
+        """Puts profiles on a list by their identifiers, without knowing their ids."""
+        destination = additions[0].operation.destination
+        rows = [bulk.addition_row(stored.operation, self._end.to.revision) for stored in additions]
+        await self._send(IMPORT, rows, _by_id(additions), destination.id if destination else None, result)
+
+    async def events(self, events: Sequence[StoredOperation], result: Result) -> None:
+        """Sends events; no call repeats a `unique_id`."""
+        first: dict[str, StoredOperation] = {}
+        repeated = [
+            stored
+            for stored in events
+            if first.setdefault(stored.operation.body["unique_id"], stored) is not stored
+        ]
+        rows = [bulk.event_row(stored.operation, self._end.to.revision) for stored in first.values()]
+        await self._send(EVENTS, rows, _by_id(first.values()), None, result)
+        await self._alone(None, repeated, "the same event travels in this call already", result)
+
+    async def send_again(self, doubt: OpenRequest, result: Result) -> None:
+        """Takes up a request in doubt: events go again with the same members; an import is made anew."""
+        if doubt.intent.call == IMPORT:
+            again = Verdict("delay", "the program stopped before the job had ended", wait_ms=0)
+            await self._end.delay(doubt.id, doubt.operations, again, result)
+            return
+        try:
+            answer = await self._end.to.client.call(EVENTS, body=doubt.intent.body, priority="bulk")
+        except KlaviyoError as error:
+            await self._refused(doubt.id, doubt.operations, error, result)
+        else:
+            await self._settle(doubt.id, doubt.operations, "unconfirmed", answer.status, answer.ms, result)
+
+    async def _send(
+        self,
+        call: str,
+        rows: Iterable[Row],
+        stored: Mapping[str, StoredOperation],
+        list_id: str | None,
+        result: Result,
+    ) -> None:
+        made = bulk.requests(call, rows, self._end.to.revision, list_id)
+        await asyncio.gather(*(self._request(each, stored, list_id, result) for each in made))
+
+    async def _request(
+        self, made: BulkRequest, stored: Mapping[str, StoredOperation], list_id: str | None, result: Result
+    ) -> None:
+        call = made.request.call
+        operations = [stored[operation.id] for operation in made.request.operations]
+        opened: list[int] = []
+
+        async def open_request() -> None:
+            if not opened:
+                opened.append(await self._end.open(made.request, operations))
+
+        try:
+            answer = await self._end.to.client.call(
+                call, body=made.request.body, priority="bulk", before=open_request
+            )
+        except StaleOperations as stale:
+            result.moved = True
+            result.done.extend(each for each in operations if each.seq in stale.seqs)
+            left = [
+                row
+                for row in made.rows
+                if not any(stored[one.id].seq in stale.seqs for one in row.operations)
+            ]
+            rest = {one.id for row in left for one in row.operations}
+            result.again.extend(
+                each for each in operations if each.operation.id not in rest and each.seq not in stale.seqs
+            )
+            await self._send(call, left, stored, list_id, result)
+        except Invalid as error:
+            await self._cut(opened[0], made, stored, list_id, error, result)
+        except KlaviyoError as error:
+            await self._refused(opened[0] if opened else None, operations, error, result)
+        else:
+            if call == EVENTS:
+                await self._settle(opened[0], operations, "unconfirmed", answer.status, answer.ms, result)
+            else:
+                job = str(((answer.body or {}).get("data") or {}).get("id") or "")
+                await self._follow(opened[0], job, made, stored, answer.ms, result)
+
+    async def _follow(
+        self,
+        request: int,
+        job: str,
+        made: BulkRequest,
+        stored: Mapping[str, StoredOperation],
+        ms: int,
+        result: Result,
+    ) -> None:
+        """Polls an import job to its end and settles every row of it."""
+        operations = [stored[operation.id] for operation in made.request.operations]
+        try:
+            attributes = await self._ended(job)
+            if attributes is None or attributes.get("status") != "complete":
+                why = "the import job did not end" if attributes is None else "the import job was cancelled"
+                await self._end.delay(request, operations, Verdict("delay", why), result)
+                return
+            errors = await self._errors(job) if attributes.get("failed_count") else []
+        except KlaviyoError as error:
+            found = Verdict("delay", f"the import job {job} can't be read: {error}")
+            await self._end.delay(request, operations, found, result)
+            return
+        failed = _tied(errors, made.rows)
+        known = len(failed) >= int(attributes.get("failed_count") or 0)
+        if not known:
+            log.error(
+                "import job %s failed %s rows and names %d", job, attributes.get("failed_count"), len(failed)
+            )
+        settled, behind = [], []
+        for index, row in enumerate(made.rows):
+            first, *others = (stored[one.id] for one in row.operations)
+            if index in failed:
+                settled.append(_of_job(first, "failed", job, ms, failed[index]))
+                behind += others
+            else:
+                outcome: Outcome = "written" if known else "unconfirmed"
+                settled += [_of_job(each, outcome, job, ms, None) for each in (first, *others)]
+        await self._end.settle(request, settled, result)
+        if behind:
+            # The journal lets an addition go the way of its failed upsert.
+            now = self._end.clock()
+            delayed = [Delayed(each, now, "its upsert failed") for each in behind]
+            await self._end.journal.answer_request(request, delayed=delayed, now=now)
+            result.done.extend(behind)
+
+    async def _ended(self, job: str) -> Mapping[str, Any] | None:
+        """The attributes of a job once it is over; None when it is not after `JOB_PATIENCE_S`."""
+        loop = asyncio.get_running_loop()
+        end, wait = loop.time() + JOB_PATIENCE_S, FIRST_LOOK_S
+        while loop.time() < end:
+            await asyncio.sleep(wait)
+            answer = await self._end.to.client.call("get_bulk_import_profiles_job", ids={"job_id": job})
+            attributes: Mapping[str, Any] = ((answer.body or {}).get("data") or {}).get("attributes") or {}
+            if attributes.get("status") in ("complete", "cancelled"):
+                return attributes
+            wait = min(wait * 1.5, LONGEST_LOOK_S)
+        return None
+
+    async def _errors(self, job: str) -> list[Mapping[str, Any]]:
+        pages = self._end.to.client.pages("get_errors_for_bulk_import_profiles_job", ids={"id": job})
+        return [each.get("attributes") or {} async for each in pages]
+
+    async def _cut(
+        self,
+        request: int,
+        made: BulkRequest,
+        stored: Mapping[str, StoredOperation],
+        list_id: str | None,
+        error: Invalid,
+        result: Result,
+    ) -> None:
+        """A whole call was refused: rows that it names go by themselves, the others again without them."""
+        named = {
+            bulk.row_index(item.pointer or "")
+            for item in error.errors
+            if "relationships" not in (item.pointer or "")
+        }
+        bad = {index for index in named if index is not None and index < len(made.rows)}
+        now = self._end.clock()
+        operations = [stored[one.id] for one in made.request.operations]
+        delayed = [Delayed(each, now, str(error)) for each in operations]
+        await self._end.journal.answer_request(request, delayed=delayed, now=now)
+        alone = [row for index, row in enumerate(made.rows) if index in bad or not bad]
+        rest = [row for index, row in enumerate(made.rows) if bad and index not in bad]
+        result.alone.update(stored[one.id].seq for row in alone for one in row.operations)
+        result.again.extend(stored[one.id] for row in alone for one in row.operations)
+        if rest:
+            await self._send(made.request.call, rest, stored, list_id, result)
+
+    async def _refused(
+        self, request: int | None, operations: Sequence[StoredOperation], error: KlaviyoError, result: Result
+    ) -> None:
+        found = verdict(error, "bulk")
+        if isinstance(error, Invalid | Missing) or found.act in ("fail", "look"):
+            # The list may be gone, or an event already stored: single calls tell which.
+            await self._alone(request, operations, str(error), result)
+        elif found.act == "hold":
+            await self._end.hold(request, operations, found, result)
+        else:
+            await self._end.delay(request, operations, found, result)
+
+    async def _alone(
+        self, request: int | None, operations: Sequence[StoredOperation], detail: str, result: Result
+    ) -> None:
+        if operations:
+            result.alone.update(each.seq for each in operations)
+            await self._end.delay(request, operations, Verdict("delay", detail, wait_ms=0), result)
+
+    async def _settle(
+        self,
+        request: int,
+        operations: Sequence[StoredOperation],
+        outcome: Outcome,
+        status: int,
+        ms: int,
+        result: Result,
+    ) -> None:
+        await self._end.settle(
+            request, (Settled(each, outcome, status=status, ms=ms) for each in operations), result
+        )
+
+
+def _by_id(operations: Iterable[StoredOperation]) -> dict[str, StoredOperation]:
+    return {stored.operation.id: stored for stored in operations}
+
+
+def _of_job(stored: StoredOperation, outcome: Outcome, job: str, ms: int, detail: str | None) -> Settled:
+    response = json.dumps({"data": {"type": "profile-bulk-import-job", "id": job}}).encode()
+    return Settled(stored, outcome, status=202, response=response, detail=detail, ms=ms)
+
+
+def _tied(errors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> dict[int, str]:
+    """Which rows failed and why: by the index in the error's pointer, else by its original payload."""
+    by_key = {key: index for index, row in enumerate(rows) for key in row.operations[0].profile.keys()}
+    found: dict[int, str] = {}
+    for error in errors:
+        reason = str(error.get("detail") or error.get("title") or "the row was refused")
+        index = bulk.row_index(str((error.get("source") or {}).get("pointer") or ""))
+        if index is None or index >= len(rows):
+            payload = error.get("original_payload") or {}
+            identity = Identity(
+                **{name: payload.get(name) for name in ("email", "phone_number", "external_id")}
+            )
+            index = next((by_key[key] for key in identity.keys() if key in by_key), None)
+        if index is not None:
+            found[index] = reason
+    return found

@@ -1,0 +1,181 @@
+"""What became of operations, written into the journal and told to the queue: one place for every way to end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+from askel_tui.core.operations import Identity
+from askel_tui.core.packing import Request
+from askel_tui.klaviyo.client import Client
+from askel_tui.klaviyo.errors import KlaviyoError
+from askel_tui.store.journal import Clock, Delayed, Hold, Intent, Journal, Settled, StoredOperation
+from askel_tui.sync.verdicts import OF_THE_KEY, Verdict, backoff
+
+KEPT_RESPONSE = 4096
+"""How much of an error's body the audit keeps, in bytes."""
+
+SETTLED_AT_ONCE = 1_000
+"""Operations settled in one transaction, so that live ones do not wait behind a large job."""
+
+OPENING: ContextVar[Callable[[], None] | None] = ContextVar("OPENING", default=None)
+"""Called when a request is about to be opened: from there on what sends it has to end, or the request is in doubt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A connection as the engine sees it: who it writes to, and with what."""
+
+    name: str
+    account: str
+    revision: str
+    key: str
+    """The key's fingerprint."""
+    client: Client
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of operations, for the queue."""
+
+    done: list[StoredOperation] = field(default_factory=list)
+    """Gone from the queue."""
+    again: list[StoredOperation] = field(default_factory=list)
+    """Tried again once they are due."""
+    alone: set[int] = field(default_factory=set)
+    """`seq` of operations that are not to travel in bulk any more."""
+    holds: list[Hold] = field(default_factory=list)
+    stopped: list[StoredOperation] = field(default_factory=list)
+    """Operations that failed or refused: the later ones of their records are settled with them."""
+    moved: bool = False
+    """Whether some of them were found to wait no longer: what is in memory is to be read again."""
+
+
+class Outcomes:
+    """Settles, delays and holds operations of one connection."""
+
+    def __init__(self, to: Connected, journal: Journal, clock: Clock) -> None:
+        self.to = to
+        self.journal = journal
+        self.clock = clock
+        self.retired = False
+        """Whether the connection was taken over since, maybe with another key."""
+
+    async def open(self, request: Request, operations: Iterable[StoredOperation]) -> int:
+        """Writes the intent down; durable when it returns. Gives the request's id."""
+        opening = OPENING.get()
+        if opening is not None:
+            opening()
+        intent = Intent(
+            connection=self.to.name,
+            account=self.to.account,
+            call=request.call,
+            method=request.method,
+            path=request.path,
+            body=request.body,
+            revision=self.to.revision,
+            key=self.to.key,
+            operations=[stored.seq for stored in operations],
+        )
+        return await self.journal.open_request(intent, self.clock())
+
+    async def settle(
+        self,
+        request: int | None,
+        settled: Iterable[Settled],
+        result: Result,
+        *,
+        profiles: Mapping[str, Identity] | None = None,
+    ) -> None:
+        """Settles operations, in several transactions where they are many."""
+        rest = iter(settled)
+        while True:
+            part = list(islice(rest, SETTLED_AT_ONCE))
+            if not part:
+                return
+            await self.journal.answer_request(
+                request, settled=part, profiles=profiles, connection=self.to.name, now=self.clock()
+            )
+            for each in part:
+                refused = each.outcome == "failed" or (
+                    each.outcome == "skipped" and each.operation.operation.is_gate
+                )
+                (result.stopped if refused else result.done).append(each.operation)
+
+    async def skip(self, operations: Iterable[StoredOperation], detail: str, result: Result) -> None:
+        """Ends operations that need no request."""
+        await self.settle(None, [Settled(stored, "skipped", detail=detail) for stored in operations], result)
+
+    async def fail(
+        self,
+        request: int | None,
+        operations: Iterable[StoredOperation],
+        error: KlaviyoError,
+        detail: str,
+        result: Result,
+    ) -> None:
+        """Fails operations with what Klaviyo said."""
+        body = error.body[:KEPT_RESPONSE] if error.body else None
+        failed = [
+            Settled(stored, "failed", status=error.status, response=body, detail=detail)
+            for stored in operations
+        ]
+        await self.settle(request, failed, result)
+
+    async def hold(
+        self, request: int | None, operations: Sequence[StoredOperation], found: Verdict, result: Result
+    ) -> None:
+        """Holds the steps of operations; these wait with them."""
+        if self.retired and found.cause in OF_THE_KEY:
+            await self.delay(request, operations, replace(found, act="delay", wait_ms=0), result)
+            return
+        now = self.clock()
+        for workflow, step in dict.fromkeys((each.workflow, each.operation.step) for each in operations):
+            hold = Hold(self.to.name, workflow, step, found.cause, found.detail, now)
+            held = [each for each in operations if (each.workflow, each.operation.step) == (workflow, step)]
+            # In one transaction: a crash in between would let consent in doubt be sent again.
+            await self.journal.answer_request(
+                request, held=held, hold=hold, connection=self.to.name, now=now
+            )
+            result.holds.append(hold)
+        result.done.extend(operations)
+
+    async def delay(
+        self, request: int | None, operations: Sequence[StoredOperation], found: Verdict, result: Result
+    ) -> None:
+        """Has operations tried again: after a back-off, or at once where the verdict's wait is 0."""
+        now = self.clock()
+        attempts = max((each.attempts for each in operations), default=0)
+        wait = backoff(attempts, found.wait_ms) if found.wait_ms != 0 else 0
+        delayed = [Delayed(each, now + wait, found.detail) for each in operations]
+        await self.journal.answer_request(request, delayed=delayed, connection=self.to.name, now=now)
+        result.again.extend(
+            replace(each.operation, due=each.due, attempts=each.operation.attempts + 1) for each in delayed
+        )
+
+
+def learned(body: Any) -> dict[str, Identity]:
+    """The profile id that an upsert answered, with the identifiers it showed."""
+    data = body.get("data") if isinstance(body, dict) else None
+    if not isinstance(data, dict) or not isinstance(data.get("id"), str):
+        return {}
+    attributes = data.get("attributes") or {}
+    return {
+        data["id"]: Identity(
+            email=attributes.get("email"),
+            phone_number=attributes.get("phone_number"),
+            external_id=attributes.get("external_id"),
+        )
+    }
+
+
+def told(body: Any) -> bytes | None:
+    """What the audit keeps of a good answer: which resource it names."""
+    data = body.get("data") if isinstance(body, dict) else None
+    if not isinstance(data, dict):
+        return None
+    return json.dumps({"data": {"type": data.get("type"), "id": data.get("id")}}).encode()

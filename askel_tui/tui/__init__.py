@@ -1,0 +1,14 @@
+"""The console. Importing this loads no Textual: that happens when it is run."""
+
+from __future__ import annotations
+
+
+def run(read_only: bool = False) -> None:
+    """Opens the console and returns when it is left. With `read_only`, no write leaves the process."""
+    import os
+
+    # Nothing moves by itself; Textual reads this when it is loaded.
+    os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    from askel_tui.tui.app import AskelApp
+
+    AskelApp(read_only=read_only).run()

@@ -1,0 +1,392 @@
+"""The console's app: screens by number, help, jumping, palette, quitting, toasts.
+
+Rules for screens
+- A screen is an `AskelScreen` (`frame.py`) in `screens/NAME.py`, named in `registry.py`, with `screens/NAME.tcss`
+  beside it (`CSS_PATH = "NAME.tcss"`). It composes in `body()`; header, navigation, filter and footer are the frame's.
+- `load()` reads from `self.backend` and fills the widgets. The frame calls it when the screen is first shown, on F5,
+  when another connection is chosen, and after commits while the screen is in front (`FOLLOWS = True`).
+- Screens touch the instance through `self.backend` only. Anything that takes time runs in `self.start(coroutine)`;
+  what may take over a second is awaited through `self.busy(label, awaitable)`, which shows progress and lets Esc cancel.
+- An error that reaches `start` or `load` becomes a toast; nothing ends the app.
+- Every `Binding` has an `id` ("SCREEN.action") and can be rebound; keys that matter have `show=True`.
+- `/` opens the frame's filter where `FILTERS = True`; `filtered(wanted)` is told. Esc closes it, then asks `back()`.
+- Whatever comes from records, Klaviyo or files goes through `inert` or `fit`, and into `Content`, never into markup.
+- Nothing is said by colour alone: a word or a sign goes with it. Widgets with `help` (Helpable) and `jump_key`
+  (Jumpable) take part in F1 and ctrl+o.
+- What destroys or goes live asks with `Confirm` (y, not Enter; the focus is on No).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding
+from textual.reactive import reactive
+
+from askel_tui.tui import config, remembered, themes
+from askel_tui.tui.backend import Backend, Environment, told
+from askel_tui.tui.inert import inert
+from askel_tui.tui.registry import BY_NAME, SCREENS, make
+
+if TYPE_CHECKING:
+    from textual.dom import DOMNode
+    from textual.screen import Screen
+
+    from askel_tui.core.problems import Problem
+
+TWICE_S = 2.0
+"""How soon the second ctrl+c has to come, in seconds."""
+
+FIRST = "overview"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the header says. `daemon` is None while nobody knows."""
+
+    connection: str | None = None
+    environment: Environment = "klaviyo"
+    daemon: bool | None = None
+    ours: bool = False
+    read_only: bool = False
+    trouble: str | None = None
+
+
+class AskelApp(App[None]):
+    """The console."""
+
+    TITLE = "askel"
+    CSS_PATH = "app.tcss"
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [
+        (0, "-narrow"),
+        (80, "-normal"),
+        (110, "-wide"),
+        (160, "-huge"),
+    ]
+    BINDINGS: ClassVar[list[Any]] = [
+        *(
+            Binding(entry.key, f"show('{entry.name}')", entry.title, show=False, id=f"app.{entry.name}")
+            for entry in SCREENS
+        ),
+        Binding("f1,question_mark", "help", "Help", id="app.help", tooltip="What has the focus, and all keys"),
+        Binding("ctrl+o", "jump", "Jump", id="app.jump", show=False, tooltip="Go to a part of the screen"),
+        Binding("f2", "show('settings')", "Settings", id="app.f2", show=False),
+        Binding("ctrl+q", "quit", "Quit", id="app.quit", show=False, priority=True),
+        Binding("ctrl+c", "interrupt", "Quit", id="app.interrupt", show=False, system=True),
+        Binding("ctrl+n", "next_connection", "Next connection", id="app.next_connection", show=False),
+    ]
+
+    head: reactive[Head] = reactive(Head())
+    connection: reactive[str | None] = reactive(None)
+    """The connection that the screens are about; None while there is none."""
+
+    def __init__(
+        self, *, read_only: bool = False, home: Path | None = None, first: str | None = None
+    ) -> None:
+        self.started = time.perf_counter()
+        self.backend = Backend(home, read_only=read_only)
+        self.config = config.load(home)
+        self._where = home
+        self._kept = remembered.load(self._state_directory())
+        wanted = first or self._kept.get("screen")
+        self._first = wanted if wanted in BY_NAME else FIRST
+        # Textual reads the first mode from here.
+        self.DEFAULT_MODE = self._first  # type: ignore[misc]
+        super().__init__()
+        for entry in SCREENS:
+            self.add_mode(entry.name, partial(make, entry))
+        self.connections: list[str] = []
+        self._interrupted = 0.0
+        self._clashes: set[str] = set()
+        self._changes = False
+        self._problems: list[Problem] = list(self.config.problems)
+        self._load_themes()
+        self.set_keymap(dict(self.config.keymap))
+        self.head = Head(environment=self.backend.environment, read_only=read_only)
+
+    # Starting and ending.
+
+    def on_mount(self) -> None:
+        """Opens the home in the background; the first paint waits for nothing."""
+        self.run_worker(self._open, name="open", exit_on_error=False)
+        for problem in self._problems:
+            self.say(str(problem), title="Your settings", severity="warning", timeout=12)
+        self._check_keymap()
+
+    async def _open(self) -> None:
+        try:
+            await self.backend.open(self._committed)
+            await self._know()
+        except Exception as error:
+            self.head = Head(environment=self.backend.environment, trouble=told(error))
+            self.say(told(error), title="The home can't be opened", severity="error", timeout=30)
+            return
+        # What lives from now on is not looked through by the collector, which would make scrolling stutter.
+        self.set_timer(1.0, _settle)
+
+    def _committed(self) -> None:
+        """Called from the backend's thread after commits."""
+        if self._changes:
+            return
+        self._changes = True
+        self.call_later(self._changed)
+
+    async def _changed(self) -> None:
+        self._changes = False
+        self.run_worker(self._know, name="know", group="know", exclusive=True, exit_on_error=False)
+        changed = getattr(self.screen_stack[0], "changed", None)
+        if changed is not None:
+            changed()
+
+    async def _know(self) -> None:
+        """Brings the header up to date."""
+        docs = await self.backend.connections()
+        running = await self.backend.daemon_running()
+        self.connections = [doc.name for doc in docs]
+        if self.connection not in self.connections:
+            last = self._kept.get("connection")
+            self.connection = (
+                last if last in self.connections else self.connections[0] if self.connections else None
+            )
+        self.head = Head(
+            self.connection,
+            self.backend.environment,
+            running,
+            self.backend.started_daemon,
+            self.backend.read_only,
+        )
+
+    async def action_quit(self) -> None:
+        """Leaves; asks what becomes of a daemon that was started from here."""
+        if self.backend.started_daemon:
+            self.run_worker(self._leave_daemon, exclusive=True, group="quit", exit_on_error=False)
+            return
+        self.exit()
+
+    async def _leave_daemon(self) -> None:
+        from askel_tui.tui.widgets.confirm import Confirm
+
+        stay = await self.push_screen_wait(
+            Confirm(
+                "Leave the daemon running?",
+                "It was started from this console. With yes it goes on sending after the console is closed; "
+                "with no it settles what is under way and ends.",
+            )
+        )
+        if stay is None:
+            return
+        if stay:
+            self.backend.let_go()
+        self.exit()
+
+    async def on_unmount(self) -> None:
+        """Remembers where one was, and closes the home."""
+        kept = {**self._kept, "screen": self._screen_name(), "connection": self.connection, "theme": self.theme}
+        try:
+            await asyncio.to_thread(remembered.save, self._state_directory(), kept)
+        except Exception as error:
+            self.log.error(told(error))
+        await self.backend.close()
+
+    def _screen_name(self) -> str:
+        return self.current_mode if self.current_mode in BY_NAME else FIRST
+
+    def _state_directory(self) -> Path:
+        if self._where is not None:
+            return self._where
+        from askel_tui.store.paths import default_home
+
+        return default_home()
+
+    def action_interrupt(self) -> None:
+        """Ctrl+c twice quits."""
+        now = time.monotonic()
+        if now - self._interrupted < TWICE_S:
+            self.run_worker(self.action_quit, exit_on_error=False)
+            return
+        self._interrupted = now
+        self.say("Press ctrl+c again to quit.", timeout=TWICE_S)
+
+    # Screens.
+
+    def action_show(self, name: str) -> None:
+        """Goes to a screen; what lay over the present one (a question, help) is left first."""
+        if name not in BY_NAME:
+            return
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        self.switch_mode(name)
+
+    def action_help(self) -> None:
+        """Help for what has the focus."""
+        from askel_tui.tui.widgets.help import HelpScreen, help_for
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(*help_for(self.screen)))
+
+    def action_jump(self) -> None:
+        """Letters over the parts of the screen; pressing one goes there."""
+        from askel_tui.tui.widgets.jump import JumpScreen, targets
+
+        found = targets(self.screen)
+        if found and not isinstance(self.screen, JumpScreen):
+            self.push_screen(JumpScreen(found), lambda chosen: chosen.focus() if chosen else None)
+
+    def action_next_connection(self) -> None:
+        """The next connection becomes the one that the screens are about."""
+        if len(self.connections) > 1:
+            at = self.connections.index(self.connection) if self.connection in self.connections else -1
+            self.choose(self.connections[(at + 1) % len(self.connections)])
+
+    def choose(self, connection: str) -> None:
+        """Makes the screens be about a connection."""
+        self.connection = connection
+        self._kept["connection"] = connection
+        self.head = Head(
+            connection, self.head.environment, self.head.daemon, self.head.ours, self.head.read_only
+        )
+
+    def watch_connection(self, before: str | None, now: str | None) -> None:
+        """Tells the screen in front."""
+        if before != now and self.is_running and self.screen_stack:
+            chosen = getattr(self.screen_stack[0], "chosen", None)
+            if chosen is not None:
+                chosen()
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The palette: screens, connections, the daemon, then Textual's own."""
+        for entry in SCREENS:
+            yield SystemCommand(
+                f"Screen: {entry.title}", f"{entry.about}  ({entry.key})", partial(self.action_show, entry.name)
+            )
+        for name in self.connections:
+            if name != self.connection:
+                yield SystemCommand(
+                    f"Connection: {inert(name)}", "Show this connection", partial(self.choose, name)
+                )
+        if not self.backend.read_only:
+            if self.backend.started_daemon:
+                yield SystemCommand("Daemon: Stop", "End the daemon that was started here", self.stop_daemon)
+            elif not self.head.daemon:
+                yield SystemCommand("Daemon: Start", "Keep records moving into Klaviyo", self.start_daemon)
+        yield SystemCommand("Help: Focus", "Help for what has the focus (F1)", self.action_help)
+        yield SystemCommand("View: Jump", "Go to a part of the screen (ctrl+o)", self.action_jump)
+        yield from super().get_system_commands(screen)
+
+    # The daemon.
+
+    def start_daemon(self) -> None:
+        """Starts a daemon beside the console."""
+        self.run_worker(partial(self._daemon, start=True), group="daemon", exclusive=True, exit_on_error=False)
+
+    def stop_daemon(self) -> None:
+        """Ends the daemon that was started from here."""
+        self.run_worker(partial(self._daemon, start=False), group="daemon", exclusive=True, exit_on_error=False)
+
+    async def _daemon(self, *, start: bool) -> None:
+        try:
+            if start:
+                self.say("Starting a daemon…")
+                await self.backend.start_daemon()
+                self.say("The daemon runs: what waits is being sent.")
+            else:
+                self.say("The daemon settles what is under way, then ends…")
+                await self.backend.stop_daemon()
+                self.say("The daemon has ended.")
+            await self._know()
+        except Exception as error:
+            self.trouble(error)
+
+    # Telling.
+
+    def say(
+        self, message: str, *, title: str = "", severity: Any = "information", timeout: float | None = None
+    ) -> None:
+        """A toast; the text is shown as it is, inert, never read as markup."""
+        lines = "\n".join(inert(line) for line in message.split("\n"))
+        self.notify(lines, title=inert(title), severity=severity, timeout=timeout, markup=False)
+
+    def trouble(self, error: BaseException, title: str = "") -> None:
+        """A toast for what went wrong; the app goes on."""
+        self.log.error(repr(error))
+        self.say(told(error), title=title or "That did not work", severity="error", timeout=12)
+
+    # Memory.
+
+    def recall(self, name: str, default: Any = None) -> Any:
+        """What was remembered under a name, in this start or an earlier one."""
+        return self._kept.get(name, default)
+
+    def remember(self, name: str, value: Any) -> None:
+        """Remembers a JSON value until the next start."""
+        self._kept[name] = value
+
+    # Themes and keys.
+
+    def _load_themes(self) -> None:
+        for directory in (themes.builtin_directory(), (self._where or config.directory()) / "themes"):
+            found, problems = themes.load(directory)
+            for theme in found:
+                self.register_theme(theme)
+            self._problems += problems
+        wanted = self._kept.get("theme") or self.config.theme or themes.DEFAULT
+        if wanted not in self.available_themes:
+            from askel_tui.core.problems import did_you_mean
+
+            known = self.available_themes
+            self._problems.append(
+                config.Problem(f"no theme is called {wanted!r}", "theme", suggestion=did_you_mean(wanted, known))
+            )
+            wanted = themes.DEFAULT if themes.DEFAULT in known else "textual-dark"
+        self.theme = wanted
+
+    def reload_themes(self) -> list[Problem]:
+        """Reads the user's themes again, for when a file was saved. Gives what is wrong with them."""
+        found, problems = themes.load((self._where or config.directory()) / "themes")
+        for theme in found:
+            self.register_theme(theme)
+        if self.theme in {theme.name for theme in found}:
+            self._invalidate_css()
+            self.refresh_css(animate=False)
+        return problems
+
+    def _check_keymap(self) -> None:
+        """Says which keys of the user's keymap are asked to do two things on the app."""
+        taken: dict[str, str] = {}
+        for name, keys in self.config.keymap.items():
+            for key in keys.split(","):
+                other = taken.setdefault(key.strip(), name)
+                if other != name and other.partition(".")[0] == name.partition(".")[0]:
+                    self.say(
+                        f"{key.strip()} is asked for {other} and for {name}: only one of them gets it.",
+                        title="Your keymap",
+                        severity="warning",
+                        timeout=12,
+                    )
+
+    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
+        """A key of the user's keymap that something else had: said once."""
+        for binding in clashed_bindings:
+            name = binding.id or binding.action
+            if name not in self._clashes:
+                self._clashes.add(name)
+                self.say(
+                    f"{binding.key} belonged to {name} ({binding.description}), which lost it to your keymap.",
+                    title="Your keymap",
+                    severity="warning",
+                    timeout=12,
+                )
+
+
+def _settle() -> None:
+    gc.collect()
+    gc.freeze()
+

@@ -1,0 +1,63 @@
+"""A daemon started from the console: a process of its own, so that neither slows the other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+START_S = 15.0
+"""How long a daemon may take until it owns the home, in seconds."""
+
+STOP_S = 45.0
+"""How long it may take to end: requests under way are settled first."""
+
+
+class DaemonFailed(Exception):
+    """A daemon that did not start; the message says what it said."""
+
+
+async def start(home: Path) -> asyncio.subprocess.Process:
+    """Starts a daemon and waits until it works on the home. Raises `DaemonFailed`."""
+    from askel_tui.store.locks import owner
+
+    log = home / "daemon.log"
+    with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "askel_tui",
+            "daemon",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, "ASKEL_HOME": str(home)},
+            # Not in our group: ctrl+c in the terminal is for the console alone.
+            start_new_session=True,
+        )
+    end = asyncio.get_running_loop().time() + START_S
+    while asyncio.get_running_loop().time() < end:
+        if process.returncode is not None:
+            break
+        if owner(home) is not None:
+            return process
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), 0.1)
+    await stop(process)
+    said = log.read_text("utf-8", "replace").strip().splitlines()
+    raise DaemonFailed(f"the daemon did not start: {said[-1] if said else 'it said nothing'}")
+
+
+async def stop(process: asyncio.subprocess.Process) -> None:
+    """Asks a daemon to end and waits until it has; one that hangs is killed."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_S)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()

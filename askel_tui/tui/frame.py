@@ -1,0 +1,294 @@
+"""The frame that every screen stands in: header, navigation, filter, progress, footer, and what happens when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer, Static
+from textual.worker import Worker
+
+from askel_tui.tui.backend import Backend, told
+from askel_tui.tui.filtering import Filter, parse
+from askel_tui.tui.inert import fit, inert
+from askel_tui.tui.progress import BusyLine, Cancelled, Progress
+from askel_tui.tui.registry import SCREENS, Entry
+from askel_tui.tui.widgets.filter_bar import FilterBar
+from askel_tui.tui.widgets.help import Help
+
+if TYPE_CHECKING:
+    from askel_tui.tui.app import AskelApp, Head
+
+T = TypeVar("T")
+
+LOAD_S = 0.5
+"""The shortest time between two loads that commits cause, in seconds."""
+
+BUSY_S = 0.8
+"""Work that is done sooner than this shows no progress, in seconds."""
+
+
+class TopBar(Widget):
+    """One line: which connection, which environment, whether a daemon runs, read-only or not."""
+
+    def on_mount(self) -> None:
+        """Follows the app's head."""
+        self.watch(self.app, "head", lambda: self.refresh())
+
+    def render(self) -> Content:
+        """The line."""
+        head: Head = cast("AskelApp", self.app).head
+        wide = self.size.width >= 76
+        parts: list[Any] = [("▌askel ", "bold $accent")]
+        if head.trouble:
+            return Content.assemble(*parts, ("✗ ", "bold $error"), fit(head.trouble, self.size.width - 12))
+        named = fit(head.connection, 28 if wide else 14) if head.connection else "no connection"
+        parts += [(named, "bold"), "  "]
+        if head.environment == "sandbox":
+            parts.append((" SANDBOX ", "bold $background on $success"))
+        else:
+            parts.append((" KLAVIYO · REAL " if wide else " REAL ", "bold $background on $error"))
+        parts.append("  ")
+        if head.daemon is None:
+            parts.append(("◌ opening…", "$foreground-muted"))
+        elif head.daemon:
+            word = "daemon runs" + (" (started here)" if head.ours and wide else "")
+            parts.append((f"● {word}", "$success"))
+        else:
+            parts.append(("○ no daemon: nothing is sent" if wide else "○ no daemon", "$warning"))
+        if head.read_only:
+            parts += ["  ", (" READ-ONLY ", "bold reverse")]
+        return Content.assemble(*parts)
+
+
+class NavBar(Widget):
+    """The screens with their numbers; the present one stands out. Each can be clicked."""
+
+    def __init__(self, present: str) -> None:
+        super().__init__()
+        self._present = present
+
+    def render(self) -> Content:
+        """The line; too narrow for all titles, it has the numbers and the present title."""
+        room = self.size.width
+        whole = sum(len(entry.title) + 3 for entry in SCREENS) <= room + 1
+        parts = []
+        for entry in SCREENS:
+            here = entry.name == self._present
+            title = f"{entry.key} {entry.title}" if whole or here else entry.key
+            style = "bold reverse" if here else "$foreground-muted"
+            parts.append(f"[@click=app.show('{entry.name}')][{style}]{title}[/][/]")
+        return Content.from_markup(" ".join(parts))
+
+
+class AskelScreen(Screen[None]):
+    """A screen of the console; see the rules in `app.py`."""
+
+    NAME: ClassVar[str] = ""
+    """The name in the registry."""
+    HELP: ClassVar[str | None] = None
+    """What F1 says about the screen: plain lines."""
+    FILTERS: ClassVar[bool] = False
+    """Whether `/` filters here."""
+    FILTER_FIELDS: ClassVar[tuple[str, ...]] = ()
+    """Fields that `field:value` may name in the filter."""
+    FOLLOWS: ClassVar[bool] = True
+    """Whether commits make the screen load again while it is in front."""
+
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding("slash", "filter", "Filter", id="screen.filter", tooltip="word, !word, field:value"),
+        Binding("escape", "back", "Back", id="screen.back", show=False),
+        Binding("f5", "reload", "Refresh", id="screen.refresh", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loading = False
+        self._stale = False
+        self._loaded = False
+        self._failed: str | None = None
+        self._works: dict[Worker[Any], Coroutine[Any, Any, Any]] = {}
+
+    # For screens to use and override.
+
+    @property
+    def askel(self) -> AskelApp:
+        """The app."""
+        return cast("AskelApp", self.app)
+
+    @property
+    def backend(self) -> Backend:
+        """The only way to the instance."""
+        return self.askel.backend
+
+    @property
+    def connection(self) -> str | None:
+        """The connection that the screens are about."""
+        return self.askel.connection
+
+    @property
+    def wanted(self) -> Filter:
+        """The filter as it is typed."""
+        return parse(self.query_one(FilterBar).value, self.FILTER_FIELDS) if self.FILTERS else Filter()
+
+    def body(self) -> ComposeResult:
+        """What the screen shows."""
+        yield from ()
+
+    async def load(self) -> None:
+        """Reads from the backend and fills the widgets."""
+
+    def filtered(self, wanted: Filter) -> None:
+        """The filter has changed."""
+
+    def back(self) -> bool:
+        """One level back inside the screen; False where it is at its top already."""
+        return False
+
+    def chosen(self) -> None:
+        """Another connection was chosen."""
+        if self._loaded:
+            self.action_reload()
+
+    def start(self, work: Coroutine[Any, Any, Any], group: str = "default", *, exclusive: bool = False) -> Worker[Any]:
+        """Runs a coroutine beside the screen; what it raises becomes a toast."""
+        worker = self.run_worker(
+            lambda: self._guarded(work), group=group, exclusive=exclusive, exit_on_error=False
+        )
+        self._works[worker] = work
+        return worker
+
+    async def busy(self, label: str, work: Awaitable[T], progress: Progress | None = None) -> T:
+        """What `work` gives. After a moment a line shows how far it is; Esc cancels it. Raises `Cancelled`."""
+        task = asyncio.ensure_future(work)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=BUSY_S)
+            if not done:
+                line = self.query_one(BusyLine)
+                with line.shown(label, task, progress or Progress()):
+                    await asyncio.wait({task})
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if task.cancelled():
+            raise Cancelled(f"{label}: cancelled")
+        return task.result()
+
+    async def confirm(self, question: str, detail: str = "", *, typed: str | None = None) -> bool:
+        """Asks; True for yes. Only inside `start`. With `typed`, that has to be typed first."""
+        from askel_tui.tui.widgets.confirm import Confirm
+
+        return bool(await self.askel.push_screen_wait(Confirm(question, detail, typed=typed)))
+
+    # The frame's own.
+
+    def compose(self) -> ComposeResult:
+        """Header, navigation, body, filter, progress, footer."""
+        yield TopBar()
+        yield NavBar(self.NAME)
+        with Vertical(id="frame"):
+            yield from self.body()
+        yield BusyLine()
+        if self.FILTERS:
+            yield FilterBar()
+        yield Footer(show_command_palette=False)
+
+    @property
+    def help(self) -> Help:
+        """What F1 shows for the screen."""
+        entry = next((each for each in SCREENS if each.name == self.NAME), None)
+        return Help(entry.title if entry else "", self.HELP or (entry.about if entry else ""))
+
+    def on_screen_resume(self) -> None:
+        """Loads what is missing or has changed meanwhile."""
+        if not self._loaded or self._stale:
+            self.action_reload()
+
+    def changed(self) -> None:
+        """Something was committed while the screen is in front."""
+        if not self.FOLLOWS:
+            return
+        self._stale = True
+        if not self._loading:
+            self._loading = True
+            self.set_timer(LOAD_S if self._loaded else 0.01, self._load_again)
+
+    def _load_again(self) -> None:
+        self._loading = False
+        if self._stale and self.is_current:
+            self.action_reload()
+
+    def action_reload(self) -> None:
+        """Loads now."""
+        self._stale = False
+        self.run_worker(self._load, group="load", exclusive=True, exit_on_error=False)
+
+    async def _load(self) -> None:
+        try:
+            await self.load()
+        except Cancelled as cancelled:
+            self.askel.say(told(cancelled))
+        except Exception as error:
+            # The same trouble at every commit is said once.
+            if told(error) != self._failed:
+                self._failed = told(error)
+                self.askel.trouble(error, "Nothing could be read")
+        else:
+            self._failed = None
+        self._loaded = True
+
+    async def _guarded(self, work: Coroutine[Any, Any, Any]) -> None:
+        try:
+            await work
+        except Cancelled as cancelled:
+            self.askel.say(told(cancelled))
+        except Exception as error:
+            self.askel.trouble(error)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Lets go of work that was cancelled before it began."""
+        if event.worker.is_finished and (work := self._works.pop(event.worker, None)) is not None:
+            work.close()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """No filter where none is."""
+        return self.FILTERS if action == "filter" else True
+
+    def action_filter(self) -> None:
+        """Opens the filter."""
+        self.query_one(FilterBar).open()
+
+    def action_back(self) -> None:
+        """Cancels what runs, else leaves the filter, else one level back inside the screen."""
+        if self.query_one(BusyLine).cancel():
+            return
+        if self.FILTERS and self.query_one(FilterBar).leave():
+            return
+        self.back()
+
+    def on_filter_bar_changed(self, event: FilterBar.Changed) -> None:
+        """Hands the filter on."""
+        event.stop()
+        self.filtered(parse(event.value, self.FILTER_FIELDS))
+
+
+class MissingScreen(AskelScreen):
+    """Stands for a screen whose file does not exist yet."""
+
+    FOLLOWS = False
+
+    def __init__(self, entry: Entry) -> None:
+        super().__init__()
+        self.NAME = entry.name  # type: ignore[misc]
+        self._entry = entry
+
+    def body(self) -> ComposeResult:
+        """One sentence."""
+        yield Static(Content(f"{inert(self._entry.title)}: not there yet."), id="missing")

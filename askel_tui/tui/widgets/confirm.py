@@ -1,0 +1,78 @@
+"""A question that cannot be answered by accident: y, not Enter; the focus is on No."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Static
+
+from askel_tui.tui.inert import inert_lines
+from askel_tui.tui.widgets.help import Help
+
+
+class Confirm(ModalScreen[bool | None]):
+    """True for yes, False for no, None for Esc. With `typed`, yes counts only once that has been typed."""
+
+    help = Help("A question", "y says yes, n says no, Esc goes back without an answer. Enter presses what has the focus.")
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding("y", "yes", "Yes", id="confirm.yes"),
+        Binding("n", "no", "No", id="confirm.no"),
+        Binding("escape", "cancel", "Back", id="confirm.back"),
+        Binding("left,right,h,l", "app.focus_next", "Other", show=False, id="confirm.other"),
+    ]
+
+    def __init__(self, question: str, detail: str = "", *, typed: str | None = None) -> None:
+        super().__init__()
+        self._question = question
+        self._detail = detail
+        self._typed = typed
+
+    def compose(self) -> ComposeResult:
+        """The question, what it means, and the two answers."""
+        box = VerticalScroll(id="confirm-box", can_focus=False)
+        box.border_title = Content(inert_lines(self._question)).markup
+        with box:
+            parts: list[Any] = [(inert_lines(self._question), "bold")]
+            if self._detail:
+                parts.append("\n\n" + inert_lines(self._detail))
+            yield Static(Content.assemble(*parts))
+            if self._typed is not None:
+                yield Input(placeholder=f"type {self._typed} to go on", id="confirm-typed")
+            with Horizontal():
+                yield Button("No (n)", id="no", variant="primary")
+                yield Button("Yes (y)", id="yes", variant="warning")
+
+    def on_mount(self) -> None:
+        """Nothing happens by pressing Enter at once."""
+        self.query_one("#confirm-typed" if self._typed is not None else "#no").focus()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """A click, or Enter on a button one went to."""
+        self.action_yes() if event.button.id == "yes" else self.action_no()
+
+    def on_input_submitted(self) -> None:
+        """Enter after the right text goes to the answers."""
+        self.query_one("#yes" if self._agreed() else "#no").focus()
+
+    def action_yes(self) -> None:
+        """Yes, if what had to be typed was typed."""
+        if self._agreed():
+            self.dismiss(True)
+        else:
+            self.query_one("#confirm-typed", Input).focus()
+
+    def action_no(self) -> None:
+        """No."""
+        self.dismiss(False)
+
+    def action_cancel(self) -> None:
+        """No answer."""
+        self.dismiss(None)
+
+    def _agreed(self) -> bool:
+        return self._typed is None or self.query_one("#confirm-typed", Input).value.strip() == self._typed

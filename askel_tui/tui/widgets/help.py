@@ -1,0 +1,77 @@
+"""F1: help for what has the focus, then the keys that work there."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.dom import DOMNode
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Static
+
+
+class Help(NamedTuple):
+    """A title and plain sentences."""
+
+    title: str
+    text: str
+
+
+@runtime_checkable
+class Helpable(Protocol):
+    """A widget that can say what it is for: give it `help`."""
+
+    help: Help
+
+
+def help_for(screen: Screen[Any]) -> tuple[list[Help], list[tuple[str, str]]]:
+    """The help of the focus and of the screen, nearest first, and the keys that work now with what they do."""
+    found: list[Help] = []
+    node: DOMNode | None = screen.focused or screen
+    while node is not None:
+        told = getattr(node, "help", None)
+        if isinstance(told, Help) and told not in found:
+            found.append(told)
+        node = node.parent
+    keys: dict[str, list[str]] = {}
+    for active in screen.active_bindings.values():
+        binding = active.binding
+        if not active.enabled or not binding.description:
+            continue
+        words = f"{binding.description}: {binding.tooltip}" if binding.tooltip else binding.description
+        keys.setdefault(words, []).append(screen.app.get_key_display(binding))
+    return found, [(", ".join(dict.fromkeys(shown)), words) for words, shown in keys.items()]
+
+
+class HelpScreen(ModalScreen[None]):
+    """Shows help until a key closes it."""
+
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding("escape,f1,q,enter", "dismiss", "Close", id="help.close"),
+    ]
+
+    def __init__(self, told: list[Help], keys: list[tuple[str, str]]) -> None:
+        super().__init__()
+        self._told = told
+        self._keys = keys
+
+    def compose(self) -> ComposeResult:
+        """One scrolling box."""
+        box = VerticalScroll(id="help-box")
+        box.border_title = "Help"
+        box.border_subtitle = "Esc closes"
+        with box:
+            yield Static(self._content())
+
+    def _content(self) -> Content:
+        parts: list[Any] = []
+        for told in self._told:
+            parts += [(f"{told.title}\n", "bold $accent"), f"{told.text}\n\n"]
+        parts.append(("Keys\n", "bold $accent"))
+        width = max((len(key) for key, _ in self._keys), default=0)
+        for key, words in self._keys:
+            parts += [(f"{key:<{width}}  ", "bold"), f"{words}\n"]
+        return Content.assemble(*parts)

@@ -1,0 +1,66 @@
+"""Ctrl+o: a letter over each part of the screen; pressing it goes there."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.screen import ModalScreen, Screen
+from textual.widget import Widget
+from textual.widgets import Label
+
+LETTERS = "asdfghjklqwertyuiopzxcvbnm"
+
+
+@runtime_checkable
+class Jumpable(Protocol):
+    """A widget that has a letter of its own: give it `jump_key`."""
+
+    jump_key: str
+
+
+def targets(screen: Screen[Any]) -> dict[str, Widget]:
+    """What can be jumped to, by letter: widgets' own letters first, the others in the order of the screen."""
+    found: dict[str, Widget] = {}
+    without: list[Widget] = []
+    for widget in screen.focus_chain:
+        if not isinstance(widget, Widget) or not widget.region or not widget.display:
+            continue
+        key = getattr(widget, "jump_key", None)
+        if isinstance(key, str) and len(key) == 1 and key not in found:
+            found[key] = widget
+        else:
+            without.append(widget)
+    free = [letter for letter in LETTERS if letter not in found]
+    found.update(zip(free, without, strict=False))
+    return found
+
+
+class JumpScreen(ModalScreen[Widget | None]):
+    """The letters, over the screen as it is."""
+
+    BINDINGS: ClassVar[list[Any]] = [Binding("escape,ctrl+o", "dismiss", "Back", id="jump.close")]
+
+    def __init__(self, found: dict[str, Widget]) -> None:
+        super().__init__()
+        self._found = found
+
+    def compose(self) -> ComposeResult:
+        """A label at the corner of each target."""
+        for letter, widget in self._found.items():
+            label = Label(letter, classes="jump-key", markup=False)
+            label.styles.offset = (max(widget.region.x, 0), max(widget.region.y, 0))
+            yield label
+
+    def on_key(self, event: events.Key) -> None:
+        """Goes there; any other key goes back."""
+        if event.key in ("escape", "ctrl+o"):
+            return
+        event.stop()
+        self.dismiss(self._found.get(event.character or ""))
+
+    def on_click(self) -> None:
+        """A click goes back."""
+        self.dismiss(None)
