@@ -73,6 +73,8 @@ class Context:
         self.buffered = 0
         """Bytes of bodies that are held now."""
         self.stopping = asyncio.Event()
+        self.secrets: dict[str, str] = {}
+        """Secrets of webhooks that were read; the keyring takes too long to ask for each one."""
         self.unhealthy: str | None = None
         """Why the daemon can't work; None where it can."""
         self._tokens = Tokens(instance.home)
@@ -88,6 +90,7 @@ class Context:
     def reload(self) -> None:
         """Reads tokens, connections and settings anew, and forgets what was remembered of the account."""
         self._stamp = object()
+        self.secrets.clear()
         self.questions.forget()
         self.refresh()
 
@@ -100,6 +103,7 @@ class Context:
         self._connections = frozenset(doc.name for doc in self.instance.state.connections())
         self._read_settings(self.instance.state.settings())
         self.quotas.keep(set(self._by_id))
+        self.secrets.clear()
         self._stamp = stamp
 
     def _read_settings(self, settings: Mapping[str, Any]) -> None:

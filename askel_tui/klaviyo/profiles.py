@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from askel_tui.klaviyo.budgets import Priority
     from askel_tui.klaviyo.client import Client
 
+MANY = 1_000
+"""From how many profiles on a group's members are read instead of asked for, as long as there are fewer of them."""
+
 CHANNELS = {"email": "email", "sms": "sms", "whatsapp": "whatsapp", "mobile_push": "push"}
 """Klaviyo's names of channels in an answer, and what workflows call them."""
 
@@ -116,6 +119,10 @@ async def _members(
     wanted = list(dict.fromkeys(identities))
     call = f"get_profiles_for_{kind}"
     ids = {"id": group_id}
+    if len(wanted) >= MANY:
+        everybody = await _everybody(client, call, ids, len(wanted), priority)
+        if everybody is not None:
+            return {each: not everybody.isdisjoint(each.keys()) for each in wanted}
     # Members cannot be asked for by external id: such a profile is looked up first.
     external = [each for each in wanted if each.email is None and each.phone_number is None]
     known = await find_profiles(client, external, only=(), priority=priority) if external else {}
@@ -131,6 +138,18 @@ async def _members(
         if read is not None and asked[each].email is None and asked[each].phone_number is None:
             members[each] = group_id in await _groups(client, kind, read.id, priority)
     return members
+
+
+async def _everybody(
+    client: Client, call: str, ids: Mapping[str, str], fewer_than: int, priority: Priority
+) -> set[str] | None:
+    """The keys of all members of a group that has fewer members than are asked about; None of a larger one."""
+    query = fields("profile", IDENTIFIERS)
+    pages = client.pages(call, ids=ids, query=query, limit=fewer_than, priority=priority)
+    found = [_read(resource).identity async for resource in pages]
+    if len(found) >= fewer_than:
+        return None
+    return {key for identity in found for key in identity.keys()}
 
 
 async def _groups(client: Client, kind: str, profile_id: str, priority: Priority) -> set[str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +20,9 @@ PATIENCE_S = 10.0
 """How long to wait for another process that is writing, in seconds."""
 
 _RETRY_S = 0.001
+
+_opening = threading.Lock()
+"""Held while a file is made, so that no connection of this process has it open by then."""
 
 _MEANINGS: tuple[tuple[tuple[int, ...], str], ...] = (
     (
@@ -43,15 +48,15 @@ _MEANINGS: tuple[tuple[tuple[int, ...], str], ...] = (
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """A connection in manual transaction mode. Raises `JournalError`."""
     try:
-        # SQLite gives its -wal and -shm files the mode of the file itself.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        connection = sqlite3.connect(
-            path,
-            timeout=PATIENCE_S if read_only else 0,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=512,
-        )
+        with _opening:
+            _create(path)
+            connection = sqlite3.connect(
+                path,
+                timeout=PATIENCE_S if read_only else 0,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=512,
+            )
     except OSError as error:
         raise JournalError(f"The journal {path} can't be opened: {error.strerror}.") from None
     except sqlite3.Error as error:
@@ -63,6 +68,14 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         connection.close()
         raise explained(error, path) from error
     return connection
+
+
+def _create(path: Path) -> None:
+    """Makes the file with its mode, if it is missing; SQLite gives its -wal and -shm files the same mode."""
+    # Never opens a file that is there: closing it would drop all locks that this process has on it (POSIX), another
+    # process would take itself for the last one, and remove the write-ahead log with what was acknowledged.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _set_up(connection: sqlite3.Connection, read_only: bool) -> None:

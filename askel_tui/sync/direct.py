@@ -87,7 +87,6 @@ async def fire(
 
     Raises `Unfit` where the flow can't be resolved, `NotFound`, `UnknownConnection`, `KlaviyoError`, `Refused`.
     """
-    document = instance.state.connection(connection)
     client = await instance.client(connection)
     if client is None:
         raise NotFound(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from askel_tui.klaviyo.errors import KlaviyoError
+from askel_tui.klaviyo.client import Client
+from askel_tui.klaviyo.errors import KlaviyoError, ScopeMissing
 from askel_tui.store.journal import Hold
 from askel_tui.sync.instance import Instance
 
@@ -14,8 +15,12 @@ LOOK_MS = 15_000
 """How long between two looks at the same hold, in milliseconds (design: Looks)."""
 
 
+WATCHED = frozenset({"target_gone", "key_refused"})
+"""Causes that may go away with nothing left to decide."""
+
+
 class Watcher:
-    """Ends holds of targets that are back under the same id."""
+    """Ends holds of targets that are back under the same id, and of keys that are accepted."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
@@ -26,7 +31,7 @@ class Watcher:
         now = self._instance.clock()
         for hold in await self._instance.journal.holds():
             key = (hold.workflow, hold.step)
-            if hold.cause != "target_gone" or now - self._looked.get(key, hold.since) < LOOK_MS:
+            if hold.cause not in WATCHED or now - self._looked.get(key, hold.since) < LOOK_MS:
                 continue
             self._looked[key] = now
             if await self._is_back(hold):
@@ -36,8 +41,10 @@ class Watcher:
                 log.info("%s step %s: what it names is back", hold.workflow, hold.step)
 
     async def _is_back(self, hold: Hold) -> bool:
-        target = await self._instance.pinned_target(hold.workflow, hold.step)
         client = await self._instance.client(hold.connection)
+        if client is not None and hold.cause == "key_refused":
+            return await _is_accepted(client)
+        target = await self._instance.pinned_target(hold.workflow, hold.step)
         if target is None or target.id is None or client is None:
             return False
         try:
@@ -45,3 +52,14 @@ class Watcher:
         except KlaviyoError:
             return False
         return True
+
+
+async def _is_accepted(client: Client) -> bool:
+    """Whether Klaviyo takes the key; what it may do with it is not asked."""
+    try:
+        await client.call("get_accounts")
+    except ScopeMissing:
+        return True
+    except KlaviyoError:
+        return False
+    return True

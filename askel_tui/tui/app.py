@@ -31,16 +31,17 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.reactive import reactive
 
+from askel_tui.core.problems import Problem, did_you_mean
 from askel_tui.tui import config, remembered, themes
 from askel_tui.tui.backend import Backend, Environment, told
 from askel_tui.tui.inert import inert
 from askel_tui.tui.registry import BY_NAME, SCREENS, make
+from askel_tui.tui.workers import beside
 
 if TYPE_CHECKING:
     from textual.dom import DOMNode
     from textual.screen import Screen
 
-    from askel_tui.core.problems import Problem
 
 TWICE_S = 2.0
 """How soon the second ctrl+c has to come, in seconds."""
@@ -63,9 +64,8 @@ class Head:
 class AskelApp(App[None]):
     """The console."""
 
-    TITLE = "askel"
     CSS_PATH = "app.tcss"
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
         (0, "-narrow"),
         (80, "-normal"),
         (110, "-wide"),
@@ -76,7 +76,9 @@ class AskelApp(App[None]):
             Binding(entry.key, f"show('{entry.name}')", entry.title, show=False, id=f"app.{entry.name}")
             for entry in SCREENS
         ),
-        Binding("f1,question_mark", "help", "Help", id="app.help", tooltip="What has the focus, and all keys"),
+        Binding(
+            "f1,question_mark", "help", "Help", id="app.help", tooltip="What has the focus, and all keys"
+        ),
         Binding("ctrl+o", "jump", "Jump", id="app.jump", show=False, tooltip="Go to a part of the screen"),
         Binding("f2", "show('settings')", "Settings", id="app.f2", show=False),
         Binding("ctrl+q", "quit", "Quit", id="app.quit", show=False, priority=True),
@@ -101,6 +103,7 @@ class AskelApp(App[None]):
         # Textual reads the first mode from here.
         self.DEFAULT_MODE = self._first  # type: ignore[misc]
         super().__init__()
+        self.title = "askel"
         for entry in SCREENS:
             self.add_mode(entry.name, partial(make, entry))
         self.connections: list[str] = []
@@ -116,7 +119,7 @@ class AskelApp(App[None]):
 
     def on_mount(self) -> None:
         """Opens the home in the background; the first paint waits for nothing."""
-        self.run_worker(self._open, name="open", exit_on_error=False)
+        beside(self, self._open)
         for problem in self._problems:
             self.say(str(problem), title="Your settings", severity="warning", timeout=12)
         self._check_keymap()
@@ -141,7 +144,7 @@ class AskelApp(App[None]):
 
     async def _changed(self) -> None:
         self._changes = False
-        self.run_worker(self._know, name="know", group="know", exclusive=True, exit_on_error=False)
+        beside(self, self._know, "know", exclusive=True)
         changed = getattr(self.screen_stack[0], "changed", None)
         if changed is not None:
             changed()
@@ -167,7 +170,7 @@ class AskelApp(App[None]):
     async def action_quit(self) -> None:
         """Leaves; asks what becomes of a daemon that was started from here."""
         if self.backend.started_daemon:
-            self.run_worker(self._leave_daemon, exclusive=True, group="quit", exit_on_error=False)
+            beside(self, self._leave_daemon, "quit", exclusive=True)
             return
         self.exit()
 
@@ -189,7 +192,12 @@ class AskelApp(App[None]):
 
     async def on_unmount(self) -> None:
         """Remembers where one was, and closes the home."""
-        kept = {**self._kept, "screen": self._screen_name(), "connection": self.connection, "theme": self.theme}
+        kept = {
+            **self._kept,
+            "screen": self._screen_name(),
+            "connection": self.connection,
+            "theme": self.theme,
+        }
         try:
             await asyncio.to_thread(remembered.save, self._state_directory(), kept)
         except Exception as error:
@@ -210,7 +218,7 @@ class AskelApp(App[None]):
         """Ctrl+c twice quits."""
         now = time.monotonic()
         if now - self._interrupted < TWICE_S:
-            self.run_worker(self.action_quit, exit_on_error=False)
+            beside(self, self.action_quit)
             return
         self._interrupted = now
         self.say("Press ctrl+c again to quit.", timeout=TWICE_S)
@@ -265,7 +273,9 @@ class AskelApp(App[None]):
         """The palette: screens, connections, the daemon, then Textual's own."""
         for entry in SCREENS:
             yield SystemCommand(
-                f"Screen: {entry.title}", f"{entry.about}  ({entry.key})", partial(self.action_show, entry.name)
+                f"Screen: {entry.title}",
+                f"{entry.about}  ({entry.key})",
+                partial(self.action_show, entry.name),
             )
         for name in self.connections:
             if name != self.connection:
@@ -285,11 +295,11 @@ class AskelApp(App[None]):
 
     def start_daemon(self) -> None:
         """Starts a daemon beside the console."""
-        self.run_worker(partial(self._daemon, start=True), group="daemon", exclusive=True, exit_on_error=False)
+        beside(self, partial(self._daemon, start=True), "daemon", exclusive=True)
 
     def stop_daemon(self) -> None:
         """Ends the daemon that was started from here."""
-        self.run_worker(partial(self._daemon, start=False), group="daemon", exclusive=True, exit_on_error=False)
+        beside(self, partial(self._daemon, start=False), "daemon", exclusive=True)
 
     async def _daemon(self, *, start: bool) -> None:
         try:
@@ -339,11 +349,9 @@ class AskelApp(App[None]):
             self._problems += problems
         wanted = self._kept.get("theme") or self.config.theme or themes.DEFAULT
         if wanted not in self.available_themes:
-            from askel_tui.core.problems import did_you_mean
-
             known = self.available_themes
             self._problems.append(
-                config.Problem(f"no theme is called {wanted!r}", "theme", suggestion=did_you_mean(wanted, known))
+                Problem(f"no theme is called {wanted!r}", "theme", suggestion=did_you_mean(wanted, known))
             )
             wanted = themes.DEFAULT if themes.DEFAULT in known else "textual-dark"
         self.theme = wanted
@@ -389,4 +397,3 @@ class AskelApp(App[None]):
 def _settle() -> None:
     gc.collect()
     gc.freeze()
-

@@ -15,12 +15,12 @@ import asyncio
 import contextlib
 import functools
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
-from askel_tui.tui.loop_thread import LoopThread
+from askel_tui.tui.loop_thread import Closed, LoopThread
 from askel_tui.tui.read_only import ReadOnly
 
 if TYPE_CHECKING:
@@ -43,19 +43,25 @@ T = TypeVar("T")
 LOOK_S = 0.25
 """How often the journal is asked whether anything was committed, in seconds."""
 
+CLOSE_S = 10.0
+"""How long what is under way may take when the console ends, in seconds."""
+
 Environment = Literal["sandbox", "klaviyo"]
 
 
-def writes(
-    method: Callable[Concatenate[Backend, P], Awaitable[T]],
-) -> Callable[Concatenate[Backend, P], Awaitable[T]]:
+Method = Callable[P, Coroutine[Any, Any, T]]
+
+
+def writes(method: Method[P, T]) -> Method[P, T]:
     """Marks a method that changes something: refused at once in a read-only console."""
 
     @functools.wraps(method)
-    async def checked(self: Backend, *args: P.args, **kwargs: P.kwargs) -> T:
-        if self.read_only:
+    async def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        backend = args[0]
+        assert isinstance(backend, Backend)
+        if backend.read_only:
             raise ReadOnly(method.__name__.replace("_", " "))
-        return await method(self, *args, **kwargs)
+        return await method(*args, **kwargs)
 
     return checked
 
@@ -67,31 +73,26 @@ class Backend:
         self.read_only = read_only
         self._home = home
         self._loop = LoopThread("askel-backend")
+        self._on_change: Callable[[], None] = _nothing
         self._instance: Instance | None = None
         self._fault: BaseException | None = None
+        self._holder: asyncio.Task[None] | None = None
         self._opened: asyncio.Event | None = None
         self._close: asyncio.Event | None = None
-        self._closed: asyncio.Event | None = None
         self._daemon: asyncio.subprocess.Process | None = None
         self.actor = _actor()
 
     # Opening and closing.
 
     async def open(self, on_change: Callable[[], None]) -> None:
-        """Opens the home; `on_change` is called from another thread after every commit, at most four times a second.
+        """Opens the home; `on_change` is called from another thread after commits, at most four times a second.
 
         Raises `HomeUnusable` and `JournalError`, as every later call then does.
         """
-        self._loop.start()
-        await self._loop.call(self._start(on_change))
+        self._on_change = on_change
         await self._loop.call(self._ready())
 
-    async def _start(self, on_change: Callable[[], None]) -> None:
-        self._opened, self._close, self._closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._holder = asyncio.create_task(self._hold_open(on_change))
-
-    async def _hold_open(self, on_change: Callable[[], None]) -> None:
-        assert self._opened and self._close and self._closed
+    async def _hold_open(self, opened_: asyncio.Event, close: asyncio.Event) -> None:
         try:
             from askel_tui.sync.instance import opened
 
@@ -101,50 +102,48 @@ class Backend:
 
                     guarded(instance)
                 self._instance = instance
-                self._opened.set()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await self._watch(instance, on_change)
+                opened_.set()
+                await self._watch(instance, close)
         except Exception as error:
             self._fault = error
         finally:
             self._instance = None
-            self._opened.set()
-            self._closed.set()
+            opened_.set()
 
-    async def _watch(self, instance: Instance, on_change: Callable[[], None]) -> None:
+    async def _watch(self, instance: Instance, close: asyncio.Event) -> None:
         from askel_tui.store.locks import owner
 
-        assert self._close
         before: object = None
-        while not self._close.is_set():
+        while not close.is_set():
             changed = await instance.journal.wait_change(0)
             now = (instance.connections_stamp(), owner(instance.home))
             if changed or now != before:
-                on_change()
+                self._on_change()
             before = now
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
-                    await self._close.wait()
+                    await close.wait()
 
     async def close(self) -> None:
-        """Lets go of everything; a daemon that was started from here goes on only where it was let go of."""
-        if self._close is not None:
+        """Lets go of everything, and ends a daemon that was started from here and not let go of."""
+        self._on_change = _nothing
+        if self._holder is not None:
             await self._loop.call(self._end())
         self._loop.stop()
 
     async def _end(self) -> None:
-        assert self._close and self._closed
+        assert self._close and self._holder
         await self._stop_daemon()
         self._close.set()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(5):
-                await self._closed.wait()
+        await asyncio.wait({self._holder}, timeout=CLOSE_S)
 
     async def _ready(self) -> Instance:
-        assert self._opened is not None
+        if self._holder is None or self._opened is None:
+            self._opened, self._close = asyncio.Event(), asyncio.Event()
+            self._holder = asyncio.create_task(self._hold_open(self._opened, self._close))
         await self._opened.wait()
         if self._instance is None:
-            raise self._fault or RuntimeError("The console is closed.")
+            raise self._fault or Closed("The console is being closed.")
         return self._instance
 
     async def _do(self, work: Callable[[Instance], Awaitable[T]]) -> T:
@@ -537,6 +536,10 @@ async def _hold(instance: Instance, workflow: str, step: str, actor: str) -> boo
     connection = state.connection if state else ""
     hold = Hold(connection, workflow, step, "person", f"held by {actor}", now)
     return await instance.journal.place_hold(hold, now)
+
+
+def _nothing() -> None:
+    """Nobody wants to know of changes."""
 
 
 def _actor() -> str:

@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from askel_tui.tui.inert import inert
+from askel_tui.tui.workers import beside
 
 if TYPE_CHECKING:
     from askel_tui.tui.app import AskelApp
@@ -21,7 +22,7 @@ WAIT_S = 2.0
 
 def copy(app: AskelApp, text: str, what: str) -> None:
     """Copies a text and says so; `what` names it ("the id", "the request as curl")."""
-    app.run_worker(lambda: _copy(app, text, what), group="copy", exclusive=True, exit_on_error=False)
+    beside(app, lambda: _copy(app, text, what), "copy", exclusive=True)
 
 
 async def _copy(app: AskelApp, text: str, what: str) -> None:

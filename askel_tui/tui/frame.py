@@ -18,10 +18,12 @@ from textual.worker import Worker
 from askel_tui.tui.backend import Backend, told
 from askel_tui.tui.filtering import Filter, parse
 from askel_tui.tui.inert import fit, inert
+from askel_tui.tui.loop_thread import Closed
 from askel_tui.tui.progress import BusyLine, Cancelled, Progress
 from askel_tui.tui.registry import SCREENS, Entry
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
+from askel_tui.tui.workers import beside
 
 if TYPE_CHECKING:
     from askel_tui.tui.app import AskelApp, Head
@@ -40,7 +42,10 @@ class TopBar(Widget):
 
     def on_mount(self) -> None:
         """Follows the app's head."""
-        self.watch(self.app, "head", lambda: self.refresh())
+        self.watch(self.app, "head", self._redraw)
+
+    def _redraw(self) -> None:
+        self.refresh()
 
     def render(self) -> Content:
         """The line."""
@@ -157,11 +162,11 @@ class AskelScreen(Screen[None]):
         if self._loaded:
             self.action_reload()
 
-    def start(self, work: Coroutine[Any, Any, Any], group: str = "default", *, exclusive: bool = False) -> Worker[Any]:
+    def start(
+        self, work: Coroutine[Any, Any, Any], group: str = "default", *, exclusive: bool = False
+    ) -> Worker[Any]:
         """Runs a coroutine beside the screen; what it raises becomes a toast."""
-        worker = self.run_worker(
-            lambda: self._guarded(work), group=group, exclusive=exclusive, exit_on_error=False
-        )
+        worker = beside(self, lambda: self._guarded(work), group, exclusive=exclusive)
         self._works[worker] = work
         return worker
 
@@ -185,7 +190,8 @@ class AskelScreen(Screen[None]):
         """Asks; True for yes. Only inside `start`. With `typed`, that has to be typed first."""
         from askel_tui.tui.widgets.confirm import Confirm
 
-        return bool(await self.askel.push_screen_wait(Confirm(question, detail, typed=typed)))
+        answer: bool | None = await self.askel.push_screen_wait(Confirm(question, detail, typed=typed))
+        return bool(answer)
 
     # The frame's own.
 
@@ -228,13 +234,15 @@ class AskelScreen(Screen[None]):
     def action_reload(self) -> None:
         """Loads now."""
         self._stale = False
-        self.run_worker(self._load, group="load", exclusive=True, exit_on_error=False)
+        beside(self, self._load, "load", exclusive=True)
 
     async def _load(self) -> None:
         try:
             await self.load()
         except Cancelled as cancelled:
             self.askel.say(told(cancelled))
+        except Closed:
+            return
         except Exception as error:
             # The same trouble at every commit is said once.
             if told(error) != self._failed:
@@ -249,6 +257,8 @@ class AskelScreen(Screen[None]):
             await work
         except Cancelled as cancelled:
             self.askel.say(told(cancelled))
+        except Closed:
+            return
         except Exception as error:
             self.askel.trouble(error)
 

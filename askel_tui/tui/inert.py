@@ -24,8 +24,10 @@ _NAMES = {"\n": "⏎", "\t": "→", "\r": "␍", "\x00": "␀", "\x1b": "␛", "
 
 # Format characters (bidi, zero width, tags), line separators, private use and unassigned stay out of cells.
 _DANGEROUS = ("Cc", "Cf", "Cs", "Zl", "Zp", "Cn", "Co")
-_COMBINING_RUN = re.compile(r"([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{3})"
-                        r"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
+_COMBINING_RUN = re.compile(
+    r"([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{3})"
+    r"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
+)
 
 
 def inert(text: str, longest: int = LONGEST) -> str:

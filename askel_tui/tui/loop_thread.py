@@ -10,18 +10,18 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+class Closed(Exception):
+    """The loop has ended."""
+
+
 class LoopThread:
-    """Runs coroutines beside the caller's loop. `start` before use, `stop` at the end."""
+    """Runs coroutines beside the caller's loop. Starts when it is first used; `stop` at the end."""
 
     def __init__(self, name: str) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready = threading.Event()
+        self._stopped = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-
-    def start(self) -> None:
-        """Starts the thread; gives as soon as its loop takes work."""
-        self._thread.start()
-        self._ready.wait()
 
     def _run(self) -> None:
         with asyncio.Runner() as runner:
@@ -31,11 +31,19 @@ class LoopThread:
 
     async def call(self, work: Coroutine[Any, Any, T]) -> T:
         """What the coroutine gives or raises; cancelling this cancels it there."""
+        if self._stopped:
+            work.close()
+            raise Closed("The console is being closed.")
+        if not self._ready.is_set():
+            if not self._thread.is_alive():
+                self._thread.start()
+            self._ready.wait()
         assert self._loop is not None
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     def stop(self) -> None:
         """Ends the loop; what still runs in it is cancelled."""
+        self._stopped = True
         if self._loop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(timeout=5)

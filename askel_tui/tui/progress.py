@@ -97,4 +97,6 @@ class BusyLine(Widget):
         label, _, progress = self._work[-1]
         sign = _SPINNER[self._beat % len(_SPINNER)]
         words = progress.words(time.monotonic())
-        return Content.assemble((f"{sign} ", "$accent"), f"{label}  {words}  ", ("Esc cancels", "$foreground-muted"))
+        return Content.assemble(
+            (f"{sign} ", "$accent"), f"{label}  {words}  ", ("Esc cancels", "$foreground-muted")
+        )

@@ -61,8 +61,10 @@ class _State:
 
 def guarded(instance: Instance) -> Instance:
     """The instance, made unable to write."""
-    instance.journal = _Journal(instance.journal)  # type: ignore[assignment]
-    instance.state = _State(instance.state)  # type: ignore[assignment]
+    guarded_journal: Any = _Journal(instance.journal)
+    instance.journal = guarded_journal
+    guarded_state: Any = _State(instance.state)
+    instance.state = guarded_state
     given = instance.client_for
 
     async def client_for(key: str, revision: str, account: str) -> Any:

@@ -82,16 +82,19 @@ def _theme(file: Path, problems: list[Problem]) -> Theme | None:
             line = _line_of(file, str(name))
             problems.append(Problem(told, str(name), None, str(file), line, guess))
     if "primary" not in colours and len(problems) == before:
-        problems.append(Problem("the colour primary is missing", "colours", None, str(file), lines.get("colours")))
+        problems.append(
+            Problem("the colour primary is missing", "colours", None, str(file), lines.get("colours"))
+        )
     if len(problems) > before:
         return None
     named = any(str(colour).startswith("ansi_") for colour in colours.values())
+    parts: dict[str, Any] = {str(name): str(colour) for name, colour in colours.items()}
     return Theme(
         name=str(values.get("name", file.stem)),
         dark=dark,
         ansi=named,
         variables={str(name): str(colour) for name, colour in variables.items()},
-        **{str(name): str(colour) for name, colour in colours.items()},
+        **parts,
     )
 
 

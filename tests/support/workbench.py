@@ -33,7 +33,8 @@ class Workbench:
     def __init__(self, instance: Instance, sandbox: RunningSandbox) -> None:
         self.instance = instance
         self.sandbox = sandbox
-        self._start = sandbox.world.logged
+        self.requests_since = sandbox.world.logged
+        """The last request of making the connection: probes of scopes, some of them wrong on purpose."""
 
     async def apply(self, source: str | Path, *, activate: bool = True, since: str | None = None) -> str:
         """Applies a workflow (a path or YAML) and activates it; gives its name."""
@@ -92,6 +93,10 @@ class Workbench:
             time.time(),
         )
 
+    def delete_list(self, name: str) -> None:
+        """Deletes a list, as a person in Klaviyo would."""
+        control_groups.answer(self.sandbox.account, "DELETE", ["lists", name], {}, time.time())
+
     def requests(self, endpoint: str | None = None, *, after: int = 0) -> list[dict[str, Any]]:
         """The sandbox's request log, oldest first."""
         return [
@@ -110,7 +115,7 @@ class Workbench:
         Before that are the probes of write scopes, some of which are wrong on purpose.
         """
         problems = []
-        for entry in self.requests(after=self._start):
+        for entry in self.requests(after=self.requests_since):
             try:
                 validate_call(
                     entry["revision"], entry["method"], entry["path"], entry["query"], entry["body"]

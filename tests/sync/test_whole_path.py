@@ -34,7 +34,7 @@ async def test_the_account_holds_what_the_dry_run_announced(either: Workbench) -
         profile = either.profile(record["profile"]["email"])
         for operation in record["operations"]:
             for field, change in operation["changes"].items():
-                kind, _, name = field.partition(" ")
+                kind = field.partition(" ")[0]
                 if kind == "list":
                     members.add(profile["email"])
                 elif kind == "event":

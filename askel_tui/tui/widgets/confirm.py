@@ -18,7 +18,10 @@ from askel_tui.tui.widgets.help import Help
 class Confirm(ModalScreen[bool | None]):
     """True for yes, False for no, None for Esc. With `typed`, yes counts only once that has been typed."""
 
-    help = Help("A question", "y says yes, n says no, Esc goes back without an answer. Enter presses what has the focus.")
+    help = Help(
+        "A question",
+        "y says yes, n says no, Esc goes back without an answer. Enter presses what has the focus.",
+    )
     BINDINGS: ClassVar[list[Any]] = [
         Binding("y", "yes", "Yes", id="confirm.yes"),
         Binding("n", "no", "No", id="confirm.no"),

@@ -16,7 +16,7 @@ class FilterBar(Horizontal):
 
     help = Help(
         "Filter",
-        "Words that must be there; !word for words that must not; \"two words\" in quotes. "
+        'Words that must be there; !word for words that must not; "two words" in quotes. '
         "Where fields are known, field:value. Enter keeps the filter, Esc takes it back.",
     )
 

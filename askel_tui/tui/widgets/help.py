@@ -37,7 +37,8 @@ def help_for(screen: Screen[Any]) -> tuple[list[Help], list[tuple[str, str]]]:
             found.append(told)
         node = node.parent
     keys: dict[str, list[str]] = {}
-    for active in screen.active_bindings.values():
+    # What the footer shows matters most.
+    for active in sorted(screen.active_bindings.values(), key=lambda each: not each.binding.show):
         binding = active.binding
         if not active.enabled or not binding.description:
             continue

@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 
 from askel_tui.core.operations import Identity
+from askel_tui.klaviyo import profiles
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import Missing
 from askel_tui.klaviyo.profiles import (
@@ -135,3 +136,18 @@ def by_email(sandbox: RunningSandbox, email: str) -> str:
     return next(
         each.id for each in sandbox.account.profiles.values() if each.attributes.get("email") == email
     )
+
+
+@pytest.mark.parametrize("people_asked", [4, 40])
+async def test_asked_about_many_the_members_of_a_small_group_are_read_instead(
+    client: Client, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, people_asked: int
+) -> None:
+    """At 40 the segment is the smaller side and read whole; at 4 it is the larger one and asked."""
+    monkeypatch.setattr(profiles, "MANY", 3)
+    wanted = [WREN, NOBODY, Identity(external_id="ME-0003")]
+    wanted += [Identity(email=f"n{number}@mapleandember.example") for number in range(people_asked - 3)]
+    before = sandbox.world.logged
+    members = await members_of_segment(client, "MeTier", wanted)
+    assert {each for each, member in members.items() if member} == {WREN, Identity(external_id="ME-0003")}
+    asked = [entry["query"] for entry in sandbox.world.log if entry["n"] > before]
+    assert any("filter" in query for query in asked) == (people_asked == 4)

@@ -1,0 +1,142 @@
+"""Records in: one object, a list, or a line each; durable before the answer, with a fate per record."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
+
+from askel_tui.api import bodies
+from askel_tui.api.context import allowed, context_of
+from askel_tui.api.errors import ApiError, documented
+from askel_tui.api.taking import Taken, take, under_pressure
+
+router = APIRouter(tags=["Records in"])
+
+RECORD_EXAMPLE: dict[str, Any] = {
+    "id": "evt-000001",
+    "event": "first_points_earned",
+    "time": "2026-11-23T09:14:05Z",
+    "data": {"points": 120, "shopper": {"id": "S-1", "email": "ada@mapleandember.example", "tier": "gold"}},
+    "actor": "rewards-service",
+}
+
+
+class RecordFate(BaseModel):
+    """What became of one record, by its place in what was sent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    index: int
+    id: str | None = None
+    fate: Literal["new", "same", "other_body", "refused"]
+    reason: str | None = None
+    notes: list[str] = []
+
+
+class RecordsTaken(BaseModel):
+    """`other_body`: the id is known with another body, and the first one holds."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "accepted": 1,
+                    "same": 0,
+                    "refused": 1,
+                    "records": [
+                        {"index": 0, "id": "evt-000001", "fate": "new"},
+                        {"index": 1, "fate": "refused", "reason": "no `event`"},
+                    ],
+                }
+            ]
+        },
+    )
+
+    accepted: int
+    same: int
+    refused: int
+    records: list[RecordFate]
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The request's Idempotency-Key. Raises `ApiError` for one that is too long."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= 255:
+        raise ApiError(400, "idempotency_key", "an Idempotency-Key has 1 to 255 characters")
+    return key
+
+
+def answered(taken: Taken) -> Response:
+    """202 with the fates; 422 where nothing of it could be taken."""
+    if taken.refused == len(taken.rows):
+        reasons = [{"index": row["index"], "message": row["reason"]} for row in taken.rows]
+        first = reasons[0]["message"]
+        told = first if len(reasons) == 1 else f"none of the {len(reasons):,} records can be taken; the first: {first}"
+        raise ApiError(422, "unprocessable", told, problems=reasons)
+    return Response(json.dumps(taken.body(), separators=(",", ":")), 202, media_type="application/json")
+
+
+_KEY_HEADER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    "description": "Records without an id get one from it: a request that is sent again is the same records.",
+}
+_RECORD: dict[str, Any] = {
+    "type": "object",
+    "required": ["event"],
+    "properties": {
+        "id": {"type": "string", "minLength": 1, "maxLength": 255},
+        "event": {"type": "string", "minLength": 1},
+        "time": {"type": "string", "format": "date-time"},
+        "data": {"type": "object"},
+        "actor": {"type": "string"},
+    },
+    "additionalProperties": False,
+}
+_LINES = "\n".join(json.dumps({**RECORD_EXAMPLE, "id": f"evt-00000{number}"}) for number in (1, 2)) + "\n"
+
+
+@router.post(
+    "/v1/connections/{name}/records",
+    status_code=202,
+    response_model=RecordsTaken,
+    responses=documented(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
+    summary="Give records",
+    openapi_extra={
+        "parameters": [_KEY_HEADER],
+        "requestBody": {
+            "required": True,
+            "description": "One record, a list of them, or one a line (NDJSON); may be packed with gzip "
+            "(`Content-Encoding: gzip`). At most 5 MB unpacked and 10,000 records.",
+            "content": {
+                "application/json": {
+                    "schema": {"anyOf": [_RECORD, {"type": "array", "items": _RECORD, "minItems": 1, "maxItems": 10_000}]},
+                    "example": RECORD_EXAMPLE,
+                },
+                "application/x-ndjson": {"schema": {"type": "string", "minLength": 1}, "example": _LINES},
+            },
+        },
+    },
+)
+async def give_records(request: Request, name: str) -> Response:
+    """Answers 202 once every record that is `new` is on the disk. The same id again is the same record.
+
+    A record that can't be taken is named by its index and the reason, and harms no other. Without `id` and `time`
+    each record is a new one, unless an Idempotency-Key says that the request is one that was sent before.
+    """
+    allowed(request, "send", name)
+    context = context_of(request)
+    under_pressure(context)
+    key = idempotency_key(request)
+    body = await bodies.read(request)
+    values = bodies.cut(body, bodies.content_type(request))
+    return answered(await take(context, name, values, size=len(body), key=key))

@@ -1,0 +1,56 @@
+"""How many operations a second went out of late, from a counter that is read now and then. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+BUCKET_MS = 2_000
+BUCKETS = 30
+"""A minute, in steps of two seconds."""
+
+
+@dataclass(slots=True)
+class Throughput:
+    """Rates by name over the last minute. Times are milliseconds."""
+
+    _seen: dict[str, deque[tuple[int, int]]] = field(default_factory=dict)
+
+    def add(self, name: str, now: int, total: int) -> None:
+        """The counter of a name stood at `total` then."""
+        seen = self._seen.setdefault(name, deque())
+        if seen and (total < seen[-1][1] or now < seen[-1][0]):
+            seen.clear()
+        if len(seen) >= 2 and seen[-1][1] == total and seen[-2][1] == total:
+            seen[-1] = (now, total)
+        else:
+            seen.append((now, total))
+        while len(seen) > 2 and seen[1][0] < now - (BUCKETS + 1) * BUCKET_MS:
+            seen.popleft()
+
+    def rates(self, name: str, now: int) -> list[float]:
+        """Operations a second in each step of the last minute, oldest first."""
+        seen = self._seen.get(name)
+        if not seen:
+            return [0.0] * BUCKETS
+        first = now - BUCKETS * BUCKET_MS
+        edges = [self._at(seen, first + step * BUCKET_MS) for step in range(BUCKETS + 1)]
+        return [max(0.0, (after - before) * 1000 / BUCKET_MS) for before, after in pairwise(edges)]
+
+    def moving(self, now: int) -> bool:
+        """Whether anything went out within the last minute."""
+        return any(any(self.rates(name, now)) for name in self._seen)
+
+    @staticmethod
+    def _at(seen: deque[tuple[int, int]], when: int) -> float:
+        """The counter at a time, on a straight line between two readings."""
+        before = seen[0]
+        for reading in seen:
+            if reading[0] >= when:
+                span = reading[0] - before[0]
+                if span <= 0:
+                    return float(reading[1])
+                return before[1] + (reading[1] - before[1]) * (when - before[0]) / span
+            before = reading
+        return float(before[1])

@@ -1,0 +1,145 @@
+"""A small table (under about 2,000 rows): inert cells, columns that share the width, a cursor that stays on its row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual import events
+from textual.binding import Binding
+from textual.content import Content
+from textual.widgets import DataTable
+
+from askel_tui.tui.inert import pad
+from askel_tui.tui.widgets.help import Help
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: at least `width` cells, and a share of what is left by `weight`."""
+
+    title: str
+    width: int
+    weight: int = 0
+    right: bool = False
+
+
+Cell = str | tuple[str, str]
+"""Text, or (text, style); the text is made inert and cut to the column."""
+
+Row = tuple[str, Sequence[Cell]]
+"""A key that is the row's for good, and its cells."""
+
+
+class Table(DataTable[Content]):
+    """Rows by key. `fill` replaces them; the cursor stays on the row it was on."""
+
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding("j", "cursor_down", "Down", show=False, id="table.down"),
+        Binding("k", "cursor_up", "Up", show=False, id="table.up"),
+        Binding("g", "scroll_top", "First", show=False, id="table.first"),
+        Binding("G", "scroll_bottom", "Last", show=False, id="table.last"),
+        Binding("ctrl+d", "page_down", "Page down", show=False, id="table.page_down"),
+        Binding("ctrl+u", "page_up", "Page up", show=False, id="table.page_up"),
+    ]
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        *,
+        id: str | None = None,  # noqa: A002 - Textual's name for it
+        classes: str | None = None,
+        title: str = "",
+        hint: str = "",
+        jump_key: str | None = None,
+        about: Help | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes, cursor_type="row", zebra_stripes=False)
+        self._spec = tuple(columns)
+        self._rows: list[Row] = []
+        self._widths: list[int] = []
+        self.border_title = title
+        self.border_subtitle = hint
+        if jump_key is not None:
+            self.jump_key = jump_key
+        if about is not None:
+            self.help = about
+
+    @property
+    def key(self) -> str | None:
+        """The key of the row under the cursor; None while there is no row."""
+        return self._rows[self.cursor_row][0] if 0 <= self.cursor_row < len(self._rows) else None
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of all rows."""
+        return [key for key, _ in self._rows]
+
+    def fill(self, rows: Sequence[Row]) -> None:
+        """Shows these rows instead."""
+        rows = [(key, tuple(cells)) for key, cells in rows]
+        if rows == self._rows and self._widths:
+            return
+        before, at = self.key, self.cursor_row
+        same = [key for key, _ in rows] == self.keys and bool(self._widths)
+        old, self._rows = self._rows, rows
+        if not self._widths:
+            return
+        if same:
+            for number, ((_, now), (_, was)) in enumerate(zip(rows, old, strict=True)):
+                for column, cell in enumerate(now):
+                    if cell != was[column]:
+                        self.update_cell_at((number, column), self._cell(cell, column))  # type: ignore[arg-type]
+            return
+        top = self.scroll_y
+        self.clear()
+        self._add()
+        if rows:
+            keys = self.keys
+            row = keys.index(before) if before in keys else min(at, len(rows) - 1)
+            self.move_cursor(row=row, scroll=False)
+            self.scroll_to(y=top, animate=False)
+
+    def go_to(self, key: str) -> None:
+        """Puts the cursor on a row, if it is there."""
+        if key in self.keys:
+            self.move_cursor(row=self.keys.index(key))
+
+    def on_resize(self, _: events.Resize) -> None:
+        """Shares the new width among the columns."""
+        widths = self._shared(self.scrollable_content_region.width)
+        if widths == self._widths:
+            return
+        row = self.cursor_row
+        self._widths = widths
+        self.clear(columns=True)
+        for column, width in zip(self._spec, widths, strict=True):
+            self.add_column(Text(pad(column.title, width, right=column.right)), width=width)
+        self._add()
+        if self._rows:
+            self.move_cursor(row=min(row, len(self._rows) - 1))
+
+    def _shared(self, room: int) -> list[int]:
+        least = [column.width for column in self._spec]
+        free = room - sum(least) - 2 * self.cell_padding * len(least)
+        weight = sum(column.weight for column in self._spec)
+        if free > 0 and weight:
+            return [column.width + free * column.weight // weight for column in self._spec]
+        widths = list(least)
+        # Too narrow: the columns that may grow are the ones that shrink.
+        for at in sorted(range(len(widths)), key=lambda each: -self._spec[each].weight):
+            while free < 0 and widths[at] > 6 and self._spec[at].weight:
+                widths[at] -= 1
+                free += 1
+        return widths
+
+    def _add(self) -> None:
+        for key, cells in self._rows:
+            self.add_row(*(self._cell(cell, at) for at, cell in enumerate(cells)), key=key)
+
+    def _cell(self, cell: Cell, at: int) -> Content:
+        text, style = cell if isinstance(cell, tuple) else (cell, "")
+        padded = pad(text, self._widths[at], right=self._spec[at].right)
+        return Content.styled(padded, style) if style else Content(padded)

@@ -1,0 +1,216 @@
+"""What the benchmarks share: an account, a home with records in it, a real daemon on it, and the exact end state."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from askel_tui.contract.endpoints import NEWEST
+from askel_tui.sync import connections, workflows
+from askel_tui.sync.instance import opened
+from askel_tui.sync.intake import ingest
+from tests.support.sandbox import SandboxProcess, sandbox_process
+
+NAME = "bench"
+LIST = "Welcome Flow"
+METRIC = "First Points Earned"
+JOB_S = 3.0
+"""How long the sandbox's bulk jobs take, in seconds."""
+PASSPHRASE = "a benchmark's vault"
+
+Table = dict[str, Any]
+"""What a benchmark measured: names with their units, and the values."""
+
+
+def workflow(*, gate: bool = False, lists: bool = True, events: bool = True) -> str:
+    """A workflow file: upsert, optionally a gate, a list addition and an event."""
+    steps = [
+        "{id: tier, upsert_profile: {first_name: data.name, "
+        "properties: {LoyaltyTier: data.tier, LoyaltyPoints: data.points}}}"
+    ]
+    if gate:
+        steps.append("{id: not-vip, require_segment: {segment: VIP, member: false}}")
+    if lists:
+        steps.append(f"{{id: welcome, add_to_list: {LIST}}}")
+    if events:
+        steps.append(
+            f"{{id: points, track_event: {{metric: {METRIC}, value: data.points, "
+            "properties: {Points: data.points}}}"
+        )
+    head = f"workflow: {NAME}\nconnection: {NAME}\ntrigger: first_points_earned\nprofile: {{email: data.email}}\n"
+    return head + "steps:\n" + "".join(f"  - {step}\n" for step in steps)
+
+
+def email(number: int) -> str:
+    """The address of the person of a record."""
+    return f"b{number}@bench.example"
+
+
+def line(number: int, name: str = "b") -> bytes:
+    """A record as a line of JSON, of another person each."""
+    data = {"email": email(number), "name": "Ada", "tier": "Gold", "points": number}
+    record = {
+        "id": f"{name}-{number}",
+        "event": "first_points_earned",
+        "time": "2026-11-23T09:00:00Z",
+        "data": data,
+    }
+    return json.dumps(record).encode()
+
+
+@contextmanager
+def account(*, limits: bool = True, job_s: float = JOB_S, log: bool = False) -> Iterator[SandboxProcess]:
+    """A sandbox in a process of its own; the environment names it while it runs."""
+    arguments = ["--job-time", str(job_s)]
+    arguments += [] if limits else ["--no-limits"]
+    arguments += [] if log else ["--no-log"]
+    with sandbox_process(arguments=tuple(arguments)) as server:
+        os.environ.update(ASKEL_KLAVIYO_URL=server.url, ASKEL_VAULT_KEY=PASSPHRASE)
+        yield server
+
+
+async def prepare(
+    home: Path, key: str, source: str, lines: Iterable[bytes] = (), *, revision: str = NEWEST
+) -> float:
+    """Connects, applies and activates a workflow and takes records in; gives the seconds of taking them in."""
+    async with opened(home) as instance:
+        await connections.connect(instance, NAME, key, NAME, revision=revision)
+        await workflows.apply(instance, source, f"{NAME}.yaml", NAME)
+        await workflows.activate(instance, NAME, NAME)
+        began = time.perf_counter()
+        await ingest(instance, NAME, lines, "jsonl")
+        return time.perf_counter() - began
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A process that ended: wall-clock and processor seconds, and the most memory it held, in MB."""
+
+    seconds: float
+    cpu_s: float
+    peak_mb: float
+
+
+class Process:
+    """A process that is measured: `ended` waits for it, `usage` looks at it while it runs."""
+
+    def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
+        self.began = time.perf_counter()
+        self._errors = ""
+        self.process = subprocess.Popen(
+            command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        self._peak_mb = 0.0
+
+    def usage(self) -> tuple[float, float]:
+        """(processor seconds so far, most memory so far in MB); of a process that is over, what was seen last."""
+        return cpu_seconds(self.process.pid), self._look()
+
+    def _look(self) -> float:
+        self._peak_mb = max(self._peak_mb, peak_mb(self.process.pid))
+        return self._peak_mb
+
+    async def ended(self, timeout: float) -> Ran:
+        """Waits for the end. Raises `RuntimeError` with what it said where it ended badly or not in time."""
+        waiting = asyncio.create_task(asyncio.to_thread(self._wait))
+        end = self.began + timeout
+        cpu_s = 0.0
+        while not waiting.done():
+            cpu_s = max(cpu_s, cpu_seconds(self.process.pid))
+            self._look()
+            if time.perf_counter() > end:
+                self.process.kill()
+            await asyncio.wait({waiting}, timeout=0.1)
+        ended, code = waiting.result()
+        if code != 0:
+            raise RuntimeError(f"the process ended with {code}: {self._errors[-2000:]}")
+        return Ran(ended - self.began, cpu_s, self._peak_mb)
+
+    def _wait(self) -> tuple[float, int]:
+        _, self._errors = self.process.communicate()
+        return time.perf_counter(), self.process.returncode
+
+    def stop(self) -> None:
+        """Asks it to end (SIGTERM)."""
+        self.process.terminate()
+
+
+def daemon(home: Path, *, until_idle: bool = True) -> Process:
+    """`askel daemon` on a home, in a process of its own."""
+    command = [sys.executable, "-m", "askel_tui", "daemon", *(["--until-idle"] if until_idle else [])]
+    return Process(command, {"ASKEL_HOME": str(home)})
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor seconds of a running process; 0 where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_mb(pid: int) -> float:
+    """The most memory that a running process has held; 0 where the system does not tell."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    found = next((row for row in status.splitlines() if row.startswith("VmHWM:")), "VmHWM: 0 kB")
+    return int(found.split()[1]) / 1024
+
+
+def throttled(server: SandboxProcess) -> tuple[int, int]:
+    """(calls answered with 429, all calls) since the sandbox started."""
+    requests = server.control("GET", "state")["requests"]
+    refused = sum(statuses.get("429", 0) for statuses in requests.values())
+    return refused, sum(sum(statuses.values()) for statuses in requests.values())
+
+
+def differences(server: SandboxProcess, count: int, *, lists: bool = True, events: bool = True) -> list[str]:
+    """How the account differs from what `count` records of `line` have to make of it; empty where it does not."""
+    state = server.state()
+    wanted = {email(number): number for number in range(count)}
+    found: list[str] = []
+    ours = {each["email"]: each for each in state["profiles"] if each.get("email") in wanted}
+    wrong = [
+        name
+        for name, number in wanted.items()
+        if name not in ours
+        or ours[name].get("first_name") != "Ada"
+        or ours[name]["properties"] != {"LoyaltyTier": "Gold", "LoyaltyPoints": number}
+    ]
+    if wrong:
+        found.append(f"{len(wrong)} profiles missing or wrong, {wrong[0]} among them")
+    if lists:
+        members = [name for each in state["lists"] if each["name"] == LIST for name in each["emails"]]
+        members = [name for name in members if name in wanted]
+        if sorted(members) != sorted(wanted):
+            found.append(f"{len(members)} on the list, not {count}")
+    if events:
+        sent = [each for each in state["events"] if each["metric"] == METRIC and each["email"] in wanted]
+        right = [each for each in sent if each["properties"] == {"Points": wanted[each["email"]]}]
+        if len(sent) != count or len({each["email"] for each in right}) != count:
+            found.append(f"{len(sent)} events, {len(right)} of them right, not {count}")
+    return found
+
+
+def machine() -> str:
+    """What the numbers were measured on."""
+    model = platform.processor() or platform.machine()
+    try:
+        rows = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((row.partition(":")[2].strip() for row in rows if row.startswith("model name")), model)
+    except OSError:
+        pass
+    return f"{os.cpu_count()} × {model}, {platform.system()} {platform.release()}, Python {platform.python_version()}"

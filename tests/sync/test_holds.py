@@ -1,0 +1,276 @@
+"""Holds: a step that may not send waits alone, in order, and goes on where it stopped."""
+
+from __future__ import annotations
+
+import pytest
+
+from askel_tui.sync import watcher
+from askel_tui.sync.connections import KeyUnsuited
+from askel_tui.sync.orders import Refused
+from tests.support.bad_days import (
+    WELCOME,
+    assert_in_order,
+    brisk,
+    change,
+    engine,
+    held,
+    order,
+    rotate,
+    settled,
+    until,
+)
+from tests.support.shared import needs_shared
+from tests.support.workbench import NAME, Workbench, points
+
+__all__ = ["brisk"]
+
+pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+
+GONE = "target_gone"
+LEAVERS = """\
+workflow: comeback
+connection: maple-ember
+trigger: came_back
+profile: {email: data.shopper.email}
+steps:
+  - id: again
+    add_to_list: Welcome Flow
+"""
+GATED = WELCOME.replace(
+    "  - id: welcome", "  - id: vip\n    require_segment: {segment: VIP, member: false}\n  - id: welcome"
+)
+
+
+def _email(number: int) -> str:
+    return f"t{number}@mapleandember.example"
+
+
+async def test_a_deleted_list_holds_only_its_step_and_release_sends_in_order(either: Workbench) -> None:
+    await either.apply(WELCOME)
+    await either.take(points(number) for number in range(3))
+    change(either, "DELETE", "lists/Welcome Flow")
+    await either.drain()
+    assert await held(either) == {("welcome", "welcome"): (GONE, 3)}
+    assert len(either.events("First Points Earned")) == 3
+
+    taken = await either.take(points(number) for number in range(3, 6))
+    assert taken.accepted == 3
+    before = either.sandbox.world.logged
+    await either.drain()
+    assert await held(either) == {("welcome", "welcome"): (GONE, 6)}
+    assert len(either.events("First Points Earned")) == 6
+    assert not either.requests("add_profiles_to_list", after=before)
+    notices = await either.instance.journal.notices()
+    assert [notice["step"] for notice in notices] == ["welcome"]
+
+    change(either, "POST", "lists/Welcome Flow/restore")
+    assert await order(either, "release", workflow="welcome") == {
+        "holds": [{"workflow": "welcome", "step": "welcome", "operations": 6}]
+    }
+    await either.drain()
+    [added] = either.requests("add_profiles_to_list", after=before)
+    in_order = [either.profile(_email(number))["id"] for number in range(6)]
+    assert [row["id"] for row in added["body"]["data"]] == in_order
+    assert await settled(either) == {"tier written": 6, "welcome written": 6, "points written": 6}
+    decisions = [entry.kind for entry in await either.audit() if entry.kind in ("hold", "release")]
+    assert decisions == ["hold", "release"]
+    await assert_in_order(either)
+
+
+async def test_a_gate_whose_segment_is_gone_holds_everything_below_it(bench: Workbench) -> None:
+    await bench.apply(GATED)
+    change(bench, "DELETE", "segments/VIP")
+    await bench.take(points(number) for number in range(150))
+    await bench.drain()
+    # The gate, the list and the event of each record; what comes before the gate was sent.
+    assert await held(bench) == {("welcome", "vip"): (GONE, 450)}
+    assert (await settled(bench))["tier written"] == 150
+    assert not bench.requests("add_profiles_to_list")
+    assert not bench.requests("create_event", after=bench.requests_since)
+
+    change(bench, "POST", "segments/VIP/restore")
+    await order(bench, "release")
+    await bench.drain()
+    assert len(bench.events("First Points Earned")) == 150
+    assert await held(bench) == {}
+    assert sum((await settled(bench)).values()) == 600
+    await assert_in_order(bench)
+
+
+async def test_a_gate_that_cannot_be_read_is_held_not_answered(bench: Workbench) -> None:
+    await bench.apply(GATED)
+    bench.fault("get_profiles_for_segment", status=404)
+    await bench.take([points(1)])
+    await bench.drain()
+    assert await held(bench) == {("welcome", "vip"): ("gate_unreadable", 3)}
+
+
+async def test_a_key_revoked_in_mid_flight_holds_and_a_new_one_drains_by_itself(bench: Workbench) -> None:
+    await bench.apply(WELCOME)
+    await bench.take(points(number) for number in range(120))
+    new = change(bench, "POST", "keys", key="pk_sandbox_maple_ember_second")["key"]
+    bench.fault("create_or_update_profile", delay=0.02)
+    async with engine(bench):
+
+        async def some_written() -> bool:
+            return len(bench.requests("create_or_update_profile")) > 20
+
+        async def refused() -> bool:
+            return any(cause == "key_refused" for cause, _ in (await held(bench)).values())
+
+        async def done() -> bool:
+            return len(bench.events("First Points Earned")) == 120 and not await held(bench)
+
+        await until(bench, some_written)
+        change(bench, "POST", "keys/revoke", key=bench.sandbox.key)
+        await until(bench, refused)
+        await rotate(bench, new)
+        await until(bench, done)
+    await bench.drain()
+    assert await settled(bench) == {"tier written": 120, "welcome written": 120, "points written": 120}
+    assert await bench.instance.journal.failures() == []
+    await assert_in_order(bench)
+
+
+async def test_a_key_of_another_account_is_refused_and_nothing_changes(bench: Workbench) -> None:
+    await bench.apply(WELCOME)
+    change(bench, "POST", "accounts", id="OthrAc", seed="maple-ember")
+    foreign = "pk_sandbox_other_account_key"
+    bench.sandbox.world.add_key(foreign, "OthrAc", None)
+    before = bench.instance.state.connection(NAME)
+    with pytest.raises(KeyUnsuited, match="OthrAc"):
+        await rotate(bench, foreign)
+    bench.requests_since = bench.sandbox.world.logged
+    assert bench.instance.state.connection(NAME) == before
+    await bench.take([points(1)])
+    await bench.drain()
+    assert len(bench.events("First Points Earned")) == 1
+    assert not bench.sandbox.world.accounts["OthrAc"].events
+
+
+async def test_a_missing_scope_holds_the_step_and_is_named(bench: Workbench) -> None:
+    await bench.apply(WELCOME)
+    key = next(key for key in bench.sandbox.world.keys.values() if not key.revoked)
+    everything = key.scopes
+    reads = ["accounts", "profiles", "lists", "segments", "flows", "metrics", "events", "templates"]
+    key.scopes = frozenset({*(f"{word}:read" for word in reads), "profiles:write", "lists:write"})
+    await bench.take(points(number) for number in range(100))
+    await bench.drain()
+    assert await held(bench) == {("welcome", "points"): ("scope_missing", 100)}
+    [hold] = await bench.instance.journal.holds()
+    assert "events:write" in hold.detail
+    assert len(bench.on_list("Welcome Flow")) == 100
+
+    new = change(bench, "POST", "keys", key="pk_sandbox_maple_ember_second")["key"]
+    assert everything is None or "events:write" in everything
+    await rotate(bench, new)
+    assert await held(bench) == {}
+    await bench.drain()
+    assert len(bench.events("First Points Earned")) == 100
+    await assert_in_order(bench)
+
+
+async def test_a_hold_on_what_is_in_flight_stops_the_rest_of_the_step(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the budget kept, requests of the step wait for their place while the first one is refused."""
+    monkeypatch.delenv("ASKEL_BUDGETS")
+    await bench.apply(WELCOME.replace("  - id: welcome\n    add_to_list: Welcome Flow\n", ""))
+    key = next(key for key in bench.sandbox.world.keys.values() if not key.revoked)
+    key.scopes = frozenset({"profiles:read", "events:write"})
+    await bench.take(points(number) for number in range(300))
+    before = bench.sandbox.world.logged
+    await bench.drain()
+    assert await held(bench) == {("welcome", "tier"): ("scope_missing", 300)}
+    assert len(bench.requests("create_or_update_profile", after=before)) < 300
+    assert len(bench.events("First Points Earned")) == 300
+    await assert_in_order(bench)
+
+
+async def test_discarded_operations_are_never_sent(bench: Workbench) -> None:
+    await bench.apply(WELCOME)
+    change(bench, "DELETE", "lists/Welcome Flow")
+    await bench.take(points(number) for number in range(3))
+    await bench.drain()
+    await order(bench, "discard", workflow="welcome", step="welcome")
+    assert await held(bench) == {("welcome", "welcome"): (GONE, 0)}
+    await bench.take([points(3)])
+    await bench.drain()
+    assert await held(bench) == {("welcome", "welcome"): (GONE, 1)}
+    change(bench, "POST", "lists/Welcome Flow/restore")
+    await order(bench, "release")
+    await bench.drain()
+    assert [each for each in bench.on_list("Welcome Flow") if each.startswith("t")] == [_email(3)]
+    found = await settled(bench)
+    assert (found["welcome discarded"], found["welcome written"]) == (3, 1)
+    with pytest.raises(Refused, match="nothing is held"):
+        await order(bench, "release")
+
+
+async def test_a_list_of_two_workflows_holds_both_and_each_is_released_alone(bench: Workbench) -> None:
+    await bench.apply(WELCOME)
+    await bench.apply(LEAVERS)
+    change(bench, "DELETE", "lists/Welcome Flow")
+    back = {**points(50), "id": "back-1", "event": "came_back"}
+    await bench.take([points(1), back])
+    await bench.drain()
+    assert await held(bench) == {("welcome", "welcome"): (GONE, 1), ("comeback", "again"): (GONE, 1)}
+    change(bench, "POST", "lists/Welcome Flow/restore")
+    await order(bench, "release", workflow="comeback")
+    await bench.drain()
+    assert _email(50) in bench.on_list("Welcome Flow")
+    assert _email(1) not in bench.on_list("Welcome Flow")
+    assert await held(bench) == {("welcome", "welcome"): (GONE, 1)}
+
+
+async def test_the_same_list_back_ends_the_hold_by_itself_and_one_made_anew_does_not(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher, "LOOK_MS", 0)
+    await bench.apply(WELCOME)
+    listed = change(bench, "DELETE", "lists/Welcome Flow")["id"]
+    await bench.take([points(1)])
+    async with engine(bench):
+
+        async def is_held() -> bool:
+            return bool(await held(bench))
+
+        await until(bench, is_held)
+        made = change(bench, "POST", "lists", name="Welcome Flow")
+        seen = bench.sandbox.world.logged
+
+        async def looked_twice() -> bool:
+            return len(bench.requests("get_list", after=seen)) >= 2
+
+        await until(bench, looked_twice)
+        assert await is_held()
+        change(bench, "DELETE", f"lists/{made['id']}")
+        change(bench, "POST", f"lists/{listed}/restore")
+
+        async def added() -> bool:
+            return _email(1) in bench.on_list("Welcome Flow") and not await is_held()
+
+        await until(bench, added)
+    released = [entry for entry in await bench.audit() if entry.kind == "release"]
+    assert [entry.actor for entry in released] == ["askel"]
+
+
+async def test_a_paused_workflow_ends_what_is_under_way_and_waits_with_the_rest(bench: Workbench) -> None:
+    await bench.apply(WELCOME)
+    bench.fault("create_event", status=503)
+    await bench.take(points(number) for number in range(30))
+    async with engine(bench):
+
+        async def events_tried() -> bool:
+            return len(bench.requests("create_event")) > 3
+
+        await until(bench, events_tried)
+        await order(bench, "pause", workflow="welcome")
+        await bench.take(points(number) for number in range(30, 35))
+    bench.sandbox.world.faults.all.clear()
+    await bench.drain()
+    assert bench.events("First Points Earned") == []
+    await order(bench, "resume", workflow="welcome")
+    await bench.drain()
+    assert len(bench.events("First Points Earned")) == 35
+    assert sum((await settled(bench)).values()) == 105

@@ -1,0 +1,84 @@
+"""Fixtures of the console's tests: an app over a sandbox, and the screen as plain text."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from askel_tui.tui.app import AskelApp
+from tests.support.sandbox import running
+from tests.support.workbench import Workbench, workbench
+
+Console = Callable[..., AbstractAsyncContextManager[tuple[AskelApp, Pilot[Any], Workbench]]]
+
+RECORDED = Path(__file__).with_name("snapshots")
+
+
+@pytest.fixture(autouse=True)
+def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look everywhere: no colour settings, no animations, no cursor that blinks."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
+    monkeypatch.setattr("textual.widgets.Input.cursor_blink", False)
+    monkeypatch.setenv("LANG", "C.UTF-8")
+
+
+@pytest.fixture
+def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
+    """Opens the console over a connected home: `async with console(size=(80, 24)) as (app, pilot, bench)`.
+
+    `prepare` is awaited with the workbench before the app starts.
+    """
+
+    @asynccontextmanager
+    async def opened(
+        *,
+        size: tuple[int, int] = (120, 36),
+        read_only: bool = False,
+        first: str | None = "overview",
+        prepare: Callable[[Workbench], Any] | None = None,
+    ) -> AsyncIterator[tuple[AskelApp, Pilot[Any], Workbench]]:
+        home = Path(tempfile.mkdtemp(dir=tmp_path))
+        async with running() as sandbox, workbench(home, sandbox, monkeypatch) as bench:
+            if prepare is not None:
+                await prepare(bench)
+            app = AskelApp(home=home, read_only=read_only, first=first)
+            async with app.run_test(size=size) as pilot:
+                await ready(pilot)
+                yield app, pilot, bench
+
+    return opened
+
+
+async def ready(pilot: Pilot[Any]) -> None:
+    """Waits until the home is open and nothing is being loaded."""
+    app = pilot.app
+    await pilot.pause()
+    await app.workers.wait_for_complete()
+    await pilot.pause()
+    await app.workers.wait_for_complete()
+    await pilot.pause()
+
+
+def text_of(app: AskelApp) -> str:
+    """The screen as it is, in characters."""
+    # What is painted is what the compositor made of all widgets.
+    strips = app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips) + "\n"
+
+
+def assert_snapshot(shown: str, name: str) -> None:
+    """Compares with the recorded text; with ASKEL_RECORD=1 records it."""
+    file = RECORDED / f"{name}.txt"
+    if os.environ.get("ASKEL_RECORD") == "1":
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(shown, "utf-8")
+    assert file.exists(), f"{file} is not recorded: ASKEL_RECORD=1 records it"
+    assert shown == file.read_text("utf-8"), f"the screen differs from {file}; ASKEL_RECORD=1 records it anew"
