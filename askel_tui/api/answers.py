@@ -60,7 +60,9 @@ _KEY = {
     ]
 }
 
-Wait = Annotated[bool, Query(description="Wait for Klaviyo's answer; false: the write is kept and done soon.")]
+Wait = Annotated[
+    bool, Query(description="Wait for Klaviyo's answer; false: the write is kept and done soon.")
+]
 ByEmail = Annotated[Email | None, Query()]
 ByPhone = Annotated[Phone | None, Query(description="E.164: + and digits.")]
 ById = Annotated[Name | None, Query(description="Klaviyo's id of the profile.")]
@@ -128,7 +130,9 @@ async def profile(
     return found
 
 
-def _who(email: str | None, phone: str | None, external: str | None, profile_id: str | None) -> Identity | str:
+def _who(
+    email: str | None, phone: str | None, external: str | None, profile_id: str | None
+) -> Identity | str:
     """Raises `ApiError` unless exactly one is given."""
     if sum(value is not None for value in (email, phone, external, profile_id)) != 1:
         raise ApiError(400, "bad_request", "name the profile by one of email, phone, external_id, id")
@@ -222,17 +226,15 @@ async def write_event(
 ) -> dict[str, Any]:
     """Its `unique_id` comes from the Idempotency-Key, so an event that is sent again is one event."""
     data = body.model_dump(include={"properties", "value", "value_currency", "time"})
-    optional = {key: parse(f"data.{key}") if data[key] is not None else None for key in _OPTIONAL}
     step = TrackEvent(
         "event",
         body.metric,
+        value=_given(data, "value"),
+        value_currency=_given(data, "value_currency"),
         properties={key: _at("properties", key) for key in body.properties},
-        **optional,
+        time=_given(data, "time"),
     )
     return await _step(request, response, name, step, body.profile.identity(), ("metrics",), wait, data)
-
-
-_OPTIONAL = ("value", "value_currency", "time")
 
 
 @router.post(
@@ -343,3 +345,7 @@ async def _done(
 def _at(part: str, key: str) -> Expression:
     """Where a value is in the record, whatever its name holds."""
     return parse(f"data.{part}.{json.dumps(key)}")
+
+
+def _given(data: dict[str, Any], key: str) -> Expression | None:
+    return None if data[key] is None else parse(f"data.{key}")

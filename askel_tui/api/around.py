@@ -21,7 +21,9 @@ log = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _WEBHOOK = re.compile(r"/v1/connections/[^/]+/webhooks/[^/]+")
-_SEGMENT = frozenset(f"/v1/{name}" for name in ("track", "identify", "batch", "import", "group", "page", "screen", "alias"))
+_SEGMENT = frozenset(
+    f"/v1/{name}" for name in ("track", "identify", "batch", "import", "group", "page", "screen", "alias")
+)
 """Doors whose key may come in the body."""
 
 
@@ -60,7 +62,9 @@ class Around:
         except Exception as error:
             log.exception("request %s: %s %s failed", scope["askel.request"], scope["method"], scope["path"])
             if not status:
-                told = ApiError(500, "unexpected", f"something that Askel did not expect: {type(error).__name__}")
+                told = ApiError(
+                    500, "unexpected", f"something that Askel did not expect: {type(error).__name__}"
+                )
                 await fault(told, scope["askel.request"])(scope, receive, answer)
         finally:
             self._context.buffered -= body.held
@@ -87,14 +91,21 @@ class Around:
             raise unknown_token()
         wait = self._context.quotas.take(token)
         if wait:
-            raise ApiError(429, "rate", f"the token {token.name} may send {token.rate} requests a second", retry_after=wait)
+            raise ApiError(
+                429,
+                "rate",
+                f"the token {token.name} may send {token.rate} requests a second",
+                retry_after=wait,
+            )
         scope["askel.token"] = token
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")
         template = getattr(route, "path", "unknown")
         numbers = self._context.numbers
-        numbers.requests.add((("method", _METHODS.get(scope["method"], "OTHER")), ("route", template), ("status", str(status))))
+        numbers.requests.add(
+            (("method", _METHODS.get(scope["method"], "OTHER")), ("route", template), ("status", str(status)))
+        )
         numbers.durations.observe((("route", template),), seconds)
         level = logging.DEBUG if status < 400 else logging.INFO if status < 500 else logging.WARNING
         if not log.isEnabledFor(level):

@@ -70,7 +70,9 @@ class Intake:
 
 def too_large() -> ApiError:
     """413 for a body over the limit; the rest of it is not read."""
-    return ApiError(413, "too_large", "the body is over 5 MB: send it in parts", headers={"Connection": "close"})
+    return ApiError(
+        413, "too_large", "the body is over 5 MB: send it in parts", headers={"Connection": "close"}
+    )
 
 
 async def read(request: Request) -> bytes:
@@ -123,7 +125,7 @@ def cut(body: bytes, media: str) -> list[bytes]:
 
 def _of_json(body: bytes) -> list[bytes]:
     """The body itself, or the items of its list: cut out as text, so that each is judged by itself."""
-    if not body.lstrip()[:1] == b"[":
+    if body.lstrip()[:1] != b"[":
         return [body] if body.strip() else []
     try:
         return list(_items(body.decode("utf-8")))

@@ -148,4 +148,3 @@ def _given(event: Any) -> Given:
         return record_of(event)
     except RecordRefused as refused:
         return refused
-

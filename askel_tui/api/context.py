@@ -38,7 +38,9 @@ class Numbers:
     """What this process has counted and timed."""
 
     records: Counter = field(
-        default_factory=lambda: Counter("askel_records_total", "Records that came in, by what became of them.")
+        default_factory=lambda: Counter(
+            "askel_records_total", "Records that came in, by what became of them."
+        )
     )
     requests: Counter = field(
         default_factory=lambda: Counter("askel_http_requests_total", "Requests to the front door.")
@@ -75,8 +77,6 @@ class Context:
         self.stopping = asyncio.Event()
         self.secrets: dict[str, str] = {}
         """Secrets of webhooks that were read; the keyring takes too long to ask for each one."""
-        self.unhealthy: str | None = None
-        """Why the daemon can't work; None where it can."""
         self._tokens = Tokens(instance.home)
         self._stamp: object = object()
         self._by_id: dict[str, TokenDoc] = {}
@@ -114,7 +114,9 @@ class Context:
                 try:
                     hooks[connection, hook] = WebhookSettings.model_validate(value)
                 except ValidationError as error:
-                    log.error("setting %s can't be used: %s", name, error.errors(include_input=False)[0]["msg"])
+                    log.error(
+                        "setting %s can't be used: %s", name, error.errors(include_input=False)[0]["msg"]
+                    )
         self._hooks = hooks
         wanted = settings.get("api")
         try:

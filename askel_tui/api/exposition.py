@@ -34,8 +34,16 @@ async def exposition(context: Context, token: TokenDoc) -> str:
         lines += counted.lines()
     lines += _of_journal(document, token)
     lines += gauge("askel_free_disk_bytes", "Space left where the journal is.", [({}, context.pressure.free)])
-    lines += gauge("askel_backlog_operations", "Operations that wait, of all workflows.", [({}, context.pressure.backlog)])
-    lines += gauge("askel_refusing", "Whether records are refused for pressure.", [({}, int(context.pressure.why is not None))])
+    lines += gauge(
+        "askel_backlog_operations",
+        "Operations that wait, of all workflows.",
+        [({}, context.pressure.backlog)],
+    )
+    lines += gauge(
+        "askel_refusing",
+        "Whether records are refused for pressure.",
+        [({}, int(context.pressure.why is not None))],
+    )
     if token.connections:
         lines = [each for each in lines if _reached(each, token)]
     return "\n".join(lines) + "\n"
@@ -49,7 +57,9 @@ def _counted(context: Context) -> tuple[Any, ...]:
 def _of_journal(document: Mapping[str, Any], token: TokenDoc) -> Iterable[str]:
     rows = [row for row in document["workflows"] if token.reaches(row["connection"] or "")]
     for name, text in _WORDS.items():
-        values = [({"connection": row["connection"] or "", "workflow": row["name"]}, row[name]) for row in rows]
+        values = [
+            ({"connection": row["connection"] or "", "workflow": row["name"]}, row[name]) for row in rows
+        ]
         yield from gauge(f"askel_operations_{name}", text, values)
     planned = [
         ({"connection": row["connection"] or "", "workflow": row["name"]}, sum(row[name] for name in _WORDS))
@@ -66,7 +76,9 @@ def _of_journal(document: Mapping[str, Any], token: TokenDoc) -> Iterable[str]:
     drifted = sum(row["cause"] in DRIFT for row in holds)
     yield from gauge("askel_drift", "Steps whose target is gone or changed in the account.", [({}, drifted)])
     for name, text in (("used", "Calls in the last minute."), ("limit", "Calls that a minute allows.")):
-        budgets = [({"account": row["account"], "call": row["call"]}, row[name]) for row in document["budgets"]]
+        budgets = [
+            ({"account": row["account"], "call": row["call"]}, row[name]) for row in document["budgets"]
+        ]
         yield from gauge(f"askel_budget_{name}", text, budgets if not token.connections else [])
 
 
@@ -88,7 +100,9 @@ async def _time_answers(context: Context) -> None:
     entries = await journal.audit(AuditFilter(), after=after, limit=COUNTED)
     for entry in entries:
         if entry.ms is not None:
-            numbers.calls.observe((("kind", entry.kind), ("connection", entry.connection or "")), entry.ms / 1000)
+            numbers.calls.observe(
+                (("kind", entry.kind), ("connection", entry.connection or "")), entry.ms / 1000
+            )
         received = numbers.received.get((entry.connection or "", entry.record or ""))
         if received is not None and entry.status in ("written", "unconfirmed"):
             labels = (("kind", entry.kind), ("connection", entry.connection or ""))

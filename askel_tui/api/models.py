@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from askel_tui.core.operations import Identity
 
-Email = Annotated[str, StringConstraints(min_length=3, max_length=254), Field(examples=["ada@mapleandember.example"])]
+Email = Annotated[
+    str, StringConstraints(min_length=3, max_length=254), Field(examples=["ada@mapleandember.example"])
+]
 Phone = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$"), Field(examples=["+442079460018"])]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
@@ -47,7 +49,9 @@ class ProfileWrite(_Closed):
     """What to write about somebody. A null clears: an attribute becomes empty, a property is unset."""
 
     profile: Who
-    attributes: Annotated[dict[str, Any], Field(examples=[{"first_name": "Ada", "location": {"city": "Leeds"}}])] = {}
+    attributes: Annotated[
+        dict[str, Any], Field(examples=[{"first_name": "Ada", "location": {"city": "Leeds"}}])
+    ] = {}
     properties: Annotated[dict[str, Any], Field(examples=[{"LoyaltyTier": "Gold"}])] = {}
 
 
@@ -72,7 +76,9 @@ class EventWrite(_Closed):
     metric: Annotated[str, StringConstraints(min_length=1, max_length=127), Field(examples=["Gift Used"])]
     properties: Annotated[dict[str, Any], Field(examples=[{"Gift": "Ember mug"}])] = {}
     value: Annotated[float | None, Field(allow_inf_nan=False)] = None
-    value_currency: Annotated[str | None, StringConstraints(pattern=r"^[A-Z]{3}$"), Field(examples=["GBP"])] = None
+    value_currency: Annotated[
+        str | None, StringConstraints(pattern=r"^[A-Z]{3}$"), Field(examples=["GBP"])
+    ] = None
     time: Annotated[str | None, Field(examples=["2026-11-23T09:14:05Z"])] = None
 
 

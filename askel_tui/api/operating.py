@@ -19,7 +19,7 @@ from askel_tui.api.exposition import exposition
 from askel_tui.api.metrics import CONTENT_TYPE
 from askel_tui.api.models import AuditPage, Health, WorkflowAnswer
 from askel_tui.core.records import RecordRefused, normal_time
-from askel_tui.store.errors import UnknownWorkflow
+from askel_tui.store.errors import StoreError, UnknownWorkflow
 from askel_tui.store.journal import AuditEntry, AuditFilter
 from askel_tui.store.tokens import TokenDoc
 from askel_tui.sync import workflows
@@ -33,19 +33,34 @@ router = APIRouter()
 _ORDERS = documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
 
 
-@router.get("/healthz", tags=["Operating"], response_model=Health, summary="Does the process work?", responses={503: {"model": Health, "description": "It does not."}})
+@router.get(
+    "/healthz",
+    tags=["Operating"],
+    response_model=Health,
+    summary="Does the process work?",
+    responses={503: {"model": Health, "description": "It does not."}},
+)
 async def healthz(request: Request, response: Response) -> dict[str, Any]:
-    """For whoever restarts it: 503 once the engine has failed."""
-    why = context_of(request).unhealthy
-    response.status_code = 503 if why else 200
-    return {"ok": why is None, "why": [why] if why else []}
+    """For whoever restarts it: 503 where the journal can't be read."""
+    try:
+        await context_of(request).instance.journal.counts()
+    except StoreError as error:
+        response.status_code = 503
+        return {"ok": False, "why": [str(error)]}
+    return {"ok": True}
 
 
-@router.get("/readyz", tags=["Operating"], response_model=Health, summary="May requests come here?", responses={503: {"model": Health, "description": "Not now."}})
+@router.get(
+    "/readyz",
+    tags=["Operating"],
+    response_model=Health,
+    summary="May requests come here?",
+    responses={503: {"model": Health, "description": "Not now."}},
+)
 async def readyz(request: Request, response: Response) -> dict[str, Any]:
-    """503 while it stops, while disk or backlog are at their limit, or once the engine has failed."""
+    """503 while it stops, and while disk or backlog are at their limit."""
     context = context_of(request)
-    why = [told for told in (context.unhealthy, context.pressure.why) if told]
+    why = [context.pressure.why] if context.pressure.why else []
     if context.stopping.is_set():
         why.append("the daemon is stopping")
     response.status_code = 503 if why else 200
@@ -57,7 +72,10 @@ async def readyz(request: Request, response: Response) -> dict[str, Any]:
     tags=["Operating"],
     summary="Numbers for Prometheus",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Text format 0.0.4."}, **documented(401, 403, 429, 503)},
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Text format 0.0.4."},
+        **documented(401, 403, 429, 503),
+    },
 )
 async def metrics(request: Request) -> Response:
     """Needs the scope `operate`. A token of some connections sees the numbers of these."""
@@ -126,7 +144,10 @@ def audit_row(entry: AuditEntry) -> Mapping[str, Any]:
     summary="The audit as it is written",
     response_class=StreamingResponse,
     responses={
-        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Server-sent events."},
+        200: {
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "description": "Server-sent events.",
+        },
         **documented(401, 403, 404, 422, 429, 503),
     },
 )
@@ -180,7 +201,9 @@ async def _next(entries: AsyncIterator[AuditEntry]) -> AuditEntry:
 class Activation(BaseModel):
     """From where on records are taken: without any, those that come in from now on."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{}, {"since": "2026-11-01T00:00:00Z"}]})
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{}, {"since": "2026-11-01T00:00:00Z"}]}
+    )
 
     since: AwareDatetime | None = None
     from_record: str | None = None

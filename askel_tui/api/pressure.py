@@ -31,7 +31,10 @@ class Pressure:
     """What stands against taking more records in; asked for each request, looked at once a second."""
 
     def __init__(
-        self, home: Path, journal: Journal, free: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free
+        self,
+        home: Path,
+        journal: Journal,
+        free: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
     ) -> None:
         self._home = home
         self._journal = journal
@@ -48,7 +51,9 @@ class Pressure:
         self.backlog = sum(count.waiting for count in (await self._journal.counts()).values())
         before, self.why = self.why, self._reason()
         if self.why != before:
-            log.warning("records are refused: %s", self.why) if self.why else log.info("records are taken again")
+            log.warning("records are refused: %s", self.why) if self.why else log.info(
+                "records are taken again"
+            )
 
     def _reason(self) -> str | None:
         if self.free < self.limits.min_free_mb * MB:

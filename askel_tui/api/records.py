@@ -78,7 +78,11 @@ def answered(taken: Taken) -> Response:
     if taken.refused == len(taken.rows):
         reasons = [{"index": row["index"], "message": row["reason"]} for row in taken.rows]
         first = reasons[0]["message"]
-        told = first if len(reasons) == 1 else f"none of the {len(reasons):,} records can be taken; the first: {first}"
+        told = (
+            first
+            if len(reasons) == 1
+            else f"none of the {len(reasons):,} records can be taken; the first: {first}"
+        )
         raise ApiError(422, "unprocessable", told, problems=reasons)
     return Response(json.dumps(taken.body(), separators=(",", ":")), 202, media_type="application/json")
 
@@ -119,7 +123,12 @@ _LINES = "\n".join(json.dumps({**RECORD_EXAMPLE, "id": f"evt-00000{number}"}) fo
             "(`Content-Encoding: gzip`). At most 5 MB unpacked and 10,000 records.",
             "content": {
                 "application/json": {
-                    "schema": {"anyOf": [_RECORD, {"type": "array", "items": _RECORD, "minItems": 1, "maxItems": 10_000}]},
+                    "schema": {
+                        "anyOf": [
+                            _RECORD,
+                            {"type": "array", "items": _RECORD, "minItems": 1, "maxItems": 10_000},
+                        ]
+                    },
                     "example": RECORD_EXAMPLE,
                 },
                 "application/x-ndjson": {"schema": {"type": "string", "minLength": 1}, "example": _LINES},

@@ -19,7 +19,17 @@ router = APIRouter(tags=["Records in: Segment's tracking API"])
 KEPT_TYPES = ("track", "identify")
 IGNORED_TYPES = ("group", "page", "screen", "alias")
 _OWN = frozenset(
-    {"type", "event", "messageId", "timestamp", "sentAt", "originalTimestamp", "receivedAt", "writeKey", "channel"}
+    {
+        "type",
+        "event",
+        "messageId",
+        "timestamp",
+        "sentAt",
+        "originalTimestamp",
+        "receivedAt",
+        "writeKey",
+        "channel",
+    }
 )
 """Fields of a message that become the record's own, or say nothing about what happened."""
 
@@ -31,7 +41,14 @@ class SegmentTaken(BaseModel):
         extra="forbid",
         json_schema_extra={
             "examples": [
-                {"success": True, "accepted": 1, "same": 0, "refused": [], "ignored": 1, "why": "group is not used here"}
+                {
+                    "success": True,
+                    "accepted": 1,
+                    "same": 0,
+                    "refused": [],
+                    "ignored": 1,
+                    "why": "group is not used here",
+                }
             ]
         },
     )
@@ -47,7 +64,7 @@ class SegmentTaken(BaseModel):
 def record_of(message: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """The record of a message: a track's event keeps its name, an identify is the event `identify`.
 
-    `data` is the message as Segment has it: `userId`, `properties`, `traits`, `context`. Raises `RecordRefused`.
+    `data` is the message as Segment has it: `userId`, `properties`, `traits`, `context`.
     """
     event = message.get("event") if kind == "track" else "identify"
     record = {"event": event, "data": {name: value for name, value in message.items() if name not in _OWN}}
@@ -72,8 +89,10 @@ def sorted_out(messages: Sequence[Any], kind: str | None) -> tuple[list[Given], 
         if type_ in IGNORED_TYPES:
             ignored.append(str(type_))
             continue
-        known = isinstance(type_, str) and type_ in KEPT_TYPES
-        given.append(record_of(message, type_) if known else RecordRefused(f"`type` is none of {', '.join(KEPT_TYPES)}"))
+        if isinstance(type_, str) and type_ in KEPT_TYPES:
+            given.append(record_of(message, type_))
+        else:
+            given.append(RecordRefused(f"`type` is none of {', '.join((*KEPT_TYPES, *IGNORED_TYPES))}"))
         places.append(place)
     return given, places, ignored
 
@@ -104,7 +123,9 @@ _EXAMPLE = {
 _BATCH = {
     "type": "object",
     "required": ["batch"],
-    "properties": {"batch": {"type": "array", "items": _MESSAGE, "minItems": 1, "maxItems": bodies.MAX_RECORDS}},
+    "properties": {
+        "batch": {"type": "array", "items": _MESSAGE, "minItems": 1, "maxItems": bodies.MAX_RECORDS}
+    },
 }
 _STATUSES = (400, 401, 403, 404, 408, 413, 415, 422, 429, 503)
 
@@ -122,7 +143,9 @@ def _body(schema: Mapping[str, Any], example: Any) -> dict[str, Any]:
     summary="Segment: a batch of messages",
     openapi_extra=_body(_BATCH, {"batch": [_EXAMPLE]}),
 )
-@router.post("/v1/import", include_in_schema=False, response_model=SegmentTaken, response_model_exclude_none=True)
+@router.post(
+    "/v1/import", include_in_schema=False, response_model=SegmentTaken, response_model_exclude_none=True
+)
 async def batch(request: Request) -> dict[str, Any]:
     """`track` and `identify` messages become records; the other types are counted and not used."""
     body, size = await _read(request)
@@ -197,7 +220,9 @@ async def _taken(
             each["actor"] = actor_of(token)
     taken = await take(context, connection, given, size=size)
     refused = [
-        {"index": places[row["index"]], "reason": row["reason"]} for row in taken.rows if row["fate"] == "refused"
+        {"index": places[row["index"]], "reason": row["reason"]}
+        for row in taken.rows
+        if row["fate"] == "refused"
     ]
     if refused and len(refused) == len(messages):
         problems = [{"index": row["index"], "message": row["reason"]} for row in refused]
@@ -213,6 +238,8 @@ def _connection(context: Context, bound: Sequence[str]) -> str:
     """The one connection that a write key stands for. Raises `ApiError`."""
     names = sorted(bound or context.connections())
     if len(names) != 1:
-        told = "a write key must be a token of one connection: `askel token create NAME --connection CONNECTION`"
+        told = (
+            "a write key must be a token of one connection: `askel token create NAME --connection CONNECTION`"
+        )
         raise ApiError(403, "connection", told)
     return names[0]

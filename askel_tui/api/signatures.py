@@ -18,7 +18,9 @@ class Unsigned(ValueError):
     """The signature is missing, wrong or too old; the message says which, and nothing about the secret."""
 
 
-def check(settings: WebhookSettings, secret: str, headers: Mapping[str, str], body: bytes, now_s: float) -> None:
+def check(
+    settings: WebhookSettings, secret: str, headers: Mapping[str, str], body: bytes, now_s: float
+) -> None:
     """Raises `Unsigned` unless the headers hold a signature of this body. Compares in constant time."""
     if settings.scheme == "standard":
         _standard(settings, secret, headers, body, now_s)

@@ -119,7 +119,9 @@ def _read(value: Given, now: str, at: int, index: int, key: str | None) -> Recor
     # things that happened, unless the caller says by its key that they are one request.
     if _DIGEST.fullmatch(record.id) and not _gives_id(value):
         if key is not None:
-            return replace(record, id=hashlib.sha256(f"{key}\0{index}".encode("utf-8", "replace")).hexdigest()[:32])
+            return replace(
+                record, id=hashlib.sha256(f"{key}\0{index}".encode("utf-8", "replace")).hexdigest()[:32]
+            )
         if record.time == now:
             return replace(record, id=f"{at:012x}{secrets.token_hex(10)}")
     return record

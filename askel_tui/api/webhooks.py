@@ -65,7 +65,11 @@ def record_of(settings: WebhookSettings, body: Any) -> dict[str, Any]:
     if settings.event is None and settings.event_from is None:
         return body
     record: dict[str, Any] = {"data": body, "event": settings.event}
-    for name, text in (("event", settings.event_from), ("id", settings.id_from), ("time", settings.time_from)):
+    for name, text in (
+        ("event", settings.event_from),
+        ("id", settings.id_from),
+        ("time", settings.time_from),
+    ):
         if text is None:
             continue
         try:
@@ -91,7 +95,9 @@ def record_of(settings: WebhookSettings, body: Any) -> dict[str, Any]:
         "security": [],
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": {"type": "object"}, "example": {"order": {"id": "O-1"}}}},
+            "content": {
+                "application/json": {"schema": {"type": "object"}, "example": {"order": {"id": "O-1"}}}
+            },
         },
     },
 )
@@ -157,7 +163,9 @@ async def set_up(request: Request, name: str, hook: Hook, setup: WebhookSetup) -
     await asyncio.to_thread(
         context.instance.state.save_setting, f"{SETTING}{name}/{hook}", settings.model_dump(mode="json")
     )
-    decision = Decision("webhook_set", actor_of(token), name, detail={"webhook": hook, **settings.model_dump()})
+    decision = Decision(
+        "webhook_set", actor_of(token), name, detail={"webhook": hook, **settings.model_dump()}
+    )
     await context.instance.journal.decide(decision, context.instance.clock())
     return settings
 

@@ -13,10 +13,12 @@ from askel_tui.cli.times import stamp
 
 
 @click.command()
+@click.option("--listen", metavar="HOST:PORT", help="Take requests in there: the front door for your product.")
+@click.option("--public", is_flag=True, help="Let --listen name an address that other machines can reach.")
 @click.option("--until-idle", is_flag=True, help="End when nothing is left that can be sent.")
 @click.option("--log-json", is_flag=True, help="Log one JSON object a line.")
 @click.option("--verbose", is_flag=True, help="Log more.")
-def daemon(until_idle: bool, log_json: bool, verbose: bool) -> None:
+def daemon(listen: str | None, public: bool, until_idle: bool, log_json: bool, verbose: bool) -> None:
     """Keep records moving into Klaviyo until SIGTERM or Ctrl-C; what is under way is settled first.
 
     One daemon works on a home. With --until-idle it exits 3 while a hold exists, and 4 where a connection has no key.
@@ -24,12 +26,20 @@ def daemon(until_idle: bool, log_json: bool, verbose: bool) -> None:
     \b
     Examples:
       askel daemon
+      askel daemon --listen 127.0.0.1:8765
       askel daemon --until-idle
     """
     _log(logging.DEBUG if verbose else logging.INFO, log_json)
     from askel_tui.sync.daemon import run as serve
 
-    ended = run(serve(until_idle=until_idle))
+    if public and listen is None:
+        raise click.UsageError("--public says something about --listen, which is missing")
+    open_door = None
+    if listen is not None:
+        from askel_tui.api.server import opener
+
+        open_door = opener(listen, public=public)
+    ended = run(serve(until_idle=until_idle, open_door=open_door))
     for name in ended.keyless:
         tell(f"no key is stored for {name}: `askel rotate {name} --key-stdin` stores one")
     if ended.holds:
@@ -57,7 +67,7 @@ class TextLines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: at, level, logger, message."""
+    """One JSON object a line: at, level, logger, message, and the fields of a request."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
@@ -67,6 +77,7 @@ class JsonLines(logging.Formatter):
                 "level": record.levelname.lower(),
                 "logger": record.name,
                 "message": _message(record),
+                **getattr(record, "fields", {}),
             }
         )
 

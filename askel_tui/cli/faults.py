@@ -27,6 +27,8 @@ CODES: Mapping[str, Code] = {
     "askel_tui.store.errors.KeyUnfit": Code.KEY,
     "askel_tui.store.errors.NoSafeKeyring": Code.KEY,
     "askel_tui.store.errors.KeyringFailed": Code.KEY,
+    "askel_tui.store.tokens.TokenRefused": Code.USAGE,
+    "askel_tui.store.tokens.UnknownToken": Code.USAGE,
     "askel_tui.store.errors.StoreError": Code.FAILED,
     "askel_tui.klaviyo.errors.KeyRefused": Code.KEY,
     "askel_tui.klaviyo.errors.ScopeMissing": Code.KEY,
@@ -44,6 +46,7 @@ CODES: Mapping[str, Code] = {
     "askel_tui.sync.control.Unanswered": Code.FAILED,
     "askel_tui.sync.dryrun.NotRun": Code.FAILED,
     "askel_tui.sync.direct.NotFound": Code.FAILED,
+    "askel_tui.api.server.ListenRefused": Code.USAGE,
 }
 """Errors that are expected, by name, so that the table imports none of them. The nearest class counts."""
 

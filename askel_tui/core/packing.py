@@ -17,7 +17,10 @@ GATE_CALL = "get_profiles_for_segment"
 PACKED_CALLS = NEEDS_PROFILE_ID
 """Writes that carry all that waits for their destination, live too (design: Packing)."""
 
-GATHERING_CALLS = PACKED_CALLS | {GATE_CALL}
+CONSENT_CALLS = frozenset({"bulk_subscribe_profiles", "bulk_unsubscribe_profiles"})
+"""Writes of consent: never repeated by themselves once their fate is unknown (design: In doubt)."""
+
+GATHERING_CALLS = PACKED_CALLS | CONSENT_CALLS | {GATE_CALL}
 """Calls that are made one at a time per destination and spread over the minute, so that each takes what waits."""
 
 
@@ -39,21 +42,25 @@ class Parcel:
 
     call: str
     destination: str
-    """The id of the list or segment; empty for calls that carry one operation each."""
+    """The id of the list or segment, with what else a consent job says once; empty for calls of one operation."""
 
 
 def parcel(operation: Operation) -> Parcel:
     """The parcel of an operation: where the call gathers, equal parcels may travel in one request."""
     if operation.call not in GATHERING_CALLS:
         return Parcel(operation.call, "")
-    destination = operation.destination
-    return Parcel(operation.call, (destination.id if destination else None) or "")
+    place = _destination_id(operation) or ""
+    if operation.call in CONSENT_CALLS:
+        # A consent job has one list, one source and one kind of date for all its profiles (contract.md 2.8).
+        source, historical = operation.body.get("custom_source"), bool(operation.body.get("historical"))
+        place = canonical([place, source, historical]).decode()
+    return Parcel(operation.call, place)
 
 
 def capacity(call: str, revision: str) -> int:
     """How many operations of one parcel a request of this call carries at the revision."""
     at = endpoint(revision, call)
-    if call in PACKED_CALLS:
+    if call in PACKED_CALLS | CONSENT_CALLS:
         return at.max_items or 1
     if call == GATE_CALL:
         return at.page_max or 1
@@ -110,7 +117,7 @@ def _body(
             )
         case "bulk_unsubscribe_profiles":
             items = [
-                words.unsubscribe_item(_consent_identifiers(each), each.body["channels"])
+                words.unsubscribe_item(consent_identifiers(each), each.body["channels"])
                 for each in operations
             ]
             return words.unsubscribe(items, _destination_id(first))
@@ -121,10 +128,10 @@ def _subscribe_item(operation: Operation, words: Dialect) -> dict[str, Any]:
     channels = operation.body["channels"]
     given = operation.body.get("consented_at")
     consented_at = dict.fromkeys(channels, given) if given else {}
-    return words.subscribe_item(_consent_identifiers(operation), channels, consented_at)
+    return words.subscribe_item(consent_identifiers(operation), channels, consented_at)
 
 
-def _consent_identifiers(operation: Operation) -> dict[str, str]:
+def consent_identifiers(operation: Operation) -> dict[str, str]:
     """Only the identifiers whose channels are asked for: consent is never widened by what else is known."""
     wanted = {CHANNEL_IDENTIFIER[channel] for channel in operation.body["channels"]}
     return {name: value for name, value in operation.profile.identifiers().items() if name in wanted}

@@ -1,7 +1,7 @@
 """Budgets: never more calls than the account's windows hold (contract.md 5), so that we never cause a 429.
 
 The process that owns an account (the daemon) has all of each window but a tenth; the others (console, command
-line) share that tenth. The owner keeps the places of its writes in memory, for the journal notes those
+line) share that tenth. Of the minute the owner takes the tenth too while nobody else does. The owner keeps the places of its writes in memory, for the journal notes those
 requests anyway; all other places, and those of calls with few places, go through the journal, which all
 processes see. A restart thereby forgets none of them.
 """
@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from askel_tui.contract.endpoints import Extra, Window, endpoint
 from askel_tui.klaviyo.buckets import Bucket, Priority
 from askel_tui.klaviyo.http import is_loopback
-from askel_tui.klaviyo.places import Clock, Ledger, MemoryPlaces, SharedPlaces, SystemClock
+from askel_tui.klaviyo.places import (
+    MINUTE_S,
+    Clock,
+    Ledger,
+    MemoryPlaces,
+    OwnerPlaces,
+    SharedPlaces,
+    SystemClock,
+    reserved,
+)
 from askel_tui.klaviyo.windows import Windows
 
 if TYPE_CHECKING:
@@ -198,26 +207,37 @@ class Budgets:
     def _bucket(self, account: str, call: str, windows: Sequence[Window], *, journaled: bool) -> Bucket:
         divided = min(window.limit for window in windows) >= FEW
         guest = divided and self._role == "guest"
-        name = f"{call} (reserve)" if guest else call
-        mine = [self._share(window) for window in windows] if divided else windows
+        name = reserved(call) if guest else call
+        owned = divided and self._role == "owner" and journaled
+        mine = [self._share(window, owned=owned) for window in windows] if divided else windows
         bucket = self._buckets.get((account, name))
         if bucket is not None:
             bucket.narrow(mine)
             return bucket
-        if self._ledger is None or (divided and self._role == "owner" and journaled):
-            memory = Windows(mine)
+        memory = Windows(mine)
+        minute = next((window.limit for window in windows if window.seconds == MINUTE_S), None)
+        places: MemoryPlaces | SharedPlaces
+        if self._ledger is None or owned:
             for answered in sorted(self._remembered.pop((account, call), ())):
                 memory.remember(answered)
-            places: MemoryPlaces | SharedPlaces = MemoryPlaces(memory, self._clock)
+            if self._ledger is None or minute is None:
+                places = MemoryPlaces(memory, self._clock)
+            else:
+                free = minute - _reserve(minute)
+                places = OwnerPlaces(memory, self._clock, self._ledger, account, call, free)
         else:
-            places = SharedPlaces(self._ledger, account, name, Windows(mine), self._clock)
+            beside = (call, minute - _margin(minute)) if guest and minute is not None else None
+            places = SharedPlaces(self._ledger, account, name, memory, self._clock, beside)
         bucket = Bucket(places, self._clock, paced=self._paced)
         self._buckets[account, name] = bucket
         return bucket
 
-    def _share(self, window: Window) -> Window:
-        reserve = max(1, window.limit // 10)
-        return Window(reserve if self._role == "guest" else window.limit - reserve, window.seconds)
+    def _share(self, window: Window, *, owned: bool) -> Window:
+        if self._role == "guest":
+            return Window(_reserve(window.limit), window.seconds)
+        # What the owner keeps in memory it may take from the minute's reserve too, as long as no guest does.
+        kept = _margin(window.limit) if owned and window.seconds == MINUTE_S else _reserve(window.limit)
+        return Window(window.limit - kept, window.seconds)
 
     def _remember(self, account: str, call: str, answered: float) -> None:
         bucket = self._buckets.get((account, call))
@@ -237,7 +257,7 @@ def used(
     by_call: defaultdict[str, list[int]] = defaultdict(list)
     for call, taken, answered in places:
         over = answered if answered is not None else min(now, taken + LOST_MS)
-        by_call[call.removesuffix(" (reserve)")].append(over)
+        by_call[call.removesuffix(reserved(""))].append(over)
     rows = []
     for call, times in sorted(by_call.items()):
         try:
@@ -256,6 +276,16 @@ def used(
                 }
             )
     return rows
+
+
+def _reserve(limit: int) -> int:
+    """A tenth, for processes beside the owner."""
+    return max(1, limit // 10)
+
+
+def _margin(limit: int) -> int:
+    """What nobody takes, for the moment in which owner and guest do not see each other's places yet."""
+    return max(1, limit // 50)
 
 
 def _bucket_of(extra: Extra) -> str:

@@ -92,10 +92,12 @@ async def read_subscriptions(client: Client, identity: Identity) -> dict[str, st
     return (await read_consent(client, [identity]))[identity]
 
 
-async def read_consent(client: Client, identities: Iterable[Identity]) -> dict[Identity, dict[str, str]]:
+async def read_consent(
+    client: Client, identities: Iterable[Identity], *, priority: Priority = "live"
+) -> dict[Identity, dict[str, str]]:
     """Consent by channel for each identity: SUBSCRIBED, UNSUBSCRIBED, NEVER_SUBSCRIBED (contract.md 6)."""
     found = await find_profiles(
-        client, identities, additional_fields=["subscriptions"], only=["subscriptions"]
+        client, identities, additional_fields=["subscriptions"], only=["subscriptions"], priority=priority
     )
     return {identity: consent_of(read.attributes) if read else {} for identity, read in found.items()}
 

@@ -421,6 +421,10 @@ class Journal(Protocol):
         """(call, taken, answered) of the account's places and requests not older than `since`."""
         ...
 
+    async def occupied(self, account: str, call: str, since: int) -> int:
+        """How many places of a call were taken or answered at `since` or later."""
+        ...
+
     # Audit, notices and counters.
 
     async def decide(self, decision: Decision, now: int) -> None:

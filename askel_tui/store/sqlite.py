@@ -233,6 +233,9 @@ class SqliteJournal:
     async def places(self, account: str, since: int) -> list[tuple[str, int, int | None]]:
         return await self._read(budget.places, account, since)
 
+    async def occupied(self, account: str, call: str, since: int) -> int:
+        return await self._read(budget.occupied, account, call, since)
+
     # Audit, notices and counters.
 
     async def decide(self, decision: Decision, now: int) -> None:

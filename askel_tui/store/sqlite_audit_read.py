@@ -42,6 +42,11 @@ def read(
     return list(_entries(db, rows)), head
 
 
+def conditions_of(wanted: AuditFilter) -> tuple[str, list[str], dict[str, Any]]:
+    """The index to walk, the conditions and their parameters for a query over `audit a`."""
+    return _query(wanted)
+
+
 def _query(wanted: AuditFilter) -> tuple[str, list[str], dict[str, Any]]:
     conditions: list[str] = []
     parameters: dict[str, Any] = {}

@@ -70,6 +70,15 @@ def places(db: sqlite3.Connection, account: str, since: int) -> list[tuple[str, 
     ).fetchall()
 
 
+def occupied(db: sqlite3.Connection, account: str, call: str, since: int) -> int:
+    """How many places of a call were taken or answered at `since` or later."""
+    (count,) = db.execute(
+        "SELECT count(*) FROM places INDEXED BY places_ends WHERE account = ? AND call = ? AND ends > ?",
+        (account, call, since),
+    ).fetchone()
+    return int(count)
+
+
 def old_places(db: sqlite3.Connection, before: int, after: int, limit: int) -> list[int]:
     """Ids over `after` of places that ended before a time."""
     rows = db.execute(

@@ -95,7 +95,14 @@ async def fire(
     catalog = await read_catalog(client, sections=["flows", "lists", "metrics", "segments"])
     catalog = await with_filters(client, catalog, [flow])
     prepared = await prepare_fire(
-        instance, connection, flow, identity, actor, catalog, through_list=through_list, through_metric=through_metric
+        instance,
+        connection,
+        flow,
+        identity,
+        actor,
+        catalog,
+        through_list=through_list,
+        through_metric=through_metric,
     )
     warnings = [*prepared.warnings, *await on_list(client, prepared.operations)]
     return await write(instance, replace(prepared, warnings=tuple(warnings)), actor)

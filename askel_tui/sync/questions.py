@@ -59,7 +59,9 @@ class Questions:
         """The connection's client. Raises `NotFound` where its key is not stored, `UnknownConnection`."""
         client = await self._instance.client(connection)
         if client is None:
-            raise NotFound(f"no key is stored for {connection}: `askel rotate {connection} --key-stdin` stores one")
+            raise NotFound(
+                f"no key is stored for {connection}: `askel rotate {connection} --key-stdin` stores one"
+            )
         return client
 
     async def catalog(self, connection: str, sections: Collection[str], *, fresh: bool = False) -> Catalog:
@@ -109,7 +111,9 @@ class Questions:
         read, _ = self._catalogs[connection, frozenset(("segments",))]
         return time.monotonic() - read > 10
 
-    async def profile(self, connection: str, who: Identity | str, *, consent: bool = False) -> dict[str, Any] | None:
+    async def profile(
+        self, connection: str, who: Identity | str, *, consent: bool = False
+    ) -> dict[str, Any] | None:
         """A profile as the account has it now; None where there is nobody. Raises as `member` does."""
         client = await self.client(connection)
         extra = ["subscriptions"] if consent else []

@@ -6,22 +6,24 @@ between leaves the request in doubt, and it is sent again with the same members 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from askel_tui.core import packing
 from askel_tui.core.operations import Operation
+from askel_tui.core.packing import CONSENT_CALLS
 from askel_tui.core.planning import gate_refusal
 from askel_tui.klaviyo.budgets import Priority
 from askel_tui.klaviyo.client import Answer
-from askel_tui.klaviyo.errors import Invalid, KlaviyoError, Missing
-from askel_tui.klaviyo.profiles import find_profiles, members_of_list, members_of_segment
+from askel_tui.klaviyo.errors import Conflict, Invalid, KlaviyoError, Missing
+from askel_tui.klaviyo.profiles import find_profiles, members_of_segment
 from askel_tui.store.journal import Clock, Delayed, Journal, OpenRequest, Outcome, Settled, StoredOperation
 from askel_tui.store.journal_errors import StaleOperations
-from askel_tui.sync import consent
 from askel_tui.sync.bulk import BULK_CALLS, BulkSender
+from askel_tui.sync.consent import ConsentSender
+from askel_tui.sync.cutting import parts, rows_named
 from askel_tui.sync.outcomes import Connected, Outcomes, Result, learned, told
-from askel_tui.sync.verdicts import CONSENT_CALLS, Verdict, verdict
+from askel_tui.sync.verdicts import Verdict, verdict
 
 MOST_IDENTIFYING = 20
 """How many attempts an operation may have had when its profile id turns out to be wrong once more; then it fails."""
@@ -42,6 +44,7 @@ class Sender:
         self._clock = clock
         self._end = Outcomes(connected, journal, clock)
         self.bulk = BulkSender(self._end)
+        self._consent = ConsentSender(self._end, self._plain)
 
     def retire(self) -> None:
         """Another sender took over, maybe with another key: what this one has under way is not held for its key."""
@@ -61,8 +64,8 @@ class Sender:
                 await self._gate(operations, result)
             elif first.call in packing.PACKED_CALLS:
                 await self._list_call(operations, result)
-            elif first.call == "bulk_unsubscribe_profiles" and first.destination is not None:
-                await self._unsubscribe(operations, result)
+            elif first.call in CONSENT_CALLS:
+                await self._consent.send(operations, priority, result)
             elif is_identifying(first):
                 await self._identify(operations[0], priority, result)
             else:
@@ -82,7 +85,7 @@ class Sender:
             await self.bulk.send_again(doubt, result)
         elif call in CONSENT_CALLS:
             unknown = "the program stopped before the answer"
-            await self._consent_doubt(doubt.id, doubt.operations, unknown, result)
+            await self._consent.doubt(doubt.id, doubt.operations, unknown, result)
         else:
             target = doubt.operations[0].operation.destination
             ids = {"id": target.id or ""} if target and call in packing.PACKED_CALLS else {}
@@ -93,6 +96,11 @@ class Sender:
             else:
                 await self._written(doubt.id, doubt.operations, answer, result)
         return result
+
+    async def _plain(
+        self, operations: Sequence[StoredOperation], priority: Priority, result: Result
+    ) -> None:
+        await self._request(operations, {}, priority, result)
 
     async def _request(
         self,
@@ -149,7 +157,8 @@ class Sender:
         self, request: int | None, operations: Sequence[StoredOperation], error: KlaviyoError, result: Result
     ) -> None:
         call = operations[0].operation.call
-        found = verdict(error, call)
+        # Without a request nothing was sent: then there is no doubt about it.
+        found = verdict(error, call if request is not None else "get")
         if found.act == "look":
             found = await self._look(operations, error, found)
         if operations[0].operation.is_gate and found.act in ("fail", "look"):
@@ -157,13 +166,25 @@ class Sender:
         elif call in packing.PACKED_CALLS and found.act in ("fail", "look"):
             await self._cut(request, operations, error, result)
         elif found.act in ("fail", "look"):
-            await self._end.fail(request, operations, error, found.detail, result)
+            detail = await self._between(operations[0], error) if isinstance(error, Conflict) else found.detail
+            await self._end.fail(request, operations, error, detail, result)
         elif found.act == "hold":
             await self._end.hold(request, operations, found, result)
         elif found.act == "doubt":
-            await self._consent_doubt(request, operations, found.detail, result)
+            await self._consent.doubt(request, operations, found.detail, result)
         else:
             await self._end.delay(request, operations, found, result)
+
+    async def _between(self, stored: StoredOperation, error: Conflict) -> str:
+        """A conflict in words: which profiles have the record's identifiers between them."""
+        identity = stored.operation.profile
+        try:
+            read = (await find_profiles(self._to.client, [identity], only=()))[identity]
+        except KlaviyoError:
+            read = None
+        ids = [*((read.id, *read.others) if read else ()), error.duplicate_profile_id]
+        profiles = " and ".join(dict.fromkeys(filter(None, ids))) or "another profile"
+        return f"{error} {', '.join(identity.identifiers().values())} belong to {profiles}"
 
     async def _look(
         self, operations: Sequence[StoredOperation], error: KlaviyoError, found: Verdict
@@ -192,7 +213,7 @@ class Sender:
             now = self._clock()
             delayed = [Delayed(each, now, str(error)) for each in operations]
             await self._journal.answer_request(request, delayed=delayed, now=now)
-        for part in _parts(operations, _indexes(error)):
+        for part in parts(operations, rows_named(error)):
             try:
                 await self._list_call(part, result)
             except KlaviyoError as unread:
@@ -220,25 +241,11 @@ class Sender:
         elif len(operations) == 1:
             await self._end.fail(None, operations, error, found.detail, result)
         else:
-            for part in _parts(operations, set()):
+            for part in parts(operations, ()):
                 try:
                     await self._gate(part, result)
                 except KlaviyoError as unread:
                     await self._refused(None, part, unread, result)
-
-    async def _consent_doubt(
-        self, request: int | None, operations: Sequence[StoredOperation], detail: str, result: Result
-    ) -> None:
-        """A consent write whose fate is unknown: read back, else held for a person."""
-        for stored in operations:
-            if await consent.reads_back(self._to.client, stored.operation):
-                read = Settled(stored, "written", detail=f"read back after doubt: {detail}")
-                await self._end.settle(request, [read], result)
-            else:
-                unknown = (
-                    f"{detail}; whether consent was written is unknown, and it is never sent twice by itself"
-                )
-                await self._end.hold(request, [stored], Verdict("hold", unknown, "in_doubt"), result)
 
     async def _gate(self, operations: Sequence[StoredOperation], result: Result) -> None:
         segment = operations[0].operation.destination
@@ -317,21 +324,6 @@ class Sender:
                 ids[stored.operation.id] = found
         return ids
 
-    async def _unsubscribe(self, operations: Sequence[StoredOperation], result: Result) -> None:
-        """A profile outside the given list would be unsubscribed everywhere, so membership is read first."""
-        target = operations[0].operation.destination
-        if target is None or target.id is None:
-            raise ValueError(f"step {operations[0].operation.step} names no list")
-        identities = [stored.operation.profile for stored in operations]
-        members = await members_of_list(self._to.client, target.id, identities)
-        off_list = [stored for stored in operations if not members.get(stored.operation.profile)]
-        on_list = [stored for stored in operations if members.get(stored.operation.profile)]
-        if off_list:
-            why = f"not on {target.name}: Klaviyo would unsubscribe the profile everywhere"
-            await self._end.skip(off_list, why, result)
-        if on_list:
-            await self._request(on_list, {}, "live", result)
-
 
 def is_identifying(operation: Operation) -> bool:
     """Whether the operation upserts nothing but identifiers."""
@@ -339,24 +331,3 @@ def is_identifying(operation: Operation) -> bool:
     return operation.call == "create_or_update_profile" and not (
         body["attributes"] or body["properties"] or body["unset"]
     )
-
-
-def _parts(operations: Sequence[StoredOperation], bad: set[int]) -> Iterator[list[StoredOperation]]:
-    """The rows at fault one by one and the rest together; halves where no row was named."""
-    if bad:
-        yield from ([stored] for index, stored in enumerate(operations) if index in bad)
-        rest = [stored for index, stored in enumerate(operations) if index not in bad]
-        if rest:
-            yield rest
-        return
-    half = len(operations) // 2
-    yield list(operations[:half])
-    yield list(operations[half:])
-
-
-def _indexes(error: KlaviyoError) -> set[int]:
-    """The rows of a list call that an error's pointers name (`/data/3/id`)."""
-    if not isinstance(error, Invalid | Missing):
-        return set()
-    parts = ((item.pointer or "").strip("/").split("/") for item in error.errors)
-    return {int(part[1]) for part in parts if len(part) >= 2 and part[0] == "data" and part[1].isdigit()}

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
+from askel_tui.core.packing import CONSENT_CALLS
 from askel_tui.klaviyo.errors import (
     Conflict,
     Invalid,
@@ -19,9 +20,6 @@ from askel_tui.klaviyo.errors import (
     Unavailable,
     Unreadable,
 )
-
-CONSENT_CALLS = frozenset({"bulk_subscribe_profiles", "bulk_unsubscribe_profiles"})
-"""Writes that are never repeated by themselves once their fate is unknown (design: In doubt)."""
 
 OF_THE_KEY = frozenset({"key_refused", "scope_missing"})
 """Causes of a hold that another key may not have."""

@@ -106,7 +106,9 @@ async def prepare(
     return Prepared(connection, record, planned.operations, tuple(pinned.warnings))
 
 
-async def write(instance: Instance, prepared: Prepared, actor: str, *, patience: float = PATIENCE_S) -> Written:
+async def write(
+    instance: Instance, prepared: Prepared, actor: str, *, patience: float = PATIENCE_S
+) -> Written:
     """Orders the write and waits for the answers of its operations.
 
     Raises `Refused`, `Unanswered`; the order then stands nevertheless, unless it was refused.
@@ -128,7 +130,9 @@ def _name(connection: str) -> str:
 
 
 def _record_id(key: str | None) -> str:
-    unique = uuid.uuid4().hex if key is None else hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:32]
+    unique = (
+        uuid.uuid4().hex if key is None else hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:32]
+    )
     return f"direct-{unique}"
 
 

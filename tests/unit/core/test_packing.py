@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from askel_tui.contract.endpoints import SELECTABLE, endpoint
 from askel_tui.core.operations import Identity, Operation, StepKind, Target, canonical
-from askel_tui.core.packing import GATHERING_CALLS, PACKED_CALLS, Parcel, Request, capacity, nested, parcel, request
+from askel_tui.core.packing import (
+    CONSENT_CALLS,
+    GATHERING_CALLS,
+    Parcel,
+    Request,
+    capacity,
+    nested,
+    parcel,
+    request,
+)
 from askel_tui.core.planning import NEEDS_PROFILE_ID, plan
 from askel_tui.core.record_files import read_jsonl
 from askel_tui.core.records import Record
@@ -251,8 +260,50 @@ def test_only_list_calls_and_gates_of_one_destination_travel_together() -> None:
     assert by_step["flow"] == by_step["welcome"]
     for each in found:
         assert bool(parcel(each).destination) == (each.call in GATHERING_CALLS)
-        many = 1000 if each.call in PACKED_CALLS else 100 if each.is_gate else 1
+        at = endpoint("2026-07-15", each.call)
+        many = at.page_max if each.is_gate else at.max_items if each.call in GATHERING_CALLS else 1
         assert capacity(each.call, "2026-07-15") == many
+    assert {"in", "in-all", "out", "out-all"} == {each.step for each in found if each.call in CONSENT_CALLS}
+
+
+CONSENT_STEPS = """\
+- id: in
+  subscribe: {channels: [email], list: Newsletter, custom_source: Till}
+- id: same
+  subscribe: {channels: [sms], list: Newsletter, custom_source: Till}
+- id: other-source
+  subscribe: {channels: [email], list: Newsletter, custom_source: Site}
+- id: other-list
+  subscribe: {channels: [email], list: Promotions, custom_source: Till}
+- id: no-list
+  subscribe: {channels: [email], custom_source: Till}
+- id: past
+  subscribe: {channels: [email], list: Newsletter, custom_source: Till, historical: true, consented_at: data.when}
+- id: out
+  unsubscribe: {channels: [email], list: Newsletter}
+"""
+
+
+def test_consent_of_one_list_source_and_kind_travels_together() -> None:
+    record = happened(phone="+442079460018", when="2020-01-02T03:04:05Z")
+    found = {each.step: each for each in operations(record, applied(of_steps(CONSENT_STEPS)))}
+    parcels = {step: parcel(each) for step, each in found.items() if each.call in CONSENT_CALLS}
+    assert parcels["in"] == parcels.pop("same")
+    assert len(set(parcels.values())) == len(parcels) == 6
+
+
+@pytest.mark.parametrize("revision", SELECTABLE)
+def test_a_full_consent_job_is_valid_and_holds_every_profile(revision: str) -> None:
+    of = applied(
+        of_steps("- id: in\n  subscribe: {channels: [email], list: Newsletter, custom_source: Till}\n"),
+        revision=revision,
+    )
+    most = capacity("bulk_subscribe_profiles", revision)
+    many = [operations(happened(f"r{n}", email=f"p{n}@x.example"), of)[0] for n in range(most)]
+    attributes = valid(request(many, revision, {}), revision)["data"]["attributes"]
+    emails = [row["attributes"]["email"] for row in attributes["profiles"]["data"]]
+    assert emails == [f"p{n}@x.example" for n in range(most)]
+    assert most == {"2024-02-15": 100, "2026-07-15": 1000}[revision]
 
 
 def test_dotted_names_become_nested_objects() -> None:

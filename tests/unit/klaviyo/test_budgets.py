@@ -105,6 +105,14 @@ class MemoryLedger:
     async def places(self, account: str, since: int) -> list[tuple[str, int, int | None]]:
         return [(row[1], row[2], row[3]) for row in self.rows if row[0] == account and row[2] >= since]
 
+    async def occupied(self, account: str, call: str, since: int) -> int:
+        ends = [
+            row[3] if row[3] is not None else row[2] + 60_000
+            for row in self.rows
+            if row[:2] == [account, call]
+        ]
+        return sum(1 for end in ends if end > since)
+
 
 async def take(budgets: Budgets, call: str = "create_event", **options: Any) -> Place:
     """Takes a place and leaves it open."""
@@ -139,10 +147,10 @@ async def test_both_windows_must_have_room() -> None:
     clock = FakeClock()
     budgets = Budgets("owner", clock=clock)
     sent = 0
-    for _ in range(16):
+    for _ in range(20):
         sent += await at_once(budgets, "add_profiles_to_list")
         await clock.pass_time(1.01)
-    assert sent == 135
+    assert sent == 147
     await clock.pass_time(60)
     assert await at_once(budgets, "add_profiles_to_list") == 9
 
@@ -297,7 +305,47 @@ async def test_a_restart_forgets_nothing() -> None:
     for _ in range(10):
         sent += await at_once(daemon, "add_profiles_to_list")
         await clock.pass_time(1.01)
-    assert sent == 135 - 101
+    assert sent == 147 - 101, "no guest is about, so the reserve of the minute is free but for a margin"
+
+
+async def _in_a_minute(budgets: Budgets, clock: FakeClock, call: str) -> int:
+    sent = 0
+    for _ in range(40):
+        sent += await at_once(budgets, call)
+        await clock.pass_time(1.01)
+    return sent
+
+
+async def test_the_owner_uses_the_reserve_of_the_minute_while_no_guest_does() -> None:
+    clock = FakeClock()
+    ledger = MemoryLedger()
+    daemon = Budgets("owner", ledger, clock)
+    assert await _in_a_minute(daemon, clock, "add_profiles_to_list") == 147
+
+
+async def test_what_guests_took_of_the_minute_is_theirs() -> None:
+    clock = FakeClock()
+    ledger = MemoryLedger()
+    daemon, guest = Budgets("owner", ledger, clock), Budgets("guest", ledger, clock)
+    for _ in range(15):
+        assert await at_once(guest, "add_profiles_to_list") == 1
+        await clock.pass_time(1.01)
+    sent = 0
+    for _ in range(20):
+        sent += await at_once(daemon, "add_profiles_to_list")
+        await clock.pass_time(1.01)
+    assert sent == 135
+
+
+async def test_a_guest_waits_where_the_owner_has_used_the_minute_up() -> None:
+    clock = FakeClock()
+    ledger = MemoryLedger()
+    for _ in range(147):
+        ledger.rows.append(["A", "add_profiles_to_list", clock.wall(), clock.wall()])
+    guest = Budgets("guest", ledger, clock)
+    assert await at_once(guest, "add_profiles_to_list") == 0
+    await clock.pass_time(61)
+    assert await at_once(guest, "add_profiles_to_list") == 1
 
 
 async def test_a_failing_ledger_is_heard_of_by_all_who_wait() -> None:

@@ -1,0 +1,83 @@
+"""The application: routes, one shape of errors, the OpenAPI document, a page that shows it."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.middleware import Middleware
+from starlette.responses import HTMLResponse
+
+from askel_tui import __version__
+from askel_tui.api import answers, cloudevents, errors, operating, records, segment, webhooks
+from askel_tui.api.around import Around
+from askel_tui.api.context import Context
+
+ABOUT = """\
+Records in the moment they happen, answers before something is shown, flows fired directly.
+
+Every request needs a token: `Authorization: Bearer askel_…` (Segment's clients send it as their write key).
+`askel token create NAME --scope send --connection CONNECTION` makes one.
+
+Limits: 5 MB and 10,000 records a body, 64 levels, 20 s for a body to come in. 429 and 503 say in `Retry-After`
+when to come back; a record that was answered with 202 is on the disk.
+"""
+
+PUBLIC = ("/healthz", "/readyz")
+
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+def build(context: Context) -> FastAPI:
+    """The application of a server."""
+    app = FastAPI(
+        title="Askel",
+        version=__version__,
+        description=ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        middleware=[Middleware(Around, context=context)],
+        # A slash too many is a wrong address, not a redirect that loses the body.
+        redirect_slashes=False,
+    )
+    app.state.context = context
+    errors.install(app)
+    for each in (records, segment, cloudevents, webhooks, answers, operating):
+        app.include_router(each.router)
+    page = files("askel_tui.api").joinpath("docs.html").read_text(encoding="utf-8")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(
+            page, headers={"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
+        )
+
+    document: dict[str, Any] = {}
+
+    def openapi() -> dict[str, Any]:
+        if not document:
+            document.update(_document(app))
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to change the document
+    return app
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    document["components"]["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer", "description": "A token of `askel token create`."},
+        "writeKey": {"type": "http", "scheme": "basic", "description": "The token as the user's name."},
+    }
+    document["security"] = [{"token": []}, {"writeKey": []}]
+    for path in PUBLIC:
+        for operation in document["paths"][path].values():
+            operation["security"] = []
+    return document

@@ -1,0 +1,83 @@
+"""A front door with its engine, in this process: what a test of the API starts from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from askel_tui.api.context import Context
+from askel_tui.api.server import Address, Door
+from askel_tui.store.journal import StoredRecord
+from askel_tui.store.tokens import Scope, Tokens
+from askel_tui.sync.engine import Engine
+from askel_tui.sync.instance import opened
+from tests.support.workbench import NAME, Workbench
+
+RECORDS = f"/v1/connections/{NAME}/records"
+
+
+@dataclass
+class FrontDoor:
+    """A running door. `http` calls it with a token of all scopes."""
+
+    bench: Workbench
+    door: Door
+    http: httpx.AsyncClient
+    tokens: Tokens
+
+    @property
+    def context(self) -> Context:
+        """What the routes share."""
+        return self.door.context
+
+    def token(
+        self,
+        name: str,
+        *scopes: Scope,
+        connections: Collection[str] = (NAME,),
+        expires: int | None = None,
+        rate: int | None = None,
+    ) -> dict[str, str]:
+        """The header of a new token."""
+        now = self.bench.instance.clock()
+        _, text = self.tokens.create(
+            name, scopes or ("send",), connections=connections, now=now, expires=expires, rate=rate
+        )
+        return {"Authorization": f"Bearer {text}"}
+
+    async def stored(self) -> list[StoredRecord]:
+        """All records of the connection, in order of receipt."""
+        return await self.bench.instance.journal.records_after(NAME, 0, 100_000)
+
+    async def audited(self, **wanted: Any) -> list[Any]:
+        """Audit entries."""
+        return await self.bench.audit(**wanted)
+
+
+@asynccontextmanager
+async def front_door(bench: Workbench, *, engine: bool = True) -> AsyncIterator[FrontDoor]:
+    """Opens the door of a bench's home on a free port; with its engine unless told otherwise."""
+    async with opened(bench.instance.home, owner=True) as owner:
+        door = Door(owner, Address("127.0.0.1", 0))
+        working = Engine(owner) if engine else None
+        tasks = [asyncio.create_task(door.run())]
+        if working is not None:
+            tasks.append(asyncio.create_task(working.run()))
+        tokens = Tokens(owner.home)
+        _, text = tokens.create("tester", ("admin",), now=owner.clock())
+        headers = {"Authorization": f"Bearer {text}"}
+        try:
+            async with httpx.AsyncClient(base_url=door.url, headers=headers, timeout=40) as http:
+                yield FrontDoor(bench, door, http, tokens)
+        finally:
+            door.stop()
+            await tasks[0]
+            if working is not None:
+                working.stop()
+            await asyncio.gather(*tasks)
+            tokens.close()

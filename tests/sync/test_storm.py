@@ -1,0 +1,99 @@
+"""A server that fails a fifth of all calls, in every way at once: all is written once, in order per profile."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from askel_tui.sandbox.faults import Fault
+from tests.support.bad_days import WELCOME, assert_in_order, brisk, held, settled
+from tests.support.shared import needs_shared
+from tests.support.workbench import Workbench, points
+
+__all__ = ["brisk"]
+
+pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+
+STORM: tuple[dict[str, Any], ...] = (
+    {"status": 503},
+    {"status": 500, "after": True},
+    {"status": 403, "body": "html"},
+    {"reset": True},
+    {"lost": True},
+    {"after": True, "body": "malformed"},
+    {"status": 429, "body": "empty"},
+)
+FAILING = 0.2
+"""The share of calls that fail."""
+
+
+def _storm(bench: Workbench) -> list[Fault]:
+    """Faults that strike a fifth of the calls between them; each sees what those before it let through."""
+    each = FAILING / len(STORM)
+    faults = []
+    for index, how in enumerate(STORM):
+        left = 1 - index * each
+        bench.fault("*", **how, probability=each / left, seed=index + 1)
+        faults.append(bench.sandbox.world.faults.all[-1])
+    return faults
+
+
+def _upserts(bench: Workbench) -> Iterator[tuple[str, int]]:
+    """(e-mail, points) of the upserts that were processed, single or in a job, as they came in."""
+    for entry in bench.requests():
+        if entry["body"] is None or entry["status"] == "reset":
+            continue
+        if entry["endpoint"] == "create_or_update_profile":
+            rows = [entry["body"]["data"]]
+        elif entry["endpoint"] == "bulk_import_profiles":
+            rows = entry["body"]["data"]["attributes"]["profiles"]["data"]
+        else:
+            continue
+        for row in rows:
+            attributes = row["attributes"]
+            if "Points" in attributes.get("properties", {}):
+                yield attributes["email"], attributes["properties"]["Points"]
+
+
+async def _weather(bench: Workbench, records: int, profiles: int) -> None:
+    await bench.apply(WELCOME)
+    faults = _storm(bench)
+    told = []
+    for number in range(records):
+        who = number % profiles
+        told.append({**points(number, id=f"T-{who}", email=f"t{who}@mapleandember.example")})
+    await bench.take(told)
+    await bench.drain()
+    assert sum(fault.struck for fault in faults) > bench.sandbox.world.logged * 0.1
+    assert all(fault.struck for fault in faults)
+
+    assert await bench.instance.journal.failures() == []
+    assert await held(bench) == {}
+    ended = await settled(bench)
+    for step in ("tier", "welcome", "points"):
+        assert ended[f"{step} written"] + ended[f"{step} unconfirmed"] == records
+    sent = defaultdict(list)
+    for email, value in _upserts(bench):
+        sent[email].append(value)
+    for email, values in sent.items():
+        assert values == sorted(values), email
+    for who in range(profiles):
+        newest = max(number for number in range(records) if number % profiles == who)
+        assert bench.profile(f"t{who}@mapleandember.example")["properties"]["Points"] == newest + 5
+    arrived = sorted(event["properties"]["Points"] for event in bench.events("First Points Earned"))
+    assert arrived == [number + 5 for number in range(records)]
+    assert len({*bench.on_list("Welcome Flow")} & set(sent)) == profiles
+    await assert_in_order(bench)
+
+
+async def test_a_fifth_of_all_calls_fails(either: Workbench) -> None:
+    await _weather(either, 150, 40)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_two_thousand_records_through_a_storm(either: Workbench) -> None:
+    await _weather(either, 2_000, 400)
