@@ -9,17 +9,20 @@ import re
 import secrets
 import time
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from askel_tui.api.bodies import Intake, too_large
 from askel_tui.api.context import Context, unknown_token
-from askel_tui.api.errors import ApiError, fault
+from askel_tui.api.errors import EXPECTED, ApiError, BodyRefused, fault, told
+from askel_tui.api.records import RECORDS_ROUTE, give_records
 from askel_tui.core.records import MAX_BYTES
 from askel_tui.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_RECORDS = re.compile(r"/v1/connections/([^/]+)/records")
 _WEBHOOK = re.compile(r"/v1/connections/[^/]+/webhooks/[^/]+")
 _SEGMENT = frozenset(
     f"/v1/{name}" for name in ("track", "identify", "batch", "import", "group", "page", "screen", "alias")
@@ -33,6 +36,13 @@ class Around:
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self._app = app
         self._context = context
+        self._run = secrets.token_hex(4)
+        self._count = 0
+
+    def _next_id(self) -> bytes:
+        """Unique without asking the system for random bytes each time."""
+        self._count += 1
+        return f"{self._run}{self._count:08x}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -41,7 +51,7 @@ class Around:
         began = time.perf_counter()
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
-        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8).encode()
+        request_id = given if _REQUEST_ID.fullmatch(given) else self._next_id()
         scope["askel.request"] = request_id.decode()
         status = 0
 
@@ -55,17 +65,21 @@ class Around:
         body = Intake(receive, self._context)
         try:
             self._let_in(scope, headers)
-            await self._app(scope, body, answer)
+            lane = _RECORDS.fullmatch(scope["path"]) if scope["method"] == "POST" else None
+            if lane is not None:
+                await _give_records(Request(scope, body), lane[1], answer)
+            else:
+                await self._app(scope, body, answer)
         except ApiError as error:
             if not status:
-                await fault(error, scope["askel.request"])(scope, receive, answer)
+                await body.refuse(fault(error, scope["askel.request"]), answer)
         except Exception as error:
             log.exception("request %s: %s %s failed", scope["askel.request"], scope["method"], scope["path"])
             if not status:
                 told = ApiError(
                     500, "unexpected", f"something that Askel did not expect: {type(error).__name__}"
                 )
-                await fault(told, scope["askel.request"])(scope, receive, answer)
+                await fault(broken, scope["askel.request"])(scope, receive, answer)
         finally:
             self._context.buffered -= body.held
             self._note(scope, status, time.perf_counter() - began)
@@ -101,7 +115,7 @@ class Around:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")
-        template = getattr(route, "path", "unknown")
+        template = scope.get("askel.route") or getattr(route, "path", "unknown")
         numbers = self._context.numbers
         numbers.requests.add(
             (("method", _METHODS.get(scope["method"], "OTHER")), ("route", template), ("status", str(status)))
@@ -130,6 +144,18 @@ class Around:
             fields["token"],
             extra={"fields": fields},
         )
+
+
+async def _give_records(request: Request, name: str, send: Send) -> None:
+    """The door of records, without the way through the framework, which takes longer than the record itself."""
+    request.scope["askel.route"] = RECORDS_ROUTE
+    try:
+        response = await give_records(request, name)
+    except BodyRefused:
+        raise
+    except EXPECTED as error:
+        response = fault(told(error), request.scope["askel.request"])
+    await response(request.scope, request.receive, send)
 
 
 _METHODS = {name: name for name in ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 import zlib
@@ -10,9 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from fastapi import Request
-from starlette.types import Message, Receive
+from starlette.responses import Response
+from starlette.types import Message, Receive, Send
 
-from askel_tui.api.errors import ApiError
+from askel_tui.api.errors import ApiError, BodyRefused
 from askel_tui.core.records import MAX_BYTES
 
 MAX_RECORDS = 10_000
@@ -30,6 +32,12 @@ JSON_TYPES = ("application/json",)
 NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
 
 _WHITE = " \t\r\n"
+
+
+LINGER_S = 1.0
+LINGER_BYTES = 20_000_000
+"""How much of a refused body is still read, and thrown away: a client that hears nothing until it has sent all
+would otherwise see a broken connection instead of the answer."""
 
 
 class Intake:
@@ -52,7 +60,7 @@ class Intake:
                 message = await self._receive()
         except TimeoutError:
             told = f"the body took more than {BODY_S:g} s to come in"
-            raise ApiError(408, "slow_body", told, headers={"Connection": "close"}) from None
+            raise BodyRefused(408, "slow_body", told, headers={"Connection": "close"}) from None
         if message["type"] != "http.request":
             self._ended = True
             return message
@@ -63,14 +71,28 @@ class Intake:
             raise too_large()
         if self._context.buffered > MAX_BUFFERED:
             told = "too many bodies come in at once"
-            raise ApiError(429, "busy", told, retry_after=BUSY_S, headers={"Connection": "close"})
+            raise BodyRefused(429, "busy", told, retry_after=BUSY_S, headers={"Connection": "close"})
         self._ended = not message.get("more_body", False)
         return message
 
+    async def refuse(self, response: Response, send: Send) -> None:
+        """Answers at once, then lets what the client still sends go by for a moment."""
+        headers = response.raw_headers
+        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body, "more_body": True})
+        gone = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                while not self._ended and gone < LINGER_BYTES:
+                    message = await self._receive()
+                    gone += len(message.get("body", b""))
+                    self._ended = message["type"] != "http.request" or not message.get("more_body", False)
+        await send({"type": "http.response.body", "body": b""})
 
-def too_large() -> ApiError:
+
+def too_large() -> BodyRefused:
     """413 for a body over the limit; the rest of it is not read."""
-    return ApiError(
+    return BodyRefused(
         413, "too_large", "the body is over 5 MB: send it in parts", headers={"Connection": "close"}
     )
 

@@ -144,8 +144,7 @@ class Context:
         return {hook: found for (owner, hook), found in sorted(self._hooks.items()) if owner == connection}
 
     def connection(self, name: str) -> None:
-        """Raises `UnknownConnection`."""
-        self.refresh()
+        """Raises `UnknownConnection`. The token was looked up in the same request, so this is as new as that."""
         if name not in self._connections:
             raise UnknownConnection(name, self._connections)
 

@@ -88,6 +88,10 @@ class ApiError(HTTPException):
         self.problems = problems
 
 
+class BodyRefused(ApiError):
+    """A body that is too much while it comes in: answered outside of the routes, while the rest of it goes by."""
+
+
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 422: "unprocessable"}
 
 
@@ -151,6 +155,8 @@ def install(app: FastAPI) -> None:
 
 
 async def _handled(request: Request, error: Exception) -> Response:
+    if isinstance(error, BodyRefused):
+        raise error
     return fault(told(error), request.scope["askel.request"])
 
 

@@ -16,6 +16,8 @@ from askel_tui.api.taking import Taken, take, under_pressure
 
 router = APIRouter(tags=["Records in"])
 
+RECORDS_ROUTE = "/v1/connections/{name}/records"
+
 RECORD_EXAMPLE: dict[str, Any] = {
     "id": "evt-000001",
     "event": "first_points_earned",
@@ -110,7 +112,7 @@ _LINES = "\n".join(json.dumps({**RECORD_EXAMPLE, "id": f"evt-00000{number}"}) fo
 
 
 @router.post(
-    "/v1/connections/{name}/records",
+    RECORDS_ROUTE,
     status_code=202,
     response_model=RecordsTaken,
     responses=documented(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),

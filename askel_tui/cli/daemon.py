@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from askel_tui.cli.common import Code, end, run
+from askel_tui.cli.common import Code, end, home, run
 from askel_tui.cli.output import encoded, inert, plural, tell
 from askel_tui.cli.times import stamp
 
@@ -40,6 +40,12 @@ def daemon(listen: str | None, public: bool, until_idle: bool, log_json: bool, v
 
         open_door = opener(listen, public=public)
     ended = run(serve(until_idle=until_idle, open_door=open_door))
+    waiting, failures = run(_left())
+    if until_idle and not waiting:
+        tell("nothing is left to send")
+    if failures:
+        verb = "is" if failures == 1 else "are"
+        tell(f"{plural(failures, 'failure')} {verb} kept: `askel failed list` says why")
     for name in ended.keyless:
         tell(f"no key is stored for {name}: `askel rotate {name} --key-stdin` stores one")
     if ended.holds:
@@ -49,6 +55,13 @@ def daemon(listen: str | None, public: bool, until_idle: bool, log_json: bool, v
         end(Code.KEY)
     if until_idle and ended.holds:
         end(Code.REFUSED)
+
+
+async def _left() -> tuple[int, int]:
+    """How many operations wait or are held, and how many failures are kept."""
+    async with home() as instance:
+        counts = (await instance.journal.counts()).values()
+    return sum(each.waiting + each.held for each in counts), sum(each.failed for each in counts)
 
 
 def _log(level: int, as_json: bool) -> None:

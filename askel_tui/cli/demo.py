@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 import tempfile
 from pathlib import Path
 
 import click
+
+from askel_tui.cli.common import run
 
 
 @click.command()
@@ -24,7 +25,7 @@ def demo(headless: bool) -> None:
     """
     # There is no console yet that could show it, so both ways tell it here.
     del headless
-    asyncio.run(_demo())
+    run(_demo())
 
 
 async def _demo() -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 LAST = 30
 LONGEST_VALUE = 60
 
+TOTALS = {"added": "list adds", "removed": "list removals", "flows": "flows fired"}
+"""Words for totals that their names alone don't explain."""
+
 
 @click.command("dry-run")
 @click.argument("workflow")
@@ -90,7 +93,7 @@ def _show(document: Mapping[str, Any]) -> None:
     for word, value in totals.items():
         if isinstance(value, Mapping):
             for name, count in value.items():
-                put(f"  {word:<13}{count:>6,}  {shown(name)}")
+                put(f"  {TOTALS.get(word, word):<13}{count:>6,}  {shown(name)}")
         elif value:
             put(f"  {word:<13}{value:>6,}")
     tell(f"{plural(len(document['records']), 'record')}; nothing was written")

@@ -51,6 +51,7 @@ CODES: Mapping[str, Code] = {
 """Errors that are expected, by name, so that the table imports none of them. The nearest class counts."""
 
 _KEY = re.compile(r"pk_\w{4,}")
+_TOKEN = re.compile(r"(askel_[0-9a-f]{12}_)[\w-]{16,}")
 _AUTHORIZATION = re.compile(r"(Klaviyo-API-Key\s+)\S+", re.IGNORECASE)
 _SECRET_VARIABLES = ("ASKEL_VAULT_KEY", "ASKEL_DATABASE_URL")
 
@@ -130,7 +131,7 @@ def _usage(error: click.ClickException) -> str:
 
 def scrubbed(text: str) -> str:
     """The text without anything that looks like an API key or is a secret of the environment."""
-    text = _AUTHORIZATION.sub(r"\1…", _KEY.sub("pk_…", text))
+    text = _TOKEN.sub(r"\1…", _AUTHORIZATION.sub(r"\1…", _KEY.sub("pk_…", text)))
     for name in _SECRET_VARIABLES:
         secret = os.environ.get(name, "")
         if len(secret) >= 4:

@@ -107,5 +107,9 @@ async def _decide(word: str, workflow: str | None, step: str | None, as_json: bo
     if as_json:
         put_json(result)
     for each in result["holds"]:
-        done = "wait to be sent" if word == "release" else "are discarded"
+        one = each["operations"] == 1
+        if word == "release":
+            done = "waits to be sent" if one else "wait to be sent"
+        else:
+            done = "is discarded" if one else "are discarded"
         tell(f"{each['workflow']} step {each['step']}: {plural(each['operations'], 'operation')} {done}")

@@ -12,16 +12,21 @@ import math
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from json.encoder import encode_basestring
 from typing import Any
 
-from askel_tui.core.operations import Operation, canonical
-from askel_tui.store.journal import Decision
+from askel_tui.core.operations import Operation, Target, canonical
+from askel_tui.store.journal import Decision, Settled
 from askel_tui.store.sqlite_operations import Row
 
 ACTOR = "askel"
 """Who acts where neither a person nor a record's actor does."""
 
 MANY_LEVELS = 100
+
+AT_ONCE = 1_000
+"""Entries written by one statement."""
 
 _INSERT = (
     "INSERT INTO audit (seq, at, actor, connection, workflow, step, record, operation, kind, status, request, "
@@ -46,14 +51,31 @@ class Sent:
         return {"id": self.id, "method": self.method, "path": self.path, "sha256": self.digest.hex()}
 
 
+@lru_cache(maxsize=64)
+def _shown(sent: Sent) -> str:
+    return canonical(sent.shown()).decode()
+
+
+@lru_cache(maxsize=1024)
+def _target(target: Target) -> str:
+    return canonical(target.as_dict()).decode()
+
+
+def _text(value: str | None) -> str:
+    """A text as JSON, as `canonical` writes it."""
+    return "null" if value is None else encode_basestring(value)
+
+
 class Chain:
-    """Appends entries within one write transaction."""
+    """Appends entries within one write transaction; they are in the table once `close` was called."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._seq, head = db.execute("SELECT seq, hash FROM audit_head").fetchone()
         self._hash: bytes = head
+        self._rows: list[tuple[Any, ...]] = []
         self._grown = False
+        self._said: dict[tuple[Any, ...], str | None] = {}
 
     def append(
         self,
@@ -72,45 +94,77 @@ class Chain:
         attempts: int = 0,
         ms: int | None = None,
     ) -> None:
-        """Appends one entry; `close` writes the head."""
-        self._seq += 1
-        profile = None if operation is None else operation.profile.identifiers()
-        target = (
-            operation.target.as_dict() if operation is not None and operation.target is not None else None
-        )
-        entry = {
-            "seq": self._seq,
-            "at": at,
-            "actor": actor or ACTOR,
-            "connection": connection,
-            "workflow": workflow,
-            "step": step,
-            "record": record,
-            "operation": None if operation is None else operation.id,
-            "kind": kind,
-            "profile": profile,
-            "target": target,
-            "request": None if sent is None else sent.shown(),
-            "status": status,
-            "response": response or None,
-            "attempts": attempts,
-            "ms": ms,
-            "revision": None if sent is None else sent.revision,
-            "key": None if sent is None else sent.key,
-        }
-        self._hash = chained(self._hash, entry)
-        self._grown = True
-        self._db.execute(
-            _INSERT,
-            (
-                self._seq, at, entry["actor"], connection, workflow, step, record,
-                None if operation is None else packed_id(operation.id), kind, status,
-                None if sent is None else sent.id, attempts, ms, entry["revision"], entry["key"], self._hash,
-                None if profile is None else canonical(profile).decode(),
-                None if target is None else canonical(target).decode(),
-                None if not response else canonical(response).decode(),
-            ),
+        """Appends one entry; `close` writes it."""
+        self._append(
+            at, kind, status, actor, connection, workflow, step, record, operation, sent,
+            canonical(response).decode() if response else None, attempts, ms,
         )  # fmt: skip
+
+    def settled(self, settled: Settled, row: Row, sent: Sent | None, at: int, detail: str | None) -> None:
+        """Appends the entry of an operation that ended as `settled` says."""
+        answer = (settled.status, settled.response, detail)
+        if answer not in self._said:
+            # The operations of a packed request share their answer.
+            response = told(*answer)
+            self._said[answer] = canonical(response).decode() if response else None
+        operation = settled.operation.operation
+        self._append(
+            at, operation.kind, settled.outcome, row.actor, row.connection, row.workflow, row.step, row.record,
+            operation, sent, self._said[answer], row.attempts + (sent is not None), settled.ms,
+        )  # fmt: skip
+
+    def _append(
+        self,
+        at: int,
+        kind: str,
+        status: str,
+        actor: str | None,
+        connection: str | None,
+        workflow: str | None,
+        step: str | None,
+        record: str | None,
+        operation: Operation | None,
+        sent: Sent | None,
+        response: str | None,
+        attempts: int,
+        ms: int | None,
+    ) -> None:
+        self._seq += 1
+        actor = actor or ACTOR
+        ident = packed = profile = target = revision = key = request = None
+        if operation is not None:
+            ident, packed = operation.id, packed_id(operation.id)
+            profile = canonical(operation.profile.identifiers()).decode()
+            target = None if operation.target is None else _target(operation.target)
+        if sent is not None:
+            request, revision, key = sent.id, sent.revision, sent.key
+        before = self._hash.hex()
+        # The canonical JSON of the entry, in the order of its sorted names: one string, as there are many entries.
+        entry = (
+            f'{{"actor":{_text(actor)},"at":{at},"attempts":{attempts},"connection":{_text(connection)},'
+            f'"key":{_text(key)},"kind":{_text(kind)},"ms":{"null" if ms is None else ms},'
+            f'"operation":{_text(ident)},"prev":"{before}","profile":{profile or "null"},'
+            f'"record":{_text(record)},"request":{"null" if sent is None else _shown(sent)},'
+            f'"response":{response or "null"},"revision":{_text(revision)},"seq":{self._seq},'
+            f'"status":{_text(status)},"step":{_text(step)},"target":{target or "null"},'
+            f'"workflow":{_text(workflow)}}}'
+        )
+        # Half a surrogate pair makes `canonical` escape all of an entry.
+        data = canonical(json.loads(entry)) if "\\ud" in entry else entry.encode()
+        self._hash = hashlib.sha256(before.encode() + data).digest()
+        self._grown = True
+        self._rows.append(
+            (
+                self._seq, at, actor, connection, workflow, step, record, packed, kind, status, request, attempts,
+                ms, revision, key, self._hash, profile, target, response,
+            )
+        )  # fmt: skip
+        if len(self._rows) >= AT_ONCE:
+            self._write()
+
+    def _write(self) -> None:
+        self._db.executemany(_INSERT, self._rows)
+        self._rows.clear()
 
     def decision(self, decision: Decision, at: int) -> None:
         """Appends the entry of a decision."""
@@ -152,8 +206,9 @@ class Chain:
         )
 
     def close(self) -> None:
-        """Writes where the chain ends now."""
+        """Writes what was appended, and where the chain ends now."""
         if self._grown:
+            self._write()
             self._db.execute("UPDATE audit_head SET seq = ?, hash = ?", (self._seq, self._hash))
 
 

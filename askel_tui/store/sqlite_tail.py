@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from askel_tui.core.operations import STEP_KINDS
 from askel_tui.store.journal import AuditEntry, AuditFilter
 from askel_tui.store.sqlite_audit_read import conditions_of, read
 from askel_tui.store.sqlite_connection import connect
+from askel_tui.store.sqlite_schema import DECISION_KIND
 
 TEXTS = ("record", "profile", "target", "response", "actor")
 """Columns that hold anything, looked through for words."""
@@ -22,8 +24,8 @@ TEXTS = ("record", "profile", "target", "response", "actor")
 WORDS = ("connection", "workflow", "step")
 """Columns of few different values, each with an index."""
 
-FIXED = ("kind", "status")
-"""Columns of a few known values."""
+STATUSES = ("written", "unconfirmed", "failed", "skipped", "discarded", "done")
+"""How entries end."""
 
 RESPONSE_SHOWN = 300
 
@@ -54,7 +56,10 @@ _COLUMNS = (
 
 def open_tail(journal: Path) -> sqlite3.Connection:
     """A connection for reading, to be used by one thread at a time. Raises `JournalError`."""
-    return connect(journal, read_only=True)
+    db = connect(journal, read_only=True)
+    # Several are open at once, and the system caches the file already.
+    db.execute("PRAGMA cache_size = -2000")
+    return db
 
 
 def bounds(db: sqlite3.Connection) -> tuple[int, int, int]:
@@ -67,9 +72,7 @@ def bounds(db: sqlite3.Connection) -> tuple[int, int, int]:
 
 def ends(db: sqlite3.Connection) -> tuple[int, int]:
     """The first and the last `seq`, found at once; zeros when there is none."""
-    first, last = db.execute(
-        "SELECT (SELECT min(seq) FROM audit), (SELECT max(seq) FROM audit)"
-    ).fetchone()
+    first, last = db.execute("SELECT (SELECT min(seq) FROM audit), (SELECT max(seq) FROM audit)").fetchone()
     return first or 0, last or 0
 
 
@@ -129,7 +132,7 @@ class Match(NamedTuple):
 class Query(NamedTuple):
     """A match made ready for a journal: the conditions and their parameters."""
 
-    index: str
+    walk: str
     conditions: tuple[str, ...]
     parameters: dict[str, Any]
 
@@ -137,7 +140,7 @@ class Query(NamedTuple):
 def prepared(db: sqlite3.Connection, match: Match) -> Query:
     """A match, with the words looked up among the values of columns that have few."""
     index, conditions, parameters = conditions_of(match.wanted)
-    values = {name: _distinct(db, name) for name in WORDS} if match.words or match.without else {}
+    values = {} if match.by_index else _values(db)
     for number, word in enumerate((*match.words, *match.without)):
         name = f"word{number}"
         clauses = [f"a.{column} LIKE :{name} ESCAPE '\\'" for column in TEXTS]
@@ -150,7 +153,6 @@ def prepared(db: sqlite3.Connection, match: Match) -> Query:
             for place, value in enumerate(fitting):
                 parameters[f"{name}{column}{place}"] = value
                 clauses.append(f"a.{column} = :{name}{column}{place}")
-        clauses += [f"a.{column} LIKE :{name} ESCAPE '\\'" for column in FIXED]
         # A column without a value is NULL, and NOT NULL would be neither true nor false.
         any_of = " OR ".join(clauses)
         conditions.append(f"({any_of})" if number < len(match.words) else f"NOT ifnull(({any_of}), 0)")
@@ -161,19 +163,26 @@ def matching(db: sqlite3.Connection, query: Query, low: int, high: int, limit: i
     """The newest `limit` entries from `low` to `high` that match, newest first."""
     where = " AND ".join(("a.seq BETWEEN :low AND :high", *query.conditions))
     found = db.execute(
-        f"SELECT a.seq FROM audit a {query.index} WHERE {where} ORDER BY a.seq DESC LIMIT :limit",
+        f"SELECT a.seq FROM audit a {query.walk} WHERE {where} ORDER BY a.seq DESC LIMIT :limit",
         {**query.parameters, "low": low, "high": high, "limit": limit},
     )
     return [seq for (seq,) in found]
 
 
-def _distinct(db: sqlite3.Connection, column: str) -> list[str]:
+def _values(db: sqlite3.Connection) -> dict[str, list[str]]:
+    """The values of columns that have few."""
+    decided = _distinct(db, "kind", f"AND {DECISION_KIND}")
+    found = {name: _distinct(db, name) for name in WORDS}
+    return {**found, "kind": [*STEP_KINDS, *decided], "status": list(STATUSES)}
+
+
+def _distinct(db: sqlite3.Connection, column: str, also: str = "") -> list[str]:
     """The different values of an indexed column, found by hopping along its index; at most a few hundred."""
-    found = []
-    value = None
+    found: list[str] = []
+    value: str | None = None
     while len(found) < 300:
         (value,) = db.execute(
-            f"SELECT min({column}) FROM audit WHERE {column} > ?", (value if value is not None else "",)
+            f"SELECT min({column}) FROM audit WHERE {column} > ? {also}", (value or "",)
         ).fetchone()
         if value is None:
             break

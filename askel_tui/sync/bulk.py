@@ -15,10 +15,10 @@ from typing import Any
 
 from askel_tui.core import bulk
 from askel_tui.core.bulk import BulkRequest, Row
-from askel_tui.core.operations import Identity
 from askel_tui.klaviyo.errors import Invalid, KlaviyoError, Missing
-from askel_tui.store.journal import Delayed, OpenRequest, Outcome, Settled, StoredOperation
+from askel_tui.store.journal import Decision, Delayed, OpenRequest, Outcome, Settled, StoredOperation
 from askel_tui.store.journal_errors import StaleOperations
+from askel_tui.sync import receipts
 from askel_tui.sync.outcomes import Outcomes, Result
 from askel_tui.sync.verdicts import Verdict, verdict
 
@@ -32,6 +32,9 @@ FIRST_LOOK_S, LONGEST_LOOK_S = 0.4, 5.0
 
 JOB_PATIENCE_S = 900.0
 """How long a job may run before it is given up and its rows are sent again."""
+
+IMBALANCE = "imbalance"
+"""The audit's word for a job whose figures do not add up."""
 
 Pair = tuple[StoredOperation, StoredOperation | None]
 """An upsert, and the list addition of its record that travels with it."""
@@ -157,28 +160,44 @@ class BulkSender:
             found = Verdict("delay", f"the import job {job} can't be read: {error}")
             await self._end.delay(request, operations, found, result)
             return
-        failed = _tied(errors, made.rows)
-        known = len(failed) >= int(attributes.get("failed_count") or 0)
-        if not known:
-            log.error(
-                "import job %s failed %s rows and names %d", job, attributes.get("failed_count"), len(failed)
-            )
-        settled, behind = [], []
+        failed = receipts.tied(errors, made.rows)
+        wrong = receipts.imbalance(attributes, len(made.rows), len(failed))
+        if wrong is not None:
+            await self._imbalance(job, attributes, len(made.rows), len(failed), wrong)
+        settled: list[Settled] = []
+        behind: list[StoredOperation] = []
+        conflicts: list[StoredOperation] = []
         for index, row in enumerate(made.rows):
             first, *others = (stored[one.id] for one in row.operations)
-            if index in failed:
-                settled.append(_of_job(first, "failed", job, ms, failed[index]))
-                behind += others
+            refusal = failed.get(index)
+            if refusal is None:
+                outcome: Outcome = "written" if wrong is None else "unconfirmed"
+                settled += [_of_job(each, outcome, job, ms, wrong) for each in (first, *others)]
+            elif refusal.code == receipts.CONFLICT and first.operation.call == "create_or_update_profile":
+                conflicts += [first, *others]
             else:
-                outcome: Outcome = "written" if known else "unconfirmed"
-                settled += [_of_job(each, outcome, job, ms, None) for each in (first, *others)]
+                settled.append(_of_job(first, "failed", job, ms, refusal.reason))
+                behind += others
         await self._end.settle(request, settled, result)
+        # What a conflict comes to is decided where a single call meets it.
+        await self._alone(request, conflicts, "its identifiers belong to several profiles", result)
         if behind:
             # The journal lets an addition go the way of its failed upsert.
             now = self._end.clock()
             delayed = [Delayed(each, now, "its upsert failed") for each in behind]
             await self._end.journal.answer_request(request, delayed=delayed, now=now)
             result.done.extend(behind)
+
+    async def _imbalance(
+        self, job: str, attributes: Mapping[str, Any], accepted: int, named: int, wrong: str
+    ) -> None:
+        """The rows without a failure stay unconfirmed; what does not add up is kept for `askel doctor`."""
+        log.error("import job %s: %s", job, wrong)
+        counted = {name: attributes.get(name) for name in ("total_count", "completed_count", "failed_count")}
+        figures = {"job": job, "accepted": accepted, "failed": named, "unconfirmed": accepted - named}
+        detail = {**figures, "counted": counted, "detail": wrong}
+        decision = Decision(IMBALANCE, "askel", self._end.to.name, detail=detail)
+        await self._end.journal.decide(decision, self._end.clock())
 
     async def _ended(self, job: str) -> Mapping[str, Any] | None:
         """The attributes of a job once it is over; None when it is not after `JOB_PATIENCE_S`."""
@@ -264,21 +283,3 @@ def _by_id(operations: Iterable[StoredOperation]) -> dict[str, StoredOperation]:
 def _of_job(stored: StoredOperation, outcome: Outcome, job: str, ms: int, detail: str | None) -> Settled:
     response = json.dumps({"data": {"type": "profile-bulk-import-job", "id": job}}).encode()
     return Settled(stored, outcome, status=202, response=response, detail=detail, ms=ms)
-
-
-def _tied(errors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> dict[int, str]:
-    """Which rows failed and why: by the index in the error's pointer, else by its original payload."""
-    by_key = {key: index for index, row in enumerate(rows) for key in row.operations[0].profile.keys()}
-    found: dict[int, str] = {}
-    for error in errors:
-        reason = str(error.get("detail") or error.get("title") or "the row was refused")
-        index = bulk.row_index(str((error.get("source") or {}).get("pointer") or ""))
-        if index is None or index >= len(rows):
-            payload = error.get("original_payload") or {}
-            identity = Identity(
-                **{name: payload.get(name) for name in ("email", "phone_number", "external_id")}
-            )
-            index = next((by_key[key] for key in identity.keys() if key in by_key), None)
-        if index is not None:
-            found[index] = reason
-    return found

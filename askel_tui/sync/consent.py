@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from askel_tui.core import packing
 from askel_tui.klaviyo.budgets import Priority
@@ -11,11 +11,8 @@ from askel_tui.klaviyo.profiles import members_of_list
 from askel_tui.store.journal import Delayed, Settled, StoredOperation
 from askel_tui.sync import readback
 from askel_tui.sync.cutting import parts, rows_named
-from askel_tui.sync.outcomes import Outcomes, Result
+from askel_tui.sync.outcomes import Outcomes, Result, Send
 from askel_tui.sync.verdicts import Verdict
-
-Send = Callable[[Sequence[StoredOperation], Priority, Result], Awaitable[None]]
-"""Makes one request of operations that share one, and settles them."""
 
 
 class ConsentSender:
@@ -86,5 +83,7 @@ class ConsentSender:
         await self._end.settle(request, read, result)
         held = [stored for stored in operations if stored.operation.id not in shown]
         if held:
-            unknown = f"{detail}; whether consent was written is unknown, and it is never sent twice by itself"
+            unknown = (
+                f"{detail}; whether consent was written is unknown, and it is never sent twice by itself"
+            )
             await self._end.hold(request, held, Verdict("hold", unknown, "in_doubt"), result)

@@ -99,15 +99,17 @@ class Dispatcher:
             self.wake(reload=True)
 
     def offer(self, planned: Sequence[StoredOperation]) -> None:
-        """Operations were planned just now; where they are few and nothing older is left behind, they are live."""
+        """Operations were planned just now: taken as they are where nothing older is left behind in the journal."""
         ours = [stored for stored in planned if stored.connection in self._senders]
+        if not ours:
+            return
         settled = not self._more and not self._loading.locked()
-        if ours and len(ours) <= FEW and settled and self._loaded < ours[0].seq:
+        if settled and self._loaded < ours[0].seq and len(self._queue) + len(ours) <= IN_MEMORY:
             for stored in ours:
-                self._queue.add(stored, live=True)
+                self._queue.add(stored, live=len(ours) <= FEW)
             self._loaded = ours[-1].seq
             self._wake.set()
-        elif ours:
+        else:
             self.wake()
 
     def drop(self, workflow: str) -> None:

@@ -57,7 +57,10 @@ class Engine:
                 if until_idle and not ordered and not planned and self._idle():
                     return
                 self._look_round()
-                await self._pause()
+                if planned:
+                    await asyncio.sleep(0)  # there may be more to plan at once
+                else:
+                    await self._pause()
         finally:
             await self._end()
 

@@ -100,7 +100,7 @@ class Instance:
             client = await self.client(doc.name)
             if client is not None:
                 account = account_of(doc)
-                connected = Connected(doc.name, account, doc.revision, doc.key, client)
+                connected = Connected(doc.name, account, doc.revision, doc.key, client, doc.on_conflict)
                 found.setdefault(account, {})[doc.name] = connected
         return found
 

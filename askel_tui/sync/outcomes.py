@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -11,8 +11,10 @@ from typing import Any
 
 from askel_tui.core.operations import Identity
 from askel_tui.core.packing import Request
+from askel_tui.klaviyo.budgets import Priority
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import KlaviyoError
+from askel_tui.store.documents import OnConflict
 from askel_tui.store.journal import Clock, Delayed, Hold, Intent, Journal, Settled, StoredOperation
 from askel_tui.sync.verdicts import OF_THE_KEY, Verdict, backoff
 
@@ -36,6 +38,7 @@ class Connected:
     key: str
     """The key's fingerprint."""
     client: Client
+    on_conflict: OnConflict = "fail"
 
 
 @dataclass(slots=True)
@@ -53,6 +56,10 @@ class Result:
     """Operations that failed or refused: the later ones of their records are settled with them."""
     moved: bool = False
     """Whether some of them were found to wait no longer: what is in memory is to be read again."""
+
+
+Send = Callable[[Sequence[StoredOperation], Priority, Result], Awaitable[None]]
+"""Makes one request of operations that share one, and settles them."""
 
 
 class Outcomes:

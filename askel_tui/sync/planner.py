@@ -9,7 +9,7 @@ from askel_tui.core.planning import Applied, plan
 from askel_tui.core.problems import Problem
 from askel_tui.store.journal import Clock, Journal, PlannedRun, StoredOperation, StoredRecord, WorkflowState
 
-BATCH = 500
+BATCH = 1_000
 """Records planned in one transaction."""
 
 

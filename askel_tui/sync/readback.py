@@ -15,9 +15,7 @@ from askel_tui.klaviyo.profiles import members_of_list, read_consent
 SUBSCRIBE = "bulk_subscribe_profiles"
 
 
-async def shown(
-    client: Client, operations: Iterable[Operation], *, priority: Priority = "live"
-) -> set[str]:
+async def shown(client: Client, operations: Iterable[Operation], *, priority: Priority = "live") -> set[str]:
     """The ids of those consent operations whose effect the account shows. Raises `KlaviyoError`.
 
     Subscribed: every channel is, and the profile is on the list that was named. Unsubscribed: every channel is, or

@@ -20,6 +20,7 @@ from askel_tui.klaviyo.profiles import find_profiles, members_of_segment
 from askel_tui.store.journal import Clock, Delayed, Journal, OpenRequest, Outcome, Settled, StoredOperation
 from askel_tui.store.journal_errors import StaleOperations
 from askel_tui.sync.bulk import BULK_CALLS, BulkSender
+from askel_tui.sync.conflicts import Conflicts
 from askel_tui.sync.consent import ConsentSender
 from askel_tui.sync.cutting import parts, rows_named
 from askel_tui.sync.outcomes import Connected, Outcomes, Result, learned, told
@@ -45,6 +46,7 @@ class Sender:
         self._end = Outcomes(connected, journal, clock)
         self.bulk = BulkSender(self._end)
         self._consent = ConsentSender(self._end, self._plain)
+        self._conflicts = Conflicts(self._end, self._plain)
 
     def retire(self) -> None:
         """Another sender took over, maybe with another key: what this one has under way is not held for its key."""
@@ -165,26 +167,18 @@ class Sender:
             await self._unread(operations, error, found, result)
         elif call in packing.PACKED_CALLS and found.act in ("fail", "look"):
             await self._cut(request, operations, error, result)
+        elif call in CONSENT_CALLS and found.act in ("fail", "look"):
+            await self._consent.refused(request, operations, error, found.detail, result)
+        elif isinstance(error, Conflict):
+            await self._conflicts.refused(request, operations[0], error, result)
         elif found.act in ("fail", "look"):
-            detail = await self._between(operations[0], error) if isinstance(error, Conflict) else found.detail
-            await self._end.fail(request, operations, error, detail, result)
+            await self._end.fail(request, operations, error, found.detail, result)
         elif found.act == "hold":
             await self._end.hold(request, operations, found, result)
         elif found.act == "doubt":
             await self._consent.doubt(request, operations, found.detail, result)
         else:
             await self._end.delay(request, operations, found, result)
-
-    async def _between(self, stored: StoredOperation, error: Conflict) -> str:
-        """A conflict in words: which profiles have the record's identifiers between them."""
-        identity = stored.operation.profile
-        try:
-            read = (await find_profiles(self._to.client, [identity], only=()))[identity]
-        except KlaviyoError:
-            read = None
-        ids = [*((read.id, *read.others) if read else ()), error.duplicate_profile_id]
-        profiles = " and ".join(dict.fromkeys(filter(None, ids))) or "another profile"
-        return f"{error} {', '.join(identity.identifiers().values())} belong to {profiles}"
 
     async def _look(
         self, operations: Sequence[StoredOperation], error: KlaviyoError, found: Verdict

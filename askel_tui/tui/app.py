@@ -301,6 +301,15 @@ class AskelApp(App[None]):
         """Ends the daemon that was started from here."""
         beside(self, partial(self._daemon, start=False), "daemon", exclusive=True)
 
+    def toggle_daemon(self) -> None:
+        """Starts a daemon, or ends the one that was started from here."""
+        if self.backend.started_daemon:
+            self.stop_daemon()
+        elif self.head.daemon:
+            self.say("A daemon that was started elsewhere works on this home: it is ended there.")
+        else:
+            self.start_daemon()
+
     async def _daemon(self, *, start: bool) -> None:
         try:
             if start:

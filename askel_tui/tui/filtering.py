@@ -26,7 +26,9 @@ class Filter:
     def fits(self, text: str) -> bool:
         """Whether a text has all wanted words and none of the unwanted, whatever the case."""
         folded = text.casefold()
-        return all(word in folded for word in self.words) and not any(word in folded for word in self.without)
+        return all(word.casefold() in folded for word in self.words) and not any(
+            word.casefold() in folded for word in self.without
+        )
 
 
 def parse(text: str, fields: Collection[str] = ()) -> Filter:
@@ -40,9 +42,9 @@ def parse(text: str, fields: Collection[str] = ()) -> Filter:
             asked[name.casefold()] = value
         elif part.startswith("!"):
             if len(part) > 1:
-                without.append(part[1:].casefold())
+                without.append(part[1:])
         else:
-            words.append(part.casefold())
+            words.append(part)
     return Filter(text, tuple(words), tuple(without), asked)
 
 

@@ -311,12 +311,7 @@ class OverviewScreen(AskelScreen):
 
     def action_daemon(self) -> None:
         """Starts a daemon, or ends the one started here."""
-        if self.backend.started_daemon:
-            self.askel.stop_daemon()
-        elif self.askel.head.daemon:
-            self.askel.say("A daemon that was started elsewhere works on this home: it is ended there.")
-        else:
-            self.askel.start_daemon()
+        self.askel.toggle_daemon()
 
 
 def _height(rows: int) -> int:

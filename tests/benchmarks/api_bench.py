@@ -1,0 +1,200 @@
+"""The front door against a bare FastAPI endpoint on the same uvicorn, which reads the JSON and stores nothing.
+
+Sixteen clients on loopback, 600 bytes a body; both servers and the clients are processes of their own, and both are
+measured in the same run. Also: the time to the answer at half that load, and lists of a thousand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import quantiles
+from typing import TYPE_CHECKING, Any
+
+from tests.support.sandbox import sandbox_process
+from tests.support.shell import Shell, end
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CLIENTS = 16
+PROCESSES = 2
+SECONDS = 6.0
+BATCH = 1_000
+PATH = "/v1/connections/bench/records"
+
+BARE = """
+import sys, uvicorn
+from fastapi import FastAPI
+app = FastAPI()
+@app.post("/v1/connections/{name}/records", status_code=202)
+async def take(name: str, record: dict) -> dict:
+    return {"accepted": 1}
+uvicorn.run(app, port=int(sys.argv[1]), http="h11", ws="none", access_log=False, log_level="warning")
+"""
+
+
+def body(number: str) -> bytes:
+    """A record of about 600 bytes."""
+    shopper = {"id": f"S-{number}", "email": f"s{number}@bench.example", "first_name": "Ada", "tier": "gold"}
+    record = {
+        "id": f"evt-{number}",
+        "event": "first_points_earned",
+        "time": "2026-11-23T09:14:05Z",
+        "data": {"points": 120, "shopper": shopper, "note": ""},
+        "actor": "rewards-service",
+    }
+    room = 600 - len(json.dumps(record))
+    record["data"]["note"] = "n" * max(0, room)  # type: ignore[index]
+    return json.dumps(record).encode()
+
+
+async def _exchange(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes, content: bytes, media: bytes
+) -> int:
+    writer.write(
+        head + b"Content-Type: " + media + b"\r\nContent-Length: %d\r\n\r\n" % len(content) + content
+    )
+    answer = await reader.readuntil(b"\r\n\r\n")
+    length = int(answer.lower().split(b"content-length: ", 1)[1].split(b"\r\n", 1)[0])
+    await reader.readexactly(length)
+    return int(answer[9:12])
+
+
+async def _client(
+    port: int, token: str, who: str, seconds: float, pause: float, batch: int, times: list[float]
+) -> int:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**22)
+    head = f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n".encode()
+    media = b"application/x-ndjson" if batch > 1 else b"application/json"
+    count = 0
+    stop = time.perf_counter() + seconds
+    due = time.perf_counter()
+    while time.perf_counter() < stop:
+        content = b"\n".join(body(f"{who}-{count}-{index}") for index in range(batch))
+        if pause:
+            due += pause
+            await asyncio.sleep(max(0, due - time.perf_counter()))
+        began = time.perf_counter()
+        status = await _exchange(reader, writer, head, content, media)
+        times.append(time.perf_counter() - began)
+        if status != 202:
+            raise RuntimeError(f"answered {status}")
+        count += 1
+    writer.close()
+    return count
+
+
+def _clients(
+    port: int, token: str, who: str, clients: int, seconds: float, pause: float, batch: int
+) -> tuple[int, list[float]]:
+    times: list[float] = []
+
+    async def all_of_them() -> int:
+        each = [
+            _client(port, token, f"{who}{number}", seconds, pause, batch, times) for number in range(clients)
+        ]
+        return sum(await asyncio.gather(*each))
+
+    return asyncio.run(all_of_them()), times
+
+
+def load(
+    port: int,
+    token: str,
+    who: str,
+    *,
+    clients: int = CLIENTS,
+    seconds: float = SECONDS,
+    pause: float = 0,
+    batch: int = 1,
+) -> tuple[float, list[float]]:
+    """(requests a second, their times in seconds)."""
+    share = max(1, clients // PROCESSES)
+    with ProcessPoolExecutor(PROCESSES) as pool:
+        jobs = [
+            pool.submit(_clients, port, token, f"{who}{number}", share, seconds, pause, batch)
+            for number in range(clients // share)
+        ]
+        done = [job.result() for job in jobs]
+    return sum(count for count, _ in done) / seconds, [each for _, times in done for each in times]
+
+
+@contextmanager
+def door(home: Path) -> Iterator[tuple[int, str, subprocess.Popen[str]]]:
+    """A daemon with a connection and no workflow: (port, token, process)."""
+    with sandbox_process() as sandbox:
+        shell = Shell(home, sandbox.url, sandbox.key)
+        shell.connect("bench")
+        token = shell.run("token", "create", "bench", "--connection", "bench").stdout.strip()
+        process = shell.start("daemon", "--listen", "127.0.0.1:0")
+        try:
+            yield _port(process), token, process
+        finally:
+            end(process)
+
+
+def _port(process: subprocess.Popen[str]) -> int:
+    assert process.stderr is not None
+    while line := process.stderr.readline():
+        if "listens on http" in line:
+            return int(line.rsplit(":", 1)[1])
+    raise RuntimeError("the daemon did not listen")
+
+
+@contextmanager
+def bare() -> Iterator[int]:
+    """The bare endpoint's port."""
+    port = 18_765
+    process = subprocess.Popen([sys.executable, "-c", BARE, str(port)])
+    try:
+        for _ in range(100):
+            try:
+                _clients(port, "none", "probe", 1, 0.01, 0, 1)
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def p99(times: list[float]) -> float:
+    """In milliseconds."""
+    return round(quantiles(times, n=100)[98] * 1000, 1)
+
+
+def memory_mb(process: subprocess.Popen[str]) -> int:
+    """The most memory that the process has held."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) // 1000
+
+
+def run() -> dict[str, Any]:
+    """The numbers."""
+    found: dict[str, Any] = {}
+    with bare() as port:
+        load(port, "none", "warm", seconds=1)
+        found["bare_per_s"], times = load(port, "none", "b")
+        found["bare_p99_ms"] = p99(times)
+    with tempfile.TemporaryDirectory() as home, door(Path(home)) as (port, token, process):
+        load(port, token, "warm", seconds=1)
+        rate, times = load(port, token, "d")
+        found |= {"door_per_s": rate, "door_p99_ms": p99(times), "ratio": rate / found["bare_per_s"]}
+        half, times = load(port, token, "h", pause=CLIENTS / (found["bare_per_s"] / 4))
+        found |= {"half_per_s": half, "half_p99_ms": p99(times)}
+        batches, _ = load(port, token, "m", clients=4, batch=BATCH)
+        found |= {"batch_records_per_s": batches * BATCH, "memory_mb": memory_mb(process)}
+    return {name: round(value, 2) for name, value in found.items()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(run()))

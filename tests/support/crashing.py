@@ -1,0 +1,90 @@
+"""`askel` that dies by kill -9 at a named point: `python -m tests.support.crashing POINT CALL NOTE askel-words…`
+
+A point is `before` or `after` one of `open` (a request is written down), `answer` (its answer is settled), `plan` or
+`accept`, or `after send` (Klaviyo has answered, nothing was done with the answer yet). CALL is the Klaviyo call whose
+first write is meant (`-` for plan and accept). What the request said is left in the file NOTE.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from askel_tui.cli.main import cli
+from askel_tui.klaviyo.client import Answer, Client
+from askel_tui.store.journal import Intent
+from askel_tui.store.sqlite import SqliteJournal
+
+POINTS = ("before open", "after open", "after send", "before answer", "after answer")
+"""The points in the life of a request, in order."""
+
+
+class Crash:
+    """Kills this process where it is told to."""
+
+    def __init__(self, point: str, call: str, note: Path) -> None:
+        self._point = point
+        self._call = call
+        self._note = note
+        self._requests: dict[int, Intent] = {}
+
+    def install(self) -> None:
+        """Takes its places."""
+        self._around("plan", SqliteJournal.plan)
+        self._around("accept", SqliteJournal.accept)
+        self._around_open(SqliteJournal.open_request)
+        self._around_answer(SqliteJournal.answer_request)
+        self._around_call(Client.call)
+
+    def _at(self, point: str, call: str, body: bytes = b"") -> None:
+        if (point, call) == (self._point, self._call):
+            self._note.write_bytes(body)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _around(self, name: str, method: Callable[..., Awaitable[Any]]) -> None:
+        async def around(journal: SqliteJournal, *told: Any, **more: Any) -> Any:
+            self._at(f"before {name}", "-")
+            result = await method(journal, *told, **more)
+            self._at(f"after {name}", "-")
+            return result
+
+        setattr(SqliteJournal, name, around)
+
+    def _around_open(self, method: Callable[..., Awaitable[int]]) -> None:
+        async def around(journal: SqliteJournal, intent: Intent, now: int) -> int:
+            self._at("before open", intent.call, intent.body)
+            request = await method(journal, intent, now)
+            self._requests[request] = intent
+            self._at("after open", intent.call, intent.body)
+            return request
+
+        setattr(SqliteJournal, "open_request", around)  # noqa: B010 - mypy forbids assigning a method
+
+    def _around_answer(self, method: Callable[..., Awaitable[None]]) -> None:
+        async def around(journal: SqliteJournal, request: int | None, **told: Any) -> None:
+            intent = None if request is None else self._requests.get(request)
+            if intent is not None:
+                self._at("before answer", intent.call, intent.body)
+            await method(journal, request, **told)
+            if intent is not None:
+                self._at("after answer", intent.call, intent.body)
+
+        setattr(SqliteJournal, "answer_request", around)  # noqa: B010 - mypy forbids assigning a method
+
+    def _around_call(self, method: Callable[..., Awaitable[Answer]]) -> None:
+        async def around(client: Client, name: str, **told: Any) -> Answer:
+            answer = await method(client, name, **told)
+            if isinstance(told.get("body"), bytes):
+                self._at("after send", name, told["body"])
+            return answer
+
+        setattr(Client, "call", around)  # noqa: B010 - mypy forbids assigning a method
+
+
+if __name__ == "__main__":
+    Crash(sys.argv[1], sys.argv[2], Path(sys.argv[3])).install()
+    cli.main(args=sys.argv[4:], prog_name="askel")

@@ -1,0 +1,95 @@
+"""Homes for tests with real processes: made ready in this process, looked into when the processes have ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from askel_tui.store.journal import AuditEntry, AuditFilter
+from askel_tui.sync import connections, workflows
+from askel_tui.sync.instance import Instance, opened
+from askel_tui.sync.intake import ingest
+from tests.support.shell import Shell
+from tests.support.workbench import ACTOR, NAME
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What the journal of a home says once nothing runs there."""
+
+    entries: list[AuditEntry]
+    broken: int | None
+    doubts: int
+    holds: Mapping[str, str]
+    """Held steps and their causes."""
+    failures: int
+
+    def assert_once(self) -> None:
+        """The chain holds, nothing is in doubt or failed, and every operation has one entry that settles it."""
+        assert self.broken is None
+        assert self.doubts == 0
+        assert self.failures == 0
+        times = Counter(entry.operation for entry in self.entries if entry.operation is not None)
+        assert not [key for key, number in times.items() if number > 1]
+
+
+def prepare(
+    shell: Shell,
+    texts: Iterable[str],
+    records: Iterable[Mapping[str, Any]] = (),
+    *,
+    files: Iterable[Path] = (),
+    revision: str = "2026-07-15",
+) -> None:
+    """Connects, applies and activates workflows (YAML), and takes records in."""
+
+    async def work() -> None:
+        async with opened() as instance:
+            await connections.connect(instance, NAME, shell.key, ACTOR, revision=revision)
+            for text in texts:
+                done = await workflows.apply(instance, text, "test.yaml", ACTOR)
+                await workflows.activate(instance, done.document.workflow, ACTOR)
+            await _take(instance, records, files)
+
+    _in(shell, work())
+
+
+async def _take(instance: Instance, records: Iterable[Mapping[str, Any]], files: Iterable[Path]) -> None:
+    lines = [json.dumps(record).encode() for record in records]
+    for path in files:
+        lines += path.read_bytes().splitlines()
+    await ingest(instance, NAME, lines, "jsonl")
+
+
+def look(shell: Shell) -> Ended:
+    """Reads the journal of a home."""
+
+    async def work() -> Ended:
+        async with opened() as instance:
+            journal = instance.journal
+            _, broken = await journal.verify()
+            return Ended(
+                await journal.audit(AuditFilter(), limit=1_000_000),
+                broken,
+                len(await journal.in_doubt([NAME])),
+                {hold.step: hold.cause for hold in await journal.holds()},
+                len(await journal.failures()),
+            )
+
+    found: Ended = _in(shell, work())
+    return found
+
+
+def _in(shell: Shell, work: Any) -> Any:
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in shell.environment().items():
+            if name.startswith("ASKEL_"):
+                patched.setenv(name, value)
+        return asyncio.run(work)
