@@ -76,7 +76,7 @@ class Around:
         except Exception as error:
             log.exception("request %s: %s %s failed", scope["askel.request"], scope["method"], scope["path"])
             if not status:
-                told = ApiError(
+                broken = ApiError(
                     500, "unexpected", f"something that Askel did not expect: {type(error).__name__}"
                 )
                 await fault(broken, scope["askel.request"])(scope, receive, answer)
@@ -115,7 +115,7 @@ class Around:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")
-        template = scope.get("askel.route") or getattr(route, "path", "unknown")
+        template = str(scope.get("askel.route") or getattr(route, "path", "unknown"))
         numbers = self._context.numbers
         numbers.requests.add(
             (("method", _METHODS.get(scope["method"], "OTHER")), ("route", template), ("status", str(status)))

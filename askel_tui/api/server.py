@@ -66,11 +66,7 @@ def address(text: str, *, public: bool = False) -> Address:
         raise ListenRefused(f"{text!r} is no address to listen on: write HOST:PORT, 127.0.0.1:8765 say")
     found = Address(host, int(port))
     if not found.loopback and not public:
-        raise ListenRefused(SWITCH_S = 0.0005
-"""How long the event loop may keep the journal's thread from running, in seconds. SQLite gives Python's lock up at
-every step and must get it back: at the usual 5 ms a group of sixteen records waits for 80 ms."""
-
-PUBLIC_MEANS.format(host=host))
+        raise ListenRefused(PUBLIC_MEANS.format(host=host))
     return found
 
 

@@ -13,7 +13,7 @@ from askel_tui.cli.output import plural, put, put_json, table, tell
 
 if TYPE_CHECKING:
     from askel_tui.klaviyo.checks import KeyCheck
-    from askel_tui.store.documents import ConnectionDoc
+    from askel_tui.store.documents import ConnectionDoc, OnConflict
     from askel_tui.sync.instance import Instance
 
 LONGEST_KEY = 65_536
@@ -80,6 +80,14 @@ def _notify_urls(ctx: click.Context, param: click.Parameter, urls: tuple[str, ..
     callback=_notify_urls,
     help="Where notices of holds and failures go; repeatable.",
 )
+@click.option(
+    "--on-conflict",
+    type=click.Choice(("fail", "strongest", "merge")),
+    default="fail",
+    show_default=True,
+    help="Where a record's identifiers belong to several profiles: fail it, write with the strongest identifier "
+    "alone, or merge the profiles in Klaviyo.",
+)
 @json_option
 def connect(
     name: str,
@@ -88,6 +96,7 @@ def connect(
     customer: str | None,
     only_lists: tuple[str, ...],
     notify: tuple[str, ...],
+    on_conflict: OnConflict,
     as_json: bool,
 ) -> None:
     """Connect a Klaviyo account under a NAME.
@@ -99,7 +108,7 @@ def connect(
     Example:
       askel connect maple-ember --key-stdin < key.txt
     """
-    run(_connect(name, _read_key(key_stdin), revision, customer, only_lists, notify, as_json))
+    run(_connect(name, _read_key(key_stdin), revision, customer, only_lists, notify, on_conflict, as_json))
 
 
 async def _connect(
@@ -109,6 +118,7 @@ async def _connect(
     customer: str | None,
     only_lists: tuple[str, ...],
     notify: tuple[str, ...],
+    on_conflict: OnConflict,
     as_json: bool,
 ) -> None:
     from askel_tui.sync import connections
@@ -123,6 +133,7 @@ async def _connect(
             customer=customer,
             only_lists=only_lists,
             notify=notify,
+            on_conflict=on_conflict,
         )
         catalog = await _first_catalog(instance, document)
     if as_json:
@@ -257,10 +268,19 @@ async def _list(as_json: bool) -> None:
     if not documents:
         tell("no connections yet: `askel connect NAME --key-stdin` makes one")
     rows = [
-        (doc.name, doc.account, doc.account_name, doc.revision, doc.customer, _missing(doc), doc.key)
+        (
+            doc.name,
+            doc.account,
+            doc.account_name,
+            doc.revision,
+            doc.customer,
+            doc.on_conflict,
+            _missing(doc),
+            doc.key,
+        )
         for doc in documents
     ]
-    table(("name", "account", "called", "revision", "customer", "missing scopes", "key"), rows)
+    table(("name", "account", "called", "revision", "customer", "on conflict", "missing scopes", "key"), rows)
 
 
 def _missing(document: ConnectionDoc) -> str:

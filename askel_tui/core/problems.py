@@ -49,3 +49,19 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 def _one_line(text: str) -> str:
     """The text with everything escaped that could break the line or act on a terminal."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def json_kind(value: object) -> str:
+    """The JSON type of a value with its article, for sentences."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+        case list():
+            return "a list"
+    return "an object"

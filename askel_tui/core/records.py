@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from askel_tui.core.operations import canonical
+from askel_tui.core.problems import json_kind
 
 MAX_BYTES = 5_000_000
 MAX_LEVELS = 64
@@ -104,14 +105,14 @@ def _parsed(value: bytes | bytearray | memoryview) -> tuple[Mapping[str, Any], l
         # The one ValueError left is Python's refusal of integers with thousands of digits.
         raise RecordRefused("not JSON that can be kept: a number with more than 4,300 digits") from None
     if not isinstance(parsed, dict):
-        raise RecordRefused(f"not an object but {_kind(parsed)}")
+        raise RecordRefused(f"not an object but {json_kind(parsed)}")
     return _tidy(parsed) if _MAYBE_UNTIDY.search(text) else (parsed, [])
 
 
 def _checked(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
     """What `_parsed` gives, for a body that is an object already: it is taken through JSON, so nothing is shared."""
     if not isinstance(value, Mapping):
-        raise RecordRefused(f"not an object but {_kind(value)}")
+        raise RecordRefused(f"not an object but {json_kind(value)}")
     if _levels_of_value(value) > MAX_LEVELS:
         raise RecordRefused(f"nested deeper than {MAX_LEVELS} levels")
     try:
@@ -126,16 +127,16 @@ def _record(body: Mapping[str, Any], notes: list[str], *, now: str) -> Record:
     if event is None or event == "":
         raise RecordRefused("no `event`")
     if not isinstance(event, str):
-        raise RecordRefused(f"`event` is {_kind(event)}, not text")
+        raise RecordRefused(f"`event` is {json_kind(event)}, not text")
     data = body.get("data")
     if data is None:
         data = {}
     elif not isinstance(data, dict):
-        raise RecordRefused(f"`data` is {_kind(data)}, not an object")
+        raise RecordRefused(f"`data` is {json_kind(data)}, not an object")
     time = now if body.get("time") is None else normal_time(body["time"])
     actor = body.get("actor")
     if actor is not None and not isinstance(actor, str):
-        notes.append(f"`actor` was {_kind(actor)}, not text, and was left out")
+        notes.append(f"`actor` was {json_kind(actor)}, not text, and was left out")
         actor = None
     strange = [name for name in body if name not in OWN_FIELDS]
     if strange:
@@ -154,7 +155,7 @@ def _id(body: Mapping[str, Any]) -> str:
     if isinstance(given, int) and not isinstance(given, bool):
         given = str(given)
     if not isinstance(given, str):
-        raise RecordRefused(f"`id` is {_kind(given)}, not text")
+        raise RecordRefused(f"`id` is {json_kind(given)}, not text")
     if not given:
         raise RecordRefused("`id` is empty")
     if len(given) > MAX_ID:
@@ -258,24 +259,8 @@ def _constant(name: str) -> None:
 _DECODER = json.JSONDecoder(parse_float=_float, parse_constant=_constant)
 
 
-def _kind(value: object) -> str:
-    """The JSON type of a value with its article."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "text"
-        case list():
-            return "a list"
-    return "an object"
-
-
 def _shown(value: object) -> str:
     """A value for a sentence, cut, with everything escaped that could act on a terminal."""
     if not isinstance(value, str):
-        return _kind(value)
+        return json_kind(value)
     return ascii(value[:40]) + ("…" if len(value) > 40 else "")

@@ -9,6 +9,7 @@ from typing import Any
 
 from askel_tui.contract.caps import Caps
 from askel_tui.core.operations import canonical
+from askel_tui.core.problems import json_kind
 from askel_tui.core.records import RecordRefused, normal_time
 
 
@@ -38,7 +39,7 @@ def identifier(name: str, value: Any, limits: Caps) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool) and name == "external_id":
         value = str(value)
     if not isinstance(value, str):
-        raise Unusable(f"{kind(value)} can't be {name.replace('_', ' ')}")
+        raise Unusable(f"{json_kind(value)} can't be {name.replace('_', ' ')}")
     if name == "email":
         if len(value) > limits.email or not _EMAIL.fullmatch(value):
             raise Unusable(f"not an e-mail address: {shown(value)}")
@@ -56,7 +57,7 @@ def attribute(name: str, value: Any) -> Any:
         return value
     if name in _NUMERIC_ATTRIBUTES and isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    raise Unusable(f"{name} takes text, not {kind(value)}")
+    raise Unusable(f"{name} takes text, not {json_kind(value)}")
 
 
 def event_property(value: Any, limits: Caps) -> None:
@@ -85,7 +86,7 @@ def event_property(value: Any, limits: Caps) -> None:
 def amount(value: Any) -> float | int:
     """An event's value: a number. Raises `Unusable`."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Unusable(f"value takes a number, not {kind(value)}")
+        raise Unusable(f"value takes a number, not {json_kind(value)}")
     return value
 
 
@@ -126,22 +127,6 @@ def over(value: Mapping[str, Any], limit: int) -> str | None:
 def size(value: Any) -> int:
     """The length of the value as JSON in bytes."""
     return len(canonical(value))
-
-
-def kind(value: Any) -> str:
-    """The JSON type of a value with its article, for sentences."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "text"
-        case list():
-            return "a list"
-    return "an object"
 
 
 def shown(value: Any) -> str:

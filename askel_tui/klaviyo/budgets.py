@@ -1,9 +1,9 @@
 """Budgets: never more calls than the account's windows hold (contract.md 5), so that we never cause a 429.
 
-The process that owns an account (the daemon) has all of each window but a tenth; the others (console, command
-line) share that tenth. Of the minute the owner takes the tenth too while nobody else does. The owner keeps the places of its writes in memory, for the journal notes those
-requests anyway; all other places, and those of calls with few places, go through the journal, which all
-processes see. A restart thereby forgets none of them.
+The process that owns an account (the daemon) has all of each window but a tenth; the others (console, command line)
+share that tenth. Of the minute the owner takes the tenth too while nobody else does. The owner keeps the places of
+its writes in memory, for the journal notes those requests anyway; all other places, and those of calls with few
+places, go through the journal, which all processes see. A restart thereby forgets none of them.
 """
 
 from __future__ import annotations

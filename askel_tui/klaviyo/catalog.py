@@ -29,6 +29,7 @@ from askel_tui.klaviyo.properties import sample_properties
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from askel_tui.klaviyo.budgets import Priority
     from askel_tui.klaviyo.client import Client
 
 SECTIONS = ("lists", "segments", "flows", "metrics", "templates", "properties")
@@ -66,17 +67,19 @@ async def read_catalog(
     return Catalog(
         taken=time.time_ns() // 1_000_000,
         account=client.account if account is None else account,
-        lists=tuple(_list(each) for each in resources.get("lists", ())),
-        segments=tuple(_segment(each) for each in resources.get("segments", ())),
+        lists=tuple(list_entry(each) for each in resources.get("lists", ())),
+        segments=tuple(segment_entry(each) for each in resources.get("segments", ())),
         flows=_flows(resources, linked),
-        metrics=tuple(_metric(each) for each in resources.get("metrics", ())),
+        metrics=tuple(metric_entry(each) for each in resources.get("metrics", ())),
         templates=tuple(_template(each) for each in resources.get("templates", ())),
         properties=tuple(properties),
         unread=tuple(section for section, read in found.items() if read.refused),
     )
 
 
-async def read_flow_triggers(client: Client, flow_id: str) -> tuple[FlowTrigger, ...] | None:
+async def read_flow_triggers(
+    client: Client, flow_id: str, *, priority: Priority = "live"
+) -> tuple[FlowTrigger, ...] | None:
     """What fires one flow and whether a filter may keep it from firing; None where the revision cannot tell.
 
     A read of its own per flow (3 a second): for the flows that a workflow names. Raises `KlaviyoError`.
@@ -85,7 +88,7 @@ async def read_flow_triggers(client: Client, flow_id: str) -> tuple[FlowTrigger,
     if "definition" not in one.additional_fields.get("additional-fields[flow]", ()):
         return None
     answer = await client.call(
-        "get_flow", ids={"id": flow_id}, query={"additional-fields[flow]": "definition"}
+        "get_flow", ids={"id": flow_id}, query={"additional-fields[flow]": "definition"}, priority=priority
     )
     definition = _attributes(_dict(_dict(answer.body).get("data"))).get("definition")
     triggers = _dict(definition).get("triggers")
@@ -176,7 +179,8 @@ def _flow(
     )
 
 
-def _list(resource: _Resource) -> ListEntry:
+def list_entry(resource: _Resource) -> ListEntry:
+    """The list of a resource."""
     attributes = _attributes(resource)
     return ListEntry(
         id=_text(resource.get("id")),
@@ -187,7 +191,8 @@ def _list(resource: _Resource) -> ListEntry:
     )
 
 
-def _segment(resource: _Resource) -> SegmentEntry:
+def segment_entry(resource: _Resource) -> SegmentEntry:
+    """The segment of a resource."""
     attributes = _attributes(resource)
     definition = attributes.get("definition")
     return SegmentEntry(
@@ -199,7 +204,8 @@ def _segment(resource: _Resource) -> SegmentEntry:
     )
 
 
-def _metric(resource: _Resource) -> MetricEntry:
+def metric_entry(resource: _Resource) -> MetricEntry:
+    """The metric of a resource."""
     attributes = _attributes(resource)
     integration = _dict(attributes.get("integration"))
     maker = integration.get("key") or integration.get("name")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from askel_tui import __version__
 from askel_tui.contract.endpoints import Endpoint, Extra, NotInRevision, endpoint
+from askel_tui.core.fingerprints import fingerprint
 from askel_tui.core.operations import canonical
 from askel_tui.klaviyo import retries
 from askel_tui.klaviyo.answers import document, next_query, page, seconds
@@ -83,7 +83,7 @@ class Client:
                 "That is not a private key: a key is one word of letters, digits and underscores."
             )
         self.revision = revision
-        self.fingerprint = key_fingerprint(key)
+        self.fingerprint = fingerprint(key)
         self.account = account or self.fingerprint
         self._wire = Wire(url or os.environ.get(ADDRESS_VARIABLE) or KLAVIYO)
         self._budget = budget
@@ -287,8 +287,3 @@ class Client:
 
     def _scrub(self, text: str) -> str:
         return text.replace(self._key.decode(), "[key]")
-
-
-def key_fingerprint(key: str) -> str:
-    """What may be shown of a key: enough to tell two apart, nothing to use."""
-    return "sha256:" + hashlib.sha256(key.encode()).hexdigest()[:12]

@@ -1,7 +1,7 @@
 """The documents that state is made of, checked whenever they cross the border of the program."""
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -37,6 +37,8 @@ class ConnectionDoc(_Doc):
     notify: tuple[str, ...] = Field(default=(), repr=False)
     """Addresses for notices. They may hold tokens, so they are never shown by `repr`."""
     on_conflict: OnConflict = "fail"
+    pause_after: int | None = Field(default=None, ge=1)
+    """Seconds of back-off after which a step is held; None: as the setting `pause_after` says."""
     scopes: dict[str, ScopeState] = {}
     created: int
     """Milliseconds since 1970."""
@@ -48,6 +50,8 @@ class PinnedStep(_Doc):
     target: Target
     through: Target | None = None
     """The list or metric that carries a `trigger_flow`."""
+    seen: dict[str, Any] = {}
+    """What else the targets were then, for finding drift (`core.drift.snapshot`)."""
 
 
 class WorkflowDoc(_Doc):

@@ -154,7 +154,17 @@ HOLD_CAUSES: Mapping[str, str] = {
     "scope_missing": "the key lacks a scope",
     "in_doubt": "a consent write whose fate is unknown waits for a person",
     "gate_unreadable": "the segment cannot be read",
+    "outage": "what Klaviyo was asked kept going wrong",
     "revision": "the account does not know this call at the pinned revision",
+    "made_anew": "what the step names is gone, and something else was given its name",
+    "list_renamed": "the list was renamed",
+    "segment_redefined": "the segment has another definition",
+    "flow_not_live": "the flow is not live",
+    "flow_archived": "the flow was archived",
+    "trigger_moved": "something else fires the flow",
+    "metric_gone": "the metric that fires the flow is gone",
+    "property_renamed": "the property was renamed",
+    "property_vanished": "the property vanished",
 }
 
 
@@ -247,6 +257,28 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the team is told that no hold makes. `cause` and `detail` say what it is about."""
+
+    kind: Literal["warning", "over"]
+    connection: str
+    workflow: str
+    step: str
+    cause: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How far notices were delivered to an address: up to `seq`; the next one was tried `attempts` times in vain."""
+
+    seq: int
+    attempts: int = 0
+    due: int = 0
+    """When it may be tried again, milliseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """How much of a workflow is where. `sent` counts operations that were written or are unconfirmed."""
 
@@ -318,6 +350,10 @@ class Journal(Protocol):
         """Waiting operations with a `seq` over `after`, in order, of these connections; paused workflows left out."""
         ...
 
+    async def operation_state(self, seq: int) -> OperationState | None:
+        """Where an operation stands; None once it left the queue."""
+        ...
+
     async def open_request(self, intent: Intent, now: int) -> int:
         """Writes down that a request is about to be sent, and takes note of its place in the budget. Gives its id."""
         ...
@@ -364,7 +400,18 @@ class Journal(Protocol):
         ...
 
     async def place_hold(self, hold: Hold, now: int) -> bool:
-        """Holds a step: its waiting operations become held; audited and noticed. False if it was held already."""
+        """Holds a step: its waiting operations become held; audited and noticed. False if it was held already.
+
+        What needs a person takes the place of a cause that may end by itself (`in_doubt` that of any other, any
+        other that of an `outage`), and is audited and noticed in turn.
+        """
+        ...
+
+    async def let_one(self, workflow: str, step: str, now: int) -> int | None:
+        """Lets the oldest operation of a held step go and gives its `seq`; the hold stays.
+
+        An operation that is to be tried again is held again.
+        """
         ...
 
     async def release_hold(self, workflow: str, step: str, decision: Decision, now: int) -> int:
@@ -446,7 +493,30 @@ class Journal(Protocol):
         ...
 
     async def notices(self, after: int = 0) -> list[Mapping[str, Any]]:
-        """Notices as {seq, at, connection, workflow, step, kind, text}, oldest first."""
+        """Notices as {seq, at, connection, workflow, step, kind, text, cause, detail, quiet}, oldest first.
+
+        `kind` is hold, recovery, reminder, warning or over (of a warning). A quiet one is not delivered: another
+        hold for the same cause stands, and the team was told of that.
+        """
+        ...
+
+    async def note(self, notice: Notice, decision: Decision | None, now: int) -> None:
+        """Leaves a notice that no hold makes, with the decision behind it."""
+        ...
+
+    async def remind(self, before: int, now: int) -> int:
+        """Leaves a reminder per cause of standing holds that was last told of before a time. Gives how many."""
+        ...
+
+    async def delivery(self, address: str, connection: str | None) -> Delivery:
+        """How far notices were delivered to an address (a word that stands for it, never the address itself).
+
+        One that was never seen begins with the oldest hold that stands (of the connection, if one is given).
+        """
+        ...
+
+    async def move_delivery(self, address: str, delivery: Delivery) -> None:
+        """Remembers how far notices were delivered to an address; durable when it returns."""
         ...
 
     async def counts(self) -> dict[str, Counts]:

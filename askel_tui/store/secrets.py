@@ -5,7 +5,6 @@ Always through `keyring`'s interface. `keyring` and `cryptography` are loaded wh
 
 from __future__ import annotations
 
-import hashlib
 import os
 import unicodedata
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from keyring.backend import KeyringBackend
 
-__all__ = ["KeyUnfit", "KeyringFailed", "NoSafeKeyring", "Secrets", "check_key", "fingerprint", "secrets"]
+__all__ = ["KeyUnfit", "KeyringFailed", "NoSafeKeyring", "Secrets", "check_key", "secrets"]
 
 SERVICE = "askel-tui"
 
@@ -41,11 +40,6 @@ _SET_UP = (
     "set ASKEL_VAULT_KEY to a passphrase, or ASKEL_VAULT_KEY_FILE to a file of 32 random bytes "
     "(umask 077; head -c 32 /dev/urandom > FILE), and Askel keeps its keys in an encrypted vault of its own"
 )
-
-
-def fingerprint(key: str) -> str:
-    """What names a key where it may not be shown: `sha256:` and 12 hex digits."""
-    return f"sha256:{hashlib.sha256(key.strip().encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
 
 
 def check_key(key: str) -> str:

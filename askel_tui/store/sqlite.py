@@ -22,6 +22,7 @@ from askel_tui.store import sqlite_commands as commands
 from askel_tui.store import sqlite_counters as counters
 from askel_tui.store import sqlite_failures as failures
 from askel_tui.store import sqlite_holds as holds
+from askel_tui.store import sqlite_notices as notices_kept
 from askel_tui.store import sqlite_operations as operations
 from askel_tui.store import sqlite_profiles as profiles_known
 from askel_tui.store import sqlite_records as records_kept
@@ -34,12 +35,15 @@ from askel_tui.store.journal import (
     Counts,
     Decision,
     Delayed,
+    Delivery,
     Failure,
     Fate,
     Hold,
     Intent,
     Journal,
+    Notice,
     OpenRequest,
+    OperationState,
     PlannedRun,
     Settled,
     StoredOperation,
@@ -145,6 +149,9 @@ class SqliteJournal:
     async def waiting(self, connections: Collection[str], after: int, limit: int) -> list[StoredOperation]:
         return await self._read(operations.waiting, connections, after, limit)
 
+    async def operation_state(self, seq: int) -> OperationState | None:
+        return await self._read(operations.state_of, seq)
+
     async def open_request(self, intent: Intent, now: int) -> int:
         """As the interface says; raises `StaleOperations` where an operation no longer waits."""
         return await self._write(requests.open_request, intent, now)
@@ -185,6 +192,9 @@ class SqliteJournal:
 
     async def release_hold(self, workflow: str, step: str, decision: Decision, now: int) -> int:
         return await self._write(holds.release, workflow, step, decision, now)
+
+    async def let_one(self, workflow: str, step: str, now: int) -> int | None:
+        return await self._write(holds.let_one, workflow, step, now)
 
     async def discard_held(self, workflow: str, step: str, decision: Decision, now: int) -> int:
         return await self._write(holds.discard, workflow, step, decision, now)
@@ -268,7 +278,22 @@ class SqliteJournal:
         return checked.seq, checked.broken
 
     async def notices(self, after: int = 0) -> list[Mapping[str, Any]]:
-        return await self._read(commands.notices, after)
+        return await self._read(notices_kept.after, after)
+
+    async def note(self, notice: Notice, decision: Decision | None, now: int) -> None:
+        await self._write(notices_kept.note, notice, decision, now)
+
+    async def remind(self, before: int, now: int) -> int:
+        return await self._write(notices_kept.remind, before, now)
+
+    async def delivery(self, address: str, connection: str | None) -> Delivery:
+        known = await self._read(notices_kept.delivery, address)
+        if known is not None:
+            return known
+        return await self._write(notices_kept.first_delivery, address, connection)
+
+    async def move_delivery(self, address: str, delivery: Delivery) -> None:
+        await self._write(notices_kept.move_delivery, address, delivery)
 
     async def counts(self) -> dict[str, Counts]:
         return await self._read(counters.counts)

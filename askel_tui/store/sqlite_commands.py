@@ -1,4 +1,4 @@
-"""Orders to the daemon and notices to the team, in the embedded journal."""
+"""Orders to the daemon, in the embedded journal."""
 
 from __future__ import annotations
 
@@ -46,13 +46,6 @@ def find(db: sqlite3.Connection, command: int) -> Command:
     if row is None:
         raise LookupError(f"there is no order {command}")
     return _command(*row)
-
-
-def notices(db: sqlite3.Connection, after: int) -> list[Mapping[str, Any]]:
-    """Notices over `after`, oldest first."""
-    names = ("seq", "at", "connection", "workflow", "step", "kind", "text")
-    rows = db.execute(f"SELECT {', '.join(names)} FROM notices WHERE seq > ? ORDER BY seq", (after,))
-    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _command(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from askel_tui.store import sqlite_holds as holds
 from askel_tui.store import sqlite_operations as operations
+from askel_tui.store import sqlite_overtaken as overtaken
 from askel_tui.store.journal import Decision, Failure
 from askel_tui.store.sqlite_audit import Chain
 from askel_tui.store.sqlite_counters import Tally
@@ -82,7 +83,7 @@ def _failure(
 
 def retry(db: sqlite3.Connection, ids: Sequence[int], decision: Decision, now: int) -> int:
     """Failed operations wait again at their old places; failed plans are planned again. Gives how many failures."""
-    tally = Tally()
+    tally, chain = Tally(), Chain(db)
     retried = 0
     workflows = set()
     for failure in dict.fromkeys(ids):
@@ -96,12 +97,16 @@ def retry(db: sqlite3.Connection, ids: Sequence[int], decision: Decision, now: i
             if operation is None:
                 _state(db, workflow, record_seq, REPLAN)
                 tally.add(workflow, connection, failed=-1)
+            back = _behind(db, failure)
+            if back:
+                overtaken.leave_out(db, back, overtaken.failed_at(db, back[0]), now, tally, chain)
             for each in _behind(db, failure):
                 operations.move(db, each, WAITING, tally)
                 db.execute("UPDATE operations SET attempts = 0 WHERE seq = ?", (each.seq,))
     for workflow in sorted(workflows):
         holds.apply_all(db, workflow, tally)
     tally.write(db)
+    chain.close()
     _decided(db, decision, now, retried)
     return retried
 

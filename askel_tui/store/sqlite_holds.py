@@ -6,10 +6,11 @@ A held operation names the step whose hold keeps it: its own, or a held gate bef
 from __future__ import annotations
 
 import sqlite3
-from datetime import UTC, datetime
 
+from askel_tui.store import sqlite_notices as notices
 from askel_tui.store import sqlite_operations as operations
-from askel_tui.store.journal import HOLD_CAUSES, Decision, Hold
+from askel_tui.store import sqlite_overtaken as overtaken
+from askel_tui.store.journal import Decision, Hold
 from askel_tui.store.sqlite_audit import Chain
 from askel_tui.store.sqlite_counters import Tally, connections_of
 from askel_tui.store.sqlite_schema import HELD, WAITING
@@ -48,10 +49,15 @@ def place(db: sqlite3.Connection, hold: Hold, now: int) -> bool:
 
 
 def place_within(db: sqlite3.Connection, hold: Hold, now: int, tally: Tally, chain: Chain) -> bool:
-    """Holds a step as part of a larger change. False if it was held already."""
+    """Holds a step as part of a larger change. False if it was held already.
+
+    What needs a person takes the place of a cause that may end by itself: consent in doubt that of any other, and
+    any other that of an outage.
+    """
     placed = db.execute(
         "INSERT INTO holds (connection, workflow, step, cause, detail, since) VALUES (?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT DO NOTHING",
+        "ON CONFLICT (workflow, step) DO UPDATE SET cause = excluded.cause, detail = excluded.detail "
+        "WHERE holds.cause <> excluded.cause AND (excluded.cause = 'in_doubt' OR holds.cause = 'outage')",
         (hold.connection, hold.workflow, hold.step, hold.cause, hold.detail, hold.since),
     )
     if placed.rowcount != 1:
@@ -99,21 +105,7 @@ def _tell(db: sqlite3.Connection, hold: Hold, now: int, chain: Chain) -> None:
         step=hold.step,
         response={"detail": {"cause": hold.cause, "detail": hold.detail, "waiting": waiting}},
     )
-    db.execute(
-        "INSERT INTO notices (at, connection, workflow, step, kind, text) VALUES (?, ?, ?, ?, 'hold', ?)",
-        (now, hold.connection, hold.workflow, hold.step, notice(hold, waiting)),
-    )
-
-
-def notice(hold: Hold, waiting: int) -> str:
-    """What happened, since when, what waits, and what to do."""
-    since = datetime.fromtimestamp(hold.since / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    cause = HOLD_CAUSES.get(hold.cause, hold.cause)
-    waits = "1 operation waits" if waiting == 1 else f"{waiting:,} operations wait"
-    return (
-        f"Workflow {hold.workflow}, step {hold.step} is held since {since}: {cause} ({hold.detail}). "
-        f"{waits}, in order; nothing is lost. Once it is put right: `askel hold release {hold.workflow} {hold.step}`"
-    )
+    notices.of_hold(db, hold, waiting, now)
 
 
 def keep(
@@ -155,11 +147,45 @@ def _held_by(db: sqlite3.Connection, of: operations.Row, step: str | None) -> st
     return None if gate is None else str(gate[0])
 
 
+def let_one(db: sqlite3.Connection, workflow: str, step: str, now: int) -> int | None:
+    """Lets the oldest operation of a held step go, while the hold stays; gives its `seq`, None where none waits."""
+    tally, chain = Tally(), Chain(db)
+    since = overtaken.held_at(db, workflow, step)
+    gone = None
+    while (kept := _oldest(db, workflow, step)) is not None:
+        overtaken.leave_out(db, [kept], since, now, tally, chain)
+        if operations.row(db, kept.seq) is not None:
+            operations.move(db, kept, WAITING, tally)
+            gone = kept.seq
+            break
+    tally.write(db)
+    chain.close()
+    return gone
+
+
+def _oldest(db: sqlite3.Connection, workflow: str, step: str) -> operations.Row | None:
+    """The oldest operation of a step among those that its hold keeps."""
+    found = db.execute(
+        f"SELECT seq FROM operations WHERE workflow = ? AND hold = ? AND step = ? AND state = {HELD} "
+        "ORDER BY seq LIMIT 1",
+        (workflow, step, step),
+    ).fetchone()
+    return None if found is None else operations.row(db, found[0])
+
+
 def release(db: sqlite3.Connection, workflow: str, step: str, decision: Decision, now: int) -> int:
     """Ends a hold: its operations wait again, in order, unless another hold keeps them. Gives how many wait."""
-    if db.execute("DELETE FROM holds WHERE workflow = ? AND step = ?", (workflow, step)).rowcount == 0:
+    ended = db.execute(
+        "DELETE FROM holds WHERE workflow = ? AND step = ? "
+        "RETURNING connection, workflow, step, cause, detail, since",
+        (workflow, step),
+    ).fetchall()
+    if not ended:
         return 0
-    tally = Tally()
+    tally, chain = Tally(), Chain(db)
+    chain.decision(decision, now)
+    since = overtaken.held_at(db, workflow, step)
+    overtaken.leave_out(db, overtaken.of_hold(db, workflow, step, since), since, now, tally, chain)
     released = 0
     for connection in connections_of(db, workflow):
         number = db.execute(_RELEASE, {"workflow": workflow, "step": step, "connection": connection}).rowcount
@@ -167,9 +193,8 @@ def release(db: sqlite3.Connection, workflow: str, step: str, decision: Decision
         released += number
     released -= apply_all(db, workflow, tally)
     tally.write(db)
-    chain = Chain(db)
-    chain.decision(decision, now)
     chain.close()
+    notices.of_release(db, Hold(*ended[0]), decision.actor, released, now)
     return released
 
 

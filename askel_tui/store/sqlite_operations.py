@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from heapq import merge
 from itertools import islice
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from askel_tui.core.operations import Operation
 from askel_tui.store.journal import OperationState, StoredOperation
@@ -23,8 +24,7 @@ _STATES: dict[int, OperationState] = {WAITING: "waiting", HELD: "held", FAILED: 
 _COUNTED = {WAITING: "waiting", HELD: "held", FAILED: "failed"}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """What the journal needs to know of a queued operation to move or settle it."""
 
     seq: int
@@ -34,7 +34,7 @@ class Row:
     record: str
     idx: int
     step: str
-    gate: bool
+    gate: int
     actor: str | None
     state: int
     hold: str | None
@@ -96,13 +96,28 @@ def carried(db: sqlite3.Connection, request: int) -> dict[int, StoredOperation]:
 def row(db: sqlite3.Connection, seq: int) -> Row | None:
     """A queued operation; None where it left the queue."""
     found = db.execute(f"SELECT {_ROW} FROM operations WHERE seq = ?", (seq,)).fetchone()
-    return None if found is None else _row(found)
+    return None if found is None else Row._make(found)
+
+
+def state_of(db: sqlite3.Connection, seq: int) -> OperationState | None:
+    """The state of a queued operation; None where it left the queue."""
+    found = db.execute("SELECT state FROM operations WHERE seq = ?", (seq,)).fetchone()
+    return None if found is None else _STATES[found[0]]
+
+
+def rows_by_seq(db: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, Row]:
+    """Queued operations by `seq`; those that left the queue are missing."""
+    found = db.execute(
+        f"SELECT {_ROW} FROM operations WHERE seq IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(seqs)),),
+    )
+    return {each[0]: Row._make(each) for each in found}
 
 
 def rows(db: sqlite3.Connection, condition: str, parameters: Iterable[Any]) -> list[Row]:
     """Queued operations under a condition, in order."""
     found = db.execute(f"SELECT {_ROW} FROM operations WHERE {condition} ORDER BY seq", tuple(parameters))
-    return sorted((_row(each) for each in found), key=attrgetter("seq"))
+    return sorted(map(Row._make, found), key=attrgetter("seq"))
 
 
 def operation(db: sqlite3.Connection, seq: int) -> Operation:
@@ -121,11 +136,19 @@ def later(db: sqlite3.Connection, of: Row, *, states: Collection[int]) -> list[R
     )
 
 
-def leave(db: sqlite3.Connection, of: Row, tally: Tally, *, sent: int = 0) -> None:
-    """Takes an operation out of the queue and out of the counters."""
-    db.execute("DELETE FROM operations WHERE seq = ?", (of.seq,))
-    tally.add(of.workflow, of.connection, sent=sent, **{_COUNTED[of.state]: -1})
-    _leave_hold(db, of)
+def leave(db: sqlite3.Connection, of: Row, tally: Tally, *, sent: bool = False) -> None:
+    """Takes an operation out of the queue and out of the counters; `sent` counts it as sent."""
+    leave_all(db, [of], tally, sent=sent)
+
+
+def leave_all(db: sqlite3.Connection, rows: Collection[Row], tally: Tally, *, sent: bool = False) -> None:
+    """Takes operations out of the queue and out of the counters; `sent` counts them as sent."""
+    db.executemany("DELETE FROM operations WHERE seq = ?", [(of.seq,) for of in rows])
+    alike = Counter((of.workflow, of.connection, of.state) for of in rows)
+    for (workflow, connection, state), number in alike.items():
+        tally.add(workflow, connection, sent=number if sent else 0, **{_COUNTED[state]: -number})
+    for of in rows:
+        _leave_hold(db, of)
 
 
 def move(
@@ -159,14 +182,3 @@ def _leave_hold(db: sqlite3.Connection, of: Row) -> None:
         db.execute(
             "UPDATE holds SET waiting = waiting - 1 WHERE workflow = ? AND step = ?", (of.workflow, of.hold)
         )
-
-
-def _row(found: tuple[Any, ...]) -> Row:
-    (
-        seq, connection, workflow, record_seq, record, idx, step, gate, actor, state, hold, attempts, since, request,
-        failure,
-    ) = found  # fmt: skip
-    return Row(
-        seq, connection, workflow, record_seq, record, idx, step, bool(gate), actor, state, hold, attempts, since,
-        request, failure,
-    )  # fmt: skip

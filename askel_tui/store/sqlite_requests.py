@@ -16,7 +16,7 @@ from askel_tui.store import sqlite_operations as operations
 from askel_tui.store import sqlite_profiles as profiles_known
 from askel_tui.store.journal import Delayed, Hold, Intent, OpenRequest, Settled, StoredOperation
 from askel_tui.store.journal_errors import StaleOperations
-from askel_tui.store.sqlite_audit import Chain, Sent, told
+from askel_tui.store.sqlite_audit import Chain, Sent
 from askel_tui.store.sqlite_counters import Tally
 from askel_tui.store.sqlite_schema import FAILED, HELD, WAITING
 
@@ -38,21 +38,22 @@ class Answer:
 def open_request(db: sqlite3.Connection, intent: Intent, now: int) -> int:
     """Writes a request and its place in the budget down; its operations are tied to it. Raises `StaleOperations`."""
     request = budget.note(db, intent.account, intent.call, now)
-    stale = []
-    for seq in intent.operations:
-        tied = db.execute(
-            f"UPDATE operations SET request = ? WHERE seq = ? AND state = {WAITING}", (request, seq)
+    listed = json.dumps(list(intent.operations))
+    tied = db.execute(
+        f"UPDATE operations SET request = ? WHERE seq IN (SELECT value FROM json_each(?)) AND state = {WAITING}",
+        (request, listed),
+    )
+    if tied.rowcount != len(intent.operations):
+        rows = operations.rows_by_seq(db, intent.operations)
+        raise StaleOperations(
+            [seq for seq in intent.operations if seq not in rows or rows[seq].state != WAITING]
         )
-        if tied.rowcount != 1:
-            stale.append(seq)
-    if stale:
-        raise StaleOperations(stale)
     db.execute(
         "INSERT INTO requests (id, connection, account, call, method, path, revision, key, opened, digest, operations, "
         "body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             request, intent.connection, intent.account, intent.call, intent.method, intent.path, intent.revision,
-            intent.key, now, hashlib.sha256(intent.body).digest(), json.dumps(list(intent.operations)), intent.body,
+            intent.key, now, hashlib.sha256(intent.body).digest(), listed, intent.body,
         ),
     )  # fmt: skip
     return request
@@ -65,7 +66,7 @@ def answer_request(db: sqlite3.Connection, answer: Answer) -> None:
     if answer.request is not None:
         sent, connection = _sent(db, answer.request, connection)
         budget.answer(db, answer.request, answer.now)
-    ended = [_settle(db, settled, sent, answer.now, tally, chain) for settled in answer.settled]
+    ended = _settle_all(db, answer, sent, tally, chain)
     if answer.hold is not None:
         _untie(db, answer.held)
         holds.place_within(db, answer.hold, answer.now, tally, chain)
@@ -75,7 +76,7 @@ def answer_request(db: sqlite3.Connection, answer: Answer) -> None:
             holds.keep(db, held, None if answer.hold is None else answer.hold.step, tally, detail)
     for delayed in answer.delayed:
         _delay(db, delayed, answer.now, tally)
-    for settled, row in filter(None, ended):
+    for settled, row in ended:
         _take_along(db, settled, row, sent is not None, answer.now, tally, chain)
     if answer.profiles:
         profiles_known.learn(db, connection, answer.profiles)
@@ -94,43 +95,37 @@ def _sent(db: sqlite3.Connection, request: int, connection: str) -> tuple[Sent, 
     return Sent(request, *row[:5]), connection or row[5]
 
 
-def _settle(
-    db: sqlite3.Connection, settled: Settled, sent: Sent | None, now: int, tally: Tally, chain: Chain
-) -> tuple[Settled, operations.Row] | None:
-    """Settles one operation; gives it back where later ones of its record go with it."""
-    row = operations.row(db, settled.operation.seq)
-    if row is None or row.state == FAILED:
-        return None
-    operation = settled.operation.operation
-    detail = settled.detail
-    if operation.is_gate and settled.outcome == "written" and not detail:
-        detail = "passed"
-    chain.append(
-        at=now,
-        kind=operation.kind,
-        status=settled.outcome,
-        actor=row.actor,
-        connection=row.connection,
-        workflow=row.workflow,
-        step=row.step,
-        record=row.record,
-        operation=operation,
-        sent=sent,
-        response=told(settled.status, settled.response, detail),
-        attempts=row.attempts + (sent is not None),
-        ms=settled.ms,
-    )
-    if settled.outcome == "failed":
-        return settled, row
-    counts = settled.outcome in ("written", "unconfirmed") and not operation.is_gate
-    operations.leave(db, row, tally, sent=int(counts))
-    if not operation.is_gate:
-        return None
-    if settled.outcome == "skipped":
-        return settled, row
-    if row.state == HELD:
+Ended = tuple[Settled, operations.Row]
+
+
+def _settle_all(
+    db: sqlite3.Connection, answer: Answer, sent: Sent | None, tally: Tally, chain: Chain
+) -> list[Ended]:
+    """Settles operations; gives back those that later ones of their record go with."""
+    rows = operations.rows_by_seq(db, [settled.operation.seq for settled in answer.settled])
+    behind: list[Ended] = []
+    gates: list[operations.Row] = []
+    leaving: dict[bool, list[operations.Row]] = {True: [], False: []}
+    for settled in answer.settled:
+        row = rows.pop(settled.operation.seq, None)
+        if row is None or row.state == FAILED:
+            continue
+        gate = settled.operation.operation.is_gate
+        passed = "passed" if gate and settled.outcome == "written" else None
+        chain.settled(settled, row, sent, answer.now, settled.detail or passed)
+        if settled.outcome == "failed":
+            behind.append((settled, row))
+            continue
+        leaving[not gate and settled.outcome in ("written", "unconfirmed")].append(row)
+        if gate and settled.outcome == "skipped":
+            behind.append((settled, row))
+        elif gate and row.state == HELD:
+            gates.append(row)
+    for counts, left in leaving.items():
+        operations.leave_all(db, left, tally, sent=counts)
+    for row in gates:
         holds.free_behind(db, row, tally)
-    return None
+    return behind
 
 
 def _take_along(
@@ -173,7 +168,8 @@ def _delay(db: sqlite3.Connection, delayed: Delayed, now: int, tally: Tally) -> 
     holds.keep(db, row, None, tally, delayed.detail)
     db.execute(
         "UPDATE operations SET attempts = attempts + 1, due = ?, since = ? WHERE seq = ?",
-        (delayed.due, row.since or now, row.seq),
+        # What is tried again at once is no trouble.
+        (delayed.due, row.since or (now if delayed.due > now else 0), row.seq),
     )
 
 

@@ -13,7 +13,7 @@ from askel_tui.core.operations import STEP_KINDS
 from askel_tui.store.journal_errors import JournalError
 from askel_tui.store.sqlite_connection import begin, explained, patiently
 
-VERSION = 1
+VERSION = 2
 APPLICATION_ID = 0x41534B4C
 
 WAITING, HELD, FAILED = 0, 1, 2
@@ -111,7 +111,16 @@ CREATE TABLE audit_head (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NO
 INSERT INTO audit_head VALUES (1, 0, zeroblob(32));
 """
 
-MIGRATIONS: Mapping[int, str] = {}
+MIGRATIONS: Mapping[int, str] = {
+    1: """
+ALTER TABLE notices ADD COLUMN cause TEXT;
+ALTER TABLE notices ADD COLUMN detail TEXT;
+ALTER TABLE notices ADD COLUMN quiet INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX notices_cause ON notices (connection, cause, detail, seq);
+CREATE TABLE deliveries (
+  address TEXT PRIMARY KEY, seq INTEGER NOT NULL, attempts INTEGER NOT NULL, due INTEGER NOT NULL) WITHOUT ROWID
+""",
+}
 """By version: the statements that make a file of that version one of the next."""
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from askel_tui.core.operations import Operation, canonical
+from askel_tui.core.operations import canonical
 from askel_tui.store.journal import Decision, PlannedRun, StoredOperation, StoredRecord, WorkflowState
 from askel_tui.store.sqlite_audit import Chain
 from askel_tui.store.sqlite_counters import Tally, connections_of
@@ -85,21 +87,20 @@ def plan(
     held_steps = {
         step for (step,) in db.execute("SELECT step FROM holds WHERE workflow = ?", (state.workflow,))
     }
-    waiting: list[StoredOperation] = []
-    for each in runs:
-        run = each.run
-        began = db.execute(
-            "INSERT INTO runs (workflow, record_seq, state) VALUES (?, ?, ?) "
-            f"ON CONFLICT DO UPDATE SET state = excluded.state WHERE state = {REPLAN}",
-            (state.workflow, run.record_seq, PLAN_FAILED if run.problems else PLANNED),
-        )
-        if began.rowcount != 1:
-            continue
-        actor = _actor(db, run.record_seq)
-        if run.problems:
-            _failed(db, state, run, actor, now, tally, chain)
-            continue
-        waiting += _queued(db, state, each, actor, held_steps, tally)
+    begun = _begun(db, state.workflow, runs)
+    actors = _actors(db, [each.run.record_seq for each in begun])
+    (seq,) = db.execute(
+        "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'operations'"
+    ).fetchone()
+    queued: list[_Queued] = []
+    for each in begun:
+        actor = actors.get(each.run.record_seq)
+        if each.run.problems:
+            _failed(db, state, each.run, actor, now, tally, chain)
+        else:
+            queued += _queued(state, each, actor, held_steps, seq + len(queued) + 1)
+    _insert(db, queued, tally)
+    waiting = [each.stored for each in queued if each.hold is None]
     moved = db.execute("UPDATE workflows SET position = ? WHERE workflow = ?", (position, state.workflow))
     if moved.rowcount == 0:
         set_state(db, replace(state, position=position), None, now)
@@ -108,9 +109,26 @@ def plan(
     return waiting
 
 
-def _actor(db: sqlite3.Connection, record_seq: int) -> str | None:
-    row = db.execute("SELECT actor FROM records WHERE seq = ?", (record_seq,)).fetchone()
-    return None if row is None else row[0]
+def _begun(db: sqlite3.Connection, workflow: str, runs: Sequence[EncodedRun]) -> list[EncodedRun]:
+    """Writes down that records run under the workflow; gives those that did not run before."""
+    before = ran(db, workflow, [each.run.record_seq for each in runs])
+    # A record that is given twice runs once.
+    first = {each.run.record_seq: each for each in reversed(runs) if each.run.record_seq not in before}
+    begun = [each for each in runs if first.get(each.run.record_seq) is each]
+    db.executemany(
+        "INSERT INTO runs (workflow, record_seq, state) VALUES (?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET state = excluded.state",
+        [(workflow, each.run.record_seq, PLAN_FAILED if each.run.problems else PLANNED) for each in begun],
+    )
+    return begun
+
+
+def _actors(db: sqlite3.Connection, record_seqs: Sequence[int]) -> dict[int, str | None]:
+    found = db.execute(
+        "SELECT seq, actor FROM records WHERE seq IN (SELECT value FROM json_each(?))",
+        (json.dumps(record_seqs),),
+    )
+    return dict(found.fetchall())
 
 
 def _failed(
@@ -156,15 +174,20 @@ def _sentence(problem: Mapping[str, str]) -> str:
     return f"{where}: {message}" if where else message
 
 
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    """An operation as it enters the queue, and the hold that keeps it, if one does."""
+
+    stored: StoredOperation
+    body: bytes
+    actor: str | None
+    hold: str | None
+
+
 def _queued(
-    db: sqlite3.Connection,
-    state: WorkflowState,
-    each: EncodedRun,
-    actor: str | None,
-    held_steps: set[str],
-    tally: Tally,
-) -> list[StoredOperation]:
-    waiting = []
+    state: WorkflowState, each: EncodedRun, actor: str | None, held_steps: Collection[str], seq: int
+) -> Iterator[_Queued]:
+    """The operations of a run, numbered from `seq`."""
     run = each.run
     behind: str | None = None
     for index, (operation, body) in enumerate(zip(run.operations, each.bodies, strict=True)):
@@ -172,62 +195,44 @@ def _queued(
         if hold is not None and operation.is_gate and operation.step == hold:
             # What a gate decides about waits with the gate.
             behind = behind or hold
-        seq = _insert(db, state, run, index, operation, body, actor, hold)
-        if hold is None:
-            tally.add(state.workflow, state.connection, waiting=1)
-            waiting.append(
-                StoredOperation(
-                    seq,
-                    state.connection,
-                    state.workflow,
-                    state.version,
-                    run.record_seq,
-                    run.record,
-                    index,
-                    operation,
-                )
-            )
-        else:
-            tally.add(state.workflow, state.connection, held=1)
-            db.execute(
-                "UPDATE holds SET waiting = waiting + 1 WHERE workflow = ? AND step = ?",
-                (state.workflow, hold),
-            )
-    return waiting
+        stored = StoredOperation(
+            seq + index, state.connection, state.workflow, state.version, run.record_seq, run.record, index, operation
+        )  # fmt: skip
+        yield _Queued(stored, body, actor, hold)
 
 
-def _insert(
-    db: sqlite3.Connection,
-    state: WorkflowState,
-    run: PlannedRun,
-    index: int,
-    operation: Operation,
-    body: bytes,
-    actor: str | None,
-    hold: str | None,
-) -> int:
-    inserted = db.execute(
-        "INSERT INTO operations (connection, workflow, version, record_seq, record, idx, step, gate, actor, state, "
-        "hold, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            state.connection, state.workflow, state.version, run.record_seq, run.record, index, operation.step,
-            operation.is_gate, actor, WAITING if hold is None else HELD, hold, body,
-        ),
+def _insert(db: sqlite3.Connection, queued: Sequence[_Queued], tally: Tally) -> None:
+    db.executemany(
+        "INSERT INTO operations (seq, connection, workflow, version, record_seq, record, idx, step, gate, actor, "
+        "state, hold, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                of.seq, of.connection, of.workflow, of.version, of.record_seq, of.record, of.index, of.operation.step,
+                of.operation.is_gate, each.actor, WAITING if each.hold is None else HELD, each.hold, each.body,
+            )
+            for each in queued
+            for of in (each.stored,)
+        ],
     )  # fmt: skip
-    if inserted.lastrowid is None:
-        raise AssertionError("an insert gives a row id")
-    return inserted.lastrowid
+    places = Counter((each.stored.workflow, each.stored.connection, each.hold) for each in queued)
+    for (workflow, connection, hold), number in places.items():
+        if hold is None:
+            tally.add(workflow, connection, waiting=number)
+            continue
+        tally.add(workflow, connection, held=number)
+        db.execute(
+            "UPDATE holds SET waiting = waiting + ? WHERE workflow = ? AND step = ?", (number, workflow, hold)
+        )
 
 
-def ran(db: sqlite3.Connection, workflow: str, record_seqs: Iterable[int]) -> set[int]:
+def ran(db: sqlite3.Connection, workflow: str, record_seqs: Sequence[int]) -> set[int]:
     """Which of these records already ran under the workflow and are not to be planned again."""
-    return {
-        seq
-        for seq in record_seqs
-        if db.execute(
-            "SELECT 1 FROM runs WHERE workflow = ? AND record_seq = ? AND state <> ?", (workflow, seq, REPLAN)
-        ).fetchone()
-    }
+    found = db.execute(
+        "SELECT record_seq FROM runs WHERE workflow = ? AND record_seq IN (SELECT value FROM json_each(?)) "
+        "AND state <> ?",
+        (workflow, json.dumps(list(record_seqs)), REPLAN),
+    )
+    return {seq for (seq,) in found}
 
 
 def to_replan(db: sqlite3.Connection, workflow: str, limit: int) -> list[StoredRecord]:

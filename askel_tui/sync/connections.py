@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from askel_tui.contract.endpoints import NEWEST, SELECTABLE
+from askel_tui.core.fingerprints import fingerprint
 from askel_tui.core.problems import did_you_mean
 from askel_tui.core.workflow_files import load_workflow
-from askel_tui.store.documents import ConnectionDoc, check_connection_name
+from askel_tui.store.documents import ConnectionDoc, OnConflict, check_connection_name
 from askel_tui.store.journal import Decision
 from askel_tui.store.secrets import check_key as fit_key
-from askel_tui.store.secrets import fingerprint
 from askel_tui.sync.control import give
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.workflows import needed_scopes
@@ -39,6 +39,7 @@ async def connect(
     customer: str | None = None,
     only_lists: Sequence[str] = (),
     notify: Sequence[str] = (),
+    on_conflict: OnConflict = "fail",
 ) -> tuple[ConnectionDoc, KeyCheck]:
     """Makes a connection from a key that was checked against Klaviyo; nothing is stored before that.
 
@@ -65,6 +66,7 @@ async def connect(
         customer=customer,
         only_lists=tuple(only_lists),
         notify=tuple(notify),
+        on_conflict=on_conflict,
         scopes=dict(check.scopes),
         created=instance.clock(),
     )

@@ -12,9 +12,10 @@ from askel_tui.core import diff, packing
 from askel_tui.core.catalogs import FlowEntry
 from askel_tui.core.diff import Seen
 from askel_tui.core.operations import Identity, Operation
-from askel_tui.core.planning import NEEDS_PROFILE_ID, Applied, Plan, plan
+from askel_tui.core.planning import NEEDS_PROFILE_ID, Plan, plan
 from askel_tui.core.problems import Problem
 from askel_tui.core.records import Record
+from askel_tui.core.step_planning import Applied
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.planner import problem_row
 
@@ -265,7 +266,9 @@ class _Totals:
         for flow in flows:
             if flow.status != "live" or flow.archived:
                 continue
-            people = [self.reached.get((trigger.type, trigger.id or ""), set()) for trigger in flow.triggers or ()]
+            people = [
+                self.reached.get((trigger.type, trigger.id or ""), set()) for trigger in flow.triggers or ()
+            ]
             if any(people):
                 started[flow.name] = len(set().union(*people))
         words = (

@@ -7,11 +7,12 @@ import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
-from askel_tui.core.planning import Applied
+from askel_tui.core.step_planning import Applied
 from askel_tui.store.journal import WorkflowState
 from askel_tui.sync import orders
 from askel_tui.sync.dispatcher import Dispatcher
 from askel_tui.sync.instance import Instance
+from askel_tui.sync.outages import Outages
 from askel_tui.sync.outcomes import Connected
 from askel_tui.sync.planner import plan_new
 from askel_tui.sync.watcher import Watcher
@@ -38,6 +39,7 @@ class Engine:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._applied: dict[tuple[str, int], Applied] = {}
         self._watcher = Watcher(instance)
+        self._outages = Outages(instance)
         self._look: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._seen_state: object = None
@@ -52,6 +54,7 @@ class Engine:
             while not self._stop.is_set():
                 await self._connect()
                 ordered = await self._carry_out()
+                await self._outages.look(self._dispatchers.values())
                 planned = await self._plan()
                 self._raise_faults()
                 if until_idle and not ordered and not planned and self._idle():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from askel_tui.core.catalogs import Catalog, StepTargets
 from askel_tui.core.operations import Target
-from askel_tui.core.planning import Applied
+from askel_tui.core.step_planning import Applied
 from askel_tui.core.workflow_files import load_workflow
 from askel_tui.store.documents import ConnectionDoc, WorkflowDoc
 from askel_tui.store.journal import Journal, WorkflowState
@@ -93,14 +93,20 @@ class Instance:
 
     async def connected(self) -> dict[str, dict[str, Connected]]:
         """Every connection that has a key, by account and name."""
-        from askel_tui.sync.outcomes import Connected
+        from askel_tui.sync.outcomes import PAUSE_AFTER_MS, Connected
 
         found: dict[str, dict[str, Connected]] = {}
+        settings = self.state.settings()
         for doc in self.state.connections():
             client = await self.client(doc.name)
             if client is not None:
                 account = account_of(doc)
-                connected = Connected(doc.name, account, doc.revision, doc.key, client, doc.on_conflict)
+                pause_after = 1_000 * (
+                    doc.pause_after or settings.get("pause_after") or PAUSE_AFTER_MS // 1_000
+                )
+                connected = Connected(
+                    doc.name, account, doc.revision, doc.key, client, doc.on_conflict, int(pause_after)
+                )
                 found.setdefault(account, {})[doc.name] = connected
         return found
 

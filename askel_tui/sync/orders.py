@@ -129,11 +129,11 @@ async def _discard(
 async def _holds(
     instance: Instance, arguments: Mapping[str, Any], actor: str, act: str
 ) -> tuple[Mapping[str, Any], Touched]:
-    workflow, step = arguments.get("workflow"), arguments.get("step")
+    workflow, step, cause = (arguments.get(name) for name in ("workflow", "step", "cause"))
     wanted = [
         hold
         for hold in await instance.journal.holds()
-        if workflow in (None, hold.workflow) and step in (None, hold.step)
+        if workflow in (None, hold.workflow) and step in (None, hold.step) and cause in (None, hold.cause)
     ]
     if not wanted:
         raise Refused("nothing is held there; `askel hold list` shows what is")

@@ -24,6 +24,9 @@ KEPT_RESPONSE = 4096
 SETTLED_AT_ONCE = 1_000
 """Operations settled in one transaction, so that live ones do not wait behind a large job."""
 
+PAUSE_AFTER_MS = 15 * 60_000
+"""How long operations are tried again before their step is held, without a setting (design: Ends)."""
+
 OPENING: ContextVar[Callable[[], None] | None] = ContextVar("OPENING", default=None)
 """Called when a request is about to be opened: from there on what sends it has to end, or the request is in doubt."""
 
@@ -39,6 +42,8 @@ class Connected:
     """The key's fingerprint."""
     client: Client
     on_conflict: OnConflict = "fail"
+    pause_after_ms: int = PAUSE_AFTER_MS
+    """How long a step's operations may be backed off before the step is held."""
 
 
 @dataclass(slots=True)
@@ -154,15 +159,40 @@ class Outcomes:
     async def delay(
         self, request: int | None, operations: Sequence[StoredOperation], found: Verdict, result: Result
     ) -> None:
-        """Has operations tried again: after a back-off, or at once where the verdict's wait is 0."""
+        """Has operations tried again: after a back-off, or at once where the verdict's wait is 0.
+
+        Steps whose trouble lasts longer than `pause_after` are held instead.
+        """
         now = self.clock()
         attempts = max((each.attempts for each in operations), default=0)
         wait = backoff(attempts, found.wait_ms) if found.wait_ms != 0 else 0
+        worn = self._worn(operations, now) if wait else set()
+        out = [each for each in operations if (each.workflow, each.operation.step) in worn]
+        if out:
+            await self.hold(request, out, replace(found, act="hold", cause="outage"), result)
+            operations = [each for each in operations if (each.workflow, each.operation.step) not in worn]
+        if out and not operations:
+            return
         delayed = [Delayed(each, now + wait, found.detail) for each in operations]
         await self.journal.answer_request(request, delayed=delayed, connection=self.to.name, now=now)
+        since = now if wait else 0
         result.again.extend(
-            replace(each.operation, due=each.due, attempts=each.operation.attempts + 1) for each in delayed
+            replace(
+                each.operation,
+                due=each.due,
+                attempts=each.operation.attempts + 1,
+                since=each.operation.since or since,
+            )
+            for each in delayed
         )
+
+    def _worn(self, operations: Iterable[StoredOperation], now: int) -> set[tuple[str, str]]:
+        """The steps (workflow, step) with an operation that has been in trouble for too long."""
+        return {
+            (each.workflow, each.operation.step)
+            for each in operations
+            if each.since and now - each.since > self.to.pause_after_ms
+        }
 
 
 def learned(body: Any) -> dict[str, Identity]:

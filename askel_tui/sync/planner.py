@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from askel_tui.core.planning import Applied, plan
+from askel_tui.core.planning import plan
 from askel_tui.core.problems import Problem
+from askel_tui.core.step_planning import Applied
 from askel_tui.store.journal import Clock, Journal, PlannedRun, StoredOperation, StoredRecord, WorkflowState
 
 BATCH = 1_000

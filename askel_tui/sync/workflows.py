@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from askel_tui.core.catalogs import Catalog
+from askel_tui.core.drift import snapshot
 from askel_tui.core.pinning import Pinned, pin
 from askel_tui.core.problems import Problem, did_you_mean
 from askel_tui.core.workflow_files import load_workflow
@@ -76,7 +77,7 @@ async def apply(instance: Instance, text: str, file: str, actor: str) -> Applied
     )
     if pinned.problems:
         raise Unfit(pinned.problems)
-    return await _store(instance, workflow, connection, pinned, file, actor)
+    return await _store(instance, workflow, connection, pinned, catalog, file, actor)
 
 
 async def _store(
@@ -84,11 +85,13 @@ async def _store(
     workflow: Workflow,
     connection: ConnectionDoc,
     pinned: Pinned,
+    catalog: Catalog,
     file: str,
     actor: str,
 ) -> AppliedResult:
     targets = {
-        step: PinnedStep(target=each.target, through=each.through) for step, each in pinned.targets.items()
+        step: PinnedStep(target=each.target, through=each.through, seen=snapshot(each, catalog))
+        for step, each in pinned.targets.items()
     }
     newest = next((doc for doc in instance.state.workflows() if doc.workflow == workflow.name), None)
     if newest is not None and (newest.source, newest.targets, newest.connection) == (

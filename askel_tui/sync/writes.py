@@ -14,9 +14,10 @@ from askel_tui.core.catalogs import Catalog
 from askel_tui.core.expressions import parse
 from askel_tui.core.operations import IDENTIFIERS, Identity, Operation
 from askel_tui.core.pinning import Pinned, pin
-from askel_tui.core.planning import Applied, plan
+from askel_tui.core.planning import plan
 from askel_tui.core.problems import Problem
 from askel_tui.core.records import Record, read_record
+from askel_tui.core.step_planning import Applied
 from askel_tui.core.workflows import Step, Workflow
 from askel_tui.store.documents import ConnectionDoc
 from askel_tui.store.journal import AuditEntry, AuditFilter

@@ -9,6 +9,8 @@ def run(read_only: bool = False) -> None:
 
     # Nothing moves by itself; Textual reads this when it is loaded.
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    # A page that was asked for waits for half as long.
+    os.environ.setdefault("TEXTUAL_FPS", "120")
     from askel_tui.tui.app import AskelApp
 
     AskelApp(read_only=read_only).run()

@@ -46,7 +46,11 @@ if TYPE_CHECKING:
 TWICE_S = 2.0
 """How soon the second ctrl+c has to come, in seconds."""
 
-FIRST = "overview"
+FIRST, PREPARED = "overview", "live"
+"""The screen of a first start, and the one that is made ready in the background."""
+
+REST_S = 0.7
+"""How long after the home was opened that is done, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +104,6 @@ class AskelApp(App[None]):
         self._kept = remembered.load(self._state_directory())
         wanted = first or self._kept.get("screen")
         self._first = wanted if wanted in BY_NAME else FIRST
-        # Textual reads the first mode from here.
-        self.DEFAULT_MODE = self._first  # type: ignore[misc]
         super().__init__()
         self.title = "askel"
         for entry in SCREENS:
@@ -111,16 +113,27 @@ class AskelApp(App[None]):
         self._clashes: set[str] = set()
         self._changes = False
         self._problems: list[Problem] = list(self.config.problems)
-        self._load_themes()
+        self._load_first_theme()
         self.set_keymap(dict(self.config.keymap))
         self.head = Head(environment=self.backend.environment, read_only=read_only)
 
     # Starting and ending.
 
+    def get_default_screen(self) -> Screen[Any]:
+        """The frame alone is what is painted first: it costs half of what a screen does."""
+        from askel_tui.tui.frame import StartScreen
+
+        return StartScreen(self._first)
+
     def on_mount(self) -> None:
         """Opens the home in the background; the first paint waits for nothing."""
+        self.call_after_refresh(self._painted)
+
+    def _painted(self) -> None:
+        """With the first paint done: the screen, the home, the other themes, what is wrong with the user's own files."""
+        self.switch_mode(self._first)
         beside(self, self._open)
-        for problem in self._problems:
+        for problem in (*self._problems, *self._load_themes()):
             self.say(str(problem), title="Your settings", severity="warning", timeout=12)
         self._check_keymap()
 
@@ -132,8 +145,18 @@ class AskelApp(App[None]):
             self.head = Head(environment=self.backend.environment, trouble=told(error))
             self.say(told(error), title="The home can't be opened", severity="error", timeout=30)
             return
+        self.set_timer(REST_S, self._prepare)
+
+    async def _prepare(self) -> None:
+        """With the first screen painted and at rest: makes ready what has to open at once."""
+        ready = PREPARED in self._screen_stacks or not self.is_running
+        if not ready:
+            # Textual has no public way to mount a mode before it is switched to.
+            await self._init_mode(PREPARED)
+            await self._screen_stacks[PREPARED][0].prepare()  # type: ignore[attr-defined]
         # What lives from now on is not looked through by the collector, which would make scrolling stutter.
-        self.set_timer(1.0, _settle)
+        gc.collect()
+        gc.freeze()
 
     def _committed(self) -> None:
         """Called from the backend's thread after commits."""
@@ -350,20 +373,32 @@ class AskelApp(App[None]):
 
     # Themes and keys.
 
-    def _load_themes(self) -> None:
-        for directory in (themes.builtin_directory(), (self._where or config.directory()) / "themes"):
-            found, problems = themes.load(directory)
-            for theme in found:
+    def _load_first_theme(self) -> None:
+        """The theme that the first paint needs; the others come later."""
+        wanted = str(self._kept.get("theme") or self.config.theme or themes.DEFAULT)
+        for directory in self._theme_directories():
+            for theme in themes.load(directory, only=wanted)[0]:
                 self.register_theme(theme)
-            self._problems += problems
-        wanted = self._kept.get("theme") or self.config.theme or themes.DEFAULT
         if wanted not in self.available_themes:
-            known = self.available_themes
-            self._problems.append(
-                Problem(f"no theme is called {wanted!r}", "theme", suggestion=did_you_mean(wanted, known))
-            )
-            wanted = themes.DEFAULT if themes.DEFAULT in known else "textual-dark"
+            self._load_themes()
+        if wanted not in self.available_themes:
+            guess = did_you_mean(wanted, self.available_themes)
+            self._problems.append(Problem(f"no theme is called {wanted!r}", "theme", suggestion=guess))
+            wanted = themes.DEFAULT if themes.DEFAULT in self.available_themes else "textual-dark"
         self.theme = wanted
+
+    def _load_themes(self) -> list[Problem]:
+        problems: list[Problem] = []
+        for directory in self._theme_directories():
+            found, wrong = themes.load(directory)
+            problems += wrong
+            for theme in found:
+                if theme.name not in self.available_themes:
+                    self.register_theme(theme)
+        return problems
+
+    def _theme_directories(self) -> tuple[Path, Path]:
+        return themes.builtin_directory(), (self._where or config.directory()) / "themes"
 
     def reload_themes(self) -> list[Problem]:
         """Reads the user's themes again, for when a file was saved. Gives what is wrong with them."""
@@ -401,8 +436,3 @@ class AskelApp(App[None]):
                     severity="warning",
                     timeout=12,
                 )
-
-
-def _settle() -> None:
-    gc.collect()
-    gc.freeze()

@@ -1,7 +1,7 @@
 """The backend: the only place where screens meet the instance.
 
-Everything here is `async` and runs in a thread of its own (`loop_thread.py`), so a screen just awaits it; cancelling
-the await cancels the work. Methods raise what the functions behind them raise; `told` makes a sentence of that.
+Its coroutines run in a thread of their own (`loop_thread.py`), imports included, so a screen just awaits them;
+cancelling the await cancels the work. Methods raise what the functions behind them raise; `told` makes a sentence of that.
 Methods marked `@writes` raise `ReadOnly` in a read-only console before anything happens, and what they would write
 with is guarded as well (`read_only.py`).
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import inspect
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -66,13 +67,32 @@ def writes(method: Method[P, T]) -> Method[P, T]:
     return checked
 
 
+def in_its_own_thread(kind: type[T]) -> type[T]:
+    """Makes every public coroutine of the backend run in the backend's loop, its imports included."""
+    for name, method in list(vars(kind).items()):
+        if not name.startswith("_") and inspect.iscoroutinefunction(method) and name != "close":
+            setattr(kind, name, _moved(method))
+    return kind
+
+
+def _moved(method: Method[P, T]) -> Method[P, T]:
+    @functools.wraps(method)
+    async def moved(*args: P.args, **kwargs: P.kwargs) -> T:
+        backend = args[0]
+        assert isinstance(backend, Backend)
+        return await backend.loop.call(method(*args, **kwargs))
+
+    return moved
+
+
+@in_its_own_thread
 class Backend:
     """One home, opened in the background. Methods wait until it is open."""
 
     def __init__(self, home: Path | None = None, *, read_only: bool = False) -> None:
         self.read_only = read_only
         self._home = home
-        self._loop = LoopThread("askel-backend")
+        self.loop = LoopThread("askel-backend")
         self._on_change: Callable[[], None] = _nothing
         self._instance: Instance | None = None
         self._fault: BaseException | None = None
@@ -90,7 +110,7 @@ class Backend:
         Raises `HomeUnusable` and `JournalError`, as every later call then does.
         """
         self._on_change = on_change
-        await self._loop.call(self._ready())
+        await self._ready()
 
     async def _hold_open(self, opened_: asyncio.Event, close: asyncio.Event) -> None:
         try:
@@ -128,8 +148,8 @@ class Backend:
         """Lets go of everything, and ends a daemon that was started from here and not let go of."""
         self._on_change = _nothing
         if self._holder is not None:
-            await self._loop.call(self._end())
-        self._loop.stop()
+            await self.loop.call(self._end())
+        self.loop.stop()
 
     async def _end(self) -> None:
         assert self._close and self._holder
@@ -147,18 +167,11 @@ class Backend:
         return self._instance
 
     async def _do(self, work: Callable[[Instance], Awaitable[T]]) -> T:
-        """What `work` gives, run in the backend's loop with the open instance."""
-
-        async def run() -> T:
-            return await work(await self._ready())
-
-        return await self._loop.call(run())
+        """What `work` gives with the open instance."""
+        return await work(await self._ready())
 
     async def _read(self, work: Callable[[Instance], T]) -> T:
-        async def run(instance: Instance) -> T:
-            return work(instance)
-
-        return await self._do(run)
+        return work(await self._ready())
 
     # What is there.
 
@@ -203,9 +216,9 @@ class Backend:
 
     async def check_key(self, key: str, revision: str) -> KeyCheck:
         """What a key that is not stored opens. Raises `KlaviyoError`, `KeyUnfit`."""
+        from askel_tui.core.fingerprints import fingerprint
         from askel_tui.klaviyo.checks import check_key
         from askel_tui.store.secrets import check_key as fit_key
-        from askel_tui.store.secrets import fingerprint
 
         if self.read_only:
             # Write scopes are probed by requests that cannot write, yet are no reads.
@@ -505,7 +518,7 @@ class Backend:
     @writes
     async def stop_daemon(self) -> None:
         """Ends the daemon that was started from here, and waits for it."""
-        await self._loop.call(self._stop_daemon())
+        await self._stop_daemon()
 
     def let_go(self) -> None:
         """The daemon that was started from here goes on when the console ends."""

@@ -150,6 +150,9 @@ class AskelScreen(Screen[None]):
     async def load(self) -> None:
         """Reads from the backend and fills the widgets."""
 
+    async def prepare(self) -> None:
+        """Makes ready what takes time, before the screen is first shown."""
+
     def filtered(self, wanted: Filter) -> None:
         """The filter has changed."""
 
@@ -214,8 +217,9 @@ class AskelScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         """Loads what is missing or has changed meanwhile."""
-        if not self._loaded or self._stale:
-            self.action_reload()
+        if self.is_current and (not self._loaded or self._stale):
+            # What there is is painted first.
+            self.call_after_refresh(self.action_reload)
 
     def changed(self) -> None:
         """Something was committed while the screen is in front."""
@@ -287,6 +291,16 @@ class AskelScreen(Screen[None]):
         """Hands the filter on."""
         event.stop()
         self.filtered(parse(event.value, self.FILTER_FIELDS))
+
+
+class StartScreen(AskelScreen):
+    """The frame of the first screen, there until that is."""
+
+    FOLLOWS = False
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.NAME = name  # type: ignore[misc]
 
 
 class MissingScreen(AskelScreen):

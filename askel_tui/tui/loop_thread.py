@@ -31,6 +31,8 @@ class LoopThread:
 
     async def call(self, work: Coroutine[Any, Any, T]) -> T:
         """What the coroutine gives or raises; cancelling this cancels it there."""
+        if threading.current_thread() is self._thread:
+            return await work
         if self._stopped:
             work.close()
             raise Closed("The console is being closed.")

@@ -190,12 +190,15 @@ class TailFeed:
                 self._on_rows(source, 0, len(found))
 
     def _refresh(self, db: sqlite3.Connection, source: Source, first: int) -> None:
-        """Reads the last page, and again the one that the first new line is on, which was not full."""
+        """Reads the lines from `first` on into the pages that they are on; a page in part there is added to."""
+        page = source.page_of(first)
+        kept = source.pages.get(page)
+        seqs = source.seqs(page)
+        if kept is not None and page[0] != "older" and len(kept) < len(seqs):
+            source.pages.put(page, [*kept, *store.rows(db, seqs[len(kept) :])])
         last = source.page_of(source.count - 1)
-        part = source.page_of(first)
-        if part != last and source.pages.get(part) is not None:
-            self._read(db, source, part)
-        self._read(db, source, last)
+        if last != page or kept is None:
+            self._read(db, source, last)
 
     def _page(self, db: sqlite3.Connection, source: Source, page: PageKey) -> None:
         self._wanted.discard((id(source), page))

@@ -41,14 +41,19 @@ def builtin_directory() -> Path:
     return inside if inside.is_dir() else package.parent / "themes"
 
 
-def load(directory: Path) -> tuple[list[Theme], list[Problem]]:
-    """The themes in a directory, by file name, and what is wrong with the others. Never raises."""
+def load(directory: Path, only: str | None = None) -> tuple[list[Theme], list[Problem]]:
+    """The themes in a directory, by file name, and what is wrong with the others. Never raises.
+
+    `only` reads one file, by its name without the ending.
+    """
     themes: list[Theme] = []
     problems: list[Problem] = []
     try:
         files = sorted(directory.glob("*.yaml"))
     except OSError:
         files = []
+    if only is not None:
+        files = [file for file in files if file.stem == only]
     for file in files:
         made = _theme(file, problems)
         if made is not None:

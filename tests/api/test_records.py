@@ -34,7 +34,14 @@ async def test_one_record_is_on_the_disk_when_it_is_answered(quiet: FrontDoor) -
 
 @pytest.mark.parametrize("form", ["list", "lines"])
 async def test_good_records_come_through_beside_bad_ones(quiet: FrontDoor, form: str) -> None:
-    records: list[Any] = [points(1), {"data": {}}, points(2), 5, {**points(3), "time": "yesterday"}, points(1)]
+    records: list[Any] = [
+        points(1),
+        {"data": {}},
+        points(2),
+        5,
+        {**points(3), "time": "yesterday"},
+        points(1),
+    ]
     if form == "list":
         answer = await quiet.http.post(RECORDS, json=records)
     else:
@@ -101,7 +108,9 @@ async def test_a_record_without_an_id_is_known_by_its_body_and_time(quiet: Front
 
 async def test_gzip_is_unpacked_and_a_bomb_is_not(quiet: FrontDoor) -> None:
     packed = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
-    good = await quiet.http.post(RECORDS, content=gzip.compress(json.dumps(points(1)).encode()), headers=packed)
+    good = await quiet.http.post(
+        RECORDS, content=gzip.compress(json.dumps(points(1)).encode()), headers=packed
+    )
     bomb = await quiet.http.post(RECORDS, content=gzip.compress(b" " * 200_000_000), headers=packed)
     torn = await quiet.http.post(RECORDS, content=gzip.compress(b"{}" * 500)[:-9], headers=packed)
     wrong = await quiet.http.post(RECORDS, content=b"{}", headers=packed)

@@ -152,3 +152,10 @@ def test_sampled_properties_say_of_how_many_profiles(askel: Askel) -> None:
     assert found["sampled"] == 3
     assert all(each["of"] == 3 for each in found["properties"])
     assert "3 profiles" in askel("browse", "maple-ember", "properties", "--sample", "3").stderr
+
+
+def test_what_a_conflict_does_is_chosen_when_connecting(askel: Askel) -> None:
+    assert "'fail', 'strongest', 'merge'" in askel.connect("x", "--on-conflict", "ask", code=2).stderr
+    askel.connect("maple-ember", "--on-conflict", "merge")
+    assert askel.json("connections")["connections"][0]["on_conflict"] == "merge"
+    assert "merge" in askel("connections").stdout

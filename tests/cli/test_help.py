@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 
 import click
 import pytest
@@ -11,22 +10,7 @@ from click.testing import CliRunner
 
 from askel_tui.cli.main import COMMANDS, cli
 from tests.support.askel import Askel
-from tests.support.shared import ROOT
-
-
-def _commands(
-    group: click.Group, path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        yield (*path, name), command
-        if isinstance(command, click.Group):
-            yield from _commands(command, (*path, name))
-
-
-EVERY = dict(_commands(cli))
+from tests.support.commands import EVERY, does_something
 
 
 @pytest.mark.parametrize("path", EVERY, ids=" ".join)
@@ -35,18 +19,11 @@ def test_every_command_says_what_it_does_with_an_example(path: tuple[str, ...]) 
     shown = CliRunner().invoke(cli, [*path, "--help"], prog_name="askel")
     assert shown.exit_code == 0
     assert command.help
-    if not isinstance(command, click.Group) or command.invoke_without_command:
+    if does_something(command):
         assert f"askel {' '.join(path)}" in shown.output.partition("xample")[2]
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert parameter.help, f"{' '.join(path)} {parameter.opts} has no help"
-
-
-@pytest.mark.parametrize("path", EVERY, ids=" ".join)
-def test_the_readme_knows_every_command(path: tuple[str, ...]) -> None:
-    readme = (ROOT / "README.md").read_text()
-    if "askel connect" in readme:
-        assert f"askel {path[0]}" in readme
 
 
 def test_the_help_of_askel_names_every_command() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,10 @@ import httpx
 from askel_tui.api.context import Context
 from askel_tui.api.server import Address, Door
 from askel_tui.store.journal import StoredRecord
+from askel_tui.store.locks import OwnershipLock
 from askel_tui.store.tokens import Scope, Tokens
 from askel_tui.sync.engine import Engine
-from askel_tui.sync.instance import opened
+from askel_tui.sync.instance import Instance, opened
 from tests.support.workbench import NAME, Workbench
 
 RECORDS = f"/v1/connections/{NAME}/records"
@@ -62,22 +63,30 @@ class FrontDoor:
 @asynccontextmanager
 async def front_door(bench: Workbench, *, engine: bool = True) -> AsyncIterator[FrontDoor]:
     """Opens the door of a bench's home on a free port; with its engine unless told otherwise."""
-    async with opened(bench.instance.home, owner=True) as owner:
-        door = Door(owner, Address("127.0.0.1", 0))
-        working = Engine(owner) if engine else None
-        tasks = [asyncio.create_task(door.run())]
+    # As the daemon does: orders are then carried out by the engine and by nobody else.
+    owned: AbstractContextManager[object] = OwnershipLock(bench.instance.home) if engine else nullcontext()
+    with owned:
+        async with opened(bench.instance.home, owner=True) as owner, _opened(bench, owner, engine) as one:
+            yield one
+
+
+@asynccontextmanager
+async def _opened(bench: Workbench, owner: Instance, engine: bool) -> AsyncIterator[FrontDoor]:
+    door = Door(owner, Address("127.0.0.1", 0))
+    working = Engine(owner) if engine else None
+    tasks = [asyncio.create_task(door.run())]
+    if working is not None:
+        tasks.append(asyncio.create_task(working.run()))
+    tokens = Tokens(owner.home)
+    _, text = tokens.create("tester", ("admin",), now=owner.clock())
+    headers = {"Authorization": f"Bearer {text}"}
+    try:
+        async with httpx.AsyncClient(base_url=door.url, headers=headers, timeout=40) as http:
+            yield FrontDoor(bench, door, http, tokens)
+    finally:
+        door.stop()
+        await tasks[0]
         if working is not None:
-            tasks.append(asyncio.create_task(working.run()))
-        tokens = Tokens(owner.home)
-        _, text = tokens.create("tester", ("admin",), now=owner.clock())
-        headers = {"Authorization": f"Bearer {text}"}
-        try:
-            async with httpx.AsyncClient(base_url=door.url, headers=headers, timeout=40) as http:
-                yield FrontDoor(bench, door, http, tokens)
-        finally:
-            door.stop()
-            await tasks[0]
-            if working is not None:
-                working.stop()
-            await asyncio.gather(*tasks)
-            tokens.close()
+            working.stop()
+        await asyncio.gather(*tasks)
+        tokens.close()

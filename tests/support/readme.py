@@ -1,8 +1,9 @@
-"""The README's sessions, run as they stand: `console` blocks hold commands after `$ `, and what they print.
+"""The README's walk, run as it stands: `console` blocks hold commands after `$ ` and what they print, `bash` blocks
+are one command to copy, which prints nothing.
 
-Lines after `> ` continue a command. A line `…` stands for output that is left out. All commands run in one shell, in
-order, in a home of their own; `askel sandbox` is started beside it. `python -m tests.support.readme` writes what
-commands print today into the README; outputs that leave something out stay as they are and are for a person.
+A line `…` stands for output that is left out. All commands run in one shell, in order, in a home of their own; the
+sandbox is started beside it. `python -m tests.support.readme` writes what commands print today into the README;
+outputs that leave something out stay as they are and are for a person.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _SANDBOX = "askel sandbox"
 
 @dataclass
 class Command:
-    """A command of a session, where it stands in the README, and the output shown below it."""
+    """A command, the number of its line in the README, and the output shown below it."""
 
     text: str
     line: int
@@ -66,20 +67,16 @@ def blocks(text: str, language: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def commands(text: str) -> list[Command]:
-    """The commands of all sessions, in order."""
-    found: list[Command] = []
+    """The commands of the walk, in order."""
+    found = [Command("\n".join(lines), first - 1) for first, lines in blocks(text, "bash")]
     for first, lines in blocks(text, "console"):
-        begun = False
         for number, line in enumerate(lines, first):
             if line.startswith("$ "):
                 found.append(Command(line[2:], number))
-                begun = True
-            elif line.startswith("> ") or line == ">":
-                found[-1].text += "\n" + line[2:]
             else:
-                assert begun, f"README line {number} is output of no command"
+                assert number > first, f"README line {number} is output of no command"
                 found[-1].shown.append(line)
-    return found
+    return sorted(found, key=lambda each: each.line)
 
 
 def run(given: Sequence[Command], directory: Path, url: str) -> list[Ran]:
@@ -108,7 +105,9 @@ def run(given: Sequence[Command], directory: Path, url: str) -> list[Ran]:
         timeout=110,
         check=False,
     )
-    return _parts(done.stdout.decode().replace(str(directory), SOMEONE).replace(url, _shown_url()), len(given))
+    return _parts(
+        done.stdout.decode().replace(str(directory), SOMEONE).replace(url, _shown_url()), len(given)
+    )
 
 
 def _program(path: Path, body: str) -> None:
@@ -128,7 +127,8 @@ def _guarded(command: Command, url: str) -> str:
 
 def _parts(output: str, expected: int) -> list[Ran]:
     *parts, rest = re.split(rf"\n{_MARK}(\d+)\n", output)
-    assert not rest and len(parts) == 2 * expected, f"the shell stopped early: {output[-2000:]}"
+    assert len(parts) == 2 * expected, f"the shell stopped early: {output[-2000:]}"
+    assert not rest
     return [
         Ran([line.rstrip() for line in printed.rstrip("\n").splitlines()], int(code))
         for printed, code in zip(parts[::2], parts[1::2], strict=True)
@@ -139,9 +139,9 @@ def renewed(text: str, given: Sequence[Command], ran: Sequence[Ran]) -> str:
     """The README with what the commands printed now."""
     lines = text.splitlines()
     for command, printed in reversed(list(zip(given, ran, strict=True))):
-        if LEFT_OUT in command.shown or command.starts_the_sandbox:
+        if LEFT_OUT in command.shown or command.starts_the_sandbox or "\n" in command.text:
             continue
-        start = command.line - 1 + len(command.text.split("\n"))
+        start = command.line
         blank = [""] if command.shown and command.shown[-1] == "" else []
         lines[start : start + len(command.shown)] = printed.lines + blank
     return "\n".join(lines) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -56,9 +57,9 @@ class Shell:
             )
         return done
 
-    def json(self, *words: str, code: int | None = 0, **environment: str) -> Any:
+    def json(self, *words: str, code: int | None = 0) -> Any:
         """The JSON document of a command."""
-        return json.loads(self.run(*words, "--json", code=code, **environment).stdout)
+        return json.loads(self.run(*words, "--json", code=code).stdout)
 
     def lines(self, *words: str) -> list[dict[str, Any]]:
         """The JSON lines of a command."""
@@ -83,10 +84,8 @@ class Shell:
 
 def kill(process: subprocess.Popen[str]) -> None:
     """`kill -9` of a process and all it started."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.communicate(timeout=10)
 
 

@@ -38,7 +38,7 @@ class Workbench:
 
     async def apply(self, source: str | Path, *, activate: bool = True, since: str | None = None) -> str:
         """Applies a workflow (a path or YAML) and activates it; gives its name."""
-        text = source.read_text() if isinstance(source, Path) else source
+        text = source.read_text() if isinstance(source, Path) else source  # noqa: ASYNC240
         file = source.name if isinstance(source, Path) else "test.yaml"
         result = await workflows.apply(self.instance, text, file, ACTOR)
         if activate:

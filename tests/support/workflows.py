@@ -9,8 +9,9 @@ from askel_tui.contract.endpoints import NEWEST
 from askel_tui.core.catalogs import Catalog, FlowEntry, FlowTrigger, ListEntry, MetricEntry, SegmentEntry
 from askel_tui.core.operations import Operation
 from askel_tui.core.pinning import pin
-from askel_tui.core.planning import Applied, Facts, Plan, plan
+from askel_tui.core.planning import Facts, Plan, plan
 from askel_tui.core.records import Record
+from askel_tui.core.step_planning import Applied
 from askel_tui.core.workflow_files import load_workflow
 from tests.support.shared import shared_dir
 

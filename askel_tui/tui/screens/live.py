@@ -86,16 +86,25 @@ class LiveScreen(AskelScreen):
     # The feed.
 
     async def load(self) -> None:
-        """Starts to read, once; later loads change nothing."""
+        """Starts to read, once, and applies a filter that another screen has left."""
+        await self._open()
+        remembered = self.askel.recall("live.filter", "")
+        if remembered != self._applied:
+            self.query_one(FilterBar).set(remembered)
+            await self._apply(self.wanted)
+
+    async def prepare(self) -> None:
+        """Reads the newest rows, so that they are there when the screen opens."""
+        await self.load()
+        if not self.is_current and self._feed is not None:
+            self._feed.pause()
+
+    async def _open(self) -> None:
         if self._feed is None:
             journal = journal_file(await self.backend.home())
             self._feed = TailFeed(journal, on_rows=self._rows, on_page=self._page, on_fault=self._fault)
             self.query_one(Tail).feed = self._feed
             self._feed.open()
-        remembered = self.askel.recall("live.filter", "")
-        if remembered != self._applied:
-            self.query_one(FilterBar).set(remembered)
-            await self._apply(self.wanted)
 
     def _rows(self, source: Source, older: int, newer: int) -> None:
         self.query_one(Tail).post_message(Tail.Rows(source, older, newer))
@@ -113,6 +122,8 @@ class LiveScreen(AskelScreen):
 
     def on_screen_resume(self) -> None:
         """Somebody looks again, perhaps for something else."""
+        if not self.is_current:
+            return
         if self._feed is not None:
             self._feed.resume()
         if self.askel.recall("live.filter", "") != self._applied:
@@ -149,13 +160,10 @@ class LiveScreen(AskelScreen):
         tail.border_title = "Audit" if match is None else f"Audit · {wanted.text}"
         self._count()
 
-    def on_tail_rows(self, _: Tail.Rows) -> None:
-        """Says how many match."""
-        self._count()
-
     def on_tail_moved(self, _: Tail.Moved) -> None:
         """The detail follows the cursor while it is open."""
-        self._count()
+        if self.query_one(FilterBar).has_class("-open"):
+            self._count()
         if self.query_one(EntryDetail).display:
             self._show_entry()
 

@@ -31,6 +31,10 @@ class FilterBar(Horizontal):
             """Only the newest text counts."""
             return isinstance(message, FilterBar.Changed)
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._counted = ""
+
     def compose(self) -> ComposeResult:
         """The sign, the line, and how much was found."""
         yield Label("/", id="filter-sign")
@@ -54,6 +58,9 @@ class FilterBar(Horizontal):
 
     def count(self, words: str) -> None:
         """Says how much was found."""
+        if words == self._counted:
+            return
+        self._counted = words
         self.query_one("#filter-count", Label).update(Content(words))
 
     def leave(self) -> bool:

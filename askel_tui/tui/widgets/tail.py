@@ -194,11 +194,13 @@ class Tail(ScrollView, can_focus=True):
 
     def _subtitle(self) -> None:
         if self.follow:
-            self.border_subtitle = "▶ following"
+            words = "▶ following"
         elif self._unseen:
-            self.border_subtitle = f"‖ held · {self._unseen:,} new, End to follow"
+            words = f"‖ held · {self._unseen:,} new, End to follow"
         else:
-            self.border_subtitle = "‖ held · End to follow"
+            words = "‖ held · End to follow"
+        if words != self.border_subtitle:
+            self.border_subtitle = words
 
     # Moving.
 

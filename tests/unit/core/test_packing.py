@@ -21,7 +21,7 @@ from askel_tui.core.packing import (
     parcel,
     request,
 )
-from askel_tui.core.planning import NEEDS_PROFILE_ID, plan
+from askel_tui.core.planning import plan
 from askel_tui.core.record_files import read_jsonl
 from askel_tui.core.records import Record
 from tests.support.openapi import validate_call, validate_request

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from askel_tui.contract.caps import caps
 from askel_tui.contract.endpoints import SELECTABLE
 from askel_tui.core import values
+from askel_tui.core.problems import json_kind
 from askel_tui.core.values import Unusable
 from tests.support.strategies import json_values
 
@@ -264,7 +265,7 @@ def test_sizes_are_those_of_the_encoded_value() -> None:
     ],
 )
 def test_types_have_names_for_people(value: Any, words: str) -> None:
-    assert values.kind(value) == words
+    assert json_kind(value) == words
 
 
 @given(st.text())

@@ -25,7 +25,7 @@ async def test_a_hold_keeps_its_step_and_tells_once(desk: Desk) -> None:
     (entry,) = await desk.entries()
     assert (entry.kind, entry.step, entry.status) == ("hold", "list", "done")
 
-    assert await desk.journal.place_hold(hold("list", "in_doubt"), NOW + 5) is False
+    assert await desk.journal.place_hold(hold("list", "key_refused"), NOW + 5) is False
     assert await desk.journal.holds() == [kept]
     assert await desk.journal.notices(notice["seq"]) == []
     assert len(await desk.entries()) == 1

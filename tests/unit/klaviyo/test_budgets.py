@@ -218,7 +218,7 @@ async def test_a_place_given_to_who_was_just_cancelled_goes_to_the_next() -> Non
     await first.__aexit__(None, None, None)
     advance = asyncio.create_task(clock.pass_time(1.1))
     # Given to the waiter, who has not run yet: no event marks that moment.
-    while budgets.usage()[1]["used"] < 2:  # noqa: ASYNC110
+    while budgets.usage()[1]["used"] < 2:
         await asyncio.sleep(0)
     waiter.cancel()
     await advance

@@ -12,8 +12,9 @@ import pytest
 from aiohttp import web
 
 from askel_tui.contract.dialects import dialect
+from askel_tui.core.fingerprints import fingerprint
 from askel_tui.klaviyo import errors as kinds
-from askel_tui.klaviyo.client import Client, key_fingerprint
+from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.http import BadAddress
 from tests.support.openapi import validate_call
 from tests.support.shared import needs_shared
@@ -396,7 +397,7 @@ async def test_the_key_is_nowhere_to_be_seen(caplog: pytest.LogCaptureFixture) -
         seen += [repr(got)]
     seen += [record.getMessage() for record in caplog.records] + [caplog.text]
     assert not [text for text in seen if KEY in text]
-    assert key_fingerprint(KEY) in repr(client)
+    assert fingerprint(KEY) in repr(client)
 
 
 def escaped_out(body: bytes) -> str:

@@ -18,8 +18,9 @@ from keyring.backend import KeyringBackend
 from keyring.backends.chainer import ChainerBackend
 from keyring.errors import KeyringLocked, PasswordDeleteError
 
+from askel_tui.core.fingerprints import fingerprint
 from askel_tui.store.errors import KeyringFailed, KeyUnfit, NoSafeKeyring, VaultLocked
-from askel_tui.store.secrets import check_key, fingerprint, secrets
+from askel_tui.store.secrets import check_key, secrets
 from tests.support.processes import run_python
 
 if TYPE_CHECKING:

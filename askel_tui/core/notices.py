@@ -1,0 +1,90 @@
+"""What the team is told: what happened, since when, what waits, what to do. Pure; never a key, never a payload."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Affected:
+    """A step that a notice is about, and how many of its operations wait."""
+
+    workflow: str
+    step: str
+    waiting: int = 0
+
+
+_NEW_KEY = "Give the connection a key that fits, `askel rotate {connection}`: then it goes on by itself."
+_BACK = "Once it is back under the same id, it goes on by itself."
+_LIVE = "Once the flow is live again, it goes on by itself."
+_DECIDE = (
+    "Somebody has to decide: `askel workflow apply` and `activate` take over what is there now, releasing sends what "
+    "waits as it was planned, `askel hold discard` gives it up."
+)
+
+_TO_DO = {
+    "key_refused": _NEW_KEY,
+    "other_account": _NEW_KEY,
+    "scope_missing": _NEW_KEY,
+    "outage": "There is nothing to do: it goes on by itself as soon as Klaviyo does what it is asked.",
+    "target_gone": _BACK,
+    "flow_not_live": _LIVE,
+    "flow_archived": _LIVE,
+    "made_anew": _DECIDE,
+    "list_renamed": _DECIDE,
+    "segment_redefined": _DECIDE,
+    "trigger_moved": _DECIDE,
+    "property_renamed": _DECIDE,
+    "property_vanished": _DECIDE,
+}
+
+
+def held(
+    connection: str, cause: str, words: str, detail: str, since: int, affected: Sequence[Affected]
+) -> str:
+    """A hold, for all steps that it keeps. `words` say what the cause is, `since` is in milliseconds since 1970."""
+    first = affected[0]
+    waiting = sum(each.waiting for each in affected)
+    releases = " ".join(f"`askel hold release {each.workflow} {each.step}`" for each in affected)
+    to_do = f"{_TO_DO[cause].format(connection=connection)} " if cause in _TO_DO else ""
+    verb = "are" if len(affected) > 1 else "is"
+    more = "".join(f", workflow {each.workflow}, step {each.step}" for each in affected[1:])
+    return (
+        f"Workflow {first.workflow}, step {first.step}{more} {verb} held since {moment(since)}: "
+        f"{words} ({detail}). {_count(waiting)}, in order; nothing is lost. {to_do}"
+        f"Once it is put right: {releases}"
+    )
+
+
+def over(workflow: str, step: str, detail: str, since: int, now: int, actor: str, operations: int) -> str:
+    """A hold that ended."""
+    by = "by itself" if actor == "askel" else f"released by {actor}"
+    sent = "1 operation is" if operations == 1 else f"{operations:,} operations are"
+    return (
+        f"Workflow {workflow}, step {step} goes on since {moment(now)}, {by}; it was held since {moment(since)} "
+        f"({detail}). {sent} sent now, in order."
+    )
+
+
+def warned(workflow: str, step: str, detail: str, now: int) -> str:
+    """Something that was found and holds nothing."""
+    return (
+        f"Workflow {workflow}, step {step}: {detail} (found {moment(now)}). Nothing is held; look whether the "
+        "workflow still does what it should."
+    )
+
+
+def warning_over(workflow: str, step: str, detail: str, now: int) -> str:
+    """A warning whose cause is gone."""
+    return f"Workflow {workflow}, step {step}: no longer so since {moment(now)}: {detail}."
+
+
+def moment(at: int) -> str:
+    """A time for people; `at` is in milliseconds since 1970."""
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _count(waiting: int) -> str:
+    return "1 operation waits" if waiting == 1 else f"{waiting:,} operations wait"

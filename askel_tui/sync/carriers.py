@@ -1,0 +1,116 @@
+"""Carriers: profiles that a step is known to have written its properties to, read back to see whether they are there.
+
+Klaviyo lists custom properties nowhere and tells of no renaming (contract.md 3.5), so that a few known profiles are
+the witnesses. Who they are is in the audit; what they held is remembered from look to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from askel_tui.core.drift import Carrier, Watched
+from askel_tui.core.operations import IDENTIFIERS, Identity
+from askel_tui.klaviyo.client import Client
+from askel_tui.klaviyo.profiles import find_profiles
+from askel_tui.store.journal import AuditEntry, AuditFilter, Journal
+
+MOST = 20
+"""Carriers per step."""
+
+Step = tuple[str, str]
+"""Workflow and step."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """A carrier: who it is, the last values of the step's properties, and every property it was seen with."""
+
+    identity: Identity
+    values: dict[str, Any]
+    keys: set[str] = field(default_factory=set)
+
+
+class Carriers:
+    """The carriers of the steps of one journal."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._known: dict[Step, dict[str, _Known]] = {}
+
+    async def read(self, client: Client, steps: Mapping[Step, Watched]) -> dict[Step, list[Carrier]]:
+        """What the carriers of these steps held, and hold now. Raises `KlaviyoError`."""
+        wanted: dict[Step, list[_Known]] = {}
+        for step, watched in steps.items():
+            if watched.properties:
+                wanted[step] = await self._carriers(step, watched.properties)
+        everyone = {known.identity for each in wanted.values() for known in each}
+        if not everyone:
+            return {}
+        found = await find_profiles(client, everyone, only=["properties"], priority="bulk")
+        carriers: dict[Step, list[Carrier]] = {}
+        for step, known_ones in wanted.items():
+            for known in known_ones:
+                profile = found.get(known.identity)
+                if profile is None:
+                    # Deleted or merged away: no witness any more.
+                    self._known[step].pop(_label(known.identity), None)
+                    continue
+                now = dict(profile.attributes.get("properties") or {})
+                carriers.setdefault(step, []).append(
+                    Carrier(dict(known.values), now, frozenset(known.keys | known.values.keys()))
+                )
+        return carriers
+
+    def remember(self, steps: Mapping[Step, Watched], carriers: Mapping[Step, Sequence[Carrier]]) -> None:
+        """Takes over what the carriers hold now: what is gone keeps its last value."""
+        for step, read in carriers.items():
+            known = list(self._known.get(step, {}).values())
+            for one, carrier in zip(known, read, strict=True):
+                one.keys |= carrier.now.keys()
+                for name in steps[step].properties:
+                    if carrier.now.get(name) is not None:
+                        one.values[name] = carrier.now[name]
+
+    async def _carriers(self, step: Step, properties: Sequence[str]) -> list[_Known]:
+        known = self._known.setdefault(step, {})
+        if len(known) < MOST:
+            wanted = AuditFilter(workflow=step[0], step=step[1], status="written")
+            entries = await self._journal.audit(wanted, limit=MOST, newest=True)
+            for entry in reversed(entries):
+                identity = Identity(**{name: (entry.profile or {}).get(name) for name in IDENTIFIERS})
+                if identity.keys() and len(known) < MOST and _label(identity) not in known:
+                    known[_label(identity)] = _Known(identity, _written(entry, identity, properties))
+        return list(known.values())
+
+
+def _label(identity: Identity) -> str:
+    return "\0".join(identity.keys())
+
+
+def _written(entry: AuditEntry, identity: Identity, properties: Iterable[str]) -> dict[str, Any]:
+    """The values that a request wrote to the profile; empty where its body was folded away or is unknown."""
+    body = (entry.request or {}).get("body")
+    for attributes in _rows(body):
+        shown = Identity(**{name: attributes.get(name) or None for name in IDENTIFIERS})
+        if not set(shown.keys()).isdisjoint(identity.keys()):
+            written = attributes.get("properties")
+            written = written if isinstance(written, dict) else {}
+            return {name: written[name] for name in properties if written.get(name) is not None}
+    return {}
+
+
+def _rows(body: Any) -> Iterable[dict[str, Any]]:
+    """The attributes of every profile in a request's body: one of its own, or the rows of an import job."""
+    data = body.get("data") if isinstance(body, dict) else None
+    attributes = data.get("attributes") if isinstance(data, dict) else None
+    if not isinstance(attributes, dict):
+        return []
+    profiles = attributes.get("profiles")
+    rows = profiles.get("data") if isinstance(profiles, dict) else None
+    if not isinstance(rows, list):
+        return [attributes]
+    return [
+        row["attributes"] for row in rows if isinstance(row, dict) and isinstance(row.get("attributes"), dict)
+    ]

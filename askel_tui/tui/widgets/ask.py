@@ -1,0 +1,50 @@
+"""A question that is answered with a line of text."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from askel_tui.tui.inert import inert_lines
+from askel_tui.tui.widgets.help import Help
+
+
+class Ask(ModalScreen[str | None]):
+    """The line that was typed, without the blanks around it; None for Esc, and for nothing typed."""
+
+    DEFAULT_CSS = """
+    Ask { align: center middle; }
+    Ask > VerticalScroll {
+        width: 68; max-width: 96%; height: auto; max-height: 90%;
+        background: $surface; border: round $border; border-title-color: $accent; padding: 0 1;
+    }
+    """
+    help = Help("A question", "Type the answer; Enter takes it, Esc goes back without one.")
+    BINDINGS: ClassVar[list[Any]] = [Binding("escape", "dismiss(None)", "Back", id="ask.back")]
+
+    def __init__(self, question: str, detail: str = "", *, value: str = "", placeholder: str = "") -> None:
+        super().__init__()
+        self._question = question
+        self._detail = detail
+        self._value = value
+        self._placeholder = placeholder
+
+    def compose(self) -> ComposeResult:
+        """The question and the line."""
+        with VerticalScroll(can_focus=False):
+            parts: list[Any] = [(inert_lines(self._question), "bold")]
+            if self._detail:
+                parts.append("\n" + inert_lines(self._detail))
+            yield Static(Content.assemble(*parts))
+            yield Input(self._value, placeholder=self._placeholder, id="ask-line")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Takes the answer."""
+        event.stop()
+        self.dismiss(event.value.strip() or None)

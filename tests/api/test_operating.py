@@ -1,0 +1,211 @@
+"""Operating: health, numbers, the audit and its tail, orders to workflows, pressure."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from html.parser import HTMLParser
+from typing import Any
+
+from askel_tui.api.operating import router
+from tests.support.door import RECORDS, FrontDoor
+from tests.support.workbench import NAME, points
+
+HERE = f"/v1/connections/{NAME}"
+WORKFLOW = """
+workflow: tested
+connection: maple-ember
+trigger: first_points_earned
+profile: {email: data.shopper.email}
+steps:
+  - id: points
+    track_event: {metric: First Points Earned, value: data.points}
+"""
+
+
+async def test_health_needs_no_token_and_tells_nothing_else(quiet: FrontDoor) -> None:
+    quiet.http.headers.pop("authorization")
+    assert (await quiet.http.get("/healthz")).json() == {"ok": True, "why": []}
+    assert (await quiet.http.get("/readyz")).json() == {"ok": True, "why": []}
+    assert (await quiet.http.get("/metrics")).status_code == 401
+
+
+async def test_near_a_full_disk_records_are_refused_and_what_was_taken_stays(quiet: FrontDoor) -> None:
+    await quiet.http.post(RECORDS, json=points(1))
+    quiet.context.pressure._free = lambda path: 10_000_000
+    await quiet.context.pressure.look()
+    refused = await quiet.http.post(RECORDS, json=points(2))
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) > 0
+    assert "10 MB" in refused.json()["error"]["message"]
+    event = await quiet.http.post(f"{HERE}/events", json={"profile": {"email": "a@x.example"}, "metric": "x"})
+    assert event.status_code == 429
+    ready = await quiet.http.get("/readyz")
+    assert (ready.status_code, ready.json()["ok"]) == (503, False)
+    assert (await quiet.http.get("/healthz")).status_code == 200
+    quiet.context.pressure._free = lambda path: 10_000_000_000
+    await quiet.context.pressure.look()
+    assert (await quiet.http.post(RECORDS, json=points(2))).status_code == 202
+    assert [each.record.id for each in await quiet.stored()] == ["t-1", "t-2"]
+
+
+async def test_a_backlog_at_its_limit_refuses_records(quiet: FrontDoor) -> None:
+    await quiet.bench.apply(WORKFLOW)
+    quiet.bench.instance.state.save_setting("api", {"backlog": 2})
+    quiet.context.refresh()
+    await quiet.http.post(RECORDS, json=[points(1), points(2)])
+    await _plan(quiet)
+    await quiet.context.pressure.look()
+    refused = await quiet.http.post(RECORDS, json=points(3))
+    assert refused.status_code == 429
+    assert "2 operations wait" in refused.json()["error"]["message"]
+
+
+async def _plan(door: FrontDoor) -> None:
+    from askel_tui.sync.planner import plan_new
+
+    instance = door.bench.instance
+    state, applied = await instance.workflow_state("tested"), await instance.applied("tested")
+    assert state is not None
+    assert applied is not None
+    await plan_new(instance.journal, state, applied, instance.clock)
+
+
+async def test_numbers_count_what_happened(door: FrontDoor) -> None:
+    await door.bench.apply(WORKFLOW)
+    answer = await door.http.post(RECORDS, json=[points(1), points(1), {}])
+    assert answer.status_code == 202
+    await _written(door, 1)
+    text = (await door.http.get("/metrics")).text
+    for line in (
+        f'askel_records_total{{connection="{NAME}",fate="new"}} 1',
+        f'askel_records_total{{connection="{NAME}",fate="same"}} 1',
+        f'askel_records_total{{connection="{NAME}",fate="refused"}} 1',
+        f'askel_operations_sent{{connection="{NAME}",workflow="tested"}} 1',
+        f'askel_operations_waiting{{connection="{NAME}",workflow="tested"}} 0',
+        'askel_http_requests_total{method="POST",route="/v1/connections/{name}/records",status="202"} 1',
+        f'askel_klaviyo_call_seconds_count{{kind="track_event",connection="{NAME}"}} 1',
+        f'askel_record_arrival_seconds_count{{kind="track_event",connection="{NAME}"}} 1',
+        "askel_drift 0",
+        "askel_refusing 0",
+    ):
+        assert f"{line}\n" in text, line
+    assert "askel_budget_used" in text
+    other = await door.http.get("/metrics", headers=door.token("narrow", "operate", connections=["other"]))
+    assert NAME not in other.text
+
+
+async def _written(door: FrontDoor, count: int) -> None:
+    while len(await door.audited(status="written")) + len(await door.audited(status="unconfirmed")) < count:
+        await door.bench.instance.journal.wait_change(1)
+
+
+async def test_the_audit_is_paged_and_filtered(door: FrontDoor) -> None:
+    await door.bench.apply(WORKFLOW)
+    await door.http.post(RECORDS, json=[points(n) for n in range(3)])
+    await _written(door, 3)
+    first = (await door.http.get(f"{HERE}/audit", params={"kind": "track_event", "limit": 2})).json()
+    assert [entry["status"] for entry in first["entries"]] == ["written"] * 2
+    params = {"kind": "track_event", "limit": 2, "after": first["next"]}
+    rest = (await door.http.get(f"{HERE}/audit", params=params)).json()
+    assert len(rest["entries"]) == 1
+    assert rest["next"] is None
+    one = (await door.http.get(f"{HERE}/audit", params={"record": "t-1"})).json()["entries"]
+    assert {entry["record"] for entry in one} == {"t-1"}
+    assert (await door.http.get(f"{HERE}/audit", params={"since": "yesterday"})).status_code == 422
+    assert (await door.http.get(f"{HERE}/audit", params={"workflo": "x"})).status_code == 422
+
+
+async def test_a_tail_tells_entries_as_they_are_written_and_goes_on_where_it_stopped(door: FrontDoor) -> None:
+    await door.bench.apply(WORKFLOW)
+    path = f"{HERE}/audit/stream"
+    async with door.http.stream("GET", path, params={"kind": "track_event"}) as tail:
+        assert tail.headers["content-type"].startswith("text/event-stream")
+        lines = tail.aiter_lines()
+        await anext(lines)
+        await door.http.post(RECORDS, json=[points(n) for n in range(2)])
+        seen = [await _event(lines), await _event(lines)]
+    assert {entry["record"] for _, entry in seen} == {"t-0", "t-1"}
+    again = {"Last-Event-ID": seen[0][0]}
+    async with door.http.stream("GET", path, params={"kind": "track_event"}, headers=again) as tail:
+        assert (await _event(tail.aiter_lines()))[1] == seen[1][1]
+
+
+async def _event(lines: Any) -> tuple[str, dict[str, Any]]:
+    number = ""
+    async for line in lines:
+        if line.startswith("id: "):
+            number = line[4:]
+        if line.startswith("data: "):
+            return number, json.loads(line[6:])
+    raise AssertionError("the tail ended")
+
+
+async def test_a_tail_does_not_keep_the_server_from_stopping(door: FrontDoor) -> None:
+    async with door.http.stream("GET", f"{HERE}/audit/stream") as tail:
+        lines = tail.aiter_lines()
+        await anext(lines)
+        door.door.stop()
+        async with asyncio.timeout(5):
+            async for _ in lines:
+                pass
+
+
+async def test_workflows_are_paused_resumed_and_activated_by_name(door: FrontDoor) -> None:
+    await door.bench.apply(WORKFLOW, activate=False)
+    path = f"{HERE}/workflows/tested"
+    assert (await door.http.post(f"{path}/pause")).status_code == 409
+    assert (await door.http.post(f"{path}/activate")).json()["state"] == "active"
+    header = door.token("operator", "operate")
+    assert (await door.http.post(f"{path}/pause", headers=header)).json()["state"] == "paused"
+    assert (await door.http.post(f"{path}/resume")).json()["state"] == "active"
+    since = {"since": "2026-11-01T00:00:00+01:00"}
+    assert (await door.http.post(f"{path}/activate", json=since)).status_code == 200
+    assert (await door.http.post(f"{HERE}/workflows/testd/pause")).status_code == 404
+    paused = [entry for entry in await door.audited(workflow="tested") if entry.kind == "pause"]
+    assert [entry.actor for entry in paused] == ["token:operator"]
+    assert (await door.http.post(f"{path}/pause", headers=door.token("s", "send"))).status_code == 403
+
+
+async def test_the_page_of_the_docs_loads_nothing_from_elsewhere(quiet: FrontDoor) -> None:
+    page = await quiet.http.get("/docs")
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
+
+    class Links(HTMLParser):
+        found: list[str]
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            links.extend(value for name, value in attrs if name in ("src", "href") and value)
+
+    links: list[str] = []
+    Links().feed(page.text)
+    assert links == ["/openapi.json"]
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+
+
+async def test_every_route_has_an_example_or_needs_none(quiet: FrontDoor) -> None:
+    document = (await quiet.http.get("/openapi.json")).json()
+    assert len(document["paths"]) >= 20
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            assert operation["summary"], (path, method)
+            for media in operation.get("requestBody", {}).get("content", {}).values():
+                schema = media.get("schema", {})
+                named = schema.get("$ref") or next(
+                    (each.get("$ref") for each in schema.get("anyOf", ()) if "$ref" in each), None
+                )
+                known = document["components"]["schemas"][named.rsplit("/", 1)[1]] if named else schema
+                assert "example" in media or _has_examples(known, document), (path, method)
+    assert router.routes
+
+
+def _has_examples(schema: dict[str, Any], document: dict[str, Any]) -> bool:
+    if "examples" in schema:
+        return True
+    parts = schema.get("properties", {}).values()
+    found = [
+        document["components"]["schemas"][part["$ref"].rsplit("/", 1)[1]] if "$ref" in part else part
+        for part in parts
+    ]
+    return any("examples" in part for part in found)

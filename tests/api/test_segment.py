@@ -1,0 +1,153 @@
+"""Segment's tracking API: its own clients point their host here and work unchanged."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from segment.analytics.client import Client
+
+from tests.support.door import FrontDoor
+from tests.support.workbench import NAME
+
+WHEN = datetime(2026, 11, 23, 9, 14, 5, tzinfo=UTC)
+
+
+def write_key(door: FrontDoor) -> str:
+    return door.token("segment", "send")["Authorization"].removeprefix("Bearer ")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_the_python_client_delivers(quiet: FrontDoor, packed: bool) -> None:
+    errors: list[Any] = []
+
+    def send() -> None:
+        client = Client(
+            write_key(quiet),
+            host=quiet.door.url,
+            gzip=packed,
+            max_retries=0,
+            on_error=lambda error, batch: errors.append(error),
+        )
+        client.track("S-1", "first_points_earned", {"points": 120}, timestamp=WHEN, message_id="m-1")
+        client.identify("S-1", {"email": "ada@mapleandember.example"})
+        client.group("S-1", "G-1", {"name": "Loyal"})
+        client.page("S-1", "Home")
+        client.shutdown()
+
+    await asyncio.to_thread(send)
+    assert errors == []
+    track, identify = (each.record for each in await quiet.stored())
+    assert (track.id, track.event, track.actor) == ("m-1", "first_points_earned", "token:segment")
+    assert datetime.fromisoformat(track.time) == WHEN
+    assert track.data["userId"] == "S-1"
+    assert track.data["properties"] == {"points": 120}
+    assert "writeKey" not in json.dumps(dict(track.data))
+    assert identify.event == "identify"
+    assert identify.data["traits"] == {"email": "ada@mapleandember.example"}
+
+
+async def test_the_python_client_is_told_of_a_revoked_key(quiet: FrontDoor) -> None:
+    key = write_key(quiet)
+    quiet.tokens.revoke("segment")
+    errors: list[Any] = []
+
+    def send() -> None:
+        client = Client(
+            key, host=quiet.door.url, max_retries=0, on_error=lambda error, batch: errors.append(error)
+        )
+        client.track("S-1", "x")
+        client.shutdown()
+
+    await asyncio.to_thread(send)
+    assert "401" in str(errors[0])
+    assert await quiet.stored() == []
+
+
+NODE = """
+import { Analytics } from '@segment/analytics-node'
+const [host, writeKey] = process.argv.slice(2)
+const analytics = new Analytics({ host, writeKey, maxRetries: 0 })
+analytics.on('error', error => { console.error(error); process.exit(1) })
+analytics.track({ userId: 'S-1', event: 'first_points_earned', properties: { points: 120 },
+                  timestamp: new Date('2026-11-23T09:14:05Z') })
+analytics.identify({ userId: 'S-1', traits: { email: 'ada@mapleandember.example' } })
+analytics.group({ userId: 'S-1', groupId: 'G-1' })
+await analytics.closeAndFlush()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="node and npm are not here")
+async def test_the_node_client_delivers(quiet: FrontDoor, tmp_path: Path) -> None:
+    script = tmp_path / "node" / "send.mjs"
+    script.parent.mkdir()
+    script.write_text(NODE)
+    for command in (
+        ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "@segment/analytics-node@^2"],
+        ["node", script.name, quiet.door.url, write_key(quiet)],
+    ):
+        done = await asyncio.to_thread(
+            subprocess.run,
+            command,
+            cwd=script.parent,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    track, identify = (each.record for each in await quiet.stored())
+    assert (track.event, track.time) == ("first_points_earned", "2026-11-23T09:14:05.000Z")
+    assert track.data["properties"] == {"points": 120}
+    assert identify.data["traits"] == {"email": "ada@mapleandember.example"}
+
+
+async def test_the_key_may_come_in_the_body(quiet: FrontDoor) -> None:
+    quiet.http.headers.pop("authorization")
+    message = {"event": "x", "userId": "S-1", "messageId": "m-1"}
+    good = await quiet.http.post("/v1/track", json={**message, "writeKey": write_key(quiet)})
+    assert good.json() == {"success": True, "accepted": 1, "same": 0, "refused": [], "ignored": 0}
+    for key in ({}, {"writeKey": "wrong"}, {"writeKey": 5}):
+        assert (await quiet.http.post("/v1/track", json={**message, **key})).status_code == 401
+
+
+async def test_each_door_of_one_message(quiet: FrontDoor) -> None:
+    key = {"Authorization": f"Bearer {write_key(quiet)}"}
+    for kind in ("group", "page", "screen", "alias"):
+        answer = (await quiet.http.post(f"/v1/{kind}", json={"userId": "S-1"}, headers=key)).json()
+        assert answer["success"]
+        assert kind in answer["why"]
+    await quiet.http.post("/v1/identify", json={"userId": "S-1", "traits": {}}, headers=key)
+    assert [each.record.event for each in await quiet.stored()] == ["identify"]
+
+
+async def test_a_bad_message_harms_no_other(quiet: FrontDoor) -> None:
+    key = {"Authorization": f"Bearer {write_key(quiet)}"}
+    batch = [
+        {"type": "track", "event": "x", "messageId": "m-1"},
+        {"type": "track", "messageId": "m-2"},
+        {"type": "group"},
+        {"type": "dance"},
+        7,
+        {"type": "track", "event": "x", "messageId": "m-3"},
+    ]
+    answer = (await quiet.http.post("/v1/batch", json={"batch": batch}, headers=key)).json()
+    assert (answer["accepted"], answer["ignored"]) == (2, 1)
+    assert [row["index"] for row in answer["refused"]] == [1, 3, 4]
+    for body in ({}, {"batch": []}, {"batch": 5}, [], {"batch": [7]}):
+        assert (await quiet.http.post("/v1/batch", json=body, headers=key)).status_code == 422
+
+
+async def test_a_key_of_several_connections_is_refused_with_a_word(quiet: FrontDoor) -> None:
+    key = quiet.token("wide", "send", connections=[NAME, "other"])
+    answer = await quiet.http.post("/v1/track", json={"event": "x"}, headers=key)
+    assert answer.status_code == 403
+    assert "one connection" in answer.json()["error"]["message"]

@@ -1,0 +1,234 @@
+"""Measures the console: the tail over a million entries, and what a start costs in a real terminal.
+
+    python -m tests.benchmarks.console_bench [--rows 1000000] [--home DIR] [--only tail|start]
+
+Other apps' starts are measured along where their commands are named: ASKEL_BENCH_PEERS="posting=/path/posting …".
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.audit_filler import fill
+from tests.benchmarks.terminal import Start, measure_start
+
+SIZE = (140, 50)
+PAGES = 60
+FOLLOW_S = 10.0
+FILTERS = {
+    "connection": "connection:north-star",
+    "workflow": "workflow:vip-gift",
+    "step": "step:tier",
+    "result": "result:failed",
+    "text, found": "shopper249",
+    "text, rare": "shopper7777@",
+    "text, nothing": "no-such-word",
+}
+TARGETS = {
+    "first rows ms": 100,
+    "page p95 ms": 16,
+    "follow cpu %": 20,
+    "follow lag p99 ms": 20,
+    "memory over the app MB": 60,
+    "first paint s": 0.6,
+    "idle cpu %": 0.3,
+    "idle bytes": 0,
+    "start memory MB": 60,
+    "help s": 0.15,
+    **{f"filter {name} ms": 400 if name.startswith("text") else 150 for name in FILTERS},
+}
+
+
+def memory() -> float:
+    """This process' resident memory in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+async def tail(home: Path, rows: int) -> dict[str, float]:
+    """Measures the Live screen over a filled home."""
+    from askel_tui.tui.app import AskelApp
+    from askel_tui.tui.widgets.tail import Tail
+
+    found: dict[str, float] = {}
+    app = AskelApp(home=home, first="overview")
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.pause(2.0)
+        before = memory()
+        began = time.perf_counter()
+        app.action_show("live")
+        await until(lambda: bool(app.screen.query(Tail)) and painted(app, rows))
+        found["first rows ms"] = since(began)
+        tail = app.screen.query_one(Tail)
+        await pilot.pause(1.5)
+        times = []
+        for _ in range(PAGES):
+            await pilot.pause(0.02)
+            lines = tail.painted
+            began = time.perf_counter()
+            tail.action_page(-1)
+            await until(partial(more_painted, app, lines))
+            times.append(since(began))
+        found["page median ms"] = statistics.median(times)
+        found["page p95 ms"] = statistics.quantiles(times, n=20)[-1]
+        for name, text in FILTERS.items():
+            found[f"filter {name} ms"] = await filtered(app, text)
+        await filtered(app, "")
+        found["memory over the app MB"] = memory() - before
+        found |= await followed(app, home, rows)
+        found["memory, following, over the app MB"] = memory() - before
+    return found
+
+
+async def filtered(app: Any, text: str) -> float:
+    """Milliseconds from a filter being applied until its first rows, or that there are none, are painted."""
+    from askel_tui.tui.filtering import parse
+    from askel_tui.tui.tail_filter import FIELDS
+    from askel_tui.tui.widgets.tail import Tail
+
+    tail = app.screen.query_one(Tail)
+    before, lines = tail.source, tail.painted
+    began = time.perf_counter()
+    await app.screen._apply(parse(text, FIELDS))
+    await until(lambda: tail.source is not before)
+    await until(lambda: more_painted(app, lines) or getattr(tail.source, "complete", False))
+    took = since(began)
+    await until(lambda: getattr(tail.source, "complete", True))
+    await asyncio.sleep(0.3)
+    return took
+
+
+async def followed(app: Any, home: Path, rows: int) -> dict[str, float]:
+    """Follows a process that writes 1,000 entries a second."""
+    from askel_tui.tui.widgets.tail import Tail
+
+    tail = app.screen.query_one(Tail)
+    tail.follow = True
+    await asyncio.sleep(1)
+    writer = subprocess.Popen([sys.executable, "-m", "tests.benchmarks.audit_filler", str(home), "follow"])
+    await until(lambda: tail.source.count > rows, 20)
+    lags: list[float] = []
+    first, began, cpu = tail.source.count, time.perf_counter(), time.process_time()
+    while time.perf_counter() - began < FOLLOW_S:
+        asleep = time.perf_counter()
+        await asyncio.sleep(0.01)
+        lags.append((time.perf_counter() - asleep - 0.01) * 1000)
+    seconds, used = time.perf_counter() - began, time.process_time() - cpu
+    came = tail.source.count - first
+    writer.terminate()
+    writer.wait()
+    return {
+        "follow rows/s": came / seconds,
+        "follow cpu %": used / seconds * 100,
+        "follow lag p50 ms": statistics.median(lags),
+        "follow lag p99 ms": statistics.quantiles(lags, n=100)[-1],
+        "follow lag max ms": max(lags),
+    }
+
+
+def more_painted(app: Any, lines: int) -> bool:
+    """Whether lines were made since there were so many, and nothing is left to be painted."""
+    from askel_tui.tui.widgets.tail import Tail
+
+    return app.screen.query_one(Tail).painted > lines and painted(app)
+
+
+def painted(app: Any, rows: int = 1) -> bool:
+    """Whether the tail's lines are all there and nothing is left to be painted."""
+    from askel_tui.tui.widgets.tail import Tail
+
+    tail = app.screen.query_one(Tail)
+    if tail.source.count < rows or app.screen._dirty_widgets or not tail.painted:
+        return False
+    top = tail.scroll_offset.y
+    last = min(top + tail.size.height, tail.source.count)
+    return all(tail.source.row(line) is not None for line in range(top, last))
+
+
+async def until(true: Callable[[], Any], seconds: float = 30.0) -> None:
+    """Lets the loop run until something is true."""
+    end = time.perf_counter() + seconds
+    while not true():
+        if time.perf_counter() > end:
+            raise TimeoutError("the console did not get there")
+        await asyncio.sleep(0.0005)
+
+
+def since(began: float) -> float:
+    """Milliseconds since."""
+    return (time.perf_counter() - began) * 1000
+
+
+def start() -> dict[str, float]:
+    """Measures starts in a terminal: medians of five."""
+    found: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as home:
+        environment = {"ASKEL_HOME": home, "ASKEL_VAULT_KEY": "bench"}
+        command = [sys.executable, "-m", "askel_tui"]
+        starts = [
+            measure_start(command, "8 Settings", environment, idle_s=5 if not n else 0) for n in range(5)
+        ]
+        found["first paint s"] = statistics.median(each.paint_s for each in starts)
+        found["start memory MB"] = statistics.median(each.memory_mb for each in starts)
+        found["idle cpu %"] = starts[0].idle_cpu
+        found["idle bytes"] = starts[0].idle_bytes
+        found["help s"] = statistics.median(_help([*command, "--help"], environment) for _ in range(5))
+        for name, path, marker in peers():
+            measured: list[Start] = [measure_start(path, marker, environment) for _ in range(5)]
+            found[f"{name}: first paint s"] = statistics.median(each.paint_s for each in measured)
+    return found
+
+
+def peers() -> list[tuple[str, list[str], str]]:
+    """Other apps, by the environment: their command and a text that shows that they are painted."""
+    markers = {"posting": "Jump", "harlequin": "Query Editor", "toolong": "Tail"}
+    found = []
+    for each in os.environ.get("ASKEL_BENCH_PEERS", "").split():
+        name, _, path = each.partition("=")
+        found.append((name, path.split(","), markers.get(name, name)))
+    return found
+
+
+def _help(command: list[str], environment: dict[str, str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Prints what was measured beside the targets, and as JSON at the end."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--home", type=Path, help="a filled home to use, or an empty directory to fill")
+    parser.add_argument("--only", choices=("tail", "start"))
+    given = parser.parse_args()
+    found: dict[str, float] = {}
+    if given.only != "start":
+        with tempfile.TemporaryDirectory() as temporary:
+            home = given.home or Path(temporary)
+            os.environ["ASKEL_HOME"] = str(home)
+            rows = fill(home, given.rows)
+            found |= asyncio.run(tail(home, rows))
+    if given.only != "tail":
+        found |= start()
+    for name, value in found.items():
+        target = TARGETS.get(name)
+        told = "" if target is None else f"  (at most {target:g}: {'holds' if value <= target else 'MISSED'})"
+        print(f"{name:<36} {value:>10.2f}{told}")
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

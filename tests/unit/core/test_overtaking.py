@@ -1,0 +1,111 @@
+"""What later writes overtake, read from the very bodies that packing makes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from askel_tui.contract.dialects import dialect
+from askel_tui.contract.endpoints import SELECTABLE
+from askel_tui.core import packing
+from askel_tui.core.operations import Identity, Operation, Target, canonical
+from askel_tui.core.overtaking import without, written
+
+ADA, BOB = Identity(email="Ada@x.example", external_id="A-1"), Identity(email="bob@x.example")
+WELCOME, NEWS = Target("list", "L1", "Welcome"), Target("list", "L2", "News")
+NAMES = st.lists(st.sampled_from(["Tier", "Points", "Store", "Note"]), unique=True)
+
+
+def _upsert(
+    who: Identity = ADA, *, attributes: Any = None, properties: Any = None, unset: Any = ()
+) -> Operation:
+    body = {"attributes": attributes or {}, "properties": properties or {}, "unset": list(unset)}
+    return Operation("o", "s", "upsert_profile", "create_or_update_profile", who, body=body)
+
+
+def _of_list(call: str, target: Target, channels: tuple[str, ...] = ()) -> Operation:
+    kind: Any = "subscribe" if channels else "add_to_list"
+    return Operation(
+        "o", "s", kind, call, ADA, target=target, body={"channels": list(channels)} if channels else {}
+    )
+
+
+def _sent(operation: Operation, revision: str = "2026-07-15") -> Any:
+    made = packing.request([operation], revision, {operation.id: "P1"})
+    return written(made.path, made.body)
+
+
+@pytest.mark.parametrize("revision", SELECTABLE)
+def test_an_upsert_keeps_only_what_was_not_written_since(revision: str) -> None:
+    later = _upsert(
+        Identity(email="ada@X.example"),
+        attributes={"location.city": "York"},
+        properties={"Tier": 1},
+        unset=["Note"],
+    )
+    found = _sent(later, revision)
+    old = _upsert(
+        attributes={"first_name": "Ada", "location.city": "Leeds"},
+        properties={"Tier": 2, "Note": 3},
+        unset=["Store"],
+    )
+    left = without(old, found.of(ADA))
+    assert left is not None
+    assert left.body == {"attributes": {"first_name": "Ada"}, "properties": {}, "unset": ["Store"]}
+    assert left.id == old.id
+    assert without(old, found.of(BOB)) is old
+
+
+@given(old=NAMES, cleared=NAMES, later=NAMES)
+def test_what_is_left_is_exactly_what_was_not_overtaken(
+    old: list[str], cleared: list[str], later: list[str]
+) -> None:
+    operation = _upsert(properties=dict.fromkeys(old, 1), unset=[name for name in cleared if name not in old])
+    left = without(operation, _sent(_upsert(properties=dict.fromkeys(later, 2))).of(ADA))
+    kept = {*old, *cleared} - {*later}
+    if left is None:
+        assert not kept
+        assert {*old, *cleared}
+    else:
+        assert {*left.body["properties"], *left.body["unset"]} == kept
+
+
+def test_rows_of_an_import_job_count_for_their_own_profile_only() -> None:
+    words = dialect("2026-07-15")
+    rows = [
+        words.import_item({"email": "ada@x.example"}, {}, {"Tier": "gold"}),
+        words.import_item({"email": "bob@x.example"}, {}, {"Points": 1}),
+    ]
+    found = written("/api/profile-bulk-import-jobs", canonical(words.bulk_import(rows, "L1")))
+    assert found.of(ADA) == {"property Tier", "list L1"}
+    assert found.of(BOB) == {"property Points", "list L1"}
+
+
+@pytest.mark.parametrize("call", ["add_profiles_to_list", "remove_profiles_from_list"])
+def test_a_list_write_is_overtaken_by_any_later_write_of_that_list(call: str) -> None:
+    since = _sent(_of_list(call, WELCOME)).of(ADA)
+    assert without(_of_list("add_profiles_to_list", WELCOME), since) is None
+    other = _of_list("add_profiles_to_list", NEWS)
+    assert without(other, since) is other
+
+
+@pytest.mark.parametrize("revision", SELECTABLE)
+@pytest.mark.parametrize("call", ["bulk_subscribe_profiles", "bulk_unsubscribe_profiles"])
+def test_consent_is_overtaken_where_every_channel_was_written_since(call: str, revision: str) -> None:
+    since = _sent(_of_list(call, NEWS, ("email",)), revision).of(ADA)
+    assert without(_of_list("bulk_subscribe_profiles", NEWS, ("email",)), since) is None
+    for kept in (("email", "sms"), ("sms",)):
+        both = _of_list("bulk_subscribe_profiles", NEWS, kept)
+        assert without(both, since) is both
+    elsewhere = _of_list("bulk_subscribe_profiles", WELCOME, ("email",))
+    assert without(elsewhere, since) is elsewhere
+
+
+def test_events_and_folded_bodies_overtake_nothing() -> None:
+    event = Operation("o", "s", "track_event", "create_event", ADA, body={"metric": "M"})
+    assert without(event, frozenset({"property Tier"})) is event
+    assert written("/api/profile-import", None).of(ADA) == frozenset()
+    assert written("/api/profile-import", b"no json").of(ADA) == frozenset()
