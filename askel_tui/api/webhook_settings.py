@@ -46,7 +46,7 @@ class WebhookSettings(BaseModel):
     event: Text | None = None
     """The records' event; without it and `event_from` the body must be a record."""
     event_from: Expression | None = None
-    """JMESPath over the body that gives the event."""
+    """JMESPath that gives the event; as in a workflow, the body is `data`."""
     id_from: Expression | None = None
     """JMESPath that gives the id; without it, the digest of the body: a body that is sent again is the same record."""
     time_from: Expression | None = None

@@ -39,7 +39,7 @@ class WebhookSetup(WebhookSettings):
                     "prefix": "sha256=",
                     "secret": "a long random text",
                     "event": "order_paid",
-                    "id_from": "order.id",
+                    "id_from": "data.order.id",
                 }
             ]
         }
@@ -73,7 +73,7 @@ def record_of(settings: WebhookSettings, body: Any) -> dict[str, Any]:
         if text is None:
             continue
         try:
-            value = parse(text).evaluate(body)
+            value = parse(text).evaluate({"data": body})
         except EvaluationProblem as problem:
             raise RecordRefused(f"`{name}_from`: {problem}") from None
         if value is None and name == "id":

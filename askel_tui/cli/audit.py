@@ -15,7 +15,7 @@ from click.core import ParameterSource
 
 from askel_tui.cli.common import Code, end, home, json_option, run
 from askel_tui.cli.lazy import SuggestingGroup
-from askel_tui.cli.output import encoded, plural, put, put_json, put_json_line, shown, tell
+from askel_tui.cli.output import encoded, flow, plural, put_json, put_json_line, shown, tell
 from askel_tui.cli.times import Moment, clock_time, milliseconds, stamp
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _put_text(entry: AuditEntry) -> None:
     words = filter(
         None, (where, who, target, record, by, detail if isinstance(detail, str) else encoded(detail))
     )
-    put("  ".join((head, *map(shown, words))).rstrip())
+    flow((head, *map(shown, words)))
 
 
 @audit.command()

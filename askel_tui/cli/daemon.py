@@ -8,6 +8,7 @@ import sys
 import click
 
 from askel_tui.cli.common import Code, end, home, run
+from askel_tui.cli.failed import tell_kept
 from askel_tui.cli.output import encoded, inert, plural, tell
 from askel_tui.cli.times import stamp
 
@@ -43,9 +44,7 @@ def daemon(listen: str | None, public: bool, until_idle: bool, log_json: bool, v
     waiting, failures = run(_left())
     if until_idle and not waiting:
         tell("nothing is left to send")
-    if failures:
-        verb = "is" if failures == 1 else "are"
-        tell(f"{plural(failures, 'failure')} {verb} kept: `askel failed list` says why")
+    tell_kept(failures)
     for name in ended.keyless:
         tell(f"no key is stored for {name}: `askel rotate {name} --key-stdin` stores one")
     if ended.holds:

@@ -22,6 +22,13 @@ EVERYTHING = 10_000_000
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def tell_kept(failures: int) -> None:
+    """Says where failures are, if there are any."""
+    if failures:
+        verb = "is" if failures == 1 else "are"
+        tell(f"{plural(failures, 'failure')} {verb} kept: `askel failed list` says why")
+
+
 @click.group(cls=SuggestingGroup)
 def failed() -> None:
     """Records and operations that failed; each is kept whole."""
@@ -57,6 +64,7 @@ async def _list(workflow: str | None, last: int, as_json: bool) -> None:
             (str(each.id), clock_time(each.at), each.workflow, each.record, each.step, _why(each))
             for each in failures
         ],
+        whole_last=True,
     )
 
 

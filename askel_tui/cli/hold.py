@@ -63,6 +63,7 @@ def show_holds(holds: Sequence[Mapping[str, Any]], now: int) -> None:
             (each["workflow"], each["step"], each["waiting"], ago(each["since"], now), each["detail"])
             for each in holds
         ],
+        whole_last=True,
     )
 
 

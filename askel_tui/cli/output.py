@@ -17,6 +17,8 @@ NARROWEST = 8
 """Columns are never cut below this width."""
 
 GAP = "  "
+INDENT = "    "
+"""Before what goes on below the line that it belongs to."""
 
 
 def inert(text: str) -> str:
@@ -68,20 +70,50 @@ def _cells(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Writes an aligned table; on a terminal the widest columns are cut until it fits. Numbers go right."""
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, whole_last: bool = False) -> None:
+    """Writes an aligned table; on a terminal the widest columns are cut until it fits. Numbers go right.
+
+    `whole_last`: the last column is never cut; where it does not fit, it stands below the rest of its row.
+    """
     given = [list(row) for row in rows]
     if not given:
         return
     cells = [[shown(value) for value in row] for row in given]
     right = [all(_is_number(row[at]) for row in given) for at in range(len(headers))]
     widths = [max(width(header), *(width(row[at]) for row in cells)) for at, header in enumerate(headers)]
-    if sys.stdout.isatty():
-        _shrink(widths, shutil.get_terminal_size().columns)
+    room = _room()
+    below = whole_last and room is not None and _taken(widths) > room
+    if below:
+        widths.pop()
+    if room is not None:
+        _shrink(widths, room)
     if any(headers):
-        put(bold(_line(headers, widths, right)))
+        put(bold(_line(headers[: len(widths)], widths, right[: len(widths)])))
     for row in cells:
-        put(_line(row, widths, right))
+        put(_line(row[: len(widths)], widths, right[: len(widths)]))
+        if below and row[-1]:
+            put(INDENT + row[-1])
+
+
+def flow(words: Iterable[str]) -> None:
+    """Writes words on one line; on a terminal, on as many lines as they need, cut between words only."""
+    room, line = _room(), ""
+    for word in words:
+        longer = f"{line}{GAP}{word}" if line else word
+        if room is not None and line.strip() and width(longer) > room:
+            put(line)
+            longer = INDENT + word.strip()
+        line = longer
+    put(line.rstrip())
+
+
+def _room() -> int | None:
+    """How many cells a line of the terminal has; None where standard output is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _taken(widths: Sequence[int]) -> int:
+    return sum(widths) + len(GAP) * (len(widths) - 1)
 
 
 def _is_number(value: object) -> bool:
@@ -89,7 +121,7 @@ def _is_number(value: object) -> bool:
 
 
 def _shrink(widths: list[int], room: int) -> None:
-    while sum(widths) + len(GAP) * (len(widths) - 1) > room and max(widths) > NARROWEST:
+    while _taken(widths) > room and max(widths) > NARROWEST:
         widths[widths.index(max(widths))] -= 1
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from askel_tui.cli.common import home, json_option, run
+from askel_tui.cli.failed import tell_kept
 from askel_tui.cli.hold import hold_row, show_holds
 from askel_tui.cli.output import bold, put, put_json, table, tell
 
@@ -55,6 +56,7 @@ def _show(document: Mapping[str, Any], now: int) -> None:
         for row in document["budgets"]
     ]
     _section("budgets", ("account", "call", "of"), budgets)
+    tell_kept(sum(row["failed"] for row in document["workflows"]))
 
 
 def _section(title: str, names: tuple[str, ...], rows: list[dict[str, Any]]) -> None:

@@ -76,6 +76,7 @@ def event_row(event: Operation, revision: str) -> Row:
         body["unique_id"],
         value=body.get("value"),
         value_currency=body.get("value_currency"),
+        backfill=bool(body.get("backfill")),
     )
     return Row((event,), canonical(words.event_group(event.profile.identifiers(), [item])))
 

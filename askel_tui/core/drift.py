@@ -125,8 +125,6 @@ class Look:
     flows: Mapping[str, FlowEntry] | None = None
     metrics: Mapping[str, MetricEntry] | None = None
     namesakes: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
-    carriers: Mapping[str, Sequence[Carrier]] = field(default_factory=dict)
-    """By step."""
     lost: frozenset[str] = frozenset()
 
 
@@ -174,15 +172,20 @@ def watched(
     return found
 
 
-def findings(step: Watched, look: Look, *, account: str | None = None) -> list[Finding]:
-    """All that is no longer as the step needs it; `account` is the id that the connection was made with."""
+def findings(
+    step: Watched, look: Look, carriers: Sequence[Carrier] = (), *, account: str | None = None
+) -> list[Finding]:
+    """All that is no longer as the step needs it.
+
+    `carriers` are the profiles it is known to have written to; `account` is the id that the connection was made with.
+    """
     if look.key_refused is not None:
         return [_finding(step, "key_refused", look.key_refused)]
     if account is not None and look.account is not None and look.account != account:
         detail = f"the key opens the account {look.account}, the connection was made with {account}"
         return [_finding(step, "other_account", detail, look.account)]
     found = [*_scopes(step, look), *_lists(step, look), *_segment(step, look), *_flow(step, look)]
-    return [*found, *_metric(step, look), *_properties(step, look.carriers.get(step.step, ()))]
+    return [*found, *_metric(step, look), *lost_properties(step, carriers)]
 
 
 def _finding(
@@ -293,7 +296,8 @@ def _metric(step: Watched, look: Look) -> Iterator[Finding]:
     yield _finding(step, "metric_gone", detail, target.id, policy)
 
 
-def _properties(step: Watched, carriers: Sequence[Carrier]) -> Iterator[Finding]:
+def lost_properties(step: Watched, carriers: Sequence[Carrier]) -> Iterator[Finding]:
+    """The properties that at least half of enough profiles known to have carried them no longer do."""
     for name in step.properties:
         known = [each for each in carriers if each.before.get(name) is not None]
         lost = [each for each in known if each.now.get(name) is None]

@@ -103,6 +103,8 @@ class Operation:
     | `bulk_unsubscribe_profiles` | `channels` |
     | `get_profiles_for_segment` (a gate) | `member` (what the step requires) |
 
+    An event of a replay has `replay` besides, and `backfill` where it is to be kept as history.
+
     `target` is what the step names. `through` is the list or metric that carries a `trigger_flow`.
     """
 

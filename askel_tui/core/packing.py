@@ -109,6 +109,7 @@ def _body(
                 body["unique_id"],
                 value=body.get("value"),
                 value_currency=body.get("value_currency"),
+                backfill=bool(body.get("backfill")),
             )
         case "bulk_subscribe_profiles":
             items = [_subscribe_item(each, words) for each in operations]

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from askel_tui.core.operations import Identity, Operation
+from askel_tui.core.operations import Identity, Operation, StepKind, Target
 from askel_tui.core.records import Record
 
 Fate = Literal["new", "same", "other_body"]
@@ -212,6 +212,32 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """An audit entry of a write that Klaviyo accepted without saying what became of it."""
+
+    seq: int
+    at: int
+    connection: str
+    workflow: str
+    step: str
+    record: str
+    operation: str
+    kind: StepKind
+    profile: Identity
+    target: Target | None
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What was read back of an unconfirmed write: the status and detail of the entry that says so."""
+
+    of: Unconfirmed
+    status: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class AuditFilter:
     """Which audit entries are wanted; None is any. Times are milliseconds since 1970."""
 
@@ -337,6 +363,16 @@ class Journal(Protocol):
         A record that already ran under this workflow (any version) is passed over: a record runs once per workflow.
         Operations of a step under a hold are stored as held. Runs with problems become failures with an audit entry.
         Gives the operations that were stored as waiting, in order.
+        """
+        ...
+
+    async def requeue(
+        self, state: WorkflowState, runs: Sequence[PlannedRun], decision: Decision, now: int
+    ) -> int:
+        """Queues operations of records that ran before (a replay), with the decision; gives how many.
+
+        Their actor is the decision's. Those of a step under a hold are stored as held; the workflow's own state and
+        position stay as they are.
         """
         ...
 
@@ -482,6 +518,21 @@ class Journal(Protocol):
         self, wanted: AuditFilter, *, after: int = 0, limit: int = 1000, newest: bool = False
     ) -> list[AuditEntry]:
         """Audit entries over `after` in order; `newest` gives the last `limit` of them, still in order."""
+        ...
+
+    async def unconfirmed(self, after: int, since: int, limit: int) -> tuple[list[Unconfirmed], int]:
+        """Entries over `after`, not older than `since`, that wait for a confirmation, and how far was looked.
+
+        All of consent, and of a call's events a few.
+        """
+        ...
+
+    async def request_body(self, request: int) -> bytes | None:
+        """The body of a request; None once it was folded away."""
+        ...
+
+    async def confirm(self, confirmed: Sequence[Confirmed], now: int) -> int:
+        """Writes audit entries for what was read back, one for each; gives how many were new."""
         ...
 
     def follow(self, wanted: AuditFilter, after: int) -> AsyncIterator[AuditEntry]:

@@ -25,6 +25,7 @@ from askel_tui.store import sqlite_holds as holds
 from askel_tui.store import sqlite_notices as notices_kept
 from askel_tui.store import sqlite_operations as operations
 from askel_tui.store import sqlite_profiles as profiles_known
+from askel_tui.store import sqlite_receipts as receipts
 from askel_tui.store import sqlite_records as records_kept
 from askel_tui.store import sqlite_requests as requests
 from askel_tui.store import sqlite_workflows as workflows
@@ -32,6 +33,7 @@ from askel_tui.store.journal import (
     AuditEntry,
     AuditFilter,
     Command,
+    Confirmed,
     Counts,
     Decision,
     Delayed,
@@ -48,6 +50,7 @@ from askel_tui.store.journal import (
     Settled,
     StoredOperation,
     StoredRecord,
+    Unconfirmed,
     WorkflowState,
 )
 from askel_tui.store.paths import journal_file
@@ -140,6 +143,11 @@ class SqliteJournal:
         self, state: WorkflowState, runs: Sequence[PlannedRun], position: int, now: int
     ) -> list[StoredOperation]:
         return await self._write(workflows.plan, state, workflows.encoded(runs), position, now)
+
+    async def requeue(
+        self, state: WorkflowState, runs: Sequence[PlannedRun], decision: Decision, now: int
+    ) -> int:
+        return await self._write(workflows.requeue, state, workflows.encoded(runs), decision, now)
 
     async def ran(self, workflow: str, record_seqs: Sequence[int]) -> set[int]:
         return await self._read(workflows.ran, workflow, record_seqs)
@@ -256,6 +264,15 @@ class SqliteJournal:
     ) -> list[AuditEntry]:
         entries, _ = await self._read(audit_read.read, wanted, after, limit, newest)
         return entries
+
+    async def unconfirmed(self, after: int, since: int, limit: int) -> tuple[list[Unconfirmed], int]:
+        return await self._read(receipts.unconfirmed, after, since, limit)
+
+    async def request_body(self, request: int) -> bytes | None:
+        return await self._read(receipts.body_of, request)
+
+    async def confirm(self, confirmed: Sequence[Confirmed], now: int) -> int:
+        return await self._write(receipts.confirm, confirmed, now)
 
     async def follow(self, wanted: AuditFilter, after: int) -> AsyncIterator[AuditEntry]:
         """As the interface says; ends when the journal is closed."""

@@ -212,9 +212,10 @@ def _detail(response: str | None) -> str:
     if not response:
         return ""
     detail = _parsed(response).get("detail")
-    if detail is None:
-        return ""
-    return (detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False))[:RESPONSE_SHOWN]
+    if isinstance(detail, dict):
+        words = [str(value) for value in detail.values() if value not in (None, "", 0)]
+        return " · ".join(words)[:RESPONSE_SHOWN]
+    return "" if detail is None else str(detail)[:RESPONSE_SHOWN]
 
 
 def _parsed(text: str) -> dict[str, Any]:

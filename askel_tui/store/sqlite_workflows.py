@@ -66,6 +66,10 @@ def forget(db: sqlite3.Connection, workflow: str, decision: Decision, now: int) 
     chain.close()
 
 
+AFTERWARDS = 1_000
+"""How far behind a record's own operations those stand that are queued for it once more."""
+
+
 @dataclass(frozen=True, slots=True)
 class EncodedRun:
     """A run with its operations as they are stored; made before the transaction, so that it stays short."""
@@ -84,14 +88,10 @@ def plan(
 ) -> list[StoredOperation]:
     """Stores runs that are new to the workflow and moves its position; gives the operations that wait."""
     tally, chain = Tally(), Chain(db)
-    held_steps = {
-        step for (step,) in db.execute("SELECT step FROM holds WHERE workflow = ?", (state.workflow,))
-    }
+    held_steps = _held_steps(db, state.workflow)
     begun = _begun(db, state.workflow, runs)
     actors = _actors(db, [each.run.record_seq for each in begun])
-    (seq,) = db.execute(
-        "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'operations'"
-    ).fetchone()
+    seq = _last_seq(db)
     queued: list[_Queued] = []
     for each in begun:
         actor = actors.get(each.run.record_seq)
@@ -107,6 +107,39 @@ def plan(
     tally.write(db)
     chain.close()
     return waiting
+
+
+def requeue(
+    db: sqlite3.Connection, state: WorkflowState, runs: Sequence[EncodedRun], decision: Decision, now: int
+) -> int:
+    """Queues operations of records that ran before, behind those that still wait of them. Gives how many."""
+    tally, chain = Tally(), Chain(db)
+    chain.decision(decision, now)
+    held_steps = _held_steps(db, state.workflow)
+    seq = _last_seq(db)
+    queued: list[_Queued] = []
+    for each in runs:
+        (last,) = db.execute(
+            "SELECT coalesce(max(idx), 0) FROM operations WHERE record_seq = ? AND workflow = ?",
+            (each.run.record_seq, state.workflow),
+        ).fetchone()
+        first = last + AFTERWARDS
+        queued += _queued(state, each, decision.actor, held_steps, seq + len(queued) + 1, first)
+    _insert(db, queued, tally)
+    tally.write(db)
+    chain.close()
+    return len(queued)
+
+
+def _held_steps(db: sqlite3.Connection, workflow: str) -> set[str]:
+    return {step for (step,) in db.execute("SELECT step FROM holds WHERE workflow = ?", (workflow,))}
+
+
+def _last_seq(db: sqlite3.Connection) -> int:
+    (seq,) = db.execute(
+        "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'operations'"
+    ).fetchone()
+    return int(seq)
 
 
 def _begun(db: sqlite3.Connection, workflow: str, runs: Sequence[EncodedRun]) -> list[EncodedRun]:
@@ -185,18 +218,24 @@ class _Queued:
 
 
 def _queued(
-    state: WorkflowState, each: EncodedRun, actor: str | None, held_steps: Collection[str], seq: int
+    state: WorkflowState,
+    each: EncodedRun,
+    actor: str | None,
+    held_steps: Collection[str],
+    seq: int,
+    first: int = 0,
 ) -> Iterator[_Queued]:
-    """The operations of a run, numbered from `seq`."""
+    """The operations of a run, numbered from `seq`; `first` is the index of the first one in its record."""
     run = each.run
     behind: str | None = None
-    for index, (operation, body) in enumerate(zip(run.operations, each.bodies, strict=True)):
+    for place, (operation, body) in enumerate(zip(run.operations, each.bodies, strict=True)):
+        index = first + place
         hold = operation.step if operation.step in held_steps else behind
         if hold is not None and operation.is_gate and operation.step == hold:
             # What a gate decides about waits with the gate.
             behind = behind or hold
         stored = StoredOperation(
-            seq + index, state.connection, state.workflow, state.version, run.record_seq, run.record, index, operation
+            seq + place, state.connection, state.workflow, state.version, run.record_seq, run.record, index, operation
         )  # fmt: skip
         yield _Queued(stored, body, actor, hold)
 

@@ -19,7 +19,7 @@ from askel_tui.klaviyo.errors import Invalid, KlaviyoError, Missing
 from askel_tui.store.journal import Decision, Delayed, OpenRequest, Outcome, Settled, StoredOperation
 from askel_tui.store.journal_errors import StaleOperations
 from askel_tui.sync import receipts
-from askel_tui.sync.outcomes import Outcomes, Result
+from askel_tui.sync.outcomes import Outcomes, Result, remark
 from askel_tui.sync.verdicts import Verdict, verdict
 
 log = logging.getLogger(__name__)
@@ -272,7 +272,12 @@ class BulkSender:
         result: Result,
     ) -> None:
         await self._end.settle(
-            request, (Settled(each, outcome, status=status, ms=ms) for each in operations), result
+            request,
+            (
+                Settled(each, outcome, status=status, detail=remark(each.operation), ms=ms)
+                for each in operations
+            ),
+            result,
         )
 
 

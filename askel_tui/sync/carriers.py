@@ -55,7 +55,7 @@ class Carriers:
                 profile = found.get(known.identity)
                 if profile is None:
                     # Deleted or merged away: no witness any more.
-                    self._known[step].pop(_label(known.identity), None)
+                    self._known[step].pop(known.identity.keys()[0], None)
                     continue
                 now = dict(profile.attributes.get("properties") or {})
                 carriers.setdefault(step, []).append(
@@ -79,14 +79,11 @@ class Carriers:
             wanted = AuditFilter(workflow=step[0], step=step[1], status="written")
             entries = await self._journal.audit(wanted, limit=MOST, newest=True)
             for entry in reversed(entries):
-                identity = Identity(**{name: (entry.profile or {}).get(name) for name in IDENTIFIERS})
-                if identity.keys() and len(known) < MOST and _label(identity) not in known:
-                    known[_label(identity)] = _Known(identity, _written(entry, identity, properties))
+                # One identifier is one call for all of them.
+                identity = Identity(**dict([*(entry.profile or {}).items()][:1]))
+                if identity.keys() and len(known) < MOST and identity.keys()[0] not in known:
+                    known[identity.keys()[0]] = _Known(identity, _written(entry, identity, properties))
         return list(known.values())
-
-
-def _label(identity: Identity) -> str:
-    return "\0".join(identity.keys())
 
 
 def _written(entry: AuditEntry, identity: Identity, properties: Iterable[str]) -> dict[str, Any]:

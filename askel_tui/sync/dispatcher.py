@@ -17,6 +17,7 @@ from typing import Any
 from askel_tui.contract.endpoints import endpoint
 from askel_tui.core import bulk, packing
 from askel_tui.store.journal import Clock, Journal, StoredOperation
+from askel_tui.sync.freshness import Freshness
 from askel_tui.sync.outcomes import OPENING, Connected, Result
 from askel_tui.sync.queue import Lane, ProfileQueue
 from askel_tui.sync.sender import Sender
@@ -45,9 +46,16 @@ FEW = 50
 class Dispatcher:
     """Sends the operations of an account's connections, in order per profile."""
 
-    def __init__(self, connections: Mapping[str, Connected], journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self,
+        connections: Mapping[str, Connected],
+        journal: Journal,
+        clock: Clock,
+        watch: Freshness | None = None,
+    ) -> None:
         self._journal = journal
         self._clock = clock
+        self._watch = watch
         self._queue = ProfileQueue()
         self._loaded = 0
         self._more = True
@@ -71,7 +79,8 @@ class Dispatcher:
         for replaced in self._senders.values():
             replaced.retire()
         self._senders = {
-            name: Sender(connected, self._journal, self._clock) for name, connected in connections.items()
+            name: Sender(connected, self._journal, self._clock, self._watch)
+            for name, connected in connections.items()
         }
 
     @property
@@ -314,11 +323,13 @@ async def _import(
     sender: Sender, pairs: Sequence[tuple[StoredOperation, StoredOperation | None]], list_id: str | None
 ) -> Result:
     result = Result()
-    await sender.bulk.import_profiles(pairs, list_id, result)
+    if not await sender.held_back([each for pair in pairs for each in pair if each], result):
+        await sender.bulk.import_profiles(pairs, list_id, result)
     return result
 
 
 async def _events(sender: Sender, rows: Sequence[StoredOperation]) -> Result:
     result = Result()
-    await sender.bulk.events(rows, result)
+    if not await sender.held_back(rows, result):
+        await sender.bulk.events(rows, result)
     return result

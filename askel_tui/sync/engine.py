@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 
 from askel_tui.core.step_planning import Applied
 from askel_tui.store.journal import WorkflowState
 from askel_tui.sync import orders
+from askel_tui.sync.confirming import Confirming
 from askel_tui.sync.dispatcher import Dispatcher
 from askel_tui.sync.instance import Instance
+from askel_tui.sync.notifier import Notifier
 from askel_tui.sync.outages import Outages
 from askel_tui.sync.outcomes import Connected
 from askel_tui.sync.planner import plan_new
@@ -40,7 +42,8 @@ class Engine:
         self._applied: dict[tuple[str, int], Applied] = {}
         self._watcher = Watcher(instance)
         self._outages = Outages(instance)
-        self._look: asyncio.Task[None] | None = None
+        self._notifier = Notifier(instance)
+        self._background: dict[str, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
         self._seen_state: object = None
 
@@ -57,9 +60,11 @@ class Engine:
                 await self._outages.look(self._dispatchers.values())
                 planned = await self._plan()
                 self._raise_faults()
-                if until_idle and not ordered and not planned and self._idle():
+                idle = not ordered and not planned and self._idle()
+                if until_idle and idle and not await self._notifier.pending():
                     return
-                self._look_round()
+                self._start_round("looks", self._watcher.look)
+                self._start_round("notices", self._notifier.round)
                 if planned:
                     await asyncio.sleep(0)  # there may be more to plan at once
                 else:
@@ -67,13 +72,14 @@ class Engine:
         finally:
             await self._end()
 
-    def _look_round(self) -> None:
-        """Looks in the background: an account that does not answer keeps nothing else waiting."""
-        if self._look is not None and not self._look.done():
-            return
-        if self._look is not None:
-            self._look.result()
-        self._look = asyncio.create_task(self._watcher.look())
+    def _start_round(self, name: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Runs a round in the background: whoever does not answer keeps nothing else waiting."""
+        running = self._background.get(name)
+        if running is not None:
+            if not running.done():
+                return
+            running.result()
+        self._background[name] = asyncio.create_task(work())
 
     def _idle(self) -> bool:
         return all(dispatcher.idle for dispatcher in self._dispatchers.values())
@@ -104,7 +110,7 @@ class Engine:
         self._applied.clear()
 
     def _start(self, account: str, connections: Mapping[str, Connected]) -> None:
-        dispatcher = Dispatcher(connections, self._journal, self._instance.clock)
+        dispatcher = Dispatcher(connections, self._journal, self._instance.clock, self._watcher)
         self._dispatchers[account] = dispatcher
         self._running[account] = asyncio.create_task(dispatcher.run())
 
@@ -160,9 +166,9 @@ class Engine:
                 task.result()
 
     async def _end(self) -> None:
-        if self._look is not None:
-            self._look.cancel()
-            await asyncio.gather(self._look, return_exceptions=True)
+        for running in self._background.values():
+            running.cancel()
+        await asyncio.gather(*self._background.values(), return_exceptions=True)
         for dispatcher in self._dispatchers.values():
             dispatcher.stop()
         if not self._running:

@@ -7,11 +7,14 @@ when the finding is gone.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from typing import Any
 
 from askel_tui.core.drift import CAUSES, Finding
 from askel_tui.store.journal import AuditEntry, AuditFilter, Decision, Hold, Journal, Notice
+
+log = logging.getLogger(__name__)
 
 FOUND, OVER = "drift", "drift_over"
 """Kinds of audit entries."""
@@ -26,6 +29,8 @@ class KnownDrift:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._known: dict[Step, dict[str, dict[str, Any]]] | None = None
+        self._released: set[tuple[Step, str]] = set()
+        """Findings in spite of which a person let the step go on."""
 
     def is_known(self, step: Step, finding: Finding) -> bool:
         """Whether the finding was noted before."""
@@ -33,23 +38,24 @@ class KnownDrift:
 
     async def found(self, connection: str, step: Step, finding: Finding, hold: Hold | None, now: int) -> bool:
         """Acts on a finding; `hold` is what holds the step already. True where the step must not send."""
-        of_step = (await self._load()).setdefault(step, {})
-        known = of_step.get(finding.evidence)
+        known = (await self._load()).get(step, {}).get(finding.evidence)
         if finding.policy == "warn":
             if known is None:
                 await self._note(connection, step, finding, False, now, warn=True)
             return False
-        if hold is not None:
-            ours = (hold.cause, hold.detail) == (finding.cause, finding.detail)
-            if known is None or (ours and not known["held"]):
-                await self._note(connection, step, finding, ours, now)
-            return True
-        if known is not None and known["held"] and not CAUSES[finding.cause].refusable:
+        if known is not None and hold is None and known["held"] and not CAUSES[finding.cause].refusable:
+            self._released.add((step, finding.evidence))
+        if (step, finding.evidence) in self._released:
             return False
-        # The hold first: a crash in between leaves it placed, and the finding is noted at the next look.
-        wanted = Hold(connection, *step, finding.cause, finding.detail, now)
-        placed = await self._journal.place_hold(wanted, now)
-        await self._note(connection, step, finding, placed, now)
+        ours = hold is not None and (hold.cause, hold.detail) == (finding.cause, finding.detail)
+        if not ours:
+            # The hold first: a crash in between leaves it placed, and the finding is noted at the next look.
+            wanted = Hold(connection, *step, finding.cause, finding.detail, now)
+            ours = await self._journal.place_hold(wanted, now)
+            if ours:
+                log.warning("%s step %s is held: %s", *step, finding.detail)
+        if known is None or (ours and not known["held"]):
+            await self._note(connection, step, finding, ours, now)
         return True
 
     async def gone(self, connection: str, step: Step, found: Collection[str], now: int) -> None:
@@ -57,6 +63,7 @@ class KnownDrift:
         of_step = (await self._load()).get(step, {})
         for evidence in [each for each in of_step if each not in found]:
             known = of_step.pop(evidence)
+            self._released.discard((step, evidence))
             decision = Decision(
                 OVER, "askel", connection, *step, {"evidence": evidence, "cause": known["cause"]}
             )
@@ -65,6 +72,12 @@ class KnownDrift:
                 await self._journal.note(notice, decision, now)
             else:
                 await self._journal.decide(decision, now)
+
+    def keep(self, workflows: Collection[str]) -> None:
+        """Forgets what was found about other workflows: they were deleted."""
+        if self._known is not None:
+            self._known = {step: known for step, known in self._known.items() if step[0] in workflows}
+            self._released = {each for each in self._released if each[0][0] in workflows}
 
     async def _note(
         self, connection: str, step: Step, finding: Finding, held: bool, now: int, *, warn: bool = False
@@ -86,9 +99,12 @@ class KnownDrift:
 
     async def _load(self) -> dict[Step, dict[str, dict[str, Any]]]:
         if self._known is None:
-            entries = [*await self._entries(FOUND), *await self._entries(OVER)]
+            entries = [each for kind in (FOUND, OVER, "delete") for each in await self._entries(kind)]
             known: dict[Step, dict[str, dict[str, Any]]] = {}
             for entry in sorted(entries, key=lambda each: each.seq):
+                if entry.kind == "delete":
+                    known = {step: each for step, each in known.items() if step[0] != entry.workflow}
+                    continue
                 detail = (entry.response or {}).get("detail") or {}
                 of_step = known.setdefault((entry.workflow or "", entry.step or ""), {})
                 if entry.kind == FOUND:

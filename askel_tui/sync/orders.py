@@ -190,6 +190,13 @@ async def _direct(
     return {"record": record.id}, Touched()
 
 
+async def _replay(
+    instance: Instance, arguments: Mapping[str, Any], actor: str
+) -> tuple[Mapping[str, Any], Touched]:
+    """Events were queued for a replay: carrying the order out has the dispatchers look for them."""
+    return {"events": arguments["events"]}, Touched()
+
+
 HANDLERS: Mapping[str, Handler] = {
     "activate": _activate,
     "pause": _pause,
@@ -200,4 +207,5 @@ HANDLERS: Mapping[str, Handler] = {
     "retry": _retry,
     "discard_failed": _discard_failed,
     "direct": _direct,
+    "replay": _replay,
 }

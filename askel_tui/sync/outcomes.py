@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from askel_tui.core.operations import Identity
+from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.packing import Request
 from askel_tui.klaviyo.budgets import Priority
 from askel_tui.klaviyo.client import Client
@@ -208,6 +208,11 @@ def learned(body: Any) -> dict[str, Identity]:
             external_id=attributes.get("external_id"),
         )
     }
+
+
+def remark(operation: Operation) -> str | None:
+    """What the audit says of a write beside its answer: that it was a replay."""
+    return "replay" if operation.body.get("replay") else None
 
 
 def told(body: Any) -> bytes | None:

@@ -23,7 +23,8 @@ from askel_tui.sync.bulk import BULK_CALLS, BulkSender
 from askel_tui.sync.conflicts import Conflicts
 from askel_tui.sync.consent import ConsentSender
 from askel_tui.sync.cutting import parts, rows_named
-from askel_tui.sync.outcomes import Connected, Outcomes, Result, learned, told
+from askel_tui.sync.freshness import Freshness, Unwatched
+from askel_tui.sync.outcomes import Connected, Outcomes, Result, learned, remark, told
 from askel_tui.sync.verdicts import Verdict, verdict
 
 MOST_IDENTIFYING = 20
@@ -39,10 +40,13 @@ MANY_UNKNOWN = 100
 class Sender:
     """Sends what a lane gives, for one connection."""
 
-    def __init__(self, connected: Connected, journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self, connected: Connected, journal: Journal, clock: Clock, watch: Freshness | None = None
+    ) -> None:
         self._to = connected
         self._journal = journal
         self._clock = clock
+        self._watch = watch or Unwatched()
         self._end = Outcomes(connected, journal, clock)
         self.bulk = BulkSender(self._end)
         self._consent = ConsentSender(self._end, self._plain)
@@ -60,6 +64,8 @@ class Sender:
     async def send(self, operations: Sequence[StoredOperation], priority: Priority = "live") -> Result:
         """Sends operations of one lane and settles them. Never raises for what Klaviyo answers."""
         result = Result()
+        if await self.held_back(operations, result):
+            return result
         first = operations[0].operation
         try:
             if first.is_gate:
@@ -76,6 +82,19 @@ class Sender:
             # A read that prepares a request failed: nothing was written.
             await self._refused(None, operations, error, result)
         return result
+
+    async def held_back(self, operations: Sequence[StoredOperation], result: Result) -> bool:
+        """Whether operations are not to be sent now: what their steps name was lost, or cannot be looked at."""
+        try:
+            if await self._watch.fresh(self._to.name, operations):
+                return False
+            result.done.extend(operations)
+            result.moved = True
+        except KlaviyoError as error:
+            wait = int((error.retry_after or 0) * 1000) or None
+            unseen = Verdict("delay", f"the account could not be looked at: {error}", wait_ms=wait)
+            await self._end.delay(None, operations, unseen, result)
+        return True
 
     async def send_again(self, doubt: OpenRequest) -> Result:
         """Sends a request in doubt once more, with the same members and bytes."""
@@ -148,7 +167,14 @@ class Sender:
         await self._end.settle(
             request,
             (
-                Settled(stored, outcome, status=answer.status, response=told(answer.body), ms=answer.ms)
+                Settled(
+                    stored,
+                    outcome,
+                    status=answer.status,
+                    response=told(answer.body),
+                    detail=remark(stored.operation),
+                    ms=answer.ms,
+                )
                 for stored in operations
             ),
             result,

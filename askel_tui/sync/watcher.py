@@ -12,10 +12,17 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from askel_tui.core.drift import CAUSES, Finding, Look, Watched, findings
+from askel_tui.core.drift import CAUSES, Carrier, Finding, Look, Watched, findings, lost_properties
 from askel_tui.klaviyo.checks import check_key, read_account
 from askel_tui.klaviyo.client import Client
-from askel_tui.klaviyo.errors import KeyRefused, KlaviyoError
+from askel_tui.klaviyo.errors import (
+    KeyRefused,
+    KlaviyoError,
+    ScopeMissing,
+    Throttled,
+    Unavailable,
+    Unreadable,
+)
 from askel_tui.klaviyo.looks import Asked, look
 from askel_tui.store.errors import UnknownConnection
 from askel_tui.store.journal import Hold, StoredOperation
@@ -102,8 +109,10 @@ class Watcher:
         self._round = now
         active = await self._pins.active()
         holds = await self._instance.journal.holds()
-        names = active.keys() | self._connections.keys()
-        due = [each for each in sorted(names) if self._due(each, holds, now)]
+        self._drift.keep({key[0] for keys in active.values() for key in keys})
+        names = sorted(active.keys() | self._connections.keys())
+        held = {each: [hold for hold in holds if hold.connection == each and _ends(hold)] for each in names}
+        due = [each for each in names if self._due(each, held[each], now)]
         ahead = {each: self._ahead(each, now) for each in names if each not in due}
         work = [self._whole(each, active.get(each, ())) for each in due]
         work += [self._some(each, keys) for each, keys in ahead.items() if keys]
@@ -125,15 +134,12 @@ class Watcher:
         return self._pins.nothing_to_see(key) or 0 <= now - self._looked.get(key, -FRESH_MS) < FRESH_MS
 
     def _due(self, connection: str, holds: Iterable[Hold], now: int) -> bool:
-        """Whether the connection is due for a whole look."""
+        """Whether the connection is due for a whole look; `holds` are those of it that may end by themselves."""
         known = self._connection(connection)
         traffic = any(now - at < TRAFFIC_MS for at in known.asked.values())
         if not 0 <= now - known.whole < (TRAFFIC_MS if traffic else IDLE_MS):
             return True
-        return any(
-            hold.connection == connection and _ends(hold) and now - max(known.whole, hold.since) >= LOOK_MS
-            for hold in holds
-        )
+        return any(now - max(known.whole, hold.since) >= LOOK_MS for hold in holds)
 
     def _ahead(self, connection: str, now: int) -> list[Key]:
         """Steps with traffic whose last look grows old."""
@@ -165,7 +171,7 @@ class Watcher:
 
     async def _look_before(self, connection: str, keys: Collection[Key]) -> bool:
         """Looks at what is not fresh. False where one of the steps is held."""
-        steps = {(workflow, step) for workflow, _, step in keys}
+        steps = {_step(key) for key in keys}
         if steps & self._troubled:
             held = {(hold.workflow, hold.step) for hold in await self._instance.journal.holds()}
             if steps & held:
@@ -179,7 +185,12 @@ class Watcher:
         """Looks at what these steps name and acts on what was found. Raises `KlaviyoError`."""
         began = self._instance.clock()
         pinned = await self._pins.read(keys)
-        seeing = {key: one for key, one in pinned.items() if whole or not self._pins.nothing_to_see(key)}
+        troubled = any(_step(key) in self._troubled for key in keys)
+        seeing = {
+            key: one
+            for key, one in pinned.items()
+            if whole or _step(key) in self._troubled or not self._pins.nothing_to_see(key)
+        }
         try:
             client = await self._instance.client(connection)
             document = self._instance.state.connection(connection)
@@ -187,40 +198,51 @@ class Watcher:
             return
         if client is not None and seeing:
             try:
-                found = await self._read(client, seeing, whole)
+                found, carriers = await self._read(client, seeing, whole, account=whole or troubled)
             except KeyRefused as error:
                 if self._instance.state.connection(connection).key != client.fingerprint:
                     # It was given a new key meanwhile.
                     return
-                found = Look(key_refused=str(error))
+                found, carriers = Look(key_refused=str(error)), {}
                 active = await self._pins.active()
                 seeing = await self._pins.read({*seeing, *active.get(connection, ())})
+            except (Throttled, Unavailable, Unreadable):
+                raise
+            except KlaviyoError as error:
+                # It would be the same the next time, and sending must not wait for it for ever.
+                log.warning("%s could not be looked at: %s", connection, error)
+                found, carriers = Look(), {}
             judged: dict[Step, dict[str, Finding]] = defaultdict(dict)
-            for (workflow, _, step), one in seeing.items():
-                judged[workflow, step] |= {
-                    each.evidence: each for each in findings(one, found, account=document.account)
-                }
+            for key, one in seeing.items():
+                witnesses = carriers.get(_step(key), ())
+                now_so = findings(one, found, witnesses, account=document.account)
+                judged[_step(key)] |= {each.evidence: each for each in now_so}
             await self._act(connection, client, judged, seeing, whole=whole)
         self._looked.update(dict.fromkeys(keys, began))
 
-    async def _read(self, client: Client, pinned: Mapping[Key, Watched], whole: bool) -> Look:
+    async def _read(
+        self, client: Client, pinned: Mapping[Key, Watched], whole: bool, *, account: bool
+    ) -> tuple[Look, Mapping[Step, Sequence[Carrier]]]:
         found = await look(client, _asked(pinned.values(), whole))
-        if whole:
-            account, _ = await read_account(client)
-            found = replace(found, account=account)
-        steps = {(workflow, step): one for (workflow, _, step), one in pinned.items()}
-        carriers = await self._carriers.read(client, steps)
+        if account:
+            found = replace(found, account=(await read_account(client))[0])
+        steps = {_step(key): one for key, one in pinned.items()}
+        try:
+            carriers = await self._carriers.read(client, steps)
+        except ScopeMissing:
+            lacking = client.endpoint("get_profiles").scopes
+            return replace(found, lost=found.lost.union(lacking)), {}
         lost = [
             each
             for step, one in steps.items()
-            for each in findings(one, Look(carriers={one.step: carriers.get(step, ())}))
+            for each in lost_properties(one, carriers.get(step, ()))
             if not self._drift.is_known(step, each)
         ]
         if lost:
             await asyncio.sleep(CONFIRM_S)
             carriers = await self._carriers.read(client, steps)
         self._carriers.remember(steps, carriers)
-        return replace(found, carriers={step: tuple(read) for step, read in carriers.items()})
+        return found, carriers
 
     async def _act(
         self,
@@ -242,13 +264,13 @@ class Watcher:
             (self._troubled.add if troubled else self._troubled.discard)(step)
             if whole:
                 await self._drift.gone(connection, step, found.keys(), self._instance.clock())
-                if hold is not None and not troubled and _ends(hold) and not _holding(found.values()):
+                if hold is not None and not troubled and _ends(hold):
                     await self._end(hold, client, [one for key, one in pinned.items() if _step(key) == step])
 
     async def _end(self, hold: Hold, client: Client, pinned: Iterable[Watched]) -> None:
         """Orders a hold to end whose cause is gone."""
         now = self._instance.clock()
-        if not 0 <= LOOK_MS <= now - hold.since:
+        if now - hold.since < LOOK_MS:
             return
         if hold.cause == "scope_missing":
             scopes = (await check_key(client)).scopes
@@ -266,10 +288,6 @@ def _step(key: Key) -> Step:
 def _ends(hold: Hold) -> bool:
     cause = CAUSES.get(hold.cause)
     return cause is not None and cause.ends
-
-
-def _holding(found: Iterable[Finding]) -> bool:
-    return any(each.policy == "hold" for each in found)
 
 
 def _asked(pinned: Iterable[Watched], whole: bool) -> Asked:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from askel_tui.core.records import Record
     from askel_tui.core.workflows import Workflow
     from askel_tui.klaviyo.checks import KeyCheck
-    from askel_tui.store.documents import ConnectionDoc, WorkflowDoc
+    from askel_tui.store.documents import ConnectionDoc, OnConflict, WorkflowDoc
     from askel_tui.store.journal import AuditEntry, AuditFilter, Failure, Hold, StoredRecord, WorkflowState
     from askel_tui.sync.direct import Fired
     from askel_tui.sync.discovery import Discovered
@@ -242,6 +242,7 @@ class Backend:
         customer: str | None = None,
         only_lists: Sequence[str] = (),
         notify: Sequence[str] = (),
+        on_conflict: OnConflict = "fail",
     ) -> tuple[ConnectionDoc, KeyCheck]:
         """Makes a connection (`sync.connections.connect`)."""
         from askel_tui.sync import connections
@@ -256,6 +257,7 @@ class Backend:
                 customer=customer,
                 only_lists=only_lists,
                 notify=notify,
+                on_conflict=on_conflict,
             )
         )
 
@@ -289,6 +291,20 @@ class Backend:
             )
         )
 
+    async def lists_of(self, key: str, revision: str) -> list[str]:
+        """The names of the lists that a key which is not stored can see. Raises `KlaviyoError`, `KeyUnfit`."""
+        from askel_tui.klaviyo.catalog import read_catalog
+        from askel_tui.store.secrets import check_key as fit_key
+        from askel_tui.store.secrets import fingerprint
+
+        async def work(instance: Instance) -> list[str]:
+            fit = fit_key(key)
+            client = await instance.client_for(fit, revision, f"key:{fingerprint(fit)}")
+            async with client:
+                return [each.name for each in (await read_catalog(client, sections=["lists"])).lists]
+
+        return await self._do(work)
+
     # The catalog.
 
     async def catalog(self, connection: str) -> Catalog | None:
@@ -315,6 +331,18 @@ class Backend:
         return await self._do(
             lambda instance: segment_check(instance, connection, segment, identity_of(profile))
         )
+
+    async def members(self, connection: str, kind: Literal["list", "segment"], named: str) -> int | None:
+        """How many profiles are on a list or in a segment, asked now; 15 such calls a minute. Raises `KlaviyoError`."""
+
+        async def work(instance: Instance) -> int | None:
+            client = await _client(instance, connection)
+            query = {f"additional-fields[{kind}]": "profile_count", f"fields[{kind}]": "name,profile_count"}
+            answer = await client.call(f"get_{kind}", ids={"id": named}, query=query)
+            found = answer.body["data"]["attributes"].get("profile_count")
+            return found if isinstance(found, int) else None
+
+        return await self._do(work)
 
     @writes
     async def fire(self, connection: str, flow: str, profile: str, **through: str | None) -> Fired:

@@ -15,7 +15,7 @@ from askel_tui.core.catalogs import (
     SegmentEntry,
     TemplateEntry,
 )
-from askel_tui.core.workflows import UpsertProfile, Workflow
+from askel_tui.core.workflows import Workflow, step_targets
 from askel_tui.tui.figures import bar
 from askel_tui.tui.inert import pretty
 from askel_tui.tui.widgets.table import Cell, Column, Row
@@ -84,8 +84,9 @@ def uses(docs: Sequence[tuple[WorkflowDoc, Workflow | None]], connections: Colle
                 named = target.name if target.type == "metric" else target.id
                 note(target.type, named, f"{doc.workflow} › {step}")
         for each in workflow.steps if workflow else ():
-            for name in each.properties if isinstance(each, UpsertProfile) else ():
-                note("property", name, f"{doc.workflow} › {each.id}")
+            for _, kind, written in step_targets(each):
+                if kind == "property":
+                    note(kind, written, f"{doc.workflow} › {each.id}")
     return {named: tuple(steps) for named, steps in found.items()}
 
 
@@ -162,7 +163,6 @@ def facts(entry: Any, section: str, catalog: Catalog, used: Uses) -> list[Fact]:
         case ListEntry():
             opt_in = (entry.opt_in_process or "unknown").replace("_", " ")
             told = [("id", entry.id), ("opt-in", opt_in), *_fires("list", entry.id, catalog)]
-            told += [("created", entry.created or ""), ("updated", entry.updated or "")]
         case SegmentEntry():
             told = [("id", entry.id), ("state", _text(segment_state(entry)))]
             told += _fires("segment", entry.id, catalog)
@@ -179,7 +179,10 @@ def facts(entry: Any, section: str, catalog: Catalog, used: Uses) -> list[Fact]:
         case PropertyEntry():
             filled = f"{entry.seen:,} of {entry.of:,} profiles sampled  {bar(entry.seen, entry.of, 12)} {share(entry)}"
             told = [("types", types(entry)), ("filled", filled), ("values", ", ".join(entry.samples) or "none")]
-    return [each for each in [*told, in_askel] if each[1]]
+    if isinstance(entry, ListEntry):
+        dates = [("created", _day(entry.created)), ("updated", _day(entry.updated))]
+        return [*told, in_askel, *(each for each in dates if each[1])]
+    return [*told, in_askel]
 
 
 def definition(entry: Any) -> str | None:
@@ -195,6 +198,10 @@ def _fires(kind: str, named: str, catalog: Catalog) -> list[Fact]:
         if any((each.type, each.id) == (kind, named) for each in flow.triggers or ())
     ]
     return [("fires", ", ".join(fired))] if fired else []
+
+
+def _day(moment: str | None) -> str:
+    return (moment or "")[:10]
 
 
 def _text(cell: Cell) -> str:

@@ -91,7 +91,7 @@ async def send(door: FrontDoor, body: bytes = RAW, **headers: str) -> Any:
 
 
 async def test_a_signed_webhook_is_a_record_and_again_the_same_one(quiet: FrontDoor) -> None:
-    await set_up(quiet, event_from="kind", id_from="order.id", time_from="order.at")
+    await set_up(quiet, event_from="data.kind", id_from="data.order.id", time_from="data.order.at")
     admin = quiet.http.headers["authorization"]
     assert (await send(quiet)).status_code == 202
     assert (await send(quiet)).json()["records"][0]["fate"] == "same"
@@ -100,7 +100,7 @@ async def test_a_signed_webhook_is_a_record_and_again_the_same_one(quiet: FrontD
     assert record.data == BODY
     assert record.actor == "webhook:shop"
     listed = await quiet.http.get(HOOK.rsplit("/", 1)[0], headers={"Authorization": admin})
-    assert listed.json()["webhooks"]["shop"]["id_from"] == "order.id"
+    assert listed.json()["webhooks"]["shop"]["id_from"] == "data.order.id"
     assert SECRET not in listed.text
     assert SECRET not in (quiet.bench.instance.home / "state.json").read_text()
     audited = {entry.kind for entry in await quiet.audited()}

@@ -13,9 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from askel_tui.contract.endpoints import NEWEST
+from askel_tui.contract.endpoints import NEWEST, endpoint
 from askel_tui.sync import connections, workflows
 from askel_tui.sync.instance import opened
 from askel_tui.sync.intake import ingest
@@ -24,48 +23,74 @@ from tests.support.sandbox import SandboxProcess, sandbox_process
 NAME = "bench"
 LIST = "Welcome Flow"
 METRIC = "First Points Earned"
+TRIGGER = "first_points_earned"
 JOB_S = 3.0
 """How long the sandbox's bulk jobs take, in seconds."""
 PASSPHRASE = "a benchmark's vault"
 
-Table = dict[str, Any]
-"""What a benchmark measured: names with their units, and the values."""
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: what was measured, and the reference of the same run where there is one."""
+
+    measured: str
+    value: float
+    unit: str
+    reference: str = ""
+    reference_value: float | None = None
+    aim: float | None = None
+    """What it is to be at most, or at least where `more` is better."""
+    more: bool = False
+    note: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """The value over the reference."""
+        return self.value / self.reference_value if self.reference_value else None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the aim is met; None where there is none."""
+        if self.aim is None:
+            return None
+        return self.value >= self.aim if self.more else self.value <= self.aim
 
 
-def workflow(*, gate: bool = False, lists: bool = True, events: bool = True) -> str:
-    """A workflow file: upsert, optionally a gate, a list addition and an event."""
-    steps = [
-        "{id: tier, upsert_profile: {first_name: data.name, "
-        "properties: {LoyaltyTier: data.tier, LoyaltyPoints: data.points}}}"
-    ]
-    if gate:
-        steps.append("{id: not-vip, require_segment: {segment: VIP, member: false}}")
-    if lists:
-        steps.append(f"{{id: welcome, add_to_list: {LIST}}}")
-    if events:
-        steps.append(
-            f"{{id: points, track_event: {{metric: {METRIC}, value: data.points, "
-            "properties: {Points: data.points}}}"
-        )
-    head = f"workflow: {NAME}\nconnection: {NAME}\ntrigger: first_points_earned\nprofile: {{email: data.email}}\n"
-    return head + "steps:\n" + "".join(f"  - {step}\n" for step in steps)
+def bound(call: str, calls: int, revision: str = NEWEST) -> float:
+    """The fewest seconds in which Klaviyo's windows let this many calls of one kind start."""
+    windows = endpoint(revision, call).windows
+    return max((calls - 1) // window.limit * window.seconds for window in windows)
 
 
-def email(number: int) -> str:
+UPSERT = (
+    "{id: tier, upsert_profile: {first_name: data.name, "
+    "properties: {LoyaltyTier: data.tier, LoyaltyPoints: data.points}}}"
+)
+GATE = "{id: not-vip, require_segment: {segment: VIP, member: false}}"
+ADDITION = f"{{id: welcome, add_to_list: {LIST}}}"
+EVENT = f"{{id: points, track_event: {{metric: {METRIC}, value: data.points, properties: {{Points: data.points}}}}}}"
+
+
+def workflow(
+    steps: Iterable[str] = (UPSERT, ADDITION, EVENT), *, name: str = NAME, trigger: str = TRIGGER
+) -> str:
+    """A workflow file of these steps."""
+    head = (
+        f"workflow: {name}\nconnection: {NAME}\ntrigger: {trigger}\nprofile: {{email: data.email}}\nsteps:\n"
+    )
+    return head + "".join(f"  - {step}\n" for step in steps)
+
+
+def email(number: int, name: str = "b") -> str:
     """The address of the person of a record."""
-    return f"b{number}@bench.example"
+    return f"{name}{number}@bench.example"
 
 
-def line(number: int, name: str = "b") -> bytes:
+def line(number: int, name: str = "b", trigger: str = TRIGGER) -> bytes:
     """A record as a line of JSON, of another person each."""
-    data = {"email": email(number), "name": "Ada", "tier": "Gold", "points": number}
-    record = {
-        "id": f"{name}-{number}",
-        "event": "first_points_earned",
-        "time": "2026-11-23T09:00:00Z",
-        "data": data,
-    }
-    return json.dumps(record).encode()
+    data = {"email": email(number, name), "name": "Ada", "tier": "Gold", "points": number}
+    time = "2026-11-23T09:00:00Z"
+    return json.dumps({"id": f"{name}-{number}", "event": trigger, "time": time, "data": data}).encode()
 
 
 @contextmanager
@@ -108,7 +133,11 @@ class Process:
         self.began = time.perf_counter()
         self._errors = ""
         self.process = subprocess.Popen(
-            command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            command,
+            env={**os.environ, **environment},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self._peak_mb = 0.0
 

@@ -19,9 +19,10 @@ from askel_tui.sync import connections, workflows
 from askel_tui.sync.engine import Engine
 from askel_tui.sync.instance import opened
 from askel_tui.sync.intake import ingest
+from tests.benchmarks.common import Row
 from tests.support.sandbox import SandboxProcess, sandbox_process
 
-RECORDS = 5_000
+RECORDS, QUICK = 5_000, 100
 CONNECTIONS = 64
 WORKFLOW = """
 workflow: bench
@@ -44,7 +45,12 @@ def records(count: int) -> list[bytes]:
                 "id": f"b-{number}",
                 "event": "first_points_earned",
                 "time": "2026-11-23T09:00:00Z",
-                "data": {"email": f"b{number}@bench.example", "name": "Ada", "tier": "Gold", "points": number},
+                "data": {
+                    "email": f"b{number}@bench.example",
+                    "name": "Ada",
+                    "tier": "Gold",
+                    "points": number,
+                },
             }
         ).encode()
         for number in range(count)
@@ -58,7 +64,11 @@ async def run(count: int = RECORDS) -> dict[str, Any]:
         os.environ.update(ASKEL_KLAVIYO_URL=server.url, ASKEL_VAULT_KEY="bench", ASKEL_BUDGETS="off")
         engine_s = await _engine(Path(home), server, count)
         sent = [each for each in server.control("GET", "requests")["requests"] if each["method"] == "POST"]
-        calls = [(each["endpoint"], json.dumps(each["body"]).encode()) for each in sent if each["status"] in (200, 201, 202)]
+        calls = [
+            (each["endpoint"], json.dumps(each["body"]).encode())
+            for each in sent
+            if each["status"] in (200, 201, 202)
+        ]
         calls = [call for call in calls if call[0] in ("create_or_update_profile", "create_event")]
         server.control("POST", "reset", {"seed": "maple-ember"})
         bare_s = await _bare(server, calls)
@@ -95,5 +105,10 @@ async def _bare(server: SandboxProcess, calls: list[tuple[str, bytes]]) -> float
         return time.perf_counter() - began
 
 
-if __name__ == "__main__":
-    print(json.dumps(asyncio.run(run())))
+async def measure(quick: bool = False) -> list[Row]:
+    """Calls a second of both."""
+    found = await run(QUICK if quick else RECORDS)
+    return [
+        Row(f"single calls, {found['calls']:,} of them", found["engine_per_s"], "calls/s", "a bare loop",
+            found["bare_per_s"], aim=found["bare_per_s"] / 2, more=True),
+    ]  # fmt: skip

@@ -89,3 +89,36 @@ def test_a_terminal_gets_tables_that_fit_and_colour_only_if_wanted(
     row = terminal.text.splitlines()[-1]
     # The ellipsis is one cell; a terminal without it gets its escape.
     assert row.replace("\\u2026", "…") == "x" * 24 + "…  abc"
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard output is a terminal of 30 columns."""
+    monkeypatch.setattr(output, "_room", lambda: 30)
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_reason_that_does_not_fit_stands_whole_below_its_row(capsys: pytest.CaptureFixture[str]) -> None:
+    why = "the list Welcome Flow is gone from the account"
+    output.table(("step", "why"), [("welcome", why), ("points", None)], whole_last=True)
+    assert capsys.readouterr().out.splitlines() == ["step", "welcome", f"    {why}", "points"]
+    output.table(("step", "why"), [("welcome", "is gone")], whole_last=True)
+    assert capsys.readouterr().out.splitlines() == ["step     why", "welcome  is gone"]
+    output.table(("step", "why"), [("welcome", why)])
+    assert all(output.width(line) <= 30 for line in capsys.readouterr().out.splitlines())
+
+
+@pytest.mark.usefixtures("narrow")
+def test_words_flow_onto_the_next_line_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    output.flow(("2026-11-23 07:22Z", "written", "ada@example.com", "record r-1", "x" * 40))
+    assert capsys.readouterr().out.splitlines() == [
+        "2026-11-23 07:22Z  written",
+        "    ada@example.com",
+        "    record r-1",
+        f"    {'x' * 40}",
+    ]
+
+
+def test_words_stay_on_one_line_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    output.flow(("a" * 60, "b" * 60, ""))
+    assert capsys.readouterr().out == f"{'a' * 60}  {'b' * 60}\n"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.app import App
 from textual.pilot import Pilot
 
 from askel_tui.tui.app import AskelApp
+from tests.benchmarks.audit_filler import fill
 from tests.support.sandbox import running
 from tests.support.workbench import Workbench, workbench
 
@@ -58,16 +61,18 @@ def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
 
 
 async def ready(pilot: Pilot[Any]) -> None:
-    """Waits until the home is open and nothing is being loaded."""
+    """Waits until the screen is there, the home is open and nothing is being loaded."""
     app = pilot.app
-    await pilot.pause()
-    await app.workers.wait_for_complete()
-    await pilot.pause()
-    await app.workers.wait_for_complete()
-    await pilot.pause()
+    end = time.monotonic() + 20
+    while app.current_mode == "_default" or not getattr(app.screen_stack[0], "_loaded", True):
+        assert time.monotonic() < end, "the console did not get ready"
+        await pilot.pause(0.01)
+    for _ in range(3):
+        await app.workers.wait_for_complete()
+        await pilot.pause()
 
 
-def text_of(app: AskelApp) -> str:
+def text_of(app: App[Any]) -> str:
     """The screen as it is, in characters."""
     # What is painted is what the compositor made of all widgets.
     strips = app.screen._compositor.render_strips()
@@ -82,3 +87,36 @@ def assert_snapshot(shown: str, name: str) -> None:
         file.write_text(shown, "utf-8")
     assert file.exists(), f"{file} is not recorded: ASKEL_RECORD=1 records it"
     assert shown == file.read_text("utf-8"), f"the screen differs from {file}; ASKEL_RECORD=1 records it anew"
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AbstractAsyncContextManager[Any]]:
+    """Opens the console over a home without connections, whose audit may have been filled: `(app, pilot)`."""
+
+    @asynccontextmanager
+    async def opened(
+        *,
+        size: tuple[int, int] = (120, 36),
+        first: str = "overview",
+        entries: int = 0,
+        read_only: bool = False,
+    ) -> AsyncIterator[tuple[AskelApp, Pilot[Any]]]:
+        home = Path(tempfile.mkdtemp(dir=tmp_path))
+        monkeypatch.setenv("ASKEL_HOME", str(home))
+        monkeypatch.setenv("ASKEL_KLAVIYO_URL", "http://127.0.0.1:1")
+        if entries:
+            fill(home, entries)
+        app = AskelApp(home=home, first=first, read_only=read_only)
+        async with app.run_test(size=size) as pilot:
+            await ready(pilot)
+            yield app, pilot
+
+    return opened
+
+
+async def until(pilot: Pilot[Any], true: Callable[[], Any], seconds: float = 10.0) -> None:
+    """Lets the app run until something is true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"it never came to be; the screen:\n{text_of(pilot.app)}"
+        await pilot.pause(0.01)

@@ -38,7 +38,6 @@ class Confirm(ModalScreen[bool | None]):
     def compose(self) -> ComposeResult:
         """The question, what it means, and the two answers."""
         box = VerticalScroll(id="confirm-box", can_focus=False)
-        box.border_title = Content(inert_lines(self._question)).markup
         with box:
             parts: list[Any] = [(inert_lines(self._question), "bold")]
             if self._detail:

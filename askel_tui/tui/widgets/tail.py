@@ -293,8 +293,10 @@ class Tail(ScrollView, can_focus=True):
     # Painting.
 
     def on_resize(self) -> None:
-        """Keeps to the newest row where it follows."""
+        """Keeps to the newest row where it follows, else to the cursor."""
         self._update(scroll=self.follow)
+        if not self.follow:
+            self.go_to(self.cursor)
 
     def notify_style_update(self) -> None:
         """Another theme: every line looks another way."""

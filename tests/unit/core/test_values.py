@@ -246,6 +246,13 @@ def test_checks_answer_or_refuse_and_nothing_else(value: Any) -> None:
         assert said.isprintable()
 
 
+@given(st.dictionaries(st.text(), json_values))
+def test_what_is_over_a_limit_is_found_to_the_byte(value: dict[str, Any]) -> None:
+    found = values.size(value)
+    assert values.over(value, found) is None
+    assert values.over(value, found - 1) is not None
+
+
 def test_sizes_are_those_of_the_encoded_value() -> None:
     assert values.size({"a": "é"}) == len('{"a":"é"}'.encode())
     assert values.over({"a": "é"}, 10) is None

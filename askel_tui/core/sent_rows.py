@@ -1,0 +1,68 @@
+"""What a request said about one profile: read from its body, so that the account can be asked for it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from askel_tui.core.operations import IDENTIFIERS, Identity, Operation, StepKind, Target
+
+CALLS: Mapping[str, str] = {
+    "subscribe": "bulk_subscribe_profiles",
+    "unsubscribe": "bulk_unsubscribe_profiles",
+}
+"""The call of a kind of consent step."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentEvent:
+    """An event as it was sent."""
+
+    profile: Identity
+    unique_id: str
+    time: str
+
+
+def consent(body: Mapping[str, Any], kind: StepKind, step: str, of: Identity, own: str) -> Operation | None:
+    """The operation of a consent job's body that is about a profile; None where there is none."""
+    data = body.get("data") or {}
+    attributes = data.get("attributes") or {}
+    listed = ((data.get("relationships") or {}).get("list") or {}).get("data") or {}
+    target = Target("list", listed["id"], "") if listed.get("id") else None
+    for row in (attributes.get("profiles") or {}).get("data") or []:
+        given = row.get("attributes") or {}
+        if _identity(given).keys() and set(_identity(given).keys()) <= set(of.keys()):
+            channels = list(given.get("subscriptions") or {})
+            historical = bool(attributes.get("historical_import"))
+            said = {"channels": channels, "historical": historical}
+            return Operation(own, step, kind, CALLS[kind], _identity(given), target, body=said)
+    return None
+
+
+def event(body: Mapping[str, Any], of: Identity) -> SentEvent | None:
+    """The first event of an event call's body that is about a profile; None where there is none."""
+    wanted = set(of.keys())
+    return next((each for each in _events(body) if not wanted.isdisjoint(each.profile.keys())), None)
+
+
+def _events(body: Mapping[str, Any]) -> Iterator[SentEvent]:
+    attributes = (body.get("data") or {}).get("attributes") or {}
+    groups = (attributes.get("events-bulk-create") or {}).get("data")
+    if groups is None:
+        yield from _sent(attributes, [attributes])
+        return
+    for group in groups:
+        held = group.get("attributes") or {}
+        events = (held.get("events") or {}).get("data") or []
+        yield from _sent(held, [each.get("attributes") or {} for each in events])
+
+
+def _sent(holder: Mapping[str, Any], events: list[Mapping[str, Any]]) -> Iterator[SentEvent]:
+    profile = ((holder.get("profile") or {}).get("data") or {}).get("attributes") or {}
+    for each in events:
+        yield SentEvent(_identity(profile), str(each.get("unique_id") or ""), str(each.get("time") or ""))
+
+
+def _identity(attributes: Mapping[str, Any]) -> Identity:
+    return Identity(**{name: attributes.get(name) for name in IDENTIFIERS})

@@ -1,0 +1,140 @@
+"""Ways for notices to leave: apprise for the services that a team has already, and a JSON webhook of our own.
+
+| address | what is sent |
+| --- | --- |
+| `https+hmac://SECRET@host/path` | a POST of JSON, signed; `http+hmac://` to this machine only |
+| `https://host/path`, `http://` to this machine only | the same, unsigned, unless apprise knows the service |
+| anything else (`slack://`, `mailto://`, …) | title and text, by apprise (`askel-tui[notify]`) |
+
+The signature is the header `Askel-Signature: t=SECONDS,v1=HEX`: HMAC-SHA256 with the secret over `SECONDS.BODY`.
+`Askel-Notice` is the same at every attempt: a receiver that knows it already has had the notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from askel_tui.core.operations import canonical
+from askel_tui.klaviyo.http import is_loopback
+
+TIMEOUT_S = 15.0
+
+_WEBHOOKS = ("https", "http", "https+hmac", "http+hmac")
+
+
+class Undelivered(Exception):
+    """A notice that did not leave; the message says why and never holds the address, which may hold a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is delivered: for people `title` and `text`, for programs the whole `document`."""
+
+    id: str
+    title: str
+    text: str
+    document: dict[str, Any]
+
+
+async def send(address: str, message: Message, now_s: int) -> None:
+    """Delivers a message. Raises `Undelivered`."""
+    scheme = address.partition("://")[0].lower()
+    if scheme.endswith("+hmac") or (scheme in _WEBHOOKS and not _known_to_apprise(address)):
+        await _post(address, message, now_s)
+    else:
+        await asyncio.to_thread(_apprise, address, message)
+
+
+def shown(address: str) -> str:
+    """What may be shown of an address: its kind, and the host of a webhook."""
+    scheme = address.partition("://")[0].lower()
+    if scheme not in _WEBHOOKS:
+        return f"{scheme}://…"
+    try:
+        return f"{scheme}://{urlsplit(address).hostname or ''}/…"
+    except ValueError:
+        return f"{scheme}://…"
+
+
+def signature(secret: str, body: bytes, now_s: int) -> str:
+    """The value of `Askel-Signature`."""
+    made = hmac.new(secret.encode(), f"{now_s}.".encode() + body, "sha256")
+    return f"t={now_s},v1={made.hexdigest()}"
+
+
+async def _post(address: str, message: Message, now_s: int) -> None:
+    import aiohttp
+
+    url, secret = _target(address)
+    body = canonical(message.document)
+    headers = {"Content-Type": "application/json", "User-Agent": "askel-tui", "Askel-Notice": message.id}
+    if secret:
+        headers["Askel-Signature"] = signature(secret, body, now_s)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session,
+            session.post(url, data=body, headers=headers, allow_redirects=False) as answer,
+        ):
+            status = answer.status
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        # Its text holds the address.
+        raise Undelivered(f"the webhook can't be reached ({type(error).__name__})") from None
+    if not 200 <= status < 300:
+        raise Undelivered(f"the webhook answered {status}")
+
+
+def _target(address: str) -> tuple[str, str]:
+    """The URL without the secret, and the secret."""
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise Undelivered("the address is no URL") from None
+    scheme = parts.scheme.removesuffix("+hmac")
+    place = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
+    url = urlunsplit((scheme, place, parts.path or "/", parts.query, ""))
+    if scheme == "http" and not is_loopback(url):
+        raise Undelivered("the address is http:// and not this machine: use https://")
+    secret = unquote(parts.password or parts.username or "") if parts.scheme.endswith("+hmac") else ""
+    if parts.scheme.endswith("+hmac") and not secret:
+        raise Undelivered("the address names no secret: https+hmac://SECRET@host/path")
+    return url, secret
+
+
+def _known_to_apprise(address: str) -> bool:
+    """Whether apprise is there and knows the service behind a web address (a Slack hook, say)."""
+    try:
+        return bool(_service().add(address))
+    except ImportError:
+        return False
+
+
+def _apprise(address: str, message: Message) -> None:
+    try:
+        service = _service()
+    except ImportError:
+        kind = address.partition("://")[0]
+        raise Undelivered(f"{kind}:// needs apprise: install askel-tui[notify]") from None
+    if not service.add(address):
+        raise Undelivered("apprise does not know this kind of address")
+    try:
+        taken = service.notify(title=message.title, body=message.text)
+    except Exception as error:
+        # A plugin of one of a hundred services: whatever it raises, the notice did not leave.
+        raise Undelivered(f"the service could not be used ({type(error).__name__})") from None
+    if not taken:
+        raise Undelivered("the service did not take it")
+
+
+def _service() -> Any:
+    """A box of apprise for one address. Raises `ImportError` where apprise is not installed."""
+    import apprise
+
+    # It writes addresses into its log, and they hold secrets.
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+    return apprise.Apprise()

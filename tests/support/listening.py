@@ -1,0 +1,66 @@
+"""`askel daemon --listen` as a process of its own, connected to a sandbox that is one too."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.sandbox import SandboxProcess, sandbox_process
+from tests.support.shell import Shell, kill
+from tests.support.workbench import NAME
+
+
+@dataclass
+class Listening:
+    """A home, its sandbox, and the daemon that listens."""
+
+    shell: Shell
+    sandbox: SandboxProcess
+    token: str
+    process: subprocess.Popen[str]
+    url: str
+
+    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """(status, JSON) of a request with the token. Raises `OSError` where nobody listens."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.url}{path}", data=data, method=method, headers=headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.load(answer)
+
+    def start(self, *options: str) -> None:
+        """Starts the daemon and waits until it listens."""
+        self.process = self.shell.start("daemon", "--listen", "127.0.0.1:0", *options)
+        self.url = listens(self.process)
+
+
+def listens(process: subprocess.Popen[str]) -> str:
+    """The address that a daemon says it listens on."""
+    assert process.stderr is not None
+    said = []
+    while line := process.stderr.readline():
+        said.append(line)
+        if "listens on http" in line:
+            return line[line.index("http://") :].split('"')[0].strip()
+    raise AssertionError("".join(said))
+
+
+@contextmanager
+def listening(home: Path, *options: str) -> Iterator[Listening]:
+    """A daemon that listens on a free port, with a token that may do everything; killed at the end."""
+    with sandbox_process() as sandbox:
+        shell = Shell(home, sandbox.url, sandbox.key)
+        shell.connect(NAME)
+        token = shell.run("token", "create", "tester", "--scope", "admin").stdout.strip()
+        process = shell.start("daemon", "--listen", "127.0.0.1:0", *options)
+        one = Listening(shell, sandbox, token, process, listens(process))
+        try:
+            yield one
+        finally:
+            kill(one.process)

@@ -1,0 +1,206 @@
+"""Live: the tail follows and is held, filters while it follows, and shows entries whole."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import pytest
+
+from askel_tui.store.paths import journal_file
+from askel_tui.tui.screens.live import LiveScreen
+from askel_tui.tui.widgets.filter_bar import FilterBar
+from askel_tui.tui.widgets.tail import Tail
+from tests.benchmarks.audit_filler import INSERT, entry
+from tests.support.workbench import example
+from tests.tui.conftest import assert_snapshot, text_of, until
+
+SIZES = [(60, 20), (80, 24), (120, 36), (200, 50)]
+ENTRIES = 2_000
+
+
+def write(app: Any, first: int, last: int) -> None:
+    with sqlite3.connect(journal_file(app._where)) as db:
+        db.executemany(INSERT, [entry(number) for number in range(first, last + 1)])
+    db.close()
+
+
+async def there(pilot: Any, count: int = ENTRIES) -> Tail:
+    await until(
+        pilot, lambda: pilot.app.screen.query(Tail) and pilot.app.screen.query_one(Tail).source.count == count
+    )
+    await until(pilot, lambda: "…" * 5 not in text_of(pilot.app))
+    await pilot.pause(0.05)
+    tail = pilot.app.screen.query_one(Tail)
+    assert isinstance(tail, Tail)
+    return tail
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_it_looks_like_this(alone: Any, size: tuple[int, int]) -> None:
+    async with alone(size=size, first="live", entries=ENTRIES) as (app, pilot):
+        await there(pilot)
+        assert_snapshot(text_of(app), f"live-{size[0]}x{size[1]}")
+        await pilot.press("up", "up", "up", "enter")
+        await until(pilot, lambda: "Entry 1,997" in text_of(app))
+        await pilot.pause(0.1)
+        assert_snapshot(text_of(app), f"live-entry-{size[0]}x{size[1]}")
+
+
+async def test_it_follows_until_one_looks_back(alone: Any) -> None:
+    async with alone(first="live", entries=ENTRIES) as (app, pilot):
+        tail = await there(pilot)
+        write(app, ENTRIES + 1, ENTRIES + 50)
+        await there(pilot, ENTRIES + 50)
+        assert tail.row is not None
+        assert tail.row.seq == ENTRIES + 50
+        await pilot.press("up")
+        assert not tail.follow
+        top = tail.scroll_offset.y
+        write(app, ENTRIES + 51, ENTRIES + 1_290)
+        await until(pilot, lambda: "1,240 new, End to follow" in text_of(app))
+        assert tail.scroll_offset.y == top
+        assert tail.row is not None
+        assert tail.row.seq == ENTRIES + 49
+        await pilot.press("end")
+        await until(pilot, lambda: tail.row is not None and tail.row.seq == ENTRIES + 1_290)
+        assert "▶ following" in text_of(app)
+
+
+async def test_the_wheel_holds_it_too(alone: Any) -> None:
+    async with alone(first="live", entries=ENTRIES) as (_, pilot):
+        tail = await there(pilot)
+        tail.scroll_relative(y=-10, animate=False)
+        await pilot.pause()
+        assert not tail.follow
+
+
+async def test_the_filter_holds_while_entries_come(alone: Any) -> None:
+    async with alone(first="live", entries=ENTRIES) as (app, pilot):
+        await there(pilot)
+        await pilot.press("slash", *"workflow:vip-gift !failed", "enter")
+        tail = await there(pilot, len([n for n in range(1, ENTRIES + 1) if n % 5 == 0 and n % 997]))
+        before = tail.source.count
+        assert "first-points-welcome" not in text_of(app)
+        write(app, ENTRIES + 1, ENTRIES + 100)
+        await until(pilot, lambda: tail.source.count == before + 20)
+        await pilot.press("escape")
+        await there(pilot, ENTRIES + 100)
+
+
+async def test_a_value_that_makes_no_sense_is_told_in_place(alone: Any) -> None:
+    async with alone(first="live", entries=20) as (app, pilot):
+        await there(pilot, 20)
+        await pilot.press("slash", *"result:nonsense")
+        await until(pilot, lambda: "Result is one of written" in text_of(app))
+
+
+async def test_paging_goes_to_the_oldest_and_back(alone: Any) -> None:
+    async with alone(first="live", entries=ENTRIES) as (app, pilot):
+        tail = await there(pilot)
+        await pilot.press("g")
+        await until(pilot, lambda: tail.row is not None and tail.row.seq == 1)
+        await pilot.press("pagedown")
+        await until(pilot, lambda: tail.row is not None and tail.row.seq > 20)
+        await pilot.press("G")
+        await until(pilot, lambda: tail.row is not None and tail.row.seq == ENTRIES)
+        assert tail.follow
+
+
+async def test_a_click_chooses_and_a_second_one_opens(alone: Any) -> None:
+    async with alone(first="live", entries=ENTRIES) as (app, pilot):
+        tail = await there(pilot)
+        await pilot.click(Tail, offset=(10, 5))
+        assert tail.cursor == tail.scroll_offset.y + 4
+        await pilot.click(Tail, offset=(10, 5), times=2)
+        await until(pilot, lambda: "Life of the record" in text_of(app) or "Answer" in text_of(app))
+
+
+async def test_lines_that_were_painted_are_not_painted_again(alone: Any) -> None:
+    async with alone(first="live", entries=ENTRIES) as (app, pilot):
+        tail = await there(pilot)
+        before = tail.painted
+        await pilot.press("up", "down", "up", "down")
+        await pilot.pause(0.05)
+        assert tail.painted - before <= 8
+        before, height = tail.painted, tail.size.height
+        tail.follow = True
+        write(app, ENTRIES + 1, ENTRIES + 1_000)
+        await there(pilot, ENTRIES + 1_000)
+        # A thousand came, and what had to be painted is what is on the screen, a few times.
+        assert tail.painted - before <= 5 * height
+
+
+async def test_hostile_records_are_shown_inert(console: Any) -> None:
+    async def prepare(bench: Any) -> None:
+        await bench.apply(example("first-points-welcome.yaml"))
+        await bench.take(example("hostile.jsonl"))
+        await bench.drain()
+
+    async with console(size=(200, 50), first="live", prepare=prepare) as (app, pilot, bench):
+        count = len(await bench.audit())
+        tail = await there(pilot, count)
+        await pilot.press("g", "enter")
+        for _ in range(count):
+            await pilot.press("ctrl+o", "t", "down")
+            shown = text_of(app)
+            assert "\x1b" not in shown
+            assert "\u202e" not in shown
+            assert "\x07" not in shown
+        assert tail.cursor == count - 1
+        assert app.is_running
+
+
+async def test_copies_are_json_and_curl_without_the_key(
+    console: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[str] = []
+    monkeypatch.setattr("askel_tui.tui.screens.live.copy", lambda app, text, what: copied.append(text))
+
+    async def prepare(bench: Any) -> None:
+        await bench.apply(example("first-points-welcome.yaml"))
+        await bench.take(example("first-points.jsonl"))
+        await bench.drain()
+
+    async with console(first="live", prepare=prepare) as (app, pilot, bench):
+        await there(pilot, len(await bench.audit()))
+        await pilot.press("y", "c")
+        await until(pilot, lambda: len(copied) == 2)
+        as_json, as_curl = sorted(copied, key=lambda text: text.startswith("curl"))
+        assert '"hash"' in as_json
+        assert as_curl.startswith("curl --request POST")
+        assert "$KLAVIYO_API_KEY" in as_curl
+        assert bench.sandbox.key not in "".join(copied)
+
+
+async def test_a_step_is_held_and_released_and_a_workflow_paused_from_here(console: Any) -> None:
+    async def prepare(bench: Any) -> None:
+        await bench.apply(example("first-points-welcome.yaml"))
+        await bench.take(example("first-points.jsonl"))
+        await bench.drain()
+
+    async with console(first="live", prepare=prepare) as (app, pilot, bench):
+        tail = await there(pilot, len(await bench.audit()))
+        await pilot.press("up")
+        row = tail.row
+        assert row is not None
+        assert isinstance(app.screen, LiveScreen)
+        await pilot.press("s")
+        await until(pilot, lambda: "is held: its operations wait" in " ".join(text_of(app).split()))
+        held = await bench.instance.journal.holds()
+        assert [(hold.workflow, hold.step) for hold in held] == [(row.workflow, row.step)]
+        await pilot.press("r")
+        await until(pilot, lambda: f"step {row.step}?" in text_of(app))
+        await pilot.press("y")
+        await until(pilot, lambda: "Released" in text_of(app))
+        assert await bench.instance.journal.holds() == []
+        await pilot.press("p")
+        await until(pilot, lambda: "is paused" in text_of(app))
+
+
+async def test_the_filter_is_there_again_after_a_start(alone: Any) -> None:
+    async with alone(first="live", entries=100) as (app, pilot):
+        await there(pilot, 100)
+        app.screen.query_one(FilterBar).set("step:tier")
+        await there(pilot, 25)
+        assert app.recall("live.filter") == "step:tier"

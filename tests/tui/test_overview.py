@@ -1,0 +1,115 @@
+"""Overview: what runs, waits and is held, and the keys that act on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from askel_tui.store.journal import Hold
+from askel_tui.tui.backend import Backend
+from askel_tui.tui.widgets.table import Table
+from tests.support.workbench import example
+from tests.tui.conftest import assert_snapshot, ready, text_of, until
+
+NOW = 1_764_000_000_000
+SIZES = [(60, 20), (80, 24), (120, 36), (200, 50)]
+
+STATUS = {
+    "daemon": {"running": True, "pid": 1},
+    "connections": [
+        {"name": "maple-ember", "account": "MpEmbr", "revision": "2026-07-15", "state": "connected"},
+        {"name": "north-star", "account": None, "revision": "2024-02-15", "state": "key_refused"},
+    ],
+    "workflows": [
+        {"name": "first-points-welcome", "connection": "maple-ember", "version": 2, "newest": 3, "state": "active",
+         "waiting": 1_204, "held": 40, "failed": 3, "sent": 98_765},
+        {"name": "nightly-[bold]sync[/]\x1b[2J", "connection": "north-star", "version": 1, "newest": 1, "state": "paused",
+         "waiting": 0, "held": 0, "failed": 0, "sent": 12},
+    ],
+    "holds": [
+        {"workflow": "first-points-welcome", "step": "welcome", "cause": "target_gone", "since": NOW - 900_000,
+         "detail": "the list Welcome Flow is gone", "waiting": 40},
+    ],
+    "budgets": [
+        {"account": "MpEmbr", "call": "create_or_update_profile", "window_s": 60, "limit": 750, "used": 700},
+        {"account": "MpEmbr", "call": "add_profiles_to_list", "window_s": 60, "limit": 150, "used": 12},
+    ],
+}  # fmt: skip
+NOTICES = [{"seq": 1, "at": NOW - 900_000, "connection": "maple-ember", "workflow": "w", "step": "s", "kind": "hold",
+            "text": "Step welcome is held: the list \u202eWelcome\u202c Flow is gone."}]  # fmt: skip
+
+
+@pytest.fixture
+def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A status that is the same on every machine."""
+
+    async def status(self: Backend) -> dict[str, Any]:
+        return STATUS
+
+    async def notices(self: Backend, after: int = 0) -> list[Any]:
+        return [each for each in NOTICES if each["seq"] > after]
+
+    async def now(self: Backend) -> int:
+        return NOW
+
+    async def running(self: Backend) -> bool:
+        return True
+
+    for name, method in (("status", status), ("notices", notices), ("now", now), ("daemon_running", running)):
+        monkeypatch.setattr(Backend, name, method)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_it_looks_like_this(alone: Any, fixed: None, size: tuple[int, int]) -> None:
+    async with alone(size=size) as (app, _):
+        assert_snapshot(text_of(app), f"overview-{size[0]}x{size[1]}")
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24)], ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_a_new_home_says_how_to_begin(alone: Any, size: tuple[int, int]) -> None:
+    async with alone(size=size) as (app, _):
+        assert_snapshot(text_of(app), f"overview-empty-{size[0]}x{size[1]}")
+
+
+async def prepared(bench: Any) -> None:
+    await bench.apply(example("first-points-welcome.yaml"))
+    hold = Hold("maple-ember", "first-points-welcome", "welcome", "target_gone", "the list is gone", 1)
+    await bench.instance.journal.place_hold(hold, bench.instance.clock())
+
+
+async def test_p_pauses_and_resumes(console: Any) -> None:
+    async with console(prepare=prepared) as (app, pilot, bench):
+        await pilot.press("p")
+        await until(pilot, lambda: "‖ paused" in text_of(app))
+        assert (await bench.instance.workflow_state("first-points-welcome")).status == "paused"
+        await pilot.press("p")
+        await until(pilot, lambda: "● active" in text_of(app))
+
+
+async def test_r_releases_a_hold_after_a_yes(console: Any) -> None:
+    async with console(prepare=prepared) as (app, pilot, bench):
+        await until(pilot, lambda: "gone from the account" in text_of(app))
+        await pilot.press("r")
+        await until(pilot, lambda: "Release first-points-welcome, step welcome?" in text_of(app))
+        await pilot.press("enter")
+        await ready(pilot)
+        assert len(await bench.instance.journal.holds()) == 1
+        await pilot.press("r")
+        await until(pilot, lambda: "Release first-points-welcome" in text_of(app))
+        await pilot.press("y")
+        await until(pilot, lambda: "gone from the account" not in text_of(app))
+        assert await bench.instance.journal.holds() == []
+
+
+async def test_what_other_processes_do_is_seen(console: Any) -> None:
+    async with console() as (app, pilot, bench):
+        await bench.apply(example("first-points-welcome.yaml"), activate=False)
+        await until(pilot, lambda: "○ draft" in text_of(app))
+
+
+async def test_enter_on_a_workflow_shows_its_writes(console: Any) -> None:
+    async with console(prepare=prepared) as (app, pilot, _):
+        app.screen.query_one("#workflows", Table).focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: app.current_mode == "live" and "workflow:" in text_of(app))
