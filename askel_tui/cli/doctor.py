@@ -34,6 +34,10 @@ PACKAGES = (
 )
 
 
+WEEK_MS = 7 * 86_400_000
+MOST_RECEIPTS = 1_000
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was looked at, whether it is in order, and what was found."""
@@ -137,6 +141,7 @@ async def _inside() -> list[Finding]:
         async with opened() as instance:
             findings.append(Finding("journal", True, "opens"))
             findings.append(await _chain(instance))
+            findings.append(await _receipts(instance))
             findings.append(_try("state", lambda: _state(instance)))
             findings.append(await asyncio.to_thread(_try, "keys", lambda: instance.secrets().backend_name))
             findings.append(_try("daemon", lambda: _daemon(instance)))
@@ -152,6 +157,19 @@ async def _chain(instance: Instance) -> Finding:
     if broken is not None:
         return Finding("audit chain", False, f"broken at entry {broken}")
     return Finding("audit chain", True, f"holds, {plural(checked, 'entry', 'entries')}")
+
+
+async def _receipts(instance: Instance) -> Finding:
+    """Whether Klaviyo's figures added up for every bulk job of the last week: accepted = written + failed."""
+    from askel_tui.store.journal import AuditFilter
+
+    wanted = AuditFilter(kind="imbalance", since=instance.clock() - WEEK_MS)
+    wrong = await instance.journal.audit(wanted, newest=True, limit=MOST_RECEIPTS)
+    if not wrong:
+        return Finding("bulk receipts", True, "every bulk job of the last week adds up")
+    detail = (wrong[-1].response or {}).get("detail") or {}
+    told = f"{plural(len(wrong), 'job')} did not add up, the last one {detail.get('job')}: {detail.get('detail')}"
+    return Finding("bulk receipts", False, f"{told} (`askel audit --kind imbalance`)")
 
 
 def _state(instance: Instance) -> str:

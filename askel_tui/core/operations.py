@@ -64,6 +64,8 @@ class Identity:
 
     def keys(self) -> tuple[str, ...]:
         """One ordering key per identifier: records that share a key are one profile (e-mail case-folded)."""
+        if self.email is not None and self.phone_number is None and self.external_id is None:
+            return (f"email:{self.email.casefold()}",)
         return tuple(
             f"{name}:{value.casefold() if name == 'email' else value}"
             for name, value in self.identifiers().items()

@@ -119,7 +119,8 @@ def _through_gates(planned: Sequence[Operation], facts: Facts) -> tuple[list[Ope
             continue
         kept.append(operation)
         if operation.is_gate:
-            why = gate_refusal(operation, facts.get((_segment(operation), operation.profile)))
+            refusal = gate_refusal(operation, facts.get((_segment(operation), operation.profile)))
+            why = f"gate {operation.step}: {refusal}" if refusal else None
     return kept, skipped
 
 
@@ -127,13 +128,11 @@ def gate_refusal(gate: Operation, member: bool | None) -> str | None:
     """Why a gate stops the steps below it, or None where it lets them pass."""
     segment = gate.target.name if gate.target else "?"
     if member is None:
-        return (
-            f"gate {gate.step}: whether the profile is in {segment} can't be read; the steps below would wait"
-        )
+        return f"whether the profile is in {segment} can't be read; the steps below would wait"
     wanted = bool(gate.body["member"])
     if member == wanted:
         return None
-    return f"gate {gate.step}: the profile is {'' if member else 'not '}in {segment}"
+    return f"the profile is {'' if member else 'not '}in {segment}"
 
 
 def _segment(gate: Operation) -> str:

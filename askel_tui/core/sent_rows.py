@@ -24,20 +24,27 @@ class SentEvent:
     time: str
 
 
-def consent(body: Mapping[str, Any], kind: StepKind, step: str, of: Identity, own: str) -> Operation | None:
-    """The operation of a consent job's body that is about a profile; None where there is none."""
-    data = body.get("data") or {}
-    attributes = data.get("attributes") or {}
-    listed = ((data.get("relationships") or {}).get("list") or {}).get("data") or {}
-    target = Target("list", listed["id"], "") if listed.get("id") else None
-    for row in (attributes.get("profiles") or {}).get("data") or []:
-        given = row.get("attributes") or {}
-        if _identity(given).keys() and set(_identity(given).keys()) <= set(of.keys()):
-            channels = list(given.get("subscriptions") or {})
-            historical = bool(attributes.get("historical_import"))
-            said = {"channels": channels, "historical": historical}
-            return Operation(own, step, kind, CALLS[kind], _identity(given), target, body=said)
-    return None
+class ConsentJob:
+    """The rows of a consent job's body, found by whom they are about."""
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        data = body.get("data") or {}
+        attributes = data.get("attributes") or {}
+        listed = ((data.get("relationships") or {}).get("list") or {}).get("data") or {}
+        self._target = Target("list", listed["id"], "") if listed.get("id") else None
+        self._historical = bool(attributes.get("historical_import"))
+        self._rows: dict[str, Mapping[str, Any]] = {}
+        for row in (attributes.get("profiles") or {}).get("data") or []:
+            given = row.get("attributes") or {}
+            self._rows |= dict.fromkeys(_identity(given).keys(), given)
+
+    def operation(self, kind: StepKind, step: str, of: Identity, own: str) -> Operation | None:
+        """The operation that a row about the profile carries out; None where there is none."""
+        given = next((self._rows[key] for key in of.keys() if key in self._rows), None)
+        if given is None:
+            return None
+        said = {"channels": list(given.get("subscriptions") or {}), "historical": self._historical}
+        return Operation(own, step, kind, CALLS[kind], _identity(given), self._target, body=said)
 
 
 def event(body: Mapping[str, Any], of: Identity) -> SentEvent | None:

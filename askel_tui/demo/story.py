@@ -123,9 +123,9 @@ class Story:
                     self._say(f"      {operation['step']:8} {field}: {before} → {after}")
         totals = found["totals"]
         self._say(
-            f"  totals: {totals['records']} records, {totals['new']} new profiles, added {totals['added']}"
+            f"  {totals['records']} records, {totals['new']} new profiles; list adds: {_counted(totals['added'])}"
         )
-        self._say(f"          events {totals['events']}, flows that would start {totals['flows']}")
+        self._say(f"  events: {_counted(totals['events'])}; flows that would start: {_counted(totals['flows'])}")
 
     async def _go_live(self) -> None:
         self._title("Go live")
@@ -238,6 +238,12 @@ def _told(entry: AuditEntry) -> str:
     return f"{at}  {entry.kind:16} {entry.step or '':8} {who:32} {entry.status} {status}  {entry.hash[:8]}"
 
 
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
+
+
 def _short(value: object) -> str:
+    if value is None:
+        return "–"
     text = json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
     return text if len(text) <= 90 else text[:89] + "…"

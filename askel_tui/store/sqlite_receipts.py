@@ -1,4 +1,4 @@
-"""Receipts in the embedded journal: writes that Klaviyo accepted without saying more, and what was read back of them."""
+"""Receipts in the embedded journal: writes accepted without more being said, and what was read back of them."""
 
 from __future__ import annotations
 

@@ -132,9 +132,13 @@ async def _consent(
     client: Client, waiting: Sequence[_Waiting], bodies: Mapping[int, Mapping[str, Any]]
 ) -> list[Confirmed]:
     asked: list[tuple[Unconfirmed, Operation]] = []
+    jobs = {
+        request: sent_rows.ConsentJob(bodies.get(request, {}))
+        for request in {each.of.request for each in waiting}
+    }
     for each in waiting:
         of = each.of
-        operation = sent_rows.consent(bodies.get(of.request, {}), of.kind, of.step, of.profile, of.operation)
+        operation = jobs[of.request].operation(of.kind, of.step, of.profile, of.operation)
         if operation is not None:
             asked.append((of, operation))
     if not asked:

@@ -42,6 +42,7 @@ class Engine:
         self._applied: dict[tuple[str, int], Applied] = {}
         self._watcher = Watcher(instance)
         self._outages = Outages(instance)
+        self._confirming = Confirming(instance)
         self._notifier = Notifier(instance)
         self._background: dict[str, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
@@ -65,6 +66,7 @@ class Engine:
                     return
                 self._start_round("looks", self._watcher.look)
                 self._start_round("notices", self._notifier.round)
+                self._start_round("receipts", self._confirming.look)
                 if planned:
                     await asyncio.sleep(0)  # there may be more to plan at once
                 else:

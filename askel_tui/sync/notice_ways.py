@@ -44,7 +44,11 @@ class Message:
 async def send(address: str, message: Message, now_s: int) -> None:
     """Delivers a message. Raises `Undelivered`."""
     scheme = address.partition("://")[0].lower()
-    if scheme.endswith("+hmac") or (scheme in _WEBHOOKS and not _known_to_apprise(address)):
+    ours = scheme in _WEBHOOKS
+    if ours and not scheme.endswith("+hmac"):
+        # Off the event loop: apprise takes its time to load.
+        ours = not await asyncio.to_thread(_known_to_apprise, address)
+    if ours:
         await _post(address, message, now_s)
     else:
         await asyncio.to_thread(_apprise, address, message)

@@ -170,7 +170,7 @@ class Notifier:
                 text = texts.held(notice["connection"], cause, words, detail, since, affected)
         step = f"{affected[0].workflow}, step {affected[0].step}"
         step += f" (and {len(affected) - 1} more)" if len(affected) > 1 else ""
-        title = inert(f"Askel, {notice['connection']}: {TITLES[kind].format(step=step)}")
+        title = inert(f"Askel, {notice['connection']}: {TITLES.get(kind, '{step}').format(step=step)}")
         text = inert(text)
         document = {
             "id": notice["seq"],

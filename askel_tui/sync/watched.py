@@ -24,7 +24,7 @@ class Pins:
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._versions: dict[tuple[str, int], dict[str, Watched]] = {}
-        self._cleared: dict[str, frozenset[str]] = {}
+        self._cleared: dict[str, frozenset[str]] | None = None
         """By connection, the properties that an active workflow takes away itself."""
 
     async def active(self) -> dict[str, list[Key]]:
@@ -42,8 +42,10 @@ class Pins:
 
     async def read(self, keys: Collection[Key]) -> dict[Key, Watched]:
         """What each of these steps depends on; steps of what was written without a workflow are left out."""
+        if self._cleared is None:
+            await self.active()
         found = {}
-        everywhere = frozenset().union(*self._cleared.values())
+        everywhere = frozenset().union(*(self._cleared or {}).values())
         for workflow, version, step in keys:
             one = (await self._version(workflow, version)).get(step)
             if one is not None:

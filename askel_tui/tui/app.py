@@ -6,7 +6,7 @@ Rules for screens
 - `load()` reads from `self.backend` and fills the widgets. The frame calls it when the screen is first shown, on F5,
   when another connection is chosen, and after commits while the screen is in front (`FOLLOWS = True`).
 - Screens touch the instance through `self.backend` only. Anything that takes time runs in `self.start(coroutine)`;
-  what may take over a second is awaited through `self.busy(label, awaitable)`, which shows progress and lets Esc cancel.
+  what may take over a second is awaited through `self.busy(label, awaitable)`: it shows progress, and Esc cancels.
 - An error that reaches `start` or `load` becomes a toast; nothing ends the app.
 - Every `Binding` has an `id` ("SCREEN.action") and can be rebound; keys that matter have `show=True`.
 - `/` opens the frame's filter where `FILTERS = True`; `filtered(wanted)` is told. Esc closes it, then asks `back()`.
@@ -130,7 +130,7 @@ class AskelApp(App[None]):
         self.call_after_refresh(self._painted)
 
     def _painted(self) -> None:
-        """With the first paint done: the screen, the home, the other themes, what is wrong with the user's own files."""
+        """With the first paint done: the screen, the home, the other themes, what is wrong in the user's files."""
         self.switch_mode(self._first)
         beside(self, self._open)
         for problem in (*self._problems, *self._load_themes()):

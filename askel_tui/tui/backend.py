@@ -1,8 +1,8 @@
 """The backend: the only place where screens meet the instance.
 
 Its coroutines run in a thread of their own (`loop_thread.py`), imports included, so a screen just awaits them;
-cancelling the await cancels the work. Methods raise what the functions behind them raise; `told` makes a sentence of that.
-Methods marked `@writes` raise `ReadOnly` in a read-only console before anything happens, and what they would write
+cancelling the await cancels the work. Methods raise what the functions behind them raise;
+`told` makes a sentence of that. Methods marked `@writes` raise `ReadOnly` in a read-only console before anything happens, and what they would write
 with is guarded as well (`read_only.py`).
 
 To add what a screen needs: an `async def` here that calls `self._do(lambda instance: …)`, with `@writes` if it changes
@@ -47,6 +47,9 @@ LOOK_S = 0.25
 CLOSE_S = 10.0
 """How long what is under way may take when the console ends, in seconds."""
 
+WRITES = "__writes__"
+"""Marks methods that change something."""
+
 Environment = Literal["sandbox", "klaviyo"]
 
 
@@ -64,6 +67,7 @@ def writes(method: Method[P, T]) -> Method[P, T]:
             raise ReadOnly(method.__name__.replace("_", " "))
         return await method(*args, **kwargs)
 
+    setattr(checked, WRITES, True)
     return checked
 
 
@@ -152,7 +156,8 @@ class Backend:
         self.loop.stop()
 
     async def _end(self) -> None:
-        assert self._close and self._holder
+        assert self._close is not None
+        assert self._holder is not None
         await self._stop_daemon()
         self._close.set()
         await asyncio.wait({self._holder}, timeout=CLOSE_S)
@@ -519,6 +524,28 @@ class Backend:
     async def save_setting(self, name: str, value: Any) -> None:
         """Stores a setting; None takes it back."""
         await self._do(lambda instance: asyncio.to_thread(instance.state.save_setting, name, value))
+
+    @property
+    def config_directory(self) -> Path:
+        """Where the user's own files are: `config.yaml`, `keymap.yaml`, `themes/`."""
+        from askel_tui.tui.config import directory
+
+        return self._home or directory()
+
+    @writes
+    async def save_config(self, name: str, value: str) -> None:
+        """Sets one line of `config.yaml`; the others stay. Raises `HomeUnusable`, `OSError`."""
+        from askel_tui.store.files import replace_file
+        from askel_tui.tui.config_edit import with_setting
+
+        def work() -> None:
+            # A link stays one: people keep such files elsewhere.
+            file = (self.config_directory / "config.yaml").resolve()
+            file.parent.mkdir(parents=True, exist_ok=True)
+            before = file.read_text("utf-8") if file.exists() else ""
+            replace_file(file, with_setting(before, name, value).encode())
+
+        await asyncio.to_thread(work)
 
     # The daemon.
 

@@ -1,4 +1,4 @@
-"""Copying: through the terminal (OSC 52, works over SSH) and through a native tool, and saying honestly what happened."""
+"""Copying: through a native tool, else through the terminal (OSC 52, works over SSH), and saying what happened."""
 
 from __future__ import annotations
 

@@ -24,7 +24,8 @@ async def start(home: Path) -> asyncio.subprocess.Process:
     from askel_tui.store.locks import owner
 
     log = home / "daemon.log"
-    with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as output:
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -37,6 +38,8 @@ async def start(home: Path) -> asyncio.subprocess.Process:
             # Not in our group: ctrl+c in the terminal is for the console alone.
             start_new_session=True,
         )
+    finally:
+        os.close(output)
     end = asyncio.get_running_loop().time() + START_S
     while asyncio.get_running_loop().time() < end:
         if process.returncode is not None:

@@ -34,7 +34,7 @@ def scopes(found: Mapping[str, str], revision: str) -> list[Scope]:
     needing: dict[str, list[str]] = {}
     for feature, calls in FEATURES.items():
         for scope in scopes_of(calls, revision):
-            needing.setdefault(scope, []).append(feature)
+            needing.setdefault(scope, []).append(feature.partition(" (")[0])
     rows = [
         Scope(name, state, name in NEEDED, tuple(needing.get(name, ()))) for name, state in found.items()
     ]
@@ -55,7 +55,7 @@ def checklist(found: Mapping[str, str], revision: str, before: Mapping[str, str]
         if before is not None:
             parts.append(f"{inert(before.get(row.name, 'not checked')):<15}\n")
             continue
-        needs = ("needed by every connection · " if row.needed else "") + ", ".join(row.features)
+        needs = ("always needed · " if row.needed else "") + ", ".join(row.features)
         parts.append((f"{needs}\n", "$foreground-muted"))
     return Content.assemble(*parts).rstrip()
 

@@ -103,13 +103,8 @@ async def drained(
     """(how the daemon ran, 429s we got, calls we made, seconds of ingesting). Raises where the end state is wrong."""
     with account() as server, tempfile.TemporaryDirectory() as home:
         lines = (line(number) for number in range(count))
-        took = await prepare(
-            Path(home),
-            server.key,
-            workflow((UPSERT, *([GATE] if gate else []), ADDITION, EVENT)),
-            lines,
-            revision=revision,
-        )
+        source = workflow((UPSERT, *([GATE] if gate else []), ADDITION, EVENT))
+        took = await prepare(Path(home), server.key, source, lines, revision=revision)
         refused, calls = throttled(server)
         with other(server, revision) if foreign else nobody() as theirs:
             ran = await daemon(Path(home)).ended(PATIENCE_S)

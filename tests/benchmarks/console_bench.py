@@ -117,7 +117,9 @@ async def followed(app: Any, home: Path, rows: int) -> dict[str, float]:
     tail = app.screen.query_one(Tail)
     tail.follow = True
     await asyncio.sleep(1)
-    writer = subprocess.Popen([sys.executable, "-m", "tests.benchmarks.audit_filler", str(home), "follow"])
+    writer = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.benchmarks.audit_filler", str(home)
+    )
     await until(lambda: tail.source.count > rows, 20)
     lags: list[float] = []
     first, began, cpu = tail.source.count, time.perf_counter(), time.process_time()
@@ -128,7 +130,7 @@ async def followed(app: Any, home: Path, rows: int) -> dict[str, float]:
     seconds, used = time.perf_counter() - began, time.process_time() - cpu
     came = tail.source.count - first
     writer.terminate()
-    writer.wait()
+    await writer.wait()
     return {
         "follow rows/s": came / seconds,
         "follow cpu %": used / seconds * 100,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from askel_tui.store.journal import Decision
+from askel_tui.sync.instance import opened
 from tests.support.askel import Askel
 from tests.support.sandbox import SandboxProcess
 from tests.support.shell import Shell
@@ -92,3 +95,20 @@ def test_a_sandbox_says_where_it_is(shell: Shell, tmp_path: Path) -> None:
     running.communicate(timeout=20)
     assert running.returncode == 0
     assert (tmp_path / "state.json").exists()
+
+
+def test_the_doctor_tells_of_a_job_that_did_not_add_up(askel: Askel, monkeypatch: pytest.MonkeyPatch) -> None:
+    askel.connect()
+    monkeypatch.setenv("ASKEL_HOME", str(askel.home))
+
+    async def note() -> None:
+        async with opened(askel.home) as instance:
+            detail = {"job": "J1", "accepted": 10, "detail": "of 10 accepted rows 8 are complete and 1 failed"}
+            decision = Decision("imbalance", "askel", "maple-ember", detail=detail)
+            await instance.journal.decide(decision, instance.clock())
+
+    asyncio.run(note())
+    found = askel.json("doctor", code=1)
+    [wrong] = [row for row in found["findings"] if not row["ok"]]
+    assert wrong["what"] == "bulk receipts"
+    assert "J1: of 10 accepted rows" in wrong["found"]

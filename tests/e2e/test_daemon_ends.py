@@ -36,6 +36,7 @@ def _wait(process: subprocess.Popen[str], true: Callable[[], bool]) -> None:
         raise AssertionError(f"it ended with {code}: {process.communicate()[1]}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("revision", SELECTABLE)
 def test_sigterm_under_load_ends_soon_and_leaves_nothing_in_doubt(
     sandbox: SandboxProcess, tmp_path: Path, revision: str

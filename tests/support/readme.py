@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,15 @@ LEFT_OUT = "…"
 PORT = "8787"
 SOMEONE = "/home/you"
 """The home directory that the README shows."""
+
+_CURL = """
+import sys, urllib.request
+silent, method_option, method, url = sys.argv[1:]
+assert (silent, method_option) == ("-s", "-X")
+with urllib.request.urlopen(urllib.request.Request(url, method=method)) as answer:
+    print(answer.read().decode())
+"""
+"""What the walk needs of curl, for machines that have none."""
 
 _MARK = "\x1e"
 _SANDBOX = "askel sandbox"
@@ -84,6 +94,9 @@ def run(given: Sequence[Command], directory: Path, url: str) -> list[Ran]:
     programs = directory / "bin"
     programs.mkdir()
     _program(programs / "askel", f'exec "{sys.executable}" -m askel_tui "$@"')
+    if shutil.which("curl") is None:
+        (directory / "curl.py").write_text(_CURL)
+        _program(programs / "curl", f'exec "{sys.executable}" "{directory}/curl.py" "$@"')
     script = "".join(_guarded(each, url) for each in given)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ASKEL_")}
     done = subprocess.run(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from askel_tui.sandbox import jobs
+from askel_tui.sandbox import jobs, resources
 from askel_tui.sync import dispatcher
 from tests.support.workbench import NAME, Workbench, points
 
@@ -201,3 +201,28 @@ async def test_the_newest_of_several_updates_of_a_profile_stays(bench: Workbench
         profile = bench.profile(f"t{number}@mapleandember.example")
         assert profile["properties"]["LoyaltyPoints"] == 200 + number
     assert len(bench.events("First Points Earned")) == MANY
+
+
+async def test_a_job_whose_figures_do_not_add_up_leaves_its_rows_unconfirmed(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = resources.import_job
+
+    def short(*given: Any, **more: Any) -> dict[str, Any]:
+        job = honest(*given, **more)
+        job["attributes"]["completed_count"] = max(0, (job["attributes"]["completed_count"] or 0) - 2)
+        return job
+
+    monkeypatch.setattr(resources, "import_job", short)
+    await bench.apply(WORKFLOW)
+    await bench.take(_records())
+    await bench.drain()
+    entries = await bench.audit(step="tier")
+    assert {entry.status for entry in entries if entry.request and "bulk-import" in entry.request["path"]} == {
+        "unconfirmed"
+    }
+    found = await bench.audit(kind="imbalance")
+    assert found
+    detail: Any = (found[0].response or {})["detail"]
+    assert detail["accepted"] == detail["failed"] + detail["unconfirmed"]
+    assert "are complete" in detail["detail"]

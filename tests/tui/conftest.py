@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +21,8 @@ from tests.support.sandbox import running
 from tests.support.workbench import Workbench, workbench
 
 Console = Callable[..., AbstractAsyncContextManager[tuple[AskelApp, Pilot[Any], Workbench]]]
+
+THEMES = ("dark", "light", "high-contrast", "colour-blind-safe", "ansi")
 
 RECORDED = Path(__file__).with_name("snapshots")
 
@@ -79,9 +82,20 @@ def text_of(app: App[Any]) -> str:
     return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips) + "\n"
 
 
-def assert_snapshot(shown: str, name: str) -> None:
+def toasts(app: App[Any]) -> str:
+    """What the toasts on the screen say."""
+    return " ".join(f"{each.title} {each.message}" for each in app._notifications)
+
+
+def assert_picture(app: App[Any], name: str) -> None:
+    """As `assert_snapshot`, with colours: the screen as SVG."""
+    picture = re.sub(r"terminal-\d+-", "terminal-", app.export_screenshot(title="askel"))
+    assert_snapshot(picture, name, "svg")
+
+
+def assert_snapshot(shown: str, name: str, kind: str = "txt") -> None:
     """Compares with the recorded text; with ASKEL_RECORD=1 records it."""
-    file = RECORDED / f"{name}.txt"
+    file = RECORDED / f"{name}.{kind}"
     if os.environ.get("ASKEL_RECORD") == "1":
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(shown, "utf-8")

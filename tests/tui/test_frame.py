@@ -19,7 +19,7 @@ from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import HelpScreen
 from askel_tui.tui.widgets.jump import JumpScreen
 from askel_tui.tui.widgets.tail import Tail
-from tests.tui.conftest import ready, text_of, until
+from tests.tui.conftest import ready, text_of, toasts, until
 
 
 async def test_every_screen_is_on_its_number_and_in_the_palette(alone: Any) -> None:
@@ -66,7 +66,7 @@ async def test_a_home_that_cannot_be_opened_is_said_and_the_console_stays(
     app = AskelApp(home=tmp_path, first="overview")
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: app.head.trouble)
-        assert "✗" in text_of(app).splitlines()[0]
+        await until(pilot, lambda: "✗" in text_of(app).splitlines()[0])
         await pilot.press("6")
         assert app.current_mode == "live"
 
@@ -113,7 +113,7 @@ async def test_one_ctrl_c_asks_and_two_quit(alone: Any) -> None:
         await pilot.press("ctrl+c")
         await pilot.pause()
         assert app.is_running
-        assert "Press ctrl+c again to quit." in text_of(app)
+        assert "Press ctrl+c again to quit." in toasts(app)
         await pilot.press("ctrl+c")
         await until(pilot, lambda: app._exit)
 
@@ -184,16 +184,12 @@ async def test_keys_can_be_rebound_and_a_clash_is_said(alone: Any, tmp_path: Pat
     app = AskelApp(home=home, first="overview")
     async with app.run_test(size=(120, 40)) as pilot:
         await ready(pilot)
-        await until(pilot, lambda: "ctrl+l is asked for app.live and for app.failed" in _flat(app))
-        shown = _flat(app)
+        await until(pilot, lambda: "ctrl+l is asked for app.live and for app.failed" in toasts(app))
+        shown = toasts(app)
         assert "config.yaml:2" in shown
         assert "clipboard" in shown
         assert "no theme is called 'drak'" in shown
         assert app.theme == "dark"
-
-
-def _flat(app: AskelApp) -> str:
-    return " ".join(" ".join(each.message for each in app._notifications).split())
 
 
 async def test_the_console_remembers_where_one_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +217,7 @@ async def test_without_colour_everything_is_still_said(alone: Any, monkeypatch: 
 
 
 def test_the_command_line_and_the_pure_parts_load_no_textual() -> None:
-    parts = ["askel_tui.cli.main", "askel_tui.tui", "askel_tui.tui.model", "askel_tui.tui.tail_feed", "askel_tui.tui.inert",
-             "askel_tui.tui.filtering", "askel_tui.tui.copying", "askel_tui.tui.figures", "askel_tui.tui.backend"]  # fmt: skip
+    pure = ("model", "tail_feed", "inert", "filtering", "copying", "figures", "backend", "config")
+    parts = ["askel_tui.cli.main", "askel_tui.tui", *(f"askel_tui.tui.{name}" for name in pure)]
     code = f"import sys\nfor part in {parts!r}: __import__(part)\nassert 'textual' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

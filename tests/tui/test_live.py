@@ -13,7 +13,7 @@ from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.tail import Tail
 from tests.benchmarks.audit_filler import INSERT, entry
 from tests.support.workbench import example
-from tests.tui.conftest import assert_snapshot, text_of, until
+from tests.tui.conftest import THEMES, assert_picture, assert_snapshot, text_of, toasts, until
 
 SIZES = [(60, 20), (80, 24), (120, 36), (200, 50)]
 ENTRIES = 2_000
@@ -45,6 +45,16 @@ async def test_it_looks_like_this(alone: Any, size: tuple[int, int]) -> None:
         await until(pilot, lambda: "Entry 1,997" in text_of(app))
         await pilot.pause(0.1)
         assert_snapshot(text_of(app), f"live-entry-{size[0]}x{size[1]}")
+
+
+@pytest.mark.parametrize("theme", THEMES)
+async def test_it_looks_like_this_in_every_theme(alone: Any, theme: str) -> None:
+    async with alone(size=(80, 24), first="live", entries=ENTRIES) as (app, pilot):
+        await there(pilot)
+        await pilot.press("up", "up", "up")
+        app.theme = theme
+        await pilot.pause(0.1)
+        assert_picture(app, f"live-{theme}")
 
 
 async def test_it_follows_until_one_looks_back(alone: Any) -> None:
@@ -96,7 +106,7 @@ async def test_a_value_that_makes_no_sense_is_told_in_place(alone: Any) -> None:
 
 
 async def test_paging_goes_to_the_oldest_and_back(alone: Any) -> None:
-    async with alone(first="live", entries=ENTRIES) as (app, pilot):
+    async with alone(first="live", entries=ENTRIES) as (_, pilot):
         tail = await there(pilot)
         await pilot.press("g")
         await until(pilot, lambda: tail.row is not None and tail.row.seq == 1)
@@ -186,16 +196,16 @@ async def test_a_step_is_held_and_released_and_a_workflow_paused_from_here(conso
         assert row is not None
         assert isinstance(app.screen, LiveScreen)
         await pilot.press("s")
-        await until(pilot, lambda: "is held: its operations wait" in " ".join(text_of(app).split()))
+        await until(pilot, lambda: "is held: its operations wait" in toasts(app))
         held = await bench.instance.journal.holds()
         assert [(hold.workflow, hold.step) for hold in held] == [(row.workflow, row.step)]
         await pilot.press("r")
         await until(pilot, lambda: f"step {row.step}?" in text_of(app))
         await pilot.press("y")
-        await until(pilot, lambda: "Released" in text_of(app))
+        await until(pilot, lambda: "Released" in toasts(app))
         assert await bench.instance.journal.holds() == []
         await pilot.press("p")
-        await until(pilot, lambda: "is paused" in text_of(app))
+        await until(pilot, lambda: "is paused" in toasts(app))
 
 
 async def test_the_filter_is_there_again_after_a_start(alone: Any) -> None:

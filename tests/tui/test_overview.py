@@ -10,7 +10,7 @@ from askel_tui.store.journal import Hold
 from askel_tui.tui.backend import Backend
 from askel_tui.tui.widgets.table import Table
 from tests.support.workbench import example
-from tests.tui.conftest import assert_snapshot, ready, text_of, until
+from tests.tui.conftest import THEMES, assert_picture, assert_snapshot, ready, text_of, until
 
 NOW = 1_764_000_000_000
 SIZES = [(60, 20), (80, 24), (120, 36), (200, 50)]
@@ -24,8 +24,8 @@ STATUS = {
     "workflows": [
         {"name": "first-points-welcome", "connection": "maple-ember", "version": 2, "newest": 3, "state": "active",
          "waiting": 1_204, "held": 40, "failed": 3, "sent": 98_765},
-        {"name": "nightly-[bold]sync[/]\x1b[2J", "connection": "north-star", "version": 1, "newest": 1, "state": "paused",
-         "waiting": 0, "held": 0, "failed": 0, "sent": 12},
+        {"name": "nightly-[bold]sync[/]\x1b[2J", "connection": "north-star", "version": 1, "newest": 1,
+         "state": "paused", "waiting": 0, "held": 0, "failed": 0, "sent": 12},
     ],
     "holds": [
         {"workflow": "first-points-welcome", "step": "welcome", "cause": "target_gone", "since": NOW - 900_000,
@@ -64,6 +64,14 @@ def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_it_looks_like_this(alone: Any, fixed: None, size: tuple[int, int]) -> None:
     async with alone(size=size) as (app, _):
         assert_snapshot(text_of(app), f"overview-{size[0]}x{size[1]}")
+
+
+@pytest.mark.parametrize("theme", THEMES)
+async def test_it_looks_like_this_in_every_theme(alone: Any, fixed: None, theme: str) -> None:
+    async with alone(size=(80, 24)) as (app, pilot):
+        app.theme = theme
+        await pilot.pause(0.1)
+        assert_picture(app, f"overview-{theme}")
 
 
 @pytest.mark.parametrize("size", [(60, 20), (80, 24)], ids=lambda size: f"{size[0]}x{size[1]}")

@@ -40,7 +40,7 @@ class BrowseScreen(AskelScreen):
     CSS_PATH = "browse.tcss"
     HELP = (
         "What exists in the account, as it was last read; r reads it again. / searches: letters may be left out, "
-        "!word excludes. Left and right, or [ and ], change the tab. y copies the id, m asks how many members there "
+        "!word excludes. [ and ], or h and l, change the tab. y copies the id, m asks how many members there "
         "are, c asks whether a profile is in the segment. A green number counts the steps that use something."
     )
     FILTERS = True
@@ -50,8 +50,8 @@ class BrowseScreen(AskelScreen):
         Binding("y", "copy", "Copy id", id="browse.copy", tooltip="The id, or a property's name"),
         Binding("m", "members", "Members", id="browse.members", tooltip="Asks how many there are"),
         Binding("c", "check", "Check profile", id="browse.check", tooltip="Is this profile in the segment?"),
-        Binding("left_square_bracket,left,h", "turn(-1)", "Tab before", show=False, id="browse.tab_before"),
-        Binding("right_square_bracket,right,l", "turn(1)", "Next tab", show=False, id="browse.tab_next"),
+        Binding("left_square_bracket,h", "turn(-1)", "Tab before", show=False, id="browse.tab_before"),
+        Binding("right_square_bracket,l", "turn(1)", "Next tab", show=False, id="browse.tab_next"),
     ]
 
     def __init__(self) -> None:

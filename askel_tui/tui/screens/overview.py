@@ -25,8 +25,8 @@ SIGNS = {
     "draft": ("○ draft", "$foreground-muted"),
     "direct": ("→ direct", "$foreground-muted"),
     "connected": ("● connected", "$success"),
-    "key_refused": ("✗ key refused", "$error"),
-    "other_account": ("✗ other account", "$error"),
+    "key_refused": ("✗ refused", "$error"),
+    "other_account": ("✗ other a/c", "$error"),
 }
 
 CAUSES = {
@@ -56,8 +56,8 @@ class OverviewScreen(AskelScreen):
     NAME = "overview"
     CSS_PATH = "overview.tcss"
     HELP = (
-        "Connections and workflows with what waits, is held, failed and was sent; what is held with its reason; how much "
-        "of Klaviyo's limits the last minute used; notices. Everything is brought up to date by itself."
+        "Connections and workflows with what waits, is held, failed and was sent; what is held with its reason; how "
+        "much of Klaviyo's limits the last minute used; notices. Everything is brought up to date by itself."
     )
     BINDINGS: ClassVar[list[Any]] = [
         Binding("p", "pause", "Pause/resume", id="overview.pause", tooltip="The workflow under the cursor"),

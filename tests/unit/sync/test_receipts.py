@@ -1,0 +1,67 @@
+"""Receipts of import jobs: every error is tied to its row, and figures that do not add up are noticed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from askel_tui.core.bulk import Row
+from askel_tui.core.operations import Identity, Operation
+from askel_tui.sync.receipts import RowError, imbalance, tied
+
+
+def _row(number: int) -> Row:
+    who = Identity(f"p{number}@x.example", external_id=f"P-{number}")
+    upsert = Operation(f"op{number}", "tier", "upsert_profile", "create_or_update_profile", who)
+    return Row((upsert,), b"{}")
+
+
+ROWS = [_row(number) for number in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [
+        (
+            {
+                "code": "invalid",
+                "detail": "Bad",
+                "source": {"pointer": "/data/attributes/profiles/data/2/attributes/email"},
+            },
+            {2: RowError("invalid", "Bad")},
+        ),
+        ({"title": "T", "original_payload": {"email": "P1@x.example"}}, {1: RowError("", "T")}),
+        (
+            {"original_payload": {"external_id": "P-3"}, "source": {"pointer": "/data"}},
+            {3: RowError("", "the row was refused")},
+        ),
+        ({"source": {"pointer": "/data/attributes/profiles/data/9"}, "detail": "x"}, {}),
+        ({"detail": "of nobody", "original_payload": None}, {}),
+    ],
+)
+def test_an_error_is_tied_to_its_row(error: dict[str, Any], found: dict[int, RowError]) -> None:
+    assert tied([error], ROWS) == found
+
+
+@given(st.integers(0, 50), st.integers(0, 50))
+def test_figures_that_add_up_are_in_order(written: int, failed: int) -> None:
+    job = {"total_count": written + failed, "completed_count": written, "failed_count": failed}
+    assert imbalance(job, written + failed, failed) is None
+    # Klaviyo may count failed rows as completed ones.
+    assert imbalance(job | {"completed_count": written + failed}, written + failed, failed) is None
+    assert imbalance({"failed_count": failed}, written + failed, failed) is None
+
+
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 50))
+def test_figures_that_do_not_are_told(written: int, failed: int, lost: int) -> None:
+    accepted = written + failed + lost
+    job = {"total_count": accepted, "completed_count": written, "failed_count": failed}
+    told = imbalance(job, accepted, failed)
+    assert told is not None
+    assert str(accepted) in told
+    assert imbalance(job | {"total_count": accepted - lost}, accepted, failed) is not None
+    unnamed = {"total_count": accepted, "completed_count": accepted - lost, "failed_count": lost}
+    assert imbalance(unnamed, accepted, lost - 1) is not None
