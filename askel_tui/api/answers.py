@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Query, Request, Response
 
 from askel_tui.api.context import Context, actor_of, allowed, context_of
-from askel_tui.api.errors import ApiError, documented
+from askel_tui.api.errors import ApiError, documented, problem_rows
 from askel_tui.api.models import (
     Email,
     EventWrite,
@@ -33,6 +33,7 @@ from askel_tui.store.tokens import TokenDoc
 from askel_tui.sync import writes
 from askel_tui.sync.direct import on_list, prepare_fire
 from askel_tui.sync.discovery import with_filters
+from askel_tui.sync.workflows import Unfit
 
 T = TypeVar("T")
 
@@ -156,12 +157,7 @@ async def write_profile(
     request: Request, response: Response, name: str, body: ProfileWrite, wait: Wait = True
 ) -> dict[str, Any]:
     """Makes the profile where there is none."""
-    flat = {key: value for key, value in body.attributes.items() if key != "location"}
-    location = body.attributes.get("location")
-    if isinstance(location, dict):
-        flat |= {f"location.{key}": value for key, value in location.items()}
-    elif location is not None:
-        raise ApiError(422, "unprocessable", "attributes.location is not an object")
+    flat = body.attributes.flat()
     step = UpsertProfile(
         "profile",
         {key: Field(_at("attributes", key), clear=value is None) for key, value in flat.items()},
@@ -251,21 +247,23 @@ async def fire_flow(
     """Through what triggers the flow: a list that the profile is put on, or an event of its metric."""
     token, context = _writer(request, name)
     if body.list is not None and body.metric is not None:
-        raise ApiError(422, "unprocessable", "name a list or a metric, not both")
+        raise ApiError(409, "conflict", "name a list or a metric, not both")
     async with asyncio.timeout(ASK_S):
         client = await context.questions.client(name)
         catalog = await context.questions.catalog(name, ("flows", "lists", "metrics", "segments"))
         catalog = await with_filters(client, catalog, [flow])
-        prepared = await prepare_fire(
-            context.instance,
-            name,
-            flow,
-            body.profile.identity(),
-            actor_of(token),
-            catalog,
-            through_list=body.list,
-            through_metric=body.metric,
-            key=_key(request, token),
+        prepared = await _prepared(
+            prepare_fire(
+                context.instance,
+                name,
+                flow,
+                body.profile.identity(),
+                actor_of(token),
+                catalog,
+                through_list=body.list,
+                through_metric=body.metric,
+                key=_key(request, token),
+            )
         )
         told = [problem.message for problem in await on_list(client, prepared.operations)]
     return await _done(context, response, prepared, actor_of(token), wait, told)
@@ -285,17 +283,35 @@ async def _step(
     async with asyncio.timeout(ASK_S):
         await context.questions.client(name)
         catalog = await context.questions.catalog(name, sections) if sections else Catalog(0, "")
-        prepared = await writes.prepare(
-            context.instance,
-            name,
-            step,
-            identity,
-            actor_of(token),
-            catalog,
-            data=data,
-            key=_key(request, token),
+        prepared = await _prepared(
+            writes.prepare(
+                context.instance,
+                name,
+                step,
+                identity,
+                actor_of(token),
+                catalog,
+                data=data,
+                key=_key(request, token),
+            )
         )
     return await _done(context, response, prepared, actor_of(token), wait, [])
+
+
+async def _prepared(preparing: Awaitable[writes.Prepared]) -> writes.Prepared:
+    """Raises `ApiError`: 404 for what the account has not (with what may have been meant), 409 for what can't be used."""
+    try:
+        return await preparing
+    except Unfit as unfit:
+        if unfit.only_scopes or not all(problem.field in _NAMING for problem in unfit.problems):
+            raise
+        missing = any(problem.message.startswith("the account has no") for problem in unfit.problems)
+        status, code = (404, "not_found") if missing else (409, "conflict")
+        raise ApiError(status, code, str(unfit), problems=problem_rows(unfit)) from None
+
+
+_NAMING = ("flow", "list", "metric", "add_to_list", "remove_from_list")
+"""Fields of a step that name something in the account."""
 
 
 def _writer(request: Request, name: str) -> tuple[TokenDoc, Context]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -9,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse
+from starlette.routing import compile_path
 
 from askel_tui import __version__
 from askel_tui.api import answers, cloudevents, errors, operating, records, segment, webhooks
@@ -64,8 +66,21 @@ def build(context: Context) -> FastAPI:
             document.update(_document(app))
         return document
 
+    app.state.methods = _methods(openapi()["paths"])
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to change the document
     return app
+
+
+def _methods(paths: Mapping[str, Mapping[str, Any]]) -> Callable[[str], list[str]]:
+    """What gives the methods of an address."""
+    known = [
+        (compile_path(path)[0], sorted(name.upper() for name in methods)) for path, methods in paths.items()
+    ]
+
+    def methods(path: str) -> list[str]:
+        return next((names for pattern, names in known if pattern.match(path)), ["GET"])
+
+    return methods
 
 
 def _document(app: FastAPI) -> dict[str, Any]:

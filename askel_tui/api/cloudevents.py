@@ -14,7 +14,7 @@ from starlette.responses import Response
 from askel_tui.api import bodies
 from askel_tui.api.context import allowed, context_of
 from askel_tui.api.errors import ApiError, documented
-from askel_tui.api.records import RecordsTaken, answered
+from askel_tui.api.records import RECORD_SCHEMA, RecordsTaken, answered
 from askel_tui.api.taking import Given, take, under_pressure
 from askel_tui.core.records import MAX_ID, RecordRefused
 
@@ -82,11 +82,10 @@ _EVENT: dict[str, Any] = {
         "specversion": {"const": "1.0"},
         "id": {"type": "string", "minLength": 1},
         "source": {"type": "string", "minLength": 1},
-        "type": {"type": "string", "minLength": 1},
-        "time": {"type": "string", "format": "date-time"},
-        "data": {"type": "object"},
+        "type": RECORD_SCHEMA["properties"]["event"],
+        "time": RECORD_SCHEMA["properties"]["time"],
+        "data": {},
     },
-    "additionalProperties": False,
 }
 _EXAMPLE = {
     "specversion": "1.0",

@@ -109,7 +109,7 @@ def told(error: Exception) -> ApiError:
         case UnknownConnection() | UnknownWorkflow() | NotFound() | Missing():
             return ApiError(404, "not_found", message)
         case Unfit():
-            rows = [_row(problem) for problem in error.problems]
+            rows = problem_rows(error)
             if error.only_scopes:
                 return ApiError(403, "key_scope_missing", message, problems=rows)
             return ApiError(422, "unfit", message, problems=rows)
@@ -157,7 +157,11 @@ def install(app: FastAPI) -> None:
 async def _handled(request: Request, error: Exception) -> Response:
     if isinstance(error, BodyRefused):
         raise error
-    return fault(told(error), request.scope["askel.request"])
+    refused = told(error)
+    if refused.status_code == 405:
+        # The framework names the methods of the first route of a path only.
+        refused.headers = {"Allow": ", ".join(request.app.state.methods(request.scope["path"]))}
+    return fault(refused, request.scope["askel.request"])
 
 
 def fault(error: ApiError, request_id: str) -> Response:
@@ -173,6 +177,11 @@ def fault(error: ApiError, request_id: str) -> Response:
     # A lone surrogate from the query string is kept as an escape.
     content = json.dumps(body, separators=(",", ":")).encode()
     return Response(content, error.status_code, dict(error.headers or {}), "application/json")
+
+
+def problem_rows(unfit: Unfit) -> list[dict[str, Any]]:
+    """What is wrong, field by field."""
+    return [_row(problem) for problem in unfit.problems]
 
 
 def _row(problem: Problem) -> dict[str, Any]:

@@ -5,14 +5,35 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from askel_tui.core.operations import Identity
 
+_WORD = "[^\\x00-\\x1f\\x7f]"
+_LOCAL, _LABEL = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+", "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_DAY = (
+    "((20(0[1-9]|[1-9][0-9])-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
+    "|02-(0[1-9]|1[0-9]|2[0-8])))|20(0[48]|[2468][048]|[13579][26])-02-29)"
+)
+_CLOCK = "([01][0-9]|2[0-3]):[0-5][0-9]"
+
 Email = Annotated[
-    str, StringConstraints(min_length=3, max_length=254), Field(examples=["ada@mapleandember.example"])
+    str,
+    StringConstraints(
+        min_length=6,
+        max_length=100,
+        pattern=f"^{_LOCAL}(\\.{_LOCAL})*@({_LABEL}\\.)+[A-Za-z]{{2,24}}$",
+    ),
+    Field(examples=["ada@mapleandember.example"]),
 ]
 Phone = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$"), Field(examples=["+442079460018"])]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=f"^{_WORD}+$")]
+Time = Annotated[
+    str,
+    StringConstraints(pattern=f"^{_DAY}T{_CLOCK}:[0-5][0-9](\\.[0-9]{{1,6}})?(Z|[+-]{_CLOCK})$"),
+    Field(examples=["2026-11-23T09:14:05Z"], description="RFC 3339, from the year 2001 on."),
+]
+Text = Annotated[str, StringConstraints(max_length=5_000)] | None
 
 
 class _Closed(BaseModel):
@@ -24,35 +45,71 @@ class Who(_Closed):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={
-            "examples": [{"email": "ada@mapleandember.example"}],
-            "anyOf": [{"required": [name]} for name in ("email", "phone_number", "external_id")],
-        },
+        json_schema_extra={"examples": [{"email": "ada@mapleandember.example"}], "minProperties": 1},
     )
 
-    email: Email | None = None
-    phone_number: Phone | None = None
-    external_id: Annotated[Name, Field(examples=["S-1"])] | None = None
+    email: Email | SkipJsonSchema[None] = None
+    phone_number: Phone | SkipJsonSchema[None] = None
+    external_id: Annotated[Name, Field(examples=["S-1"])] | SkipJsonSchema[None] = None
 
-    @model_validator(mode="after")
-    def _somebody(self) -> Who:
-        if self.email is None and self.phone_number is None and self.external_id is None:
-            raise ValueError("an email, a phone_number or an external_id is needed")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _somebody(cls, given: Any) -> Any:
+        if isinstance(given, dict) and (not given or None in given.values()):
+            raise ValueError("an email, a phone_number or an external_id is needed, and none of them null")
+        return given
 
     def identity(self) -> Identity:
         """The identifiers for a plan."""
         return Identity(self.email, self.phone_number, self.external_id)
 
 
+class Location(_Closed):
+    """Where somebody lives."""
+
+    address1: Text = None
+    address2: Text = None
+    city: Text = None
+    country: Text = None
+    region: Text = None
+    zip: Text = None
+    timezone: Text = None
+    ip: Text = None
+    latitude: Text | float = None
+    longitude: Text | float = None
+
+
+class Attributes(_Closed):
+    """Standard attributes of a profile; what the connection's revision does not have is refused."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"first_name": "Ada", "location": {"city": "Leeds"}}]}
+    )
+
+    first_name: Text = None
+    last_name: Text = None
+    organization: Text = None
+    title: Text = None
+    image: Text = None
+    locale: Text = None
+    location: Location | SkipJsonSchema[None] = None
+
+    def flat(self) -> dict[str, Any]:
+        """What was given, by dotted names."""
+        given = self.model_dump(exclude_unset=True)
+        location = given.pop("location", None) or {}
+        return {**given, **{f"location.{name}": value for name, value in location.items()}}
+
+
+Properties = dict[Name, Any]
+
+
 class ProfileWrite(_Closed):
     """What to write about somebody. A null clears: an attribute becomes empty, a property is unset."""
 
     profile: Who
-    attributes: Annotated[
-        dict[str, Any], Field(examples=[{"first_name": "Ada", "location": {"city": "Leeds"}}])
-    ] = {}
-    properties: Annotated[dict[str, Any], Field(examples=[{"LoyaltyTier": "Gold"}])] = {}
+    attributes: Attributes = Attributes()
+    properties: Annotated[Properties, Field(examples=[{"LoyaltyTier": "Gold"}])] = {}
 
 
 class ListMember(_Closed):
@@ -73,13 +130,17 @@ class EventWrite(_Closed):
     """Something that happened to somebody."""
 
     profile: Who
-    metric: Annotated[str, StringConstraints(min_length=1, max_length=127), Field(examples=["Gift Used"])]
-    properties: Annotated[dict[str, Any], Field(examples=[{"Gift": "Ember mug"}])] = {}
+    metric: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=127, pattern=f"^{_WORD}+$"),
+        Field(examples=["Gift Used"]),
+    ]
+    properties: Annotated[Properties, Field(examples=[{"Gift": "Ember mug"}])] = {}
     value: Annotated[float | None, Field(allow_inf_nan=False)] = None
     value_currency: Annotated[
         str | None, StringConstraints(pattern=r"^[A-Z]{3}$"), Field(examples=["GBP"])
     ] = None
-    time: Annotated[str | None, Field(examples=["2026-11-23T09:14:05Z"])] = None
+    time: Time | None = None
 
 
 class Receipt(_Closed):

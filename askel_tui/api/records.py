@@ -96,18 +96,25 @@ _KEY_HEADER = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
     "description": "Records without an id get one from it: a request that is sent again is the same records.",
 }
-_RECORD: dict[str, Any] = {
+RECORD_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["event"],
+    "description": "Other fields are left out, and the answer says so.",
     "properties": {
-        "id": {"type": "string", "minLength": 1, "maxLength": 255},
-        "event": {"type": "string", "minLength": 1},
-        "time": {"type": "string", "format": "date-time"},
-        "data": {"type": "object"},
-        "actor": {"type": "string"},
+        "id": {
+            "anyOf": [
+                {"type": "string", "minLength": 1, "maxLength": 255},
+                {"type": "integer"},
+                {"type": "null"},
+            ]
+        },
+        "event": {"type": "string", "minLength": 1, "pattern": "^[^\\x00]"},
+        "time": {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]},
+        "data": {"type": ["object", "null"]},
+        "actor": {"description": "A text; anything else is left out."},
     },
-    "additionalProperties": False,
 }
+_LIST = {"type": "array", "items": RECORD_SCHEMA, "minItems": 1}
 _LINES = "\n".join(json.dumps({**RECORD_EXAMPLE, "id": f"evt-00000{number}"}) for number in (1, 2)) + "\n"
 
 
@@ -125,15 +132,10 @@ _LINES = "\n".join(json.dumps({**RECORD_EXAMPLE, "id": f"evt-00000{number}"}) fo
             "(`Content-Encoding: gzip`). At most 5 MB unpacked and 10,000 records.",
             "content": {
                 "application/json": {
-                    "schema": {
-                        "anyOf": [
-                            _RECORD,
-                            {"type": "array", "items": _RECORD, "minItems": 1, "maxItems": 10_000},
-                        ]
-                    },
+                    "schema": {"anyOf": [RECORD_SCHEMA, _LIST]},
                     "example": RECORD_EXAMPLE,
                 },
-                "application/x-ndjson": {"schema": {"type": "string", "minLength": 1}, "example": _LINES},
+                "application/x-ndjson": {"schema": _LIST, "example": _LINES},
             },
         },
     },

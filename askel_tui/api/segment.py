@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from askel_tui.api import bodies
 from askel_tui.api.context import Context, actor_of, allowed, context_of, unknown_token
 from askel_tui.api.errors import ApiError, documented
+from askel_tui.api.records import RECORD_SCHEMA
 from askel_tui.api.taking import Given, take, under_pressure
 from askel_tui.core.records import RecordRefused
 
@@ -99,18 +100,23 @@ def sorted_out(messages: Sequence[Any], kind: str | None) -> tuple[list[Given], 
 
 _MESSAGE: dict[str, Any] = {
     "type": "object",
+    "description": "A message as Segment's specification has it.",
     "properties": {
-        "type": {"type": "string"},
-        "event": {"type": "string", "minLength": 1},
-        "userId": {"type": "string"},
-        "anonymousId": {"type": "string"},
-        "messageId": {"type": "string", "minLength": 1, "maxLength": 255},
-        "timestamp": {"type": "string", "format": "date-time"},
-        "properties": {"type": "object"},
-        "traits": {"type": "object"},
-        "context": {"type": "object"},
-        "writeKey": {"type": "string"},
+        "event": {"type": "string", "minLength": 1, "pattern": "^[^\\x00]"},
+        "messageId": RECORD_SCHEMA["properties"]["id"],
+        "timestamp": RECORD_SCHEMA["properties"]["time"],
+        "originalTimestamp": RECORD_SCHEMA["properties"]["time"],
     },
+}
+_UNUSED = {"type": "object"}
+_MESSAGE_WITHOUT_EVENT = {
+    **_MESSAGE,
+    "properties": {name: each for name, each in _MESSAGE["properties"].items() if name != "event"},
+}
+_TYPED = {
+    **_MESSAGE,
+    "required": ["type", "event"],
+    "properties": {**_MESSAGE["properties"], "type": {"enum": [*KEPT_TYPES, *IGNORED_TYPES]}},
 }
 _EXAMPLE = {
     "type": "track",
@@ -123,9 +129,7 @@ _EXAMPLE = {
 _BATCH = {
     "type": "object",
     "required": ["batch"],
-    "properties": {
-        "batch": {"type": "array", "items": _MESSAGE, "minItems": 1, "maxItems": bodies.MAX_RECORDS}
-    },
+    "properties": {"batch": {"type": "array", "items": _TYPED, "minItems": 1}},
 }
 _STATUSES = (400, 401, 403, 404, 408, 413, 415, 422, 429, 503)
 
@@ -160,7 +164,7 @@ async def batch(request: Request) -> dict[str, Any]:
     return await _taken(request, body, messages, None, size)
 
 
-def _single(kind: str, required: Sequence[str], word: str) -> None:
+def _single(kind: str, schema: Mapping[str, Any], word: str) -> None:
     @router.post(
         f"/v1/{kind}",
         name=f"segment_{kind}",
@@ -169,17 +173,25 @@ def _single(kind: str, required: Sequence[str], word: str) -> None:
         responses=documented(*_STATUSES),
         summary=f"Segment: {kind}",
         description=word,
-        openapi_extra=_body({**_MESSAGE, "required": list(required)}, {**_EXAMPLE, "type": kind}),
+        openapi_extra=_body(schema, {**_EXAMPLE, "type": kind}),
     )
     async def door(request: Request) -> dict[str, Any]:
         body, size = await _read(request)
         return await _taken(request, body, [body], kind, size)
 
 
-_single("track", ["event"], "Becomes a record whose event has the name of the track call.")
-_single("identify", [], "Becomes a record with the event `identify`; `data.traits` holds the traits.")
+_single(
+    "track",
+    {**_MESSAGE, "required": ["event"]},
+    "Becomes a record whose event has the name of the track call.",
+)
+_single(
+    "identify",
+    _MESSAGE_WITHOUT_EVENT,
+    "Becomes a record with the event `identify`; `data.traits` holds the traits.",
+)
 for _kind in IGNORED_TYPES:
-    _single(_kind, [], "Answered, and not used: Askel takes `track` and `identify`.")
+    _single(_kind, _UNUSED, "Answered, and not used: Askel takes `track` and `identify`.")
 
 
 def _with_context(message: Any, shared: Mapping[str, Any]) -> Any:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
-
-from askel_tui.core.expressions import parse
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 SETTING = "webhook:"
 """Settings are called `webhook:CONNECTION/HOOK`."""
@@ -17,13 +15,10 @@ def secret_name(connection: str, hook: str) -> str:
     return f"webhook:{connection}/{hook}"
 
 
-def _expression(text: str) -> str:
-    parse(text)
-    return text
-
-
-Text = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-Expression = Annotated[Text, AfterValidator(_expression)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Place = Annotated[
+    str, StringConstraints(max_length=255, pattern=r"^data(\.[A-Za-z_][A-Za-z0-9_]{0,63}){1,16}$")
+]
 
 
 class WebhookSettings(BaseModel):
@@ -45,9 +40,9 @@ class WebhookSettings(BaseModel):
     tolerance_s: Annotated[int, Field(ge=1, le=86_400)] = 300
     event: Text | None = None
     """The records' event; without it and `event_from` the body must be a record."""
-    event_from: Expression | None = None
-    """JMESPath that gives the event; as in a workflow, the body is `data`."""
-    id_from: Expression | None = None
-    """JMESPath that gives the id; without it, the digest of the body: a body that is sent again is the same record."""
-    time_from: Expression | None = None
-    """JMESPath that gives the time."""
+    event_from: Place | None = None
+    """Where in the body the event is: `data.kind`, as in a workflow."""
+    id_from: Place | None = None
+    """Where the id is; without it, the digest of the body: a body that is sent again is the same record."""
+    time_from: Place | None = None
+    """Where the time is."""

@@ -582,6 +582,18 @@ class Journal(Protocol):
         """Folds away answered requests' bodies and places older than `before`. Gives how many rows went."""
         ...
 
+    async def retire(self, before: int, now: int) -> int:
+        """Folds away audit entries and records older than `before` with all that belongs to them; gives how many rows.
+
+        In small parts, while others work. An entry marks where the chain begins from then on. Records that something
+        waits for stay, and so does what failed.
+        """
+        ...
+
+    async def used(self) -> int:
+        """How many bytes the journal holds."""
+        ...
+
 
 Clock = Callable[[], int]
 """Milliseconds since 1970."""

@@ -28,6 +28,7 @@ from askel_tui.store import sqlite_profiles as profiles_known
 from askel_tui.store import sqlite_receipts as receipts
 from askel_tui.store import sqlite_records as records_kept
 from askel_tui.store import sqlite_requests as requests
+from askel_tui.store import sqlite_retention as retention
 from askel_tui.store import sqlite_workflows as workflows
 from askel_tui.store.journal import (
     AuditEntry,
@@ -292,7 +293,7 @@ class SqliteJournal:
         checked = audit_read.Checked()
         while not checked.ended:
             checked = await self._read(audit_read.check, checked)
-        return checked.seq, checked.broken
+        return checked.seq - checked.start, checked.broken
 
     async def notices(self, after: int = 0) -> list[Mapping[str, Any]]:
         return await self._read(notices_kept.after, after)
@@ -328,6 +329,27 @@ class SqliteJournal:
     async def fold(self, before: int) -> int:
         bodies = await self._fold(budget.old_bodies, budget.drop_bodies, before)
         return bodies + await self._fold(budget.old_places, budget.drop_places, before)
+
+    async def retire(self, before: int, now: int) -> int:
+        through = await self._read(retention.last_old, before)
+        await self._write(retention.mark, through, now)
+        marked = await self._read(retention.anchor)
+        gone = 0 if marked is None else await self._drop("audit", {"through": marked[0]})
+        gone += await self._fold(retention.old_records, retention.drop_records, before)
+        first = await self._read(retention.first_request)
+        gone += await self._drop("requests", {"first": first, "before": before})
+        for table in ("notices", "commands"):
+            gone += await self._drop(table, {"before": before})
+        return gone
+
+    async def used(self) -> int:
+        return await self._read(retention.used)
+
+    async def _drop(self, table: str, wanted: Mapping[str, int]) -> int:
+        gone = 0
+        while dropped := await self._write(retention.drop, table, wanted, FOLD_ROWS):
+            gone += dropped
+        return gone
 
     async def _fold(self, find: Callable[..., list[int]], drop: Callable[..., int], before: int) -> int:
         folded = last = 0

@@ -17,6 +17,7 @@ from json.encoder import encode_basestring
 from typing import Any
 
 from askel_tui.core.operations import Operation, Target, canonical
+from askel_tui.store import sqlite_rows as rows
 from askel_tui.store.journal import Decision, Settled
 from askel_tui.store.sqlite_operations import Row
 
@@ -28,10 +29,9 @@ MANY_LEVELS = 100
 AT_ONCE = 1_000
 """Entries written by one statement."""
 
-_INSERT = (
-    "INSERT INTO audit (seq, at, actor, connection, workflow, step, record, operation, kind, status, request, "
-    "attempts, ms, revision, key, hash, profile, target, response) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_COLUMNS = (
+    "seq, at, actor, connection, workflow, step, record, operation, kind, status, request, attempts, ms, revision, "
+    "key, hash, profile, target, response"
 )
 
 
@@ -163,7 +163,7 @@ class Chain:
             self._write()
 
     def _write(self) -> None:
-        self._db.executemany(_INSERT, self._rows)
+        rows.insert(self._db, "audit", _COLUMNS, self._rows)
         self._rows.clear()
 
     def decision(self, decision: Decision, at: int) -> None:

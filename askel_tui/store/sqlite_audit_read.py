@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from askel_tui.core.operations import STEP_KINDS
+from askel_tui.store import sqlite_retention as retention
 from askel_tui.store.journal import AuditEntry, AuditFilter
 from askel_tui.store.sqlite_audit import chained, readable, unpacked_id
 from askel_tui.store.sqlite_schema import DECISION_KIND, RARE_STATUS, UNCOMMON_STATUS
@@ -110,7 +111,13 @@ def _entries(db: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> Iterator[Au
             if request["id"] not in bodies:
                 bodies[request["id"]] = _body(db, request["id"])
             fields["request"] = request | bodies[request["id"]]
-        yield AuditEntry(**fields, prev=(prev or _ZERO).hex(), hash=digest.hex())
+        yield AuditEntry(**fields, prev=(prev or _before(db, row[0])).hex(), hash=digest.hex())
+
+
+def _before(db: sqlite3.Connection, seq: int) -> bytes:
+    """The hash before an entry whose predecessor is not there: it was folded away, or there never was one."""
+    folded = retention.anchor(db)
+    return folded[1] if folded is not None and folded[0] == seq - 1 else _ZERO
 
 
 def _body(db: sqlite3.Connection, request: int) -> dict[str, Any]:
@@ -166,12 +173,18 @@ class Checked:
     hash: bytes = _ZERO
     ended: bool = False
     broken: int | None = None
+    start: int = 0
+    """The entry that checking began after: the last one that was folded away."""
     request: int | None = None
     """The last request whose body was compared with its digest."""
 
 
 def check(db: sqlite3.Connection, so_far: Checked) -> Checked:
-    """Checks the next entries of the chain."""
+    """Checks the next entries of the chain, from the first one that was not folded away."""
+    folded = retention.anchor(db) if so_far.seq == 0 else None
+    if folded is not None:
+        so_far = Checked(*folded, start=folded[0])
+    start = so_far.start
     head, head_hash = db.execute("SELECT seq, hash FROM audit_head").fetchone()
     seq, before, request = so_far.seq, so_far.hash, so_far.request
     rows = db.execute(
@@ -186,13 +199,13 @@ def check(db: sqlite3.Connection, so_far: Checked) -> Checked:
         if fits and row[18] is not None and row[18] != request:
             fits, request = _body_fits(db, row[18], row[21]), row[18]
         if not fits:
-            return Checked(seq, before, ended=True, broken=seq + 1)
+            return Checked(seq, before, ended=True, broken=seq + 1, start=start)
         seq, before = row[0], row[17]
     if count == CHUNK:
-        return Checked(seq, before, request=request)
+        return Checked(seq, before, request=request, start=start)
     # Entries cut off at the end leave a head that nothing leads to.
     whole = head == seq and head_hash == before
-    return Checked(seq, before, ended=True, broken=None if whole else min(seq, head) + 1)
+    return Checked(seq, before, ended=True, broken=None if whole else min(seq, head) + 1, start=start)
 
 
 def _hash(before: bytes, row: tuple[Any, ...]) -> bytes | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from askel_tui.core.operations import Operation
+from askel_tui.store import sqlite_rows as many
 from askel_tui.store.journal import OperationState, StoredOperation
 from askel_tui.store.sqlite_counters import Tally
 from askel_tui.store.sqlite_schema import FAILED, HELD, WAITING
@@ -107,11 +107,7 @@ def state_of(db: sqlite3.Connection, seq: int) -> OperationState | None:
 
 def rows_by_seq(db: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, Row]:
     """Queued operations by `seq`; those that left the queue are missing."""
-    found = db.execute(
-        f"SELECT {_ROW} FROM operations WHERE seq IN (SELECT value FROM json_each(?))",
-        (json.dumps(list(seqs)),),
-    )
-    return {each[0]: Row._make(each) for each in found}
+    return {each[0]: Row._make(each) for each in many.read(db, "operations", _ROW, "seq", seqs)}
 
 
 def rows(db: sqlite3.Connection, condition: str, parameters: Iterable[Any]) -> list[Row]:
@@ -143,7 +139,7 @@ def leave(db: sqlite3.Connection, of: Row, tally: Tally, *, sent: bool = False) 
 
 def leave_all(db: sqlite3.Connection, rows: Collection[Row], tally: Tally, *, sent: bool = False) -> None:
     """Takes operations out of the queue and out of the counters; `sent` counts them as sent."""
-    db.executemany("DELETE FROM operations WHERE seq = ?", [(of.seq,) for of in rows])
+    many.delete(db, "operations", "seq", [of.seq for of in rows])
     alike = Counter((of.workflow, of.connection, of.state) for of in rows)
     for (workflow, connection, state), number in alike.items():
         tally.add(workflow, connection, sent=number if sent else 0, **{_COUNTED[state]: -number})

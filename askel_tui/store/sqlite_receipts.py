@@ -17,8 +17,7 @@ SAMPLE = 3
 _FIND = f"""
 SELECT a.seq, a.at, a.connection, a.workflow, a.step, a.record, a.operation, a.kind, a.profile, a.target, a.request
 FROM audit a NOT INDEXED
-WHERE a.seq > :after AND a.seq >= coalesce((SELECT min(seq) FROM audit WHERE at >= :since), a.seq + 1)
-AND a.status = 'unconfirmed' AND a.request IS NOT NULL AND a.kind IN
+WHERE a.seq > :after AND a.at >= :since AND a.status = 'unconfirmed' AND a.request IS NOT NULL AND a.kind IN
   ('subscribe', 'unsubscribe', 'track_event', 'trigger_flow')
 AND (a.kind IN ('subscribe', 'unsubscribe')
   OR a.request IS NOT (SELECT b.request FROM audit b WHERE b.seq = a.seq - {SAMPLE}))
@@ -31,6 +30,10 @@ ORDER BY a.seq LIMIT :limit
 def unconfirmed(db: sqlite3.Connection, after: int, since: int, limit: int) -> tuple[list[Unconfirmed], int]:
     """Entries over `after`, not older than `since`, that wait for a confirmation, and how far was looked."""
     (head,) = db.execute("SELECT seq FROM audit_head").fetchone()
+    if after == 0:
+        # Once: from then on the caller goes on where it was.
+        (first,) = db.execute("SELECT min(seq) FROM audit WHERE at >= ?", (since,)).fetchone()
+        after = head if first is None else first - 1
     rows = db.execute(_FIND, {"after": after, "since": since, "limit": limit}).fetchall()
     found = [_read(row) for row in rows]
     return found, found[-1].seq if len(found) == limit else max(after, int(head))

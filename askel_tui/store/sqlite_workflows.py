@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from askel_tui.core.operations import canonical
+from askel_tui.store import sqlite_rows as many
 from askel_tui.store.journal import Decision, PlannedRun, StoredOperation, StoredRecord, WorkflowState
 from askel_tui.store.sqlite_audit import Chain
 from askel_tui.store.sqlite_counters import Tally, connections_of
@@ -148,20 +149,18 @@ def _begun(db: sqlite3.Connection, workflow: str, runs: Sequence[EncodedRun]) ->
     # A record that is given twice runs once.
     first = {each.run.record_seq: each for each in reversed(runs) if each.run.record_seq not in before}
     begun = [each for each in runs if first.get(each.run.record_seq) is each]
-    db.executemany(
-        "INSERT INTO runs (workflow, record_seq, state) VALUES (?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET state = excluded.state",
+    many.insert(
+        db,
+        "runs",
+        "workflow, record_seq, state",
         [(workflow, each.run.record_seq, PLAN_FAILED if each.run.problems else PLANNED) for each in begun],
+        "ON CONFLICT DO UPDATE SET state = excluded.state",
     )
     return begun
 
 
 def _actors(db: sqlite3.Connection, record_seqs: Sequence[int]) -> dict[int, str | None]:
-    found = db.execute(
-        "SELECT seq, actor FROM records WHERE seq IN (SELECT value FROM json_each(?))",
-        (json.dumps(record_seqs),),
-    )
-    return dict(found.fetchall())
+    return dict(many.read(db, "records", "seq, actor", "seq", record_seqs))
 
 
 def _failed(
@@ -241,9 +240,10 @@ def _queued(
 
 
 def _insert(db: sqlite3.Connection, queued: Sequence[_Queued], tally: Tally) -> None:
-    db.executemany(
-        "INSERT INTO operations (seq, connection, workflow, version, record_seq, record, idx, step, gate, actor, "
-        "state, hold, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    many.insert(
+        db,
+        "operations",
+        "seq, connection, workflow, version, record_seq, record, idx, step, gate, actor, state, hold, body",
         [
             (
                 of.seq, of.connection, of.workflow, of.version, of.record_seq, of.record, of.index, of.operation.step,

@@ -17,6 +17,7 @@ from askel_tui.sync.notifier import Notifier
 from askel_tui.sync.outages import Outages
 from askel_tui.sync.outcomes import Connected
 from askel_tui.sync.planner import plan_new
+from askel_tui.sync.retention import Retention
 from askel_tui.sync.watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Engine:
         self._watcher = Watcher(instance)
         self._outages = Outages(instance)
         self._confirming = Confirming(instance)
+        self._retention = Retention(instance)
         self._notifier = Notifier(instance)
         self._background: dict[str, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
@@ -67,6 +69,7 @@ class Engine:
                 self._start_round("looks", self._watcher.look)
                 self._start_round("notices", self._notifier.round)
                 self._start_round("receipts", self._confirming.look)
+                self._start_round("retention", self._retention.round)
                 if planned:
                     await asyncio.sleep(0)  # there may be more to plan at once
                 else:

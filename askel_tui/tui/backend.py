@@ -1,9 +1,9 @@
 """The backend: the only place where screens meet the instance.
 
 Its coroutines run in a thread of their own (`loop_thread.py`), imports included, so a screen just awaits them;
-cancelling the await cancels the work. Methods raise what the functions behind them raise;
-`told` makes a sentence of that. Methods marked `@writes` raise `ReadOnly` in a read-only console before anything happens, and what they would write
-with is guarded as well (`read_only.py`).
+cancelling the await cancels the work. Methods raise what the functions behind them raise; `told` makes a sentence of
+that. Methods marked `@writes` raise `ReadOnly` in a read-only console before anything happens, and what they would
+write with is guarded as well (`read_only.py`).
 
 To add what a screen needs: an `async def` here that calls `self._do(lambda instance: …)`, with `@writes` if it changes
 anything anywhere.

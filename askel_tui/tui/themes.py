@@ -66,12 +66,10 @@ def _theme(file: Path, problems: list[Problem]) -> Theme | None:
 
     before = len(problems)
     values, lines = read_yaml(file, problems)
-    for part in values.keys() - set(_PARTS):
-        problems.append(
-            Problem(
-                "is no part of a theme", part, None, str(file), lines.get(part), did_you_mean(part, _PARTS)
-            )
-        )
+    problems += [
+        Problem("is no part of a theme", part, None, str(file), lines.get(part), did_you_mean(part, _PARTS))
+        for part in sorted(values.keys() - set(_PARTS))
+    ]
     colours = values.get("colours", {})
     variables = values.get("variables", {})
     dark = values.get("dark", True)

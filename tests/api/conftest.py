@@ -25,6 +25,9 @@ async def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 @pytest_asyncio.fixture
 async def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FrontDoor]:
     """A door without an engine: what comes in stays where it is."""
-    async with running() as sandbox, workbench(tmp_path, sandbox, monkeypatch) as bench:
-        async with front_door(bench, engine=False) as one:
-            yield one
+    async with (
+        running() as sandbox,
+        workbench(tmp_path, sandbox, monkeypatch) as bench,
+        front_door(bench, engine=False) as one,
+    ):
+        yield one

@@ -2,38 +2,72 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.listening import listening
+from tests.support.listening import Listening, listening
+from tests.support.shared import ROOT
+from tests.support.workbench import NAME
 
-EXAMPLES = 50
-"""How many requests of each kind schemathesis makes up for each operation."""
+EXAMPLES = 40
+"""How many requests schemathesis makes up for each operation, beside those at the edges."""
+
+CONFIG = f"""
+hooks = "tests.support.schema_hooks"
+
+[parameters]
+"path.name" = "{NAME}"
+"path.segment" = "VIP"
+"path.list" = "Newsletter"
+"path.flow" = "Welcome Series"
+"path.workflow" = "tested"
+"path.hook" = "shop"
+"""
+
+WORKFLOW = """
+workflow: tested
+connection: maple-ember
+trigger: first_points_earned
+profile: {email: data.shopper.email}
+steps:
+  - id: points
+    track_event: {metric: First Points Earned, value: data.points}
+"""
+
+
+def run(front: Listening, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    (folder / "tested.yaml").write_text(WORKFLOW)
+    (folder / "schemathesis.toml").write_text(CONFIG)
+    front.shell.run("workflow", "apply", str(folder / "tested.yaml"))
+    command = [
+        str(Path(sys.executable).with_name("schemathesis")),
+        "--config-file",
+        "schemathesis.toml",
+        "run",
+        f"{front.url}/openapi.json",
+        "--header",
+        f"Authorization: Bearer {front.token}",
+        # A tail has no end, so it can't be asked like the rest: test_operating.py follows it.
+        "--exclude-path-regex",
+        ".*/stream$",
+        "--request-timeout",
+        "40",
+        "--no-color",
+        *options,
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=850, check=False
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_answer_is_one_that_the_document_names(tmp_path: Path) -> None:
     with listening(tmp_path / "home") as front:
-        command = [
-            str(Path(sys.executable).with_name("schemathesis")),
-            "run",
-            f"{front.url}/openapi.json",
-            "--header",
-            f"Authorization: Bearer {front.token}",
-            # A tail has no end, so it can't be asked like the rest: test_operating.py follows it.
-            "--exclude-path-regex",
-            ".*/stream$",
-            "--max-examples",
-            str(EXAMPLES),
-            "--request-timeout",
-            "40",
-            "--no-color",
-        ]
-        done = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, timeout=850, check=False
-        )
-    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+        done = run(front, tmp_path, "--max-examples", str(EXAMPLES))
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]

@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.audit_filler import fill
+from tests.benchmarks.common import Row
 from tests.benchmarks.terminal import Start, measure_start
 
+ROWS = 1_000_000
 SIZE = (140, 50)
 PAGES = 60
 FOLLOW_S = 10.0
@@ -182,6 +184,9 @@ def start() -> dict[str, float]:
         starts = [
             measure_start(command, "8 Settings", environment, idle_s=5 if not n else 0) for n in range(5)
         ]
+        found["first screen s"] = statistics.median(
+            measure_start(command, "Nothing is connected yet", environment).paint_s for _ in range(5)
+        )
         found["first paint s"] = statistics.median(each.paint_s for each in starts)
         found["start memory MB"] = statistics.median(each.memory_mb for each in starts)
         found["idle cpu %"] = starts[0].idle_cpu
@@ -209,10 +214,23 @@ def _help(command: list[str], environment: dict[str, str]) -> float:
     return time.perf_counter() - began
 
 
+async def measure(quick: bool) -> list[Row]:
+    """The rows of `make bench`: the tail over a million entries (quick: 50,000), and starts in a terminal."""
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["ASKEL_HOME"] = home
+        found = await tail(Path(home), await asyncio.to_thread(fill, Path(home), 50_000 if quick else ROWS))
+    found |= await asyncio.to_thread(start)
+    rows = []
+    for name, value in found.items():
+        words, _, unit = name.rpartition(" ")
+        rows.append(Row(f"console: {words}", value, unit, aim=TARGETS.get(name)))
+    return rows
+
+
 def main() -> None:
     """Prints what was measured beside the targets, and as JSON at the end."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--home", type=Path, help="a filled home to use, or an empty directory to fill")
     parser.add_argument("--only", choices=("tail", "start"))
     given = parser.parse_args()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,8 +48,15 @@ def listens(process: subprocess.Popen[str]) -> str:
     while line := process.stderr.readline():
         said.append(line)
         if "listens on http" in line:
+            _heard(process)
             return line[line.index("http://") :].split('"')[0].strip()
     raise AssertionError("".join(said))
+
+
+def _heard(process: subprocess.Popen[str]) -> None:
+    """Reads what the daemon goes on to say: a full pipe would stop it."""
+    assert process.stderr is not None
+    threading.Thread(target=process.stderr.read, daemon=True).start()
 
 
 @contextmanager

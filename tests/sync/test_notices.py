@@ -1,0 +1,314 @@
+"""Notices: one per cause, told where the team listens, until they are taken; and the hold's end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from askel_tui.store.journal import Decision, Hold
+from askel_tui.sync import notice_ways, notifier, watcher
+from askel_tui.sync.instance import opened
+from askel_tui.sync.notice_ways import Message, Undelivered
+from askel_tui.sync.notifier import Notifier
+from tests.support.bad_days import WELCOME, brisk, change, engine, held, order, until
+from tests.support.receiver import Receiver, receiver
+from tests.support.shared import needs_shared
+from tests.support.workbench import NAME, Workbench, points
+
+__all__ = ["brisk"]
+
+pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+
+HOUR = 3_600_000
+SECRET = "s3cret"
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifier, "GATHER_MS", 0)
+    monkeypatch.setattr(notifier, "FIRST_WAIT_MS", 20)
+    monkeypatch.setattr(watcher, "CONFIRM_S", 0.0)
+
+
+@pytest_asyncio.fixture
+async def hook() -> AsyncIterator[Receiver]:
+    async with receiver() as one:
+        yield one
+
+
+def _notify(bench: Workbench, *urls: str) -> None:
+    bench.instance.state.change_connection(NAME, notify=urls)
+
+
+async def _hold(bench: Workbench, step: str = "welcome", *, workflow: str = "welcome", now: int = 0) -> None:
+    at = now or bench.instance.clock()
+    detail = "the list Welcome Flow (MeWelc) is gone from the account"
+    await bench.instance.journal.place_hold(Hold(NAME, workflow, step, "target_gone", detail, at), at)
+
+
+async def _release(bench: Workbench, step: str = "welcome", *, workflow: str = "welcome") -> None:
+    decision = Decision("release", "ada", NAME, workflow, step)
+    await bench.instance.journal.release_hold(workflow, step, decision, bench.instance.clock())
+
+
+async def _round(bench: Workbench, **kwargs: Any) -> None:
+    """A round of a notifier that knows nothing but what is stored."""
+    await Notifier(bench.instance, **kwargs).round()
+
+
+async def test_a_deleted_list_is_told_and_so_is_its_return(bench: Workbench, hook: Receiver) -> None:
+    _notify(bench, hook.url(SECRET))
+    await bench.apply(WELCOME)
+    change(bench, "DELETE", "lists/Welcome Flow")
+    await bench.take(points(number) for number in range(3))
+    await bench.drain()
+    [told] = hook.taken
+    assert (told["kind"], told["connection"], told["cause"]) == ("hold", NAME, "target_gone")
+    assert told["steps"] == [{"workflow": "welcome", "step": "welcome", "waiting": 3}]
+    for word in (
+        "Welcome Flow",
+        "MeWelc",
+        "since",
+        "3 operations wait",
+        "askel hold release welcome welcome",
+    ):
+        assert word in told["text"]
+    assert hook.signed_with(SECRET)
+    assert hook.headers[0]["askel-notice"] == str(told["id"])
+
+    change(bench, "POST", "lists/Welcome Flow/restore")
+    await order(bench, "release")
+    await bench.drain()
+    recovered = hook.taken[1]
+    assert (recovered["kind"], len(hook.taken)) == ("recovery", 2)
+    for word in ("goes on", "released by test", "3 operations"):
+        assert word in recovered["text"]
+    await bench.drain()
+    assert len(hook.taken) == 2
+
+
+async def test_no_key_and_no_payload_is_told(bench: Workbench, hook: Receiver) -> None:
+    _notify(bench, hook.url())
+    await bench.apply(WELCOME)
+    await bench.take(points(number, tier="platinum-secret") for number in range(6))
+    await bench.drain()
+    change(bench, "POST", "properties/LoyaltyTier/rename", to="Level")
+    await bench.take([points(9, tier="platinum-secret")])
+    await bench.drain()
+    key = bench.sandbox.key
+    change(bench, "POST", "keys/revoke", key=key)
+    await bench.take([points(10)])
+    await bench.drain()
+    assert {each["cause"] for each in hook.taken} == {"property_renamed", "key_refused"}
+    everything = b"".join(hook.bodies)
+    for word in (key, "platinum-secret", "t9@", "T-9"):
+        assert word.encode() not in everything
+    assert "askel-signature" not in hook.headers[0]
+
+
+async def test_one_cause_is_told_once_with_all_its_steps(bench: Workbench, hook: Receiver) -> None:
+    _notify(bench, hook.url())
+    for step in ("welcome", "again", "third"):
+        await _hold(bench, step)
+    await _round(bench)
+    [told] = hook.taken
+    assert [each["step"] for each in told["steps"]] == ["welcome", "again", "third"]
+    for step in ("welcome", "again"):
+        await _release(bench, step)
+    await _round(bench)
+    assert len(hook.taken) == 1
+    await _release(bench, "third")
+    await _round(bench)
+    assert [each["kind"] for each in hook.taken] == ["hold", "recovery"]
+    await _hold(bench)
+    await _round(bench)
+    assert [each["kind"] for each in hook.taken] == ["hold", "recovery", "hold"]
+
+
+async def test_a_notice_gathers_a_moment_for_its_other_steps(
+    bench: Workbench, hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifier, "GATHER_MS", 1_000)
+    _notify(bench, hook.url())
+    now = bench.instance.clock()
+    bench.instance.clock = lambda: now
+    await _hold(bench)
+    await _round(bench)
+    assert hook.taken == []
+    assert await Notifier(bench.instance).pending()
+    await _hold(bench, "again")
+    bench.instance.clock = lambda: now + 1_000
+    await _round(bench)
+    assert [len(each["steps"]) for each in hook.taken] == [2]
+    assert not await Notifier(bench.instance).pending()
+
+
+async def test_a_standing_hold_is_reminded_of_once_a_day(bench: Workbench, hook: Receiver) -> None:
+    _notify(bench, hook.url())
+    start = bench.instance.clock()
+    await _hold(bench, now=start)
+    for hours in (0, 23, 25, 26, 48, 50):
+        bench.instance.clock = lambda hours=hours: start + hours * HOUR  # type: ignore[misc]
+        await _round(bench)
+    assert [each["kind"] for each in hook.taken] == ["hold", "reminder", "reminder"]
+    assert "Still so" in hook.taken[1]["text"]
+    bench.instance.state.save_setting("remind_hours", 1)
+    bench.instance.clock = lambda: start + 52 * HOUR
+    await _round(bench)
+    assert len(hook.taken) == 4
+    await _release(bench)
+    bench.instance.clock = lambda: start + 100 * HOUR
+    await _round(bench)
+    assert [each["kind"] for each in hook.taken[4:]] == ["recovery"]
+
+
+async def test_a_notice_is_tried_again_across_restarts_until_it_is_taken(
+    bench: Workbench, hook: Receiver
+) -> None:
+    _notify(bench, hook.url(SECRET))
+    start = bench.instance.clock()
+    await _hold(bench, now=start)
+    await _hold(bench, "again", workflow="other", now=start)
+    hook.statuses = [500, 302, 429]
+    for attempt in range(1, 4):
+        bench.instance.clock = lambda attempt=attempt: start + attempt * HOUR  # type: ignore[misc]
+        await _round(bench)
+        assert (hook.refused, hook.taken) == (attempt, [])
+        # Not before its time.
+        await _round(bench)
+        assert hook.refused == attempt
+    assert not await Notifier(bench.instance).pending()
+    bench.instance.clock = lambda: start + 4 * HOUR
+    await _round(bench)
+    assert len(hook.taken) == 1
+
+
+async def test_a_crash_after_the_delivery_delivers_again_with_the_same_id(bench: Workbench) -> None:
+    class CrashError(Exception):
+        pass
+
+    seen: list[Message] = []
+
+    async def crash(address: str, message: Message, now_s: int) -> None:
+        seen.append(message)
+        raise CrashError
+
+    _notify(bench, "http://127.0.0.1:1/never")
+    await _hold(bench)
+    with pytest.raises(CrashError):
+        await _round(bench, send=crash)
+
+    async def take(address: str, message: Message, now_s: int) -> None:
+        seen.append(message)
+
+    async with opened(bench.instance.home) as again:
+        await Notifier(again, send=take).round()
+        await Notifier(again, send=take).round()
+    assert [each.id for each in seen] == [seen[0].id] * 2
+
+
+async def test_everybody_is_told_of_everything_and_a_connection_of_its_own(
+    bench: Workbench, hook: Receiver
+) -> None:
+    async with receiver() as everywhere:
+        own = bench.instance.state.connection(NAME)
+        bench.instance.state.save_connection(own.model_copy(update={"name": "second", "notify": ()}))
+        _notify(bench, hook.url(), everywhere.url())
+        bench.instance.state.save_setting("notify", [everywhere.url()])
+        await _hold(bench)
+        at = bench.instance.clock()
+        other = Hold("second", "elsewhere", "tier", "key_refused", "Klaviyo refuses the key", at)
+        await bench.instance.journal.place_hold(other, at)
+        await _round(bench)
+        assert [each["connection"] for each in hook.taken] == [NAME]
+        assert sorted(each["connection"] for each in everywhere.taken) == [NAME, "second"]
+
+
+async def test_a_new_address_hears_of_what_stands_and_not_of_old_stories(
+    bench: Workbench, hook: Receiver
+) -> None:
+    await _hold(bench, "old")
+    await _release(bench, "old")
+    await _hold(bench, "stands")
+    _notify(bench, hook.url())
+    await _round(bench)
+    assert [(each["kind"], each["steps"][0]["step"]) for each in hook.taken] == [("hold", "stands")]
+
+
+async def test_one_address_that_is_dead_keeps_no_other_waiting(bench: Workbench, hook: Receiver) -> None:
+    _notify(bench, "http+hmac://x@127.0.0.1:1/dead", hook.url())
+    await _hold(bench)
+    await _round(bench)
+    assert len(hook.taken) == 1
+
+
+async def test_a_running_engine_tells_by_itself(bench: Workbench, hook: Receiver) -> None:
+    _notify(bench, hook.url(SECRET))
+    await bench.apply(WELCOME)
+    hook.statuses = [503]
+    async with engine(bench):
+        change(bench, "DELETE", "lists/Welcome Flow")
+        await bench.take([points(1)])
+
+        async def told() -> bool:
+            return bool(hook.taken) and bool(await held(bench))
+
+        await until(bench, told)
+    assert hook.refused == 1
+    assert hook.signed_with(SECRET)
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("http://hooks.example/x", "use https"),
+        ("http+hmac://s@hooks.example/x", "use https"),
+        ("https+hmac://hooks.example/x", "no secret"),
+        ("http://127.0.0.1:1/s3cret", "can't be reached"),
+        ("slack://a/b/s3cret", "install askel-tui"),
+    ],
+)
+async def test_what_cannot_be_delivered_says_why_and_never_the_address(
+    address: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    with pytest.raises(Undelivered, match=why) as caught:
+        await notice_ways.send(address, Message("1", "title", "text", {}), 1)
+    assert "s3cret" not in str(caught.value)
+    assert "s3cret" not in notice_ways.shown(address)
+
+
+async def test_other_services_are_apprises(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str, str, str]] = []
+
+    class Box:
+        """As much of apprise as is used."""
+
+        def __init__(self) -> None:
+            self.url = ""
+
+        def add(self, url: str) -> bool:
+            self.url = url
+            return url.startswith(("slack://", "https://hooks.slack.example/"))
+
+        def notify(self, *, title: str, body: str) -> bool:
+            sent.append((self.url, title, body))
+            return "full" not in self.url
+
+    module = ModuleType("apprise")
+    monkeypatch.setattr(module, "Apprise", Box, raising=False)
+    monkeypatch.setitem(sys.modules, "apprise", module)
+    message = Message("1", "title", "text", {})
+    for address in ("slack://a/b", "https://hooks.slack.example/x"):
+        await notice_ways.send(address, message, 1)
+    assert sent == [("slack://a/b", "title", "text"), ("https://hooks.slack.example/x", "title", "text")]
+    with pytest.raises(Undelivered, match="did not take"):
+        await notice_ways.send("slack://full", message, 1)
+    with pytest.raises(Undelivered, match="does not know"):
+        await notice_ways.send("nonsense://x", replace(message, id="2"), 1)

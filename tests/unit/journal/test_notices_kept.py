@@ -1,0 +1,105 @@
+"""Notices in the journal: told once per cause, with how far they were delivered."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+from askel_tui.store.journal import Delivery, Journal, Notice
+from askel_tui.store.sqlite import open_journal
+from askel_tui.store.sqlite_schema import APPLICATION_ID, TABLES
+from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, hold
+
+A, B = "address-a", "address-b"
+
+
+async def test_a_second_step_of_one_cause_is_quiet_until_all_go_on(desk: Desk) -> None:
+    journal = desk.journal
+    await journal.place_hold(hold("list"), NOW)
+    await journal.place_hold(hold("points"), NOW)
+    await journal.place_hold(replace(hold("tier"), detail="another list"), NOW)
+    await journal.release_hold(WORKFLOW, "list", decision("release", "list"), NOW)
+    await journal.release_hold(WORKFLOW, "points", decision("release", "points"), NOW)
+    told = [(each["kind"], each["step"], each["quiet"]) for each in await journal.notices()]
+    assert told == [
+        ("hold", "list", False),
+        ("hold", "points", True),
+        ("hold", "tier", False),
+        ("recovery", "list", True),
+        ("recovery", "points", False),
+    ]
+
+
+async def test_a_release_tells_who_and_how_much(desk: Desk) -> None:
+    await desk.planned(2)
+    await desk.journal.place_hold(hold("list"), NOW)
+    await desk.journal.release_hold(WORKFLOW, "list", decision("release", "list"), NOW + 60_000)
+    text = (await desk.journal.notices())[-1]["text"]
+    for word in ("goes on", "released by ada", "2 operations are sent"):
+        assert word in text
+    await desk.journal.release_hold(WORKFLOW, "list", decision("release", "list"), NOW)
+    assert len(await desk.journal.notices()) == 2
+
+
+async def test_reminders_wait_for_their_time_and_end_with_the_hold(desk: Desk) -> None:
+    journal = desk.journal
+    await journal.place_hold(hold("list"), NOW)
+    await journal.place_hold(hold("points"), NOW)
+    assert await journal.remind(NOW, NOW + 1) == 0
+    assert await journal.remind(NOW + 1, NOW + 2) == 1
+    assert await journal.remind(NOW + 2, NOW + 3) == 0
+    [reminder] = [each for each in await journal.notices() if each["kind"] == "reminder"]
+    assert not reminder["quiet"]
+    assert "step list, workflow welcome, step points are held" in reminder["text"]
+    for step in ("list", "points"):
+        await journal.release_hold(WORKFLOW, step, decision("release", step), NOW)
+    assert await journal.remind(NOW + 100, NOW + 100) == 0
+
+
+async def test_a_warning_comes_with_its_decision(desk: Desk) -> None:
+    notice = Notice("warning", CONNECTION, WORKFLOW, "vip", "segment_inactive", "it sleeps")
+    await desk.journal.note(notice, decision("drift", "vip"), NOW)
+    await desk.journal.note(replace(notice, kind="over"), None, NOW + 1)
+    assert [each["kind"] for each in await desk.journal.notices()] == ["warning", "over"]
+    assert [entry.kind for entry in await desk.entries()] == ["drift"]
+    assert (await desk.journal.verify())[1] is None
+
+
+async def test_deliveries_go_forward_only(journal: Journal) -> None:
+    assert await journal.delivery(A, None) == Delivery(0)
+    await journal.move_delivery(A, Delivery(7, 2, 99))
+    await journal.move_delivery(A, Delivery(5))
+    assert await journal.delivery(A, None) == Delivery(7, 2, 99)
+    await journal.move_delivery(A, Delivery(7))
+    assert await journal.delivery(A, None) == Delivery(7)
+
+
+async def test_a_new_address_begins_with_the_oldest_standing_hold(desk: Desk) -> None:
+    journal = desk.journal
+    await journal.place_hold(hold("old"), NOW)
+    await journal.release_hold(WORKFLOW, "old", decision("release", "old"), NOW)
+    assert (await journal.delivery(A, CONNECTION)).seq == 2
+    await journal.place_hold(hold("list"), NOW)
+    await journal.place_hold(hold("points"), NOW)
+    assert (await journal.delivery(B, CONNECTION)).seq == 2
+    assert (await journal.delivery("address-c", "another")).seq == 4
+
+
+async def test_a_journal_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    old = sqlite3.connect(path)
+    old.executescript(TABLES)
+    old.execute(
+        "INSERT INTO notices (at, connection, workflow, step, kind, text) VALUES (1, 'c', 'w', 's', 'hold', 't')"
+    )
+    old.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    old.execute("PRAGMA user_version = 1")
+    old.commit()
+    old.close()
+    journal = await open_journal(path)
+    [notice] = await journal.notices()
+    assert (notice["text"], notice["cause"], notice["quiet"]) == ("t", None, False)
+    await journal.move_delivery(A, Delivery(1))
+    assert await journal.delivery(A, None) == Delivery(1)
+    await journal.close()
