@@ -299,7 +299,7 @@ async def _step(
 
 
 async def _prepared(preparing: Awaitable[writes.Prepared]) -> writes.Prepared:
-    """Raises `ApiError`: 404 for what the account has not (with what may have been meant), 409 for what can't be used."""
+    """Raises `ApiError`: 404 for what the account has not, 409 for what it has and can't be used so."""
     try:
         return await preparing
     except Unfit as unfit:

@@ -101,7 +101,10 @@ class Attributes(_Closed):
         return {**given, **{f"location.{name}": value for name, value in location.items()}}
 
 
-Properties = dict[Name, Any]
+Properties = Annotated[
+    dict[Name, Any],
+    Field(json_schema_extra={"propertyNames": {"minLength": 1, "maxLength": 255, "pattern": f"^{_WORD}+$"}}),
+]
 
 
 class ProfileWrite(_Closed):

@@ -10,15 +10,14 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response, StreamingResponse
 
 from askel_tui.api.context import Context, actor_of, allowed, context_of
 from askel_tui.api.errors import documented
 from askel_tui.api.exposition import exposition
 from askel_tui.api.metrics import CONTENT_TYPE
-from askel_tui.api.models import AuditPage, Health, WorkflowAnswer
-from askel_tui.core.records import RecordRefused, normal_time
+from askel_tui.api.models import AuditPage, Health, Time, WorkflowAnswer
 from askel_tui.store.errors import StoreError, UnknownWorkflow
 from askel_tui.store.journal import AuditEntry, AuditFilter
 from askel_tui.store.tokens import TokenDoc
@@ -94,8 +93,8 @@ class AuditQuery(BaseModel):
     profile: Annotated[str | None, Query(description="E-mail, phone or external id.")] = None
     status: str | None = None
     kind: str | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Time | None = None
+    until: Time | None = None
     text: str | None = None
     after: Annotated[int, Query(ge=0, le=2**62, description="Only entries with a larger number.")] = 0
 
@@ -111,8 +110,8 @@ class AuditPageQuery(AuditQuery):
     limit: Annotated[int, Query(ge=1, le=1000)] = 100
 
 
-def _ms(moment: datetime | None) -> int | None:
-    return None if moment is None else int(moment.timestamp() * 1000)
+def _ms(time: str | None) -> int | None:
+    return None if time is None else int(datetime.fromisoformat(time).timestamp() * 1000)
 
 
 @router.get(
@@ -205,7 +204,7 @@ class Activation(BaseModel):
         extra="forbid", json_schema_extra={"examples": [{}, {"since": "2026-11-01T00:00:00Z"}]}
     )
 
-    since: AwareDatetime | None = None
+    since: Time | None = None
     from_record: str | None = None
 
 
@@ -250,19 +249,10 @@ async def activate(
         context.instance,
         workflow,
         actor_of(token),
-        since=_time(wanted.since),
+        since=wanted.since,
         from_record=wanted.from_record,
     )
     return dict(result)
-
-
-def _time(moment: datetime | None) -> str | None:
-    if moment is None:
-        return None
-    try:
-        return normal_time(moment.isoformat())
-    except RecordRefused:
-        return moment.astimezone(UTC).isoformat()
 
 
 async def _ordered(request: Request, name: str, workflow: str, order: str) -> dict[str, Any]:

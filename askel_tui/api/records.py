@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
@@ -15,6 +16,8 @@ from askel_tui.api.errors import ApiError, documented
 from askel_tui.api.taking import Taken, take, under_pressure
 
 router = APIRouter(tags=["Records in"])
+
+_KEY = re.compile(r"[!-~]{1,255}")
 
 RECORDS_ROUTE = "/v1/connections/{name}/records"
 
@@ -70,8 +73,10 @@ def idempotency_key(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
-    if not 1 <= len(key) <= 255:
-        raise ApiError(400, "idempotency_key", "an Idempotency-Key has 1 to 255 characters")
+    if not _KEY.fullmatch(key):
+        raise ApiError(
+            400, "idempotency_key", "an Idempotency-Key has 1 to 255 printable characters, no blanks"
+        )
     return key
 
 
@@ -108,7 +113,7 @@ RECORD_SCHEMA: dict[str, Any] = {
                 {"type": "null"},
             ]
         },
-        "event": {"type": "string", "minLength": 1, "pattern": "^[^\\x00]"},
+        "event": {"type": "string", "minLength": 1},
         "time": {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]},
         "data": {"type": ["object", "null"]},
         "actor": {"description": "A text; anything else is left out."},

@@ -102,10 +102,9 @@ _MESSAGE: dict[str, Any] = {
     "type": "object",
     "description": "A message as Segment's specification has it.",
     "properties": {
-        "event": {"type": "string", "minLength": 1, "pattern": "^[^\\x00]"},
+        "event": {"type": "string", "minLength": 1},
         "messageId": RECORD_SCHEMA["properties"]["id"],
         "timestamp": RECORD_SCHEMA["properties"]["time"],
-        "originalTimestamp": RECORD_SCHEMA["properties"]["time"],
     },
 }
 _UNUSED = {"type": "object"}

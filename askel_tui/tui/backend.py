@@ -27,7 +27,7 @@ from askel_tui.tui.read_only import ReadOnly
 if TYPE_CHECKING:
     from askel_tui.core.catalogs import Catalog
     from askel_tui.core.problems import Problem
-    from askel_tui.core.records import Record
+    from askel_tui.core.records import Record, Refused
     from askel_tui.core.workflows import Workflow
     from askel_tui.klaviyo.checks import KeyCheck
     from askel_tui.store.documents import ConnectionDoc, OnConflict, WorkflowDoc
@@ -297,16 +297,17 @@ class Backend:
         )
 
     async def lists_of(self, key: str, revision: str) -> list[str]:
-        """The names of the lists that a key which is not stored can see. Raises `KlaviyoError`, `KeyUnfit`."""
+        """The names and ids of the lists that a key which is not stored can see. Raises `KlaviyoError`, `KeyUnfit`."""
+        from askel_tui.core.fingerprints import fingerprint
         from askel_tui.klaviyo.catalog import read_catalog
         from askel_tui.store.secrets import check_key as fit_key
-        from askel_tui.store.secrets import fingerprint
 
         async def work(instance: Instance) -> list[str]:
             fit = fit_key(key)
             client = await instance.client_for(fit, revision, f"key:{fingerprint(fit)}")
             async with client:
-                return [each.name for each in (await read_catalog(client, sections=["lists"])).lists]
+                lists = (await read_catalog(client, sections=["lists"])).lists
+                return [each.name for each in lists] + [each.id for each in lists]
 
         return await self._do(work)
 
@@ -433,6 +434,23 @@ class Backend:
         return await self._do(
             lambda instance: dry_run(instance, workflow, last=last, records=records, version=version)
         )
+
+    async def records_of(self, file: Path) -> tuple[list[Record], list[Refused]]:
+        """The records of a JSONL or CSV file, and the lines that are none; nothing is kept. Raises `OSError`."""
+        from datetime import UTC, datetime
+
+        from askel_tui.core.record_files import file_lines, read_csv, read_jsonl
+        from askel_tui.core.records import Refused
+
+        def work() -> tuple[list[Record], list[Refused]]:
+            read = read_csv if file.suffix.lower() == ".csv" else read_jsonl
+            now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+            with file.open("rb") as stream:
+                found = [each for _, each in read(file_lines(stream), now=now)]
+            records = [each for each in found if not isinstance(each, Refused)]
+            return records, [each for each in found if isinstance(each, Refused)]
+
+        return await asyncio.to_thread(work)
 
     @writes
     async def ingest(

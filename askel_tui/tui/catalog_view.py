@@ -167,7 +167,11 @@ def facts(entry: Any, section: str, catalog: Catalog, used: Uses) -> list[Fact]:
             told = [("id", entry.id), ("state", _text(segment_state(entry)))]
             told += _fires("segment", entry.id, catalog)
         case FlowEntry():
-            told = [("id", entry.id), ("status", _text(flow_state(entry))), ("fired by", fired_by(entry, catalog))]
+            told = [
+                ("id", entry.id),
+                ("status", _text(flow_state(entry))),
+                ("fired by", fired_by(entry, catalog)),
+            ]
             if any(each.filtered for each in entry.triggers or ()):
                 told.append(("filter", "a trigger filter may keep it from firing"))
         case MetricEntry():
@@ -178,7 +182,11 @@ def facts(entry: Any, section: str, catalog: Catalog, used: Uses) -> list[Fact]:
             return [("id", entry.id), ("editor", entry.editor_type or "unknown")]
         case PropertyEntry():
             filled = f"{entry.seen:,} of {entry.of:,} profiles sampled  {bar(entry.seen, entry.of, 12)} {share(entry)}"
-            told = [("types", types(entry)), ("filled", filled), ("values", ", ".join(entry.samples) or "none")]
+            told = [
+                ("types", types(entry)),
+                ("filled", filled),
+                ("values", ", ".join(entry.samples) or "none"),
+            ]
     if isinstance(entry, ListEntry):
         dates = [("created", _day(entry.created)), ("updated", _day(entry.updated))]
         return [*told, in_askel, *(each for each in dates if each[1])]

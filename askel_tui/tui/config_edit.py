@@ -7,8 +7,12 @@ import re
 
 def with_setting(text: str, name: str, value: str) -> str:
     """The text in which the top-level setting has the value (a plain word); its comment stays."""
-    line = re.compile(rf"^{re.escape(name)}[ \t]*:[^#\r\n]*?(?P<rest>[ \t]+#[^\r\n]*)?(?P<end>\r?)$", re.MULTILINE)
-    changed, count = line.subn(lambda found: f"{name}: {value}{found['rest'] or ''}{found['end']}", text, count=1)
+    line = re.compile(
+        rf"^{re.escape(name)}[ \t]*:[^#\r\n]*?(?P<rest>[ \t]+#[^\r\n]*)?(?P<end>\r?)$", re.MULTILINE
+    )
+    changed, count = line.subn(
+        lambda found: f"{name}: {value}{found['rest'] or ''}{found['end']}", text, count=1
+    )
     if count:
         return changed
     joint = "" if not text or text.endswith("\n") else "\n"

@@ -23,7 +23,19 @@ _VARYING = (
 )
 """What differs from record to record: quoted values, addresses, ids, numbers."""
 
-HEADERS = ("id", "at", "connection", "workflow", "version", "step", "record", "reason", "operation", "call", "body")
+HEADERS = (
+    "id",
+    "at",
+    "connection",
+    "workflow",
+    "version",
+    "step",
+    "record",
+    "reason",
+    "operation",
+    "call",
+    "body",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +67,9 @@ class Group:
 def why(failure: Failure) -> str:
     """The whole reason: every problem with its step and field, or what was said."""
     told = [
-        ": ".join(filter(None, (", ".join(filter(None, (row.get("step"), row.get("field")))), row.get("message"))))
+        ": ".join(
+            filter(None, (", ".join(filter(None, (row.get("step"), row.get("field")))), row.get("message")))
+        )
         for row in failure.problems
     ]
     return "; ".join(filter(None, told)) or failure.reason
@@ -80,7 +94,9 @@ def groups(failures: Sequence[Failure]) -> list[Group]:
     found: dict[tuple[str, str, str], list[Failure]] = {}
     for each in failures:
         found.setdefault((each.workflow, each.step or "", alike(why(each))), []).append(each)
-    made = [Group(workflow, step or None, reason, tuple(of)) for (workflow, step, reason), of in found.items()]
+    made = [
+        Group(workflow, step or None, reason, tuple(of)) for (workflow, step, reason), of in found.items()
+    ]
     return sorted(made, key=lambda group: (-len(group.failures), group.key))
 
 

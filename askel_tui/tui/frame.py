@@ -57,9 +57,9 @@ class TopBar(Widget):
         named = fit(head.connection, 28 if wide else 14) if head.connection else "no connection"
         parts += [(named, "bold"), "  "]
         if head.environment == "sandbox":
-            parts.append((" SANDBOX ", "bold $background on $success"))
+            parts.append((" SANDBOX ", "bold reverse $success"))
         else:
-            parts.append((" KLAVIYO · REAL " if wide else " REAL ", "bold $background on $error"))
+            parts.append((" KLAVIYO · REAL " if wide else " REAL ", "bold reverse $error"))
         parts.append("  ")
         if head.daemon is None:
             parts.append(("◌ opening…", "$foreground-muted"))

@@ -82,8 +82,8 @@ def _bindings() -> list[Binding]:
 
     modules = [app, frame]
     for package in (screens, widgets):
-        for each in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            modules.append(importlib.import_module(each.name))
+        found = pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+        modules += [importlib.import_module(each.name) for each in found]
     classes = {
         value
         for module in modules

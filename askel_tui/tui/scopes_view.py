@@ -35,9 +35,7 @@ def scopes(found: Mapping[str, str], revision: str) -> list[Scope]:
     for feature, calls in FEATURES.items():
         for scope in scopes_of(calls, revision):
             needing.setdefault(scope, []).append(feature.partition(" (")[0])
-    rows = [
-        Scope(name, state, name in NEEDED, tuple(needing.get(name, ()))) for name, state in found.items()
-    ]
+    rows = [Scope(name, state, name in NEEDED, tuple(needing.get(name, ()))) for name, state in found.items()]
     return sorted(rows, key=lambda row: (not row.needed, row.name))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -50,6 +51,7 @@ class TailFeed:
         self._on_rows, self._on_page, self._on_fault = on_rows, on_page, on_fault
         self._work: SimpleQueue[Callable[[sqlite3.Connection], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="askel-tail", daemon=True)
+        self._leader = ThreadPoolExecutor(1, "askel-search-leader", initializer=self._connect)
         self._searchers = ThreadPoolExecutor(SEARCHERS, "askel-search", initializer=self._connect)
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
@@ -70,6 +72,7 @@ class TailFeed:
         self._paused.clear()
         self._work.put(None)
         self._thread.join(timeout=5)
+        self._leader.shutdown(wait=True, cancel_futures=True)
         self._searchers.shutdown(wait=True, cancel_futures=True)
         for connection in self._connections:
             connection.close()
@@ -218,10 +221,10 @@ class TailFeed:
         first, last = store.ends(db)
         self._seen_last = last
         query = store.prepared(db, match)
-        if match.by_index:
-            self._searchers.submit(self._by_index, source, query, first, last)
+        if match.by_index and query.walk.startswith("INDEXED"):
+            self._leader.submit(self._by_index, source, query, first, last)
         else:
-            self._searchers.submit(self._by_looking, source, query, first, last)
+            self._leader.submit(self._by_looking, source, query, first, last)
 
     def _by_index(self, source: FilteredRows, query: store.Query, first: int, last: int) -> None:
         high, limit = last, SCREEN
@@ -233,22 +236,15 @@ class TailFeed:
             high, limit = found[-1] - 1, CHUNK
 
     def _by_looking(self, source: FilteredRows, query: store.Query, first: int, last: int) -> None:
-        """Looks through everything, newest first, several chunks side by side, in order."""
+        """Looks through everything, newest first: several chunks side by side, their matches in order."""
         chunks = [(max(first, high - CHUNK + 1), high) for high in range(last, first - 1, -CHUNK)] or [(0, 0)]
-        under_way: list[Future[list[int]]] = []
+        under_way: deque[Future[list[int]]] = deque()
         at = done = 0
         while done < len(chunks) and source is self._source and not self._closed:
-            # This thread looks at one chunk itself while the others have theirs.
-            while at < len(chunks) and len(under_way) < SEARCHERS:
-                low, high = chunks[at]
+            while at < len(chunks) and len(under_way) < SEARCHERS + 1:
+                under_way.append(self._searchers.submit(self._find, query, *chunks[at], CHUNK))
                 at += 1
-                if len(under_way) == SEARCHERS - 1:
-                    own: Future[list[int]] = Future()
-                    own.set_result(self._find(query, low, high, CHUNK))
-                    under_way.append(own)
-                else:
-                    under_way.append(self._searchers.submit(self._find, query, low, high, CHUNK))
-            found = under_way.pop(0).result()
+            found = under_way.popleft().result()
             done += 1
             if found or done == len(chunks):
                 self._add(source, found, complete=done == len(chunks))

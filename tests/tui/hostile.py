@@ -13,7 +13,7 @@ NAMES = (
     "nul\x00 and \u200bhidden",
     "climb" + "\u0301" * 400,
     "漢字 👩\u200d👩\u200d👧 wide",
-    "=HYPERLINK(\"http://x\")",
+    '=HYPERLINK("http://x")',
     "x" * 200_000,
     "[/] $error {0} \\[",
 )

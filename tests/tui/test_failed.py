@@ -7,17 +7,16 @@ import io
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from textual.pilot import Pilot
 
 from askel_tui.tui.exports import as_csv
 from tests.support.workbench import Workbench, example, points
-from tests.tui.conftest import Console, assert_snapshot, ready, text_of
+from tests.tui.conftest import Console, assert_snapshot, text_of, toasts
 from tests.tui.hostile import NAMES, assert_inert
+from tests.tui.keys import press
 
 SIZES = [(80, 24), (120, 36), (200, 50)]
 
@@ -28,12 +27,6 @@ async def some(bench: Workbench) -> None:
     await bench.take(example("hostile.jsonl"))
     await bench.take([{**points(number), "data": {"points": 1, "shopper": {}}} for number in range(3)])
     await bench.drain()
-
-
-async def press(pilot: Pilot[Any], *keys: str) -> None:
-    """Keys, and everything that they set going."""
-    await pilot.press(*keys)
-    await ready(pilot)
 
 
 def steady(shown: str) -> str:
@@ -50,7 +43,7 @@ async def failing(bench: Workbench) -> list[str]:
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 async def test_what_it_shows(console: Console, size: tuple[int, int]) -> None:
     """Reasons, the failures of the first, and one of them whole."""
-    async with console(size=size, first="failed", prepare=some) as (app, pilot, _):
+    async with console(size=size, first="failed", prepare=some) as (app, _, _):
         assert_snapshot(steady(text_of(app)), f"failed-{size[0]}x{size[1]}")
 
 
@@ -58,16 +51,14 @@ async def test_a_reason_is_tried_again_whole(console: Console) -> None:
     """r on a reason asks, y says yes; what was failed in planning is planned anew."""
     async with console(first="failed", prepare=some) as (app, pilot, bench):
         before = await failing(bench)
-        await pilot.press("r")
-        await pilot.pause()
+        await press(pilot, "r")
         assert "Try 4 failures again?" in text_of(app)
         await press(pilot, "enter")
         assert await failing(bench) == before
-        await pilot.press("r")
-        await pilot.pause()
+        await press(pilot, "r")
         await press(pilot, "y")
         assert set(before) - set(await failing(bench)) == {"h-5", "t-0", "t-1", "t-2"}
-        assert "4 failures will be tried again" in text_of(app)
+        assert "4 failures will be tried again" in toasts(app)
 
 
 async def test_one_and_some_are_tried_again(console: Console) -> None:
@@ -77,21 +68,21 @@ async def test_one_and_some_are_tried_again(console: Console) -> None:
         assert "h-5" not in await failing(bench)
         await press(pilot, "space", "space")
         assert "2 marked" in text_of(app)
-        await pilot.press("r")
-        await pilot.pause()
+        await press(pilot, "r")
         await press(pilot, "y")
         assert [each for each in await failing(bench) if each.startswith("t-")] == ["t-2"]
 
 
 async def test_discarding_wants_the_count_typed(console: Console) -> None:
     """y alone does nothing; the number does; the audit keeps what was given up."""
-    async with console(first="failed", prepare=some) as (app, pilot, bench):
+    async with console(first="failed", prepare=some) as (_, pilot, bench):
         before = await failing(bench)
-        await pilot.press("x")
-        await pilot.pause()
+        await press(pilot, "x")
         await press(pilot, "y", "enter")
         assert await failing(bench) == before
-        await press(pilot, "backspace", "4", "enter", "y")
+        await press(pilot, "n")
+        await press(pilot, "x")
+        await press(pilot, "4", "enter", "y")
         assert len(await failing(bench)) == len(before) - 4
         assert len(await bench.audit(kind="plan")) >= 4
 
@@ -103,27 +94,29 @@ async def test_everything_that_is_shown_is_given_up(console: Console) -> None:
         await press(pilot, "slash", *"h-5", "enter")
         assert f"1 of {count}" in text_of(app)
         await press(pilot, "escape")
-        await pilot.press("X")
-        await pilot.pause()
+        await press(pilot, "X")
         await press(pilot, *str(count), "enter", "y")
         assert await failing(bench) == []
         assert "Nothing failed." in text_of(app)
 
 
 @pytest.mark.parametrize("kind", ["csv", "json"])
-async def test_exports_hold_what_is_shown_and_start_no_formula(console: Console, tmp_path: Path, kind: str) -> None:
+async def test_exports_hold_what_is_shown_and_start_no_formula(
+    console: Console, tmp_path: Path, kind: str
+) -> None:
     """A file of its owner's; one that exists is replaced only after y."""
 
     async def prepare(bench: Workbench) -> None:
         await bench.apply(example("first-points-welcome.yaml"))
-        await bench.take([{**points(1, email="no"), "id": "=1+1"}, {**points(2, email="no"), "id": "@SUM(A1)"}])
+        await bench.take(
+            [{**points(1, email="no"), "id": "=1+1"}, {**points(2, email="no"), "id": "@SUM(A1)"}]
+        )
         await bench.drain()
 
     async with console(first="failed", prepare=prepare) as (app, pilot, _):
         file = tmp_path / f"out.{kind}"
         for answer in ("", "n", "y"):
-            await pilot.press("e")
-            await pilot.pause()
+            await press(pilot, "e")
             await press(pilot, "ctrl+a", "ctrl+k", *str(file), "enter")
             if answer == "n":
                 file.write_text("mine")
@@ -146,7 +139,7 @@ async def test_a_read_only_console_changes_nothing(console: Console) -> None:
         before = await failing(bench)
         await press(pilot, "enter", "r")
         assert await failing(bench) == before
-        assert "read-only" in text_of(app)
+        assert "read-only" in toasts(app)
 
 
 async def test_hostile_records_are_shown_inert(console: Console) -> None:
@@ -180,5 +173,7 @@ async def test_too_small_a_terminal_breaks_nothing(console: Console) -> None:
 @given(value=st.one_of(st.text(), st.integers(), st.none(), st.lists(st.text(), max_size=3)))
 def test_no_cell_starts_a_formula(value: object) -> None:
     """Whatever the value, what a spreadsheet reads first is no sign of a formula."""
-    _, (read,) = csv.reader(io.StringIO(as_csv(["a"], [[value if value not in ("", None) else "x"]]), newline=""))
+    _, (read,) = csv.reader(
+        io.StringIO(as_csv(["a"], [[value if value not in ("", None) else "x"]]), newline="")
+    )
     assert not read.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n"))

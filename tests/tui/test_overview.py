@@ -48,7 +48,7 @@ def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
         return STATUS
 
     async def notices(self: Backend, after: int = 0) -> list[Any]:
-        return [each for each in NOTICES if each["seq"] > after]
+        return NOTICES if after == 0 else []
 
     async def now(self: Backend) -> int:
         return NOW

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from textual.pilot import Pilot
 
 from askel_tui.tui import keymap
 from askel_tui.tui.config_edit import with_setting
 from tests.support.workbench import Workbench
-from tests.tui.conftest import Console, assert_snapshot, ready, text_of
+from tests.tui.conftest import Console, assert_snapshot, text_of
 from tests.tui.hostile import assert_inert
+from tests.tui.keys import press
 
 SIZES = [(80, 24), (120, 36), (200, 50)]
-
-
-async def press(pilot: Pilot[Any], *keys: str) -> None:
-    """Keys, and everything that they set going."""
-    await pilot.press(*keys)
-    await ready(pilot)
 
 
 def steady(shown: str) -> str:

@@ -33,6 +33,10 @@ AGE_S = 60.0
 SCOPES = {"properties": "profiles:read"}
 
 
+class Sections(Tabs, can_focus=False):
+    """The tabs. Their keys are the screen's, so that the focus stays with the rows."""
+
+
 class BrowseScreen(AskelScreen):
     """Lists, segments, flows, templates, metrics and properties of an account."""
 
@@ -66,7 +70,7 @@ class BrowseScreen(AskelScreen):
 
     def body(self) -> ComposeResult:
         """The tabs, the present one's table, and what is known about the row under the cursor."""
-        yield Tabs(*(Tab(title, id=name) for name, (title, _) in view.SECTIONS.items()))
+        yield Sections(*(Tab(title, id=name) for name, (title, _) in view.SECTIONS.items()))
         with Container(id="panes"):
             with ContentSwitcher(initial="table-lists"):
                 for name, (title, _) in view.SECTIONS.items():
@@ -85,7 +89,6 @@ class BrowseScreen(AskelScreen):
         kept = self.askel.recall("browse.tab", "lists")
         self._section = kept if kept in view.SECTIONS else "lists"
         self.query_one(Tabs).active = self._section
-        self.query_one(Tabs).can_focus = False
         self._turned()
         self.set_interval(AGE_S, self._aged)
 
@@ -136,7 +139,9 @@ class BrowseScreen(AskelScreen):
         if self._catalog is None:
             return None
         key = self._table.key
-        return next((each for each in view.entries(self._catalog, self._section) if view.key(each) == key), None)
+        return next(
+            (each for each in view.entries(self._catalog, self._section) if view.key(each) == key), None
+        )
 
     def _show(self) -> None:
         for name, (title, _) in view.SECTIONS.items():
@@ -158,7 +163,9 @@ class BrowseScreen(AskelScreen):
         title, word = view.SECTIONS[self._section]
         counted = plural(len(every), word, title.lower())
         self.query_one(FilterBar).count(f"{len(found):,} of {counted}")
-        table.border_subtitle = f"the first {MOST:,} are shown, / finds the others" if len(found) > MOST else ""
+        table.border_subtitle = (
+            f"the first {MOST:,} are shown, / finds the others" if len(found) > MOST else ""
+        )
         self._titled()
         self._describe()
 
@@ -212,9 +219,9 @@ class BrowseScreen(AskelScreen):
             self._turned()
 
     def _turned(self) -> None:
-        focused = isinstance(self.focused, Table) or self.focused is None
+        elsewhere = self.focused is not None and not isinstance(self.focused, Table)
         self.query_one(ContentSwitcher).current = f"table-{self._section}"
-        if focused:
+        if not elsewhere:
             self._table.focus()
         self._fill()
 
@@ -282,7 +289,9 @@ class BrowseScreen(AskelScreen):
             return
         found = await self.busy("Asking Klaviyo", self.backend.segment_check(connection, entry.id, profile))
         told = "✓ is a member" if found["member"] else "✗ is no member"
-        self._note("segments", entry, inert(profile, 24), f"{told}, asked at {clock(await self.backend.now())}")
+        self._note(
+            "segments", entry, inert(profile, 24), f"{told}, asked at {clock(await self.backend.now())}"
+        )
 
     def _note(self, section: str, entry: Any, label: str, told: str) -> None:
         lines = self._asked.setdefault((section, view.key(entry)), [])

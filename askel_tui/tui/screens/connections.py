@@ -45,7 +45,10 @@ class ConnectionDetail(VerticalScroll, can_focus=True):
     """All there is to know about a connection; its key is a fingerprint."""
 
     jump_key = "d"
-    help = Help("A connection", "Its account, what its key may do, and whose budget it shares. Scroll with the arrows.")
+    help = Help(
+        "A connection",
+        "Its account, what its key may do, and whose budget it shares. Scroll with the arrows.",
+    )
 
     def compose(self) -> ComposeResult:
         """One text."""
@@ -71,7 +74,9 @@ class ConnectionsScreen(AskelScreen):
         Binding("c", "check", "Check", id="connections.check", tooltip="Asks Klaviyo what the key may do"),
         Binding("e", "change", "Change", id="connections.change", tooltip="Lists, notices, customer"),
         Binding("r", "rotate", "New key", id="connections.rotate", tooltip="Both keys are checked before"),
-        Binding("x", "disconnect", "Disconnect", id="connections.disconnect", tooltip="Takes it and its key away"),
+        Binding(
+            "x", "disconnect", "Disconnect", id="connections.disconnect", tooltip="Takes it and its key away"
+        ),
     ]
 
     def __init__(self) -> None:
@@ -130,7 +135,9 @@ class ConnectionsScreen(AskelScreen):
         return doc.name, (here + doc.name, account, doc.customer or "", doc.revision, self._state(doc))
 
     def _state(self, doc: ConnectionDoc) -> Cell:
-        found = next((row["state"] for row in self._status["connections"] if row["name"] == doc.name), "connected")
+        found = next(
+            (row["state"] for row in self._status["connections"] if row["name"] == doc.name), "connected"
+        )
         missing = sum(state == "missing" for state in doc.scopes.values())
         if found == "connected" and missing:
             return f"! {plural(missing, 'scope')} less", "$warning"
@@ -157,9 +164,17 @@ class ConnectionsScreen(AskelScreen):
         served = serving(doc.revision)
         kinds = channels(doc.notify)
         lines: list[Line] = [
-            ("account", account if doc.account else "not told: the key lacks accounts:read; its fingerprint stands for it"),
+            (
+                "account",
+                account
+                if doc.account
+                else "not told: the key lacks accounts:read; its fingerprint stands for it",
+            ),
             ("key", doc.key),
-            ("revision", doc.revision if served == doc.revision else f"{doc.revision}, retired: served as {served}"),
+            (
+                "revision",
+                doc.revision if served == doc.revision else f"{doc.revision}, retired: served as {served}",
+            ),
             ("customer", doc.customer or "none named"),
             ("may touch", ", ".join(doc.only_lists) if doc.only_lists else "all lists"),
             ("notices", f"{plural(len(doc.notify), 'channel')}: {kinds}" if kinds else "on Overview only"),
@@ -169,7 +184,11 @@ class ConnectionsScreen(AskelScreen):
         ]
         for other in self._sharing(doc):
             same = "the same key" if other.key == doc.key else "another key of the account"
-            revision = "" if other.revision == doc.revision else f", revision {other.revision}: the smaller limits count"
+            revision = (
+                ""
+                if other.revision == doc.revision
+                else f", revision {other.revision}: the smaller limits count"
+            )
             lines.append(("shares with", f"{other.name}: {same}, one budget{revision}"))
         lines += self._budget(doc)
         return lines
@@ -267,7 +286,9 @@ class ConnectionsScreen(AskelScreen):
 
         if await self.askel.push_screen_wait(RotateForm(doc)):
             await self.load()
-            self.askel.say(f"{doc.name} has its new key. The old one still works in Klaviyo until it is deleted there.")
+            self.askel.say(
+                f"{doc.name} has its new key. The old one still works in Klaviyo until it is deleted there."
+            )
 
     def action_disconnect(self) -> None:
         """Takes the connection and its key away."""
@@ -286,4 +307,6 @@ class ConnectionsScreen(AskelScreen):
 def _lacking(doc: ConnectionDoc) -> list[str]:
     from askel_tui.klaviyo.checks import lacking
 
-    return [f"{feature} (wants {', '.join(missing)})" for feature, missing in lacking(doc.scopes, doc.revision)]
+    return [
+        f"{feature} (wants {', '.join(missing)})" for feature, missing in lacking(doc.scopes, doc.revision)
+    ]

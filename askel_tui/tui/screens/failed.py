@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 MOST = 2_000
 """Failures that are read at once, the oldest ones."""
 
-NOTHING = "Nothing failed.\n\nA record or a write that Klaviyo refuses is kept here, whole, until it is tried again or given up."
+NOTHING = (
+    "Nothing failed.\n\n"
+    "A record or a write that Klaviyo refuses is kept here, whole, until it is tried again or given up."
+)
 
 
 class FailedScreen(AskelScreen):
@@ -79,7 +82,12 @@ class FailedScreen(AskelScreen):
                     about=Help("Reasons", "r tries all failures of a reason again, x gives them up."),
                 )
                 yield Table(
-                    (Column("", 1), Column("record", 14, 2), Column("profile", 16, 2), Column("since", 6, right=True)),
+                    (
+                        Column("", 1),
+                        Column("record", 14, 2),
+                        Column("profile", 16, 2),
+                        Column("since", 6, right=True),
+                    ),
                     id="failures",
                     classes="panel",
                     hint="space marks",
@@ -297,7 +305,9 @@ class FailedScreen(AskelScreen):
         self.askel.remember("failed.export", name)
         rows = [view.export_row(each) for each in chosen]
         csv = file.suffix.lower() == ".csv"
-        text = as_csv(view.HEADERS, [list(row.values()) for row in rows]) if csv else as_json({"failed": rows})
+        text = (
+            as_csv(view.HEADERS, [list(row.values()) for row in rows]) if csv else as_json({"failed": rows})
+        )
         try:
             place = await asyncio.to_thread(write_new, file, text)
         except FileExistsError:
@@ -310,5 +320,8 @@ class FailedScreen(AskelScreen):
 def _causes(chosen: list[Failure]) -> str:
     """The reasons of failures, the most frequent ones."""
     found = view.groups(chosen)
-    lines = [f"{len(group.failures):,} × {inert(group.told, 100)} ({inert(group.where, 60)})" for group in found[:5]]
+    lines = [
+        f"{len(group.failures):,} × {inert(group.told, 100)} ({inert(group.where, 60)})"
+        for group in found[:5]
+    ]
     return "\n".join(lines + ([f"and {plural(len(found) - 5, 'other reason')}"] if len(found) > 5 else []))

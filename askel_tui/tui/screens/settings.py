@@ -47,7 +47,9 @@ class SettingsScreen(AskelScreen):
     FILTERS = True
     FOLLOWS = False
     BINDINGS: ClassVar[list[Any]] = [
-        Binding("r", "read", "Read files again", id="settings.read", tooltip="config.yaml, keymap.yaml, themes"),
+        Binding(
+            "r", "read", "Read files again", id="settings.read", tooltip="config.yaml, keymap.yaml, themes"
+        ),
         Binding("y", "copy", "Copy id", id="settings.copy", tooltip="Of the key under the cursor"),
     ]
 
@@ -56,6 +58,7 @@ class SettingsScreen(AskelScreen):
         self._keys: list[keymap.Key] = []
         self._chosen_theme = ""
         self._where = Path()
+        self._ready = False
 
     def body(self) -> ComposeResult:
         """Problems first; then what is chosen here, and the keys."""
@@ -70,7 +73,10 @@ class SettingsScreen(AskelScreen):
                         title="Themes",
                         hint="Enter keeps · Esc takes back",
                         jump_key="t",
-                        about=Help("Themes", "Shown while you choose; Enter keeps it. Your own: YAML files in themes/."),
+                        about=Help(
+                            "Themes",
+                            "Shown while you choose; Enter keeps it. Your own: YAML files in themes/.",
+                        ),
                     )
                     yield Table(
                         (Column("clipboard", 9), Column("", 24, 1)),
@@ -85,13 +91,15 @@ class SettingsScreen(AskelScreen):
                     yield Static(id="kept", classes="panel")
                 with Vertical(id="right"):
                     yield Table(
-                        (Column("id", 20, 1), Column("keys", 12), Column("does", 16, 2), Column("", 8, 1)),
+                        (Column("id", 20, 1), Column("keys", 12), Column("does", 14, 2), Column("", 10, 2)),
                         id="keys",
                         classes="panel",
                         title="Keys",
                         hint="/ searches · y copies the id · set in keymap.yaml",
                         jump_key="k",
-                        about=Help("Keys", "Write `id: keys` into keymap.yaml. What is said twice is marked with !."),
+                        about=Help(
+                            "Keys", "Write `id: keys` into keymap.yaml. What is said twice is marked with !."
+                        ),
                     )
 
     def on_mount(self) -> None:
@@ -113,6 +121,7 @@ class SettingsScreen(AskelScreen):
         self.askel.config = found
         self._show_problems(wrong)
         self._show_themes()
+        self._ready = True
         self._show_clipboard()
         self._show_keys()
         self.query_one("#notices", Static).update(_notices(await self.backend.connections()))
@@ -127,7 +136,11 @@ class SettingsScreen(AskelScreen):
 
     def _wrong(self, found: config.Config, keys: Sequence[keymap.Key]) -> list[Problem]:
         _, of_themes = themes.load(self._where / "themes")
-        return [*found.problems, *of_themes, *keymap.unknown(found.keymap, keys, str(self._where / "keymap.yaml"))]
+        return [
+            *found.problems,
+            *of_themes,
+            *keymap.unknown(found.keymap, keys, str(self._where / "keymap.yaml")),
+        ]
 
     # What is shown.
 
@@ -180,7 +193,10 @@ class SettingsScreen(AskelScreen):
     def on_data_table_row_highlighted(self, event: Table.RowHighlighted) -> None:
         """A theme is shown as soon as the cursor is on it."""
         table = event.data_table
-        if table.id == "themes" and isinstance(table, Table) and table.has_focus and table.key is not None:
+        if not isinstance(table, Table) or table.id != "themes":
+            return
+        # Until the cursor was put on the present theme, nobody has moved it.
+        if self._ready and table.has_focus and table.key is not None:
             self.app.theme = table.key
 
     def on_data_table_row_selected(self, event: Table.RowSelected) -> None:

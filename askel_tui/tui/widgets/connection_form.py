@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, VerticalScroll
@@ -47,6 +48,20 @@ class _ListNames(Suggester):
         return None
 
 
+class _Plain(Input):
+    """A field that shows what it holds, and therefore hands a key that is pasted into it on to where it belongs."""
+
+    def _on_paste(self, event: events.Paste) -> None:
+        """A key goes to the masked field."""
+        text = event.text.strip()
+        if text.startswith("pk_"):
+            event.stop()
+            event.prevent_default()
+            secret = self.screen.query_one("#form-key", SecretInput)
+            secret.value = text
+            secret.focus()
+
+
 class ConnectionForm(ModalScreen[str | None]):
     """Makes or changes a connection; gives its name, or None where it was left."""
 
@@ -74,6 +89,14 @@ class ConnectionForm(ModalScreen[str | None]):
         self._checked: KeyCheck | None = None
 
     @property
+    def _shown_customer(self) -> str:
+        return inert((self._present and self._present.customer) or "")
+
+    @property
+    def _shown_lists(self) -> str:
+        return inert(", ".join(self._present.only_lists if self._present else ()))
+
+    @property
     def _askel(self) -> AskelApp:
         return cast("AskelApp", self.app)
 
@@ -82,15 +105,21 @@ class ConnectionForm(ModalScreen[str | None]):
         present = self._present
         box = VerticalScroll(id="form-box", classes="form", can_focus=False)
         box.border_title = f"Change {inert(present.name)}" if present else "Connect a Klaviyo account"
-        box.border_subtitle = "ctrl+s saves · Esc leaves" if present else "ctrl+t checks · ctrl+s connects · Esc leaves"
+        box.border_subtitle = (
+            "ctrl+s saves · Esc leaves" if present else "ctrl+t checks · ctrl+s connects · Esc leaves"
+        )
         with box:
             if present is None:
-                yield from _line("name", Input(id="form-name", placeholder="maple-ember", compact=True))
-                yield from _line("private key", SecretInput(id="form-key", placeholder="pk_… (paste it)", compact=True))
+                yield from _line("name", _Plain(id="form-name", placeholder="maple-ember", compact=True))
+                yield from _line(
+                    "private key", SecretInput(id="form-key", placeholder="pk_… (paste it)", compact=True)
+                )
                 yield from _line("revision", self._revisions())
-            customer = present.customer or "" if present else ""
-            yield from _line("customer", Input(customer, id="form-customer", placeholder="whose account", compact=True))
-            only = ", ".join(present.only_lists) if present else ""
+            customer = self._shown_customer
+            yield from _line(
+                "customer", Input(customer, id="form-customer", placeholder="whose account", compact=True)
+            )
+            only = self._shown_lists
             yield from _line(
                 "only lists",
                 Input(only, id="form-lists", placeholder="all lists; else names, with commas between", compact=True,
@@ -98,7 +127,8 @@ class ConnectionForm(ModalScreen[str | None]):
             )  # fmt: skip
             kept = " ".join(present.notify) if present else ""
             yield from _line(
-                "notices to", SecretInput(value=kept, id="form-notify", placeholder="slack://… mailto://…", compact=True)
+                "notices to",
+                SecretInput(value=kept, id="form-notify", placeholder="slack://… mailto://…", compact=True),
             )
             conflict = present.on_conflict if present else "fail"
             yield from _line(
@@ -116,7 +146,12 @@ class ConnectionForm(ModalScreen[str | None]):
     def _revisions(self) -> Select[str]:
         words = {NEWEST: f"{NEWEST} (newest)"}
         options = [
-            (words.get(each, each if serving(each) == each else f"{each} (retired: served as {serving(each)})"), each)
+            (
+                words.get(
+                    each, each if serving(each) == each else f"{each} (retired: served as {serving(each)})"
+                ),
+                each,
+            )
             for each in reversed(SELECTABLE)
         ]
         return Select(options, value=NEWEST, allow_blank=False, id="form-revision", compact=True)
@@ -130,7 +165,9 @@ class ConnectionForm(ModalScreen[str | None]):
     async def _know_lists(self) -> None:
         assert self._present is not None
         catalog = await self._askel.backend.catalog(self._present.name)
-        self._lists.names = [each.name for each in catalog.lists] if catalog else ()
+        self._lists.names = (
+            [named for each in catalog.lists for named in (each.name, each.id)] if catalog else ()
+        )
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """There is a key to check in a new connection only."""
@@ -142,14 +179,25 @@ class ConnectionForm(ModalScreen[str | None]):
         present = self._present
         revision: Any = present.revision if present else self.query_one("#form-revision", Select).value
         conflict: Any = self.query_one("#form-conflict", Select).value
+        customer = self.query_one("#form-customer", Input).value
+        lists = self.query_one("#form-lists", Input).value
+        # What was not touched stays as it is stored: what is shown of it is inert, and names may hold commas.
+        same_customer = customer == self._shown_customer
+        same_lists = lists == self._shown_lists
         return fields.Fields(
             name=present.name if present else self.query_one("#form-name", Input).value.strip(),
             revision=revision,
-            customer=self.query_one("#form-customer", Input).value.strip() or None,
-            only_lists=fields.split_lists(self.query_one("#form-lists", Input).value),
+            customer=present.customer if present and same_customer else customer.strip() or None,
+            only_lists=present.only_lists if present and same_lists else fields.split_lists(lists),
             notify=fields.split_addresses(self.query_one("#form-notify", SecretInput).value),
             on_conflict=conflict,
         )
+
+    def _key(self) -> str:
+        key = self.query_one("#form-key", SecretInput).value.strip()
+        if not key:
+            raise ValueError("paste the private key first, pk_…")
+        return key
 
     def on_secret_input_edited(self, event: SecretInput.Edited) -> None:
         """Another key: what was found is of the one before. Addresses are named by their kind."""
@@ -213,7 +261,7 @@ class ConnectionForm(ModalScreen[str | None]):
     async def _check(self) -> None:
         now = self._fields()
         self._say("◌ Asking Klaviyo…")
-        key = self.query_one("#form-key", SecretInput).value
+        key = self._key()
         found = await self._askel.backend.check_key(key, now.revision)
         self._checked = found
         self._show(found, now.revision)
@@ -225,14 +273,19 @@ class ConnectionForm(ModalScreen[str | None]):
 
     def _show(self, found: KeyCheck, revision: str) -> None:
         words, style = verdict(found.scopes, len(found.lacking))
-        whose = f"{found.account_name or 'account'} ({found.account})" if found.account else "account not told"
-        self.query_one("#form-status", Static).update(Content.assemble((f"{inert(whose)}  ", "bold"), (words, style)))
+        whose = (
+            f"{found.account_name or 'account'} ({found.account})" if found.account else "account not told"
+        )
+        self.query_one("#form-status", Static).update(
+            Content.assemble((f"{inert(whose)}  ", "bold"), (words, style))
+        )
         self.query_one("#form-scopes", Static).update(checklist(found.scopes, revision))
 
     async def _save(self) -> None:
         now, present = self._fields(), self._present
         trouble = fields.wrong(now, () if present else self._taken)
-        trouble = trouble or fields.unknown_lists(now.only_lists, self._lists.names or now.only_lists)
+        if not present or now.only_lists != present.only_lists:
+            trouble = trouble or fields.unknown_lists(now.only_lists, self._lists.names or now.only_lists)
         if trouble:
             self._say(f"✗ {trouble}", "bold $error")
             return
@@ -241,7 +294,7 @@ class ConnectionForm(ModalScreen[str | None]):
             self._leave(present.name)
             return
         self._say("◌ Checking the key, then connecting…")
-        key = self.query_one("#form-key", SecretInput).value
+        key = self._key()
         await self._askel.backend.connect(now.name, key, revision=now.revision, **now.changeable())
         self._leave(now.name)
 

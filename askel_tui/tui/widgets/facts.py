@@ -51,7 +51,10 @@ def content(title: str, lines: Sequence[Line], text: str = "") -> Content:
     width = max([LABEL, *(len(line[0]) + 1 for line in lines)])
     parts: list[Any] = [(f"{inert(title)}\n", "bold $accent")] if title else []
     for label, value, *style in lines:
-        parts += [(f"{inert(label):<{width}} ", "$foreground-muted"), (inert(value) + "\n", style[0] if style else "")]
+        parts += [
+            (f"{inert(label):<{width}} ", "$foreground-muted"),
+            (inert(value) + "\n", style[0] if style else ""),
+        ]
     if text:
         parts.append("\n" + inert_lines(text, 20_000))
     return Content.assemble(*parts).rstrip()

@@ -69,7 +69,9 @@ class RotateForm(ModalScreen[bool]):
 
     def on_mount(self) -> None:
         """Says what is there now."""
-        self._say(f"Its key now: {self._present.key}, of {self._present.account or 'an account that is not told'}.")
+        self._say(
+            f"Its key now: {self._present.key}, of {self._present.account or 'an account that is not told'}."
+        )
 
     def on_secret_input_edited(self) -> None:
         """Another key: nothing is known about it."""
@@ -119,9 +121,11 @@ class RotateForm(ModalScreen[bool]):
         self.query_one("#form-status", Static).update(Content.styled(inert(words), style))
 
     async def _check(self) -> bool:
-        self._say("◌ Asking Klaviyo about both keys…")
         backend, present = self._askel.backend, self._present
-        key = self.query_one(SecretInput).value
+        key = self.query_one(SecretInput).value.strip()
+        if not key:
+            raise ValueError("paste the new private key first, pk_…")
+        self._say("◌ Asking Klaviyo about both keys…")
         new, old = await asyncio.gather(
             backend.check_key(key, present.revision),
             backend.check_connection(present.name),
@@ -140,7 +144,12 @@ class RotateForm(ModalScreen[bool]):
         parts: list[Any] = []
         if not same:
             told_of = f"{new.account}, not of {present.account}"
-            parts.append((f"✗ the new key is of account {inert(told_of)}: it can't be this connection's\n", "bold $error"))
+            parts.append(
+                (
+                    f"✗ the new key is of account {inert(told_of)}: it can't be this connection's\n",
+                    "bold $error",
+                )
+            )
         parts.append((f"new key: {words}\n", style))
         if isinstance(old, BaseException):
             parts.append((f"old key: ✗ {told(old)}", "$warning"))

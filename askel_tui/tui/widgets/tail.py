@@ -210,6 +210,8 @@ class Tail(ScrollView, can_focus=True):
         if follow and self.is_mounted:
             self._update(scroll=True)
             self.cursor = self.source.count - 1
+        elif self.is_mounted:
+            self.refresh()
         self._subtitle()
 
     def watch_cursor(self, before: int, now: int) -> None:
@@ -338,10 +340,13 @@ class Tail(ScrollView, can_focus=True):
         selection = self.text_selection
         if selection is not None:
             return self._selected(row, line, width, selection)
-        key = (row.seq, line, width, here)
+        # Text can be selected with the mouse while the tail is held, and needs to know where it is for that.
+        key = (row.seq, -1 if self.follow else line, width, here)
         strip = self._strips.get(key)
         if strip is None:
-            strip = self._painter.paint(row, self._layout, here).apply_offsets(0, line)
+            strip = self._painter.paint(row, self._layout, here)
+            if not self.follow:
+                strip = strip.apply_offsets(0, line)
             self._strips[key] = strip
             self.painted += 1
         return strip

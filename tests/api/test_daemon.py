@@ -1,0 +1,141 @@
+"""The daemon with its door as processes: killed in a burst, told to stop, told to read anew."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from askel_tui.store.sqlite import open_journal
+from tests.support.listening import Listening, listening
+from tests.support.shell import kill
+from tests.support.workbench import NAME, points
+
+RECORDS = f"/v1/connections/{NAME}/records"
+
+
+async def _burst(front: Listening, who: int, answered: list[str], enough: asyncio.Event) -> None:
+    headers = {"Authorization": f"Bearer {front.token}"}
+    async with httpx.AsyncClient(base_url=front.url, headers=headers, timeout=30) as http:
+        number = 0
+        while True:
+            batch = [{**points(number), "id": f"b-{who}-{number + index}"} for index in range(5)]
+            try:
+                answer = await http.post(RECORDS, json=batch)
+            except httpx.HTTPError:
+                return
+            if answer.status_code == 202:
+                answered.extend(row["id"] for row in answer.json()["records"])
+            if len(answered) > 1_000:
+                enough.set()
+            number += 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_killed_in_a_burst_it_has_every_record_that_it_answered_once(tmp_path: Path) -> None:
+    with listening(tmp_path) as front:
+        answered: list[str] = []
+        for _ in range(3):
+            enough = asyncio.Event()
+            clients = [asyncio.create_task(_burst(front, who, answered, enough)) for who in range(8)]
+            before = len(answered)
+            await enough.wait()
+            await asyncio.to_thread(kill, front.process)
+            await asyncio.gather(*clients)
+            assert len(answered) > before
+            journal = await open_journal(tmp_path)
+            stored = [each.record.id for each in await journal.records_after(NAME, 0, 1_000_000)]
+            await journal.close()
+            assert len(set(stored)) == len(stored)
+            assert set(answered) <= set(stored)
+            await asyncio.to_thread(front.start)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_a_burst_of_50_000_records_takes_less_than_300_mb(tmp_path: Path) -> None:
+    with listening(tmp_path) as front:
+        headers = {"Authorization": f"Bearer {front.token}", "Content-Type": "application/x-ndjson"}
+        filler = "n" * 300
+
+        async def send(http: httpx.AsyncClient, start: int) -> int:
+            rows = ({**points(n), "id": f"m-{n}", "actor": filler} for n in range(start, start + 2_500))
+            answer = await http.post(RECORDS, content=b"\n".join(json.dumps(row).encode() for row in rows))
+            return int(answer.json()["accepted"])
+
+        async with httpx.AsyncClient(base_url=front.url, headers=headers, timeout=60) as http:
+            accepted = await asyncio.gather(*(send(http, start) for start in range(0, 50_000, 2_500)))
+        assert sum(accepted) == 50_000
+        assert _most_memory_mb(front.process) < 300
+
+
+def _most_memory_mb(process: subprocess.Popen[str]) -> int:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) // 1000
+
+
+def test_it_stops_after_it_has_answered(tmp_path: Path) -> None:
+    with listening(tmp_path) as front:
+        assert front.call("POST", RECORDS, points(1))[0] == 202
+        assert front.stop() == 0
+        with pytest.raises(OSError, match="refused"):
+            front.call("GET", "/healthz")
+        front.start()
+        assert front.call("POST", RECORDS, points(1))[1]["records"][0]["fate"] == "same"
+
+
+def test_sighup_reads_settings_anew_and_keeps_serving(tmp_path: Path) -> None:
+    with listening(tmp_path) as front:
+        front.process.send_signal(signal.SIGHUP)
+        assert front.call("GET", "/readyz") == (200, {"ok": True, "why": []})
+        assert front.process.poll() is None
+
+
+def test_a_revoked_token_is_refused_by_the_running_daemon(tmp_path: Path) -> None:
+    with listening(tmp_path) as front:
+        assert front.call("POST", RECORDS, points(1))[0] == 202
+        listed = front.shell.json("token", "list")["tokens"]
+        assert [row["name"] for row in listed] == ["tester"]
+        assert front.token.rsplit("_", 1)[1] not in json.dumps(listed)
+        front.shell.run("token", "revoke", "tester")
+        with pytest.raises(OSError, match="401"):
+            front.call("POST", RECORDS, points(2))
+        decided = [row["kind"] for row in front.shell.lines("audit") if row["kind"].startswith("token_")]
+        assert decided == ["token_create", "token_revoke"]
+
+
+def test_addresses_and_tokens_that_can_not_be_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    with listening(tmp_path) as front:
+        shell = front.shell
+        public = shell.run("daemon", "--listen", "0.0.0.0:0", code=2)
+        assert "--public" in public.stderr
+        assert "TLS" in public.stderr
+        assert "Traceback" not in public.stderr
+        shell.run("daemon", "--public", code=2)
+        shell.run("token", "create", "x", "--connection", "nobody", code=2)
+        shell.run("token", "create", "x", "--expires", "soon", code=2)
+        shell.run("token", "revoke", "nobody", code=2)
+        made: Any = shell.json(
+            "token", "create", "y", "--connection", NAME, "--expires", "90d", "--rate", "5"
+        )
+        assert made["token"].startswith("askel_")
+        assert made["connections"] == [NAME]
+
+
+def test_the_daemon_without_a_door_loads_no_server() -> None:
+    code = (
+        "import sys, askel_tui.cli.daemon, askel_tui.sync.daemon, askel_tui.sync.engine;"
+        "print([name for name in sys.modules if name.split('.')[0] in ('fastapi', 'uvicorn', 'starlette')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,89 @@
+"""Whatever comes in, the answer is one of ours and never a 500."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.door import FrontDoor
+from tests.support.workbench import NAME
+
+HERE = f"/v1/connections/{NAME}"
+DOORS = [
+    ("POST", f"{HERE}/records"),
+    ("POST", f"{HERE}/cloudevents"),
+    ("POST", f"{HERE}/profiles"),
+    ("POST", f"{HERE}/events"),
+    ("POST", f"{HERE}/lists/Newsletter/members"),
+    ("DELETE", f"{HERE}/lists/Newsletter/members"),
+    ("POST", f"{HERE}/flows/Welcome Series/fire"),
+    ("PUT", f"{HERE}/webhooks/shop"),
+    ("POST", f"{HERE}/webhooks/shop"),
+    ("POST", f"{HERE}/workflows/tested/activate"),
+    *(("POST", f"/v1/{kind}") for kind in ("track", "identify", "batch", "group")),
+]
+MEDIA = [
+    "application/json",
+    "application/x-ndjson",
+    "application/cloudevents+json",
+    "application/cloudevents-batch+json",
+    "text/plain",
+    "",
+]
+WORDS = [
+    "id",
+    "event",
+    "time",
+    "data",
+    "batch",
+    "type",
+    "specversion",
+    "source",
+    "profile",
+    "email",
+    "metric",
+    "value",
+]
+texts = st.text(max_size=12) | st.sampled_from(
+    ["1.0", "track", "2026-11-23T09:14:05Z", "a@x.example", "\0", "+447911123456"]
+)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(WORDS) | texts, inner, max_size=5)
+    ),
+    max_leaves=20,
+)
+bodies = st.binary(max_size=60) | values.map(lambda value: json.dumps(value).encode())
+ALLOWED = {200, 202, 400, 401, 403, 404, 409, 413, 415, 422}
+
+
+async def test_no_body_makes_an_error_that_is_not_ours(quiet: FrontDoor) -> None:
+    loop = asyncio.get_running_loop()
+    params = {"wait": "false"}
+
+    @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(
+        door=st.sampled_from(DOORS),
+        media=st.sampled_from(MEDIA),
+        body=bodies,
+        packed=st.sampled_from([None, "gzip"]),
+    )
+    def ask(door: tuple[str, str], media: str, body: bytes, packed: str | None) -> None:
+        headers = {"Content-Type": media} if media else {}
+        if packed:
+            headers["Content-Encoding"] = packed
+
+        async def send() -> Any:
+            return await quiet.http.request(door[0], door[1], content=body, headers=headers, params=params)
+
+        answer = asyncio.run_coroutine_threadsafe(send(), loop).result(30)
+        assert answer.status_code in ALLOWED, answer.text
+        if answer.status_code >= 400:
+            assert answer.json()["error"]["request"] == answer.headers["x-request-id"]
+
+    await asyncio.to_thread(ask)

@@ -1,0 +1,339 @@
+"""Dry run: records, their changes and requests, totals, exports, going live, by keys alone."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from textual.pilot import Pilot
+
+from askel_tui.sync.dryrun import dry_run
+from askel_tui.tui import dry_run_view as view
+from tests.support.workbench import Workbench, example, points
+from tests.tui.conftest import Console, assert_snapshot, ready, text_of, toasts
+from tests.tui.hostile import NAMES, assert_inert
+
+SIZES = [(80, 24), (120, 36), (200, 50)]
+
+
+async def draft(bench: Workbench) -> None:
+    """The Maple & Ember workflow as a draft, and its records."""
+    await bench.apply(example("first-points-welcome.yaml"), activate=False)
+    await bench.take(example("first-points.jsonl"))
+
+
+async def two(bench: Workbench) -> None:
+    """Two records, one of which fails."""
+    await bench.apply(example("first-points-welcome.yaml"), activate=False)
+    await bench.take([points(1), points(2, email="not an address")])
+
+
+async def press(pilot: Pilot[Any], *keys: str) -> None:
+    """Keys, and everything that they set going."""
+    await pilot.press(*keys)
+    await ready(pilot)
+
+
+async def ask(pilot: Pilot[Any], *keys: str) -> None:
+    """Keys that open a question."""
+    await pilot.press(*keys)
+    for _ in range(5):
+        await pilot.pause()
+
+
+async def answer(pilot: Pilot[Any], text: str) -> None:
+    """Types over what a question proposes, and takes it."""
+    await press(pilot, "ctrl+e", "ctrl+u", *text, "enter")
+
+
+async def status(bench: Workbench) -> str:
+    """The state of the one workflow."""
+    [found] = await bench.instance.journal.workflow_states()
+    return found.status
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_what_it_shows(console: Console, size: tuple[int, int]) -> None:
+    """The totals, the records, and the first of them whole."""
+    async with console(size=size, first="dry_run", prepare=draft) as (app, _, _bench):
+        assert_snapshot(text_of(app), f"dry-run-{size[0]}x{size[1]}")
+
+
+async def test_it_shows_what_the_command_line_tells_and_writes_nothing(console: Console) -> None:
+    """The totals are the dry run's, and no request changes anything."""
+    async with console(size=(200, 50), first="dry_run", prepare=draft) as (app, pilot, bench):
+        run = await dry_run(bench.instance, "first-points-welcome")
+        shown = text_of(app)
+        found = run["totals"]
+        assert f"{found['new']} new · {found['changed']} changed · {found['unchanged']} unchanged" in shown
+        assert f"{found['added']['Welcome Flow']} added to Welcome Flow" in shown
+        assert f"Welcome Series for {found['flows']['Welcome Series']} profiles" in shown
+        assert "LoyaltyTier" in shown
+        await press(pilot, "G")
+        assert not [each for each in bench.requests(after=bench.requests_since) if each["method"] != "GET"]
+
+
+async def test_number_filter_and_gates(console: Console) -> None:
+    """n asks how many; / filters; a gate that stops a record says why."""
+    async with console(first="dry_run", prepare=draft) as (app, pilot, bench):
+        await ask(pilot, "n")
+        await answer(pilot, "3")
+        assert "3 records:" in text_of(app)
+        await ask(pilot, "n")
+        await answer(pilot, "0")
+        assert "0 is no number from 1" in toasts(app)
+        await bench.take([points(7, email="vip@example.com")])
+        await press(pilot, "r", "slash", *"skipped", "enter")
+        shown = text_of(app)
+        assert "1 of 3 records" in shown
+        assert "✗ not let through" in shown
+        assert "skipped: gate not-vip" in shown
+        await press(pilot, "escape", "escape")
+        await press(pilot, "slash", *"nobody-has-this", "enter")
+        assert "Nothing fits" in text_of(app)
+
+
+async def test_requests_as_json_and_curl(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """v turns from changes to JSON to curl; y copies exactly what would be sent; the key is a variable."""
+    copied: list[str] = []
+    async with console(first="dry_run", prepare=draft) as (app, pilot, bench):
+        monkeypatch.setattr("askel_tui.tui.screens.dry_run.copy", lambda app, text, what: copied.append(text))
+        run = await dry_run(bench.instance, "first-points-welcome")
+        record = run["records"][0]
+        await press(pilot, "y", "v")
+        assert "Requests as JSON" in text_of(app)
+        await press(pilot, "y", "v")
+        assert "Requests as curl" in text_of(app)
+        await press(pilot, "y")
+        assert json.loads(copied[0]) == record
+        wanted = [each["request"] for each in record["operations"] if each["request"]]
+        assert [{k: v for k, v in each.items() if k != "step"} for each in json.loads(copied[1])] == wanted
+        commands = [shlex.split(each, comments=True) for each in copied[2].split("\n\n")]
+        assert [each[each.index("--request") + 1] for each in commands] == [each["method"] for each in wanted]
+        assert [json.loads(each[-1]) for each in commands] == [each["body"] for each in wanted]
+        assert all(bench.sandbox.url in each[3] for each in commands)
+        assert bench.sandbox.key not in "".join(copied)
+        assert copied[2].count("$KLAVIYO_API_KEY") == len(wanted)
+
+
+async def test_a_file_is_tried_without_keeping_it(console: Console, tmp_path: Path) -> None:
+    """f asks for a file; lines that are no records are told."""
+    file = tmp_path / "tomorrow.jsonl"
+    file.write_text(json.dumps(points(50)) + "\nnonsense\n", "utf-8")
+    async with console(first="dry_run", prepare=draft) as (app, pilot, bench):
+        await ask(pilot, "f")
+        await answer(pilot, str(file))
+        shown = text_of(app)
+        assert "Records: tomorrow.jsonl" in shown
+        assert "t50@mapleandember.example" in shown
+        assert "1 line of the file can't be read" in toasts(app)
+        assert await bench.instance.journal.record("maple-ember", "t-50") is None
+        await ask(pilot, "f")
+        await answer(pilot, str(tmp_path / "none.jsonl"))
+        assert "No such file" in toasts(app)
+        assert "could not be tried" in text_of(app)
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "md"])
+async def test_exports(console: Console, tmp_path: Path, kind: str) -> None:
+    """A file of its owner's; an existing one is replaced only after y."""
+    file = tmp_path / f"out.{kind}"
+    async with console(first="dry_run", prepare=two) as (_, pilot, _bench):
+        await ask(pilot, "e")
+        await answer(pilot, str(file))
+        text = file.read_text("utf-8")
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert "t1@mapleandember.example" in text.replace("\\", "")
+        assert "LoyaltyTier" in text
+        file.write_text("mine", "utf-8")
+        await ask(pilot, "e")
+        await ask(pilot, "enter")
+        await press(pilot, "n")
+        assert file.read_text("utf-8") == "mine"
+        await ask(pilot, "e")
+        await ask(pilot, "enter")
+        await press(pilot, "y")
+        assert file.read_text("utf-8") == text
+
+
+async def test_going_live_names_the_numbers_and_takes_a_word(console: Console) -> None:
+    """L, Enter and y alone do nothing; the word does; what is shown is sent where that was chosen."""
+    async with console(size=(120, 36), first="dry_run", prepare=two) as (app, pilot, bench):
+        await ask(pilot, "L")
+        assert "for which records?" in text_of(app)
+        await ask(pilot, "down", "enter")
+        shown = text_of(app)
+        assert "the sandbox?" in shown
+        assert "1 new, 0 changed, 0 unchanged" in shown
+        assert "1 added to Welcome Flow" in shown
+        assert "1 record would fail" in shown
+        for keys in (["enter"], ["y"], ["tab", "y"]):
+            await ask(pilot, *keys)
+            assert await status(bench) == "draft"
+        await ask(pilot, "escape")
+        await ask(pilot, "L")
+        await ask(pilot, "down", "enter")
+        await press(pilot, *"live", "enter", "y")
+        assert await status(bench) == "active"
+        assert "version 1 is live" in toasts(app)
+        assert "● active" in text_of(app)
+        await bench.drain()
+        assert bench.on_list("Welcome Flow") == ["t1@mapleandember.example"]
+
+
+async def test_from_now_on_leaves_what_is_shown_unsent(console: Console) -> None:
+    """The first choice: only records that come in later."""
+    async with console(first="dry_run", prepare=two) as (_, pilot, bench):
+        await ask(pilot, "L")
+        await ask(pilot, "enter")
+        await press(pilot, *"live", "enter", "y")
+        assert await status(bench) == "active"
+        await bench.drain()
+        assert bench.on_list("Welcome Flow") == []
+        await bench.take([points(9)])
+        await bench.drain()
+        assert bench.on_list("Welcome Flow") == ["t9@mapleandember.example"]
+
+
+async def test_a_newer_version_than_the_one_tried_does_not_go_live(console: Console) -> None:
+    """What was shown is what goes live, or nothing."""
+    async with console(first="dry_run", prepare=two) as (app, pilot, bench):
+        text = example("first-points-welcome.yaml").read_text().replace("Welcome Flow", "Newsletter")
+        await bench.apply(text, activate=False)
+        await press(pilot, "L")
+        assert "has a version 2 by now" in toasts(app)
+        await press(pilot, "r")
+        assert "first-points-welcome v2" in text_of(app)
+
+
+async def test_a_read_only_console_does_not_go_live(console: Console) -> None:
+    """It is refused below the screen."""
+    async with console(first="dry_run", prepare=two, read_only=True) as (app, pilot, bench):
+        await ask(pilot, "L")
+        await ask(pilot, "enter")
+        await press(pilot, *"live", "enter", "y")
+        assert await status(bench) == "draft"
+        assert "read-only" in toasts(app).lower()
+
+
+async def test_the_workflow_is_chosen_by_letters(console: Console) -> None:
+    """w, some letters, Enter."""
+
+    async def both(bench: Workbench) -> None:
+        await draft(bench)
+        await bench.apply(example("checkout-completed.yaml"), activate=False)
+
+    async with console(first="dry_run", prepare=both) as (app, pilot, _):
+        await ask(pilot, "w")
+        await press(pilot, *"fipo", "enter")
+        assert "first-points-welcome v1 ○ draft" in text_of(app)
+        await ask(pilot, "w")
+        await press(pilot, *"chkout", "enter")
+        assert "No record matches checkout-completed" in text_of(app)
+
+
+async def test_trouble_is_told_and_tried_again(console: Console) -> None:
+    """An account that does not answer is said on the screen; r tries again."""
+    async with console(first="overview", prepare=two) as (app, pilot, bench):
+        bench.fault("get_profiles", status=401, times=1)
+        await press(pilot, "5")
+        assert "could not be tried" in text_of(app)
+        await press(pilot, "r")
+        assert "2 records:" in text_of(app)
+
+
+async def test_without_a_workflow_it_says_what_to_do(console: Console) -> None:
+    """An empty screen is no riddle."""
+    async with console(first="dry_run") as (app, _, _bench):
+        assert "no workflow yet" in text_of(app)
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24)], ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_hostile_records_are_inert(console: Console, size: tuple[int, int]) -> None:
+    """The hostile file and hostile names, in rows, details and requests."""
+
+    async def hostile(bench: Workbench) -> None:
+        await bench.apply(example("first-points-welcome.yaml"), activate=False)
+        await bench.take(example("hostile.jsonl"))
+        named = [
+            {**points(at, first_name=name, tier=name, last_name=name), "id": f"n{at}{name[:40]}"}
+            for at, name in enumerate(NAMES)
+        ]
+        await bench.take(named)
+
+    async with console(size=size, first="dry_run", prepare=hostile) as (app, pilot, _):
+        for _ in range(3):
+            for _ in range(20):
+                assert_inert(text_of(app), size[0])
+                await pilot.press("j")
+                await pilot.pause()
+            await press(pilot, "g", "v")
+
+
+HEAVY = st.text(max_size=40) | st.sampled_from([name for name in NAMES if len(name) < 1_000])
+RECORDS = st.builds(
+    lambda name, before, after, step, record: {
+        "record": record,
+        "profile": {"email": name},
+        "new": False,
+        "operations": [
+            {
+                "step": step,
+                "kind": "upsert_profile",
+                "target": None,
+                "changes": {f"properties.{name}": {"before": before, "after": after}},
+                "request": {"method": "POST", "path": "/api/x", "body": {name: after}},
+            },
+            {
+                "step": step,
+                "kind": "track_event",
+                "target": {"type": "metric", "id": None, "name": name},
+                "changes": {f"event {name}": {"before": None, "after": {"value": before, "properties": {name: after}}}},
+                "request": {"method": "POST", "path": "/api/y", "body": None},
+            },
+        ],
+        "skipped": [{"step": step, "why": name}],
+        "problems": [{"step": step, "message": name}],
+    },
+    HEAVY,
+    HEAVY | st.none() | st.integers() | st.booleans(),
+    HEAVY | st.none() | st.lists(HEAVY, max_size=2),
+    HEAVY,
+    HEAVY,
+)
+
+
+def run_of(*records: Any) -> dict[str, Any]:
+    """A run of these records."""
+    return {"workflow": "w", "version": 1, "connection": "c", "records": list(records), "totals": TOTALS}
+
+
+TOTALS: dict[str, Any] = {
+    **dict.fromkeys(("records", "new", "changed", "unchanged", "skipped", "problems"), 1),
+    **dict.fromkeys(("subscribed", "unsubscribed"), 2),
+    "added": {"[b]=1": 1},
+    "removed": {"x|y": 1},
+    "events": {"\x1b[2J": 3},
+    "flows": {"`f`": 2},
+}
+
+
+@given(RECORDS)
+def test_every_rendering_of_any_record_is_inert(record: dict[str, Any]) -> None:
+    """Details and totals hold nothing that a terminal acts on; CSV no formula; Markdown keeps its columns."""
+    told = "".join(text for text, _ in [*view.detail(record, 60), *view.totals(run_of(record))])
+    assert_inert(told, 10**9)
+    run = run_of(record)
+    rows = list(csv.reader(io.StringIO(view.export(run, ".csv"))))
+    assert all(not cell.lstrip(" ").startswith(("=", "+", "-", "@", "\t")) for row in rows[1:] for cell in row)
+    assert json.loads(view.export(run, ".json")) == json.loads(json.dumps(run))
+    table = [line for line in view.export(run, ".md").split("\n") if line.startswith("|")]
+    assert len(table) == len(rows) + 1
+    assert {line.replace("\\\\", "").replace("\\|", "").count("|") for line in table} == {len(view.HEADERS) + 1}
