@@ -113,7 +113,7 @@ RECORD_SCHEMA: dict[str, Any] = {
                 {"type": "null"},
             ]
         },
-        "event": {"type": "string", "minLength": 1},
+        "event": {"type": "string", "minLength": 1, "pattern": "[^\\x00]"},
         "time": {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]},
         "data": {"type": ["object", "null"]},
         "actor": {"description": "A text; anything else is left out."},

@@ -102,7 +102,7 @@ _MESSAGE: dict[str, Any] = {
     "type": "object",
     "description": "A message as Segment's specification has it.",
     "properties": {
-        "event": {"type": "string", "minLength": 1},
+        "event": RECORD_SCHEMA["properties"]["event"],
         "messageId": RECORD_SCHEMA["properties"]["id"],
         "timestamp": RECORD_SCHEMA["properties"]["time"],
     },

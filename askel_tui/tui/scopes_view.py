@@ -34,7 +34,7 @@ def scopes(found: Mapping[str, str], revision: str) -> list[Scope]:
     needing: dict[str, list[str]] = {}
     for feature, calls in FEATURES.items():
         for scope in scopes_of(calls, revision):
-            needing.setdefault(scope, []).append(feature.partition(" (")[0])
+            needing.setdefault(scope, []).append(feature.partition(" (")[0].removesuffix(" import"))
     rows = [Scope(name, state, name in NEEDED, tuple(needing.get(name, ()))) for name, state in found.items()]
     return sorted(rows, key=lambda row: (not row.needed, row.name))
 
@@ -46,14 +46,14 @@ def checklist(found: Mapping[str, str], revision: str, before: Mapping[str, str]
         return Content.styled("Not checked yet.", "$foreground-muted")
     parts: list[Any] = []
     if before is not None:
-        parts.append((f"  {'scope':<20}{'new key':<15}{'old key':<15}\n", "$foreground-muted"))
+        parts.append((f"  {'scope':<20}{'new key':<13}{'old key':<13}\n", "$foreground-muted"))
     for row in rows:
         sign, word, style = STATES.get(row.state, ("?", row.state, "$warning"))
-        parts += [(f"{sign} ", style), f"{inert(row.name):<20}", (f"{inert(word):<15}", style)]
+        parts += [(f"{sign} ", style), f"{inert(row.name):<20}", (f"{inert(word):<13}", style)]
         if before is not None:
-            parts.append(f"{inert(before.get(row.name, 'not checked')):<15}\n")
+            parts.append(f"{inert(before.get(row.name, 'not checked')):<13}\n")
             continue
-        needs = ("always needed · " if row.needed else "") + ", ".join(row.features)
+        needs = ("needed · " if row.needed else "") + ", ".join(row.features)
         parts.append((f"{needs}\n", "$foreground-muted"))
     return Content.assemble(*parts).rstrip()
 

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from askel_tui.store.documents import ConnectionDoc
 
 CLIPBOARD = {
-    "auto": "the system's clipboard tool, else the terminal",
-    "native": "wl-copy, xclip, xsel or pbcopy only",
-    "osc52": "the terminal only (works over SSH and in tmux)",
+    "auto": "a clipboard tool, else the terminal",
+    "native": "wl-copy, xclip, xsel, pbcopy",
+    "osc52": "the terminal (SSH, tmux)",
 }
 
 
