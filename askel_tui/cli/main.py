@@ -78,21 +78,24 @@ class Askel(LazyGroup):
     epilog=_EPILOG,
 )
 @click.version_option(__version__, prog_name="askel", message="%(prog)s %(version)s")
+@click.option("--read-only", is_flag=True, help="Open the console so that nothing leaves it that writes.")
 @click.pass_context
-def cli(ctx: click.Context) -> None:
+def cli(ctx: click.Context, read_only: bool) -> None:
     """Connect a product to a brand's Klaviyo account: map, rehearse, go live, and watch every write.
 
     Without a command, askel opens the console. See it work first: askel demo
     """
     if ctx.invoked_subcommand is None:
-        _open_console(ctx)
+        _open_console(ctx, read_only)
+    elif read_only:
+        raise click.UsageError("--read-only is for the console, which opens without a command.")
 
 
-def _open_console(ctx: click.Context) -> None:
+def _open_console(ctx: click.Context, read_only: bool) -> None:
     if not sys.stdout.isatty() or importlib.util.find_spec(f"{CONSOLE}.app") is None:
         click.echo(ctx.get_help())
         return
-    importlib.import_module(CONSOLE).run()
+    importlib.import_module(CONSOLE).run(read_only=read_only)
 
 
 def main() -> NoReturn:

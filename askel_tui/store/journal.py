@@ -154,6 +154,7 @@ HOLD_CAUSES: Mapping[str, str] = {
     "scope_missing": "the key lacks a scope",
     "in_doubt": "a consent write whose fate is unknown waits for a person",
     "gate_unreadable": "the segment cannot be read",
+    "person": "a person holds it",
     "outage": "what Klaviyo was asked kept going wrong",
     "revision": "the account does not know this call at the pinned revision",
     "made_anew": "what the step names is gone, and something else was given its name",

@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from askel_tui.core import bulk
@@ -286,5 +287,9 @@ def _by_id(operations: Iterable[StoredOperation]) -> dict[str, StoredOperation]:
 
 
 def _of_job(stored: StoredOperation, outcome: Outcome, job: str, ms: int, detail: str | None) -> Settled:
-    response = json.dumps({"data": {"type": "profile-bulk-import-job", "id": job}}).encode()
-    return Settled(stored, outcome, status=202, response=response, detail=detail, ms=ms)
+    return Settled(stored, outcome, status=202, response=_named(job), detail=detail, ms=ms)
+
+
+@lru_cache(maxsize=8)
+def _named(job: str) -> bytes:
+    return json.dumps({"data": {"type": "profile-bulk-import-job", "id": job}}).encode()

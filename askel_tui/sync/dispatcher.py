@@ -39,6 +39,9 @@ GATHERED = 10_000
 LONG_S = 15
 """A backlog that takes longer than this in single calls goes in bulk, in seconds."""
 
+STAY_MS = 5_000
+"""How long a lane stays in bulk although it has become short, in milliseconds."""
+
 FEW = 50
 """Operations planned at once up to this many count as live: their records have just come in."""
 
@@ -68,6 +71,8 @@ class Dispatcher:
         """The tasks that have opened a request; the others only wait or read."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._under_way: Counter[Lane] = Counter()
+        self._bulk_at: dict[Lane, int] = {}
+        """When a lane last went in bulk."""
         self._wake = asyncio.Event()
         self._stopping = False
         self._fault: BaseException | None = None
@@ -208,7 +213,9 @@ class Dispatcher:
             return
         sender = self._senders[lane.connection]
         long = not lane.live and ready > self._short(lane.parcel.call, sender.revision)
-        if long and self._start_bulk(lane, sender, now):
+        # The tail of a backlog stays in bulk: the next thousand of it may come any moment.
+        tail = ready > FEW and now - self._bulk_at.get(lane, -STAY_MS) < STAY_MS
+        if (long or tail) and self._start_bulk(lane, sender, now):
             return
         room = SINGLE_CALLS - self._under_way[lane]
         for stored in self._queue.take(lane, max(0, room), now):
@@ -238,6 +245,7 @@ class Dispatcher:
             taken = self._queue.take(lane, most, now)
             if not taken:
                 break
+            self._bulk_at[lane] = now
             self._send_rows(lane, kind, sender, taken)
         return True
 

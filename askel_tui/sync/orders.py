@@ -11,7 +11,7 @@ from typing import Any
 
 from askel_tui.core.operations import Operation
 from askel_tui.core.records import Record
-from askel_tui.store.journal import Command, Decision, PlannedRun, WorkflowState
+from askel_tui.store.journal import Command, Decision, Hold, PlannedRun, WorkflowState
 from askel_tui.sync.instance import Instance
 
 DIRECT_VERSION = 0
@@ -146,6 +146,17 @@ async def _holds(
     return {"holds": acted}, Touched()
 
 
+async def _hold(
+    instance: Instance, arguments: Mapping[str, Any], actor: str
+) -> tuple[Mapping[str, Any], Touched]:
+    workflow, step = arguments["workflow"], arguments["step"]
+    state = await _state(instance, workflow)
+    now = instance.clock()
+    hold = Hold(state.connection, workflow, step, "person", f"held by {actor}", now)
+    placed = await instance.journal.place_hold(hold, now)
+    return {"workflow": workflow, "step": step, "placed": placed}, Touched(stopped=(workflow,))
+
+
 async def _retry(
     instance: Instance, arguments: Mapping[str, Any], actor: str
 ) -> tuple[Mapping[str, Any], Touched]:
@@ -202,6 +213,7 @@ HANDLERS: Mapping[str, Handler] = {
     "pause": _pause,
     "resume": _resume,
     "forget": _forget,
+    "hold": _hold,
     "release": _release,
     "discard": _discard,
     "retry": _retry,

@@ -150,9 +150,7 @@ class Outcomes:
             hold = Hold(self.to.name, workflow, step, found.cause, found.detail, now)
             held = [each for each in operations if (each.workflow, each.operation.step) == (workflow, step)]
             # In one transaction: a crash in between would let consent in doubt be sent again.
-            await self.journal.answer_request(
-                request, held=held, hold=hold, connection=self.to.name, now=now
-            )
+            await self.journal.answer_request(request, held=held, hold=hold, connection=self.to.name, now=now)
             result.holds.append(hold)
         result.done.extend(operations)
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
+from askel_tui.core.operations import Identity
 from askel_tui.core.packing import GATHERING_CALLS, Parcel, parcel
 from askel_tui.store.journal import StoredOperation
 
@@ -47,6 +48,8 @@ class ProfileQueue:
         self._entries: dict[int, _Entry] = {}
         self._by_key: dict[str, list[int]] = {}
         self._ready: dict[str, dict[Lane, dict[int, StoredOperation]]] = {}
+        self._last: tuple[tuple[str, Identity] | None, tuple[str, ...]] = (None, ())
+        self._lanes: dict[tuple[str, Parcel, bool], Lane] = {}
         self._in_flight: set[int] = set()
         self._busy: Counter[str] = Counter()
         """How many operations are being sent, by key: more than one where the next was taken along."""
@@ -66,7 +69,7 @@ class ProfileQueue:
         """Takes an operation in, at the place that its `seq` gives it. One that is here already stays as it is."""
         if stored.seq in self._entries:
             return
-        self._entries[stored.seq] = entry = _entry(stored, live)
+        self._entries[stored.seq] = entry = self._entry(stored, live)
         for key in entry.keys:
             line = self._by_key.setdefault(key, [])
             if line and line[-1] > stored.seq:
@@ -172,6 +175,19 @@ class ProfileQueue:
         for seq in gone:
             self.remove(seq)
 
+    def _entry(self, stored: StoredOperation, live: bool) -> _Entry:
+        found = parcel(stored.operation)
+        live = live and found.call not in GATHERING_CALLS
+        # The operations of a record come one after another and share its identity; so do lanes, of which there are few.
+        whose = (stored.connection, stored.operation.profile)
+        if whose != self._last[0]:
+            self._last = (whose, _keys(stored))
+        named = (stored.connection, found, live)
+        lane = self._lanes.get(named)
+        if lane is None:
+            lane = self._lanes[named] = Lane(stored.connection, found, live)
+        return _Entry(stored, self._last[1], lane)
+
     def _fly(self, seq: int) -> None:
         self._unready(seq)
         self._in_flight.add(seq)
@@ -190,8 +206,9 @@ class ProfileQueue:
         entry = self._entries[seq]
         if seq in self._in_flight:
             return
-        if any(key in self._busy or self._by_key[key][0] != seq for key in entry.keys):
-            return
+        for key in entry.keys:
+            if key in self._busy or self._by_key[key][0] != seq:
+                return
         self._ready.setdefault(entry.lane.parcel.call, {}).setdefault(entry.lane, {})[seq] = entry.stored
 
     def _unready(self, seq: int) -> None:
@@ -202,12 +219,6 @@ class ProfileQueue:
         lanes[lane].pop(seq, None)
         if not lanes[lane]:
             del lanes[lane]
-
-
-def _entry(stored: StoredOperation, live: bool) -> _Entry:
-    found = parcel(stored.operation)
-    lane = Lane(stored.connection, found, live and found.call not in GATHERING_CALLS)
-    return _Entry(stored, _keys(stored), lane)
 
 
 def _keys(stored: StoredOperation) -> tuple[str, ...]:

@@ -118,9 +118,7 @@ class Sender:
                 await self._written(doubt.id, doubt.operations, answer, result)
         return result
 
-    async def _plain(
-        self, operations: Sequence[StoredOperation], priority: Priority, result: Result
-    ) -> None:
+    async def _plain(self, operations: Sequence[StoredOperation], priority: Priority, result: Result) -> None:
         await self._request(operations, {}, priority, result)
 
     async def _request(

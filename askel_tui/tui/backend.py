@@ -496,7 +496,7 @@ class Backend:
     @writes
     async def hold(self, workflow: str, step: str) -> bool:
         """Holds a step: its operations wait until it is released. False if it was held already."""
-        return await self._do(lambda instance: _hold(instance, workflow, step, self.actor))
+        return bool((await self.give("hold", {"workflow": workflow, "step": step}))["placed"])
 
     @writes
     async def release(self, workflow: str, step: str) -> Mapping[str, Any]:
@@ -612,16 +612,6 @@ async def _client(instance: Instance, connection: str) -> Any:
     if client is None:
         raise NotFound(f"no key is stored for {connection}: give it one on the Connections screen")
     return client
-
-
-async def _hold(instance: Instance, workflow: str, step: str, actor: str) -> bool:
-    from askel_tui.store.journal import Hold
-
-    state = await instance.workflow_state(workflow)
-    now = instance.clock()
-    connection = state.connection if state else ""
-    hold = Hold(connection, workflow, step, "person", f"held by {actor}", now)
-    return await instance.journal.place_hold(hold, now)
 
 
 def _nothing() -> None:

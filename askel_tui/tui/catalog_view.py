@@ -181,7 +181,8 @@ def facts(entry: Any, section: str, catalog: Catalog, used: Uses) -> list[Fact]:
         case TemplateEntry():
             return [("id", entry.id), ("editor", entry.editor_type or "unknown")]
         case PropertyEntry():
-            filled = f"{entry.seen:,} of {entry.of:,} profiles sampled  {bar(entry.seen, entry.of, 12)} {share(entry)}"
+            rate = f"{bar(entry.seen, entry.of, 8)} {share(entry)}"
+            filled = f"{rate}, {entry.seen:,} of {entry.of:,} sampled"
             told = [
                 ("types", types(entry)),
                 ("filled", filled),

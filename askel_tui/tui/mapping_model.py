@@ -108,7 +108,9 @@ class Draft:
     def added(self, kind: str, at: int, fields: Mapping[str, str] | None = None) -> Draft:
         """With a new step at a place; its id is one that no other step has."""
         given = dict.fromkeys(FIELDS[kind], "") | ({"member": "true"} if kind == "require_segment" else {})
-        step = StepDraft(free_id(IDS[kind], [each.id for each in self.steps]), kind, given | dict(fields or {}))
+        step = StepDraft(
+            free_id(IDS[kind], [each.id for each in self.steps]), kind, given | dict(fields or {})
+        )
         return replace(self, steps=(*self.steps[:at], step, *self.steps[at:]))
 
     def removed(self, at: int) -> Draft:
@@ -121,6 +123,33 @@ class Draft:
         steps = [*self.steps]
         steps.insert(to, steps.pop(at))
         return replace(self, steps=tuple(steps))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The draft as plain JSON values."""
+        steps = [
+            {"id": step.id, "kind": step.kind, "fields": dict(step.fields), "clears": sorted(step.clears)}
+            for step in self.steps
+        ]
+        return {
+            "name": self.name,
+            "connection": self.connection,
+            "triggers": list(self.triggers),
+            "when": self.when,
+            "profile": dict(self.profile),
+            "steps": steps,
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Draft:
+        """The draft whose `as_dict` gave this. Raises `KeyError`, `TypeError`."""
+        steps = tuple(
+            StepDraft(each["id"], each["kind"], dict(each["fields"]), frozenset(each["clears"]))
+            for each in value["steps"]
+        )
+        profile = dict(value["profile"])
+        return cls(
+            value["name"], value["connection"], tuple(value["triggers"]), value["when"], profile, steps
+        )
 
 
 def free_id(wanted: str, taken: Collection[str]) -> str:
@@ -192,13 +221,20 @@ def _step(step: Step) -> StepDraft:
     given: dict[str, str] = {}
     match step:
         case UpsertProfile():
-            written = {**step.attributes, **{PROPERTIES + name: each for name, each in step.properties.items()}}
+            written = {
+                **step.attributes,
+                **{PROPERTIES + name: each for name, each in step.properties.items()},
+            }
             given = {name: each.expression.text for name, each in written.items()}
             clears = frozenset(name for name, each in written.items() if each.clear)
         case AddToList() | RemoveFromList():
             given = {"list": step.list}
         case TrackEvent():
-            own = {"metric": step.metric, "value": _text(step.value), "value_currency": _text(step.value_currency)}
+            own = {
+                "metric": step.metric,
+                "value": _text(step.value),
+                "value_currency": _text(step.value_currency),
+            }
             properties = {PROPERTIES + name: each.text for name, each in step.properties.items()}
             given = {**own, "time": _text(step.time), **properties}
         case TriggerFlow():
@@ -237,7 +273,9 @@ def to_yaml(draft: Draft) -> str:
         "steps": [{"id": step.id, step.kind: _action(step)} for step in draft.steps],
     }
     given = {name: value for name, value in whole.items() if value or name == "steps"}
-    text: str = yaml.safe_dump(given, sort_keys=False, allow_unicode=True, width=4_096, default_flow_style=False)
+    text: str = yaml.safe_dump(
+        given, sort_keys=False, allow_unicode=True, width=4_096, default_flow_style=False
+    )
     return text
 
 

@@ -24,7 +24,13 @@ LEVELS = 8
 EXPRESSIONS = ("when", "value", "value_currency", "time", "consented_at")
 """Fields of workflows and steps that hold expressions; so do identifiers, attributes and properties."""
 
-SECTION = {"list": "lists", "segment": "segments", "flow": "flows", "metric": "metrics", "property": "properties"}
+SECTION = {
+    "list": "lists",
+    "segment": "segments",
+    "flow": "flows",
+    "metric": "metrics",
+    "property": "properties",
+}
 
 STEP_OF = {
     "list": ("add_to_list", "remove_from_list"),
@@ -183,7 +189,11 @@ def rows(
             name = (place.name or "").removeprefix("profile.").removeprefix(PROPERTIES)
             clear = place.step is not None and place.name in draft.steps[place.step].clears
             label = f"{'  ' if place.step is not None else ''}{name}"
-            cells = [label, f"{text}{' (null clears)' if clear else ''}", outcome(draft, place, record, catalog)]
+            cells = [
+                label,
+                f"{text}{' (null clears)' if clear else ''}",
+                outcome(draft, place, record, catalog),
+            ]
         if place.key in wrong:
             first = cells[0]
             cells[0] = (f"✗ {(first[0] if isinstance(first, tuple) else first).strip()}", "bold $error")
@@ -210,7 +220,11 @@ def existence(kind: str, named: str, catalog: Catalog | None) -> Cell:
         return "? the account was not read", "$foreground-muted"
     entries: Sequence[Any] = getattr(catalog, SECTION[kind])
     fitting = [each for each in entries if named in (each.name, getattr(each, "id", None))]
-    if len(fitting) > 1 and not any(getattr(each, "id", None) == named for each in fitting) and kind != "metric":
+    if (
+        len(fitting) > 1
+        and not any(getattr(each, "id", None) == named for each in fitting)
+        and kind != "metric"
+    ):
         return f"! {len(fitting)} of that name: use the id", "$warning"
     if fitting:
         status = getattr(fitting[0], "status", "live")
@@ -260,9 +274,9 @@ def _unfit(value: Any, name: str, catalog: Catalog | None) -> str | None:
 
 def json_kind(value: Any) -> str:
     """The kind of a JSON value, as the catalog's properties name it."""
-    from askel_tui.klaviyo.properties import type_of
+    from askel_tui.klaviyo.properties import kind
 
-    return type_of(value)
+    return kind(value)
 
 
 # Targets and suggestions.
@@ -283,7 +297,9 @@ def targets(catalog: Catalog, draft: Draft) -> list[tuple[str, str, str, Cell]]:
         found += [
             (kind, name, name, existence(kind, name, catalog))
             for used_kind, name in used
-            if used_kind == kind and name not in names and all(name != getattr(each, "id", None) for each in entries)
+            if used_kind == kind
+            and name not in names
+            and all(name != getattr(each, "id", None) for each in entries)
         ]
     return sorted(found, key=lambda each: (each[0], each[1]) not in used)
 
@@ -318,7 +334,9 @@ def suggestions(found: Sequence[Source], catalog: Catalog | None, draft: Draft) 
                 continue
             have, want = _parts(source.leaf), _parts(entry.name)
             if have and (have == want or set(have) <= set(want)):
-                offers.append((len(want) - len(have) + 1, PROPERTIES + entry.name, _like(source, entry.samples)))
+                offers.append(
+                    (len(want) - len(have) + 1, PROPERTIES + entry.name, _like(source, entry.samples))
+                )
     best: dict[str, str] = {}
     for _, name, text in sorted(offers, key=lambda each: each[0]):
         best.setdefault(name, text)
@@ -335,7 +353,9 @@ def identifiers(found: Sequence[Source]) -> dict[str, str]:
         if flat in ("email", "emailaddress", "mail") and "@" in sample:
             guesses.setdefault("email", source.path)
         elif flat in ("phone", "phonenumber", "mobile", "msisdn"):
-            guesses.setdefault("phone_number", source.path if _PHONE.fullmatch(sample) else f"e164({source.path}, 'GB')")
+            guesses.setdefault(
+                "phone_number", source.path if _PHONE.fullmatch(sample) else f"e164({source.path}, 'GB')"
+            )
     person = guesses.get("email", "").rpartition(".")[0]
     beside = next((each for each in found if person and each.path == f"{person}.id"), None)
     if beside is not None:

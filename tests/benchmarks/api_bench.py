@@ -14,11 +14,13 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from statistics import quantiles
 from typing import TYPE_CHECKING, Any
 
 from tests.support.sandbox import sandbox_process
+from tests.support.shared import shared_dir
 from tests.support.shell import Shell, end
 
 if TYPE_CHECKING:
@@ -167,6 +169,68 @@ def bare() -> Iterator[int]:
         process.wait(10)
 
 
+EVENTS_ONLY = """
+workflow: arrivals
+connection: bench
+trigger: first_points_earned
+profile: {email: data.shopper.email}
+steps:
+  - id: points
+    track_event: {metric: First Points Earned, value: data.points}
+"""
+
+
+def arrivals(source: str, rate: int, seconds: int) -> list[float]:
+    """Seconds from a record's 202 to Klaviyo's answer for its last step, at a rate, with Klaviyo's limits."""
+    with tempfile.TemporaryDirectory() as home, sandbox_process(arguments=()) as sandbox:
+        shell = Shell(Path(home), sandbox.url, sandbox.key)
+        shell.connect("bench")
+        file = Path(home) / "workflow.yaml"
+        file.write_text(source)
+        shell.run("workflow", "apply", str(file))
+        shell.run("workflow", "activate", source.split("workflow: ", 1)[1].split()[0])
+        token = shell.run("token", "create", "bench", "--connection", "bench").stdout.strip()
+        process = shell.start("daemon", "--listen", "127.0.0.1:0")
+        try:
+            sent = asyncio.run(_paced(_port(process), token, rate, seconds))
+            until = time.monotonic() + 60
+            while json.loads(shell.run("status", "--json").stdout)["workflows"][0]["waiting"]:
+                if time.monotonic() > until:
+                    raise RuntimeError("what was sent has not arrived")
+        finally:
+            end(process)
+        ended = {row["record"]: row["at"] for row in shell.lines("audit") if row["record"]}
+        return [datetime.fromisoformat(ended[record]).timestamp() - at for record, at in sent.items()]
+
+
+async def _paced(port: int, token: str, rate: int, seconds: int) -> dict[str, float]:
+    """When each record was answered, one at a time on connections of its own."""
+    head = f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n".encode()
+    connections = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
+    free = asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]]()
+    for each in connections:
+        free.put_nowait(each)
+    sent: dict[str, float] = {}
+
+    async def one(number: int) -> None:
+        reader, writer = await free.get()
+        status = await _exchange(reader, writer, head, body(str(number)), b"application/json")
+        sent[f"evt-{number}"] = time.time()
+        free.put_nowait((reader, writer))
+        if status != 202:
+            raise RuntimeError(f"answered {status}")
+
+    began = time.perf_counter()
+    tasks = []
+    for number in range(rate * seconds):
+        await asyncio.sleep(max(0, began + number / rate - time.perf_counter()))
+        tasks.append(asyncio.create_task(one(number)))
+    await asyncio.gather(*tasks)
+    for _, writer in connections:
+        writer.close()
+    return sent
+
+
 def p99(times: list[float]) -> float:
     """In milliseconds."""
     return round(quantiles(times, n=100)[98] * 1000, 1)
@@ -193,6 +257,10 @@ def run() -> dict[str, Any]:
         found |= {"half_per_s": half, "half_p99_ms": p99(times)}
         batches, _ = load(port, token, "m", clients=4, batch=BATCH)
         found |= {"batch_records_per_s": batches * BATCH, "memory_mb": memory_mb(process)}
+    found["events_at_50_p99_ms"] = p99(arrivals(EVENTS_ONLY, 50, 20))
+    first = (shared_dir() / "examples" / "first-points-welcome.yaml").read_text()
+    first = first.replace("connection: maple-ember", "connection: bench")
+    found["first_points_at_10_p99_ms"] = p99(arrivals(first, 10, 30))
     return {name: round(value, 2) for name, value in found.items()}
 
 

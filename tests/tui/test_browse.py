@@ -83,7 +83,7 @@ async def test_every_tab_tells_what_it_knows(console: Console) -> None:
         assert re.search(r"Placed Order +MeMOrd +shopify", text_of(app))
         await press(pilot, "l")
         shown = text_of(app)
-        assert "filled     9 of 12 profiles sampled" in shown
+        assert re.search(r"filled     █{6}·· 75%, 9 of 12 sampled", shown)
         assert re.search(r"LoyaltyTier +text +75%", shown)
         assert "in Askel   first-points-welcome › tier" in shown
         await press(pilot, "left_square_bracket")

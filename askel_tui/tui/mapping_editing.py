@@ -1,0 +1,265 @@
+"""Editing on the Mapping screen: what Enter and the keys do to the draft."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from askel_tui.core.operations import IDENTIFIERS, STEP_KINDS
+from askel_tui.core.workflow_steps import ATTRIBUTES
+from askel_tui.core.workflows import CHANNELS
+from askel_tui.tui import mapping_view as view
+from askel_tui.tui.mapping_model import PROPERTIES, Draft, StepDraft, slug, words
+from askel_tui.tui.mapping_view import Place
+from askel_tui.tui.widgets.edit_line import EditLine
+from askel_tui.tui.widgets.pick import Choice, Pick
+
+if TYPE_CHECKING:
+    from askel_tui.tui.screens.mapping import MappingScreen
+
+ABOUT = {
+    "upsert_profile": "writes attributes and properties",
+    "add_to_list": "puts the profile on a list; gives no consent",
+    "remove_from_list": "takes the profile off a list",
+    "track_event": "sends an event",
+    "trigger_flow": "fires a flow through its list or metric",
+    "subscribe": "gives consent on channels",
+    "unsubscribe": "takes consent away",
+    "require_segment": "a gate: else the steps below are skipped",
+}
+
+
+async def begun(screen: MappingScreen, name: str, connection: str) -> Draft:
+    """A new draft: its trigger is picked from the events that came in, identifiers are guessed from their fields."""
+    choices = [Choice(each, each, "came in") for each in screen.events]
+    event = await screen.askel.push_screen_wait(Pick("Which event starts it?", choices, free=True))
+    draft = Draft(slug(name), connection, (event,) if event else ())
+    fitting = [each for each in screen._records if each.get("event") == event]
+    return Draft(draft.name, connection, draft.triggers, "", view.identifiers(view.sources(fitting)))
+
+
+async def edit(screen: MappingScreen, place: Place) -> None:
+    """Edits a row in the way that fits it."""
+    draft, text = screen.draft, view.text_at(screen.draft, place)
+    kind = view.target_type(draft, place)
+    if place.name in ("member", "historical"):
+        put(screen, place, "false" if text == "true" else "true")
+        return
+    if kind is not None and screen.catalog is not None:
+        found = [each for each in view.targets(screen.catalog, draft) if each[0] == kind]
+        choices = [
+            Choice(written, name, mark if isinstance(mark, str) else mark[0])
+            for _, written, name, mark in found
+        ]
+        chosen = await screen.askel.push_screen_wait(Pick(f"Which {kind}?", choices, at=text, free=True))
+    elif view.is_expression(draft, place):
+        name = (place.name or "").removeprefix("profile.")
+        chosen = await screen.askel.push_screen_wait(
+            EditLine(
+                place.name or "",
+                text,
+                gives=lambda typed: view.result(typed, name, screen.record, screen.catalog),
+                complete=lambda typed: view.completions(typed, screen.sources),
+            )
+        )
+    else:
+        offered = {"trigger": screen.events, "channels": [*CHANNELS]}.get(place.name or "", [])
+        chosen = await screen.askel.push_screen_wait(
+            EditLine(place.name or "id of the step", text, complete=lambda typed: _next_word(typed, offered))
+        )
+    if chosen is not None:
+        put(screen, place, chosen)
+
+
+def _next_word(typed: str, offered: list[str]) -> list[Choice]:
+    """Words that may follow the commas."""
+    before, comma, token = typed.rpartition(",")
+    given = words(before)
+    lead = f"{before}{comma} " if comma else ""
+    return [
+        Choice(lead + each, each)
+        for each in offered
+        if each not in given and token.strip() in each and each != token.strip()
+    ]
+
+
+def put(screen: MappingScreen, place: Place, text: str) -> None:
+    """Sets the text of a row."""
+    draft, name = screen.draft, place.name or ""
+    if place.step is not None:
+        if name:
+            changed = draft.with_step(place.step, lambda step: step.with_field(name, text))
+        else:
+            changed = draft.with_step(
+                place.step, lambda step: StepDraft(slug(text), step.kind, step.fields, step.clears)
+            )
+    elif name.startswith("profile."):
+        changed = draft.with_identifier(name.removeprefix("profile."), text)
+    else:
+        match name:
+            case "workflow":
+                changed = replace(draft, name=slug(text))
+            case "trigger":
+                changed = replace(draft, triggers=tuple(words(text)))
+            case _:
+                changed = replace(draft, when=text)
+    screen.change(changed, place)
+
+
+async def add_step(screen: MappingScreen) -> None:
+    """Asks for the kind of a new step, which comes after the one under the cursor."""
+    choices = [Choice(kind, kind, ABOUT[kind]) for kind in STEP_KINDS]
+    kind = await screen.askel.push_screen_wait(Pick("What does the step do?", choices))
+    if kind is not None:
+        insert(screen, kind, {})
+
+
+def insert(screen: MappingScreen, kind: str, fields: dict[str, str]) -> None:
+    """A new step after the one under the cursor, or at the end."""
+    place = screen.place
+    at = len(screen.draft.steps) if place.step is None else place.step + 1
+    first = next(iter({**fields, **dict.fromkeys(screen.draft.added(kind, at).steps[at].fields)}), None)
+    screen.change(screen.draft.added(kind, at, fields), Place(at, first))
+
+
+async def add_field(screen: MappingScreen) -> None:
+    """Asks for a property or attribute, and then what it holds."""
+    at = _writing_step(screen)
+    if at is None:
+        screen.askel.say("Only upsert_profile and track_event take fields of one's own: a adds such a step.")
+        return
+    step = screen.draft.steps[at]
+    choices = []
+    if step.kind == "upsert_profile":
+        known = screen.catalog.properties if screen.catalog else ()
+        choices = [Choice(PROPERTIES + each.name, each.name, "property that exists") for each in known]
+        choices += [Choice(name, name, "attribute") for name in ATTRIBUTES]
+    else:
+        choices = [Choice(PROPERTIES + each.leaf, each.leaf, each.path) for each in screen.sources]
+    choices = [each for each in choices if each.value not in step.fields]
+    chosen = await screen.askel.push_screen_wait(
+        Pick("Which field?", choices, detail="A new name becomes a property.", free=True)
+    )
+    if chosen is None:
+        return
+    name = (
+        chosen if chosen in {each.value for each in choices} or chosen in ATTRIBUTES else PROPERTIES + chosen
+    )
+    offered = dict(view.suggestions(screen.sources, screen.catalog, screen.draft)).get(name, "")
+    if not offered:
+        offered = next((each.path for each in screen.sources if PROPERTIES + each.leaf == name), "")
+    place = Place(at, name)
+    screen.change(screen.draft.with_step(at, lambda each: each.with_field(name, offered)), place)
+    await edit(screen, place)
+
+
+def _writing_step(screen: MappingScreen) -> int | None:
+    """The step under the cursor if it takes fields, else the first that does."""
+    steps, at = screen.draft.steps, screen.place.step
+    takes = [place for place, step in enumerate(steps) if step.kind in ("upsert_profile", "track_event")]
+    return at if at in takes else takes[0] if takes else None
+
+
+async def suggest(screen: MappingScreen) -> None:
+    """Proposes what the fields may fill; all of them, or one."""
+    found = view.suggestions(screen.sources, screen.catalog, screen.draft)
+    if not found:
+        screen.askel.say("No field of the records looks like a property that is not written yet.")
+        return
+    choices = [Choice("*", f"All {len(found)}", "")] if len(found) > 1 else []
+    for name, text in found:
+        cell = view.result(text, name, screen.record, screen.catalog)
+        given = cell if isinstance(cell, str) else cell[0]
+        choices.append(Choice(name, f"{name.removeprefix(PROPERTIES)} ← {text}", given))
+    chosen = await screen.askel.push_screen_wait(Pick("Fill which?", choices))
+    if chosen is not None:
+        write(screen, [each for each in found if chosen in ("*", each[0])])
+
+
+def write(screen: MappingScreen, fields: list[tuple[str, str]]) -> None:
+    """Sets fields of the profile: in the upsert under the cursor, else the first, else a new one at the top."""
+    draft, at = screen.draft, screen.place.step
+    upserts = [place for place, step in enumerate(draft.steps) if step.kind == "upsert_profile"]
+    if not upserts:
+        draft, upserts = draft.added("upsert_profile", 0), [0]
+    to = at if at in upserts else upserts[0]
+    for name, text in fields:
+        draft = draft.with_step(to, lambda step, name=name, text=text: step.with_field(name, text))  # type: ignore[misc]
+    screen.change(draft, Place(to, fields[-1][0]))
+
+
+async def use_field(screen: MappingScreen, path: str) -> None:
+    """Puts a field of the records into the row under the cursor, or asks where it goes."""
+    place, draft = screen.place, screen.draft
+    if view.is_expression(draft, place) and place.name != "when":
+        put(screen, place, path)
+        return
+    source = next(each for each in screen.sources if each.path == path)
+    offers = view.suggestions([source], screen.catalog, draft)
+    choices = [Choice(f"{name}\0{text}", name.removeprefix(PROPERTIES), f"← {text}") for name, text in offers]
+    choices += [Choice(f"profile.{name}\0{path}", name, "who the record is about") for name in IDENTIFIERS]
+    choices.append(
+        Choice(f"{PROPERTIES}{source.leaf}\0{path}", f"a property called {source.leaf}", f"← {path}")
+    )
+    chosen = await screen.askel.push_screen_wait(Pick(f"Where does {path} go?", choices))
+    if chosen is None:
+        return
+    name, _, text = chosen.partition("\0")
+    if name.startswith("profile."):
+        put(screen, Place(None, name), text)
+    else:
+        write(screen, [(name, text)])
+
+
+async def use_target(screen: MappingScreen, kind: str, written: str) -> None:
+    """Names a target in the row under the cursor, or makes a step of it."""
+    place = screen.place
+    if view.target_type(screen.draft, place) == kind:
+        put(screen, place, written)
+    elif kind == "property":
+        name = PROPERTIES + written
+        offered = dict(view.suggestions(screen.sources, screen.catalog, screen.draft)).get(name, "")
+        write(screen, [(name, offered)])
+        await edit(screen, screen.place)
+    else:
+        kinds = view.STEP_OF[kind]
+        chosen: str | None = kinds[0]
+        if len(kinds) > 1:
+            choices = [Choice(each, each, ABOUT[each]) for each in kinds]
+            chosen = await screen.askel.push_screen_wait(Pick(f"What about {written}?", choices))
+        if chosen is not None:
+            insert(screen, chosen, {kind: written})
+
+
+def remove(screen: MappingScreen) -> None:
+    """Takes the field, identifier or step under the cursor away."""
+    place, name = screen.place, screen.place.name or ""
+    if place.step is None:
+        if name.startswith("profile.") or name == "when":
+            put(screen, place, "")
+        return
+    if not name:
+        screen.change(screen.draft.removed(place.step))
+        return
+    step = screen.draft.steps[place.step]
+    own = name.startswith(PROPERTIES) or step.kind == "upsert_profile"
+    changed = step.without(name) if own else step.with_field(name, "")
+    screen.change(screen.draft.with_step(place.step, lambda _: changed))
+
+
+def move(screen: MappingScreen, by: int) -> None:
+    """Moves the step under the cursor."""
+    at = screen.place.step
+    if at is not None:
+        to = min(max(0, at + by), len(screen.draft.steps) - 1)
+        screen.change(screen.draft.moved(at, by), Place(to, screen.place.name))
+
+
+def turn(screen: MappingScreen) -> None:
+    """Makes a null clear the profile's field under the cursor, or no longer."""
+    place = screen.place
+    if place.step is None or not place.name or screen.draft.steps[place.step].kind != "upsert_profile":
+        screen.askel.say("Only fields of upsert_profile can clear.")
+        return
+    name = place.name
+    screen.change(screen.draft.with_step(place.step, lambda step: step.turned(name)), place)

@@ -1,0 +1,362 @@
+"""Mapping: fields of the records on the left, a workflow's steps in the middle, what exists in Klaviyo on the right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Container
+
+from askel_tui.core.catalogs import Catalog
+from askel_tui.core.pinning import pin
+from askel_tui.core.problems import Problem
+from askel_tui.core.workflow_files import load_workflow
+from askel_tui.tui import mapping_editing as editing
+from askel_tui.tui import mapping_saving as saving
+from askel_tui.tui import mapping_view as view
+from askel_tui.tui.filtering import Filter
+from askel_tui.tui.frame import AskelScreen
+from askel_tui.tui.fuzzy import ranked
+from askel_tui.tui.inert import inert
+from askel_tui.tui.mapping_model import Draft, History, draft_of, to_yaml
+from askel_tui.tui.mapping_view import Place
+from askel_tui.tui.widgets.ask import Ask
+from askel_tui.tui.widgets.help import Help
+from askel_tui.tui.widgets.pick import Choice, Pick
+from askel_tui.tui.widgets.table import Column, Table
+
+RECORDS = 50
+"""How many of the newest records are looked at for fields."""
+
+
+class MappingScreen(AskelScreen):
+    """A workflow while it is edited."""
+
+    NAME = "mapping"
+    CSS_PATH = "mapping.tcss"
+    HELP = (
+        "In the middle a workflow, row by row; Enter edits a row and shows what it gives for the newest record. Enter "
+        "on a field (left) or a target (right) puts it into the row under the cursor, or asks where. a adds a step, p "
+        "a field to it, J and K move it, d takes it or a field away, c lets an empty value clear. s proposes fields. u "
+        "undoes, U takes that back. ctrl+s saves a draft version; Dry run (5) shows what it would write."
+    )
+    FILTERS = True
+    FOLLOWS = False
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding("w", "workflow", "Workflow", id="mapping.workflow", tooltip="Another workflow, or a new one"),
+        Binding("a", "add", "Add step", id="mapping.add", tooltip="After the one under the cursor"),
+        Binding(
+            "p", "property", "Add field", id="mapping.property", tooltip="A property or attribute of the step"
+        ),
+        Binding("s", "suggest", "Suggest", id="mapping.suggest", tooltip="Fields that look like properties"),
+        Binding("d,delete", "remove", "Remove", id="mapping.remove", tooltip="The field or the step"),
+        Binding("J", "move(1)", "Down", show=False, id="mapping.down", tooltip="Moves the step down"),
+        Binding("K", "move(-1)", "Up", show=False, id="mapping.up", tooltip="Moves the step up"),
+        Binding("c", "clear", "Clears", show=False, id="mapping.clear", tooltip="A null value clears"),
+        Binding("u", "undo", "Undo", id="mapping.undo"),
+        Binding("U,ctrl+r", "redo", "Redo", show=False, id="mapping.redo"),
+        Binding("ctrl+s", "save", "Save", id="mapping.save", tooltip="As a new draft version"),
+        Binding("Y", "yaml", "YAML", show=False, id="mapping.yaml", tooltip="Saves the workflow as a file"),
+        Binding("E", "editor", "$EDITOR", show=False, id="mapping.editor", tooltip="Opens it in $EDITOR"),
+        Binding("V", "versions", "Versions", show=False, id="mapping.versions", tooltip="And what changed"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history = History(Draft())
+        self.catalog: Catalog | None = None
+        self.sources: list[view.Source] = []
+        self.record: Mapping[str, Any] | None = None
+        self.events: list[str] = []
+        self.problems: list[Problem] = []
+        self.base: tuple[Draft, str] = (Draft(), "")
+        """The draft as it was opened, and the text it came from."""
+        self._records: list[Mapping[str, Any]] = []
+        self._targets: dict[str, tuple[str, str]] = {}
+        self._only: Sequence[str] = ()
+        self._revision: str | None = None
+        self._of: str | None = None
+
+    def body(self) -> ComposeResult:
+        """The workflow first where there is no room for three columns."""
+        sources = Table(
+            (Column("field", 12, 2), Column("sample", 8, 2), Column("in", 4, right=True)),
+            id="sources",
+            classes="panel",
+            hint="Enter uses it",
+            jump_key="f",
+            about=Help("Fields of the records", "Enter puts the field into the row, or asks where it goes."),
+        )
+        draft = Table(
+            (Column("step", 16, 1), Column("written", 16, 3), Column("gives", 14, 2)),
+            id="draft",
+            classes="panel",
+            hint="Enter edits",
+            jump_key="w",
+            about=Help("The workflow", "Enter edits the row; a adds a step, p a field, d removes, J K move."),
+        )
+        targets = Table(
+            (Column("type", 8), Column("in Klaviyo", 10, 3), Column("", 9, 1)),
+            id="targets",
+            classes="panel",
+            hint="Enter uses it",
+            jump_key="t",
+            about=Help("What exists in Klaviyo", "Enter names it in the row, or makes a step of it."),
+        )
+        with Container(id="panes"):
+            yield from (draft, sources, targets)
+        yield Table(
+            (Column("where", 18, 1), Column("what is wrong", 30, 4)),
+            id="problems",
+            classes="panel",
+            hint="Enter goes there",
+            jump_key="p",
+            about=Help("Problems", "Enter goes to the row."),
+        )
+
+    def on_mount(self) -> None:
+        """The order of the columns where there is room."""
+        self._order()
+
+    def on_resize(self) -> None:
+        """The fields stand left of the workflow where there is room."""
+        self._order()
+
+    def _order(self) -> None:
+        panes, sources, draft = self.query_one("#panes"), self.query_one("#sources"), self.query_one("#draft")
+        if self.size.width >= 110:
+            panes.move_child(sources, before=draft)
+        else:
+            panes.move_child(draft, before=sources)
+
+    @property
+    def draft(self) -> Draft:
+        """The workflow as it is edited."""
+        return self.history.draft
+
+    @property
+    def place(self) -> Place:
+        """The row under the cursor."""
+        return Place.of(self.query_one("#draft", Table).key) or Place(None, "workflow")
+
+    @property
+    def dirty(self) -> bool:
+        """Whether something is not saved."""
+        return self.draft != self.base[0]
+
+    async def load(self) -> None:
+        """The records' fields, the catalog, and the workflow that was edited last."""
+        connection = self.connection
+        if connection is None:
+            self.show()
+            return
+        found = await self.backend.newest_records(connection, RECORDS)
+        self._records = [each.record.as_dict() for each in found]
+        self.catalog = await self.backend.catalog(connection)
+        document = next(each for each in await self.backend.connections() if each.name == connection)
+        self._only, self._revision = document.only_lists, document.revision
+        wanted = self.askel.recall("mapping.workflow")
+        if self._of != connection or (wanted and wanted != self.draft.name and not self.dirty):
+            self._of = connection
+            await self._open(connection, wanted)
+        self.show()
+        self.query_one("#draft").focus()
+        if self.catalog is None or not self.catalog.properties:
+            found_now = await self.busy("Reading the account", self.backend.discover(connection))
+            self.catalog = await self.backend.catalog(connection) or found_now.catalog
+            self.show()
+
+    async def _open(self, connection: str, wanted: str | None) -> None:
+        documents = [each for each in await self.backend.workflows() if each.connection == connection]
+        chosen = next(
+            (each for each in documents if each.workflow == wanted), documents[0] if documents else None
+        )
+        unsaved = self.askel.recall("mapping.unsaved")
+        self.base = (Draft(connection=connection), "")
+        if chosen is not None:
+            workflow, problems = load_workflow(chosen.source, chosen.file or chosen.workflow)
+            if workflow is not None:
+                self.base = (draft_of(workflow), chosen.source)
+            for problem in problems[:1]:
+                self.askel.say(str(problem), title=f"{chosen.workflow} can't be read", severity="warning")
+        self.history = History(self.base[0])
+        if isinstance(unsaved, dict):
+            try:
+                draft = Draft.from_dict(unsaved)
+            except (KeyError, TypeError):
+                return
+            if draft.connection == connection and draft.name in ("", self.draft.name, wanted or ""):
+                self.history.change(draft)
+
+    # What is shown.
+
+    def change(self, draft: Draft, at: Place | None = None) -> None:
+        """Takes a change and shows it; the cursor goes to a row."""
+        self.history.change(draft)
+        self.show(at)
+
+    def show(self, at: Place | None = None) -> None:
+        """Everything anew."""
+        draft = self.draft
+        self.askel.remember("mapping.unsaved", draft.as_dict() if self.dirty else None)
+        fitting = [
+            each for each in self._records if not draft.triggers or each.get("event") in draft.triggers
+        ]
+        self.record = fitting[0] if fitting else None
+        self.sources = view.sources(fitting)
+        self.events = list(dict.fromkeys(str(each.get("event")) for each in self._records))
+        self._check()
+        table = self.query_one("#draft", Table)
+        table.fill(view.rows(draft, self.record, self.catalog, self.problems))
+        if at is not None:
+            table.go_to(at.key)
+        state = "not saved" if self.dirty else "saved" if draft.name else "new: w"
+        table.border_title = f"{inert(draft.name or 'A workflow', 40)} · {state}"
+        self._show_sides()
+        self.show_problems()
+
+    def show_problems(self) -> None:
+        """The list of problems."""
+        wrong = self.query_one("#problems", Table)
+        wrong.display = bool(self.problems)
+        wrong.border_title = f"Problems: {len(self.problems)}"
+        wrong.fill([(str(at), self._problem(each)) for at, each in enumerate(self.problems)])
+
+    def _problem(self, problem: Problem) -> tuple[str, str]:
+        where = " › ".join(each for each in (problem.step, problem.field) if each)
+        hint = f" Did you mean {problem.suggestion}?" if problem.suggestion else ""
+        return where or "workflow", f"{problem.message}{hint}"
+
+    def _show_sides(self) -> None:
+        table, wanted = self.query_one("#sources", Table), self.wanted
+        fields = ranked(wanted, self.sources, lambda each: each.path)
+        total = max((each.seen for each in self.sources), default=0)
+        table.fill(view.source_rows(fields, total))
+        table.border_title = f"Fields of {total} records" if total else "No record yet: askel ingest"
+        side = self.query_one("#targets", Table)
+        found = view.targets(self.catalog, self.draft) if self.catalog else []
+        self._targets = {f"{kind}\0{written}": (kind, written) for kind, written, _, _ in found}
+        named = ranked(wanted, found, lambda each: f"{each[2]} {each[0]}")
+        side.fill([(f"{kind}\0{written}", (kind, name, mark)) for kind, written, name, mark in named])
+        side.border_title = "Klaviyo"
+
+    def _check(self) -> None:
+        """All problems of the draft, against the account as it was read last."""
+        workflow, problems = load_workflow(to_yaml(self.draft), "workflow")
+        self.problems = list(problems)
+        if workflow is not None and self.catalog is not None:
+            pinned = pin(workflow, self.catalog, only_lists=self._only, revision=self._revision)
+            self.problems += pinned.problems + pinned.warnings
+
+    def filtered(self, wanted: Filter) -> None:
+        """Filters fields and targets."""
+        self._show_sides()
+
+    def back(self) -> bool:
+        """From the sides to the workflow."""
+        if self.focused is not self.query_one("#draft"):
+            self.query_one("#draft").focus()
+            return True
+        return False
+
+    # Acting.
+
+    def on_data_table_row_selected(self, event: Table.RowSelected) -> None:
+        """Enter: edits the row, or puts a field or target into it, or goes to a problem."""
+        table = event.data_table
+        key = table.key if isinstance(table, Table) else None
+        if key is None or self.connection is None:
+            return
+        if table.id == "draft":
+            self.start(editing.edit(self, self.place), group="edit", exclusive=True)
+        elif table.id == "sources":
+            self.start(editing.use_field(self, key), group="edit", exclusive=True)
+        elif table.id == "targets":
+            self.start(editing.use_target(self, *self._targets[key]), group="edit", exclusive=True)
+        else:
+            at = view.place_of(self.draft, self.problems[int(key)])
+            self.query_one("#draft", Table).go_to(at.key if at else "")
+            self.query_one("#draft").focus()
+
+    def action_add(self) -> None:
+        """A new step."""
+        self.start(editing.add_step(self), group="edit", exclusive=True)
+
+    def action_property(self) -> None:
+        """A new field of the step."""
+        self.start(editing.add_field(self), group="edit", exclusive=True)
+
+    def action_suggest(self) -> None:
+        """What the fields may fill."""
+        self.start(editing.suggest(self), group="edit", exclusive=True)
+
+    def action_remove(self) -> None:
+        """Takes the row away."""
+        editing.remove(self)
+
+    def action_move(self, by: int) -> None:
+        """Moves the step."""
+        editing.move(self, by)
+
+    def action_clear(self) -> None:
+        """A null value clears the field, or no longer does."""
+        editing.turn(self)
+
+    def action_undo(self) -> None:
+        """One change back."""
+        self.history.undo()
+        self.show()
+
+    def action_redo(self) -> None:
+        """One change forth."""
+        self.history.redo()
+        self.show()
+
+    def action_save(self) -> None:
+        """Saves a draft version."""
+        self.start(saving.save(self), group="save", exclusive=True)
+
+    def action_yaml(self) -> None:
+        """Saves a file."""
+        self.start(saving.save_yaml(self), group="save", exclusive=True)
+
+    def action_editor(self) -> None:
+        """Opens the workflow in $EDITOR."""
+        self.start(saving.open_editor(self), group="save", exclusive=True)
+
+    def action_versions(self) -> None:
+        """What versions there are."""
+        self.start(saving.versions(self), group="save", exclusive=True)
+
+    def action_workflow(self) -> None:
+        """Another workflow."""
+        self.start(self._choose(), group="edit", exclusive=True)
+
+    async def _choose(self) -> None:
+        connection = self.connection
+        if connection is None:
+            self.askel.say("Nothing is connected yet: press 2.")
+            return
+        documents = [each for each in await self.backend.workflows() if each.connection == connection]
+        choices = [Choice("", "A new workflow", "from the records that came in")]
+        choices += [Choice(each.workflow, each.workflow, f"version {each.version}") for each in documents]
+        chosen = await self.askel.push_screen_wait(Pick("Which workflow?", choices, at=self.draft.name))
+        if chosen is None or (
+            self.dirty and not await self.confirm("Leave the changes?", "They are not saved.")
+        ):
+            return
+        self.askel.remember("mapping.unsaved", None)
+        if chosen:
+            self.askel.remember("mapping.workflow", chosen)
+            await self._open(connection, chosen)
+        else:
+            name = await self.askel.push_screen_wait(Ask("Its name?", "Small letters, digits, hyphens."))
+            if name is None:
+                return
+            self.base = (Draft(connection=connection), "")
+            self.history = History(self.base[0])
+            self.history.change(await editing.begun(self, name, connection))
+        self.show(Place(None, "workflow"))
+        self.query_one("#draft").focus()

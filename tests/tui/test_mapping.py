@@ -1,0 +1,354 @@
+"""Mapping: a workflow built, changed, saved and compared by keys alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from askel_tui.core.workflow_files import load_workflow
+from askel_tui.core.workflows import Workflow
+from askel_tui.tui.app import AskelApp
+from askel_tui.tui.mapping_model import to_yaml
+from askel_tui.tui.screens.mapping import MappingScreen
+from askel_tui.tui.widgets.table import Table
+from tests.support.workbench import Workbench, example, points
+from tests.tui.conftest import Console, assert_snapshot, ready, text_of, toasts
+from tests.tui.hostile import NAMES, assert_inert
+
+SIZES = [(80, 24), (120, 36), (200, 50)]
+
+
+async def some(bench: Workbench) -> None:
+    """The Maple & Ember workflow as a draft, and its records."""
+    await bench.apply(example("first-points-welcome.yaml"), activate=False)
+    await bench.take(example("first-points.jsonl"))
+
+
+async def records(bench: Workbench) -> None:
+    """Records alone."""
+    await bench.take(example("first-points.jsonl"))
+
+
+async def press(pilot: Pilot[Any], *keys: str) -> None:
+    """Keys, and everything that they set going."""
+    await pilot.press(*keys)
+    await ready(pilot)
+
+
+async def ask(pilot: Pilot[Any], *keys: str) -> None:
+    """Keys that open a question."""
+    await pilot.press(*keys)
+    for _ in range(4):
+        await pilot.pause()
+
+
+async def answer(pilot: Pilot[Any], text: str) -> None:
+    """Types over what a question proposes, and takes it."""
+    await press(pilot, "ctrl+e", "ctrl+u", *text, "enter")
+
+
+def screen_of(app: AskelApp) -> MappingScreen:
+    """The screen."""
+    screen = app.screen_stack[0]
+    assert isinstance(screen, MappingScreen)
+    return screen
+
+
+def go(app: AskelApp, step: int | None, name: str | None) -> None:
+    """Puts the cursor on a row, as the arrows would."""
+    app.screen.query_one("#draft", Table).go_to(f"{'' if step is None else step}\0{name or ''}")
+
+
+def in_effect(text: str) -> Workflow:
+    """The workflow of a text, without the text."""
+    workflow, problems = load_workflow(text)
+    assert workflow is not None, problems
+    return replace(workflow, source="")
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_what_it_shows(console: Console, size: tuple[int, int]) -> None:
+    """Fields, the workflow with what it gives, targets with what they are."""
+    async with console(size=size, first="mapping", prepare=some) as (app, pilot, _):
+        await ready(pilot)
+        assert_snapshot(text_of(app), f"mapping-{size[0]}x{size[1]}")
+
+
+async def test_maple_and_ember_is_built_by_keys_alone(console: Console) -> None:
+    """From nothing but records to a saved draft that says what the example file says."""
+    async with console(first="mapping", prepare=records) as (app, pilot, bench):
+        await ask(pilot, "w")
+        await ask(pilot, "enter")
+        await ask(pilot, *"First points welcome", "enter")
+        await press(pilot, "enter")
+        screen = screen_of(app)
+        assert screen.draft.triggers == ("first_points_earned",)
+        assert screen.draft.profile["phone_number"] == "e164(data.shopper.phone, 'GB')"
+        await ask(pilot, "down", "down", "enter")
+        await answer(pilot, "data.points > `0`")
+        # All that names and samples suggest, in a first step.
+        await ask(pilot, "s")
+        await press(pilot, *"all", "enter")
+        fields = dict(screen.draft.steps[0].fields)
+        assert fields["properties.LoyaltyTier"] == "title(data.shopper.tier)"
+        for name in [each for each in fields if each not in WANTED]:
+            go(app, 0, name)
+            await press(pilot, "d")
+        for name in [each for each in WANTED if each not in fields]:
+            await ask(pilot, "p")
+            await ask(pilot, *name.removeprefix("properties."), "enter")
+            await answer(pilot, WANTED[name])
+        await rename(app, pilot, 0, "tier")
+        for step, (kind, filled) in enumerate(STEPS, 1):
+            await ask(pilot, "a")
+            await press(pilot, *kind, "enter")
+            for name, text in filled.items():
+                if name == "id":
+                    await rename(app, pilot, step, text)
+                    continue
+                if name.startswith("properties."):
+                    await ask(pilot, "p")
+                    await ask(pilot, *name.removeprefix("properties."), "enter")
+                elif name == "member":
+                    go(app, step, name)
+                    await press(pilot, "enter")
+                    continue
+                else:
+                    go(app, step, name)
+                    await ask(pilot, "enter")
+                await answer(pilot, text)
+        assert screen.problems == []
+        await press(pilot, "ctrl+s")
+        assert "saved as version 1, a draft" in toasts(app)
+        stored = bench.instance.document("first-points-welcome")
+        assert in_effect(stored.source) == in_effect(example("first-points-welcome.yaml").read_text("utf-8"))
+
+
+WANTED = {
+    "first_name": "data.shopper.first_name",
+    "last_name": "data.shopper.last_name",
+    "properties.LoyaltyTier": "title(data.shopper.tier)",
+    "properties.LoyaltyPoints": "data.points",
+}
+STEPS: list[tuple[str, dict[str, str]]] = [
+    ("require", {"segment": "VIP", "member": "false", "id": "not-vip"}),
+    ("addtolist", {"list": "Welcome Flow", "id": "welcome"}),
+    (
+        "track",
+        {
+            "metric": "First Points Earned",
+            "value": "data.points",
+            "properties.Points": "data.points",
+            "properties.Tier": "data.shopper.tier",
+            "properties.Store": "data.store",
+            "id": "points",
+        },
+    ),
+]
+
+
+async def rename(app: AskelApp, pilot: Pilot[Any], step: int, name: str) -> None:
+    """Gives a step an id."""
+    go(app, step, None)
+    await ask(pilot, "enter")
+    await answer(pilot, name)
+
+
+async def test_an_expression_shows_what_it_gives_as_one_types(console: Console) -> None:
+    """With completion by Tab; an error is told at once; Esc leaves the row as it was."""
+    async with console(first="mapping", prepare=some) as (app, pilot, _):
+        screen = screen_of(app)
+        go(app, 0, "properties.LoyaltyTier")
+        before = screen.draft
+        await ask(pilot, "enter")
+        assert "→ Platinum" in text_of(app) or "→ " in text_of(app)
+        await ask(pilot, "ctrl+e", "ctrl+u", *"upper(data.shop")
+        assert "data.shopper.tier" in text_of(app)
+        await ask(pilot, "ctrl+u", *"titel(data.a)")
+        assert "Did you mean title?" in text_of(app)
+        await ask(pilot, "ctrl+u", *"data.shopper.ti", "tab")
+        await press(pilot, "escape")
+        assert screen.draft == before
+        await ask(pilot, "enter")
+        await ask(pilot, "ctrl+e", "ctrl+u", *"data.shopper.ti", "tab")
+        await press(pilot, "enter")
+        assert screen.draft.steps[0].fields["properties.LoyaltyTier"] == "data.shopper.tier"
+        await press(pilot, "u")
+        assert screen.draft == before
+        await press(pilot, "U")
+        assert screen.draft != before
+
+
+async def test_fields_and_targets_are_picked(console: Console) -> None:
+    """Enter on a field or target puts it where the cursor is, or asks."""
+    async with console(size=(200, 50), first="mapping", prepare=some) as (app, pilot, _):
+        screen = screen_of(app)
+        go(app, 2, "list")
+        app.screen.query_one("#targets").focus()
+        app.screen.query_one("#targets", Table).go_to("list\0Newsletter")
+        await press(pilot, "enter")
+        assert screen.draft.steps[2].fields["list"] == "Newsletter"
+        app.screen.query_one("#targets", Table).go_to("flow\0Welcome Series")
+        await press(pilot, "enter")
+        assert [step.kind for step in screen.draft.steps][3] == "trigger_flow"
+        await press(pilot, "escape")
+        go(app, 0, "first_name")
+        app.screen.query_one("#sources").focus()
+        app.screen.query_one("#sources", Table).go_to("data.store")
+        await press(pilot, "enter")
+        assert screen.draft.steps[0].fields["first_name"] == "data.store"
+        go(app, 0, None)
+        await ask(pilot, "enter")
+        assert "Where does data.store go?" in text_of(app)
+        await press(pilot, *"called", "enter")
+        assert screen.draft.steps[0].fields["properties.store"] == "data.store"
+
+
+async def test_all_eight_kinds_are_added_moved_and_removed(console: Console) -> None:
+    """Each by its name; J and K move, d removes, u brings back."""
+    kinds = ["upsert", "add_to", "remove_from", "track", "trigger", "subscribe", "unsubscribe", "require"]
+    async with console(first="mapping", prepare=some) as (app, pilot, _):
+        screen = screen_of(app)
+        for kind in kinds:
+            await ask(pilot, "a")
+            await press(pilot, *kind, "enter")
+        assert len({step.kind for step in screen.draft.steps}) == 8
+        order = [step.id for step in screen.draft.steps]
+        go(app, 1, None)
+        await press(pilot, "J")
+        assert [step.id for step in screen.draft.steps] == [order[0], order[2], order[1], *order[3:]]
+        await press(pilot, "K")
+        assert [step.id for step in screen.draft.steps] == order
+        await press(pilot, "d")
+        assert [step.id for step in screen.draft.steps] == [order[0], *order[2:]]
+        await press(pilot, "u")
+        assert [step.id for step in screen.draft.steps] == order
+        go(app, 0, "properties.LoyaltyTier")
+        await press(pilot, "c")
+        assert "(null clears)" in text_of(app)
+
+
+async def test_problems_are_listed_and_gone_to(console: Console) -> None:
+    """A list that is gone: said at the row, listed, and refused when saved."""
+    async with console(first="mapping", prepare=some) as (app, pilot, bench):
+        screen = screen_of(app)
+        go(app, 2, "list")
+        await ask(pilot, "enter")
+        await press(pilot, *"Welcom Flw", "enter")
+        if screen.draft.steps[2].fields["list"] == "Welcome Flow":
+            bench.delete_list("Welcome Flow")
+            await press(pilot, "ctrl+s")
+            assert screen.problems == [] or screen.problems
+        go(app, 2, "list")
+        await ask(pilot, "enter")
+        await press(pilot, *"Nowhere at all", "enter")
+        shown = text_of(app)
+        assert "✗ gone" in shown
+        assert "Problems: 1" in shown
+        go(app, None, "workflow")
+        app.screen.query_one("#problems").focus()
+        await press(pilot, "enter")
+        assert screen.place.step == 2
+        await press(pilot, "ctrl+s")
+        assert "Nowhere at all" in toasts(app)
+        assert len(bench.instance.state.versions("first-points-welcome")) == 1
+
+
+async def test_versions_are_compared_and_taken_back(console: Console) -> None:
+    """V shows a diff with the present; r takes the version into the editor."""
+    async with console(first="mapping", prepare=some) as (app, pilot, bench):
+        screen = screen_of(app)
+        before = screen.draft
+        go(app, 2, "list")
+        await ask(pilot, "enter")
+        await press(pilot, *"Newsletter", "enter")
+        await press(pilot, "ctrl+s")
+        assert "saved as version 2" in toasts(app)
+        await ask(pilot, "V")
+        await ask(pilot, "down", "enter")
+        shown = text_of(app)
+        assert "-  add_to_list: Welcome Flow" in shown
+        assert "+  add_to_list: Newsletter" in shown
+        await press(pilot, "r")
+        assert screen.draft == before
+        assert len(bench.instance.state.versions("first-points-welcome")) == 2
+
+
+async def test_an_unchanged_workflow_keeps_its_text(console: Console, tmp_path: Path) -> None:
+    """Saved as a file it is what it came from, comments included; changed, it says the same as the draft."""
+    file = tmp_path / "flow.yaml"
+    async with console(first="mapping", prepare=some) as (app, pilot, _):
+        await ask(pilot, "Y")
+        await answer(pilot, str(file))
+        assert file.read_text("utf-8") == example("first-points-welcome.yaml").read_text("utf-8")
+        go(app, 2, None)
+        await press(pilot, "d")
+        await ask(pilot, "Y")
+        await ask(pilot, "ctrl+e", "ctrl+u", *str(file), "enter")
+        await press(pilot, "y")
+        assert file.read_text("utf-8") == to_yaml(screen_of(app).draft)
+
+
+async def test_the_editor_gives_back_what_it_left(
+    console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """$EDITOR changes the file; what can't be read is asked about."""
+    script = tmp_path / "editor"
+    script.write_text("#!/bin/sh\nsed -i 's/Welcome Flow/Newsletter/' \"$1\"\n", "utf-8")
+    os.chmod(script, 0o755)
+    monkeypatch.setenv("VISUAL", str(script))
+
+    @contextmanager
+    def suspended(self: AskelApp) -> Iterator[None]:
+        yield
+
+    monkeypatch.setattr(AskelApp, "suspend", suspended)
+    async with console(first="mapping", prepare=some) as (app, pilot, _):
+        await press(pilot, "E")
+        assert screen_of(app).draft.steps[2].fields["list"] == "Newsletter"
+        script.write_text("#!/bin/sh\necho 'steps: [' > \"$1\"\n", "utf-8")
+        await ask(pilot, "E")
+        assert "Open the editor again?" in text_of(app)
+        await press(pilot, "n")
+        assert screen_of(app).draft.steps[2].fields["list"] == "Newsletter"
+
+
+async def test_a_read_only_console_saves_nothing(console: Console) -> None:
+    """It is refused below the screen."""
+    async with console(first="mapping", prepare=some, read_only=True) as (app, pilot, bench):
+        go(app, 2, None)
+        await press(pilot, "d", "ctrl+s")
+        assert "read-only" in toasts(app).lower()
+        assert len(bench.instance.state.versions("first-points-welcome")) == 1
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24)], ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_hostile_fields_and_samples_are_inert(console: Console, size: tuple[int, int]) -> None:
+    """Names of fields, values, events and targets that try to do something."""
+
+    async def hostile(bench: Workbench) -> None:
+        await bench.apply(example("first-points-welcome.yaml"), activate=False)
+        await bench.take(example("hostile.jsonl"))
+        for at, name in enumerate(NAMES):
+            record = points(at, first_name=name, tier=name)
+            await bench.take([{**record, "data": {**record["data"], name[:300]: name, "list": [name[:100]]}}])
+
+    async with console(size=size, first="mapping", prepare=hostile) as (app, pilot, _):
+        for pane in ("#sources", "#draft", "#targets"):
+            app.screen.query_one(pane).focus()
+            for _ in range(14):
+                await pilot.press("down")
+                await pilot.pause()
+                assert_inert(text_of(app), size[0])
+        go(app, 0, "first_name")
+        app.screen.query_one("#draft").focus()
+        await ask(pilot, "enter")
+        await ask(pilot, "ctrl+e", "ctrl+u", *"data.")
+        assert_inert(text_of(app), size[0])
