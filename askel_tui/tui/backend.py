@@ -267,6 +267,26 @@ class Backend:
         )
 
     @writes
+    async def test_notice(self, addresses: Sequence[str]) -> list[str | None]:
+        """Sends a notice that says it is a test; gives, per address, None or why it did not leave."""
+        from askel_tui.sync.notice_ways import Message, Undelivered, send
+
+        async def one(address: str, now: int) -> str | None:
+            text = f"A test from Askel's console, asked for by {self.actor}: notices of this connection come here."
+            document = {"test": True, "text": text, "at": now}
+            try:
+                await send(address, Message(f"test-{now}", "Askel: a test", text, document), now // 1000)
+            except Undelivered as why:
+                return str(why)
+            return None
+
+        async def work(instance: Instance) -> list[str | None]:
+            now = instance.clock()
+            return list(await asyncio.gather(*(one(address, now) for address in addresses)))
+
+        return await self._do(work)
+
+    @writes
     async def check_connection(self, name: str) -> tuple[ConnectionDoc, KeyCheck]:
         """Checks a connection's key anew (`sync.connections.check`)."""
         from askel_tui.sync import connections

@@ -65,7 +65,12 @@ def wrong(fields: Fields, taken: Sequence[str]) -> str | None:
         return "A name is letters, digits, dots, dashes and underscores, at most 64, and begins with a letter or digit."
     if fields.name in taken:
         return f"A connection called {fields.name} exists: Esc, then r gives it a new key."
-    for number, address in enumerate(fields.notify, 1):
+    return wrong_address(fields.notify)
+
+
+def wrong_address(addresses: Sequence[str]) -> str | None:
+    """Which address for notices is none; it is told by its number, for it may hold a token."""
+    for number, address in enumerate(addresses, 1):
         if not _ADDRESS.fullmatch(address):
             return f"Address {number} for notices is not of the form service://… (https://, slack://, mailto://)."
     return None

@@ -15,7 +15,17 @@ import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
-from tests.benchmarks import backlog, depth, idle, live, others, profiles_file, single_calls, start_up
+from tests.benchmarks import (
+    backlog,
+    console_bench,
+    depth,
+    idle,
+    live,
+    others,
+    profiles_file,
+    single_calls,
+    start_up,
+)
 from tests.benchmarks.common import Row, machine
 
 BENCHMARKS: dict[str, Callable[[bool], Awaitable[list[Row]]]] = {
@@ -28,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[bool], Awaitable[list[Row]]]] = {
     "e": depth.measure,
     "f": idle.measure,
     "g": others.measure,
+    "console": console_bench.measure,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -75,7 +76,7 @@ async def test_a_second_connection_is_set_up(console: Console, size: tuple[int, 
         shown = text_of(app)
         assert "Maple & Ember (MpEmbr)" in shown
         assert "✓ profiles:write" in shown
-        assert_snapshot(shown, f"connect-{size[0]}x{size[1]}")
+        assert_snapshot(steady(shown), f"connect-{size[0]}x{size[1]}")
         assert FULL_KEY not in app.export_screenshot()
         await press(pilot, "enter", "tab", *"Maple", "enter", *"Newsletter, Prom", "right", "enter")
         await paste(pilot, "mailto://user:token@example.com slack://secret")
@@ -196,6 +197,33 @@ async def test_it_is_checked_again_and_changed(console: Console) -> None:
         await press(pilot, "e", *"Acme", "tab", *"Newsletter", "ctrl+s")
         assert bench.instance.state.connection(NAME).customer == "Acme"
         assert bench.instance.state.connection(NAME).only_lists == ("Newsletter",)
+
+
+async def test_notices_are_tested_from_the_form(console: Console) -> None:
+    """An address that answers has the test, one that nobody listens on is told, by its kind alone."""
+    had: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        had.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with console(size=(120, 36), first="connections") as (app, pilot, _):
+            await press(pilot, "e", "ctrl+r")
+            assert "There is no address to test." in text_of(app)
+            await press(pilot, "tab", "tab")
+            await paste(pilot, f"http://127.0.0.1:{port}/token")
+            await press(pilot, "ctrl+r")
+            assert "http: ✓ sent" in text_of(app)
+            assert had[0].startswith(b"POST /token ")
+            await press(pilot, "ctrl+a", "ctrl+k")
+            await paste(pilot, "http://127.0.0.1:1/token")
+            await press(pilot, "ctrl+r")
+            assert "http: ✗" in text_of(app)
+            assert "token" not in text_of(app)
 
 
 async def test_disconnecting_wants_the_name_typed(console: Console) -> None:

@@ -85,8 +85,12 @@ EXPRESSIONS = st.sampled_from(
         "'te xt'",
         'data."odd: key"',
         "data.a[?b > `1`] | [0]",
+        "data.a || 'x: y # z'",
+        "concat(data.a, '\u2028', data.b)",
+        "!data.a",
+        "@",
+        "'null'",
     ]
-    + ["data.a || 'x: y # z'", "concat(data.a, '\u2028', data.b)", "!data.a", "@", "'null'"]
 )
 NAMES = st.from_regex(r"[a-z0-9][a-z0-9-]{0,12}", fullmatch=True)
 LITERALS = (WORDS | ODD).filter(lambda text: len(text) < 60)

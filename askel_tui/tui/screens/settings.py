@@ -129,7 +129,7 @@ class SettingsScreen(AskelScreen):
         size = await asyncio.to_thread(_size, home)
         self.query_one("#kept", Static).update(
             Content(
-                f"{size / 1_000_000:,.1f} MB in\n{fit(str(home), 72)}\n"
+                f"{size / 1_000_000:,.1f} MB in\n{fit(str(home), 40)}\n"
                 "Records, writes and the audit are kept whole: nothing is deleted by itself."
             )
         )

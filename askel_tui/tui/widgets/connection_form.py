@@ -70,11 +70,13 @@ class ConnectionForm(ModalScreen[str | None]):
         "A connection",
         "Paste the private key (Klaviyo: Settings, API keys); it is shown as dots, goes into the keyring and nowhere "
         "else. ctrl+t asks Klaviyo whose account it opens and which scopes it has, and writes nothing. ctrl+s checks "
+        "ctrl+r sends a test notice. "
         "and connects. A revision is pinned: moving to another one is rehearsed later.",
     )
     BINDINGS: ClassVar[list[Any]] = [
         Binding("ctrl+t", "check", "Check the key", id="connection.check_key", priority=True),
         Binding("ctrl+s", "save", "Connect", id="connection.save", priority=True),
+        Binding("ctrl+r", "test", "Test the notices", id="connection.test", priority=True),
         Binding("escape", "leave", "Back", id="connection.leave"),
         Binding("down", "app.focus_next", "Next field", show=False, id="connection.next"),
         Binding("up", "app.focus_previous", "Field before", show=False, id="connection.before"),
@@ -106,7 +108,9 @@ class ConnectionForm(ModalScreen[str | None]):
         box = VerticalScroll(id="form-box", classes="form", can_focus=False)
         box.border_title = f"Change {inert(present.name)}" if present else "Connect a Klaviyo account"
         box.border_subtitle = (
-            "ctrl+s saves · Esc leaves" if present else "ctrl+t checks · ctrl+s connects · Esc leaves"
+            "ctrl+r tests notices · ctrl+s saves · Esc leaves"
+            if present
+            else "ctrl+t checks · ctrl+r tests · ctrl+s connects · Esc leaves"
         )
         with box:
             if present is None:
@@ -140,7 +144,8 @@ class ConnectionForm(ModalScreen[str | None]):
             with Horizontal():
                 yield Button("Back (Esc)", id="form-back", compact=True)
                 if present is None:
-                    yield Button("Check the key (ctrl+t)", id="form-check", compact=True)
+                    yield Button("Check (ctrl+t)", id="form-check", compact=True)
+                yield Button("Test notices (ctrl+r)", id="form-test", compact=True)
                 yield Button("Save (ctrl+s)" if present else "Connect (ctrl+s)", id="form-save", compact=True)
 
     def _revisions(self) -> Select[str]:
@@ -219,15 +224,23 @@ class ConnectionForm(ModalScreen[str | None]):
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """The buttons do what the keys do."""
-        {"form-back": self.action_leave, "form-check": self.action_check, "form-save": self.action_save}[
-            str(event.button.id)
-        ]()
+        does = {
+            "form-back": self.action_leave,
+            "form-check": self.action_check,
+            "form-test": self.action_test,
+            "form-save": self.action_save,
+        }
+        does[str(event.button.id)]()
 
     # Acting.
 
     def action_check(self) -> None:
         """Asks Klaviyo about the key."""
         self._start(self._check)
+
+    def action_test(self) -> None:
+        """Sends a notice to every address."""
+        self._start(self._test)
 
     def action_save(self) -> None:
         """Makes or changes the connection."""
@@ -280,6 +293,20 @@ class ConnectionForm(ModalScreen[str | None]):
             Content.assemble((f"{inert(whose)}  ", "bold"), (words, style))
         )
         self.query_one("#form-scopes", Static).update(checklist(found.scopes, revision))
+
+    async def _test(self) -> None:
+        now = self._fields()
+        trouble = fields.wrong_address(now.notify)
+        if trouble or not now.notify:
+            self._say(f"✗ {trouble or 'There is no address to test.'}", "bold $error")
+            return
+        self._say("◌ Sending a test notice…")
+        results = await self._askel.backend.test_notice(now.notify)
+        told_of = [
+            f"{channels([address])}: {'✓ sent' if why is None else f'✗ {why}'}"
+            for address, why in zip(now.notify, results, strict=True)
+        ]
+        self._say(" · ".join(told_of), "bold $error" if any(results) else "$success")
 
     async def _save(self) -> None:
         now, present = self._fields(), self._present
