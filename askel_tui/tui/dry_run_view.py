@@ -141,8 +141,9 @@ def effects(found: Json) -> list[tuple[str, str]]:
 def detail(record: Json, width: int) -> list[Part]:
     """Everything that a record would do, step by step, for a pane of that many cells."""
     parts: list[Part] = [(f"{inert(record['record'])}\n", "bold $accent")]
-    for name, value in record["profile"].items():
-        parts += [(f"{name:<13}", "$foreground-muted"), (inert(str(value)) + "\n", "")]
+    parts.append(
+        (" · ".join(inert(str(each)) for each in record["profile"].values()) + "\n", "$foreground-muted")
+    )
     for problem in record["problems"]:
         place = " › ".join(problem[name] for name in ("step", "field") if problem.get(name))
         parts.append((f"✗ {inert(place)}{': ' if place else ''}{inert(problem['message'])}\n", "$error"))

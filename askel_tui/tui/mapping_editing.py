@@ -34,7 +34,7 @@ async def begun(screen: MappingScreen, name: str, connection: str) -> Draft:
     choices = [Choice(each, each, "came in") for each in screen.events]
     event = await screen.askel.push_screen_wait(Pick("Which event starts it?", choices, free=True))
     draft = Draft(slug(name), connection, (event,) if event else ())
-    fitting = [each for each in screen._records if each.get("event") == event]
+    fitting = [each for each in screen.records if each.get("event") == event]
     return Draft(draft.name, connection, draft.triggers, "", view.identifiers(view.sources(fitting)))
 
 

@@ -109,9 +109,16 @@ def sources(records: Sequence[Mapping[str, Any]]) -> list[Source]:
 
 def source_rows(found: Iterable[Source], total: int) -> list[Row]:
     """Rows of source fields; what not all records have says so."""
+    ordered = sorted(found, key=lambda each: not each.path.startswith("data."))
     return [
-        (each.path, (each.path, shown(each.sample), f"{each.seen * 100 // max(1, total)}%")) for each in found
+        (each.path, (_short(each.path), shown(each.sample), f"{each.seen * 100 // max(1, total)}%"))
+        for each in ordered
     ]
+
+
+def _short(path: str) -> str:
+    """A path without `data.`, which nearly all begin with; the record's own fields stand in parentheses."""
+    return path.removeprefix("data.") if path.startswith("data.") else f"({path})"
 
 
 # The draft.
@@ -191,7 +198,7 @@ def rows(
             label = f"{'  ' if place.step is not None else ''}{name}"
             cells = [
                 label,
-                f"{text}{' (null clears)' if clear else ''}",
+                f"{'clears: ' if clear else ''}{text}",
                 outcome(draft, place, record, catalog),
             ]
         if place.key in wrong:

@@ -24,6 +24,7 @@ JOURNAL_READS = frozenset(
         "close", "records_after", "newest_records", "record", "last_seq", "workflow_states", "ran", "waiting",
         "in_doubt", "profile_ids", "holds", "failures", "to_replan", "open_commands", "command", "places",
         "occupied", "take_place", "answer_place", "audit", "follow", "verify", "notices", "counts", "wait_change",
+        "operation_state", "request_body", "unconfirmed",
     }
 )  # fmt: skip
 """What only reads, and the places in the budget that reading takes; whatever else there is, is refused."""

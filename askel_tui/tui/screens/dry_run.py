@@ -39,6 +39,11 @@ MOST = 2_000
 LONGEST = 20_000
 """Characters of requests that the pane shows; a copy has them all."""
 
+NO_WORKFLOW = (
+    "This connection has no workflow yet.\n\n"
+    "Mapping (4) makes one from the records that came in; `askel workflow apply FILE` takes a file."
+)
+
 MODES = ("changes", "json", "curl")
 KINDS = (".csv", ".json", ".md")
 
@@ -58,9 +63,9 @@ class DryRunScreen(AskelScreen):
     FOLLOWS = False
     BINDINGS: ClassVar[list[Any]] = [
         Binding("w", "workflow", "Workflow", id="dry_run.workflow", tooltip="Another workflow"),
-        Binding("n", "number", "How many", id="dry_run.number", tooltip="The newest so many records"),
+        Binding("n", "number", "Number", id="dry_run.number", tooltip="The newest so many records"),
         Binding("f", "file", "File", id="dry_run.file", tooltip="Records of a JSONL or CSV file"),
-        Binding("r", "run", "Run", id="dry_run.run", tooltip="Reads the account again"),
+        Binding("r", "run", "Run", show=False, id="dry_run.run", tooltip="Reads the account again"),
         Binding("v", "view", "View", id="dry_run.view", tooltip="Changes, JSON, curl"),
         Binding("y", "copy", "Copy", id="dry_run.copy", tooltip="What the pane shows"),
         Binding("e", "export", "Export", id="dry_run.export", tooltip="CSV, JSON or Markdown"),
@@ -117,6 +122,21 @@ class DryRunScreen(AskelScreen):
         if self._workflow is not None:
             self.action_run()
 
+    def on_screen_resume(self) -> None:
+        """A workflow may have been saved meanwhile, or chosen on another screen."""
+        if self._loaded and self.connection is not None:
+            self.start(self._freshen(), group="fresh", exclusive=True)
+
+    async def _freshen(self) -> None:
+        documents = [each for each in await self.backend.workflows() if each.connection == self.connection]
+        before = {each.workflow: each.version for each in self._documents}
+        wanted = self.askel.recall("dry_run.workflow")
+        names = [each.workflow for each in documents]
+        if before != {each.workflow: each.version for each in documents} or (
+            wanted in names and wanted != self._workflow
+        ):
+            await self.load()
+
     # What is shown.
 
     @property
@@ -172,9 +192,7 @@ class DryRunScreen(AskelScreen):
         if self.connection is None:
             return "Nothing is connected yet: press 2."
         if self._workflow is None:
-            return (
-                "This connection has no workflow yet.\n\n`askel workflow apply FILE` stores one as a draft."
-            )
+            return NO_WORKFLOW
         if self._why:
             return f"{self._workflow} could not be tried.\n\n{self._why}\n\nr tries again, w takes another workflow."
         if self._run is None:

@@ -40,15 +40,16 @@ class MappingScreen(AskelScreen):
         "In the middle a workflow, row by row; Enter edits a row and shows what it gives for the newest record. Enter "
         "on a field (left) or a target (right) puts it into the row under the cursor, or asks where. a adds a step, p "
         "a field to it, J and K move it, d takes it or a field away, c lets an empty value clear. s proposes fields. u "
-        "undoes, U takes that back. ctrl+s saves a draft version; Dry run (5) shows what it would write."
+        "undoes, U takes that back. ctrl+s saves a draft version; Dry run (5) shows what it would write. Y saves a "
+        "YAML file, E opens it in $EDITOR, V shows what versions changed."
     )
     FILTERS = True
     FOLLOWS = False
     BINDINGS: ClassVar[list[Any]] = [
         Binding("w", "workflow", "Workflow", id="mapping.workflow", tooltip="Another workflow, or a new one"),
-        Binding("a", "add", "Add step", id="mapping.add", tooltip="After the one under the cursor"),
+        Binding("a", "add", "Step", id="mapping.add", tooltip="After the one under the cursor"),
         Binding(
-            "p", "property", "Add field", id="mapping.property", tooltip="A property or attribute of the step"
+            "p", "property", "Field", id="mapping.property", tooltip="A property or attribute of the step"
         ),
         Binding("s", "suggest", "Suggest", id="mapping.suggest", tooltip="Fields that look like properties"),
         Binding("d,delete", "remove", "Remove", id="mapping.remove", tooltip="The field or the step"),
@@ -73,7 +74,7 @@ class MappingScreen(AskelScreen):
         self.problems: list[Problem] = []
         self.base: tuple[Draft, str] = (Draft(), "")
         """The draft as it was opened, and the text it came from."""
-        self._records: list[Mapping[str, Any]] = []
+        self.records: list[Mapping[str, Any]] = []
         self._targets: dict[str, tuple[str, str]] = {}
         self._only: Sequence[str] = ()
         self._revision: str | None = None
@@ -82,7 +83,7 @@ class MappingScreen(AskelScreen):
     def body(self) -> ComposeResult:
         """The workflow first where there is no room for three columns."""
         sources = Table(
-            (Column("field", 12, 2), Column("sample", 8, 2), Column("in", 4, right=True)),
+            (Column("field", 12, 3), Column("sample", 8, 2), Column("in", 4, right=True)),
             id="sources",
             classes="panel",
             hint="Enter uses it",
@@ -98,7 +99,7 @@ class MappingScreen(AskelScreen):
             about=Help("The workflow", "Enter edits the row; a adds a step, p a field, d removes, J K move."),
         )
         targets = Table(
-            (Column("type", 8), Column("in Klaviyo", 10, 3), Column("", 9, 1)),
+            (Column("type", 8), Column("in Klaviyo", 10, 3), Column("", 9)),
             id="targets",
             classes="panel",
             hint="Enter uses it",
@@ -126,7 +127,7 @@ class MappingScreen(AskelScreen):
 
     def _order(self) -> None:
         panes, sources, draft = self.query_one("#panes"), self.query_one("#sources"), self.query_one("#draft")
-        if self.size.width >= 110:
+        if self.size.width >= 160:
             panes.move_child(sources, before=draft)
         else:
             panes.move_child(draft, before=sources)
@@ -153,7 +154,7 @@ class MappingScreen(AskelScreen):
             self.show()
             return
         found = await self.backend.newest_records(connection, RECORDS)
-        self._records = [each.record.as_dict() for each in found]
+        self.records = [each.record.as_dict() for each in found]
         self.catalog = await self.backend.catalog(connection)
         document = next(each for each in await self.backend.connections() if each.name == connection)
         self._only, self._revision = document.only_lists, document.revision
@@ -182,13 +183,18 @@ class MappingScreen(AskelScreen):
             for problem in problems[:1]:
                 self.askel.say(str(problem), title=f"{chosen.workflow} can't be read", severity="warning")
         self.history = History(self.base[0])
-        if isinstance(unsaved, dict):
-            try:
-                draft = Draft.from_dict(unsaved)
-            except (KeyError, TypeError):
-                return
-            if draft.connection == connection and draft.name in ("", self.draft.name, wanted or ""):
-                self.history.change(draft)
+        try:
+            draft = Draft.from_dict(unsaved["draft"])
+        except (KeyError, TypeError):
+            return
+        if draft.connection == connection and unsaved.get("of") == self.base[0].name:
+            self.history.change(draft)
+
+    def on_screen_resume(self) -> None:
+        """Another screen may have sent one here for another workflow."""
+        wanted = self.askel.recall("mapping.workflow")
+        if self._loaded and wanted and wanted != self.draft.name and not self.dirty:
+            self.call_after_refresh(self.action_reload)
 
     # What is shown.
 
@@ -200,13 +206,12 @@ class MappingScreen(AskelScreen):
     def show(self, at: Place | None = None) -> None:
         """Everything anew."""
         draft = self.draft
-        self.askel.remember("mapping.unsaved", draft.as_dict() if self.dirty else None)
-        fitting = [
-            each for each in self._records if not draft.triggers or each.get("event") in draft.triggers
-        ]
+        kept = {"of": self.base[0].name, "draft": draft.as_dict()}
+        self.askel.remember("mapping.unsaved", kept if self.dirty else None)
+        fitting = [each for each in self.records if not draft.triggers or each.get("event") in draft.triggers]
         self.record = fitting[0] if fitting else None
         self.sources = view.sources(fitting)
-        self.events = list(dict.fromkeys(str(each.get("event")) for each in self._records))
+        self.events = list(dict.fromkeys(str(each.get("event")) for each in self.records))
         self._check()
         table = self.query_one("#draft", Table)
         table.fill(view.rows(draft, self.record, self.catalog, self.problems))

@@ -89,7 +89,10 @@ class Pick(ModalScreen[str | None]):
     def _fill(self, text: str) -> None:
         self._found = ranked(parse(text), self._choices, lambda each: f"{each.title} {each.about}")[:MOST]
         if self._free and text.strip() and all(each.title != text.strip() for each in self._found):
-            self._found.append(Choice(text.strip(), text.strip(), "as typed"))
+            typed = Choice(text.strip(), text.strip(), "as typed")
+            # Whoever types the same letters in another case means their own.
+            own = any(each.title.casefold() == typed.title.casefold() for each in self._found)
+            self._found.insert(0 if own else len(self._found), typed)
         choices = self.query_one(OptionList)
         choices.clear_options()
         choices.add_options([Option(_shown(each)) for each in self._found])
