@@ -14,7 +14,9 @@ from askel_tui.cli.times import stamp
 
 
 @click.command()
-@click.option("--listen", metavar="HOST:PORT", help="Take requests in there: the front door for your product.")
+@click.option(
+    "--listen", metavar="HOST:PORT", help="Take requests in there: the front door for your product."
+)
 @click.option("--public", is_flag=True, help="Let --listen name an address that other machines can reach.")
 @click.option("--until-idle", is_flag=True, help="End when nothing is left that can be sent.")
 @click.option("--log-json", is_flag=True, help="Log one JSON object a line.")

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -78,7 +78,7 @@ class Tokens:
     def create(
         self,
         name: str,
-        scopes: Collection[Scope],
+        scopes: Sequence[Scope],
         *,
         now: int,
         connections: Collection[str] = (),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from askel_tui.core.operations import IDENTIFIERS, STEP_KINDS
 from askel_tui.core.workflow_steps import ATTRIBUTES
 from askel_tui.core.workflows import CHANNELS
+from askel_tui.tui import mapping_sources as found_in
 from askel_tui.tui import mapping_view as view
 from askel_tui.tui.mapping_model import PROPERTIES, Draft, StepDraft, slug, words
 from askel_tui.tui.mapping_view import Place
@@ -35,7 +36,7 @@ async def begun(screen: MappingScreen, name: str, connection: str) -> Draft:
     event = await screen.askel.push_screen_wait(Pick("Which event starts it?", choices, free=True))
     draft = Draft(slug(name), connection, (event,) if event else ())
     fitting = [each for each in screen.records if each.get("event") == event]
-    return Draft(draft.name, connection, draft.triggers, "", view.identifiers(view.sources(fitting)))
+    return Draft(draft.name, connection, draft.triggers, "", found_in.identifiers(found_in.sources(fitting)))
 
 
 async def edit(screen: MappingScreen, place: Place) -> None:
@@ -59,7 +60,7 @@ async def edit(screen: MappingScreen, place: Place) -> None:
                 place.name or "",
                 text,
                 gives=lambda typed: view.result(typed, name, screen.record, screen.catalog),
-                complete=lambda typed: view.completions(typed, screen.sources),
+                complete=lambda typed: found_in.completions(typed, screen.sources),
             )
         )
     else:
@@ -145,7 +146,7 @@ async def add_field(screen: MappingScreen) -> None:
     name = (
         chosen if chosen in {each.value for each in choices} or chosen in ATTRIBUTES else PROPERTIES + chosen
     )
-    offered = dict(view.suggestions(screen.sources, screen.catalog, screen.draft)).get(name, "")
+    offered = dict(found_in.suggestions(screen.sources, screen.catalog, screen.draft)).get(name, "")
     if not offered:
         offered = next((each.path for each in screen.sources if PROPERTIES + each.leaf == name), "")
     place = Place(at, name)
@@ -162,7 +163,7 @@ def _writing_step(screen: MappingScreen) -> int | None:
 
 async def suggest(screen: MappingScreen) -> None:
     """Proposes what the fields may fill; all of them, or one."""
-    found = view.suggestions(screen.sources, screen.catalog, screen.draft)
+    found = found_in.suggestions(screen.sources, screen.catalog, screen.draft)
     if not found:
         screen.askel.say("No field of the records looks like a property that is not written yet.")
         return
@@ -195,7 +196,7 @@ async def use_field(screen: MappingScreen, path: str) -> None:
         put(screen, place, path)
         return
     source = next(each for each in screen.sources if each.path == path)
-    offers = view.suggestions([source], screen.catalog, draft)
+    offers = found_in.suggestions([source], screen.catalog, draft)
     choices = [Choice(f"{name}\0{text}", name.removeprefix(PROPERTIES), f"← {text}") for name, text in offers]
     choices += [Choice(f"profile.{name}\0{path}", name, "who the record is about") for name in IDENTIFIERS]
     choices.append(
@@ -218,7 +219,7 @@ async def use_target(screen: MappingScreen, kind: str, written: str) -> None:
         put(screen, place, written)
     elif kind == "property":
         name = PROPERTIES + written
-        offered = dict(view.suggestions(screen.sources, screen.catalog, screen.draft)).get(name, "")
+        offered = dict(found_in.suggestions(screen.sources, screen.catalog, screen.draft)).get(name, "")
         write(screen, [(name, offered)])
         await edit(screen, screen.place)
     else:

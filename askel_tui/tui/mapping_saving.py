@@ -1,4 +1,4 @@
-"""Saving on the Mapping screen: draft versions, YAML files, $EDITOR, and what changed between versions."""
+"""Opening and saving on the Mapping screen: workflows, draft versions, files, $EDITOR, what versions changed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,68 @@ from askel_tui.tui import mapping_view as view
 from askel_tui.tui.exports import write_new
 from askel_tui.tui.figures import moment
 from askel_tui.tui.inert import inert
-from askel_tui.tui.mapping_model import draft_of, to_yaml
+from askel_tui.tui.mapping_editing import begun
+from askel_tui.tui.mapping_model import Draft, History, draft_of, to_yaml
+from askel_tui.tui.mapping_view import Place
 from askel_tui.tui.widgets.ask import Ask
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.pick import Choice, Pick
 
 if TYPE_CHECKING:
     from askel_tui.tui.screens.mapping import MappingScreen
+
+
+async def opened(screen: MappingScreen, connection: str, wanted: str | None) -> None:
+    """Opens a workflow of the connection, with what was not saved of it."""
+    documents = [each for each in await screen.backend.workflows() if each.connection == connection]
+    chosen = next(
+        (each for each in documents if each.workflow == wanted), documents[0] if documents else None
+    )
+    screen.base = (Draft(connection=connection), "")
+    if chosen is not None:
+        workflow, problems = load_workflow(chosen.source, chosen.file or chosen.workflow)
+        if workflow is not None:
+            screen.base = (draft_of(workflow), chosen.source)
+        for problem in problems[:1]:
+            screen.askel.say(str(problem), title=f"{chosen.workflow} can't be read", severity="warning")
+    screen.history = History(screen.base[0])
+    unsaved = screen.askel.recall("mapping.unsaved")
+    try:
+        draft = Draft.from_dict(unsaved["draft"])
+    except (KeyError, TypeError):
+        return
+    if draft.connection == connection and unsaved.get("of") == screen.base[0].name:
+        screen.history.change(draft)
+
+
+async def choose(screen: MappingScreen) -> None:
+    """Asks for another workflow, or begins a new one."""
+    connection = screen.connection
+    if connection is None:
+        screen.askel.say("Nothing is connected yet: press 2.")
+        return
+    documents = [each for each in await screen.backend.workflows() if each.connection == connection]
+    choices = [Choice("", "A new workflow", "from the records that came in")]
+    choices += [Choice(each.workflow, each.workflow, f"version {each.version}") for each in documents]
+    chosen = await screen.askel.push_screen_wait(Pick("Which workflow?", choices, at=screen.draft.name))
+    if chosen is None or (
+        screen.dirty and not await screen.confirm("Leave the changes?", "They are not saved.")
+    ):
+        return
+    if chosen:
+        screen.askel.remember("mapping.unsaved", None)
+        screen.askel.remember("mapping.workflow", chosen)
+        await opened(screen, connection, chosen)
+    else:
+        name = await screen.askel.push_screen_wait(Ask("Its name?", "Small letters, digits, hyphens."))
+        if name is None:
+            return
+        draft = await begun(screen, name, connection)
+        screen.base = (Draft(connection=connection), "")
+        screen.history = History(screen.base[0])
+        screen.history.change(draft)
+    screen.show(Place(None, "workflow"))
+    screen.query_one("#draft").focus()
 
 
 def text_of(screen: MappingScreen) -> str:

@@ -142,7 +142,8 @@ async def test_a_bad_message_harms_no_other(quiet: FrontDoor) -> None:
     answer = (await quiet.http.post("/v1/batch", json={"batch": batch}, headers=key)).json()
     assert (answer["accepted"], answer["ignored"]) == (2, 1)
     assert [row["index"] for row in answer["refused"]] == [1, 3, 4]
-    for body in ({}, {"batch": []}, {"batch": 5}, [], {"batch": [7]}):
+    wrong: list[Any] = [{}, {"batch": []}, {"batch": 5}, [], {"batch": [7]}]
+    for body in wrong:
         assert (await quiet.http.post("/v1/batch", json=body, headers=key)).status_code == 422
 
 

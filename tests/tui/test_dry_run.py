@@ -295,7 +295,9 @@ RECORDS = st.builds(
                 "step": step,
                 "kind": "track_event",
                 "target": {"type": "metric", "id": None, "name": name},
-                "changes": {f"event {name}": {"before": None, "after": {"value": before, "properties": {name: after}}}},
+                "changes": {
+                    f"event {name}": {"before": None, "after": {"value": before, "properties": {name: after}}}
+                },
                 "request": {"method": "POST", "path": "/api/y", "body": None},
             },
         ],
@@ -332,8 +334,12 @@ def test_every_rendering_of_any_record_is_inert(record: dict[str, Any]) -> None:
     assert_inert(told, 10**9)
     run = run_of(record)
     rows = list(csv.reader(io.StringIO(view.export(run, ".csv"))))
-    assert all(not cell.lstrip(" ").startswith(("=", "+", "-", "@", "\t")) for row in rows[1:] for cell in row)
+    assert all(
+        not cell.lstrip(" ").startswith(("=", "+", "-", "@", "\t")) for row in rows[1:] for cell in row
+    )
     assert json.loads(view.export(run, ".json")) == json.loads(json.dumps(run))
     table = [line for line in view.export(run, ".md").split("\n") if line.startswith("|")]
     assert len(table) == len(rows) + 1
-    assert {line.replace("\\\\", "").replace("\\|", "").count("|") for line in table} == {len(view.HEADERS) + 1}
+    assert {line.replace("\\\\", "").replace("\\|", "").count("|") for line in table} == {
+        len(view.HEADERS) + 1
+    }

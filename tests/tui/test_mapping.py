@@ -352,16 +352,15 @@ async def test_what_is_not_saved_is_there_at_the_next_start(console: Console) ->
     async with console(first="mapping", prepare=some) as (app, pilot, bench):
         go(app, 2, None)
         await press(pilot, "d")
-        draft = screen_of(app).draft
-        app.exit()
-        await pilot.pause()
-        home = bench.instance.home
-        again = AskelApp(home=home, first="mapping")
-        await app._shutdown() if app.is_running else None
-        async with again.run_test(size=(120, 36)) as second:
-            await ready(second)
-            assert screen_of(again).draft == draft
-            assert "not saved" in text_of(again)
+        draft, home = screen_of(app).draft, bench.instance.home
+        assert len(draft.steps) == 3
+    again = AskelApp(home=home, first="mapping")
+    async with again.run_test(size=(120, 36)) as second:
+        await ready(second)
+        assert screen_of(again).draft == draft
+        assert "not saved" in text_of(again)
+        await press(second, "u")
+        assert len(screen_of(again).draft.steps) == 4
 
 
 async def test_the_dry_run_shows_what_was_just_saved(console: Console) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from askel_tui.core.catalogs import Catalog, ListEntry, MetricEntry, PropertyEntry
 from askel_tui.core.workflow_files import load_workflow
 from askel_tui.core.workflows import Workflow
+from askel_tui.tui import mapping_sources as found_in
 from askel_tui.tui import mapping_view as view
 from askel_tui.tui.mapping_model import Draft, History, StepDraft, draft_of, slug, to_yaml
 from askel_tui.tui.mapping_view import Place
@@ -238,14 +239,14 @@ RECORD = {
 
 def test_suggestions_come_from_names_and_samples() -> None:
     """tier → LoyaltyTier, with title() because the account's values are written so; who it is about is guessed."""
-    found = view.sources([RECORD])
+    found = found_in.sources([RECORD])
     assert 'data."a b"' in [each.path for each in found]
-    assert view.suggestions(found, CATALOG, Draft()) == [
+    assert found_in.suggestions(found, CATALOG, Draft()) == [
         ("properties.LoyaltyTier", "title(data.shopper.tier)")
     ]
     written = Draft().added("upsert_profile", 0, {"properties.LoyaltyTier": "x"})
-    assert view.suggestions(found, CATALOG, written) == []
-    assert view.identifiers(found) == {
+    assert found_in.suggestions(found, CATALOG, written) == []
+    assert found_in.identifiers(found) == {
         "email": "data.shopper.email",
         "phone_number": "e164(data.shopper.phone, 'GB')",
         "external_id": "data.shopper.id",
@@ -281,8 +282,8 @@ def test_what_an_expression_gives_is_told(text: str, name: str, starts: str) -> 
         ("list", "L1", "● exists"),
         ("list", "Twice", "! 2 of that name: use the id"),
         ("list", "Nowhere", "✗ gone"),
-        ("metric", "New One", "+ will be created"),
-        ("property", "New", "+ will be created"),
+        ("metric", "New One", "+ to be created"),
+        ("property", "New", "+ to be created"),
     ],
 )
 def test_every_target_says_what_it_is(kind: str, named: str, told: str) -> None:
@@ -323,7 +324,7 @@ def test_a_diff_says_what_changed() -> None:
 
 def test_completions_replace_the_word_that_is_typed() -> None:
     """Fields and functions, after what stands before them."""
-    found = view.sources([RECORD])
-    offered = [each.value for each in view.completions("title(data.sho", found)]
+    found = found_in.sources([RECORD])
+    offered = [each.value for each in found_in.completions("title(data.sho", found)]
     assert "title(data.shopper.tier" in offered
-    assert "title(" in [each.value for each in view.completions("tit", found)]
+    assert "title(" in [each.value for each in found_in.completions("tit", found)]

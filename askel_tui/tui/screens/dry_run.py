@@ -15,7 +15,7 @@ from textual.widgets import Static
 from askel_tui.tui import dry_run_view as view
 from askel_tui.tui.clipboard import copy
 from askel_tui.tui.copying import as_json
-from askel_tui.tui.exports import write_new
+from askel_tui.tui.dry_run_export import export
 from askel_tui.tui.figures import plural
 from askel_tui.tui.filtering import Filter
 from askel_tui.tui.frame import AskelScreen
@@ -45,7 +45,6 @@ NO_WORKFLOW = (
 )
 
 MODES = ("changes", "json", "curl")
-KINDS = (".csv", ".json", ".md")
 
 
 class DryRunScreen(AskelScreen):
@@ -352,32 +351,7 @@ class DryRunScreen(AskelScreen):
     def action_export(self) -> None:
         """Writes the run into a file."""
         if self._run is not None:
-            self.start(self._export(self._run), group="export", exclusive=True)
-
-    async def _export(self, run: dict[str, Any]) -> None:
-        asked = Ask(
-            f"Export the dry run of {plural(len(run['records']), 'record')} to which file?",
-            "Its name ends in .csv, .json or .md. It holds personal data.",
-            value=self.askel.recall("dry_run.export", "dry-run.csv"),
-        )
-        name = await self.askel.push_screen_wait(asked)
-        if name is None:
-            return
-        file = Path(name)
-        kind = file.suffix.lower()
-        if kind not in KINDS:
-            told = "Its name has to end in .csv, .json or .md."
-            self.askel.say(told, title="Not exported", severity="warning")
-            return
-        self.askel.remember("dry_run.export", name)
-        text = await asyncio.to_thread(view.export, run, kind)
-        try:
-            place = await asyncio.to_thread(write_new, file, text)
-        except FileExistsError:
-            if not await self.confirm(f"Replace {inert(name)}?", "A file of that name exists."):
-                return
-            place = await asyncio.to_thread(write_new, file, text, replace=True)
-        self.askel.say(f"The dry run is written to {place.resolve()}.", title="Exported")
+            self.start(export(self, self._run), group="export", exclusive=True)
 
     def action_live(self) -> None:
         """Activates the version that was tried, after asking."""

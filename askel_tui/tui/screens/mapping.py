@@ -20,11 +20,10 @@ from askel_tui.tui.filtering import Filter
 from askel_tui.tui.frame import AskelScreen
 from askel_tui.tui.fuzzy import ranked
 from askel_tui.tui.inert import inert
-from askel_tui.tui.mapping_model import Draft, History, draft_of, to_yaml
+from askel_tui.tui.mapping_model import Draft, History, to_yaml
+from askel_tui.tui.mapping_sources import Source, source_rows, sources
 from askel_tui.tui.mapping_view import Place
-from askel_tui.tui.widgets.ask import Ask
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.pick import Choice, Pick
 from askel_tui.tui.widgets.table import Column, Table
 
 RECORDS = 50
@@ -68,7 +67,7 @@ class MappingScreen(AskelScreen):
         super().__init__()
         self.history = History(Draft())
         self.catalog: Catalog | None = None
-        self.sources: list[view.Source] = []
+        self.sources: list[Source] = []
         self.record: Mapping[str, Any] | None = None
         self.events: list[str] = []
         self.problems: list[Problem] = []
@@ -82,7 +81,7 @@ class MappingScreen(AskelScreen):
 
     def body(self) -> ComposeResult:
         """The workflow first where there is no room for three columns."""
-        sources = Table(
+        fields = Table(
             (Column("field", 12, 3), Column("sample", 8, 2), Column("in", 4, right=True)),
             id="sources",
             classes="panel",
@@ -99,7 +98,7 @@ class MappingScreen(AskelScreen):
             about=Help("The workflow", "Enter edits the row; a adds a step, p a field, d removes, J K move."),
         )
         targets = Table(
-            (Column("type", 8), Column("in Klaviyo", 10, 3), Column("", 9)),
+            (Column("type", 8), Column("in Klaviyo", 10, 1), Column("", 10, 1)),
             id="targets",
             classes="panel",
             hint="Enter uses it",
@@ -107,7 +106,7 @@ class MappingScreen(AskelScreen):
             about=Help("What exists in Klaviyo", "Enter names it in the row, or makes a step of it."),
         )
         with Container(id="panes"):
-            yield from (draft, sources, targets)
+            yield from (draft, fields, targets)
         yield Table(
             (Column("where", 18, 1), Column("what is wrong", 30, 4)),
             id="problems",
@@ -161,34 +160,13 @@ class MappingScreen(AskelScreen):
         wanted = self.askel.recall("mapping.workflow")
         if self._of != connection or (wanted and wanted != self.draft.name and not self.dirty):
             self._of = connection
-            await self._open(connection, wanted)
+            await saving.opened(self, connection, wanted)
         self.show()
         self.query_one("#draft").focus()
         if self.catalog is None or not self.catalog.properties:
             found_now = await self.busy("Reading the account", self.backend.discover(connection))
             self.catalog = await self.backend.catalog(connection) or found_now.catalog
             self.show()
-
-    async def _open(self, connection: str, wanted: str | None) -> None:
-        documents = [each for each in await self.backend.workflows() if each.connection == connection]
-        chosen = next(
-            (each for each in documents if each.workflow == wanted), documents[0] if documents else None
-        )
-        unsaved = self.askel.recall("mapping.unsaved")
-        self.base = (Draft(connection=connection), "")
-        if chosen is not None:
-            workflow, problems = load_workflow(chosen.source, chosen.file or chosen.workflow)
-            if workflow is not None:
-                self.base = (draft_of(workflow), chosen.source)
-            for problem in problems[:1]:
-                self.askel.say(str(problem), title=f"{chosen.workflow} can't be read", severity="warning")
-        self.history = History(self.base[0])
-        try:
-            draft = Draft.from_dict(unsaved["draft"])
-        except (KeyError, TypeError):
-            return
-        if draft.connection == connection and unsaved.get("of") == self.base[0].name:
-            self.history.change(draft)
 
     def on_screen_resume(self) -> None:
         """Another screen may have sent one here for another workflow."""
@@ -210,14 +188,14 @@ class MappingScreen(AskelScreen):
         self.askel.remember("mapping.unsaved", kept if self.dirty else None)
         fitting = [each for each in self.records if not draft.triggers or each.get("event") in draft.triggers]
         self.record = fitting[0] if fitting else None
-        self.sources = view.sources(fitting)
+        self.sources = sources(fitting)
         self.events = list(dict.fromkeys(str(each.get("event")) for each in self.records))
         self._check()
         table = self.query_one("#draft", Table)
         table.fill(view.rows(draft, self.record, self.catalog, self.problems))
         if at is not None:
             table.go_to(at.key)
-        state = "not saved" if self.dirty else "saved" if draft.name else "new: w"
+        state = "not saved" if self.dirty else "saved" if draft.name else "w begins one"
         table.border_title = f"{inert(draft.name or 'A workflow', 40)} · {state}"
         self._show_sides()
         self.show_problems()
@@ -238,7 +216,7 @@ class MappingScreen(AskelScreen):
         table, wanted = self.query_one("#sources", Table), self.wanted
         fields = ranked(wanted, self.sources, lambda each: each.path)
         total = max((each.seen for each in self.sources), default=0)
-        table.fill(view.source_rows(fields, total))
+        table.fill(source_rows(fields, total))
         table.border_title = f"Fields of {total} records" if total else "No record yet: askel ingest"
         side = self.query_one("#targets", Table)
         found = view.targets(self.catalog, self.draft) if self.catalog else []
@@ -250,7 +228,8 @@ class MappingScreen(AskelScreen):
     def _check(self) -> None:
         """All problems of the draft, against the account as it was read last."""
         workflow, problems = load_workflow(to_yaml(self.draft), "workflow")
-        self.problems = list(problems)
+        # Nothing has been begun: there is nothing to be wrong yet.
+        self.problems = list(problems) if self.draft.name or self.dirty else []
         if workflow is not None and self.catalog is not None:
             pinned = pin(workflow, self.catalog, only_lists=self._only, revision=self._revision)
             self.problems += pinned.problems + pinned.warnings
@@ -337,31 +316,4 @@ class MappingScreen(AskelScreen):
 
     def action_workflow(self) -> None:
         """Another workflow."""
-        self.start(self._choose(), group="edit", exclusive=True)
-
-    async def _choose(self) -> None:
-        connection = self.connection
-        if connection is None:
-            self.askel.say("Nothing is connected yet: press 2.")
-            return
-        documents = [each for each in await self.backend.workflows() if each.connection == connection]
-        choices = [Choice("", "A new workflow", "from the records that came in")]
-        choices += [Choice(each.workflow, each.workflow, f"version {each.version}") for each in documents]
-        chosen = await self.askel.push_screen_wait(Pick("Which workflow?", choices, at=self.draft.name))
-        if chosen is None or (
-            self.dirty and not await self.confirm("Leave the changes?", "They are not saved.")
-        ):
-            return
-        self.askel.remember("mapping.unsaved", None)
-        if chosen:
-            self.askel.remember("mapping.workflow", chosen)
-            await self._open(connection, chosen)
-        else:
-            name = await self.askel.push_screen_wait(Ask("Its name?", "Small letters, digits, hyphens."))
-            if name is None:
-                return
-            self.base = (Draft(connection=connection), "")
-            self.history = History(self.base[0])
-            self.history.change(await editing.begun(self, name, connection))
-        self.show(Place(None, "workflow"))
-        self.query_one("#draft").focus()
+        self.start(saving.choose(self), group="edit", exclusive=True)

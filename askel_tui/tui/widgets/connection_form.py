@@ -70,8 +70,7 @@ class ConnectionForm(ModalScreen[str | None]):
         "A connection",
         "Paste the private key (Klaviyo: Settings, API keys); it is shown as dots, goes into the keyring and nowhere "
         "else. ctrl+t asks Klaviyo whose account it opens and which scopes it has, and writes nothing. ctrl+s checks "
-        "ctrl+r sends a test notice. "
-        "and connects. A revision is pinned: moving to another one is rehearsed later.",
+        "and connects, ctrl+r sends a test notice. A revision is pinned: moving to another one is rehearsed later.",
     )
     BINDINGS: ClassVar[list[Any]] = [
         Binding("ctrl+t", "check", "Check the key", id="connection.check_key", priority=True),

@@ -28,7 +28,7 @@ class EditLine(ModalScreen[str | None]):
         width: 90; max-width: 96%; height: auto; max-height: 90%;
         background: $surface; border: round $border; padding: 0 1;
     }
-    EditLine Input { border: none; height: 1; padding: 0; background: $panel; }
+    EditLine Input, EditLine Input:focus { border: none; height: 1; padding: 0; background: $panel; }
     EditLine OptionList { height: auto; max-height: 9; border: none; background: $surface; padding: 0; }
     EditLine #edit-gives { height: auto; max-height: 4; min-height: 1; }
     """

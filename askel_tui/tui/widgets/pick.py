@@ -42,7 +42,7 @@ class Pick(ModalScreen[str | None]):
         background: $surface; border: round $border; border-title-color: $accent; padding: 0 1;
     }
     Pick OptionList { height: auto; max-height: 14; border: none; background: $surface; padding: 0; }
-    Pick Input { border: none; height: 1; padding: 0; background: $panel; }
+    Pick Input, Pick Input:focus { border: none; height: 1; padding: 0; background: $panel; }
     """
     help = Help("A choice", "Type letters to find one, arrows to go to it, Enter takes it, Esc goes back.")
     BINDINGS: ClassVar[list[Any]] = [
