@@ -177,7 +177,7 @@ _ESCAPED = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=Fal
 
 
 @lru_cache(maxsize=1024)
-def _target(type: TargetType, id: str | None, name: str) -> Target:
+def _target(type: TargetType, id: str | None, name: str) -> Target:  # noqa: A002
     """The target; many operations share one."""
     return Target(type, id, name)
 

@@ -127,7 +127,7 @@ def over(value: Mapping[str, Any], limit: int) -> str | None:
 
 
 def _at_most(value: Any) -> int:
-    """An upper bound of `size` that costs little: a character is at most 12 bytes, of a number 16 bits make 5 digits."""
+    """An upper bound of `size` that costs little: a character is at most 12 bytes, 3 bits of an integer one digit."""
     if isinstance(value, str):
         return 12 * len(value) + 2
     if isinstance(value, dict):

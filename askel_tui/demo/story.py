@@ -125,7 +125,9 @@ class Story:
         self._say(
             f"  {totals['records']} records, {totals['new']} new profiles; list adds: {_counted(totals['added'])}"
         )
-        self._say(f"  events: {_counted(totals['events'])}; flows that would start: {_counted(totals['flows'])}")
+        self._say(
+            f"  events: {_counted(totals['events'])}; flows that would start: {_counted(totals['flows'])}"
+        )
 
     async def _go_live(self) -> None:
         self._title("Go live")

@@ -103,7 +103,11 @@ def test_the_doctor_tells_of_a_job_that_did_not_add_up(askel: Askel, monkeypatch
 
     async def note() -> None:
         async with opened(askel.home) as instance:
-            detail = {"job": "J1", "accepted": 10, "detail": "of 10 accepted rows 8 are complete and 1 failed"}
+            detail = {
+                "job": "J1",
+                "accepted": 10,
+                "detail": "of 10 accepted rows 8 are complete and 1 failed",
+            }
             decision = Decision("imbalance", "askel", "maple-ember", detail=detail)
             await instance.journal.decide(decision, instance.clock())
 

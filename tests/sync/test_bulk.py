@@ -218,9 +218,9 @@ async def test_a_job_whose_figures_do_not_add_up_leaves_its_rows_unconfirmed(
     await bench.take(_records())
     await bench.drain()
     entries = await bench.audit(step="tier")
-    assert {entry.status for entry in entries if entry.request and "bulk-import" in entry.request["path"]} == {
-        "unconfirmed"
-    }
+    assert {
+        entry.status for entry in entries if entry.request and "bulk-import" in entry.request["path"]
+    } == {"unconfirmed"}
     found = await bench.audit(kind="imbalance")
     assert found
     detail: Any = (found[0].response or {})["detail"]

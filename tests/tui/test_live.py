@@ -174,7 +174,7 @@ async def test_copies_are_json_and_curl_without_the_key(
         await bench.take(example("first-points.jsonl"))
         await bench.drain()
 
-    async with console(first="live", prepare=prepare) as (app, pilot, bench):
+    async with console(first="live", prepare=prepare) as (_app, pilot, bench):
         await there(pilot, len(await bench.audit()))
         await pilot.press("y", "c")
         await until(pilot, lambda: len(copied) == 2)

@@ -49,18 +49,21 @@ async def test_every_write_is_refused_and_nothing_reaches_klaviyo(tmp_path: Any,
 
 async def test_the_guard_holds_below_the_screens(tmp_path: Any, monkeypatch: Any) -> None:
     """What forgets to say that it writes is refused by the journal, by state and by the client."""
-    async with running() as sandbox, workbench(tmp_path, sandbox, monkeypatch):
-        async with open_backend(tmp_path, read_only=True) as backend:
-            opened = backend._instance
-            assert opened is not None
-            client = await backend.loop.call(opened.client(NAME))
-            assert client is not None
-            with pytest.raises(ReadOnly):
-                await backend.loop.call(client.call("create_event", body={}))
-            with pytest.raises(ReadOnly):
-                opened.journal.order  # noqa: B018
-            with pytest.raises(ReadOnly):
-                opened.state.remove_connection(NAME)
+    async with (
+        running() as sandbox,
+        workbench(tmp_path, sandbox, monkeypatch),
+        open_backend(tmp_path, read_only=True) as backend,
+    ):
+        opened = backend._instance
+        assert opened is not None
+        client = await backend.loop.call(opened.client(NAME))
+        assert client is not None
+        with pytest.raises(ReadOnly):
+            await backend.loop.call(client.call("create_event", body={}))
+        with pytest.raises(ReadOnly):
+            opened.journal.order  # noqa: B018
+        with pytest.raises(ReadOnly):
+            opened.state.remove_connection(NAME)
 
 
 def test_what_the_guard_lets_through_is_the_journals() -> None:
