@@ -11,6 +11,7 @@ from askel_tui.tui.inert import inert
 from askel_tui.tui.widgets.pick import Choice, Pick
 
 if TYPE_CHECKING:
+    from askel_tui.store.journal import WorkflowState
     from askel_tui.tui.frame import AskelScreen
 
 WORD = "live"
@@ -37,7 +38,8 @@ async def go_live(screen: AskelScreen, run: Mapping[str, Any], *, from_file: boo
         if first is None:
             return False
     kept = bool(first)
-    question, detail = confirmation(run, kept=kept, real=backend.environment == "klaviyo")
+    present = next((each for each in await backend.workflow_states() if each.workflow == name), None)
+    question, detail = confirmation(run, present, kept=kept, real=backend.environment == "klaviyo")
     if not await screen.confirm(question, detail, typed=WORD):
         return False
     await screen.busy(f"Activating {name}", backend.activate(name, from_record=first or None))
@@ -63,8 +65,10 @@ def choices(run: Mapping[str, Any]) -> list[Choice]:
     ]
 
 
-def confirmation(run: Mapping[str, Any], *, kept: bool, real: bool) -> tuple[str, str]:
-    """The question and what it means, in numbers."""
+def confirmation(
+    run: Mapping[str, Any], present: WorkflowState | None, *, kept: bool, real: bool
+) -> tuple[str, str]:
+    """The question and what it means, in numbers; `present` is how the workflow runs now."""
     found = run["totals"]
     where = "the real Klaviyo account" if real else "the sandbox"
     question = f"Go live with {inert(run['workflow'])} version {run['version']} on {inert(run['connection'])}, {where}?"
@@ -82,4 +86,8 @@ def confirmation(run: Mapping[str, Any], *, kept: bool, real: bool) -> tuple[str
         lines.append(
             f"failing   {plural(found['problems'], 'record')} would fail and be kept under Failed (7)"
         )
+    if present is not None and present.status != "draft" and present.version != run["version"]:
+        lines.append(f"version   {run['version']} takes the place of {present.version}")
+    if present is not None and present.status == "paused":
+        lines.append("paused    it is paused now: the records that wait are sent too")
     return question, "\n".join(lines)

@@ -47,7 +47,7 @@ async def opened(screen: MappingScreen, connection: str, wanted: str | None) -> 
         for problem in problems[:1]:
             screen.askel.say(str(problem), title=f"{chosen.workflow} can't be read", severity="warning")
     screen.history = History(screen.base[0])
-    unsaved = screen.askel.recall("mapping.unsaved")
+    unsaved = screen.askel.recall(f"mapping.unsaved.{connection}")
     try:
         draft = Draft.from_dict(unsaved["draft"])
     except (KeyError, TypeError):
@@ -71,7 +71,7 @@ async def choose(screen: MappingScreen) -> None:
     ):
         return
     if chosen:
-        screen.askel.remember("mapping.unsaved", None)
+        screen.askel.remember(f"mapping.unsaved.{connection}", None)
         screen.askel.remember("mapping.workflow", chosen)
         await opened(screen, connection, chosen)
     else:

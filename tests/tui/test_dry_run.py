@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.pilot import Pilot
 
+from askel_tui.sync.control import give
 from askel_tui.sync.dryrun import dry_run
 from askel_tui.tui import dry_run_view as view
 from tests.support.workbench import Workbench, example, points
@@ -42,10 +43,14 @@ async def press(pilot: Pilot[Any], *keys: str) -> None:
 
 
 async def ask(pilot: Pilot[Any], *keys: str) -> None:
-    """Keys that open a question."""
+    """Keys that open a question; gives it a second to be there."""
+    before = pilot.app.screen
     await pilot.press(*keys)
-    for _ in range(5):
-        await pilot.pause()
+    for _ in range(100):
+        if pilot.app.screen is not before and len(pilot.app.screen_stack) > 1:
+            break
+        await pilot.pause(0.01)
+    await pilot.pause()
 
 
 async def answer(pilot: Pilot[Any], text: str) -> None:
@@ -211,6 +216,27 @@ async def test_a_newer_version_than_the_one_tried_does_not_go_live(console: Cons
         assert "has a version 2 by now" in toasts(app)
         await press(pilot, "r")
         assert "first-points-welcome v2" in text_of(app)
+
+
+async def test_what_runs_already_is_named(console: Console) -> None:
+    """A newer version of a paused workflow: what it replaces, and that what waits is sent."""
+
+    async def paused(bench: Workbench) -> None:
+        name = await bench.apply(example("first-points-welcome.yaml"))
+        await give(bench.instance, "pause", {"workflow": name}, "test")
+        text = example("first-points-welcome.yaml").read_text().replace("Welcome Flow", "Newsletter")
+        await bench.apply(text, activate=False)
+        await bench.take([points(1)])
+
+    async with console(first="dry_run", prepare=paused) as (app, pilot, bench):
+        assert "○ draft, v1 is ‖ paused" in text_of(app)
+        await ask(pilot, "L")
+        await ask(pilot, "enter")
+        shown = text_of(app)
+        assert "2 takes the place of 1" in shown
+        assert "the records that wait are sent too" in shown
+        await press(pilot, *"live", "enter", "y")
+        assert await status(bench) == "active"
 
 
 async def test_a_read_only_console_does_not_go_live(console: Console) -> None:

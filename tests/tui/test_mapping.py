@@ -43,10 +43,14 @@ async def press(pilot: Pilot[Any], *keys: str) -> None:
 
 
 async def ask(pilot: Pilot[Any], *keys: str) -> None:
-    """Keys that open a question."""
+    """Keys that open a question; gives it a second to be there."""
+    before = pilot.app.screen
     await pilot.press(*keys)
-    for _ in range(4):
-        await pilot.pause()
+    for _ in range(100):
+        if pilot.app.screen is not before and len(pilot.app.screen_stack) > 1:
+            break
+        await pilot.pause(0.01)
+    await pilot.pause()
 
 
 async def answer(pilot: Pilot[Any], text: str) -> None:

@@ -155,8 +155,9 @@ class MappingScreen(AskelScreen):
         found = await self.backend.newest_records(connection, RECORDS)
         self.records = [each.record.as_dict() for each in found]
         self.catalog = await self.backend.catalog(connection)
-        document = next(each for each in await self.backend.connections() if each.name == connection)
-        self._only, self._revision = document.only_lists, document.revision
+        for document in await self.backend.connections():
+            if document.name == connection:
+                self._only, self._revision = document.only_lists, document.revision
         wanted = self.askel.recall("mapping.workflow")
         if self._of != connection or (wanted and wanted != self.draft.name and not self.dirty):
             self._of = connection
@@ -185,7 +186,8 @@ class MappingScreen(AskelScreen):
         """Everything anew."""
         draft = self.draft
         kept = {"of": self.base[0].name, "draft": draft.as_dict()}
-        self.askel.remember("mapping.unsaved", kept if self.dirty else None)
+        if self._of is not None:
+            self.askel.remember(f"mapping.unsaved.{self._of}", kept if self.dirty else None)
         fitting = [each for each in self.records if not draft.triggers or each.get("event") in draft.triggers]
         self.record = fitting[0] if fitting else None
         self.sources = sources(fitting)
