@@ -27,7 +27,7 @@ DRAIN_S = 10
 CONNECTIONS = 2_000
 """Connections and requests at once; more are answered with 503."""
 
-SWITCH_S = 0.00002
+SWITCH_S = 0.0005
 """How long the event loop may keep the journal's thread from running, in seconds. SQLite gives Python's lock up at
 every step and must get it back: at the usual 5 ms a group of sixteen records waits for 80 ms."""
 
