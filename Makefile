@@ -10,7 +10,7 @@ demo: $(VENV)/.installed
 	$(BIN)/askel demo --headless
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -24,7 +24,7 @@ format: $(VENV)/.installed
 
 # Proofs that take minutes: random kills, wheels, foreign clients.
 proofs: $(VENV)/.installed
-	$(BIN)/python -m pytest -m slow -n 2
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.benchmarks
