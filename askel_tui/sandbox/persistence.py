@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from dataclasses import asdict
@@ -102,6 +103,9 @@ class Keeper:
         self._path = path
         self._world: World | None = None
         self._saved = 0
+        self._order = 0
+        self._written = 0
+        self._writing = threading.Lock()
         self._task: asyncio.Task[None] | None = None
 
     def load(self) -> World | None:
@@ -129,8 +133,16 @@ class Keeper:
     async def save(self, world: World) -> None:
         """Writes the file now."""
         self._saved = world.changes
+        self._order += 1
         text = json.dumps(dump(world), separators=(",", ":"))
-        await asyncio.to_thread(_replace, self._path, text)
+        await asyncio.to_thread(self._write, self._order, text)
+
+    def _write(self, order: int, text: str) -> None:
+        # A save that was given up goes on in its thread: it must not land after a later one.
+        with self._writing:
+            if order > self._written:
+                _replace(self._path, text)
+                self._written = order
 
     async def aclose(self) -> None:
         """Saves for the last time."""
