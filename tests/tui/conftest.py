@@ -31,7 +31,11 @@ RECORDED = Path(__file__).with_name("snapshots")
 def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """One look everywhere: no colour settings, no animations, no cursor that blinks."""
     monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
+    # The variable of the same name is read once, when Textual is imported.
+    monkeypatch.setattr("textual.constants.TEXTUAL_ANIMATIONS", "none")
+    # How long a pilot looks for idleness after a key: fifty times a second is made for slow screens.
+    monkeypatch.setattr("textual._wait.SLEEP_GRANULARITY", 1 / 200)
+    monkeypatch.setattr("textual._wait.SLEEP_IDLE", 1 / 2000)
     monkeypatch.setattr("textual.widgets.Input.cursor_blink", False)
     monkeypatch.setenv("LANG", "C.UTF-8")
 

@@ -109,7 +109,8 @@ class Table(DataTable[Content]):
 
     def on_resize(self, _: events.Resize) -> None:
         """Shares the new width among the columns."""
-        widths = self._shared(self.scrollable_content_region.width)
+        # Room for the scroll bar is always kept: widths would depend on what was shown before.
+        widths = self._shared(self.content_region.width - self.styles.scrollbar_size_vertical)
         if widths == self._widths:
             return
         row = self.cursor_row
