@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
@@ -232,7 +233,8 @@ class AskelScreen(Screen[None]):
 
     def _load_again(self) -> None:
         self._loading = False
-        if self._stale and self.is_current:
+        # A commit may come before the widgets: then the screen loads when it is first in front.
+        if self._stale and self.is_current and self.is_mounted:
             self.action_reload()
 
     def action_reload(self) -> None:
@@ -270,6 +272,12 @@ class AskelScreen(Screen[None]):
         """Lets go of work that was cancelled before it began."""
         if event.worker.is_finished and (work := self._works.pop(event.worker, None)) is not None:
             work.close()
+
+    async def on_unmount(self) -> None:
+        """So it does where nobody tells any more of cancelled work."""
+        for work in self._works.values():
+            if inspect.getcoroutinestate(work) == inspect.CORO_CREATED:
+                work.close()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """No filter where none is."""

@@ -273,10 +273,22 @@ def to_yaml(draft: Draft) -> str:
         "steps": [{"id": step.id, step.kind: _action(step)} for step in draft.steps],
     }
     given = {name: value for name, value in whole.items() if value or name == "steps"}
-    text: str = yaml.safe_dump(
-        given, sort_keys=False, allow_unicode=True, width=4_096, default_flow_style=False
+    text: str = yaml.dump(
+        given, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=4_096, default_flow_style=False
     )
     return text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what YAML takes for a line break as an escape: in plain text it would come back as a space."""
+
+
+def _scalar(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if any(each in text for each in "\r\n\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _scalar)
 
 
 def _action(step: StepDraft) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import tempfile
@@ -19,6 +20,7 @@ from askel_tui.tui.app import AskelApp
 from tests.benchmarks.audit_filler import fill
 from tests.support.sandbox import running
 from tests.support.workbench import Workbench, workbench
+from tests.tui.keys import PATIENCE_S, settled, watch_turns
 
 Console = Callable[..., AbstractAsyncContextManager[tuple[AskelApp, Pilot[Any], Workbench]]]
 
@@ -33,9 +35,9 @@ def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     # The variable of the same name is read once, when Textual is imported.
     monkeypatch.setattr("textual.constants.TEXTUAL_ANIMATIONS", "none")
-    # How long a pilot looks for idleness after a key: fifty times a second is made for slow screens.
-    monkeypatch.setattr("textual._wait.SLEEP_GRANULARITY", 1 / 200)
-    monkeypatch.setattr("textual._wait.SLEEP_IDLE", 1 / 2000)
+    watch_turns(monkeypatch)
+    # What is made ready once the console is at rest comes in the middle of a test, or not: a test of its own asks.
+    monkeypatch.setattr("askel_tui.tui.app.REST_S", 3600.0)
     monkeypatch.setattr("textual.widgets.Input.cursor_blink", False)
     monkeypatch.setenv("LANG", "C.UTF-8")
 
@@ -70,16 +72,10 @@ def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
 async def ready(pilot: Pilot[Any]) -> None:
     """Waits until the screen is there, the home is open and nothing is being loaded."""
     app = pilot.app
-    end = time.monotonic() + 20
-    while app.current_mode == "_default" or not getattr(app.screen_stack[0], "_loaded", True):
-        assert time.monotonic() < end, "the console did not get ready"
-        await pilot.pause(0.01)
-    for _ in range(3):
-        # A worker that another one replaced counts as finished, where waiting for it would raise.
-        while any(not worker.is_finished for worker in app.workers):
-            assert time.monotonic() < end, "the console did not get ready"
-            await pilot.pause(0.01)
-        await pilot.pause()
+    await until(
+        pilot, lambda: app.current_mode != "_default" and getattr(app.screen_stack[0], "_loaded", True)
+    )
+    await settled(app)
 
 
 def text_of(app: App[Any]) -> str:
@@ -135,9 +131,10 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Abst
     return opened
 
 
-async def until(pilot: Pilot[Any], true: Callable[[], Any], seconds: float = 10.0) -> None:
+async def until(pilot: Pilot[Any], true: Callable[[], Any], seconds: float = PATIENCE_S) -> None:
     """Lets the app run until something is true."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"it never came to be; the screen:\n{text_of(pilot.app)}"
-        await pilot.pause(0.01)
+        await asyncio.sleep(0.002)
+    await settled(pilot.app)

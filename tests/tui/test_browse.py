@@ -38,7 +38,7 @@ async def test_what_it_shows(console: Console, size: tuple[int, int]) -> None:
     async with console(size=size, first="browse", prepare=used) as (app, pilot, _):
         await press(pilot, "r")
         app.clear_notifications()
-        await settled(pilot)
+        await settled(app)
         assert_snapshot(steady(text_of(app)), f"browse-{size[0]}x{size[1]}")
 
 

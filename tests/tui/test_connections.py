@@ -53,7 +53,7 @@ async def keys(bench: Workbench) -> None:
 async def paste(pilot: Pilot[Any], text: str) -> None:
     """Pastes into what has the focus, with the line end that comes along when one copies a line."""
     pilot.app.post_message(events.Paste(text + "\n"))
-    await settled(pilot)
+    await settled(pilot.app)
 
 
 def no_key_anywhere(app: AskelApp, *keys: str) -> None:

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from textual.pilot import Pilot
 
 from askel_tui.sync.control import give
 from askel_tui.sync.dryrun import dry_run
 from askel_tui.tui import dry_run_view as view
 from tests.support.workbench import Workbench, example, points
-from tests.tui.conftest import Console, assert_snapshot, ready, text_of, toasts
+from tests.tui.conftest import Console, assert_snapshot, text_of, toasts
 from tests.tui.hostile import NAMES, assert_inert
+from tests.tui.keys import answer, press
 
 SIZES = [(80, 24), (120, 36), (200, 50)]
 
@@ -34,28 +34,6 @@ async def two(bench: Workbench) -> None:
     """Two records, one of which fails."""
     await bench.apply(example("first-points-welcome.yaml"), activate=False)
     await bench.take([points(1), points(2, email="not an address")])
-
-
-async def press(pilot: Pilot[Any], *keys: str) -> None:
-    """Keys, and everything that they set going."""
-    await pilot.press(*keys)
-    await ready(pilot)
-
-
-async def ask(pilot: Pilot[Any], *keys: str) -> None:
-    """Keys that open a question; gives it a second to be there."""
-    before = pilot.app.screen
-    await pilot.press(*keys)
-    for _ in range(100):
-        if pilot.app.screen is not before and len(pilot.app.screen_stack) > 1:
-            break
-        await pilot.pause(0.01)
-    await pilot.pause()
-
-
-async def answer(pilot: Pilot[Any], text: str) -> None:
-    """Types over what a question proposes, and takes it."""
-    await press(pilot, "ctrl+e", "ctrl+u", *text, "enter")
 
 
 async def status(bench: Workbench) -> str:
@@ -88,10 +66,10 @@ async def test_it_shows_what_the_command_line_tells_and_writes_nothing(console: 
 async def test_number_filter_and_gates(console: Console) -> None:
     """n asks how many; / filters; a gate that stops a record says why."""
     async with console(first="dry_run", prepare=draft) as (app, pilot, bench):
-        await ask(pilot, "n")
+        await press(pilot, "n")
         await answer(pilot, "3")
         assert "3 records:" in text_of(app)
-        await ask(pilot, "n")
+        await press(pilot, "n")
         await answer(pilot, "0")
         assert "0 is no number from 1" in toasts(app)
         await bench.take([points(7, email="vip@example.com")])
@@ -133,14 +111,14 @@ async def test_a_file_is_tried_without_keeping_it(console: Console, tmp_path: Pa
     file = tmp_path / "tomorrow.jsonl"
     file.write_text(json.dumps(points(50)) + "\nnonsense\n", "utf-8")
     async with console(first="dry_run", prepare=draft) as (app, pilot, bench):
-        await ask(pilot, "f")
+        await press(pilot, "f")
         await answer(pilot, str(file))
         shown = text_of(app)
         assert "Records: tomorrow.jsonl" in shown
         assert "t50@mapleandember.example" in shown
         assert "1 line of the file can't be read" in toasts(app)
         assert await bench.instance.journal.record("maple-ember", "t-50") is None
-        await ask(pilot, "f")
+        await press(pilot, "f")
         await answer(pilot, str(tmp_path / "none.jsonl"))
         assert "No such file" in toasts(app)
         assert "could not be tried" in text_of(app)
@@ -151,19 +129,19 @@ async def test_exports(console: Console, tmp_path: Path, kind: str) -> None:
     """A file of its owner's; an existing one is replaced only after y."""
     file = tmp_path / f"out.{kind}"
     async with console(first="dry_run", prepare=two) as (_, pilot, _bench):
-        await ask(pilot, "e")
+        await press(pilot, "e")
         await answer(pilot, str(file))
         text = file.read_text("utf-8")
         assert file.stat().st_mode & 0o777 == 0o600
         assert "t1@mapleandember.example" in text.replace("\\", "")
         assert "LoyaltyTier" in text
         file.write_text("mine", "utf-8")
-        await ask(pilot, "e")
-        await ask(pilot, "enter")
+        await press(pilot, "e")
+        await press(pilot, "enter")
         await press(pilot, "n")
         assert file.read_text("utf-8") == "mine"
-        await ask(pilot, "e")
-        await ask(pilot, "enter")
+        await press(pilot, "e")
+        await press(pilot, "enter")
         await press(pilot, "y")
         assert file.read_text("utf-8") == text
 
@@ -171,20 +149,20 @@ async def test_exports(console: Console, tmp_path: Path, kind: str) -> None:
 async def test_going_live_names_the_numbers_and_takes_a_word(console: Console) -> None:
     """L, Enter and y alone do nothing; the word does; what is shown is sent where that was chosen."""
     async with console(size=(120, 36), first="dry_run", prepare=two) as (app, pilot, bench):
-        await ask(pilot, "L")
+        await press(pilot, "L")
         assert "for which records?" in text_of(app)
-        await ask(pilot, "down", "enter")
+        await press(pilot, "down", "enter")
         shown = text_of(app)
         assert "the sandbox?" in shown
         assert "1 new, 0 changed, 0 unchanged" in shown
         assert "1 added to Welcome Flow" in shown
         assert "1 record would fail" in shown
         for keys in (["enter"], ["y"], ["tab", "y"]):
-            await ask(pilot, *keys)
+            await press(pilot, *keys)
             assert await status(bench) == "draft"
-        await ask(pilot, "escape")
-        await ask(pilot, "L")
-        await ask(pilot, "down", "enter")
+        await press(pilot, "escape")
+        await press(pilot, "L")
+        await press(pilot, "down", "enter")
         await press(pilot, *"live", "enter", "y")
         assert await status(bench) == "active"
         assert "version 1 is live" in toasts(app)
@@ -196,8 +174,8 @@ async def test_going_live_names_the_numbers_and_takes_a_word(console: Console) -
 async def test_from_now_on_leaves_what_is_shown_unsent(console: Console) -> None:
     """The first choice: only records that come in later."""
     async with console(first="dry_run", prepare=two) as (_, pilot, bench):
-        await ask(pilot, "L")
-        await ask(pilot, "enter")
+        await press(pilot, "L")
+        await press(pilot, "enter")
         await press(pilot, *"live", "enter", "y")
         assert await status(bench) == "active"
         await bench.drain()
@@ -230,8 +208,8 @@ async def test_what_runs_already_is_named(console: Console) -> None:
 
     async with console(first="dry_run", prepare=paused) as (app, pilot, bench):
         assert "○ draft, v1 is ‖ paused" in text_of(app)
-        await ask(pilot, "L")
-        await ask(pilot, "enter")
+        await press(pilot, "L")
+        await press(pilot, "enter")
         shown = text_of(app)
         assert "2 takes the place of 1" in shown
         assert "the records that wait are sent too" in shown
@@ -242,8 +220,8 @@ async def test_what_runs_already_is_named(console: Console) -> None:
 async def test_a_read_only_console_does_not_go_live(console: Console) -> None:
     """It is refused below the screen."""
     async with console(first="dry_run", prepare=two, read_only=True) as (app, pilot, bench):
-        await ask(pilot, "L")
-        await ask(pilot, "enter")
+        await press(pilot, "L")
+        await press(pilot, "enter")
         await press(pilot, *"live", "enter", "y")
         assert await status(bench) == "draft"
         assert "read-only" in toasts(app).lower()
@@ -257,10 +235,10 @@ async def test_the_workflow_is_chosen_by_letters(console: Console) -> None:
         await bench.apply(example("checkout-completed.yaml"), activate=False)
 
     async with console(first="dry_run", prepare=both) as (app, pilot, _):
-        await ask(pilot, "w")
+        await press(pilot, "w")
         await press(pilot, *"fipo", "enter")
         assert "first-points-welcome v1 ○ draft" in text_of(app)
-        await ask(pilot, "w")
+        await press(pilot, "w")
         await press(pilot, *"chkout", "enter")
         assert "No record matches checkout-completed" in text_of(app)
 

@@ -209,8 +209,9 @@ async def test_the_console_remembers_where_one_was(tmp_path: Path, monkeypatch: 
 
 async def test_without_colour_everything_is_still_said(alone: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    async with alone(first="live", entries=1_000) as (app, _):
+    async with alone(first="live", entries=1_000) as (app, pilot):
         assert app.no_color
+        await until(pilot, lambda: "✓ written" in text_of(app))
         shown = text_of(app)
         for words in ("✓ written", "? unconfirmed", "✗ failed", "▶ following", "SANDBOX"):
             assert words in shown

@@ -29,10 +29,14 @@ async def there(pilot: Any, count: int = ENTRIES) -> Tail:
     await until(
         pilot, lambda: pilot.app.screen.query(Tail) and pilot.app.screen.query_one(Tail).source.count == count
     )
-    await until(pilot, lambda: "…" * 5 not in text_of(pilot.app))
-    await pilot.pause(0.05)
-    tail = pilot.app.screen.query_one(Tail)
-    assert isinstance(tail, Tail)
+    tail: Tail = pilot.app.screen.query_one(Tail)
+    # Its timer runs while rows come; then what came is painted.
+    await until(
+        pilot,
+        lambda: (
+            tail.virtual_size.height == count and tail._timer is None and "…" * 5 not in text_of(pilot.app)
+        ),
+    )
     return tail
 
 
@@ -43,7 +47,7 @@ async def test_it_looks_like_this(alone: Any, size: tuple[int, int]) -> None:
         assert_snapshot(text_of(app), f"live-{size[0]}x{size[1]}")
         await pilot.press("up", "up", "up", "enter")
         await until(pilot, lambda: "Entry 1,997" in text_of(app))
-        await pilot.pause(0.1)
+        await pilot.pause()
         assert_snapshot(text_of(app), f"live-entry-{size[0]}x{size[1]}")
 
 
@@ -53,7 +57,7 @@ async def test_it_looks_like_this_in_every_theme(alone: Any, theme: str) -> None
         await there(pilot)
         await pilot.press("up", "up", "up")
         app.theme = theme
-        await pilot.pause(0.1)
+        await pilot.pause()
         assert_picture(app, f"live-{theme}")
 
 
@@ -132,7 +136,7 @@ async def test_lines_that_were_painted_are_not_painted_again(alone: Any) -> None
         await pilot.press("up", "up")
         before = tail.painted
         await pilot.press("up", "down", "up", "down")
-        await pilot.pause(0.05)
+        await pilot.pause()
         assert tail.painted - before <= 8
         before, height = tail.painted, tail.size.height
         tail.follow = True
@@ -154,7 +158,7 @@ async def test_hostile_records_are_shown_inert(console: Any) -> None:
         await pilot.press("g", "enter")
         for line in range(0, count, 3):
             tail.go_to(line)
-            await pilot.pause(0.02)
+            await pilot.pause()
             shown = text_of(app)
             assert "\x1b" not in shown
             assert "\u202e" not in shown

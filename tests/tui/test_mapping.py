@@ -21,6 +21,7 @@ from askel_tui.tui.widgets.table import Table
 from tests.support.workbench import Workbench, example, points
 from tests.tui.conftest import Console, assert_snapshot, ready, text_of, toasts
 from tests.tui.hostile import NAMES, assert_inert
+from tests.tui.keys import answer, press
 
 SIZES = [(80, 24), (120, 36), (200, 50)]
 
@@ -34,28 +35,6 @@ async def some(bench: Workbench) -> None:
 async def records(bench: Workbench) -> None:
     """Records alone."""
     await bench.take(example("first-points.jsonl"))
-
-
-async def press(pilot: Pilot[Any], *keys: str) -> None:
-    """Keys, and everything that they set going."""
-    await pilot.press(*keys)
-    await ready(pilot)
-
-
-async def ask(pilot: Pilot[Any], *keys: str) -> None:
-    """Keys that open a question; gives it a second to be there."""
-    before = pilot.app.screen
-    await pilot.press(*keys)
-    for _ in range(100):
-        if pilot.app.screen is not before and len(pilot.app.screen_stack) > 1:
-            break
-        await pilot.pause(0.01)
-    await pilot.pause()
-
-
-async def answer(pilot: Pilot[Any], text: str) -> None:
-    """Types over what a question proposes, and takes it."""
-    await press(pilot, "ctrl+e", "ctrl+u", *text, "enter")
 
 
 def screen_of(app: AskelApp) -> MappingScreen:
@@ -88,17 +67,17 @@ async def test_what_it_shows(console: Console, size: tuple[int, int]) -> None:
 async def test_maple_and_ember_is_built_by_keys_alone(console: Console) -> None:
     """From nothing but records to a saved draft that says what the example file says."""
     async with console(first="mapping", prepare=records) as (app, pilot, bench):
-        await ask(pilot, "w")
-        await ask(pilot, "enter")
-        await ask(pilot, *"First points welcome", "enter")
+        await press(pilot, "w")
+        await press(pilot, "enter")
+        await press(pilot, *"First points welcome", "enter")
         await press(pilot, "enter")
         screen = screen_of(app)
         assert screen.draft.triggers == ("first_points_earned",)
         assert screen.draft.profile["phone_number"] == "e164(data.shopper.phone, 'GB')"
-        await ask(pilot, "down", "down", "enter")
+        await press(pilot, "down", "down", "enter")
         await answer(pilot, "data.points > `0`")
         # All that names and samples suggest, in a first step.
-        await ask(pilot, "s")
+        await press(pilot, "s")
         await press(pilot, *"all", "enter")
         fields = dict(screen.draft.steps[0].fields)
         assert fields["properties.LoyaltyTier"] == "title(data.shopper.tier)"
@@ -106,27 +85,27 @@ async def test_maple_and_ember_is_built_by_keys_alone(console: Console) -> None:
             go(app, 0, name)
             await press(pilot, "d")
         for name in [each for each in WANTED if each not in fields]:
-            await ask(pilot, "p")
-            await ask(pilot, *name.removeprefix("properties."), "enter")
+            await press(pilot, "p")
+            await press(pilot, *name.removeprefix("properties."), "enter")
             await answer(pilot, WANTED[name])
         await rename(app, pilot, 0, "tier")
         for step, (kind, filled) in enumerate(STEPS, 1):
-            await ask(pilot, "a")
+            await press(pilot, "a")
             await press(pilot, *kind, "enter")
             for name, text in filled.items():
                 if name == "id":
                     await rename(app, pilot, step, text)
                     continue
                 if name.startswith("properties."):
-                    await ask(pilot, "p")
-                    await ask(pilot, *name.removeprefix("properties."), "enter")
+                    await press(pilot, "p")
+                    await press(pilot, *name.removeprefix("properties."), "enter")
                 elif name == "member":
                     go(app, step, name)
                     await press(pilot, "enter")
                     continue
                 else:
                     go(app, step, name)
-                    await ask(pilot, "enter")
+                    await press(pilot, "enter")
                 await answer(pilot, text)
         assert screen.problems == []
         await press(pilot, "ctrl+s")
@@ -161,7 +140,7 @@ STEPS: list[tuple[str, dict[str, str]]] = [
 async def rename(app: AskelApp, pilot: Pilot[Any], step: int, name: str) -> None:
     """Gives a step an id."""
     go(app, step, None)
-    await ask(pilot, "enter")
+    await press(pilot, "enter")
     await answer(pilot, name)
 
 
@@ -171,17 +150,17 @@ async def test_an_expression_shows_what_it_gives_as_one_types(console: Console) 
         screen = screen_of(app)
         go(app, 0, "properties.LoyaltyTier")
         before = screen.draft
-        await ask(pilot, "enter")
+        await press(pilot, "enter")
         assert "→ Gold" in text_of(app)
-        await ask(pilot, "ctrl+e", "ctrl+u", *"upper(data.shop")
+        await press(pilot, "ctrl+e", "ctrl+u", *"upper(data.shop")
         assert "data.shopper.tier" in text_of(app)
-        await ask(pilot, "ctrl+u", *"titel(data.a)")
+        await press(pilot, "ctrl+u", *"titel(data.a)")
         assert "Did you mean title?" in text_of(app)
-        await ask(pilot, "ctrl+u", *"data.shopper.ti", "tab")
+        await press(pilot, "ctrl+u", *"data.shopper.ti", "tab")
         await press(pilot, "escape")
         assert screen.draft == before
-        await ask(pilot, "enter")
-        await ask(pilot, "ctrl+e", "ctrl+u", *"data.shopper.ti", "tab")
+        await press(pilot, "enter")
+        await press(pilot, "ctrl+e", "ctrl+u", *"data.shopper.ti", "tab")
         await press(pilot, "enter")
         assert screen.draft.steps[0].fields["properties.LoyaltyTier"] == "data.shopper.tier"
         await press(pilot, "u")
@@ -209,7 +188,7 @@ async def test_fields_and_targets_are_picked(console: Console) -> None:
         await press(pilot, "enter")
         assert screen.draft.steps[0].fields["first_name"] == "data.store"
         go(app, 0, None)
-        await ask(pilot, "enter")
+        await press(pilot, "enter")
         assert "Where does data.store go?" in text_of(app)
         await press(pilot, *"called", "enter")
         assert screen.draft.steps[0].fields["properties.store"] == "data.store"
@@ -221,7 +200,7 @@ async def test_all_eight_kinds_are_added_moved_and_removed(console: Console) -> 
     async with console(first="mapping", prepare=some) as (app, pilot, _):
         screen = screen_of(app)
         for kind in kinds:
-            await ask(pilot, "a")
+            await press(pilot, "a")
             await press(pilot, *kind, "enter")
         assert len({step.kind for step in screen.draft.steps}) == 8
         order = [step.id for step in screen.draft.steps]
@@ -244,7 +223,7 @@ async def test_problems_are_listed_and_gone_to(console: Console) -> None:
     async with console(first="mapping", prepare=some) as (app, pilot, bench):
         screen = screen_of(app)
         go(app, 2, "list")
-        await ask(pilot, "enter")
+        await press(pilot, "enter")
         await press(pilot, *"Nowhere at all", "enter")
         shown = text_of(app)
         assert "✗ gone" in shown
@@ -264,12 +243,12 @@ async def test_versions_are_compared_and_taken_back(console: Console) -> None:
         screen = screen_of(app)
         before = screen.draft
         go(app, 2, "list")
-        await ask(pilot, "enter")
+        await press(pilot, "enter")
         await press(pilot, *"Newsletter", "enter")
         await press(pilot, "ctrl+s")
         assert "saved as version 2" in toasts(app)
-        await ask(pilot, "V")
-        await ask(pilot, "down", "enter")
+        await press(pilot, "V")
+        await press(pilot, "down", "enter")
         shown = text_of(app)
         assert "-  add_to_list: Welcome Flow" in shown
         assert "+  add_to_list: Newsletter" in shown
@@ -282,13 +261,13 @@ async def test_an_unchanged_workflow_keeps_its_text(console: Console, tmp_path: 
     """Saved as a file it is what it came from, comments included; changed, it says the same as the draft."""
     file = tmp_path / "flow.yaml"
     async with console(first="mapping", prepare=some) as (app, pilot, _):
-        await ask(pilot, "Y")
+        await press(pilot, "Y")
         await answer(pilot, str(file))
         assert file.read_text("utf-8") == example("first-points-welcome.yaml").read_text("utf-8")
         go(app, 2, None)
         await press(pilot, "d")
-        await ask(pilot, "Y")
-        await ask(pilot, "ctrl+e", "ctrl+u", *str(file), "enter")
+        await press(pilot, "Y")
+        await press(pilot, "ctrl+e", "ctrl+u", *str(file), "enter")
         await press(pilot, "y")
         assert file.read_text("utf-8") == to_yaml(screen_of(app).draft)
 
@@ -311,7 +290,7 @@ async def test_the_editor_gives_back_what_it_left(
         await press(pilot, "E")
         assert screen_of(app).draft.steps[2].fields["list"] == "Newsletter"
         script.write_text("#!/bin/sh\necho 'steps: [' > \"$1\"\n", "utf-8")
-        await ask(pilot, "E")
+        await press(pilot, "E")
         assert "Open the editor again?" in text_of(app)
         await press(pilot, "n")
         assert screen_of(app).draft.steps[2].fields["list"] == "Newsletter"
@@ -346,8 +325,8 @@ async def test_hostile_fields_and_samples_are_inert(console: Console, size: tupl
                 assert_inert(text_of(app), size[0])
         go(app, 0, "first_name")
         app.screen.query_one("#draft").focus()
-        await ask(pilot, "enter")
-        await ask(pilot, "ctrl+e", "ctrl+u", *"data.")
+        await press(pilot, "enter")
+        await press(pilot, "ctrl+e", "ctrl+u", *"data.")
         assert_inert(text_of(app), size[0])
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import example as once
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -172,6 +173,11 @@ def drafts(draw: st.DrawFn) -> Draft:
 
 
 @given(drafts())
+@once(
+    Draft(
+        "w", "c", ("e",), "", {"email": "data.a"}, (StepDraft("s", "add_to_list", {"list": "a\x85b\u2028c"}),)
+    )
+)
 def test_what_is_written_loads_as_what_the_draft_says(draft: Draft) -> None:
     """Draft → YAML → workflow → draft is the same draft, and kept as JSON it is as well."""
     assert draft_of(loaded(to_yaml(draft))) == draft

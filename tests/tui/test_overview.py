@@ -70,7 +70,7 @@ async def test_it_looks_like_this(alone: Any, fixed: None, size: tuple[int, int]
 async def test_it_looks_like_this_in_every_theme(alone: Any, fixed: None, theme: str) -> None:
     async with alone(size=(80, 24)) as (app, pilot):
         app.theme = theme
-        await pilot.pause(0.1)
+        await pilot.pause()
         assert_picture(app, f"overview-{theme}")
 
 

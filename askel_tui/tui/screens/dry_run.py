@@ -231,6 +231,11 @@ class DryRunScreen(AskelScreen):
         if self._run is not None:
             self._show()
 
+    def on_facts_widened(self) -> None:
+        """Values are cut to the pane."""
+        if self._run is not None:
+            self._describe()
+
     def on_data_table_row_highlighted(self) -> None:
         """Another record is under the cursor."""
         self._describe()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Static
 
 from askel_tui.tui.inert import inert, inert_lines
@@ -24,6 +26,9 @@ class Facts(VerticalScroll, can_focus=True):
 
     help = Help("Details", "Scroll with the arrows.")
 
+    class Widened(Message):
+        """The pane has another width: what was cut to it is to be made anew."""
+
     def __init__(
         self,
         *,
@@ -34,12 +39,19 @@ class Facts(VerticalScroll, can_focus=True):
     ) -> None:
         super().__init__(id=id, classes=classes)
         self.jump_key = jump_key
+        self._wide = 0
         if about is not None:
             self.help = about
 
     def compose(self) -> ComposeResult:
         """One text."""
         yield Static()
+
+    def on_resize(self, _: events.Resize) -> None:
+        """Tells of another width, the first one included: before it is laid out a pane has none."""
+        if self.size.width != self._wide:
+            self._wide = self.size.width
+            self.post_message(self.Widened())
 
     def show(self, title: str, lines: Sequence[Line], text: str = "") -> None:
         """Shows these instead of what was there."""
