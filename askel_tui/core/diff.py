@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from askel_tui.core.operations import IDENTIFIERS, Operation
+from askel_tui.core.operations import Identity, Operation
+from askel_tui.core.packing import addressed
 
 Change = Mapping[str, Any]
 """{"before": value, "after": value}; an absent value is None."""
@@ -123,15 +124,19 @@ def apply(operation: Operation, seen: Seen) -> None:
         case "remove_profiles_from_list" if destination and destination.id:
             seen.lists.discard(destination.id)
         case "create_event":
-            seen.id = seen.id or "new"
-            for name in IDENTIFIERS:
-                value = getattr(operation.profile, name)
-                if value is not None:
-                    seen.attributes.setdefault(name, value)
+            _make(seen, operation.profile)
             seen.events.add(body["unique_id"])
         case "bulk_subscribe_profiles" | "bulk_unsubscribe_profiles":
             wanted = "SUBSCRIBED" if operation.call == "bulk_subscribe_profiles" else "UNSUBSCRIBED"
             seen.consent.update(dict.fromkeys(body["channels"], wanted))
             if operation.call == "bulk_subscribe_profiles" and destination and destination.id:
-                seen.id = seen.id or "new"
+                _make(seen, addressed(operation))
                 seen.lists.add(destination.id)
+
+
+def _make(seen: Seen, identity: Identity) -> None:
+    """A profile that an event or a consent job makes, or whose gaps it fills: it never moves an identifier."""
+    seen.id = seen.id or "new"
+    for name, value in identity.identifiers().items():
+        if not seen.attributes.get(name):
+            seen.attributes[name] = value

@@ -8,7 +8,7 @@ from typing import Any
 
 from askel_tui.contract.dialects import CHANNEL_IDENTIFIER, Dialect, dialect
 from askel_tui.contract.endpoints import Endpoint, endpoint
-from askel_tui.core.operations import Operation, canonical
+from askel_tui.core.operations import Identity, Operation, canonical
 from askel_tui.core.planning import NEEDS_PROFILE_ID
 
 GATE_CALL = "get_profiles_for_segment"
@@ -136,6 +136,13 @@ def consent_identifiers(operation: Operation) -> dict[str, str]:
     """Only the identifiers whose channels are asked for: consent is never widened by what else is known."""
     wanted = {CHANNEL_IDENTIFIER[channel] for channel in operation.body["channels"]}
     return {name: value for name, value in operation.profile.identifiers().items() if name in wanted}
+
+
+def addressed(operation: Operation) -> Identity:
+    """Whom the operation's request names: for consent, nobody beyond the channels asked for."""
+    if operation.call in CONSENT_CALLS:
+        return Identity(**consent_identifiers(operation))
+    return operation.profile
 
 
 def _destination_id(operation: Operation) -> str | None:

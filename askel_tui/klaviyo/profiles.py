@@ -30,13 +30,12 @@ CHANNELS = {"email": "email", "sms": "sms", "whatsapp": "whatsapp", "mobile_push
 class ProfileRead:
     """A profile as the account has it: identifiers, attributes and `properties` under Klaviyo's names.
 
-    `others` are ids of further profiles that have one of the asked identifiers: a write would meet a
-    conflict.
+    `others` are further profiles that have one of the asked identifiers: a write would meet a conflict.
     """
 
     id: str
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    others: tuple[str, ...] = ()
+    others: tuple[ProfileRead, ...] = ()
 
     @property
     def identity(self) -> Identity:
@@ -195,5 +194,5 @@ def _strongest(identity: Identity, by_key: Mapping[str, ProfileRead]) -> Profile
     if not found:
         return None
     first = found[0]
-    others = tuple(dict.fromkeys(read.id for read in found if read.id != first.id))
-    return ProfileRead(first.id, first.attributes, others)
+    others = {read.id: read for read in found if read.id != first.id}
+    return ProfileRead(first.id, first.attributes, tuple(others.values()))

@@ -61,7 +61,7 @@ class Conflicts:
             read = (await find_profiles(self._end.to.client, [identity], only=()))[identity]
         except KlaviyoError:
             read = None
-        ids = [*((read.id, *read.others) if read else ()), error.duplicate_profile_id]
+        ids = [*((each.id for each in (read, *read.others)) if read else ()), error.duplicate_profile_id]
         return list(dict.fromkeys(filter(None, ids)))
 
     async def _with_strongest(

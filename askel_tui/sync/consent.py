@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from askel_tui.core import packing
+from askel_tui.core.packing import addressed
 from askel_tui.klaviyo.budgets import Priority
 from askel_tui.klaviyo.errors import KlaviyoError
 from askel_tui.klaviyo.profiles import members_of_list
@@ -41,7 +42,7 @@ class ConsentSender:
         target = operations[0].operation.destination
         if target is None or target.id is None:
             raise ValueError(f"step {operations[0].operation.step} names no list")
-        who = {stored.seq: readback.consent_identity(stored.operation) for stored in operations}
+        who = {stored.seq: addressed(stored.operation) for stored in operations}
         members = await members_of_list(self._end.to.client, target.id, who.values())
         off_list = [stored for stored in operations if not members.get(who[stored.seq])]
         if off_list:

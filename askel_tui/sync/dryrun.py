@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from askel_tui.core import diff, packing
+from askel_tui.core import packing
 from askel_tui.core.catalogs import FlowEntry
 from askel_tui.core.diff import Seen
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.planning import NEEDS_PROFILE_ID, Plan, plan
 from askel_tui.core.problems import Problem
 from askel_tui.core.records import Record
+from askel_tui.core.shadow import Met, Shadow
 from askel_tui.core.step_planning import Applied
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.planner import problem_row
@@ -28,6 +29,9 @@ LAST = 30
 PAGE = 500
 """Kept records looked through at a time for ones that match."""
 
+NEW_ID = "a new one"
+"""Stands for the id of a profile that an earlier record would make."""
+
 UNKNOWN_ID = "<profile id>"
 """Stands in a request for the id of a profile that the account does not know yet."""
 
@@ -40,9 +44,7 @@ class NotRun(Exception):
 class _Account:
     """What was read of the account for the records at hand."""
 
-    profiles: Mapping[Identity, Seen]
-    others: Mapping[Identity, tuple[str, ...]]
-    """Ids of further profiles that hold one of the identifiers: an upsert would meet a conflict."""
+    profiles: Shadow
     facts: Mapping[tuple[str, Identity], bool | None]
 
 
@@ -72,7 +74,8 @@ async def dry_run(
         chosen = await _newest(instance, applied, last or LAST)
     else:
         chosen = _matching(records, applied)[-last if last else 0 :]
-    account = await _read(client, [found for _, found in chosen])
+    conflicts = instance.state.connection(document.connection).on_conflict == "fail"
+    account = await _read(client, [found for _, found in chosen], conflicts=conflicts)
     shown = []
     totals = _Totals()
     for record, _ in chosen:
@@ -118,40 +121,33 @@ def _matching(records: Iterable[Record], applied: Applied) -> list[tuple[Record,
     return [(record, found) for record, found in planned if found is not None]
 
 
-async def _read(client: Client, plans: Sequence[Plan]) -> _Account:
+async def _read(client: Client, plans: Sequence[Plan], *, conflicts: bool) -> _Account:
     """Reads profiles, list members and gates for all plans, 100 profiles a call."""
-    from askel_tui.klaviyo.profiles import find_profiles, members_of_list, members_of_segment
+    from askel_tui.klaviyo.profiles import consent_of, find_profiles, members_of_list, members_of_segment
 
-    identities = list(dict.fromkeys(each.profile for each in plans if each.operations))
-    by_profile: dict[str, Seen] = {}
-    profiles: dict[Identity, Seen] = {}
-    by_key: dict[str, Seen] = {}
-    found = await find_profiles(client, identities)
-    for identity in identities:
-        read = found.get(identity)
-        if read is not None:
-            seen = by_profile.setdefault(
-                read.id,
-                Seen(read.id, flattened(read.attributes), dict(read.attributes.get("properties") or {})),
-            )
-        else:
-            # Records that share an identifier are one profile, known or not.
-            seen = next((by_key[key] for key in identity.keys() if key in by_key), Seen())
-        profiles[identity] = seen
-        by_key.update(dict.fromkeys(identity.keys(), seen))
     operations = [operation for each in plans for operation in each.operations]
+    asked = list(dict.fromkeys(who for each in operations for who in (each.profile, packing.addressed(each))))
+    consent = any(each.call in packing.CONSENT_CALLS for each in operations)
+    found = await find_profiles(client, asked, additional_fields=["subscriptions"] if consent else ())
+    read = {each.id: each for first in found.values() if first for each in (first, *first.others)}
+    profiles = Shadow(conflicts=conflicts)
+    for each in read.values():
+        properties = dict(each.attributes.get("properties") or {})
+        profiles.know(
+            Seen(each.id, flattened(each.attributes), properties, consent=consent_of(each.attributes))
+        )
     for list_id in _destinations(operations, "list"):
-        asked = _asked(operations, "list", list_id)
-        for identity, member in (await members_of_list(client, list_id, asked)).items():
-            if member:
-                profiles[identity].lists.add(list_id)
+        on_list = await members_of_list(client, list_id, _asked(operations, "list", list_id))
+        for identity, member in on_list.items():
+            seen = profiles.find(identity)
+            if member and seen is not None:
+                seen.lists.add(list_id)
     facts: dict[tuple[str, Identity], bool | None] = {}
     for segment_id in _destinations(operations, "segment"):
-        asked = _asked(operations, "segment", segment_id)
-        for identity, member in (await members_of_segment(client, segment_id, asked)).items():
+        in_segment = await members_of_segment(client, segment_id, _asked(operations, "segment", segment_id))
+        for identity, member in in_segment.items():
             facts[segment_id, identity] = member
-    others = {identity: read.others for identity, read in found.items() if read is not None and read.others}
-    return _Account(profiles, others, facts)
+    return _Account(profiles, facts)
 
 
 def _destinations(operations: Iterable[Operation], kind: str) -> list[str]:
@@ -162,7 +158,7 @@ def _destinations(operations: Iterable[Operation], kind: str) -> list[str]:
 def _asked(operations: Iterable[Operation], kind: str, target: str) -> list[Identity]:
     return list(
         dict.fromkeys(
-            operation.profile
+            packing.addressed(operation)
             for operation in operations
             if operation.destination
             and operation.destination.type == kind
@@ -172,47 +168,53 @@ def _asked(operations: Iterable[Operation], kind: str, target: str) -> list[Iden
 
 
 def _record(planned: Plan, applied: Applied, account: _Account, totals: _Totals) -> dict[str, Any]:
-    seen = account.profiles.get(planned.profile, Seen())
-    new = bool(planned.operations) and seen.id is None
     operations = []
-    for operation in planned.operations:
-        changed = diff.changes(operation, seen)
-        request = None if operation.is_gate else _request(operation, applied.revision, seen)
+    skipped = [{"step": skip.step, "why": skip.why} for skip in planned.skipped]
+    problems = [problem_row(problem) for problem in planned.problems]
+    new = False
+    for at, operation in enumerate(planned.operations):
+        met = account.profiles.take(operation)
+        new = new or met.made
+        request = None if operation.is_gate else _request(operation, applied.revision, met)
         operations.append(
             {
                 "step": operation.step,
                 "kind": operation.kind,
                 "target": operation.target and operation.target.as_dict(),
-                "changes": changed,
+                "changes": met.changes,
                 "request": request,
             }
         )
-        totals.count(operation, changed)
-        diff.apply(operation, seen)
-    totals.record(planned, new, any(each["changes"] for each in operations))
+        if met.refused_by:
+            problems.append(problem_row(_refused(operation, met)))
+            later = dict.fromkeys(
+                each.step for each in planned.operations[at + 1 :] if each.step != operation.step
+            )
+            skipped += [{"step": step, "why": f"step {operation.step} would be refused"} for step in later]
+            break
+        totals.count(operation, met.changes)
+    changed = any(each["changes"] for each in operations)
+    totals.record(planned, new=new, changed=changed, skipped=bool(skipped), problems=bool(problems))
     return {
         "record": planned.record,
         "profile": planned.profile.identifiers(),
         "new": new,
         "operations": operations,
-        "skipped": [{"step": skip.step, "why": skip.why} for skip in planned.skipped],
-        "problems": [problem_row(problem) for problem in (*planned.problems, *_conflicts(planned, account))],
+        "skipped": skipped,
+        "problems": problems,
     }
 
 
-def _conflicts(planned: Plan, account: _Account) -> list[Problem]:
-    """A problem where an upsert's identifiers belong to several profiles: Klaviyo answers 409 (contract.md 3.1)."""
-    others = account.others.get(planned.profile)
-    upsert = next((each for each in planned.operations if each.call == "create_or_update_profile"), None)
-    if not others or upsert is None:
-        return []
-    ids = ", ".join((account.profiles[planned.profile].id or "", *others))
-    told = f"the identifiers belong to {len(others) + 1} profiles ({ids}): Klaviyo would refuse the write"
-    return [Problem(told, field="profile", step=upsert.step)]
+def _refused(operation: Operation, met: Met) -> Problem:
+    """Klaviyo answers an upsert with 409 where its identifiers belong to several profiles (contract.md 3.1)."""
+    who = ", ".join(operation.profile.identifiers().values())
+    ids = " and ".join(NEW_ID if each.id in (None, "new") else str(each.id) for each in met.refused_by)
+    told = f"{who} belong to {len(met.refused_by)} profiles ({ids}): Klaviyo would refuse the write"
+    return Problem(told, field="profile", step=operation.step)
 
 
-def _request(operation: Operation, revision: str, seen: Seen) -> dict[str, Any]:
-    known = seen.id if seen.id not in (None, "new") else None
+def _request(operation: Operation, revision: str, met: Met) -> dict[str, Any]:
+    known = None if met.made or met.seen.id in (None, "new") else met.seen.id
     ids = {operation.id: known or UNKNOWN_ID} if operation.call in NEEDS_PROFILE_ID else {}
     made = packing.request([operation], revision, ids)
     return {"method": made.method, "path": made.path, "body": json.loads(made.body)}
@@ -251,12 +253,12 @@ class _Totals:
         if destination and destination.id:
             self.reached.setdefault((destination.type, destination.id), set()).add(operation.profile)
 
-    def record(self, planned: Plan, new: bool, changed: bool) -> None:
+    def record(self, planned: Plan, *, new: bool, changed: bool, skipped: bool, problems: bool) -> None:
         """Takes a whole record into account."""
         self.counts["records"] += 1
         self.counts["new"] += new
-        self.counts["problems"] += bool(planned.problems)
-        self.counts["skipped"] += bool(planned.skipped)
+        self.counts["problems"] += problems
+        self.counts["skipped"] += skipped
         if planned.operations and not new:
             self.counts["changed" if changed else "unchanged"] += 1
 

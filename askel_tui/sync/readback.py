@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from operator import itemgetter
 
-from askel_tui.core.operations import Identity, Operation
-from askel_tui.core.packing import consent_identifiers
+from askel_tui.core.operations import Operation
+from askel_tui.core.packing import addressed
 from askel_tui.klaviyo.budgets import Priority
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.profiles import members_of_list, read_consent
@@ -22,7 +22,7 @@ async def shown(client: Client, operations: Iterable[Operation], *, priority: Pr
     the profile has left the list that was named (its consent elsewhere stays).
     """
     asked = list(operations)
-    identities = {each.id: consent_identity(each) for each in asked}
+    identities = {each.id: addressed(each) for each in asked}
     consent = await read_consent(client, identities.values(), priority=priority)
     found: set[str] = set()
     by_list = sorted(((_list_of(each), each) for each in asked), key=itemgetter(0))
@@ -36,11 +36,6 @@ async def shown(client: Client, operations: Iterable[Operation], *, priority: Pr
             if _fits(each, consent[identity], on_list):
                 found.add(each.id)
     return found
-
-
-def consent_identity(operation: Operation) -> Identity:
-    """Whose consent is written: the identifiers that the request names."""
-    return Identity(**consent_identifiers(operation))
 
 
 def _list_of(operation: Operation) -> str:

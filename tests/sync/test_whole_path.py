@@ -168,6 +168,32 @@ async def test_the_other_workflows_end_as_their_files_describe(either: Workbench
     assert used[0]["properties"] == {"Gift": "Ember mug", "Note": "none"}
 
 
+async def test_who_shares_a_phone_is_announced_and_ends_as_announced(either: Workbench) -> None:
+    """Three shoppers of the file give one phone: consent goes by e-mail, the flow of the second and third fails."""
+    await either.apply(example("newsletter-consent.yaml"))
+    await either.take(example("other-events.jsonl"))
+    before = {name: set(either.on_list(name)) for name in ("Newsletter", "Welcome Flow")}
+    announced = await dry_run(either.instance, "newsletter-consent")
+    problems = {each["record"]: [one["step"] for one in each["problems"]] for each in announced["records"]}
+    assert {record for record, steps in problems.items() if steps} == {"news-0003", "news-0005"}
+    assert problems["news-0003"] == ["kickoff"]
+    assert announced["totals"]["subscribed"] == 6
+    assert announced["totals"]["added"] == {"Welcome Flow": 4}
+    assert announced["totals"]["new"] == 6
+    await either.drain()
+    everybody = {f"shopper{number:03}@mapleandember.example" for number in range(1, 7)}
+    assert set(either.on_list("Newsletter")) - before["Newsletter"] == everybody
+    refused = {f"shopper{number:03}@mapleandember.example" for number in (3, 5)}
+    assert set(either.on_list("Welcome Flow")) - before["Welcome Flow"] == everybody - refused
+    failed = await either.instance.journal.failures()
+    assert sorted((failure.record, failure.step) for failure in failed) == [
+        ("news-0003", "kickoff"),
+        ("news-0005", "kickoff"),
+    ]
+    assert all("+442079460123" in failure.reason for failure in failed)
+    assert either.profile("shopper001@mapleandember.example")["phone_number"] == "+442079460123"
+
+
 async def test_the_nightly_export_runs_through_the_first_workflow(bench: Workbench) -> None:
     await bench.apply(example(f"{WORKFLOW}.yaml"))
     taken = await bench.take(example("nightly.csv"))

@@ -1,0 +1,108 @@
+"""The account as a dry run leaves it."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from askel_tui.core.diff import Seen
+from askel_tui.core.operations import Identity, Operation, Target
+from askel_tui.core.shadow import Shadow
+
+LIST = Target("list", "L", "Newsletter")
+
+
+def upsert(**identifiers: str) -> Operation:
+    body = {"attributes": {}, "properties": {"Tier": "Gold"}, "unset": []}
+    return Operation(
+        "1", "s", "upsert_profile", "create_or_update_profile", Identity(**identifiers), body=body
+    )
+
+
+def consent(**identifiers: str) -> Operation:
+    body = {"channels": ["email"]}
+    return Operation(
+        "2", "s", "subscribe", "bulk_subscribe_profiles", Identity(**identifiers), LIST, body=body
+    )
+
+
+def event(**identifiers: str) -> Operation:
+    body = {"metric": "Used", "properties": {}, "unique_id": "u", "time": "2026-11-23T09:14:05Z"}
+    return Operation("3", "s", "track_event", "create_event", Identity(**identifiers), body=body)
+
+
+def test_a_later_operation_meets_what_an_earlier_one_left() -> None:
+    shadow = Shadow()
+    assert shadow.take(upsert(email="a@x.example")).made
+    met = shadow.take(upsert(email="A@x.example", phone_number="+441"))
+    assert not met.made
+    assert met.changes == {"phone_number": {"before": None, "after": "+441"}}
+    assert shadow.find(Identity(phone_number="+441")) is met.seen
+
+
+def test_an_address_that_moved_is_nobodys() -> None:
+    shadow = Shadow()
+    shadow.know(Seen("01A", {"email": "old@x.example", "external_id": "S-1", "phone_number": None}))
+    shadow.take(upsert(email="new@x.example", external_id="S-1"))
+    assert shadow.find(Identity(email="old@x.example")) is None
+    assert shadow.take(upsert(email="old@x.example")).made
+
+
+def test_identifiers_of_two_profiles_refuse_an_upsert_and_change_nothing() -> None:
+    shadow = Shadow()
+    one, two = Seen("01A", {"email": "a@x.example"}), Seen("01B", {"phone_number": "+441"})
+    shadow.know(one)
+    shadow.know(two)
+    met = shadow.take(upsert(email="a@x.example", phone_number="+441"))
+    assert met.refused_by == (one, two)
+    assert met.changes == {}
+    assert one.properties == {} == two.properties
+
+
+def test_a_connection_that_writes_to_the_strongest_takes_nothing_from_the_other() -> None:
+    shadow = Shadow(conflicts=False)
+    shadow.know(Seen("01A", {"email": "a@x.example"}))
+    shadow.know(Seen("01B", {"phone_number": "+441"}))
+    met = shadow.take(upsert(email="a@x.example", phone_number="+441"))
+    assert not met.refused_by
+    assert met.seen.id == "01A"
+    assert met.changes == {"properties.Tier": {"before": None, "after": "Gold"}}
+    assert met.seen.attributes == {"email": "a@x.example"}
+
+
+def test_consent_goes_by_the_channels_own_identifier() -> None:
+    shadow = Shadow()
+    shadow.know(Seen("01A", {"phone_number": "+441"}))
+    met = shadow.take(consent(email="a@x.example", phone_number="+441"))
+    assert met.made
+    assert met.seen.attributes == {"email": "a@x.example"}
+
+
+def test_an_event_never_moves_an_identifier() -> None:
+    shadow = Shadow()
+    shadow.know(Seen("01A", {"email": "a@x.example"}))
+    shadow.know(Seen("01B", {"phone_number": "+441"}))
+    shadow.take(event(email="a@x.example", phone_number="+441"))
+    found = shadow.find(Identity(phone_number="+441"))
+    assert found is not None
+    assert found.id == "01B"
+
+
+identities = st.builds(
+    Identity,
+    email=st.sampled_from(["a@x.example", "b@x.example", "B@x.example"]),
+    phone_number=st.sampled_from([None, "+441", "+442"]),
+    external_id=st.sampled_from([None, "S-1", "S-2"]),
+)
+
+
+@given(st.lists(identities, max_size=12))
+def test_a_repeated_upsert_changes_nothing_more(given: list[Identity]) -> None:
+    shadow = Shadow()
+    for identity in given:
+        first = shadow.take(upsert(**identity.identifiers()))
+        again = shadow.take(upsert(**identity.identifiers()))
+        assert again.changes == {}
+        assert not again.made
+        assert bool(first.refused_by) == bool(again.refused_by)
+        assert shadow.find(identity) is not None
