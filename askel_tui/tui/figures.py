@@ -51,3 +51,14 @@ def moment(ms: int) -> str:
 def plural(number: int, thing: str, things: str | None = None) -> str:
     """`1 record`, `1,200 records`."""
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+
+
+def short(number: int) -> str:
+    """A count in at most six cells: `98,765`, then `123 k`, `1.2 M`, `12 M`, cut and never rounded up."""
+    if number < 100_000:
+        return f"{number:,}"
+    for size, word in ((1_000_000_000, "G"), (1_000_000, "M")):
+        if number >= size:
+            tenths = number * 10 // size
+            return f"{tenths / 10:.1f} {word}" if tenths < 100 else f"{tenths // 10:,} {word}"
+    return f"{number // 1_000} k"

@@ -90,10 +90,14 @@ def toasts(app: App[Any]) -> str:
     return " ".join(f"{each.title} {each.message}" for each in app._notifications)
 
 
+def picture_of(app: App[Any]) -> str:
+    """The screen as SVG, without the random names that Textual gives."""
+    return re.sub(r"terminal-\d+-", "terminal-", app.export_screenshot(title="askel"))
+
+
 def assert_picture(app: App[Any], name: str) -> None:
     """As `assert_snapshot`, with colours: the screen as SVG."""
-    picture = re.sub(r"terminal-\d+-", "terminal-", app.export_screenshot(title="askel"))
-    assert_snapshot(picture, name, "svg")
+    assert_snapshot(picture_of(app), name, "svg")
 
 
 def assert_snapshot(shown: str, name: str, kind: str = "txt") -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.tui.copying import as_curl, as_json
-from askel_tui.tui.figures import ago, bar, plural, sparkline
+from askel_tui.tui.figures import ago, bar, plural, short, sparkline
 from askel_tui.tui.progress import Progress
 from askel_tui.tui.throughput import BUCKET_MS, BUCKETS, Throughput
 
@@ -86,3 +86,18 @@ def test_progress_says_count_rate_and_time_left() -> None:
     assert progress.words(103.0) == "3 s"
     progress.report(500, 2_000)
     assert progress.words(105.0) == "500 of 2,000 · 100/s · 15 s left"
+
+
+@given(st.integers(0, 10**15))
+def test_a_short_count_fits_and_never_says_more_than_there_is(number: int) -> None:
+    shown = short(number)
+    assert len(shown) <= 6 or number >= 10**12
+    figure, _, unit = shown.partition(" ")
+    assert float(figure.replace(",", "")) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[unit] <= number
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"), [(98_765, "98,765"), (123_456, "123 k"), (1_299_999, "1.2 M"), (54_000_000, "54 M")]
+)
+def test_short_counts(number: int, shown: str) -> None:
+    assert short(number) == shown

@@ -82,6 +82,7 @@ class DryRunScreen(AskelScreen):
         self._refused = 0
         self._mode = "changes"
         self._why = ""
+        self._wide = 0
 
     def body(self) -> ComposeResult:
         """The totals, the records, and the record under the cursor."""
@@ -204,6 +205,7 @@ class DryRunScreen(AskelScreen):
 
     def _describe(self) -> None:
         pane, record = self.query_one("#detail", Facts), self._record
+        self._wide = pane.size.width
         pane.border_title = {"changes": "Changes", "json": "Requests as JSON", "curl": "Requests as curl"}[
             self._mode
         ]
@@ -212,7 +214,7 @@ class DryRunScreen(AskelScreen):
         if record is None:
             told.update(Content("Nothing fits. Esc takes the filter back."))
         elif self._mode == "changes":
-            told.update(Content.assemble(*view.detail(record, max(24, pane.size.width - 8))).rstrip())
+            told.update(Content.assemble(*view.detail(record, max(24, self._wide - 8))).rstrip())
         else:
             text = self._requests(record)
             more = f"\n… {len(text) - LONGEST:,} characters more: y copies all" if len(text) > LONGEST else ""
@@ -231,9 +233,9 @@ class DryRunScreen(AskelScreen):
         if self._run is not None:
             self._show()
 
-    def on_facts_widened(self) -> None:
+    def on_facts_resized(self) -> None:
         """Values are cut to the pane."""
-        if self._run is not None:
+        if self._run is not None and self.query_one("#detail").size.width != self._wide:
             self._describe()
 
     def on_data_table_row_highlighted(self) -> None:

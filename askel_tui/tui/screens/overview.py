@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Static
 
-from askel_tui.tui.figures import ago, clock, plural, sparkline
+from askel_tui.tui.figures import ago, clock, plural, short, sparkline
 from askel_tui.tui.frame import AskelScreen
 from askel_tui.tui.inert import inert
 from askel_tui.tui.throughput import BUCKET_MS, Throughput
@@ -88,10 +88,10 @@ class OverviewScreen(AskelScreen):
                         (
                             Column("workflow", 14, 3),
                             Column("state", 8),
-                            Column("waiting", 7, right=True),
-                            Column("held", 5, right=True),
+                            Column("waits", 6, right=True),
+                            Column("held", 6, right=True),
                             Column("failed", 6, right=True),
-                            Column("sent", 7, right=True),
+                            Column("sent", 6, right=True),
                             Column("last min", 8, 1),
                         ),
                         id="workflows",
@@ -122,9 +122,8 @@ class OverviewScreen(AskelScreen):
                 with Vertical(id="right"):
                     yield Table(
                         (
-                            Column("connection", 10, 2),
-                            Column("account", 7, 1),
-                            Column("revision", 10),
+                            Column("connection", 12, 2),
+                            Column("account", 8, 1),
                             Column("state", 11),
                         ),
                         id="connections",
@@ -197,16 +196,17 @@ class OverviewScreen(AskelScreen):
         return row["name"], (
             name if row["version"] else row["name"],
             state,
-            f"{row['waiting']:,}",
-            (f"{row['held']:,}", "bold $warning" if row["held"] else ""),
-            (f"{row['failed']:,}", "bold $error" if row["failed"] else ""),
-            f"{row['sent']:,}",
+            short(row["waiting"]),
+            (short(row["held"]), "bold $warning" if row["held"] else ""),
+            (short(row["failed"]), "bold $error" if row["failed"] else ""),
+            short(row["sent"]),
             line,
         )
 
     def _hold(self, row: dict[str, Any]) -> Row:
         cells: tuple[Cell, ...] = (
-            f"{row['workflow']} › {row['step']}",
+            # The step first: a long workflow's name may be cut.
+            f"{row['step']} ‹ {row['workflow']}",
             (f"! {CAUSES.get(row['cause'], row['cause'])}", "$warning"),
             ago(row["since"], self._now),
             f"{row['waiting']:,}",
@@ -215,7 +215,7 @@ class OverviewScreen(AskelScreen):
 
     def _connection(self, row: dict[str, Any]) -> Row:
         state = SIGNS.get(row["state"], (row["state"], "$warning"))
-        return row["name"], (row["name"], row["account"] or "not told", row["revision"], state)
+        return row["name"], (row["name"], row["account"] or "not told", state)
 
     def _noticed(self) -> Content:
         if not self._notices:

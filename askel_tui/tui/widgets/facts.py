@@ -26,8 +26,8 @@ class Facts(VerticalScroll, can_focus=True):
 
     help = Help("Details", "Scroll with the arrows.")
 
-    class Widened(Message):
-        """The pane has another width: what was cut to it is to be made anew."""
+    class Resized(Message):
+        """The pane was laid out: what is cut to its width may have to be made anew."""
 
     def __init__(
         self,
@@ -39,7 +39,6 @@ class Facts(VerticalScroll, can_focus=True):
     ) -> None:
         super().__init__(id=id, classes=classes)
         self.jump_key = jump_key
-        self._wide = 0
         if about is not None:
             self.help = about
 
@@ -48,10 +47,8 @@ class Facts(VerticalScroll, can_focus=True):
         yield Static()
 
     def on_resize(self, _: events.Resize) -> None:
-        """Tells of another width, the first one included: before it is laid out a pane has none."""
-        if self.size.width != self._wide:
-            self._wide = self.size.width
-            self.post_message(self.Widened())
+        """Tells of it, also when the pane is shown again: hidden it has no width."""
+        self.post_message(self.Resized())
 
     def show(self, title: str, lines: Sequence[Line], text: str = "") -> None:
         """Shows these instead of what was there."""
