@@ -306,6 +306,10 @@ class AskelApp(App[None]):
                     f"Connection: {inert(name)}", "Show this connection", partial(self.choose, name)
                 )
         if not self.backend.read_only:
+            if self.connection is not None and hasattr(screen, "action_take_in"):
+                yield SystemCommand(
+                    "Records: Take in a file", f"For {inert(self.connection)}", screen.action_take_in
+                )
             if self.backend.started_daemon:
                 yield SystemCommand("Daemon: Stop", "End the daemon that was started here", self.stop_daemon)
             elif not self.head.daemon:

@@ -161,6 +161,10 @@ class AskelScreen(Screen[None]):
         """One level back inside the screen; False where it is at its top already."""
         return False
 
+    def taken_in(self) -> None:
+        """Records were taken in from here."""
+        self.action_reload()
+
     def chosen(self) -> None:
         """Another connection was chosen."""
         if self._loaded:
@@ -282,6 +286,16 @@ class AskelScreen(Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """No filter where none is."""
         return self.FILTERS if action == "filter" else True
+
+    def action_take_in(self) -> None:
+        """Takes in the records of a file."""
+        self.start(self._take_in(), group="take_in", exclusive=True)
+
+    async def _take_in(self) -> None:
+        from askel_tui.tui.taking_in import take_in
+
+        if await take_in(self):
+            self.taken_in()
 
     def action_filter(self) -> None:
         """Opens the filter."""

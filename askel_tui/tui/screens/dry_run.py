@@ -64,6 +64,9 @@ class DryRunScreen(AskelScreen):
         Binding("w", "workflow", "Workflow", id="dry_run.workflow", tooltip="Another workflow"),
         Binding("n", "number", "Number", id="dry_run.number", tooltip="The newest so many records"),
         Binding("f", "file", "File", id="dry_run.file", tooltip="Records of a JSONL or CSV file"),
+        Binding(
+            "i", "take_in", "Take in", show=False, id="dry_run.take_in", tooltip="Records of a file, kept"
+        ),
         Binding("r", "run", "Run", show=False, id="dry_run.run", tooltip="Reads the account again"),
         Binding("v", "view", "View", id="dry_run.view", tooltip="Changes, JSON, curl"),
         Binding("y", "copy", "Copy", id="dry_run.copy", tooltip="What the pane shows"),
@@ -199,7 +202,7 @@ class DryRunScreen(AskelScreen):
             return f"Reading what the account holds for the records of {self._workflow}…"
         lines = [f"No record matches {self._workflow}."]
         lines.append(
-            "f takes the records of a file without keeping them; `askel ingest FILE` takes them in. L goes live anyway."
+            "f tries the records of a file without keeping them; i takes a file of them in. L goes live anyway."
         )
         return "\n\n".join(lines)
 
@@ -335,6 +338,11 @@ class DryRunScreen(AskelScreen):
             return
         self.askel.remember("dry_run.file", typed)
         self._file = await asyncio.to_thread(Path(typed).expanduser)
+        self.action_run()
+
+    def taken_in(self) -> None:
+        """Records came in: runs again, with the newest."""
+        self._file = None
         self.action_run()
 
     # What is done with a run.

@@ -39,8 +39,8 @@ class MappingScreen(AskelScreen):
         "In the middle a workflow, row by row; Enter edits a row and shows what it gives for the newest record. Enter "
         "on a field (left) or a target (right) puts it into the row under the cursor, or asks where. a adds a step, p "
         "a field to it, J and K move it, d takes it or a field away, c lets an empty value clear. s proposes fields. u "
-        "undoes, U takes that back. ctrl+s saves a draft version; Dry run (5) shows what it would write. Y saves a "
-        "YAML file, E opens it in $EDITOR, V shows what versions changed."
+        "undoes, U takes that back. i takes in a file of records. ctrl+s saves a draft version; Dry run (5) shows what "
+        "it would write. Y saves a YAML file, E opens it in $EDITOR, V shows what versions changed."
     )
     FILTERS = True
     FOLLOWS = False
@@ -49,6 +49,9 @@ class MappingScreen(AskelScreen):
         Binding("a", "add", "Step", id="mapping.add", tooltip="After the one under the cursor"),
         Binding(
             "p", "property", "Field", id="mapping.property", tooltip="A property or attribute of the step"
+        ),
+        Binding(
+            "i", "take_in", "Records", show=False, id="mapping.take_in", tooltip="Takes in a file of them"
         ),
         Binding("s", "suggest", "Suggest", id="mapping.suggest", tooltip="Fields that look like properties"),
         Binding("d,delete", "remove", "Remove", id="mapping.remove", tooltip="The field or the step"),
@@ -219,7 +222,7 @@ class MappingScreen(AskelScreen):
         fields = ranked(wanted, self.sources, lambda each: each.path)
         total = max((each.seen for each in self.sources), default=0)
         table.fill(source_rows(fields, total))
-        table.border_title = f"Fields of {total} records" if total else "No record yet: askel ingest"
+        table.border_title = f"Fields of {total} records" if total else "No record yet: i takes in a file"
         side = self.query_one("#targets", Table)
         found = view.targets(self.catalog, self.draft) if self.catalog else []
         self._targets = {f"{kind}\0{written}": (kind, written) for kind, written, _, _ in found}

@@ -112,6 +112,8 @@ class Table(DataTable[Content]):
         # Room for the scroll bar is always kept: widths would depend on what was shown before.
         widths = self._shared(self.content_region.width - self.styles.scrollbar_size_vertical)
         if widths == self._widths:
+            # Made lower by a panel that opened below, it goes on showing the row one is on.
+            self.move_cursor(row=self.cursor_row)
             return
         row = self.cursor_row
         self._widths = widths

@@ -1,0 +1,65 @@
+"""What exists in an account, and direct questions to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, Literal
+
+from askel_tui.tui.backend.base import Base, in_its_own_thread
+
+if TYPE_CHECKING:
+    from askel_tui.core.catalogs import Catalog
+    from askel_tui.sync.discovery import Discovered
+    from askel_tui.sync.instance import Instance
+
+
+@in_its_own_thread
+class Account(Base):
+    """Reads the catalog, and asks about one thing."""
+
+    async def catalog(self, connection: str) -> Catalog | None:
+        """The catalog as it was last read."""
+        return await self._do(lambda instance: asyncio.to_thread(instance.catalog, connection))
+
+    async def discover(
+        self, connection: str, sections: Collection[str] | None = None, *, sample: int | None = None
+    ) -> Discovered:
+        """Reads sections of the catalog (all without) from Klaviyo and keeps them."""
+        from askel_tui.klaviyo.catalog import SAMPLE, SECTIONS
+        from askel_tui.sync.discovery import discover
+
+        async def work(instance: Instance) -> Discovered:
+            client = await _client(instance, connection)
+            return await discover(instance, connection, client, sections or SECTIONS, sample=sample or SAMPLE)
+
+        return await self._do(work)
+
+    async def segment_check(self, connection: str, segment: str, profile: str) -> dict[str, Any]:
+        """Whether a profile (as typed) is in a segment (`sync.direct.segment_check`)."""
+        from askel_tui.sync.direct import identity_of, segment_check
+
+        return await self._do(
+            lambda instance: segment_check(instance, connection, segment, identity_of(profile))
+        )
+
+    async def members(self, connection: str, kind: Literal["list", "segment"], named: str) -> int | None:
+        """How many profiles are on a list or in a segment, asked now; 15 such calls a minute. Raises `KlaviyoError`."""
+
+        async def work(instance: Instance) -> int | None:
+            client = await _client(instance, connection)
+            query = {f"additional-fields[{kind}]": "profile_count", f"fields[{kind}]": "name,profile_count"}
+            answer = await client.call(f"get_{kind}", ids={"id": named}, query=query)
+            found = answer.body["data"]["attributes"].get("profile_count")
+            return found if isinstance(found, int) else None
+
+        return await self._do(work)
+
+
+async def _client(instance: Instance, connection: str) -> Any:
+    from askel_tui.sync.direct import NotFound
+
+    client = await instance.client(connection)
+    if client is None:
+        raise NotFound(f"no key is stored for {connection}: give it one on the Connections screen")
+    return client

@@ -1,0 +1,175 @@
+"""What every part of the backend stands on: a home that is opened in the background, in a loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import inspect
+import os
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from askel_tui.tui.loop_thread import Closed, LoopThread
+from askel_tui.tui.read_only import ReadOnly
+
+if TYPE_CHECKING:
+    from askel_tui.sync.instance import Instance
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LOOK_S = 0.25
+"""How often the journal is asked whether anything was committed, in seconds."""
+
+CLOSE_S = 10.0
+"""How long what is under way may take when the console ends, in seconds."""
+
+WRITES = "__writes__"
+"""Marks methods that change something."""
+
+Method = Callable[P, Coroutine[Any, Any, T]]
+
+
+def writes(method: Method[P, T]) -> Method[P, T]:
+    """Marks a method that changes something: refused at once in a read-only console."""
+
+    @functools.wraps(method)
+    async def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        backend = args[0]
+        assert isinstance(backend, Base)
+        if backend.read_only:
+            raise ReadOnly(method.__name__.replace("_", " "))
+        return await method(*args, **kwargs)
+
+    setattr(checked, WRITES, True)
+    return checked
+
+
+def in_its_own_thread(kind: type[T]) -> type[T]:
+    """Makes every public coroutine of the backend run in the backend's loop, its imports included."""
+    for name, method in list(vars(kind).items()):
+        if not name.startswith("_") and inspect.iscoroutinefunction(method) and name != "close":
+            setattr(kind, name, _moved(method))
+    return kind
+
+
+def _moved(method: Method[P, T]) -> Method[P, T]:
+    @functools.wraps(method)
+    async def moved(*args: P.args, **kwargs: P.kwargs) -> T:
+        backend = args[0]
+        assert isinstance(backend, Base)
+        return await backend.loop.call(method(*args, **kwargs))
+
+    return moved
+
+
+@in_its_own_thread
+class Base:
+    """One home, opened in the background. Methods wait until it is open."""
+
+    def __init__(self, home: Path | None = None, *, read_only: bool = False) -> None:
+        self.read_only = read_only
+        self._home = home
+        self.loop = LoopThread("askel-backend")
+        self._on_change: Callable[[], None] = _nothing
+        self._instance: Instance | None = None
+        self._fault: BaseException | None = None
+        self._holder: asyncio.Task[None] | None = None
+        self._opened: asyncio.Event | None = None
+        self._close: asyncio.Event | None = None
+        self._daemon: asyncio.subprocess.Process | None = None
+        self.actor = _actor()
+
+    # Opening and closing.
+
+    async def open(self, on_change: Callable[[], None]) -> None:
+        """Opens the home; `on_change` is called from another thread after commits, at most four times a second.
+
+        Raises `HomeUnusable` and `JournalError`, as every later call then does.
+        """
+        self._on_change = on_change
+        await self._ready()
+
+    async def _hold_open(self, opened_: asyncio.Event, close: asyncio.Event) -> None:
+        try:
+            from askel_tui.sync.instance import opened
+
+            async with opened(self._home) as instance:
+                if self.read_only:
+                    from askel_tui.tui.read_only import guarded
+
+                    guarded(instance)
+                self._instance = instance
+                opened_.set()
+                await self._watch(instance, close)
+        except Exception as error:
+            self._fault = error
+        finally:
+            self._instance = None
+            opened_.set()
+
+    async def _watch(self, instance: Instance, close: asyncio.Event) -> None:
+        from askel_tui.store.locks import owner
+
+        before: object = None
+        while not close.is_set():
+            changed = await instance.journal.wait_change(0)
+            now = (instance.connections_stamp(), owner(instance.home))
+            if changed or now != before:
+                self._on_change()
+            before = now
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await close.wait()
+
+    async def close(self) -> None:
+        """Lets go of everything, and ends a daemon that was started from here and not let go of."""
+        self._on_change = _nothing
+        if self._holder is not None:
+            await self.loop.call(self._end())
+        self.loop.stop()
+
+    async def _end(self) -> None:
+        assert self._close is not None
+        assert self._holder is not None
+        await self._stop_daemon()
+        self._close.set()
+        await asyncio.wait({self._holder}, timeout=CLOSE_S)
+
+    async def _ready(self) -> Instance:
+        if self._holder is None or self._opened is None:
+            self._opened, self._close = asyncio.Event(), asyncio.Event()
+            self._holder = asyncio.create_task(self._hold_open(self._opened, self._close))
+        await self._opened.wait()
+        if self._instance is None:
+            raise self._fault or Closed("The console is being closed.")
+        return self._instance
+
+    async def _do(self, work: Callable[[Instance], Awaitable[T]]) -> T:
+        """What `work` gives with the open instance."""
+        return await work(await self._ready())
+
+    async def _read(self, work: Callable[[Instance], T]) -> T:
+        return work(await self._ready())
+
+    async def _stop_daemon(self) -> None:
+        process, self._daemon = self._daemon, None
+        if process is not None:
+            from askel_tui.tui.daemon_process import stop
+
+            await stop(process)
+
+
+def _nothing() -> None:
+    """Nobody wants to know of changes."""
+
+
+def _actor() -> str:
+    import getpass
+
+    try:
+        return f"console:{getpass.getuser()}"
+    except (OSError, KeyError, ImportError):
+        return f"console:uid-{os.getuid()}"

@@ -1,0 +1,128 @@
+"""Workflows, their records and the dry run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from askel_tui.tui.backend.base import Base, in_its_own_thread, writes
+
+if TYPE_CHECKING:
+    from askel_tui.core.problems import Problem
+    from askel_tui.core.records import Record, Refused
+    from askel_tui.core.workflows import Workflow
+    from askel_tui.store.documents import WorkflowDoc
+    from askel_tui.store.journal import StoredRecord
+    from askel_tui.sync.instance import Instance
+    from askel_tui.sync.intake import Intake
+    from askel_tui.sync.workflows import AppliedResult
+
+
+@in_its_own_thread
+class Workflows(Base):
+    """Reads, stores and tries workflows; takes records in."""
+
+    async def workflows(self) -> list[WorkflowDoc]:
+        """The newest version of every workflow."""
+        return await self._read(lambda instance: instance.state.workflows())
+
+    async def workflow(self, name: str, version: int | None = None) -> WorkflowDoc:
+        """One version, by default the newest. Raises `UnknownWorkflow`."""
+        return await self._read(lambda instance: instance.document(name, version))
+
+    async def versions(self, name: str) -> list[WorkflowDoc]:
+        """All versions, oldest first. Raises `UnknownWorkflow`."""
+        return await self._read(lambda instance: instance.state.versions(name))
+
+    async def read_workflow(self, text: str, file: str) -> tuple[Workflow | None, list[Problem]]:
+        """A workflow file's text, read by itself: all problems at once, never raises on bad YAML."""
+        from askel_tui.core.workflow_files import load_workflow
+
+        return await self._read(lambda _: load_workflow(text, file))
+
+    @writes
+    async def apply(self, text: str, file: str) -> AppliedResult:
+        """Stores a workflow as a draft version, checked against the live account. Raises `Unfit` with every problem."""
+        from askel_tui.sync import workflows
+
+        return await self._do(lambda instance: workflows.apply(instance, text, file, self.actor))
+
+    @writes
+    async def activate(
+        self, workflow: str, *, since: str | None = None, from_record: str | None = None
+    ) -> Mapping[str, Any]:
+        """Switches a workflow to its newest version."""
+        from askel_tui.sync import workflows
+
+        return await self._do(
+            lambda instance: workflows.activate(
+                instance, workflow, self.actor, since=since, from_record=from_record
+            )
+        )
+
+    # Records and the dry run.
+
+    async def newest_records(
+        self, connection: str, limit: int, *, events: Collection[str] | None = None, before: int | None = None
+    ) -> list[StoredRecord]:
+        """The newest records by receipt, newest first."""
+        return await self._do(
+            lambda instance: instance.journal.newest_records(connection, limit, events=events, before=before)
+        )
+
+    async def record(self, connection: str, record: str) -> StoredRecord | None:
+        """A record by its id."""
+        return await self._do(lambda instance: instance.journal.record(connection, record))
+
+    async def dry_run(
+        self,
+        workflow: str,
+        *,
+        last: int | None = None,
+        records: Sequence[Record] | None = None,
+        version: int | None = None,
+    ) -> dict[str, Any]:
+        """The dry run as `askel dry-run --json` has it. Raises `NotRun`, `KlaviyoError`."""
+        from askel_tui.sync.dryrun import dry_run
+
+        return await self._do(
+            lambda instance: dry_run(instance, workflow, last=last, records=records, version=version)
+        )
+
+    async def records_of(self, file: Path) -> tuple[list[Record], list[Refused]]:
+        """The records of a JSONL or CSV file, and the lines that are none; nothing is kept. Raises `OSError`."""
+        from datetime import UTC, datetime
+
+        from askel_tui.core.record_files import file_lines, read_csv, read_jsonl
+        from askel_tui.core.records import Refused
+
+        def work() -> tuple[list[Record], list[Refused]]:
+            read = read_csv if file.suffix.lower() == ".csv" else read_jsonl
+            now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+            with file.open("rb") as stream:
+                found = [each for _, each in read(file_lines(stream), now=now)]
+            records = [each for each in found if not isinstance(each, Refused)]
+            return records, [each for each in found if isinstance(each, Refused)]
+
+        return await asyncio.to_thread(work)
+
+    @writes
+    async def ingest(
+        self,
+        connection: str,
+        file: Path,
+        *,
+        progress: Callable[[Intake], None] | None = None,
+    ) -> Intake:
+        """Takes in the records of a file; `progress` is called from another thread. Raises `OSError`."""
+        from askel_tui.core.record_files import file_lines
+        from askel_tui.sync.intake import ingest
+
+        async def work(instance: Instance) -> Intake:
+            with file.open("rb") as stream:
+                kind: Literal["csv", "jsonl"] = "csv" if file.suffix.lower() == ".csv" else "jsonl"
+                return await ingest(instance, connection, file_lines(stream), kind, progress=progress)
+
+        return await self._do(work)
