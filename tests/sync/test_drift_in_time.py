@@ -171,7 +171,8 @@ async def test_within_fifteen_seconds_its_step_is_held_and_all_of_it_arrives_in_
                 return ended[f"{step} written"] >= coming.count
 
             await until(bench, done)
-    await bench.drain()
+        await bench.drain()
+        assert [each["kind"] for each in hook.taken] == ["hold", "recovery"]
     ended = await settled(bench)
     assert {each: ended[f"{each} written"] for each in ("tier", "welcome", "points")} == {
         "tier": coming.count,
