@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from askel_tui.contract.endpoints import NEWEST, SELECTABLE
 from askel_tui.core.fingerprints import fingerprint
@@ -129,6 +129,26 @@ async def rotate(instance: Instance, name: str, key: str, actor: str) -> tuple[C
             if hold.connection == name and hold.cause in ("key_refused", "scope_missing", "other_account"):
                 await give(instance, "release", {"workflow": hold.workflow, "step": hold.step}, actor)
     return changed, found
+
+
+async def change(instance: Instance, name: str, actor: str, **fields: Any) -> ConnectionDoc:
+    """Sets fields of a connection (`on_conflict`, `pause_after`, `notify`, `customer`); audited.
+
+    A running daemon goes by them at once. Raises `UnknownConnection`.
+    """
+    before = instance.state.connection(name)
+    changed = await asyncio.to_thread(instance.state.change_connection, name, **fields)
+    detail = {
+        field: {"before": _told(getattr(before, field)), "after": _told(getattr(changed, field))}
+        for field in fields
+    }
+    await instance.journal.decide(Decision("change", actor, name, detail=detail), instance.clock())
+    return changed
+
+
+def _told(value: Any) -> Any:
+    """A field for the audit: of addresses only how many, for they may hold tokens."""
+    return len(value) if isinstance(value, tuple) else value
 
 
 async def disconnect(instance: Instance, name: str, actor: str) -> ConnectionDoc:
