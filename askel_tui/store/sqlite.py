@@ -310,6 +310,9 @@ class SqliteJournal:
             return known
         return await self._write(notices_kept.first_delivery, address, connection)
 
+    async def keep_deliveries(self, addresses: Collection[str]) -> None:
+        await self._write(notices_kept.keep_deliveries, addresses)
+
     async def move_delivery(self, address: str, delivery: Delivery) -> None:
         await self._write(notices_kept.move_delivery, address, delivery)
 

@@ -174,11 +174,14 @@ def _oldest(db: sqlite3.Connection, workflow: str, step: str) -> operations.Row 
 
 
 def release(db: sqlite3.Connection, workflow: str, step: str, decision: Decision, now: int) -> int:
-    """Ends a hold: its operations wait again, in order, unless another hold keeps them. Gives how many wait."""
+    """Ends a hold: its operations wait again, in order, unless another hold keeps them. Gives how many wait.
+
+    Where the decision names a cause, a hold that has another one by now stays.
+    """
     ended = db.execute(
-        "DELETE FROM holds WHERE workflow = ? AND step = ? "
+        "DELETE FROM holds WHERE workflow = ? AND step = ? AND cause = coalesce(?, cause) "
         "RETURNING connection, workflow, step, cause, detail, since",
-        (workflow, step),
+        (workflow, step, decision.detail.get("cause")),
     ).fetchall()
     if not ended:
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from askel_tui.store.journal import Decision
 from askel_tui.store.secrets import check_key as fit_key
 from askel_tui.sync.control import give
 from askel_tui.sync.instance import Instance
+from askel_tui.sync.orders import Refused
 from askel_tui.sync.workflows import needed_scopes
 
 if TYPE_CHECKING:
@@ -127,7 +129,9 @@ async def rotate(instance: Instance, name: str, key: str, actor: str) -> tuple[C
     for _ in range(2):
         for hold in await instance.journal.holds():
             if hold.connection == name and hold.cause in ("key_refused", "scope_missing", "other_account"):
-                await give(instance, "release", {"workflow": hold.workflow, "step": hold.step}, actor)
+                arguments = {"workflow": hold.workflow, "step": hold.step, "cause": hold.cause}
+                with contextlib.suppress(Refused):  # Something else holds it by now.
+                    await give(instance, "release", arguments, actor)
     return changed, found
 
 

@@ -85,6 +85,8 @@ class Dispatcher:
         self._stopping = False
         self._fault: BaseException | None = None
         self._senders: dict[str, Sender] = {}
+        self._said: set[tuple[str, str, str]] = set()
+        """Holds (workflow, step, cause) that the log told of since the last order."""
         self._seen_clock = (clock(), time.monotonic())
         self.connect(connections)
 
@@ -119,6 +121,7 @@ class Dispatcher:
         """While operations come back into the order: nothing is read meanwhile, and all is read again after it."""
         async with self._loading:
             yield
+            self._said.clear()
             self.wake(reload=True)
 
     def offer(self, planned: Sequence[StoredOperation]) -> None:
@@ -319,7 +322,11 @@ class Dispatcher:
         for stored in (*result.done, *result.stopped):
             self._alone.discard(stored.seq)
         for hold in result.holds:
-            log.warning("%s step %s is held: %s", hold.workflow, hold.step, hold.detail)
+            said = (hold.workflow, hold.step, hold.cause)
+            if said not in self._said:
+                # Others of the step that were under way come to the same.
+                self._said.add(said)
+                log.warning("%s step %s is held: %s", hold.workflow, hold.step, hold.detail)
             # A held gate holds what is below it too: the journal knows what still waits.
             self.drop(hold.workflow)
         if result.holds or result.moved:

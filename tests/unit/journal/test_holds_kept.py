@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from askel_tui.store.journal import Counts, Delayed, Journal, Settled
-from tests.unit.journal.samples import NOW, WORKFLOW, Desk, decision, hold, intent
+from askel_tui.store.journal import Counts, Decision, Delayed, Journal, Settled
+from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, hold, intent
 
 
 async def test_a_hold_keeps_its_step_and_tells_once(desk: Desk) -> None:
@@ -157,3 +157,15 @@ async def test_a_held_operation_may_still_be_settled(desk: Desk) -> None:
     )
     assert [kept.waiting for kept in await desk.journal.holds()] == [0]
     assert await desk.counts() == Counts(waiting=2, sent=1)
+
+
+async def test_a_release_for_a_cause_leaves_a_hold_that_has_another_by_now(desk: Desk) -> None:
+    await desk.planned(1)
+    await desk.journal.place_hold(hold("list", "outage"), NOW)
+    await desk.journal.place_hold(hold("list", "in_doubt"), NOW)
+    over = Decision("release", "askel", CONNECTION, WORKFLOW, "list", {"cause": "outage"})
+    assert await desk.journal.release_hold(WORKFLOW, "list", over, NOW) == 0
+    assert [kept.cause for kept in await desk.journal.holds()] == ["in_doubt"]
+    right = Decision("release", "ada", CONNECTION, WORKFLOW, "list", {"cause": "in_doubt"})
+    assert await desk.journal.release_hold(WORKFLOW, "list", right, NOW) == 1
+    assert await desk.journal.holds() == []
