@@ -186,7 +186,7 @@ class _Front:
             self.world.changes += 1
             if path.rstrip("/") == "/sandbox/save" and self.keeper:
                 await self.keeper.save(self.world)
-        return web.Response(status=status, body=as_json(answer), content_type="application/json")
+        return web.Response(status=status, body=as_json(answer) + b"\n", content_type="application/json")
 
 
 async def _read(request: web.BaseRequest, most: int) -> bytes | None:
