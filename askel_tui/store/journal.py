@@ -20,8 +20,8 @@ Fate = Literal["new", "same", "other_body"]
 OperationState = Literal["waiting", "held", "failed"]
 """The states of an operation that is not settled. Settled ones leave the queue; the audit keeps them."""
 
-Outcome = Literal["written", "unconfirmed", "failed", "skipped", "discarded"]
-"""How an operation ended (design: receipt)."""
+Outcome = Literal["written", "unconfirmed", "failed", "passed", "skipped", "discarded"]
+"""How an operation ended (design: receipt); a gate that lets its record through has `passed`."""
 
 WorkflowStatus = Literal["draft", "active", "paused"]
 

@@ -115,8 +115,7 @@ def _settle_all(
         if row is None or row.state == FAILED:
             continue
         gate = settled.operation.operation.is_gate
-        passed = "passed" if gate and settled.outcome == "written" else None
-        chain.settled(settled, row, sent, answer.now, settled.detail or passed)
+        chain.settled(settled, row, sent, answer.now, settled.detail)
         if settled.outcome == "failed":
             behind.append((settled, row))
             continue
