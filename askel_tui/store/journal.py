@@ -440,6 +440,10 @@ class Journal(Protocol):
         """All holds, oldest first, each with the number of operations that wait for it."""
         ...
 
+    async def held(self, workflow: str, step: str, limit: int) -> list[StoredOperation]:
+        """Operations that a hold keeps and that came back from a request (`reason` says why), oldest first."""
+        ...
+
     async def place_hold(self, hold: Hold, now: int) -> bool:
         """Holds a step: its waiting operations become held; audited and noticed. False if it was held already.
 

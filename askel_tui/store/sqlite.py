@@ -196,6 +196,9 @@ class SqliteJournal:
     async def holds(self) -> list[Hold]:
         return await self._read(holds.all_holds)
 
+    async def held(self, workflow: str, step: str, limit: int) -> list[StoredOperation]:
+        return await self._read(holds.tried, workflow, step, limit)
+
     async def place_hold(self, hold: Hold, now: int) -> bool:
         return await self._write(holds.place, hold, now)
 
