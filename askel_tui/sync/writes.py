@@ -43,6 +43,8 @@ class Written:
     complete: bool
     """Whether every operation of it has ended."""
     operations: tuple[Operation, ...] = ()
+    fires: bool = True
+    """Whether what was written is something that flows start from; False where the profile was on the list before."""
 
 
 @dataclass(frozen=True, slots=True)
