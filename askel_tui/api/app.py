@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse
 from starlette.routing import compile_path
 
 from askel_tui import __version__
-from askel_tui.api import answers, cloudevents, errors, operating, records, segment, webhooks
+from askel_tui.api import cloudevents, errors, operating, questions, records, segment, webhooks, writes
 from askel_tui.api.around import Around
 from askel_tui.api.context import Context
 
@@ -49,7 +49,7 @@ def build(context: Context) -> FastAPI:
     )
     app.state.context = context
     errors.install(app)
-    for each in (records, segment, cloudevents, webhooks, answers, operating):
+    for each in (records, segment, cloudevents, webhooks, questions, writes, operating):
         app.include_router(each.router)
     page = files("askel_tui.api").joinpath("docs.html").read_text(encoding="utf-8")
 

@@ -114,7 +114,7 @@ class Door:
         finally:
             watch.cancel()
             self._socket.close()
-            self.context.close()
+            await self.context.close()
 
     def stop(self) -> None:
         """Takes no new connections; what is under way is answered, live tails end."""

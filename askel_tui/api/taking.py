@@ -46,7 +46,7 @@ class Taken:
 async def take(
     context: Context, connection: str, given: Sequence[Given], *, size: int, key: str | None = None
 ) -> Taken:
-    """Stores what can be stored; durable on return. `key` is the request's Idempotency-Key.
+    """Stores what can be stored; durable on return. `key` is the request's Idempotency-Key, with whose it is.
 
     Raises `JournalError`; what was stored until then is the same record when it is sent again with its id.
     """

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 from askel_tui.api.operating import router
+from askel_tui.store.journal import HOLD_CAUSES, Hold
 from tests.support.door import RECORDS, FrontDoor
 from tests.support.workbench import NAME, points
 
@@ -93,6 +94,19 @@ async def test_numbers_count_what_happened(door: FrontDoor) -> None:
     assert "askel_budget_used" in text
     other = await door.http.get("/metrics", headers=door.token("narrow", "operate", connections=["other"]))
     assert NAME not in other.text
+
+
+async def test_drift_counts_the_steps_that_the_account_made_hold(quiet: FrontDoor) -> None:
+    journal = quiet.bench.instance.journal
+    await quiet.bench.apply(WORKFLOW)
+    for cause in HOLD_CAUSES:
+        await journal.place_hold(Hold(NAME, "tested", cause, cause, "", 1), 1)
+    text = (await quiet.http.get("/metrics")).text
+    ours = {"key_refused", "other_account", "scope_missing", "in_doubt", "gate_unreadable", "person"}
+    ours |= {"outage", "revision"}
+    assert f"askel_drift {len(HOLD_CAUSES) - len(ours)}\n" in text
+    for cause in HOLD_CAUSES:
+        assert f'askel_holds{{workflow="tested",step="{cause}",cause="{cause}"}} 1\n' in text
 
 
 async def _written(door: FrontDoor, count: int) -> None:

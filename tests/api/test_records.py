@@ -87,19 +87,6 @@ async def test_records_without_id_and_time_are_each_one_of_its_own(quiet: FrontD
     assert len({row["id"] for row in body["records"]}) == 2
 
 
-async def test_an_idempotency_key_makes_a_repeated_request_the_same_records(quiet: FrontDoor) -> None:
-    click = {"event": "clicked", "data": {"email": "ada@x.example"}}
-    first = await quiet.http.post(RECORDS, json=[click, click], headers={"Idempotency-Key": "one"})
-    again = await quiet.http.post(RECORDS, json=[click, click], headers={"Idempotency-Key": "one"})
-    other = await quiet.http.post(RECORDS, json=[click, click], headers={"Idempotency-Key": "two"})
-    assert [row["fate"] for row in first.json()["records"]] == ["new", "new"]
-    assert [row["fate"] for row in again.json()["records"]] == ["same", "same"]
-    assert [row["id"] for row in again.json()["records"]] == [row["id"] for row in first.json()["records"]]
-    assert [row["fate"] for row in other.json()["records"]] == ["new", "new"]
-    long = await quiet.http.post(RECORDS, json=click, headers={"Idempotency-Key": "x" * 256})
-    assert long.status_code == 400
-
-
 async def test_a_record_without_an_id_is_known_by_its_body_and_time(quiet: FrontDoor) -> None:
     timed = {"event": "clicked", "time": "2026-11-23T09:00:00Z", "data": {}}
     fates = [(await quiet.http.post(RECORDS, json=timed)).json()["records"][0]["fate"] for _ in range(2)]
