@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import os
 import socket
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ import uvicorn
 from askel_tui.api.app import build
 from askel_tui.api.context import Context
 from askel_tui.api.protocol import protocol
+from askel_tui.api.whereabouts import Whereabouts, closed
 from askel_tui.sync.instance import Instance
 
 log = logging.getLogger(__name__)
@@ -83,6 +85,7 @@ class Door:
 
     def __init__(self, instance: Instance, where: Address) -> None:
         self.context = Context(instance)
+        self._where = where
         self._socket = _bound(where)
         shown = f"[{where.host}]" if ":" in where.host else where.host
         self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
@@ -108,10 +111,13 @@ class Door:
         self.context.refresh()
         sys.setswitchinterval(SWITCH_S)
         watch = asyncio.create_task(self.context.pressure.watch())
+        home = self.context.instance.home
+        Whereabouts(self.url, not self._where.loopback, os.getpid()).leave(home)
         log.info("listens on %s", self.url)
         try:
             await self._server.serve(sockets=[self._socket])
         finally:
+            closed(home)
             watch.cancel()
             self._socket.close()
             await self.context.close()
