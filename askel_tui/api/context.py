@@ -14,6 +14,7 @@ from fastapi import Request
 from pydantic import ValidationError
 
 from askel_tui.api.errors import ApiError
+from askel_tui.api.gathering import Gatherer
 from askel_tui.api.metrics import Counter, Histogram
 from askel_tui.api.pressure import Limits, Pressure
 from askel_tui.api.quota import Quotas
@@ -71,6 +72,7 @@ class Context:
         self.instance = instance
         self.pressure = Pressure(instance.home, instance.journal)
         self.questions = Questions(instance)
+        self.gatherer = Gatherer(instance.journal, instance.clock)
         self.quotas = Quotas()
         self.numbers = Numbers()
         self.heavy = asyncio.Semaphore(HEAVY_AT_ONCE)

@@ -15,7 +15,7 @@ from typing import Any
 
 import uvicorn
 
-from askel_tui.api.app import build
+from askel_tui.api.app import Entry
 from askel_tui.api.context import Context
 from askel_tui.api.protocol import protocol
 from askel_tui.api.whereabouts import Whereabouts, closed
@@ -90,7 +90,7 @@ class Door:
         shown = f"[{where.host}]" if ":" in where.host else where.host
         self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
-            build(self.context),
+            Entry(self.context),
             http=protocol(),
             ws="none",
             lifespan="off",
