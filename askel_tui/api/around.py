@@ -9,6 +9,7 @@ import re
 import secrets
 import time
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from askel_tui.api.bodies import Intake, too_large
@@ -66,6 +67,8 @@ class Around:
         except ApiError as error:
             if not status:
                 await body.refuse(fault(error, scope["askel.request"]), answer)
+        except ClientDisconnect:
+            log.debug("request %s: the client went away", scope["askel.request"])
         except Exception as error:
             log.exception("request %s: %s %s failed", scope["askel.request"], scope["method"], scope["path"])
             if not status:
