@@ -9,19 +9,10 @@ from typing import Any
 
 from askel_tui.api.operating import router
 from askel_tui.store.journal import HOLD_CAUSES, Hold
-from tests.support.door import RECORDS, FrontDoor
+from tests.support.door import RECORDS, WORKFLOW, FrontDoor
 from tests.support.workbench import NAME, points
 
 HERE = f"/v1/connections/{NAME}"
-WORKFLOW = """
-workflow: tested
-connection: maple-ember
-trigger: first_points_earned
-profile: {email: data.shopper.email}
-steps:
-  - id: points
-    track_event: {metric: First Points Earned, value: data.points}
-"""
 
 
 async def test_health_needs_no_token_and_tells_nothing_else(quiet: FrontDoor) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.door import WORKFLOW
 from tests.support.listening import Listening, listening
 from tests.support.shared import ROOT
 from tests.support.workbench import NAME
@@ -40,16 +41,6 @@ checks.positive_data_acceptance.enabled = false
 [[operations]]
 include-path-regex = "/(records|cloudevents|batch)$"
 checks.negative_data_rejection.enabled = false
-"""
-
-WORKFLOW = """
-workflow: tested
-connection: maple-ember
-trigger: first_points_earned
-profile: {email: data.shopper.email}
-steps:
-  - id: points
-    track_event: {metric: First Points Earned, value: data.points}
 """
 
 

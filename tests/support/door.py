@@ -20,6 +20,16 @@ from askel_tui.sync.instance import Instance, opened
 from tests.support.workbench import NAME, Workbench
 
 RECORDS = f"/v1/connections/{NAME}/records"
+WORKFLOW = """
+workflow: tested
+connection: maple-ember
+trigger: first_points_earned
+profile: {email: data.shopper.email}
+steps:
+  - id: points
+    track_event: {metric: First Points Earned, value: data.points}
+"""
+"""A workflow of one step, which sends an event."""
 
 
 @dataclass
