@@ -70,9 +70,16 @@ def room_for_files() -> None:
     if soft == resource.RLIM_INFINITY or soft >= FILES:
         return
     wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):
+        wanted = soft
     if wanted < FILES:
-        log.warning("only %d files may be open at once, %d are wanted: raise LimitNOFILE", wanted, FILES)
+        log.warning(
+            "only %d files may be open at once, %d are wanted: raise the limit (ulimit -n, LimitNOFILE)",
+            wanted,
+            FILES,
+        )
 
 
 class Bounded(H11Protocol):
