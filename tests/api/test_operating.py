@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from html.parser import HTMLParser
 from typing import Any
 
+import pytest
+
 from askel_tui.api.operating import router
+from askel_tui.cli.daemon import JsonLines, TextLines
 from askel_tui.store.journal import HOLD_CAUSES, Hold
 from tests.support.door import RECORDS, WORKFLOW, FrontDoor
 from tests.support.workbench import NAME, points
@@ -170,6 +174,25 @@ async def test_workflows_are_paused_resumed_and_activated_by_name(door: FrontDoo
     paused = [entry for entry in await door.audited(workflow="tested") if entry.kind == "pause"]
     assert [entry.actor for entry in paused] == ["token:operator"]
     assert (await door.http.post(f"{path}/pause", headers=door.token("s", "send"))).status_code == 403
+
+
+async def test_a_request_is_one_line_of_the_log_with_its_id(
+    quiet: FrontDoor, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "askel_tui")
+    await quiet.http.post(RECORDS, json=points(1), headers={"X-Request-Id": "good-1"})
+    await quiet.http.post(RECORDS, json=5, headers={"X-Request-Id": "bad-1"})
+    lines = {}
+    for record in caplog.records:
+        line = json.loads(JsonLines().format(record))
+        if "request" in line:
+            lines[line["request"]] = line
+            assert f"request {line['request']}" in TextLines().format(record)
+    assert (lines["good-1"]["level"], lines["bad-1"]["level"]) == ("debug", "info")
+    wanted = {"method": "POST", "path": RECORDS, "status": 202, "token": "tester"}
+    assert wanted.items() <= lines["good-1"].items()
+    secret = quiet.http.headers["authorization"].rsplit("_", 1)[1]
+    assert secret not in caplog.text
 
 
 async def test_the_page_of_the_docs_loads_nothing_from_elsewhere(quiet: FrontDoor) -> None:
