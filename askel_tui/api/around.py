@@ -9,20 +9,18 @@ import re
 import secrets
 import time
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from askel_tui.api.bodies import Intake, too_large
 from askel_tui.api.context import Context, unknown_token
-from askel_tui.api.errors import EXPECTED, ApiError, BodyRefused, fault, told
-from askel_tui.api.records import RECORDS_ROUTE, give_records
+from askel_tui.api.errors import ApiError, fault
 from askel_tui.core.records import MAX_BYTES
 from askel_tui.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_RECORDS = re.compile(r"/v1/connections/([^/]+)/records")
 _WEBHOOK = re.compile(r"/v1/connections/[^/]+/webhooks/[^/]+")
 _SEGMENT = frozenset(
     f"/v1/{name}" for name in ("track", "identify", "batch", "import", "group", "page", "screen", "alias")
@@ -65,14 +63,12 @@ class Around:
         body = Intake(receive, self._context)
         try:
             self._let_in(scope, headers)
-            lane = _RECORDS.fullmatch(scope["path"]) if scope["method"] == "POST" else None
-            if lane is not None:
-                await _give_records(Request(scope, body), lane[1], answer)
-            else:
-                await self._app(scope, body, answer)
+            await self._app(scope, body, answer)
         except ApiError as error:
             if not status:
                 await body.refuse(fault(error, scope["askel.request"]), answer)
+        except ClientDisconnect:
+            log.debug("request %s: the client went away", scope["askel.request"])
         except Exception as error:
             log.exception("request %s: %s %s failed", scope["askel.request"], scope["method"], scope["path"])
             if not status:
@@ -115,7 +111,7 @@ class Around:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")
-        template = str(scope.get("askel.route") or getattr(route, "path", "unknown"))
+        template = str(getattr(route, "path", "unknown"))
         numbers = self._context.numbers
         numbers.requests.add(
             (("method", _METHODS.get(scope["method"], "OTHER")), ("route", template), ("status", str(status)))
@@ -144,18 +140,6 @@ class Around:
             fields["token"],
             extra={"fields": fields},
         )
-
-
-async def _give_records(request: Request, name: str, send: Send) -> None:
-    """The door of records, without the way through the framework, which takes longer than the record itself."""
-    request.scope["askel.route"] = RECORDS_ROUTE
-    try:
-        response = await give_records(request, name)
-    except BodyRefused:
-        raise
-    except EXPECTED as error:
-        response = fault(told(error), request.scope["askel.request"])
-    await response(request.scope, request.receive, send)
 
 
 _METHODS = {name: name for name in ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")}

@@ -149,15 +149,8 @@ def _of_json(body: bytes) -> list[bytes]:
     """The body itself, or the items of its list: cut out as text, so that each is judged by itself."""
     if body.lstrip()[:1] != b"[":
         return [body] if body.strip() else []
-    try:
+    with _readable("list"):
         return list(_items(body.decode("utf-8")))
-    except UnicodeDecodeError as error:
-        raise ApiError(400, "not_utf8", f"the body is not UTF-8 (byte {error.start + 1})") from None
-    except json.JSONDecodeError as error:
-        raise ApiError(400, "not_json", f"the list is not JSON: {error.msg} (at {error.pos + 1})") from None
-    except (ValueError, RecursionError):
-        told = "the list is not JSON that can be kept: too deep, or a number with thousands of digits"
-        raise ApiError(400, "not_json", told) from None
 
 
 def _items(text: str) -> Iterator[bytes]:
@@ -192,12 +185,18 @@ def _end(text: str, at: int) -> None:
 
 def parsed(body: bytes) -> Any:
     """The JSON value of a body. Raises `ApiError`."""
-    try:
+    with _readable("body"):
         return json.loads(body)
+
+
+@contextlib.contextmanager
+def _readable(what: str) -> Iterator[None]:
+    try:
+        yield
     except UnicodeDecodeError as error:
         raise ApiError(400, "not_utf8", f"the body is not UTF-8 (byte {error.start + 1})") from None
     except json.JSONDecodeError as error:
-        raise ApiError(400, "not_json", f"the body is not JSON: {error.msg} (at {error.pos + 1})") from None
+        raise ApiError(400, "not_json", f"the {what} is not JSON: {error.msg} (at {error.pos + 1})") from None
     except (ValueError, RecursionError):
-        told = "the body is not JSON that can be kept: too deep, or a number with thousands of digits"
+        told = f"the {what} is not JSON that can be kept: too deep, or a number with thousands of digits"
         raise ApiError(400, "not_json", told) from None

@@ -8,15 +8,18 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
 from fastapi import Request
 from pydantic import ValidationError
 
 from askel_tui.api.errors import ApiError
+from askel_tui.api.gathering import Gatherer
 from askel_tui.api.metrics import Counter, Histogram
 from askel_tui.api.pressure import Limits, Pressure
 from askel_tui.api.quota import Quotas
 from askel_tui.api.webhook_settings import SETTING, WebhookSettings
+from askel_tui.store.answers import Answers
 from askel_tui.store.errors import UnknownConnection
 from askel_tui.store.tokens import Scope, TokenDoc, Tokens, fits, public_part
 from askel_tui.sync.instance import Instance
@@ -69,12 +72,16 @@ class Context:
         self.instance = instance
         self.pressure = Pressure(instance.home, instance.journal)
         self.questions = Questions(instance)
+        self.gatherer = Gatherer(instance.journal, instance.clock)
         self.quotas = Quotas()
         self.numbers = Numbers()
         self.heavy = asyncio.Semaphore(HEAVY_AT_ONCE)
         self.buffered = 0
         """Bytes of bodies that are held now."""
         self.stopping = asyncio.Event()
+        self.answers = Answers(instance.home)
+        self.keys: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """Held while a request with this Idempotency-Key is under way."""
         self.secrets: dict[str, str] = {}
         """Secrets of webhooks that were read; the keyring takes too long to ask for each one."""
         self._tokens = Tokens(instance.home)
@@ -83,9 +90,10 @@ class Context:
         self._connections: frozenset[str] = frozenset()
         self._hooks: dict[tuple[str, str], WebhookSettings] = {}
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Lets go of open files."""
         self._tokens.close()
+        await self.answers.close()
 
     def reload(self) -> None:
         """Reads tokens, connections and settings anew, and forgets what was remembered of the account."""

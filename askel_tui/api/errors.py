@@ -28,6 +28,7 @@ from askel_tui.sync.control import Unanswered
 from askel_tui.sync.direct import NotFound
 from askel_tui.sync.orders import Refused
 from askel_tui.sync.workflows import Unfit
+from askel_tui.sync.writes import KeyReused
 
 RETRY_S = 5
 """When to come back where nothing better is known, in seconds."""
@@ -115,6 +116,8 @@ def told(error: Exception) -> ApiError:
             return ApiError(422, "unfit", message, problems=rows)
         case RecordRefused():
             return ApiError(422, "unprocessable", error.reason)
+        case KeyReused():
+            return ApiError(422, "idempotency_key", message)
         case Refused() | Conflict():
             return ApiError(409, "conflict", message)
         case Unanswered():

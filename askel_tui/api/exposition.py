@@ -7,6 +7,7 @@ from typing import Any
 
 from askel_tui.api.context import Context
 from askel_tui.api.metrics import gauge
+from askel_tui.core.drift import CAUSES
 from askel_tui.store.journal import AuditFilter
 from askel_tui.store.tokens import TokenDoc
 from askel_tui.sync.status import status
@@ -14,8 +15,8 @@ from askel_tui.sync.status import status
 COUNTED = 5_000
 """Audit entries that are timed at one scrape; between two scrapes of a busy daemon some are passed over."""
 
-DRIFT = frozenset({"target_gone", "target_renamed", "target_changed", "drift", "property_gone"})
-"""Causes of holds that mean the account is no longer what a workflow was built on."""
+DRIFT = frozenset(CAUSES) - {"key_refused", "other_account", "scope_missing"}
+"""Causes of holds that mean the account is no longer what a workflow was built on; those three are about the key."""
 
 _WORDS = {
     "waiting": "Operations that wait to be sent.",
@@ -74,7 +75,9 @@ def _of_journal(document: Mapping[str, Any], token: TokenDoc) -> Iterable[str]:
         [({"workflow": row["workflow"], "step": row["step"], "cause": row["cause"]}, 1) for row in holds],
     )
     drifted = sum(row["cause"] in DRIFT for row in holds)
-    yield from gauge("askel_drift", "Steps whose target is gone or changed in the account.", [({}, drifted)])
+    yield from gauge(
+        "askel_drift", "Held steps whose target is gone or changed in the account.", [({}, drifted)]
+    )
     for name, text in (("used", "Calls in the last minute."), ("limit", "Calls that a minute allows.")):
         budgets = [
             ({"account": row["account"], "call": row["call"]}, row[name]) for row in document["budgets"]

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.json_schema import SkipJsonSchema
 
 from askel_tui.core.operations import Identity
+from askel_tui.store.journal import AuditEntry
 
 _WORD = "[^\\x00-\\x1f\\x7f]"
 _LOCAL, _LABEL = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+", "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -192,29 +201,15 @@ class ProfileAnswer(_Closed):
     consent: dict[str, str] | None = None
 
 
-class AuditRow(_Closed):
-    """One write or decision."""
+def _audit_row() -> dict[str, Any]:
+    """An audit entry, with its time as text."""
+    schema = TypeAdapter(AuditEntry).json_schema()
+    at = {"type": "string", "format": "date-time", "title": "At"}
+    schema["properties"] |= {"at": at}
+    return {**schema, "description": "One write or decision; `prev` and `hash` chain them."}
 
-    seq: int
-    at: str
-    actor: str
-    connection: str | None
-    workflow: str | None
-    step: str | None
-    record: str | None
-    operation: str | None
-    kind: str
-    profile: dict[str, str] | None
-    target: dict[str, Any] | None
-    request: dict[str, Any] | None
-    status: str
-    response: dict[str, Any] | None
-    attempts: int
-    ms: int | None
-    revision: str | None
-    key: str | None
-    prev: str
-    hash: str
+
+AuditRow = Annotated[dict[str, Any], WithJsonSchema(_audit_row())]
 
 
 class AuditPage(_Closed):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -27,14 +27,13 @@ from askel_tui.sync.control import give
 HEARTBEAT_S = 15.0
 """How often a silent tail says that it is alive."""
 
-router = APIRouter()
+router = APIRouter(tags=["Operating"])
 
-_ORDERS = documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
+Route = Callable[..., Awaitable[Mapping[str, Any]]]
 
 
 @router.get(
     "/healthz",
-    tags=["Operating"],
     response_model=Health,
     summary="Does the process work?",
     responses={503: {"model": Health, "description": "It does not."}},
@@ -51,7 +50,6 @@ async def healthz(request: Request, response: Response) -> dict[str, Any]:
 
 @router.get(
     "/readyz",
-    tags=["Operating"],
     response_model=Health,
     summary="May requests come here?",
     responses={503: {"model": Health, "description": "Not now."}},
@@ -68,7 +66,6 @@ async def readyz(request: Request, response: Response) -> dict[str, Any]:
 
 @router.get(
     "/metrics",
-    tags=["Operating"],
     summary="Numbers for Prometheus",
     response_class=Response,
     responses={
@@ -116,7 +113,6 @@ def _ms(time: str | None) -> int | None:
 
 @router.get(
     "/v1/connections/{name}/audit",
-    tags=["Operating"],
     response_model=AuditPage,
     responses=documented(401, 403, 404, 422, 429, 503),
     summary="What was written and decided",
@@ -139,7 +135,6 @@ def audit_row(entry: AuditEntry) -> Mapping[str, Any]:
 
 @router.get(
     "/v1/connections/{name}/audit/stream",
-    tags=["Operating"],
     summary="The audit as it is written",
     response_class=StreamingResponse,
     responses={
@@ -208,56 +203,47 @@ class Activation(BaseModel):
     from_record: str | None = None
 
 
-@router.post(
-    "/v1/connections/{name}/workflows/{workflow}/pause",
-    tags=["Operating"],
-    response_model=WorkflowAnswer,
-    responses=_ORDERS,
-    summary="Pause a workflow",
-)
-async def pause(request: Request, name: str, workflow: str) -> dict[str, Any]:
+def _order(order: str, summary: str) -> Callable[[Route], Route]:
+    return router.api_route(
+        f"/v1/connections/{{name}}/workflows/{{workflow}}/{order}",
+        methods=["POST"],
+        response_model=WorkflowAnswer,
+        responses=documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503),
+        summary=summary,
+    )
+
+
+@_order("pause", "Pause a workflow")
+async def pause(request: Request, name: str, workflow: str) -> Mapping[str, Any]:
     """Its records wait until it is resumed. Needs the scope `operate`, as resume and activate do."""
     return await _ordered(request, name, workflow, "pause")
 
 
-@router.post(
-    "/v1/connections/{name}/workflows/{workflow}/resume",
-    tags=["Operating"],
-    response_model=WorkflowAnswer,
-    responses=_ORDERS,
-    summary="Resume a workflow",
-)
-async def resume(request: Request, name: str, workflow: str) -> dict[str, Any]:
+@_order("resume", "Resume a workflow")
+async def resume(request: Request, name: str, workflow: str) -> Mapping[str, Any]:
     """What waited is sent."""
     return await _ordered(request, name, workflow, "resume")
 
 
-@router.post(
-    "/v1/connections/{name}/workflows/{workflow}/activate",
-    tags=["Operating"],
-    response_model=WorkflowAnswer,
-    responses=_ORDERS,
-    summary="Activate a workflow's newest version",
-)
+@_order("activate", "Activate a workflow's newest version")
 async def activate(
     request: Request, name: str, workflow: str, body: Activation | None = None
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     """Operations that are planned already keep their version."""
     token, context = _operator(request, name, workflow)
     wanted = body or Activation()
-    result = await workflows.activate(
+    return await workflows.activate(
         context.instance,
         workflow,
         actor_of(token),
         since=wanted.since,
         from_record=wanted.from_record,
     )
-    return dict(result)
 
 
-async def _ordered(request: Request, name: str, workflow: str, order: str) -> dict[str, Any]:
+async def _ordered(request: Request, name: str, workflow: str, order: str) -> Mapping[str, Any]:
     token, context = _operator(request, name, workflow)
-    return dict(await give(context.instance, order, {"workflow": workflow}, actor_of(token)))
+    return await give(context.instance, order, {"workflow": workflow}, actor_of(token))
 
 
 def _operator(request: Request, name: str, workflow: str) -> tuple[TokenDoc, Context]:

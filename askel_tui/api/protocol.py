@@ -1,11 +1,27 @@
-"""uvicorn's HTTP/1.1 protocol, with a bound on how long a new connection may take, and one write for each answer."""
+"""uvicorn's HTTP/1.1 protocol, with bounds on how many connections there are and how long a new one may take, and one
+write for each answer.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import resource
+import secrets
 from typing import Any
 
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from askel_tui.api.errors import ApiError, fault
+
+log = logging.getLogger(__name__)
+
+CONNECTIONS = 2_000
+"""Connections that are served at once."""
+
+FILES = 3 * CONNECTIONS
+"""Open files that the process asks for: these connections, as many that are told to come back, and its own."""
 
 HEADERS_S = 10.0
 """How long the first request of a connection may take until its headers are here, in seconds."""
@@ -39,12 +55,44 @@ class Gathered:
         return getattr(self._transport, name)
 
 
+async def full(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers for connections that are too many; those that were there before are served on."""
+    if scope["type"] != "http":
+        return
+    told = "too many connections at once: come back soon, and keep fewer open"
+    refused = ApiError(503, "connections", told, retry_after=1, headers={"Connection": "close"})
+    await fault(refused, secrets.token_hex(8))(scope, receive, send)
+
+
+def room_for_files() -> None:
+    """Raises the process's own limit of open files as far as the system allows, where it is too low."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= FILES:
+        return
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):
+        wanted = soft
+    if wanted < FILES:
+        log.warning(
+            "only %d files may be open at once, %d are wanted: raise the limit (ulimit -n, LimitNOFILE)",
+            wanted,
+            FILES,
+        )
+
+
 class Bounded(H11Protocol):
-    """Closes a connection that sends its headers too slowly, or nothing."""
+    """Closes a connection that sends its headers too slowly, or nothing; refuses one that is too many."""
 
     def connection_made(self, transport: Any) -> None:
         """A connection came."""
         super().connection_made(Gathered(transport, self.loop))  # type: ignore[arg-type]
+        # It is among them by now.
+        if len(self.connections) > 2 * CONNECTIONS:
+            self.transport.close()
+        elif len(self.connections) > CONNECTIONS:
+            self.app = full
         self._patience = self.loop.call_later(HEADERS_S, self._too_slow)
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
@@ -13,11 +12,10 @@ from starlette.responses import Response
 from askel_tui.api import bodies
 from askel_tui.api.context import allowed, context_of
 from askel_tui.api.errors import ApiError, documented
+from askel_tui.api.idempotency import KEY_HEADER, key_of, once
 from askel_tui.api.taking import Taken, take, under_pressure
 
 router = APIRouter(tags=["Records in"])
-
-_KEY = re.compile(r"[!-~]{1,255}")
 
 RECORDS_ROUTE = "/v1/connections/{name}/records"
 
@@ -68,18 +66,6 @@ class RecordsTaken(BaseModel):
     records: list[RecordFate]
 
 
-def idempotency_key(request: Request) -> str | None:
-    """The request's Idempotency-Key. Raises `ApiError` for one that is too long."""
-    key = request.headers.get("idempotency-key")
-    if key is None:
-        return None
-    if not _KEY.fullmatch(key):
-        raise ApiError(
-            400, "idempotency_key", "an Idempotency-Key has 1 to 255 printable characters, no blanks"
-        )
-    return key
-
-
 def answered(taken: Taken) -> Response:
     """202 with the fates; 422 where nothing of it could be taken."""
     if taken.refused == len(taken.rows):
@@ -94,13 +80,6 @@ def answered(taken: Taken) -> Response:
     return Response(json.dumps(taken.body(), separators=(",", ":")), 202, media_type="application/json")
 
 
-_KEY_HEADER = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-    "description": "Records without an id get one from it: a request that is sent again is the same records.",
-}
 RECORD_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["event"],
@@ -130,7 +109,7 @@ _LINES = "\n".join(json.dumps({**RECORD_EXAMPLE, "id": f"evt-00000{number}"}) fo
     responses=documented(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
     summary="Give records",
     openapi_extra={
-        "parameters": [_KEY_HEADER],
+        "parameters": [KEY_HEADER],
         "requestBody": {
             "required": True,
             "description": "One record, a list of them, or one a line (NDJSON); may be packed with gzip "
@@ -151,10 +130,14 @@ async def give_records(request: Request, name: str) -> Response:
     A record that can't be taken is named by its index and the reason, and harms no other. Without `id` and `time`
     each record is a new one, unless an Idempotency-Key says that the request is one that was sent before.
     """
-    allowed(request, "send", name)
+    token = allowed(request, "send", name)
     context = context_of(request)
     under_pressure(context)
-    key = idempotency_key(request)
+    key = key_of(request, token)
     body = await bodies.read(request)
-    values = bodies.cut(body, bodies.content_type(request))
-    return answered(await take(context, name, values, size=len(body), key=key))
+
+    async def given() -> tuple[Response, bool]:
+        values = bodies.cut(body, bodies.content_type(request))
+        return answered(await take(context, name, values, size=len(body), key=key)), True
+
+    return await once(request, token, body, given)

@@ -6,30 +6,24 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import os
 import socket
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
 
-from askel_tui.api.app import build
+from askel_tui.api.app import Entry
 from askel_tui.api.context import Context
-from askel_tui.api.protocol import protocol
+from askel_tui.api.protocol import protocol, room_for_files
+from askel_tui.api.whereabouts import Whereabouts, closed
 from askel_tui.sync.instance import Instance
 
 log = logging.getLogger(__name__)
 
 DRAIN_S = 10
 """How long requests under way may take to end when the server stops."""
-
-CONNECTIONS = 2_000
-"""Connections and requests at once; more are answered with 503."""
-
-SWITCH_S = 0.0005
-"""How long the event loop may keep the journal's thread from running, in seconds. SQLite gives Python's lock up at
-every step and must get it back: at the usual 5 ms a group of sixteen records waits for 80 ms."""
 
 PUBLIC_MEANS = (
     "{host} can be reached from other machines, and the door itself speaks plain HTTP: tokens and records would "
@@ -83,11 +77,12 @@ class Door:
 
     def __init__(self, instance: Instance, where: Address) -> None:
         self.context = Context(instance)
+        self._where = where
         self._socket = _bound(where)
         shown = f"[{where.host}]" if ":" in where.host else where.host
         self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
-            build(self.context),
+            Entry(self.context),
             http=protocol(),
             ws="none",
             lifespan="off",
@@ -96,7 +91,6 @@ class Door:
             server_header=False,
             # Who calls is known by the token; addresses in headers decide nothing.
             proxy_headers=False,
-            limit_concurrency=CONNECTIONS,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=DRAIN_S,
         )
@@ -106,15 +100,18 @@ class Door:
         """Serves until `stop`."""
         await self.context.pressure.look()
         self.context.refresh()
-        sys.setswitchinterval(SWITCH_S)
+        room_for_files()
         watch = asyncio.create_task(self.context.pressure.watch())
+        home = self.context.instance.home
+        Whereabouts(self.url, not self._where.loopback, os.getpid()).leave(home)
         log.info("listens on %s", self.url)
         try:
             await self._server.serve(sockets=[self._socket])
         finally:
+            closed(home)
             watch.cancel()
             self._socket.close()
-            self.context.close()
+            await self.context.close()
 
     def stop(self) -> None:
         """Takes no new connections; what is under way is answered, live tails end."""

@@ -46,7 +46,7 @@ class Taken:
 async def take(
     context: Context, connection: str, given: Sequence[Given], *, size: int, key: str | None = None
 ) -> Taken:
-    """Stores what can be stored; durable on return. `key` is the request's Idempotency-Key.
+    """Stores what can be stored; durable on return. `key` is the request's Idempotency-Key, with whose it is.
 
     Raises `JournalError`; what was stored until then is the same record when it is sent again with its id.
     """
@@ -69,7 +69,7 @@ async def _batch(
     context: Context, connection: str, given: Sequence[Given], start: int, key: str | None, taken: Taken
 ) -> None:
     at = context.instance.clock()
-    now = f"{datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%dT%H:%M:%S}.{at % 1000:03}Z"
+    now = datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     records: list[Record] = []
     rows: list[dict[str, Any]] = []
     for index, value in enumerate(given, start):
@@ -87,7 +87,7 @@ async def _batch(
             rows.append(row)
         taken.rows.append(row)
     if records:
-        fates = await context.instance.journal.accept(connection, records, at)
+        fates = await context.gatherer.accept(connection, records)
         for record, fate, row in zip(records, fates, rows, strict=True):
             if fate == "other_body" and record.time == now:
                 fate = await _fate_without_time(context, connection, record)

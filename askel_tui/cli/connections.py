@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from askel_tui.cli.common import Code, Stop, actor, confirmed, home, json_option, run
+from askel_tui.cli.lazy import SuggestingGroup
 from askel_tui.cli.output import plural, put, put_json, table, tell
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from askel_tui.sync.instance import Instance
 
 LONGEST_KEY = 65_536
+
+_POLICY = click.Choice(("fail", "strongest", "merge"))
+_CONFLICTS = (
+    "Where a record's identifiers belong to several profiles: fail it, write with the strongest identifier alone, or "
+    "merge the profiles in Klaviyo."
+)
 
 _NOTIFY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\x00-\x1f\x7f]+")
 
@@ -82,11 +89,10 @@ def _notify_urls(ctx: click.Context, param: click.Parameter, urls: tuple[str, ..
 )
 @click.option(
     "--on-conflict",
-    type=click.Choice(("fail", "strongest", "merge")),
+    type=_POLICY,
     default="fail",
     show_default=True,
-    help="Where a record's identifiers belong to several profiles: fail it, write with the strongest identifier "
-    "alone, or merge the profiles in Klaviyo.",
+    help=_CONFLICTS,
 )
 @json_option
 def connect(
@@ -247,16 +253,88 @@ async def _disconnect(name: str, yes: bool) -> None:
     tell(f"{name} is disconnected; its key is gone from here, and still works in Klaviyo until deleted there")
 
 
-@click.command()
+@click.group(cls=SuggestingGroup, invoke_without_command=True)
 @json_option
-def connections(as_json: bool) -> None:
-    """List the connections.
+@click.pass_context
+def connections(ctx: click.Context, as_json: bool) -> None:
+    """List the connections, or change one.
 
     \b
-    Example:
+    Examples:
       askel connections --json
+      askel connections set maple-ember --on-conflict strongest
     """
-    run(_list(as_json))
+    if ctx.invoked_subcommand is None:
+        run(_list(as_json))
+    elif as_json:
+        raise click.UsageError("--json belongs after the command")
+
+
+@connections.command("set")
+@click.argument("name")
+@click.option("--on-conflict", type=_POLICY, help=_CONFLICTS)
+@click.option(
+    "--pause-after",
+    metavar="SPAN",
+    help="How long Klaviyo may keep failing before a step is held: 90s, 15m, 2h; `default` as the setting says.",
+)
+@click.option("--customer", help="The customer of yours that this account belongs to.")
+@click.option(
+    "--notify",
+    multiple=True,
+    metavar="URL",
+    callback=_notify_urls,
+    help="Where its notices go, in place of where they went; repeatable.",
+)
+@click.option(
+    "--no-notify", is_flag=True, help="Its notices go nowhere but where those of all connections go."
+)
+@json_option
+def set_(
+    name: str,
+    on_conflict: OnConflict | None,
+    pause_after: str | None,
+    customer: str | None,
+    notify: tuple[str, ...],
+    no_notify: bool,
+    as_json: bool,
+) -> None:
+    """Change what holds for the connection NAME; a running daemon goes by it at once.
+
+    \b
+    Examples:
+      askel connections set maple-ember --on-conflict merge
+      askel connections set maple-ember --pause-after 1h --notify slack://…
+    """
+    from askel_tui.sync.settings import Unsettable, span
+
+    if notify and no_notify:
+        raise click.UsageError("--notify and --no-notify exclude each other")
+    try:
+        seconds = None if pause_after in (None, "default") else span(str(pause_after))
+    except Unsettable as refused:
+        raise click.BadParameter(str(refused), param_hint="--pause-after") from None
+    given = {
+        "on_conflict": (on_conflict, on_conflict is not None),
+        "pause_after": (seconds, pause_after is not None),
+        "customer": (customer, customer is not None),
+        "notify": (notify, bool(notify) or no_notify),
+    }
+    fields = {field: value for field, (value, is_given) in given.items() if is_given}
+    if not fields:
+        raise click.UsageError("nothing to change was given; --help says what can be")
+    document = run(_set(name, fields))
+    if as_json:
+        put_json(_document(document))
+    else:
+        tell(f"{name}: {', '.join(fields)} changed")
+
+
+async def _set(name: str, fields: dict[str, Any]) -> ConnectionDoc:
+    from askel_tui.sync import connections
+
+    async with home() as instance:
+        return await connections.change(instance, name, actor(), **fields)
 
 
 async def _list(as_json: bool) -> None:
@@ -301,6 +379,7 @@ def _document(document: ConnectionDoc) -> dict[str, Any]:
         "only_lists": list(document.only_lists),
         "notify": len(document.notify),
         "on_conflict": document.on_conflict,
+        "pause_after": document.pause_after,
         "scopes": dict(sorted(document.scopes.items())),
         "created": stamp(document.created),
     }

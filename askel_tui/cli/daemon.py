@@ -20,8 +20,14 @@ from askel_tui.cli.times import stamp
 @click.option("--public", is_flag=True, help="Let --listen name an address that other machines can reach.")
 @click.option("--until-idle", is_flag=True, help="End when nothing is left that can be sent.")
 @click.option("--log-json", is_flag=True, help="Log one JSON object a line.")
-@click.option("--verbose", is_flag=True, help="Log more.")
-def daemon(listen: str | None, public: bool, until_idle: bool, log_json: bool, verbose: bool) -> None:
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="What is worth a line; debug logs every request.",
+)
+def daemon(listen: str | None, public: bool, until_idle: bool, log_json: bool, log_level: str) -> None:
     """Keep records moving into Klaviyo until SIGTERM or Ctrl-C; what is under way is settled first.
 
     One daemon works on a home. With --until-idle it exits 3 while a hold exists, and 4 where a connection has no key.
@@ -32,7 +38,7 @@ def daemon(listen: str | None, public: bool, until_idle: bool, log_json: bool, v
       askel daemon --listen 127.0.0.1:8765
       askel daemon --until-idle
     """
-    _log(logging.DEBUG if verbose else logging.INFO, log_json)
+    _log(logging.getLevelNamesMapping()[log_level.upper()], log_json)
     from askel_tui.sync.daemon import run as serve
 
     if public and listen is None:

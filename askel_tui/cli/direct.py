@@ -104,6 +104,7 @@ def _as_json(fired: Written) -> dict[str, Any]:
     return {
         "record": fired.record,
         "complete": fired.complete,
+        "fires": fired.fires,
         "warnings": problem_rows(fired.warnings),
         "entries": [rows.row(entry) for entry in fired.entries],
     }
@@ -118,4 +119,10 @@ def _tell(fired: Written, flow: str) -> None:
     if not fired.complete:
         tell(f"{flow} is not fired yet: it waits or is held (`askel status`, `askel hold list`)")
         end(Code.REFUSED)
-    tell(f"{flow} was given its trigger; record {fired.record} in the audit")
+    if fired.fires:
+        tell(f"{flow} was given its trigger; record {fired.record} in the audit")
+    else:
+        tell(
+            f"{flow} does not start: Klaviyo fires it for who joins the list, and this profile was on it before; "
+            f"record {fired.record} in the audit"
+        )

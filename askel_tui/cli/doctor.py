@@ -50,7 +50,7 @@ class Finding:
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Check the home, the journal and its chain, keys, the daemon and every connection.
+    """Check the home, the journal and its chain, keys, the daemon with its front door, and every connection.
 
     Exits 1 where something is wrong.
 
@@ -94,10 +94,11 @@ def _packages() -> Finding:
     return Finding("packages", not missing, told)
 
 
-def _try(what: str, look: Callable[[], str]) -> Finding:
-    """What `look` finds; an error that is expected is a finding too."""
+def _try(what: str, look: Callable[[], str | tuple[bool, str]]) -> Finding:
+    """What `look` finds, in order unless it says otherwise; an error that is expected is a finding too."""
     try:
-        return Finding(what, True, look())
+        found = look()
+        return Finding(what, True, found) if isinstance(found, str) else Finding(what, *found)
     except Exception as error:
         return _trouble(what, error)
 
@@ -143,10 +144,11 @@ async def _inside() -> list[Finding]:
             findings.append(await _chain(instance))
             findings.append(await _receipts(instance))
             findings.append(_try("state", lambda: _state(instance)))
-            findings.append(await asyncio.to_thread(_try, "keys", lambda: instance.secrets().backend_name))
-            findings.append(_try("daemon", lambda: _daemon(instance)))
+            keys = await asyncio.to_thread(_try, "keys", lambda: instance.secrets().backend_name)
+            findings += [keys, _try("daemon", lambda: _daemon(instance))]
             if all(finding.ok for finding in findings):
                 findings += [await _connection(instance, doc.name) for doc in instance.state.connections()]
+            findings += await asyncio.to_thread(_door, instance, keys.ok)
     except Exception as error:
         findings.append(_trouble("journal", error))
     return findings
@@ -181,7 +183,25 @@ def _daemon(instance: Instance) -> str:
     from askel_tui.store.locks import owner
 
     pid = owner(instance.home)
-    return "not running" if pid is None else f"running, process {pid or '?'}"
+    if pid is None:
+        return "not running"
+    from askel_tui.cli.doctor_door import unit
+
+    of_unit = unit(pid) if pid else None
+    return f"running, process {pid or '?'}" + (f", {of_unit}" if of_unit else "")
+
+
+def _door(instance: Instance, keys: bool) -> list[Finding]:
+    """About the front door; `keys` says whether the vault or keyring could be opened."""
+    from askel_tui.cli import doctor_door
+
+    findings = [
+        _try("front door", lambda: doctor_door.door(instance)),
+        _try("tokens", lambda: doctor_door.tokens(instance)),
+    ]
+    if keys:
+        findings.append(_try("webhooks", lambda: doctor_door.webhooks(instance)))
+    return findings
 
 
 async def _connection(instance: Instance, name: str) -> Finding:

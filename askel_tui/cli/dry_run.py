@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -110,13 +110,30 @@ def _show_record(record: Mapping[str, Any]) -> None:
         nothing = "" if operation["changes"] else "  (no change)"
         put(f"  {operation['step']:<{width}}  {operation['kind']}{names}{nothing}")
         for field, change in operation["changes"].items():
-            put(f"  {'':<{width}}    {shown(field)}: {_value(change['before'])} → {_value(change['after'])}")
+            for line in _change(field, change):
+                put(f"  {'':<{width}}    {line}")
     for skipped in record["skipped"]:
         put(f"  {skipped['step']:<{width}}  skipped: {shown(skipped['why'])}")
     for problem in record["problems"]:
         place = ", ".join(problem[name] for name in ("step", "field") if problem.get(name))
         put(f"  problem: {shown(place)}{': ' if place else ''}{shown(problem['message'])}")
     put()
+
+
+def _change(field: str, change: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of a change: a field before and after, an event with what it holds."""
+    after = change["after"]
+    if not field.startswith("event ") or not isinstance(after, Mapping):
+        yield f"{shown(field)}: {_value(change['before'])} → {_value(after)}"
+        return
+    told = {name: value for name, value in after.items() if name != "properties" and value is not None}
+    yield f"{shown(field)}: {', '.join(f'{shown(name)} {_plain(value)}' for name, value in told.items())}"
+    for name, value in (after.get("properties") or {}).items():
+        yield f"  {shown(name)}: {_value(value)}"
+
+
+def _plain(value: object) -> str:
+    return shown(value) if isinstance(value, str) else _value(value)
 
 
 def _value(value: object) -> str:

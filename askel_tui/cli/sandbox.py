@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from askel_tui.cli.common import Stop
+from askel_tui.cli.output import tell
 from askel_tui.sandbox.seed import SEEDS
 
 
@@ -24,11 +25,12 @@ from askel_tui.sandbox.seed import SEEDS
 @click.option(
     "--seed", type=click.Choice(SEEDS), default=SEEDS[0], show_default=True, help="What a new account holds."
 )
-def sandbox(port: int, host: str, no_limits: bool, state: str | None, seed: str) -> None:
+@click.option("--quiet", is_flag=True, help="Do not say what is asked.")
+def sandbox(port: int, host: str, no_limits: bool, state: str | None, seed: str, quiet: bool) -> None:
     """A Klaviyo account on this machine, over HTTP, until Ctrl-C. Any client can use it.
 
-    Standard output says where it is and with which key. Profiles, lists, segments, events and flows behave as in
-    Klaviyo; /sandbox/ is its control surface.
+    Standard output says where it is and with which key, standard error what is asked of it. Profiles, lists,
+    segments, events and flows behave as in Klaviyo; /sandbox/ is its control surface.
 
     \b
     Example:
@@ -41,7 +43,7 @@ def sandbox(port: int, host: str, no_limits: bool, state: str | None, seed: str)
 
     settings = {"limits": False} if no_limits else {}
     try:
-        asyncio.run(run(host, port, seed, Path(state) if state else None, settings))
+        asyncio.run(run(host, port, seed, Path(state) if state else None, settings, None if quiet else tell))
     except PortTaken as taken:
         cause = taken.__cause__
         if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:

@@ -68,6 +68,15 @@ def over(workflow: str, step: str, detail: str, since: int, now: int, actor: str
     )
 
 
+def given_up(workflow: str, step: str, detail: str, since: int, now: int, actor: str, operations: int) -> str:
+    """A hold that ended with its workflow."""
+    gone = "1 operation was" if operations == 1 else f"{operations:,} operations were"
+    return (
+        f"Workflow {workflow} was deleted by {actor} at {moment(now)}, and with it what held its step {step} since "
+        f"{moment(since)} ({detail}). {gone} given up."
+    )
+
+
 def warned(workflow: str, step: str, detail: str, now: int) -> str:
     """Something that was found and holds nothing."""
     return (

@@ -6,9 +6,11 @@ import argparse
 import asyncio
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from askel_tui.sandbox.narration import narrate
 from askel_tui.sandbox.persistence import StateUnreadable
 from askel_tui.sandbox.seed import SEEDS
 from askel_tui.sandbox.server import PortTaken, serve
@@ -43,8 +45,18 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-async def run(host: str, port: int, seed: str, state: Path | None, settings: dict[str, Any]) -> None:
-    """Serves until SIGINT or SIGTERM; says on standard output where, and with which key."""
+async def run(
+    host: str,
+    port: int,
+    seed: str,
+    state: Path | None,
+    settings: dict[str, Any],
+    say: Callable[[str], None] | None = None,
+) -> None:
+    """Serves until SIGINT or SIGTERM; says on standard output where, and with which key.
+
+    `say` is given a line about what was asked, once a second at most.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
@@ -52,7 +64,10 @@ async def run(host: str, port: int, seed: str, state: Path | None, settings: dic
     sandbox = await serve(host=host, port=port, seed=seed, state=state, settings=settings)
     sys.stdout.write(f"Sandbox on {sandbox.url}  key {sandbox.key}\n")
     sys.stdout.flush()
+    telling = asyncio.create_task(narrate(sandbox.world, say)) if say is not None else None
     await stop.wait()
+    if telling is not None:
+        telling.cancel()
     await sandbox.aclose()
 
 

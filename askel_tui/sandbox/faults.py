@@ -30,7 +30,8 @@ class FaultError(ValueError):
 class Fault:
     """What is to go wrong, where and how often.
 
-    `endpoint`: its operationId in the newest revision, or "*". `delay` seconds before anything is done. `reset`: the
+    `endpoint`: its operationId in the newest revision, or "*". `delay` seconds between reading
+    the request and doing anything: it is done even when nobody waits for the answer any more. `reset`: the
     connection is dropped before the request is processed; `lost`: after it. `status` with a `body` kind is answered
     instead of processing, or with `after` once it was processed (then without a status: its own, in that body).
     `times`: how often, None for ever. `probability`: of striking at all, from a generator with `seed`.

@@ -111,11 +111,16 @@ class _Front:
             )
         exchange = Exchange(self.world, request, name, ident, written)
         fault = self.world.faults.strike(name)
+        if fault and fault.reset:
+            await asyncio.sleep(fault.delay)
+            return self._drop(exchange, received, "reset")
+        try:
+            exchange.raw = await _read(request, DEFAULT_MAX)
+        except ConnectionResetError:
+            # Half a request: whoever sent it is gone.
+            return web.Response(status=400)
         if fault and fault.delay:
             await asyncio.sleep(fault.delay)
-        if fault and fault.reset:
-            return self._drop(exchange, received, "reset")
-        exchange.raw = await _read(request, DEFAULT_MAX)
         if fault and fault.status is not None and not fault.after:
             return self._finish(exchange, received, fault.status, *faulty(fault, fault.status))
         status, body, headers = exchange.answer(time.time())
@@ -181,7 +186,7 @@ class _Front:
             self.world.changes += 1
             if path.rstrip("/") == "/sandbox/save" and self.keeper:
                 await self.keeper.save(self.world)
-        return web.Response(status=status, body=as_json(answer), content_type="application/json")
+        return web.Response(status=status, body=as_json(answer) + b"\n", content_type="application/json")
 
 
 async def _read(request: web.BaseRequest, most: int) -> bytes | None:

@@ -20,8 +20,8 @@ Fate = Literal["new", "same", "other_body"]
 OperationState = Literal["waiting", "held", "failed"]
 """The states of an operation that is not settled. Settled ones leave the queue; the audit keeps them."""
 
-Outcome = Literal["written", "unconfirmed", "failed", "skipped", "discarded"]
-"""How an operation ended (design: receipt)."""
+Outcome = Literal["written", "unconfirmed", "failed", "passed", "skipped", "discarded"]
+"""How an operation ended (design: receipt); a gate that lets its record through has `passed`."""
 
 WorkflowStatus = Literal["draft", "active", "paused"]
 
@@ -353,7 +353,11 @@ class Journal(Protocol):
         ...
 
     async def forget_workflow(self, workflow: str, decision: Decision, now: int) -> None:
-        """Forgets a workflow's state, holds, failures and unsent operations; the audit stays."""
+        """Forgets a workflow's state, holds, failures and unsent operations; the audit stays.
+
+        Each hold that ends so leaves a notice. What a request carries is settled with its answer, or given up
+        with an entry where it would have to be tried again.
+        """
         ...
 
     async def plan(
@@ -436,6 +440,10 @@ class Journal(Protocol):
         """All holds, oldest first, each with the number of operations that wait for it."""
         ...
 
+    async def held(self, workflow: str, step: str, limit: int) -> list[StoredOperation]:
+        """Operations that a hold keeps and that came back from a request (`reason` says why), oldest first."""
+        ...
+
     async def place_hold(self, hold: Hold, now: int) -> bool:
         """Holds a step: its waiting operations become held; audited and noticed. False if it was held already.
 
@@ -452,7 +460,10 @@ class Journal(Protocol):
         ...
 
     async def release_hold(self, workflow: str, step: str, decision: Decision, now: int) -> int:
-        """Ends a hold: its operations wait again, in order. Gives how many; 0 as well when there was no hold."""
+        """Ends a hold: its operations wait again, in order. Gives how many; 0 as well when there was no hold.
+
+        Where the decision's detail names a cause, a hold that has another one by now stays.
+        """
         ...
 
     async def discard_held(self, workflow: str, step: str, decision: Decision, now: int) -> int:
@@ -565,6 +576,10 @@ class Journal(Protocol):
 
         One that was never seen begins with the oldest hold that stands (of the connection, if one is given).
         """
+        ...
+
+    async def keep_deliveries(self, addresses: Collection[str]) -> None:
+        """Forgets how far notices were delivered to any other address."""
         ...
 
     async def move_delivery(self, address: str, delivery: Delivery) -> None:

@@ -10,9 +10,11 @@ from askel_tui.store.errors import HomeUnusable
 
 __all__ = [
     "HomeUnusable",
+    "answers_file",
     "catalog_file",
     "crashes_dir",
     "default_home",
+    "door_file",
     "file_system",
     "home",
     "journal_file",
@@ -112,6 +114,16 @@ def catalog_file(directory: Path, connection: str) -> Path:
 def journal_file(directory: Path) -> Path:
     """The embedded journal."""
     return directory / "journal.db"
+
+
+def answers_file(directory: Path) -> Path:
+    """Answers to requests that carried an Idempotency-Key."""
+    return directory / "answers.db"
+
+
+def door_file(directory: Path) -> Path:
+    """Where the front door listens, while it does."""
+    return directory / "door.json"
 
 
 def vault_file(directory: Path) -> Path:

@@ -196,6 +196,9 @@ class SqliteJournal:
     async def holds(self) -> list[Hold]:
         return await self._read(holds.all_holds)
 
+    async def held(self, workflow: str, step: str, limit: int) -> list[StoredOperation]:
+        return await self._read(holds.tried, workflow, step, limit)
+
     async def place_hold(self, hold: Hold, now: int) -> bool:
         return await self._write(holds.place, hold, now)
 
@@ -309,6 +312,9 @@ class SqliteJournal:
         if known is not None:
             return known
         return await self._write(notices_kept.first_delivery, address, connection)
+
+    async def keep_deliveries(self, addresses: Collection[str]) -> None:
+        await self._write(notices_kept.keep_deliveries, addresses)
 
     async def move_delivery(self, address: str, delivery: Delivery) -> None:
         await self._write(notices_kept.move_delivery, address, delivery)

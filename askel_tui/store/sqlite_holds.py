@@ -10,7 +10,7 @@ import sqlite3
 from askel_tui.store import sqlite_notices as notices
 from askel_tui.store import sqlite_operations as operations
 from askel_tui.store import sqlite_overtaken as overtaken
-from askel_tui.store.journal import Decision, Hold
+from askel_tui.store.journal import Decision, Hold, StoredOperation
 from askel_tui.store.sqlite_audit import Chain
 from askel_tui.store.sqlite_counters import Tally, connections_of
 from askel_tui.store.sqlite_schema import HELD, WAITING
@@ -37,6 +37,16 @@ def all_holds(db: sqlite3.Connection) -> list[Hold]:
         "SELECT connection, workflow, step, cause, detail, since, waiting FROM holds ORDER BY id"
     )
     return [Hold(*row) for row in rows]
+
+
+def tried(db: sqlite3.Connection, workflow: str, step: str, limit: int) -> list[StoredOperation]:
+    """Operations that a hold keeps and that came back from a request, oldest first."""
+    rows = db.execute(
+        f"SELECT {operations.COLUMNS} FROM operations INDEXED BY operations_held WHERE workflow = ? AND hold = ? "
+        f"AND state = {HELD} AND reason IS NOT NULL ORDER BY seq LIMIT ?",
+        (workflow, step, limit),
+    )
+    return [operations.stored(row) for row in rows]
 
 
 def place(db: sqlite3.Connection, hold: Hold, now: int) -> bool:
@@ -174,11 +184,14 @@ def _oldest(db: sqlite3.Connection, workflow: str, step: str) -> operations.Row 
 
 
 def release(db: sqlite3.Connection, workflow: str, step: str, decision: Decision, now: int) -> int:
-    """Ends a hold: its operations wait again, in order, unless another hold keeps them. Gives how many wait."""
+    """Ends a hold: its operations wait again, in order, unless another hold keeps them. Gives how many wait.
+
+    Where the decision names a cause, a hold that has another one by now stays.
+    """
     ended = db.execute(
-        "DELETE FROM holds WHERE workflow = ? AND step = ? "
+        "DELETE FROM holds WHERE workflow = ? AND step = ? AND cause = coalesce(?, cause) "
         "RETURNING connection, workflow, step, cause, detail, since",
-        (workflow, step),
+        (workflow, step, decision.detail.get("cause")),
     ).fetchall()
     if not ended:
         return 0

@@ -6,8 +6,9 @@ a release that leaves another such hold.
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from askel_tui.core import notices as texts
@@ -36,6 +37,12 @@ def of_hold(db: sqlite3.Connection, hold: Hold, waiting: int, now: int) -> None:
 def of_release(db: sqlite3.Connection, hold: Hold, actor: str, operations: int, now: int) -> None:
     """The notice of a hold that was just ended."""
     text = texts.over(hold.workflow, hold.step, hold.detail, hold.since, now, actor, operations)
+    _insert(db, now, "recovery", hold, text, quiet=_standing(db, hold) > 0)
+
+
+def of_deletion(db: sqlite3.Connection, hold: Hold, actor: str, now: int) -> None:
+    """The notice of a hold that was just ended because its workflow was deleted."""
+    text = texts.given_up(hold.workflow, hold.step, hold.detail, hold.since, now, actor, hold.waiting)
     _insert(db, now, "recovery", hold, text, quiet=_standing(db, hold) > 0)
 
 
@@ -93,6 +100,14 @@ def first_delivery(db: sqlite3.Connection, address: str, connection: str | None)
     ).fetchone()
     move_delivery(db, address, Delivery(seq))
     return Delivery(seq)
+
+
+def keep_deliveries(db: sqlite3.Connection, addresses: Collection[str]) -> None:
+    """Forgets how far notices were delivered to any other address."""
+    db.execute(
+        "DELETE FROM deliveries WHERE address NOT IN (SELECT value FROM json_each(?))",
+        (json.dumps(sorted(addresses)),),
+    )
 
 
 def move_delivery(db: sqlite3.Connection, address: str, to: Delivery) -> None:

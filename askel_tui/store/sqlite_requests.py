@@ -67,15 +67,19 @@ def answer_request(db: sqlite3.Connection, answer: Answer) -> None:
         sent, connection = _sent(db, answer.request, connection)
         budget.answer(db, answer.request, answer.now)
     ended = _settle_all(db, answer, sent, tally, chain)
-    if answer.hold is not None:
+    if answer.hold is not None and _exists(db, answer.hold.workflow):
         _untie(db, answer.held)
         holds.place_within(db, answer.hold, answer.now, tally, chain)
     for each in answer.held:
-        if (held := operations.row(db, each.seq)) is not None:
+        if (held := operations.row(db, each.seq)) is None:
+            continue
+        if not _exists(db, held.workflow):
+            _give_up(db, held, "" if answer.hold is None else answer.hold.detail, answer.now, tally, chain)
+        else:
             detail = None if answer.hold is None else answer.hold.detail
             holds.keep(db, held, None if answer.hold is None else answer.hold.step, tally, detail)
     for delayed in answer.delayed:
-        _delay(db, delayed, answer.now, tally)
+        _delay(db, delayed, answer.now, tally, chain)
     for settled, row in ended:
         _take_along(db, settled, row, sent is not None, answer.now, tally, chain)
     if answer.profiles:
@@ -111,8 +115,7 @@ def _settle_all(
         if row is None or row.state == FAILED:
             continue
         gate = settled.operation.operation.is_gate
-        passed = "passed" if gate and settled.outcome == "written" else None
-        chain.settled(settled, row, sent, answer.now, settled.detail or passed)
+        chain.settled(settled, row, sent, answer.now, settled.detail)
         if settled.outcome == "failed":
             behind.append((settled, row))
             continue
@@ -142,6 +145,9 @@ def _take_along(
         reason = settled.detail or f"status {settled.status}"
         # A hold that was placed meanwhile may have moved it.
         failed = operations.row(db, row.seq) or row
+        if not _exists(db, failed.workflow):
+            operations.leave(db, failed, tally)
+            return
         failures.fail(db, failed, settled.operation.version, reason, now, tally)
         if attempted:
             db.execute("UPDATE operations SET attempts = attempts + 1 WHERE seq = ?", (row.seq,))
@@ -157,9 +163,25 @@ def _untie(db: sqlite3.Connection, held: Sequence[StoredOperation]) -> None:
     db.executemany("UPDATE operations SET request = NULL WHERE seq = ?", [(each.seq,) for each in held])
 
 
-def _delay(db: sqlite3.Connection, delayed: Delayed, now: int, tally: Tally) -> None:
+def _exists(db: sqlite3.Connection, workflow: str) -> bool:
+    return db.execute("SELECT 1 FROM workflows WHERE workflow = ?", (workflow,)).fetchone() is not None
+
+
+def _give_up(
+    db: sqlite3.Connection, of: operations.Row, detail: str, now: int, tally: Tally, chain: Chain
+) -> None:
+    """What came back from a request although its workflow was deleted meanwhile is not tried again."""
+    why = f"its workflow was deleted: {detail}" if detail else "its workflow was deleted"
+    chain.operation(of, operations.operation(db, of.seq), "discarded", now, why)
+    operations.leave(db, of, tally)
+
+
+def _delay(db: sqlite3.Connection, delayed: Delayed, now: int, tally: Tally, chain: Chain) -> None:
     row = operations.row(db, delayed.operation.seq)
     if row is None or row.state == FAILED:
+        return
+    if not _exists(db, row.workflow):
+        _give_up(db, row, delayed.detail, now, tally, chain)
         return
     failed = failures.failed_before(db, row)
     if failed is not None:

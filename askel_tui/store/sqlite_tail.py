@@ -24,7 +24,7 @@ TEXTS = ("record", "profile", "target", "response", "actor")
 WORDS = ("connection", "workflow", "step")
 """Columns of few different values, each with an index."""
 
-STATUSES = ("written", "unconfirmed", "failed", "skipped", "discarded", "done")
+STATUSES = ("written", "unconfirmed", "failed", "passed", "skipped", "discarded", "done")
 """How entries end."""
 
 RESPONSE_SHOWN = 300

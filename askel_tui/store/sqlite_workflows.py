@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from askel_tui.core.operations import canonical
+from askel_tui.store import sqlite_holds as holds
+from askel_tui.store import sqlite_notices as notices
 from askel_tui.store import sqlite_rows as many
 from askel_tui.store.journal import Decision, PlannedRun, StoredOperation, StoredRecord, WorkflowState
 from askel_tui.store.sqlite_audit import Chain
@@ -42,6 +44,7 @@ def set_state(db: sqlite3.Connection, state: WorkflowState, decision: Decision |
 def forget(db: sqlite3.Connection, workflow: str, decision: Decision, now: int) -> None:
     """Forgets a workflow's state, holds, failures and the operations that no request carries."""
     tally = Tally()
+    ended = [hold for hold in holds.all_holds(db) if hold.workflow == workflow]
     gone = 0
     for connection in connections_of(db, workflow):
         left = {}
@@ -63,8 +66,11 @@ def forget(db: sqlite3.Connection, workflow: str, decision: Decision, now: int) 
     db.execute("DELETE FROM workflows WHERE workflow = ?", (workflow,))
     tally.write(db)
     chain = Chain(db)
-    chain.decision(replace(decision, detail={**decision.detail, "forgotten": gone}), now)
+    told = {"forgotten": gone, **({"holds": [hold.step for hold in ended]} if ended else {})}
+    chain.decision(replace(decision, detail={**decision.detail, **told}), now)
     chain.close()
+    for hold in ended:
+        notices.of_deletion(db, hold, decision.actor, now)
 
 
 AFTERWARDS = 1_000

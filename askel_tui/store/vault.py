@@ -13,6 +13,7 @@ import functools
 import hmac
 import json
 import os
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -168,9 +169,18 @@ class Vault:
             raise VaultDamaged(self.path, "an entry is not the one that was stored under its name") from None
 
 
-@functools.lru_cache(maxsize=16)
+_one_at_a_time = threading.Lock()
+"""OpenSSL's Argon2 with several lanes hangs for ever where two threads derive at once."""
+
+
 def _stretch(passphrase: bytes, salt: bytes, iterations: int, lanes: int, memory: int) -> bytes:
-    """The wrapping key of a passphrase; derived once per process and vault."""
+    """The wrapping key of a passphrase; derived once per process and vault. Raises `ValueError`."""
+    with _one_at_a_time:
+        return _derived(passphrase, salt, iterations, lanes, memory)
+
+
+@functools.lru_cache(maxsize=16)
+def _derived(passphrase: bytes, salt: bytes, iterations: int, lanes: int, memory: int) -> bytes:
     # A changed header must not make us allocate the machine away.
     if not (1 <= iterations <= 64 and 1 <= lanes <= 64 and 8 * lanes <= memory <= 1024 * 1024):
         raise ValueError("cost out of bounds")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from askel_tui.contract.endpoints import NEWEST, SELECTABLE
 from askel_tui.core.fingerprints import fingerprint
@@ -15,6 +16,7 @@ from askel_tui.store.journal import Decision
 from askel_tui.store.secrets import check_key as fit_key
 from askel_tui.sync.control import give
 from askel_tui.sync.instance import Instance
+from askel_tui.sync.orders import Refused
 from askel_tui.sync.workflows import needed_scopes
 
 if TYPE_CHECKING:
@@ -127,8 +129,30 @@ async def rotate(instance: Instance, name: str, key: str, actor: str) -> tuple[C
     for _ in range(2):
         for hold in await instance.journal.holds():
             if hold.connection == name and hold.cause in ("key_refused", "scope_missing", "other_account"):
-                await give(instance, "release", {"workflow": hold.workflow, "step": hold.step}, actor)
+                arguments = {"workflow": hold.workflow, "step": hold.step, "cause": hold.cause}
+                with contextlib.suppress(Refused):  # Something else holds it by now.
+                    await give(instance, "release", arguments, actor)
     return changed, found
+
+
+async def change(instance: Instance, name: str, actor: str, **fields: Any) -> ConnectionDoc:
+    """Sets fields of a connection (`on_conflict`, `pause_after`, `notify`, `customer`); audited.
+
+    A running daemon goes by them at once. Raises `UnknownConnection`.
+    """
+    before = instance.state.connection(name)
+    changed = await asyncio.to_thread(instance.state.change_connection, name, **fields)
+    detail = {
+        field: {"before": _told(getattr(before, field)), "after": _told(getattr(changed, field))}
+        for field in fields
+    }
+    await instance.journal.decide(Decision("change", actor, name, detail=detail), instance.clock())
+    return changed
+
+
+def _told(value: Any) -> Any:
+    """A field for the audit: of addresses only how many, for they may hold tokens."""
+    return len(value) if isinstance(value, tuple) else value
 
 
 async def disconnect(instance: Instance, name: str, actor: str) -> ConnectionDoc:

@@ -71,7 +71,7 @@ class ConsentSender:
     async def doubt(
         self, request: int | None, operations: Sequence[StoredOperation], detail: str, result: Result
     ) -> None:
-        """Operations whose fate is unknown, each by itself: read back, else held for a person."""
+        """Operations whose fate is unknown, read back, else held for a person, and followed (`doubts`)."""
         try:
             shown = await readback.shown(self._end.to.client, [each.operation for each in operations])
         except KlaviyoError:
@@ -84,7 +84,5 @@ class ConsentSender:
         await self._end.settle(request, read, result)
         held = [stored for stored in operations if stored.operation.id not in shown]
         if held:
-            unknown = (
-                f"{detail}; whether consent was written is unknown, and it is never sent twice by itself"
-            )
+            unknown = f"{detail}; {readback.UNKNOWN}"
             await self._end.hold(request, held, Verdict("hold", unknown, "in_doubt"), result)

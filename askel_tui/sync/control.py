@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from askel_tui.store.journal import Command
-from askel_tui.store.locks import AlreadyOwned, OwnershipLock
+from askel_tui.store.locks import AlreadyOwned, OwnershipLock, owner
 from askel_tui.sync import orders
 from askel_tui.sync.instance import Instance
 
@@ -22,6 +22,10 @@ class Unanswered(Exception):
 async def give(instance: Instance, name: str, arguments: Mapping[str, Any], actor: str) -> Mapping[str, Any]:
     """The result of an order. Raises `orders.Refused`, `Unanswered`."""
     ordered = await instance.journal.order(name, arguments, actor, instance.clock())
+    # Asked first: waiting for a lock that a daemon holds would stop this process, which may be the daemon itself.
+    running = owner(instance.home)
+    if running is not None:
+        return _result(await _answer(instance, ordered, running or None))
     lock = OwnershipLock(instance.home)
     try:
         lock.acquire()

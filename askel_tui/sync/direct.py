@@ -104,8 +104,9 @@ async def fire(
         through_list=through_list,
         through_metric=through_metric,
     )
-    warnings = [*prepared.warnings, *await on_list(client, prepared.operations)]
-    return await write(instance, replace(prepared, warnings=tuple(warnings)), actor)
+    there = await on_list(client, prepared.operations)
+    warnings = (*prepared.warnings, *there)
+    return replace(await write(instance, replace(prepared, warnings=warnings), actor), fires=not there)
 
 
 async def prepare_fire(

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -41,6 +43,12 @@ LONG_S = 15
 
 STAY_MS = 5_000
 """How long a lane stays in bulk although it has become short, in milliseconds."""
+
+SET_BACK_MS = 1_000
+"""The clock was set back where it lost more than this against the time that passed, in milliseconds."""
+
+LONGEST_DUE_MS = 15 * 60_000
+"""What the journal says is due later than this was put off by a clock that was ahead: it is due now."""
 
 FEW = 50
 """Operations planned at once up to this many count as live: their records have just come in."""
@@ -77,6 +85,9 @@ class Dispatcher:
         self._stopping = False
         self._fault: BaseException | None = None
         self._senders: dict[str, Sender] = {}
+        self._said: set[tuple[str, str, str]] = set()
+        """Holds (workflow, step, cause) that the log told of since the last order."""
+        self._seen_clock = (clock(), time.monotonic())
         self.connect(connections)
 
     def connect(self, connections: Mapping[str, Connected]) -> None:
@@ -110,6 +121,7 @@ class Dispatcher:
         """While operations come back into the order: nothing is read meanwhile, and all is read again after it."""
         async with self._loading:
             yield
+            self._said.clear()
             self.wake(reload=True)
 
     def offer(self, planned: Sequence[StoredOperation]) -> None:
@@ -157,6 +169,7 @@ class Dispatcher:
                 self._wake.clear()
                 if self._fault is not None:
                     raise self._fault
+                self._mind_the_clock()
                 await self._load()
                 self._start()
                 await self._wait()
@@ -178,6 +191,15 @@ class Dispatcher:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
+    def _mind_the_clock(self) -> None:
+        """A clock that was set back makes nothing wait longer than it was meant to."""
+        (clock, passed), now = self._seen_clock, (self._clock(), time.monotonic())
+        self._seen_clock = now
+        gained = now[0] - clock - int((now[1] - passed) * 1000)
+        if gained < -SET_BACK_MS:
+            log.warning("the clock was set back by %d s", -gained // 1000)
+            self._queue.shift(now[0], gained)
+
     async def _load(self) -> None:
         while self._more and len(self._queue) < IN_MEMORY:
             room = IN_MEMORY - len(self._queue)
@@ -190,8 +212,9 @@ class Dispatcher:
         if self._reload:
             self._reload, self._loaded = False, 0
         batch = await self._journal.waiting(list(self._senders), self._loaded, limit)
+        latest = self._clock() + LONGEST_DUE_MS
         for stored in batch:
-            self._queue.add(stored)
+            self._queue.add(stored if stored.due <= latest else replace(stored, due=0))
         if batch:
             self._more = True
             self._loaded = batch[-1].seq
@@ -299,7 +322,11 @@ class Dispatcher:
         for stored in (*result.done, *result.stopped):
             self._alone.discard(stored.seq)
         for hold in result.holds:
-            log.warning("%s step %s is held: %s", hold.workflow, hold.step, hold.detail)
+            said = (hold.workflow, hold.step, hold.cause)
+            if said not in self._said:
+                # Others of the step that were under way come to the same.
+                self._said.add(said)
+                log.warning("%s step %s is held: %s", hold.workflow, hold.step, hold.detail)
             # A held gate holds what is below it too: the journal knows what still waits.
             self.drop(hold.workflow)
         if result.holds or result.moved:

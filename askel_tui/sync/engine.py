@@ -12,6 +12,7 @@ from askel_tui.store.journal import WorkflowState
 from askel_tui.sync import orders
 from askel_tui.sync.confirming import Confirming
 from askel_tui.sync.dispatcher import Dispatcher
+from askel_tui.sync.doubts import Doubts
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.notifier import Notifier
 from askel_tui.sync.outages import Outages
@@ -44,6 +45,7 @@ class Engine:
         self._watcher = Watcher(instance)
         self._outages = Outages(instance)
         self._confirming = Confirming(instance)
+        self._doubts = Doubts(instance)
         self._retention = Retention(instance)
         self._notifier = Notifier(instance)
         self._background: dict[str, asyncio.Task[None]] = {}
@@ -69,6 +71,7 @@ class Engine:
                 self._start_round("looks", self._watcher.look)
                 self._start_round("notices", self._notifier.round)
                 self._start_round("receipts", self._confirming.look)
+                self._start_round("doubts", self._doubts.look)
                 self._start_round("retention", self._retention.round)
                 if planned:
                     await asyncio.sleep(0)  # there may be more to plan at once

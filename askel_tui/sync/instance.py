@@ -88,7 +88,10 @@ class Instance:
             key = await asyncio.to_thread(self.secrets().get, connection)
             if key is None:
                 return None
-            self._clients[handle] = await self.client_for(key, found.revision, account_of(found))
+            made = await self.client_for(key, found.revision, account_of(found))
+            if self._clients.setdefault(handle, made) is not made:
+                # Somebody else made one meanwhile.
+                await made.aclose()
         return self._clients[handle]
 
     async def connected(self) -> dict[str, dict[str, Connected]]:

@@ -47,7 +47,7 @@ GIVE_UP_WAITING = 3
 TITLES = {
     "hold": "{step} is held",
     "reminder": "{step} is still held",
-    "recovery": "{step} goes on",
+    "recovery": "{step} is held no longer",
     "warning": "look at {step}",
     "over": "{step} is as it was",
 }
@@ -80,6 +80,7 @@ class Notifier:
         self._send = send
         self._stamp: object = None
         self._addresses: list[Address] = []
+        self._configured: list[Address] | None = None
         self._remind_ms = REMIND_HOURS * 3_600_000
         self._round: int | None = None
 
@@ -120,7 +121,11 @@ class Notifier:
         for document in await asyncio.to_thread(self._instance.state.connections):
             # An address that is everywhere gets each notice once.
             found += [Address(url, document.name) for url in document.notify if url not in everywhere]
-        self._addresses = list(dict.fromkeys(found))
+        found = list(dict.fromkeys(found))
+        if self._configured != found:
+            # An address that comes back hears of what stands then, not of old stories.
+            await self._instance.journal.keep_deliveries([each.key for each in found])
+        self._configured = self._addresses = found
         self._stamp = stamp
 
     async def _deliver(self, address: Address) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,8 @@ from askel_tui.store.documents import OnConflict
 from askel_tui.store.journal import Clock, Delayed, Hold, Intent, Journal, Settled, StoredOperation
 from askel_tui.sync.verdicts import OF_THE_KEY, Verdict, backoff
 
+log = logging.getLogger(__name__)
+
 KEPT_RESPONSE = 4096
 """How much of an error's body the audit keeps, in bytes."""
 
@@ -26,6 +29,9 @@ SETTLED_AT_ONCE = 1_000
 
 PAUSE_AFTER_MS = 15 * 60_000
 """How long operations are tried again before their step is held, without a setting (design: Ends)."""
+
+TOLD_MS = 60_000
+"""How long between two lines of the log about a connection's trouble, in milliseconds."""
 
 OPENING: ContextVar[Callable[[], None] | None] = ContextVar("OPENING", default=None)
 """Called when a request is about to be opened: from there on what sends it has to end, or the request is in doubt."""
@@ -76,6 +82,8 @@ class Outcomes:
         self.clock = clock
         self.retired = False
         """Whether the connection was taken over since, maybe with another key."""
+        self._told: int | None = None
+        """When the log last told of trouble."""
 
     async def open(self, request: Request, operations: Iterable[StoredOperation]) -> int:
         """Writes the intent down; durable when it returns. Gives the request's id."""
@@ -164,6 +172,8 @@ class Outcomes:
         now = self.clock()
         attempts = max((each.attempts for each in operations), default=0)
         wait = backoff(attempts, found.wait_ms) if found.wait_ms != 0 else 0
+        if wait:
+            self._tell(found.detail, now)
         worn = self._worn(operations, now) if wait else set()
         out = [each for each in operations if (each.workflow, each.operation.step) in worn]
         if out:
@@ -183,6 +193,12 @@ class Outcomes:
             )
             for each in delayed
         )
+
+    def _tell(self, detail: str, now: int) -> None:
+        """Says in the log that something is tried again: once, while the same trouble meets many."""
+        if self._told is None or not 0 <= now - self._told < TOLD_MS:
+            self._told = now
+            log.warning("%s: %s; it is tried again", self.to.name, detail.rstrip("."))
 
     def _worn(self, operations: Iterable[StoredOperation], now: int) -> set[tuple[str, str]]:
         """The steps (workflow, step) with an operation that has been in trouble for too long."""

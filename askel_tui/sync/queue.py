@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import insort
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from askel_tui.core.operations import Identity
@@ -121,6 +121,14 @@ class ProfileQueue:
             if stored.due > now
         )
         return min(later, default=None)
+
+    def shift(self, after: int, by: int) -> None:
+        """The clock was set: what is due after a time is due so much later, or earlier where `by` is negative."""
+        for seq, entry in self._entries.items():
+            if entry.stored.due > after:
+                stored = replace(entry.stored, due=entry.stored.due + by)
+                self._entries[seq] = _Entry(stored, entry.keys, entry.lane)
+                self._consider(seq)
 
     def remove(self, seq: int) -> None:
         """The operation is settled, held or failed: the next one of its profile may be ready now."""

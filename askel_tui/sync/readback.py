@@ -14,6 +14,9 @@ from askel_tui.klaviyo.profiles import members_of_list, read_consent
 
 SUBSCRIBE = "bulk_subscribe_profiles"
 
+UNKNOWN = "whether consent was written is unknown, and it is never sent twice by itself"
+"""How the reason ends of what is held because its fate is unknown."""
+
 
 async def shown(client: Client, operations: Iterable[Operation], *, priority: Priority = "live") -> set[str]:
     """The ids of those consent operations whose effect the account shows. Raises `KlaviyoError`.

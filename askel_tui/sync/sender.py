@@ -274,7 +274,7 @@ class Sender:
         settled = []
         for stored in operations:
             why = gate_refusal(stored.operation, answers[stored.operation.profile])
-            settled.append(Settled(stored, "skipped" if why else "written", detail=why or "passed"))
+            settled.append(Settled(stored, "skipped" if why else "passed", detail=why))
         await self._end.settle(None, settled, result)
 
     async def _identify(self, stored: StoredOperation, priority: Priority, result: Result) -> None:

@@ -33,6 +33,10 @@ EVENT = "direct"
 """The event of the records that direct writes are kept as."""
 
 
+class KeyReused(Refused):
+    """A key under which something else was written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """What became of a direct write: its record, warnings, and the audit entries of its operations so far."""
@@ -43,6 +47,8 @@ class Written:
     complete: bool
     """Whether every operation of it has ended."""
     operations: tuple[Operation, ...] = ()
+    fires: bool = True
+    """Whether what was written is something that flows start from; False where the profile was on the list before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +84,8 @@ async def prepare(
 ) -> Prepared:
     """Plans a step for a profile. Expressions of the step see `data` and, under `profile`, the identifiers.
 
-    With a `key` the write is done once, however often it is asked for. Raises `Unfit`, `Refused` where the key was
-    used for something else, `RecordRefused`, `UnknownConnection`.
+    With a `key` the write is done once, however often it is asked for. Raises `Unfit`, `KeyReused`, `RecordRefused`,
+    `UnknownConnection`.
     """
     document = instance.state.connection(connection)
     workflow = Workflow(
@@ -98,7 +104,9 @@ async def prepare(
     record = read_record({"id": record_id, "event": EVENT, "data": body, "actor": actor}, now=now)
     stored = await instance.journal.record(connection, record_id) if key is not None else None
     if stored is not None and stored.record.data != record.data:
-        raise Refused("this key was used before, for something else: a new request needs a new key")
+        raise KeyReused(
+            "this Idempotency-Key was used before, for another request: a new request needs a new key"
+        )
     applied = Applied(workflow, DIRECT_VERSION, document.account or "", document.revision, pinned.targets)
     planned = plan(record, applied)
     assert planned is not None

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from askel_tui.store.locks import OwnershipLock
 from tests.support.door import FrontDoor
 from tests.support.workbench import NAME
 
@@ -107,6 +108,17 @@ async def test_lists_take_and_give_back_members(door: FrontDoor) -> None:
     assert "Newsletter" in unknown.text
 
 
+async def test_a_write_does_not_wait_for_the_lock_that_its_own_daemon_holds(
+    door: FrontDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(_: OwnershipLock) -> None:
+        raise AssertionError("the whole door would stand still meanwhile")
+
+    monkeypatch.setattr(OwnershipLock, "acquire", never)
+    answer = await door.http.post(f"{HERE}/profiles", json={"profile": ADA})
+    assert answer.json()["complete"]
+
+
 async def test_an_event_that_is_sent_again_is_one_event(door: FrontDoor) -> None:
     body = {
         "profile": ADA,
@@ -125,7 +137,7 @@ async def test_an_event_that_is_sent_again_is_one_event(door: FrontDoor) -> None
     assert len(events) == 1
     assert events[0]["value"] == 12.5
     other = await door.http.post(f"{HERE}/events", json={**body, "value": 1}, headers=key)
-    assert other.status_code == 409
+    assert other.status_code == 422
 
 
 async def test_a_flow_is_fired_through_its_trigger(door: FrontDoor) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -92,10 +94,51 @@ def test_it_stops_after_it_has_answered(tmp_path: Path) -> None:
         assert front.call("POST", RECORDS, points(1))[1]["records"][0]["fate"] == "same"
 
 
+def listens_at(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, 30).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def status(url: str) -> int:
+    return httpx.get(url, timeout=30).status_code
+
+
+def test_what_is_under_way_is_answered_before_it_stops(tmp_path: Path) -> None:
+    with listening(tmp_path) as front:
+        url = urlsplit(front.url)
+        address = (url.hostname or "", url.port or 0)
+        body = json.dumps(points(1)).encode()
+        head = f"POST {RECORDS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {front.token}\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        with socket.create_connection(address, 30) as under_way:
+            under_way.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
+            # It asks for the body: the request is inside.
+            assert b"100 Continue" in under_way.recv(1_000)
+            under_way.sendall(body[:10])
+            front.process.send_signal(signal.SIGTERM)
+            while listens_at(address):
+                pass
+            under_way.sendall(body[10:])
+            assert b" 202 " in under_way.recv(10_000)
+        assert front.ended() == 0
+        front.start()
+        assert front.call("POST", RECORDS, points(1))[1]["records"][0]["fate"] == "same"
+
+
 def test_sighup_reads_settings_anew_and_keeps_serving(tmp_path: Path) -> None:
     with listening(tmp_path) as front:
-        front.process.send_signal(signal.SIGHUP)
         assert front.call("GET", "/readyz") == (200, {"ok": True, "why": []})
+        state = json.loads((tmp_path / "state.json").read_text())
+        state.setdefault("settings", {})["1"] = {"name": "api", "value": {"min_free_mb": 10**12}}
+        (tmp_path / "state.json").write_text(json.dumps(state))
+        front.process.send_signal(signal.SIGHUP)
+        # No token is looked at here, which would have settings read too: it is the signal that counts.
+        while status(f"{front.url}/readyz") == 200:
+            pass
+        assert status(f"{front.url}/readyz") == 503
         assert front.process.poll() is None
 
 

@@ -1,4 +1,4 @@
-"""The examples of docs/api.md run as they stand there."""
+"""The examples of docs/api.md and of the README's part on the front door run as they stand there."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ from tests.support.listening import Listening, listening
 from tests.support.shared import ROOT
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-EXAMPLES = [
-    (language, code)
-    for language, code in _BLOCK.findall((ROOT / "docs" / "api.md").read_text(encoding="utf-8"))
-    if language != "console"
-]
+_SECTION = re.compile(r"^## The front door\n(.*?)^## ", re.MULTILINE | re.DOTALL)
+
+
+def _examples() -> list[tuple[str, str, str]]:
+    """(page, language, code)."""
+    pages = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/api.md")}
+    (pages["README.md"],) = _SECTION.findall(pages["README.md"])
+    return [(page, language, code) for page, text in pages.items() for language, code in _BLOCK.findall(text)]
+
+
+EXAMPLES = _examples()
 PROGRAMS = {
     "sh": ["sh", "-eu", "-c"],
     "python": [sys.executable, "-c"],
@@ -34,8 +40,8 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listening]:
         yield one
 
 
-@pytest.mark.parametrize(("language", "code"), EXAMPLES)
-def test_an_example_of_the_docs_runs(front: Listening, language: str, code: str) -> None:
+@pytest.mark.parametrize(("page", "language", "code"), EXAMPLES)
+def test_an_example_of_the_docs_runs(front: Listening, page: str, language: str, code: str) -> None:
     program = PROGRAMS[language]
     needed = "curl" if "curl" in code else program[0]
     if not shutil.which(needed):
@@ -50,4 +56,5 @@ def test_an_example_of_the_docs_runs(front: Listening, language: str, code: str)
 
 
 def test_there_are_examples_in_each_language() -> None:
-    assert {language for language, _ in EXAMPLES} == set(PROGRAMS)
+    for page in ("README.md", "docs/api.md"):
+        assert {language for where, language, _ in EXAMPLES if where == page} == set(PROGRAMS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.support.door import FrontDoor
 from tests.support.workbench import NAME
 
 HERE = f"/v1/connections/{NAME}"
+SECRET = "a-long-random-text-0123456789"
 DOORS = [
     ("POST", f"{HERE}/records"),
     ("POST", f"{HERE}/cloudevents"),
@@ -23,6 +25,7 @@ DOORS = [
     ("POST", f"{HERE}/flows/Welcome Series/fire"),
     ("PUT", f"{HERE}/webhooks/shop"),
     ("POST", f"{HERE}/webhooks/shop"),
+    ("POST", f"{HERE}/webhooks/signed"),
     ("POST", f"{HERE}/workflows/tested/activate"),
     *(("POST", f"/v1/{kind}") for kind in ("track", "identify", "batch", "group")),
 ]
@@ -65,18 +68,26 @@ ALLOWED = {200, 202, 400, 401, 403, 404, 409, 413, 415, 422}
 async def test_no_body_makes_an_error_that_is_not_ours(quiet: FrontDoor) -> None:
     loop = asyncio.get_running_loop()
     params = {"wait": "false"}
+    hook = {"secret": SECRET, "event_from": "data.event", "id_from": "data.id", "time_from": "data.data.time"}
+    assert (await quiet.http.put(f"{HERE}/webhooks/signed", json=hook)).status_code == 200
 
     @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
     @given(
         door=st.sampled_from(DOORS),
         media=st.sampled_from(MEDIA),
         body=bodies,
-        packed=st.sampled_from([None, "gzip"]),
+        packed=st.sampled_from([None, None, "gzip"]),
+        key=st.sampled_from([None, None, "one", "two", "no key"]),
     )
-    def ask(door: tuple[str, str], media: str, body: bytes, packed: str | None) -> None:
-        headers = {"Content-Type": media} if media else {}
-        if packed:
-            headers["Content-Encoding"] = packed
+    def ask(door: tuple[str, str], media: str, body: bytes, packed: str | None, key: str | None) -> None:
+        signature = hmac.new(SECRET.encode(), body, "sha256").hexdigest()
+        given = {
+            "Content-Type": media,
+            "Content-Encoding": packed,
+            "Idempotency-Key": key,
+            "X-Signature": signature,
+        }
+        headers = {name: value for name, value in given.items() if value}
 
         async def send() -> Any:
             return await quiet.http.request(door[0], door[1], content=body, headers=headers, params=params)

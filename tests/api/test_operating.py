@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from html.parser import HTMLParser
 from typing import Any
 
+import pytest
+
 from askel_tui.api.operating import router
-from tests.support.door import RECORDS, FrontDoor
+from askel_tui.cli.daemon import JsonLines, TextLines
+from askel_tui.store.journal import HOLD_CAUSES, Hold
+from tests.support.door import RECORDS, WORKFLOW, FrontDoor
 from tests.support.workbench import NAME, points
 
 HERE = f"/v1/connections/{NAME}"
-WORKFLOW = """
-workflow: tested
-connection: maple-ember
-trigger: first_points_earned
-profile: {email: data.shopper.email}
-steps:
-  - id: points
-    track_event: {metric: First Points Earned, value: data.points}
-"""
 
 
 async def test_health_needs_no_token_and_tells_nothing_else(quiet: FrontDoor) -> None:
@@ -95,6 +91,19 @@ async def test_numbers_count_what_happened(door: FrontDoor) -> None:
     assert NAME not in other.text
 
 
+async def test_drift_counts_the_steps_that_the_account_made_hold(quiet: FrontDoor) -> None:
+    journal = quiet.bench.instance.journal
+    await quiet.bench.apply(WORKFLOW)
+    for cause in HOLD_CAUSES:
+        await journal.place_hold(Hold(NAME, "tested", cause, cause, "", 1), 1)
+    text = (await quiet.http.get("/metrics")).text
+    ours = {"key_refused", "other_account", "scope_missing", "in_doubt", "gate_unreadable", "person"}
+    ours |= {"outage", "revision"}
+    assert f"askel_drift {len(HOLD_CAUSES) - len(ours)}\n" in text
+    for cause in HOLD_CAUSES:
+        assert f'askel_holds{{workflow="tested",step="{cause}",cause="{cause}"}} 1\n' in text
+
+
 async def _written(door: FrontDoor, count: int) -> None:
     while len(await door.audited(status="written")) + len(await door.audited(status="unconfirmed")) < count:
         await door.bench.instance.journal.wait_change(1)
@@ -165,6 +174,25 @@ async def test_workflows_are_paused_resumed_and_activated_by_name(door: FrontDoo
     paused = [entry for entry in await door.audited(workflow="tested") if entry.kind == "pause"]
     assert [entry.actor for entry in paused] == ["token:operator"]
     assert (await door.http.post(f"{path}/pause", headers=door.token("s", "send"))).status_code == 403
+
+
+async def test_a_request_is_one_line_of_the_log_with_its_id(
+    quiet: FrontDoor, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "askel_tui")
+    await quiet.http.post(RECORDS, json=points(1), headers={"X-Request-Id": "good-1"})
+    await quiet.http.post(RECORDS, json=5, headers={"X-Request-Id": "bad-1"})
+    lines = {}
+    for record in caplog.records:
+        line = json.loads(JsonLines().format(record))
+        if "request" in line:
+            lines[line["request"]] = line
+            assert f"request {line['request']}" in TextLines().format(record)
+    assert (lines["good-1"]["level"], lines["bad-1"]["level"]) == ("debug", "info")
+    wanted = {"method": "POST", "path": RECORDS, "status": 202, "token": "tester"}
+    assert wanted.items() <= lines["good-1"].items()
+    secret = quiet.http.headers["authorization"].rsplit("_", 1)[1]
+    assert secret not in caplog.text
 
 
 async def test_the_page_of_the_docs_loads_nothing_from_elsewhere(quiet: FrontDoor) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -87,19 +85,6 @@ async def test_records_without_id_and_time_are_each_one_of_its_own(quiet: FrontD
     assert len({row["id"] for row in body["records"]}) == 2
 
 
-async def test_an_idempotency_key_makes_a_repeated_request_the_same_records(quiet: FrontDoor) -> None:
-    click = {"event": "clicked", "data": {"email": "ada@x.example"}}
-    first = await quiet.http.post(RECORDS, json=[click, click], headers={"Idempotency-Key": "one"})
-    again = await quiet.http.post(RECORDS, json=[click, click], headers={"Idempotency-Key": "one"})
-    other = await quiet.http.post(RECORDS, json=[click, click], headers={"Idempotency-Key": "two"})
-    assert [row["fate"] for row in first.json()["records"]] == ["new", "new"]
-    assert [row["fate"] for row in again.json()["records"]] == ["same", "same"]
-    assert [row["id"] for row in again.json()["records"]] == [row["id"] for row in first.json()["records"]]
-    assert [row["fate"] for row in other.json()["records"]] == ["new", "new"]
-    long = await quiet.http.post(RECORDS, json=click, headers={"Idempotency-Key": "x" * 256})
-    assert long.status_code == 400
-
-
 async def test_a_record_without_an_id_is_known_by_its_body_and_time(quiet: FrontDoor) -> None:
     timed = {"event": "clicked", "time": "2026-11-23T09:00:00Z", "data": {}}
     fates = [(await quiet.http.post(RECORDS, json=timed)).json()["records"][0]["fate"] for _ in range(2)]
@@ -147,61 +132,6 @@ async def test_what_can_not_be_read_is_refused_whole(
     assert said in error["message"]
     assert error["request"] == answer.headers["x-request-id"]
     assert await quiet.stored() == []
-
-
-async def test_a_body_over_5_mb_is_refused_before_it_is_read(quiet: FrontDoor) -> None:
-    body = {"Content-Type": "application/json"}
-    told = await quiet.http.post(RECORDS, content=b" " * 5_000_001, headers=body)
-    assert told.status_code == 413
-
-    async def in_parts() -> Any:
-        for _ in range(60):
-            yield b" " * 100_000
-
-    assert (await quiet.http.post(RECORDS, content=in_parts(), headers=body)).status_code == 413
-    assert (await quiet.http.post(RECORDS, json=points(1))).status_code == 202
-
-
-async def chunked(door: FrontDoor) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection on which the headers of a request with a body in chunks have been sent."""
-    url = urlsplit(door.door.url)
-    reader, writer = await asyncio.open_connection(url.hostname, url.port)
-    head = f"POST {RECORDS} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
-    head += f"Content-Type: application/json\r\nAuthorization: {door.http.headers['authorization']}\r\n\r\n"
-    writer.write(head.encode())
-    return reader, writer
-
-
-async def test_an_endless_body_is_answered_while_it_still_comes(quiet: FrontDoor) -> None:
-    reader, writer = await chunked(quiet)
-    answer = asyncio.create_task(reader.readline())
-    sent = 0
-    while not answer.done():
-        writer.write(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
-        await writer.drain()
-        sent += 0x10000
-    assert b"413" in await answer
-    assert sent < 20_000_000
-    writer.close()
-
-
-async def test_a_body_that_trickles_in_is_given_up(quiet: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("askel_tui.api.bodies.BODY_S", 0.2)
-    reader, writer = await chunked(quiet)
-    writer.write(b"1\r\n[\r\n")
-    assert b"408" in await reader.readline()
-    writer.close()
-
-
-async def test_a_connection_that_sends_no_request_is_closed(
-    quiet: FrontDoor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("askel_tui.api.protocol.HEADERS_S", 0.2)
-    url = urlsplit(quiet.door.url)
-    reader, writer = await asyncio.open_connection(url.hostname, url.port)
-    writer.write(b"POST / HTTP/1.1\r\nX-Slow: ")
-    assert await reader.read() == b""
-    writer.close()
 
 
 async def test_an_unknown_connection_is_named_with_a_suggestion(quiet: FrontDoor) -> None:

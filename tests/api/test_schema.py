@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.door import WORKFLOW
 from tests.support.listening import Listening, listening
 from tests.support.shared import ROOT
 from tests.support.workbench import NAME
 
 EXAMPLES = 40
 """How many requests schemathesis makes up for each operation, beside those at the edges."""
+
+FEW = ("--phases", "examples,fuzzing", "--max-examples", "2", "--seed", "1")
+"""A look in passing: the examples of the document, and two requests more for each operation."""
 
 CONFIG = f"""
 hooks = "tests.support.schema_hooks"
@@ -37,16 +41,6 @@ checks.positive_data_acceptance.enabled = false
 [[operations]]
 include-path-regex = "/(records|cloudevents|batch)$"
 checks.negative_data_rejection.enabled = false
-"""
-
-WORKFLOW = """
-workflow: tested
-connection: maple-ember
-trigger: first_points_earned
-profile: {email: data.shopper.email}
-steps:
-  - id: points
-    track_event: {metric: First Points Earned, value: data.points}
 """
 
 
@@ -74,6 +68,12 @@ def run(front: Listening, folder: Path, *options: str) -> subprocess.CompletedPr
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=850, check=False
     )
+
+
+def test_the_document_is_true_at_a_glance(tmp_path: Path) -> None:
+    with listening(tmp_path / "home") as front:
+        done = run(front, tmp_path, *FEW)
+    assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
 
 
 @pytest.mark.slow

@@ -61,6 +61,25 @@ def test_a_good_signature_is_taken_and_every_other_is_not(scheme: str) -> None:
             check(how, secret, headers, body, 1_000)
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_signature_is_compared_in_constant_time(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[bool] = []
+    compare = hmac.compare_digest
+
+    def watched(first: bytes, second: bytes) -> bool:
+        compared.append(compare(first, second))
+        return compared[-1]
+
+    monkeypatch.setattr("hmac.compare_digest", watched)
+    check(settings(scheme), SECRET, signed(scheme), RAW, 1_000)
+    assert any(compared)
+    compared.clear()
+    with pytest.raises(Unsigned):
+        check(settings(scheme), SECRET, signed(scheme, b"other"), RAW, 1_000)
+    assert compared
+    assert not any(compared)
+
+
 @pytest.mark.parametrize("scheme", ["stripe", "standard"])
 def test_an_old_signature_is_not_taken(scheme: str) -> None:
     check(settings(scheme, tolerance_s=60), SECRET, signed(scheme, at=1_000), RAW, 1_060)

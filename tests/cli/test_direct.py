@@ -32,7 +32,11 @@ def test_a_flow_is_fired_once_and_says_when_it_will_not(askel: Askel) -> None:
     assert first["complete"] is True
     assert {entry["status"] for entry in first["entries"]} == {"written"}
     assert first["warnings"] == []
-    assert "already, which fires nothing" in askel(*words).stderr
+    again = askel(*words).stderr
+    assert "already, which fires nothing" in again
+    assert "Welcome Series does not start" in again
+    assert "was given its trigger" not in again
+    assert askel.json(*words)["fires"] is False
     assert "draft, not live" in askel("flow", "fire", "maple-ember", "Win-back", "fired@example.com").stderr
 
 
@@ -91,6 +95,8 @@ def test_a_sandbox_says_where_it_is(shell: Shell, tmp_path: Path) -> None:
     assert words[2].startswith("http://127.0.0.1:")
     assert Shell(tmp_path / "other", words[2], words[4]).json("connections") == {"connections": []}
     Shell(tmp_path / "other", words[2], words[4]).connect()
+    assert running.stderr is not None
+    assert "get_accounts 200" in running.stderr.readline()
     running.terminate()
     running.communicate(timeout=20)
     assert running.returncode == 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from askel_tui.contract.endpoints import SELECTABLE
 from tests.support.sandbox import SandboxProcess, sandbox_process
 from tests.support.shared import needs_shared, shared_dir
 from tests.support.shell import Shell
+from tests.support.workbench import points
 
 EXAMPLES = shared_dir() / "examples"
 NAME = "first-points-welcome"
@@ -81,17 +84,27 @@ def test_what_the_dry_run_announced_is_what_the_account_then_holds(
     assert len(after["profiles"]) - len(before["profiles"]) == rehearsed["totals"]["new"]
 
     status = sh.json("status")
-    assert (
-        status["workflows"][0]["sent"]
-        == sum(count for (_, end), count in done.items() if end == "written")
-        - done[("require_segment", "written")]
-    )
+    written = sum(count for (_, end), count in done.items() if end == "written")
+    assert status["workflows"][0]["sent"] == written
     assert status["daemon"] == {"running": False, "pid": None}
     assert sh.json("audit", "verify") == {"entries": len(entries), "broken_at": None}
 
     sh.run("daemon", "--until-idle")
     assert sh.lines("audit") == entries
     assert fresh.state()["events"] == after["events"]
+
+
+def test_a_dry_run_shows_what_an_event_holds(sh: Shell, tmp_path: Path) -> None:
+    sh.connect()
+    sh.run("workflow", "apply", str(EXAMPLES / f"{NAME}.yaml"))
+    record = points(1, tier="gold\x1b[31m")
+    file = tmp_path / "one.jsonl"
+    file.write_text(json.dumps(record))
+    shown = sh.run("dry-run", NAME, str(file)).stdout
+    assert "event First Points Earned: value 6, time 2026-11-23T10:00:00Z" in shown
+    for line in ("Points: 6", 'Store: "Leeds"', 'Tier: "gold\\u001b[31m"'):
+        assert f"               {line}\n" in shown
+    assert "\x1b" not in shown
 
 
 def test_a_packed_body_is_told_once(sh: Shell) -> None:

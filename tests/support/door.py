@@ -20,6 +20,16 @@ from askel_tui.sync.instance import Instance, opened
 from tests.support.workbench import NAME, Workbench
 
 RECORDS = f"/v1/connections/{NAME}/records"
+WORKFLOW = """
+workflow: tested
+connection: maple-ember
+trigger: first_points_earned
+profile: {email: data.shopper.email}
+steps:
+  - id: points
+    track_event: {metric: First Points Earned, value: data.points}
+"""
+"""A workflow of one step, which sends an event."""
 
 
 @dataclass
@@ -61,24 +71,32 @@ class FrontDoor:
 
 
 @asynccontextmanager
-async def front_door(bench: Workbench, *, engine: bool = True) -> AsyncIterator[FrontDoor]:
-    """Opens the door of a bench's home on a free port; with its engine unless told otherwise."""
+async def front_door(
+    bench: Workbench, *, engine: bool = True, tokens: str = "tester"
+) -> AsyncIterator[FrontDoor]:
+    """Opens the door of a bench's home on a free port; with its engine unless told otherwise.
+
+    `tokens` is the name of the token that `http` is given.
+    """
     # As the daemon does: orders are then carried out by the engine and by nobody else.
     owned: AbstractContextManager[object] = OwnershipLock(bench.instance.home) if engine else nullcontext()
     with owned:
-        async with opened(bench.instance.home, owner=True) as owner, _opened(bench, owner, engine) as one:
+        async with (
+            opened(bench.instance.home, owner=True) as owner,
+            _opened(bench, owner, engine, tokens) as one,
+        ):
             yield one
 
 
 @asynccontextmanager
-async def _opened(bench: Workbench, owner: Instance, engine: bool) -> AsyncIterator[FrontDoor]:
+async def _opened(bench: Workbench, owner: Instance, engine: bool, token: str) -> AsyncIterator[FrontDoor]:
     door = Door(owner, Address("127.0.0.1", 0))
     working = Engine(owner) if engine else None
     tasks = [asyncio.create_task(door.run())]
     if working is not None:
         tasks.append(asyncio.create_task(working.run()))
     tokens = Tokens(owner.home)
-    _, text = tokens.create("tester", ("admin",), now=owner.clock())
+    _, text = tokens.create(token, ("admin",), now=owner.clock())
     headers = {"Authorization": f"Bearer {text}"}
     try:
         async with httpx.AsyncClient(base_url=door.url, headers=headers, timeout=40) as http:

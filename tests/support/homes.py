@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from askel_tui.store.journal import AuditEntry, AuditFilter
 from askel_tui.sync import connections, workflows
+from askel_tui.sync.control import give
 from askel_tui.sync.instance import Instance, opened
 from askel_tui.sync.intake import ingest
 from tests.support.shell import Shell
 from tests.support.workbench import ACTOR, NAME
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,27 @@ async def _take(instance: Instance, records: Iterable[Mapping[str, Any]], files:
     await ingest(instance, NAME, lines, "jsonl")
 
 
+def take(shell: Shell, records: Iterable[Mapping[str, Any]]) -> None:
+    """Takes records in, as another process beside a daemon would."""
+
+    async def work() -> None:
+        async with opened() as instance:
+            await _take(instance, records, ())
+
+    _in(shell, work())
+
+
+def release(shell: Shell, *, cause: str | None = None) -> None:
+    """Releases what is held (for a cause, if one is given), as a person would while no daemon runs."""
+
+    async def work() -> None:
+        async with opened() as instance:
+            if any(cause in (None, hold.cause) for hold in await instance.journal.holds()):
+                await give(instance, "release", {"cause": cause}, ACTOR)
+
+    _in(shell, work())
+
+
 def look(shell: Shell) -> Ended:
     """Reads the journal of a home."""
 
@@ -83,13 +107,19 @@ def look(shell: Shell) -> Ended:
                 len(await journal.failures()),
             )
 
-    found: Ended = _in(shell, work())
-    return found
+    return _in(shell, work())
 
 
-def _in(shell: Shell, work: Any) -> Any:
+def _in(shell: Shell, work: Coroutine[Any, Any, T]) -> T:
+    found: list[T] = []
+
+    async def kept() -> None:
+        # Not the task's result: asyncio writes out what a task gave, and an audit is long.
+        found.append(await work)
+
     with pytest.MonkeyPatch.context() as patched:
         for name, value in shell.environment().items():
             if name.startswith("ASKEL_"):
                 patched.setenv(name, value)
-        return asyncio.run(work)
+        asyncio.run(kept())
+    return found[0]

@@ -39,6 +39,10 @@ class Listening:
     def stop(self) -> int:
         """SIGTERM; gives the exit code."""
         self.process.send_signal(signal.SIGTERM)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Waits for the end of a process that was told to stop; gives the exit code."""
         code = self.process.wait(45)
         for stream in (self.process.stdout, self.process.stderr):
             assert stream is not None

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from askel_tui.sync import dispatcher
-from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, settled
+from askel_tui.sync import connections, dispatcher
+from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, engine, settled, until
 from tests.support.shared import needs_shared
-from tests.support.workbench import NAME, Workbench, points
+from tests.support.workbench import ACTOR, NAME, Workbench, points
 
 __all__ = ["brisk"]
 
@@ -61,6 +61,27 @@ async def test_the_strongest_identifier_is_written_alone(either: Workbench) -> N
     [entry] = await either.audit(step="tier", status="written")
     assert entry.profile == {"email": EMAIL}
     await assert_in_order(either)
+
+
+async def test_a_running_engine_goes_by_a_policy_that_is_changed(bench: Workbench) -> None:
+    _two(bench)
+    _two(bench, 2)
+    await bench.apply(WELCOME)
+    async with engine(bench):
+        await bench.take([points(1)])
+
+        async def failed() -> bool:
+            return bool(await bench.instance.journal.failures())
+
+        await until(bench, failed)
+        await connections.change(bench.instance, NAME, ACTOR, on_conflict="strongest")
+        await bench.take([points(2)])
+
+        async def written() -> bool:
+            return len(bench.events("First Points Earned")) == 1
+
+        await until(bench, written)
+    assert [failure.record for failure in await bench.instance.journal.failures()] == ["t-1"]
 
 
 async def test_merging_makes_them_one_and_writes_it(either: Workbench) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from tests.support.bad_days import assert_in_order, brisk, held, order, settled
+from askel_tui.sync import doubts
+from tests.support.bad_days import assert_in_order, brisk, change, engine, held, order, settled, until
 from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench
 
@@ -93,6 +95,52 @@ async def test_what_did_not_arrive_for_certain_is_held_until_a_person_decides(
     assert _consent(either) == "SUBSCRIBED"
     assert await settled(either) == {"subscribe unconfirmed": 1}
     await assert_in_order(either)
+
+
+async def test_what_shows_late_is_settled_by_itself_and_the_rest_goes_on(
+    either: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has to decide about consent that the account shows in the end, however late."""
+    monkeypatch.setattr(doubts, "FIRST_MS", 20)
+    monkeypatch.setattr(doubts, "ROUND_MS", 10)
+    either.sandbox.world.change_settings({"consent_time": 3_600.0})
+    await either.apply(OPT_IN)
+    await either.take([_happened("opted_in")])
+    either.fault(SUBSCRIBE, lost=True, times=1)
+    async with engine(either):
+        await until(either, _held_in_doubt(either, 1))
+        await either.take([_happened("opted_in", 2, "second@mapleandember.example")])
+        await until(either, _held_in_doubt(either, 2))
+        reads = len(either.requests("get_profiles"))
+
+        async def asked_again() -> bool:
+            return len(either.requests("get_profiles")) > reads + 2
+
+        await until(either, asked_again)
+        assert (await held(either))["opt-in", "subscribe"] == ("in_doubt", 2)
+        either.sandbox.world.change_settings({"consent_time": 0.0})
+        change(either, "POST", "settle")
+
+        async def done() -> bool:
+            return not await held(either) and _sent(either) == 2
+
+        await until(either, done)
+    await either.drain()
+    assert _consent(either) == _consent(either, "second@mapleandember.example") == "SUBSCRIBED"
+    first, *_ = await either.audit(record="opted_in-1")
+    assert (first.status, "read back after doubt" in str(first.response)) == ("written", True)
+    released = await either.audit(kind="release")
+    assert [entry.actor for entry in released] == ["askel"]
+    kinds = [notice["kind"] for notice in await either.instance.journal.notices()]
+    assert kinds == ["hold", "recovery"]
+    await assert_in_order(either)
+
+
+def _held_in_doubt(bench: Workbench, waiting: int) -> Callable[[], Awaitable[bool]]:
+    async def so() -> bool:
+        return (await held(bench)).get(("opt-in", "subscribe")) == ("in_doubt", waiting)
+
+    return so
 
 
 @pytest.mark.parametrize("fault", [{"status": 429, "retry_after": 1}, {"status": 403, "body": "html"}])

@@ -187,6 +187,17 @@ async def test_a_hold_on_what_is_in_flight_stops_the_rest_of_the_step(
     await assert_in_order(bench)
 
 
+async def test_a_hold_is_logged_once_for_all_that_was_under_way(
+    bench: Workbench, caplog: pytest.LogCaptureFixture
+) -> None:
+    await bench.apply(WELCOME)
+    bench.fault("create_event", status=401, delay=0.3)
+    await bench.take(points(number) for number in range(60))
+    await bench.drain()
+    assert len(bench.requests("create_event", after=bench.requests_since)) > 5
+    assert len([each for each in caplog.messages if "step points is held" in each]) == 1
+
+
 async def test_discarded_operations_are_never_sent(bench: Workbench) -> None:
     await bench.apply(WELCOME)
     change(bench, "DELETE", "lists/Welcome Flow")

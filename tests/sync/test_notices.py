@@ -241,6 +241,20 @@ async def test_a_new_address_hears_of_what_stands_and_not_of_old_stories(
     assert [(each["kind"], each["steps"][0]["step"]) for each in hook.taken] == [("hold", "stands")]
 
 
+async def test_an_address_that_comes_back_hears_of_what_stands_then(bench: Workbench, hook: Receiver) -> None:
+    one = Notifier(bench.instance)
+    _notify(bench, hook.url())
+    await one.round()
+    _notify(bench)
+    await one.pending()
+    await _hold(bench, "old")
+    await _release(bench, "old")
+    await _hold(bench, "stands")
+    _notify(bench, hook.url())
+    await _round(bench)
+    assert [(each["kind"], each["steps"][0]["step"]) for each in hook.taken] == [("hold", "stands")]
+
+
 async def test_one_address_that_is_dead_keeps_no_other_waiting(bench: Workbench, hook: Receiver) -> None:
     _notify(bench, "http+hmac://x@127.0.0.1:1/dead", hook.url())
     await _hold(bench)

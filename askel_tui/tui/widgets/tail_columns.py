@@ -17,6 +17,7 @@ RESULTS: Mapping[str, tuple[str, str]] = {
     "written": ("✓ written", "good"),
     "unconfirmed": ("? unconfirmed", "doubt"),
     "failed": ("✗ failed", "bad"),
+    "passed": ("› passed", "good"),
     "skipped": ("» skipped", "muted"),
     "discarded": ("− discarded", "doubt"),
     "done": ("• done", "text"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from askel_tui.store.journal import Counts, Delayed, Journal, Settled
-from tests.unit.journal.samples import NOW, WORKFLOW, Desk, decision, hold, intent
+from askel_tui.store.journal import Counts, Decision, Delayed, Journal, Settled
+from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, hold, intent
 
 
 async def test_a_hold_keeps_its_step_and_tells_once(desk: Desk) -> None:
@@ -97,7 +97,7 @@ async def test_what_was_under_way_joins_the_hold_when_it_is_delayed(desk: Desk) 
 async def test_nothing_is_sent_past_a_held_gate(desk: Desk) -> None:
     planned = await desk.planned(2, ["tier", "vip", "points", "list"], gates=["vip"])
     # The first record's gate was passed before: what is below it is free.
-    await desk.decide_gate(planned[1], "written")
+    await desk.decide_gate(planned[1], "passed")
     await desk.journal.place_hold(hold("vip", "gate_unreadable"), NOW)
     free = [planned[0], planned[2], planned[3], planned[4]]
     assert await desk.waiting() == free
@@ -115,7 +115,7 @@ async def test_a_gate_that_answers_after_its_hold_frees_what_is_behind_it(desk: 
     await desk.journal.place_hold(hold("list"), NOW)
     await desk.journal.place_hold(hold("vip", "gate_unreadable"), NOW)
     assert await desk.waiting() == []
-    await desk.decide_gate(planned[0], "written")
+    await desk.decide_gate(planned[0], "passed")
     assert await desk.waiting() == [planned[1]]
     await desk.decide_gate(planned[3], "skipped", "is no member")
     assert {kept.step: kept.waiting for kept in await desk.journal.holds()} == {"list": 1, "vip": 0}
@@ -157,3 +157,15 @@ async def test_a_held_operation_may_still_be_settled(desk: Desk) -> None:
     )
     assert [kept.waiting for kept in await desk.journal.holds()] == [0]
     assert await desk.counts() == Counts(waiting=2, sent=1)
+
+
+async def test_a_release_for_a_cause_leaves_a_hold_that_has_another_by_now(desk: Desk) -> None:
+    await desk.planned(1)
+    await desk.journal.place_hold(hold("list", "outage"), NOW)
+    await desk.journal.place_hold(hold("list", "in_doubt"), NOW)
+    over = Decision("release", "askel", CONNECTION, WORKFLOW, "list", {"cause": "outage"})
+    assert await desk.journal.release_hold(WORKFLOW, "list", over, NOW) == 0
+    assert [kept.cause for kept in await desk.journal.holds()] == ["in_doubt"]
+    right = Decision("release", "ada", CONNECTION, WORKFLOW, "list", {"cause": "in_doubt"})
+    assert await desk.journal.release_hold(WORKFLOW, "list", right, NOW) == 1
+    assert await desk.journal.holds() == []

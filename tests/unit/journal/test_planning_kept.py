@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from askel_tui.store.journal import Counts, Decision, Journal, PlannedRun, WorkflowState
+import pytest
+
+from askel_tui.store.journal import (
+    Counts,
+    Decision,
+    Delayed,
+    Hold,
+    Journal,
+    PlannedRun,
+    Settled,
+    WorkflowState,
+)
 from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, hold, intent, operation
 
 
@@ -120,3 +131,40 @@ async def test_a_forgotten_workflow_leaves_its_audit_and_never_doubles(desk: Des
     desk.position = 0
     again = await desk.plan()
     assert {each.record for each in again} == {"evt-000003"}
+
+
+@pytest.mark.parametrize("again", ["delayed", "held", "failed"])
+async def test_what_comes_back_after_its_workflow_was_deleted_is_given_up_with_an_entry(
+    desk: Desk, journal: Journal, again: str
+) -> None:
+    planned = await desk.planned(1)
+    carried = await journal.open_request(intent([planned[0]]), NOW)
+    await journal.forget_workflow(WORKFLOW, Decision("delete", "ada", CONNECTION, WORKFLOW), NOW)
+    if again == "delayed":
+        delayed = [Delayed(planned[0], NOW + 1_000, "Klaviyo is away")]
+        await journal.answer_request(carried, delayed=delayed, connection=CONNECTION, now=NOW)
+    elif again == "failed":
+        failed = [Settled(planned[0], "failed", status=400, detail="Klaviyo is away")]
+        await journal.answer_request(carried, settled=failed, connection=CONNECTION, now=NOW)
+    else:
+        outage = Hold(CONNECTION, WORKFLOW, planned[0].operation.step, "outage", "Klaviyo is away", NOW)
+        await journal.answer_request(carried, held=planned[:1], hold=outage, connection=CONNECTION, now=NOW)
+    assert await journal.holds() == []
+    assert await journal.in_doubt([CONNECTION]) == []
+    assert await desk.counts() == Counts()
+    entry = (await desk.entries())[-1]
+    ended = "failed" if again == "failed" else "discarded"
+    assert (entry.operation, entry.status) == (planned[0].operation.id, ended)
+    assert "Klaviyo is away" in str(entry.response)
+    assert await journal.failures() == []
+
+
+async def test_a_hold_that_ends_with_its_workflow_is_told(desk: Desk, journal: Journal) -> None:
+    await desk.planned(2)
+    await journal.place_hold(hold("list"), NOW)
+    await journal.forget_workflow(WORKFLOW, Decision("delete", "ada", CONNECTION, WORKFLOW), NOW)
+    kinds = [(notice["kind"], notice["quiet"]) for notice in await journal.notices()]
+    assert kinds == [("hold", False), ("recovery", False)]
+    text = (await journal.notices())[1]["text"]
+    for word in ("was deleted by ada", "step list", "2 operations were given up"):
+        assert word in text

@@ -180,9 +180,9 @@ async def test_a_gate_that_says_no_skips_the_rest_of_its_record(desk: Desk) -> N
 
 async def test_a_gate_that_passes_is_told_and_not_counted_as_sent(desk: Desk) -> None:
     planned = await desk.planned(1, ["vip", "points"], gates=["vip"])
-    await desk.decide_gate(planned[0], "written")
+    await desk.decide_gate(planned[0], "passed")
     (entry,) = await desk.entries()
-    assert (entry.kind, entry.status, entry.response) == ("require_segment", "written", {"detail": "passed"})
+    assert (entry.kind, entry.status, entry.response) == ("require_segment", "passed", None)
     assert entry.target == {"type": "segment", "id": "Seg1", "name": "VIP"}
     assert (entry.request, entry.attempts) == (None, 0)
     assert await desk.counts() == Counts(waiting=1)

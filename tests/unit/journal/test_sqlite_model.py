@@ -22,7 +22,7 @@ from tests.unit.journal.test_sqlite_processes import recount
 STEPS = ["tier", "vip", "points", "list"]
 GATES = ["vip"]
 OUTCOMES = ("written", "unconfirmed", "failed", "discarded")
-ENDS = {"written", "unconfirmed", "skipped", "discarded"}
+ENDS = {"written", "unconfirmed", "passed", "skipped", "discarded"}
 steps = st.sampled_from(STEPS)
 chance = st.integers(0, 2**32).map(random.Random)
 
@@ -95,7 +95,7 @@ class JournalMachine(RuleBasedStateMachine):
             doubt.id, settled=settled, delayed=delayed, held=held, hold=placed, now=NOW
         )
 
-    @rule(random=chance, outcome=st.sampled_from(["written", "skipped", "failed"]))
+    @rule(random=chance, outcome=st.sampled_from(["passed", "skipped", "failed"]))
     def read_gate(self, random: random.Random, outcome: Outcome) -> None:
         async def reading() -> None:
             gates = [

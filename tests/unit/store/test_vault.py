@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -219,6 +220,16 @@ def test_four_processes_setting_at_once_lose_nothing(tmp_path: Path) -> None:
     vault = Vault(path, Master("passphrase", b"open", "test"))
     names = [f"{number} {n}" for number in range(4) for n in range(10)]
     assert [vault.get("s", name) for name in names] == [f"key {name}" for name in names]
+
+
+def test_threads_may_open_vaults_at_once(tmp_path: Path) -> None:
+    vaults = [
+        Vault(tmp_path / f"{number}.json", passphrase(), Cost(iterations=2, lanes=4, memory=4096))
+        for number in range(4)
+    ]
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda vault: vault.set("askel", "a", "secret"), vaults))
+        assert list(threads.map(lambda vault: vault.get("askel", "a"), vaults)) == ["secret"] * 4
 
 
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

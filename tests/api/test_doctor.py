@@ -1,0 +1,83 @@
+"""`askel doctor` about the front door: where it listens, who may come in, what can't work."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from askel_tui.api.whereabouts import Whereabouts, whereabouts
+from askel_tui.store.locks import OwnershipLock
+from askel_tui.store.paths import door_file
+from tests.support.listening import Listening, listening
+from tests.support.workbench import NAME
+
+
+def found(front: Listening, code: int = 0) -> dict[str, Any]:
+    rows = front.shell.json("doctor", code=code)["findings"]
+    return {row["what"]: (row["ok"], row["found"]) for row in rows}
+
+
+def test_it_tells_of_a_door_that_is_open_and_of_one_that_is_not(tmp_path: Path) -> None:
+    with listening(tmp_path) as front:
+        front.shell.run("token", "create", "short", "--expires", "1d", "--connection", NAME)
+        ok, told = found(front)["front door"]
+        assert ok
+        assert told == f"listens on {front.url}, for this machine only; ready"
+        assert found(front)["tokens"] == (True, "2 tokens, 1 without an expiry (tester)")
+        front.call("PUT", f"/v1/connections/{NAME}/webhooks/shop", {"secret": "s" * 20, "event": "x"})
+        assert found(front)["webhooks"] == (True, "1 webhook")
+        assert front.stop() == 0
+        assert not door_file(tmp_path).exists()
+        ok, told = found(front)["front door"]
+        assert ok
+        assert told.startswith("not open (`askel daemon --listen")
+
+
+def test_what_can_not_work_is_wrong(tmp_path: Path) -> None:
+    with listening(tmp_path) as front:
+        front.call("PUT", f"/v1/connections/{NAME}/webhooks/shop", {"secret": "s" * 20, "event": "x"})
+        front.stop()
+        front.start()
+        state = json.loads((tmp_path / "state.json").read_text())
+        key, row = next(
+            (key, row) for key, row in state["settings"].items() if row["name"].startswith("webhook:")
+        )
+        state["settings"][key] = {**row, "value": {**row["value"], "scheme": "md5"}}
+        (tmp_path / "state.json").write_text(json.dumps(state))
+        ok, told = found(front, code=1)["webhooks"]
+        assert not ok
+        assert f"the settings of {NAME}/shop can't be read" in told
+        assert "s" * 20 not in told
+
+
+def test_a_door_that_takes_nothing_says_why(tmp_path: Path) -> None:
+    with listening(tmp_path) as front:
+        front.shell.run("token", "revoke", "tester")
+        state = json.loads((tmp_path / "state.json").read_text())
+        state.setdefault("settings", {})["9"] = {"name": "api", "value": {"min_free_mb": 10**12}}
+        (tmp_path / "state.json").write_text(json.dumps(state))
+        # The limit is read with the next token that is shown, and looked at within a second.
+        while not Whereabouts(front.url, False, front.process.pid).not_ready():
+            with pytest.raises(OSError, match=r"401|429"):
+                front.call("POST", f"/v1/connections/{NAME}/records", {"event": "x"})
+        ok, told = found(front, code=1)["front door"]
+        assert not ok
+        assert "takes no records: the disk has" in told
+        assert found(front, code=1)["tokens"] == (True, "0 tokens")
+
+
+def test_what_a_killed_daemon_left_is_passed_over(tmp_path: Path) -> None:
+    left = Whereabouts("http://127.0.0.1:9", False, os.getpid())
+    left.leave(tmp_path)
+    assert whereabouts(tmp_path) is None
+    with OwnershipLock(tmp_path):
+        assert whereabouts(tmp_path) == left
+    with pytest.raises(OSError, match="refused"):
+        left.not_ready()
+    door_file(tmp_path).write_text("[]")
+    with OwnershipLock(tmp_path):
+        assert whereabouts(tmp_path) is None
