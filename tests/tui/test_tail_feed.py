@@ -78,7 +78,7 @@ def expected(keep: Callable[[tuple[Any, ...]], bool]) -> list[int]:
 
 def test_the_newest_rows_are_there_with_the_first_word(watched: Watched) -> None:
     source = watched.feed.show_all()
-    watched.until(lambda: source.count)
+    watched.until(lambda: watched.told)
     newest = source.row(source.count - 1)
     assert newest is not None
     assert (newest.seq, newest.who) == (ENTRIES, f"shopper{ENTRIES // 4}@mapleandember.example")
