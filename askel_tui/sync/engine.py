@@ -149,6 +149,8 @@ class Engine:
                 continue
             if self._stop.is_set():
                 break
+            if any(dispatcher.far_ahead(state.workflow) for dispatcher in self._dispatchers.values()):
+                continue
             applied = await self._applied_version(state)
             if applied is None:
                 continue
