@@ -1,7 +1,7 @@
 """Bulk requests: many operations in one job. Pure; caps are checked on the encoded bytes.
 
-A bulk request holds rows. A row of an import job is one profile with its upsert, and with the addition to the job's
-list where that is the record's next step; a row of a bulk event call is one event.
+A bulk request holds rows. A row of an import job is one profile with its upsert (or several, folded), and with the
+addition to the job's list where that is the record's next step; a row of a bulk event call is one event.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from askel_tui.contract.dialects import dialect
 from askel_tui.contract.endpoints import NotInRevision, endpoint
+from askel_tui.core.folding import folded
 from askel_tui.core.operations import Operation, canonical
 from askel_tui.core.packing import Request, nested
 
@@ -52,12 +53,13 @@ def bulk_call(operation: Operation, revision: str) -> str | None:
     return call
 
 
-def import_row(upsert: Operation, revision: str, addition: Operation | None = None) -> Row:
-    """A row of an import job: an upsert, and the list addition that the job's list carries with it."""
+def import_row(upserts: Sequence[Operation], revision: str, addition: Operation | None = None) -> Row:
+    """A row of an import job: updates of one profile, and the list addition that the job's list carries with them."""
+    upsert = folded(upserts)
     item = dialect(revision).import_item(
         upsert.profile.identifiers(), nested(upsert.body["attributes"]), upsert.body["properties"]
     )
-    carried = (upsert,) if addition is None else (upsert, addition)
+    carried = (*upserts,) if addition is None else (*upserts, addition)
     return Row(carried, canonical(item))
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from askel_tui.core import bulk
+from askel_tui.core import bulk, folding
 from askel_tui.core.bulk import BulkRequest, Row
 from askel_tui.klaviyo.errors import Invalid, KlaviyoError, Missing
 from askel_tui.store.journal import Decision, Delayed, OpenRequest, Outcome, Settled, StoredOperation
@@ -37,8 +37,8 @@ JOB_PATIENCE_S = 900.0
 IMBALANCE = "imbalance"
 """The audit's word for a job whose figures do not add up."""
 
-Pair = tuple[StoredOperation, StoredOperation | None]
-"""An upsert, and the list addition of its record that travels with it."""
+Updates = tuple[Sequence[StoredOperation], StoredOperation | None]
+"""Updates of one profile that become one, and the list addition of the last one's record that travels along."""
 
 
 class BulkSender:
@@ -47,16 +47,16 @@ class BulkSender:
     def __init__(self, end: Outcomes) -> None:
         self._end = end
 
-    async def import_profiles(self, pairs: Sequence[Pair], list_id: str | None, result: Result) -> None:
+    async def import_profiles(self, profiles: Sequence[Updates], list_id: str | None, result: Result) -> None:
         """Upserts profiles, and puts them on the list where it is given."""
         revision = self._end.to.revision
         rows = [
-            bulk.import_row(upsert.operation, revision, addition.operation if addition else None)
-            for upsert, addition in pairs
+            bulk.import_row(
+                [each.operation for each in upserts], revision, addition.operation if addition else None
+            )
+            for upserts, addition in profiles
         ]
-        await self._send(
-            IMPORT, rows, _by_id(each for pair in pairs for each in pair if each), list_id, result
-        )
+        await self._send(IMPORT, rows, _by_id(carried(profiles)), list_id, result)
 
     async def add_to_list(self, additions: Sequence[StoredOperation], result: Result) -> None:
         """Puts profiles on a list by their identifiers, without knowing their ids."""
@@ -168,12 +168,16 @@ class BulkSender:
         settled: list[Settled] = []
         behind: list[StoredOperation] = []
         conflicts: list[StoredOperation] = []
+        apart: list[StoredOperation] = []
         for index, row in enumerate(made.rows):
             first, *others = (stored[one.id] for one in row.operations)
             refusal = failed.get(index)
             if refusal is None:
                 outcome: Outcome = "written" if wrong is None else "unconfirmed"
                 settled += [_of_job(each, outcome, job, ms, wrong) for each in (first, *others)]
+            elif any(each.operation.call == folding.UPSERT for each in others):
+                # Which of the folded updates it was, single calls tell.
+                apart += [first, *others]
             elif refusal.code == receipts.CONFLICT and first.operation.call == "create_or_update_profile":
                 conflicts += [first, *others]
             else:
@@ -182,6 +186,7 @@ class BulkSender:
         await self._end.settle(request, settled, result)
         # What a conflict comes to is decided where a single call meets it.
         await self._alone(request, conflicts, "its identifiers belong to several profiles", result)
+        await self._alone(request, apart, "one of the updates that were sent as one was refused", result)
         if behind:
             # The journal lets an addition go the way of its failed upsert.
             now = self._end.clock()
@@ -280,6 +285,14 @@ class BulkSender:
             ),
             result,
         )
+
+
+def carried(profiles: Iterable[Updates]) -> Iterator[StoredOperation]:
+    """The operations of rows, in their order."""
+    for upserts, addition in profiles:
+        yield from upserts
+        if addition is not None:
+            yield addition
 
 
 def _by_id(operations: Iterable[StoredOperation]) -> dict[str, StoredOperation]:

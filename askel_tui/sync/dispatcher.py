@@ -17,8 +17,9 @@ from functools import partial
 from typing import Any
 
 from askel_tui.contract.endpoints import endpoint
-from askel_tui.core import bulk, packing
+from askel_tui.core import bulk, folding, packing
 from askel_tui.store.journal import Clock, Journal, StoredOperation
+from askel_tui.sync.bulk import Updates, carried
 from askel_tui.sync.freshness import Freshness
 from askel_tui.sync.outcomes import OPENING, Connected, Result
 from askel_tui.sync.queue import Lane, ProfileQueue
@@ -242,7 +243,28 @@ class Dispatcher:
             return
         room = SINGLE_CALLS - self._under_way[lane]
         for stored in self._queue.take(lane, max(0, room), now):
-            self._run(lane, sender.send([stored], "bulk" if long else "live"))
+            together = self._with_followers(stored, sender.revision, now)
+            self._run(lane, sender.send(together, "bulk" if long else "live"))
+
+    def _with_followers(
+        self, stored: StoredOperation, revision: str, now: int, *, in_bulk: bool = False
+    ) -> list[StoredOperation]:
+        """A taken operation, and the updates of its profile right behind it that become one with it."""
+        together = [stored]
+        if stored.seq in self._alone or not folding.is_update(stored.operation):
+            return together
+        fold: folding.Fold | None = None
+        while other := self._queue.behind(together[-1]):
+            if other.seq in self._alone or other.due > now or not folding.is_update(other.operation):
+                break
+            if in_bulk and not bulk.bulk_call(other.operation, revision):
+                break
+            fold = fold or folding.Fold(stored.operation, stored.record_seq, revision)
+            if not fold.take(other.operation, other.record_seq):
+                break
+            self._queue.take_behind(other)
+            together.append(other)
+        return together
 
     def _gather(self, lane: Lane, now: int) -> None:
         """One request at a time per destination: the next one takes all that came in meanwhile."""
@@ -269,10 +291,12 @@ class Dispatcher:
             if not taken:
                 break
             self._bulk_at[lane] = now
-            self._send_rows(lane, kind, sender, taken)
+            self._send_rows(lane, kind, sender, taken, now)
         return True
 
-    def _send_rows(self, lane: Lane, kind: Lane, sender: Sender, taken: Sequence[StoredOperation]) -> None:
+    def _send_rows(
+        self, lane: Lane, kind: Lane, sender: Sender, taken: Sequence[StoredOperation], now: int
+    ) -> None:
         """Sends what can go in bulk in bulk, and the rest by itself."""
         rows = [
             each
@@ -282,18 +306,19 @@ class Dispatcher:
         in_bulk = {each.seq for each in rows}
         for stored in taken:
             if stored.seq not in in_bulk:
-                self._run(lane, sender.send([stored], "bulk"))
+                self._run(lane, sender.send(self._with_followers(stored, sender.revision, now), "bulk"))
         if lane.parcel.call == "create_event":
             if rows:
                 self._run(kind, _events(sender, rows))
             return
-        by_list: dict[str | None, list[tuple[StoredOperation, StoredOperation | None]]] = {}
+        by_list: dict[str | None, list[Updates]] = {}
         for upsert in rows:
-            addition = self._queue.take_next(upsert, "add_profiles_to_list")
+            upserts = self._with_followers(upsert, sender.revision, now, in_bulk=True)
+            addition = self._queue.take_next(upserts[-1], "add_profiles_to_list")
             destination = addition.operation.destination if addition else None
-            by_list.setdefault(destination.id if destination else None, []).append((upsert, addition))
-        for list_id, pairs in by_list.items():
-            self._run(kind, _import(sender, pairs, list_id))
+            by_list.setdefault(destination.id if destination else None, []).append((upserts, addition))
+        for list_id, profiles in by_list.items():
+            self._run(kind, _import(sender, profiles, list_id))
 
     def _run(self, counted: Lane, sending: Awaitable[Result]) -> None:
         """Runs a request; `counted` is what it counts as among those under way."""
@@ -354,12 +379,10 @@ class Dispatcher:
             return
 
 
-async def _import(
-    sender: Sender, pairs: Sequence[tuple[StoredOperation, StoredOperation | None]], list_id: str | None
-) -> Result:
+async def _import(sender: Sender, profiles: Sequence[Updates], list_id: str | None) -> Result:
     result = Result()
-    if not await sender.held_back([each for pair in pairs for each in pair if each], result):
-        await sender.bulk.import_profiles(pairs, list_id, result)
+    if not await sender.held_back(list(carried(profiles)), result):
+        await sender.bulk.import_profiles(profiles, list_id, result)
     return result
 
 
