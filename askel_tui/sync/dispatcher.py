@@ -42,6 +42,9 @@ GATHERED = 10_000
 LONG_S = 15
 """A backlog that takes longer than this in single calls goes in bulk, in seconds."""
 
+TAIL = 50
+"""A lane of this many or fewer is no tail of a backlog."""
+
 STAY_MS = 5_000
 """How long a lane stays in bulk although it has become short, in milliseconds."""
 
@@ -50,9 +53,6 @@ SET_BACK_MS = 1_000
 
 LONGEST_DUE_MS = 15 * 60_000
 """What the journal says is due later than this was put off by a clock that was ahead: it is due now."""
-
-FEW = 50
-"""Operations planned at once up to this many count as live: their records have just come in."""
 
 
 class Dispatcher:
@@ -125,15 +125,18 @@ class Dispatcher:
             self._said.clear()
             self.wake(reload=True)
 
-    def offer(self, planned: Sequence[StoredOperation]) -> None:
-        """Operations were planned just now: taken as they are where nothing older is left behind in the journal."""
+    def offer(self, planned: Sequence[StoredOperation], live: bool) -> None:
+        """Operations were planned just now: taken as they are where nothing older is left behind in the journal.
+
+        `live` ones are few, and go before a backlog.
+        """
         ours = [stored for stored in planned if stored.connection in self._senders]
         if not ours:
             return
         settled = not self._more and not self._loading.locked()
         if settled and self._loaded < ours[0].seq and len(self._queue) + len(ours) <= IN_MEMORY:
             for stored in ours:
-                self._queue.add(stored, live=len(ours) <= FEW)
+                self._queue.add(stored, live=live)
             self._loaded = ours[-1].seq
             self._wake.set()
         else:
@@ -238,7 +241,7 @@ class Dispatcher:
         sender = self._senders[lane.connection]
         long = not lane.live and ready > self._short(lane.parcel.call, sender.revision)
         # The tail of a backlog stays in bulk: the next thousand of it may come any moment.
-        tail = ready > FEW and now - self._bulk_at.get(lane, -STAY_MS) < STAY_MS
+        tail = ready > TAIL and now - self._bulk_at.get(lane, -STAY_MS) < STAY_MS
         if (long or tail) and self._start_bulk(lane, sender, now):
             return
         room = SINGLE_CALLS - self._under_way[lane]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 
+from askel_tui.core.arrival import stretches
 from askel_tui.core.planning import plan
 from askel_tui.core.problems import Problem
 from askel_tui.core.step_planning import Applied
@@ -12,6 +17,39 @@ from askel_tui.store.journal import Clock, Journal, PlannedRun, StoredOperation,
 
 BATCH = 1_000
 """Records planned in one transaction."""
+
+Active = tuple[WorkflowState, Applied]
+"""An active workflow, and its version that is planned by."""
+
+Planned = Callable[[Sequence[StoredOperation], bool], None]
+"""Takes operations that wait since just now; whether there are few of them, so that they count as live."""
+
+FEW = 50
+"""Operations planned at once up to this many count as live: their records have just come in."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What is planned next of one workflow: records in order of receipt, and the runs that they make."""
+
+    state: WorkflowState
+    applied: Applied
+    records: Sequence[StoredRecord]
+    runs: Sequence[PlannedRun] = ()
+
+    def before(self, end: int) -> Sequence[StoredRecord]:
+        """The records up to a place in the order."""
+        return self.records[: bisect_right(self.records, end, key=attrgetter("seq"))]
+
+    def take(self, end: int | None) -> tuple[int, Sequence[PlannedRun]] | None:
+        """Takes the records up to a place in the order, or all: the last one's place, and their runs; None if none."""
+        taken = self.records if end is None else self.before(end)
+        if not taken:
+            return None
+        last = taken[-1].seq
+        runs = self.runs[: bisect_right(self.runs, last, key=attrgetter("record_seq"))]
+        self.records, self.runs = self.records[len(taken) :], self.runs[len(runs) :]
+        return last, runs
 
 
 async def plan_new(
@@ -21,16 +59,92 @@ async def plan_new(
 
     Gives how many records were looked at, and the operations that wait because of them.
     """
-    again = await journal.to_replan(state.workflow, BATCH)
-    if again:
-        runs = _runs(again, applied, None)
-        return len(again), await journal.plan(state, runs, state.position or 0, clock())
-    position = state.position or 0
-    records = await journal.records_after(state.connection, position, BATCH, events=applied.workflow.triggers)
-    if not records:
-        return 0, []
-    runs = _runs(records, applied, state.since)
-    return len(records), await journal.plan(state, runs, records[-1].seq, clock())
+    found: list[StoredOperation] = []
+    looked_at = await plan_round(
+        journal, [(state, applied)], clock, lambda operations, _: found.extend(operations)
+    )
+    return looked_at, found
+
+
+async def plan_round(journal: Journal, active: Sequence[Active], clock: Clock, planned: Planned) -> int:
+    """Plans the next batch of records of one connection's active workflows; gives how many were looked at.
+
+    Operations of one profile enter the queue in the order in which their records were accepted, whatever workflow
+    they are of. A workflow that is behind what another one has planned already catches up by itself.
+    """
+    looked_at = 0
+    for state, applied in active:
+        again = await journal.to_replan(state.workflow, BATCH)
+        if again:
+            looked_at += len(again)
+            runs = _runs(again, applied, None)
+            waiting = await journal.plan(state, runs, state.position or 0, clock())
+            planned(waiting, len(waiting) <= FEW)
+    if looked_at:
+        return looked_at
+    if len(active) == 1:
+        alone = await _read(journal, *active[0])
+        await _plan_batches(journal, [alone], clock, planned)
+        return len(alone.records)
+    rest = sorted(active, key=lambda each: each[0].position or 0)
+    # What comes in while the workflows are read one after another is for the next round.
+    head = await journal.last_seq(active[0][0].connection)
+    while rest:
+        batches, rest, horizon = await _abreast(journal, rest, head)
+        looked_at += sum(len(batch.records) for batch in batches)
+        for batch in batches:
+            batch.records = batch.before(horizon)
+        await _plan_batches(journal, batches, clock, planned)
+    return looked_at
+
+
+async def _read(journal: Journal, state: WorkflowState, applied: Applied) -> _Batch:
+    events = applied.workflow.triggers
+    return _Batch(
+        state,
+        applied,
+        await journal.records_after(state.connection, state.position or 0, BATCH, events=events),
+    )
+
+
+async def _abreast(
+    journal: Journal, active: Sequence[Active], head: int
+) -> tuple[list[_Batch], list[Active], int]:
+    """The next batches of workflows that are planned in one order, the workflows that are ahead of them, and how far.
+
+    Records up to a place in the order are known to be all there: the last one of the shortest full batch.
+    """
+    batches: list[_Batch] = []
+    ahead: list[Active] = []
+    for state, applied in active:
+        if batches and (state.position or 0) > head:
+            ahead.append((state, applied))
+            continue
+        batch = await _read(journal, state, applied)
+        if len(batch.records) == BATCH:
+            head = min(head, batch.records[-1].seq)
+        batches.append(batch)
+    return batches, ahead, head
+
+
+async def _plan_batches(journal: Journal, batches: Sequence[_Batch], clock: Clock, planned: Planned) -> None:
+    """Plans the records of batches in stretches, so that no profile's operations get out of order."""
+    live: list[bool] = []
+    for batch in batches:
+        batch.runs = _runs(batch.records, batch.applied, batch.state.since)
+        live.append(sum(len(run.operations) for run in batch.runs) <= FEW)
+        await asyncio.sleep(0)
+    touched = [[(run.record_seq, _keys(run)) for run in batch.runs] for batch in batches]
+    for end in stretches(touched):
+        for batch, few in zip(batches, live, strict=True):
+            taken = batch.take(end)
+            if taken is not None:
+                last, runs = taken
+                planned(await journal.plan(batch.state, runs, last, clock()), few)
+
+
+def _keys(run: PlannedRun) -> tuple[str, ...]:
+    return run.operations[0].profile.keys() if run.operations else ()
 
 
 def _runs(records: Sequence[StoredRecord], applied: Applied, since: str | None) -> list[PlannedRun]:

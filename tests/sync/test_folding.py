@@ -75,6 +75,18 @@ async def test_a_backlog_of_one_profile_is_one_call_and_an_entry_for_each(either
     await assert_in_order(either)
 
 
+async def test_updates_of_two_workflows_become_one(bench: Workbench) -> None:
+    await bench.apply(SYNC)
+    await bench.apply(CITY)
+    bench.fault(UPSERT, delay=0.3, times=1)  # meanwhile the others come in behind it
+    await bench.take([_changed(number, city="Leeds") for number in range(4)])
+    await bench.drain()
+    profile = bench.profile(EMAIL)
+    assert (profile["properties"]["Points"], profile["location"]) == (3, {"city": "Leeds"})
+    assert await settled(bench) == {"profile written": 4, "home written": 4}
+    assert len(bench.requests(UPSERT, after=bench.requests_since)) < 8
+
+
 async def test_an_event_or_an_addition_between_keeps_them_apart(bench: Workbench) -> None:
     await bench.apply(TOLD)
     await bench.take([_changed(number) for number in range(5)])
