@@ -51,7 +51,7 @@ def test_one_profile_under_one_workflow_is_one_stretch() -> None:
 
 
 def test_a_profile_that_two_workflows_touch_is_cut_at_each_record() -> None:
-    both = [[(place, ("a",)) for place in (1, 2, 3)]] * 2
+    both: list[list[Touched]] = [[(place, ("a",)) for place in (1, 2, 3)]] * 2
     assert list(stretches(both)) == [1, 2, None]
     assert [
         [place for place, _, _ in run] for _, run in groupby(_planned(both), key=lambda each: each[0])
