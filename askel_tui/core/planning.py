@@ -21,7 +21,7 @@ from askel_tui.core.operations import (
 )
 from askel_tui.core.problems import Problem
 from askel_tui.core.records import Record
-from askel_tui.core.step_planning import Applied, StepPlan
+from askel_tui.core.step_planning import Applied, RecordPlan
 from askel_tui.core.workflows import Workflow
 
 Facts = Mapping[tuple[str, Identity], bool | None]
@@ -65,12 +65,12 @@ def plan(record: Record, applied: Applied, facts: Facts | None = None) -> Plan |
         return _failed(record, applied, [Problem(str(problem), field="when")])
     problems: list[Problem] = []
     identity = _identity(workflow, source, caps(applied.revision), problems)
-    planned: list[Operation] = []
+    made = RecordPlan(record, source, identity, applied, problems)
     for step in workflow.steps:
-        planned.extend(StepPlan(step, record, source, identity, applied, problems).operations(planned))
+        made.take(step)
     if problems:
         return _failed(record, applied, problems, identity)
-    kept, skipped = _through_gates(planned, facts) if facts is not None else (planned, ())
+    kept, skipped = _through_gates(made.operations, facts) if facts is not None else (made.operations, ())
     return Plan(
         record.id, workflow.name, applied.version, identity, operations=tuple(kept), skipped=tuple(skipped)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -107,14 +108,18 @@ def moment(value: Any) -> str:
 
 def event_time(value: Any, limits: Caps) -> str:
     """An event's time, RFC 3339, not before the revision's floor (contract.md 3.4). Raises `Unusable`."""
-    when = moment(value)
-    try:
-        year = datetime.fromisoformat(when).astimezone(UTC).year
-    except OverflowError:
-        # Within a day of year 1 or 9999, the offset leads out of the calendar.
-        year = int(when[:4])
-    if year < limits.event_year_floor:
-        raise Unusable(f"Klaviyo takes no events before {limits.event_year_floor}: {shown(value)}")
+    return allowed_time(moment(value), limits)
+
+
+def allowed_time(when: str, limits: Caps) -> str:
+    """As `event_time`, for what is an RFC 3339 time already. Raises `Unusable`."""
+    year = int(when[:4])
+    if year <= limits.event_year_floor:
+        with suppress(OverflowError):
+            # Within a day of year 1 the offset leads out of the calendar.
+            year = datetime.fromisoformat(when).astimezone(UTC).year
+        if year < limits.event_year_floor:
+            raise Unusable(f"Klaviyo takes no events before {limits.event_year_floor}: {shown(when)}")
     return when
 
 

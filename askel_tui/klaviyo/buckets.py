@@ -24,10 +24,14 @@ FOREIGN_S = 60
 class Bucket:
     """Hands out the places of one call, live callers first and otherwise in the order they came."""
 
-    def __init__(self, places: MemoryPlaces | SharedPlaces, clock: Clock, *, paced: bool) -> None:
+    def __init__(
+        self, places: MemoryPlaces | SharedPlaces, clock: Clock, *, paced: bool, unhurried: bool = False
+    ) -> None:
+        """`unhurried`: no live call comes here, so bulk ones are spread for the sake of other integrations only."""
         self._places = places
         self._clock = clock
         self._paced = paced
+        self._unhurried = unhurried
         self._waiting: dict[Priority, deque[asyncio.Future[int]]] = {"live": deque(), "bulk": deque()}
         self._runner: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -96,7 +100,7 @@ class Bucket:
     def usage(self) -> Iterator[dict[str, Any]]:
         """One row per window."""
         now = self._clock.now()
-        foreign = self._foreign_at is not None and now - self._foreign_at < FOREIGN_S
+        foreign = not self._alone()
         for window in self._places.windows.limits():
             count = self._places.windows.used(window.seconds, now)
             yield {"window_s": window.seconds, "limit": window.limit, "used": count, "foreign": foreign}
@@ -159,12 +163,21 @@ class Bucket:
         if closed > 0:
             return None, closed
         token, wait = await self._places.take()
-        if token is not None and priority == "bulk" and self._paced:
+        if (
+            token is not None
+            and priority == "bulk"
+            and self._paced
+            and not (self._unhurried and self._alone())
+        ):
             window = self._pace()
             # A twentieth of the window may go at once; after that, evenly.
             behind = now - window.seconds / 20
             self._bulk_due = max(self._bulk_due, behind) + window.seconds / window.limit
         return token, wait
+
+    def _alone(self) -> bool:
+        """Whether nobody else was seen to spend this budget within the last minute."""
+        return self._foreign_at is None or self._clock.now() - self._foreign_at >= FOREIGN_S
 
     def _pace(self) -> Window:
         return max(

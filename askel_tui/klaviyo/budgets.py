@@ -38,6 +38,9 @@ Role = Literal["owner", "guest"]
 FEW = 10
 """A window with fewer places than this is not divided: all processes draw on it through the ledger."""
 
+UNHURRIED = frozenset({"bulk_import_profiles", "bulk_create_events"})
+"""Calls that only backlogs use: no live record waits for a place of theirs, so they may take a minute's at once."""
+
 LOST_MS = 60_000
 """A place that was never answered counts as answered this long after its taking."""
 
@@ -118,7 +121,7 @@ class Budgets:
         *,
         paced: bool = True,
     ) -> None:
-        """`paced` spreads bulk calls over the minute, so that live ones never wait for a new one to begin."""
+        """`paced` spreads the backlog's calls over the minute, so that live ones never wait for a new one to begin."""
         self._role = role
         self._ledger = ledger
         self._clock = clock or SystemClock()
@@ -228,7 +231,7 @@ class Budgets:
         else:
             beside = (call, minute - _margin(minute)) if guest and minute is not None else None
             places = SharedPlaces(self._ledger, account, name, memory, self._clock, beside)
-        bucket = Bucket(places, self._clock, paced=self._paced)
+        bucket = Bucket(places, self._clock, paced=self._paced, unhurried=call in UNHURRIED)
         self._buckets[account, name] = bucket
         return bucket
 

@@ -3,6 +3,8 @@
 Everything that grows or changes while running lives here: records, operations, requests, audit, holds, commands,
 places in the budget, counters. `store/sqlite.py` is the embedded implementation. Every method that writes is durable
 when it returns, and every decision is committed together with its audit entry.
+
+Rows that are made by the hundred thousand are not frozen, which would double their price; nobody changes one.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ Outcome = Literal["written", "unconfirmed", "failed", "passed", "skipped", "disc
 WorkflowStatus = Literal["draft", "active", "paused"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StoredRecord:
     """A record with its place in the order of receipt. `received` is in milliseconds since 1970."""
 
@@ -52,7 +54,7 @@ class WorkflowState:
     since: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PlannedRun:
     """What planning one record under one workflow gave; `problems` set means the record failed, whole."""
 
@@ -63,7 +65,7 @@ class PlannedRun:
     """Problems as {step, field, message}."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StoredOperation:
     """An operation in the queue. `seq` is its place in the order of arrival; times are milliseconds since 1970."""
 
@@ -112,7 +114,7 @@ class OpenRequest:
     operations: Sequence[StoredOperation] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settled:
     """How one operation of a request (or of none) ends. `detail` says why, for people."""
 

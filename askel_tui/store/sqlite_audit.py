@@ -12,7 +12,6 @@ import math
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -51,16 +50,6 @@ class Sent:
         return {"id": self.id, "method": self.method, "path": self.path, "sha256": self.digest.hex()}
 
 
-@lru_cache(maxsize=64)
-def _shown(sent: Sent) -> str:
-    return canonical(sent.shown()).decode()
-
-
-@lru_cache(maxsize=1024)
-def _target(target: Target) -> str:
-    return canonical(target.as_dict()).decode()
-
-
 def _text(value: str | None) -> str:
     """A text as JSON, as `canonical` writes it."""
     return "null" if value is None else encode_basestring(value)
@@ -76,6 +65,7 @@ class Chain:
         self._rows: list[tuple[Any, ...]] = []
         self._grown = False
         self._said: dict[tuple[Any, ...], str | None] = {}
+        self._frames: dict[tuple[Any, ...], tuple[str, str, str, str | None, Target | None]] = {}
 
     def append(
         self,
@@ -131,23 +121,51 @@ class Chain:
     ) -> None:
         self._seq += 1
         actor = actor or ACTOR
-        ident = packed = profile = target = revision = key = request = None
+        ident = packed = profile = revision = key = request = None
         if operation is not None:
             ident, packed = operation.id, packed_id(operation.id)
             profile = canonical(operation.profile.identifiers()).decode()
-            target = None if operation.target is None else _target(operation.target)
         if sent is not None:
             request, revision, key = sent.id, sent.revision, sent.key
+        # What the entries of one request share is written once: there are many entries.
+        target = None if operation is None else operation.target
+        alike = (
+            at,
+            kind,
+            status,
+            actor,
+            connection,
+            workflow,
+            step,
+            response,
+            attempts,
+            ms,
+            request,
+            id(target),
+        )
+        frame = self._frames.get(alike)
+        if frame is None:
+            named = None if target is None else canonical(target.as_dict()).decode()
+            head = (
+                f'{{"actor":{_text(actor)},"at":{at},"attempts":{attempts},"connection":{_text(connection)},'
+                f'"key":{_text(key)},"kind":{_text(kind)},"ms":{"null" if ms is None else ms},"operation":'
+            )
+            middle = (
+                f',"request":{"null" if sent is None else canonical(sent.shown()).decode()},'
+                f'"response":{response or "null"},"revision":{_text(revision)},"seq":'
+            )
+            tail = (
+                f',"status":{_text(status)},"step":{_text(step)},"target":{named or "null"},'
+                f'"workflow":{_text(workflow)}}}'
+            )
+            # The target is kept with it, so that no other one can come to bear its `id`.
+            frame = self._frames[alike] = head, middle, tail, named, target
+        head, middle, tail, named, _ = frame
+        # The canonical JSON of the entry, in the order of its sorted names.
         before = self._hash.hex()
-        # The canonical JSON of the entry, in the order of its sorted names: one string, as there are many entries.
         entry = (
-            f'{{"actor":{_text(actor)},"at":{at},"attempts":{attempts},"connection":{_text(connection)},'
-            f'"key":{_text(key)},"kind":{_text(kind)},"ms":{"null" if ms is None else ms},'
-            f'"operation":{_text(ident)},"prev":"{before}","profile":{profile or "null"},'
-            f'"record":{_text(record)},"request":{"null" if sent is None else _shown(sent)},'
-            f'"response":{response or "null"},"revision":{_text(revision)},"seq":{self._seq},'
-            f'"status":{_text(status)},"step":{_text(step)},"target":{target or "null"},'
-            f'"workflow":{_text(workflow)}}}'
+            f'{head}{_text(ident)},"prev":"{before}","profile":{profile or "null"},"record":{_text(record)}'
+            f"{middle}{self._seq}{tail}"
         )
         # Half a surrogate pair makes `canonical` escape all of an entry.
         data = canonical(json.loads(entry)) if "\\ud" in entry else entry.encode()
@@ -156,7 +174,7 @@ class Chain:
         self._rows.append(
             (
                 self._seq, at, actor, connection, workflow, step, record, packed, kind, status, request, attempts,
-                ms, revision, key, self._hash, profile, target, response,
+                ms, revision, key, self._hash, profile, named, response,
             )
         )  # fmt: skip
         if len(self._rows) >= AT_ONCE:

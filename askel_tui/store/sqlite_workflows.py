@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from askel_tui.core.operations import canonical
 from askel_tui.store import sqlite_holds as holds
@@ -77,17 +78,13 @@ AFTERWARDS = 1_000
 """How far behind a record's own operations those stand that are queued for it once more."""
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedRun:
-    """A run with its operations as they are stored; made before the transaction, so that it stays short."""
-
-    run: PlannedRun
-    bodies: Sequence[bytes]
+EncodedRun = tuple[PlannedRun, Sequence[bytes]]
+"""A run and its operations as they are stored; made before the transaction, so that it stays short."""
 
 
 def encoded(runs: Iterable[PlannedRun]) -> list[EncodedRun]:
     """The runs as `plan` stores them."""
-    return [EncodedRun(run, [operation.encode() for operation in run.operations]) for run in runs]
+    return [(run, [operation.encode() for operation in run.operations]) for run in runs]
 
 
 def plan(
@@ -95,25 +92,22 @@ def plan(
 ) -> list[StoredOperation]:
     """Stores runs that are new to the workflow and moves its position; gives the operations that wait."""
     tally, chain = Tally(), Chain(db)
-    held_steps = _held_steps(db, state.workflow)
     begun = _begun(db, state.workflow, runs)
-    actors = _actors(db, [each.run.record_seq for each in begun])
-    seq = _last_seq(db)
-    queued: list[_Queued] = []
-    for each in begun:
-        actor = actors.get(each.run.record_seq)
-        if each.run.problems:
-            _failed(db, state, each.run, actor, now, tally, chain)
+    actors = _actors(db, [run.record_seq for run, _ in begun])
+    queued = _Queued(db, state)
+    for run, bodies in begun:
+        actor = actors.get(run.record_seq)
+        if run.problems:
+            _failed(db, state, run, actor, now, tally, chain)
         else:
-            queued += _queued(state, each, actor, held_steps, seq + len(queued) + 1)
-    _insert(db, queued, tally)
-    waiting = [each.stored for each in queued if each.hold is None]
+            queued.add(run, bodies, actor)
+    queued.insert(db, tally)
     moved = db.execute("UPDATE workflows SET position = ? WHERE workflow = ?", (position, state.workflow))
     if moved.rowcount == 0:
         set_state(db, replace(state, position=position), None, now)
     tally.write(db)
     chain.close()
-    return waiting
+    return queued.waiting
 
 
 def requeue(
@@ -122,17 +116,14 @@ def requeue(
     """Queues operations of records that ran before, behind those that still wait of them. Gives how many."""
     tally, chain = Tally(), Chain(db)
     chain.decision(decision, now)
-    held_steps = _held_steps(db, state.workflow)
-    seq = _last_seq(db)
-    queued: list[_Queued] = []
-    for each in runs:
+    queued = _Queued(db, state)
+    for run, bodies in runs:
         (last,) = db.execute(
             "SELECT coalesce(max(idx), 0) FROM operations WHERE record_seq = ? AND workflow = ?",
-            (each.run.record_seq, state.workflow),
+            (run.record_seq, state.workflow),
         ).fetchone()
-        first = last + AFTERWARDS
-        queued += _queued(state, each, decision.actor, held_steps, seq + len(queued) + 1, first)
-    _insert(db, queued, tally)
+        queued.add(run, bodies, decision.actor, last + AFTERWARDS)
+    queued.insert(db, tally)
     tally.write(db)
     chain.close()
     return len(queued)
@@ -151,15 +142,15 @@ def _last_seq(db: sqlite3.Connection) -> int:
 
 def _begun(db: sqlite3.Connection, workflow: str, runs: Sequence[EncodedRun]) -> list[EncodedRun]:
     """Writes down that records run under the workflow; gives those that did not run before."""
-    before = ran(db, workflow, [each.run.record_seq for each in runs])
+    before = ran(db, workflow, [run.record_seq for run, _ in runs])
     # A record that is given twice runs once.
-    first = {each.run.record_seq: each for each in reversed(runs) if each.run.record_seq not in before}
-    begun = [each for each in runs if first.get(each.run.record_seq) is each]
+    first = {each[0].record_seq: each for each in reversed(runs) if each[0].record_seq not in before}
+    begun = [each for each in runs if first.get(each[0].record_seq) is each]
     many.insert(
         db,
         "runs",
         "workflow, record_seq, state",
-        [(workflow, each.run.record_seq, PLAN_FAILED if each.run.problems else PLANNED) for each in begun],
+        [(workflow, run.record_seq, PLAN_FAILED if run.problems else PLANNED) for run, _ in begun],
         "ON CONFLICT DO UPDATE SET state = excluded.state",
     )
     return begun
@@ -212,62 +203,59 @@ def _sentence(problem: Mapping[str, str]) -> str:
     return f"{where}: {message}" if where else message
 
 
-@dataclass(frozen=True, slots=True)
 class _Queued:
-    """An operation as it enters the queue, and the hold that keeps it, if one does."""
+    """Operations on their way into the queue: their rows, and those of them that wait and are not held."""
 
-    stored: StoredOperation
-    body: bytes
-    actor: str | None
-    hold: str | None
+    def __init__(self, db: sqlite3.Connection, state: WorkflowState) -> None:
+        self._state = state
+        self._seq = _last_seq(db)
+        self._held = _held_steps(db, state.workflow)
+        self._rows: list[tuple[Any, ...]] = []
+        self._holds: Counter[str] = Counter()
+        self.waiting: list[StoredOperation] = []
 
+    def __len__(self) -> int:
+        return len(self._rows)
 
-def _queued(
-    state: WorkflowState,
-    each: EncodedRun,
-    actor: str | None,
-    held_steps: Collection[str],
-    seq: int,
-    first: int = 0,
-) -> Iterator[_Queued]:
-    """The operations of a run, numbered from `seq`; `first` is the index of the first one in its record."""
-    run = each.run
-    behind: str | None = None
-    for place, (operation, body) in enumerate(zip(run.operations, each.bodies, strict=True)):
-        index = first + place
-        hold = operation.step if operation.step in held_steps else behind
-        if hold is not None and operation.is_gate and operation.step == hold:
-            # What a gate decides about waits with the gate.
-            behind = behind or hold
-        stored = StoredOperation(
-            seq + place, state.connection, state.workflow, state.version, run.record_seq, run.record, index, operation
-        )  # fmt: skip
-        yield _Queued(stored, body, actor, hold)
+    def add(self, run: PlannedRun, bodies: Sequence[bytes], actor: str | None, first: int = 0) -> None:
+        """Takes the operations of a run; `first` is the index of the first one in its record."""
+        state = self._state
+        workflow, connection, version = state.workflow, state.connection, state.version
+        behind: str | None = None
+        for index, (operation, body) in enumerate(zip(run.operations, bodies, strict=True), first):
+            self._seq += 1
+            hold = operation.step if operation.step in self._held else behind
+            if hold is None:
+                self.waiting.append(
+                    StoredOperation(
+                        self._seq, connection, workflow, version, run.record_seq, run.record, index, operation
+                    )
+                )
+            else:
+                self._holds[hold] += 1
+                if operation.is_gate and operation.step == hold:
+                    # What a gate decides about waits with the gate.
+                    behind = behind or hold
+            self._rows.append(
+                (
+                    self._seq, connection, workflow, version, run.record_seq, run.record, index, operation.step,
+                    operation.is_gate, actor, WAITING if hold is None else HELD, hold, body,
+                )
+            )  # fmt: skip
 
-
-def _insert(db: sqlite3.Connection, queued: Sequence[_Queued], tally: Tally) -> None:
-    many.insert(
-        db,
-        "operations",
-        "seq, connection, workflow, version, record_seq, record, idx, step, gate, actor, state, hold, body",
-        [
-            (
-                of.seq, of.connection, of.workflow, of.version, of.record_seq, of.record, of.index, of.operation.step,
-                of.operation.is_gate, each.actor, WAITING if each.hold is None else HELD, each.hold, each.body,
+    def insert(self, db: sqlite3.Connection, tally: Tally) -> None:
+        """Writes the rows, and counts them."""
+        columns = "seq, connection, workflow, version, record_seq, record, idx, step, gate, actor, state, hold, body"
+        many.insert(db, "operations", columns, self._rows)
+        workflow, connection = self._state.workflow, self._state.connection
+        held = self._holds.total()
+        if self._rows:
+            tally.add(workflow, connection, waiting=len(self._rows) - held, held=held)
+        for hold, number in self._holds.items():
+            db.execute(
+                "UPDATE holds SET waiting = waiting + ? WHERE workflow = ? AND step = ?",
+                (number, workflow, hold),
             )
-            for each in queued
-            for of in (each.stored,)
-        ],
-    )  # fmt: skip
-    places = Counter((each.stored.workflow, each.stored.connection, each.hold) for each in queued)
-    for (workflow, connection, hold), number in places.items():
-        if hold is None:
-            tally.add(workflow, connection, waiting=number)
-            continue
-        tally.add(workflow, connection, held=number)
-        db.execute(
-            "UPDATE holds SET waiting = waiting + ? WHERE workflow = ? AND step = ?", (number, workflow, hold)
-        )
 
 
 def ran(db: sqlite3.Connection, workflow: str, record_seqs: Sequence[int]) -> set[int]:

@@ -27,14 +27,24 @@ from askel_tui.sync.sender import Sender
 
 log = logging.getLogger(__name__)
 
-IN_MEMORY = 60_000
+IN_MEMORY = 120_000
 """Operations held in memory at once; the rest waits in the journal."""
+
+AHEAD = 80_000
+"""Operations of one workflow that may wait before no more of its records are planned.
+
+Below `IN_MEMORY`, so that one workflow's backlog leaves room for the others' records, and what was planned is never
+read back from the journal. Enough for the import jobs that may run at once (10,000 records each).
+"""
 
 SINGLE_CALLS = 64
 """Single calls of one kind under way at once; the budget decides when each of them starts."""
 
-BULK_REQUESTS = {"bulk_import_profiles": 4, "bulk_create_events": 8}
-"""Bulk requests under way at once: while these run, more rows gather for the next ones."""
+BULK_REQUESTS = {"bulk_import_profiles": 8, "bulk_create_events": 8}
+"""Bulk requests under way at once."""
+
+NOT_FULL = 2
+"""Beside so many bulk requests only full ones are started: what takes seconds should carry what it can."""
 
 GATHERED = 10_000
 """Operations of one destination taken at once by calls that take all that waits."""
@@ -141,6 +151,10 @@ class Dispatcher:
             self._wake.set()
         else:
             self.wake()
+
+    def far_ahead(self, workflow: str) -> bool:
+        """Whether so much of a workflow waits here that planning more of it has time."""
+        return self._queue.ahead(workflow) >= AHEAD
 
     def drop(self, workflow: str) -> None:
         """Takes a workflow's operations out of memory."""
@@ -290,6 +304,8 @@ class Dispatcher:
         kind = Lane(lane.connection, packing.Parcel(call, ""))
         most = endpoint(sender.revision, call).max_items or 1
         while self._under_way[kind] < BULK_REQUESTS[call]:
+            if self._under_way[kind] >= NOT_FULL and self._queue.ready(lane) < most:
+                break
             taken = self._queue.take(lane, most, now)
             if not taken:
                 break

@@ -154,9 +154,14 @@ class Engine:
         for of_connection in active.values():
             if self._stop.is_set():
                 break
-            looked_at = await plan_round(self._journal, of_connection, self._instance.clock, self._offer)
+            looked_at = await plan_round(
+                self._journal, of_connection, self._instance.clock, self._offer, self._far_ahead
+            )
             any_planned = any_planned or bool(looked_at)
         return any_planned
+
+    def _far_ahead(self, workflow: str) -> bool:
+        return any(dispatcher.far_ahead(workflow) for dispatcher in self._dispatchers.values())
 
     def _offer(self, planned: Sequence[StoredOperation], live: bool) -> None:
         for dispatcher in self._dispatchers.values():

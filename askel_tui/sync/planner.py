@@ -27,6 +27,9 @@ Planned = Callable[[Sequence[StoredOperation], bool], None]
 FEW = 50
 """Operations planned at once up to this many count as live: their records have just come in."""
 
+BACKFILL = 20_000
+"""So many records that wait for a workflow are a backfill; fewer are planned within a second or two."""
+
 
 @dataclass(slots=True)
 class _Batch:
@@ -66,11 +69,19 @@ async def plan_new(
     return looked_at, found
 
 
-async def plan_round(journal: Journal, active: Sequence[Active], clock: Clock, planned: Planned) -> int:
+async def plan_round(
+    journal: Journal,
+    active: Sequence[Active],
+    clock: Clock,
+    planned: Planned,
+    far_ahead: Callable[[str], bool] = lambda workflow: False,
+) -> int:
     """Plans the next batch of records of one connection's active workflows; gives how many were looked at.
 
     Operations of one profile enter the queue in the order in which their records were accepted, whatever workflow
-    they are of. A workflow that is behind what another one has planned already catches up by itself.
+    they are of. Two things go before that: a workflow that is behind what others have planned already catches up by
+    itself, and a few live records don't wait for another workflow's backfill. `far_ahead` tells of a workflow whether
+    so much of it waits that no more is to be planned now.
     """
     looked_at = 0
     for state, applied in active:
@@ -82,49 +93,46 @@ async def plan_round(journal: Journal, active: Sequence[Active], clock: Clock, p
             planned(waiting, len(waiting) <= FEW)
     if looked_at:
         return looked_at
-    if len(active) == 1:
-        alone = await _read(journal, *active[0])
-        await _plan_batches(journal, [alone], clock, planned)
-        return len(alone.records)
     rest = sorted(active, key=lambda each: each[0].position or 0)
-    # What comes in while the workflows are read one after another is for the next round.
-    head = await journal.last_seq(active[0][0].connection)
+    # What comes in while several workflows are read one after another is for the next round.
+    head = await journal.last_seq(rest[0][0].connection) if len(rest) > 1 else None
     while rest:
-        batches, rest, horizon = await _abreast(journal, rest, head)
+        batches, rest = await _abreast(journal, rest, head, far_ahead)
         looked_at += sum(len(batch.records) for batch in batches)
-        for batch in batches:
-            batch.records = batch.before(horizon)
         await _plan_batches(journal, batches, clock, planned)
     return looked_at
 
 
-async def _read(journal: Journal, state: WorkflowState, applied: Applied) -> _Batch:
-    events = applied.workflow.triggers
-    return _Batch(
-        state,
-        applied,
-        await journal.records_after(state.connection, state.position or 0, BATCH, events=events),
-    )
-
-
 async def _abreast(
-    journal: Journal, active: Sequence[Active], head: int
-) -> tuple[list[_Batch], list[Active], int]:
-    """The next batches of workflows that are planned in one order, the workflows that are ahead of them, and how far.
-
-    Records up to a place in the order are known to be all there: the last one of the shortest full batch.
-    """
+    journal: Journal, active: Sequence[Active], head: int | None, far_ahead: Callable[[str], bool]
+) -> tuple[list[_Batch], list[Active]]:
+    """The next batches of workflows that are planned in one order, and the workflows that are ahead of these."""
     batches: list[_Batch] = []
     ahead: list[Active] = []
-    for state, applied in active:
-        if batches and (state.position or 0) > head:
+    horizon = head
+    """Up to here the records of all of them are known."""
+    for number, (state, applied) in enumerate(active):
+        position, full = state.position or 0, far_ahead(state.workflow)
+        if number and horizon is not None and position > horizon:
             ahead.append((state, applied))
             continue
-        batch = await _read(journal, state, applied)
-        if len(batch.records) == BATCH:
-            head = min(head, batch.records[-1].seq)
-        batches.append(batch)
-    return batches, ahead, head
+        events, most = applied.workflow.triggers, 1 if full else BATCH
+        records = await journal.records_after(state.connection, position, most, events=events)
+        if horizon is not None and len(records) == most:
+            horizon = min(horizon, records[-1].seq - (1 if full else 0))
+        if not full:
+            batches.append(_Batch(state, applied, records))
+    if head is not None and horizon is not None:
+        for batch in batches:
+            batch.records = _in_order(batch, horizon, head)
+    return batches, ahead
+
+
+def _in_order(batch: _Batch, horizon: int, head: int) -> Sequence[StoredRecord]:
+    """The records of a batch that may be planned, where others are known up to a horizon."""
+    within = batch.before(horizon)
+    live = len(batch.records) < BATCH and len(batch.records) - len(within) <= FEW
+    return batch.before(head) if live and head - horizon > BACKFILL else within
 
 
 async def _plan_batches(journal: Journal, batches: Sequence[_Batch], clock: Clock, planned: Planned) -> None:

@@ -32,7 +32,7 @@ class Lane:
     live: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Entry:
     """An operation in the queue, with what is asked of it again and again."""
 
@@ -46,6 +46,8 @@ class ProfileQueue:
 
     def __init__(self) -> None:
         self._entries: dict[int, _Entry] = {}
+        self._of: Counter[str] = Counter()
+        """How many operations are here, by workflow."""
         self._by_key: dict[str, list[int]] = {}
         self._ready: dict[str, dict[Lane, dict[int, StoredOperation]]] = {}
         self._last: tuple[tuple[str, Identity] | None, tuple[str, ...]] = (None, ())
@@ -60,6 +62,10 @@ class ProfileQueue:
     def __contains__(self, seq: int) -> bool:
         return seq in self._entries
 
+    def ahead(self, workflow: str) -> int:
+        """How many operations of a workflow are here."""
+        return self._of[workflow]
+
     @property
     def in_flight(self) -> int:
         """How many operations are being sent."""
@@ -70,6 +76,7 @@ class ProfileQueue:
         if stored.seq in self._entries:
             return
         self._entries[stored.seq] = entry = self._entry(stored, live)
+        self._of[stored.workflow] += 1
         for key in entry.keys:
             line = self._by_key.setdefault(key, [])
             if line and line[-1] > stored.seq:
@@ -86,6 +93,10 @@ class ProfileQueue:
     def lanes(self, call: str) -> Iterator[tuple[Lane, Mapping[int, StoredOperation]]]:
         """The ready operations of a call by lane; do not change while iterating."""
         yield from self._ready.get(call, {}).items()
+
+    def ready(self, lane: Lane) -> int:
+        """How many operations of a lane are ready, due or not."""
+        return len(self._ready.get(lane.parcel.call, {}).get(lane, ()))
 
     def take(self, lane: Lane, limit: int, now: int) -> list[StoredOperation]:
         """Takes up to `limit` ready operations of a lane that are due; they stay at the head of their profile."""
@@ -150,6 +161,7 @@ class ProfileQueue:
         self._unready(seq)
         self._land(seq)
         del self._entries[seq]
+        self._of[entry.stored.workflow] -= 1
         for key in entry.keys:
             line = self._by_key[key]
             line.remove(seq)

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from askel_tui.core.step_planning import Applied
+from askel_tui.store.journal import WorkflowState
 from askel_tui.sync import planner
 from tests.support.bad_days import assert_in_order, brisk, order, settled
 from tests.support.shared import needs_shared
@@ -118,3 +120,65 @@ async def test_a_workflow_that_catches_up_keeps_no_other_one_waiting(bench: Work
     await bench.drain()
     assert _sent(bench, PEOPLE[1]) == [30, 32]
     assert _sent(bench, PEOPLE[0]) == [31, *range(30)]
+
+
+@pytest.mark.usefixtures("small_batches")
+async def test_a_live_record_does_not_wait_for_the_backfill_of_another_workflow(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`earned` is planned no further than it can be sent; what comes for `spent` goes first, unless it is many."""
+    monkeypatch.setattr(planner, "BACKFILL", 20)
+    monkeypatch.setattr(planner, "FEW", 3)
+    names = [await bench.apply(EARNED), await bench.apply(SPENT)]
+    journal = bench.instance.journal
+    await bench.take([_moved(number, "earned", PEOPLE[number % 7]) for number in range(60)])
+    await bench.take([_moved(60 + number, "spent", PEOPLE[number]) for number in range(2)])
+
+    async def round_of(full: str | None = None) -> list[str]:
+        """The records that one round plans while a workflow has enough waiting."""
+        states = {state.workflow: state for state in await journal.workflow_states()}
+        active = [(states[name], await _applied(bench, states[name])) for name in names]
+        found: list[str] = []
+        await planner.plan_round(
+            journal,
+            active,
+            bench.instance.clock,
+            lambda planned, _: found.extend(each.record for each in planned if each.index == 0),
+            lambda workflow: workflow == full,
+        )
+        return found
+
+    assert await round_of("earned") == ["m-60", "m-61"]
+    assert await round_of() == [f"m-{number}" for number in range(10)]
+    await bench.drain()
+    assert await settled(bench) == {"profile written": 62, "told written": 62}
+
+
+@pytest.mark.usefixtures("small_batches")
+async def test_many_records_wait_for_the_backfill_of_another_workflow(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planner, "BACKFILL", 20)
+    monkeypatch.setattr(planner, "FEW", 3)
+    names = [await bench.apply(EARNED), await bench.apply(SPENT)]
+    journal = bench.instance.journal
+    records = [_moved(number, "spent" if number % 6 == 5 else "earned", PEOPLE[0]) for number in range(60)]
+    await bench.take(records)
+    states = {state.workflow: state for state in await journal.workflow_states()}
+    active = [(states[name], await _applied(bench, states[name])) for name in names]
+    looked_at = await planner.plan_round(
+        journal,
+        active,
+        bench.instance.clock,
+        lambda planned, few: None,
+        lambda workflow: workflow == "earned",
+    )
+    assert looked_at == 0
+    await bench.drain()
+    assert _sent(bench, PEOPLE[0]) == list(range(60))
+
+
+async def _applied(bench: Workbench, state: WorkflowState) -> Applied:
+    found = await bench.instance.applied(state.workflow, state.version)
+    assert found is not None
+    return found
