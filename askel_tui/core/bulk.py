@@ -6,6 +6,7 @@ addition to the job's list where that is the record's next step; a row of a bulk
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from askel_tui.contract.dialects import dialect
 from askel_tui.contract.endpoints import NotInRevision, endpoint
 from askel_tui.core.folding import folded
-from askel_tui.core.operations import Operation, canonical
+from askel_tui.core.operations import IDENTIFIERS, Identity, Operation, canonical
 from askel_tui.core.packing import Request, nested
 
 BULK_OF = {"create_or_update_profile": "bulk_import_profiles", "create_event": "bulk_create_events"}
@@ -24,7 +25,10 @@ _EMPTY = b'"data":[]'
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a bulk request: its encoded item, and the operations that it carries, in their order."""
+    """One row of a bulk request: its encoded item, and the operations that it carries, in their order.
+
+    None are left where they were settled before the request was taken up again.
+    """
 
     operations: tuple[Operation, ...]
     item: bytes
@@ -61,6 +65,18 @@ def import_row(upserts: Sequence[Operation], revision: str, addition: Operation 
     )
     carried = (*upserts,) if addition is None else (*upserts, addition)
     return Row(carried, canonical(item))
+
+
+def import_again(request: Request) -> BulkRequest:
+    """An import job's request that was read back, with those of its operations that are left in their rows."""
+    of: dict[tuple[str, ...], list[Operation]] = {}
+    for operation in request.operations:
+        of.setdefault(operation.profile.keys(), []).append(operation)
+    rows = []
+    for item in json.loads(request.body)["data"]["attributes"]["profiles"]["data"]:
+        identity = Identity(**{name: item["attributes"].get(name) for name in IDENTIFIERS})
+        rows.append(Row(tuple(of.get(identity.keys(), ())), canonical(item)))
+    return BulkRequest(request, tuple(rows))
 
 
 def addition_row(addition: Operation, revision: str) -> Row:

@@ -18,8 +18,8 @@ from typing import Any
 
 from askel_tui.contract.endpoints import endpoint
 from askel_tui.core import bulk, folding, packing
-from askel_tui.store.journal import Clock, Journal, StoredOperation
-from askel_tui.sync.bulk import Updates, carried
+from askel_tui.store.journal import Clock, Journal, OpenRequest, StoredOperation
+from askel_tui.sync.bulk import IMPORT, Updates, carried
 from askel_tui.sync.freshness import Freshness
 from askel_tui.sync.outcomes import OPENING, Connected, Result
 from askel_tui.sync.queue import Lane, ProfileQueue
@@ -167,14 +167,25 @@ class Dispatcher:
             self.drop(workflow)
 
     async def _recover(self) -> None:
-        """Sends requests in doubt again, oldest first, before anything else."""
+        """Sends requests in doubt again, oldest first, before anything else; import jobs are followed beside it."""
         for doubt in await self._journal.in_doubt(list(self._senders)):
             if self._stopping:
                 return
             sender = self._senders[doubt.intent.connection]
+            if doubt.intent.call == IMPORT and doubt.operations:
+                self._follow_again(doubt, sender)
+                continue
             log.info("request %d was in doubt: sent again", doubt.id)
             result = await sender.send_again(doubt)
             self._alone |= result.alone
+
+    def _follow_again(self, doubt: OpenRequest, sender: Sender) -> None:
+        """Takes up an import job that may run: the later operations of its profiles wait for it, others don't."""
+        log.info("request %d was in doubt: its job is looked for", doubt.id)
+        for stored in doubt.operations:
+            self._queue.add(stored)
+            self._queue.take_along(stored)
+        self._run(Lane(doubt.intent.connection, packing.Parcel(IMPORT, "")), sender.send_again(doubt))
 
     async def run(self) -> None:
         """Sends until `stop` is called; returns when what was under way has been settled.
@@ -279,7 +290,7 @@ class Dispatcher:
             fold = fold or folding.Fold(stored.operation, stored.record_seq, revision)
             if not fold.take(other.operation, other.record_seq):
                 break
-            self._queue.take_behind(other)
+            self._queue.take_along(other)
             together.append(other)
         return together
 

@@ -130,8 +130,8 @@ class ProfileQueue:
         other = self._entries[seq]
         return other.stored if other.keys == entry.keys else None
 
-    def take_behind(self, stored: StoredOperation) -> None:
-        """Takes the operation that `behind` gave along with the one before it."""
+    def take_along(self, stored: StoredOperation) -> None:
+        """Takes an operation that is carried already: the one that `behind` gave, or one of a request in doubt."""
         self._fly(stored.seq)
 
     def next_due(self, now: int) -> int | None:

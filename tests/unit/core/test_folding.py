@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -124,3 +125,19 @@ def test_no_more_than_a_thousand_become_one() -> None:
 def test_bare_identifiers_are_no_update() -> None:
     assert not folding.is_update(update())
     assert folding.is_update(update(unset=["A"]))
+
+
+@pytest.mark.parametrize("revision", SELECTABLE)
+def test_a_job_that_is_read_back_has_its_operations_in_their_rows(revision: str) -> None:
+    bob = replace(update(3, properties={"A": 3}), profile=Identity(email="Bob@x.example"))
+    eve = replace(update(4, properties={"A": 4}), profile=Identity(phone_number="+442079460018"))
+    ada = [update(1, properties={"A": 1}), update(2, properties={"A": 2})]
+    rows = [
+        bulk.import_row(ada, revision),
+        bulk.import_row([bob], revision),
+        bulk.import_row([eve], revision),
+    ]
+    [made] = bulk.requests("bulk_import_profiles", rows, revision, "L1")
+    again = bulk.import_again(replace(made.request, operations=(eve, *ada)))
+    assert [row.operations for row in again.rows] == [tuple(ada), (), (eve,)]
+    assert [row.item for row in again.rows] == [row.item for row in made.rows]

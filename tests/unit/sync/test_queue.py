@@ -172,7 +172,7 @@ class QueueAgainstModel(RuleBasedStateMachine):
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())
-    def take_behind(self, data: st.DataObject) -> None:
+    def take_along(self, data: st.DataObject) -> None:
         seq = data.draw(st.sampled_from(sorted(self.sent)))
         lines = [
             sorted(s for s, each in self.here.items() if key in keys(each)) for key in keys(self.here[seq])
@@ -183,7 +183,7 @@ class QueueAgainstModel(RuleBasedStateMachine):
             return
         assert following == {behind.seq}
         assert keys(behind) == keys(self.here[seq])
-        self.queue.take_behind(behind)
+        self.queue.take_along(behind)
         self.goes_along(seq, behind)
 
     def goes_along(self, seq: int, taken: StoredOperation) -> None:
