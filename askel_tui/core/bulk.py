@@ -1,18 +1,20 @@
 """Bulk requests: many operations in one job. Pure; caps are checked on the encoded bytes.
 
-A bulk request holds rows. A row of an import job is one profile with its upsert, and with the addition to the job's
-list where that is the record's next step; a row of a bulk event call is one event.
+A bulk request holds rows. A row of an import job is one profile with its upsert (or several, folded), and with the
+addition to the job's list where that is the record's next step; a row of a bulk event call is one event.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from askel_tui.contract.dialects import dialect
 from askel_tui.contract.endpoints import NotInRevision, endpoint
-from askel_tui.core.operations import Operation, canonical
+from askel_tui.core.folding import folded
+from askel_tui.core.operations import IDENTIFIERS, Identity, Operation, canonical
 from askel_tui.core.packing import Request, nested
 
 BULK_OF = {"create_or_update_profile": "bulk_import_profiles", "create_event": "bulk_create_events"}
@@ -23,7 +25,10 @@ _EMPTY = b'"data":[]'
 
 @dataclass(slots=True)
 class Row:
-    """One row of a bulk request: its encoded item, and the operations that it carries, in their order."""
+    """One row of a bulk request: its encoded item, and the operations that it carries, in their order.
+
+    None are left where they were settled before the request was taken up again.
+    """
 
     operations: tuple[Operation, ...]
     item: bytes
@@ -52,13 +57,26 @@ def bulk_call(operation: Operation, revision: str) -> str | None:
     return call
 
 
-def import_row(upsert: Operation, revision: str, addition: Operation | None = None) -> Row:
-    """A row of an import job: an upsert, and the list addition that the job's list carries with it."""
+def import_row(upserts: Sequence[Operation], revision: str, addition: Operation | None = None) -> Row:
+    """A row of an import job: updates of one profile, and the list addition that the job's list carries with them."""
+    upsert = folded(upserts)
     item = dialect(revision).import_item(
         upsert.profile.identifiers(), nested(upsert.body["attributes"]), upsert.body["properties"]
     )
-    carried = (upsert,) if addition is None else (upsert, addition)
+    carried = (*upserts,) if addition is None else (*upserts, addition)
     return Row(carried, canonical(item))
+
+
+def import_again(request: Request) -> BulkRequest:
+    """An import job's request that was read back, with those of its operations that are left in their rows."""
+    of: dict[tuple[str, ...], list[Operation]] = {}
+    for operation in request.operations:
+        of.setdefault(operation.profile.keys(), []).append(operation)
+    rows = []
+    for item in json.loads(request.body)["data"]["attributes"]["profiles"]["data"]:
+        identity = Identity(**{name: item["attributes"].get(name) for name in IDENTIFIERS})
+        rows.append(Row(tuple(of.get(identity.keys(), ())), canonical(item)))
+    return BulkRequest(request, tuple(rows))
 
 
 def addition_row(addition: Operation, revision: str) -> Row:

@@ -8,6 +8,7 @@ from typing import Any
 
 from askel_tui.contract.dialects import CHANNEL_IDENTIFIER, Dialect, dialect
 from askel_tui.contract.endpoints import Endpoint, endpoint
+from askel_tui.core.folding import folded
 from askel_tui.core.operations import Identity, Operation, canonical
 from askel_tui.core.planning import NEEDS_PROFILE_ID
 
@@ -68,7 +69,7 @@ def capacity(call: str, revision: str) -> int:
 
 
 def request(operations: Sequence[Operation], revision: str, profile_ids: Mapping[str, str]) -> Request:
-    """The request that carries operations of one parcel.
+    """The request that carries operations of one parcel; updates of one profile are folded into one.
 
     `profile_ids` gives Klaviyo's profile id by operation id, for calls that name profiles by id (see
     `NEEDS_PROFILE_ID`); a profile named by several operations stands in the request once. Raises `KeyError` for a
@@ -95,8 +96,10 @@ def _body(
     body = first.body
     match first.call:
         case "create_or_update_profile":
+            update = folded(operations)
+            body = update.body
             return words.profile_import(
-                first.profile.identifiers(), nested(body["attributes"]), body["properties"], body["unset"]
+                update.profile.identifiers(), nested(body["attributes"]), body["properties"], body["unset"]
             )
         case "add_profiles_to_list" | "remove_profiles_from_list":
             return words.list_members(list(dict.fromkeys(profile_ids[each.id] for each in operations)))

@@ -112,6 +112,8 @@ class OpenRequest:
     intent: Intent
     opened: int
     operations: Sequence[StoredOperation] = ()
+    job: str | None = None
+    """The job that Klaviyo made of it, where it said so before the program stopped."""
 
 
 @dataclass(slots=True)
@@ -399,6 +401,10 @@ class Journal(Protocol):
 
     async def open_request(self, intent: Intent, now: int) -> int:
         """Writes down that a request is about to be sent, and takes note of its place in the budget. Gives its id."""
+        ...
+
+    async def note_job(self, request: int, job: str) -> None:
+        """Writes down which job Klaviyo made of a request: its answer is that job's end."""
         ...
 
     async def answer_request(

@@ -165,6 +165,9 @@ class SqliteJournal:
         """As the interface says; raises `StaleOperations` where an operation no longer waits."""
         return await self._write(requests.open_request, intent, now)
 
+    async def note_job(self, request: int, job: str) -> None:
+        await self._write(requests.note_job, request, job)
+
     async def answer_request(
         self,
         request: int | None,

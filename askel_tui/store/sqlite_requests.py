@@ -59,6 +59,11 @@ def open_request(db: sqlite3.Connection, intent: Intent, now: int) -> int:
     return request
 
 
+def note_job(db: sqlite3.Connection, request: int, job: str) -> None:
+    """Writes down which job was made of a request."""
+    db.execute("UPDATE requests SET job = ? WHERE id = ?", (job, request))
+
+
 def answer_request(db: sqlite3.Connection, answer: Answer) -> None:
     """Settles, delays and holds operations, and closes the request once it carries none any more."""
     tally, chain = Tally(), Chain(db)
@@ -207,17 +212,16 @@ def _close(db: sqlite3.Connection, request: int, now: int) -> None:
 def in_doubt(db: sqlite3.Connection, connections: Collection[str]) -> list[OpenRequest]:
     """Requests without an answer, oldest first, with the operations they still carry, in the request's order."""
     rows = db.execute(
-        "SELECT id, opened, operations, connection, account, call, method, path, body, revision, key "
+        "SELECT id, opened, operations, connection, account, call, method, path, body, revision, key, job "
         "FROM requests INDEXED BY requests_open WHERE answered IS NULL ORDER BY id"
     ).fetchall()
     wanted = set(connections)
     found = []
-    for request, opened, listed, connection, account, call, method, path, body, revision, key in rows:
+    for request, opened, listed, connection, account, call, method, path, body, revision, key, job in rows:
         if connection in wanted:
             seqs = json.loads(listed)
             carried = operations.carried(db, request)
             intent = Intent(connection, account, call, method, path, body, revision, key, seqs)
-            found.append(
-                OpenRequest(request, intent, opened, [carried[seq] for seq in seqs if seq in carried])
-            )
+            left = [carried[seq] for seq in seqs if seq in carried]
+            found.append(OpenRequest(request, intent, opened, left, job))
     return found

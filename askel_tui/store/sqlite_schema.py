@@ -13,7 +13,7 @@ from askel_tui.core.operations import STEP_KINDS
 from askel_tui.store.journal_errors import JournalError
 from askel_tui.store.sqlite_connection import begin, explained, patiently
 
-VERSION = 2
+VERSION = 3
 APPLICATION_ID = 0x41534B4C
 
 WAITING, HELD, FAILED = 0, 1, 2
@@ -120,6 +120,7 @@ CREATE INDEX notices_cause ON notices (connection, cause, detail, seq);
 CREATE TABLE deliveries (
   address TEXT PRIMARY KEY, seq INTEGER NOT NULL, attempts INTEGER NOT NULL, due INTEGER NOT NULL) WITHOUT ROWID
 """,
+    2: "ALTER TABLE requests ADD COLUMN job TEXT",
 }
 """By version: the statements that make a file of that version one of the next."""
 

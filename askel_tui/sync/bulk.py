@@ -10,16 +10,17 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from askel_tui.core import bulk
+from askel_tui.core import bulk, folding
 from askel_tui.core.bulk import BulkRequest, Row
-from askel_tui.klaviyo.errors import Invalid, KlaviyoError, Missing
+from askel_tui.core.packing import Request
+from askel_tui.klaviyo.errors import Invalid, KlaviyoError, Missing, Unavailable, Unreadable
 from askel_tui.store.journal import Decision, Delayed, OpenRequest, Outcome, Settled, StoredOperation
 from askel_tui.store.journal_errors import StaleOperations
-from askel_tui.sync import receipts
+from askel_tui.sync import jobs, receipts
 from askel_tui.sync.outcomes import Outcomes, Result, remark
 from askel_tui.sync.verdicts import Verdict, verdict
 
@@ -28,20 +29,11 @@ log = logging.getLogger(__name__)
 IMPORT, EVENTS = "bulk_import_profiles", "bulk_create_events"
 BULK_CALLS = frozenset({IMPORT, EVENTS})
 
-FIRST_LOOK_S, LONGEST_LOOK_S = 0.4, 5.0
-"""How long to wait before the first look at a job, and at most between two."""
-
-LATER = 1.2
-"""How much longer each wait is than the one before: the end of a job is seen within a fifth of its time."""
-
-JOB_PATIENCE_S = 900.0
-"""How long a job may run before it is given up and its rows are sent again."""
-
 IMBALANCE = "imbalance"
 """The audit's word for a job whose figures do not add up."""
 
-Pair = tuple[StoredOperation, StoredOperation | None]
-"""An upsert, and the list addition of its record that travels with it."""
+Updates = tuple[Sequence[StoredOperation], StoredOperation | None]
+"""Updates of one profile that become one, and the list addition of the last one's record that travels along."""
 
 
 class BulkSender:
@@ -49,17 +41,19 @@ class BulkSender:
 
     def __init__(self, end: Outcomes) -> None:
         self._end = end
+        self._followed: set[str] = set()
+        """Import jobs that are looked at until they end."""
 
-    async def import_profiles(self, pairs: Sequence[Pair], list_id: str | None, result: Result) -> None:
+    async def import_profiles(self, profiles: Sequence[Updates], list_id: str | None, result: Result) -> None:
         """Upserts profiles, and puts them on the list where it is given."""
         revision = self._end.to.revision
         rows = [
-            bulk.import_row(upsert.operation, revision, addition.operation if addition else None)
-            for upsert, addition in pairs
+            bulk.import_row(
+                [each.operation for each in upserts], revision, addition.operation if addition else None
+            )
+            for upserts, addition in profiles
         ]
-        await self._send(
-            IMPORT, rows, _by_id(each for pair in pairs for each in pair if each), list_id, result
-        )
+        await self._send(IMPORT, rows, _by_id(carried(profiles)), list_id, result)
 
     async def add_to_list(self, additions: Sequence[StoredOperation], result: Result) -> None:
         """Puts profiles on a list by their identifiers, without knowing their ids."""
@@ -80,10 +74,23 @@ class BulkSender:
         await self._alone(None, repeated, "the same event travels in this call already", result)
 
     async def send_again(self, doubt: OpenRequest, result: Result) -> None:
-        """Takes up a request in doubt: events go again with the same members; an import is made anew."""
+        """Takes up a request in doubt: events go again with the same members; a job that is known is followed.
+
+        An import job whose answer was lost may run. All of its kind are waited for, then the rows go anew: written
+        twice they are what they are, and nothing newer can be overtaken by the old job.
+        """
         if doubt.intent.call == IMPORT:
-            again = Verdict("delay", "the program stopped before the job had ended", wait_ms=0)
-            await self._end.delay(doubt.id, doubt.operations, again, result)
+            stored = _by_id(doubt.operations)
+            intent = doubt.intent
+            operations = tuple(each.operation for each in doubt.operations)
+            made = bulk.import_again(
+                Request(intent.call, intent.method, intent.path, {}, intent.body, operations)
+            )
+            if doubt.job:
+                await self._follow(doubt.id, doubt.job, made, stored, 0, result)
+                return
+            lost = "the program stopped before the job was known"
+            await self._lost(doubt.id, doubt.operations, doubt.opened, len(made.rows), lost, result)
             return
         try:
             answer = await self._end.to.client.call(EVENTS, body=doubt.intent.body, priority="bulk")
@@ -109,6 +116,7 @@ class BulkSender:
         call = made.request.call
         operations = [stored[operation.id] for operation in made.request.operations]
         opened: list[int] = []
+        began = self._end.clock()
 
         async def open_request() -> None:
             if not opened:
@@ -116,7 +124,12 @@ class BulkSender:
 
         try:
             answer = await self._end.to.client.call(
-                call, body=made.request.body, priority="bulk", before=open_request
+                call,
+                body=made.request.body,
+                # A second job beside a first one that may run could end before it.
+                repeat="certain" if call == IMPORT else "always",
+                priority="bulk",
+                before=open_request,
             )
         except StaleOperations as stale:
             result.moved = True
@@ -134,13 +147,38 @@ class BulkSender:
         except Invalid as error:
             await self._cut(opened[0], made, stored, list_id, error, result)
         except KlaviyoError as error:
+            if call == IMPORT and opened and error.arrived and isinstance(error, Unavailable | Unreadable):
+                await self._lost(opened[0], operations, began, len(made.rows), str(error), result)
+                return
             await self._refused(opened[0] if opened else None, operations, error, result)
         else:
             if call == EVENTS:
                 await self._settle(opened[0], operations, "unconfirmed", answer.status, answer.ms, result)
             else:
                 job = str(((answer.body or {}).get("data") or {}).get("id") or "")
+                if not job:
+                    unnamed = "Klaviyo's answer names no job"
+                    await self._lost(opened[0], operations, began, len(made.rows), unnamed, result)
+                    return
+                await self._end.journal.note_job(opened[0], job)
                 await self._follow(opened[0], job, made, stored, answer.ms, result)
+
+    async def _lost(
+        self,
+        request: int,
+        operations: Sequence[StoredOperation],
+        opened: int,
+        rows: int,
+        detail: str,
+        result: Result,
+    ) -> None:
+        """Nobody knows whether a job runs: those that may be it are waited for, then the rows are sent again."""
+        try:
+            await jobs.over(self._end.to.client, opened, rows, self._followed)
+        except KlaviyoError as error:
+            await self._refused(request, operations, error, result)
+        else:
+            await self._end.delay(request, operations, Verdict("delay", detail), result)
 
     async def _follow(
         self,
@@ -153,8 +191,9 @@ class BulkSender:
     ) -> None:
         """Polls an import job to its end and settles every row of it."""
         operations = [stored[operation.id] for operation in made.request.operations]
+        self._followed.add(job)
         try:
-            attributes = await self._ended(job)
+            attributes = await jobs.ended(self._end.to.client, job)
             if attributes is None or attributes.get("status") != "complete":
                 why = "the import job did not end" if attributes is None else "the import job was cancelled"
                 await self._end.delay(request, operations, Verdict("delay", why), result)
@@ -164,6 +203,8 @@ class BulkSender:
             found = Verdict("delay", f"the import job {job} can't be read: {error}")
             await self._end.delay(request, operations, found, result)
             return
+        finally:
+            self._followed.discard(job)
         failed = receipts.tied(errors, made.rows)
         wrong = receipts.imbalance(attributes, len(made.rows), len(failed))
         if wrong is not None:
@@ -171,12 +212,18 @@ class BulkSender:
         settled: list[Settled] = []
         behind: list[StoredOperation] = []
         conflicts: list[StoredOperation] = []
+        apart: list[StoredOperation] = []
         for index, row in enumerate(made.rows):
+            if not row.operations:
+                continue
             first, *others = (stored[one.id] for one in row.operations)
             refusal = failed.get(index)
             if refusal is None:
                 outcome: Outcome = "written" if wrong is None else "unconfirmed"
                 settled += [_of_job(each, outcome, job, ms, wrong) for each in (first, *others)]
+            elif any(each.operation.call == folding.UPSERT for each in others):
+                # Which of the folded updates it was, single calls tell.
+                apart += [first, *others]
             elif refusal.code == receipts.CONFLICT and first.operation.call == "create_or_update_profile":
                 conflicts += [first, *others]
             else:
@@ -185,6 +232,7 @@ class BulkSender:
         await self._end.settle(request, settled, result)
         # What a conflict comes to is decided where a single call meets it.
         await self._alone(request, conflicts, "its identifiers belong to several profiles", result)
+        await self._alone(request, apart, "one of the updates that were sent as one was refused", result)
         if behind:
             # The journal lets an addition go the way of its failed upsert.
             now = self._end.clock()
@@ -202,19 +250,6 @@ class BulkSender:
         detail = {**figures, "counted": counted, "detail": wrong}
         decision = Decision(IMBALANCE, "askel", self._end.to.name, detail=detail)
         await self._end.journal.decide(decision, self._end.clock())
-
-    async def _ended(self, job: str) -> Mapping[str, Any] | None:
-        """The attributes of a job once it is over; None when it is not after `JOB_PATIENCE_S`."""
-        loop = asyncio.get_running_loop()
-        end, wait = loop.time() + JOB_PATIENCE_S, FIRST_LOOK_S
-        while loop.time() < end:
-            await asyncio.sleep(wait)
-            answer = await self._end.to.client.call("get_bulk_import_profiles_job", ids={"job_id": job})
-            attributes: Mapping[str, Any] = ((answer.body or {}).get("data") or {}).get("attributes") or {}
-            if attributes.get("status") in ("complete", "cancelled"):
-                return attributes
-            wait = min(wait * LATER, LONGEST_LOOK_S)
-        return None
 
     async def _errors(self, job: str) -> list[Mapping[str, Any]]:
         pages = self._end.to.client.pages("get_errors_for_bulk_import_profiles_job", ids={"id": job})
@@ -283,6 +318,14 @@ class BulkSender:
             ),
             result,
         )
+
+
+def carried(profiles: Iterable[Updates]) -> Iterator[StoredOperation]:
+    """The operations of rows, in their order."""
+    for upserts, addition in profiles:
+        yield from upserts
+        if addition is not None:
+            yield addition
 
 
 def _by_id(operations: Iterable[StoredOperation]) -> dict[str, StoredOperation]:

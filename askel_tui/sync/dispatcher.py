@@ -17,8 +17,9 @@ from functools import partial
 from typing import Any
 
 from askel_tui.contract.endpoints import endpoint
-from askel_tui.core import bulk, packing
-from askel_tui.store.journal import Clock, Journal, StoredOperation
+from askel_tui.core import bulk, folding, packing
+from askel_tui.store.journal import Clock, Journal, OpenRequest, StoredOperation
+from askel_tui.sync.bulk import IMPORT, Updates, carried
 from askel_tui.sync.freshness import Freshness
 from askel_tui.sync.outcomes import OPENING, Connected, Result
 from askel_tui.sync.queue import Lane, ProfileQueue
@@ -51,6 +52,9 @@ GATHERED, GATHERERS = 10_000, 8
 LONG_S = 15
 """A backlog that takes longer than this in single calls goes in bulk, in seconds."""
 
+TAIL = 50
+"""A lane of this many or fewer is no tail of a backlog."""
+
 STAY_MS = 5_000
 """How long a lane stays in bulk although it has become short, in milliseconds."""
 
@@ -59,9 +63,6 @@ SET_BACK_MS = 1_000
 
 LONGEST_DUE_MS = 15 * 60_000
 """What the journal says is due later than this was put off by a clock that was ahead: it is due now."""
-
-FEW = 50
-"""Operations planned at once up to this many count as live: their records have just come in."""
 
 
 class Dispatcher:
@@ -134,15 +135,18 @@ class Dispatcher:
             self._said.clear()
             self.wake(reload=True)
 
-    def offer(self, planned: Sequence[StoredOperation]) -> None:
-        """Operations were planned just now: taken as they are where nothing older is left behind in the journal."""
+    def offer(self, planned: Sequence[StoredOperation], live: bool) -> None:
+        """Operations were planned just now: taken as they are where nothing older is left behind in the journal.
+
+        `live` ones are few, and go before a backlog.
+        """
         ours = [stored for stored in planned if stored.connection in self._senders]
         if not ours:
             return
         settled = not self._more and not self._loading.locked()
         if settled and self._loaded < ours[0].seq and len(self._queue) + len(ours) <= IN_MEMORY:
             for stored in ours:
-                self._queue.add(stored, live=len(ours) <= FEW)
+                self._queue.add(stored, live=live)
             self._loaded = ours[-1].seq
             self._wake.set()
         else:
@@ -163,14 +167,25 @@ class Dispatcher:
             self.drop(workflow)
 
     async def _recover(self) -> None:
-        """Sends requests in doubt again, oldest first, before anything else."""
+        """Sends requests in doubt again, oldest first, before anything else; import jobs are followed beside it."""
         for doubt in await self._journal.in_doubt(list(self._senders)):
             if self._stopping:
                 return
             sender = self._senders[doubt.intent.connection]
+            if doubt.intent.call == IMPORT and doubt.operations:
+                self._follow_again(doubt, sender)
+                continue
             log.info("request %d was in doubt: sent again", doubt.id)
             result = await sender.send_again(doubt)
             self._alone |= result.alone
+
+    def _follow_again(self, doubt: OpenRequest, sender: Sender) -> None:
+        """Takes up an import job that may run: the later operations of its profiles wait for it, others don't."""
+        log.info("request %d was in doubt: its job is looked for", doubt.id)
+        for stored in doubt.operations:
+            self._queue.add(stored)
+            self._queue.take_along(stored)
+        self._run(Lane(doubt.intent.connection, packing.Parcel(IMPORT, "")), sender.send_again(doubt))
 
     async def run(self) -> None:
         """Sends until `stop` is called; returns when what was under way has been settled.
@@ -251,12 +266,33 @@ class Dispatcher:
         sender = self._senders[lane.connection]
         long = not lane.live and ready > self._short(lane.parcel.call, sender.revision)
         # The tail of a backlog stays in bulk: the next thousand of it may come any moment.
-        tail = ready > FEW and now - self._bulk_at.get(lane, -STAY_MS) < STAY_MS
+        tail = ready > TAIL and now - self._bulk_at.get(lane, -STAY_MS) < STAY_MS
         if (long or tail) and self._start_bulk(lane, sender, now):
             return
         room = SINGLE_CALLS - self._under_way[lane]
         for stored in self._queue.take(lane, max(0, room), now):
-            self._run(lane, sender.send([stored], "bulk" if long else "live"))
+            together = self._with_followers(stored, sender.revision, now)
+            self._run(lane, sender.send(together, "bulk" if long else "live"))
+
+    def _with_followers(
+        self, stored: StoredOperation, revision: str, now: int, *, in_bulk: bool = False
+    ) -> list[StoredOperation]:
+        """A taken operation, and the updates of its profile right behind it that become one with it."""
+        together = [stored]
+        if stored.seq in self._alone or not folding.is_update(stored.operation):
+            return together
+        fold: folding.Fold | None = None
+        while other := self._queue.behind(together[-1]):
+            if other.seq in self._alone or other.due > now or not folding.is_update(other.operation):
+                break
+            if in_bulk and not bulk.bulk_call(other.operation, revision):
+                break
+            fold = fold or folding.Fold(stored.operation, stored.record_seq, revision)
+            if not fold.take(other.operation, other.record_seq):
+                break
+            self._queue.take_along(other)
+            together.append(other)
+        return together
 
     def _gather(self, lane: Lane, now: int) -> None:
         """One request at a time per destination, which takes all that waits; more only where that is too much."""
@@ -288,10 +324,12 @@ class Dispatcher:
             if not taken:
                 break
             self._bulk_at[lane] = now
-            self._send_rows(lane, kind, sender, taken)
+            self._send_rows(lane, kind, sender, taken, now)
         return True
 
-    def _send_rows(self, lane: Lane, kind: Lane, sender: Sender, taken: Sequence[StoredOperation]) -> None:
+    def _send_rows(
+        self, lane: Lane, kind: Lane, sender: Sender, taken: Sequence[StoredOperation], now: int
+    ) -> None:
         """Sends what can go in bulk in bulk, and the rest by itself."""
         rows = [
             each
@@ -301,18 +339,19 @@ class Dispatcher:
         in_bulk = {each.seq for each in rows}
         for stored in taken:
             if stored.seq not in in_bulk:
-                self._run(lane, sender.send([stored], "bulk"))
+                self._run(lane, sender.send(self._with_followers(stored, sender.revision, now), "bulk"))
         if lane.parcel.call == "create_event":
             if rows:
                 self._run(kind, _events(sender, rows))
             return
-        by_list: dict[str | None, list[tuple[StoredOperation, StoredOperation | None]]] = {}
+        by_list: dict[str | None, list[Updates]] = {}
         for upsert in rows:
-            addition = self._queue.take_next(upsert, "add_profiles_to_list")
+            upserts = self._with_followers(upsert, sender.revision, now, in_bulk=True)
+            addition = self._queue.take_next(upserts[-1], "add_profiles_to_list")
             destination = addition.operation.destination if addition else None
-            by_list.setdefault(destination.id if destination else None, []).append((upsert, addition))
-        for list_id, pairs in by_list.items():
-            self._run(kind, _import(sender, pairs, list_id))
+            by_list.setdefault(destination.id if destination else None, []).append((upserts, addition))
+        for list_id, profiles in by_list.items():
+            self._run(kind, _import(sender, profiles, list_id))
 
     def _run(self, counted: Lane, sending: Awaitable[Result]) -> None:
         """Runs a request; `counted` is what it counts as among those under way."""
@@ -373,12 +412,10 @@ class Dispatcher:
             return
 
 
-async def _import(
-    sender: Sender, pairs: Sequence[tuple[StoredOperation, StoredOperation | None]], list_id: str | None
-) -> Result:
+async def _import(sender: Sender, profiles: Sequence[Updates], list_id: str | None) -> Result:
     result = Result()
-    if not await sender.held_back([each for pair in pairs for each in pair if each], result):
-        await sender.bulk.import_profiles(pairs, list_id, result)
+    if not await sender.held_back(list(carried(profiles)), result):
+        await sender.bulk.import_profiles(profiles, list_id, result)
     return result
 
 

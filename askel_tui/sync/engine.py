@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from askel_tui.core.step_planning import Applied
-from askel_tui.store.journal import WorkflowState
+from askel_tui.store.journal import StoredOperation, WorkflowState
 from askel_tui.sync import orders
 from askel_tui.sync.confirming import Confirming
 from askel_tui.sync.dispatcher import Dispatcher
@@ -17,7 +17,7 @@ from askel_tui.sync.instance import Instance
 from askel_tui.sync.notifier import Notifier
 from askel_tui.sync.outages import Outages
 from askel_tui.sync.outcomes import Connected
-from askel_tui.sync.planner import plan_new
+from askel_tui.sync.planner import plan_round
 from askel_tui.sync.retention import Retention
 from askel_tui.sync.watcher import Watcher
 
@@ -143,22 +143,29 @@ class Engine:
         return True
 
     async def _plan(self) -> bool:
-        any_planned = False
+        active: dict[str, list[tuple[WorkflowState, Applied]]] = {}
         for state in await self._journal.workflow_states():
             if state.status != "active" or state.version == orders.DIRECT_VERSION:
                 continue
+            applied = await self._applied_version(state)
+            if applied is not None:
+                active.setdefault(state.connection, []).append((state, applied))
+        any_planned = False
+        for of_connection in active.values():
             if self._stop.is_set():
                 break
-            if any(dispatcher.far_ahead(state.workflow) for dispatcher in self._dispatchers.values()):
-                continue
-            applied = await self._applied_version(state)
-            if applied is None:
-                continue
-            looked_at, planned = await plan_new(self._journal, state, applied, self._instance.clock)
+            looked_at = await plan_round(
+                self._journal, of_connection, self._instance.clock, self._offer, self._far_ahead
+            )
             any_planned = any_planned or bool(looked_at)
-            for dispatcher in self._dispatchers.values():
-                dispatcher.offer(planned)
         return any_planned
+
+    def _far_ahead(self, workflow: str) -> bool:
+        return any(dispatcher.far_ahead(workflow) for dispatcher in self._dispatchers.values())
+
+    def _offer(self, planned: Sequence[StoredOperation], live: bool) -> None:
+        for dispatcher in self._dispatchers.values():
+            dispatcher.offer(planned, live)
 
     async def _applied_version(self, state: WorkflowState) -> Applied | None:
         key = (state.workflow, state.version)

@@ -8,7 +8,7 @@ of it that is being worked on.
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_right, insort
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -108,19 +108,31 @@ class ProfileQueue:
 
     def take_next(self, stored: StoredOperation, call: str) -> StoredOperation | None:
         """Takes the next operation of a taken one's record along, if it is of this call and next for its profile."""
+        other = self.behind(stored)
+        if other is None or other.operation.call != call or other.due > stored.due:
+            return None
+        if (other.workflow, other.record_seq) != (stored.workflow, stored.record_seq):
+            return None
+        self._fly(other.seq)
+        return other
+
+    def behind(self, stored: StoredOperation) -> StoredOperation | None:
+        """The waiting operation right behind a taken one, if both name the same identifiers; it stays where it is."""
         entry = self._entries[stored.seq]
-        following = {line[1] if len(line := self._by_key[key]) > 1 else None for key in entry.keys}
+        following: set[int | None] = set()
+        for key in entry.keys:
+            line = self._by_key[key]
+            place = bisect_right(line, stored.seq)
+            following.add(line[place] if place < len(line) else None)
         seq = following.pop()
-        if following or seq is None:
+        if following or seq is None or seq in self._in_flight:
             return None
         other = self._entries[seq]
-        same_record = (other.stored.workflow, other.stored.record_seq) == (stored.workflow, stored.record_seq)
-        if not same_record or other.keys != entry.keys or other.stored.operation.call != call:
-            return None
-        if seq in self._in_flight or other.stored.due > stored.due:
-            return None
-        self._fly(seq)
-        return other.stored
+        return other.stored if other.keys == entry.keys else None
+
+    def take_along(self, stored: StoredOperation) -> None:
+        """Takes an operation that is carried already: the one that `behind` gave, or one of a request in doubt."""
+        self._fly(stored.seq)
 
     def next_due(self, now: int) -> int | None:
         """When the next ready operation that is not due yet will be."""

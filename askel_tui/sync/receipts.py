@@ -23,7 +23,12 @@ class RowError:
 
 def tied(errors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> dict[int, RowError]:
     """Which rows failed and why: by the index in the error's pointer, else by its original payload."""
-    by_key = {key: index for index, row in enumerate(rows) for key in row.operations[0].profile.keys()}
+    by_key = {
+        key: index
+        for index, row in enumerate(rows)
+        for one in row.operations[:1]
+        for key in one.profile.keys()
+    }
     found: dict[int, RowError] = {}
     for error in errors:
         index = row_index(str((error.get("source") or {}).get("pointer") or ""))

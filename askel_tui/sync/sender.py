@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from askel_tui.core import packing
+from askel_tui.core.folding import UPSERT, is_update
 from askel_tui.core.operations import Operation
 from askel_tui.core.packing import CONSENT_CALLS
 from askel_tui.core.planning import gate_refusal
@@ -176,7 +177,7 @@ class Sender:
                 for stored in operations
             ),
             result,
-            profiles=learned(answer.body) if call == "create_or_update_profile" else None,
+            profiles=learned(answer.body) if call == UPSERT else None,
         )
 
     async def _refused(
@@ -193,6 +194,8 @@ class Sender:
             await self._cut(request, operations, error, result)
         elif call in CONSENT_CALLS and found.act in ("fail", "look"):
             await self._consent.refused(request, operations, error, found.detail, result)
+        elif call == UPSERT and len(operations) > 1 and found.act in ("fail", "look"):
+            await self._apart(request, operations, error, result)
         elif isinstance(error, Conflict):
             await self._conflicts.refused(request, operations[0], error, result)
         elif found.act in ("fail", "look"):
@@ -236,6 +239,13 @@ class Sender:
                 await self._list_call(part, result)
             except KlaviyoError as unread:
                 await self._refused(None, part, unread, result)
+
+    async def _apart(
+        self, request: int | None, operations: Sequence[StoredOperation], error: KlaviyoError, result: Result
+    ) -> None:
+        """Updates that were folded into one were refused: each is sent by itself, so that each has its own fate."""
+        result.alone.update(each.seq for each in operations)
+        await self._end.delay(request, operations, Verdict("delay", str(error), wait_ms=0), result)
 
     async def _wrong_profile(
         self, request: int | None, stored: StoredOperation, error: KlaviyoError, result: Result
@@ -313,7 +323,7 @@ class Sender:
         bare = replace(
             stored.operation,
             kind="upsert_profile",
-            call="create_or_update_profile",
+            call=UPSERT,
             target=None,
             through=None,
             body={"attributes": {}, "properties": {}, "unset": []},
@@ -345,7 +355,4 @@ class Sender:
 
 def is_identifying(operation: Operation) -> bool:
     """Whether the operation upserts nothing but identifiers."""
-    body = operation.body
-    return operation.call == "create_or_update_profile" and not (
-        body["attributes"] or body["properties"] or body["unset"]
-    )
+    return operation.call == UPSERT and not is_update(operation)

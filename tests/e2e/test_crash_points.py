@@ -26,9 +26,19 @@ pytestmark = [needs_shared, pytest.mark.slow, pytest.mark.timeout(120)]
 UPSERT, LIST, EVENT = "create_or_update_profile", "add_profiles_to_list", "create_event"
 CONSENT = "bulk_subscribe_profiles"
 EVERY_LANE = f"{WELCOME}  - id: opt-in\n    subscribe: {{channels: [email], list: Newsletter}}\n"
+IMPORT = "bulk_import_profiles"
 RECORDS = 6
+MANY = 1_500
 SENT = {"before open": 1, "after open": 1, "after send": 2, "before answer": 2, "after answer": 1}
 """How often the very request that met the crash has to be seen by Klaviyo in the end."""
+IMPORT_SENT: dict[str, set[int]] = {
+    "before open": {0, 1},  # the next start may send some by themselves
+    "after open": {0, 1},
+    "after send": {1, 2},
+    "before answer": {1},
+    "after answer": {1},
+}
+"""How often a row of the import job that met the crash may be seen by Klaviyo in the end."""
 CONSENT_SENT = {"after open": 0, "after send": 1, "before answer": 1, "after answer": 1}
 """Consent is never repeated by itself."""
 
@@ -103,6 +113,36 @@ def test_a_request_in_doubt_is_sent_again_and_counts_once(
     ended.assert_once()
     assert len([entry for entry in ended.entries if entry.operation]) == 4 * RECORDS
     _assert_arrived(sandbox.state())
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_an_import_job_in_doubt_is_followed_or_waited_for(
+    sandbox: SandboxProcess, tmp_path: Path, point: str
+) -> None:
+    """A job that Klaviyo has told of is never made twice; one that is unknown is over before its rows go again."""
+    shell = Shell(tmp_path / "home", sandbox.url, sandbox.key)
+    sandbox.control("PATCH", "settings", {"job_time": 3})
+    prepare(shell, [WELCOME], [points(number) for number in range(MANY)])
+    since = sandbox.control("GET", "requests")["last"]
+    body = _crash(shell, tmp_path / "note", point, IMPORT, "daemon", "--until-idle")
+    shell.run("daemon", "--until-idle", ASKEL_BUDGETS="off")
+    ended = look(shell)
+    ended.assert_once()
+    assert len([entry for entry in ended.entries if entry.operation]) == 3 * MANY
+    seen = Counter(
+        row["attributes"]["email"]
+        for entry in sandbox.control("GET", f"requests?after={since}")["requests"]
+        if entry["endpoint"] == IMPORT
+        for row in entry["body"]["data"]["attributes"]["profiles"]["data"]
+    )
+    in_doubt = {
+        row["attributes"]["email"] for row in json.loads(body)["data"]["attributes"]["profiles"]["data"]
+    }
+    assert {seen[email] for email in in_doubt} <= IMPORT_SENT[point]
+    state = sandbox.state()
+    assert len([event for event in state["events"] if event["metric"] == "First Points Earned"]) == MANY
+    listed = next(each for each in state["lists"] if each["name"] == "Welcome Flow")
+    assert len(listed["emails"]) == MANY
 
 
 @pytest.mark.parametrize("point", POINTS)

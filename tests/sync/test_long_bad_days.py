@@ -9,7 +9,7 @@ import pytest
 
 from askel_tui.sandbox import exchange
 from askel_tui.sandbox.context import Context
-from askel_tui.sync import bulk, dispatcher, instance, outages
+from askel_tui.sync import dispatcher, instance, jobs, outages
 from tests.support.bad_days import (
     WELCOME,
     assert_in_order,
@@ -34,8 +34,8 @@ HOUR = 3_600_000
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small backlogs go in bulk, and jobs are looked at often."""
     monkeypatch.setattr(dispatcher, "LONG_S", 1)
-    monkeypatch.setattr(bulk, "FIRST_LOOK_S", 0.02)
-    monkeypatch.setattr(bulk, "LONGEST_LOOK_S", 0.05)
+    monkeypatch.setattr(jobs, "FIRST_LOOK_S", 0.02)
+    monkeypatch.setattr(jobs, "LONGEST_LOOK_S", 0.05)
 
 
 def _all_there(bench: Workbench, count: int) -> None:
@@ -49,7 +49,7 @@ def _all_there(bench: Workbench, count: int) -> None:
 async def test_a_job_that_never_ends_is_given_up_and_its_rows_are_written(
     either: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "JOB_PATIENCE_S", 0.3)
+    monkeypatch.setattr(jobs, "JOB_PATIENCE_S", 0.3)
     either.sandbox.world.change_settings({"job_time": 3_600.0})
     await either.apply(WELCOME)
     await either.take(points(number) for number in range(200))

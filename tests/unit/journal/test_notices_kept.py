@@ -102,4 +102,5 @@ async def test_a_journal_of_the_first_version_is_brought_up_to_date(tmp_path: Pa
     assert (notice["text"], notice["cause"], notice["quiet"]) == ("t", None, False)
     await journal.move_delivery(A, Delivery(1))
     assert await journal.delivery(A, None) == Delivery(1)
+    assert await journal.in_doubt([CONNECTION]) == []
     await journal.close()

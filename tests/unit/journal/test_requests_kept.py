@@ -35,6 +35,19 @@ async def test_operations_in_doubt_keep_the_order_of_the_request(opener: Opener,
     assert list(doubt.operations) == mixed
 
 
+async def test_a_job_that_is_known_is_known_after_a_start(opener: Opener, tmp_path: Path) -> None:
+    journal = await opener(tmp_path)
+    planned = await Desk(journal).planned(2)
+    known = await journal.open_request(intent(planned[:2]), NOW)
+    unknown = await journal.open_request(intent(planned[2:3]), NOW)
+    await journal.note_job(known, "job-1")
+    await journal.close()
+    again = await opener(tmp_path)
+    doubts = await again.in_doubt([CONNECTION])
+    await again.close()
+    assert [(doubt.id, doubt.job) for doubt in doubts] == [(known, "job-1"), (unknown, None)]
+
+
 async def test_settling_takes_operations_out_and_counts_them(desk: Desk) -> None:
     planned = await desk.planned(2)
     await desk.send(planned[:1])

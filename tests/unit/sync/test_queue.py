@@ -67,7 +67,7 @@ class QueueAgainstModel(RuleBasedStateMachine):
         self.here: dict[int, StoredOperation] = {}
         self.sent: set[int] = set()
         self.along: set[frozenset[int]] = set()
-        """Pairs of which the second was taken along with the first."""
+        """Pairs of which the later one was taken along with the earlier one."""
 
     def ready(self) -> set[int]:
         return {
@@ -159,16 +159,38 @@ class QueueAgainstModel(RuleBasedStateMachine):
         seq = data.draw(st.sampled_from(sorted(self.sent)))
         one = self.here[seq]
         lines = [sorted(s for s, each in self.here.items() if key in keys(each)) for key in keys(one)]
-        following = {line[line.index(seq) + 1] if line[0] == seq and line[1:] else None for line in lines}
+        following = {line[line.index(seq) + 1] if line[-1] != seq else None for line in lines}
+        behind = self.queue.behind(one)
         taken = self.queue.take_next(one, call)
         if taken is None:
             return
+        assert behind == taken
         assert following == {taken.seq}
         assert (taken.workflow, taken.record_seq) == (one.workflow, one.record_seq)
         assert taken.operation.call == call
+        self.goes_along(seq, taken)
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data())
+    def take_along(self, data: st.DataObject) -> None:
+        seq = data.draw(st.sampled_from(sorted(self.sent)))
+        lines = [
+            sorted(s for s, each in self.here.items() if key in keys(each)) for key in keys(self.here[seq])
+        ]
+        following = {line[line.index(seq) + 1] if line[-1] != seq else None for line in lines}
+        behind = self.queue.behind(self.here[seq])
+        if behind is None:
+            return
+        assert following == {behind.seq}
+        assert keys(behind) == keys(self.here[seq])
+        self.queue.take_along(behind)
+        self.goes_along(seq, behind)
+
+    def goes_along(self, seq: int, taken: StoredOperation) -> None:
         assert taken.seq not in self.sent
+        before = {other for pair in self.along if seq in pair for other in pair} | {seq}
         self.sent.add(taken.seq)
-        self.along.add(frozenset((seq, taken.seq)))
+        self.along |= {frozenset((other, taken.seq)) for other in before}
 
     @rule(workflow=st.sampled_from(["w", "v"]), step=st.none() | st.sampled_from(["s", "t"]))
     def remove_where(self, workflow: str, step: str | None) -> None:

@@ -1,0 +1,121 @@
+"""An import job whose answer was lost is waited for: its rows never run beside it, nor behind something newer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from askel_tui.sandbox.model import Job
+from askel_tui.sync import dispatcher, jobs
+from tests.support.bad_days import WELCOME, assert_in_order, brisk, settled
+from tests.support.shared import needs_shared
+from tests.support.workbench import Workbench, points
+
+__all__ = ["brisk"]
+
+pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+
+MANY = 150
+IMPORT = "bulk_import_profiles"
+LOST: Mapping[str, Mapping[str, Any]] = {
+    "reply lost": {"lost": True},
+    "503 after the write": {"after": True, "status": 503},
+    "malformed after the write": {"after": True, "body": "malformed"},
+    "empty after the write": {"after": True, "body": "empty"},
+}
+
+
+@pytest.fixture(autouse=True)
+def _in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher, "LONG_S", 1)
+    monkeypatch.setattr(jobs, "FIRST_LOOK_S", 0.05)
+    monkeypatch.setattr(jobs, "LONGEST_LOOK_S", 0.2)
+    monkeypatch.setattr(jobs, "SHOWING_S", 0.3)
+
+
+def _jobs(bench: Workbench) -> list[Job]:
+    return sorted(bench.sandbox.account.jobs.values(), key=lambda job: job.created)
+
+
+def _emails(job: Mapping[str, Any]) -> set[str]:
+    return {row["attributes"]["email"] for row in job["body"]["data"]["attributes"]["profiles"]["data"]}
+
+
+def _later(number: int) -> dict[str, Any]:
+    """A newer record of the same profile."""
+    record = points(number)
+    return {**record, "id": f"later-{number}", "data": {**record["data"], "points": 1_000 + number}}
+
+
+@pytest.mark.parametrize("fault", LOST)
+async def test_a_second_job_starts_when_the_first_one_is_over(either: Workbench, fault: str) -> None:
+    either.sandbox.world.change_settings({"job_time": 1.5})
+    either.fault(IMPORT, **LOST[fault], times=1)
+    await either.apply(WELCOME)
+    await either.take([points(number) for number in range(MANY)] + [_later(number) for number in range(MANY)])
+    await either.drain()
+    calls = either.requests(IMPORT, after=either.requests_since)
+    made = _jobs(either)
+    assert len(made) == len(calls) >= 2
+    first, *others = made
+    assert first.ended is not None
+    again = [job for job, call in zip(others, calls[1:], strict=True) if _emails(call) & _emails(calls[0])]
+    assert again
+    assert all(job.created >= first.ended for job in again)
+    for number in (0, MANY - 1):
+        assert either.profile(f"t{number}@mapleandember.example")["properties"]["Points"] == 1_000 + number
+    assert await settled(either) == {"tier written": 2 * MANY, "welcome written": 2 * MANY} | {
+        f"points {word}": count for word, count in _told(await settled(either)).items()
+    }
+    assert len(either.events("First Points Earned")) == 2 * MANY
+    await assert_in_order(either)
+
+
+def _told(ends: Mapping[str, int]) -> dict[str, int]:
+    found = {word: ends.get(f"points {word}", 0) for word in ("written", "unconfirmed")}
+    assert sum(found.values()) == 2 * MANY
+    return {word: count for word, count in found.items() if count}
+
+
+async def test_what_never_arrived_is_sent_once_more_and_runs_once(bench: Workbench) -> None:
+    bench.fault(IMPORT, reset=True, times=1)
+    await bench.apply(WELCOME)
+    await bench.take(points(number) for number in range(MANY))
+    await bench.drain()
+    assert (await settled(bench))["tier written"] == MANY
+    calls = [each for each in bench.requests(IMPORT, after=bench.requests_since) if each["status"] == 202]
+    assert len(calls) == len(_jobs(bench))
+    seen = [email for call in calls for email in _emails(call)]
+    assert len(seen) == len(set(seen))
+
+
+async def test_jobs_of_others_are_not_waited_for(bench: Workbench) -> None:
+    """Another integration's job has another number of rows, or was made long before."""
+    client = await bench.instance.client("maple-ember")
+    assert client is not None
+    bench.sandbox.world.change_settings({"job_time": 3_600.0})
+    row = {"type": "profile", "attributes": {"email": "someone@mapleandember.example"}}
+    data = {"type": "profile-bulk-import-job", "attributes": {"profiles": {"data": [row]}}}
+    await client.call(IMPORT, body={"data": data})
+    now = bench.instance.clock()
+    await jobs.over(client, now, 2, ())
+    await jobs.over(client, now + jobs.SKEW_MS + 10_000, 1, ())
+    [job] = _jobs(bench)
+    await jobs.over(client, now, 1, {job.id})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs, "JOB_PATIENCE_S", 0.5)
+        before = len(bench.requests("get_bulk_import_profiles_jobs"))
+        await jobs.over(client, now, 1, ())
+        assert len(bench.requests("get_bulk_import_profiles_jobs")) > before + 2
+
+
+async def test_a_job_is_followed_although_klaviyo_cannot_be_asked_for_a_while(bench: Workbench) -> None:
+    bench.fault("get_bulk_import_profiles_job", status=503, times=12)
+    await bench.apply(WELCOME)
+    await bench.take(points(number) for number in range(MANY))
+    await bench.drain()
+    seen = [email for call in bench.requests(IMPORT, after=bench.requests_since) for email in _emails(call)]
+    assert len(seen) == len(set(seen))
+    assert (await settled(bench))["tier written"] == MANY

@@ -1,0 +1,62 @@
+"""Records of several workflows are cut into stretches in which nothing can get out of order."""
+
+from __future__ import annotations
+
+from itertools import groupby, pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from askel_tui.core.arrival import Touched, stretches
+
+KEYS = st.lists(st.sampled_from(["a", "b", "c", "d", "e"]), max_size=2, unique=True)
+WORKFLOW = st.dictionaries(st.integers(1, 12), KEYS).map(lambda found: sorted(found.items()))
+
+
+def _planned(workflows: list[list[Touched]]) -> list[tuple[int, int, set[str]]]:
+    """The order in which stretches, workflow by workflow, bring records into the queue."""
+    order = []
+    begin = 0
+    for end in stretches(workflows):
+        for number, touched in enumerate(workflows):
+            for place, keys in touched:
+                if begin < place and (end is None or place <= end):
+                    order.append((place, number, set(keys)))
+        begin = begin if end is None else end
+    return order
+
+
+@given(st.lists(WORKFLOW, min_size=1, max_size=3))
+def test_records_of_one_profile_keep_their_order_and_none_is_lost(workflows: list[list[Touched]]) -> None:
+    order = _planned(workflows)
+    assert sorted((place, number) for place, number, _ in order) == sorted(
+        (place, number) for number, touched in enumerate(workflows) for place, _ in touched
+    )
+    for at, (place, _, keys) in enumerate(order):
+        for later, _, others in order[at + 1 :]:
+            assert later >= place or not keys & others
+
+
+@given(st.lists(WORKFLOW, min_size=1, max_size=3))
+def test_stretches_are_cut_only_where_they_have_to_be(workflows: list[list[Touched]]) -> None:
+    ends = list(stretches(workflows))
+    assert ends[-1] is None
+    assert all(one < other for one, other in pairwise(each for each in ends if each is not None))
+    if len(workflows) == 1:
+        assert ends == [None]
+
+
+def test_one_profile_under_one_workflow_is_one_stretch() -> None:
+    assert list(stretches([[(place, ("a",)) for place in range(1, 9)], [(4, ("b",))]])) == [None]
+
+
+def test_a_profile_that_two_workflows_touch_is_cut_at_each_record() -> None:
+    both: list[list[Touched]] = [[(place, ("a",)) for place in (1, 2, 3)]] * 2
+    assert list(stretches(both)) == [1, 2, None]
+    assert [
+        [place for place, _, _ in run] for _, run in groupby(_planned(both), key=lambda each: each[0])
+    ] == [
+        [1, 1],
+        [2, 2],
+        [3, 3],
+    ]
