@@ -23,7 +23,7 @@ BULK_OF = {"create_or_update_profile": "bulk_import_profiles", "create_event": "
 _EMPTY = b'"data":[]'
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
     """One row of a bulk request: its encoded item, and the operations that it carries, in their order.
 

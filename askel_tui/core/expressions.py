@@ -90,7 +90,7 @@ class Expression:
         if self._path is not None:
             value: Any = record
             for name in self._path:
-                if not isinstance(value, dict | Mapping):
+                if type(value) is not dict and not isinstance(value, Mapping):
                     return None
                 value = value.get(name)
             return value

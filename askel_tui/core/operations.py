@@ -177,7 +177,8 @@ def canonical(value: object) -> bytes:
     if b"null" in encoded:
         # It may stand for a number that is none.
         _check_finite(value)
-    return encoded
+    # What the encoder gives holds on to a buffer of 4 KB; many of these are kept.
+    return bytes(memoryview(encoded))
 
 
 def _exactly(value: object) -> bytes:

@@ -36,7 +36,7 @@ class Skip:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Plan:
     """What one record would do: operations in order, or the problems that stop it (then there are none)."""
 

@@ -42,7 +42,7 @@ FEATURES: Mapping[str, tuple[str, ...]] = {
     "profiles": ("create_or_update_profile", "get_profiles"),
     "lists": ("get_lists", "add_profiles_to_list", "remove_profiles_from_list"),
     "events": ("create_event",),
-    "bulk import": ("bulk_import_profiles", "get_bulk_import_profiles_job"),
+    "bulk import": ("bulk_import_profiles", "get_bulk_import_profiles_jobs"),
     "consent (subscribe, unsubscribe)": ("bulk_subscribe_profiles", "bulk_unsubscribe_profiles"),
     "segments (browse, require_segment)": ("get_segments", "get_profiles_for_segment"),
     "flows (browse, trigger_flow, flow drift)": ("get_flows",),

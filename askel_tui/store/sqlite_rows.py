@@ -6,12 +6,13 @@ wait costs twenty times what the row itself does, so a statement carries many ro
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any
+
+import orjson
 
 SIZES = (200, 20, 1)
 """Rows of one statement: few sizes, so that the statements stay prepared."""
@@ -40,7 +41,7 @@ def delete(db: sqlite3.Connection, table: str, column: str, numbers: Collection[
     if numbers:
         db.execute(
             f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(numbers)),),
+            (_listed(numbers),),
         )
 
 
@@ -51,7 +52,11 @@ def read(
     found = db.execute(
         f"SELECT json_group_array(json_array({columns})) FROM {table} "
         f"WHERE {column} IN (SELECT value FROM json_each(?))",
-        (json.dumps(list(numbers)),),
+        (_listed(numbers),),
     ).fetchone()
-    rows: list[list[Any]] = json.loads(found[0])
+    rows: list[list[Any]] = orjson.loads(found[0])
     return rows
+
+
+def _listed(numbers: Collection[int]) -> str:
+    return orjson.dumps(list(numbers)).decode()

@@ -20,7 +20,8 @@ from askel_tui.core.packing import Request
 from askel_tui.klaviyo.errors import Invalid, KlaviyoError, Missing, Unavailable, Unreadable
 from askel_tui.store.journal import Decision, Delayed, OpenRequest, Outcome, Settled, StoredOperation
 from askel_tui.store.journal_errors import StaleOperations
-from askel_tui.sync import jobs, receipts
+from askel_tui.sync import receipts
+from askel_tui.sync.jobs import Jobs, over
 from askel_tui.sync.outcomes import Outcomes, Result, remark
 from askel_tui.sync.verdicts import Verdict, verdict
 
@@ -41,8 +42,7 @@ class BulkSender:
 
     def __init__(self, end: Outcomes) -> None:
         self._end = end
-        self._followed: set[str] = set()
-        """Import jobs that are looked at until they end."""
+        self._jobs = Jobs(end.to.client)
 
     async def import_profiles(self, profiles: Sequence[Updates], list_id: str | None, result: Result) -> None:
         """Upserts profiles, and puts them on the list where it is given."""
@@ -174,7 +174,7 @@ class BulkSender:
     ) -> None:
         """Nobody knows whether a job runs: those that may be it are waited for, then the rows are sent again."""
         try:
-            await jobs.over(self._end.to.client, opened, rows, self._followed)
+            await over(self._end.to.client, opened, rows, self._jobs)
         except KlaviyoError as error:
             await self._refused(request, operations, error, result)
         else:
@@ -191,9 +191,8 @@ class BulkSender:
     ) -> None:
         """Polls an import job to its end and settles every row of it."""
         operations = [stored[operation.id] for operation in made.request.operations]
-        self._followed.add(job)
         try:
-            attributes = await jobs.ended(self._end.to.client, job)
+            attributes = await self._jobs.ended(job)
             if attributes is None or attributes.get("status") != "complete":
                 why = "the import job did not end" if attributes is None else "the import job was cancelled"
                 await self._end.delay(request, operations, Verdict("delay", why), result)
@@ -203,8 +202,6 @@ class BulkSender:
             found = Verdict("delay", f"the import job {job} can't be read: {error}")
             await self._end.delay(request, operations, found, result)
             return
-        finally:
-            self._followed.discard(job)
         failed = receipts.tied(errors, made.rows)
         wrong = receipts.imbalance(attributes, len(made.rows), len(failed))
         if wrong is not None:

@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any
 
 from askel_tui.core.drift import Carrier, Watched, lost_properties
-from askel_tui.core.operations import IDENTIFIERS, Identity
+from askel_tui.core.operations import Identity
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.profiles import find_profiles
 from askel_tui.store.journal import AuditEntry, AuditFilter, Journal
@@ -110,13 +110,24 @@ class Carriers:
 def _written(entry: AuditEntry, identity: Identity, properties: Iterable[str]) -> dict[str, Any]:
     """The values that a request wrote to the profile; empty where its body was folded away or is unknown."""
     body = (entry.request or {}).get("body")
+    wanted = identity.identifiers()
     for attributes in _rows(body):
-        shown = Identity(**{name: attributes.get(name) or None for name in IDENTIFIERS})
-        if not set(shown.keys()).isdisjoint(identity.keys()):
+        if _shares(attributes, wanted):
             written = attributes.get("properties")
             written = written if isinstance(written, dict) else {}
             return {name: written[name] for name in properties if written.get(name) is not None}
     return {}
+
+
+def _shares(attributes: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
+    """Whether a profile bears one of the identifiers. An import job has thousands of them."""
+    for name, value in wanted.items():
+        held = attributes.get(name)
+        if held == value or (
+            name == "email" and isinstance(held, str) and held.casefold() == value.casefold()
+        ):
+            return True
+    return False
 
 
 def _rows(body: Any) -> Iterable[dict[str, Any]]:

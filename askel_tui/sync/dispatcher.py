@@ -46,8 +46,8 @@ BULK_REQUESTS = {"bulk_import_profiles": 8, "bulk_create_events": 8}
 NOT_FULL = 2
 """Beside so many bulk requests only full ones are started: what takes seconds should carry what it can."""
 
-GATHERED = 10_000
-"""Operations of one destination taken at once by calls that take all that waits."""
+GATHERED, GATHERERS = 10_000, 8
+"""Operations of one destination taken at once by calls that take all that waits, and how often beside each other."""
 
 LONG_S = 15
 """A backlog that takes longer than this in single calls goes in bulk, in seconds."""
@@ -295,11 +295,14 @@ class Dispatcher:
         return together
 
     def _gather(self, lane: Lane, now: int) -> None:
-        """One request at a time per destination: the next one takes all that came in meanwhile."""
-        if not self._under_way[lane]:
+        """One request at a time per destination, which takes all that waits; more only where that is too much."""
+        while not self._under_way[lane] or (
+            self._under_way[lane] < GATHERERS and self._queue.ready(lane) >= GATHERED
+        ):
             operations = self._queue.take(lane, GATHERED, now)
-            if operations:
-                self._run(lane, self._senders[lane.connection].send(operations, "bulk"))
+            if not operations:
+                break
+            self._run(lane, self._senders[lane.connection].send(operations, "bulk"))
 
     @staticmethod
     def _short(call: str, revision: str) -> int:

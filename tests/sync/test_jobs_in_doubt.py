@@ -112,7 +112,7 @@ async def test_jobs_of_others_are_not_waited_for(bench: Workbench) -> None:
 
 
 async def test_a_job_is_followed_although_klaviyo_cannot_be_asked_for_a_while(bench: Workbench) -> None:
-    bench.fault("get_bulk_import_profiles_job", status=503, times=12)
+    bench.fault("get_bulk_import_profiles_jobs", status=503, times=12)
     await bench.apply(WELCOME)
     await bench.take(points(number) for number in range(MANY))
     await bench.drain()
