@@ -133,13 +133,20 @@ def over(value: Mapping[str, Any], limit: int) -> str | None:
 
 def _at_most(value: Any) -> int:
     """An upper bound of `size` that costs little: a character is at most 12 bytes, 3 bits of an integer one digit."""
-    if isinstance(value, str):
-        return 12 * len(value) + 2
-    if isinstance(value, dict):
-        return 2 + sum(12 * len(name) + 4 + _at_most(item) for name, item in value.items())
-    if isinstance(value, list):
-        return 2 + sum(1 + _at_most(item) for item in value)
-    return 32 + (value.bit_length() // 3 if isinstance(value, int) else 0)
+    total = 0
+    stack = [value]
+    for item in stack:
+        if isinstance(item, str):
+            total += 12 * len(item) + 2
+        elif isinstance(item, dict):
+            total += 2 + 4 * len(item) + 12 * sum(map(len, item))
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            total += 2 + len(item)
+            stack.extend(item)
+        else:
+            total += 32 + (item.bit_length() // 3 if isinstance(item, int) else 0)
+    return total
 
 
 def size(value: Any) -> int:

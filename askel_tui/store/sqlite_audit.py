@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any
 
-from askel_tui.core.operations import Operation, Target, canonical
+from askel_tui.core.operations import Identity, Operation, Target, canonical
 from askel_tui.store import sqlite_rows as rows
 from askel_tui.store.journal import Decision, Settled
 from askel_tui.store.sqlite_operations import Row
@@ -65,6 +65,7 @@ class Chain:
         self._rows: list[tuple[Any, ...]] = []
         self._grown = False
         self._said: dict[tuple[Any, ...], str | None] = {}
+        self._profile: tuple[Identity | None, str] = (None, "")
         self._frames: dict[tuple[Any, ...], tuple[str, str, str, str | None, Target | None]] = {}
 
     def append(
@@ -124,7 +125,10 @@ class Chain:
         ident = packed = profile = revision = key = request = None
         if operation is not None:
             ident, packed = operation.id, packed_id(operation.id)
-            profile = canonical(operation.profile.identifiers()).decode()
+            if operation.profile is not self._profile[0]:
+                # The operations of a record follow each other and share its identity.
+                self._profile = operation.profile, canonical(operation.profile.identifiers()).decode()
+            profile = self._profile[1]
         if sent is not None:
             request, revision, key = sent.id, sent.revision, sent.key
         # What the entries of one request share is written once: there are many entries.

@@ -99,9 +99,8 @@ class Confirming:
             bodies = await self._bodies(waiting)
             consent = [each for each in waiting if each.of.kind in sent_rows.CALLS]
             confirmed = await _consent(client, consent, bodies)
-            for each in waiting:
-                if each.of.kind not in sent_rows.CALLS and await _event(client, each.of, bodies):
-                    confirmed.append(Confirmed(each.of, "written", READ_BACK))
+            events = [each.of for each in waiting if each.of.kind not in sent_rows.CALLS]
+            confirmed += await _events(client, events, bodies)
         except KlaviyoError as error:
             log.info("unconfirmed writes can't be read back now: %s", error)
             return
@@ -173,11 +172,16 @@ async def _double(client: Client, operations: Iterable[Operation]) -> set[str]:
     return found
 
 
-async def _event(client: Client, of: Unconfirmed, bodies: Mapping[int, Mapping[str, Any]]) -> bool:
-    sent = sent_rows.event(bodies.get(of.request, {}), of.profile)
-    if sent is None:
-        return False
-    profile = (await find_profiles(client, [of.profile], only=(), priority="bulk"))[of.profile]
-    if profile is None:
-        return False
-    return await has_event(client, profile.id, sent.unique_id, sent.time)
+async def _events(
+    client: Client, waiting: Sequence[Unconfirmed], bodies: Mapping[int, Mapping[str, Any]]
+) -> list[Confirmed]:
+    sent = [(of, sent_rows.event(bodies.get(of.request, {}), of.profile)) for of in waiting]
+    known = [of.profile for of, event in sent if event is not None]
+    profiles = await find_profiles(client, known, only=(), priority="bulk") if known else {}
+    return [
+        Confirmed(of, "written", READ_BACK)
+        for of, event in sent
+        if event is not None
+        and (profile := profiles[of.profile]) is not None
+        and await has_event(client, profile.id, event.unique_id, event.time)
+    ]

@@ -27,14 +27,15 @@ from askel_tui.sync.sender import Sender
 
 log = logging.getLogger(__name__)
 
-IN_MEMORY = 120_000
+IN_MEMORY = 200_000
 """Operations held in memory at once; the rest waits in the journal."""
 
-AHEAD = 80_000
-"""Operations of one workflow that may wait before no more of its records are planned.
+AHEAD, AHEAD_READY = 160_000, 25_000
+"""How many operations of one workflow may wait, and be ready among them, before no more of its records are planned.
 
 Below `IN_MEMORY`, so that one workflow's backlog leaves room for the others' records, and what was planned is never
-read back from the journal. Enough for the import jobs that may run at once (10,000 records each).
+read back from the journal. Enough ready ones to fill the next requests, and enough in all for the import jobs that
+may run at once (10,000 records each).
 """
 
 SINGLE_CALLS = 64
@@ -154,7 +155,8 @@ class Dispatcher:
 
     def far_ahead(self, workflow: str) -> bool:
         """Whether so much of a workflow waits here that planning more of it has time."""
-        return self._queue.ahead(workflow) >= AHEAD
+        here, ready = self._queue.ahead(workflow)
+        return here >= AHEAD or ready >= AHEAD_READY
 
     def drop(self, workflow: str) -> None:
         """Takes a workflow's operations out of memory."""

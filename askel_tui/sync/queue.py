@@ -48,6 +48,8 @@ class ProfileQueue:
         self._entries: dict[int, _Entry] = {}
         self._of: Counter[str] = Counter()
         """How many operations are here, by workflow."""
+        self._ready_of: Counter[str] = Counter()
+        """How many of these are ready."""
         self._by_key: dict[str, list[int]] = {}
         self._ready: dict[str, dict[Lane, dict[int, StoredOperation]]] = {}
         self._last: tuple[tuple[str, Identity] | None, tuple[str, ...]] = (None, ())
@@ -62,9 +64,9 @@ class ProfileQueue:
     def __contains__(self, seq: int) -> bool:
         return seq in self._entries
 
-    def ahead(self, workflow: str) -> int:
-        """How many operations of a workflow are here."""
-        return self._of[workflow]
+    def ahead(self, workflow: str) -> tuple[int, int]:
+        """How many operations of a workflow are here, and how many of them are ready."""
+        return self._of[workflow], self._ready_of[workflow]
 
     @property
     def in_flight(self) -> int:
@@ -241,14 +243,19 @@ class ProfileQueue:
         for key in entry.keys:
             if key in self._busy or self._by_key[key][0] != seq:
                 return
-        self._ready.setdefault(entry.lane.parcel.call, {}).setdefault(entry.lane, {})[seq] = entry.stored
+        ready = self._ready.setdefault(entry.lane.parcel.call, {}).setdefault(entry.lane, {})
+        if seq not in ready:
+            self._ready_of[entry.stored.workflow] += 1
+        ready[seq] = entry.stored
 
     def _unready(self, seq: int) -> None:
-        lane = self._entries[seq].lane
+        entry = self._entries[seq]
+        lane = entry.lane
         lanes = self._ready.get(lane.parcel.call)
         if lanes is None or lane not in lanes:
             return
-        lanes[lane].pop(seq, None)
+        if lanes[lane].pop(seq, None) is not None:
+            self._ready_of[entry.stored.workflow] -= 1
         if not lanes[lane]:
             del lanes[lane]
 
