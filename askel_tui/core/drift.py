@@ -102,12 +102,13 @@ class Watched:
 class Carrier:
     """A profile known to have carried properties: what was known of them, and what it has now.
 
-    `keys` are all properties that it was ever seen with.
+    `keys` are all properties that it was ever seen with. One that was written to since the last look is not `seen` yet.
     """
 
     before: Mapping[str, Any]
     now: Mapping[str, Any]
     keys: frozenset[str] = frozenset()
+    seen: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,19 +298,36 @@ def _metric(step: Watched, look: Look) -> Iterator[Finding]:
 
 
 def lost_properties(step: Watched, carriers: Sequence[Carrier]) -> Iterator[Finding]:
-    """The properties that at least half of enough profiles known to have carried them no longer do."""
+    """The properties that at least half of enough profiles known to have carried them no longer do.
+
+    `carriers` are in the order in which they were written to. Those that are new since the last look may have been
+    written to after the property was renamed, and then tell nothing about it: those up to the last one that lost it
+    decide too.
+    """
     for name in step.properties:
         known = [each for each in carriers if each.before.get(name) is not None]
-        lost = [each for each in known if each.now.get(name) is None]
-        if len(known) < ENOUGH_CARRIERS or 2 * len(lost) < len(known):
+        last = max(
+            (at for at, each in enumerate(known, 1) if not each.seen and each.now.get(name) is None),
+            default=0,
+        )
+        older = max(last, sum(each.seen for each in known))
+        lost = _lost(name, known) or _lost(name, known[:older])
+        if lost is None:
             continue
-        share = f"{len(lost)} of {len(known)} profiles known to have had the property {name} no longer do"
-        new = _new_name(name, lost)
+        share = f"{len(lost[0])} of {lost[1]} profiles known to have had the property {name} no longer do"
+        new = _new_name(name, lost[0])
         if new is not None:
             detail = f"{share}; it was probably renamed to {new}, which holds their old values"
             yield _finding(step, "property_renamed", detail, f"{name}:{new}")
         elif name not in step.cleared:
             yield _finding(step, "property_vanished", share, name)
+
+
+def _lost(name: str, known: Sequence[Carrier]) -> tuple[list[Carrier], int] | None:
+    """Those of known carriers that no longer have a property, and of how many; None where they are too few."""
+    lost = [each for each in known if each.now.get(name) is None]
+    enough = len(known) >= ENOUGH_CARRIERS and 2 * len(lost) >= len(known)
+    return (lost, len(known)) if enough else None
 
 
 def _new_name(name: str, lost: Sequence[Carrier]) -> str | None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
-from askel_tui.core.drift import Carrier, Watched
+from askel_tui.core.drift import Carrier, Watched, lost_properties
 from askel_tui.core.operations import Identity
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.profiles import find_profiles
@@ -30,6 +31,8 @@ class _Known:
     identity: Identity
     values: dict[str, Any]
     keys: set[str] = field(default_factory=set)
+    seen: bool = False
+    """Whether a look has read it, or it was written to before this program started."""
 
 
 class Carriers:
@@ -38,6 +41,8 @@ class Carriers:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._known: dict[Step, dict[str, _Known]] = {}
+        self._after: dict[Step, int] = {}
+        """Up to which audit entry a step's writes were searched for carriers."""
 
     async def read(self, client: Client, steps: Mapping[Step, Watched]) -> dict[Step, list[Carrier]]:
         """What the carriers of these steps held, and hold now. Raises `KlaviyoError`."""
@@ -58,16 +63,24 @@ class Carriers:
                     self._known[step].pop(known.identity.keys()[0], None)
                     continue
                 now = dict(profile.attributes.get("properties") or {})
-                carriers.setdefault(step, []).append(
-                    Carrier(dict(known.values), now, frozenset(known.keys | known.values.keys()))
-                )
+                keys = frozenset(known.keys | known.values.keys())
+                carriers.setdefault(step, []).append(Carrier(dict(known.values), now, keys, known.seen))
         return carriers
 
     def remember(self, steps: Mapping[Step, Watched], carriers: Mapping[Step, Sequence[Carrier]]) -> None:
-        """Takes over what the carriers hold now: what is gone keeps its last value."""
+        """Takes over what the carriers hold now: what is gone keeps its last value.
+
+        While a property is missed, carriers that have all of theirs join no more: they are of the time after.
+        """
         for step, read in carriers.items():
-            known = list(self._known.get(step, {}).values())
-            for one, carrier in zip(known, read, strict=True):
+            known = list(self._known.get(step, {}).items())
+            missed = any(lost_properties(steps[step], read))
+            for (key, one), carrier in zip(known, read, strict=True):
+                whole = all(carrier.now.get(name) is not None for name in carrier.before)
+                if missed and whole and not one.seen:
+                    del self._known[step][key]
+                    continue
+                one.seen = True
                 one.keys |= carrier.now.keys()
                 for name in steps[step].properties:
                     if carrier.now.get(name) is not None:
@@ -77,12 +90,20 @@ class Carriers:
         known = self._known.setdefault(step, {})
         if len(known) < MOST:
             wanted = AuditFilter(workflow=step[0], step=step[1], status="written")
-            entries = await self._journal.audit(wanted, limit=MOST, newest=True)
-            for entry in reversed(entries):
+            after = self._after.get(step)
+            if after is None:
+                entries = await self._journal.audit(wanted, limit=MOST, newest=True)
+                entries.sort(key=attrgetter("seq"))
+            else:
+                # The oldest since: a property that was renamed meanwhile is missed by them first.
+                entries = await self._journal.audit(wanted, after=after, limit=MOST)
+            self._after[step] = max((entry.seq for entry in entries), default=after or 0)
+            for entry in entries:
                 # One identifier is one call for all of them.
                 identity = Identity(**dict([*(entry.profile or {}).items()][:1]))
                 if identity.keys() and len(known) < MOST and identity.keys()[0] not in known:
-                    known[identity.keys()[0]] = _Known(identity, _written(entry, identity, properties))
+                    values = _written(entry, identity, properties)
+                    known[identity.keys()[0]] = _Known(identity, values, seen=after is None)
         return list(known.values())
 
 

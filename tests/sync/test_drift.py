@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -268,6 +269,51 @@ async def test_a_property_of_known_carriers(either: Workbench, carriers: int, re
     assert (await settled(either))["tier written"] == 25
     assert await held(either) == {}
     await assert_in_order(either)
+
+
+@pytest.mark.parametrize("known", [0, 6])
+async def test_a_property_renamed_in_the_first_seconds_of_a_workflow(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, known: int
+) -> None:
+    """Far fewer carriers than are looked at were written to before; those written to afterwards do not hide it."""
+
+    def look_every(milliseconds: int) -> None:
+        for name in ("FRESH_MS", "AHEAD_MS", "TRAFFIC_MS", "IDLE_MS"):
+            monkeypatch.setattr(watcher, name, milliseconds)
+
+    async def written(count: int) -> bool:
+        return (await settled(bench))["tier written"] == count
+
+    async def looks(more: int) -> None:
+        """Lets carriers be read so many times more."""
+        reads = partial(bench.requests, "get_profiles")
+        wanted = len(reads()) + more
+
+        async def read() -> bool:
+            return len(reads()) >= wanted
+
+        look_every(1)
+        await until(bench, read)
+        look_every(3_600_000)
+
+    look_every(3_600_000)
+    await bench.apply(WELCOME)
+    async with engine(bench):
+        # The first batch is looked at before it is sent, when nothing is known of anybody.
+        await bench.take([points(0)])
+        await until(bench, partial(written, 1))
+        before = known or 8
+        await bench.take(points(number) for number in range(1, before))
+        await until(bench, partial(written, before))
+        if known:
+            await looks(1)
+        change(bench, "POST", "properties/LoyaltyTier/rename", to="Tier of Loyalty")
+        await bench.take(points(number) for number in range(before, 40))
+        await until(bench, partial(written, 40))
+        await looks(4)
+    assert (await held(bench))["welcome", "tier"] == ("property_renamed", 0)
+    assert await _found(bench) == [("tier", "property_renamed")]
+    assert await _found(bench, "drift_over") == []
 
 
 async def test_a_property_that_a_workflow_clears_itself_is_not_missed(bench: Workbench) -> None:

@@ -185,6 +185,23 @@ def test_a_new_key_with_the_old_values_is_named(values: list[Any], unlike: int) 
     assert ("Level" in found.detail) is renamed
 
 
+@given(st.integers(0, 8), st.integers(0, 8), st.integers(0, 20))
+def test_those_that_were_written_to_after_a_renaming_do_not_hide_it(seen: int, new: int, after: int) -> None:
+    """The order is that of writing: those of before have lost the property, those of after have it."""
+    lost = [Carrier({"Tier": "Gold"}, {"Level": "Gold"}, seen=number < seen) for number in range(seen + new)]
+    kept = [Carrier({"Tier": "Gold"}, {"Tier": "Gold"}, seen=False) for _ in range(after)]
+    found = _of_properties(TIER, [*lost, *kept])
+    enough = seen + new >= 5 or (seen + new + after >= 5 and seen + new >= after)
+    assert [each.cause for each in found] == (["property_renamed"] if enough else [])
+
+
+def test_among_those_that_were_seen_before_half_decides() -> None:
+    kept = [Carrier({"Tier": "Gold"}, {"Tier": "Gold"}) for _ in range(6)]
+    lost = [Carrier({"Tier": "Gold"}, {}) for _ in range(5)]
+    assert _of_properties(TIER, [*lost, *kept]) == []
+    assert _of_properties(TIER, [*lost, *kept[:5]])
+
+
 def test_a_key_they_had_before_is_a_worse_guess_than_a_new_one() -> None:
     carriers = [
         Carrier({"Tier": "Gold"}, {"Status": "Gold", "Level": "Gold"}, frozenset({"Tier", "Status"}))
