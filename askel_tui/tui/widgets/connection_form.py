@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.suggester import Suggester
 from textual.widgets import Button, Input, Label, Select, Static
 from textual.worker import Worker
@@ -21,6 +20,7 @@ from askel_tui.tui.backend import told
 from askel_tui.tui.inert import inert
 from askel_tui.tui.scopes_view import channels, checklist, verdict
 from askel_tui.tui.widgets.help import Help
+from askel_tui.tui.widgets.over import Over
 from askel_tui.tui.widgets.secret_input import SecretInput
 from askel_tui.tui.workers import beside
 
@@ -62,7 +62,7 @@ class _Plain(Input):
             secret.focus()
 
 
-class ConnectionForm(ModalScreen[str | None]):
+class ConnectionForm(Over[str | None]):
     """Makes or changes a connection; gives its name, or None where it was left."""
 
     CSS_PATH = "form.tcss"
