@@ -7,9 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from textual import events
 from textual.css.query import NoMatches
-from textual.keys import _character_to_key
 
 from askel_tui.tui.app import AskelApp
 from askel_tui.tui.registry import SCREENS
@@ -17,7 +15,7 @@ from askel_tui.tui.screens.connections import ConnectionsScreen
 from askel_tui.tui.widgets.confirm import Confirm
 from tests.support.workbench import Workbench, example
 from tests.tui.conftest import Console, text_of, until
-from tests.tui.keys import press, settled
+from tests.tui.keys import press, send, settled
 
 NAMED = (
     "tab",
@@ -43,16 +41,6 @@ HASTY = (
 """What a person may press; but for the daemon's key, which starts a process."""
 
 PAUSES_S = (0, 0, 0, 0.002, 0.01, 0.05)
-
-
-def send(app: AskelApp, *keys: str) -> None:
-    """Keys that lie in the terminal's buffer: sent without waiting for what any of them does."""
-    for key in keys:
-        named = _character_to_key(key) if len(key) == 1 and not key.isalnum() else key
-        event = events.Key(named, key if len(key) == 1 else None)
-        event.set_sender(app)
-        assert app._driver is not None
-        app._driver.send_message(event)
 
 
 async def story(bench: Workbench) -> None:
