@@ -220,6 +220,7 @@ async def _taken(
         token = context.token(key) if isinstance(key, str) else None
         if token is None:
             raise unknown_token()
+        context.within_rate(token)
         request.scope["askel.token"] = token
     token = allowed(request, "send")
     connection = _connection(context, token.connections)
