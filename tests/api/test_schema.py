@@ -79,7 +79,7 @@ def run(front: Listening, folder: Path, *options: str) -> subprocess.CompletedPr
 
 
 def test_the_document_is_true_at_a_glance(tmp_path: Path) -> None:
-    with listening(tmp_path / "home") as front:
+    with listening(tmp_path / "home", ASKEL_BUDGETS="off") as front:
         done = run(front, tmp_path, *FEW)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
 
@@ -87,6 +87,6 @@ def test_the_document_is_true_at_a_glance(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_answer_is_one_that_the_document_names(tmp_path: Path) -> None:
-    with listening(tmp_path / "home") as front:
+    with listening(tmp_path / "home", ASKEL_BUDGETS="off") as front:
         done = run(front, tmp_path, "--max-examples", str(EXAMPLES))
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
