@@ -28,7 +28,7 @@ from askel_tui.sync.questions import Questions
 log = logging.getLogger(__name__)
 
 HEAVY_AT_ONCE = 2
-"""How many large bodies are read and stored at once: what they become takes many times their size."""
+"""How many large bodies are unpacked, read and stored at once."""
 
 REMEMBERED = 20_000
 """Records whose way to Klaviyo's answer is timed at once."""
