@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from askel_tui.sandbox import jobs, resources
-from askel_tui.sync import dispatcher
+from askel_tui.sync import dispatcher, planner
 from tests.support.door import RECORDS, front_door
 from tests.support.door import WORKFLOW as EVENT_ONLY
 from tests.support.workbench import NAME, Workbench, points
@@ -79,10 +79,10 @@ async def test_records_that_come_faster_than_single_calls_leave_go_in_bulk(bench
     await bench.apply(EVENT_ONLY)
     bench.fault("create_event", delay=0.5)
     async with front_door(bench) as door:
-        few = range(0, MANY, dispatcher.FEW)
+        few = range(0, MANY, planner.FEW)
         for start in few:
-            answer = await door.http.post(RECORDS, json=_records(dispatcher.FEW, start))
-            assert answer.json()["accepted"] == dispatcher.FEW
+            answer = await door.http.post(RECORDS, json=_records(planner.FEW, start))
+            assert answer.json()["accepted"] == planner.FEW
         while len(bench.events("First Points Earned")) < MANY:
             await asyncio.sleep(0.01)
     assert len(bench.events("First Points Earned")) == MANY
