@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from askel_tui.contract.dialects import CHANNEL_IDENTIFIER, Dialect, dialect
 from askel_tui.contract.endpoints import Endpoint, endpoint
@@ -37,8 +37,7 @@ class Request:
     operations: tuple[Operation, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(NamedTuple):
     """What tells which operations may share a request: the call and where it goes."""
 
     call: str

@@ -41,13 +41,13 @@ may run at once (10,000 records each).
 SINGLE_CALLS = 64
 """Single calls of one kind under way at once; the budget decides when each of them starts."""
 
-BULK_REQUESTS = {"bulk_import_profiles": 8, "bulk_create_events": 8}
+BULK_REQUESTS = {"bulk_import_profiles": 5, "bulk_create_events": 8}
 """Bulk requests under way at once."""
 
 NOT_FULL = 2
 """Beside so many bulk requests only full ones are started: what takes seconds should carry what it can."""
 
-GATHERED, GATHERERS = 10_000, 8
+GATHERED, GATHERERS = 10_000, 5
 """Operations of one destination taken at once by calls that take all that waits, and how often beside each other."""
 
 LONG_S = 15

@@ -13,14 +13,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import NamedTuple
 
 from askel_tui.core.operations import Identity
 from askel_tui.core.packing import GATHERING_CALLS, Parcel, parcel
 from askel_tui.store.journal import StoredOperation
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
+class Lane(NamedTuple):
     """Ready operations of one connection that may share a request or stand in one line for requests of their own.
 
     `live` ones were planned as their records came in; the others are backlog. Calls that take all that waits know
@@ -32,13 +32,21 @@ class Lane:
     live: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
+class _Line:
+    """A lane and what is ready in it, by `seq`."""
+
+    lane: Lane
+    ready: dict[int, StoredOperation]
+
+
+@dataclass(slots=True, eq=False)
 class _Entry:
     """An operation in the queue, with what is asked of it again and again."""
 
     stored: StoredOperation
     keys: tuple[str, ...]
-    lane: Lane
+    line: _Line
 
 
 class ProfileQueue:
@@ -51,9 +59,8 @@ class ProfileQueue:
         self._ready_of: Counter[str] = Counter()
         """How many of these are ready."""
         self._by_key: dict[str, list[int]] = {}
-        self._ready: dict[str, dict[Lane, dict[int, StoredOperation]]] = {}
         self._last: tuple[tuple[str, Identity] | None, tuple[str, ...]] = (None, ())
-        self._lanes: dict[tuple[str, Parcel, bool], Lane] = {}
+        self._lines: dict[Lane, _Line] = {}
         self._in_flight: set[int] = set()
         self._busy: Counter[str] = Counter()
         """How many operations are being sent, by key: more than one where the next was taken along."""
@@ -90,20 +97,24 @@ class ProfileQueue:
 
     def calls(self) -> list[str]:
         """The calls that have ready operations."""
-        return [call for call, lanes in self._ready.items() if lanes]
+        return list(dict.fromkeys(line.lane.parcel.call for line in self._lines.values() if line.ready))
 
     def lanes(self, call: str) -> Iterator[tuple[Lane, Mapping[int, StoredOperation]]]:
         """The ready operations of a call by lane; do not change while iterating."""
-        yield from self._ready.get(call, {}).items()
+        for line in self._lines.values():
+            if line.ready and line.lane.parcel.call == call:
+                yield line.lane, line.ready
 
     def ready(self, lane: Lane) -> int:
         """How many operations of a lane are ready, due or not."""
-        return len(self._ready.get(lane.parcel.call, {}).get(lane, ()))
+        line = self._lines.get(lane)
+        return 0 if line is None else len(line.ready)
 
     def take(self, lane: Lane, limit: int, now: int) -> list[StoredOperation]:
         """Takes up to `limit` ready operations of a lane that are due; they stay at the head of their profile."""
-        ready = self._ready.get(lane.parcel.call, {}).get(lane, {})
-        taken = list(islice((stored for stored in ready.values() if stored.due <= now), limit))
+        line = self._lines.get(lane)
+        ready = () if line is None else line.ready.values()
+        taken = list(islice((stored for stored in ready if stored.due <= now), limit))
         for stored in taken:
             self._fly(stored.seq)
         return taken
@@ -139,11 +150,7 @@ class ProfileQueue:
     def next_due(self, now: int) -> int | None:
         """When the next ready operation that is not due yet will be."""
         later = (
-            stored.due
-            for lanes in self._ready.values()
-            for ready in lanes.values()
-            for stored in ready.values()
-            if stored.due > now
+            stored.due for line in self._lines.values() for stored in line.ready.values() if stored.due > now
         )
         return min(later, default=None)
 
@@ -152,7 +159,7 @@ class ProfileQueue:
         for seq, entry in self._entries.items():
             if entry.stored.due > after:
                 stored = replace(entry.stored, due=entry.stored.due + by)
-                self._entries[seq] = _Entry(stored, entry.keys, entry.lane)
+                self._entries[seq] = _Entry(stored, entry.keys, entry.line)
                 self._consider(seq)
 
     def remove(self, seq: int) -> None:
@@ -178,7 +185,7 @@ class ProfileQueue:
         if entry is None:
             return
         self._land(stored.seq)
-        self._entries[stored.seq] = _Entry(stored, entry.keys, entry.lane)
+        self._entries[stored.seq] = _Entry(stored, entry.keys, entry.line)
         self._consider(stored.seq)
         for key in entry.keys:
             self._consider(self._by_key[key][0])
@@ -212,20 +219,21 @@ class ProfileQueue:
     def _entry(self, stored: StoredOperation, live: bool) -> _Entry:
         found = parcel(stored.operation)
         live = live and found.call not in GATHERING_CALLS
-        # The operations of a record come one after another and share its identity; so do lanes, of which there are few.
+        # The operations of a record come one after another and share its identity.
         whose = (stored.connection, stored.operation.profile)
         if whose != self._last[0]:
             self._last = (whose, _keys(stored))
-        named = (stored.connection, found, live)
-        lane = self._lanes.get(named)
-        if lane is None:
-            lane = self._lanes[named] = Lane(stored.connection, found, live)
-        return _Entry(stored, self._last[1], lane)
+        lane = Lane(stored.connection, found, live)
+        line = self._lines.get(lane)
+        if line is None:
+            line = self._lines[lane] = _Line(lane, {})
+        return _Entry(stored, self._last[1], line)
 
     def _fly(self, seq: int) -> None:
         self._unready(seq)
         self._in_flight.add(seq)
-        self._busy.update(self._entries[seq].keys)
+        for key in self._entries[seq].keys:
+            self._busy[key] += 1
 
     def _land(self, seq: int) -> None:
         if seq not in self._in_flight:
@@ -243,21 +251,15 @@ class ProfileQueue:
         for key in entry.keys:
             if key in self._busy or self._by_key[key][0] != seq:
                 return
-        ready = self._ready.setdefault(entry.lane.parcel.call, {}).setdefault(entry.lane, {})
+        ready = entry.line.ready
         if seq not in ready:
             self._ready_of[entry.stored.workflow] += 1
         ready[seq] = entry.stored
 
     def _unready(self, seq: int) -> None:
         entry = self._entries[seq]
-        lane = entry.lane
-        lanes = self._ready.get(lane.parcel.call)
-        if lanes is None or lane not in lanes:
-            return
-        if lanes[lane].pop(seq, None) is not None:
+        if entry.line.ready.pop(seq, None) is not None:
             self._ready_of[entry.stored.workflow] -= 1
-        if not lanes[lane]:
-            del lanes[lane]
 
 
 def _keys(stored: StoredOperation) -> tuple[str, ...]:
