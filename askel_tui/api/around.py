@@ -99,14 +99,7 @@ class Around:
             raise ApiError(503, "storage", str(error), retry_after=5) from None
         if token is None:
             raise unknown_token()
-        wait = self._context.quotas.take(token)
-        if wait:
-            raise ApiError(
-                429,
-                "rate",
-                f"the token {token.name} may send {token.rate} requests a second",
-                retry_after=wait,
-            )
+        self._context.within_rate(token)
         scope["askel.token"] = token
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from fastapi import Request
@@ -23,10 +23,13 @@ MAX_RECORDS = 10_000
 BODY_S = 20.0
 """How long a body may take to come in, in seconds."""
 
-MAX_BUFFERED = 64_000_000
+MAX_BUFFERED = 32_000_000
 """Bytes of all bodies that are held at once."""
 
 BUSY_S = 1
+
+HEAVY = 100_000
+"""Bytes from which on a body has to wait for others of its size: what becomes of it takes many times that."""
 
 JSON_TYPES = ("application/json",)
 NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
@@ -97,26 +100,47 @@ def too_large() -> BodyRefused:
     )
 
 
-async def read(request: Request) -> bytes:
-    """The whole body, unpacked. Raises `ApiError`."""
+@contextlib.asynccontextmanager
+async def unpacked(request: Request, turns: asyncio.Semaphore) -> AsyncIterator[bytes]:
+    """The whole body, unpacked; a large one waits for its turn, and has it until the block ends.
+
+    Raises `ApiError`.
+    """
     body = await request.body()
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding in ("gzip", "x-gzip"):
-        return await asyncio.to_thread(_unpacked, body) if len(body) > 65_536 else _unpacked(body)
-    if encoding not in ("identity", ""):
+    if encoding not in ("identity", "", "gzip", "x-gzip"):
         raise ApiError(415, "encoding", "a body may be packed with gzip, and with nothing else")
-    return body
+    packed = encoding in ("gzip", "x-gzip")
+    small = body if not packed else _unpacked(body, HEAVY) if len(body) <= HEAVY else None
+    if small is not None and len(small) <= HEAVY:
+        yield small
+        return
+    async with turns:
+        yield await asyncio.to_thread(_whole, body) if packed else body
 
 
-def _unpacked(body: bytes) -> bytes:
+def turn(size: int, turns: asyncio.Semaphore) -> contextlib.AbstractAsyncContextManager[None]:
+    """The turn of a body of this size; a small one needs none."""
+    return turns if size > HEAVY else contextlib.nullcontext()
+
+
+def _whole(body: bytes) -> bytes:
+    content = _unpacked(body, MAX_BYTES)
+    if content is None:
+        raise too_large()
+    return content
+
+
+def _unpacked(body: bytes, most: int) -> bytes | None:
+    """What is packed; None where it is more than `most`. Raises `ApiError`."""
     unpacking = zlib.decompressobj(wbits=31)
     try:
         # One byte more than may be: a bomb is recognised without being unpacked.
-        content = unpacking.decompress(body, MAX_BYTES + 1)
+        content = unpacking.decompress(body, most + 1)
     except zlib.error as error:
         raise ApiError(400, "gzip", f"the body is not gzip: {error}") from None
-    if len(content) > MAX_BYTES:
-        raise too_large()
+    if len(content) > most:
+        return None
     if not unpacking.eof:
         raise ApiError(400, "gzip", "the gzip body is cut off")
     if unpacking.unused_data:

@@ -118,14 +118,13 @@ async def give_cloudevents(request: Request, name: str) -> Response:
     allowed(request, "send", name)
     context = context_of(request)
     under_pressure(context)
-    body = await bodies.read(request)
-    media = bodies.content_type(request)
-    events = _events(request, body, media)
-    if not events:
-        raise ApiError(422, "unprocessable", "the batch holds no event")
-    if len(events) > bodies.MAX_RECORDS:
-        raise ApiError(413, "too_many", f"{len(events):,} events; {bodies.MAX_RECORDS:,} are the most")
-    return answered(await take(context, name, [_given(event) for event in events], size=len(body)))
+    async with bodies.unpacked(request, context.heavy) as body:
+        events = _events(request, body, bodies.content_type(request))
+        if not events:
+            raise ApiError(422, "unprocessable", "the batch holds no event")
+        if len(events) > bodies.MAX_RECORDS:
+            raise ApiError(413, "too_many", f"{len(events):,} events; {bodies.MAX_RECORDS:,} are the most")
+        return answered(await take(context, name, [_given(event) for event in events]))
 
 
 def _events(request: Request, body: bytes, media: str) -> list[Any]:

@@ -28,7 +28,7 @@ from askel_tui.sync.questions import Questions
 log = logging.getLogger(__name__)
 
 HEAVY_AT_ONCE = 2
-"""How many large bodies are read and stored at once: what they become takes many times their size."""
+"""How many large bodies are unpacked, read and stored at once."""
 
 REMEMBERED = 20_000
 """Records whose way to Klaviyo's answer is timed at once."""
@@ -140,6 +140,19 @@ class Context:
         self.refresh()
         token = self._by_id.get(parts[0])
         return token if token is not None and fits(token, parts[1], self.instance.clock()) else None
+
+    def valid(self, token: TokenDoc) -> bool:
+        """Whether a token that was let in may still be there: neither revoked nor expired since."""
+        self.refresh()
+        known = self._by_id.get(token.id)
+        return known is not None and not known.expired(self.instance.clock())
+
+    def within_rate(self, token: TokenDoc) -> None:
+        """Raises `ApiError` (429) for a token that asks more often than it may."""
+        wait = self.quotas.take(token)
+        if wait:
+            told = f"the token {token.name} may send {token.rate} requests a second"
+            raise ApiError(429, "rate", told, retry_after=wait)
 
     def hook(self, connection: str, name: str) -> WebhookSettings | None:
         """What is set up for a webhook."""

@@ -94,6 +94,11 @@ class BodyRefused(ApiError):
 
 
 _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 422: "unprocessable"}
+_SENTENCES = {
+    400: "the body is not JSON that can be read: not UTF-8, or too deep",
+    404: "there is nothing at this address: /docs and /openapi.json show what there is",
+    405: "this address does not take this method: the Allow header names those that it takes",
+}
 
 
 def told(error: Exception) -> ApiError:
@@ -103,8 +108,10 @@ def told(error: Exception) -> ApiError:
         case ApiError():
             return error
         case HTTPException():
-            code = _CODES.get(error.status_code, "refused")
-            return ApiError(error.status_code, code, str(error.detail), headers=error.headers)
+            # The framework's own: an address, a method, a body.
+            status = error.status_code
+            sentence = _SENTENCES.get(status, str(error.detail))
+            return ApiError(status, _CODES.get(status, "refused"), sentence, headers=error.headers)
         case RequestValidationError():
             return ApiError(422, "unprocessable", _first(error), problems=_fields(error))
         case UnknownConnection() | UnknownWorkflow() | NotFound() | Missing():

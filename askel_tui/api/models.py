@@ -8,6 +8,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    StrictFloat,
     StringConstraints,
     TypeAdapter,
     WithJsonSchema,
@@ -84,8 +85,8 @@ class Location(_Closed):
     zip: Text = None
     timezone: Text = None
     ip: Text = None
-    latitude: Text | float = None
-    longitude: Text | float = None
+    latitude: Text | StrictFloat = None
+    longitude: Text | StrictFloat = None
 
 
 class Attributes(_Closed):
@@ -101,12 +102,12 @@ class Attributes(_Closed):
     title: Text = None
     image: Text = None
     locale: Text = None
-    location: Location | SkipJsonSchema[None] = None
+    location: Location = Location()
 
     def flat(self) -> dict[str, Any]:
         """What was given, by dotted names."""
         given = self.model_dump(exclude_unset=True)
-        location = given.pop("location", None) or {}
+        location = given.pop("location", {})
         return {**given, **{f"location.{name}": value for name, value in location.items()}}
 
 
@@ -148,7 +149,7 @@ class EventWrite(_Closed):
         Field(examples=["Gift Used"]),
     ]
     properties: Annotated[Properties, Field(examples=[{"Gift": "Ember mug"}])] = {}
-    value: Annotated[float | None, Field(allow_inf_nan=False)] = None
+    value: Annotated[float | None, Field(allow_inf_nan=False, strict=True)] = None
     value_currency: Annotated[
         str | None, StringConstraints(pattern=r"^[A-Z]{3}$"), Field(examples=["GBP"])
     ] = None

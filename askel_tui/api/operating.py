@@ -152,18 +152,21 @@ async def tail(
     last_event_id: Annotated[int | None, Header(ge=0, le=2**62)] = None,
 ) -> StreamingResponse:
     """Server-sent events: `id` is the entry's number, `data` the entry. `Last-Event-ID` goes on where one stopped."""
-    allowed(request, "operate", name)
+    token = allowed(request, "operate", name)
     context = context_of(request)
     after = wanted.after or last_event_id
     if after is None or after == 0:
         newest = await context.instance.journal.audit(AuditFilter(), limit=1, newest=True)
         after = newest[0].seq if newest else 0
-    events = _events(context, wanted.filter(name), after)
+    events = _events(context, token, wanted.filter(name), after)
     return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-async def _events(context: Context, wanted: AuditFilter, after: int) -> AsyncIterator[str]:
-    """Ends when the server stops; a silent stretch is broken by comments, so that proxies keep it open."""
+async def _events(context: Context, token: TokenDoc, wanted: AuditFilter, after: int) -> AsyncIterator[str]:
+    """Ends when the server stops or the token is revoked or has expired.
+
+    A silent stretch is broken by comments, so that proxies keep it open.
+    """
     yield ": askel audit\n\n"
     entries = context.instance.journal.follow(wanted, after)
     stopping = asyncio.create_task(context.stopping.wait())
@@ -173,6 +176,8 @@ async def _events(context: Context, wanted: AuditFilter, after: int) -> AsyncIte
             if coming is None:
                 coming = asyncio.create_task(_next(entries))
             await asyncio.wait({coming, stopping}, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
+            if not context.valid(token):
+                return
             if not coming.done():
                 yield ": still here\n\n"
                 continue

@@ -24,7 +24,7 @@ FILES = 3 * CONNECTIONS
 """Open files that the process asks for: these connections, as many that are told to come back, and its own."""
 
 HEADERS_S = 10.0
-"""How long the first request of a connection may take until its headers are here, in seconds."""
+"""How long a request may take until its headers are here, in seconds; what sends nothing is closed a little later."""
 
 
 class Gathered:
@@ -85,6 +85,8 @@ def room_for_files() -> None:
 class Bounded(H11Protocol):
     """Closes a connection that sends its headers too slowly, or nothing; refuses one that is too many."""
 
+    _patience: asyncio.TimerHandle | None = None
+
     def connection_made(self, transport: Any) -> None:
         """A connection came."""
         super().connection_made(Gathered(transport, self.loop))  # type: ignore[arg-type]
@@ -95,18 +97,32 @@ class Bounded(H11Protocol):
             self.app = full
         self._patience = self.loop.call_later(HEADERS_S, self._too_slow)
 
+    def data_received(self, data: bytes) -> None:
+        """Bytes came: of a request that is served now, or of one whose headers are not complete."""
+        super().data_received(data)
+        if self._serving:
+            self._be_patient()
+        elif self._patience is None:
+            self._patience = self.loop.call_later(HEADERS_S, self._too_slow)
+
     @property
-    def _asked(self) -> bool:
-        """Whether a request's headers have come in; uvicorn types its cycle as always there."""
-        return bool(self.cycle)
+    def _serving(self) -> bool:
+        """Whether a request is under way; uvicorn types its cycle as always there."""
+        return bool(self.cycle) and not self.cycle.response_complete
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It went."""
-        self._patience.cancel()
+        self._be_patient()
         super().connection_lost(exc)
 
+    def _be_patient(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
     def _too_slow(self) -> None:
-        if not self._asked:
+        self._patience = None
+        if not self._serving:
             self.transport.close()
 
 

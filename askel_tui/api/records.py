@@ -134,10 +134,10 @@ async def give_records(request: Request, name: str) -> Response:
     context = context_of(request)
     under_pressure(context)
     key = key_of(request, token)
-    body = await bodies.read(request)
+    async with bodies.unpacked(request, context.heavy) as body:
 
-    async def given() -> tuple[Response, bool]:
-        values = bodies.cut(body, bodies.content_type(request))
-        return answered(await take(context, name, values, size=len(body), key=key)), True
+        async def given() -> tuple[Response, bool]:
+            values = bodies.cut(body, bodies.content_type(request))
+            return answered(await take(context, name, values, key=key)), True
 
-    return await once(request, token, body, given)
+        return await once(request, token, body, given)

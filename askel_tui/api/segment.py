@@ -151,16 +151,18 @@ def _body(schema: Mapping[str, Any], example: Any) -> dict[str, Any]:
 )
 async def batch(request: Request) -> dict[str, Any]:
     """`track` and `identify` messages become records; the other types are counted and not used."""
-    body, size = await _read(request)
-    messages = body.get("batch")
-    if not isinstance(messages, list) or not messages:
-        raise ApiError(422, "unprocessable", "`batch` is no list of messages")
-    if len(messages) > bodies.MAX_RECORDS:
-        raise ApiError(413, "too_many", f"{len(messages):,} messages; {bodies.MAX_RECORDS:,} are the most")
-    shared = body.get("context")
-    if isinstance(shared, dict):
-        messages = [_with_context(message, shared) for message in messages]
-    return await _taken(request, body, messages, None, size)
+    async with bodies.unpacked(request, context_of(request).heavy) as raw:
+        body = _object(request, raw)
+        messages = body.get("batch")
+        if not isinstance(messages, list) or not messages:
+            raise ApiError(422, "unprocessable", "`batch` is no list of messages")
+        if len(messages) > bodies.MAX_RECORDS:
+            told = f"{len(messages):,} messages; {bodies.MAX_RECORDS:,} are the most"
+            raise ApiError(413, "too_many", told)
+        shared = body.get("context")
+        if isinstance(shared, dict):
+            messages = [_with_context(message, shared) for message in messages]
+        return await _taken(request, body, messages, None)
 
 
 def _single(kind: str, schema: Mapping[str, Any], word: str) -> None:
@@ -175,8 +177,9 @@ def _single(kind: str, schema: Mapping[str, Any], word: str) -> None:
         openapi_extra=_body(schema, {**_EXAMPLE, "type": kind}),
     )
     async def door(request: Request) -> dict[str, Any]:
-        body, size = await _read(request)
-        return await _taken(request, body, [body], kind, size)
+        async with bodies.unpacked(request, context_of(request).heavy) as raw:
+            body = _object(request, raw)
+            return await _taken(request, body, [body], kind)
 
 
 _single(
@@ -199,8 +202,7 @@ def _with_context(message: Any, shared: Mapping[str, Any]) -> Any:
     return {**message, "context": {**shared, **message.get("context", {})}}
 
 
-async def _read(request: Request) -> tuple[dict[str, Any], int]:
-    raw = await bodies.read(request)
+def _object(request: Request, raw: bytes) -> dict[str, Any]:
     media = bodies.content_type(request)
     # Browsers' beacons and old clients send JSON as text.
     if media not in ("", "text/plain", *bodies.JSON_TYPES):
@@ -208,11 +210,11 @@ async def _read(request: Request) -> tuple[dict[str, Any], int]:
     body = bodies.parsed(raw)
     if not isinstance(body, dict):
         raise ApiError(422, "unprocessable", "the body is not an object")
-    return body, len(raw)
+    return body
 
 
 async def _taken(
-    request: Request, body: Mapping[str, Any], messages: Sequence[Any], kind: str | None, size: int
+    request: Request, body: Mapping[str, Any], messages: Sequence[Any], kind: str | None
 ) -> dict[str, Any]:
     context = context_of(request)
     if request.scope.get("askel.token") is None:
@@ -220,6 +222,7 @@ async def _taken(
         token = context.token(key) if isinstance(key, str) else None
         if token is None:
             raise unknown_token()
+        context.within_rate(token)
         request.scope["askel.token"] = token
     token = allowed(request, "send")
     connection = _connection(context, token.connections)
@@ -229,7 +232,7 @@ async def _taken(
     for each in given:
         if isinstance(each, dict):
             each["actor"] = actor_of(token)
-    taken = await take(context, connection, given, size=size)
+    taken = await take(context, connection, given)
     refused = [
         {"index": places[row["index"]], "reason": row["reason"]}
         for row in taken.rows

@@ -20,9 +20,6 @@ from askel_tui.store.journal import Fate
 BATCH = 500
 """Records stored in one transaction, and checked before others get their turn."""
 
-HEAVY = 100_000
-"""Bytes from which on a body has to wait for others of its size."""
-
 Given = bytes | Mapping[str, Any] | RecordRefused
 
 _DIGEST = re.compile(r"[0-9a-f]{32}")
@@ -43,20 +40,11 @@ class Taken:
         return {**counts, "records": self.rows}
 
 
-async def take(
-    context: Context, connection: str, given: Sequence[Given], *, size: int, key: str | None = None
-) -> Taken:
+async def take(context: Context, connection: str, given: Sequence[Given], *, key: str | None = None) -> Taken:
     """Stores what can be stored; durable on return. `key` is the request's Idempotency-Key, with whose it is.
 
     Raises `JournalError`; what was stored until then is the same record when it is sent again with its id.
     """
-    if size <= HEAVY:
-        return await _take(context, connection, given, key)
-    async with context.heavy:
-        return await _take(context, connection, given, key)
-
-
-async def _take(context: Context, connection: str, given: Sequence[Given], key: str | None) -> Taken:
     taken = Taken()
     for start in range(0, len(given), BATCH):
         if start:

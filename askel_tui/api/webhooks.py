@@ -115,13 +115,14 @@ async def receive(request: Request, name: str, hook: str) -> Response:
         check(settings, secret, request.headers, raw, context.instance.clock() / 1000)
     except Unsigned as unsigned:
         raise ApiError(401, "signature", str(unsigned)) from None
-    given: Given
-    try:
-        given = record_of(settings, bodies.parsed(raw))
-        given = {**given, "actor": f"webhook:{hook}"}
-    except RecordRefused as refused:
-        given = refused
-    return answered(await take(context, name, [given], size=len(raw)))
+    async with bodies.turn(len(raw), context.heavy):
+        given: Given
+        try:
+            given = record_of(settings, bodies.parsed(raw))
+            given = {**given, "actor": f"webhook:{hook}"}
+        except RecordRefused as refused:
+            given = refused
+        return answered(await take(context, name, [given]))
 
 
 async def _secret(context: Context, connection: str, hook: str) -> str | None:

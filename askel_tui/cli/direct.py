@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from askel_tui.cli.common import Code, actor, client_of, end, home, json_option, run
+from askel_tui.cli.common import Code, Stop, actor, client_of, end, home, json_option, run
 from askel_tui.cli.lazy import SuggestingGroup
 from askel_tui.cli.output import problem_rows, put, put_json, shown, tell
 
@@ -82,19 +82,26 @@ def fire(
 
 
 async def _fire(name: str, flow: str, profile: str, through_list: str | None, metric: str | None) -> Written:
+    from askel_tui.core.problems import Problem
     from askel_tui.sync import direct
+    from askel_tui.sync.workflows import Unfit
 
     async with home() as instance:
         await client_of(instance, name)
-        return await direct.fire(
-            instance,
-            name,
-            flow,
-            direct.identity_of(profile),
-            actor(),
-            through_list=through_list,
-            through_metric=metric,
-        )
+        try:
+            return await direct.fire(
+                instance,
+                name,
+                flow,
+                direct.identity_of(profile),
+                actor(),
+                through_list=through_list,
+                through_metric=metric,
+            )
+        except Unfit as unfit:
+            # A person named a flow, and no file, step or field.
+            told = [str(Problem(each.message, suggestion=each.suggestion)) for each in unfit.problems]
+            raise Stop("; ".join(told), Code.KEY if unfit.only_scopes else Code.REFUSED) from None
 
 
 def _as_json(fired: Written) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def tokens(instance: Instance) -> tuple[bool, str]:
 
 
 def _told(found: Sequence[TokenDoc], now: int, known: Set[str]) -> str:
-    expired = [each for each in found if each.expires is not None and each.expires <= now]
+    expired = [each for each in found if each.expired(now)]
     endless = [each for each in found if each.expires is None]
     lost = [each for each in found if each.connections and not known & set(each.connections)]
     parts = [

@@ -45,7 +45,7 @@ CODES: Mapping[str, Code] = {
     "askel_tui.sync.orders.Refused": Code.REFUSED,
     "askel_tui.sync.control.Unanswered": Code.FAILED,
     "askel_tui.sync.dryrun.NotRun": Code.FAILED,
-    "askel_tui.sync.direct.NotFound": Code.FAILED,
+    "askel_tui.sync.direct.NotFound": Code.REFUSED,
     "askel_tui.api.server.ListenRefused": Code.USAGE,
 }
 """Errors that are expected, by name, so that the table imports none of them. The nearest class counts."""

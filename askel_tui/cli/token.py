@@ -131,10 +131,7 @@ async def _list() -> list[dict[str, Any]]:
 
     async with home() as instance:
         now = instance.clock()
-        return [
-            {**_row(each), "expired": each.expires is not None and each.expires <= now}
-            for each in Tokens(instance.home).all()
-        ]
+        return [{**_row(each), "expired": each.expired(now)} for each in Tokens(instance.home).all()]
 
 
 @token.command()

@@ -233,9 +233,12 @@ async def _document(name: str, version: int | None) -> WorkflowDoc:
 
 
 def _write_whole(path: str, text: str) -> None:
-    """Puts a file there whole or not at all."""
-    with click.open_file(path, "w", encoding="utf-8", atomic=True) as file:
-        file.write(text)
+    """Puts a file there whole or not at all. Raises `OSError` that names the file a person asked for."""
+    try:
+        with click.open_file(path, "w", encoding="utf-8", atomic=True) as file:
+            file.write(text)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
 
 
 @workflow.command()

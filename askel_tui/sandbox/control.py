@@ -74,6 +74,8 @@ def _answer(
     match method, parts:
         case "GET", ["state"]:
             return state(account)
+        case "GET", ["answers"]:
+            return {"answers": account.requests}
         case "POST", ["settle"]:
             settle_all(account)
             return {}

@@ -201,7 +201,7 @@ def _suppression_job(kind: str) -> Callable[[Context], Reply]:
 
 HANDLERS = {
     "bulk_import_profiles": _import,
-    "get_bulk_import_profiles_jobs": _jobs("import", resources.import_job),
+    "get_bulk_import_profiles_jobs": lambda ctx: _jobs("import", resources.import_job)(ctx),
     "get_bulk_import_profiles_job": _get_job,
     "get_list_for_bulk_import_profiles_job": lambda ctx: _lists_of_job(ctx, whole=True),
     "get_list_ids_for_bulk_import_profiles_job": lambda ctx: _lists_of_job(ctx, whole=False),

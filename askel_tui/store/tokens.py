@@ -68,6 +68,10 @@ class TokenDoc(BaseModel):
         """Whether the token may use the connection."""
         return not self.connections or connection in self.connections
 
+    def expired(self, now: int) -> bool:
+        """Whether its time is over."""
+        return self.expires is not None and self.expires <= now
+
 
 class Tokens:
     """The tokens of a state directory. Its methods block for milliseconds; safe in several processes."""
@@ -137,7 +141,7 @@ def public_part(text: str) -> tuple[str, str] | None:
 def fits(token: TokenDoc, secret: str, now: int) -> bool:
     """Whether the secret is the token's and it has not expired; takes as long for a wrong one as for the right one."""
     same = hmac.compare_digest(_digest(secret), token.digest)
-    return same and (token.expires is None or now < token.expires)
+    return same and not token.expired(now)
 
 
 def _digest(secret: str) -> str:

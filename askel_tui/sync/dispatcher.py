@@ -266,7 +266,8 @@ class Dispatcher:
             self._gather(lane, now)
             return
         sender = self._senders[lane.connection]
-        long = not lane.live and ready > self._short(lane.parcel.call, sender.revision)
+        # Records that come in faster than single calls leave are a backlog too, however few came at once.
+        long = ready > self._short(lane.parcel.call, sender.revision)
         # The tail of a backlog stays in bulk: the next thousand of it may come any moment.
         tail = ready > TAIL and now - self._bulk_at.get(lane, -STAY_MS) < STAY_MS
         if (long or tail) and self._start_bulk(lane, sender, now):
@@ -274,7 +275,7 @@ class Dispatcher:
         room = SINGLE_CALLS - self._under_way[lane]
         for stored in self._queue.take(lane, max(0, room), now):
             together = self._with_followers(stored, sender.revision, now)
-            self._run(lane, sender.send(together, "bulk" if long else "live"))
+            self._run(lane, sender.send(together, "bulk" if long and not lane.live else "live"))
 
     def _with_followers(
         self, stored: StoredOperation, revision: str, now: int, *, in_bulk: bool = False

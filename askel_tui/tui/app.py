@@ -5,7 +5,7 @@ Rules for screens
   beside it (`CSS_PATH = "NAME.tcss"`). It composes in `body()`; header, navigation, filter and footer are the frame's.
 - `load()` reads from `self.backend` and fills the widgets. The frame calls it when the screen is first shown, on F5,
   when another connection is chosen, and after commits while the screen is in front (`FOLLOWS = True`).
-- Screens touch the instance through `self.backend` only. Anything that takes time runs in `self.start(coroutine)`;
+- Screens touch the instance through `self.backend` only. Anything that takes time runs in `self.start(function)`;
   what may take over a second is awaited through `self.busy(label, awaitable)`: it shows progress, and Esc cancels.
 - An error that reaches `start` or `load` becomes a toast; nothing ends the app.
 - Every `Binding` has an `id` ("SCREEN.action") and can be rebound; keys that matter have `show=True`.
@@ -27,8 +27,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual._context import active_message_pump
 from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.css.query import NoMatches
 from textual.reactive import reactive
 
 from askel_tui.core.problems import Problem, did_you_mean
@@ -253,7 +255,8 @@ class AskelApp(App[None]):
         if name not in BY_NAME:
             return
         while len(self.screen_stack) > 1:
-            self.pop_screen()
+            # Whoever waits for an answer is told that there is none.
+            self.screen.dismiss(None)
         self.switch_mode(name)
 
     def action_help(self) -> None:
@@ -350,6 +353,16 @@ class AskelApp(App[None]):
             await self._know()
         except Exception as error:
             self.trouble(error)
+
+    def _handle_exception(self, error: Exception) -> None:
+        # A screen that goes away while it opens never gets its widgets: its handlers then find nothing, and nobody
+        # is there to see. Everything else ends the app, as Textual has it.
+        pump = active_message_pump.get(None)
+        leaving = self._exit or (pump is not None and (pump._closing or not pump.is_attached))
+        if leaving and isinstance(error, NoMatches):
+            self.log.error(repr(error))
+            return
+        super()._handle_exception(error)
 
     # Telling.
 

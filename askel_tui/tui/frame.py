@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from textual.app import ComposeResult
@@ -120,7 +120,6 @@ class AskelScreen(Screen[None]):
         self._stale = False
         self._loaded = False
         self._failed: str | None = None
-        self._works: dict[Worker[Any], Coroutine[Any, Any, Any]] = {}
 
     # For screens to use and override.
 
@@ -171,12 +170,10 @@ class AskelScreen(Screen[None]):
             self.action_reload()
 
     def start(
-        self, work: Coroutine[Any, Any, Any], group: str = "default", *, exclusive: bool = False
+        self, work: Callable[[], Awaitable[Any]], group: str = "default", *, exclusive: bool = False
     ) -> Worker[Any]:
-        """Runs a coroutine beside the screen; what it raises becomes a toast."""
-        worker = beside(self, lambda: self._guarded(work), group, exclusive=exclusive)
-        self._works[worker] = work
-        return worker
+        """Runs work beside the screen; what it raises becomes a toast."""
+        return beside(self, partial(self._guarded, work), group, exclusive=exclusive)
 
     async def busy(self, label: str, work: Awaitable[T], progress: Progress | None = None) -> T:
         """What `work` gives. After a moment a line shows how far it is; Esc cancels it. Raises `Cancelled`."""
@@ -262,9 +259,9 @@ class AskelScreen(Screen[None]):
             self._failed = None
         self._loaded = True
 
-    async def _guarded(self, work: Coroutine[Any, Any, Any]) -> None:
+    async def _guarded(self, work: Callable[[], Awaitable[Any]]) -> None:
         try:
-            await work
+            await work()
         except Cancelled as cancelled:
             self.askel.say(told(cancelled))
         except Closed:
@@ -272,24 +269,13 @@ class AskelScreen(Screen[None]):
         except Exception as error:
             self.askel.trouble(error)
 
-    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """Lets go of work that was cancelled before it began."""
-        if event.worker.is_finished and (work := self._works.pop(event.worker, None)) is not None:
-            work.close()
-
-    async def on_unmount(self) -> None:
-        """So it does where nobody tells any more of cancelled work."""
-        for work in self._works.values():
-            if inspect.getcoroutinestate(work) == inspect.CORO_CREATED:
-                work.close()
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """No filter where none is."""
         return self.FILTERS if action == "filter" else True
 
     def action_take_in(self) -> None:
         """Takes in the records of a file."""
-        self.start(self._take_in(), group="take_in", exclusive=True)
+        self.start(self._take_in, group="take_in", exclusive=True)
 
     async def _take_in(self) -> None:
         from askel_tui.tui.taking_in import take_in

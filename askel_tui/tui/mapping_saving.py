@@ -14,7 +14,6 @@ from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from askel_tui.core.workflow_files import load_workflow
@@ -27,6 +26,7 @@ from askel_tui.tui.mapping_model import Draft, History, draft_of, to_yaml
 from askel_tui.tui.mapping_view import Place
 from askel_tui.tui.widgets.ask import Ask
 from askel_tui.tui.widgets.help import Help
+from askel_tui.tui.widgets.over import Over
 from askel_tui.tui.widgets.pick import Choice, Pick
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ async def versions(screen: MappingScreen) -> None:
         screen.change(draft_of(workflow))
 
 
-class Difference(ModalScreen[bool | None]):
+class Difference(Over[bool | None]):
     """A diff; True where the older version is to be taken into the editor."""
 
     DEFAULT_CSS = """

@@ -38,7 +38,11 @@ async def take_in(screen: AskelScreen) -> bool:
         screen.backend.ingest(connection, file, progress=lambda so_far: progress.report(so_far.lines)),
         progress,
     )
-    askel.say(told(taken), severity="warning" if taken.refused else "information", timeout=12)
+    # A toast lies over the lower rows of a small screen: only what is to be read carefully stays longer.
+    careful = bool(taken.refused or taken.other_body)
+    askel.say(
+        told(taken), severity="warning" if taken.refused else "information", timeout=12 if careful else None
+    )
     return bool(taken.accepted)
 
 

@@ -65,15 +65,38 @@ async def test_a_body_that_trickles_in_is_given_up(quiet: FrontDoor, monkeypatch
     writer.close()
 
 
-async def test_a_connection_that_sends_no_request_is_closed(
-    quiet: FrontDoor, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(b"", id="the first request"),
+        pytest.param(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", id="a later one"),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n", id="a body nobody reads"
+        ),
+    ],
+)
+async def test_a_connection_that_never_finishes_its_headers_is_closed(
+    quiet: FrontDoor, monkeypatch: pytest.MonkeyPatch, before: bytes
 ) -> None:
     monkeypatch.setattr("askel_tui.api.protocol.HEADERS_S", 0.2)
     url = urlsplit(quiet.door.url)
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
+    if before:
+        writer.write(before)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ", 1)[1].split(b"\r\n", 1)[0])
+        await reader.readexactly(length)
     writer.write(b"POST / HTTP/1.1\r\nX-Slow: ")
+    drip = asyncio.create_task(_drip(writer))
     assert await reader.read() == b""
+    drip.cancel()
     writer.close()
+
+
+async def _drip(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"x")
+        await asyncio.sleep(0.05)
 
 
 async def test_all_bodies_together_are_bounded(quiet: FrontDoor) -> None:

@@ -150,6 +150,18 @@ async def _event(lines: Any) -> tuple[str, dict[str, Any]]:
     raise AssertionError("the tail ended")
 
 
+async def test_a_tail_ends_once_its_token_is_revoked_and_tells_nothing_more(door: FrontDoor) -> None:
+    await door.bench.apply(WORKFLOW)
+    watcher = door.token("watcher", "operate")
+    async with door.http.stream("GET", f"{HERE}/audit/stream", headers=watcher) as tail:
+        lines = tail.aiter_lines()
+        await anext(lines)
+        door.tokens.revoke("watcher")
+        assert (await door.http.post(RECORDS, json=points(1))).status_code == 202
+        async with asyncio.timeout(5):
+            assert [line async for line in lines if line.startswith("data: ")] == []
+
+
 async def test_a_tail_does_not_keep_the_server_from_stopping(door: FrontDoor) -> None:
     async with door.http.stream("GET", f"{HERE}/audit/stream") as tail:
         lines = tail.aiter_lines()

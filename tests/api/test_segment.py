@@ -119,6 +119,15 @@ async def test_the_key_may_come_in_the_body(quiet: FrontDoor) -> None:
         assert (await quiet.http.post("/v1/track", json={**message, **key})).status_code == 401
 
 
+async def test_a_key_in_the_body_is_held_to_its_rate(quiet: FrontDoor) -> None:
+    quiet.http.headers.pop("authorization")
+    key = quiet.token("slow", rate=2)["Authorization"].removeprefix("Bearer ")
+    messages = [{"event": "x", "messageId": f"m-{n}", "writeKey": key} for n in range(8)]
+    answers = [await quiet.http.post("/v1/track", json=each) for each in messages]
+    assert {each.status_code for each in answers} == {200, 429}
+    assert all(int(each.headers["retry-after"]) >= 1 for each in answers if each.status_code == 429)
+
+
 async def test_each_door_of_one_message(quiet: FrontDoor) -> None:
     key = {"Authorization": f"Bearer {write_key(quiet)}"}
     for kind in ("group", "page", "screen", "alias"):

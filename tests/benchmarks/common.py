@@ -201,7 +201,7 @@ def peak_mb(pid: int) -> float:
 
 def throttled(server: SandboxProcess) -> tuple[int, int]:
     """(calls answered with 429, all calls) since the sandbox started."""
-    requests = server.control("GET", "state")["requests"]
+    requests = server.control("GET", "answers")["answers"]
     refused = sum(statuses.get("429", 0) for statuses in requests.values())
     return refused, sum(sum(statuses.values()) for statuses in requests.values())
 

@@ -22,7 +22,13 @@ def test_who_is_in_a_segment(askel: Askel) -> None:
     )
     found = askel.json("segment", "check", "maple-ember", "VIP", "nobody@example.com")
     assert (found["member"], found["segment"]["name"]) == (False, "VIP")
-    assert "'VIP'?" in askel("segment", "check", "maple-ember", "VIPP", "x@y.example", code=1).stderr
+    assert "'VIP'?" in askel("segment", "check", "maple-ember", "VIPP", "x@y.example", code=3).stderr
+
+
+def test_a_flow_that_is_not_there_is_told_in_one_sentence(askel: Askel) -> None:
+    askel.connect()
+    told = askel("flow", "fire", "maple-ember", "Welcome Seris", "fired@example.com", code=3).stderr
+    assert told == "askel: the account has no flow 'Welcome Seris'. Did you mean 'Welcome Series'?\n"
 
 
 def test_a_flow_is_fired_once_and_says_when_it_will_not(askel: Askel) -> None:

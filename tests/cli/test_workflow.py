@@ -72,6 +72,10 @@ def test_applied_shown_exported_activated_and_deleted(askel: Askel, tmp_path: Pa
     assert "list Welcome Flow" in askel("workflow", "show", NAME).stdout
 
     assert askel("workflow", "export", NAME).stdout == Path(FIRST).read_text()
+    nowhere = str(tmp_path / "nowhere" / "out.yaml")
+    assert askel("workflow", "export", NAME, "--output", nowhere, code=1).stderr.startswith(
+        f"askel: {nowhere}: "
+    )
     askel("workflow", "export", NAME, "--output", str(tmp_path / "out.yaml"))
     assert (tmp_path / "out.yaml").read_text() == Path(FIRST).read_text()
 

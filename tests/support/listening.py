@@ -74,13 +74,13 @@ def _heard(process: subprocess.Popen[str]) -> None:
 
 
 @contextmanager
-def listening(home: Path, *options: str) -> Iterator[Listening]:
+def listening(home: Path, *options: str, **environment: str) -> Iterator[Listening]:
     """A daemon that listens on a free port, with a token that may do everything; killed at the end."""
     with sandbox_process() as sandbox:
         shell = Shell(home, sandbox.url, sandbox.key)
         shell.connect(NAME)
         token = shell.run("token", "create", "tester", "--scope", "admin").stdout.strip()
-        process = shell.start("daemon", "--listen", "127.0.0.1:0", *options)
+        process = shell.start("daemon", "--listen", "127.0.0.1:0", *options, **environment)
         one = Listening(shell, sandbox, token, process, listens(process))
         try:
             yield one

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from askel_tui.sandbox import jobs, resources
-from askel_tui.sync import dispatcher
+from askel_tui.sync import dispatcher, planner
+from tests.support.door import RECORDS, front_door
+from tests.support.door import WORKFLOW as EVENT_ONLY
 from tests.support.workbench import NAME, Workbench, points
 
 WORKFLOW = f"""
@@ -70,6 +72,21 @@ async def test_a_backlog_travels_in_jobs_that_carry_the_list(either: Workbench) 
     entries = await either.audit(workflow="many")
     statuses = {entry.kind: entry.status for entry in entries if entry.operation and entry.step != "points"}
     assert statuses == {"upsert_profile": "written", "add_to_list": "written"}
+
+
+async def test_records_that_come_faster_than_single_calls_leave_go_in_bulk(bench: Workbench) -> None:
+    """Few at once, so that each counts as live: what they leave waiting is a backlog all the same."""
+    await bench.apply(EVENT_ONLY)
+    bench.fault("create_event", delay=0.5)
+    async with front_door(bench) as door:
+        few = range(0, MANY, planner.FEW)
+        for start in few:
+            answer = await door.http.post(RECORDS, json=_records(planner.FEW, start))
+            assert answer.json()["accepted"] == planner.FEW
+        while len(bench.events("First Points Earned")) < MANY:
+            await asyncio.sleep(0.01)
+    assert len(bench.events("First Points Earned")) == MANY
+    assert _count(bench, "bulk_create_events", 202) >= 1
 
 
 async def test_bulk_events_stay_unconfirmed_and_are_never_repeated(bench: Workbench) -> None:

@@ -46,7 +46,7 @@ def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
     """Opens the console over a connected home: `async with console(size=(80, 24)) as (app, pilot, bench)`.
 
-    `prepare` is awaited with the workbench before the app starts.
+    `prepare` is awaited with the workbench before the app starts. With `at_once` nothing waits until it is ready.
     """
 
     @asynccontextmanager
@@ -56,6 +56,7 @@ def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
         read_only: bool = False,
         first: str | None = "overview",
         prepare: Callable[[Workbench], Any] | None = None,
+        at_once: bool = False,
     ) -> AsyncIterator[tuple[AskelApp, Pilot[Any], Workbench]]:
         home = Path(tempfile.mkdtemp(dir=tmp_path))
         async with running() as sandbox, workbench(home, sandbox, monkeypatch) as bench:
@@ -63,7 +64,8 @@ def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
                 await prepare(bench)
             app = AskelApp(home=home, read_only=read_only, first=first)
             async with app.run_test(size=size) as pilot:
-                await ready(pilot)
+                if not at_once:
+                    await ready(pilot)
                 yield app, pilot, bench
 
     return opened

@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from textual import events
 from textual._context import active_app
 from textual.app import App
+from textual.keys import _character_to_key
 from textual.message_pump import MessagePump
 from textual.pilot import Pilot
 from textual.screen import Screen
@@ -80,6 +82,16 @@ def watch_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 async def press(pilot: Pilot[Any], *keys: str) -> None:
     """Presses keys; after each, waits until nothing moves but what waits for an answer."""
     await pilot.press(*keys)
+
+
+def send(app: App[Any], *keys: str) -> None:
+    """Keys that lie in the terminal's buffer: sent without waiting for what any of them does."""
+    for key in keys:
+        named = _character_to_key(key) if len(key) == 1 and not key.isalnum() else key
+        event = events.Key(named, key if len(key) == 1 else None)
+        event.set_sender(app)
+        assert app._driver is not None
+        app._driver.send_message(event)
 
 
 async def answer(pilot: Pilot[Any], text: str) -> None:

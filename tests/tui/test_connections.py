@@ -18,10 +18,11 @@ from askel_tui.sandbox.account import Account
 from askel_tui.sandbox.seed import FULL_KEY
 from askel_tui.tui import connection_fields as fields
 from askel_tui.tui.app import AskelApp
+from askel_tui.tui.widgets.plain_input import PlainInput
 from tests.support.workbench import NAME, Workbench
 from tests.tui.conftest import Console, assert_snapshot, text_of, toasts
 from tests.tui.hostile import NAMES, assert_inert
-from tests.tui.keys import press, settled
+from tests.tui.keys import press, send, settled
 
 SIZES = [(80, 24), (120, 36), (200, 50)]
 POOR = "pk_sandbox_profiles_only"
@@ -136,6 +137,33 @@ async def test_a_key_that_is_pasted_into_the_name_is_not_shown(console: Console)
         assert SECOND[3:] not in text_of(app)
         await press(pilot, "ctrl+t")
         assert "✓ profiles:write" in text_of(app)
+
+
+async def test_a_key_that_is_typed_into_another_field_goes_where_it_is_masked(console: Console) -> None:
+    """However fast it comes; where no key is taken it goes nowhere."""
+    key = "pk_nobody_knows_this_one"
+    async with console(first="connections") as (app, pilot, _):
+        await press(pilot, "a", *"again")
+        for field in ("form-name", "form-customer", "form-lists"):
+            app.screen.query_one(f"#{field}", Input).focus()
+            await press(pilot, "ctrl+a", "ctrl+k")
+            send(app, *key)
+            await settled(app)
+            no_key_anywhere_shown(app, key)
+            assert app.screen.query_one("#form-key", Input).value == key
+            assert "goes into this field" in text_of(app)
+        await press(pilot, "escape", "e")
+        send(app, *key)
+        await settled(app)
+        no_key_anywhere_shown(app, key)
+        assert "is not taken here" in text_of(app)
+
+
+def no_key_anywhere_shown(app: AskelApp, key: str) -> None:
+    """Neither the key nor its end is on the screen or in a field that shows what it holds."""
+    for text in (text_of(app), *(each.value for each in app.screen.query(PlainInput))):
+        assert key not in text
+        assert key[-6:] not in text
 
 
 async def test_a_refused_key_is_said(console: Console) -> None:

@@ -59,7 +59,7 @@ def told(error: BaseException) -> str:
     from askel_tui.tui.inert import inert
 
     text = str(error).strip() or type(error).__name__
-    text = text if text.endswith((".", "!", "?")) else text + "."
+    text = text if text.endswith((".", "!", "?", "…")) else text + "."
     return inert(text[:1].upper() + text[1:])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from textual.app import ComposeResult
@@ -69,10 +70,13 @@ class BrowseScreen(AskelScreen):
         self._section = "lists"
 
     def body(self) -> ComposeResult:
-        """The tabs, the present one's table, and what is known about the row under the cursor."""
-        yield Sections(*(Tab(title, id=name) for name, (title, _) in view.SECTIONS.items()))
+        """The tabs, the table of the one that was open last, and what is known about the row under the cursor."""
+        kept = self.askel.recall("browse.tab", "lists")
+        self._section = kept if kept in view.SECTIONS else "lists"
+        tabs = (Tab(title, id=name) for name, (title, _) in view.SECTIONS.items())
+        yield Sections(*tabs, active=self._section)
         with Container(id="panes"):
-            with ContentSwitcher(initial="table-lists"):
+            with ContentSwitcher(initial=f"table-{self._section}"):
                 for name, (title, _) in view.SECTIONS.items():
                     yield Table(
                         view.COLUMNS[name],
@@ -85,16 +89,13 @@ class BrowseScreen(AskelScreen):
             yield Facts(id="detail", classes="panel", jump_key="d")
 
     def on_mount(self) -> None:
-        """Opens the tab that was open last."""
-        kept = self.askel.recall("browse.tab", "lists")
-        self._section = kept if kept in view.SECTIONS else "lists"
-        self.query_one(Tabs).active = self._section
+        """The rows have the focus."""
         self._turned()
         self.set_interval(AGE_S, self._aged)
 
     def _aged(self) -> None:
         if self.is_current and self._catalog is not None:
-            self.start(self._age(), group="age", exclusive=True)
+            self.start(self._age, group="age", exclusive=True)
 
     async def _age(self) -> None:
         self._now = await self.backend.now()
@@ -105,8 +106,7 @@ class BrowseScreen(AskelScreen):
         if self.connection != self._of:
             self._asked.clear()
             self._unread.clear()
-            self._of = self.connection
-        self._catalog = None
+            self._of, self._catalog = self.connection, None
         if self.connection is None:
             self._show()
             return
@@ -243,7 +243,7 @@ class BrowseScreen(AskelScreen):
     def action_read(self) -> None:
         """Reads the account again."""
         if self.connection is not None:
-            self.start(self._read(self.connection), group="read", exclusive=True)
+            self.start(partial(self._read, self.connection), group="read", exclusive=True)
 
     async def _read(self, connection: str) -> None:
         found = await self.busy("Reading the account", self.backend.discover(connection))
@@ -267,7 +267,7 @@ class BrowseScreen(AskelScreen):
         entry = self._entry
         if entry is not None and self.connection is not None:
             kind: Literal["list", "segment"] = "list" if self._section == "lists" else "segment"
-            self.start(self._members(self.connection, kind, entry), group="members", exclusive=True)
+            self.start(partial(self._members, self.connection, kind, entry), group="members", exclusive=True)
 
     async def _members(self, connection: str, kind: Literal["list", "segment"], entry: Any) -> None:
         section = self._section
@@ -279,7 +279,7 @@ class BrowseScreen(AskelScreen):
         """Asks for a profile, and whether it is in the segment."""
         entry = self._entry
         if entry is not None and self.connection is not None:
-            self.start(self._check(self.connection, entry), group="check", exclusive=True)
+            self.start(partial(self._check, self.connection, entry), group="check", exclusive=True)
 
     async def _check(self, connection: str, entry: Any) -> None:
         profile = await self.askel.push_screen_wait(

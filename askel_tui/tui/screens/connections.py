@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
@@ -108,9 +109,9 @@ class ConnectionsScreen(AskelScreen):
 
     async def load(self) -> None:
         """Reads the connections, and what belongs to them."""
-        self._docs = await self.backend.connections()
-        self._status = await self.backend.status()
-        self._workflows = {}
+        # Taken together: between two reads a key may be pressed.
+        docs, self._status = await self.backend.connections(), await self.backend.status()
+        self._docs, self._workflows = docs, {}
         for each in self._status["workflows"]:
             if each["state"] != "direct":
                 self._workflows.setdefault(each["connection"], []).append(each["name"])
@@ -237,7 +238,7 @@ class ConnectionsScreen(AskelScreen):
 
     def action_add(self) -> None:
         """Connects another account."""
-        self.start(self._add(), group="form", exclusive=True)
+        self.start(self._add, group="form", exclusive=True)
 
     async def _add(self) -> None:
         from askel_tui.tui.widgets.connection_form import ConnectionForm
@@ -255,7 +256,7 @@ class ConnectionsScreen(AskelScreen):
         """Changes what can be changed without another key."""
         doc = self._doc
         if doc is not None:
-            self.start(self._change(doc), group="form", exclusive=True)
+            self.start(partial(self._change, doc), group="form", exclusive=True)
 
     async def _change(self, doc: ConnectionDoc) -> None:
         from askel_tui.tui.widgets.connection_form import ConnectionForm
@@ -268,7 +269,7 @@ class ConnectionsScreen(AskelScreen):
         """Asks Klaviyo again."""
         doc = self._doc
         if doc is not None:
-            self.start(self._check(doc), group="check", exclusive=True)
+            self.start(partial(self._check, doc), group="check", exclusive=True)
 
     async def _check(self, doc: ConnectionDoc) -> None:
         _, found = await self.busy(f"Checking {doc.name}", self.backend.check_connection(doc.name))
@@ -279,7 +280,7 @@ class ConnectionsScreen(AskelScreen):
         """Gives the connection a new key."""
         doc = self._doc
         if doc is not None:
-            self.start(self._rotate(doc), group="form", exclusive=True)
+            self.start(partial(self._rotate, doc), group="form", exclusive=True)
 
     async def _rotate(self, doc: ConnectionDoc) -> None:
         from askel_tui.tui.widgets.rotate_form import RotateForm
@@ -294,7 +295,7 @@ class ConnectionsScreen(AskelScreen):
         """Takes the connection and its key away."""
         doc = self._doc
         if doc is not None:
-            self.start(self._disconnect(doc), group="form", exclusive=True)
+            self.start(partial(self._disconnect, doc), group="form", exclusive=True)
 
     async def _disconnect(self, doc: ConnectionDoc) -> None:
         detail = "Its key is deleted here and still works in Klaviyo until deleted there. The audit stays."

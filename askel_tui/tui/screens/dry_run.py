@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -128,7 +129,7 @@ class DryRunScreen(AskelScreen):
     def on_screen_resume(self) -> None:
         """A workflow may have been saved meanwhile, or chosen on another screen."""
         if self._loaded and self.connection is not None:
-            self.start(self._freshen(), group="fresh", exclusive=True)
+            self.start(self._freshen, group="fresh", exclusive=True)
 
     async def _freshen(self) -> None:
         documents = [each for each in await self.backend.workflows() if each.connection == self.connection]
@@ -271,7 +272,7 @@ class DryRunScreen(AskelScreen):
     def action_run(self) -> None:
         """Runs again, against the account as it is now."""
         if self._workflow is not None:
-            self.start(self._try(self._workflow), group="run", exclusive=True)
+            self.start(partial(self._try, self._workflow), group="run", exclusive=True)
 
     async def _try(self, workflow: str) -> None:
         self._why = ""
@@ -299,7 +300,7 @@ class DryRunScreen(AskelScreen):
 
     def action_workflow(self) -> None:
         """Asks which workflow."""
-        self.start(self._choose(), group="ask", exclusive=True)
+        self.start(self._choose, group="ask", exclusive=True)
 
     async def _choose(self) -> None:
         choices = [
@@ -312,7 +313,7 @@ class DryRunScreen(AskelScreen):
 
     def action_number(self) -> None:
         """Asks for how many records."""
-        self.start(self._count(), group="ask", exclusive=True)
+        self.start(self._count, group="ask", exclusive=True)
 
     async def _count(self) -> None:
         asked = Ask("How many of the newest records?", f"1 to {MOST:,} that match.", value=str(self._last))
@@ -328,7 +329,7 @@ class DryRunScreen(AskelScreen):
 
     def action_file(self) -> None:
         """Asks for a file of records."""
-        self.start(self._from_file(), group="ask", exclusive=True)
+        self.start(self._from_file, group="ask", exclusive=True)
 
     async def _from_file(self) -> None:
         detail = "JSONL, or CSV by its ending. Nothing of it is kept. n goes back to the newest records."
@@ -366,12 +367,12 @@ class DryRunScreen(AskelScreen):
     def action_export(self) -> None:
         """Writes the run into a file."""
         if self._run is not None:
-            self.start(export(self, self._run), group="export", exclusive=True)
+            self.start(partial(export, self, self._run), group="export", exclusive=True)
 
     def action_live(self) -> None:
         """Activates the version that was tried, after asking."""
         if self._run is not None:
-            self.start(self._live(self._run), group="live", exclusive=True)
+            self.start(partial(self._live, self._run), group="live", exclusive=True)
 
     async def _live(self, run: dict[str, Any]) -> None:
         from askel_tui.tui.going_live import go_live

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -171,7 +172,7 @@ class FailedScreen(AskelScreen):
             parts.append(f"The record\n{pretty(record.record.as_dict())}")
         elif named not in self._records:
             self._records[named] = None
-            self.start(self._read_record(named), group="record")
+            self.start(partial(self._read_record, named), group="record")
         pane.show("", lines, "\n\n".join(parts))
 
     async def _read_record(self, named: tuple[str, str]) -> None:
@@ -239,7 +240,7 @@ class FailedScreen(AskelScreen):
 
     def _retry(self, chosen: list[Failure]) -> None:
         if chosen:
-            self.start(self._retrying(chosen), group="order", exclusive=True)
+            self.start(partial(self._retrying, chosen), group="order", exclusive=True)
 
     async def _retrying(self, chosen: list[Failure]) -> None:
         count = plural(len(chosen), "failure")
@@ -264,7 +265,7 @@ class FailedScreen(AskelScreen):
 
     def _discard(self, chosen: list[Failure]) -> None:
         if chosen:
-            self.start(self._discarding(chosen), group="order", exclusive=True)
+            self.start(partial(self._discarding, chosen), group="order", exclusive=True)
 
     async def _discarding(self, chosen: list[Failure]) -> None:
         count = plural(len(chosen), "failure")
@@ -286,7 +287,7 @@ class FailedScreen(AskelScreen):
     def action_export(self) -> None:
         """Writes what is shown into a file."""
         if self._shown:
-            self.start(self._export(list(self._shown)), group="export", exclusive=True)
+            self.start(partial(self._export, list(self._shown)), group="export", exclusive=True)
 
     async def _export(self, chosen: list[Failure]) -> None:
         name = await self.askel.push_screen_wait(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
@@ -101,10 +102,10 @@ class LiveScreen(AskelScreen):
 
     async def _open(self) -> None:
         if self._feed is None:
-            journal = journal_file(await self.backend.home())
-            self._feed = TailFeed(journal, on_rows=self._rows, on_page=self._page, on_fault=self._fault)
-            self.query_one(Tail).feed = self._feed
-            self._feed.open()
+            journal, tail = journal_file(await self.backend.home()), self.query_one(Tail)
+            feed = TailFeed(journal, on_rows=self._rows, on_page=self._page, on_fault=self._fault)
+            feed.open()
+            self._feed = tail.feed = feed
 
     def _rows(self, source: Source, older: int, newer: int) -> None:
         self.query_one(Tail).post_message(Tail.Rows(source, older, newer))
@@ -127,8 +128,8 @@ class LiveScreen(AskelScreen):
         if self._feed is not None:
             self._feed.resume()
         if self.askel.recall("live.filter", "") != self._applied:
+            # Textual calls the frame's handler after this one.
             self._stale = True
-        super().on_screen_resume()
 
     async def on_unmount(self) -> None:
         """Ends the feed's threads."""
@@ -139,7 +140,7 @@ class LiveScreen(AskelScreen):
 
     def filtered(self, wanted: Filter) -> None:
         """Applies the filter once the typing rests."""
-        self.start(self._settle(wanted), "filter", exclusive=True)
+        self.start(partial(self._settle, wanted), "filter", exclusive=True)
 
     async def _settle(self, wanted: Filter) -> None:
         await asyncio.sleep(SETTLE_S)
@@ -191,7 +192,7 @@ class LiveScreen(AskelScreen):
         return True
 
     def _show_entry(self) -> None:
-        self.start(self._read_entry(), "entry", exclusive=True)
+        self.start(self._read_entry, "entry", exclusive=True)
 
     async def _read_entry(self) -> None:
         row, feed = self.query_one(Tail).row, self._feed
@@ -217,7 +218,7 @@ class LiveScreen(AskelScreen):
 
     def action_copy_json(self) -> None:
         """Copies the entry."""
-        self.start(self._copy_json(), "copy")
+        self.start(self._copy_json, "copy")
 
     async def _copy_json(self) -> None:
         entry = await self._chosen()
@@ -226,7 +227,7 @@ class LiveScreen(AskelScreen):
 
     def action_copy_curl(self) -> None:
         """Copies the request as curl."""
-        self.start(self._copy_curl(), "copy")
+        self.start(self._copy_curl, "copy")
 
     async def _copy_curl(self) -> None:
         entry = await self._chosen()
@@ -251,7 +252,7 @@ class LiveScreen(AskelScreen):
         """Pauses or resumes the entry's workflow."""
         row = self.query_one(Tail).row
         if row is not None and row.workflow:
-            self.start(self._pause(row.workflow), "order", exclusive=True)
+            self.start(partial(self._pause, row.workflow), "order", exclusive=True)
 
     async def _pause(self, workflow: str) -> None:
         states = {state.workflow: state.status for state in await self.backend.workflow_states()}
@@ -266,7 +267,7 @@ class LiveScreen(AskelScreen):
         """Holds the entry's step."""
         row = self.query_one(Tail).row
         if row is not None and row.workflow and row.step:
-            self.start(self._hold(row.workflow, row.step), "order", exclusive=True)
+            self.start(partial(self._hold, row.workflow, row.step), "order", exclusive=True)
 
     async def _hold(self, workflow: str, step: str) -> None:
         if await self.busy(f"Holding {step}", self.backend.hold(workflow, step)):
@@ -278,7 +279,7 @@ class LiveScreen(AskelScreen):
         """Releases the entry's step."""
         row = self.query_one(Tail).row
         if row is not None and row.workflow and row.step:
-            self.start(self._release(row.workflow, row.step), "order", exclusive=True)
+            self.start(partial(self._release, row.workflow, row.step), "order", exclusive=True)
 
     async def _release(self, workflow: str, step: str) -> None:
         held = [each for each in await self.backend.holds() if (each.workflow, each.step) == (workflow, step)]
@@ -296,7 +297,7 @@ class LiveScreen(AskelScreen):
         """Tries again what failed of the entry's record."""
         row = self.query_one(Tail).row
         if row is not None and row.workflow and row.record:
-            self.start(self._retry(row.workflow, row.record), "order", exclusive=True)
+            self.start(partial(self._retry, row.workflow, row.record), "order", exclusive=True)
 
     async def _retry(self, workflow: str, record: str) -> None:
         failures = await self.backend.failures(workflow, 100_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -259,11 +260,11 @@ class MappingScreen(AskelScreen):
         if key is None or self.connection is None:
             return
         if table.id == "draft":
-            self.start(editing.edit(self, self.place), group="edit", exclusive=True)
+            self.start(partial(editing.edit, self, self.place), group="edit", exclusive=True)
         elif table.id == "sources":
-            self.start(editing.use_field(self, key), group="edit", exclusive=True)
+            self.start(partial(editing.use_field, self, key), group="edit", exclusive=True)
         elif table.id == "targets":
-            self.start(editing.use_target(self, *self._targets[key]), group="edit", exclusive=True)
+            self.start(partial(editing.use_target, self, *self._targets[key]), group="edit", exclusive=True)
         else:
             at = view.place_of(self.draft, self.problems[int(key)])
             self.query_one("#draft", Table).go_to(at.key if at else "")
@@ -271,15 +272,15 @@ class MappingScreen(AskelScreen):
 
     def action_add(self) -> None:
         """A new step."""
-        self.start(editing.add_step(self), group="edit", exclusive=True)
+        self.start(partial(editing.add_step, self), group="edit", exclusive=True)
 
     def action_property(self) -> None:
         """A new field of the step."""
-        self.start(editing.add_field(self), group="edit", exclusive=True)
+        self.start(partial(editing.add_field, self), group="edit", exclusive=True)
 
     def action_suggest(self) -> None:
         """What the fields may fill."""
-        self.start(editing.suggest(self), group="edit", exclusive=True)
+        self.start(partial(editing.suggest, self), group="edit", exclusive=True)
 
     def action_remove(self) -> None:
         """Takes the row away."""
@@ -305,20 +306,20 @@ class MappingScreen(AskelScreen):
 
     def action_save(self) -> None:
         """Saves a draft version."""
-        self.start(saving.save(self), group="save", exclusive=True)
+        self.start(partial(saving.save, self), group="save", exclusive=True)
 
     def action_yaml(self) -> None:
         """Saves a file."""
-        self.start(saving.save_yaml(self), group="save", exclusive=True)
+        self.start(partial(saving.save_yaml, self), group="save", exclusive=True)
 
     def action_editor(self) -> None:
         """Opens the workflow in $EDITOR."""
-        self.start(saving.open_editor(self), group="save", exclusive=True)
+        self.start(partial(saving.open_editor, self), group="save", exclusive=True)
 
     def action_versions(self) -> None:
         """What versions there are."""
-        self.start(saving.versions(self), group="save", exclusive=True)
+        self.start(partial(saving.versions, self), group="save", exclusive=True)
 
     def action_workflow(self) -> None:
         """Another workflow."""
-        self.start(saving.choose(self), group="edit", exclusive=True)
+        self.start(partial(saving.choose, self), group="edit", exclusive=True)

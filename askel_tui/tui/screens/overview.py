@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -159,8 +160,8 @@ class OverviewScreen(AskelScreen):
         self._show()
 
     def _tick(self) -> None:
-        if self.is_current:
-            self.start(self._beat(), group="beat")
+        if self.is_current and self._status:
+            self.start(self._beat, group="beat")
 
     def _show(self) -> None:
         status = self._status
@@ -261,7 +262,7 @@ class OverviewScreen(AskelScreen):
         name = self.query_one("#workflows", Table).key
         row = next((each for each in self._status["workflows"] if each["name"] == name), None)
         if row is not None:
-            self.start(self._pause(row), group="order", exclusive=True)
+            self.start(partial(self._pause, row), group="order", exclusive=True)
 
     async def _pause(self, row: dict[str, Any]) -> None:
         if row["state"] == "paused":
@@ -277,7 +278,7 @@ class OverviewScreen(AskelScreen):
         """Ends the hold under the cursor."""
         hold = self._chosen_hold()
         if hold is not None:
-            self.start(self._release(hold), group="order", exclusive=True)
+            self.start(partial(self._release, hold), group="order", exclusive=True)
 
     async def _release(self, hold: dict[str, Any]) -> None:
         name = f"{hold['workflow']}, step {hold['step']}"
@@ -292,7 +293,7 @@ class OverviewScreen(AskelScreen):
         """Discards what the hold under the cursor keeps."""
         hold = self._chosen_hold()
         if hold is not None:
-            self.start(self._discard(hold), group="order", exclusive=True)
+            self.start(partial(self._discard, hold), group="order", exclusive=True)
 
     async def _discard(self, hold: dict[str, Any]) -> None:
         name = f"{hold['workflow']}, step {hold['step']}"

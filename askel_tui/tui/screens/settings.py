@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -209,7 +210,7 @@ class SettingsScreen(AskelScreen):
             self._show_themes()
             self.askel.say(f"The theme is {table.key} from now on.")
         elif table.id == "clipboard":
-            self.start(self._choose_clipboard(table.key), group="clipboard", exclusive=True)
+            self.start(partial(self._choose_clipboard, table.key), group="clipboard", exclusive=True)
 
     def on_descendant_blur(self) -> None:
         """Leaving the list of themes without choosing takes the one before back."""
@@ -239,7 +240,7 @@ class SettingsScreen(AskelScreen):
 
     def action_read(self) -> None:
         """Reads the files again."""
-        self.start(self._read(), group="read", exclusive=True)
+        self.start(self._read, group="read", exclusive=True)
 
     async def _read(self) -> None:
         self.askel.reload_themes()

@@ -8,14 +8,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from askel_tui.tui.inert import inert_lines
 from askel_tui.tui.widgets.help import Help
+from askel_tui.tui.widgets.over import Over
 
 
-class Ask(ModalScreen[str | None]):
+class Ask(Over[str | None]):
     """The line that was typed, without the blanks around it; None for Esc, and for nothing typed."""
 
     DEFAULT_CSS = """

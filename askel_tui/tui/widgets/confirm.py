@@ -8,14 +8,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from askel_tui.tui.inert import inert_lines
 from askel_tui.tui.widgets.help import Help
+from askel_tui.tui.widgets.over import Over
 
 
-class Confirm(ModalScreen[bool | None]):
+class Confirm(Over[bool | None]):
     """True for yes, False for no, None for Esc. With `typed`, yes counts only once that has been typed."""
 
     help = Help(

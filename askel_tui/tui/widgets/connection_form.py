@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.suggester import Suggester
 from textual.widgets import Button, Input, Label, Select, Static
 from textual.worker import Worker
@@ -21,6 +19,8 @@ from askel_tui.tui.backend import told
 from askel_tui.tui.inert import inert
 from askel_tui.tui.scopes_view import channels, checklist, verdict
 from askel_tui.tui.widgets.help import Help
+from askel_tui.tui.widgets.over import Over
+from askel_tui.tui.widgets.plain_input import PlainInput
 from askel_tui.tui.widgets.secret_input import SecretInput
 from askel_tui.tui.workers import beside
 
@@ -48,21 +48,7 @@ class _ListNames(Suggester):
         return None
 
 
-class _Plain(Input):
-    """A field that shows what it holds, and therefore hands a key that is pasted into it on to where it belongs."""
-
-    def _on_paste(self, event: events.Paste) -> None:
-        """A key goes to the masked field."""
-        text = event.text.strip()
-        if text.startswith("pk_"):
-            event.stop()
-            event.prevent_default()
-            secret = self.screen.query_one("#form-key", SecretInput)
-            secret.value = text
-            secret.focus()
-
-
-class ConnectionForm(ModalScreen[str | None]):
+class ConnectionForm(Over[str | None]):
     """Makes or changes a connection; gives its name, or None where it was left."""
 
     CSS_PATH = "form.tcss"
@@ -88,6 +74,7 @@ class ConnectionForm(ModalScreen[str | None]):
         self._lists = _ListNames()
         self._work: Worker[Any] | None = None
         self._checked: KeyCheck | None = None
+        self._wrong = False
 
     @property
     def _shown_customer(self) -> str:
@@ -113,20 +100,21 @@ class ConnectionForm(ModalScreen[str | None]):
         )
         with box:
             if present is None:
-                yield from _line("name", _Plain(id="form-name", placeholder="maple-ember", compact=True))
+                yield from _line("name", PlainInput(id="form-name", placeholder="maple-ember", compact=True))
                 yield from _line(
                     "private key", SecretInput(id="form-key", placeholder="pk_… (paste it)", compact=True)
                 )
                 yield from _line("revision", self._revisions())
             customer = self._shown_customer
             yield from _line(
-                "customer", Input(customer, id="form-customer", placeholder="whose account", compact=True)
+                "customer",
+                PlainInput(customer, id="form-customer", placeholder="whose account", compact=True),
             )
             only = self._shown_lists
             yield from _line(
                 "only lists",
-                Input(only, id="form-lists", placeholder="all lists; else names, with commas between", compact=True,
-                      suggester=self._lists),
+                PlainInput(only, id="form-lists", placeholder="all lists; else names, with commas", compact=True,
+                       suggester=self._lists),
             )  # fmt: skip
             kept = " ".join(present.notify) if present else ""
             yield from _line(
@@ -143,9 +131,9 @@ class ConnectionForm(ModalScreen[str | None]):
             with Horizontal():
                 yield Button("Back (Esc)", id="form-back", compact=True)
                 if present is None:
-                    yield Button("Check (ctrl+t)", id="form-check", compact=True)
-                yield Button("Test notices (ctrl+r)", id="form-test", compact=True)
-                yield Button("Save (ctrl+s)" if present else "Connect (ctrl+s)", id="form-save", compact=True)
+                    yield Button("Check (^t)", id="form-check", compact=True)
+                yield Button("Test notices (^r)", id="form-test", compact=True)
+                yield Button("Save (^s)" if present else "Connect (^s)", id="form-save", compact=True)
 
     def _revisions(self) -> Select[str]:
         words = {NEWEST: f"{NEWEST} (newest)"}
@@ -210,8 +198,18 @@ class ConnectionForm(ModalScreen[str | None]):
             kinds = channels(self._fields().notify)
             self._say(f"Notices go to: {kinds}" if kinds else "")
         else:
+            # What was found or said is of the key before.
             self._checked = None
+            if self._wrong:
+                self._say("")
             self.query_one("#form-scopes", Static).update("")
+
+    def on_plain_input_key_came(self) -> None:
+        """A key was typed or pasted where it would be shown: it went to its own field, or nowhere."""
+        if self._present is None:
+            self._say("! A private key goes into this field, where it is masked.", "$warning")
+        else:
+            self._say("✗ A private key is not taken here: r on Connections gives a new one.", "bold $error")
 
     def on_secret_input_entered(self) -> None:
         """Enter goes on."""
@@ -268,6 +266,7 @@ class ConnectionForm(ModalScreen[str | None]):
         self._work = beside(self, guarded, "form", exclusive=True)
 
     def _say(self, words: str, style: str = "") -> None:
+        self._wrong = style == "bold $error"
         self.query_one("#form-status", Static).update(Content.styled(inert(words), style))
 
     async def _check(self) -> None:

@@ -9,17 +9,17 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from askel_tui.tui.inert import inert, inert_lines
 from askel_tui.tui.widgets.help import Help
+from askel_tui.tui.widgets.over import Over
 from askel_tui.tui.widgets.pick import Choice
 from askel_tui.tui.widgets.table import Cell
 
 
-class EditLine(ModalScreen[str | None]):
+class EditLine(Over[str | None]):
     """The line as it was left by Enter, without the blanks around it; None for Esc."""
 
     DEFAULT_CSS = """

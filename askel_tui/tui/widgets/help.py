@@ -9,8 +9,10 @@ from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.dom import DOMNode
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widgets import Static
+
+from askel_tui.tui.widgets.over import Over
 
 
 class Help(NamedTuple):
@@ -47,7 +49,7 @@ def help_for(screen: Screen[Any]) -> tuple[list[Help], list[tuple[str, str]]]:
     return found, [(", ".join(dict.fromkeys(shown)), words) for words, shown in keys.items()]
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Over[None]):
     """Shows help until a key closes it."""
 
     BINDINGS: ClassVar[list[Any]] = [

@@ -7,9 +7,11 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Label
+
+from askel_tui.tui.widgets.over import Over
 
 LETTERS = "asdfghjklqwertyuiopzxcvbnm"
 
@@ -38,7 +40,7 @@ def targets(screen: Screen[Any]) -> dict[str, Widget]:
     return found
 
 
-class JumpScreen(ModalScreen[Widget | None]):
+class JumpScreen(Over[Widget | None]):
     """The letters, over the screen as it is."""
 
     BINDINGS: ClassVar[list[Any]] = [Binding("escape,ctrl+o", "dismiss", "Back", id="jump.close")]

@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -18,6 +17,7 @@ from askel_tui.tui.filtering import parse
 from askel_tui.tui.fuzzy import ranked
 from askel_tui.tui.inert import inert, inert_lines
 from askel_tui.tui.widgets.help import Help
+from askel_tui.tui.widgets.over import Over
 
 MOST = 200
 """Choices that are shown at once; typing finds the others."""
@@ -32,7 +32,7 @@ class Choice:
     about: str = ""
 
 
-class Pick(ModalScreen[str | None]):
+class Pick(Over[str | None]):
     """The picked value; None for Esc. With `free`, what was typed is taken where nothing fits it."""
 
     DEFAULT_CSS = """

@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Label, Static
 from textual.worker import Worker
 
@@ -17,6 +16,7 @@ from askel_tui.tui.backend import told
 from askel_tui.tui.inert import inert
 from askel_tui.tui.scopes_view import checklist, verdict
 from askel_tui.tui.widgets.help import Help
+from askel_tui.tui.widgets.over import Over
 from askel_tui.tui.widgets.secret_input import SecretInput
 from askel_tui.tui.workers import beside
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from askel_tui.tui.app import AskelApp
 
 
-class RotateForm(ModalScreen[bool]):
+class RotateForm(Over[bool]):
     """True once the connection has its new key."""
 
     CSS_PATH = "form.tcss"
