@@ -81,7 +81,7 @@ async def plan_round(
     Operations of one profile enter the queue in the order in which their records were accepted, whatever workflow
     they are of. Two things go before that: a workflow that is behind what others have planned already catches up by
     itself, and a few live records don't wait for another workflow's backfill. `far_ahead` tells of a workflow whether
-    so much of it waits that no more is to be planned now.
+    so much of it waits that planning more has time; it has none where others wait for it.
     """
     looked_at = 0
     for state, applied in active:
@@ -111,6 +111,7 @@ async def _abreast(
     ahead: list[Active] = []
     horizon = head
     """Up to here the records of all of them are known."""
+    passed_over = False
     for number, (state, applied) in enumerate(active):
         position, full = state.position or 0, far_ahead(state.workflow)
         if number and horizon is not None and position > horizon:
@@ -122,9 +123,16 @@ async def _abreast(
             horizon = min(horizon, records[-1].seq - (1 if full else 0))
         if not full:
             batches.append(_Batch(state, applied, records))
-    if head is not None and horizon is not None:
-        for batch in batches:
-            batch.records = _in_order(batch, horizon, head)
+        passed_over = passed_over or full
+    if head is None or horizon is None:
+        return batches, ahead
+    wanted = [batch.before(head) for batch in batches]
+    for batch in batches:
+        batch.records = _in_order(batch, horizon, head)
+    left = any(len(batch.records) < len(all_) for batch, all_ in zip(batches, wanted, strict=True))
+    if passed_over and left:
+        # Others wait for what a workflow has not planned: it goes on, though it has enough to send.
+        return await _abreast(journal, active, head, lambda workflow: False)
     return batches, ahead
 
 
