@@ -126,11 +126,7 @@ class Context:
                         "setting %s can't be used: %s", name, error.errors(include_input=False)[0]["msg"]
                     )
         self._hooks = hooks
-        wanted = settings.get("api")
-        try:
-            self.pressure.limits = Limits(**wanted) if isinstance(wanted, dict) else Limits()
-        except TypeError as error:
-            log.error("setting api can't be used: %s", error)
+        self.pressure.limits = Limits.of(settings)
 
     def token(self, text: str) -> TokenDoc | None:
         """The token of this text; None where it is wrong, expired or revoked."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 from askel_tui.store.journal import Journal
+from askel_tui.sync.settings import BACKLOG, MIN_FREE_MB, SETTINGS
 
 log = logging.getLogger(__name__)
 
@@ -21,10 +23,16 @@ MB = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """From where on records are refused (setting `api`): free disk in MB, operations that wait."""
+    """From where on records are refused: free disk in MB, operations that wait."""
 
-    min_free_mb: int = 256
-    backlog: int = 2_000_000
+    min_free_mb: int
+    backlog: int
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Self:
+        """What the settings say."""
+        free, backlog = (settings.get(name, SETTINGS[name].default) for name in (MIN_FREE_MB, BACKLOG))
+        return cls(free, backlog)
 
 
 class Pressure:
@@ -39,7 +47,7 @@ class Pressure:
         self._home = home
         self._journal = journal
         self._free = free
-        self.limits = Limits()
+        self.limits = Limits.of({})
         self.backlog = 0
         self.free = 0
         self.why: str | None = None

@@ -172,9 +172,15 @@ class Story:
         self._same(
             "profiles with their tier", len(self._sent), sum(_has_tier(profiles, each) for each in self._sent)
         )
-        self._same("members of Welcome Flow", sorted(map(_email, welcomed)), sorted(welcome["emails"]))
         self._same(
-            "events, one a shopper", sorted(map(_email, welcomed)), sorted(each["email"] for each in events)
+            "members of Welcome Flow: all but the VIP, whom the gate keeps out",
+            sorted(map(_email, welcomed)),
+            sorted(welcome["emails"]),
+        )
+        self._same(
+            "events, one for each of them",
+            sorted(map(_email, welcomed)),
+            sorted(each["email"] for each in events),
         )
         self._same("different event ids", len(events), len({each["unique_id"] for each in events}))
         entries, broken = await self._instance.journal.verify()

@@ -23,6 +23,10 @@ _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\x00-\x1f\x7f]+")
 _MOST = 1_000_000
 
+BACKLOG = "max_backlog"
+MIN_FREE_MB = "min_free_mb"
+"""When the front door refuses records."""
+
 
 class Unsettable(ValueError):
     """A setting that does not exist, or a value that it does not take; the message says what to do."""
@@ -81,6 +85,13 @@ def _number(words: Sequence[str]) -> float:
     return int(number) if number.is_integer() else number
 
 
+def _count(words: Sequence[str]) -> int:
+    text = _one(words)
+    if not text.isascii() or not text.isdigit() or not 0 < int(text[:12]) <= 1000 * _MOST:
+        raise Unsettable(f"{text!r} is no whole number between 1 and {1000 * _MOST:,}")
+    return int(text)
+
+
 def _plain(value: Any) -> str:
     return "–" if value is None else f"{value:,}"
 
@@ -116,6 +127,12 @@ SETTINGS: Mapping[str, Setting] = {
             REMIND_HOURS,
             _number,
             _plain,
+        ),
+        Setting(
+            BACKLOG, "how many operations may wait before the front door refuses records", 2_000_000, _count, _plain
+        ),
+        Setting(
+            MIN_FREE_MB, "with how many megabytes of free disk it refuses them too", 256, _count, _plain
         ),
     )
 }  # fmt: skip

@@ -57,9 +57,7 @@ def test_what_can_not_work_is_wrong(tmp_path: Path) -> None:
 def test_a_door_that_takes_nothing_says_why(tmp_path: Path) -> None:
     with listening(tmp_path) as front:
         front.shell.run("token", "revoke", "tester")
-        state = json.loads((tmp_path / "state.json").read_text())
-        state.setdefault("settings", {})["9"] = {"name": "api", "value": {"min_free_mb": 10**12}}
-        (tmp_path / "state.json").write_text(json.dumps(state))
+        front.shell.run("settings", "set", "min_free_mb", "1000000000")
         # The limit is read with the next token that is shown, and looked at within a second.
         while not Whereabouts(front.url, False, front.process.pid).not_ready():
             with pytest.raises(OSError, match=r"401|429"):

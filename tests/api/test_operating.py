@@ -47,7 +47,7 @@ async def test_near_a_full_disk_records_are_refused_and_what_was_taken_stays(qui
 
 async def test_a_backlog_at_its_limit_refuses_records(quiet: FrontDoor) -> None:
     await quiet.bench.apply(WORKFLOW)
-    quiet.bench.instance.state.save_setting("api", {"backlog": 2})
+    quiet.bench.instance.state.save_setting("max_backlog", 2)
     quiet.context.refresh()
     await quiet.http.post(RECORDS, json=[points(1), points(2)])
     await _plan(quiet)

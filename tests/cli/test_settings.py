@@ -28,7 +28,12 @@ def test_a_setting_is_set_shown_and_taken_back(askel: Askel) -> None:
 
 @pytest.mark.parametrize(
     ("name", "word", "value"),
-    [("retention_days", "30", 30), ("retention_mb", "0.5", 0.5), ("remind_hours", "12", 12)],
+    [
+        ("retention_days", "30", 30),
+        ("retention_mb", "0.5", 0.5),
+        ("remind_hours", "12", 12),
+        ("max_backlog", "5000000", 5_000_000),
+    ],
 )
 def test_what_is_kept_and_when_it_is_told_of_again(askel: Askel, name: str, word: str, value: float) -> None:
     askel("settings", "set", name, word)
@@ -56,6 +61,8 @@ def test_addresses_are_never_shown_nor_audited(askel: Askel) -> None:
         (("pause_after", "1h", "2h"), "one value, not 2"),
         (("retention_days", "-1"), "no number between"),
         (("retention_days", "nan"), "no number between"),
+        (("max_backlog", "1.5"), "no whole number"),
+        (("min_free_mb", "0"), "no whole number"),
         (("notify", "hooks.example/path-with-token"), "address 1 is not of the form"),
     ],
 )
