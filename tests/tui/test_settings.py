@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from askel_tui.tui import keymap
 from askel_tui.tui.config_edit import with_setting
 from tests.support.workbench import Workbench
-from tests.tui.conftest import Console, assert_snapshot, text_of
+from tests.tui.conftest import Console, assert_snapshot, text_of, toasts, until
 from tests.tui.hostile import assert_inert
 from tests.tui.keys import press
 
@@ -89,6 +89,29 @@ async def test_files_are_read_again(console: Console) -> None:
         await press(pilot, "r")
         await press(pilot, "f9")
         assert app.current_mode == "overview"
+
+
+async def test_a_file_that_is_saved_counts_at_once(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A theme in use, a key, and what is wrong with either; nobody has to ask for it."""
+    monkeypatch.setattr("askel_tui.tui.looks.LOOK_S", 0.02)
+
+    async def prepare(bench: Workbench) -> None:
+        (bench.instance.home / "themes").mkdir()
+        (bench.instance.home / "themes" / "mine.yaml").write_text("colours:\n  primary: '#112233'\n")
+        (bench.instance.home / "config.yaml").write_text("theme: mine\n")
+
+    async with console(prepare=prepare) as (app, pilot, bench):
+        home = bench.instance.home
+        assert app.theme == "mine"
+        (home / "themes" / "mine.yaml").write_text("colours:\n  primary: '#332211aa'\n")
+        await until(pilot, lambda: "mine.yaml: read again" in toasts(app))
+        assert app.available_themes["mine"].primary == "#332211aa"
+        (home / "themes" / "mine.yaml").write_text("colours:\n  primry: '#332211'\n")
+        await until(pilot, lambda: "Did you mean 'primary'" in toasts(app))
+        (home / "keymap.yaml").write_text("app.live: f9\n")
+        await until(pilot, lambda: "keymap.yaml" in toasts(app))
+        await press(pilot, "f9")
+        assert app.current_mode == "live"
 
 
 async def test_too_small_a_terminal_breaks_nothing(console: Console) -> None:

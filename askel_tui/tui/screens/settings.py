@@ -243,9 +243,8 @@ class SettingsScreen(AskelScreen):
         self.start(self._read, group="read", exclusive=True)
 
     async def _read(self) -> None:
-        self.askel.reload_themes()
+        await self.askel.read_files()
         await self.load()
-        self.askel.set_keymap(dict(self.askel.config.keymap))
         self.askel.say("config.yaml, keymap.yaml and themes were read again.")
 
     def action_copy(self) -> None:
