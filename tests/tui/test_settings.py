@@ -13,15 +13,14 @@ from askel_tui.tui.config_edit import with_setting
 from tests.support.workbench import Workbench
 from tests.tui.conftest import Console, assert_snapshot, text_of, toasts, until
 from tests.tui.hostile import assert_inert
-from tests.tui.keys import press
+from tests.tui.keys import answer, press
 
 SIZES = [(80, 24), (120, 36), (200, 50)]
 
 
 def steady(shown: str) -> str:
     """The screen without the size and the place of the home."""
-    shown = re.sub(r"│ [\d.]+ MB in ", "│ N.N MB in ", shown)
-    return re.sub(r"│ /[^│]*│", lambda found: "│ HOME".ljust(len(found[0]) - 1) + "│", shown)
+    return re.sub(r"[\d.]+ MB in /\S+ ─*", lambda found: "N MB in HOME ".ljust(len(found[0]), "─"), shown)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
@@ -61,6 +60,31 @@ async def test_the_clipboard_is_chosen_and_the_file_keeps_its_comments(console: 
         written = (bench.instance.home / "config.yaml").read_text()
         assert written == "# mine\ntheme: dark\nclipboard: osc52  # for now\n"
         assert "● osc52" in text_of(app)
+
+
+async def test_what_holds_for_the_instance_is_changed(console: Console) -> None:
+    """Retention and back-off as on the command line; what is no value is said; `default` takes back."""
+    async with console(first="settings") as (app, pilot, bench):
+        await press(pilot, "ctrl+o", "i", "enter")
+        assert "pause_after: how long" in text_of(app)
+        await answer(pilot, "45m")
+        assert bench.instance.state.settings()["pause_after"] == 2_700
+        assert "45m" in text_of(app)
+        await press(pilot, "enter")
+        await answer(pilot, "soon")
+        assert "'soon' is no time" in toasts(app)
+        await press(pilot, "enter")
+        await answer(pilot, "default")
+        assert "pause_after" not in bench.instance.state.settings()
+        await press(pilot, "down", "enter")
+        await answer(pilot, "30")
+        assert bench.instance.state.settings()["retention_days"] == 30
+        await press(pilot, "down", "down", "enter", *"https://hooks.example/T0KEN")
+        assert "T0KEN" not in text_of(app)
+        await press(pilot, "enter")
+        assert bench.instance.state.settings()["notify"] == ["https://hooks.example/T0KEN"]
+        assert "T0KEN" not in text_of(app)
+        assert [each.kind for each in await bench.audit(kind="setting")] == ["setting"] * 4
 
 
 async def test_what_is_wrong_names_file_line_and_a_suggestion(console: Console) -> None:
