@@ -147,7 +147,11 @@ class AskelApp(Looks):
         if not ready:
             # Textual has no public way to mount a mode before it is switched to.
             await self._init_mode(PREPARED)
-            await self._screen_stacks[PREPARED][0].prepare()  # type: ignore[attr-defined]
+            screen = self._screen_stacks[PREPARED][0]
+            await screen.prepare()  # type: ignore[attr-defined]
+            # It is in the theme already: else all styles are read again when it opens.
+            self.stylesheet.update(screen)
+            screen._css_update_count = self._css_update_count
         # What lives from now on is not looked through by the collector, which would make scrolling stutter.
         gc.collect()
         gc.freeze()
