@@ -28,20 +28,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual._context import active_message_pump
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.css.query import NoMatches
 from textual.reactive import reactive
 
-from askel_tui.core.problems import Problem, did_you_mean
-from askel_tui.tui import config, remembered, themes
+from askel_tui.tui import remembered
 from askel_tui.tui.backend import Backend, Environment, told
 from askel_tui.tui.inert import inert
+from askel_tui.tui.looks import Looks
 from askel_tui.tui.registry import BY_NAME, SCREENS, make
 from askel_tui.tui.workers import beside
 
 if TYPE_CHECKING:
-    from textual.dom import DOMNode
     from textual.screen import Screen
 
 
@@ -67,7 +66,7 @@ class Head:
     trouble: str | None = None
 
 
-class AskelApp(App[None]):
+class AskelApp(Looks):
     """The console."""
 
     CSS_PATH = "app.tcss"
@@ -101,22 +100,17 @@ class AskelApp(App[None]):
     ) -> None:
         self.started = time.perf_counter()
         self.backend = Backend(home, read_only=read_only)
-        self.config = config.load(home)
         self._where = home
         self._kept = remembered.load(self._state_directory())
         wanted = first or self._kept.get("screen")
         self._first = wanted if wanted in BY_NAME else FIRST
-        super().__init__()
+        super().__init__(home, self._kept.get("theme"))
         self.title = "askel"
         for entry in SCREENS:
             self.add_mode(entry.name, partial(make, entry))
         self.connections: list[str] = []
         self._interrupted = 0.0
-        self._clashes: set[str] = set()
         self._changes = False
-        self._problems: list[Problem] = list(self.config.problems)
-        self._load_first_theme()
-        self.set_keymap(dict(self.config.keymap))
         self.head = Head(environment=self.backend.environment, read_only=read_only)
 
     # Starting and ending.
@@ -135,9 +129,7 @@ class AskelApp(App[None]):
         """With the first paint done: the screen, the home, the other themes, what is wrong in the user's files."""
         self.switch_mode(self._first)
         beside(self, self._open)
-        for problem in (*self._problems, *self._load_themes()):
-            self.say(str(problem), title="Your settings", severity="warning", timeout=12)
-        self._check_keymap()
+        self.begin_looking()
 
     async def _open(self) -> None:
         try:
@@ -155,7 +147,11 @@ class AskelApp(App[None]):
         if not ready:
             # Textual has no public way to mount a mode before it is switched to.
             await self._init_mode(PREPARED)
-            await self._screen_stacks[PREPARED][0].prepare()  # type: ignore[attr-defined]
+            screen = self._screen_stacks[PREPARED][0]
+            await screen.prepare()  # type: ignore[attr-defined]
+            # It is in the theme already: else all styles are read again when it opens.
+            self.stylesheet.update(screen)
+            screen._css_update_count = self._css_update_count
         # What lives from now on is not looked through by the collector, which would make scrolling stutter.
         gc.collect()
         gc.freeze()
@@ -364,20 +360,6 @@ class AskelApp(App[None]):
             return
         super()._handle_exception(error)
 
-    # Telling.
-
-    def say(
-        self, message: str, *, title: str = "", severity: Any = "information", timeout: float | None = None
-    ) -> None:
-        """A toast; the text is shown as it is, inert, never read as markup."""
-        lines = "\n".join(inert(line) for line in message.split("\n"))
-        self.notify(lines, title=inert(title), severity=severity, timeout=timeout, markup=False)
-
-    def trouble(self, error: BaseException, title: str = "") -> None:
-        """A toast for what went wrong; the app goes on."""
-        self.log.error(repr(error))
-        self.say(told(error), title=title or "That did not work", severity="error", timeout=12)
-
     # Memory.
 
     def recall(self, name: str, default: Any = None) -> Any:
@@ -387,69 +369,3 @@ class AskelApp(App[None]):
     def remember(self, name: str, value: Any) -> None:
         """Remembers a JSON value until the next start."""
         self._kept[name] = value
-
-    # Themes and keys.
-
-    def _load_first_theme(self) -> None:
-        """The theme that the first paint needs; the others come later."""
-        wanted = str(self._kept.get("theme") or self.config.theme or themes.DEFAULT)
-        for directory in self._theme_directories():
-            for theme in themes.load(directory, only=wanted)[0]:
-                self.register_theme(theme)
-        if wanted not in self.available_themes:
-            self._load_themes()
-        if wanted not in self.available_themes:
-            guess = did_you_mean(wanted, self.available_themes)
-            self._problems.append(Problem(f"no theme is called {wanted!r}", "theme", suggestion=guess))
-            wanted = themes.DEFAULT if themes.DEFAULT in self.available_themes else "textual-dark"
-        self.theme = wanted
-
-    def _load_themes(self) -> list[Problem]:
-        problems: list[Problem] = []
-        for directory in self._theme_directories():
-            found, wrong = themes.load(directory)
-            problems += wrong
-            for theme in found:
-                if theme.name not in self.available_themes:
-                    self.register_theme(theme)
-        return problems
-
-    def _theme_directories(self) -> tuple[Path, Path]:
-        return themes.builtin_directory(), (self._where or config.directory()) / "themes"
-
-    def reload_themes(self) -> list[Problem]:
-        """Reads the user's themes again, for when a file was saved. Gives what is wrong with them."""
-        found, problems = themes.load((self._where or config.directory()) / "themes")
-        for theme in found:
-            self.register_theme(theme)
-        if self.theme in {theme.name for theme in found}:
-            self._invalidate_css()
-            self.refresh_css(animate=False)
-        return problems
-
-    def _check_keymap(self) -> None:
-        """Says which keys of the user's keymap are asked to do two things on the app."""
-        taken: dict[str, str] = {}
-        for name, keys in self.config.keymap.items():
-            for key in keys.split(","):
-                other = taken.setdefault(key.strip(), name)
-                if other != name and other.partition(".")[0] == name.partition(".")[0]:
-                    self.say(
-                        f"{key.strip()} is asked for {other} and for {name}: only one of them gets it.",
-                        title="Your keymap",
-                        severity="warning",
-                        timeout=12,
-                    )
-
-    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
-        """A key of the user's keymap that something else had: said once."""
-        for binding in clashed_bindings:
-            name = binding.id or binding.action
-            if name not in self._clashes:
-                self._clashes.add(name)
-                self.say(
-                    f"{binding.key} belonged to {name} ({binding.description}), which lost it to your keymap.",
-                    title="Your keymap",
-                    severity="warning",
-                    timeout=12,
-                )

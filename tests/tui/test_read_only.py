@@ -21,7 +21,7 @@ def test_what_changes_something_is_marked() -> None:
     must = {
         "connect", "check_connection", "rotate", "disconnect", "change_connection", "apply", "activate",
         "ingest", "give", "pause", "resume", "hold", "release", "discard_held", "retry_failures",
-        "discard_failures", "save_setting", "start_daemon",
+        "discard_failures", "change_setting", "start_daemon",
     }  # fmt: skip
     assert must <= set(MARKED)
 

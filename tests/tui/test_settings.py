@@ -11,17 +11,16 @@ from hypothesis import strategies as st
 from askel_tui.tui import keymap
 from askel_tui.tui.config_edit import with_setting
 from tests.support.workbench import Workbench
-from tests.tui.conftest import Console, assert_snapshot, text_of
+from tests.tui.conftest import Console, assert_snapshot, text_of, toasts, until
 from tests.tui.hostile import assert_inert
-from tests.tui.keys import press
+from tests.tui.keys import answer, press
 
 SIZES = [(80, 24), (120, 36), (200, 50)]
 
 
 def steady(shown: str) -> str:
     """The screen without the size and the place of the home."""
-    shown = re.sub(r"│ [\d.]+ MB in ", "│ N.N MB in ", shown)
-    return re.sub(r"│ /[^│]*│", lambda found: "│ HOME".ljust(len(found[0]) - 1) + "│", shown)
+    return re.sub(r"[\d.]+ MB in /\S+ ─*", lambda found: "N MB in HOME ".ljust(len(found[0]), "─"), shown)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
@@ -63,6 +62,31 @@ async def test_the_clipboard_is_chosen_and_the_file_keeps_its_comments(console: 
         assert "● osc52" in text_of(app)
 
 
+async def test_what_holds_for_the_instance_is_changed(console: Console) -> None:
+    """Retention and back-off as on the command line; what is no value is said; `default` takes back."""
+    async with console(first="settings") as (app, pilot, bench):
+        await press(pilot, "ctrl+o", "i", "enter")
+        assert "pause_after: how long" in text_of(app)
+        await answer(pilot, "45m")
+        assert bench.instance.state.settings()["pause_after"] == 2_700
+        assert "45m" in text_of(app)
+        await press(pilot, "enter")
+        await answer(pilot, "soon")
+        assert "'soon' is no time" in toasts(app)
+        await press(pilot, "enter")
+        await answer(pilot, "default")
+        assert "pause_after" not in bench.instance.state.settings()
+        await press(pilot, "down", "enter")
+        await answer(pilot, "30")
+        assert bench.instance.state.settings()["retention_days"] == 30
+        await press(pilot, "down", "down", "enter", *"https://hooks.example/T0KEN")
+        assert "T0KEN" not in text_of(app)
+        await press(pilot, "enter")
+        assert bench.instance.state.settings()["notify"] == ["https://hooks.example/T0KEN"]
+        assert "T0KEN" not in text_of(app)
+        assert [each.kind for each in await bench.audit(kind="setting")] == ["setting"] * 4
+
+
 async def test_what_is_wrong_names_file_line_and_a_suggestion(console: Console) -> None:
     """In config.yaml, in keymap.yaml and in a theme; keys that clash are marked."""
 
@@ -89,6 +113,29 @@ async def test_files_are_read_again(console: Console) -> None:
         await press(pilot, "r")
         await press(pilot, "f9")
         assert app.current_mode == "overview"
+
+
+async def test_a_file_that_is_saved_counts_at_once(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A theme in use, a key, and what is wrong with either; nobody has to ask for it."""
+    monkeypatch.setattr("askel_tui.tui.looks.LOOK_S", 0.02)
+
+    async def prepare(bench: Workbench) -> None:
+        (bench.instance.home / "themes").mkdir()
+        (bench.instance.home / "themes" / "mine.yaml").write_text("colours:\n  primary: '#112233'\n")
+        (bench.instance.home / "config.yaml").write_text("theme: mine\n")
+
+    async with console(prepare=prepare) as (app, pilot, bench):
+        home = bench.instance.home
+        assert app.theme == "mine"
+        (home / "themes" / "mine.yaml").write_text("colours:\n  primary: '#332211aa'\n")
+        await until(pilot, lambda: "mine.yaml: read again" in toasts(app))
+        assert app.available_themes["mine"].primary == "#332211aa"
+        (home / "themes" / "mine.yaml").write_text("colours:\n  primry: '#332211'\n")
+        await until(pilot, lambda: "Did you mean 'primary'" in toasts(app))
+        (home / "keymap.yaml").write_text("app.live: f9\n")
+        await until(pilot, lambda: "keymap.yaml" in toasts(app))
+        await press(pilot, "f9")
+        assert app.current_mode == "live"
 
 
 async def test_too_small_a_terminal_breaks_nothing(console: Console) -> None:

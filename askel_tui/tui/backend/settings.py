@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from askel_tui.tui.backend.base import Base, in_its_own_thread, writes
+
+if TYPE_CHECKING:
+    from askel_tui.sync.settings import Setting
 
 
 @in_its_own_thread
@@ -17,10 +21,19 @@ class Settings(Base):
         """All settings that were made."""
         return await self._read(lambda instance: instance.state.settings())
 
+    async def known_settings(self) -> list[tuple[Setting, Any, bool]]:
+        """Every setting there is, what holds for it now, and whether somebody has set it."""
+        from askel_tui.sync.settings import SETTINGS
+
+        made = await self._read(lambda instance: instance.state.settings())
+        return [(one, made.get(one.name, one.default), one.name in made) for one in SETTINGS.values()]
+
     @writes
-    async def save_setting(self, name: str, value: Any) -> None:
-        """Stores a setting; None takes it back."""
-        await self._do(lambda instance: asyncio.to_thread(instance.state.save_setting, name, value))
+    async def change_setting(self, name: str, words: Sequence[str] | None) -> None:
+        """Sets a setting from words, or takes it back (None); audited. Raises `Unsettable`."""
+        from askel_tui.sync.settings import change
+
+        await self._do(lambda instance: change(instance, name, words, self.actor))
 
     @property
     def config_directory(self) -> Path:

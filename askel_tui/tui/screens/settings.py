@@ -22,18 +22,24 @@ from askel_tui.tui.filtering import Filter
 from askel_tui.tui.frame import AskelScreen
 from askel_tui.tui.inert import fit, inert
 from askel_tui.tui.scopes_view import channels
+from askel_tui.tui.widgets.ask import Ask
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Column, Row, Table
 
 if TYPE_CHECKING:
     from askel_tui.store.documents import ConnectionDoc
+    from askel_tui.sync.settings import Setting
 
 CLIPBOARD = {
     "auto": "a clipboard tool, else the terminal",
     "native": "wl-copy, xclip, xsel, pbcopy",
     "osc52": "the terminal (SSH, tmux)",
 }
+
+
+TAKE_BACK = "default"
+"""What is typed to take a setting back."""
 
 
 class SettingsScreen(AskelScreen):
@@ -60,6 +66,7 @@ class SettingsScreen(AskelScreen):
         self._chosen_theme = ""
         self._where = Path()
         self._ready = False
+        self._settings: list[tuple[Setting, Any, bool]] = []
 
     def body(self) -> ComposeResult:
         """Problems first; then what is chosen here, and the keys."""
@@ -89,7 +96,19 @@ class SettingsScreen(AskelScreen):
                         about=Help("Clipboard", "Enter writes the choice into config.yaml."),
                     )
                     yield Static(id="notices", classes="panel")
-                    yield Static(id="kept", classes="panel")
+                    yield Table(
+                        (Column("setting", 14), Column("is", 10, 1), Column("means", 14, 3)),
+                        id="instance",
+                        classes="panel",
+                        title="This instance",
+                        hint="Enter changes",
+                        jump_key="i",
+                        about=Help(
+                            "This instance",
+                            "What is kept and for how long, when a failing step is held, where all notices go. A "
+                            "running daemon goes by a change at once.",
+                        ),
+                    )
                 with Vertical(id="right"):
                     yield Table(
                         (Column("id", 20, 1), Column("keys", 12), Column("does", 14, 2), Column("", 10, 2)),
@@ -108,7 +127,6 @@ class SettingsScreen(AskelScreen):
         self._chosen_theme = self.app.theme
         self.query_one("#problems").border_title = "Your files"
         self.query_one("#notices").border_title = "Notices"
-        self.query_one("#kept").border_title = "What is kept"
         self._show_themes()
         self._show_clipboard()
         self.query_one("#themes").focus()
@@ -126,14 +144,17 @@ class SettingsScreen(AskelScreen):
         self._show_clipboard()
         self._show_keys()
         self.query_one("#notices", Static).update(_notices(await self.backend.connections()))
+        self._settings = await self.backend.known_settings()
+        table = self.query_one("#instance", Table)
+        table.fill([self._setting(*each) for each in self._settings])
         home = await self.backend.home()
         size = await asyncio.to_thread(_size, home)
-        self.query_one("#kept", Static).update(
-            Content(
-                f"{size / 1_000_000:,.1f} MB in\n{fit(str(home), 40)}\n"
-                "Records, writes and the audit are kept whole: nothing is deleted by itself."
-            )
-        )
+        table.border_title = f"This instance: {size / 1_000_000:,.1f} MB in {fit(str(home), 40)}"
+
+    @staticmethod
+    def _setting(one: Setting, value: Any, made: bool) -> Row:
+        said = "–" if value is None else one.say(value)
+        return one.name, (one.name, (said, "bold") if made else said, one.means)
 
     def _wrong(self, found: config.Config, keys: Sequence[keymap.Key]) -> list[Problem]:
         _, of_themes = themes.load(self._where / "themes")
@@ -211,6 +232,8 @@ class SettingsScreen(AskelScreen):
             self.askel.say(f"The theme is {table.key} from now on.")
         elif table.id == "clipboard":
             self.start(partial(self._choose_clipboard, table.key), group="clipboard", exclusive=True)
+        elif table.id == "instance":
+            self.start(partial(self._change, table.key), group="setting", exclusive=True)
 
     def on_descendant_blur(self) -> None:
         """Leaving the list of themes without choosing takes the one before back."""
@@ -238,14 +261,34 @@ class SettingsScreen(AskelScreen):
         await self.load()
         self.askel.say(f"Copying goes through {CLIPBOARD[mode]}.")
 
+    async def _change(self, name: str) -> None:
+        one, value, made = next(each for each in self._settings if each[0].name == name)
+        default = "–" if one.default is None else one.say(one.default)
+        # Addresses for notices may hold tokens: they are typed anew, and masked.
+        secret = isinstance(one.default, list)
+        shown = "" if secret or value is None or not made else one.say(value).replace(",", "")
+        typed = await self.askel.push_screen_wait(
+            Ask(
+                f"{name}: {one.means}",
+                f"{TAKE_BACK} is {default or 'none'}." + (" Blanks between addresses." if secret else ""),
+                value=shown,
+                placeholder=TAKE_BACK,
+                secret=secret,
+            )
+        )
+        if typed is None:
+            return
+        await self.backend.change_setting(name, None if typed == TAKE_BACK else typed.split())
+        await self.load()
+        self.askel.say(f"{name} holds from now on, for a running daemon too.")
+
     def action_read(self) -> None:
         """Reads the files again."""
         self.start(self._read, group="read", exclusive=True)
 
     async def _read(self) -> None:
-        self.askel.reload_themes()
+        await self.askel.read_files()
         await self.load()
-        self.askel.set_keymap(dict(self.askel.config.keymap))
         self.askel.say("config.yaml, keymap.yaml and themes were read again.")
 
     def action_copy(self) -> None:
@@ -258,7 +301,7 @@ class SettingsScreen(AskelScreen):
 def _notices(docs: Sequence[ConnectionDoc]) -> Content:
     """Where each connection's notices go; addresses may hold tokens, so only their kinds are named."""
     lines = [f"{inert(doc.name)}: {channels(doc.notify) or 'on Overview only'}" for doc in docs]
-    return Content("\n".join([*lines, "Addresses are a connection's: Connections (2), e changes them."]))
+    return Content("\n".join([*lines, "Of one connection: Connections (2), e. Of all: notify, below."]))
 
 
 def _size(home: Path) -> int:

@@ -13,10 +13,14 @@ from textual.widgets import Input, Static
 from askel_tui.tui.inert import inert_lines
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.over import Over
+from askel_tui.tui.widgets.secret_input import SecretInput
 
 
 class Ask(Over[str | None]):
-    """The line that was typed, without the blanks around it; None for Esc, and for nothing typed."""
+    """The line that was typed, without the blanks around it; None for Esc, and for nothing typed.
+
+    With `secret` the line is masked.
+    """
 
     DEFAULT_CSS = """
     Ask { align: center middle; }
@@ -28,8 +32,11 @@ class Ask(Over[str | None]):
     help = Help("A question", "Type the answer; Enter takes it, Esc goes back without one.")
     BINDINGS: ClassVar[list[Any]] = [Binding("escape", "dismiss(None)", "Back", id="ask.back")]
 
-    def __init__(self, question: str, detail: str = "", *, value: str = "", placeholder: str = "") -> None:
+    def __init__(
+        self, question: str, detail: str = "", *, value: str = "", placeholder: str = "", secret: bool = False
+    ) -> None:
         super().__init__()
+        self._secret = secret
         self._question = question
         self._detail = detail
         self._value = value
@@ -42,9 +49,16 @@ class Ask(Over[str | None]):
             if self._detail:
                 parts.append("\n" + inert_lines(self._detail))
             yield Static(Content.assemble(*parts))
-            yield Input(self._value, placeholder=self._placeholder, id="ask-line")
+            if self._secret:
+                yield SecretInput(placeholder=self._placeholder, id="ask-line")
+            else:
+                yield Input(self._value, placeholder=self._placeholder, id="ask-line")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Takes the answer."""
         event.stop()
         self.dismiss(event.value.strip() or None)
+
+    def on_secret_input_entered(self) -> None:
+        """Takes what is shown as dots."""
+        self.dismiss(self.query_one(SecretInput).take() or None)

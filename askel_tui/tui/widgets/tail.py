@@ -17,6 +17,7 @@ from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
+from textual.scrollbar import ScrollBar
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.timer import Timer
@@ -25,6 +26,7 @@ from askel_tui.store.sqlite_tail import TailRow
 from askel_tui.tui.model import AllRows, PageKey
 from askel_tui.tui.tail_feed import Source, TailFeed, pages_around
 from askel_tui.tui.widgets.help import Help
+from askel_tui.tui.widgets.long_bar import LongBar
 from askel_tui.tui.widgets.tail_columns import Layout, Painter, layout
 
 FRAME_S = 1 / 15
@@ -109,6 +111,16 @@ class Tail(ScrollView, can_focus=True):
         self._generation = -1
         self.painted = 0
         """How many lines were made since the start: what a benchmark counts."""
+
+    @property
+    def vertical_scrollbar(self) -> ScrollBar:
+        """Textual's own, but for how often it is painted."""
+        if self._vertical_scrollbar is None:
+            bar = LongBar(vertical=True, name="vertical", thickness=self.scrollbar_size_vertical)
+            self._vertical_scrollbar = bar
+            bar.display = False
+            self.app._start_widget(self, bar)
+        return self._vertical_scrollbar
 
     # What is shown.
 
