@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 IN_MEMORY = 200_000
 """Operations held in memory at once; the rest waits in the journal."""
 
-AHEAD, AHEAD_READY = 160_000, 25_000
+AHEAD, AHEAD_READY = 160_000, 15_000
 """How many operations of one workflow may wait, and be ready among them, before no more of its records are planned.
 
 Below `IN_MEMORY`, so that one workflow's backlog leaves room for the others' records, and what was planned is never
@@ -41,7 +41,7 @@ may run at once (10,000 records each).
 SINGLE_CALLS = 64
 """Single calls of one kind under way at once; the budget decides when each of them starts."""
 
-BULK_REQUESTS = {"bulk_import_profiles": 5, "bulk_create_events": 8}
+BULK_REQUESTS = {"bulk_import_profiles": 4, "bulk_create_events": 8}
 """Bulk requests under way at once."""
 
 NOT_FULL = 2
