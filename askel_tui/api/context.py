@@ -70,7 +70,7 @@ class Context:
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
-        self.pressure = Pressure(instance.home, instance.journal)
+        self.pressure = Pressure(instance)
         self.questions = Questions(instance)
         self.gatherer = Gatherer(instance.journal, instance.clock)
         self.quotas = Quotas()

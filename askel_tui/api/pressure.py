@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from askel_tui.store.journal import Journal
+from askel_tui.sync.backlog import unplanned
+from askel_tui.sync.instance import Instance
 from askel_tui.sync.settings import BACKLOG, MIN_FREE_MB, SETTINGS
 
 log = logging.getLogger(__name__)
@@ -40,12 +41,10 @@ class Pressure:
 
     def __init__(
         self,
-        home: Path,
-        journal: Journal,
+        instance: Instance,
         free: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
     ) -> None:
-        self._home = home
-        self._journal = journal
+        self._instance = instance
         self._free = free
         self.limits = Limits.of({})
         self.backlog = 0
@@ -55,8 +54,10 @@ class Pressure:
 
     async def look(self) -> None:
         """Looks at the disk and the backlog."""
-        self.free = self._free(self._home)
-        self.backlog = sum(count.waiting for count in (await self._journal.counts()).values())
+        self.free = self._free(self._instance.home)
+        waiting = sum(count.waiting for count in (await self._instance.journal.counts()).values())
+        # A record that is not planned yet makes one operation at least.
+        self.backlog = waiting + sum((await unplanned(self._instance)).values())
         before, self.why = self.why, self._reason()
         if self.why != before:
             log.warning("records are refused: %s", self.why) if self.why else log.info(

@@ -47,6 +47,9 @@ def _show(document: Mapping[str, Any], now: int) -> None:
     _section("connections", ("name", "account", "revision", "state"), document["connections"])
     names = ("name", "connection", "state", "version", "waiting", "held", "failed", "sent")
     _section("workflows", names, document["workflows"])
+    for row in document["workflows"]:
+        if row["unplanned"]:
+            put(f"{row['name']}: {row['unplanned']:,} more records were received and wait to be planned")
     if document["holds"]:
         put()
         put(bold("held"))

@@ -344,6 +344,10 @@ class Journal(Protocol):
 
     async def record(self, connection: str, record_id: str) -> StoredRecord | None: ...
 
+    async def unplanned(self, connection: str, after: int, events: Collection[str]) -> int:
+        """How many records of these events were received after the one with the `seq` `after`."""
+        ...
+
     async def last_seq(self, connection: str) -> int:
         """The `seq` of the newest record of a connection; 0 when there is none."""
         ...

@@ -126,6 +126,9 @@ class SqliteJournal:
     async def record(self, connection: str, record_id: str) -> StoredRecord | None:
         return await self._read(records_kept.by_id, connection, record_id)
 
+    async def unplanned(self, connection: str, after: int, events: Collection[str]) -> int:
+        return await self._read(records_kept.unplanned, connection, after, events)
+
     async def last_seq(self, connection: str) -> int:
         return await self._read(records_kept.last_seq, connection)
 

@@ -91,6 +91,14 @@ def by_id(db: sqlite3.Connection, connection: str, record_id: str) -> StoredReco
     return None if row is None else stored(row)
 
 
+def unplanned(db: sqlite3.Connection, connection: str, after: int, events: Collection[str]) -> int:
+    """How many records of these events came after one."""
+    query = (
+        "SELECT count(*) FROM records INDEXED BY records_event WHERE connection = ? AND event = ? AND seq > ?"
+    )
+    return sum(int(db.execute(query, (connection, event, after)).fetchone()[0]) for event in set(events))
+
+
 def last_seq(db: sqlite3.Connection, connection: str) -> int:
     """The `seq` of the newest record; 0 without one."""
     row = db.execute(

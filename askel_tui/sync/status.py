@@ -7,6 +7,7 @@ from typing import Any
 from askel_tui.contract.endpoints import NotInRevision, endpoint
 from askel_tui.store.journal import Counts
 from askel_tui.store.locks import owner
+from askel_tui.sync.backlog import unplanned
 from askel_tui.sync.instance import Instance, account_of
 from askel_tui.sync.orders import DIRECT_VERSION
 
@@ -20,6 +21,7 @@ async def status(instance: Instance) -> dict[str, Any]:
     holds = await journal.holds()
     counts = await journal.counts()
     states = {state.workflow: state for state in await journal.workflow_states()}
+    behind = await unplanned(instance)
     newest = {doc.workflow: doc for doc in instance.state.workflows()}
     refused = {
         hold.connection: hold.cause for hold in holds if hold.cause in ("key_refused", "other_account")
@@ -36,6 +38,7 @@ async def status(instance: Instance) -> dict[str, Any]:
                 "version": running if running is not None else document.version if document else None,
                 "newest": document.version if document else None,
                 "state": "direct" if running == DIRECT_VERSION else state.status if state else "draft",
+                "unplanned": behind.get(name, 0),
                 "waiting": count.waiting,
                 "held": count.held,
                 "failed": count.failed,

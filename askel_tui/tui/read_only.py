@@ -21,8 +21,8 @@ class ReadOnly(Exception):
 
 JOURNAL_READS = frozenset(
     {
-        "close", "records_after", "newest_records", "record", "last_seq", "workflow_states", "ran", "waiting",
-        "in_doubt", "profile_ids", "holds", "failures", "to_replan", "open_commands", "command", "places",
+        "close", "records_after", "newest_records", "record", "last_seq", "unplanned", "workflow_states", "ran",
+        "waiting", "in_doubt", "profile_ids", "holds", "failures", "to_replan", "open_commands", "command", "places",
         "occupied", "take_place", "answer_place", "audit", "follow", "verify", "notices", "counts", "wait_change",
         "operation_state", "request_body", "unconfirmed",
     }

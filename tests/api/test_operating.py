@@ -50,6 +50,8 @@ async def test_a_backlog_at_its_limit_refuses_records(quiet: FrontDoor) -> None:
     quiet.bench.instance.state.save_setting("max_backlog", 2)
     quiet.context.refresh()
     await quiet.http.post(RECORDS, json=[points(1), points(2)])
+    await quiet.context.pressure.look()
+    assert quiet.context.pressure.backlog == 2
     await _plan(quiet)
     await quiet.context.pressure.look()
     refused = await quiet.http.post(RECORDS, json=points(3))

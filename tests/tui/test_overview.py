@@ -23,9 +23,9 @@ STATUS = {
     ],
     "workflows": [
         {"name": "first-points-welcome", "connection": "maple-ember", "version": 2, "newest": 3, "state": "active",
-         "waiting": 1_204, "held": 40, "failed": 3, "sent": 98_765},
+         "unplanned": 0, "waiting": 1_204, "held": 40, "failed": 3, "sent": 98_765},
         {"name": "nightly-[bold]sync[/]\x1b[2J", "connection": "north-star", "version": 1, "newest": 1,
-         "state": "paused", "waiting": 0, "held": 0, "failed": 0, "sent": 12},
+         "state": "paused", "unplanned": 0, "waiting": 0, "held": 0, "failed": 0, "sent": 12},
     ],
     "holds": [
         {"workflow": "first-points-welcome", "step": "welcome", "cause": "target_gone", "since": NOW - 900_000,

@@ -197,7 +197,7 @@ class OverviewScreen(AskelScreen):
         return row["name"], (
             name if row["version"] else row["name"],
             state,
-            short(row["waiting"]),
+            short(row["waiting"]) + (f" +{short(row['unplanned'])} rec." if row["unplanned"] else ""),
             (short(row["held"]), "bold $warning" if row["held"] else ""),
             (short(row["failed"]), "bold $error" if row["failed"] else ""),
             short(row["sent"]),

@@ -1,0 +1,68 @@
+"""Planning keeps only so far ahead of sending, and says what it has not looked at yet."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from askel_tui.sync import dispatcher
+from askel_tui.sync.backlog import unplanned
+from askel_tui.sync.status import status
+from tests.support.bad_days import brisk
+from tests.support.shared import needs_shared
+from tests.support.workbench import Workbench
+
+__all__ = ["brisk"]
+
+pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+
+MANY = 3_000
+"""More than one batch of planning."""
+
+WORKFLOW = """\
+workflow: many
+connection: maple-ember
+trigger: earned
+profile: {email: data.email}
+steps:
+  - id: tier
+    upsert_profile: {properties: {Points: data.points}}
+"""
+
+
+def _records() -> list[dict[str, Any]]:
+    return [
+        {
+            "id": f"r-{number}",
+            "event": "earned",
+            "data": {"email": f"p{number}@shop.example", "points": number},
+        }
+        for number in range(MANY)
+    ]
+
+
+async def test_a_backlog_is_planned_as_it_is_sent(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher, "AHEAD", 100)
+    most = 0
+    await bench.apply(WORKFLOW)
+    await bench.take(_records())
+    assert await unplanned(bench.instance) == {"many": MANY}
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            most = max(most, (await status(bench.instance))["workflows"][0]["waiting"])
+            await asyncio.sleep(0.005)
+
+    watching = asyncio.create_task(watch())
+    await bench.drain()
+    watching.cancel()
+    (row,) = (await status(bench.instance))["workflows"]
+    assert (row["unplanned"], row["waiting"], row["sent"]) == (0, 0, MANY)
+    assert 0 < most <= 100 + 1_000
+    points = {
+        each["properties"]["Points"] for each in bench.state()["profiles"] if "Points" in each["properties"]
+    }
+    assert points >= set(range(MANY))
