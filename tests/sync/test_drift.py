@@ -243,7 +243,7 @@ async def test_a_metric_that_is_gone_holds_what_fires_a_flow_and_warns_of_events
 
 
 @pytest.mark.parametrize("renamed", [True, False])
-@pytest.mark.parametrize("carriers", [20, 4])
+@pytest.mark.parametrize("carriers", [20, 2])
 async def test_a_property_of_known_carriers(either: Workbench, carriers: int, renamed: bool) -> None:
     await either.apply(WELCOME)
     await _sent(either, range(carriers))
@@ -252,10 +252,12 @@ async def test_a_property_of_known_carriers(either: Workbench, carriers: int, re
     else:
         change(either, "DELETE", "properties/LoyaltyTier")
     before = either.sandbox.world.logged
-    await _sent(either, range(30, 35))
     if carriers < 5:
+        # With those that are written now they are still too few to tell anything.
+        await _sent(either, range(30, 32))
         assert await held(either) == {}
         return
+    await _sent(either, range(30, 35))
     cause = "property_renamed" if renamed else "property_vanished"
     assert await held(either) == {("welcome", "tier"): (cause, 5)}
     assert ("Tier of Loyalty" in await _detail(either)) is renamed
