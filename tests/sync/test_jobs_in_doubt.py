@@ -51,7 +51,7 @@ def _later(number: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("fault", LOST)
 async def test_a_second_job_starts_when_the_first_one_is_over(either: Workbench, fault: str) -> None:
-    either.sandbox.world.change_settings({"job_time": 1.5})
+    either.sandbox.world.change_settings({"job_time": 0.8})
     either.fault(IMPORT, **LOST[fault], times=1)
     await either.apply(WELCOME)
     await either.take([points(number) for number in range(MANY)] + [_later(number) for number in range(MANY)])
