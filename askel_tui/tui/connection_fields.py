@@ -59,13 +59,18 @@ def split_addresses(text: str) -> tuple[str, ...]:
 
 def wrong(fields: Fields, taken: Sequence[str]) -> str | None:
     """What has to be put right before anything is asked of Klaviyo; None where nothing has."""
+    return wrong_name(fields, taken) or wrong_address(fields.notify)
+
+
+def wrong_name(fields: Fields, taken: Sequence[str]) -> str | None:
+    """Why a connection can't be called so; None where it can."""
     if not fields.name:
         return "Give the connection a name."
     if not _NAME.fullmatch(fields.name):
         return "A name is letters, digits, dots, dashes and underscores, at most 64, and begins with a letter or digit."
     if fields.name in taken:
         return f"A connection called {fields.name} exists: Esc, then r gives it a new key."
-    return wrong_address(fields.notify)
+    return None
 
 
 def wrong_address(addresses: Sequence[str]) -> str | None:

@@ -55,7 +55,9 @@ class MappingScreen(AskelScreen):
             "i", "take_in", "Records", show=False, id="mapping.take_in", tooltip="Takes in a file of them"
         ),
         Binding("s", "suggest", "Suggest", id="mapping.suggest", tooltip="Fields that look like properties"),
-        Binding("d,delete", "remove", "Remove", id="mapping.remove", tooltip="The field or the step"),
+        Binding(
+            "d,delete", "remove", "Remove", show=False, id="mapping.remove", tooltip="The field or the step"
+        ),
         Binding("J", "move(1)", "Down", show=False, id="mapping.down", tooltip="Moves the step down"),
         Binding("K", "move(-1)", "Up", show=False, id="mapping.up", tooltip="Moves the step up"),
         Binding("c", "clear", "Clears", show=False, id="mapping.clear", tooltip="A null value clears"),

@@ -44,10 +44,10 @@ class Confirm(Over[bool | None]):
                 parts.append("\n\n" + inert_lines(self._detail))
             yield Static(Content.assemble(*parts))
             if self._typed is not None:
-                yield Input(placeholder=f"type {self._typed} to go on", id="confirm-typed")
+                yield Input(placeholder=f"type {self._typed} to go on", id="confirm-typed", compact=True)
             with Horizontal():
-                yield Button("No (n)", id="no", variant="primary")
-                yield Button("Yes (y)", id="yes", variant="warning")
+                yield Button("No (n)", id="no", variant="primary", compact=True)
+                yield Button("Yes (y)", id="yes", variant="warning", compact=True)
 
     def on_mount(self) -> None:
         """Nothing happens by pressing Enter at once."""

@@ -100,7 +100,9 @@ class ConnectionForm(Over[str | None]):
         )
         with box:
             if present is None:
-                yield from _line("name", PlainInput(id="form-name", placeholder="maple-ember", compact=True))
+                yield from _line(
+                    "name", PlainInput(id="form-name", placeholder="such as maple-ember", compact=True)
+                )
                 yield from _line(
                     "private key", SecretInput(id="form-key", placeholder="pk_… (paste it)", compact=True)
                 )
@@ -188,6 +190,7 @@ class ConnectionForm(Over[str | None]):
     def _key(self) -> str:
         key = self.query_one("#form-key", SecretInput).value.strip()
         if not key:
+            self.query_one("#form-key").focus()
             raise ValueError("paste the private key first, pk_…")
         return key
 
@@ -313,6 +316,8 @@ class ConnectionForm(Over[str | None]):
             trouble = trouble or fields.unknown_lists(now.only_lists, self._lists.names or now.only_lists)
         if trouble:
             self._say(f"✗ {trouble}", "bold $error")
+            if present is None and fields.wrong_name(now, self._taken):
+                self.query_one("#form-name").focus()
             return
         if present is not None:
             await self._askel.backend.change_connection(present.name, **now.changeable())
