@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import orjson
 
@@ -28,16 +28,7 @@ StepKind = Literal[
 ]
 """The action of a step, as workflow files write it."""
 
-STEP_KINDS: tuple[StepKind, ...] = (
-    "upsert_profile",
-    "add_to_list",
-    "remove_from_list",
-    "track_event",
-    "trigger_flow",
-    "subscribe",
-    "unsubscribe",
-    "require_segment",
-)
+STEP_KINDS: tuple[StepKind, ...] = get_args(StepKind)
 
 TargetType = Literal["list", "segment", "flow", "metric", "property"]
 
