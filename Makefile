@@ -24,7 +24,7 @@ format: $(VENV)/.installed
 
 # Proofs that take minutes: random kills, wheels, foreign clients.
 proofs: $(VENV)/.installed
-	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m slow -n 3 --dist worksteal
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.benchmarks
