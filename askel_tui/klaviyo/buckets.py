@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 Priority = Literal["live", "bulk"]
 """Live calls go before bulk ones, and bulk ones are spread over the minute."""
 
+LATELY = 6
+"""A sixth of a window is lately: from how many live calls came then, those of the next are guessed."""
+
+FULL_LOOK_S = 0.1
+"""How often a bulk call looks whether there is room beside what is kept for live ones, in seconds."""
+
 FOREIGN_S = 60
 """How long a sign of somebody else's use is believed."""
 
@@ -37,6 +43,8 @@ class Bucket:
         self._wake = asyncio.Event()
         self._closed_until = 0.0
         self._bulk_due = 0.0
+        self._live: deque[float] = deque()
+        """When live calls took their places lately."""
         self._foreign_at: float | None = None
 
     def narrow(self, windows: Iterable[Window]) -> None:
@@ -158,22 +166,33 @@ class Bucket:
     async def _try(self, priority: Priority) -> tuple[int | None, float | None]:
         now = self._clock.now()
         closed = self._closed_until - now
+        paced = priority == "bulk" and self._paced and not (self._unhurried and self._alone())
+        window = self._pace()
         if priority == "bulk":
             closed = max(closed, self._bulk_due - now)
+        if closed <= 0 and paced and self._kept_for_live(window, now):
+            closed = FULL_LOOK_S
         if closed > 0:
             return None, closed
         token, wait = await self._places.take()
-        if (
-            token is not None
-            and priority == "bulk"
-            and self._paced
-            and not (self._unhurried and self._alone())
-        ):
-            window = self._pace()
-            # A twentieth of the window may go at once; after that, evenly.
+        if token is not None and priority == "live":
+            self._live.append(now)
+        elif token is not None and paced:
+            # A twentieth of the window may go at once; after that, evenly, in what live calls leave of it.
             behind = now - window.seconds / 20
-            self._bulk_due = max(self._bulk_due, behind) + window.seconds / window.limit
+            left = max(window.limit / 2, window.limit - LATELY * len(self._live))
+            self._bulk_due = max(self._bulk_due, behind) + window.seconds / left
         return token, wait
+
+    def _kept_for_live(self, window: Window, now: float) -> bool:
+        """Whether what is free is for the live calls of the next moments: as many as came lately.
+
+        What went at once in the beginning comes free at once too, a window later; just before that, the window is full.
+        """
+        while self._live and self._live[0] <= now - window.seconds / LATELY:
+            self._live.popleft()
+        kept = min(len(self._live), window.limit // 4)
+        return bool(kept) and self._places.windows.used(window.seconds, now) + kept >= window.limit
 
     def _alone(self) -> bool:
         """Whether nobody else was seen to spend this budget within the last minute."""

@@ -27,8 +27,8 @@ Planned = Callable[[Sequence[StoredOperation], bool], None]
 FEW = 50
 """Operations planned at once up to this many count as live: their records have just come in."""
 
-BACKFILL = 20_000
-"""So many records that wait for a workflow are a backfill; fewer are planned within a second or two."""
+BACKFILL = 2_000
+"""So many records that wait for a workflow are a backfill; fewer are planned within half a second."""
 
 
 @dataclass(slots=True)

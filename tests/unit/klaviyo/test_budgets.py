@@ -180,6 +180,22 @@ async def test_who_waits_is_served_in_order_and_live_before_bulk() -> None:
     await budgets.aclose()
 
 
+async def test_a_backlog_that_fills_the_minute_leaves_room_for_the_live_calls_that_come() -> None:
+    clock = FakeClock()
+    budgets = Budgets("owner", clock=clock)
+    backlog = [asyncio.create_task(use(budgets, "create_event", priority="bulk")) for _ in range(4_000)]
+    for _ in range(700):
+        # Ten live calls a second; none of them ever waits, also when the first minute is nearly over.
+        await clock.pass_time(0.1)
+        live = asyncio.create_task(use(budgets, "create_event"))
+        await clock.pass_time(0)
+        assert live.done()
+    for task in backlog:
+        task.cancel()
+    await asyncio.gather(*backlog, return_exceptions=True)
+    await budgets.aclose()
+
+
 async def test_a_place_is_kept_until_the_answer_and_the_window_are_over() -> None:
     clock = FakeClock()
     budgets = Budgets("owner", clock=clock)
