@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from askel_tui.klaviyo.client import Client
-from askel_tui.klaviyo.errors import KlaviyoError, Throttled, Unavailable
+from askel_tui.klaviyo.errors import Throttled, Unavailable
 from askel_tui.klaviyo.filters import any_of
 
 log = logging.getLogger(__name__)
 
-FIRST_LOOK_S, LONGEST_LOOK_S = 0.4, 5.0
+FIRST_LOOK_S, LONGEST_LOOK_S = 0.5, 5.0
 """How long to wait before the first look at a job, and at most between two, in seconds."""
 
 LATER = 1.2
@@ -88,7 +88,8 @@ class Jobs:
             except (Unavailable, Throttled) as error:
                 # The jobs go on without being looked at.
                 log.info("the account's import jobs can't be read now: %s", error)
-            except KlaviyoError as error:
+            except Exception as error:
+                # Whoever waits has to know, whatever it is.
                 for end, _ in self._followed.values():
                     if not end.done():
                         end.set_exception(error)
