@@ -375,7 +375,8 @@ class Journal(Protocol):
 
         A record that already ran under this workflow (any version) is passed over: a record runs once per workflow.
         Operations of a step under a hold are stored as held. Runs with problems become failures with an audit entry.
-        Gives the operations that were stored as waiting, in order.
+        Gives the operations that were stored as waiting, in the order of their records. Where these are of different
+        profiles, the queue's own order (`seq`) goes by step: what travels together is stored together.
         """
         ...
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any
@@ -26,12 +26,10 @@ ACTOR = "askel"
 MANY_LEVELS = 100
 
 AT_ONCE = 1_000
-"""Entries written by one statement."""
+"""Entries that are kept back before they are written."""
 
-_COLUMNS = (
-    "seq, at, actor, connection, workflow, step, record, operation, kind, status, request, attempts, ms, revision, "
-    "key, hash, profile, target, response"
-)
+_OWN = "seq, record, operation, hash, profile"
+"""The columns in which the entries of one frame differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +53,19 @@ def _text(value: str | None) -> str:
     return "null" if value is None else encode_basestring(value)
 
 
+@dataclass(slots=True, eq=False)
+class _Frame:
+    """What entries share that differ in their record and operation only, and the rows of those not written yet."""
+
+    head: str
+    middle: str
+    tail: str
+    shared: Mapping[str, Any]
+    target: Target | None
+    """Kept, so that no other one can come to bear its `id`."""
+    rows: list[tuple[Any, ...]]
+
+
 class Chain:
     """Appends entries within one write transaction; they are in the table once `close` was called."""
 
@@ -62,11 +73,10 @@ class Chain:
         self._db = db
         self._seq, head = db.execute("SELECT seq, hash FROM audit_head").fetchone()
         self._hash: bytes = head
-        self._rows: list[tuple[Any, ...]] = []
-        self._grown = False
-        self._said: dict[tuple[Any, ...], str | None] = {}
-        self._profile: tuple[Identity | None, str] = (None, "")
-        self._frames: dict[tuple[Any, ...], tuple[str, str, str, str | None, Target | None]] = {}
+        self._before: int = self._seq
+        self._written = self._seq
+        self._profile: tuple[Identity | None, str] = (None, "null")
+        self._frames: dict[tuple[Any, ...], _Frame] = {}
 
     def append(
         self,
@@ -80,31 +90,37 @@ class Chain:
         step: str | None = None,
         record: str | None = None,
         operation: Operation | None = None,
-        sent: Sent | None = None,
         response: Mapping[str, Any] | None = None,
         attempts: int = 0,
-        ms: int | None = None,
     ) -> None:
         """Appends one entry; `close` writes it."""
-        self._append(
-            at, kind, status, actor, connection, workflow, step, record, operation, sent,
-            canonical(response).decode() if response else None, attempts, ms,
-        )  # fmt: skip
+        target = None if operation is None else operation.target
+        frame = self._frame(
+            at, kind, status, actor, connection, workflow, step, target, None, response, attempts, None
+        )
+        self._append(frame, record, operation)
 
-    def settled(self, settled: Settled, row: Row, sent: Sent | None, at: int, detail: str | None) -> None:
-        """Appends the entry of an operation that ended as `settled` says."""
-        answer = (settled.status, settled.response, detail)
-        if answer not in self._said:
-            # The operations of a packed request share their answer.
-            response = told(*answer)
-            self._said[answer] = canonical(response).decode() if response else None
-        operation = settled.operation.operation
-        self._append(
-            at, operation.kind, settled.outcome, row.actor, row.connection, row.workflow, row.step, row.record,
-            operation, sent, self._said[answer], row.attempts + (sent is not None), settled.ms,
-        )  # fmt: skip
+    def settled(self, ended: Iterable[tuple[Settled, Row]], sent: Sent | None, at: int) -> None:
+        """Appends the entries of operations that ended as they say, carried by a request or by none."""
+        frames: dict[tuple[Any, ...], _Frame] = {}
+        for settled, row in ended:
+            operation = settled.operation.operation
+            # The operations of a packed request share all but who they are for.
+            alike = (
+                row.actor, row.connection, row.workflow, row.step, row.attempts, operation.kind,
+                id(operation.target), settled.outcome, settled.status, settled.response, settled.detail, settled.ms,
+            )  # fmt: skip
+            frame = frames.get(alike)
+            if frame is None:
+                response = told(settled.status, settled.response, settled.detail)
+                attempts = row.attempts + (sent is not None)
+                frame = frames[alike] = self._frame(
+                    at, operation.kind, settled.outcome, row.actor, row.connection, row.workflow, row.step,
+                    operation.target, sent, response, attempts, settled.ms,
+                )  # fmt: skip
+            self._append(frame, row.record, operation)
 
-    def _append(
+    def _frame(
         self,
         at: int,
         kind: str,
@@ -113,26 +129,15 @@ class Chain:
         connection: str | None,
         workflow: str | None,
         step: str | None,
-        record: str | None,
-        operation: Operation | None,
+        target: Target | None,
         sent: Sent | None,
-        response: str | None,
+        response: Mapping[str, Any] | None,
         attempts: int,
         ms: int | None,
-    ) -> None:
-        self._seq += 1
+    ) -> _Frame:
         actor = actor or ACTOR
-        ident = packed = profile = revision = key = request = None
-        if operation is not None:
-            ident, packed = operation.id, packed_id(operation.id)
-            if operation.profile is not self._profile[0]:
-                # The operations of a record follow each other and share its identity.
-                self._profile = operation.profile, canonical(operation.profile.identifiers()).decode()
-            profile = self._profile[1]
-        if sent is not None:
-            request, revision, key = sent.id, sent.revision, sent.key
-        # What the entries of one request share is written once: there are many entries.
-        target = None if operation is None else operation.target
+        answer = canonical(response).decode() if response else None
+        request, revision, key = (None, None, None) if sent is None else (sent.id, sent.revision, sent.key)
         alike = (
             at,
             kind,
@@ -141,52 +146,63 @@ class Chain:
             connection,
             workflow,
             step,
-            response,
+            id(target),
+            request,
+            answer,
             attempts,
             ms,
-            request,
-            id(target),
         )
         frame = self._frames.get(alike)
-        if frame is None:
-            named = None if target is None else canonical(target.as_dict()).decode()
-            head = (
-                f'{{"actor":{_text(actor)},"at":{at},"attempts":{attempts},"connection":{_text(connection)},'
-                f'"key":{_text(key)},"kind":{_text(kind)},"ms":{"null" if ms is None else ms},"operation":'
-            )
-            middle = (
-                f',"request":{"null" if sent is None else canonical(sent.shown()).decode()},'
-                f'"response":{response or "null"},"revision":{_text(revision)},"seq":'
-            )
-            tail = (
-                f',"status":{_text(status)},"step":{_text(step)},"target":{named or "null"},'
-                f'"workflow":{_text(workflow)}}}'
-            )
-            # The target is kept with it, so that no other one can come to bear its `id`.
-            frame = self._frames[alike] = head, middle, tail, named, target
-        head, middle, tail, named, _ = frame
-        # The canonical JSON of the entry, in the order of its sorted names.
+        if frame is not None:
+            return frame
+        named = None if target is None else canonical(target.as_dict()).decode()
+        # The canonical JSON of an entry, in the order of its sorted names, around what is its own.
+        head = (
+            f'{{"actor":{_text(actor)},"at":{at},"attempts":{attempts},"connection":{_text(connection)},'
+            f'"key":{_text(key)},"kind":{_text(kind)},"ms":{"null" if ms is None else ms},"operation":'
+        )
+        middle = (
+            f',"request":{"null" if sent is None else canonical(sent.shown()).decode()},'
+            f'"response":{answer or "null"},"revision":{_text(revision)},"seq":'
+        )
+        tail = (
+            f',"status":{_text(status)},"step":{_text(step)},"target":{named or "null"},'
+            f'"workflow":{_text(workflow)}}}'
+        )
+        shared = {
+            "at": at, "actor": actor, "connection": connection, "workflow": workflow, "step": step, "kind": kind,
+            "status": status, "request": request, "attempts": attempts, "ms": ms, "revision": revision, "key": key,
+            "target": named, "response": answer,
+        }  # fmt: skip
+        frame = self._frames[alike] = _Frame(head, middle, tail, shared, target, [])
+        return frame
+
+    def _append(self, frame: _Frame, record: str | None, operation: Operation | None) -> None:
+        self._seq += 1
+        ident = packed = profile = None
+        if operation is not None:
+            ident, packed = operation.id, packed_id(operation.id)
+            if operation.profile is not self._profile[0]:
+                # The operations of a record follow each other and share its identity.
+                self._profile = operation.profile, canonical(operation.profile.identifiers()).decode()
+            profile = self._profile[1]
         before = self._hash.hex()
         entry = (
-            f'{head}{_text(ident)},"prev":"{before}","profile":{profile or "null"},"record":{_text(record)}'
-            f"{middle}{self._seq}{tail}"
+            f'{frame.head}{_text(ident)},"prev":"{before}","profile":{profile or "null"},"record":{_text(record)}'
+            f"{frame.middle}{self._seq}{frame.tail}"
         )
         # Half a surrogate pair makes `canonical` escape all of an entry.
         data = canonical(json.loads(entry)) if "\\ud" in entry else entry.encode()
         self._hash = hashlib.sha256(before.encode() + data).digest()
-        self._grown = True
-        self._rows.append(
-            (
-                self._seq, at, actor, connection, workflow, step, record, packed, kind, status, request, attempts,
-                ms, revision, key, self._hash, profile, named, response,
-            )
-        )  # fmt: skip
-        if len(self._rows) >= AT_ONCE:
+        frame.rows.append((self._seq, record, packed, self._hash, profile))
+        if self._seq - self._written >= AT_ONCE:
             self._write()
 
     def _write(self) -> None:
-        rows.insert(self._db, "audit", _COLUMNS, self._rows)
-        self._rows.clear()
+        for frame in self._frames.values():
+            rows.insert(self._db, "audit", _OWN, frame.rows, shared=frame.shared)
+            frame.rows.clear()
+        self._written = self._seq
 
     def decision(self, decision: Decision, at: int) -> None:
         """Appends the entry of a decision."""
@@ -229,7 +245,7 @@ class Chain:
 
     def close(self) -> None:
         """Writes what was appended, and where the chain ends now."""
-        if self._grown:
+        if self._seq > self._before:
             self._write()
             self._db.execute("UPDATE audit_head SET seq = ?, hash = ?", (self._seq, self._hash))
 

@@ -112,6 +112,7 @@ def _settle_all(
 ) -> list[Ended]:
     """Settles operations; gives back those that later ones of their record go with."""
     rows = operations.rows_by_seq(db, [settled.operation.seq for settled in answer.settled])
+    ended: list[Ended] = []
     behind: list[Ended] = []
     gates: list[operations.Row] = []
     leaving: dict[bool, list[operations.Row]] = {True: [], False: []}
@@ -119,8 +120,8 @@ def _settle_all(
         row = rows.pop(settled.operation.seq, None)
         if row is None or row.state == FAILED:
             continue
-        gate = settled.operation.operation.is_gate
-        chain.settled(settled, row, sent, answer.now, settled.detail)
+        ended.append((settled, row))
+        gate = row.gate
         if settled.outcome == "failed":
             behind.append((settled, row))
             continue
@@ -129,6 +130,7 @@ def _settle_all(
             behind.append((settled, row))
         elif gate and row.state == HELD:
             gates.append(row)
+    chain.settled(ended, sent, answer.now)
     for counts, left in leaving.items():
         operations.leave_all(db, left, tally, sent=counts)
     for row in gates:

@@ -7,7 +7,7 @@ wait costs twenty times what the row itself does, so a statement carries many ro
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -19,21 +19,33 @@ SIZES = (200, 20, 1)
 
 
 def insert(
-    db: sqlite3.Connection, into: str, columns: str, rows: Sequence[Sequence[Any]], rest: str = ""
+    db: sqlite3.Connection,
+    into: str,
+    columns: str,
+    rows: Sequence[Sequence[Any]],
+    rest: str = "",
+    *,
+    shared: Mapping[str, Any] | None = None,
 ) -> None:
-    """Inserts rows in order; `rest` is what follows the values (`ON CONFLICT …`)."""
+    """Inserts rows in order; `rest` is what follows the values (`ON CONFLICT …`).
+
+    `shared` gives columns that hold the same in all rows: handing a value over costs more than storing it.
+    """
+    shared = shared or {}
     start = 0
     for size in SIZES:
         while len(rows) - start >= size:
             part = rows[start : start + size]
-            db.execute(_statement(into, columns, size, rest), tuple(chain.from_iterable(part)))
+            statement = _statement(into, columns, tuple(shared), size, rest)
+            db.execute(statement, (*shared.values(), *chain.from_iterable(part)))
             start += size
 
 
 @lru_cache(maxsize=64)
-def _statement(into: str, columns: str, size: int, rest: str) -> str:
-    one = f"({', '.join('?' * (columns.count(',') + 1))})"
-    return f"INSERT INTO {into} ({columns}) VALUES {', '.join([one] * size)} {rest}"
+def _statement(into: str, columns: str, shared: Sequence[str], size: int, rest: str) -> str:
+    numbered = [f"?{number}" for number in range(1, len(shared) + 1)]
+    one = f"({', '.join([*numbered, *'?' * (columns.count(',') + 1)])})"
+    return f"INSERT INTO {into} ({', '.join([*shared, columns])}) VALUES {', '.join([one] * size)} {rest}"
 
 
 def delete(db: sqlite3.Connection, table: str, column: str, numbers: Collection[int]) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 from askel_tui.core.operations import canonical
@@ -95,12 +96,10 @@ def plan(
     begun = _begun(db, state.workflow, runs)
     actors = _actors(db, [run.record_seq for run, _ in begun])
     queued = _Queued(db, state)
-    for run, bodies in begun:
-        actor = actors.get(run.record_seq)
+    for run, _ in begun:
         if run.problems:
-            _failed(db, state, run, actor, now, tally, chain)
-        else:
-            queued.add(run, bodies, actor)
+            _failed(db, state, run, actors.get(run.record_seq), now, tally, chain)
+    queued.add([each for each in begun if not each[0].problems], actors)
     queued.insert(db, tally)
     moved = db.execute("UPDATE workflows SET position = ? WHERE workflow = ?", (position, state.workflow))
     if moved.rowcount == 0:
@@ -122,7 +121,7 @@ def requeue(
             "SELECT coalesce(max(idx), 0) FROM operations WHERE record_seq = ? AND workflow = ?",
             (run.record_seq, state.workflow),
         ).fetchone()
-        queued.add(run, bodies, decision.actor, last + AFTERWARDS)
+        queued.add_behind(run, bodies, decision.actor, last + AFTERWARDS)
     queued.insert(db, tally)
     tally.write(db)
     chain.close()
@@ -213,22 +212,44 @@ class _Queued:
         self._rows: list[tuple[Any, ...]] = []
         self._holds: Counter[str] = Counter()
         self.waiting: list[StoredOperation] = []
+        """In the order of their records, which is that of `seq` for each profile."""
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, run: PlannedRun, bodies: Sequence[bytes], actor: str | None, first: int = 0) -> None:
-        """Takes the operations of a run; `first` is the index of the first one in its record."""
+    def add(self, runs: Sequence[EncodedRun], actors: Mapping[int, str | None]) -> None:
+        """Takes the operations of runs, in their order."""
+        for group in _apart(runs):
+            # Operations travel with others of their step: those stand side by side, so that few pages are written.
+            lengths = Counter(len(run.operations) for run, _ in group)
+            places = []
+            for index in range(max(lengths, default=0)):
+                places.append(self._seq + 1)
+                self._seq += sum(number for length, number in lengths.items() if length > index)
+            for run, bodies in group:
+                seqs = places[: len(bodies)]
+                for index in range(len(bodies)):
+                    places[index] += 1
+                self._add(run, bodies, actors.get(run.record_seq), seqs, 0)
+
+    def add_behind(self, run: PlannedRun, bodies: Sequence[bytes], actor: str | None, first: int) -> None:
+        """Takes the operations of one run; `first` is the index of the first one in its record."""
+        seqs = range(self._seq + 1, self._seq + 1 + len(bodies))
+        self._seq += len(bodies)
+        self._add(run, bodies, actor, seqs, first)
+
+    def _add(
+        self, run: PlannedRun, bodies: Sequence[bytes], actor: str | None, seqs: Sequence[int], first: int
+    ) -> None:
         state = self._state
         workflow, connection, version = state.workflow, state.connection, state.version
         behind: str | None = None
-        for index, (operation, body) in enumerate(zip(run.operations, bodies, strict=True), first):
-            self._seq += 1
+        for index, (seq, operation, body) in enumerate(zip(seqs, run.operations, bodies, strict=True), first):
             hold = operation.step if operation.step in self._held else behind
             if hold is None:
                 self.waiting.append(
                     StoredOperation(
-                        self._seq, connection, workflow, version, run.record_seq, run.record, index, operation
+                        seq, connection, workflow, version, run.record_seq, run.record, index, operation
                     )
                 )
             else:
@@ -238,16 +259,18 @@ class _Queued:
                     behind = behind or hold
             self._rows.append(
                 (
-                    self._seq, connection, workflow, version, run.record_seq, run.record, index, operation.step,
-                    operation.is_gate, actor, WAITING if hold is None else HELD, hold, body,
+                    seq, run.record_seq, run.record, index, operation.step, int(operation.is_gate), actor,
+                    WAITING if hold is None else HELD, hold, body,
                 )
             )  # fmt: skip
 
     def insert(self, db: sqlite3.Connection, tally: Tally) -> None:
         """Writes the rows, and counts them."""
-        columns = "seq, connection, workflow, version, record_seq, record, idx, step, gate, actor, state, hold, body"
-        many.insert(db, "operations", columns, self._rows)
+        self._rows.sort(key=itemgetter(0))
         workflow, connection = self._state.workflow, self._state.connection
+        shared = {"connection": connection, "workflow": workflow, "version": self._state.version}
+        columns = "seq, record_seq, record, idx, step, gate, actor, state, hold, body"
+        many.insert(db, "operations", columns, self._rows, shared=shared)
         held = self._holds.total()
         if self._rows:
             tally.add(workflow, connection, waiting=len(self._rows) - held, held=held)
@@ -256,6 +279,21 @@ class _Queued:
                 "UPDATE holds SET waiting = waiting + ? WHERE workflow = ? AND step = ?",
                 (number, workflow, hold),
             )
+
+
+def _apart(runs: Sequence[EncodedRun]) -> Iterator[list[EncodedRun]]:
+    """The runs in stretches, in none of which two runs share an identifier: there the order of profiles is free."""
+    group: list[EncodedRun] = []
+    taken: set[str] = set()
+    for each in runs:
+        keys = each[0].operations[0].profile.keys() if each[0].operations else ()
+        if not taken.isdisjoint(keys):
+            yield group
+            group, taken = [], set()
+        group.append(each)
+        taken.update(keys)
+    if group:
+        yield group
 
 
 def ran(db: sqlite3.Connection, workflow: str, record_seqs: Sequence[int]) -> set[int]:

@@ -145,10 +145,11 @@ class Dispatcher:
         if not ours:
             return
         settled = not self._more and not self._loading.locked()
-        if settled and self._loaded < ours[0].seq and len(self._queue) + len(ours) <= IN_MEMORY:
+        seqs = [stored.seq for stored in ours]
+        if settled and self._loaded < min(seqs) and len(self._queue) + len(ours) <= IN_MEMORY:
             for stored in ours:
                 self._queue.add(stored, live=live)
-            self._loaded = ours[-1].seq
+            self._loaded = max(seqs)
             self._wake.set()
         else:
             self.wake()

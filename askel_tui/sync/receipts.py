@@ -23,6 +23,8 @@ class RowError:
 
 def tied(errors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> dict[int, RowError]:
     """Which rows failed and why: by the index in the error's pointer, else by its original payload."""
+    if not errors:
+        return {}
     by_key = {
         key: index
         for index, row in enumerate(rows)

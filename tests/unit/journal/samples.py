@@ -152,12 +152,14 @@ class Desk:
         )
 
     async def waiting(self, after: int = 0) -> list[StoredOperation]:
-        """What waits."""
-        return await self.journal.waiting([self.connection], after, 100_000)
+        """What waits, in the order of its records, as planning gives it."""
+        found = await self.journal.waiting([self.connection], after, 100_000)
+        assert [each.seq for each in found] == sorted(each.seq for each in found)
+        return sorted(found, key=lambda each: (each.record_seq, each.index))
 
     async def waiting_seqs(self) -> list[int]:
         """What waits, by `seq`."""
-        return [each.seq for each in await self.waiting()]
+        return sorted(each.seq for each in await self.waiting())
 
     async def counts(self) -> Counts:
         """The workflow's counts."""

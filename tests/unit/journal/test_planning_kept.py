@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from askel_tui.core.operations import Identity
 from askel_tui.store.journal import (
     Counts,
     Decision,
@@ -16,17 +24,59 @@ from askel_tui.store.journal import (
     Settled,
     WorkflowState,
 )
+from askel_tui.store.sqlite import open_journal
 from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, hold, intent, operation
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as running:
+        yield running
 
 
 async def test_operations_come_back_as_they_were_planned(desk: Desk) -> None:
     planned = await desk.planned(3)
-    assert [each.seq for each in planned] == sorted(each.seq for each in planned)
+    assert [each.seq for each in planned] == [1, 4, 7, 2, 5, 8, 3, 6, 9]
     assert [each.operation.step for each in planned] == ["tier", "points", "list"] * 3
     assert [each.index for each in planned] == [0, 1, 2] * 3
     assert await desk.waiting() == planned
     assert planned[0].operation == operation("evt-000000", "tier")
     assert await desk.counts() == Counts(waiting=9)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    people=st.lists(st.sampled_from(["ada", "bo", "cy", "di"]), min_size=1, max_size=12), random=st.randoms()
+)
+def test_the_order_of_a_profile_is_that_of_its_records(
+    runner: asyncio.Runner, tmp_path: Path, people: list[str], random: Random
+) -> None:
+    async def planning() -> None:
+        with TemporaryDirectory(dir=tmp_path) as folder:
+            journal = await open_journal(Path(folder) / "journal.db")
+            desk = Desk(journal)
+            await desk.take(len(people))
+            records = await journal.records_after(CONNECTION, 0, 100)
+            runs = [
+                PlannedRun(
+                    each.seq,
+                    each.record.id,
+                    [
+                        replace(operation(each.record.id, step), profile=Identity(email=person))
+                        for step in ("tier", "points", "list")[: random.randint(1, 3)]
+                    ],
+                )
+                for each, person in zip(records, people, strict=True)
+            ]
+            planned = await journal.plan(desk.state(), runs, records[-1].seq, NOW)
+            assert sorted(each.seq for each in planned) == list(range(1, len(planned) + 1))
+            for person in people:
+                theirs = [each for each in planned if each.operation.profile.email == person]
+                assert [each.seq for each in theirs] == sorted(each.seq for each in theirs)
+            assert sorted(planned, key=lambda each: each.seq) == await journal.waiting([CONNECTION], 0, 100)
+            await journal.close()
+
+    runner.run(planning())
 
 
 async def test_a_record_runs_once_whatever_the_version(desk: Desk) -> None:

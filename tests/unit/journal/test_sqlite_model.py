@@ -161,7 +161,7 @@ class JournalMachine(RuleBasedStateMachine):
 
             doubts = await journal.in_doubt([CONNECTION])
             carried = {each.seq for doubt in doubts for each in doubt.operations}
-            waiting = await self.desk.waiting()
+            waiting = await journal.waiting([CONNECTION], 0, 100_000)
             assert waiting == [each for each in queued if each.state == "waiting" and each.seq not in carried]
             held = [each for each in queued if each.state == "held"]
             holds = await journal.holds()
