@@ -125,19 +125,7 @@ class Operation:
 
     def encode(self) -> bytes:
         """The canonical bytes: sorted keys, no spaces, UTF-8."""
-        value: dict[str, object] = {
-            "id": self.id,
-            "step": self.step,
-            "kind": self.kind,
-            "call": self.call,
-            "profile": self.profile.identifiers(),
-            "body": self.body,
-        }
-        if self.target is not None:
-            value["target"] = self.target.as_dict()
-        if self.through is not None:
-            value["through"] = self.through.as_dict()
-        return canonical(value)
+        return Encoder().encode(self)
 
     @classmethod
     def decode(cls, encoded: bytes) -> Operation:
@@ -153,6 +141,40 @@ class Operation:
             through=_target(**value["through"]) if "through" in value else None,
             body=value["body"],
         )
+
+
+class Encoder:
+    """Encodes many operations: what those of one step share, and those of one record, is written once."""
+
+    def __init__(self) -> None:
+        self._frames: dict[tuple[object, ...], tuple[bytes, bytes, bytes]] = {}
+        self._shared: list[Operation] = []
+        """Keeps the targets of the frames, so that no other ones can come to bear their `id`."""
+        self._profile: tuple[Identity | None, bytes] = (None, b"")
+
+    def encode(self, operation: Operation) -> bytes:
+        """The canonical bytes of an operation."""
+        alike = (operation.call, operation.kind, operation.step, id(operation.target), id(operation.through))
+        frame = self._frames.get(alike)
+        if frame is None:
+            frame = self._frames[alike] = _frame(operation)
+            self._shared.append(operation)
+        call, kind, rest = frame
+        if operation.profile is not self._profile[0]:
+            self._profile = operation.profile, canonical(operation.profile.identifiers())
+        body = canonical(operation.body) if operation.body else b"{}"
+        return b"".join((b'{"body":', body, call, canonical(operation.id), kind, self._profile[1], rest))
+
+
+def _frame(operation: Operation) -> tuple[bytes, bytes, bytes]:
+    """The bytes of an operation between its body and its id, between its id and its profile, and behind that."""
+    rest = b',"step":' + canonical(operation.step)
+    if operation.target is not None:
+        rest += b',"target":' + canonical(operation.target.as_dict())
+    if operation.through is not None:
+        rest += b',"through":' + canonical(operation.through.as_dict())
+    call, kind = canonical(operation.call), canonical(operation.kind)
+    return b',"call":' + call + b',"id":', b',"kind":' + kind + b',"profile":', rest + b"}"
 
 
 def canonical(value: object) -> bytes:

@@ -80,7 +80,7 @@ def _index(wanted: AuditFilter) -> tuple[str, list[str]]:
     if wanted.record is not None:
         return "INDEXED BY audit_record", []
     if wanted.workflow is not None and rare:
-        return "INDEXED BY audit_rare", [f"a.{RARE_STATUS}"]
+        return "INDEXED BY audit_rare", [RARE_STATUS.replace("status", "a.status")]
     if wanted.kind is not None and wanted.kind not in STEP_KINDS:
         return "INDEXED BY audit_decision", [f"a.{DECISION_KIND}"]
     if wanted.workflow is not None and wanted.step is not None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
-from askel_tui.core.operations import canonical
+from askel_tui.core.operations import Encoder, canonical
 from askel_tui.store import sqlite_holds as holds
 from askel_tui.store import sqlite_notices as notices
 from askel_tui.store import sqlite_rows as many
@@ -85,7 +85,8 @@ EncodedRun = tuple[PlannedRun, Sequence[bytes]]
 
 def encoded(runs: Iterable[PlannedRun]) -> list[EncodedRun]:
     """The runs as `plan` stores them."""
-    return [(run, [operation.encode() for operation in run.operations]) for run in runs]
+    encode = Encoder().encode
+    return [(run, [encode(operation) for operation in run.operations]) for run in runs]
 
 
 def plan(

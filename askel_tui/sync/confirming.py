@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from askel_tui.core import sent_rows
 from askel_tui.core.operations import Operation
 from askel_tui.klaviyo.client import Client
@@ -123,8 +125,16 @@ class Confirming:
             body = await self._instance.journal.request_body(request)
             if body is not None:
                 # A bulk call's body has megabytes: the event loop has better to do.
-                found[request] = await asyncio.to_thread(json.loads, body)
+                found[request] = await asyncio.to_thread(_read, body)
         return found
+
+
+def _read(body: bytes) -> Any:
+    try:
+        # A quarter of the time of the exact reading, which only huge integers and half characters need.
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return json.loads(body)
 
 
 async def _consent(
