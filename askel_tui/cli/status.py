@@ -32,7 +32,8 @@ async def _status(as_json: bool) -> None:
         document = await found(instance)
         now = instance.clock()
     if as_json:
-        put_json({**document, "holds": [hold_row(hold) for hold in document["holds"]]})
+        rows = {name: [hold_row(row) for row in document[name]] for name in ("holds", "jobs")}
+        put_json({**document, **rows})
         return
     _show(document, now)
 
@@ -50,6 +51,8 @@ def _show(document: Mapping[str, Any], now: int) -> None:
     for row in document["workflows"]:
         if row["unplanned"]:
             put(f"{row['name']}: {row['unplanned']:,} more records were received and wait to be planned")
+    for row in document["jobs"]:
+        put(f"{row['connection']}: {row['detail']}")
     if document["holds"]:
         put()
         put(bold("held"))

@@ -10,6 +10,7 @@ from askel_tui.store.locks import owner
 from askel_tui.sync.backlog import unplanned
 from askel_tui.sync.instance import Instance, account_of
 from askel_tui.sync.orders import DIRECT_VERSION
+from askel_tui.sync.slow_jobs import standing
 
 BUDGET_WINDOW_MS = 60_000
 
@@ -68,8 +69,20 @@ async def status(instance: Instance) -> dict[str, Any]:
             }
             for hold in holds
         ],
+        "jobs": await _jobs(instance),
         "budgets": await _budgets(instance),
     }
+
+
+async def _jobs(instance: Instance) -> list[dict[str, Any]]:
+    """The import jobs that take unusually long: since when they are waited for, and by how many operations."""
+    names = {doc.name for doc in instance.state.connections()}
+    told = ("connection", "job", "since", "operations", "detail")
+    return [
+        {name: each[name] for name in told}
+        for each in await standing(instance.journal)
+        if each["connection"] in names
+    ]
 
 
 async def _budgets(instance: Instance) -> list[dict[str, Any]]:
