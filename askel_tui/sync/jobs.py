@@ -36,6 +36,9 @@ RUNNING, OVER = ("queued", "processing"), ("complete", "cancelled")
 PASSING = (Unavailable, Throttled, Unreadable)
 """Trouble with a look at jobs: they go on without being looked at."""
 
+NO_PAGE = 5
+"""How often errors of a job may come as no page at all, or in a circle, before they are given up."""
+
 Slow = Callable[[], Awaitable[None]]
 """Called once, where a job is not over after some time."""
 
@@ -89,12 +92,15 @@ class Jobs:
 
     async def errors(self, job: str) -> list[Mapping[str, Any]]:
         """What became of the rows that a job refused. Raises `KlaviyoError` where that can't be read for good."""
-        wait = FIRST_LOOK_S
+        wait, unreadable = FIRST_LOOK_S, 0
         while True:
             try:
                 pages = self._client.pages("get_errors_for_bulk_import_profiles_job", ids={"id": job})
                 return [each.get("attributes") or {} async for each in pages]
-            except (Unavailable, Throttled) as error:
+            except PASSING as error:
+                unreadable += isinstance(error, Unreadable)
+                if unreadable == NO_PAGE:
+                    raise
                 log.info("the errors of an import job can't be read now: %s", error)
             await asyncio.sleep(wait)
             wait = min(wait * 2, RARE_LOOK_S)
@@ -121,13 +127,16 @@ class Jobs:
 
     async def _look_once(self) -> None:
         unseen = set(self._followed)
-        async for job in self._client.pages(NEWEST, query={"sort": "-created_at"}, limit=NEWEST_JOBS):
-            ident = str(job.get("id"))
-            if ident in unseen:
-                unseen.discard(ident)
-                self._seen(ident, job.get("attributes") or {})
+        try:
+            async for job in self._client.pages(NEWEST, query={"sort": "-created_at"}, limit=NEWEST_JOBS):
+                ident = str(job.get("id"))
+                if ident in unseen:
+                    unseen.discard(ident)
+                    self._seen(ident, job.get("attributes") or {})
+        except Unreadable as error:
+            log.info("the account's import jobs are asked for one by one: %s", error)
         for ident in unseen:
-            # Many others were made since.
+            # Many others were made since, or the page was no page.
             try:
                 answer = await self._client.call("get_bulk_import_profiles_job", ids={"job_id": ident})
             except Missing as error:
@@ -160,7 +169,8 @@ async def over(
     """Returns once no job runs any more that a request may have made which had so many rows, however long that takes.
 
     It was opened at `opened`, and known to have no answer at `lost`. Jobs in `followed` are known to be of other
-    requests. `slow` is called `after` so many seconds. Raises `KlaviyoError` where the account's jobs may not be read.
+    requests. `slow` is called `after` so many seconds. Raises `KlaviyoError` where the account's jobs may not be read,
+    and `Unreadable` where they still are no pages after that time.
     """
     loop = asyncio.get_running_loop()
     began, wait, told = loop.time(), FIRST_LOOK_S, False
@@ -168,6 +178,8 @@ async def over(
         try:
             running = await _running(client, opened, lost, rows, followed)
         except PASSING as error:
+            if told and isinstance(error, Unreadable):
+                raise
             log.info("the account's import jobs can't be read now: %s", error)
             running = True
         waited = loop.time() - began
