@@ -112,8 +112,15 @@ class BulkSender:
         list_id: str | None,
         result: Result,
     ) -> None:
-        made = bulk.requests(call, rows, self._end.to.revision, list_id)
+        most = bulk.room(call, self._end.to.revision, list_id)
+        fitting: list[Row] = []
+        large: list[Row] = []
+        for row in rows:
+            (fitting if len(row.item) <= most else large).append(row)
+        made = bulk.requests(call, fitting, self._end.to.revision, list_id)
         await asyncio.gather(*(self._request(each, stored, list_id, result) for each in made))
+        alone = [stored[one.id] for row in large for one in row.operations]
+        await self._alone(None, alone, "it is too large for a bulk call", result)
 
     async def _request(
         self, made: BulkRequest, stored: Mapping[str, StoredOperation], list_id: str | None, result: Result
