@@ -58,11 +58,15 @@ def _show(document: Mapping[str, Any], now: int) -> None:
         put(bold("held"))
         show_holds(document["holds"], now)
     budgets = [
-        {**row, "of": f"{row['used']} of {row['limit']} in {row['window_s']} s"}
+        {**row, "of": f"{row['used']} of {row['limit']} in {row['window_s']} s{_others(row)}"}
         for row in document["budgets"]
     ]
     _section("budgets", ("account", "call", "of"), budgets)
     tell_kept(sum(row["failed"] for row in document["workflows"]))
+
+
+def _others(row: Mapping[str, Any]) -> str:
+    return ", others use it too" if row["foreign"] else ""
 
 
 def _section(title: str, names: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
