@@ -160,4 +160,5 @@ def _frame(call: str, revision: str, list_id: str | None) -> tuple[bytes, bytes]
 
 def row_index(pointer: str) -> int | None:
     """The row that an error's pointer names: the first number in it (contract.md 2.6, 3.3)."""
-    return next((int(part) for part in pointer.split("/") if part.isdigit()), None)
+    numbers = (part for part in pointer.split("/") if part.isascii() and part.isdigit() and len(part) < 10)
+    return next(map(int, numbers), None)

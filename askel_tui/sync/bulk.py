@@ -17,6 +17,7 @@ from typing import Any
 from askel_tui.core import bulk, folding
 from askel_tui.core.bulk import BulkRequest, Row
 from askel_tui.core.packing import Request
+from askel_tui.klaviyo.answers import resource
 from askel_tui.klaviyo.errors import Invalid, KlaviyoError, Missing, Unavailable, Unreadable
 from askel_tui.store.journal import Decision, Delayed, OpenRequest, Outcome, Settled, StoredOperation
 from askel_tui.store.journal_errors import StaleOperations
@@ -167,7 +168,7 @@ class BulkSender:
             if call == EVENTS:
                 await self._settle(opened[0], operations, "unconfirmed", answer.status, answer.ms, result)
             else:
-                job = str(((answer.body or {}).get("data") or {}).get("id") or "")
+                job = str(resource(answer.body).get("id") or "")
                 if not job:
                     unnamed = "Klaviyo's answer names no job"
                     await self._lost(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from askel_tui.klaviyo.answers import attributes, resource
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import Missing, Throttled, Unavailable, Unreadable
 from askel_tui.klaviyo.filters import any_of
@@ -96,7 +97,7 @@ class Jobs:
         while True:
             try:
                 pages = self._client.pages("get_errors_for_bulk_import_profiles_job", ids={"id": job})
-                return [each.get("attributes") or {} async for each in pages]
+                return [attributes(each) async for each in pages]
             except PASSING as error:
                 unreadable += isinstance(error, Unreadable)
                 if unreadable == NO_PAGE:
@@ -132,7 +133,7 @@ class Jobs:
                 ident = str(job.get("id"))
                 if ident in unseen:
                     unseen.discard(ident)
-                    self._seen(ident, job.get("attributes") or {})
+                    self._seen(ident, attributes(job))
         except Unreadable as error:
             log.info("the account's import jobs are asked for one by one: %s", error)
         for ident in unseen:
@@ -142,12 +143,12 @@ class Jobs:
             except Missing as error:
                 self._gone(ident, error)
             else:
-                self._seen(ident, ((answer.body or {}).get("data") or {}).get("attributes") or {})
+                self._seen(ident, attributes(resource(answer.body)))
 
-    def _seen(self, job: str, attributes: Mapping[str, Any]) -> None:
+    def _seen(self, job: str, told: Mapping[str, Any]) -> None:
         followed = self._followed.get(job)
-        if followed is not None and not followed.end.done() and attributes.get("status") in OVER:
-            followed.end.set_result(attributes)
+        if followed is not None and not followed.end.done() and told.get("status") in OVER:
+            followed.end.set_result(told)
 
     def _gone(self, job: str, error: Missing) -> None:
         followed = self._followed.get(job)
@@ -195,9 +196,9 @@ async def over(
 async def _running(client: Client, opened: int, lost: int, rows: int, followed: Container[object]) -> bool:
     found = client.pages(NEWEST, query={"filter": any_of("status", RUNNING)})
     async for job in found:
-        attributes = job.get("attributes") or {}
-        known = job.get("id") in followed or attributes.get("total_count") not in (None, rows)
-        made = _made(attributes.get("created_at"))
+        told = attributes(job)
+        known = str(job.get("id")) in followed or told.get("total_count") not in (None, rows)
+        made = _made(told.get("created_at"))
         if not known and (made is None or opened - SKEW_MS <= made <= lost + SKEW_MS):
             return True
     return False
@@ -207,5 +208,5 @@ def _made(created: Any) -> float | None:
     """When a job was made, in milliseconds since 1970; None where that can't be read."""
     try:
         return datetime.fromisoformat(str(created)).timestamp() * 1000
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from askel_tui.klaviyo import http
+from askel_tui.sandbox import exchange
+from askel_tui.sandbox.context import Context, Reply
 from askel_tui.sync import dispatcher, jobs
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, held, settled
 from tests.support.shared import needs_shared
@@ -65,4 +67,42 @@ async def test_each_row_is_written_once(bench: Workbench, fault: str, call: str)
         taken = [entry for entry in bench.requests(IMPORT) if entry["status"] == 202]
         rows = [row for entry in taken for row in entry["body"]["data"]["attributes"]["profiles"]["data"]]
         assert max(Counter(row["attributes"]["email"] for row in rows).values()) == 1
+    await assert_in_order(bench)
+
+
+ODD: Mapping[str, Any] = {
+    "no object": [1],
+    "no resource": {"data": [{"id": 1, "attributes": [2]}, {"id": None, "attributes": "x"}]},
+    "no figures": {"data": {"id": "J", "attributes": {"status": ["complete"], "total_count": "many"}}},
+}
+UPSERT, ALONE = "create_or_update_profile", "get_bulk_import_profiles_job"
+
+
+@pytest.mark.parametrize("call", [IMPORT, LOOK, ALONE, ERRORS, UPSERT])
+@pytest.mark.parametrize("odd", ODD)
+async def test_an_answer_of_another_shape_ends_nothing(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, odd: str, call: str
+) -> None:
+    honest, struck = exchange.HANDLERS[call], 0
+
+    def oddly(context: Context) -> Reply:
+        nonlocal struck
+        reply = honest(context)
+        struck += 1
+        return Reply(reply.status, ODD[odd]) if struck <= 2 else reply
+
+    monkeypatch.setitem(exchange.HANDLERS, call, oddly)
+    if call == ALONE:
+        monkeypatch.setitem(exchange.HANDLERS, LOOK, lambda context: Reply(200, {"data": []}))
+    bench.sandbox.world.change_settings({"import_fail": {REFUSED: "Invalid phone number"}})
+    await bench.apply(WELCOME)
+    # Few enough go in single calls.
+    records = 5 if call == UPSERT else MANY
+    await bench.take(points(number) for number in range(records))
+    await bench.drain()
+    assert struck
+    events = bench.events("First Points Earned")
+    assert len(events) == len({event["email"] for event in events}) >= records - 1
+    assert {failure.record for failure in await bench.instance.journal.failures()} <= {"t-7"}
+    assert await held(bench) == {}
     await assert_in_order(bench)
