@@ -32,7 +32,8 @@ async def _status(as_json: bool) -> None:
         document = await found(instance)
         now = instance.clock()
     if as_json:
-        put_json({**document, "holds": [hold_row(hold) for hold in document["holds"]]})
+        rows = {name: [hold_row(row) for row in document[name]] for name in ("holds", "jobs")}
+        put_json({**document, **rows})
         return
     _show(document, now)
 
@@ -50,16 +51,22 @@ def _show(document: Mapping[str, Any], now: int) -> None:
     for row in document["workflows"]:
         if row["unplanned"]:
             put(f"{row['name']}: {row['unplanned']:,} more records were received and wait to be planned")
+    for row in document["jobs"]:
+        put(f"{row['connection']}: {row['detail']}")
     if document["holds"]:
         put()
         put(bold("held"))
         show_holds(document["holds"], now)
     budgets = [
-        {**row, "of": f"{row['used']} of {row['limit']} in {row['window_s']} s"}
+        {**row, "of": f"{row['used']} of {row['limit']} in {row['window_s']} s{_others(row)}"}
         for row in document["budgets"]
     ]
     _section("budgets", ("account", "call", "of"), budgets)
     tell_kept(sum(row["failed"] for row in document["workflows"]))
+
+
+def _others(row: Mapping[str, Any]) -> str:
+    return ", others use it too" if row["foreign"] else ""
 
 
 def _section(title: str, names: tuple[str, ...], rows: list[dict[str, Any]]) -> None:

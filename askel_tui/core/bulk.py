@@ -99,21 +99,30 @@ def event_row(event: Operation, revision: str) -> Row:
     return Row((event,), canonical(words.event_group(event.profile.identifiers(), [item])))
 
 
+def room(call: str, revision: str, list_id: str | None = None) -> int:
+    """How many bytes one row may have in a request of its own; what is larger has to go by itself."""
+    head, tail = _frame(call, revision, list_id)
+    at = endpoint(revision, call)
+    most = (at.max_bytes or 1_000_000) - len(head) - len(tail)
+    return min(most, at.max_item_bytes or most)
+
+
 def requests(
     call: str, rows: Iterable[Row], revision: str, list_id: str | None = None
 ) -> Iterator[BulkRequest]:
     """The rows in as few requests as the call's caps allow, in order.
 
-    Raises `ValueError` for a row that is over the cap by itself; planning refuses those before.
+    Raises `ValueError` for a row that is larger than `room`.
     """
     head, tail = _frame(call, revision, list_id)
     at = endpoint(revision, call)
     most_items = at.max_items or 1
     most_bytes = (at.max_bytes or 1_000_000) - len(head) - len(tail)
+    most_of_one = room(call, revision, list_id)
     batch: list[Row] = []
     size = 0
     for row in rows:
-        if len(row.item) > most_bytes:
+        if len(row.item) > most_of_one:
             raise ValueError(f"a row of {len(row.item)} bytes is over the cap of {call}")
         if batch and (len(batch) == most_items or size + len(row.item) + 1 > most_bytes):
             yield _made(call, revision, batch, head, tail)
@@ -151,4 +160,5 @@ def _frame(call: str, revision: str, list_id: str | None) -> tuple[bytes, bytes]
 
 def row_index(pointer: str) -> int | None:
     """The row that an error's pointer names: the first number in it (contract.md 2.6, 3.3)."""
-    return next((int(part) for part in pointer.split("/") if part.isdigit()), None)
+    numbers = (part for part in pointer.split("/") if part.isascii() and part.isdigit() and len(part) < 10)
+    return next(map(int, numbers), None)

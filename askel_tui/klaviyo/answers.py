@@ -5,12 +5,15 @@ from __future__ import annotations
 import email.utils
 import json
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from askel_tui.klaviyo.errors import Unreadable
 from askel_tui.klaviyo.filters import query_of
 from askel_tui.klaviyo.http import KLAVIYO, is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def document(body: bytes, name: str, status: int) -> Any:
@@ -22,6 +25,18 @@ def document(body: bytes, name: str, status: int) -> Any:
     except (ValueError, RecursionError):
         pass
     raise Unreadable(f"Klaviyo's answer to {name} ({status}) is not JSON.", status=status, body=body)
+
+
+def resource(body: Any) -> dict[str, Any]:
+    """The resource of an answer; an empty one where it has none."""
+    found = body.get("data") if isinstance(body, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def attributes(of: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of a resource; none where they are no object."""
+    found = of.get("attributes")
+    return found if isinstance(found, dict) else {}
 
 
 def page(body: Any, name: str) -> tuple[list[dict[str, Any]], str | None]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from askel_tui.klaviyo.places import MemoryPlaces, SharedPlaces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from askel_tui.contract.endpoints import Window
     from askel_tui.klaviyo.places import Clock
@@ -26,18 +26,33 @@ FULL_LOOK_S = 0.1
 FOREIGN_S = 60
 """How long a sign of somebody else's use is believed."""
 
+TELL_S = 600
+"""How often it is told that somebody else uses the budget, while that goes on, in seconds."""
+
 
 class Bucket:
     """Hands out the places of one call, live callers first and otherwise in the order they came."""
 
     def __init__(
-        self, places: MemoryPlaces | SharedPlaces, clock: Clock, *, paced: bool, unhurried: bool = False
+        self,
+        places: MemoryPlaces | SharedPlaces,
+        clock: Clock,
+        *,
+        paced: bool,
+        unhurried: bool = False,
+        tell: Callable[[], object] | None = None,
     ) -> None:
-        """`unhurried`: no live call comes here, so bulk ones are spread for the sake of other integrations only."""
+        """`unhurried`: no live call comes here, so bulk ones are spread for the sake of other integrations only.
+
+        `tell` is called where somebody else is seen to use the budget.
+        """
         self._places = places
         self._clock = clock
         self._paced = paced
         self._unhurried = unhurried
+        self._tell = tell
+        self.competes = False
+        """Whether bulk calls keep their pace although somebody else uses the budget."""
         self._waiting: dict[Priority, deque[asyncio.Future[int]]] = {"live": deque(), "bulk": deque()}
         self._runner: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -46,6 +61,7 @@ class Bucket:
         self._live: deque[float] = deque()
         """When live calls took their places lately."""
         self._foreign_at: float | None = None
+        self._told_at: float | None = None
 
     def narrow(self, windows: Iterable[Window]) -> None:
         """Keeps to smaller limits from now on."""
@@ -96,13 +112,13 @@ class Bucket:
             return
         shortest = next(windows.limits())
         if remaining < shortest.limit - (windows.taken - mark):
-            self._foreign_at = self._clock.now()
+            self._see_others()
             if remaining == 0:
                 self._close_for(shortest.seconds)
 
     def refused(self, retry_after: float | None) -> None:
         """A 429, though we counted room: others spend this budget. Nothing is sent until it is over."""
-        self._foreign_at = self._clock.now()
+        self._see_others()
         self._close_for(retry_after if retry_after is not None else 1.0)
 
     def usage(self) -> Iterator[dict[str, Any]]:
@@ -166,7 +182,8 @@ class Bucket:
     async def _try(self, priority: Priority) -> tuple[int | None, float | None]:
         now = self._clock.now()
         closed = self._closed_until - now
-        paced = priority == "bulk" and self._paced and not (self._unhurried and self._alone())
+        hurry = self._unhurried and (self.competes or self._alone())
+        paced = priority == "bulk" and self._paced and not hurry
         window = self._pace()
         if priority == "bulk":
             closed = max(closed, self._bulk_due - now)
@@ -193,6 +210,12 @@ class Bucket:
             self._live.popleft()
         kept = min(len(self._live), window.limit // 4)
         return bool(kept) and self._places.windows.used(window.seconds, now) + kept >= window.limit
+
+    def _see_others(self) -> None:
+        self._foreign_at = now = self._clock.now()
+        if self._tell is not None and (self._told_at is None or now - self._told_at >= TELL_S):
+            self._told_at = now
+            self._tell()
 
     def _alone(self) -> bool:
         """Whether nobody else was seen to spend this budget within the last minute."""

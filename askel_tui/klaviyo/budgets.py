@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from askel_tui.contract.endpoints import Extra, Window, endpoint
@@ -28,7 +29,7 @@ from askel_tui.klaviyo.places import (
 from askel_tui.klaviyo.windows import Windows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = ["Budgets", "BudgetsNotOff", "Clock", "Ledger", "Place", "Priority", "switched_off", "used"]
 
@@ -120,15 +121,27 @@ class Budgets:
         clock: Clock | None = None,
         *,
         paced: bool = True,
+        others: Callable[[str, str], object] | None = None,
     ) -> None:
-        """`paced` spreads the backlog's calls over the minute, so that live ones never wait for a new one to begin."""
+        """`paced` spreads the backlog's calls over the minute, so that live ones never wait for a new one to begin.
+
+        `others` is told the account and the call whose budget somebody else is seen to use.
+        """
         self._role = role
         self._ledger = ledger
         self._clock = clock or SystemClock()
         self._paced = paced
+        self._others = others
+        self._competes = False
         self._buckets: dict[tuple[str, str], Bucket] = {}
         self._chosen: dict[tuple[str, str, str, tuple[Extra, ...]], tuple[Bucket, ...]] = {}
         self._remembered: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+
+    def compete(self, on: bool) -> None:
+        """Whether a backlog keeps its pace where somebody else uses the same budget, or (the default) yields."""
+        self._competes = on
+        for bucket in self._buckets.values():
+            bucket.competes = on
 
     def place(
         self,
@@ -231,7 +244,9 @@ class Budgets:
         else:
             beside = (call, minute - _margin(minute)) if guest and minute is not None else None
             places = SharedPlaces(self._ledger, account, name, memory, self._clock, beside)
-        bucket = Bucket(places, self._clock, paced=self._paced, unhurried=call in UNHURRIED)
+        tell = partial(self._others, account, call) if self._others is not None else None
+        bucket = Bucket(places, self._clock, paced=self._paced, unhurried=call in UNHURRIED, tell=tell)
+        bucket.competes = self._competes
         self._buckets[account, name] = bucket
         return bucket
 

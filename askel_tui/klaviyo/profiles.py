@@ -40,7 +40,8 @@ class ProfileRead:
     @property
     def identity(self) -> Identity:
         """The identifiers that the account shows."""
-        return Identity(**{name: self.attributes.get(name) or None for name in IDENTIFIERS})
+        shown = {name: self.attributes.get(name) for name in IDENTIFIERS}
+        return Identity(**{name: value for name, value in shown.items() if value and isinstance(value, str)})
 
 
 async def find_profiles(

@@ -11,18 +11,20 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from askel_tui.core import bulk, folding
 from askel_tui.core.bulk import BulkRequest, Row
 from askel_tui.core.packing import Request
+from askel_tui.klaviyo.answers import resource
 from askel_tui.klaviyo.errors import Invalid, KlaviyoError, Missing, Unavailable, Unreadable
 from askel_tui.store.journal import Decision, Delayed, OpenRequest, Outcome, Settled, StoredOperation
 from askel_tui.store.journal_errors import StaleOperations
 from askel_tui.sync import receipts
 from askel_tui.sync.jobs import Jobs, over
 from askel_tui.sync.outcomes import Outcomes, Result, remark
+from askel_tui.sync.slow_jobs import SlowJobs, Wait
 from askel_tui.sync.verdicts import Verdict, verdict
 
 log = logging.getLogger(__name__)
@@ -43,6 +45,7 @@ class BulkSender:
     def __init__(self, end: Outcomes) -> None:
         self._end = end
         self._jobs = Jobs(end.to.client)
+        self._slow = SlowJobs(end)
 
     async def import_profiles(self, profiles: Sequence[Updates], list_id: str | None, result: Result) -> None:
         """Upserts profiles, and puts them on the list where it is given."""
@@ -87,10 +90,13 @@ class BulkSender:
                 Request(intent.call, intent.method, intent.path, {}, intent.body, operations)
             )
             if doubt.job:
-                await self._follow(doubt.id, doubt.job, made, stored, 0, result)
+                wait = Wait(doubt.id, doubt.job, doubt.operations, doubt.opened)
+                await self._follow(wait, made, stored, 0, result)
                 return
             lost = "the program stopped before the job was known"
-            await self._lost(doubt.id, doubt.operations, doubt.opened, len(made.rows), lost, result)
+            await self._lost(
+                Wait(doubt.id, None, doubt.operations, doubt.opened), len(made.rows), lost, result
+            )
             return
         try:
             answer = await self._end.to.client.call(EVENTS, body=doubt.intent.body, priority="bulk")
@@ -107,8 +113,15 @@ class BulkSender:
         list_id: str | None,
         result: Result,
     ) -> None:
-        made = bulk.requests(call, rows, self._end.to.revision, list_id)
+        most = bulk.room(call, self._end.to.revision, list_id)
+        fitting: list[Row] = []
+        large: list[Row] = []
+        for row in rows:
+            (fitting if len(row.item) <= most else large).append(row)
+        made = bulk.requests(call, fitting, self._end.to.revision, list_id)
         await asyncio.gather(*(self._request(each, stored, list_id, result) for each in made))
+        alone = [stored[one.id] for row in large for one in row.operations]
+        await self._alone(None, alone, "it is too large for a bulk call", result)
 
     async def _request(
         self, made: BulkRequest, stored: Mapping[str, StoredOperation], list_id: str | None, result: Result
@@ -148,59 +161,61 @@ class BulkSender:
             await self._cut(opened[0], made, stored, list_id, error, result)
         except KlaviyoError as error:
             if call == IMPORT and opened and error.arrived and isinstance(error, Unavailable | Unreadable):
-                await self._lost(opened[0], operations, began, len(made.rows), str(error), result)
+                await self._lost(Wait(opened[0], None, operations, began), len(made.rows), str(error), result)
                 return
             await self._refused(opened[0] if opened else None, operations, error, result)
         else:
             if call == EVENTS:
                 await self._settle(opened[0], operations, "unconfirmed", answer.status, answer.ms, result)
             else:
-                job = str(((answer.body or {}).get("data") or {}).get("id") or "")
+                job = str(resource(answer.body).get("id") or "")
                 if not job:
                     unnamed = "Klaviyo's answer names no job"
-                    await self._lost(opened[0], operations, began, len(made.rows), unnamed, result)
+                    await self._lost(
+                        Wait(opened[0], None, operations, began), len(made.rows), unnamed, result
+                    )
                     return
                 await self._end.journal.note_job(opened[0], job)
-                await self._follow(opened[0], job, made, stored, answer.ms, result)
+                wait = Wait(opened[0], job, operations, self._end.clock())
+                await self._follow(wait, made, stored, answer.ms, result)
 
-    async def _lost(
-        self,
-        request: int,
-        operations: Sequence[StoredOperation],
-        opened: int,
-        rows: int,
-        detail: str,
-        result: Result,
-    ) -> None:
+    async def _lost(self, wait: Wait, rows: int, detail: str, result: Result) -> None:
         """Nobody knows whether a job runs: those that may be it are waited for, then the rows are sent again."""
+        lost, slow = self._end.clock(), partial(self._slow.tell, wait)
         try:
-            await over(self._end.to.client, opened, rows, self._jobs)
+            await over(self._end.to.client, wait.since, lost, rows, self._jobs, slow, self._slow.usual(wait))
         except KlaviyoError as error:
-            await self._refused(request, operations, error, result)
+            await self._slow.over(wait)
+            await self._refused(wait.request, wait.operations, error, result)
         else:
-            await self._end.delay(request, operations, Verdict("delay", detail), result)
+            await self._slow.over(wait)
+            await self._end.delay(wait.request, wait.operations, Verdict("delay", detail), result)
 
     async def _follow(
         self,
-        request: int,
-        job: str,
+        wait: Wait,
         made: BulkRequest,
         stored: Mapping[str, StoredOperation],
         ms: int,
         result: Result,
     ) -> None:
-        """Polls an import job to its end and settles every row of it."""
-        operations = [stored[operation.id] for operation in made.request.operations]
+        """Polls an import job to its end, however far that is, and settles every row of it.
+
+        Only a job that was cancelled or is gone, or that this key may not read, has its rows sent again.
+        """
+        assert wait.job is not None
+        request, job = wait.request, wait.job
         try:
-            attributes = await self._jobs.ended(job)
-            if attributes is None or attributes.get("status") != "complete":
-                why = "the import job did not end" if attributes is None else "the import job was cancelled"
-                await self._end.delay(request, operations, Verdict("delay", why), result)
-                return
-            errors = await self._errors(job) if attributes.get("failed_count") else []
+            slow = partial(self._slow.tell, wait)
+            attributes = await self._jobs.ended(job, slow, self._slow.usual(wait))
+            complete = attributes.get("status") == "complete"
+            errors = await self._jobs.errors(job) if complete and attributes.get("failed_count") else []
+            why = None if complete else "the import job was cancelled"
         except KlaviyoError as error:
-            found = Verdict("delay", f"the import job {job} can't be read: {error}")
-            await self._end.delay(request, operations, found, result)
+            attributes, errors, why = {}, [], f"the import job {job} can't be read: {error}"
+        await self._slow.over(wait)
+        if why is not None:
+            await self._end.delay(request, wait.operations, Verdict("delay", why), result)
             return
         failed = receipts.tied(errors, made.rows)
         wrong = receipts.imbalance(attributes, len(made.rows), len(failed))
@@ -247,10 +262,6 @@ class BulkSender:
         detail = {**figures, "counted": counted, "detail": wrong}
         decision = Decision(IMBALANCE, "askel", self._end.to.name, detail=detail)
         await self._end.journal.decide(decision, self._end.clock())
-
-    async def _errors(self, job: str) -> list[Mapping[str, Any]]:
-        pages = self._end.to.client.pages("get_errors_for_bulk_import_profiles_job", ids={"id": job})
-        return [each.get("attributes") or {} async for each in pages]
 
     async def _cut(
         self,

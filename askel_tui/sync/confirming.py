@@ -18,6 +18,7 @@ import orjson
 
 from askel_tui.core import sent_rows
 from askel_tui.core.operations import Operation
+from askel_tui.klaviyo.answers import attributes, resource
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import KlaviyoError
 from askel_tui.klaviyo.events import has_event
@@ -176,8 +177,7 @@ async def _double(client: Client, operations: Iterable[Operation]) -> set[str]:
     }
     for list_id in lists:
         answer = await client.call("get_list", ids={"id": list_id}, priority="bulk")
-        attributes = ((answer.body or {}).get("data") or {}).get("attributes") or {}
-        if attributes.get("opt_in_process") == "double_opt_in":
+        if attributes(resource(answer.body)).get("opt_in_process") == "double_opt_in":
             found.add(list_id)
     return found
 

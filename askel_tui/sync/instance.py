@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Collection
@@ -16,7 +17,7 @@ from askel_tui.core.operations import Target
 from askel_tui.core.step_planning import Applied
 from askel_tui.core.workflow_files import load_workflow
 from askel_tui.store.documents import ConnectionDoc, WorkflowDoc
-from askel_tui.store.journal import Journal, WorkflowState
+from askel_tui.store.journal import Decision, Journal, WorkflowState
 from askel_tui.store.paths import home as usable_home
 from askel_tui.store.paths import state_file
 from askel_tui.store.state import State
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
     from askel_tui.klaviyo.client import Client
     from askel_tui.store.secrets import Secrets
     from askel_tui.sync.outcomes import Connected
+
+log = logging.getLogger(__name__)
+
+COMPETE = "compete"
+"""The setting that lets backlogs keep their pace beside other integrations."""
+
+FOREIGN_USE = "foreign_use"
+"""The audit's word for another integration that was seen to use a call's budget."""
 
 
 def now_ms() -> int:
@@ -46,6 +55,7 @@ class Instance:
         self._secrets: Secrets | None = None
         self._budgets: Budgets | None = None
         self._restored: set[str] = set()
+        self._noting: set[asyncio.Task[None]] = set()
         self._clients: dict[tuple[str, str, str], Client] = {}
 
     async def aclose(self) -> None:
@@ -54,6 +64,7 @@ class Instance:
             await client.aclose()
         if self._budgets is not None:
             await self._budgets.aclose()
+        await asyncio.gather(*self._noting, return_exceptions=True)
         await self.journal.close()
 
     def secrets(self) -> Secrets:
@@ -70,7 +81,8 @@ class Instance:
         from askel_tui.klaviyo.client import Client
 
         if self._budgets is None:
-            self._budgets = Budgets("owner" if self.owner else "guest", self.journal)
+            others = self._see_others if self.owner else None
+            self._budgets = Budgets("owner" if self.owner else "guest", self.journal, others=others)
         client = Client(key=key, revision=revision, account=account, budget=self._budgets)
         if switched_off(client.address):
             await client.aclose()
@@ -111,7 +123,17 @@ class Instance:
                     doc.name, account, doc.revision, doc.key, client, doc.on_conflict, int(pause_after)
                 )
                 found.setdefault(account, {})[doc.name] = connected
+        if self._budgets is not None:
+            self._budgets.compete(settings.get(COMPETE) is True)
         return found
+
+    def _see_others(self, account: str, call: str) -> None:
+        """Another integration uses the budget of a call: noted, for `status` is another process."""
+        log.info("another integration uses the budget of %s of account %s", call, account)
+        decision = Decision(FOREIGN_USE, "askel", detail={"account": account, "call": call})
+        noting = asyncio.create_task(self.journal.decide(decision, self.clock()))
+        self._noting.add(noting)
+        noting.add_done_callback(self._noting.discard)
 
     async def connected_by_name(self) -> dict[str, Connected]:
         """Every connection that has a key, by name."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Container, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from askel_tui.klaviyo.answers import attributes, resource
 from askel_tui.klaviyo.client import Client
-from askel_tui.klaviyo.errors import Throttled, Unavailable
+from askel_tui.klaviyo.errors import Missing, Throttled, Unavailable, Unreadable
 from askel_tui.klaviyo.filters import any_of
 
 log = logging.getLogger(__name__)
 
-FIRST_LOOK_S, LONGEST_LOOK_S = 0.5, 5.0
-"""How long to wait before the first look at a job, and at most between two, in seconds."""
+FIRST_LOOK_S, LONGEST_LOOK_S, RARE_LOOK_S = 0.5, 5.0, 60.0
+"""How long to wait before the first look at a job, and at most between two, in seconds; the last for jobs of hours."""
 
 LATER = 1.2
 """How much longer each wait for an unknown job is than the one before."""
@@ -24,16 +26,30 @@ LATER = 1.2
 NEWEST, NEWEST_JOBS = "get_bulk_import_profiles_jobs", 100
 """The call that shows an account's jobs, newest first, and how many of them are looked through."""
 
-JOB_PATIENCE_S = 900.0
-"""How long a job may run before it is given up and its rows are sent again."""
-
 SHOWING_S = 1.0
-"""How long a request that had no answer may take to show as a job."""
+"""How long a request may take to show as a job."""
 
 SKEW_MS = 600_000
 """How far Klaviyo's clock and ours may be apart, in milliseconds."""
 
 RUNNING, OVER = ("queued", "processing"), ("complete", "cancelled")
+
+PASSING = (Unavailable, Throttled, Unreadable)
+"""Trouble with a look at jobs: they go on without being looked at."""
+
+NO_PAGE = 5
+"""How often errors of a job may come as no page at all, or in a circle, before they are given up."""
+
+Slow = Callable[[], Awaitable[None]]
+"""Called once, where a job is not over after some time."""
+
+
+@dataclass(slots=True)
+class _Followed:
+    end: asyncio.Future[Mapping[str, Any]]
+    """What the job will have come to."""
+    since: float
+    waiting: int = 0
 
 
 class Jobs:
@@ -43,108 +59,154 @@ class Jobs:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._followed: dict[str, tuple[asyncio.Future[Mapping[str, Any]], float]] = {}
-        """What each job will have come to, and since when it is followed."""
+        self._followed: dict[str, _Followed] = {}
         self._looking: asyncio.Task[None] | None = None
         self._more = asyncio.Event()
 
     def __contains__(self, job: object) -> bool:
         return job in self._followed
 
-    async def ended(self, job: str) -> Mapping[str, Any] | None:
-        """The attributes of a job once it is over; None when it is not after `JOB_PATIENCE_S`.
+    async def ended(self, job: str, slow: Slow, after: float) -> Mapping[str, Any]:
+        """The attributes of a job once it is over, however long that takes; `slow` is called `after` so many seconds.
 
-        Raises `KlaviyoError` where it may not be read.
+        Raises `Missing` for a job that is gone, and another `KlaviyoError` where it may not be read.
         """
         loop = asyncio.get_running_loop()
-        end: asyncio.Future[Mapping[str, Any]] = loop.create_future()
-        self._followed[job] = end, loop.time()
+        followed = self._followed.setdefault(job, _Followed(loop.create_future(), loop.time()))
+        followed.waiting += 1
         self._more.set()
         if self._looking is None:
             self._looking = asyncio.create_task(self._look())
         try:
-            async with asyncio.timeout(JOB_PATIENCE_S):
-                return await end
-        except TimeoutError:
-            return None
+            await asyncio.wait({followed.end}, timeout=after)
+            if not followed.end.done():
+                await slow()
+                await asyncio.wait({followed.end})
+            return followed.end.result()
         finally:
-            del self._followed[job]
+            followed.waiting -= 1
+            if not followed.waiting:
+                del self._followed[job]
             if not self._followed and self._looking is not None:
                 self._looking.cancel()
                 self._looking = None
+
+    async def errors(self, job: str) -> list[Mapping[str, Any]]:
+        """What became of the rows that a job refused. Raises `KlaviyoError` where that can't be read for good."""
+        wait, unreadable = FIRST_LOOK_S, 0
+        while True:
+            try:
+                pages = self._client.pages("get_errors_for_bulk_import_profiles_job", ids={"id": job})
+                return [attributes(each) async for each in pages]
+            except PASSING as error:
+                unreadable += isinstance(error, Unreadable)
+                if unreadable == NO_PAGE:
+                    raise
+                log.info("the errors of an import job can't be read now: %s", error)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, RARE_LOOK_S)
 
     async def _look(self) -> None:
         """Looks until nothing is followed any more. The end of a job is seen within about a fifth of its time."""
         loop = asyncio.get_running_loop()
         while True:
-            youngest = loop.time() - max(since for _, since in self._followed.values())
+            youngest = loop.time() - max(each.since for each in self._followed.values())
             self._more.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(max(FIRST_LOOK_S, youngest / 5), LONGEST_LOOK_S)):
+                async with asyncio.timeout(_wait(youngest)):
                     await self._more.wait()
                     continue
             try:
                 await self._look_once()
-            except (Unavailable, Throttled) as error:
-                # The jobs go on without being looked at.
+            except PASSING as error:
                 log.info("the account's import jobs can't be read now: %s", error)
             except Exception as error:
                 # Whoever waits has to know, whatever it is.
-                for end, _ in self._followed.values():
-                    if not end.done():
-                        end.set_exception(error)
+                for each in self._followed.values():
+                    if not each.end.done():
+                        each.end.set_exception(error)
 
     async def _look_once(self) -> None:
         unseen = set(self._followed)
-        async for job in self._client.pages(NEWEST, query={"sort": "-created_at"}, limit=NEWEST_JOBS):
-            ident = str(job.get("id"))
-            if ident in unseen:
-                unseen.discard(ident)
-                self._seen(ident, job.get("attributes") or {})
+        try:
+            async for job in self._client.pages(NEWEST, query={"sort": "-created_at"}, limit=NEWEST_JOBS):
+                ident = str(job.get("id"))
+                if ident in unseen:
+                    unseen.discard(ident)
+                    self._seen(ident, attributes(job))
+        except Unreadable as error:
+            log.info("the account's import jobs are asked for one by one: %s", error)
         for ident in unseen:
-            # Many others were made since.
-            answer = await self._client.call("get_bulk_import_profiles_job", ids={"job_id": ident})
-            self._seen(ident, ((answer.body or {}).get("data") or {}).get("attributes") or {})
+            # Many others were made since, or the page was no page.
+            try:
+                answer = await self._client.call("get_bulk_import_profiles_job", ids={"job_id": ident})
+            except Missing as error:
+                self._gone(ident, error)
+            else:
+                self._seen(ident, attributes(resource(answer.body)))
 
-    def _seen(self, job: str, attributes: Mapping[str, Any]) -> None:
+    def _seen(self, job: str, told: Mapping[str, Any]) -> None:
         followed = self._followed.get(job)
-        if followed is not None and not followed[0].done() and attributes.get("status") in OVER:
-            followed[0].set_result(attributes)
+        if followed is not None and not followed.end.done() and told.get("status") in OVER:
+            followed.end.set_result(told)
+
+    def _gone(self, job: str, error: Missing) -> None:
+        followed = self._followed.get(job)
+        if followed is None or followed.end.done():
+            return
+        # One that was made just now may not show yet.
+        if asyncio.get_running_loop().time() - followed.since >= SHOWING_S:
+            followed.end.set_exception(error)
 
 
-async def over(client: Client, opened: int, rows: int, followed: Container[object]) -> None:
-    """Returns once no job runs any more that a request may have made which was opened then, with so many rows.
+def _wait(age: float) -> float:
+    """How long to wait before the next look at a job that is so old, in seconds."""
+    return min(max(FIRST_LOOK_S, age / 5), max(LONGEST_LOOK_S, min(age / 100, RARE_LOOK_S)))
 
-    Jobs in `followed` are known to be of other requests. Gives up after `JOB_PATIENCE_S`. Raises `KlaviyoError`
-    where the account's jobs may not be read.
+
+async def over(
+    client: Client, opened: int, lost: int, rows: int, followed: Container[object], slow: Slow, after: float
+) -> None:
+    """Returns once no job runs any more that a request may have made which had so many rows, however long that takes.
+
+    It was opened at `opened`, and known to have no answer at `lost`. Jobs in `followed` are known to be of other
+    requests. `slow` is called `after` so many seconds. Raises `KlaviyoError` where the account's jobs may not be read,
+    and `Unreadable` where they still are no pages after that time.
     """
     loop = asyncio.get_running_loop()
-    began, wait = loop.time(), FIRST_LOOK_S
-    while loop.time() < began + JOB_PATIENCE_S:
+    began, wait, told = loop.time(), FIRST_LOOK_S, False
+    while True:
         try:
-            running = await _running(client, opened, rows, followed)
-        except (Unavailable, Throttled) as error:
+            running = await _running(client, opened, lost, rows, followed)
+        except PASSING as error:
+            if told and isinstance(error, Unreadable):
+                raise
             log.info("the account's import jobs can't be read now: %s", error)
             running = True
-        if not running and loop.time() >= began + SHOWING_S:
+        waited = loop.time() - began
+        if not running and waited >= SHOWING_S:
             return
+        if not told and waited >= after:
+            told = True
+            await slow()
         await asyncio.sleep(wait if running else SHOWING_S)
-        wait = min(wait * LATER, LONGEST_LOOK_S)
+        wait = min(wait * LATER, max(LONGEST_LOOK_S, min(waited / 100, RARE_LOOK_S)))
 
 
-async def _running(client: Client, opened: int, rows: int, followed: Container[object]) -> bool:
+async def _running(client: Client, opened: int, lost: int, rows: int, followed: Container[object]) -> bool:
     found = client.pages(NEWEST, query={"filter": any_of("status", RUNNING)})
     async for job in found:
-        attributes = job.get("attributes") or {}
-        known = job.get("id") in followed or attributes.get("total_count") not in (None, rows)
-        if not known and _made(attributes.get("created_at")) >= opened - SKEW_MS:
+        told = attributes(job)
+        known = str(job.get("id")) in followed or told.get("total_count") not in (None, rows)
+        made = _made(told.get("created_at"))
+        if not known and (made is None or opened - SKEW_MS <= made <= lost + SKEW_MS):
             return True
     return False
 
 
-def _made(created: Any) -> float:
-    """When a job was made, in milliseconds since 1970; what can't be read may be of any time."""
+def _made(created: Any) -> float | None:
+    """When a job was made, in milliseconds since 1970; None where that can't be read."""
     try:
         return datetime.fromisoformat(str(created)).timestamp() * 1000
-    except ValueError:
-        return float("inf")
+    except (ValueError, OverflowError):
+        return None

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from askel_tui.core.operations import Identity, Operation
+from askel_tui.core.operations import IDENTIFIERS, Identity, Operation
 from askel_tui.core.packing import Request
+from askel_tui.klaviyo.answers import attributes, resource
 from askel_tui.klaviyo.budgets import Priority
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import KlaviyoError
@@ -211,17 +212,12 @@ class Outcomes:
 
 def learned(body: Any) -> dict[str, Identity]:
     """The profile id that an upsert answered, with the identifiers it showed."""
-    data = body.get("data") if isinstance(body, dict) else None
-    if not isinstance(data, dict) or not isinstance(data.get("id"), str):
+    data = resource(body)
+    if not isinstance(data.get("id"), str):
         return {}
-    attributes = data.get("attributes") or {}
-    return {
-        data["id"]: Identity(
-            email=attributes.get("email"),
-            phone_number=attributes.get("phone_number"),
-            external_id=attributes.get("external_id"),
-        )
-    }
+    shown = attributes(data)
+    named = {name: shown[name] for name in IDENTIFIERS if isinstance(shown.get(name), str)}
+    return {data["id"]: Identity(**named)}
 
 
 def remark(operation: Operation) -> str | None:
@@ -231,7 +227,7 @@ def remark(operation: Operation) -> str | None:
 
 def told(body: Any) -> bytes | None:
     """What the audit keeps of a good answer: which resource it names."""
-    data = body.get("data") if isinstance(body, dict) else None
-    if not isinstance(data, dict):
+    data = resource(body)
+    if not data:
         return None
     return json.dumps({"data": {"type": data.get("type"), "id": data.get("id")}}).encode()

@@ -14,6 +14,7 @@ from typing import Any
 
 from askel_tui.core.catalogs import Catalog, SegmentEntry
 from askel_tui.core.operations import Identity
+from askel_tui.klaviyo import answers
 from askel_tui.klaviyo.catalog import read_catalog
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import Missing
@@ -128,7 +129,7 @@ class Questions:
                 answer = await client.call("get_profile", ids={"id": who}, query=query)
             except Missing:
                 return None
-            profile_id, attributes = who, dict(answer.body["data"]["attributes"])
+            profile_id, attributes = who, answers.attributes(answers.resource(answer.body))
         told = {"id": profile_id, "attributes": attributes}
         return {**told, "consent": consent_of(attributes)} if consent else told
 

@@ -33,10 +33,11 @@ def tied(errors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> dict[int, 
     }
     found: dict[int, RowError] = {}
     for error in errors:
-        index = row_index(str((error.get("source") or {}).get("pointer") or ""))
+        index = row_index(str(_object(error.get("source")).get("pointer") or ""))
         if index is None or index >= len(rows):
-            payload = error.get("original_payload") or {}
-            identity = Identity(**{name: payload.get(name) for name in IDENTIFIERS})
+            payload = _object(error.get("original_payload"))
+            named = {name: payload[name] for name in IDENTIFIERS if isinstance(payload.get(name), str)}
+            identity = Identity(**named)
             index = next((by_key[key] for key in identity.keys() if key in by_key), None)
         if index is not None:
             reason = str(error.get("detail") or error.get("title") or "the row was refused")
@@ -50,12 +51,18 @@ def imbalance(job: Mapping[str, Any], accepted: int, named: int) -> str | None:
     Of `accepted` rows each has to be written or failed, and each failed one named by an error (`named` are).
     Klaviyo does not say whether `completed_count` holds the failed ones too: both are taken.
     """
-    failed = int(job.get("failed_count") or 0)
+    failed = job.get("failed_count") or 0
     completed, total = job.get("completed_count"), job.get("total_count")
-    if total is not None and int(total) != accepted:
+    if not all(isinstance(each, int | None) for each in (failed, completed, total)):
+        return f"the counts of the job are no numbers: {completed} complete, {failed} failed of {total}"
+    if total is not None and total != accepted:
         return f"{accepted} rows were accepted, and the job counts {total}"
-    if completed is not None and accepted not in (int(completed), int(completed) + failed):
+    if completed is not None and accepted not in (completed, completed + failed):
         return f"of {accepted} accepted rows {completed} are complete and {failed} failed"
     if named < failed:
         return f"{failed} of {accepted} rows failed, and only {named} of them are named"
     return None
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

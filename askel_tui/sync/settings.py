@@ -12,7 +12,7 @@ from typing import Any
 from askel_tui.core.problems import did_you_mean
 from askel_tui.store.journal import Decision
 from askel_tui.sync import retention
-from askel_tui.sync.instance import Instance
+from askel_tui.sync.instance import COMPETE, Instance
 from askel_tui.sync.notice_ways import shown
 from askel_tui.sync.notifier import REMIND_HOURS, REMIND_SETTING
 from askel_tui.sync.notifier import SETTING as NOTIFY
@@ -92,6 +92,13 @@ def _count(words: Sequence[str]) -> int:
     return int(text)
 
 
+def _switch(words: Sequence[str]) -> bool:
+    text = _one(words).strip().lower()
+    if text not in ("on", "off"):
+        raise Unsettable(f"{text!r} is neither on nor off")
+    return text == "on"
+
+
 def _plain(value: Any) -> str:
     return "–" if value is None else f"{value:,}"
 
@@ -133,6 +140,13 @@ SETTINGS: Mapping[str, Setting] = {
         ),
         Setting(
             MIN_FREE_MB, "with how many megabytes of free disk it refuses them too", 256, _count, _plain
+        ),
+        Setting(
+            COMPETE,
+            "whether a backlog keeps its pace where another integration uses the same limits: on or off",
+            False,
+            _switch,
+            lambda value: "on" if value else "off",
         ),
     )
 }  # fmt: skip

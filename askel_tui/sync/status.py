@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from askel_tui.contract.endpoints import NotInRevision, endpoint
-from askel_tui.store.journal import Counts
+from askel_tui.store.journal import AuditFilter, Counts
 from askel_tui.store.locks import owner
 from askel_tui.sync.backlog import unplanned
-from askel_tui.sync.instance import Instance, account_of
+from askel_tui.sync.instance import FOREIGN_USE, Instance, account_of
 from askel_tui.sync.orders import DIRECT_VERSION
+from askel_tui.sync.slow_jobs import standing
 
 BUDGET_WINDOW_MS = 60_000
+
+FOREIGN_MS = 11 * 60_000
+"""How long another integration's use of a budget is shown: it is noted every ten minutes while it goes on."""
 
 
 async def status(instance: Instance) -> dict[str, Any]:
@@ -68,14 +72,32 @@ async def status(instance: Instance) -> dict[str, Any]:
             }
             for hold in holds
         ],
+        "jobs": await _jobs(instance),
         "budgets": await _budgets(instance),
     }
 
 
+async def _jobs(instance: Instance) -> list[dict[str, Any]]:
+    """The import jobs that take unusually long: since when they are waited for, and by how many operations."""
+    names = {doc.name for doc in instance.state.connections()}
+    told = ("connection", "job", "since", "operations", "detail")
+    return [
+        {name: each[name] for name in told}
+        for each in await standing(instance.journal)
+        if each["connection"] in names
+    ]
+
+
 async def _budgets(instance: Instance) -> list[dict[str, Any]]:
-    """Per account and call, how much of the longest window within a minute is used."""
+    """Per account and call, how much of the longest window within a minute is used, and whether others use it too."""
     now = instance.clock()
     rows = []
+    seen = AuditFilter(kind=FOREIGN_USE, since=now - FOREIGN_MS)
+    noted = [
+        (entry.response or {}).get("detail") or {}
+        for entry in await instance.journal.audit(seen, newest=True)
+    ]
+    foreign = {(each.get("account"), each.get("call")) for each in noted}
     revisions = {account_of(doc): doc.revision for doc in instance.state.connections()}
     for account, revision in revisions.items():
         used: dict[str, int] = {}
@@ -96,6 +118,7 @@ async def _budgets(instance: Instance) -> list[dict[str, Any]]:
                         "window_s": 60,
                         "limit": minute[0].limit,
                         "used": count,
+                        "foreign": (account, call) in foreign,
                     }
                 )
     return rows

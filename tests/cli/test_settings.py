@@ -33,6 +33,7 @@ def test_a_setting_is_set_shown_and_taken_back(askel: Askel) -> None:
         ("retention_mb", "0.5", 0.5),
         ("remind_hours", "12", 12),
         ("max_backlog", "5000000", 5_000_000),
+        ("compete", "on", True),
     ],
 )
 def test_what_is_kept_and_when_it_is_told_of_again(askel: Askel, name: str, word: str, value: float) -> None:
@@ -57,6 +58,7 @@ def test_addresses_are_never_shown_nor_audited(askel: Askel) -> None:
         (("pause_aftr", "1h"), "did you mean pause_after?"),
         (("xyzzy", "1"), "there are pause_after, retention_days"),
         (("pause_after", "soon"), "such as 15m"),
+        (("compete", "perhaps"), "neither on nor off"),
         (("pause_after", "0s"), "such as 15m"),
         (("pause_after", "1h", "2h"), "one value, not 2"),
         (("retention_days", "-1"), "no number between"),

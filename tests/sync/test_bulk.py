@@ -243,3 +243,23 @@ async def test_a_job_whose_figures_do_not_add_up_leaves_its_rows_unconfirmed(
     detail: Any = (found[0].response or {})["detail"]
     assert detail["accepted"] == detail["failed"] + detail["unconfirmed"]
     assert "are complete" in detail["detail"]
+
+
+# aiohttp warns of bodies that take long to write; this one is meant to.
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
+async def test_a_row_that_is_too_large_for_a_bulk_call_goes_by_itself_and_fails_alone(
+    bench: Workbench,
+) -> None:
+    """Its properties are within what an event may hold, but not with all that a call puts around them."""
+    names = ", ".join(f"P{number}: data.note" for number in range(50))
+    await bench.apply(WORKFLOW.replace("{Points: data.points}", f"{{{names}}}"))
+    records = _records()
+    records[7]["data"]["note"] = "x" * 99_990
+    await bench.take(records)
+    await bench.drain()
+    [failure] = await bench.instance.journal.failures()
+    assert (failure.record, failure.step) == ("t-7", "points")
+    emails = {event["email"] for event in bench.events("First Points Earned")}
+    assert emails == {f"t{number}@mapleandember.example" for number in range(MANY) if number != 7}
+    # The sandbox reads no body over the cap, so there is nothing of that call to look at.
+    bench.requests_since = next(each["n"] for each in bench.requests("create_event") if each["status"] == 413)

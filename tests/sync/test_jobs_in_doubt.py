@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from askel_tui.sandbox.model import Job
 from askel_tui.sync import dispatcher, jobs
-from tests.support.bad_days import WELCOME, assert_in_order, brisk, settled
+from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, settled
 from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench, points
 
@@ -100,15 +101,43 @@ async def test_jobs_of_others_are_not_waited_for(bench: Workbench) -> None:
     data = {"type": "profile-bulk-import-job", "attributes": {"profiles": {"data": [row]}}}
     await client.call(IMPORT, body={"data": data})
     now = bench.instance.clock()
-    await jobs.over(client, now, 2, ())
-    await jobs.over(client, now + jobs.SKEW_MS + 10_000, 1, ())
+    far = jobs.SKEW_MS + 10_000
     [job] = _jobs(bench)
-    await jobs.over(client, now, 1, {job.id})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jobs, "JOB_PATIENCE_S", 0.5)
-        before = len(bench.requests("get_bulk_import_profiles_jobs"))
-        await jobs.over(client, now, 1, ())
-        assert len(bench.requests("get_bulk_import_profiles_jobs")) > before + 2
+
+    async def slow() -> None:
+        raise AssertionError("it was waited for")
+
+    for opened, lost, rows, followed in (
+        (now, now, 2, set[str]()),
+        (now + far, now + far, 1, set()),
+        (now - 2 * far, now - far, 1, set()),
+        (now, now, 1, {job.id}),
+    ):
+        await jobs.over(client, opened, lost, rows, followed, slow, 0.5)
+
+
+async def test_what_may_be_the_job_is_waited_for_however_long_it_takes(bench: Workbench) -> None:
+    client = await bench.instance.client("maple-ember")
+    assert client is not None
+    bench.sandbox.world.change_settings({"job_time": 3_600.0})
+    row = {"type": "profile", "attributes": {"email": "someone@mapleandember.example"}}
+    data = {"type": "profile-bulk-import-job", "attributes": {"profiles": {"data": [row]}}}
+    await client.call(IMPORT, body={"data": data})
+    now, told = bench.instance.clock(), asyncio.Event()
+
+    async def slow() -> None:
+        assert not told.is_set()
+        told.set()
+
+    waiting = asyncio.create_task(jobs.over(client, now, now, 1, (), slow, 0.2))
+    async with asyncio.timeout(20):
+        await told.wait()
+        asked = len(bench.requests("get_bulk_import_profiles_jobs"))
+        while len(bench.requests("get_bulk_import_profiles_jobs")) < asked + 3:
+            await bench.instance.journal.wait_change(0.02)
+        assert not waiting.done()
+        change(bench, "POST", "settle")
+        await waiting
 
 
 async def test_a_job_is_followed_although_klaviyo_cannot_be_asked_for_a_while(bench: Workbench) -> None:

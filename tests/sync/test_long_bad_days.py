@@ -1,4 +1,4 @@
-"""Bad days that last: a job that never ends, pages in a circle, minutes of errors, a clock that jumps."""
+"""Bad days that last: pages in a circle, minutes of errors, a clock that jumps."""
 
 from __future__ import annotations
 
@@ -43,34 +43,6 @@ def _all_there(bench: Workbench, count: int) -> None:
     assert emails <= set(bench.on_list("Welcome Flow"))
     events = bench.events(METRIC)
     assert sorted(event["properties"]["Points"] for event in events) == [5 + n for n in range(count)]
-
-
-@pytest.mark.usefixtures("many")
-async def test_a_job_that_never_ends_is_given_up_and_its_rows_are_written(
-    either: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jobs, "JOB_PATIENCE_S", 0.3)
-    either.sandbox.world.change_settings({"job_time": 3_600.0})
-    await either.apply(WELCOME)
-    await either.take(points(number) for number in range(200))
-    async with engine(either):
-
-        async def given_up() -> bool:
-            jobs = either.sandbox.account.jobs.values()
-            return len(jobs) >= 2 and any(job.status == "queued" for job in jobs)
-
-        await until(either, given_up)
-        either.sandbox.world.change_settings({"job_time": 0.0})
-
-        async def done() -> bool:
-            return len(either.events(METRIC)) == 200
-
-        await until(either, done)
-    await either.drain()
-    _all_there(either, 200)
-    assert await held(either) == {}
-    assert (await settled(either))["tier written"] == 200
-    await assert_in_order(either)
 
 
 @pytest.mark.usefixtures("many")

@@ -49,6 +49,7 @@ class Gauges(Widget):
             style = "$error" if share >= FULL else "$warning" if share >= TIGHT else "$success"
             sign = "!!" if share >= FULL else "! " if share >= TIGHT else "  "
             told = f"{row['account']} {row['call']}" if several else row["call"]
+            told = f"+others {told}" if row.get("foreign") else told
             parts += [
                 pad(told, name) + " ",
                 (bar(row["used"], row["limit"], cells), style),

@@ -450,6 +450,30 @@ def test_our_own_calls_never_look_like_somebody_elses(
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(("compete", "in_ten_seconds"), [(False, range(25, 40)), (True, range(80, 110))])
+async def test_a_backlog_yields_to_others_unless_it_is_told_to_compete(
+    compete: bool, in_ten_seconds: range
+) -> None:
+    clock = FakeClock()
+    told: list[tuple[str, str]] = []
+    budgets = Budgets("owner", clock=clock, others=lambda account, call: told.append((account, call)))
+    async with budgets.place("A", "bulk_import_profiles", NEWEST) as place:
+        place.answered(202, 3, None)
+    budgets.compete(compete)
+    sent = 0
+    for _ in range(100):
+        while taken := await budgets.try_take("A", "bulk_import_profiles", NEWEST, priority="bulk"):
+            async with taken:
+                sent += 1
+        await clock.pass_time(0.1)
+    assert sent in in_ten_seconds
+    await clock.pass_time(2)
+    async with budgets.place("A", "bulk_import_profiles", NEWEST) as place:
+        place.answered(202, 0, None)
+    # Once for as long as it goes on.
+    assert told == [("A", "bulk_import_profiles")]
+
+
 async def test_use_that_is_not_ours_is_seen() -> None:
     clock = FakeClock()
     budgets = Budgets("owner", clock=clock)

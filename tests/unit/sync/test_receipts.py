@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from askel_tui.core.bulk import Row
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.sync.receipts import RowError, imbalance, tied
+from tests.support.strategies import json_values
 
 
 def _row(number: int) -> Row:
@@ -65,3 +66,29 @@ def test_figures_that_do_not_are_told(written: int, failed: int, lost: int) -> N
     assert imbalance(job | {"total_count": accepted - lost}, accepted, failed) is not None
     unnamed = {"total_count": accepted, "completed_count": accepted - lost, "failed_count": lost}
     assert imbalance(unnamed, accepted, lost - 1) is not None
+
+
+@given(
+    errors=st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "source": json_values
+                | st.fixed_dictionaries({"pointer": json_values | st.just("/data/²/7")}),
+                "original_payload": json_values | st.fixed_dictionaries({"email": json_values}),
+                "code": json_values,
+                "detail": json_values,
+            },
+        ),
+        max_size=4,
+    )
+)
+def test_whatever_an_error_holds_is_tied_to_a_row_or_to_none(errors: list[dict[str, Any]]) -> None:
+    assert tied(errors, ROWS).keys() <= set(range(len(ROWS)))
+
+
+@given(total=json_values, completed=json_values, failed=json_values)
+def test_figures_that_are_no_numbers_do_not_add_up(total: Any, completed: Any, failed: Any) -> None:
+    told = imbalance({"total_count": total, "completed_count": completed, "failed_count": failed}, 3, 0)
+    if not all(isinstance(each, int | None) for each in (total, completed, failed or 0)):
+        assert told is not None

@@ -1,0 +1,43 @@
+"""Another integration uses the account's budget: it is noticed, shown, and yielded to or not."""
+
+from __future__ import annotations
+
+import pytest
+
+from askel_tui.klaviyo.budgets import Budgets
+from askel_tui.sync import settings
+from askel_tui.sync.status import status
+from tests.support.bad_days import WELCOME, engine, until
+from tests.support.shared import needs_shared
+from tests.support.workbench import ACTOR, Workbench, points
+
+pytestmark = needs_shared
+
+
+async def test_it_is_noticed_and_status_says_so(bench: Workbench) -> None:
+    await bench.apply(WELCOME)
+    bench.fault("create_event", status=429, retry_after=1, times=1)
+    await bench.take([points(1)])
+    await bench.drain()
+    assert len(bench.events("First Points Earned")) == 1
+    budgets = {row["call"]: row["foreign"] for row in (await status(bench.instance))["budgets"]}
+    assert budgets["create_event"] is True
+    assert budgets["create_or_update_profile"] is False
+    [noted] = await bench.audit(kind="foreign_use")
+    assert noted.response is not None
+    assert noted.response["detail"]["call"] == "create_event"
+
+
+async def test_a_running_engine_competes_once_it_is_told_to(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bool] = []
+    monkeypatch.setattr(Budgets, "compete", lambda self, on: told.append(on))
+    async with engine(bench):
+
+        async def heard(last: bool) -> bool:
+            return told[-1:] == [last]
+
+        await until(bench, lambda: heard(False))
+        await settings.change(bench.instance, "compete", ["on"], ACTOR)
+        await until(bench, lambda: heard(True))

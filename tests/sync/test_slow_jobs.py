@@ -1,0 +1,230 @@
+"""An import job that takes long is waited for, however long: its rows are never sent beside it, and people are told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, cast
+
+import pytest
+
+from askel_tui.klaviyo.client import Answer, Client
+from askel_tui.klaviyo.errors import Missing
+from askel_tui.sync import dispatcher, jobs, slow_jobs
+from askel_tui.sync import engine as engines
+from askel_tui.sync.status import status
+from tests.support.askel import Askel
+from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, engine, settled, until
+from tests.support.shared import needs_shared
+from tests.support.workbench import Workbench, points
+
+__all__ = ["brisk"]
+
+pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+
+MANY = 200
+IMPORT = "bulk_import_profiles"
+METRIC = "First Points Earned"
+NEVER_S = 3_600.0
+
+
+@pytest.fixture(autouse=True)
+def _in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher, "LONG_S", 1)
+    monkeypatch.setattr(jobs, "FIRST_LOOK_S", 0.02)
+    monkeypatch.setattr(jobs, "LONGEST_LOOK_S", 0.05)
+    monkeypatch.setattr(jobs, "SHOWING_S", 0.1)
+    monkeypatch.setattr(slow_jobs, "UNUSUAL_MS", 300)
+
+
+async def _told(bench: Workbench) -> list[str]:
+    """The notices so far, by kind."""
+    return [notice["kind"] for notice in await bench.instance.journal.notices()]
+
+
+async def _is_told(bench: Workbench) -> bool:
+    return bool(await slow_jobs.standing(bench.instance.journal))
+
+
+def _sent(bench: Workbench) -> Counter[str]:
+    """How often each profile was in an import job."""
+    return Counter(
+        row["attributes"]["email"]
+        for call in bench.requests(IMPORT, after=bench.requests_since)
+        for row in call["body"]["data"]["attributes"]["profiles"]["data"]
+    )
+
+
+def _later(number: int) -> dict[str, Any]:
+    record = points(number)
+    return {**record, "id": f"later-{number}", "data": {**record["data"], "points": 1_000}}
+
+
+async def test_its_profiles_wait_for_it_and_nobody_else_does(either: Workbench) -> None:
+    either.sandbox.world.change_settings({"job_time": NEVER_S})
+    await either.apply(WELCOME)
+    await either.take(points(number) for number in range(MANY))
+    async with engine(either):
+        await until(either, lambda: _is_told(either))
+        await either.take([_later(0), points(MANY)])
+
+        async def another_is_done() -> bool:
+            return len(either.events(METRIC)) == 1
+
+        await until(either, another_is_done)
+        assert either.profile(f"t{MANY}@mapleandember.example")
+        waiting = (await status(either.instance))["jobs"]
+        assert sum(row["operations"] for row in waiting) >= MANY
+        calls = either.requests(IMPORT, after=either.requests_since)
+        assert len(calls) == len(waiting) == len({row["job"] for row in waiting})
+        assert await _told(either) == ["warning"]
+        assert await settled(either) == {"tier written": 1, "welcome written": 1, "points written": 1}
+        change(either, "POST", "settle")
+        either.sandbox.world.change_settings({"job_time": 0.0})
+
+        async def all_are_done() -> bool:
+            return len(either.events(METRIC)) == MANY + 2
+
+        await until(either, all_are_done)
+    assert max(_sent(either).values()) == 1
+    assert either.profile("t0@mapleandember.example")["properties"]["Points"] == 1_000
+    assert await _told(either) == ["warning", "over"]
+    assert (await status(either.instance))["jobs"] == []
+    assert (await settled(either))["tier written"] == MANY + 2
+    await assert_in_order(either)
+
+
+async def test_a_restart_follows_it_and_tells_nothing_twice(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "DRAIN_S", 0.1)
+    bench.sandbox.world.change_settings({"job_time": NEVER_S})
+    await bench.apply(WELCOME)
+    await bench.take(points(number) for number in range(MANY))
+    async with engine(bench):
+        await until(bench, lambda: _is_told(bench))
+    asked = len(bench.requests("get_bulk_import_profiles_jobs"))
+    async with engine(bench):
+
+        async def is_followed() -> bool:
+            return len(bench.requests("get_bulk_import_profiles_jobs")) > asked + 20
+
+        await until(bench, is_followed)
+        assert await _told(bench) == ["warning"]
+        change(bench, "POST", "settle")
+
+        async def done() -> bool:
+            return len(bench.events(METRIC)) == MANY
+
+        await until(bench, done)
+    assert max(_sent(bench).values()) == 1
+    assert await _told(bench) == ["warning", "over"]
+    assert (await settled(bench))["tier written"] == MANY
+
+
+async def test_one_that_is_gone_has_its_rows_sent_again(bench: Workbench) -> None:
+    bench.sandbox.world.change_settings({"job_time": NEVER_S})
+    await bench.apply(WELCOME)
+    await bench.take(points(number) for number in range(MANY))
+    async with engine(bench):
+        await until(bench, lambda: _is_told(bench))
+        bench.sandbox.world.change_settings({"job_time": 0.0})
+        gone = set(_sent(bench))
+        bench.sandbox.account.jobs.clear()
+
+        async def done() -> bool:
+            return len(bench.events(METRIC)) == MANY
+
+        await until(bench, done)
+    assert {email for email, times in _sent(bench).items() if times > 1} == gone
+    assert await _told(bench) == ["warning", "over"]
+    assert (await settled(bench))["tier written"] == MANY
+
+
+async def test_errors_that_cannot_be_read_for_a_while_are_read_later(bench: Workbench) -> None:
+    bench.sandbox.world.change_settings({"import_fail": {"t7@mapleandember.example": "Invalid phone number"}})
+    bench.fault("get_errors_for_bulk_import_profiles_job", status=503, times=10)
+    await bench.apply(WELCOME)
+    await bench.take(points(number) for number in range(MANY))
+    await bench.drain()
+    assert max(_sent(bench).values()) == 1
+    assert [failure.record for failure in await bench.instance.journal.failures()] == ["t-7"]
+    assert (await settled(bench))["tier written"] == MANY - 1
+
+
+async def test_status_says_since_when_it_waits(bench: Workbench) -> None:
+    bench.sandbox.world.change_settings({"job_time": NEVER_S})
+    await bench.apply(WELCOME)
+    await bench.take(points(number) for number in range(MANY))
+    async with engine(bench):
+        await until(bench, lambda: _is_told(bench))
+        [row, *_] = (await status(bench.instance))["jobs"]
+        askel = Askel(bench.instance.home, bench.sandbox.url, bench.sandbox.key)
+        shown = await asyncio.to_thread(askel, "status")
+        [found, *_] = (await asyncio.to_thread(askel.json, "status"))["jobs"]
+        change(bench, "POST", "settle")
+    assert f"the import job {row['job']} since 20" in " ".join(shown.stdout.split())
+    assert found["job"] == row["job"]
+    assert found["since"].endswith("Z")
+
+
+class OneJob:
+    """A client to whom every job is the same one: not listed, and what the test says it is when asked for."""
+
+    def __init__(self) -> None:
+        self.status: str | None = "processing"
+        self.asked = 0
+
+    async def pages(self, name: str, **how: Any) -> AsyncIterator[dict[str, Any]]:
+        for resource in list[dict[str, Any]]():
+            yield resource
+
+    async def call(self, name: str, *, ids: Mapping[str, str]) -> Answer:
+        self.asked += 1
+        if self.status is None:
+            raise Missing("there is no such job")
+        return Answer(200, {"data": {"attributes": {"status": self.status}}}, b"", 1, 1, None)
+
+
+async def _nothing() -> None:
+    return
+
+
+async def _asked(client: OneJob, times: int) -> None:
+    async with asyncio.timeout(10):
+        while client.asked < times:
+            await asyncio.sleep(0)
+
+
+async def test_all_who_follow_a_job_hear_of_its_end() -> None:
+    client = OneJob()
+    followed = jobs.Jobs(cast(Client, client))
+    first, second, third = (asyncio.create_task(followed.ended("J", _nothing, 60)) for _ in range(3))
+    await _asked(client, 2)
+    second.cancel()
+    await asyncio.wait({second})
+    await _asked(client, 4)
+    client.status = "complete"
+    async with asyncio.timeout(10):
+        assert await first == await third == {"status": "complete"}
+    assert "J" not in followed
+
+
+async def test_one_that_does_not_show_yet_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "SHOWING_S", 3_600.0)
+    client = OneJob()
+    client.status = None
+    followed = jobs.Jobs(cast(Client, client))
+    ended = asyncio.create_task(followed.ended("J", _nothing, 60))
+    await _asked(client, 2)
+    monkeypatch.setattr(jobs, "SHOWING_S", 0.0)
+    async with asyncio.timeout(10):
+        with pytest.raises(Missing):
+            await ended
+
+
+def test_looks_at_a_job_of_hours_are_few() -> None:
+    waits = [jobs._wait(age) for age in (0.0, 10.0, 600.0, 3_600.0, 86_400.0)]
+    assert waits == sorted(waits)
+    assert waits[-1] == jobs.RARE_LOOK_S
