@@ -203,8 +203,7 @@ class Dispatcher:
                     raise self._fault
                 self._mind_the_clock()
                 await self._load()
-                self._start()
-                await self._wait()
+                await self._wait(self._start())
         finally:
             await self._drain()
 
@@ -251,7 +250,8 @@ class Dispatcher:
             self._more = True
             self._loaded = batch[-1].seq
 
-    def _start(self) -> None:
+    def _start(self) -> int:
+        """Starts what may be sent now, and tells what time it took for now."""
         now = self._clock()
         for call in self._queue.calls():
             lanes = [
@@ -261,6 +261,7 @@ class Dispatcher:
             ]
             for lane, ready in sorted(lanes, key=lambda each: not each[0].live):
                 self._start_lane(lane, ready, now)
+        return now
 
     def _start_lane(self, lane: Lane, ready: int, now: int) -> None:
         if lane.parcel.call in packing.GATHERING_CALLS:
@@ -406,8 +407,9 @@ class Dispatcher:
             self._fault = task.exception()
         self._wake.set()
 
-    async def _wait(self) -> None:
-        due = self._queue.next_due(self._clock())
+    async def _wait(self, started: int) -> None:
+        # What came due since then was not started.
+        due = self._queue.next_due(started)
         timeout = None if due is None else max(0.001, (due - self._clock()) / 1000)
         try:
             async with asyncio.timeout(timeout):

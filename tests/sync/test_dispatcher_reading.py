@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from itertools import count
 from typing import Any, cast
 
+import pytest
+
+from askel_tui.core.operations import Identity, Operation
+from askel_tui.klaviyo.client import Client
 from askel_tui.store.journal import Journal, OpenRequest, StoredOperation
 from askel_tui.sync.dispatcher import Dispatcher
+from askel_tui.sync.outcomes import Connected
 
 
 class SlowJournal:
@@ -68,3 +74,34 @@ async def _reorder(dispatcher: Dispatcher, journal: SlowJournal) -> int:
         for _ in range(10):
             await asyncio.sleep(0)
         return journal.reads.qsize()
+
+
+class Called:
+    """A client that notes that it was called, and never answers."""
+
+    def __init__(self) -> None:
+        self.once = asyncio.Event()
+
+    async def call(self, name: str, **how: Any) -> None:
+        self.once.set()
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("due", range(1, 16))
+async def test_what_comes_due_between_two_looks_at_the_clock_is_sent(due: int) -> None:
+    """The clock goes on a millisecond with every look at it, so that one of these comes due at each of them."""
+    journal, client, clock = SlowJournal(), Called(), count()
+    to = Connected("maple-ember", "Q7QTZW", "2026-07-15", "fingerprint", cast(Client, client))
+    dispatcher = Dispatcher({to.name: to}, cast(Journal, journal), lambda: next(clock))
+    body = {"attributes": {}, "properties": {"LoyaltyTier": "gold"}, "unset": []}
+    person = Identity("a@x.example")
+    operation = Operation("op", "tier", "upsert_profile", "create_or_update_profile", person, body=body)
+    running = asyncio.create_task(dispatcher.run())
+    _, answer = await _reading(journal)
+    answer.set_result([StoredOperation(1, to.name, "w", 1, 1, "r", 0, operation, due=due)])
+    _, answer = await _reading(journal)
+    answer.set_result([])
+    async with asyncio.timeout(10):
+        await client.once.wait()
+    dispatcher.stop()
+    await running
