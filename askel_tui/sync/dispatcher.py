@@ -27,10 +27,10 @@ from askel_tui.sync.sender import Sender
 
 log = logging.getLogger(__name__)
 
-IN_MEMORY = 200_000
+IN_MEMORY = 300_000
 """Operations held in memory at once; the rest waits in the journal."""
 
-AHEAD, AHEAD_READY = 160_000, 15_000
+AHEAD, AHEAD_READY = 240_000, 15_000
 """How many operations of one workflow may wait, and be ready among them, before no more of its records are planned.
 
 Below `IN_MEMORY`, so that one workflow's backlog leaves room for the others' records, and what was planned is never
@@ -47,8 +47,11 @@ BULK_REQUESTS = {"bulk_import_profiles": 4, "bulk_create_events": 8}
 NOT_FULL = 2
 """Beside so many bulk requests only full ones are started: what takes seconds should carry what it can."""
 
-GATHERED, GATHERERS = 10_000, 5
-"""Operations of one destination taken at once by calls that take all that waits, and how often beside each other."""
+GATHERED = 10_000
+"""Operations of one destination taken at once by calls that take all that waits."""
+
+GATHERERS, WORTH_ANOTHER = 5, 1_000
+"""How many such calls go beside each other, and how many operations are worth another one."""
 
 LONG_S = 15
 """A backlog that takes longer than this in single calls goes in bulk, in seconds."""
@@ -302,7 +305,7 @@ class Dispatcher:
     def _gather(self, lane: Lane, now: int) -> None:
         """One request at a time per destination, which takes all that waits; more only where that is too much."""
         while not self._under_way[lane] or (
-            self._under_way[lane] < GATHERERS and self._queue.ready(lane) >= GATHERED
+            self._under_way[lane] < GATHERERS and self._queue.ready(lane) >= WORTH_ANOTHER
         ):
             operations = self._queue.take(lane, GATHERED, now)
             if not operations:

@@ -47,6 +47,8 @@ class _Entry:
     stored: StoredOperation
     keys: tuple[str, ...]
     line: _Line
+    flying: bool = False
+    """Whether it is being sent."""
 
 
 class ProfileQueue:
@@ -61,9 +63,9 @@ class ProfileQueue:
         self._by_key: dict[str, list[int]] = {}
         self._last: tuple[tuple[str, Identity] | None, tuple[str, ...]] = (None, ())
         self._lines: dict[Lane, _Line] = {}
-        self._in_flight: set[int] = set()
-        self._busy: Counter[str] = Counter()
-        """How many operations are being sent, by key: more than one where the next was taken along."""
+        self._in_flight = 0
+        self._busy: dict[str, int] = {}
+        """How many operations are being sent, by key where there are any: several where the next was taken along."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -78,7 +80,7 @@ class ProfileQueue:
     @property
     def in_flight(self) -> int:
         """How many operations are being sent."""
-        return len(self._in_flight)
+        return self._in_flight
 
     def add(self, stored: StoredOperation, *, live: bool = False) -> None:
         """Takes an operation in, at the place that its `seq` gives it. One that is here already stays as it is."""
@@ -90,10 +92,10 @@ class ProfileQueue:
             line = self._by_key.setdefault(key, [])
             if line and line[-1] > stored.seq:
                 insort(line, stored.seq)
-                self._unready(line[1])
+                self._unready(self._entries[line[1]])
             else:
                 line.append(stored.seq)
-        self._consider(stored.seq)
+        self._consider(entry)
 
     def calls(self) -> list[str]:
         """The calls that have ready operations."""
@@ -116,7 +118,7 @@ class ProfileQueue:
         ready = () if line is None else line.ready.values()
         taken = list(islice((stored for stored in ready if stored.due <= now), limit))
         for stored in taken:
-            self._fly(stored.seq)
+            self._fly(self._entries[stored.seq])
         return taken
 
     def take_next(self, stored: StoredOperation, call: str) -> StoredOperation | None:
@@ -126,7 +128,7 @@ class ProfileQueue:
             return None
         if (other.workflow, other.record_seq) != (stored.workflow, stored.record_seq):
             return None
-        self._fly(other.seq)
+        self._fly(self._entries[other.seq])
         return other
 
     def behind(self, stored: StoredOperation) -> StoredOperation | None:
@@ -138,14 +140,14 @@ class ProfileQueue:
             place = bisect_right(line, stored.seq)
             following.add(line[place] if place < len(line) else None)
         seq = following.pop()
-        if following or seq is None or seq in self._in_flight:
+        if following or seq is None:
             return None
         other = self._entries[seq]
-        return other.stored if other.keys == entry.keys else None
+        return other.stored if not other.flying and other.keys == entry.keys else None
 
     def take_along(self, stored: StoredOperation) -> None:
         """Takes an operation that is carried already: the one that `behind` gave, or one of a request in doubt."""
-        self._fly(stored.seq)
+        self._fly(self._entries[stored.seq])
 
     def next_due(self, now: int) -> int | None:
         """When the next ready operation that is not due yet will be."""
@@ -156,26 +158,24 @@ class ProfileQueue:
 
     def shift(self, after: int, by: int) -> None:
         """The clock was set: what is due after a time is due so much later, or earlier where `by` is negative."""
-        for seq, entry in self._entries.items():
+        for entry in self._entries.values():
             if entry.stored.due > after:
-                stored = replace(entry.stored, due=entry.stored.due + by)
-                self._entries[seq] = _Entry(stored, entry.keys, entry.line)
-                self._consider(seq)
+                entry.stored = replace(entry.stored, due=entry.stored.due + by)
+                self._consider(entry)
 
     def remove(self, seq: int) -> None:
         """The operation is settled, held or failed: the next one of its profile may be ready now."""
-        entry = self._entries.get(seq)
+        entry = self._entries.pop(seq, None)
         if entry is None:
             return
-        self._unready(seq)
-        self._land(seq)
-        del self._entries[seq]
+        self._unready(entry)
+        self._land(entry)
         self._of[entry.stored.workflow] -= 1
         for key in entry.keys:
             line = self._by_key[key]
             line.remove(seq)
             if line:
-                self._consider(line[0])
+                self._consider(self._entries[line[0]])
             else:
                 del self._by_key[key]
 
@@ -184,11 +184,11 @@ class ProfileQueue:
         entry = self._entries.get(stored.seq)
         if entry is None:
             return
-        self._land(stored.seq)
-        self._entries[stored.seq] = _Entry(stored, entry.keys, entry.line)
-        self._consider(stored.seq)
+        self._land(entry)
+        entry.stored = stored
+        self._consider(entry)
         for key in entry.keys:
-            self._consider(self._by_key[key][0])
+            self._consider(self._entries[self._by_key[key][0]])
 
     def remove_behind(self, stored: StoredOperation) -> None:
         """Drops the later operations of the record of an operation; the journal has settled them with it."""
@@ -201,8 +201,9 @@ class ProfileQueue:
             and other.workflow == stored.workflow
             and other.index > stored.index
         }
-        for seq in behind - self._in_flight:
-            self.remove(seq)
+        for seq in behind:
+            if not self._entries[seq].flying:
+                self.remove(seq)
 
     def remove_where(self, workflow: str, *, step: str | None = None) -> None:
         """Drops operations of a workflow that are not in flight; the journal still has them."""
@@ -211,7 +212,7 @@ class ProfileQueue:
             for seq, entry in self._entries.items()
             if entry.stored.workflow == workflow
             and (step is None or entry.stored.operation.step == step)
-            and seq not in self._in_flight
+            and not entry.flying
         ]
         for seq in gone:
             self.remove(seq)
@@ -229,25 +230,30 @@ class ProfileQueue:
             line = self._lines[lane] = _Line(lane, {})
         return _Entry(stored, self._last[1], line)
 
-    def _fly(self, seq: int) -> None:
-        self._unready(seq)
-        self._in_flight.add(seq)
-        for key in self._entries[seq].keys:
-            self._busy[key] += 1
-
-    def _land(self, seq: int) -> None:
-        if seq not in self._in_flight:
+    def _fly(self, entry: _Entry) -> None:
+        self._unready(entry)
+        if entry.flying:
             return
-        self._in_flight.remove(seq)
-        for key in self._entries[seq].keys:
-            self._busy[key] -= 1
-            if not self._busy[key]:
-                del self._busy[key]
+        entry.flying = True
+        self._in_flight += 1
+        for key in entry.keys:
+            self._busy[key] = self._busy.get(key, 0) + 1
 
-    def _consider(self, seq: int) -> None:
-        entry = self._entries[seq]
-        if seq in self._in_flight:
+    def _land(self, entry: _Entry) -> None:
+        if not entry.flying:
             return
+        entry.flying = False
+        self._in_flight -= 1
+        for key in entry.keys:
+            left = self._busy.pop(key) - 1
+            if left:
+                self._busy[key] = left
+
+    def _consider(self, entry: _Entry) -> None:
+        """Makes an operation ready if nothing is before it."""
+        if entry.flying:
+            return
+        seq = entry.stored.seq
         for key in entry.keys:
             if key in self._busy or self._by_key[key][0] != seq:
                 return
@@ -256,9 +262,8 @@ class ProfileQueue:
             self._ready_of[entry.stored.workflow] += 1
         ready[seq] = entry.stored
 
-    def _unready(self, seq: int) -> None:
-        entry = self._entries[seq]
-        if entry.line.ready.pop(seq, None) is not None:
+    def _unready(self, entry: _Entry) -> None:
+        if entry.line.ready.pop(entry.stored.seq, None) is not None:
             self._ready_of[entry.stored.workflow] -= 1
 
 
