@@ -175,12 +175,13 @@ class BulkSender:
                         Wait(opened[0], None, operations, began), len(made.rows), unnamed, result
                     )
                     return
-                await self._end.journal.note_job(opened[0], job)
+                await self._end.note_job(opened[0], job)
                 wait = Wait(opened[0], job, operations, self._end.clock())
                 await self._follow(wait, made, stored, answer.ms, result)
 
     async def _lost(self, wait: Wait, rows: int, detail: str, result: Result) -> None:
         """Nobody knows whether a job runs: those that may be it are waited for, then the rows are sent again."""
+        self._end.wait_only()
         lost, slow = self._end.clock(), partial(self._slow.tell, wait)
         try:
             await over(self._end.to.client, wait.since, lost, rows, self._jobs, slow, self._slow.usual(wait))

@@ -33,7 +33,7 @@ def _tune_python() -> None:
     # A backlog is many small objects that reference counts free: looking for cycles finds nothing.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
+    gc.set_threshold(200_000, 20, 100)
     # The journal's thread gets its turn soon, so that a call does not wait for its commit.
     sys.setswitchinterval(0.0005)
 

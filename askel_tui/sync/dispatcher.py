@@ -11,7 +11,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,16 +21,16 @@ from askel_tui.core import bulk, folding, packing
 from askel_tui.store.journal import Clock, Journal, OpenRequest, StoredOperation
 from askel_tui.sync.bulk import IMPORT, Updates, carried
 from askel_tui.sync.freshness import Freshness
-from askel_tui.sync.outcomes import OPENING, Connected, Result
+from askel_tui.sync.outcomes import WRITING, Connected, Result
 from askel_tui.sync.queue import Lane, ProfileQueue
 from askel_tui.sync.sender import Sender
 
 log = logging.getLogger(__name__)
 
-IN_MEMORY = 300_000
+IN_MEMORY = 350_000
 """Operations held in memory at once; the rest waits in the journal."""
 
-AHEAD, AHEAD_READY = 240_000, 15_000
+AHEAD, AHEAD_READY = 300_000, 15_000
 """How many operations of one workflow may wait, and be ready among them, before no more of its records are planned.
 
 Below `IN_MEMORY`, so that one workflow's backlog leaves room for the others' records, and what was planned is never
@@ -65,6 +65,9 @@ STAY_MS = 5_000
 SET_BACK_MS = 1_000
 """The clock was set back where it lost more than this against the time that passed, in milliseconds."""
 
+JOB_PATIENCE_S = 5.0
+"""How long an import job is waited for at the end; the next run follows those that take longer."""
+
 LONGEST_DUE_MS = 15 * 60_000
 """What the journal says is due later than this was put off by a clock that was ahead: it is due now."""
 
@@ -90,8 +93,8 @@ class Dispatcher:
         self._reload = False
         self._loading = asyncio.Lock()
         self._paused: frozenset[str] = frozenset()
-        self._writing: set[asyncio.Task[Any]] = set()
-        """The tasks that have opened a request; the others only wait or read."""
+        self._writing: Counter[asyncio.Task[Any]] = Counter()
+        """How many requests a task has opened that it has to end; the other tasks only wait or read."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._under_way: Counter[Lane] = Counter()
         self._bulk_at: dict[Lane, int] = {}
@@ -218,12 +221,20 @@ class Dispatcher:
     async def _drain(self) -> None:
         # A task that was not started yet would leave its coroutine unawaited.
         await asyncio.sleep(0)
-        for task in self._tasks:
-            # What only waits for its place in the budget, or reads, has written nothing: it can wait for the next run.
-            if task not in self._writing:
-                task.cancel()
+        self._stopping = True
+        end = time.monotonic() + JOB_PATIENCE_S
         while self._tasks:
-            await asyncio.wait(self._tasks)
+            left = end - time.monotonic()
+            for task in self._tasks:
+                # What waits for its place in the budget, or reads, has written nothing: it can wait for the next run.
+                # What only waits for a job can too, but most jobs end soon.
+                waits = task not in self._writing or (left <= 0 and self._writing[task] <= 0)
+                if waits and not task.cancelling():
+                    task.cancel()
+            self._wake.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left if left > 0 else None):
+                    await self._wake.wait()
 
     def _mind_the_clock(self) -> None:
         """A clock that was set back makes nothing wait longer than it was meant to."""
@@ -371,7 +382,7 @@ class Dispatcher:
     async def _send(self, counted: Lane, sending: Awaitable[Result]) -> None:
         task = asyncio.current_task()
         assert task is not None
-        OPENING.set(partial(self._writing.add, task))
+        WRITING.set(partial(self._write, task))
         try:
             result = await sending
         finally:
@@ -403,9 +414,14 @@ class Dispatcher:
             else:
                 self._queue.put_back(stored)
 
+    def _write(self, task: asyncio.Task[Any], requests: int) -> None:
+        self._writing[task] += requests
+        if self._stopping:
+            self._wake.set()
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._writing.discard(task)
+        del self._writing[task]
         if not task.cancelled() and task.exception() is not None:
             self._fault = task.exception()
         self._wake.set()

@@ -34,8 +34,11 @@ PAUSE_AFTER_MS = 15 * 60_000
 TOLD_MS = 60_000
 """How long between two lines of the log about a connection's trouble, in milliseconds."""
 
-OPENING: ContextVar[Callable[[], None] | None] = ContextVar("OPENING", default=None)
-"""Called when a request is about to be opened: from there on what sends it has to end, or the request is in doubt."""
+WRITING: ContextVar[Callable[[int], None] | None] = ContextVar("WRITING", default=None)
+"""Called with 1 when a request is about to be opened: from there on what sends it has to end, or it is in doubt.
+
+Called with -1 when it may be left in doubt: it only waits for a job, and the next run can do that as well.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +91,7 @@ class Outcomes:
 
     async def open(self, request: Request, operations: Iterable[StoredOperation]) -> int:
         """Writes the intent down; durable when it returns. Gives the request's id."""
-        opening = OPENING.get()
-        if opening is not None:
-            opening()
+        _writing(1)
         intent = Intent(
             connection=self.to.name,
             account=self.to.account,
@@ -103,6 +104,15 @@ class Outcomes:
             operations=[stored.seq for stored in operations],
         )
         return await self.journal.open_request(intent, self.clock())
+
+    async def note_job(self, request: int, job: str) -> None:
+        """Writes down which job was made of a request."""
+        await self.journal.note_job(request, job)
+        self.wait_only()
+
+    def wait_only(self) -> None:
+        """From here on a request only waits for a job: the program may end without it."""
+        _writing(-1)
 
     async def settle(
         self,
@@ -208,6 +218,12 @@ class Outcomes:
             for each in operations
             if each.since and now - each.since > self.to.pause_after_ms
         }
+
+
+def _writing(requests: int) -> None:
+    tell = WRITING.get()
+    if tell is not None:
+        tell(requests)
 
 
 def learned(body: Any) -> dict[str, Identity]:
