@@ -97,6 +97,8 @@ class LiveScreen(AskelScreen):
     async def prepare(self) -> None:
         """Reads the newest rows, so that they are there when the screen opens."""
         await self.load()
+        # The focus changes how the tail looks: done now, it is not painted twice when the screen opens.
+        self.set_focus(self.query_one(Tail))
         if not self.is_current and self._feed is not None:
             self._feed.pause()
 
