@@ -12,7 +12,6 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding
-from textual.cache import LRUCache
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
@@ -27,10 +26,12 @@ from askel_tui.tui.model import AllRows, PageKey
 from askel_tui.tui.tail_feed import Source, TailFeed, pages_around
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.long_bar import LongBar
-from askel_tui.tui.widgets.tail_columns import Layout, Painter, layout
+from askel_tui.tui.widgets.tail_columns import Painter, layout
+from askel_tui.tui.widgets.tail_lines import Frame, Lines
 
 FRAME_S = 1 / 15
-STRIPS = 2_048
+SELECTED = 2_048
+"""Lines that can be copied at once."""
 
 
 class Tail(ScrollView, can_focus=True):
@@ -101,10 +102,9 @@ class Tail(ScrollView, can_focus=True):
         super().__init__(id=id, classes=classes)
         self.feed: TailFeed | None = None
         self.source: Source = AllRows()
-        self._strips: LRUCache[tuple[Any, ...], Strip] = LRUCache(STRIPS)
-        self._layout: Layout = layout(80)
+        self._lines: Lines | None = None
         self._painter: Painter | None = None
-        self._look: tuple[int, int] = (0, 0)
+        self._look: tuple[Any, ...] | None = None
         self._unseen = 0
         self._dirty = False
         self._timer: Timer | None = None
@@ -127,7 +127,6 @@ class Tail(ScrollView, can_focus=True):
     def show(self, source: Source) -> None:
         """Shows another source, from its newest row on."""
         self.source = source
-        self._strips.clear()
         self._unseen = 0
         self.follow = True
         self._update(scroll=True)
@@ -180,7 +179,7 @@ class Tail(ScrollView, can_focus=True):
         self._dirty = False
         if self._generation != self.source.generation:
             self._generation = self.source.generation
-            self._strips.clear()
+            self._look = None
         self._update(scroll=self.follow)
         if self.follow or self.cursor < 0:
             self.cursor = self.source.count - 1
@@ -315,58 +314,86 @@ class Tail(ScrollView, can_focus=True):
     def notify_style_update(self) -> None:
         """Another theme: every line looks another way."""
         super().notify_style_update()
-        self._painter = None
-        self._strips.clear()
+        self._look = None
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """The lines of a region; what all of them need is looked up once, and the pages around are asked for."""
-        top = self.scroll_offset.y
-        width = self.scrollable_content_region.width
-        if width != self._layout.width:
-            self._layout = layout(width)
-            self._strips.clear()
-        self._look = (top, width)
-        if self._painter is None:
-            styles = {name.removeprefix("tail--"): self._style(name) for name in self.COMPONENT_CLASSES}
-            self._painter = Painter(styles)
+        """The lines of a region, from what was painted before if it can be; the pages around are asked for."""
+        top, height = self.scroll_offset.y, self.size.height
         if self.feed is not None:
-            for page in pages_around(self.source, top, top + self.size.height - 1):
+            for page in pages_around(self.source, top, top + height - 1):
                 if self.source.pages.get(page) is None:
                     self.feed.want(self.source, page)
-        return super().render_lines(crop)
+        if height < 1 or self.text_selection is not None:
+            return super().render_lines(crop)
+        lines = self._ready()
+        inset = self.gutter.top
+        strips: list[Strip] = []
+        for y in crop.line_range:
+            if inset <= y < inset + height:
+                strips.append(self._line(lines, top + y - inset))
+            else:
+                strips += super().render_lines(Region(0, y, self.outer_size.width, 1))
+        if crop.column_span != (0, self.outer_size.width):
+            strips = [strip.crop(*crop.column_span) for strip in strips]
+        return strips
 
-    def _style(self, name: str) -> Style:
-        return self.get_component_rich_style(name)
-
-    def render_line(self, y: int) -> Strip:
-        """A line, from what was painted before if it can be."""
-        top, width = self._look
-        line = top + y
-        assert self._painter is not None
+    def _line(self, lines: Lines, line: int) -> Strip:
         if line >= self.source.count:
-            return Strip.blank(width, self._painter.styles["text"])
+            return lines.blank
         row = self.source.row(line)
         if row is None:
-            return self._painter.waiting(width)
-        here = "" if line != self.cursor else "cursor" if self.has_focus else "blurred"
-        selection = self.text_selection
-        if selection is not None:
-            return self._selected(row, line, width, selection)
-        # Text can be selected with the mouse while the tail is held, and needs to know where it is for that.
-        key = (row.seq, -1 if self.follow else line, width, here)
-        strip = self._strips.get(key)
-        if strip is None:
-            strip = self._painter.paint(row, self._layout, here)
-            if not self.follow:
-                strip = strip.apply_offsets(0, line)
-            self._strips[key] = strip
+            return lines.waiting
+        here = self._here(line)
+        found = lines.kept(row, here)
+        if found is None:
+            found = lines.make(row, here)
             self.painted += 1
-        return strip
+        return found
 
-    def _selected(self, row: TailRow, line: int, width: int, selection: Selection) -> Strip:
+    def _here(self, line: int) -> str:
+        return "" if line != self.cursor else "cursor" if self.has_focus else "blurred"
+
+    def _ready(self) -> Lines:
+        """What makes lines, renewed when they look another way."""
+        width = self.scrollable_content_region.width
+        look = (width, self.outer_size.width, self.background_colors, self.styles.border)
+        if look != self._look:
+            self._look = look
+            self._painter = Painter(self._styles_shown(), layout(width))
+            inset = self.gutter
+            framed = super().render_lines(Region(0, inset.top, self.outer_size.width, 1))[0]
+            self._lines = Lines(self._painter, Frame(framed, inset.left, width))
+        assert self._lines is not None
+        return self._lines
+
+    def _styles_shown(self) -> dict[str, Style]:
+        """The styles of a line's parts as they reach the terminal: filters (no colours, for one) change them."""
+        shown = {}
+        for name in self.COMPONENT_CLASSES:
+            segments = [Segment(" ", self.get_component_rich_style(name))]
+            for each in self.get_line_filters():
+                segments = each.apply(segments, self.background_colors[1])
+            shown[name.removeprefix("tail--")] = segments[0].style or Style.null()
+        return shown
+
+    def render_line(self, y: int) -> Strip:
+        """A line without its frame, by the way that Textual takes while text is selected with the mouse."""
+        width, line = self.scrollable_content_region.width, self.scroll_offset.y + y
+        if self._painter is None or line >= self.source.count:
+            return Strip.blank(width, self.rich_style)
+        row = self.source.row(line)
+        selection = self.text_selection
+        if row is None:
+            return Strip(self._painter.waiting(), width)
+        strip = Strip(self._painter.paint(row, "" if selection else self._here(line)), width)
+        if self.follow:
+            return strip
+        # Where a character is, so that it can be selected.
+        strip = strip.apply_offsets(0, line)
+        return strip if selection is None else self._selected(strip, line, width, selection)
+
+    def _selected(self, strip: Strip, line: int, width: int, selection: Selection) -> Strip:
         """A line while text is being selected with the mouse."""
-        assert self._painter is not None
-        strip = self._painter.paint(row, self._layout, "").apply_offsets(0, line)
         span = selection.get_span(line)
         if span is None:
             return strip
@@ -382,11 +409,11 @@ class Tail(ScrollView, can_focus=True):
         lines = []
         first = selection.start.y if selection.start else 0
         last = selection.end.y if selection.end else self.source.count - 1
-        for line in range(first, min(last, first + STRIPS) + 1):
+        for line in range(first, min(last, first + SELECTED) + 1):
             row = self.source.row(line)
             if row is None or self._painter is None:
                 continue
-            text = self._painter.paint(row, self._layout, "").text
+            text = "".join(segment.text for segment in self._painter.paint(row))
             span = selection.get_span(line)
             if span is not None:
                 start, end = span
