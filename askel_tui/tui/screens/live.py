@@ -29,7 +29,7 @@ from askel_tui.tui.widgets.tail import Tail
 if TYPE_CHECKING:
     from askel_tui.store.journal import AuditEntry
 
-SETTLE_S = 0.12
+SETTLE_S = 0.04
 """How long after the last key a filter is applied, in seconds."""
 
 

@@ -57,7 +57,7 @@ class Line(Strip):
         if wanted == self._cuts:
             return self._parts
         frame = self._frame
-        if not wanted or wanted[0] <= frame.end or wanted[-1] > frame.width:
+        if not wanted or wanted[0] < frame.end or wanted[-1] > frame.width:
             return super().divide(wanted)
         behind, others = frame.ends(wanted)
         first = Strip([*frame.left, *self._content, *behind], wanted[0])
