@@ -18,7 +18,7 @@ from askel_tui.tui.workers import beside
 if TYPE_CHECKING:
     from textual.dom import DOMNode
 
-LOOK_S = 1.0
+LOOK_S = 2.0
 """How often it is looked whether one of the user's files was saved, in seconds."""
 
 Stamp = frozenset[tuple[str, int, int]]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LOOK_S = 0.25
+LOOK_S = 0.4
 """How often the journal is asked whether anything was committed, in seconds."""
 
 CLOSE_S = 10.0
@@ -85,7 +85,7 @@ class Base:
     # Opening and closing.
 
     async def open(self, on_change: Callable[[], None]) -> None:
-        """Opens the home; `on_change` is called from another thread after commits, at most four times a second.
+        """Opens the home; `on_change` is called from another thread after commits, at most every `LOOK_S`.
 
         Raises `HomeUnusable` and `JournalError`, as every later call then does.
         """
