@@ -66,14 +66,14 @@ async def tail(home: Path, rows: int) -> dict[str, float]:
     from askel_tui.tui.widgets.tail import Tail
 
     found: dict[str, float] = {}
-    app = AskelApp(home=home, first="overview")
+    app: Any = AskelApp(home=home, first="overview")
     sent_as_well(app)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.pause(2.0)
         before = memory()
         began = time.perf_counter()
         app.action_show("live")
-        await until(lambda: bool(app.screen.query(Tail)) and painted(app, rows))
+        await until(lambda: app.sent[1] and all_there(app, rows))
         found["first rows ms"] = since(began)
         tail = app.screen.query_one(Tail)
         await pilot.pause(1.5)
@@ -97,15 +97,24 @@ async def tail(home: Path, rows: int) -> dict[str, float]:
 
 
 def sent_as_well(app: Any) -> None:
-    """Makes what a terminal would be sent, which Textual leaves out where there is none."""
+    """Makes what a terminal would be sent, which Textual leaves out where there is none.
+
+    `app.sent` is the tail's source, and how many lines it had made, when last it was sent with all its rows there.
+    """
     from textual._compositor import CompositorUpdate
 
+    from askel_tui.tui.widgets.tail import Tail
+
     display = app._display
+    app.sent = (None, 0)
 
     def displayed(screen: Any, update: Any) -> None:
         display(screen, update)
         if isinstance(update, CompositorUpdate) and not app._batch_count:
             update.render_segments(app.console)
+            if all_there(app):
+                tail = app.screen.query_one(Tail)
+                app.sent = (tail.source, tail.painted)
 
     app._display = displayed
 
@@ -116,11 +125,10 @@ async def filtered(app: Any, text: str) -> float:
     from askel_tui.tui.widgets.tail import Tail
 
     tail = app.screen.query_one(Tail)
-    before, lines = tail.source, tail.painted
+    before = tail.source
     began = time.perf_counter()
     app.screen.query_one(FilterBar).set(text)
-    await until(lambda: tail.source is not before)
-    await until(lambda: more_painted(app, lines) or getattr(tail.source, "complete", False))
+    await until(lambda: tail.source is not before and app.sent[0] is tail.source)
     took = since(began)
     await until(lambda: getattr(tail.source, "complete", True))
     await asyncio.sleep(0.3)
@@ -158,22 +166,21 @@ async def followed(app: Any, home: Path, rows: int) -> dict[str, float]:
 
 
 def more_painted(app: Any, lines: int) -> bool:
-    """Whether lines were made since there were so many, and nothing is left to be painted."""
+    """Whether the terminal was sent a tail with all its lines there, some made since there were so many."""
+    return bool(app.sent[1] > lines)
+
+
+def all_there(app: Any, rows: int = 0) -> bool:
+    """Whether the tail has so many rows, and its screen is full of those that are there, or no more will come."""
     from askel_tui.tui.widgets.tail import Tail
 
-    return app.screen.query_one(Tail).painted > lines and painted(app)
-
-
-def painted(app: Any, rows: int = 1) -> bool:
-    """Whether the tail's lines are all there and nothing is left to be painted."""
-    from askel_tui.tui.widgets.tail import Tail
-
-    tail = app.screen.query_one(Tail)
-    if tail.source.count < rows or app.screen._dirty_widgets or not tail.painted:
-        return False
-    top = tail.scroll_offset.y
-    last = min(top + tail.size.height, tail.source.count)
-    return all(tail.source.row(line) is not None for line in range(top, last))
+    for tail in app.screen.query(Tail):
+        top = tail.scroll_offset.y
+        last = min(top + tail.size.height, tail.source.count)
+        whole = last - top >= tail.size.height or getattr(tail.source, "complete", True)
+        there = all(tail.source.row(line) is not None for line in range(top, last))
+        return whole and there and tail.source.count >= rows
+    return False
 
 
 async def until(true: Callable[[], Any], seconds: float = 30.0) -> None:
