@@ -110,7 +110,7 @@ class LiveScreen(AskelScreen):
             self._feed = tail.feed = feed
 
     def _rows(self, source: Source, older: int, newer: int) -> None:
-        self.query_one(Tail).post_message(Tail.Rows(source, older, newer))
+        self.query_one(Tail).post_message(Tail.Rows(source, newer))
 
     def _page(self, source: Source, page: PageKey) -> None:
         self.query_one(Tail).post_message(Tail.Page(source, page))

@@ -81,11 +81,11 @@ class Tail(ScrollView, can_focus=True):
             return isinstance(message, Tail.Moved)
 
     class Rows(Message):
-        """Lines came: before all others, and after them."""
+        """Lines came: so many after all others, perhaps some before them."""
 
-        def __init__(self, source: Source, older: int, newer: int) -> None:
+        def __init__(self, source: Source, newer: int) -> None:
             super().__init__()
-            self.source, self.older, self.newer = source, older, newer
+            self.source, self.newer = source, newer
 
     class Page(Message):
         """A page is there."""
@@ -142,9 +142,6 @@ class Tail(ScrollView, can_focus=True):
         message.stop()
         if message.source is not self.source:
             return
-        if message.older and not self.follow:
-            # What one looks at moves down with its line.
-            self._shift(message.older)
         if not self.follow:
             self._unseen += message.newer
         self._dirty = True
@@ -180,6 +177,10 @@ class Tail(ScrollView, can_focus=True):
         if self._generation != self.source.generation:
             self._generation = self.source.generation
             self._look = None
+        older = self.source.reveal()
+        if older and not self.follow:
+            # What one looks at moves down with its line.
+            self._shift(older)
         self._update(scroll=self.follow)
         if self.follow or self.cursor < 0:
             self.cursor = self.source.count - 1
