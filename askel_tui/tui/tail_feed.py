@@ -6,6 +6,7 @@ threads. Times are in seconds.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections import deque
@@ -30,7 +31,8 @@ SCREEN = 256
 CHUNK = 20_000
 """Entries looked at, or matches taken, in one read."""
 
-SEARCHERS = 3
+SEARCHERS = min(4, os.cpu_count() or 1)
+"""Chunks looked through side by side: SQLite does that without Python's lock."""
 
 Source = AllRows | FilteredRows
 
