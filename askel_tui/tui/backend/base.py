@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LOOK_S = 0.4
+LOOK_S = 0.5
 """How often the journal is asked whether anything was committed, in seconds."""
 
 CLOSE_S = 10.0
