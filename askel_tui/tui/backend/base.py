@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import inspect
 import os
@@ -114,15 +113,18 @@ class Base:
         from askel_tui.store.locks import owner
 
         before: object = None
-        while not close.is_set():
-            changed = await instance.journal.wait_change(0)
-            now = (instance.connections_stamp(), owner(instance.home))
-            if changed or now != before:
-                self._on_change()
-            before = now
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
-                    await close.wait()
+        # One task for the whole time: a timeout around each wait would take more than the look itself.
+        closed = asyncio.create_task(close.wait())
+        try:
+            while not close.is_set():
+                changed = await instance.journal.wait_change(0)
+                now = (instance.connections_stamp(), owner(instance.home))
+                if changed or now != before:
+                    self._on_change()
+                before = now
+                await asyncio.wait({closed}, timeout=LOOK_S)
+        finally:
+            closed.cancel()
 
     async def close(self) -> None:
         """Lets go of everything, and ends a daemon that was started from here and not let go of."""
