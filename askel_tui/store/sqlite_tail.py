@@ -31,7 +31,10 @@ RESPONSE_SHOWN = 300
 
 
 class TailRow(NamedTuple):
-    """What a line of the tail shows. `at` is in milliseconds since 1970."""
+    """What a line of the tail shows. `at` is in milliseconds since 1970.
+
+    Of a page few rows are painted: what is JSON in the journal is read when it is asked for.
+    """
 
     seq: int
     at: int
@@ -42,10 +45,29 @@ class TailRow(NamedTuple):
     record: str | None
     kind: str
     status: str
-    who: str
-    target: str
+    profile_json: str | None
+    target_json: str | None
     ms: int | None
-    detail: str
+    response_json: str | None
+
+    @property
+    def who(self) -> str:
+        """The first of the profile's identifiers."""
+        return str(next(iter(_parsed(self.profile_json).values()), ""))
+
+    @property
+    def target(self) -> str:
+        """The name of what was written to."""
+        return str(_parsed(self.target_json).get("name") or "")
+
+    @property
+    def detail(self) -> str:
+        """What the answer says, where something did not go well."""
+        detail = _parsed(self.response_json).get("detail")
+        if isinstance(detail, dict):
+            words = [str(value) for value in detail.values() if value not in (None, "", 0)]
+            return " · ".join(words)[:RESPONSE_SHOWN]
+        return "" if detail is None else str(detail)[:RESPONSE_SHOWN]
 
 
 _COLUMNS = (
@@ -98,7 +120,7 @@ def rows(db: sqlite3.Connection, seqs: Sequence[int]) -> list[TailRow]:
     else:
         marks = ", ".join("?" * len(seqs))
         found = db.execute(f"SELECT {_COLUMNS} FROM audit WHERE seq IN ({marks}) ORDER BY seq", tuple(seqs))
-    return [_row(*each) for each in found]
+    return [TailRow(*each) for each in found]
 
 
 def entry(db: sqlite3.Connection, seq: int) -> AuditEntry | None:
@@ -113,7 +135,7 @@ def life(db: sqlite3.Connection, record: str, limit: int = 200) -> list[TailRow]
         f"SELECT {_COLUMNS} FROM audit INDEXED BY audit_record WHERE record = ? ORDER BY seq LIMIT ?",
         (record, limit),
     )
-    return [_row(*each) for each in found]
+    return [TailRow(*each) for each in found]
 
 
 class Match(NamedTuple):
@@ -162,11 +184,13 @@ def prepared(db: sqlite3.Connection, match: Match) -> Query:
 def matching(db: sqlite3.Connection, query: Query, low: int, high: int, limit: int) -> list[int]:
     """The newest `limit` entries from `low` to `high` that match, newest first."""
     where = " AND ".join(("a.seq BETWEEN :low AND :high", *query.conditions))
-    found = db.execute(
-        f"SELECT a.seq FROM audit a {query.walk} WHERE {where} ORDER BY a.seq DESC LIMIT :limit",
+    # One row, not thousands: for each row that SQLite steps to, Python would give its lock up and wait to have it back.
+    (found,) = db.execute(
+        f"SELECT json_group_array(seq) FROM (SELECT a.seq AS seq FROM audit a {query.walk} WHERE {where} "
+        "ORDER BY a.seq DESC LIMIT :limit)",
         {**query.parameters, "low": low, "high": high, "limit": limit},
-    )
-    return [seq for (seq,) in found]
+    ).fetchone()
+    return sorted(json.loads(found), reverse=True)
 
 
 def _values(db: sqlite3.Connection) -> dict[str, list[str]]:
@@ -194,31 +218,9 @@ def _escaped(word: str) -> str:
     return word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def _row(
-    seq: int, at: int, actor: str, connection: str | None, workflow: str | None, step: str | None,
-    record: str | None, kind: str, status: str, profile: str | None, target: str | None, ms: int | None,
-    response: str | None,
-) -> TailRow:  # fmt: skip
-    who = ""
-    if profile:
-        who = str(next(iter(_parsed(profile).values()), ""))
-    named = str(_parsed(target).get("name") or "") if target else ""
-    return TailRow(
-        seq, at, actor, connection, workflow, step, record, kind, status, who, named, ms, _detail(response)
-    )  # fmt: skip
-
-
-def _detail(response: str | None) -> str:
-    if not response:
-        return ""
-    detail = _parsed(response).get("detail")
-    if isinstance(detail, dict):
-        words = [str(value) for value in detail.values() if value not in (None, "", 0)]
-        return " · ".join(words)[:RESPONSE_SHOWN]
-    return "" if detail is None else str(detail)[:RESPONSE_SHOWN]
-
-
-def _parsed(text: str) -> dict[str, Any]:
+def _parsed(text: str | None) -> dict[str, Any]:
+    if not text:
+        return {}
     try:
         found = json.loads(text)
     except ValueError:

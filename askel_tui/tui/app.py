@@ -42,6 +42,7 @@ from askel_tui.tui.workers import beside
 
 if TYPE_CHECKING:
     from textual.screen import Screen
+    from textual.widget import AwaitMount
 
 
 TWICE_S = 2.0
@@ -111,6 +112,7 @@ class AskelApp(Looks):
         self.connections: list[str] = []
         self._interrupted = 0.0
         self._changes = False
+        self._there = False
         self.head = Head(environment=self.backend.environment, read_only=read_only)
 
     # Starting and ending.
@@ -254,6 +256,19 @@ class AskelApp(Looks):
             # Whoever waits for an answer is told that there is none.
             self.screen.dismiss(None)
         self.switch_mode(name)
+
+    def switch_mode(self, mode: str) -> AwaitMount:
+        """As Textual's, but a screen that is there already is painted at once."""
+        self._there = mode in self._screen_stacks
+        try:
+            return super().switch_mode(mode)
+        finally:
+            self._there = False
+
+    def delay_update(self, delay: float = 0.05) -> None:
+        """Hides how a screen is put together; nothing where it is whole."""
+        if not self._there:
+            super().delay_update(delay)
 
     def action_help(self) -> None:
         """Help for what has the focus."""

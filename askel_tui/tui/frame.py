@@ -7,13 +7,14 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 from textual.worker import Worker
 
 from askel_tui.tui.backend import Backend, told
@@ -24,6 +25,7 @@ from askel_tui.tui.progress import BusyLine, Cancelled, Progress
 from askel_tui.tui.registry import SCREENS, Entry
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
+from askel_tui.tui.widgets.key_line import KeyLine
 from askel_tui.tui.workers import beside
 
 if TYPE_CHECKING:
@@ -209,7 +211,7 @@ class AskelScreen(Screen[None]):
         yield BusyLine()
         if self.FILTERS:
             yield FilterBar()
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     @property
     def help(self) -> Help:
@@ -217,8 +219,12 @@ class AskelScreen(Screen[None]):
         entry = next((each for each in SCREENS if each.name == self.NAME), None)
         return Help(entry.title if entry else "", self.HELP or (entry.about if entry else ""))
 
-    def on_screen_resume(self) -> None:
+    def _on_screen_resume(self, event: events.ScreenResume) -> None:
         """Loads what is missing or has changed meanwhile."""
+        if self._css_update_count == self.app._css_update_count:
+            # Textual's own handler comes after this one, and would give every widget its styles again, though it
+            # looks as it did when it was left.
+            event.refresh_styles = False
         if self.is_current and (not self._loaded or self._stale):
             # What there is is painted first.
             self.call_after_refresh(self.action_reload)

@@ -62,6 +62,8 @@ def fit(text: str, cells: int) -> str:
 
 def pad(text: str, cells: int, *, right: bool = False) -> str:
     """Inert text of exactly `cells` cells."""
+    if len(text) <= cells and text.isascii() and text.isprintable():
+        return text.rjust(cells) if right else text.ljust(cells)
     shown = fit(text, cells)
     if right:
         return " " * (cells - cell_len(shown)) + shown

@@ -13,12 +13,11 @@ from askel_tui.core.problems import Problem, did_you_mean
 from askel_tui.tui import config, themes
 from askel_tui.tui.backend import Backend, told
 from askel_tui.tui.inert import inert
-from askel_tui.tui.workers import beside
 
 if TYPE_CHECKING:
     from textual.dom import DOMNode
 
-LOOK_S = 1.0
+LOOK_S = 2.0
 """How often it is looked whether one of the user's files was saved, in seconds."""
 
 Stamp = frozenset[tuple[str, int, int]]
@@ -107,7 +106,7 @@ class Looks(App[None]):
 
     def _look_later(self) -> None:
         # The next look begins when this one is done: a slow disk must not pile them up.
-        self.set_timer(LOOK_S, lambda: beside(self, self._look, "files"))
+        self.set_timer(LOOK_S, self._look)
 
     async def _look(self) -> None:
         try:

@@ -2,7 +2,7 @@
 
 No Textual here. A source is changed by the feed's threads and read by the screen's; each change is one assignment or
 append, so that a reader sees the state before or after it. Lines never wait: a line whose page is not there yet is
-None, and its page is wanted.
+None, and its page is wanted. What would move lines waits until the screen's thread reveals it.
 """
 
 from __future__ import annotations
@@ -120,6 +120,10 @@ class AllRows:
         self._count += new
         return new
 
+    def reveal(self) -> int:
+        """Nothing comes before the first line."""
+        return 0
+
     def row(self, line: int) -> TailRow | None:
         """The row of a line; None while its page is not there."""
         rows = self.pages.get(("all", line // PAGE))
@@ -156,19 +160,35 @@ class FilteredRows:
     def __init__(self) -> None:
         self.pages = Pages()
         self.generation = 0
-        self.complete = False
+        self.searched = False
         """Whether all older entries were looked at."""
         self._older = array("q")
         self._newer = array("q")
+        self._revealed = 0
 
     @property
     def count(self) -> int:
         """How many lines there are."""
-        return len(self._older) + len(self._newer)
+        return self._revealed + len(self._newer)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every older match was found and has its line."""
+        return self.searched and self._revealed == len(self._older)
+
+    @property
+    def found(self) -> bool:
+        """Whether anything matches, though it may not have lines yet."""
+        return bool(self._older or self._newer)
 
     def add_older(self, seqs: Sequence[int]) -> None:
-        """Further matches before all others, newest first: every line moves down."""
+        """Further matches before all others, newest first; they have lines once they are revealed."""
         self._older.extend(seqs)
+
+    def reveal(self) -> int:
+        """Gives lines to older matches: every line moves down by what this returns."""
+        before, self._revealed = self._revealed, len(self._older)
+        return self._revealed - before
 
     def add_newer(self, seqs: Sequence[int]) -> None:
         """Further matches after all others, oldest first."""
@@ -201,7 +221,7 @@ class FilteredRows:
         return low
 
     def _place(self, line: int) -> tuple[PageKey, int]:
-        older = len(self._older)
+        older = self._revealed
         if line < older:
             number, at = divmod(older - 1 - line, PAGE)
             return ("older", number), at
@@ -209,5 +229,5 @@ class FilteredRows:
         return ("newer", number), at
 
     def _seq(self, line: int) -> int:
-        older = len(self._older)
+        older = self._revealed
         return self._older[older - 1 - line] if line < older else self._newer[line - older]

@@ -6,6 +6,7 @@ threads. Times are in seconds.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections import deque
@@ -30,7 +31,8 @@ SCREEN = 256
 CHUNK = 20_000
 """Entries looked at, or matches taken, in one read."""
 
-SEARCHERS = 3
+SEARCHERS = min(4, os.cpu_count() or 1)
+"""Chunks looked through side by side: SQLite does that without Python's lock."""
 
 Source = AllRows | FilteredRows
 
@@ -46,7 +48,7 @@ class TailFeed:
         on_page: Callable[[Source, PageKey], None],
         on_fault: Callable[[Exception], None],
     ) -> None:
-        """`on_rows(source, older, newer)`: so many lines came before all others, and after them."""
+        """`on_rows(source, older, newer)`: so many lines came before all others (to be revealed), and after them."""
         self._journal = journal
         self._on_rows, self._on_page, self._on_fault = on_rows, on_page, on_fault
         self._work: SimpleQueue[Callable[[sqlite3.Connection], None] | None] = SimpleQueue()
@@ -252,11 +254,11 @@ class TailFeed:
     def _add(self, source: FilteredRows, found: list[int], *, complete: bool) -> None:
         if source is not self._source or self._closed:
             return
-        first_matches = source.count == 0 and bool(found)
+        first_matches = bool(found) and not source.found
         source.add_older(found)
-        source.complete = complete
+        source.searched = complete
         if first_matches:
-            self._read(self._local.connection, source, source.page_of(source.count - 1))
+            self._read(self._local.connection, source, ("older", 0))
         self._on_rows(source, len(found), 0)
 
     def _find(self, query: store.Query, low: int, high: int, limit: int) -> list[int]:

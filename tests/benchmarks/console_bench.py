@@ -1,8 +1,6 @@
 """Measures the console: the tail over a million entries, and what a start costs in a real terminal.
 
-    python -m tests.benchmarks.console_bench [--rows 1000000] [--home DIR] [--only tail|start]
-
-Other apps' starts are measured along where their commands are named: ASKEL_BENCH_PEERS="posting=/path/posting …".
+python -m tests.benchmarks.console_bench [--rows 1000000] [--home DIR] [--only tail|start]
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ import asyncio
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +20,7 @@ from typing import Any
 
 from tests.benchmarks.audit_filler import fill
 from tests.benchmarks.common import Row
-from tests.benchmarks.terminal import Start, measure_start
+from tests.benchmarks.console_starts import PEERS, measure_starts
 
 ROWS = 1_000_000
 SIZE = (140, 50)
@@ -51,6 +48,8 @@ TARGETS: dict[str, float] = {
     "help s": 0.15,
     **{f"filter {name} ms": 400 if name.startswith("text") else 150 for name in FILTERS},
 }
+AHEAD = ("first paint s", "first screen s")
+"""What is to be at most the others' of the same run."""
 
 
 def memory() -> float:
@@ -67,13 +66,14 @@ async def tail(home: Path, rows: int) -> dict[str, float]:
     from askel_tui.tui.widgets.tail import Tail
 
     found: dict[str, float] = {}
-    app = AskelApp(home=home, first="overview")
+    app: Any = AskelApp(home=home, first="overview")
+    sent_as_well(app)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.pause(2.0)
         before = memory()
         began = time.perf_counter()
         app.action_show("live")
-        await until(lambda: bool(app.screen.query(Tail)) and painted(app, rows))
+        await until(lambda: app.sent[1] and all_there(app, rows))
         found["first rows ms"] = since(began)
         tail = app.screen.query_one(Tail)
         await pilot.pause(1.5)
@@ -96,18 +96,39 @@ async def tail(home: Path, rows: int) -> dict[str, float]:
     return found
 
 
+def sent_as_well(app: Any) -> None:
+    """Makes what a terminal would be sent, which Textual leaves out where there is none.
+
+    `app.sent` is the tail's source, and how many lines it had made, when last it was sent with all its rows there.
+    """
+    from textual._compositor import CompositorUpdate
+
+    from askel_tui.tui.widgets.tail import Tail
+
+    display = app._display
+    app.sent = (None, 0)
+
+    def displayed(screen: Any, update: Any) -> None:
+        display(screen, update)
+        if isinstance(update, CompositorUpdate) and not app._batch_count:
+            update.render_segments(app.console)
+            if all_there(app):
+                tail = app.screen.query_one(Tail)
+                app.sent = (tail.source, tail.painted)
+
+    app._display = displayed
+
+
 async def filtered(app: Any, text: str) -> float:
-    """Milliseconds from a filter being applied until its first rows, or that there are none, are painted."""
-    from askel_tui.tui.filtering import parse
-    from askel_tui.tui.tail_filter import FIELDS
+    """Milliseconds from a filter's last key until its first rows, or that there are none, are painted."""
+    from askel_tui.tui.widgets.filter_bar import FilterBar
     from askel_tui.tui.widgets.tail import Tail
 
     tail = app.screen.query_one(Tail)
-    before, lines = tail.source, tail.painted
+    before = tail.source
     began = time.perf_counter()
-    await app.screen._apply(parse(text, FIELDS))
-    await until(lambda: tail.source is not before)
-    await until(lambda: more_painted(app, lines) or getattr(tail.source, "complete", False))
+    app.screen.query_one(FilterBar).set(text)
+    await until(lambda: tail.source is not before and app.sent[0] is tail.source)
     took = since(began)
     await until(lambda: getattr(tail.source, "complete", True))
     await asyncio.sleep(0.3)
@@ -145,22 +166,21 @@ async def followed(app: Any, home: Path, rows: int) -> dict[str, float]:
 
 
 def more_painted(app: Any, lines: int) -> bool:
-    """Whether lines were made since there were so many, and nothing is left to be painted."""
+    """Whether the terminal was sent a tail with all its lines there, some made since there were so many."""
+    return bool(app.sent[1] > lines)
+
+
+def all_there(app: Any, rows: int = 0) -> bool:
+    """Whether the tail has so many rows, and its screen is full of those that are there, or no more will come."""
     from askel_tui.tui.widgets.tail import Tail
 
-    return app.screen.query_one(Tail).painted > lines and painted(app)
-
-
-def painted(app: Any, rows: int = 1) -> bool:
-    """Whether the tail's lines are all there and nothing is left to be painted."""
-    from askel_tui.tui.widgets.tail import Tail
-
-    tail = app.screen.query_one(Tail)
-    if tail.source.count < rows or app.screen._dirty_widgets or not tail.painted:
-        return False
-    top = tail.scroll_offset.y
-    last = min(top + tail.size.height, tail.source.count)
-    return all(tail.source.row(line) is not None for line in range(top, last))
+    for tail in app.screen.query(Tail):
+        top = tail.scroll_offset.y
+        last = min(top + tail.size.height, tail.source.count)
+        whole = last - top >= tail.size.height or getattr(tail.source, "complete", True)
+        there = all(tail.source.row(line) is not None for line in range(top, last))
+        return whole and there and tail.source.count >= rows
+    return False
 
 
 async def until(true: Callable[[], Any], seconds: float = 30.0) -> None:
@@ -177,55 +197,22 @@ def since(began: float) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def start() -> dict[str, float]:
-    """Measures starts in a terminal: medians of five."""
-    found: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as home:
-        environment = {"ASKEL_HOME": home, "ASKEL_VAULT_KEY": "bench"}
-        command = [sys.executable, "-m", "askel_tui"]
-        starts = [
-            measure_start(command, "8 Settings", environment, idle_s=5 if not n else 0) for n in range(5)
-        ]
-        found["first screen s"] = statistics.median(
-            measure_start(command, "Nothing is connected yet", environment).paint_s for _ in range(5)
-        )
-        found["first paint s"] = statistics.median(each.paint_s for each in starts)
-        found["start memory MB"] = statistics.median(each.memory_mb for each in starts)
-        found["idle cpu %"] = starts[0].idle_cpu
-        found["idle bytes"] = starts[0].idle_bytes
-        found["help s"] = statistics.median(_help([*command, "--help"], environment) for _ in range(5))
-        for name, path, marker in peers():
-            measured: list[Start] = [measure_start(path, marker, environment) for _ in range(5)]
-            found[f"{name}: first paint s"] = statistics.median(each.paint_s for each in measured)
-    return found
-
-
-def peers() -> list[tuple[str, list[str], str]]:
-    """Other apps, by the environment: their command and a text that shows that they are painted."""
-    markers = {"posting": "Jump", "harlequin": "Query Editor", "toolong": "Tail"}
-    found = []
-    for each in os.environ.get("ASKEL_BENCH_PEERS", "").split():
-        name, _, path = each.partition("=")
-        found.append((name, path.split(","), markers.get(name, name)))
-    return found
-
-
-def _help(command: list[str], environment: dict[str, str]) -> float:
-    began = time.perf_counter()
-    subprocess.run(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - began
-
-
 async def measure(quick: bool) -> list[Row]:
     """The rows of `make bench`: the tail over a million entries (quick: 50,000), and starts in a terminal."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["ASKEL_HOME"] = home
         found = await tail(Path(home), await asyncio.to_thread(fill, Path(home), 50_000 if quick else ROWS))
-    found |= await asyncio.to_thread(start)
+    found |= await asyncio.to_thread(measure_starts, quick)
     rows = []
     for name, value in found.items():
+        if ": " in name:
+            continue
         words, _, unit = name.rpartition(" ")
         rows.append(Row(f"console: {words}", value, unit, aim=TARGETS.get(name)))
+        for peer in (each.name for each in PEERS):
+            if (theirs := found.get(f"{peer}: {name}")) is not None:
+                aim = theirs if name in AHEAD else None
+                rows.append(Row(f"console: {words}", value, unit, peer, theirs, aim=aim))
     return rows
 
 
@@ -244,7 +231,7 @@ def main() -> None:
             rows = fill(home, given.rows)
             found |= asyncio.run(tail(home, rows))
     if given.only != "tail":
-        found |= start()
+        found |= measure_starts()
     for name, value in found.items():
         target = TARGETS.get(name)
         told = "" if target is None else f"  (at most {target:g}: {'holds' if value <= target else 'MISSED'})"

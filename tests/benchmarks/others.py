@@ -61,15 +61,20 @@ async def measure(quick: bool = False) -> list[Row]:
     return rows
 
 
-def environment(package: str) -> Path | None:
-    """The interpreter of an environment with the package, made where it is missing; None where it can't be."""
+def environment(package: str, *held: str) -> Path | None:
+    """The interpreter of an environment with the package, made where it is missing; None where it can't be.
+
+    `held` are requirements of what the package itself needs.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "askel-bench"
     home = cache / f"{package.replace('==', '-')}-py{sys.version_info.major}.{sys.version_info.minor}"
     python, ready = home / "bin" / "python", home / "ready"
     if not ready.exists():
         try:
             subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True, timeout=120)
-            subprocess.run([str(python), "-m", "pip", "install", "-q", package], check=True, timeout=300)
+            subprocess.run(
+                [str(python), "-m", "pip", "install", "-q", package, *held], check=True, timeout=300
+            )
         except (OSError, subprocess.SubprocessError):
             return None
         ready.touch()

@@ -26,9 +26,10 @@ _ESCAPES = re.compile(rb"\x1b\[[0-9;?<>=]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Seconds to the first paint, MB at that moment, and CPU and output while idle."""
+    """Seconds to the first text and to the marker, MB in the end, and CPU and output while idle."""
 
     paint_s: float
+    marker_s: float
     memory_mb: float
     idle_cpu: float = 0.0
     idle_bytes: int = 0
@@ -48,23 +49,25 @@ def measure_start(
             {**os.environ, **environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"},
         )
     try:
-        paint = _wait_for(terminal, marker, began)
-        memory = _memory(pid)
+        paint, marked = _wait_for(terminal, marker, began)
         cpu, written = (0.0, 0) if not idle_s else _idle(pid, terminal, idle_s)
-        return Start(paint, memory, cpu, written)
+        return Start(paint, marked, _memory(pid), cpu, written)
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         os.close(terminal)
 
 
-def _wait_for(terminal: int, marker: str, began: float) -> float:
-    seen = b""
+def _wait_for(terminal: int, marker: str, began: float) -> tuple[float, float]:
+    """Seconds to the first text of any kind, and to the marker."""
+    seen, first = b"", 0.0
     while time.perf_counter() - began < LONGEST_S:
         seen += _read(terminal, 0.05)
         # Words may be painted with a colour each.
-        if marker.replace(" ", "") in _ESCAPES.sub(b"", seen).decode("utf-8", "replace").replace(" ", ""):
-            return time.perf_counter() - began
+        text = "".join(_ESCAPES.sub(b"", seen).decode("utf-8", "replace").split())
+        first = first or (time.perf_counter() - began if text else 0.0)
+        if marker.replace(" ", "") in text:
+            return first, time.perf_counter() - began
     raise TimeoutError(f"{marker!r} was not painted within {LONGEST_S:g} s")
 
 

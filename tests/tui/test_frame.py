@@ -18,8 +18,9 @@ from askel_tui.tui.widgets.confirm import Confirm
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import HelpScreen
 from askel_tui.tui.widgets.jump import JumpScreen
+from askel_tui.tui.widgets.key_line import KeyLine
 from askel_tui.tui.widgets.tail import Tail
-from tests.tui.conftest import ready, text_of, toasts, until
+from tests.tui.conftest import picture_of, ready, text_of, toasts, until
 
 
 async def test_every_screen_is_on_its_number_and_in_the_palette(alone: Any) -> None:
@@ -39,6 +40,31 @@ async def test_a_screen_can_be_clicked_in_the_navigation(alone: Any) -> None:
         await pilot.click(offset=(at + 1, 1))
         await ready(pilot)
         assert app.current_mode == "live"
+
+
+async def test_a_key_of_the_last_line_can_be_clicked(alone: Any) -> None:
+    async with alone(first="live", entries=20) as (app, pilot):
+        keys = text_of(app).splitlines()[-1]
+        await pilot.hover(KeyLine, offset=(keys.index("Filter") + 2, 0))
+        assert app.screen.query_one(KeyLine).tooltip == "word, !word, field:value"
+        await pilot.click(KeyLine, offset=(keys.index("Filter") + 2, 0))
+        await until(pilot, lambda: app.screen.query_one(FilterBar).has_class("-open"))
+        # The focus is in the filter now: the tail's own keys do not work there.
+        await until(pilot, lambda: "Details" not in text_of(app).splitlines()[-1])
+
+
+async def test_a_screen_that_was_left_comes_back_in_the_theme_chosen_meanwhile(alone: Any) -> None:
+    async with alone(first="live", entries=20) as (app, pilot):
+        await pilot.press("1")
+        await ready(pilot)
+        app.theme = "light"
+        await pilot.press("6")
+        await ready(pilot)
+        come_back = picture_of(app)
+    async with alone(first="live", entries=20) as (app, pilot):
+        app.theme = "light"
+        await ready(pilot)
+        assert picture_of(app) == come_back
 
 
 async def test_the_header_says_where_one_is(alone: Any, console: Any) -> None:

@@ -13,7 +13,7 @@ from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.tail import Tail
 from tests.benchmarks.audit_filler import INSERT, entry
 from tests.support.workbench import example
-from tests.tui.conftest import THEMES, assert_picture, assert_snapshot, text_of, toasts, until
+from tests.tui.conftest import THEMES, assert_picture, assert_snapshot, picture_of, text_of, toasts, until
 
 SIZES = [(60, 20), (80, 24), (120, 36), (200, 50)]
 ENTRIES = 2_000
@@ -128,6 +128,22 @@ async def test_a_click_chooses_and_a_second_one_opens(alone: Any) -> None:
         assert tail.cursor == tail.scroll_offset.y + 4
         await pilot.click(Tail, offset=(10, 5), times=2)
         await until(pilot, lambda: "Life of the record" in text_of(app) or "Answer" in text_of(app))
+
+
+async def test_text_can_be_selected_with_the_mouse_while_it_is_held(alone: Any) -> None:
+    async with alone(first="live", entries=ENTRIES) as (app, pilot):
+        tail = await there(pilot)
+        await pilot.press("up", "up")
+        at = text_of(app).splitlines()[4].index("written")
+        await pilot.mouse_down(offset=(at, 4))
+        await pilot.hover(offset=(at + len("written") + 1, 4))
+        await pilot.mouse_up(offset=(at + len("written") + 1, 4))
+        assert app.screen.get_selected_text() == "written"
+        shown = picture_of(app)
+        app.screen.clear_selection()
+        await pilot.pause()
+        assert tail.text_selection is None
+        assert picture_of(app) != shown
 
 
 async def test_lines_that_were_painted_are_not_painted_again(alone: Any) -> None:

@@ -51,6 +51,7 @@ def test_matches_come_from_the_newest_on_and_go_on_coming(numbers: list[int], no
     found = older[::-1]
     for at in range(0, len(found), chunk):
         source.add_older(found[at : at + chunk])
+        assert source.reveal() == len(found[at : at + chunk])
     for at in range(0, len(newer), chunk):
         source.add_newer(newer[at : at + chunk])
     assert read(source) == numbers
@@ -60,10 +61,16 @@ def test_matches_come_from_the_newest_on_and_go_on_coming(numbers: list[int], no
 def test_older_matches_leave_the_pages_that_were_read_as_they_are() -> None:
     source = FilteredRows()
     source.add_older(list(range(1_000, 700, -1)))
+    source.reveal()
     read(source)
     page = source.page_of(source.count - 1)
     kept = source.pages.get(page)
+    newest = source.row(source.count - 1)
     source.add_older(list(range(700, 100, -1)))
+    # The lines are moved by the one that paints them.
+    assert source.row(source.count - 1) is newest
+    assert source.reveal() == 600
+    assert source.row(source.count - 1) is newest
     assert source.page_of(source.count - 1) == page
     assert source.pages.get(page) is kept
 

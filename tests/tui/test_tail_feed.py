@@ -34,6 +34,7 @@ class Watched:
 
     def _rows(self, source: Source, older: int, newer: int) -> None:
         with self.changed:
+            source.reveal()
             self.told.append((older, newer))
             self.changed.notify_all()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import inspect
 import os
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LOOK_S = 0.25
+LOOK_S = 0.5
 """How often the journal is asked whether anything was committed, in seconds."""
 
 CLOSE_S = 10.0
@@ -85,7 +84,7 @@ class Base:
     # Opening and closing.
 
     async def open(self, on_change: Callable[[], None]) -> None:
-        """Opens the home; `on_change` is called from another thread after commits, at most four times a second.
+        """Opens the home; `on_change` is called from another thread after commits, at most every `LOOK_S`.
 
         Raises `HomeUnusable` and `JournalError`, as every later call then does.
         """
@@ -114,15 +113,18 @@ class Base:
         from askel_tui.store.locks import owner
 
         before: object = None
-        while not close.is_set():
-            changed = await instance.journal.wait_change(0)
-            now = (instance.connections_stamp(), owner(instance.home))
-            if changed or now != before:
-                self._on_change()
-            before = now
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
-                    await close.wait()
+        # One task for the whole time: a timeout around each wait would take more than the look itself.
+        closed = asyncio.create_task(close.wait())
+        try:
+            while not close.is_set():
+                changed = await instance.journal.wait_change(0)
+                now = (instance.connections_stamp(), owner(instance.home))
+                if changed or now != before:
+                    self._on_change()
+                before = now
+                await asyncio.wait({closed}, timeout=LOOK_S)
+        finally:
+            closed.cancel()
 
     async def close(self) -> None:
         """Lets go of everything, and ends a daemon that was started from here and not let go of."""

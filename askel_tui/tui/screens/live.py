@@ -29,7 +29,7 @@ from askel_tui.tui.widgets.tail import Tail
 if TYPE_CHECKING:
     from askel_tui.store.journal import AuditEntry
 
-SETTLE_S = 0.12
+SETTLE_S = 0.04
 """How long after the last key a filter is applied, in seconds."""
 
 
@@ -97,6 +97,8 @@ class LiveScreen(AskelScreen):
     async def prepare(self) -> None:
         """Reads the newest rows, so that they are there when the screen opens."""
         await self.load()
+        # The focus changes how the tail looks: done now, it is not painted twice when the screen opens.
+        self.set_focus(self.query_one(Tail))
         if not self.is_current and self._feed is not None:
             self._feed.pause()
 
@@ -108,7 +110,7 @@ class LiveScreen(AskelScreen):
             self._feed = tail.feed = feed
 
     def _rows(self, source: Source, older: int, newer: int) -> None:
-        self.query_one(Tail).post_message(Tail.Rows(source, older, newer))
+        self.query_one(Tail).post_message(Tail.Rows(source, newer))
 
     def _page(self, source: Source, page: PageKey) -> None:
         self.query_one(Tail).post_message(Tail.Page(source, page))

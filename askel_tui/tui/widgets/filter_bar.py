@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
@@ -60,8 +61,10 @@ class FilterBar(Horizontal):
         """Says how much was found."""
         if words == self._counted:
             return
+        # While a search goes on it counts many times a second: the screen is laid out anew only where the width is.
+        same = cell_len(words) == cell_len(self._counted)
         self._counted = words
-        self.query_one("#filter-count", Label).update(Content(words))
+        self.query_one("#filter-count", Label).update(Content(words), layout=not same)
 
     def leave(self) -> bool:
         """Takes the filter back; False where none was open."""

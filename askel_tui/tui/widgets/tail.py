@@ -8,32 +8,24 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding
-from textual.cache import LRUCache
 from textual.geometry import Region, Size
 from textual.message import Message
-from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.scrollbar import ScrollBar
-from textual.selection import Selection
-from textual.strip import Strip
 from textual.timer import Timer
 
 from askel_tui.store.sqlite_tail import TailRow
-from askel_tui.tui.model import AllRows, PageKey
-from askel_tui.tui.tail_feed import Source, TailFeed, pages_around
+from askel_tui.tui.model import PageKey
+from askel_tui.tui.tail_feed import Source
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.long_bar import LongBar
-from askel_tui.tui.widgets.tail_columns import Layout, Painter, layout
+from askel_tui.tui.widgets.tail_view import TailView
 
 FRAME_S = 1 / 15
-STRIPS = 2_048
 
 
-class Tail(ScrollView, can_focus=True):
+class Tail(TailView, can_focus=True):
     """Rows of a source; a cursor; `follow` keeps to the newest row."""
 
     jump_key = "t"
@@ -42,15 +34,6 @@ class Tail(ScrollView, can_focus=True):
         "Every write and decision, oldest first. End follows what comes; any move upwards holds it, and nothing is "
         "missed meanwhile. Enter shows an entry whole; y copies it as JSON, c its request as curl.",
     )
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "tail--text",
-        "tail--muted",
-        "tail--good",
-        "tail--doubt",
-        "tail--bad",
-        "tail--cursor",
-        "tail--blurred",
-    }
     BINDINGS: ClassVar[list[Any]] = [
         Binding("up,k", "move(-1)", "Up", show=False, id="tail.up"),
         Binding("down,j", "move(1)", "Down", show=False, id="tail.down"),
@@ -60,10 +43,6 @@ class Tail(ScrollView, can_focus=True):
         Binding("end,G", "follow", "Follow", id="tail.follow", tooltip="Keeps to the newest entry"),
         Binding("enter", "open", "Details", id="tail.open"),
     ]
-
-    follow: reactive[bool] = reactive(True)
-    cursor: reactive[int] = reactive(-1, repaint=False)
-    """The line under the cursor; -1 without rows."""
 
     class Opened(Message):
         """An entry is to be shown whole."""
@@ -80,11 +59,11 @@ class Tail(ScrollView, can_focus=True):
             return isinstance(message, Tail.Moved)
 
     class Rows(Message):
-        """Lines came: before all others, and after them."""
+        """Lines came: so many after all others, perhaps some before them."""
 
-        def __init__(self, source: Source, older: int, newer: int) -> None:
+        def __init__(self, source: Source, newer: int) -> None:
             super().__init__()
-            self.source, self.older, self.newer = source, older, newer
+            self.source, self.newer = source, newer
 
     class Page(Message):
         """A page is there."""
@@ -99,18 +78,10 @@ class Tail(ScrollView, can_focus=True):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
-        self.feed: TailFeed | None = None
-        self.source: Source = AllRows()
-        self._strips: LRUCache[tuple[Any, ...], Strip] = LRUCache(STRIPS)
-        self._layout: Layout = layout(80)
-        self._painter: Painter | None = None
-        self._look: tuple[int, int] = (0, 0)
         self._unseen = 0
         self._dirty = False
         self._timer: Timer | None = None
         self._generation = -1
-        self.painted = 0
-        """How many lines were made since the start: what a benchmark counts."""
 
     @property
     def vertical_scrollbar(self) -> ScrollBar:
@@ -127,7 +98,6 @@ class Tail(ScrollView, can_focus=True):
     def show(self, source: Source) -> None:
         """Shows another source, from its newest row on."""
         self.source = source
-        self._strips.clear()
         self._unseen = 0
         self.follow = True
         self._update(scroll=True)
@@ -143,9 +113,6 @@ class Tail(ScrollView, can_focus=True):
         message.stop()
         if message.source is not self.source:
             return
-        if message.older and not self.follow:
-            # What one looks at moves down with its line.
-            self._shift(message.older)
         if not self.follow:
             self._unseen += message.newer
         self._dirty = True
@@ -180,7 +147,11 @@ class Tail(ScrollView, can_focus=True):
         self._dirty = False
         if self._generation != self.source.generation:
             self._generation = self.source.generation
-            self._strips.clear()
+            self.forget_lines()
+        older = self.source.reveal()
+        if older and not self.follow:
+            # What one looks at moves down with its line.
+            self._shift(older)
         self._update(scroll=self.follow)
         if self.follow or self.cursor < 0:
             self.cursor = self.source.count - 1
@@ -304,91 +275,8 @@ class Tail(ScrollView, can_focus=True):
             if event.chain == 2:
                 self.action_open()
 
-    # Painting.
-
     def on_resize(self) -> None:
         """Keeps to the newest row where it follows, else to the cursor."""
         self._update(scroll=self.follow)
         if not self.follow:
             self.go_to(self.cursor)
-
-    def notify_style_update(self) -> None:
-        """Another theme: every line looks another way."""
-        super().notify_style_update()
-        self._painter = None
-        self._strips.clear()
-
-    def render_lines(self, crop: Region) -> list[Strip]:
-        """The lines of a region; what all of them need is looked up once, and the pages around are asked for."""
-        top = self.scroll_offset.y
-        width = self.scrollable_content_region.width
-        if width != self._layout.width:
-            self._layout = layout(width)
-            self._strips.clear()
-        self._look = (top, width)
-        if self._painter is None:
-            styles = {name.removeprefix("tail--"): self._style(name) for name in self.COMPONENT_CLASSES}
-            self._painter = Painter(styles)
-        if self.feed is not None:
-            for page in pages_around(self.source, top, top + self.size.height - 1):
-                if self.source.pages.get(page) is None:
-                    self.feed.want(self.source, page)
-        return super().render_lines(crop)
-
-    def _style(self, name: str) -> Style:
-        return self.get_component_rich_style(name)
-
-    def render_line(self, y: int) -> Strip:
-        """A line, from what was painted before if it can be."""
-        top, width = self._look
-        line = top + y
-        assert self._painter is not None
-        if line >= self.source.count:
-            return Strip.blank(width, self._painter.styles["text"])
-        row = self.source.row(line)
-        if row is None:
-            return self._painter.waiting(width)
-        here = "" if line != self.cursor else "cursor" if self.has_focus else "blurred"
-        selection = self.text_selection
-        if selection is not None:
-            return self._selected(row, line, width, selection)
-        # Text can be selected with the mouse while the tail is held, and needs to know where it is for that.
-        key = (row.seq, -1 if self.follow else line, width, here)
-        strip = self._strips.get(key)
-        if strip is None:
-            strip = self._painter.paint(row, self._layout, here)
-            if not self.follow:
-                strip = strip.apply_offsets(0, line)
-            self._strips[key] = strip
-            self.painted += 1
-        return strip
-
-    def _selected(self, row: TailRow, line: int, width: int, selection: Selection) -> Strip:
-        """A line while text is being selected with the mouse."""
-        assert self._painter is not None
-        strip = self._painter.paint(row, self._layout, "").apply_offsets(0, line)
-        span = selection.get_span(line)
-        if span is None:
-            return strip
-        start, end = span
-        end = width if end == -1 else end
-        style = self.screen.get_component_rich_style("screen--selection")
-        cut = strip.divide([start, end, width]) if start else [Strip([]), *strip.divide([end, width])]
-        middle = Strip(Segment(text, (own or Style.null()) + style) for text, own, _ in cut[1])
-        return Strip.join([cut[0], middle, *cut[2:]])
-
-    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        """The text that was selected with the mouse."""
-        lines = []
-        first = selection.start.y if selection.start else 0
-        last = selection.end.y if selection.end else self.source.count - 1
-        for line in range(first, min(last, first + STRIPS) + 1):
-            row = self.source.row(line)
-            if row is None or self._painter is None:
-                continue
-            text = self._painter.paint(row, self._layout, "").text
-            span = selection.get_span(line)
-            if span is not None:
-                start, end = span
-                lines.append(text[start : None if end == -1 else end].rstrip())
-        return "\n".join(lines), "\n"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rich.segment import Segment
 from rich.style import Style
-from textual.strip import Strip
 
 from askel_tui.store.sqlite_tail import TailRow
 from askel_tui.tui.figures import clock
@@ -56,55 +56,63 @@ def layout(width: int) -> Layout:
 
 
 class Painter:
-    """Makes lines in the styles of a theme: `text`, `muted`, `good`, `doubt`, `bad`, `cursor`, `blurred`."""
+    """Makes the segments of lines, exactly as wide as the columns.
 
-    def __init__(self, styles: Mapping[str, Style]) -> None:
-        self.styles = styles
-        self._waiting: dict[int, Strip] = {}
+    The styles are a theme's: `text`, `muted`, `good`, `doubt`, `bad`, `cursor`, `blurred`.
+    """
 
-    def waiting(self, width: int) -> Strip:
+    def __init__(self, styles: Mapping[str, Style], columns: Layout) -> None:
+        self._styles, self._columns = styles, columns
+        self._results = {
+            status: (pad(word, RESULT) + " ", styles[part]) for status, (word, part) in RESULTS.items()
+        }
+
+    def blank(self) -> list[Segment]:
+        """A line without a row."""
+        return [Segment(" " * self._columns.width, self._styles["text"])]
+
+    def waiting(self) -> list[Segment]:
         """The line of a row that is being read."""
-        if width not in self._waiting:
-            self._waiting[width] = Strip([Segment("…".ljust(width), self.styles["muted"])], width)
-        return self._waiting[width]
+        return [Segment("…".ljust(self._columns.width), self._styles["muted"])]
 
-    def paint(self, row: TailRow, columns: Layout, here: str = "") -> Strip:
-        """The line of a row, exactly as wide as the layout; `here` is `cursor`, `blurred` or nothing."""
-        word, part = RESULTS.get(row.status, (row.status, "doubt"))
-        result = pad(word, RESULT)
-        rest = _rest(row, columns)
+    def paint(self, row: TailRow, here: str = "") -> list[Segment]:
+        """The line of a row; `here` is `cursor`, `blurred` or nothing."""
+        styles, columns = self._styles, self._columns
+        result, style = self._results.get(row.status) or (pad(row.status, RESULT) + " ", styles["doubt"])
+        time = _time(row.at // 1000)
+        who = row.who or (f"{row.kind} by {row.actor}" if row.workflow else f"by {row.actor}")
+        rest = _where(row.connection, row.workflow, row.step, row.kind, columns) + pad(who, columns.who)
         last = _last(row, columns)
-        time = clock(row.at)
         if here:
-            style = self.styles[here]
-            return Strip([Segment(f"{time} {result} {rest}{last}", style)], columns.width)
-        styles = self.styles
-        return Strip(
-            [
-                Segment(f"{time} ", styles["muted"]),
-                Segment(f"{result} ", styles[part]),
-                Segment(rest, styles["text"]),
-                Segment(last, styles["muted"]),
-            ],
-            columns.width,
-        )
+            return [Segment(f"{time}{result}{rest}{last}", styles[here])]
+        return [
+            Segment(time, styles["muted"]),
+            Segment(result, style),
+            Segment(rest, styles["text"]),
+            Segment(last, styles["muted"]),
+        ]
 
 
-def _rest(row: TailRow, columns: Layout) -> str:
-    where = f"{row.workflow} › {row.step}" if row.workflow and row.step else row.workflow or row.kind
+@lru_cache(maxsize=1_024)
+def _time(second: int) -> str:
+    return clock(second * 1000) + " "
+
+
+@lru_cache(maxsize=1_024)
+def _where(connection: str | None, workflow: str | None, step: str | None, kind: str, columns: Layout) -> str:
+    """The columns that many rows have in common."""
+    where = f"{workflow} › {step}" if workflow and step else workflow or kind
     parts = []
     if columns.connection:
-        parts.append(pad(row.connection or "", columns.connection))
-    if row.workflow and row.step and len(where) > columns.step:
+        parts.append(pad(connection or "", columns.connection))
+    if workflow and step and len(where) > columns.step:
         # The step says more than the beginning of a long name.
-        room = columns.step - min(len(row.step), columns.step - 5) - 3
-        where = f"{pad(row.workflow, room).rstrip()} › {row.step}"
+        room = columns.step - min(len(step), columns.step - 5) - 3
+        where = f"{pad(workflow, room).rstrip()} › {step}"
     parts.append(pad(where, columns.step))
     if columns.kind:
-        parts.append(pad(row.kind, columns.kind))
-    who = row.who or (f"{row.kind} by {row.actor}" if row.workflow else f"by {row.actor}")
-    parts.append(pad(who, columns.who))
-    return " ".join(parts)
+        parts.append(pad(kind, columns.kind))
+    return " ".join((*parts, ""))
 
 
 def _last(row: TailRow, columns: Layout) -> str:

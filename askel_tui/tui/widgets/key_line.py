@@ -1,0 +1,133 @@
+"""The last line: the keys that work where the focus is, each of which can be clicked.
+
+One widget that paints only when another key works. Textual's footer makes a widget for each key whenever a screen
+opens or the focus moves, which costs more than painting all of the screen.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import ActiveBinding
+from textual.strip import Strip
+from textual.widget import Widget
+
+STEP = 4
+"""How many cells the wheel moves the line where it is wider than the screen."""
+
+
+class Key(NamedTuple):
+    """A key of the line: what is pressed, what is shown, and whether it works now."""
+
+    key: str
+    shown: str
+    words: str
+    enabled: bool
+    tooltip: str
+
+    @property
+    def width(self) -> int:
+        """Cells that it takes."""
+        return Strip([Segment(f" {self.shown} {self.words} ")]).cell_length
+
+
+class KeyLine(Widget):
+    """Shows the bindings of the screen that are to be shown, nearest to the focus first."""
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"key-line--key", "key-line--words", "key-line--hover"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._keys: tuple[Key, ...] = ()
+        self._under: Key | None = None
+        self._left = 0
+
+    def on_mount(self) -> None:
+        """Follows what the focus does to the keys."""
+        self.screen.bindings_updated_signal.subscribe(self, self._changed)
+
+    def _changed(self, _: Any) -> None:
+        # While another window is in front nothing has the focus, and the keys stay as they were.
+        if not self.is_attached or not self.app.app_focus:
+            return
+        first: dict[str, ActiveBinding] = {}
+        for active in self.screen.active_bindings.values():
+            if active.binding.show:
+                first.setdefault(active.binding.action, active)
+        keys = tuple(
+            Key(
+                active.binding.key,
+                self.app.get_key_display(active.binding),
+                active.binding.description,
+                active.enabled,
+                active.tooltip,
+            )
+            for active in first.values()
+        )
+        if keys != self._keys:
+            self._keys, self._left = keys, 0
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """The line, cut to the width."""
+        base = self.rich_style
+        key_style = base + self.get_component_rich_style("key-line--key", partial=True)
+        words_style = base + self.get_component_rich_style("key-line--words", partial=True)
+        hover = self.get_component_rich_style("key-line--hover", partial=True)
+        segments = []
+        for key in self._keys:
+            also = Style.null() if key.enabled else Style(dim=True)
+            if key is self._under:
+                also += hover
+            segments.append(Segment(f" {key.shown} ", key_style + also))
+            segments.append(Segment(f"{key.words} ", words_style + also))
+        return Strip(segments).crop_extend(self._left, self._left + self.size.width, base)
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Presses the key."""
+        key = self._at(event.x)
+        if key is None:
+            return
+        if key.enabled:
+            self.app.simulate_key(key.key)
+        else:
+            self.app.bell()
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """The key under the mouse stands out and says more."""
+        self._point_at(self._at(event.x))
+
+    def on_leave(self) -> None:
+        """Nothing is under the mouse any more."""
+        self._point_at(None)
+
+    def on_mouse_scroll_down(self) -> None:
+        """Shows keys that did not fit."""
+        self._move(STEP)
+
+    def on_mouse_scroll_up(self) -> None:
+        """Back to the first keys."""
+        self._move(-STEP)
+
+    def _move(self, by: int) -> None:
+        most = max(0, sum(key.width for key in self._keys) - self.size.width)
+        self._left = max(0, min(self._left + by, most))
+        self.refresh()
+
+    def _point_at(self, key: Key | None) -> None:
+        if key is not self._under:
+            self._under = key
+            self.tooltip = (key.tooltip or key.words) if key else None
+            self.refresh()
+
+    def _at(self, x: int) -> Key | None:
+        x += self._left
+        for key in self._keys:
+            if x < key.width:
+                return key
+            x -= key.width
+        return None
