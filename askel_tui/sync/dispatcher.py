@@ -9,21 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
 from askel_tui.contract.endpoints import endpoint
 from askel_tui.core import bulk, folding, packing
 from askel_tui.store.journal import Clock, Journal, OpenRequest, StoredOperation
 from askel_tui.sync.bulk import IMPORT, Updates, carried
 from askel_tui.sync.freshness import Freshness
-from askel_tui.sync.outcomes import WRITING, Connected, Result
+from askel_tui.sync.outcomes import Connected, Result
 from askel_tui.sync.queue import Lane, ProfileQueue
 from askel_tui.sync.sender import Sender
+from askel_tui.sync.under_way import UnderWay
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +63,6 @@ STAY_MS = 5_000
 SET_BACK_MS = 1_000
 """The clock was set back where it lost more than this against the time that passed, in milliseconds."""
 
-JOB_PATIENCE_S = 5.0
-"""How long an import job is waited for at the end; the next run follows those that take longer."""
-
 LONGEST_DUE_MS = 15 * 60_000
 """What the journal says is due later than this was put off by a clock that was ahead: it is due now."""
 
@@ -93,15 +88,11 @@ class Dispatcher:
         self._reload = False
         self._loading = asyncio.Lock()
         self._paused: frozenset[str] = frozenset()
-        self._writing: Counter[asyncio.Task[Any]] = Counter()
-        """How many requests a task has opened that it has to end; the other tasks only wait or read."""
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._under_way: Counter[Lane] = Counter()
+        self._under_way = UnderWay(self._settle)
         self._bulk_at: dict[Lane, int] = {}
         """When a lane last went in bulk."""
-        self._wake = asyncio.Event()
+        self._wake = self._under_way.changed
         self._stopping = False
-        self._fault: BaseException | None = None
         self._senders: dict[str, Sender] = {}
         self._said: set[tuple[str, str, str]] = set()
         """Holds (workflow, step, cause) that the log told of since the last order."""
@@ -126,7 +117,7 @@ class Dispatcher:
     def idle(self) -> bool:
         """Whether nothing is in memory, under way or known to wait in the journal."""
         loading = self._more or self._loading.locked()
-        return not loading and len(self._queue) == 0 and not self._tasks
+        return not loading and len(self._queue) == 0 and not self._under_way
 
     def wake(self, *, reload: bool = False) -> None:
         """Something may have changed: new operations came in, or (`reload`) old ones wait again."""
@@ -194,7 +185,9 @@ class Dispatcher:
         for stored in doubt.operations:
             self._queue.add(stored)
             self._queue.take_along(stored)
-        self._run(Lane(doubt.intent.connection, packing.Parcel(IMPORT, "")), sender.send_again(doubt))
+        self._under_way.start(
+            Lane(doubt.intent.connection, packing.Parcel(IMPORT, "")), sender.send_again(doubt)
+        )
 
     async def run(self) -> None:
         """Sends until `stop` is called; returns when what was under way has been settled.
@@ -205,36 +198,18 @@ class Dispatcher:
             await self._recover()
             while not self._stopping:
                 self._wake.clear()
-                if self._fault is not None:
-                    raise self._fault
+                if self._under_way.fault is not None:
+                    raise self._under_way.fault
                 self._mind_the_clock()
                 await self._load()
                 await self._wait(self._start())
         finally:
-            await self._drain()
+            await self._under_way.drain()
 
     def stop(self) -> None:
         """Lets what is under way end, and starts nothing new."""
         self._stopping = True
         self._wake.set()
-
-    async def _drain(self) -> None:
-        # A task that was not started yet would leave its coroutine unawaited.
-        await asyncio.sleep(0)
-        self._stopping = True
-        end = time.monotonic() + JOB_PATIENCE_S
-        while self._tasks:
-            left = end - time.monotonic()
-            for task in self._tasks:
-                # What waits for its place in the budget, or reads, has written nothing: it can wait for the next run.
-                # What only waits for a job can too, but most jobs end soon.
-                waits = task not in self._writing or (left <= 0 and self._writing[task] <= 0)
-                if waits and not task.cancelling():
-                    task.cancel()
-            self._wake.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(left if left > 0 else None):
-                    await self._wake.wait()
 
     def _mind_the_clock(self) -> None:
         """A clock that was set back makes nothing wait longer than it was meant to."""
@@ -288,10 +263,10 @@ class Dispatcher:
         tail = ready > TAIL and now - self._bulk_at.get(lane, -STAY_MS) < STAY_MS
         if (long or tail) and self._start_bulk(lane, sender, now):
             return
-        room = SINGLE_CALLS - self._under_way[lane]
+        room = SINGLE_CALLS - self._under_way.of(lane)
         for stored in self._queue.take(lane, max(0, room), now):
             together = self._with_followers(stored, sender.revision, now)
-            self._run(lane, sender.send(together, "bulk" if long and not lane.live else "live"))
+            self._under_way.start(lane, sender.send(together, "bulk" if long and not lane.live else "live"))
 
     def _with_followers(
         self, stored: StoredOperation, revision: str, now: int, *, in_bulk: bool = False
@@ -315,13 +290,13 @@ class Dispatcher:
 
     def _gather(self, lane: Lane, now: int) -> None:
         """One request at a time per destination, which takes all that waits; more only where that is too much."""
-        while not self._under_way[lane] or (
-            self._under_way[lane] < GATHERERS and self._queue.ready(lane) >= WORTH_ANOTHER
+        while not self._under_way.of(lane) or (
+            self._under_way.of(lane) < GATHERERS and self._queue.ready(lane) >= WORTH_ANOTHER
         ):
             operations = self._queue.take(lane, GATHERED, now)
             if not operations:
                 break
-            self._run(lane, self._senders[lane.connection].send(operations, "bulk"))
+            self._under_way.start(lane, self._senders[lane.connection].send(operations, "bulk"))
 
     @staticmethod
     def _short(call: str, revision: str) -> int:
@@ -336,8 +311,8 @@ class Dispatcher:
             return False
         kind = Lane(lane.connection, packing.Parcel(call, ""))
         most = endpoint(sender.revision, call).max_items or 1
-        while self._under_way[kind] < BULK_REQUESTS[call]:
-            if self._under_way[kind] >= NOT_FULL and self._queue.ready(lane) < most:
+        while self._under_way.of(kind) < BULK_REQUESTS[call]:
+            if self._under_way.of(kind) >= NOT_FULL and self._queue.ready(lane) < most:
                 break
             taken = self._queue.take(lane, most, now)
             if not taken:
@@ -358,10 +333,12 @@ class Dispatcher:
         in_bulk = {each.seq for each in rows}
         for stored in taken:
             if stored.seq not in in_bulk:
-                self._run(lane, sender.send(self._with_followers(stored, sender.revision, now), "bulk"))
+                self._under_way.start(
+                    lane, sender.send(self._with_followers(stored, sender.revision, now), "bulk")
+                )
         if lane.parcel.call == "create_event":
             if rows:
-                self._run(kind, _events(sender, rows))
+                self._under_way.start(kind, _events(sender, rows))
             return
         by_list: dict[str | None, list[Updates]] = {}
         for upsert in rows:
@@ -370,24 +347,7 @@ class Dispatcher:
             destination = addition.operation.destination if addition else None
             by_list.setdefault(destination.id if destination else None, []).append((upserts, addition))
         for list_id, profiles in by_list.items():
-            self._run(kind, _import(sender, profiles, list_id))
-
-    def _run(self, counted: Lane, sending: Awaitable[Result]) -> None:
-        """Runs a request; `counted` is what it counts as among those under way."""
-        self._under_way[counted] += 1
-        task = asyncio.create_task(self._send(counted, sending))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    async def _send(self, counted: Lane, sending: Awaitable[Result]) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        WRITING.set(partial(self._write, task))
-        try:
-            result = await sending
-        finally:
-            self._under_way[counted] -= 1
-        self._settle(result)
+            self._under_way.start(kind, _import(sender, profiles, list_id))
 
     def _settle(self, result: Result) -> None:
         self._alone |= result.alone
@@ -413,18 +373,6 @@ class Dispatcher:
                 self._queue.remove(stored.seq)
             else:
                 self._queue.put_back(stored)
-
-    def _write(self, task: asyncio.Task[Any], requests: int) -> None:
-        self._writing[task] += requests
-        if self._stopping:
-            self._wake.set()
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        del self._writing[task]
-        if not task.cancelled() and task.exception() is not None:
-            self._fault = task.exception()
-        self._wake.set()
 
     async def _wait(self, started: int) -> None:
         # What came due since then was not started.

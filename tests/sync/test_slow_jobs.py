@@ -11,7 +11,7 @@ import pytest
 
 from askel_tui.klaviyo.client import Answer, Client
 from askel_tui.klaviyo.errors import Missing
-from askel_tui.sync import dispatcher, jobs, slow_jobs
+from askel_tui.sync import dispatcher, jobs, slow_jobs, under_way
 from askel_tui.sync.status import status
 from tests.support.askel import Askel
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, engine, settled, until
@@ -97,7 +97,7 @@ async def test_its_profiles_wait_for_it_and_nobody_else_does(either: Workbench) 
 async def test_a_restart_follows_it_and_tells_nothing_twice(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "JOB_PATIENCE_S", 0.1)
+    monkeypatch.setattr(under_way, "JOB_PATIENCE_S", 0.1)
     bench.sandbox.world.change_settings({"job_time": NEVER_S})
     await bench.apply(WELCOME)
     await bench.take(points(number) for number in range(MANY))
