@@ -34,9 +34,9 @@ from textual.css.query import NoMatches
 from textual.reactive import reactive
 
 from askel_tui.tui import remembered
+from askel_tui.tui.asking import Asking
 from askel_tui.tui.backend import Backend, Environment, told
 from askel_tui.tui.inert import inert
-from askel_tui.tui.looks import Looks
 from askel_tui.tui.registry import BY_NAME, SCREENS, make
 from askel_tui.tui.workers import beside
 
@@ -66,7 +66,7 @@ class Head:
     trouble: str | None = None
 
 
-class AskelApp(Looks):
+class AskelApp(Asking):
     """The console."""
 
     CSS_PATH = "app.tcss"
@@ -191,7 +191,7 @@ class AskelApp(Looks):
     async def action_quit(self) -> None:
         """Leaves; asks what becomes of a daemon that was started from here."""
         if self.backend.started_daemon:
-            beside(self, self._leave_daemon, "quit", exclusive=True)
+            self.about_to_ask(beside(self, self._leave_daemon, "quit", exclusive=True))
             return
         self.exit()
 

@@ -170,14 +170,23 @@ class AskelScreen(Screen[None]):
             self.action_reload()
 
     def start(
-        self, work: Callable[[], Awaitable[Any]], group: str = "default", *, exclusive: bool = False
+        self,
+        work: Callable[[], Awaitable[Any]],
+        group: str = "default",
+        *,
+        exclusive: bool = False,
+        asks: bool = False,
     ) -> Worker[Any]:
-        """Runs work beside the screen; what it raises becomes a toast."""
-        return beside(self, partial(self._guarded, work), group, exclusive=exclusive)
+        """Runs work beside the screen; what it raises becomes a toast. With `asks`, keys wait for its question."""
+        worker = beside(self, partial(self._guarded, work), group, exclusive=exclusive)
+        if asks:
+            self.askel.about_to_ask(worker)
+        return worker
 
     async def busy(self, label: str, work: Awaitable[T], progress: Progress | None = None) -> T:
         """What `work` gives. After a moment a line shows how far it is; Esc cancels it. Raises `Cancelled`."""
         task = asyncio.ensure_future(work)
+        self.askel.asks_nothing_yet()
         try:
             done, _ = await asyncio.wait({task}, timeout=BUSY_S)
             if not done:
@@ -275,7 +284,7 @@ class AskelScreen(Screen[None]):
 
     def action_take_in(self) -> None:
         """Takes in the records of a file."""
-        self.start(self._take_in, group="take_in", exclusive=True)
+        self.start(self._take_in, group="take_in", exclusive=True, asks=True)
 
     async def _take_in(self) -> None:
         from askel_tui.tui.taking_in import take_in

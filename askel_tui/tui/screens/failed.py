@@ -240,7 +240,7 @@ class FailedScreen(AskelScreen):
 
     def _retry(self, chosen: list[Failure]) -> None:
         if chosen:
-            self.start(partial(self._retrying, chosen), group="order", exclusive=True)
+            self.start(partial(self._retrying, chosen), group="order", exclusive=True, asks=True)
 
     async def _retrying(self, chosen: list[Failure]) -> None:
         count = plural(len(chosen), "failure")
@@ -265,7 +265,7 @@ class FailedScreen(AskelScreen):
 
     def _discard(self, chosen: list[Failure]) -> None:
         if chosen:
-            self.start(partial(self._discarding, chosen), group="order", exclusive=True)
+            self.start(partial(self._discarding, chosen), group="order", exclusive=True, asks=True)
 
     async def _discarding(self, chosen: list[Failure]) -> None:
         count = plural(len(chosen), "failure")
@@ -287,7 +287,7 @@ class FailedScreen(AskelScreen):
     def action_export(self) -> None:
         """Writes what is shown into a file."""
         if self._shown:
-            self.start(partial(self._export, list(self._shown)), group="export", exclusive=True)
+            self.start(partial(self._export, list(self._shown)), group="export", exclusive=True, asks=True)
 
     async def _export(self, chosen: list[Failure]) -> None:
         name = await self.askel.push_screen_wait(

@@ -262,11 +262,16 @@ class MappingScreen(AskelScreen):
         if key is None or self.connection is None:
             return
         if table.id == "draft":
-            self.start(partial(editing.edit, self, self.place), group="edit", exclusive=True)
+            self.start(partial(editing.edit, self, self.place), group="edit", exclusive=True, asks=True)
         elif table.id == "sources":
-            self.start(partial(editing.use_field, self, key), group="edit", exclusive=True)
+            self.start(partial(editing.use_field, self, key), group="edit", exclusive=True, asks=True)
         elif table.id == "targets":
-            self.start(partial(editing.use_target, self, *self._targets[key]), group="edit", exclusive=True)
+            self.start(
+                partial(editing.use_target, self, *self._targets[key]),
+                group="edit",
+                exclusive=True,
+                asks=True,
+            )
         else:
             at = view.place_of(self.draft, self.problems[int(key)])
             self.query_one("#draft", Table).go_to(at.key if at else "")
@@ -274,15 +279,15 @@ class MappingScreen(AskelScreen):
 
     def action_add(self) -> None:
         """A new step."""
-        self.start(partial(editing.add_step, self), group="edit", exclusive=True)
+        self.start(partial(editing.add_step, self), group="edit", exclusive=True, asks=True)
 
     def action_property(self) -> None:
         """A new field of the step."""
-        self.start(partial(editing.add_field, self), group="edit", exclusive=True)
+        self.start(partial(editing.add_field, self), group="edit", exclusive=True, asks=True)
 
     def action_suggest(self) -> None:
         """What the fields may fill."""
-        self.start(partial(editing.suggest, self), group="edit", exclusive=True)
+        self.start(partial(editing.suggest, self), group="edit", exclusive=True, asks=True)
 
     def action_remove(self) -> None:
         """Takes the row away."""
@@ -312,7 +317,7 @@ class MappingScreen(AskelScreen):
 
     def action_yaml(self) -> None:
         """Saves a file."""
-        self.start(partial(saving.save_yaml, self), group="save", exclusive=True)
+        self.start(partial(saving.save_yaml, self), group="save", exclusive=True, asks=True)
 
     def action_editor(self) -> None:
         """Opens the workflow in $EDITOR."""
@@ -320,8 +325,8 @@ class MappingScreen(AskelScreen):
 
     def action_versions(self) -> None:
         """What versions there are."""
-        self.start(partial(saving.versions, self), group="save", exclusive=True)
+        self.start(partial(saving.versions, self), group="save", exclusive=True, asks=True)
 
     def action_workflow(self) -> None:
         """Another workflow."""
-        self.start(partial(saving.choose, self), group="edit", exclusive=True)
+        self.start(partial(saving.choose, self), group="edit", exclusive=True, asks=True)

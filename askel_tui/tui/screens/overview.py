@@ -278,7 +278,7 @@ class OverviewScreen(AskelScreen):
         """Ends the hold under the cursor."""
         hold = self._chosen_hold()
         if hold is not None:
-            self.start(partial(self._release, hold), group="order", exclusive=True)
+            self.start(partial(self._release, hold), group="order", exclusive=True, asks=True)
 
     async def _release(self, hold: dict[str, Any]) -> None:
         name = f"{hold['workflow']}, step {hold['step']}"
@@ -293,7 +293,7 @@ class OverviewScreen(AskelScreen):
         """Discards what the hold under the cursor keeps."""
         hold = self._chosen_hold()
         if hold is not None:
-            self.start(partial(self._discard, hold), group="order", exclusive=True)
+            self.start(partial(self._discard, hold), group="order", exclusive=True, asks=True)
 
     async def _discard(self, hold: dict[str, Any]) -> None:
         name = f"{hold['workflow']}, step {hold['step']}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from rich.text import Text
 from textual import events
@@ -14,6 +14,9 @@ from textual.widgets import DataTable
 
 from askel_tui.tui.inert import pad
 from askel_tui.tui.widgets.help import Help
+
+if TYPE_CHECKING:
+    from askel_tui.tui.asking import Asking
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,11 @@ class Table(DataTable[Content]):
             self.jump_key = jump_key
         if about is not None:
             self.help = about
+
+    def action_select_cursor(self) -> None:
+        """Enter on a row; what it asks is asked before the next key counts."""
+        super().action_select_cursor()
+        cast("Asking", self.app).follow(self)
 
     @property
     def key(self) -> str | None:
