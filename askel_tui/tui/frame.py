@@ -13,7 +13,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 from textual.worker import Worker
 
 from askel_tui.tui.backend import Backend, told
@@ -24,6 +24,7 @@ from askel_tui.tui.progress import BusyLine, Cancelled, Progress
 from askel_tui.tui.registry import SCREENS, Entry
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
+from askel_tui.tui.widgets.key_line import KeyLine
 from askel_tui.tui.workers import beside
 
 if TYPE_CHECKING:
@@ -156,6 +157,13 @@ class AskelScreen(Screen[None]):
     def filtered(self, wanted: Filter) -> None:
         """The filter has changed."""
 
+    def filter_kept(self, before: Widget | None) -> None:
+        """The filter stays as it is: back to what had the focus before it was typed."""
+        if before is not None and before.is_attached:
+            before.focus()
+        else:
+            self.focus_next()
+
     def back(self) -> bool:
         """One level back inside the screen; False where it is at its top already."""
         return False
@@ -218,7 +226,7 @@ class AskelScreen(Screen[None]):
         yield BusyLine()
         if self.FILTERS:
             yield FilterBar()
-        yield Footer(show_command_palette=False)
+        yield KeyLine(show_command_palette=False)
 
     @property
     def help(self) -> Help:
@@ -303,6 +311,11 @@ class AskelScreen(Screen[None]):
         if self.FILTERS and self.query_one(FilterBar).leave():
             return
         self.back()
+
+    def on_filter_bar_kept(self, event: FilterBar.Kept) -> None:
+        """On to what was found."""
+        event.stop()
+        self.filter_kept(event.before)
 
     def on_filter_bar_changed(self, event: FilterBar.Changed) -> None:
         """Hands the filter on."""

@@ -30,12 +30,17 @@ ABOUT = {
 }
 
 
+HERE = "\0here"
+"""The row under the cursor, among the places where a field may go."""
+
+
 async def begun(screen: MappingScreen, name: str, connection: str) -> Draft:
     """A new draft: its trigger is picked from the events that came in, identifiers are guessed from their fields."""
     choices = [Choice(each, each, "came in") for each in screen.events]
     event = await screen.askel.push_screen_wait(Pick("Which event starts it?", choices, free=True))
     draft = Draft(slug(name), connection, (event,) if event else ())
     fitting = [each for each in screen.records if each.get("event") == event]
+    fitting.insert(0, *fitting[found_in.fullest(fitting) :][:1]) if fitting else None
     return Draft(draft.name, connection, draft.triggers, "", found_in.identifiers(found_in.sources(fitting)))
 
 
@@ -52,12 +57,14 @@ async def edit(screen: MappingScreen, place: Place) -> None:
             Choice(written, name, mark if isinstance(mark, str) else mark[0])
             for _, written, name, mark in found
         ]
-        chosen = await screen.askel.push_screen_wait(Pick(f"Which {kind}?", choices, at=text, free=True))
+        chosen = await screen.askel.push_screen_wait(
+            Pick(f"Which {kind}?", choices, at=text, free=True, exact=False)
+        )
     elif view.is_expression(draft, place):
         name = (place.name or "").removeprefix("profile.")
         chosen = await screen.askel.push_screen_wait(
             EditLine(
-                place.name or "",
+                name.removeprefix(PROPERTIES),
                 text,
                 gives=lambda typed: view.result(typed, name, screen.record, screen.catalog),
                 complete=lambda typed: found_in.completions(typed, screen.sources),
@@ -149,6 +156,8 @@ async def add_field(screen: MappingScreen) -> None:
     offered = dict(found_in.suggestions(screen.sources, screen.catalog, screen.draft)).get(name, "")
     if not offered:
         offered = next((each.path for each in screen.sources if PROPERTIES + each.leaf == name), "")
+    if not offered and name.startswith(PROPERTIES):
+        offered = found_in.likely(name.removeprefix(PROPERTIES), screen.sources)
     place = Place(at, name)
     screen.change(screen.draft.with_step(at, lambda each: each.with_field(name, offered)), place)
     await edit(screen, place)
@@ -192,12 +201,17 @@ def write(screen: MappingScreen, fields: list[tuple[str, str]]) -> None:
 async def use_field(screen: MappingScreen, path: str) -> None:
     """Puts a field of the records into the row under the cursor, or asks where it goes."""
     place, draft = screen.place, screen.draft
-    if view.is_expression(draft, place) and place.name != "when":
+    here = view.is_expression(draft, place) and place.name != "when"
+    text = view.text_at(draft, place) if here else ""
+    if here and text in ("", path):
         put(screen, place, path)
         return
     source = next(each for each in screen.sources if each.path == path)
     offers = found_in.suggestions([source], screen.catalog, draft)
-    choices = [Choice(f"{name}\0{text}", name.removeprefix(PROPERTIES), f"← {text}") for name, text in offers]
+    choices = [Choice(HERE, _label(place), f"instead of {text}")] if here else []
+    choices += [
+        Choice(f"{name}\0{text}", name.removeprefix(PROPERTIES), f"← {text}") for name, text in offers
+    ]
     choices += [Choice(f"profile.{name}\0{path}", name, "who the record is about") for name in IDENTIFIERS]
     choices.append(
         Choice(f"{PROPERTIES}{source.leaf}\0{path}", f"a property called {source.leaf}", f"← {path}")
@@ -205,11 +219,18 @@ async def use_field(screen: MappingScreen, path: str) -> None:
     chosen = await screen.askel.push_screen_wait(Pick(f"Where does {path} go?", choices))
     if chosen is None:
         return
+    if chosen == HERE:
+        put(screen, place, path)
+        return
     name, _, text = chosen.partition("\0")
     if name.startswith("profile."):
         put(screen, Place(None, name), text)
     else:
         write(screen, [(name, text)])
+
+
+def _label(place: Place) -> str:
+    return f"{(place.name or '').removeprefix('profile.').removeprefix(PROPERTIES)}, the row under the cursor"
 
 
 async def use_target(screen: MappingScreen, kind: str, written: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container
+from textual.widget import Widget
 
 from askel_tui.core.catalogs import Catalog
 from askel_tui.core.pinning import pin
@@ -17,12 +18,13 @@ from askel_tui.core.workflow_files import load_workflow
 from askel_tui.tui import mapping_editing as editing
 from askel_tui.tui import mapping_saving as saving
 from askel_tui.tui import mapping_view as view
+from askel_tui.tui.figures import plural
 from askel_tui.tui.filtering import Filter
 from askel_tui.tui.frame import AskelScreen
 from askel_tui.tui.fuzzy import ranked
 from askel_tui.tui.inert import inert
 from askel_tui.tui.mapping_model import Draft, History, to_yaml
-from askel_tui.tui.mapping_sources import Source, source_rows, sources
+from askel_tui.tui.mapping_sources import Source, fullest, source_rows, sources
 from askel_tui.tui.mapping_view import Place
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Column, Table
@@ -37,11 +39,12 @@ class MappingScreen(AskelScreen):
     NAME = "mapping"
     CSS_PATH = "mapping.tcss"
     HELP = (
-        "In the middle a workflow, row by row; Enter edits a row and shows what it gives for the newest record. Enter "
-        "on a field (left) or a target (right) puts it into the row under the cursor, or asks where. a adds a step, p "
-        "a field to it, J and K move it, d takes it or a field away, c lets an empty value clear. s proposes fields. u "
-        "undoes, U takes that back. i takes in a file of records. ctrl+s saves a draft version; Dry run (5) shows what "
-        "it would write. Y saves a YAML file, E opens it in $EDITOR, V shows what versions changed."
+        "In the middle a workflow, row by row; Enter edits a row and shows what it gives for the sample record, which"
+        " [ and ] change. Enter on a field (left) or a target (right) puts it into the row under the cursor, or asks "
+        "where. a adds a step, p a field to it, J and K move it, d takes it or a field away, c lets an empty value "
+        "clear. s proposes fields. u undoes, U takes that back. i takes in a file of records. ctrl+s saves a draft "
+        "version; Dry run (5) shows what it would write. Y saves a YAML file, E opens it in $EDITOR, V shows what "
+        "versions changed."
     )
     FILTERS = True
     FOLLOWS = False
@@ -65,6 +68,22 @@ class MappingScreen(AskelScreen):
         Binding("U,ctrl+r", "redo", "Redo", show=False, id="mapping.redo"),
         Binding("ctrl+s", "save", "Save", id="mapping.save", tooltip="As a new draft version"),
         Binding("Y", "yaml", "YAML", show=False, id="mapping.yaml", tooltip="Saves the workflow as a file"),
+        Binding(
+            "right_square_bracket",
+            "sample(1)",
+            "Next sample",
+            show=False,
+            id="mapping.sample_next",
+            tooltip="Results for an older record",
+        ),
+        Binding(
+            "left_square_bracket",
+            "sample(-1)",
+            "Sample before",
+            show=False,
+            id="mapping.sample_before",
+            tooltip="Results for a newer record",
+        ),
         Binding("E", "editor", "$EDITOR", show=False, id="mapping.editor", tooltip="Opens it in $EDITOR"),
         Binding("V", "versions", "Versions", show=False, id="mapping.versions", tooltip="And what changed"),
     ]
@@ -75,6 +94,8 @@ class MappingScreen(AskelScreen):
         self.catalog: Catalog | None = None
         self.sources: list[Source] = []
         self.record: Mapping[str, Any] | None = None
+        """The record that the rows' results are of."""
+        self._sample: str | None = None
         self.events: list[str] = []
         self.problems: list[Problem] = []
         self.base: tuple[Draft, str] = (Draft(), "")
@@ -195,8 +216,7 @@ class MappingScreen(AskelScreen):
         if self._of is not None:
             self.askel.remember(f"mapping.unsaved.{self._of}", kept if self.dirty else None)
         fitting = [each for each in self.records if not draft.triggers or each.get("event") in draft.triggers]
-        self.record = fitting[0] if fitting else None
-        self.sources = sources(fitting)
+        self._take_sample(fitting)
         self.events = list(dict.fromkeys(str(each.get("event")) for each in self.records))
         self._check()
         table = self.query_one("#draft", Table)
@@ -208,6 +228,13 @@ class MappingScreen(AskelScreen):
         self._show_sides()
         self.show_problems()
 
+    def _take_sample(self, fitting: Sequence[Mapping[str, Any]]) -> None:
+        """The record that was chosen, else the fullest; its values are the fields' samples."""
+        ids = [each.get("id") for each in fitting]
+        at = ids.index(self._sample) if self._sample in ids else fullest(fitting)
+        self.record = fitting[at] if fitting else None
+        self.sources = sources([*fitting[at : at + 1], *fitting[:at], *fitting[at + 1 :]])
+
     def show_problems(self) -> None:
         """The list of problems."""
         wrong = self.query_one("#problems", Table)
@@ -217,15 +244,18 @@ class MappingScreen(AskelScreen):
 
     def _problem(self, problem: Problem) -> tuple[str, str]:
         where = " › ".join(each for each in (problem.step, problem.field) if each)
-        hint = f" Did you mean {problem.suggestion}?" if problem.suggestion else ""
-        return where or "workflow", f"{problem.message}{hint}"
+        hint = f". Did you mean {problem.suggestion}?" if problem.suggestion else ""
+        return where or "workflow", f"{problem.message.rstrip('.') if hint else problem.message}{hint}"
 
     def _show_sides(self) -> None:
         table, wanted = self.query_one("#sources", Table), self.wanted
         fields = ranked(wanted, self.sources, lambda each: each.path)
         total = max((each.seen for each in self.sources), default=0)
         table.fill(source_rows(fields, total))
-        table.border_title = f"Fields of {total} records" if total else "No record yet: i takes in a file"
+        sample = f", as in {inert(str((self.record or {}).get('id')), 16)}"
+        table.border_title = (
+            f"Fields of {plural(total, 'record')}{sample}" if total else "No record yet: i takes in a file"
+        )
         side = self.query_one("#targets", Table)
         found = view.targets(self.catalog, self.draft) if self.catalog else []
         self._targets = {f"{kind}\0{written}": (kind, written) for kind, written, _, _ in found}
@@ -243,8 +273,20 @@ class MappingScreen(AskelScreen):
             self.problems += pinned.problems + pinned.warnings
 
     def filtered(self, wanted: Filter) -> None:
-        """Filters fields and targets."""
+        """Filters fields and targets; what fits best is under the cursors."""
         self._show_sides()
+        for table in (self.query_one("#sources", Table), self.query_one("#targets", Table)):
+            if wanted and table.row_count:
+                table.move_cursor(row=0)
+
+    def filter_kept(self, before: Widget | None) -> None:
+        """On to what was found: a target where the row names one, else a field, else whatever there is."""
+        sides = (
+            ["#targets", "#sources"] if view.target_type(self.draft, self.place) else ["#sources", "#targets"]
+        )
+        tables = [self.query_one(side, Table) for side in sides]
+        found = [table for table in tables if table.row_count] or [self.query_one("#draft", Table)]
+        (before if before in found else found[0]).focus()
 
     def back(self) -> bool:
         """From the sides to the workflow."""
@@ -300,6 +342,14 @@ class MappingScreen(AskelScreen):
     def action_clear(self) -> None:
         """A null value clears the field, or no longer does."""
         editing.turn(self)
+
+    def action_sample(self, by: int) -> None:
+        """Shows what the rows give for another record."""
+        triggers = self.draft.triggers
+        ids = [each.get("id") for each in self.records if not triggers or each.get("event") in triggers]
+        if self.record is not None and self.record.get("id") in ids:
+            self._sample = ids[(ids.index(self.record.get("id")) + by) % len(ids)]
+            self.show()
 
     def action_undo(self) -> None:
         """One change back."""

@@ -39,6 +39,8 @@ class RotateForm(Over[bool]):
         Binding("ctrl+t", "check", "Check both keys", id="rotate.check", priority=True),
         Binding("ctrl+s", "save", "Change the key", id="rotate.save", priority=True),
         Binding("escape", "leave", "Back", id="rotate.leave"),
+        Binding("pagedown", "page(1)", "Page down", show=False, id="rotate.page_down"),
+        Binding("pageup", "page(-1)", "Page up", show=False, id="rotate.page_up"),
     ]
 
     def __init__(self, present: ConnectionDoc) -> None:
@@ -87,6 +89,11 @@ class RotateForm(Over[bool]):
         {"form-back": self.action_leave, "form-check": self.action_check, "form-save": self.action_save}[
             str(event.button.id)
         ]()
+
+    def action_page(self, by: int) -> None:
+        """What does not fit on a small screen."""
+        box = self.query_one("#form-box")
+        box.scroll_page_down(animate=False) if by > 0 else box.scroll_page_up(animate=False)
 
     def action_check(self) -> None:
         """Checks both keys."""

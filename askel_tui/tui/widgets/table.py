@@ -139,11 +139,11 @@ class Table(DataTable[Content]):
         if free > 0 and weight:
             return [column.width + free * column.weight // weight for column in self._spec]
         widths = list(least)
-        # Too narrow: the columns that may grow are the ones that shrink.
-        for at in sorted(range(len(widths)), key=lambda each: -self._spec[each].weight):
-            while free < 0 and widths[at] > 6 and self._spec[at].weight:
-                widths[at] -= 1
-                free += 1
+        # Too narrow: of the columns that may grow, the widest gives first.
+        give = [at for at, column in enumerate(self._spec) if column.weight]
+        while free < 0 and any(widths[at] > 6 for at in give):
+            widths[max(give, key=lambda at: widths[at])] -= 1
+            free += 1
         return widths
 
     def _add(self) -> None:
