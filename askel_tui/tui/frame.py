@@ -305,12 +305,13 @@ class AskelScreen(Screen[None]):
         self.query_one(FilterBar).open()
 
     def action_back(self) -> None:
-        """Cancels what runs, else leaves the filter, else one level back inside the screen."""
+        """Cancels what runs, else leaves the filter, else one level back inside the screen, else takes toasts away."""
         if self.query_one(BusyLine).cancel():
             return
         if self.FILTERS and self.query_one(FilterBar).leave():
             return
-        self.back()
+        if not self.back():
+            self.app.clear_notifications()
 
     def on_filter_bar_kept(self, event: FilterBar.Kept) -> None:
         """On to what was found."""

@@ -70,7 +70,7 @@ class DryRunScreen(AskelScreen):
         ),
         Binding("r", "run", "Run", show=False, id="dry_run.run", tooltip="Reads the account again"),
         Binding("v", "view", "View", id="dry_run.view", tooltip="Changes, JSON, curl"),
-        Binding("y", "copy", "Copy", id="dry_run.copy", tooltip="What the pane shows"),
+        Binding("y", "copy", "Copy", show=False, id="dry_run.copy", tooltip="What the pane shows"),
         Binding("e", "export", "Export", id="dry_run.export", tooltip="CSV, JSON or Markdown"),
         Binding("L", "live", "Go live", id="dry_run.live", tooltip="Asks first, and names the numbers"),
     ]

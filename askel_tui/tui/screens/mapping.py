@@ -189,7 +189,7 @@ class MappingScreen(AskelScreen):
         if self._of != connection or (wanted and wanted != self.draft.name and not self.dirty):
             self._of = connection
             await saving.opened(self, connection, wanted)
-        self.show()
+        self.show(await self._mended(connection))
         self.query_one("#draft").focus()
         if self.catalog is None or not self.catalog.properties:
             found_now = await self.busy("Reading the account", self.backend.discover(connection))
@@ -199,8 +199,24 @@ class MappingScreen(AskelScreen):
     def on_screen_resume(self) -> None:
         """Another screen may have sent one here for another workflow."""
         wanted = self.askel.recall("mapping.workflow")
-        if self._loaded and wanted and wanted != self.draft.name and not self.dirty:
+        other = wanted and wanted != self.draft.name and not self.dirty
+        if self._loaded and (other or self.askel.recall("mapping.mend")):
             self.call_after_refresh(self.action_reload)
+
+    async def _mended(self, connection: str) -> Place | None:
+        """The row that Failed has sent one here for; its record is the sample."""
+        wanted, failed = self.askel.recall("mapping.workflow"), self.askel.recall("mapping.mend")
+        self.askel.remember("mapping.mend", None)
+        if not failed:
+            return None
+        if wanted != self.draft.name:
+            self.askel.say(f"{self.draft.name} has changes that are not saved: save them, then f again.")
+            return None
+        self._sample = failed["record"]
+        if self._sample not in [each.get("id") for each in self.records]:
+            stored = await self.backend.record(connection, failed["record"])
+            self.records += [stored.record.as_dict()] if stored else []
+        return view.place_of(self.draft, Problem("", failed["field"], failed["step"]))
 
     # What is shown.
 
