@@ -42,8 +42,8 @@ class Table(DataTable[Content]):
     BINDINGS: ClassVar[list[Any]] = [
         Binding("j", "cursor_down", "Down", show=False, id="table.down"),
         Binding("k", "cursor_up", "Up", show=False, id="table.up"),
-        Binding("g", "scroll_top", "First", show=False, id="table.first"),
-        Binding("G", "scroll_bottom", "Last", show=False, id="table.last"),
+        Binding("g,home", "scroll_top", "First", show=False, id="table.first"),
+        Binding("G,end", "scroll_bottom", "Last", show=False, id="table.last"),
         Binding("ctrl+d", "page_down", "Page down", show=False, id="table.page_down"),
         Binding("ctrl+u", "page_up", "Page up", show=False, id="table.page_up"),
     ]
