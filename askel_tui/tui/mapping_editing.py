@@ -34,11 +34,21 @@ HERE = "\0here"
 """The row under the cursor, among the places where a field may go."""
 
 
-async def begun(screen: MappingScreen, name: str, connection: str) -> Draft:
-    """A new draft: its trigger is picked from the events that came in, identifiers are guessed from their fields."""
+async def begun(screen: MappingScreen, name: str, connection: str) -> Draft | None:
+    """A new draft: its trigger is picked from the events that came in, identifiers are guessed from their fields.
+
+    None where no event was named.
+    """
     choices = [Choice(each, each, "came in") for each in screen.events]
-    event = await screen.askel.push_screen_wait(Pick("Which event starts it?", choices, free=True))
-    draft = Draft(slug(name), connection, (event,) if event else ())
+    detail = (
+        "" if choices else "No record has come in: type the name of its event. Or Esc, and i takes in a file."
+    )
+    event = await screen.askel.push_screen_wait(
+        Pick("Which event starts it?", choices, detail=detail, free=True)
+    )
+    if event is None:
+        return None
+    draft = Draft(slug(name), connection, (event,))
     fitting = [each for each in screen.records if each.get("event") == event]
     fitting.insert(0, *fitting[found_in.fullest(fitting) :][:1]) if fitting else None
     return Draft(draft.name, connection, draft.triggers, "", found_in.identifiers(found_in.sources(fitting)))
@@ -171,24 +181,37 @@ def _writing_step(screen: MappingScreen) -> int | None:
 
 
 async def suggest(screen: MappingScreen) -> None:
-    """Proposes what the fields may fill; all of them, or one."""
-    found = found_in.suggestions(screen.sources, screen.catalog, screen.draft)
+    """Proposes what the fields may fill, and who the records are about; all of it, or one."""
+    guessed = found_in.identifiers(screen.sources)
+    found = [(f"profile.{name}", text) for name, text in guessed.items() if name not in screen.draft.profile]
+    found += found_in.suggestions(screen.sources, screen.catalog, screen.draft)
     if not found:
         screen.askel.say("No field of the records looks like a property that is not written yet.")
         return
     choices = [Choice("*", f"All {len(found)}", "")] if len(found) > 1 else []
     for name, text in found:
-        cell = view.result(text, name, screen.record, screen.catalog)
+        cell = view.result(text, name.removeprefix("profile."), screen.record, screen.catalog)
         given = cell if isinstance(cell, str) else cell[0]
-        choices.append(Choice(name, f"{name.removeprefix(PROPERTIES)} ← {text}", given))
+        shown = name.removeprefix("profile.").removeprefix(PROPERTIES)
+        choices.append(Choice(name, f"{shown} ← {text}", given))
     chosen = await screen.askel.push_screen_wait(Pick("Fill which?", choices))
     if chosen is not None:
         write(screen, [each for each in found if chosen in ("*", each[0])])
 
 
 def write(screen: MappingScreen, fields: list[tuple[str, str]]) -> None:
-    """Sets fields of the profile: in the upsert under the cursor, else the first, else a new one at the top."""
+    """Sets fields of the profile: in the upsert under the cursor, else the first, else a new one at the top.
+
+    Identifiers, `profile.NAME`, are the workflow's.
+    """
     draft, at = screen.draft, screen.place.step
+    for name, text in fields:
+        if name.startswith("profile."):
+            draft = draft.with_identifier(name.removeprefix("profile."), text)
+    fields = [each for each in fields if not each[0].startswith("profile.")]
+    if not fields:
+        screen.change(draft)
+        return
     upserts = [place for place, step in enumerate(draft.steps) if step.kind == "upsert_profile"]
     if not upserts:
         draft, upserts = draft.added("upsert_profile", 0), [0]

@@ -79,6 +79,8 @@ async def choose(screen: MappingScreen) -> None:
         if name is None:
             return
         draft = await begun(screen, name, connection)
+        if draft is None:
+            return
         screen.base = (Draft(connection=connection), "")
         screen.history = History(screen.base[0])
         screen.history.change(draft)

@@ -290,6 +290,22 @@ async def test_the_sample_is_the_fullest_record_or_a_chosen_one(console: Console
         assert "→ ada@example.com" in text_of(app)
 
 
+async def test_a_workflow_may_be_begun_before_its_records(console: Console) -> None:
+    """What to do is said; once they are there, s proposes who they are about too."""
+    async with console(first="mapping") as (app, pilot, bench):
+        await press(pilot, "w", "enter", *"early", "enter")
+        assert "No record has come in: type the name of its event." in text_of(app)
+        await press(pilot, "escape")
+        assert screen_of(app).draft.name == ""
+        await press(pilot, "w", "enter", *"early", "enter", *"first_points_earned", "enter")
+        await bench.take(example("first-points.jsonl"))
+        await press(pilot, "f5", "s")
+        assert "email ← data.shopper.email" in text_of(app)
+        await press(pilot, "enter")
+        assert screen_of(app).draft.profile["email"] == "data.shopper.email"
+        assert screen_of(app).draft.steps[0].fields["first_name"] == "data.shopper.first_name"
+
+
 async def test_a_new_property_is_offered_the_field_of_its_name(console: Console) -> None:
     """points for KilnPoints, which the account does not have."""
     async with console(first="mapping", prepare=some) as (app, pilot, _):

@@ -250,7 +250,9 @@ class ConnectionsScreen(AskelScreen):
         await self.load()
         self.query_one(Table).go_to(name)
         self._describe()
-        self.askel.say(f"{name} is connected. 3 shows what is in the account, 4 maps records to it.")
+        self.askel.say(
+            f"{name} is connected. 3 shows what is in the account; 4 takes in records and maps them to it."
+        )
 
     def action_change(self) -> None:
         """Changes what can be changed without another key."""
