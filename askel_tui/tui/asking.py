@@ -109,11 +109,16 @@ class Asking(Looks):
         return bool(self._will_ask or self._opening or self._behind)
 
     async def on_event(self, event: events.Event) -> None:
-        """Textual's; a key that comes while others are kept comes after them."""
-        fresh = isinstance(event, events.Key) and not event.is_forwarded and event is not self._handed
-        if fresh and (self._held or self._handing):
-            self._keep(event)  # type: ignore[arg-type]
-            return
+        """Textual's; a key that comes while others are kept comes after them.
+
+        So does what follows a key that may answer a question: a letter would reach the line before the Enter that was
+        pressed first, which goes up to the app and down again.
+        """
+        if isinstance(event, events.Key) and not event.is_forwarded and event is not self._handed:
+            answers = self.screen.is_modal and not event.is_printable
+            if self._held or self._handing or answers:
+                self._keep(event)
+                return
         await super().on_event(event)
 
     def on_key(self, event: events.Key) -> None:

@@ -140,6 +140,17 @@ async def test_a_row_of_questions_is_answered_ahead(console: Console) -> None:
         assert (mapping.draft.name, mapping.draft.triggers) == ("dusk", ("checkout",))
 
 
+async def test_an_answer_and_what_follows_it_come_in_one_burst(console: Console) -> None:
+    """The question is open already: the letters behind Enter are for the next one."""
+    async with console(first="mapping") as (app, _, __):
+        send(app, "w")
+        await settled(app)
+        send(app, "enter", *"dawn", "enter", *"checkout", "enter")
+        await settled(app)
+        assert isinstance(app.screen, MappingScreen)
+        assert (app.screen.draft.name, app.screen.draft.triggers) == ("dawn", ("checkout",))
+
+
 async def test_enter_on_a_row_asks_before_the_next_key_counts(console: Console) -> None:
     """Else `d` would take the row away that is to be edited."""
     async with console(first="mapping", prepare=story) as (app, _, __):
