@@ -130,6 +130,7 @@ async def add_step(screen: MappingScreen) -> None:
     kind = await screen.askel.push_screen_wait(Pick("What does the step do?", choices))
     if kind is not None:
         insert(screen, kind, {})
+        screen.to_draft()
 
 
 def insert(screen: MappingScreen, kind: str, fields: dict[str, str]) -> None:
@@ -169,6 +170,7 @@ async def add_field(screen: MappingScreen) -> None:
     if not offered and name.startswith(PROPERTIES):
         offered = found_in.likely(name.removeprefix(PROPERTIES), screen.sources)
     place = Place(at, name)
+    screen.to_draft()
     screen.change(screen.draft.with_step(at, lambda each: each.with_field(name, offered)), place)
     await edit(screen, place)
 

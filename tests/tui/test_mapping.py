@@ -329,6 +329,9 @@ async def test_a_target_is_taken_whatever_the_case(console: Console) -> None:
         assert screen.draft.steps[1].fields["segment"] == "Gold Tier"
         await press(pilot, "slash", *"vip", "enter", "enter")
         assert screen.draft.steps[1].fields["segment"] == "VIP"
+        await press(pilot, "escape", "a", *"track", "enter")
+        await press(pilot, "enter")
+        assert "Which metric?" in text_of(app)
 
 
 async def test_an_unchanged_workflow_keeps_its_text(console: Console, tmp_path: Path) -> None:

@@ -225,6 +225,10 @@ class MappingScreen(AskelScreen):
         self.history.change(draft)
         self.show(at)
 
+    def to_draft(self) -> None:
+        """What Enter does next is about the workflow's row."""
+        self.query_one("#draft").focus()
+
     def show(self, at: Place | None = None) -> None:
         """Everything anew."""
         draft = self.draft
