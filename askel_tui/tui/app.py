@@ -166,9 +166,10 @@ class AskelApp(Asking):
     async def _changed(self) -> None:
         self._changes = False
         beside(self, self._know, "know", exclusive=True)
-        changed = getattr(self.screen_stack[0], "changed", None)
-        if changed is not None:
-            changed()
+        for stack in self._screen_stacks.values():
+            changed = getattr(stack[0], "changed", None) if stack else None
+            if changed is not None:
+                changed()
 
     async def _know(self) -> None:
         """Brings the header up to date."""

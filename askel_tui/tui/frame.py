@@ -107,7 +107,9 @@ class AskelScreen(Screen[None]):
     FILTER_FIELDS: ClassVar[tuple[str, ...]] = ()
     """Fields that `field:value` may name in the filter."""
     FOLLOWS: ClassVar[bool] = True
-    """Whether commits make the screen load again while it is in front."""
+    """Whether commits make the screen load again, at once while it is in front."""
+    RENEWS: ClassVar[bool] = False
+    """Whether a screen that does not follow loads again when one comes back to it after commits."""
 
     BINDINGS: ClassVar[list[Any]] = [
         Binding("slash", "filter", "Filter", id="screen.filter", tooltip="word, !word, field:value"),
@@ -241,11 +243,12 @@ class AskelScreen(Screen[None]):
             self.call_after_refresh(self.action_reload)
 
     def changed(self) -> None:
-        """Something was committed while the screen is in front."""
+        """Something was committed; a screen that is not in front loads when it is next."""
         if not self.FOLLOWS:
+            self._stale = self._stale or (self.RENEWS and not self.is_current)
             return
         self._stale = True
-        if not self._loading:
+        if not self._loading and self.is_current:
             self._loading = True
             self.set_timer(LOAD_S if self._loaded else 0.01, self._load_again)
 

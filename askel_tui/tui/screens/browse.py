@@ -50,6 +50,7 @@ class BrowseScreen(AskelScreen):
     )
     FILTERS = True
     FOLLOWS = False
+    RENEWS = True
     BINDINGS: ClassVar[list[Any]] = [
         Binding("r", "read", "Read again", id="browse.read", tooltip="Asks Klaviyo now"),
         Binding("y", "copy", "Copy id", id="browse.copy", tooltip="The id, or a property's name"),

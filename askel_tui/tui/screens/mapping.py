@@ -48,6 +48,7 @@ class MappingScreen(AskelScreen):
     )
     FILTERS = True
     FOLLOWS = False
+    RENEWS = True
     BINDINGS: ClassVar[list[Any]] = [
         Binding("w", "workflow", "Workflow", id="mapping.workflow", tooltip="Another workflow, or a new one"),
         Binding("a", "add", "Step", id="mapping.add", tooltip="After the one under the cursor"),
