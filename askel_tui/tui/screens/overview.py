@@ -90,8 +90,8 @@ class OverviewScreen(AskelScreen):
                         (
                             Column("workflow", 14, 3),
                             Column("state", 8),
-                            Column("waits", 8, right=True),
-                            Column("held", 6, right=True),
+                            Column("waits", 7, right=True),
+                            Column("held", 5, right=True),
                             Column("failed", 6, right=True),
                             Column("sent", 6, right=True),
                             Column("last min", 8, 1),

@@ -111,7 +111,7 @@ class SettingsScreen(AskelScreen):
                     )
                 with Vertical(id="right"):
                     yield Table(
-                        (Column("id", 20, 1), Column("keys", 12), Column("does", 14, 2), Column("", 10, 2)),
+                        (Column("id", 20, 1), Column("keys", 12), Column("does", 14, 4), Column("", 10, 2)),
                         id="keys",
                         classes="panel",
                         title="Keys",
