@@ -48,6 +48,7 @@ async def begun(screen: MappingScreen, name: str, connection: str) -> Draft | No
     )
     if event is None:
         return None
+    await screen.read_records((event,))
     draft = Draft(slug(name), connection, (event,))
     fitting = [each for each in screen.records if each.get("event") == event]
     fitting.insert(0, *fitting[found_in.fullest(fitting) :][:1]) if fitting else None
@@ -86,6 +87,8 @@ async def edit(screen: MappingScreen, place: Place) -> None:
             EditLine(place.name or "id of the step", text, complete=lambda typed: _next_word(typed, offered))
         )
     if chosen is not None:
+        if place.step is None and place.name == "trigger":
+            await screen.read_records(words(chosen))
         put(screen, place, chosen)
 
 

@@ -84,6 +84,7 @@ async def choose(screen: MappingScreen) -> None:
         screen.base = (Draft(connection=connection), "")
         screen.history = History(screen.base[0])
         screen.history.change(draft)
+    await screen.read_records(screen.draft.triggers)
     screen.show(Place(None, "workflow"))
     screen.query_one("#draft").focus()
 

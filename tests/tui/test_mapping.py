@@ -306,6 +306,23 @@ async def test_a_workflow_may_be_begun_before_its_records(console: Console) -> N
         assert screen_of(app).draft.steps[0].fields["first_name"] == "data.shopper.first_name"
 
 
+async def test_records_of_other_events_hide_no_sample(console: Console) -> None:
+    """However many came in since; another trigger has its own."""
+
+    async def prepare(bench: Workbench) -> None:
+        await some(bench)
+        await bench.take([{"id": f"o-{n}", "event": "other", "data": {"n": n}} for n in range(60)])
+
+    async with console(first="mapping", prepare=prepare) as (app, pilot, _):
+        assert "Fields of 40 records" in text_of(app)
+        go(app, None, "trigger")
+        await press(pilot, "enter")
+        await answer(pilot, "other")
+        assert "Fields of 50 records" in text_of(app)
+        await press(pilot, "w", *"new wo", "enter", "y", *"again", "enter", *"first_points_earned", "enter")
+        assert "Fields of 40 records" in text_of(app)
+
+
 async def test_a_new_property_is_offered_the_field_of_its_name(console: Console) -> None:
     """points for KilnPoints, which the account does not have."""
     async with console(first="mapping", prepare=some) as (app, pilot, _):

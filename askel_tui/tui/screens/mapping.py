@@ -180,8 +180,6 @@ class MappingScreen(AskelScreen):
         if connection is None:
             self.show()
             return
-        found = await self.backend.newest_records(connection, RECORDS)
-        self.records = [each.record.as_dict() for each in found]
         self.catalog = await self.backend.catalog(connection)
         for document in await self.backend.connections():
             if document.name == connection:
@@ -190,12 +188,22 @@ class MappingScreen(AskelScreen):
         if self._of != connection or (wanted and wanted != self.draft.name and not self.dirty):
             self._of = connection
             await saving.opened(self, connection, wanted)
+        await self.read_records(self.draft.triggers)
         self.show(await self._mended(connection))
         self.query_one("#draft").focus()
         if self.catalog is None or not self.catalog.properties:
             found_now = await self.busy("Reading the account", self.backend.discover(connection))
             self.catalog = await self.backend.catalog(connection) or found_now.catalog
             self.show()
+
+    async def read_records(self, triggers: Sequence[str]) -> None:
+        """The newest records, and the newest of these events: others may have come in great numbers since."""
+        if self.connection is None:
+            return
+        found = await self.backend.newest_records(self.connection, RECORDS)
+        if triggers:
+            found += await self.backend.newest_records(self.connection, RECORDS, events=triggers)
+        self.records = list({each.seq: each.record.as_dict() for each in found}.values())
 
     def on_screen_resume(self) -> None:
         """Another screen may have sent one here for another workflow."""
