@@ -189,6 +189,10 @@ async def test_rotation_checks_both_keys_before_the_change(console: Console) -> 
 
         before = present()
         await press(pilot, "r")
+        await paste(pilot, FULL_KEY)
+        await press(pilot, "ctrl+s")
+        assert "this is the key that it has now" in text_of(app).lower()
+        await press(pilot, "ctrl+a", "ctrl+k")
         await paste(pilot, FOREIGN)
         await press(pilot, "enter", "ctrl+s")
         assert "the new key is of account OtherA, not of MpEmbr" in text_of(app)

@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.widgets import Button, Label, Static
 from textual.worker import Worker
 
+from askel_tui.core.fingerprints import fingerprint
 from askel_tui.tui.backend import told
 from askel_tui.tui.inert import inert
 from askel_tui.tui.scopes_view import checklist, verdict
@@ -132,6 +133,8 @@ class RotateForm(Over[bool]):
         key = self.query_one(SecretInput).value.strip()
         if not key:
             raise ValueError("paste the new private key first, pk_…")
+        if fingerprint(key) == present.key:
+            raise ValueError("this is the key that it has now: paste the new one.")
         self._say("◌ Asking Klaviyo about both keys…")
         new, old = await asyncio.gather(
             backend.check_key(key, present.revision),
