@@ -34,9 +34,9 @@ from textual.css.query import NoMatches
 from textual.reactive import reactive
 
 from askel_tui.tui import remembered
+from askel_tui.tui.asking import Asking
 from askel_tui.tui.backend import Backend, Environment, told
 from askel_tui.tui.inert import inert
-from askel_tui.tui.looks import Looks
 from askel_tui.tui.registry import BY_NAME, SCREENS, make
 from askel_tui.tui.workers import beside
 
@@ -67,7 +67,7 @@ class Head:
     trouble: str | None = None
 
 
-class AskelApp(Looks):
+class AskelApp(Asking):
     """The console."""
 
     CSS_PATH = "app.tcss"
@@ -168,9 +168,10 @@ class AskelApp(Looks):
     async def _changed(self) -> None:
         self._changes = False
         beside(self, self._know, "know", exclusive=True)
-        changed = getattr(self.screen_stack[0], "changed", None)
-        if changed is not None:
-            changed()
+        for stack in self._screen_stacks.values():
+            changed = getattr(stack[0], "changed", None) if stack else None
+            if changed is not None:
+                changed()
 
     async def _know(self) -> None:
         """Brings the header up to date."""
@@ -193,7 +194,7 @@ class AskelApp(Looks):
     async def action_quit(self) -> None:
         """Leaves; asks what becomes of a daemon that was started from here."""
         if self.backend.started_daemon:
-            beside(self, self._leave_daemon, "quit", exclusive=True)
+            self.about_to_ask(beside(self, self._leave_daemon, "quit", exclusive=True))
             return
         self.exit()
 

@@ -34,7 +34,8 @@ async def _copy(app: AskelApp, text: str, what: str) -> None:
     if mode == "osc52" or (mode == "auto" and not ways):
         if size > LIMIT:
             app.say(
-                f"{what} is {size:,} bytes; terminals take {LIMIT:,}. Install wl-copy or xclip, or export it.",
+                f"{inert(what[:1].upper() + what[1:])}: {size:,} bytes; terminals take {LIMIT:,}. "
+                "Install wl-copy or xclip, or export it.",
                 title="Not copied",
                 severity="warning",
             )
@@ -44,7 +45,7 @@ async def _copy(app: AskelApp, text: str, what: str) -> None:
     if not ways:
         app.say("No clipboard tool answers: set clipboard to osc52.", title="Not copied", severity="warning")
         return
-    app.say(f"{inert(what[:1].upper() + what[1:])} is copied, through {ways[0]}.", title="Copied")
+    app.say(f"Copied {inert(what)}, through {ways[0]}.", title="Copied")
 
 
 async def _native(text: str) -> bool:

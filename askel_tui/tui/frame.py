@@ -108,7 +108,9 @@ class AskelScreen(Screen[None]):
     FILTER_FIELDS: ClassVar[tuple[str, ...]] = ()
     """Fields that `field:value` may name in the filter."""
     FOLLOWS: ClassVar[bool] = True
-    """Whether commits make the screen load again while it is in front."""
+    """Whether commits make the screen load again, at once while it is in front."""
+    RENEWS: ClassVar[bool] = False
+    """Whether a screen that does not follow loads again when one comes back to it after commits."""
 
     BINDINGS: ClassVar[list[Any]] = [
         Binding("slash", "filter", "Filter", id="screen.filter", tooltip="word, !word, field:value"),
@@ -158,6 +160,13 @@ class AskelScreen(Screen[None]):
     def filtered(self, wanted: Filter) -> None:
         """The filter has changed."""
 
+    def filter_kept(self, before: Widget | None) -> None:
+        """The filter stays as it is: back to what had the focus before it was typed."""
+        if before is not None and before.is_attached:
+            before.focus()
+        else:
+            self.focus_next()
+
     def back(self) -> bool:
         """One level back inside the screen; False where it is at its top already."""
         return False
@@ -172,14 +181,23 @@ class AskelScreen(Screen[None]):
             self.action_reload()
 
     def start(
-        self, work: Callable[[], Awaitable[Any]], group: str = "default", *, exclusive: bool = False
+        self,
+        work: Callable[[], Awaitable[Any]],
+        group: str = "default",
+        *,
+        exclusive: bool = False,
+        asks: bool = False,
     ) -> Worker[Any]:
-        """Runs work beside the screen; what it raises becomes a toast."""
-        return beside(self, partial(self._guarded, work), group, exclusive=exclusive)
+        """Runs work beside the screen; what it raises becomes a toast. With `asks`, keys wait for its question."""
+        worker = beside(self, partial(self._guarded, work), group, exclusive=exclusive)
+        if asks:
+            self.askel.about_to_ask(worker)
+        return worker
 
     async def busy(self, label: str, work: Awaitable[T], progress: Progress | None = None) -> T:
         """What `work` gives. After a moment a line shows how far it is; Esc cancels it. Raises `Cancelled`."""
         task = asyncio.ensure_future(work)
+        self.askel.asks_nothing_yet()
         try:
             done, _ = await asyncio.wait({task}, timeout=BUSY_S)
             if not done:
@@ -230,11 +248,12 @@ class AskelScreen(Screen[None]):
             self.call_after_refresh(self.action_reload)
 
     def changed(self) -> None:
-        """Something was committed while the screen is in front."""
+        """Something was committed; a screen that is not in front loads when it is next."""
         if not self.FOLLOWS:
+            self._stale = self._stale or (self.RENEWS and not self.is_current)
             return
         self._stale = True
-        if not self._loading:
+        if not self._loading and self.is_current:
             self._loading = True
             self.set_timer(LOAD_S if self._loaded else 0.01, self._load_again)
 
@@ -281,7 +300,7 @@ class AskelScreen(Screen[None]):
 
     def action_take_in(self) -> None:
         """Takes in the records of a file."""
-        self.start(self._take_in, group="take_in", exclusive=True)
+        self.start(self._take_in, group="take_in", exclusive=True, asks=True)
 
     async def _take_in(self) -> None:
         from askel_tui.tui.taking_in import take_in
@@ -294,12 +313,18 @@ class AskelScreen(Screen[None]):
         self.query_one(FilterBar).open()
 
     def action_back(self) -> None:
-        """Cancels what runs, else leaves the filter, else one level back inside the screen."""
+        """Cancels what runs, else leaves the filter, else one level back inside the screen, else takes toasts away."""
         if self.query_one(BusyLine).cancel():
             return
         if self.FILTERS and self.query_one(FilterBar).leave():
             return
-        self.back()
+        if not self.back():
+            self.app.clear_notifications()
+
+    def on_filter_bar_kept(self, event: FilterBar.Kept) -> None:
+        """On to what was found."""
+        event.stop()
+        self.filter_kept(event.before)
 
     def on_filter_bar_changed(self, event: FilterBar.Changed) -> None:
         """Hands the filter on."""

@@ -48,6 +48,8 @@ def ranked(wanted: Filter, entries: Iterable[T], text: Callable[[T], str]) -> li
         scores = [score(word, searched) for word in wanted.words]
         fitting = [each for each in scores if each is not None]
         if len(fitting) == len(scores):
-            found.append((-sum(fitting), place, entry))
+            # Of several that differ in case alone, the one that was typed.
+            same = sum(word in searched for word in wanted.words)
+            found.append((-sum(fitting) - same, place, entry))
     found.sort(key=lambda each: each[:2])
     return [entry for _, _, entry in found]

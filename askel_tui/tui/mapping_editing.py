@@ -30,12 +30,28 @@ ABOUT = {
 }
 
 
-async def begun(screen: MappingScreen, name: str, connection: str) -> Draft:
-    """A new draft: its trigger is picked from the events that came in, identifiers are guessed from their fields."""
+HERE = "\0here"
+"""The row under the cursor, among the places where a field may go."""
+
+
+async def begun(screen: MappingScreen, name: str, connection: str) -> Draft | None:
+    """A new draft: its trigger is picked from the events that came in, identifiers are guessed from their fields.
+
+    None where no event was named.
+    """
     choices = [Choice(each, each, "came in") for each in screen.events]
-    event = await screen.askel.push_screen_wait(Pick("Which event starts it?", choices, free=True))
-    draft = Draft(slug(name), connection, (event,) if event else ())
+    detail = (
+        "" if choices else "No record has come in: type the name of its event. Or Esc, and i takes in a file."
+    )
+    event = await screen.askel.push_screen_wait(
+        Pick("Which event starts it?", choices, detail=detail, free=True)
+    )
+    if event is None:
+        return None
+    await screen.read_records((event,))
+    draft = Draft(slug(name), connection, (event,))
     fitting = [each for each in screen.records if each.get("event") == event]
+    fitting.insert(0, *fitting[found_in.fullest(fitting) :][:1]) if fitting else None
     return Draft(draft.name, connection, draft.triggers, "", found_in.identifiers(found_in.sources(fitting)))
 
 
@@ -52,12 +68,14 @@ async def edit(screen: MappingScreen, place: Place) -> None:
             Choice(written, name, mark if isinstance(mark, str) else mark[0])
             for _, written, name, mark in found
         ]
-        chosen = await screen.askel.push_screen_wait(Pick(f"Which {kind}?", choices, at=text, free=True))
+        chosen = await screen.askel.push_screen_wait(
+            Pick(f"Which {kind}?", choices, at=text, free=True, exact=False)
+        )
     elif view.is_expression(draft, place):
         name = (place.name or "").removeprefix("profile.")
         chosen = await screen.askel.push_screen_wait(
             EditLine(
-                place.name or "",
+                name.removeprefix(PROPERTIES),
                 text,
                 gives=lambda typed: view.result(typed, name, screen.record, screen.catalog),
                 complete=lambda typed: found_in.completions(typed, screen.sources),
@@ -69,6 +87,8 @@ async def edit(screen: MappingScreen, place: Place) -> None:
             EditLine(place.name or "id of the step", text, complete=lambda typed: _next_word(typed, offered))
         )
     if chosen is not None:
+        if place.step is None and place.name == "trigger":
+            await screen.read_records(words(chosen))
         put(screen, place, chosen)
 
 
@@ -113,6 +133,7 @@ async def add_step(screen: MappingScreen) -> None:
     kind = await screen.askel.push_screen_wait(Pick("What does the step do?", choices))
     if kind is not None:
         insert(screen, kind, {})
+        screen.to_draft()
 
 
 def insert(screen: MappingScreen, kind: str, fields: dict[str, str]) -> None:
@@ -149,7 +170,10 @@ async def add_field(screen: MappingScreen) -> None:
     offered = dict(found_in.suggestions(screen.sources, screen.catalog, screen.draft)).get(name, "")
     if not offered:
         offered = next((each.path for each in screen.sources if PROPERTIES + each.leaf == name), "")
+    if not offered and name.startswith(PROPERTIES):
+        offered = found_in.likely(name.removeprefix(PROPERTIES), screen.sources)
     place = Place(at, name)
+    screen.to_draft()
     screen.change(screen.draft.with_step(at, lambda each: each.with_field(name, offered)), place)
     await edit(screen, place)
 
@@ -162,24 +186,37 @@ def _writing_step(screen: MappingScreen) -> int | None:
 
 
 async def suggest(screen: MappingScreen) -> None:
-    """Proposes what the fields may fill; all of them, or one."""
-    found = found_in.suggestions(screen.sources, screen.catalog, screen.draft)
+    """Proposes what the fields may fill, and who the records are about; all of it, or one."""
+    guessed = found_in.identifiers(screen.sources)
+    found = [(f"profile.{name}", text) for name, text in guessed.items() if name not in screen.draft.profile]
+    found += found_in.suggestions(screen.sources, screen.catalog, screen.draft)
     if not found:
         screen.askel.say("No field of the records looks like a property that is not written yet.")
         return
     choices = [Choice("*", f"All {len(found)}", "")] if len(found) > 1 else []
     for name, text in found:
-        cell = view.result(text, name, screen.record, screen.catalog)
+        cell = view.result(text, name.removeprefix("profile."), screen.record, screen.catalog)
         given = cell if isinstance(cell, str) else cell[0]
-        choices.append(Choice(name, f"{name.removeprefix(PROPERTIES)} ← {text}", given))
+        shown = name.removeprefix("profile.").removeprefix(PROPERTIES)
+        choices.append(Choice(name, f"{shown} ← {text}", given))
     chosen = await screen.askel.push_screen_wait(Pick("Fill which?", choices))
     if chosen is not None:
         write(screen, [each for each in found if chosen in ("*", each[0])])
 
 
 def write(screen: MappingScreen, fields: list[tuple[str, str]]) -> None:
-    """Sets fields of the profile: in the upsert under the cursor, else the first, else a new one at the top."""
+    """Sets fields of the profile: in the upsert under the cursor, else the first, else a new one at the top.
+
+    Identifiers, `profile.NAME`, are the workflow's.
+    """
     draft, at = screen.draft, screen.place.step
+    for name, text in fields:
+        if name.startswith("profile."):
+            draft = draft.with_identifier(name.removeprefix("profile."), text)
+    fields = [each for each in fields if not each[0].startswith("profile.")]
+    if not fields:
+        screen.change(draft)
+        return
     upserts = [place for place, step in enumerate(draft.steps) if step.kind == "upsert_profile"]
     if not upserts:
         draft, upserts = draft.added("upsert_profile", 0), [0]
@@ -192,12 +229,17 @@ def write(screen: MappingScreen, fields: list[tuple[str, str]]) -> None:
 async def use_field(screen: MappingScreen, path: str) -> None:
     """Puts a field of the records into the row under the cursor, or asks where it goes."""
     place, draft = screen.place, screen.draft
-    if view.is_expression(draft, place) and place.name != "when":
+    here = view.is_expression(draft, place) and place.name != "when"
+    text = view.text_at(draft, place) if here else ""
+    if here and text in ("", path):
         put(screen, place, path)
         return
     source = next(each for each in screen.sources if each.path == path)
     offers = found_in.suggestions([source], screen.catalog, draft)
-    choices = [Choice(f"{name}\0{text}", name.removeprefix(PROPERTIES), f"← {text}") for name, text in offers]
+    choices = [Choice(HERE, _label(place), f"instead of {text}")] if here else []
+    choices += [
+        Choice(f"{name}\0{text}", name.removeprefix(PROPERTIES), f"← {text}") for name, text in offers
+    ]
     choices += [Choice(f"profile.{name}\0{path}", name, "who the record is about") for name in IDENTIFIERS]
     choices.append(
         Choice(f"{PROPERTIES}{source.leaf}\0{path}", f"a property called {source.leaf}", f"← {path}")
@@ -205,11 +247,18 @@ async def use_field(screen: MappingScreen, path: str) -> None:
     chosen = await screen.askel.push_screen_wait(Pick(f"Where does {path} go?", choices))
     if chosen is None:
         return
+    if chosen == HERE:
+        put(screen, place, path)
+        return
     name, _, text = chosen.partition("\0")
     if name.startswith("profile."):
         put(screen, Place(None, name), text)
     else:
         write(screen, [(name, text)])
+
+
+def _label(place: Place) -> str:
+    return f"{(place.name or '').removeprefix('profile.').removeprefix(PROPERTIES)}, the row under the cursor"
 
 
 async def use_target(screen: MappingScreen, kind: str, written: str) -> None:

@@ -79,9 +79,12 @@ async def choose(screen: MappingScreen) -> None:
         if name is None:
             return
         draft = await begun(screen, name, connection)
+        if draft is None:
+            return
         screen.base = (Draft(connection=connection), "")
         screen.history = History(screen.base[0])
         screen.history.change(draft)
+    await screen.read_records(screen.draft.triggers)
     screen.show(Place(None, "workflow"))
     screen.query_one("#draft").focus()
 
@@ -182,16 +185,30 @@ async def versions(screen: MappingScreen) -> None:
         Choice(str(each.version), f"version {each.version}", f"{moment(each.applied)[:16]} by {each.actor}")
         for each in reversed(found)
     ]
-    chosen = await screen.askel.push_screen_wait(Pick(f"{inert(name)}: compare what is edited with", choices))
+    chosen = await screen.askel.push_screen_wait(Pick(f"{inert(name)}: which version?", choices))
     if chosen is None:
         return
-    document = next(each for each in found if str(each.version) == chosen)
-    workflow, _ = load_workflow(document.source, name)
-    before = to_yaml(draft_of(workflow)) if workflow else document.source
-    lines = view.difference(before, to_yaml(screen.draft), f"version {chosen}", "edited now")
-    take = await screen.askel.push_screen_wait(Difference(f"{inert(name)}: version {chosen} → now", lines))
-    if take and workflow is not None:
+    texts = {str(each.version): _normal(each.source, name) for each in found}
+    with_, after = "", to_yaml(screen.draft)
+    if len(found) > 1:
+        others = [Choice("", "what is edited now", "saved" if not screen.dirty else "not saved")]
+        others += [each for each in choices if each.value != chosen]
+        asked = await screen.askel.push_screen_wait(Pick(f"Compare version {chosen} with what?", others))
+        if asked is None:
+            return
+        with_, after = asked, texts.get(asked, after)
+    words = f"version {with_}" if with_ else "edited now"
+    lines = view.difference(texts[chosen], after, f"version {chosen}", words)
+    shown = Difference(f"{inert(name)}: version {chosen} → {words}", lines, chosen)
+    workflow, _ = load_workflow(texts[chosen], name)
+    if await screen.askel.push_screen_wait(shown) and workflow is not None:
         screen.change(draft_of(workflow))
+
+
+def _normal(source: str, name: str) -> str:
+    """A version's text as the editor writes it, so that a diff shows what is different in effect."""
+    workflow, _ = load_workflow(source, name)
+    return to_yaml(draft_of(workflow)) if workflow else source
 
 
 class Difference(Over[bool | None]):
@@ -212,8 +229,9 @@ class Difference(Over[bool | None]):
         Binding("r", "dismiss(True)", "Take the version back", id="difference.take"),
     ]
 
-    def __init__(self, title: str, lines: list[tuple[str, str]]) -> None:
+    def __init__(self, title: str, lines: list[tuple[str, str]], version: str) -> None:
         super().__init__()
+        self._version = version
         self._title = title
         self._lines = lines
 
@@ -221,7 +239,7 @@ class Difference(Over[bool | None]):
         """The lines."""
         box = VerticalScroll()
         box.border_title = self._title
-        box.border_subtitle = "r takes the version back · Esc"
+        box.border_subtitle = f"r takes version {self._version} into the editor · Esc leaves"
         with box:
             parts: list[Any] = [(inert(text) + "\n", style) for text, style in self._lines]
             yield Static(Content.assemble(*parts).rstrip())

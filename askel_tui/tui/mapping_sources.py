@@ -86,6 +86,18 @@ def sources(records: Sequence[Mapping[str, Any]]) -> list[Source]:
     return [Source(path, sample, seen) for path, (sample, seen) in found.items()]
 
 
+def fullest(records: Sequence[Mapping[str, Any]]) -> int:
+    """Where the record stands that has most fields filled: the newest of those. It shows most of what can be mapped."""
+
+    def filled(value: Any, level: int = 0) -> int:
+        if isinstance(value, Mapping) and level < LEVELS:
+            return sum(filled(inner, level + 1) for inner in value.values())
+        return value not in (None, "")
+
+    counts = [filled(each) for each in records]
+    return counts.index(max(counts)) if counts else 0
+
+
 def source_rows(found: Iterable[Source], total: int) -> list[Row]:
     """Rows of source fields; what not all records have says so."""
     ordered = sorted(found, key=lambda each: not each.path.startswith("data."))
@@ -128,6 +140,17 @@ def suggestions(found: Sequence[Source], catalog: Catalog | None, draft: Draft) 
     return list(best.items())
 
 
+def likely(name: str, found: Sequence[Source]) -> str:
+    """The field that most likely fills a property that is new to the account: `points` for `LoyaltyPoints`; else ""."""
+    want = _parts(name)
+    fitting = [
+        each
+        for each in found
+        if each.path.startswith("data.") and _parts(each.leaf) and set(_parts(each.leaf)) <= set(want)
+    ]
+    return max(fitting, key=lambda each: len(_parts(each.leaf))).path if fitting else ""
+
+
 def identifiers(found: Sequence[Source]) -> dict[str, str]:
     """Who a record may be about, from names and samples."""
     guesses: dict[str, str] = {}
@@ -135,7 +158,7 @@ def identifiers(found: Sequence[Source]) -> dict[str, str]:
         flat, sample = "".join(_parts(source.leaf)), source.sample
         if not isinstance(sample, str) or not source.path.startswith("data."):
             continue
-        if flat in ("email", "emailaddress", "mail") and "@" in sample:
+        if flat in ("email", "emailaddress") or (flat == "mail" and "@" in sample):
             guesses.setdefault("email", source.path)
         elif flat in ("phone", "phonenumber", "mobile", "msisdn"):
             guesses.setdefault(

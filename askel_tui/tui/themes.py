@@ -61,13 +61,19 @@ def load(directory: Path, only: str | None = None) -> tuple[list[Theme], list[Pr
     return themes, problems
 
 
+def _meant(part: str) -> str | None:
+    """What may have been meant; a colour belongs under `colours`."""
+    colour = part if part in _COLOURS else did_you_mean(part, _COLOURS)
+    return did_you_mean(part, _PARTS) or (f"colours: {colour}" if colour else None)
+
+
 def _theme(file: Path, problems: list[Problem]) -> Theme | None:
     from textual.theme import Theme
 
     before = len(problems)
     values, lines = read_yaml(file, problems)
     problems += [
-        Problem("is no part of a theme", part, None, str(file), lines.get(part), did_you_mean(part, _PARTS))
+        Problem("is no part of a theme", part, None, str(file), lines.get(part), _meant(part))
         for part in sorted(values.keys() - set(_PARTS))
     ]
     colours = values.get("colours", {})

@@ -18,7 +18,7 @@ from tests.tui.conftest import Console, assert_snapshot, text_of
 from tests.tui.hostile import NAMES, assert_inert
 from tests.tui.keys import press, settled
 
-SIZES = [(80, 24), (120, 36), (200, 50)]
+SIZES = [(60, 20), (80, 24), (120, 36), (200, 50)]
 
 
 async def used(bench: Workbench) -> None:

@@ -13,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.tui.exports import as_csv
+from askel_tui.tui.mapping_view import Place
+from askel_tui.tui.screens.mapping import MappingScreen
 from tests.support.workbench import Workbench, example, points
 from tests.tui.conftest import Console, assert_snapshot, text_of, toasts
 from tests.tui.hostile import NAMES, assert_inert
 from tests.tui.keys import press
 
-SIZES = [(80, 24), (120, 36), (200, 50)]
+SIZES = [(60, 20), (80, 24), (120, 36), (200, 50)]
 
 
 async def some(bench: Workbench) -> None:
@@ -71,6 +73,19 @@ async def test_one_and_some_are_tried_again(console: Console) -> None:
         await press(pilot, "r")
         await press(pilot, "y")
         assert [each for each in await failing(bench) if each.startswith("t-")] == ["t-2"]
+
+
+async def test_fix_goes_to_the_row_with_the_record_that_failed(console: Console) -> None:
+    """What is mended there is seen to work for that very record."""
+    async with console(first="failed", prepare=some) as (app, pilot, _):
+        await press(pilot, "slash", *"not an e-mail", "enter", "f")
+        screen = app.screen_stack[0]
+        assert isinstance(screen, MappingScreen)
+        assert screen.place == Place(None, "profile.email")
+        assert screen.record is not None
+        assert f"as in {screen.record['id']}" in text_of(app)
+        await press(pilot, "7", "escape", "f")
+        assert screen.record["id"] in text_of(app)
 
 
 async def test_discarding_wants_the_count_typed(console: Console) -> None:

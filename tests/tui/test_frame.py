@@ -20,7 +20,9 @@ from askel_tui.tui.widgets.help import HelpScreen
 from askel_tui.tui.widgets.jump import JumpScreen
 from askel_tui.tui.widgets.key_line import KeyLine
 from askel_tui.tui.widgets.tail import Tail
-from tests.tui.conftest import picture_of, ready, text_of, toasts, until
+from tests.support.workbench import example
+from tests.tui.conftest import Console, picture_of, ready, text_of, toasts, until
+from tests.tui.keys import press
 
 
 async def test_every_screen_is_on_its_number_and_in_the_palette(alone: Any) -> None:
@@ -231,6 +233,22 @@ async def test_the_console_remembers_where_one_was(tmp_path: Path, monkeypatch: 
         await ready(pilot)
         assert second.current_mode == "live"
         assert second.theme == "high-contrast"
+
+
+async def test_a_screen_one_comes_back_to_shows_what_happened_meanwhile(console: Console) -> None:
+    """Connections names the workflow, Mapping the records, that came while another screen was in front."""
+    async with console(first="connections") as (app, pilot, bench):
+        assert "workflows  none" in text_of(app)
+        await press(pilot, "4")
+        assert "No record yet" in text_of(app)
+        await press(pilot, "8")
+        await bench.apply(example("first-points-welcome.yaml"))
+        await bench.take(example("first-points.jsonl"))
+        await until(pilot, lambda: getattr(app.get_screen_stack("mapping")[0], "_stale", False))
+        await press(pilot, "2")
+        await until(pilot, lambda: "workflows  first-points-welcome" in text_of(app))
+        await press(pilot, "4")
+        await until(pilot, lambda: "Fields of 40 records" in text_of(app))
 
 
 async def test_without_colour_everything_is_still_said(alone: Any, monkeypatch: pytest.MonkeyPatch) -> None:

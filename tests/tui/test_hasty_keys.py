@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 from textual.css.query import NoMatches
+from textual.widgets import Input
 
 from askel_tui.tui.app import AskelApp
 from askel_tui.tui.registry import SCREENS
 from askel_tui.tui.screens.connections import ConnectionsScreen
+from askel_tui.tui.screens.mapping import MappingScreen
 from askel_tui.tui.widgets.confirm import Confirm
+from askel_tui.tui.widgets.pick import Pick
 from tests.support.workbench import Workbench, example
-from tests.tui.conftest import Console, text_of, until
+from tests.tui.conftest import Console, text_of, toasts, until
 from tests.tui.keys import press, send, settled
 
 NAMED = (
@@ -110,6 +113,81 @@ async def test_what_is_wrong_in_a_screen_still_ends_the_app(console: Console) ->
         async with console() as (app, _, __):
             app.call_later(app.query_one, "#nowhere")
             await settled(app)
+
+
+async def test_keys_typed_ahead_of_a_question_are_its_own(console: Console) -> None:
+    """`x` takes a connection away, once its name is typed: r, c and e of it would be keys of the screen."""
+    async with console(first="connections") as (app, _, __):
+        send(app, "x", *"a-r-c-e")
+        await settled(app)
+        assert isinstance(app.screen, Confirm)
+        assert app.screen.query_one("#confirm-typed", Input).value == "a-r-c-e"
+        send(app, "escape")
+        await settled(app)
+        assert len(app.screen_stack) == 1
+
+
+async def test_a_row_of_questions_is_answered_ahead(console: Console) -> None:
+    """A new workflow, its name and its event, typed before any of it is asked."""
+    async with console(first="mapping", prepare=story) as (app, _, __):
+        send(app, "w", *"new wo", "enter", *"dusk", "enter", *"checkout", "enter", "a")
+        await settled(app)
+        assert isinstance(app.screen, Pick), toasts(app)
+        assert "What does the step do?" in text_of(app)
+        assert not toasts(app)
+        mapping = app.screen_stack[0]
+        assert isinstance(mapping, MappingScreen)
+        assert (mapping.draft.name, mapping.draft.triggers) == ("dusk", ("checkout",))
+
+
+async def test_an_answer_and_what_follows_it_come_in_one_burst(console: Console) -> None:
+    """The question is open already: the letters behind Enter are for the next one."""
+    async with console(first="mapping") as (app, _, __):
+        send(app, "w")
+        await settled(app)
+        send(app, "enter", *"dawn", "enter", *"checkout", "enter")
+        await settled(app)
+        assert isinstance(app.screen, MappingScreen)
+        assert (app.screen.draft.name, app.screen.draft.triggers) == ("dawn", ("checkout",))
+
+
+async def test_enter_on_a_row_asks_before_the_next_key_counts(console: Console) -> None:
+    """Else `d` would take the row away that is to be edited."""
+    async with console(first="mapping", prepare=story) as (app, _, __):
+        await settled(app)
+        send(app, "down", "enter", *"d, U", "enter")
+        await settled(app)
+        assert isinstance(app.screen, MappingScreen)
+        assert app.screen.draft.triggers == ("first_points_earnedd", "U")
+
+
+async def test_keys_for_a_question_that_never_comes_do_nothing(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is below does not get them; the keys after that are its own again."""
+    monkeypatch.setattr("askel_tui.tui.asking.HOLD_S", 0.2)
+    asked, never = asyncio.Event(), asyncio.Event()
+
+    async def versions(_: str) -> None:
+        asked.set()
+        await never.wait()
+
+    async with console(first="mapping", prepare=story) as (app, _, __):
+        monkeypatch.setattr(app.backend, "versions", versions)
+        before = app.screen
+        assert isinstance(before, MappingScreen)
+        draft = before.draft
+        send(app, "V", "down", "d", "1")
+        await asked.wait()
+        for handing in (True, False):
+            while app._handing is not handing:
+                await asyncio.sleep(0)
+        assert app.current_mode == "mapping"
+        assert before.draft == draft
+        send(app, "1")
+        never.set()
+        await settled(app)
+        assert app.current_mode == "overview"
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from tests.tui.conftest import Console, assert_snapshot, ready, text_of, toasts
 from tests.tui.hostile import NAMES, assert_inert
 from tests.tui.keys import answer, press
 
-SIZES = [(80, 24), (120, 36), (200, 50)]
+SIZES = [(60, 20), (80, 24), (120, 36), (200, 50)]
 
 
 async def some(bench: Workbench) -> None:
@@ -186,7 +186,12 @@ async def test_fields_and_targets_are_picked(console: Console) -> None:
         app.screen.query_one("#sources").focus()
         app.screen.query_one("#sources", Table).go_to("data.store")
         await press(pilot, "enter")
+        assert "first_name, the row under the cursor  instead of data.shopper.first_name" in text_of(app)
+        await press(pilot, "enter")
         assert screen.draft.steps[0].fields["first_name"] == "data.store"
+        go(app, 4, "time")
+        await press(pilot, "enter")
+        assert screen.draft.steps[4].fields["time"] == "data.store"
         go(app, 0, None)
         await press(pilot, "enter")
         assert "Where does data.store go?" in text_of(app)
@@ -249,12 +254,101 @@ async def test_versions_are_compared_and_taken_back(console: Console) -> None:
         assert "saved as version 2" in toasts(app)
         await press(pilot, "V")
         await press(pilot, "down", "enter")
+        assert "Compare version 1 with what?" in text_of(app)
+        await press(pilot, "enter")
         shown = text_of(app)
         assert "-  add_to_list: Welcome Flow" in shown
         assert "+  add_to_list: Newsletter" in shown
         await press(pilot, "r")
         assert screen.draft == before
         assert len(bench.instance.state.versions("first-points-welcome")) == 2
+        await press(pilot, "V", "enter", *"version 1", "enter")
+        shown = text_of(app)
+        assert "version 2 → version 1" in shown
+        assert "-  add_to_list: Newsletter" in shown
+
+
+async def test_the_sample_is_the_fullest_record_or_a_chosen_one(console: Console) -> None:
+    """A newest record that is poor and wrong hides nothing; [ and ] show what others give."""
+    shopper = {"email": "ada@example.com", "tier": "gold"}
+    lines: list[dict[str, Any]] = [
+        {"id": "full", "event": "points", "data": {"points": 3, "shopper": shopper}},
+        {"id": "poor", "event": "points", "data": {"shopper": {"email": "ada at example"}}},
+    ]
+
+    async def prepare(bench: Workbench) -> None:
+        await bench.take(lines)
+
+    async with console(first="mapping", prepare=prepare) as (app, pilot, _):
+        await press(pilot, "w", "enter", *"points-in", "enter", "enter")
+        assert screen_of(app).draft.profile == {"email": "data.shopper.email"}
+        assert "Fields of 2 records, as in full" in text_of(app)
+        assert "→ ada@example.com" in text_of(app)
+        await press(pilot, "right_square_bracket")
+        assert "! ada at" in text_of(app)
+        await press(pilot, "left_square_bracket")
+        assert "→ ada@example.com" in text_of(app)
+
+
+async def test_a_workflow_may_be_begun_before_its_records(console: Console) -> None:
+    """What to do is said; once they are there, s proposes who they are about too."""
+    async with console(first="mapping") as (app, pilot, bench):
+        await press(pilot, "w", "enter", *"early", "enter")
+        assert "No record has come in: type the name of its event." in text_of(app)
+        await press(pilot, "escape")
+        assert screen_of(app).draft.name == ""
+        await press(pilot, "w", "enter", *"early", "enter", *"first_points_earned", "enter")
+        await bench.take(example("first-points.jsonl"))
+        await press(pilot, "f5", "s")
+        assert "email ← data.shopper.email" in text_of(app)
+        await press(pilot, "enter")
+        assert screen_of(app).draft.profile["email"] == "data.shopper.email"
+        assert screen_of(app).draft.steps[0].fields["first_name"] == "data.shopper.first_name"
+
+
+async def test_records_of_other_events_hide_no_sample(console: Console) -> None:
+    """However many came in since; another trigger has its own."""
+
+    async def prepare(bench: Workbench) -> None:
+        await some(bench)
+        await bench.take([{"id": f"o-{n}", "event": "other", "data": {"n": n}} for n in range(60)])
+
+    async with console(first="mapping", prepare=prepare) as (app, pilot, _):
+        assert "Fields of 40 records" in text_of(app)
+        go(app, None, "trigger")
+        await press(pilot, "enter")
+        await answer(pilot, "other")
+        assert "Fields of 50 records" in text_of(app)
+        await press(pilot, "w", *"new wo", "enter", "y", *"again", "enter", *"first_points_earned", "enter")
+        assert "Fields of 40 records" in text_of(app)
+
+
+async def test_a_new_property_is_offered_the_field_of_its_name(console: Console) -> None:
+    """points for KilnPoints, which the account does not have."""
+    async with console(first="mapping", prepare=some) as (app, pilot, _):
+        await press(pilot, "p", *"KilnPoints", "enter")
+        assert "data.points" in text_of(app)
+        await press(pilot, "enter")
+        assert screen_of(app).draft.steps[0].fields["properties.KilnPoints"] == "data.points"
+
+
+async def test_a_target_is_taken_whatever_the_case(console: Console) -> None:
+    """vip means VIP, even beside a vip that is gone; what is found is next to be taken."""
+    async with console(size=(200, 50), first="mapping", prepare=some) as (app, pilot, _):
+        screen = screen_of(app)
+        go(app, 1, "segment")
+        await press(pilot, "enter", *"vip", "up", "enter")
+        assert screen.draft.steps[1].fields["segment"] == "vip"
+        assert "the account has no segment 'vip'. Did you mean VIP?" in text_of(app)
+        await press(pilot, "enter", *"VIP", "enter")
+        assert screen.draft.steps[1].fields["segment"] == "VIP"
+        await press(pilot, "enter", *"gold", "enter")
+        assert screen.draft.steps[1].fields["segment"] == "Gold Tier"
+        await press(pilot, "slash", *"vip", "enter", "enter")
+        assert screen.draft.steps[1].fields["segment"] == "VIP"
+        await press(pilot, "escape", "a", *"track", "enter")
+        await press(pilot, "enter")
+        assert "Which metric?" in text_of(app)
 
 
 async def test_an_unchanged_workflow_keeps_its_text(console: Console, tmp_path: Path) -> None:

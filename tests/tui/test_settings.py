@@ -15,7 +15,7 @@ from tests.tui.conftest import Console, assert_snapshot, text_of, toasts, until
 from tests.tui.hostile import assert_inert
 from tests.tui.keys import answer, press
 
-SIZES = [(80, 24), (120, 36), (200, 50)]
+SIZES = [(60, 20), (80, 24), (120, 36), (200, 50)]
 
 
 def steady(shown: str) -> str:

@@ -65,7 +65,7 @@ async def connects(app: AskelApp, pilot: Pilot[Any]) -> None:
     assert "Maple & Ember (MpEmbr)" in text_of(app)
     assert FULL_KEY not in app.export_screenshot()
     await press(pilot, "ctrl+s")
-    assert "3 shows what is in the account, 4 maps records" in toasts(app)
+    assert "3 shows what is in the account; 4 takes in records" in toasts(app)
 
 
 async def takes_in(app: AskelApp, pilot: Pilot[Any]) -> None:

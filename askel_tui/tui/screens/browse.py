@@ -50,6 +50,7 @@ class BrowseScreen(AskelScreen):
     )
     FILTERS = True
     FOLLOWS = False
+    RENEWS = True
     BINDINGS: ClassVar[list[Any]] = [
         Binding("r", "read", "Read again", id="browse.read", tooltip="Asks Klaviyo now"),
         Binding("y", "copy", "Copy id", id="browse.copy", tooltip="The id, or a property's name"),
@@ -279,7 +280,7 @@ class BrowseScreen(AskelScreen):
         """Asks for a profile, and whether it is in the segment."""
         entry = self._entry
         if entry is not None and self.connection is not None:
-            self.start(partial(self._check, self.connection, entry), group="check", exclusive=True)
+            self.start(partial(self._check, self.connection, entry), group="check", exclusive=True, asks=True)
 
     async def _check(self, connection: str, entry: Any) -> None:
         profile = await self.askel.push_screen_wait(

@@ -238,7 +238,7 @@ class ConnectionsScreen(AskelScreen):
 
     def action_add(self) -> None:
         """Connects another account."""
-        self.start(self._add, group="form", exclusive=True)
+        self.start(self._add, group="form", exclusive=True, asks=True)
 
     async def _add(self) -> None:
         from askel_tui.tui.widgets.connection_form import ConnectionForm
@@ -250,13 +250,15 @@ class ConnectionsScreen(AskelScreen):
         await self.load()
         self.query_one(Table).go_to(name)
         self._describe()
-        self.askel.say(f"{name} is connected. 3 shows what is in the account, 4 maps records to it.")
+        self.askel.say(
+            f"{name} is connected. 3 shows what is in the account; 4 takes in records and maps them to it."
+        )
 
     def action_change(self) -> None:
         """Changes what can be changed without another key."""
         doc = self._doc
         if doc is not None:
-            self.start(partial(self._change, doc), group="form", exclusive=True)
+            self.start(partial(self._change, doc), group="form", exclusive=True, asks=True)
 
     async def _change(self, doc: ConnectionDoc) -> None:
         from askel_tui.tui.widgets.connection_form import ConnectionForm
@@ -280,7 +282,7 @@ class ConnectionsScreen(AskelScreen):
         """Gives the connection a new key."""
         doc = self._doc
         if doc is not None:
-            self.start(partial(self._rotate, doc), group="form", exclusive=True)
+            self.start(partial(self._rotate, doc), group="form", exclusive=True, asks=True)
 
     async def _rotate(self, doc: ConnectionDoc) -> None:
         from askel_tui.tui.widgets.rotate_form import RotateForm
@@ -295,7 +297,7 @@ class ConnectionsScreen(AskelScreen):
         """Takes the connection and its key away."""
         doc = self._doc
         if doc is not None:
-            self.start(partial(self._disconnect, doc), group="form", exclusive=True)
+            self.start(partial(self._disconnect, doc), group="form", exclusive=True, asks=True)
 
     async def _disconnect(self, doc: ConnectionDoc) -> None:
         detail = "Its key is deleted here and still works in Klaviyo until deleted there. The audit stays."

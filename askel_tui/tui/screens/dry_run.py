@@ -70,7 +70,7 @@ class DryRunScreen(AskelScreen):
         ),
         Binding("r", "run", "Run", show=False, id="dry_run.run", tooltip="Reads the account again"),
         Binding("v", "view", "View", id="dry_run.view", tooltip="Changes, JSON, curl"),
-        Binding("y", "copy", "Copy", id="dry_run.copy", tooltip="What the pane shows"),
+        Binding("y", "copy", "Copy", show=False, id="dry_run.copy", tooltip="What the pane shows"),
         Binding("e", "export", "Export", id="dry_run.export", tooltip="CSV, JSON or Markdown"),
         Binding("L", "live", "Go live", id="dry_run.live", tooltip="Asks first, and names the numbers"),
     ]
@@ -300,7 +300,7 @@ class DryRunScreen(AskelScreen):
 
     def action_workflow(self) -> None:
         """Asks which workflow."""
-        self.start(self._choose, group="ask", exclusive=True)
+        self.start(self._choose, group="ask", exclusive=True, asks=True)
 
     async def _choose(self) -> None:
         choices = [
@@ -313,7 +313,7 @@ class DryRunScreen(AskelScreen):
 
     def action_number(self) -> None:
         """Asks for how many records."""
-        self.start(self._count, group="ask", exclusive=True)
+        self.start(self._count, group="ask", exclusive=True, asks=True)
 
     async def _count(self) -> None:
         asked = Ask("How many of the newest records?", f"1 to {MOST:,} that match.", value=str(self._last))
@@ -329,7 +329,7 @@ class DryRunScreen(AskelScreen):
 
     def action_file(self) -> None:
         """Asks for a file of records."""
-        self.start(self._from_file, group="ask", exclusive=True)
+        self.start(self._from_file, group="ask", exclusive=True, asks=True)
 
     async def _from_file(self) -> None:
         detail = "JSONL, or CSV by its ending. Nothing of it is kept. n goes back to the newest records."
@@ -367,12 +367,12 @@ class DryRunScreen(AskelScreen):
     def action_export(self) -> None:
         """Writes the run into a file."""
         if self._run is not None:
-            self.start(partial(export, self, self._run), group="export", exclusive=True)
+            self.start(partial(export, self, self._run), group="export", exclusive=True, asks=True)
 
     def action_live(self) -> None:
         """Activates the version that was tried, after asking."""
         if self._run is not None:
-            self.start(partial(self._live, self._run), group="live", exclusive=True)
+            self.start(partial(self._live, self._run), group="live", exclusive=True, asks=True)
 
     async def _live(self, run: dict[str, Any]) -> None:
         from askel_tui.tui.going_live import go_live

@@ -45,8 +45,8 @@ class FailedScreen(AskelScreen):
     HELP = (
         "What failed, grouped by reason. On a reason, r tries all of its failures again and x gives them up; on a "
         "failure it is that one, or those marked with the space bar. R and X act on everything that is shown, so "
-        "filter first with /. Mend the cause before: the workflow on Mapping (4), the key on Connections (2). e "
-        "writes what is shown into a CSV or JSON file."
+        "filter first with /. Mend the cause before: f goes to the row of the workflow that failed, with the record as "
+        "its sample; a key is mended on Connections (2). e writes what is shown into a CSV or JSON file."
     )
     FILTERS = True
     BINDINGS: ClassVar[list[Any]] = [
@@ -56,7 +56,7 @@ class FailedScreen(AskelScreen):
         Binding("x", "discard", "Discard", id="failed.discard", tooltip="Gives up; the audit keeps it"),
         Binding("X", "discard_all", "Discard all", show=False, id="failed.discard_all"),
         Binding("e", "export", "Export", id="failed.export", tooltip="What is shown, as CSV or JSON"),
-        Binding("f", "mend", "Fix", id="failed.fix", tooltip="Goes to the workflow on Mapping"),
+        Binding("f", "mend", "Fix", id="failed.fix", tooltip="Goes to the row on Mapping, with this record"),
     ]
 
     def __init__(self) -> None:
@@ -240,7 +240,7 @@ class FailedScreen(AskelScreen):
 
     def _retry(self, chosen: list[Failure]) -> None:
         if chosen:
-            self.start(partial(self._retrying, chosen), group="order", exclusive=True)
+            self.start(partial(self._retrying, chosen), group="order", exclusive=True, asks=True)
 
     async def _retrying(self, chosen: list[Failure]) -> None:
         count = plural(len(chosen), "failure")
@@ -265,7 +265,7 @@ class FailedScreen(AskelScreen):
 
     def _discard(self, chosen: list[Failure]) -> None:
         if chosen:
-            self.start(partial(self._discarding, chosen), group="order", exclusive=True)
+            self.start(partial(self._discarding, chosen), group="order", exclusive=True, asks=True)
 
     async def _discarding(self, chosen: list[Failure]) -> None:
         count = plural(len(chosen), "failure")
@@ -278,16 +278,22 @@ class FailedScreen(AskelScreen):
         await self.load()
 
     def action_mend(self) -> None:
-        """To where the workflow is edited."""
-        group = self._group
-        if group is not None:
-            self.askel.remember("mapping.workflow", group.workflow)
-            self.askel.action_show("mapping")
+        """To the row of the workflow that failed, with the record that failed as the sample."""
+        failure = self._failure
+        if failure is None:
+            return
+        if failure.connection != self.connection:
+            self.askel.choose(failure.connection)
+        first = failure.problems[0] if failure.problems else {}
+        place = {"step": first.get("step") or failure.step, "field": first.get("field")}
+        self.askel.remember("mapping.workflow", failure.workflow)
+        self.askel.remember("mapping.mend", {"record": failure.record, **place})
+        self.askel.action_show("mapping")
 
     def action_export(self) -> None:
         """Writes what is shown into a file."""
         if self._shown:
-            self.start(partial(self._export, list(self._shown)), group="export", exclusive=True)
+            self.start(partial(self._export, list(self._shown)), group="export", exclusive=True, asks=True)
 
     async def _export(self, chosen: list[Failure]) -> None:
         name = await self.askel.push_screen_wait(

@@ -281,7 +281,7 @@ class LiveScreen(AskelScreen):
         """Releases the entry's step."""
         row = self.query_one(Tail).row
         if row is not None and row.workflow and row.step:
-            self.start(partial(self._release, row.workflow, row.step), "order", exclusive=True)
+            self.start(partial(self._release, row.workflow, row.step), "order", exclusive=True, asks=True)
 
     async def _release(self, workflow: str, step: str) -> None:
         held = [each for each in await self.backend.holds() if (each.workflow, each.step) == (workflow, step)]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container
+from textual.widget import Widget
 
 from askel_tui.core.catalogs import Catalog
 from askel_tui.core.pinning import pin
@@ -17,12 +18,13 @@ from askel_tui.core.workflow_files import load_workflow
 from askel_tui.tui import mapping_editing as editing
 from askel_tui.tui import mapping_saving as saving
 from askel_tui.tui import mapping_view as view
+from askel_tui.tui.figures import plural
 from askel_tui.tui.filtering import Filter
 from askel_tui.tui.frame import AskelScreen
 from askel_tui.tui.fuzzy import ranked
 from askel_tui.tui.inert import inert
 from askel_tui.tui.mapping_model import Draft, History, to_yaml
-from askel_tui.tui.mapping_sources import Source, source_rows, sources
+from askel_tui.tui.mapping_sources import Source, fullest, source_rows, sources
 from askel_tui.tui.mapping_view import Place
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Column, Table
@@ -37,14 +39,16 @@ class MappingScreen(AskelScreen):
     NAME = "mapping"
     CSS_PATH = "mapping.tcss"
     HELP = (
-        "In the middle a workflow, row by row; Enter edits a row and shows what it gives for the newest record. Enter "
-        "on a field (left) or a target (right) puts it into the row under the cursor, or asks where. a adds a step, p "
-        "a field to it, J and K move it, d takes it or a field away, c lets an empty value clear. s proposes fields. u "
-        "undoes, U takes that back. i takes in a file of records. ctrl+s saves a draft version; Dry run (5) shows what "
-        "it would write. Y saves a YAML file, E opens it in $EDITOR, V shows what versions changed."
+        "In the middle a workflow, row by row; Enter edits a row and shows what it gives for the sample record, which"
+        " [ and ] change. Enter on a field (left) or a target (right) puts it into the row under the cursor, or asks "
+        "where. a adds a step, p a field to it, J and K move it, d takes it or a field away, c lets an empty value "
+        "clear. s proposes fields. u undoes, U takes that back. i takes in a file of records. ctrl+s saves a draft "
+        "version; Dry run (5) shows what it would write. Y saves a YAML file, E opens it in $EDITOR, V shows what "
+        "versions changed."
     )
     FILTERS = True
     FOLLOWS = False
+    RENEWS = True
     BINDINGS: ClassVar[list[Any]] = [
         Binding("w", "workflow", "Workflow", id="mapping.workflow", tooltip="Another workflow, or a new one"),
         Binding("a", "add", "Step", id="mapping.add", tooltip="After the one under the cursor"),
@@ -65,6 +69,22 @@ class MappingScreen(AskelScreen):
         Binding("U,ctrl+r", "redo", "Redo", show=False, id="mapping.redo"),
         Binding("ctrl+s", "save", "Save", id="mapping.save", tooltip="As a new draft version"),
         Binding("Y", "yaml", "YAML", show=False, id="mapping.yaml", tooltip="Saves the workflow as a file"),
+        Binding(
+            "right_square_bracket",
+            "sample(1)",
+            "Next sample",
+            show=False,
+            id="mapping.sample_next",
+            tooltip="Results for an older record",
+        ),
+        Binding(
+            "left_square_bracket",
+            "sample(-1)",
+            "Sample before",
+            show=False,
+            id="mapping.sample_before",
+            tooltip="Results for a newer record",
+        ),
         Binding("E", "editor", "$EDITOR", show=False, id="mapping.editor", tooltip="Opens it in $EDITOR"),
         Binding("V", "versions", "Versions", show=False, id="mapping.versions", tooltip="And what changed"),
     ]
@@ -75,6 +95,8 @@ class MappingScreen(AskelScreen):
         self.catalog: Catalog | None = None
         self.sources: list[Source] = []
         self.record: Mapping[str, Any] | None = None
+        """The record that the rows' results are of."""
+        self._sample: str | None = None
         self.events: list[str] = []
         self.problems: list[Problem] = []
         self.base: tuple[Draft, str] = (Draft(), "")
@@ -158,8 +180,6 @@ class MappingScreen(AskelScreen):
         if connection is None:
             self.show()
             return
-        found = await self.backend.newest_records(connection, RECORDS)
-        self.records = [each.record.as_dict() for each in found]
         self.catalog = await self.backend.catalog(connection)
         for document in await self.backend.connections():
             if document.name == connection:
@@ -168,18 +188,44 @@ class MappingScreen(AskelScreen):
         if self._of != connection or (wanted and wanted != self.draft.name and not self.dirty):
             self._of = connection
             await saving.opened(self, connection, wanted)
-        self.show()
+        await self.read_records(self.draft.triggers)
+        self.show(await self._mended(connection))
         self.query_one("#draft").focus()
         if self.catalog is None or not self.catalog.properties:
             found_now = await self.busy("Reading the account", self.backend.discover(connection))
             self.catalog = await self.backend.catalog(connection) or found_now.catalog
             self.show()
 
+    async def read_records(self, triggers: Sequence[str]) -> None:
+        """The newest records, and the newest of these events: others may have come in great numbers since."""
+        if self.connection is None:
+            return
+        found = await self.backend.newest_records(self.connection, RECORDS)
+        if triggers:
+            found += await self.backend.newest_records(self.connection, RECORDS, events=triggers)
+        self.records = list({each.seq: each.record.as_dict() for each in found}.values())
+
     def on_screen_resume(self) -> None:
         """Another screen may have sent one here for another workflow."""
         wanted = self.askel.recall("mapping.workflow")
-        if self._loaded and wanted and wanted != self.draft.name and not self.dirty:
+        other = wanted and wanted != self.draft.name and not self.dirty
+        if self._loaded and (other or self.askel.recall("mapping.mend")):
             self.call_after_refresh(self.action_reload)
+
+    async def _mended(self, connection: str) -> Place | None:
+        """The row that Failed has sent one here for; its record is the sample."""
+        wanted, failed = self.askel.recall("mapping.workflow"), self.askel.recall("mapping.mend")
+        self.askel.remember("mapping.mend", None)
+        if not failed:
+            return None
+        if wanted != self.draft.name:
+            self.askel.say(f"{self.draft.name} has changes that are not saved: save them, then f again.")
+            return None
+        self._sample = failed["record"]
+        if self._sample not in [each.get("id") for each in self.records]:
+            stored = await self.backend.record(connection, failed["record"])
+            self.records += [stored.record.as_dict()] if stored else []
+        return view.place_of(self.draft, Problem("", failed["field"], failed["step"]))
 
     # What is shown.
 
@@ -188,6 +234,10 @@ class MappingScreen(AskelScreen):
         self.history.change(draft)
         self.show(at)
 
+    def to_draft(self) -> None:
+        """What Enter does next is about the workflow's row."""
+        self.query_one("#draft").focus()
+
     def show(self, at: Place | None = None) -> None:
         """Everything anew."""
         draft = self.draft
@@ -195,8 +245,7 @@ class MappingScreen(AskelScreen):
         if self._of is not None:
             self.askel.remember(f"mapping.unsaved.{self._of}", kept if self.dirty else None)
         fitting = [each for each in self.records if not draft.triggers or each.get("event") in draft.triggers]
-        self.record = fitting[0] if fitting else None
-        self.sources = sources(fitting)
+        self._take_sample(fitting)
         self.events = list(dict.fromkeys(str(each.get("event")) for each in self.records))
         self._check()
         table = self.query_one("#draft", Table)
@@ -208,6 +257,13 @@ class MappingScreen(AskelScreen):
         self._show_sides()
         self.show_problems()
 
+    def _take_sample(self, fitting: Sequence[Mapping[str, Any]]) -> None:
+        """The record that was chosen, else the fullest; its values are the fields' samples."""
+        ids = [each.get("id") for each in fitting]
+        at = ids.index(self._sample) if self._sample in ids else fullest(fitting)
+        self.record = fitting[at] if fitting else None
+        self.sources = sources([*fitting[at : at + 1], *fitting[:at], *fitting[at + 1 :]])
+
     def show_problems(self) -> None:
         """The list of problems."""
         wrong = self.query_one("#problems", Table)
@@ -217,15 +273,18 @@ class MappingScreen(AskelScreen):
 
     def _problem(self, problem: Problem) -> tuple[str, str]:
         where = " › ".join(each for each in (problem.step, problem.field) if each)
-        hint = f" Did you mean {problem.suggestion}?" if problem.suggestion else ""
-        return where or "workflow", f"{problem.message}{hint}"
+        hint = f". Did you mean {problem.suggestion}?" if problem.suggestion else ""
+        return where or "workflow", f"{problem.message.rstrip('.') if hint else problem.message}{hint}"
 
     def _show_sides(self) -> None:
         table, wanted = self.query_one("#sources", Table), self.wanted
         fields = ranked(wanted, self.sources, lambda each: each.path)
         total = max((each.seen for each in self.sources), default=0)
         table.fill(source_rows(fields, total))
-        table.border_title = f"Fields of {total} records" if total else "No record yet: i takes in a file"
+        sample = f", as in {inert(str((self.record or {}).get('id')), 16)}"
+        table.border_title = (
+            f"Fields of {plural(total, 'record')}{sample}" if total else "No record yet: i takes in a file"
+        )
         side = self.query_one("#targets", Table)
         found = view.targets(self.catalog, self.draft) if self.catalog else []
         self._targets = {f"{kind}\0{written}": (kind, written) for kind, written, _, _ in found}
@@ -243,8 +302,20 @@ class MappingScreen(AskelScreen):
             self.problems += pinned.problems + pinned.warnings
 
     def filtered(self, wanted: Filter) -> None:
-        """Filters fields and targets."""
+        """Filters fields and targets; what fits best is under the cursors."""
         self._show_sides()
+        for table in (self.query_one("#sources", Table), self.query_one("#targets", Table)):
+            if wanted and table.row_count:
+                table.move_cursor(row=0)
+
+    def filter_kept(self, before: Widget | None) -> None:
+        """On to what was found: a target where the row names one, else a field, else whatever there is."""
+        sides = (
+            ["#targets", "#sources"] if view.target_type(self.draft, self.place) else ["#sources", "#targets"]
+        )
+        tables = [self.query_one(side, Table) for side in sides]
+        found = [table for table in tables if table.row_count] or [self.query_one("#draft", Table)]
+        (before if before in found else found[0]).focus()
 
     def back(self) -> bool:
         """From the sides to the workflow."""
@@ -262,11 +333,16 @@ class MappingScreen(AskelScreen):
         if key is None or self.connection is None:
             return
         if table.id == "draft":
-            self.start(partial(editing.edit, self, self.place), group="edit", exclusive=True)
+            self.start(partial(editing.edit, self, self.place), group="edit", exclusive=True, asks=True)
         elif table.id == "sources":
-            self.start(partial(editing.use_field, self, key), group="edit", exclusive=True)
+            self.start(partial(editing.use_field, self, key), group="edit", exclusive=True, asks=True)
         elif table.id == "targets":
-            self.start(partial(editing.use_target, self, *self._targets[key]), group="edit", exclusive=True)
+            self.start(
+                partial(editing.use_target, self, *self._targets[key]),
+                group="edit",
+                exclusive=True,
+                asks=True,
+            )
         else:
             at = view.place_of(self.draft, self.problems[int(key)])
             self.query_one("#draft", Table).go_to(at.key if at else "")
@@ -274,15 +350,15 @@ class MappingScreen(AskelScreen):
 
     def action_add(self) -> None:
         """A new step."""
-        self.start(partial(editing.add_step, self), group="edit", exclusive=True)
+        self.start(partial(editing.add_step, self), group="edit", exclusive=True, asks=True)
 
     def action_property(self) -> None:
         """A new field of the step."""
-        self.start(partial(editing.add_field, self), group="edit", exclusive=True)
+        self.start(partial(editing.add_field, self), group="edit", exclusive=True, asks=True)
 
     def action_suggest(self) -> None:
         """What the fields may fill."""
-        self.start(partial(editing.suggest, self), group="edit", exclusive=True)
+        self.start(partial(editing.suggest, self), group="edit", exclusive=True, asks=True)
 
     def action_remove(self) -> None:
         """Takes the row away."""
@@ -295,6 +371,14 @@ class MappingScreen(AskelScreen):
     def action_clear(self) -> None:
         """A null value clears the field, or no longer does."""
         editing.turn(self)
+
+    def action_sample(self, by: int) -> None:
+        """Shows what the rows give for another record."""
+        triggers = self.draft.triggers
+        ids = [each.get("id") for each in self.records if not triggers or each.get("event") in triggers]
+        if self.record is not None and self.record.get("id") in ids:
+            self._sample = ids[(ids.index(self.record.get("id")) + by) % len(ids)]
+            self.show()
 
     def action_undo(self) -> None:
         """One change back."""
@@ -312,7 +396,7 @@ class MappingScreen(AskelScreen):
 
     def action_yaml(self) -> None:
         """Saves a file."""
-        self.start(partial(saving.save_yaml, self), group="save", exclusive=True)
+        self.start(partial(saving.save_yaml, self), group="save", exclusive=True, asks=True)
 
     def action_editor(self) -> None:
         """Opens the workflow in $EDITOR."""
@@ -320,8 +404,8 @@ class MappingScreen(AskelScreen):
 
     def action_versions(self) -> None:
         """What versions there are."""
-        self.start(partial(saving.versions, self), group="save", exclusive=True)
+        self.start(partial(saving.versions, self), group="save", exclusive=True, asks=True)
 
     def action_workflow(self) -> None:
         """Another workflow."""
-        self.start(partial(saving.choose, self), group="edit", exclusive=True)
+        self.start(partial(saving.choose, self), group="edit", exclusive=True, asks=True)

@@ -57,8 +57,9 @@ class OverviewScreen(AskelScreen):
     NAME = "overview"
     CSS_PATH = "overview.tcss"
     HELP = (
-        "Connections and workflows with what waits, is held, failed and was sent; what is held with its reason; how "
-        "much of Klaviyo's limits the last minute used; notices. Everything is brought up to date by itself."
+        "Connections and workflows with what waits (+ records that are still to be planned), is held, failed and was "
+        "sent; what is held with its reason; how much of Klaviyo's limits the last minute used; notices. Everything "
+        "is brought up to date by itself."
     )
     BINDINGS: ClassVar[list[Any]] = [
         Binding("p", "pause", "Pause/resume", id="overview.pause", tooltip="The workflow under the cursor"),
@@ -89,8 +90,8 @@ class OverviewScreen(AskelScreen):
                         (
                             Column("workflow", 14, 3),
                             Column("state", 8),
-                            Column("waits", 6, right=True),
-                            Column("held", 6, right=True),
+                            Column("waits", 7, right=True),
+                            Column("held", 5, right=True),
                             Column("failed", 6, right=True),
                             Column("sent", 6, right=True),
                             Column("last min", 8, 1),
@@ -197,7 +198,7 @@ class OverviewScreen(AskelScreen):
         return row["name"], (
             name if row["version"] else row["name"],
             state,
-            short(row["waiting"]) + (f" +{short(row['unplanned'])} rec." if row["unplanned"] else ""),
+            short(row["waiting"]) + (f" +{short(row['unplanned'])}" if row["unplanned"] else ""),
             (short(row["held"]), "bold $warning" if row["held"] else ""),
             (short(row["failed"]), "bold $error" if row["failed"] else ""),
             short(row["sent"]),
@@ -278,7 +279,7 @@ class OverviewScreen(AskelScreen):
         """Ends the hold under the cursor."""
         hold = self._chosen_hold()
         if hold is not None:
-            self.start(partial(self._release, hold), group="order", exclusive=True)
+            self.start(partial(self._release, hold), group="order", exclusive=True, asks=True)
 
     async def _release(self, hold: dict[str, Any]) -> None:
         name = f"{hold['workflow']}, step {hold['step']}"
@@ -293,7 +294,7 @@ class OverviewScreen(AskelScreen):
         """Discards what the hold under the cursor keeps."""
         hold = self._chosen_hold()
         if hold is not None:
-            self.start(partial(self._discard, hold), group="order", exclusive=True)
+            self.start(partial(self._discard, hold), group="order", exclusive=True, asks=True)
 
     async def _discard(self, hold: dict[str, Any]) -> None:
         name = f"{hold['workflow']}, step {hold['step']}"

@@ -111,7 +111,7 @@ class SettingsScreen(AskelScreen):
                     )
                 with Vertical(id="right"):
                     yield Table(
-                        (Column("id", 20, 1), Column("keys", 12), Column("does", 14, 2), Column("", 10, 2)),
+                        (Column("id", 20, 1), Column("keys", 12), Column("does", 14, 4), Column("", 10, 2)),
                         id="keys",
                         classes="panel",
                         title="Keys",
@@ -233,7 +233,7 @@ class SettingsScreen(AskelScreen):
         elif table.id == "clipboard":
             self.start(partial(self._choose_clipboard, table.key), group="clipboard", exclusive=True)
         elif table.id == "instance":
-            self.start(partial(self._change, table.key), group="setting", exclusive=True)
+            self.start(partial(self._change, table.key), group="setting", exclusive=True, asks=True)
 
     def on_descendant_blur(self) -> None:
         """Leaving the list of themes without choosing takes the one before back."""

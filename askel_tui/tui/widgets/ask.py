@@ -44,7 +44,9 @@ class Ask(Over[str | None]):
 
     def compose(self) -> ComposeResult:
         """The question and the line."""
-        with VerticalScroll(can_focus=False):
+        box = VerticalScroll(can_focus=False)
+        box.border_subtitle = "Enter takes it · Esc leaves"
+        with box:
             parts: list[Any] = [(inert_lines(self._question), "bold")]
             if self._detail:
                 parts.append("\n" + inert_lines(self._detail))

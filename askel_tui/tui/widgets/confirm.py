@@ -44,7 +44,9 @@ class Confirm(Over[bool | None]):
                 parts.append("\n\n" + inert_lines(self._detail))
             yield Static(Content.assemble(*parts))
             if self._typed is not None:
-                yield Input(placeholder=f"type {self._typed} to go on", id="confirm-typed", compact=True)
+                yield Input(
+                    placeholder=f"type {self._typed}, then Enter, then y", id="confirm-typed", compact=True
+                )
             with Horizontal():
                 yield Button("No (n)", id="no", variant="primary", compact=True)
                 yield Button("Yes (y)", id="yes", variant="warning", compact=True)

@@ -63,6 +63,8 @@ class ConnectionForm(Over[str | None]):
         Binding("ctrl+s", "save", "Connect", id="connection.save", priority=True),
         Binding("ctrl+r", "test", "Test the notices", id="connection.test", priority=True),
         Binding("escape", "leave", "Back", id="connection.leave"),
+        Binding("pagedown", "page(1)", "Page down", show=False, id="connection.page_down"),
+        Binding("pageup", "page(-1)", "Page up", show=False, id="connection.page_up"),
         Binding("down", "app.focus_next", "Next field", show=False, id="connection.next"),
         Binding("up", "app.focus_previous", "Field before", show=False, id="connection.before"),
     ]
@@ -233,6 +235,11 @@ class ConnectionForm(Over[str | None]):
         does[str(event.button.id)]()
 
     # Acting.
+
+    def action_page(self, by: int) -> None:
+        """What does not fit on a small screen."""
+        box = self.query_one("#form-box")
+        box.scroll_page_down(animate=False) if by > 0 else box.scroll_page_up(animate=False)
 
     def action_check(self) -> None:
         """Asks Klaviyo about the key."""

@@ -63,7 +63,10 @@ class EditLine(Over[str | None]):
 
     def compose(self) -> ComposeResult:
         """The question, the line, what it gives, completions."""
-        with Vertical():
+        box = Vertical()
+        completes = "Tab completes · " if self._complete else ""
+        box.border_subtitle = f"{completes}Enter keeps the line · Esc leaves"
+        with box:
             parts: list[Any] = [(inert(self._question), "bold")]
             if self._detail:
                 parts.append(("\n" + inert_lines(self._detail), "$foreground-muted"))

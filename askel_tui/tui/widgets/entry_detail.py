@@ -51,7 +51,7 @@ class EntryDetail(VerticalScroll, can_focus=True):
 def content(entry: AuditEntry, life: Sequence[TailRow]) -> Content:
     """The text of an entry; everything in it is inert."""
     word, part = RESULTS.get(entry.status, (entry.status, "doubt"))
-    parts: list[Any] = [(word, f"bold {STYLES[part]}"), f"  {inert(entry.kind)}\n"]
+    parts: list[Any] = [(inert(word), f"bold {STYLES[part]}"), f"  {inert(entry.kind)}\n"]
     target = entry.target or {}
     named = f"{target.get('type', '')} {target.get('name', '')}".strip()
     for name, value in (
@@ -91,7 +91,7 @@ def content(entry: AuditEntry, life: Sequence[TailRow]) -> Content:
 
 def _response(response: Any) -> list[Any]:
     status = response.get("status")
-    parts: list[Any] = [("\nAnswer", "bold $primary"), f" {status}\n" if status else "\n"]
+    parts: list[Any] = [("\nAnswer", "bold $primary"), f" {shown(status)}\n" if status else "\n"]
     if response.get("detail") is not None:
         detail = response["detail"]
         parts.append((inert_lines(detail) if isinstance(detail, str) else pretty(detail)) + "\n")

@@ -7,6 +7,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Input, Label
 
 from askel_tui.tui.widgets.help import Help
@@ -32,9 +33,17 @@ class FilterBar(Horizontal):
             """Only the newest text counts."""
             return isinstance(message, FilterBar.Changed)
 
+    class Kept(Message):
+        """The filter stays; `before` had the focus when it was opened."""
+
+        def __init__(self, before: Widget | None) -> None:
+            super().__init__()
+            self.before = before
+
     def __init__(self) -> None:
         super().__init__()
         self._counted = ""
+        self._before: Widget | None = None
 
     def compose(self) -> ComposeResult:
         """The sign, the line, and how much was found."""
@@ -50,6 +59,8 @@ class FilterBar(Horizontal):
     def open(self) -> None:
         """Shows the line and puts the cursor in it."""
         self.add_class("-open")
+        if self.screen.focused is not self.query_one(Input):
+            self._before = self.screen.focused
         self.query_one(Input).focus()
 
     def set(self, text: str) -> None:
@@ -73,7 +84,10 @@ class FilterBar(Horizontal):
         self.query_one(Input).value = ""
         self.remove_class("-open")
         if self.screen.focused is self.query_one(Input):
-            self.screen.focus_next()
+            if self._before is not None and self._before.is_attached:
+                self._before.focus()
+            else:
+                self.screen.focus_next()
         return True
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -87,4 +101,4 @@ class FilterBar(Horizontal):
         if not event.value:
             self.leave()
         else:
-            self.screen.focus_next()
+            self.post_message(self.Kept(self._before))

@@ -6,6 +6,7 @@ opens or the focus moves, which costs more than painting all of the screen.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from rich.segment import Segment
@@ -14,6 +15,9 @@ from textual import events
 from textual.binding import ActiveBinding
 from textual.strip import Strip
 from textual.widget import Widget
+
+HELP = frozenset({"help", "app.help"})
+"""The actions of the key that stays in sight."""
 
 STEP = 4
 """How many cells the wheel moves the line where it is wider than the screen."""
@@ -27,6 +31,8 @@ class Key(NamedTuple):
     words: str
     enabled: bool
     tooltip: str
+    stays: bool
+    """Whether it is in sight where there is no room for all: the help tells of the others."""
 
     @property
     def width(self) -> int:
@@ -65,6 +71,7 @@ class KeyLine(Widget):
                 active.binding.description,
                 active.enabled,
                 active.tooltip,
+                active.binding.action in HELP,
             )
             for active in first.values()
         )
@@ -75,17 +82,30 @@ class KeyLine(Widget):
     def render_line(self, y: int) -> Strip:
         """The line, cut to the width."""
         base = self.rich_style
+        moving, staying, room = self._placed()
+        strip = self._strip(moving, base).crop_extend(self._left, self._left + room, base)
+        return strip if staying is None else Strip.join([strip, self._strip([staying], base)])
+
+    def _placed(self) -> tuple[Sequence[Key], Key | None, int]:
+        """The keys that move with the wheel, the one that stays at the end, and the cells of the former."""
+        width = self.size.width
+        staying = next((key for key in self._keys if key.stays), None)
+        if staying is None or sum(key.width for key in self._keys) <= width:
+            return self._keys, None, width
+        return [key for key in self._keys if key is not staying], staying, width - staying.width
+
+    def _strip(self, keys: Iterable[Key], base: Style) -> Strip:
         key_style = base + self.get_component_rich_style("key-line--key", partial=True)
         words_style = base + self.get_component_rich_style("key-line--words", partial=True)
         hover = self.get_component_rich_style("key-line--hover", partial=True)
         segments = []
-        for key in self._keys:
+        for key in keys:
             also = Style.null() if key.enabled else Style(dim=True)
             if key is self._under:
                 also += hover
             segments.append(Segment(f" {key.shown} ", key_style + also))
             segments.append(Segment(f"{key.words} ", words_style + also))
-        return Strip(segments).crop_extend(self._left, self._left + self.size.width, base)
+        return Strip(segments)
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         """Presses the key."""
@@ -114,7 +134,8 @@ class KeyLine(Widget):
         self._move(-STEP)
 
     def _move(self, by: int) -> None:
-        most = max(0, sum(key.width for key in self._keys) - self.size.width)
+        moving, _, room = self._placed()
+        most = max(0, sum(key.width for key in moving) - room)
         self._left = max(0, min(self._left + by, most))
         self.refresh()
 
@@ -125,8 +146,11 @@ class KeyLine(Widget):
             self.refresh()
 
     def _at(self, x: int) -> Key | None:
+        moving, staying, room = self._placed()
+        if x >= room:
+            return staying
         x += self._left
-        for key in self._keys:
+        for key in moving:
             if x < key.width:
                 return key
             x -= key.width

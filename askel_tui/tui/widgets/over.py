@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from textual.await_complete import AwaitComplete
 from textual.screen import ModalScreen
+
+if TYPE_CHECKING:
+    from askel_tui.tui.app import AskelApp
 
 T = TypeVar("T")
 
@@ -13,8 +16,16 @@ T = TypeVar("T")
 class Over(ModalScreen[T]):
     """A modal screen that is answered once: keys typed faster than it goes away are not for what lies below it."""
 
+    def on_mount(self) -> None:
+        """Keys are taken once the focus is where it belongs."""
+        self.call_after_refresh(self.app.call_later, self._can_answer)
+
+    def _can_answer(self) -> None:
+        cast("AskelApp", self.app).can_answer(self)
+
     def dismiss(self, result: T | None = None) -> AwaitComplete:
         """Goes away with a result; where it is no longer in front, nothing."""
         if not self.is_active:
             return AwaitComplete()
+        cast("AskelApp", self.app).answered(self)
         return super().dismiss(result)

@@ -33,7 +33,10 @@ class Choice:
 
 
 class Pick(Over[str | None]):
-    """The picked value; None for Esc. With `free`, what was typed is taken where nothing fits it."""
+    """The picked value; None for Esc. With `free`, what was typed is taken where nothing fits it.
+
+    `exact`: whoever types the same letters in another case means a name of their own.
+    """
 
     DEFAULT_CSS = """
     Pick { align: center middle; }
@@ -59,6 +62,7 @@ class Pick(Over[str | None]):
         detail: str = "",
         at: str | None = None,
         free: bool = False,
+        exact: bool = True,
     ) -> None:
         super().__init__()
         self._question = question
@@ -67,10 +71,13 @@ class Pick(Over[str | None]):
         self._found: list[Choice] = []
         self._at = at
         self._free = free
+        self._exact = exact
 
     def compose(self) -> ComposeResult:
         """The question, the line, the choices."""
-        with Vertical():
+        box = Vertical()
+        box.border_subtitle = "Enter takes it · Esc leaves"
+        with box:
             parts: list[Any] = [(inert_lines(self._question), "bold")]
             if self._detail:
                 parts.append("\n" + inert_lines(self._detail))
@@ -90,8 +97,7 @@ class Pick(Over[str | None]):
         self._found = ranked(parse(text), self._choices, lambda each: f"{each.title} {each.about}")[:MOST]
         if self._free and text.strip() and all(each.title != text.strip() for each in self._found):
             typed = Choice(text.strip(), text.strip(), "as typed")
-            # Whoever types the same letters in another case means their own.
-            own = any(each.title.casefold() == typed.title.casefold() for each in self._found)
+            own = self._exact and any(each.title.casefold() == typed.title.casefold() for each in self._found)
             self._found.insert(0 if own else len(self._found), typed)
         choices = self.query_one(OptionList)
         choices.clear_options()

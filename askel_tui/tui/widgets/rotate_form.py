@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.widgets import Button, Label, Static
 from textual.worker import Worker
 
+from askel_tui.core.fingerprints import fingerprint
 from askel_tui.tui.backend import told
 from askel_tui.tui.inert import inert
 from askel_tui.tui.scopes_view import checklist, verdict
@@ -39,6 +40,8 @@ class RotateForm(Over[bool]):
         Binding("ctrl+t", "check", "Check both keys", id="rotate.check", priority=True),
         Binding("ctrl+s", "save", "Change the key", id="rotate.save", priority=True),
         Binding("escape", "leave", "Back", id="rotate.leave"),
+        Binding("pagedown", "page(1)", "Page down", show=False, id="rotate.page_down"),
+        Binding("pageup", "page(-1)", "Page up", show=False, id="rotate.page_up"),
     ]
 
     def __init__(self, present: ConnectionDoc) -> None:
@@ -88,6 +91,11 @@ class RotateForm(Over[bool]):
             str(event.button.id)
         ]()
 
+    def action_page(self, by: int) -> None:
+        """What does not fit on a small screen."""
+        box = self.query_one("#form-box")
+        box.scroll_page_down(animate=False) if by > 0 else box.scroll_page_up(animate=False)
+
     def action_check(self) -> None:
         """Checks both keys."""
         self._start(self._check)
@@ -125,6 +133,8 @@ class RotateForm(Over[bool]):
         key = self.query_one(SecretInput).value.strip()
         if not key:
             raise ValueError("paste the new private key first, pk_…")
+        if fingerprint(key) == present.key:
+            raise ValueError("this is the key that it has now: paste the new one.")
         self._say("◌ Asking Klaviyo about both keys…")
         new, old = await asyncio.gather(
             backend.check_key(key, present.revision),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from rich.text import Text
 from textual import events
@@ -14,6 +14,9 @@ from textual.widgets import DataTable
 
 from askel_tui.tui.inert import pad
 from askel_tui.tui.widgets.help import Help
+
+if TYPE_CHECKING:
+    from askel_tui.tui.asking import Asking
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,8 @@ class Table(DataTable[Content]):
     BINDINGS: ClassVar[list[Any]] = [
         Binding("j", "cursor_down", "Down", show=False, id="table.down"),
         Binding("k", "cursor_up", "Up", show=False, id="table.up"),
-        Binding("g", "scroll_top", "First", show=False, id="table.first"),
-        Binding("G", "scroll_bottom", "Last", show=False, id="table.last"),
+        Binding("g,home", "scroll_top", "First", show=False, id="table.first"),
+        Binding("G,end", "scroll_bottom", "Last", show=False, id="table.last"),
         Binding("ctrl+d", "page_down", "Page down", show=False, id="table.page_down"),
         Binding("ctrl+u", "page_up", "Page up", show=False, id="table.page_up"),
     ]
@@ -66,6 +69,11 @@ class Table(DataTable[Content]):
             self.jump_key = jump_key
         if about is not None:
             self.help = about
+
+    def action_select_cursor(self) -> None:
+        """Enter on a row; what it asks is asked before the next key counts."""
+        super().action_select_cursor()
+        cast("Asking", self.app).follow(self)
 
     @property
     def key(self) -> str | None:
@@ -131,11 +139,11 @@ class Table(DataTable[Content]):
         if free > 0 and weight:
             return [column.width + free * column.weight // weight for column in self._spec]
         widths = list(least)
-        # Too narrow: the columns that may grow are the ones that shrink.
-        for at in sorted(range(len(widths)), key=lambda each: -self._spec[each].weight):
-            while free < 0 and widths[at] > 6 and self._spec[at].weight:
-                widths[at] -= 1
-                free += 1
+        # Too narrow: of the columns that may grow, the widest gives first.
+        give = [at for at, column in enumerate(self._spec) if column.weight]
+        while free < 0 and any(widths[at] > 6 for at in give):
+            widths[max(give, key=lambda at: widths[at])] -= 1
+            free += 1
         return widths
 
     def _add(self) -> None:
