@@ -6,6 +6,7 @@ import asyncio
 import functools
 import inspect
 import os
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -21,6 +22,9 @@ T = TypeVar("T")
 
 LOOK_S = 0.5
 """How often the journal is asked whether anything was committed, in seconds."""
+
+QUIET_S, QUIET_LOOK_S = 10.0, 1.0
+"""After how long without a change it is asked less often, and how often then, in seconds."""
 
 CLOSE_S = 10.0
 """How long what is under way may take when the console ends, in seconds."""
@@ -113,6 +117,7 @@ class Base:
         from askel_tui.store.locks import owner
 
         before: object = None
+        last = time.monotonic()
         # One task for the whole time: a timeout around each wait would take more than the look itself.
         closed = asyncio.create_task(close.wait())
         try:
@@ -120,9 +125,11 @@ class Base:
                 changed = await instance.journal.wait_change(0)
                 now = (instance.connections_stamp(), owner(instance.home))
                 if changed or now != before:
+                    last = time.monotonic()
                     self._on_change()
                 before = now
-                await asyncio.wait({closed}, timeout=LOOK_S)
+                quiet = time.monotonic() - last > QUIET_S
+                await asyncio.wait({closed}, timeout=QUIET_LOOK_S if quiet else LOOK_S)
         finally:
             closed.cancel()
 
