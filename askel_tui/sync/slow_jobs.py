@@ -10,11 +10,13 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from askel_tui.core.notices import moment
 from askel_tui.store.journal import AuditFilter, Decision, Journal, Notice, StoredOperation
-from askel_tui.sync.outcomes import Outcomes
+
+if TYPE_CHECKING:
+    from askel_tui.sync.outcomes import Outcomes
 
 log = logging.getLogger(__name__)
 

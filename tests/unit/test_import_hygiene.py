@@ -85,3 +85,9 @@ def test_the_daemon_loads_no_screen() -> None:
     loaded = set(json.loads(run_python(_IMPORTS, *modules)))
     assert {"httpx", "sqlite3"} <= loaded
     assert not loaded & {"textual", "rich"}
+
+
+def test_saying_how_things_are_loads_no_client() -> None:
+    """What the console shows first is in the journal: nobody waits for the network's packages."""
+    loaded = set(json.loads(run_python(_IMPORTS, "askel_tui.sync.status", "askel_tui.tui.screens.overview")))
+    assert not loaded & {"aiohttp", "httpx", "tenacity", "keyring"}
