@@ -23,7 +23,7 @@ T = TypeVar("T")
 LOOK_S = 0.5
 """How often the journal is asked whether anything was committed, in seconds."""
 
-QUIET_S, QUIET_LOOK_S = 10.0, 1.0
+QUIET_S, QUIET_LOOK_S = 2.0, 1.0
 """After how long without a change it is asked less often, and how often then, in seconds."""
 
 CLOSE_S = 10.0
