@@ -37,6 +37,7 @@ from askel_tui.tui import remembered
 from askel_tui.tui.asking import Asking
 from askel_tui.tui.backend import Backend, Environment, told
 from askel_tui.tui.inert import inert
+from askel_tui.tui.memory import give_back
 from askel_tui.tui.registry import BY_NAME, SCREENS, make
 from askel_tui.tui.workers import beside
 
@@ -157,6 +158,7 @@ class AskelApp(Asking):
         # What lives from now on is not looked through by the collector, which would make scrolling stutter.
         gc.collect()
         gc.freeze()
+        give_back()
 
     def _committed(self) -> None:
         """Called from the backend's thread after commits."""
