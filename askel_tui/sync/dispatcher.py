@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 IN_MEMORY = 350_000
 """Operations held in memory at once; the rest waits in the journal."""
 
+LOADED = 2_000
+"""Operations read from the journal at once."""
+
 AHEAD, AHEAD_READY = 300_000, 15_000
 """How many operations of one workflow may wait, and be ready among them, before no more of its records are planned.
 
@@ -39,11 +42,11 @@ may run at once (10,000 records each).
 SINGLE_CALLS = 64
 """Single calls of one kind under way at once; the budget decides when each of them starts."""
 
-BULK_REQUESTS = {"bulk_import_profiles": 4, "bulk_create_events": 8}
+BULK_REQUESTS = {"bulk_import_profiles": 5, "bulk_create_events": 8}
 """Bulk requests under way at once."""
 
 NOT_FULL = 2
-"""Beside so many bulk requests only full ones are started: what takes seconds should carry what it can."""
+"""Beside so many bulk requests only half full ones are started: what takes seconds should carry what it can."""
 
 GATHERED = 10_000
 """Operations of one destination taken at once by calls that take all that waits."""
@@ -221,10 +224,10 @@ class Dispatcher:
             self._queue.shift(now[0], gained)
 
     async def _load(self) -> None:
-        while self._more and len(self._queue) < IN_MEMORY:
-            room = IN_MEMORY - len(self._queue)
+        # What became free is filled up again once it is worth a look into the journal.
+        while self._more and (room := IN_MEMORY - len(self._queue)) >= min(LOADED, IN_MEMORY // 2 + 1):
             async with self._loading:
-                await self._load_some(min(room, 2_000))
+                await self._load_some(min(room, LOADED))
 
     async def _load_some(self, limit: int) -> None:
         # Whoever wakes us while this reads wants another look.
@@ -312,7 +315,7 @@ class Dispatcher:
         kind = Lane(lane.connection, packing.Parcel(call, ""))
         most = endpoint(sender.revision, call).max_items or 1
         while self._under_way.of(kind) < BULK_REQUESTS[call]:
-            if self._under_way.of(kind) >= NOT_FULL and self._queue.ready(lane) < most:
+            if self._under_way.of(kind) >= NOT_FULL and self._queue.ready(lane) < most // 2:
                 break
             taken = self._queue.take(lane, most, now)
             if not taken:

@@ -63,6 +63,8 @@ class ProfileQueue:
         self._by_key: dict[str, list[int]] = {}
         self._last: tuple[tuple[str, Identity] | None, tuple[str, ...]] = (None, ())
         self._lines: dict[Lane, _Line] = {}
+        self._put_off: dict[int, _Entry] = {}
+        """Those that were due later than at once when they came: few, so that the next one is soon found."""
         self._in_flight = 0
         self._busy: dict[str, int] = {}
         """How many operations are being sent, by key where there are any: several where the next was taken along."""
@@ -87,6 +89,8 @@ class ProfileQueue:
         if stored.seq in self._entries:
             return
         self._entries[stored.seq] = entry = self._entry(stored, live)
+        if stored.due:
+            self._put_off[stored.seq] = entry
         self._of[stored.workflow] += 1
         for key in entry.keys:
             line = self._by_key.setdefault(key, [])
@@ -152,7 +156,9 @@ class ProfileQueue:
     def next_due(self, now: int) -> int | None:
         """When the next ready operation that is not due yet will be."""
         later = (
-            stored.due for line in self._lines.values() for stored in line.ready.values() if stored.due > now
+            entry.stored.due
+            for seq, entry in self._put_off.items()
+            if entry.stored.due > now and seq in entry.line.ready
         )
         return min(later, default=None)
 
@@ -170,6 +176,7 @@ class ProfileQueue:
             return
         self._unready(entry)
         self._land(entry)
+        self._put_off.pop(seq, None)
         self._of[entry.stored.workflow] -= 1
         for key in entry.keys:
             line = self._by_key[key]
@@ -186,6 +193,8 @@ class ProfileQueue:
             return
         self._land(entry)
         entry.stored = stored
+        if stored.due:
+            self._put_off[stored.seq] = entry
         self._consider(entry)
         for key in entry.keys:
             self._consider(self._entries[self._by_key[key][0]])
