@@ -303,7 +303,7 @@ def _reserve(limit: int) -> int:
 
 def _margin(limit: int) -> int:
     """What nobody takes, for the moment in which owner and guest do not see each other's places yet."""
-    return max(1, limit // 50)
+    return max(1, limit // 100)
 
 
 def _bucket_of(extra: Extra) -> str:

@@ -94,6 +94,8 @@ class Dispatcher:
         self._under_way = UnderWay(self._settle)
         self._bulk_at: dict[Lane, int] = {}
         """When a lane last went in bulk."""
+        self._backlogs: set[Lane] = set()
+        """Lanes that were long and are not empty yet."""
         self._wake = self._under_way.changed
         self._stopping = False
         self._senders: dict[str, Sender] = {}
@@ -266,10 +268,13 @@ class Dispatcher:
         tail = ready > TAIL and now - self._bulk_at.get(lane, -STAY_MS) < STAY_MS
         if (long or tail) and self._start_bulk(lane, sender, now):
             return
+        # As live calls the last ones of a backlog would overtake those of it that wait for their places.
+        backlog = not lane.live and (long or (lane in self._backlogs and ready > TAIL))
+        (self._backlogs.add if backlog else self._backlogs.discard)(lane)
         room = SINGLE_CALLS - self._under_way.of(lane)
         for stored in self._queue.take(lane, max(0, room), now):
             together = self._with_followers(stored, sender.revision, now)
-            self._under_way.start(lane, sender.send(together, "bulk" if long and not lane.live else "live"))
+            self._under_way.start(lane, sender.send(together, "bulk" if backlog else "live"))
 
     def _with_followers(
         self, stored: StoredOperation, revision: str, now: int, *, in_bulk: bool = False
