@@ -194,10 +194,11 @@ class Bucket:
         token, wait = await self._places.take()
         if token is not None and priority == "live":
             self._live.append(now)
+            self._lately(window, now)
         elif token is not None and paced:
             # A twentieth of the window may go at once; after that, evenly, in what live calls leave of it.
             behind = now - window.seconds / 20
-            left = max(window.limit / 2, window.limit - LATELY * len(self._live))
+            left = max(window.limit / 2, window.limit - LATELY * self._lately(window, now))
             self._bulk_due = max(self._bulk_due, behind) + window.seconds / left
         return token, wait
 
@@ -206,10 +207,14 @@ class Bucket:
 
         What went at once in the beginning comes free at once too, a window later; just before that, the window is full.
         """
+        kept = min(self._lately(window, now), window.limit // 4)
+        return bool(kept) and self._places.windows.used(window.seconds, now) + kept >= window.limit
+
+    def _lately(self, window: Window, now: float) -> int:
+        """How many live calls came lately; the older ones are forgotten."""
         while self._live and self._live[0] <= now - window.seconds / LATELY:
             self._live.popleft()
-        kept = min(len(self._live), window.limit // 4)
-        return bool(kept) and self._places.windows.used(window.seconds, now) + kept >= window.limit
+        return len(self._live)
 
     def _see_others(self) -> None:
         self._foreign_at = now = self._clock.now()

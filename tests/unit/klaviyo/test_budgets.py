@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from askel_tui.contract.endpoints import Window, endpoint
+from askel_tui.klaviyo.buckets import LATELY, Bucket
 from askel_tui.klaviyo.budgets import Budgets, BudgetsNotOff, Place, Priority, switched_off, used
 from askel_tui.klaviyo.client import Client
+from askel_tui.klaviyo.places import MemoryPlaces
 from askel_tui.klaviyo.windows import Windows
 from askel_tui.sandbox.server import RunningSandbox
 from askel_tui.store.sqlite import open_journal
@@ -605,3 +607,12 @@ async def test_processes_that_share_a_journal_share_its_places(
 
 def test_a_window_of_one_still_has_a_place() -> None:
     assert Windows([Window(1, 1)]).take(0)
+
+
+async def test_live_calls_of_long_ago_are_forgotten_though_no_backlog_comes() -> None:
+    clock = FakeClock()
+    bucket = Bucket(MemoryPlaces(Windows([Window(100, 60)]), clock), clock, paced=True)
+    for _ in range(50):
+        await bucket.answer(await bucket.take("live"))
+        await clock.pass_time(2)
+    assert len(bucket._live) <= 60 / LATELY / 2
