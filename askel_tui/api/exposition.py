@@ -8,7 +8,7 @@ from typing import Any
 from askel_tui.api.context import Context
 from askel_tui.api.metrics import gauge
 from askel_tui.core.drift import CAUSES
-from askel_tui.store.journal import AuditFilter
+from askel_tui.store.journal_rows import AuditFilter
 from askel_tui.store.tokens import TokenDoc
 from askel_tui.sync.status import status
 

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Sequence
 
 from askel_tui.core.records import Record
-from askel_tui.store.journal import Clock, Fate, Journal
+from askel_tui.store.journal import Clock, Journal
+from askel_tui.store.journal_rows import Fate
 
 FEW = 16
 """More records than this in one request are a call of their own."""

@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 
 from askel_tui.core.operations import Identity
-from askel_tui.store.journal import AuditEntry
+from askel_tui.store.journal_rows import AuditEntry
 
 _WORD = "[^\\x00-\\x1f\\x7f]"
 _LOCAL, _LABEL = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+", "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"

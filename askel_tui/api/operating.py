@@ -19,7 +19,7 @@ from askel_tui.api.exposition import exposition
 from askel_tui.api.metrics import CONTENT_TYPE
 from askel_tui.api.models import AuditPage, Health, Time, WorkflowAnswer
 from askel_tui.store.errors import StoreError, UnknownWorkflow
-from askel_tui.store.journal import AuditEntry, AuditFilter
+from askel_tui.store.journal_rows import AuditEntry, AuditFilter
 from askel_tui.store.tokens import TokenDoc
 from askel_tui.sync import workflows
 from askel_tui.sync.control import give

@@ -15,7 +15,7 @@ from typing import Any
 from askel_tui.api.context import REMEMBERED, Context
 from askel_tui.api.errors import ApiError
 from askel_tui.core.records import Record, RecordRefused, read_record
-from askel_tui.store.journal import Fate
+from askel_tui.store.journal_rows import Fate
 
 BATCH = 500
 """Records stored in one transaction, and checked before others get their turn."""

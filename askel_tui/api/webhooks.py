@@ -20,7 +20,7 @@ from askel_tui.api.webhook_settings import SETTING, WebhookSettings, secret_name
 from askel_tui.core.expressions import EvaluationProblem, parse
 from askel_tui.core.operations import canonical
 from askel_tui.core.records import RecordRefused
-from askel_tui.store.journal import Decision
+from askel_tui.store.journal_rows import Decision
 
 router = APIRouter(tags=["Records in: webhooks"])
 

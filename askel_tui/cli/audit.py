@@ -19,7 +19,7 @@ from askel_tui.cli.output import encoded, flow, plural, put_json, put_json_line,
 from askel_tui.cli.times import Moment, clock_time, milliseconds, stamp
 
 if TYPE_CHECKING:
-    from askel_tui.store.journal import AuditEntry, AuditFilter
+    from askel_tui.store.journal_rows import AuditEntry, AuditFilter
     from askel_tui.sync.instance import Instance
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -47,7 +47,7 @@ def _filters(command: F) -> F:
 
 
 def _wanted(since: datetime | None, until: datetime | None, **words: str | None) -> AuditFilter:
-    from askel_tui.store.journal import AuditFilter
+    from askel_tui.store.journal_rows import AuditFilter
 
     return AuditFilter(
         since=milliseconds(since) if since else None,
@@ -120,7 +120,7 @@ async def _newest(
 
 
 async def _end_of_chain(instance: Instance) -> int:
-    from askel_tui.store.journal import AuditFilter
+    from askel_tui.store.journal_rows import AuditFilter
 
     newest = await instance.journal.audit(AuditFilter(), limit=1, newest=True)
     return newest[0].seq if newest else 0

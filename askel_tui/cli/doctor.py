@@ -163,7 +163,7 @@ async def _chain(instance: Instance) -> Finding:
 
 async def _receipts(instance: Instance) -> Finding:
     """Whether Klaviyo's figures added up for every bulk job of the last week: accepted = written + failed."""
-    from askel_tui.store.journal import AuditFilter
+    from askel_tui.store.journal_rows import AuditFilter
 
     wanted = AuditFilter(kind="imbalance", since=instance.clock() - WEEK_MS)
     wrong = await instance.journal.audit(wanted, newest=True, limit=MOST_RECEIPTS)

@@ -13,7 +13,7 @@ from askel_tui.cli.output import plural, put_json, table, tell
 from askel_tui.cli.times import clock_time, stamp
 
 if TYPE_CHECKING:
-    from askel_tui.store.journal import Failure
+    from askel_tui.store.journal_rows import Failure
     from askel_tui.sync.instance import Instance
 
 EVERYTHING = 10_000_000

@@ -68,7 +68,7 @@ def create(
 async def _create(
     name: str, scopes: tuple[Any, ...], connections: tuple[str, ...], span_ms: int | None, rate: int | None
 ) -> tuple[TokenDoc, str]:
-    from askel_tui.store.journal import Decision
+    from askel_tui.store.journal_rows import Decision
     from askel_tui.store.tokens import Tokens
 
     async with home() as instance:
@@ -148,7 +148,7 @@ def revoke(name: str) -> None:
 
 
 async def _revoke(name: str) -> None:
-    from askel_tui.store.journal import Decision
+    from askel_tui.store.journal_rows import Decision
     from askel_tui.store.tokens import Tokens
 
     async with home() as instance:

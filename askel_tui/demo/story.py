@@ -13,7 +13,7 @@ from askel_tui.demo.account import DemoAccount
 from askel_tui.demo.records import VIP_EMAIL, first_points
 from askel_tui.klaviyo.catalog import read_catalog
 from askel_tui.klaviyo.properties import sample_properties
-from askel_tui.store.journal import AuditEntry, AuditFilter
+from askel_tui.store.journal_rows import AuditEntry, AuditFilter
 from askel_tui.store.locks import OwnershipLock
 from askel_tui.sync import connections, workflows
 from askel_tui.sync.control import give

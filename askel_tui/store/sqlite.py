@@ -30,7 +30,8 @@ from askel_tui.store import sqlite_records as records_kept
 from askel_tui.store import sqlite_requests as requests
 from askel_tui.store import sqlite_retention as retention
 from askel_tui.store import sqlite_workflows as workflows
-from askel_tui.store.journal import (
+from askel_tui.store.journal import Journal
+from askel_tui.store.journal_rows import (
     AuditEntry,
     AuditFilter,
     Command,
@@ -43,7 +44,6 @@ from askel_tui.store.journal import (
     Fate,
     Hold,
     Intent,
-    Journal,
     Notice,
     OpenRequest,
     OperationState,

@@ -17,7 +17,7 @@ from typing import Any
 
 from askel_tui.core.operations import Identity, Operation, Target, canonical
 from askel_tui.store import sqlite_rows as rows
-from askel_tui.store.journal import Decision, Settled
+from askel_tui.store.journal_rows import Decision, Settled
 from askel_tui.store.sqlite_operations import Row
 
 ACTOR = "askel"

@@ -11,7 +11,7 @@ from typing import Any
 
 from askel_tui.core.operations import STEP_KINDS
 from askel_tui.store import sqlite_retention as retention
-from askel_tui.store.journal import AuditEntry, AuditFilter
+from askel_tui.store.journal_rows import AuditEntry, AuditFilter
 from askel_tui.store.sqlite_audit import chained, readable, unpacked_id
 from askel_tui.store.sqlite_schema import DECISION_KIND, RARE_STATUS, UNCOMMON_STATUS
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from askel_tui.core.operations import canonical
-from askel_tui.store.journal import Command
+from askel_tui.store.journal_rows import Command
 
 _ROW = "SELECT id, name, arguments, actor, at, state, result FROM commands"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 
-from askel_tui.store.journal import Counts
+from askel_tui.store.journal_rows import Counts
 
 
 class Tally:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from askel_tui.store import sqlite_holds as holds
 from askel_tui.store import sqlite_operations as operations
 from askel_tui.store import sqlite_overtaken as overtaken
-from askel_tui.store.journal import Decision, Failure
+from askel_tui.store.journal_rows import Decision, Failure
 from askel_tui.store.sqlite_audit import Chain
 from askel_tui.store.sqlite_counters import Tally
 from askel_tui.store.sqlite_schema import FAILED, HELD, PLANNED, REPLAN, WAITING

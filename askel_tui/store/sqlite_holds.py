@@ -10,7 +10,7 @@ import sqlite3
 from askel_tui.store import sqlite_notices as notices
 from askel_tui.store import sqlite_operations as operations
 from askel_tui.store import sqlite_overtaken as overtaken
-from askel_tui.store.journal import Decision, Hold, StoredOperation
+from askel_tui.store.journal_rows import Decision, Hold, StoredOperation
 from askel_tui.store.sqlite_audit import Chain
 from askel_tui.store.sqlite_counters import Tally, connections_of
 from askel_tui.store.sqlite_schema import HELD, WAITING

@@ -13,7 +13,7 @@ from typing import Any
 
 from askel_tui.core import notices as texts
 from askel_tui.core.notices import Affected
-from askel_tui.store.journal import HOLD_CAUSES, Decision, Delivery, Hold, Notice
+from askel_tui.store.journal_rows import HOLD_CAUSES, Decision, Delivery, Hold, Notice
 from askel_tui.store.sqlite_audit import Chain
 
 _NAMES = ("seq", "at", "connection", "workflow", "step", "kind", "text", "cause", "detail", "quiet")

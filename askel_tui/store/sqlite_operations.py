@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from askel_tui.core.operations import Operation
 from askel_tui.store import sqlite_rows as many
-from askel_tui.store.journal import OperationState, StoredOperation
+from askel_tui.store.journal_rows import OperationState, StoredOperation
 from askel_tui.store.sqlite_counters import Tally
 from askel_tui.store.sqlite_schema import FAILED, HELD, WAITING
 

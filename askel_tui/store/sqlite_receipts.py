@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from askel_tui.core.operations import Identity, Operation, Target
-from askel_tui.store.journal import Confirmed, Unconfirmed
+from askel_tui.store.journal_rows import Confirmed, Unconfirmed
 from askel_tui.store.sqlite_audit import Chain, unpacked_id
 
 SAMPLE = 3

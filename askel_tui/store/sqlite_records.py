@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any
 
 from askel_tui.core.records import Record
-from askel_tui.store.journal import Fate, StoredRecord
+from askel_tui.store.journal_rows import Fate, StoredRecord
 
 _ROW = "SELECT seq, connection, received, body FROM records"
 

@@ -14,8 +14,8 @@ from askel_tui.store import sqlite_failures as failures
 from askel_tui.store import sqlite_holds as holds
 from askel_tui.store import sqlite_operations as operations
 from askel_tui.store import sqlite_profiles as profiles_known
-from askel_tui.store.journal import Delayed, Hold, Intent, OpenRequest, Settled, StoredOperation
 from askel_tui.store.journal_errors import StaleOperations
+from askel_tui.store.journal_rows import Delayed, Hold, Intent, OpenRequest, Settled, StoredOperation
 from askel_tui.store.sqlite_audit import Chain, Sent
 from askel_tui.store.sqlite_counters import Tally
 from askel_tui.store.sqlite_schema import FAILED, HELD, WAITING

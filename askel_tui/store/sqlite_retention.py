@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 
-from askel_tui.store.journal import Decision
+from askel_tui.store.journal_rows import Decision
 from askel_tui.store.sqlite_audit import Chain
 from askel_tui.store.sqlite_schema import DECISION_KIND
 

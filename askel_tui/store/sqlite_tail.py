@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from askel_tui.core.operations import STEP_KINDS
-from askel_tui.store.journal import AuditEntry, AuditFilter
+from askel_tui.store.journal_rows import AuditEntry, AuditFilter
 from askel_tui.store.sqlite_audit_read import conditions_of, read
 from askel_tui.store.sqlite_connection import connect
 from askel_tui.store.sqlite_schema import DECISION_KIND

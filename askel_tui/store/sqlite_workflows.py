@@ -14,7 +14,7 @@ from askel_tui.core.operations import Encoder, canonical
 from askel_tui.store import sqlite_holds as holds
 from askel_tui.store import sqlite_notices as notices
 from askel_tui.store import sqlite_rows as many
-from askel_tui.store.journal import Decision, PlannedRun, StoredOperation, StoredRecord, WorkflowState
+from askel_tui.store.journal_rows import Decision, PlannedRun, StoredOperation, StoredRecord, WorkflowState
 from askel_tui.store.sqlite_audit import Chain
 from askel_tui.store.sqlite_counters import Tally, connections_of
 from askel_tui.store.sqlite_records import stored as stored_record

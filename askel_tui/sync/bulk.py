@@ -19,8 +19,8 @@ from askel_tui.core.bulk import BulkRequest, Row
 from askel_tui.core.packing import Request
 from askel_tui.klaviyo.answers import resource
 from askel_tui.klaviyo.errors import Invalid, KlaviyoError, Missing, Unavailable, Unreadable
-from askel_tui.store.journal import Decision, Delayed, OpenRequest, Outcome, Settled, StoredOperation
 from askel_tui.store.journal_errors import StaleOperations
+from askel_tui.store.journal_rows import Decision, Delayed, OpenRequest, Outcome, Settled, StoredOperation
 from askel_tui.sync import receipts
 from askel_tui.sync.jobs import Jobs, over
 from askel_tui.sync.outcomes import Outcomes, Result, remark

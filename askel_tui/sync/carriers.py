@@ -15,7 +15,8 @@ from askel_tui.core.drift import Carrier, Watched, lost_properties
 from askel_tui.core.operations import Identity
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.profiles import find_profiles
-from askel_tui.store.journal import AuditEntry, AuditFilter, Journal
+from askel_tui.store.journal import Journal
+from askel_tui.store.journal_rows import AuditEntry, AuditFilter
 
 MOST = 20
 """Carriers per step."""

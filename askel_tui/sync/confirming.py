@@ -23,7 +23,7 @@ from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import KlaviyoError
 from askel_tui.klaviyo.events import has_event
 from askel_tui.klaviyo.profiles import find_profiles
-from askel_tui.store.journal import Confirmed, Unconfirmed
+from askel_tui.store.journal_rows import Confirmed, Unconfirmed
 from askel_tui.sync import readback
 from askel_tui.sync.instance import Instance
 

@@ -15,7 +15,7 @@ from askel_tui.core.operations import Identity, canonical
 from askel_tui.core.packing import Request
 from askel_tui.klaviyo.errors import Conflict, KlaviyoError, Missing
 from askel_tui.klaviyo.profiles import find_profiles
-from askel_tui.store.journal import Decision, StoredOperation
+from askel_tui.store.journal_rows import Decision, StoredOperation
 from askel_tui.sync.outcomes import Outcomes, Result, Send
 from askel_tui.sync.verdicts import Verdict, verdict
 

@@ -12,7 +12,7 @@ from askel_tui.core.fingerprints import fingerprint
 from askel_tui.core.problems import did_you_mean
 from askel_tui.core.workflow_files import load_workflow
 from askel_tui.store.documents import ConnectionDoc, OnConflict, check_connection_name
-from askel_tui.store.journal import Decision
+from askel_tui.store.journal_rows import Decision
 from askel_tui.store.secrets import check_key as fit_key
 from askel_tui.sync.control import give
 from askel_tui.sync.instance import Instance

@@ -9,7 +9,7 @@ from askel_tui.core.packing import addressed
 from askel_tui.klaviyo.budgets import Priority
 from askel_tui.klaviyo.errors import KlaviyoError
 from askel_tui.klaviyo.profiles import members_of_list
-from askel_tui.store.journal import Delayed, Settled, StoredOperation
+from askel_tui.store.journal_rows import Delayed, Settled, StoredOperation
 from askel_tui.sync import readback
 from askel_tui.sync.cutting import parts, rows_named
 from askel_tui.sync.outcomes import Outcomes, Result, Send

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from askel_tui.store.journal import Command
+from askel_tui.store.journal_rows import Command
 from askel_tui.store.locks import AlreadyOwned, OwnershipLock, owner
 from askel_tui.sync import orders
 from askel_tui.sync.instance import Instance

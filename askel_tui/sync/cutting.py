@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from askel_tui.core.bulk import row_index
 from askel_tui.klaviyo.errors import Invalid, KlaviyoError, Missing
-from askel_tui.store.journal import StoredOperation
+from askel_tui.store.journal_rows import StoredOperation
 
 
 def rows_named(error: KlaviyoError) -> set[int]:

@@ -15,7 +15,8 @@ from dataclasses import replace
 
 from askel_tui.contract.endpoints import endpoint
 from askel_tui.core import bulk, folding, packing
-from askel_tui.store.journal import Clock, Journal, OpenRequest, StoredOperation
+from askel_tui.store.journal import Clock, Journal
+from askel_tui.store.journal_rows import OpenRequest, StoredOperation
 from askel_tui.sync.bulk import IMPORT, Updates, carried
 from askel_tui.sync.freshness import Freshness
 from askel_tui.sync.outcomes import Connected, Result

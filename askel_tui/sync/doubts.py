@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from askel_tui.klaviyo.errors import KlaviyoError
 from askel_tui.store.errors import UnknownConnection
-from askel_tui.store.journal import Hold, Settled
+from askel_tui.store.journal_rows import Hold, Settled
 from askel_tui.sync import readback
 from askel_tui.sync.instance import Instance
 

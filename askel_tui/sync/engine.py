@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from askel_tui.core.step_planning import Applied
-from askel_tui.store.journal import StoredOperation, WorkflowState
+from askel_tui.store.journal_rows import StoredOperation, WorkflowState
 from askel_tui.sync import orders
 from askel_tui.sync.confirming import Confirming
 from askel_tui.sync.dispatcher import Dispatcher

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from askel_tui.store.journal import StoredOperation
+from askel_tui.store.journal_rows import StoredOperation
 
 
 class Freshness(Protocol):

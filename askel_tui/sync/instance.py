@@ -17,7 +17,8 @@ from askel_tui.core.operations import Target
 from askel_tui.core.step_planning import Applied
 from askel_tui.core.workflow_files import load_workflow
 from askel_tui.store.documents import ConnectionDoc, WorkflowDoc
-from askel_tui.store.journal import Decision, Journal, WorkflowState
+from askel_tui.store.journal import Journal
+from askel_tui.store.journal_rows import Decision, WorkflowState
 from askel_tui.store.paths import home as usable_home
 from askel_tui.store.paths import state_file
 from askel_tui.store.state import State

@@ -12,7 +12,8 @@ from collections.abc import Collection
 from typing import Any
 
 from askel_tui.core.drift import CAUSES, Finding
-from askel_tui.store.journal import AuditEntry, AuditFilter, Decision, Hold, Journal, Notice
+from askel_tui.store.journal import Journal
+from askel_tui.store.journal_rows import AuditEntry, AuditFilter, Decision, Hold, Notice
 
 log = logging.getLogger(__name__)
 

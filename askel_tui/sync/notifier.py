@@ -18,7 +18,7 @@ from typing import Any
 from askel_tui.core import notices as texts
 from askel_tui.core.notices import Affected
 from askel_tui.klaviyo.errors import inert
-from askel_tui.store.journal import HOLD_CAUSES, Delivery
+from askel_tui.store.journal_rows import HOLD_CAUSES, Delivery
 from askel_tui.sync import notice_ways
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.notice_ways import Message, Undelivered

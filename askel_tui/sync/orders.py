@@ -11,7 +11,7 @@ from typing import Any
 
 from askel_tui.core.operations import Operation
 from askel_tui.core.records import Record
-from askel_tui.store.journal import Command, Decision, Hold, PlannedRun, WorkflowState
+from askel_tui.store.journal_rows import Command, Decision, Hold, PlannedRun, WorkflowState
 from askel_tui.sync.instance import Instance
 
 DIRECT_VERSION = 0

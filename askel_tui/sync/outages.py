@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from askel_tui.store.journal import Hold
+from askel_tui.store.journal_rows import Hold
 from askel_tui.sync.dispatcher import Dispatcher
 from askel_tui.sync.instance import Instance
 

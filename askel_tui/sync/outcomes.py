@@ -17,7 +17,8 @@ from askel_tui.klaviyo.budgets import Priority
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import KlaviyoError
 from askel_tui.store.documents import OnConflict
-from askel_tui.store.journal import Clock, Delayed, Hold, Intent, Journal, Settled, StoredOperation
+from askel_tui.store.journal import Clock, Journal
+from askel_tui.store.journal_rows import Delayed, Hold, Intent, Settled, StoredOperation
 from askel_tui.sync.verdicts import OF_THE_KEY, Verdict, backoff
 
 log = logging.getLogger(__name__)

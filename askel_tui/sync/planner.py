@@ -13,7 +13,8 @@ from askel_tui.core.arrival import stretches
 from askel_tui.core.planning import plan
 from askel_tui.core.problems import Problem
 from askel_tui.core.step_planning import Applied
-from askel_tui.store.journal import Clock, Journal, PlannedRun, StoredOperation, StoredRecord, WorkflowState
+from askel_tui.store.journal import Clock, Journal
+from askel_tui.store.journal_rows import PlannedRun, StoredOperation, StoredRecord, WorkflowState
 
 BATCH = 1_000
 """Records planned in one transaction."""

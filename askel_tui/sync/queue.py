@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from askel_tui.core.operations import Identity
 from askel_tui.core.packing import GATHERING_CALLS, Parcel, parcel
-from askel_tui.store.journal import StoredOperation
+from askel_tui.store.journal_rows import StoredOperation
 
 
 class Lane(NamedTuple):

@@ -16,7 +16,14 @@ from askel_tui.core.operations import Operation, operation_id
 from askel_tui.core.planning import plan
 from askel_tui.core.step_planning import Applied
 from askel_tui.store.errors import UnknownWorkflow
-from askel_tui.store.journal import AuditEntry, AuditFilter, Decision, PlannedRun, StoredRecord, WorkflowState
+from askel_tui.store.journal_rows import (
+    AuditEntry,
+    AuditFilter,
+    Decision,
+    PlannedRun,
+    StoredRecord,
+    WorkflowState,
+)
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.orders import Refused
 

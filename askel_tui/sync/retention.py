@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from askel_tui.store.journal import AuditFilter
+from askel_tui.store.journal_rows import AuditFilter
 from askel_tui.sync.instance import Instance
 
 log = logging.getLogger(__name__)

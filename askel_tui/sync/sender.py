@@ -18,8 +18,9 @@ from askel_tui.klaviyo.budgets import Priority
 from askel_tui.klaviyo.client import Answer
 from askel_tui.klaviyo.errors import Conflict, Invalid, KlaviyoError, Missing
 from askel_tui.klaviyo.profiles import find_profiles, members_of_segment
-from askel_tui.store.journal import Clock, Delayed, Journal, OpenRequest, Outcome, Settled, StoredOperation
+from askel_tui.store.journal import Clock, Journal
 from askel_tui.store.journal_errors import StaleOperations
+from askel_tui.store.journal_rows import Delayed, OpenRequest, Outcome, Settled, StoredOperation
 from askel_tui.sync.bulk import BULK_CALLS, BulkSender
 from askel_tui.sync.conflicts import Conflicts
 from askel_tui.sync.consent import ConsentSender

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from askel_tui.core.problems import did_you_mean
-from askel_tui.store.journal import Decision
+from askel_tui.store.journal_rows import Decision
 from askel_tui.sync import retention
 from askel_tui.sync.instance import COMPETE, Instance
 from askel_tui.sync.notice_ways import shown

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.core.notices import moment
-from askel_tui.store.journal import AuditFilter, Decision, Journal, Notice, StoredOperation
+from askel_tui.store.journal import Journal
+from askel_tui.store.journal_rows import AuditFilter, Decision, Notice, StoredOperation
 
 if TYPE_CHECKING:
     from askel_tui.sync.outcomes import Outcomes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from askel_tui.contract.endpoints import NotInRevision, endpoint
-from askel_tui.store.journal import AuditFilter, Counts
+from askel_tui.store.journal_rows import AuditFilter, Counts
 from askel_tui.store.locks import owner
 from askel_tui.sync.backlog import unplanned
 from askel_tui.sync.instance import FOREIGN_USE, Instance, account_of

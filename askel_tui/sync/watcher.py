@@ -25,7 +25,7 @@ from askel_tui.klaviyo.errors import (
 )
 from askel_tui.klaviyo.looks import Asked, look
 from askel_tui.store.errors import UnknownConnection
-from askel_tui.store.journal import Hold, StoredOperation
+from askel_tui.store.journal_rows import Hold, StoredOperation
 from askel_tui.sync.carriers import Carriers
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.known_drift import KnownDrift

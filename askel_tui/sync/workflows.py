@@ -21,7 +21,7 @@ from askel_tui.core.workflows import (
     step_targets,
 )
 from askel_tui.store.documents import ConnectionDoc, PinnedStep, WorkflowDoc
-from askel_tui.store.journal import Decision, WorkflowState
+from askel_tui.store.journal_rows import Decision, WorkflowState
 from askel_tui.sync.control import give
 from askel_tui.sync.instance import Instance
 

@@ -20,7 +20,7 @@ from askel_tui.core.records import Record, read_record
 from askel_tui.core.step_planning import Applied
 from askel_tui.core.workflows import Step, Workflow
 from askel_tui.store.documents import ConnectionDoc
-from askel_tui.store.journal import AuditEntry, AuditFilter
+from askel_tui.store.journal_rows import AuditEntry, AuditFilter
 from askel_tui.sync.control import give
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.orders import DIRECT_VERSION, Refused

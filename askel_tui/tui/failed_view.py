@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from askel_tui.tui.figures import moment
 
 if TYPE_CHECKING:
-    from askel_tui.store.journal import Failure
+    from askel_tui.store.journal_rows import Failure
 
 LONGEST = 2_000
 """Characters of a reason that tell it from others."""

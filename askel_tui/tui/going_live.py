@@ -11,7 +11,7 @@ from askel_tui.tui.inert import inert
 from askel_tui.tui.widgets.pick import Choice, Pick
 
 if TYPE_CHECKING:
-    from askel_tui.store.journal import WorkflowState
+    from askel_tui.store.journal_rows import WorkflowState
     from askel_tui.tui.frame import AskelScreen
 
 WORD = "live"

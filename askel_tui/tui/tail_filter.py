@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from askel_tui.store.journal import AuditFilter
+from askel_tui.store.journal_rows import AuditFilter
 from askel_tui.store.sqlite_tail import STATUSES, Match
 from askel_tui.tui.filtering import Filter
 

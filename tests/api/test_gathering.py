@@ -11,8 +11,9 @@ import pytest
 
 from askel_tui.api.gathering import FEW, Gatherer
 from askel_tui.core.records import Record, read_record
-from askel_tui.store.journal import Fate, Journal
+from askel_tui.store.journal import Journal
 from askel_tui.store.journal_errors import JournalError
+from askel_tui.store.journal_rows import Fate
 from askel_tui.store.sqlite import open_journal
 from tests.support.workbench import points
 

@@ -12,7 +12,7 @@ import pytest
 
 from askel_tui.api.operating import router
 from askel_tui.cli.daemon import JsonLines, TextLines
-from askel_tui.store.journal import HOLD_CAUSES, Hold
+from askel_tui.store.journal_rows import HOLD_CAUSES, Hold
 from tests.support.door import RECORDS, WORKFLOW, FrontDoor
 from tests.support.workbench import NAME, points
 

@@ -12,7 +12,7 @@ import httpx
 
 from askel_tui.api.context import Context
 from askel_tui.api.server import Address, Door
-from askel_tui.store.journal import StoredRecord
+from askel_tui.store.journal_rows import StoredRecord
 from askel_tui.store.locks import OwnershipLock
 from askel_tui.store.tokens import Scope, Tokens
 from askel_tui.sync.engine import Engine

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from askel_tui.store.journal import AuditEntry, AuditFilter
+from askel_tui.store.journal_rows import AuditEntry, AuditFilter
 from askel_tui.sync import connections, workflows
 from askel_tui.sync.control import give
 from askel_tui.sync.instance import Instance, opened

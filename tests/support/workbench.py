@@ -15,7 +15,7 @@ from askel_tui.sandbox import control_groups
 from askel_tui.sandbox.dump import state
 from askel_tui.sandbox.faults import Fault
 from askel_tui.sandbox.server import RunningSandbox
-from askel_tui.store.journal import AuditEntry, AuditFilter
+from askel_tui.store.journal_rows import AuditEntry, AuditFilter
 from askel_tui.sync import connections, workflows
 from askel_tui.sync.engine import Engine
 from askel_tui.sync.instance import Instance, opened

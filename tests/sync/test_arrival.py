@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from askel_tui.core.step_planning import Applied
-from askel_tui.store.journal import WorkflowState
+from askel_tui.store.journal_rows import WorkflowState
 from askel_tui.sync import planner
 from tests.support.bad_days import assert_in_order, brisk, order, settled
 from tests.support.shared import needs_shared

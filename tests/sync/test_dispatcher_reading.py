@@ -11,7 +11,8 @@ import pytest
 
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.klaviyo.client import Client
-from askel_tui.store.journal import Journal, OpenRequest, StoredOperation
+from askel_tui.store.journal import Journal
+from askel_tui.store.journal_rows import OpenRequest, StoredOperation
 from askel_tui.sync.dispatcher import Dispatcher
 from askel_tui.sync.outcomes import Connected
 

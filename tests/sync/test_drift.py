@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from askel_tui.store.journal import AuditEntry
+from askel_tui.store.journal_rows import AuditEntry
 from askel_tui.sync import connections, watcher
 from tests.support.bad_days import (
     WELCOME,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from askel_tui.store.journal import AuditEntry
+from askel_tui.store.journal_rows import AuditEntry
 from askel_tui.sync import dispatcher
 from tests.support.bad_days import assert_in_order, brisk, order, settled
 from tests.support.shared import needs_shared

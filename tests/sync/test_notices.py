@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from askel_tui.store.journal import Decision, Hold
+from askel_tui.store.journal_rows import Decision, Hold
 from askel_tui.sync import notice_ways, notifier, watcher
 from askel_tui.sync.instance import opened
 from askel_tui.sync.notice_ways import Message, Undelivered

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.segment import Segment
 from rich.style import Style
 
-from askel_tui.store.journal import AuditEntry
+from askel_tui.store.journal_rows import AuditEntry
 from askel_tui.store.sqlite_tail import STATUSES, TailRow
 from askel_tui.tui.copying import as_curl, as_json
 from askel_tui.tui.widgets import entry_detail, facts

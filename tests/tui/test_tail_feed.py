@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from askel_tui.store import sqlite_tail
-from askel_tui.store.journal import AuditFilter
+from askel_tui.store.journal_rows import AuditFilter
 from askel_tui.store.paths import journal_file
 from askel_tui.store.sqlite_tail import Match
 from askel_tui.tui.model import PAGE

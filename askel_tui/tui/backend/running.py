@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from askel_tui.tui.backend.base import Base, in_its_own_thread, writes
 
 if TYPE_CHECKING:
-    from askel_tui.store.journal import Failure, Hold, WorkflowState
+    from askel_tui.store.journal_rows import Failure, Hold, WorkflowState
     from askel_tui.sync.instance import Instance
 
 

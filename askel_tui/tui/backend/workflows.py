@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from askel_tui.core.records import Record, Refused
     from askel_tui.core.workflows import Workflow
     from askel_tui.store.documents import WorkflowDoc
-    from askel_tui.store.journal import StoredRecord
+    from askel_tui.store.journal_rows import StoredRecord
     from askel_tui.sync.instance import Instance
     from askel_tui.sync.intake import Intake
     from askel_tui.sync.workflows import AppliedResult

@@ -26,7 +26,7 @@ from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Column, Row, Table
 
 if TYPE_CHECKING:
-    from askel_tui.store.journal import Failure, StoredRecord
+    from askel_tui.store.journal_rows import Failure, StoredRecord
 
 MOST = 2_000
 """Failures that are read at once, the oldest ones."""

@@ -27,7 +27,7 @@ from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.tail import Tail
 
 if TYPE_CHECKING:
-    from askel_tui.store.journal import AuditEntry
+    from askel_tui.store.journal_rows import AuditEntry
 
 SETTLE_S = 0.04
 """How long after the last key a filter is applied, in seconds."""

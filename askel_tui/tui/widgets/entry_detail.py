@@ -17,7 +17,7 @@ from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.tail_columns import RESULTS
 
 if TYPE_CHECKING:
-    from askel_tui.store.journal import AuditEntry
+    from askel_tui.store.journal_rows import AuditEntry
 
 STYLES = {"good": "$success", "doubt": "$warning", "bad": "$error", "muted": "$foreground-muted", "text": ""}
 

@@ -20,7 +20,7 @@ from askel_tui.core.catalogs import (
 )
 from askel_tui.core.drift import CAUSES, Carrier, Finding, Look, Watched, findings, snapshot, watched
 from askel_tui.core.operations import Target
-from askel_tui.store.journal import HOLD_CAUSES
+from askel_tui.store.journal_rows import HOLD_CAUSES
 from tests.support.workflows import ALL_KINDS, CATALOG, applied, of_steps
 
 LIST = Target("list", "L1", "Welcome")

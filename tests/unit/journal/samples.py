@@ -9,14 +9,14 @@ from typing import Any
 
 from askel_tui.core.operations import Identity, Operation, StepKind, Target, operation_id
 from askel_tui.core.records import Record
-from askel_tui.store.journal import (
+from askel_tui.store.journal import Journal
+from askel_tui.store.journal_rows import (
     AuditEntry,
     AuditFilter,
     Counts,
     Decision,
     Hold,
     Intent,
-    Journal,
     Outcome,
     PlannedRun,
     Settled,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from askel_tui.store.journal import Command, Journal
+from askel_tui.store.journal import Journal
+from askel_tui.store.journal_rows import Command
 from tests.unit.journal.samples import CONNECTION, NOW, Desk, Opener, record
 
 

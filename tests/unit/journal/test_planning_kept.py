@@ -14,16 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from askel_tui.core.operations import Identity
-from askel_tui.store.journal import (
-    Counts,
-    Decision,
-    Delayed,
-    Hold,
-    Journal,
-    PlannedRun,
-    Settled,
-    WorkflowState,
-)
+from askel_tui.store.journal import Journal
+from askel_tui.store.journal_rows import Counts, Decision, Delayed, Hold, PlannedRun, Settled, WorkflowState
 from askel_tui.store.sqlite import open_journal
 from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, hold, intent, operation
 

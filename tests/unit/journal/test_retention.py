@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from askel_tui.store import sqlite, sqlite_retention
-from askel_tui.store.journal import AuditEntry
+from askel_tui.store.journal_rows import AuditEntry
 from askel_tui.store.paths import journal_file
 from tests.unit.journal.samples import CONNECTION, EVERYTHING, Desk, decision, hold
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from askel_tui.store.journal import AuditFilter, Counts, Journal
+from askel_tui.store.journal import Journal
+from askel_tui.store.journal_rows import AuditFilter, Counts
 from askel_tui.store.sqlite import open_journal
 from tests.support.processes import finished, line, python
 from tests.unit.journal.samples import CONNECTION, WORKFLOW, Desk
@@ -128,7 +129,7 @@ async def test_processes_that_open_and_close_a_new_file_at_once_wait_for_each_ot
 KILLED = """
     import asyncio, sys
     from pathlib import Path
-    from askel_tui.store.journal import Settled
+    from askel_tui.store.journal_rows import Settled
     from askel_tui.store.journal_errors import StaleOperations
     from askel_tui.store.sqlite import open_journal
     from tests.unit.journal.samples import Desk, CONNECTION, decision, hold

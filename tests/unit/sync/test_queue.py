@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from askel_tui.core.operations import Identity, Operation, Target
 from askel_tui.core.packing import parcel
-from askel_tui.store.journal import StoredOperation
+from askel_tui.store.journal_rows import StoredOperation
 from askel_tui.sync.queue import Lane, ProfileQueue
 
 ADD = "add_profiles_to_list"
