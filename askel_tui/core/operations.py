@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import orjson
 
@@ -175,6 +175,33 @@ def _frame(operation: Operation) -> tuple[bytes, bytes, bytes]:
         rest += b',"through":' + canonical(operation.through.as_dict())
     call, kind = canonical(operation.call), canonical(operation.kind)
     return b',"call":' + call + b',"id":', b',"kind":' + kind + b',"profile":', rest + b"}"
+
+
+class Cut(NamedTuple):
+    """The canonical bytes of an operation, cut as `Encoder` puts them together; see `cut`."""
+
+    id: str
+    profile: str
+    """The identifiers, as canonical JSON."""
+    shared: bytes
+    """Kind, step and targets: the same bytes for the same ones."""
+
+
+def cut(encoded: bytes) -> Cut:
+    """What an audit entry needs of an operation's canonical bytes, without decoding them.
+
+    The names are in order, and inside a JSON string no quotation mark stands by itself: from the end on, the first
+    place that looks like one of these names is the name.
+    """
+    step = encoded.rindex(b',"step":')
+    profile = encoded.rindex(b',"profile":', 0, step)
+    kind = encoded.rindex(b',"kind":', 0, profile)
+    ident = encoded[encoded.rindex(b',"id":', 0, kind) + 6 : kind]
+    return Cut(
+        id=json.loads(ident) if b"\\" in ident else ident[1:-1].decode(),
+        profile=encoded[profile + 11 : step].decode(),
+        shared=encoded[kind:profile] + encoded[step:],
+    )
 
 
 def canonical(value: object) -> bytes:

@@ -80,6 +80,8 @@ class StoredOperation:
     since: int = 0
     """When the first attempt of the present trouble was made; 0 while there is none."""
     reason: str | None = None
+    altered: bool = False
+    """Whether `operation` is for fewer identifiers than the journal holds: the audit then shows these."""
 
 
 @dataclass(frozen=True, slots=True)

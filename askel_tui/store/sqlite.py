@@ -146,7 +146,8 @@ class SqliteJournal:
     async def plan(
         self, state: WorkflowState, runs: Sequence[PlannedRun], position: int, now: int
     ) -> list[StoredOperation]:
-        return await self._write(workflows.plan, state, workflows.encoded(runs), position, now)
+        places = await self._write(workflows.plan, state, workflows.encoded(runs), position, now)
+        return workflows.waiting(state, runs, places)
 
     async def requeue(
         self, state: WorkflowState, runs: Sequence[PlannedRun], decision: Decision, now: int
@@ -184,7 +185,14 @@ class SqliteJournal:
         now: int,
     ) -> None:
         answer = requests.Answer(
-            request, now, tuple(settled), tuple(delayed), tuple(held), hold, dict(profiles or {}), connection
+            request,
+            now,
+            requests.endings(settled),
+            [(each.operation.seq, each.due, each.detail) for each in delayed],
+            [each.seq for each in held],
+            hold,
+            dict(profiles or {}),
+            connection,
         )
         await self._write(requests.answer_request, answer)
 

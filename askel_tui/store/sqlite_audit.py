@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any
 
-from askel_tui.core.operations import Identity, Operation, Target, canonical
+from askel_tui.core.operations import Operation, Target, canonical, cut
 from askel_tui.store import sqlite_rows as rows
-from askel_tui.store.journal_rows import Decision, Settled
+from askel_tui.store.journal_rows import Decision
 from askel_tui.store.sqlite_operations import Row
 
 ACTOR = "askel"
@@ -75,7 +75,6 @@ class Chain:
         self._hash: bytes = head
         self._before: int = self._seq
         self._written = self._seq
-        self._profile: tuple[Identity | None, str] = (None, "null")
         self._frames: dict[tuple[Any, ...], _Frame] = {}
 
     def append(
@@ -98,27 +97,40 @@ class Chain:
         frame = self._frame(
             at, kind, status, actor, connection, workflow, step, target, None, response, attempts, None
         )
-        self._append(frame, record, operation)
+        if operation is None:
+            self._append(frame, record, None, None)
+        else:
+            profile = canonical(operation.profile.identifiers()).decode()
+            self._append(frame, record, operation.id, profile)
 
-    def settled(self, ended: Iterable[tuple[Settled, Row]], sent: Sent | None, at: int) -> None:
-        """Appends the entries of operations that ended as they say, carried by a request or by none."""
+    def settled(
+        self,
+        ended: Iterable[tuple[Row, bytes]],
+        status: str,
+        response: Mapping[str, Any] | None,
+        ms: int | None,
+        sent: Sent | None,
+        at: int,
+        profiles: Mapping[int, str],
+    ) -> None:
+        """Appends the entries of operations that ended alike, carried by a request or by none.
+
+        `profiles` tells by `seq` who was written to, as canonical JSON, where that is not who the operation names.
+        """
         frames: dict[tuple[Any, ...], _Frame] = {}
-        for settled, row in ended:
-            operation = settled.operation.operation
+        for row, body in ended:
+            ident, profile, shared = cut(body)
             # The operations of a packed request share all but who they are for.
-            alike = (
-                row.actor, row.connection, row.workflow, row.step, row.attempts, operation.kind,
-                id(operation.target), settled.outcome, settled.status, settled.response, settled.detail, settled.ms,
-            )  # fmt: skip
+            alike = (row.actor, row.connection, row.workflow, row.attempts, shared)
             frame = frames.get(alike)
             if frame is None:
-                response = told(settled.status, settled.response, settled.detail)
+                operation = Operation.decode(body)
                 attempts = row.attempts + (sent is not None)
                 frame = frames[alike] = self._frame(
-                    at, operation.kind, settled.outcome, row.actor, row.connection, row.workflow, row.step,
-                    operation.target, sent, response, attempts, settled.ms,
+                    at, operation.kind, status, row.actor, row.connection, row.workflow, row.step, operation.target,
+                    sent, response, attempts, ms,
                 )  # fmt: skip
-            self._append(frame, row.record, operation)
+            self._append(frame, row.record, ident, profiles.get(row.seq, profile))
 
     def _frame(
         self,
@@ -177,15 +189,9 @@ class Chain:
         frame = self._frames[alike] = _Frame(head, middle, tail, shared, target, [])
         return frame
 
-    def _append(self, frame: _Frame, record: str | None, operation: Operation | None) -> None:
+    def _append(self, frame: _Frame, record: str | None, ident: str | None, profile: str | None) -> None:
         self._seq += 1
-        ident = packed = profile = None
-        if operation is not None:
-            ident, packed = operation.id, packed_id(operation.id)
-            if operation.profile is not self._profile[0]:
-                # The operations of a record follow each other and share its identity.
-                self._profile = operation.profile, canonical(operation.profile.identifiers()).decode()
-            profile = self._profile[1]
+        packed = None if ident is None else packed_id(ident)
         before = self._hash.hex()
         entry = (
             f'{frame.head}{_text(ident)},"prev":"{before}","profile":{profile or "null"},"record":{_text(record)}'

@@ -18,14 +18,12 @@ _COLUMNS = "id, connection, workflow, version, record_seq, record, step, reason,
 _ROW = f"SELECT {_COLUMNS} FROM failures"
 
 
-def fail(
-    db: sqlite3.Connection, of: operations.Row, version: int, reason: str, now: int, tally: Tally
-) -> None:
+def fail(db: sqlite3.Connection, of: operations.Row, reason: str, now: int, tally: Tally) -> None:
     """Makes an operation failed, and with it the later ones of its record, unattempted."""
     failure = db.execute(
         "INSERT INTO failures (connection, workflow, version, record_seq, record, step, reason, at, operation) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (of.connection, of.workflow, version, of.record_seq, of.record, of.step, reason, now, of.seq),
+        (of.connection, of.workflow, of.version, of.record_seq, of.record, of.step, reason, now, of.seq),
     ).lastrowid
     operations.move(db, of, FAILED, tally, failure=failure, reason=reason)
     for each in operations.later(db, of, states=(WAITING, HELD)):

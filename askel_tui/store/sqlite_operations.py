@@ -30,6 +30,7 @@ class Row(NamedTuple):
     seq: int
     connection: str
     workflow: str
+    version: int
     record_seq: int
     record: str
     idx: int
@@ -45,8 +46,8 @@ class Row(NamedTuple):
 
 
 _ROW = (
-    "seq, connection, workflow, record_seq, record, idx, step, gate, actor, state, hold, attempts, since, request, "
-    "failure"
+    "seq, connection, workflow, version, record_seq, record, idx, step, gate, actor, state, hold, attempts, since, "
+    "request, failure"
 )
 
 
@@ -108,6 +109,15 @@ def state_of(db: sqlite3.Connection, seq: int) -> OperationState | None:
 def rows_by_seq(db: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, Row]:
     """Queued operations by `seq`; those that left the queue are missing."""
     return {each[0]: Row._make(each) for each in many.read(db, "operations", _ROW, "seq", seqs)}
+
+
+def with_bodies(db: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, tuple[Row, bytes]]:
+    """Queued operations by `seq`, each with what it does as it is stored; those that left the queue are missing."""
+    found = db.execute(
+        f"SELECT {_ROW}, body FROM operations WHERE seq IN (SELECT value FROM json_each(?))",
+        (many.listed(seqs),),
+    )
+    return {each[0]: (Row._make(each[:-1]), each[-1]) for each in found.fetchall()}
 
 
 def rows(db: sqlite3.Connection, condition: str, parameters: Iterable[Any]) -> list[Row]:

@@ -5,20 +5,51 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from askel_tui.core.operations import Identity
+from askel_tui.core.operations import Identity, canonical
 from askel_tui.store import sqlite_budget as budget
 from askel_tui.store import sqlite_failures as failures
 from askel_tui.store import sqlite_holds as holds
 from askel_tui.store import sqlite_operations as operations
 from askel_tui.store import sqlite_profiles as profiles_known
 from askel_tui.store.journal_errors import StaleOperations
-from askel_tui.store.journal_rows import Delayed, Hold, Intent, OpenRequest, Settled, StoredOperation
-from askel_tui.store.sqlite_audit import Chain, Sent
+from askel_tui.store.journal_rows import Hold, Intent, OpenRequest, Outcome, Settled
+from askel_tui.store.sqlite_audit import Chain, Sent, told
 from askel_tui.store.sqlite_counters import Tally
 from askel_tui.store.sqlite_schema import FAILED, HELD, WAITING
+
+
+@dataclass(slots=True)
+class Ending:
+    """How operations that follow each other in a request end alike."""
+
+    outcome: Outcome
+    status: int | None
+    response: bytes | None
+    detail: str | None
+    ms: int | None
+    seqs: list[int] = field(default_factory=list)
+    profiles: dict[int, str] = field(default_factory=dict)
+    """Who was written to, as canonical JSON, where that is not who the journal names; by `seq`."""
+
+
+def endings(settled: Iterable[Settled]) -> list[Ending]:
+    """Settled operations as `Answer` has them: with no more of each than the journal lacks."""
+    found: list[Ending] = []
+    before: tuple[Any, ...] | None = None
+    for each in settled:
+        alike = (each.outcome, each.status, each.response, each.detail, each.ms)
+        if alike != before:
+            before = alike
+            found.append(Ending(*alike))
+        stored = each.operation
+        found[-1].seqs.append(stored.seq)
+        if stored.altered:
+            found[-1].profiles[stored.seq] = canonical(stored.operation.profile.identifiers()).decode()
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +58,10 @@ class Answer:
 
     request: int | None
     now: int
-    settled: Sequence[Settled] = ()
-    delayed: Sequence[Delayed] = ()
-    held: Sequence[StoredOperation] = ()
+    settled: Sequence[Ending] = ()
+    delayed: Sequence[tuple[int, int, str]] = ()
+    """Operations (their `seq`) to be tried again: not before when, and why."""
+    held: Sequence[int] = ()
     hold: Hold | None = None
     profiles: Mapping[str, Identity] = field(default_factory=dict)
     connection: str = ""
@@ -76,17 +108,17 @@ def answer_request(db: sqlite3.Connection, answer: Answer) -> None:
         _untie(db, answer.held)
         holds.place_within(db, answer.hold, answer.now, tally, chain)
     for each in answer.held:
-        if (held := operations.row(db, each.seq)) is None:
+        if (held := operations.row(db, each)) is None:
             continue
         if not _exists(db, held.workflow):
             _give_up(db, held, "" if answer.hold is None else answer.hold.detail, answer.now, tally, chain)
         else:
             detail = None if answer.hold is None else answer.hold.detail
             holds.keep(db, held, None if answer.hold is None else answer.hold.step, tally, detail)
-    for delayed in answer.delayed:
-        _delay(db, delayed, answer.now, tally, chain)
-    for settled, row in ended:
-        _take_along(db, settled, row, sent is not None, answer.now, tally, chain)
+    for seq, due, detail in answer.delayed:
+        _delay(db, seq, due, detail, answer.now, tally, chain)
+    for ending, row in ended:
+        _take_along(db, ending, row, sent is not None, answer.now, tally, chain)
     if answer.profiles:
         profiles_known.learn(db, connection, answer.profiles)
     if answer.request is not None:
@@ -104,33 +136,32 @@ def _sent(db: sqlite3.Connection, request: int, connection: str) -> tuple[Sent, 
     return Sent(request, *row[:5]), connection or row[5]
 
 
-Ended = tuple[Settled, operations.Row]
+Ended = tuple[Ending, operations.Row]
 
 
 def _settle_all(
     db: sqlite3.Connection, answer: Answer, sent: Sent | None, tally: Tally, chain: Chain
 ) -> list[Ended]:
     """Settles operations; gives back those that later ones of their record go with."""
-    rows = operations.rows_by_seq(db, [settled.operation.seq for settled in answer.settled])
-    ended: list[Ended] = []
+    found = operations.with_bodies(db, [seq for ending in answer.settled for seq in ending.seqs])
     behind: list[Ended] = []
     gates: list[operations.Row] = []
     leaving: dict[bool, list[operations.Row]] = {True: [], False: []}
-    for settled in answer.settled:
-        row = rows.pop(settled.operation.seq, None)
-        if row is None or row.state == FAILED:
-            continue
-        ended.append((settled, row))
-        gate = row.gate
-        if settled.outcome == "failed":
-            behind.append((settled, row))
-            continue
-        leaving[not gate and settled.outcome in ("written", "unconfirmed")].append(row)
-        if gate and settled.outcome == "skipped":
-            behind.append((settled, row))
-        elif gate and row.state == HELD:
-            gates.append(row)
-    chain.settled(ended, sent, answer.now)
+    for ending in answer.settled:
+        outcome = ending.outcome
+        written = outcome in ("written", "unconfirmed")
+        ended = [found.pop(seq) for seq in ending.seqs if seq in found and found[seq][0].state != FAILED]
+        response = told(ending.status, ending.response, ending.detail)
+        chain.settled(ended, outcome, response, ending.ms, sent, answer.now, ending.profiles)
+        for row, _ in ended:
+            if outcome == "failed":
+                behind.append((ending, row))
+                continue
+            leaving[written and not row.gate].append(row)
+            if row.gate and outcome == "skipped":
+                behind.append((ending, row))
+            elif row.gate and row.state == HELD:
+                gates.append(row)
     for counts, left in leaving.items():
         operations.leave_all(db, left, tally, sent=counts)
     for row in gates:
@@ -140,7 +171,7 @@ def _settle_all(
 
 def _take_along(
     db: sqlite3.Connection,
-    settled: Settled,
+    ending: Ending,
     row: operations.Row,
     attempted: bool,
     now: int,
@@ -148,26 +179,26 @@ def _take_along(
     chain: Chain,
 ) -> None:
     """The later operations of the record go the way of a failed operation or of a gate that said no."""
-    if settled.outcome == "failed":
-        reason = settled.detail or f"status {settled.status}"
+    if ending.outcome == "failed":
+        reason = ending.detail or f"status {ending.status}"
         # A hold that was placed meanwhile may have moved it.
         failed = operations.row(db, row.seq) or row
         if not _exists(db, failed.workflow):
             operations.leave(db, failed, tally)
             return
-        failures.fail(db, failed, settled.operation.version, reason, now, tally)
+        failures.fail(db, failed, reason, now, tally)
         if attempted:
             db.execute("UPDATE operations SET attempts = attempts + 1 WHERE seq = ?", (row.seq,))
         return
-    why = f"gate {row.step}: {settled.detail}" if settled.detail else f"gate {row.step}"
+    why = f"gate {row.step}: {ending.detail}" if ending.detail else f"gate {row.step}"
     for later in operations.later(db, row, states=(WAITING, HELD, FAILED)):
         chain.operation(later, operations.operation(db, later.seq), "skipped", now, why)
         operations.leave(db, later, tally)
 
 
-def _untie(db: sqlite3.Connection, held: Sequence[StoredOperation]) -> None:
+def _untie(db: sqlite3.Connection, held: Sequence[int]) -> None:
     """Takes operations out of their request, so that placing a hold counts and tells them too."""
-    db.executemany("UPDATE operations SET request = NULL WHERE seq = ?", [(each.seq,) for each in held])
+    db.executemany("UPDATE operations SET request = NULL WHERE seq = ?", [(seq,) for seq in held])
 
 
 def _exists(db: sqlite3.Connection, workflow: str) -> bool:
@@ -183,22 +214,24 @@ def _give_up(
     operations.leave(db, of, tally)
 
 
-def _delay(db: sqlite3.Connection, delayed: Delayed, now: int, tally: Tally, chain: Chain) -> None:
-    row = operations.row(db, delayed.operation.seq)
+def _delay(
+    db: sqlite3.Connection, seq: int, due: int, detail: str, now: int, tally: Tally, chain: Chain
+) -> None:
+    row = operations.row(db, seq)
     if row is None or row.state == FAILED:
         return
     if not _exists(db, row.workflow):
-        _give_up(db, row, delayed.detail, now, tally, chain)
+        _give_up(db, row, detail, now, tally, chain)
         return
     failed = failures.failed_before(db, row)
     if failed is not None:
         operations.move(db, row, FAILED, tally, failure=failed[0], reason=f"after step {failed[1]} failed")
         return
-    holds.keep(db, row, None, tally, delayed.detail)
+    holds.keep(db, row, None, tally, detail)
     db.execute(
         "UPDATE operations SET attempts = attempts + 1, due = ?, since = ? WHERE seq = ?",
         # What is tried again at once is no trouble.
-        (delayed.due, row.since or (now if delayed.due > now else 0), row.seq),
+        (due, row.since or (now if due > now else 0), row.seq),
     )
 
 

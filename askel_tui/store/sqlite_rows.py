@@ -53,7 +53,7 @@ def delete(db: sqlite3.Connection, table: str, column: str, numbers: Collection[
     if numbers:
         db.execute(
             f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))",
-            (_listed(numbers),),
+            (listed(numbers),),
         )
 
 
@@ -64,11 +64,12 @@ def read(
     found = db.execute(
         f"SELECT json_group_array(json_array({columns})) FROM {table} "
         f"WHERE {column} IN (SELECT value FROM json_each(?))",
-        (_listed(numbers),),
+        (listed(numbers),),
     ).fetchone()
     rows: list[list[Any]] = orjson.loads(found[0])
     return rows
 
 
-def _listed(numbers: Collection[int]) -> str:
+def listed(numbers: Collection[int]) -> str:
+    """Numbers for `IN (SELECT value FROM json_each(?))`."""
     return orjson.dumps(list(numbers)).decode()

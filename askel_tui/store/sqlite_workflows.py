@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from askel_tui.core.operations import Encoder, canonical
 from askel_tui.store import sqlite_holds as holds
@@ -79,35 +79,67 @@ AFTERWARDS = 1_000
 """How far behind a record's own operations those stand that are queued for it once more."""
 
 
-EncodedRun = tuple[PlannedRun, Sequence[bytes]]
-"""A run and its operations as they are stored; made before the transaction, so that it stays short."""
+class EncodedRun(NamedTuple):
+    """A run as it is stored; made before the transaction, so that it stays short."""
+
+    record_seq: int
+    record: str
+    keys: Sequence[str]
+    """The ordering keys of the profile that it is about."""
+    operations: Sequence[tuple[str, bool, bytes]]
+    """Each one's step, whether it is a gate, and its canonical bytes."""
+    problems: Sequence[Mapping[str, str]]
 
 
 def encoded(runs: Iterable[PlannedRun]) -> list[EncodedRun]:
     """The runs as `plan` stores them."""
     encode = Encoder().encode
-    return [(run, [encode(operation) for operation in run.operations]) for run in runs]
+    return [
+        EncodedRun(
+            run.record_seq,
+            run.record,
+            run.operations[0].profile.keys() if run.operations else (),
+            [(operation.step, operation.is_gate, encode(operation)) for operation in run.operations],
+            run.problems,
+        )
+        for run in runs
+    ]
+
+
+Places = Sequence[Sequence[int]]
+"""By run: the `seq` of each of its operations that waits, 0 for one that is held; nothing for a run of before."""
 
 
 def plan(
     db: sqlite3.Connection, state: WorkflowState, runs: Sequence[EncodedRun], position: int, now: int
-) -> list[StoredOperation]:
-    """Stores runs that are new to the workflow and moves its position; gives the operations that wait."""
+) -> Places:
+    """Stores runs that are new to the workflow and moves its position; gives the places of what waits."""
     tally, chain = Tally(), Chain(db)
     begun = _begun(db, state.workflow, runs)
-    actors = _actors(db, [run.record_seq for run, _ in begun])
+    actors = _actors(db, [run.record_seq for run in begun.values()])
     queued = _Queued(db, state)
-    for run, _ in begun:
+    for run in begun.values():
         if run.problems:
             _failed(db, state, run, actors.get(run.record_seq), now, tally, chain)
-    queued.add([each for each in begun if not each[0].problems], actors)
+    queued.add({number: run for number, run in begun.items() if not run.problems}, actors)
     queued.insert(db, tally)
     moved = db.execute("UPDATE workflows SET position = ? WHERE workflow = ?", (position, state.workflow))
     if moved.rowcount == 0:
         set_state(db, replace(state, position=position), None, now)
     tally.write(db)
     chain.close()
-    return queued.waiting
+    return [queued.places.get(number, ()) for number in range(len(runs))]
+
+
+def waiting(state: WorkflowState, runs: Sequence[PlannedRun], places: Places) -> list[StoredOperation]:
+    """The operations that wait after `plan`, in the order of their records, which is that of `seq` by profile."""
+    workflow, connection, version = state.workflow, state.connection, state.version
+    return [
+        StoredOperation(seq, connection, workflow, version, run.record_seq, run.record, index, operation)
+        for run, seqs in zip(runs, places, strict=True)
+        for index, (seq, operation) in enumerate(zip(seqs, run.operations, strict=False))
+        if seq
+    ]
 
 
 def requeue(
@@ -117,12 +149,12 @@ def requeue(
     tally, chain = Tally(), Chain(db)
     chain.decision(decision, now)
     queued = _Queued(db, state)
-    for run, bodies in runs:
+    for number, run in enumerate(runs):
         (last,) = db.execute(
             "SELECT coalesce(max(idx), 0) FROM operations WHERE record_seq = ? AND workflow = ?",
             (run.record_seq, state.workflow),
         ).fetchone()
-        queued.add_behind(run, bodies, decision.actor, last + AFTERWARDS)
+        queued.add_behind(number, run, decision.actor, last + AFTERWARDS)
     queued.insert(db, tally)
     tally.write(db)
     chain.close()
@@ -140,17 +172,20 @@ def _last_seq(db: sqlite3.Connection) -> int:
     return int(seq)
 
 
-def _begun(db: sqlite3.Connection, workflow: str, runs: Sequence[EncodedRun]) -> list[EncodedRun]:
-    """Writes down that records run under the workflow; gives those that did not run before."""
-    before = ran(db, workflow, [run.record_seq for run, _ in runs])
-    # A record that is given twice runs once.
-    first = {each[0].record_seq: each for each in reversed(runs) if each[0].record_seq not in before}
-    begun = [each for each in runs if first.get(each[0].record_seq) is each]
+def _begun(db: sqlite3.Connection, workflow: str, runs: Sequence[EncodedRun]) -> dict[int, EncodedRun]:
+    """Writes down that records run under the workflow; gives those that did not run before, by their number."""
+    seen = ran(db, workflow, [run.record_seq for run in runs])
+    begun = {}
+    for number, run in enumerate(runs):
+        # A record that is given twice runs once.
+        if run.record_seq not in seen:
+            seen.add(run.record_seq)
+            begun[number] = run
     many.insert(
         db,
         "runs",
         "workflow, record_seq, state",
-        [(workflow, run.record_seq, PLAN_FAILED if run.problems else PLANNED) for run, _ in begun],
+        [(workflow, run.record_seq, PLAN_FAILED if run.problems else PLANNED) for run in begun.values()],
         "ON CONFLICT DO UPDATE SET state = excluded.state",
     )
     return begun
@@ -163,7 +198,7 @@ def _actors(db: sqlite3.Connection, record_seqs: Sequence[int]) -> dict[int, str
 def _failed(
     db: sqlite3.Connection,
     state: WorkflowState,
-    run: PlannedRun,
+    run: EncodedRun,
     actor: str | None,
     now: int,
     tally: Tally,
@@ -204,7 +239,7 @@ def _sentence(problem: Mapping[str, str]) -> str:
 
 
 class _Queued:
-    """Operations on their way into the queue: their rows, and those of them that wait and are not held."""
+    """Operations on their way into the queue: their rows, and their places by the number of their run."""
 
     def __init__(self, db: sqlite3.Connection, state: WorkflowState) -> None:
         self._state = state
@@ -212,55 +247,47 @@ class _Queued:
         self._held = _held_steps(db, state.workflow)
         self._rows: list[tuple[Any, ...]] = []
         self._holds: Counter[str] = Counter()
-        self.waiting: list[StoredOperation] = []
-        """In the order of their records, which is that of `seq` for each profile."""
+        self.places: dict[int, list[int]] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, runs: Sequence[EncodedRun], actors: Mapping[int, str | None]) -> None:
+    def add(self, runs: Mapping[int, EncodedRun], actors: Mapping[int, str | None]) -> None:
         """Takes the operations of runs, in their order."""
         for group in _apart(runs):
             # Operations travel with others of their step: those stand side by side, so that few pages are written.
-            lengths = Counter(len(run.operations) for run, _ in group)
+            lengths = Counter(len(run.operations) for _, run in group)
             places = []
             for index in range(max(lengths, default=0)):
                 places.append(self._seq + 1)
                 self._seq += sum(number for length, number in lengths.items() if length > index)
-            for run, bodies in group:
-                seqs = places[: len(bodies)]
-                for index in range(len(bodies)):
+            for number, run in group:
+                length = len(run.operations)
+                seqs = places[:length]
+                for index in range(length):
                     places[index] += 1
-                self._add(run, bodies, actors.get(run.record_seq), seqs, 0)
+                self._add(number, run, actors.get(run.record_seq), seqs, 0)
 
-    def add_behind(self, run: PlannedRun, bodies: Sequence[bytes], actor: str | None, first: int) -> None:
+    def add_behind(self, number: int, run: EncodedRun, actor: str | None, first: int) -> None:
         """Takes the operations of one run; `first` is the index of the first one in its record."""
-        seqs = range(self._seq + 1, self._seq + 1 + len(bodies))
-        self._seq += len(bodies)
-        self._add(run, bodies, actor, seqs, first)
+        seqs = list(range(self._seq + 1, self._seq + 1 + len(run.operations)))
+        self._seq += len(seqs)
+        self._add(number, run, actor, seqs, first)
 
-    def _add(
-        self, run: PlannedRun, bodies: Sequence[bytes], actor: str | None, seqs: Sequence[int], first: int
-    ) -> None:
-        state = self._state
-        workflow, connection, version = state.workflow, state.connection, state.version
+    def _add(self, number: int, run: EncodedRun, actor: str | None, seqs: list[int], first: int) -> None:
         behind: str | None = None
-        for index, (seq, operation, body) in enumerate(zip(seqs, run.operations, bodies, strict=True), first):
-            hold = operation.step if operation.step in self._held else behind
-            if hold is None:
-                self.waiting.append(
-                    StoredOperation(
-                        seq, connection, workflow, version, run.record_seq, run.record, index, operation
-                    )
-                )
-            else:
+        self.places[number] = seqs
+        for place, (step, gate, body) in enumerate(run.operations):
+            seq, hold = seqs[place], step if step in self._held else behind
+            if hold is not None:
+                seqs[place] = 0
                 self._holds[hold] += 1
-                if operation.is_gate and operation.step == hold:
+                if gate and step == hold:
                     # What a gate decides about waits with the gate.
                     behind = behind or hold
             self._rows.append(
                 (
-                    seq, run.record_seq, run.record, index, operation.step, int(operation.is_gate), actor,
+                    seq, run.record_seq, run.record, first + place, step, int(gate), actor,
                     WAITING if hold is None else HELD, hold, body,
                 )
             )  # fmt: skip
@@ -282,17 +309,16 @@ class _Queued:
             )
 
 
-def _apart(runs: Sequence[EncodedRun]) -> Iterator[list[EncodedRun]]:
+def _apart(runs: Mapping[int, EncodedRun]) -> Iterator[list[tuple[int, EncodedRun]]]:
     """The runs in stretches, in none of which two runs share an identifier: there the order of profiles is free."""
-    group: list[EncodedRun] = []
+    group: list[tuple[int, EncodedRun]] = []
     taken: set[str] = set()
-    for each in runs:
-        keys = each[0].operations[0].profile.keys() if each[0].operations else ()
-        if not taken.isdisjoint(keys):
+    for number, run in runs.items():
+        if not taken.isdisjoint(run.keys):
             yield group
             group, taken = [], set()
-        group.append(each)
-        taken.update(keys)
+        group.append((number, run))
+        taken.update(run.keys)
     if group:
         yield group
 

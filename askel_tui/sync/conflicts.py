@@ -72,7 +72,7 @@ class Conflicts:
         alone = replace(stored.operation, profile=Identity(**{name: value}))
         if request is not None:
             await self._end.delay(request, [stored], Verdict("delay", str(error), wait_ms=0), Result())
-        await self._send([replace(stored, operation=alone)], "live", result)
+        await self._send([replace(stored, operation=alone, altered=True)], "live", result)
 
     async def _merge(
         self, request: int | None, stored: StoredOperation, profiles: list[str], result: Result
