@@ -47,9 +47,15 @@ def start(account: Account, flow: Flow, profile: Profile, now: float, cause: Map
 
 def watched_segments(account: Account, profile: Profile) -> set[str]:
     """The segments with a live flow behind them that hold the profile now."""
-    watched = {flow.trigger["id"] for flow in account.flows.values() if _by_segment(flow) and flow.trigger}
-    known = (account.segments[ident] for ident in watched if ident in account.segments)
-    return {segment.id for segment in known if account.in_segment(segment, profile)}
+    found: set[str] = set()
+    for flow in account.flows.values():
+        trigger = flow.trigger
+        if trigger is None or trigger.get("type") != "segment" or flow.status != "live" or flow.archived:
+            continue
+        segment = account.segments.get(trigger["id"])
+        if segment is not None and segment.id not in found and account.in_segment(segment, profile):
+            found.add(segment.id)
+    return found
 
 
 def segment_entries(account: Account, profile: Profile, before: set[str], now: float) -> None:
@@ -57,8 +63,3 @@ def segment_entries(account: Account, profile: Profile, before: set[str], now: f
     for ident in watched_segments(account, profile) - before:
         for flow in account.triggered_by("segment", ident):
             start(account, flow, profile, now, {"segment": ident})
-
-
-def _by_segment(flow: Flow) -> bool:
-    live = flow.status == "live" and not flow.archived
-    return live and flow.trigger is not None and flow.trigger.get("type") == "segment"
