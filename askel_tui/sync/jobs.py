@@ -109,13 +109,17 @@ class Jobs:
     async def _look(self) -> None:
         """Looks until nothing is followed any more. The end of a job is seen within about a fifth of its time."""
         loop = asyncio.get_running_loop()
+        due = loop.time() + FIRST_LOOK_S
         while True:
-            youngest = loop.time() - max(each.since for each in self._followed.values())
-            self._more.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(_wait(youngest)):
+                async with asyncio.timeout_at(due):
                     await self._more.wait()
-                    continue
+            self._more.clear()
+            # A job that comes along makes the next look no later: its end is not the first one to be seen.
+            due = min(due, loop.time() + FIRST_LOOK_S)
+            if loop.time() < due:
+                continue
+            due = loop.time() + _wait(loop.time() - max(each.since for each in self._followed.values()))
             try:
                 await self._look_once()
             except PASSING as error:

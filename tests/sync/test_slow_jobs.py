@@ -210,6 +210,23 @@ async def test_all_who_follow_a_job_hear_of_its_end() -> None:
     assert "J" not in followed
 
 
+async def test_jobs_that_keep_coming_do_not_put_the_look_at_an_older_one_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jobs, "FIRST_LOOK_S", 0.2)
+    client = OneJob()
+    followed = jobs.Jobs(cast(Client, client))
+    first = asyncio.create_task(followed.ended("J", _nothing, 60))
+    others: list[asyncio.Task[Mapping[str, Any]]] = []
+    while not client.asked:
+        assert len(others) < 100, "nobody looked while others came"
+        others.append(asyncio.create_task(followed.ended(f"J{len(others)}", _nothing, 60)))
+        await asyncio.wait({first}, timeout=0.05)
+    client.status = "complete"
+    async with asyncio.timeout(10):
+        await asyncio.gather(first, *others)
+
+
 async def test_one_that_does_not_show_yet_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "SHOWING_S", 3_600.0)
     client = OneJob()
