@@ -132,6 +132,8 @@ def listens_at(address: tuple[str, int]) -> bool:
         socket.create_connection(address, 30).close()
     except ConnectionRefusedError:
         return False
+    except ConnectionResetError:
+        pass  # it was closed while it was connected to
     return True
 
 

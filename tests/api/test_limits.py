@@ -7,7 +7,7 @@ import json
 import resource
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -88,7 +88,8 @@ async def test_a_connection_that_never_finishes_its_headers_is_closed(
         await reader.readexactly(length)
     writer.write(b"POST / HTTP/1.1\r\nX-Slow: ")
     drip = asyncio.create_task(_drip(writer))
-    assert await reader.read() == b""
+    with suppress(ConnectionResetError):  # it dripped on once more
+        assert await reader.read() == b""
     drip.cancel()
     writer.close()
 
