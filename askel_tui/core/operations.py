@@ -181,10 +181,12 @@ class Cut(NamedTuple):
     """The canonical bytes of an operation, cut as `Encoder` puts them together; see `cut`."""
 
     id: str
+    body: str
+    """What it sends, as canonical JSON."""
     profile: str
     """The identifiers, as canonical JSON."""
     shared: bytes
-    """Kind, step and targets: the same bytes for the same ones."""
+    """Call, kind, step and targets: the same bytes for the same ones."""
 
 
 def cut(encoded: bytes) -> Cut:
@@ -196,12 +198,45 @@ def cut(encoded: bytes) -> Cut:
     step = encoded.rindex(b',"step":')
     profile = encoded.rindex(b',"profile":', 0, step)
     kind = encoded.rindex(b',"kind":', 0, profile)
-    ident = encoded[encoded.rindex(b',"id":', 0, kind) + 6 : kind]
+    ident = encoded.rindex(b',"id":', 0, kind)
+    call = encoded.rindex(b',"call":', 0, ident)
+    name = encoded[ident + 6 : kind]
     return Cut(
-        id=json.loads(ident) if b"\\" in ident else ident[1:-1].decode(),
-        profile=encoded[profile + 11 : step].decode(),
-        shared=encoded[kind:profile] + encoded[step:],
+        json.loads(name) if b"\\" in name else name[1:-1].decode(),
+        encoded[8:call].decode(),
+        encoded[profile + 11 : step].decode(),
+        encoded[call:ident] + encoded[kind:profile] + encoded[step:],
     )
+
+
+class Decoder:
+    """Decodes many operations: what those of one step share, and those of one record, is made once."""
+
+    def __init__(self) -> None:
+        self._frames: dict[bytes, Operation] = {}
+        self._profile: tuple[str, Identity] = ("{}", Identity())
+
+    def decode(self, encoded: bytes) -> Operation:
+        """The operation whose `encode` gave these bytes."""
+        ident, body, profile, shared = cut(encoded)
+        frame = self._frames.get(shared)
+        if frame is None:
+            frame = self._frames[shared] = Operation.decode(encoded)
+        if profile != self._profile[0]:
+            self._profile = profile, Identity(**json.loads(profile))
+        return Operation(
+            ident,
+            frame.step,
+            frame.kind,
+            frame.call,
+            self._profile[1],
+            frame.target,
+            frame.through,
+            _loads(body),
+        )
+
+
+_loads = json.JSONDecoder().decode
 
 
 def canonical(value: object) -> bytes:

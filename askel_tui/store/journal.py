@@ -42,6 +42,14 @@ class Journal(Protocol):
 
     async def close(self) -> None: ...
 
+    async def hurry(self) -> None:
+        """There is a backlog: whatever makes writing it faster may be done. Raises `OSError` where that can't be."""
+        ...
+
+    async def rest(self) -> None:
+        """The backlog is over."""
+        ...
+
     # Records in.
 
     async def accept(self, connection: str, records: Sequence[Record], now: int) -> list[Fate]:
@@ -52,6 +60,10 @@ class Journal(Protocol):
         self, connection: str, seq: int, limit: int, *, events: Collection[str] | None = None
     ) -> list[StoredRecord]:
         """Records in order of receipt after `seq`; only those of the named events, if given."""
+        ...
+
+    async def record_seqs(self, connection: str, seq: int, limit: int, events: Collection[str]) -> list[int]:
+        """The `seq` of the records of these events after one, in order."""
         ...
 
     async def newest_records(

@@ -24,3 +24,6 @@ class StaleOperations(StoreError, LookupError):
             f"no request was opened: operations that no longer wait were to go with it ({shown}); "
             "read the waiting operations again"
         )
+
+    def __reduce__(self) -> tuple[type[StaleOperations], tuple[tuple[int, ...]]]:
+        return StaleOperations, (self.seqs,)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from askel_tui.core.operations import Identity, Operation, StepKind, Target
+from askel_tui.core.operations import Encoder, Identity, Operation, StepKind, Target
 from askel_tui.core.records import Record
 
 Fate = Literal["new", "same", "other_body"]
@@ -50,15 +50,31 @@ class WorkflowState:
     since: str | None = None
 
 
-@dataclass(slots=True)
-class PlannedRun:
-    """What planning one record under one workflow gave; `problems` set means the record failed, whole."""
+class PlannedRun(NamedTuple):
+    """What planning one record under one workflow gave, ready to be stored; see `planned_run`."""
 
     record_seq: int
     record: str
-    operations: Sequence[Operation] = ()
-    problems: Sequence[Mapping[str, str]] = ()
-    """Problems as {step, field, message}."""
+    keys: Sequence[str]
+    """The ordering keys of the profile that it is about."""
+    operations: Sequence[tuple[str, bool, bytes]]
+    """Each one's step, whether it is a gate, and its canonical bytes."""
+    problems: Sequence[Mapping[str, str]]
+    """Problems as {step, field, message}; where there are some, the record failed, whole."""
+
+
+def planned_run(
+    record_seq: int,
+    record: str,
+    operations: Sequence[Operation] = (),
+    problems: Sequence[Mapping[str, str]] = (),
+    encoder: Encoder | None = None,
+) -> PlannedRun:
+    """What planning a record gave; an encoder that is given is for all runs that are made together."""
+    encode = (encoder or Encoder()).encode
+    keys = operations[0].profile.keys() if operations else ()
+    encoded = [(each.step, each.is_gate, encode(each)) for each in operations]
+    return PlannedRun(record_seq, record, keys, encoded, problems)
 
 
 @dataclass(slots=True)

@@ -24,6 +24,8 @@ PATIENCE = 30.0
 
 _PROBE_PATIENCE = 0.25
 
+_ENDING_PATIENCE = 10.0
+
 
 @contextlib.contextmanager
 def locked(path: Path, patience: float = PATIENCE) -> Iterator[None]:
@@ -56,8 +58,10 @@ class OwnershipLock:
         # `owner` of another process may hold it for an instant, hence the short patience.
         if not _lock(descriptor, _PROBE_PATIENCE):
             pid = _read_pid(descriptor)
-            os.close(descriptor)
-            raise AlreadyOwned(self._home, pid)
+            # Of an owner that was killed, what it handed to the journal's writer is being written.
+            if pid is None or _is_alive(pid) or not _lock(descriptor, _ENDING_PATIENCE):
+                os.close(descriptor)
+                raise AlreadyOwned(self._home, pid)
         try:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -65,6 +69,13 @@ class OwnershipLock:
             os.close(descriptor)
             raise HomeUnusable.unwritable(self._home, error) from None
         self._descriptor = descriptor
+
+    @property
+    def descriptor(self) -> int:
+        """What holds the lock: a process that inherits it holds it too, until it ends."""
+        if self._descriptor is None:
+            raise RuntimeError("this lock is not held")
+        return self._descriptor
 
     def release(self) -> None:
         """Gives the lock back; nothing happens when it is not held."""
@@ -123,6 +134,16 @@ def _lock(descriptor: int, patience: float) -> bool:
             time.sleep(random.uniform(0.0005, 0.005))
         else:
             return True
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _read_pid(descriptor: int) -> int | None:

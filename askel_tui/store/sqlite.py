@@ -59,7 +59,8 @@ from askel_tui.store.sqlite_connection import connect
 from askel_tui.store.sqlite_readers import Readers
 from askel_tui.store.sqlite_schema import prepare
 from askel_tui.store.sqlite_watch import Watch
-from askel_tui.store.sqlite_writer import Writer
+from askel_tui.store.sqlite_writer import ThreadWriter, Writer, written
+from askel_tui.store.sqlite_writer_changing import ChangingWriter
 
 T = TypeVar("T")
 
@@ -70,8 +71,12 @@ FOLLOW_ROWS = 1_000
 FOLLOW_S = 60.0
 
 
-async def open_journal(home_or_path: Path) -> Journal:
-    """The journal of a home, or the one in a file. Raises `JournalError`."""
+async def open_journal(home_or_path: Path, *, lock: int | None = None) -> Journal:
+    """The journal of a home, or the one in a file. Raises `JournalError`.
+
+    With the descriptor of the home's lock a process of its own may write it in a hurry; it keeps the lock until it has
+    ended.
+    """
     path = await asyncio.to_thread(_file, home_or_path)
     connection = await asyncio.to_thread(connect, path)
     try:
@@ -80,7 +85,10 @@ async def open_journal(home_or_path: Path) -> Journal:
     except BaseException:
         connection.close()
         raise
-    return SqliteJournal(Writer(connection, path, watch.poke), Readers(path), watch)
+    writer: Writer = ThreadWriter(connection, path, watch.poke)
+    if lock is not None:
+        writer = ChangingWriter(writer, path, watch.poke, lock)
+    return SqliteJournal(writer, Readers(path), watch)
 
 
 def _file(home_or_path: Path) -> Path:
@@ -102,8 +110,17 @@ class SqliteJournal:
         await self._readers.close()
         self._watch.close()
 
+    async def hurry(self) -> None:
+        """As the interface says; raises `OSError` where no process can be started."""
+        if isinstance(self._writer, ChangingWriter):
+            await self._writer.hurry()
+
+    async def rest(self) -> None:
+        if isinstance(self._writer, ChangingWriter):
+            await self._writer.rest()
+
     async def _write(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await self._writer.write(lambda db: work(db, *arguments))
+        return await written(self._writer, work, *arguments)
 
     async def _read(self, work: Callable[..., T], *arguments: Any) -> T:
         return await self._readers.read(lambda db: work(db, *arguments))
@@ -117,6 +134,9 @@ class SqliteJournal:
         self, connection: str, seq: int, limit: int, *, events: Collection[str] | None = None
     ) -> list[StoredRecord]:
         return await self._read(records_kept.after, connection, seq, limit, events)
+
+    async def record_seqs(self, connection: str, seq: int, limit: int, events: Collection[str]) -> list[int]:
+        return await self._read(records_kept.seqs_after, connection, seq, limit, events)
 
     async def newest_records(
         self, connection: str, limit: int, *, events: Collection[str] | None = None, before: int | None = None
@@ -146,13 +166,13 @@ class SqliteJournal:
     async def plan(
         self, state: WorkflowState, runs: Sequence[PlannedRun], position: int, now: int
     ) -> list[StoredOperation]:
-        places = await self._write(workflows.plan, state, workflows.encoded(runs), position, now)
+        places = await self._write(workflows.plan, state, list(runs), position, now)
         return workflows.waiting(state, runs, places)
 
     async def requeue(
         self, state: WorkflowState, runs: Sequence[PlannedRun], decision: Decision, now: int
     ) -> int:
-        return await self._write(workflows.requeue, state, workflows.encoded(runs), decision, now)
+        return await self._write(workflows.requeue, state, list(runs), decision, now)
 
     async def ran(self, workflow: str, record_seqs: Sequence[int]) -> set[int]:
         return await self._read(workflows.ran, workflow, record_seqs)

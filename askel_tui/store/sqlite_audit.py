@@ -119,7 +119,7 @@ class Chain:
         """
         frames: dict[tuple[Any, ...], _Frame] = {}
         for row, body in ended:
-            ident, profile, shared = cut(body)
+            ident, _, profile, shared = cut(body)
             # The operations of a packed request share all but who they are for.
             alike = (row.actor, row.connection, row.workflow, row.attempts, shared)
             frame = frames.get(alike)

@@ -50,6 +50,18 @@ def after(
     return _merged(db, connection, "seq > ?", seq, limit, events, newest=False)
 
 
+def seqs_after(
+    db: sqlite3.Connection, connection: str, seq: int, limit: int, events: Collection[str]
+) -> list[int]:
+    """The places of the records of these events after one, in order."""
+    query = (
+        "SELECT seq FROM records INDEXED BY records_event WHERE connection = ? AND event = ? AND seq > ? "
+        "ORDER BY seq LIMIT ?"
+    )
+    found = [db.execute(query, (connection, event, seq, limit)).fetchall() for event in dict.fromkeys(events)]
+    return [place for (place,) in islice(merge(*found), limit)]
+
+
 def newest(
     db: sqlite3.Connection, connection: str, limit: int, events: Collection[str] | None, before: int | None
 ) -> list[StoredRecord]:

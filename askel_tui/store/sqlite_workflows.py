@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
-from askel_tui.core.operations import Encoder, canonical
+from askel_tui.core.operations import Decoder, canonical
 from askel_tui.store import sqlite_holds as holds
 from askel_tui.store import sqlite_notices as notices
 from askel_tui.store import sqlite_rows as many
@@ -79,39 +79,12 @@ AFTERWARDS = 1_000
 """How far behind a record's own operations those stand that are queued for it once more."""
 
 
-class EncodedRun(NamedTuple):
-    """A run as it is stored; made before the transaction, so that it stays short."""
-
-    record_seq: int
-    record: str
-    keys: Sequence[str]
-    """The ordering keys of the profile that it is about."""
-    operations: Sequence[tuple[str, bool, bytes]]
-    """Each one's step, whether it is a gate, and its canonical bytes."""
-    problems: Sequence[Mapping[str, str]]
-
-
-def encoded(runs: Iterable[PlannedRun]) -> list[EncodedRun]:
-    """The runs as `plan` stores them."""
-    encode = Encoder().encode
-    return [
-        EncodedRun(
-            run.record_seq,
-            run.record,
-            run.operations[0].profile.keys() if run.operations else (),
-            [(operation.step, operation.is_gate, encode(operation)) for operation in run.operations],
-            run.problems,
-        )
-        for run in runs
-    ]
-
-
 Places = Sequence[Sequence[int]]
 """By run: the `seq` of each of its operations that waits, 0 for one that is held; nothing for a run of before."""
 
 
 def plan(
-    db: sqlite3.Connection, state: WorkflowState, runs: Sequence[EncodedRun], position: int, now: int
+    db: sqlite3.Connection, state: WorkflowState, runs: Sequence[PlannedRun], position: int, now: int
 ) -> Places:
     """Stores runs that are new to the workflow and moves its position; gives the places of what waits."""
     tally, chain = Tally(), Chain(db)
@@ -134,16 +107,17 @@ def plan(
 def waiting(state: WorkflowState, runs: Sequence[PlannedRun], places: Places) -> list[StoredOperation]:
     """The operations that wait after `plan`, in the order of their records, which is that of `seq` by profile."""
     workflow, connection, version = state.workflow, state.connection, state.version
+    decode = Decoder().decode
     return [
-        StoredOperation(seq, connection, workflow, version, run.record_seq, run.record, index, operation)
+        StoredOperation(seq, connection, workflow, version, run.record_seq, run.record, index, decode(body))
         for run, seqs in zip(runs, places, strict=True)
-        for index, (seq, operation) in enumerate(zip(seqs, run.operations, strict=False))
+        for index, (seq, (_, _, body)) in enumerate(zip(seqs, run.operations, strict=False))
         if seq
     ]
 
 
 def requeue(
-    db: sqlite3.Connection, state: WorkflowState, runs: Sequence[EncodedRun], decision: Decision, now: int
+    db: sqlite3.Connection, state: WorkflowState, runs: Sequence[PlannedRun], decision: Decision, now: int
 ) -> int:
     """Queues operations of records that ran before, behind those that still wait of them. Gives how many."""
     tally, chain = Tally(), Chain(db)
@@ -172,7 +146,7 @@ def _last_seq(db: sqlite3.Connection) -> int:
     return int(seq)
 
 
-def _begun(db: sqlite3.Connection, workflow: str, runs: Sequence[EncodedRun]) -> dict[int, EncodedRun]:
+def _begun(db: sqlite3.Connection, workflow: str, runs: Sequence[PlannedRun]) -> dict[int, PlannedRun]:
     """Writes down that records run under the workflow; gives those that did not run before, by their number."""
     seen = ran(db, workflow, [run.record_seq for run in runs])
     begun = {}
@@ -198,7 +172,7 @@ def _actors(db: sqlite3.Connection, record_seqs: Sequence[int]) -> dict[int, str
 def _failed(
     db: sqlite3.Connection,
     state: WorkflowState,
-    run: EncodedRun,
+    run: PlannedRun,
     actor: str | None,
     now: int,
     tally: Tally,
@@ -252,7 +226,7 @@ class _Queued:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, runs: Mapping[int, EncodedRun], actors: Mapping[int, str | None]) -> None:
+    def add(self, runs: Mapping[int, PlannedRun], actors: Mapping[int, str | None]) -> None:
         """Takes the operations of runs, in their order."""
         for group in _apart(runs):
             # Operations travel with others of their step: those stand side by side, so that few pages are written.
@@ -268,13 +242,13 @@ class _Queued:
                     places[index] += 1
                 self._add(number, run, actors.get(run.record_seq), seqs, 0)
 
-    def add_behind(self, number: int, run: EncodedRun, actor: str | None, first: int) -> None:
+    def add_behind(self, number: int, run: PlannedRun, actor: str | None, first: int) -> None:
         """Takes the operations of one run; `first` is the index of the first one in its record."""
         seqs = list(range(self._seq + 1, self._seq + 1 + len(run.operations)))
         self._seq += len(seqs)
         self._add(number, run, actor, seqs, first)
 
-    def _add(self, number: int, run: EncodedRun, actor: str | None, seqs: list[int], first: int) -> None:
+    def _add(self, number: int, run: PlannedRun, actor: str | None, seqs: list[int], first: int) -> None:
         behind: str | None = None
         self.places[number] = seqs
         for place, (step, gate, body) in enumerate(run.operations):
@@ -309,9 +283,9 @@ class _Queued:
             )
 
 
-def _apart(runs: Mapping[int, EncodedRun]) -> Iterator[list[tuple[int, EncodedRun]]]:
+def _apart(runs: Mapping[int, PlannedRun]) -> Iterator[list[tuple[int, PlannedRun]]]:
     """The runs in stretches, in none of which two runs share an identifier: there the order of profiles is free."""
-    group: list[tuple[int, EncodedRun]] = []
+    group: list[tuple[int, PlannedRun]] = []
     taken: set[str] = set()
     for number, run in runs.items():
         if not taken.isdisjoint(run.keys):

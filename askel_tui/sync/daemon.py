@@ -66,8 +66,8 @@ async def run(
     `JournalError`, `NoSafeKeyring`, and what opening the door raises.
     """
     where = home or usable_home()
-    with OwnershipLock(where):
-        async with opened(where, owner=True) as instance:
+    with OwnershipLock(where) as lock:
+        async with opened(where, owner=True, lock=lock) as instance:
             log.info("works on %s", where)
             engine = Engine(instance)
             _tune_python()

@@ -43,17 +43,20 @@ may run at once (10,000 records each).
 SINGLE_CALLS = 64
 """Single calls of one kind under way at once; the budget decides when each of them starts."""
 
-BULK_REQUESTS = {"bulk_import_profiles": 5, "bulk_create_events": 8}
-"""Bulk requests under way at once."""
+BULK_REQUESTS = {"bulk_import_profiles": (8, 25_000), "bulk_create_events": (8, 8_000)}
+"""Bulk requests under way at once, and with how many rows no further one is started: rows under way are in memory."""
 
-NOT_FULL = 2
-"""Beside so many bulk requests only half full ones are started: what takes seconds should carry what it can."""
+NOT_FULL, FULL_ENOUGH = 2, 1 / 2
+"""Beside so many bulk requests only ones so full are started: what takes seconds should carry what it can."""
 
 GATHERED = 10_000
 """Operations of one destination taken at once by calls that take all that waits."""
 
-GATHERERS, WORTH_ANOTHER = 5, 1_000
+GATHERERS, WORTH_ANOTHER = 8, 5_000
 """How many such calls go beside each other, and how many operations are worth another one."""
+
+PATIENCE_MS = 500
+"""How long after the last one another is started with whatever there is, in milliseconds: more may not come."""
 
 LONG_S = 15
 """A backlog that takes longer than this in single calls goes in bulk, in seconds."""
@@ -155,7 +158,12 @@ class Dispatcher:
             self._loaded = max(seqs)
             self._wake.set()
         else:
-            self.wake()
+            self.wake(reload=min(seqs) <= self._loaded)
+
+    @property
+    def waiting(self) -> int:
+        """How many operations are in memory."""
+        return len(self._queue)
 
     def far_ahead(self, workflow: str) -> bool:
         """Whether so much of a workflow waits here that planning more of it has time."""
@@ -299,12 +307,13 @@ class Dispatcher:
 
     def _gather(self, lane: Lane, now: int) -> None:
         """One request at a time per destination, which takes all that waits; more only where that is too much."""
-        while not self._under_way.of(lane) or (
-            self._under_way.of(lane) < GATHERERS and self._queue.ready(lane) >= WORTH_ANOTHER
-        ):
+        while (beside := self._under_way.of(lane)) < GATHERERS:
+            if beside and self._queue.ready(lane) < WORTH_ANOTHER and self._just_went(lane, now):
+                break
             operations = self._queue.take(lane, GATHERED, now)
             if not operations:
                 break
+            self._bulk_at[lane] = now
             self._under_way.start(lane, self._senders[lane.connection].send(operations, "bulk"))
 
     @staticmethod
@@ -320,8 +329,10 @@ class Dispatcher:
             return False
         kind = Lane(lane.connection, packing.Parcel(call, ""))
         most = endpoint(sender.revision, call).max_items or 1
-        while self._under_way.of(kind) < BULK_REQUESTS[call]:
-            if self._under_way.of(kind) >= NOT_FULL and self._queue.ready(lane) < most // 2:
+        requests, rows = BULK_REQUESTS[call]
+        while (beside := self._under_way.of(kind)) < requests and self._under_way.carried(kind) < rows:
+            few = self._queue.ready(lane) < most * FULL_ENOUGH
+            if beside >= NOT_FULL and few and self._just_went(lane, now):
                 break
             taken = self._queue.take(lane, most, now)
             if not taken:
@@ -329,6 +340,9 @@ class Dispatcher:
             self._bulk_at[lane] = now
             self._send_rows(lane, kind, sender, taken, now)
         return True
+
+    def _just_went(self, lane: Lane, now: int) -> bool:
+        return now - self._bulk_at.get(lane, -PATIENCE_MS) < PATIENCE_MS
 
     def _send_rows(
         self, lane: Lane, kind: Lane, sender: Sender, taken: Sequence[StoredOperation], now: int
@@ -347,7 +361,7 @@ class Dispatcher:
                 )
         if lane.parcel.call == "create_event":
             if rows:
-                self._under_way.start(kind, _events(sender, rows))
+                self._under_way.start(kind, _events(sender, rows), len(rows))
             return
         by_list: dict[str | None, list[Updates]] = {}
         for upsert in rows:
@@ -356,7 +370,7 @@ class Dispatcher:
             destination = addition.operation.destination if addition else None
             by_list.setdefault(destination.id if destination else None, []).append((upserts, addition))
         for list_id, profiles in by_list.items():
-            self._under_way.start(kind, _import(sender, profiles, list_id))
+            self._under_way.start(kind, _import(sender, profiles, list_id), len(profiles))
 
     def _settle(self, result: Result) -> None:
         self._alone |= result.alone

@@ -18,7 +18,7 @@ from askel_tui.core.records import Record
 from askel_tui.core.shadow import Met, Shadow
 from askel_tui.core.step_planning import Applied
 from askel_tui.sync.instance import Instance
-from askel_tui.sync.planner import problem_row
+from askel_tui.sync.runs import problem_row
 
 if TYPE_CHECKING:
     from askel_tui.klaviyo.client import Client

@@ -13,6 +13,7 @@ from askel_tui.sync import orders
 from askel_tui.sync.confirming import Confirming
 from askel_tui.sync.dispatcher import Dispatcher
 from askel_tui.sync.doubts import Doubts
+from askel_tui.sync.helpers import BACKLOG, Helpers
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.notifier import Notifier
 from askel_tui.sync.outages import Outages
@@ -48,6 +49,7 @@ class Engine:
         self._doubts = Doubts(instance)
         self._retention = Retention(instance)
         self._notifier = Notifier(instance)
+        self._helpers = Helpers(instance.journal, instance.home)
         self._background: dict[str, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
         self._seen_state: object = None
@@ -68,6 +70,8 @@ class Engine:
                 idle = not ordered and not planned and self._idle()
                 if until_idle and idle and not await self._notifier.pending():
                     return
+                waiting = max((each.waiting for each in self._dispatchers.values()), default=0)
+                self._helpers.look(max(planned, waiting) >= BACKLOG)
                 self._start_round("looks", self._watcher.look)
                 self._start_round("notices", self._notifier.round)
                 self._start_round("receipts", self._confirming.look)
@@ -142,7 +146,8 @@ class Engine:
                 dispatcher.pause(paused)
         return True
 
-    async def _plan(self) -> bool:
+    async def _plan(self) -> int:
+        """Plans a round of each connection; gives how many records were looked at."""
         active: dict[str, list[tuple[WorkflowState, Applied]]] = {}
         for state in await self._journal.workflow_states():
             if state.status != "active" or state.version == orders.DIRECT_VERSION:
@@ -150,15 +155,19 @@ class Engine:
             applied = await self._applied_version(state)
             if applied is not None:
                 active.setdefault(state.connection, []).append((state, applied))
-        any_planned = False
+        planned = 0
         for of_connection in active.values():
             if self._stop.is_set():
                 break
-            looked_at = await plan_round(
-                self._journal, of_connection, self._instance.clock, self._offer, self._far_ahead
+            planned += await plan_round(
+                self._journal,
+                of_connection,
+                self._instance.clock,
+                self._offer,
+                self._far_ahead,
+                self._helpers.runs,
             )
-            any_planned = any_planned or bool(looked_at)
-        return any_planned
+        return planned
 
     def _far_ahead(self, workflow: str) -> bool:
         return any(dispatcher.far_ahead(workflow) for dispatcher in self._dispatchers.values())
@@ -183,6 +192,7 @@ class Engine:
                 task.result()
 
     async def _end(self) -> None:
+        await self._helpers.close()
         for running in self._background.values():
             running.cancel()
         await asyncio.gather(*self._background.values(), return_exceptions=True)

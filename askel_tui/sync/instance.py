@@ -26,6 +26,7 @@ from askel_tui.store.state import State
 if TYPE_CHECKING:
     from askel_tui.klaviyo.budgets import Budgets
     from askel_tui.klaviyo.client import Client
+    from askel_tui.store.locks import OwnershipLock
     from askel_tui.store.secrets import Secrets
     from askel_tui.sync.outcomes import Connected
 
@@ -197,12 +198,18 @@ def account_of(connection: ConnectionDoc) -> str:
 
 
 @asynccontextmanager
-async def opened(home: Path | None = None, *, owner: bool = False) -> AsyncIterator[Instance]:
-    """An instance of the home (`ASKEL_HOME` without one), closed at the end. Raises `HomeUnusable`."""
+async def opened(
+    home: Path | None = None, *, owner: bool = False, lock: OwnershipLock | None = None
+) -> AsyncIterator[Instance]:
+    """An instance of the home (`ASKEL_HOME` without one), closed at the end. Raises `HomeUnusable`.
+
+    With the home's lock its journal may be written by a process of its own, which holds the lock until it has ended.
+    """
     from askel_tui.store.sqlite import open_journal
 
     where = home or usable_home()
-    instance = Instance(where, State(where), await open_journal(where), owner=owner)
+    journal = await open_journal(where, lock=None if lock is None else lock.descriptor)
+    instance = Instance(where, State(where), journal, owner=owner)
     try:
         yield instance
     finally:

@@ -11,7 +11,7 @@ from typing import Any
 
 from askel_tui.core.operations import Operation
 from askel_tui.core.records import Record
-from askel_tui.store.journal_rows import Command, Decision, Hold, PlannedRun, WorkflowState
+from askel_tui.store.journal_rows import Command, Decision, Hold, WorkflowState, planned_run
 from askel_tui.sync.instance import Instance
 
 DIRECT_VERSION = 0
@@ -185,7 +185,7 @@ async def _direct(
     assert stored is not None
     state = WorkflowState(workflow, connection, "active", DIRECT_VERSION, position=stored.seq)
     await journal.set_workflow(state, None, instance.clock())
-    run = PlannedRun(stored.seq, record.id, operations)
+    run = planned_run(stored.seq, record.id, operations)
     waiting = await journal.plan(state, [run], stored.seq, instance.clock())
     if not instance.owner:
         connected = (await instance.connected_by_name()).get(connection)

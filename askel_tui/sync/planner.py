@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from operator import attrgetter
 
 from askel_tui.core.arrival import stretches
-from askel_tui.core.planning import plan
-from askel_tui.core.problems import Problem
 from askel_tui.core.step_planning import Applied
 from askel_tui.store.journal import Clock, Journal
-from askel_tui.store.journal_rows import PlannedRun, StoredOperation, StoredRecord, WorkflowState
+from askel_tui.store.journal_rows import PlannedRun, StoredOperation, WorkflowState
+from askel_tui.sync.runs import runs_of
 
 BATCH = 1_000
 """Records planned in one transaction."""
@@ -22,11 +22,20 @@ BATCH = 1_000
 Active = tuple[WorkflowState, Applied]
 """An active workflow, and its version that is planned by."""
 
+Make = Callable[[WorkflowState, Applied, Sequence[int]], Awaitable[Sequence[PlannedRun]]]
+"""Makes the runs of a workflow's records: all that it has between the first and the last of these places."""
+
 Planned = Callable[[Sequence[StoredOperation], bool], None]
 """Takes operations that wait since just now; whether there are few of them, so that they count as live."""
 
 FEW = 50
 """Operations planned at once up to this many count as live: their records have just come in."""
+
+PASSES = 8
+"""Batches planned in one round where one after another is full: each is made while the one before is written."""
+
+WRITES = 3
+"""Plans on their way into the journal at once."""
 
 BACKFILL = 2_000
 """So many records that wait for a workflow are a backfill; fewer are planned within half a second."""
@@ -34,26 +43,63 @@ BACKFILL = 2_000
 
 @dataclass(slots=True)
 class _Batch:
-    """What is planned next of one workflow: records in order of receipt, and the runs that they make."""
+    """What is planned next of one workflow: records (their places) in order of receipt, and the runs they make."""
 
     state: WorkflowState
     applied: Applied
-    records: Sequence[StoredRecord]
+    seqs: Sequence[int]
     runs: Sequence[PlannedRun] = ()
 
-    def before(self, end: int) -> Sequence[StoredRecord]:
+    def before(self, end: int) -> Sequence[int]:
         """The records up to a place in the order."""
-        return self.records[: bisect_right(self.records, end, key=attrgetter("seq"))]
+        return self.seqs[: bisect_right(self.seqs, end)]
 
     def take(self, end: int | None) -> tuple[int, Sequence[PlannedRun]] | None:
         """Takes the records up to a place in the order, or all: the last one's place, and their runs; None if none."""
-        taken = self.records if end is None else self.before(end)
+        taken = self.seqs if end is None else self.before(end)
         if not taken:
             return None
-        last = taken[-1].seq
+        last = taken[-1]
         runs = self.runs[: bisect_right(self.runs, last, key=attrgetter("record_seq"))]
-        self.records, self.runs = self.records[len(taken) :], self.runs[len(runs) :]
+        self.seqs, self.runs = self.seqs[len(taken) :], self.runs[len(runs) :]
+        self.state = replace(self.state, position=last)
         return last, runs
+
+
+class _Writing:
+    """Plans on their way into the journal, in order: one is written while the next is made."""
+
+    def __init__(self, journal: Journal, clock: Clock, planned: Planned) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._planned = planned
+        self._under_way: deque[asyncio.Task[None]] = deque()
+
+    async def put(self, state: WorkflowState, runs: Sequence[PlannedRun], position: int, live: bool) -> None:
+        """Hands runs over; waits where many are on their way already."""
+        before = self._under_way[-1] if self._under_way else None
+        self._under_way.append(asyncio.create_task(self._write(before, state, runs, position, live)))
+        while len(self._under_way) > WRITES:
+            await self._under_way.popleft()
+
+    async def end(self) -> None:
+        """Waits until all is written."""
+        while self._under_way:
+            await self._under_way.popleft()
+
+    async def _write(
+        self,
+        before: asyncio.Task[None] | None,
+        state: WorkflowState,
+        runs: Sequence[PlannedRun],
+        position: int,
+        live: bool,
+    ) -> None:
+        waiting = await self._journal.plan(state, runs, position, self._clock())
+        if before is not None:
+            # Whoever takes operations up takes later ones for all that there was.
+            await asyncio.wait({before})
+        self._planned(waiting, live)
 
 
 async def plan_new(
@@ -76,32 +122,68 @@ async def plan_round(
     clock: Clock,
     planned: Planned,
     far_ahead: Callable[[str], bool] = lambda workflow: False,
+    make: Make | None = None,
 ) -> int:
-    """Plans the next batch of records of one connection's active workflows; gives how many were looked at.
+    """Plans the next batches of records of one connection's active workflows; gives how many were looked at.
 
     Operations of one profile enter the queue in the order in which their records were accepted, whatever workflow
     they are of. Two things go before that: a workflow that is behind what others have planned already catches up by
     itself, and a few live records don't wait for another workflow's backfill. `far_ahead` tells of a workflow whether
-    so much of it waits that planning more has time; it has none where others wait for it.
+    so much of it waits that planning more has time; it has none where others wait for it. `make` makes the runs of
+    records; without one that is done here.
     """
     looked_at = 0
     for state, applied in active:
         again = await journal.to_replan(state.workflow, BATCH)
         if again:
             looked_at += len(again)
-            runs = _runs(again, applied, None)
+            runs = runs_of(again, applied, None)
             waiting = await journal.plan(state, runs, state.position or 0, clock())
             planned(waiting, len(waiting) <= FEW)
     if looked_at:
         return looked_at
+    writing = _Writing(journal, clock, planned)
+    make = make or partial(made_here, journal)
+    try:
+        for _ in range(PASSES):
+            looked_at_now, active = await _pass(journal, active, make, writing, far_ahead)
+            looked_at += looked_at_now
+            if looked_at_now < BATCH:
+                break
+    finally:
+        await writing.end()
+    return looked_at
+
+
+async def made_here(
+    journal: Journal, state: WorkflowState, applied: Applied, seqs: Sequence[int]
+) -> Sequence[PlannedRun]:
+    """The runs of records, made in this process."""
+    records = await journal.records_after(
+        state.connection, seqs[0] - 1, len(seqs), events=applied.workflow.triggers
+    )
+    return runs_of(records, applied, state.since)
+
+
+async def _pass(
+    journal: Journal,
+    active: Sequence[Active],
+    make: Make,
+    writing: _Writing,
+    far_ahead: Callable[[str], bool],
+) -> tuple[int, Sequence[Active]]:
+    """Plans one batch of each workflow: how many records were looked at, and the workflows as they are after it."""
     rest = sorted(active, key=lambda each: each[0].position or 0)
-    # What comes in while several workflows are read one after another is for the next round.
+    # What comes in while several workflows are read one after another is for the next pass.
     head = await journal.last_seq(rest[0][0].connection) if len(rest) > 1 else None
+    looked_at = 0
+    moved = {state.workflow: (state, applied) for state, applied in active}
     while rest:
         batches, rest = await _abreast(journal, rest, head, far_ahead)
-        looked_at += sum(len(batch.records) for batch in batches)
-        await _plan_batches(journal, batches, clock, planned)
-    return looked_at
+        looked_at += sum(len(batch.seqs) for batch in batches)
+        await _plan_batches(batches, make, writing)
+        moved.update({batch.state.workflow: (batch.state, batch.applied) for batch in batches})
+    return looked_at, list(moved.values())
 
 
 async def _abreast(
@@ -119,71 +201,41 @@ async def _abreast(
             ahead.append((state, applied))
             continue
         events, most = applied.workflow.triggers, 1 if full else BATCH
-        records = await journal.records_after(state.connection, position, most, events=events)
-        if horizon is not None and len(records) == most:
-            horizon = min(horizon, records[-1].seq - (1 if full else 0))
+        seqs = await journal.record_seqs(state.connection, position, most, events)
+        if horizon is not None and len(seqs) == most:
+            horizon = min(horizon, seqs[-1] - (1 if full else 0))
         if not full:
-            batches.append(_Batch(state, applied, records))
+            batches.append(_Batch(state, applied, seqs))
         passed_over = passed_over or full
     if head is None or horizon is None:
         return batches, ahead
     wanted = [batch.before(head) for batch in batches]
     for batch in batches:
-        batch.records = _in_order(batch, horizon, head)
-    left = any(len(batch.records) < len(all_) for batch, all_ in zip(batches, wanted, strict=True))
+        batch.seqs = _in_order(batch, horizon, head)
+    left = any(len(batch.seqs) < len(all_) for batch, all_ in zip(batches, wanted, strict=True))
     if passed_over and left:
         # Others wait for what a workflow has not planned: it goes on, though it has enough to send.
         return await _abreast(journal, active, head, lambda workflow: False)
     return batches, ahead
 
 
-def _in_order(batch: _Batch, horizon: int, head: int) -> Sequence[StoredRecord]:
+def _in_order(batch: _Batch, horizon: int, head: int) -> Sequence[int]:
     """The records of a batch that may be planned, where others are known up to a horizon."""
     within = batch.before(horizon)
-    live = len(batch.records) < BATCH and len(batch.records) - len(within) <= FEW
+    live = len(batch.seqs) < BATCH and len(batch.seqs) - len(within) <= FEW
     return batch.before(head) if live and head - horizon > BACKFILL else within
 
 
-async def _plan_batches(journal: Journal, batches: Sequence[_Batch], clock: Clock, planned: Planned) -> None:
+async def _plan_batches(batches: Sequence[_Batch], make: Make, writing: _Writing) -> None:
     """Plans the records of batches in stretches, so that no profile's operations get out of order."""
     live: list[bool] = []
     for batch in batches:
-        batch.runs = _runs(batch.records, batch.applied, batch.state.since)
+        batch.runs = await make(batch.state, batch.applied, batch.seqs) if batch.seqs else ()
         live.append(sum(len(run.operations) for run in batch.runs) <= FEW)
-        await asyncio.sleep(0)
-    touched = [[(run.record_seq, _keys(run)) for run in batch.runs] for batch in batches]
+    touched = [[(run.record_seq, run.keys) for run in batch.runs] for batch in batches]
     for end in stretches(touched):
         for batch, few in zip(batches, live, strict=True):
             taken = batch.take(end)
             if taken is not None:
                 last, runs = taken
-                planned(await journal.plan(batch.state, runs, last, clock()), few)
-
-
-def _keys(run: PlannedRun) -> tuple[str, ...]:
-    return run.operations[0].profile.keys() if run.operations else ()
-
-
-def _runs(records: Sequence[StoredRecord], applied: Applied, since: str | None) -> list[PlannedRun]:
-    floor = datetime.fromisoformat(since) if since else None
-    runs = []
-    for stored in records:
-        if floor is not None and datetime.fromisoformat(stored.record.time) < floor:
-            continue
-        found = plan(stored.record, applied)
-        if found is not None:
-            runs.append(
-                PlannedRun(
-                    record_seq=stored.seq,
-                    record=stored.record.id,
-                    operations=found.operations,
-                    problems=[problem_row(problem) for problem in found.problems],
-                )
-            )
-    return runs
-
-
-def problem_row(problem: Problem) -> dict[str, str]:
-    """A problem as the journal and the JSON of the command line hold it."""
-    row = {"step": problem.step or "", "field": problem.field or "", "message": problem.message}
-    return {name: value for name, value in row.items() if value or name == "message"}
+                await writing.put(batch.state, runs, last, few)

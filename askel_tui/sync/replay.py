@@ -20,9 +20,9 @@ from askel_tui.store.journal_rows import (
     AuditEntry,
     AuditFilter,
     Decision,
-    PlannedRun,
     StoredRecord,
     WorkflowState,
+    planned_run,
 )
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.orders import Refused
@@ -151,17 +151,17 @@ async def _queue(
     now = instance.clock()
     count = 0
     for workflow, version in dict.fromkeys((each.entry.workflow or "", each.version) for each in made):
-        runs: dict[int, PlannedRun] = {}
+        again: dict[tuple[int, str], list[Operation]] = {}
         for each in made:
             if (each.entry.workflow, each.version) == (workflow, version):
-                once_more = _once_more(each, wanted.connection, now, backfill)
-                before = runs.get(each.stored.seq, PlannedRun(each.stored.seq, each.stored.record.id))
-                runs[each.stored.seq] = replace(before, operations=[*before.operations, once_more])
+                of = again.setdefault((each.stored.seq, each.stored.record.id), [])
+                of.append(_once_more(each, wanted.connection, now, backfill))
+        runs = [planned_run(seq, record, operations) for (seq, record), operations in again.items()]
         state = WorkflowState(workflow, wanted.connection, "active", version)
-        number = sum(len(run.operations) for run in runs.values())
+        number = sum(len(run.operations) for run in runs)
         detail = {**wanted.as_dict(), "events": number, "backfill": backfill}
         decision = Decision("replay", actor, wanted.connection, workflow, detail=detail)
-        count += await instance.journal.requeue(state, list(runs.values()), decision, now)
+        count += await instance.journal.requeue(state, runs, decision, now)
     return count
 
 

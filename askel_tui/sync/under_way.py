@@ -27,6 +27,7 @@ class UnderWay:
         self._writing: Counter[asyncio.Task[Any]] = Counter()
         """How many requests a task has opened that it has to end; the other tasks only wait or read."""
         self._many: Counter[Lane] = Counter()
+        self._carried: Counter[Lane] = Counter()
         self._ending = False
         self.changed = asyncio.Event()
         """Set whenever one ends; whoever waits for something else may set it too."""
@@ -40,14 +41,19 @@ class UnderWay:
         """How many run that count as this."""
         return self._many[counted]
 
-    def start(self, counted: Lane, sending: Awaitable[Result]) -> None:
-        """Runs a request; `counted` is what it counts as."""
+    def carried(self, counted: Lane) -> int:
+        """How many operations or rows those carry."""
+        return self._carried[counted]
+
+    def start(self, counted: Lane, sending: Awaitable[Result], carried: int = 1) -> None:
+        """Runs a request; `counted` is what it counts as, `carried` how much it carries."""
         self._many[counted] += 1
-        task = asyncio.create_task(self._run(counted, sending))
+        self._carried[counted] += carried
+        task = asyncio.create_task(self._run(counted, sending, carried))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
-    async def _run(self, counted: Lane, sending: Awaitable[Result]) -> None:
+    async def _run(self, counted: Lane, sending: Awaitable[Result], carried: int) -> None:
         task = asyncio.current_task()
         assert task is not None
         WRITING.set(partial(self._write, task))
@@ -55,6 +61,7 @@ class UnderWay:
             result = await sending
         finally:
             self._many[counted] -= 1
+            self._carried[counted] -= carried
         self._settle(result)
 
     def _write(self, task: asyncio.Task[Any], requests: int) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import pytest
 from askel_tui.contract.endpoints import NEWEST, SELECTABLE
 from tests.support.homes import look, prepare, release, take
 from tests.support.mixed_load import WORKFLOWS, MixedLoad
+from tests.support.processes import children
 from tests.support.sandbox import SandboxProcess, sandbox_process
 from tests.support.shared import needs_shared
 from tests.support.shell import Shell, kill
@@ -51,6 +55,11 @@ def _one_life(shell: Shell, sandbox: SandboxProcess, load: MixedLoad, chance: ra
         take(shell, load.live(LIVE))
         while daemon.poll() is None:
             if _seen(sandbox) - start >= after:
+                helpers = children(daemon.pid)
+                if helpers and chance.random() < 0.3:
+                    # One that helps dies first: of its own, or with the daemon a moment later.
+                    with suppress(ProcessLookupError):
+                        os.kill(chance.choice(helpers), signal.SIGKILL)
                 return _runs_on(daemon, chance.uniform(0, 0.04))
             _runs_on(daemon, 0.002)
         return False

@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,3 +52,14 @@ def line(process: subprocess.Popen[str]) -> str:
     text = process.stdout.readline()
     assert text, process.stderr.read() if process.stderr else ""
     return text.strip()
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and that still run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            after_name = stat.read_text().rpartition(")")[2].split()
+            if after_name[0] != "Z" and int(after_name[1]) == pid:
+                found.append(int(stat.parent.name))
+    return found

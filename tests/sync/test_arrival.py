@@ -62,6 +62,7 @@ def _sent(bench: Workbench, email: str) -> list[int]:
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planner, "BATCH", 10)
+    monkeypatch.setattr(planner, "PASSES", 1)
 
 
 async def test_records_that_two_workflows_take_in_turn(either: Workbench) -> None:

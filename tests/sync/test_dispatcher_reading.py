@@ -77,6 +77,37 @@ async def _reorder(dispatcher: Dispatcher, journal: SlowJournal) -> int:
         return journal.reads.qsize()
 
 
+async def test_what_was_planned_before_and_is_offered_late_is_read() -> None:
+    journal = SlowJournal()
+    to = Connected("maple-ember", "Q7QTZW", "2026-07-15", "fingerprint", cast(Client, Called()))
+    dispatcher = Dispatcher({to.name: to}, cast(Journal, journal), lambda: 0)
+    running = asyncio.create_task(dispatcher.run())
+    for _ in range(2):
+        _, answer = await _reading(journal)
+        answer.set_result([])
+        await asyncio.sleep(0)
+        dispatcher.wake()
+    _, answer = await _reading(journal)
+    answer.set_result([])
+    while not dispatcher.idle:
+        await asyncio.sleep(0)
+    dispatcher.offer([_upsert(2, "b@x.example")], False)
+    dispatcher.offer([_upsert(1, "a@x.example")], False)
+    after, answer = await _reading(journal)
+    assert after == 0
+    answer.set_result([])
+    dispatcher.stop()
+    running.cancel()
+    await asyncio.wait({running})
+
+
+def _upsert(seq: int, email: str, due: int = 0) -> StoredOperation:
+    body = {"attributes": {}, "properties": {"LoyaltyTier": "gold"}, "unset": []}
+    person = Identity(email)
+    operation = Operation(f"op{seq}", "tier", "upsert_profile", "create_or_update_profile", person, body=body)
+    return StoredOperation(seq, "maple-ember", "w", 1, seq, f"r{seq}", 0, operation, due=due)
+
+
 class Called:
     """A client that notes that it was called, and never answers."""
 
@@ -94,12 +125,9 @@ async def test_what_comes_due_between_two_looks_at_the_clock_is_sent(due: int) -
     journal, client, clock = SlowJournal(), Called(), count()
     to = Connected("maple-ember", "Q7QTZW", "2026-07-15", "fingerprint", cast(Client, client))
     dispatcher = Dispatcher({to.name: to}, cast(Journal, journal), lambda: next(clock))
-    body = {"attributes": {}, "properties": {"LoyaltyTier": "gold"}, "unset": []}
-    person = Identity("a@x.example")
-    operation = Operation("op", "tier", "upsert_profile", "create_or_update_profile", person, body=body)
     running = asyncio.create_task(dispatcher.run())
     _, answer = await _reading(journal)
-    answer.set_result([StoredOperation(1, to.name, "w", 1, 1, "r", 0, operation, due=due)])
+    answer.set_result([_upsert(1, "a@x.example", due)])
     _, answer = await _reading(journal)
     answer.set_result([])
     async with asyncio.timeout(10):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from askel_tui.sync import dispatcher
+from askel_tui.sync import dispatcher, planner
 from askel_tui.sync.backlog import unplanned
 from askel_tui.sync.status import status
 from tests.support.bad_days import brisk
@@ -18,8 +18,8 @@ __all__ = ["brisk"]
 
 pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
 
-MANY = 3_000
-"""More than one batch of planning."""
+MANY = 1_200
+BATCH = 100
 
 WORKFLOW = """\
 workflow: many
@@ -45,6 +45,7 @@ def _records() -> list[dict[str, Any]]:
 
 async def test_a_backlog_is_planned_as_it_is_sent(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatcher, "AHEAD", 100)
+    monkeypatch.setattr(planner, "BATCH", BATCH)
     most = 0
     await bench.apply(WORKFLOW)
     await bench.take(_records())
@@ -61,7 +62,7 @@ async def test_a_backlog_is_planned_as_it_is_sent(bench: Workbench, monkeypatch:
     watching.cancel()
     (row,) = (await status(bench.instance))["workflows"]
     assert (row["unplanned"], row["waiting"], row["sent"]) == (0, 0, MANY)
-    assert 0 < most <= 100 + 1_000
+    assert 0 < most <= 100 + (planner.WRITES + 1) * BATCH
     points = {
         each["properties"]["Points"] for each in bench.state()["profiles"] if "Points" in each["properties"]
     }

@@ -87,6 +87,13 @@ def test_the_daemon_loads_no_screen() -> None:
     assert not loaded & {"textual", "rich"}
 
 
+@pytest.mark.parametrize("module", ["askel_tui.store.sqlite_writer_main", "askel_tui.sync.planning_main"])
+def test_a_process_that_helps_loads_only_what_it_needs(module: str) -> None:
+    loaded = set(json.loads(run_python(_IMPORTS, module)))
+    assert "sqlite3" in loaded
+    assert not loaded & (HEAVY - {"sqlite3"} | {"asyncio", "logging"})
+
+
 def test_saying_how_things_are_loads_no_client() -> None:
     """What the console shows first is in the journal: nobody waits for the network's packages."""
     loaded = set(json.loads(run_python(_IMPORTS, "askel_tui.sync.status", "askel_tui.tui.screens.overview")))

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from askel_tui.core.operations import (
     STEP_KINDS,
+    Decoder,
     Identity,
     Operation,
     Target,
     canonical,
+    cut,
     event_unique_id,
     operation_id,
 )
@@ -43,6 +45,39 @@ def test_an_operation_survives_its_encoding(operation: Operation) -> None:
     again = Operation.decode(operation.encode())
     assert again == operation
     assert again.encode() == operation.encode()
+
+
+SEAMS = [f',"{name}":' for name in ("body", "call", "id", "kind", "profile", "step", "target", "through")]
+confusing = st.lists(names | st.sampled_from([*SEAMS, '"', "\\", "{", "}", ","]), min_size=1, max_size=4).map(
+    "".join
+)
+confusing_operation = st.builds(
+    Operation,
+    id=confusing,
+    step=confusing,
+    kind=st.sampled_from(STEP_KINDS),
+    call=confusing,
+    profile=st.builds(Identity, email=st.none() | confusing, external_id=st.none() | confusing),
+    target=st.none() | st.builds(Target, st.just("list"), st.none() | confusing, confusing),
+    through=st.none() | st.builds(Target, st.just("metric"), st.none() | confusing, confusing),
+    body=st.dictionaries(
+        confusing | st.sampled_from(["id", "kind", "profile", "step", "call"]),
+        json_values | confusing,
+        max_size=3,
+    ),
+)
+
+
+@given(st.lists(any_operation | confusing_operation, max_size=5))
+def test_bytes_are_cut_where_they_were_put_together(operations: list[Operation]) -> None:
+    decode = Decoder().decode
+    for operation in operations:
+        encoded = operation.encode()
+        assert decode(encoded) == Operation.decode(encoded) == operation
+        found = cut(encoded)
+        assert found.id == operation.id
+        assert found.profile == canonical(operation.profile.identifiers()).decode()
+        assert json.loads(found.body) == operation.body
 
 
 @given(any_operation, any_operation)

@@ -18,10 +18,10 @@ from askel_tui.store.journal_rows import (
     Hold,
     Intent,
     Outcome,
-    PlannedRun,
     Settled,
     StoredOperation,
     WorkflowState,
+    planned_run,
 )
 
 Opener = Callable[[Path], Coroutine[Any, Any, Journal]]
@@ -104,7 +104,7 @@ class Desk:
         """Plans all records after the position with these steps."""
         records = await self.journal.records_after(self.connection, self.position, 10_000)
         runs = [
-            PlannedRun(
+            planned_run(
                 each.seq,
                 each.record.id,
                 [
@@ -133,7 +133,7 @@ class Desk:
         before = self.state()
         self.position = stored.seq
         await self.journal.plan(
-            before, [PlannedRun(stored.seq, stored.record.id, (), [problem])], stored.seq, self.now
+            before, [planned_run(stored.seq, stored.record.id, (), [problem])], stored.seq, self.now
         )
 
     async def send(

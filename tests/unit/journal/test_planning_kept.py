@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from askel_tui.core.operations import Identity
 from askel_tui.store.journal import Journal
-from askel_tui.store.journal_rows import Counts, Decision, Delayed, Hold, PlannedRun, Settled, WorkflowState
+from askel_tui.store.journal_rows import Counts, Decision, Delayed, Hold, Settled, WorkflowState, planned_run
 from askel_tui.store.sqlite import open_journal
 from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, hold, intent, operation
 
@@ -50,7 +50,7 @@ def test_the_order_of_a_profile_is_that_of_its_records(
             await desk.take(len(people))
             records = await journal.records_after(CONNECTION, 0, 100)
             runs = [
-                PlannedRun(
+                planned_run(
                     each.seq,
                     each.record.id,
                     [
@@ -74,7 +74,7 @@ def test_the_order_of_a_profile_is_that_of_its_records(
 async def test_a_record_runs_once_whatever_the_version(desk: Desk) -> None:
     journal = desk.journal
     first = await desk.planned(2)
-    run = PlannedRun(first[0].record_seq, first[0].record, [operation(first[0].record, "tier")])
+    run = planned_run(first[0].record_seq, first[0].record, [operation(first[0].record, "tier")])
     newer = replace(desk.state(), version=2)
     assert await journal.plan(newer, [run], desk.position, NOW) == []
     assert await desk.waiting() == first
@@ -117,7 +117,7 @@ async def test_a_failed_plan_is_kept_told_and_planned_again(desk: Desk) -> None:
     assert again.record.id == failure.record
     assert await journal.ran(WORKFLOW, [again.seq]) == set()
     assert await journal.failures() == []
-    run = PlannedRun(again.seq, again.record.id, [operation(again.record.id, "tier")])
+    run = planned_run(again.seq, again.record.id, [operation(again.record.id, "tier")])
     assert len(await journal.plan(desk.state(), [run], desk.position, NOW)) == 1
     assert await journal.plan(desk.state(), [run], desk.position, NOW) == []
     assert await journal.to_replan(WORKFLOW, 10) == []

@@ -17,7 +17,7 @@ from askel_tui.store.journal_errors import JournalError
 from askel_tui.store.sqlite import open_journal
 from askel_tui.store.sqlite_connection import connect, explained
 from askel_tui.store.sqlite_schema import prepare
-from askel_tui.store.sqlite_writer import Writer
+from askel_tui.store.sqlite_writer import ThreadWriter, written
 from tests.unit.journal.samples import CONNECTION, NOW, Desk, decision, record
 
 
@@ -84,7 +84,7 @@ async def test_a_full_disk_is_told_and_nothing_acknowledged_is_lost(path: Path) 
     prepare(connection, path)
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages + 20}")
-    writer = Writer(connection, path, lambda: None)
+    writer = ThreadWriter(connection, path, lambda: None)
 
     def store(size: int) -> Callable[[sqlite3.Connection], int]:
         body = b"x" * size
@@ -92,12 +92,14 @@ async def test_a_full_disk_is_told_and_nothing_acknowledged_is_lost(path: Path) 
         return lambda db: db.execute(insert, (body,)).lastrowid or 0
 
     works = [store(1), store(400_000), store(1)]
-    results: list[object] = list(await asyncio.gather(*map(writer.write, works), return_exceptions=True))
+    results: list[object] = list(
+        await asyncio.gather(*(written(writer, work) for work in works), return_exceptions=True)
+    )
     errors = [result for result in results if isinstance(result, Exception)]
     assert errors
     assert all(isinstance(error, JournalError) and "the disk is full" in str(error) for error in errors)
     # Smaller things still fit: the journal goes on where it was.
-    last = await writer.write(store(1))
+    last = await written(writer, store(1))
     await writer.close()
     check = sqlite3.connect(path)
     rows = check.execute("SELECT seq FROM notices ORDER BY seq").fetchall()
@@ -109,7 +111,7 @@ async def test_a_full_disk_is_told_and_nothing_acknowledged_is_lost(path: Path) 
 async def test_one_failing_write_does_not_take_its_neighbours_along(path: Path) -> None:
     connection = connect(path)
     prepare(connection, path)
-    writer = Writer(connection, path, lambda: None)
+    writer = ThreadWriter(connection, path, lambda: None)
     attempts = 0
 
     def half(db: sqlite3.Connection) -> None:
@@ -122,14 +124,14 @@ async def test_one_failing_write_does_not_take_its_neighbours_along(path: Path) 
         return db.execute("INSERT INTO notices (at, kind, text) VALUES (0, 'x', 'whole')").lastrowid or 0
 
     works = [whole, half, whole, half, whole]
-    results = await asyncio.gather(*(writer.write(work) for work in works), return_exceptions=True)
+    results = await asyncio.gather(*(written(writer, work) for work in works), return_exceptions=True)
     await writer.close()
     assert [type(result) for result in results] == [int, ZeroDivisionError, int, ZeroDivisionError, int]
     check = sqlite3.connect(path)
     assert check.execute("SELECT text, count(*) FROM notices GROUP BY text").fetchall() == [("whole", 3)]
     check.close()
     with pytest.raises(JournalError, match="closed"):
-        await writer.write(whole)
+        await written(writer, whole)
 
 
 def test_a_damaged_file_is_told_and_left_as_it_is(path: Path) -> None:
