@@ -18,6 +18,7 @@ from askel_tui.contract.endpoints import NEWEST, endpoint
 from askel_tui.sync import connections, workflows
 from askel_tui.sync.instance import opened
 from askel_tui.sync.intake import ingest
+from tests.support.processes import children
 from tests.support.sandbox import SandboxProcess, sandbox_process
 
 NAME = "bench"
@@ -119,11 +120,18 @@ async def prepare(
 
 @dataclass(frozen=True)
 class Ran:
-    """A process that ended: wall-clock and processor seconds, and the most memory it held, in MB."""
+    """A process that ended, those that it started counted in: wall-clock and processor seconds, and the most memory.
+
+    The memory, in MB, is the sum of the most that each of them held, which may have been at different times.
+    """
 
     seconds: float
     cpu_s: float
     peak_mb: float
+
+
+LOOKS = 10
+"""How many looks at a process go by until it is looked for what it has started since."""
 
 
 class Process:
@@ -139,31 +147,37 @@ class Process:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self._peak_mb = 0.0
+        self._seen: dict[int, tuple[float, float]] = {}
+        """By process: what it has used as it was last seen."""
+        self._family = [self.process.pid]
+        self._looked = 0
 
     def usage(self) -> tuple[float, float]:
         """(processor seconds so far, most memory so far in MB); of a process that is over, what was seen last."""
-        return cpu_seconds(self.process.pid), self._look()
-
-    def _look(self) -> float:
-        self._peak_mb = max(self._peak_mb, peak_mb(self.process.pid))
-        return self._peak_mb
+        if self._looked % LOOKS == 0:
+            self._family = [self.process.pid, *children(self.process.pid)]
+        self._looked += 1
+        for pid in self._family:
+            cpu_s, most_mb = self._seen.get(pid, (0.0, 0.0))
+            held = peak_mb(pid, own=pid != self.process.pid)
+            self._seen[pid] = max(cpu_s, cpu_seconds(pid)), max(most_mb, held)
+        cpu, memory = zip(*self._seen.values(), strict=True)
+        return sum(cpu), sum(memory)
 
     async def ended(self, timeout: float) -> Ran:
         """Waits for the end. Raises `RuntimeError` with what it said where it ended badly or not in time."""
         waiting = asyncio.create_task(asyncio.to_thread(self._wait))
         end = self.began + timeout
-        cpu_s = 0.0
+        used = self.usage()
         while not waiting.done():
-            cpu_s = max(cpu_s, cpu_seconds(self.process.pid))
-            self._look()
+            used = self.usage()
             if time.perf_counter() > end:
                 self.process.kill()
             await asyncio.wait({waiting}, timeout=0.1)
         ended, code = waiting.result()
         if code != 0:
             raise RuntimeError(f"the process ended with {code}: {self._errors[-2000:]}")
-        return Ran(ended - self.began, cpu_s, self._peak_mb)
+        return Ran(ended - self.began, *used)
 
     def _wait(self) -> tuple[float, int]:
         _, self._errors = self.process.communicate()
@@ -189,14 +203,18 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def peak_mb(pid: int) -> float:
-    """The most memory that a running process has held; 0 where the system does not tell."""
+def peak_mb(pid: int, *, own: bool = False) -> float:
+    """The most memory that a running process has held; 0 where the system does not tell.
+
+    `own` leaves out the pages of files: a process of the same program holds them too.
+    """
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return 0.0
-    found = next((row for row in status.splitlines() if row.startswith("VmHWM:")), "VmHWM: 0 kB")
-    return int(found.split()[1]) / 1024
+    rows = dict(row.split(":", 1) for row in status.splitlines())
+    held, of_files = (int(rows.get(name, "0 kB").split()[0]) / 1024 for name in ("VmHWM", "RssFile"))
+    return held - of_files if own else held
 
 
 def throttled(server: SandboxProcess) -> tuple[int, int]:
