@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from askel_tui.store.frames import RECEIVED, Fate, Frames, framed
+from askel_tui.store.futures import tell
 
 END_S = 30.0
 """How long a process may take to end once it is told to, in seconds."""
@@ -112,21 +113,13 @@ class Apart:
     def _tell(self, fates: Sequence[Fate]) -> None:
         """Tells whoever waits what became of what was asked."""
         for error, answer in fates:
-            future = self._waiting.popleft()
-            if future.done():
-                continue
-            if error is not None:
-                future.set_exception(error)
-            else:
-                future.set_result(answer)
+            tell(self._waiting.popleft(), error, answer)
         self._answered()
 
     def _lost(self) -> None:
         """The other process ended: nothing more will be answered."""
         while self._waiting:
-            future = self._waiting.popleft()
-            if not future.done():
-                future.set_exception(self._error())
+            tell(self._waiting.popleft(), self._error())
         self._ended.set_result(None)
 
 

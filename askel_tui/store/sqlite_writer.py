@@ -13,6 +13,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
+from askel_tui.store.futures import tell
 from askel_tui.store.journal_errors import JournalError
 from askel_tui.store.sqlite_commits import Commits, Job, applied
 
@@ -92,7 +93,7 @@ class ThreadWriter:
 
     def _resolve(self, group: Sequence[_Job]) -> None:
         for job in group:
-            resolve(job.future, job.error, job.result)
+            tell(job.future, job.error, job.result)
         self._committed()
 
 
@@ -101,13 +102,3 @@ async def written(writer: Writer, work: Callable[..., T], *arguments: Any) -> T:
     future: Future[T] = asyncio.get_running_loop().create_future()
     writer.put(future, work, arguments)
     return await future
-
-
-def resolve(future: Future[Any], error: Exception | None, result: Any) -> None:
-    """Tells whoever waits what became of it."""
-    if future.done():
-        return
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(result)
