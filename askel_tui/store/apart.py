@@ -7,15 +7,20 @@ import os
 import socket
 import subprocess
 import sys
+import sysconfig
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 from askel_tui.store.frames import RECEIVED, Fate, Frames, framed
 from askel_tui.store.futures import tell
+
+PROGRAM = Path(__file__).parents[2]
+"""Where this program is."""
 
 END_S = 30.0
 """How long a process may take to end once it is told to, in seconds."""
@@ -125,12 +130,21 @@ class Apart:
 
 def _started(module: str, word: str, channel: int, keep: tuple[int, ...]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", module, word, str(channel)],
-        # It has no use for what is said to this one, a passphrase among it.
-        env={name: value for name, value in os.environ.items() if not name.startswith("ASKEL_")},
+        # -P: a directory that one happens to be in has no say in what is run.
+        [sys.executable, "-P", "-m", module, word, str(channel)],
+        env=_environment(),
         pass_fds=(channel, *keep),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         # Signals for this process's group are not for it: it ends when the socket does.
         start_new_session=True,
     )
+
+
+def _environment() -> dict[str, str]:
+    """What the other process knows: nothing that is said to this one, a passphrase among it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ASKEL_")}
+    if Path(sysconfig.get_path("purelib")) != PROGRAM:
+        # It runs from where its source is.
+        kept["PYTHONPATH"] = os.pathsep.join(filter(None, (kept.get("PYTHONPATH"), str(PROGRAM))))
+    return kept

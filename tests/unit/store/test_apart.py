@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +86,15 @@ async def test_it_knows_nothing_of_what_this_one_was_told(monkeypatch: pytest.Mo
     monkeypatch.setenv("ASKEL_VAULT_KEY", "correct horse")
     async with _apart() as apart:
         assert "correct horse" not in (await apart.ask("environment")).values()
+
+
+async def test_where_one_happens_to_be_has_no_say_in_what_is_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "pickle.py").write_text("raise SystemExit('this is not the one')")
+    monkeypatch.chdir(tmp_path)
+    async with _apart("a word") as apart:
+        assert await apart.ask("word") == "a word"
 
 
 def test_frames_are_whole_wherever_they_were_cut() -> None:
