@@ -150,6 +150,7 @@ class Journal(Protocol):
         delayed: Sequence[Delayed] = (),
         held: Sequence[StoredOperation] = (),
         hold: Hold | None = None,
+        carried: bool = False,
         profiles: Mapping[str, Identity] | None = None,
         connection: str = "",
         now: int,
@@ -157,8 +158,9 @@ class Journal(Protocol):
         """Closes a request: what became of each operation, with audit, counters and learned profile ids, at once.
 
         `held` are operations that wait for `hold`; if `hold` is given, it is placed, audited and noticed once, and
-        the waiting operations of its step become held with them. A failed operation takes the later operations of
-        its record along: they become failed, unattempted ("after step X failed"). A gate settled as `skipped` skips the
+        the waiting operations of its step become held with them. With `carried` the request goes on carrying the held
+        ones and stays open: a release does not let them be sent. A failed operation takes the later operations of its
+        record along: they become failed, unattempted ("after step X failed"). A gate settled as `skipped` skips the
         later operations of its record. `profiles` maps Klaviyo profile ids to the identity the answer showed for
         them; what the memory held for these ids or identifiers before is replaced. `request=None` settles
         operations that needed no request.

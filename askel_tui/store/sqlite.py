@@ -200,6 +200,7 @@ class SqliteJournal:
         delayed: Sequence[Delayed] = (),
         held: Sequence[StoredOperation] = (),
         hold: Hold | None = None,
+        carried: bool = False,
         profiles: Mapping[str, Identity] | None = None,
         connection: str = "",
         now: int,
@@ -211,6 +212,7 @@ class SqliteJournal:
             [(each.operation.seq, each.due, each.detail) for each in delayed],
             [each.seq for each in held],
             hold,
+            carried,
             dict(profiles or {}),
             connection,
         )

@@ -63,6 +63,8 @@ class Answer:
     """Operations (their `seq`) to be tried again: not before when, and why."""
     held: Sequence[int] = ()
     hold: Hold | None = None
+    carried: bool = False
+    """Whether the request goes on carrying the held ones."""
     profiles: Mapping[str, Identity] = field(default_factory=dict)
     connection: str = ""
 
@@ -115,6 +117,8 @@ def answer_request(db: sqlite3.Connection, answer: Answer) -> None:
         else:
             detail = None if answer.hold is None else answer.hold.detail
             holds.keep(db, held, None if answer.hold is None else answer.hold.step, tally, detail)
+            if answer.carried:
+                db.execute("UPDATE operations SET request = ? WHERE seq = ?", (answer.request, each))
     for seq, due, detail in answer.delayed:
         _delay(db, seq, due, detail, answer.now, tally, chain)
     for ending, row in ended:

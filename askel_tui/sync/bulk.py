@@ -25,7 +25,7 @@ from askel_tui.sync import receipts
 from askel_tui.sync.jobs import Jobs, over
 from askel_tui.sync.outcomes import Outcomes, Result, remark
 from askel_tui.sync.slow_jobs import SlowJobs, Wait
-from askel_tui.sync.verdicts import Verdict, verdict
+from askel_tui.sync.verdicts import OF_THE_KEY, Verdict, verdict
 
 log = logging.getLogger(__name__)
 
@@ -186,8 +186,9 @@ class BulkSender:
         try:
             await over(self._end.to.client, wait.since, lost, rows, self._jobs, slow, self._slow.usual(wait))
         except KlaviyoError as error:
-            await self._slow.over(wait)
-            await self._refused(wait.request, wait.operations, error, result)
+            if not await self._unread(wait, error, result):
+                await self._slow.over(wait)
+                await self._refused(wait.request, wait.operations, error, result)
         else:
             await self._slow.over(wait)
             await self._end.delay(wait.request, wait.operations, Verdict("delay", detail), result)
@@ -202,7 +203,8 @@ class BulkSender:
     ) -> None:
         """Polls an import job to its end, however far that is, and settles every row of it.
 
-        Only a job that was cancelled or is gone, or that this key may not read, has its rows sent again.
+        Only a job that was cancelled or is gone has its rows sent again. One that this key may not read is followed
+        again with another.
         """
         assert wait.job is not None
         request, job = wait.request, wait.job
@@ -213,6 +215,8 @@ class BulkSender:
             errors = await self._jobs.errors(job) if complete and attributes.get("failed_count") else []
             why = None if complete else "the import job was cancelled"
         except KlaviyoError as error:
+            if await self._unread(wait, error, result):
+                return
             attributes, errors, why = {}, [], f"the import job {job} can't be read: {error}"
         await self._slow.over(wait)
         if why is not None:
@@ -252,6 +256,14 @@ class BulkSender:
             delayed = [Delayed(each, now, "its upsert failed") for each in behind]
             await self._end.journal.answer_request(request, delayed=delayed, now=now)
             result.done.extend(behind)
+
+    async def _unread(self, wait: Wait, error: KlaviyoError, result: Result) -> bool:
+        """Whether it is the key that may not read jobs: then the request stays open, for the job may run."""
+        found = verdict(error, "bulk")
+        if found.cause not in OF_THE_KEY:
+            return False
+        await self._end.leave_open(wait.request, wait.operations, found, result)
+        return True
 
     async def _imbalance(
         self, job: str, attributes: Mapping[str, Any], accepted: int, named: int, wrong: str

@@ -19,7 +19,7 @@ from askel_tui.store.journal import Clock, Journal
 from askel_tui.store.journal_rows import OpenRequest, StoredOperation
 from askel_tui.sync.bulk import IMPORT, Updates, carried
 from askel_tui.sync.freshness import Freshness
-from askel_tui.sync.outcomes import Connected, Result
+from askel_tui.sync.outcomes import Connected, Result, Unread
 from askel_tui.sync.queue import Lane, ProfileQueue
 from askel_tui.sync.sender import Sender
 from askel_tui.sync.under_way import UnderWay
@@ -103,6 +103,10 @@ class Dispatcher:
         self._wake = self._under_way.changed
         self._stopping = False
         self._senders: dict[str, Sender] = {}
+        self._unread: list[Unread] = []
+        """Requests that wait for a key which may read their jobs; what they carry stays taken."""
+        self._released = False
+        """Whether these are to be looked at with whatever key there is."""
         self._said: set[tuple[str, str, str]] = set()
         """Holds (workflow, step, cause) that the log told of since the last order."""
         self._seen_clock = (clock(), time.monotonic())
@@ -124,9 +128,12 @@ class Dispatcher:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is in memory, under way or known to wait in the journal."""
-        loading = self._more or self._loading.locked()
-        return not loading and len(self._queue) == 0 and not self._under_way
+        """Whether nothing is under way or can be sent now or later, in memory or in the journal.
+
+        What waits behind a job that the key may not read does not count.
+        """
+        loading = (self._more and self._has_room) or self._loading.locked()
+        return not (loading or self._queue.any_ready or self._under_way or self._to_take_up())
 
     def wake(self, *, reload: bool = False) -> None:
         """Something may have changed: new operations came in, or (`reload`) old ones wait again."""
@@ -140,6 +147,7 @@ class Dispatcher:
         async with self._loading:
             yield
             self._said.clear()
+            self._released = True
             self.wake(reload=True)
 
     def offer(self, planned: Sequence[StoredOperation], live: bool) -> None:
@@ -203,6 +211,35 @@ class Dispatcher:
             Lane(doubt.intent.connection, packing.Parcel(IMPORT, "")), sender.send_again(doubt)
         )
 
+    def _to_take_up(self) -> list[Unread]:
+        """The unread requests that may fare better now: their key was replaced, or an order was carried out."""
+        return [
+            each
+            for each in self._unread
+            if (self._released or each.end.retired) and each.end.to.name in self._senders
+        ]
+
+    async def _take_up(self) -> None:
+        """Looks again for jobs that a key could not read, as after a restart."""
+        if not self._to_take_up():
+            self._released = False
+            return
+        async with self._loading:
+            due, self._released = self._to_take_up(), False
+            doubts = {each.id: each for each in await self._journal.in_doubt(list(self._senders))}
+            for each in due:
+                if each.end.to.name not in self._senders:
+                    continue  # disconnected while the journal was read
+                self._unread.remove(each)
+                doubt = doubts.get(each.request)
+                left = {stored.seq for stored in doubt.operations} if doubt else set()
+                for stored in each.operations:
+                    if stored.seq not in left:
+                        # It was given up meanwhile.
+                        self._queue.remove(stored.seq)
+                if doubt:
+                    self._follow_again(doubt, self._senders[doubt.intent.connection])
+
     async def run(self) -> None:
         """Sends until `stop` is called; returns when what was under way has been settled.
 
@@ -215,6 +252,7 @@ class Dispatcher:
                 if self._under_way.fault is not None:
                     raise self._under_way.fault
                 self._mind_the_clock()
+                await self._take_up()
                 await self._load()
                 await self._wait(self._start())
         finally:
@@ -236,9 +274,13 @@ class Dispatcher:
 
     async def _load(self) -> None:
         # What became free is filled up again once it is worth a look into the journal.
-        while self._more and (room := IN_MEMORY - len(self._queue)) >= min(LOADED, IN_MEMORY // 2 + 1):
+        while self._more and self._has_room:
             async with self._loading:
-                await self._load_some(min(room, LOADED))
+                await self._load_some(min(IN_MEMORY - len(self._queue), LOADED))
+
+    @property
+    def _has_room(self) -> bool:
+        return IN_MEMORY - len(self._queue) >= min(LOADED, IN_MEMORY // 2 + 1)
 
     async def _load_some(self, limit: int) -> None:
         # Whoever wakes us while this reads wants another look.
@@ -374,6 +416,7 @@ class Dispatcher:
 
     def _settle(self, result: Result) -> None:
         self._alone |= result.alone
+        self._unread += result.unread
         for stored in result.done:
             self._queue.remove(stored.seq)
         for stored in result.stopped:

@@ -57,6 +57,15 @@ class Connected:
     """How long a step's operations may be backed off before the step is held."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Unread:
+    """A request that stays open, for the key may not read its job: what it carries is neither sent nor overtaken."""
+
+    request: int
+    operations: Sequence[StoredOperation]
+    end: Outcomes
+
+
 @dataclass(slots=True)
 class Result:
     """What became of operations, for the queue."""
@@ -70,6 +79,7 @@ class Result:
     holds: list[Hold] = field(default_factory=list)
     stopped: list[StoredOperation] = field(default_factory=list)
     """Operations that failed or refused: the later ones of their records are settled with them."""
+    unread: list[Unread] = field(default_factory=list)
     moved: bool = False
     """Whether some of them were found to wait no longer: what is in memory is to be read again."""
 
@@ -165,14 +175,38 @@ class Outcomes:
         if self.retired and found.cause in OF_THE_KEY:
             await self.delay(request, operations, replace(found, act="delay", wait_ms=0), result)
             return
+        await self._hold(request, operations, found, result)
+        result.done.extend(operations)
+
+    async def leave_open(
+        self, request: int, operations: Sequence[StoredOperation], found: Verdict, result: Result
+    ) -> None:
+        """Holds the steps of operations whose job can't be read with this key; their request stays open.
+
+        Sent again they could run beside the job. With another key, or when a hold ends, the job is looked for again.
+        """
+        if not self.retired:
+            await self._hold(request, operations, found, result, carried=True)
+        result.unread.append(Unread(request, operations, self))
+
+    async def _hold(
+        self,
+        request: int | None,
+        operations: Sequence[StoredOperation],
+        found: Verdict,
+        result: Result,
+        *,
+        carried: bool = False,
+    ) -> None:
         now = self.clock()
         for workflow, step in dict.fromkeys((each.workflow, each.operation.step) for each in operations):
             hold = Hold(self.to.name, workflow, step, found.cause, found.detail, now)
             held = [each for each in operations if (each.workflow, each.operation.step) == (workflow, step)]
             # In one transaction: a crash in between would let consent in doubt be sent again.
-            await self.journal.answer_request(request, held=held, hold=hold, connection=self.to.name, now=now)
+            await self.journal.answer_request(
+                request, held=held, hold=hold, carried=carried, connection=self.to.name, now=now
+            )
             result.holds.append(hold)
-        result.done.extend(operations)
 
     async def delay(
         self, request: int | None, operations: Sequence[StoredOperation], found: Verdict, result: Result

@@ -80,6 +80,11 @@ class ProfileQueue:
         return self._of[workflow], self._ready_of[workflow]
 
     @property
+    def any_ready(self) -> bool:
+        """Whether an operation is ready, due or not."""
+        return any(self._ready_of.values())
+
+    @property
     def in_flight(self) -> int:
         """How many operations are being sent."""
         return self._in_flight

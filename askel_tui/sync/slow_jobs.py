@@ -27,6 +27,9 @@ SLOW, SLOW_OVER = "slow_job", "slow_job_over"
 UNUSUAL_MS = 15 * 60_000
 """After how long a job is told of, in milliseconds."""
 
+LOOKED_AT_MS = 10_000
+"""How long a job that was taken up again is looked at before it is told of, however old it is, in milliseconds."""
+
 LATELY = 1_000
 """How many of the newest entries are looked through: a connection has four jobs at once."""
 
@@ -67,7 +70,7 @@ class SlowJobs:
     def usual(self, wait: Wait) -> float:
         """For how many more seconds the wait is nothing unusual."""
         left = wait.since + UNUSUAL_MS - self._end.clock()
-        return min(max(left, 0), UNUSUAL_MS) / 1000
+        return min(max(left, LOOKED_AT_MS), UNUSUAL_MS) / 1000
 
     async def tell(self, wait: Wait) -> None:
         """The wait is an unusual one: said, where it was not said before a restart."""

@@ -170,3 +170,20 @@ async def test_a_release_for_a_cause_leaves_a_hold_that_has_another_by_now(desk:
     right = Decision("release", "ada", CONNECTION, WORKFLOW, "list", {"cause": "in_doubt"})
     assert await desk.journal.release_hold(WORKFLOW, "list", right, NOW) == 1
     assert await desk.journal.holds() == []
+
+
+async def test_what_is_held_and_still_carried_is_not_sent_when_the_hold_ends(desk: Desk) -> None:
+    planned = await desk.planned(2)
+    request = await desk.journal.open_request(intent(planned[:1]), NOW)
+    await desk.journal.answer_request(request, held=planned[:1], hold=hold("tier"), carried=True, now=NOW)
+    [placed] = await desk.journal.holds()
+    assert placed.waiting == 2
+    assert await desk.counts() == Counts(waiting=4, held=2)
+    await desk.journal.release_hold(WORKFLOW, "tier", decision("release"), NOW)
+    assert [each.seq for each in await desk.waiting()] == [each.seq for each in planned[1:]]
+    [doubt] = await desk.journal.in_doubt([CONNECTION])
+    assert (doubt.id, [each.seq for each in doubt.operations]) == (request, [planned[0].seq])
+    settled = [Settled(planned[0], "written", 202)]
+    await desk.journal.answer_request(request, settled=settled, now=NOW)
+    assert await desk.journal.in_doubt([CONNECTION]) == []
+    assert await desk.counts() == Counts(waiting=5, sent=1)

@@ -92,7 +92,13 @@ class JournalMachine(RuleBasedStateMachine):
                 settled.append(Settled(each, cast("Outcome", end), 200))
         placed = hold(held[0].operation.step) if held else None
         await self.desk.journal.answer_request(
-            doubt.id, settled=settled, delayed=delayed, held=held, hold=placed, now=NOW
+            doubt.id,
+            settled=settled,
+            delayed=delayed,
+            held=held,
+            hold=placed,
+            carried=random.choice([True, False]),
+            now=NOW,
         )
 
     @rule(random=chance, outcome=st.sampled_from(["passed", "skipped", "failed"]))
