@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from askel_tui.sandbox import jobs, resources
-from askel_tui.sync import dispatcher, planner
+from askel_tui.sync import planner, starts
 from tests.support.door import RECORDS, front_door
 from tests.support.door import WORKFLOW as EVENT_ONLY
 from tests.support.workbench import NAME, Workbench, points
@@ -38,7 +38,7 @@ MANY = 300
 @pytest.fixture(autouse=True)
 def _low_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
     """What would take longer than a second in single calls goes in bulk, so that tests stay small."""
-    monkeypatch.setattr(dispatcher, "LONG_S", 1)
+    monkeypatch.setattr(starts, "LONG_S", 1)
     monkeypatch.setenv("ASKEL_BUDGETS", "off")
 
 

@@ -11,7 +11,7 @@ import pytest
 from askel_tui.klaviyo import http
 from askel_tui.sandbox import exchange
 from askel_tui.sandbox.context import Context, Reply
-from askel_tui.sync import dispatcher, jobs
+from askel_tui.sync import jobs, starts
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, held, settled
 from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench, points
@@ -39,7 +39,7 @@ NEVER_ARRIVED = ("503 for longer than a call is tried", "HTML 403", "429 without
 
 @pytest.fixture(autouse=True)
 def _in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "LONG_S", 0.5)
+    monkeypatch.setattr(starts, "LONG_S", 0.5)
     monkeypatch.setattr(jobs, "FIRST_LOOK_S", 0.02)
     monkeypatch.setattr(jobs, "LONGEST_LOOK_S", 0.05)
     monkeypatch.setattr(jobs, "SHOWING_S", 0.1)

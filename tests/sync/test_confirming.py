@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from askel_tui.sync import confirming, dispatcher
+from askel_tui.sync import confirming, starts
 from tests.support.bad_days import WELCOME, brisk, engine, until
 from tests.support.shared import needs_shared
 from tests.support.workbench import NAME, Workbench, points
@@ -133,7 +133,7 @@ async def test_what_never_shows_is_said_so(bench: Workbench, monkeypatch: pytest
 async def test_events_of_a_bulk_call_are_confirmed_by_sample(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "LONG_S", 1)
+    monkeypatch.setattr(starts, "LONG_S", 1)
     await bench.apply(WELCOME)
     await bench.take(points(number) for number in range(300))
     await bench.drain()
@@ -156,7 +156,7 @@ async def test_events_of_a_bulk_call_are_confirmed_by_sample(
 
 
 async def test_a_lost_event_is_noticed(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "LONG_S", 1)
+    monkeypatch.setattr(starts, "LONG_S", 1)
     await bench.apply(WELCOME)
     await bench.take(points(number) for number in range(300))
     await bench.drain()

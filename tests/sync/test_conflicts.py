@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from askel_tui.sync import connections, dispatcher
+from askel_tui.sync import connections, starts
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, engine, settled, until
 from tests.support.shared import needs_shared
 from tests.support.workbench import ACTOR, NAME, Workbench, points
@@ -135,7 +135,7 @@ async def test_a_merge_that_may_not_be_done_holds_the_step(bench: Workbench) -> 
 async def test_a_conflict_in_an_import_job_comes_to_the_same(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch, policy: str
 ) -> None:
-    monkeypatch.setattr(dispatcher, "LONG_S", 1)
+    monkeypatch.setattr(starts, "LONG_S", 1)
     first, second = _two(bench, 7)
     _policy(bench, policy)
     await bench.apply(WELCOME)

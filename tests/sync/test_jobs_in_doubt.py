@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from askel_tui.sandbox.model import Job
-from askel_tui.sync import dispatcher, jobs
+from askel_tui.sync import jobs, starts
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, settled
 from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench, points
@@ -30,7 +30,7 @@ LOST: Mapping[str, Mapping[str, Any]] = {
 
 @pytest.fixture(autouse=True)
 def _in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "LONG_S", 1)
+    monkeypatch.setattr(starts, "LONG_S", 1)
     monkeypatch.setattr(jobs, "FIRST_LOOK_S", 0.05)
     monkeypatch.setattr(jobs, "LONGEST_LOOK_S", 0.2)
     monkeypatch.setattr(jobs, "SHOWING_S", 0.3)

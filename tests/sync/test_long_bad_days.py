@@ -9,7 +9,7 @@ import pytest
 
 from askel_tui.sandbox import exchange
 from askel_tui.sandbox.context import Context
-from askel_tui.sync import dispatcher, instance, jobs, outages
+from askel_tui.sync import instance, jobs, outages, starts
 from tests.support.bad_days import (
     WELCOME,
     assert_in_order,
@@ -33,7 +33,7 @@ HOUR = 3_600_000
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small backlogs go in bulk, and jobs are looked at often."""
-    monkeypatch.setattr(dispatcher, "LONG_S", 1)
+    monkeypatch.setattr(starts, "LONG_S", 1)
     monkeypatch.setattr(jobs, "FIRST_LOOK_S", 0.02)
     monkeypatch.setattr(jobs, "LONGEST_LOOK_S", 0.05)
 

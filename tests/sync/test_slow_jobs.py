@@ -11,7 +11,7 @@ import pytest
 
 from askel_tui.klaviyo.client import Answer, Client
 from askel_tui.klaviyo.errors import Missing
-from askel_tui.sync import dispatcher, jobs, slow_jobs, under_way
+from askel_tui.sync import jobs, slow_jobs, starts, under_way
 from askel_tui.sync.status import status
 from tests.support.askel import Askel
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, engine, settled, until
@@ -30,7 +30,7 @@ NEVER_S = 3_600.0
 
 @pytest.fixture(autouse=True)
 def _in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "LONG_S", 1)
+    monkeypatch.setattr(starts, "LONG_S", 1)
     monkeypatch.setattr(jobs, "FIRST_LOOK_S", 0.02)
     monkeypatch.setattr(jobs, "LONGEST_LOOK_S", 0.05)
     monkeypatch.setattr(jobs, "SHOWING_S", 0.1)

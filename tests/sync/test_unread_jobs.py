@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from askel_tui.sync import dispatcher, jobs, slow_jobs, under_way
+from askel_tui.sync import jobs, slow_jobs, starts, under_way
 from askel_tui.sync.status import status
 from tests.support.bad_days import (
     WELCOME,
@@ -40,7 +40,7 @@ TIER, LISTED = ("welcome", "tier"), ("welcome", "welcome")
 
 @pytest.fixture(autouse=True)
 def _in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "LONG_S", 1)
+    monkeypatch.setattr(starts, "LONG_S", 1)
     monkeypatch.setattr(jobs, "FIRST_LOOK_S", 0.02)
     monkeypatch.setattr(jobs, "LONGEST_LOOK_S", 0.05)
     monkeypatch.setattr(jobs, "SHOWING_S", 0.1)

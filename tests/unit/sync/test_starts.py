@@ -1,0 +1,100 @@
+"""Which requests start, and when: what is ready never waits for something that does not come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, cast
+
+from askel_tui.core.operations import Identity, Operation, Target
+from askel_tui.store.journal_rows import StoredOperation
+from askel_tui.sync.outcomes import Result
+from askel_tui.sync.queue import ProfileQueue
+from askel_tui.sync.sender import Sender
+from askel_tui.sync.starts import GATHERERS, NOT_FULL, PATIENCE_MS, WORTH_ANOTHER, Starts
+from askel_tui.sync.under_way import UnderWay
+
+NAME = "maple-ember"
+
+
+class Never:
+    """A sender whose requests are under way for ever."""
+
+    revision = "2026-07-15"
+
+    def __init__(self) -> None:
+        self.sent: list[int] = []
+        self.bulk = self
+
+    async def send(self, operations: Sequence[StoredOperation], priority: str) -> Result:
+        self.sent.append(len(operations))
+        return await asyncio.Event().wait() and Result()
+
+    async def held_back(self, operations: Sequence[StoredOperation], result: Result) -> bool:
+        return False
+
+    async def import_profiles(self, profiles: Sequence[Any], list_id: str | None, result: Result) -> None:
+        await self.send([upserts[0] for upserts, _ in profiles], "bulk")
+
+
+class Bench:
+    """A queue, what is under way, and when to look again."""
+
+    def __init__(self) -> None:
+        self.queue = ProfileQueue()
+        self.under_way = UnderWay(lambda result: None)
+        self.starts = Starts(self.queue, self.under_way)
+        self.sender = Never()
+        self._seq = 0
+
+    def take(self, count: int, call: str) -> None:
+        for _ in range(count):
+            self._seq += 1
+            target = Target("list", "L1", "VIP") if call == "add_profiles_to_list" else None
+            person = Identity(f"p{self._seq}@shop.example")
+            body = {} if target else {"attributes": {}, "properties": {"a": self._seq}, "unset": []}
+            operation = Operation(f"o{self._seq}", "step", "upsert_profile", call, person, target, body=body)
+            self.queue.add(StoredOperation(self._seq, NAME, "w", 1, self._seq, "r", 0, operation))
+
+    async def look(self, now: int) -> tuple[int | None, list[int]]:
+        again = self.starts.look({NAME: cast(Sender, self.sender)}, now)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return again, self.sender.sent
+
+    async def end(self) -> None:
+        await self.under_way.drain()
+
+
+async def test_what_gathers_goes_beside_the_last_one_when_it_is_much_or_has_waited() -> None:
+    bench, call = Bench(), "add_profiles_to_list"
+    bench.take(3, call)
+    assert await bench.look(0) == (None, [3])
+    bench.take(2, call)
+    assert await bench.look(100) == (PATIENCE_MS, [3])
+    assert await bench.look(PATIENCE_MS - 1) == (PATIENCE_MS, [3])
+    assert await bench.look(PATIENCE_MS) == (None, [3, 2])
+    bench.take(WORTH_ANOTHER, call)
+    assert await bench.look(PATIENCE_MS + 1) == (None, [3, 2, WORTH_ANOTHER])
+    for number in range(GATHERERS):
+        bench.take(1, call)
+        await bench.look((number + 3) * PATIENCE_MS)
+    assert len(bench.sender.sent) == GATHERERS
+    await bench.end()
+
+
+async def test_the_rest_of_a_backlog_goes_in_bulk_when_nothing_more_comes() -> None:
+    bench, call = Bench(), "create_or_update_profile"
+    bench.take(10_000 * NOT_FULL + 4_000, call)
+    assert await bench.look(0) == (PATIENCE_MS, [10_000] * NOT_FULL)
+    assert await bench.look(PATIENCE_MS) == (None, [*[10_000] * NOT_FULL, 4_000])
+    await bench.end()
+
+
+async def test_no_more_rows_are_under_way_than_memory_should_hold() -> None:
+    bench = Bench()
+    bench.take(60_000, "create_or_update_profile")
+    for now in range(10):
+        await bench.look(now * PATIENCE_MS)
+    assert bench.sender.sent == [10_000] * 3
+    await bench.end()
