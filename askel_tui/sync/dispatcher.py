@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -90,7 +90,7 @@ class Dispatcher:
         }
 
     @property
-    def connections(self) -> Collection[str]:
+    def connections(self) -> Set[str]:
         """The names of the connections that are served."""
         return self._senders.keys()
 

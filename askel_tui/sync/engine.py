@@ -112,7 +112,12 @@ class Engine:
         if stamp == self._seen_state:
             return
         self._seen_state = stamp
-        for account, connections in (await self._instance.connected()).items():
+        connected = await self._instance.connected()
+        for account, before in list(self._dispatchers.items()):
+            if before.connections - connected.get(account, {}).keys():
+                # Of an account whose id the key may not read, a new key makes another one: one at a time may send.
+                await self._finish(account)
+        for account, connections in connected.items():
             dispatcher = self._dispatchers.get(account)
             if dispatcher is not None:
                 dispatcher.connect(connections)
@@ -120,6 +125,15 @@ class Engine:
             else:
                 self._start(account, connections)
         self._applied.clear()
+
+    async def _finish(self, account: str) -> None:
+        """Ends a dispatcher: what is under way is settled, or in doubt for the next one."""
+        self._dispatchers.pop(account).stop()
+        running = self._running.pop(account)
+        _, late = await asyncio.wait({running}, timeout=DRAIN_S)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
     def _start(self, account: str, connections: Mapping[str, Connected]) -> None:
         dispatcher = Dispatcher(connections, self._journal, self._instance.clock, self._watcher)
