@@ -100,6 +100,7 @@ class Apart:
         with suppress(OSError):
             while (frame := self._outbox.get()) is not None:
                 self._channel.sendall(frame)
+                del frame  # megabytes, maybe, and the next one may be long in coming
             self._channel.shutdown(socket.SHUT_WR)
 
     def _receive(self) -> None:

@@ -7,7 +7,7 @@ method does is in the module it names; here is which of them writes and which re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -119,8 +119,8 @@ class SqliteJournal:
         if isinstance(self._writer, ChangingWriter):
             await self._writer.rest()
 
-    async def _write(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await written(self._writer, work, *arguments)
+    def _write(self, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+        return written(self._writer, work, *arguments)
 
     async def _read(self, work: Callable[..., T], *arguments: Any) -> T:
         return await self._readers.read(lambda db: work(db, *arguments))

@@ -79,7 +79,7 @@ def _create(path: Path) -> None:
 
 
 def _set_up(connection: sqlite3.Connection, read_only: bool) -> None:
-    connection.execute(f"PRAGMA cache_size = {-8_000 if read_only else -16_000}")
+    connection.execute("PRAGMA cache_size = -8000")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA wal_autocheckpoint = 4000")
     connection.execute("PRAGMA journal_size_limit = 67108864")

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from asyncio import Future
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -97,8 +97,9 @@ class ThreadWriter:
         self._committed()
 
 
-async def written(writer: Writer, work: Callable[..., T], *arguments: Any) -> T:
+def written(writer: Writer, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
     """What a function gives for a connection and the arguments, once it is durable; see `Writer.put`."""
+    # No coroutine: that would keep the arguments, megabytes maybe, until the answer is there.
     future: Future[T] = asyncio.get_running_loop().create_future()
     writer.put(future, work, arguments)
-    return await future
+    return future

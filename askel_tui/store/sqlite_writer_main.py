@@ -23,6 +23,7 @@ def serve(channel: Channel, path: str) -> None:
         while (job := _job(channel.next())) is not None:
             group = commits.commit(job)
             channel.answer((each.error, each.result) for each in group)
+            del job, group  # megabytes, maybe, and the next ones may be long in coming
     finally:
         commits.close()
 
