@@ -18,6 +18,7 @@ from textual.pilot import Pilot
 
 from askel_tui.tui.app import AskelApp
 from tests.benchmarks.audit_filler import fill
+from tests.support.frozen import begin_there
 from tests.support.sandbox import running
 from tests.support.workbench import Workbench, workbench
 from tests.tui.keys import PATIENCE_S, settled, watch_turns
@@ -31,7 +32,8 @@ RECORDED = Path(__file__).with_name("snapshots")
 
 @pytest.fixture(autouse=True)
 def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One look everywhere: no colour settings, no animations, no cursor that blinks."""
+    """One look everywhere and on every day: a fixed moment, no colour settings, no animations, no cursor that blinks."""
+    begin_there(monkeypatch)
     monkeypatch.delenv("NO_COLOR", raising=False)
     # The variable of the same name is read once, when Textual is imported.
     monkeypatch.setattr("textual.constants.TEXTUAL_ANIMATIONS", "none")
