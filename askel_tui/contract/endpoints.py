@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 REVISIONS = ("2024-02-15", "2025-01-15", "2026-07-15")
-"""The revisions that the contract data holds, oldest first."""
+"""The revisions that the program speaks, oldest first. The contract data may hold newer ones."""
 
 SELECTABLE = ("2024-02-15", "2026-07-15")
 """The revisions that a connection may pin."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -204,3 +205,13 @@ def test_importing_reads_no_data_and_loads_nothing_heavy() -> None:
         [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_data_may_know_more_revisions_than_may_be_pinned() -> None:
+    """Data of a newer revision may ship before the code speaks it; what may be pinned is always known."""
+    text = (ROOT / "askel_tui" / "contract" / "data" / "operations.json").read_text(encoding="utf-8")
+    known = set(json.loads(text)) - {"first_seen"}
+    assert set(SELECTABLE) <= set(REVISIONS) <= known
+    for revision in known - set(REVISIONS):
+        with pytest.raises(LookupError, match=revision):
+            as_written(revision)
