@@ -32,7 +32,7 @@ RECORDED = Path(__file__).with_name("snapshots")
 
 @pytest.fixture(autouse=True)
 def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One look everywhere and on every day: a fixed moment, no colour settings, no animations, no cursor that blinks."""
+    """One look on every day and machine: a fixed moment, no colours of the shell, no animations."""
     begin_there(monkeypatch)
     monkeypatch.delenv("NO_COLOR", raising=False)
     # The variable of the same name is read once, when Textual is imported.
