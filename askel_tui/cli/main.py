@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from askel_tui import __version__
-from askel_tui.cli.lazy import Entry, LazyGroup
+from askel_tui.cli.lazy_group import Entry, LazyGroup
 
 _CONNECTIONS, _WORKFLOWS, _RUNNING, _HERE = (
     "Connections",
@@ -22,7 +22,7 @@ _CONNECTIONS, _WORKFLOWS, _RUNNING, _HERE = (
 
 
 def _entry(module: str, attribute: str, text: str, section: str) -> Entry:
-    return Entry(f"askel_tui.cli.{module}", attribute, text, section)
+    return Entry(f"askel_tui.cli.commands.{module}", attribute, text, section)
 
 
 COMMANDS: Mapping[str, Entry] = {
@@ -66,7 +66,7 @@ class Askel(LazyGroup):
 
     def main(self, *args: Any, **settings: Any) -> NoReturn:
         """Runs the command line and ends the process."""
-        from askel_tui.cli.faults import guarded
+        from askel_tui.cli.error_handling import guarded
 
         sys.exit(guarded(lambda: super(Askel, self).main(*args, **{**settings, "standalone_mode": False})))
 

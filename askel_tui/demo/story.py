@@ -11,16 +11,16 @@ from typing import Any
 
 from askel_tui.demo.account import DemoAccount
 from askel_tui.demo.records import VIP_EMAIL, first_points
-from askel_tui.klaviyo.catalog import read_catalog
-from askel_tui.klaviyo.properties import sample_properties
-from askel_tui.store.journal_rows import AuditEntry, AuditFilter
+from askel_tui.klaviyo.reads.catalog import read_catalog
+from askel_tui.klaviyo.reads.properties import sample_properties
+from askel_tui.services import connections, workflows
+from askel_tui.services.dry_run import dry_run
+from askel_tui.services.ingest import ingest
+from askel_tui.store.journal.rows import AuditEntry, AuditFilter
 from askel_tui.store.locks import OwnershipLock
-from askel_tui.sync import connections, workflows
-from askel_tui.sync.control import give
-from askel_tui.sync.dryrun import dry_run
-from askel_tui.sync.engine import Engine
+from askel_tui.sync.engine.command_bus import give
+from askel_tui.sync.engine.engine import Engine
 from askel_tui.sync.instance import Instance, opened
-from askel_tui.sync.intake import ingest
 
 CONNECTION = "maple-ember"
 WORKFLOW = "first-points-welcome"

@@ -14,16 +14,16 @@ from askel_tui.contract.endpoints import Endpoint, Extra, NotInRevision, endpoin
 from askel_tui.core.fingerprints import fingerprint
 from askel_tui.core.operations import canonical
 from askel_tui.klaviyo import retries
-from askel_tui.klaviyo.answers import document, next_query, page, seconds
 from askel_tui.klaviyo.errors import KlaviyoError, Missing, NotInThisRevision, Unreadable, from_answer
 from askel_tui.klaviyo.filters import query_string
 from askel_tui.klaviyo.http import KLAVIYO, RawAnswer, Wire, header_block
+from askel_tui.klaviyo.responses import document, next_query, page, seconds
 from askel_tui.klaviyo.retries import Repeat, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    from askel_tui.klaviyo.budgets import Budgets, Place, Priority
+    from askel_tui.klaviyo.rate_limits.limiter import Budgets, Place, Priority
 
 ADDRESS_VARIABLE = "ASKEL_KLAVIYO_URL"
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from askel_tui.sandbox.narration import narrate
-from askel_tui.sandbox.persistence import StateUnreadable
-from askel_tui.sandbox.seed import SEEDS
-from askel_tui.sandbox.server import PortTaken, serve
+from askel_tui.sandbox.http.request_log import narrate
+from askel_tui.sandbox.http.server import PortTaken, serve
+from askel_tui.sandbox.state.persistence import StateUnreadable
+from askel_tui.sandbox.state.seed import SEEDS
 
 
 def main(arguments: list[str] | None = None) -> int:

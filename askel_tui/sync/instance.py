@@ -12,23 +12,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from askel_tui.core.catalogs import Catalog, StepTargets
+from askel_tui.core.catalog import Catalog, StepTargets
 from askel_tui.core.operations import Target
-from askel_tui.core.step_planning import Applied
-from askel_tui.core.workflow_files import load_workflow
-from askel_tui.store.documents import ConnectionDoc, WorkflowDoc
-from askel_tui.store.journal import Journal
-from askel_tui.store.journal_rows import Decision, WorkflowState
+from askel_tui.core.planning.steps import Applied
+from askel_tui.core.workflows.loader import load_workflow
+from askel_tui.store.journal.interface import Journal
+from askel_tui.store.journal.rows import Decision, WorkflowState
 from askel_tui.store.paths import home as usable_home
 from askel_tui.store.paths import state_file
-from askel_tui.store.state import State
+from askel_tui.store.state.documents import ConnectionDoc, WorkflowDoc
+from askel_tui.store.state.state import State
 
 if TYPE_CHECKING:
-    from askel_tui.klaviyo.budgets import Budgets
     from askel_tui.klaviyo.client import Client
+    from askel_tui.klaviyo.rate_limits.limiter import Budgets
     from askel_tui.store.locks import OwnershipLock
-    from askel_tui.store.secrets import Secrets
-    from askel_tui.sync.outcomes import Connected
+    from askel_tui.store.secrets.key_store import Secrets
+    from askel_tui.sync.sending.settlement import Connected
 
 log = logging.getLogger(__name__)
 
@@ -72,15 +72,15 @@ class Instance:
     def secrets(self) -> Secrets:
         """Where keys are kept. Raises `NoSafeKeyring`."""
         if self._secrets is None:
-            from askel_tui.store.secrets import secrets
+            from askel_tui.store.secrets.key_store import secrets
 
             self._secrets = secrets(self.home)
         return self._secrets
 
     async def client_for(self, key: str, revision: str, account: str) -> Client:
         """A client for a key that is not stored (yet), under the account's budget."""
-        from askel_tui.klaviyo.budgets import Budgets, switched_off
         from askel_tui.klaviyo.client import Client
+        from askel_tui.klaviyo.rate_limits.limiter import Budgets, switched_off
 
         if self._budgets is None:
             others = self._see_others if self.owner else None
@@ -110,7 +110,7 @@ class Instance:
 
     async def connected(self) -> dict[str, dict[str, Connected]]:
         """Every connection that has a key, by account and name."""
-        from askel_tui.sync.outcomes import PAUSE_AFTER_MS, Connected
+        from askel_tui.sync.sending.settlement import PAUSE_AFTER_MS, Connected
 
         found: dict[str, dict[str, Connected]] = {}
         settings = self.state.settings()
@@ -205,7 +205,7 @@ async def opened(
 
     With the home's lock its journal may be written by a process of its own, which holds the lock until it has ended.
     """
-    from askel_tui.store.sqlite import open_journal
+    from askel_tui.store.sqlite.journal import open_journal
 
     where = home or usable_home()
     journal = await open_journal(where, lock=None if lock is None else lock.descriptor)

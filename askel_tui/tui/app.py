@@ -33,13 +33,13 @@ from textual.binding import Binding
 from textual.css.query import NoMatches
 from textual.reactive import reactive
 
-from askel_tui.tui import remembered
-from askel_tui.tui.asking import Asking
 from askel_tui.tui.backend import Backend, Environment, told
-from askel_tui.tui.inert import inert
-from askel_tui.tui.memory import give_back
-from askel_tui.tui.registry import BY_NAME, SCREENS, make
-from askel_tui.tui.workers import beside
+from askel_tui.tui.preferences import session
+from askel_tui.tui.shell.memory import give_back
+from askel_tui.tui.shell.screen_registry import BY_NAME, SCREENS, make
+from askel_tui.tui.shell.typeahead import Asking
+from askel_tui.tui.shell.workers import beside
+from askel_tui.tui.text.inert import inert
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -103,7 +103,7 @@ class AskelApp(Asking):
         self.started = time.perf_counter()
         self.backend = Backend(home, read_only=read_only)
         self._where = home
-        self._kept = remembered.load(self._state_directory())
+        self._kept = session.load(self._state_directory())
         wanted = first or self._kept.get("screen")
         self._first = wanted if wanted in BY_NAME else FIRST
         super().__init__(home, self._kept.get("theme"))
@@ -120,7 +120,7 @@ class AskelApp(Asking):
 
     def get_default_screen(self) -> Screen[Any]:
         """The frame alone is what is painted first: it costs half of what a screen does."""
-        from askel_tui.tui.frame import StartScreen
+        from askel_tui.tui.shell.base_screen import StartScreen
 
         return StartScreen(self._first)
 
@@ -225,7 +225,7 @@ class AskelApp(Asking):
             "theme": self.theme,
         }
         try:
-            await asyncio.to_thread(remembered.save, self._state_directory(), kept)
+            await asyncio.to_thread(session.save, self._state_directory(), kept)
         except Exception as error:
             self.log.error(told(error))
         await self.backend.close()

@@ -162,7 +162,7 @@ async def test_a_queued_write_is_kept_and_done(door: FrontDoor) -> None:
 
 
 def _of(record: str) -> Any:
-    from askel_tui.store.journal_rows import AuditFilter
+    from askel_tui.store.journal.rows import AuditFilter
 
     return AuditFilter(record=record)
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from askel_tui.store.sqlite import open_journal
+from askel_tui.store.sqlite.journal import open_journal
 from tests.support.door import WORKFLOW
 from tests.support.listening import Listening, listening
 from tests.support.processes import children
@@ -222,7 +222,7 @@ def test_addresses_and_tokens_that_can_not_be_are_refused_in_one_sentence(tmp_pa
 
 def test_the_daemon_without_a_door_loads_no_server() -> None:
     code = (
-        "import sys, askel_tui.cli.daemon, askel_tui.sync.daemon, askel_tui.sync.engine;"
+        "import sys, askel_tui.cli.commands.daemon, askel_tui.sync.engine.daemon, askel_tui.sync.engine.engine;"
         "print([name for name in sys.modules if name.split('.')[0] in ('fastapi', 'uvicorn', 'starlette')])"
     )
     done = subprocess.run(

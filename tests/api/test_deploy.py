@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from askel_tui.api.server import address
-from askel_tui.cli.daemon import daemon
+from askel_tui.api.server.server import address
+from askel_tui.cli.commands.daemon import daemon
 from tests.support.shared import ROOT
 
 UNIT = ROOT / "docs" / "deploy" / "askel.service"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from askel_tui.api.whereabouts import Whereabouts, whereabouts
+from askel_tui.api.server.listen_address import Whereabouts, whereabouts
 from askel_tui.store.locks import OwnershipLock
 from askel_tui.store.paths import door_file
 from tests.support.listening import Listening, listening

@@ -9,12 +9,12 @@ from typing import Any, cast
 
 import pytest
 
-from askel_tui.api.gathering import FEW, Gatherer
-from askel_tui.core.records import Record, read_record
-from askel_tui.store.journal import Journal
-from askel_tui.store.journal_errors import JournalError
-from askel_tui.store.journal_rows import Fate
-from askel_tui.store.sqlite import open_journal
+from askel_tui.api.shared.batching import FEW, Gatherer
+from askel_tui.core.records.record import Record, read_record
+from askel_tui.store.journal.errors import JournalError
+from askel_tui.store.journal.interface import Journal
+from askel_tui.store.journal.rows import Fate
+from askel_tui.store.sqlite.journal import open_journal
 from tests.support.workbench import points
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from askel_tui.store.answers import KEPT_MS, Answer, Answers
 from askel_tui.store.paths import answers_file
+from askel_tui.store.sqlite.idempotent_answers import KEPT_MS, Answer, Answers
 from tests.support.door import RECORDS, FrontDoor, front_door
 from tests.support.sandbox import running
 from tests.support.workbench import NAME, points, workbench

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from askel_tui.api.bodies import MAX_BUFFERED
-from askel_tui.api.protocol import CONNECTIONS, FILES
+from askel_tui.api.server.protocol import CONNECTIONS, FILES
+from askel_tui.api.shared.body_reader import MAX_BUFFERED
 from tests.support.door import RECORDS, FrontDoor
 from tests.support.listening import listening
 from tests.support.workbench import points
@@ -58,7 +58,7 @@ async def test_an_endless_body_is_answered_while_it_still_comes(quiet: FrontDoor
 
 
 async def test_a_body_that_trickles_in_is_given_up(quiet: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("askel_tui.api.bodies.BODY_S", 0.2)
+    monkeypatch.setattr("askel_tui.api.shared.body_reader.BODY_S", 0.2)
     reader, writer = await chunked(quiet)
     writer.write(b"1\r\n[\r\n")
     assert b"408" in await reader.readline()
@@ -78,7 +78,7 @@ async def test_a_body_that_trickles_in_is_given_up(quiet: FrontDoor, monkeypatch
 async def test_a_connection_that_never_finishes_its_headers_is_closed(
     quiet: FrontDoor, monkeypatch: pytest.MonkeyPatch, before: bytes
 ) -> None:
-    monkeypatch.setattr("askel_tui.api.protocol.HEADERS_S", 0.2)
+    monkeypatch.setattr("askel_tui.api.server.protocol.HEADERS_S", 0.2)
     url = urlsplit(quiet.door.url)
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     if before:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from askel_tui.api.operating import router
-from askel_tui.cli.daemon import JsonLines, TextLines
-from askel_tui.store.journal_rows import HOLD_CAUSES, Hold
+from askel_tui.api.routes.operations import router
+from askel_tui.cli.commands.daemon import JsonLines, TextLines
+from askel_tui.store.journal.rows import HOLD_CAUSES, Hold
 from tests.support.door import RECORDS, WORKFLOW, FrontDoor
 from tests.support.workbench import NAME, points
 
@@ -60,7 +60,7 @@ async def test_a_backlog_at_its_limit_refuses_records(quiet: FrontDoor) -> None:
 
 
 async def _plan(door: FrontDoor) -> None:
-    from askel_tui.sync.planner import plan_new
+    from askel_tui.sync.planning.planner import plan_new
 
     instance = door.bench.instance
     state, applied = await instance.workflow_state("tested"), await instance.applied("tested")

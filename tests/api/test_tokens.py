@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from askel_tui.api.server import ListenRefused, address
+from askel_tui.api.server.server import ListenRefused, address
 from askel_tui.store.paths import state_file
-from askel_tui.store.tokens import TokenRefused, Tokens, UnknownToken, fits, public_part
+from askel_tui.store.state.tokens import TokenRefused, Tokens, UnknownToken, fits, public_part
 from tests.support.door import RECORDS, FrontDoor
 from tests.support.workbench import NAME, points
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askel_tui.api.signatures import Unsigned, check
-from askel_tui.api.webhook_settings import WebhookSettings
+from askel_tui.api.shared.webhook_settings import WebhookSettings
+from askel_tui.api.shared.webhook_signatures import Unsigned, check
 from tests.support.door import FrontDoor
 from tests.support.workbench import NAME
 

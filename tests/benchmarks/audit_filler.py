@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from askel_tui.store.paths import journal_file
-from askel_tui.store.sqlite_connection import connect
-from askel_tui.store.sqlite_schema import prepare
+from askel_tui.store.sqlite.connection import connect
+from askel_tui.store.sqlite.schema import prepare
 
 KINDS = {
     "tier": "upsert_profile",

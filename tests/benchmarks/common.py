@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from askel_tui.contract.endpoints import NEWEST, endpoint
-from askel_tui.sync import connections, workflows
+from askel_tui.services import connections, workflows
+from askel_tui.services.ingest import ingest
 from askel_tui.sync.instance import opened
-from askel_tui.sync.intake import ingest
 from tests.support.processes import children
 from tests.support.sandbox import SandboxProcess, sandbox_process
 

@@ -63,7 +63,7 @@ async def tail(home: Path, rows: int) -> dict[str, float]:
     # As `askel_tui.tui.run` does.
     os.environ.update(TEXTUAL_ANIMATIONS="none", TEXTUAL_FPS="120")
     from askel_tui.tui.app import AskelApp
-    from askel_tui.tui.widgets.tail import Tail
+    from askel_tui.tui.screens.live.tail import Tail
 
     found: dict[str, float] = {}
     app: Any = AskelApp(home=home, first="overview")
@@ -103,7 +103,7 @@ def sent_as_well(app: Any) -> None:
     """
     from textual._compositor import CompositorUpdate
 
-    from askel_tui.tui.widgets.tail import Tail
+    from askel_tui.tui.screens.live.tail import Tail
 
     display = app._display
     app.sent = (None, 0)
@@ -121,8 +121,8 @@ def sent_as_well(app: Any) -> None:
 
 async def filtered(app: Any, text: str) -> float:
     """Milliseconds from a filter's last key until its first rows, or that there are none, are painted."""
+    from askel_tui.tui.screens.live.tail import Tail
     from askel_tui.tui.widgets.filter_bar import FilterBar
-    from askel_tui.tui.widgets.tail import Tail
 
     tail = app.screen.query_one(Tail)
     before = tail.source
@@ -137,7 +137,7 @@ async def filtered(app: Any, text: str) -> float:
 
 async def followed(app: Any, home: Path, rows: int) -> dict[str, float]:
     """Follows a process that writes 1,000 entries a second."""
-    from askel_tui.tui.widgets.tail import Tail
+    from askel_tui.tui.screens.live.tail import Tail
 
     tail = app.screen.query_one(Tail)
     tail.follow = True
@@ -172,7 +172,7 @@ def more_painted(app: Any, lines: int) -> bool:
 
 def all_there(app: Any, rows: int = 0) -> bool:
     """Whether the tail has so many rows, and its screen is full of those that are there, or no more will come."""
-    from askel_tui.tui.widgets.tail import Tail
+    from askel_tui.tui.screens.live.tail import Tail
 
     for tail in app.screen.query(Tail):
         top = tail.scroll_offset.y

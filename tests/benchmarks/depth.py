@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from askel_tui.sync.instance import opened
-from askel_tui.sync.planner import plan_new
+from askel_tui.sync.planning.planner import plan_new
 from tests.benchmarks.common import METRIC, NAME, Process, Row, account, daemon, line, prepare, workflow
 
 OLD = "2024-02-15"

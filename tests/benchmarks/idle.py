@@ -9,7 +9,7 @@ from pathlib import Path
 
 from askel_tui.contract.endpoints import NEWEST
 from askel_tui.core.fingerprints import fingerprint
-from askel_tui.store.documents import ConnectionDoc
+from askel_tui.store.state.documents import ConnectionDoc
 from askel_tui.sync.instance import now_ms, opened
 from tests.benchmarks.common import Row, account, cpu_seconds, daemon
 from tests.support.sandbox import SandboxProcess

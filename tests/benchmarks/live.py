@@ -13,9 +13,9 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from askel_tui.contract.endpoints import NEWEST
-from askel_tui.core.records import read_record
-from askel_tui.store.journal_rows import AuditFilter
-from askel_tui.sync import workflows
+from askel_tui.core.records.record import read_record
+from askel_tui.services import workflows
+from askel_tui.store.journal.rows import AuditFilter
 from askel_tui.sync.instance import Instance, now_ms, opened
 from tests.benchmarks.common import EVENT, NAME, UPSERT, Row, account, daemon, line, prepare, workflow
 

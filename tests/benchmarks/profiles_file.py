@@ -10,7 +10,7 @@ from pathlib import Path
 from askel_tui.contract.endpoints import NEWEST
 from askel_tui.core.operations import Identity
 from askel_tui.klaviyo.client import Client
-from askel_tui.klaviyo.profiles import find_profiles
+from askel_tui.klaviyo.reads.profiles import find_profiles
 from askel_tui.sync.instance import opened
 from tests.benchmarks.common import (
     JOB_S,

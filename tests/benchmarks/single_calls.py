@@ -15,10 +15,10 @@ from typing import Any
 
 from askel_tui.contract.endpoints import endpoint
 from askel_tui.klaviyo.http import Wire, header_block
-from askel_tui.sync import connections, workflows
-from askel_tui.sync.engine import Engine
+from askel_tui.services import connections, workflows
+from askel_tui.services.ingest import ingest
+from askel_tui.sync.engine.engine import Engine
 from askel_tui.sync.instance import opened
-from askel_tui.sync.intake import ingest
 from tests.benchmarks.common import METRIC, NAME, Row, line, workflow
 from tests.support.sandbox import SandboxProcess, sandbox_process
 

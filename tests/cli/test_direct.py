@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from askel_tui.store.journal_rows import Decision
+from askel_tui.store.journal.rows import Decision
 from askel_tui.sync.instance import opened
 from tests.support.askel import Askel
 from tests.support.sandbox import SandboxProcess

@@ -13,7 +13,7 @@ import click
 import pytest
 
 from askel_tui.cli.common import Code, Stop
-from askel_tui.cli.faults import CODES, INTERRUPTED, code_of, guarded, scrubbed
+from askel_tui.cli.error_handling import CODES, INTERRUPTED, code_of, guarded, scrubbed
 from askel_tui.klaviyo.errors import KeyRefused, Unavailable
 from askel_tui.store.errors import HomeUnusable, UnknownWorkflow
 from tests.support.askel import Askel

@@ -11,9 +11,9 @@ from typing import get_args
 import pytest
 
 from askel_tui.cli.common import Code
-from askel_tui.core.expressions import parse
+from askel_tui.core.expressions.expression import parse
 from askel_tui.core.operations import StepKind
-from askel_tui.core.workflow_files import load_workflow
+from askel_tui.core.workflows.loader import load_workflow
 from tests.support import readme
 from tests.support.commands import EVERY, does_something
 from tests.support.readme import Command, Ran

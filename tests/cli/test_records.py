@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from askel_tui.cli.records import SHOWN, kind_of
+from askel_tui.cli.record_options import SHOWN, kind_of
 from tests.support.askel import Askel
 from tests.support.shared import needs_shared, shared_dir
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from askel_tui.cli.ingest import Progress
-from askel_tui.sync.intake import Intake
+from askel_tui.cli.commands.ingest import Progress
+from askel_tui.services.ingest import Intake
 from tests.support.shell import ASKEL, Shell
 
 

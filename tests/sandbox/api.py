@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from types import TracebackType
 
-    from askel_tui.sandbox.server import RunningSandbox
+    from askel_tui.sandbox.http.server import RunningSandbox
 
 
 @dataclass

@@ -12,7 +12,7 @@ from tests.support.sandbox import sandbox
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from askel_tui.sandbox.server import RunningSandbox
+    from askel_tui.sandbox.http.server import RunningSandbox
 
 __all__ = ["api", "api24", "sandbox"]
 

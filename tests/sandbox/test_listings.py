@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askel_tui.sandbox.errors import Refusal
-from askel_tui.sandbox.filters import parse
-from askel_tui.sandbox.ordering import BadCursor, ordered, page
+from askel_tui.sandbox.jsonapi.errors import Refusal
+from askel_tui.sandbox.state.sorted_views import BadCursor, ordered, page
+from askel_tui.sandbox.validation.filters import parse
 
 _ROWS = st.lists(st.integers(0, 5), max_size=40).map(lambda values: list(enumerate(values)))
 _ALLOWED = {"name": ("equals", "any", "contains"), "created": ("greater-than",)}

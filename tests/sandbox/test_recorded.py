@@ -9,13 +9,14 @@ from urllib.parse import urlencode
 import pytest
 
 from askel_tui.contract.endpoints import NEWEST, as_written
-from askel_tui.sandbox import model, stamps
+from askel_tui.sandbox.jsonapi import ids_and_times
+from askel_tui.sandbox.state import model
 from tests.sandbox.api import api_of, bulk_events_body, consent_body, consents, event_body, import_body
 from tests.support.sandbox import running
 from tests.support.shared import has_shared, needs_shared, recorded_dir
 
 if TYPE_CHECKING:
-    from askel_tui.sandbox.account import Account
+    from askel_tui.sandbox.state.account import Account
 
 pytestmark = needs_shared
 _PROFILES = ("01M1PAAR5HBCRHA3NN9NG5WRTA", "01M1PA9DFJNNYT82A7K2AEG8QT")
@@ -130,7 +131,7 @@ def _furnish(account: Account, ident: str) -> None:
         account.profiles[profile_id] = profile
         account.identify(profile, "email", _EMAILS[number])
         profile.properties["sdk_smoke_run"] = "x"
-        profile.suppressions = [{"reason": "USER_SUPPRESSED", "timestamp": stamps.micros(now)}]
+        profile.suppressions = [{"reason": "USER_SUPPRESSED", "timestamp": ids_and_times.micros(now)}]
     for list_id in ("YafG4m", "TjmPN9", "UXmGFD"):
         account.lists[list_id] = model.ProfileList(list_id, f"list {list_id}", now, now)
         for profile_id in _PROFILES:

@@ -6,8 +6,9 @@ import os
 import signal
 from typing import Any
 
-from askel_tui.store.apart_main import Channel, main
-from askel_tui.store.journal_errors import StaleOperations
+from askel_tui.store.errors import StoreError
+from askel_tui.store.journal.errors import StaleOperations
+from askel_tui.worker_process.child import Channel, main
 
 
 class Odd(Exception):
@@ -44,4 +45,4 @@ def _answer(word: str, question: Any) -> Any:
 
 
 if __name__ == "__main__":
-    main(serve)
+    main(serve, StoreError)

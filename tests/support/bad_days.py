@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from askel_tui.klaviyo import client, retries
-from askel_tui.sandbox import control
+from askel_tui.sandbox.http import control
+from askel_tui.services import connections
 from askel_tui.store.locks import OwnershipLock
-from askel_tui.sync import connections, verdicts
-from askel_tui.sync.control import give
-from askel_tui.sync.engine import Engine
+from askel_tui.sync.engine.command_bus import give
+from askel_tui.sync.engine.engine import Engine
 from askel_tui.sync.instance import opened
+from askel_tui.sync.sending import error_policy
 from tests.support.workbench import ACTOR, NAME, Workbench
 
 WELCOME = """\
@@ -43,8 +44,8 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         client, "RetryPolicy", partial(retries.RetryPolicy, first_wait=0.01, longest_wait=0.05)
     )
-    monkeypatch.setattr(verdicts, "FIRST_WAIT_MS", 20)
-    monkeypatch.setattr(verdicts, "LONGEST_WAIT_MS", 100)
+    monkeypatch.setattr(error_policy, "FIRST_WAIT_MS", 20)
+    monkeypatch.setattr(error_policy, "LONGEST_WAIT_MS", 100)
 
 
 @asynccontextmanager

@@ -16,8 +16,8 @@ from typing import Any
 
 from askel_tui.cli.main import cli
 from askel_tui.klaviyo.client import Answer, Client
-from askel_tui.store.journal_rows import Intent
-from askel_tui.store.sqlite import SqliteJournal
+from askel_tui.store.journal.rows import Intent
+from askel_tui.store.sqlite.journal import SqliteJournal
 
 POINTS = ("before open", "after open", "after send", "before answer", "after answer")
 """The points in the life of a request, in order."""

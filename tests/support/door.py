@@ -10,12 +10,12 @@ from typing import Any
 
 import httpx
 
-from askel_tui.api.context import Context
-from askel_tui.api.server import Address, Door
-from askel_tui.store.journal_rows import StoredRecord
+from askel_tui.api.server.server import Address, Door
+from askel_tui.api.shared.context import Context
+from askel_tui.store.journal.rows import StoredRecord
 from askel_tui.store.locks import OwnershipLock
-from askel_tui.store.tokens import Scope, Tokens
-from askel_tui.sync.engine import Engine
+from askel_tui.store.state.tokens import Scope, Tokens
+from askel_tui.sync.engine.engine import Engine
 from askel_tui.sync.instance import Instance, opened
 from tests.support.workbench import NAME, Workbench
 

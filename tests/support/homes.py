@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from askel_tui.store.journal_rows import AuditEntry, AuditFilter
-from askel_tui.sync import connections, workflows
-from askel_tui.sync.control import give
+from askel_tui.services import connections, workflows
+from askel_tui.services.ingest import ingest
+from askel_tui.store.journal.rows import AuditEntry, AuditFilter
+from askel_tui.sync.engine.command_bus import give
 from askel_tui.sync.instance import Instance, opened
-from askel_tui.sync.intake import ingest
 from tests.support.shell import Shell
 from tests.support.workbench import ACTOR, NAME
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from askel_tui.store.journal_rows import AuditEntry
+from askel_tui.store.journal.rows import AuditEntry
 
 WORKFLOWS = ("first-points-welcome", "checkout-completed", "newsletter-consent", "vip-gift")
 STEPS: Mapping[str, tuple[str, ...]] = {

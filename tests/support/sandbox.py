@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest_asyncio
 
-from askel_tui.sandbox.server import RunningSandbox, serve
+from askel_tui.sandbox.http.server import RunningSandbox, serve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping

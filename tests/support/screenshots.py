@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from askel_tui.sync import workflows
+from askel_tui.services import workflows
 from askel_tui.tui.app import AskelApp
 from tests.support.frozen import begin_there
 from tests.support.sandbox import running

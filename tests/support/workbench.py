@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from askel_tui.sandbox import control_groups
-from askel_tui.sandbox.dump import state
-from askel_tui.sandbox.faults import Fault
-from askel_tui.sandbox.server import RunningSandbox
-from askel_tui.store.journal_rows import AuditEntry, AuditFilter
-from askel_tui.sync import connections, workflows
-from askel_tui.sync.engine import Engine
+from askel_tui.sandbox.http import control_groups
+from askel_tui.sandbox.http.server import RunningSandbox
+from askel_tui.sandbox.state.dump import state
+from askel_tui.sandbox.state.faults import Fault
+from askel_tui.services import connections, workflows
+from askel_tui.services.ingest import Intake, ingest
+from askel_tui.store.journal.rows import AuditEntry, AuditFilter
+from askel_tui.sync.engine.engine import Engine
 from askel_tui.sync.instance import Instance, opened
-from askel_tui.sync.intake import Intake, ingest
 from tests.support.openapi import ContractViolation, validate_call
 from tests.support.shared import shared_dir
 

@@ -6,13 +6,13 @@ from textwrap import indent
 from typing import Any
 
 from askel_tui.contract.endpoints import NEWEST
-from askel_tui.core.catalogs import Catalog, FlowEntry, FlowTrigger, ListEntry, MetricEntry, SegmentEntry
+from askel_tui.core.catalog import Catalog, FlowEntry, FlowTrigger, ListEntry, MetricEntry, SegmentEntry
 from askel_tui.core.operations import Operation
-from askel_tui.core.pinning import pin
-from askel_tui.core.planning import Facts, Plan, plan
-from askel_tui.core.records import Record
-from askel_tui.core.step_planning import Applied
-from askel_tui.core.workflow_files import load_workflow
+from askel_tui.core.planning.plan import Facts, Plan, plan
+from askel_tui.core.planning.steps import Applied
+from askel_tui.core.records.record import Record
+from askel_tui.core.targets.pinning import pin
+from askel_tui.core.workflows.loader import load_workflow
 from tests.support.shared import shared_dir
 
 CATALOG = Catalog(

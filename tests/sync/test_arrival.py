@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from askel_tui.core.step_planning import Applied
-from askel_tui.store.journal_rows import WorkflowState
-from askel_tui.sync import planner
+from askel_tui.core.planning.steps import Applied
+from askel_tui.store.journal.rows import WorkflowState
+from askel_tui.sync.planning import planner
 from tests.support.bad_days import assert_in_order, brisk, order, settled
 from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench

@@ -9,8 +9,8 @@ import pytest
 
 from askel_tui.contract.dialects import dialect
 from askel_tui.klaviyo import http
-from askel_tui.store.journal_errors import JournalError
-from askel_tui.store.sqlite import SqliteJournal
+from askel_tui.store.journal.errors import JournalError
+from askel_tui.store.sqlite.journal import SqliteJournal
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, held, order, settled
 from tests.support.shared import needs_shared
 from tests.support.workbench import NAME, Workbench, points

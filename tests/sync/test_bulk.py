@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from askel_tui.sandbox import jobs, resources
-from askel_tui.sync import planner, starts
+from askel_tui.sandbox.handlers import resources
+from askel_tui.sandbox.state import import_jobs
+from askel_tui.sync.planning import planner
+from askel_tui.sync.sending import request_scheduler
 from tests.support.door import RECORDS, front_door
 from tests.support.door import WORKFLOW as EVENT_ONLY
 from tests.support.workbench import NAME, Workbench, points
@@ -38,7 +40,7 @@ MANY = 300
 @pytest.fixture(autouse=True)
 def _low_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
     """What would take longer than a second in single calls goes in bulk, so that tests stay small."""
-    monkeypatch.setattr(starts, "LONG_S", 1)
+    monkeypatch.setattr(request_scheduler, "LONG_S", 1)
     monkeypatch.setenv("ASKEL_BUDGETS", "off")
 
 
@@ -197,7 +199,7 @@ async def test_a_cancelled_job_is_sent_again(bench: Workbench) -> None:
             await asyncio.sleep(0.01)
         bench.sandbox.world.change_settings({"job_time": 0.0})
         for job in running:
-            jobs.cancel(bench.sandbox.account, job, time.time())
+            import_jobs.cancel(bench.sandbox.account, job, time.time())
 
     cancelling = asyncio.create_task(cancel())
     await bench.drain()

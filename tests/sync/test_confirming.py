@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from askel_tui.sync import confirming, starts
+from askel_tui.sync.confirmation import confirmations
+from askel_tui.sync.sending import request_scheduler
 from tests.support.bad_days import WELCOME, brisk, engine, until
 from tests.support.shared import needs_shared
 from tests.support.workbench import NAME, Workbench, points
@@ -39,8 +40,8 @@ PENDING = "double opt-in pending"
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confirming, "FIRST_MS", 50)
-    monkeypatch.setattr(confirming, "ROUND_MS", 10)
+    monkeypatch.setattr(confirmations, "FIRST_MS", 50)
+    monkeypatch.setattr(confirmations, "ROUND_MS", 10)
 
 
 def _happened(event: str, number: int, **data: str) -> dict[str, object]:
@@ -93,12 +94,12 @@ async def test_a_withdrawal_from_a_list_is_confirmed_by_having_left_it(either: W
 async def test_a_restart_goes_on_and_says_nothing_twice(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(confirming, "FIRST_MS", 60_000)
+    monkeypatch.setattr(confirmations, "FIRST_MS", 60_000)
     await bench.apply(JOIN)
     await bench.take(_happened("joined", number) for number in range(2))
     await bench.drain()
     assert await _said(bench, "in") == [("unconfirmed", None)] * 2
-    monkeypatch.setattr(confirming, "FIRST_MS", 0)
+    monkeypatch.setattr(confirmations, "FIRST_MS", 0)
     for _ in range(2):
         async with engine(bench):
             await _until_said(bench, "in", 4)
@@ -120,7 +121,7 @@ async def test_double_opt_in_is_a_state_of_its_own(bench: Workbench) -> None:
 
 async def test_what_never_shows_is_said_so(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.sandbox.world.change_settings({"consent_time": 3600.0})
-    monkeypatch.setattr(confirming, "CEILING_MS", 200)
+    monkeypatch.setattr(confirmations, "CEILING_MS", 200)
     await bench.apply(JOIN)
     await bench.take([_happened("joined", 1)])
     async with engine(bench):
@@ -133,7 +134,7 @@ async def test_what_never_shows_is_said_so(bench: Workbench, monkeypatch: pytest
 async def test_events_of_a_bulk_call_are_confirmed_by_sample(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(starts, "LONG_S", 1)
+    monkeypatch.setattr(request_scheduler, "LONG_S", 1)
     await bench.apply(WELCOME)
     await bench.take(points(number) for number in range(300))
     await bench.drain()
@@ -156,7 +157,7 @@ async def test_events_of_a_bulk_call_are_confirmed_by_sample(
 
 
 async def test_a_lost_event_is_noticed(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starts, "LONG_S", 1)
+    monkeypatch.setattr(request_scheduler, "LONG_S", 1)
     await bench.apply(WELCOME)
     await bench.take(points(number) for number in range(300))
     await bench.drain()
@@ -164,7 +165,7 @@ async def test_a_lost_event_is_noticed(bench: Workbench, monkeypatch: pytest.Mon
     for each in waiting[:1]:
         profile = bench.profile(str(each.profile.email))
         bench.sandbox.account.events_of_profile[profile["id"]].clear()
-    monkeypatch.setattr(confirming, "CEILING_MS", 100)
+    monkeypatch.setattr(confirmations, "CEILING_MS", 100)
     async with engine(bench):
 
         async def done() -> bool:
@@ -194,6 +195,6 @@ async def test_a_connection_that_was_taken_away_is_not_asked(bench: Workbench) -
     await bench.drain()
     seen = bench.sandbox.world.logged
     bench.instance.state.remove_connection(NAME)
-    reader = confirming.Confirming(bench.instance)
+    reader = confirmations.Confirming(bench.instance)
     await reader.look()
     assert bench.requests(after=seen) == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from askel_tui.core.packing import capacity
+from askel_tui.core.requests.packing import capacity
 from tests.support.bad_days import assert_in_order, brisk, held, order, settled
 from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench

@@ -11,10 +11,10 @@ import pytest
 
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.klaviyo.client import Client
-from askel_tui.store.journal import Journal
-from askel_tui.store.journal_rows import OpenRequest, StoredOperation
-from askel_tui.sync.dispatcher import Dispatcher
-from askel_tui.sync.outcomes import Connected
+from askel_tui.store.journal.interface import Journal
+from askel_tui.store.journal.rows import OpenRequest, StoredOperation
+from askel_tui.sync.sending.dispatcher import Dispatcher
+from askel_tui.sync.sending.settlement import Connected
 
 
 class SlowJournal:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from askel_tui.store.journal_rows import AuditEntry
-from askel_tui.sync import connections, watcher
+from askel_tui.services import connections
+from askel_tui.store.journal.rows import AuditEntry
+from askel_tui.sync.drift import watcher
 from tests.support.bad_days import (
     WELCOME,
     assert_in_order,

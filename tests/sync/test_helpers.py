@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from askel_tui.store.journal_rows import WorkflowState
-from askel_tui.sync import helpers
-from askel_tui.sync.helpers import BACKLOG, Helpers
-from askel_tui.sync.planner import made_here
+from askel_tui.store.journal.rows import WorkflowState
+from askel_tui.sync.planning import backlog_workers
+from askel_tui.sync.planning.backlog_workers import BACKLOG, Helpers
+from askel_tui.sync.planning.planner import made_here
 from tests.support.processes import children
 from tests.support.shared import needs_shared
 from tests.support.workbench import NAME, Workbench
@@ -101,7 +101,7 @@ async def test_they_come_with_a_backlog_and_go_after_a_rest(
     assert len(processes) == 1
     there.look(False)
     assert set(processes) <= set(children(os.getpid()))
-    monkeypatch.setattr(helpers, "REST_S", 0.0)
+    monkeypatch.setattr(backlog_workers, "REST_S", 0.0)
     there.look(False)
     await _until(lambda: not set(processes) & set(children(os.getpid())))
     monkeypatch.undo()
@@ -115,7 +115,7 @@ async def test_one_that_can_not_be_started_is_done_without(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     state, applied, seqs = await _stretch(bench)
-    monkeypatch.setattr("askel_tui.store.apart.sys.executable", "/nowhere/python")
+    monkeypatch.setattr("askel_tui.worker_process.parent.sys.executable", "/nowhere/python")
     there, processes = await _ready(bench)
     assert processes == []
     assert "no process can be started to help with the backlog" in caplog.text

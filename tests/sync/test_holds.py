@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from askel_tui.sync import watcher
-from askel_tui.sync.connections import KeyUnsuited
-from askel_tui.sync.orders import Refused
+from askel_tui.services.connections import KeyUnsuited
+from askel_tui.sync.drift import watcher
+from askel_tui.sync.engine.commands import Refused
 from tests.support.bad_days import (
     WELCOME,
     assert_in_order,

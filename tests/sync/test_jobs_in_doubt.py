@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from askel_tui.sandbox.model import Job
-from askel_tui.sync import jobs, starts
+from askel_tui.sandbox.state.model import Job
+from askel_tui.sync.import_jobs import polling
+from askel_tui.sync.sending import request_scheduler
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, settled
 from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench, points
@@ -30,10 +31,10 @@ LOST: Mapping[str, Mapping[str, Any]] = {
 
 @pytest.fixture(autouse=True)
 def _in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starts, "LONG_S", 1)
-    monkeypatch.setattr(jobs, "FIRST_LOOK_S", 0.05)
-    monkeypatch.setattr(jobs, "LONGEST_LOOK_S", 0.2)
-    monkeypatch.setattr(jobs, "SHOWING_S", 0.3)
+    monkeypatch.setattr(request_scheduler, "LONG_S", 1)
+    monkeypatch.setattr(polling, "FIRST_LOOK_S", 0.05)
+    monkeypatch.setattr(polling, "LONGEST_LOOK_S", 0.2)
+    monkeypatch.setattr(polling, "SHOWING_S", 0.3)
 
 
 def _jobs(bench: Workbench) -> list[Job]:
@@ -101,7 +102,7 @@ async def test_jobs_of_others_are_not_waited_for(bench: Workbench) -> None:
     data = {"type": "profile-bulk-import-job", "attributes": {"profiles": {"data": [row]}}}
     await client.call(IMPORT, body={"data": data})
     now = bench.instance.clock()
-    far = jobs.SKEW_MS + 10_000
+    far = polling.SKEW_MS + 10_000
     [job] = _jobs(bench)
 
     async def slow() -> None:
@@ -113,7 +114,7 @@ async def test_jobs_of_others_are_not_waited_for(bench: Workbench) -> None:
         (now - 2 * far, now - far, 1, set()),
         (now, now, 1, {job.id}),
     ):
-        await jobs.over(client, opened, lost, rows, followed, slow, 0.5)
+        await polling.over(client, opened, lost, rows, followed, slow, 0.5)
 
 
 async def test_what_may_be_the_job_is_waited_for_however_long_it_takes(bench: Workbench) -> None:
@@ -129,7 +130,7 @@ async def test_what_may_be_the_job_is_waited_for_however_long_it_takes(bench: Wo
         assert not told.is_set()
         told.set()
 
-    waiting = asyncio.create_task(jobs.over(client, now, now, 1, (), slow, 0.2))
+    waiting = asyncio.create_task(polling.over(client, now, now, 1, (), slow, 0.2))
     async with asyncio.timeout(20):
         await told.wait()
         asked = len(bench.requests("get_bulk_import_profiles_jobs"))

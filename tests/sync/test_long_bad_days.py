@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from askel_tui.sandbox import exchange
-from askel_tui.sandbox.context import Context
-from askel_tui.sync import instance, jobs, outages, starts
+from askel_tui.sandbox.handlers.context import Context
+from askel_tui.sandbox.http import exchange
+from askel_tui.sync import instance
+from askel_tui.sync.import_jobs import polling
+from askel_tui.sync.sending import request_scheduler
+from askel_tui.sync.upkeep import outage_probe
 from tests.support.bad_days import (
     WELCOME,
     assert_in_order,
@@ -33,9 +36,9 @@ HOUR = 3_600_000
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small backlogs go in bulk, and jobs are looked at often."""
-    monkeypatch.setattr(starts, "LONG_S", 1)
-    monkeypatch.setattr(jobs, "FIRST_LOOK_S", 0.02)
-    monkeypatch.setattr(jobs, "LONGEST_LOOK_S", 0.05)
+    monkeypatch.setattr(request_scheduler, "LONG_S", 1)
+    monkeypatch.setattr(polling, "FIRST_LOOK_S", 0.02)
+    monkeypatch.setattr(polling, "LONGEST_LOOK_S", 0.05)
 
 
 def _all_there(bench: Workbench, count: int) -> None:
@@ -81,7 +84,7 @@ async def test_when_nothing_is_answered_for_long_all_steps_wait_and_go_on_by_the
     either: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every call fails, the looks at the account too: nobody has to do anything once Klaviyo is back."""
-    monkeypatch.setattr(outages, "PROBE_MS", 100)
+    monkeypatch.setattr(outage_probe, "PROBE_MS", 100)
     either.instance.state.save_setting("pause_after", 1)
     await either.apply(WELCOME)
     either.fault("*", status=500)

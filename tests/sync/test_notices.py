@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from askel_tui.store.journal_rows import Decision, Hold
-from askel_tui.sync import notice_ways, notifier, watcher
+from askel_tui.store.journal.rows import Decision, Hold
+from askel_tui.sync.drift import watcher
 from askel_tui.sync.instance import opened
-from askel_tui.sync.notice_ways import Message, Undelivered
-from askel_tui.sync.notifier import Notifier
+from askel_tui.sync.notifications import channels, notifier
+from askel_tui.sync.notifications.channels import Message, Undelivered
+from askel_tui.sync.notifications.notifier import Notifier
 from tests.support.bad_days import WELCOME, brisk, change, engine, held, order, until
 from tests.support.receiver import Receiver, receiver
 from tests.support.shared import needs_shared
@@ -293,9 +294,9 @@ async def test_what_cannot_be_delivered_says_why_and_never_the_address(
 ) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(Undelivered, match=why) as caught:
-        await notice_ways.send(address, Message("1", "title", "text", {}), 1)
+        await channels.send(address, Message("1", "title", "text", {}), 1)
     assert "s3cret" not in str(caught.value)
-    assert "s3cret" not in notice_ways.shown(address)
+    assert "s3cret" not in channels.shown(address)
 
 
 async def test_other_services_are_apprises(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,9 +321,9 @@ async def test_other_services_are_apprises(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "apprise", module)
     message = Message("1", "title", "text", {})
     for address in ("slack://a/b", "https://hooks.slack.example/x"):
-        await notice_ways.send(address, message, 1)
+        await channels.send(address, message, 1)
     assert sent == [("slack://a/b", "title", "text"), ("https://hooks.slack.example/x", "title", "text")]
     with pytest.raises(Undelivered, match="did not take"):
-        await notice_ways.send("slack://full", message, 1)
+        await channels.send("slack://full", message, 1)
     with pytest.raises(Undelivered, match="does not know"):
-        await notice_ways.send("nonsense://x", replace(message, id="2"), 1)
+        await channels.send("nonsense://x", replace(message, id="2"), 1)

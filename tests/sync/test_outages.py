@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from askel_tui.sync import outages
+from askel_tui.sync.upkeep import outage_probe
 from tests.support.bad_days import (
     WELCOME,
     assert_in_order,
@@ -29,7 +29,7 @@ RELATED = WELCOME.replace("workflow: welcome", "workflow: related").replace(
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outages, "PROBE_MS", 100)
+    monkeypatch.setattr(outage_probe, "PROBE_MS", 100)
 
 
 async def test_a_step_is_held_once_and_goes_on_by_itself(bench: Workbench) -> None:

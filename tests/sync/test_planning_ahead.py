@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from askel_tui.sync import dispatcher, planner
-from askel_tui.sync.backlog import unplanned
-from askel_tui.sync.status import status
+from askel_tui.services.status import status
+from askel_tui.sync.planning import planner
+from askel_tui.sync.planning.unplanned import unplanned
+from askel_tui.sync.sending import dispatcher
 from tests.support.bad_days import brisk
 from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from askel_tui.contract.dialects import dialect
-from askel_tui.sync import starts
-from askel_tui.sync.orders import Refused
-from askel_tui.sync.replay import Event, Stretch, Unfit, events, replay
+from askel_tui.services.replay import Event, Stretch, Unfit, events, replay
+from askel_tui.sync.engine.commands import Refused
+from askel_tui.sync.sending import request_scheduler
 from tests.support.bad_days import WELCOME, brisk, change, engine, held, until
 from tests.support.shared import needs_shared
 from tests.support.workbench import ACTOR, NAME, Workbench, points
@@ -138,7 +138,7 @@ async def test_what_cannot_be_made_again_is_told(bench: Workbench) -> None:
 async def test_a_running_daemon_takes_a_replay_up_and_a_long_one_goes_in_bulk(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(starts, "LONG_S", 1)
+    monkeypatch.setattr(request_scheduler, "LONG_S", 1)
     await _sent(bench, 250)
     requests = bench.sandbox.world.logged
     async with engine(bench):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from askel_tui.sync import retention
-from askel_tui.sync.retention import DAY_MS, Retention
+from askel_tui.sync.upkeep import retention
+from askel_tui.sync.upkeep.retention import DAY_MS, Retention
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, engine, until
 from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench, points

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from askel_tui.klaviyo.budgets import Budgets
-from askel_tui.sync import settings
-from askel_tui.sync.status import status
+from askel_tui.klaviyo.rate_limits.limiter import Budgets
+from askel_tui.services import settings
+from askel_tui.services.status import status
 from tests.support.bad_days import WELCOME, engine, until
 from tests.support.shared import needs_shared
 from tests.support.workbench import ACTOR, Workbench, points

@@ -11,8 +11,9 @@ import pytest
 
 from askel_tui.klaviyo.client import Answer, Client
 from askel_tui.klaviyo.errors import Missing
-from askel_tui.sync import jobs, slow_jobs, starts, under_way
-from askel_tui.sync.status import status
+from askel_tui.services.status import status
+from askel_tui.sync.import_jobs import polling, slow_jobs
+from askel_tui.sync.sending import in_flight, request_scheduler
 from tests.support.askel import Askel
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, engine, settled, until
 from tests.support.shared import needs_shared
@@ -30,10 +31,10 @@ NEVER_S = 3_600.0
 
 @pytest.fixture(autouse=True)
 def _in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starts, "LONG_S", 1)
-    monkeypatch.setattr(jobs, "FIRST_LOOK_S", 0.02)
-    monkeypatch.setattr(jobs, "LONGEST_LOOK_S", 0.05)
-    monkeypatch.setattr(jobs, "SHOWING_S", 0.1)
+    monkeypatch.setattr(request_scheduler, "LONG_S", 1)
+    monkeypatch.setattr(polling, "FIRST_LOOK_S", 0.02)
+    monkeypatch.setattr(polling, "LONGEST_LOOK_S", 0.05)
+    monkeypatch.setattr(polling, "SHOWING_S", 0.1)
     monkeypatch.setattr(slow_jobs, "UNUSUAL_MS", 300)
 
 
@@ -97,7 +98,7 @@ async def test_its_profiles_wait_for_it_and_nobody_else_does(either: Workbench) 
 async def test_a_restart_follows_it_and_tells_nothing_twice(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(under_way, "JOB_PATIENCE_S", 0.1)
+    monkeypatch.setattr(in_flight, "JOB_PATIENCE_S", 0.1)
     bench.sandbox.world.change_settings({"job_time": NEVER_S})
     await bench.apply(WELCOME)
     await bench.take(points(number) for number in range(MANY))
@@ -198,7 +199,7 @@ async def _asked(client: OneJob, times: int) -> None:
 
 async def test_all_who_follow_a_job_hear_of_its_end() -> None:
     client = OneJob()
-    followed = jobs.Jobs(cast(Client, client))
+    followed = polling.Jobs(cast(Client, client))
     first, second, third = (asyncio.create_task(followed.ended("J", _nothing, 60)) for _ in range(3))
     await _asked(client, 2)
     second.cancel()
@@ -213,9 +214,9 @@ async def test_all_who_follow_a_job_hear_of_its_end() -> None:
 async def test_jobs_that_keep_coming_do_not_put_the_look_at_an_older_one_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(jobs, "FIRST_LOOK_S", 0.2)
+    monkeypatch.setattr(polling, "FIRST_LOOK_S", 0.2)
     client = OneJob()
-    followed = jobs.Jobs(cast(Client, client))
+    followed = polling.Jobs(cast(Client, client))
     first = asyncio.create_task(followed.ended("J", _nothing, 60))
     others: list[asyncio.Task[Mapping[str, Any]]] = []
     while not client.asked:
@@ -228,19 +229,19 @@ async def test_jobs_that_keep_coming_do_not_put_the_look_at_an_older_one_off(
 
 
 async def test_one_that_does_not_show_yet_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "SHOWING_S", 3_600.0)
+    monkeypatch.setattr(polling, "SHOWING_S", 3_600.0)
     client = OneJob()
     client.status = None
-    followed = jobs.Jobs(cast(Client, client))
+    followed = polling.Jobs(cast(Client, client))
     ended = asyncio.create_task(followed.ended("J", _nothing, 60))
     await _asked(client, 2)
-    monkeypatch.setattr(jobs, "SHOWING_S", 0.0)
+    monkeypatch.setattr(polling, "SHOWING_S", 0.0)
     async with asyncio.timeout(10):
         with pytest.raises(Missing):
             await ended
 
 
 def test_looks_at_a_job_of_hours_are_few() -> None:
-    waits = [jobs._wait(age) for age in (0.0, 10.0, 600.0, 3_600.0, 86_400.0)]
+    waits = [polling._wait(age) for age in (0.0, 10.0, 600.0, 3_600.0, 86_400.0)]
     assert waits == sorted(waits)
-    assert waits[-1] == jobs.RARE_LOOK_S
+    assert waits[-1] == polling.RARE_LOOK_S

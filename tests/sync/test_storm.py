@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from askel_tui.klaviyo import http
-from askel_tui.sandbox.faults import Fault
+from askel_tui.sandbox.state.faults import Fault
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, held, settled
 from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench, points

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from askel_tui.sync import connections
+from askel_tui.services import connections
 from tests.support.bad_days import brisk, change, engine, rotate, settled, until
 from tests.support.shared import needs_shared
 from tests.support.workbench import ACTOR, NAME, Workbench

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from askel_tui.sync import jobs, slow_jobs, starts, under_way
-from askel_tui.sync.status import status
+from askel_tui.services.status import status
+from askel_tui.sync.import_jobs import polling, slow_jobs
+from askel_tui.sync.sending import in_flight, request_scheduler
 from tests.support.bad_days import (
     WELCOME,
     assert_in_order,
@@ -40,11 +41,11 @@ TIER, LISTED = ("welcome", "tier"), ("welcome", "welcome")
 
 @pytest.fixture(autouse=True)
 def _in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starts, "LONG_S", 1)
-    monkeypatch.setattr(jobs, "FIRST_LOOK_S", 0.02)
-    monkeypatch.setattr(jobs, "LONGEST_LOOK_S", 0.05)
-    monkeypatch.setattr(jobs, "SHOWING_S", 0.1)
-    monkeypatch.setattr(under_way, "JOB_PATIENCE_S", 0.1)
+    monkeypatch.setattr(request_scheduler, "LONG_S", 1)
+    monkeypatch.setattr(polling, "FIRST_LOOK_S", 0.02)
+    monkeypatch.setattr(polling, "LONGEST_LOOK_S", 0.05)
+    monkeypatch.setattr(polling, "SHOWING_S", 0.1)
+    monkeypatch.setattr(in_flight, "JOB_PATIENCE_S", 0.1)
 
 
 def _sent(bench: Workbench, *, updates: bool = False) -> Counter[str]:

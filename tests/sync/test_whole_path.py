@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from askel_tui.core import packing
 from askel_tui.core.operations import Operation
-from askel_tui.core.planning import plan
-from askel_tui.sync.dryrun import dry_run
+from askel_tui.core.planning.plan import plan
+from askel_tui.core.requests import packing
+from askel_tui.services.dry_run import dry_run
 from tests.support.shared import needs_shared
 from tests.support.workbench import NAME, Workbench, example, points
 
@@ -117,7 +117,7 @@ async def test_operations_in_the_journal_are_those_of_the_plan(bench: Workbench)
         for operation in (plan(stored.record, applied) or _none()).operations
     }
     await bench.apply(example(f"{WORKFLOW}.yaml"), since="2026-01-01T00:00:00+00:00")
-    from askel_tui.sync.planner import plan_new
+    from askel_tui.sync.planning.planner import plan_new
 
     state = await bench.instance.workflow_state(WORKFLOW)
     assert state is not None

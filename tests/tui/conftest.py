@@ -40,7 +40,7 @@ def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     watch_turns(monkeypatch)
     # What is made ready once the console is at rest comes in the middle of a test, or not: a test of its own asks.
     monkeypatch.setattr("askel_tui.tui.app.REST_S", 3600.0)
-    monkeypatch.setattr("askel_tui.tui.looks.LOOK_S", 3600.0)
+    monkeypatch.setattr("askel_tui.tui.shell.appearance.LOOK_S", 3600.0)
     monkeypatch.setattr("textual.widgets.Input.cursor_blink", False)
     monkeypatch.setenv("LANG", "C.UTF-8")
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askel_tui.sandbox.model import ProfileList
-from askel_tui.tui import filtering
+from askel_tui.sandbox.state.model import ProfileList
 from askel_tui.tui.app import AskelApp
-from askel_tui.tui.fuzzy import ranked, score
+from askel_tui.tui.text import filtering
+from askel_tui.tui.text.fuzzy import ranked, score
 from askel_tui.tui.widgets.table import Table
 from tests.support.workbench import Workbench, example
 from tests.tui.conftest import Console, assert_snapshot, text_of
@@ -53,7 +53,9 @@ async def test_search_is_fuzzy_and_copies_the_id(console: Console, monkeypatch: 
     """Letters may be left out, the best comes first, y copies its id, Esc shows all again."""
     copied: list[str] = []
     async with console(first="browse") as (app, pilot, _):
-        monkeypatch.setattr("askel_tui.tui.screens.browse.copy", lambda app, text, what: copied.append(text))
+        monkeypatch.setattr(
+            "askel_tui.tui.screens.browse.screen.copy", lambda app, text, what: copied.append(text)
+        )
         await press(pilot, "slash", *"wkshp")
         assert rows(app) == ["Workshop Waitlist"]
         await press(pilot, "ctrl+a", "ctrl+k", *"store", "enter")

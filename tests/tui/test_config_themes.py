@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from askel_tui.tui import config, themes
+from askel_tui.tui.preferences import config, themes
 
 GOOD = "name: mine\ndark: true\ncolours: {primary: '#112233'}\n"
 

@@ -14,11 +14,11 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from askel_tui.core.fingerprints import fingerprint
-from askel_tui.sandbox.account import Account
-from askel_tui.sandbox.seed import FULL_KEY
-from askel_tui.tui import connection_fields as fields
+from askel_tui.sandbox.state.account import Account
+from askel_tui.sandbox.state.seed import FULL_KEY
 from askel_tui.tui.app import AskelApp
-from askel_tui.tui.widgets.plain_input import PlainInput
+from askel_tui.tui.screens.connections import fields
+from askel_tui.tui.screens.connections.plain_input import PlainInput
 from tests.support.workbench import NAME, Workbench
 from tests.tui.conftest import Console, assert_snapshot, text_of, toasts
 from tests.tui.hostile import NAMES, assert_inert

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askel_tui.sync.control import give
-from askel_tui.sync.dryrun import dry_run
-from askel_tui.tui import dry_run_view as view
+from askel_tui.services.dry_run import dry_run
+from askel_tui.sync.engine.command_bus import give
+from askel_tui.tui.screens.dry_run import view
 from tests.support.workbench import Workbench, example, points
 from tests.tui.conftest import Console, assert_snapshot, text_of, toasts
 from tests.tui.hostile import NAMES, assert_inert
@@ -87,7 +87,9 @@ async def test_requests_as_json_and_curl(console: Console, monkeypatch: pytest.M
     """v turns from changes to JSON to curl; y copies exactly what would be sent; the key is a variable."""
     copied: list[str] = []
     async with console(first="dry_run", prepare=draft) as (app, pilot, bench):
-        monkeypatch.setattr("askel_tui.tui.screens.dry_run.copy", lambda app, text, what: copied.append(text))
+        monkeypatch.setattr(
+            "askel_tui.tui.screens.dry_run.screen.copy", lambda app, text, what: copied.append(text)
+        )
         run = await dry_run(bench.instance, "first-points-welcome")
         record = run["records"][0]
         await press(pilot, "y", "v")

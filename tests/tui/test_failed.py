@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askel_tui.tui.exports import as_csv
-from askel_tui.tui.mapping_view import Place
-from askel_tui.tui.screens.mapping import MappingScreen
+from askel_tui.tui.screens.mapping.screen import MappingScreen
+from askel_tui.tui.screens.mapping.view import Place
+from askel_tui.tui.text.exports import as_csv
 from tests.support.workbench import Workbench, example, points
 from tests.tui.conftest import Console, assert_snapshot, text_of, toasts
 from tests.tui.hostile import NAMES, assert_inert

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askel_tui.tui.filtering import parse
-from askel_tui.tui.tail_filter import FIELDS, BadField, match_of
+from askel_tui.tui.screens.live.filter import FIELDS, BadField, match_of
+from askel_tui.tui.text.filtering import parse
 
 NOW = 1_764_000_000_000
 

@@ -13,13 +13,13 @@ from textual.binding import Binding
 from textual.widgets import Input
 
 from askel_tui.tui.app import AskelApp
-from askel_tui.tui.registry import SCREENS
+from askel_tui.tui.screens.live.tail import Tail
+from askel_tui.tui.shell.screen_registry import SCREENS
 from askel_tui.tui.widgets.confirm import Confirm
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import HelpScreen
 from askel_tui.tui.widgets.jump import JumpScreen
-from askel_tui.tui.widgets.key_line import KeyLine
-from askel_tui.tui.widgets.tail import Tail
+from askel_tui.tui.widgets.key_hints import KeyLine
 from tests.support.workbench import example
 from tests.tui.conftest import Console, picture_of, ready, text_of, toasts, until
 from tests.tui.keys import press
@@ -262,7 +262,8 @@ async def test_without_colour_everything_is_still_said(alone: Any, monkeypatch: 
 
 
 def test_the_command_line_and_the_pure_parts_load_no_textual() -> None:
-    pure = ("model", "tail_feed", "inert", "filtering", "copying", "figures", "backend", "config")
-    parts = ["askel_tui.cli.main", "askel_tui.tui", *(f"askel_tui.tui.{name}" for name in pure)]
+    live, text = ("rows", "feed"), ("inert", "filtering", "copying", "figures")
+    parts = ["askel_tui.cli.main", "askel_tui.tui", "askel_tui.tui.backend", "askel_tui.tui.preferences.config"]
+    parts += [f"askel_tui.tui.screens.live.{name}" for name in live] + [f"askel_tui.tui.text.{name}" for name in text]
     code = f"import sys\nfor part in {parts!r}: __import__(part)\nassert 'textual' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

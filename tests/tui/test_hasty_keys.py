@@ -11,11 +11,11 @@ from textual.css.query import NoMatches
 from textual.widgets import Input
 
 from askel_tui.tui.app import AskelApp
-from askel_tui.tui.registry import SCREENS
-from askel_tui.tui.screens.connections import ConnectionsScreen
-from askel_tui.tui.screens.mapping import MappingScreen
+from askel_tui.tui.screens.connections.screen import ConnectionsScreen
+from askel_tui.tui.screens.mapping.screen import MappingScreen
+from askel_tui.tui.shell.screen_registry import SCREENS
 from askel_tui.tui.widgets.confirm import Confirm
-from askel_tui.tui.widgets.pick import Pick
+from askel_tui.tui.widgets.picker import Pick
 from tests.support.workbench import Workbench, example
 from tests.tui.conftest import Console, text_of, toasts, until
 from tests.tui.keys import press, send, settled
@@ -165,7 +165,7 @@ async def test_keys_for_a_question_that_never_comes_do_nothing(
     console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is below does not get them; the keys after that are its own again."""
-    monkeypatch.setattr("askel_tui.tui.asking.HOLD_S", 0.2)
+    monkeypatch.setattr("askel_tui.tui.shell.typeahead.HOLD_S", 0.2)
     asked, never = asyncio.Event(), asyncio.Event()
 
     async def versions(_: str) -> None:

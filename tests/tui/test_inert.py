@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from askel_tui.tui.inert import fit, inert, inert_lines, pad, pretty, shown
+from askel_tui.tui.text.inert import fit, inert, inert_lines, pad, pretty, shown
 
 TRICKY = st.sampled_from(
     "\x00\x07\x08\t\n\r\x1b\x7f\x80\x9b\x9d\u200b\u200d\u202a\u202e\u2066\u2069\ufeff\u0301\ud800[]/\\@漢🔥é"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from askel_tui.store.paths import journal_file
-from askel_tui.tui.screens.live import LiveScreen
+from askel_tui.tui.screens.live.screen import LiveScreen
+from askel_tui.tui.screens.live.tail import Tail
 from askel_tui.tui.widgets.filter_bar import FilterBar
-from askel_tui.tui.widgets.tail import Tail
 from tests.benchmarks.audit_filler import INSERT, entry
 from tests.support.workbench import example
 from tests.tui.conftest import THEMES, assert_picture, assert_snapshot, picture_of, text_of, toasts, until
@@ -187,7 +187,7 @@ async def test_copies_are_json_and_curl_without_the_key(
     console: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copied: list[str] = []
-    monkeypatch.setattr("askel_tui.tui.screens.live.copy", lambda app, text, what: copied.append(text))
+    monkeypatch.setattr("askel_tui.tui.screens.live.screen.copy", lambda app, text, what: copied.append(text))
 
     async def prepare(bench: Any) -> None:
         await bench.apply(example("first-points-welcome.yaml"))

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from askel_tui.core.workflow_files import load_workflow
-from askel_tui.core.workflows import Workflow
+from askel_tui.core.workflows.loader import load_workflow
+from askel_tui.core.workflows.model import Workflow
 from askel_tui.tui.app import AskelApp
-from askel_tui.tui.mapping_model import to_yaml
-from askel_tui.tui.screens.mapping import MappingScreen
+from askel_tui.tui.screens.mapping.draft import to_yaml
+from askel_tui.tui.screens.mapping.screen import MappingScreen
 from askel_tui.tui.widgets.table import Table
 from tests.support.workbench import Workbench, example, points
 from tests.tui.conftest import Console, assert_snapshot, ready, text_of, toasts

@@ -10,13 +10,13 @@ from hypothesis import example as once
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askel_tui.core.catalogs import Catalog, ListEntry, MetricEntry, PropertyEntry
-from askel_tui.core.workflow_files import load_workflow
-from askel_tui.core.workflows import Workflow
-from askel_tui.tui import mapping_sources as found_in
-from askel_tui.tui import mapping_view as view
-from askel_tui.tui.mapping_model import Draft, History, StepDraft, draft_of, slug, to_yaml
-from askel_tui.tui.mapping_view import Place
+from askel_tui.core.catalog import Catalog, ListEntry, MetricEntry, PropertyEntry
+from askel_tui.core.workflows.loader import load_workflow
+from askel_tui.core.workflows.model import Workflow
+from askel_tui.tui.screens.mapping import sources as found_in
+from askel_tui.tui.screens.mapping import view
+from askel_tui.tui.screens.mapping.draft import Draft, History, StepDraft, draft_of, slug, to_yaml
+from askel_tui.tui.screens.mapping.view import Place
 from tests.support.workbench import example
 
 EXAMPLES = (

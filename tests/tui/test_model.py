@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askel_tui.store.sqlite_tail import TailRow
-from askel_tui.tui.model import PAGE, AllRows, FilteredRows, Pages
-from askel_tui.tui.tail_feed import Source, pages_around
+from askel_tui.store.sqlite.tables.audit_tail import TailRow
+from askel_tui.tui.screens.live.feed import Source, pages_around
+from askel_tui.tui.screens.live.rows import PAGE, AllRows, FilteredRows, Pages
 
 NUMBERS = st.sets(st.integers(1, 3_000), max_size=1_500).map(sorted)
 

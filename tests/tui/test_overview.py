@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from askel_tui.store.journal_rows import Hold
+from askel_tui.store.journal.rows import Hold
 from askel_tui.tui.backend import Backend
 from askel_tui.tui.widgets.table import Table
 from tests.support.workbench import example

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askel_tui.tui.copying import as_curl, as_json
-from askel_tui.tui.figures import ago, bar, plural, short, sparkline
-from askel_tui.tui.progress import Progress
-from askel_tui.tui.throughput import BUCKET_MS, BUCKETS, Throughput
+from askel_tui.tui.screens.overview.throughput import BUCKET_MS, BUCKETS, Throughput
+from askel_tui.tui.shell.progress import Progress
+from askel_tui.tui.text.copying import as_curl, as_json
+from askel_tui.tui.text.figures import ago, bar, plural, short, sparkline
 
 
 @given(st.floats(0, 1e6), st.floats(0, 1e6), st.integers(1, 60))

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from askel_tui.store.journal import Journal
+from askel_tui.store.journal.interface import Journal
 from askel_tui.tui.backend import WRITES, Backend, open_backend
-from askel_tui.tui.read_only import JOURNAL_READS, ReadOnly
+from askel_tui.tui.backend.read_only import JOURNAL_READS, ReadOnly
 from tests.support.sandbox import running
 from tests.support.workbench import NAME, example, workbench
 from tests.tui.conftest import toasts, until

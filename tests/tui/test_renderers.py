@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from rich.segment import Segment
 from rich.style import Style
 
-from askel_tui.store.journal_rows import AuditEntry
-from askel_tui.store.sqlite_tail import STATUSES, TailRow
-from askel_tui.tui.copying import as_curl, as_json
-from askel_tui.tui.widgets import entry_detail, facts
-from askel_tui.tui.widgets.tail_columns import Painter, layout
+from askel_tui.store.journal.rows import AuditEntry
+from askel_tui.store.sqlite.tables.audit_tail import STATUSES, TailRow
+from askel_tui.tui.screens.live import entry_detail
+from askel_tui.tui.screens.live.tail_columns import Painter, layout
+from askel_tui.tui.text.copying import as_curl, as_json
+from askel_tui.tui.widgets import detail_pane
 from tests.tui.test_inert import HOSTILE, JSON, acts
 
 MAYBE = st.one_of(st.none(), HOSTILE)
@@ -60,9 +61,9 @@ def test_any_row_of_the_tail_has_its_width(row: TailRow, width: int) -> None:
 
 
 @given(HOSTILE, st.lists(st.tuples(HOSTILE, HOSTILE), max_size=4), HOSTILE)
-def test_any_facts_are_shown_inert(title: str, lines: list[facts.Line], text: str) -> None:
+def test_any_facts_are_shown_inert(title: str, lines: list[detail_pane.Line], text: str) -> None:
     """Title, labels, values and the text below."""
-    assert acts(facts.content(title, lines, text).plain.replace("\n", "")) == []
+    assert acts(detail_pane.content(title, lines, text).plain.replace("\n", "")) == []
 
 
 @given(JSON, HOSTILE)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askel_tui.tui import keymap
-from askel_tui.tui.config_edit import with_setting
+from askel_tui.tui.preferences.config_edit import with_setting
+from askel_tui.tui.screens.settings import keymap
 from tests.support.workbench import Workbench
 from tests.tui.conftest import Console, assert_snapshot, text_of, toasts, until
 from tests.tui.hostile import assert_inert
@@ -117,7 +117,7 @@ async def test_files_are_read_again(console: Console) -> None:
 
 async def test_a_file_that_is_saved_counts_at_once(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     """A theme in use, a key, and what is wrong with either; nobody has to ask for it."""
-    monkeypatch.setattr("askel_tui.tui.looks.LOOK_S", 0.02)
+    monkeypatch.setattr("askel_tui.tui.shell.appearance.LOOK_S", 0.02)
 
     async def prepare(bench: Workbench) -> None:
         (bench.instance.home / "themes").mkdir()

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from askel_tui.core.planning import plan
-from askel_tui.core.records import Record
-from askel_tui.core.step_planning import Applied
-from askel_tui.sandbox.dump import state
-from askel_tui.sandbox.seed import FULL_KEY
-from askel_tui.sync import workflows
+from askel_tui.core.planning.plan import plan
+from askel_tui.core.planning.steps import Applied
+from askel_tui.core.records.record import Record
+from askel_tui.sandbox.state.dump import state
+from askel_tui.sandbox.state.seed import FULL_KEY
+from askel_tui.services import workflows
 from askel_tui.sync.instance import Instance, opened
 from askel_tui.tui.app import AskelApp
 from askel_tui.tui.widgets.table import Table

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from askel_tui.store import sqlite_tail
-from askel_tui.store.journal_rows import AuditFilter
+from askel_tui.store.journal.rows import AuditFilter
 from askel_tui.store.paths import journal_file
-from askel_tui.store.sqlite_tail import Match
-from askel_tui.tui.model import PAGE
-from askel_tui.tui.tail_feed import Source, TailFeed
+from askel_tui.store.sqlite.tables import audit_tail
+from askel_tui.store.sqlite.tables.audit_tail import Match
+from askel_tui.tui.screens.live.feed import Source, TailFeed
+from askel_tui.tui.screens.live.rows import PAGE
 from tests.benchmarks.audit_filler import INSERT, entry, fill
 
 ENTRIES = 45_000
@@ -182,12 +182,12 @@ def test_a_journal_with_gaps_has_lines_for_what_is_there(tmp_path: Path) -> None
 
 
 def test_a_record_has_its_life(filled: Path) -> None:
-    db = sqlite_tail.open_tail(journal_file(filled))
+    db = audit_tail.open_tail(journal_file(filled))
     try:
-        assert [row.seq for row in sqlite_tail.life(db, "evt-0000010")] == [40, 41, 42, 43]
-        whole = sqlite_tail.entry(db, 40)
+        assert [row.seq for row in audit_tail.life(db, "evt-0000010")] == [40, 41, 42, 43]
+        whole = audit_tail.entry(db, 40)
         assert whole is not None
         assert whole.record == "evt-0000010"
-        assert sqlite_tail.entry(db, ENTRIES + 1) is None
+        assert audit_tail.entry(db, ENTRIES + 1) is None
     finally:
         db.close()

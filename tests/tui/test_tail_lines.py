@@ -8,7 +8,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from askel_tui.tui.widgets.tail_lines import Frame, Line
+from askel_tui.tui.screens.live.tail_lines import Frame, Line
 
 LEFT, CONTENT, RIGHT = 2, 20, 3
 WIDTH = LEFT + CONTENT + RIGHT

@@ -66,7 +66,7 @@ def test_the_help_of_askel_loads_none_of_its_commands() -> None:
     code = _ASKEL.replace('name.partition(".")[0] for', "name for")
     ours = {name for name in json.loads(run_python(code, "--help")) if name.startswith("askel_tui.")}
     assert ours == {"askel_tui.cli"} | {
-        f"askel_tui.cli.{name}" for name in ("main", "lazy", "faults", "common", "output")
+        f"askel_tui.cli.{name}" for name in ("main", "lazy_group", "error_handling", "common", "output")
     }
 
 
@@ -77,17 +77,19 @@ def test_validating_a_workflow_loads_no_client_and_no_store(tmp_path: object) ->
 
 def test_the_daemon_loads_no_screen() -> None:
     modules = (
-        "askel_tui.cli.daemon",
-        "askel_tui.sync.daemon",
-        "askel_tui.store.sqlite",
-        "askel_tui.klaviyo.checks",
+        "askel_tui.cli.commands.daemon",
+        "askel_tui.sync.engine.daemon",
+        "askel_tui.store.sqlite.journal",
+        "askel_tui.klaviyo.reads.key_check",
     )
     loaded = set(json.loads(run_python(_IMPORTS, *modules)))
     assert {"httpx", "sqlite3"} <= loaded
     assert not loaded & {"textual", "rich"}
 
 
-@pytest.mark.parametrize("module", ["askel_tui.store.sqlite_writer_main", "askel_tui.sync.planning_main"])
+@pytest.mark.parametrize(
+    "module", ["askel_tui.store.sqlite.writing.process_writer_main", "askel_tui.sync.planning.worker_main"]
+)
 def test_a_process_that_helps_loads_only_what_it_needs(module: str) -> None:
     loaded = set(json.loads(run_python(_IMPORTS, module)))
     assert "sqlite3" in loaded
@@ -96,5 +98,7 @@ def test_a_process_that_helps_loads_only_what_it_needs(module: str) -> None:
 
 def test_saying_how_things_are_loads_no_client() -> None:
     """What the console shows first is in the journal: nobody waits for the network's packages."""
-    loaded = set(json.loads(run_python(_IMPORTS, "askel_tui.sync.status", "askel_tui.tui.screens.overview")))
+    loaded = set(
+        json.loads(run_python(_IMPORTS, "askel_tui.services.status", "askel_tui.tui.screens.overview.screen"))
+    )
     assert not loaded & {"aiohttp", "httpx", "tenacity", "keyring"}

@@ -56,7 +56,7 @@ class Backend(Connections, Account, Workflows, Running, Settings):
 
 def told(error: BaseException) -> str:
     """An error as a sentence for people, inert."""
-    from askel_tui.tui.inert import inert
+    from askel_tui.tui.text.inert import inert
 
     text = str(error).strip() or type(error).__name__
     text = text if text.endswith((".", "!", "?", "…")) else text + "."

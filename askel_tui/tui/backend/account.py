@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from askel_tui.tui.backend.base import Base, in_its_own_thread
 
 if TYPE_CHECKING:
-    from askel_tui.core.catalogs import Catalog
-    from askel_tui.sync.discovery import Discovered
+    from askel_tui.core.catalog import Catalog
+    from askel_tui.services.discovery import Discovered
     from askel_tui.sync.instance import Instance
 
 
@@ -26,8 +26,8 @@ class Account(Base):
         self, connection: str, sections: Collection[str] | None = None, *, sample: int | None = None
     ) -> Discovered:
         """Reads sections of the catalog (all without) from Klaviyo and keeps them."""
-        from askel_tui.klaviyo.catalog import SAMPLE, SECTIONS
-        from askel_tui.sync.discovery import discover
+        from askel_tui.klaviyo.reads.catalog import SAMPLE, SECTIONS
+        from askel_tui.services.discovery import discover
 
         async def work(instance: Instance) -> Discovered:
             client = await _client(instance, connection)
@@ -36,8 +36,8 @@ class Account(Base):
         return await self._do(work)
 
     async def segment_check(self, connection: str, segment: str, profile: str) -> dict[str, Any]:
-        """Whether a profile (as typed) is in a segment (`sync.direct.segment_check`)."""
-        from askel_tui.sync.direct import identity_of, segment_check
+        """Whether a profile (as typed) is in a segment (`services.direct_requests.segment_check`)."""
+        from askel_tui.services.direct_requests import identity_of, segment_check
 
         return await self._do(
             lambda instance: segment_check(instance, connection, segment, identity_of(profile))
@@ -57,7 +57,7 @@ class Account(Base):
 
 
 async def _client(instance: Instance, connection: str) -> Any:
-    from askel_tui.sync.direct import NotFound
+    from askel_tui.services.direct_requests import NotFound
 
     client = await instance.client(connection)
     if client is None:

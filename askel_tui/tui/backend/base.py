@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from askel_tui.tui.loop_thread import Closed, LoopThread
-from askel_tui.tui.read_only import ReadOnly
+from askel_tui.tui.backend.loop_thread import Closed, LoopThread
+from askel_tui.tui.backend.read_only import ReadOnly
 
 if TYPE_CHECKING:
     from askel_tui.sync.instance import Instance
@@ -101,7 +101,7 @@ class Base:
 
             async with opened(self._home) as instance:
                 if self.read_only:
-                    from askel_tui.tui.read_only import guarded
+                    from askel_tui.tui.backend.read_only import guarded
 
                     guarded(instance)
                 self._instance = instance
@@ -166,7 +166,7 @@ class Base:
     async def _stop_daemon(self) -> None:
         process, self._daemon = self._daemon, None
         if process is not None:
-            from askel_tui.tui.daemon_process import stop
+            from askel_tui.tui.backend.daemon_process import stop
 
             await stop(process)
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.tui.backend.base import Base, in_its_own_thread, writes
-from askel_tui.tui.read_only import ReadOnly
+from askel_tui.tui.backend.read_only import ReadOnly
 
 if TYPE_CHECKING:
-    from askel_tui.klaviyo.checks import KeyCheck
-    from askel_tui.store.documents import ConnectionDoc, OnConflict
+    from askel_tui.klaviyo.reads.key_check import KeyCheck
+    from askel_tui.store.state.documents import ConnectionDoc, OnConflict
     from askel_tui.sync.instance import Instance
 
 
@@ -27,8 +27,8 @@ class Connections(Base):
     async def check_key(self, key: str, revision: str) -> KeyCheck:
         """What a key that is not stored opens. Raises `KlaviyoError`, `KeyUnfit`."""
         from askel_tui.core.fingerprints import fingerprint
-        from askel_tui.klaviyo.checks import check_key
-        from askel_tui.store.secrets import check_key as fit_key
+        from askel_tui.klaviyo.reads.key_check import check_key
+        from askel_tui.store.secrets.key_store import check_key as fit_key
 
         if self.read_only:
             # Write scopes are probed by requests that cannot write, yet are no reads.
@@ -54,8 +54,8 @@ class Connections(Base):
         notify: Sequence[str] = (),
         on_conflict: OnConflict = "fail",
     ) -> tuple[ConnectionDoc, KeyCheck]:
-        """Makes a connection (`sync.connections.connect`)."""
-        from askel_tui.sync import connections
+        """Makes a connection (`services.connections.connect`)."""
+        from askel_tui.services import connections
 
         return await self._do(
             lambda instance: connections.connect(
@@ -74,7 +74,7 @@ class Connections(Base):
     @writes
     async def test_notice(self, addresses: Sequence[str]) -> list[str | None]:
         """Sends a notice that says it is a test; gives, per address, None or why it did not leave."""
-        from askel_tui.sync.notice_ways import Message, Undelivered, send
+        from askel_tui.sync.notifications.channels import Message, Undelivered, send
 
         async def one(address: str, now: int) -> str | None:
             text = f"A test from Askel's console, asked for by {self.actor}: notices of this connection come here."
@@ -93,22 +93,22 @@ class Connections(Base):
 
     @writes
     async def check_connection(self, name: str) -> tuple[ConnectionDoc, KeyCheck]:
-        """Checks a connection's key anew (`sync.connections.check`)."""
-        from askel_tui.sync import connections
+        """Checks a connection's key anew (`services.connections.check`)."""
+        from askel_tui.services import connections
 
         return await self._do(lambda instance: connections.check(instance, name))
 
     @writes
     async def rotate(self, name: str, key: str) -> tuple[ConnectionDoc, KeyCheck]:
-        """Gives a connection a new key (`sync.connections.rotate`)."""
-        from askel_tui.sync import connections
+        """Gives a connection a new key (`services.connections.rotate`)."""
+        from askel_tui.services import connections
 
         return await self._do(lambda instance: connections.rotate(instance, name, key, self.actor))
 
     @writes
     async def disconnect(self, name: str) -> ConnectionDoc:
-        """Takes a connection away (`sync.connections.disconnect`)."""
-        from askel_tui.sync import connections
+        """Takes a connection away (`services.connections.disconnect`)."""
+        from askel_tui.services import connections
 
         return await self._do(lambda instance: connections.disconnect(instance, name, self.actor))
 
@@ -124,8 +124,8 @@ class Connections(Base):
     async def lists_of(self, key: str, revision: str) -> list[str]:
         """The names and ids of the lists that a key which is not stored can see. Raises `KlaviyoError`, `KeyUnfit`."""
         from askel_tui.core.fingerprints import fingerprint
-        from askel_tui.klaviyo.catalog import read_catalog
-        from askel_tui.store.secrets import check_key as fit_key
+        from askel_tui.klaviyo.reads.catalog import read_catalog
+        from askel_tui.store.secrets.key_store import check_key as fit_key
 
         async def work(instance: Instance) -> list[str]:
             fit = fit_key(key)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from askel_tui.tui.backend.base import Base, in_its_own_thread, writes
 
 if TYPE_CHECKING:
-    from askel_tui.store.journal_rows import Failure, Hold, WorkflowState
+    from askel_tui.store.journal.rows import Failure, Hold, WorkflowState
     from askel_tui.sync.instance import Instance
 
 
@@ -18,7 +18,7 @@ class Running(Base):
 
     async def status(self) -> dict[str, Any]:
         """The status as `askel status --json` has it (holds: `since` in milliseconds)."""
-        from askel_tui.sync.status import status
+        from askel_tui.services.status import status
 
         return await self._do(status)
 
@@ -32,8 +32,8 @@ class Running(Base):
 
     @writes
     async def give(self, order: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Gives an order (`sync.orders.HANDLERS`). Raises `Refused`, `Unanswered`."""
-        from askel_tui.sync.control import give
+        """Gives an order (`sync.engine.commands.HANDLERS`). Raises `Refused`, `Unanswered`."""
+        from askel_tui.sync.engine.command_bus import give
 
         return await self._do(lambda instance: give(instance, order, arguments, self.actor))
 
@@ -94,7 +94,7 @@ class Running(Base):
     @writes
     async def start_daemon(self) -> None:
         """Starts a daemon as a process of its own. It ends with the console unless `let_go` is called."""
-        from askel_tui.tui.daemon_process import start
+        from askel_tui.tui.backend.daemon_process import start
 
         async def work(instance: Instance) -> None:
             self._daemon = await start(instance.home)

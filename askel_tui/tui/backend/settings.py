@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from askel_tui.tui.backend.base import Base, in_its_own_thread, writes
 
 if TYPE_CHECKING:
-    from askel_tui.sync.settings import Setting
+    from askel_tui.services.settings import Setting
 
 
 @in_its_own_thread
@@ -23,7 +23,7 @@ class Settings(Base):
 
     async def known_settings(self) -> list[tuple[Setting, Any, bool]]:
         """Every setting there is, what holds for it now, and whether somebody has set it."""
-        from askel_tui.sync.settings import SETTINGS
+        from askel_tui.services.settings import SETTINGS
 
         made = await self._read(lambda instance: instance.state.settings())
         return [(one, made.get(one.name, one.default), one.name in made) for one in SETTINGS.values()]
@@ -31,22 +31,22 @@ class Settings(Base):
     @writes
     async def change_setting(self, name: str, words: Sequence[str] | None) -> None:
         """Sets a setting from words, or takes it back (None); audited. Raises `Unsettable`."""
-        from askel_tui.sync.settings import change
+        from askel_tui.services.settings import change
 
         await self._do(lambda instance: change(instance, name, words, self.actor))
 
     @property
     def config_directory(self) -> Path:
         """Where the user's own files are: `config.yaml`, `keymap.yaml`, `themes/`."""
-        from askel_tui.tui.config import directory
+        from askel_tui.tui.preferences.config import directory
 
         return self._home or directory()
 
     @writes
     async def save_config(self, name: str, value: str) -> None:
         """Sets one line of `config.yaml`; the others stay. Raises `HomeUnusable`, `OSError`."""
-        from askel_tui.store.files import replace_file
-        from askel_tui.tui.config_edit import with_setting
+        from askel_tui.store.atomic_files import replace_file
+        from askel_tui.tui.preferences.config_edit import with_setting
 
         def work() -> None:
             # A link stays one: people keep such files elsewhere.

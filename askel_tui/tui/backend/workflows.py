@@ -11,13 +11,13 @@ from askel_tui.tui.backend.base import Base, in_its_own_thread, writes
 
 if TYPE_CHECKING:
     from askel_tui.core.problems import Problem
-    from askel_tui.core.records import Record, Refused
-    from askel_tui.core.workflows import Workflow
-    from askel_tui.store.documents import WorkflowDoc
-    from askel_tui.store.journal_rows import StoredRecord
+    from askel_tui.core.records.record import Record, Refused
+    from askel_tui.core.workflows.model import Workflow
+    from askel_tui.services.ingest import Intake
+    from askel_tui.services.workflows import AppliedResult
+    from askel_tui.store.journal.rows import StoredRecord
+    from askel_tui.store.state.documents import WorkflowDoc
     from askel_tui.sync.instance import Instance
-    from askel_tui.sync.intake import Intake
-    from askel_tui.sync.workflows import AppliedResult
 
 
 @in_its_own_thread
@@ -38,14 +38,14 @@ class Workflows(Base):
 
     async def read_workflow(self, text: str, file: str) -> tuple[Workflow | None, list[Problem]]:
         """A workflow file's text, read by itself: all problems at once, never raises on bad YAML."""
-        from askel_tui.core.workflow_files import load_workflow
+        from askel_tui.core.workflows.loader import load_workflow
 
         return await self._read(lambda _: load_workflow(text, file))
 
     @writes
     async def apply(self, text: str, file: str) -> AppliedResult:
         """Stores a workflow as a draft version, checked against the live account. Raises `Unfit` with every problem."""
-        from askel_tui.sync import workflows
+        from askel_tui.services import workflows
 
         return await self._do(lambda instance: workflows.apply(instance, text, file, self.actor))
 
@@ -54,7 +54,7 @@ class Workflows(Base):
         self, workflow: str, *, since: str | None = None, from_record: str | None = None
     ) -> Mapping[str, Any]:
         """Switches a workflow to its newest version."""
-        from askel_tui.sync import workflows
+        from askel_tui.services import workflows
 
         return await self._do(
             lambda instance: workflows.activate(
@@ -85,7 +85,7 @@ class Workflows(Base):
         version: int | None = None,
     ) -> dict[str, Any]:
         """The dry run as `askel dry-run --json` has it. Raises `NotRun`, `KlaviyoError`."""
-        from askel_tui.sync.dryrun import dry_run
+        from askel_tui.services.dry_run import dry_run
 
         return await self._do(
             lambda instance: dry_run(instance, workflow, last=last, records=records, version=version)
@@ -95,8 +95,8 @@ class Workflows(Base):
         """The records of a JSONL or CSV file, and the lines that are none; nothing is kept. Raises `OSError`."""
         from datetime import UTC, datetime
 
-        from askel_tui.core.record_files import file_lines, read_csv, read_jsonl
-        from askel_tui.core.records import Refused
+        from askel_tui.core.records.files import file_lines, read_csv, read_jsonl
+        from askel_tui.core.records.record import Refused
 
         def work() -> tuple[list[Record], list[Refused]]:
             read = read_csv if file.suffix.lower() == ".csv" else read_jsonl
@@ -117,8 +117,8 @@ class Workflows(Base):
         progress: Callable[[Intake], None] | None = None,
     ) -> Intake:
         """Takes in the records of a file; `progress` is called from another thread. Raises `OSError`."""
-        from askel_tui.core.record_files import file_lines
-        from askel_tui.sync.intake import ingest
+        from askel_tui.core.records.files import file_lines
+        from askel_tui.services.ingest import ingest
 
         async def work(instance: Instance) -> Intake:
             with file.open("rb") as stream:

@@ -10,9 +10,9 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
-from askel_tui.tui.inert import inert_lines
+from askel_tui.tui.text.inert import inert_lines
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.over import Over
+from askel_tui.tui.widgets.modal import Over
 
 
 class Confirm(Over[bool | None]):

@@ -12,7 +12,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widgets import Static
 
-from askel_tui.tui.widgets.over import Over
+from askel_tui.tui.widgets.modal import Over
 
 
 class Help(NamedTuple):

@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Label
 
-from askel_tui.tui.widgets.over import Over
+from askel_tui.tui.widgets.modal import Over
 
 LETTERS = "asdfghjklqwertyuiopzxcvbnm"
 

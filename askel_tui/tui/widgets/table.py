@@ -12,11 +12,11 @@ from textual.binding import Binding
 from textual.content import Content
 from textual.widgets import DataTable
 
-from askel_tui.tui.inert import pad
+from askel_tui.tui.text.inert import pad
 from askel_tui.tui.widgets.help import Help
 
 if TYPE_CHECKING:
-    from askel_tui.tui.asking import Asking
+    from askel_tui.tui.shell.typeahead import Asking
 
 
 @dataclass(frozen=True, slots=True)

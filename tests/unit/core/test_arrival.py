@@ -7,7 +7,7 @@ from itertools import groupby, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askel_tui.core.arrival import Touched, stretches
+from askel_tui.core.planning.ordering import Touched, stretches
 
 KEYS = st.lists(st.sampled_from(["a", "b", "c", "d", "e"]), max_size=2, unique=True)
 WORKFLOW = st.dictionaries(st.integers(1, 12), KEYS).map(lambda found: sorted(found.items()))

@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from askel_tui.contract.endpoints import SELECTABLE, endpoint
-from askel_tui.core import bulk
-from askel_tui.core.bulk import BULK_OF, Row
 from askel_tui.core.operations import Identity, Operation, canonical
+from askel_tui.core.requests import bulk
+from askel_tui.core.requests.bulk import BULK_OF, Row
 from tests.support.openapi import validate_call
 from tests.support.shared import needs_shared
 

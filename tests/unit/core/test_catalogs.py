@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from askel_tui.core.catalogs import (
+from askel_tui.core.catalog import (
     Catalog,
     FlowEntry,
     FlowTrigger,
@@ -19,8 +19,8 @@ from askel_tui.core.catalogs import (
     TemplateEntry,
 )
 from askel_tui.core.operations import Target
-from askel_tui.core.pinning import Pinned, pin
-from askel_tui.core.workflow_files import load_workflow
+from askel_tui.core.targets.pinning import Pinned, pin
+from askel_tui.core.workflows.loader import load_workflow
 from tests.support.shared import needs_shared, shared_dir
 
 WELCOME = Target("list", "L1", "Welcome Flow")

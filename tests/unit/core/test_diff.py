@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askel_tui.core.diff import Seen, apply, changes
 from askel_tui.core.operations import Identity, Operation, Target
+from askel_tui.core.planning.diff import Seen, apply, changes
 from tests.support.strategies import json_values, names, plain_identifiers, texts
 
 ADA = Identity("ada@x.example", None, "S-1")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askel_tui.core.catalogs import (
+from askel_tui.core.catalog import (
     Catalog,
     FlowEntry,
     FlowTrigger,
@@ -18,9 +18,9 @@ from askel_tui.core.catalogs import (
     SegmentEntry,
     StepTargets,
 )
-from askel_tui.core.drift import CAUSES, Carrier, Finding, Look, Watched, findings, snapshot, watched
 from askel_tui.core.operations import Target
-from askel_tui.store.journal_rows import HOLD_CAUSES
+from askel_tui.core.targets.drift import CAUSES, Carrier, Finding, Look, Watched, findings, snapshot, watched
+from askel_tui.store.journal.rows import HOLD_CAUSES
 from tests.support.workflows import ALL_KINDS, CATALOG, applied, of_steps
 
 LIST = Target("list", "L1", "Welcome")

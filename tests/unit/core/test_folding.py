@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from askel_tui.contract.caps import caps
 from askel_tui.contract.endpoints import NEWEST, SELECTABLE
-from askel_tui.core import bulk, folding
 from askel_tui.core.operations import Identity, Operation
-from askel_tui.core.packing import request
+from askel_tui.core.requests import bulk, coalescing
+from askel_tui.core.requests.packing import request
 from tests.support.openapi import validate_request
 from tests.support.shared import needs_shared
 
@@ -31,7 +31,7 @@ def update(
     """An upsert of one profile."""
     body = {"attributes": attributes or {}, "properties": properties or {}, "unset": list(unset)}
     who = Identity(email="ada@x.example", external_id="A-1")
-    return Operation(f"op{number}", "s", "upsert_profile", folding.UPSERT, who, body=body)
+    return Operation(f"op{number}", "s", "upsert_profile", coalescing.UPSERT, who, body=body)
 
 
 @st.composite
@@ -64,7 +64,7 @@ def test_a_profile_ends_as_if_they_had_been_sent_one_after_another(made: list[Op
     expected = before
     for each in made:
         expected = applied(expected, each)
-    together = folding.folded(made)
+    together = coalescing.folded(made)
     assert applied(before, together) == expected
     assert not set(together.body["properties"]) & set(together.body["unset"])
     assert together.id == made[-1].id
@@ -95,13 +95,13 @@ def test_one_request_carries_all_of_them(revision: str) -> None:
 
 def test_a_later_record_has_to_write_all_that_the_request_names() -> None:
     first = update(1, properties={"A": 1, "B": 1})
-    assert folding.Fold(first, 1, NEWEST).take(update(2, properties={"A": 2, "B": 2, "C": 2}), 2)
-    assert folding.Fold(first, 1, NEWEST).take(update(2, properties={"A": 2}, unset=["B"]), 2)
-    assert not folding.Fold(first, 1, NEWEST).take(update(2, properties={"A": 2}), 2)
+    assert coalescing.Fold(first, 1, NEWEST).take(update(2, properties={"A": 2, "B": 2, "C": 2}), 2)
+    assert coalescing.Fold(first, 1, NEWEST).take(update(2, properties={"A": 2}, unset=["B"]), 2)
+    assert not coalescing.Fold(first, 1, NEWEST).take(update(2, properties={"A": 2}), 2)
 
 
 def test_updates_of_one_record_fold_whatever_they_write() -> None:
-    fold = folding.Fold(update(1, properties={"A": 1}), 7, NEWEST)
+    fold = coalescing.Fold(update(1, properties={"A": 1}), 7, NEWEST)
     assert fold.take(update(2, properties={"B": 1}), 7)
     assert not fold.take(update(3, properties={"B": 2}), 8)
     assert fold.take(update(4, properties={"A": 2, "B": 2}), 8)
@@ -110,21 +110,21 @@ def test_updates_of_one_record_fold_whatever_they_write() -> None:
 
 def test_what_would_be_over_the_cap_of_a_profile_stays_apart() -> None:
     third = caps(NEWEST).profile_bytes // 3
-    fold = folding.Fold(update(1, properties={"A": "x" * third}), 1, NEWEST)
+    fold = coalescing.Fold(update(1, properties={"A": "x" * third}), 1, NEWEST)
     assert fold.take(update(2, properties={"B": "x" * third}), 1)
     assert not fold.take(update(3, properties={"C": "x" * third}), 1)
     assert fold.take(update(4, properties={"C": "x"}), 1)
 
 
 def test_no_more_than_a_thousand_become_one() -> None:
-    fold = folding.Fold(update(0, properties={"A": 0}), 0, NEWEST)
+    fold = coalescing.Fold(update(0, properties={"A": 0}), 0, NEWEST)
     taken = [fold.take(update(number, properties={"A": number}), number) for number in range(1, 1_100)]
-    assert sum(taken) == folding.MOST - 1
+    assert sum(taken) == coalescing.MOST - 1
 
 
 def test_bare_identifiers_are_no_update() -> None:
-    assert not folding.is_update(update())
-    assert folding.is_update(update(unset=["A"]))
+    assert not coalescing.is_update(update())
+    assert coalescing.is_update(update(unset=["A"]))
 
 
 @pytest.mark.parametrize("revision", SELECTABLE)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from askel_tui.contract.dialects import dialect
 from askel_tui.contract.endpoints import SELECTABLE
-from askel_tui.core import packing
 from askel_tui.core.operations import Identity, Operation, Target, canonical
-from askel_tui.core.overtaking import without, written
+from askel_tui.core.requests import packing
+from askel_tui.core.requests.superseded import without, written
 
 ADA, BOB = Identity(email="Ada@x.example", external_id="A-1"), Identity(email="bob@x.example")
 WELCOME, NEWS = Target("list", "L1", "Welcome"), Target("list", "L2", "News")

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from askel_tui.contract.endpoints import SELECTABLE, endpoint
 from askel_tui.core.operations import Identity, Operation, StepKind, Target, canonical
-from askel_tui.core.packing import (
+from askel_tui.core.planning.plan import plan
+from askel_tui.core.records.files import read_jsonl
+from askel_tui.core.records.record import Record
+from askel_tui.core.requests.packing import (
     CONSENT_CALLS,
     GATHERING_CALLS,
     Parcel,
@@ -21,9 +24,6 @@ from askel_tui.core.packing import (
     parcel,
     request,
 )
-from askel_tui.core.planning import plan
-from askel_tui.core.record_files import read_jsonl
-from askel_tui.core.records import Record
 from tests.support.openapi import validate_call, validate_request
 from tests.support.shared import needs_shared, shared_dir
 from tests.support.strategies import json_values

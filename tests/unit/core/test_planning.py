@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from askel_tui.core.operations import Identity, Target
-from askel_tui.core.planning import plan
+from askel_tui.core.planning.plan import plan
 from tests.support.workflows import (
     ALL_KINDS,
     EVENT,

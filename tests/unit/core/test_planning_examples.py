@@ -8,9 +8,9 @@ import pytest
 
 from askel_tui.contract.endpoints import SELECTABLE
 from askel_tui.core.operations import Identity
-from askel_tui.core.planning import plan
-from askel_tui.core.record_files import read_csv, read_jsonl
-from askel_tui.core.records import Record, Refused
+from askel_tui.core.planning.plan import plan
+from askel_tui.core.records.files import read_csv, read_jsonl
+from askel_tui.core.records.record import Record, Refused
 from tests.support.shared import needs_shared, shared_dir
 from tests.support.workflows import example, operations, planned
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from askel_tui.core.operations import Identity
-from askel_tui.core.planning import Facts, Plan, gate_refusal
+from askel_tui.core.planning.plan import Facts, Plan, gate_refusal
 from tests.support.workflows import applied, happened, of_steps, operations, planned, problems
 
 ADA = Identity("ada@x.example")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.contract.endpoints import SELECTABLE
-from askel_tui.core.planning import plan
-from askel_tui.core.records import Record
+from askel_tui.core.planning.plan import plan
+from askel_tui.core.records.record import Record
 from tests.support.strategies import json_values
 from tests.support.workflows import (
     ALL_KINDS,

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from askel_tui.core.record_files import SHOWN_BYTES, file_lines, read_csv, read_jsonl
-from askel_tui.core.records import MAX_BYTES, Record, Refused
+from askel_tui.core.records.files import SHOWN_BYTES, file_lines, read_csv, read_jsonl
+from askel_tui.core.records.record import MAX_BYTES, Record, Refused
 from tests.support.shared import needs_shared, shared_dir
 
 NOW = "2026-11-23T12:00:00Z"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from askel_tui.core.records import MAX_BYTES, MAX_LEVELS, Record, RecordRefused, read_record
+from askel_tui.core.records.record import MAX_BYTES, MAX_LEVELS, Record, RecordRefused, read_record
 
 NOW = "2026-11-23T12:00:00Z"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askel_tui.core.diff import Seen
 from askel_tui.core.operations import Identity, Operation, Target
-from askel_tui.core.shadow import Shadow
+from askel_tui.core.planning.diff import Seen
+from askel_tui.core.planning.simulated_account import Shadow
 
 LIST = Target("list", "L", "Newsletter")
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from askel_tui.contract.caps import caps
 from askel_tui.contract.endpoints import SELECTABLE
-from askel_tui.core import values
+from askel_tui.core.expressions import values
+from askel_tui.core.expressions.values import Unusable
 from askel_tui.core.problems import json_kind
-from askel_tui.core.values import Unusable
 from tests.support.strategies import json_values
 
 NEWEST = caps("2026-07-15")

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from askel_tui.core.expressions import parse
-from askel_tui.core.records import Record
-from askel_tui.core.workflow_files import load_workflow
-from askel_tui.core.workflows import (
+from askel_tui.core.expressions.expression import parse
+from askel_tui.core.records.record import Record
+from askel_tui.core.workflows.loader import load_workflow
+from askel_tui.core.workflows.model import (
     AddToList,
     Field,
     RemoveFromList,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from askel_tui.store.journal import Journal
-from askel_tui.store.sqlite import open_journal
+from askel_tui.store.journal.interface import Journal
+from askel_tui.store.sqlite.journal import open_journal
 from tests.unit.journal.samples import Desk, Opener
 
 

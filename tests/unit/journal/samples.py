@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from askel_tui.core.operations import Identity, Operation, StepKind, Target, operation_id
-from askel_tui.core.records import Record
-from askel_tui.store.journal import Journal
-from askel_tui.store.journal_rows import (
+from askel_tui.core.records.record import Record
+from askel_tui.store.journal.interface import Journal
+from askel_tui.store.journal.rows import (
     AuditEntry,
     AuditFilter,
     Counts,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from askel_tui.store.journal_rows import AuditEntry, AuditFilter, Decision
+from askel_tui.store.journal.rows import AuditEntry, AuditFilter, Decision
 from tests.unit.journal.samples import CONNECTION, EVERYTHING, NOW, WORKFLOW, Desk, decision, hold, intent
 
 

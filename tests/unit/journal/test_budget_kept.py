@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from askel_tui.store.journal import Journal
-from askel_tui.store.sqlite import open_journal
+from askel_tui.store.journal.interface import Journal
+from askel_tui.store.sqlite.journal import open_journal
 from tests.unit.journal.samples import CONNECTION, NOW, Desk, Opener, intent
 
 CALL = "create_or_update_profile"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from askel_tui.store.journal_rows import Counts, Delayed, Settled
+from askel_tui.store.journal.rows import Counts, Delayed, Settled
 from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, hold, intent
 
 

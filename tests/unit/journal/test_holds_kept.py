@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from askel_tui.store.journal import Journal
-from askel_tui.store.journal_rows import Counts, Decision, Delayed, Settled
+from askel_tui.store.journal.interface import Journal
+from askel_tui.store.journal.rows import Counts, Decision, Delayed, Settled
 from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, hold, intent
 
 

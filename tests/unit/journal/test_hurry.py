@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from askel_tui.store.errors import AlreadyOwned
-from askel_tui.store.journal import Journal
-from askel_tui.store.journal_errors import JournalError, StaleOperations
+from askel_tui.store.journal.errors import JournalError, StaleOperations
+from askel_tui.store.journal.interface import Journal
 from askel_tui.store.locks import OwnershipLock
-from askel_tui.store.sqlite import open_journal
+from askel_tui.store.sqlite.journal import open_journal
 from tests.support.processes import children, line, python
 from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, intent, record
 
@@ -91,7 +91,7 @@ KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from askel_tui.store.locks import OwnershipLock
-from askel_tui.store.sqlite import open_journal
+from askel_tui.store.sqlite.journal import open_journal
 from tests.unit.journal.samples import CONNECTION, NOW, record
 
 async def main(home):

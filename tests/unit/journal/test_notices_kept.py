@@ -6,10 +6,10 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
-from askel_tui.store.journal import Journal
-from askel_tui.store.journal_rows import Delivery, Notice
-from askel_tui.store.sqlite import open_journal
-from askel_tui.store.sqlite_schema import APPLICATION_ID, TABLES
+from askel_tui.store.journal.interface import Journal
+from askel_tui.store.journal.rows import Delivery, Notice
+from askel_tui.store.sqlite.journal import open_journal
+from askel_tui.store.sqlite.schema import APPLICATION_ID, TABLES
 from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, hold
 
 A, B = "address-a", "address-b"

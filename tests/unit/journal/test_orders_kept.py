@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from askel_tui.store.journal import Journal
-from askel_tui.store.journal_rows import Command
+from askel_tui.store.journal.interface import Journal
+from askel_tui.store.journal.rows import Command
 from tests.unit.journal.samples import CONNECTION, NOW, Desk, Opener, record
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from askel_tui.store.journal_rows import Delayed
+from askel_tui.store.journal.rows import Delayed
 from tests.unit.journal.samples import CONNECTION, WORKFLOW, Desk, hold, intent
 
 

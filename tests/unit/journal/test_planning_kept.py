@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from askel_tui.core.operations import Identity
-from askel_tui.store.journal import Journal
-from askel_tui.store.journal_rows import Counts, Decision, Delayed, Hold, Settled, WorkflowState, planned_run
-from askel_tui.store.sqlite import open_journal
+from askel_tui.store.journal.interface import Journal
+from askel_tui.store.journal.rows import Counts, Decision, Delayed, Hold, Settled, WorkflowState, planned_run
+from askel_tui.store.sqlite.journal import open_journal
 from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, hold, intent, operation
 
 

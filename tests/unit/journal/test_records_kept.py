@@ -9,9 +9,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from askel_tui.core.records import Record
-from askel_tui.store.journal import Journal
-from askel_tui.store.sqlite import open_journal
+from askel_tui.core.records.record import Record
+from askel_tui.store.journal.interface import Journal
+from askel_tui.store.sqlite.journal import open_journal
 from tests.unit.journal.samples import CONNECTION, NOW, Opener, record
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from askel_tui.core.operations import Identity
-from askel_tui.store.journal import Journal
-from askel_tui.store.journal_errors import StaleOperations
-from askel_tui.store.journal_rows import Counts, Delayed, Settled
+from askel_tui.store.journal.errors import StaleOperations
+from askel_tui.store.journal.interface import Journal
+from askel_tui.store.journal.rows import Counts, Delayed, Settled
 from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, Opener, hold, intent
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from askel_tui.store import sqlite, sqlite_retention
-from askel_tui.store.journal_rows import AuditEntry
+from askel_tui.store.journal.rows import AuditEntry
 from askel_tui.store.paths import journal_file
+from askel_tui.store.sqlite import journal
+from askel_tui.store.sqlite.tables import retention
 from tests.unit.journal.samples import CONNECTION, EVERYTHING, Desk, decision, hold
 
 DAY = 86_400_000
@@ -100,7 +101,7 @@ async def test_requests_and_notices_go_with_their_entries(desk: Desk) -> None:
 
 
 async def test_a_follower_is_not_disturbed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite, "FOLD_ROWS", 3)
+    monkeypatch.setattr(journal, "FOLD_ROWS", 3)
     border, before = await _old_and_new(desk, 30)
     seen: list[int] = []
 
@@ -142,8 +143,8 @@ async def test_a_fold_that_was_interrupted_is_finished_later(desk: Desk, tmp_pat
     half = len(before) // 2
     with connected(tmp_path) as db:
         db.execute("BEGIN IMMEDIATE")
-        assert sqlite_retention.mark(db, half, desk.now)
-        sqlite_retention.drop(db, "audit", {"through": half}, 2)
+        assert retention.mark(db, half, desk.now)
+        retention.drop(db, "audit", {"through": half}, 2)
         db.execute("COMMIT")
     assert (await desk.journal.verify())[1] is None
     await desk.journal.retire(border, desk.now)

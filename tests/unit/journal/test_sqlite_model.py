@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from askel_tui.store.journal_rows import Counts, Delayed, OpenRequest, Outcome, Settled, StoredOperation
-from askel_tui.store.sqlite import open_journal
-from askel_tui.store.sqlite_operations import COLUMNS, stored
+from askel_tui.store.journal.rows import Counts, Delayed, OpenRequest, Outcome, Settled, StoredOperation
+from askel_tui.store.sqlite.journal import open_journal
+from askel_tui.store.sqlite.tables.operations import COLUMNS, stored
 from tests.unit.journal.samples import CONNECTION, EVERYTHING, NOW, WORKFLOW, Desk, decision, hold, intent
 from tests.unit.journal.test_sqlite_processes import recount
 

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from askel_tui.store.journal import Journal
-from askel_tui.store.journal_rows import AuditFilter, Counts
-from askel_tui.store.sqlite import open_journal
+from askel_tui.store.journal.interface import Journal
+from askel_tui.store.journal.rows import AuditFilter, Counts
+from askel_tui.store.sqlite.journal import open_journal
 from tests.support.processes import finished, line, python
 from tests.unit.journal.samples import CONNECTION, WORKFLOW, Desk
 
 WORKER = """
     import asyncio, sys
     from pathlib import Path
-    from askel_tui.store.sqlite import open_journal
+    from askel_tui.store.sqlite.journal import open_journal
     from tests.unit.journal.samples import Desk, CONNECTION, NOW, record
 
     async def main(path, name, rounds):
@@ -89,7 +89,7 @@ async def test_processes_at_once_keep_chain_counters_and_windows_right(tmp_path:
 OPENER = """
     import asyncio, sys
     from pathlib import Path
-    from askel_tui.store.sqlite import open_journal
+    from askel_tui.store.sqlite.journal import open_journal
     from tests.unit.journal.samples import NOW, record
 
     async def main(path, name):
@@ -129,9 +129,9 @@ async def test_processes_that_open_and_close_a_new_file_at_once_wait_for_each_ot
 KILLED = """
     import asyncio, sys
     from pathlib import Path
-    from askel_tui.store.journal_rows import Settled
-    from askel_tui.store.journal_errors import StaleOperations
-    from askel_tui.store.sqlite import open_journal
+    from askel_tui.store.journal.rows import Settled
+    from askel_tui.store.journal.errors import StaleOperations
+    from askel_tui.store.sqlite.journal import open_journal
     from tests.unit.journal.samples import Desk, CONNECTION, decision, hold
 
     async def main(path):

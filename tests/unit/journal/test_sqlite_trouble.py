@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from askel_tui.store import sqlite_connection
-from askel_tui.store.journal import Journal
-from askel_tui.store.journal_errors import JournalError
-from askel_tui.store.sqlite import open_journal
-from askel_tui.store.sqlite_connection import connect, explained
-from askel_tui.store.sqlite_schema import prepare
-from askel_tui.store.sqlite_writer import ThreadWriter, written
+from askel_tui.store.journal.errors import JournalError
+from askel_tui.store.journal.interface import Journal
+from askel_tui.store.sqlite import connection as sqlite_connection
+from askel_tui.store.sqlite.connection import connect, explained
+from askel_tui.store.sqlite.journal import open_journal
+from askel_tui.store.sqlite.schema import prepare
+from askel_tui.store.sqlite.writing.writer import ThreadWriter, written
 from tests.unit.journal.samples import CONNECTION, NOW, Desk, decision, record
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.http import RawAnswer, Wire
-from askel_tui.sandbox.dump import state
-from askel_tui.sandbox.server import RunningSandbox, serve
+from askel_tui.sandbox.http.server import RunningSandbox, serve
+from askel_tui.sandbox.state.dump import state
 from tests.support.openapi import validate_call
 from tests.support.shared import require_shared
 from tests.support.stub_server import NEWEST, OLD, Sleeps

@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from askel_tui.contract.endpoints import Window, endpoint
-from askel_tui.klaviyo.buckets import LATELY, Bucket
-from askel_tui.klaviyo.budgets import Budgets, BudgetsNotOff, Place, Priority, switched_off, used
 from askel_tui.klaviyo.client import Client
-from askel_tui.klaviyo.places import MemoryPlaces
-from askel_tui.klaviyo.windows import Windows
-from askel_tui.sandbox.server import RunningSandbox
-from askel_tui.store.sqlite import open_journal
+from askel_tui.klaviyo.rate_limits.bucket import LATELY, Bucket
+from askel_tui.klaviyo.rate_limits.limiter import Budgets, BudgetsNotOff, Place, Priority, switched_off, used
+from askel_tui.klaviyo.rate_limits.slots import MemoryPlaces
+from askel_tui.klaviyo.rate_limits.windows import Windows
+from askel_tui.sandbox.http.server import RunningSandbox
+from askel_tui.store.sqlite.journal import open_journal
 from tests.support.stub_server import NEWEST, OLD, Sleeps, Stub, answer, client_of, errors, serving
 
 START = 1_764_000_000_000

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from askel_tui.core.catalogs import Catalog, FlowTrigger
-from askel_tui.klaviyo.catalog import read_catalog, read_flow_triggers
+from askel_tui.core.catalog import Catalog, FlowTrigger
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import Missing, Unavailable
-from askel_tui.sandbox.faults import Fault
-from askel_tui.sandbox.server import RunningSandbox
+from askel_tui.klaviyo.reads.catalog import read_catalog, read_flow_triggers
+from askel_tui.sandbox.http.server import RunningSandbox
+from askel_tui.sandbox.state.faults import Fault
 from tests.support.stub_server import NEWEST, OLD
 
 READS = ("profiles:read", "lists:read", "segments:read", "flows:read", "metrics:read", "templates:read")

@@ -7,17 +7,17 @@ from collections.abc import Callable
 import pytest
 from aiohttp import web
 
-from askel_tui.klaviyo.checks import (
+from askel_tui.core.workflows.scopes import scopes_of_step
+from askel_tui.klaviyo.client import Client
+from askel_tui.klaviyo.errors import KeyRefused, Unavailable, Unreadable
+from askel_tui.klaviyo.reads.key_check import (
     NEEDED,
     OtherAccount,
     check_account,
     check_key,
-    scopes_of_step,
 )
-from askel_tui.klaviyo.client import Client
-from askel_tui.klaviyo.errors import KeyRefused, Unavailable, Unreadable
-from askel_tui.sandbox.account import Account
-from askel_tui.sandbox.server import RunningSandbox
+from askel_tui.sandbox.http.server import RunningSandbox
+from askel_tui.sandbox.state.account import Account
 from tests.support.stub_server import NEWEST, Asked, Stub, client_of, errors, page, serving
 
 ALL = (

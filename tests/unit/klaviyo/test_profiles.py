@@ -8,18 +8,18 @@ import pytest
 from aiohttp import web
 
 from askel_tui.core.operations import Identity
-from askel_tui.klaviyo import profiles
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import Missing
-from askel_tui.klaviyo.profiles import (
+from askel_tui.klaviyo.reads import profiles
+from askel_tui.klaviyo.reads.profiles import (
     find_profiles,
     members_of_list,
     members_of_segment,
     read_consent,
     read_subscriptions,
 )
-from askel_tui.sandbox import people
-from askel_tui.sandbox.server import RunningSandbox
+from askel_tui.sandbox.http.server import RunningSandbox
+from askel_tui.sandbox.state import profiles as people
 from tests.support.stub_server import Asked, Stub, client_of, page, serving
 
 VIP = Identity(email="vip@example.com")

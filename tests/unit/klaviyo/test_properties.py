@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.klaviyo.client import Client
-from askel_tui.klaviyo.properties import SAMPLE_LENGTH, SAMPLES, kind, sample_properties, summarise
-from askel_tui.sandbox import people
-from askel_tui.sandbox.server import RunningSandbox
+from askel_tui.klaviyo.reads.properties import SAMPLE_LENGTH, SAMPLES, kind, sample_properties, summarise
+from askel_tui.sandbox.http.server import RunningSandbox
+from askel_tui.sandbox.state import profiles as people
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

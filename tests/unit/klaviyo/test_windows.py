@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from askel_tui.contract.endpoints import Window
-from askel_tui.klaviyo.windows import Windows
+from askel_tui.klaviyo.rate_limits.windows import Windows
 
 windows = st.lists(
     st.builds(Window, st.integers(1, 6), st.sampled_from([1, 5, 20])),

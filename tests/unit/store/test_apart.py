@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from askel_tui.store.apart import Apart
 from askel_tui.store.errors import StoreError
-from askel_tui.store.frames import Frames, framed
-from askel_tui.store.journal_errors import StaleOperations
+from askel_tui.store.journal.errors import StaleOperations
+from askel_tui.worker_process.framing import Frames, WorkerError, framed
+from askel_tui.worker_process.parent import Apart
 
 
 class Gone(StoreError):
@@ -50,7 +50,7 @@ async def test_an_error_is_raised_here_as_it_was_there() -> None:
         with pytest.raises(StaleOperations) as caught:
             await apart.ask("stale")
         assert caught.value.seqs == (3, 5)
-        with pytest.raises(StoreError, match="a thing: no reason"):
+        with pytest.raises(WorkerError, match="a thing: no reason"):
             await apart.ask("odd")
         assert await apart.ask("word") == "-"
 

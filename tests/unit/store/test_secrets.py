@@ -20,7 +20,7 @@ from keyring.errors import KeyringLocked, PasswordDeleteError
 
 from askel_tui.core.fingerprints import fingerprint
 from askel_tui.store.errors import KeyringFailed, KeyUnfit, NoSafeKeyring, VaultLocked
-from askel_tui.store.secrets import check_key, secrets
+from askel_tui.store.secrets.key_store import check_key, secrets
 from tests.support.processes import run_python
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ TRY = """
     import sys
     from pathlib import Path
     from askel_tui.store.errors import NoSafeKeyring
-    from askel_tui.store.secrets import secrets
+    from askel_tui.store.secrets.key_store import secrets
     try:
         secrets(Path(sys.argv[1])).set("maple", sys.argv[2])
     except NoSafeKeyring as error:
@@ -272,7 +272,7 @@ def test_an_unfit_key_file_stops_everything(tmp_path: Path, monkeypatch: pytest.
 def test_the_vault_is_a_keyring_backend_like_any_other(
     backends: list[KeyringBackend], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from askel_tui.store.vault_keyring import AskelVault
+    from askel_tui.store.secrets.keyring_backend import AskelVault
 
     monkeypatch.setenv("ASKEL_HOME", str(tmp_path / "home"))
     with pytest.raises(RuntimeError, match="neither ASKEL_VAULT_KEY nor"):
@@ -315,7 +315,8 @@ def test_the_fingerprint_is_the_start_of_sha_256() -> None:
 def test_state_and_secrets_load_no_keyring_and_no_cryptography() -> None:
     code = """
         import sys
-        import askel_tui.store.state, askel_tui.store.secrets, askel_tui.store.locks, askel_tui.store.paths
+        import askel_tui.store.state.state, askel_tui.store.secrets.key_store
+        import askel_tui.store.locks, askel_tui.store.paths
         print([name for name in ("keyring", "cryptography", "httpx", "textual") if name in sys.modules])
     """
     assert run_python(code).strip() == "[]"
@@ -324,7 +325,7 @@ def test_state_and_secrets_load_no_keyring_and_no_cryptography() -> None:
 def test_errors_paths_and_locks_load_neither_pydantic_nor_tinydb() -> None:
     code = """
         import sys
-        import askel_tui.store.errors, askel_tui.store.paths, askel_tui.store.locks, askel_tui.store.secrets
+        import askel_tui.store.errors, askel_tui.store.paths, askel_tui.store.locks, askel_tui.store.secrets.key_store
         print([name for name in ("pydantic", "tinydb", "keyring") if name in sys.modules])
     """
     assert run_python(code).strip() == "[]"

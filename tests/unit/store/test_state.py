@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from askel_tui.core.operations import Target
-from askel_tui.store.documents import ConnectionDoc, PinnedStep
 from askel_tui.store.errors import (
     CorruptState,
     HomeUnusable,
@@ -18,7 +17,8 @@ from askel_tui.store.errors import (
     UnknownVersion,
     UnknownWorkflow,
 )
-from askel_tui.store.state import State
+from askel_tui.store.state.documents import ConnectionDoc, PinnedStep
+from askel_tui.store.state.state import State
 from tests.support.processes import finished, line, python
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ TARGETS = {
 APPLIER = """
     import sys
     from pathlib import Path
-    from askel_tui.store.state import State
+    from askel_tui.store.state.state import State
     state = State(Path(sys.argv[1]))
     print("ready", flush=True)
     sys.stdin.readline()

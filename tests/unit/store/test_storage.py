@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tinydb import where
 
 from askel_tui.store.errors import CorruptState, HomeUnusable
-from askel_tui.store.storage import Documents
+from askel_tui.store.state.tinydb_storage import Documents
 from tests.support.processes import finished, line, python, run_python
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ WRITER = """
     import sys
     from pathlib import Path
     from tinydb import where
-    from askel_tui.store.storage import Documents
+    from askel_tui.store.state.tinydb_storage import Documents
     table = Documents(Path(sys.argv[1])).table("rows")
     n = int(sys.argv[2])
     while True:
@@ -40,7 +40,7 @@ WRITER = """
 DIER = """
     import os, signal, sys
     from pathlib import Path
-    from askel_tui.store.storage import Documents
+    from askel_tui.store.state.tinydb_storage import Documents
 
     file = Path(sys.argv[1])
 
@@ -49,7 +49,7 @@ DIER = """
         left = step
         def trace(frame, event, argument):
             nonlocal left
-            if not frame.f_code.co_filename.endswith("store/files.py"):
+            if not frame.f_code.co_filename.endswith("store/atomic_files.py"):
                 return None
             if event == "line":
                 left -= 1
@@ -90,7 +90,7 @@ DIER = """
 INSERTER = """
     import sys
     from pathlib import Path
-    from askel_tui.store.storage import Documents
+    from askel_tui.store.state.tinydb_storage import Documents
     table = Documents(Path(sys.argv[1])).table("rows")
     print("ready", flush=True)
     sys.stdin.readline()
@@ -191,7 +191,7 @@ def test_a_disk_that_is_full_costs_nothing_that_was_there(tmp_path: Path) -> Non
         import resource, sys
         from pathlib import Path
         from askel_tui.store.errors import HomeUnusable
-        from askel_tui.store.storage import Documents
+        from askel_tui.store.state.tinydb_storage import Documents
         documents = Documents(Path(sys.argv[1]))
         table = documents.table("rows")
         table.insert({"n": 1})

@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from askel_tui.store.errors import HomeUnusable, StoreError, VaultDamaged, VaultLocked
-from askel_tui.store.master import Master, find_master
-from askel_tui.store.vault import Cost, Vault
+from askel_tui.store.secrets.master_key import Master, find_master
+from askel_tui.store.secrets.vault import Cost, Vault
 from tests.support.processes import finished, line, python
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ OTHER = "pk_fedcba9876543210fedcba9876543210fe"
 SETTER = """
     import sys
     from pathlib import Path
-    from askel_tui.store.master import Master
-    from askel_tui.store.vault import Cost, Vault
+    from askel_tui.store.secrets.master_key import Master
+    from askel_tui.store.secrets.vault import Cost, Vault
     vault = Vault(Path(sys.argv[1]), Master("passphrase", b"open", "test"), Cost(1, 1, 64))
     print("ready", flush=True)
     sys.stdin.readline()

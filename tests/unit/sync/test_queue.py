@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from askel_tui.core.operations import Identity, Operation, Target
-from askel_tui.core.packing import parcel
-from askel_tui.store.journal_rows import StoredOperation
-from askel_tui.sync.queue import Lane, ProfileQueue
+from askel_tui.core.requests.packing import parcel
+from askel_tui.store.journal.rows import StoredOperation
+from askel_tui.sync.sending.profile_queue import Lane, ProfileQueue
 
 ADD = "add_profiles_to_list"
 UPSERT = "create_or_update_profile"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askel_tui.core.bulk import Row
 from askel_tui.core.operations import Identity, Operation
-from askel_tui.sync.receipts import RowError, imbalance, tied
+from askel_tui.core.requests.bulk import Row
+from askel_tui.sync.import_jobs.row_errors import RowError, imbalance, tied
 from tests.support.strategies import json_values
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from askel_tui.core.operations import Identity, Operation, Target
-from askel_tui.store.journal_rows import StoredOperation
-from askel_tui.sync.outcomes import Result
-from askel_tui.sync.queue import ProfileQueue
-from askel_tui.sync.sender import Sender
-from askel_tui.sync.starts import GATHERERS, NOT_FULL, PATIENCE_MS, WORTH_ANOTHER, Starts
-from askel_tui.sync.under_way import UnderWay
+from askel_tui.store.journal.rows import StoredOperation
+from askel_tui.sync.sending.in_flight import UnderWay
+from askel_tui.sync.sending.profile_queue import ProfileQueue
+from askel_tui.sync.sending.request_scheduler import GATHERERS, NOT_FULL, PATIENCE_MS, WORTH_ANOTHER, Starts
+from askel_tui.sync.sending.sender import Sender
+from askel_tui.sync.sending.settlement import Result
 
 NAME = "maple-ember"
 

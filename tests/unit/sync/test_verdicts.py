@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askel_tui.core.packing import CONSENT_CALLS
+from askel_tui.core.requests.packing import CONSENT_CALLS
 from askel_tui.klaviyo.errors import (
     Conflict,
     Invalid,
@@ -20,7 +20,7 @@ from askel_tui.klaviyo.errors import (
     Unavailable,
     Unreadable,
 )
-from askel_tui.sync.verdicts import LONGEST_WAIT_MS, Verdict, backoff, verdict
+from askel_tui.sync.sending.error_policy import LONGEST_WAIT_MS, Verdict, backoff, verdict
 
 PLAIN_CALLS = [
     "create_or_update_profile",

@@ -1,0 +1,239 @@
+"""Direct writes: through the same plan, budget, journal and audit as workflows, with the token as the actor."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from askel_tui.api.shared.context import Context, actor_of, allowed, context_of
+from askel_tui.api.shared.errors import ApiError, documented, problem_rows
+from askel_tui.api.shared.idempotency import KEY_HEADER, key_of, once
+from askel_tui.api.shared.ingest import under_pressure
+from askel_tui.api.shared.models import EventWrite, FlowFire, ListMember, ProfileWrite, Receipt, WriteAnswer
+from askel_tui.core.catalog import Catalog
+from askel_tui.core.expressions.expression import Expression, parse
+from askel_tui.core.workflows.model import AddToList, Field, RemoveFromList, Step, TrackEvent, UpsertProfile
+from askel_tui.services import direct_writes
+from askel_tui.services.direct_requests import on_list, prepare_fire
+from askel_tui.services.discovery import with_filters
+from askel_tui.services.workflows import Unfit
+from askel_tui.store.state.tokens import TokenDoc
+
+PREPARE_S = 10.0
+"""How long a write may wait for what has to be looked up before it."""
+
+WRITE_S = 20.0
+"""How long a synchronous write waits for its receipts; what has none by then goes on by itself."""
+
+Route = Callable[..., Awaitable[Response]]
+Prepare = Callable[[], Awaitable[tuple[direct_writes.Prepared, list[str]]]]
+"""Plans a write; gives it with warnings."""
+
+router = APIRouter(tags=["Direct writes"])
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A write that is asked for, and who asks."""
+
+    request: Request
+    connection: str
+    wait: bool
+    token: TokenDoc
+
+    @property
+    def context(self) -> Context:
+        """What the routes share."""
+        return context_of(self.request)
+
+    @property
+    def key(self) -> str | None:
+        """The Idempotency-Key. Raises `ApiError`."""
+        return key_of(self.request, self.token)
+
+
+def _asked(
+    request: Request,
+    name: str,
+    wait: Annotated[
+        bool, Query(description="Wait for Klaviyo's answer; false: the write is kept and done soon.")
+    ] = True,
+) -> Asked:
+    asked = Asked(request, name, wait, allowed(request, "send", name))
+    under_pressure(asked.context)
+    return asked
+
+
+Writing = Annotated[Asked, Depends(_asked)]
+
+
+def _route(path: str, summary: str, method: str = "POST") -> Callable[[Route], Route]:
+    return router.api_route(
+        f"/v1/connections/{{name}}/{path}",
+        methods=[method],
+        summary=summary,
+        response_model=WriteAnswer,
+        responses={
+            **documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 502, 503),
+            202: {"model": WriteAnswer, "description": "Kept, and not yet answered by Klaviyo."},
+        },
+        openapi_extra={"parameters": [KEY_HEADER]},
+    )
+
+
+@_route("profiles", "Write a profile")
+async def write_profile(asked: Writing, body: ProfileWrite) -> Response:
+    """Makes the profile where there is none."""
+    flat = body.attributes.flat()
+    step = UpsertProfile(
+        "profile",
+        {key: Field(_at("attributes", key), clear=value is None) for key, value in flat.items()},
+        {key: Field(_at("properties", key), clear=value is None) for key, value in body.properties.items()},
+    )
+    return await _step(asked, step, body, data={"attributes": flat, "properties": body.properties})
+
+
+@_route("lists/{list}/members", "Put a profile on a list")
+async def add_member(asked: Writing, list: str, body: ListMember) -> Response:  # noqa: A002
+    """Gives no consent. Makes the profile where there is none."""
+    return await _step(asked, AddToList("add", list), body, "lists")
+
+
+@_route("lists/{list}/members", "Take a profile off a list", "DELETE")
+async def remove_member(asked: Writing, list: str, body: ListMember) -> Response:  # noqa: A002
+    """Takes no consent away. Never makes a profile."""
+    return await _step(asked, RemoveFromList("remove", list), body, "lists")
+
+
+@_route("events", "Write an event")
+async def write_event(asked: Writing, body: EventWrite) -> Response:
+    """Its `unique_id` comes from the Idempotency-Key, so an event that is sent again is one event."""
+    data = body.model_dump(include={"properties", "value", "value_currency", "time"})
+    step = TrackEvent(
+        "event",
+        body.metric,
+        value=_given(data, "value"),
+        value_currency=_given(data, "value_currency"),
+        properties={key: _at("properties", key) for key in body.properties},
+        time=_given(data, "time"),
+    )
+    return await _step(asked, step, body, "metrics", data=data)
+
+
+@_route("flows/{flow}/fire", "Fire a flow for a profile")
+async def fire_flow(asked: Writing, flow: str, body: FlowFire) -> Response:
+    """Through what triggers the flow: a list that the profile is put on, or an event of its metric."""
+    if body.list is not None and body.metric is not None:
+        raise ApiError(409, "conflict", "name a list or a metric, not both")
+
+    async def prepare() -> tuple[direct_writes.Prepared, list[str]]:
+        questions = asked.context.questions
+        client = await questions.client(asked.connection)
+        catalog = await questions.catalog(asked.connection, ("flows", "lists", "metrics", "segments"))
+        prepared = await prepare_fire(
+            asked.context.instance,
+            asked.connection,
+            flow,
+            body.profile.identity(),
+            actor_of(asked.token),
+            await with_filters(client, catalog, [flow]),
+            through_list=body.list,
+            through_metric=body.metric,
+            key=asked.key,
+        )
+        return prepared, [problem.message for problem in await on_list(client, prepared.operations)]
+
+    return await _written(asked, prepare)
+
+
+async def _step(
+    asked: Asked,
+    step: Step,
+    body: ProfileWrite | ListMember | EventWrite,
+    *sections: str,
+    data: dict[str, Any] | None = None,
+) -> Response:
+    """`sections` of the catalog hold what the step names."""
+
+    async def prepare() -> tuple[direct_writes.Prepared, list[str]]:
+        questions = asked.context.questions
+        await questions.client(asked.connection)
+        catalog = await questions.catalog(asked.connection, sections) if sections else Catalog(0, "")
+        prepared = await direct_writes.prepare(
+            asked.context.instance,
+            asked.connection,
+            step,
+            body.profile.identity(),
+            actor_of(asked.token),
+            catalog,
+            data=data,
+            key=asked.key,
+        )
+        return prepared, []
+
+    return await _written(asked, prepare)
+
+
+async def _written(asked: Asked, prepare: Prepare) -> Response:
+    """Plans, writes and answers; what has not ended yet is told anew when it is asked for again with its key."""
+
+    async def do() -> tuple[Response, bool]:
+        async with asyncio.timeout(PREPARE_S):
+            prepared, told = await _prepared(prepare)
+        instance, actor = asked.context.instance, actor_of(asked.token)
+        if asked.wait:
+            written = await direct_writes.write(instance, prepared, actor, patience=WRITE_S)
+        else:
+            written = await direct_writes.queue(instance, prepared, actor)
+        status = 200 if written.complete else 202
+        content = _answer(written, told).model_dump_json()
+        return Response(content, status, media_type="application/json"), written.complete
+
+    return await once(asked.request, asked.token, await asked.request.body(), do)
+
+
+async def _prepared(prepare: Prepare) -> tuple[direct_writes.Prepared, list[str]]:
+    """Raises `ApiError`: 404 for what the account has not, 409 for what it has and can't be used so."""
+    try:
+        return await prepare()
+    except Unfit as unfit:
+        if unfit.only_scopes or not all(problem.field in _NAMING for problem in unfit.problems):
+            raise
+        missing = any(problem.message.startswith("the account has no") for problem in unfit.problems)
+        status, code = (404, "not_found") if missing else (409, "conflict")
+        raise ApiError(status, code, str(unfit), problems=problem_rows(unfit)) from None
+
+
+_NAMING = ("flow", "list", "metric", "add_to_list", "remove_from_list")
+"""Fields of a step that name something in the account."""
+
+
+def _answer(written: direct_writes.Written, told: Sequence[str]) -> WriteAnswer:
+    receipts = [
+        Receipt(
+            step=entry.step or "",
+            kind=entry.kind,
+            status=entry.status,
+            detail=(entry.response or {}).get("detail"),
+            target=dict(entry.target) if entry.target is not None else None,
+            ms=entry.ms,
+            audit=entry.seq,
+        )
+        for entry in written.entries
+    ]
+    warnings = [*(problem.message for problem in written.warnings), *told]
+    return WriteAnswer(record=written.record, complete=written.complete, receipts=receipts, warnings=warnings)
+
+
+def _at(part: str, key: str) -> Expression:
+    """Where a value is in the record, whatever its name holds."""
+    return parse(f"data.{part}.{json.dumps(key)}")
+
+
+def _given(data: dict[str, Any], key: str) -> Expression | None:
+    return None if data[key] is None else parse(f"data.{key}")

@@ -1,0 +1,261 @@
+"""Operating: health, the audit and its live tail, orders to workflows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response, StreamingResponse
+
+from askel_tui.api.shared.context import Context, actor_of, allowed, context_of
+from askel_tui.api.shared.errors import documented
+from askel_tui.api.shared.metrics import CONTENT_TYPE
+from askel_tui.api.shared.metrics_page import exposition
+from askel_tui.api.shared.models import AuditPage, Health, Time, WorkflowAnswer
+from askel_tui.services import workflows
+from askel_tui.store.errors import StoreError, UnknownWorkflow
+from askel_tui.store.journal.rows import AuditEntry, AuditFilter
+from askel_tui.store.state.tokens import TokenDoc
+from askel_tui.sync.engine.command_bus import give
+
+HEARTBEAT_S = 15.0
+"""How often a silent tail says that it is alive."""
+
+router = APIRouter(tags=["Operating"])
+
+Route = Callable[..., Awaitable[Mapping[str, Any]]]
+
+
+@router.get(
+    "/healthz",
+    response_model=Health,
+    summary="Does the process work?",
+    responses={503: {"model": Health, "description": "It does not."}},
+)
+async def healthz(request: Request, response: Response) -> dict[str, Any]:
+    """For whoever restarts it: 503 where the journal can't be read."""
+    try:
+        await context_of(request).instance.journal.counts()
+    except StoreError as error:
+        response.status_code = 503
+        return {"ok": False, "why": [str(error)]}
+    return {"ok": True}
+
+
+@router.get(
+    "/readyz",
+    response_model=Health,
+    summary="May requests come here?",
+    responses={503: {"model": Health, "description": "Not now."}},
+)
+async def readyz(request: Request, response: Response) -> dict[str, Any]:
+    """503 while it stops, and while disk or backlog are at their limit."""
+    context = context_of(request)
+    why = [context.pressure.why] if context.pressure.why else []
+    if context.stopping.is_set():
+        why.append("the daemon is stopping")
+    response.status_code = 503 if why else 200
+    return {"ok": not why, "why": why}
+
+
+@router.get(
+    "/metrics",
+    summary="Numbers for Prometheus",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Text format 0.0.4."},
+        **documented(401, 403, 429, 503),
+    },
+)
+async def metrics(request: Request) -> Response:
+    """Needs the scope `operate`. A token of some connections sees the numbers of these."""
+    token = allowed(request, "operate")
+    return Response(await exposition(context_of(request), token), media_type=CONTENT_TYPE)
+
+
+class AuditQuery(BaseModel):
+    """Which audit entries are wanted; all that is given must fit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    workflow: str | None = None
+    step: str | None = None
+    record: str | None = None
+    profile: Annotated[str | None, Query(description="E-mail, phone or external id.")] = None
+    status: str | None = None
+    kind: str | None = None
+    since: Time | None = None
+    until: Time | None = None
+    text: str | None = None
+    after: Annotated[int, Query(ge=0, le=2**62, description="Only entries with a larger number.")] = 0
+
+    def filter(self, connection: str) -> AuditFilter:
+        """The filter for the journal."""
+        words = self.model_dump(include={"workflow", "step", "record", "profile", "status", "kind", "text"})
+        return AuditFilter(connection=connection, since=_ms(self.since), until=_ms(self.until), **words)
+
+
+class AuditPageQuery(AuditQuery):
+    """As above, with how many at most."""
+
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100
+
+
+def _ms(time: str | None) -> int | None:
+    return None if time is None else int(datetime.fromisoformat(time).timestamp() * 1000)
+
+
+@router.get(
+    "/v1/connections/{name}/audit",
+    response_model=AuditPage,
+    responses=documented(401, 403, 404, 422, 429, 503),
+    summary="What was written and decided",
+)
+async def audit(request: Request, name: str, wanted: Annotated[AuditPageQuery, Query()]) -> Response:
+    """Oldest first, a page at a time. Needs the scope `operate`."""
+    allowed(request, "operate", name)
+    journal = context_of(request).instance.journal
+    entries = await journal.audit(wanted.filter(name), after=wanted.after, limit=wanted.limit)
+    more = entries[-1].seq if len(entries) == wanted.limit else None
+    page = {"entries": [audit_row(entry) for entry in entries], "next": more}
+    return Response(json.dumps(page), media_type="application/json")
+
+
+def audit_row(entry: AuditEntry) -> Mapping[str, Any]:
+    """An entry as the command line's JSON has it."""
+    at = datetime.fromtimestamp(entry.at / 1000, UTC)
+    return {**asdict(entry), "at": f"{at:%Y-%m-%dT%H:%M:%S}.{entry.at % 1000:03}Z"}
+
+
+@router.get(
+    "/v1/connections/{name}/audit/stream",
+    summary="The audit as it is written",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "description": "Server-sent events.",
+        },
+        **documented(401, 403, 404, 422, 429, 503),
+    },
+)
+async def tail(
+    request: Request,
+    name: str,
+    wanted: Annotated[AuditQuery, Query()],
+    last_event_id: Annotated[int | None, Header(ge=0, le=2**62)] = None,
+) -> StreamingResponse:
+    """Server-sent events: `id` is the entry's number, `data` the entry. `Last-Event-ID` goes on where one stopped."""
+    token = allowed(request, "operate", name)
+    context = context_of(request)
+    after = wanted.after or last_event_id
+    if after is None or after == 0:
+        newest = await context.instance.journal.audit(AuditFilter(), limit=1, newest=True)
+        after = newest[0].seq if newest else 0
+    events = _events(context, token, wanted.filter(name), after)
+    return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+async def _events(context: Context, token: TokenDoc, wanted: AuditFilter, after: int) -> AsyncIterator[str]:
+    """Ends when the server stops or the token is revoked or has expired.
+
+    A silent stretch is broken by comments, so that proxies keep it open.
+    """
+    yield ": askel audit\n\n"
+    entries = context.instance.journal.follow(wanted, after)
+    stopping = asyncio.create_task(context.stopping.wait())
+    coming: asyncio.Task[AuditEntry] | None = None
+    try:
+        while not stopping.done():
+            if coming is None:
+                coming = asyncio.create_task(_next(entries))
+            await asyncio.wait({coming, stopping}, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
+            if not context.valid(token):
+                return
+            if not coming.done():
+                yield ": still here\n\n"
+                continue
+            try:
+                entry = coming.result()
+            except StopAsyncIteration:
+                return
+            coming = None
+            yield f"id: {entry.seq}\nevent: audit\ndata: {json.dumps(audit_row(entry))}\n\n"
+    finally:
+        for task in (coming, stopping):
+            if task is not None:
+                task.cancel()
+
+
+async def _next(entries: AsyncIterator[AuditEntry]) -> AuditEntry:
+    return await anext(entries)
+
+
+class Activation(BaseModel):
+    """From where on records are taken: without any, those that come in from now on."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{}, {"since": "2026-11-01T00:00:00Z"}]}
+    )
+
+    since: Time | None = None
+    from_record: str | None = None
+
+
+def _order(order: str, summary: str) -> Callable[[Route], Route]:
+    return router.api_route(
+        f"/v1/connections/{{name}}/workflows/{{workflow}}/{order}",
+        methods=["POST"],
+        response_model=WorkflowAnswer,
+        responses=documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503),
+        summary=summary,
+    )
+
+
+@_order("pause", "Pause a workflow")
+async def pause(request: Request, name: str, workflow: str) -> Mapping[str, Any]:
+    """Its records wait until it is resumed. Needs the scope `operate`, as resume and activate do."""
+    return await _ordered(request, name, workflow, "pause")
+
+
+@_order("resume", "Resume a workflow")
+async def resume(request: Request, name: str, workflow: str) -> Mapping[str, Any]:
+    """What waited is sent."""
+    return await _ordered(request, name, workflow, "resume")
+
+
+@_order("activate", "Activate a workflow's newest version")
+async def activate(
+    request: Request, name: str, workflow: str, body: Activation | None = None
+) -> Mapping[str, Any]:
+    """Operations that are planned already keep their version."""
+    token, context = _operator(request, name, workflow)
+    wanted = body or Activation()
+    return await workflows.activate(
+        context.instance,
+        workflow,
+        actor_of(token),
+        since=wanted.since,
+        from_record=wanted.from_record,
+    )
+
+
+async def _ordered(request: Request, name: str, workflow: str, order: str) -> Mapping[str, Any]:
+    token, context = _operator(request, name, workflow)
+    return await give(context.instance, order, {"workflow": workflow}, actor_of(token))
+
+
+def _operator(request: Request, name: str, workflow: str) -> tuple[TokenDoc, Context]:
+    """Raises `UnknownWorkflow` for a workflow of another connection as well."""
+    token = allowed(request, "operate", name)
+    context = context_of(request)
+    of_connection = [doc.workflow for doc in context.instance.state.workflows() if doc.connection == name]
+    if workflow not in of_connection:
+        raise UnknownWorkflow(workflow, of_connection)
+    return token, context

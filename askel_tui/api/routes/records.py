@@ -1,0 +1,143 @@
+"""Records in: one object, a list, or a line each; durable before the answer, with a fate per record."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
+
+from askel_tui.api.shared import body_reader
+from askel_tui.api.shared.context import allowed, context_of
+from askel_tui.api.shared.errors import ApiError, documented
+from askel_tui.api.shared.idempotency import KEY_HEADER, key_of, once
+from askel_tui.api.shared.ingest import Taken, take, under_pressure
+
+router = APIRouter(tags=["Records in"])
+
+RECORDS_ROUTE = "/v1/connections/{name}/records"
+
+RECORD_EXAMPLE: dict[str, Any] = {
+    "id": "evt-000001",
+    "event": "first_points_earned",
+    "time": "2026-11-23T09:14:05Z",
+    "data": {"points": 120, "shopper": {"id": "S-1", "email": "ada@mapleandember.example", "tier": "gold"}},
+    "actor": "rewards-service",
+}
+
+
+class RecordFate(BaseModel):
+    """What became of one record, by its place in what was sent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    index: int
+    id: str | None = None
+    fate: Literal["new", "same", "other_body", "refused"]
+    reason: str | None = None
+    notes: list[str] = []
+
+
+class RecordsTaken(BaseModel):
+    """`other_body`: the id is known with another body, and the first one holds."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "accepted": 1,
+                    "same": 0,
+                    "refused": 1,
+                    "records": [
+                        {"index": 0, "id": "evt-000001", "fate": "new"},
+                        {"index": 1, "fate": "refused", "reason": "no `event`"},
+                    ],
+                }
+            ]
+        },
+    )
+
+    accepted: int
+    same: int
+    refused: int
+    records: list[RecordFate]
+
+
+def answered(taken: Taken) -> Response:
+    """202 with the fates; 422 where nothing of it could be taken."""
+    if taken.refused == len(taken.rows):
+        reasons = [{"index": row["index"], "message": row["reason"]} for row in taken.rows]
+        first = reasons[0]["message"]
+        told = (
+            first
+            if len(reasons) == 1
+            else f"none of the {len(reasons):,} records can be taken; the first: {first}"
+        )
+        raise ApiError(422, "unprocessable", told, problems=reasons)
+    return Response(json.dumps(taken.body(), separators=(",", ":")), 202, media_type="application/json")
+
+
+RECORD_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["event"],
+    "description": "Other fields are left out, and the answer says so.",
+    "properties": {
+        "id": {
+            "anyOf": [
+                {"type": "string", "minLength": 1, "maxLength": 255},
+                {"type": "integer"},
+                {"type": "null"},
+            ]
+        },
+        "event": {"type": "string", "minLength": 1, "pattern": "[^\\x00]"},
+        "time": {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]},
+        "data": {"type": ["object", "null"]},
+        "actor": {"description": "A text; anything else is left out."},
+    },
+}
+_LIST = {"type": "array", "items": RECORD_SCHEMA, "minItems": 1}
+_LINES = "\n".join(json.dumps({**RECORD_EXAMPLE, "id": f"evt-00000{number}"}) for number in (1, 2)) + "\n"
+
+
+@router.post(
+    RECORDS_ROUTE,
+    status_code=202,
+    response_model=RecordsTaken,
+    responses=documented(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
+    summary="Give records",
+    openapi_extra={
+        "parameters": [KEY_HEADER],
+        "requestBody": {
+            "required": True,
+            "description": "One record, a list of them, or one a line (NDJSON); may be packed with gzip "
+            "(`Content-Encoding: gzip`). At most 5 MB unpacked and 10,000 records.",
+            "content": {
+                "application/json": {
+                    "schema": {"anyOf": [RECORD_SCHEMA, _LIST]},
+                    "example": RECORD_EXAMPLE,
+                },
+                "application/x-ndjson": {"schema": _LIST, "example": _LINES},
+            },
+        },
+    },
+)
+async def give_records(request: Request, name: str) -> Response:
+    """Answers 202 once every record that is `new` is on the disk. The same id again is the same record.
+
+    A record that can't be taken is named by its index and the reason, and harms no other. Without `id` and `time`
+    each record is a new one, unless an Idempotency-Key says that the request is one that was sent before.
+    """
+    token = allowed(request, "send", name)
+    context = context_of(request)
+    under_pressure(context)
+    key = key_of(request, token)
+    async with body_reader.unpacked(request, context.heavy) as body:
+
+        async def given() -> tuple[Response, bool]:
+            values = body_reader.cut(body, body_reader.content_type(request))
+            return answered(await take(context, name, values, key=key)), True
+
+        return await once(request, token, body, given)

@@ -1,0 +1,259 @@
+"""Segment's HTTP tracking API: its clients point their host here. The write key is a token of one connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict
+
+from askel_tui.api.routes.records import RECORD_SCHEMA
+from askel_tui.api.shared import body_reader
+from askel_tui.api.shared.context import Context, actor_of, allowed, context_of, unknown_token
+from askel_tui.api.shared.errors import ApiError, documented
+from askel_tui.api.shared.ingest import Given, take, under_pressure
+from askel_tui.core.records.record import RecordRefused
+
+router = APIRouter(tags=["Records in: Segment's tracking API"])
+
+KEPT_TYPES = ("track", "identify")
+IGNORED_TYPES = ("group", "page", "screen", "alias")
+_OWN = frozenset(
+    {
+        "type",
+        "event",
+        "messageId",
+        "timestamp",
+        "sentAt",
+        "originalTimestamp",
+        "receivedAt",
+        "writeKey",
+        "channel",
+    }
+)
+"""Fields of a message that become the record's own, or say nothing about what happened."""
+
+
+class SegmentTaken(BaseModel):
+    """`success` is what Segment's clients look for; the rest is ours."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "success": True,
+                    "accepted": 1,
+                    "same": 0,
+                    "refused": [],
+                    "ignored": 1,
+                    "why": "group is not used here",
+                }
+            ]
+        },
+    )
+
+    success: bool
+    accepted: int = 0
+    same: int = 0
+    refused: list[dict[str, Any]] = []
+    ignored: int = 0
+    why: str | None = None
+
+
+def record_of(message: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """The record of a message: a track's event keeps its name, an identify is the event `identify`.
+
+    `data` is the message as Segment has it: `userId`, `properties`, `traits`, `context`.
+    """
+    event = message.get("event") if kind == "track" else "identify"
+    record = {"event": event, "data": {name: value for name, value in message.items() if name not in _OWN}}
+    for name, sources in (("id", ("messageId",)), ("time", ("timestamp", "originalTimestamp"))):
+        value = next((message[source] for source in sources if message.get(source) is not None), None)
+        if value is not None:
+            record[name] = value
+    return record
+
+
+def sorted_out(messages: Sequence[Any], kind: str | None) -> tuple[list[Given], list[int], list[str]]:
+    """(what to take, the places of these, the types that are not used). `kind` is the door's type, if it has one."""
+    given: list[Given] = []
+    places: list[int] = []
+    ignored: list[str] = []
+    for place, message in enumerate(messages):
+        if not isinstance(message, dict):
+            given.append(RecordRefused("not an object"))
+            places.append(place)
+            continue
+        type_ = kind or message.get("type")
+        if type_ in IGNORED_TYPES:
+            ignored.append(str(type_))
+            continue
+        if isinstance(type_, str) and type_ in KEPT_TYPES:
+            given.append(record_of(message, type_))
+        else:
+            given.append(RecordRefused(f"`type` is none of {', '.join((*KEPT_TYPES, *IGNORED_TYPES))}"))
+        places.append(place)
+    return given, places, ignored
+
+
+_MESSAGE: dict[str, Any] = {
+    "type": "object",
+    "description": "A message as Segment's specification has it.",
+    "properties": {
+        "event": RECORD_SCHEMA["properties"]["event"],
+        "messageId": RECORD_SCHEMA["properties"]["id"],
+        "timestamp": RECORD_SCHEMA["properties"]["time"],
+    },
+}
+_UNUSED = {"type": "object"}
+_MESSAGE_WITHOUT_EVENT = {
+    **_MESSAGE,
+    "properties": {name: each for name, each in _MESSAGE["properties"].items() if name != "event"},
+}
+_TYPED = {
+    **_MESSAGE,
+    "required": ["type", "event"],
+    "properties": {**_MESSAGE["properties"], "type": {"enum": [*KEPT_TYPES, *IGNORED_TYPES]}},
+}
+_EXAMPLE = {
+    "type": "track",
+    "event": "first_points_earned",
+    "userId": "S-1",
+    "messageId": "msg-1",
+    "timestamp": "2026-11-23T09:14:05Z",
+    "properties": {"points": 120, "email": "ada@mapleandember.example"},
+}
+_BATCH = {
+    "type": "object",
+    "required": ["batch"],
+    "properties": {"batch": {"type": "array", "items": _TYPED, "minItems": 1}},
+}
+_STATUSES = (400, 401, 403, 404, 408, 413, 415, 422, 429, 503)
+
+
+def _body(schema: Mapping[str, Any], example: Any) -> dict[str, Any]:
+    content = {"application/json": {"schema": schema, "example": example}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+@router.post(
+    "/v1/batch",
+    response_model=SegmentTaken,
+    response_model_exclude_none=True,
+    responses=documented(*_STATUSES),
+    summary="Segment: a batch of messages",
+    openapi_extra=_body(_BATCH, {"batch": [_EXAMPLE]}),
+)
+@router.post(
+    "/v1/import", include_in_schema=False, response_model=SegmentTaken, response_model_exclude_none=True
+)
+async def batch(request: Request) -> dict[str, Any]:
+    """`track` and `identify` messages become records; the other types are counted and not used."""
+    async with body_reader.unpacked(request, context_of(request).heavy) as raw:
+        body = _object(request, raw)
+        messages = body.get("batch")
+        if not isinstance(messages, list) or not messages:
+            raise ApiError(422, "unprocessable", "`batch` is no list of messages")
+        if len(messages) > body_reader.MAX_RECORDS:
+            told = f"{len(messages):,} messages; {body_reader.MAX_RECORDS:,} are the most"
+            raise ApiError(413, "too_many", told)
+        shared = body.get("context")
+        if isinstance(shared, dict):
+            messages = [_with_context(message, shared) for message in messages]
+        return await _taken(request, body, messages, None)
+
+
+def _single(kind: str, schema: Mapping[str, Any], word: str) -> None:
+    @router.post(
+        f"/v1/{kind}",
+        name=f"segment_{kind}",
+        response_model=SegmentTaken,
+        response_model_exclude_none=True,
+        responses=documented(*_STATUSES),
+        summary=f"Segment: {kind}",
+        description=word,
+        openapi_extra=_body(schema, {**_EXAMPLE, "type": kind}),
+    )
+    async def door(request: Request) -> dict[str, Any]:
+        async with body_reader.unpacked(request, context_of(request).heavy) as raw:
+            body = _object(request, raw)
+            return await _taken(request, body, [body], kind)
+
+
+_single(
+    "track",
+    {**_MESSAGE, "required": ["event"]},
+    "Becomes a record whose event has the name of the track call.",
+)
+_single(
+    "identify",
+    _MESSAGE_WITHOUT_EVENT,
+    "Becomes a record with the event `identify`; `data.traits` holds the traits.",
+)
+for _kind in IGNORED_TYPES:
+    _single(_kind, _UNUSED, "Answered, and not used: Askel takes `track` and `identify`.")
+
+
+def _with_context(message: Any, shared: Mapping[str, Any]) -> Any:
+    if not isinstance(message, dict) or not isinstance(message.get("context", {}), dict):
+        return message
+    return {**message, "context": {**shared, **message.get("context", {})}}
+
+
+def _object(request: Request, raw: bytes) -> dict[str, Any]:
+    media = body_reader.content_type(request)
+    # Browsers' beacons and old clients send JSON as text.
+    if media not in ("", "text/plain", *body_reader.JSON_TYPES):
+        raise ApiError(415, "content_type", f"messages come as application/json, not as {media[:80]}")
+    body = body_reader.parsed(raw)
+    if not isinstance(body, dict):
+        raise ApiError(422, "unprocessable", "the body is not an object")
+    return body
+
+
+async def _taken(
+    request: Request, body: Mapping[str, Any], messages: Sequence[Any], kind: str | None
+) -> dict[str, Any]:
+    context = context_of(request)
+    if request.scope.get("askel.token") is None:
+        key = body.get("writeKey")
+        token = context.token(key) if isinstance(key, str) else None
+        if token is None:
+            raise unknown_token()
+        context.within_rate(token)
+        request.scope["askel.token"] = token
+    token = allowed(request, "send")
+    connection = _connection(context, token.connections)
+    allowed(request, "send", connection)
+    under_pressure(context)
+    given, places, ignored = sorted_out(messages, kind)
+    for each in given:
+        if isinstance(each, dict):
+            each["actor"] = actor_of(token)
+    taken = await take(context, connection, given)
+    refused = [
+        {"index": places[row["index"]], "reason": row["reason"]}
+        for row in taken.rows
+        if row["fate"] == "refused"
+    ]
+    if refused and len(refused) == len(messages):
+        problems = [{"index": row["index"], "message": row["reason"]} for row in refused]
+        raise ApiError(422, "unprocessable", str(problems[0]["message"]), problems=problems)
+    answer = {"success": True, "accepted": taken.accepted, "same": taken.same, "refused": refused}
+    if ignored:
+        told = f"{', '.join(sorted(set(ignored)))} is not used here: Askel takes track and identify"
+        return {**answer, "ignored": len(ignored), "why": told}
+    return answer
+
+
+def _connection(context: Context, bound: Sequence[str]) -> str:
+    """The one connection that a write key stands for. Raises `ApiError`."""
+    names = sorted(bound or context.connections())
+    if len(names) != 1:
+        told = (
+            "a write key must be a token of one connection: `askel token create NAME --connection CONNECTION`"
+        )
+        raise ApiError(403, "connection", told)
+    return names[0]

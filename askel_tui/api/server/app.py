@@ -1,0 +1,133 @@
+"""The application: routes, one shape of errors, the OpenAPI document, a page that shows it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import compile_path
+from starlette.types import Receive, Scope, Send
+
+from askel_tui import __version__
+from askel_tui.api.routes import cloudevents, direct_writes, operations, questions, records, segment, webhooks
+from askel_tui.api.server.middleware import Around
+from askel_tui.api.shared import errors
+from askel_tui.api.shared.context import Context
+
+ABOUT = """\
+Records in the moment they happen, answers before something is shown, flows fired directly.
+
+Every request needs a token: `Authorization: Bearer askel_…` (Segment's clients send it as their write key).
+`askel token create NAME --scope send --connection CONNECTION` makes one.
+
+Limits: 5 MB and 10,000 records a body, 64 levels, 20 s for a body to come in. 429 and 503 say in `Retry-After`
+when to come back; a record that was answered with 202 is on the disk.
+"""
+
+_RECORDS = re.compile(r"/v1/connections/([^/]+)/records")
+_RECORDS_ROUTE = next(
+    route for route in records.router.routes if getattr(route, "path", None) == records.RECORDS_ROUTE
+)
+
+PUBLIC = ("/healthz", "/readyz")
+
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class Entry:
+    """The application, with a shorter way in for records: the framework's layers take longer than a record does."""
+
+    def __init__(self, context: Context) -> None:
+        self._app = build(context)
+        self._around = Around(self._give, context)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        lane = _RECORDS.fullmatch(scope["path"]) if scope.get("method") == "POST" else None
+        if lane is None:
+            await self._app(scope, receive, send)
+            return
+        scope.update(app=self._app, route=_RECORDS_ROUTE, path_params={"name": lane[1]})
+        await self._around(scope, receive, send)
+
+    async def _give(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await records.give_records(request, scope["path_params"]["name"])
+        except errors.BodyRefused:
+            raise
+        except errors.EXPECTED as error:
+            response = errors.fault(errors.told(error), scope["askel.request"])
+        await response(scope, receive, send)
+
+
+def build(context: Context) -> FastAPI:
+    """The application of a server."""
+    app = FastAPI(
+        title="Askel",
+        version=__version__,
+        description=ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        middleware=[Middleware(Around, context=context)],
+        # A slash too many is a wrong address, not a redirect that loses the body.
+        redirect_slashes=False,
+    )
+    app.state.context = context
+    errors.install(app)
+    for each in (records, segment, cloudevents, webhooks, questions, direct_writes, operations):
+        app.include_router(each.router)
+    page = files("askel_tui.api").joinpath("docs.html").read_text(encoding="utf-8")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(
+            page, headers={"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
+        )
+
+    document: dict[str, Any] = {}
+
+    def openapi() -> dict[str, Any]:
+        if not document:
+            document.update(_document(app))
+        return document
+
+    app.state.methods = _methods(openapi()["paths"])
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to change the document
+    return app
+
+
+def _methods(paths: Mapping[str, Mapping[str, Any]]) -> Callable[[str], list[str]]:
+    """What gives the methods of an address."""
+    known = [
+        (compile_path(path)[0], sorted(name.upper() for name in methods)) for path, methods in paths.items()
+    ]
+
+    def methods(path: str) -> list[str]:
+        return next((names for pattern, names in known if pattern.match(path)), ["GET"])
+
+    return methods
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    document["components"]["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer", "description": "A token of `askel token create`."},
+        "writeKey": {"type": "http", "scheme": "basic", "description": "The token as the user's name."},
+    }
+    document["security"] = [{"token": []}, {"writeKey": []}]
+    for path in PUBLIC:
+        for operation in document["paths"][path].values():
+            operation["security"] = []
+    return document

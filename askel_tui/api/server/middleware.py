@@ -1,0 +1,153 @@
+"""Around every request: its id, who is calling, a bound on its body, a line in the log, its number and time."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import re
+import secrets
+import time
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from askel_tui.api.shared.body_reader import Intake, too_large
+from askel_tui.api.shared.context import Context, unknown_token
+from askel_tui.api.shared.errors import ApiError, fault
+from askel_tui.core.records.record import MAX_BYTES
+from askel_tui.store.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_WEBHOOK = re.compile(r"/v1/connections/[^/]+/webhooks/[^/]+")
+_SEGMENT = frozenset(
+    f"/v1/{name}" for name in ("track", "identify", "batch", "import", "group", "page", "screen", "alias")
+)
+"""Doors whose key may come in the body."""
+
+
+class Around:
+    """ASGI middleware; the token of the caller is in the scope as `askel.token`."""
+
+    def __init__(self, app: ASGIApp, context: Context) -> None:
+        self._app = app
+        self._context = context
+        self._run = secrets.token_hex(4)
+        self._count = 0
+
+    def _next_id(self) -> bytes:
+        """Unique without asking the system for random bytes each time."""
+        self._count += 1
+        return f"{self._run}{self._count:08x}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"")
+        request_id = given if _REQUEST_ID.fullmatch(given) else self._next_id()
+        scope["askel.request"] = request_id.decode()
+        status = 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+            await send(message)
+
+        body = Intake(receive, self._context)
+        try:
+            self._let_in(scope, headers)
+            await self._app(scope, body, answer)
+        except ApiError as error:
+            if not status:
+                await body.refuse(fault(error, scope["askel.request"]), answer)
+        except ClientDisconnect:
+            log.debug("request %s: the client went away", scope["askel.request"])
+        except Exception as error:
+            log.exception("request %s: %s %s failed", scope["askel.request"], scope["method"], scope["path"])
+            if not status:
+                broken = ApiError(
+                    500, "unexpected", f"something that Askel did not expect: {type(error).__name__}"
+                )
+                await fault(broken, scope["askel.request"])(scope, receive, answer)
+        finally:
+            self._context.buffered -= body.held
+            self._note(scope, status, time.perf_counter() - began)
+
+    def _let_in(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        """Who is calling, before a byte of the body is read. Raises `ApiError`."""
+        length = headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > MAX_BYTES:
+            raise too_large()
+        path = scope["path"]
+        if not path.startswith("/v1/") and path != "/metrics":
+            return
+        given = _credentials(headers.get(b"authorization"))
+        if given is None:
+            if path in _SEGMENT or (scope["method"] == "POST" and _WEBHOOK.fullmatch(path)):
+                return
+            raise unknown_token()
+        try:
+            token = self._context.token(given)
+        except StoreError as error:
+            raise ApiError(503, "storage", str(error), retry_after=5) from None
+        if token is None:
+            raise unknown_token()
+        self._context.within_rate(token)
+        scope["askel.token"] = token
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route = scope.get("route")
+        template = str(getattr(route, "path", "unknown"))
+        numbers = self._context.numbers
+        numbers.requests.add(
+            (("method", _METHODS.get(scope["method"], "OTHER")), ("route", template), ("status", str(status)))
+        )
+        numbers.durations.observe((("route", template),), seconds)
+        level = logging.DEBUG if status < 400 else logging.INFO if status < 500 else logging.WARNING
+        if not log.isEnabledFor(level):
+            return
+        token = scope.get("askel.token")
+        fields = {
+            "request": scope["askel.request"],
+            "method": scope["method"],
+            "path": scope["path"],
+            "status": status,
+            "ms": round(seconds * 1000, 1),
+            "token": token.name if token is not None else None,
+        }
+        log.log(
+            level,
+            "%s %s %d in %.1f ms, request %s, token %s",
+            fields["method"],
+            fields["path"],
+            status,
+            seconds * 1000,
+            fields["request"],
+            fields["token"],
+            extra={"fields": fields},
+        )
+
+
+_METHODS = {name: name for name in ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")}
+
+
+def _credentials(header: bytes | None) -> str | None:
+    """The token of an Authorization header: Bearer, or the user of Basic. None without a header."""
+    if header is None:
+        return None
+    scheme, _, rest = header.decode("latin-1").strip().partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(rest.strip(), validate=True).decode("latin-1").partition(":")[0]
+        except (binascii.Error, ValueError):
+            return ""
+    return ""

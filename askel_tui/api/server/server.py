@@ -1,0 +1,152 @@
+"""The server: listens where it is told, serves beside the engine, ends with a drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+
+from askel_tui.api.server.app import Entry
+from askel_tui.api.server.listen_address import Whereabouts, closed
+from askel_tui.api.server.protocol import protocol, room_for_files
+from askel_tui.api.shared.context import Context
+from askel_tui.sync.instance import Instance
+
+log = logging.getLogger(__name__)
+
+DRAIN_S = 10
+"""How long requests under way may take to end when the server stops."""
+
+PUBLIC_MEANS = (
+    "{host} can be reached from other machines, and the door itself speaks plain HTTP: tokens and records would "
+    "cross the network readable. Put a proxy with TLS before it and listen on 127.0.0.1 (docs/running.md shows "
+    "Caddy and nginx); or, where the network is private to you, add --public"
+)
+
+
+class ListenRefused(Exception):
+    """An address that can't or should not be listened on; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen."""
+
+    host: str
+    port: int
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+def address(text: str, *, public: bool = False) -> Address:
+    """The address that HOST:PORT, [IPv6]:PORT, :PORT or PORT names. Raises `ListenRefused`."""
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
+    if not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ListenRefused(f"{text!r} is no address to listen on: write HOST:PORT, 127.0.0.1:8765 say")
+    found = Address(host, int(port))
+    if not found.loopback and not public:
+        raise ListenRefused(PUBLIC_MEANS.format(host=host))
+    return found
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which leaves signals to the daemon."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Door:
+    """The front door of an instance: `run` serves until `stop`, then lets requests under way end."""
+
+    def __init__(self, instance: Instance, where: Address) -> None:
+        self.context = Context(instance)
+        self._where = where
+        self._socket = _bound(where)
+        shown = f"[{where.host}]" if ":" in where.host else where.host
+        self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
+        config = uvicorn.Config(
+            Entry(self.context),
+            http=protocol(),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            # Who calls is known by the token; addresses in headers decide nothing.
+            proxy_headers=False,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=DRAIN_S,
+        )
+        self._server = _Server(config)
+
+    async def run(self) -> None:
+        """Serves until `stop`."""
+        await self.context.pressure.look()
+        self.context.refresh()
+        room_for_files()
+        watch = asyncio.create_task(self.context.pressure.watch())
+        home = self.context.instance.home
+        Whereabouts(self.url, not self._where.loopback, os.getpid()).leave(home)
+        log.info("listens on %s", self.url)
+        try:
+            await self._server.serve(sockets=[self._socket])
+        finally:
+            closed(home)
+            watch.cancel()
+            self._socket.close()
+            await self.context.close()
+
+    def stop(self) -> None:
+        """Takes no new connections; what is under way is answered, live tails end."""
+        self.context.stopping.set()
+        self._server.should_exit = True
+
+    def reload(self) -> None:
+        """Reads tokens and settings anew."""
+        self.context.reload()
+
+
+def _bound(where: Address) -> socket.socket:
+    try:
+        infos = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, number, _, target = infos[0]
+        listening = socket.socket(family, kind, number)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(target)
+            listening.listen(2048)
+            listening.setblocking(False)
+        except OSError:
+            listening.close()
+            raise
+    except OSError as error:
+        told = (error.strerror or str(error)).lower()
+        raise ListenRefused(f"can't listen on {where.host}:{where.port}: {told}") from None
+    return listening
+
+
+def opener(listen: str, *, public: bool = False) -> Any:
+    """What the daemon calls to open the door of its instance. Raises `ListenRefused` for a wrong address at once."""
+    where = address(listen, public=public)
+
+    def open_door(instance: Instance) -> Door:
+        return Door(instance, where)
+
+    return open_door

@@ -1,0 +1,235 @@
+"""What the door answers when something is wrong: one shape, a code for programs, a sentence for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from askel_tui.core.problems import Problem
+from askel_tui.core.records.record import RecordRefused
+from askel_tui.klaviyo.errors import (
+    Conflict,
+    Invalid,
+    KeyRefused,
+    KlaviyoError,
+    Missing,
+    ScopeMissing,
+    TooLarge,
+)
+from askel_tui.services.direct_requests import NotFound
+from askel_tui.services.direct_writes import KeyReused
+from askel_tui.services.workflows import Unfit
+from askel_tui.store.errors import StoreError, UnknownConnection, UnknownWorkflow
+from askel_tui.sync.engine.command_bus import Unanswered
+from askel_tui.sync.engine.commands import Refused
+
+RETRY_S = 5
+"""When to come back where nothing better is known, in seconds."""
+
+
+class Fault(BaseModel):
+    """What is wrong. `problems` names fields, records or steps, where there are several."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    code: str
+    message: str
+    request: str
+    """The request's id, as in the log."""
+    problems: list[dict[str, Any]] = []
+
+
+class FaultAnswer(BaseModel):
+    """The body of every answer over 399."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "error": {
+                        "code": "not_found",
+                        "message": "no connection is called 'maple'. Did you mean 'maple-ember'?",
+                        "request": "3f2a9c0d1e4b5a69",
+                        "problems": [],
+                    }
+                }
+            ]
+        },
+    )
+
+    error: Fault
+
+
+class ApiError(HTTPException):
+    """A request that is refused; `code` is for programs, `detail` the sentence."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        retry_after: int | None = None,
+        problems: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        sent = dict(headers or {})
+        if retry_after is not None:
+            sent["Retry-After"] = str(retry_after)
+        super().__init__(status, message, sent)
+        self.code = code
+        self.problems = problems
+
+
+class BodyRefused(ApiError):
+    """A body that is too much while it comes in: answered outside of the routes, while the rest of it goes by."""
+
+
+_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 422: "unprocessable"}
+_SENTENCES = {
+    400: "the body is not JSON that can be read: not UTF-8, or too deep",
+    404: "there is nothing at this address: /docs and /openapi.json show what there is",
+    405: "this address does not take this method: the Allow header names those that it takes",
+}
+
+
+def told(error: Exception) -> ApiError:
+    """What an expected error of the layers below means for the caller."""
+    message = str(error)
+    match error:
+        case ApiError():
+            return error
+        case HTTPException():
+            # The framework's own: an address, a method, a body.
+            status = error.status_code
+            sentence = _SENTENCES.get(status, str(error.detail))
+            return ApiError(status, _CODES.get(status, "refused"), sentence, headers=error.headers)
+        case RequestValidationError():
+            return ApiError(422, "unprocessable", _first(error), problems=_fields(error))
+        case UnknownConnection() | UnknownWorkflow() | NotFound() | Missing():
+            return ApiError(404, "not_found", message)
+        case Unfit():
+            rows = problem_rows(error)
+            if error.only_scopes:
+                return ApiError(403, "key_scope_missing", message, problems=rows)
+            return ApiError(422, "unfit", message, problems=rows)
+        case RecordRefused():
+            return ApiError(422, "unprocessable", error.reason)
+        case KeyReused():
+            return ApiError(422, "idempotency_key", message)
+        case Refused() | Conflict():
+            return ApiError(409, "conflict", message)
+        case Unanswered():
+            return ApiError(503, "not_answered", message, retry_after=RETRY_S)
+        case Invalid() | TooLarge():
+            return ApiError(422, "klaviyo_refused", message)
+        case KeyRefused() | ScopeMissing():
+            return ApiError(502, "klaviyo_key", message)
+        case KlaviyoError():
+            wait = int(error.retry_after or RETRY_S) + 1
+            return ApiError(503, "klaviyo_unavailable", message, retry_after=wait)
+        case TimeoutError():
+            told = "no place in the account's budget became free in time"
+            return ApiError(503, "budget", told, retry_after=RETRY_S)
+        case StoreError():
+            return ApiError(503, "storage", message, retry_after=RETRY_S)
+    raise error
+
+
+EXPECTED: tuple[type[Exception], ...] = (
+    HTTPException,
+    RequestValidationError,
+    NotFound,
+    Unfit,
+    RecordRefused,
+    Refused,
+    Unanswered,
+    KlaviyoError,
+    StoreError,
+    TimeoutError,
+)
+
+
+def install(app: FastAPI) -> None:
+    """Makes every expected error one answer of ours."""
+    for kind in EXPECTED:
+        app.add_exception_handler(kind, _handled)
+
+
+async def _handled(request: Request, error: Exception) -> Response:
+    if isinstance(error, BodyRefused):
+        raise error
+    refused = told(error)
+    if refused.status_code == 405:
+        # The framework names the methods of the first route of a path only.
+        refused.headers = {"Allow": ", ".join(request.app.state.methods(request.scope["path"]))}
+    return fault(refused, request.scope["askel.request"])
+
+
+def fault(error: ApiError, request_id: str) -> Response:
+    """The answer of an error."""
+    body = {
+        "error": {
+            "code": error.code,
+            "message": str(error.detail),
+            "request": request_id,
+            "problems": list(error.problems),
+        }
+    }
+    # A lone surrogate from the query string is kept as an escape.
+    content = json.dumps(body, separators=(",", ":")).encode()
+    return Response(content, error.status_code, dict(error.headers or {}), "application/json")
+
+
+def problem_rows(unfit: Unfit) -> list[dict[str, Any]]:
+    """What is wrong, field by field."""
+    return [_row(problem) for problem in unfit.problems]
+
+
+def _row(problem: Problem) -> dict[str, Any]:
+    row = {"field": problem.field, "message": problem.message, "suggestion": problem.suggestion}
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def _fields(error: RequestValidationError) -> list[dict[str, Any]]:
+    # pydantic's own rows hold the input, which may be large or private.
+    return [{"field": _place(each), "message": str(each["msg"])} for each in error.errors()[:20]]
+
+
+def _first(error: RequestValidationError) -> str:
+    first = error.errors()[0]
+    return f"{_place(first)}: {first['msg']}"
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    parts = [str(part) for part in row["loc"]]
+    return ".".join(parts[1:] or parts)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a route, for the OpenAPI document."""
+    return {status: {"model": FaultAnswer, "description": _MEANINGS[status]} for status in statuses}
+
+
+_MEANINGS = {
+    400: "The body can't be read: not JSON, not UTF-8, not gzip.",
+    401: "No token, or one that is wrong, expired or revoked; for a webhook: the signature is wrong.",
+    403: "The token lacks the scope or the connection, or the connection's key lacks a scope.",
+    404: "There is no such thing; the message suggests what may have been meant.",
+    408: "The body came too slowly.",
+    409: "It can't be done in the present state.",
+    413: "The body is over 5 MB, or holds too many records.",
+    415: "A content type or encoding that this door does not read.",
+    422: "What was sent can't be used; `problems` says what and where.",
+    429: "Too much at once: come back after `Retry-After` seconds.",
+    502: "Klaviyo refuses the connection's key.",
+    503: "Klaviyo, its budget or the disk can't serve this now: come back after `Retry-After` seconds.",
+}

@@ -1,0 +1,237 @@
+"""`askel audit`: every write and every decision, in a chain that shows tampering."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from askel_tui.cli.common import Code, end, home, json_option, run
+from askel_tui.cli.lazy_group import SuggestingGroup
+from askel_tui.cli.output import encoded, flow, plural, put_json, put_json_line, shown, tell
+from askel_tui.cli.times import Moment, clock_time, milliseconds, stamp
+
+if TYPE_CHECKING:
+    from askel_tui.store.journal.rows import AuditEntry, AuditFilter
+    from askel_tui.sync.instance import Instance
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PAGE = 1000
+SHOWN = 50
+"""Entries that are shown to people without `--last`."""
+
+
+def _filters(command: F) -> F:
+    for option in (
+        click.option("--text", metavar="TEXT", help="Only entries that hold this text somewhere."),
+        click.option("--until", type=Moment(end=True), help="Only until then: a date (its end) or RFC 3339."),
+        click.option("--since", type=Moment(), help="Only since then: a date or RFC 3339."),
+        click.option("--kind", metavar="KIND", help="Only this kind: upsert_profile, activate, hold, …"),
+        click.option("--status", metavar="STATUS", help="Only with this end: written, failed, skipped, …"),
+        click.option("--profile", metavar="WHO", help="Only this profile: e-mail, phone or external id."),
+        click.option("--record", metavar="ID", help="Only this record's."),
+        click.option("--step", metavar="STEP", help="Only this step's."),
+        click.option("--workflow", metavar="NAME", help="Only this workflow's."),
+        click.option("--connection", metavar="NAME", help="Only this connection's."),
+    ):
+        command = option(command)
+    return command
+
+
+def _wanted(since: datetime | None, until: datetime | None, **words: str | None) -> AuditFilter:
+    from askel_tui.store.journal.rows import AuditFilter
+
+    return AuditFilter(
+        since=milliseconds(since) if since else None,
+        until=milliseconds(until) if until else None,
+        **words,
+    )
+
+
+@click.group(cls=SuggestingGroup, invoke_without_command=True)
+@_filters
+@click.option("--last", type=click.IntRange(1), help=f"Only the newest N; without --json {SHOWN} by default.")
+@click.option("--follow", "-f", is_flag=True, help="Go on with what comes in, until interrupted.")
+@json_option
+@click.pass_context
+def audit(ctx: click.Context, /, last: int | None, follow: bool, as_json: bool, **filters: Any) -> None:
+    """Show every write and every decision, oldest first; --json gives one object a line.
+
+    A request that carried several operations has its body in the first of their entries; the next ones point there
+    (`body_at`).
+
+    \b
+    Examples:
+      askel audit --workflow first-points-welcome --status failed
+      askel audit --profile ada@example.com --json
+      askel audit --follow
+    """
+    if ctx.invoked_subcommand is not None:
+        given = [name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+        if given:
+            raise click.UsageError(f"options go after `{ctx.invoked_subcommand}`", ctx)
+        return
+    run(_show(_wanted(**filters), last, follow, as_json))
+
+
+async def _show(wanted: AuditFilter, last: int | None, follow: bool, as_json: bool) -> None:
+    rows = Rows()
+
+    def write(entry: AuditEntry) -> None:
+        if as_json:
+            put_json_line(rows.row(entry))
+        else:
+            _put_text(entry)
+
+    async with home() as instance:
+        if not follow:
+            if as_json and last is None:
+                async for entry in _all(instance, wanted):
+                    write(entry)
+            else:
+                await _newest(instance, wanted, last or SHOWN, write, told=last is None)
+            return
+        seen = await _end_of_chain(instance)
+        seen = max(seen, await _newest(instance, wanted, last or 10, write, told=False))
+        sys.stdout.flush()
+        async for entry in instance.journal.follow(wanted, seen):
+            write(entry)
+            sys.stdout.flush()
+
+
+async def _newest(
+    instance: Instance, wanted: AuditFilter, limit: int, write: Callable[[AuditEntry], None], *, told: bool
+) -> int:
+    """Writes the newest entries; gives the `seq` of the last one, 0 without any."""
+    entries = await instance.journal.audit(wanted, limit=limit + 1, newest=True)
+    for entry in entries[-limit:]:
+        write(entry)
+    if told and len(entries) > limit:
+        tell(f"the newest {limit}; --last N shows more, --json all")
+    return entries[-1].seq if entries else 0
+
+
+async def _end_of_chain(instance: Instance) -> int:
+    from askel_tui.store.journal.rows import AuditFilter
+
+    newest = await instance.journal.audit(AuditFilter(), limit=1, newest=True)
+    return newest[0].seq if newest else 0
+
+
+async def _all(instance: Instance, wanted: AuditFilter) -> AsyncIterator[AuditEntry]:
+    seen = 0
+    while page := await instance.journal.audit(wanted, after=seen, limit=PAGE):
+        for entry in page:
+            yield entry
+        seen = page[-1].seq
+
+
+class Rows:
+    """Entries as JSON. A packed request's body is in the first of its entries; the next ones give its `seq`."""
+
+    def __init__(self) -> None:
+        self._request: object = None
+        self._at = 0
+
+    def row(self, entry: AuditEntry) -> dict[str, Any]:
+        """The entry's fields, its time as RFC 3339."""
+        row = {each.name: getattr(entry, each.name) for each in fields(entry)}
+        row["at"] = stamp(entry.at)
+        if entry.request is None:
+            return row
+        if entry.request["id"] == self._request:
+            row["request"] = {**entry.request, "body": None, "body_at": self._at}
+        else:
+            self._request, self._at = entry.request["id"], entry.seq
+        return row
+
+
+def _put_text(entry: AuditEntry) -> None:
+    where = "/".join(filter(None, (entry.workflow, entry.step))) or entry.connection or ""
+    who = next(iter(entry.profile.values()), "") if entry.profile else ""
+    target = (entry.target or {}).get("name") or ""
+    record = f"record {entry.record}" if entry.record else ""
+    detail = (entry.response or {}).get("detail") or ""
+    by = "" if entry.operation else f"by {entry.actor}"
+    head = f"{clock_time(entry.at)}  {entry.status:<11}  {entry.kind:<16}"
+    words = filter(
+        None, (where, who, target, record, by, detail if isinstance(detail, str) else encoded(detail))
+    )
+    flow((head, *map(shown, words)))
+
+
+@audit.command()
+@json_option
+def verify(as_json: bool) -> None:
+    """Check the whole chain: exit 1 where an entry was changed, taken out or put in.
+
+    \b
+    Example:
+      askel audit verify
+    """
+    checked, broken = run(_verify())
+    if as_json:
+        put_json({"entries": checked, "broken_at": broken})
+    if broken is None:
+        tell(f"the chain holds: {plural(checked, 'entry', 'entries')}")
+        return
+    tell(f"the chain is broken at entry {broken}: it, or one beside it, was changed after it was written")
+    end(Code.FAILED)
+
+
+async def _verify() -> tuple[int, int | None]:
+    async with home() as instance:
+        return await instance.journal.verify()
+
+
+@audit.command()
+@_filters
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False),
+    help="The file to write, readable by you only.",
+)
+def export(output: str, **filters: Any) -> None:
+    """Write entries to a file, one JSON object a line, whole or not at all.
+
+    \b
+    Example:
+      askel audit export --output audit.jsonl --since 2026-01-01
+    """
+    count = run(_export(_wanted(**filters), Path(output)))
+    tell(f"{plural(count, 'entry', 'entries')} in {output}")
+
+
+async def _export(wanted: AuditFilter, output: Path) -> int:
+    draft = output.with_name(f".{output.name}.{os.getpid()}")
+    count = 0
+    try:
+        async with home() as instance:
+            with os.fdopen(_private(draft, output), "w", encoding="utf-8") as file:
+                rows = Rows()
+                async for entry in _all(instance, wanted):
+                    file.write(f"{encoded(rows.row(entry))}\n")
+                    count += 1
+                file.flush()
+                os.fsync(file.fileno())
+        draft.replace(output)
+    finally:
+        draft.unlink(missing_ok=True)
+    return count
+
+
+def _private(draft: Path, output: Path) -> int:
+    """Makes the draft of a file, 0600. Raises `OSError` that names the file a person asked for."""
+    try:
+        return os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(output)) from None

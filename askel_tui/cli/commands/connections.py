@@ -1,0 +1,412 @@
+"""`askel connect`, `check`, `rotate`, `disconnect`, `connections`: accounts, keys and scopes."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from askel_tui.cli.common import Code, Stop, actor, confirmed, home, json_option, run
+from askel_tui.cli.lazy_group import SuggestingGroup
+from askel_tui.cli.output import plural, put, put_json, table, tell
+
+if TYPE_CHECKING:
+    from askel_tui.klaviyo.reads.key_check import KeyCheck
+    from askel_tui.store.state.documents import ConnectionDoc, OnConflict
+    from askel_tui.sync.instance import Instance
+
+LONGEST_KEY = 65_536
+
+_POLICY = click.Choice(("fail", "strongest", "merge"))
+_CONFLICTS = (
+    "Where a record's identifiers belong to several profiles: fail it, write with the strongest identifier alone, or "
+    "merge the profiles in Klaviyo."
+)
+
+_NOTIFY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\x00-\x1f\x7f]+")
+
+
+class _Keyless(click.Command):
+    """A command that takes a key, and never from an argument: what is too many may be one and is not repeated."""
+
+    allow_extra_args = True
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command, unless there were arguments too many."""
+        if ctx.args:
+            raise click.UsageError(
+                "too many arguments; a key is never one, for others could see it: use --key-stdin or the prompt",
+                ctx,
+            )
+        return super().invoke(ctx)
+
+
+def _key_option(command: Any) -> Any:
+    return click.option(
+        "--key-stdin", is_flag=True, help="Read the private key from standard input instead of asking for it."
+    )(command)
+
+
+def _read_key(from_stdin: bool) -> str:
+    if not from_stdin:
+        if not sys.stdin.isatty():
+            raise click.UsageError("there is no terminal to ask for the key on: give it to --key-stdin")
+        return str(click.prompt("Klaviyo private key (pk_…)", hide_input=True, err=True))
+    stream = sys.stdin.buffer
+    data = stream.readline(LONGEST_KEY) if sys.stdin.isatty() else stream.read(LONGEST_KEY)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Stop("what came on standard input is no API key: it is not text", Code.KEY) from None
+
+
+def _notify_urls(ctx: click.Context, param: click.Parameter, urls: tuple[str, ...]) -> tuple[str, ...]:
+    for number, url in enumerate(urls, 1):
+        if not _NOTIFY.fullmatch(url):
+            # The address is not repeated: it may hold a token.
+            raise click.BadParameter(
+                f"address {number} is not of the form service://… (https://, slack://, mailto://)"
+            )
+    return urls
+
+
+@click.command(cls=_Keyless)
+@click.argument("name")
+@_key_option
+@click.option("--revision", help="The API revision to pin; the newest one without it.")
+@click.option("--customer", help="The customer of yours that this account belongs to.")
+@click.option(
+    "--only-list", "only_lists", multiple=True, metavar="LIST", help="Touch only this list; repeatable."
+)
+@click.option(
+    "--notify",
+    multiple=True,
+    metavar="URL",
+    callback=_notify_urls,
+    help="Where notices of holds and failures go; repeatable.",
+)
+@click.option(
+    "--on-conflict",
+    type=_POLICY,
+    default="fail",
+    show_default=True,
+    help=_CONFLICTS,
+)
+@json_option
+def connect(
+    name: str,
+    key_stdin: bool,
+    revision: str | None,
+    customer: str | None,
+    only_lists: tuple[str, ...],
+    notify: tuple[str, ...],
+    on_conflict: OnConflict,
+    as_json: bool,
+) -> None:
+    """Connect a Klaviyo account under a NAME.
+
+    The key is checked before anything is stored: whose account it opens and which scopes it has. It comes from a
+    prompt or from standard input, never from an argument.
+
+    \b
+    Example:
+      askel connect maple-ember --key-stdin < key.txt
+    """
+    run(_connect(name, _read_key(key_stdin), revision, customer, only_lists, notify, on_conflict, as_json))
+
+
+async def _connect(
+    name: str,
+    key: str,
+    revision: str | None,
+    customer: str | None,
+    only_lists: tuple[str, ...],
+    notify: tuple[str, ...],
+    on_conflict: OnConflict,
+    as_json: bool,
+) -> None:
+    from askel_tui.services import connections
+
+    async with home() as instance:
+        document, check = await connections.connect(
+            instance,
+            name,
+            key,
+            actor(),
+            revision=revision,
+            customer=customer,
+            only_lists=only_lists,
+            notify=notify,
+            on_conflict=on_conflict,
+        )
+        catalog = await _first_catalog(instance, document)
+    if as_json:
+        put_json({**_as_json(document, check), "catalog": catalog})
+        return
+    _show(document, check)
+    if catalog:
+        put()
+        put("catalog: " + ", ".join(f"{count:,} {section}" for section, count in catalog.items()))
+
+
+async def _first_catalog(instance: Instance, document: ConnectionDoc) -> dict[str, int] | None:
+    """Reads the catalog once; a connection stands without it, so trouble is only told. Gives counts by section."""
+    from askel_tui.core.problems import did_you_mean
+    from askel_tui.klaviyo.errors import KlaviyoError
+    from askel_tui.klaviyo.reads.catalog import SECTIONS
+    from askel_tui.services.discovery import discover
+
+    client = await instance.client(document.name)
+    if client is None:
+        return None
+    try:
+        found = await discover(instance, document.name, client)
+    except KlaviyoError as error:
+        tell(f"the catalog could not be read yet: {error}")
+        return None
+    known = {word for each in found.catalog.lists for word in (each.id, each.name)}
+    for name in document.only_lists:
+        if "lists" not in found.unread and name not in known:
+            guess = did_you_mean(name, known)
+            tell(
+                f"warning: the account has no list {name!r}" + (f"; did you mean {guess!r}?" if guess else "")
+            )
+    return {
+        section: len(getattr(found.catalog, section)) for section in SECTIONS if section not in found.unread
+    }
+
+
+@click.command()
+@click.argument("name")
+@json_option
+def check(name: str, as_json: bool) -> None:
+    """Check a connection's key against Klaviyo and note which scopes it has.
+
+    \b
+    Example:
+      askel check maple-ember
+    """
+    run(_check(name, as_json))
+
+
+async def _check(name: str, as_json: bool) -> None:
+    from askel_tui.services import connections
+
+    async with home() as instance:
+        document, found = await connections.check(instance, name)
+    if as_json:
+        put_json(_as_json(document, found))
+    else:
+        _show(document, found)
+
+
+@click.command(cls=_Keyless)
+@click.argument("name")
+@_key_option
+@json_option
+def rotate(name: str, key_stdin: bool, as_json: bool) -> None:
+    """Give a connection a new key of the same account.
+
+    Steps that were held because of the old key go on.
+
+    \b
+    Example:
+      askel rotate maple-ember --key-stdin < new-key.txt
+    """
+    run(_rotate(name, _read_key(key_stdin), as_json))
+
+
+async def _rotate(name: str, key: str, as_json: bool) -> None:
+    from askel_tui.services import connections
+
+    async with home() as instance:
+        document, found = await connections.rotate(instance, name, key, actor())
+    if as_json:
+        put_json(_as_json(document, found))
+    else:
+        _show(document, found)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def disconnect(name: str, yes: bool) -> None:
+    """Take a connection and its key away. Nothing changes in Klaviyo; the audit stays.
+
+    \b
+    Example:
+      askel disconnect maple-ember --yes
+    """
+    run(_disconnect(name, yes))
+
+
+async def _disconnect(name: str, yes: bool) -> None:
+    from askel_tui.services import connections
+
+    async with home() as instance:
+        instance.state.connection(name)
+        if sys.stdin.isatty():
+            confirmed(f"Take {name} and its key away?", yes)
+        await connections.disconnect(instance, name, actor())
+    tell(f"{name} is disconnected; its key is gone from here, and still works in Klaviyo until deleted there")
+
+
+@click.group(cls=SuggestingGroup, invoke_without_command=True)
+@json_option
+@click.pass_context
+def connections(ctx: click.Context, as_json: bool) -> None:
+    """List the connections, or change one.
+
+    \b
+    Examples:
+      askel connections --json
+      askel connections set maple-ember --on-conflict strongest
+    """
+    if ctx.invoked_subcommand is None:
+        run(_list(as_json))
+    elif as_json:
+        raise click.UsageError("--json belongs after the command")
+
+
+@connections.command("set")
+@click.argument("name")
+@click.option("--on-conflict", type=_POLICY, help=_CONFLICTS)
+@click.option(
+    "--pause-after",
+    metavar="SPAN",
+    help="How long Klaviyo may keep failing before a step is held: 90s, 15m, 2h; `default` as the setting says.",
+)
+@click.option("--customer", help="The customer of yours that this account belongs to.")
+@click.option(
+    "--notify",
+    multiple=True,
+    metavar="URL",
+    callback=_notify_urls,
+    help="Where its notices go, in place of where they went; repeatable.",
+)
+@click.option(
+    "--no-notify", is_flag=True, help="Its notices go nowhere but where those of all connections go."
+)
+@json_option
+def set_(
+    name: str,
+    on_conflict: OnConflict | None,
+    pause_after: str | None,
+    customer: str | None,
+    notify: tuple[str, ...],
+    no_notify: bool,
+    as_json: bool,
+) -> None:
+    """Change what holds for the connection NAME; a running daemon goes by it at once.
+
+    \b
+    Examples:
+      askel connections set maple-ember --on-conflict merge
+      askel connections set maple-ember --pause-after 1h --notify slack://…
+    """
+    from askel_tui.services.settings import Unsettable, span
+
+    if notify and no_notify:
+        raise click.UsageError("--notify and --no-notify exclude each other")
+    try:
+        seconds = None if pause_after in (None, "default") else span(str(pause_after))
+    except Unsettable as refused:
+        raise click.BadParameter(str(refused), param_hint="--pause-after") from None
+    given = {
+        "on_conflict": (on_conflict, on_conflict is not None),
+        "pause_after": (seconds, pause_after is not None),
+        "customer": (customer, customer is not None),
+        "notify": (notify, bool(notify) or no_notify),
+    }
+    fields = {field: value for field, (value, is_given) in given.items() if is_given}
+    if not fields:
+        raise click.UsageError("nothing to change was given; --help says what can be")
+    document = run(_set(name, fields))
+    if as_json:
+        put_json(_document(document))
+    else:
+        tell(f"{name}: {', '.join(fields)} changed")
+
+
+async def _set(name: str, fields: dict[str, Any]) -> ConnectionDoc:
+    from askel_tui.services import connections
+
+    async with home() as instance:
+        return await connections.change(instance, name, actor(), **fields)
+
+
+async def _list(as_json: bool) -> None:
+    async with home() as instance:
+        documents = instance.state.connections()
+    if as_json:
+        put_json({"connections": [_document(document) for document in documents]})
+        return
+    if not documents:
+        tell("no connections yet: `askel connect NAME --key-stdin` makes one")
+    rows = [
+        (
+            doc.name,
+            doc.account,
+            doc.account_name,
+            doc.revision,
+            doc.customer,
+            doc.on_conflict,
+            _missing(doc),
+            doc.key,
+        )
+        for doc in documents
+    ]
+    table(("name", "account", "called", "revision", "customer", "on conflict", "missing scopes", "key"), rows)
+
+
+def _missing(document: ConnectionDoc) -> str:
+    return ", ".join(scope for scope, state in sorted(document.scopes.items()) if state == "missing")
+
+
+def _document(document: ConnectionDoc) -> dict[str, Any]:
+    """A connection for programs. Addresses for notices may hold tokens, so only their number is told."""
+    from askel_tui.cli.times import stamp
+
+    return {
+        "name": document.name,
+        "account": document.account,
+        "account_name": document.account_name,
+        "revision": document.revision,
+        "key": document.key,
+        "customer": document.customer,
+        "only_lists": list(document.only_lists),
+        "notify": len(document.notify),
+        "on_conflict": document.on_conflict,
+        "pause_after": document.pause_after,
+        "scopes": dict(sorted(document.scopes.items())),
+        "created": stamp(document.created),
+    }
+
+
+def _as_json(document: ConnectionDoc, check: KeyCheck) -> dict[str, Any]:
+    lacking = [{"feature": feature, "missing": list(scopes)} for feature, scopes in check.lacking]
+    return {**_document(document), "lacking": lacking}
+
+
+def _show(document: ConnectionDoc, check: KeyCheck) -> None:
+    marks = {"present": "[x]", "missing": "[ ]", "not verified": "[?]"}
+    if check.account:
+        whose = check.account + (f" ({check.account_name})" if check.account_name else "")
+    else:
+        whose = "an account that the key may not name: it is known by the key's fingerprint only"
+    table(("", ""), [("connection", document.name), ("account", whose), ("revision", document.revision),
+                     ("key", document.key)])  # fmt: skip
+    put()
+    table(("scope", "", ""), [(scope, marks[state], state) for scope, state in sorted(check.scopes.items())])
+    if check.lacking:
+        put()
+        table(("can't do", "for want of"), [(feature, ", ".join(need)) for feature, need in check.lacking])
+    tell(f"{document.name} is connected; {_verdict(check)}")
+
+
+def _verdict(check: KeyCheck) -> str:
+    if not check.lacking:
+        return "its key can do all that Askel does"
+    return f"{plural(len(check.lacking), 'feature')} can't work with this key"

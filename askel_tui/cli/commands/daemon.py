@@ -1,0 +1,114 @@
+"""`askel daemon`: the headless sync."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import click
+
+from askel_tui.cli.commands.failed import tell_kept
+from askel_tui.cli.common import Code, end, home, run
+from askel_tui.cli.output import encoded, inert, plural, tell
+from askel_tui.cli.times import stamp
+
+
+@click.command()
+@click.option(
+    "--listen", metavar="HOST:PORT", help="Take requests in there: the front door for your product."
+)
+@click.option("--public", is_flag=True, help="Let --listen name an address that other machines can reach.")
+@click.option("--until-idle", is_flag=True, help="End when nothing is left that can be sent.")
+@click.option("--log-json", is_flag=True, help="Log one JSON object a line.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="What is worth a line; debug logs every request.",
+)
+def daemon(listen: str | None, public: bool, until_idle: bool, log_json: bool, log_level: str) -> None:
+    """Keep records moving into Klaviyo until SIGTERM or Ctrl-C; what is under way is settled first.
+
+    One daemon works on a home. With --until-idle it exits 3 while a hold exists, and 4 where a connection has no key.
+
+    \b
+    Examples:
+      askel daemon
+      askel daemon --listen 127.0.0.1:8765
+      askel daemon --until-idle
+    """
+    _log(logging.getLevelNamesMapping()[log_level.upper()], log_json)
+    from askel_tui.sync.engine.daemon import run as serve
+
+    if public and listen is None:
+        raise click.UsageError("--public says something about --listen, which is missing")
+    open_door = None
+    if listen is not None:
+        from askel_tui.api.server.server import opener
+
+        open_door = opener(listen, public=public)
+    ended = run(serve(until_idle=until_idle, open_door=open_door))
+    waiting, failures = run(_left())
+    if until_idle and not waiting:
+        tell("nothing is left to send")
+    tell_kept(failures)
+    for name in ended.keyless:
+        tell(f"no key is stored for {name}: `askel rotate {name} --key-stdin` stores one")
+    if ended.holds:
+        verb = "is" if ended.holds == 1 else "are"
+        tell(f"{plural(ended.holds, 'step')} {verb} held: `askel hold list` says why")
+    if until_idle and ended.keyless:
+        end(Code.KEY)
+    if until_idle and ended.holds:
+        end(Code.REFUSED)
+
+
+async def _left() -> tuple[int, int]:
+    """How many operations wait or are held, and how many failures are kept."""
+    async with home() as instance:
+        counts = (await instance.journal.counts()).values()
+    return sum(each.waiting + each.held for each in counts), sum(each.failed for each in counts)
+
+
+def _log(level: int, as_json: bool) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if as_json else TextLines())
+    logging.root.addHandler(handler)
+    logging.getLogger("askel_tui").setLevel(level)
+
+
+class TextLines(logging.Formatter):
+    """`time LEVEL message`, inert; of an exception only its name and sentence."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        return f"{_at(record)} {record.levelname:<7} {inert(_message(record))}"
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: at, level, logger, message, and the fields of a request."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        return encoded(
+            {
+                "at": _at(record),
+                "level": record.levelname.lower(),
+                "logger": record.name,
+                "message": _message(record),
+                **getattr(record, "fields", {}),
+            }
+        )
+
+
+def _at(record: logging.LogRecord) -> str:
+    return stamp(int(record.created * 1000))
+
+
+def _message(record: logging.LogRecord) -> str:
+    from askel_tui.cli.error_handling import scrubbed
+
+    message = record.getMessage()
+    error = record.exc_info[1] if record.exc_info else None
+    return scrubbed(f"{message}: {type(error).__name__}: {error}" if error is not None else message)

@@ -1,0 +1,122 @@
+"""`askel demo`: a sandbox, Maple & Ember, and the whole story; on a terminal it is watched in the console."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from askel_tui.cli.common import run
+
+
+@click.command()
+@click.option("--headless", is_flag=True, help="Tell the story on standard output and end.")
+def demo(headless: bool) -> None:
+    """Tell the whole story against a sandbox on this machine, and count at the end.
+
+    On a terminal the console opens, and the story happens before your eyes; what it told is printed when you leave.
+    Nothing of yours is touched: the state lives in a temporary directory.
+
+    \b
+    Example:
+      askel demo --headless
+    """
+    with _home() as home:
+        if headless or not (sys.stdin.isatty() and sys.stdout.isatty()):
+            run(_demo(home, click.echo))
+        else:
+            _watched(home)
+
+
+@contextlib.contextmanager
+def _home() -> Iterator[Path]:
+    """A home of its own, and none of the user's settings."""
+    with tempfile.TemporaryDirectory(prefix="askel-demo-") as home:
+        for name in [name for name in os.environ if name.startswith("ASKEL_")]:
+            del os.environ[name]
+        os.environ.update(ASKEL_HOME=home, ASKEL_VAULT_KEY=secrets.token_urlsafe(24))
+        yield Path(home)
+
+
+async def _demo(
+    home: Path,
+    say: Callable[[str], None],
+    begun: threading.Event | None = None,
+    left: asyncio.Event | None = None,
+) -> None:
+    """Tells the story. `begun` is set once the account is there; with `left` the account stays until that is set."""
+    from askel_tui.demo.account import DemoAccount
+    from askel_tui.demo.story import Story, StoryBroken
+    from askel_tui.sandbox.http.server import serve
+    from askel_tui.sync.instance import opened
+
+    sandbox = await serve()
+    os.environ["ASKEL_KLAVIYO_URL"] = sandbox.url
+    if begun is not None:
+        begun.set()
+    say(f"A Klaviyo account on this machine: {sandbox.url} (Maple & Ember)")
+    try:
+        async with opened(home) as instance:
+            await Story(instance, DemoAccount(sandbox.url), say).tell(sandbox.key)
+        if left is not None:
+            await left.wait()
+    except StoryBroken as broken:
+        raise click.ClickException(str(broken)) from None
+    finally:
+        await sandbox.aclose()
+
+
+def _watched(home: Path) -> None:
+    """Tells the story in a thread of its own while the console is open on its home."""
+    from askel_tui.tui import run as console
+
+    told: list[str] = []
+    begun = threading.Event()
+    stop: list[Callable[[], None]] = []
+    ended: list[BaseException] = []
+
+    async def tell() -> None:
+        loop, left = asyncio.get_running_loop(), asyncio.Event()
+        story = asyncio.create_task(_demo(home, told.append, begun, left))
+
+        def leave() -> None:
+            # Told to the end it only waits to be left; in the middle it is broken off.
+            left.set()
+            loop.call_later(0.1, story.cancel)
+
+        def leave_from_outside() -> None:
+            loop.call_soon_threadsafe(leave)
+
+        stop.append(leave_from_outside)
+        with contextlib.suppress(asyncio.CancelledError):
+            await story
+
+    def work() -> None:
+        try:
+            asyncio.run(tell())
+        except BaseException as error:
+            ended.append(error)
+        finally:
+            begun.set()
+
+    thread = threading.Thread(target=work, name="askel-demo")
+    thread.start()
+    begun.wait()
+    try:
+        console()
+    finally:
+        for each in stop:
+            with contextlib.suppress(RuntimeError):
+                each()
+        thread.join()
+        click.echo("\n".join(told))
+    if ended:
+        raise ended[0]

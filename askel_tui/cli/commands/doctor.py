@@ -1,0 +1,218 @@
+"""`askel doctor`: whether everything is in order, and what to do where it is not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from askel_tui import __version__
+from askel_tui.cli.common import Code, end, json_option, run
+from askel_tui.cli.error_handling import code_of
+from askel_tui.cli.output import plural, put_json, table, tell
+
+if TYPE_CHECKING:
+    from askel_tui.sync.instance import Instance
+
+PACKAGES = (
+    "click",
+    "httpx",
+    "httpx-aiohttp",
+    "aiohttp",
+    "pydantic",
+    "tinydb",
+    "keyring",
+    "cryptography",
+    "textual",
+)
+
+
+WEEK_MS = 7 * 86_400_000
+MOST_RECEIPTS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, whether it is in order, and what was found."""
+
+    what: str
+    ok: bool
+    found: str
+
+
+@click.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Check the home, the journal and its chain, keys, the daemon with its front door, and every connection.
+
+    Exits 1 where something is wrong.
+
+    \b
+    Example:
+      askel doctor
+    """
+    findings = run(_findings())
+    wrong = [finding for finding in findings if not finding.ok]
+    if as_json:
+        put_json({"ok": not wrong, "findings": [asdict(finding) for finding in findings]})
+    else:
+        table(
+            ("", "what", "found"),
+            [("ok" if each.ok else "WRONG", each.what, each.found) for each in findings],
+        )
+    if wrong:
+        tell(f"{plural(len(wrong), 'thing')} {'is' if len(wrong) == 1 else 'are'} wrong")
+        end(Code.FAILED)
+    tell("everything is in order")
+
+
+async def _findings() -> list[Finding]:
+    findings = [Finding("Askel", True, f"{__version__}, Python {sys.version.split()[0]}"), _packages()]
+    place = _try("home", _home)
+    findings.append(place)
+    if not place.ok:
+        return findings
+    findings.append(_try("file system", _file_system))
+    return [*findings, *await _inside()]
+
+
+def _packages() -> Finding:
+    found, missing = [], []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+    told = f"missing: {', '.join(missing)}" if missing else ", ".join(found)
+    return Finding("packages", not missing, told)
+
+
+def _try(what: str, look: Callable[[], str | tuple[bool, str]]) -> Finding:
+    """What `look` finds, in order unless it says otherwise; an error that is expected is a finding too."""
+    try:
+        found = look()
+        return Finding(what, True, found) if isinstance(found, str) else Finding(what, *found)
+    except Exception as error:
+        return _trouble(what, error)
+
+
+def _trouble(what: str, error: Exception) -> Finding:
+    if code_of(error) is None and not isinstance(error, OSError):
+        raise error
+    return Finding(what, False, str(error))
+
+
+def _home() -> str:
+    from askel_tui.store.paths import home
+
+    directory = home()
+    probe = directory / f".doctor-{os.getpid()}"
+    try:
+        descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.close(descriptor)
+    finally:
+        probe.unlink(missing_ok=True)
+    mode = directory.stat().st_mode & 0o777
+    others = "" if mode & 0o077 == 0 else f"; others may look into it (mode {mode:o}; chmod 700 closes it)"
+    return f"{directory}, writable{others}"
+
+
+def _file_system() -> str:
+    from askel_tui.store.paths import default_home, file_system
+
+    mounts = Path("/proc/mounts")
+    if not mounts.exists():
+        return "not known on this system"
+    text = mounts.read_text(encoding="utf-8", errors="surrogateescape")
+    return file_system(os.path.realpath(default_home()), text) or "not known"
+
+
+async def _inside() -> list[Finding]:
+    from askel_tui.sync.instance import opened
+
+    findings: list[Finding] = []
+    try:
+        async with opened() as instance:
+            findings.append(Finding("journal", True, "opens"))
+            findings.append(await _chain(instance))
+            findings.append(await _receipts(instance))
+            findings.append(_try("state", lambda: _state(instance)))
+            keys = await asyncio.to_thread(_try, "keys", lambda: instance.secrets().backend_name)
+            findings += [keys, _try("daemon", lambda: _daemon(instance))]
+            if all(finding.ok for finding in findings):
+                findings += [await _connection(instance, doc.name) for doc in instance.state.connections()]
+            findings += await asyncio.to_thread(_door, instance, keys.ok)
+    except Exception as error:
+        findings.append(_trouble("journal", error))
+    return findings
+
+
+async def _chain(instance: Instance) -> Finding:
+    checked, broken = await instance.journal.verify()
+    if broken is not None:
+        return Finding("audit chain", False, f"broken at entry {broken}")
+    return Finding("audit chain", True, f"holds, {plural(checked, 'entry', 'entries')}")
+
+
+async def _receipts(instance: Instance) -> Finding:
+    """Whether Klaviyo's figures added up for every bulk job of the last week: accepted = written + failed."""
+    from askel_tui.store.journal.rows import AuditFilter
+
+    wanted = AuditFilter(kind="imbalance", since=instance.clock() - WEEK_MS)
+    wrong = await instance.journal.audit(wanted, newest=True, limit=MOST_RECEIPTS)
+    if not wrong:
+        return Finding("bulk receipts", True, "every bulk job of the last week adds up")
+    detail = (wrong[-1].response or {}).get("detail") or {}
+    told = f"{plural(len(wrong), 'job')} did not add up, the last one {detail.get('job')}: {detail.get('detail')}"
+    return Finding("bulk receipts", False, f"{told} (`askel audit --kind imbalance`)")
+
+
+def _state(instance: Instance) -> str:
+    connections, workflows = instance.state.connections(), instance.state.workflows()
+    return f"{plural(len(connections), 'connection')}, {plural(len(workflows), 'workflow')}"
+
+
+def _daemon(instance: Instance) -> str:
+    from askel_tui.store.locks import owner
+
+    pid = owner(instance.home)
+    if pid is None:
+        return "not running"
+    from askel_tui.cli.commands.doctor_api import unit
+
+    of_unit = unit(pid) if pid else None
+    return f"running, process {pid or '?'}" + (f", {of_unit}" if of_unit else "")
+
+
+def _door(instance: Instance, keys: bool) -> list[Finding]:
+    """About the front door; `keys` says whether the vault or keyring could be opened."""
+    from askel_tui.cli.commands import doctor_api
+
+    findings = [
+        _try("front door", lambda: doctor_api.door(instance)),
+        _try("tokens", lambda: doctor_api.tokens(instance)),
+    ]
+    if keys:
+        findings.append(_try("webhooks", lambda: doctor_api.webhooks(instance)))
+    return findings
+
+
+async def _connection(instance: Instance, name: str) -> Finding:
+    what = f"connection {name}"
+    try:
+        client = await instance.client(name)
+        if client is None:
+            return Finding(what, False, f"no key is stored: `askel rotate {name} --key-stdin` stores one")
+        from askel_tui.klaviyo.reads.key_check import check_account
+
+        await check_account(client, instance.state.connection(name).account)
+    except Exception as error:
+        return _trouble(what, error)
+    return Finding(what, True, f"{client.address} answers and takes the key")

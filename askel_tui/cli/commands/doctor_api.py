@@ -1,0 +1,95 @@
+"""What `askel doctor` finds about the front door: where it listens, whether it takes requests, who may come in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence, Set
+from typing import TYPE_CHECKING
+
+from askel_tui.cli.output import plural
+
+if TYPE_CHECKING:
+    from askel_tui.store.state.tokens import TokenDoc
+    from askel_tui.sync.instance import Instance
+
+
+def door(instance: Instance) -> tuple[bool, str]:
+    """Whether the door is as it should be, and what was found. Blocks while it asks."""
+    from askel_tui.api.server.listen_address import whereabouts
+    from askel_tui.store.locks import owner
+
+    found = whereabouts(instance.home)
+    if found is None:
+        running = "the daemon runs without one" if owner(instance.home) is not None else "not open"
+        return True, f"{running} (`askel daemon --listen 127.0.0.1:8765` opens it)"
+    reach = (
+        "for other machines too (--public), in plain HTTP: a proxy with TLS belongs before it"
+        if found.public
+        else "for this machine only"
+    )
+    try:
+        why = found.not_ready()
+    except OSError as error:
+        return False, f"{found.url} does not answer: {str(error).lower()}"
+    if why:
+        return False, f"{found.url} takes no records: {'; '.join(why)}"
+    return True, f"listens on {found.url}, {reach}; ready"
+
+
+def tokens(instance: Instance) -> tuple[bool, str]:
+    """Which tokens there are, and which of them deserve a look; what can't be used is no fault of the door."""
+    from askel_tui.store.state.tokens import Tokens
+
+    kept = Tokens(instance.home)
+    try:
+        known = {doc.name for doc in instance.state.connections()}
+        return True, _told(kept.all(), instance.clock(), known)
+    finally:
+        kept.close()
+
+
+def _told(found: Sequence[TokenDoc], now: int, known: Set[str]) -> str:
+    expired = [each for each in found if each.expired(now)]
+    endless = [each for each in found if each.expires is None]
+    lost = [each for each in found if each.connections and not known & set(each.connections)]
+    parts = [
+        plural(len(found), "token"),
+        *_named("without an expiry", endless),
+        *_named("expired", expired),
+        *_named("of no connection that exists", lost),
+    ]
+    return ", ".join(parts)
+
+
+def _named(what: str, found: Iterable[TokenDoc]) -> list[str]:
+    names = [each.name for each in found]
+    return [f"{len(names)} {what} ({', '.join(names[:5])}{', …' if len(names) > 5 else ''})"] if names else []
+
+
+def webhooks(instance: Instance) -> tuple[bool, str]:
+    """Whether each webhook can be checked: its settings can be read, its secret is stored. Blocks."""
+    from askel_tui.api.shared.webhook_settings import SETTING, WebhookSettings, secret_name
+
+    names = [name.removeprefix(SETTING) for name in instance.state.settings() if name.startswith(SETTING)]
+    wrong: list[str] = []
+    for name in names:
+        connection, _, hook = name.partition("/")
+        try:
+            WebhookSettings.model_validate(instance.state.settings()[SETTING + name])
+        except ValueError:
+            wrong.append(f"the settings of {name} can't be read")
+            continue
+        if instance.secrets().get(secret_name(connection, hook)) is None:
+            wrong.append(f"{name} has no secret")
+    if wrong:
+        return False, f"{'; '.join(wrong)}: PUT /v1/connections/NAME/webhooks/HOOK sets one up anew"
+    return True, plural(len(names), "webhook")
+
+
+def unit(pid: int) -> str | None:
+    """The systemd unit that a process belongs to, where the kernel tells."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8") as groups:
+            names = [part for line in groups for part in line.strip().split("/")]
+    except OSError:
+        return None
+    return next((name for name in reversed(names) if name.endswith(".service")), None)

@@ -1,0 +1,155 @@
+"""`askel failed`: what did not arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from askel_tui.cli.common import Code, Stop, actor, home, json_option, run
+from askel_tui.cli.lazy_group import SuggestingGroup
+from askel_tui.cli.output import plural, put_json, table, tell
+from askel_tui.cli.times import clock_time, stamp
+
+if TYPE_CHECKING:
+    from askel_tui.store.journal.rows import Failure
+    from askel_tui.sync.instance import Instance
+
+EVERYTHING = 10_000_000
+"""A limit that no journal reaches."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def tell_kept(failures: int) -> None:
+    """Says where failures are, if there are any."""
+    if failures:
+        verb = "is" if failures == 1 else "are"
+        tell(f"{plural(failures, 'failure')} {verb} kept: `askel failed list` says why")
+
+
+@click.group(cls=SuggestingGroup)
+def failed() -> None:
+    """Records and operations that failed; each is kept whole."""
+
+
+@failed.command("list")
+@click.option("--workflow", metavar="NAME", help="Only this workflow's.")
+@click.option("--last", type=click.IntRange(1), default=1000, show_default=True, help="How many at most.")
+@json_option
+def list_(workflow: str | None, last: int, as_json: bool) -> None:
+    """List what failed, with the reason and the id that `retry` and `discard` take.
+
+    \b
+    Example:
+      askel failed list --workflow first-points-welcome
+    """
+    run(_list(workflow, last, as_json))
+
+
+async def _list(workflow: str | None, last: int, as_json: bool) -> None:
+    async with home() as instance:
+        if workflow is not None:
+            instance.document(workflow)
+        failures = await instance.journal.failures(workflow, last)
+    if as_json:
+        put_json({"failed": [_row(each) for each in failures]})
+        return
+    if not failures:
+        tell("nothing failed")
+    table(
+        ("id", "at", "workflow", "record", "step", "why"),
+        [
+            (str(each.id), clock_time(each.at), each.workflow, each.record, each.step, _why(each))
+            for each in failures
+        ],
+        whole_last=True,
+    )
+
+
+def _why(failure: Failure) -> str:
+    told = [
+        ", ".join(filter(None, (row.get("step"), row.get("field")))) + f": {row['message']}"
+        for row in failure.problems
+    ]
+    return "; ".join(told) or failure.reason
+
+
+def _row(failure: Failure) -> dict[str, Any]:
+    return {
+        "id": failure.id,
+        "at": stamp(failure.at),
+        "connection": failure.connection,
+        "workflow": failure.workflow,
+        "version": failure.version,
+        "record": failure.record,
+        "step": failure.step,
+        "reason": failure.reason,
+        "problems": [dict(row) for row in failure.problems],
+        "operation": failure.operation.operation.id if failure.operation else None,
+    }
+
+
+def _which(command: F) -> F:
+    for option in (
+        click.option("--all", "everything", is_flag=True, help="Everything that failed."),
+        click.option("--workflow", metavar="NAME", help="All of this workflow's."),
+        click.argument("ids", type=int, nargs=-1, metavar="[ID]..."),
+    ):
+        command = option(command)
+    return json_option(command)
+
+
+@failed.command()
+@_which
+def retry(ids: tuple[int, ...], workflow: str | None, everything: bool, as_json: bool) -> None:
+    """Try what failed again: by ids, a workflow's, or everything. Failed plans are planned anew.
+
+    \b
+    Examples:
+      askel failed retry 12 15
+      askel failed retry --workflow first-points-welcome
+    """
+    result = run(_decide("retry", ids, workflow, everything))
+    if as_json:
+        put_json(result)
+    tell(f"{plural(result['retried'], 'failure')} will be tried again; a running daemon does it")
+
+
+@failed.command()
+@_which
+def discard(ids: tuple[int, ...], workflow: str | None, everything: bool, as_json: bool) -> None:
+    """Give up what failed: by ids, a workflow's, or everything. The audit keeps it.
+
+    \b
+    Example:
+      askel failed discard 12
+    """
+    result = run(_decide("discard_failed", ids, workflow, everything))
+    if as_json:
+        put_json(result)
+    tell(f"{plural(result['discarded'], 'failure')} discarded")
+
+
+async def _decide(order: str, ids: tuple[int, ...], workflow: str | None, everything: bool) -> dict[str, Any]:
+    from askel_tui.sync.engine.command_bus import give
+
+    if bool(ids) + (workflow is not None) + everything != 1:
+        raise click.UsageError("say which: ids, --workflow NAME, or --all")
+    async with home() as instance:
+        chosen = await _chosen(instance, ids, workflow)
+        return dict(await give(instance, order, {"ids": chosen}, actor()))
+
+
+async def _chosen(instance: Instance, ids: tuple[int, ...], workflow: str | None) -> list[int]:
+    if workflow is not None:
+        instance.document(workflow)
+    known = [each.id for each in await instance.journal.failures(workflow, EVERYTHING)]
+    unknown = sorted(set(ids) - set(known))
+    if unknown:
+        raise Stop(
+            f"nothing that failed has the id {', '.join(map(str, unknown))}: `askel failed list` shows ids",
+            Code.USAGE,
+        )
+    return list(dict.fromkeys(ids)) or known

@@ -1,0 +1,116 @@
+"""`askel hold`: what is held, and what a person decides about it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from askel_tui.cli.common import actor, confirmed, home, json_option, run
+from askel_tui.cli.lazy_group import SuggestingGroup
+from askel_tui.cli.output import plural, put_json, table, tell
+from askel_tui.cli.times import ago, stamp
+
+
+@click.group(cls=SuggestingGroup)
+def hold() -> None:
+    """Steps that may not send: their operations wait in order."""
+
+
+@hold.command("list")
+@click.argument("workflow", required=False)
+@click.argument("step", required=False)
+@json_option
+def list_(workflow: str | None, step: str | None, as_json: bool) -> None:
+    """List what is held, why, since when, and how much waits.
+
+    \b
+    Example:
+      askel hold list
+    """
+    run(_list(workflow, step, as_json))
+
+
+async def _list(workflow: str | None, step: str | None, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    async with home() as instance:
+        found = await instance.journal.holds()
+        now = instance.clock()
+    holds = [
+        asdict(each) for each in found if workflow in (None, each.workflow) and step in (None, each.step)
+    ]
+    if as_json:
+        put_json({"holds": [hold_row(each) for each in holds]})
+        return
+    if not holds:
+        tell("nothing is held")
+    show_holds(holds, now)
+
+
+def hold_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A hold for programs: times as RFC 3339."""
+    return {**row, "since": stamp(row["since"])}
+
+
+def show_holds(holds: Sequence[Mapping[str, Any]], now: int) -> None:
+    """Writes the table of holds."""
+    table(
+        ("workflow", "step", "waiting", "since", "why"),
+        [
+            (each["workflow"], each["step"], each["waiting"], ago(each["since"], now), each["detail"])
+            for each in holds
+        ],
+        whole_last=True,
+    )
+
+
+@hold.command()
+@click.argument("workflow", required=False)
+@click.argument("step", required=False)
+@json_option
+def release(workflow: str | None, step: str | None, as_json: bool) -> None:
+    """Let held steps go on: all of them, a WORKFLOW's, or one STEP. What is still wrong holds them again.
+
+    \b
+    Example:
+      askel hold release first-points-welcome welcome
+    """
+    run(_decide("release", workflow, step, as_json))
+
+
+@hold.command()
+@click.argument("workflow", required=False)
+@click.argument("step", required=False)
+@click.option("--yes", is_flag=True, help="Do not ask, on a terminal, before everything held is discarded.")
+@json_option
+def discard(workflow: str | None, step: str | None, yes: bool, as_json: bool) -> None:
+    """Discard the operations that holds keep; they will not be sent. The hold stays.
+
+    \b
+    Example:
+      askel hold discard first-points-welcome welcome
+    """
+    if workflow is None and sys.stdin.isatty():
+        confirmed("Discard everything that is held?", yes)
+    run(_decide("discard", workflow, step, as_json))
+
+
+async def _decide(word: str, workflow: str | None, step: str | None, as_json: bool) -> None:
+    from askel_tui.sync.engine.command_bus import give
+
+    async with home() as instance:
+        if workflow is not None and not workflow.startswith("direct-"):
+            instance.document(workflow)
+        result = await give(instance, word, {"workflow": workflow, "step": step}, actor())
+    if as_json:
+        put_json(result)
+    for each in result["holds"]:
+        one = each["operations"] == 1
+        if word == "release":
+            done = "waits to be sent" if one else "wait to be sent"
+        else:
+            done = "is discarded" if one else "are discarded"
+        tell(f"{each['workflow']} step {each['step']}: {plural(each['operations'], 'operation')} {done}")

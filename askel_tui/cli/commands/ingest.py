@@ -1,0 +1,134 @@
+"""`askel ingest`: records in from a file or standard input."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from askel_tui.cli.common import Code, end, existing_file, home, json_option, run
+from askel_tui.cli.output import plural, put_json, tell
+from askel_tui.cli.record_options import Kind, format_option, kind_of, opened_file, tell_refused
+
+if TYPE_CHECKING:
+    from askel_tui.services.ingest import Intake
+
+BAR = 24
+REDRAW_S = 0.1
+
+
+@click.command()
+@click.argument("file", type=existing_file(), metavar="FILE|-")
+@click.option("--connection", required=True, metavar="NAME", help="The connection that the records are for.")
+@format_option
+@json_option
+def ingest(file: str, connection: str, kind: str | None, as_json: bool) -> None:
+    """Take records in from FILE (JSONL or CSV), or from standard input (-).
+
+    Records are stored durably before they are counted; the same id again is the same record. A line that is no record
+    is refused with its reason and kept aside, the others go in; the exit code is then 3.
+
+    \b
+    Examples:
+      askel ingest first-points.jsonl --connection maple-ember
+      zcat export.csv.gz | askel ingest - --format csv --connection maple-ember
+    """
+    result = run(_ingest(file, connection, kind_of(file, kind)))
+    if as_json:
+        put_json(
+            {
+                "connection": connection,
+                "lines": result.lines,
+                "accepted": result.accepted,
+                "same": result.same,
+                "other_body": result.other_body,
+                "refused": result.refused,
+                "refusals": [{"line": each.line, "reason": each.reason} for each in result.refusals],
+                "notes": [{"line": line, "note": note} for line, note in result.notes],
+                "file": str(result.kept) if result.kept else None,
+            }
+        )
+    _tell(result, connection)
+    if result.refused:
+        end(Code.REFUSED)
+
+
+async def _ingest(file: str, connection: str, kind: Kind) -> Intake:
+    from askel_tui.core.records.files import file_lines
+    from askel_tui.services.ingest import ingest as taken_in
+
+    # Reading blocks the event loop, so Ctrl-C must interrupt the read itself.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    async with home() as instance:
+        instance.state.connection(connection)
+        with opened_file(file) as stream:
+            progress = Progress(stream)
+            lines = progress.read(file_lines(stream))
+            try:
+                return await taken_in(instance, connection, lines, kind, progress=progress.show)
+            finally:
+                progress.end()
+
+
+def _tell(result: Intake, connection: str) -> None:
+    for line, note in result.notes:
+        tell(f"line {line}: {note}")
+    for record in result.other_body:
+        tell(f"record {record} came before with another body: the first one holds")
+    tell_refused(result.refusals, result.refused, result.kept)
+    known = f", {result.same:,} known already" if result.same else ""
+    refused = f", {plural(result.refused, 'line')} refused" if result.refused else ""
+    tell(f"{plural(result.accepted, 'new record')} for {connection}{known}{refused}")
+
+
+class Progress:
+    """A progress bar on standard error; on anything but a terminal it writes nothing."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._on = sys.stderr.isatty()
+        self._size = _size(stream)
+        self._read = 0
+        self._drawn = 0.0
+
+    def read(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """The lines, counted on their way."""
+        for line in lines:
+            self._read += len(line)
+            yield line
+
+    def show(self, so_far: Intake) -> None:
+        """Draws the bar anew, ten times a second at most."""
+        if not self._on or time.monotonic() - self._drawn < REDRAW_S:
+            return
+        self._drawn = time.monotonic()
+        counts = f"{so_far.accepted + so_far.same:,} records, {so_far.refused:,} refused"
+        sys.stderr.write(f"\r\x1b[K{self._bar()}{counts}")
+        sys.stderr.flush()
+
+    def _bar(self) -> str:
+        if not self._size:
+            return ""
+        share = min(1.0, self._read / self._size)
+        full = round(BAR * share)
+        return f"[{'#' * full}{'.' * (BAR - full)}] {share:4.0%}  "
+
+    def end(self) -> None:
+        """Takes the bar away."""
+        if self._on and self._drawn:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def _size(stream: BinaryIO) -> int:
+    """The size of a file in bytes, 0 for a pipe."""
+    try:
+        return os.fstat(stream.fileno()).st_size
+    except OSError:
+        return 0

@@ -1,0 +1,77 @@
+"""`askel status`: connections, workflows, what waits, what is held, budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from askel_tui.cli.commands.failed import tell_kept
+from askel_tui.cli.commands.hold import hold_row, show_holds
+from askel_tui.cli.common import home, json_option, run
+from askel_tui.cli.output import bold, put, put_json, table, tell
+
+
+@click.command()
+@json_option
+def status(as_json: bool) -> None:
+    """Show connections, workflows with what waits and what was sent, holds, budgets.
+
+    \b
+    Example:
+      askel status --json
+    """
+    run(_status(as_json))
+
+
+async def _status(as_json: bool) -> None:
+    from askel_tui.services.status import status as found
+
+    async with home() as instance:
+        document = await found(instance)
+        now = instance.clock()
+    if as_json:
+        rows = {name: [hold_row(row) for row in document[name]] for name in ("holds", "jobs")}
+        put_json({**document, **rows})
+        return
+    _show(document, now)
+
+
+def _show(document: Mapping[str, Any], now: int) -> None:
+    running = document["daemon"]
+    put(
+        f"daemon: {'running, process ' + str(running['pid'] or '?') if running['running'] else 'not running'}"
+    )
+    if not document["connections"]:
+        tell("no connections yet: `askel connect NAME --key-stdin` makes one")
+    _section("connections", ("name", "account", "revision", "state"), document["connections"])
+    names = ("name", "connection", "state", "version", "waiting", "held", "failed", "sent")
+    _section("workflows", names, document["workflows"])
+    for row in document["workflows"]:
+        if row["unplanned"]:
+            put(f"{row['name']}: {row['unplanned']:,} more records were received and wait to be planned")
+    for row in document["jobs"]:
+        put(f"{row['connection']}: {row['detail']}")
+    if document["holds"]:
+        put()
+        put(bold("held"))
+        show_holds(document["holds"], now)
+    budgets = [
+        {**row, "of": f"{row['used']} of {row['limit']} in {row['window_s']} s{_others(row)}"}
+        for row in document["budgets"]
+    ]
+    _section("budgets", ("account", "call", "of"), budgets)
+    tell_kept(sum(row["failed"] for row in document["workflows"]))
+
+
+def _others(row: Mapping[str, Any]) -> str:
+    return ", others use it too" if row["foreign"] else ""
+
+
+def _section(title: str, names: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
+    put()
+    put(bold(title))
+    table(names, [[row[name] for name in names] for row in rows])

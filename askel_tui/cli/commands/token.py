@@ -1,0 +1,168 @@
+"""`askel token`: what a product shows at the door."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from askel_tui.cli.common import actor, home, json_option, run
+from askel_tui.cli.lazy_group import SuggestingGroup
+from askel_tui.cli.output import put, put_json, table, tell
+from askel_tui.cli.times import stamp
+
+if TYPE_CHECKING:
+    from askel_tui.store.state.tokens import TokenDoc
+
+_UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_SPAN = re.compile(r"([1-9][0-9]{0,4})([mhdw])")
+
+
+@click.group(cls=SuggestingGroup)
+def token() -> None:
+    """Tokens for the front door: who may send, read and operate."""
+
+
+@token.command()
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(["send", "read", "operate", "admin"]),
+    multiple=True,
+    default=("send",),
+    show_default=True,
+    help="What it may do; may be given several times.",
+)
+@click.option(
+    "--connection", "connections", multiple=True, metavar="NAME", help="Only this connection; several times."
+)
+@click.option("--expires", metavar="SPAN", help="When it ends: 90d, 12h, 30m, 4w. Without it, never.")
+@click.option("--rate", type=click.IntRange(1, 1_000_000), metavar="N", help="At most N requests a second.")
+@json_option
+def create(
+    name: str,
+    scopes: tuple[str, ...],
+    connections: tuple[str, ...],
+    expires: str | None,
+    rate: int | None,
+    as_json: bool,
+) -> None:
+    """Make a token; it is shown this once, on standard output, and only its digest is stored.
+
+    \b
+    Examples:
+      askel token create backend --connection maple-ember --scope send --scope read
+      askel token create grafana --scope operate --expires 90d
+    """
+    made, text = run(_create(name, scopes, connections, _span_ms(expires), rate))
+    if as_json:
+        put_json({"token": text, **_row(made)})
+        return
+    put(text)
+    where = ", ".join(made.connections) or "all connections"
+    tell(f"{name} may {', '.join(made.scopes)} for {where}; keep the token, it is not shown again")
+
+
+async def _create(
+    name: str, scopes: tuple[Any, ...], connections: tuple[str, ...], span_ms: int | None, rate: int | None
+) -> tuple[TokenDoc, str]:
+    from askel_tui.store.journal.rows import Decision
+    from askel_tui.store.state.tokens import Tokens
+
+    async with home() as instance:
+        for connection in connections:
+            instance.state.connection(connection)
+        now = instance.clock()
+        made, text = Tokens(instance.home).create(
+            name,
+            scopes,
+            connections=connections,
+            now=now,
+            expires=None if span_ms is None else now + span_ms,
+            rate=rate,
+        )
+        await instance.journal.decide(Decision("token_create", actor(), detail=_row(made)), now)
+        return made, text
+
+
+def _span_ms(text: str | None) -> int | None:
+    if text is None:
+        return None
+    match = _SPAN.fullmatch(text)
+    if match is None:
+        raise click.BadParameter("a number and m, h, d or w: 90d", param_hint="--expires")
+    return int(match[1]) * _UNITS[match[2]] * 1000
+
+
+@token.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List tokens, never their text.
+
+    \b
+    Example:
+      askel token list
+    """
+    rows = run(_list())
+    if as_json:
+        put_json({"tokens": rows})
+        return
+    if not rows:
+        tell("there is no token yet: `askel token create NAME` makes one")
+    table(
+        ("name", "scopes", "connections", "expires", "rate"),
+        [
+            (
+                row["name"],
+                ", ".join(row["scopes"]),
+                ", ".join(row["connections"]) or "all",
+                row["expires"],
+                row["rate"],
+            )
+            for row in rows
+        ],
+    )
+
+
+async def _list() -> list[dict[str, Any]]:
+    from askel_tui.store.state.tokens import Tokens
+
+    async with home() as instance:
+        now = instance.clock()
+        return [{**_row(each), "expired": each.expired(now)} for each in Tokens(instance.home).all()]
+
+
+@token.command()
+@click.argument("name")
+def revoke(name: str) -> None:
+    """Revoke a token; it is refused from the next request on.
+
+    \b
+    Example:
+      askel token revoke backend
+    """
+    run(_revoke(name))
+    tell(f"{name} is revoked")
+
+
+async def _revoke(name: str) -> None:
+    from askel_tui.store.journal.rows import Decision
+    from askel_tui.store.state.tokens import Tokens
+
+    async with home() as instance:
+        gone = Tokens(instance.home).revoke(name)
+        await instance.journal.decide(Decision("token_revoke", actor(), detail=_row(gone)), instance.clock())
+
+
+def _row(token: TokenDoc) -> dict[str, Any]:
+    return {
+        "name": token.name,
+        "id": token.id,
+        "scopes": list(token.scopes),
+        "connections": list(token.connections),
+        "rate": token.rate,
+        "created": stamp(token.created),
+        "expires": None if token.expires is None else stamp(token.expires),
+    }

@@ -1,0 +1,330 @@
+"""`askel workflow`: workflows as files."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from askel_tui.cli.common import actor, confirmed, existing_file, home, json_option, read_text, run
+from askel_tui.cli.lazy_group import SuggestingGroup
+from askel_tui.cli.output import plural, problem_rows, put, put_json, table, tell
+from askel_tui.cli.times import Moment, clock_time, rfc3339, stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from askel_tui.core.workflows.model import Step
+    from askel_tui.services.workflows import Unfit
+    from askel_tui.store.state.documents import PinnedStep, WorkflowDoc
+    from askel_tui.sync.instance import Instance
+
+
+@click.group(cls=SuggestingGroup)
+def workflow() -> None:
+    """Workflows as files: what a record does in Klaviyo, step by step."""
+
+
+@workflow.command()
+@click.argument("file", type=existing_file())
+@json_option
+def validate(file: str, as_json: bool) -> None:
+    """Check a workflow FILE by itself; needs no connection. All problems are told at once.
+
+    \b
+    Example:
+      askel workflow validate first-points-welcome.yaml
+    """
+    from askel_tui.services.workflows import Unfit
+    from askel_tui.services.workflows import validate as checked
+
+    try:
+        found = checked(read_text(file), file)
+    except Unfit as unfit:
+        _refused(unfit, as_json)
+        raise
+    if as_json:
+        put_json({"workflow": found.name, "problems": []})
+    else:
+        tell(f"{file}: workflow {found.name} is valid, {plural(len(found.steps), 'step')}")
+
+
+def _refused(unfit: Unfit, as_json: bool) -> None:
+    if as_json:
+        put_json({"problems": problem_rows(unfit.problems)})
+
+
+@workflow.command()
+@click.argument("file", type=existing_file())
+@json_option
+def apply(file: str, as_json: bool) -> None:
+    """Store a workflow FILE as a draft version, checked against the live account.
+
+    Names of lists, segments, flows and metrics are pinned to what they mean now. Nothing runs before `activate`.
+
+    \b
+    Example:
+      askel workflow apply first-points-welcome.yaml
+    """
+    run(_apply(file, as_json))
+
+
+async def _apply(file: str, as_json: bool) -> None:
+    from askel_tui.services.workflows import Unfit
+    from askel_tui.services.workflows import apply as applied
+
+    text = read_text(file)
+    async with home() as instance:
+        try:
+            result = await applied(instance, text, file, actor())
+        except Unfit as unfit:
+            _refused(unfit, as_json)
+            raise
+    document = result.document
+    for warning in result.warnings:
+        tell(f"warning: {warning}")
+    if as_json:
+        told = {"workflow": document.workflow, "version": document.version, "connection": document.connection}
+        warnings = problem_rows(result.warnings)
+        targets = {step: pinned.model_dump() for step, pinned in document.targets.items()}
+        put_json({**told, "changed": result.changed, "targets": targets, "warnings": warnings})
+        return
+    named = f"{document.workflow} version {document.version}"
+    table(
+        ("step", "names", "id"),
+        [
+            (step, f"{target.type} {target.name}", target.id or "made with the first event")
+            for step, pinned in document.targets.items()
+            for target in (pinned.target, pinned.through)
+            if target is not None
+        ],
+    )
+    if result.changed:
+        tell(f"{named} is stored as a draft; `askel workflow activate {document.workflow}` runs it")
+    else:
+        tell(f"{named} says the same already; nothing was changed")
+
+
+@workflow.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List the workflows with their state.
+
+    \b
+    Example:
+      askel workflow list
+    """
+    run(_list(as_json))
+
+
+async def _list(as_json: bool) -> None:
+    from askel_tui.services.status import status
+
+    async with home() as instance:
+        found = (await status(instance))["workflows"]
+    workflows = [row for row in found if row["state"] != "direct"]
+    if as_json:
+        put_json({"workflows": workflows})
+        return
+    if not workflows:
+        tell("no workflows yet: `askel workflow apply FILE` stores one")
+    names = ("name", "connection", "state", "version", "newest", "waiting", "held", "failed", "sent")
+    table(names, [[row[name] for name in names] for row in workflows])
+
+
+@workflow.command()
+@click.argument("name")
+@click.option("--version", type=click.IntRange(1), help="Another version than the newest.")
+@json_option
+def show(name: str, version: int | None, as_json: bool) -> None:
+    """Show a workflow: its version, its steps with what they name, its state.
+
+    \b
+    Example:
+      askel workflow show first-points-welcome
+    """
+    run(_show(name, version, as_json))
+
+
+async def _show(name: str, version: int | None, as_json: bool) -> None:
+    from askel_tui.core.workflows.loader import load_workflow
+
+    async with home() as instance:
+        document = instance.document(name, version)
+        versions = [doc.version for doc in instance.state.versions(name)]
+        state = await _state(instance, name)
+    loaded, _ = load_workflow(document.source, document.file or name)
+    steps = [_step(step, document.targets) for step in loaded.steps] if loaded is not None else []
+    about: dict[str, Any] = {
+        "workflow": name,
+        "connection": document.connection,
+        "version": document.version,
+        "versions": versions,
+        **state,
+        "trigger": list(loaded.triggers) if loaded is not None else [],
+        "when": loaded.when.text if loaded is not None and loaded.when is not None else None,
+        "file": document.file,
+        "applied": stamp(document.applied),
+        "actor": document.actor,
+    }
+    if as_json:
+        put_json({**about, "steps": steps})
+        return
+    shown = {**about, "versions": None, "trigger": ", ".join(about["trigger"]),
+             "applied": clock_time(document.applied)}  # fmt: skip
+    table(("", ""), [(word, value) for word, value in shown.items() if value is not None])
+    put()
+    table(
+        ("step", "kind", "names", "id"),
+        [(step["id"], step["kind"], *_named(step["target"], step["through"])) for step in steps],
+    )
+
+
+async def _state(instance: Instance, name: str) -> dict[str, Any]:
+    found = await instance.workflow_state(name)
+    if found is None:
+        return {"state": "draft", "running": None, "since": None}
+    running = found.version if found.status != "draft" else None
+    return {"state": found.status, "running": running, "since": found.since}
+
+
+def _step(step: Step, targets: Mapping[str, PinnedStep]) -> dict[str, Any]:
+    pinned = targets.get(step.id)
+    return {
+        "id": step.id,
+        "kind": step.kind,
+        "target": pinned.target.as_dict() if pinned else None,
+        "through": pinned.through.as_dict() if pinned and pinned.through else None,
+    }
+
+
+def _named(target: Mapping[str, Any] | None, through: Mapping[str, Any] | None) -> tuple[str, str]:
+    if target is None:
+        return "", ""
+    by = f", through {through['type']} {through['name']}" if through else ""
+    return f"{target['type']} {target['name']}{by}", target["id"] or "made with the first event"
+
+
+@workflow.command()
+@click.argument("name")
+@click.option("--version", type=click.IntRange(1), help="Another version than the newest.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, writable=True), help="A file, instead of standard output."
+)
+def export(name: str, version: int | None, output: str | None) -> None:
+    """Give a workflow's file back, as it was applied.
+
+    \b
+    Example:
+      askel workflow export first-points-welcome --output welcome.yaml
+    """
+    document = run(_document(name, version))
+    if output is None:
+        click.echo(document.source, nl=not document.source.endswith("\n"))
+        return
+    _write_whole(output, document.source)
+    tell(f"{name} version {document.version} is in {output}")
+
+
+async def _document(name: str, version: int | None) -> WorkflowDoc:
+    async with home() as instance:
+        return instance.document(name, version)
+
+
+def _write_whole(path: str, text: str) -> None:
+    """Puts a file there whole or not at all. Raises `OSError` that names the file a person asked for."""
+    try:
+        with click.open_file(path, "w", encoding="utf-8", atomic=True) as file:
+            file.write(text)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+
+
+@workflow.command()
+@click.argument("name")
+@click.option("--since", type=Moment(), help="Also kept records whose time is not older: a date or RFC 3339.")
+@click.option("--from-record", metavar="ID", help="Also kept records from this one on.")
+def activate(name: str, since: datetime | None, from_record: str | None) -> None:
+    """Switch a workflow to its newest version: it takes the records that come in from now on.
+
+    \b
+    Example:
+      askel workflow activate first-points-welcome --since 2026-01-01
+    """
+    if since is not None and from_record is not None:
+        raise click.UsageError("--since and --from-record exclude each other")
+    run(_activate(name, rfc3339(since) if since else None, from_record))
+
+
+async def _activate(name: str, since: str | None, from_record: str | None) -> None:
+    from askel_tui.services.workflows import activate as activated
+    from askel_tui.store.locks import owner
+
+    async with home() as instance:
+        result = await activated(instance, name, actor(), since=since, from_record=from_record)
+        running = owner(instance.home) is not None
+    reach = f", records since {since} included" if since else ""
+    reach = f", from record {from_record} on" if from_record else reach
+    tell(f"{name} version {result['version']} is active{reach}")
+    if not running:
+        tell("no daemon is running: `askel daemon` sends")
+
+
+@workflow.command()
+@click.argument("name")
+def pause(name: str) -> None:
+    """Pause a workflow: its records wait.
+
+    \b
+    Example:
+      askel workflow pause first-points-welcome
+    """
+    run(_order("pause", name))
+    tell(f"{name} is paused: its records wait; `askel workflow resume {name}` sends them")
+
+
+@workflow.command()
+@click.argument("name")
+def resume(name: str) -> None:
+    """Let a paused workflow go on: what waited is sent.
+
+    \b
+    Example:
+      askel workflow resume first-points-welcome
+    """
+    run(_order("resume", name))
+    tell(f"{name} is active again")
+
+
+async def _order(word: str, name: str) -> None:
+    from askel_tui.sync.engine.command_bus import give
+
+    async with home() as instance:
+        instance.document(name)
+        await give(instance, word, {"workflow": name}, actor())
+
+
+@workflow.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(name: str, yes: bool) -> None:
+    """Forget a workflow: its versions, holds, failures and what it has not sent. The audit stays.
+
+    \b
+    Example:
+      askel workflow delete first-points-welcome --yes
+    """
+    run(_delete(name, yes))
+    tell(f"{name} is deleted")
+
+
+async def _delete(name: str, yes: bool) -> None:
+    from askel_tui.services.workflows import delete as deleted
+
+    async with home() as instance:
+        instance.document(name)
+        counts = (await instance.journal.counts()).get(name)
+        unsent = counts.waiting + counts.held + counts.failed if counts else 0
+        confirmed(f"Delete {name}, with {plural(unsent, 'operation')} that it has not sent?", yes)
+        await deleted(instance, name, actor())

@@ -1,0 +1,58 @@
+"""Files of records, as `ingest` and `dry-run` take them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
+
+import click
+
+from askel_tui.cli.output import plural, tell
+
+if TYPE_CHECKING:
+    from askel_tui.core.records.record import Refused
+
+Kind = Literal["jsonl", "csv"]
+F = TypeVar("F", bound=Callable[..., Any])
+
+SHOWN = 20
+"""Refused lines that are told one by one."""
+
+
+def format_option(command: F) -> F:
+    """Adds `--format`."""
+    return click.option(
+        "--format",
+        "kind",
+        type=click.Choice(("jsonl", "csv")),
+        help="What the file holds; by its ending without it, else JSONL.",
+    )(command)
+
+
+def kind_of(file: str, given: str | None) -> Kind:
+    """What a file holds: as told, else by its ending."""
+    return "csv" if given == "csv" or (given is None and file.lower().endswith(".csv")) else "jsonl"
+
+
+@contextmanager
+def opened_file(file: str) -> Iterator[BinaryIO]:
+    """A file's bytes; `-` is standard input. Raises `OSError`."""
+    if file == "-":
+        yield sys.stdin.buffer
+        return
+    with Path(file).open("rb") as stream:
+        yield stream
+
+
+def tell_refused(refusals: Sequence[Refused], count: int, kept: Path | None = None) -> None:
+    """Tells the first refused lines with their reasons, how many more there are, and where all of them are."""
+    for refused in refusals[:SHOWN]:
+        tell(f"line {refused.line}: {refused.reason}")
+    more = count - min(len(refusals), SHOWN)
+    if more > 0:
+        tell(f"and {plural(more, 'more refused line', 'more refused lines')}")
+    if kept is not None:
+        tell(f"refused lines are kept in {kept}")

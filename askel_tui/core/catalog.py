@@ -1,0 +1,152 @@
+"""Catalogs: a snapshot of what exists in an account. Reading one is `klaviyo.reads.catalog`'s work."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from askel_tui.core.operations import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+API_INTEGRATION = "api"
+"""The integration of metrics that the API makes; events sent to any other name make a metric of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListEntry:
+    """A list; `opt_in_process` is `single_opt_in` or `double_opt_in`."""
+
+    id: str
+    name: str
+    opt_in_process: str | None = None
+    created: str | None = None
+    updated: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEntry:
+    """A segment; its definition where the revision shows one."""
+
+    id: str
+    name: str
+    is_active: bool = True
+    is_processing: bool = False
+    definition: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlowTrigger:
+    """What fires a flow: `type` is list, segment, metric, date, price-drop or low-inventory (contract.md 8).
+
+    `filtered`: the trigger has a filter, so that not every event or addition fires the flow.
+    """
+
+    type: str
+    id: str | None = None
+    filtered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FlowEntry:
+    """A flow; `status` is draft, manual or live; `triggers` is None where the revision can't tell them."""
+
+    id: str
+    name: str
+    status: str
+    archived: bool = False
+    trigger_type: str | None = None
+    triggers: tuple[FlowTrigger, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricEntry:
+    """A metric; `integration` is the key of what makes it, `api` for the API."""
+
+    id: str
+    name: str
+    integration: str = API_INTEGRATION
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateEntry:
+    """A template."""
+
+    id: str
+    name: str
+    editor_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyEntry:
+    """A custom property as sampled: on `seen` of `of` profiles, with these types and sample values."""
+
+    name: str
+    types: Mapping[str, int] = field(default_factory=dict)
+    seen: int = 0
+    of: int = 0
+    samples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What exists in an account, as read at `taken` (milliseconds since 1970, UTC).
+
+    `unread` names the sections that the key may not read (`metrics`, …): they are empty because nobody knows.
+    """
+
+    taken: int
+    account: str
+    lists: tuple[ListEntry, ...] = ()
+    segments: tuple[SegmentEntry, ...] = ()
+    flows: tuple[FlowEntry, ...] = ()
+    metrics: tuple[MetricEntry, ...] = ()
+    templates: tuple[TemplateEntry, ...] = ()
+    properties: tuple[PropertyEntry, ...] = ()
+    unread: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The catalog as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Catalog:
+        """The catalog whose `as_dict` gave this, through JSON or not. Raises `KeyError` or `TypeError`."""
+        return cls(
+            taken=value["taken"],
+            account=value["account"],
+            lists=tuple(ListEntry(**each) for each in value["lists"]),
+            segments=tuple(SegmentEntry(**each) for each in value["segments"]),
+            flows=tuple(_flow(each) for each in value["flows"]),
+            metrics=tuple(MetricEntry(**each) for each in value["metrics"]),
+            templates=tuple(TemplateEntry(**each) for each in value["templates"]),
+            properties=tuple(
+                PropertyEntry(**{**each, "samples": tuple(each["samples"])}) for each in value["properties"]
+            ),
+            unread=tuple(value.get("unread", ())),
+        )
+
+
+def _flow(value: Mapping[str, Any]) -> FlowEntry:
+    triggers = value["triggers"]
+    read = None if triggers is None else tuple(FlowTrigger(**each) for each in triggers)
+    return FlowEntry(**{**value, "triggers": read})
+
+
+@dataclass(frozen=True, slots=True)
+class StepTargets:
+    """What a step names, pinned; `through` is the list or metric that carries a `trigger_flow`."""
+
+    target: Target
+    through: Target | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The pinned targets as plain JSON values."""
+        return {"target": self.target.as_dict(), "through": self.through and self.through.as_dict()}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> StepTargets:
+        """The targets whose `as_dict` gave this."""
+        through = value["through"]
+        return cls(Target(**value["target"]), through and Target(**through))

@@ -1,0 +1,295 @@
+"""Expressions: JMESPath over a record, with our functions and stricter about types (design: Expressions).
+
+An expression is checked whole when it is parsed: its functions, their numbers of arguments, and that it starts
+at a field that records have. What is left to go wrong depends on a record and is an `EvaluationProblem`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from jmespath.exceptions import (
+    EmptyExpressionError,
+    IncompleteExpressionError,
+    JMESPathError,
+    JMESPathTypeError,
+)
+from jmespath.functions import Functions
+from jmespath.parser import Parser
+from jmespath.visitor import Options, TreeInterpreter
+
+from askel_tui.core.expressions.functions import OURS, EvaluationProblem, describe, known_region
+from askel_tui.core.problems import did_you_mean
+from askel_tui.core.records.record import OWN_FIELDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["EvaluationProblem", "Expression", "ExpressionError", "parse"]
+
+MAX_LENGTH = 4_000
+"""Characters of an expression."""
+MAX_VALUES = 100_000
+"""Values that a result may hold: an expression can double what it is given at every step."""
+
+_LONGEST_INTEGER = 14_284
+"""Bits of an integer that Python still writes out: 4,300 digits."""
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*+'|\"(?:[^\"\\]|\\.)*+\"|`((?:[^`\\]|\\.)*+)`", re.DOTALL)
+_TYPE_WORDS = {
+    "string": "text",
+    "number": "a number",
+    "boolean": "a boolean",
+    "array": "a list",
+    "array-number": "a list of numbers",
+    "array-string": "a list of texts",
+    "object": "an object",
+    "expref": "an expression",
+    "null": "null",
+}
+_INNER_ROOTS = {"filter_projection": 1, "projection": 1, "value_projection": 1, "subexpression": 1, "pipe": 1}
+"""Nodes whose first child alone is evaluated over the record; the others see what it gave."""
+
+
+class ExpressionError(ValueError):
+    """Text that is no expression; `position` is the column where it goes wrong, from 0, where known."""
+
+    def __init__(self, message: str, position: int | None = None, suggestion: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.position = position
+        self.suggestion = suggestion
+
+
+class _Parser(Parser):
+    """JMESPath, where `!data.x` is `!(data.x)`: the library reads `(!data).x`, which is null for every record."""
+
+    BINDING_POWER: ClassVar[dict[str, int]] = {**Parser.BINDING_POWER, "not": 8}
+    _CACHE: ClassVar[dict[str, Any]] = {}
+
+
+class Expression:
+    """A parsed expression; two are equal when their texts are."""
+
+    __slots__ = ("_node", "_path", "text")
+
+    def __init__(self, text: str, node: Any) -> None:
+        self.text = text
+        self._node = node
+        self._path = _plain_path(node)
+
+    def evaluate(self, record: Mapping[str, Any]) -> Any:
+        """The JSON value that the expression has over the record; null where a field is missing.
+
+        Raises `EvaluationProblem` for values it can't work with, and nothing else.
+        """
+        if self._path is not None:
+            value: Any = record
+            for name in self._path:
+                if type(value) is not dict and not isinstance(value, Mapping):
+                    return None
+                value = value.get(name)
+            return value
+        try:
+            return _json_value(_INTERPRETER.visit(self._node, record))
+        except EvaluationProblem:
+            raise
+        except JMESPathTypeError as error:
+            wanted = " or ".join(_TYPE_WORDS.get(each, each) for each in error.expected_types)
+            found = describe(error.current_value)
+            raise EvaluationProblem(f"{error.function_name} takes {wanted}, not {found}") from None
+        except JMESPathError as error:
+            raise EvaluationProblem(str(error)) from None
+        except RecursionError:
+            raise EvaluationProblem("the expression is nested too deep") from None
+        except Exception as error:
+            raise EvaluationProblem(f"can't be worked out for this record: {error}") from None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Expression) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"Expression({self.text!r})"
+
+
+@functools.lru_cache(maxsize=4096)
+def parse(text: str) -> Expression:
+    """The expression that the text says. Raises `ExpressionError`."""
+    if len(text) > MAX_LENGTH:
+        raise ExpressionError(f"over {MAX_LENGTH:,} characters long")
+    _check_literals(text)
+    try:
+        node = _Parser().parse(text).parsed
+    except EmptyExpressionError:
+        raise ExpressionError("empty, where an expression is expected", 0) from None
+    except IncompleteExpressionError:
+        raise ExpressionError(f"not an expression, it ends too early: {text}", len(text)) from None
+    except JMESPathError as error:
+        position = getattr(error, "lex_position", None)
+        where = "" if position is None else f" at column {position + 1}"
+        raise ExpressionError(f"not an expression{where}: {text}", position) from None
+    except Exception:
+        raise ExpressionError(f"not an expression: {text[:60]}") from None
+    for function in _nodes(node, "function_expression"):
+        _check_call(function)
+    _check_roots(node)
+    return Expression(text, node)
+
+
+def literal(value: str) -> Expression:
+    """The expression that always has this text as its value."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return Expression(f"'{escaped}'", {"type": "literal", "value": value, "children": []})
+
+
+def _check_literals(text: str) -> None:
+    """Refuses literals in backticks that are no JSON: the library takes them for text and hides a warning."""
+    for match in _QUOTED.finditer(text):
+        content = match.group(1)
+        if content is None:
+            continue
+        try:
+            value = json.loads(content.replace("\\`", "`"))
+            _json_value(value)
+        except (ValueError, RecursionError):
+            raise ExpressionError(
+                f"no JSON between the backticks: {match.group()} (text is written 'like this')", match.start()
+            ) from None
+
+
+def _check_call(node: Any) -> None:
+    name, arguments = node["value"], node["children"]
+    signature = Functions.FUNCTION_TABLE.get(name)
+    if name in OURS:
+        least, most = OURS[name].least, OURS[name].most
+    elif signature is not None:
+        parameters = signature["signature"]
+        least = len(parameters)
+        most = None if parameters[-1].get("variadic") else least
+    else:
+        suggestion = did_you_mean(name, [*OURS, *Functions.FUNCTION_TABLE])
+        raise ExpressionError(f"there is no function {name!r}", suggestion=suggestion)
+    if len(arguments) < least or (most is not None and len(arguments) > most):
+        at_least = "at least " if most is None else ""
+        raise ExpressionError(
+            f"{name} takes {at_least}{least} argument{'' if least == 1 else 's'}, {len(arguments)} given"
+        )
+    if name == "e164" and arguments[1]["type"] == "literal":
+        region = arguments[1]["value"]
+        if not isinstance(region, str) or not known_region(region):
+            raise ExpressionError(
+                f"e164 takes a region such as 'GB', not {describe(region)}",
+                suggestion="GB" if region == "UK" else None,
+            )
+
+
+def _check_roots(node: Any) -> None:
+    for name in _roots(node):
+        if name not in OWN_FIELDS:
+            raise ExpressionError(
+                f"a record has no field {name!r}; it has {', '.join(OWN_FIELDS)} (a text is written '{name}')",
+                suggestion=did_you_mean(name, OWN_FIELDS) or f"data.{name}",
+            )
+
+
+def _roots(node: Any) -> Iterator[str]:
+    """The names of fields that the expression takes from the record itself."""
+    if node["type"] == "field":
+        yield node["value"]
+        return
+    if node["type"] == "expref":
+        return
+    children = [child for child in node["children"] if isinstance(child, dict)]
+    if node["type"] == "index_expression":
+        children = children[:1]
+    for child in children[: _INNER_ROOTS.get(node["type"])]:
+        yield from _roots(child)
+
+
+def _nodes(node: Any, kind: str) -> Iterator[Any]:
+    stack = [node]
+    while stack:
+        each = stack.pop()
+        if each["type"] == kind:
+            yield each
+        # A slice has numbers for children.
+        stack.extend(child for child in each["children"] if isinstance(child, dict))
+
+
+def _plain_path(node: Any) -> tuple[str, ...] | None:
+    """The keys of an expression that is nothing but fields and dots, else None."""
+    if node["type"] == "field":
+        return (node["value"],)
+    if node["type"] != "subexpression":
+        return None
+    parts = [_plain_path(child) for child in node["children"]]
+    return None if None in parts else tuple(name for part in parts if part is not None for name in part)
+
+
+def _json_value(value: Any) -> Any:
+    """The value itself, where JSON can say it. Raises `EvaluationProblem`."""
+    if value is None or isinstance(value, str | bool):
+        return value
+    stack = [value]
+    seen = 0
+    while stack:
+        item = stack.pop()
+        seen += 1
+        if seen > MAX_VALUES:
+            raise EvaluationProblem(f"the result holds more than {MAX_VALUES:,} values")
+        match item:
+            case float() if not math.isfinite(item):
+                raise EvaluationProblem("the result is no number that JSON can say")
+            case int() if item.bit_length() > _LONGEST_INTEGER:
+                raise EvaluationProblem("the result is a number with more than 4,300 digits")
+            case None | str() | int() | float():
+                pass
+            case dict():
+                stack.extend(item.values())
+            case list():
+                stack.extend(item)
+            case _:
+                raise EvaluationProblem("the result is an expression (&…), not a value")
+    return value
+
+
+class _Calls(Functions):
+    """JMESPath's functions and ours."""
+
+    def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
+        ours = OURS.get(function_name)
+        if ours is not None:
+            return ours.call(*resolved_args)
+        return super().call_function(function_name, resolved_args)
+
+
+class _Interpreter(TreeInterpreter):
+    """Compares numbers with numbers and text with text; null gives null; all else is a problem."""
+
+    def visit_comparator(self, node: Any, value: Any) -> Any:
+        if node["value"] in ("eq", "ne"):
+            return super().visit_comparator(node, value)
+        left = self.visit(node["children"][0], value)
+        right = self.visit(node["children"][1], value)
+        if left is None or right is None:
+            return None
+        if _orderable(left) is None or _orderable(left) != _orderable(right):
+            raise EvaluationProblem(f"can't compare {describe(left)} with {describe(right)}")
+        return self.COMPARATOR_FUNC[node["value"]](left, right)
+
+
+def _orderable(value: Any) -> str | None:
+    """What kind of thing that has an order the value is: a number, text, or neither."""
+    if isinstance(value, bool):
+        return None
+    return "number" if isinstance(value, int | float) else "text" if isinstance(value, str) else None
+
+
+_INTERPRETER = _Interpreter(Options(custom_functions=_Calls()))

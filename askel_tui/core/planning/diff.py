@@ -1,0 +1,142 @@
+"""What an operation would change about a profile: before and after, per field. Pure.
+
+`Seen` is a profile as the dry run read it; applying operations to it in order shows later records what earlier ones
+would have left behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from askel_tui.core.operations import Identity, Operation
+from askel_tui.core.requests.packing import addressed
+
+Change = Mapping[str, Any]
+"""{"before": value, "after": value}; an absent value is None."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """What is known of a profile: None for `id` where the account does not know it yet."""
+
+    id: str | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+    """Standard attributes and identifiers, `location` flattened with dots."""
+    properties: dict[str, Any] = field(default_factory=dict)
+    lists: set[str] = field(default_factory=set)
+    """Ids of the lists in question that the profile is on."""
+    consent: dict[str, str] = field(default_factory=dict)
+    """Consent by channel, where it was read."""
+    events: set[str] = field(default_factory=set)
+    """`unique_id`s that earlier records of the same run would write."""
+
+
+def changes(operation: Operation, seen: Seen) -> dict[str, Change]:
+    """The fields that the operation changes, with their values before and after; equal values are left out."""
+    match operation.call:
+        case "create_or_update_profile":
+            return _upsert(operation, seen)
+        case "add_profiles_to_list" | "remove_profiles_from_list":
+            destination = operation.destination
+            if destination is None or destination.id is None:
+                return {}
+            adds = operation.call == "add_profiles_to_list"
+            on = destination.id in seen.lists
+            return {} if on == adds else {f"list {destination.name}": {"before": on, "after": adds}}
+        case "create_event":
+            body = operation.body
+            if body["unique_id"] in seen.events:
+                return {}
+            after = {name: body[name] for name in ("value", "value_currency", "time") if name in body}
+            after["properties"] = body["properties"]
+            return {f"event {body['metric']}": {"before": None, "after": after}}
+        case "bulk_subscribe_profiles":
+            return _consent(operation, seen, "SUBSCRIBED") | _joined(operation, seen)
+        case "bulk_unsubscribe_profiles":
+            return _consent(operation, seen, "UNSUBSCRIBED")
+    return {}
+
+
+def _consent(operation: Operation, seen: Seen, wanted: str) -> dict[str, Change]:
+    return {
+        f"consent {channel}": {"before": seen.consent.get(channel), "after": wanted}
+        for channel in operation.body["channels"]
+        if seen.consent.get(channel) != wanted
+    }
+
+
+def _joined(operation: Operation, seen: Seen) -> dict[str, Change]:
+    """Whoever subscribes to a list is on it (contract.md 6), on one with double opt-in once they confirm."""
+    destination = operation.destination
+    if destination is None or destination.id is None or destination.id in seen.lists:
+        return {}
+    return {f"list {destination.name}": {"before": False, "after": True}}
+
+
+def _upsert(operation: Operation, seen: Seen) -> dict[str, Change]:
+    body = operation.body
+    found: dict[str, Change] = {}
+    wanted = {**operation.profile.identifiers(), **body["attributes"]}
+    for name, after in wanted.items():
+        before = seen.attributes.get(name)
+        if not _same(before, after) and not (name == "email" and _same_address(before, after)):
+            found[name] = {"before": before, "after": after}
+    for name, after in body["properties"].items():
+        before = seen.properties.get(name)
+        if not _same(before, after):
+            found[f"properties.{name}"] = {"before": before, "after": after}
+    for name in body["unset"]:
+        if name in seen.properties:
+            found[f"properties.{name}"] = {"before": seen.properties[name], "after": None}
+    return found
+
+
+def _same(before: Any, after: Any) -> bool:
+    """Whether two JSON values are equal: 1 is 1.0, but neither is true, at any depth."""
+    match before, after:
+        case dict(), dict():
+            return before.keys() == after.keys() and all(_same(before[name], after[name]) for name in before)
+        case list(), list():
+            return len(before) == len(after) and all(map(_same, before, after))
+    return isinstance(before, bool) == isinstance(after, bool) and bool(before == after)
+
+
+def _same_address(before: Any, after: Any) -> bool:
+    return isinstance(before, str) and isinstance(after, str) and before.casefold() == after.casefold()
+
+
+def apply(operation: Operation, seen: Seen) -> None:
+    """Leaves `seen` as the account would be after the operation."""
+    body = operation.body
+    destination = operation.destination
+    match operation.call:
+        case "create_or_update_profile":
+            seen.id = seen.id or "new"
+            seen.attributes.update(operation.profile.identifiers())
+            seen.attributes.update(body["attributes"])
+            seen.properties.update(body["properties"])
+            for name in body["unset"]:
+                seen.properties.pop(name, None)
+        case "add_profiles_to_list" if destination and destination.id:
+            seen.lists.add(destination.id)
+        case "remove_profiles_from_list" if destination and destination.id:
+            seen.lists.discard(destination.id)
+        case "create_event":
+            _make(seen, operation.profile)
+            seen.events.add(body["unique_id"])
+        case "bulk_subscribe_profiles" | "bulk_unsubscribe_profiles":
+            wanted = "SUBSCRIBED" if operation.call == "bulk_subscribe_profiles" else "UNSUBSCRIBED"
+            seen.consent.update(dict.fromkeys(body["channels"], wanted))
+            if operation.call == "bulk_subscribe_profiles" and destination and destination.id:
+                _make(seen, addressed(operation))
+                seen.lists.add(destination.id)
+
+
+def _make(seen: Seen, identity: Identity) -> None:
+    """A profile that an event or a consent job makes, or whose gaps it fills: it never moves an identifier."""
+    seen.id = seen.id or "new"
+    for name, value in identity.identifiers().items():
+        if not seen.attributes.get(name):
+            seen.attributes[name] = value

@@ -1,0 +1,282 @@
+"""The operations of the steps for one record: values are evaluated and checked, problems are named. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from askel_tui.contract.caps import Caps, caps
+from askel_tui.contract.dialects import CHANNEL_IDENTIFIER, dialect
+from askel_tui.core.catalog import StepTargets
+from askel_tui.core.expressions import values
+from askel_tui.core.expressions.expression import EvaluationProblem, Expression
+from askel_tui.core.operations import Identity, Operation, event_unique_id, operation_id
+from askel_tui.core.problems import Problem
+from askel_tui.core.records.record import Record
+from askel_tui.core.workflows.model import (
+    AddToList,
+    Field,
+    RemoveFromList,
+    RequireSegment,
+    Step,
+    Subscribe,
+    TrackEvent,
+    TriggerFlow,
+    Unsubscribe,
+    UpsertProfile,
+    Workflow,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A version of a workflow as it was applied: checked, with its targets pinned.
+
+    `account` is the Klaviyo account's id, or another constant word where the key may not read it: ids of events
+    are derived from it.
+    """
+
+    workflow: Workflow
+    version: int
+    account: str
+    revision: str
+    targets: Mapping[str, StepTargets]
+
+
+class RecordPlan:
+    """What the steps of a workflow make of one record, step by step: `operations` in order, and `problems`."""
+
+    __slots__ = (
+        "_applied",
+        "_identity",
+        "_limits",
+        "_record",
+        "_source",
+        "_upserted",
+        "operations",
+        "problems",
+    )
+
+    def __init__(
+        self,
+        record: Record,
+        source: Mapping[str, Any],
+        identity: Identity,
+        applied: Applied,
+        problems: list[Problem],
+    ) -> None:
+        """`problems` is added to."""
+        self._record = record
+        self._source = source
+        self._identity = identity
+        self._applied = applied
+        self._limits = caps(applied.revision)
+        self._upserted = False
+        self.operations: list[Operation] = []
+        self.problems = problems
+
+    def take(self, step: Step) -> None:
+        """Adds the operations of the next step."""
+        match step:
+            case UpsertProfile():
+                self._add(step, "create_or_update_profile", self._upsert(step))
+                self._upserted = True
+            case AddToList():
+                self._identify(step)
+                self._add(step, "add_profiles_to_list")
+            case RemoveFromList():
+                self._add(step, "remove_profiles_from_list")
+            case TrackEvent():
+                pinned = self._applied.targets.get(step.id)
+                metric = pinned.target.name if pinned else step.metric
+                self._add(step, "create_event", self._event(step, metric))
+            case TriggerFlow():
+                self._flow(step)
+            case Subscribe():
+                if step.list is None:
+                    # Without a list a new address never becomes a profile (contract.md 6), so it is made first.
+                    self._identify(step)
+                self._add(step, "bulk_subscribe_profiles", self._subscribe(step))
+            case Unsubscribe():
+                self._add(step, "bulk_unsubscribe_profiles", self._channels(step, step.channels))
+            case RequireSegment():
+                self._add(step, "get_profiles_for_segment", {"member": step.member})
+
+    def _add(self, step: Step, call: str, body: Mapping[str, Any] | None = None) -> None:
+        targets = self._applied.targets.get(step.id)
+        self.operations.append(
+            Operation(
+                self._id(step.id),
+                step.id,
+                step.kind,
+                call,
+                self._identity,
+                targets.target if targets else None,
+                targets.through if targets else None,
+                body or {},
+            )
+        )
+
+    def _id(self, step: str) -> str:
+        workflow = self._applied.workflow
+        return operation_id(workflow.connection, workflow.name, self._applied.version, self._record.id, step)
+
+    def _identify(self, step: Step) -> None:
+        """An upsert of the bare identifiers, where nothing before in this record has upserted them."""
+        if self._upserted:
+            return
+        self._upserted = True
+        self.operations.append(
+            Operation(
+                id=self._id(f"{step.id}.identify"),
+                step=step.id,
+                kind="upsert_profile",
+                call="create_or_update_profile",
+                profile=self._identity,
+                body={"attributes": {}, "properties": {}, "unset": []},
+            )
+        )
+
+    def _flow(self, step: TriggerFlow) -> None:
+        targets = self._applied.targets[step.id]
+        if targets.through is not None and targets.through.type == "metric":
+            metric = targets.through.name
+            self._add(step, "create_event", self._event(TrackEvent(id=step.id, metric=metric), metric))
+        else:
+            self._identify(step)
+            self._add(step, "add_profiles_to_list")
+
+    def _upsert(self, step: UpsertProfile) -> dict[str, Any]:
+        attributes: dict[str, Any] = {}
+        properties: dict[str, Any] = {}
+        unset: list[str] = []
+        limits = self._limits
+        for name, field in step.attributes.items():
+            present, value = self._field(step, name, field)
+            if not present:
+                continue
+            try:
+                attributes[name] = values.attribute(name, value)
+            except values.Unusable as problem:
+                self._problem(step, name, str(problem))
+        for name, field in step.properties.items():
+            present, value = self._field(step, f"properties.{name}", field)
+            if not present:
+                continue
+            if value is None:
+                unset.append(name)
+            else:
+                properties[name] = value
+        too_large = values.over(attributes | {"properties": properties}, limits.profile_bytes)
+        if too_large:
+            self._problem(step, _largest(attributes, properties), f"the profile would be {too_large}")
+        return {"attributes": attributes, "properties": properties, "unset": unset}
+
+    def _event(self, step: TrackEvent, metric: str) -> dict[str, Any]:
+        workflow = self._applied.workflow
+        limits = self._limits
+        properties: dict[str, Any] = {}
+        for name, expression in step.properties.items():
+            value = self._value(step, f"properties.{name}", expression)
+            if value is None:
+                continue
+            try:
+                values.event_property(value, limits)
+            except values.Unusable as problem:
+                self._problem(step, f"properties.{name}", str(problem))
+            else:
+                properties[name] = value
+        body: dict[str, Any] = {
+            "metric": metric,
+            "properties": properties,
+            "time": self._time(step, limits),
+            "unique_id": event_unique_id(
+                self._applied.account, workflow.connection, workflow.name, self._record.id, step.id, metric
+            ),
+        }
+        self._checked(step, body, "value", step.value, values.amount)
+        self._checked(step, body, "value_currency", step.value_currency, values.currency)
+        if len(properties) > limits.event_properties:
+            self._problem(
+                step,
+                "properties",
+                f"{len(properties)} properties, where Klaviyo takes {limits.event_properties}",
+            )
+        too_large = values.over(properties, limits.event_bytes)
+        if too_large:
+            self._problem(step, _largest({}, properties), f"the event would be {too_large}")
+        return body
+
+    def _checked(
+        self,
+        step: Step,
+        body: dict[str, Any],
+        name: str,
+        expression: Expression | None,
+        check: Callable[[Any], Any],
+    ) -> None:
+        """Adds a field to the body if it has a value, once `check` has found it usable."""
+        value = self._value(step, name, expression) if expression is not None else None
+        if value is None:
+            return
+        try:
+            body[name] = check(value)
+        except values.Unusable as problem:
+            self._problem(step, name, str(problem))
+
+    def _time(self, step: TrackEvent, limits: Caps) -> str:
+        value = self._value(step, "time", step.time) if step.time is not None else None
+        try:
+            if value is None:
+                return values.allowed_time(self._record.time, limits)
+            return values.event_time(value, limits)
+        except values.Unusable as problem:
+            self._problem(step, "time", str(problem))
+            return self._record.time
+
+    def _subscribe(self, step: Subscribe) -> dict[str, Any]:
+        body = self._channels(step, step.channels)
+        if step.custom_source is not None:
+            body["custom_source"] = step.custom_source
+        before = len(self.problems)
+        if step.consented_at is not None:
+            if not (step.historical and dialect(self._applied.revision).historical):
+                # Refused when applied; a plan is always one that the revision can say (contract.md 6).
+                self._problem(step, "consented_at", "only consent from the past takes the time it was given")
+            self._checked(step, body, "consented_at", step.consented_at, values.moment)
+        if step.historical:
+            body["historical"] = True
+            if "consented_at" not in body and len(self.problems) == before:
+                self._problem(step, "consented_at", "consent from the past needs the time it was given")
+        return body
+
+    def _channels(self, step: Step, channels: Sequence[str]) -> dict[str, Any]:
+        present = self._identity.identifiers()
+        for channel in channels:
+            needed = CHANNEL_IDENTIFIER[channel]
+            if needed not in present:
+                self._problem(
+                    step, "channels", f"consent for {channel} needs {needed}, which this record has not"
+                )
+        return {"channels": list(channels)}
+
+    def _field(self, step: Step, name: str, field: Field) -> tuple[bool, Any]:
+        """(whether the field is written, its value); null is left out unless the field clears."""
+        value = self._value(step, name, field.expression)
+        return (value is not None or field.clear), value
+
+    def _value(self, step: Step, name: str, expression: Expression) -> Any:
+        try:
+            return expression.evaluate(self._source)
+        except EvaluationProblem as problem:
+            self._problem(step, name, str(problem))
+            return None
+
+    def _problem(self, step: Step, field: str, message: str) -> None:
+        self.problems.append(Problem(message, field=field, step=step.id))
+
+
+def _largest(attributes: Mapping[str, Any], properties: Mapping[str, Any]) -> str:
+    fields = {**attributes, **{f"properties.{name}": value for name, value in properties.items()}}
+    return max(fields, key=lambda name: values.size(fields[name]))

@@ -1,0 +1,164 @@
+"""Bulk requests: many operations in one job. Pure; caps are checked on the encoded bytes.
+
+A bulk request holds rows. A row of an import job is one profile with its upsert (or several, folded), and with the
+addition to the job's list where that is the record's next step; a row of a bulk event call is one event.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from askel_tui.contract.dialects import dialect
+from askel_tui.contract.endpoints import NotInRevision, endpoint
+from askel_tui.core.operations import IDENTIFIERS, Identity, Operation, canonical
+from askel_tui.core.requests.coalescing import folded
+from askel_tui.core.requests.packing import Request, nested
+
+BULK_OF = {"create_or_update_profile": "bulk_import_profiles", "create_event": "bulk_create_events"}
+"""The bulk call of a single one."""
+
+_EMPTY = b'"data":[]'
+
+
+@dataclass(slots=True)
+class Row:
+    """One row of a bulk request: its encoded item, and the operations that it carries, in their order.
+
+    None are left where they were settled before the request was taken up again.
+    """
+
+    operations: tuple[Operation, ...]
+    item: bytes
+
+
+def has_call(call: str, revision: str) -> bool:
+    """Whether the revision has a bulk call."""
+    try:
+        endpoint(revision, call)
+    except NotInRevision:
+        return False
+    return True
+
+
+def bulk_call(operation: Operation, revision: str) -> str | None:
+    """The bulk call that can carry the operation at the revision; None where it has to go by itself.
+
+    Bulk import cannot clear (contract.md 3.2), and the revision may not have the call.
+    """
+    call = BULK_OF.get(operation.call)
+    if call is None or not has_call(call, revision):
+        return None
+    body = operation.body
+    if call == "bulk_import_profiles" and (body["unset"] or None in body["attributes"].values()):
+        return None
+    return call
+
+
+def import_row(upserts: Sequence[Operation], revision: str, addition: Operation | None = None) -> Row:
+    """A row of an import job: updates of one profile, and the list addition that the job's list carries with them."""
+    upsert = folded(upserts)
+    item = dialect(revision).import_item(
+        upsert.profile.identifiers(), nested(upsert.body["attributes"]), upsert.body["properties"]
+    )
+    carried = (*upserts,) if addition is None else (*upserts, addition)
+    return Row(carried, canonical(item))
+
+
+def import_again(request: Request) -> BulkRequest:
+    """An import job's request that was read back, with those of its operations that are left in their rows."""
+    of: dict[tuple[str, ...], list[Operation]] = {}
+    for operation in request.operations:
+        of.setdefault(operation.profile.keys(), []).append(operation)
+    rows = []
+    for item in json.loads(request.body)["data"]["attributes"]["profiles"]["data"]:
+        identity = Identity(**{name: item["attributes"].get(name) for name in IDENTIFIERS})
+        rows.append(Row(tuple(of.get(identity.keys(), ())), canonical(item)))
+    return BulkRequest(request, tuple(rows))
+
+
+def addition_row(addition: Operation, revision: str) -> Row:
+    """A row of an import job that only puts a profile on the job's list: its identifiers, and nothing else."""
+    return Row((addition,), canonical(dialect(revision).import_item(addition.profile.identifiers())))
+
+
+def event_row(event: Operation, revision: str) -> Row:
+    """A row of a bulk event call."""
+    words, body = dialect(revision), event.body
+    item = words.event_item(
+        body["metric"],
+        body["properties"],
+        body["time"],
+        body["unique_id"],
+        value=body.get("value"),
+        value_currency=body.get("value_currency"),
+        backfill=bool(body.get("backfill")),
+    )
+    return Row((event,), canonical(words.event_group(event.profile.identifiers(), [item])))
+
+
+def room(call: str, revision: str, list_id: str | None = None) -> int:
+    """How many bytes one row may have in a request of its own; what is larger has to go by itself."""
+    head, tail = _frame(call, revision, list_id)
+    at = endpoint(revision, call)
+    most = (at.max_bytes or 1_000_000) - len(head) - len(tail)
+    return min(most, at.max_item_bytes or most)
+
+
+def requests(
+    call: str, rows: Iterable[Row], revision: str, list_id: str | None = None
+) -> Iterator[BulkRequest]:
+    """The rows in as few requests as the call's caps allow, in order.
+
+    Raises `ValueError` for a row that is larger than `room`.
+    """
+    head, tail = _frame(call, revision, list_id)
+    at = endpoint(revision, call)
+    most_items = at.max_items or 1
+    most_bytes = (at.max_bytes or 1_000_000) - len(head) - len(tail)
+    most_of_one = room(call, revision, list_id)
+    batch: list[Row] = []
+    size = 0
+    for row in rows:
+        if len(row.item) > most_of_one:
+            raise ValueError(f"a row of {len(row.item)} bytes is over the cap of {call}")
+        if batch and (len(batch) == most_items or size + len(row.item) + 1 > most_bytes):
+            yield _made(call, revision, batch, head, tail)
+            batch, size = [], 0
+        batch.append(row)
+        size += len(row.item) + 1
+    if batch:
+        yield _made(call, revision, batch, head, tail)
+
+
+@dataclass(frozen=True, slots=True)
+class BulkRequest:
+    """A request and the rows in it: an answer's pointers count rows."""
+
+    request: Request
+    rows: tuple[Row, ...]
+
+
+def _made(call: str, revision: str, rows: Sequence[Row], head: bytes, tail: bytes) -> BulkRequest:
+    at = endpoint(revision, call)
+    body = b"".join((head, b",".join(row.item for row in rows), tail))
+    operations = tuple(operation for row in rows for operation in row.operations)
+    return BulkRequest(Request(call, at.method, at.url_path(), {}, body, operations), tuple(rows))
+
+
+def _frame(call: str, revision: str, list_id: str | None) -> tuple[bytes, bytes]:
+    """What stands before and after the items."""
+    words = dialect(revision)
+    body: dict[str, Any] = (
+        words.bulk_events([]) if call == "bulk_create_events" else words.bulk_import([], list_id)
+    )
+    head, _, tail = canonical(body).partition(_EMPTY)
+    return head + _EMPTY[:-1], _EMPTY[-1:] + tail
+
+
+def row_index(pointer: str) -> int | None:
+    """The row that an error's pointer names: the first number in it (contract.md 2.6, 3.3)."""
+    numbers = (part for part in pointer.split("/") if part.isascii() and part.isdigit() and len(part) < 10)
+    return next(map(int, numbers), None)

@@ -1,0 +1,164 @@
+"""Packing: operations become requests. Pure: the same function makes the request the dry run shows and live sends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from askel_tui.contract.dialects import CHANNEL_IDENTIFIER, Dialect, dialect
+from askel_tui.contract.endpoints import Endpoint, endpoint
+from askel_tui.core.operations import Identity, Operation, canonical
+from askel_tui.core.planning.plan import NEEDS_PROFILE_ID
+from askel_tui.core.requests.coalescing import folded
+
+GATE_CALL = "get_profiles_for_segment"
+"""The read that answers gates, a page of profiles at a time."""
+
+PACKED_CALLS = NEEDS_PROFILE_ID
+"""Writes that carry all that waits for their destination, live too (design: Packing)."""
+
+CONSENT_CALLS = frozenset({"bulk_subscribe_profiles", "bulk_unsubscribe_profiles"})
+"""Writes of consent: never repeated by themselves once their fate is unknown (design: In doubt)."""
+
+GATHERING_CALLS = PACKED_CALLS | CONSENT_CALLS | {GATE_CALL}
+"""Calls that are made one at a time per destination and spread over the minute, so that each takes what waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP call carrying one or more operations. `ids` fill the path's template; `body` is canonical JSON."""
+
+    call: str
+    method: str
+    path: str
+    ids: Mapping[str, str]
+    body: bytes
+    operations: tuple[Operation, ...]
+
+
+class Parcel(NamedTuple):
+    """What tells which operations may share a request: the call and where it goes."""
+
+    call: str
+    destination: str
+    """The id of the list or segment, with what else a consent job says once; empty for calls of one operation."""
+
+
+def parcel(operation: Operation) -> Parcel:
+    """The parcel of an operation: where the call gathers, equal parcels may travel in one request."""
+    if operation.call not in GATHERING_CALLS:
+        return Parcel(operation.call, "")
+    place = _destination_id(operation) or ""
+    if operation.call in CONSENT_CALLS:
+        # A consent job has one list, one source and one kind of date for all its profiles (contract.md 2.8).
+        source, historical = operation.body.get("custom_source"), bool(operation.body.get("historical"))
+        place = canonical([place, source, historical]).decode()
+    return Parcel(operation.call, place)
+
+
+def capacity(call: str, revision: str) -> int:
+    """How many operations of one parcel a request of this call carries at the revision."""
+    at = endpoint(revision, call)
+    if call in PACKED_CALLS | CONSENT_CALLS:
+        return at.max_items or 1
+    if call == GATE_CALL:
+        return at.page_max or 1
+    return 1
+
+
+def request(operations: Sequence[Operation], revision: str, profile_ids: Mapping[str, str]) -> Request:
+    """The request that carries operations of one parcel; updates of one profile are folded into one.
+
+    `profile_ids` gives Klaviyo's profile id by operation id, for calls that name profiles by id (see
+    `NEEDS_PROFILE_ID`); a profile named by several operations stands in the request once. Raises `KeyError` for a
+    missing one.
+    """
+    first = operations[0]
+    at: Endpoint = endpoint(revision, first.call)
+    ids = _path_ids(first, at)
+    body = _body(operations, dialect(revision), profile_ids)
+    return Request(first.call, at.method, at.url_path(**ids), ids, canonical(body), tuple(operations))
+
+
+def _path_ids(operation: Operation, at: Endpoint) -> dict[str, str]:
+    destination = operation.destination
+    if "{id}" not in at.path or destination is None or destination.id is None:
+        return {}
+    return {"id": destination.id}
+
+
+def _body(
+    operations: Sequence[Operation], words: Dialect, profile_ids: Mapping[str, str]
+) -> Mapping[str, Any]:
+    first = operations[0]
+    body = first.body
+    match first.call:
+        case "create_or_update_profile":
+            update = folded(operations)
+            body = update.body
+            return words.profile_import(
+                update.profile.identifiers(), nested(body["attributes"]), body["properties"], body["unset"]
+            )
+        case "add_profiles_to_list" | "remove_profiles_from_list":
+            return words.list_members(list(dict.fromkeys(profile_ids[each.id] for each in operations)))
+        case "create_event":
+            return words.event(
+                first.profile.identifiers(),
+                body["metric"],
+                body["properties"],
+                body["time"],
+                body["unique_id"],
+                value=body.get("value"),
+                value_currency=body.get("value_currency"),
+                backfill=bool(body.get("backfill")),
+            )
+        case "bulk_subscribe_profiles":
+            items = [_subscribe_item(each, words) for each in operations]
+            return words.subscribe(
+                items, _destination_id(first), body.get("custom_source"), bool(body.get("historical"))
+            )
+        case "bulk_unsubscribe_profiles":
+            items = [
+                words.unsubscribe_item(consent_identifiers(each), each.body["channels"])
+                for each in operations
+            ]
+            return words.unsubscribe(items, _destination_id(first))
+    raise ValueError(f"no request carries {first.call}")
+
+
+def _subscribe_item(operation: Operation, words: Dialect) -> dict[str, Any]:
+    channels = operation.body["channels"]
+    given = operation.body.get("consented_at")
+    consented_at = dict.fromkeys(channels, given) if given else {}
+    return words.subscribe_item(consent_identifiers(operation), channels, consented_at)
+
+
+def consent_identifiers(operation: Operation) -> dict[str, str]:
+    """Only the identifiers whose channels are asked for: consent is never widened by what else is known."""
+    wanted = {CHANNEL_IDENTIFIER[channel] for channel in operation.body["channels"]}
+    return {name: value for name, value in operation.profile.identifiers().items() if name in wanted}
+
+
+def addressed(operation: Operation) -> Identity:
+    """Whom the operation's request names: for consent, nobody beyond the channels asked for."""
+    if operation.call in CONSENT_CALLS:
+        return Identity(**consent_identifiers(operation))
+    return operation.profile
+
+
+def _destination_id(operation: Operation) -> str | None:
+    destination = operation.destination
+    return destination.id if destination else None
+
+
+def nested(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted attribute names (`location.city`) as the nested objects that Klaviyo takes."""
+    result: dict[str, Any] = {}
+    for name, value in attributes.items():
+        head, dot, tail = name.partition(".")
+        if dot:
+            result.setdefault(head, {})[tail] = value
+        else:
+            result[name] = value
+    return result

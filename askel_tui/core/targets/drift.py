@@ -1,0 +1,344 @@
+"""Drift: the account no longer is what a workflow was built on. Pure: what was pinned and what a look found in,
+findings out.
+
+A part that a look did not read says nothing: what is not known is no finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Literal
+
+from askel_tui.core.operations import canonical
+from askel_tui.core.workflows.model import UpsertProfile
+
+if TYPE_CHECKING:
+    from askel_tui.core.catalog import Catalog, FlowEntry, ListEntry, MetricEntry, SegmentEntry, StepTargets
+    from askel_tui.core.operations import StepKind, Target
+    from askel_tui.core.workflows.model import Workflow
+
+Policy = Literal["hold", "warn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What is done about a kind of drift.
+
+    `ends`: a hold for it ends by itself once it is gone. `refusable`: Klaviyo would refuse what is sent in spite of
+    it, so that releasing the step does not mean that somebody decided to go on.
+    """
+
+    policy: Policy
+    ends: bool = False
+    refusable: bool = False
+
+
+CAUSES: Mapping[str, Cause] = {
+    "key_refused": Cause("hold", ends=True, refusable=True),
+    "other_account": Cause("hold", ends=True, refusable=True),
+    "scope_missing": Cause("hold", ends=True, refusable=True),
+    "target_gone": Cause("hold", ends=True, refusable=True),
+    "made_anew": Cause("hold"),
+    "list_renamed": Cause("hold"),
+    "segment_redefined": Cause("hold"),
+    "segment_inactive": Cause("warn"),
+    "flow_not_live": Cause("hold", ends=True),
+    "flow_archived": Cause("hold", ends=True),
+    "trigger_moved": Cause("hold"),
+    "metric_gone": Cause("warn"),
+    "property_renamed": Cause("hold"),
+    "property_vanished": Cause("hold"),
+}
+"""By cause (design: hold, Looks). What would write wrong data holds, anything else warns."""
+
+ENOUGH_CARRIERS = 5
+"""Fewer profiles known to have carried a property tell nothing (design: Looks)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is no longer as it was when the workflow was applied.
+
+    `detail` is one sentence for people. `evidence` tells two findings of one cause apart, and one from itself later.
+    """
+
+    step: str
+    cause: str
+    detail: str
+    evidence: str
+    policy: Policy
+
+    @property
+    def ends(self) -> bool:
+        """Whether a hold for it ends by itself."""
+        return CAUSES[self.cause].ends
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What one step of an applied workflow depends on.
+
+    `seen` is what `snapshot` kept when it was applied; `cleared` are properties that some workflow takes away itself.
+    """
+
+    step: str
+    kind: StepKind
+    target: Target | None = None
+    through: Target | None = None
+    seen: Mapping[str, Any] = field(default_factory=dict)
+    properties: tuple[str, ...] = ()
+    cleared: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
+
+    @property
+    def destination(self) -> Target | None:
+        """The list, segment or metric that the step's calls address."""
+        return self.through or self.target
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """A profile known to have carried properties: what was known of them, and what it has now.
+
+    `keys` are all properties that it was ever seen with. One that was written to since the last look is not `seen` yet.
+    """
+
+    before: Mapping[str, Any]
+    now: Mapping[str, Any]
+    keys: frozenset[str] = frozenset()
+    seen: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at an account found; None is what was not read.
+
+    Groups and flows are those of the asked ones that exist, by id. `namesakes` are the ids of all lists and segments
+    of a name, by (type, name). `lost` are scopes for want of which a read was refused.
+    """
+
+    account: str | None = None
+    key_refused: str | None = None
+    lists: Mapping[str, ListEntry] | None = None
+    segments: Mapping[str, SegmentEntry] | None = None
+    flows: Mapping[str, FlowEntry] | None = None
+    metrics: Mapping[str, MetricEntry] | None = None
+    namesakes: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    lost: frozenset[str] = frozenset()
+
+
+def snapshot(targets: StepTargets, catalog: Catalog) -> dict[str, Any]:
+    """What is kept of a step's targets beyond their ids when a workflow is applied; empty where nothing is."""
+    target = targets.target
+    if target.type == "segment":
+        segment = next((each for each in catalog.segments if each.id == target.id), None)
+        return {} if segment is None else {"definition": segment.definition, "is_active": segment.is_active}
+    if target.type == "flow":
+        flow = next((each for each in catalog.flows if each.id == target.id), None)
+        return (
+            {}
+            if flow is None
+            else {"status": flow.status, "archived": flow.archived, "trigger_type": flow.trigger_type}
+        )
+    return {}
+
+
+def watched(
+    workflow: Workflow,
+    targets: Mapping[str, StepTargets],
+    seen: Mapping[str, Mapping[str, Any]],
+    scopes: Mapping[str, Collection[str]],
+) -> list[Watched]:
+    """What each step of a workflow depends on; `seen` and `scopes` are by step."""
+    found = []
+    for step in workflow.steps:
+        pinned = targets.get(step.id)
+        one = Watched(
+            step.id,
+            step.kind,
+            target=None if pinned is None else pinned.target,
+            through=None if pinned is None else pinned.through,
+            seen=seen.get(step.id, {}),
+            scopes=frozenset(scopes.get(step.id, ())),
+        )
+        if isinstance(step, UpsertProfile):
+            one = replace(
+                one,
+                properties=tuple(step.properties),
+                cleared=frozenset(name for name, each in step.properties.items() if each.clear),
+            )
+        found.append(one)
+    return found
+
+
+def findings(
+    step: Watched, look: Look, carriers: Sequence[Carrier] = (), *, account: str | None = None
+) -> list[Finding]:
+    """All that is no longer as the step needs it.
+
+    `carriers` are the profiles it is known to have written to; `account` is the id that the connection was made with.
+    """
+    if look.key_refused is not None:
+        return [_finding(step, "key_refused", look.key_refused)]
+    if account is not None and look.account is not None and look.account != account:
+        detail = f"the key opens the account {look.account}, the connection was made with {account}"
+        return [_finding(step, "other_account", detail, look.account)]
+    found = [*_scopes(step, look), *_lists(step, look), *_segment(step, look), *_flow(step, look)]
+    return [*found, *_metric(step, look), *lost_properties(step, carriers)]
+
+
+def _finding(
+    step: Watched, cause: str, detail: str, evidence: str = "", policy: Policy | None = None
+) -> Finding:
+    return Finding(step.step, cause, detail, f"{cause}:{evidence}", policy or CAUSES[cause].policy)
+
+
+def _scopes(step: Watched, look: Look) -> Iterator[Finding]:
+    for scope in sorted(look.lost):
+        policy: Policy = "hold" if scope in step.scopes else "warn"
+        yield _finding(step, "scope_missing", f"the key has lost the scope {scope}", scope, policy)
+
+
+def _lists(step: Watched, look: Look) -> Iterator[Finding]:
+    target = step.destination
+    if target is None or target.type != "list" or target.id is None or look.lists is None:
+        return
+    entry = look.lists.get(target.id)
+    if entry is None:
+        yield _gone(step, target, look)
+    elif entry.name != target.name:
+        others = [each for each in look.namesakes.get(("list", target.name), ()) if each != target.id]
+        also = f", and another list ({', '.join(others)}) has the old name" if others else ""
+        detail = f"the list {target.name} ({target.id}) is now called {entry.name}{also}"
+        yield _finding(step, "list_renamed", detail, f"{target.id}:{entry.name}:{','.join(others)}")
+
+
+def _gone(step: Watched, target: Target, look: Look) -> Finding:
+    detail = f"the {target.type} {target.name} ({target.id}) is gone from the account"
+    anew = look.namesakes.get((target.type, target.name), ())
+    if not anew:
+        return _finding(step, "target_gone", detail, f"{target.type}:{target.id}")
+    ids = ", ".join(anew)
+    detail += f"; another one of that name was made ({ids}), which the workflow does not mean by itself"
+    return _finding(step, "made_anew", detail, f"{target.type}:{target.id}:{ids}")
+
+
+def _segment(step: Watched, look: Look) -> Iterator[Finding]:
+    target = step.target
+    if target is None or target.type != "segment" or target.id is None or look.segments is None:
+        return
+    entry = look.segments.get(target.id)
+    if entry is None:
+        yield _gone(step, target, look)
+        return
+    said = f"the segment {target.name} ({target.id})"
+    before = step.seen.get("definition")
+    if before is not None and entry.definition is not None and entry.definition != before:
+        detail = f"{said} has another definition than when the workflow was applied: it may hold other people"
+        yield _finding(step, "segment_redefined", detail, f"{target.id}:{_mark(entry.definition)}")
+    if not entry.is_active and step.seen.get("is_active", True):
+        yield _finding(
+            step, "segment_inactive", f"{said} was switched off: its members no longer change", target.id
+        )
+
+
+def _mark(value: Any) -> str:
+    """A short word for a JSON value: equal values, equal words."""
+    return sha256(canonical(value)).hexdigest()[:12]
+
+
+def _flow(step: Watched, look: Look) -> Iterator[Finding]:
+    target = step.target
+    if target is None or target.type != "flow" or target.id is None or look.flows is None:
+        return
+    entry = look.flows.get(target.id)
+    said = f"the flow {target.name} ({target.id})"
+    if entry is None:
+        detail = f"{said} is gone from the account"
+        yield _finding(step, "target_gone", detail, f"flow:{target.id}")
+        return
+    if entry.archived and not step.seen.get("archived", False):
+        yield _finding(step, "flow_archived", f"{said} was archived: it will not fire", target.id)
+    elif entry.status != "live" and step.seen.get("status", "live") == "live":
+        detail = f"{said} is {entry.status}, no longer live"
+        yield _finding(step, "flow_not_live", detail, f"{target.id}:{entry.status}")
+    yield from _trigger(step, entry, said)
+
+
+def _trigger(step: Watched, entry: FlowEntry, said: str) -> Iterator[Finding]:
+    through = step.through
+    if through is None or through.id is None:
+        return
+    if entry.triggers is not None:
+        if any((each.type, each.id) == (through.type, through.id) for each in entry.triggers):
+            return
+        other = entry.triggers[0] if entry.triggers else None
+        by = "nothing" if other is None else f"a {other.type}" + (f" ({other.id})" if other.id else "")
+        detail = f"{said} is no longer fired by the {through.type} {through.name} ({through.id}), but by {by}"
+        yield _finding(step, "trigger_moved", detail, f"{entry.id}:{by}")
+        return
+    before = step.seen.get("trigger_type")
+    if before is not None and entry.trigger_type is not None and entry.trigger_type != before:
+        detail = f"{said} is no longer fired as before ({before}), but by: {entry.trigger_type}"
+        yield _finding(step, "trigger_moved", detail, f"{entry.id}:{entry.trigger_type}")
+
+
+def _metric(step: Watched, look: Look) -> Iterator[Finding]:
+    target = step.destination
+    if target is None or target.type != "metric" or target.id is None or look.metrics is None:
+        return
+    if target.id in look.metrics:
+        return
+    detail = f"the metric {target.name} ({target.id}) is gone: events make a new one of that name"
+    # A flow waits for the old metric, so that events of a new one fire nothing.
+    policy: Policy = "hold" if step.kind == "trigger_flow" else "warn"
+    yield _finding(step, "metric_gone", detail, target.id, policy)
+
+
+def lost_properties(step: Watched, carriers: Sequence[Carrier]) -> Iterator[Finding]:
+    """The properties that at least half of enough profiles known to have carried them no longer do.
+
+    `carriers` are in the order in which they were written to. Those that are new since the last look may have been
+    written to after the property was renamed, and then tell nothing about it: those up to the last one that lost it
+    decide too.
+    """
+    for name in step.properties:
+        known = [each for each in carriers if each.before.get(name) is not None]
+        last = max(
+            (at for at, each in enumerate(known, 1) if not each.seen and each.now.get(name) is None),
+            default=0,
+        )
+        older = max(last, sum(each.seen for each in known))
+        lost = _lost(name, known) or _lost(name, known[:older])
+        if lost is None:
+            continue
+        share = f"{len(lost[0])} of {lost[1]} profiles known to have had the property {name} no longer do"
+        new = _new_name(name, lost[0])
+        if new is not None:
+            detail = f"{share}; it was probably renamed to {new}, which holds their old values"
+            yield _finding(step, "property_renamed", detail, f"{name}:{new}")
+        elif name not in step.cleared:
+            yield _finding(step, "property_vanished", share, name)
+
+
+def _lost(name: str, known: Sequence[Carrier]) -> tuple[list[Carrier], int] | None:
+    """Those of known carriers that no longer have a property, and of how many; None where they are too few."""
+    lost = [each for each in known if each.now.get(name) is None]
+    enough = len(known) >= ENOUGH_CARRIERS and 2 * len(lost) >= len(known)
+    return (lost, len(known)) if enough else None
+
+
+def _new_name(name: str, lost: Sequence[Carrier]) -> str | None:
+    """The key that holds the old values of at least half of those that lost theirs, best a key they did not have."""
+    holding: dict[str, int] = {}
+    unknown: dict[str, int] = {}
+    for carrier in lost:
+        old = carrier.before[name]
+        for key, value in carrier.now.items():
+            if key != name and value == old and type(value) is type(old) and key not in carrier.before:
+                holding[key] = holding.get(key, 0) + 1
+                unknown[key] = unknown.get(key, 0) + (key not in carrier.keys)
+    likely = [key for key, count in holding.items() if 2 * count >= len(lost)]
+    return max(likely, key=lambda key: (unknown[key], holding[key], key), default=None)

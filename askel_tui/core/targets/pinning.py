@@ -1,0 +1,289 @@
+"""Pinning: what a workflow names becomes what the account has, by id and name. Done when a workflow is applied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from askel_tui.contract.caps import STANDARD_ATTRIBUTES
+from askel_tui.contract.dialects import dialect
+from askel_tui.core.catalog import API_INTEGRATION, StepTargets
+from askel_tui.core.operations import Target
+from askel_tui.core.problems import Problem, did_you_mean
+from askel_tui.core.workflows.model import (
+    Subscribe,
+    TrackEvent,
+    TriggerFlow,
+    Unsubscribe,
+    UpsertProfile,
+    line_of,
+    step_targets,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from askel_tui.core.catalog import Catalog, FlowEntry, FlowTrigger, ListEntry, MetricEntry, SegmentEntry
+    from askel_tui.core.workflows.model import Step, Workflow
+
+Named = Literal["list", "segment", "flow"]
+E = TypeVar("E", "ListEntry", "SegmentEntry", "FlowEntry", "ListEntry | SegmentEntry")
+
+_TRIGGERS = {"Added to List": "list", "Metric": "metric"}
+"""What a flow's `trigger_type` says may fire it, where nothing more can be read (contract.md 8)."""
+_UNKNOWN_TRIGGERS = (None, "", "Unconfigured")
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """What each step names, by the step's id; problems keep the workflow from being applied, warnings do not."""
+
+    targets: dict[str, StepTargets] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+
+def pin(
+    workflow: Workflow,
+    catalog: Catalog,
+    *,
+    file: str | None = None,
+    only_lists: Collection[str] = (),
+    revision: str | None = None,
+) -> Pinned:
+    """Resolves what every step names, by id or by name; an id wins over a name.
+
+    `only_lists`: the only lists, by id or name, that the connection may touch; empty is all. `revision`: where given,
+    channels and attributes that it does not have are problems. A metric that the account has not is no problem: the
+    first event makes it.
+    """
+    pinned = Pinned()
+    for step in workflow.steps:
+        at = _Step(step, catalog, file, tuple(only_lists), pinned)
+        if revision is not None:
+            at.check_revision(revision)
+        targets = at.targets()
+        if targets is not None:
+            pinned.targets[step.id] = targets
+    return pinned
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One step while it is pinned."""
+
+    step: Step
+    catalog: Catalog
+    file: str | None
+    only_lists: tuple[str, ...]
+    pinned: Pinned
+
+    def targets(self) -> StepTargets | None:
+        """What the step names; None where it names nothing or can't be resolved, which is then a problem."""
+        step = self.step
+        if isinstance(step, UpsertProfile):
+            return None
+        if isinstance(step, TrackEvent):
+            return StepTargets(self.metric("metric", step.metric))
+        if isinstance(step, TriggerFlow):
+            return self.flow(step)
+        for name, kind, written in step_targets(step):
+            if kind == "list" or kind == "segment":
+                found = self.named(kind, name, written)
+                return None if found is None else StepTargets(found)
+        return None
+
+    def named(self, kind: Literal["list", "segment"], name: str, written: str) -> Target | None:
+        """The list or segment of that id or name."""
+        entries: Sequence[ListEntry | SegmentEntry] = (
+            self.catalog.lists if kind == "list" else self.catalog.segments
+        )
+        entry = self.find(kind, name, written, entries)
+        if entry is None or (kind == "list" and not self.may_touch(name, entry.id, entry.name)):
+            return None
+        if not getattr(entry, "is_active", True):
+            self.warn(name, f"the segment {entry.name!r} is inactive: its members no longer change")
+        return Target(kind, entry.id, entry.name)
+
+    def may_touch(self, name: str, list_id: str, list_name: str) -> bool:
+        """Whether the connection may touch the list; a problem where it may not."""
+        if not self.only_lists or list_id in self.only_lists or list_name in self.only_lists:
+            return True
+        allowed = ", ".join(self.only_lists)
+        self.problem(
+            name, f"this connection may touch only {allowed}, and the list {list_name!r} is none of them"
+        )
+        return False
+
+    def metric(self, name: str, written: str) -> Target:
+        """The metric that an event of this name adds to: one that the API makes, or else a new one."""
+        by_id = next((each for each in self.catalog.metrics if each.id == written), None)
+        metric_name = by_id.name if by_id else written
+        alike = [each for each in self.catalog.metrics if each.name == metric_name]
+        made_by_api = [each for each in alike if _is_api(each)]
+        if made_by_api:
+            return Target("metric", made_by_api[0].id, metric_name)
+        if alike:
+            self.warn(
+                name,
+                f"the metric {metric_name!r} is {alike[0].integration}'s, not one that the API makes: events from here "
+                "go to a new metric of the same name",
+            )
+        return Target("metric", None, metric_name)
+
+    def flow(self, step: TriggerFlow) -> StepTargets | None:
+        """The flow, and the list or metric that fires it."""
+        entry = self.find("flow", "flow", step.flow, self.catalog.flows)
+        if entry is None:
+            return None
+        if entry.archived:
+            self.warn("flow", f"the flow {entry.name!r} is archived: it will not fire")
+        elif entry.status != "live":
+            self.warn(
+                "flow", f"the flow {entry.name!r} is {entry.status}, not live: it will not send by itself"
+            )
+        through = self.told(step, entry) if entry.triggers is None else self.read(step, entry, entry.triggers)
+        if through is None:
+            return None
+        return StepTargets(Target("flow", entry.id, entry.name), through)
+
+    def told(self, step: TriggerFlow, entry: FlowEntry) -> Target | None:
+        """What fires the flow as the file says, where the revision can't tell."""
+        by = _TRIGGERS.get(entry.trigger_type or "")
+        if by is None and entry.trigger_type not in _UNKNOWN_TRIGGERS:
+            self.unfireable(entry, entry.trigger_type or "")
+            return None
+        named: Literal["list", "metric"] | None = "list" if step.list else "metric" if step.metric else None
+        if named is None:
+            what = f"its {by}" if by else "its list or metric"
+            shape = f"{{flow: {entry.name}, {by or 'list'}: …}}"
+            self.problem(
+                "flow",
+                f"at this revision nobody can read what fires the flow {entry.name!r}: name {what}, {shape}",
+            )
+            return None
+        if by is not None and by != named:
+            self.problem(named, f"the flow {entry.name!r} is fired by a {by}, so name that: {by}: …")
+            return None
+        if named == "list":
+            return self.named("list", "list", step.list or "")
+        return self.trigger_metric(step.metric or "")
+
+    def trigger_metric(self, written: str) -> Target | None:
+        """The metric that the file names as a trigger: it must exist, since a flow waits for it."""
+        target = self.metric("metric", written)
+        known = any(each.name == target.name for each in self.catalog.metrics)
+        if not known and "metrics" not in self.catalog.unread:
+            like = did_you_mean(written, [each.name for each in self.catalog.metrics])
+            self.problem("metric", f"the account has no metric {written!r}, so no flow is fired by it", like)
+            return None
+        return target
+
+    def read(self, step: TriggerFlow, entry: FlowEntry, triggers: Sequence[FlowTrigger]) -> Target | None:
+        """What fires the flow as the account says; what the file names must be the same."""
+        if not triggers:
+            self.problem("flow", f"the flow {entry.name!r} has no trigger yet, so nothing can fire it")
+            return None
+        trigger = next((each for each in triggers if each.type in ("list", "metric")), None)
+        if trigger is None:
+            self.unfireable(entry, triggers[0].type)
+            return None
+        found = self.trigger_of(entry, trigger)
+        if found is None:
+            return None
+        for kind, written in (("list", step.list), ("metric", step.metric)):
+            if written is not None and (kind != found.type or written not in (found.id, found.name)):
+                self.problem(
+                    kind, f"the flow {entry.name!r} is fired by the {found.type} {found.name!r}, not by this"
+                )
+                return None
+        if trigger.filtered:
+            self.warn(
+                "flow", f"the trigger of the flow {entry.name!r} has a filter, which may keep it from firing"
+            )
+        return found
+
+    def trigger_of(self, entry: FlowEntry, trigger: FlowTrigger) -> Target | None:
+        """The list or metric of a flow's trigger."""
+        if trigger.type == "list":
+            listed = next((each for each in self.catalog.lists if each.id == trigger.id), None)
+            if listed is None:
+                self.problem("flow", f"the list that fires the flow {entry.name!r} ({trigger.id}) is gone")
+                return None
+            return (
+                Target("list", listed.id, listed.name)
+                if self.may_touch("flow", listed.id, listed.name)
+                else None
+            )
+        metric = next((each for each in self.catalog.metrics if each.id == trigger.id), None)
+        if metric is None:
+            unread = "metrics" in self.catalog.unread
+            why = "can't be read with this key: metrics:read is missing" if unread else "is gone"
+            self.problem("flow", f"the metric that fires the flow {entry.name!r} ({trigger.id}) {why}")
+            return None
+        if not _is_api(metric):
+            self.warn(
+                "flow",
+                f"the flow {entry.name!r} waits for {metric.integration}'s metric {metric.name!r}, not for one that "
+                "the API makes: an event from here will not fire it",
+            )
+        return Target("metric", metric.id, metric.name)
+
+    def unfireable(self, entry: FlowEntry, by: str) -> None:
+        """A problem: only lists and metrics can be made to fire a flow (contract.md 8)."""
+        self.problem(
+            "flow", f"the flow {entry.name!r} is fired by its {by.lower()}, which nobody can do from here"
+        )
+
+    def find(self, kind: Named, name: str, written: str, entries: Sequence[E]) -> E | None:
+        """The one entry of that id, or else of that name."""
+        by_id = next((each for each in entries if each.id == written), None)
+        if by_id is not None:
+            return by_id
+        alike = [each for each in entries if each.name == written]
+        if len(alike) == 1:
+            return alike[0]
+        if alike:
+            ids = ", ".join(each.id for each in alike)
+            self.problem(name, f"{len(alike)} {kind}s are named {written!r} ({ids}): write the id instead")
+        elif f"{kind}s" in self.catalog.unread:
+            self.problem(
+                name, f"the key may not read {kind}s, so {written!r} can't be found: it needs {kind}s:read"
+            )
+        else:
+            like = did_you_mean(written, [each.name for each in entries])
+            self.problem(name, f"the account has no {kind} {written!r}", like)
+        return None
+
+    def check_revision(self, revision: str) -> None:
+        """Problems for what the revision does not have."""
+        step, words = self.step, dialect(revision)
+        if isinstance(step, UpsertProfile):
+            for name in step.attributes:
+                if name not in STANDARD_ATTRIBUTES[revision]:
+                    self.problem(name, f"no standard attribute of a profile at revision {revision}")
+        if isinstance(step, Subscribe | Unsubscribe):
+            known = words.channels if isinstance(step, Subscribe) else words.withdrawable
+            for channel in step.channels:
+                if channel not in known:
+                    self.problem(
+                        "channels", f"revision {revision} takes no {channel} here, only {', '.join(known)}"
+                    )
+        if isinstance(step, Subscribe) and step.historical and not words.historical:
+            self.problem("historical", f"revision {revision} can't record consent of the past")
+        if isinstance(step, Subscribe) and step.consented_at and words.historical and not step.historical:
+            message = f"revision {revision} takes the time of consent only with `historical: true`"
+            self.problem("consented_at", message)
+
+    def problem(self, name: str, message: str, suggestion: str | None = None) -> None:
+        self.pinned.problems.append(self._said(name, message, suggestion))
+
+    def warn(self, name: str, message: str) -> None:
+        self.pinned.warnings.append(self._said(name, message))
+
+    def _said(self, name: str, message: str, suggestion: str | None = None) -> Problem:
+        return Problem(message, name, self.step.id, self.file, line_of(self.step, name), suggestion)
+
+
+def _is_api(metric: MetricEntry) -> bool:
+    return metric.integration.casefold() == API_INTEGRATION

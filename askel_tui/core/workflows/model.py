@@ -1,0 +1,192 @@
+"""Workflows: a trigger, who it is about, and ordered steps. Files become these through `workflow_files`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from askel_tui.core.expressions.expression import Expression
+    from askel_tui.core.operations import StepKind, TargetType
+    from askel_tui.core.records.record import Record
+
+CHANNELS = ("email", "sms", "whatsapp", "push")
+"""Consent channels; which of them a revision takes is checked when the workflow is applied."""
+
+Lines = Mapping[str, int]
+"""The line of the file where a field stands, by the field's name; the step's own line is under ''."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """An attribute or property of a profile: a null is left out of the write, unless the field clears."""
+
+    expression: Expression
+    clear: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UpsertProfile:
+    """Writes attributes and properties; attributes name parts of the location with a dot (`location.city`)."""
+
+    kind: ClassVar[StepKind] = "upsert_profile"
+    id: str
+    attributes: Mapping[str, Field] = field(default_factory=dict)
+    properties: Mapping[str, Field] = field(default_factory=dict)
+    lines: Lines = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AddToList:
+    """Puts the profile on a list, which gives no consent."""
+
+    kind: ClassVar[StepKind] = "add_to_list"
+    id: str
+    list: str
+    lines: Lines = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFromList:
+    """Takes the profile off a list, which takes no consent away."""
+
+    kind: ClassVar[StepKind] = "remove_from_list"
+    id: str
+    list: str
+    lines: Lines = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TrackEvent:
+    """Sends an event; its time is the record's where no `time` is given."""
+
+    kind: ClassVar[StepKind] = "track_event"
+    id: str
+    metric: str
+    value: Expression | None = None
+    value_currency: Expression | None = None
+    properties: Mapping[str, Expression] = field(default_factory=dict)
+    time: Expression | None = None
+    lines: Lines = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerFlow:
+    """Fires a flow through the list or the metric that triggers it; at most one of them is named."""
+
+    kind: ClassVar[StepKind] = "trigger_flow"
+    id: str
+    flow: str
+    list: str | None = None
+    metric: str | None = None
+    lines: Lines = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Gives consent on channels; `historical` records consent of the past, given at `consented_at`."""
+
+    kind: ClassVar[StepKind] = "subscribe"
+    id: str
+    channels: tuple[str, ...]
+    list: str | None = None
+    custom_source: str | None = None
+    consented_at: Expression | None = None
+    historical: bool = False
+    lines: Lines = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """Takes consent away on channels; without a list, for all marketing of the channel (contract.md 6)."""
+
+    kind: ClassVar[StepKind] = "unsubscribe"
+    id: str
+    channels: tuple[str, ...]
+    list: str | None = None
+    lines: Lines = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RequireSegment:
+    """A gate: the steps below happen only where the profile's membership is what `member` says."""
+
+    kind: ClassVar[StepKind] = "require_segment"
+    id: str
+    segment: str
+    member: bool
+    lines: Lines = field(default_factory=dict, compare=False)
+
+
+Step = (
+    UpsertProfile
+    | AddToList
+    | RemoveFromList
+    | TrackEvent
+    | TriggerFlow
+    | Subscribe
+    | Unsubscribe
+    | RequireSegment
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """What a workflow file says. `profile` names the identifiers to evaluate; `source` is the file's text."""
+
+    name: str
+    connection: str
+    triggers: tuple[str, ...]
+    when: Expression | None
+    profile: Mapping[str, Expression]
+    steps: tuple[Step, ...]
+    source: str
+    lines: Lines = field(default_factory=dict, compare=False)
+
+    def step(self, step_id: str) -> Step:
+        """The step of that id. Raises `KeyError`."""
+        for step in self.steps:
+            if step.id == step_id:
+                return step
+        raise KeyError(step_id)
+
+
+def trigger_matches(workflow: Workflow, record: Record) -> bool:
+    """Whether the record's event is one that the workflow waits for; `when` is not asked."""
+    return record.event in workflow.triggers
+
+
+def line_of(place: Step | Workflow, name: str | None = None) -> int | None:
+    """The line of a field, of its nearest parent that has one (`properties` for `properties.Tier`), or of all."""
+    while name:
+        if name in place.lines:
+            return place.lines[name]
+        name = name.rpartition(".")[0]
+    return place.lines.get("")
+
+
+def step_targets(step: Step) -> list[tuple[str, TargetType, str]]:
+    """What the step names in the account: (field, type, the name or id as written), in the order of the file.
+
+    Custom properties are among them: they need no pinning, but a step depends on them.
+    """
+    named: list[tuple[str, TargetType, str | None]] = []
+    match step:
+        case UpsertProfile():
+            named = [(f"properties.{name}", "property", name) for name in step.properties]
+        case AddToList() | RemoveFromList():
+            named = [(step.kind, "list", step.list)]
+        case TrackEvent():
+            named = [("metric", "metric", step.metric)]
+        case TriggerFlow():
+            named = [
+                ("flow", "flow", step.flow),
+                ("list", "list", step.list),
+                ("metric", "metric", step.metric),
+            ]
+        case Subscribe() | Unsubscribe():
+            named = [("list", "list", step.list)]
+        case RequireSegment():
+            named = [("segment", "segment", step.segment)]
+    return [(name, kind, written) for name, kind, written in named if written is not None]

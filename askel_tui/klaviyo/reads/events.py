@@ -1,0 +1,46 @@
+"""Reading events: whether the account has one that was sent."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from askel_tui.klaviyo.filters import equals
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from askel_tui.klaviyo.client import Client
+    from askel_tui.klaviyo.rate_limits.limiter import Priority
+
+NEWEST = 200
+"""How many of a profile's events are looked at, newest first."""
+
+UNIQUE_ID = "$event_id"
+"""The property that shows an event's `unique_id` (contract.md 2.13; not certain at every revision)."""
+
+
+async def has_event(
+    client: Client, profile_id: str, unique_id: str, time: str, *, priority: Priority = "bulk"
+) -> bool:
+    """Whether a profile has the event of that `unique_id` among its newest; by its time where no id is shown.
+
+    Raises `KlaviyoError`.
+    """
+    query = {"filter": equals("profile_id", profile_id), "sort": "-datetime"}
+    found = [
+        each.get("attributes") or {}
+        async for each in client.pages("get_events", query=query, limit=NEWEST, priority=priority)
+    ]
+    properties = [each.get("event_properties") or {} for each in found]
+    if any(UNIQUE_ID in each for each in properties):
+        return any(each.get(UNIQUE_ID) == unique_id for each in properties)
+    return any(_same_second(each, time) for each in found)
+
+
+def _same_second(event: Mapping[str, Any], time: str) -> bool:
+    try:
+        seen, sent = datetime.fromisoformat(str(event.get("datetime"))), datetime.fromisoformat(time)
+        return int(seen.timestamp()) == int(sent.timestamp())
+    except ValueError:
+        return False

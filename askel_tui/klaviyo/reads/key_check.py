@@ -1,0 +1,201 @@
+"""Checking a key: which account it opens, and which scopes it has (contract.md 1.1).
+
+No endpoint names a key's scopes, so each is probed: a read scope by its cheapest read, a write scope by a
+request that cannot write. A 403 with Klaviyo's own body means missing; what means present depends on the
+probe; anything else is "not verified".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from askel_tui.contract.endpoints import endpoints
+from askel_tui.core.workflows.scopes import scopes_of
+from askel_tui.klaviyo.errors import KeyRefused, KlaviyoError, ScopeMissing, Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from askel_tui.klaviyo.client import Client
+
+Verdict = Literal["present", "missing", "not verified"]
+
+NEEDED = ("profiles:read", "profiles:write", "lists:read", "lists:write", "events:write")
+"""Without these there is no connection (design: Scopes)."""
+
+FEATURES: Mapping[str, tuple[str, ...]] = {
+    "knowing the account by its id": ("get_accounts",),
+    "profiles": ("create_or_update_profile", "get_profiles"),
+    "lists": ("get_lists", "add_profiles_to_list", "remove_profiles_from_list"),
+    "events": ("create_event",),
+    "bulk import": ("bulk_import_profiles", "get_bulk_import_profiles_jobs"),
+    "consent (subscribe, unsubscribe)": ("bulk_subscribe_profiles", "bulk_unsubscribe_profiles"),
+    "segments (browse, require_segment)": ("get_segments", "get_profiles_for_segment"),
+    "flows (browse, trigger_flow, flow drift)": ("get_flows",),
+    "metrics (browse, which metric fires a flow)": ("get_metrics",),
+    "templates (browse)": ("get_templates",),
+}
+"""What Askel does, and the calls it takes."""
+
+NO_PROFILE = "0" * 26
+"""An id that no profile can have: the first instant of 1970, and no randomness."""
+
+NO_LIST = "no-such-list"
+"""An id that no list can have: those are six letters and digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCheck:
+    """What a key opens. `account` and `account_name` are None where the key may not read the account.
+
+    `lacking` are the features that cannot work, each with the scopes that are missing for it.
+    """
+
+    account: str | None
+    account_name: str | None
+    scopes: Mapping[str, Verdict] = field(default_factory=dict)
+    lacking: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @property
+    def missing_needed(self) -> tuple[str, ...]:
+        """Scopes without which there is no connection, and which are missing."""
+        return tuple(scope for scope in NEEDED if self.scopes.get(scope) == "missing")
+
+
+class OtherAccount(Exception):
+    """The key belongs to another account than the one it is to replace a key of."""
+
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(f"This key belongs to the account {found}, not to {expected}.")
+        self.expected = expected
+        self.found = found
+
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """A request that shows whether a scope is there, and the statuses by which it does."""
+
+    scope: str
+    call: str
+    shows: tuple[int, ...]
+    ids: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+
+
+async def check_key(client: Client) -> KeyCheck:
+    """Reads the account and probes every scope that Askel has a use for. Writes nothing.
+
+    Raises `KeyRefused`, and `Unavailable` or `Unreadable` where the first call shows that nobody is there.
+    """
+    account, name = await read_account(client)
+    probes = _probes(client.revision)
+    # Reads and writes side by side; each of them is another endpoint with another budget.
+    results = await asyncio.gather(*(_probe(client, probe) for probe in probes), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    scopes: dict[str, Verdict] = {"accounts:read": "present" if account else "missing"}
+    scopes |= {probe.scope: _verdict(result) for probe, result in zip(probes, results, strict=True)}
+    scopes["subscriptions:write"] = await _consent_scope(client, scopes)
+    return KeyCheck(account, name, scopes, lacking(scopes, client.revision))
+
+
+async def read_account(client: Client) -> tuple[str | None, str | None]:
+    """The account's id and name; both None where the key lacks `accounts:read`. Raises `KlaviyoError`."""
+    try:
+        answer = await client.call("get_accounts")
+    except ScopeMissing:
+        return None, None
+    data = answer.body.get("data") if isinstance(answer.body, dict) else None
+    first = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
+    if not isinstance(first.get("id"), str):
+        raise Unreadable("Klaviyo's answer names no account.")
+    attributes = first.get("attributes") or {}
+    contact = attributes.get("contact_information") or {}
+    name = contact.get("organization_name") or contact.get("default_sender_name")
+    return first["id"], name if isinstance(name, str) else None
+
+
+async def check_account(client: Client, expected: str | None) -> str | None:
+    """The account's id, which must be the expected one where both are known (a new key for a connection).
+
+    Raises `OtherAccount`, and `KlaviyoError` as `read_account` does.
+    """
+    found, _ = await read_account(client)
+    if found is not None and expected is not None and found != expected:
+        raise OtherAccount(expected, found)
+    return found
+
+
+def lacking(scopes: Mapping[str, Verdict], revision: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The features that cannot work with these scopes, each with those that are missing."""
+    found = (
+        (feature, tuple(scope for scope in scopes_of(calls, revision) if scopes.get(scope) == "missing"))
+        for feature, calls in FEATURES.items()
+    )
+    return tuple((feature, missing) for feature, missing in found if missing)
+
+
+def _probes(revision: str) -> list[_Probe]:
+    reads = [
+        _Probe(
+            f"{resource}s:read",
+            f"get_{resource}s",
+            (200,),
+            query={f"fields[{resource}]": attribute} | _one_row(revision, f"get_{resource}s"),
+        )
+        for resource, attribute in {
+            "profile": "email",
+            "list": "name",
+            "segment": "name",
+            "flow": "name",
+            "metric": "name",
+            "template": "name",
+        }.items()
+    ]
+    no_profile = {"data": {"type": "profile", "id": NO_PROFILE, "attributes": {}}}
+    no_list = {"data": {"type": "list", "id": NO_LIST, "attributes": {"name": "Askel checks a scope"}}}
+    no_event = {"data": {"type": "event", "attributes": {"properties": {}}}}
+    writes = [
+        _Probe("profiles:write", "update_profile", (400, 404), ids={"id": NO_PROFILE}, body=no_profile),
+        _Probe("lists:write", "update_list", (400, 404), ids={"id": NO_LIST}, body=no_list),
+        # An event of no metric and no profile: validation must refuse it.
+        _Probe("events:write", "create_event", (400,), body=no_event),
+    ]
+    return [*reads, *writes]
+
+
+async def _consent_scope(client: Client, scopes: Mapping[str, Verdict]) -> Verdict:
+    """`subscriptions:write`, by a job without profiles: a call that takes two other scopes as well."""
+    nobody = {
+        "data": {"type": "profile-subscription-bulk-create-job", "attributes": {"profiles": {"data": []}}}
+    }
+    probe = _Probe("subscriptions:write", "bulk_subscribe_profiles", (200, 202, 400), body=nobody)
+    found = _verdict(await _probe(client, probe))
+    others_there = scopes.get("lists:write") == scopes.get("profiles:write") == "present"
+    return found if found != "missing" or others_there else "not verified"
+
+
+def _one_row(revision: str, call: str) -> dict[str, str]:
+    return {"page[size]": "1"} if endpoints(revision)[call].page_size_allowed else {}
+
+
+async def _probe(client: Client, probe: _Probe) -> Verdict:
+    try:
+        answer = await client.call(probe.call, ids=probe.ids, query=probe.query, body=probe.body)
+    except KeyRefused:
+        raise
+    except ScopeMissing:
+        return "missing"
+    except KlaviyoError as error:
+        return "present" if error.status in probe.shows else "not verified"
+    return "present" if answer.status in probe.shows else "not verified"
+
+
+def _verdict(result: Verdict | BaseException) -> Verdict:
+    if isinstance(result, BaseException):
+        raise result
+    return result

@@ -1,0 +1,199 @@
+"""Reading many profiles at once: who they are, and which of them are in a segment or on a list.
+
+A hundred a call, asked for by identifier (contract.md 5 and 7): asking each profile for its segments is 60 a
+minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from askel_tui.core.operations import IDENTIFIERS, Identity
+from askel_tui.klaviyo.filters import any_of_each, fields
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from askel_tui.klaviyo.client import Client
+    from askel_tui.klaviyo.rate_limits.limiter import Priority
+
+MANY = 1_000
+"""From how many profiles on a group's members are read instead of asked for, as long as there are fewer of them."""
+
+CHANNELS = {"email": "email", "sms": "sms", "whatsapp": "whatsapp", "mobile_push": "push"}
+"""Klaviyo's names of channels in an answer, and what workflows call them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRead:
+    """A profile as the account has it: identifiers, attributes and `properties` under Klaviyo's names.
+
+    `others` are further profiles that have one of the asked identifiers: a write would meet a conflict.
+    """
+
+    id: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    others: tuple[ProfileRead, ...] = ()
+
+    @property
+    def identity(self) -> Identity:
+        """The identifiers that the account shows."""
+        shown = {name: self.attributes.get(name) for name in IDENTIFIERS}
+        return Identity(**{name: value for name, value in shown.items() if value and isinstance(value, str)})
+
+
+async def find_profiles(
+    client: Client,
+    identities: Iterable[Identity],
+    *,
+    additional_fields: Sequence[str] = (),
+    only: Sequence[str] | None = None,
+    priority: Priority = "live",
+) -> dict[Identity, ProfileRead | None]:
+    """The profile of each identity, by its strongest identifier that is known; None where none is.
+
+    `additional_fields` asks for `subscriptions`, say; `only` names the attributes wanted (identifiers come
+    along). Raises `KlaviyoError`.
+    """
+    wanted = list(dict.fromkeys(identities))
+    query: dict[str, str] = {}
+    if additional_fields:
+        query["additional-fields[profile]"] = ",".join(additional_fields)
+    if only is not None:
+        query |= fields("profile", list(dict.fromkeys((*IDENTIFIERS, *only))))
+    by_key: dict[str, ProfileRead] = {}
+    for name in IDENTIFIERS:
+        values = _values(wanted, name)
+        for resource in await _matching(client, "get_profiles", {}, name, values, query, priority):
+            read = _read(resource)
+            keys = read.identity.keys()
+            by_key |= {key: read for key in keys if key not in by_key}
+    return {identity: _strongest(identity, by_key) for identity in wanted}
+
+
+async def members_of_segment(
+    client: Client, segment_id: str, identities: Iterable[Identity], *, priority: Priority = "live"
+) -> dict[Identity, bool]:
+    """Which identities are in the segment; somebody unknown to the account is not. Raises `KlaviyoError`."""
+    return await _members(client, "segment", segment_id, identities, priority)
+
+
+async def members_of_list(
+    client: Client, list_id: str, identities: Iterable[Identity], *, priority: Priority = "live"
+) -> dict[Identity, bool]:
+    """Which identities are on the list; somebody unknown to the account is not. Raises `KlaviyoError`."""
+    return await _members(client, "list", list_id, identities, priority)
+
+
+async def read_subscriptions(client: Client, identity: Identity) -> dict[str, str]:
+    """One profile's consent by channel (`email`, `sms`, …); empty for nobody. Raises `KlaviyoError`."""
+    return (await read_consent(client, [identity]))[identity]
+
+
+async def read_consent(
+    client: Client, identities: Iterable[Identity], *, priority: Priority = "live"
+) -> dict[Identity, dict[str, str]]:
+    """Consent by channel for each identity: SUBSCRIBED, UNSUBSCRIBED, NEVER_SUBSCRIBED (contract.md 6)."""
+    found = await find_profiles(
+        client, identities, additional_fields=["subscriptions"], only=["subscriptions"], priority=priority
+    )
+    return {identity: consent_of(read.attributes) if read else {} for identity, read in found.items()}
+
+
+def consent_of(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """Marketing consent by channel out of a profile's attributes that were read with `subscriptions`."""
+    subscriptions = attributes.get("subscriptions")
+    consent = {}
+    for theirs, ours in CHANNELS.items():
+        channel = subscriptions.get(theirs) if isinstance(subscriptions, dict) else None
+        marketing = channel.get("marketing") if isinstance(channel, dict) else None
+        value = marketing.get("consent") if isinstance(marketing, dict) else None
+        if isinstance(value, str):
+            consent[ours] = value
+    return consent
+
+
+async def _members(
+    client: Client, kind: str, group_id: str, identities: Iterable[Identity], priority: Priority
+) -> dict[Identity, bool]:
+    wanted = list(dict.fromkeys(identities))
+    call = f"get_profiles_for_{kind}"
+    ids = {"id": group_id}
+    if len(wanted) >= MANY:
+        everybody = await _everybody(client, call, ids, len(wanted), priority)
+        if everybody is not None:
+            return {each: not everybody.isdisjoint(each.keys()) for each in wanted}
+    # Members cannot be asked for by external id: such a profile is looked up first.
+    external = [each for each in wanted if each.email is None and each.phone_number is None]
+    known = await find_profiles(client, external, only=(), priority=priority) if external else {}
+    asked = {each: read.identity if (read := known.get(each)) else each for each in wanted}
+    keys: set[str] = set()
+    for name in ("email", "phone_number"):
+        values = _values(asked.values(), name)
+        query = fields("profile", IDENTIFIERS)
+        for resource in await _matching(client, call, ids, name, values, query, priority):
+            keys.update(_read(resource).identity.keys())
+    members = {each: not keys.isdisjoint(identity.keys()) for each, identity in asked.items()}
+    for each, read in known.items():
+        if read is not None and asked[each].email is None and asked[each].phone_number is None:
+            members[each] = group_id in await _groups(client, kind, read.id, priority)
+    return members
+
+
+async def _everybody(
+    client: Client, call: str, ids: Mapping[str, str], fewer_than: int, priority: Priority
+) -> set[str] | None:
+    """The keys of all members of a group that has fewer members than are asked about; None of a larger one."""
+    query = fields("profile", IDENTIFIERS)
+    pages = client.pages(call, ids=ids, query=query, limit=fewer_than, priority=priority)
+    found = [_read(resource).identity async for resource in pages]
+    if len(found) >= fewer_than:
+        return None
+    return {key for identity in found for key in identity.keys()}
+
+
+async def _groups(client: Client, kind: str, profile_id: str, priority: Priority) -> set[str]:
+    """The ids of a profile's lists or segments (3 calls a second: for who cannot be asked for otherwise)."""
+    pages = client.pages(f"get_{kind}_ids_for_profile", ids={"id": profile_id}, priority=priority)
+    return {str(each.get("id")) async for each in pages}
+
+
+async def _matching(
+    client: Client,
+    call: str,
+    ids: Mapping[str, str],
+    name: str,
+    values: Iterable[str],
+    query: Mapping[str, str],
+    priority: Priority,
+) -> list[dict[str, Any]]:
+    found = []
+    for text, _ in any_of_each(name, values):
+        pages = client.pages(call, ids=ids, query={**query, "filter": text}, priority=priority)
+        found += [resource async for resource in pages]
+    return found
+
+
+def _values(identities: Iterable[Identity], name: str) -> list[str]:
+    """The identifiers of one kind; e-mails also in lower case, for filters tell upper from lower."""
+    values = [value for each in identities if (value := getattr(each, name)) is not None]
+    if name == "email":
+        values += [value.casefold() for value in values]
+    return list(dict.fromkeys(values))
+
+
+def _read(resource: Mapping[str, Any]) -> ProfileRead:
+    attributes = resource.get("attributes")
+    return ProfileRead(str(resource.get("id") or ""), attributes if isinstance(attributes, dict) else {})
+
+
+def _strongest(identity: Identity, by_key: Mapping[str, ProfileRead]) -> ProfileRead | None:
+    keys = identity.keys()
+    found = [by_key[key] for key in keys if key in by_key]
+    if not found:
+        return None
+    first = found[0]
+    others = {read.id: read for read in found if read.id != first.id}
+    return ProfileRead(first.id, first.attributes, tuple(others.values()))

@@ -1,0 +1,73 @@
+"""Custom properties: Klaviyo lists them nowhere, so profiles are sampled (contract.md 3.5)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from askel_tui.core.catalog import PropertyEntry
+from askel_tui.klaviyo.errors import inert
+from askel_tui.klaviyo.filters import fields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from askel_tui.klaviyo.client import Client
+
+SAMPLES = 5
+SAMPLE_LENGTH = 40
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?")
+
+
+async def sample_properties(client: Client, sample: int = 500) -> list[PropertyEntry]:
+    """The custom properties on the `sample` profiles that were updated last, the most frequent first.
+
+    Each entry says on how many of how many profiles it was seen. Raises `KlaviyoError`.
+    """
+    query = {**fields("profile", ["properties"]), "sort": "-updated"}
+    return summarise([each async for each in client.pages("get_profiles", query=query, limit=sample)])
+
+
+def summarise(profiles: Iterable[Mapping[str, Any]]) -> list[PropertyEntry]:
+    """The custom properties of profile resources. Pure."""
+    types: dict[str, Counter[str]] = {}
+    samples: dict[str, dict[str, None]] = {}
+    total = 0
+    for profile in profiles:
+        total += 1
+        attributes = profile.get("attributes")
+        properties = attributes.get("properties") if isinstance(attributes, dict) else None
+        for name, value in (properties if isinstance(properties, dict) else {}).items():
+            types.setdefault(name, Counter())[kind(value)] += 1
+            shown = samples.setdefault(name, {})
+            if value is not None and len(shown) < SAMPLES:
+                shown[_shown(value)] = None
+    entries = [
+        PropertyEntry(name, dict(counted), counted.total(), total, tuple(samples[name]))
+        for name, counted in types.items()
+    ]
+    return sorted(entries, key=lambda entry: (-entry.seen, entry.name))
+
+
+def kind(value: object) -> str:
+    """The type of a property's value, in the words people use for it."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int() | float():
+            return "number"
+        case str():
+            return "date" if _DATE.fullmatch(value) else "text"
+        case list():
+            return "list"
+    return "object"
+
+
+def _shown(value: object) -> str:
+    text = inert(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return text if len(text) <= SAMPLE_LENGTH else text[: SAMPLE_LENGTH - 1] + "…"

@@ -1,0 +1,4 @@
+"""Answers of the sandbox's endpoints, one file a group of resources.
+
+State is changed through `sandbox.state` only.
+"""

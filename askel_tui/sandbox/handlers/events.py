@@ -1,0 +1,228 @@
+"""Answers of /api/events and /api/shared/metrics (contract.md 2.11 to 2.13)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from askel_tui.sandbox.handlers import resources
+from askel_tui.sandbox.handlers.context import Context, Reply
+from askel_tui.sandbox.handlers.groups import collection, include, triggered
+from askel_tui.sandbox.jsonapi import ids_and_times
+from askel_tui.sandbox.jsonapi.errors import Refusal, invalid, not_found, problem
+from askel_tui.sandbox.state import events as happenings
+from askel_tui.sandbox.state.sorted_views import between, ordered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from askel_tui.sandbox.state.model import Event, Metric
+    from askel_tui.sandbox.state.sorted_views import Key
+    from askel_tui.sandbox.validation.filters import Condition
+
+
+_LAST: Final = 1 << 62
+"""A number after every event's."""
+
+
+def _create_event(ctx: Context) -> Reply:
+    attributes = ctx.body["data"]["attributes"]
+    data = attributes["profile"]["data"]
+    if not (ctx.settings.drop_example_domains and happenings.dropped(data)):
+        profile = happenings.person(ctx.account, data, data["attributes"].get("meta"), ctx.now)
+        happenings.record(ctx.account, profile, attributes, ctx.now)
+    return Reply(ctx.status)
+
+
+def _bulk_create_events(ctx: Context) -> Reply:
+    bulk = ctx.body["data"]["attributes"]["events-bulk-create"]["data"]
+    if ctx.settings.bulk_repeat == "refuse":
+        _refuse_repeats(ctx, bulk)
+    for group in (row["attributes"] for row in bulk):
+        data = group["profile"]["data"]
+        if ctx.settings.drop_example_domains and happenings.dropped(data):
+            continue
+        profile = happenings.person(ctx.account, data, data.get("meta"), ctx.now)
+        for event in group["events"]["data"]:
+            backfill = bool(group.get("backfill"))
+            happenings.record(ctx.account, profile, event["attributes"], ctx.now, backfill=backfill)
+    return Reply(ctx.status)
+
+
+def _refuse_repeats(ctx: Context, bulk: list[dict[str, Any]]) -> None:
+    """Refuses the whole call if a profile and metric have a unique id twice, in it or (by switch) already stored."""
+    seen: set[tuple[Any, ...]] = set()
+    wrong: list[dict[str, Any]] = []
+    for index, group in enumerate(row["attributes"] for row in bulk):
+        data = group["profile"]["data"]
+        events = [event["attributes"] for event in group["events"]["data"]]
+        stored: set[str] = set()
+        if ctx.settings.bulk_repeat_scope == "stored":
+            stored = happenings.repeats(ctx.account, [(data, events)])
+        person = happenings.identity(ctx.account, data)
+        for place, event in enumerate(events):
+            unique = event.get("unique_id")
+            if unique is None:
+                continue
+            key = (person, event["metric"]["data"]["attributes"]["name"], unique)
+            if key in seen or unique in stored:
+                pointer = (
+                    f"/data/attributes/events-bulk-create/data/{index}"
+                    f"/attributes/events/data/{place}/attributes/unique_id"
+                )
+                detail = f"The unique_id '{unique}' is repeated for the same profile and metric."
+                wrong.append(problem(detail, pointer))
+            seen.add(key)
+    if wrong:
+        raise Refusal(400, wrong)
+
+
+def _get_events(ctx: Context) -> Reply:
+    account, conditions = ctx.account, ctx.query.conditions
+    times = [c for c in conditions if c.field in ("datetime", "timestamp")]
+    metric, person = ctx.query.condition("metric_id", "equals"), ctx.query.condition("profile_id", "equals")
+    if person:
+        held = account.events_of_profile.get(str(person.value), [])
+        rows = ordered((e for e in held if all(c.holds(_value(e, c.field)) for c in conditions)), _key)
+    elif metric:
+        name = f"metric:{metric.value}"
+        held = account.events_of_metric.get(str(metric.value), [])
+        rows = _within(account.views.get(name, account.version(name, "metrics"), lambda: held, _key), times)
+    else:
+        view = account.views.get("events", account.version("events"), account.events.values, _key)
+        rows = _within(view, times)
+    down = ctx.query.descending if ctx.query.sort else True
+    page = ctx.page(rows, descending=down)
+    data = [resources.event(ctx, event) for event in page.rows]
+    body: dict[str, Any] = {"data": data, "links": ctx.links(page)}
+    _include(ctx, body, page.rows)
+    return Reply(200, body)
+
+
+def _within(rows: list[tuple[Key, Event]], times: list[Condition]) -> list[tuple[Key, Event]]:
+    """Rows within bounds of time; a row's key holds the time and a number, so bounds are given one too."""
+    bounds = [
+        replace(one, value=[one.value, _LAST if one.operator in ("greater-than", "less-or-equal") else -1])
+        for one in times
+    ]
+    return between(rows, bounds)
+
+
+def _key(event: Event) -> Key:
+    return ([event.time, event.number], event.id)
+
+
+def _value(event: Event, field: str) -> Any:
+    return {
+        "metric_id": event.metric,
+        "profile_id": event.profile,
+        "datetime": event.time,
+        "timestamp": event.time,
+        "profile": event.profile,
+        "metric": event.metric,
+    }.get(field)
+
+
+def _include(ctx: Context, body: dict[str, Any], events: list[Event]) -> None:
+    if not ctx.query.include:
+        return
+    included: dict[str, dict[str, Any]] = {}
+    for event in events:
+        if "metric" in ctx.query.include and event.metric in ctx.account.metrics:
+            included[event.metric] = resources.metric(ctx, ctx.account.metrics[event.metric])
+        profile = ctx.account.profile(event.profile, follow=True)
+        if "profile" in ctx.query.include and profile is not None:
+            included[profile.id] = resources.profile(ctx, profile)
+    body["included"] = list(included.values())
+
+
+def _event(ctx: Context) -> Event:
+    if not ids_and_times.is_event_id(ctx.ident):
+        raise invalid(f"Invalid Event ID: '{ctx.ident}'", "/data/id")
+    if ctx.ident not in ctx.account.events:
+        raise not_found("event", ctx.ident)
+    return ctx.account.events[ctx.ident]
+
+
+def _get_event(ctx: Context) -> Reply:
+    event = _event(ctx)
+    body: dict[str, Any] = {"data": resources.event(ctx, event), "links": ctx.links(paged=False)}
+    _include(ctx, body, [event])
+    return Reply(200, body)
+
+
+def _metric_of_event(ctx: Context, *, whole: bool) -> Reply:
+    metric = ctx.account.metrics[_event(ctx).metric]
+    data = resources.metric(ctx, metric) if whole else resources.reference("metric", metric.id)
+    return Reply(200, {"data": data, "links": ctx.links(paged=False)})
+
+
+def _profile_of_event(ctx: Context, *, whole: bool) -> Reply:
+    event = _event(ctx)
+    profile = ctx.account.profile(event.profile, follow=True)
+    if profile is None:
+        raise not_found("profile", event.profile)
+    data = resources.profile(ctx, profile) if whole else resources.reference("profile", profile.id)
+    return Reply(200, {"data": data, "links": ctx.links(paged=False)})
+
+
+def _get_metrics(ctx: Context) -> Reply:
+    metrics = list(ctx.account.metrics.values())
+    return collection(ctx, metrics, lambda one: resources.metric(ctx, one), "metric")
+
+
+def _metric(ctx: Context) -> Metric:
+    if ctx.ident not in ctx.account.metrics:
+        raise not_found("metric", ctx.ident)
+    return ctx.account.metrics[ctx.ident]
+
+
+def _get_metric(ctx: Context) -> Reply:
+    data = resources.metric(ctx, _metric(ctx))
+    body: dict[str, Any] = {"data": data, "links": ctx.links(paged=False)}
+    include(ctx, body, [data], "metric")
+    return Reply(200, body)
+
+
+def _properties(*, whole: bool) -> Callable[[Context], Reply]:
+    def answer(ctx: Context) -> Reply:
+        metric = _metric(ctx)
+        data = [resources.metric_property(ctx, metric, name) for name in sorted(metric.properties)]
+        if not whole:
+            data = [resources.reference("metric-property", one["id"]) for one in data]
+        return Reply(200, {"data": data, "links": ctx.links(paged=False)})
+
+    return answer
+
+
+def _get_property(ctx: Context) -> Reply:
+    metric_id, name = ids_and_times.property_of(ctx.ident) or ("", "")
+    metric = ctx.account.metrics.get(metric_id)
+    if metric is None or name not in metric.properties:
+        raise not_found("metric-property", ctx.ident)
+    body: dict[str, Any] = {
+        "data": resources.metric_property(ctx, metric, name),
+        "links": ctx.links(paged=False),
+    }
+    if ctx.query.include:
+        body["included"] = [resources.metric(ctx, metric)]
+    return Reply(200, body)
+
+
+HANDLERS = {
+    "create_event": _create_event,
+    "bulk_create_events": _bulk_create_events,
+    "get_events": _get_events,
+    "get_event": _get_event,
+    "get_metric_for_event": lambda ctx: _metric_of_event(ctx, whole=True),
+    "get_metric_id_for_event": lambda ctx: _metric_of_event(ctx, whole=False),
+    "get_profile_for_event": lambda ctx: _profile_of_event(ctx, whole=True),
+    "get_profile_id_for_event": lambda ctx: _profile_of_event(ctx, whole=False),
+    "get_metrics": _get_metrics,
+    "get_metric": _get_metric,
+    "get_flows_triggered_by_metric": triggered("metric", whole=True),
+    "get_ids_for_flows_triggered_by_metric": triggered("metric", whole=False),
+    "get_properties_for_metric": _properties(whole=True),
+    "get_property_ids_for_metric": _properties(whole=False),
+    "get_metric_property": _get_property,
+}

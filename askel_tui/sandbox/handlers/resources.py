@@ -1,0 +1,312 @@
+"""JSON:API objects of everything the account holds, per revision and as recorded (contract.md 2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from askel_tui.sandbox.jsonapi import ids_and_times
+from askel_tui.sandbox.jsonapi.errors import invalid
+from askel_tui.sandbox.state.consent import subscriptions
+from askel_tui.sandbox.state.model import ATTRIBUTES, LOCATION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from askel_tui.sandbox.handlers.context import Context
+    from askel_tui.sandbox.state.model import (
+        Event,
+        Flow,
+        Job,
+        Metric,
+        Profile,
+        ProfileList,
+        Segment,
+        Template,
+    )
+
+_SINCE = {"locale": "2024-07-15", "anonymous_id": "2026-07-15", "whatsapp_bsuid": "2026-07-15"}
+_PREDICTIVE = (
+    "historic_number_of_orders",
+    "predicted_number_of_orders",
+    "average_days_between_orders",
+    "average_order_value",
+    "churn_probability",
+    "expected_date_of_next_order",
+    "ranked_channel_affinity",
+)
+
+
+def reference(kind: str, ident: str) -> dict[str, str]:
+    """A resource identifier."""
+    return {"type": kind, "id": ident}
+
+
+def account(ctx: Context) -> dict[str, Any]:
+    """The account."""
+    one = ctx.account
+    attributes: dict[str, Any] = {
+        "test_account": True,
+        "contact_information": {
+            "default_sender_name": one.name,
+            "default_sender_email": one.sender,
+            "website_url": one.website,
+            "organization_name": one.name,
+            "street_address": {
+                "address1": "4 Kiln Lane",
+                "address2": "",
+                "city": "Portland",
+                "region": "OR",
+                "country": "United States",
+                "zip": "97209",
+            },
+        },
+        "industry": one.industry,
+        "timezone": one.timezone,
+        "preferred_currency": one.currency,
+        "public_api_key": one.id,
+    }
+    if ctx.revision >= "2024-05-15":
+        attributes["locale"] = "en-US"
+    return build(ctx, "account", "accounts", one.id, attributes)
+
+
+def profile(
+    ctx: Context, one: Profile, *, joined: float | None = None, fresh: bool = False, plural: bool = False
+) -> dict[str, Any]:
+    """A profile. `fresh`: times of this very write carry microseconds; `plural`: as its own reads name it."""
+    stamp = _fresh(ctx) if fresh else ids_and_times.seconds
+    shown = (name for name in ATTRIBUTES if ctx.revision >= _SINCE.get(name, ""))
+    attributes: dict[str, Any] = {name: one.attributes.get(name) for name in shown}
+    attributes["created"] = stamp(one.created)
+    attributes["updated"] = stamp(one.updated)
+    attributes["last_event_date"] = None if one.last_event is None else ids_and_times.seconds(one.last_event)
+    attributes["location"] = {name: one.location.get(name) for name in LOCATION}
+    attributes["properties"] = dict(one.properties)
+    if joined is not None:
+        attributes["joined_group_at"] = ids_and_times.seconds(joined)
+    if ctx.asked("profile", "subscriptions"):
+        attributes["subscriptions"] = subscriptions(one, ctx.revision)
+    if ctx.asked("profile", "predictive_analytics"):
+        attributes["predictive_analytics"] = dict.fromkeys(_PREDICTIVE)
+    relations = ["lists", "segments"]
+    if ctx.revision >= "2025-07-15":
+        relations += ["push-tokens", "conversations" if plural else "conversation"]
+    return build(ctx, "profile", "profiles", one.id, attributes, relations)
+
+
+def profile_list(ctx: Context, one: ProfileList, *, fresh: bool = False) -> dict[str, Any]:
+    """A list."""
+    stamp = _fresh(ctx) if fresh else ids_and_times.seconds
+    attributes: dict[str, Any] = {
+        "name": one.name,
+        "created": stamp(one.created),
+        "updated": stamp(one.updated),
+        "opt_in_process": one.opt_in_process,
+    }
+    if ctx.asked("list", "profile_count"):
+        attributes["profile_count"] = len(one.members)
+    return build(ctx, "list", "lists", one.id, attributes, _group_relations(ctx))
+
+
+def segment(ctx: Context, one: Segment) -> dict[str, Any]:
+    """A segment."""
+    attributes: dict[str, Any] = {"name": one.name}
+    if ctx.revision >= "2024-06-15":
+        attributes["definition"] = one.definition
+    attributes |= {
+        "created": ids_and_times.seconds(one.created),
+        "updated": ids_and_times.seconds(one.updated),
+        "is_active": one.is_active,
+        "is_processing": one.is_processing,
+        "is_starred": one.is_starred,
+    }
+    if ctx.asked("segment", "profile_count"):
+        attributes["profile_count"] = sum(1 for _ in ctx.account.segment_members(one))
+    return build(ctx, "segment", "segments", one.id, attributes, _group_relations(ctx))
+
+
+def metric(ctx: Context, one: Metric) -> dict[str, Any]:
+    """A metric."""
+    attributes = {
+        "name": one.name,
+        "created": ids_and_times.seconds(one.created),
+        "updated": ids_and_times.seconds(one.updated),
+        "integration": one.integration,
+    }
+    relations = ["flow-triggers"] if ctx.revision >= "2024-10-15" else []
+    return build(ctx, "metric", "metrics", one.id, attributes, relations)
+
+
+def metric_property(ctx: Context, one: Metric, name: str) -> dict[str, Any]:
+    """A property of a metric's events."""
+    label = f"{one.name} Value" if name == "$value" else name
+    attributes: dict[str, Any] = {"label": label, "property": name, "inferred_type": one.properties[name]}
+    if ctx.asked("metric-property", "sample_values"):
+        attributes["sample_values"] = None
+    ident = ids_and_times.property_id(one.id, name)
+    related = {"metric": reference("metric", one.id)}
+    return build(ctx, "metric-property", "metric-properties", ident, attributes, ["metric"], related)
+
+
+def event(ctx: Context, one: Event) -> dict[str, Any]:
+    """An event, with value and unique id under the `$` names that live answers show."""
+    properties = dict(one.properties)
+    if one.value_currency is not None:
+        properties["$value_currency"] = one.value_currency
+    if one.unique_id is not None:
+        properties["$event_id"] = one.unique_id
+    if one.value is not None:
+        properties["$value"] = one.value
+    attributes = {
+        "timestamp": one.time,
+        "event_properties": properties,
+        "datetime": ids_and_times.seconds(one.time),
+        "uuid": f"{one.time:08x}-{one.number >> 16 & 0xFFFF:04x}-11f1-8001-{one.number:012x}",
+    }
+    related = {"profile": reference("profile", one.profile), "metric": reference("metric", one.metric)}
+    return build(ctx, "event", "events", one.id, attributes, ["profile", "metric"], related)
+
+
+def flow(ctx: Context, one: Flow) -> dict[str, Any]:
+    """A flow."""
+    attributes: dict[str, Any] = {
+        "name": one.name,
+        "status": one.status,
+        "archived": one.archived,
+        "created": ids_and_times.seconds(one.created),
+        "updated": ids_and_times.seconds(one.updated),
+        "trigger_type": trigger_type(one),
+    }
+    if ctx.asked("flow", "definition"):
+        attributes["definition"] = {
+            "triggers": [one.trigger] if one.trigger else [],
+            "profile_filter": one.profile_filter,
+            "actions": [],
+            "entry_action_id": None,
+            "reentry_criteria": None,
+        }
+    return build(ctx, "flow", "flows", one.id, attributes, ["flow-actions", "tags"])
+
+
+def trigger_type(one: Flow) -> str:
+    """What a flow shows as `trigger_type`; what one with a segment shows is not documented (contract.md 8)."""
+    kind = one.trigger["type"] if one.trigger else ""
+    names = {"list": "Added to List", "segment": "Added to List", "metric": "Metric", "date": "Date Based"}
+    return names.get(kind, "Unconfigured")
+
+
+def template(ctx: Context, one: Template) -> dict[str, Any]:
+    """A template."""
+    attributes = {"name": one.name, "editor_type": one.editor_type, "html": one.html, "text": one.text}
+    if ctx.revision >= "2025-01-15":
+        attributes["amp"] = one.amp
+    attributes |= {
+        "created": ids_and_times.seconds(one.created),
+        "updated": ids_and_times.seconds(one.updated),
+    }
+    return build(ctx, "template", "templates", one.id, attributes)
+
+
+def import_job(ctx: Context, one: Job, *, with_lists: bool = False) -> dict[str, Any]:
+    """A bulk import job; `with_lists`: its lists are named, as right after it was made or when included."""
+    attributes = {
+        "status": one.status,
+        "created_at": ids_and_times.seconds(one.created),
+        "total_count": one.total,
+        "completed_count": one.completed,
+        "failed_count": one.failed,
+        "completed_at": None if one.ended is None else ids_and_times.seconds(one.ended),
+        "expires_at": ids_and_times.seconds(one.created + 7 * 86400),
+        "started_at": None if one.started is None else ids_and_times.seconds(one.started),
+    }
+    related: dict[str, Any] = {}
+    if with_lists or one.lists:
+        related["lists"] = [reference("list", ident) for ident in one.lists]
+    path = "profile-bulk-import-jobs"
+    relations = ["lists", "profiles", "import-errors"]
+    made = build(ctx, "profile-bulk-import-job", path, one.id, attributes, relations, related)
+    made["relationships"]["import-errors"]["links"].pop("self")
+    return made
+
+
+def suppression_job(ctx: Context, one: Job) -> dict[str, Any]:
+    """A suppression job, or one that lifts suppressions."""
+    verb = "create" if one.kind == "suppress" else "delete"
+    kind = f"profile-suppression-bulk-{verb}-job"
+    attributes = {
+        "status": one.status,
+        "created_at": ids_and_times.micros(one.created),
+        "total_count": one.total,
+        "completed_count": one.completed,
+        "completed_at": None if one.ended is None else ids_and_times.micros(one.ended),
+        "skipped_count": one.skipped,
+    }
+    return build(ctx, kind, f"{kind}s", one.id, attributes, ["lists", "segments"])
+
+
+def import_error(ctx: Context, one: Mapping[str, Any]) -> dict[str, Any]:
+    """Why a row of an import job failed."""
+    attributes = {key: value for key, value in one.items() if key != "id"}
+    made = build(ctx, "import-error", "import-errors", one["id"], attributes)
+    del made["links"]
+    return made
+
+
+def build(
+    ctx: Context,
+    kind: str,
+    path: str,
+    ident: str,
+    attributes: dict[str, Any],
+    relations: Iterable[str] = (),
+    related: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """An object: attributes cut to the fields that were asked for, relationships, links."""
+    home = f"{ctx.base}/api/{path}/{ident}"
+    wanted = ctx.query.fields.get(kind)
+    added = ctx.query.additional.get(kind, frozenset())  # recorded: shown whatever the fields say
+    made: dict[str, Any] = {
+        "type": kind,
+        "id": ident,
+        "attributes": attributes if wanted is None else _cut(kind, attributes, wanted | added),
+    }
+    relationships = {}
+    for name in relations:
+        links = {"self": f"{home}/relationships/{name}/", "related": f"{home}/{name}/"}
+        held = {"data": related[name]} if related and name in related else {}
+        relationships[name] = {**held, "links": links}
+    if relationships:
+        made["relationships"] = relationships
+    made["links"] = {"self": f"{home}/"}
+    return made
+
+
+def _cut(kind: str, attributes: dict[str, Any], wanted: frozenset[str]) -> dict[str, Any]:
+    cut: dict[str, Any] = {}
+    tops = {name.split(".")[0] for name in wanted}
+    for top in tops - attributes.keys() - {"id", "subscriptions", "predictive_analytics", "joined_group_at"}:
+        raise invalid(f"'{top}' is not a valid field for the resource '{kind}'.", parameter=f"fields[{kind}]")
+    for name, value in attributes.items():
+        if name in wanted or name not in tops:
+            if name in wanted:
+                cut[name] = value
+            continue
+        for path in (one.split(".")[1:] for one in wanted if one.startswith(f"{name}.")):
+            _copy(value, path, cut.setdefault(name, {}))
+    return cut
+
+
+def _copy(source: Any, path: list[str], into: dict[str, Any]) -> None:
+    for step in path[:-1]:
+        source = source.get(step) if isinstance(source, dict) else None
+        into = into.setdefault(step, {})
+    if isinstance(source, dict):
+        into[path[-1]] = source.get(path[-1])
+
+
+def _group_relations(ctx: Context) -> list[str]:
+    return ["profiles", "tags", *(["flow-triggers"] if ctx.revision >= "2024-10-15" else [])]
+
+
+def _fresh(ctx: Context) -> Any:
+    return lambda at: ids_and_times.micros(at) if at == ctx.now else ids_and_times.seconds(at)

@@ -1,0 +1,4 @@
+"""The sandbox as an HTTP server: routing, exchange, the control surface and the request log.
+
+No rule of the account stands here.
+"""

@@ -1,0 +1,131 @@
+"""The control surface's lists, segments, flows and properties: what drifts in a real account."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from askel_tui.sandbox.state import membership
+from askel_tui.sandbox.state.model import Flow, ProfileList, Segment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from askel_tui.sandbox.state.account import Account
+    from askel_tui.sandbox.state.model import Profile
+
+T = TypeVar("T", bound=Any)
+_CHANGEABLE = {
+    "lists": ("name", "opt_in_process"),
+    "segments": ("name", "definition", "is_active", "is_starred", "is_processing"),
+    "flows": ("name", "status", "archived", "trigger", "profile_filter"),
+}
+
+
+class ControlError(Exception):
+    """The control surface cannot do what was asked; the message says why."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def pick(held: Mapping[str, T], named: str) -> T:
+    """What has that id, or that name if only one has it. Raises the 404."""
+    if named in held:
+        return held[named]
+    same = [one for one in held.values() if one.name == named]
+    if len(same) != 1:
+        raise ControlError(404, f"{len(same) or 'Nothing'} found by the id or name {named!r}.")
+    return same[0]
+
+
+def profile_of(account: Account, who: str) -> Profile:
+    """The profile with that id, e-mail, phone number or external id. Raises the 404."""
+    found = account.profile(who) or next(
+        filter(None, (account.find(kind, who) for kind in ("email", "phone_number", "external_id"))), None
+    )
+    if found is None:
+        raise ControlError(404, f"There is no profile {who!r}.")
+    return found
+
+
+def answer(account: Account, method: str, parts: list[str], body: dict[str, Any], now: float) -> Any:
+    """Makes, changes, deletes and restores lists, segments and flows, and sets members."""
+    kind = parts[0]
+    held: dict[str, Any] = getattr(account, kind)
+    gone: dict[str, Any] = getattr(account, f"deleted_{kind}", {})
+    account.changed("segments")
+    match method, parts[1:]:
+        case "POST", []:
+            made = _new(account, kind, body, now)
+            held[made.id] = made
+            return {"id": made.id, "name": made.name}
+        case "PATCH", [named]:
+            return _change(kind, pick(held, named), body, now)
+        case "DELETE", [named]:
+            one = pick(held, named)
+            gone[one.id] = held.pop(one.id)
+            return {"id": one.id}
+        case "POST", [named, "restore"]:
+            one = pick(gone, named)
+            held[one.id] = gone.pop(one.id)
+            return {"id": one.id, "name": one.name}
+        case "PUT", [named, "members"] if kind != "flows":
+            return _set_members(account, pick(held, named), body["profiles"], now)
+    raise ControlError(404, f"There is no {method} /sandbox/{'/'.join(parts)}.")
+
+
+def _new(account: Account, kind: str, body: dict[str, Any], now: float) -> Any:
+    name = str(body["name"])
+    held = {**getattr(account, kind), **getattr(account, f"deleted_{kind}", {})}
+    ident = str(body.get("id") or account.new_id(held))
+    if ident in held:
+        raise ControlError(409, f"The id {ident!r} is taken.")
+    makers: dict[str, Any] = {"lists": ProfileList, "segments": Segment, "flows": Flow}
+    made = makers[kind](ident, name, now, now)
+    _change(kind, made, {key: value for key, value in body.items() if key != "id"}, now)
+    return made
+
+
+def _change(kind: str, one: Any, body: dict[str, Any], now: float) -> dict[str, Any]:
+    for name, value in body.items():
+        if name not in _CHANGEABLE[kind]:
+            raise ControlError(400, f"{name!r} cannot be changed; can be: {', '.join(_CHANGEABLE[kind])}.")
+        setattr(one, name, value)
+    if "definition" in body:
+        one.members = None
+    one.updated = now
+    return {"id": one.id, "name": one.name}
+
+
+def _set_members(
+    account: Account, group: ProfileList | Segment, named: list[str] | None, now: float
+) -> dict[str, Any]:
+    """Sets members without starting flows of lists; a segment's flows start for those who are new."""
+    people = None if named is None else [profile_of(account, who) for who in named]
+    if isinstance(group, ProfileList):
+        wanted = {profile.id for profile in people or []}
+        for ident in [member for member in group.members if member not in wanted]:
+            membership.leave(account, group, account.profiles[ident])
+        for profile in people or []:
+            membership.join(account, group, profile, now, fires=False)
+        return {"members": len(group.members)}
+    before = group.members or {}
+    group.members = None if people is None else {p.id: before.get(p.id, now) for p in people}
+    account.changed("segments")
+    for profile in people or []:
+        if profile.id not in before:
+            for flow in account.triggered_by("segment", group.id):
+                membership.start(account, flow, profile, now, {"segment": group.id})
+    return {"members": None if group.members is None else len(group.members)}
+
+
+def rename_property(account: Account, name: str, to: str | None) -> int:
+    """Renames a custom property in all profiles, or removes it; gives how many had it."""
+    having = [profile for profile in account.profiles.values() if name in profile.properties]
+    for profile in having:
+        value = profile.properties.pop(name)
+        if to is not None:
+            profile.properties[to] = value
+    account.changed("profiles")
+    return len(having)

@@ -1,0 +1,49 @@
+"""What the sandbox was asked, for whoever watches it: a line a second at most, so that load makes no noise."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from askel_tui.sandbox.state.world import World
+
+EVERY_S = 1.0
+
+Told = Counter[tuple[str, str]]
+"""How often a call got a status."""
+
+
+async def narrate(world: World, say: Callable[[str], None]) -> None:
+    """Says what came in since the last line, until it is cancelled."""
+    before = counted(world)
+    while True:
+        await asyncio.sleep(EVERY_S)
+        now = counted(world)
+        line = told(before, now)
+        if line:
+            say(f"{time.strftime('%H:%M:%S')}  {line}")
+        before = now
+
+
+def counted(world: World) -> Told:
+    """Every answer so far, of all accounts."""
+    found: Told = Counter()
+    for account in world.accounts.values():
+        for call, statuses in account.requests.items():
+            for status, count in statuses.items():
+                found[call, status] += count
+    return found
+
+
+def told(before: Told, now: Told) -> str:
+    """The answers that came in between, in the order of their names; empty where there were none."""
+    more = now - before
+    return ", ".join(
+        f"{call} {status}{f' × {count:,}' if count > 1 else ''}"
+        for (call, status), count in sorted(more.items())
+    )

@@ -1,0 +1,103 @@
+"""Klaviyo's refusals: the statuses, codes and bodies as recorded (contract.md 4)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from askel_tui.sandbox.jsonapi.ids_and_times import error_id
+
+_NOT_FOUND: Final = {
+    "list": "A list with id `{}` does not exist.",
+    "segment": "A segment with id `{}` does not exist.",
+    "profile": "A profile with id {} does not exist.",
+    "flow": "A flow with id {} does not exist.",
+    "metric": "Metric with id {} does not exist.",
+    "account": "Account with id {} not found.",
+    "template": "Template with id '{}' does not exist",
+    "event": "An event with id {} does not exist.",
+    "job": "A job with id {} does not exist.",
+}
+_PERMISSION: Final = "You do not have permission to perform this action."
+_LIMITS_PAGE: Final = "https://developers.klaviyo.com/en/docs/rate_limits_and_error_handling#rate-limits"
+
+
+class Refusal(Exception):
+    """An answer with errors: its status, its error objects, and whether rate headers go with it."""
+
+    def __init__(self, status: int, errors: list[dict[str, Any]], retry_after: int | None = None) -> None:
+        super().__init__(status)
+        self.status = status
+        self.errors = errors
+        self.retry_after = retry_after
+
+
+def problem(detail: str, pointer: str | None = None, *, parameter: str | None = None) -> dict[str, Any]:
+    """One error object of a 400 `invalid`."""
+    source = {"parameter": parameter} if parameter else {"pointer": pointer or "/data"}
+    return {
+        **_error(400, "invalid", "Invalid input.", detail),
+        "source": source,
+        "links": {},
+        "meta": {},
+    }
+
+
+def invalid(detail: str, pointer: str | None = None, *, parameter: str | None = None) -> Refusal:
+    """400: one thing is wrong with the request."""
+    return Refusal(400, [problem(detail, pointer, parameter=parameter)])
+
+
+def not_found(kind: str, ident: str) -> Refusal:
+    """404: no such list, profile, …"""
+    detail = _NOT_FOUND.get(kind, kind.capitalize() + " with id {} does not exist.").format(ident)
+    return plain(404, "not_found", "Not found.", detail)
+
+
+def duplicate_profile(other: str) -> Refusal:
+    """409: an identifier belongs to another profile, whose id is told."""
+    error = {
+        **_error(
+            409,
+            "duplicate_profile",
+            "Conflict.",
+            "A profile already exists with one of these identifiers.",
+        ),
+        "source": {"pointer": "/data/attributes"},
+        "links": {},
+        "meta": {"duplicate_profile_id": other},
+    }
+    return Refusal(409, [error])
+
+
+def forbidden(detail: str = _PERMISSION) -> Refusal:
+    """403: the key lacks a scope (which one is not said) or the account a product."""
+    return plain(403, "permission_denied", _PERMISSION, detail)
+
+
+def unauthorized(given: bool) -> Refusal:
+    """401: no key was given, or one that is not known."""
+    if given:
+        return plain(401, "authentication_failed", *(2 * ("Incorrect authentication credentials.",)))
+    return plain(401, "not_authenticated", *(2 * ("Authentication credentials were not provided.",)))
+
+
+def throttled(wait: int) -> Refusal:
+    """429: a window is full; `wait` whole seconds until one opens."""
+    unit = "second" if wait == 1 else "seconds"
+    detail = f"Request was throttled. Expected available in {wait} {unit}."
+    error = {
+        **_error(429, "throttled", "Request was throttled.", detail),
+        "source": {"pointer": "/data"},
+        "links": {"type": _LIMITS_PAGE},
+        "meta": {},
+    }
+    return Refusal(429, [error], retry_after=wait)
+
+
+def plain(status: int, code: str, title: str, detail: str, pointer: str = "/data/") -> Refusal:
+    """One error without `links` and `meta`, as the recorded 401, 403 and 404 are."""
+    return Refusal(status, [{**_error(status, code, title, detail), "source": {"pointer": pointer}}])
+
+
+def _error(status: int, code: str, title: str, detail: str) -> dict[str, Any]:
+    return {"id": error_id(), "status": status, "code": code, "title": title, "detail": detail}

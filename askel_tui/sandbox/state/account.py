@@ -1,0 +1,215 @@
+"""One account: everything it holds, indexed by what requests ask for."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, Any, Final
+
+from askel_tui.sandbox.jsonapi.ids_and_times import Ulids, short_id
+from askel_tui.sandbox.state import model
+from askel_tui.sandbox.state.definitions import matches
+from askel_tui.sandbox.state.sorted_views import Views
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from askel_tui.sandbox.state.model import (
+        Event,
+        Flow,
+        Job,
+        Metric,
+        Profile,
+        ProfileList,
+        Segment,
+        Template,
+    )
+
+_CASELESS: Final = ("email",)
+
+
+class Account:
+    """The state behind one account id. All changes go through the modules that know the rules."""
+
+    def __init__(self, ident: str, name: str, *, sender: str = "hello@example.com") -> None:
+        self.id = ident
+        self.name = name
+        self.sender = sender
+        self.timezone = "US/Pacific"
+        self.currency = "USD"
+        self.industry = "Home goods"
+        self.website = "https://mapleandember.example"
+        self.ulids = Ulids()
+        self.profiles: dict[str, Profile] = {}
+        self.merged: dict[str, str] = {}
+        """Merged profiles: the id that is gone → the one that stayed."""
+        self.lists: dict[str, ProfileList] = {}
+        self.deleted_lists: dict[str, ProfileList] = {}
+        self.segments: dict[str, Segment] = {}
+        self.deleted_segments: dict[str, Segment] = {}
+        self.metrics: dict[str, Metric] = {}
+        self.flows: dict[str, Flow] = {}
+        self.templates: dict[str, Template] = {}
+        self.events: dict[str, Event] = {}
+        self.events_of_profile: dict[str, list[Event]] = {}
+        self.events_of_metric: dict[str, list[Event]] = {}
+        self.event_keys: dict[tuple[str, str, str], str] = {}
+        """(profile, metric, unique id or second) → event id."""
+        self.jobs: dict[str, Job] = {}
+        self.requests: dict[str, dict[str, int]] = {}
+        """Requests answered: endpoint → status → how many."""
+        self.versions: dict[str, int] = {}
+        self.views = Views()
+        self._by: dict[str, dict[str, str]] = {kind: {} for kind in model.IDENTIFIERS}
+        self._metric_by_name: dict[tuple[str, str], str] = {}
+        self.confirmations: list[dict[str, Any]] = []
+        """Double opt-ins that wait for the click."""
+        self.due: list[tuple[float, int, str, dict[str, Any]]] = []
+        """What waits for a time, the earliest first: (time, number, deed, its arguments)."""
+        self._number = 0
+        self.integration = {
+            "object": "integration",
+            "id": short_id(),
+            "key": "api",
+            "name": "API",
+            "category": "API",
+        }
+
+    # profiles
+
+    def find(self, kind: str, value: str) -> Profile | None:
+        """The profile that has the identifier."""
+        ident = self._by[kind].get(_fold(kind, value))
+        return self.profiles.get(ident) if ident else None
+
+    def profile(self, ident: str, *, follow: bool = False) -> Profile | None:
+        """The profile with the id; `follow`: or the one that it was merged into."""
+        while follow and ident in self.merged:
+            ident = self.merged[ident]
+        return self.profiles.get(ident)
+
+    def owners(self, identifiers: Mapping[str, Any]) -> list[Profile]:
+        """The profiles that have one of the identifiers, that of the strongest identifier first."""
+        found: dict[str, Profile] = {}
+        for kind in model.IDENTIFIERS:
+            value = identifiers.get(kind)
+            if value and (profile := self.find(kind, value)) is not None:
+                found.setdefault(profile.id, profile)
+        return list(found.values())
+
+    def new_profile(self, now: float) -> Profile:
+        """An empty profile."""
+        profile = model.Profile(self.ulids.next(now), now, now)
+        self.profiles[profile.id] = profile
+        self.changed("profiles")
+        return profile
+
+    def identify(self, profile: Profile, kind: str, value: str | None) -> None:
+        """Gives a profile an identifier, or takes it away. The caller has seen that nobody else has it."""
+        old = profile.attributes.get(kind)
+        if old:
+            self._by[kind].pop(_fold(kind, old), None)
+        profile.attributes[kind] = _fold(kind, value) if value else None
+        if value:
+            self._by[kind][_fold(kind, value)] = profile.id
+
+    def remove_profile(self, profile: Profile) -> None:
+        """Deletes a profile with its memberships; its events stay where they are."""
+        for kind in model.IDENTIFIERS:
+            if profile.attributes.get(kind):
+                self.identify(profile, kind, None)
+        for ident in profile.lists:
+            if ident in self.lists:
+                self.lists[ident].members.pop(profile.id, None)
+                self.changed(f"list:{ident}")
+        del self.profiles[profile.id]
+        self.changed("profiles")
+
+    # metrics and events
+
+    def metric(self, name: str, service: str | None, now: float) -> Metric:
+        """The metric of that name and integration, made if need be."""
+        key = (name, service or "api")
+        ident = self._metric_by_name.get(key)
+        if ident is not None:
+            return self.metrics[ident]
+        integration = dict(self.integration)
+        if service and service != "api":
+            integration |= {"key": service, "name": service.title(), "category": "Custom", "id": short_id()}
+        return self.add_metric(model.Metric(self.new_id(self.metrics), name, now, now, integration))
+
+    def known_metric(self, name: str, service: str | None = None) -> Metric | None:
+        """The metric of that name and integration, if there is one."""
+        return self.metrics.get(self._metric_by_name.get((name, service or "api"), ""))
+
+    def add_metric(self, metric: Metric) -> Metric:
+        """Takes a metric in."""
+        self.metrics[metric.id] = metric
+        self._metric_by_name[metric.name, metric.integration["key"]] = metric.id
+        return metric
+
+    def forget_metric(self, metric: Metric) -> None:
+        """Takes a metric away; its events stay."""
+        self.metrics.pop(metric.id, None)
+        self._metric_by_name.pop((metric.name, metric.integration["key"]), None)
+
+    def next_number(self) -> int:
+        """Counts events and whatever else wants a running number."""
+        self._number += 1
+        return self._number
+
+    def add_event(self, event: Event) -> None:
+        """Takes an event in; the caller has seen that it is no repeat."""
+        self.events[event.id] = event
+        self.events_of_profile.setdefault(event.profile, []).append(event)
+        self.events_of_metric.setdefault(event.metric, []).append(event)
+        self.event_keys[event.profile, event.metric, event.unique_id or str(event.time)] = event.id
+        self._number = max(self._number, event.number)
+        self.changed("events")
+        self.changed(f"metric:{event.metric}")
+
+    # groups
+
+    def in_segment(self, segment: Segment, profile: Profile) -> bool:
+        """Whether the profile is a member, by the explicit membership or by the definition."""
+        if segment.members is not None:
+            return profile.id in segment.members
+        return segment.is_active and matches(segment.definition, profile, self)
+
+    def segment_members(self, segment: Segment) -> Iterable[tuple[Profile, float]]:
+        """The members with the time they joined; by definition, the time the profile was made."""
+        if segment.members is not None:
+            members = ((self.profiles.get(ident), at) for ident, at in segment.members.items())
+            return ((profile, at) for profile, at in members if profile is not None)
+        return ((p, p.created) for p in self.profiles.values() if self.in_segment(segment, p))
+
+    def triggered_by(self, kind: str, ident: str) -> list[Flow]:
+        """The flows whose trigger is this list, segment or metric."""
+        wanted = (kind, ident)
+        return [
+            f for f in self.flows.values() if f.trigger and (f.trigger["type"], f.trigger["id"]) == wanted
+        ]
+
+    # time and bookkeeping
+
+    def later(self, due: float, deed: str, **what: Any) -> None:
+        """Has something done when the account is next looked at after `due` (see `deeds.py`)."""
+        heapq.heappush(self.due, (due, self.next_number(), deed, what))
+
+    def changed(self, collection: str) -> None:
+        """Makes sorted views of the collection be built anew."""
+        self.versions[collection] = self.versions.get(collection, 0) + 1
+
+    def version(self, *collections: str) -> int:
+        """A number that changes with any of the collections."""
+        return sum(self.versions.get(name, 0) for name in collections)
+
+    @staticmethod
+    def new_id(taken: Mapping[str, Any]) -> str:
+        """A 6-character id that is free."""
+        while (ident := short_id()) in taken:
+            pass
+        return ident
+
+
+def _fold(kind: str, value: str) -> str:
+    return value.strip().lower() if kind in _CASELESS else value

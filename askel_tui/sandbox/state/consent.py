@@ -1,0 +1,223 @@
+"""Consent and suppression: what the subscribe, unsubscribe and suppress jobs do (contract.md 6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from askel_tui.sandbox.jsonapi.ids_and_times import micros, parse_time, seconds
+from askel_tui.sandbox.state import membership
+from askel_tui.sandbox.state import profiles as people
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from askel_tui.sandbox.state.account import Account
+    from askel_tui.sandbox.state.model import Profile
+
+_LIFTED: Final = ("UNSUBSCRIBE", "SPAM_COMPLAINT", "USER_SUPPRESSED")
+_IDENTIFIER: Final = {"email": "email", "sms": "phone_number", "whatsapp": "phone_number"}
+
+
+def channels(attributes: Mapping[str, Any]) -> dict[str, str | None]:
+    """The channels of one row, as "email.marketing", with the time of consent where it is given.
+
+    Without `subscriptions` (2024-02-15) they follow from the identifiers.
+    """
+    given = attributes.get("subscriptions")
+    if given is None:
+        kinds = {"email": "email", "sms": "phone_number"}
+        return {f"{name}.marketing": None for name, key in kinds.items() if attributes.get(key)}
+    return {
+        f"{channel}.{kind}": value.get("consented_at")
+        for channel, kinds in given.items()
+        for kind, value in (kinds or {}).items()
+        if isinstance(value, dict) and "consent" in value
+    }
+
+
+def missing_identifier(attributes: Mapping[str, Any]) -> tuple[str, str] | None:
+    """(channel, identifier) of a channel whose identifier the row lacks, None when all are there."""
+    for channel in attributes.get("subscriptions") or {}:
+        identifier = _IDENTIFIER.get(channel)
+        if identifier and not attributes.get(identifier):
+            return channel, identifier
+    return None
+
+
+def carry_out(
+    account: Account,
+    now: float,
+    action: str,
+    rows: list[dict[str, Any]],
+    group: str | None,
+    source: str | None,
+    historical: bool,
+) -> None:
+    """Does what a subscribe or unsubscribe job asked for."""
+    for row in rows:
+        if action == "subscribe":
+            _subscribe_row(account, row, group, source, historical, now)
+        else:
+            _unsubscribe_row(account, row, group, now)
+
+
+def _subscribe_row(
+    account: Account, row: dict[str, Any], group: str | None, source: str | None, historical: bool, now: float
+) -> None:
+    attributes = row["attributes"]
+    known = account.owners(attributes) or account.profile(row.get("id") or "", follow=True)
+    if not known and group is None and not historical:
+        return  # seen live: a new address without a list never becomes a profile
+    profile = people.loosely(account, row.get("id"), attributes, now)
+    profile.updated = now
+    wanted = channels(attributes)
+    listed = account.lists.get(group) if group else None
+    if listed and listed.opt_in_process == "double_opt_in" and not historical:
+        waiting = {"profile": profile.id, "channels": list(wanted), "list": listed.id, "source": source}
+        account.confirmations.append(waiting)
+        return
+    _subscribe(account, profile, wanted, group, source, now, double=False, fires=not historical)
+
+
+def confirm(account: Account, profile: str, now: float) -> int:
+    """Clicks the links of a profile's pending double opt-ins; gives how many there were."""
+    mine = [one for one in account.confirmations if one["profile"] == profile]
+    account.confirmations = [one for one in account.confirmations if one["profile"] != profile]
+    for one in mine:
+        known = account.profile(profile, follow=True)
+        if known:
+            wanted = dict.fromkeys(one["channels"])
+            _subscribe(account, known, wanted, one["list"], one["source"], now, double=True, fires=True)
+    return len(mine)
+
+
+def _subscribe(
+    account: Account,
+    profile: Profile,
+    wanted: Mapping[str, str | None],
+    group: str | None,
+    source: str | None,
+    now: float,
+    *,
+    double: bool,
+    fires: bool,
+) -> None:
+    for kind, consented in wanted.items():
+        at = parse_time(consented) if consented else None
+        profile.consent[kind] = {
+            "consent": "SUBSCRIBED",
+            "consent_timestamp": seconds(now if at is None else at),
+            "last_updated": micros(now),
+            "method": "API",
+            "method_detail": "",
+            "custom_method_detail": source,
+            "double_optin": double,
+        }
+        if kind == "email.marketing":
+            profile.suppressions = [s for s in profile.suppressions if s["reason"] not in _LIFTED]
+            profile.list_suppressions = [s for s in profile.list_suppressions if s["list_id"] != group]
+    if group and group in account.lists:
+        membership.join(account, account.lists[group], profile, now, fires=fires)
+    account.changed("profiles")
+
+
+def _unsubscribe_row(account: Account, row: dict[str, Any], group: str | None, now: float) -> None:
+    attributes = row["attributes"]
+    owners = account.owners({k: attributes.get(k) for k in ("email", "phone_number")})
+    if not owners:
+        return
+    profile = owners[0]
+    listed = account.lists.get(group) if group else None
+    account.changed("profiles")
+    if listed and profile.id in listed.members:
+        membership.leave(account, listed, profile)
+        entry = {"list_id": listed.id, "reason": "UNSUBSCRIBE", "timestamp": micros(now)}
+        profile.list_suppressions.append(entry)
+        return
+    for kind in channels(attributes):  # no list, or not on it: unsubscribed globally
+        before = profile.consent.get(kind, {})
+        profile.consent[kind] = {**before, "consent": "UNSUBSCRIBED", "last_updated": micros(now)}
+        if kind == "email.marketing":
+            suppress(profile, "UNSUBSCRIBE", now)
+
+
+def suppress(profile: Profile, reason: str, now: float) -> bool:
+    """Suppresses a profile's e-mail marketing; False if it was for that reason."""
+    if any(entry["reason"] == reason for entry in profile.suppressions):
+        return False
+    profile.suppressions.append({"reason": reason, "timestamp": micros(now)})
+    return True
+
+
+def suppress_all(account: Account, profiles: Iterable[Profile], now: float, *, lift: bool) -> tuple[int, int]:
+    """Suppresses profiles for `USER_SUPPRESSED`, or lifts that; gives how many changed and how many did not."""
+    changed = same = 0
+    for profile in profiles:
+        if lift:
+            kept = [entry for entry in profile.suppressions if entry["reason"] != "USER_SUPPRESSED"]
+            did, profile.suppressions = len(kept) != len(profile.suppressions), kept
+        else:
+            did = suppress(profile, "USER_SUPPRESSED", now)
+        changed, same = changed + did, same + (not did)
+    account.changed("profiles")
+    return changed, same
+
+
+def subscriptions(profile: Profile, revision: str) -> dict[str, Any]:
+    """The `subscriptions` attribute as the revision shows it (contract.md 2.13)."""
+    email = _record(profile, "email.marketing", "can_receive_email_marketing")
+    refused = email["consent"] == "UNSUBSCRIBED" or bool(profile.suppressions)
+    email["can_receive_email_marketing"] = bool(profile.attributes.get("email")) and not refused
+    email["custom_method_detail"] = profile.consent.get("email.marketing", {}).get("custom_method_detail")
+    email["double_optin"] = profile.consent.get("email.marketing", {}).get("double_optin")
+    email["suppression"] = list(profile.suppressions)
+    email["list_suppressions"] = list(profile.list_suppressions)
+    if profile.suppressions and email["last_updated"] is None:
+        email["last_updated"] = profile.suppressions[-1]["timestamp"]
+    sms = {"marketing": _record(profile, "sms.marketing", "can_receive_sms_marketing")}
+    if revision < "2024-10-15":
+        texts = sms["marketing"] if "sms.marketing" in profile.consent else None
+        return {"email": {"marketing": email}, "sms": {"marketing": texts}}
+    sms["transactional"] = _record(profile, "sms.transactional", "can_receive_sms_transactional")
+    push = {"can_receive_push_marketing": False, "consent": "NEVER_SUBSCRIBED", "consent_timestamp": None}
+    answer: dict[str, Any] = {"email": {"marketing": email}, "sms": sms, "mobile_push": {"marketing": push}}
+    if revision >= "2025-07-15":
+        answer["whatsapp"] = _whatsapp(profile)
+    if revision >= "2026-04-15":
+        for kind in ("open_tracking", "click_tracking"):
+            answer["email"][kind] = _tracking(profile, kind)
+    return answer
+
+
+def _record(profile: Profile, kind: str, can: str) -> dict[str, Any]:
+    held = profile.consent.get(kind, {})
+    consent = held.get("consent", "NEVER_SUBSCRIBED")
+    return {
+        can: consent == "SUBSCRIBED",
+        "consent": consent,
+        "consent_timestamp": held.get("consent_timestamp"),
+        "last_updated": held.get("last_updated"),
+        "method": held.get("method"),
+        "method_detail": held.get("method_detail"),
+    }
+
+
+def _tracking(profile: Profile, kind: str) -> dict[str, Any]:
+    held = profile.consent.get(f"email.{kind}", {})
+    consent = held.get("consent", "NEVER_SUBSCRIBED")
+    return {
+        "consent": consent,
+        "consent_timestamp": held.get("consent_timestamp"),
+        "last_updated": held.get("last_updated"),
+        "created_timestamp": held.get("consent_timestamp"),
+        "metadata": None,
+        "can_receive": consent == "SUBSCRIBED",
+        "valid_until": None,
+    }
+
+
+def _whatsapp(profile: Profile) -> dict[str, Any] | None:
+    kinds = [kind for kind in ("marketing", "transactional") if f"whatsapp.{kind}" in profile.consent]
+    if not kinds:
+        return None
+    return {kind: _record(profile, f"whatsapp.{kind}", "can_receive") for kind in kinds}

@@ -1,0 +1,115 @@
+"""An account's state as JSON that tests compare: what is there, who is on what, what flows have started."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from askel_tui.sandbox.handlers.resources import trigger_type
+
+if TYPE_CHECKING:
+    from askel_tui.sandbox.state.account import Account
+    from askel_tui.sandbox.state.model import Profile
+
+
+def state(account: Account) -> dict[str, Any]:
+    """Everything that the account holds."""
+    emails = {ident: _name(profile) for ident, profile in account.profiles.items()}
+    return {
+        "account": {"id": account.id, "name": account.name},
+        "profiles": [_profile(account, profile) for profile in account.profiles.values()],
+        "lists": [
+            {
+                "id": one.id,
+                "name": one.name,
+                "opt_in_process": one.opt_in_process,
+                "members": list(one.members),
+                "emails": sorted(emails[ident] for ident in one.members),
+            }
+            for one in account.lists.values()
+        ],
+        "segments": [
+            {
+                "id": one.id,
+                "name": one.name,
+                "is_active": one.is_active,
+                "definition": one.definition,
+                "explicit": one.members is not None,
+                "emails": sorted(emails[profile.id] for profile, _ in account.segment_members(one)),
+            }
+            for one in account.segments.values()
+        ],
+        "metrics": [
+            {
+                "id": one.id,
+                "name": one.name,
+                "integration": one.integration["key"],
+                "events": len(account.events_of_metric.get(one.id, ())),
+            }
+            for one in account.metrics.values()
+        ],
+        "events": [
+            {
+                "id": one.id,
+                "metric": account.metrics[one.metric].name if one.metric in account.metrics else one.metric,
+                "profile": one.profile,
+                "email": emails.get(one.profile),
+                "time": one.time,
+                "unique_id": one.unique_id,
+                "properties": one.properties,
+                "value": one.value,
+                "value_currency": one.value_currency,
+                "backfill": one.backfill,
+            }
+            for one in account.events.values()
+        ],
+        "flows": [
+            {
+                "id": one.id,
+                "name": one.name,
+                "status": one.status,
+                "archived": one.archived,
+                "trigger_type": trigger_type(one),
+                "trigger": one.trigger,
+                "fired": len(one.starts),
+                "starts": [{**start, "email": emails.get(start["profile"])} for start in one.starts],
+            }
+            for one in account.flows.values()
+        ],
+        "templates": [{"id": one.id, "name": one.name} for one in account.templates.values()],
+        "jobs": [
+            {
+                "id": one.id,
+                "kind": one.kind,
+                "status": one.status,
+                "total": one.total,
+                "completed": one.completed,
+                "failed": one.failed,
+                "errors": one.errors,
+            }
+            for one in account.jobs.values()
+        ],
+        "confirmations": account.confirmations,
+        "merged": account.merged,
+        "requests": account.requests,
+    }
+
+
+def _profile(account: Account, profile: Profile) -> dict[str, Any]:
+    return {
+        "id": profile.id,
+        **{name: value for name, value in profile.attributes.items() if value is not None},
+        "location": {name: value for name, value in profile.location.items() if value is not None},
+        "properties": profile.properties,
+        "lists": sorted(account.lists[ident].name for ident in profile.lists if ident in account.lists),
+        "consent": {kind: record["consent"] for kind, record in profile.consent.items()},
+        "consent_records": profile.consent,
+        "suppressions": [entry["reason"] for entry in profile.suppressions],
+        "list_suppressions": profile.list_suppressions,
+        "created": profile.created,
+        "updated": profile.updated,
+    }
+
+
+def _name(profile: Profile) -> str:
+    names = (profile.attributes.get(kind) for kind in ("email", "phone_number", "external_id"))
+    return next(filter(None, names), profile.id)

@@ -1,0 +1,68 @@
+"""The sandbox's switches: everything that the sources leave open, and what tests and benches want otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Final
+
+_CHOICES: Final = {
+    "retired": ("fall_forward", "serve", "gone"),
+    "bulk_repeat": ("refuse", "discard"),
+    "bulk_repeat_scope": ("call", "stored"),
+    "unknown_member": ("refuse", "skip"),
+    "merged_profile": ("gone", "survivor"),
+}
+
+
+class SettingError(ValueError):
+    """A switch that does not exist or a value that it does not take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The switches, by the names that `PATCH /sandbox/state/settings` takes. Times are in seconds."""
+
+    limits: bool = True
+    """Keep Klaviyo's windows. Off: nothing is ever throttled; the headers stay."""
+    retired: str = "fall_forward"
+    """What becomes of a call that names a retired revision: `fall_forward` (as today), `serve`, `gone` (410)."""
+    bulk_repeat: str = "refuse"
+    """A repeated `unique_id` in a bulk event call: `refuse` the whole call (OpenAPI) or `discard` the repeat."""
+    bulk_repeat_scope: str = "call"
+    """What counts as a repeat: within the `call`, or also against `stored` events."""
+    unknown_member: str = "refuse"
+    """An unknown profile id in a list add: `refuse` the whole call (404) or `skip` it."""
+    merged_profile: str = "gone"
+    """What a merged profile's id answers: `gone` (404) or the `survivor`."""
+    drop_example_domains: bool = False
+    """Drop events to example.com and the like silently, as Klaviyo does."""
+    job_time: float = 1.0
+    """How long a bulk import job takes: queued for the first third, then processing, then complete."""
+    import_fail: dict[str, str] = field(default_factory=dict)
+    """Rows that fail in a bulk import job: identifier → the error's detail."""
+    consent_time: float = 0.0
+    """How long a subscribe or unsubscribe job takes to show."""
+    sms_regions: list[str] = field(default_factory=list)
+    """Calling codes that SMS consent is allowed for, as "+44"; empty: all."""
+    log: bool = True
+    """Keep the request log. Off for benches."""
+    log_limit: int = 20_000
+    """How many requests the log keeps."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """All switches."""
+        return asdict(self)
+
+    def changed(self, values: dict[str, Any]) -> Settings:
+        """The switches with some values replaced. Raises `SettingError` for an unknown name or a wrong value."""
+        known = {one.name: getattr(self, one.name) for one in fields(self)}
+        for name, value in values.items():
+            if name not in known:
+                raise SettingError(f"There is no setting {name!r}. There are: {', '.join(known)}.")
+            if name in _CHOICES and value not in _CHOICES[name]:
+                raise SettingError(f"{name} is one of {', '.join(_CHOICES[name])}, not {value!r}.")
+            wanted = type(known[name])
+            number = wanted is float and isinstance(value, int) and not isinstance(value, bool)
+            if type(value) is not wanted and not number:
+                raise SettingError(f"{name} takes a {wanted.__name__}, not {value!r}.")
+        return replace(self, **values)

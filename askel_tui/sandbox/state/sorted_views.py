@@ -1,0 +1,114 @@
+"""Sorted views of collections, kept until the collection changes, and pages cut from them by cursor."""
+
+from __future__ import annotations
+
+import base64
+import json
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable
+
+    from askel_tui.sandbox.validation.filters import Condition
+
+T = TypeVar("T")
+Key = tuple[Any, str]
+"""What a row is sorted by, and its id to make that unique."""
+
+
+class BadCursor(ValueError):
+    """A `page[cursor]` that no answer has given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Rows of one page and the cursors before and after it."""
+
+    rows: list[T]
+    next: str | None
+    prev: str | None
+
+
+class Views:
+    """Sorted views by name; one is built anew when its version is another."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, tuple[int, list[tuple[Key, Any]]]] = {}
+
+    def get(
+        self, name: Hashable, version: int, rows: Callable[[], Iterable[T]], key: Callable[[T], Key]
+    ) -> list[tuple[Key, T]]:
+        """The rows in ascending order, each with its key."""
+        kept = self._kept.get(name)
+        if kept is None or kept[0] != version:
+            if len(self._kept) > 100:
+                self._kept.clear()
+            kept = (version, ordered(rows(), key))
+            self._kept[name] = kept
+        return kept[1]
+
+
+def ordered(rows: Iterable[T], key: Callable[[T], Key]) -> list[tuple[Key, T]]:
+    """The rows in ascending order, each with its key."""
+    return sorted(((key(row), row) for row in rows), key=_first)
+
+
+def between(rows: list[tuple[Key, T]], conditions: Iterable[Condition]) -> list[tuple[Key, T]]:
+    """The part of ascending rows within bounds on what they are sorted by."""
+    start, end = 0, len(rows)
+    for condition in conditions:
+        after = bisect_right(rows, condition.value, key=_value)
+        before = bisect_left(rows, condition.value, key=_value)
+        if condition.operator.startswith("greater"):
+            start = max(start, after if condition.operator == "greater-than" else before)
+        else:
+            end = min(end, before if condition.operator == "less-than" else after)
+    return rows[start:end]
+
+
+def page(rows: list[tuple[Key, T]], cursor: str | None, size: int, *, descending: bool) -> Page[T]:
+    """A page of rows that stand in ascending order. Raises `BadCursor`."""
+    start, end = 0, len(rows)
+    if cursor is None:
+        start, end = (max(0, end - size), end) if descending else (0, min(size, end))
+    else:
+        forward, at = _decode(cursor)
+        try:
+            upward = forward != descending
+            edge = bisect_right(rows, at, key=_first) if upward else bisect_left(rows, at, key=_first)
+        except TypeError as error:
+            raise BadCursor(cursor) from error
+        start, end = (edge, min(edge + size, end)) if upward else (max(0, edge - size), edge)
+    cut = rows[start:end]
+    if descending:
+        cut.reverse()
+    before, after = (end < len(rows), start > 0) if descending else (start > 0, end < len(rows))
+    return Page(
+        [row for _, row in cut],
+        _encode(True, cut[-1][0]) if cut and after else None,
+        _encode(False, cut[0][0]) if cut and before else None,
+    )
+
+
+def _value(row: tuple[Key, Any]) -> Any:
+    return row[0][0]
+
+
+def _first(row: tuple[Key, Any]) -> Key:
+    return row[0]
+
+
+def _encode(forward: bool, key: Key) -> str:
+    text = json.dumps([forward, key[0], key[1]], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str) -> tuple[bool, Key]:
+    cursor = cursor.removeprefix("=")  # the official SDK cuts one out of a URL with its equals sign
+    try:
+        forward, value, ident = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (ValueError, TypeError) as error:
+        raise BadCursor(cursor) from error
+    return bool(forward), (value, str(ident))

@@ -1,0 +1,4 @@
+"""Checks of requests to the sandbox: paths, queries, filters and bodies.
+
+Reads no state and changes none.
+"""

@@ -1,0 +1,142 @@
+"""What a product asks of the account in passing: is this profile in that segment, what does the account hold of them.
+
+Names are looked up in a catalog that is remembered for a minute, so that a question is one call to Klaviyo.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from askel_tui.core.catalog import Catalog, SegmentEntry
+from askel_tui.core.operations import Identity
+from askel_tui.klaviyo import responses
+from askel_tui.klaviyo.client import Client
+from askel_tui.klaviyo.errors import Missing
+from askel_tui.klaviyo.reads.catalog import read_catalog
+from askel_tui.klaviyo.reads.profiles import consent_of, find_profiles, members_of_segment
+from askel_tui.services.direct_requests import NotFound, segment_named
+from askel_tui.sync.instance import Instance
+
+NAMES_S = 60.0
+"""How long names of lists, segments, flows and metrics are remembered."""
+
+ANSWER_S = 15.0
+"""How long an answer about a segment is remembered."""
+
+ANSWERS = 20_000
+"""Answers that are remembered at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Whether a profile is in a segment, and how old that answer is, in seconds."""
+
+    segment_id: str
+    segment_name: str
+    member: bool
+    age_s: float
+
+
+class Questions:
+    """Asks the accounts of an instance and remembers answers for a short while."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+        self._catalogs: dict[tuple[str, frozenset[str]], tuple[float, Catalog]] = {}
+        self._reading: dict[tuple[str, frozenset[str]], asyncio.Lock] = {}
+        self._answers: OrderedDict[tuple[str, str, Identity | str], tuple[float, bool]] = OrderedDict()
+
+    def forget(self) -> None:
+        """Drops all that is remembered."""
+        self._catalogs.clear()
+        self._answers.clear()
+
+    async def client(self, connection: str) -> Client:
+        """The connection's client. Raises `NotFound` where its key is not stored, `UnknownConnection`."""
+        client = await self._instance.client(connection)
+        if client is None:
+            raise NotFound(
+                f"no key is stored for {connection}: `askel rotate {connection} --key-stdin` stores one"
+            )
+        return client
+
+    async def catalog(self, connection: str, sections: Collection[str], *, fresh: bool = False) -> Catalog:
+        """Sections of the account's catalog, at most a minute old. Raises `NotFound`, `KlaviyoError`."""
+        key = (connection, frozenset(sections))
+        async with self._reading.setdefault(key, asyncio.Lock()):
+            read, catalog = self._catalogs.get(key, (0.0, None))
+            if catalog is None or fresh or time.monotonic() - read > NAMES_S:
+                catalog = await read_catalog(await self.client(connection), sections=sections)
+                self._catalogs[key] = (time.monotonic(), catalog)
+            return catalog
+
+    async def member(
+        self, connection: str, segment: str, who: Identity | str, *, fresh: bool = False
+    ) -> Member:
+        """Whether somebody (an identity, or a profile's id) is in a segment, by its id or name.
+
+        Raises `NotFound`, `UnknownConnection`, `KlaviyoError`.
+        """
+        found = await self._segment(connection, segment)
+        segment_id, name = found.id, found.name
+        key = (connection, segment_id, who)
+        known = self._answers.get(key)
+        if known is not None and not fresh and time.monotonic() - known[0] <= ANSWER_S:
+            return Member(segment_id, name, known[1], time.monotonic() - known[0])
+        client = await self.client(connection)
+        if isinstance(who, Identity):
+            member = (await members_of_segment(client, segment_id, [who]))[who]
+        else:
+            member = await _has_segment(client, who, segment_id)
+        self._answers[key] = (time.monotonic(), member)
+        self._answers.move_to_end(key)
+        while len(self._answers) > ANSWERS:
+            self._answers.popitem(last=False)
+        return Member(segment_id, name, member, 0.0)
+
+    async def _segment(self, connection: str, segment: str) -> SegmentEntry:
+        catalog = await self.catalog(connection, ("segments",))
+        try:
+            return segment_named(catalog, connection, segment)
+        except NotFound:
+            catalog = await self.catalog(connection, ("segments",), fresh=self._stale(connection))
+            return segment_named(catalog, connection, segment)
+
+    def _stale(self, connection: str) -> bool:
+        """Whether a name that is not there is worth another look: not within ten seconds of the last one."""
+        read, _ = self._catalogs[connection, frozenset(("segments",))]
+        return time.monotonic() - read > 10
+
+    async def profile(
+        self, connection: str, who: Identity | str, *, consent: bool = False
+    ) -> dict[str, Any] | None:
+        """A profile as the account has it now; None where there is nobody. Raises as `member` does."""
+        client = await self.client(connection)
+        extra = ["subscriptions"] if consent else []
+        if isinstance(who, Identity):
+            found = (await find_profiles(client, [who], additional_fields=extra))[who]
+            if found is None:
+                return None
+            profile_id, attributes = found.id, dict(found.attributes)
+        else:
+            query = {"additional-fields[profile]": "subscriptions"} if consent else {}
+            try:
+                answer = await client.call("get_profile", ids={"id": who}, query=query)
+            except Missing:
+                return None
+            profile_id, attributes = who, responses.attributes(responses.resource(answer.body))
+        told = {"id": profile_id, "attributes": attributes}
+        return {**told, "consent": consent_of(attributes)} if consent else told
+
+
+async def _has_segment(client: Client, profile: str, segment: str) -> bool:
+    try:
+        pages = client.pages("get_segment_ids_for_profile", ids={"id": profile})
+        return any([each.get("id") == segment async for each in pages])
+    except Missing:
+        return False

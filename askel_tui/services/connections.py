@@ -1,0 +1,219 @@
+"""Connections: made with a checked key, checked again, given a new key, taken away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from askel_tui.contract.endpoints import NEWEST, SELECTABLE
+from askel_tui.core.fingerprints import fingerprint
+from askel_tui.core.problems import did_you_mean
+from askel_tui.core.workflows.loader import load_workflow
+from askel_tui.core.workflows.scopes import needed_scopes
+from askel_tui.store.journal.rows import Decision
+from askel_tui.store.secrets.key_store import check_key as fit_key
+from askel_tui.store.state.documents import ConnectionDoc, OnConflict, check_connection_name
+from askel_tui.sync.engine.command_bus import give
+from askel_tui.sync.engine.commands import Refused
+from askel_tui.sync.instance import Instance
+
+if TYPE_CHECKING:
+    from askel_tui.klaviyo.reads.key_check import KeyCheck
+
+
+class ConnectionRefused(Exception):
+    """A connection that can't be made or changed as asked; the message says why and what to do."""
+
+
+class KeyUnsuited(ConnectionRefused):
+    """The key itself is the reason: another account's, or without a scope that is needed."""
+
+
+async def connect(
+    instance: Instance,
+    name: str,
+    key: str,
+    actor: str,
+    *,
+    revision: str | None = None,
+    customer: str | None = None,
+    only_lists: Sequence[str] = (),
+    notify: Sequence[str] = (),
+    on_conflict: OnConflict = "fail",
+) -> tuple[ConnectionDoc, KeyCheck]:
+    """Makes a connection from a key that was checked against Klaviyo; nothing is stored before that.
+
+    Raises `ConnectionRefused`, `KeyUnsuited`, `NameRefused`, `NoSafeKeyring`, and `KlaviyoError` where the key is
+    refused or Klaviyo can't be reached.
+    """
+    check_connection_name(name)
+    key = fit_key(key)
+    revision = _selectable(revision or NEWEST)
+    if any(doc.name == name for doc in instance.state.connections()):
+        raise ConnectionRefused(
+            f"a connection called {name} exists: `askel rotate {name}` gives it a new key, "
+            f"`askel disconnect {name}` takes it away"
+        )
+    secrets = instance.secrets()
+    check = await _checked(instance, key, revision, f"key:{fingerprint(key)}")
+    _needs(check)
+    document = ConnectionDoc(
+        name=name,
+        account=check.account,
+        account_name=check.account_name,
+        key=fingerprint(key),
+        revision=revision,
+        customer=customer,
+        only_lists=tuple(only_lists),
+        notify=tuple(notify),
+        on_conflict=on_conflict,
+        scopes=dict(check.scopes),
+        created=instance.clock(),
+    )
+    await asyncio.to_thread(secrets.set, name, key)
+    await asyncio.to_thread(instance.state.save_connection, document)
+    detail = {"account": check.account, "revision": revision, "key": document.key}
+    await instance.journal.decide(Decision("connect", actor, name, detail=detail), instance.clock())
+    return document, check
+
+
+async def check(instance: Instance, name: str) -> tuple[ConnectionDoc, KeyCheck]:
+    """Checks a connection's key anew and remembers which scopes it has. Raises `KeyUnsuited`, `KlaviyoError`."""
+    document = instance.state.connection(name)
+    client = await instance.client(name)
+    if client is None:
+        raise KeyUnsuited(f"no key is stored for {name}: `askel rotate {name} --key-stdin` stores one")
+    from askel_tui.klaviyo.reads.key_check import check_key
+
+    found = await check_key(client)
+    _same_account(document, found)
+    changed = await asyncio.to_thread(
+        instance.state.change_connection,
+        name,
+        scopes=dict(found.scopes),
+        account=document.account or found.account,
+        account_name=found.account_name or document.account_name,
+    )
+    return changed, found
+
+
+async def rotate(instance: Instance, name: str, key: str, actor: str) -> tuple[ConnectionDoc, KeyCheck]:
+    """Gives a connection a new key, once it is known to be of the same account and to suit the workflows.
+
+    Holds that the old key caused end. Raises as `connect` does.
+    """
+    document = instance.state.connection(name)
+    key = fit_key(key)
+    found = await _checked(instance, key, document.revision, f"key:{fingerprint(key)}")
+    _same_account(document, found)
+    _needs(found)
+    lost = _lost_scopes(instance, document, found.scopes)
+    if lost:
+        raise KeyUnsuited(
+            f"the new key lacks {', '.join(sorted(lost))}, which workflows of {name} use; the old key stays"
+        )
+    await asyncio.to_thread(instance.secrets().set, name, key)
+    changed = await asyncio.to_thread(
+        instance.state.change_connection,
+        name,
+        key=fingerprint(key),
+        scopes=dict(found.scopes),
+        account=document.account or found.account,
+        account_name=found.account_name or document.account_name,
+    )
+    detail = {"before": document.key, "after": changed.key}
+    await instance.journal.decide(Decision("rotate", actor, name, detail=detail), instance.clock())
+    # A daemon may hold one more step for the old key until it carries out the first of these orders.
+    for _ in range(2):
+        for hold in await instance.journal.holds():
+            if hold.connection == name and hold.cause in ("key_refused", "scope_missing", "other_account"):
+                arguments = {"workflow": hold.workflow, "step": hold.step, "cause": hold.cause}
+                with contextlib.suppress(Refused):  # Something else holds it by now.
+                    await give(instance, "release", arguments, actor)
+    return changed, found
+
+
+async def change(instance: Instance, name: str, actor: str, **fields: Any) -> ConnectionDoc:
+    """Sets fields of a connection (`on_conflict`, `pause_after`, `notify`, `customer`); audited.
+
+    A running daemon goes by them at once. Raises `UnknownConnection`.
+    """
+    before = instance.state.connection(name)
+    changed = await asyncio.to_thread(instance.state.change_connection, name, **fields)
+    detail = {
+        field: {"before": _told(getattr(before, field)), "after": _told(getattr(changed, field))}
+        for field in fields
+    }
+    await instance.journal.decide(Decision("change", actor, name, detail=detail), instance.clock())
+    return changed
+
+
+def _told(value: Any) -> Any:
+    """A field for the audit: of addresses only how many, for they may hold tokens."""
+    return len(value) if isinstance(value, tuple) else value
+
+
+async def disconnect(instance: Instance, name: str, actor: str) -> ConnectionDoc:
+    """Takes a connection and its key away. Raises `ConnectionRefused` while workflows use it."""
+    document = instance.state.connection(name)
+    using = [doc.workflow for doc in instance.state.workflows() if doc.connection == name]
+    if using:
+        raise ConnectionRefused(
+            f"{', '.join(using)} {'use' if len(using) > 1 else 'uses'} {name}: delete "
+            f"{'them' if len(using) > 1 else 'it'} first (`askel workflow delete`)"
+        )
+    await asyncio.to_thread(instance.secrets().delete, name)
+    await asyncio.to_thread(instance.state.remove_connection, name)
+    await instance.journal.decide(Decision("disconnect", actor, name), instance.clock())
+    return document
+
+
+async def _checked(instance: Instance, key: str, revision: str, account: str) -> KeyCheck:
+    from askel_tui.klaviyo.reads.key_check import check_key
+
+    client = await instance.client_for(key, revision, account)
+    try:
+        return await check_key(client)
+    finally:
+        await client.aclose()
+
+
+def _selectable(revision: str) -> str:
+    if revision in SELECTABLE:
+        return revision
+    guess = did_you_mean(revision, SELECTABLE)
+    hint = f"did you mean {guess}?" if guess else f"it can be {' or '.join(SELECTABLE)}"
+    raise ConnectionRefused(f"revision {revision} can't be pinned: {hint}")
+
+
+def _needs(found: KeyCheck) -> None:
+    """A key without the scopes that every workflow builds on can't be a connection's (design: Scopes)."""
+    from askel_tui.klaviyo.reads.key_check import NEEDED
+
+    lacking = [scope for scope in NEEDED if found.scopes.get(scope) == "missing"]
+    if lacking:
+        raise KeyUnsuited(
+            f"the key lacks {', '.join(lacking)}; a connection needs {', '.join(NEEDED)}. "
+            "Scopes of a key can't be changed: make a new key in Klaviyo"
+        )
+
+
+def _same_account(document: ConnectionDoc, found: KeyCheck) -> None:
+    if document.account and found.account and document.account != found.account:
+        raise KeyUnsuited(
+            f"the key belongs to account {found.account}, but {document.name} is connected to "
+            f"{document.account}; nothing was changed"
+        )
+
+
+def _lost_scopes(instance: Instance, document: ConnectionDoc, scopes: Mapping[str, str]) -> set[str]:
+    """Scopes that workflows of the connection use and the new key is known to lack."""
+    lost: set[str] = set()
+    for doc in instance.state.workflows():
+        workflow, _ = load_workflow(doc.source, doc.file or doc.workflow)
+        if doc.connection == document.name and workflow is not None:
+            used = {scope for step in workflow.steps for scope in needed_scopes(step, document.revision)}
+            lost |= {scope for scope in used if scopes.get(scope) == "missing"}
+    return lost

@@ -1,0 +1,139 @@
+"""What a person or a program asks for at once: is this profile in that segment, fire this flow for them.
+
+A direct write goes through the same plan, budget, journal and audit as a workflow's.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from askel_tui.core.catalog import Catalog, SegmentEntry
+from askel_tui.core.operations import Identity, Operation
+from askel_tui.core.problems import Problem, did_you_mean
+from askel_tui.core.workflows.model import TriggerFlow
+from askel_tui.klaviyo.client import Client
+from askel_tui.klaviyo.reads.catalog import read_catalog
+from askel_tui.klaviyo.reads.profiles import members_of_list, members_of_segment
+from askel_tui.services.direct_writes import Prepared, Written, prepare, write
+from askel_tui.services.discovery import with_filters
+from askel_tui.sync.instance import Instance
+
+Fired = Written
+"""What became of a flow that was fired."""
+
+_PHONE = re.compile(r"\+[0-9]{7,15}")
+
+
+class NotFound(Exception):
+    """What was asked about does not exist, or can't be asked; the message says what to do."""
+
+
+def identity_of(text: str) -> Identity:
+    """The identity that a word on the command line names: an e-mail, a phone number with +, else an external id."""
+    if "@" in text:
+        return Identity(email=text)
+    if _PHONE.fullmatch(text):
+        return Identity(phone_number=text)
+    return Identity(external_id=text)
+
+
+async def segment_check(
+    instance: Instance, connection: str, segment: str, identity: Identity
+) -> dict[str, Any]:
+    """Whether a profile is in a segment, asked now. Raises `NotFound`, `UnknownConnection`, `KlaviyoError`."""
+    client = await instance.client(connection)
+    if client is None:
+        raise NotFound(
+            f"no key is stored for {connection}: `askel rotate {connection} --key-stdin` stores one"
+        )
+    catalog = await read_catalog(client, sections=["segments"])
+    named = segment_named(catalog, connection, segment)
+    member = (await members_of_segment(client, named.id, [identity]))[identity]
+    return {
+        "connection": connection,
+        "segment": {"id": named.id, "name": named.name},
+        "profile": identity.identifiers(),
+        "member": member,
+    }
+
+
+def segment_named(catalog: Catalog, connection: str, segment: str) -> SegmentEntry:
+    """The segment of that id or name. Raises `NotFound`, also where two have the name."""
+    named = [each for each in catalog.segments if segment in (each.id, each.name)]
+    if not named:
+        guess = did_you_mean(segment, [each.name for each in catalog.segments])
+        hint = f"did you mean {guess!r}?" if guess else f"`askel browse {connection} segments` lists them"
+        raise NotFound(f"no segment is called {segment!r}: {hint}")
+    by_id = next((each for each in named if each.id == segment), None)
+    if by_id is None and len(named) > 1:
+        ids = ", ".join(each.id for each in named)
+        raise NotFound(f"{len(named)} segments are called {segment!r}: ask by id ({ids})")
+    return by_id or named[0]
+
+
+async def fire(
+    instance: Instance,
+    connection: str,
+    flow: str,
+    identity: Identity,
+    actor: str,
+    *,
+    through_list: str | None = None,
+    through_metric: str | None = None,
+) -> Written:
+    """Fires a flow for a profile through what triggers it, and waits for the answer.
+
+    Raises `Unfit` where the flow can't be resolved, `NotFound`, `UnknownConnection`, `KlaviyoError`, `Refused`.
+    """
+    client = await instance.client(connection)
+    if client is None:
+        raise NotFound(
+            f"no key is stored for {connection}: `askel rotate {connection} --key-stdin` stores one"
+        )
+    catalog = await read_catalog(client, sections=["flows", "lists", "metrics", "segments"])
+    catalog = await with_filters(client, catalog, [flow])
+    prepared = await prepare_fire(
+        instance,
+        connection,
+        flow,
+        identity,
+        actor,
+        catalog,
+        through_list=through_list,
+        through_metric=through_metric,
+    )
+    there = await on_list(client, prepared.operations)
+    warnings = (*prepared.warnings, *there)
+    return replace(await write(instance, replace(prepared, warnings=warnings), actor), fires=not there)
+
+
+async def prepare_fire(
+    instance: Instance,
+    connection: str,
+    flow: str,
+    identity: Identity,
+    actor: str,
+    catalog: Catalog,
+    *,
+    through_list: str | None = None,
+    through_metric: str | None = None,
+    key: str | None = None,
+) -> Prepared:
+    """Plans what fires a flow. Raises as `writes.prepare` does."""
+    step = TriggerFlow("fire", flow, through_list, through_metric)
+    return await prepare(instance, connection, step, identity, actor, catalog, key=key, where="flow fire")
+
+
+async def on_list(client: Client, operations: tuple[Operation, ...]) -> list[Problem]:
+    """A warning for a list that the profile is on already: putting it there again fires nothing."""
+    warnings = []
+    for operation in operations:
+        listed = operation.destination
+        if operation.call != "add_profiles_to_list" or listed is None or listed.id is None:
+            continue
+        if (await members_of_list(client, listed.id, [operation.profile]))[operation.profile]:
+            told = f"{operation.profile.label()} is on the list {listed.name!r} already, which fires nothing"
+            warnings.append(Problem(told, step=operation.step))
+    return warnings

@@ -1,0 +1,64 @@
+"""Discovery: what exists in a connection's account, read now and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from askel_tui.core.catalog import Catalog, FlowEntry
+from askel_tui.klaviyo.client import Client
+from askel_tui.klaviyo.reads.catalog import SAMPLE, SECTIONS, read_catalog, read_flow_triggers
+from askel_tui.sync.instance import Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """The catalog as it was just read, and the sections that the key may not read."""
+
+    catalog: Catalog
+    unread: tuple[str, ...]
+
+
+async def discover(
+    instance: Instance,
+    connection: str,
+    client: Client,
+    sections: Collection[str] = SECTIONS,
+    *,
+    sample: int = SAMPLE,
+) -> Discovered:
+    """Reads sections of the catalog and keeps them. What fires a flow is read along with the flows.
+
+    `sample` is how many profiles are looked at for custom properties. Raises `KlaviyoError`.
+    """
+    wanted = set(sections)
+    if "flows" in wanted:
+        wanted |= {"lists", "segments", "metrics"}
+    found = await read_catalog(client, sections=wanted, sample=sample)
+    readable = wanted - set(found.unread)
+    await instance.keep_catalog(connection, found, readable)
+    return Discovered(found, found.unread)
+
+
+async def with_filters(client: Client, catalog: Catalog, flows: Collection[str]) -> Catalog:
+    """The catalog in which the named flows (by id or name) also say whether a filter may keep them from firing.
+
+    Klaviyo tells this flow by flow only, and not at every revision. Raises `KlaviyoError`.
+    """
+    entries = [
+        await _with_filter(client, each)
+        if each.triggers and not {each.id, each.name}.isdisjoint(flows)
+        else each
+        for each in catalog.flows
+    ]
+    return replace(catalog, flows=tuple(entries))
+
+
+async def _with_filter(client: Client, flow: FlowEntry) -> FlowEntry:
+    told = await read_flow_triggers(client, flow.id) or ()
+    filtered = {(each.type, each.id) for each in told if each.filtered}
+    triggers = tuple(
+        replace(each, filtered=each.filtered or (each.type, each.id) in filtered)
+        for each in flow.triggers or ()
+    )
+    return replace(flow, triggers=triggers)

@@ -1,0 +1,297 @@
+"""The dry run: what records would do under a workflow, beside what the account holds now. Writes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from askel_tui.core.catalog import FlowEntry
+from askel_tui.core.operations import Identity, Operation
+from askel_tui.core.planning.diff import Seen
+from askel_tui.core.planning.plan import NEEDS_PROFILE_ID, Plan, plan
+from askel_tui.core.planning.simulated_account import Met, Shadow
+from askel_tui.core.planning.steps import Applied
+from askel_tui.core.problems import Problem
+from askel_tui.core.records.record import Record
+from askel_tui.core.requests import packing
+from askel_tui.sync.instance import Instance
+from askel_tui.sync.planning.run_builder import problem_row
+
+if TYPE_CHECKING:
+    from askel_tui.klaviyo.client import Client
+
+LAST = 30
+"""How many records a dry run takes without being told."""
+
+PAGE = 500
+"""Kept records looked through at a time for ones that match."""
+
+NEW_ID = "a new one"
+"""Stands for the id of a profile that an earlier record would make."""
+
+UNKNOWN_ID = "<profile id>"
+"""Stands in a request for the id of a profile that the account does not know yet."""
+
+
+class NotRun(Exception):
+    """A dry run that can't be made; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """What was read of the account for the records at hand."""
+
+    profiles: Shadow
+    facts: Mapping[tuple[str, Identity], bool | None]
+
+
+async def dry_run(
+    instance: Instance,
+    workflow: str,
+    *,
+    last: int | None = None,
+    records: Sequence[Record] | None = None,
+    version: int | None = None,
+) -> dict[str, Any]:
+    """The dry run as the command line's JSON document (design: JSON), oldest record first.
+
+    Takes the newest `last` kept records with a matching trigger and a true `when` (30 without `last`), or of the given
+    records all of those, or their newest `last`. Raises `UnknownWorkflow`, `NotRun`, `KlaviyoError`.
+    """
+    document = instance.document(workflow, version)
+    applied = await instance.applied(workflow, document.version)
+    if applied is None:
+        raise NotRun(f"version {document.version} of {workflow} can't be read any more: apply its file again")
+    client = await instance.client(document.connection)
+    if client is None:
+        raise NotRun(
+            f"no key is stored for {document.connection}: `askel rotate {document.connection} --key-stdin` stores one"
+        )
+    if records is None:
+        chosen = await _newest(instance, applied, last or LAST)
+    else:
+        chosen = _matching(records, applied)[-last if last else 0 :]
+    conflicts = instance.state.connection(document.connection).on_conflict == "fail"
+    account = await _read(client, [found for _, found in chosen], conflicts=conflicts)
+    shown = []
+    totals = _Totals()
+    for record, _ in chosen:
+        planned = plan(record, applied, account.facts)
+        if planned is not None:
+            shown.append(_record(planned, applied, account, totals))
+    flows = await _flows(client)
+    return {
+        "workflow": workflow,
+        "version": document.version,
+        "connection": document.connection,
+        "records": shown,
+        "totals": totals.as_dict(flows),
+    }
+
+
+async def _flows(client: Client) -> tuple[FlowEntry, ...]:
+    """The account's flows with what triggers them; none where the key may not read them."""
+    from askel_tui.klaviyo.reads.catalog import read_catalog
+
+    return (await read_catalog(client, sections=["flows", "lists", "segments", "metrics"])).flows
+
+
+async def _newest(instance: Instance, applied: Applied, last: int) -> list[tuple[Record, Plan]]:
+    found: list[tuple[Record, Plan]] = []
+    before: int | None = None
+    while len(found) < last:
+        page = await instance.journal.newest_records(
+            applied.workflow.connection, PAGE, events=applied.workflow.triggers, before=before
+        )
+        for stored in page:
+            planned = plan(stored.record, applied)
+            if planned is not None and len(found) < last:
+                found.append((stored.record, planned))
+        if len(page) < PAGE:
+            break
+        before = page[-1].seq
+    return found[::-1]
+
+
+def _matching(records: Iterable[Record], applied: Applied) -> list[tuple[Record, Plan]]:
+    planned = ((record, plan(record, applied)) for record in records)
+    return [(record, found) for record, found in planned if found is not None]
+
+
+async def _read(client: Client, plans: Sequence[Plan], *, conflicts: bool) -> _Account:
+    """Reads profiles, list members and gates for all plans, 100 profiles a call."""
+    from askel_tui.klaviyo.reads.profiles import (
+        consent_of,
+        find_profiles,
+        members_of_list,
+        members_of_segment,
+    )
+
+    operations = [operation for each in plans for operation in each.operations]
+    asked = list(dict.fromkeys(who for each in operations for who in (each.profile, packing.addressed(each))))
+    consent = any(each.call in packing.CONSENT_CALLS for each in operations)
+    found = await find_profiles(client, asked, additional_fields=["subscriptions"] if consent else ())
+    read = {each.id: each for first in found.values() if first for each in (first, *first.others)}
+    profiles = Shadow(conflicts=conflicts)
+    for each in read.values():
+        properties = dict(each.attributes.get("properties") or {})
+        profiles.know(
+            Seen(each.id, flattened(each.attributes), properties, consent=consent_of(each.attributes))
+        )
+    for list_id in _destinations(operations, "list"):
+        on_list = await members_of_list(client, list_id, _asked(operations, "list", list_id))
+        for identity, member in on_list.items():
+            seen = profiles.find(identity)
+            if member and seen is not None:
+                seen.lists.add(list_id)
+    facts: dict[tuple[str, Identity], bool | None] = {}
+    for segment_id in _destinations(operations, "segment"):
+        in_segment = await members_of_segment(client, segment_id, _asked(operations, "segment", segment_id))
+        for identity, member in in_segment.items():
+            facts[segment_id, identity] = member
+    return _Account(profiles, facts)
+
+
+def _destinations(operations: Iterable[Operation], kind: str) -> list[str]:
+    found = (operation.destination for operation in operations)
+    return list(dict.fromkeys(each.id for each in found if each and each.type == kind and each.id))
+
+
+def _asked(operations: Iterable[Operation], kind: str, target: str) -> list[Identity]:
+    return list(
+        dict.fromkeys(
+            packing.addressed(operation)
+            for operation in operations
+            if operation.destination
+            and operation.destination.type == kind
+            and operation.destination.id == target
+        )
+    )
+
+
+def _record(planned: Plan, applied: Applied, account: _Account, totals: _Totals) -> dict[str, Any]:
+    operations = []
+    skipped = [{"step": skip.step, "why": skip.why} for skip in planned.skipped]
+    problems = [problem_row(problem) for problem in planned.problems]
+    new = False
+    for at, operation in enumerate(planned.operations):
+        met = account.profiles.take(operation)
+        new = new or met.made
+        request = None if operation.is_gate else _request(operation, applied.revision, met)
+        operations.append(
+            {
+                "step": operation.step,
+                "kind": operation.kind,
+                "target": operation.target and operation.target.as_dict(),
+                "changes": met.changes,
+                "request": request,
+            }
+        )
+        if met.refused_by:
+            problems.append(problem_row(_refused(operation, met)))
+            later = dict.fromkeys(
+                each.step for each in planned.operations[at + 1 :] if each.step != operation.step
+            )
+            skipped += [{"step": step, "why": f"step {operation.step} would be refused"} for step in later]
+            break
+        totals.count(operation, met.changes)
+    changed = any(each["changes"] for each in operations)
+    totals.record(planned, new=new, changed=changed, skipped=bool(skipped), problems=bool(problems))
+    return {
+        "record": planned.record,
+        "profile": planned.profile.identifiers(),
+        "new": new,
+        "operations": operations,
+        "skipped": skipped,
+        "problems": problems,
+    }
+
+
+def _refused(operation: Operation, met: Met) -> Problem:
+    """Klaviyo answers an upsert with 409 where its identifiers belong to several profiles (contract.md 3.1)."""
+    who = ", ".join(operation.profile.identifiers().values())
+    ids = " and ".join(NEW_ID if each.id in (None, "new") else str(each.id) for each in met.refused_by)
+    told = f"{who} belong to {len(met.refused_by)} profiles ({ids}): Klaviyo would refuse the write"
+    return Problem(told, field="profile", step=operation.step)
+
+
+def _request(operation: Operation, revision: str, met: Met) -> dict[str, Any]:
+    known = None if met.made or met.seen.id in (None, "new") else met.seen.id
+    ids = {operation.id: known or UNKNOWN_ID} if operation.call in NEEDS_PROFILE_ID else {}
+    made = packing.request([operation], revision, ids)
+    return {"method": made.method, "path": made.path, "body": json.loads(made.body)}
+
+
+def flattened(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """A profile's attributes with the parts of its location under dotted names."""
+    flat = {name: value for name, value in attributes.items() if name != "location"}
+    flat.update({f"location.{name}": value for name, value in (attributes.get("location") or {}).items()})
+    return flat
+
+
+class _Totals:
+    """Counts over a dry run, and how many people each live flow would start for."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.added: Counter[str] = Counter()
+        self.removed: Counter[str] = Counter()
+        self.events: Counter[str] = Counter()
+        self.reached: dict[tuple[str, str], set[Identity]] = {}
+
+    def count(self, operation: Operation, changed: Mapping[str, Any]) -> None:
+        """Takes an operation into account that the dry run shows."""
+        destination = operation.destination
+        if operation.call == "create_event":
+            self.events[operation.body["metric"]] += 1
+        elif not changed:
+            return
+        elif operation.call == "add_profiles_to_list" and destination:
+            self.added[destination.name] += 1
+        elif operation.call == "remove_profiles_from_list" and destination:
+            self.removed[destination.name] += 1
+        elif operation.call in ("bulk_subscribe_profiles", "bulk_unsubscribe_profiles"):
+            self.counts[f"{operation.kind}d"] += 1
+        if destination and destination.id:
+            self.reached.setdefault((destination.type, destination.id), set()).add(operation.profile)
+
+    def record(self, planned: Plan, *, new: bool, changed: bool, skipped: bool, problems: bool) -> None:
+        """Takes a whole record into account."""
+        self.counts["records"] += 1
+        self.counts["new"] += new
+        self.counts["problems"] += problems
+        self.counts["skipped"] += skipped
+        if planned.operations and not new:
+            self.counts["changed" if changed else "unchanged"] += 1
+
+    def as_dict(self, flows: Iterable[FlowEntry]) -> dict[str, Any]:
+        """The totals as the command line's JSON shows them."""
+        started = {}
+        for flow in flows:
+            if flow.status != "live" or flow.archived:
+                continue
+            people = [
+                self.reached.get((trigger.type, trigger.id or ""), set()) for trigger in flow.triggers or ()
+            ]
+            if any(people):
+                started[flow.name] = len(set().union(*people))
+        words = (
+            "records",
+            "new",
+            "changed",
+            "unchanged",
+            "skipped",
+            "problems",
+            "subscribed",
+            "unsubscribed",
+        )
+        return {
+            **{word: self.counts[word] for word in words},
+            "added": dict(self.added),
+            "removed": dict(self.removed),
+            "events": dict(self.events),
+            "flows": started,
+        }

@@ -1,0 +1,333 @@
+"""The rows of the journal: what its methods take and give.
+
+Rows that are made by the hundred thousand are not frozen, which would double their price; nobody changes one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from askel_tui.core.operations import Encoder, Identity, Operation, StepKind, Target
+from askel_tui.core.records.record import Record
+
+Fate = Literal["new", "same", "other_body"]
+"""What became of an accepted record: stored, the same id and body as before, or the same id with another body."""
+
+OperationState = Literal["waiting", "held", "failed"]
+"""The states of an operation that is not settled. Settled ones leave the queue; the audit keeps them."""
+
+Outcome = Literal["written", "unconfirmed", "failed", "passed", "skipped", "discarded"]
+"""How an operation ended (design: receipt); a gate that lets its record through has `passed`."""
+
+WorkflowStatus = Literal["draft", "active", "paused"]
+
+
+@dataclass(slots=True)
+class StoredRecord:
+    """A record with its place in the order of receipt. `received` is in milliseconds since 1970."""
+
+    seq: int
+    connection: str
+    received: int
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowState:
+    """What changes about a workflow while it runs.
+
+    `position` is the `seq` of the last record that was looked at for this workflow; None before it was activated.
+    `since` is the activation's `--since`, RFC 3339: older records are passed over.
+    """
+
+    workflow: str
+    connection: str
+    status: WorkflowStatus
+    version: int
+    position: int | None = None
+    since: str | None = None
+
+
+class PlannedRun(NamedTuple):
+    """What planning one record under one workflow gave, ready to be stored; see `planned_run`."""
+
+    record_seq: int
+    record: str
+    keys: Sequence[str]
+    """The ordering keys of the profile that it is about."""
+    operations: Sequence[tuple[str, bool, bytes]]
+    """Each one's step, whether it is a gate, and its canonical bytes."""
+    problems: Sequence[Mapping[str, str]]
+    """Problems as {step, field, message}; where there are some, the record failed, whole."""
+
+
+def planned_run(
+    record_seq: int,
+    record: str,
+    operations: Sequence[Operation] = (),
+    problems: Sequence[Mapping[str, str]] = (),
+    encoder: Encoder | None = None,
+) -> PlannedRun:
+    """What planning a record gave; an encoder that is given is for all runs that are made together."""
+    encode = (encoder or Encoder()).encode
+    keys = operations[0].profile.keys() if operations else ()
+    encoded = [(each.step, each.is_gate, encode(each)) for each in operations]
+    return PlannedRun(record_seq, record, keys, encoded, problems)
+
+
+@dataclass(slots=True)
+class StoredOperation:
+    """An operation in the queue. `seq` is its place in the order of arrival; times are milliseconds since 1970."""
+
+    seq: int
+    connection: str
+    workflow: str
+    version: int
+    record_seq: int
+    record: str
+    index: int
+    """Its position among the operations of its record under the workflow, from 0."""
+    operation: Operation
+    state: OperationState = "waiting"
+    attempts: int = 0
+    due: int = 0
+    since: int = 0
+    """When the first attempt of the present trouble was made; 0 while there is none."""
+    reason: str | None = None
+    altered: bool = False
+    """Whether `operation` is for fewer identifiers than the journal holds: the audit then shows these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A request that is about to be sent: written before the first byte, so that a crash leaves it in doubt."""
+
+    connection: str
+    account: str
+    call: str
+    """The Klaviyo operation's name in the contract data."""
+    method: str
+    path: str
+    body: bytes
+    revision: str
+    key: str
+    """The fingerprint of the key it is sent with."""
+    operations: Sequence[int]
+    """`seq` of the operations it carries; empty for a request that only prepares (identifiers, say)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """A request without an answer on record: after a start it is in doubt."""
+
+    id: int
+    intent: Intent
+    opened: int
+    operations: Sequence[StoredOperation] = ()
+    job: str | None = None
+    """The job that Klaviyo made of it, where it said so before the program stopped."""
+
+
+@dataclass(slots=True)
+class Settled:
+    """How one operation of a request (or of none) ends. `detail` says why, for people."""
+
+    operation: StoredOperation
+    outcome: Outcome
+    status: int | None = None
+    """The HTTP status, where there was an answer."""
+    response: bytes | None = None
+    detail: str | None = None
+    ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delayed:
+    """An operation to be tried again, not before `due` (milliseconds since 1970)."""
+
+    operation: StoredOperation
+    due: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A step that may not send. `cause` is a word (see `HOLD_CAUSES`), `detail` is for people."""
+
+    connection: str
+    workflow: str
+    step: str
+    cause: str
+    detail: str
+    since: int
+    waiting: int = 0
+
+
+HOLD_CAUSES: Mapping[str, str] = {
+    "target_gone": "what the step names is gone from the account",
+    "key_refused": "the key is refused",
+    "other_account": "the key belongs to another account",
+    "scope_missing": "the key lacks a scope",
+    "in_doubt": "a consent write whose fate is unknown waits for a person",
+    "gate_unreadable": "the segment cannot be read",
+    "person": "a person holds it",
+    "outage": "what Klaviyo was asked kept going wrong",
+    "revision": "the account does not know this call at the pinned revision",
+    "made_anew": "what the step names is gone, and something else was given its name",
+    "list_renamed": "the list was renamed",
+    "segment_redefined": "the segment has another definition",
+    "flow_not_live": "the flow is not live",
+    "flow_archived": "the flow was archived",
+    "trigger_moved": "something else fires the flow",
+    "metric_gone": "the metric that fires the flow is gone",
+    "property_renamed": "the property was renamed",
+    "property_vanished": "the property vanished",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """An order to the daemon that owns the account, and what became of it."""
+
+    id: int
+    name: str
+    arguments: Mapping[str, Any]
+    actor: str
+    at: int
+    state: Literal["open", "done", "refused"] = "open"
+    result: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One line per write and per decision; `prev` and `hash` chain them. `at` is in milliseconds since 1970."""
+
+    seq: int
+    at: int
+    actor: str
+    connection: str | None
+    workflow: str | None
+    step: str | None
+    record: str | None
+    operation: str | None
+    kind: str
+    """A step kind, or the word for a decision (`activate`, `hold`, `release`, `connect`, …)."""
+    profile: Mapping[str, str] | None
+    target: Mapping[str, Any] | None
+    request: Mapping[str, Any] | None
+    """{id, method, path, body}; the body of a packed request is stored once."""
+    status: str
+    """An outcome, or `done` for a decision."""
+    response: Mapping[str, Any] | None
+    """{status, body}, where there was an answer, and `detail`."""
+    attempts: int
+    ms: int | None
+    revision: str | None
+    key: str | None
+    prev: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """An audit entry of a write that Klaviyo accepted without saying what became of it."""
+
+    seq: int
+    at: int
+    connection: str
+    workflow: str
+    step: str
+    record: str
+    operation: str
+    kind: StepKind
+    profile: Identity
+    target: Target | None
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What was read back of an unconfirmed write: the status and detail of the entry that says so."""
+
+    of: Unconfirmed
+    status: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which audit entries are wanted; None is any. Times are milliseconds since 1970."""
+
+    connection: str | None = None
+    workflow: str | None = None
+    step: str | None = None
+    record: str | None = None
+    profile: str | None = None
+    status: str | None = None
+    kind: str | None = None
+    since: int | None = None
+    until: int | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A record that failed under a workflow: in planning (`problems`), or a step of it (`operation`)."""
+
+    id: int
+    connection: str
+    workflow: str
+    version: int
+    record_seq: int
+    record: str
+    step: str | None
+    reason: str
+    at: int
+    problems: Sequence[Mapping[str, str]] = ()
+    operation: StoredOperation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An audit entry for something decided rather than written, committed with the change it describes."""
+
+    kind: str
+    actor: str
+    connection: str | None = None
+    workflow: str | None = None
+    step: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the team is told that no hold makes. `cause` and `detail` say what it is about."""
+
+    kind: Literal["warning", "over"]
+    connection: str
+    workflow: str
+    step: str
+    cause: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How far notices were delivered to an address: up to `seq`; the next one was tried `attempts` times in vain."""
+
+    seq: int
+    attempts: int = 0
+    due: int = 0
+    """When it may be tried again, milliseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much of a workflow is where. `sent` counts operations that were written or are unconfirmed."""
+
+    waiting: int = 0
+    held: int = 0
+    failed: int = 0
+    sent: int = 0

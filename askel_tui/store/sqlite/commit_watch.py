@@ -1,0 +1,70 @@
+"""Noticing commits: those of this process at once, those of others by looking every 50 ms."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from pathlib import Path
+
+from askel_tui.store.sqlite.connection import connect, explained
+
+LOOK_S = 0.05
+"""How often the file is asked whether another process has committed, in seconds."""
+
+
+class Watch:
+    """Counts the changes of a journal's file, whoever makes them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = connect(path, read_only=True)
+        self._version = self._data_version()
+        self._changed = asyncio.Event()
+        self.changes = 0
+        """How many times a change was seen."""
+        self.closed = False
+
+    def poke(self) -> None:
+        """This process has committed something."""
+        if not self.closed:
+            self._look()
+            self._changed.set()
+
+    async def wait(self, seen: int, timeout: float) -> bool:
+        """True as soon as `changes` is over `seen`; False after `timeout` seconds or when the journal is closed."""
+        end = time.monotonic() + timeout
+        while not self.closed:
+            # No commit can slip in between clearing and looking: a poke sets the event again.
+            self._changed.clear()
+            self._look()
+            if self.changes > seen:
+                return True
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            try:
+                async with asyncio.timeout(min(left, LOOK_S)):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+        return False
+
+    def close(self) -> None:
+        """Ends all waiting."""
+        self.closed = True
+        self._changed.set()
+        self._connection.close()
+
+    def _look(self) -> None:
+        version = self._data_version()
+        if version != self._version:
+            self._version = version
+            self.changes += 1
+
+    def _data_version(self) -> int:
+        try:
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error as error:
+            raise explained(error, self._path) from error
+        return int(version)

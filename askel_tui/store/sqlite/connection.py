@@ -1,0 +1,126 @@
+"""Connections to the journal's file, and what SQLite's errors mean for people."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from askel_tui.store.errors import StoreError
+from askel_tui.store.journal.errors import JournalError
+
+T = TypeVar("T")
+
+PATIENCE_S = 10.0
+"""How long to wait for another process that is writing, in seconds."""
+
+_RETRY_S = 0.001
+
+_opening = threading.Lock()
+"""Held while a file is made, so that no connection of this process has it open by then."""
+
+_MEANINGS: tuple[tuple[tuple[int, ...], str], ...] = (
+    (
+        (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED),
+        "was locked by another process for {patience:g} s: end the `askel` process that hangs, then try again",
+    ),
+    ((sqlite3.SQLITE_FULL,), "could not grow because the disk is full: make room, then start again"),
+    (
+        (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB),
+        "is damaged ({error}): it was left as it is; restore it from a backup or move it away",
+    ),
+    (
+        (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_AUTH),
+        "can't be opened for writing ({error}): check its owner, its mode and its directory",
+    ),
+    (
+        (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL),
+        "can't be read or written ({error}): check the disk; it must be a local one",
+    ),
+)
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """A connection in manual transaction mode. Raises `JournalError`."""
+    try:
+        with _opening:
+            _create(path)
+            connection = sqlite3.connect(
+                path,
+                timeout=PATIENCE_S if read_only else 0,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=512,
+            )
+    except OSError as error:
+        raise JournalError(f"The journal {path} can't be opened: {error.strerror}.") from None
+    except sqlite3.Error as error:
+        raise explained(error, path) from error
+    try:
+        # Even these wait while another process sets the file up or recovers it.
+        patiently(lambda: _set_up(connection, read_only))
+    except sqlite3.Error as error:
+        connection.close()
+        raise explained(error, path) from error
+    return connection
+
+
+def _create(path: Path) -> None:
+    """Makes the file with its mode, if it is missing; SQLite gives its -wal and -shm files the same mode."""
+    # Never opens a file that is there: closing it would drop all locks that this process has on it (POSIX), another
+    # process would take itself for the last one, and remove the write-ahead log with what was acknowledged.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _set_up(connection: sqlite3.Connection, read_only: bool) -> None:
+    connection.execute("PRAGMA cache_size = -8000")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    if read_only:
+        connection.execute("PRAGMA query_only = ON")
+
+
+def begin(connection: sqlite3.Connection) -> None:
+    """Takes the write lock; waits up to `PATIENCE_S` for another process. Raises `sqlite3.OperationalError`."""
+    # SQLite's own waiting sleeps up to 0.1 s a time and so loses every race against a busy writer.
+    patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
+
+
+def patiently(attempt: Callable[[], T]) -> T:
+    """What `attempt` gives, tried again while the file is locked. Raises `sqlite3.Error` in the end."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return attempt()
+        except sqlite3.OperationalError as error:
+            if not is_locked(error) or time.monotonic() > end:
+                raise
+            time.sleep(_RETRY_S)
+
+
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether another connection stands in the way."""
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def explained(error: Exception, path: Path) -> Exception:
+    """The error as `JournalError` where it is about the disk, the file or another process; itself otherwise."""
+    if isinstance(error, sqlite3.Error) and not isinstance(error, StoreError):
+        for codes, meaning in _MEANINGS:
+            if _code(error) in codes:
+                said = meaning.format(error=error, patience=PATIENCE_S)
+                return JournalError(f"The journal {path} {said}. What was acknowledged is kept.")
+    return error
+
+
+def _code(error: sqlite3.Error) -> int:
+    # The low byte is the kind; the rest says more about it.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF

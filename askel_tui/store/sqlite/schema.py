@@ -1,0 +1,186 @@
+"""The tables of the embedded journal, and how an older file becomes one of today.
+
+Rows are found by the order they came in (`seq`, `id`), never by time: the clock may step back.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+
+from askel_tui.store.journal.errors import JournalError
+from askel_tui.store.sqlite.connection import begin, explained, patiently
+
+VERSION = 4
+APPLICATION_ID = 0x41534B4C
+
+WAITING, HELD, FAILED = 0, 1, 2
+"""States of an operation."""
+
+PLANNED, PLAN_FAILED, REPLAN = 0, 1, 2
+"""States of a run."""
+
+RARE_STATUS = "(status = 'failed' OR status = 'skipped' OR status = 'discarded')"
+UNCOMMON_STATUS = "status NOT IN ('written', 'unconfirmed')"
+DECISION_KIND = "operation IS NULL"
+"""Conditions of partial indexes: a query must repeat them word for word to use the index.
+
+They are looked at for every entry that is written, so they are what SQLite decides quickest.
+"""
+
+TABLES = f"""
+CREATE TABLE records (
+  seq INTEGER PRIMARY KEY, connection TEXT NOT NULL, id TEXT NOT NULL, event TEXT NOT NULL,
+  received INTEGER NOT NULL, actor TEXT, body BLOB NOT NULL);
+CREATE UNIQUE INDEX records_id ON records (connection, id);
+CREATE INDEX records_connection ON records (connection, seq);
+CREATE INDEX records_event ON records (connection, event, seq);
+
+CREATE TABLE workflows (
+  workflow TEXT PRIMARY KEY, connection TEXT NOT NULL, status TEXT NOT NULL, version INTEGER NOT NULL,
+  position INTEGER, since TEXT) WITHOUT ROWID;
+
+CREATE TABLE runs (
+  workflow TEXT NOT NULL, record_seq INTEGER NOT NULL, state INTEGER NOT NULL,
+  PRIMARY KEY (workflow, record_seq)) WITHOUT ROWID;
+CREATE INDEX runs_replan ON runs (workflow, record_seq) WHERE state = {REPLAN};
+
+CREATE TABLE operations (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, connection TEXT NOT NULL, workflow TEXT NOT NULL, version INTEGER NOT NULL,
+  record_seq INTEGER NOT NULL, record TEXT NOT NULL, idx INTEGER NOT NULL, step TEXT NOT NULL, gate INTEGER NOT NULL,
+  actor TEXT, state INTEGER NOT NULL, hold TEXT, attempts INTEGER NOT NULL DEFAULT 0, due INTEGER NOT NULL DEFAULT 0,
+  since INTEGER NOT NULL DEFAULT 0, reason TEXT, request INTEGER, failure INTEGER, body BLOB NOT NULL);
+CREATE UNIQUE INDEX operations_run ON operations (record_seq, workflow, idx);
+CREATE INDEX operations_waiting ON operations (workflow, connection, seq) WHERE state = {WAITING} AND request IS NULL;
+CREATE INDEX operations_held ON operations (workflow, hold, seq) WHERE state = {HELD};
+CREATE INDEX operations_failure ON operations (failure, seq) WHERE failure IS NOT NULL;
+CREATE INDEX operations_request ON operations (request, seq) WHERE request IS NOT NULL;
+
+CREATE TABLE places (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, call TEXT NOT NULL, taken INTEGER NOT NULL,
+  answered INTEGER, ends INTEGER NOT NULL);
+CREATE INDEX places_ends ON places (account, call, ends);
+
+CREATE TABLE requests (
+  id INTEGER PRIMARY KEY, connection TEXT NOT NULL, account TEXT NOT NULL, call TEXT NOT NULL, method TEXT NOT NULL,
+  path TEXT NOT NULL, revision TEXT NOT NULL, key TEXT NOT NULL, opened INTEGER NOT NULL, answered INTEGER,
+  digest BLOB NOT NULL, operations TEXT NOT NULL, body BLOB);
+CREATE INDEX requests_open ON requests (id) WHERE answered IS NULL;
+
+CREATE TABLE profiles (
+  connection TEXT NOT NULL, key TEXT NOT NULL, profile TEXT NOT NULL, PRIMARY KEY (connection, key)) WITHOUT ROWID;
+CREATE INDEX profiles_profile ON profiles (connection, profile);
+
+CREATE TABLE holds (
+  id INTEGER PRIMARY KEY, connection TEXT NOT NULL, workflow TEXT NOT NULL, step TEXT NOT NULL, cause TEXT NOT NULL,
+  detail TEXT NOT NULL, since INTEGER NOT NULL, waiting INTEGER NOT NULL DEFAULT 0, UNIQUE (workflow, step));
+
+CREATE TABLE failures (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, connection TEXT NOT NULL, workflow TEXT NOT NULL, version INTEGER NOT NULL,
+  record_seq INTEGER NOT NULL, record TEXT NOT NULL, step TEXT, reason TEXT NOT NULL, at INTEGER NOT NULL,
+  problems TEXT, operation INTEGER);
+CREATE INDEX failures_workflow ON failures (workflow, id);
+
+CREATE TABLE counters (
+  workflow TEXT NOT NULL, connection TEXT NOT NULL, waiting INTEGER NOT NULL DEFAULT 0,
+  held INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, sent INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (workflow, connection)) WITHOUT ROWID;
+
+CREATE TABLE commands (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, arguments TEXT NOT NULL, actor TEXT NOT NULL,
+  at INTEGER NOT NULL, state TEXT NOT NULL DEFAULT 'open', result TEXT);
+CREATE INDEX commands_open ON commands (id) WHERE state = 'open';
+
+CREATE TABLE notices (
+  seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, connection TEXT, workflow TEXT, step TEXT, kind TEXT NOT NULL,
+  text TEXT NOT NULL);
+
+CREATE TABLE audit (
+  seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, actor TEXT NOT NULL, connection TEXT, workflow TEXT, step TEXT,
+  record TEXT, operation BLOB, kind TEXT NOT NULL, status TEXT NOT NULL, request INTEGER, attempts INTEGER NOT NULL,
+  ms INTEGER, revision TEXT, key TEXT, hash BLOB NOT NULL, profile TEXT, target TEXT, response TEXT);
+CREATE INDEX audit_at ON audit (at);
+CREATE INDEX audit_connection ON audit (connection, seq);
+CREATE INDEX audit_workflow ON audit (workflow, seq);
+CREATE INDEX audit_workflow_step ON audit (workflow, step, seq);
+CREATE INDEX audit_step ON audit (step, seq) WHERE step IS NOT NULL;
+CREATE INDEX audit_record ON audit (record, seq) WHERE record IS NOT NULL;
+CREATE INDEX audit_status ON audit (status, seq) WHERE {UNCOMMON_STATUS};
+CREATE INDEX audit_rare ON audit (workflow, status, seq) WHERE {RARE_STATUS};
+CREATE INDEX audit_decision ON audit (kind, seq) WHERE {DECISION_KIND};
+CREATE TABLE audit_head (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, hash BLOB NOT NULL);
+INSERT INTO audit_head VALUES (1, 0, zeroblob(32));
+"""
+
+MIGRATIONS: Mapping[int, str] = {
+    1: """
+ALTER TABLE notices ADD COLUMN cause TEXT;
+ALTER TABLE notices ADD COLUMN detail TEXT;
+ALTER TABLE notices ADD COLUMN quiet INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX notices_cause ON notices (connection, cause, detail, seq);
+CREATE TABLE deliveries (
+  address TEXT PRIMARY KEY, seq INTEGER NOT NULL, attempts INTEGER NOT NULL, due INTEGER NOT NULL) WITHOUT ROWID
+""",
+    2: "ALTER TABLE requests ADD COLUMN job TEXT",
+    3: f"""
+DROP INDEX audit_rare;
+DROP INDEX audit_decision;
+CREATE INDEX audit_rare ON audit (workflow, status, seq) WHERE {RARE_STATUS};
+CREATE INDEX audit_decision ON audit (kind, seq) WHERE {DECISION_KIND}
+""",
+}
+"""By version: the statements that make a file of that version one of the next."""
+
+
+def prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Makes the tables in a new file and brings an older one up to date. Raises `JournalError`."""
+    try:
+        _prepare(connection, path)
+    except sqlite3.Error as error:
+        raise explained(error, path) from error
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    if patiently(lambda: _version(connection, path)) == VERSION:
+        return
+    patiently(lambda: connection.execute("PRAGMA page_size = 8192"))
+    (mode,) = patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone())
+    if mode != "wal":
+        raise JournalError(
+            f"The journal {path} can't be shared between processes here: put it on a local disk."
+        )
+    begin(connection)
+    try:
+        # Another process may have done it meanwhile.
+        version = _version(connection, path)
+        if version == 0:
+            _run(connection, TABLES)
+        for step in range(max(version, 1), VERSION):
+            _run(connection, MIGRATIONS[step])
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (owner,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT EXISTS (SELECT 1 FROM sqlite_schema)").fetchone()
+    if tables and owner != APPLICATION_ID:
+        raise JournalError(
+            f"{path} is no journal of Askel: move it away or set ASKEL_HOME to another directory."
+        )
+    if version > VERSION:
+        raise JournalError(f"The journal {path} was written by a newer Askel: update this one.")
+    return int(version)
+
+
+def _run(connection: sqlite3.Connection, statements: str) -> None:
+    # executescript would commit first.
+    for statement in statements.split(";"):
+        if statement.strip():
+            connection.execute(statement)

@@ -1,0 +1,323 @@
+"""The audit's chain in the embedded journal: appending entries, and checking that none was changed.
+
+An entry's hash is SHA-256 over the hash before it (hex) and the canonical JSON of the entry without its hash. In
+there a request stands with the digest of its body, so that old bodies can be folded away and the chain still holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from json.encoder import encode_basestring
+from typing import Any
+
+from askel_tui.core.operations import Operation, Target, canonical, cut
+from askel_tui.store.journal.rows import Decision
+from askel_tui.store.sqlite import statements as rows
+from askel_tui.store.sqlite.tables.operations import Row
+
+ACTOR = "askel"
+"""Who acts where neither a person nor a record's actor does."""
+
+MANY_LEVELS = 100
+
+AT_ONCE = 1_000
+"""Entries that are kept back before they are written."""
+
+_OWN = "seq, record, operation, hash, profile"
+"""The columns in which the entries of one frame differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The request that carried an operation, as its audit entry shows it."""
+
+    id: int
+    method: str
+    path: str
+    digest: bytes
+    revision: str
+    key: str
+
+    def shown(self) -> dict[str, Any]:
+        """What the chain hashes of a request."""
+        return {"id": self.id, "method": self.method, "path": self.path, "sha256": self.digest.hex()}
+
+
+def _text(value: str | None) -> str:
+    """A text as JSON, as `canonical` writes it."""
+    return "null" if value is None else encode_basestring(value)
+
+
+@dataclass(slots=True, eq=False)
+class _Frame:
+    """What entries share that differ in their record and operation only, and the rows of those not written yet."""
+
+    head: str
+    middle: str
+    tail: str
+    shared: Mapping[str, Any]
+    target: Target | None
+    """Kept, so that no other one can come to bear its `id`."""
+    rows: list[tuple[Any, ...]]
+
+
+class Chain:
+    """Appends entries within one write transaction; they are in the table once `close` was called."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._seq, head = db.execute("SELECT seq, hash FROM audit_head").fetchone()
+        self._hash: bytes = head
+        self._before: int = self._seq
+        self._written = self._seq
+        self._frames: dict[tuple[Any, ...], _Frame] = {}
+
+    def append(
+        self,
+        *,
+        at: int,
+        kind: str,
+        status: str,
+        actor: str | None = None,
+        connection: str | None = None,
+        workflow: str | None = None,
+        step: str | None = None,
+        record: str | None = None,
+        operation: Operation | None = None,
+        response: Mapping[str, Any] | None = None,
+        attempts: int = 0,
+    ) -> None:
+        """Appends one entry; `close` writes it."""
+        target = None if operation is None else operation.target
+        frame = self._frame(
+            at, kind, status, actor, connection, workflow, step, target, None, response, attempts, None
+        )
+        if operation is None:
+            self._append(frame, record, None, None)
+        else:
+            profile = canonical(operation.profile.identifiers()).decode()
+            self._append(frame, record, operation.id, profile)
+
+    def settled(
+        self,
+        ended: Iterable[tuple[Row, bytes]],
+        status: str,
+        response: Mapping[str, Any] | None,
+        ms: int | None,
+        sent: Sent | None,
+        at: int,
+        profiles: Mapping[int, str],
+    ) -> None:
+        """Appends the entries of operations that ended alike, carried by a request or by none.
+
+        `profiles` tells by `seq` who was written to, as canonical JSON, where that is not who the operation names.
+        """
+        frames: dict[tuple[Any, ...], _Frame] = {}
+        for row, body in ended:
+            ident, _, profile, shared = cut(body)
+            # The operations of a packed request share all but who they are for.
+            alike = (row.actor, row.connection, row.workflow, row.attempts, shared)
+            frame = frames.get(alike)
+            if frame is None:
+                operation = Operation.decode(body)
+                attempts = row.attempts + (sent is not None)
+                frame = frames[alike] = self._frame(
+                    at, operation.kind, status, row.actor, row.connection, row.workflow, row.step, operation.target,
+                    sent, response, attempts, ms,
+                )  # fmt: skip
+            self._append(frame, row.record, ident, profiles.get(row.seq, profile))
+
+    def _frame(
+        self,
+        at: int,
+        kind: str,
+        status: str,
+        actor: str | None,
+        connection: str | None,
+        workflow: str | None,
+        step: str | None,
+        target: Target | None,
+        sent: Sent | None,
+        response: Mapping[str, Any] | None,
+        attempts: int,
+        ms: int | None,
+    ) -> _Frame:
+        actor = actor or ACTOR
+        answer = canonical(response).decode() if response else None
+        request, revision, key = (None, None, None) if sent is None else (sent.id, sent.revision, sent.key)
+        alike = (
+            at,
+            kind,
+            status,
+            actor,
+            connection,
+            workflow,
+            step,
+            id(target),
+            request,
+            answer,
+            attempts,
+            ms,
+        )
+        frame = self._frames.get(alike)
+        if frame is not None:
+            return frame
+        named = None if target is None else canonical(target.as_dict()).decode()
+        # The canonical JSON of an entry, in the order of its sorted names, around what is its own.
+        head = (
+            f'{{"actor":{_text(actor)},"at":{at},"attempts":{attempts},"connection":{_text(connection)},'
+            f'"key":{_text(key)},"kind":{_text(kind)},"ms":{"null" if ms is None else ms},"operation":'
+        )
+        middle = (
+            f',"request":{"null" if sent is None else canonical(sent.shown()).decode()},'
+            f'"response":{answer or "null"},"revision":{_text(revision)},"seq":'
+        )
+        tail = (
+            f',"status":{_text(status)},"step":{_text(step)},"target":{named or "null"},'
+            f'"workflow":{_text(workflow)}}}'
+        )
+        shared = {
+            "at": at, "actor": actor, "connection": connection, "workflow": workflow, "step": step, "kind": kind,
+            "status": status, "request": request, "attempts": attempts, "ms": ms, "revision": revision, "key": key,
+            "target": named, "response": answer,
+        }  # fmt: skip
+        frame = self._frames[alike] = _Frame(head, middle, tail, shared, target, [])
+        return frame
+
+    def _append(self, frame: _Frame, record: str | None, ident: str | None, profile: str | None) -> None:
+        self._seq += 1
+        packed = None if ident is None else packed_id(ident)
+        before = self._hash.hex()
+        entry = (
+            f'{frame.head}{_text(ident)},"prev":"{before}","profile":{profile or "null"},"record":{_text(record)}'
+            f"{frame.middle}{self._seq}{frame.tail}"
+        )
+        # Half a surrogate pair makes `canonical` escape all of an entry.
+        data = canonical(json.loads(entry)) if "\\ud" in entry else entry.encode()
+        self._hash = hashlib.sha256(before.encode() + data).digest()
+        frame.rows.append((self._seq, record, packed, self._hash, profile))
+        if self._seq - self._written >= AT_ONCE:
+            self._write()
+
+    def _write(self) -> None:
+        for frame in self._frames.values():
+            rows.insert(self._db, "audit", _OWN, frame.rows, shared=frame.shared)
+            frame.rows.clear()
+        self._written = self._seq
+
+    def decision(self, decision: Decision, at: int) -> None:
+        """Appends the entry of a decision."""
+        # Through JSON and back: what is hashed now is what reading will give.
+        detail = json.loads(canonical(dict(decision.detail)))
+        self.append(
+            at=at,
+            kind=decision.kind,
+            status="done",
+            actor=decision.actor,
+            connection=decision.connection,
+            workflow=decision.workflow,
+            step=decision.step,
+            response={"detail": detail} if detail else None,
+        )
+
+    def operation(
+        self,
+        row: Row,
+        operation: Operation,
+        status: str,
+        at: int,
+        detail: str | None,
+        actor: str | None = None,
+    ) -> None:
+        """Appends the entry of an operation that was settled without a request."""
+        self.append(
+            at=at,
+            kind=operation.kind,
+            status=status,
+            actor=actor or row.actor,
+            connection=row.connection,
+            workflow=row.workflow,
+            step=row.step,
+            record=row.record,
+            operation=operation,
+            response={"detail": detail} if detail else None,
+            attempts=row.attempts,
+        )
+
+    def close(self) -> None:
+        """Writes what was appended, and where the chain ends now."""
+        if self._seq > self._before:
+            self._write()
+            self._db.execute("UPDATE audit_head SET seq = ?, hash = ?", (self._seq, self._hash))
+
+
+def decide(db: sqlite3.Connection, decision: Decision, now: int) -> None:
+    """Appends the entry of a decision."""
+    chain = Chain(db)
+    chain.decision(decision, now)
+    chain.close()
+
+
+def chained(before: bytes, entry: Mapping[str, Any]) -> bytes:
+    """The hash of an entry (without `prev` and `hash`) that follows the one with the hash `before`."""
+    prev = before.hex()
+    return hashlib.sha256(prev.encode() + canonical({**entry, "prev": prev})).digest()
+
+
+def told(status: int | None, body: bytes | None, detail: str | None) -> dict[str, Any] | None:
+    """What an entry says of an answer: {status, body} where there was one, and `detail`."""
+    response: dict[str, Any] = {}
+    if status is not None:
+        response["status"] = status
+    if body is not None:
+        response["body"] = readable(body)
+    if detail:
+        response["detail"] = detail
+    return response or None
+
+
+def readable(body: bytes) -> Any:
+    """A body as JSON where it is JSON that can be written again, else as text."""
+    if not body:
+        return None
+    try:
+        value = _JSON.decode(body.decode())
+        if body.count(b"{") + body.count(b"[") > MANY_LEVELS:
+            # Deeper in the entry than here, it must still be possible to write it.
+            canonical([[[value]]])
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace")
+    return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large to be written again")
+    return number
+
+
+def _none(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+_JSON = json.JSONDecoder(parse_float=_finite, parse_constant=_none)
+
+
+def packed_id(operation: str) -> bytes | str:
+    """An operation id as it is stored: 16 bytes for 32 hex digits, anything else as it is."""
+    try:
+        packed = bytes.fromhex(operation)
+    except ValueError:
+        return operation
+    return packed if packed.hex() == operation else operation
+
+
+def unpacked_id(stored: bytes | str | None) -> str | None:
+    """The operation id of `packed_id`."""
+    return stored.hex() if isinstance(stored, bytes) else stored

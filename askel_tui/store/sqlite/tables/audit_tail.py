@@ -1,0 +1,229 @@
+"""Reading the embedded journal's audit for a tail: rows by their order, and which entries match a filter.
+
+Plain functions over a connection of the caller's own thread. Reads are short, so that none keeps the write-ahead log
+from being emptied.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from askel_tui.core.operations import STEP_KINDS
+from askel_tui.store.journal.rows import AuditEntry, AuditFilter
+from askel_tui.store.sqlite.connection import connect
+from askel_tui.store.sqlite.schema import DECISION_KIND
+from askel_tui.store.sqlite.tables.audit_queries import conditions_of, read
+
+TEXTS = ("record", "profile", "target", "response", "actor")
+"""Columns that hold anything, looked through for words."""
+
+WORDS = ("connection", "workflow", "step")
+"""Columns of few different values, each with an index."""
+
+STATUSES = ("written", "unconfirmed", "failed", "passed", "skipped", "discarded", "done")
+"""How entries end."""
+
+RESPONSE_SHOWN = 300
+
+
+class TailRow(NamedTuple):
+    """What a line of the tail shows. `at` is in milliseconds since 1970.
+
+    Of a page few rows are painted: what is JSON in the journal is read when it is asked for.
+    """
+
+    seq: int
+    at: int
+    actor: str
+    connection: str | None
+    workflow: str | None
+    step: str | None
+    record: str | None
+    kind: str
+    status: str
+    profile_json: str | None
+    target_json: str | None
+    ms: int | None
+    response_json: str | None
+
+    @property
+    def who(self) -> str:
+        """The first of the profile's identifiers."""
+        return str(next(iter(_parsed(self.profile_json).values()), ""))
+
+    @property
+    def target(self) -> str:
+        """The name of what was written to."""
+        return str(_parsed(self.target_json).get("name") or "")
+
+    @property
+    def detail(self) -> str:
+        """What the answer says, where something did not go well."""
+        detail = _parsed(self.response_json).get("detail")
+        if isinstance(detail, dict):
+            words = [str(value) for value in detail.values() if value not in (None, "", 0)]
+            return " · ".join(words)[:RESPONSE_SHOWN]
+        return "" if detail is None else str(detail)[:RESPONSE_SHOWN]
+
+
+_COLUMNS = (
+    "seq, at, actor, connection, workflow, step, record, kind, status, profile, target, ms, "
+    f"CASE WHEN status NOT IN ('written', 'unconfirmed') THEN substr(response, 1, {RESPONSE_SHOWN * 2}) END"
+)
+
+
+def open_tail(journal: Path) -> sqlite3.Connection:
+    """A connection for reading, to be used by one thread at a time. Raises `JournalError`."""
+    db = connect(journal, read_only=True)
+    # Several are open at once, and the system caches the file already.
+    db.execute("PRAGMA cache_size = -2000")
+    return db
+
+
+def bounds(db: sqlite3.Connection) -> tuple[int, int, int]:
+    """The first and the last `seq` and how many entries there are; zeros when there is none."""
+    first, last, count = db.execute(
+        "SELECT (SELECT min(seq) FROM audit), (SELECT max(seq) FROM audit), (SELECT count(*) FROM audit)"
+    ).fetchone()
+    return first or 0, last or 0, count
+
+
+def ends(db: sqlite3.Connection) -> tuple[int, int]:
+    """The first and the last `seq`, found at once; zeros when there is none."""
+    first, last = db.execute("SELECT (SELECT min(seq) FROM audit), (SELECT max(seq) FROM audit)").fetchone()
+    return first or 0, last or 0
+
+
+def version(db: sqlite3.Connection) -> int:
+    """A number that changes when another connection has committed."""
+    (found,) = db.execute("PRAGMA data_version").fetchone()
+    return int(found)
+
+
+def sequence(db: sqlite3.Connection) -> list[int]:
+    """Every `seq`, in order: for a journal with gaps."""
+    return sorted(seq for (seq,) in db.execute("SELECT seq FROM audit INDEXED BY audit_at"))
+
+
+def rows(db: sqlite3.Connection, seqs: Sequence[int]) -> list[TailRow]:
+    """The rows of these entries, in order of `seq`."""
+    if not seqs:
+        return []
+    if isinstance(seqs, range) and seqs.step == 1:
+        found = db.execute(
+            f"SELECT {_COLUMNS} FROM audit WHERE seq BETWEEN ? AND ? ORDER BY seq", (seqs[0], seqs[-1])
+        )
+    else:
+        marks = ", ".join("?" * len(seqs))
+        found = db.execute(f"SELECT {_COLUMNS} FROM audit WHERE seq IN ({marks}) ORDER BY seq", tuple(seqs))
+    return [TailRow(*each) for each in found]
+
+
+def entry(db: sqlite3.Connection, seq: int) -> AuditEntry | None:
+    """A whole entry."""
+    found, _ = read(db, AuditFilter(), seq - 1, 1, False)
+    return found[0] if found and found[0].seq == seq else None
+
+
+def life(db: sqlite3.Connection, record: str, limit: int = 200) -> list[TailRow]:
+    """Everything the audit has about a record, oldest first."""
+    found = db.execute(
+        f"SELECT {_COLUMNS} FROM audit INDEXED BY audit_record WHERE record = ? ORDER BY seq LIMIT ?",
+        (record, limit),
+    )
+    return [TailRow(*each) for each in found]
+
+
+class Match(NamedTuple):
+    """What is searched for: fields by an index, words that must be there and words that must not."""
+
+    wanted: AuditFilter = AuditFilter()
+    words: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+    @property
+    def by_index(self) -> bool:
+        """Whether an index finds the entries; else all are looked through."""
+        return not self.words and not self.without
+
+
+class Query(NamedTuple):
+    """A match made ready for a journal: the conditions and their parameters."""
+
+    walk: str
+    conditions: tuple[str, ...]
+    parameters: dict[str, Any]
+
+
+def prepared(db: sqlite3.Connection, match: Match) -> Query:
+    """A match, with the words looked up among the values of columns that have few."""
+    index, conditions, parameters = conditions_of(match.wanted)
+    values = {} if match.by_index else _values(db)
+    for number, word in enumerate((*match.words, *match.without)):
+        name = f"word{number}"
+        clauses = [f"a.{column} LIKE :{name} ESCAPE '\\'" for column in TEXTS]
+        parameters[name] = f"%{_escaped(word)}%"
+        for column, known in values.items():
+            fitting = [value for value in known if word.casefold() in value.casefold()]
+            if len(fitting) > 50:
+                clauses.append(f"a.{column} LIKE :{name} ESCAPE '\\'")
+                continue
+            for place, value in enumerate(fitting):
+                parameters[f"{name}{column}{place}"] = value
+                clauses.append(f"a.{column} = :{name}{column}{place}")
+        # A column without a value is NULL, and NOT NULL would be neither true nor false.
+        any_of = " OR ".join(clauses)
+        conditions.append(f"({any_of})" if number < len(match.words) else f"NOT ifnull(({any_of}), 0)")
+    return Query(index, tuple(conditions), parameters)
+
+
+def matching(db: sqlite3.Connection, query: Query, low: int, high: int, limit: int) -> list[int]:
+    """The newest `limit` entries from `low` to `high` that match, newest first."""
+    where = " AND ".join(("a.seq BETWEEN :low AND :high", *query.conditions))
+    # One row, not thousands: for each row that SQLite steps to, Python would give its lock up and wait to have it back.
+    (found,) = db.execute(
+        f"SELECT json_group_array(seq) FROM (SELECT a.seq AS seq FROM audit a {query.walk} WHERE {where} "
+        "ORDER BY a.seq DESC LIMIT :limit)",
+        {**query.parameters, "low": low, "high": high, "limit": limit},
+    ).fetchone()
+    return sorted(json.loads(found), reverse=True)
+
+
+def _values(db: sqlite3.Connection) -> dict[str, list[str]]:
+    """The values of columns that have few."""
+    decided = _distinct(db, "kind", f"AND {DECISION_KIND}")
+    found = {name: _distinct(db, name) for name in WORDS}
+    return {**found, "kind": [*STEP_KINDS, *decided], "status": list(STATUSES)}
+
+
+def _distinct(db: sqlite3.Connection, column: str, also: str = "") -> list[str]:
+    """The different values of an indexed column, found by hopping along its index; at most a few hundred."""
+    found: list[str] = []
+    value: str | None = None
+    while len(found) < 300:
+        (value,) = db.execute(
+            f"SELECT min({column}) FROM audit WHERE {column} > ? {also}", (value or "",)
+        ).fetchone()
+        if value is None:
+            break
+        found.append(value)
+    return found
+
+
+def _escaped(word: str) -> str:
+    return word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _parsed(text: str | None) -> dict[str, Any]:
+    if not text:
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError:
+        # Cut in the middle: there was more than a line can show.
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,96 @@
+"""Receipts in the embedded journal: writes accepted without more being said, and what was read back of them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from askel_tui.core.operations import Identity, Operation, Target
+from askel_tui.store.journal.rows import Confirmed, Unconfirmed
+from askel_tui.store.sqlite.tables.audit_chain import Chain, unpacked_id
+
+SAMPLE = 3
+"""How many events of one call are read back."""
+
+_FIND = f"""
+SELECT a.seq, a.at, a.connection, a.workflow, a.step, a.record, a.operation, a.kind, a.profile, a.target, a.request
+FROM audit a NOT INDEXED
+WHERE a.seq > :after AND a.at >= :since AND a.status = 'unconfirmed' AND a.request IS NOT NULL AND a.kind IN
+  ('subscribe', 'unsubscribe', 'track_event', 'trigger_flow')
+AND (a.kind IN ('subscribe', 'unsubscribe')
+  OR a.request IS NOT (SELECT b.request FROM audit b WHERE b.seq = a.seq - {SAMPLE}))
+AND NOT EXISTS (SELECT 1 FROM audit c INDEXED BY audit_record WHERE c.record = a.record
+  AND c.seq > a.seq AND c.operation = a.operation)
+ORDER BY a.seq LIMIT :limit
+"""
+
+
+def unconfirmed(db: sqlite3.Connection, after: int, since: int, limit: int) -> tuple[list[Unconfirmed], int]:
+    """Entries over `after`, not older than `since`, that wait for a confirmation, and how far was looked."""
+    (head,) = db.execute("SELECT seq FROM audit_head").fetchone()
+    if after == 0:
+        # Once: from then on the caller goes on where it was.
+        (first,) = db.execute("SELECT min(seq) FROM audit WHERE at >= ?", (since,)).fetchone()
+        after = head if first is None else first - 1
+    rows = db.execute(_FIND, {"after": after, "since": since, "limit": limit}).fetchall()
+    found = [_read(row) for row in rows]
+    return found, found[-1].seq if len(found) == limit else max(after, int(head))
+
+
+def _read(row: tuple[Any, ...]) -> Unconfirmed:
+    seq, at, connection, workflow, step, record, operation, kind, profile, target, request = row
+    return Unconfirmed(
+        seq,
+        at,
+        connection,
+        workflow,
+        step,
+        record,
+        unpacked_id(operation) or "",
+        kind,
+        Identity(**json.loads(profile)),
+        None if target is None else Target(**json.loads(target)),
+        request,
+    )
+
+
+def body_of(db: sqlite3.Connection, request: int) -> bytes | None:
+    """The body of a request; None once it was folded away."""
+    row = db.execute("SELECT body FROM requests WHERE id = ?", (request,)).fetchone()
+    body: bytes | None = None if row is None else row[0]
+    return body
+
+
+def confirm(db: sqlite3.Connection, confirmed: Sequence[Confirmed], now: int) -> int:
+    """Appends what was read back to the audit, once for each entry. Gives how many entries were appended."""
+    chain = Chain(db)
+    count = 0
+    for each in confirmed:
+        of = each.of
+        if _known(db, of):
+            continue
+        operation = Operation(of.operation, of.step, of.kind, "", of.profile, of.target)
+        chain.append(
+            at=now,
+            kind=of.kind,
+            status=each.status,
+            connection=of.connection,
+            workflow=of.workflow,
+            step=of.step,
+            record=of.record,
+            operation=operation,
+            response={"detail": each.detail, "entry": of.seq},
+        )
+        count += 1
+    chain.close()
+    return count
+
+
+def _known(db: sqlite3.Connection, of: Unconfirmed) -> bool:
+    rows = db.execute(
+        "SELECT operation FROM audit INDEXED BY audit_record WHERE record = ? AND seq > ?",
+        (of.record, of.seq),
+    )
+    return any(unpacked_id(operation) == of.operation for (operation,) in rows)

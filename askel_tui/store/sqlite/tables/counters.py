@@ -1,0 +1,53 @@
+"""Counters by workflow: kept in the transaction that changes what they count, so that `status` counts nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+
+from askel_tui.store.journal.rows import Counts
+
+
+class Tally:
+    """Changes of counters, gathered over one transaction's work and written once."""
+
+    def __init__(self) -> None:
+        self._changes: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+
+    def add(
+        self,
+        workflow: str,
+        connection: str,
+        *,
+        waiting: int = 0,
+        held: int = 0,
+        failed: int = 0,
+        sent: int = 0,
+    ) -> None:
+        """Changes the counters of a workflow's operations of one connection."""
+        change = self._changes[workflow, connection]
+        for place, by in enumerate((waiting, held, failed, sent)):
+            change[place] += by
+
+    def write(self, db: sqlite3.Connection) -> None:
+        """Writes the changes down."""
+        db.executemany(
+            "INSERT INTO counters (workflow, connection, waiting, held, failed, sent) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET waiting = waiting + excluded.waiting, held = held + excluded.held, "
+            "failed = failed + excluded.failed, sent = sent + excluded.sent",
+            [(*of, *change) for of, change in self._changes.items() if any(change)],
+        )
+        self._changes.clear()
+
+
+def counts(db: sqlite3.Connection) -> dict[str, Counts]:
+    """Counts by workflow."""
+    rows = db.execute(
+        "SELECT workflow, sum(waiting), sum(held), sum(failed), sum(sent) FROM counters GROUP BY workflow"
+    )
+    return {workflow: Counts(*numbers) for workflow, *numbers in rows}
+
+
+def connections_of(db: sqlite3.Connection, workflow: str) -> list[str]:
+    """The connections that the workflow's operations were ever planned for."""
+    return [name for (name,) in db.execute("SELECT connection FROM counters WHERE workflow = ?", (workflow,))]

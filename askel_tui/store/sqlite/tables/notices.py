@@ -1,0 +1,135 @@
+"""Notices to the team in the embedded journal, and how far they were delivered.
+
+One cause is told once: a hold whose cause (connection, cause, detail) holds another step already is quiet, and so is
+a release that leaves another such hold.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from askel_tui.core import notices as texts
+from askel_tui.core.notices import Affected
+from askel_tui.store.journal.rows import HOLD_CAUSES, Decision, Delivery, Hold, Notice
+from askel_tui.store.sqlite.tables.audit_chain import Chain
+
+_NAMES = ("seq", "at", "connection", "workflow", "step", "kind", "text", "cause", "detail", "quiet")
+_SAME = "connection = ? AND cause = ? AND detail = ?"
+
+
+def after(db: sqlite3.Connection, seq: int) -> list[Mapping[str, Any]]:
+    """Notices over `seq`, oldest first."""
+    rows = db.execute(f"SELECT {', '.join(_NAMES)} FROM notices WHERE seq > ? ORDER BY seq", (seq,))
+    return [{**dict(zip(_NAMES, row, strict=True)), "quiet": bool(row[-1])} for row in rows]
+
+
+def of_hold(db: sqlite3.Connection, hold: Hold, waiting: int, now: int) -> None:
+    """The notice of a hold that was just placed."""
+    words = HOLD_CAUSES.get(hold.cause, hold.cause)
+    affected = [Affected(hold.workflow, hold.step, waiting)]
+    text = texts.held(hold.connection, hold.cause, words, hold.detail, hold.since, affected)
+    _insert(db, now, "hold", hold, text, quiet=_standing(db, hold) > 1)
+
+
+def of_release(db: sqlite3.Connection, hold: Hold, actor: str, operations: int, now: int) -> None:
+    """The notice of a hold that was just ended."""
+    text = texts.over(hold.workflow, hold.step, hold.detail, hold.since, now, actor, operations)
+    _insert(db, now, "recovery", hold, text, quiet=_standing(db, hold) > 0)
+
+
+def of_deletion(db: sqlite3.Connection, hold: Hold, actor: str, now: int) -> None:
+    """The notice of a hold that was just ended because its workflow was deleted."""
+    text = texts.given_up(hold.workflow, hold.step, hold.detail, hold.since, now, actor, hold.waiting)
+    _insert(db, now, "recovery", hold, text, quiet=_standing(db, hold) > 0)
+
+
+def note(db: sqlite3.Connection, notice: Notice, decision: Decision | None, now: int) -> None:
+    """A notice that no hold makes."""
+    say = texts.warned if notice.kind == "warning" else texts.warning_over
+    text = say(notice.workflow, notice.step, notice.detail, now)
+    _insert(db, now, notice.kind, notice, text, quiet=False)
+    if decision is not None:
+        chain = Chain(db)
+        chain.decision(decision, now)
+        chain.close()
+
+
+def remind(db: sqlite3.Connection, before: int, now: int) -> int:
+    """A reminder per cause of standing holds that was last told of before a time."""
+    rows = db.execute(
+        "SELECT connection, workflow, step, cause, detail, since, waiting FROM holds ORDER BY id"
+    )
+    causes: dict[tuple[str, str, str], list[Hold]] = {}
+    for hold in (Hold(*row) for row in rows.fetchall()):
+        causes.setdefault((hold.connection, hold.cause, hold.detail), []).append(hold)
+    reminded = 0
+    for (connection, cause, detail), holds in causes.items():
+        (told,) = db.execute(
+            f"SELECT max(at) FROM notices WHERE {_SAME} AND kind IN ('hold', 'reminder') AND NOT quiet",
+            (connection, cause, detail),
+        ).fetchone()
+        if (told if told is not None else holds[0].since) >= before:
+            continue
+        affected = [Affected(each.workflow, each.step, each.waiting) for each in holds]
+        words = HOLD_CAUSES.get(cause, cause)
+        text = texts.held(connection, cause, words, detail, holds[0].since, affected)
+        _insert(db, now, "reminder", holds[0], f"Still so: {text}", quiet=False)
+        reminded += 1
+    return reminded
+
+
+def delivery(db: sqlite3.Connection, address: str) -> Delivery | None:
+    """How far an address has come; None where it was never seen."""
+    row = db.execute("SELECT seq, attempts, due FROM deliveries WHERE address = ?", (address,)).fetchone()
+    return None if row is None else Delivery(*row)
+
+
+def first_delivery(db: sqlite3.Connection, address: str, connection: str | None) -> Delivery:
+    """Where an address begins: with the oldest hold that stands, else with what comes from now on."""
+    known = delivery(db, address)
+    if known is not None:
+        return known
+    (seq,) = db.execute(
+        "SELECT coalesce((SELECT min(n.seq) - 1 FROM notices n JOIN holds h ON h.workflow = n.workflow "
+        "AND h.step = n.step AND n.at >= h.since WHERE n.kind = 'hold' AND (:connection IS NULL OR "
+        "n.connection = :connection)), (SELECT max(seq) FROM notices), 0)",
+        {"connection": connection},
+    ).fetchone()
+    move_delivery(db, address, Delivery(seq))
+    return Delivery(seq)
+
+
+def keep_deliveries(db: sqlite3.Connection, addresses: Collection[str]) -> None:
+    """Forgets how far notices were delivered to any other address."""
+    db.execute(
+        "DELETE FROM deliveries WHERE address NOT IN (SELECT value FROM json_each(?))",
+        (json.dumps(sorted(addresses)),),
+    )
+
+
+def move_delivery(db: sqlite3.Connection, address: str, to: Delivery) -> None:
+    """Remembers how far an address has come; it never goes back."""
+    db.execute(
+        "INSERT INTO deliveries (address, seq, attempts, due) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE "
+        "SET seq = excluded.seq, attempts = excluded.attempts, due = excluded.due WHERE seq <= excluded.seq",
+        (address, to.seq, to.attempts, to.due),
+    )
+
+
+def _standing(db: sqlite3.Connection, hold: Hold) -> int:
+    same = (hold.connection, hold.cause, hold.detail)
+    (count,) = db.execute(f"SELECT count(*) FROM holds WHERE {_SAME}", same).fetchone()
+    return int(count)
+
+
+def _insert(
+    db: sqlite3.Connection, now: int, kind: str, about: Hold | Notice, text: str, *, quiet: bool
+) -> None:
+    db.execute(
+        "INSERT INTO notices (at, connection, workflow, step, kind, text, cause, detail, quiet) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (now, about.connection, about.workflow, about.step, kind, text, about.cause, about.detail, quiet),
+    )

@@ -1,0 +1,126 @@
+"""Records in the embedded journal."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from heapq import merge
+from itertools import islice
+from operator import attrgetter
+from typing import Any
+
+from askel_tui.core.records.record import Record
+from askel_tui.store.journal.rows import Fate, StoredRecord
+
+_ROW = "SELECT seq, connection, received, body FROM records"
+
+Encoded = tuple[str, str, str | None, bytes]
+"""A record's id, event, actor and canonical bytes."""
+
+
+def encoded(records: Iterable[Record]) -> list[Encoded]:
+    """The records as `accept` stores them; made before the transaction, so that it stays short."""
+    return [(record.id, record.event, record.actor, record.encode()) for record in records]
+
+
+def accept(db: sqlite3.Connection, connection: str, records: Sequence[Encoded], now: int) -> list[Fate]:
+    """Stores records that are not there yet; one fate per record."""
+    fates: list[Fate] = []
+    for record_id, event, actor, body in records:
+        stored = db.execute(
+            "INSERT INTO records (connection, id, event, received, actor, body) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT DO NOTHING",
+            (connection, record_id, event, now, actor, body),
+        )
+        fates.append("new" if stored.rowcount == 1 else _fate(db, connection, record_id, body))
+    return fates
+
+
+def _fate(db: sqlite3.Connection, connection: str, record_id: str, body: bytes) -> Fate:
+    (before,) = db.execute(
+        "SELECT body FROM records WHERE connection = ? AND id = ?", (connection, record_id)
+    ).fetchone()
+    return "same" if before == body else "other_body"
+
+
+def after(
+    db: sqlite3.Connection, connection: str, seq: int, limit: int, events: Collection[str] | None
+) -> list[StoredRecord]:
+    """Records in order of receipt after `seq`."""
+    return _merged(db, connection, "seq > ?", seq, limit, events, newest=False)
+
+
+def seqs_after(
+    db: sqlite3.Connection, connection: str, seq: int, limit: int, events: Collection[str]
+) -> list[int]:
+    """The places of the records of these events after one, in order."""
+    query = (
+        "SELECT seq FROM records INDEXED BY records_event WHERE connection = ? AND event = ? AND seq > ? "
+        "ORDER BY seq LIMIT ?"
+    )
+    found = [db.execute(query, (connection, event, seq, limit)).fetchall() for event in dict.fromkeys(events)]
+    return [place for (place,) in islice(merge(*found), limit)]
+
+
+def newest(
+    db: sqlite3.Connection, connection: str, limit: int, events: Collection[str] | None, before: int | None
+) -> list[StoredRecord]:
+    """The newest records, newest first, below `before`."""
+    top = 2**63 - 1 if before is None else before
+    return _merged(db, connection, "seq < ?", top, limit, events, newest=True)
+
+
+def _merged(
+    db: sqlite3.Connection,
+    connection: str,
+    bound: str,
+    seq: int,
+    limit: int,
+    events: Collection[str] | None,
+    *,
+    newest: bool,
+) -> list[StoredRecord]:
+    tail = f"{bound} ORDER BY seq {'DESC' if newest else 'ASC'} LIMIT ?"
+    if events is None:
+        rows = db.execute(
+            f"{_ROW} INDEXED BY records_connection WHERE connection = ? AND {tail}", (connection, seq, limit)
+        )
+        return [stored(row) for row in rows]
+    query = f"{_ROW} INDEXED BY records_event WHERE connection = ? AND event = ? AND {tail}"
+    # Each event's records are one range of the index; merging reads no more rows than are asked for.
+    found = [_rows(db, query, (connection, event, seq, limit)) for event in dict.fromkeys(events)]
+    return list(islice(merge(*found, key=attrgetter("seq"), reverse=newest), limit))
+
+
+def _rows(db: sqlite3.Connection, query: str, parameters: tuple[Any, ...]) -> Iterator[StoredRecord]:
+    for row in db.execute(query, parameters):
+        yield stored(row)
+
+
+def by_id(db: sqlite3.Connection, connection: str, record_id: str) -> StoredRecord | None:
+    """The record of this id."""
+    row = db.execute(f"{_ROW} WHERE connection = ? AND id = ?", (connection, record_id)).fetchone()
+    return None if row is None else stored(row)
+
+
+def unplanned(db: sqlite3.Connection, connection: str, after: int, events: Collection[str]) -> int:
+    """How many records of these events came after one."""
+    query = (
+        "SELECT count(*) FROM records INDEXED BY records_event WHERE connection = ? AND event = ? AND seq > ?"
+    )
+    return sum(int(db.execute(query, (connection, event, after)).fetchone()[0]) for event in set(events))
+
+
+def last_seq(db: sqlite3.Connection, connection: str) -> int:
+    """The `seq` of the newest record; 0 without one."""
+    row = db.execute(
+        "SELECT seq FROM records INDEXED BY records_connection WHERE connection = ? ORDER BY seq DESC LIMIT 1",
+        (connection,),
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def stored(row: tuple[int, str, int, bytes]) -> StoredRecord:
+    """The record of a row (seq, connection, received, body)."""
+    seq, connection, received, body = row
+    return StoredRecord(seq, connection, received, Record.decode(body))

@@ -1,0 +1,111 @@
+"""Folding away what is old in the embedded journal: audit entries, records and what belongs to them.
+
+The audit's chain stays verifiable: before entries go, a marker entry says up to which one they do and what its hash
+is. Everything is done in small parts, from the oldest on, so that others get their turn in between.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+
+from askel_tui.store.journal.rows import Decision
+from askel_tui.store.sqlite.schema import DECISION_KIND
+from askel_tui.store.sqlite.tables.audit_chain import Chain
+
+FOLD = "fold"
+"""The kind of the marker entries."""
+
+_MARKER = (
+    f"SELECT response FROM audit INDEXED BY audit_decision WHERE {DECISION_KIND} AND kind = '{FOLD}' "
+    "ORDER BY seq DESC LIMIT 1"
+)
+
+_DROP: Mapping[str, str] = {
+    "audit": "DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE seq <= :through ORDER BY seq LIMIT :limit)",
+    "requests": "DELETE FROM requests WHERE id IN (SELECT id FROM requests WHERE id < :first AND answered < :before "
+    "AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.request = requests.id) ORDER BY id LIMIT :limit)",
+    "notices": "DELETE FROM notices WHERE seq IN (SELECT seq FROM notices WHERE at < :before "
+    "AND seq < (SELECT max(seq) FROM notices) ORDER BY seq LIMIT :limit)",
+    "commands": "DELETE FROM commands WHERE id IN (SELECT id FROM commands WHERE at < :before AND state <> 'open' "
+    "ORDER BY id LIMIT :limit)",
+}
+"""By table: the statement that drops the next rows. The last notice stays, for its number is not to be used again."""
+
+_OLD_RECORDS = """
+SELECT r.seq FROM records r WHERE r.seq > :after AND r.received < :before AND r.seq < (SELECT max(seq) FROM records)
+AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.record_seq = r.seq)
+AND NOT EXISTS (SELECT 1 FROM workflows w WHERE w.connection = r.connection AND w.position < r.seq)
+AND r.seq NOT IN (SELECT record_seq FROM failures)
+ORDER BY r.seq LIMIT :limit
+"""
+
+
+def anchor(db: sqlite3.Connection) -> tuple[int, bytes] | None:
+    """The last entry that was folded away, and its hash; None where none was."""
+    row = db.execute(_MARKER).fetchone()
+    if row is None:
+        return None
+    detail = json.loads(row[0])["detail"]
+    return int(detail["through"]), bytes.fromhex(detail["hash"])
+
+
+def last_old(db: sqlite3.Connection, before: int) -> int:
+    """The last of the entries at the chain's beginning that are all older than a time; 0 where there is none."""
+    (head,) = db.execute("SELECT seq FROM audit_head").fetchone()
+    (first,) = db.execute("SELECT min(seq) FROM audit WHERE at >= ?", (before,)).fetchone()
+    return int(head if first is None else first - 1)
+
+
+def mark(db: sqlite3.Connection, through: int, now: int) -> bool:
+    """Writes the marker before entries go. False where they are gone already."""
+    known = anchor(db)
+    found = db.execute("SELECT hash FROM audit WHERE seq = ?", (through,)).fetchone()
+    if found is None or (known is not None and known[0] >= through):
+        return False
+    chain = Chain(db)
+    detail = {"through": through, "entries": through - (known[0] if known else 0), "hash": found[0].hex()}
+    chain.decision(Decision(FOLD, "askel", detail=detail), now)
+    chain.close()
+    return True
+
+
+def first_request(db: sqlite3.Connection) -> int:
+    """The oldest request that an entry of the audit still names, or beyond the last one where none does."""
+    (first,) = db.execute("SELECT min(request) FROM audit WHERE request IS NOT NULL").fetchone()
+    (last,) = db.execute("SELECT coalesce(max(id), 0) FROM requests").fetchone()
+    return int(last + 1 if first is None else first)
+
+
+def drop(db: sqlite3.Connection, table: str, wanted: Mapping[str, int], limit: int) -> int:
+    """Drops the next rows of a table; gives how many."""
+    return db.execute(_DROP[table], {**wanted, "limit": limit}).rowcount
+
+
+def old_records(db: sqlite3.Connection, before: int, after: int, limit: int) -> list[int]:
+    """Records over `after` that are older than a time and that nothing waits for any more.
+
+    The newest record stays whatever its age: its place in the order is not to be used again.
+    """
+    rows = db.execute(_OLD_RECORDS, {"before": before, "after": after, "limit": limit})
+    return [seq for (seq,) in rows]
+
+
+def drop_records(db: sqlite3.Connection, seqs: list[int]) -> int:
+    """Drops records, and that they ran."""
+    wanted = json.dumps(seqs)
+    for (workflow,) in db.execute("SELECT DISTINCT workflow FROM counters").fetchall():
+        db.execute(
+            "DELETE FROM runs WHERE workflow = ? AND record_seq IN (SELECT value FROM json_each(?))",
+            (workflow, wanted),
+        )
+    return db.execute("DELETE FROM records WHERE seq IN (SELECT value FROM json_each(?))", (wanted,)).rowcount
+
+
+def used(db: sqlite3.Connection) -> int:
+    """The bytes of the file that hold something."""
+    (pages,), (free,), (size,) = (
+        db.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)

@@ -1,0 +1,108 @@
+"""Group commit: many writes, one transaction, one fsync."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from askel_tui.store.journal.errors import JournalError
+from askel_tui.store.sqlite.connection import begin, explained
+
+GROUP_S = 0.05
+"""How long a transaction may gather writes, in seconds."""
+
+
+class Job:
+    """A function to be run inside a write transaction, and what became of it."""
+
+    __slots__ = ("error", "result", "work")
+
+    def __init__(self, work: Callable[[sqlite3.Connection], Any]) -> None:
+        self.work = work
+        self.result: Any = None
+        self.error: Exception | None = None
+
+
+def applied(work: Callable[..., Any], arguments: Sequence[Any], db: sqlite3.Connection) -> Any:
+    """What a function gives for a connection and its other arguments."""
+    return work(db, *arguments)
+
+
+J = TypeVar("J", bound=Job)
+
+
+class Commits(Generic[J]):
+    """Runs jobs inside write transactions. A job that fails is rolled back alone."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, waiting: Callable[[], J | None]) -> None:
+        """`waiting` gives the next job where one waits already."""
+        self._connection = connection
+        self._path = path
+        self._waiting = waiting
+
+    def commit(self, job: J) -> Sequence[J]:
+        """Commits this job and those that wait behind it; gives them with what became of each."""
+        group = [job]
+        try:
+            begin(self._connection)
+            self._gather(group)
+            if group[-1].error is not None:
+                # Savepoints cost a third of the speed, so they are taken only where one is needed.
+                self._again(group)
+            if self._connection.in_transaction:
+                self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._fail(group, explained(error, self._path))
+        return group
+
+    def close(self) -> None:
+        """Closes the connection."""
+        with suppress(sqlite3.Error):
+            self._connection.close()
+
+    def _gather(self, group: list[J]) -> None:
+        """Runs the first job and those behind it until one fails, none waits or it is time to commit."""
+        until = time.monotonic() + GROUP_S
+        while True:
+            self._attempt(group[-1])
+            if group[-1].error is not None or time.monotonic() > until:
+                return
+            job = self._waiting()
+            if job is None:
+                return
+            group.append(job)
+
+    def _again(self, group: Sequence[J]) -> None:
+        """Runs a group whose last job failed once more, so that a failing job is rolled back alone."""
+        connection = self._connection
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        begin(connection)
+        for job in group:
+            connection.execute("SAVEPOINT job")
+            self._attempt(job)
+            if not connection.in_transaction:
+                # A full or failing disk makes SQLite end the whole transaction: nothing of it is kept.
+                self._fail(group, job.error or JournalError(f"The journal {self._path} ended a transaction."))
+                return
+            if job.error is not None:
+                connection.execute("ROLLBACK TO job")
+            connection.execute("RELEASE job")
+
+    def _attempt(self, job: J) -> None:
+        job.result = job.error = None
+        try:
+            job.result = job.work(self._connection)
+        except Exception as error:
+            job.error = explained(error, self._path)
+
+    def _fail(self, group: Sequence[J], error: Exception) -> None:
+        for job in group:
+            job.error = job.error or error
+        if self._connection.in_transaction:
+            with suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")

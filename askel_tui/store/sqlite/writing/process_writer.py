@@ -1,0 +1,47 @@
+"""Writing the embedded journal in a process of its own, so that storing and chaining cost this one nothing."""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from askel_tui.store.journal.errors import JournalError
+from askel_tui.worker_process.parent import Apart
+
+T = TypeVar("T")
+
+MODULE = "askel_tui.store.sqlite.writing.process_writer_main"
+
+
+class ProcessWriter:
+    """A `Writer` in another process, which ends with this one. Start one with `start`."""
+
+    def __init__(self, apart: Apart) -> None:
+        self._apart = apart
+
+    @classmethod
+    async def start(cls, path: Path, committed: Callable[[], None], lock: int) -> ProcessWriter:
+        """Starts the process; it holds the home's lock (a descriptor) until it has ended.
+
+        `committed` is called on the event loop after each commit. Raises `OSError`.
+        """
+        apart = await Apart.start(MODULE, str(path), partial(_ended, path), keep=(lock,), answered=committed)
+        return cls(apart)
+
+    def put(self, future: Future[T], work: Callable[..., T], arguments: Sequence[Any]) -> None:
+        """As `Writer` says; the function is one of a module, and what it takes and gives can be pickled."""
+        self._apart.put(future, (work, arguments))
+
+    async def close(self) -> None:
+        """As `Writer` says."""
+        await self._apart.close()
+
+
+def _ended(path: Path) -> JournalError:
+    return JournalError(
+        f"The journal {path} can't be written any more: the process that writes it ended. "
+        "What was acknowledged is kept; start again."
+    )

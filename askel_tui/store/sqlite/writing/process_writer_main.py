@@ -1,0 +1,40 @@
+"""The process that writes the journal for another one; see `sqlite_writer_process`.
+
+It is asked functions with their arguments, and answers after each commit. What was handed in is written although the
+one that asked is gone: the file is at rest when this process has ended.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from askel_tui.store.errors import StoreError
+from askel_tui.store.sqlite.connection import connect
+from askel_tui.store.sqlite.writing.group_commit import Commits, Job, applied
+from askel_tui.worker_process.child import Channel, main
+
+
+def serve(channel: Channel, path: str) -> None:
+    """Writes what it is asked to, until the other side ends. Raises `JournalError` where it can't begin."""
+    file = Path(path)
+    commits = Commits(connect(file), file, lambda: _job(channel.waiting()))
+    try:
+        while (job := _job(channel.next())) is not None:
+            group = commits.commit(job)
+            channel.answer((each.error, each.result) for each in group)
+            del job, group  # megabytes, maybe, and the next ones may be long in coming
+    finally:
+        commits.close()
+
+
+def _job(question: tuple[Any] | None) -> Job | None:
+    if question is None:
+        return None
+    ((work, arguments),) = question
+    return Job(partial(applied, work, arguments))
+
+
+if __name__ == "__main__":
+    main(serve, StoreError)

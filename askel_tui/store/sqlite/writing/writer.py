@@ -1,0 +1,105 @@
+"""Writing the embedded journal: one writer per process, which commits in groups; here, in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from asyncio import Future
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol, TypeVar
+
+from askel_tui.store.journal.errors import JournalError
+from askel_tui.store.sqlite.writing.group_commit import Commits, Job, applied
+from askel_tui.worker_process.futures import tell
+
+T = TypeVar("T")
+
+
+class Writer(Protocol):
+    """Runs functions inside write transactions, in order. A function that fails is rolled back alone."""
+
+    def put(self, future: Future[T], work: Callable[..., T], arguments: Sequence[Any]) -> None:
+        """Hands a function in, which is called with a connection and the arguments.
+
+        The future gets what it gives once that is durable, in the order in which functions were handed in; or
+        `JournalError`, or what the function raised.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Writes what was handed in before, and closes the file."""
+        ...
+
+
+class _Job(Job):
+    __slots__ = ("future",)
+
+    def __init__(self, work: Callable[[sqlite3.Connection], Any], future: Future[Any]) -> None:
+        super().__init__(work)
+        self.future = future
+
+
+class ThreadWriter:
+    """A `Writer` in a thread of this process."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, committed: Callable[[], None]) -> None:
+        """`committed` is called on the event loop after each commit."""
+        self._path = path
+        self._committed = committed
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._commits = Commits(connection, path, self._waiting)
+        self._closing = False
+        self._ended = False
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name="askel-journal", daemon=True)
+        self._thread.start()
+
+    def put(self, future: Future[T], work: Callable[..., T], arguments: Sequence[Any]) -> None:
+        """As `Writer` says."""
+        if self._closing:
+            future.set_exception(JournalError(f"The journal {self._path} is closed; open it again."))
+        else:
+            self._jobs.put(_Job(partial(applied, work, arguments), future))
+
+    async def close(self) -> None:
+        """As `Writer` says."""
+        if not self._closing:
+            self._closing = True
+            self._jobs.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        while not self._ended and (job := self._jobs.get()) is not None:
+            self._answer(self._commits.commit(job))
+        self._commits.close()
+
+    def _waiting(self) -> _Job | None:
+        try:
+            job = self._jobs.get_nowait()
+        except Empty:
+            return None
+        self._ended = job is None
+        return job
+
+    def _answer(self, group: Sequence[_Job]) -> None:
+        # The loop is closed where nobody waits any more.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._resolve, group)
+
+    def _resolve(self, group: Sequence[_Job]) -> None:
+        for job in group:
+            tell(job.future, job.error, job.result)
+        self._committed()
+
+
+def written(writer: Writer, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+    """What a function gives for a connection and the arguments, once it is durable; see `Writer.put`."""
+    # No coroutine: that would keep the arguments, megabytes maybe, until the answer is there.
+    future: Future[T] = asyncio.get_running_loop().create_future()
+    writer.put(future, work, arguments)
+    return future

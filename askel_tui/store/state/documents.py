@@ -1,0 +1,79 @@
+"""The documents that state is made of, checked whenever they cross the border of the program."""
+
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from askel_tui.core.operations import Target
+from askel_tui.store.errors import NameRefused
+
+OnConflict = Literal["fail", "strongest", "merge"]
+"""What a 409 for a profile does (design: Identity)."""
+
+ScopeState = Literal["present", "missing", "not verified"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class _Doc(BaseModel):
+    # Unknown fields are refused rather than dropped: a newer Askel wrote them.
+    # What checks them is made when the first one is checked: 28 ms and 4 MB of every start without it.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class ConnectionDoc(_Doc):
+    """One Klaviyo account as seen through one private key. The key itself is never here."""
+
+    name: str
+    account: str | None = None
+    """The account's id; None where the key may not read it."""
+    account_name: str | None = None
+    key: str
+    """The key's fingerprint."""
+    revision: str
+    customer: str | None = None
+    only_lists: tuple[str, ...] = ()
+    """The only lists it may touch; empty: all of them."""
+    notify: tuple[str, ...] = Field(default=(), repr=False)
+    """Addresses for notices. They may hold tokens, so they are never shown by `repr`."""
+    on_conflict: OnConflict = "fail"
+    pause_after: int | None = Field(default=None, ge=1)
+    """Seconds of back-off after which a step is held; None: as the setting `pause_after` says."""
+    scopes: dict[str, ScopeState] = {}
+    created: int
+    """Milliseconds since 1970."""
+
+
+class PinnedStep(_Doc):
+    """What a step's names were found to mean when its workflow was applied."""
+
+    target: Target
+    through: Target | None = None
+    """The list or metric that carries a `trigger_flow`."""
+    seen: dict[str, Any] = {}
+    """What else the targets were then, for finding drift (`core.targets.drift.snapshot`)."""
+
+
+class WorkflowDoc(_Doc):
+    """One version of a workflow. A version is never changed."""
+
+    workflow: str
+    version: int = Field(ge=1)
+    connection: str
+    file: str | None = None
+    """Where it was read from, for messages."""
+    source: str
+    """The YAML text."""
+    targets: dict[str, PinnedStep] = {}
+    """By step id."""
+    applied: int
+    """Milliseconds since 1970."""
+    actor: str
+
+
+def check_connection_name(name: str) -> str:
+    """The name, if a connection may have it. Raises `NameRefused`."""
+    if not _NAME.fullmatch(name):
+        raise NameRefused(name)
+    return name

@@ -1,0 +1,148 @@
+"""Tokens: what a product shows at the door. Only the digest of a token is stored; the token is shown once."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from tinydb import where
+
+from askel_tui.core.problems import did_you_mean
+from askel_tui.store import paths
+from askel_tui.store.errors import StoreError
+from askel_tui.store.state.tinydb_storage import Documents
+
+Scope = Literal["send", "read", "operate", "admin"]
+SCOPES: tuple[Scope, ...] = ("send", "read", "operate", "admin")
+"""`send` gives records and writes, `read` asks, `operate` pauses, resumes and watches, `admin` may do everything."""
+
+PREFIX = "askel_"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_TOKEN = re.compile(rf"{PREFIX}([0-9a-f]{{12}})_([A-Za-z0-9_-]{{43}})")
+
+
+class TokenRefused(StoreError, ValueError):
+    """A token that can't be made as asked."""
+
+
+class UnknownToken(StoreError, LookupError):
+    """No token has this name."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        guess = did_you_mean(name, names)
+        hint = f"Did you mean {guess!r}?" if guess else "`askel token list` shows them"
+        super().__init__(f"no token is called {name!r}. {hint}")
+
+
+class TokenDoc(BaseModel):
+    """A token as it is stored. `digest` is SHA-256 of 256 random bits, which no list of words can reverse."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    """The public part, by which it is found."""
+    name: str
+    digest: str = Field(repr=False)
+    scopes: tuple[Scope, ...]
+    connections: tuple[str, ...] = ()
+    """The connections it may use; empty is all of them."""
+    rate: int | None = None
+    """Requests a second; None is no limit."""
+    created: int
+    """Milliseconds since 1970."""
+    expires: int | None = None
+    """Milliseconds since 1970; None is never."""
+
+    def may(self, scope: Scope) -> bool:
+        """Whether the token has the scope."""
+        return scope in self.scopes or "admin" in self.scopes
+
+    def reaches(self, connection: str) -> bool:
+        """Whether the token may use the connection."""
+        return not self.connections or connection in self.connections
+
+    def expired(self, now: int) -> bool:
+        """Whether its time is over."""
+        return self.expires is not None and self.expires <= now
+
+
+class Tokens:
+    """The tokens of a state directory. Its methods block for milliseconds; safe in several processes."""
+
+    def __init__(self, home: Path) -> None:
+        self._documents = Documents(paths.state_file(home))
+
+    def create(
+        self,
+        name: str,
+        scopes: Sequence[Scope],
+        *,
+        now: int,
+        connections: Collection[str] = (),
+        expires: int | None = None,
+        rate: int | None = None,
+    ) -> tuple[TokenDoc, str]:
+        """A new token and its text, which is stored nowhere. Raises `TokenRefused`."""
+        if not _NAME.fullmatch(name):
+            raise TokenRefused(
+                f"{name[:80]!r} can't be a token's name: use up to 64 letters, digits, '.', '_' and '-'"
+            )
+        if not scopes:
+            raise TokenRefused(f"a token needs at least one scope: {', '.join(SCOPES)}")
+        public, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+        token = TokenDoc(
+            id=public,
+            name=name,
+            digest=_digest(secret),
+            scopes=tuple(scope for scope in SCOPES if scope in scopes),
+            connections=tuple(sorted(connections)),
+            rate=rate,
+            created=now,
+            expires=expires,
+        )
+        with self._documents.locked():
+            if any(each.name == name for each in self.all()):
+                raise TokenRefused(f"a token called {name} exists: revoke it first, or take another name")
+            self._documents.table("tokens").insert(token.model_dump(mode="json"))
+        return token, f"{PREFIX}{public}_{secret}"
+
+    def all(self) -> list[TokenDoc]:
+        """All tokens by name, expired ones too."""
+        found = (TokenDoc.model_validate(dict(each)) for each in self._documents.documents("tokens"))
+        return sorted(found, key=lambda token: token.name)
+
+    def revoke(self, name: str) -> TokenDoc:
+        """Forgets a token; whoever shows it is refused from now on. Raises `UnknownToken`."""
+        with self._documents.locked():
+            for token in self.all():
+                if token.name == name:
+                    self._documents.table("tokens").remove(where("id") == token.id)
+                    return token
+            raise UnknownToken(name, (token.name for token in self.all()))
+
+    def close(self) -> None:
+        """Lets go of open files."""
+        self._documents.storage.close()
+
+
+def public_part(text: str) -> tuple[str, str] | None:
+    """(id, secret) of a token's text; None where it has not the form of one."""
+    match = _TOKEN.fullmatch(text)
+    return None if match is None else (match[1], match[2])
+
+
+def fits(token: TokenDoc, secret: str, now: int) -> bool:
+    """Whether the secret is the token's and it has not expired; takes as long for a wrong one as for the right one."""
+    same = hmac.compare_digest(_digest(secret), token.digest)
+    return same and not token.expired(now)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,125 @@
+"""What drift is known: told once, held once, and not held again for what a person released knowingly.
+
+The memory is the audit: `drift` when something was found, `drift_over` when a later look no longer found it. A
+finding that was held and whose step is held no longer was released by a person: holds that end by themselves end
+when the finding is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from typing import Any
+
+from askel_tui.core.targets.drift import CAUSES, Finding
+from askel_tui.store.journal.interface import Journal
+from askel_tui.store.journal.rows import AuditEntry, AuditFilter, Decision, Hold, Notice
+
+log = logging.getLogger(__name__)
+
+FOUND, OVER = "drift", "drift_over"
+"""Kinds of audit entries."""
+
+Step = tuple[str, str]
+"""Workflow and step."""
+
+
+class KnownDrift:
+    """The findings that stand, by step and evidence: whether the step was held for it, and what was told."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._known: dict[Step, dict[str, dict[str, Any]]] | None = None
+        self._released: set[tuple[Step, str]] = set()
+        """Findings in spite of which a person let the step go on."""
+
+    def is_known(self, step: Step, finding: Finding) -> bool:
+        """Whether the finding was noted before."""
+        return finding.evidence in (self._known or {}).get(step, {})
+
+    async def found(self, connection: str, step: Step, finding: Finding, hold: Hold | None, now: int) -> bool:
+        """Acts on a finding; `hold` is what holds the step already. True where the step must not send."""
+        known = (await self._load()).get(step, {}).get(finding.evidence)
+        if finding.policy == "warn":
+            if known is None:
+                await self._note(connection, step, finding, False, now, warn=True)
+            return False
+        if known is not None and hold is None and known["held"] and not CAUSES[finding.cause].refusable:
+            self._released.add((step, finding.evidence))
+        if (step, finding.evidence) in self._released:
+            return False
+        ours = hold is not None and (hold.cause, hold.detail) == (finding.cause, finding.detail)
+        if not ours:
+            # The hold first: a crash in between leaves it placed, and the finding is noted at the next look.
+            wanted = Hold(connection, *step, finding.cause, finding.detail, now)
+            ours = await self._journal.place_hold(wanted, now)
+            if ours:
+                log.warning("%s step %s is held: %s", *step, finding.detail)
+        if known is None or (ours and not known["held"]):
+            await self._note(connection, step, finding, ours, now)
+        return True
+
+    async def gone(self, connection: str, step: Step, found: Collection[str], now: int) -> None:
+        """Notes which findings of a step are no longer so; `found` is the evidence that still stands."""
+        of_step = (await self._load()).get(step, {})
+        for evidence in [each for each in of_step if each not in found]:
+            known = of_step.pop(evidence)
+            self._released.discard((step, evidence))
+            decision = Decision(
+                OVER, "askel", connection, *step, {"evidence": evidence, "cause": known["cause"]}
+            )
+            if known["policy"] == "warn":
+                notice = Notice("over", connection, *step, known["cause"], known["detail"])
+                await self._journal.note(notice, decision, now)
+            else:
+                await self._journal.decide(decision, now)
+
+    def keep(self, workflows: Collection[str]) -> None:
+        """Forgets what was found about other workflows: they were deleted."""
+        if self._known is not None:
+            self._known = {step: known for step, known in self._known.items() if step[0] in workflows}
+            self._released = {each for each in self._released if each[0][0] in workflows}
+
+    async def _note(
+        self, connection: str, step: Step, finding: Finding, held: bool, now: int, *, warn: bool = False
+    ) -> None:
+        detail = {
+            "cause": finding.cause,
+            "detail": finding.detail,
+            "evidence": finding.evidence,
+            "policy": finding.policy,
+            "held": held,
+        }
+        decision = Decision(FOUND, "askel", connection, *step, detail)
+        if warn:
+            notice = Notice("warning", connection, *step, finding.cause, finding.detail)
+            await self._journal.note(notice, decision, now)
+        else:
+            await self._journal.decide(decision, now)
+        (await self._load()).setdefault(step, {})[finding.evidence] = detail
+
+    async def _load(self) -> dict[Step, dict[str, dict[str, Any]]]:
+        if self._known is None:
+            entries = [each for kind in (FOUND, OVER, "delete") for each in await self._entries(kind)]
+            known: dict[Step, dict[str, dict[str, Any]]] = {}
+            for entry in sorted(entries, key=lambda each: each.seq):
+                if entry.kind == "delete":
+                    known = {step: each for step, each in known.items() if step[0] != entry.workflow}
+                    continue
+                detail = (entry.response or {}).get("detail") or {}
+                of_step = known.setdefault((entry.workflow or "", entry.step or ""), {})
+                if entry.kind == FOUND:
+                    of_step[detail["evidence"]] = detail
+                else:
+                    of_step.pop(detail["evidence"], None)
+            self._known = known
+        return self._known
+
+    async def _entries(self, kind: str) -> list[AuditEntry]:
+        found: list[AuditEntry] = []
+        while True:
+            after = found[-1].seq if found else 0
+            part = await self._journal.audit(AuditFilter(kind=kind), after=after)
+            if not part:
+                return found
+            found += part

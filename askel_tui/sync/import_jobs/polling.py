@@ -1,0 +1,216 @@
+"""Import jobs while they run: looked at until they are over (contract.md 2.6)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Container, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from askel_tui.klaviyo.client import Client
+from askel_tui.klaviyo.errors import Missing, Throttled, Unavailable, Unreadable
+from askel_tui.klaviyo.filters import any_of
+from askel_tui.klaviyo.responses import attributes, resource
+
+log = logging.getLogger(__name__)
+
+FIRST_LOOK_S, LONGEST_LOOK_S, RARE_LOOK_S = 0.5, 5.0, 60.0
+"""How long to wait before the first look at a job, and at most between two, in seconds; the last for jobs of hours."""
+
+LATER = 1.2
+"""How much longer each wait for an unknown job is than the one before."""
+
+NEWEST, NEWEST_JOBS = "get_bulk_import_profiles_jobs", 100
+"""The call that shows an account's jobs, newest first, and how many of them are looked through."""
+
+SHOWING_S = 1.0
+"""How long a request may take to show as a job."""
+
+SKEW_MS = 600_000
+"""How far Klaviyo's clock and ours may be apart, in milliseconds."""
+
+RUNNING, OVER = ("queued", "processing"), ("complete", "cancelled")
+
+PASSING = (Unavailable, Throttled, Unreadable)
+"""Trouble with a look at jobs: they go on without being looked at."""
+
+NO_PAGE = 5
+"""How often errors of a job may come as no page at all, or in a circle, before they are given up."""
+
+Slow = Callable[[], Awaitable[None]]
+"""Called once, where a job is not over after some time."""
+
+
+@dataclass(slots=True)
+class _Followed:
+    end: asyncio.Future[Mapping[str, Any]]
+    """What the job will have come to."""
+    since: float
+    waiting: int = 0
+
+
+class Jobs:
+    """The import jobs of a connection that are followed. One look at the account's newest jobs is for all of them:
+    asking for each by itself would use its 150 calls a minute up.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._followed: dict[str, _Followed] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._more = asyncio.Event()
+
+    def __contains__(self, job: object) -> bool:
+        return job in self._followed
+
+    async def ended(self, job: str, slow: Slow, after: float) -> Mapping[str, Any]:
+        """The attributes of a job once it is over, however long that takes; `slow` is called `after` so many seconds.
+
+        Raises `Missing` for a job that is gone, and another `KlaviyoError` where it may not be read.
+        """
+        loop = asyncio.get_running_loop()
+        followed = self._followed.setdefault(job, _Followed(loop.create_future(), loop.time()))
+        followed.waiting += 1
+        self._more.set()
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+        try:
+            await asyncio.wait({followed.end}, timeout=after)
+            if not followed.end.done():
+                await slow()
+                await asyncio.wait({followed.end})
+            return followed.end.result()
+        finally:
+            followed.waiting -= 1
+            if not followed.waiting:
+                del self._followed[job]
+            if not self._followed and self._looking is not None:
+                self._looking.cancel()
+                self._looking = None
+
+    async def errors(self, job: str) -> list[Mapping[str, Any]]:
+        """What became of the rows that a job refused. Raises `KlaviyoError` where that can't be read for good."""
+        wait, unreadable = FIRST_LOOK_S, 0
+        while True:
+            try:
+                pages = self._client.pages("get_errors_for_bulk_import_profiles_job", ids={"id": job})
+                return [attributes(each) async for each in pages]
+            except PASSING as error:
+                unreadable += isinstance(error, Unreadable)
+                if unreadable == NO_PAGE:
+                    raise
+                log.info("the errors of an import job can't be read now: %s", error)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, RARE_LOOK_S)
+
+    async def _look(self) -> None:
+        """Looks until nothing is followed any more. The end of a job is seen within about a fifth of its time."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + FIRST_LOOK_S
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await self._more.wait()
+            self._more.clear()
+            # A job that comes along makes the next look no later: its end is not the first one to be seen.
+            due = min(due, loop.time() + FIRST_LOOK_S)
+            if loop.time() < due:
+                continue
+            due = loop.time() + _wait(loop.time() - max(each.since for each in self._followed.values()))
+            try:
+                await self._look_once()
+            except PASSING as error:
+                log.info("the account's import jobs can't be read now: %s", error)
+            except Exception as error:
+                # Whoever waits has to know, whatever it is.
+                for each in self._followed.values():
+                    if not each.end.done():
+                        each.end.set_exception(error)
+
+    async def _look_once(self) -> None:
+        unseen = set(self._followed)
+        try:
+            async for job in self._client.pages(NEWEST, query={"sort": "-created_at"}, limit=NEWEST_JOBS):
+                ident = str(job.get("id"))
+                if ident in unseen:
+                    unseen.discard(ident)
+                    self._seen(ident, attributes(job))
+        except Unreadable as error:
+            log.info("the account's import jobs are asked for one by one: %s", error)
+        for ident in unseen:
+            # Many others were made since, or the page was no page.
+            try:
+                answer = await self._client.call("get_bulk_import_profiles_job", ids={"job_id": ident})
+            except Missing as error:
+                self._gone(ident, error)
+            else:
+                self._seen(ident, attributes(resource(answer.body)))
+
+    def _seen(self, job: str, told: Mapping[str, Any]) -> None:
+        followed = self._followed.get(job)
+        if followed is not None and not followed.end.done() and told.get("status") in OVER:
+            followed.end.set_result(told)
+
+    def _gone(self, job: str, error: Missing) -> None:
+        followed = self._followed.get(job)
+        if followed is None or followed.end.done():
+            return
+        # One that was made just now may not show yet.
+        if asyncio.get_running_loop().time() - followed.since >= SHOWING_S:
+            followed.end.set_exception(error)
+
+
+def _wait(age: float) -> float:
+    """How long to wait before the next look at a job that is so old, in seconds."""
+    return min(max(FIRST_LOOK_S, age / 5), max(LONGEST_LOOK_S, min(age / 100, RARE_LOOK_S)))
+
+
+async def over(
+    client: Client, opened: int, lost: int, rows: int, followed: Container[object], slow: Slow, after: float
+) -> None:
+    """Returns once no job runs any more that a request may have made which had so many rows, however long that takes.
+
+    It was opened at `opened`, and known to have no answer at `lost`. Jobs in `followed` are known to be of other
+    requests. `slow` is called `after` so many seconds. Raises `KlaviyoError` where the account's jobs may not be read,
+    and `Unreadable` where they still are no pages after that time.
+    """
+    loop = asyncio.get_running_loop()
+    began, wait, told = loop.time(), FIRST_LOOK_S, False
+    while True:
+        try:
+            running = await _running(client, opened, lost, rows, followed)
+        except PASSING as error:
+            if told and isinstance(error, Unreadable):
+                raise
+            log.info("the account's import jobs can't be read now: %s", error)
+            running = True
+        waited = loop.time() - began
+        if not running and waited >= SHOWING_S:
+            return
+        if not told and waited >= after:
+            told = True
+            await slow()
+        await asyncio.sleep(wait if running else SHOWING_S)
+        wait = min(wait * LATER, max(LONGEST_LOOK_S, min(waited / 100, RARE_LOOK_S)))
+
+
+async def _running(client: Client, opened: int, lost: int, rows: int, followed: Container[object]) -> bool:
+    found = client.pages(NEWEST, query={"filter": any_of("status", RUNNING)})
+    async for job in found:
+        told = attributes(job)
+        known = str(job.get("id")) in followed or told.get("total_count") not in (None, rows)
+        made = _made(told.get("created_at"))
+        if not known and (made is None or opened - SKEW_MS <= made <= lost + SKEW_MS):
+            return True
+    return False
+
+
+def _made(created: Any) -> float | None:
+    """When a job was made, in milliseconds since 1970; None where that can't be read."""
+    try:
+        return datetime.fromisoformat(str(created)).timestamp() * 1000
+    except (ValueError, OverflowError):
+        return None

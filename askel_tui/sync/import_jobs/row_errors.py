@@ -1,0 +1,68 @@
+"""Receipts of import jobs: which rows failed and why, and whether a job's figures add up. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from askel_tui.core.operations import IDENTIFIERS, Identity
+from askel_tui.core.requests.bulk import Row, row_index
+
+CONFLICT = "duplicate_profile"
+"""The code of a row whose identifiers belong to several profiles (contract.md 4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowError:
+    """Why a row failed: Klaviyo's code, and its words for people."""
+
+    code: str
+    reason: str
+
+
+def tied(errors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> dict[int, RowError]:
+    """Which rows failed and why: by the index in the error's pointer, else by its original payload."""
+    if not errors:
+        return {}
+    by_key = {
+        key: index
+        for index, row in enumerate(rows)
+        for one in row.operations[:1]
+        for key in one.profile.keys()
+    }
+    found: dict[int, RowError] = {}
+    for error in errors:
+        index = row_index(str(_object(error.get("source")).get("pointer") or ""))
+        if index is None or index >= len(rows):
+            payload = _object(error.get("original_payload"))
+            named = {name: payload[name] for name in IDENTIFIERS if isinstance(payload.get(name), str)}
+            identity = Identity(**named)
+            index = next((by_key[key] for key in identity.keys() if key in by_key), None)
+        if index is not None:
+            reason = str(error.get("detail") or error.get("title") or "the row was refused")
+            found[index] = RowError(str(error.get("code") or ""), reason)
+    return found
+
+
+def imbalance(job: Mapping[str, Any], accepted: int, named: int) -> str | None:
+    """What does not add up in the figures of a job that ended; None where all does.
+
+    Of `accepted` rows each has to be written or failed, and each failed one named by an error (`named` are).
+    Klaviyo does not say whether `completed_count` holds the failed ones too: both are taken.
+    """
+    failed = job.get("failed_count") or 0
+    completed, total = job.get("completed_count"), job.get("total_count")
+    if not all(isinstance(each, int | None) for each in (failed, completed, total)):
+        return f"the counts of the job are no numbers: {completed} complete, {failed} failed of {total}"
+    if total is not None and total != accepted:
+        return f"{accepted} rows were accepted, and the job counts {total}"
+    if completed is not None and accepted not in (completed, completed + failed):
+        return f"of {accepted} accepted rows {completed} are complete and {failed} failed"
+    if named < failed:
+        return f"{failed} of {accepted} rows failed, and only {named} of them are named"
+    return None
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,128 @@
+"""Import jobs that take unusually long: the team is told once, and once more when it is over.
+
+The memory is the audit: `slow_job` when a job was told of, `slow_job_over` when its rows waited no longer. From there a
+restart knows what was told, and `status` what is waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from askel_tui.core.notices import moment
+from askel_tui.store.journal.interface import Journal
+from askel_tui.store.journal.rows import AuditFilter, Decision, Notice, StoredOperation
+
+if TYPE_CHECKING:
+    from askel_tui.sync.sending.settlement import Outcomes
+
+log = logging.getLogger(__name__)
+
+SLOW, SLOW_OVER = "slow_job", "slow_job_over"
+"""Kinds of audit entries."""
+
+UNUSUAL_MS = 15 * 60_000
+"""After how long a job is told of, in milliseconds."""
+
+LOOKED_AT_MS = 10_000
+"""How long a job that was taken up again is looked at before it is told of, however old it is, in milliseconds."""
+
+LATELY = 1_000
+"""How many of the newest entries are looked through: a connection has four jobs at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A request whose operations wait for an import job since `since`, in milliseconds since 1970.
+
+    `job` is None where the answer was lost and any job of the account may be the one.
+    """
+
+    request: int
+    job: str | None
+    operations: Sequence[StoredOperation]
+    since: int
+
+    @property
+    def detail(self) -> str:
+        """What is told of it."""
+        since, profiles = moment(self.since), len({each.operation.profile for each in self.operations})
+        what = (
+            f"the import job {self.job}"
+            if self.job
+            else "an import job that may be the one without an answer"
+        )
+        who = "1 profile waits" if profiles == 1 else f"{profiles:,} profiles wait"
+        return f"Klaviyo has been at {what} since {since}; {who} for it, all others go on"
+
+
+class SlowJobs:
+    """Tells of the slow jobs of one connection: one notice while any of them runs, an audit entry for each."""
+
+    def __init__(self, end: Outcomes) -> None:
+        self._end = end
+        self._telling = asyncio.Lock()
+        """Jobs that began together become slow together."""
+
+    def usual(self, wait: Wait) -> float:
+        """For how many more seconds the wait is nothing unusual."""
+        left = wait.since + UNUSUAL_MS - self._end.clock()
+        return min(max(left, LOOKED_AT_MS), UNUSUAL_MS) / 1000
+
+    async def tell(self, wait: Wait) -> None:
+        """The wait is an unusual one: said, where it was not said before a restart."""
+        async with self._telling:
+            told = await self._told()
+            if wait.request in told:
+                return
+            log.warning("%s: %s", self._end.to.name, wait.detail)
+            await self._note("warning", SLOW, wait, wait.detail, quiet=bool(told))
+
+    async def over(self, wait: Wait) -> None:
+        """The wait is over; said where it was said that it is unusual."""
+        async with self._telling:
+            told = await self._told()
+            entry = told.pop(wait.request, None)
+            if entry is not None:
+                await self._note("over", SLOW_OVER, wait, entry["detail"], quiet=bool(told))
+
+    async def _told(self) -> dict[int, Mapping[str, Any]]:
+        found = await standing(self._end.journal)
+        return {each["request"]: each for each in found if each["connection"] == self._end.to.name}
+
+    async def _note(self, kind: Any, word: str, wait: Wait, detail: str, *, quiet: bool) -> None:
+        connection, first = self._end.to.name, wait.operations[0]
+        about = {
+            "request": wait.request,
+            "job": wait.job,
+            "since": wait.since,
+            "operations": len(wait.operations),
+            "detail": detail,
+        }
+        decision = Decision(word, "askel", connection, first.workflow, first.operation.step, about)
+        now = self._end.clock()
+        if quiet:
+            await self._end.journal.decide(decision, now)
+        else:
+            notice = Notice(kind, connection, first.workflow, first.operation.step, SLOW, detail)
+            await self._end.journal.note(notice, decision, now)
+
+
+async def standing(journal: Journal) -> list[dict[str, Any]]:
+    """The import jobs that were told of and are waited for: {connection, request, job, since, operations, detail}."""
+    entries = [
+        entry
+        for kind in (SLOW, SLOW_OVER)
+        for entry in await journal.audit(AuditFilter(kind=kind), newest=True, limit=LATELY)
+    ]
+    found: dict[int, dict[str, Any]] = {}
+    for entry in sorted(entries, key=lambda each: each.seq):
+        detail = (entry.response or {}).get("detail") or {}
+        if entry.kind == SLOW:
+            found[detail["request"]] = {"connection": entry.connection, **detail}
+        else:
+            found.pop(detail["request"], None)
+    return list(found.values())

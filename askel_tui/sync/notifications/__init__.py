@@ -1,0 +1,4 @@
+"""Notifications: which team is told of what, over which channel.
+
+Decides no hold.
+"""

@@ -1,0 +1,33 @@
+"""What records become under a workflow, ready to be stored. Light to import: a process of its own does it too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from askel_tui.core.operations import Encoder
+from askel_tui.core.planning.plan import plan
+from askel_tui.core.planning.steps import Applied
+from askel_tui.core.problems import Problem
+from askel_tui.store.journal.rows import PlannedRun, StoredRecord, planned_run
+
+
+def runs_of(records: Iterable[StoredRecord], applied: Applied, since: str | None) -> list[PlannedRun]:
+    """The runs of records, in their order; records before `since` (RFC 3339) and others' make none."""
+    floor = datetime.fromisoformat(since) if since else None
+    encoder = Encoder()
+    runs = []
+    for stored in records:
+        if floor is not None and datetime.fromisoformat(stored.record.time) < floor:
+            continue
+        found = plan(stored.record, applied)
+        if found is not None:
+            problems = [problem_row(problem) for problem in found.problems]
+            runs.append(planned_run(stored.seq, stored.record.id, found.operations, problems, encoder))
+    return runs
+
+
+def problem_row(problem: Problem) -> dict[str, str]:
+    """A problem as the journal and the JSON of the command line hold it."""
+    row = {"step": problem.step or "", "field": problem.field or "", "message": problem.message}
+    return {name: value for name, value in row.items() if value or name == "message"}

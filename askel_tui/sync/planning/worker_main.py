@@ -1,0 +1,33 @@
+"""The process that makes runs of stored records for another one; see `planning_process`. It only reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from askel_tui.store.errors import StoreError
+from askel_tui.store.sqlite.connection import connect
+from askel_tui.store.sqlite.tables.records import after
+from askel_tui.sync.planning.run_builder import runs_of
+from askel_tui.worker_process.child import Channel, main
+
+
+def serve(channel: Channel, path: str) -> None:
+    """Answers with the runs of records until the other side ends. Raises `JournalError` where it can't begin."""
+    db = connect(Path(path), read_only=True)
+    while (question := channel.next()) is not None:
+        try:
+            channel.answer([(None, _runs(db, *question))])
+        except Exception as error:  # whoever asked has to know, whatever it is
+            channel.answer([(error, None)])
+
+
+def _runs(db: Any, question: Any) -> Any:
+    if question is None:
+        return None
+    connection, seq, count, applied, since = question
+    return runs_of(after(db, connection, seq, count, applied.workflow.triggers), applied, since)
+
+
+if __name__ == "__main__":
+    main(serve, StoreError)

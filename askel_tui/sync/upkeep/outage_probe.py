@@ -1,0 +1,79 @@
+"""Ends holds of outages: one operation of the step is let go from time to time, and once it fares well, all are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from askel_tui.store.journal.rows import Hold
+from askel_tui.sync.instance import Instance
+from askel_tui.sync.sending.dispatcher import Dispatcher
+
+log = logging.getLogger(__name__)
+
+OUTAGE = "outage"
+
+PROBE_MS = 15_000
+"""How long between two operations that are let go to see whether the outage is over, in milliseconds."""
+
+LOOK_MS = 200
+"""The shortest time between two looks at the holds, in milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    seq: int
+    at: int
+
+
+class Outages:
+    """Tries, step by step, whether what was held for an outage can be sent again."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+        self._probes: dict[tuple[str, str], _Probe] = {}
+        self._looked = 0
+
+    async def look(self, dispatchers: Iterable[Dispatcher]) -> None:
+        """One round: probes that are due are let go, and holds whose probe was answered are ordered to end."""
+        now = self._instance.clock()
+        if 0 <= now - self._looked < LOOK_MS:
+            return
+        self._looked = now
+        holds = [hold for hold in await self._instance.journal.holds() if hold.cause == OUTAGE]
+        current = {(hold.workflow, hold.step) for hold in holds}
+        self._probes = {key: probe for key, probe in self._probes.items() if key in current}
+        serving = list(dispatchers) if holds else []
+        for hold in holds:
+            dispatcher = next((each for each in serving if hold.connection in each.connections), None)
+            if dispatcher is not None:
+                await self._look_at(hold, dispatcher, now)
+
+    async def _look_at(self, hold: Hold, dispatcher: Dispatcher, now: int) -> None:
+        key = (hold.workflow, hold.step)
+        probe = self._probes.get(key)
+        last = hold.since
+        if probe is not None:
+            state = await self._instance.journal.operation_state(probe.seq)
+            if state in (None, "failed"):
+                # Whatever was answered, it was an answer.
+                await self._end(hold, now)
+                return
+            if state == "waiting":
+                return
+            last = probe.at
+        if now - last < PROBE_MS:
+            return
+        async with dispatcher.reordered():
+            seq = await self._instance.journal.let_one(hold.workflow, hold.step, now)
+        if seq is None:
+            await self._end(hold, now)
+        else:
+            self._probes[key] = _Probe(seq, now)
+
+    async def _end(self, hold: Hold, now: int) -> None:
+        self._probes.pop((hold.workflow, hold.step), None)
+        arguments = {"workflow": hold.workflow, "step": hold.step, "cause": OUTAGE}
+        await self._instance.journal.order("release", arguments, "askel", now)
+        log.info("%s step %s: Klaviyo answers again", hold.workflow, hold.step)

@@ -1,0 +1,131 @@
+"""Themes: our own, from the package, and the user's, from `themes/` in their config directory. YAML each.
+
+A file that is wrong sinks no other: its problem names file, line and a suggestion.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from askel_tui.core.problems import Problem, did_you_mean
+from askel_tui.tui.preferences.config import read_yaml
+
+if TYPE_CHECKING:
+    from textual.theme import Theme
+
+DEFAULT = "dark"
+
+_COLOURS = (
+    "primary",
+    "secondary",
+    "accent",
+    "foreground",
+    "background",
+    "surface",
+    "panel",
+    "success",
+    "warning",
+    "error",
+    "boost",
+)
+_PARTS = ("name", "dark", "colours", "variables")
+
+
+def builtin_directory() -> Path:
+    """Where our own themes are: beside the package's files, or at the root of a checkout."""
+    package = Path(__file__).parents[2]
+    inside = package / "themes"
+    return inside if inside.is_dir() else package.parent / "themes"
+
+
+def load(directory: Path, only: str | None = None) -> tuple[list[Theme], list[Problem]]:
+    """The themes in a directory, by file name, and what is wrong with the others. Never raises.
+
+    `only` reads one file, by its name without the ending.
+    """
+    themes: list[Theme] = []
+    problems: list[Problem] = []
+    try:
+        files = sorted(directory.glob("*.yaml"))
+    except OSError:
+        files = []
+    if only is not None:
+        files = [file for file in files if file.stem == only]
+    for file in files:
+        made = _theme(file, problems)
+        if made is not None:
+            themes.append(made)
+    return themes, problems
+
+
+def _meant(part: str) -> str | None:
+    """What may have been meant; a colour belongs under `colours`."""
+    colour = part if part in _COLOURS else did_you_mean(part, _COLOURS)
+    return did_you_mean(part, _PARTS) or (f"colours: {colour}" if colour else None)
+
+
+def _theme(file: Path, problems: list[Problem]) -> Theme | None:
+    from textual.theme import Theme
+
+    before = len(problems)
+    values, lines = read_yaml(file, problems)
+    problems += [
+        Problem("is no part of a theme", part, None, str(file), lines.get(part), _meant(part))
+        for part in sorted(values.keys() - set(_PARTS))
+    ]
+    colours = values.get("colours", {})
+    variables = values.get("variables", {})
+    dark = values.get("dark", True)
+    if not isinstance(colours, Mapping) or not isinstance(variables, Mapping) or not isinstance(dark, bool):
+        problems.append(
+            Problem("colours and variables are mappings, dark is true or false", file=str(file), line=1)
+        )
+        return None
+    for name, colour in (*colours.items(), *variables.items()):
+        told = _wrong(name, colour, known=name in _COLOURS or name in variables)
+        if told:
+            guess = did_you_mean(str(name), _COLOURS) if name in colours and name not in _COLOURS else None
+            line = _line_of(file, str(name))
+            problems.append(Problem(told, str(name), None, str(file), line, guess))
+    if "primary" not in colours and len(problems) == before:
+        problems.append(
+            Problem("the colour primary is missing", "colours", None, str(file), lines.get("colours"))
+        )
+    if len(problems) > before:
+        return None
+    named = any(str(colour).startswith("ansi_") for colour in colours.values())
+    parts: dict[str, Any] = {str(name): str(colour) for name, colour in colours.items()}
+    return Theme(
+        name=str(values.get("name", file.stem)),
+        dark=dark,
+        ansi=named,
+        variables={str(name): str(colour) for name, colour in variables.items()},
+        **parts,
+    )
+
+
+def _wrong(name: Any, colour: Any, *, known: bool) -> str | None:
+    from textual.color import Color, ColorParseError
+
+    if not known:
+        return "is no colour of a theme"
+    if not isinstance(colour, str):
+        return "must be a colour in quotes, such as '#7fb2e5'"
+    try:
+        Color.parse(colour)
+    except ColorParseError:
+        # Variables may hold styles ("bold") as well as colours.
+        if colour.startswith(("#", "ansi_")) or not re.fullmatch(r"[a-z0-9 %$-]+", colour):
+            return f"{colour!r} is no colour, such as '#7fb2e5'"
+        return None if name not in _COLOURS else f"{colour!r} is no colour, such as '#7fb2e5'"
+    return None
+
+
+def _line_of(file: Path, key: str) -> int | None:
+    for number, line in enumerate(file.read_text("utf-8-sig").splitlines(), 1):
+        if line.strip().startswith(f"{key}:"):
+            return number
+    return None

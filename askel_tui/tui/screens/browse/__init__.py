@@ -1,0 +1,4 @@
+"""The screen Browse: the account's catalog.
+
+Reads only.
+"""

@@ -1,0 +1,217 @@
+"""What a catalog looks like, section by section: columns, rows, searched texts, facts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from askel_tui.core.catalog import (
+    API_INTEGRATION,
+    Catalog,
+    FlowEntry,
+    ListEntry,
+    MetricEntry,
+    PropertyEntry,
+    SegmentEntry,
+    TemplateEntry,
+)
+from askel_tui.core.workflows.model import Workflow, step_targets
+from askel_tui.tui.text.figures import bar
+from askel_tui.tui.text.inert import pretty
+from askel_tui.tui.widgets.table import Cell, Column, Row
+
+if TYPE_CHECKING:
+    from askel_tui.store.state.documents import WorkflowDoc
+
+SECTIONS: Mapping[str, tuple[str, str]] = {
+    "lists": ("Lists", "list"),
+    "segments": ("Segments", "segment"),
+    "flows": ("Flows", "flow"),
+    "templates": ("Templates", "template"),
+    "metrics": ("Metrics", "metric"),
+    "properties": ("Properties", "property"),
+}
+"""By name: the title, and the type that targets have."""
+
+COLUMNS: Mapping[str, tuple[Column, ...]] = {
+    "lists": (Column("name", 20, 3), Column("id", 8), Column("opt-in", 8), Column("used", 5)),
+    "segments": (Column("name", 20, 3), Column("id", 8), Column("state", 12), Column("used", 5)),
+    "flows": (Column("name", 18, 3), Column("id", 8), Column("status", 10), Column("fired by", 12, 2),
+              Column("used", 5)),
+    "templates": (Column("name", 24, 3), Column("id", 8), Column("editor", 16)),
+    "metrics": (Column("name", 20, 3), Column("id", 8), Column("made by", 14, 1), Column("used", 5)),
+    "properties": (Column("name", 18, 2), Column("type", 10, 1), Column("filled", 6, right=True),
+                   Column("values", 14, 3), Column("used", 5)),
+}  # fmt: skip
+
+FLOW_STATES = {"live": ("● live", "$success"), "manual": ("◐ manual", "$warning"), "draft": ("○ draft", "")}
+
+Uses = Mapping[tuple[str, str], Sequence[str]]
+"""By type and id (properties and metrics: name): the steps that name it, as `workflow › step`."""
+
+Fact = tuple[str, str]
+
+
+def entries(catalog: Catalog, section: str) -> Sequence[Any]:
+    """The entries of a section."""
+    found: Sequence[Any] = getattr(catalog, section)
+    return found
+
+
+def key(entry: Any) -> str:
+    """The id, or a property's name: what `y` copies."""
+    return str(entry.name if isinstance(entry, PropertyEntry) else entry.id)
+
+
+def searched(entry: Any) -> str:
+    """The text that search looks at: the name, and the id where there is one."""
+    return str(entry.name) if isinstance(entry, PropertyEntry) else f"{entry.name} {entry.id}"
+
+
+def uses(docs: Sequence[tuple[WorkflowDoc, Workflow | None]], connections: Collection[str]) -> Uses:
+    """Which steps name what, in the newest versions of the workflows of these connections."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+
+    def note(kind: str, named: str | None, step: str) -> None:
+        if named is not None:
+            found.setdefault((kind, named), {})[step] = None
+
+    for doc, workflow in docs:
+        if doc.connection not in connections:
+            continue
+        for step, pinned in doc.targets.items():
+            for target in filter(None, (pinned.target, pinned.through)):
+                named = target.name if target.type == "metric" else target.id
+                note(target.type, named, f"{doc.workflow} › {step}")
+        for each in workflow.steps if workflow else ():
+            for _, kind, written in step_targets(each):
+                if kind == "property":
+                    note(kind, written, f"{doc.workflow} › {each.id}")
+    return {named: tuple(steps) for named, steps in found.items()}
+
+
+def used_by(entry: Any, section: str, used: Uses) -> Sequence[str]:
+    """The steps that name an entry."""
+    named = entry.name if isinstance(entry, PropertyEntry | MetricEntry) else entry.id
+    return used.get((SECTIONS[section][1], named), ())
+
+
+def row(entry: Any, section: str, catalog: Catalog, used: Uses) -> Row:
+    """The row of an entry; its key is the entry's."""
+    count = len(used_by(entry, section, used))
+    steps: Cell = (f"● {count}", "$success") if count else ""
+    cells: tuple[Cell, ...]
+    match entry:
+        case ListEntry():
+            cells = (entry.name, entry.id, (entry.opt_in_process or "").removesuffix("_opt_in"), steps)
+        case SegmentEntry():
+            cells = (entry.name, entry.id, segment_state(entry), steps)
+        case FlowEntry():
+            cells = (entry.name, entry.id, flow_state(entry), fired_by(entry, catalog), steps)
+        case TemplateEntry():
+            cells = (entry.name, entry.id, entry.editor_type or "")
+        case MetricEntry():
+            cells = (entry.name, entry.id, made_by(entry), steps)
+        case PropertyEntry():
+            cells = (entry.name, types(entry), share(entry), ", ".join(entry.samples), steps)
+    return key(entry), cells
+
+
+def segment_state(entry: SegmentEntry) -> Cell:
+    """Whether it is active and whether it is being calculated."""
+    if entry.is_processing:
+        return "◐ processing", "$warning"
+    return "● active" if entry.is_active else ("○ inactive", "$warning")
+
+
+def flow_state(entry: FlowEntry) -> Cell:
+    """Its status, or that it is archived."""
+    return ("✗ archived", "$warning") if entry.archived else FLOW_STATES.get(entry.status, entry.status)
+
+
+def fired_by(entry: FlowEntry, catalog: Catalog) -> str:
+    """What triggers a flow, by name."""
+    if entry.triggers is None:
+        return f"{entry.trigger_type or 'unknown'}; which one, this revision can't tell"
+    named: list[Any] = [*catalog.lists, *catalog.segments, *catalog.metrics]
+    names = {each.id: each.name for each in named}
+    told = [f"{each.type} {names.get(each.id or '', each.id or '')}".strip() for each in entry.triggers]
+    return ", ".join(told) or entry.trigger_type or "nothing"
+
+
+def made_by(entry: MetricEntry) -> str:
+    """What makes events of a metric."""
+    return "the API" if entry.integration == API_INTEGRATION else entry.integration
+
+
+def types(entry: PropertyEntry) -> str:
+    """The types that were seen, each with how often where there are several."""
+    several = len(entry.types) > 1
+    return ", ".join(f"{kind} {count:,}" if several else kind for kind, count in entry.types.items())
+
+
+def share(entry: PropertyEntry) -> str:
+    """On what part of the sampled profiles it was seen."""
+    return f"{entry.seen / entry.of:.0%}" if entry.of else ""
+
+
+def facts(entry: Any, section: str, catalog: Catalog, used: Uses) -> list[Fact]:
+    """What is known about an entry, as label and text."""
+    steps = used_by(entry, section, used)
+    in_askel = ("in Askel", "; ".join(steps) if steps else "no workflow names it")
+    match entry:
+        case ListEntry():
+            opt_in = (entry.opt_in_process or "unknown").replace("_", " ")
+            told = [("id", entry.id), ("opt-in", opt_in), *_fires("list", entry.id, catalog)]
+        case SegmentEntry():
+            told = [("id", entry.id), ("state", _text(segment_state(entry)))]
+            told += _fires("segment", entry.id, catalog)
+        case FlowEntry():
+            told = [
+                ("id", entry.id),
+                ("status", _text(flow_state(entry))),
+                ("fired by", fired_by(entry, catalog)),
+            ]
+            if any(each.filtered for each in entry.triggers or ()):
+                told.append(("filter", "a trigger filter may keep it from firing"))
+        case MetricEntry():
+            told = [("id", entry.id), ("made by", made_by(entry)), *_fires("metric", entry.id, catalog)]
+            if entry.integration != API_INTEGRATION:
+                told.append(("mind", "events that Askel sends under this name make a metric of their own"))
+        case TemplateEntry():
+            return [("id", entry.id), ("editor", entry.editor_type or "unknown")]
+        case PropertyEntry():
+            rate = f"{bar(entry.seen, entry.of, 8)} {share(entry)}"
+            filled = f"{rate}, {entry.seen:,} of {entry.of:,} sampled"
+            told = [
+                ("types", types(entry)),
+                ("filled", filled),
+                ("values", ", ".join(entry.samples) or "none"),
+            ]
+    if isinstance(entry, ListEntry):
+        dates = [("created", _day(entry.created)), ("updated", _day(entry.updated))]
+        return [*told, in_askel, *(each for each in dates if each[1])]
+    return [*told, in_askel]
+
+
+def definition(entry: Any) -> str | None:
+    """A segment's definition as inert, indented JSON, where the revision shows one."""
+    found = entry.definition if isinstance(entry, SegmentEntry) else None
+    return pretty(found) if found else None
+
+
+def _fires(kind: str, named: str, catalog: Catalog) -> list[Fact]:
+    fired = [
+        f"{flow.name} ({_text(flow_state(flow))})"
+        for flow in catalog.flows
+        if any((each.type, each.id) == (kind, named) for each in flow.triggers or ())
+    ]
+    return [("fires", ", ".join(fired))] if fired else []
+
+
+def _day(moment: str | None) -> str:
+    return (moment or "")[:10]
+
+
+def _text(cell: Cell) -> str:
+    return cell if isinstance(cell, str) else cell[0]

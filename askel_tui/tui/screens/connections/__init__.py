@@ -1,0 +1,4 @@
+"""The screen Connections: accounts, keys and scopes.
+
+A key is shown nowhere.
+"""

@@ -1,0 +1,177 @@
+"""A new key for a connection: both keys are checked side by side before anything is changed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.widgets import Button, Label, Static
+from textual.worker import Worker
+
+from askel_tui.core.fingerprints import fingerprint
+from askel_tui.tui.backend import told
+from askel_tui.tui.screens.connections.scopes_view import checklist, verdict
+from askel_tui.tui.shell.workers import beside
+from askel_tui.tui.text.inert import inert
+from askel_tui.tui.widgets.help import Help
+from askel_tui.tui.widgets.modal import Over
+from askel_tui.tui.widgets.secret_input import SecretInput
+
+if TYPE_CHECKING:
+    from askel_tui.klaviyo.reads.key_check import KeyCheck
+    from askel_tui.store.state.documents import ConnectionDoc
+    from askel_tui.tui.app import AskelApp
+
+
+class RotateForm(Over[bool]):
+    """True once the connection has its new key."""
+
+    CSS_PATH = "form.tcss"
+    help = Help(
+        "A new key",
+        "Paste the new private key; Enter or ctrl+t checks both keys against Klaviyo. ctrl+s changes the key once the "
+        "new one is known to be of the same account. Steps that were held because of the old key go on.",
+    )
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding("ctrl+t", "check", "Check both keys", id="rotate.check", priority=True),
+        Binding("ctrl+s", "save", "Change the key", id="rotate.save", priority=True),
+        Binding("escape", "leave", "Back", id="rotate.leave"),
+        Binding("pagedown", "page(1)", "Page down", show=False, id="rotate.page_down"),
+        Binding("pageup", "page(-1)", "Page up", show=False, id="rotate.page_up"),
+    ]
+
+    def __init__(self, present: ConnectionDoc) -> None:
+        super().__init__()
+        self._present = present
+        self._fits = False
+        self._work: Worker[Any] | None = None
+
+    @property
+    def _askel(self) -> AskelApp:
+        return cast("AskelApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        """The new key, what was found about both, and the buttons."""
+        box = VerticalScroll(id="form-box", classes="form", can_focus=False)
+        box.border_title = f"A new key for {inert(self._present.name)}"
+        box.border_subtitle = "ctrl+t checks both · ctrl+s changes · Esc leaves"
+        with box:
+            with Horizontal(classes="form-line"):
+                yield Label("new key")
+                yield SecretInput(id="form-key", placeholder="pk_… (paste it)", compact=True)
+            yield Static(id="form-status")
+            yield Static(id="form-scopes")
+            with Horizontal():
+                yield Button("Back (Esc)", id="form-back", compact=True)
+                yield Button("Check both (ctrl+t)", id="form-check", compact=True)
+                yield Button("Change the key (ctrl+s)", id="form-save", compact=True)
+
+    def on_mount(self) -> None:
+        """Says what is there now."""
+        self._say(
+            f"Its key now: {self._present.key}, of {self._present.account or 'an account that is not told'}."
+        )
+
+    def on_secret_input_edited(self) -> None:
+        """Another key: nothing is known about it."""
+        self._fits = False
+        self.query_one("#form-scopes", Static).update("")
+
+    def on_secret_input_entered(self) -> None:
+        """Enter checks."""
+        self.action_check()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """The buttons do what the keys do."""
+        {"form-back": self.action_leave, "form-check": self.action_check, "form-save": self.action_save}[
+            str(event.button.id)
+        ]()
+
+    def action_page(self, by: int) -> None:
+        """What does not fit on a small screen."""
+        box = self.query_one("#form-box")
+        box.scroll_page_down(animate=False) if by > 0 else box.scroll_page_up(animate=False)
+
+    def action_check(self) -> None:
+        """Checks both keys."""
+        self._start(self._check)
+
+    def action_save(self) -> None:
+        """Changes the key; what was not checked is checked first."""
+        self._start(self._save)
+
+    def action_leave(self) -> None:
+        """Cancels what runs, else leaves everything as it is."""
+        if self._work is not None and self._work.is_running:
+            self._work.cancel()
+            self._say("Cancelled; nothing was changed.", "$warning")
+            return
+        self._leave(False)
+
+    def _leave(self, changed: bool) -> None:
+        self.query_one(SecretInput).forget()
+        self.dismiss(changed)
+
+    def _start(self, work: Any) -> None:
+        async def guarded() -> None:
+            try:
+                await work()
+            except Exception as error:
+                self._say(f"✗ {told(error)} The old key stays.", "bold $error")
+
+        self._work = beside(self, guarded, "form", exclusive=True)
+
+    def _say(self, words: str, style: str = "") -> None:
+        self.query_one("#form-status", Static).update(Content.styled(inert(words), style))
+
+    async def _check(self) -> bool:
+        backend, present = self._askel.backend, self._present
+        key = self.query_one(SecretInput).value.strip()
+        if not key:
+            raise ValueError("paste the new private key first, pk_…")
+        if fingerprint(key) == present.key:
+            raise ValueError("this is the key that it has now: paste the new one.")
+        self._say("◌ Asking Klaviyo about both keys…")
+        new, old = await asyncio.gather(
+            backend.check_key(key, present.revision),
+            backend.check_connection(present.name),
+            return_exceptions=True,
+        )
+        if isinstance(new, BaseException):
+            raise new
+        self._show(new, old)
+        return self._fits
+
+    def _show(self, new: KeyCheck, old: tuple[ConnectionDoc, KeyCheck] | BaseException) -> None:
+        present = self._present
+        same = not (new.account and present.account) or new.account == present.account
+        words, style = verdict(new.scopes, len(new.lacking))
+        self._fits = same and not new.missing_needed
+        parts: list[Any] = []
+        if not same:
+            told_of = f"{new.account}, not of {present.account}"
+            parts.append(
+                (
+                    f"✗ the new key is of account {inert(told_of)}: it can't be this connection's\n",
+                    "bold $error",
+                )
+            )
+        parts.append((f"new key: {words}\n", style))
+        if isinstance(old, BaseException):
+            parts.append((f"old key: ✗ {told(old)}", "$warning"))
+        else:
+            parts.append(f"old key: {verdict(old[1].scopes, len(old[1].lacking))[0]}")
+        self.query_one("#form-status", Static).update(Content.assemble(*parts))
+        before = present.scopes if isinstance(old, BaseException) else old[1].scopes
+        self.query_one("#form-scopes", Static).update(checklist(new.scopes, present.revision, before))
+
+    async def _save(self) -> None:
+        if not self._fits and not await self._check():
+            return
+        self._say("◌ Changing the key…")
+        await self._askel.backend.rotate(self._present.name, self.query_one(SecretInput).value)
+        self._leave(True)

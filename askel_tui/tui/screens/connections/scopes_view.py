@@ -1,0 +1,80 @@
+"""A key's scopes as a checklist: what is there, what is missing, what needs it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from textual.content import Content
+
+from askel_tui.tui.text.inert import inert
+
+STATES = {
+    "present": ("✓", "present", "$success"),
+    "missing": ("✗", "missing", "$error"),
+    "not verified": ("?", "not verified", "$warning"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A scope: its state, whether every connection needs it, and what Askel does with it."""
+
+    name: str
+    state: str
+    needed: bool
+    features: tuple[str, ...]
+
+
+def scopes(found: Mapping[str, str], revision: str) -> list[Scope]:
+    """The scopes of a check, those that every connection needs first."""
+    from askel_tui.core.workflows.scopes import scopes_of
+    from askel_tui.klaviyo.reads.key_check import FEATURES, NEEDED
+
+    needing: dict[str, list[str]] = {}
+    for feature, calls in FEATURES.items():
+        for scope in scopes_of(calls, revision):
+            needing.setdefault(scope, []).append(feature.partition(" (")[0].removesuffix(" import"))
+    rows = [Scope(name, state, name in NEEDED, tuple(needing.get(name, ()))) for name, state in found.items()]
+    return sorted(rows, key=lambda row: (not row.needed, row.name))
+
+
+def checklist(found: Mapping[str, str], revision: str, before: Mapping[str, str] | None = None) -> Content:
+    """A line per scope; with `before` also its state under the key that is to be replaced."""
+    rows = scopes(found, revision)
+    if not rows:
+        return Content.styled("Not checked yet.", "$foreground-muted")
+    parts: list[Any] = []
+    if before is not None:
+        parts.append((f"  {'scope':<20}{'new key':<13}{'old key':<13}\n", "$foreground-muted"))
+    for row in rows:
+        sign, word, style = STATES.get(row.state, ("?", row.state, "$warning"))
+        parts += [(f"{sign} ", style), f"{inert(row.name):<20}", (f"{inert(word):<13}", style)]
+        if before is not None:
+            parts.append(f"{inert(before.get(row.name, 'not checked')):<13}\n")
+            continue
+        needs = ("needed · " if row.needed else "") + ", ".join(row.features)
+        parts.append((f"{needs}\n", "$foreground-muted"))
+    return Content.assemble(*parts).rstrip()
+
+
+def verdict(found: Mapping[str, str], lacking: int) -> tuple[str, str]:
+    """What the scopes come to, and its style."""
+    from askel_tui.klaviyo.reads.key_check import NEEDED
+
+    needed = [scope for scope in NEEDED if found.get(scope) == "missing"]
+    if needed:
+        return f"✗ no connection without {', '.join(needed)}: make a new key in Klaviyo", "bold $error"
+    if lacking:
+        return f"! {lacking} of the things Askel does can't work with this key, the rest can", "$warning"
+    unsure = sum(state == "not verified" for state in found.values())
+    if unsure:
+        return f"? nothing is missing as far as can be seen; {unsure} could not be verified", "$warning"
+    return "✓ the key can do all that Askel does", "$success"
+
+
+def channels(addresses: tuple[str, ...] | list[str]) -> str:
+    """The kinds of addresses that notices go to: the addresses themselves may hold tokens."""
+    kinds = [inert(address.partition("://")[0], 20) for address in addresses]
+    return ", ".join(kinds)

@@ -1,0 +1,315 @@
+"""Connections: accounts with their keys, scopes and limits; made, checked, changed, given new keys, taken away."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Container, VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from askel_tui.contract.endpoints import serving
+from askel_tui.tui.screens.connections.scopes_view import channels, checklist, verdict
+from askel_tui.tui.shell.base_screen import AskelScreen
+from askel_tui.tui.text.figures import moment, plural
+from askel_tui.tui.text.inert import inert
+from askel_tui.tui.widgets.detail_pane import Line, content
+from askel_tui.tui.widgets.help import Help
+from askel_tui.tui.widgets.table import Cell, Column, Row, Table
+
+if TYPE_CHECKING:
+    from askel_tui.store.state.documents import ConnectionDoc
+
+WELCOME = (
+    "Nothing is connected yet.\n\n"
+    "a connects a Klaviyo account with its private key (in Klaviyo: Settings, API keys, Create private key).\n"
+    "It needs the scopes profiles and lists (read and write) and events (write); the others are told when checked."
+)
+
+STATES: dict[str, Cell] = {
+    "connected": ("● connected", "$success"),
+    "key_refused": ("✗ key refused", "$error"),
+    "other_account": ("✗ other account", "$error"),
+}
+
+CONFLICTS = {
+    "fail": "the record fails, and names both profiles",
+    "strongest": "the strongest identifier is written with",
+    "merge": "the profiles are merged in Klaviyo",
+}
+
+
+class ConnectionDetail(VerticalScroll, can_focus=True):
+    """All there is to know about a connection; its key is a fingerprint."""
+
+    jump_key = "d"
+    help = Help(
+        "A connection",
+        "Its account, what its key may do, and whose budget it shares. Scroll with the arrows.",
+    )
+
+    def compose(self) -> ComposeResult:
+        """One text."""
+        yield Static()
+
+    def show(self, facts: Content, scopes: Content) -> None:
+        """Shows a connection."""
+        self.query_one(Static).update(Content.assemble(facts, ("\n\nScopes\n", "bold $primary"), scopes))
+
+
+class ConnectionsScreen(AskelScreen):
+    """The connections, and what is known about the one under the cursor."""
+
+    NAME = "connections"
+    CSS_PATH = "connections.tcss"
+    HELP = (
+        "Klaviyo accounts and their keys. Enter makes the other screens be about a connection. a connects another "
+        "account, c asks Klaviyo again what a key may do, e changes lists, notices and customer, r gives it a new key "
+        "(both are checked before), x takes it away. Keys are never shown: sha256:… names one."
+    )
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding("a", "add", "Connect", id="connections.add", tooltip="Another account"),
+        Binding("c", "check", "Check", id="connections.check", tooltip="Asks Klaviyo what the key may do"),
+        Binding("e", "change", "Change", id="connections.change", tooltip="Lists, notices, customer"),
+        Binding("r", "rotate", "New key", id="connections.rotate", tooltip="Both keys are checked before"),
+        Binding(
+            "x", "disconnect", "Disconnect", id="connections.disconnect", tooltip="Takes it and its key away"
+        ),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._docs: list[ConnectionDoc] = []
+        self._status: dict[str, Any] = {}
+        self._workflows: dict[str, list[str]] = {}
+
+    def body(self) -> ComposeResult:
+        """The table and the details."""
+        yield Static(Content(WELCOME), id="welcome")
+        with Container(id="panes"):
+            yield Table(
+                (
+                    Column("connection", 12, 2),
+                    Column("account", 8, 2),
+                    Column("customer", 8, 1),
+                    Column("revision", 10),
+                    Column("state", 15),
+                ),
+                id="connections",
+                classes="panel",
+                title="Connections",
+                hint="Enter shows it everywhere · a connects another",
+                jump_key="c",
+                about=Help("Connections", "Enter makes the other screens be about the connection."),
+            )
+            yield ConnectionDetail(id="detail", classes="panel")
+
+    async def load(self) -> None:
+        """Reads the connections, and what belongs to them."""
+        # Taken together: between two reads a key may be pressed.
+        docs, self._status = await self.backend.connections(), await self.backend.status()
+        self._docs, self._workflows = docs, {}
+        for each in self._status["workflows"]:
+            if each["state"] != "direct":
+                self._workflows.setdefault(each["connection"], []).append(each["name"])
+        self._show()
+
+    # What is shown.
+
+    def _show(self) -> None:
+        self.query_one("#welcome").display = not self._docs
+        self.query_one("#panes").display = bool(self._docs)
+        table = self.query_one(Table)
+        table.fill([self._row(doc) for doc in self._docs])
+        table.border_title = plural(len(self._docs), "connection")
+        if self.focused is None and self._docs:
+            table.focus()
+        self._describe()
+        self.refresh_bindings()
+
+    def _row(self, doc: ConnectionDoc) -> Row:
+        here = "▸ " if doc.name == self.connection else "  "
+        account = doc.account_name or doc.account or "not told"
+        return doc.name, (here + doc.name, account, doc.customer or "", doc.revision, self._state(doc))
+
+    def _state(self, doc: ConnectionDoc) -> Cell:
+        found = next(
+            (row["state"] for row in self._status["connections"] if row["name"] == doc.name), "connected"
+        )
+        missing = sum(state == "missing" for state in doc.scopes.values())
+        if found == "connected" and missing:
+            return f"! {plural(missing, 'scope')} less", "$warning"
+        return STATES.get(found, found)
+
+    @property
+    def _doc(self) -> ConnectionDoc | None:
+        key = self.query_one(Table).key
+        return next((doc for doc in self._docs if doc.name == key), None)
+
+    def _describe(self) -> None:
+        doc = self._doc
+        if doc is None:
+            return
+        lacking = _lacking(doc)
+        words, style = verdict(doc.scopes, len(lacking))
+        scopes = [Content.styled(inert(words), style), checklist(doc.scopes, doc.revision)]
+        if lacking:
+            scopes.insert(1, Content.assemble("Can't work: ", (inert("; ".join(lacking)), "$warning")))
+        self.query_one(ConnectionDetail).show(content(doc.name, self._facts(doc)), Content("\n").join(scopes))
+
+    def _facts(self, doc: ConnectionDoc) -> list[Line]:
+        account = f"{doc.account} ({doc.account_name or 'without a name'})"
+        served = serving(doc.revision)
+        kinds = channels(doc.notify)
+        lines: list[Line] = [
+            (
+                "account",
+                account
+                if doc.account
+                else "not told: the key lacks accounts:read; its fingerprint stands for it",
+            ),
+            ("key", doc.key),
+            (
+                "revision",
+                doc.revision if served == doc.revision else f"{doc.revision}, retired: served as {served}",
+            ),
+            ("customer", doc.customer or "none named"),
+            ("may touch", ", ".join(doc.only_lists) if doc.only_lists else "all lists"),
+            ("notices", f"{plural(len(doc.notify), 'channel')}: {kinds}" if kinds else "on Overview only"),
+            ("on a 409", CONFLICTS[doc.on_conflict]),
+            ("workflows", ", ".join(self._workflows.get(doc.name, ())) or "none"),
+            ("connected", moment(doc.created)[:16] + "Z"),
+        ]
+        for other in self._sharing(doc):
+            same = "the same key" if other.key == doc.key else "another key of the account"
+            revision = (
+                ""
+                if other.revision == doc.revision
+                else f", revision {other.revision}: the smaller limits count"
+            )
+            lines.append(("shares with", f"{other.name}: {same}, one budget{revision}"))
+        lines += self._budget(doc)
+        return lines
+
+    def _sharing(self, doc: ConnectionDoc) -> list[ConnectionDoc]:
+        """The other connections on the same account's budget."""
+        return [
+            other
+            for other in self._docs
+            if other.name != doc.name
+            and (other.key == doc.key or (doc.account is not None and other.account == doc.account))
+        ]
+
+    def _budget(self, doc: ConnectionDoc) -> list[Line]:
+        account = doc.account or f"key:{doc.key}"
+        used = [row for row in self._status["budgets"] if row["account"] == account]
+        if not used:
+            return [("budget", "nothing was called within the last minute")]
+        fullest = sorted(used, key=lambda row: -row["used"] / row["limit"])[:3]
+        told = ", ".join(f"{row['call']} {row['used']:,}/{row['limit']:,}" for row in fullest)
+        return [("budget", f"{told} in the last minute")]
+
+    def chosen(self) -> None:
+        """Another connection is the one that the screens are about."""
+        if self._docs:
+            self._show()
+
+    def on_data_table_row_highlighted(self) -> None:
+        """Another row is under the cursor."""
+        self._describe()
+
+    def on_data_table_row_selected(self, event: Table.RowSelected) -> None:
+        """The screens are about this one from now on."""
+        doc = self._doc
+        if doc is not None:
+            self.askel.choose(doc.name)
+            self.askel.say(f"The other screens are about {doc.name} now.")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What acts on a connection is there while there is one."""
+        if action in ("check", "change", "rotate", "disconnect"):
+            return bool(self._docs)
+        return super().check_action(action, parameters)
+
+    # Acting.
+
+    def action_add(self) -> None:
+        """Connects another account."""
+        self.start(self._add, group="form", exclusive=True, asks=True)
+
+    async def _add(self) -> None:
+        from askel_tui.tui.screens.connections.form import ConnectionForm
+
+        name = await self.askel.push_screen_wait(ConnectionForm([doc.name for doc in self._docs]))
+        if name is None:
+            return
+        self.askel.choose(name)
+        await self.load()
+        self.query_one(Table).go_to(name)
+        self._describe()
+        self.askel.say(
+            f"{name} is connected. 3 shows what is in the account; 4 takes in records and maps them to it."
+        )
+
+    def action_change(self) -> None:
+        """Changes what can be changed without another key."""
+        doc = self._doc
+        if doc is not None:
+            self.start(partial(self._change, doc), group="form", exclusive=True, asks=True)
+
+    async def _change(self, doc: ConnectionDoc) -> None:
+        from askel_tui.tui.screens.connections.form import ConnectionForm
+
+        if await self.askel.push_screen_wait(ConnectionForm((), doc)) is not None:
+            await self.load()
+            self.askel.say(f"{doc.name} is changed. Lists count from the next apply on.")
+
+    def action_check(self) -> None:
+        """Asks Klaviyo again."""
+        doc = self._doc
+        if doc is not None:
+            self.start(partial(self._check, doc), group="check", exclusive=True)
+
+    async def _check(self, doc: ConnectionDoc) -> None:
+        _, found = await self.busy(f"Checking {doc.name}", self.backend.check_connection(doc.name))
+        await self.load()
+        self.askel.say(verdict(found.scopes, len(found.lacking))[0], title=f"{doc.name} was checked")
+
+    def action_rotate(self) -> None:
+        """Gives the connection a new key."""
+        doc = self._doc
+        if doc is not None:
+            self.start(partial(self._rotate, doc), group="form", exclusive=True, asks=True)
+
+    async def _rotate(self, doc: ConnectionDoc) -> None:
+        from askel_tui.tui.screens.connections.rotate_form import RotateForm
+
+        if await self.askel.push_screen_wait(RotateForm(doc)):
+            await self.load()
+            self.askel.say(
+                f"{doc.name} has its new key. The old one still works in Klaviyo until it is deleted there."
+            )
+
+    def action_disconnect(self) -> None:
+        """Takes the connection and its key away."""
+        doc = self._doc
+        if doc is not None:
+            self.start(partial(self._disconnect, doc), group="form", exclusive=True, asks=True)
+
+    async def _disconnect(self, doc: ConnectionDoc) -> None:
+        detail = "Its key is deleted here and still works in Klaviyo until deleted there. The audit stays."
+        if await self.confirm(f"Take {doc.name} away?", detail, typed=doc.name):
+            await self.busy("Disconnecting", self.backend.disconnect(doc.name))
+            await self.load()
+            self.askel.say(f"{doc.name} is disconnected.")
+
+
+def _lacking(doc: ConnectionDoc) -> list[str]:
+    from askel_tui.klaviyo.reads.key_check import lacking
+
+    return [
+        f"{feature} (wants {', '.join(missing)})" for feature, missing in lacking(doc.scopes, doc.revision)
+    ]

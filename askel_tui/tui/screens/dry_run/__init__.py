@@ -1,0 +1,4 @@
+"""The screen Dry run: what would be written, and going live.
+
+Writes nothing but the activation that was confirmed.
+"""

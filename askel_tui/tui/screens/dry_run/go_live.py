@@ -1,0 +1,93 @@
+"""Going live from a dry run: which records, what it comes to in numbers, and a word that has to be typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from askel_tui.tui.screens.dry_run import view
+from askel_tui.tui.text.figures import plural
+from askel_tui.tui.text.inert import inert
+from askel_tui.tui.widgets.picker import Choice, Pick
+
+if TYPE_CHECKING:
+    from askel_tui.store.journal.rows import WorkflowState
+    from askel_tui.tui.shell.base_screen import AskelScreen
+
+WORD = "live"
+"""What has to be typed."""
+
+
+async def go_live(screen: AskelScreen, run: Mapping[str, Any], *, from_file: bool) -> bool:
+    """Activates the version of a run, if that is confirmed. Only inside `start`. Raises what `activate` raises."""
+    askel, backend = screen.askel, screen.backend
+    name, version = run["workflow"], run["version"]
+    newest = await backend.workflow(name)
+    if newest.version != version:
+        askel.say(
+            f"{name} has a version {newest.version} by now, and this was version {version}: r tries the new one.",
+            title="Not live",
+            severity="warning",
+        )
+        return False
+    first: str | None = None
+    if run["records"] and not from_file:
+        first = await askel.push_screen_wait(
+            Pick(f"Go live with {inert(name)}: for which records?", choices(run))
+        )
+        if first is None:
+            return False
+    kept = bool(first)
+    present = next((each for each in await backend.workflow_states() if each.workflow == name), None)
+    question, detail = confirmation(run, present, kept=kept, real=backend.environment == "klaviyo")
+    if not await screen.confirm(question, detail, typed=WORD):
+        return False
+    await screen.busy(f"Activating {name}", backend.activate(name, from_record=first or None))
+    sent = (
+        "the daemon sends what matches"
+        if askel.head.daemon
+        else "d on Overview (1) starts the daemon that sends"
+    )
+    askel.say(f"{name} version {version} is live: {sent}.", title="Live")
+    return True
+
+
+def choices(run: Mapping[str, Any]) -> list[Choice]:
+    """From when on: '' is from now on, else the id of the first record."""
+    records = run["records"]
+    return [
+        Choice("", "Only records that come in from now on", "what is shown stays unsent"),
+        Choice(
+            records[0]["record"],
+            f"Also the {plural(len(records), 'record')} shown here, and all after the oldest of them",
+            f"from {inert(records[0]['record'], 40)} on",
+        ),
+    ]
+
+
+def confirmation(
+    run: Mapping[str, Any], present: WorkflowState | None, *, kept: bool, real: bool
+) -> tuple[str, str]:
+    """The question and what it means, in numbers; `present` is how the workflow runs now."""
+    found = run["totals"]
+    where = "the real Klaviyo account" if real else "the sandbox"
+    question = f"Go live with {inert(run['workflow'])} version {run['version']} on {inert(run['connection'])}, {where}?"
+    count = plural(found["records"], "record")
+    lead = (
+        f"At once, for the {count} shown and all that came in after the oldest:"
+        if kept
+        else f"For every record from now on. The {count} of the dry run would have come to:"
+    )
+    profiles = (
+        f"profiles  {found['new']:,} new, {found['changed']:,} changed, {found['unchanged']:,} unchanged"
+    )
+    lines = [lead, profiles, *(f"{label:<9} {told}" for label, told in view.effects(found))]
+    if found["problems"]:
+        lines.append(
+            f"failing   {plural(found['problems'], 'record')} would fail and be kept under Failed (7)"
+        )
+    if present is not None and present.status != "draft" and present.version != run["version"]:
+        lines.append(f"version   {run['version']} takes the place of {present.version}")
+    if present is not None and present.status == "paused":
+        lines.append("paused    it is paused now: the records that wait are sent too")
+    return question, "\n".join(lines)

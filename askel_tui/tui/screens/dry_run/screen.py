@@ -1,0 +1,382 @@
+"""Dry run: what a workflow would write for records, beside what the account holds now; going live from there."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Container
+from textual.content import Content
+from textual.widgets import Static
+
+from askel_tui.tui.screens.dry_run import view
+from askel_tui.tui.screens.dry_run.export import export
+from askel_tui.tui.shell.base_screen import AskelScreen
+from askel_tui.tui.shell.clipboard import copy
+from askel_tui.tui.text.copying import as_json
+from askel_tui.tui.text.figures import plural
+from askel_tui.tui.text.filtering import Filter
+from askel_tui.tui.text.inert import inert, inert_lines
+from askel_tui.tui.widgets.detail_pane import Facts
+from askel_tui.tui.widgets.filter_bar import FilterBar
+from askel_tui.tui.widgets.help import Help
+from askel_tui.tui.widgets.picker import Choice, Pick
+from askel_tui.tui.widgets.table import Table
+from askel_tui.tui.widgets.text_prompt import Ask
+
+if TYPE_CHECKING:
+    from askel_tui.store.state.documents import WorkflowDoc
+
+LAST = 30
+"""How many records are taken without being told."""
+
+MOST = 2_000
+"""The most records that are taken: each costs reads of the account, and none is sent."""
+
+LONGEST = 20_000
+"""Characters of requests that the pane shows; a copy has them all."""
+
+NO_WORKFLOW = (
+    "This connection has no workflow yet.\n\n"
+    "Mapping (4) makes one from the records that came in; `askel workflow apply FILE` takes a file."
+)
+
+MODES = ("changes", "json", "curl")
+
+
+class DryRunScreen(AskelScreen):
+    """A run's records, one of them whole, and the totals."""
+
+    NAME = "dry_run"
+    CSS_PATH = "dry_run.tcss"
+    HELP = (
+        "What a workflow would write, for the newest records that match it or for a file; nothing is written. Each "
+        "change stands beside what the account holds now. w chooses the workflow, n how many records, f a file, r "
+        "runs again. v shows a record's exact requests, as JSON and as curl; y copies what the pane shows. e "
+        "exports as CSV, JSON or Markdown. L goes live: it names the numbers and wants a word typed."
+    )
+    FILTERS = True
+    FOLLOWS = False
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding("w", "workflow", "Workflow", id="dry_run.workflow", tooltip="Another workflow"),
+        Binding("n", "number", "Number", id="dry_run.number", tooltip="The newest so many records"),
+        Binding("f", "file", "File", id="dry_run.file", tooltip="Records of a JSONL or CSV file"),
+        Binding(
+            "i", "take_in", "Take in", show=False, id="dry_run.take_in", tooltip="Records of a file, kept"
+        ),
+        Binding("r", "run", "Run", show=False, id="dry_run.run", tooltip="Reads the account again"),
+        Binding("v", "view", "View", id="dry_run.view", tooltip="Changes, JSON, curl"),
+        Binding("y", "copy", "Copy", show=False, id="dry_run.copy", tooltip="What the pane shows"),
+        Binding("e", "export", "Export", id="dry_run.export", tooltip="CSV, JSON or Markdown"),
+        Binding("L", "live", "Go live", id="dry_run.live", tooltip="Asks first, and names the numbers"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._documents: list[WorkflowDoc] = []
+        self._states: dict[str, Any] = {}
+        self._revision = ""
+        self._workflow: str | None = None
+        self._run: dict[str, Any] | None = None
+        self._file: Path | None = None
+        self._refused = 0
+        self._mode = "changes"
+        self._why = ""
+        self._wide = 0
+
+    def body(self) -> ComposeResult:
+        """The totals, the records, and the record under the cursor."""
+        yield Static(id="nothing")
+        yield Static(id="totals", classes="panel")
+        with Container(id="panes"):
+            yield Table(
+                view.COLUMNS,
+                id="records",
+                classes="panel",
+                hint="L goes live",
+                jump_key="r",
+                about=Help("Records", "Enter goes to the details, v shows the requests, y copies."),
+            )
+            yield Facts(id="detail", classes="panel", jump_key="d")
+
+    def on_mount(self) -> None:
+        """The view that was chosen last."""
+        kept = self.askel.recall("dry_run.view", "changes")
+        self._mode = kept if kept in MODES else "changes"
+
+    async def load(self) -> None:
+        """The workflows of the connection; the one that was looked at last is run."""
+        connection, self._run, self._why = self.connection, None, ""
+        if connection is None:
+            self._workflow = None
+            self._show()
+            return
+        self._documents = [each for each in await self.backend.workflows() if each.connection == connection]
+        self._states = {each.workflow: each for each in await self.backend.workflow_states()}
+        connections = await self.backend.connections()
+        self._revision = next((each.revision for each in connections if each.name == connection), "")
+        names = [each.workflow for each in self._documents]
+        kept = self.askel.recall("dry_run.workflow")
+        self._workflow = kept if kept in names else names[0] if names else None
+        self._show()
+        if self._workflow is not None:
+            self.action_run()
+
+    def on_screen_resume(self) -> None:
+        """A workflow may have been saved meanwhile, or chosen on another screen."""
+        if self._loaded and self.connection is not None:
+            self.start(self._freshen, group="fresh", exclusive=True)
+
+    async def _freshen(self) -> None:
+        documents = [each for each in await self.backend.workflows() if each.connection == self.connection]
+        before = {each.workflow: each.version for each in self._documents}
+        wanted = self.askel.recall("dry_run.workflow")
+        names = [each.workflow for each in documents]
+        if before != {each.workflow: each.version for each in documents} or (
+            wanted in names and wanted != self._workflow
+        ):
+            await self.load()
+
+    # What is shown.
+
+    @property
+    def _last(self) -> int:
+        kept = self.askel.recall("dry_run.last", LAST)
+        return kept if isinstance(kept, int) and 1 <= kept <= MOST else LAST
+
+    @property
+    def _record(self) -> dict[str, Any] | None:
+        key = self.query_one(Table).key
+        if self._run is None or key is None:
+            return None
+        found: dict[str, Any] = self._run["records"][int(key)]
+        return found
+
+    def _show(self) -> None:
+        run = self._run
+        empty = run is None or not run["records"]
+        self.query_one("#nothing").display = empty
+        self.query_one("#totals").display = not empty
+        self.query_one("#panes").display = not empty
+        self.refresh_bindings()
+        if run is None or empty:
+            self.query_one("#nothing", Static).update(Content(inert_lines(self._nothing())))
+            return
+        records = run["records"]
+        found = [(at, each) for at, each in enumerate(records) if self.wanted.fits(view.searched(each))]
+        table = self.query_one(Table)
+        table.fill([view.row(at, each) for at, each in found])
+        source = inert(self._file.name, 40) if self._file else f"the newest {len(records):,}"
+        table.border_title = f"Records: {source}, oldest first"
+        self.query_one(FilterBar).count(f"{len(found):,} of {plural(len(records), 'record')}")
+        totals = self.query_one("#totals", Static)
+        totals.update(Content.assemble(*view.totals(run)))
+        totals.border_title = (
+            f"{inert(run['workflow'])} v{run['version']} {self._state()} · nothing was written"
+        )
+        if self.focused is None:
+            table.focus()
+        self._describe()
+
+    def _state(self) -> str:
+        state = self._states.get(self._workflow or "")
+        if state is None or state.status == "draft":
+            return "○ draft"
+        newest = next(
+            (each.version for each in self._documents if each.workflow == self._workflow), state.version
+        )
+        sign = "● active" if state.status == "active" else "‖ paused"
+        return sign if newest == state.version else f"○ draft, v{state.version} is {sign}"
+
+    def _nothing(self) -> str:
+        if self.connection is None:
+            return "Nothing is connected yet: press 2."
+        if self._workflow is None:
+            return NO_WORKFLOW
+        if self._why:
+            return f"{self._workflow} could not be tried.\n\n{self._why}\n\nr tries again, w takes another workflow."
+        if self._run is None:
+            return f"Reading what the account holds for the records of {self._workflow}…"
+        lines = [f"No record matches {self._workflow}."]
+        lines.append(
+            "f tries the records of a file without keeping them; i takes a file of them in. L goes live anyway."
+        )
+        return "\n\n".join(lines)
+
+    def _describe(self) -> None:
+        pane, record = self.query_one("#detail", Facts), self._record
+        self._wide = pane.size.width
+        pane.border_title = {"changes": "Changes", "json": "Requests as JSON", "curl": "Requests as curl"}[
+            self._mode
+        ]
+        pane.border_subtitle = "v next view · y copies"
+        told = pane.query_one(Static)
+        if record is None:
+            told.update(Content("Nothing fits. Esc takes the filter back."))
+        elif self._mode == "changes":
+            told.update(Content.assemble(*view.detail(record, max(24, self._wide - 8))).rstrip())
+        else:
+            text = self._requests(record)
+            more = f"\n… {len(text) - LONGEST:,} characters more: y copies all" if len(text) > LONGEST else ""
+            told.update(Content(inert_lines(text[:LONGEST]) + more))
+        pane.scroll_home(animate=False)
+
+    def _requests(self, record: dict[str, Any]) -> str:
+        if not view.requests(record):
+            return "No request: nothing would be sent for this record."
+        if self._mode == "curl":
+            return view.requests_curl(record, self._revision, self.backend.address)
+        return view.requests_json(record)
+
+    def filtered(self, wanted: Filter) -> None:
+        """Filters while one types."""
+        if self._run is not None:
+            self._show()
+
+    def on_facts_resized(self) -> None:
+        """Values are cut to the pane."""
+        if self._run is not None and self.query_one("#detail").size.width != self._wide:
+            self._describe()
+
+    def on_data_table_row_highlighted(self) -> None:
+        """Another record is under the cursor."""
+        self._describe()
+
+    def on_data_table_row_selected(self) -> None:
+        """Enter goes to the details."""
+        self.query_one("#detail").focus()
+
+    def back(self) -> bool:
+        """From the details to the records."""
+        if self.focused is self.query_one("#detail"):
+            self.query_one(Table).focus()
+            return True
+        return False
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what there is something to do it to."""
+        if action in ("view", "copy", "export"):
+            return bool(self._run and self._run["records"])
+        if action == "live":
+            return self._run is not None
+        if action in ("run", "number", "file", "workflow"):
+            return self._workflow is not None
+        return super().check_action(action, parameters)
+
+    # Running.
+
+    def action_run(self) -> None:
+        """Runs again, against the account as it is now."""
+        if self._workflow is not None:
+            self.start(partial(self._try, self._workflow), group="run", exclusive=True)
+
+    async def _try(self, workflow: str) -> None:
+        self._why = ""
+        try:
+            if self._file is None:
+                work = self.backend.dry_run(workflow, last=self._last)
+                self._refused = 0
+            else:
+                records, refused = await self.busy("Reading the file", self.backend.records_of(self._file))
+                self._refused = len(refused)
+                work = self.backend.dry_run(workflow, records=records[-MOST:])
+            run = await self.busy("Reading what the account holds", work)
+        except Exception as error:
+            self._run, self._why = None, str(error) or type(error).__name__
+            self._show()
+            raise
+        if workflow != self._workflow:
+            return
+        self._run = run
+        self._states = {each.workflow: each for each in await self.backend.workflow_states()}
+        self._show()
+        if self._refused:
+            told = f"{plural(self._refused, 'line')} of the file can't be read as a record: left out."
+            self.askel.say(told, title="Refused", severity="warning")
+
+    def action_workflow(self) -> None:
+        """Asks which workflow."""
+        self.start(self._choose, group="ask", exclusive=True, asks=True)
+
+    async def _choose(self) -> None:
+        choices = [
+            Choice(each.workflow, each.workflow, f"version {each.version}") for each in self._documents
+        ]
+        chosen = await self.askel.push_screen_wait(Pick("Which workflow?", choices, at=self._workflow))
+        if chosen is not None and chosen != self._workflow:
+            self.askel.remember("dry_run.workflow", chosen)
+            await self.load()
+
+    def action_number(self) -> None:
+        """Asks for how many records."""
+        self.start(self._count, group="ask", exclusive=True, asks=True)
+
+    async def _count(self) -> None:
+        asked = Ask("How many of the newest records?", f"1 to {MOST:,} that match.", value=str(self._last))
+        typed = await self.askel.push_screen_wait(asked)
+        if typed is None:
+            return
+        if not (typed.isdecimal() and 1 <= int(typed) <= MOST):
+            self.askel.say(f"{typed} is no number from 1 to {MOST:,}.", severity="warning")
+            return
+        self._file = None
+        self.askel.remember("dry_run.last", int(typed))
+        self.action_run()
+
+    def action_file(self) -> None:
+        """Asks for a file of records."""
+        self.start(self._from_file, group="ask", exclusive=True, asks=True)
+
+    async def _from_file(self) -> None:
+        detail = "JSONL, or CSV by its ending. Nothing of it is kept. n goes back to the newest records."
+        asked = Ask("Records of which file?", detail, value=self.askel.recall("dry_run.file", ""))
+        typed = await self.askel.push_screen_wait(asked)
+        if typed is None:
+            return
+        self.askel.remember("dry_run.file", typed)
+        self._file = await asyncio.to_thread(Path(typed).expanduser)
+        self.action_run()
+
+    def taken_in(self) -> None:
+        """Records came in: runs again, with the newest."""
+        self._file = None
+        self.action_run()
+
+    # What is done with a run.
+
+    def action_view(self) -> None:
+        """The next view of the record."""
+        self._mode = MODES[(MODES.index(self._mode) + 1) % len(MODES)]
+        self.askel.remember("dry_run.view", self._mode)
+        self._describe()
+
+    def action_copy(self) -> None:
+        """Copies what the pane shows; the changes as JSON."""
+        record = self._record
+        if record is not None:
+            if self._mode == "changes":
+                copy(self.askel, as_json(record), "the record's dry run as JSON")
+            else:
+                named = "JSON" if self._mode == "json" else "curl; export KLAVIYO_API_KEY first"
+                copy(self.askel, self._requests(record), f"the requests as {named}")
+
+    def action_export(self) -> None:
+        """Writes the run into a file."""
+        if self._run is not None:
+            self.start(partial(export, self, self._run), group="export", exclusive=True, asks=True)
+
+    def action_live(self) -> None:
+        """Activates the version that was tried, after asking."""
+        if self._run is not None:
+            self.start(partial(self._live, self._run), group="live", exclusive=True, asks=True)
+
+    async def _live(self, run: dict[str, Any]) -> None:
+        from askel_tui.tui.screens.dry_run.go_live import go_live
+
+        if await go_live(self, run, from_file=self._file is not None):
+            self._states = {each.workflow: each for each in await self.backend.workflow_states()}
+            self._show()

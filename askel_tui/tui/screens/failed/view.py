@@ -1,0 +1,119 @@
+"""What failed, grouped by reason, and what an export of it holds. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from askel_tui.tui.text.figures import moment
+
+if TYPE_CHECKING:
+    from askel_tui.store.journal.rows import Failure
+
+LONGEST = 2_000
+"""Characters of a reason that tell it from others."""
+
+_VARYING = (
+    (re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"|`[^`]*`|‘[^’]*’|“[^”]*”"), "…"),
+    (re.compile(r"[^\s@,;:()]+@[^\s@,;:()]+"), "…"),
+    (re.compile(r"\b[0-9A-Za-z_-]*\d[0-9A-Za-z_-]{5,}\b"), "…"),
+    (re.compile(r"\d+"), "N"),
+)
+"""What differs from record to record: quoted values, addresses, ids, numbers."""
+
+HEADERS = (
+    "id",
+    "at",
+    "connection",
+    "workflow",
+    "version",
+    "step",
+    "record",
+    "reason",
+    "operation",
+    "call",
+    "body",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Failures of one step (None: of planning) for one reason, oldest first."""
+
+    workflow: str
+    step: str | None
+    reason: str
+    failures: tuple[Failure, ...]
+
+    @property
+    def key(self) -> str:
+        """What names it among all groups."""
+        return f"{self.workflow}\0{self.step or ''}\0{self.reason}"
+
+    @property
+    def told(self) -> str:
+        """The reason as people are told it: in full where it is the same of all."""
+        whole = {why(each) for each in self.failures}
+        return whole.pop() if len(whole) == 1 else self.reason
+
+    @property
+    def where(self) -> str:
+        """The workflow and the step."""
+        return f"{self.workflow} › {self.step}" if self.step else self.workflow
+
+
+def why(failure: Failure) -> str:
+    """The whole reason: every problem with its step and field, or what was said."""
+    told = [
+        ": ".join(
+            filter(None, (", ".join(filter(None, (row.get("step"), row.get("field")))), row.get("message")))
+        )
+        for row in failure.problems
+    ]
+    return "; ".join(filter(None, told)) or failure.reason
+
+
+def alike(reason: str) -> str:
+    """The reason without what differs from record to record."""
+    shown = reason[:LONGEST]
+    for pattern, sign in _VARYING:
+        shown = pattern.sub(sign, shown)
+    return shown
+
+
+def searched(failure: Failure) -> str:
+    """The text that the filter looks at."""
+    who = failure.operation.operation.profile.label() if failure.operation else ""
+    return f"{failure.workflow} {failure.step or ''} {failure.record} {who} {why(failure)[:LONGEST]}"
+
+
+def groups(failures: Sequence[Failure]) -> list[Group]:
+    """The failures by workflow, step and reason, the largest group first."""
+    found: dict[tuple[str, str, str], list[Failure]] = {}
+    for each in failures:
+        found.setdefault((each.workflow, each.step or "", alike(why(each))), []).append(each)
+    made = [
+        Group(workflow, step or None, reason, tuple(of)) for (workflow, step, reason), of in found.items()
+    ]
+    return sorted(made, key=lambda group: (-len(group.failures), group.key))
+
+
+def export_row(failure: Failure) -> dict[str, Any]:
+    """A failure as an export has it, by `HEADERS`."""
+    stored = failure.operation
+    values = (
+        failure.id,
+        moment(failure.at),
+        failure.connection,
+        failure.workflow,
+        failure.version,
+        failure.step,
+        failure.record,
+        why(failure),
+        stored.operation.id if stored else None,
+        stored.operation.call if stored else None,
+        dict(stored.operation.body) if stored else None,
+    )
+    return dict(zip(HEADERS, values, strict=True))

@@ -1,0 +1,118 @@
+"""One audit entry, whole: who, what, payload, answer, and everything else that became of its record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from askel_tui.store.sqlite.tables.audit_tail import TailRow
+from askel_tui.tui.screens.live.tail_columns import RESULTS
+from askel_tui.tui.text.figures import clock, moment
+from askel_tui.tui.text.inert import inert, inert_lines, pretty, shown
+from askel_tui.tui.widgets.help import Help
+
+if TYPE_CHECKING:
+    from askel_tui.store.journal.rows import AuditEntry
+
+STYLES = {"good": "$success", "doubt": "$warning", "bad": "$error", "muted": "$foreground-muted", "text": ""}
+
+LONGEST = 20_000
+"""Characters of a payload that are shown; copying takes all of it."""
+
+
+class EntryDetail(VerticalScroll, can_focus=True):
+    """Shows an entry; empty until `show`."""
+
+    jump_key = "d"
+    help = Help(
+        "An entry", "Scroll with the arrows; y copies it as JSON, c its request as curl, Esc closes it."
+    )
+
+    def compose(self) -> ComposeResult:
+        """One text."""
+        yield Static(id="entry-text")
+
+    def show(self, entry: AuditEntry, life: Sequence[TailRow]) -> None:
+        """Shows an entry and the life of its record."""
+        self.border_title = f"Entry {entry.seq:,}"
+        self.query_one("#entry-text", Static).update(content(entry, life))
+
+    def clear(self) -> None:
+        """Shows nothing."""
+        self.border_title = "Entry"
+        self.query_one("#entry-text", Static).update("")
+
+
+def content(entry: AuditEntry, life: Sequence[TailRow]) -> Content:
+    """The text of an entry; everything in it is inert."""
+    word, part = RESULTS.get(entry.status, (entry.status, "doubt"))
+    parts: list[Any] = [(inert(word), f"bold {STYLES[part]}"), f"  {inert(entry.kind)}\n"]
+    target = entry.target or {}
+    named = f"{target.get('type', '')} {target.get('name', '')}".strip()
+    for name, value in (
+        ("at", moment(entry.at)),
+        ("by", entry.actor),
+        ("connection", entry.connection),
+        ("workflow", entry.workflow),
+        ("step", entry.step),
+        ("record", entry.record),
+        ("profile", ", ".join(str(each) for each in (entry.profile or {}).values())),
+        ("target", named + (f" ({target['id']})" if target.get("id") else "")),
+        ("attempts", entry.attempts or None),
+        ("took", None if entry.ms is None else f"{entry.ms:,} ms"),
+        ("revision", entry.revision),
+        ("key", entry.key),
+        ("operation", entry.operation),
+        ("hash", entry.hash[:16] + "…"),
+    ):
+        if value:
+            parts += [(f"{name:<11}", "$foreground-muted"), f"{shown(value)}\n"]
+    if entry.response:
+        parts += _response(entry.response)
+    if entry.request:
+        parts += _request(entry.request)
+    if len(life) > 1:
+        parts.append(("\nLife of the record\n", "bold $primary"))
+        for row in life:
+            sign, style = RESULTS.get(row.status, (row.status, "doubt"))
+            here = "▸ " if row.seq == entry.seq else "  "
+            parts += [
+                f"{here}{clock(row.at)} ",
+                (f"{inert(sign):<13} ", STYLES[style]),
+                f"{inert(row.step or row.kind)} {inert(row.target or row.detail)}\n",
+            ]
+    return Content.assemble(*parts).rstrip()
+
+
+def _response(response: Any) -> list[Any]:
+    status = response.get("status")
+    parts: list[Any] = [("\nAnswer", "bold $primary"), f" {shown(status)}\n" if status else "\n"]
+    if response.get("detail") is not None:
+        detail = response["detail"]
+        parts.append((inert_lines(detail) if isinstance(detail, str) else pretty(detail)) + "\n")
+    if response.get("body") not in (None, "", {}):
+        parts.append(_cut(pretty(response["body"])) + "\n")
+    return parts
+
+
+def _request(request: Any) -> list[Any]:
+    parts: list[Any] = [
+        ("\nRequest", "bold $primary"),
+        f" {shown(request.get('method'))} {shown(request.get('path'))}\n",
+    ]
+    if request.get("folded"):
+        parts.append(("The body is old and was folded away; its digest is kept.\n", "$foreground-muted"))
+    elif request.get("body") is not None:
+        parts.append(_cut(pretty(request["body"])) + "\n")
+    return parts
+
+
+def _cut(text: str) -> str:
+    if len(text) <= LONGEST:
+        return text
+    return text[:LONGEST] + f"…\n({len(text):,} characters; y copies all)"

@@ -1,0 +1,317 @@
+"""Live: the audit as it grows, followed or held, filtered while it does, and each entry whole."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Container
+
+from askel_tui.store.paths import journal_file
+from askel_tui.store.sqlite.tables import audit_tail
+from askel_tui.tui.backend import told
+from askel_tui.tui.screens.live.entry_detail import EntryDetail
+from askel_tui.tui.screens.live.feed import Source, TailFeed
+from askel_tui.tui.screens.live.filter import FIELDS, BadField, match_of
+from askel_tui.tui.screens.live.rows import PageKey
+from askel_tui.tui.screens.live.tail import Tail
+from askel_tui.tui.shell.base_screen import AskelScreen
+from askel_tui.tui.shell.clipboard import copy
+from askel_tui.tui.text.copying import as_curl, as_json
+from askel_tui.tui.text.figures import plural
+from askel_tui.tui.text.filtering import Filter
+from askel_tui.tui.widgets.filter_bar import FilterBar
+
+if TYPE_CHECKING:
+    from askel_tui.store.journal.rows import AuditEntry
+
+SETTLE_S = 0.04
+"""How long after the last key a filter is applied, in seconds."""
+
+
+class LiveScreen(AskelScreen):
+    """Every write and every decision."""
+
+    NAME = "live"
+    CSS_PATH = "live.tcss"
+    FILTERS = True
+    FILTER_FIELDS = FIELDS
+    FOLLOWS = False
+    HELP = (
+        "Every write and every decision, as they come. / filters while it follows: words, !word, and "
+        "connection: workflow: step: profile: result: kind: record: since:15m until:."
+    )
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding("y", "copy_json", "JSON", id="live.copy_json", tooltip="Copies the entry as JSON"),
+        Binding(
+            "c", "copy_curl", "curl", id="live.copy_curl", tooltip="Copies its request; the key is a variable"
+        ),
+        Binding(
+            "o", "only", "Its record", id="live.only", show=False, tooltip="Only what became of this record"
+        ),
+        Binding("p", "pause", "Pause/resume", id="live.pause", tooltip="The entry's workflow"),
+        Binding("s", "hold", "Hold step", id="live.hold", show=False, tooltip="The step's operations wait"),
+        Binding(
+            "r", "release", "Release step", id="live.release", show=False, tooltip="Sends what a hold keeps"
+        ),
+        Binding("t", "retry", "Try again", id="live.retry", show=False, tooltip="What failed of this record"),
+        Binding(
+            "d",
+            "daemon",
+            "Daemon",
+            id="live.daemon",
+            show=False,
+            tooltip="Starts it, or ends the one started here",
+        ),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._feed: TailFeed | None = None
+        self._entry: AuditEntry | None = None
+        self._asked = 0
+        self._applied: str | None = None
+
+    def body(self) -> ComposeResult:
+        """The tail, and the entry beside or below it."""
+        with Container(id="live"):
+            tail = Tail(id="tail", classes="panel")
+            tail.border_title = "Audit"
+            yield tail
+            yield EntryDetail(id="detail", classes="panel")
+
+    # The feed.
+
+    async def load(self) -> None:
+        """Starts to read, once, and applies a filter that another screen has left."""
+        await self._open()
+        remembered = self.askel.recall("live.filter", "")
+        if remembered != self._applied:
+            self.query_one(FilterBar).set(remembered)
+            await self._apply(self.wanted)
+
+    async def prepare(self) -> None:
+        """Reads the newest rows, so that they are there when the screen opens."""
+        await self.load()
+        # The focus changes how the tail looks: done now, it is not painted twice when the screen opens.
+        self.set_focus(self.query_one(Tail))
+        if not self.is_current and self._feed is not None:
+            self._feed.pause()
+
+    async def _open(self) -> None:
+        if self._feed is None:
+            journal, tail = journal_file(await self.backend.home()), self.query_one(Tail)
+            feed = TailFeed(journal, on_rows=self._rows, on_page=self._page, on_fault=self._fault)
+            feed.open()
+            self._feed = tail.feed = feed
+
+    def _rows(self, source: Source, older: int, newer: int) -> None:
+        self.query_one(Tail).post_message(Tail.Rows(source, newer))
+
+    def _page(self, source: Source, page: PageKey) -> None:
+        self.query_one(Tail).post_message(Tail.Page(source, page))
+
+    def _fault(self, error: Exception) -> None:
+        self.app.call_later(self.askel.trouble, error, "The audit can't be read")
+
+    def on_screen_suspend(self) -> None:
+        """Nobody looks: nothing is read."""
+        if self._feed is not None:
+            self._feed.pause()
+
+    def on_screen_resume(self) -> None:
+        """Somebody looks again, perhaps for something else."""
+        if not self.is_current:
+            return
+        if self._feed is not None:
+            self._feed.resume()
+        if self.askel.recall("live.filter", "") != self._applied:
+            # Textual calls the frame's handler after this one.
+            self._stale = True
+
+    async def on_unmount(self) -> None:
+        """Ends the feed's threads."""
+        if self._feed is not None:
+            await asyncio.to_thread(self._feed.close)
+
+    # The filter.
+
+    def filtered(self, wanted: Filter) -> None:
+        """Applies the filter once the typing rests."""
+        self.start(partial(self._settle, wanted), "filter", exclusive=True)
+
+    async def _settle(self, wanted: Filter) -> None:
+        await asyncio.sleep(SETTLE_S)
+        await self._apply(wanted)
+
+    async def _apply(self, wanted: Filter) -> None:
+        tail, feed = self.query_one(Tail), self._feed
+        if feed is None or wanted.text == self._applied:
+            return
+        try:
+            match = match_of(wanted, await self.backend.now())
+        except BadField as bad:
+            self.query_one(FilterBar).count(told(bad))
+            return
+        self._applied = wanted.text
+        self.askel.remember("live.filter", wanted.text)
+        tail.show(feed.show_all() if match is None else feed.show(match))
+        tail.border_title = "Audit" if match is None else f"Audit · {wanted.text}"
+        self._count()
+
+    def on_tail_moved(self, _: Tail.Moved) -> None:
+        """The detail follows the cursor while it is open."""
+        if self.query_one(FilterBar).has_class("-open"):
+            self._count()
+        if self.query_one(EntryDetail).display:
+            self._show_entry()
+
+    def _count(self) -> None:
+        source = self.query_one(Tail).source
+        words = plural(source.count, "entry", "entries")
+        more = "" if getattr(source, "complete", True) else "+ (more)"
+        self.query_one(FilterBar).count(words + more)
+
+    # One entry.
+
+    def on_tail_opened(self, _: Tail.Opened) -> None:
+        """Opens the detail."""
+        self.query_one(EntryDetail).display = True
+        self._show_entry()
+        self.query_one(EntryDetail).focus()
+
+    def back(self) -> bool:
+        """Closes the detail."""
+        detail = self.query_one(EntryDetail)
+        if not detail.display:
+            return False
+        detail.display = False
+        self.query_one(Tail).focus()
+        return True
+
+    def _show_entry(self) -> None:
+        self.start(self._read_entry, "entry", exclusive=True)
+
+    async def _read_entry(self) -> None:
+        row, feed = self.query_one(Tail).row, self._feed
+        if row is None or feed is None:
+            self.query_one(EntryDetail).clear()
+            return
+        if self._entry is None or self._entry.seq != row.seq:
+            self._entry = await asyncio.wrap_future(feed.ask(lambda db: audit_tail.entry(db, row.seq)))
+        life: list[audit_tail.TailRow] = []
+        if row.record:
+            record = row.record
+            life = await asyncio.wrap_future(feed.ask(lambda db: audit_tail.life(db, record)))
+        if self._entry is not None:
+            self.query_one(EntryDetail).show(self._entry, life)
+
+    async def _chosen(self) -> AuditEntry | None:
+        row, feed = self.query_one(Tail).row, self._feed
+        if row is None or feed is None:
+            return None
+        return await asyncio.wrap_future(feed.ask(lambda db: audit_tail.entry(db, row.seq)))
+
+    # Acting on it.
+
+    def action_copy_json(self) -> None:
+        """Copies the entry."""
+        self.start(self._copy_json, "copy")
+
+    async def _copy_json(self) -> None:
+        entry = await self._chosen()
+        if entry is not None:
+            copy(self.askel, as_json(asdict(entry)), f"entry {entry.seq}")
+
+    def action_copy_curl(self) -> None:
+        """Copies the request as curl."""
+        self.start(self._copy_curl, "copy")
+
+    async def _copy_curl(self) -> None:
+        entry = await self._chosen()
+        request = entry.request if entry else None
+        if entry is None or request is None:
+            self.askel.say("This entry has no request: it is a decision, or nothing had to be sent.")
+            return
+        if request.get("folded"):
+            self.askel.say("The request's body is old and was folded away.", severity="warning")
+            return
+        method, path = str(request.get("method")), str(request.get("path"))
+        text = as_curl(method, path, request.get("body"), entry.revision or "", self.backend.address)
+        copy(self.askel, text, "the request as curl")
+
+    def action_only(self) -> None:
+        """Filters by the record of the entry."""
+        row = self.query_one(Tail).row
+        if row is not None and row.record:
+            self.query_one(FilterBar).set(f'record:"{row.record}"')
+
+    def action_pause(self) -> None:
+        """Pauses or resumes the entry's workflow."""
+        row = self.query_one(Tail).row
+        if row is not None and row.workflow:
+            self.start(partial(self._pause, row.workflow), "order", exclusive=True)
+
+    async def _pause(self, workflow: str) -> None:
+        states = {state.workflow: state.status for state in await self.backend.workflow_states()}
+        if states.get(workflow) == "paused":
+            await self.busy(f"Resuming {workflow}", self.backend.resume(workflow))
+            self.askel.say(f"{workflow} is active again: what waited is sent.")
+        else:
+            await self.busy(f"Pausing {workflow}", self.backend.pause(workflow))
+            self.askel.say(f"{workflow} is paused: its records wait. p resumes it.")
+
+    def action_hold(self) -> None:
+        """Holds the entry's step."""
+        row = self.query_one(Tail).row
+        if row is not None and row.workflow and row.step:
+            self.start(partial(self._hold, row.workflow, row.step), "order", exclusive=True)
+
+    async def _hold(self, workflow: str, step: str) -> None:
+        if await self.busy(f"Holding {step}", self.backend.hold(workflow, step)):
+            self.askel.say(f"{workflow}, step {step} is held: its operations wait. r releases it.")
+        else:
+            self.askel.say(f"{workflow}, step {step} is held already. r releases it.")
+
+    def action_release(self) -> None:
+        """Releases the entry's step."""
+        row = self.query_one(Tail).row
+        if row is not None and row.workflow and row.step:
+            self.start(partial(self._release, row.workflow, row.step), "order", exclusive=True, asks=True)
+
+    async def _release(self, workflow: str, step: str) -> None:
+        held = [each for each in await self.backend.holds() if (each.workflow, each.step) == (workflow, step)]
+        if not held:
+            self.askel.say(f"{workflow}, step {step} is not held.")
+            return
+        waiting = plural(held[0].waiting, "operation")
+        if await self.confirm(
+            f"Release {workflow}, step {step}?", f"{waiting} will be sent. {held[0].detail}"
+        ):
+            await self.busy("Releasing", self.backend.release(workflow, step))
+            self.askel.say(f"Released: {waiting} on the way.")
+
+    def action_retry(self) -> None:
+        """Tries again what failed of the entry's record."""
+        row = self.query_one(Tail).row
+        if row is not None and row.workflow and row.record:
+            self.start(partial(self._retry, row.workflow, row.record), "order", exclusive=True)
+
+    async def _retry(self, workflow: str, record: str) -> None:
+        failures = await self.backend.failures(workflow, 100_000)
+        ids = [failure.id for failure in failures if failure.record == record]
+        if not ids:
+            self.askel.say(f"Nothing of record {record} is failed now.")
+            return
+        await self.busy("Trying again", self.backend.retry_failures(ids))
+        self.askel.say(
+            f"Record {record} is tried again" + ("." if self.askel.head.daemon else ", once a daemon runs.")
+        )
+
+    def action_daemon(self) -> None:
+        """Starts a daemon, or ends the one started here."""
+        self.askel.toggle_daemon()

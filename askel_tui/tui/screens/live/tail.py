@@ -1,0 +1,282 @@
+"""The tail: any number of rows, following or held, painted line by line.
+
+Only the lines on the screen are made, from pages that a feed reads; painted lines are kept. While it follows, new rows
+only mark it as dirty, and a timer brings it up to date at most fifteen times a second.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual import events
+from textual.binding import Binding
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scrollbar import ScrollBar
+from textual.timer import Timer
+
+from askel_tui.store.sqlite.tables.audit_tail import TailRow
+from askel_tui.tui.screens.live.feed import Source
+from askel_tui.tui.screens.live.rows import PageKey
+from askel_tui.tui.screens.live.scrollbar import LongBar
+from askel_tui.tui.screens.live.tail_view import TailView
+from askel_tui.tui.widgets.help import Help
+
+FRAME_S = 1 / 15
+
+
+class Tail(TailView, can_focus=True):
+    """Rows of a source; a cursor; `follow` keeps to the newest row."""
+
+    jump_key = "t"
+    help = Help(
+        "The tail",
+        "Every write and decision, oldest first. End follows what comes; any move upwards holds it, and nothing is "
+        "missed meanwhile. Enter shows an entry whole; y copies it as JSON, c its request as curl.",
+    )
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding("up,k", "move(-1)", "Up", show=False, id="tail.up"),
+        Binding("down,j", "move(1)", "Down", show=False, id="tail.down"),
+        Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False, id="tail.page_up"),
+        Binding("pagedown,ctrl+d", "page(1)", "Page down", show=False, id="tail.page_down"),
+        Binding("home,g", "first", "First", show=False, id="tail.first"),
+        Binding("end,G", "follow", "Follow", id="tail.follow", tooltip="Keeps to the newest entry"),
+        Binding("enter", "open", "Details", id="tail.open"),
+    ]
+
+    class Opened(Message):
+        """An entry is to be shown whole."""
+
+        def __init__(self, row: TailRow) -> None:
+            super().__init__()
+            self.row = row
+
+    class Moved(Message):
+        """The cursor is on another line, or the line's row has come."""
+
+        def can_replace(self, message: Message) -> bool:
+            """Only where it is now counts."""
+            return isinstance(message, Tail.Moved)
+
+    class Rows(Message):
+        """Lines came: so many after all others, perhaps some before them."""
+
+        def __init__(self, source: Source, newer: int) -> None:
+            super().__init__()
+            self.source, self.newer = source, newer
+
+    class Page(Message):
+        """A page is there."""
+
+        def __init__(self, source: Source, page: PageKey) -> None:
+            super().__init__()
+            self.source, self.page = source, page
+
+        def can_replace(self, message: Message) -> bool:
+            """The same page once is enough."""
+            return isinstance(message, Tail.Page) and message.page == self.page
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes=classes)
+        self._unseen = 0
+        self._dirty = False
+        self._timer: Timer | None = None
+        self._generation = -1
+
+    @property
+    def vertical_scrollbar(self) -> ScrollBar:
+        """Textual's own, but for how often it is painted."""
+        if self._vertical_scrollbar is None:
+            bar = LongBar(vertical=True, name="vertical", thickness=self.scrollbar_size_vertical)
+            self._vertical_scrollbar = bar
+            bar.display = False
+            self.app._start_widget(self, bar)
+        return self._vertical_scrollbar
+
+    # What is shown.
+
+    def show(self, source: Source) -> None:
+        """Shows another source, from its newest row on."""
+        self.source = source
+        self._unseen = 0
+        self.follow = True
+        self._update(scroll=True)
+        self.cursor = source.count - 1
+
+    @property
+    def row(self) -> TailRow | None:
+        """The row under the cursor."""
+        return self.source.row(self.cursor) if 0 <= self.cursor < self.source.count else None
+
+    def on_tail_rows(self, message: Rows) -> None:
+        """Takes note; the timer paints."""
+        message.stop()
+        if message.source is not self.source:
+            return
+        if not self.follow:
+            self._unseen += message.newer
+        self._dirty = True
+        if self._timer is None:
+            # The first rows are shown at once, what follows together.
+            self._flush()
+            self._timer = self.set_timer(FRAME_S, self._rest)
+
+    def on_tail_page(self, message: Page) -> None:
+        """Paints the lines that waited for the page."""
+        message.stop()
+        if message.source is not self.source:
+            return
+        top, height = self.scroll_offset.y, self.size.height
+        lines = [
+            line
+            for line in range(top, min(top + height, self.source.count))
+            if self.source.page_of(line) == message.page
+        ]
+        if lines:
+            self.refresh(Region(0, lines[0] - top, self.size.width, len(lines)))
+        if 0 <= self.cursor < self.source.count and self.source.page_of(self.cursor) == message.page:
+            self.post_message(self.Moved())
+
+    def _rest(self) -> None:
+        self._timer = None
+        if self._dirty:
+            self._flush()
+            self._timer = self.set_timer(FRAME_S, self._rest)
+
+    def _flush(self) -> None:
+        self._dirty = False
+        if self._generation != self.source.generation:
+            self._generation = self.source.generation
+            self.forget_lines()
+        older = self.source.reveal()
+        if older and not self.follow:
+            # What one looks at moves down with its line.
+            self._shift(older)
+        self._update(scroll=self.follow)
+        if self.follow or self.cursor < 0:
+            self.cursor = self.source.count - 1
+        self._subtitle()
+
+    def _update(self, *, scroll: bool) -> None:
+        size = Size(self.size.width, self.source.count)
+        if size != self.virtual_size:
+            # Nothing else on the screen depends on it: no layout, the scroll bar only.
+            self.set_reactive(Tail.virtual_size, size)
+            self._scroll_update(size)
+        if scroll:
+            self.scroll_to(
+                y=max(0, self.source.count - self.size.height), animate=False, immediate=True, force=True
+            )
+        self.refresh()
+
+    def _shift(self, lines: int) -> None:
+        self.set_reactive(Tail.cursor, self.cursor + lines)
+        self.set_reactive(Tail.virtual_size, Size(self.size.width, self.source.count))
+        self._scroll_update(self.virtual_size)
+        self.scroll_to(y=self.scroll_offset.y + lines, animate=False, immediate=True, force=True)
+
+    def _subtitle(self) -> None:
+        if self.follow:
+            words = "▶ following"
+        elif self._unseen:
+            words = f"‖ held · {self._unseen:,} new, End to follow"
+        else:
+            words = "‖ held · End to follow"
+        if words != self.border_subtitle:
+            self.border_subtitle = words
+
+    # Moving.
+
+    def watch_follow(self, follow: bool) -> None:
+        """Says whether it follows."""
+        self._unseen = 0
+        if follow and self.is_mounted:
+            self._update(scroll=True)
+            self.cursor = self.source.count - 1
+        elif self.is_mounted:
+            self.refresh()
+        self._subtitle()
+
+    def watch_cursor(self, before: int, now: int) -> None:
+        """Paints the two lines anew."""
+        for line in (before, now):
+            self._repaint(line)
+        self.post_message(self.Moved())
+
+    def on_focus(self) -> None:
+        """The cursor's line looks another way."""
+        self._repaint(self.cursor)
+
+    def on_blur(self) -> None:
+        """The cursor's line looks another way."""
+        self._repaint(self.cursor)
+
+    def _repaint(self, line: int) -> None:
+        at = line - self.scroll_offset.y
+        if 0 <= at < self.size.height:
+            self.refresh(Region(0, at, self.size.width, 1))
+
+    def action_move(self, by: int) -> None:
+        """The cursor goes a line up or down."""
+        self.go_to(self.cursor + by)
+
+    def action_page(self, by: int) -> None:
+        """The cursor goes a page up or down, and the page with it."""
+        height = max(1, self.size.height - 1)
+        self.scroll_to(y=self.scroll_offset.y + by * height, animate=False, immediate=True, force=True)
+        self.go_to(self.cursor + by * height)
+
+    def action_first(self) -> None:
+        """To the oldest row."""
+        self.go_to(0)
+
+    def action_follow(self) -> None:
+        """To the newest row, and stays with it."""
+        self.follow = True
+
+    def action_open(self) -> None:
+        """Shows the row under the cursor whole."""
+        if (row := self.row) is not None:
+            self.post_message(self.Opened(row))
+
+    def go_to(self, line: int) -> None:
+        """The cursor goes to a line, which is then on the screen; anywhere but on the newest one holds the tail."""
+        last = self.source.count - 1
+        line = max(0, min(line, last))
+        if last < 0:
+            return
+        if line < last:
+            self.follow = False
+        self.cursor = line
+        top, height = self.scroll_offset.y, self.size.height
+        if line < top:
+            self.scroll_to(y=line, animate=False, immediate=True, force=True)
+        elif line >= top + height:
+            self.scroll_to(y=line - height + 1, animate=False, immediate=True, force=True)
+
+    def on_mouse_scroll_up(self) -> None:
+        """Looking back holds the tail."""
+        self.follow = False
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Scrolling up by whatever means holds the tail."""
+        super().watch_scroll_y(old_value, new_value)
+        if new_value < old_value and self.follow and new_value < self.source.count - self.size.height - 1:
+            self.follow = False
+
+    def on_click(self, event: events.Click) -> None:
+        """A click puts the cursor there; a second one shows the row whole."""
+        offset = event.get_content_offset(self)
+        if offset is None:
+            return
+        line = self.scroll_offset.y + offset.y
+        if line < self.source.count:
+            self.go_to(line)
+            if event.chain == 2:
+                self.action_open()
+
+    def on_resize(self) -> None:
+        """Keeps to the newest row where it follows, else to the cursor."""
+        self._update(scroll=self.follow)
+        if not self.follow:
+            self.go_to(self.cursor)

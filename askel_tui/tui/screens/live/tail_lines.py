@@ -1,0 +1,86 @@
+"""The painted lines of a tail, each in its frame, kept for as long as they look the same.
+
+Textual would put every line into its border, filter its colours and cut it for the compositor, each time it is on
+another place of the screen: that costs more than the line itself. Here the frame is taken from Textual once, and a
+line is put together, filtered and cut once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.segment import Segment
+from textual.cache import LRUCache
+from textual.strip import Strip
+
+from askel_tui.store.sqlite.tables.audit_tail import TailRow
+from askel_tui.tui.screens.live.tail_columns import Painter
+
+KEPT = 2_048
+"""Lines that are kept."""
+
+
+class Frame:
+    """What is left and right of every line: border, padding, the scroll bar's room."""
+
+    def __init__(self, line: Strip, left: int, content: int) -> None:
+        """`line` is any line as Textual has framed it; `left` and `content` are cells."""
+        self.left = list(line.crop(0, left))
+        self.end = left + content
+        self.width = line.cell_length
+        self._right = line.crop(self.end)
+        self.right = list(self._right)
+        self._ends: dict[tuple[int, ...], tuple[list[Segment], list[Strip]]] = {}
+
+    def ends(self, cuts: tuple[int, ...]) -> tuple[list[Segment], list[Strip]]:
+        """For cuts behind the content: what belongs to the first part, and the other parts."""
+        if cuts not in self._ends:
+            first, *others = self._right.divide([cut - self.end for cut in cuts]) if cuts else [self._right]
+            self._ends[cuts] = list(first), others
+        return self._ends[cuts]
+
+
+class Line(Strip):
+    """A line in its frame; the compositor's cuts, which are behind the content, cost next to nothing."""
+
+    __slots__ = ("_content", "_cuts", "_frame", "_parts")
+
+    def __init__(self, content: list[Segment], frame: Frame) -> None:
+        super().__init__([*frame.left, *content, *frame.right], frame.width)
+        self._content, self._frame = content, frame
+        self._cuts: tuple[int, ...] = ()
+        self._parts: Sequence[Strip] = ()
+
+    def divide(self, cuts: Iterable[int]) -> Sequence[Strip]:
+        """As a strip does."""
+        wanted = tuple(cuts)
+        if wanted == self._cuts:
+            return self._parts
+        frame = self._frame
+        if not wanted or wanted[0] < frame.end or wanted[-1] > frame.width:
+            return super().divide(wanted)
+        behind, others = frame.ends(wanted)
+        first = Strip([*frame.left, *self._content, *behind], wanted[0])
+        self._cuts, self._parts = wanted, [first, *others]
+        return self._parts
+
+
+class Lines:
+    """Makes lines with a painter and a frame, and keeps the last ones."""
+
+    def __init__(self, painter: Painter, frame: Frame) -> None:
+        self._painter, self._frame = painter, frame
+        self._kept: LRUCache[tuple[int, str], Line] = LRUCache(KEPT)
+        self.blank = Line(painter.blank(), frame)
+        """Below the last row."""
+        self.waiting = Line(painter.waiting(), frame)
+        """Of a row that is being read."""
+
+    def kept(self, row: TailRow, here: str) -> Line | None:
+        """The line of a row if it was made already; `here` is `cursor`, `blurred` or nothing."""
+        return self._kept.get((row.seq, here))
+
+    def make(self, row: TailRow, here: str) -> Line:
+        """The line of a row."""
+        line = self._kept[row.seq, here] = Line(self._painter.paint(row, here), self._frame)
+        return line

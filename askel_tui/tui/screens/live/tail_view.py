@@ -1,0 +1,161 @@
+"""Paints the rows of a source, line by line: those on the screen, from what was painted before if it can be."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.selection import Selection
+from textual.strip import Strip
+
+from askel_tui.tui.screens.live.feed import Source, TailFeed, pages_around
+from askel_tui.tui.screens.live.rows import AllRows
+from askel_tui.tui.screens.live.tail_columns import Painter, layout
+from askel_tui.tui.screens.live.tail_lines import Frame, Lines
+
+SELECTED = 2_048
+"""Lines that can be copied at once."""
+
+
+class TailView(ScrollView):
+    """What of a tail is seen; the tail itself moves it and keeps it up to date."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "tail--text",
+        "tail--muted",
+        "tail--good",
+        "tail--doubt",
+        "tail--bad",
+        "tail--cursor",
+        "tail--blurred",
+    }
+    follow: reactive[bool] = reactive(True)
+    cursor: reactive[int] = reactive(-1, repaint=False)
+    """The line under the cursor; -1 without rows."""
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes=classes)
+        self.feed: TailFeed | None = None
+        self.source: Source = AllRows()
+        self.painted = 0
+        """How many lines were made since the start: what a benchmark counts."""
+        self._lines: Lines | None = None
+        self._painter: Painter | None = None
+        self._look: tuple[Any, ...] | None = None
+
+    def forget_lines(self) -> None:
+        """Every line is made anew."""
+        self._look = None
+
+    def notify_style_update(self) -> None:
+        """Another theme: every line looks another way."""
+        super().notify_style_update()
+        self.forget_lines()
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The lines of a region, from what was painted before if it can be; the pages around are asked for."""
+        top, height = self.scroll_offset.y, self.size.height
+        if self.feed is not None:
+            for page in pages_around(self.source, top, top + height - 1):
+                if self.source.pages.get(page) is None:
+                    self.feed.want(self.source, page)
+        if height < 1 or self.text_selection is not None:
+            return super().render_lines(crop)
+        lines = self._ready()
+        inset = self.gutter.top
+        strips: list[Strip] = []
+        for y in crop.line_range:
+            if inset <= y < inset + height:
+                strips.append(self._line(lines, top + y - inset))
+            else:
+                strips += super().render_lines(Region(0, y, self.outer_size.width, 1))
+        if crop.column_span != (0, self.outer_size.width):
+            strips = [strip.crop(*crop.column_span) for strip in strips]
+        return strips
+
+    def _line(self, lines: Lines, line: int) -> Strip:
+        if line >= self.source.count:
+            return lines.blank
+        row = self.source.row(line)
+        if row is None:
+            return lines.waiting
+        here = self._here(line)
+        found = lines.kept(row, here)
+        if found is None:
+            found = lines.make(row, here)
+            self.painted += 1
+        return found
+
+    def _here(self, line: int) -> str:
+        return "" if line != self.cursor else "cursor" if self.has_focus else "blurred"
+
+    def _ready(self) -> Lines:
+        """What makes lines, renewed when they look another way."""
+        width = self.scrollable_content_region.width
+        look = (width, self.outer_size.width, self.background_colors, self.styles.border)
+        if look != self._look:
+            self._look = look
+            self._painter = Painter(self._styles_shown(), layout(width))
+            inset = self.gutter
+            framed = super().render_lines(Region(0, inset.top, self.outer_size.width, 1))[0]
+            self._lines = Lines(self._painter, Frame(framed, inset.left, width))
+        assert self._lines is not None
+        return self._lines
+
+    def _styles_shown(self) -> dict[str, Style]:
+        """The styles of a line's parts as they reach the terminal: filters (no colours, for one) change them."""
+        shown = {}
+        for name in self.COMPONENT_CLASSES:
+            segments = [Segment(" ", self.get_component_rich_style(name))]
+            for each in self.get_line_filters():
+                segments = each.apply(segments, self.background_colors[1])
+            shown[name.removeprefix("tail--")] = segments[0].style or Style.null()
+        return shown
+
+    def render_line(self, y: int) -> Strip:
+        """A line without its frame, by the way that Textual takes while text is selected with the mouse."""
+        width, line = self.scrollable_content_region.width, self.scroll_offset.y + y
+        if self._painter is None or line >= self.source.count:
+            return Strip.blank(width, self.rich_style)
+        row = self.source.row(line)
+        selection = self.text_selection
+        if row is None:
+            return Strip(self._painter.waiting(), width)
+        strip = Strip(self._painter.paint(row, "" if selection else self._here(line)), width)
+        if self.follow:
+            return strip
+        # Where a character is, so that it can be selected.
+        strip = strip.apply_offsets(0, line)
+        return strip if selection is None else self._selected(strip, line, width, selection)
+
+    def _selected(self, strip: Strip, line: int, width: int, selection: Selection) -> Strip:
+        """A line while text is being selected with the mouse."""
+        span = selection.get_span(line)
+        if span is None:
+            return strip
+        start, end = span
+        end = width if end == -1 else end
+        style = self.screen.get_component_rich_style("screen--selection")
+        cut = strip.divide([start, end, width]) if start else [Strip([]), *strip.divide([end, width])]
+        middle = Strip(Segment(text, (own or Style.null()) + style) for text, own, _ in cut[1])
+        return Strip.join([cut[0], middle, *cut[2:]])
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        """The text that was selected with the mouse."""
+        lines = []
+        first = selection.start.y if selection.start else 0
+        last = selection.end.y if selection.end else self.source.count - 1
+        for line in range(first, min(last, first + SELECTED) + 1):
+            row = self.source.row(line)
+            if row is None or self._painter is None:
+                continue
+            text = "".join(segment.text for segment in self._painter.paint(row))
+            span = selection.get_span(line)
+            if span is not None:
+                start, end = span
+                lines.append(text[start : None if end == -1 else end].rstrip())
+        return "\n".join(lines), "\n"

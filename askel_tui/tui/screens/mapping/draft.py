@@ -1,0 +1,327 @@
+"""A workflow while it is edited: a plain structure, its changes, and the YAML that says the same. Pure.
+
+Every step is a kind and named fields with their text, so that an editor shows and changes all kinds alike:
+expressions and names as they are written, `channels` with commas, flags as `true` and `false`. Fields of profile and
+event properties are named `properties.NAME`, parts of an address `location.PART`. An empty field is not written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import yaml
+
+from askel_tui.core.workflows.model import (
+    AddToList,
+    RemoveFromList,
+    RequireSegment,
+    Subscribe,
+    TrackEvent,
+    TriggerFlow,
+    Unsubscribe,
+    UpsertProfile,
+    Workflow,
+)
+
+if TYPE_CHECKING:
+    from askel_tui.core.expressions.expression import Expression
+    from askel_tui.core.operations import StepKind
+    from askel_tui.core.workflows.model import Step
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "upsert_profile": (),
+    "add_to_list": ("list",),
+    "remove_from_list": ("list",),
+    "track_event": ("metric", "value", "value_currency", "time"),
+    "trigger_flow": ("flow", "list", "metric"),
+    "subscribe": ("channels", "list", "custom_source", "consented_at", "historical"),
+    "unsubscribe": ("channels", "list"),
+    "require_segment": ("segment", "member"),
+}
+"""The fields that a kind of step has by name; `upsert_profile` and `track_event` take more."""
+
+IDS: Mapping[str, str] = {
+    "upsert_profile": "profile",
+    "add_to_list": "join",
+    "remove_from_list": "leave",
+    "track_event": "event",
+    "trigger_flow": "flow",
+    "subscribe": "subscribe",
+    "unsubscribe": "unsubscribe",
+    "require_segment": "gate",
+}
+"""What a new step of a kind is called."""
+
+HISTORY = 500
+"""States that undo goes back."""
+
+PROPERTIES, LOCATION = "properties.", "location."
+
+
+@dataclass(frozen=True, slots=True)
+class StepDraft:
+    """A step: its id, its kind, its fields' texts, and which of them clear where the value is null."""
+
+    id: str
+    kind: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    clears: frozenset[str] = frozenset()
+
+    def with_field(self, name: str, text: str) -> StepDraft:
+        """The step with a field's text set; a new field comes last."""
+        return replace(self, fields={**self.fields, name: text.strip()})
+
+    def without(self, name: str) -> StepDraft:
+        """The step without a field."""
+        kept = {key: text for key, text in self.fields.items() if key != name}
+        return replace(self, fields=kept, clears=self.clears - {name})
+
+    def turned(self, name: str) -> StepDraft:
+        """The step with a field that clears now, or no longer does."""
+        return replace(self, clears=self.clears ^ {name})
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A workflow while it is edited; `profile` holds the texts of the identifiers' expressions."""
+
+    name: str = ""
+    connection: str = ""
+    triggers: tuple[str, ...] = ()
+    when: str = ""
+    profile: Mapping[str, str] = field(default_factory=dict)
+    steps: tuple[StepDraft, ...] = ()
+
+    def with_identifier(self, name: str, text: str) -> Draft:
+        """With an identifier's expression set, or taken away by an empty text."""
+        kept = {**self.profile, name: text.strip()}
+        return replace(self, profile={key: value for key, value in kept.items() if value})
+
+    def with_step(self, at: int, change: Callable[[StepDraft], StepDraft]) -> Draft:
+        """With the step at a place changed."""
+        steps = [change(step) if place == at else step for place, step in enumerate(self.steps)]
+        return replace(self, steps=tuple(steps))
+
+    def added(self, kind: str, at: int, fields: Mapping[str, str] | None = None) -> Draft:
+        """With a new step at a place; its id is one that no other step has."""
+        given = dict.fromkeys(FIELDS[kind], "") | ({"member": "true"} if kind == "require_segment" else {})
+        step = StepDraft(
+            free_id(IDS[kind], [each.id for each in self.steps]), kind, given | dict(fields or {})
+        )
+        return replace(self, steps=(*self.steps[:at], step, *self.steps[at:]))
+
+    def removed(self, at: int) -> Draft:
+        """Without the step at a place."""
+        return replace(self, steps=(*self.steps[:at], *self.steps[at + 1 :]))
+
+    def moved(self, at: int, by: int) -> Draft:
+        """With the step at a place moved up (-1) or down (1), as far as there is room."""
+        to = min(max(0, at + by), len(self.steps) - 1)
+        steps = [*self.steps]
+        steps.insert(to, steps.pop(at))
+        return replace(self, steps=tuple(steps))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The draft as plain JSON values."""
+        steps = [
+            {"id": step.id, "kind": step.kind, "fields": dict(step.fields), "clears": sorted(step.clears)}
+            for step in self.steps
+        ]
+        return {
+            "name": self.name,
+            "connection": self.connection,
+            "triggers": list(self.triggers),
+            "when": self.when,
+            "profile": dict(self.profile),
+            "steps": steps,
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Draft:
+        """The draft whose `as_dict` gave this. Raises `KeyError`, `TypeError`."""
+        steps = tuple(
+            StepDraft(each["id"], each["kind"], dict(each["fields"]), frozenset(each["clears"]))
+            for each in value["steps"]
+        )
+        profile = dict(value["profile"])
+        return cls(
+            value["name"], value["connection"], tuple(value["triggers"]), value["when"], profile, steps
+        )
+
+
+def free_id(wanted: str, taken: Collection[str]) -> str:
+    """The wanted id, with a number where it is taken."""
+    if wanted not in taken:
+        return wanted
+    number = 2
+    while f"{wanted}-{number}" in taken:
+        number += 1
+    return f"{wanted}-{number}"
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in which commas part them."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+class History:
+    """A draft with what it was before, and what was undone."""
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
+        self._past: list[Draft] = []
+        self._undone: list[Draft] = []
+
+    def change(self, draft: Draft) -> bool:
+        """Takes a new state; False where nothing is different."""
+        if draft == self.draft:
+            return False
+        self._past = [*self._past[-(HISTORY - 1) :], self.draft]
+        self._undone.clear()
+        self.draft = draft
+        return True
+
+    def undo(self) -> bool:
+        """Goes back one change; False at the first."""
+        if not self._past:
+            return False
+        self._undone.append(self.draft)
+        self.draft = self._past.pop()
+        return True
+
+    def redo(self) -> bool:
+        """Takes an undone change again; False where none was undone."""
+        if not self._undone:
+            return False
+        self._past.append(self.draft)
+        self.draft = self._undone.pop()
+        return True
+
+
+# From a workflow.
+
+
+def draft_of(workflow: Workflow) -> Draft:
+    """The draft that says what a workflow does."""
+    return Draft(
+        workflow.name,
+        workflow.connection,
+        workflow.triggers,
+        _text(workflow.when),
+        {name: each.text for name, each in workflow.profile.items()},
+        tuple(_step(step) for step in workflow.steps),
+    )
+
+
+def _step(step: Step) -> StepDraft:
+    clears: frozenset[str] = frozenset()
+    given: dict[str, str] = {}
+    match step:
+        case UpsertProfile():
+            written = {
+                **step.attributes,
+                **{PROPERTIES + name: each for name, each in step.properties.items()},
+            }
+            given = {name: each.expression.text for name, each in written.items()}
+            clears = frozenset(name for name, each in written.items() if each.clear)
+        case AddToList() | RemoveFromList():
+            given = {"list": step.list}
+        case TrackEvent():
+            own = {
+                "metric": step.metric,
+                "value": _text(step.value),
+                "value_currency": _text(step.value_currency),
+            }
+            properties = {PROPERTIES + name: each.text for name, each in step.properties.items()}
+            given = {**own, "time": _text(step.time), **properties}
+        case TriggerFlow():
+            given = {"flow": step.flow, "list": step.list or "", "metric": step.metric or ""}
+        case Subscribe():
+            given = {
+                "channels": ", ".join(step.channels),
+                "list": step.list or "",
+                "custom_source": step.custom_source or "",
+                "consented_at": _text(step.consented_at),
+                "historical": "true" if step.historical else "",
+            }
+        case Unsubscribe():
+            given = {"channels": ", ".join(step.channels), "list": step.list or ""}
+        case RequireSegment():
+            given = {"segment": step.segment, "member": "true" if step.member else "false"}
+    return StepDraft(step.id, step.kind, given, clears)
+
+
+def _text(expression: Expression | None) -> str:
+    return expression.text if expression else ""
+
+
+# To YAML.
+
+
+def to_yaml(draft: Draft) -> str:
+    """The workflow file. Loading it gives what the draft says, or the problems of what it lacks."""
+    triggers: Any = list(draft.triggers) if len(draft.triggers) != 1 else draft.triggers[0]
+    whole: dict[str, Any] = {
+        "workflow": draft.name,
+        "connection": draft.connection,
+        "trigger": triggers or None,
+        "when": draft.when,
+        "profile": {name: text for name, text in draft.profile.items() if text} or None,
+        "steps": [{"id": step.id, step.kind: _action(step)} for step in draft.steps],
+    }
+    given = {name: value for name, value in whole.items() if value or name == "steps"}
+    text: str = yaml.dump(
+        given, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=4_096, default_flow_style=False
+    )
+    return text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what YAML takes for a line break as an escape: in plain text it would come back as a space."""
+
+
+def _scalar(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if any(each in text for each in "\r\n\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _scalar)
+
+
+def _action(step: StepDraft) -> Any:
+    given = {name: text for name, text in step.fields.items() if text}
+    match cast("StepKind", step.kind):
+        case "add_to_list" | "remove_from_list":
+            return given.get("list", "")
+        case "trigger_flow" if set(given) == {"flow"}:
+            return given["flow"]
+        case "upsert_profile" | "track_event":
+            return _nested(step, given)
+    plain: dict[str, Any] = dict(given)
+    if "channels" in plain:
+        plain["channels"] = words(given["channels"])
+    for name in ("member", "historical"):
+        if plain.get(name) in ("true", "false"):
+            plain[name] = plain[name] == "true"
+    return plain
+
+
+def _nested(step: StepDraft, given: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, text in given.items():
+        value: Any = {"value": text, "clear": True} if name in step.clears else text
+        for group in (PROPERTIES, LOCATION):
+            if name.startswith(group):
+                found.setdefault(group[:-1], {})[name.removeprefix(group)] = value
+                break
+        else:
+            found[name] = value
+    return found
+
+
+def slug(text: str) -> str:
+    """A text as the name of a workflow or the id of a step."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:64].strip("-")

@@ -1,0 +1,4 @@
+"""The screen Overview: connections, workflows, backlog, holds and budgets.
+
+Reads only.
+"""

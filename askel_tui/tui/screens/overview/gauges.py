@@ -1,0 +1,59 @@
+"""Budget gauges: how much of each of Klaviyo's limits the last minute used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from textual.content import Content
+from textual.geometry import Size
+from textual.widget import Widget
+
+from askel_tui.tui.text.figures import bar
+from askel_tui.tui.text.inert import pad
+
+TIGHT, FULL = 0.7, 0.9
+"""Shares from which a gauge warns."""
+
+
+class Gauges(Widget):
+    """A line per call: name, bar, used of limit, and a word where it gets tight."""
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes=classes)
+        self._rows: list[Mapping[str, Any]] = []
+
+    def show(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Shows the rows of `status`' budgets."""
+        if list(rows) != self._rows:
+            self._rows = list(rows)
+            self.refresh(layout=True)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """A line per row, one where there is none."""
+        return max(1, len(self._rows))
+
+    def render(self) -> Content:
+        """The lines, as wide as there is room."""
+        if not self._rows:
+            return Content.styled("Nothing was called within the last minute.", "$foreground-muted")
+        figures = [f"{row['used']:,}/{row['limit']:,}" for row in self._rows]
+        figure = max(map(len, figures))
+        room = self.size.width - figure - 4
+        name = max(10, min(room - 6, 28))
+        cells = max(4, min(room - name, 40))
+        several = len({row["account"] for row in self._rows}) > 1
+        parts: list[Any] = []
+        for row, words in zip(self._rows, figures, strict=True):
+            share = row["used"] / row["limit"]
+            style = "$error" if share >= FULL else "$warning" if share >= TIGHT else "$success"
+            sign = "!!" if share >= FULL else "! " if share >= TIGHT else "  "
+            told = f"{row['account']} {row['call']}" if several else row["call"]
+            told = f"+others {told}" if row.get("foreign") else told
+            parts += [
+                pad(told, name) + " ",
+                (bar(row["used"], row["limit"], cells), style),
+                f" {words:>{figure}}",
+                (f"{sign}\n", "bold"),
+            ]
+        return Content.assemble(*parts).rstrip()

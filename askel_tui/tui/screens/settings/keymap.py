@@ -1,0 +1,99 @@
+"""All keys of the console with their ids, the user's own among them, and which are asked to do two things."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from textual.binding import Binding
+from textual.dom import DOMNode
+
+from askel_tui.core.problems import Problem, did_you_mean
+from askel_tui.tui import screens, widgets
+
+EVERYWHERE = ("app", "screen")
+"""Scopes whose keys work beside those of any other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A binding: its id, the keys it has now, the keys it came with, and what it does."""
+
+    id: str
+    keys: tuple[str, ...]
+    default: tuple[str, ...]
+    words: str
+
+    @property
+    def scope(self) -> str:
+        """Where it works: `app`, `screen` (every screen), a screen, or a widget."""
+        return self.id.partition(".")[0]
+
+    @property
+    def own(self) -> bool:
+        """Whether the user has set it."""
+        return self.keys != self.default
+
+
+def known(own: Mapping[str, str]) -> list[Key]:
+    """Every binding that has an id, by id, with the user's keys. Loads all screens: not for the event loop."""
+    found: dict[str, Key] = {}
+    for binding in _bindings():
+        if binding.id and binding.id not in found:
+            default = _split(binding.key)
+            keys = _split(own[binding.id]) if binding.id in own else default
+            words = f"{binding.description}: {binding.tooltip}" if binding.tooltip else binding.description
+            found[binding.id] = Key(binding.id, keys, default, words)
+    return sorted(found.values(), key=lambda key: (key.scope not in EVERYWHERE, key.id))
+
+
+def clashes(keys: Sequence[Key]) -> dict[str, str]:
+    """By id, what else has one of its keys at the same place: within a scope, and where the user set one of both."""
+    told: dict[str, str] = {}
+    for one in keys:
+        for other in keys:
+            shared = set(one.keys) & set(other.keys)
+            if one is other or not shared:
+                continue
+            beside = one.scope in EVERYWHERE or other.scope in EVERYWHERE
+            if one.scope == other.scope or (beside and (one.own or other.own)):
+                told.setdefault(one.id, f"{min(shared)} is also {other.id}")
+    return told
+
+
+def unknown(own: Mapping[str, str], keys: Sequence[Key], file: str) -> list[Problem]:
+    """The ids in the user's keymap that nothing has."""
+    ids = [key.id for key in keys]
+    return [
+        Problem("is the id of no key", name, None, file, None, did_you_mean(name, ids))
+        for name in own
+        if name not in ids
+    ]
+
+
+def _split(keys: str) -> tuple[str, ...]:
+    return tuple(key.strip() for key in keys.split(",") if key.strip())
+
+
+def _bindings() -> list[Binding]:
+    from askel_tui.tui import app
+    from askel_tui.tui.shell import base_screen
+
+    modules = [app, base_screen]
+    for package in (screens, widgets):
+        found = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        modules += [importlib.import_module(each.name) for each in found]
+    classes = {
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, DOMNode) and value.__module__ == module.__name__
+    }
+    return [
+        binding
+        for each in sorted(classes, key=lambda each: each.__qualname__)
+        for binding in each.__dict__.get("BINDINGS", ())
+        if isinstance(binding, Binding)
+    ]

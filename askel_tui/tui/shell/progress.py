@@ -1,0 +1,102 @@
+"""How far something is that takes time: a line with count, rate, time left, and Esc to cancel."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from textual.content import Content
+from textual.timer import Timer
+from textual.widget import Widget
+
+from askel_tui.tui.text.inert import inert
+
+BEAT_S = 0.25
+_SPINNER = "◐◓◑◒"
+
+
+class Cancelled(Exception):
+    """Work that was cancelled by hand."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far work is. `report` may be called from any thread."""
+
+    done: int = 0
+    total: int | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    def report(self, done: int, total: int | None = None) -> None:
+        """So many are done, of so many where that is known."""
+        self.done = done
+        self.total = total if total is not None else self.total
+
+    def words(self, now: float) -> str:
+        """Count, rate and time left, as far as they are known."""
+        seconds = max(now - self.began, 0.001)
+        if not self.done:
+            return f"{seconds:.0f} s"
+        rate = self.done / seconds
+        parts = [f"{self.done:,}" + (f" of {self.total:,}" if self.total else ""), f"{rate:,.0f}/s"]
+        if self.total and self.total > self.done:
+            parts.append(f"{(self.total - self.done) / rate:,.0f} s left")
+        return " · ".join(parts)
+
+
+class BusyLine(Widget):
+    """Shows the progress of the newest work; hidden while there is none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._work: list[tuple[str, asyncio.Future[Any], Progress]] = []
+        self._timer: Timer | None = None
+        self._beat = 0
+
+    def on_mount(self) -> None:
+        """The timer runs only while there is work: idle means idle."""
+        self._timer = self.set_interval(BEAT_S, self._tick, pause=True)
+
+    @contextmanager
+    def shown(self, label: str, task: asyncio.Future[Any], progress: Progress) -> Iterator[None]:
+        """Shows work inside the block."""
+        item = (inert(label), task, progress)
+        self._work.append(item)
+        self._show()
+        try:
+            yield
+        finally:
+            self._work.remove(item)
+            self._show()
+
+    def cancel(self) -> bool:
+        """Cancels the newest work; False where there is none."""
+        if not self._work:
+            return False
+        self._work[-1][1].cancel()
+        return True
+
+    def _show(self) -> None:
+        self.set_class(bool(self._work), "-shown")
+        if self._timer is not None:
+            self._timer.resume() if self._work else self._timer.pause()
+        self.refresh()
+
+    def _tick(self) -> None:
+        self._beat += 1
+        self.refresh()
+
+    def render(self) -> Content:
+        """The line."""
+        if not self._work:
+            return Content("")
+        label, _, progress = self._work[-1]
+        sign = _SPINNER[self._beat % len(_SPINNER)]
+        words = progress.words(time.monotonic())
+        return Content.assemble(
+            (f"{sign} ", "$accent"), f"{label}  {words}  ", ("Esc cancels", "$foreground-muted")
+        )

@@ -1,0 +1,4 @@
+"""Text on screens: escaping, figures, filters, copies and exports.
+
+No widget and no instance.
+"""

@@ -1,0 +1,69 @@
+"""A pane of facts: labels and values, all inert."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from askel_tui.tui.text.inert import inert, inert_lines
+from askel_tui.tui.widgets.help import Help
+
+LABEL = 10
+
+Line = tuple[str, str] | tuple[str, str, str]
+"""A label and a value, and the value's style."""
+
+
+class Facts(VerticalScroll, can_focus=True):
+    """Shows a title, lines of label and value, and a longer text below them."""
+
+    help = Help("Details", "Scroll with the arrows.")
+
+    class Resized(Message):
+        """The pane was laid out: what is cut to its width may have to be made anew."""
+
+    def __init__(
+        self,
+        *,
+        id: str | None = None,  # noqa: A002 - Textual's name for it
+        classes: str | None = None,
+        jump_key: str | None = None,
+        about: Help | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self.jump_key = jump_key
+        if about is not None:
+            self.help = about
+
+    def compose(self) -> ComposeResult:
+        """One text."""
+        yield Static()
+
+    def on_resize(self, _: events.Resize) -> None:
+        """Tells of it, also when the pane is shown again: hidden it has no width."""
+        self.post_message(self.Resized())
+
+    def show(self, title: str, lines: Sequence[Line], text: str = "") -> None:
+        """Shows these instead of what was there."""
+        self.query_one(Static).update(content(title, lines, text))
+
+
+def content(title: str, lines: Sequence[Line], text: str = "") -> Content:
+    """The title in bold, a line per fact, then the text."""
+    width = max([LABEL, *(len(line[0]) + 1 for line in lines)])
+    parts: list[Any] = [(f"{inert(title)}\n", "bold $accent")] if title else []
+    for label, value, *style in lines:
+        parts += [
+            (f"{inert(label):<{width}} ", "$foreground-muted"),
+            (inert(value) + "\n", style[0] if style else ""),
+        ]
+    if text:
+        parts.append("\n" + inert_lines(text, 20_000))
+    return Content.assemble(*parts).rstrip()

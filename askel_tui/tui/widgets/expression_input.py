@@ -1,0 +1,134 @@
+"""A line that is edited with completion, and what it gives shown as one types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from askel_tui.tui.text.inert import inert, inert_lines
+from askel_tui.tui.widgets.help import Help
+from askel_tui.tui.widgets.modal import Over
+from askel_tui.tui.widgets.picker import Choice
+from askel_tui.tui.widgets.table import Cell
+
+
+class EditLine(Over[str | None]):
+    """The line as it was left by Enter, without the blanks around it; None for Esc."""
+
+    DEFAULT_CSS = """
+    EditLine { align: center middle; }
+    EditLine > Vertical {
+        width: 90; max-width: 96%; height: auto; max-height: 90%;
+        background: $surface; border: round $border; padding: 0 1;
+    }
+    EditLine Input, EditLine Input:focus { border: none; height: 1; padding: 0; background: $panel; }
+    EditLine OptionList { height: auto; max-height: 9; border: none; background: $surface; padding: 0; }
+    EditLine #edit-gives { height: auto; max-height: 4; min-height: 1; }
+    """
+    help = Help(
+        "A line",
+        "Below it is what it gives for the newest record. Arrows and Tab take a completion, Enter keeps the line, Esc "
+        "leaves it as it was. A text is written 'like this', a number `5`.",
+    )
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding("escape", "dismiss(None)", "Back", id="edit.back"),
+        Binding("tab", "complete", "Complete", id="edit.complete", priority=True),
+        Binding("down", "move(1)", "Down", show=False, id="edit.down", priority=True),
+        Binding("up", "move(-1)", "Up", show=False, id="edit.up", priority=True),
+    ]
+
+    def __init__(
+        self,
+        question: str,
+        value: str,
+        *,
+        gives: Callable[[str], Cell] | None = None,
+        complete: Callable[[str], Sequence[Choice]] | None = None,
+        detail: str = "",
+    ) -> None:
+        super().__init__()
+        self._question = question
+        self._value = value
+        self._gives = gives
+        self._complete = complete
+        self._detail = detail
+        self._found: list[Choice] = []
+
+    def compose(self) -> ComposeResult:
+        """The question, the line, what it gives, completions."""
+        box = Vertical()
+        completes = "Tab completes · " if self._complete else ""
+        box.border_subtitle = f"{completes}Enter keeps the line · Esc leaves"
+        with box:
+            parts: list[Any] = [(inert(self._question), "bold")]
+            if self._detail:
+                parts.append(("\n" + inert_lines(self._detail), "$foreground-muted"))
+            yield Static(Content.assemble(*parts))
+            yield Input(self._value, id="edit-line", select_on_focus=False)
+            yield Static(id="edit-gives")
+            yield OptionList(id="edit-completions", markup=False)
+
+    def on_mount(self) -> None:
+        """The line has the focus."""
+        self.query_one(OptionList).can_focus = False
+        self._show(self._value)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Shows what the line gives now."""
+        event.stop()
+        self._show(event.value)
+
+    def _show(self, text: str) -> None:
+        gives = self.query_one("#edit-gives", Static)
+        gives.display = self._gives is not None
+        if self._gives is not None:
+            cell = self._gives(text) if text.strip() else "empty: left out"
+            said, style = cell if isinstance(cell, tuple) else (cell, "")
+            gives.update(Content.styled(inert(said, 400), style))
+        self._found = list(self._complete(text))[:50] if self._complete else []
+        options = self.query_one(OptionList)
+        options.clear_options()
+        options.add_options(
+            [
+                Option(
+                    Content.assemble(
+                        inert(each.title, 80), (f"  {inert(each.about, 80)}", "$foreground-muted")
+                    )
+                )
+                for each in self._found
+            ]
+        )
+        options.display = bool(self._found)
+        options.highlighted = 0 if self._found else None
+
+    def action_move(self, by: int) -> None:
+        """Another completion."""
+        options = self.query_one(OptionList)
+        options.action_cursor_down() if by > 0 else options.action_cursor_up()
+
+    def action_complete(self) -> None:
+        """Takes the completion under the cursor."""
+        self._take(self.query_one(OptionList).highlighted)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """A click on a completion."""
+        event.stop()
+        self._take(event.option_index)
+
+    def _take(self, at: int | None) -> None:
+        if at is not None and at < len(self._found):
+            line = self.query_one(Input)
+            line.value = self._found[at].value
+            line.cursor_position = len(line.value)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Keeps the line."""
+        event.stop()
+        self.dismiss(event.value.strip())

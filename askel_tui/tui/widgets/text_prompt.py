@@ -1,0 +1,66 @@
+"""A question that is answered with a line of text."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from askel_tui.tui.text.inert import inert_lines
+from askel_tui.tui.widgets.help import Help
+from askel_tui.tui.widgets.modal import Over
+from askel_tui.tui.widgets.secret_input import SecretInput
+
+
+class Ask(Over[str | None]):
+    """The line that was typed, without the blanks around it; None for Esc, and for nothing typed.
+
+    With `secret` the line is masked.
+    """
+
+    DEFAULT_CSS = """
+    Ask { align: center middle; }
+    Ask > VerticalScroll {
+        width: 68; max-width: 96%; height: auto; max-height: 90%;
+        background: $surface; border: round $border; border-title-color: $accent; padding: 0 1;
+    }
+    """
+    help = Help("A question", "Type the answer; Enter takes it, Esc goes back without one.")
+    BINDINGS: ClassVar[list[Any]] = [Binding("escape", "dismiss(None)", "Back", id="ask.back")]
+
+    def __init__(
+        self, question: str, detail: str = "", *, value: str = "", placeholder: str = "", secret: bool = False
+    ) -> None:
+        super().__init__()
+        self._secret = secret
+        self._question = question
+        self._detail = detail
+        self._value = value
+        self._placeholder = placeholder
+
+    def compose(self) -> ComposeResult:
+        """The question and the line."""
+        box = VerticalScroll(can_focus=False)
+        box.border_subtitle = "Enter takes it · Esc leaves"
+        with box:
+            parts: list[Any] = [(inert_lines(self._question), "bold")]
+            if self._detail:
+                parts.append("\n" + inert_lines(self._detail))
+            yield Static(Content.assemble(*parts))
+            if self._secret:
+                yield SecretInput(placeholder=self._placeholder, id="ask-line")
+            else:
+                yield Input(self._value, placeholder=self._placeholder, id="ask-line")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Takes the answer."""
+        event.stop()
+        self.dismiss(event.value.strip() or None)
+
+    def on_secret_input_entered(self) -> None:
+        """Takes what is shown as dots."""
+        self.dismiss(self.query_one(SecretInput).take() or None)
