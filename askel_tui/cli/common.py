@@ -21,31 +21,31 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Code(IntEnum):
+class ExitCode(IntEnum):
     """Exit codes (design: The command line)."""
 
     DONE = 0
     FAILED = 1
     USAGE = 2
     REFUSED = 3
-    KEY = 4
+    KEY_OR_SCOPE = 4
     UNREACHABLE = 5
 
 
-class Stop(Exception):
+class CommandError(Exception):
     """Ends the command with a sentence for people and an exit code."""
 
-    def __init__(self, sentence: str, code: Code = Code.FAILED) -> None:
+    def __init__(self, sentence: str, code: ExitCode = ExitCode.FAILED) -> None:
         super().__init__(sentence)
-        self.code = code
+        self.exit_code = code
 
 
-def end(code: Code) -> NoReturn:
+def exit_with(code: ExitCode) -> NoReturn:
     """Ends the command quietly: everything has been said."""
     raise click.exceptions.Exit(code)
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
+def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Runs a command's work on an event loop."""
     import logging
 
@@ -55,19 +55,20 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
-def home() -> AbstractAsyncContextManager[Instance]:
+def open_instance() -> AbstractAsyncContextManager[Instance]:
     """The instance of `ASKEL_HOME`, opened. Raises `HomeUnusable`, `JournalError`."""
-    from askel_tui.sync.instance import opened
+    from askel_tui.sync.instance import open_instance
 
-    return opened()
+    return open_instance()
 
 
-async def client_of(instance: Instance, connection: str) -> Client:
+async def require_client(instance: Instance, connection: str) -> Client:
     """The client of a connection. Raises `UnknownConnection`, `Stop` where no key is stored."""
     client = await instance.client(connection)
     if client is None:
-        raise Stop(
-            f"no key is stored for {connection}: `askel rotate {connection} --key-stdin` stores one", Code.KEY
+        raise CommandError(
+            f"no key is stored for {connection}: `askel rotate {connection} --key-stdin` stores one",
+            ExitCode.KEY_OR_SCOPE,
         )
     return client
 
@@ -90,7 +91,7 @@ def read_text(file: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Stop(f"{file} is not UTF-8 (byte {error.start + 1})", Code.REFUSED) from None
+        raise CommandError(f"{file} is not UTF-8 (byte {error.start + 1})", ExitCode.REFUSED) from None
 
 
 def json_option(command: F) -> F:
@@ -105,11 +106,11 @@ def existing_file(*, dash: bool = True) -> click.Path:
     return click.Path(exists=True, dir_okay=False, readable=True, allow_dash=dash)
 
 
-def confirmed(question: str, yes: bool) -> None:
+def require_confirmation(question: str, yes: bool) -> None:
     """Asks, unless `--yes` was given. Raises `click.UsageError` where nobody can be asked, ends on a no."""
     if yes:
         return
     if not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask on: --yes does it without asking")
     if not click.confirm(question, err=True):
-        raise Stop("nothing was changed")
+        raise CommandError("nothing was changed")

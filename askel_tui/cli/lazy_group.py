@@ -11,7 +11,7 @@ import click
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CommandEntry:
     """Where a command is, and the line that the help shows for it without loading it."""
 
     module: str
@@ -29,10 +29,10 @@ class SuggestingGroup(click.Group):
         """The command that the arguments name. Raises `click.UsageError` with the nearest name."""
         named = bool(args) and not args[0].startswith("-") and not ctx.resilient_parsing
         if named and self.get_command(ctx, args[0]) is None:
-            self._refuse(ctx, args[0])
+            self._raise_unknown_command(ctx, args[0])
         return super().resolve_command(ctx, args)
 
-    def _refuse(self, ctx: click.Context, word: str) -> None:
+    def _raise_unknown_command(self, ctx: click.Context, word: str) -> None:
         from askel_tui.core.problems import did_you_mean
 
         known = self.list_commands(ctx)
@@ -44,7 +44,7 @@ class SuggestingGroup(click.Group):
 class LazyGroup(SuggestingGroup):
     """A group whose commands are imported when they are called; its help imports none of them."""
 
-    def __init__(self, *args: Any, entries: Mapping[str, Entry], **settings: Any) -> None:
+    def __init__(self, *args: Any, entries: Mapping[str, CommandEntry], **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.entries = entries
 

@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 import click
 
 from askel_tui import __version__
-from askel_tui.cli.lazy_group import Entry, LazyGroup
+from askel_tui.cli.lazy_group import CommandEntry, LazyGroup
 
-_CONNECTIONS, _WORKFLOWS, _RUNNING, _HERE = (
+_CONNECTIONS, _WORKFLOWS, _RUNNING, _MACHINE = (
     "Connections",
     "Records and workflows",
     "Running and watching",
@@ -21,11 +21,11 @@ _CONNECTIONS, _WORKFLOWS, _RUNNING, _HERE = (
 )
 
 
-def _entry(module: str, attribute: str, text: str, section: str) -> Entry:
-    return Entry(f"askel_tui.cli.commands.{module}", attribute, text, section)
+def _entry(module: str, attribute: str, text: str, section: str) -> CommandEntry:
+    return CommandEntry(f"askel_tui.cli.commands.{module}", attribute, text, section)
 
 
-COMMANDS: Mapping[str, Entry] = {
+COMMANDS: Mapping[str, CommandEntry] = {
     "connect": _entry("connections", "connect", "Connect a Klaviyo account.", _CONNECTIONS),
     "check": _entry("connections", "check", "Check a connection's key and scopes.", _CONNECTIONS),
     "rotate": _entry("connections", "rotate", "Give a connection a new key.", _CONNECTIONS),
@@ -44,13 +44,13 @@ COMMANDS: Mapping[str, Entry] = {
     "replay": _entry("replay", "replay", "Send events of a stretch again.", _RUNNING),
     "segment": _entry("direct", "segment", "Ask whether a profile is in a segment.", _RUNNING),
     "flow": _entry("direct", "flow", "Fire a flow for a profile.", _RUNNING),
-    "settings": _entry("settings", "settings", "Show and change settings.", _HERE),
-    "demo": _entry("demo", "demo", "The whole story, on this machine.", _HERE),
-    "sandbox": _entry("sandbox", "sandbox", "A Klaviyo account on this machine.", _HERE),
-    "doctor": _entry("doctor", "doctor", "Check that everything is in order.", _HERE),
+    "settings": _entry("settings", "settings", "Show and change settings.", _MACHINE),
+    "demo": _entry("demo", "demo", "The whole story, on this machine.", _MACHINE),
+    "sandbox": _entry("sandbox", "sandbox", "A Klaviyo account on this machine.", _MACHINE),
+    "doctor": _entry("doctor", "doctor", "Check that everything is in order.", _MACHINE),
 }
 
-CONSOLE = "askel_tui.tui"
+CONSOLE_PACKAGE = "askel_tui.tui"
 
 _EPILOG = """\b
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused (validation, drift, a hold),
@@ -61,18 +61,20 @@ ASKEL_VAULT_KEY or ASKEL_VAULT_KEY_FILE (the vault for keys), NO_COLOR.
 """
 
 
-class Askel(LazyGroup):
+class AskelGroup(LazyGroup):
     """The group at the top: every ending is a sentence and an exit code."""
 
     def main(self, *args: Any, **settings: Any) -> NoReturn:
         """Runs the command line and ends the process."""
-        from askel_tui.cli.error_handling import guarded
+        from askel_tui.cli.error_handling import run_guarded
 
-        sys.exit(guarded(lambda: super(Askel, self).main(*args, **{**settings, "standalone_mode": False})))
+        sys.exit(
+            run_guarded(lambda: super(AskelGroup, self).main(*args, **{**settings, "standalone_mode": False}))
+        )
 
 
 @click.group(
-    cls=Askel,
+    cls=AskelGroup,
     entries=COMMANDS,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -93,10 +95,10 @@ def cli(ctx: click.Context, read_only: bool) -> None:
 
 
 def _open_console(ctx: click.Context, read_only: bool) -> None:
-    if not sys.stdout.isatty() or importlib.util.find_spec(f"{CONSOLE}.app") is None:
+    if not sys.stdout.isatty() or importlib.util.find_spec(f"{CONSOLE_PACKAGE}.app") is None:
         click.echo(ctx.get_help())
         return
-    importlib.import_module(CONSOLE).run(read_only=read_only)
+    importlib.import_module(CONSOLE_PACKAGE).run(read_only=read_only)
 
 
 def main() -> NoReturn:

@@ -13,11 +13,11 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any
 
-NARROWEST = 8
+MIN_COLUMN_CELLS = 8
 """Columns are never cut below this width."""
 
-GAP = "  "
-INDENT = "    "
+COLUMN_GAP = "  "
+CONTINUATION_INDENT = "    "
 """Before what goes on below the line that it belongs to."""
 
 
@@ -25,12 +25,12 @@ def inert(text: str) -> str:
     """The text with whatever is not printable written as an escape, and line breaks as spaces."""
     if text.isprintable():
         return text
-    from askel_tui.klaviyo.errors import inert as escaped
+    from askel_tui.klaviyo.errors import escape_unprintable as escaped
 
     return escaped(text)
 
 
-def shown(value: object) -> str:
+def format_cell(value: object) -> str:
     """A cell: nothing for None, words for truth, JSON for what is nested, always inert."""
     match value:
         case None:
@@ -44,33 +44,35 @@ def shown(value: object) -> str:
     return str(value)
 
 
-def width(text: str) -> int:
+def display_width(text: str) -> int:
     """How many cells of a terminal a text takes: wide characters take two, combining ones none."""
     if text.isascii():
         return len(text)
-    return sum(_cells(char) for char in text)
+    return sum(_char_width(char) for char in text)
 
 
-def fit(text: str, cells: int) -> str:
+def truncate(text: str, cells: int) -> str:
     """The text, cut with an ellipsis where it takes more than `cells` cells."""
-    if width(text) <= cells:
+    if display_width(text) <= cells:
         return text
     kept, used = [], 0
     for char in text:
-        used += _cells(char)
+        used += _char_width(char)
         if used > cells - 1:
             break
         kept.append(char)
     return "".join(kept) + "…"
 
 
-def _cells(char: str) -> int:
+def _char_width(char: str) -> int:
     if unicodedata.category(char) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, whole_last: bool = False) -> None:
+def put_table(
+    headers: Sequence[str], rows: Iterable[Sequence[object]], *, keep_last_whole: bool = False
+) -> None:
     """Writes an aligned table; on a terminal the widest columns are cut until it fits. Numbers go right.
 
     `whole_last`: the last column is never cut; where it does not fit, it stands below the rest of its row.
@@ -78,42 +80,45 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, whole_las
     given = [list(row) for row in rows]
     if not given:
         return
-    cells = [[shown(value) for value in row] for row in given]
+    cells = [[format_cell(value) for value in row] for row in given]
     right = [all(_is_number(row[at]) for row in given) for at in range(len(headers))]
-    widths = [max(width(header), *(width(row[at]) for row in cells)) for at, header in enumerate(headers)]
-    room = _room()
-    below = whole_last and room is not None and _taken(widths) > room
+    widths = [
+        max(display_width(header), *(display_width(row[at]) for row in cells))
+        for at, header in enumerate(headers)
+    ]
+    room = _terminal_columns()
+    below = keep_last_whole and room is not None and _row_width(widths) > room
     if below:
         widths.pop()
     if room is not None:
         _shrink(widths, room)
     if any(headers):
-        put(bold(_line(headers[: len(widths)], widths, right[: len(widths)])))
+        put(bold(_format_row(headers[: len(widths)], widths, right[: len(widths)])))
     for row in cells:
-        put(_line(row[: len(widths)], widths, right[: len(widths)]))
+        put(_format_row(row[: len(widths)], widths, right[: len(widths)]))
         if below and row[-1]:
-            put(INDENT + row[-1])
+            put(CONTINUATION_INDENT + row[-1])
 
 
-def flow(words: Iterable[str]) -> None:
+def put_wrapped(words: Iterable[str]) -> None:
     """Writes words on one line; on a terminal, on as many lines as they need, cut between words only."""
-    room, line = _room(), ""
+    room, line = _terminal_columns(), ""
     for word in words:
-        longer = f"{line}{GAP}{word}" if line else word
-        if room is not None and line.strip() and width(longer) > room:
+        longer = f"{line}{COLUMN_GAP}{word}" if line else word
+        if room is not None and line.strip() and display_width(longer) > room:
             put(line)
-            longer = INDENT + word.strip()
+            longer = CONTINUATION_INDENT + word.strip()
         line = longer
     put(line.rstrip())
 
 
-def _room() -> int | None:
+def _terminal_columns() -> int | None:
     """How many cells a line of the terminal has; None where standard output is none."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _taken(widths: Sequence[int]) -> int:
-    return sum(widths) + len(GAP) * (len(widths) - 1)
+def _row_width(widths: Sequence[int]) -> int:
+    return sum(widths) + len(COLUMN_GAP) * (len(widths) - 1)
 
 
 def _is_number(value: object) -> bool:
@@ -121,17 +126,17 @@ def _is_number(value: object) -> bool:
 
 
 def _shrink(widths: list[int], room: int) -> None:
-    while _taken(widths) > room and max(widths) > NARROWEST:
+    while _row_width(widths) > room and max(widths) > MIN_COLUMN_CELLS:
         widths[widths.index(max(widths))] -= 1
 
 
-def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+def _format_row(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
     padded = []
     for cell, cut, to_right in zip(cells, widths, right, strict=True):
-        text = fit(cell, cut)
-        blanks = " " * (cut - width(text))
+        text = truncate(cell, cut)
+        blanks = " " * (cut - display_width(text))
         padded.append(blanks + text if to_right else text + blanks)
-    return GAP.join(padded).rstrip()
+    return COLUMN_GAP.join(padded).rstrip()
 
 
 def bold(text: str) -> str:
@@ -145,7 +150,7 @@ def put(line: str = "") -> None:
     _write(sys.stdout, line)
 
 
-def tell(line: str) -> None:
+def put_message(line: str) -> None:
     """Writes a line of narration, inert."""
     sys.stdout.flush()
     _write(sys.stderr, inert(line))
@@ -154,15 +159,15 @@ def tell(line: str) -> None:
 
 def put_json(document: object) -> None:
     """Writes one JSON document for programs, indented for people."""
-    put(encoded(document, indent=2))
+    put(encode_json(document, indent=2))
 
 
 def put_json_line(document: object) -> None:
     """Writes one JSON object on one line."""
-    put(encoded(document))
+    put(encode_json(document))
 
 
-def encoded(document: object, *, indent: int | None = None) -> str:
+def encode_json(document: object, *, indent: int | None = None) -> str:
     """JSON that is safe on a terminal: characters that are not printable are written as JSON's own escapes."""
     separators = (",", ": ") if indent else (",", ":")
     text = json.dumps(document, ensure_ascii=False, indent=indent, separators=separators)

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
 
 import click
 
-from askel_tui.cli.output import plural, tell
+from askel_tui.cli.output import plural, put_message
 
 if TYPE_CHECKING:
-    from askel_tui.core.records.record import Refused
+    from askel_tui.core.records.record import RefusedLine
 
-Kind = Literal["jsonl", "csv"]
+FileFormat = Literal["jsonl", "csv"]
 F = TypeVar("F", bound=Callable[..., Any])
 
-SHOWN = 20
+MAX_SHOWN_REFUSALS = 20
 """Refused lines that are told one by one."""
 
 
@@ -32,13 +32,13 @@ def format_option(command: F) -> F:
     )(command)
 
 
-def kind_of(file: str, given: str | None) -> Kind:
+def file_format(file: str, given: str | None) -> FileFormat:
     """What a file holds: as told, else by its ending."""
     return "csv" if given == "csv" or (given is None and file.lower().endswith(".csv")) else "jsonl"
 
 
 @contextmanager
-def opened_file(file: str) -> Iterator[BinaryIO]:
+def open_file(file: str) -> Iterator[BinaryIO]:
     """A file's bytes; `-` is standard input. Raises `OSError`."""
     if file == "-":
         yield sys.stdin.buffer
@@ -47,12 +47,12 @@ def opened_file(file: str) -> Iterator[BinaryIO]:
         yield stream
 
 
-def tell_refused(refusals: Sequence[Refused], count: int, kept: Path | None = None) -> None:
+def put_refusals(refusals: Sequence[RefusedLine], count: int, kept: Path | None = None) -> None:
     """Tells the first refused lines with their reasons, how many more there are, and where all of them are."""
-    for refused in refusals[:SHOWN]:
-        tell(f"line {refused.line}: {refused.reason}")
-    more = count - min(len(refusals), SHOWN)
+    for refused in refusals[:MAX_SHOWN_REFUSALS]:
+        put_message(f"line {refused.line}: {refused.reason}")
+    more = count - min(len(refusals), MAX_SHOWN_REFUSALS)
     if more > 0:
-        tell(f"and {plural(more, 'more refused line', 'more refused lines')}")
+        put_message(f"and {plural(more, 'more refused line', 'more refused lines')}")
     if kept is not None:
-        tell(f"refused lines are kept in {kept}")
+        put_message(f"refused lines are kept in {kept}")

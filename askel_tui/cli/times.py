@@ -12,7 +12,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Moment(click.ParamType[datetime]):
+class TimeParam(click.ParamType[datetime]):
     """A date or an RFC 3339 time. A date is its first moment in UTC, or its last one with `end`."""
 
     name = "time"
@@ -49,18 +49,18 @@ def rfc3339(moment: datetime) -> str:
     return text.replace(".000", "").replace("+00:00", "Z")
 
 
-def milliseconds(moment: datetime) -> int:
+def epoch_ms(moment: datetime) -> int:
     """Milliseconds since 1970."""
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
-def stamp(ms: int) -> str:
+def rfc3339_of_ms(ms: int) -> str:
     """RFC 3339 of milliseconds since 1970, always with milliseconds."""
     moment = _EPOCH + timedelta(milliseconds=ms)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def clock_time(ms: int) -> str:
+def format_time(ms: int) -> str:
     """A moment for people: `2026-01-31 09:00:00Z`."""
     return f"{_EPOCH + timedelta(milliseconds=ms):%Y-%m-%d %H:%M:%S}Z"
 

@@ -77,7 +77,7 @@ def event(
     return attributes
 
 
-def consenting(identifiers: Mapping[str, str], subscriptions: Body, profile_id: str | None) -> Body:
+def consent_profile(identifiers: Mapping[str, str], subscriptions: Body, profile_id: str | None) -> Body:
     """A profile of a consent job: its e-mail and phone number, no other identifiers (contract.md 3.1)."""
     attributes: Body = {name: identifiers[name] for name in ("email", "phone_number") if name in identifiers}
     attributes["subscriptions"] = subscriptions

@@ -49,20 +49,28 @@ class Dialect:
     uncopied below the first level: do not change those afterwards.
     """
 
-    __slots__ = ("_attributes", "backfill", "channels", "historical", "opt_in", "revision", "withdrawable")
+    __slots__ = (
+        "_attributes",
+        "has_backfill",
+        "has_historical_consent",
+        "has_opt_in_process",
+        "revision",
+        "subscribe_channels",
+        "unsubscribe_channels",
+    )
 
     def __init__(self, revision: str) -> None:
         newest = revision == "2026-07-15"
         self.revision = revision
-        self.backfill = newest
+        self.has_backfill = newest
         """Whether an event may say that it must not fire flows (contract.md 0.4: from 2026-04-15)."""
-        self.historical = revision != "2024-02-15"
+        self.has_historical_consent = revision != "2024-02-15"
         """Whether consent may be dated: `historical_import` (contract.md 0.4: from 2024-07-15)."""
-        self.opt_in = newest
+        self.has_opt_in_process = newest
         """Whether a list's opt-in process may be set (contract.md 0.4: from 2025-10-15)."""
-        self.channels = ("email", "sms", "whatsapp", "push") if newest else ("email", "sms")
+        self.subscribe_channels = ("email", "sms", "whatsapp", "push") if newest else ("email", "sms")
         """The channels one may subscribe to."""
-        self.withdrawable = self.channels[:3]
+        self.unsubscribe_channels = self.subscribe_channels[:3]
         """The channels one may unsubscribe from; push needs device tokens, which Askel does not hold."""
         top = {name for name in STANDARD_ATTRIBUTES[revision] if "." not in name}
         self._attributes = frozenset(top | {"location"})
@@ -240,15 +248,15 @@ class Dialect:
 
         Identifiers other than e-mail and phone number are left out: the call takes none (contract.md 3.1).
         """
-        if consented_at and not self.historical:
+        if consented_at and not self.has_historical_consent:
             raise Inexpressible(f"Consent cannot be dated at revision {self.revision}.")
         subscriptions: Body = {}
-        for channel in self._checked(channels, self.channels, identifiers):
+        for channel in self._checked(channels, self.subscribe_channels, identifiers):
             marketing = {"consent": "SUBSCRIBED"}
             if channel in consented_at:
                 marketing["consented_at"] = consented_at[channel]
             subscriptions[channel] = {"marketing": marketing}
-        return bodies.consenting(identifiers, subscriptions, profile_id)
+        return bodies.consent_profile(identifiers, subscriptions, profile_id)
 
     def subscribe(
         self,
@@ -262,9 +270,9 @@ class Dialect:
         `historical` skips double opt-in and needs a `consented_at` on every channel; without it none may
         have one (contract.md 6).
         """
-        if historical and not self.historical:
+        if historical and not self.has_historical_consent:
             raise Inexpressible(f"Historical consent cannot be imported at revision {self.revision}.")
-        for profile in profiles if self.historical else ():
+        for profile in profiles if self.has_historical_consent else ():
             for consent in profile["attributes"]["subscriptions"].values():
                 if ("consented_at" in consent["marketing"]) != historical:
                     raise Inexpressible("Consent is dated exactly when it is historical, on every channel.")
@@ -277,9 +285,9 @@ class Dialect:
 
     def unsubscribe_item(self, identifiers: Mapping[str, str], channels: Sequence[str]) -> Body:
         """One profile of `unsubscribe`; identifiers other than e-mail and phone number are left out."""
-        wanted = self._checked(channels, self.withdrawable, identifiers)
+        wanted = self._checked(channels, self.unsubscribe_channels, identifiers)
         subscriptions = {channel: {"marketing": {"consent": "UNSUBSCRIBED"}} for channel in wanted}
-        return bodies.consenting(identifiers, subscriptions, None)
+        return bodies.consent_profile(identifiers, subscriptions, None)
 
     def unsubscribe(self, profiles: Sequence[Body], list_id: str | None = None) -> Body:
         """`bulk_unsubscribe_profiles` of items from `unsubscribe_item`.
@@ -322,14 +330,14 @@ class Dialect:
         value_currency: str | None,
         backfill: bool,
     ) -> Body:
-        if backfill and not self.backfill:
+        if backfill and not self.has_backfill:
             raise Inexpressible(f"Events of revision {self.revision} cannot be kept from firing flows.")
         return bodies.event(metric, properties, time, unique_id, value, value_currency, backfill)
 
     def _list(self, name: str, opt_in_process: str | None) -> Body:
         if opt_in_process is None:
             return {"name": name}
-        if not self.opt_in:
+        if not self.has_opt_in_process:
             raise Inexpressible(f"A list's opt-in process cannot be set at revision {self.revision}.")
         return {"name": name, "opt_in_process": opt_in_process}
 

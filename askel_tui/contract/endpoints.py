@@ -111,23 +111,23 @@ def endpoint(revision: str, name: str) -> Endpoint:
 @cache
 def endpoints(revision: str) -> Mapping[str, Endpoint]:
     """All endpoints of a revision by name, each as `endpoint` gives it."""
-    table = as_written(revision)
+    table = published_endpoints(revision)
     if revision not in RETIRED:
         return table
-    today = as_written(RETIRED[revision])
+    today = published_endpoints(RETIRED[revision])
     common = {name: _stricter(one, today[name]) for name, one in table.items() if name in today}
     return MappingProxyType(common)
 
 
 @cache
-def as_written(revision: str) -> Mapping[str, Endpoint]:
+def published_endpoints(revision: str) -> Mapping[str, Endpoint]:
     """All endpoints of a revision by name, exactly as that revision's own specification has them."""
     if revision not in REVISIONS:
         raise LookupError(f"The contract data holds no revision {revision}; it holds {', '.join(REVISIONS)}.")
     return MappingProxyType({name: _endpoint(name, row) for name, row in _data()[revision].items()})
 
 
-def serving(revision: str) -> str:
+def serving_revision(revision: str) -> str:
     """The revision whose rules serve a call that names this one today (contract.md 0.3)."""
     return RETIRED.get(revision, revision)
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Affected:
+class AffectedStep:
     """A step that a notice is about, and how many of its operations wait."""
 
     workflow: str
@@ -41,8 +41,8 @@ _TO_DO = {
 }
 
 
-def held(
-    connection: str, cause: str, words: str, detail: str, since: int, affected: Sequence[Affected]
+def hold_notice(
+    connection: str, cause: str, cause_words: str, detail: str, since: int, affected: Sequence[AffectedStep]
 ) -> str:
     """A hold, for all steps that it keeps. `words` say what the cause is, `since` is in milliseconds since 1970."""
     first = affected[0]
@@ -52,45 +52,49 @@ def held(
     verb = "are" if len(affected) > 1 else "is"
     more = "".join(f", workflow {each.workflow}, step {each.step}" for each in affected[1:])
     return (
-        f"Workflow {first.workflow}, step {first.step}{more} {verb} held since {moment(since)}: "
-        f"{words} ({detail}). {_count(waiting)}, in order; nothing is lost. {to_do}"
+        f"Workflow {first.workflow}, step {first.step}{more} {verb} held since {format_time(since)}: "
+        f"{cause_words} ({detail}). {_count(waiting)}, in order; nothing is lost. {to_do}"
         f"Once it is put right: {releases}"
     )
 
 
-def over(workflow: str, step: str, detail: str, since: int, now: int, actor: str, operations: int) -> str:
+def hold_ended_notice(
+    workflow: str, step: str, detail: str, since: int, now: int, actor: str, operations: int
+) -> str:
     """A hold that ended."""
     by = "by itself" if actor == "askel" else f"released by {actor}"
     sent = "1 operation is" if operations == 1 else f"{operations:,} operations are"
     return (
-        f"Workflow {workflow}, step {step} goes on since {moment(now)}, {by}; it was held since {moment(since)} "
-        f"({detail}). {sent} sent now, in order."
+        f"Workflow {workflow}, step {step} goes on since {format_time(now)}, {by}; "
+        f"it was held since {format_time(since)} ({detail}). {sent} sent now, in order."
     )
 
 
-def given_up(workflow: str, step: str, detail: str, since: int, now: int, actor: str, operations: int) -> str:
+def hold_deleted_notice(
+    workflow: str, step: str, detail: str, since: int, now: int, actor: str, operations: int
+) -> str:
     """A hold that ended with its workflow."""
     gone = "1 operation was" if operations == 1 else f"{operations:,} operations were"
     return (
-        f"Workflow {workflow} was deleted by {actor} at {moment(now)}, and with it what held its step {step} since "
-        f"{moment(since)} ({detail}). {gone} given up."
+        f"Workflow {workflow} was deleted by {actor} at {format_time(now)}, "
+        f"and with it what held its step {step} since {format_time(since)} ({detail}). {gone} given up."
     )
 
 
-def warned(workflow: str, step: str, detail: str, now: int) -> str:
+def warning_notice(workflow: str, step: str, detail: str, now: int) -> str:
     """Something that was found and holds nothing."""
     return (
-        f"Workflow {workflow}, step {step}: {detail} (found {moment(now)}). Nothing is held; look whether the "
+        f"Workflow {workflow}, step {step}: {detail} (found {format_time(now)}). Nothing is held; look whether the "
         "workflow still does what it should."
     )
 
 
-def warning_over(workflow: str, step: str, detail: str, now: int) -> str:
+def warning_ended_notice(workflow: str, step: str, detail: str, now: int) -> str:
     """A warning whose cause is gone."""
-    return f"Workflow {workflow}, step {step}: no longer so since {moment(now)}: {detail}."
+    return f"Workflow {workflow}, step {step}: no longer so since {format_time(now)}: {detail}."
 
 
-def moment(at: int) -> str:
+def format_time(at: int) -> str:
     """A time for people; `at` is in milliseconds since 1970."""
     return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 

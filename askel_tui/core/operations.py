@@ -161,23 +161,23 @@ class Encoder:
             self._shared.append(operation)
         call, kind, rest = frame
         if operation.profile is not self._profile[0]:
-            self._profile = operation.profile, canonical(operation.profile.identifiers())
-        body = canonical(operation.body) if operation.body else b"{}"
-        return b"".join((b'{"body":', body, call, canonical(operation.id), kind, self._profile[1], rest))
+            self._profile = operation.profile, canonical_json(operation.profile.identifiers())
+        body = canonical_json(operation.body) if operation.body else b"{}"
+        return b"".join((b'{"body":', body, call, canonical_json(operation.id), kind, self._profile[1], rest))
 
 
 def _frame(operation: Operation) -> tuple[bytes, bytes, bytes]:
     """The bytes of an operation between its body and its id, between its id and its profile, and behind that."""
-    rest = b',"step":' + canonical(operation.step)
+    rest = b',"step":' + canonical_json(operation.step)
     if operation.target is not None:
-        rest += b',"target":' + canonical(operation.target.as_dict())
+        rest += b',"target":' + canonical_json(operation.target.as_dict())
     if operation.through is not None:
-        rest += b',"through":' + canonical(operation.through.as_dict())
-    call, kind = canonical(operation.call), canonical(operation.kind)
+        rest += b',"through":' + canonical_json(operation.through.as_dict())
+    call, kind = canonical_json(operation.call), canonical_json(operation.kind)
     return b',"call":' + call + b',"id":', b',"kind":' + kind + b',"profile":', rest + b"}"
 
 
-class Cut(NamedTuple):
+class EncodedParts(NamedTuple):
     """The canonical bytes of an operation, cut as `Encoder` puts them together; see `cut`."""
 
     id: str
@@ -189,7 +189,7 @@ class Cut(NamedTuple):
     """Call, kind, step and targets: the same bytes for the same ones."""
 
 
-def cut(encoded: bytes) -> Cut:
+def split_encoded(encoded: bytes) -> EncodedParts:
     """What an audit entry needs of an operation's canonical bytes, without decoding them.
 
     The names are in order, and inside a JSON string no quotation mark stands by itself: from the end on, the first
@@ -201,7 +201,7 @@ def cut(encoded: bytes) -> Cut:
     ident = encoded.rindex(b',"id":', 0, kind)
     call = encoded.rindex(b',"call":', 0, ident)
     name = encoded[ident + 6 : kind]
-    return Cut(
+    return EncodedParts(
         json.loads(name) if b"\\" in name else name[1:-1].decode(),
         encoded[8:call].decode(),
         encoded[profile + 11 : step].decode(),
@@ -218,7 +218,7 @@ class Decoder:
 
     def decode(self, encoded: bytes) -> Operation:
         """The operation whose `encode` gave these bytes."""
-        ident, body, profile, shared = cut(encoded)
+        ident, body, profile, shared = split_encoded(encoded)
         frame = self._frames.get(shared)
         if frame is None:
             frame = self._frames[shared] = Operation.decode(encoded)
@@ -239,7 +239,7 @@ class Decoder:
 _loads = json.JSONDecoder().decode
 
 
-def canonical(value: object) -> bytes:
+def canonical_json(value: object) -> bytes:
     """JSON with sorted keys and no spaces, UTF-8: equal values give equal bytes.
 
     Raises `ValueError` for NaN and infinities, which JSON has no words for. Lone surrogates are kept as escapes,

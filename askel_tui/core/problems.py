@@ -6,10 +6,10 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_LONGEST_COMPARED = 100
+_MAX_COMPARED_CHARACTERS = 100
 """Characters of a word that are compared with known ones: nobody mistypes more, and the comparison is slow."""
 
-_SHORTEST_BEGINNING = 3
+_MIN_PREFIX_CHARACTERS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     by_folded: dict[str, str] = {}
     for each in known:
         by_folded.setdefault(each.casefold(), each)
-    folded = word.casefold()[:_LONGEST_COMPARED]
+    folded = word.casefold()[:_MAX_COMPARED_CHARACTERS]
     if folded in by_folded:
         return by_folded[folded]
-    begun = [each for each in by_folded if len(folded) >= _SHORTEST_BEGINNING and each.startswith(folded)]
+    begun = [each for each in by_folded if len(folded) >= _MIN_PREFIX_CHARACTERS and each.startswith(folded)]
     close = begun if len(begun) == 1 else difflib.get_close_matches(folded, by_folded, n=1, cutoff=0.7)
     return by_folded[close[0]] if close else None
 
@@ -51,7 +51,7 @@ def _one_line(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
-def json_kind(value: object) -> str:
+def json_type_name(value: object) -> str:
     """The JSON type of a value with its article, for sentences."""
     match value:
         case None:

@@ -12,27 +12,33 @@ from typing import TYPE_CHECKING, Any
 from askel_tui import __version__
 from askel_tui.contract.endpoints import Endpoint, Extra, NotInRevision, endpoint
 from askel_tui.core.fingerprints import fingerprint
-from askel_tui.core.operations import canonical
+from askel_tui.core.operations import canonical_json
 from askel_tui.klaviyo import retries
-from askel_tui.klaviyo.errors import KlaviyoError, Missing, NotInThisRevision, Unreadable, from_answer
+from askel_tui.klaviyo.errors import (
+    KlaviyoError,
+    NotInAccount,
+    NotInThisRevision,
+    UnreadableResponse,
+    error_from_response,
+)
 from askel_tui.klaviyo.filters import query_string
-from askel_tui.klaviyo.http import KLAVIYO, RawAnswer, Wire, header_block
-from askel_tui.klaviyo.responses import document, next_query, page, seconds
-from askel_tui.klaviyo.retries import Repeat, RetryPolicy
+from askel_tui.klaviyo.http import KLAVIYO_URL, HttpTransport, RawResponse, header_block
+from askel_tui.klaviyo.responses import next_page_query, parse_body, parse_page, retry_after_seconds
+from askel_tui.klaviyo.retries import RetryMode, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    from askel_tui.klaviyo.rate_limits.limiter import Budgets, Place, Priority
+    from askel_tui.klaviyo.rate_limits.limiter import Permit, Priority, RateLimiter
 
 ADDRESS_VARIABLE = "ASKEL_KLAVIYO_URL"
 
 # An escaped letter, digit or underscore in JSON: no server writes that unless it hides something.
-_HIDING = re.compile(rb"\\u00(?:3[0-9]|[46][1-9a-f]|[57][0-9a]|5f)", re.IGNORECASE)
+_ESCAPED_LETTER = re.compile(rb"\\u00(?:3[0-9]|[46][1-9a-f]|[57][0-9a]|5f)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A successful answer. `raw` is its body, `body` that body read as JSON (None when it is empty).
 
     `ms` is the time of the attempt that succeeded; `remaining` is what Klaviyo says is left of the burst
@@ -42,7 +48,7 @@ class Answer:
     status: int
     body: Any
     raw: bytes
-    ms: int
+    duration_ms: int
     attempts: int
     remaining: int | None
 
@@ -73,9 +79,9 @@ class Client:
         key: str,
         revision: str,
         url: str | None = None,
-        budget: Budgets | None = None,
+        limiter: RateLimiter | None = None,
         account: str = "",
-        retry: RetryPolicy | None = None,
+        retry_policy: RetryPolicy | None = None,
     ) -> None:
         key = key.strip()
         if not key or not key.isascii() or not key.isprintable() or " " in key:
@@ -85,9 +91,9 @@ class Client:
         self.revision = revision
         self.fingerprint = fingerprint(key)
         self.account = account or self.fingerprint
-        self._wire = Wire(url or os.environ.get(ADDRESS_VARIABLE) or KLAVIYO)
-        self._budget = budget
-        self._retry = retry or RetryPolicy()
+        self._transport = HttpTransport(url or os.environ.get(ADDRESS_VARIABLE) or KLAVIYO_URL)
+        self._limiter = limiter
+        self._retry_policy = retry_policy or RetryPolicy()
         self._key = key.encode()
         # A revision's media type is the one its request bodies have (contract.md 0.2).
         media = endpoint(revision, "create_event").content_type or "application/json"
@@ -111,7 +117,7 @@ class Client:
     @property
     def address(self) -> str:
         """The base address that is called."""
-        return self._wire.address
+        return self._transport.address
 
     def endpoint(self, name: str) -> Endpoint:
         """The endpoint at this client's revision. Raises `NotInThisRevision`."""
@@ -127,11 +133,11 @@ class Client:
         ids: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | bytes | None = None,
-        repeat: Repeat = "always",
+        retry_mode: RetryMode = "always",
         priority: Priority = "live",
-        before: Callable[[], Awaitable[None]] | None = None,
-        place: Place | None = None,
-    ) -> Answer:
+        before_attempt: Callable[[], Awaitable[None]] | None = None,
+        permit: Permit | None = None,
+    ) -> Response:
         """Makes one call, again where the trouble is a passing one, and waits for the budget before each
         attempt.
 
@@ -140,7 +146,7 @@ class Client:
         beforehand, for the first attempt. Raises the kinds of `KlaviyoError`.
         """
         request = self._ready(name, ids or {}, query or {}, body, priority)
-        return await self._send(request, repeat, before, place)
+        return await self._send(request, retry_mode, before_attempt, permit)
 
     async def pages(
         self,
@@ -165,12 +171,12 @@ class Client:
         while True:
             request = self._ready(name, ids, asked, None, priority)
             if request.target in seen:
-                raise Unreadable(
+                raise UnreadableResponse(
                     f"Klaviyo's pages of {name} go in a circle: one names an earlier one as its next."
                 )
             seen.add(request.target)
             answer = await self._send(request)
-            resources, following = page(answer.body, name)
+            resources, following = parse_page(answer.body, name)
             for resource in resources:
                 yield resource
                 given += 1
@@ -178,11 +184,11 @@ class Client:
                     return
             if following is None:
                 return
-            asked = next_query(following, self.address, request.target.partition("?")[0], name)
+            asked = next_page_query(following, self.address, request.target.partition("?")[0], name)
 
     async def aclose(self) -> None:
         """Gives up the connections."""
-        await self._wire.aclose()
+        await self._transport.aclose()
 
     async def __aenter__(self) -> Client:
         return self
@@ -201,25 +207,25 @@ class Client:
         one = self.endpoint(name)
         if any(value in ("", ".", "..") for value in ids.values()):
             # Such a path would lead elsewhere, and nothing has such an id.
-            raise Missing(f"Nothing can have the id that {name} was given.")
+            raise NotInAccount(f"Nothing can have the id that {name} was given.")
         target = one.url_path(**ids) if ids else one.path
         extras = tuple(
             extra for extra in one.extras if extra.value in query.get(extra.parameter, "").split(",")
         )
-        encoded = body if body is None or isinstance(body, bytes) else canonical(body)
+        encoded = body if body is None or isinstance(body, bytes) else canonical_json(body)
         return _Request(one, target + query_string(query), encoded, extras, priority)
 
     async def _send(
         self,
         request: _Request,
-        repeat: Repeat = "always",
+        repeat: RetryMode = "always",
         before: Callable[[], Awaitable[None]] | None = None,
-        place: Place | None = None,
-    ) -> Answer:
-        began = self._retry.clock()
+        place: Permit | None = None,
+    ) -> Response:
+        began = self._retry_policy.clock()
         attempts = 0
 
-        async def attempt() -> Answer:
+        async def attempt() -> Response:
             nonlocal attempts
             attempts += 1
             return await self._attempt(request, before, attempts, place if attempts == 1 else None)
@@ -227,26 +233,26 @@ class Client:
         try:
             return await attempt()
         except KlaviyoError as error:
-            if not retries.may_repeat(error, repeat):
+            if not retries.may_retry(error, repeat):
                 raise
             first = error
-        return await retries.again(first, attempt, self._retry, repeat, began)
+        return await retries.retry(first, attempt, self._retry_policy, repeat, began)
 
     async def _attempt(
         self,
         request: _Request,
         before: Callable[[], Awaitable[None]] | None,
         number: int,
-        place: Place | None,
-    ) -> Answer:
+        place: Permit | None,
+    ) -> Response:
         one = request.endpoint
-        if self._budget is None:
+        if self._limiter is None:
             if before is not None:
                 await before()
             began = time.perf_counter()
             raw = await self._over_wire(request)
         else:
-            taken = place or self._budget.place(
+            taken = place or self._limiter.permit(
                 self.account, one.name, self.revision, request.extras, priority=request.priority
             )
             async with taken:
@@ -254,30 +260,30 @@ class Client:
                     await before()
                 began = time.perf_counter()
                 raw = await self._over_wire(request)
-                taken.answered(raw.status, raw.remaining, seconds(raw.retry_after))
+                taken.note_response(raw.status, raw.remaining, retry_after_seconds(raw.retry_after))
         ms = int((time.perf_counter() - began) * 1000)
         text = self._without_key(raw.body)
         if not 200 <= raw.status < 300:
-            raise from_answer(
+            raise error_from_response(
                 one.name,
                 raw.status,
                 text,
                 scopes=one.scopes,
-                retry_after=seconds(raw.retry_after),
+                retry_after=retry_after_seconds(raw.retry_after),
                 challenged=raw.challenged,
                 scrub=self._scrub,
             )
-        return Answer(raw.status, document(text, one.name, raw.status), text, ms, number, raw.remaining)
+        return Response(raw.status, parse_body(text, one.name, raw.status), text, ms, number, raw.remaining)
 
-    async def _over_wire(self, request: _Request) -> RawAnswer:
+    async def _over_wire(self, request: _Request) -> RawResponse:
         headers = self._headers
         if request.body is not None:
             headers = self._headers_with_body[request.endpoint.content_type or self._media]
-        return await self._wire.send(request.endpoint.method, request.target, headers, request.body)
+        return await self._transport.send(request.endpoint.method, request.target, headers, request.body)
 
     def _without_key(self, body: bytes) -> bytes:
         """The body without the key, should the server have echoed it, escaped or not."""
-        if _HIDING.search(body):
+        if _ESCAPED_LETTER.search(body):
             try:
                 plain = json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")
             except (ValueError, RecursionError):

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-LONGEST_SENTENCE = 300
+MAX_MESSAGE_CHARACTERS = 300
 
-NO_SUCH_REVISION = "No valid revisions"
+NO_VALID_REVISIONS = "No valid revisions"
 """How the detail of a 404 starts when the revision is older than the endpoint; its code is not known."""
 
 
-def inert(text: str) -> str:
+def escape_unprintable(text: str) -> str:
     """The text with whatever is not printable written as an escape, and line breaks as spaces."""
     if text.isprintable():
         return text
@@ -43,7 +43,7 @@ class KlaviyoErrorItem:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Where in the request the trouble is: the pointer, or the name of the query parameter."""
         return self.pointer or self.parameter
 
@@ -62,17 +62,17 @@ class KlaviyoError(Exception):
         status: int | None = None,
         errors: Sequence[KlaviyoErrorItem] = (),
         retry_after: float | None = None,
-        arrived: bool = True,
+        may_have_arrived: bool = True,
         body: bytes = b"",
     ) -> None:
-        sentence = inert(message)
-        if len(sentence) > LONGEST_SENTENCE:
-            sentence = sentence[: LONGEST_SENTENCE - 1] + "…"
+        sentence = escape_unprintable(message)
+        if len(sentence) > MAX_MESSAGE_CHARACTERS:
+            sentence = sentence[: MAX_MESSAGE_CHARACTERS - 1] + "…"
         super().__init__(sentence)
         self.status = status
         self.errors = tuple(errors)
         self.retry_after = retry_after
-        self.arrived = arrived
+        self.may_have_arrived = may_have_arrived
         self.body = body
         self.attempts = 1
 
@@ -100,7 +100,7 @@ class ScopeMissing(KlaviyoError):
     """403 with Klaviyo's own body: a scope or an entitlement is missing. Klaviyo does not name it."""
 
 
-class Missing(KlaviyoError):
+class NotInAccount(KlaviyoError):
     """404: what the path names is not in the account."""
 
 
@@ -121,7 +121,7 @@ class Conflict(KlaviyoError):
         return None
 
 
-class Invalid(KlaviyoError):
+class InvalidRequest(KlaviyoError):
     """400: the request is not valid; `errors` point at what is wrong with it."""
 
 
@@ -129,7 +129,7 @@ class TooLarge(KlaviyoError):
     """413: the request is over a size limit."""
 
 
-class Throttled(KlaviyoError):
+class RateLimited(KlaviyoError):
     """429: over a rate limit; `retry_after` is in seconds."""
 
 
@@ -137,11 +137,11 @@ class Unavailable(KlaviyoError):
     """Klaviyo could not be reached or did not do its work just now: worth another try later."""
 
 
-class Unreadable(KlaviyoError):
+class UnreadableResponse(KlaviyoError):
     """The answer is not what the contract says: the fate of a write is unknown."""
 
 
-def from_answer(
+def error_from_response(
     call: str,
     status: int,
     body: bytes,
@@ -157,19 +157,19 @@ def from_answer(
     `scopes` are what the call needs; `challenged` says that the edge itself refused, before the API saw
     anything.
     """
-    items = read_items(body, scrub)
-    kind, sentence = _judge(call, status, items, scopes)
+    items = parse_error_items(body, scrub)
+    kind, sentence = _classify(call, status, items, scopes)
     return kind(
         scrub(sentence),
         status=status,
         errors=items,
         retry_after=retry_after,
-        arrived=not challenged,
+        may_have_arrived=not challenged,
         body=body,
     )
 
 
-def read_items(body: bytes, scrub: Callable[[str], str] = str) -> tuple[KlaviyoErrorItem, ...]:
+def parse_error_items(body: bytes, scrub: Callable[[str], str] = str) -> tuple[KlaviyoErrorItem, ...]:
     """The errors of a body in Klaviyo's envelope; none for any other body."""
     try:
         document = json.loads(body)
@@ -189,7 +189,7 @@ def _item(entry: Mapping[str, Any], scrub: Callable[[str], str]) -> KlaviyoError
     meta = entry.get("meta")
 
     def text(value: object) -> str:
-        return inert(scrub(value)) if isinstance(value, str) else ""
+        return escape_unprintable(scrub(value)) if isinstance(value, str) else ""
 
     return KlaviyoErrorItem(
         code=text(entry.get("code")),
@@ -211,7 +211,7 @@ def _scrubbed(value: Any, scrub: Callable[[str], str]) -> Any:
     return value
 
 
-def _judge(
+def _classify(
     call: str, status: int, items: Sequence[KlaviyoErrorItem], scopes: Sequence[str]
 ) -> tuple[type[KlaviyoError], str]:
     said = _said(items)
@@ -222,24 +222,30 @@ def _judge(
         return ScopeMissing, f"The key may not do this ({call}). {needs} {said}".strip()
     if status == 403:
         return Unavailable, f"The network edge before Klaviyo refused the request ({call}) with a web page."
-    if status == 410 or (status == 404 and any(item.detail.startswith(NO_SUCH_REVISION) for item in items)):
+    if status == 410 or (status == 404 and any(item.detail.startswith(NO_VALID_REVISIONS) for item in items)):
         return NotInThisRevision, f"Klaviyo has no {call} at this revision. {said}".strip()
     if status == 404 and items:
-        return Missing, f"Klaviyo does not find what {call} names. {said}"
+        return NotInAccount, f"Klaviyo does not find what {call} names. {said}"
     if status == 409:
         return Conflict, f"Klaviyo refused {call} as a conflict. {said}".strip()
     if status in (413, 414):
         return TooLarge, f"Klaviyo refused {call}: the request is too large. {said}".strip()
     if status in (400, 422):
-        return Invalid, f"Klaviyo refused {call}. {said}".strip()
+        return InvalidRequest, f"Klaviyo refused {call}. {said}".strip()
     if status == 429:
-        return Throttled, f"Klaviyo's rate limit for {call} is reached."
+        return RateLimited, f"Klaviyo's rate limit for {call} is reached."
     if status >= 500 or status in (408, 425):
         return Unavailable, f"Klaviyo could not do {call} just now: it answered {status}. {said}".strip()
     if 300 <= status < 400:
-        return Unreadable, f"The server answered {call} with a redirect ({status}); those are never followed."
+        return (
+            UnreadableResponse,
+            f"The server answered {call} with a redirect ({status}); those are never followed.",
+        )
     if not items:
-        return Unreadable, f"The server answered {call} with {status} and nothing that Klaviyo would say."
+        return (
+            UnreadableResponse,
+            f"The server answered {call} with {status} and nothing that Klaviyo would say.",
+        )
     return KlaviyoError, f"Klaviyo refused {call} with {status}. {said}"
 
 
@@ -249,7 +255,7 @@ def _said(items: Sequence[KlaviyoErrorItem]) -> str:
         return ""
     first = items[0]
     text = first.detail or first.title or first.code
-    text += f" (at {first.place})" if first.place.strip("/") not in ("", "data") else ""
+    text += f" (at {first.location})" if first.location.strip("/") not in ("", "data") else ""
     return text + (f" And {len(items) - 1} more." if len(items) > 1 else "")
 
 

@@ -12,14 +12,14 @@ from urllib.parse import parse_qsl, quote
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-LONGEST_FILTER = 6_000
+MAX_FILTER_BYTES = 6_000
 """Bytes of a filter once it is percent-encoded: leaves room for the path and the other parameters in 8 KB."""
 
-MOST_VALUES = 100
+MAX_VALUES_PER_FILTER = 100
 """Values in one `any`: one page holds the answer to each."""
 
 
-def quoted(value: str) -> str:
+def quote_literal(value: str) -> str:
     """The value as a string literal of the filter language."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
@@ -27,23 +27,23 @@ def quoted(value: str) -> str:
 
 def equals(field: str, value: str) -> str:
     """`equals(field,"value")`."""
-    return f"equals({field},{quoted(value)})"
+    return f"equals({field},{quote_literal(value)})"
 
 
 def any_of(field: str, values: Iterable[str]) -> str:
     """`any(field,["a","b"])`."""
-    return f"any({field},[{','.join(map(quoted, values))}])"
+    return f"any({field},[{','.join(map(quote_literal, values))}])"
 
 
-def any_of_each(
-    field: str, values: Iterable[str], *, most: int = MOST_VALUES
+def any_of_batches(
+    field: str, values: Iterable[str], *, max_values: int = MAX_VALUES_PER_FILTER
 ) -> Iterator[tuple[str, list[str]]]:
     """Filters that together ask for all values, each short enough to send, with the values it asks for."""
     part: list[str] = []
     size = 0
     for value in dict.fromkeys(values):
-        length = len(quote(quoted(value), safe="")) + len("%2C")
-        if part and (len(part) == most or size + length > LONGEST_FILTER):
+        length = len(quote(quote_literal(value), safe="")) + len("%2C")
+        if part and (len(part) == max_values or size + length > MAX_FILTER_BYTES):
             yield any_of(field, part), part
             part, size = [], 0
         part.append(value)
@@ -59,11 +59,11 @@ def query_string(query: Mapping[str, str]) -> str:
     return "?" + "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query.items())
 
 
-def query_of(query: str) -> dict[str, str]:
+def parse_query(query: str) -> dict[str, str]:
     """The parameters of a query string, decoded."""
     return dict(parse_qsl(query, keep_blank_values=True))
 
 
-def fields(resource: str, names: Sequence[str]) -> dict[str, str]:
+def sparse_fields(resource: str, names: Sequence[str]) -> dict[str, str]:
     """The sparse fieldset parameter of a resource."""
     return {f"fields[{resource}]": ",".join(names)}

@@ -18,32 +18,38 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from askel_tui.klaviyo.errors import Unavailable, Unreadable
+from askel_tui.klaviyo.errors import Unavailable, UnreadableResponse
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
-KLAVIYO = "https://a.klaviyo.com"
+KLAVIYO_URL = "https://a.klaviyo.com"
 """Where Klaviyo's API is (contract.md 0.2)."""
 
-CONNECT_S = 10
-READ_S = 30
-ATTEMPT_S = 120
+CONNECT_TIMEOUT_S = 10
+READ_TIMEOUT_S = 30
+ATTEMPT_TIMEOUT_S = 120
 """One attempt from start to end, however slowly its bytes trickle."""
 
-CONNECTIONS = 256
-LONGEST_ANSWER = 64 * 1024 * 1024
+MAX_CONNECTIONS = 256
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
-_TIMEOUTS = {"timeout": {"connect": CONNECT_S, "read": READ_S, "pool": CONNECT_S + READ_S}}
-_URLS_KEPT = 1024
+_TIMEOUTS = {
+    "timeout": {
+        "connect": CONNECT_TIMEOUT_S,
+        "read": READ_TIMEOUT_S,
+        "pool": CONNECT_TIMEOUT_S + READ_TIMEOUT_S,
+    }
+}
+_MAX_CACHED_URLS = 1024
 
 
 class BadAddress(ValueError):
     """A base address that cannot be used; the text says why and never holds what a login in it said."""
 
 
-class RawAnswer(NamedTuple):
+class RawResponse(NamedTuple):
     """An answer as it came, its body decoded from the transfer only.
 
     `remaining` is RateLimit-Remaining: what is left of the shortest window. `challenged` means that the edge
@@ -96,7 +102,7 @@ class ConnectionLost(aiohttp.ClientError):
     """The connection broke after the request was begun."""
 
 
-async def _no_hidden_repeats(
+async def _forbid_hidden_retries(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
     """Keeps aiohttp from repeating a request by itself: each attempt needs a place in the budget."""
@@ -108,23 +114,25 @@ async def _no_hidden_repeats(
         raise ConnectionLost(str(error)) from None
 
 
-class _Shared:
+class _SharedTransport:
     """The transport of one event loop, counted by its users."""
 
     def __init__(self, secure: bool) -> None:
         # Loading the certificates costs 24 ms: only where TLS is spoken, and once.
         context: ssl.SSLContext | bool = _certificates() if secure else False
         self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=context),
+            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=context),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
-            middlewares=(_no_hidden_repeats,),
+            middlewares=(_forbid_hidden_retries,),
         )
         self.transport = AiohttpTransport(client=self.session, verify=context)
         self.users = 0
 
 
-_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[bool, _Shared]] = WeakKeyDictionary()
+_shared_transports: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[bool, _SharedTransport]] = (
+    WeakKeyDictionary()
+)
 
 
 @cache
@@ -132,85 +140,96 @@ def _certificates() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-class Wire:
+class HttpTransport:
     """The way to one base address: opens on the first request, belongs to one event loop, is to be closed."""
 
     def __init__(self, address: str) -> None:
         self.address = base_address(address)
         self._secure = self.address.startswith("https:")
-        self._mine: _Shared | None = None
+        self._shared: _SharedTransport | None = None
         self._urls: dict[str, httpx.URL] = {}
 
     def __repr__(self) -> str:
         return f"Wire({self.address!r})"
 
-    async def send(self, method: str, target: str, headers: httpx.Headers, body: bytes | None) -> RawAnswer:
+    async def send(self, method: str, target: str, headers: httpx.Headers, body: bytes | None) -> RawResponse:
         """Sends one request and reads its answer whole. `target` is the path with its query, percent-encoded.
 
         Raises `Unavailable`, with `arrived` False only where nothing of the request can have been received,
         and `Unreadable` for an answer beyond all measure. Nothing of the request is kept in the exception.
         """
-        shared = self._mine or self._open()
+        shared = self._shared or self._open()
         request = httpx.Request(
             method, self._url(target), headers=headers, content=body, extensions=_TIMEOUTS
         )
         # Said, since httpx would otherwise guess it anew for each header.
         request.headers.encoding = "ascii"
-        failure: Unavailable | Unreadable
+        failure: Unavailable | UnreadableResponse
         try:
-            async with asyncio.timeout(ATTEMPT_S):
+            async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
                 response = await shared.transport.handle_async_request(request)
                 try:
                     return await _read(response)
                 finally:
                     await response.stream.aclose()  # type: ignore[union-attr]
-        except (httpx.HTTPError, httpx.DecodingError, aiohttp.ClientError, OSError, _TooLong) as error:
+        except (
+            httpx.HTTPError,
+            httpx.DecodingError,
+            aiohttp.ClientError,
+            OSError,
+            _ResponseTooLarge,
+        ) as error:
             failure = self._failure(error)
         # Outside of the handler: the transport's own error holds the request's headers, the key among them.
         raise failure
 
     async def aclose(self) -> None:
         """Gives up the transport; the last one closes it. A closed wire opens again when it is used."""
-        shared, self._mine = self._mine, None
+        shared, self._shared = self._shared, None
         if shared is None:
             return
         shared.users -= 1
         if shared.users:
             return
-        owners = _shared.get(asyncio.get_running_loop(), {})
+        owners = _shared_transports.get(asyncio.get_running_loop(), {})
         if owners.get(self._secure) is shared:
             del owners[self._secure]
         await shared.session.close()
 
-    def _open(self) -> _Shared:
-        owners = _shared.setdefault(asyncio.get_running_loop(), {})
+    def _open(self) -> _SharedTransport:
+        owners = _shared_transports.setdefault(asyncio.get_running_loop(), {})
         if self._secure not in owners:
-            owners[self._secure] = _Shared(self._secure)
-        self._mine = owners[self._secure]
-        self._mine.users += 1
-        return self._mine
+            owners[self._secure] = _SharedTransport(self._secure)
+        self._shared = owners[self._secure]
+        self._shared.users += 1
+        return self._shared
 
     def _url(self, target: str) -> httpx.URL:
         url = self._urls.get(target)
         if url is None:
             url = httpx.URL(self.address + target)
-            if "?" not in target and len(self._urls) < _URLS_KEPT:
+            if "?" not in target and len(self._urls) < _MAX_CACHED_URLS:
                 self._urls[target] = url
         return url
 
-    def _failure(self, error: Exception) -> Unavailable | Unreadable:
-        if isinstance(error, _TooLong):
-            return Unreadable(f"The answer of {self.address} is larger than {LONGEST_ANSWER // 2**20} MB.")
+    def _failure(self, error: Exception) -> Unavailable | UnreadableResponse:
+        if isinstance(error, _ResponseTooLarge):
+            return UnreadableResponse(
+                f"The answer of {self.address} is larger than {MAX_RESPONSE_BYTES // 2**20} MB."
+            )
         if isinstance(error, httpx.DecodingError):
-            return Unreadable(f"The answer of {self.address} cannot be decoded.")
+            return UnreadableResponse(f"The answer of {self.address} cannot be decoded.")
         # httpx-aiohttp files most breaks under "connect", so what aiohttp said is what counts.
         cause = error.__cause__ or error
         if isinstance(
             cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL
         ):
-            return Unavailable(f"Klaviyo cannot be reached at {self.address}: {_why(cause)}.", arrived=False)
+            return Unavailable(
+                f"Klaviyo cannot be reached at {self.address}: {_describe_cause(cause)}.",
+                may_have_arrived=False,
+            )
         return Unavailable(
-            f"The connection to {self.address} broke before the answer was there: {_why(cause)}."
+            f"The connection to {self.address} broke before the answer was there: {_describe_cause(cause)}."
         )
 
 
@@ -219,11 +238,11 @@ def header_block(headers: Mapping[str, str]) -> httpx.Headers:
     return httpx.Headers(dict(headers))
 
 
-class _TooLong(Exception):
+class _ResponseTooLarge(Exception):
     pass
 
 
-async def _read(response: httpx.Response) -> RawAnswer:
+async def _read(response: httpx.Response) -> RawResponse:
     retry_after = remaining = encoding = None
     challenged = False
     for name, value in response.headers.raw:
@@ -242,14 +261,14 @@ async def _read(response: httpx.Response) -> RawAnswer:
     source = response.stream if encoding is None else response.aiter_bytes()
     async for chunk in source:  # type: ignore[union-attr]
         size += len(chunk)
-        if size > LONGEST_ANSWER:
-            raise _TooLong
+        if size > MAX_RESPONSE_BYTES:
+            raise _ResponseTooLarge
         chunks.append(chunk)
     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    return RawAnswer(response.status_code, body, retry_after, remaining, challenged)
+    return RawResponse(response.status_code, body, retry_after, remaining, challenged)
 
 
-def _why(cause: BaseException) -> str:
+def _describe_cause(cause: BaseException) -> str:
     match cause:
         case aiohttp.ClientConnectorDNSError():
             return "its name cannot be resolved"

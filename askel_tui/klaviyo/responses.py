@@ -8,15 +8,15 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from askel_tui.klaviyo.errors import Unreadable
-from askel_tui.klaviyo.filters import query_of
-from askel_tui.klaviyo.http import KLAVIYO, is_loopback
+from askel_tui.klaviyo.errors import UnreadableResponse
+from askel_tui.klaviyo.filters import parse_query
+from askel_tui.klaviyo.http import KLAVIYO_URL, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def document(body: bytes, name: str, status: int) -> Any:
+def parse_body(body: bytes, name: str, status: int) -> Any:
     """The body as JSON; None for an empty one. Raises `Unreadable`."""
     if not body:
         return None
@@ -24,34 +24,34 @@ def document(body: bytes, name: str, status: int) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         pass
-    raise Unreadable(f"Klaviyo's answer to {name} ({status}) is not JSON.", status=status, body=body)
+    raise UnreadableResponse(f"Klaviyo's answer to {name} ({status}) is not JSON.", status=status, body=body)
 
 
-def resource(body: Any) -> dict[str, Any]:
+def resource_of(body: Any) -> dict[str, Any]:
     """The resource of an answer; an empty one where it has none."""
     found = body.get("data") if isinstance(body, dict) else None
     return found if isinstance(found, dict) else {}
 
 
-def attributes(of: Mapping[str, Any]) -> dict[str, Any]:
+def attributes_of(of: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes of a resource; none where they are no object."""
     found = of.get("attributes")
     return found if isinstance(found, dict) else {}
 
 
-def page(body: Any, name: str) -> tuple[list[dict[str, Any]], str | None]:
+def parse_page(body: Any, name: str) -> tuple[list[dict[str, Any]], str | None]:
     """The resources of a page and the link to the next one."""
     data = body.get("data") if isinstance(body, dict) else None
     if not isinstance(data, list) or not all(isinstance(entry, dict) for entry in data):
-        raise Unreadable(f"Klaviyo's answer to {name} is no list of resources.")
+        raise UnreadableResponse(f"Klaviyo's answer to {name} is no list of resources.")
     links = body.get("links")
     following = links.get("next") if isinstance(links, dict) else None
     if following is not None and not isinstance(following, str):
-        raise Unreadable(f"The next page of {name} is no address.")
+        raise UnreadableResponse(f"The next page of {name} is no address.")
     return data, following or None
 
 
-def seconds(retry_after: str | None) -> float | None:
+def retry_after_seconds(retry_after: str | None) -> float | None:
     """Retry-After in seconds: Klaviyo gives whole seconds, a proxy may give a date."""
     if retry_after is None:
         return None
@@ -63,7 +63,7 @@ def seconds(retry_after: str | None) -> float | None:
         return None
 
 
-def next_query(link: str, address: str, path: str, name: str) -> dict[str, str]:
+def next_page_query(link: str, address: str, path: str, name: str) -> dict[str, str]:
     """The query of the next page out of a page's link. Raises `Unreadable` for a link to another place.
 
     `address` is the base address and `path` what was asked under it; the next page is asked for there and
@@ -71,14 +71,14 @@ def next_query(link: str, address: str, path: str, name: str) -> dict[str, str]:
     """
     try:
         parts = urlsplit(link)
-        bases = [base for base in (address, KLAVIYO) if not parts.netloc or _same_host(link, base)]
+        bases = [base for base in (address, KLAVIYO_URL) if not parts.netloc or _same_host(link, base)]
     except ValueError:
-        raise Unreadable(f"The next page of {name} is no address.") from None
+        raise UnreadableResponse(f"The next page of {name} is no address.") from None
     if not bases or parts.scheme not in ("", "http", "https"):
-        raise Unreadable(f"The next page of {name} is at another address; the key is not sent there.")
+        raise UnreadableResponse(f"The next page of {name} is at another address; the key is not sent there.")
     if not any(_plain(parts.path) == _plain(urlsplit(base).path + path) for base in bases):
-        raise Unreadable(f"The next page of {name} is under another path; it is not asked for.")
-    return query_of(parts.query)
+        raise UnreadableResponse(f"The next page of {name} is under another path; it is not asked for.")
+    return parse_query(parts.query)
 
 
 def _same_host(one: str, other: str) -> bool:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from askel_tui.klaviyo.errors import KlaviyoError, Throttled, Unavailable
+from askel_tui.klaviyo.errors import KlaviyoError, RateLimited, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-Repeat = Literal["always", "certain"]
+RetryMode = Literal["always", "certain"]
 """When a call may be made again: after any passing trouble, or only where it certainly did nothing yet."""
 
 T = TypeVar("T")
@@ -28,35 +28,35 @@ T = TypeVar("T")
 class RetryPolicy:
     """Bounds of the attempts at one call: how many, and seconds from the first to the start of the last."""
 
-    attempts: int = 4
-    total: float = 30.0
-    first_wait: float = 0.5
-    longest_wait: float = 8.0
+    max_attempts: int = 4
+    max_total_s: float = 30.0
+    first_wait_s: float = 0.5
+    max_wait_s: float = 8.0
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: Callable[[], float] = random.random
 
     def wait(self, attempt: int, error: BaseException | None) -> float:
         """Seconds to wait after a failed attempt (from 1): doubling, jittered, never before Retry-After."""
-        backoff = min(self.longest_wait, self.first_wait * 2.0 ** (attempt - 1)) * (0.5 + self.random() / 2)
-        if isinstance(error, Throttled):
+        backoff = min(self.max_wait_s, self.first_wait_s * 2.0 ** (attempt - 1)) * (0.5 + self.random() / 2)
+        if isinstance(error, RateLimited):
             # A little after the second that Klaviyo names, and not all callers at once.
             return max(1.0, error.retry_after or 0.0) + 0.25 * self.random()
         return backoff
 
 
-def may_repeat(error: BaseException, repeat: Repeat) -> bool:
+def may_retry(error: BaseException, repeat: RetryMode) -> bool:
     """Whether a call that ended so may be made again by itself. A refused rate (429) did nothing."""
-    if isinstance(error, Throttled):
+    if isinstance(error, RateLimited):
         return True
-    return isinstance(error, Unavailable) and (repeat == "always" or not error.arrived)
+    return isinstance(error, Unavailable) and (repeat == "always" or not error.may_have_arrived)
 
 
-async def again(
+async def retry(
     first: KlaviyoError,
     attempt: Callable[[], Awaitable[T]],
     policy: RetryPolicy,
-    repeat: Repeat,
+    repeat: RetryMode,
     began: float,
 ) -> T:
     """Goes on after the first failed attempt until one succeeds. Raises the last error when the bounds are
@@ -72,8 +72,8 @@ async def again(
         return await attempt()
 
     def spent(state: RetryCallState) -> bool:
-        late = policy.clock() - began + state.upcoming_sleep > policy.total
-        return late or state.attempt_number >= policy.attempts
+        late = policy.clock() - began + state.upcoming_sleep > policy.max_total_s
+        return late or state.attempt_number >= policy.max_attempts
 
     def wait(state: RetryCallState) -> float:
         outcome = state.outcome
@@ -83,7 +83,7 @@ async def again(
         sleep=policy.sleep,
         wait=wait,
         stop=spent,
-        retry=retry_if_exception(lambda error: may_repeat(error, repeat)),
+        retry=retry_if_exception(lambda error: may_retry(error, repeat)),
         reraise=True,
     )
     try:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from askel_tui.sandbox.http.request_log import narrate
+from askel_tui.sandbox.http.request_log import report_requests
 from askel_tui.sandbox.http.server import PortTaken, serve
 from askel_tui.sandbox.state.persistence import StateUnreadable
 from askel_tui.sandbox.state.seed import SEEDS
@@ -64,7 +64,7 @@ async def run(
     sandbox = await serve(host=host, port=port, seed=seed, state=state, settings=settings)
     sys.stdout.write(f"Sandbox on {sandbox.url}  key {sandbox.key}\n")
     sys.stdout.flush()
-    telling = asyncio.create_task(narrate(sandbox.world, say)) if say is not None else None
+    telling = asyncio.create_task(report_requests(sandbox.world, say)) if say is not None else None
     await stop.wait()
     if telling is not None:
         telling.cancel()

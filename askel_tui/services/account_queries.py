@@ -16,45 +16,45 @@ from askel_tui.core.catalog import Catalog, SegmentEntry
 from askel_tui.core.operations import Identity
 from askel_tui.klaviyo import responses
 from askel_tui.klaviyo.client import Client
-from askel_tui.klaviyo.errors import Missing
+from askel_tui.klaviyo.errors import NotInAccount
 from askel_tui.klaviyo.reads.catalog import read_catalog
 from askel_tui.klaviyo.reads.profiles import consent_of, find_profiles, members_of_segment
-from askel_tui.services.direct_requests import NotFound, segment_named
+from askel_tui.services.direct_requests import NotFound, find_segment
 from askel_tui.sync.instance import Instance
 
-NAMES_S = 60.0
+CATALOG_MAX_AGE_S = 60.0
 """How long names of lists, segments, flows and metrics are remembered."""
 
-ANSWER_S = 15.0
+MEMBERSHIP_MAX_AGE_S = 15.0
 """How long an answer about a segment is remembered."""
 
-ANSWERS = 20_000
+MAX_CACHED_MEMBERSHIPS = 20_000
 """Answers that are remembered at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class SegmentMembership:
     """Whether a profile is in a segment, and how old that answer is, in seconds."""
 
     segment_id: str
     segment_name: str
-    member: bool
+    is_member: bool
     age_s: float
 
 
-class Questions:
+class AccountQueries:
     """Asks the accounts of an instance and remembers answers for a short while."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._catalogs: dict[tuple[str, frozenset[str]], tuple[float, Catalog]] = {}
-        self._reading: dict[tuple[str, frozenset[str]], asyncio.Lock] = {}
-        self._answers: OrderedDict[tuple[str, str, Identity | str], tuple[float, bool]] = OrderedDict()
+        self._catalog_locks: dict[tuple[str, frozenset[str]], asyncio.Lock] = {}
+        self._memberships: OrderedDict[tuple[str, str, Identity | str], tuple[float, bool]] = OrderedDict()
 
     def forget(self) -> None:
         """Drops all that is remembered."""
         self._catalogs.clear()
-        self._answers.clear()
+        self._memberships.clear()
 
     async def client(self, connection: str) -> Client:
         """The connection's client. Raises `NotFound` where its key is not stored, `UnknownConnection`."""
@@ -68,51 +68,51 @@ class Questions:
     async def catalog(self, connection: str, sections: Collection[str], *, fresh: bool = False) -> Catalog:
         """Sections of the account's catalog, at most a minute old. Raises `NotFound`, `KlaviyoError`."""
         key = (connection, frozenset(sections))
-        async with self._reading.setdefault(key, asyncio.Lock()):
+        async with self._catalog_locks.setdefault(key, asyncio.Lock()):
             read, catalog = self._catalogs.get(key, (0.0, None))
-            if catalog is None or fresh or time.monotonic() - read > NAMES_S:
+            if catalog is None or fresh or time.monotonic() - read > CATALOG_MAX_AGE_S:
                 catalog = await read_catalog(await self.client(connection), sections=sections)
                 self._catalogs[key] = (time.monotonic(), catalog)
             return catalog
 
-    async def member(
+    async def segment_membership(
         self, connection: str, segment: str, who: Identity | str, *, fresh: bool = False
-    ) -> Member:
+    ) -> SegmentMembership:
         """Whether somebody (an identity, or a profile's id) is in a segment, by its id or name.
 
         Raises `NotFound`, `UnknownConnection`, `KlaviyoError`.
         """
-        found = await self._segment(connection, segment)
+        found = await self._find_segment(connection, segment)
         segment_id, name = found.id, found.name
         key = (connection, segment_id, who)
-        known = self._answers.get(key)
-        if known is not None and not fresh and time.monotonic() - known[0] <= ANSWER_S:
-            return Member(segment_id, name, known[1], time.monotonic() - known[0])
+        known = self._memberships.get(key)
+        if known is not None and not fresh and time.monotonic() - known[0] <= MEMBERSHIP_MAX_AGE_S:
+            return SegmentMembership(segment_id, name, known[1], time.monotonic() - known[0])
         client = await self.client(connection)
         if isinstance(who, Identity):
             member = (await members_of_segment(client, segment_id, [who]))[who]
         else:
-            member = await _has_segment(client, who, segment_id)
-        self._answers[key] = (time.monotonic(), member)
-        self._answers.move_to_end(key)
-        while len(self._answers) > ANSWERS:
-            self._answers.popitem(last=False)
-        return Member(segment_id, name, member, 0.0)
+            member = await _is_in_segment(client, who, segment_id)
+        self._memberships[key] = (time.monotonic(), member)
+        self._memberships.move_to_end(key)
+        while len(self._memberships) > MAX_CACHED_MEMBERSHIPS:
+            self._memberships.popitem(last=False)
+        return SegmentMembership(segment_id, name, member, 0.0)
 
-    async def _segment(self, connection: str, segment: str) -> SegmentEntry:
+    async def _find_segment(self, connection: str, segment: str) -> SegmentEntry:
         catalog = await self.catalog(connection, ("segments",))
         try:
-            return segment_named(catalog, connection, segment)
+            return find_segment(catalog, connection, segment)
         except NotFound:
-            catalog = await self.catalog(connection, ("segments",), fresh=self._stale(connection))
-            return segment_named(catalog, connection, segment)
+            catalog = await self.catalog(connection, ("segments",), fresh=self._may_read_again(connection))
+            return find_segment(catalog, connection, segment)
 
-    def _stale(self, connection: str) -> bool:
+    def _may_read_again(self, connection: str) -> bool:
         """Whether a name that is not there is worth another look: not within ten seconds of the last one."""
         read, _ = self._catalogs[connection, frozenset(("segments",))]
         return time.monotonic() - read > 10
 
-    async def profile(
+    async def read_profile(
         self, connection: str, who: Identity | str, *, consent: bool = False
     ) -> dict[str, Any] | None:
         """A profile as the account has it now; None where there is nobody. Raises as `member` does."""
@@ -127,16 +127,16 @@ class Questions:
             query = {"additional-fields[profile]": "subscriptions"} if consent else {}
             try:
                 answer = await client.call("get_profile", ids={"id": who}, query=query)
-            except Missing:
+            except NotInAccount:
                 return None
-            profile_id, attributes = who, responses.attributes(responses.resource(answer.body))
+            profile_id, attributes = who, responses.attributes_of(responses.resource_of(answer.body))
         told = {"id": profile_id, "attributes": attributes}
         return {**told, "consent": consent_of(attributes)} if consent else told
 
 
-async def _has_segment(client: Client, profile: str, segment: str) -> bool:
+async def _is_in_segment(client: Client, profile: str, segment: str) -> bool:
     try:
         pages = client.pages("get_segment_ids_for_profile", ids={"id": profile})
         return any([each.get("id") == segment async for each in pages])
-    except Missing:
+    except NotInAccount:
         return False

@@ -15,8 +15,8 @@ from askel_tui.core.workflows.scopes import needed_scopes
 from askel_tui.store.journal.rows import Decision
 from askel_tui.store.secrets.key_store import check_key as fit_key
 from askel_tui.store.state.documents import ConnectionDoc, OnConflict, check_connection_name
-from askel_tui.sync.engine.command_bus import give
-from askel_tui.sync.engine.commands import Refused
+from askel_tui.sync.engine.command_bus import submit
+from askel_tui.sync.engine.commands import CommandRefused
 from askel_tui.sync.instance import Instance
 
 if TYPE_CHECKING:
@@ -50,15 +50,15 @@ async def connect(
     """
     check_connection_name(name)
     key = fit_key(key)
-    revision = _selectable(revision or NEWEST)
+    revision = _check_revision(revision or NEWEST)
     if any(doc.name == name for doc in instance.state.connections()):
         raise ConnectionRefused(
             f"a connection called {name} exists: `askel rotate {name}` gives it a new key, "
             f"`askel disconnect {name}` takes it away"
         )
     secrets = instance.secrets()
-    check = await _checked(instance, key, revision, f"key:{fingerprint(key)}")
-    _needs(check)
+    check = await _check_unstored_key(instance, key, revision, f"key:{fingerprint(key)}")
+    _require_base_scopes(check)
     document = ConnectionDoc(
         name=name,
         account=check.account,
@@ -75,7 +75,7 @@ async def connect(
     await asyncio.to_thread(secrets.set, name, key)
     await asyncio.to_thread(instance.state.save_connection, document)
     detail = {"account": check.account, "revision": revision, "key": document.key}
-    await instance.journal.decide(Decision("connect", actor, name, detail=detail), instance.clock())
+    await instance.journal.write_decision(Decision("connect", actor, name, detail=detail), instance.clock())
     return document, check
 
 
@@ -88,7 +88,7 @@ async def check(instance: Instance, name: str) -> tuple[ConnectionDoc, KeyCheck]
     from askel_tui.klaviyo.reads.key_check import check_key
 
     found = await check_key(client)
-    _same_account(document, found)
+    _require_same_account(document, found)
     changed = await asyncio.to_thread(
         instance.state.change_connection,
         name,
@@ -106,9 +106,9 @@ async def rotate(instance: Instance, name: str, key: str, actor: str) -> tuple[C
     """
     document = instance.state.connection(name)
     key = fit_key(key)
-    found = await _checked(instance, key, document.revision, f"key:{fingerprint(key)}")
-    _same_account(document, found)
-    _needs(found)
+    found = await _check_unstored_key(instance, key, document.revision, f"key:{fingerprint(key)}")
+    _require_same_account(document, found)
+    _require_base_scopes(found)
     lost = _lost_scopes(instance, document, found.scopes)
     if lost:
         raise KeyUnsuited(
@@ -124,14 +124,14 @@ async def rotate(instance: Instance, name: str, key: str, actor: str) -> tuple[C
         account_name=found.account_name or document.account_name,
     )
     detail = {"before": document.key, "after": changed.key}
-    await instance.journal.decide(Decision("rotate", actor, name, detail=detail), instance.clock())
+    await instance.journal.write_decision(Decision("rotate", actor, name, detail=detail), instance.clock())
     # A daemon may hold one more step for the old key until it carries out the first of these orders.
     for _ in range(2):
         for hold in await instance.journal.holds():
             if hold.connection == name and hold.cause in ("key_refused", "scope_missing", "other_account"):
                 arguments = {"workflow": hold.workflow, "step": hold.step, "cause": hold.cause}
-                with contextlib.suppress(Refused):  # Something else holds it by now.
-                    await give(instance, "release", arguments, actor)
+                with contextlib.suppress(CommandRefused):  # Something else holds it by now.
+                    await submit(instance, "release", arguments, actor)
     return changed, found
 
 
@@ -143,14 +143,17 @@ async def change(instance: Instance, name: str, actor: str, **fields: Any) -> Co
     before = instance.state.connection(name)
     changed = await asyncio.to_thread(instance.state.change_connection, name, **fields)
     detail = {
-        field: {"before": _told(getattr(before, field)), "after": _told(getattr(changed, field))}
+        field: {
+            "before": _audit_value(getattr(before, field)),
+            "after": _audit_value(getattr(changed, field)),
+        }
         for field in fields
     }
-    await instance.journal.decide(Decision("change", actor, name, detail=detail), instance.clock())
+    await instance.journal.write_decision(Decision("change", actor, name, detail=detail), instance.clock())
     return changed
 
 
-def _told(value: Any) -> Any:
+def _audit_value(value: Any) -> Any:
     """A field for the audit: of addresses only how many, for they may hold tokens."""
     return len(value) if isinstance(value, tuple) else value
 
@@ -166,11 +169,11 @@ async def disconnect(instance: Instance, name: str, actor: str) -> ConnectionDoc
         )
     await asyncio.to_thread(instance.secrets().delete, name)
     await asyncio.to_thread(instance.state.remove_connection, name)
-    await instance.journal.decide(Decision("disconnect", actor, name), instance.clock())
+    await instance.journal.write_decision(Decision("disconnect", actor, name), instance.clock())
     return document
 
 
-async def _checked(instance: Instance, key: str, revision: str, account: str) -> KeyCheck:
+async def _check_unstored_key(instance: Instance, key: str, revision: str, account: str) -> KeyCheck:
     from askel_tui.klaviyo.reads.key_check import check_key
 
     client = await instance.client_for(key, revision, account)
@@ -180,7 +183,7 @@ async def _checked(instance: Instance, key: str, revision: str, account: str) ->
         await client.aclose()
 
 
-def _selectable(revision: str) -> str:
+def _check_revision(revision: str) -> str:
     if revision in SELECTABLE:
         return revision
     guess = did_you_mean(revision, SELECTABLE)
@@ -188,19 +191,19 @@ def _selectable(revision: str) -> str:
     raise ConnectionRefused(f"revision {revision} can't be pinned: {hint}")
 
 
-def _needs(found: KeyCheck) -> None:
+def _require_base_scopes(found: KeyCheck) -> None:
     """A key without the scopes that every workflow builds on can't be a connection's (design: Scopes)."""
-    from askel_tui.klaviyo.reads.key_check import NEEDED
+    from askel_tui.klaviyo.reads.key_check import REQUIRED_SCOPES
 
-    lacking = [scope for scope in NEEDED if found.scopes.get(scope) == "missing"]
+    lacking = [scope for scope in REQUIRED_SCOPES if found.scopes.get(scope) == "missing"]
     if lacking:
         raise KeyUnsuited(
-            f"the key lacks {', '.join(lacking)}; a connection needs {', '.join(NEEDED)}. "
+            f"the key lacks {', '.join(lacking)}; a connection needs {', '.join(REQUIRED_SCOPES)}. "
             "Scopes of a key can't be changed: make a new key in Klaviyo"
         )
 
 
-def _same_account(document: ConnectionDoc, found: KeyCheck) -> None:
+def _require_same_account(document: ConnectionDoc, found: KeyCheck) -> None:
     if document.account and found.account and document.account != found.account:
         raise KeyUnsuited(
             f"the key belongs to account {found.account}, but {document.name} is connected to "

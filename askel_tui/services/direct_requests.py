@@ -16,11 +16,11 @@ from askel_tui.core.workflows.model import TriggerFlow
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.reads.catalog import read_catalog
 from askel_tui.klaviyo.reads.profiles import members_of_list, members_of_segment
-from askel_tui.services.direct_writes import Prepared, Written, prepare, write
-from askel_tui.services.discovery import with_filters
+from askel_tui.services.direct_writes import PreparedWrite, WriteResult, prepare_write, write_and_wait
+from askel_tui.services.discovery import with_trigger_filters
 from askel_tui.sync.instance import Instance
 
-Fired = Written
+Fired = WriteResult
 """What became of a flow that was fired."""
 
 _PHONE = re.compile(r"\+[0-9]{7,15}")
@@ -30,7 +30,7 @@ class NotFound(Exception):
     """What was asked about does not exist, or can't be asked; the message says what to do."""
 
 
-def identity_of(text: str) -> Identity:
+def parse_identity(text: str) -> Identity:
     """The identity that a word on the command line names: an e-mail, a phone number with +, else an external id."""
     if "@" in text:
         return Identity(email=text)
@@ -39,7 +39,7 @@ def identity_of(text: str) -> Identity:
     return Identity(external_id=text)
 
 
-async def segment_check(
+async def check_segment_membership(
     instance: Instance, connection: str, segment: str, identity: Identity
 ) -> dict[str, Any]:
     """Whether a profile is in a segment, asked now. Raises `NotFound`, `UnknownConnection`, `KlaviyoError`."""
@@ -49,7 +49,7 @@ async def segment_check(
             f"no key is stored for {connection}: `askel rotate {connection} --key-stdin` stores one"
         )
     catalog = await read_catalog(client, sections=["segments"])
-    named = segment_named(catalog, connection, segment)
+    named = find_segment(catalog, connection, segment)
     member = (await members_of_segment(client, named.id, [identity]))[identity]
     return {
         "connection": connection,
@@ -59,7 +59,7 @@ async def segment_check(
     }
 
 
-def segment_named(catalog: Catalog, connection: str, segment: str) -> SegmentEntry:
+def find_segment(catalog: Catalog, connection: str, segment: str) -> SegmentEntry:
     """The segment of that id or name. Raises `NotFound`, also where two have the name."""
     named = [each for each in catalog.segments if segment in (each.id, each.name)]
     if not named:
@@ -73,7 +73,7 @@ def segment_named(catalog: Catalog, connection: str, segment: str) -> SegmentEnt
     return by_id or named[0]
 
 
-async def fire(
+async def fire_flow(
     instance: Instance,
     connection: str,
     flow: str,
@@ -82,7 +82,7 @@ async def fire(
     *,
     through_list: str | None = None,
     through_metric: str | None = None,
-) -> Written:
+) -> WriteResult:
     """Fires a flow for a profile through what triggers it, and waits for the answer.
 
     Raises `Unfit` where the flow can't be resolved, `NotFound`, `UnknownConnection`, `KlaviyoError`, `Refused`.
@@ -93,8 +93,8 @@ async def fire(
             f"no key is stored for {connection}: `askel rotate {connection} --key-stdin` stores one"
         )
     catalog = await read_catalog(client, sections=["flows", "lists", "metrics", "segments"])
-    catalog = await with_filters(client, catalog, [flow])
-    prepared = await prepare_fire(
+    catalog = await with_trigger_filters(client, catalog, [flow])
+    prepared = await prepare_flow_trigger(
         instance,
         connection,
         flow,
@@ -104,12 +104,14 @@ async def fire(
         through_list=through_list,
         through_metric=through_metric,
     )
-    there = await on_list(client, prepared.operations)
+    there = await list_membership_warnings(client, prepared.operations)
     warnings = (*prepared.warnings, *there)
-    return replace(await write(instance, replace(prepared, warnings=warnings), actor), fires=not there)
+    return replace(
+        await write_and_wait(instance, replace(prepared, warnings=warnings), actor), fires=not there
+    )
 
 
-async def prepare_fire(
+async def prepare_flow_trigger(
     instance: Instance,
     connection: str,
     flow: str,
@@ -120,13 +122,15 @@ async def prepare_fire(
     through_list: str | None = None,
     through_metric: str | None = None,
     key: str | None = None,
-) -> Prepared:
+) -> PreparedWrite:
     """Plans what fires a flow. Raises as `writes.prepare` does."""
     step = TriggerFlow("fire", flow, through_list, through_metric)
-    return await prepare(instance, connection, step, identity, actor, catalog, key=key, where="flow fire")
+    return await prepare_write(
+        instance, connection, step, identity, actor, catalog, key=key, where="flow fire"
+    )
 
 
-async def on_list(client: Client, operations: tuple[Operation, ...]) -> list[Problem]:
+async def list_membership_warnings(client: Client, operations: tuple[Operation, ...]) -> list[Problem]:
     """A warning for a list that the profile is on already: putting it there again fires nothing."""
     warnings = []
     for operation in operations:

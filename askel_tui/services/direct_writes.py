@@ -11,34 +11,34 @@ from datetime import UTC, datetime
 from typing import Any
 
 from askel_tui.core.catalog import Catalog
-from askel_tui.core.expressions.expression import parse
+from askel_tui.core.expressions.expression import parse_expression
 from askel_tui.core.operations import IDENTIFIERS, Identity, Operation
 from askel_tui.core.planning.plan import plan
-from askel_tui.core.planning.steps import Applied
+from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.problems import Problem
 from askel_tui.core.records.record import Record, read_record
-from askel_tui.core.targets.pinning import Pinned, pin
+from askel_tui.core.targets.pinning import Pinned, pin_targets
 from askel_tui.core.workflows.model import Step, Workflow
-from askel_tui.services.workflows import Unfit, missing_scopes
+from askel_tui.services.workflows import InvalidWorkflow, missing_scopes
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
 from askel_tui.store.state.documents import ConnectionDoc
-from askel_tui.sync.engine.command_bus import give
-from askel_tui.sync.engine.commands import DIRECT_VERSION, Refused
+from askel_tui.sync.engine.command_bus import submit
+from askel_tui.sync.engine.commands import DIRECT_VERSION, CommandRefused
 from askel_tui.sync.instance import Instance
 
-PATIENCE_S = 30.0
+ANSWER_TIMEOUT_S = 30.0
 """How long to wait until a direct write has been answered."""
 
-EVENT = "direct"
+DIRECT_EVENT = "direct"
 """The event of the records that direct writes are kept as."""
 
 
-class KeyReused(Refused):
+class IdempotencyKeyReused(CommandRefused):
     """A key under which something else was written."""
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WriteResult:
     """What became of a direct write: its record, warnings, and the audit entries of its operations so far."""
 
     record: str
@@ -52,7 +52,7 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedWrite:
     """A direct write, planned and not yet ordered."""
 
     connection: str
@@ -60,17 +60,17 @@ class Prepared:
     operations: tuple[Operation, ...]
     warnings: tuple[Problem, ...]
 
-    def arguments(self) -> dict[str, Any]:
+    def command_arguments(self) -> dict[str, Any]:
         """The arguments of the order."""
         return {
             "connection": self.connection,
-            "workflow": _name(self.connection),
+            "workflow": _workflow_name(self.connection),
             "record": self.record.as_dict(),
             "operations": [operation.encode().decode() for operation in self.operations],
         }
 
 
-async def prepare(
+async def prepare_write(
     instance: Instance,
     connection: str,
     step: Step,
@@ -81,7 +81,7 @@ async def prepare(
     data: Mapping[str, Any] | None = None,
     key: str | None = None,
     where: str = "request",
-) -> Prepared:
+) -> PreparedWrite:
     """Plans a step for a profile. Expressions of the step see `data` and, under `profile`, the identifiers.
 
     With a `key` the write is done once, however often it is asked for. Raises `Unfit`, `KeyReused`, `RecordRefused`,
@@ -89,52 +89,54 @@ async def prepare(
     """
     document = instance.state.connection(connection)
     workflow = Workflow(
-        name=_name(connection),
+        name=_workflow_name(connection),
         connection=connection,
-        triggers=(EVENT,),
+        triggers=(DIRECT_EVENT,),
         when=None,
-        profile={name: parse(f"data.profile.{name}") for name in IDENTIFIERS},
+        profile={name: parse_expression(f"data.profile.{name}") for name in IDENTIFIERS},
         steps=(step,),
         source="",
     )
-    pinned = _pinned(workflow, document, catalog, where)
+    pinned = _pin_step(workflow, document, catalog, where)
     body = {**(data or {}), "profile": identity.identifiers()}
     record_id = _record_id(key)
     now = datetime.fromtimestamp(instance.clock() / 1000, UTC).isoformat(timespec="milliseconds")
-    record = read_record({"id": record_id, "event": EVENT, "data": body, "actor": actor}, now=now)
-    stored = await instance.journal.record(connection, record_id) if key is not None else None
+    record = read_record({"id": record_id, "event": DIRECT_EVENT, "data": body, "actor": actor}, now=now)
+    stored = await instance.journal.find_record(connection, record_id) if key is not None else None
     if stored is not None and stored.record.data != record.data:
-        raise KeyReused(
+        raise IdempotencyKeyReused(
             "this Idempotency-Key was used before, for another request: a new request needs a new key"
         )
-    applied = Applied(workflow, DIRECT_VERSION, document.account or "", document.revision, pinned.targets)
+    applied = AppliedWorkflow(
+        workflow, DIRECT_VERSION, document.account or "", document.revision, pinned.targets
+    )
     planned = plan(record, applied)
     assert planned is not None
     if planned.problems:
-        raise Unfit(planned.problems)
-    return Prepared(connection, record, planned.operations, tuple(pinned.warnings))
+        raise InvalidWorkflow(planned.problems)
+    return PreparedWrite(connection, record, planned.operations, tuple(pinned.warnings))
 
 
-async def write(
-    instance: Instance, prepared: Prepared, actor: str, *, patience: float = PATIENCE_S
-) -> Written:
+async def write_and_wait(
+    instance: Instance, prepared: PreparedWrite, actor: str, *, timeout_s: float = ANSWER_TIMEOUT_S
+) -> WriteResult:
     """Orders the write and waits for the answers of its operations.
 
     Raises `Refused`, `Unanswered`; the order then stands nevertheless, unless it was refused.
     """
-    await give(instance, "direct", prepared.arguments(), actor)
-    entries = await _answers(instance, prepared, patience)
+    await submit(instance, "direct", prepared.command_arguments(), actor)
+    entries = await _wait_for_entries(instance, prepared, timeout_s)
     complete = {each.id for each in prepared.operations} <= {entry.operation for entry in entries}
-    return Written(prepared.record.id, prepared.warnings, entries, complete, prepared.operations)
+    return WriteResult(prepared.record.id, prepared.warnings, entries, complete, prepared.operations)
 
 
-async def queue(instance: Instance, prepared: Prepared, actor: str) -> Written:
+async def queue_write(instance: Instance, prepared: PreparedWrite, actor: str) -> WriteResult:
     """Leaves the order, durably, and does not wait."""
-    await instance.journal.order("direct", prepared.arguments(), actor, instance.clock())
-    return Written(prepared.record.id, prepared.warnings, (), False, prepared.operations)
+    await instance.journal.submit_command("direct", prepared.command_arguments(), actor, instance.clock())
+    return WriteResult(prepared.record.id, prepared.warnings, (), False, prepared.operations)
 
 
-def _name(connection: str) -> str:
+def _workflow_name(connection: str) -> str:
     return f"direct-{connection}"
 
 
@@ -145,29 +147,33 @@ def _record_id(key: str | None) -> str:
     return f"direct-{unique}"
 
 
-def _pinned(workflow: Workflow, document: ConnectionDoc, catalog: Catalog, where: str) -> Pinned:
+def _pin_step(workflow: Workflow, document: ConnectionDoc, catalog: Catalog, where: str) -> Pinned:
     lacking = missing_scopes(workflow, document, where)
     if lacking:
-        raise Unfit(lacking, scopes=True)
-    pinned = pin(workflow, catalog, file=where, only_lists=document.only_lists, revision=document.revision)
+        raise InvalidWorkflow(lacking, scopes=True)
+    pinned = pin_targets(
+        workflow, catalog, file=where, only_lists=document.only_lists, revision=document.revision
+    )
     if pinned.problems:
-        raise Unfit(pinned.problems)
+        raise InvalidWorkflow(pinned.problems)
     return pinned
 
 
-async def _answers(instance: Instance, prepared: Prepared, patience: float) -> tuple[AuditEntry, ...]:
+async def _wait_for_entries(
+    instance: Instance, prepared: PreparedWrite, patience: float
+) -> tuple[AuditEntry, ...]:
     """The audit entries of the record's operations, once there is one for each, or when waiting has no sense."""
     wanted = {operation.id for operation in prepared.operations}
     end = time.monotonic() + patience
     while True:
-        found = await instance.journal.audit(AuditFilter(record=prepared.record.id))
+        found = await instance.journal.audit_entries(AuditFilter(record=prepared.record.id))
         entries = tuple(entry for entry in found if entry.operation in wanted)
         if wanted <= {entry.operation for entry in entries} or time.monotonic() >= end:
             return entries
         steps = {operation.step for operation in prepared.operations}
         if any(
-            hold.workflow == _name(prepared.connection) and hold.step in steps
+            hold.workflow == _workflow_name(prepared.connection) and hold.step in steps
             for hold in await instance.journal.holds()
         ):
             return entries
-        await instance.journal.wait_change(0.5)
+        await instance.journal.wait_for_change(0.5)

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 
 from askel_tui.core.catalog import Catalog, FlowEntry
 from askel_tui.klaviyo.client import Client
-from askel_tui.klaviyo.reads.catalog import SAMPLE, SECTIONS, read_catalog, read_flow_triggers
+from askel_tui.klaviyo.reads.catalog import SAMPLED_PROFILES, SECTIONS, read_catalog, read_flow_triggers
 from askel_tui.sync.instance import Instance
 
 
 @dataclass(frozen=True, slots=True)
-class Discovered:
+class DiscoveredCatalog:
     """The catalog as it was just read, and the sections that the key may not read."""
 
     catalog: Catalog
-    unread: tuple[str, ...]
+    unreadable_sections: tuple[str, ...]
 
 
 async def discover(
@@ -25,8 +25,8 @@ async def discover(
     client: Client,
     sections: Collection[str] = SECTIONS,
     *,
-    sample: int = SAMPLE,
-) -> Discovered:
+    sample: int = SAMPLED_PROFILES,
+) -> DiscoveredCatalog:
     """Reads sections of the catalog and keeps them. What fires a flow is read along with the flows.
 
     `sample` is how many profiles are looked at for custom properties. Raises `KlaviyoError`.
@@ -36,17 +36,17 @@ async def discover(
         wanted |= {"lists", "segments", "metrics"}
     found = await read_catalog(client, sections=wanted, sample=sample)
     readable = wanted - set(found.unread)
-    await instance.keep_catalog(connection, found, readable)
-    return Discovered(found, found.unread)
+    await instance.save_catalog(connection, found, readable)
+    return DiscoveredCatalog(found, found.unread)
 
 
-async def with_filters(client: Client, catalog: Catalog, flows: Collection[str]) -> Catalog:
+async def with_trigger_filters(client: Client, catalog: Catalog, flows: Collection[str]) -> Catalog:
     """The catalog in which the named flows (by id or name) also say whether a filter may keep them from firing.
 
     Klaviyo tells this flow by flow only, and not at every revision. Raises `KlaviyoError`.
     """
     entries = [
-        await _with_filter(client, each)
+        await _flow_with_filters(client, each)
         if each.triggers and not {each.id, each.name}.isdisjoint(flows)
         else each
         for each in catalog.flows
@@ -54,7 +54,7 @@ async def with_filters(client: Client, catalog: Catalog, flows: Collection[str])
     return replace(catalog, flows=tuple(entries))
 
 
-async def _with_filter(client: Client, flow: FlowEntry) -> FlowEntry:
+async def _flow_with_filters(client: Client, flow: FlowEntry) -> FlowEntry:
     told = await read_flow_triggers(client, flow.id) or ()
     filtered = {(each.type, each.id) for each in told if each.filtered}
     triggers = tuple(

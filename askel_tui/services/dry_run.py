@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from askel_tui.core.catalog import FlowEntry
 from askel_tui.core.operations import Identity, Operation
-from askel_tui.core.planning.diff import Seen
+from askel_tui.core.planning.diff import ProfileState
 from askel_tui.core.planning.plan import NEEDS_PROFILE_ID, Plan, plan
-from askel_tui.core.planning.simulated_account import Met, Shadow
-from askel_tui.core.planning.steps import Applied
+from askel_tui.core.planning.simulated_account import Effect, SimulatedAccount
+from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.problems import Problem
 from askel_tui.core.records.record import Record
 from askel_tui.core.requests import packing
@@ -23,28 +23,28 @@ from askel_tui.sync.planning.run_builder import problem_row
 if TYPE_CHECKING:
     from askel_tui.klaviyo.client import Client
 
-LAST = 30
+DEFAULT_RECORD_COUNT = 30
 """How many records a dry run takes without being told."""
 
-PAGE = 500
+RECORDS_PER_PAGE = 500
 """Kept records looked through at a time for ones that match."""
 
-NEW_ID = "a new one"
+NEW_PROFILE_LABEL = "a new one"
 """Stands for the id of a profile that an earlier record would make."""
 
-UNKNOWN_ID = "<profile id>"
+UNKNOWN_ID_PLACEHOLDER = "<profile id>"
 """Stands in a request for the id of a profile that the account does not know yet."""
 
 
-class NotRun(Exception):
+class DryRunImpossible(Exception):
     """A dry run that can't be made; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Account:
+class _AccountState:
     """What was read of the account for the records at hand."""
 
-    profiles: Shadow
+    profiles: SimulatedAccount
     facts: Mapping[tuple[str, Identity], bool | None]
 
 
@@ -61,28 +61,30 @@ async def dry_run(
     Takes the newest `last` kept records with a matching trigger and a true `when` (30 without `last`), or of the given
     records all of those, or their newest `last`. Raises `UnknownWorkflow`, `NotRun`, `KlaviyoError`.
     """
-    document = instance.document(workflow, version)
-    applied = await instance.applied(workflow, document.version)
+    document = instance.workflow_document(workflow, version)
+    applied = await instance.applied_version(workflow, document.version)
     if applied is None:
-        raise NotRun(f"version {document.version} of {workflow} can't be read any more: apply its file again")
+        raise DryRunImpossible(
+            f"version {document.version} of {workflow} can't be read any more: apply its file again"
+        )
     client = await instance.client(document.connection)
     if client is None:
-        raise NotRun(
+        raise DryRunImpossible(
             f"no key is stored for {document.connection}: `askel rotate {document.connection} --key-stdin` stores one"
         )
     if records is None:
-        chosen = await _newest(instance, applied, last or LAST)
+        chosen = await _newest_records(instance, applied, last or DEFAULT_RECORD_COUNT)
     else:
-        chosen = _matching(records, applied)[-last if last else 0 :]
+        chosen = _matching_records(records, applied)[-last if last else 0 :]
     conflicts = instance.state.connection(document.connection).on_conflict == "fail"
-    account = await _read(client, [found for _, found in chosen], conflicts=conflicts)
+    account = await _read_account(client, [found for _, found in chosen], conflicts=conflicts)
     shown = []
     totals = _Totals()
     for record, _ in chosen:
         planned = plan(record, applied, account.facts)
         if planned is not None:
-            shown.append(_record(planned, applied, account, totals))
-    flows = await _flows(client)
+            shown.append(_preview_record(planned, applied, account, totals))
+    flows = await _read_flows(client)
     return {
         "workflow": workflow,
         "version": document.version,
@@ -92,36 +94,38 @@ async def dry_run(
     }
 
 
-async def _flows(client: Client) -> tuple[FlowEntry, ...]:
+async def _read_flows(client: Client) -> tuple[FlowEntry, ...]:
     """The account's flows with what triggers them; none where the key may not read them."""
     from askel_tui.klaviyo.reads.catalog import read_catalog
 
     return (await read_catalog(client, sections=["flows", "lists", "segments", "metrics"])).flows
 
 
-async def _newest(instance: Instance, applied: Applied, last: int) -> list[tuple[Record, Plan]]:
+async def _newest_records(
+    instance: Instance, applied: AppliedWorkflow, last: int
+) -> list[tuple[Record, Plan]]:
     found: list[tuple[Record, Plan]] = []
     before: int | None = None
     while len(found) < last:
         page = await instance.journal.newest_records(
-            applied.workflow.connection, PAGE, events=applied.workflow.triggers, before=before
+            applied.workflow.connection, RECORDS_PER_PAGE, events=applied.workflow.triggers, before=before
         )
         for stored in page:
             planned = plan(stored.record, applied)
             if planned is not None and len(found) < last:
                 found.append((stored.record, planned))
-        if len(page) < PAGE:
+        if len(page) < RECORDS_PER_PAGE:
             break
         before = page[-1].seq
     return found[::-1]
 
 
-def _matching(records: Iterable[Record], applied: Applied) -> list[tuple[Record, Plan]]:
+def _matching_records(records: Iterable[Record], applied: AppliedWorkflow) -> list[tuple[Record, Plan]]:
     planned = ((record, plan(record, applied)) for record in records)
     return [(record, found) for record, found in planned if found is not None]
 
 
-async def _read(client: Client, plans: Sequence[Plan], *, conflicts: bool) -> _Account:
+async def _read_account(client: Client, plans: Sequence[Plan], *, conflicts: bool) -> _AccountState:
     """Reads profiles, list members and gates for all plans, 100 profiles a call."""
     from askel_tui.klaviyo.reads.profiles import (
         consent_of,
@@ -131,39 +135,45 @@ async def _read(client: Client, plans: Sequence[Plan], *, conflicts: bool) -> _A
     )
 
     operations = [operation for each in plans for operation in each.operations]
-    asked = list(dict.fromkeys(who for each in operations for who in (each.profile, packing.addressed(each))))
+    asked = list(
+        dict.fromkeys(who for each in operations for who in (each.profile, packing.addressed_identity(each)))
+    )
     consent = any(each.call in packing.CONSENT_CALLS for each in operations)
     found = await find_profiles(client, asked, additional_fields=["subscriptions"] if consent else ())
-    read = {each.id: each for first in found.values() if first for each in (first, *first.others)}
-    profiles = Shadow(conflicts=conflicts)
+    read = {each.id: each for first in found.values() if first for each in (first, *first.conflicting)}
+    profiles = SimulatedAccount(conflicts=conflicts)
     for each in read.values():
         properties = dict(each.attributes.get("properties") or {})
-        profiles.know(
-            Seen(each.id, flattened(each.attributes), properties, consent=consent_of(each.attributes))
+        profiles.add_profile(
+            ProfileState(
+                each.id, flatten_location(each.attributes), properties, consent=consent_of(each.attributes)
+            )
         )
-    for list_id in _destinations(operations, "list"):
-        on_list = await members_of_list(client, list_id, _asked(operations, "list", list_id))
+    for list_id in _destination_ids(operations, "list"):
+        on_list = await members_of_list(client, list_id, _profiles_for_target(operations, "list", list_id))
         for identity, member in on_list.items():
             seen = profiles.find(identity)
             if member and seen is not None:
                 seen.lists.add(list_id)
     facts: dict[tuple[str, Identity], bool | None] = {}
-    for segment_id in _destinations(operations, "segment"):
-        in_segment = await members_of_segment(client, segment_id, _asked(operations, "segment", segment_id))
+    for segment_id in _destination_ids(operations, "segment"):
+        in_segment = await members_of_segment(
+            client, segment_id, _profiles_for_target(operations, "segment", segment_id)
+        )
         for identity, member in in_segment.items():
             facts[segment_id, identity] = member
-    return _Account(profiles, facts)
+    return _AccountState(profiles, facts)
 
 
-def _destinations(operations: Iterable[Operation], kind: str) -> list[str]:
+def _destination_ids(operations: Iterable[Operation], kind: str) -> list[str]:
     found = (operation.destination for operation in operations)
     return list(dict.fromkeys(each.id for each in found if each and each.type == kind and each.id))
 
 
-def _asked(operations: Iterable[Operation], kind: str, target: str) -> list[Identity]:
+def _profiles_for_target(operations: Iterable[Operation], kind: str, target: str) -> list[Identity]:
     return list(
         dict.fromkeys(
-            packing.addressed(operation)
+            packing.addressed_identity(operation)
             for operation in operations
             if operation.destination
             and operation.destination.type == kind
@@ -172,15 +182,17 @@ def _asked(operations: Iterable[Operation], kind: str, target: str) -> list[Iden
     )
 
 
-def _record(planned: Plan, applied: Applied, account: _Account, totals: _Totals) -> dict[str, Any]:
+def _preview_record(
+    planned: Plan, applied: AppliedWorkflow, account: _AccountState, totals: _Totals
+) -> dict[str, Any]:
     operations = []
     skipped = [{"step": skip.step, "why": skip.why} for skip in planned.skipped]
     problems = [problem_row(problem) for problem in planned.problems]
     new = False
     for at, operation in enumerate(planned.operations):
-        met = account.profiles.take(operation)
-        new = new or met.made
-        request = None if operation.is_gate else _request(operation, applied.revision, met)
+        met = account.profiles.apply(operation)
+        new = new or met.creates_profile
+        request = None if operation.is_gate else _preview_request(operation, applied.revision, met)
         operations.append(
             {
                 "step": operation.step,
@@ -190,8 +202,8 @@ def _record(planned: Plan, applied: Applied, account: _Account, totals: _Totals)
                 "request": request,
             }
         )
-        if met.refused_by:
-            problems.append(problem_row(_refused(operation, met)))
+        if met.conflicting_profiles:
+            problems.append(problem_row(_conflict_problem(operation, met)))
             later = dict.fromkeys(
                 each.step for each in planned.operations[at + 1 :] if each.step != operation.step
             )
@@ -210,22 +222,24 @@ def _record(planned: Plan, applied: Applied, account: _Account, totals: _Totals)
     }
 
 
-def _refused(operation: Operation, met: Met) -> Problem:
+def _conflict_problem(operation: Operation, met: Effect) -> Problem:
     """Klaviyo answers an upsert with 409 where its identifiers belong to several profiles (contract.md 3.1)."""
     who = ", ".join(operation.profile.identifiers().values())
-    ids = " and ".join(NEW_ID if each.id in (None, "new") else str(each.id) for each in met.refused_by)
-    told = f"{who} belong to {len(met.refused_by)} profiles ({ids}): Klaviyo would refuse the write"
+    ids = " and ".join(
+        NEW_PROFILE_LABEL if each.id in (None, "new") else str(each.id) for each in met.conflicting_profiles
+    )
+    told = f"{who} belong to {len(met.conflicting_profiles)} profiles ({ids}): Klaviyo would refuse the write"
     return Problem(told, field="profile", step=operation.step)
 
 
-def _request(operation: Operation, revision: str, met: Met) -> dict[str, Any]:
-    known = None if met.made or met.seen.id in (None, "new") else met.seen.id
-    ids = {operation.id: known or UNKNOWN_ID} if operation.call in NEEDS_PROFILE_ID else {}
-    made = packing.request([operation], revision, ids)
+def _preview_request(operation: Operation, revision: str, met: Effect) -> dict[str, Any]:
+    known = None if met.creates_profile or met.profile.id in (None, "new") else met.profile.id
+    ids = {operation.id: known or UNKNOWN_ID_PLACEHOLDER} if operation.call in NEEDS_PROFILE_ID else {}
+    made = packing.build_request([operation], revision, ids)
     return {"method": made.method, "path": made.path, "body": json.loads(made.body)}
 
 
-def flattened(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def flatten_location(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """A profile's attributes with the parts of its location under dotted names."""
     flat = {name: value for name, value in attributes.items() if name != "location"}
     flat.update({f"location.{name}": value for name, value in (attributes.get("location") or {}).items()})

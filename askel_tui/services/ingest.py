@@ -10,35 +10,35 @@ from pathlib import Path
 from typing import BinaryIO, Literal, TypeVar
 
 from askel_tui.core.records.files import read_csv, read_jsonl
-from askel_tui.core.records.record import Record, Refused
+from askel_tui.core.records.record import Record, RefusedLine
 from askel_tui.store.paths import make_private, refused_dir
 from askel_tui.sync.instance import Instance
 
-BATCH = 500
+RECORDS_PER_TRANSACTION = 500
 """Records stored in one transaction."""
 
-Kind = Literal["jsonl", "csv"]
+FileFormat = Literal["jsonl", "csv"]
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Intake:
+class IngestResult:
     """What became of a file: counts, and the refused lines with their reasons (the first of them)."""
 
     accepted: int = 0
-    same: int = 0
-    other_body: list[str] = field(default_factory=list)
+    duplicates: int = 0
+    conflicting_ids: list[str] = field(default_factory=list)
     """Ids that came again with another body: the first one holds."""
     refused: int = 0
-    refusals: list[Refused] = field(default_factory=list)
+    refusals: list[RefusedLine] = field(default_factory=list)
     notes: list[tuple[int, str]] = field(default_factory=list)
     """What was changed about a record at the door, by line."""
-    kept: Path | None = None
+    refused_file: Path | None = None
     """Where the refused lines are."""
-    lines: int = 0
+    lines_read: int = 0
 
 
-SHOWN = 100
+MAX_REMEMBERED_LINES = 100
 """How many refusals, notes and ids of another body are remembered; all are counted."""
 
 
@@ -46,63 +46,67 @@ async def ingest(
     instance: Instance,
     connection: str,
     lines: Iterable[bytes],
-    kind: Kind,
+    file_format: FileFormat,
     *,
-    progress: Callable[[Intake], None] | None = None,
-) -> Intake:
+    progress: Callable[[IngestResult], None] | None = None,
+) -> IngestResult:
     """Takes the records of a file in for a connection. Raises `UnknownConnection` and journal errors."""
     instance.state.connection(connection)
-    result = Intake()
+    result = IngestResult()
     batch: list[Record] = []
-    with _Aside(instance.home, connection) as aside:
-        for line, read in _read(lines, kind, _now(instance)):
-            result.lines = line
-            if isinstance(read, Refused):
-                aside.keep(read)
+    with _RefusedLinesFile(instance.home, connection) as aside:
+        for line, read in _read_records(lines, file_format, _now(instance)):
+            result.lines_read = line
+            if isinstance(read, RefusedLine):
+                aside.write(read)
                 result.refused += 1
-                _remember(result.refusals, read)
+                _append_capped(result.refusals, read)
                 continue
             for note in read.notes:
-                _remember(result.notes, (line, note))
+                _append_capped(result.notes, (line, note))
             batch.append(read)
-            if len(batch) >= BATCH:
-                await _store(instance, connection, batch, result)
+            if len(batch) >= RECORDS_PER_TRANSACTION:
+                await _store_batch(instance, connection, batch, result)
                 batch = []
                 if progress is not None:
                     progress(result)
         if batch:
-            await _store(instance, connection, batch, result)
-        result.kept = aside.path
+            await _store_batch(instance, connection, batch, result)
+        result.refused_file = aside.path
     if progress is not None:
         progress(result)
     return result
 
 
-async def _store(instance: Instance, connection: str, batch: list[Record], result: Intake) -> None:
-    fates = await instance.journal.accept(connection, batch, instance.clock())
+async def _store_batch(
+    instance: Instance, connection: str, batch: list[Record], result: IngestResult
+) -> None:
+    fates = await instance.journal.accept_records(connection, batch, instance.clock())
     for record, fate in zip(batch, fates, strict=True):
         if fate == "new":
             result.accepted += 1
         else:
-            result.same += 1
+            result.duplicates += 1
             if fate == "other_body":
-                _remember(result.other_body, record.id)
+                _append_capped(result.conflicting_ids, record.id)
 
 
-def _read(lines: Iterable[bytes], kind: Kind, now: str) -> Iterator[tuple[int, Record | Refused]]:
-    return read_csv(lines, now=now) if kind == "csv" else read_jsonl(lines, now=now)
+def _read_records(
+    lines: Iterable[bytes], file_format: FileFormat, now: str
+) -> Iterator[tuple[int, Record | RefusedLine]]:
+    return read_csv(lines, now=now) if file_format == "csv" else read_jsonl(lines, now=now)
 
 
 def _now(instance: Instance) -> str:
     return datetime.fromtimestamp(instance.clock() / 1000, UTC).isoformat(timespec="milliseconds")
 
 
-def _remember(where: list[T], item: T) -> None:
-    if len(where) < SHOWN:
+def _append_capped(where: list[T], item: T) -> None:
+    if len(where) < MAX_REMEMBERED_LINES:
         where.append(item)
 
 
-class _Aside:
+class _RefusedLinesFile:
     """The file that refused lines go to, made when the first one comes: `line<TAB>reason<TAB>text`."""
 
     def __init__(self, home: Path, connection: str) -> None:
@@ -111,14 +115,14 @@ class _Aside:
         self._file: BinaryIO | None = None
         self.path: Path | None = None
 
-    def __enter__(self) -> _Aside:
+    def __enter__(self) -> _RefusedLinesFile:
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._file is not None:
             self._file.close()
 
-    def keep(self, refused: Refused) -> None:
+    def write(self, refused: RefusedLine) -> None:
         if self._file is None:
             make_private(self._directory)
             stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")

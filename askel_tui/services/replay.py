@@ -14,7 +14,7 @@ from typing import Any
 from askel_tui.contract.dialects import dialect
 from askel_tui.core.operations import Operation, operation_id
 from askel_tui.core.planning.plan import plan
-from askel_tui.core.planning.steps import Applied
+from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.store.errors import UnknownWorkflow
 from askel_tui.store.journal.rows import (
     AuditEntry,
@@ -22,20 +22,20 @@ from askel_tui.store.journal.rows import (
     Decision,
     StoredRecord,
     WorkflowState,
-    planned_run,
+    encode_run,
 )
-from askel_tui.sync.engine.commands import Refused
+from askel_tui.sync.engine.commands import CommandRefused
 from askel_tui.sync.instance import Instance
 
-PAGE = 1_000
+ENTRIES_PER_PAGE = 1_000
 """Audit entries read, and events queued, at once."""
 
-KINDS = frozenset({"track_event", "trigger_flow"})
-SENT = frozenset({"written", "unconfirmed"})
+EVENT_KINDS = frozenset({"track_event", "trigger_flow"})
+SENT_STATUSES = frozenset({"written", "unconfirmed"})
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class ReplayRange:
     """Which events: of a connection, by what sent them and when, or by their records in order of receipt.
 
     `since` and `until` are when the event was sent, in milliseconds since 1970; `first` and `last` are record ids.
@@ -56,7 +56,7 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class ReplayableEvent:
     """An event that was sent, and its operation made again."""
 
     entry: AuditEntry
@@ -80,73 +80,80 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Unfit:
+class UnreplayableEvent:
     """An event that can't be made again, and why."""
 
     entry: AuditEntry
-    why: str
+    reason: str
 
 
-async def events(instance: Instance, wanted: Stretch) -> AsyncIterator[Event | Unfit]:
+async def replayable_events(
+    instance: Instance, wanted: ReplayRange
+) -> AsyncIterator[ReplayableEvent | UnreplayableEvent]:
     """The events of a stretch, in the order they were sent, each once.
 
     Raises `UnknownConnection`, and `Refused` where a record that bounds the stretch is not kept.
     """
     instance.state.connection(wanted.connection)
-    bounds = await _bounds(instance, wanted)
-    versions = _Versions(instance)
+    bounds = await _record_bounds(instance, wanted)
+    versions = _WorkflowVersions(instance)
     seen: set[str] = set()
     after = 0
     asked = AuditFilter(
         wanted.connection, wanted.workflow, wanted.step, since=wanted.since, until=wanted.until
     )
-    while page := await instance.journal.audit(asked, after=after, limit=PAGE):
+    while page := await instance.journal.audit_entries(asked, after=after, limit=ENTRIES_PER_PAGE):
         after = page[-1].seq
         for entry in page:
-            if entry.kind not in KINDS or entry.status not in SENT or not entry.operation or not entry.record:
+            if (
+                entry.kind not in EVENT_KINDS
+                or entry.status not in SENT_STATUSES
+                or not entry.operation
+                or not entry.record
+            ):
                 continue
             if entry.operation in seen or (entry.response or {}).get("detail") == "replay":
                 continue
             seen.add(entry.operation)
-            stored = await instance.journal.record(wanted.connection, entry.record)
+            stored = await instance.journal.find_record(wanted.connection, entry.record)
             if stored is None:
-                yield Unfit(entry, "its record is no longer kept")
+                yield UnreplayableEvent(entry, "its record is no longer kept")
             elif bounds[0] <= stored.seq <= bounds[1]:
-                found = await versions.made_again(entry, stored)
-                if isinstance(found, Unfit) or found.operation.call == "create_event":
+                found = await versions.recreate(entry, stored)
+                if isinstance(found, UnreplayableEvent) or found.operation.call == "create_event":
                     yield found
 
 
 async def replay(
-    instance: Instance, wanted: Stretch, actor: str, *, backfill: bool = True
-) -> tuple[int, list[Unfit]]:
+    instance: Instance, wanted: ReplayRange, actor: str, *, backfill: bool = True
+) -> tuple[int, list[UnreplayableEvent]]:
     """Queues the events of a stretch once more. Gives how many, and those that can't be made again.
 
     Raises as `events` does.
     """
     revision = instance.state.connection(wanted.connection).revision
-    backfill = backfill and dialect(revision).backfill
-    unfit: list[Unfit] = []
-    made: list[Event] = []
+    backfill = backfill and dialect(revision).has_backfill
+    unfit: list[UnreplayableEvent] = []
+    made: list[ReplayableEvent] = []
     count = 0
-    async for each in events(instance, wanted):
-        if isinstance(each, Unfit):
+    async for each in replayable_events(instance, wanted):
+        if isinstance(each, UnreplayableEvent):
             unfit.append(each)
             continue
         made.append(each)
-        if len(made) == PAGE:
-            count += await _queue(instance, wanted, made, actor, backfill)
+        if len(made) == ENTRIES_PER_PAGE:
+            count += await _queue_events(instance, wanted, made, actor, backfill)
             made = []
     if made:
-        count += await _queue(instance, wanted, made, actor, backfill)
+        count += await _queue_events(instance, wanted, made, actor, backfill)
     if count:
         # Carried out by whoever owns the home; the events wait for it, and nobody has to wait for the answer.
-        await instance.journal.order("replay", {"events": count}, actor, instance.clock())
+        await instance.journal.submit_command("replay", {"events": count}, actor, instance.clock())
     return count, unfit
 
 
-async def _queue(
-    instance: Instance, wanted: Stretch, made: Sequence[Event], actor: str, backfill: bool
+async def _queue_events(
+    instance: Instance, wanted: ReplayRange, made: Sequence[ReplayableEvent], actor: str, backfill: bool
 ) -> int:
     now = instance.clock()
     count = 0
@@ -155,17 +162,17 @@ async def _queue(
         for each in made:
             if (each.entry.workflow, each.version) == (workflow, version):
                 of = again.setdefault((each.stored.seq, each.stored.record.id), [])
-                of.append(_once_more(each, wanted.connection, now, backfill))
-        runs = [planned_run(seq, record, operations) for (seq, record), operations in again.items()]
+                of.append(_replayed_operation(each, wanted.connection, now, backfill))
+        runs = [encode_run(seq, record, operations) for (seq, record), operations in again.items()]
         state = WorkflowState(workflow, wanted.connection, "active", version)
         number = sum(len(run.operations) for run in runs)
         detail = {**wanted.as_dict(), "events": number, "backfill": backfill}
         decision = Decision("replay", actor, wanted.connection, workflow, detail=detail)
-        count += await instance.journal.requeue(state, runs, decision, now)
+        count += await instance.journal.requeue_runs(state, runs, decision, now)
     return count
 
 
-def _once_more(event: Event, connection: str, now: int, backfill: bool) -> Operation:
+def _replayed_operation(event: ReplayableEvent, connection: str, now: int, backfill: bool) -> Operation:
     """The same event as an operation of its own: its `unique_id` stays."""
     operation, entry = event.operation, event.entry
     body = {**operation.body, "replay": True}
@@ -176,48 +183,48 @@ def _once_more(event: Event, connection: str, now: int, backfill: bool) -> Opera
     return replace(operation, id=own, body=body)
 
 
-async def _bounds(instance: Instance, wanted: Stretch) -> tuple[int, int]:
+async def _record_bounds(instance: Instance, wanted: ReplayRange) -> tuple[int, int]:
     """The places of the records that bound the stretch, in order of receipt."""
     found = []
     for record, otherwise in ((wanted.first, 0), (wanted.last, 2**63 - 1)):
         if record is None:
             found.append(otherwise)
             continue
-        stored = await instance.journal.record(wanted.connection, record)
+        stored = await instance.journal.find_record(wanted.connection, record)
         if stored is None:
-            raise Refused(f"no record {record} is kept for {wanted.connection}")
+            raise CommandRefused(f"no record {record} is kept for {wanted.connection}")
         found.append(stored.seq)
     return found[0], found[1]
 
 
-class _Versions:
+class _WorkflowVersions:
     """Versions of workflows, each made ready once."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._numbers: dict[str, list[int]] = {}
-        self._applied: dict[tuple[str, int], Applied | None] = {}
+        self._applied: dict[tuple[str, int], AppliedWorkflow | None] = {}
 
-    async def made_again(self, entry: AuditEntry, stored: StoredRecord) -> Event | Unfit:
+    async def recreate(self, entry: AuditEntry, stored: StoredRecord) -> ReplayableEvent | UnreplayableEvent:
         """The event of an audit entry, by planning its record under the version that sent it."""
         workflow, connection = entry.workflow or "", entry.connection or ""
-        for number in self._of(workflow):
+        for number in self._version_numbers(workflow):
             own = operation_id(connection, workflow, number, stored.record.id, entry.step or "")
             if own == entry.operation:
                 break
         else:
-            return Unfit(entry, "the version that sent it is no longer kept")
-        applied = await self._ready(workflow, number)
+            return UnreplayableEvent(entry, "the version that sent it is no longer kept")
+        applied = await self._applied_version(workflow, number)
         planned = plan(stored.record, applied) if applied is not None else None
         operations = planned.operations if planned else ()
         operation = next((each for each in operations if each.id == entry.operation), None)
         if operation is None:
-            return Unfit(entry, "its record does not plan to it any more")
-        if operation.call == "create_event" and not _same(entry, operation):
-            return Unfit(entry, "it would get another unique_id than it was sent with")
-        return Event(entry, stored, number, operation)
+            return UnreplayableEvent(entry, "its record does not plan to it any more")
+        if operation.call == "create_event" and not _has_same_unique_id(entry, operation):
+            return UnreplayableEvent(entry, "it would get another unique_id than it was sent with")
+        return ReplayableEvent(entry, stored, number, operation)
 
-    def _of(self, workflow: str) -> list[int]:
+    def _version_numbers(self, workflow: str) -> list[int]:
         if workflow not in self._numbers:
             try:
                 found = [doc.version for doc in self._instance.state.versions(workflow)]
@@ -226,14 +233,14 @@ class _Versions:
             self._numbers[workflow] = found[::-1]
         return self._numbers[workflow]
 
-    async def _ready(self, workflow: str, version: int) -> Applied | None:
+    async def _applied_version(self, workflow: str, version: int) -> AppliedWorkflow | None:
         key = (workflow, version)
         if key not in self._applied:
-            self._applied[key] = await self._instance.applied(workflow, version)
+            self._applied[key] = await self._instance.applied_version(workflow, version)
         return self._applied[key]
 
 
-def _same(entry: AuditEntry, operation: Operation) -> bool:
+def _has_same_unique_id(entry: AuditEntry, operation: Operation) -> bool:
     """Whether the event was sent with the id that it would be sent with now; unknown once the body was folded."""
     request: Mapping[str, Any] = entry.request or {}
     body = request.get("body")

@@ -5,27 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from askel_tui.contract.endpoints import NotInRevision, endpoint
-from askel_tui.store.journal.rows import AuditFilter, Counts
-from askel_tui.store.locks import owner
+from askel_tui.store.journal.rows import AuditFilter, WorkflowCounts
+from askel_tui.store.locks import owner_pid
 from askel_tui.sync.engine.commands import DIRECT_VERSION
-from askel_tui.sync.import_jobs.slow_jobs import standing
-from askel_tui.sync.instance import FOREIGN_USE, Instance, account_of
-from askel_tui.sync.planning.unplanned import unplanned
+from askel_tui.sync.import_jobs.slow_jobs import current_slow_jobs
+from askel_tui.sync.instance import FOREIGN_USE_KIND, Instance, account_key
+from askel_tui.sync.planning.unplanned import count_unplanned
 
 BUDGET_WINDOW_MS = 60_000
 
-FOREIGN_MS = 11 * 60_000
+FOREIGN_USE_SHOWN_MS = 11 * 60_000
 """How long another integration's use of a budget is shown: it is noted every ten minutes while it goes on."""
 
 
-async def status(instance: Instance) -> dict[str, Any]:
+async def read_status(instance: Instance) -> dict[str, Any]:
     """The status as the command line's JSON document (design: JSON)."""
     journal = instance.journal
-    pid = owner(instance.home)
+    pid = owner_pid(instance.home)
     holds = await journal.holds()
     counts = await journal.counts()
     states = {state.workflow: state for state in await journal.workflow_states()}
-    behind = await unplanned(instance)
+    behind = await count_unplanned(instance)
     newest = {doc.workflow: doc for doc in instance.state.workflows()}
     refused = {
         hold.connection: hold.cause for hold in holds if hold.cause in ("key_refused", "other_account")
@@ -33,7 +33,7 @@ async def status(instance: Instance) -> dict[str, Any]:
     workflows = []
     for name in sorted(newest.keys() | states.keys()):
         state, document = states.get(name), newest.get(name)
-        count = counts.get(name, Counts())
+        count = counts.get(name, WorkflowCounts())
         running = state.version if state else None
         workflows.append(
             {
@@ -83,7 +83,7 @@ async def _jobs(instance: Instance) -> list[dict[str, Any]]:
     told = ("connection", "job", "since", "operations", "detail")
     return [
         {name: each[name] for name in told}
-        for each in await standing(instance.journal)
+        for each in await current_slow_jobs(instance.journal)
         if each["connection"] in names
     ]
 
@@ -92,16 +92,16 @@ async def _budgets(instance: Instance) -> list[dict[str, Any]]:
     """Per account and call, how much of the longest window within a minute is used, and whether others use it too."""
     now = instance.clock()
     rows = []
-    seen = AuditFilter(kind=FOREIGN_USE, since=now - FOREIGN_MS)
+    seen = AuditFilter(kind=FOREIGN_USE_KIND, since=now - FOREIGN_USE_SHOWN_MS)
     noted = [
         (entry.response or {}).get("detail") or {}
-        for entry in await instance.journal.audit(seen, newest=True)
+        for entry in await instance.journal.audit_entries(seen, newest=True)
     ]
     foreign = {(each.get("account"), each.get("call")) for each in noted}
-    revisions = {account_of(doc): doc.revision for doc in instance.state.connections()}
+    revisions = {account_key(doc): doc.revision for doc in instance.state.connections()}
     for account, revision in revisions.items():
         used: dict[str, int] = {}
-        for call, _, answered in await instance.journal.places(account, now - BUDGET_WINDOW_MS):
+        for call, _, answered in await instance.journal.taken_slots(account, now - BUDGET_WINDOW_MS):
             if answered is None or answered > now - BUDGET_WINDOW_MS:
                 used[call] = used.get(call, 0) + 1
         for call, count in sorted(used.items()):

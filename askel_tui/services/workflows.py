@@ -9,8 +9,8 @@ from typing import Any
 
 from askel_tui.core.catalog import Catalog
 from askel_tui.core.problems import Problem, did_you_mean
-from askel_tui.core.targets.drift import snapshot
-from askel_tui.core.targets.pinning import Pinned, pin
+from askel_tui.core.targets.drift import target_details
+from askel_tui.core.targets.pinning import Pinned, pin_targets
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.core.workflows.model import (
     Workflow,
@@ -20,13 +20,13 @@ from askel_tui.core.workflows.model import (
 from askel_tui.core.workflows.scopes import needed_scopes
 from askel_tui.store.journal.rows import Decision, WorkflowState
 from askel_tui.store.state.documents import ConnectionDoc, PinnedStep, WorkflowDoc
-from askel_tui.sync.engine.command_bus import give
+from askel_tui.sync.engine.command_bus import submit
 from askel_tui.sync.instance import Instance
 
 SECTION_OF_TARGET = {"list": "lists", "segment": "segments", "flow": "flows", "metric": "metrics"}
 
 
-class Unfit(Exception):
+class InvalidWorkflow(Exception):
     """A workflow that can't be applied, with everything that is wrong with it; nothing was stored."""
 
     def __init__(self, problems: Sequence[Problem], *, scopes: bool = False) -> None:
@@ -37,7 +37,7 @@ class Unfit(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class AppliedResult:
+class ApplyResult:
     """What applying a workflow gave. `changed` is False where the newest version says the same already."""
 
     document: WorkflowDoc
@@ -49,36 +49,36 @@ def validate(text: str, file: str) -> Workflow:
     """The workflow of a file, checked by itself. Raises `Unfit` with all problems."""
     workflow, problems = load_workflow(text, file)
     if workflow is None or problems:
-        raise Unfit(problems)
+        raise InvalidWorkflow(problems)
     return workflow
 
 
-async def apply(instance: Instance, text: str, file: str, actor: str) -> AppliedResult:
+async def apply(instance: Instance, text: str, file: str, actor: str) -> ApplyResult:
     """Stores a workflow as a draft version, checked against the live account.
 
     Raises `Unfit` with every problem at once, and the errors of reading the account.
     """
     workflow = validate(text, file)
-    connection = _connection(instance, workflow, file)
+    connection = _find_connection(instance, workflow, file)
     client = await instance.client(connection.name)
     if client is None:
         told = (
             f"no key is stored for {connection.name}: `askel rotate {connection.name} --key-stdin` stores one"
         )
-        raise Unfit([Problem(told, file=file)], scopes=True)
+        raise InvalidWorkflow([Problem(told, file=file)], scopes=True)
     lacking = missing_scopes(workflow, connection, file)
     if lacking:
-        raise Unfit(lacking, scopes=True)
-    catalog = await _named(instance, workflow, connection)
-    pinned: Pinned = pin(
+        raise InvalidWorkflow(lacking, scopes=True)
+    catalog = await _read_named_targets(instance, workflow, connection)
+    pinned: Pinned = pin_targets(
         workflow, catalog, file=file, only_lists=connection.only_lists, revision=connection.revision
     )
     if pinned.problems:
-        raise Unfit(pinned.problems)
-    return await _store(instance, workflow, connection, pinned, catalog, file, actor)
+        raise InvalidWorkflow(pinned.problems)
+    return await _store_version(instance, workflow, connection, pinned, catalog, file, actor)
 
 
-async def _store(
+async def _store_version(
     instance: Instance,
     workflow: Workflow,
     connection: ConnectionDoc,
@@ -86,9 +86,9 @@ async def _store(
     catalog: Catalog,
     file: str,
     actor: str,
-) -> AppliedResult:
+) -> ApplyResult:
     targets = {
-        step: PinnedStep(target=each.target, through=each.through, seen=snapshot(each, catalog))
+        step: PinnedStep(target=each.target, through=each.through, seen=target_details(each, catalog))
         for step, each in pinned.targets.items()
     }
     newest = next((doc for doc in instance.state.workflows() if doc.workflow == workflow.name), None)
@@ -97,12 +97,14 @@ async def _store(
         targets,
         connection.name,
     ):
-        return AppliedResult(newest, False, tuple(pinned.warnings))
+        return ApplyResult(newest, False, tuple(pinned.warnings))
     if newest is not None and newest.connection != connection.name:
         told = (
             f"{workflow.name} belongs to {newest.connection}: delete it first, or give this one another name"
         )
-        raise Unfit([Problem(told, field="connection", file=file, line=line_of(workflow, "connection"))])
+        raise InvalidWorkflow(
+            [Problem(told, field="connection", file=file, line=line_of(workflow, "connection"))]
+        )
     now = instance.clock()
     version = await asyncio.to_thread(
         instance.state.save_workflow_version,
@@ -114,23 +116,23 @@ async def _store(
         applied=now,
         actor=actor,
     )
-    document = instance.document(workflow.name, version)
+    document = instance.workflow_document(workflow.name, version)
     decision = Decision(
         "apply", actor, connection.name, workflow.name, detail={"version": version, "file": file}
     )
     if await instance.workflow_state(workflow.name) is None:
         draft = WorkflowState(workflow.name, connection.name, "draft", version)
-        await instance.journal.set_workflow(draft, decision, now)
+        await instance.journal.set_workflow_state(draft, decision, now)
     else:
-        await instance.journal.decide(decision, now)
-    return AppliedResult(document, True, tuple(pinned.warnings))
+        await instance.journal.write_decision(decision, now)
+    return ApplyResult(document, True, tuple(pinned.warnings))
 
 
-def _connection(instance: Instance, workflow: Workflow, file: str) -> ConnectionDoc:
+def _find_connection(instance: Instance, workflow: Workflow, file: str) -> ConnectionDoc:
     known = {doc.name: doc for doc in instance.state.connections()}
     if workflow.connection in known:
         return known[workflow.connection]
-    raise Unfit(
+    raise InvalidWorkflow(
         [
             Problem(
                 f"no connection is called {workflow.connection!r}",
@@ -143,9 +145,9 @@ def _connection(instance: Instance, workflow: Workflow, file: str) -> Connection
     )
 
 
-async def _named(instance: Instance, workflow: Workflow, connection: ConnectionDoc) -> Catalog:
+async def _read_named_targets(instance: Instance, workflow: Workflow, connection: ConnectionDoc) -> Catalog:
     """The live catalog of what the workflow's steps may name; kept as the connection's newest."""
-    from askel_tui.services.discovery import discover, with_filters
+    from askel_tui.services.discovery import discover, with_trigger_filters
 
     named = [(kind, written) for step in workflow.steps for _, kind, written in step_targets(step)]
     wanted = {SECTION_OF_TARGET[kind] for kind, _ in named if kind in SECTION_OF_TARGET}
@@ -153,7 +155,7 @@ async def _named(instance: Instance, workflow: Workflow, connection: ConnectionD
     assert client is not None
     found = await discover(instance, connection.name, client, wanted)
     flows = {written for kind, written in named if kind == "flow"}
-    return await with_filters(client, found.catalog, flows)
+    return await with_trigger_filters(client, found.catalog, flows)
 
 
 def missing_scopes(workflow: Workflow, connection: ConnectionDoc, file: str) -> list[Problem]:
@@ -181,14 +183,14 @@ async def activate(
     from_record: str | None = None,
 ) -> Mapping[str, Any]:
     """Switches a workflow to its newest version. Raises `UnknownWorkflow`, `Refused`."""
-    newest = instance.document(workflow)
+    newest = instance.workflow_document(workflow)
     arguments = {"workflow": workflow, "version": newest.version, "since": since, "from_record": from_record}
-    return await give(instance, "activate", arguments, actor)
+    return await submit(instance, "activate", arguments, actor)
 
 
 async def delete(instance: Instance, workflow: str, actor: str) -> Mapping[str, Any]:
     """Forgets a workflow: its versions, holds, failures and unsent operations. The audit stays."""
-    instance.document(workflow)
-    result = await give(instance, "forget", {"workflow": workflow}, actor)
+    instance.workflow_document(workflow)
+    result = await submit(instance, "forget", {"workflow": workflow}, actor)
     await asyncio.to_thread(instance.state.remove_workflow, workflow)
     return result

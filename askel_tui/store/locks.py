@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-__all__ = ["AlreadyOwned", "Busy", "OwnershipLock", "locked", "owner"]
+__all__ = ["AlreadyOwned", "Busy", "OwnershipLock", "locked", "owner_pid"]
 
-PATIENCE = 30.0
+LOCK_TIMEOUT_S = 30.0
 """Seconds to wait for a lock that is held for one write at a time."""
 
 _PROBE_PATIENCE = 0.25
@@ -28,7 +28,7 @@ _ENDING_PATIENCE = 10.0
 
 
 @contextlib.contextmanager
-def locked(path: Path, patience: float = PATIENCE) -> Iterator[None]:
+def locked(path: Path, patience: float = LOCK_TIMEOUT_S) -> Iterator[None]:
     """Holds the lock `<path>.lock` for the block, against other processes and other threads of this one.
 
     Not re-entrant. The lock file stays: removing it would let two processes lock two different files.
@@ -97,7 +97,7 @@ class OwnershipLock:
         self.release()
 
 
-def owner(home: Path) -> int | None:
+def owner_pid(home: Path) -> int | None:
     """The number of the process that owns the state directory, 0 if it left none; None when nobody does."""
     try:
         descriptor = os.open(ownership_file(home), os.O_RDONLY | os.O_CLOEXEC)

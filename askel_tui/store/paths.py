@@ -10,19 +10,19 @@ from askel_tui.store.errors import HomeUnusable
 
 __all__ = [
     "HomeUnusable",
-    "answers_file",
     "catalog_file",
     "crashes_dir",
     "default_home",
-    "door_file",
-    "file_system",
+    "ensure_usable",
+    "file_system_type",
     "home",
+    "idempotent_responses_file",
     "journal_file",
+    "listen_address_file",
     "make_private",
     "ownership_file",
     "refused_dir",
     "state_file",
-    "usable",
     "vault_file",
 ]
 
@@ -46,10 +46,10 @@ def default_home() -> Path:
 
 def home() -> Path:
     """The state directory, made (0700) if it is missing. Raises `HomeUnusable`."""
-    return usable(default_home())
+    return ensure_usable(default_home())
 
 
-def usable(directory: Path, mounts: Path = _MOUNTS) -> Path:
+def ensure_usable(directory: Path, mounts: Path = _MOUNTS) -> Path:
     """The directory, made (0700) if missing, once it is known that state can be kept there.
 
     `mounts` is the table of mounted file systems; without one, network file systems are not recognised.
@@ -61,7 +61,7 @@ def usable(directory: Path, mounts: Path = _MOUNTS) -> Path:
         table = mounts.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return directory
-    kind = file_system(os.path.realpath(directory), table)
+    kind = file_system_type(os.path.realpath(directory), table)
     if kind in NETWORK_FILE_SYSTEMS:
         raise HomeUnusable(directory, f"is on a network file system ({kind}), where locks don't hold")
     return directory
@@ -84,7 +84,7 @@ def make_private(directory: Path) -> None:
         raise HomeUnusable(directory, "can't be written: permission denied")
 
 
-def file_system(path: str, mounts: str) -> str | None:
+def file_system_type(path: str, mounts: str) -> str | None:
     """The type of the file system that holds an absolute path, by the text of /proc/mounts."""
     best, kind = "", None
     for line in mounts.splitlines():
@@ -116,12 +116,12 @@ def journal_file(directory: Path) -> Path:
     return directory / "journal.db"
 
 
-def answers_file(directory: Path) -> Path:
+def idempotent_responses_file(directory: Path) -> Path:
     """Answers to requests that carried an Idempotency-Key."""
     return directory / "answers.db"
 
 
-def door_file(directory: Path) -> Path:
+def listen_address_file(directory: Path) -> Path:
     """Where the front door listens, while it does."""
     return directory / "door.json"
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from askel_tui.core.catalog import Catalog, StepTargets
 from askel_tui.core.operations import Target
-from askel_tui.core.planning.steps import Applied
+from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import Decision, WorkflowState
@@ -25,17 +25,17 @@ from askel_tui.store.state.state import State
 
 if TYPE_CHECKING:
     from askel_tui.klaviyo.client import Client
-    from askel_tui.klaviyo.rate_limits.limiter import Budgets
+    from askel_tui.klaviyo.rate_limits.limiter import RateLimiter
     from askel_tui.store.locks import OwnershipLock
-    from askel_tui.store.secrets.key_store import Secrets
+    from askel_tui.store.secrets.key_store import KeyStore
     from askel_tui.sync.sending.settlement import Connected
 
 log = logging.getLogger(__name__)
 
-COMPETE = "compete"
+COMPETE_SETTING = "compete"
 """The setting that lets backlogs keep their pace beside other integrations."""
 
-FOREIGN_USE = "foreign_use"
+FOREIGN_USE_KIND = "foreign_use"
 """The audit's word for another integration that was seen to use a call's budget."""
 
 
@@ -54,10 +54,10 @@ class Instance:
         self.clock = now_ms
         self.owner = owner
         """Whether this process runs the engine of the home."""
-        self._secrets: Secrets | None = None
-        self._budgets: Budgets | None = None
-        self._restored: set[str] = set()
-        self._noting: set[asyncio.Task[None]] = set()
+        self._secrets: KeyStore | None = None
+        self._budgets: RateLimiter | None = None
+        self._restored_accounts: set[str] = set()
+        self._note_tasks: set[asyncio.Task[None]] = set()
         self._clients: dict[tuple[str, str, str], Client] = {}
 
     async def aclose(self) -> None:
@@ -66,31 +66,33 @@ class Instance:
             await client.aclose()
         if self._budgets is not None:
             await self._budgets.aclose()
-        await asyncio.gather(*self._noting, return_exceptions=True)
+        await asyncio.gather(*self._note_tasks, return_exceptions=True)
         await self.journal.close()
 
-    def secrets(self) -> Secrets:
+    def secrets(self) -> KeyStore:
         """Where keys are kept. Raises `NoSafeKeyring`."""
         if self._secrets is None:
-            from askel_tui.store.secrets.key_store import secrets
+            from askel_tui.store.secrets.key_store import open_key_store
 
-            self._secrets = secrets(self.home)
+            self._secrets = open_key_store(self.home)
         return self._secrets
 
     async def client_for(self, key: str, revision: str, account: str) -> Client:
         """A client for a key that is not stored (yet), under the account's budget."""
         from askel_tui.klaviyo.client import Client
-        from askel_tui.klaviyo.rate_limits.limiter import Budgets, switched_off
+        from askel_tui.klaviyo.rate_limits.limiter import RateLimiter, budgets_switched_off
 
         if self._budgets is None:
-            others = self._see_others if self.owner else None
-            self._budgets = Budgets("owner" if self.owner else "guest", self.journal, others=others)
-        client = Client(key=key, revision=revision, account=account, budget=self._budgets)
-        if switched_off(client.address):
+            others = self._note_foreign_use if self.owner else None
+            self._budgets = RateLimiter(
+                "owner" if self.owner else "guest", self.journal, on_other_client=others
+            )
+        client = Client(key=key, revision=revision, account=account, limiter=self._budgets)
+        if budgets_switched_off(client.address):
             await client.aclose()
             return Client(key=key, revision=revision, account=account)
-        if account not in self._restored:
-            self._restored.add(account)
+        if account not in self._restored_accounts:
+            self._restored_accounts.add(account)
             await self._budgets.restore(account)
         return client
 
@@ -102,7 +104,7 @@ class Instance:
             key = await asyncio.to_thread(self.secrets().get, connection)
             if key is None:
                 return None
-            made = await self.client_for(key, found.revision, account_of(found))
+            made = await self.client_for(key, found.revision, account_key(found))
             if self._clients.setdefault(handle, made) is not made:
                 # Somebody else made one meanwhile.
                 await made.aclose()
@@ -117,7 +119,7 @@ class Instance:
         for doc in self.state.connections():
             client = await self.client(doc.name)
             if client is not None:
-                account = account_of(doc)
+                account = account_key(doc)
                 pause_after = 1_000 * (
                     doc.pause_after or settings.get("pause_after") or PAUSE_AFTER_MS // 1_000
                 )
@@ -126,16 +128,16 @@ class Instance:
                 )
                 found.setdefault(account, {})[doc.name] = connected
         if self._budgets is not None:
-            self._budgets.compete(settings.get(COMPETE) is True)
+            self._budgets.ignore_other_clients(settings.get(COMPETE_SETTING) is True)
         return found
 
-    def _see_others(self, account: str, call: str) -> None:
+    def _note_foreign_use(self, account: str, call: str) -> None:
         """Another integration uses the budget of a call: noted, for `status` is another process."""
         log.info("another integration uses the budget of %s of account %s", call, account)
-        decision = Decision(FOREIGN_USE, "askel", detail={"account": account, "call": call})
-        noting = asyncio.create_task(self.journal.decide(decision, self.clock()))
-        self._noting.add(noting)
-        noting.add_done_callback(self._noting.discard)
+        decision = Decision(FOREIGN_USE_KIND, "askel", detail={"account": account, "call": call})
+        noting = asyncio.create_task(self.journal.write_decision(decision, self.clock()))
+        self._note_tasks.add(noting)
+        noting.add_done_callback(self._note_tasks.discard)
 
     async def connected_by_name(self) -> dict[str, Connected]:
         """Every connection that has a key, by name."""
@@ -150,19 +152,19 @@ class Instance:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size
 
-    def document(self, workflow: str, version: int | None = None) -> WorkflowDoc:
+    def workflow_document(self, workflow: str, version: int | None = None) -> WorkflowDoc:
         """A version of a workflow (the newest without one). Raises `UnknownWorkflow`."""
         return self.state.workflow(workflow, version)
 
-    async def applied(self, workflow: str, version: int | None = None) -> Applied | None:
+    async def applied_version(self, workflow: str, version: int | None = None) -> AppliedWorkflow | None:
         """A version of a workflow, ready for planning; None where what is stored can't be read any more."""
-        doc = self.document(workflow, version)
+        doc = self.workflow_document(workflow, version)
         connection = self.state.connection(doc.connection)
         loaded, problems = load_workflow(doc.source, doc.file or doc.workflow)
         if loaded is None or problems:
             return None
         targets = {step: StepTargets(pinned.target, pinned.through) for step, pinned in doc.targets.items()}
-        return Applied(loaded, doc.version, connection.account or "", connection.revision, targets)
+        return AppliedWorkflow(loaded, doc.version, connection.account or "", connection.revision, targets)
 
     async def workflow_state(self, workflow: str) -> WorkflowState | None:
         """What changes about a workflow while it runs; None where it was never applied."""
@@ -172,7 +174,7 @@ class Instance:
     async def pinned_target(self, workflow: str, step: str) -> Target | None:
         """What a step of the running version names."""
         state = await self.workflow_state(workflow)
-        doc = self.document(workflow, state.version if state else None)
+        doc = self.workflow_document(workflow, state.version if state else None)
         pinned = doc.targets.get(step)
         return None if pinned is None else pinned.through or pinned.target
 
@@ -181,7 +183,7 @@ class Instance:
         found = self.state.catalog(connection)
         return Catalog.from_dict(found) if found is not None else None
 
-    async def keep_catalog(self, connection: str, catalog: Catalog, sections: Collection[str]) -> Catalog:
+    async def save_catalog(self, connection: str, catalog: Catalog, sections: Collection[str]) -> Catalog:
         """Stores what was read of a catalog; sections that were not read stay as they were. Gives the whole."""
         before = self.catalog(connection)
         if before is not None:
@@ -192,13 +194,13 @@ class Instance:
         return catalog
 
 
-def account_of(connection: ConnectionDoc) -> str:
+def account_key(connection: ConnectionDoc) -> str:
     """Whose budget a connection draws on; where the key may not read the account, the key stands for it."""
     return connection.account or f"key:{connection.key}"
 
 
 @asynccontextmanager
-async def opened(
+async def open_instance(
     home: Path | None = None, *, owner: bool = False, lock: OwnershipLock | None = None
 ) -> AsyncIterator[Instance]:
     """An instance of the home (`ASKEL_HOME` without one), closed at the end. Raises `HomeUnusable`.

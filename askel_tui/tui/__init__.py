@@ -14,7 +14,7 @@ def run(read_only: bool = False) -> None:
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     # A page that was asked for waits for half as long.
     os.environ.setdefault("TEXTUAL_FPS", "120")
-    with _said_at_once():
+    with _opening_message():
         from askel_tui.tui.app import AskelApp
 
         app = AskelApp(read_only=read_only)
@@ -22,7 +22,7 @@ def run(read_only: bool = False) -> None:
 
 
 @contextmanager
-def _said_at_once() -> Iterator[None]:
+def _opening_message() -> Iterator[None]:
     """Says on the screen that the console is about to paint that it opens; leaves that screen where it can't."""
     terminal = sys.__stderr__
     if terminal is None or not terminal.isatty():

@@ -33,23 +33,23 @@ from textual.binding import Binding
 from textual.css.query import NoMatches
 from textual.reactive import reactive
 
-from askel_tui.tui.backend import Backend, Environment, told
+from askel_tui.tui.backend import Backend, Environment, describe_error
 from askel_tui.tui.preferences import session
-from askel_tui.tui.shell.memory import give_back
-from askel_tui.tui.shell.screen_registry import BY_NAME, SCREENS, make
+from askel_tui.tui.shell.memory import release_freed_memory
+from askel_tui.tui.shell.screen_registry import SCREENS, SCREENS_BY_NAME, create_screen
 from askel_tui.tui.shell.typeahead import Asking
-from askel_tui.tui.shell.workers import beside
-from askel_tui.tui.text.inert import inert
+from askel_tui.tui.shell.workers import run_in_background
+from askel_tui.tui.text.inert import sanitize
 
 if TYPE_CHECKING:
     from textual.screen import Screen
     from textual.widget import AwaitMount
 
 
-TWICE_S = 2.0
+INTERRUPT_WINDOW_S = 2.0
 """How soon the second ctrl+c has to come, in seconds."""
 
-FIRST, PREPARED = "overview", "live"
+DEFAULT_SCREEN, PRELOADED_SCREEN = "overview", "live"
 """The screen of a first start, and the one that is made ready in the background."""
 
 REST_S = 0.7
@@ -57,15 +57,15 @@ REST_S = 0.7
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class HeaderState:
     """What the header says. `daemon` is None while nobody knows."""
 
     connection: str | None = None
     environment: Environment = "klaviyo"
-    daemon: bool | None = None
-    ours: bool = False
+    daemon_running: bool | None = None
+    daemon_is_ours: bool = False
     read_only: bool = False
-    trouble: str | None = None
+    error: str | None = None
 
 
 class AskelApp(Asking):
@@ -93,28 +93,28 @@ class AskelApp(Asking):
         Binding("ctrl+n", "next_connection", "Next connection", id="app.next_connection", show=False),
     ]
 
-    head: reactive[Head] = reactive(Head())
+    head: reactive[HeaderState] = reactive(HeaderState())
     connection: reactive[str | None] = reactive(None)
     """The connection that the screens are about; None while there is none."""
 
     def __init__(
         self, *, read_only: bool = False, home: Path | None = None, first: str | None = None
     ) -> None:
-        self.started = time.perf_counter()
+        self.started_at = time.perf_counter()
         self.backend = Backend(home, read_only=read_only)
-        self._where = home
-        self._kept = session.load(self._state_directory())
-        wanted = first or self._kept.get("screen")
-        self._first = wanted if wanted in BY_NAME else FIRST
-        super().__init__(home, self._kept.get("theme"))
+        self._home = home
+        self._session = session.load_session(self._state_directory())
+        wanted = first or self._session.get("screen")
+        self._first_screen = wanted if wanted in SCREENS_BY_NAME else DEFAULT_SCREEN
+        super().__init__(home, self._session.get("theme"))
         self.title = "askel"
         for entry in SCREENS:
-            self.add_mode(entry.name, partial(make, entry))
+            self.add_mode(entry.name, partial(create_screen, entry))
         self.connections: list[str] = []
-        self._interrupted = 0.0
-        self._changes = False
-        self._there = False
-        self.head = Head(environment=self.backend.environment, read_only=read_only)
+        self._interrupted_at = 0.0
+        self._commit_pending = False
+        self._is_mounted_already = False
+        self.head = HeaderState(environment=self.backend.environment, read_only=read_only)
 
     # Starting and ending.
 
@@ -122,35 +122,37 @@ class AskelApp(Asking):
         """The frame alone is what is painted first: it costs half of what a screen does."""
         from askel_tui.tui.shell.base_screen import StartScreen
 
-        return StartScreen(self._first)
+        return StartScreen(self._first_screen)
 
     def on_mount(self) -> None:
         """Opens the home in the background; the first paint waits for nothing."""
-        self.call_after_refresh(self._painted)
+        self.call_after_refresh(self._after_first_paint)
 
-    def _painted(self) -> None:
+    def _after_first_paint(self) -> None:
         """With the first paint done: the screen, the home, the other themes, what is wrong in the user's files."""
-        self.switch_mode(self._first)
-        beside(self, self._open)
-        self.begin_looking()
+        self.switch_mode(self._first_screen)
+        run_in_background(self, self._open_home)
+        self.watch_user_files()
 
-    async def _open(self) -> None:
+    async def _open_home(self) -> None:
         try:
-            await self.backend.open(self._committed)
-            await self._know()
+            await self.backend.open(self._notice_commit)
+            await self._update_header()
         except Exception as error:
-            self.head = Head(environment=self.backend.environment, trouble=told(error))
-            self.say(told(error), title="The home can't be opened", severity="error", timeout=30)
+            self.head = HeaderState(environment=self.backend.environment, error=describe_error(error))
+            self.show_toast(
+                describe_error(error), title="The home can't be opened", severity="error", timeout=30
+            )
             return
-        self.set_timer(REST_S, self._prepare)
+        self.set_timer(REST_S, self._preload)
 
-    async def _prepare(self) -> None:
+    async def _preload(self) -> None:
         """With the first screen painted and at rest: makes ready what has to open at once."""
-        ready = PREPARED in self._screen_stacks or not self.is_running
+        ready = PRELOADED_SCREEN in self._screen_stacks or not self.is_running
         if not ready:
             # Textual has no public way to mount a mode before it is switched to.
-            await self._init_mode(PREPARED)
-            screen = self._screen_stacks[PREPARED][0]
+            await self._init_mode(PRELOADED_SCREEN)
+            screen = self._screen_stacks[PRELOADED_SCREEN][0]
             await screen.prepare()  # type: ignore[attr-defined]
             # It is in the theme already: else all styles are read again when it opens.
             self.stylesheet.update(screen)
@@ -158,34 +160,34 @@ class AskelApp(Asking):
         # What lives from now on is not looked through by the collector, which would make scrolling stutter.
         gc.collect()
         gc.freeze()
-        give_back()
+        release_freed_memory()
 
-    def _committed(self) -> None:
+    def _notice_commit(self) -> None:
         """Called from the backend's thread after commits."""
-        if self._changes:
+        if self._commit_pending:
             return
-        self._changes = True
-        self.call_later(self._changed)
+        self._commit_pending = True
+        self.call_later(self._handle_commits)
 
-    async def _changed(self) -> None:
-        self._changes = False
-        beside(self, self._know, "know", exclusive=True)
+    async def _handle_commits(self) -> None:
+        self._commit_pending = False
+        run_in_background(self, self._update_header, "know", exclusive=True)
         for stack in self._screen_stacks.values():
             changed = getattr(stack[0], "changed", None) if stack else None
             if changed is not None:
                 changed()
 
-    async def _know(self) -> None:
+    async def _update_header(self) -> None:
         """Brings the header up to date."""
         docs = await self.backend.connections()
         running = await self.backend.daemon_running()
         self.connections = [doc.name for doc in docs]
         if self.connection not in self.connections:
-            last = self._kept.get("connection")
+            last = self._session.get("connection")
             self.connection = (
                 last if last in self.connections else self.connections[0] if self.connections else None
             )
-        self.head = Head(
+        self.head = HeaderState(
             self.connection,
             self.backend.environment,
             running,
@@ -196,11 +198,11 @@ class AskelApp(Asking):
     async def action_quit(self) -> None:
         """Leaves; asks what becomes of a daemon that was started from here."""
         if self.backend.started_daemon:
-            self.about_to_ask(beside(self, self._leave_daemon, "quit", exclusive=True))
+            self.expect_question(run_in_background(self, self._ask_about_daemon, "quit", exclusive=True))
             return
         self.exit()
 
-    async def _leave_daemon(self) -> None:
+    async def _ask_about_daemon(self) -> None:
         from askel_tui.tui.widgets.confirm import Confirm
 
         stay = await self.push_screen_wait(
@@ -213,29 +215,29 @@ class AskelApp(Asking):
         if stay is None:
             return
         if stay:
-            self.backend.let_go()
+            self.backend.leave_daemon_running()
         self.exit()
 
     async def on_unmount(self) -> None:
         """Remembers where one was, and closes the home."""
         kept = {
-            **self._kept,
+            **self._session,
             "screen": self._screen_name(),
             "connection": self.connection,
             "theme": self.theme,
         }
         try:
-            await asyncio.to_thread(session.save, self._state_directory(), kept)
+            await asyncio.to_thread(session.save_session, self._state_directory(), kept)
         except Exception as error:
-            self.log.error(told(error))
+            self.log.error(describe_error(error))
         await self.backend.close()
 
     def _screen_name(self) -> str:
-        return self.current_mode if self.current_mode in BY_NAME else FIRST
+        return self.current_mode if self.current_mode in SCREENS_BY_NAME else DEFAULT_SCREEN
 
     def _state_directory(self) -> Path:
-        if self._where is not None:
-            return self._where
+        if self._home is not None:
+            return self._home
         from askel_tui.store.paths import default_home
 
         return default_home()
@@ -243,17 +245,17 @@ class AskelApp(Asking):
     def action_interrupt(self) -> None:
         """Ctrl+c twice quits."""
         now = time.monotonic()
-        if now - self._interrupted < TWICE_S:
-            beside(self, self.action_quit)
+        if now - self._interrupted_at < INTERRUPT_WINDOW_S:
+            run_in_background(self, self.action_quit)
             return
-        self._interrupted = now
-        self.say("Press ctrl+c again to quit.", timeout=TWICE_S)
+        self._interrupted_at = now
+        self.show_toast("Press ctrl+c again to quit.", timeout=INTERRUPT_WINDOW_S)
 
     # Screens.
 
     def action_show(self, name: str) -> None:
         """Goes to a screen; what lay over the present one (a question, help) is left first."""
-        if name not in BY_NAME:
+        if name not in SCREENS_BY_NAME:
             return
         while len(self.screen_stack) > 1:
             # Whoever waits for an answer is told that there is none.
@@ -262,15 +264,15 @@ class AskelApp(Asking):
 
     def switch_mode(self, mode: str) -> AwaitMount:
         """As Textual's, but a screen that is there already is painted at once."""
-        self._there = mode in self._screen_stacks
+        self._is_mounted_already = mode in self._screen_stacks
         try:
             return super().switch_mode(mode)
         finally:
-            self._there = False
+            self._is_mounted_already = False
 
     def delay_update(self, delay: float = 0.05) -> None:
         """Hides how a screen is put together; nothing where it is whole."""
-        if not self._there:
+        if not self._is_mounted_already:
             super().delay_update(delay)
 
     def action_help(self) -> None:
@@ -282,9 +284,9 @@ class AskelApp(Asking):
 
     def action_jump(self) -> None:
         """Letters over the parts of the screen; pressing one goes there."""
-        from askel_tui.tui.widgets.jump import JumpScreen, targets
+        from askel_tui.tui.widgets.jump import JumpScreen, jump_targets
 
-        found = targets(self.screen)
+        found = jump_targets(self.screen)
         if found and not isinstance(self.screen, JumpScreen):
             self.push_screen(JumpScreen(found), lambda chosen: chosen.focus() if chosen else None)
 
@@ -292,14 +294,18 @@ class AskelApp(Asking):
         """The next connection becomes the one that the screens are about."""
         if len(self.connections) > 1:
             at = self.connections.index(self.connection) if self.connection in self.connections else -1
-            self.choose(self.connections[(at + 1) % len(self.connections)])
+            self.choose_connection(self.connections[(at + 1) % len(self.connections)])
 
-    def choose(self, connection: str) -> None:
+    def choose_connection(self, connection: str) -> None:
         """Makes the screens be about a connection."""
         self.connection = connection
-        self._kept["connection"] = connection
-        self.head = Head(
-            connection, self.head.environment, self.head.daemon, self.head.ours, self.head.read_only
+        self._session["connection"] = connection
+        self.head = HeaderState(
+            connection,
+            self.head.environment,
+            self.head.daemon_running,
+            self.head.daemon_is_ours,
+            self.head.read_only,
         )
 
     def watch_connection(self, before: str | None, now: str | None) -> None:
@@ -314,22 +320,24 @@ class AskelApp(Asking):
         for entry in SCREENS:
             yield SystemCommand(
                 f"Screen: {entry.title}",
-                f"{entry.about}  ({entry.key})",
+                f"{entry.description}  ({entry.key})",
                 partial(self.action_show, entry.name),
             )
         for name in self.connections:
             if name != self.connection:
                 yield SystemCommand(
-                    f"Connection: {inert(name)}", "Show this connection", partial(self.choose, name)
+                    f"Connection: {sanitize(name)}",
+                    "Show this connection",
+                    partial(self.choose_connection, name),
                 )
         if not self.backend.read_only:
             if self.connection is not None and hasattr(screen, "action_take_in"):
                 yield SystemCommand(
-                    "Records: Take in a file", f"For {inert(self.connection)}", screen.action_take_in
+                    "Records: Take in a file", f"For {sanitize(self.connection)}", screen.action_take_in
                 )
             if self.backend.started_daemon:
                 yield SystemCommand("Daemon: Stop", "End the daemon that was started here", self.stop_daemon)
-            elif not self.head.daemon:
+            elif not self.head.daemon_running:
                 yield SystemCommand("Daemon: Start", "Keep records moving into Klaviyo", self.start_daemon)
         yield SystemCommand("Help: Focus", "Help for what has the focus (F1)", self.action_help)
         yield SystemCommand("View: Jump", "Go to a part of the screen (ctrl+o)", self.action_jump)
@@ -339,34 +347,34 @@ class AskelApp(Asking):
 
     def start_daemon(self) -> None:
         """Starts a daemon beside the console."""
-        beside(self, partial(self._daemon, start=True), "daemon", exclusive=True)
+        run_in_background(self, partial(self._switch_daemon, start=True), "daemon", exclusive=True)
 
     def stop_daemon(self) -> None:
         """Ends the daemon that was started from here."""
-        beside(self, partial(self._daemon, start=False), "daemon", exclusive=True)
+        run_in_background(self, partial(self._switch_daemon, start=False), "daemon", exclusive=True)
 
     def toggle_daemon(self) -> None:
         """Starts a daemon, or ends the one that was started from here."""
         if self.backend.started_daemon:
             self.stop_daemon()
-        elif self.head.daemon:
-            self.say("A daemon that was started elsewhere works on this home: it is ended there.")
+        elif self.head.daemon_running:
+            self.show_toast("A daemon that was started elsewhere works on this home: it is ended there.")
         else:
             self.start_daemon()
 
-    async def _daemon(self, *, start: bool) -> None:
+    async def _switch_daemon(self, *, start: bool) -> None:
         try:
             if start:
-                self.say("Starting a daemon…")
+                self.show_toast("Starting a daemon…")
                 await self.backend.start_daemon()
-                self.say("The daemon runs: what waits is being sent.")
+                self.show_toast("The daemon runs: what waits is being sent.")
             else:
-                self.say("The daemon settles what is under way, then ends…")
+                self.show_toast("The daemon settles what is under way, then ends…")
                 await self.backend.stop_daemon()
-                self.say("The daemon has ended.")
-            await self._know()
+                self.show_toast("The daemon has ended.")
+            await self._update_header()
         except Exception as error:
-            self.trouble(error)
+            self.show_error(error)
 
     def _handle_exception(self, error: Exception) -> None:
         # A screen that goes away while it opens never gets its widgets: its handlers then find nothing, and nobody
@@ -382,8 +390,8 @@ class AskelApp(Asking):
 
     def recall(self, name: str, default: Any = None) -> Any:
         """What was remembered under a name, in this start or an earlier one."""
-        return self._kept.get(name, default)
+        return self._session.get(name, default)
 
     def remember(self, name: str, value: Any) -> None:
         """Remembers a JSON value until the next start."""
-        self._kept[name] = value
+        self._session[name] = value

@@ -11,30 +11,30 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
-from askel_tui.worker_process.framing import RECEIVED, Fate, Frames, WorkerError, framed
+from askel_tui.worker_process.framing import RECEIVE_BYTES, FrameDecoder, Reply, WorkerError, encode_frame
 
 
-class Channel:
+class WorkerChannel:
     """The socket to the process that asks."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
-        self._frames = Frames()
+        self._frames = FrameDecoder()
         self._ended = False
 
-    def next(self) -> tuple[Any] | None:
+    def next_question(self) -> tuple[Any] | None:
         """The next question, alone in a tuple, once it is there; None at the end."""
         return self._next(0)
 
-    def waiting(self) -> tuple[Any] | None:
+    def poll_question(self) -> tuple[Any] | None:
         """The next question where it is there already."""
         return self._next(socket.MSG_DONTWAIT)
 
-    def answer(self, fates: Iterable[Fate]) -> None:
+    def answer(self, fates: Iterable[Reply]) -> None:
         """Answers the oldest questions that have no answer yet, in their order."""
         # Nobody to tell any more is no reason to leave what was asked undone.
         with suppress(ConnectionError):
-            self._socket.sendall(framed([_told(*fate) for fate in fates]))
+            self._socket.sendall(encode_frame([_told(*fate) for fate in fates]))
 
     def _next(self, flags: int) -> tuple[Any] | None:
         while (question := self._frames.next()) is None:
@@ -44,7 +44,7 @@ class Channel:
 
     def _receive(self, flags: int) -> bool:
         try:
-            data = self._socket.recv(RECEIVED, flags)
+            data = self._socket.recv(RECEIVE_BYTES, flags)
         except BlockingIOError:
             return False
         except ConnectionError:
@@ -54,7 +54,7 @@ class Channel:
         return bool(data)
 
 
-def _told(error: Exception | None, answer: Any) -> Fate:
+def _told(error: Exception | None, answer: Any) -> Reply:
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:  # whatever it is that keeps somebody else's error from being copied
@@ -62,7 +62,7 @@ def _told(error: Exception | None, answer: Any) -> Fate:
     return error, answer
 
 
-def main(serve: Callable[[Channel, str], None], expected: type[Exception]) -> None:
+def run_worker(serve: Callable[[WorkerChannel, str], None], expected: type[Exception]) -> None:
     """Runs `serve` with the socket and the word that the process was started with.
 
     An error of the `expected` type ends the process with its sentence instead of a traceback.
@@ -77,6 +77,6 @@ def main(serve: Callable[[Channel, str], None], expected: type[Exception]) -> No
     gc.set_threshold(200_000, 20, 100)
     try:
         with socket.socket(fileno=descriptor) as connected:
-            serve(Channel(connected), word)
+            serve(WorkerChannel(connected), word)
     except expected as error:
         sys.exit(f"askel: {error}")

@@ -6,10 +6,10 @@ import pickle
 import struct
 from typing import Any
 
-RECEIVED = 1 << 20
+RECEIVE_BYTES = 1 << 20
 """Bytes read at once."""
 
-Fate = tuple[Exception | None, Any]
+Reply = tuple[Exception | None, Any]
 """What became of a question: why there is no answer, or the answer."""
 
 
@@ -20,13 +20,13 @@ class WorkerError(Exception):
 _LENGTH = struct.Struct(">Q")
 
 
-def framed(value: Any) -> bytes:
+def encode_frame(value: Any) -> bytes:
     """A value as a frame."""
     data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
     return _LENGTH.pack(len(data)) + data
 
 
-class Frames:
+class FrameDecoder:
     """Cuts what comes over a socket into values."""
 
     def __init__(self) -> None:

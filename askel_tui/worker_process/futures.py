@@ -6,7 +6,7 @@ from asyncio import Future
 from typing import Any
 
 
-def tell(future: Future[Any], error: Exception | None, result: Any = None) -> None:
+def resolve(future: Future[Any], error: Exception | None, result: Any = None) -> None:
     """Gives a future its error or its result; nothing happens where nobody waits any more."""
     if future.done():
         return

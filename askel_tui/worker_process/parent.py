@@ -16,17 +16,17 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from askel_tui.worker_process.framing import RECEIVED, Fate, Frames, framed
-from askel_tui.worker_process.futures import tell
+from askel_tui.worker_process.framing import RECEIVE_BYTES, FrameDecoder, Reply, encode_frame
+from askel_tui.worker_process.futures import resolve
 
-PROGRAM = Path(__file__).parents[2]
+PROGRAM_ROOT = Path(__file__).parents[2]
 """Where this program is."""
 
-END_S = 30.0
+EXIT_TIMEOUT_S = 30.0
 """How long a process may take to end once it is told to, in seconds."""
 
 
-class Apart:
+class WorkerProcess:
     """A process that answers questions in the order in which they are asked, and ends with this one.
 
     Threads of its own carry the bytes: megabytes at a time would have to wait for many turns of the event loop.
@@ -55,12 +55,12 @@ class Apart:
     async def start(
         cls,
         module: str,
-        word: str,
-        ended: Callable[[], Exception],
+        argument: str,
+        make_error: Callable[[], Exception],
         *,
-        keep: tuple[int, ...] = (),
-        answered: Callable[[], None] = lambda: None,
-    ) -> Apart:
+        inherited_descriptors: tuple[int, ...] = (),
+        on_answered: Callable[[], None] = lambda: None,
+    ) -> WorkerProcess:
         """Starts a module, which calls `apart_main.main`, with a word. `keep` are descriptors that it inherits.
 
         `ended` gives what is raised for that which it has not answered when it ends. `answered` is called on the event
@@ -69,11 +69,13 @@ class Apart:
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                process = await asyncio.to_thread(_started, module, word, theirs.fileno(), keep)
+                process = await asyncio.to_thread(
+                    _started, module, argument, theirs.fileno(), inherited_descriptors
+                )
         except BaseException:
             ours.close()
             raise
-        return cls(process, ours, ended, answered)
+        return cls(process, ours, make_error, on_answered)
 
     async def ask(self, question: Any) -> Any:
         """The answer. Raises what the other process raised, or that it ended."""
@@ -86,7 +88,7 @@ class Apart:
         if self._closing or self._ended.done():
             future.set_exception(self._error())
         else:
-            self._outbox.put(framed(question))
+            self._outbox.put(encode_frame(question))
             self._waiting.append(future)
 
     async def close(self) -> None:
@@ -94,7 +96,7 @@ class Apart:
         self._closing = True
         self._outbox.put(None)
         await asyncio.shield(self._ended)
-        await asyncio.to_thread(self._process.wait, END_S)
+        await asyncio.to_thread(self._process.wait, EXIT_TIMEOUT_S)
 
     def _send(self) -> None:
         with suppress(OSError):
@@ -104,11 +106,11 @@ class Apart:
             self._channel.shutdown(socket.SHUT_WR)
 
     def _receive(self) -> None:
-        frames = Frames()
+        frames = FrameDecoder()
         # The loop is closed where nobody waits any more.
         with suppress(RuntimeError):
             with suppress(ConnectionError):
-                while data := self._channel.recv(RECEIVED):
+                while data := self._channel.recv(RECEIVE_BYTES):
                     frames.feed(data)
                     while (frame := frames.next()) is not None:
                         self._loop.call_soon_threadsafe(self._tell, *frame)
@@ -116,16 +118,16 @@ class Apart:
         self._outbox.put(None)
         self._channel.close()
 
-    def _tell(self, fates: Sequence[Fate]) -> None:
+    def _tell(self, fates: Sequence[Reply]) -> None:
         """Tells whoever waits what became of what was asked."""
         for error, answer in fates:
-            tell(self._waiting.popleft(), error, answer)
+            resolve(self._waiting.popleft(), error, answer)
         self._answered()
 
     def _lost(self) -> None:
         """The other process ended: nothing more will be answered."""
         while self._waiting:
-            tell(self._waiting.popleft(), self._error())
+            resolve(self._waiting.popleft(), self._error())
         self._ended.set_result(None)
 
 
@@ -145,7 +147,7 @@ def _started(module: str, word: str, channel: int, keep: tuple[int, ...]) -> sub
 def _environment() -> dict[str, str]:
     """What the other process knows: nothing that is said to this one, a passphrase among it."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ASKEL_")}
-    if Path(sysconfig.get_path("purelib")) != PROGRAM:
+    if Path(sysconfig.get_path("purelib")) != PROGRAM_ROOT:
         # It runs from where its source is.
-        kept["PYTHONPATH"] = os.pathsep.join(filter(None, (kept.get("PYTHONPATH"), str(PROGRAM))))
+        kept["PYTHONPATH"] = os.pathsep.join(filter(None, (kept.get("PYTHONPATH"), str(PROGRAM_ROOT))))
     return kept

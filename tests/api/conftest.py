@@ -8,26 +8,26 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.support.door import FrontDoor, front_door
+from tests.support.door import RunningApi, running_api
 from tests.support.sandbox import running
 from tests.support.workbench import workbench
 
 
 @pytest_asyncio.fixture
-async def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FrontDoor]:
+async def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RunningApi]:
     """A door with its engine, connected to a sandbox whose requests are checked at the end."""
     async with running() as sandbox, workbench(tmp_path, sandbox, monkeypatch) as bench:
-        async with front_door(bench) as one:
+        async with running_api(bench) as one:
             yield one
         bench.assert_valid_requests()
 
 
 @pytest_asyncio.fixture
-async def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FrontDoor]:
+async def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RunningApi]:
     """A door without an engine: what comes in stays where it is."""
     async with (
         running() as sandbox,
         workbench(tmp_path, sandbox, monkeypatch) as bench,
-        front_door(bench, engine=False) as one,
+        running_api(bench, engine=False) as one,
     ):
         yield one

@@ -7,30 +7,30 @@ from typing import Any
 import pytest
 
 from askel_tui.store.locks import OwnershipLock
-from tests.support.door import FrontDoor
+from tests.support.door import RunningApi
 from tests.support.workbench import NAME
 
 HERE = f"/v1/connections/{NAME}"
 ADA = {"email": "ada@mapleandember.example"}
 
 
-async def test_membership_is_one_call_and_remembered_with_its_age(door: FrontDoor) -> None:
+async def test_membership_is_one_call_and_remembered_with_its_age(door: RunningApi) -> None:
     path = f"{HERE}/segments/VIP/members"
     await door.http.get(path, params={"email": "nobody@x.example"})
-    before = door.bench.sandbox.world.logged
+    before = door.bench.sandbox.world.logged_count
     first = (await door.http.get(path, params={"email": "vip@example.com"})).json()
     again = (await door.http.get(path, params={"email": "vip@example.com"})).json()
     assert first["member"] is True
     assert first["segment"]["name"] == "VIP"
     assert (first["age_s"], again["member"]) == (0, True)
     assert again["age_s"] > 0
-    assert door.bench.sandbox.world.logged == before + 1
+    assert door.bench.sandbox.world.logged_count == before + 1
     fresh = (await door.http.get(path, params={"email": "vip@example.com", "fresh": "true"})).json()
     assert fresh["age_s"] == 0
-    assert door.bench.sandbox.world.logged == before + 2
+    assert door.bench.sandbox.world.logged_count == before + 2
 
 
-async def test_membership_by_each_way_to_name_a_profile(door: FrontDoor) -> None:
+async def test_membership_by_each_way_to_name_a_profile(door: RunningApi) -> None:
     profile = door.bench.profile("vip@example.com")
     path = f"{HERE}/segments/{(await _segment(door))['id']}/members"
     ways = {"email": "VIP@example.com", "id": profile["id"]}
@@ -43,13 +43,13 @@ async def test_membership_by_each_way_to_name_a_profile(door: FrontDoor) -> None
         assert (await door.http.get(path, params={name: value})).json()["member"] is False, name
 
 
-async def _segment(door: FrontDoor) -> dict[str, Any]:
+async def _segment(door: RunningApi) -> dict[str, Any]:
     answer = await door.http.get(f"{HERE}/segments/VIP/members", params={"email": "vip@example.com"})
     found: dict[str, Any] = answer.json()["segment"]
     return found
 
 
-async def test_an_unknown_segment_is_suggested_and_no_profile_is_asked_back(door: FrontDoor) -> None:
+async def test_an_unknown_segment_is_suggested_and_no_profile_is_asked_back(door: RunningApi) -> None:
     unknown = await door.http.get(f"{HERE}/segments/VIPs/members", params={"email": "a@x.example"})
     assert unknown.status_code == 404
     assert "VIP" in unknown.json()["error"]["message"]
@@ -60,7 +60,7 @@ async def test_an_unknown_segment_is_suggested_and_no_profile_is_asked_back(door
     ).status_code == 422
 
 
-async def test_a_profile_is_what_the_account_has(door: FrontDoor) -> None:
+async def test_a_profile_is_what_the_account_has(door: RunningApi) -> None:
     found = (
         await door.http.get(f"{HERE}/profiles", params={"email": "vip@example.com", "consent": "true"})
     ).json()
@@ -70,7 +70,7 @@ async def test_a_profile_is_what_the_account_has(door: FrontDoor) -> None:
     assert (await door.http.get(f"{HERE}/profiles", params={"email": "no@x.example"})).status_code == 404
 
 
-async def test_a_profile_is_written_and_audited_under_the_tokens_name(door: FrontDoor) -> None:
+async def test_a_profile_is_written_and_audited_under_the_tokens_name(door: RunningApi) -> None:
     body = {
         "profile": {**ADA, "external_id": "S-1"},
         "attributes": {"first_name": "Ada", "location": {"city": "Leeds"}},
@@ -95,7 +95,7 @@ async def test_a_profile_is_written_and_audited_under_the_tokens_name(door: Fron
     assert "LoyaltyTier" not in profile["properties"]
 
 
-async def test_lists_take_and_give_back_members(door: FrontDoor) -> None:
+async def test_lists_take_and_give_back_members(door: RunningApi) -> None:
     path = f"{HERE}/lists/Newsletter/members"
     added = await door.http.post(path, json={"profile": ADA})
     assert added.json()["complete"]
@@ -109,7 +109,7 @@ async def test_lists_take_and_give_back_members(door: FrontDoor) -> None:
 
 
 async def test_a_write_does_not_wait_for_the_lock_that_its_own_daemon_holds(
-    door: FrontDoor, monkeypatch: pytest.MonkeyPatch
+    door: RunningApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(_: OwnershipLock) -> None:
         raise AssertionError("the whole door would stand still meanwhile")
@@ -119,7 +119,7 @@ async def test_a_write_does_not_wait_for_the_lock_that_its_own_daemon_holds(
     assert answer.json()["complete"]
 
 
-async def test_an_event_that_is_sent_again_is_one_event(door: FrontDoor) -> None:
+async def test_an_event_that_is_sent_again_is_one_event(door: RunningApi) -> None:
     body = {
         "profile": ADA,
         "metric": "Gift Used",
@@ -140,7 +140,7 @@ async def test_an_event_that_is_sent_again_is_one_event(door: FrontDoor) -> None
     assert other.status_code == 422
 
 
-async def test_a_flow_is_fired_through_its_trigger(door: FrontDoor) -> None:
+async def test_a_flow_is_fired_through_its_trigger(door: RunningApi) -> None:
     path = f"{HERE}/flows/Welcome Series/fire"
     fired = await door.http.post(path, json={"profile": ADA})
     assert fired.json()["complete"]
@@ -150,12 +150,12 @@ async def test_a_flow_is_fired_through_its_trigger(door: FrontDoor) -> None:
     assert (await door.http.post(f"{HERE}/flows/Nothing/fire", json={"profile": ADA})).status_code == 404
 
 
-async def test_a_queued_write_is_kept_and_done(door: FrontDoor) -> None:
+async def test_a_queued_write_is_kept_and_done(door: RunningApi) -> None:
     answer = await door.http.post(f"{HERE}/profiles", params={"wait": "false"}, json={"profile": ADA})
     assert answer.status_code == 202
     told = answer.json()
     assert not told["complete"]
-    async for entry in door.bench.instance.journal.follow(_of(told["record"]), 0):
+    async for entry in door.bench.instance.journal.follow_audit(_of(told["record"]), 0):
         assert entry.status == "written"
         break
     assert door.bench.profile(ADA["email"])
@@ -181,9 +181,9 @@ def _of(record: str) -> Any:
     ],
 )
 async def test_what_can_not_be_written_is_said_before_anything_is_sent(
-    door: FrontDoor, path: str, body: dict[str, Any], said: str
+    door: RunningApi, path: str, body: dict[str, Any], said: str
 ) -> None:
-    before = door.bench.sandbox.world.logged
+    before = door.bench.sandbox.world.logged_count
     answer = await door.http.post(f"{HERE}/{path}", json=body)
     assert answer.status_code == 422
     assert said in answer.text

@@ -10,7 +10,7 @@ import pytest
 from cloudevents.core.bindings.http import to_binary_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 
-from tests.support.door import FrontDoor
+from tests.support.door import RunningApi
 from tests.support.workbench import NAME
 
 PATH = f"/v1/connections/{NAME}/cloudevents"
@@ -31,7 +31,7 @@ def event(**attributes: Any) -> CloudEvent:
 
 
 @pytest.mark.parametrize("make", [to_structured_event, to_binary_event])
-async def test_what_the_sdk_makes_becomes_a_record(quiet: FrontDoor, make: Any) -> None:
+async def test_what_the_sdk_makes_becomes_a_record(quiet: RunningApi, make: Any) -> None:
     message = make(event())
     answer = await quiet.http.post(PATH, content=message.body, headers=message.headers)
     assert answer.status_code == 202
@@ -45,7 +45,7 @@ async def test_what_the_sdk_makes_becomes_a_record(quiet: FrontDoor, make: Any) 
     assert again.json()["records"][0]["fate"] == "same"
 
 
-async def test_a_batch_names_what_it_refuses(quiet: FrontDoor) -> None:
+async def test_a_batch_names_what_it_refuses(quiet: RunningApi) -> None:
     batch = [EVENT, {**EVENT, "id": ""}, {**EVENT, "specversion": "0.3"}, 5, {**EVENT, "source": "/other"}]
     answer = await quiet.http.post(
         PATH, content=json.dumps(batch), headers={"Content-Type": "application/cloudevents-batch+json"}
@@ -60,7 +60,7 @@ async def test_a_batch_names_what_it_refuses(quiet: FrontDoor) -> None:
     assert [each.record.id for each in await quiet.stored()] == ["/rewards#A-1", "/other#A-1"]
 
 
-async def test_data_that_is_no_object_is_kept(quiet: FrontDoor) -> None:
+async def test_data_that_is_no_object_is_kept(quiet: RunningApi) -> None:
     structured = {"Content-Type": "application/cloudevents+json"}
     binary = {f"ce-{name}": str(EVENT[name]) for name in ("specversion", "source", "type")}
     await quiet.http.post(PATH, json={**EVENT, "id": "1", "data": [1, 2]}, headers=structured)
@@ -74,7 +74,7 @@ async def test_data_that_is_no_object_is_kept(quiet: FrontDoor) -> None:
     assert found == [{"value": [1, 2]}, {"data_base64": "AAE="}, {"value": "hello"}, {"data_base64": "AAE="}]
 
 
-async def test_an_id_too_long_for_a_record_is_its_digest(quiet: FrontDoor) -> None:
+async def test_an_id_too_long_for_a_record_is_its_digest(quiet: RunningApi) -> None:
     body = {**EVENT, "source": "/" + "s" * 300}
     headers = {"Content-Type": "application/cloudevents+json"}
     assert (await quiet.http.post(PATH, json=body, headers=headers)).status_code == 202
@@ -90,6 +90,8 @@ async def test_an_id_too_long_for_a_record_is_its_digest(quiet: FrontDoor) -> No
         ("application/cloudevents-batch+json", [], 422),
     ],
 )
-async def test_what_is_no_cloudevent_is_refused(quiet: FrontDoor, media: str, body: Any, status: int) -> None:
+async def test_what_is_no_cloudevent_is_refused(
+    quiet: RunningApi, media: str, body: Any, status: int
+) -> None:
     answer = await quiet.http.post(PATH, content=json.dumps(body), headers={"Content-Type": media})
     assert answer.status_code == status

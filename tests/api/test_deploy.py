@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from askel_tui.api.server.server import address
+from askel_tui.api.server.server import parse_bind_address
 from askel_tui.cli.commands.daemon import daemon
 from tests.support.shared import ROOT
 
@@ -35,7 +35,7 @@ def accepted(words: list[str]) -> tuple[str, bool]:
     """The address of a `daemon` command line. Fails where our own parser refuses it."""
     assert words[:1] == ["daemon"]
     given = daemon.make_context("daemon", words[1:]).params
-    where = address(given["listen"], public=given["public"])
+    where = parse_bind_address(given["listen"], public=given["public"])
     return f"{where.host}:{where.port}", given["log_json"]
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from askel_tui.api.server.listen_address import Whereabouts, whereabouts
+from askel_tui.api.server.listen_address import ListenAddress, read_listen_address
 from askel_tui.store.locks import OwnershipLock
-from askel_tui.store.paths import door_file
+from askel_tui.store.paths import listen_address_file
 from tests.support.listening import Listening, listening
 from tests.support.workbench import NAME
 
@@ -31,7 +31,7 @@ def test_it_tells_of_a_door_that_is_open_and_of_one_that_is_not(tmp_path: Path) 
         front.call("PUT", f"/v1/connections/{NAME}/webhooks/shop", {"secret": "s" * 20, "event": "x"})
         assert found(front)["webhooks"] == (True, "1 webhook")
         assert front.stop() == 0
-        assert not door_file(tmp_path).exists()
+        assert not listen_address_file(tmp_path).exists()
         ok, told = found(front)["front door"]
         assert ok
         assert told.startswith("not open (`askel daemon --listen")
@@ -59,7 +59,7 @@ def test_a_door_that_takes_nothing_says_why(tmp_path: Path) -> None:
         front.shell.run("token", "revoke", "tester")
         front.shell.run("settings", "set", "min_free_mb", "1000000000")
         # The limit is read with the next token that is shown, and looked at within a second.
-        while not Whereabouts(front.url, False, front.process.pid).not_ready():
+        while not ListenAddress(front.url, False, front.process.pid).not_ready_reasons():
             with pytest.raises(OSError, match=r"401|429"):
                 front.call("POST", f"/v1/connections/{NAME}/records", {"event": "x"})
         ok, told = found(front, code=1)["front door"]
@@ -69,13 +69,13 @@ def test_a_door_that_takes_nothing_says_why(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_daemon_left_is_passed_over(tmp_path: Path) -> None:
-    left = Whereabouts("http://127.0.0.1:9", False, os.getpid())
-    left.leave(tmp_path)
-    assert whereabouts(tmp_path) is None
+    left = ListenAddress("http://127.0.0.1:9", False, os.getpid())
+    left.save(tmp_path)
+    assert read_listen_address(tmp_path) is None
     with OwnershipLock(tmp_path):
-        assert whereabouts(tmp_path) == left
+        assert read_listen_address(tmp_path) == left
     with pytest.raises(OSError, match="refused"):
-        left.not_ready()
-    door_file(tmp_path).write_text("[]")
+        left.not_ready_reasons()
+    listen_address_file(tmp_path).write_text("[]")
     with OwnershipLock(tmp_path):
-        assert whereabouts(tmp_path) is None
+        assert read_listen_address(tmp_path) is None

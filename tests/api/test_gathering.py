@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import pytest
 
-from askel_tui.api.shared.batching import FEW, Gatherer
+from askel_tui.api.shared.batching import MAX_BATCHED_RECORDS, RecordBatcher
 from askel_tui.core.records.record import Record, read_record
 from askel_tui.store.journal.errors import JournalError
 from askel_tui.store.journal.interface import Journal
-from askel_tui.store.journal.rows import Fate
+from askel_tui.store.journal.rows import AcceptResult
 from askel_tui.store.sqlite.journal import open_journal
 from tests.support.workbench import points
 
@@ -30,18 +30,18 @@ class Watched:
         self.calls: list[tuple[str, int]] = []
         self.fails = False
 
-    async def accept(self, connection: str, records: Sequence[Record], now: int) -> list[Fate]:
+    async def accept(self, connection: str, records: Sequence[Record], now: int) -> list[AcceptResult]:
         self.calls.append((connection, len(records)))
         if self.fails:
             raise JournalError("the disk is full")
-        return await self.journal.accept(connection, records, now)
+        return await self.journal.accept_records(connection, records, now)
 
 
 async def test_what_comes_at_once_is_one_call_and_each_gets_its_fates(tmp_path: Path) -> None:
     journal = await open_journal(tmp_path)
     watched = Watched(journal)
-    gatherer = Gatherer(cast(Journal, watched), lambda: 5)
-    many = [record(1_000 + number) for number in range(FEW + 1)]
+    gatherer = RecordBatcher(cast(Journal, watched), lambda: 5)
+    many = [record(1_000 + number) for number in range(MAX_BATCHED_RECORDS + 1)]
     given: list[tuple[str, list[Record]]] = [
         ("a", [record(1), record(2)]),
         ("a", [record(1)]),
@@ -64,12 +64,12 @@ async def test_what_comes_at_once_is_one_call_and_each_gets_its_fates(tmp_path: 
 
 async def test_one_who_gave_up_harms_no_other(tmp_path: Path) -> None:
     journal = await open_journal(tmp_path)
-    gatherer = Gatherer(journal, lambda: 5)
+    gatherer = RecordBatcher(journal, lambda: 5)
     gone, stays = (asyncio.create_task(gatherer.accept("a", [record(number)])) for number in (1, 2))
     await asyncio.sleep(0)
     gone.cancel()
     assert await stays == ["new"]
     with pytest.raises(asyncio.CancelledError):
         await gone
-    assert await journal.last_seq("a") == 2
+    assert await journal.last_record_seq("a") == 2
     await journal.close()

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.door import FrontDoor
+from tests.support.door import RunningApi
 from tests.support.workbench import NAME
 
 HERE = f"/v1/connections/{NAME}"
@@ -65,7 +65,7 @@ bodies = st.binary(max_size=60) | values.map(lambda value: json.dumps(value).enc
 ALLOWED = {200, 202, 400, 401, 403, 404, 409, 413, 415, 422}
 
 
-async def test_no_body_makes_an_error_that_is_not_ours(quiet: FrontDoor) -> None:
+async def test_no_body_makes_an_error_that_is_not_ours(quiet: RunningApi) -> None:
     loop = asyncio.get_running_loop()
     params = {"wait": "false"}
     hook = {"secret": SECRET, "event_from": "data.event", "id_from": "data.id", "time_from": "data.data.time"}

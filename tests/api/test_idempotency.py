@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from askel_tui.store.paths import answers_file
-from askel_tui.store.sqlite.idempotent_answers import KEPT_MS, Answer, Answers
-from tests.support.door import RECORDS, FrontDoor, front_door
+from askel_tui.store.paths import idempotent_responses_file
+from askel_tui.store.sqlite.idempotent_responses import RESPONSE_KEPT_MS, IdempotentResponses, StoredResponse
+from tests.support.door import RECORDS, RunningApi, running_api
 from tests.support.sandbox import running
 from tests.support.workbench import NAME, points, workbench
 
@@ -26,7 +26,7 @@ def replayed(answer: httpx.Response) -> bool:
     return "idempotent-replayed" in answer.headers
 
 
-async def test_the_same_request_gets_the_same_answer(quiet: FrontDoor) -> None:
+async def test_the_same_request_gets_the_same_answer(quiet: RunningApi) -> None:
     first = await quiet.http.post(RECORDS, json=CLICKS, headers=ONE)
     again = await quiet.http.post(RECORDS, json=CLICKS, headers=ONE)
     packed = gzip.compress(json.dumps(CLICKS, separators=(",", ":")).encode(), mtime=1)
@@ -41,7 +41,7 @@ async def test_the_same_request_gets_the_same_answer(quiet: FrontDoor) -> None:
     assert len(await quiet.stored()) == 2
 
 
-async def test_another_request_with_the_key_is_refused(quiet: FrontDoor) -> None:
+async def test_another_request_with_the_key_is_refused(quiet: RunningApi) -> None:
     await quiet.http.post(RECORDS, json=points(1), headers=ONE)
     for path, body in (
         (RECORDS, points(2)),
@@ -54,7 +54,7 @@ async def test_another_request_with_the_key_is_refused(quiet: FrontDoor) -> None
     assert [each.record.id for each in await quiet.stored()] == ["t-1"]
 
 
-async def test_a_key_belongs_to_its_token(quiet: FrontDoor) -> None:
+async def test_a_key_belongs_to_its_token(quiet: RunningApi) -> None:
     others = {**ONE, **quiet.token("other", "send")}
     first = await quiet.http.post(RECORDS, json=CLICKS, headers=ONE)
     other = await quiet.http.post(RECORDS, json={"event": "else"}, headers=others)
@@ -63,14 +63,14 @@ async def test_a_key_belongs_to_its_token(quiet: FrontDoor) -> None:
     assert len(await quiet.stored()) == 3
 
 
-async def test_requests_at_the_same_time_are_one(quiet: FrontDoor) -> None:
+async def test_requests_at_the_same_time_are_one(quiet: RunningApi) -> None:
     answers = await asyncio.gather(*(quiet.http.post(RECORDS, json=CLICKS, headers=ONE) for _ in range(6)))
     assert len({answer.content for answer in answers}) == 1
     assert sorted(map(replayed, answers)) == [False] + [True] * 5
     assert len(await quiet.stored()) == 2
 
 
-async def test_what_was_refused_may_be_mended_under_its_key(quiet: FrontDoor) -> None:
+async def test_what_was_refused_may_be_mended_under_its_key(quiet: RunningApi) -> None:
     assert (await quiet.http.post(RECORDS, json={"data": {}}, headers=ONE)).status_code == 422
     mended = await quiet.http.post(RECORDS, json={"event": "x", "data": {}}, headers=ONE)
     assert mended.status_code == 202
@@ -84,16 +84,16 @@ async def test_answers_outlive_the_daemon_and_their_loss_doubles_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running() as sandbox, workbench(tmp_path, sandbox, monkeypatch) as bench:
-        async with front_door(bench, engine=False) as door:
+        async with running_api(bench, engine=False) as door:
             token = {"Authorization": door.http.headers["authorization"]}
             first = await door.http.post(RECORDS, json=CLICKS, headers=ONE)
-        file = answers_file(bench.instance.home)
+        file = idempotent_responses_file(bench.instance.home)
         assert file.stat().st_mode & 0o777 == 0o600
-        async with front_door(bench, engine=False, tokens="next") as door:
+        async with running_api(bench, engine=False, tokens="next") as door:
             again = await door.http.post(RECORDS, json=CLICKS, headers={**ONE, **token})
             assert (again.content, replayed(again)) == (first.content, True)
         file.write_bytes(b"no database" * 1_000)
-        async with front_door(bench, engine=False, tokens="last") as door:
+        async with running_api(bench, engine=False, tokens="last") as door:
             lost = await door.http.post(RECORDS, json=CLICKS, headers={**ONE, **token})
             assert [row["fate"] for row in lost.json()["records"]] == ["same", "same"]
             assert [row["id"] for row in lost.json()["records"]] == [
@@ -102,7 +102,7 @@ async def test_answers_outlive_the_daemon_and_their_loss_doubles_nothing(
             assert len(await door.stored()) == 2
 
 
-async def test_a_write_that_had_not_ended_is_told_as_it_is_now(door: FrontDoor) -> None:
+async def test_a_write_that_had_not_ended_is_told_as_it_is_now(door: RunningApi) -> None:
     path = f"/v1/connections/{NAME}/lists/Newsletter/members"
     queued = await door.http.post(path, json=ADA, params={"wait": "false"}, headers=ONE)
     assert queued.status_code == 202
@@ -118,18 +118,18 @@ async def test_a_write_that_had_not_ended_is_told_as_it_is_now(door: FrontDoor) 
 
 
 async def test_answers_are_kept_for_a_day_and_not_without_end(tmp_path: Path) -> None:
-    answers = Answers(tmp_path, most=3)
+    answers = IdempotentResponses(tmp_path, most=3)
     try:
         for number in range(5):
-            await answers.keep(f"k-{number}", Answer(b"d", 202, b"x" * number), 1_000 + number)
+            await answers.save(f"k-{number}", StoredResponse(b"d", 202, b"x" * number), 1_000 + number)
         found = [await answers.find(f"k-{number}", 2_000) for number in range(5)]
         assert [each.body if each else None for each in found] == [None, None, b"xx", b"xxx", b"xxxx"]
-        assert await answers.find("k-4", 1_004 + KEPT_MS - 1) is not None
-        assert await answers.find("k-4", 1_004 + KEPT_MS) is None
-        await answers.keep("k-2", Answer(b"e", 200, None), 2_000)
-        assert await answers.find("k-2", 2_001) == Answer(b"e", 200, None)
+        assert await answers.find("k-4", 1_004 + RESPONSE_KEPT_MS - 1) is not None
+        assert await answers.find("k-4", 1_004 + RESPONSE_KEPT_MS) is None
+        await answers.save("k-2", StoredResponse(b"e", 200, None), 2_000)
+        assert await answers.find("k-2", 2_001) == StoredResponse(b"e", 200, None)
         for number in range(2):
-            await answers.keep(f"late-{number}", Answer(b"d", 202, b""), 3_000 + KEPT_MS)
+            await answers.save(f"late-{number}", StoredResponse(b"d", 202, b""), 3_000 + RESPONSE_KEPT_MS)
         assert await answers.find("k-2", 2_001) is None
     finally:
         await answers.close()

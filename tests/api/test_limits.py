@@ -14,14 +14,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from askel_tui.api.server.protocol import CONNECTIONS, FILES
-from askel_tui.api.shared.body_reader import MAX_BUFFERED
-from tests.support.door import RECORDS, FrontDoor
+from askel_tui.api.server.protocol import MAX_CONNECTIONS, MAX_OPEN_FILES
+from askel_tui.api.shared.body_reader import MAX_BUFFERED_BYTES
+from tests.support.door import RECORDS, RunningApi
 from tests.support.listening import listening
 from tests.support.workbench import points
 
 
-async def test_a_body_over_5_mb_is_refused_before_it_is_read(quiet: FrontDoor) -> None:
+async def test_a_body_over_5_mb_is_refused_before_it_is_read(quiet: RunningApi) -> None:
     body = {"Content-Type": "application/json"}
     told = await quiet.http.post(RECORDS, content=b" " * 5_000_001, headers=body)
     assert told.status_code == 413
@@ -34,9 +34,9 @@ async def test_a_body_over_5_mb_is_refused_before_it_is_read(quiet: FrontDoor) -
     assert (await quiet.http.post(RECORDS, json=points(1))).status_code == 202
 
 
-async def chunked(door: FrontDoor) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def chunked(door: RunningApi) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A connection on which the headers of a request with a body in chunks have been sent."""
-    url = urlsplit(door.door.url)
+    url = urlsplit(door.server.url)
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     head = f"POST {RECORDS} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
     head += f"Content-Type: application/json\r\nAuthorization: {door.http.headers['authorization']}\r\n\r\n"
@@ -44,7 +44,7 @@ async def chunked(door: FrontDoor) -> tuple[asyncio.StreamReader, asyncio.Stream
     return reader, writer
 
 
-async def test_an_endless_body_is_answered_while_it_still_comes(quiet: FrontDoor) -> None:
+async def test_an_endless_body_is_answered_while_it_still_comes(quiet: RunningApi) -> None:
     reader, writer = await chunked(quiet)
     answer = asyncio.create_task(reader.readline())
     sent = 0
@@ -57,8 +57,10 @@ async def test_an_endless_body_is_answered_while_it_still_comes(quiet: FrontDoor
     writer.close()
 
 
-async def test_a_body_that_trickles_in_is_given_up(quiet: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("askel_tui.api.shared.body_reader.BODY_S", 0.2)
+async def test_a_body_that_trickles_in_is_given_up(
+    quiet: RunningApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("askel_tui.api.shared.body_reader.BODY_TIMEOUT_S", 0.2)
     reader, writer = await chunked(quiet)
     writer.write(b"1\r\n[\r\n")
     assert b"408" in await reader.readline()
@@ -76,10 +78,10 @@ async def test_a_body_that_trickles_in_is_given_up(quiet: FrontDoor, monkeypatch
     ],
 )
 async def test_a_connection_that_never_finishes_its_headers_is_closed(
-    quiet: FrontDoor, monkeypatch: pytest.MonkeyPatch, before: bytes
+    quiet: RunningApi, monkeypatch: pytest.MonkeyPatch, before: bytes
 ) -> None:
-    monkeypatch.setattr("askel_tui.api.server.protocol.HEADERS_S", 0.2)
-    url = urlsplit(quiet.door.url)
+    monkeypatch.setattr("askel_tui.api.server.protocol.HEADERS_TIMEOUT_S", 0.2)
+    url = urlsplit(quiet.server.url)
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     if before:
         writer.write(before)
@@ -100,17 +102,17 @@ async def _drip(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_all_bodies_together_are_bounded(quiet: FrontDoor) -> None:
+async def test_all_bodies_together_are_bounded(quiet: RunningApi) -> None:
     piece = b"100000\r\n" + b" " * 0x100000 + b"\r\n"
     senders = []
     # Four pieces of a megabyte each stay under what one body may have.
-    while quiet.context.buffered <= MAX_BUFFERED - 4 * 0x100000:
+    while quiet.context.buffered_bytes <= MAX_BUFFERED_BYTES - 4 * 0x100000:
         reader, writer = await chunked(quiet)
-        before = quiet.context.buffered
+        before = quiet.context.buffered_bytes
         for _ in range(4):
             writer.write(piece)
         await writer.drain()
-        while quiet.context.buffered < before + 4 * 0x100000:
+        while quiet.context.buffered_bytes < before + 4 * 0x100000:
             await asyncio.sleep(0)
         senders.append((reader, writer))
     reader, writer = await chunked(quiet)
@@ -122,7 +124,7 @@ async def test_all_bodies_together_are_bounded(quiet: FrontDoor) -> None:
     writer.close()
     for _, writer in senders[1:]:
         writer.close()
-    while quiet.context.buffered > 4 * 0x100000:
+    while quiet.context.buffered_bytes > 4 * 0x100000:
         await asyncio.sleep(0)
     assert (await quiet.http.post(RECORDS, json=points(1))).status_code == 202
     reader, writer = senders[0]
@@ -130,15 +132,15 @@ async def test_all_bodies_together_are_bounded(quiet: FrontDoor) -> None:
     writer.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(record), record))
     assert b" 202 " in await reader.readline()
     writer.close()
-    assert quiet.context.buffered < 0x100000
+    assert quiet.context.buffered_bytes < 0x100000
 
 
 @pytest.fixture
 def many_files() -> Iterator[None]:
     """The daemon starts with few files, as most systems have it; this process may have more."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < FILES:
-        pytest.skip(f"only {hard} files may be open here, {FILES} are wanted")
+    if hard != resource.RLIM_INFINITY and hard < MAX_OPEN_FILES:
+        pytest.skip(f"only {hard} files may be open here, {MAX_OPEN_FILES} are wanted")
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -147,7 +149,7 @@ def many_files() -> Iterator[None]:
 def test_connections_over_the_limit_are_told_to_come_back(many_files: None, tmp_path: Path) -> None:
     with listening(tmp_path) as front, ExitStack() as opened:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, hard))
         url = urlsplit(front.url)
         address = (url.hostname or "", url.port or 0)
 
@@ -157,7 +159,7 @@ def test_connections_over_the_limit_are_told_to_come_back(many_files: None, tmp_
 
         first = opened.enter_context(socket.create_connection(address, 30))
         assert b" 200 " in ask(first)
-        for _ in range(CONNECTIONS - 1):
+        for _ in range(MAX_CONNECTIONS - 1):
             opened.enter_context(socket.create_connection(address, 30))
         assert b" 200 " in ask(first)
         over = opened.enter_context(socket.create_connection(address, 30))

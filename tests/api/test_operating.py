@@ -13,23 +13,23 @@ import pytest
 from askel_tui.api.routes.operations import router
 from askel_tui.cli.commands.daemon import JsonLines, TextLines
 from askel_tui.store.journal.rows import HOLD_CAUSES, Hold
-from tests.support.door import RECORDS, WORKFLOW, FrontDoor
+from tests.support.door import RECORDS, WORKFLOW, RunningApi
 from tests.support.workbench import NAME, points
 
 HERE = f"/v1/connections/{NAME}"
 
 
-async def test_health_needs_no_token_and_tells_nothing_else(quiet: FrontDoor) -> None:
+async def test_health_needs_no_token_and_tells_nothing_else(quiet: RunningApi) -> None:
     quiet.http.headers.pop("authorization")
     assert (await quiet.http.get("/healthz")).json() == {"ok": True, "why": []}
     assert (await quiet.http.get("/readyz")).json() == {"ok": True, "why": []}
     assert (await quiet.http.get("/metrics")).status_code == 401
 
 
-async def test_near_a_full_disk_records_are_refused_and_what_was_taken_stays(quiet: FrontDoor) -> None:
+async def test_near_a_full_disk_records_are_refused_and_what_was_taken_stays(quiet: RunningApi) -> None:
     await quiet.http.post(RECORDS, json=points(1))
-    quiet.context.pressure._free = lambda path: 10_000_000
-    await quiet.context.pressure.look()
+    quiet.context.backpressure._measure_free = lambda path: 10_000_000
+    await quiet.context.backpressure.check()
     refused = await quiet.http.post(RECORDS, json=points(2))
     assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) > 0
@@ -39,37 +39,37 @@ async def test_near_a_full_disk_records_are_refused_and_what_was_taken_stays(qui
     ready = await quiet.http.get("/readyz")
     assert (ready.status_code, ready.json()["ok"]) == (503, False)
     assert (await quiet.http.get("/healthz")).status_code == 200
-    quiet.context.pressure._free = lambda path: 10_000_000_000
-    await quiet.context.pressure.look()
+    quiet.context.backpressure._measure_free = lambda path: 10_000_000_000
+    await quiet.context.backpressure.check()
     assert (await quiet.http.post(RECORDS, json=points(2))).status_code == 202
     assert [each.record.id for each in await quiet.stored()] == ["t-1", "t-2"]
 
 
-async def test_a_backlog_at_its_limit_refuses_records(quiet: FrontDoor) -> None:
+async def test_a_backlog_at_its_limit_refuses_records(quiet: RunningApi) -> None:
     await quiet.bench.apply(WORKFLOW)
     quiet.bench.instance.state.save_setting("max_backlog", 2)
     quiet.context.refresh()
     await quiet.http.post(RECORDS, json=[points(1), points(2)])
-    await quiet.context.pressure.look()
-    assert quiet.context.pressure.backlog == 2
+    await quiet.context.backpressure.check()
+    assert quiet.context.backpressure.backlog == 2
     await _plan(quiet)
-    await quiet.context.pressure.look()
+    await quiet.context.backpressure.check()
     refused = await quiet.http.post(RECORDS, json=points(3))
     assert refused.status_code == 429
     assert "2 operations wait" in refused.json()["error"]["message"]
 
 
-async def _plan(door: FrontDoor) -> None:
+async def _plan(door: RunningApi) -> None:
     from askel_tui.sync.planning.planner import plan_new
 
     instance = door.bench.instance
-    state, applied = await instance.workflow_state("tested"), await instance.applied("tested")
+    state, applied = await instance.workflow_state("tested"), await instance.applied_version("tested")
     assert state is not None
     assert applied is not None
     await plan_new(instance.journal, state, applied, instance.clock)
 
 
-async def test_numbers_count_what_happened(door: FrontDoor) -> None:
+async def test_numbers_count_what_happened(door: RunningApi) -> None:
     await door.bench.apply(WORKFLOW)
     answer = await door.http.post(RECORDS, json=[points(1), points(1), {}])
     assert answer.status_code == 202
@@ -93,7 +93,7 @@ async def test_numbers_count_what_happened(door: FrontDoor) -> None:
     assert NAME not in other.text
 
 
-async def test_drift_counts_the_steps_that_the_account_made_hold(quiet: FrontDoor) -> None:
+async def test_drift_counts_the_steps_that_the_account_made_hold(quiet: RunningApi) -> None:
     journal = quiet.bench.instance.journal
     await quiet.bench.apply(WORKFLOW)
     for cause in HOLD_CAUSES:
@@ -106,12 +106,12 @@ async def test_drift_counts_the_steps_that_the_account_made_hold(quiet: FrontDoo
         assert f'askel_holds{{workflow="tested",step="{cause}",cause="{cause}"}} 1\n' in text
 
 
-async def _written(door: FrontDoor, count: int) -> None:
+async def _written(door: RunningApi, count: int) -> None:
     while len(await door.audited(status="written")) + len(await door.audited(status="unconfirmed")) < count:
-        await door.bench.instance.journal.wait_change(1)
+        await door.bench.instance.journal.wait_for_change(1)
 
 
-async def test_the_audit_is_paged_and_filtered(door: FrontDoor) -> None:
+async def test_the_audit_is_paged_and_filtered(door: RunningApi) -> None:
     await door.bench.apply(WORKFLOW)
     await door.http.post(RECORDS, json=[points(n) for n in range(3)])
     await _written(door, 3)
@@ -127,7 +127,9 @@ async def test_the_audit_is_paged_and_filtered(door: FrontDoor) -> None:
     assert (await door.http.get(f"{HERE}/audit", params={"workflo": "x"})).status_code == 422
 
 
-async def test_a_tail_tells_entries_as_they_are_written_and_goes_on_where_it_stopped(door: FrontDoor) -> None:
+async def test_a_tail_tells_entries_as_they_are_written_and_goes_on_where_it_stopped(
+    door: RunningApi,
+) -> None:
     await door.bench.apply(WORKFLOW)
     path = f"{HERE}/audit/stream"
     async with door.http.stream("GET", path, params={"kind": "track_event"}) as tail:
@@ -152,7 +154,7 @@ async def _event(lines: Any) -> tuple[str, dict[str, Any]]:
     raise AssertionError("the tail ended")
 
 
-async def test_a_tail_ends_once_its_token_is_revoked_and_tells_nothing_more(door: FrontDoor) -> None:
+async def test_a_tail_ends_once_its_token_is_revoked_and_tells_nothing_more(door: RunningApi) -> None:
     await door.bench.apply(WORKFLOW)
     watcher = door.token("watcher", "operate")
     async with door.http.stream("GET", f"{HERE}/audit/stream", headers=watcher) as tail:
@@ -164,17 +166,17 @@ async def test_a_tail_ends_once_its_token_is_revoked_and_tells_nothing_more(door
             assert [line async for line in lines if line.startswith("data: ")] == []
 
 
-async def test_a_tail_does_not_keep_the_server_from_stopping(door: FrontDoor) -> None:
+async def test_a_tail_does_not_keep_the_server_from_stopping(door: RunningApi) -> None:
     async with door.http.stream("GET", f"{HERE}/audit/stream") as tail:
         lines = tail.aiter_lines()
         await anext(lines)
-        door.door.stop()
+        door.server.stop()
         async with asyncio.timeout(5):
             async for _ in lines:
                 pass
 
 
-async def test_workflows_are_paused_resumed_and_activated_by_name(door: FrontDoor) -> None:
+async def test_workflows_are_paused_resumed_and_activated_by_name(door: RunningApi) -> None:
     await door.bench.apply(WORKFLOW, activate=False)
     path = f"{HERE}/workflows/tested"
     assert (await door.http.post(f"{path}/pause")).status_code == 409
@@ -191,7 +193,7 @@ async def test_workflows_are_paused_resumed_and_activated_by_name(door: FrontDoo
 
 
 async def test_a_request_is_one_line_of_the_log_with_its_id(
-    quiet: FrontDoor, caplog: pytest.LogCaptureFixture
+    quiet: RunningApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "askel_tui")
     await quiet.http.post(RECORDS, json=points(1), headers={"X-Request-Id": "good-1"})
@@ -209,7 +211,7 @@ async def test_a_request_is_one_line_of_the_log_with_its_id(
     assert secret not in caplog.text
 
 
-async def test_the_page_of_the_docs_loads_nothing_from_elsewhere(quiet: FrontDoor) -> None:
+async def test_the_page_of_the_docs_loads_nothing_from_elsewhere(quiet: RunningApi) -> None:
     page = await quiet.http.get("/docs")
     assert page.headers["content-security-policy"].startswith("default-src 'none'")
 
@@ -226,7 +228,7 @@ async def test_the_page_of_the_docs_loads_nothing_from_elsewhere(quiet: FrontDoo
     assert "https://" not in page.text
 
 
-async def test_every_route_has_an_example_or_needs_none(quiet: FrontDoor) -> None:
+async def test_every_route_has_an_example_or_needs_none(quiet: RunningApi) -> None:
     document = (await quiet.http.get("/openapi.json")).json()
     assert len(document["paths"]) >= 20
     for path, methods in document["paths"].items():

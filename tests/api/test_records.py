@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.door import RECORDS, FrontDoor
+from tests.support.door import RECORDS, RunningApi
 from tests.support.workbench import NAME, points
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -18,7 +18,7 @@ def lines(*records: Any) -> bytes:
     return b"\n".join(json.dumps(record).encode() for record in records) + b"\n"
 
 
-async def test_one_record_is_on_the_disk_when_it_is_answered(quiet: FrontDoor) -> None:
+async def test_one_record_is_on_the_disk_when_it_is_answered(quiet: RunningApi) -> None:
     answer = await quiet.http.post(RECORDS, json=points(1))
     assert answer.status_code == 202
     assert answer.json() == {
@@ -31,7 +31,7 @@ async def test_one_record_is_on_the_disk_when_it_is_answered(quiet: FrontDoor) -
 
 
 @pytest.mark.parametrize("form", ["list", "lines"])
-async def test_good_records_come_through_beside_bad_ones(quiet: FrontDoor, form: str) -> None:
+async def test_good_records_come_through_beside_bad_ones(quiet: RunningApi, form: str) -> None:
     records: list[Any] = [
         points(1),
         {"data": {}},
@@ -61,7 +61,7 @@ async def test_good_records_come_through_beside_bad_ones(quiet: FrontDoor, form:
     assert [each.record.id for each in await quiet.stored()] == ["t-1", "t-2"]
 
 
-async def test_the_same_id_again_is_the_same_record(quiet: FrontDoor) -> None:
+async def test_the_same_id_again_is_the_same_record(quiet: RunningApi) -> None:
     await quiet.http.post(RECORDS, json=points(1))
     again = (await quiet.http.post(RECORDS, json=points(1))).json()
     other = (await quiet.http.post(RECORDS, json={**points(1), "data": {"points": 7}})).json()
@@ -70,7 +70,7 @@ async def test_the_same_id_again_is_the_same_record(quiet: FrontDoor) -> None:
     assert [each.record.as_dict() for each in await quiet.stored()] == [points(1)]
 
 
-async def test_an_id_without_a_time_is_the_same_record_at_any_moment(quiet: FrontDoor) -> None:
+async def test_an_id_without_a_time_is_the_same_record_at_any_moment(quiet: RunningApi) -> None:
     timeless = {"id": "t-1", "event": "happened", "data": {"n": 1}}
     fates = [(await quiet.http.post(RECORDS, json=timeless)).json()["records"][0]["fate"] for _ in range(2)]
     other = (await quiet.http.post(RECORDS, json={**timeless, "data": {"n": 2}})).json()
@@ -78,20 +78,20 @@ async def test_an_id_without_a_time_is_the_same_record_at_any_moment(quiet: Fron
     assert other["records"][0]["fate"] == "other_body"
 
 
-async def test_records_without_id_and_time_are_each_one_of_its_own(quiet: FrontDoor) -> None:
+async def test_records_without_id_and_time_are_each_one_of_its_own(quiet: RunningApi) -> None:
     click = {"event": "clicked", "data": {"email": "ada@x.example"}}
     body = (await quiet.http.post(RECORDS, json=[click, click])).json()
     assert body["accepted"] == 2
     assert len({row["id"] for row in body["records"]}) == 2
 
 
-async def test_a_record_without_an_id_is_known_by_its_body_and_time(quiet: FrontDoor) -> None:
+async def test_a_record_without_an_id_is_known_by_its_body_and_time(quiet: RunningApi) -> None:
     timed = {"event": "clicked", "time": "2026-11-23T09:00:00Z", "data": {}}
     fates = [(await quiet.http.post(RECORDS, json=timed)).json()["records"][0]["fate"] for _ in range(2)]
     assert fates == ["new", "same"]
 
 
-async def test_gzip_is_unpacked_and_a_bomb_is_not(quiet: FrontDoor) -> None:
+async def test_gzip_is_unpacked_and_a_bomb_is_not(quiet: RunningApi) -> None:
     packed = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
     good = await quiet.http.post(
         RECORDS, content=gzip.compress(json.dumps(points(1)).encode()), headers=packed
@@ -124,7 +124,7 @@ async def test_gzip_is_unpacked_and_a_bomb_is_not(quiet: FrontDoor) -> None:
     ],
 )
 async def test_what_can_not_be_read_is_refused_whole(
-    quiet: FrontDoor, body: bytes, media: str, status: int, said: str
+    quiet: RunningApi, body: bytes, media: str, status: int, said: str
 ) -> None:
     answer = await quiet.http.post(RECORDS, content=body, headers={"Content-Type": media})
     assert answer.status_code == status
@@ -134,19 +134,19 @@ async def test_what_can_not_be_read_is_refused_whole(
     assert await quiet.stored() == []
 
 
-async def test_an_unknown_connection_is_named_with_a_suggestion(quiet: FrontDoor) -> None:
+async def test_an_unknown_connection_is_named_with_a_suggestion(quiet: RunningApi) -> None:
     answer = await quiet.http.post(RECORDS.replace(NAME, "maple-embr"), json=points(1))
     assert answer.status_code == 404
     assert NAME in answer.json()["error"]["message"]
 
 
-async def test_nul_and_unknown_fields_are_told(quiet: FrontDoor) -> None:
+async def test_nul_and_unknown_fields_are_told(quiet: RunningApi) -> None:
     body = (await quiet.http.post(RECORDS, json={**points(1), "actor": "a\0b", "file": "/etc/passwd"})).json()
     assert len(body["records"][0]["notes"]) == 2
     assert (await quiet.stored())[0].record.actor == "ab"
 
 
-async def test_an_answer_carries_the_request_id_that_was_given(quiet: FrontDoor) -> None:
+async def test_an_answer_carries_the_request_id_that_was_given(quiet: RunningApi) -> None:
     given = await quiet.http.post(RECORDS, json=points(1), headers={"X-Request-Id": "abc-1"})
     hostile = await quiet.http.post(RECORDS, json=points(1), headers={"X-Request-Id": "a b"})
     assert given.headers["x-request-id"] == "abc-1"

@@ -13,24 +13,24 @@ from typing import Any
 import pytest
 from segment.analytics.client import Client
 
-from tests.support.door import FrontDoor
+from tests.support.door import RunningApi
 from tests.support.workbench import NAME
 
 WHEN = datetime(2026, 11, 23, 9, 14, 5, tzinfo=UTC)
 
 
-def write_key(door: FrontDoor) -> str:
+def write_key(door: RunningApi) -> str:
     return door.token("segment", "send")["Authorization"].removeprefix("Bearer ")
 
 
 @pytest.mark.parametrize("packed", [False, True])
-async def test_the_python_client_delivers(quiet: FrontDoor, packed: bool) -> None:
+async def test_the_python_client_delivers(quiet: RunningApi, packed: bool) -> None:
     errors: list[Any] = []
 
     def send() -> None:
         client = Client(
             write_key(quiet),
-            host=quiet.door.url,
+            host=quiet.server.url,
             gzip=packed,
             max_retries=0,
             on_error=lambda error, batch: errors.append(error),
@@ -53,14 +53,14 @@ async def test_the_python_client_delivers(quiet: FrontDoor, packed: bool) -> Non
     assert identify.data["traits"] == {"email": "ada@mapleandember.example"}
 
 
-async def test_the_python_client_is_told_of_a_revoked_key(quiet: FrontDoor) -> None:
+async def test_the_python_client_is_told_of_a_revoked_key(quiet: RunningApi) -> None:
     key = write_key(quiet)
     quiet.tokens.revoke("segment")
     errors: list[Any] = []
 
     def send() -> None:
         client = Client(
-            key, host=quiet.door.url, max_retries=0, on_error=lambda error, batch: errors.append(error)
+            key, host=quiet.server.url, max_retries=0, on_error=lambda error, batch: errors.append(error)
         )
         client.track("S-1", "x")
         client.shutdown()
@@ -86,13 +86,13 @@ await analytics.closeAndFlush()
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.skipif(not (shutil.which("node") and shutil.which("npm")), reason="node and npm are not here")
-async def test_the_node_client_delivers(quiet: FrontDoor, tmp_path: Path) -> None:
+async def test_the_node_client_delivers(quiet: RunningApi, tmp_path: Path) -> None:
     script = tmp_path / "node" / "send.mjs"
     script.parent.mkdir()
     script.write_text(NODE)
     for command in (
         ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "@segment/analytics-node@^2"],
-        ["node", script.name, quiet.door.url, write_key(quiet)],
+        ["node", script.name, quiet.server.url, write_key(quiet)],
     ):
         done = await asyncio.to_thread(
             subprocess.run,
@@ -110,7 +110,7 @@ async def test_the_node_client_delivers(quiet: FrontDoor, tmp_path: Path) -> Non
     assert identify.data["traits"] == {"email": "ada@mapleandember.example"}
 
 
-async def test_the_key_may_come_in_the_body(quiet: FrontDoor) -> None:
+async def test_the_key_may_come_in_the_body(quiet: RunningApi) -> None:
     quiet.http.headers.pop("authorization")
     message = {"event": "x", "userId": "S-1", "messageId": "m-1"}
     good = await quiet.http.post("/v1/track", json={**message, "writeKey": write_key(quiet)})
@@ -119,7 +119,7 @@ async def test_the_key_may_come_in_the_body(quiet: FrontDoor) -> None:
         assert (await quiet.http.post("/v1/track", json={**message, **key})).status_code == 401
 
 
-async def test_a_key_in_the_body_is_held_to_its_rate(quiet: FrontDoor) -> None:
+async def test_a_key_in_the_body_is_held_to_its_rate(quiet: RunningApi) -> None:
     quiet.http.headers.pop("authorization")
     key = quiet.token("slow", rate=2)["Authorization"].removeprefix("Bearer ")
     messages = [{"event": "x", "messageId": f"m-{n}", "writeKey": key} for n in range(8)]
@@ -128,7 +128,7 @@ async def test_a_key_in_the_body_is_held_to_its_rate(quiet: FrontDoor) -> None:
     assert all(int(each.headers["retry-after"]) >= 1 for each in answers if each.status_code == 429)
 
 
-async def test_each_door_of_one_message(quiet: FrontDoor) -> None:
+async def test_each_door_of_one_message(quiet: RunningApi) -> None:
     key = {"Authorization": f"Bearer {write_key(quiet)}"}
     for kind in ("group", "page", "screen", "alias"):
         answer = (await quiet.http.post(f"/v1/{kind}", json={"userId": "S-1"}, headers=key)).json()
@@ -138,7 +138,7 @@ async def test_each_door_of_one_message(quiet: FrontDoor) -> None:
     assert [each.record.event for each in await quiet.stored()] == ["identify"]
 
 
-async def test_a_bad_message_harms_no_other(quiet: FrontDoor) -> None:
+async def test_a_bad_message_harms_no_other(quiet: RunningApi) -> None:
     key = {"Authorization": f"Bearer {write_key(quiet)}"}
     batch = [
         {"type": "track", "event": "x", "messageId": "m-1"},
@@ -156,7 +156,7 @@ async def test_a_bad_message_harms_no_other(quiet: FrontDoor) -> None:
         assert (await quiet.http.post("/v1/batch", json=body, headers=key)).status_code == 422
 
 
-async def test_a_key_of_several_connections_is_refused_with_a_word(quiet: FrontDoor) -> None:
+async def test_a_key_of_several_connections_is_refused_with_a_word(quiet: RunningApi) -> None:
     key = quiet.token("wide", "send", connections=[NAME, "other"])
     answer = await quiet.http.post("/v1/track", json={"event": "x"}, headers=key)
     assert answer.status_code == 403

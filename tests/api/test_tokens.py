@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from askel_tui.api.server.server import ListenRefused, address
+from askel_tui.api.server.server import ListenRefused, parse_bind_address
 from askel_tui.store.paths import state_file
-from askel_tui.store.state.tokens import TokenRefused, Tokens, UnknownToken, fits, public_part
-from tests.support.door import RECORDS, FrontDoor
+from askel_tui.store.state.tokens import TokenRefused, Tokens, UnknownToken, is_valid, split_token
+from tests.support.door import RECORDS, RunningApi
 from tests.support.workbench import NAME, points
 
 
-async def test_without_a_valid_token_nothing_is_done(quiet: FrontDoor) -> None:
+async def test_without_a_valid_token_nothing_is_done(quiet: RunningApi) -> None:
     quiet.http.headers.pop("authorization")
     good = quiet.token("good")["Authorization"].removeprefix("Bearer ")
     wrong = good[:-1] + ("A" if good[-1] != "A" else "B")
@@ -30,14 +30,14 @@ async def test_without_a_valid_token_nothing_is_done(quiet: FrontDoor) -> None:
     ).status_code == 202
 
 
-async def test_a_revoked_token_is_refused_from_the_next_request_on(quiet: FrontDoor) -> None:
+async def test_a_revoked_token_is_refused_from_the_next_request_on(quiet: RunningApi) -> None:
     header = quiet.token("backend")
     assert (await quiet.http.post(RECORDS, json=points(1), headers=header)).status_code == 202
     quiet.tokens.revoke("backend")
     assert (await quiet.http.post(RECORDS, json=points(2), headers=header)).status_code == 401
 
 
-async def test_an_expired_token_is_refused(quiet: FrontDoor) -> None:
+async def test_an_expired_token_is_refused(quiet: RunningApi) -> None:
     now = quiet.bench.instance.clock()
     expired = quiet.token("old", expires=now - 1)
     lasting = quiet.token("new", expires=now + 60_000)
@@ -45,7 +45,7 @@ async def test_an_expired_token_is_refused(quiet: FrontDoor) -> None:
     assert (await quiet.http.post(RECORDS, json=points(1), headers=lasting)).status_code == 202
 
 
-async def test_scopes_and_connections_bound_what_a_token_may(quiet: FrontDoor) -> None:
+async def test_scopes_and_connections_bound_what_a_token_may(quiet: RunningApi) -> None:
     reader = quiet.token("reader", "read")
     sender = quiet.token("sender", "send")
     elsewhere = quiet.token("elsewhere", "send", connections=["other"])
@@ -58,7 +58,7 @@ async def test_scopes_and_connections_bound_what_a_token_may(quiet: FrontDoor) -
     assert (await quiet.http.get("/metrics", headers=sender)).status_code == 403
 
 
-async def test_a_rate_is_kept_and_said(quiet: FrontDoor) -> None:
+async def test_a_rate_is_kept_and_said(quiet: RunningApi) -> None:
     slow = quiet.token("slow", rate=2)
     answers = [await quiet.http.post(RECORDS, json=points(n), headers=slow) for n in range(8)]
     over = [answer for answer in answers if answer.status_code == 429]
@@ -67,7 +67,7 @@ async def test_a_rate_is_kept_and_said(quiet: FrontDoor) -> None:
     assert len(await quiet.stored()) == 8 - len(over)
 
 
-async def test_who_is_not_let_in_is_answered_before_the_body(quiet: FrontDoor) -> None:
+async def test_who_is_not_let_in_is_answered_before_the_body(quiet: RunningApi) -> None:
     answer = await quiet.http.post(
         f"/v1/connections/{NAME}/events", content=b"{" * 1000, headers={"Authorization": "Bearer x"}
     )
@@ -77,7 +77,7 @@ async def test_who_is_not_let_in_is_answered_before_the_body(quiet: FrontDoor) -
 def test_only_digests_are_stored(tmp_path: Path) -> None:
     tokens = Tokens(tmp_path)
     made, text = tokens.create("backend", ("send", "read"), now=1, connections=["a"])
-    parts = public_part(text)
+    parts = split_token(text)
     assert parts is not None
     assert parts[1] not in state_file(tmp_path).read_text()
     assert parts[1] not in repr(made)
@@ -87,7 +87,7 @@ def test_only_digests_are_stored(tmp_path: Path) -> None:
 
 def test_comparing_takes_as_long_for_any_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made, text = Tokens(tmp_path).create("backend", ("send",), now=1)
-    parts = public_part(text)
+    parts = split_token(text)
     assert parts is not None
     compared = []
     compare = hmac.compare_digest
@@ -97,8 +97,8 @@ def test_comparing_takes_as_long_for_any_secret(tmp_path: Path, monkeypatch: pyt
         return compare(first, second)
 
     monkeypatch.setattr("hmac.compare_digest", watched)
-    assert fits(made, parts[1], 2)
-    assert not fits(made, "wrong", 2)
+    assert is_valid(made, parts[1], 2)
+    assert not is_valid(made, "wrong", 2)
     assert len(compared) == 2
 
 
@@ -117,17 +117,17 @@ def test_names_are_unique_and_unknown_ones_suggested(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["127.0.0.1:1", "[::1]:1", "localhost:1", ":1", "8765"])
 def test_loopback_needs_nothing(text: str) -> None:
-    assert address(text).loopback
+    assert parse_bind_address(text).is_loopback
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0:1", "[::]:1", "192.168.1.5:80", "example.com:80"])
 def test_an_address_for_others_needs_to_be_meant(text: str) -> None:
     with pytest.raises(ListenRefused, match=r"TLS.*--public"):
-        address(text)
-    assert not address(text, public=True).loopback
+        parse_bind_address(text)
+    assert not parse_bind_address(text, public=True).is_loopback
 
 
 @pytest.mark.parametrize("text", ["", "localhost", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:x"])
 def test_what_is_no_address_is_said(text: str) -> None:
     with pytest.raises(ListenRefused, match="HOST:PORT"):
-        address(text)
+        parse_bind_address(text)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.api.shared.webhook_settings import WebhookSettings
-from askel_tui.api.shared.webhook_signatures import Unsigned, check
-from tests.support.door import FrontDoor
+from askel_tui.api.shared.webhook_signatures import SignatureRefused, check_signature
+from tests.support.door import RunningApi
 from tests.support.workbench import NAME
 
 HOOK = f"/v1/connections/{NAME}/webhooks/shop"
@@ -49,7 +49,7 @@ def settings(scheme: str, **more: Any) -> WebhookSettings:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_good_signature_is_taken_and_every_other_is_not(scheme: str) -> None:
-    check(settings(scheme), SECRET, signed(scheme), RAW, 1_000)
+    check_signature(settings(scheme), SECRET, signed(scheme), RAW, 1_000)
     hex512 = settings(scheme, algorithm="sha512", header="X-Other")
     for how, secret, headers, body in (
         (settings(scheme), SECRET, signed(scheme), RAW + b" "),
@@ -57,8 +57,8 @@ def test_a_good_signature_is_taken_and_every_other_is_not(scheme: str) -> None:
         (settings(scheme), SECRET, {}, RAW),
         (hex512, SECRET, {"x-other": ""}, RAW),
     ):
-        with pytest.raises(Unsigned):
-            check(how, secret, headers, body, 1_000)
+        with pytest.raises(SignatureRefused):
+            check_signature(how, secret, headers, body, 1_000)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -71,45 +71,45 @@ def test_a_signature_is_compared_in_constant_time(scheme: str, monkeypatch: pyte
         return compared[-1]
 
     monkeypatch.setattr("hmac.compare_digest", watched)
-    check(settings(scheme), SECRET, signed(scheme), RAW, 1_000)
+    check_signature(settings(scheme), SECRET, signed(scheme), RAW, 1_000)
     assert any(compared)
     compared.clear()
-    with pytest.raises(Unsigned):
-        check(settings(scheme), SECRET, signed(scheme, b"other"), RAW, 1_000)
+    with pytest.raises(SignatureRefused):
+        check_signature(settings(scheme), SECRET, signed(scheme, b"other"), RAW, 1_000)
     assert compared
     assert not any(compared)
 
 
 @pytest.mark.parametrize("scheme", ["stripe", "standard"])
 def test_an_old_signature_is_not_taken(scheme: str) -> None:
-    check(settings(scheme, tolerance_s=60), SECRET, signed(scheme, at=1_000), RAW, 1_060)
+    check_signature(settings(scheme, tolerance_s=60), SECRET, signed(scheme, at=1_000), RAW, 1_060)
     for now in (1_061, 939):
-        with pytest.raises(Unsigned, match="away from now"):
-            check(settings(scheme, tolerance_s=60), SECRET, signed(scheme, at=1_000), RAW, now)
+        with pytest.raises(SignatureRefused, match="away from now"):
+            check_signature(settings(scheme, tolerance_s=60), SECRET, signed(scheme, at=1_000), RAW, now)
 
 
 @given(scheme=st.sampled_from(SCHEMES), header=st.text(max_size=40), body=st.binary(max_size=40))
 def test_no_header_makes_it_raise_anything_else(scheme: str, header: str, body: bytes) -> None:
     names = ("x-signature", "webhook-id", "webhook-timestamp", "webhook-signature")
-    with pytest.raises(Unsigned):
-        check(settings(scheme), SECRET, dict.fromkeys(names, header), body, 1_000)
+    with pytest.raises(SignatureRefused):
+        check_signature(settings(scheme), SECRET, dict.fromkeys(names, header), body, 1_000)
 
 
-async def set_up(door: FrontDoor, **more: Any) -> None:
+async def set_up(door: RunningApi, **more: Any) -> None:
     body = {"secret": SECRET, "prefix": "sha256=", **more}
     answer = await door.http.put(HOOK, json=body)
     assert answer.status_code == 200, answer.text
     assert SECRET not in answer.text
 
 
-async def send(door: FrontDoor, body: bytes = RAW, *, signature: str | None = None) -> Any:
+async def send(door: RunningApi, body: bytes = RAW, *, signature: str | None = None) -> Any:
     door.http.headers.pop("authorization", None)
     signed_with = signature or signed("hex", body)["x-signature"]
     sent = {"X-Signature": signed_with, "Content-Type": "application/json"}
     return await door.http.post(HOOK, content=body, headers=sent)
 
 
-async def test_a_signed_webhook_is_a_record_and_again_the_same_one(quiet: FrontDoor) -> None:
+async def test_a_signed_webhook_is_a_record_and_again_the_same_one(quiet: RunningApi) -> None:
     await set_up(quiet, event_from="data.kind", id_from="data.order.id", time_from="data.order.at")
     admin = quiet.http.headers["authorization"]
     assert (await send(quiet)).status_code == 202
@@ -126,14 +126,14 @@ async def test_a_signed_webhook_is_a_record_and_again_the_same_one(quiet: FrontD
     assert "webhook_set" in audited
 
 
-async def test_without_a_mapping_the_body_is_a_record_known_by_its_bytes(quiet: FrontDoor) -> None:
+async def test_without_a_mapping_the_body_is_a_record_known_by_its_bytes(quiet: RunningApi) -> None:
     await set_up(quiet, event="order_paid")
     first, again = await send(quiet), await send(quiet)
     other = await send(quiet, b'{"n": 2}')
     assert [each.json()["records"][0]["fate"] for each in (first, again, other)] == ["new", "same", "new"]
 
 
-async def test_a_wrong_signature_and_an_unknown_hook_are_told_alike(quiet: FrontDoor) -> None:
+async def test_a_wrong_signature_and_an_unknown_hook_are_told_alike(quiet: RunningApi) -> None:
     await set_up(quiet, event="order_paid")
     wrong = await send(quiet, signature="sha256=" + "0" * 64)
     missing = await quiet.http.post(HOOK.replace("shop", "shopp"), content=RAW)
@@ -144,7 +144,7 @@ async def test_a_wrong_signature_and_an_unknown_hook_are_told_alike(quiet: Front
     assert unusable.status_code == 422
 
 
-async def test_a_hook_is_gone_with_its_secret_once_it_is_taken_away(quiet: FrontDoor) -> None:
+async def test_a_hook_is_gone_with_its_secret_once_it_is_taken_away(quiet: RunningApi) -> None:
     await set_up(quiet, event="order_paid")
     assert (await quiet.http.delete(HOOK)).status_code == 204
     assert (await quiet.http.delete(HOOK)).status_code == 404
@@ -162,7 +162,7 @@ async def test_a_hook_is_gone_with_its_secret_once_it_is_taken_away(quiet: Front
         {"secret": SECRET, "scheme": "md5"},
     ],
 )
-async def test_a_setup_that_can_not_work_is_refused(quiet: FrontDoor, body: dict[str, Any]) -> None:
+async def test_a_setup_that_can_not_work_is_refused(quiet: RunningApi, body: dict[str, Any]) -> None:
     answer = await quiet.http.put(HOOK, json=body)
     assert answer.status_code == 422
     assert SECRET not in answer.text

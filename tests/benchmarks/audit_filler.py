@@ -15,7 +15,7 @@ from typing import Any
 
 from askel_tui.store.paths import journal_file
 from askel_tui.store.sqlite.connection import connect
-from askel_tui.store.sqlite.schema import prepare
+from askel_tui.store.sqlite.schema import prepare_schema
 
 KINDS = {
     "tier": "upsert_profile",
@@ -50,7 +50,7 @@ def entry(number: int) -> tuple[Any, ...]:
 def fill(home: Path, rows: int) -> int:
     """Makes an audit of so many entries, unless there is one; gives how many there are."""
     db = connect(journal_file(home))
-    prepare(db, journal_file(home))
+    prepare_schema(db, journal_file(home))
     present = _last(db)
     if present:
         db.close()

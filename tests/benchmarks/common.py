@@ -17,7 +17,7 @@ from pathlib import Path
 from askel_tui.contract.endpoints import NEWEST, endpoint
 from askel_tui.services import connections, workflows
 from askel_tui.services.ingest import ingest
-from askel_tui.sync.instance import opened
+from askel_tui.sync.instance import open_instance
 from tests.support.processes import children
 from tests.support.sandbox import SandboxProcess, sandbox_process
 
@@ -109,7 +109,7 @@ async def prepare(
     home: Path, key: str, source: str, lines: Iterable[bytes] = (), *, revision: str = NEWEST
 ) -> float:
     """Connects, applies and activates a workflow and takes records in; gives the seconds of taking them in."""
-    async with opened(home) as instance:
+    async with open_instance(home) as instance:
         await connections.connect(instance, NAME, key, NAME, revision=revision)
         await workflows.apply(instance, source, f"{NAME}.yaml", NAME)
         await workflows.activate(instance, NAME, NAME)

@@ -11,7 +11,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from askel_tui.sync.instance import opened
+from askel_tui.sync.instance import open_instance
 from askel_tui.sync.planning.planner import plan_new
 from tests.benchmarks.common import METRIC, NAME, Process, Row, account, daemon, line, prepare, workflow
 
@@ -64,11 +64,11 @@ async def _cost(waiting: int, span: tuple[int, int]) -> float:
 
 async def _plan(home: Path) -> None:
     """Plans all that was taken in; nothing is sent."""
-    async with opened(home) as instance:
+    async with open_instance(home) as instance:
         looked_at = 1
         while looked_at:
             (state,) = await instance.journal.workflow_states()
-            applied = await instance.applied(state.workflow, state.version)
+            applied = await instance.applied_version(state.workflow, state.version)
             assert applied is not None
             looked_at, _ = await plan_new(instance.journal, state, applied, instance.clock)
 
@@ -79,7 +79,7 @@ async def _stretch(
     """(operations sent, processor seconds) when the first and when the second number was passed."""
     marks: list[tuple[int, float]] = []
     end = asyncio.get_running_loop().time() + PATIENCE_S
-    async with opened(home) as instance:
+    async with open_instance(home) as instance:
         while len(marks) < 2:
             counts = (await instance.journal.counts())[NAME]
             cpu, _ = running.usage()

@@ -10,7 +10,7 @@ from pathlib import Path
 from askel_tui.contract.endpoints import NEWEST
 from askel_tui.core.fingerprints import fingerprint
 from askel_tui.store.state.documents import ConnectionDoc
-from askel_tui.sync.instance import now_ms, opened
+from askel_tui.sync.instance import now_ms, open_instance
 from tests.benchmarks.common import Row, account, cpu_seconds, daemon
 from tests.support.sandbox import SandboxProcess
 
@@ -45,7 +45,7 @@ async def measure(quick: bool = False) -> list[Row]:
 
 async def _connect(home: Path, server: SandboxProcess, count: int) -> None:
     """Connections as `askel connect` leaves them, without asking the account for its scopes a thousand times."""
-    async with opened(home) as instance:
+    async with open_instance(home) as instance:
         for number in range(count):
             name, ident = f"brand-{number}", f"Acct{number:04}"
             server.control("POST", "accounts", {"id": ident, "name": name, "seed": "empty"})

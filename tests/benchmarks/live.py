@@ -16,7 +16,7 @@ from askel_tui.contract.endpoints import NEWEST
 from askel_tui.core.records.record import read_record
 from askel_tui.services import workflows
 from askel_tui.store.journal.rows import AuditFilter
-from askel_tui.sync.instance import Instance, now_ms, opened
+from askel_tui.sync.instance import Instance, now_ms, open_instance
 from tests.benchmarks.common import EVENT, NAME, UPSERT, Row, account, daemon, line, prepare, workflow
 
 OLD = "2024-02-15"
@@ -56,7 +56,7 @@ async def _latencies(count: int, backlog: int, revision: str) -> list[float]:
         home = Path(directory)
         lines = (line(number) for number in range(backlog))
         await prepare(home, server.key, workflow(), lines, revision=revision)
-        async with opened(home) as instance:
+        async with open_instance(home) as instance:
             await workflows.apply(
                 instance, workflow((UPSERT, EVENT), name=LIVE, trigger=TRIGGER), f"{LIVE}.yaml", NAME
             )
@@ -77,7 +77,7 @@ async def _accept(instance: Instance, count: int) -> dict[str, float]:
     committed: dict[str, float] = {}
     for number in range(count):
         record = read_record(line(number, LIVE, TRIGGER), now="2026-11-23T09:00:00Z")
-        await instance.journal.accept(NAME, [record], now_ms())
+        await instance.journal.accept_records(NAME, [record], now_ms())
         committed[record.id] = time.time() * 1000
         await asyncio.sleep(APART_S)
     return committed
@@ -87,7 +87,7 @@ async def _answers(instance: Instance, count: int) -> dict[str, float]:
     """When the last write of each record was answered, by the audit."""
     end = time.monotonic() + LATE_S
     while True:
-        entries = await instance.journal.audit(AuditFilter(workflow=LIVE), limit=10 * count + 100)
+        entries = await instance.journal.audit_entries(AuditFilter(workflow=LIVE), limit=10 * count + 100)
         written = [entry for entry in entries if entry.status == "written" and entry.record]
         if len(written) >= STEPS * count:
             return {str(entry.record): float(entry.at) for entry in written}

@@ -11,7 +11,7 @@ from askel_tui.contract.endpoints import NEWEST
 from askel_tui.core.operations import Identity
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.reads.profiles import find_profiles
-from askel_tui.sync.instance import opened
+from askel_tui.sync.instance import open_instance
 from tests.benchmarks.common import (
     JOB_S,
     NAME,
@@ -47,7 +47,7 @@ async def measure(quick: bool = False) -> list[Row]:
         command = [sys.executable, "-m", "askel_tui", "ingest", str(file), "--connection", NAME]
         taken = await Process(command, {"ASKEL_HOME": str(home)}).ended(PATIENCE_S)
         sent = await daemon(home).ended(PATIENCE_S)
-        async with opened(home) as instance:
+        async with open_instance(home) as instance:
             counts = (await instance.journal.counts())[NAME]
         if counts.sent != count or counts.failed or counts.waiting:
             raise RuntimeError(f"not all was sent: {counts}")

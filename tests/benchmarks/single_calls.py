@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from askel_tui.contract.endpoints import endpoint
-from askel_tui.klaviyo.http import Wire, header_block
+from askel_tui.klaviyo.http import HttpTransport, header_block
 from askel_tui.services import connections, workflows
 from askel_tui.services.ingest import ingest
 from askel_tui.sync.engine.engine import Engine
-from askel_tui.sync.instance import opened
+from askel_tui.sync.instance import open_instance
 from tests.benchmarks.common import METRIC, NAME, Row, line, workflow
 from tests.support.sandbox import SandboxProcess, sandbox_process
 
@@ -58,12 +58,12 @@ async def run(count: int = RECORDS) -> dict[str, Any]:
 
 
 async def _engine(home: Path, server: SandboxProcess, count: int) -> float:
-    async with opened(home) as instance:
+    async with open_instance(home) as instance:
         await connections.connect(instance, NAME, server.key, NAME, revision=REVISION)
         await workflows.apply(instance, WORKFLOW, "bench.yaml", "bench")
         await workflows.activate(instance, "bench", "bench")
         await ingest(instance, NAME, [line(number) for number in range(count)], "jsonl")
-    async with opened(home, owner=True) as instance:
+    async with open_instance(home, owner=True) as instance:
         began = time.perf_counter()
         await Engine(instance).run(until_idle=True)
         return time.perf_counter() - began
@@ -71,7 +71,7 @@ async def _engine(home: Path, server: SandboxProcess, count: int) -> float:
 
 async def _bare(server: SandboxProcess, calls: list[tuple[str, bytes]]) -> float:
     """The same bodies through the bare transport: nothing is written down, counted or understood."""
-    wire = Wire(server.url)
+    wire = HttpTransport(server.url)
     media = endpoint(REVISION, "create_event").content_type or ""
     headers = header_block(
         {

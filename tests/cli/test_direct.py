@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from askel_tui.store.journal.rows import Decision
-from askel_tui.sync.instance import opened
+from askel_tui.sync.instance import open_instance
 from tests.support.askel import Askel
 from tests.support.sandbox import SandboxProcess
 from tests.support.shell import Shell
@@ -114,14 +114,14 @@ def test_the_doctor_tells_of_a_job_that_did_not_add_up(askel: Askel, monkeypatch
     monkeypatch.setenv("ASKEL_HOME", str(askel.home))
 
     async def note() -> None:
-        async with opened(askel.home) as instance:
+        async with open_instance(askel.home) as instance:
             detail = {
                 "job": "J1",
                 "accepted": 10,
                 "detail": "of 10 accepted rows 8 are complete and 1 failed",
             }
             decision = Decision("imbalance", "askel", "maple-ember", detail=detail)
-            await instance.journal.decide(decision, instance.clock())
+            await instance.journal.write_decision(decision, instance.clock())
 
     asyncio.run(note())
     found = askel.json("doctor", code=1)

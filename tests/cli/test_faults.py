@@ -12,8 +12,8 @@ from pathlib import Path
 import click
 import pytest
 
-from askel_tui.cli.common import Code, Stop
-from askel_tui.cli.error_handling import CODES, INTERRUPTED, code_of, guarded, scrubbed
+from askel_tui.cli.common import CommandError, ExitCode
+from askel_tui.cli.error_handling import CODES, INTERRUPTED_EXIT_CODE, exit_code_of, run_guarded, scrub
 from askel_tui.klaviyo.errors import KeyRefused, Unavailable
 from askel_tui.store.errors import HomeUnusable, UnknownWorkflow
 from tests.support.askel import Askel
@@ -37,7 +37,7 @@ def test_every_expected_error_exists(name: str) -> None:
     ],
 )
 def test_the_nearest_class_decides(error: Exception, code: int | None) -> None:
-    assert code_of(error) == code
+    assert exit_code_of(error) == code
 
 
 def _raise(error: BaseException) -> None:
@@ -49,7 +49,7 @@ def test_what_nobody_expected_leaves_a_report_and_a_sentence(
 ) -> None:
     monkeypatch.setenv("ASKEL_HOME", str(tmp_path))
     monkeypatch.setenv("ASKEL_VAULT_KEY", "correct horse")
-    assert guarded(lambda: _raise(RuntimeError("pk_abc123 correct horse"))) == 1
+    assert run_guarded(lambda: _raise(RuntimeError("pk_abc123 correct horse"))) == 1
     told = capsys.readouterr().err
     (report,) = (tmp_path / "crashes").iterdir()
     text = report.read_text()
@@ -66,27 +66,27 @@ def test_without_a_home_the_report_is_given_up_and_said_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ASKEL_HOME", "/proc/askel")
-    assert guarded(lambda: _raise(RuntimeError("a bug"))) == 1
+    assert run_guarded(lambda: _raise(RuntimeError("a bug"))) == 1
     assert "no report could be written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (Stop("enough", Code.REFUSED), 3),
+        (CommandError("enough", ExitCode.REFUSED), 3),
         (click.UsageError("wrong"), 2),
-        (click.Abort(), INTERRUPTED),
-        (KeyboardInterrupt(), INTERRUPTED),
+        (click.Abort(), INTERRUPTED_EXIT_CODE),
+        (KeyboardInterrupt(), INTERRUPTED_EXIT_CODE),
         (OSError(28, "No space left on device"), 1),
     ],
 )
 def test_other_endings(error: BaseException, code: int) -> None:
-    assert guarded(lambda: _raise(error)) == code
+    assert run_guarded(lambda: _raise(error)) == code
 
 
 def test_keys_and_passphrases_are_scrubbed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASKEL_VAULT_KEY", "correct horse")
-    told = scrubbed("Authorization: Klaviyo-API-Key abc (pk_0123abcd), correct horse")
+    told = scrub("Authorization: Klaviyo-API-Key abc (pk_0123abcd), correct horse")
     assert told == "Authorization: Klaviyo-API-Key … (pk_…), …"
 
 
@@ -130,7 +130,7 @@ def test_ctrl_c_is_quiet(shell: Shell) -> None:
     assert following.stdout.readline()
     following.send_signal(signal.SIGINT)
     _, told = following.communicate(timeout=30)
-    assert (following.returncode, told.strip()) == (INTERRUPTED, "")
+    assert (following.returncode, told.strip()) == (INTERRUPTED_EXIT_CODE, "")
 
 
 def test_ctrl_c_interrupts_reading_records_from_a_pipe(shell: Shell) -> None:
@@ -149,7 +149,7 @@ def test_ctrl_c_interrupts_reading_records_from_a_pipe(shell: Shell) -> None:
         reading.send_signal(signal.SIGINT)
         _, told = reading.communicate(timeout=30)
         os.close(writer)
-    assert (reading.returncode, told.strip()) == (INTERRUPTED, "")
+    assert (reading.returncode, told.strip()) == (INTERRUPTED_EXIT_CODE, "")
 
 
 def test_a_home_that_cannot_be_written_is_a_sentence(askel: Askel, tmp_path: Path) -> None:

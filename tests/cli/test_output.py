@@ -20,44 +20,44 @@ documents = st.recursive(
 
 @given(documents)
 def test_json_reads_back_as_it_was_and_holds_nothing_a_terminal_obeys(document: object) -> None:
-    written = output.encoded(document)
+    written = output.encode_json(document)
     assert json.loads(written) == document
     assert written.isprintable()
 
 
 @given(texts, st.integers(1, 20))
 def test_a_fitted_text_takes_no_more_room_than_it_may(text: str, cells: int) -> None:
-    assert output.width(output.fit(text, cells)) <= cells
+    assert output.display_width(output.truncate(text, cells)) <= cells
 
 
 @given(documents)
 def test_a_cell_is_inert_whatever_it_holds(value: object) -> None:
-    assert output.shown(value).isprintable()
+    assert output.format_cell(value).isprintable()
 
 
 def test_columns_stay_aligned_beside_wide_and_combining_characters(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    output.table(("name", "id"), [("日本", "a"), ("Zoe\u0308", "b"), ("plain", "c")])
+    output.put_table(("name", "id"), [("日本", "a"), ("Zoe\u0308", "b"), ("plain", "c")])
     lines = capsys.readouterr().out.splitlines()
-    assert [output.width(line[:-1]) for line in lines[1:]] == [7, 7, 7]
+    assert [output.display_width(line[:-1]) for line in lines[1:]] == [7, 7, 7]
 
 
 def test_numbers_go_right_and_words_left(capsys: pytest.CaptureFixture[str]) -> None:
-    output.table(("name", "count"), [("a", 5), ("b", 1200)])
+    output.put_table(("name", "count"), [("a", 5), ("b", 1200)])
     assert capsys.readouterr().out.splitlines() == ["name  count", "a         5", "b      1200"]
 
 
 def test_escapes_and_line_breaks_of_data_never_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    output.table(("name",), [("\x1b[2Jowned\x07\nnext \u202e",)])
-    output.tell("\x1b]0;title\x07")
+    output.put_table(("name",), [("\x1b[2Jowned\x07\nnext \u202e",)])
+    output.put_message("\x1b]0;title\x07")
     written = capsys.readouterr()
     assert written.out.splitlines() == ["name", r"\x1b[2Jowned\x07 next \u202e"]
     assert written.err == "\\x1b]0;title\\x07\n"
 
 
 def test_a_table_without_rows_is_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    output.table(("name",), [])
+    output.put_table(("name",), [])
     assert capsys.readouterr().out == ""
 
 
@@ -84,7 +84,7 @@ def test_a_terminal_gets_tables_that_fit_and_colour_only_if_wanted(
     for name, value in {"COLUMNS": "30", "TERM": "xterm", **variables}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("sys.stdout", terminal)
-    output.table(("name", "id"), [("x" * 100, "abc")])
+    output.put_table(("name", "id"), [("x" * 100, "abc")])
     assert terminal.text.startswith(start)
     row = terminal.text.splitlines()[-1]
     # The ellipsis is one cell; a terminal without it gets its escape.
@@ -94,23 +94,23 @@ def test_a_terminal_gets_tables_that_fit_and_colour_only_if_wanted(
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Standard output is a terminal of 30 columns."""
-    monkeypatch.setattr(output, "_room", lambda: 30)
+    monkeypatch.setattr(output, "_terminal_columns", lambda: 30)
 
 
 @pytest.mark.usefixtures("narrow")
 def test_a_reason_that_does_not_fit_stands_whole_below_its_row(capsys: pytest.CaptureFixture[str]) -> None:
     why = "the list Welcome Flow is gone from the account"
-    output.table(("step", "why"), [("welcome", why), ("points", None)], whole_last=True)
+    output.put_table(("step", "why"), [("welcome", why), ("points", None)], keep_last_whole=True)
     assert capsys.readouterr().out.splitlines() == ["step", "welcome", f"    {why}", "points"]
-    output.table(("step", "why"), [("welcome", "is gone")], whole_last=True)
+    output.put_table(("step", "why"), [("welcome", "is gone")], keep_last_whole=True)
     assert capsys.readouterr().out.splitlines() == ["step     why", "welcome  is gone"]
-    output.table(("step", "why"), [("welcome", why)])
-    assert all(output.width(line) <= 30 for line in capsys.readouterr().out.splitlines())
+    output.put_table(("step", "why"), [("welcome", why)])
+    assert all(output.display_width(line) <= 30 for line in capsys.readouterr().out.splitlines())
 
 
 @pytest.mark.usefixtures("narrow")
 def test_words_flow_onto_the_next_line_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    output.flow(("2026-11-23 07:22Z", "written", "ada@example.com", "record r-1", "x" * 40))
+    output.put_wrapped(("2026-11-23 07:22Z", "written", "ada@example.com", "record r-1", "x" * 40))
     assert capsys.readouterr().out.splitlines() == [
         "2026-11-23 07:22Z  written",
         "    ada@example.com",
@@ -120,5 +120,5 @@ def test_words_flow_onto_the_next_line_whole(capsys: pytest.CaptureFixture[str])
 
 
 def test_words_stay_on_one_line_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    output.flow(("a" * 60, "b" * 60, ""))
+    output.put_wrapped(("a" * 60, "b" * 60, ""))
     assert capsys.readouterr().out == f"{'a' * 60}  {'b' * 60}\n"

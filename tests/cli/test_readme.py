@@ -10,8 +10,8 @@ from typing import get_args
 
 import pytest
 
-from askel_tui.cli.common import Code
-from askel_tui.core.expressions.expression import parse
+from askel_tui.cli.common import ExitCode
+from askel_tui.core.expressions.expression import parse_expression
 from askel_tui.core.operations import StepKind
 from askel_tui.core.workflows.loader import load_workflow
 from tests.support import readme
@@ -97,7 +97,7 @@ def _path_of(row: str) -> tuple[str, ...]:
 
 
 def test_the_table_of_exit_codes_is_the_programs() -> None:
-    assert [int(row) for row in re.findall(r"^\| (\d) \| ", TEXT, re.MULTILINE)] == list(Code)
+    assert [int(row) for row in re.findall(r"^\| (\d) \| ", TEXT, re.MULTILINE)] == list(ExitCode)
 
 
 def test_the_workflow_file_holds_every_kind_of_step() -> None:
@@ -116,7 +116,7 @@ def _examples() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("expression", "result"), _examples())
 def test_expressions_give_what_the_readme_says(expression: str, result: str) -> None:
     (data,) = (json.loads("\n".join(lines)) for _, lines in readme.blocks(TEXT, "json"))
-    assert parse(expression).evaluate({"data": data}) == json.loads(result)
+    assert parse_expression(expression).evaluate({"data": data}) == json.loads(result)
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from askel_tui.cli.record_options import SHOWN, kind_of
+from askel_tui.cli.record_options import MAX_SHOWN_REFUSALS, file_format
 from tests.support.askel import Askel
 from tests.support.shared import needs_shared, shared_dir
 
@@ -35,16 +35,16 @@ def test_new_known_and_other_bodies_are_told_apart(askel: Askel) -> None:
 
 def test_refused_lines_are_told_by_line_and_kept_aside(askel: Askel) -> None:
     askel.connect()
-    lines = ["nope"] * (SHOWN + 5) + [_record(1)]
+    lines = ["nope"] * (MAX_SHOWN_REFUSALS + 5) + [_record(1)]
     done = askel("ingest", "-", "--connection", "maple-ember", "--json", stdin="\n".join(lines), code=3)
     found = json.loads(done.stdout)
-    assert (found["accepted"], found["refused"]) == (1, SHOWN + 5)
+    assert (found["accepted"], found["refused"]) == (1, MAX_SHOWN_REFUSALS + 5)
     assert found["refusals"][0]["line"] == 1
     kept = Path(found["file"])
-    assert len(kept.read_bytes().splitlines()) == SHOWN + 5
+    assert len(kept.read_bytes().splitlines()) == MAX_SHOWN_REFUSALS + 5
     assert kept.is_relative_to(askel.home)
     told = done.stderr.splitlines()
-    assert sum(line.startswith("line ") for line in told) == SHOWN
+    assert sum(line.startswith("line ") for line in told) == MAX_SHOWN_REFUSALS
     assert "and 5 more refused lines" in told
     assert str(kept) in done.stderr
 
@@ -75,7 +75,7 @@ def test_a_csv_file_is_known_by_its_ending(askel: Askel) -> None:
     ],
 )
 def test_what_a_file_holds(file: str, given: str | None, kind: str) -> None:
-    assert kind_of(file, given) == kind
+    assert file_format(file, given) == kind
 
 
 def test_a_connection_that_is_not_there(askel: Askel) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from askel_tui.cli.commands.ingest import Progress
-from askel_tui.services.ingest import Intake
+from askel_tui.services.ingest import IngestResult
 from tests.support.shell import ASKEL, Shell
 
 
@@ -94,7 +94,7 @@ def test_progress_is_drawn_by_the_share_of_the_file_and_taken_away(
         lines = progress.read(iter(stream))
         for _ in range(50):
             next(lines)
-        progress.show(Intake(accepted=48, refused=2))
+        progress.show(IngestResult(accepted=48, refused=2))
         drawn = screen.getvalue()
         progress.end()
     assert " 50%  48 records, 2 refused" in drawn
@@ -106,6 +106,6 @@ def test_progress_is_silent_without_a_terminal(monkeypatch: pytest.MonkeyPatch) 
     screen = io.StringIO()
     monkeypatch.setattr("sys.stderr", screen)
     progress = Progress(io.BytesIO())
-    progress.show(Intake(accepted=1))
+    progress.show(IngestResult(accepted=1))
     progress.end()
     assert screen.getvalue() == ""

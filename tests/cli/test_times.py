@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askel_tui.cli.times import Moment, ago, milliseconds, rfc3339, stamp
+from askel_tui.cli.times import TimeParam, ago, epoch_ms, rfc3339, rfc3339_of_ms
 
 
 @pytest.mark.parametrize(
@@ -22,11 +22,11 @@ from askel_tui.cli.times import Moment, ago, milliseconds, rfc3339, stamp
     ],
 )
 def test_a_date_or_a_time_becomes_rfc_3339_in_utc(given: str, meant: str) -> None:
-    assert rfc3339(Moment().convert(given, None, None)) == meant
+    assert rfc3339(TimeParam().convert(given, None, None)) == meant
 
 
 def test_a_date_as_an_end_means_all_of_it() -> None:
-    assert rfc3339(Moment(end=True).convert("2026-01-01", None, None)) == "2026-01-01T23:59:59.999Z"
+    assert rfc3339(TimeParam(end=True).convert("2026-01-01", None, None)) == "2026-01-01T23:59:59.999Z"
 
 
 @pytest.mark.parametrize(
@@ -35,12 +35,12 @@ def test_a_date_as_an_end_means_all_of_it() -> None:
 )
 def test_what_is_not_clear_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter):
-        Moment().convert(text, None, None)
+        TimeParam().convert(text, None, None)
 
 
 @given(st.integers(0, 4_000_000_000_000))
 def test_milliseconds_come_back_from_their_stamp(ms: int) -> None:
-    assert milliseconds(datetime.fromisoformat(stamp(ms)).astimezone(UTC)) == ms
+    assert epoch_ms(datetime.fromisoformat(rfc3339_of_ms(ms)).astimezone(UTC)) == ms
 
 
 def test_how_long_ago() -> None:

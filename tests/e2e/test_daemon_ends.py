@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from askel_tui.contract.endpoints import SELECTABLE
-from askel_tui.store.locks import owner
+from askel_tui.store.locks import owner_pid
 from tests.support.bad_days import WELCOME
 from tests.support.homes import look, prepare
 from tests.support.sandbox import SandboxProcess, sandbox_process
@@ -79,7 +79,7 @@ def test_a_second_daemon_is_refused_with_a_sentence(sandbox: SandboxProcess, tmp
     prepare(shell, [WELCOME])
     first = shell.start("daemon")
     try:
-        _wait(first, lambda: owner(shell.home) == first.pid)
+        _wait(first, lambda: owner_pid(shell.home) == first.pid)
         second = shell.run("daemon", "--until-idle", code=1)
         assert second.stdout == ""
         [sentence] = second.stderr.strip().splitlines()

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from askel_tui.contract.endpoints import NEWEST, as_written, serving
+from askel_tui.contract.endpoints import NEWEST, published_endpoints, serving_revision
 from tests.support.openapi import response_problems
 from tests.support.shared import has_shared
 
@@ -95,12 +95,12 @@ class Api:
     ) -> Answered:
         """A call by the endpoint's name; its success is checked against the OpenAPI file of what serves it."""
         revision = revision or self.revision
-        at = as_written(revision)[name]
+        at = published_endpoints(revision)[name]
         path = at.url_path(id=ident, job_id=ident)
         target = str(URL(path, encoded=True).with_query(dict(query or {})))
         data = None if body is None else json.dumps(body).encode()
         answer = await self.raw(at.method, target, body=data, revision=revision)
-        by = revision if self.sandbox.world.settings.retired == "serve" else serving(revision)
+        by = revision if self.sandbox.world.settings.retired == "serve" else serving_revision(revision)
         if answer.status < 300 and has_shared():
             sparse = any(key.startswith("fields") for key in query or {})
             problems = response_problems(by, name, answer.status, answer.body, sparse=sparse)

@@ -128,7 +128,7 @@ async def test_suppressing_and_lifting(api: Api, by: str) -> None:
 
 
 async def test_subscribing_lifts_suppressions_but_not_hard_bounces(api: Api) -> None:
-    profile = api.sandbox.account.find("email", "vip@example.com")
+    profile = api.sandbox.account.find_profile("email", "vip@example.com")
     assert profile
     profile.suppressions = [
         {"reason": r, "timestamp": "2026-01-01T00:00:00Z"} for r in ("HARD_BOUNCE", "UNSUBSCRIBE")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from askel_tui.contract.endpoints import as_written
+from askel_tui.contract.endpoints import published_endpoints
 from tests.sandbox.api import Api, api_of, event_body
 from tests.support.sandbox import running
 
@@ -155,13 +155,15 @@ async def test_keys_see_their_own_account_only(api: Api) -> None:
 
 async def test_a_full_window_throttles_with_retry_after_only() -> None:
     async with running(limits=True) as sandbox, api_of(sandbox) as api:
-        limit = next(w.limit for w in as_written(api.revision)["get_accounts"].windows if w.seconds == 60)
+        limit = next(
+            w.limit for w in published_endpoints(api.revision)["get_accounts"].windows if w.seconds == 60
+        )
         answers: list[Answered] = []
         while len(answers) < 200 and sum(one.status == 200 for one in answers) < limit:
             answers.append(await api.call("get_accounts"))
-            for count in sandbox.world.limits._counts:
+            for count in sandbox.world.rate_limits._counts:
                 if count[2] == 1:  # a second passes
-                    sandbox.world.limits._counts[count] = (-1, 0)
+                    sandbox.world.rate_limits._counts[count] = (-1, 0)
         assert [one.headers["RateLimit-Limit"] for one in answers[:1]] == ["1, 1;w=1, 15;w=60"]
         throttled = await api.call("get_accounts")
         assert (throttled.status, throttled.error["code"]) == (429, "throttled")

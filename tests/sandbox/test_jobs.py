@@ -112,7 +112,7 @@ async def test_a_started_job_is_processing() -> None:
     async with running(job_time=3.0) as sandbox, api_of(sandbox) as api:
         job = await _import(api, {"email": "one@shop.example"})
         account = sandbox.account
-        account.due = [(due - 2.0, number, deed, what) for due, number, deed, what in account.due]
+        account.scheduled = [(due - 2.0, number, deed, what) for due, number, deed, what in account.scheduled]
         attributes = (await api.call("get_bulk_import_profiles_job", job)).data["attributes"]
         assert attributes["status"] == "processing"
         assert attributes["started_at"]

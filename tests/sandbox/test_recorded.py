@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from askel_tui.contract.endpoints import NEWEST, as_written
+from askel_tui.contract.endpoints import NEWEST, published_endpoints
 from askel_tui.sandbox.jsonapi import ids_and_times
 from askel_tui.sandbox.state import model
 from tests.sandbox.api import api_of, bulk_events_body, consent_body, consents, event_body, import_body
@@ -78,7 +78,7 @@ async def test_the_shape_is_that_of_the_recording(path: Any) -> None:
 def test_every_recorded_endpoint_is_looked_at() -> None:
     names = {_recorded(path)["operation"] for path in _FILES}
     assert len(_FILES) > 60
-    assert names <= as_written(NEWEST).keys()
+    assert names <= published_endpoints(NEWEST).keys()
 
 
 def _same(mine: Any, theirs: Any, at: str) -> None:
@@ -129,9 +129,11 @@ def _furnish(account: Account, ident: str) -> None:
     for number, profile_id in enumerate(_PROFILES):
         profile = model.Profile(profile_id, now, now)
         account.profiles[profile_id] = profile
-        account.identify(profile, "email", _EMAILS[number])
+        account.set_identifier(profile, "email", _EMAILS[number])
         profile.properties["sdk_smoke_run"] = "x"
-        profile.suppressions = [{"reason": "USER_SUPPRESSED", "timestamp": ids_and_times.micros(now)}]
+        profile.suppressions = [
+            {"reason": "USER_SUPPRESSED", "timestamp": ids_and_times.format_microseconds(now)}
+        ]
     for list_id in ("YafG4m", "TjmPN9", "UXmGFD"):
         account.lists[list_id] = model.ProfileList(list_id, f"list {list_id}", now, now)
         for profile_id in _PROFILES:

@@ -8,7 +8,7 @@ from typing import Any
 
 from askel_tui.store.errors import StoreError
 from askel_tui.store.journal.errors import StaleOperations
-from askel_tui.worker_process.child import Channel, main
+from askel_tui.worker_process.child import WorkerChannel, run_worker
 
 
 class Odd(Exception):
@@ -18,9 +18,9 @@ class Odd(Exception):
         super().__init__(f"{what}: {why}")
 
 
-def serve(channel: Channel, word: str) -> None:
+def serve(channel: WorkerChannel, word: str) -> None:
     """Answers until the other side ends."""
-    while (question := channel.next()) is not None:
+    while (question := channel.next_question()) is not None:
         try:
             channel.answer([(None, _answer(word, *question))])
         except Exception as error:
@@ -45,4 +45,4 @@ def _answer(word: str, question: Any) -> Any:
 
 
 if __name__ == "__main__":
-    main(serve, StoreError)
+    run_worker(serve, StoreError)

@@ -16,9 +16,9 @@ from askel_tui.klaviyo import client, retries
 from askel_tui.sandbox.http import control
 from askel_tui.services import connections
 from askel_tui.store.locks import OwnershipLock
-from askel_tui.sync.engine.command_bus import give
+from askel_tui.sync.engine.command_bus import submit
 from askel_tui.sync.engine.engine import Engine
-from askel_tui.sync.instance import opened
+from askel_tui.sync.instance import open_instance
 from askel_tui.sync.sending import error_policy
 from tests.support.workbench import ACTOR, NAME, Workbench
 
@@ -42,17 +42,17 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries wait milliseconds instead of seconds, and Klaviyo's windows are not kept."""
     monkeypatch.setenv("ASKEL_BUDGETS", "off")
     monkeypatch.setattr(
-        client, "RetryPolicy", partial(retries.RetryPolicy, first_wait=0.01, longest_wait=0.05)
+        client, "RetryPolicy", partial(retries.RetryPolicy, first_wait_s=0.01, max_wait_s=0.05)
     )
-    monkeypatch.setattr(error_policy, "FIRST_WAIT_MS", 20)
-    monkeypatch.setattr(error_policy, "LONGEST_WAIT_MS", 100)
+    monkeypatch.setattr(error_policy, "FIRST_RETRY_WAIT_MS", 20)
+    monkeypatch.setattr(error_policy, "MAX_RETRY_WAIT_MS", 100)
 
 
 @asynccontextmanager
 async def engine(bench: Workbench) -> AsyncIterator[Engine]:
     """An engine that owns the home while the test goes on; stopped as SIGTERM would."""
     with OwnershipLock(bench.instance.home):
-        async with opened(bench.instance.home, owner=True) as owner:
+        async with open_instance(bench.instance.home, owner=True) as owner:
             one = Engine(owner)
             running = asyncio.create_task(one.run())
             try:
@@ -66,12 +66,12 @@ async def until(bench: Workbench, true: Callable[[], Awaitable[Any]]) -> None:
     """Waits until something is so; asked again after every commit."""
     async with asyncio.timeout(45):
         while not await true():
-            await bench.instance.journal.wait_change(0.1)
+            await bench.instance.journal.wait_for_change(0.1)
 
 
 def change(bench: Workbench, method: str, path: str, **body: Any) -> Any:
     """What a person does in the account: a call to the sandbox's control surface."""
-    status, answer = control.answer(
+    status, answer = control.respond(
         bench.sandbox.world, method, f"/sandbox/{path}", {}, json.dumps(body).encode()
     )
     assert status == 200, answer
@@ -80,14 +80,14 @@ def change(bench: Workbench, method: str, path: str, **body: Any) -> Any:
 
 async def order(bench: Workbench, name: str, **arguments: Any) -> Any:
     """An order, as the command line gives it."""
-    return await give(bench.instance, name, arguments, ACTOR)
+    return await submit(bench.instance, name, arguments, ACTOR)
 
 
 async def rotate(bench: Workbench, key: str) -> None:
     """Gives the connection a new key; its probes are left out of the check of requests, some being wrong on purpose."""
     bench.assert_valid_requests()
     await connections.rotate(bench.instance, NAME, key, ACTOR)
-    bench.requests_since = bench.sandbox.world.logged
+    bench.requests_since = bench.sandbox.world.logged_count
 
 
 async def held(bench: Workbench) -> dict[tuple[str, str], tuple[str, int]]:
@@ -110,10 +110,10 @@ async def settled(bench: Workbench) -> Counter[str]:
 
 async def assert_in_order(bench: Workbench) -> None:
     """The audit's chain holds, nothing is in doubt, and no event is there twice."""
-    checked, broken = await bench.instance.journal.verify()
+    checked, broken = await bench.instance.journal.verify_audit()
     assert checked
     assert broken is None
     names = [connection.name for connection in bench.instance.state.connections()]
-    assert await bench.instance.journal.in_doubt(names) == []
+    assert await bench.instance.journal.requests_in_doubt(names) == []
     ids = Counter(event["unique_id"] for event in bench.state()["events"] if event["unique_id"])
     assert not [each for each, times in ids.items() if times > 1]

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from askel_tui.cli.main import cli
-from askel_tui.klaviyo.client import Answer, Client
-from askel_tui.store.journal.rows import Intent
+from askel_tui.klaviyo.client import Client, Response
+from askel_tui.store.journal.rows import RequestIntent
 from askel_tui.store.sqlite.journal import SqliteJournal
 
 POINTS = ("before open", "after open", "after send", "before answer", "after answer")
@@ -30,12 +30,12 @@ class Crash:
         self._point = point
         self._call = call
         self._note = note
-        self._requests: dict[int, Intent] = {}
+        self._requests: dict[int, RequestIntent] = {}
 
     def install(self) -> None:
         """Takes its places."""
-        self._around("plan", SqliteJournal.plan)
-        self._around("accept", SqliteJournal.accept)
+        self._around("plan", SqliteJournal.commit_runs)
+        self._around("accept", SqliteJournal.accept_records)
         self._around_open(SqliteJournal.open_request)
         self._around_answer(SqliteJournal.answer_request)
         self._around_call(Client.call)
@@ -55,7 +55,7 @@ class Crash:
         setattr(SqliteJournal, name, around)
 
     def _around_open(self, method: Callable[..., Awaitable[int]]) -> None:
-        async def around(journal: SqliteJournal, intent: Intent, now: int) -> int:
+        async def around(journal: SqliteJournal, intent: RequestIntent, now: int) -> int:
             self._at("before open", intent.call, intent.body)
             request = await method(journal, intent, now)
             self._requests[request] = intent
@@ -75,8 +75,8 @@ class Crash:
 
         setattr(SqliteJournal, "answer_request", around)  # noqa: B010 - mypy forbids assigning a method
 
-    def _around_call(self, method: Callable[..., Awaitable[Answer]]) -> None:
-        async def around(client: Client, name: str, **told: Any) -> Answer:
+    def _around_call(self, method: Callable[..., Awaitable[Response]]) -> None:
+        async def around(client: Client, name: str, **told: Any) -> Response:
             answer = await method(client, name, **told)
             if isinstance(told.get("body"), bytes):
                 self._at("after send", name, told["body"])

@@ -10,13 +10,13 @@ from typing import Any
 
 import httpx
 
-from askel_tui.api.server.server import Address, Door
-from askel_tui.api.shared.context import Context
+from askel_tui.api.server.server import ApiServer, BindAddress
+from askel_tui.api.shared.context import ApiContext
 from askel_tui.store.journal.rows import StoredRecord
 from askel_tui.store.locks import OwnershipLock
 from askel_tui.store.state.tokens import Scope, Tokens
 from askel_tui.sync.engine.engine import Engine
-from askel_tui.sync.instance import Instance, opened
+from askel_tui.sync.instance import Instance, open_instance
 from tests.support.workbench import NAME, Workbench
 
 RECORDS = f"/v1/connections/{NAME}/records"
@@ -33,18 +33,18 @@ steps:
 
 
 @dataclass
-class FrontDoor:
+class RunningApi:
     """A running door. `http` calls it with a token of all scopes."""
 
     bench: Workbench
-    door: Door
+    server: ApiServer
     http: httpx.AsyncClient
     tokens: Tokens
 
     @property
-    def context(self) -> Context:
+    def context(self) -> ApiContext:
         """What the routes share."""
-        return self.door.context
+        return self.server.context
 
     def token(
         self,
@@ -71,9 +71,9 @@ class FrontDoor:
 
 
 @asynccontextmanager
-async def front_door(
+async def running_api(
     bench: Workbench, *, engine: bool = True, tokens: str = "tester"
-) -> AsyncIterator[FrontDoor]:
+) -> AsyncIterator[RunningApi]:
     """Opens the door of a bench's home on a free port; with its engine unless told otherwise.
 
     `tokens` is the name of the token that `http` is given.
@@ -82,15 +82,15 @@ async def front_door(
     owned: AbstractContextManager[object] = OwnershipLock(bench.instance.home) if engine else nullcontext()
     with owned:
         async with (
-            opened(bench.instance.home, owner=True) as owner,
-            _opened(bench, owner, engine, tokens) as one,
+            open_instance(bench.instance.home, owner=True) as owner,
+            _serve(bench, owner, engine, tokens) as one,
         ):
             yield one
 
 
 @asynccontextmanager
-async def _opened(bench: Workbench, owner: Instance, engine: bool, token: str) -> AsyncIterator[FrontDoor]:
-    door = Door(owner, Address("127.0.0.1", 0))
+async def _serve(bench: Workbench, owner: Instance, engine: bool, token: str) -> AsyncIterator[RunningApi]:
+    door = ApiServer(owner, BindAddress("127.0.0.1", 0))
     working = Engine(owner) if engine else None
     tasks = [asyncio.create_task(door.run())]
     if working is not None:
@@ -100,7 +100,7 @@ async def _opened(bench: Workbench, owner: Instance, engine: bool, token: str) -
     headers = {"Authorization": f"Bearer {text}"}
     try:
         async with httpx.AsyncClient(base_url=door.url, headers=headers, timeout=40) as http:
-            yield FrontDoor(bench, door, http, tokens)
+            yield RunningApi(bench, door, http, tokens)
     finally:
         door.stop()
         await tasks[0]

@@ -15,8 +15,8 @@ import pytest
 from askel_tui.services import connections, workflows
 from askel_tui.services.ingest import ingest
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
-from askel_tui.sync.engine.command_bus import give
-from askel_tui.sync.instance import Instance, opened
+from askel_tui.sync.engine.command_bus import submit
+from askel_tui.sync.instance import Instance, open_instance
 from tests.support.shell import Shell
 from tests.support.workbench import ACTOR, NAME
 
@@ -54,7 +54,7 @@ def prepare(
     """Connects, applies and activates workflows (YAML), and takes records in."""
 
     async def work() -> None:
-        async with opened() as instance:
+        async with open_instance() as instance:
             await connections.connect(instance, NAME, shell.key, ACTOR, revision=revision)
             for text in texts:
                 done = await workflows.apply(instance, text, "test.yaml", ACTOR)
@@ -75,7 +75,7 @@ def take(shell: Shell, records: Iterable[Mapping[str, Any]]) -> None:
     """Takes records in, as another process beside a daemon would."""
 
     async def work() -> None:
-        async with opened() as instance:
+        async with open_instance() as instance:
             await _take(instance, records, ())
 
     _in(shell, work())
@@ -85,9 +85,9 @@ def release(shell: Shell, *, cause: str | None = None) -> None:
     """Releases what is held (for a cause, if one is given), as a person would while no daemon runs."""
 
     async def work() -> None:
-        async with opened() as instance:
+        async with open_instance() as instance:
             if any(cause in (None, hold.cause) for hold in await instance.journal.holds()):
-                await give(instance, "release", {"cause": cause}, ACTOR)
+                await submit(instance, "release", {"cause": cause}, ACTOR)
 
     _in(shell, work())
 
@@ -96,13 +96,13 @@ def look(shell: Shell) -> Ended:
     """Reads the journal of a home."""
 
     async def work() -> Ended:
-        async with opened() as instance:
+        async with open_instance() as instance:
             journal = instance.journal
-            _, broken = await journal.verify()
+            _, broken = await journal.verify_audit()
             return Ended(
-                await journal.audit(AuditFilter(), limit=1_000_000),
+                await journal.audit_entries(AuditFilter(), limit=1_000_000),
                 broken,
-                len(await journal.in_doubt([NAME])),
+                len(await journal.requests_in_doubt([NAME])),
                 {hold.step: hold.cause for hold in await journal.holds()},
                 len(await journal.failures()),
             )

@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from askel_tui.contract.endpoints import Endpoint, endpoint, endpoints, serving
+from askel_tui.contract.endpoints import Endpoint, endpoint, endpoints, serving_revision
 from tests.support.live import as_live, as_sparse, with_links
 from tests.support.prose import prose_problems
 from tests.support.queries import query_problems
@@ -77,7 +77,7 @@ def request_problems(revision: str, name: str, path: str | None, body: Body) -> 
     elif isinstance(body, dict) and isinstance(body.get("data"), dict):
         ids = {"id": body["data"].get("id", "")}
     problems = []
-    for rules in dict.fromkeys((revision, serving(revision))):
+    for rules in dict.fromkeys((revision, serving_revision(revision))):
         problems += [f"{rules} {problem}" for problem in _schema_problems(rules, revision, name, body)]
     if not problems and body is not None:
         problems = list(prose_problems(revision, name, ids, body))
@@ -130,7 +130,7 @@ def _schema_problems(rules: str, revision: str, name: str, body: Body) -> list[s
         return [] if body is None else ["a body where the specification has none"]
     if body is None:
         return ["no body"]
-    if name == "bulk_unsubscribe_profiles" and rules == revision != serving(revision):
+    if name == "bulk_unsubscribe_profiles" and rules == revision != serving_revision(revision):
         body = _without_subscriptions(body)
     return sorted(errors(validator, body))
 

@@ -13,13 +13,13 @@ import pytest
 
 from askel_tui.sandbox.http import control_groups
 from askel_tui.sandbox.http.server import RunningSandbox
-from askel_tui.sandbox.state.dump import state
+from askel_tui.sandbox.state.dump import account_state
 from askel_tui.sandbox.state.faults import Fault
 from askel_tui.services import connections, workflows
-from askel_tui.services.ingest import Intake, ingest
+from askel_tui.services.ingest import IngestResult, ingest
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
 from askel_tui.sync.engine.engine import Engine
-from askel_tui.sync.instance import Instance, opened
+from askel_tui.sync.instance import Instance, open_instance
 from tests.support.openapi import ContractViolation, validate_call
 from tests.support.shared import shared_dir
 
@@ -33,7 +33,7 @@ class Workbench:
     def __init__(self, instance: Instance, sandbox: RunningSandbox) -> None:
         self.instance = instance
         self.sandbox = sandbox
-        self.requests_since = sandbox.world.logged
+        self.requests_since = sandbox.world.logged_count
         """The last request of making the connection: probes of scopes, some of them wrong on purpose."""
 
     async def apply(self, source: str | Path, *, activate: bool = True, since: str | None = None) -> str:
@@ -45,7 +45,7 @@ class Workbench:
             await workflows.activate(self.instance, result.document.workflow, ACTOR, since=since)
         return result.document.workflow
 
-    async def take(self, records: Path | Iterable[Mapping[str, Any]]) -> Intake:
+    async def take(self, records: Path | Iterable[Mapping[str, Any]]) -> IngestResult:
         """Ingests a file or records."""
         if isinstance(records, Path):
             kind = "csv" if records.suffix == ".csv" else "jsonl"
@@ -55,16 +55,16 @@ class Workbench:
 
     async def drain(self) -> None:
         """Runs the engine until nothing is left that can be sent."""
-        async with opened(self.instance.home, owner=True) as owner:
+        async with open_instance(self.instance.home, owner=True) as owner:
             await Engine(owner).run(until_idle=True)
 
     async def audit(self, **wanted: Any) -> list[AuditEntry]:
         """Audit entries, oldest first."""
-        return await self.instance.journal.audit(AuditFilter(**wanted), limit=100_000)
+        return await self.instance.journal.audit_entries(AuditFilter(**wanted), limit=100_000)
 
     def state(self) -> dict[str, Any]:
         """All that the sandbox's account holds."""
-        return state(self.sandbox.account)
+        return account_state(self.sandbox.account)
 
     def profile(self, email: str) -> dict[str, Any]:
         """The account's profile of that e-mail; fails where there is none."""
@@ -85,7 +85,7 @@ class Workbench:
     def put_on_list(self, name: str, *emails: str) -> None:
         """Sets the members of a list."""
         found = next(each for each in self.sandbox.account.lists.values() if each.name == name)
-        control_groups.answer(
+        control_groups.respond(
             self.sandbox.account,
             "PUT",
             ["lists", found.id, "members"],
@@ -95,7 +95,7 @@ class Workbench:
 
     def delete_list(self, name: str) -> None:
         """Deletes a list, as a person in Klaviyo would."""
-        control_groups.answer(self.sandbox.account, "DELETE", ["lists", name], {}, time.time())
+        control_groups.respond(self.sandbox.account, "DELETE", ["lists", name], {}, time.time())
 
     def requests(self, endpoint: str | None = None, *, after: int = 0) -> list[dict[str, Any]]:
         """The sandbox's request log, oldest first."""
@@ -135,7 +135,7 @@ async def workbench(
     monkeypatch.setenv("ASKEL_HOME", str(home))
     monkeypatch.setenv("ASKEL_VAULT_KEY", "correct horse")
     monkeypatch.setenv("ASKEL_KLAVIYO_URL", sandbox.url)
-    async with opened(home) as instance:
+    async with open_instance(home) as instance:
         await connections.connect(instance, NAME, sandbox.key, ACTOR, revision=revision)
         yield Workbench(instance, sandbox)
 

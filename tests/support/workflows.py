@@ -9,9 +9,9 @@ from askel_tui.contract.endpoints import NEWEST
 from askel_tui.core.catalog import Catalog, FlowEntry, FlowTrigger, ListEntry, MetricEntry, SegmentEntry
 from askel_tui.core.operations import Operation
 from askel_tui.core.planning.plan import Facts, Plan, plan
-from askel_tui.core.planning.steps import Applied
+from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.records.record import Record
-from askel_tui.core.targets.pinning import pin
+from askel_tui.core.targets.pinning import pin_targets
 from askel_tui.core.workflows.loader import load_workflow
 from tests.support.shared import shared_dir
 
@@ -76,13 +76,13 @@ ALL_KINDS = f"""\
 
 def applied(
     text: str, *, revision: str = NEWEST, version: int = 1, account: str = "MpEmbr", checked: bool = True
-) -> Applied:
+) -> AppliedWorkflow:
     """The workflow file as applied; `checked=False` leaves out what only that revision refuses."""
     workflow, problems = load_workflow(text)
     assert workflow is not None, [str(problem) for problem in problems]
-    pinned = pin(workflow, CATALOG, revision=revision if checked else None)
+    pinned = pin_targets(workflow, CATALOG, revision=revision if checked else None)
     assert not pinned.problems, [str(problem) for problem in pinned.problems]
-    return Applied(workflow, version, account, revision, pinned.targets)
+    return AppliedWorkflow(workflow, version, account, revision, pinned.targets)
 
 
 def of_steps(steps: str, *, when: str = "", profile: str = EVERYONE) -> str:
@@ -92,7 +92,7 @@ def of_steps(steps: str, *, when: str = "", profile: str = EVERYONE) -> str:
     return f"{head}steps:\n{indent(steps, '  ')}"
 
 
-def example(name: str, *, revision: str = NEWEST) -> Applied:
+def example(name: str, *, revision: str = NEWEST) -> AppliedWorkflow:
     """A workflow of the shared examples."""
     return applied((shared_dir() / "examples" / f"{name}.yaml").read_text(), revision=revision)
 
@@ -102,21 +102,21 @@ def happened(record_id: str = "r-1", event: str = "happened", **data: Any) -> Re
     return Record(record_id, event, "2026-11-23T09:14:05Z", {"email": "ada@x.example"} | data)
 
 
-def planned(record: Record, of: Applied, facts: Facts | None = None) -> Plan:
+def planned(record: Record, of: AppliedWorkflow, facts: Facts | None = None) -> Plan:
     """The plan of a record that the workflow takes up."""
     found = plan(record, of, facts)
     assert found is not None
     return found
 
 
-def operations(record: Record, of: Applied, facts: Facts | None = None) -> tuple[Operation, ...]:
+def operations(record: Record, of: AppliedWorkflow, facts: Facts | None = None) -> tuple[Operation, ...]:
     """The operations of a record that has no problems."""
     found = planned(record, of, facts)
     assert not found.problems, [str(problem) for problem in found.problems]
     return found.operations
 
 
-def problems(record: Record, of: Applied) -> list[tuple[str | None, str | None]]:
+def problems(record: Record, of: AppliedWorkflow) -> list[tuple[str | None, str | None]]:
     """(step, field) of each problem of a record that has some, and therefore no operations."""
     found = planned(record, of)
     assert found.problems

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from askel_tui.core.planning.steps import Applied
+from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.store.journal.rows import WorkflowState
 from askel_tui.sync.planning import planner
 from tests.support.bad_days import assert_in_order, brisk, order, settled
@@ -61,8 +61,8 @@ def _sent(bench: Workbench, email: str) -> list[int]:
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planner, "BATCH", 10)
-    monkeypatch.setattr(planner, "PASSES", 1)
+    monkeypatch.setattr(planner, "RECORDS_PER_TRANSACTION", 10)
+    monkeypatch.setattr(planner, "MAX_PASSES_PER_ROUND", 1)
 
 
 async def test_records_that_two_workflows_take_in_turn(either: Workbench) -> None:
@@ -128,8 +128,8 @@ async def test_a_live_record_does_not_wait_for_the_backfill_of_another_workflow(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`earned` is planned no further than it can be sent; what comes for `spent` goes first, unless it is many."""
-    monkeypatch.setattr(planner, "BACKFILL", 20)
-    monkeypatch.setattr(planner, "FEW", 3)
+    monkeypatch.setattr(planner, "BACKFILL_MIN_RECORDS", 20)
+    monkeypatch.setattr(planner, "MAX_LIVE_OPERATIONS", 3)
     names = [await bench.apply(EARNED), await bench.apply(SPENT)]
     journal = bench.instance.journal
     await bench.take([_moved(number, "earned", PEOPLE[number % 7]) for number in range(60)])
@@ -159,8 +159,8 @@ async def test_a_live_record_does_not_wait_for_the_backfill_of_another_workflow(
 async def test_many_records_wait_for_the_backfill_of_another_workflow(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planner, "BACKFILL", 20)
-    monkeypatch.setattr(planner, "FEW", 3)
+    monkeypatch.setattr(planner, "BACKFILL_MIN_RECORDS", 20)
+    monkeypatch.setattr(planner, "MAX_LIVE_OPERATIONS", 3)
     names = [await bench.apply(EARNED), await bench.apply(SPENT)]
     journal = bench.instance.journal
     records = [_moved(number, "spent" if number % 6 == 5 else "earned", PEOPLE[0]) for number in range(60)]
@@ -182,7 +182,7 @@ async def test_many_records_wait_for_the_backfill_of_another_workflow(
     assert _sent(bench, PEOPLE[0]) == list(range(60))
 
 
-async def _applied(bench: Workbench, state: WorkflowState) -> Applied:
-    found = await bench.instance.applied(state.workflow, state.version)
+async def _applied(bench: Workbench, state: WorkflowState) -> AppliedWorkflow:
+    found = await bench.instance.applied_version(state.workflow, state.version)
     assert found is not None
     return found

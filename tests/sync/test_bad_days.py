@@ -128,7 +128,7 @@ async def test_one_refused_record_fails_alone_and_is_retried_in_order(either: Wo
     assert email not in either.on_list("Welcome Flow")
     assert email not in {event["email"] for event in either.events("First Points Earned")}
 
-    before = either.sandbox.world.logged
+    before = either.sandbox.world.logged_count
     assert await order(either, "retry", ids=[failure.id]) == {"retried": 1}
     await either.drain()
     writes = [entry["endpoint"] for entry in either.requests(after=before) if entry["method"] == "POST"]
@@ -171,7 +171,7 @@ async def test_a_list_call_that_is_too_large_is_cut(bench: Workbench) -> None:
     change(bench, "POST", "lists/Welcome Flow/restore")
     await order(bench, "release")
     bench.fault("add_profiles_to_list", status=413, times=2)
-    before = bench.sandbox.world.logged
+    before = bench.sandbox.world.logged_count
     await bench.drain()
     sizes = [len(entry["body"]["data"]) for entry in bench.requests("add_profiles_to_list", after=before)]
     assert sizes == [4, 2, 1, 1, 2]
@@ -208,6 +208,6 @@ async def test_a_journal_that_cannot_write_stops_with_one_sentence_and_loses_not
         patched.setattr(SqliteJournal, "answer_request", full_disk)
         with pytest.raises(JournalError, match="disk is full"):
             await bench.drain()
-    assert await bench.instance.journal.in_doubt([NAME])
+    assert await bench.instance.journal.requests_in_doubt([NAME])
     await bench.drain()
     await _assert_all_written(bench, 6)

@@ -10,9 +10,9 @@ import pytest
 
 from askel_tui.sandbox.handlers import resources
 from askel_tui.sandbox.state import import_jobs
+from askel_tui.sync.dispatching import request_scheduler
 from askel_tui.sync.planning import planner
-from askel_tui.sync.sending import request_scheduler
-from tests.support.door import RECORDS, front_door
+from tests.support.door import RECORDS, running_api
 from tests.support.door import WORKFLOW as EVENT_ONLY
 from tests.support.workbench import NAME, Workbench, points
 
@@ -40,7 +40,7 @@ MANY = 300
 @pytest.fixture(autouse=True)
 def _low_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
     """What would take longer than a second in single calls goes in bulk, so that tests stay small."""
-    monkeypatch.setattr(request_scheduler, "LONG_S", 1)
+    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 1)
     monkeypatch.setenv("ASKEL_BUDGETS", "off")
 
 
@@ -80,11 +80,11 @@ async def test_records_that_come_faster_than_single_calls_leave_go_in_bulk(bench
     """Few at once, so that each counts as live: what they leave waiting is a backlog all the same."""
     await bench.apply(EVENT_ONLY)
     bench.fault("create_event", delay=0.5)
-    async with front_door(bench) as door:
-        few = range(0, MANY, planner.FEW)
+    async with running_api(bench) as door:
+        few = range(0, MANY, planner.MAX_LIVE_OPERATIONS)
         for start in few:
-            answer = await door.http.post(RECORDS, json=_records(planner.FEW, start))
-            assert answer.json()["accepted"] == planner.FEW
+            answer = await door.http.post(RECORDS, json=_records(planner.MAX_LIVE_OPERATIONS, start))
+            assert answer.json()["accepted"] == planner.MAX_LIVE_OPERATIONS
         while len(bench.events("First Points Earned")) < MANY:
             await asyncio.sleep(0.01)
     assert len(bench.events("First Points Earned")) == MANY
@@ -199,7 +199,7 @@ async def test_a_cancelled_job_is_sent_again(bench: Workbench) -> None:
             await asyncio.sleep(0.01)
         bench.sandbox.world.change_settings({"job_time": 0.0})
         for job in running:
-            import_jobs.cancel(bench.sandbox.account, job, time.time())
+            import_jobs.cancel_import(bench.sandbox.account, job, time.time())
 
     cancelling = asyncio.create_task(cancel())
     await bench.drain()

@@ -11,8 +11,8 @@ import pytest
 from askel_tui.klaviyo import http
 from askel_tui.sandbox.handlers.context import Context, Reply
 from askel_tui.sandbox.http import exchange
+from askel_tui.sync.dispatching import request_scheduler
 from askel_tui.sync.import_jobs import polling
-from askel_tui.sync.sending import request_scheduler
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, held, settled
 from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench, points
@@ -40,10 +40,10 @@ NEVER_ARRIVED = ("503 for longer than a call is tried", "HTML 403", "429 without
 
 @pytest.fixture(autouse=True)
 def _in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_scheduler, "LONG_S", 0.5)
-    monkeypatch.setattr(polling, "FIRST_LOOK_S", 0.02)
-    monkeypatch.setattr(polling, "LONGEST_LOOK_S", 0.05)
-    monkeypatch.setattr(polling, "SHOWING_S", 0.1)
+    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 0.5)
+    monkeypatch.setattr(polling, "FIRST_POLL_S", 0.02)
+    monkeypatch.setattr(polling, "MAX_POLL_INTERVAL_S", 0.05)
+    monkeypatch.setattr(polling, "JOB_VISIBLE_AFTER_S", 0.1)
     monkeypatch.setattr(http, "_TIMEOUTS", {"timeout": {"connect": 5, "read": 0.5, "pool": 5}})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from askel_tui.sync.confirmation import confirmations
-from askel_tui.sync.sending import request_scheduler
+from askel_tui.sync.dispatching import request_scheduler
 from tests.support.bad_days import WELCOME, brisk, engine, until
 from tests.support.shared import needs_shared
 from tests.support.workbench import NAME, Workbench, points
@@ -40,8 +40,8 @@ PENDING = "double opt-in pending"
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confirmations, "FIRST_MS", 50)
-    monkeypatch.setattr(confirmations, "ROUND_MS", 10)
+    monkeypatch.setattr(confirmations, "FIRST_READ_MS", 50)
+    monkeypatch.setattr(confirmations, "ROUND_INTERVAL_MS", 10)
 
 
 def _happened(event: str, number: int, **data: str) -> dict[str, object]:
@@ -78,7 +78,7 @@ async def test_consent_is_confirmed_once_it_shows(either: Workbench) -> None:
         entry.seq for entry in entries[:3]
     ]
     assert {entry.kind for entry in entries} == {"subscribe"}
-    assert (await either.instance.journal.verify())[1] is None
+    assert (await either.instance.journal.verify_audit())[1] is None
 
 
 async def test_a_withdrawal_from_a_list_is_confirmed_by_having_left_it(either: Workbench) -> None:
@@ -94,17 +94,17 @@ async def test_a_withdrawal_from_a_list_is_confirmed_by_having_left_it(either: W
 async def test_a_restart_goes_on_and_says_nothing_twice(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(confirmations, "FIRST_MS", 60_000)
+    monkeypatch.setattr(confirmations, "FIRST_READ_MS", 60_000)
     await bench.apply(JOIN)
     await bench.take(_happened("joined", number) for number in range(2))
     await bench.drain()
     assert await _said(bench, "in") == [("unconfirmed", None)] * 2
-    monkeypatch.setattr(confirmations, "FIRST_MS", 0)
+    monkeypatch.setattr(confirmations, "FIRST_READ_MS", 0)
     for _ in range(2):
         async with engine(bench):
             await _until_said(bench, "in", 4)
     assert len(await _said(bench, "in")) == 4
-    assert await bench.instance.journal.unconfirmed(0, 0, 10) == ([], (await bench.audit())[-1].seq)
+    assert await bench.instance.journal.unconfirmed_writes(0, 0, 10) == ([], (await bench.audit())[-1].seq)
 
 
 async def test_double_opt_in_is_a_state_of_its_own(bench: Workbench) -> None:
@@ -121,30 +121,30 @@ async def test_double_opt_in_is_a_state_of_its_own(bench: Workbench) -> None:
 
 async def test_what_never_shows_is_said_so(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.sandbox.world.change_settings({"consent_time": 3600.0})
-    monkeypatch.setattr(confirmations, "CEILING_MS", 200)
+    monkeypatch.setattr(confirmations, "MAX_WAIT_MS", 200)
     await bench.apply(JOIN)
     await bench.take([_happened("joined", 1)])
     async with engine(bench):
         said = await _until_said(bench, "in", 2)
     assert [status for status, _ in said] == ["unconfirmed", "unconfirmed"]
     assert "not seen" in str(said[1][1])
-    assert (await bench.instance.journal.unconfirmed(0, 0, 10))[0] == []
+    assert (await bench.instance.journal.unconfirmed_writes(0, 0, 10))[0] == []
 
 
 async def test_events_of_a_bulk_call_are_confirmed_by_sample(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(request_scheduler, "LONG_S", 1)
+    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 1)
     await bench.apply(WELCOME)
     await bench.take(points(number) for number in range(300))
     await bench.drain()
     calls = bench.requests("bulk_create_events")
-    waiting = (await bench.instance.journal.unconfirmed(0, 0, 1_000))[0]
+    waiting = (await bench.instance.journal.unconfirmed_writes(0, 0, 1_000))[0]
     assert len(calls) <= len(waiting) <= 3 * len(calls)
     async with engine(bench):
 
         async def done() -> bool:
-            return (await bench.instance.journal.unconfirmed(0, 0, 1_000))[0] == []
+            return (await bench.instance.journal.unconfirmed_writes(0, 0, 1_000))[0] == []
 
         await until(bench, done)
     read = [
@@ -157,19 +157,19 @@ async def test_events_of_a_bulk_call_are_confirmed_by_sample(
 
 
 async def test_a_lost_event_is_noticed(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_scheduler, "LONG_S", 1)
+    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 1)
     await bench.apply(WELCOME)
     await bench.take(points(number) for number in range(300))
     await bench.drain()
-    waiting = (await bench.instance.journal.unconfirmed(0, 0, 1_000))[0]
+    waiting = (await bench.instance.journal.unconfirmed_writes(0, 0, 1_000))[0]
     for each in waiting[:1]:
         profile = bench.profile(str(each.profile.email))
         bench.sandbox.account.events_of_profile[profile["id"]].clear()
-    monkeypatch.setattr(confirmations, "CEILING_MS", 100)
+    monkeypatch.setattr(confirmations, "MAX_WAIT_MS", 100)
     async with engine(bench):
 
         async def done() -> bool:
-            return (await bench.instance.journal.unconfirmed(0, 0, 1_000))[0] == []
+            return (await bench.instance.journal.unconfirmed_writes(0, 0, 1_000))[0] == []
 
         await until(bench, done)
     lost = [
@@ -193,8 +193,8 @@ async def test_a_connection_that_was_taken_away_is_not_asked(bench: Workbench) -
     await bench.apply(JOIN)
     await bench.take([_happened("joined", 1)])
     await bench.drain()
-    seen = bench.sandbox.world.logged
+    seen = bench.sandbox.world.logged_count
     bench.instance.state.remove_connection(NAME)
-    reader = confirmations.Confirming(bench.instance)
-    await reader.look()
+    reader = confirmations.Confirmations(bench.instance)
+    await reader.run_round()
     assert bench.requests(after=seen) == []

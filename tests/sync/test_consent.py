@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from askel_tui.core.requests.packing import capacity
+from askel_tui.core.requests.packing import batch_capacity
 from tests.support.bad_days import assert_in_order, brisk, held, order, settled
 from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench
@@ -58,7 +58,7 @@ async def test_a_backlog_travels_in_as_few_jobs_as_the_revision_allows(either: W
     await either.apply(JOIN)
     await either.apply(LEAVE)
     revision = either.instance.state.connection("maple-ember").revision
-    most = capacity(SUBSCRIBE, revision)
+    most = batch_capacity(SUBSCRIBE, revision)
     count = most + 20
     await either.take(_joined(number) for number in range(count))
     await either.drain()

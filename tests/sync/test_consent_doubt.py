@@ -101,8 +101,8 @@ async def test_what_shows_late_is_settled_by_itself_and_the_rest_goes_on(
     either: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody has to decide about consent that the account shows in the end, however late."""
-    monkeypatch.setattr(consent_in_doubt, "FIRST_MS", 20)
-    monkeypatch.setattr(consent_in_doubt, "ROUND_MS", 10)
+    monkeypatch.setattr(consent_in_doubt, "FIRST_READ_MS", 20)
+    monkeypatch.setattr(consent_in_doubt, "ROUND_INTERVAL_MS", 10)
     either.sandbox.world.change_settings({"consent_time": 3_600.0})
     await either.apply(OPT_IN)
     await either.take([_happened("opted_in")])

@@ -13,7 +13,7 @@ from askel_tui.core.operations import Identity, Operation
 from askel_tui.klaviyo.client import Client
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import OpenRequest, StoredOperation
-from askel_tui.sync.sending.dispatcher import Dispatcher
+from askel_tui.sync.dispatching.dispatcher import Dispatcher
 from askel_tui.sync.sending.settlement import Connected
 
 
@@ -23,10 +23,12 @@ class SlowJournal:
     def __init__(self) -> None:
         self.reads: asyncio.Queue[tuple[int, asyncio.Future[list[StoredOperation]]]] = asyncio.Queue()
 
-    async def in_doubt(self, connections: Collection[str]) -> list[OpenRequest]:
+    async def requests_in_doubt(self, connections: Collection[str]) -> list[OpenRequest]:
         return []
 
-    async def waiting(self, connections: Collection[str], after: int, limit: int) -> list[StoredOperation]:
+    async def waiting_operations(
+        self, connections: Collection[str], after: int, limit: int
+    ) -> list[StoredOperation]:
         answer: asyncio.Future[list[StoredOperation]] = asyncio.get_running_loop().create_future()
         await self.reads.put((after, answer))
         return await answer
@@ -70,7 +72,7 @@ async def test_while_operations_come_back_nothing_is_read_and_then_all_from_the_
 
 
 async def _reorder(dispatcher: Dispatcher, journal: SlowJournal) -> int:
-    async with dispatcher.reordered():
+    async with dispatcher.suspend_loading():
         dispatcher.wake()
         for _ in range(10):
             await asyncio.sleep(0)

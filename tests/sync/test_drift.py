@@ -11,7 +11,7 @@ import pytest
 
 from askel_tui.services import connections
 from askel_tui.store.journal.rows import AuditEntry
-from askel_tui.sync.drift import watcher
+from askel_tui.sync.drift import detector
 from tests.support.bad_days import (
     WELCOME,
     assert_in_order,
@@ -58,7 +58,7 @@ steps:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watcher, "CONFIRM_S", 0.0)
+    monkeypatch.setattr(detector, "PROPERTY_CONFIRM_DELAY_S", 0.0)
 
 
 async def _sent(bench: Workbench, numbers: range) -> None:
@@ -100,7 +100,7 @@ async def test_a_list_that_drifted_holds_only_its_step(either: Workbench, cause:
         change(either, "DELETE", f"lists/{list_id}")
     if cause == "made_anew":
         change(either, "POST", "lists", name="Welcome Flow")
-    before = either.sandbox.world.logged
+    before = either.sandbox.world.logged_count
     await _sent(either, range(2, 5))
 
     assert await held(either) == {("welcome", "welcome"): (cause, 3)}
@@ -142,7 +142,7 @@ async def test_a_list_that_is_still_gone_is_held_again_after_a_release(bench: Wo
     await bench.apply(WELCOME)
     change(bench, "DELETE", "lists/Welcome Flow")
     await _sent(bench, range(2))
-    before = bench.sandbox.world.logged
+    before = bench.sandbox.world.logged_count
     await order(bench, "release")
     await bench.drain()
     assert await held(bench) == {("welcome", "welcome"): ("target_gone", 2)}
@@ -158,14 +158,14 @@ async def test_applying_again_takes_over_what_is_there_now(bench: Workbench) -> 
     await _sent(bench, range(2, 4))
     assert await held(bench) == {}
     assert len([each for each in bench.on_list("Hello") if each.startswith("t")]) == 4
-    assert bench.instance.document("welcome").targets["welcome"].target.id == list_id
+    assert bench.instance.workflow_document("welcome").targets["welcome"].target.id == list_id
 
 
 async def test_a_gate_whose_segment_was_redefined_is_not_answered(bench: Workbench) -> None:
     await bench.apply(GATED)
     rules = {"type": "profile-property", "property": "properties['Any']", "filter": {"type": "existence"}}
     change(bench, "PATCH", "segments/VIP", definition={"condition_groups": [{"conditions": [rules]}]})
-    before = bench.sandbox.world.logged
+    before = bench.sandbox.world.logged_count
     await _sent(bench, range(3))
     assert await held(bench) == {("gated", "vip"): ("segment_redefined", 6)}
     assert not _writes(bench, before, "get_profiles_for_segment", "create_event")
@@ -196,7 +196,7 @@ async def test_a_flow_switched_off_holds_what_fires_it(
 ) -> None:
     await either.apply(FLOWS)
     change(either, "PATCH", "flows/Welcome Series", **how)
-    before = either.sandbox.world.logged
+    before = either.sandbox.world.logged_count
     await _sent(either, range(3))
     # The identifiers of the profile, and the addition: all that the step sends.
     assert await held(either) == {("flows", "series"): (cause, 6)}
@@ -214,7 +214,7 @@ async def test_a_flow_whose_trigger_moved_holds_and_says_where_to(bench: Workben
     await bench.apply(FLOWS)
     other = change(bench, "PATCH", "lists/Newsletter", name="Newsletter")["id"]
     change(bench, "PATCH", "flows/Welcome Series", trigger={"type": "list", "id": other})
-    before = bench.sandbox.world.logged
+    before = bench.sandbox.world.logged_count
     await _sent(bench, range(2))
     assert await held(bench) == {("flows", "series"): ("trigger_moved", 4)}
     assert other in await _detail(bench)
@@ -227,7 +227,7 @@ async def test_a_flow_that_another_kind_of_trigger_fires_now_is_found_at_the_old
 ) -> None:
     await either.apply(FLOWS)
     change(either, "PATCH", "flows/First Points Thanks", trigger={"type": "list", "id": "MeNews"})
-    before = either.sandbox.world.logged
+    before = either.sandbox.world.logged_count
     await _sent(either, range(2))
     assert await held(either) == {("flows", "thanks"): ("trigger_moved", 2)}
     assert not _writes(either, before, "create_event", "bulk_create_events")
@@ -252,7 +252,7 @@ async def test_a_property_of_known_carriers(either: Workbench, carriers: int, re
         change(either, "POST", "properties/LoyaltyTier/rename", to="Tier of Loyalty")
     else:
         change(either, "DELETE", "properties/LoyaltyTier")
-    before = either.sandbox.world.logged
+    before = either.sandbox.world.logged_count
     if carriers < 5:
         # With those that are written now they are still too few to tell anything.
         await _sent(either, range(30, 32))
@@ -282,7 +282,7 @@ async def test_a_property_renamed_in_the_first_seconds_of_a_workflow(
 
     def look_every(milliseconds: int) -> None:
         for name in ("FRESH_MS", "AHEAD_MS", "TRAFFIC_MS", "IDLE_MS"):
-            monkeypatch.setattr(watcher, name, milliseconds)
+            monkeypatch.setattr(detector, name, milliseconds)
 
     async def written(count: int) -> bool:
         return (await settled(bench))["tier written"] == count
@@ -344,7 +344,7 @@ async def test_a_revoked_key_holds_every_step_at_once_and_a_new_key_drains(bench
     await _sent(bench, range(2))
     new = change(bench, "POST", "keys", key="pk_sandbox_maple_ember_second")["key"]
     change(bench, "POST", "keys/revoke", key=bench.sandbox.key)
-    before = bench.sandbox.world.logged
+    before = bench.sandbox.world.logged_count
     await _sent(bench, range(2, 12))
     assert await held(bench) == {
         ("welcome", step): ("key_refused", 10) for step in ("tier", "welcome", "points")
@@ -354,7 +354,7 @@ async def test_a_revoked_key_holds_every_step_at_once_and_a_new_key_drains(bench
     assert len(told) == 1
     await connections.rotate(bench.instance, NAME, new, ACTOR)
     # Probes of scopes are wrong on purpose.
-    bench.requests_since = bench.sandbox.world.logged
+    bench.requests_since = bench.sandbox.world.logged_count
     await bench.drain()
     assert await settled(bench) == {"tier written": 12, "welcome written": 12, "points written": 12}
     await assert_in_order(bench)
@@ -363,7 +363,7 @@ async def test_a_revoked_key_holds_every_step_at_once_and_a_new_key_drains(bench
 async def test_a_flow_that_is_live_again_ends_its_hold_by_itself(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watcher, "LOOK_MS", 0)
+    monkeypatch.setattr(detector, "HOLD_CHECK_INTERVAL_MS", 0)
     await bench.apply(FLOWS)
     change(bench, "PATCH", "flows/Welcome Series", status="draft")
     await bench.take([points(1)])
@@ -380,8 +380,8 @@ async def test_a_running_engine_looks_ahead_and_sends_nothing_after_the_look(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The list is renamed while records keep coming: from the look on nothing of its step is sent."""
-    monkeypatch.setattr(watcher, "FRESH_MS", 60)
-    monkeypatch.setattr(watcher, "AHEAD_MS", 30)
+    monkeypatch.setattr(detector, "MAX_CHECK_AGE_MS", 60)
+    monkeypatch.setattr(detector, "RECHECK_AGE_MS", 30)
     await bench.apply(WELCOME)
     coming = iter(range(10_000))
 
@@ -442,14 +442,14 @@ async def test_an_account_that_cannot_be_looked_at_is_not_written_to_blindly(ben
 async def test_a_look_takes_few_calls_and_an_idle_connection_almost_none(bench: Workbench) -> None:
     await bench.apply(WELCOME)
     await bench.apply(FLOWS)
-    before = bench.sandbox.world.logged
+    before = bench.sandbox.world.logged_count
     await _sent(bench, range(3))
     reads = [each["endpoint"] for each in bench.requests(after=before) if each["method"] == "GET"]
     assert len(reads) <= 12, reads
-    before = bench.sandbox.world.logged
+    before = bench.sandbox.world.logged_count
     for _ in range(3):
         await bench.drain()
-    assert bench.sandbox.world.logged == before
+    assert bench.sandbox.world.logged_count == before
 
 
 async def test_a_workflow_without_targets_to_look_at_waits_for_nobody(bench: Workbench) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from askel_tui.sync.sending import request_scheduler
+from askel_tui.sync.dispatching import request_scheduler
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, held, settled
 from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench, points
@@ -49,7 +49,7 @@ def _email(number: int) -> str:
 @pytest.fixture
 def bulk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small backlogs go in bulk."""
-    monkeypatch.setattr(request_scheduler, "LONG_S", 1)
+    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 1)
 
 
 async def test_every_removal_of_many_is_made(either: Workbench) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from askel_tui.store.journal.rows import AuditEntry
-from askel_tui.sync.sending import request_scheduler
+from askel_tui.sync.dispatching import request_scheduler
 from tests.support.bad_days import assert_in_order, brisk, order, settled
 from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench
@@ -141,7 +141,7 @@ PEOPLE, EACH = 120, 3
 @pytest.fixture
 def low_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
     """What would take longer than a second in single calls goes in bulk."""
-    monkeypatch.setattr(request_scheduler, "LONG_S", 1)
+    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 1)
 
 
 def _backlog() -> list[dict[str, Any]]:

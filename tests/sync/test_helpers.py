@@ -11,8 +11,8 @@ import pytest
 
 from askel_tui.store.journal.rows import WorkflowState
 from askel_tui.sync.planning import backlog_workers
-from askel_tui.sync.planning.backlog_workers import BACKLOG, Helpers
-from askel_tui.sync.planning.planner import made_here
+from askel_tui.sync.planning.backlog_workers import BACKLOG_MIN_COUNT, BacklogWorkers
+from askel_tui.sync.planning.planner import build_runs_here
 from tests.support.processes import children
 from tests.support.shared import needs_shared
 from tests.support.workbench import NAME, Workbench
@@ -56,41 +56,43 @@ async def _until(true: Any) -> None:
             await asyncio.sleep(0.01)
 
 
-async def _ready(bench: Workbench) -> tuple[Helpers, list[int]]:
+async def _ready(bench: Workbench) -> tuple[BacklogWorkers, list[int]]:
     """Helpers that have come, and their processes."""
-    there = Helpers(bench.instance.journal, bench.instance.home)
+    there = BacklogWorkers(bench.instance.journal, bench.instance.home)
     before = set(children(os.getpid()))
-    there.look(True)
-    assert there._changing is not None
-    await there._changing
+    there.update(True)
+    assert there._transition is not None
+    await there._transition
     return there, [pid for pid in children(os.getpid()) if pid not in before]
 
 
 async def _stretch(bench: Workbench) -> tuple[WorkflowState, Any, list[int]]:
     await bench.apply(WORKFLOW)
-    await bench.take(_record(number) for number in range(2 * BACKLOG))
+    await bench.take(_record(number) for number in range(2 * BACKLOG_MIN_COUNT))
     (state,) = await bench.instance.journal.workflow_states()
-    applied = await bench.instance.applied(state.workflow, state.version)
+    applied = await bench.instance.applied_version(state.workflow, state.version)
     assert applied is not None
-    seqs = await bench.instance.journal.record_seqs(NAME, 7, BACKLOG, applied.workflow.triggers)
-    assert len(seqs) == BACKLOG
+    seqs = await bench.instance.journal.record_seqs_after(
+        NAME, 7, BACKLOG_MIN_COUNT, applied.workflow.triggers
+    )
+    assert len(seqs) == BACKLOG_MIN_COUNT
     return state, applied, seqs
 
 
 async def test_the_process_plans_what_is_planned_here_and_its_end_ends_nothing(bench: Workbench) -> None:
     state, applied, seqs = await _stretch(bench)
-    here = await made_here(bench.instance.journal, state, applied, seqs)
+    here = await build_runs_here(bench.instance.journal, state, applied, seqs)
     assert {bool(run.problems) for run in here} == {True, False}
     assert len(here) < len(seqs)
     there, processes = await _ready(bench)
-    assert await there.runs(state, applied, seqs) == here
+    assert await there.build_runs(state, applied, seqs) == here
     assert (
-        await there.runs(state, applied, seqs[:5])
+        await there.build_runs(state, applied, seqs[:5])
         == here[: len([s for s in here if s.record_seq <= seqs[4]])]
     )
     for pid in processes:
         os.kill(pid, signal.SIGKILL)
-    assert await there.runs(state, applied, seqs) == here
+    assert await there.build_runs(state, applied, seqs) == here
     await there.close()
 
 
@@ -99,13 +101,13 @@ async def test_they_come_with_a_backlog_and_go_after_a_rest(
 ) -> None:
     there, processes = await _ready(bench)
     assert len(processes) == 1
-    there.look(False)
+    there.update(False)
     assert set(processes) <= set(children(os.getpid()))
-    monkeypatch.setattr(backlog_workers, "REST_S", 0.0)
-    there.look(False)
+    monkeypatch.setattr(backlog_workers, "IDLE_TIMEOUT_S", 0.0)
+    there.update(False)
     await _until(lambda: not set(processes) & set(children(os.getpid())))
     monkeypatch.undo()
-    there.look(True)
+    there.update(True)
     await _until(lambda: set(children(os.getpid())) - set(processes))
     await there.close()
     assert not [pid for pid in children(os.getpid()) if pid in processes]
@@ -119,5 +121,5 @@ async def test_one_that_can_not_be_started_is_done_without(
     there, processes = await _ready(bench)
     assert processes == []
     assert "no process can be started to help with the backlog" in caplog.text
-    assert len(await there.runs(state, applied, seqs)) > 100
+    assert len(await there.build_runs(state, applied, seqs)) > 100
     await there.close()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from askel_tui.services.connections import KeyUnsuited
-from askel_tui.sync.drift import watcher
-from askel_tui.sync.engine.commands import Refused
+from askel_tui.sync.drift import detector
+from askel_tui.sync.engine.commands import CommandRefused
 from tests.support.bad_days import (
     WELCOME,
     assert_in_order,
@@ -55,7 +55,7 @@ async def test_a_deleted_list_holds_only_its_step_and_release_sends_in_order(eit
 
     taken = await either.take(points(number) for number in range(3, 6))
     assert taken.accepted == 3
-    before = either.sandbox.world.logged
+    before = either.sandbox.world.logged_count
     await either.drain()
     assert await held(either) == {("welcome", "welcome"): (GONE, 6)}
     assert len(either.events("First Points Earned")) == 6
@@ -140,7 +140,7 @@ async def test_a_key_of_another_account_is_refused_and_nothing_changes(bench: Wo
     before = bench.instance.state.connection(NAME)
     with pytest.raises(KeyUnsuited, match="OthrAc"):
         await rotate(bench, foreign)
-    bench.requests_since = bench.sandbox.world.logged
+    bench.requests_since = bench.sandbox.world.logged_count
     assert bench.instance.state.connection(NAME) == before
     await bench.take([points(1)])
     await bench.drain()
@@ -179,7 +179,7 @@ async def test_a_hold_on_what_is_in_flight_stops_the_rest_of_the_step(
     key = next(key for key in bench.sandbox.world.keys.values() if not key.revoked)
     key.scopes = frozenset({"profiles:read", "events:write"})
     await bench.take(points(number) for number in range(300))
-    before = bench.sandbox.world.logged
+    before = bench.sandbox.world.logged_count
     await bench.drain()
     assert await held(bench) == {("welcome", "tier"): ("scope_missing", 300)}
     assert len(bench.requests("create_or_update_profile", after=before)) < 300
@@ -214,7 +214,7 @@ async def test_discarded_operations_are_never_sent(bench: Workbench) -> None:
     assert [each for each in bench.on_list("Welcome Flow") if each.startswith("t")] == [_email(3)]
     found = await settled(bench)
     assert (found["welcome discarded"], found["welcome written"]) == (3, 1)
-    with pytest.raises(Refused, match="nothing is held"):
+    with pytest.raises(CommandRefused, match="nothing is held"):
         await order(bench, "release")
 
 
@@ -238,7 +238,7 @@ async def test_a_list_of_two_workflows_holds_both_and_each_is_released_alone(ben
 async def test_the_same_list_back_ends_the_hold_by_itself(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watcher, "LOOK_MS", 0)
+    monkeypatch.setattr(detector, "HOLD_CHECK_INTERVAL_MS", 0)
     await bench.apply(WELCOME)
     change(bench, "DELETE", "lists/Welcome Flow")
     await bench.take([points(1)])
@@ -260,13 +260,13 @@ async def test_the_same_list_back_ends_the_hold_by_itself(
 async def test_a_list_made_anew_under_the_same_name_ends_no_hold(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watcher, "LOOK_MS", 0)
+    monkeypatch.setattr(detector, "HOLD_CHECK_INTERVAL_MS", 0)
     await bench.apply(WELCOME)
     change(bench, "DELETE", "lists/Welcome Flow")
     await bench.take([points(1)])
     await bench.drain()
     change(bench, "POST", "lists", name="Welcome Flow")
-    seen = bench.sandbox.world.logged
+    seen = bench.sandbox.world.logged_count
     async with engine(bench):
 
         async def looked_twice() -> bool:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from askel_tui.sandbox.state.model import Job
+from askel_tui.sync.dispatching import request_scheduler
 from askel_tui.sync.import_jobs import polling
-from askel_tui.sync.sending import request_scheduler
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, settled
 from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench, points
@@ -31,10 +31,10 @@ LOST: Mapping[str, Mapping[str, Any]] = {
 
 @pytest.fixture(autouse=True)
 def _in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_scheduler, "LONG_S", 1)
-    monkeypatch.setattr(polling, "FIRST_LOOK_S", 0.05)
-    monkeypatch.setattr(polling, "LONGEST_LOOK_S", 0.2)
-    monkeypatch.setattr(polling, "SHOWING_S", 0.3)
+    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 1)
+    monkeypatch.setattr(polling, "FIRST_POLL_S", 0.05)
+    monkeypatch.setattr(polling, "MAX_POLL_INTERVAL_S", 0.2)
+    monkeypatch.setattr(polling, "JOB_VISIBLE_AFTER_S", 0.3)
 
 
 def _jobs(bench: Workbench) -> list[Job]:
@@ -102,7 +102,7 @@ async def test_jobs_of_others_are_not_waited_for(bench: Workbench) -> None:
     data = {"type": "profile-bulk-import-job", "attributes": {"profiles": {"data": [row]}}}
     await client.call(IMPORT, body={"data": data})
     now = bench.instance.clock()
-    far = polling.SKEW_MS + 10_000
+    far = polling.MAX_CLOCK_SKEW_MS + 10_000
     [job] = _jobs(bench)
 
     async def slow() -> None:
@@ -114,7 +114,7 @@ async def test_jobs_of_others_are_not_waited_for(bench: Workbench) -> None:
         (now - 2 * far, now - far, 1, set()),
         (now, now, 1, {job.id}),
     ):
-        await polling.over(client, opened, lost, rows, followed, slow, 0.5)
+        await polling.wait_for_possible_jobs(client, opened, lost, rows, followed, slow, 0.5)
 
 
 async def test_what_may_be_the_job_is_waited_for_however_long_it_takes(bench: Workbench) -> None:
@@ -130,12 +130,12 @@ async def test_what_may_be_the_job_is_waited_for_however_long_it_takes(bench: Wo
         assert not told.is_set()
         told.set()
 
-    waiting = asyncio.create_task(polling.over(client, now, now, 1, (), slow, 0.2))
+    waiting = asyncio.create_task(polling.wait_for_possible_jobs(client, now, now, 1, (), slow, 0.2))
     async with asyncio.timeout(20):
         await told.wait()
         asked = len(bench.requests("get_bulk_import_profiles_jobs"))
         while len(bench.requests("get_bulk_import_profiles_jobs")) < asked + 3:
-            await bench.instance.journal.wait_change(0.02)
+            await bench.instance.journal.wait_for_change(0.02)
         assert not waiting.done()
         change(bench, "POST", "settle")
         await waiting

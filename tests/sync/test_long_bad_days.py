@@ -10,8 +10,8 @@ import pytest
 from askel_tui.sandbox.handlers.context import Context
 from askel_tui.sandbox.http import exchange
 from askel_tui.sync import instance
+from askel_tui.sync.dispatching import request_scheduler
 from askel_tui.sync.import_jobs import polling
-from askel_tui.sync.sending import request_scheduler
 from askel_tui.sync.upkeep import outage_probe
 from tests.support.bad_days import (
     WELCOME,
@@ -36,9 +36,9 @@ HOUR = 3_600_000
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small backlogs go in bulk, and jobs are looked at often."""
-    monkeypatch.setattr(request_scheduler, "LONG_S", 1)
-    monkeypatch.setattr(polling, "FIRST_LOOK_S", 0.02)
-    monkeypatch.setattr(polling, "LONGEST_LOOK_S", 0.05)
+    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 1)
+    monkeypatch.setattr(polling, "FIRST_POLL_S", 0.02)
+    monkeypatch.setattr(polling, "MAX_POLL_INTERVAL_S", 0.05)
 
 
 def _all_there(bench: Workbench, count: int) -> None:
@@ -84,7 +84,7 @@ async def test_when_nothing_is_answered_for_long_all_steps_wait_and_go_on_by_the
     either: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every call fails, the looks at the account too: nobody has to do anything once Klaviyo is back."""
-    monkeypatch.setattr(outage_probe, "PROBE_MS", 100)
+    monkeypatch.setattr(outage_probe, "PROBE_INTERVAL_MS", 100)
     either.instance.state.save_setting("pause_after", 1)
     await either.apply(WELCOME)
     either.fault("*", status=500)
@@ -96,10 +96,10 @@ async def test_when_nothing_is_answered_for_long_all_steps_wait_and_go_on_by_the
 
         await until(either, is_held)
         assert {cause for cause, _ in (await held(either)).values()} == {"outage"}
-        seen = either.sandbox.world.logged
+        seen = either.sandbox.world.logged_count
 
         async def tried_on() -> bool:
-            return either.sandbox.world.logged > seen + 5
+            return either.sandbox.world.logged_count > seen + 5
 
         await until(either, tried_on)
         either.sandbox.world.faults.all.clear()
@@ -150,5 +150,5 @@ async def test_a_clock_that_jumps_keeps_nothing_waiting(
     _all_there(bench, 11)
     assert await held(bench) == {}
     assert await settled(bench) == {"tier written": 11, "welcome written": 11, "points written": 11}
-    assert await bench.instance.journal.in_doubt([NAME]) == []
+    assert await bench.instance.journal.requests_in_doubt([NAME]) == []
     await assert_in_order(bench)

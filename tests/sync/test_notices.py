@@ -12,10 +12,10 @@ import pytest
 import pytest_asyncio
 
 from askel_tui.store.journal.rows import Decision, Hold
-from askel_tui.sync.drift import watcher
-from askel_tui.sync.instance import opened
+from askel_tui.sync.drift import detector
+from askel_tui.sync.instance import open_instance
 from askel_tui.sync.notifications import channels, notifier
-from askel_tui.sync.notifications.channels import Message, Undelivered
+from askel_tui.sync.notifications.channels import DeliveryFailed, Message
 from askel_tui.sync.notifications.notifier import Notifier
 from tests.support.bad_days import WELCOME, brisk, change, engine, held, order, until
 from tests.support.receiver import Receiver, receiver
@@ -32,9 +32,9 @@ SECRET = "s3cret"
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notifier, "GATHER_MS", 0)
-    monkeypatch.setattr(notifier, "FIRST_WAIT_MS", 20)
-    monkeypatch.setattr(watcher, "CONFIRM_S", 0.0)
+    monkeypatch.setattr(notifier, "GATHER_DELAY_MS", 0)
+    monkeypatch.setattr(notifier, "FIRST_RETRY_DELAY_MS", 20)
+    monkeypatch.setattr(detector, "PROPERTY_CONFIRM_DELAY_S", 0.0)
 
 
 @pytest_asyncio.fixture
@@ -60,7 +60,7 @@ async def _release(bench: Workbench, step: str = "welcome", *, workflow: str = "
 
 async def _round(bench: Workbench, **kwargs: Any) -> None:
     """A round of a notifier that knows nothing but what is stored."""
-    await Notifier(bench.instance, **kwargs).round()
+    await Notifier(bench.instance, **kwargs).run_round()
 
 
 async def test_a_deleted_list_is_told_and_so_is_its_return(bench: Workbench, hook: Receiver) -> None:
@@ -135,19 +135,19 @@ async def test_one_cause_is_told_once_with_all_its_steps(bench: Workbench, hook:
 async def test_a_notice_gathers_a_moment_for_its_other_steps(
     bench: Workbench, hook: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifier, "GATHER_MS", 1_000)
+    monkeypatch.setattr(notifier, "GATHER_DELAY_MS", 1_000)
     _notify(bench, hook.url())
     now = bench.instance.clock()
     bench.instance.clock = lambda: now
     await _hold(bench)
     await _round(bench)
     assert hook.taken == []
-    assert await Notifier(bench.instance).pending()
+    assert await Notifier(bench.instance).has_pending()
     await _hold(bench, "again")
     bench.instance.clock = lambda: now + 1_000
     await _round(bench)
     assert [len(each["steps"]) for each in hook.taken] == [2]
-    assert not await Notifier(bench.instance).pending()
+    assert not await Notifier(bench.instance).has_pending()
 
 
 async def test_a_standing_hold_is_reminded_of_once_a_day(bench: Workbench, hook: Receiver) -> None:
@@ -184,7 +184,7 @@ async def test_a_notice_is_tried_again_across_restarts_until_it_is_taken(
         # Not before its time.
         await _round(bench)
         assert hook.refused == attempt
-    assert not await Notifier(bench.instance).pending()
+    assert not await Notifier(bench.instance).has_pending()
     bench.instance.clock = lambda: start + 4 * HOUR
     await _round(bench)
     assert len(hook.taken) == 1
@@ -208,9 +208,9 @@ async def test_a_crash_after_the_delivery_delivers_again_with_the_same_id(bench:
     async def take(address: str, message: Message, now_s: int) -> None:
         seen.append(message)
 
-    async with opened(bench.instance.home) as again:
-        await Notifier(again, send=take).round()
-        await Notifier(again, send=take).round()
+    async with open_instance(bench.instance.home) as again:
+        await Notifier(again, send=take).run_round()
+        await Notifier(again, send=take).run_round()
     assert [each.id for each in seen] == [seen[0].id] * 2
 
 
@@ -245,9 +245,9 @@ async def test_a_new_address_hears_of_what_stands_and_not_of_old_stories(
 async def test_an_address_that_comes_back_hears_of_what_stands_then(bench: Workbench, hook: Receiver) -> None:
     one = Notifier(bench.instance)
     _notify(bench, hook.url())
-    await one.round()
+    await one.run_round()
     _notify(bench)
-    await one.pending()
+    await one.has_pending()
     await _hold(bench, "old")
     await _release(bench, "old")
     await _hold(bench, "stands")
@@ -293,10 +293,10 @@ async def test_what_cannot_be_delivered_says_why_and_never_the_address(
     address: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
-    with pytest.raises(Undelivered, match=why) as caught:
+    with pytest.raises(DeliveryFailed, match=why) as caught:
         await channels.send(address, Message("1", "title", "text", {}), 1)
     assert "s3cret" not in str(caught.value)
-    assert "s3cret" not in channels.shown(address)
+    assert "s3cret" not in channels.redacted_address(address)
 
 
 async def test_other_services_are_apprises(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,7 +323,7 @@ async def test_other_services_are_apprises(monkeypatch: pytest.MonkeyPatch) -> N
     for address in ("slack://a/b", "https://hooks.slack.example/x"):
         await channels.send(address, message, 1)
     assert sent == [("slack://a/b", "title", "text"), ("https://hooks.slack.example/x", "title", "text")]
-    with pytest.raises(Undelivered, match="did not take"):
+    with pytest.raises(DeliveryFailed, match="did not take"):
         await channels.send("slack://full", message, 1)
-    with pytest.raises(Undelivered, match="does not know"):
+    with pytest.raises(DeliveryFailed, match="does not know"):
         await channels.send("nonsense://x", replace(message, id="2"), 1)

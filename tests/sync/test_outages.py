@@ -29,7 +29,7 @@ RELATED = WELCOME.replace("workflow: welcome", "workflow: related").replace(
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outage_probe, "PROBE_MS", 100)
+    monkeypatch.setattr(outage_probe, "PROBE_INTERVAL_MS", 100)
 
 
 async def test_a_step_is_held_once_and_goes_on_by_itself(bench: Workbench) -> None:
@@ -46,7 +46,7 @@ async def test_a_step_is_held_once_and_goes_on_by_itself(bench: Workbench) -> No
         [(cause, _)] = (await held(bench)).values()
         assert cause == "outage"
         assert len(bench.on_list("Welcome Flow")) == 30
-        seen = bench.sandbox.world.logged
+        seen = bench.sandbox.world.logged_count
 
         async def probed() -> bool:
             return len(bench.requests("create_event", after=seen)) > 12
@@ -114,5 +114,5 @@ async def test_what_waits_long_for_other_reasons_is_not_in_trouble(bench: Workbe
             return len(bench.events(METRIC)) == 1
 
         await until(bench, written)
-    assert await journal.waiting([NAME], 0, 10) == []
+    assert await journal.waiting_operations([NAME], 0, 10) == []
     assert await held(bench) == {}

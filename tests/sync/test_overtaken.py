@@ -78,7 +78,7 @@ async def test_a_retried_upsert_with_nothing_left_is_skipped_and_the_rest_goes_o
     failed = await _fail_first(bench, UPSERT, _happened(1, tier="silver", points=1))
     await bench.take([_happened(2, tier="gold", points=2)])
     await bench.drain()
-    before = bench.sandbox.world.logged
+    before = bench.sandbox.world.logged_count
     await order(bench, "retry", ids=[failed])
     await bench.drain()
     assert not bench.requests(UPSERT, after=before)

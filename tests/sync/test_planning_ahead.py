@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from askel_tui.services.status import status
+from askel_tui.services.status import read_status
+from askel_tui.sync.dispatching import dispatcher
 from askel_tui.sync.planning import planner
-from askel_tui.sync.planning.unplanned import unplanned
-from askel_tui.sync.sending import dispatcher
+from askel_tui.sync.planning.unplanned import count_unplanned
 from tests.support.bad_days import brisk
 from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench
@@ -45,25 +45,25 @@ def _records() -> list[dict[str, Any]]:
 
 
 async def test_a_backlog_is_planned_as_it_is_sent(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "AHEAD", 100)
-    monkeypatch.setattr(planner, "BATCH", BATCH)
+    monkeypatch.setattr(dispatcher, "MAX_PLANNED_AHEAD", 100)
+    monkeypatch.setattr(planner, "RECORDS_PER_TRANSACTION", BATCH)
     most = 0
     await bench.apply(WORKFLOW)
     await bench.take(_records())
-    assert await unplanned(bench.instance) == {"many": MANY}
+    assert await count_unplanned(bench.instance) == {"many": MANY}
 
     async def watch() -> None:
         nonlocal most
         while True:
-            most = max(most, (await status(bench.instance))["workflows"][0]["waiting"])
+            most = max(most, (await read_status(bench.instance))["workflows"][0]["waiting"])
             await asyncio.sleep(0.005)
 
     watching = asyncio.create_task(watch())
     await bench.drain()
     watching.cancel()
-    (row,) = (await status(bench.instance))["workflows"]
+    (row,) = (await read_status(bench.instance))["workflows"]
     assert (row["unplanned"], row["waiting"], row["sent"]) == (0, 0, MANY)
-    assert 0 < most <= 100 + (planner.WRITES + 1) * BATCH
+    assert 0 < most <= 100 + (planner.MAX_PENDING_WRITES + 1) * BATCH
     points = {
         each["properties"]["Points"] for each in bench.state()["profiles"] if "Points" in each["properties"]
     }

@@ -7,9 +7,15 @@ from typing import Any
 import pytest
 
 from askel_tui.contract.dialects import dialect
-from askel_tui.services.replay import Event, Stretch, Unfit, events, replay
-from askel_tui.sync.engine.commands import Refused
-from askel_tui.sync.sending import request_scheduler
+from askel_tui.services.replay import (
+    ReplayableEvent,
+    ReplayRange,
+    UnreplayableEvent,
+    replay,
+    replayable_events,
+)
+from askel_tui.sync.dispatching import request_scheduler
+from askel_tui.sync.engine.commands import CommandRefused
 from tests.support.bad_days import WELCOME, brisk, change, engine, held, until
 from tests.support.shared import needs_shared
 from tests.support.workbench import ACTOR, NAME, Workbench, points
@@ -38,8 +44,8 @@ async def _sent(bench: Workbench, count: int = 5) -> None:
     await bench.drain()
 
 
-async def _found(bench: Workbench, **wanted: Any) -> list[Event | Unfit]:
-    return [each async for each in events(bench.instance, Stretch(NAME, **wanted))]
+async def _found(bench: Workbench, **wanted: Any) -> list[ReplayableEvent | UnreplayableEvent]:
+    return [each async for each in replayable_events(bench.instance, ReplayRange(NAME, **wanted))]
 
 
 def _single_events(bench: Workbench, after: int) -> list[dict[str, Any]]:
@@ -49,13 +55,13 @@ def _single_events(bench: Workbench, after: int) -> list[dict[str, Any]]:
 async def test_events_go_again_with_their_ids_and_nothing_else_does(either: Workbench) -> None:
     await _sent(either)
     before = either.events(METRIC)
-    requests = either.sandbox.world.logged
-    assert await replay(either.instance, Stretch(NAME), ACTOR) == (5, [])
+    requests = either.sandbox.world.logged_count
+    assert await replay(either.instance, ReplayRange(NAME), ACTOR) == (5, [])
     await either.drain()
     again = _single_events(either, requests)
     assert {event["unique_id"] for event in again} == {event["unique_id"] for event in before}
     revision = either.instance.state.connection(NAME).revision
-    assert {event.get("backfill") for event in again} == {True if dialect(revision).backfill else None}
+    assert {event.get("backfill") for event in again} == {True if dialect(revision).has_backfill else None}
     assert either.events(METRIC) == before
     written = [entry for entry in either.requests(after=requests) if entry["method"] != "GET"]
     assert {entry["endpoint"] for entry in written} == {"create_event"}
@@ -75,7 +81,7 @@ async def test_what_the_account_lost_is_there_again(bench: Workbench) -> None:
     bench.sandbox.account.events.clear()
     bench.sandbox.account.event_keys.clear()
     assert bench.events(METRIC) == []
-    await replay(bench.instance, Stretch(NAME), ACTOR)
+    await replay(bench.instance, ReplayRange(NAME), ACTOR)
     await bench.drain()
     assert {(event["email"], event["unique_id"], event["time"]) for event in bench.events(METRIC)} == before
 
@@ -83,12 +89,12 @@ async def test_what_the_account_lost_is_there_again(bench: Workbench) -> None:
 async def test_a_second_replay_replays_the_originals_not_the_replay(bench: Workbench) -> None:
     await _sent(bench, 3)
     for _ in range(2):
-        assert (await replay(bench.instance, Stretch(NAME), ACTOR))[0] == 3
+        assert (await replay(bench.instance, ReplayRange(NAME), ACTOR))[0] == 3
         await bench.drain()
     assert len(await _found(bench)) == 3
     # Two at once: a bulk call would hold a unique_id twice.
-    await replay(bench.instance, Stretch(NAME), ACTOR)
-    assert (await replay(bench.instance, Stretch(NAME), ACTOR))[0] == 3
+    await replay(bench.instance, ReplayRange(NAME), ACTOR)
+    assert (await replay(bench.instance, ReplayRange(NAME), ACTOR))[0] == 3
     await bench.drain()
     assert await bench.instance.journal.failures() == []
     assert len(bench.events(METRIC)) == 3
@@ -111,7 +117,7 @@ async def test_stretches(bench: Workbench) -> None:
     entries = await bench.audit(step="points", status="written")
     assert await records(since=entries[-1].at + 1, workflow="welcome") == []
     assert len(await records(until=entries[-1].at, workflow="welcome")) == 7
-    with pytest.raises(Refused, match="no record nobody"):
+    with pytest.raises(CommandRefused, match="no record nobody"):
         await _found(bench, first="nobody")
 
 
@@ -120,8 +126,8 @@ async def test_events_are_made_by_the_version_that_sent_them(bench: Workbench) -
     await bench.apply(
         WELCOME.replace("properties: {Points: data.points}}", "properties: {New: data.points}}")
     )
-    requests = bench.sandbox.world.logged
-    await replay(bench.instance, Stretch(NAME), ACTOR)
+    requests = bench.sandbox.world.logged_count
+    await replay(bench.instance, ReplayRange(NAME), ACTOR)
     await bench.drain()
     assert sorted(event["properties"]["Points"] for event in _single_events(bench, requests)) == [5, 6]
 
@@ -129,20 +135,20 @@ async def test_events_are_made_by_the_version_that_sent_them(bench: Workbench) -
 async def test_what_cannot_be_made_again_is_told(bench: Workbench) -> None:
     await _sent(bench, 2)
     bench.instance.state.remove_workflow("welcome")
-    count, unfit = await replay(bench.instance, Stretch(NAME), ACTOR)
+    count, unfit = await replay(bench.instance, ReplayRange(NAME), ACTOR)
     assert count == 0
-    assert {each.why for each in unfit} == {"the version that sent it is no longer kept"}
+    assert {each.reason for each in unfit} == {"the version that sent it is no longer kept"}
     assert await bench.audit(kind="replay") == []
 
 
 async def test_a_running_daemon_takes_a_replay_up_and_a_long_one_goes_in_bulk(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(request_scheduler, "LONG_S", 1)
+    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 1)
     await _sent(bench, 250)
-    requests = bench.sandbox.world.logged
+    requests = bench.sandbox.world.logged_count
     async with engine(bench):
-        await replay(bench.instance, Stretch(NAME), ACTOR)
+        await replay(bench.instance, ReplayRange(NAME), ACTOR)
 
         async def done() -> bool:
             entries = await bench.audit(step="points")
@@ -156,8 +162,8 @@ async def test_a_running_daemon_takes_a_replay_up_and_a_long_one_goes_in_bulk(
 
 async def test_without_backfill_flows_may_fire(bench: Workbench) -> None:
     await _sent(bench, 1)
-    requests = bench.sandbox.world.logged
-    await replay(bench.instance, Stretch(NAME), ACTOR, backfill=False)
+    requests = bench.sandbox.world.logged_count
+    await replay(bench.instance, ReplayRange(NAME), ACTOR, backfill=False)
     await bench.drain()
     assert [event.get("backfill") for event in _single_events(bench, requests)] == [None]
 
@@ -168,6 +174,6 @@ async def test_a_held_step_holds_its_replay_too(bench: Workbench) -> None:
     await bench.take([points(9)])
     await bench.drain()
     assert ("welcome", "points") in await held(bench)
-    await replay(bench.instance, Stretch(NAME), ACTOR)
+    await replay(bench.instance, ReplayRange(NAME), ACTOR)
     await bench.drain()
     assert (await held(bench))["welcome", "points"][1] == 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from askel_tui.sync.upkeep import retention
-from askel_tui.sync.upkeep.retention import DAY_MS, Retention
+from askel_tui.sync.upkeep.retention import MS_PER_DAY, Retention
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, engine, until
 from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench, points
@@ -17,7 +17,7 @@ pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
 
 def _later(bench: Workbench, days: float) -> None:
     now = bench.instance.clock()
-    bench.instance.clock = lambda: now + int(days * DAY_MS)
+    bench.instance.clock = lambda: now + int(days * MS_PER_DAY)
 
 
 async def test_what_is_older_than_the_setting_goes(bench: Workbench) -> None:
@@ -25,15 +25,15 @@ async def test_what_is_older_than_the_setting_goes(bench: Workbench) -> None:
     await bench.take(points(number) for number in range(5))
     await bench.drain()
     keeper = Retention(bench.instance)
-    await keeper.round()
+    await keeper.run_round()
     assert len(await bench.audit(status="written")) == 15
     _later(bench, 91)
-    await keeper.round()
+    await keeper.run_round()
     assert [entry.kind for entry in await bench.audit()] == ["fold"]
-    assert (await bench.instance.journal.verify()) == (1, None)
+    assert (await bench.instance.journal.verify_audit()) == (1, None)
     # Once an hour.
     bench.instance.state.save_setting("retention_days", 1)
-    await keeper.round()
+    await keeper.run_round()
     assert len(await bench.audit()) == 1
 
 
@@ -45,20 +45,20 @@ async def test_a_size_is_kept_and_the_last_hour_always_stays(
     await bench.drain()
     bench.instance.state.save_setting("retention_mb", 0.001)
     keeper = Retention(bench.instance)
-    await keeper.round()
+    await keeper.run_round()
     assert len(await bench.audit(status="written")) == 60
     _later(bench, 1)
-    await keeper.round()
+    await keeper.run_round()
     assert await bench.audit(status="written") == []
-    assert (await bench.instance.journal.verify())[1] is None
+    assert (await bench.instance.journal.verify_audit())[1] is None
 
 
 async def test_the_daemon_goes_on_while_it_folds(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     await bench.apply(WELCOME)
     await bench.take(points(number) for number in range(20))
     await bench.drain()
-    monkeypatch.setattr(retention, "EVERY_MS", 0)
-    monkeypatch.setattr(retention, "ALWAYS_MS", 0)
+    monkeypatch.setattr(retention, "ROUND_INTERVAL_MS", 0)
+    monkeypatch.setattr(retention, "MIN_KEPT_MS", 0)
     bench.instance.state.save_setting("retention_days", 0.000_001)
     async with engine(bench):
         await bench.take(points(number) for number in range(20, 60))

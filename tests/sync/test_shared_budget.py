@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from askel_tui.klaviyo.rate_limits.limiter import Budgets
+from askel_tui.klaviyo.rate_limits.limiter import RateLimiter
 from askel_tui.services import settings
-from askel_tui.services.status import status
+from askel_tui.services.status import read_status
 from tests.support.bad_days import WELCOME, engine, until
 from tests.support.shared import needs_shared
 from tests.support.workbench import ACTOR, Workbench, points
@@ -20,7 +20,7 @@ async def test_it_is_noticed_and_status_says_so(bench: Workbench) -> None:
     await bench.take([points(1)])
     await bench.drain()
     assert len(bench.events("First Points Earned")) == 1
-    budgets = {row["call"]: row["foreign"] for row in (await status(bench.instance))["budgets"]}
+    budgets = {row["call"]: row["foreign"] for row in (await read_status(bench.instance))["budgets"]}
     assert budgets["create_event"] is True
     assert budgets["create_or_update_profile"] is False
     [noted] = await bench.audit(kind="foreign_use")
@@ -32,12 +32,12 @@ async def test_a_running_engine_competes_once_it_is_told_to(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[bool] = []
-    monkeypatch.setattr(Budgets, "compete", lambda self, on: told.append(on))
+    monkeypatch.setattr(RateLimiter, "ignore_other_clients", lambda self, on: told.append(on))
     async with engine(bench):
 
         async def heard(last: bool) -> bool:
             return told[-1:] == [last]
 
         await until(bench, lambda: heard(False))
-        await settings.change(bench.instance, "compete", ["on"], ACTOR)
+        await settings.change(bench.instance, "ignore_other_clients", ["on"], ACTOR)
         await until(bench, lambda: heard(True))

@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import pytest
 
-from askel_tui.klaviyo.client import Answer, Client
-from askel_tui.klaviyo.errors import Missing
-from askel_tui.services.status import status
+from askel_tui.klaviyo.client import Client, Response
+from askel_tui.klaviyo.errors import NotInAccount
+from askel_tui.services.status import read_status
+from askel_tui.sync.dispatching import in_flight, request_scheduler
 from askel_tui.sync.import_jobs import polling, slow_jobs
-from askel_tui.sync.sending import in_flight, request_scheduler
 from tests.support.askel import Askel
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, engine, settled, until
 from tests.support.shared import needs_shared
@@ -31,11 +31,11 @@ NEVER_S = 3_600.0
 
 @pytest.fixture(autouse=True)
 def _in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_scheduler, "LONG_S", 1)
-    monkeypatch.setattr(polling, "FIRST_LOOK_S", 0.02)
-    monkeypatch.setattr(polling, "LONGEST_LOOK_S", 0.05)
-    monkeypatch.setattr(polling, "SHOWING_S", 0.1)
-    monkeypatch.setattr(slow_jobs, "UNUSUAL_MS", 300)
+    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 1)
+    monkeypatch.setattr(polling, "FIRST_POLL_S", 0.02)
+    monkeypatch.setattr(polling, "MAX_POLL_INTERVAL_S", 0.05)
+    monkeypatch.setattr(polling, "JOB_VISIBLE_AFTER_S", 0.1)
+    monkeypatch.setattr(slow_jobs, "SLOW_AFTER_MS", 300)
 
 
 async def _told(bench: Workbench) -> list[str]:
@@ -44,7 +44,7 @@ async def _told(bench: Workbench) -> list[str]:
 
 
 async def _is_told(bench: Workbench) -> bool:
-    return bool(await slow_jobs.standing(bench.instance.journal))
+    return bool(await slow_jobs.current_slow_jobs(bench.instance.journal))
 
 
 def _sent(bench: Workbench) -> Counter[str]:
@@ -74,7 +74,7 @@ async def test_its_profiles_wait_for_it_and_nobody_else_does(either: Workbench) 
 
         await until(either, another_is_done)
         assert either.profile(f"t{MANY}@mapleandember.example")
-        waiting = (await status(either.instance))["jobs"]
+        waiting = (await read_status(either.instance))["jobs"]
         assert sum(row["operations"] for row in waiting) >= MANY
         calls = either.requests(IMPORT, after=either.requests_since)
         assert len(calls) == len(waiting) == len({row["job"] for row in waiting})
@@ -90,7 +90,7 @@ async def test_its_profiles_wait_for_it_and_nobody_else_does(either: Workbench) 
     assert max(_sent(either).values()) == 1
     assert either.profile("t0@mapleandember.example")["properties"]["Points"] == 1_000
     assert await _told(either) == ["warning", "over"]
-    assert (await status(either.instance))["jobs"] == []
+    assert (await read_status(either.instance))["jobs"] == []
     assert (await settled(either))["tier written"] == MANY + 2
     await assert_in_order(either)
 
@@ -98,7 +98,7 @@ async def test_its_profiles_wait_for_it_and_nobody_else_does(either: Workbench) 
 async def test_a_restart_follows_it_and_tells_nothing_twice(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(in_flight, "JOB_PATIENCE_S", 0.1)
+    monkeypatch.setattr(in_flight, "JOB_DRAIN_S", 0.1)
     bench.sandbox.world.change_settings({"job_time": NEVER_S})
     await bench.apply(WELCOME)
     await bench.take(points(number) for number in range(MANY))
@@ -159,7 +159,7 @@ async def test_status_says_since_when_it_waits(bench: Workbench) -> None:
     await bench.take(points(number) for number in range(MANY))
     async with engine(bench):
         await until(bench, lambda: _is_told(bench))
-        [row, *_] = (await status(bench.instance))["jobs"]
+        [row, *_] = (await read_status(bench.instance))["jobs"]
         askel = Askel(bench.instance.home, bench.sandbox.url, bench.sandbox.key)
         shown = await asyncio.to_thread(askel, "status")
         [found, *_] = (await asyncio.to_thread(askel.json, "status"))["jobs"]
@@ -180,11 +180,11 @@ class OneJob:
         for resource in list[dict[str, Any]]():
             yield resource
 
-    async def call(self, name: str, *, ids: Mapping[str, str]) -> Answer:
+    async def call(self, name: str, *, ids: Mapping[str, str]) -> Response:
         self.asked += 1
         if self.status is None:
-            raise Missing("there is no such job")
-        return Answer(200, {"data": {"attributes": {"status": self.status}}}, b"", 1, 1, None)
+            raise NotInAccount("there is no such job")
+        return Response(200, {"data": {"attributes": {"status": self.status}}}, b"", 1, 1, None)
 
 
 async def _nothing() -> None:
@@ -199,8 +199,10 @@ async def _asked(client: OneJob, times: int) -> None:
 
 async def test_all_who_follow_a_job_hear_of_its_end() -> None:
     client = OneJob()
-    followed = polling.Jobs(cast(Client, client))
-    first, second, third = (asyncio.create_task(followed.ended("J", _nothing, 60)) for _ in range(3))
+    followed = polling.JobPoller(cast(Client, client))
+    first, second, third = (
+        asyncio.create_task(followed.wait_until_ended("J", _nothing, 60)) for _ in range(3)
+    )
     await _asked(client, 2)
     second.cancel()
     await asyncio.wait({second})
@@ -214,14 +216,14 @@ async def test_all_who_follow_a_job_hear_of_its_end() -> None:
 async def test_jobs_that_keep_coming_do_not_put_the_look_at_an_older_one_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(polling, "FIRST_LOOK_S", 0.2)
+    monkeypatch.setattr(polling, "FIRST_POLL_S", 0.2)
     client = OneJob()
-    followed = polling.Jobs(cast(Client, client))
-    first = asyncio.create_task(followed.ended("J", _nothing, 60))
+    followed = polling.JobPoller(cast(Client, client))
+    first = asyncio.create_task(followed.wait_until_ended("J", _nothing, 60))
     others: list[asyncio.Task[Mapping[str, Any]]] = []
     while not client.asked:
         assert len(others) < 100, "nobody looked while others came"
-        others.append(asyncio.create_task(followed.ended(f"J{len(others)}", _nothing, 60)))
+        others.append(asyncio.create_task(followed.wait_until_ended(f"J{len(others)}", _nothing, 60)))
         await asyncio.wait({first}, timeout=0.05)
     client.status = "complete"
     async with asyncio.timeout(10):
@@ -229,19 +231,19 @@ async def test_jobs_that_keep_coming_do_not_put_the_look_at_an_older_one_off(
 
 
 async def test_one_that_does_not_show_yet_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(polling, "SHOWING_S", 3_600.0)
+    monkeypatch.setattr(polling, "JOB_VISIBLE_AFTER_S", 3_600.0)
     client = OneJob()
     client.status = None
-    followed = polling.Jobs(cast(Client, client))
-    ended = asyncio.create_task(followed.ended("J", _nothing, 60))
+    followed = polling.JobPoller(cast(Client, client))
+    ended = asyncio.create_task(followed.wait_until_ended("J", _nothing, 60))
     await _asked(client, 2)
-    monkeypatch.setattr(polling, "SHOWING_S", 0.0)
+    monkeypatch.setattr(polling, "JOB_VISIBLE_AFTER_S", 0.0)
     async with asyncio.timeout(10):
-        with pytest.raises(Missing):
+        with pytest.raises(NotInAccount):
             await ended
 
 
 def test_looks_at_a_job_of_hours_are_few() -> None:
     waits = [polling._wait(age) for age in (0.0, 10.0, 600.0, 3_600.0, 86_400.0)]
     assert waits == sorted(waits)
-    assert waits[-1] == polling.RARE_LOOK_S
+    assert waits[-1] == polling.MAX_SLOW_POLL_INTERVAL_S

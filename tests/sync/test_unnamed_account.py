@@ -40,7 +40,7 @@ async def test_after_a_rotation_each_event_is_sent_once(bench: Workbench, answer
     await connections.disconnect(bench.instance, NAME, ACTOR)
     document, _ = await connections.connect(bench.instance, NAME, _key(bench, "first"), ACTOR)
     assert document.account is None
-    bench.requests_since = bench.sandbox.world.logged
+    bench.requests_since = bench.sandbox.world.logged_count
     await bench.apply(WORKFLOW)
     records = [
         {"id": f"r-{n}", "event": "earned", "data": {"email": f"p{n}@shop.example", "points": n}}

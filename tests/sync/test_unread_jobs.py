@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from askel_tui.services.status import status
+from askel_tui.services.status import read_status
+from askel_tui.sync.dispatching import in_flight, request_scheduler
 from askel_tui.sync.import_jobs import polling, slow_jobs
-from askel_tui.sync.sending import in_flight, request_scheduler
 from tests.support.bad_days import (
     WELCOME,
     assert_in_order,
@@ -41,11 +41,11 @@ TIER, LISTED = ("welcome", "tier"), ("welcome", "welcome")
 
 @pytest.fixture(autouse=True)
 def _in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_scheduler, "LONG_S", 1)
-    monkeypatch.setattr(polling, "FIRST_LOOK_S", 0.02)
-    monkeypatch.setattr(polling, "LONGEST_LOOK_S", 0.05)
-    monkeypatch.setattr(polling, "SHOWING_S", 0.1)
-    monkeypatch.setattr(in_flight, "JOB_PATIENCE_S", 0.1)
+    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 1)
+    monkeypatch.setattr(polling, "FIRST_POLL_S", 0.02)
+    monkeypatch.setattr(polling, "MAX_POLL_INTERVAL_S", 0.05)
+    monkeypatch.setattr(polling, "JOB_VISIBLE_AFTER_S", 0.1)
+    monkeypatch.setattr(in_flight, "JOB_DRAIN_S", 0.1)
 
 
 def _sent(bench: Workbench, *, updates: bool = False) -> Counter[str]:
@@ -90,7 +90,7 @@ async def _followed(bench: Workbench) -> None:
     """Until all profiles are in jobs that are looked at."""
 
     async def seen() -> bool:
-        doubts = await bench.instance.journal.in_doubt([NAME])
+        doubts = await bench.instance.journal.requests_in_doubt([NAME])
         carried = sum(len(doubt.operations) for doubt in doubts if doubt.job)
         return carried == 2 * MANY
 
@@ -160,12 +160,12 @@ async def test_without_a_new_key_the_run_ends_and_says_what_waits(bench: Workben
             await bench.drain()
         assert (await held(bench))[TIER] == ("key_refused", MANY)
         assert (await held(bench))[LISTED] == ("key_refused", MANY)
-    shown = await status(bench.instance)
+    shown = await read_status(bench.instance)
     assert shown["connections"][0]["state"] == "key_refused"
     assert shown["workflows"][0]["held"] >= 2 * MANY
     loud = [each["kind"] for each in await bench.instance.journal.notices() if not each["quiet"]]
     assert loud == ["hold"]
-    assert len({doubt.job for doubt in await bench.instance.journal.in_doubt([NAME])} - {None}) >= 1
+    assert len({doubt.job for doubt in await bench.instance.journal.requests_in_doubt([NAME])} - {None}) >= 1
 
     await rotate(bench, _new_key(bench))
     change(bench, "POST", "settle")
@@ -311,7 +311,7 @@ async def test_a_job_of_long_ago_that_is_over_is_not_told_of(
         await _followed(bench)
     change(bench, "POST", "settle")
     bench.sandbox.world.change_settings({"job_time": 0.0})
-    monkeypatch.setattr(slow_jobs, "UNUSUAL_MS", 2_000)
+    monkeypatch.setattr(slow_jobs, "SLOW_AFTER_MS", 2_000)
     monkeypatch.setattr("askel_tui.sync.instance.now_ms", lambda: time.time_ns() // 1_000_000 + HOURS_MS)
     await bench.drain()
     assert len(bench.events(METRIC)) == MANY

@@ -17,7 +17,7 @@ WORKFLOW = "first-points-welcome"
 
 
 async def _stored_operations(bench: Workbench) -> dict[str, Operation]:
-    stored = await bench.instance.journal.waiting([NAME], 0, 10_000)
+    stored = await bench.instance.journal.waiting_operations([NAME], 0, 10_000)
     return {each.operation.id: each.operation for each in stored}
 
 
@@ -56,17 +56,17 @@ async def test_running_again_changes_nothing(bench: Workbench) -> None:
     await bench.apply(example(f"{WORKFLOW}.yaml"))
     await bench.take(example("first-points.jsonl"))
     await bench.drain()
-    before = bench.sandbox.world.logged
+    before = bench.sandbox.world.logged_count
     await bench.take(example("first-points.jsonl"))
     await bench.drain()
-    assert bench.sandbox.world.logged == before
+    assert bench.sandbox.world.logged_count == before
 
 
 async def test_dry_run_and_live_have_the_same_operations_and_requests(either: Workbench) -> None:
     """Byte for byte; single-call requests after filling in profile ids."""
     await either.apply(example(f"{WORKFLOW}.yaml"), activate=False)
     await either.take(example("first-points.jsonl"))
-    applied = await either.instance.applied(WORKFLOW)
+    applied = await either.instance.applied_version(WORKFLOW)
     assert applied is not None
     records = await either.instance.journal.records_after(NAME, 0, 100)
     plans = [plan(stored.record, applied) for stored in records]
@@ -74,7 +74,7 @@ async def test_dry_run_and_live_have_the_same_operations_and_requests(either: Wo
     announced = await dry_run(either.instance, WORKFLOW, last=40)
 
     await either.apply(example(f"{WORKFLOW}.yaml"), since="2026-01-01T00:00:00+00:00")
-    start = either.sandbox.world.logged
+    start = either.sandbox.world.logged_count
     await either.drain()
 
     audited = {entry.operation: entry for entry in await either.audit(workflow=WORKFLOW) if entry.operation}
@@ -108,7 +108,7 @@ async def test_dry_run_and_live_have_the_same_operations_and_requests(either: Wo
 async def test_operations_in_the_journal_are_those_of_the_plan(bench: Workbench) -> None:
     await bench.apply(example(f"{WORKFLOW}.yaml"), activate=False)
     await bench.take([points(number) for number in range(5)])
-    applied = await bench.instance.applied(WORKFLOW)
+    applied = await bench.instance.applied_version(WORKFLOW)
     assert applied is not None
     records = await bench.instance.journal.records_after(NAME, 0, 100)
     expected = {
@@ -126,8 +126,8 @@ async def test_operations_in_the_journal_are_those_of_the_plan(bench: Workbench)
     assert {key: operation.encode() for key, operation in stored.items()} == expected
     for operation in stored.values():
         if not operation.is_gate:
-            first = packing.request([operation], applied.revision, {operation.id: "01X"})
-            again = packing.request(
+            first = packing.build_request([operation], applied.revision, {operation.id: "01X"})
+            again = packing.build_request(
                 [Operation.decode(operation.encode())], applied.revision, {operation.id: "01X"}
             )
             assert first.body == again.body
@@ -202,7 +202,7 @@ async def test_the_nightly_export_runs_through_the_first_workflow(bench: Workben
     added = [record for record in announced["records"] if not record["problems"] and not record["skipped"]]
     assert len(bench.events("First Points Earned")) == len(added)
     assert len(bench.on_list("Welcome Flow")) == len({record["profile"]["email"] for record in added})
-    assert taken.accepted + taken.refused + taken.same == 200
+    assert taken.accepted + taken.refused + taken.duplicates == 200
     failed = await bench.instance.journal.failures()
     assert len(failed) == sum(bool(record["problems"]) for record in announced["records"])
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from askel_tui.sandbox.state.model import ProfileList
 from askel_tui.tui.app import AskelApp
 from askel_tui.tui.text import filtering
-from askel_tui.tui.text.fuzzy import ranked, score
+from askel_tui.tui.text.fuzzy import rank_matches, score
 from askel_tui.tui.widgets.table import Table
 from tests.support.workbench import Workbench, example
 from tests.tui.conftest import Console, assert_snapshot, text_of
@@ -163,15 +163,15 @@ def test_a_score_means_that_the_letters_are_there(word: str, text: str) -> None:
 def test_the_best_match_comes_first() -> None:
     """The beginning of a word before its middle, both before scattered letters; unwanted words exclude."""
     names = ["Gravitas pool", "Nervip", "VIP Gift", "Very Important People", "Other"]
-    assert ranked(filtering.parse("vip"), names, str) == [
+    assert rank_matches(filtering.parse_filter("vip"), names, str) == [
         "VIP Gift",
         "Nervip",
         "Gravitas pool",
         "Very Important People",
     ]
-    assert ranked(filtering.parse("vip !gift"), names, str) == [
+    assert rank_matches(filtering.parse_filter("vip !gift"), names, str) == [
         "Nervip",
         "Gravitas pool",
         "Very Important People",
     ]
-    assert ranked(filtering.parse(""), names, str) == names
+    assert rank_matches(filtering.parse_filter(""), names, str) == names

@@ -17,13 +17,13 @@ def told(problems: Any) -> list[str]:
 
 
 def test_without_files_everything_has_its_default(tmp_path: Path) -> None:
-    assert config.load(tmp_path) == config.Config()
+    assert config.load_config(tmp_path) == config.Config()
 
 
 def test_settings_and_keys_are_read(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("theme: light\nclipboard: osc52\nkeymap:\n  app.live: f6\n")
     (tmp_path / "keymap.yaml").write_text("app.quit: ctrl+x\nscreen.back: 9\n")
-    found = config.load(tmp_path)
+    found = config.load_config(tmp_path)
     assert (found.theme, found.clipboard, found.problems) == ("light", "osc52", ())
     assert found.keymap == {"app.live": "f6", "app.quit": "ctrl+x", "screen.back": "9"}
 
@@ -41,13 +41,13 @@ def test_settings_and_keys_are_read(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
     (tmp_path / "config.yaml").write_text(text)
-    problems = told(config.load(tmp_path).problems)
+    problems = told(config.load_config(tmp_path).problems)
     assert len(problems) == 1
     assert all(word in problems[0] for word in words), problems
 
 
 def test_our_own_themes_are_found_and_whole() -> None:
-    found, problems = themes.load(themes.builtin_directory())
+    found, problems = themes.load_themes(themes.builtin_directory())
     assert problems == []
     assert {theme.name for theme in found} >= {"dark", "light", "high-contrast", "colour-blind-safe", "ansi"}
 
@@ -57,7 +57,7 @@ def test_a_wrong_theme_sinks_no_other(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_text("name: b\ncolours:\n  primary: '#112233'\n  acent: '#000000'\n")
     (tmp_path / "c.yaml").write_text("name: c\ncolours:\n  primary: '#11223'\n")
     (tmp_path / "d.yaml").write_text("{\n")
-    found, problems = themes.load(tmp_path)
+    found, problems = themes.load_themes(tmp_path)
     assert [theme.name for theme in found] == ["mine"]
     assert "b.yaml:4" in told(problems)[0]
     assert "accent" in told(problems)[0]

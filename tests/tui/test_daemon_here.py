@@ -31,6 +31,6 @@ async def test_d_starts_a_daemon_that_sends_and_quitting_asks(console: Any) -> N
         await pilot.press("n")
         await until(pilot, lambda: app._exit)
     assert not app.backend.started_daemon
-    from askel_tui.store.locks import owner
+    from askel_tui.store.locks import owner_pid
 
-    assert owner(bench.instance.home) is None
+    assert owner_pid(bench.instance.home) is None

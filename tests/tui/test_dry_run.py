@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.services.dry_run import dry_run
-from askel_tui.sync.engine.command_bus import give
+from askel_tui.sync.engine.command_bus import submit
 from askel_tui.tui.screens.dry_run import view
 from tests.support.workbench import Workbench, example, points
 from tests.tui.conftest import Console, assert_snapshot, text_of, toasts
@@ -119,7 +119,7 @@ async def test_a_file_is_tried_without_keeping_it(console: Console, tmp_path: Pa
         assert "Records: tomorrow.jsonl" in shown
         assert "t50@mapleandember.example" in shown
         assert "1 line of the file can't be read" in toasts(app)
-        assert await bench.instance.journal.record("maple-ember", "t-50") is None
+        assert await bench.instance.journal.find_record("maple-ember", "t-50") is None
         await press(pilot, "f")
         await answer(pilot, str(tmp_path / "none.jsonl"))
         assert "No such file" in toasts(app)
@@ -203,7 +203,7 @@ async def test_what_runs_already_is_named(console: Console) -> None:
 
     async def paused(bench: Workbench) -> None:
         name = await bench.apply(example("first-points-welcome.yaml"))
-        await give(bench.instance, "pause", {"workflow": name}, "test")
+        await submit(bench.instance, "pause", {"workflow": name}, "test")
         text = example("first-points-welcome.yaml").read_text().replace("Welcome Flow", "Newsletter")
         await bench.apply(text, activate=False)
         await bench.take([points(1)])
@@ -336,16 +336,16 @@ TOTALS: dict[str, Any] = {
 @given(RECORDS)
 def test_every_rendering_of_any_record_is_inert(record: dict[str, Any]) -> None:
     """Details and totals hold nothing that a terminal acts on; CSV no formula; Markdown keeps its columns."""
-    told = "".join(text for text, _ in [*view.detail(record, 60), *view.totals(run_of(record))])
+    told = "".join(text for text, _ in [*view.record_details(record, 60), *view.totals_text(run_of(record))])
     assert_inert(told, 10**9)
     run = run_of(record)
-    rows = list(csv.reader(io.StringIO(view.export(run, ".csv"))))
+    rows = list(csv.reader(io.StringIO(view.export_text(run, ".csv"))))
     assert all(
         not cell.lstrip(" ").startswith(("=", "+", "-", "@", "\t")) for row in rows[1:] for cell in row
     )
-    assert json.loads(view.export(run, ".json")) == json.loads(json.dumps(run))
-    table = [line for line in view.export(run, ".md").split("\n") if line.startswith("|")]
+    assert json.loads(view.export_text(run, ".json")) == json.loads(json.dumps(run))
+    table = [line for line in view.export_text(run, ".md").split("\n") if line.startswith("|")]
     assert len(table) == len(rows) + 1
     assert {line.replace("\\\\", "").replace("\\|", "").count("|") for line in table} == {
-        len(view.HEADERS) + 1
+        len(view.EXPORT_COLUMNS) + 1
     }

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.tui.screens.mapping.screen import MappingScreen
-from askel_tui.tui.screens.mapping.view import Place
-from askel_tui.tui.text.exports import as_csv
+from askel_tui.tui.screens.mapping.view import DraftRow
+from askel_tui.tui.text.exports import to_csv
 from tests.support.workbench import Workbench, example, points
 from tests.tui.conftest import Console, assert_snapshot, text_of, toasts
 from tests.tui.hostile import NAMES, assert_inert
@@ -81,7 +81,7 @@ async def test_fix_goes_to_the_row_with_the_record_that_failed(console: Console)
         await press(pilot, "slash", *"not an e-mail", "enter", "f")
         screen = app.screen_stack[0]
         assert isinstance(screen, MappingScreen)
-        assert screen.place == Place(None, "profile.email")
+        assert screen.place == DraftRow(None, "profile.email")
         assert screen.record is not None
         assert f"as in {screen.record['id']}" in text_of(app)
         await press(pilot, "7", "escape", "f")
@@ -189,6 +189,6 @@ async def test_too_small_a_terminal_breaks_nothing(console: Console) -> None:
 def test_no_cell_starts_a_formula(value: object) -> None:
     """Whatever the value, what a spreadsheet reads first is no sign of a formula."""
     _, (read,) = csv.reader(
-        io.StringIO(as_csv(["a"], [[value if value not in ("", None) else "x"]]), newline="")
+        io.StringIO(to_csv(["a"], [[value if value not in ("", None) else "x"]]), newline="")
     )
     assert not read.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n"))

@@ -93,7 +93,7 @@ async def test_a_home_that_cannot_be_opened_is_said_and_the_console_stays(
     (tmp_path / "journal.db").write_bytes(b"this is no journal of anybody" * 100)
     app = AskelApp(home=tmp_path, first="overview")
     async with app.run_test(size=(120, 36)) as pilot:
-        await until(pilot, lambda: app.head.trouble)
+        await until(pilot, lambda: app.head.error)
         await until(pilot, lambda: "✗" in text_of(app).splitlines()[0])
         await pilot.press("6")
         assert app.current_mode == "live"
@@ -263,7 +263,14 @@ async def test_without_colour_everything_is_still_said(alone: Any, monkeypatch: 
 
 def test_the_command_line_and_the_pure_parts_load_no_textual() -> None:
     live, text = ("rows", "feed"), ("inert", "filtering", "copying", "figures")
-    parts = ["askel_tui.cli.main", "askel_tui.tui", "askel_tui.tui.backend", "askel_tui.tui.preferences.config"]
-    parts += [f"askel_tui.tui.screens.live.{name}" for name in live] + [f"askel_tui.tui.text.{name}" for name in text]
+    parts = [
+        "askel_tui.cli.main",
+        "askel_tui.tui",
+        "askel_tui.tui.backend",
+        "askel_tui.tui.preferences.config",
+    ]
+    parts += [f"askel_tui.tui.screens.live.{name}" for name in live] + [
+        f"askel_tui.tui.text.{name}" for name in text
+    ]
     code = f"import sys\nfor part in {parts!r}: __import__(part)\nassert 'textual' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

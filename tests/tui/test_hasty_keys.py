@@ -180,7 +180,7 @@ async def test_keys_for_a_question_that_never_comes_do_nothing(
         send(app, "V", "down", "d", "1")
         await asked.wait()
         for handing in (True, False):
-            while app._handing is not handing:
+            while app._delivering is not handing:
                 await asyncio.sleep(0)
         assert app.current_mode == "mapping"
         assert before.draft == draft

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from askel_tui.tui.text.inert import fit, inert, inert_lines, pad, pretty, shown
+from askel_tui.tui.text.inert import format_json, format_value, pad, sanitize, sanitize_lines, truncate
 
 TRICKY = st.sampled_from(
     "\x00\x07\x08\t\n\r\x1b\x7f\x80\x9b\x9d\u200b\u200d\u202a\u202e\u2066\u2069\ufeff\u0301\ud800[]/\\@漢🔥é"
@@ -33,21 +33,21 @@ def acts(text: str) -> list[str]:
 
 @given(HOSTILE)
 def test_nothing_in_it_acts(text: str) -> None:
-    assert acts(inert(text)) == []
-    assert acts(inert_lines(text).replace("\n", "")) == []
+    assert acts(sanitize(text)) == []
+    assert acts(sanitize_lines(text).replace("\n", "")) == []
 
 
 @given(HOSTILE, st.integers(-2, 200))
 def test_it_takes_no_more_cells_than_there_are(text: str, cells: int) -> None:
-    assert cell_len(fit(text, cells)) <= max(cells, 0)
+    assert cell_len(truncate(text, cells)) <= max(cells, 0)
     assert cell_len(pad(text, cells)) == max(cells, 0)
-    assert cell_len(pad(text, max(cells, 0), right=True)) == max(cells, 0)
+    assert cell_len(pad(text, max(cells, 0), align_right=True)) == max(cells, 0)
 
 
 @given(JSON)
 def test_values_are_shown_whatever_they_hold(value: Any) -> None:
-    assert acts(shown(value)) == []
-    assert acts(pretty(value).replace("\n", "")) == []
+    assert acts(format_value(value)) == []
+    assert acts(format_json(value).replace("\n", "")) == []
 
 
 @pytest.mark.parametrize(
@@ -61,21 +61,21 @@ def test_values_are_shown_whatever_they_hold(value: Any) -> None:
     ],
 )
 def test_what_it_looks_like(text: str, expected: str) -> None:
-    assert inert(text) == expected
+    assert sanitize(text) == expected
 
 
 def test_heaps_of_marks_stay_on_their_line() -> None:
-    assert len(inert("a" + "\u0301" * 500)) <= 5
+    assert len(sanitize("a" + "\u0301" * 500)) <= 5
 
 
 def test_long_text_is_cut_unread() -> None:
-    assert len(inert("x" * 200_000)) == 4_096
-    assert fit("x" * 200_000, 10) == "xxxxxxxxx…"
-    assert fit("漢字漢字漢字", 5) == "漢字…"
+    assert len(sanitize("x" * 200_000)) == 4_096
+    assert truncate("x" * 200_000, 10) == "xxxxxxxxx…"
+    assert truncate("漢字漢字漢字", 5) == "漢字…"
 
 
 def test_deep_values_do_not_sink_the_screen() -> None:
     deep: Any = "end"
     for _ in range(100_000):
         deep = [deep]
-    assert shown(deep) == "(cannot be shown)"
+    assert format_value(deep) == "(cannot be shown)"

@@ -66,18 +66,18 @@ async def test_it_follows_until_one_looks_back(alone: Any) -> None:
         tail = await there(pilot)
         write(app, ENTRIES + 1, ENTRIES + 50)
         await there(pilot, ENTRIES + 50)
-        assert tail.row is not None
-        assert tail.row.seq == ENTRIES + 50
+        assert tail.selected_row is not None
+        assert tail.selected_row.seq == ENTRIES + 50
         await pilot.press("up")
         assert not tail.follow
         top = tail.scroll_offset.y
         write(app, ENTRIES + 51, ENTRIES + 1_290)
         await until(pilot, lambda: "1,240 new, End to follow" in text_of(app))
         assert tail.scroll_offset.y == top
-        assert tail.row is not None
-        assert tail.row.seq == ENTRIES + 49
+        assert tail.selected_row is not None
+        assert tail.selected_row.seq == ENTRIES + 49
         await pilot.press("end")
-        await until(pilot, lambda: tail.row is not None and tail.row.seq == ENTRIES + 1_290)
+        await until(pilot, lambda: tail.selected_row is not None and tail.selected_row.seq == ENTRIES + 1_290)
         assert "▶ following" in text_of(app)
 
 
@@ -94,10 +94,10 @@ async def test_the_filter_holds_while_entries_come(alone: Any) -> None:
         await there(pilot)
         await pilot.press("slash", *"workflow:vip-gift !failed", "enter")
         tail = await there(pilot, len([n for n in range(1, ENTRIES + 1) if n % 5 == 0 and n % 997]))
-        before = tail.source.count
+        before = tail.rows.count
         assert "first-points-welcome" not in text_of(app)
         write(app, ENTRIES + 1, ENTRIES + 100)
-        await until(pilot, lambda: tail.source.count == before + 20)
+        await until(pilot, lambda: tail.rows.count == before + 20)
         await pilot.press("escape")
         await there(pilot, ENTRIES + 100)
 
@@ -113,11 +113,11 @@ async def test_paging_goes_to_the_oldest_and_back(alone: Any) -> None:
     async with alone(first="live", entries=ENTRIES) as (_, pilot):
         tail = await there(pilot)
         await pilot.press("g")
-        await until(pilot, lambda: tail.row is not None and tail.row.seq == 1)
+        await until(pilot, lambda: tail.selected_row is not None and tail.selected_row.seq == 1)
         await pilot.press("pagedown")
-        await until(pilot, lambda: tail.row is not None and tail.row.seq > 20)
+        await until(pilot, lambda: tail.selected_row is not None and tail.selected_row.seq > 20)
         await pilot.press("G")
-        await until(pilot, lambda: tail.row is not None and tail.row.seq == ENTRIES)
+        await until(pilot, lambda: tail.selected_row is not None and tail.selected_row.seq == ENTRIES)
         assert tail.follow
 
 
@@ -150,16 +150,16 @@ async def test_lines_that_were_painted_are_not_painted_again(alone: Any) -> None
     async with alone(first="live", entries=ENTRIES) as (app, pilot):
         tail = await there(pilot)
         await pilot.press("up", "up")
-        before = tail.painted
+        before = tail.painted_lines
         await pilot.press("up", "down", "up", "down")
         await pilot.pause()
-        assert tail.painted - before <= 8
-        before, height = tail.painted, tail.size.height
+        assert tail.painted_lines - before <= 8
+        before, height = tail.painted_lines, tail.size.height
         tail.follow = True
         write(app, ENTRIES + 1, ENTRIES + 1_000)
         await there(pilot, ENTRIES + 1_000)
         # A thousand came, and what had to be painted is what is on the screen, a few times.
-        assert tail.painted - before <= 5 * height
+        assert tail.painted_lines - before <= 5 * height
 
 
 async def test_hostile_records_are_shown_inert(console: Any) -> None:
@@ -214,7 +214,7 @@ async def test_a_step_is_held_and_released_and_a_workflow_paused_from_here(conso
     async with console(first="live", prepare=prepare) as (app, pilot, bench):
         tail = await there(pilot, len(await bench.audit()))
         await pilot.press("up")
-        row = tail.row
+        row = tail.selected_row
         assert row is not None
         assert isinstance(app.screen, LiveScreen)
         await pilot.press("s")

@@ -46,7 +46,7 @@ def screen_of(app: AskelApp) -> MappingScreen:
 
 def go(app: AskelApp, step: int | None, name: str | None) -> None:
     """Puts the cursor on a row, as the arrows would."""
-    app.screen.query_one("#draft", Table).go_to(f"{'' if step is None else step}\0{name or ''}")
+    app.screen.query_one("#draft", Table).move_cursor_to_key(f"{'' if step is None else step}\0{name or ''}")
 
 
 def in_effect(text: str) -> Workflow:
@@ -110,7 +110,7 @@ async def test_maple_and_ember_is_built_by_keys_alone(console: Console) -> None:
         assert screen.problems == []
         await press(pilot, "ctrl+s")
         assert "saved as version 1, a draft" in toasts(app)
-        stored = bench.instance.document("first-points-welcome")
+        stored = bench.instance.workflow_document("first-points-welcome")
         assert in_effect(stored.source) == in_effect(example("first-points-welcome.yaml").read_text("utf-8"))
 
 
@@ -175,16 +175,16 @@ async def test_fields_and_targets_are_picked(console: Console) -> None:
         screen = screen_of(app)
         go(app, 2, "list")
         app.screen.query_one("#targets").focus()
-        app.screen.query_one("#targets", Table).go_to("list\0Newsletter")
+        app.screen.query_one("#targets", Table).move_cursor_to_key("list\0Newsletter")
         await press(pilot, "enter")
         assert screen.draft.steps[2].fields["list"] == "Newsletter"
-        app.screen.query_one("#targets", Table).go_to("flow\0Welcome Series")
+        app.screen.query_one("#targets", Table).move_cursor_to_key("flow\0Welcome Series")
         await press(pilot, "enter")
         assert [step.kind for step in screen.draft.steps][3] == "trigger_flow"
         await press(pilot, "escape")
         go(app, 0, "first_name")
         app.screen.query_one("#sources").focus()
-        app.screen.query_one("#sources", Table).go_to("data.store")
+        app.screen.query_one("#sources", Table).move_cursor_to_key("data.store")
         await press(pilot, "enter")
         assert "first_name, the row under the cursor  instead of data.shopper.first_name" in text_of(app)
         await press(pilot, "enter")

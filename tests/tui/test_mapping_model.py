@@ -13,10 +13,17 @@ from hypothesis import strategies as st
 from askel_tui.core.catalog import Catalog, ListEntry, MetricEntry, PropertyEntry
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.core.workflows.model import Workflow
-from askel_tui.tui.screens.mapping import sources as found_in
+from askel_tui.tui.screens.mapping import record_fields as found_in
 from askel_tui.tui.screens.mapping import view
-from askel_tui.tui.screens.mapping.draft import Draft, History, StepDraft, draft_of, slug, to_yaml
-from askel_tui.tui.screens.mapping.view import Place
+from askel_tui.tui.screens.mapping.draft import (
+    Draft,
+    DraftHistory,
+    StepDraft,
+    draft_from_workflow,
+    slug,
+    to_yaml,
+)
+from askel_tui.tui.screens.mapping.view import DraftRow
 from tests.support.workbench import example
 
 EXAMPLES = (
@@ -38,7 +45,7 @@ def loaded(text: str) -> Workflow:
 def test_a_file_read_and_written_says_the_same(name: str) -> None:
     """Every example, through the model and back."""
     original = loaded(example(name).read_text("utf-8"))
-    assert loaded(to_yaml(draft_of(original))) == original
+    assert loaded(to_yaml(draft_from_workflow(original))) == original
 
 
 def maple() -> Draft:
@@ -47,10 +54,10 @@ def maple() -> Draft:
     draft = draft.with_identifier("email", "data.shopper.email")
     draft = draft.with_identifier("phone_number", "e164(data.shopper.phone, 'GB')")
     draft = draft.with_identifier("external_id", "data.shopper.id")
-    draft = draft.added("track_event", 0, {"metric": "First Points Earned", "value": "data.points"})
-    draft = draft.added("upsert_profile", 0)
-    draft = draft.added("add_to_list", 1, {"list": "Welcome Flow"})
-    draft = draft.added("require_segment", 1, {"segment": "VIP", "member": "false"})
+    draft = draft.with_new_step("track_event", 0, {"metric": "First Points Earned", "value": "data.points"})
+    draft = draft.with_new_step("upsert_profile", 0)
+    draft = draft.with_new_step("add_to_list", 1, {"list": "Welcome Flow"})
+    draft = draft.with_new_step("require_segment", 1, {"segment": "VIP", "member": "false"})
     names = ("tier", "not-vip", "welcome", "points")
     for at, name in enumerate(names):
         draft = draft.with_step(at, lambda step, name=name: StepDraft(name, step.kind, step.fields))  # type: ignore[misc]
@@ -180,22 +187,24 @@ def drafts(draw: st.DrawFn) -> Draft:
 )
 def test_what_is_written_loads_as_what_the_draft_says(draft: Draft) -> None:
     """Draft → YAML → workflow → draft is the same draft, and kept as JSON it is as well."""
-    assert draft_of(loaded(to_yaml(draft))) == draft
+    assert draft_from_workflow(loaded(to_yaml(draft))) == draft
     assert Draft.from_dict(draft.as_dict()) == draft
 
 
 @given(drafts(), st.data())
 def test_undo_goes_back_through_every_change(draft: Draft, data: st.DataObject) -> None:
     """All changes undone are the beginning, redone the end."""
-    history, states = History(draft), [draft]
+    history, states = DraftHistory(draft), [draft]
     for _ in range(data.draw(st.integers(0, 6))):
         now = history.draft
         at = data.draw(st.integers(0, max(0, len(now.steps) - 1)))
         change = data.draw(st.sampled_from(["add", "remove", "move", "set", "same"]))
         changed = {
-            "add": now.added(data.draw(st.sampled_from(["track_event", "require_segment", "subscribe"])), at),
-            "remove": now.removed(at) if now.steps else now,
-            "move": now.moved(at, data.draw(st.sampled_from([-1, 1]))) if now.steps else now,
+            "add": now.with_new_step(
+                data.draw(st.sampled_from(["track_event", "require_segment", "subscribe"])), at
+            ),
+            "remove": now.without_step(at) if now.steps else now,
+            "move": now.with_step_moved(at, data.draw(st.sampled_from([-1, 1]))) if now.steps else now,
             "set": now.with_identifier("email", data.draw(WORDS)),
             "same": now,
         }[change]
@@ -245,14 +254,14 @@ RECORD = {
 
 def test_suggestions_come_from_names_and_samples() -> None:
     """tier → LoyaltyTier, with title() because the account's values are written so; who it is about is guessed."""
-    found = found_in.sources([RECORD])
+    found = found_in.record_fields([RECORD])
     assert 'data."a b"' in [each.path for each in found]
-    assert found_in.suggestions(found, CATALOG, Draft()) == [
+    assert found_in.suggest_mappings(found, CATALOG, Draft()) == [
         ("properties.LoyaltyTier", "title(data.shopper.tier)")
     ]
-    written = Draft().added("upsert_profile", 0, {"properties.LoyaltyTier": "x"})
-    assert found_in.suggestions(found, CATALOG, written) == []
-    assert found_in.identifiers(found) == {
+    written = Draft().with_new_step("upsert_profile", 0, {"properties.LoyaltyTier": "x"})
+    assert found_in.suggest_mappings(found, CATALOG, written) == []
+    assert found_in.guess_identifiers(found) == {
         "email": "data.shopper.email",
         "phone_number": "e164(data.shopper.phone, 'GB')",
         "external_id": "data.shopper.id",
@@ -277,7 +286,7 @@ def test_suggestions_come_from_names_and_samples() -> None:
 )
 def test_what_an_expression_gives_is_told(text: str, name: str, starts: str) -> None:
     """The value, or what is wrong with it in that field."""
-    cell = view.result(text, name, RECORD, CATALOG)
+    cell = view.evaluate_text(text, name, RECORD, CATALOG)
     assert (cell if isinstance(cell, str) else cell[0]).startswith(starts)
 
 
@@ -294,7 +303,7 @@ def test_what_an_expression_gives_is_told(text: str, name: str, starts: str) -> 
 )
 def test_every_target_says_what_it_is(kind: str, named: str, told: str) -> None:
     """Exists, will be created, gone."""
-    assert view.existence(kind, named, CATALOG)[0] == told
+    assert view.target_status(kind, named, CATALOG)[0] == told
 
 
 @given(drafts())
@@ -305,9 +314,9 @@ def test_every_problem_has_a_row(draft: Draft) -> None:
     )
     _, problems = load_workflow(to_yaml(broken))
     assert problems
-    rows = [place.key for place in view.places(broken)]
+    rows = [place.key for place in view.draft_rows(broken)]
     for problem in problems:
-        at = view.place_of(broken, problem)
+        at = view.row_of_problem(broken, problem)
         assert at is not None
         assert at.key in rows
 
@@ -318,19 +327,19 @@ def test_every_problem_has_a_row(draft: Draft) -> None:
 )
 def test_a_row_is_known_by_its_key(step: int | None, name: str | None) -> None:
     """There and back."""
-    assert Place.of(Place(step, name).key) == Place(step, name)
+    assert DraftRow.from_key(DraftRow(step, name).key) == DraftRow(step, name)
 
 
 def test_a_diff_says_what_changed() -> None:
     """Lines with their signs; equal texts say so."""
-    assert ("-a", "$error") in view.difference("a", "b", "v1", "v2")
-    assert ("+b", "$success") in view.difference("a", "b", "v1", "v2")
-    assert view.difference("a", "a", "v1", "v2")[0][0] == "They say the same."
+    assert ("-a", "$error") in view.diff_lines("a", "b", "v1", "v2")
+    assert ("+b", "$success") in view.diff_lines("a", "b", "v1", "v2")
+    assert view.diff_lines("a", "a", "v1", "v2")[0][0] == "They say the same."
 
 
 def test_completions_replace_the_word_that_is_typed() -> None:
     """Fields and functions, after what stands before them."""
-    found = found_in.sources([RECORD])
-    offered = [each.value for each in found_in.completions("title(data.sho", found)]
+    found = found_in.record_fields([RECORD])
+    offered = [each.value for each in found_in.complete_expression("title(data.sho", found)]
     assert "title(data.shopper.tier" in offered
-    assert "title(" in [each.value for each in found_in.completions("tit", found)]
+    assert "title(" in [each.value for each in found_in.complete_expression("tit", found)]

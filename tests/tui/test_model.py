@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.store.sqlite.tables.audit_tail import TailRow
-from askel_tui.tui.screens.live.feed import Source, pages_around
-from askel_tui.tui.screens.live.rows import PAGE, AllRows, FilteredRows, Pages
+from askel_tui.tui.screens.live.feed import TailRows, pages_near
+from askel_tui.tui.screens.live.rows import ROWS_PER_PAGE, AllRows, FilteredRows, PageCache
 
 NUMBERS = st.sets(st.integers(1, 3_000), max_size=1_500).map(sorted)
 
@@ -16,7 +16,7 @@ def row(seq: int) -> TailRow:
     return TailRow(seq, seq, "a", None, None, None, None, "hold", "done", "", "", None, "")
 
 
-def read(source: Source) -> list[int | None]:
+def read(source: TailRows) -> list[int | None]:
     """The entries on all lines, each page read as the feed reads it."""
     shown = []
     for line in range(source.count):
@@ -31,7 +31,7 @@ def read(source: Source) -> list[int | None]:
 @given(NUMBERS)
 def test_gaps_are_no_lines(numbers: list[int]) -> None:
     source = AllRows()
-    source.begin_with(numbers)
+    source.reset_to_seqs(numbers)
     assert read(source) == numbers
     assert [source.line_of(number) for number in numbers] == list(range(len(numbers)))
 
@@ -39,7 +39,7 @@ def test_gaps_are_no_lines(numbers: list[int]) -> None:
 @given(st.integers(1, 5_000), st.integers(0, 700), st.integers(0, 700))
 def test_a_whole_journal_is_one_run_that_grows(first: int, count: int, more: int) -> None:
     source = AllRows()
-    source.begin(first, first + count - 1)
+    source.reset_to_range(first, first + count - 1)
     assert source.extend(first + count + more - 1) == more
     assert read(source) == list(range(first, first + count + more))
 
@@ -76,7 +76,7 @@ def test_older_matches_leave_the_pages_that_were_read_as_they_are() -> None:
 
 
 def test_pages_are_forgotten_by_the_time_they_were_last_used() -> None:
-    pages = Pages(2)
+    pages = PageCache(2)
     pages.put(("all", 1), [row(1)])
     pages.put(("all", 2), [row(2)])
     pages.get(("all", 1))
@@ -88,7 +88,7 @@ def test_pages_are_forgotten_by_the_time_they_were_last_used() -> None:
 
 def test_the_pages_around_a_screen_are_the_neighbours_and_no_others() -> None:
     source = AllRows()
-    source.begin(1, PAGE * 10)
-    wanted = {number for _, number in pages_around(source, PAGE * 5 + 10, PAGE * 5 + 60)}
+    source.reset_to_range(1, ROWS_PER_PAGE * 10)
+    wanted = {number for _, number in pages_near(source, ROWS_PER_PAGE * 5 + 10, ROWS_PER_PAGE * 5 + 60)}
     assert wanted == {4, 5, 6}
-    assert pages_around(AllRows(), 0, 50) == []
+    assert pages_near(AllRows(), 0, 50) == []

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askel_tui.tui.screens.overview.throughput import BUCKET_MS, BUCKETS, Throughput
+from askel_tui.tui.screens.overview.throughput import BUCKET_COUNT, BUCKET_MS, Throughput
 from askel_tui.tui.shell.progress import Progress
-from askel_tui.tui.text.copying import as_curl, as_json
-from askel_tui.tui.text.figures import ago, bar, plural, short, sparkline
+from askel_tui.tui.text.copying import curl_command, json_for_clipboard
+from askel_tui.tui.text.figures import abbreviate_count, bar, pluralize, sparkline, time_ago
 
 
 @given(st.floats(0, 1e6), st.floats(0, 1e6), st.integers(1, 60))
@@ -33,26 +33,34 @@ def test_the_highest_value_is_the_highest_bar() -> None:
 
 
 def test_durations_have_one_unit() -> None:
-    assert [ago(0, ms) for ms in (5_000, 90_000, 7_200_000, 200_000_000)] == ["5 s", "1 min", "2 h", "2 d"]
-    assert (plural(1, "entry", "entries"), plural(1_200, "entry", "entries")) == ("1 entry", "1,200 entries")
+    assert [time_ago(0, ms) for ms in (5_000, 90_000, 7_200_000, 200_000_000)] == [
+        "5 s",
+        "1 min",
+        "2 h",
+        "2 d",
+    ]
+    assert (pluralize(1, "entry", "entries"), pluralize(1_200, "entry", "entries")) == (
+        "1 entry",
+        "1,200 entries",
+    )
 
 
 def test_throughput_is_what_the_counter_gained() -> None:
     found = Throughput()
     now = 1_000_000
-    for step in range(BUCKETS + 1):
-        found.add("w", now + step * BUCKET_MS, step * 20)
-    end = now + BUCKETS * BUCKET_MS
-    assert found.rates("w", end) == pytest.approx([10.0] * BUCKETS)
-    assert found.moving(end)
-    assert not found.moving(end + 2 * BUCKETS * BUCKET_MS)
-    assert found.rates("nobody", end) == [0.0] * BUCKETS
+    for step in range(BUCKET_COUNT + 1):
+        found.add_reading("w", now + step * BUCKET_MS, step * 20)
+    end = now + BUCKET_COUNT * BUCKET_MS
+    assert found.rates("w", end) == pytest.approx([10.0] * BUCKET_COUNT)
+    assert found.is_moving(end)
+    assert not found.is_moving(end + 2 * BUCKET_COUNT * BUCKET_MS)
+    assert found.rates("nobody", end) == [0.0] * BUCKET_COUNT
 
 
 def test_a_counter_that_starts_again_is_no_loss() -> None:
     found = Throughput()
-    found.add("w", 1_000, 500)
-    found.add("w", 3_000, 2)
+    found.add_reading("w", 1_000, 500)
+    found.add_reading("w", 3_000, 2)
     assert not any(found.rates("w", 3_000))
 
 
@@ -62,7 +70,7 @@ def test_a_counter_that_starts_again_is_no_loss() -> None:
     )
 )
 def test_a_curl_command_is_the_request_to_a_shell(body: object) -> None:
-    text = as_curl("POST", "/api/events/", body, "2026-07-15", "https://a.klaviyo.com")
+    text = curl_command("POST", "/api/events/", body, "2026-07-15", "https://a.klaviyo.com")
     words = shlex.split(text.replace("\\\n", " "))
     assert words[:4] == ["curl", "--request", "POST", "https://a.klaviyo.com/api/events/"]
     assert "Authorization: Klaviyo-API-Key $KLAVIYO_API_KEY" in words
@@ -74,7 +82,7 @@ def test_a_curl_command_is_the_request_to_a_shell(body: object) -> None:
 
 
 def test_copied_json_holds_no_character_that_acts() -> None:
-    text = as_json({"name": "\x1b[2J\u202e\x07", "plain": "Zoë"})
+    text = json_for_clipboard({"name": "\x1b[2J\u202e\x07", "plain": "Zoë"})
     assert text.isprintable() or "\n" in text
     assert "\x1b" not in text
     assert "\u202e" not in text
@@ -82,15 +90,15 @@ def test_copied_json_holds_no_character_that_acts() -> None:
 
 
 def test_progress_says_count_rate_and_time_left() -> None:
-    progress = Progress(began=100.0)
-    assert progress.words(103.0) == "3 s"
+    progress = Progress(started_at=100.0)
+    assert progress.describe(103.0) == "3 s"
     progress.report(500, 2_000)
-    assert progress.words(105.0) == "500 of 2,000 · 100/s · 15 s left"
+    assert progress.describe(105.0) == "500 of 2,000 · 100/s · 15 s left"
 
 
 @given(st.integers(0, 10**15))
 def test_a_short_count_fits_and_never_says_more_than_there_is(number: int) -> None:
-    shown = short(number)
+    shown = abbreviate_count(number)
     assert len(shown) <= 6 or number >= 10**12
     figure, _, unit = shown.partition(" ")
     assert float(figure.replace(",", "")) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[unit] <= number
@@ -100,4 +108,4 @@ def test_a_short_count_fits_and_never_says_more_than_there_is(number: int) -> No
     ("number", "shown"), [(98_765, "98,765"), (123_456, "123 k"), (1_299_999, "1.2 M"), (54_000_000, "54 M")]
 )
 def test_short_counts(number: int, shown: str) -> None:
-    assert short(number) == shown
+    assert abbreviate_count(number) == shown

@@ -30,7 +30,7 @@ async def test_every_write_is_refused_and_nothing_reaches_klaviyo(tmp_path: Any,
     async with running() as sandbox, workbench(tmp_path, sandbox, monkeypatch) as bench:
         await bench.apply(example("first-points-welcome.yaml"))
         await bench.take(example("first-points.jsonl"))
-        sent, audited = sandbox.world.logged, len(await bench.audit())
+        sent, audited = sandbox.world.logged_count, len(await bench.audit())
         async with open_backend(tmp_path, read_only=True) as backend:
             for name in MARKED:
                 with pytest.raises(ReadOnly, match="read-only"):
@@ -61,7 +61,7 @@ async def test_the_guard_holds_below_the_screens(tmp_path: Any, monkeypatch: Any
         with pytest.raises(ReadOnly):
             await backend.loop.call(client.call("create_event", body={}))
         with pytest.raises(ReadOnly):
-            opened.journal.order  # noqa: B018
+            opened.journal.submit_command  # noqa: B018
         with pytest.raises(ReadOnly):
             opened.state.remove_connection(NAME)
 

@@ -12,16 +12,16 @@ from rich.segment import Segment
 from rich.style import Style
 
 from askel_tui.store.journal.rows import AuditEntry
-from askel_tui.store.sqlite.tables.audit_tail import STATUSES, TailRow
+from askel_tui.store.sqlite.tables.audit_tail import ENTRY_STATUSES, TailRow
 from askel_tui.tui.screens.live import entry_detail
-from askel_tui.tui.screens.live.tail_columns import Painter, layout
-from askel_tui.tui.text.copying import as_curl, as_json
+from askel_tui.tui.screens.live.tail_columns import LinePainter, column_widths
+from askel_tui.tui.text.copying import curl_command, json_for_clipboard
 from askel_tui.tui.widgets import detail_pane
 from tests.tui.test_inert import HOSTILE, JSON, acts
 
 MAYBE = st.one_of(st.none(), HOSTILE)
 COUNT = st.integers(0, 10**12)
-STATUS = st.one_of(st.sampled_from(STATUSES), HOSTILE)
+STATUS = st.one_of(st.sampled_from(ENTRY_STATUSES), HOSTILE)
 OBJECT = st.one_of(st.none(), st.dictionaries(HOSTILE, JSON, max_size=3))
 ANSWER = st.one_of(OBJECT, st.fixed_dictionaries({"status": JSON, "detail": JSON, "body": JSON}))
 REQUEST = st.one_of(OBJECT, st.fixed_dictionaries({"method": JSON, "path": JSON, "body": JSON}))
@@ -48,28 +48,28 @@ ROWS = st.builds(
 @given(ENTRIES, st.lists(ROWS, max_size=3))
 def test_any_entry_is_shown_inert(entry: AuditEntry, life: list[TailRow]) -> None:
     """With all that became of its record."""
-    assert acts(entry_detail.content(entry, life).plain.replace("\n", "")) == []
+    assert acts(entry_detail.entry_content(entry, life).plain.replace("\n", "")) == []
 
 
 @given(ROWS, st.integers(40, 240))
 def test_any_row_of_the_tail_has_its_width(row: TailRow, width: int) -> None:
     """However wide its characters are."""
     styles = dict.fromkeys(("good", "doubt", "bad", "muted", "text", "cursor", "blurred"), Style())
-    segments = Painter(styles, layout(width)).paint(row)
+    segments = LinePainter(styles, column_widths(width)).paint(row)
     assert Segment.get_line_length(segments) == width
     assert acts("".join(segment.text for segment in segments)) == []
 
 
 @given(HOSTILE, st.lists(st.tuples(HOSTILE, HOSTILE), max_size=4), HOSTILE)
-def test_any_facts_are_shown_inert(title: str, lines: list[detail_pane.Line], text: str) -> None:
+def test_any_facts_are_shown_inert(title: str, lines: list[detail_pane.DetailLine], text: str) -> None:
     """Title, labels, values and the text below."""
-    assert acts(detail_pane.content(title, lines, text).plain.replace("\n", "")) == []
+    assert acts(detail_pane.detail_content(title, lines, text).plain.replace("\n", "")) == []
 
 
 @given(JSON, HOSTILE)
 def test_a_copied_command_is_one_command_with_that_body(body: Any, path: str) -> None:
     """No value ends the quotes, and the key is a variable."""
-    text = as_curl("POST", path.replace("\x00", ""), body, "2026-07-15", "https://a.klaviyo.com")
+    text = curl_command("POST", path.replace("\x00", ""), body, "2026-07-15", "https://a.klaviyo.com")
     words = shlex.split(text)
     assert words[:3] == ["curl", "--request", "POST"]
     assert words.count("--header") == text.count("\n  --header ") >= 3
@@ -82,6 +82,6 @@ def test_a_copied_command_is_one_command_with_that_body(body: Any, path: str) ->
 @given(JSON)
 def test_copied_json_is_that_value_and_acts_on_nothing(value: Any) -> None:
     """It is pasted into terminals too."""
-    text = as_json(value)
+    text = json_for_clipboard(value)
     assert acts(text.replace("\n", "")) == []
     assert json.dumps(json.loads(text)) == json.dumps(value)

@@ -157,6 +157,6 @@ def test_setting_one_line_leaves_the_others(text: str, value: str) -> None:
 
 def test_no_default_keys_clash() -> None:
     """Out of the box no key is asked to do two things at one place."""
-    keys = keymap.known({})
+    keys = keymap.all_keys({})
     assert len(keys) > 50
-    assert keymap.clashes(keys) == {}
+    assert keymap.find_clashes(keys) == {}

@@ -11,12 +11,12 @@ import pytest
 from textual.pilot import Pilot
 
 from askel_tui.core.planning.plan import plan
-from askel_tui.core.planning.steps import Applied
+from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.records.record import Record
-from askel_tui.sandbox.state.dump import state
+from askel_tui.sandbox.state.dump import account_state
 from askel_tui.sandbox.state.seed import FULL_KEY
 from askel_tui.services import workflows
-from askel_tui.sync.instance import Instance, opened
+from askel_tui.sync.instance import Instance, open_instance
 from askel_tui.tui.app import AskelApp
 from askel_tui.tui.widgets.table import Table
 from tests.support.sandbox import running
@@ -47,11 +47,11 @@ async def test_maple_and_ember_goes_live_by_keys_alone(
             await connects(app, pilot)
             await takes_in(app, pilot)
             await maps(app, pilot)
-            before = state(sandbox.account)
+            before = account_state(sandbox.account)
             await rehearses(app, pilot)
-            assert state(sandbox.account) == before
+            assert account_state(sandbox.account) == before
             await goes_live(app, pilot)
-            async with opened(home) as instance:
+            async with open_instance(home) as instance:
                 bench = Workbench(instance, sandbox)
                 await watches(app, pilot, bench)
                 await same_in_effect(instance)
@@ -128,7 +128,7 @@ async def goes_live(app: AskelApp, pilot: Pilot[Any]) -> None:
 async def watches(app: AskelApp, pilot: Pilot[Any], bench: Workbench) -> None:
     """The daemon that is started from here sends, and Live shows each write as it happens."""
     await press(pilot, "1", "d")
-    await until(pilot, lambda: app.head.daemon and app.head.ours)
+    await until(pilot, lambda: app.head.daemon_running and app.head.daemon_is_ours)
     await press(pilot, "6")
     await until(pilot, lambda: len(bench.events("First Points Earned")) == 40)
     await until(pilot, lambda: "✓ written" in text_of(app))
@@ -143,10 +143,10 @@ async def watches(app: AskelApp, pilot: Pilot[Any], bench: Workbench) -> None:
 
 async def same_in_effect(instance: Instance) -> None:
     """Planned over all example records, what was saved gives the operations that the example file gives."""
-    mine = await instance.applied(WORKFLOW, 1)
+    mine = await instance.applied_version(WORKFLOW, 1)
     text = example("first-points-welcome.yaml").read_text("utf-8")
     await workflows.apply(instance, text, "example.yaml", ACTOR)
-    theirs = await instance.applied(WORKFLOW, 2)
+    theirs = await instance.applied_version(WORKFLOW, 2)
     assert mine is not None
     assert theirs is not None
     assert replace(mine.workflow, source="") == replace(theirs.workflow, source="")
@@ -156,7 +156,7 @@ async def same_in_effect(instance: Instance) -> None:
         assert written(record, mine) == written(record, theirs)
 
 
-def written(record: Record, applied: Applied) -> Any:
+def written(record: Record, applied: AppliedWorkflow) -> Any:
     """What is planned, as one version."""
     planned = plan(record, replace(applied, version=1))
     assert planned is not None

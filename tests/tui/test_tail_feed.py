@@ -14,9 +14,9 @@ import pytest
 from askel_tui.store.journal.rows import AuditFilter
 from askel_tui.store.paths import journal_file
 from askel_tui.store.sqlite.tables import audit_tail
-from askel_tui.store.sqlite.tables.audit_tail import Match
-from askel_tui.tui.screens.live.feed import Source, TailFeed
-from askel_tui.tui.screens.live.rows import PAGE
+from askel_tui.store.sqlite.tables.audit_tail import TailQuery
+from askel_tui.tui.screens.live.feed import TailFeed, TailRows
+from askel_tui.tui.screens.live.rows import ROWS_PER_PAGE
 from tests.benchmarks.audit_filler import INSERT, entry, fill
 
 ENTRIES = 45_000
@@ -32,13 +32,13 @@ class Watched:
         self.feed = TailFeed(journal_file(home), on_rows=self._rows, on_page=self._page, on_fault=self._fault)
         self.feed.open()
 
-    def _rows(self, source: Source, older: int, newer: int) -> None:
+    def _rows(self, source: TailRows, older: int, newer: int) -> None:
         with self.changed:
             source.reveal()
             self.told.append((older, newer))
             self.changed.notify_all()
 
-    def _page(self, source: Source, page: Any) -> None:
+    def _page(self, source: TailRows, page: Any) -> None:
         with self.changed:
             self.changed.notify_all()
 
@@ -69,7 +69,7 @@ def watched(filled: Path) -> Iterator[Watched]:
     one.feed.close()
 
 
-def all_seqs(source: Source) -> list[int]:
+def all_seqs(source: TailRows) -> list[int]:
     return [source._seq(line) for line in range(source.count)]
 
 
@@ -82,7 +82,7 @@ def test_the_newest_rows_are_there_with_the_first_word(watched: Watched) -> None
     watched.until(lambda: watched.told)
     newest = source.row(source.count - 1)
     assert newest is not None
-    assert (newest.seq, newest.who) == (ENTRIES, f"shopper{ENTRIES // 4}@mapleandember.example")
+    assert (newest.seq, newest.identifier) == (ENTRIES, f"shopper{ENTRIES // 4}@mapleandember.example")
     assert source.count == ENTRIES
 
 
@@ -90,7 +90,7 @@ def test_a_page_comes_when_it_is_wanted(watched: Watched) -> None:
     source = watched.feed.show_all()
     watched.until(lambda: source.count)
     assert source.row(1_000) is None
-    watched.feed.want(source, source.page_of(1_000))
+    watched.feed.request_page(source, source.page_of(1_000))
     watched.until(lambda: source.row(1_000))
     found = source.row(1_000)
     assert found is not None
@@ -100,31 +100,31 @@ def test_a_page_comes_when_it_is_wanted(watched: Watched) -> None:
 @pytest.mark.parametrize(
     ("match", "keep"),
     [
-        (Match(AuditFilter(workflow="vip-gift")), lambda e: e[4] == "vip-gift"),
-        (Match(AuditFilter(status="failed")), lambda e: e[9] == "failed"),
-        (Match(AuditFilter(status="written")), lambda e: e[9] == "written"),
+        (TailQuery(AuditFilter(workflow="vip-gift")), lambda e: e[4] == "vip-gift"),
+        (TailQuery(AuditFilter(status="failed")), lambda e: e[9] == "failed"),
+        (TailQuery(AuditFilter(status="written")), lambda e: e[9] == "written"),
         (
-            Match(AuditFilter(step="tier", connection="north-star")),
+            TailQuery(AuditFilter(step="tier", connection="north-star")),
             lambda e: e[5] == "tier" and e[3] == "north-star",
         ),
-        (Match(words=("shopper77@",)), lambda e: "shopper77@" in e[16]),
-        (Match(words=("VIP-gift", "points")), lambda e: e[4] == "vip-gift" and e[5] == "points"),
-        (Match(without=("vip-gift", "written")), lambda e: e[4] != "vip-gift" and e[9] != "written"),
-        (Match(words=("nowhere",)), lambda _: False),
-        (Match(words=("100%_",)), lambda _: False),
+        (TailQuery(words=("shopper77@",)), lambda e: "shopper77@" in e[16]),
+        (TailQuery(words=("VIP-gift", "points")), lambda e: e[4] == "vip-gift" and e[5] == "points"),
+        (TailQuery(without=("vip-gift", "written")), lambda e: e[4] != "vip-gift" and e[9] != "written"),
+        (TailQuery(words=("nowhere",)), lambda _: False),
+        (TailQuery(words=("100%_",)), lambda _: False),
     ],
     ids=["workflow", "rare", "common", "two fields", "word", "two words", "without", "nothing", "wildcards"],
 )
 def test_a_filter_finds_what_looking_at_each_entry_finds(
-    watched: Watched, match: Match, keep: Callable[[tuple[Any, ...]], bool]
+    watched: Watched, match: TailQuery, keep: Callable[[tuple[Any, ...]], bool]
 ) -> None:
-    source = watched.feed.show(match)
+    source = watched.feed.show_matches(match)
     watched.until(lambda: source.complete)
     assert all_seqs(source) == expected(keep)
 
 
 def test_the_newest_matches_come_first(watched: Watched) -> None:
-    source = watched.feed.show(Match(AuditFilter(step="tier")))
+    source = watched.feed.show_matches(TailQuery(AuditFilter(step="tier")))
     watched.until(lambda: watched.told)
     assert watched.told[0] == (256, 0)
     newest = source.row(source.count - 1)
@@ -137,7 +137,7 @@ def test_what_another_process_writes_comes_after_all_and_through_the_filter(tmp_
     fill(tmp_path, 600)
     one = Watched(tmp_path)
     try:
-        source = one.feed.show(Match(words=("vip-gift",)))
+        source = one.feed.show_matches(TailQuery(words=("vip-gift",)))
         one.until(lambda: source.complete)
         before = source.count
         with sqlite3.connect(journal_file(tmp_path)) as other:
@@ -152,17 +152,19 @@ def test_what_another_process_writes_comes_after_all_and_through_the_filter(tmp_
 
 
 def test_a_page_in_part_there_is_added_to_and_not_read_again(tmp_path: Path) -> None:
-    fill(tmp_path, PAGE + 10)
+    fill(tmp_path, ROWS_PER_PAGE + 10)
     one = Watched(tmp_path)
     try:
         source = one.feed.show_all()
         one.until(lambda: source.count)
         with sqlite3.connect(journal_file(tmp_path)) as other:
-            other.executemany(INSERT, [entry(number) for number in range(PAGE + 11, PAGE * 2 + 6)])
+            other.executemany(
+                INSERT, [entry(number) for number in range(ROWS_PER_PAGE + 11, ROWS_PER_PAGE * 2 + 6)]
+            )
         other.close()
-        one.until(lambda: source.count == PAGE * 2 + 5)
-        shown = [source.row(line) for line in range(PAGE, PAGE * 2 + 5)]
-        assert [row.seq for row in shown if row] == list(range(PAGE + 1, PAGE * 2 + 6))
+        one.until(lambda: source.count == ROWS_PER_PAGE * 2 + 5)
+        shown = [source.row(line) for line in range(ROWS_PER_PAGE, ROWS_PER_PAGE * 2 + 5)]
+        assert [row.seq for row in shown if row] == list(range(ROWS_PER_PAGE + 1, ROWS_PER_PAGE * 2 + 6))
     finally:
         one.feed.close()
 
@@ -184,10 +186,10 @@ def test_a_journal_with_gaps_has_lines_for_what_is_there(tmp_path: Path) -> None
 def test_a_record_has_its_life(filled: Path) -> None:
     db = audit_tail.open_tail(journal_file(filled))
     try:
-        assert [row.seq for row in audit_tail.life(db, "evt-0000010")] == [40, 41, 42, 43]
-        whole = audit_tail.entry(db, 40)
+        assert [row.seq for row in audit_tail.record_history(db, "evt-0000010")] == [40, 41, 42, 43]
+        whole = audit_tail.read_entry(db, 40)
         assert whole is not None
         assert whole.record == "evt-0000010"
-        assert audit_tail.entry(db, ENTRIES + 1) is None
+        assert audit_tail.read_entry(db, ENTRIES + 1) is None
     finally:
         db.close()

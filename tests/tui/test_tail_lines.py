@@ -8,7 +8,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from askel_tui.tui.screens.live.tail_lines import Frame, Line
+from askel_tui.tui.screens.live.tail_lines import LineFrame, TailLine
 
 LEFT, CONTENT, RIGHT = 2, 20, 3
 WIDTH = LEFT + CONTENT + RIGHT
@@ -30,8 +30,8 @@ def shown(strip: Strip) -> list[tuple[str, Style | None]]:
 )
 def test_a_line_is_cut_as_any_strip_is(text: str, cuts: list[int]) -> None:
     content = [Segment(text[:7], BORDER), Segment(text[7:], TEXT)]
-    frame = Frame(framed([Segment(" " * CONTENT, TEXT)]), LEFT, CONTENT)
-    line, strip = Line(content, frame), framed(content)
+    frame = LineFrame(framed([Segment(" " * CONTENT, TEXT)]), LEFT, CONTENT)
+    line, strip = TailLine(content, frame), framed(content)
     assert shown(line) == shown(strip)
     for _ in range(2):
         assert [shown(part) for part in line.divide(cuts)] == [shown(part) for part in strip.divide(cuts)]

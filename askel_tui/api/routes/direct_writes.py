@@ -10,35 +10,35 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from askel_tui.api.shared.context import Context, actor_of, allowed, context_of
-from askel_tui.api.shared.errors import ApiError, documented, problem_rows
-from askel_tui.api.shared.idempotency import KEY_HEADER, key_of, once
-from askel_tui.api.shared.ingest import under_pressure
+from askel_tui.api.shared.context import ApiContext, authorize, context_of, token_actor
+from askel_tui.api.shared.errors import ApiError, error_responses, problem_rows
+from askel_tui.api.shared.idempotency import KEY_PARAMETER, idempotency_key, respond_once
+from askel_tui.api.shared.ingest import refuse_under_pressure
 from askel_tui.api.shared.models import EventWrite, FlowFire, ListMember, ProfileWrite, Receipt, WriteAnswer
 from askel_tui.core.catalog import Catalog
-from askel_tui.core.expressions.expression import Expression, parse
+from askel_tui.core.expressions.expression import Expression, parse_expression
 from askel_tui.core.workflows.model import AddToList, Field, RemoveFromList, Step, TrackEvent, UpsertProfile
 from askel_tui.services import direct_writes
-from askel_tui.services.direct_requests import on_list, prepare_fire
-from askel_tui.services.discovery import with_filters
-from askel_tui.services.workflows import Unfit
+from askel_tui.services.direct_requests import list_membership_warnings, prepare_flow_trigger
+from askel_tui.services.discovery import with_trigger_filters
+from askel_tui.services.workflows import InvalidWorkflow
 from askel_tui.store.state.tokens import TokenDoc
 
-PREPARE_S = 10.0
+PREPARE_TIMEOUT_S = 10.0
 """How long a write may wait for what has to be looked up before it."""
 
-WRITE_S = 20.0
+WRITE_TIMEOUT_S = 20.0
 """How long a synchronous write waits for its receipts; what has none by then goes on by itself."""
 
-Route = Callable[..., Awaitable[Response]]
-Prepare = Callable[[], Awaitable[tuple[direct_writes.Prepared, list[str]]]]
+RouteFunction = Callable[..., Awaitable[Response]]
+PrepareFunction = Callable[[], Awaitable[tuple[direct_writes.PreparedWrite, list[str]]]]
 """Plans a write; gives it with warnings."""
 
 router = APIRouter(tags=["Direct writes"])
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class WriteRequest:
     """A write that is asked for, and who asks."""
 
     request: Request
@@ -47,112 +47,117 @@ class Asked:
     token: TokenDoc
 
     @property
-    def context(self) -> Context:
+    def context(self) -> ApiContext:
         """What the routes share."""
         return context_of(self.request)
 
     @property
     def key(self) -> str | None:
         """The Idempotency-Key. Raises `ApiError`."""
-        return key_of(self.request, self.token)
+        return idempotency_key(self.request, self.token)
 
 
-def _asked(
+def _write_request(
     request: Request,
     name: str,
     wait: Annotated[
         bool, Query(description="Wait for Klaviyo's answer; false: the write is kept and done soon.")
     ] = True,
-) -> Asked:
-    asked = Asked(request, name, wait, allowed(request, "send", name))
-    under_pressure(asked.context)
+) -> WriteRequest:
+    asked = WriteRequest(request, name, wait, authorize(request, "send", name))
+    refuse_under_pressure(asked.context)
     return asked
 
 
-Writing = Annotated[Asked, Depends(_asked)]
+WriteRequestParam = Annotated[WriteRequest, Depends(_write_request)]
 
 
-def _route(path: str, summary: str, method: str = "POST") -> Callable[[Route], Route]:
+def _write_route(path: str, summary: str, method: str = "POST") -> Callable[[RouteFunction], RouteFunction]:
     return router.api_route(
         f"/v1/connections/{{name}}/{path}",
         methods=[method],
         summary=summary,
         response_model=WriteAnswer,
         responses={
-            **documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 502, 503),
+            **error_responses(400, 401, 403, 404, 408, 409, 413, 422, 429, 502, 503),
             202: {"model": WriteAnswer, "description": "Kept, and not yet answered by Klaviyo."},
         },
-        openapi_extra={"parameters": [KEY_HEADER]},
+        openapi_extra={"parameters": [KEY_PARAMETER]},
     )
 
 
-@_route("profiles", "Write a profile")
-async def write_profile(asked: Writing, body: ProfileWrite) -> Response:
+@_write_route("profiles", "Write a profile")
+async def write_profile(asked: WriteRequestParam, body: ProfileWrite) -> Response:
     """Makes the profile where there is none."""
-    flat = body.attributes.flat()
+    flat = body.attributes.flatten()
     step = UpsertProfile(
         "profile",
-        {key: Field(_at("attributes", key), clear=value is None) for key, value in flat.items()},
-        {key: Field(_at("properties", key), clear=value is None) for key, value in body.properties.items()},
+        {key: Field(_data_expression("attributes", key), clear=value is None) for key, value in flat.items()},
+        {
+            key: Field(_data_expression("properties", key), clear=value is None)
+            for key, value in body.properties.items()
+        },
     )
-    return await _step(asked, step, body, data={"attributes": flat, "properties": body.properties})
+    return await _write_step(asked, step, body, data={"attributes": flat, "properties": body.properties})
 
 
-@_route("lists/{list}/members", "Put a profile on a list")
-async def add_member(asked: Writing, list: str, body: ListMember) -> Response:  # noqa: A002
+@_write_route("lists/{list}/members", "Put a profile on a list")
+async def add_member(asked: WriteRequestParam, list: str, body: ListMember) -> Response:  # noqa: A002
     """Gives no consent. Makes the profile where there is none."""
-    return await _step(asked, AddToList("add", list), body, "lists")
+    return await _write_step(asked, AddToList("add", list), body, "lists")
 
 
-@_route("lists/{list}/members", "Take a profile off a list", "DELETE")
-async def remove_member(asked: Writing, list: str, body: ListMember) -> Response:  # noqa: A002
+@_write_route("lists/{list}/members", "Take a profile off a list", "DELETE")
+async def remove_member(asked: WriteRequestParam, list: str, body: ListMember) -> Response:  # noqa: A002
     """Takes no consent away. Never makes a profile."""
-    return await _step(asked, RemoveFromList("remove", list), body, "lists")
+    return await _write_step(asked, RemoveFromList("remove", list), body, "lists")
 
 
-@_route("events", "Write an event")
-async def write_event(asked: Writing, body: EventWrite) -> Response:
+@_write_route("events", "Write an event")
+async def write_event(asked: WriteRequestParam, body: EventWrite) -> Response:
     """Its `unique_id` comes from the Idempotency-Key, so an event that is sent again is one event."""
     data = body.model_dump(include={"properties", "value", "value_currency", "time"})
     step = TrackEvent(
         "event",
         body.metric,
-        value=_given(data, "value"),
-        value_currency=_given(data, "value_currency"),
-        properties={key: _at("properties", key) for key in body.properties},
-        time=_given(data, "time"),
+        value=_optional_expression(data, "value"),
+        value_currency=_optional_expression(data, "value_currency"),
+        properties={key: _data_expression("properties", key) for key in body.properties},
+        time=_optional_expression(data, "time"),
     )
-    return await _step(asked, step, body, "metrics", data=data)
+    return await _write_step(asked, step, body, "metrics", data=data)
 
 
-@_route("flows/{flow}/fire", "Fire a flow for a profile")
-async def fire_flow(asked: Writing, flow: str, body: FlowFire) -> Response:
+@_write_route("flows/{flow}/fire", "Fire a flow for a profile")
+async def fire_flow(asked: WriteRequestParam, flow: str, body: FlowFire) -> Response:
     """Through what triggers the flow: a list that the profile is put on, or an event of its metric."""
     if body.list is not None and body.metric is not None:
         raise ApiError(409, "conflict", "name a list or a metric, not both")
 
-    async def prepare() -> tuple[direct_writes.Prepared, list[str]]:
-        questions = asked.context.questions
+    async def prepare() -> tuple[direct_writes.PreparedWrite, list[str]]:
+        questions = asked.context.account_queries
         client = await questions.client(asked.connection)
         catalog = await questions.catalog(asked.connection, ("flows", "lists", "metrics", "segments"))
-        prepared = await prepare_fire(
+        prepared = await prepare_flow_trigger(
             asked.context.instance,
             asked.connection,
             flow,
             body.profile.identity(),
-            actor_of(asked.token),
-            await with_filters(client, catalog, [flow]),
+            token_actor(asked.token),
+            await with_trigger_filters(client, catalog, [flow]),
             through_list=body.list,
             through_metric=body.metric,
             key=asked.key,
         )
-        return prepared, [problem.message for problem in await on_list(client, prepared.operations)]
+        return prepared, [
+            problem.message for problem in await list_membership_warnings(client, prepared.operations)
+        ]
 
-    return await _written(asked, prepare)
+    return await _write_response(asked, prepare)
 
 
-async def _step(
-    asked: Asked,
+async def _write_step(
+    asked: WriteRequest,
     step: Step,
     body: ProfileWrite | ListMember | EventWrite,
     *sections: str,
@@ -160,60 +165,60 @@ async def _step(
 ) -> Response:
     """`sections` of the catalog hold what the step names."""
 
-    async def prepare() -> tuple[direct_writes.Prepared, list[str]]:
-        questions = asked.context.questions
+    async def prepare() -> tuple[direct_writes.PreparedWrite, list[str]]:
+        questions = asked.context.account_queries
         await questions.client(asked.connection)
         catalog = await questions.catalog(asked.connection, sections) if sections else Catalog(0, "")
-        prepared = await direct_writes.prepare(
+        prepared = await direct_writes.prepare_write(
             asked.context.instance,
             asked.connection,
             step,
             body.profile.identity(),
-            actor_of(asked.token),
+            token_actor(asked.token),
             catalog,
             data=data,
             key=asked.key,
         )
         return prepared, []
 
-    return await _written(asked, prepare)
+    return await _write_response(asked, prepare)
 
 
-async def _written(asked: Asked, prepare: Prepare) -> Response:
+async def _write_response(asked: WriteRequest, prepare: PrepareFunction) -> Response:
     """Plans, writes and answers; what has not ended yet is told anew when it is asked for again with its key."""
 
     async def do() -> tuple[Response, bool]:
-        async with asyncio.timeout(PREPARE_S):
-            prepared, told = await _prepared(prepare)
-        instance, actor = asked.context.instance, actor_of(asked.token)
+        async with asyncio.timeout(PREPARE_TIMEOUT_S):
+            prepared, told = await _prepare_or_refuse(prepare)
+        instance, actor = asked.context.instance, token_actor(asked.token)
         if asked.wait:
-            written = await direct_writes.write(instance, prepared, actor, patience=WRITE_S)
+            written = await direct_writes.write_and_wait(instance, prepared, actor, timeout_s=WRITE_TIMEOUT_S)
         else:
-            written = await direct_writes.queue(instance, prepared, actor)
+            written = await direct_writes.queue_write(instance, prepared, actor)
         status = 200 if written.complete else 202
-        content = _answer(written, told).model_dump_json()
+        content = _write_answer(written, told).model_dump_json()
         return Response(content, status, media_type="application/json"), written.complete
 
-    return await once(asked.request, asked.token, await asked.request.body(), do)
+    return await respond_once(asked.request, asked.token, await asked.request.body(), do)
 
 
-async def _prepared(prepare: Prepare) -> tuple[direct_writes.Prepared, list[str]]:
+async def _prepare_or_refuse(prepare: PrepareFunction) -> tuple[direct_writes.PreparedWrite, list[str]]:
     """Raises `ApiError`: 404 for what the account has not, 409 for what it has and can't be used so."""
     try:
         return await prepare()
-    except Unfit as unfit:
-        if unfit.only_scopes or not all(problem.field in _NAMING for problem in unfit.problems):
+    except InvalidWorkflow as unfit:
+        if unfit.only_scopes or not all(problem.field in _NAMING_FIELDS for problem in unfit.problems):
             raise
         missing = any(problem.message.startswith("the account has no") for problem in unfit.problems)
         status, code = (404, "not_found") if missing else (409, "conflict")
         raise ApiError(status, code, str(unfit), problems=problem_rows(unfit)) from None
 
 
-_NAMING = ("flow", "list", "metric", "add_to_list", "remove_from_list")
+_NAMING_FIELDS = ("flow", "list", "metric", "add_to_list", "remove_from_list")
 """Fields of a step that name something in the account."""
 
 
-def _answer(written: direct_writes.Written, told: Sequence[str]) -> WriteAnswer:
+def _write_answer(written: direct_writes.WriteResult, told: Sequence[str]) -> WriteAnswer:
     receipts = [
         Receipt(
             step=entry.step or "",
@@ -230,10 +235,10 @@ def _answer(written: direct_writes.Written, told: Sequence[str]) -> WriteAnswer:
     return WriteAnswer(record=written.record, complete=written.complete, receipts=receipts, warnings=warnings)
 
 
-def _at(part: str, key: str) -> Expression:
+def _data_expression(part: str, key: str) -> Expression:
     """Where a value is in the record, whatever its name holds."""
-    return parse(f"data.{part}.{json.dumps(key)}")
+    return parse_expression(f"data.{part}.{json.dumps(key)}")
 
 
-def _given(data: dict[str, Any], key: str) -> Expression | None:
-    return None if data[key] is None else parse(f"data.{key}")
+def _optional_expression(data: dict[str, Any], key: str) -> Expression | None:
+    return None if data[key] is None else parse_expression(f"data.{key}")

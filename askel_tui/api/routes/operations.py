@@ -13,23 +13,23 @@ from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response, StreamingResponse
 
-from askel_tui.api.shared.context import Context, actor_of, allowed, context_of
-from askel_tui.api.shared.errors import documented
+from askel_tui.api.shared.context import ApiContext, authorize, context_of, token_actor
+from askel_tui.api.shared.errors import error_responses
 from askel_tui.api.shared.metrics import CONTENT_TYPE
-from askel_tui.api.shared.metrics_page import exposition
+from askel_tui.api.shared.metrics_page import render_metrics
 from askel_tui.api.shared.models import AuditPage, Health, Time, WorkflowAnswer
 from askel_tui.services import workflows
 from askel_tui.store.errors import StoreError, UnknownWorkflow
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
 from askel_tui.store.state.tokens import TokenDoc
-from askel_tui.sync.engine.command_bus import give
+from askel_tui.sync.engine.command_bus import submit
 
-HEARTBEAT_S = 15.0
+HEARTBEAT_INTERVAL_S = 15.0
 """How often a silent tail says that it is alive."""
 
 router = APIRouter(tags=["Operating"])
 
-Route = Callable[..., Awaitable[Mapping[str, Any]]]
+RouteFunction = Callable[..., Awaitable[Mapping[str, Any]]]
 
 
 @router.get(
@@ -57,7 +57,7 @@ async def healthz(request: Request, response: Response) -> dict[str, Any]:
 async def readyz(request: Request, response: Response) -> dict[str, Any]:
     """503 while it stops, and while disk or backlog are at their limit."""
     context = context_of(request)
-    why = [context.pressure.why] if context.pressure.why else []
+    why = [context.backpressure.reason] if context.backpressure.reason else []
     if context.stopping.is_set():
         why.append("the daemon is stopping")
     response.status_code = 503 if why else 200
@@ -70,13 +70,13 @@ async def readyz(request: Request, response: Response) -> dict[str, Any]:
     response_class=Response,
     responses={
         200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Text format 0.0.4."},
-        **documented(401, 403, 429, 503),
+        **error_responses(401, 403, 429, 503),
     },
 )
 async def metrics(request: Request) -> Response:
     """Needs the scope `operate`. A token of some connections sees the numbers of these."""
-    token = allowed(request, "operate")
-    return Response(await exposition(context_of(request), token), media_type=CONTENT_TYPE)
+    token = authorize(request, "operate")
+    return Response(await render_metrics(context_of(request), token), media_type=CONTENT_TYPE)
 
 
 class AuditQuery(BaseModel):
@@ -95,7 +95,7 @@ class AuditQuery(BaseModel):
     text: str | None = None
     after: Annotated[int, Query(ge=0, le=2**62, description="Only entries with a larger number.")] = 0
 
-    def filter(self, connection: str) -> AuditFilter:
+    def to_filter(self, connection: str) -> AuditFilter:
         """The filter for the journal."""
         words = self.model_dump(include={"workflow", "step", "record", "profile", "status", "kind", "text"})
         return AuditFilter(connection=connection, since=_ms(self.since), until=_ms(self.until), **words)
@@ -114,14 +114,14 @@ def _ms(time: str | None) -> int | None:
 @router.get(
     "/v1/connections/{name}/audit",
     response_model=AuditPage,
-    responses=documented(401, 403, 404, 422, 429, 503),
+    responses=error_responses(401, 403, 404, 422, 429, 503),
     summary="What was written and decided",
 )
 async def audit(request: Request, name: str, wanted: Annotated[AuditPageQuery, Query()]) -> Response:
     """Oldest first, a page at a time. Needs the scope `operate`."""
-    allowed(request, "operate", name)
+    authorize(request, "operate", name)
     journal = context_of(request).instance.journal
-    entries = await journal.audit(wanted.filter(name), after=wanted.after, limit=wanted.limit)
+    entries = await journal.audit_entries(wanted.to_filter(name), after=wanted.after, limit=wanted.limit)
     more = entries[-1].seq if len(entries) == wanted.limit else None
     page = {"entries": [audit_row(entry) for entry in entries], "next": more}
     return Response(json.dumps(page), media_type="application/json")
@@ -142,7 +142,7 @@ def audit_row(entry: AuditEntry) -> Mapping[str, Any]:
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
             "description": "Server-sent events.",
         },
-        **documented(401, 403, 404, 422, 429, 503),
+        **error_responses(401, 403, 404, 422, 429, 503),
     },
 )
 async def tail(
@@ -152,31 +152,35 @@ async def tail(
     last_event_id: Annotated[int | None, Header(ge=0, le=2**62)] = None,
 ) -> StreamingResponse:
     """Server-sent events: `id` is the entry's number, `data` the entry. `Last-Event-ID` goes on where one stopped."""
-    token = allowed(request, "operate", name)
+    token = authorize(request, "operate", name)
     context = context_of(request)
     after = wanted.after or last_event_id
     if after is None or after == 0:
-        newest = await context.instance.journal.audit(AuditFilter(), limit=1, newest=True)
+        newest = await context.instance.journal.audit_entries(AuditFilter(), limit=1, newest=True)
         after = newest[0].seq if newest else 0
-    events = _events(context, token, wanted.filter(name), after)
+    events = _audit_events(context, token, wanted.to_filter(name), after)
     return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-async def _events(context: Context, token: TokenDoc, wanted: AuditFilter, after: int) -> AsyncIterator[str]:
+async def _audit_events(
+    context: ApiContext, token: TokenDoc, wanted: AuditFilter, after: int
+) -> AsyncIterator[str]:
     """Ends when the server stops or the token is revoked or has expired.
 
     A silent stretch is broken by comments, so that proxies keep it open.
     """
     yield ": askel audit\n\n"
-    entries = context.instance.journal.follow(wanted, after)
+    entries = context.instance.journal.follow_audit(wanted, after)
     stopping = asyncio.create_task(context.stopping.wait())
     coming: asyncio.Task[AuditEntry] | None = None
     try:
         while not stopping.done():
             if coming is None:
-                coming = asyncio.create_task(_next(entries))
-            await asyncio.wait({coming, stopping}, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
-            if not context.valid(token):
+                coming = asyncio.create_task(_next_entry(entries))
+            await asyncio.wait(
+                {coming, stopping}, timeout=HEARTBEAT_INTERVAL_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not context.is_valid(token):
                 return
             if not coming.done():
                 yield ": still here\n\n"
@@ -193,7 +197,7 @@ async def _events(context: Context, token: TokenDoc, wanted: AuditFilter, after:
                 task.cancel()
 
 
-async def _next(entries: AsyncIterator[AuditEntry]) -> AuditEntry:
+async def _next_entry(entries: AsyncIterator[AuditEntry]) -> AuditEntry:
     return await anext(entries)
 
 
@@ -208,52 +212,52 @@ class Activation(BaseModel):
     from_record: str | None = None
 
 
-def _order(order: str, summary: str) -> Callable[[Route], Route]:
+def _command_route(order: str, summary: str) -> Callable[[RouteFunction], RouteFunction]:
     return router.api_route(
         f"/v1/connections/{{name}}/workflows/{{workflow}}/{order}",
         methods=["POST"],
         response_model=WorkflowAnswer,
-        responses=documented(400, 401, 403, 404, 408, 409, 413, 422, 429, 503),
+        responses=error_responses(400, 401, 403, 404, 408, 409, 413, 422, 429, 503),
         summary=summary,
     )
 
 
-@_order("pause", "Pause a workflow")
+@_command_route("pause", "Pause a workflow")
 async def pause(request: Request, name: str, workflow: str) -> Mapping[str, Any]:
     """Its records wait until it is resumed. Needs the scope `operate`, as resume and activate do."""
-    return await _ordered(request, name, workflow, "pause")
+    return await _submit(request, name, workflow, "pause")
 
 
-@_order("resume", "Resume a workflow")
+@_command_route("resume", "Resume a workflow")
 async def resume(request: Request, name: str, workflow: str) -> Mapping[str, Any]:
     """What waited is sent."""
-    return await _ordered(request, name, workflow, "resume")
+    return await _submit(request, name, workflow, "resume")
 
 
-@_order("activate", "Activate a workflow's newest version")
+@_command_route("activate", "Activate a workflow's newest version")
 async def activate(
     request: Request, name: str, workflow: str, body: Activation | None = None
 ) -> Mapping[str, Any]:
     """Operations that are planned already keep their version."""
-    token, context = _operator(request, name, workflow)
+    token, context = _authorize_operator(request, name, workflow)
     wanted = body or Activation()
     return await workflows.activate(
         context.instance,
         workflow,
-        actor_of(token),
+        token_actor(token),
         since=wanted.since,
         from_record=wanted.from_record,
     )
 
 
-async def _ordered(request: Request, name: str, workflow: str, order: str) -> Mapping[str, Any]:
-    token, context = _operator(request, name, workflow)
-    return await give(context.instance, order, {"workflow": workflow}, actor_of(token))
+async def _submit(request: Request, name: str, workflow: str, order: str) -> Mapping[str, Any]:
+    token, context = _authorize_operator(request, name, workflow)
+    return await submit(context.instance, order, {"workflow": workflow}, token_actor(token))
 
 
-def _operator(request: Request, name: str, workflow: str) -> tuple[TokenDoc, Context]:
+def _authorize_operator(request: Request, name: str, workflow: str) -> tuple[TokenDoc, ApiContext]:
     """Raises `UnknownWorkflow` for a workflow of another connection as well."""
-    token = allowed(request, "operate", name)
+    token = authorize(request, "operate", name)
     context = context_of(request)
     of_connection = [doc.workflow for doc in context.instance.state.workflows() if doc.connection == name]
     if workflow not in of_connection:

@@ -8,22 +8,22 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request
 
-from askel_tui.api.shared.context import allowed, context_of
-from askel_tui.api.shared.errors import ApiError, documented
+from askel_tui.api.shared.context import authorize, context_of
+from askel_tui.api.shared.errors import ApiError, error_responses
 from askel_tui.api.shared.models import Email, MemberAnswer, Name, Phone, ProfileAnswer
 from askel_tui.core.operations import Identity
 
 T = TypeVar("T")
 
-ASK_S = 10.0
+QUESTION_TIMEOUT_S = 10.0
 """How long a question may wait for the budget and the answer."""
 
-_REFUSALS = documented(400, 401, 403, 404, 422, 429, 502, 503)
+_ERROR_RESPONSES = error_responses(400, 401, 403, 404, 422, 429, 502, 503)
 
 router = APIRouter(tags=["Questions"])
 
 
-def _who(
+def _profile_from_query(
     email: Annotated[Email | None, Query()] = None,
     phone: Annotated[Phone | None, Query(description="E.164: + and digits.")] = None,
     external_id: Annotated[Name | None, Query(description="Your own id of the profile.")] = None,
@@ -35,33 +35,35 @@ def _who(
     return id if id is not None else Identity(email, phone, external_id)
 
 
-Whom = Annotated[Identity | str, Depends(_who)]
+ProfileParam = Annotated[Identity | str, Depends(_profile_from_query)]
 
 
 @router.get(
     "/v1/connections/{name}/segments/{segment}/members",
     response_model=MemberAnswer,
-    responses=_REFUSALS,
+    responses=_ERROR_RESPONSES,
     summary="Is this profile in the segment?",
 )
 async def member(
     request: Request,
     name: str,
     segment: str,
-    who: Whom,
+    who: ProfileParam,
     fresh: Annotated[bool, Query(description="Ask Klaviyo, whatever is remembered.")] = False,
 ) -> dict[str, Any]:
     """Asked with one call to Klaviyo and remembered for 15 s; `age_s` says how old the answer is.
 
     The segment is named by its name or id, the profile by exactly one of the parameters.
     """
-    allowed(request, "read", name)
-    found = await _asked(context_of(request).questions.member(name, segment, who, fresh=fresh))
+    authorize(request, "read", name)
+    found = await _within_timeout(
+        context_of(request).account_queries.segment_membership(name, segment, who, fresh=fresh)
+    )
     return {
         "connection": name,
         "segment": {"id": found.segment_id, "name": found.segment_name},
         "profile": {"id": who} if isinstance(who, str) else who.identifiers(),
-        "member": found.member,
+        "member": found.is_member,
         "age_s": round(found.age_s, 3),
     }
 
@@ -70,23 +72,25 @@ async def member(
     "/v1/connections/{name}/profiles",
     response_model=ProfileAnswer,
     response_model_exclude_none=True,
-    responses=_REFUSALS,
+    responses=_ERROR_RESPONSES,
     summary="What does the account hold of this profile?",
 )
 async def profile(
     request: Request,
     name: str,
-    who: Whom,
+    who: ProfileParam,
     consent: Annotated[bool, Query(description="Also consent by channel.")] = False,
 ) -> dict[str, Any]:
     """Asked now, named by exactly one of the parameters."""
-    allowed(request, "read", name)
-    found = await _asked(context_of(request).questions.profile(name, who, consent=consent))
+    authorize(request, "read", name)
+    found = await _within_timeout(
+        context_of(request).account_queries.read_profile(name, who, consent=consent)
+    )
     if found is None:
         raise ApiError(404, "not_found", "the account has no such profile")
     return found
 
 
-async def _asked(question: Awaitable[T]) -> T:
-    async with asyncio.timeout(ASK_S):
+async def _within_timeout(question: Awaitable[T]) -> T:
+    async with asyncio.timeout(QUESTION_TIMEOUT_S):
         return await question

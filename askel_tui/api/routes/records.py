@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from askel_tui.api.shared import body_reader
-from askel_tui.api.shared.context import allowed, context_of
-from askel_tui.api.shared.errors import ApiError, documented
-from askel_tui.api.shared.idempotency import KEY_HEADER, key_of, once
-from askel_tui.api.shared.ingest import Taken, take, under_pressure
+from askel_tui.api.shared.context import authorize, context_of
+from askel_tui.api.shared.errors import ApiError, error_responses
+from askel_tui.api.shared.idempotency import KEY_PARAMETER, idempotency_key, respond_once
+from askel_tui.api.shared.ingest import IngestResult, ingest, refuse_under_pressure
 
 router = APIRouter(tags=["Records in"])
 
@@ -28,7 +28,7 @@ RECORD_EXAMPLE: dict[str, Any] = {
 }
 
 
-class RecordFate(BaseModel):
+class RecordResult(BaseModel):
     """What became of one record, by its place in what was sent."""
 
     model_config = ConfigDict(extra="forbid")
@@ -40,7 +40,7 @@ class RecordFate(BaseModel):
     notes: list[str] = []
 
 
-class RecordsTaken(BaseModel):
+class RecordsAnswer(BaseModel):
     """`other_body`: the id is known with another body, and the first one holds."""
 
     model_config = ConfigDict(
@@ -63,10 +63,10 @@ class RecordsTaken(BaseModel):
     accepted: int
     same: int
     refused: int
-    records: list[RecordFate]
+    records: list[RecordResult]
 
 
-def answered(taken: Taken) -> Response:
+def records_response(taken: IngestResult) -> Response:
     """202 with the fates; 422 where nothing of it could be taken."""
     if taken.refused == len(taken.rows):
         reasons = [{"index": row["index"], "message": row["reason"]} for row in taken.rows]
@@ -98,28 +98,30 @@ RECORD_SCHEMA: dict[str, Any] = {
         "actor": {"description": "A text; anything else is left out."},
     },
 }
-_LIST = {"type": "array", "items": RECORD_SCHEMA, "minItems": 1}
-_LINES = "\n".join(json.dumps({**RECORD_EXAMPLE, "id": f"evt-00000{number}"}) for number in (1, 2)) + "\n"
+_LIST_SCHEMA = {"type": "array", "items": RECORD_SCHEMA, "minItems": 1}
+_NDJSON_EXAMPLE = (
+    "\n".join(json.dumps({**RECORD_EXAMPLE, "id": f"evt-00000{number}"}) for number in (1, 2)) + "\n"
+)
 
 
 @router.post(
     RECORDS_ROUTE,
     status_code=202,
-    response_model=RecordsTaken,
-    responses=documented(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
+    response_model=RecordsAnswer,
+    responses=error_responses(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
     summary="Give records",
     openapi_extra={
-        "parameters": [KEY_HEADER],
+        "parameters": [KEY_PARAMETER],
         "requestBody": {
             "required": True,
             "description": "One record, a list of them, or one a line (NDJSON); may be packed with gzip "
             "(`Content-Encoding: gzip`). At most 5 MB unpacked and 10,000 records.",
             "content": {
                 "application/json": {
-                    "schema": {"anyOf": [RECORD_SCHEMA, _LIST]},
+                    "schema": {"anyOf": [RECORD_SCHEMA, _LIST_SCHEMA]},
                     "example": RECORD_EXAMPLE,
                 },
-                "application/x-ndjson": {"schema": _LIST, "example": _LINES},
+                "application/x-ndjson": {"schema": _LIST_SCHEMA, "example": _NDJSON_EXAMPLE},
             },
         },
     },
@@ -130,14 +132,14 @@ async def give_records(request: Request, name: str) -> Response:
     A record that can't be taken is named by its index and the reason, and harms no other. Without `id` and `time`
     each record is a new one, unless an Idempotency-Key says that the request is one that was sent before.
     """
-    token = allowed(request, "send", name)
+    token = authorize(request, "send", name)
     context = context_of(request)
-    under_pressure(context)
-    key = key_of(request, token)
-    async with body_reader.unpacked(request, context.heavy) as body:
+    refuse_under_pressure(context)
+    key = idempotency_key(request, token)
+    async with body_reader.read_body(request, context.large_bodies) as body:
 
         async def given() -> tuple[Response, bool]:
-            values = body_reader.cut(body, body_reader.content_type(request))
-            return answered(await take(context, name, values, key=key)), True
+            values = body_reader.split_records(body, body_reader.content_type(request))
+            return records_response(await ingest(context, name, values, key=key)), True
 
-        return await once(request, token, body, given)
+        return await respond_once(request, token, body, given)

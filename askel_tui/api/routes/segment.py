@@ -10,16 +10,16 @@ from pydantic import BaseModel, ConfigDict
 
 from askel_tui.api.routes.records import RECORD_SCHEMA
 from askel_tui.api.shared import body_reader
-from askel_tui.api.shared.context import Context, actor_of, allowed, context_of, unknown_token
-from askel_tui.api.shared.errors import ApiError, documented
-from askel_tui.api.shared.ingest import Given, take, under_pressure
+from askel_tui.api.shared.context import ApiContext, authorize, context_of, token_actor, unknown_token
+from askel_tui.api.shared.errors import ApiError, error_responses
+from askel_tui.api.shared.ingest import IncomingRecord, ingest, refuse_under_pressure
 from askel_tui.core.records.record import RecordRefused
 
 router = APIRouter(tags=["Records in: Segment's tracking API"])
 
-KEPT_TYPES = ("track", "identify")
+RECORD_TYPES = ("track", "identify")
 IGNORED_TYPES = ("group", "page", "screen", "alias")
-_OWN = frozenset(
+_ENVELOPE_FIELDS = frozenset(
     {
         "type",
         "event",
@@ -35,7 +35,7 @@ _OWN = frozenset(
 """Fields of a message that become the record's own, or say nothing about what happened."""
 
 
-class SegmentTaken(BaseModel):
+class SegmentAnswer(BaseModel):
     """`success` is what Segment's clients look for; the rest is ours."""
 
     model_config = ConfigDict(
@@ -62,13 +62,16 @@ class SegmentTaken(BaseModel):
     why: str | None = None
 
 
-def record_of(message: Mapping[str, Any], kind: str) -> dict[str, Any]:
+def record_from_message(message: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """The record of a message: a track's event keeps its name, an identify is the event `identify`.
 
     `data` is the message as Segment has it: `userId`, `properties`, `traits`, `context`.
     """
     event = message.get("event") if kind == "track" else "identify"
-    record = {"event": event, "data": {name: value for name, value in message.items() if name not in _OWN}}
+    record = {
+        "event": event,
+        "data": {name: value for name, value in message.items() if name not in _ENVELOPE_FIELDS},
+    }
     for name, sources in (("id", ("messageId",)), ("time", ("timestamp", "originalTimestamp"))):
         value = next((message[source] for source in sources if message.get(source) is not None), None)
         if value is not None:
@@ -76,9 +79,11 @@ def record_of(message: Mapping[str, Any], kind: str) -> dict[str, Any]:
     return record
 
 
-def sorted_out(messages: Sequence[Any], kind: str | None) -> tuple[list[Given], list[int], list[str]]:
+def sort_messages(
+    messages: Sequence[Any], kind: str | None
+) -> tuple[list[IncomingRecord], list[int], list[str]]:
     """(what to take, the places of these, the types that are not used). `kind` is the door's type, if it has one."""
-    given: list[Given] = []
+    given: list[IncomingRecord] = []
     places: list[int] = []
     ignored: list[str] = []
     for place, message in enumerate(messages):
@@ -90,15 +95,15 @@ def sorted_out(messages: Sequence[Any], kind: str | None) -> tuple[list[Given], 
         if type_ in IGNORED_TYPES:
             ignored.append(str(type_))
             continue
-        if isinstance(type_, str) and type_ in KEPT_TYPES:
-            given.append(record_of(message, type_))
+        if isinstance(type_, str) and type_ in RECORD_TYPES:
+            given.append(record_from_message(message, type_))
         else:
-            given.append(RecordRefused(f"`type` is none of {', '.join((*KEPT_TYPES, *IGNORED_TYPES))}"))
+            given.append(RecordRefused(f"`type` is none of {', '.join((*RECORD_TYPES, *IGNORED_TYPES))}"))
         places.append(place)
     return given, places, ignored
 
 
-_MESSAGE: dict[str, Any] = {
+_MESSAGE_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "A message as Segment's specification has it.",
     "properties": {
@@ -107,15 +112,15 @@ _MESSAGE: dict[str, Any] = {
         "timestamp": RECORD_SCHEMA["properties"]["time"],
     },
 }
-_UNUSED = {"type": "object"}
-_MESSAGE_WITHOUT_EVENT = {
-    **_MESSAGE,
-    "properties": {name: each for name, each in _MESSAGE["properties"].items() if name != "event"},
+_IGNORED_SCHEMA = {"type": "object"}
+_IDENTIFY_SCHEMA = {
+    **_MESSAGE_SCHEMA,
+    "properties": {name: each for name, each in _MESSAGE_SCHEMA["properties"].items() if name != "event"},
 }
-_TYPED = {
-    **_MESSAGE,
+_BATCHED_SCHEMA = {
+    **_MESSAGE_SCHEMA,
     "required": ["type", "event"],
-    "properties": {**_MESSAGE["properties"], "type": {"enum": [*KEPT_TYPES, *IGNORED_TYPES]}},
+    "properties": {**_MESSAGE_SCHEMA["properties"], "type": {"enum": [*RECORD_TYPES, *IGNORED_TYPES]}},
 }
 _EXAMPLE = {
     "type": "track",
@@ -125,75 +130,75 @@ _EXAMPLE = {
     "timestamp": "2026-11-23T09:14:05Z",
     "properties": {"points": 120, "email": "ada@mapleandember.example"},
 }
-_BATCH = {
+_BATCH_SCHEMA = {
     "type": "object",
     "required": ["batch"],
-    "properties": {"batch": {"type": "array", "items": _TYPED, "minItems": 1}},
+    "properties": {"batch": {"type": "array", "items": _BATCHED_SCHEMA, "minItems": 1}},
 }
-_STATUSES = (400, 401, 403, 404, 408, 413, 415, 422, 429, 503)
+_ERROR_STATUSES = (400, 401, 403, 404, 408, 413, 415, 422, 429, 503)
 
 
-def _body(schema: Mapping[str, Any], example: Any) -> dict[str, Any]:
+def _body_schema(schema: Mapping[str, Any], example: Any) -> dict[str, Any]:
     content = {"application/json": {"schema": schema, "example": example}}
     return {"requestBody": {"required": True, "content": content}}
 
 
 @router.post(
     "/v1/batch",
-    response_model=SegmentTaken,
+    response_model=SegmentAnswer,
     response_model_exclude_none=True,
-    responses=documented(*_STATUSES),
+    responses=error_responses(*_ERROR_STATUSES),
     summary="Segment: a batch of messages",
-    openapi_extra=_body(_BATCH, {"batch": [_EXAMPLE]}),
+    openapi_extra=_body_schema(_BATCH_SCHEMA, {"batch": [_EXAMPLE]}),
 )
 @router.post(
-    "/v1/import", include_in_schema=False, response_model=SegmentTaken, response_model_exclude_none=True
+    "/v1/import", include_in_schema=False, response_model=SegmentAnswer, response_model_exclude_none=True
 )
 async def batch(request: Request) -> dict[str, Any]:
     """`track` and `identify` messages become records; the other types are counted and not used."""
-    async with body_reader.unpacked(request, context_of(request).heavy) as raw:
-        body = _object(request, raw)
+    async with body_reader.read_body(request, context_of(request).large_bodies) as raw:
+        body = _read_object(request, raw)
         messages = body.get("batch")
         if not isinstance(messages, list) or not messages:
             raise ApiError(422, "unprocessable", "`batch` is no list of messages")
-        if len(messages) > body_reader.MAX_RECORDS:
-            told = f"{len(messages):,} messages; {body_reader.MAX_RECORDS:,} are the most"
+        if len(messages) > body_reader.MAX_RECORDS_PER_BODY:
+            told = f"{len(messages):,} messages; {body_reader.MAX_RECORDS_PER_BODY:,} are the most"
             raise ApiError(413, "too_many", told)
         shared = body.get("context")
         if isinstance(shared, dict):
             messages = [_with_context(message, shared) for message in messages]
-        return await _taken(request, body, messages, None)
+        return await _accept_messages(request, body, messages, None)
 
 
-def _single(kind: str, schema: Mapping[str, Any], word: str) -> None:
+def _add_route(kind: str, schema: Mapping[str, Any], word: str) -> None:
     @router.post(
         f"/v1/{kind}",
         name=f"segment_{kind}",
-        response_model=SegmentTaken,
+        response_model=SegmentAnswer,
         response_model_exclude_none=True,
-        responses=documented(*_STATUSES),
+        responses=error_responses(*_ERROR_STATUSES),
         summary=f"Segment: {kind}",
         description=word,
-        openapi_extra=_body(schema, {**_EXAMPLE, "type": kind}),
+        openapi_extra=_body_schema(schema, {**_EXAMPLE, "type": kind}),
     )
     async def door(request: Request) -> dict[str, Any]:
-        async with body_reader.unpacked(request, context_of(request).heavy) as raw:
-            body = _object(request, raw)
-            return await _taken(request, body, [body], kind)
+        async with body_reader.read_body(request, context_of(request).large_bodies) as raw:
+            body = _read_object(request, raw)
+            return await _accept_messages(request, body, [body], kind)
 
 
-_single(
+_add_route(
     "track",
-    {**_MESSAGE, "required": ["event"]},
+    {**_MESSAGE_SCHEMA, "required": ["event"]},
     "Becomes a record whose event has the name of the track call.",
 )
-_single(
+_add_route(
     "identify",
-    _MESSAGE_WITHOUT_EVENT,
+    _IDENTIFY_SCHEMA,
     "Becomes a record with the event `identify`; `data.traits` holds the traits.",
 )
 for _kind in IGNORED_TYPES:
-    _single(_kind, _UNUSED, "Answered, and not used: Askel takes `track` and `identify`.")
+    _add_route(_kind, _IGNORED_SCHEMA, "Answered, and not used: Askel takes `track` and `identify`.")
 
 
 def _with_context(message: Any, shared: Mapping[str, Any]) -> Any:
@@ -202,18 +207,18 @@ def _with_context(message: Any, shared: Mapping[str, Any]) -> Any:
     return {**message, "context": {**shared, **message.get("context", {})}}
 
 
-def _object(request: Request, raw: bytes) -> dict[str, Any]:
+def _read_object(request: Request, raw: bytes) -> dict[str, Any]:
     media = body_reader.content_type(request)
     # Browsers' beacons and old clients send JSON as text.
     if media not in ("", "text/plain", *body_reader.JSON_TYPES):
         raise ApiError(415, "content_type", f"messages come as application/json, not as {media[:80]}")
-    body = body_reader.parsed(raw)
+    body = body_reader.parse_json(raw)
     if not isinstance(body, dict):
         raise ApiError(422, "unprocessable", "the body is not an object")
     return body
 
 
-async def _taken(
+async def _accept_messages(
     request: Request, body: Mapping[str, Any], messages: Sequence[Any], kind: str | None
 ) -> dict[str, Any]:
     context = context_of(request)
@@ -222,17 +227,17 @@ async def _taken(
         token = context.token(key) if isinstance(key, str) else None
         if token is None:
             raise unknown_token()
-        context.within_rate(token)
+        context.check_rate(token)
         request.scope["askel.token"] = token
-    token = allowed(request, "send")
-    connection = _connection(context, token.connections)
-    allowed(request, "send", connection)
-    under_pressure(context)
-    given, places, ignored = sorted_out(messages, kind)
+    token = authorize(request, "send")
+    connection = _bound_connection(context, token.connections)
+    authorize(request, "send", connection)
+    refuse_under_pressure(context)
+    given, places, ignored = sort_messages(messages, kind)
     for each in given:
         if isinstance(each, dict):
-            each["actor"] = actor_of(token)
-    taken = await take(context, connection, given)
+            each["actor"] = token_actor(token)
+    taken = await ingest(context, connection, given)
     refused = [
         {"index": places[row["index"]], "reason": row["reason"]}
         for row in taken.rows
@@ -248,7 +253,7 @@ async def _taken(
     return answer
 
 
-def _connection(context: Context, bound: Sequence[str]) -> str:
+def _bound_connection(context: ApiContext, bound: Sequence[str]) -> str:
     """The one connection that a write key stands for. Raises `ApiError`."""
     names = sorted(bound or context.connections())
     if len(names) != 1:

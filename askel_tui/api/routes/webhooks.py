@@ -10,21 +10,21 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.responses import Response
 
-from askel_tui.api.routes.records import RecordsTaken, answered
+from askel_tui.api.routes.records import RecordsAnswer, records_response
 from askel_tui.api.shared import body_reader
-from askel_tui.api.shared.context import Context, actor_of, allowed, context_of
-from askel_tui.api.shared.errors import ApiError, documented
-from askel_tui.api.shared.ingest import Given, take, under_pressure
-from askel_tui.api.shared.webhook_settings import SETTING, WebhookSettings, secret_name
-from askel_tui.api.shared.webhook_signatures import Unsigned, check
-from askel_tui.core.expressions.expression import EvaluationProblem, parse
-from askel_tui.core.operations import canonical
+from askel_tui.api.shared.context import ApiContext, authorize, context_of, token_actor
+from askel_tui.api.shared.errors import ApiError, error_responses
+from askel_tui.api.shared.ingest import IncomingRecord, ingest, refuse_under_pressure
+from askel_tui.api.shared.webhook_settings import SETTING_PREFIX, WebhookSettings, secret_name
+from askel_tui.api.shared.webhook_signatures import SignatureRefused, check_signature
+from askel_tui.core.expressions.expression import EvaluationProblem, parse_expression
+from askel_tui.core.operations import canonical_json
 from askel_tui.core.records.record import RecordRefused
 from askel_tui.store.journal.rows import Decision
 
 router = APIRouter(tags=["Records in: webhooks"])
 
-Hook = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", examples=["shop"])]
+WebhookName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", examples=["shop"])]
 
 
 class WebhookSetup(WebhookSettings):
@@ -58,7 +58,7 @@ class Webhooks(BaseModel):
     webhooks: dict[str, WebhookSettings]
 
 
-def record_of(settings: WebhookSettings, body: Any) -> dict[str, Any]:
+def record_from_body(settings: WebhookSettings, body: Any) -> dict[str, Any]:
     """The record of a webhook's body. Raises `RecordRefused`."""
     if not isinstance(body, dict):
         raise RecordRefused("not an object")
@@ -73,7 +73,7 @@ def record_of(settings: WebhookSettings, body: Any) -> dict[str, Any]:
         if text is None:
             continue
         try:
-            value = parse(text).evaluate({"data": body})
+            value = parse_expression(text).evaluate({"data": body})
         except EvaluationProblem as problem:
             raise RecordRefused(f"`{name}_from`: {problem}") from None
         if value is None and name == "id":
@@ -81,15 +81,15 @@ def record_of(settings: WebhookSettings, body: Any) -> dict[str, Any]:
         if value is not None:
             record[name] = value
     # What is sent again has the same bytes, and so the same id.
-    record.setdefault("id", hashlib.sha256(canonical(body)).hexdigest()[:32])
+    record.setdefault("id", hashlib.sha256(canonical_json(body)).hexdigest()[:32])
     return record
 
 
 @router.post(
     "/v1/connections/{name}/webhooks/{hook}",
     status_code=202,
-    response_model=RecordsTaken,
-    responses=documented(400, 401, 404, 408, 413, 422, 429, 503),
+    response_model=RecordsAnswer,
+    responses=error_responses(400, 401, 404, 408, 413, 422, 429, 503),
     summary="Give a signed webhook",
     openapi_extra={
         "security": [],
@@ -104,88 +104,90 @@ def record_of(settings: WebhookSettings, body: Any) -> dict[str, Any]:
 async def receive(request: Request, name: str, hook: str) -> Response:
     """The signature is checked over the bytes as they came, before they are read as JSON."""
     context = context_of(request)
-    settings = context.hook(name, hook)
-    secret = await _secret(context, name, hook) if settings is not None else None
+    settings = context.webhook(name, hook)
+    secret = await _webhook_secret(context, name, hook) if settings is not None else None
     if settings is None or secret is None:
         # As for a wrong signature: what exists is not told to whom can't sign.
         raise ApiError(401, "signature", "no such webhook, or a wrong signature")
-    under_pressure(context)
+    refuse_under_pressure(context)
     raw = await request.body()
     try:
-        check(settings, secret, request.headers, raw, context.instance.clock() / 1000)
-    except Unsigned as unsigned:
+        check_signature(settings, secret, request.headers, raw, context.instance.clock() / 1000)
+    except SignatureRefused as unsigned:
         raise ApiError(401, "signature", str(unsigned)) from None
-    async with body_reader.turn(len(raw), context.heavy):
-        given: Given
+    async with body_reader.large_body_turn(len(raw), context.large_bodies):
+        given: IncomingRecord
         try:
-            given = record_of(settings, body_reader.parsed(raw))
+            given = record_from_body(settings, body_reader.parse_json(raw))
             given = {**given, "actor": f"webhook:{hook}"}
         except RecordRefused as refused:
             given = refused
-        return answered(await take(context, name, [given]))
+        return records_response(await ingest(context, name, [given]))
 
 
-async def _secret(context: Context, connection: str, hook: str) -> str | None:
+async def _webhook_secret(context: ApiContext, connection: str, hook: str) -> str | None:
     key = secret_name(connection, hook)
-    found = context.secrets.get(key)
+    found = context.webhook_secrets.get(key)
     if found is None:
         found = await asyncio.to_thread(context.instance.secrets().get, key)
         if found is not None:
-            context.secrets[key] = found
+            context.webhook_secrets[key] = found
     return found
 
 
 @router.get(
     "/v1/connections/{name}/webhooks",
     response_model=Webhooks,
-    responses=documented(401, 403, 404, 429, 503),
+    responses=error_responses(401, 403, 404, 429, 503),
     summary="The webhooks of a connection",
 )
-async def listed(request: Request, name: str) -> dict[str, Any]:
+async def list_webhooks(request: Request, name: str) -> dict[str, Any]:
     """Needs the scope `admin`. Secrets are never shown."""
-    allowed(request, "admin", name)
-    return {"webhooks": context_of(request).hooks(name)}
+    authorize(request, "admin", name)
+    return {"webhooks": context_of(request).webhooks(name)}
 
 
 @router.put(
     "/v1/connections/{name}/webhooks/{hook}",
     response_model=WebhookSettings,
-    responses=documented(400, 401, 403, 404, 408, 413, 422, 429, 503),
+    responses=error_responses(400, 401, 403, 404, 408, 413, 422, 429, 503),
     summary="Set a webhook up",
 )
-async def set_up(request: Request, name: str, hook: Hook, setup: WebhookSetup) -> WebhookSettings:
+async def set_webhook(request: Request, name: str, hook: WebhookName, setup: WebhookSetup) -> WebhookSettings:
     """Needs the scope `admin`. A webhook that exists is changed, its secret too."""
-    token = allowed(request, "admin", name)
+    token = authorize(request, "admin", name)
     context = context_of(request)
     settings = WebhookSettings(**setup.model_dump(exclude={"secret"}))
     key = secret_name(name, hook)
     await asyncio.to_thread(context.instance.secrets().set, key, setup.secret)
-    context.secrets.pop(key, None)
+    context.webhook_secrets.pop(key, None)
     await asyncio.to_thread(
-        context.instance.state.save_setting, f"{SETTING}{name}/{hook}", settings.model_dump(mode="json")
+        context.instance.state.save_setting,
+        f"{SETTING_PREFIX}{name}/{hook}",
+        settings.model_dump(mode="json"),
     )
     decision = Decision(
-        "webhook_set", actor_of(token), name, detail={"webhook": hook, **settings.model_dump()}
+        "webhook_set", token_actor(token), name, detail={"webhook": hook, **settings.model_dump()}
     )
-    await context.instance.journal.decide(decision, context.instance.clock())
+    await context.instance.journal.write_decision(decision, context.instance.clock())
     return settings
 
 
 @router.delete(
     "/v1/connections/{name}/webhooks/{hook}",
     status_code=204,
-    responses=documented(401, 403, 404, 422, 429, 503),
+    responses=error_responses(401, 403, 404, 422, 429, 503),
     summary="Take a webhook away",
 )
-async def take_away(request: Request, name: str, hook: Hook) -> None:
+async def delete_webhook(request: Request, name: str, hook: WebhookName) -> None:
     """Needs the scope `admin`. Its secret is forgotten with it."""
-    token = allowed(request, "admin", name)
+    token = authorize(request, "admin", name)
     context = context_of(request)
-    if context.hook(name, hook) is None:
+    if context.webhook(name, hook) is None:
         raise ApiError(404, "not_found", f"{name} has no webhook called {hook}")
     key = secret_name(name, hook)
-    await asyncio.to_thread(context.instance.state.save_setting, f"{SETTING}{name}/{hook}", None)
+    await asyncio.to_thread(context.instance.state.save_setting, f"{SETTING_PREFIX}{name}/{hook}", None)
     await asyncio.to_thread(context.instance.secrets().delete, key)
-    context.secrets.pop(key, None)
-    decision = Decision("webhook_removed", actor_of(token), name, detail={"webhook": hook})
-    await context.instance.journal.decide(decision, context.instance.clock())
+    context.webhook_secrets.pop(key, None)
+    decision = Decision("webhook_removed", token_actor(token), name, detail={"webhook": hook})
+    await context.instance.journal.write_decision(decision, context.instance.clock())

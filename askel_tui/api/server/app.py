@@ -17,11 +17,11 @@ from starlette.types import Receive, Scope, Send
 
 from askel_tui import __version__
 from askel_tui.api.routes import cloudevents, direct_writes, operations, questions, records, segment, webhooks
-from askel_tui.api.server.middleware import Around
+from askel_tui.api.server.middleware import RequestMiddleware
 from askel_tui.api.shared import errors
-from askel_tui.api.shared.context import Context
+from askel_tui.api.shared.context import ApiContext
 
-ABOUT = """\
+API_DESCRIPTION = """\
 Records in the moment they happen, answers before something is shown, flows fired directly.
 
 Every request needs a token: `Authorization: Bearer askel_…` (Segment's clients send it as their write key).
@@ -31,59 +31,59 @@ Limits: 5 MB and 10,000 records a body, 64 levels, 20 s for a body to come in. 4
 when to come back; a record that was answered with 202 is on the disk.
 """
 
-_RECORDS = re.compile(r"/v1/connections/([^/]+)/records")
+_RECORDS_PATH = re.compile(r"/v1/connections/([^/]+)/records")
 _RECORDS_ROUTE = next(
     route for route in records.router.routes if getattr(route, "path", None) == records.RECORDS_ROUTE
 )
 
-PUBLIC = ("/healthz", "/readyz")
+PUBLIC_PATHS = ("/healthz", "/readyz")
 
-_POLICY = (
+_CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
-class Entry:
+class ApiApplication:
     """The application, with a shorter way in for records: the framework's layers take longer than a record does."""
 
-    def __init__(self, context: Context) -> None:
-        self._app = build(context)
-        self._around = Around(self._give, context)
+    def __init__(self, context: ApiContext) -> None:
+        self._app = build_app(context)
+        self._middleware = RequestMiddleware(self._accept_records, context)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        lane = _RECORDS.fullmatch(scope["path"]) if scope.get("method") == "POST" else None
+        lane = _RECORDS_PATH.fullmatch(scope["path"]) if scope.get("method") == "POST" else None
         if lane is None:
             await self._app(scope, receive, send)
             return
         scope.update(app=self._app, route=_RECORDS_ROUTE, path_params={"name": lane[1]})
-        await self._around(scope, receive, send)
+        await self._middleware(scope, receive, send)
 
-    async def _give(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _accept_records(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
             response = await records.give_records(request, scope["path_params"]["name"])
         except errors.BodyRefused:
             raise
-        except errors.EXPECTED as error:
-            response = errors.fault(errors.told(error), scope["askel.request"])
+        except errors.EXPECTED_ERRORS as error:
+            response = errors.error_response(errors.to_api_error(error), scope["askel.request"])
         await response(scope, receive, send)
 
 
-def build(context: Context) -> FastAPI:
+def build_app(context: ApiContext) -> FastAPI:
     """The application of a server."""
     app = FastAPI(
         title="Askel",
         version=__version__,
-        description=ABOUT,
+        description=API_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        middleware=[Middleware(Around, context=context)],
+        middleware=[Middleware(RequestMiddleware, context=context)],
         # A slash too many is a wrong address, not a redirect that loses the body.
         redirect_slashes=False,
     )
     app.state.context = context
-    errors.install(app)
+    errors.install_handlers(app)
     for each in (records, segment, cloudevents, webhooks, questions, direct_writes, operations):
         app.include_router(each.router)
     page = files("askel_tui.api").joinpath("docs.html").read_text(encoding="utf-8")
@@ -91,22 +91,26 @@ def build(context: Context) -> FastAPI:
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
         return HTMLResponse(
-            page, headers={"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
+            page,
+            headers={
+                "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
+                "X-Content-Type-Options": "nosniff",
+            },
         )
 
     document: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:
         if not document:
-            document.update(_document(app))
+            document.update(_openapi_document(app))
         return document
 
-    app.state.methods = _methods(openapi()["paths"])
+    app.state.methods = _methods_by_path(openapi()["paths"])
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to change the document
     return app
 
 
-def _methods(paths: Mapping[str, Mapping[str, Any]]) -> Callable[[str], list[str]]:
+def _methods_by_path(paths: Mapping[str, Mapping[str, Any]]) -> Callable[[str], list[str]]:
     """What gives the methods of an address."""
     known = [
         (compile_path(path)[0], sorted(name.upper() for name in methods)) for path, methods in paths.items()
@@ -118,7 +122,7 @@ def _methods(paths: Mapping[str, Mapping[str, Any]]) -> Callable[[str], list[str
     return methods
 
 
-def _document(app: FastAPI) -> dict[str, Any]:
+def _openapi_document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
@@ -127,7 +131,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         "writeKey": {"type": "http", "scheme": "basic", "description": "The token as the user's name."},
     }
     document["security"] = [{"token": []}, {"writeKey": []}]
-    for path in PUBLIC:
+    for path in PUBLIC_PATHS:
         for operation in document["paths"][path].values():
             operation["security"] = []
     return document

@@ -9,32 +9,32 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from askel_tui.store.atomic_files import replace_file
-from askel_tui.store.locks import owner
-from askel_tui.store.paths import door_file
+from askel_tui.store.locks import owner_pid
+from askel_tui.store.paths import listen_address_file
 
-ANSWER_S = 3.0
+READY_TIMEOUT_S = 3.0
 """How long a door may take to say whether it is ready, in seconds."""
 
-_EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_LOOPBACK_OF_WILDCARD = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 @dataclass(frozen=True, slots=True)
-class Whereabouts:
+class ListenAddress:
     """A door: its address, whether other machines can reach it, and its process."""
 
     url: str
     public: bool
     pid: int
 
-    def leave(self, home: Path) -> None:
+    def save(self, home: Path) -> None:
         """Writes it down; only the process that owns the home does. Raises `HomeUnusable`."""
-        replace_file(door_file(home), json.dumps(asdict(self)).encode())
+        replace_file(listen_address_file(home), json.dumps(asdict(self)).encode())
 
-    def not_ready(self) -> list[str]:
+    def not_ready_reasons(self) -> list[str]:
         """Why the door takes nothing now, as it says itself; empty where it does. Raises `OSError`."""
         url = urlsplit(self.url)
-        host = _EVERY_ADDRESS.get(url.hostname or "", url.hostname or "")
-        asking = http.client.HTTPConnection(host, url.port, timeout=ANSWER_S)
+        host = _LOOPBACK_OF_WILDCARD.get(url.hostname or "", url.hostname or "")
+        asking = http.client.HTTPConnection(host, url.port, timeout=READY_TIMEOUT_S)
         try:
             asking.request("GET", "/readyz")
             said = json.loads(asking.getresponse().read(65_536))
@@ -45,15 +45,15 @@ class Whereabouts:
             asking.close()
 
 
-def closed(home: Path) -> None:
+def remove_listen_address(home: Path) -> None:
     """Takes the note away."""
-    door_file(home).unlink(missing_ok=True)
+    listen_address_file(home).unlink(missing_ok=True)
 
 
-def whereabouts(home: Path) -> Whereabouts | None:
+def read_listen_address(home: Path) -> ListenAddress | None:
     """The door that the home's daemon opened; None where it opened none. What a killed one left is passed over."""
     try:
-        found = Whereabouts(**json.loads(door_file(home).read_bytes()))
+        found = ListenAddress(**json.loads(listen_address_file(home).read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
-    return found if found.pid == owner(home) else None
+    return found if found.pid == owner_pid(home) else None

@@ -12,35 +12,35 @@ import time
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from askel_tui.api.shared.body_reader import Intake, too_large
-from askel_tui.api.shared.context import Context, unknown_token
-from askel_tui.api.shared.errors import ApiError, fault
-from askel_tui.core.records.record import MAX_BYTES
+from askel_tui.api.shared.body_reader import BoundedReceive, too_large
+from askel_tui.api.shared.context import ApiContext, unknown_token
+from askel_tui.api.shared.errors import ApiError, error_response
+from askel_tui.core.records.record import MAX_RECORD_BYTES
 from askel_tui.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_WEBHOOK = re.compile(r"/v1/connections/[^/]+/webhooks/[^/]+")
-_SEGMENT = frozenset(
+_REQUEST_ID_PATTERN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_WEBHOOK_PATH = re.compile(r"/v1/connections/[^/]+/webhooks/[^/]+")
+_SEGMENT_PATHS = frozenset(
     f"/v1/{name}" for name in ("track", "identify", "batch", "import", "group", "page", "screen", "alias")
 )
 """Doors whose key may come in the body."""
 
 
-class Around:
+class RequestMiddleware:
     """ASGI middleware; the token of the caller is in the scope as `askel.token`."""
 
-    def __init__(self, app: ASGIApp, context: Context) -> None:
+    def __init__(self, app: ASGIApp, context: ApiContext) -> None:
         self._app = app
         self._context = context
-        self._run = secrets.token_hex(4)
-        self._count = 0
+        self._id_prefix = secrets.token_hex(4)
+        self._request_count = 0
 
     def _next_id(self) -> bytes:
         """Unique without asking the system for random bytes each time."""
-        self._count += 1
-        return f"{self._run}{self._count:08x}".encode()
+        self._request_count += 1
+        return f"{self._id_prefix}{self._request_count:08x}".encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -49,7 +49,7 @@ class Around:
         began = time.perf_counter()
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
-        request_id = given if _REQUEST_ID.fullmatch(given) else self._next_id()
+        request_id = given if _REQUEST_ID_PATTERN.fullmatch(given) else self._next_id()
         scope["askel.request"] = request_id.decode()
         status = 0
 
@@ -60,13 +60,13 @@ class Around:
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
             await send(message)
 
-        body = Intake(receive, self._context)
+        body = BoundedReceive(receive, self._context)
         try:
-            self._let_in(scope, headers)
+            self._authenticate(scope, headers)
             await self._app(scope, body, answer)
         except ApiError as error:
             if not status:
-                await body.refuse(fault(error, scope["askel.request"]), answer)
+                await body.refuse(error_response(error, scope["askel.request"]), answer)
         except ClientDisconnect:
             log.debug("request %s: the client went away", scope["askel.request"])
         except Exception as error:
@@ -75,22 +75,22 @@ class Around:
                 broken = ApiError(
                     500, "unexpected", f"something that Askel did not expect: {type(error).__name__}"
                 )
-                await fault(broken, scope["askel.request"])(scope, receive, answer)
+                await error_response(broken, scope["askel.request"])(scope, receive, answer)
         finally:
-            self._context.buffered -= body.held
-            self._note(scope, status, time.perf_counter() - began)
+            self._context.buffered_bytes -= body.received_bytes
+            self._log_request(scope, status, time.perf_counter() - began)
 
-    def _let_in(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+    def _authenticate(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         """Who is calling, before a byte of the body is read. Raises `ApiError`."""
         length = headers.get(b"content-length", b"")
-        if length.isdigit() and int(length) > MAX_BYTES:
+        if length.isdigit() and int(length) > MAX_RECORD_BYTES:
             raise too_large()
         path = scope["path"]
         if not path.startswith("/v1/") and path != "/metrics":
             return
         given = _credentials(headers.get(b"authorization"))
         if given is None:
-            if path in _SEGMENT or (scope["method"] == "POST" and _WEBHOOK.fullmatch(path)):
+            if path in _SEGMENT_PATHS or (scope["method"] == "POST" and _WEBHOOK_PATH.fullmatch(path)):
                 return
             raise unknown_token()
         try:
@@ -99,17 +99,21 @@ class Around:
             raise ApiError(503, "storage", str(error), retry_after=5) from None
         if token is None:
             raise unknown_token()
-        self._context.within_rate(token)
+        self._context.check_rate(token)
         scope["askel.token"] = token
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+    def _log_request(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")
         template = str(getattr(route, "path", "unknown"))
-        numbers = self._context.numbers
+        numbers = self._context.metrics
         numbers.requests.add(
-            (("method", _METHODS.get(scope["method"], "OTHER")), ("route", template), ("status", str(status)))
+            (
+                ("method", _KNOWN_METHODS.get(scope["method"], "OTHER")),
+                ("route", template),
+                ("status", str(status)),
+            )
         )
-        numbers.durations.observe((("route", template),), seconds)
+        numbers.request_seconds.observe((("route", template),), seconds)
         level = logging.DEBUG if status < 400 else logging.INFO if status < 500 else logging.WARNING
         if not log.isEnabledFor(level):
             return
@@ -135,7 +139,7 @@ class Around:
         )
 
 
-_METHODS = {name: name for name in ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")}
+_KNOWN_METHODS = {name: name for name in ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")}
 
 
 def _credentials(header: bytes | None) -> str | None:

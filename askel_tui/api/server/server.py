@@ -14,18 +14,18 @@ from typing import Any
 
 import uvicorn
 
-from askel_tui.api.server.app import Entry
-from askel_tui.api.server.listen_address import Whereabouts, closed
-from askel_tui.api.server.protocol import protocol, room_for_files
-from askel_tui.api.shared.context import Context
+from askel_tui.api.server.app import ApiApplication
+from askel_tui.api.server.listen_address import ListenAddress, remove_listen_address
+from askel_tui.api.server.protocol import http_protocol, raise_file_limit
+from askel_tui.api.shared.context import ApiContext
 from askel_tui.sync.instance import Instance
 
 log = logging.getLogger(__name__)
 
-DRAIN_S = 10
+DRAIN_TIMEOUT_S = 10
 """How long requests under way may take to end when the server stops."""
 
-PUBLIC_MEANS = (
+PUBLIC_ADDRESS_MESSAGE = (
     "{host} can be reached from other machines, and the door itself speaks plain HTTP: tokens and records would "
     "cross the network readable. Put a proxy with TLS before it and listen on 127.0.0.1 (docs/running.md shows "
     "Caddy and nginx); or, where the network is private to you, add --public"
@@ -37,14 +37,14 @@ class ListenRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class BindAddress:
     """Where to listen."""
 
     host: str
     port: int
 
     @property
-    def loopback(self) -> bool:
+    def is_loopback(self) -> bool:
         """Whether only this machine can reach it."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
@@ -52,15 +52,15 @@ class Address:
             return self.host == "localhost"
 
 
-def address(text: str, *, public: bool = False) -> Address:
+def parse_bind_address(text: str, *, public: bool = False) -> BindAddress:
     """The address that HOST:PORT, [IPv6]:PORT, :PORT or PORT names. Raises `ListenRefused`."""
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
     if not port.isascii() or not port.isdigit() or int(port) > 65_535:
         raise ListenRefused(f"{text!r} is no address to listen on: write HOST:PORT, 127.0.0.1:8765 say")
-    found = Address(host, int(port))
-    if not found.loopback and not public:
-        raise ListenRefused(PUBLIC_MEANS.format(host=host))
+    found = BindAddress(host, int(port))
+    if not found.is_loopback and not public:
+        raise ListenRefused(PUBLIC_ADDRESS_MESSAGE.format(host=host))
     return found
 
 
@@ -72,18 +72,18 @@ class _Server(uvicorn.Server):
         yield
 
 
-class Door:
+class ApiServer:
     """The front door of an instance: `run` serves until `stop`, then lets requests under way end."""
 
-    def __init__(self, instance: Instance, where: Address) -> None:
-        self.context = Context(instance)
-        self._where = where
-        self._socket = _bound(where)
+    def __init__(self, instance: Instance, where: BindAddress) -> None:
+        self.context = ApiContext(instance)
+        self._bind_address = where
+        self._socket = _listen(where)
         shown = f"[{where.host}]" if ":" in where.host else where.host
         self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
-            Entry(self.context),
-            http=protocol(),
+            ApiApplication(self.context),
+            http=http_protocol(),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -92,23 +92,23 @@ class Door:
             # Who calls is known by the token; addresses in headers decide nothing.
             proxy_headers=False,
             timeout_keep_alive=30,
-            timeout_graceful_shutdown=DRAIN_S,
+            timeout_graceful_shutdown=DRAIN_TIMEOUT_S,
         )
         self._server = _Server(config)
 
     async def run(self) -> None:
         """Serves until `stop`."""
-        await self.context.pressure.look()
+        await self.context.backpressure.check()
         self.context.refresh()
-        room_for_files()
-        watch = asyncio.create_task(self.context.pressure.watch())
+        raise_file_limit()
+        watch = asyncio.create_task(self.context.backpressure.check_periodically())
         home = self.context.instance.home
-        Whereabouts(self.url, not self._where.loopback, os.getpid()).leave(home)
+        ListenAddress(self.url, not self._bind_address.is_loopback, os.getpid()).save(home)
         log.info("listens on %s", self.url)
         try:
             await self._server.serve(sockets=[self._socket])
         finally:
-            closed(home)
+            remove_listen_address(home)
             watch.cancel()
             self._socket.close()
             await self.context.close()
@@ -123,7 +123,7 @@ class Door:
         self.context.reload()
 
 
-def _bound(where: Address) -> socket.socket:
+def _listen(where: BindAddress) -> socket.socket:
     try:
         infos = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, number, _, target = infos[0]
@@ -142,11 +142,11 @@ def _bound(where: Address) -> socket.socket:
     return listening
 
 
-def opener(listen: str, *, public: bool = False) -> Any:
+def server_factory(listen: str, *, public: bool = False) -> Any:
     """What the daemon calls to open the door of its instance. Raises `ListenRefused` for a wrong address at once."""
-    where = address(listen, public=public)
+    where = parse_bind_address(listen, public=public)
 
-    def open_door(instance: Instance) -> Door:
-        return Door(instance, where)
+    def open_door(instance: Instance) -> ApiServer:
+        return ApiServer(instance, where)
 
     return open_door

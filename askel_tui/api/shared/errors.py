@@ -16,21 +16,21 @@ from askel_tui.core.problems import Problem
 from askel_tui.core.records.record import RecordRefused
 from askel_tui.klaviyo.errors import (
     Conflict,
-    Invalid,
+    InvalidRequest,
     KeyRefused,
     KlaviyoError,
-    Missing,
+    NotInAccount,
     ScopeMissing,
     TooLarge,
 )
 from askel_tui.services.direct_requests import NotFound
-from askel_tui.services.direct_writes import KeyReused
-from askel_tui.services.workflows import Unfit
+from askel_tui.services.direct_writes import IdempotencyKeyReused
+from askel_tui.services.workflows import InvalidWorkflow
 from askel_tui.store.errors import StoreError, UnknownConnection, UnknownWorkflow
-from askel_tui.sync.engine.command_bus import Unanswered
-from askel_tui.sync.engine.commands import Refused
+from askel_tui.sync.engine.command_bus import CommandUnanswered
+from askel_tui.sync.engine.commands import CommandRefused
 
-RETRY_S = 5
+RETRY_AFTER_S = 5
 """When to come back where nothing better is known, in seconds."""
 
 
@@ -93,15 +93,15 @@ class BodyRefused(ApiError):
     """A body that is too much while it comes in: answered outside of the routes, while the rest of it goes by."""
 
 
-_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 422: "unprocessable"}
-_SENTENCES = {
+_CODE_BY_STATUS = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 422: "unprocessable"}
+_MESSAGE_BY_STATUS = {
     400: "the body is not JSON that can be read: not UTF-8, or too deep",
     404: "there is nothing at this address: /docs and /openapi.json show what there is",
     405: "this address does not take this method: the Allow header names those that it takes",
 }
 
 
-def told(error: Exception) -> ApiError:
+def to_api_error(error: Exception) -> ApiError:
     """What an expected error of the layers below means for the caller."""
     message = str(error)
     match error:
@@ -110,71 +110,71 @@ def told(error: Exception) -> ApiError:
         case HTTPException():
             # The framework's own: an address, a method, a body.
             status = error.status_code
-            sentence = _SENTENCES.get(status, str(error.detail))
-            return ApiError(status, _CODES.get(status, "refused"), sentence, headers=error.headers)
+            sentence = _MESSAGE_BY_STATUS.get(status, str(error.detail))
+            return ApiError(status, _CODE_BY_STATUS.get(status, "refused"), sentence, headers=error.headers)
         case RequestValidationError():
-            return ApiError(422, "unprocessable", _first(error), problems=_fields(error))
-        case UnknownConnection() | UnknownWorkflow() | NotFound() | Missing():
+            return ApiError(422, "unprocessable", _first_message(error), problems=_field_rows(error))
+        case UnknownConnection() | UnknownWorkflow() | NotFound() | NotInAccount():
             return ApiError(404, "not_found", message)
-        case Unfit():
+        case InvalidWorkflow():
             rows = problem_rows(error)
             if error.only_scopes:
                 return ApiError(403, "key_scope_missing", message, problems=rows)
             return ApiError(422, "unfit", message, problems=rows)
         case RecordRefused():
             return ApiError(422, "unprocessable", error.reason)
-        case KeyReused():
+        case IdempotencyKeyReused():
             return ApiError(422, "idempotency_key", message)
-        case Refused() | Conflict():
+        case CommandRefused() | Conflict():
             return ApiError(409, "conflict", message)
-        case Unanswered():
-            return ApiError(503, "not_answered", message, retry_after=RETRY_S)
-        case Invalid() | TooLarge():
+        case CommandUnanswered():
+            return ApiError(503, "not_answered", message, retry_after=RETRY_AFTER_S)
+        case InvalidRequest() | TooLarge():
             return ApiError(422, "klaviyo_refused", message)
         case KeyRefused() | ScopeMissing():
             return ApiError(502, "klaviyo_key", message)
         case KlaviyoError():
-            wait = int(error.retry_after or RETRY_S) + 1
+            wait = int(error.retry_after or RETRY_AFTER_S) + 1
             return ApiError(503, "klaviyo_unavailable", message, retry_after=wait)
         case TimeoutError():
             told = "no place in the account's budget became free in time"
-            return ApiError(503, "budget", told, retry_after=RETRY_S)
+            return ApiError(503, "budget", told, retry_after=RETRY_AFTER_S)
         case StoreError():
-            return ApiError(503, "storage", message, retry_after=RETRY_S)
+            return ApiError(503, "storage", message, retry_after=RETRY_AFTER_S)
     raise error
 
 
-EXPECTED: tuple[type[Exception], ...] = (
+EXPECTED_ERRORS: tuple[type[Exception], ...] = (
     HTTPException,
     RequestValidationError,
     NotFound,
-    Unfit,
+    InvalidWorkflow,
     RecordRefused,
-    Refused,
-    Unanswered,
+    CommandRefused,
+    CommandUnanswered,
     KlaviyoError,
     StoreError,
     TimeoutError,
 )
 
 
-def install(app: FastAPI) -> None:
+def install_handlers(app: FastAPI) -> None:
     """Makes every expected error one answer of ours."""
-    for kind in EXPECTED:
-        app.add_exception_handler(kind, _handled)
+    for kind in EXPECTED_ERRORS:
+        app.add_exception_handler(kind, _handle)
 
 
-async def _handled(request: Request, error: Exception) -> Response:
+async def _handle(request: Request, error: Exception) -> Response:
     if isinstance(error, BodyRefused):
         raise error
-    refused = told(error)
+    refused = to_api_error(error)
     if refused.status_code == 405:
         # The framework names the methods of the first route of a path only.
         refused.headers = {"Allow": ", ".join(request.app.state.methods(request.scope["path"]))}
-    return fault(refused, request.scope["askel.request"])
+    return error_response(refused, request.scope["askel.request"])
 
 
-def fault(error: ApiError, request_id: str) -> Response:
+def error_response(error: ApiError, request_id: str) -> Response:
     """The answer of an error."""
     body = {
         "error": {
@@ -189,37 +189,39 @@ def fault(error: ApiError, request_id: str) -> Response:
     return Response(content, error.status_code, dict(error.headers or {}), "application/json")
 
 
-def problem_rows(unfit: Unfit) -> list[dict[str, Any]]:
+def problem_rows(unfit: InvalidWorkflow) -> list[dict[str, Any]]:
     """What is wrong, field by field."""
-    return [_row(problem) for problem in unfit.problems]
+    return [_problem_row(problem) for problem in unfit.problems]
 
 
-def _row(problem: Problem) -> dict[str, Any]:
+def _problem_row(problem: Problem) -> dict[str, Any]:
     row = {"field": problem.field, "message": problem.message, "suggestion": problem.suggestion}
     return {name: value for name, value in row.items() if value is not None}
 
 
-def _fields(error: RequestValidationError) -> list[dict[str, Any]]:
+def _field_rows(error: RequestValidationError) -> list[dict[str, Any]]:
     # pydantic's own rows hold the input, which may be large or private.
-    return [{"field": _place(each), "message": str(each["msg"])} for each in error.errors()[:20]]
+    return [{"field": _field_path(each), "message": str(each["msg"])} for each in error.errors()[:20]]
 
 
-def _first(error: RequestValidationError) -> str:
+def _first_message(error: RequestValidationError) -> str:
     first = error.errors()[0]
-    return f"{_place(first)}: {first['msg']}"
+    return f"{_field_path(first)}: {first['msg']}"
 
 
-def _place(row: Mapping[str, Any]) -> str:
+def _field_path(row: Mapping[str, Any]) -> str:
     parts = [str(part) for part in row["loc"]]
     return ".".join(parts[1:] or parts)
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error answers of a route, for the OpenAPI document."""
-    return {status: {"model": FaultAnswer, "description": _MEANINGS[status]} for status in statuses}
+    return {
+        status: {"model": FaultAnswer, "description": _STATUS_DESCRIPTIONS[status]} for status in statuses
+    }
 
 
-_MEANINGS = {
+_STATUS_DESCRIPTIONS = {
     400: "The body can't be read: not JSON, not UTF-8, not gzip.",
     401: "No token, or one that is wrong, expired or revoked; for a webhook: the signature is wrong.",
     403: "The token lacks the scope or the connection, or the connection's key lacks a scope.",

@@ -11,17 +11,17 @@ from collections.abc import Awaitable, Callable
 from fastapi import Request
 from starlette.responses import Response
 
-from askel_tui.api.shared.context import Context, context_of
+from askel_tui.api.shared.context import ApiContext, context_of
 from askel_tui.api.shared.errors import ApiError
 from askel_tui.store.errors import StoreError
-from askel_tui.store.sqlite.idempotent_answers import Answer
+from askel_tui.store.sqlite.idempotent_responses import StoredResponse
 from askel_tui.store.state.tokens import TokenDoc
 
 log = logging.getLogger(__name__)
 
-_KEY = re.compile(r"[!-~]{1,255}")
+_KEY_PATTERN = re.compile(r"[!-~]{1,255}")
 
-KEY_HEADER = {
+KEY_PARAMETER = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
@@ -31,22 +31,24 @@ KEY_HEADER = {
 }
 """The header's parameter in the OpenAPI document."""
 
-REUSED = "this Idempotency-Key was used before, for another request: a new request needs a new key"
+KEY_REUSED_MESSAGE = (
+    "this Idempotency-Key was used before, for another request: a new request needs a new key"
+)
 
 
-def key_of(request: Request, token: TokenDoc) -> str | None:
+def idempotency_key(request: Request, token: TokenDoc) -> str | None:
     """The request's Idempotency-Key, apart from those of other tokens. Raises `ApiError` for one that is too long."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
-    if not _KEY.fullmatch(key):
+    if not _KEY_PATTERN.fullmatch(key):
         raise ApiError(
             400, "idempotency_key", "an Idempotency-Key has 1 to 255 printable characters, no blanks"
         )
     return f"{token.name}/{key}"
 
 
-async def once(
+async def respond_once(
     request: Request, token: TokenDoc, body: bytes, do: Callable[[], Awaitable[tuple[Response, bool]]]
 ) -> Response:
     """The answer of `do`, or the kept one where the same request came with the same key before.
@@ -54,22 +56,22 @@ async def once(
     `do` says with its answer whether it is final: one that is not is worked out anew. Raises `ApiError` where the
     key came with another body or address, and what `do` raises, which is not kept.
     """
-    key = key_of(request, token)
+    key = idempotency_key(request, token)
     if key is None:
         return (await do())[0]
     context = context_of(request)
     digest = hashlib.sha256(b"%s %s\0%s" % (request.method.encode(), _path(request), body)).digest()
     # The same request, twice at a time: the second one waits for the answer of the first.
-    async with context.keys.setdefault(key, asyncio.Lock()):
-        found = await _kept(context, key)
+    async with context.idempotency_locks.setdefault(key, asyncio.Lock()):
+        found = await _find_response(context, key)
         if found is not None and found.digest != digest:
-            raise ApiError(422, "idempotency_key", REUSED)
+            raise ApiError(422, "idempotency_key", KEY_REUSED_MESSAGE)
         if found is not None and found.body is not None:
             again = {"Idempotent-Replayed": "true"}
             return Response(found.body, found.status, again, media_type="application/json")
         response, final = await do()
         body_kept = bytes(response.body) if final else None
-        await _keep(context, key, Answer(digest, response.status_code, body_kept))
+        await _store_response(context, key, StoredResponse(digest, response.status_code, body_kept))
         return response
 
 
@@ -77,17 +79,17 @@ def _path(request: Request) -> bytes:
     return str(request.scope["path"]).encode("utf-8", "replace")
 
 
-async def _kept(context: Context, key: str) -> Answer | None:
+async def _find_response(context: ApiContext, key: str) -> StoredResponse | None:
     try:
-        return await context.answers.find(key, context.instance.clock())
+        return await context.idempotent_responses.find(key, context.instance.clock())
     except StoreError as error:
         log.warning("an earlier answer can't be looked up: %s", error)
         return None
 
 
-async def _keep(context: Context, key: str, answer: Answer) -> None:
+async def _store_response(context: ApiContext, key: str, answer: StoredResponse) -> None:
     try:
-        await context.answers.keep(key, answer, context.instance.clock())
+        await context.idempotent_responses.save(key, answer, context.instance.clock())
     except StoreError as error:
         # What was done is done, and its ids keep it from being done twice.
         log.warning("an answer can't be kept for its Idempotency-Key: %s", error)

@@ -12,21 +12,21 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from askel_tui.api.shared.context import REMEMBERED, Context
+from askel_tui.api.shared.context import MAX_TIMED_RECORDS, ApiContext
 from askel_tui.api.shared.errors import ApiError
 from askel_tui.core.records.record import Record, RecordRefused, read_record
-from askel_tui.store.journal.rows import Fate
+from askel_tui.store.journal.rows import AcceptResult
 
-BATCH = 500
+RECORDS_PER_TRANSACTION = 500
 """Records stored in one transaction, and checked before others get their turn."""
 
-Given = bytes | Mapping[str, Any] | RecordRefused
+IncomingRecord = bytes | Mapping[str, Any] | RecordRefused
 
-_DIGEST = re.compile(r"[0-9a-f]{32}")
+_DIGEST_PATTERN = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(slots=True)
-class Taken:
+class IngestResult:
     """What became of each record, by its place in what was sent."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -40,21 +40,30 @@ class Taken:
         return {**counts, "records": self.rows}
 
 
-async def take(context: Context, connection: str, given: Sequence[Given], *, key: str | None = None) -> Taken:
+async def ingest(
+    context: ApiContext, connection: str, incoming: Sequence[IncomingRecord], *, key: str | None = None
+) -> IngestResult:
     """Stores what can be stored; durable on return. `key` is the request's Idempotency-Key, with whose it is.
 
     Raises `JournalError`; what was stored until then is the same record when it is sent again with its id.
     """
-    taken = Taken()
-    for start in range(0, len(given), BATCH):
+    taken = IngestResult()
+    for start in range(0, len(incoming), RECORDS_PER_TRANSACTION):
         if start:
             await asyncio.sleep(0)
-        await _batch(context, connection, given[start : start + BATCH], start, key, taken)
+        await _ingest_batch(
+            context, connection, incoming[start : start + RECORDS_PER_TRANSACTION], start, key, taken
+        )
     return taken
 
 
-async def _batch(
-    context: Context, connection: str, given: Sequence[Given], start: int, key: str | None, taken: Taken
+async def _ingest_batch(
+    context: ApiContext,
+    connection: str,
+    given: Sequence[IncomingRecord],
+    start: int,
+    key: str | None,
+    taken: IngestResult,
 ) -> None:
     at = context.instance.clock()
     now = datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -63,7 +72,7 @@ async def _batch(
     for index, value in enumerate(given, start):
         row: dict[str, Any] = {"index": index}
         try:
-            record = _read(value, now, at, index, key)
+            record = _read_record(value, now, at, index, key)
         except RecordRefused as refused:
             row |= {"fate": "refused", "reason": refused.reason}
             taken.refused += 1
@@ -75,37 +84,39 @@ async def _batch(
             rows.append(row)
         taken.rows.append(row)
     if records:
-        fates = await context.gatherer.accept(connection, records)
+        fates = await context.record_batcher.accept(connection, records)
         for record, fate, row in zip(records, fates, rows, strict=True):
             if fate == "other_body" and record.time == now:
-                fate = await _fate_without_time(context, connection, record)
+                fate = await _result_without_time(context, connection, record)
             row["fate"] = fate
             if fate == "new":
                 taken.accepted += 1
-                context.numbers.received[connection, record.id] = at
+                context.metrics.received_at_ms[connection, record.id] = at
             else:
                 taken.same += 1
-    _count(context, connection, rows, len(given) - len(rows))
+    _count_records(context, connection, rows, len(given) - len(rows))
 
 
-def _count(context: Context, connection: str, rows: Sequence[Mapping[str, Any]], refused: int) -> None:
+def _count_records(
+    context: ApiContext, connection: str, rows: Sequence[Mapping[str, Any]], refused: int
+) -> None:
     fates: dict[str, int] = {"refused": refused} if refused else {}
     for row in rows:
         fates[row["fate"]] = fates.get(row["fate"], 0) + 1
     for fate, count in fates.items():
-        context.numbers.records.add((("connection", connection), ("fate", fate)), count)
-    received = context.numbers.received
-    while len(received) > REMEMBERED:
+        context.metrics.records.add((("connection", connection), ("fate", fate)), count)
+    received = context.metrics.received_at_ms
+    while len(received) > MAX_TIMED_RECORDS:
         received.popitem(last=False)
 
 
-def _read(value: Given, now: str, at: int, index: int, key: str | None) -> Record:
+def _read_record(value: IncomingRecord, now: str, at: int, index: int, key: str | None) -> Record:
     if isinstance(value, RecordRefused):
         raise value
     record = read_record(value, now=now)
     # A digest stands for an id that was not given. Where the time was not given either, two equal bodies are two
     # things that happened, unless the caller says by its key that they are one request.
-    if _DIGEST.fullmatch(record.id) and not _gives_id(value):
+    if _DIGEST_PATTERN.fullmatch(record.id) and not _has_id(value):
         if key is not None:
             return replace(
                 record, id=hashlib.sha256(f"{key}\0{index}".encode("utf-8", "replace")).hexdigest()[:32]
@@ -115,22 +126,22 @@ def _read(value: Given, now: str, at: int, index: int, key: str | None) -> Recor
     return record
 
 
-def _gives_id(value: bytes | Mapping[str, Any]) -> bool:
+def _has_id(value: bytes | Mapping[str, Any]) -> bool:
     body = json.loads(value) if isinstance(value, bytes) else value
     return body.get("id") is not None
 
 
-async def _fate_without_time(context: Context, connection: str, record: Record) -> Fate:
+async def _result_without_time(context: ApiContext, connection: str, record: Record) -> AcceptResult:
     """A record that gave no time, sent again, differs in nothing but the moment of receipt."""
-    stored = await context.instance.journal.record(connection, record.id)
+    stored = await context.instance.journal.find_record(connection, record.id)
     same = stored is not None and replace(record, time=stored.record.time) == stored.record
     return "same" if same else "other_body"
 
 
-def under_pressure(context: Context) -> None:
+def refuse_under_pressure(context: ApiContext) -> None:
     """Raises `ApiError` (429) where no more records are taken at present."""
-    if context.pressure.why is not None:
-        told = f"no more records are taken at present: {context.pressure.why}"
+    if context.backpressure.reason is not None:
+        told = f"no more records are taken at present: {context.backpressure.reason}"
         raise ApiError(429, "pressure", told, retry_after=10)
     if context.stopping.is_set():
         raise ApiError(503, "stopping", "the daemon is stopping", retry_after=5)

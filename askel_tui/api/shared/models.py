@@ -19,13 +19,13 @@ from pydantic.json_schema import SkipJsonSchema
 from askel_tui.core.operations import Identity
 from askel_tui.store.journal.rows import AuditEntry
 
-_WORD = "[^\\x00-\\x1f\\x7f]"
+_PRINTABLE = "[^\\x00-\\x1f\\x7f]"
 _LOCAL, _LABEL = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+", "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_DAY = (
+_DATE = (
     "((20(0[1-9]|[1-9][0-9])-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
     "|02-(0[1-9]|1[0-9]|2[0-8])))|20(0[48]|[2468][048]|[13579][26])-02-29)"
 )
-_CLOCK = "([01][0-9]|2[0-3]):[0-5][0-9]"
+_TIME_OF_DAY = "([01][0-9]|2[0-3]):[0-5][0-9]"
 
 Email = Annotated[
     str,
@@ -37,20 +37,20 @@ Email = Annotated[
     Field(examples=["ada@mapleandember.example"]),
 ]
 Phone = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$"), Field(examples=["+442079460018"])]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=f"^{_WORD}+$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=f"^{_PRINTABLE}+$")]
 Time = Annotated[
     str,
-    StringConstraints(pattern=f"^{_DAY}T{_CLOCK}:[0-5][0-9](\\.[0-9]{{1,6}})?(Z|[+-]{_CLOCK})$"),
+    StringConstraints(pattern=f"^{_DATE}T{_TIME_OF_DAY}:[0-5][0-9](\\.[0-9]{{1,6}})?(Z|[+-]{_TIME_OF_DAY})$"),
     Field(examples=["2026-11-23T09:14:05Z"], description="RFC 3339, from the year 2001 on."),
 ]
 Text = Annotated[str, StringConstraints(max_length=5_000)] | None
 
 
-class _Closed(BaseModel):
+class _ClosedModel(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Who(_Closed):
+class ProfileIdentifiers(_ClosedModel):
     """Somebody, by at least one identifier."""
 
     model_config = ConfigDict(
@@ -64,7 +64,7 @@ class Who(_Closed):
 
     @model_validator(mode="before")
     @classmethod
-    def _somebody(cls, given: Any) -> Any:
+    def _require_identifier(cls, given: Any) -> Any:
         if isinstance(given, dict) and (not given or None in given.values()):
             raise ValueError("an email, a phone_number or an external_id is needed, and none of them null")
         return given
@@ -74,7 +74,7 @@ class Who(_Closed):
         return Identity(self.email, self.phone_number, self.external_id)
 
 
-class Location(_Closed):
+class Location(_ClosedModel):
     """Where somebody lives."""
 
     address1: Text = None
@@ -89,7 +89,7 @@ class Location(_Closed):
     longitude: Text | StrictFloat = None
 
 
-class Attributes(_Closed):
+class Attributes(_ClosedModel):
     """Standard attributes of a profile; what the connection's revision does not have is refused."""
 
     model_config = ConfigDict(
@@ -104,7 +104,7 @@ class Attributes(_Closed):
     locale: Text = None
     location: Location = Location()
 
-    def flat(self) -> dict[str, Any]:
+    def flatten(self) -> dict[str, Any]:
         """What was given, by dotted names."""
         given = self.model_dump(exclude_unset=True)
         location = given.pop("location", {})
@@ -113,39 +113,41 @@ class Attributes(_Closed):
 
 Properties = Annotated[
     dict[Name, Any],
-    Field(json_schema_extra={"propertyNames": {"minLength": 1, "maxLength": 255, "pattern": f"^{_WORD}+$"}}),
+    Field(
+        json_schema_extra={"propertyNames": {"minLength": 1, "maxLength": 255, "pattern": f"^{_PRINTABLE}+$"}}
+    ),
 ]
 
 
-class ProfileWrite(_Closed):
+class ProfileWrite(_ClosedModel):
     """What to write about somebody. A null clears: an attribute becomes empty, a property is unset."""
 
-    profile: Who
+    profile: ProfileIdentifiers
     attributes: Attributes = Attributes()
     properties: Annotated[Properties, Field(examples=[{"LoyaltyTier": "Gold"}])] = {}
 
 
-class ListMember(_Closed):
+class ListMember(_ClosedModel):
     """Who goes on the list, or off it."""
 
-    profile: Who
+    profile: ProfileIdentifiers
 
 
-class FlowFire(_Closed):
+class FlowFire(_ClosedModel):
     """Whom a flow is fired for; `list` or `metric` where Klaviyo can't tell what triggers the flow."""
 
-    profile: Who
+    profile: ProfileIdentifiers
     list: Name | None = None
     metric: Name | None = None
 
 
-class EventWrite(_Closed):
+class EventWrite(_ClosedModel):
     """Something that happened to somebody."""
 
-    profile: Who
+    profile: ProfileIdentifiers
     metric: Annotated[
         str,
-        StringConstraints(min_length=1, max_length=127, pattern=f"^{_WORD}+$"),
+        StringConstraints(min_length=1, max_length=127, pattern=f"^{_PRINTABLE}+$"),
         Field(examples=["Gift Used"]),
     ]
     properties: Annotated[Properties, Field(examples=[{"Gift": "Ember mug"}])] = {}
@@ -156,7 +158,7 @@ class EventWrite(_Closed):
     time: Time | None = None
 
 
-class Receipt(_Closed):
+class Receipt(_ClosedModel):
     """What Klaviyo said about one operation."""
 
     step: str
@@ -168,7 +170,7 @@ class Receipt(_Closed):
     audit: Annotated[int, Field(description="The audit entry's number.")]
 
 
-class WriteAnswer(_Closed):
+class WriteAnswer(_ClosedModel):
     """`complete` says whether every operation has ended; what has not waits, or is held, and is in the audit."""
 
     record: Annotated[str, Field(description="The record that the write is kept as, in the audit.")]
@@ -177,24 +179,24 @@ class WriteAnswer(_Closed):
     warnings: list[str] = []
 
 
-class Named(_Closed):
+class NamedObject(_ClosedModel):
     """Something in the account, by id and name."""
 
     id: str
     name: str
 
 
-class MemberAnswer(_Closed):
+class MemberAnswer(_ClosedModel):
     """Whether a profile is in a segment; `age_s` is how old the answer is."""
 
     connection: str
-    segment: Named
+    segment: NamedObject
     profile: dict[str, str]
     member: bool
     age_s: float
 
 
-class ProfileAnswer(_Closed):
+class ProfileAnswer(_ClosedModel):
     """A profile as the account has it now."""
 
     id: str
@@ -202,7 +204,7 @@ class ProfileAnswer(_Closed):
     consent: dict[str, str] | None = None
 
 
-def _audit_row() -> dict[str, Any]:
+def _audit_row_schema() -> dict[str, Any]:
     """An audit entry, with its time as text."""
     schema = TypeAdapter(AuditEntry).json_schema()
     at = {"type": "string", "format": "date-time", "title": "At"}
@@ -210,17 +212,17 @@ def _audit_row() -> dict[str, Any]:
     return {**schema, "description": "One write or decision; `prev` and `hash` chain them."}
 
 
-AuditRow = Annotated[dict[str, Any], WithJsonSchema(_audit_row())]
+AuditRow = Annotated[dict[str, Any], WithJsonSchema(_audit_row_schema())]
 
 
-class AuditPage(_Closed):
+class AuditPage(_ClosedModel):
     """Entries in order; `next` is what `after` has to be for those that follow, null at the end."""
 
     entries: list[AuditRow]
     next: int | None
 
 
-class WorkflowAnswer(_Closed):
+class WorkflowAnswer(_ClosedModel):
     """The state of a workflow after an order."""
 
     workflow: str
@@ -228,7 +230,7 @@ class WorkflowAnswer(_Closed):
     version: int | None = None
 
 
-class Health(_Closed):
+class Health(_ClosedModel):
     """Whether the daemon works; `why` says what is wrong."""
 
     ok: bool

@@ -12,7 +12,7 @@ BURST_S = 2.0
 """How many seconds' worth of requests may come at once."""
 
 
-class Quotas:
+class TokenLimiter:
     """A bucket per limited token, which fills up with time."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -33,6 +33,6 @@ class Quotas:
         self._buckets[token.id] = (left, now)
         return max(1, math.ceil((1 - left) / token.rate))
 
-    def keep(self, ids: set[str]) -> None:
+    def retain(self, ids: set[str]) -> None:
         """Forgets the buckets of tokens that are no more."""
         self._buckets = {name: bucket for name, bucket in self._buckets.items() if name in ids}

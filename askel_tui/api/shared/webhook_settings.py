@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-SETTING = "webhook:"
+SETTING_PREFIX = "webhook:"
 """Settings are called `webhook:CONNECTION/HOOK`."""
 
 
@@ -16,7 +16,7 @@ def secret_name(connection: str, hook: str) -> str:
 
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Place = Annotated[
+DataPath = Annotated[
     str, StringConstraints(max_length=255, pattern=r"^data(\.[A-Za-z_][A-Za-z0-9_]{0,63}){1,16}$")
 ]
 
@@ -40,9 +40,9 @@ class WebhookSettings(BaseModel):
     tolerance_s: Annotated[int, Field(ge=1, le=86_400)] = 300
     event: Text | None = None
     """The records' event; without it and `event_from` the body must be a record."""
-    event_from: Place | None = None
+    event_from: DataPath | None = None
     """Where in the body the event is: `data.kind`, as in a workflow."""
-    id_from: Place | None = None
+    id_from: DataPath | None = None
     """Where the id is; without it, the digest of the body: a body that is sent again is the same record."""
-    time_from: Place | None = None
+    time_from: DataPath | None = None
     """Where the time is."""

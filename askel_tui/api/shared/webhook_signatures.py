@@ -10,50 +10,50 @@ from collections.abc import Callable, Iterable, Mapping
 
 from askel_tui.api.shared.webhook_settings import WebhookSettings
 
-_TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
+_TIMESTAMP_PATTERN = re.compile(r"[0-9]{1,12}", re.ASCII)
 _STANDARD_PREFIX = "whsec_"
 
 
-class Unsigned(ValueError):
+class SignatureRefused(ValueError):
     """The signature is missing, wrong or too old; the message says which, and nothing about the secret."""
 
 
-def check(
+def check_signature(
     settings: WebhookSettings, secret: str, headers: Mapping[str, str], body: bytes, now_s: float
 ) -> None:
     """Raises `Unsigned` unless the headers hold a signature of this body. Compares in constant time."""
     if settings.scheme == "standard":
-        _standard(settings, secret, headers, body, now_s)
+        _check_standard(settings, secret, headers, body, now_s)
         return
     given = headers.get(settings.header.lower())
     if given is None:
-        raise Unsigned(f"no {settings.header} header")
+        raise SignatureRefused(f"no {settings.header} header")
     if settings.scheme == "stripe":
-        _stripe(settings, secret, given, body, now_s)
+        _check_stripe(settings, secret, given, body, now_s)
         return
     given = given.strip()
     if not given.startswith(settings.prefix):
-        raise Unsigned(f"{settings.header} does not begin with {settings.prefix}")
+        raise SignatureRefused(f"{settings.header} does not begin with {settings.prefix}")
     made = hmac.new(secret.encode(), body, settings.algorithm)
     good = made.hexdigest() if settings.scheme == "hex" else base64.b64encode(made.digest()).decode()
-    _compare([given.removeprefix(settings.prefix)], good, fold=settings.scheme == "hex")
+    _require_match([given.removeprefix(settings.prefix)], good, fold=settings.scheme == "hex")
 
 
-def _stripe(settings: WebhookSettings, secret: str, given: str, body: bytes, now_s: float) -> None:
+def _check_stripe(settings: WebhookSettings, secret: str, given: str, body: bytes, now_s: float) -> None:
     parts = [part.strip().partition("=") for part in given.split(",")]
     at = next((value for name, _, value in parts if name == "t"), "")
-    _recent(at, settings, now_s)
+    _check_age(at, settings, now_s)
     good = hmac.new(secret.encode(), at.encode() + b"." + body, settings.algorithm).hexdigest()
-    _compare((value for name, _, value in parts if name == "v1"), good, fold=True)
+    _require_match((value for name, _, value in parts if name == "v1"), good, fold=True)
 
 
-def _standard(
+def _check_standard(
     settings: WebhookSettings, secret: str, headers: Mapping[str, str], body: bytes, now_s: float
 ) -> None:
     message, at = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not message:
-        raise Unsigned("no webhook-id header")
-    _recent(at, settings, now_s)
+        raise SignatureRefused("no webhook-id header")
+    _check_age(at, settings, now_s)
     try:
         key = base64.b64decode(secret.removeprefix(_STANDARD_PREFIX), validate=True)
     except (binascii.Error, ValueError):
@@ -61,19 +61,19 @@ def _standard(
     signed = f"{message}.{at}.".encode("utf-8", "replace") + body
     good = base64.b64encode(hmac.new(key, signed, "sha256").digest()).decode()
     each = headers.get("webhook-signature", "").split()
-    _compare((one.removeprefix("v1,") for one in each if one.startswith("v1,")), good)
+    _require_match((one.removeprefix("v1,") for one in each if one.startswith("v1,")), good)
 
 
-def _recent(at: str, settings: WebhookSettings, now_s: float) -> None:
-    if not _TIMESTAMP.fullmatch(at):
-        raise Unsigned("the signature has no timestamp")
+def _check_age(at: str, settings: WebhookSettings, now_s: float) -> None:
+    if not _TIMESTAMP_PATTERN.fullmatch(at):
+        raise SignatureRefused("the signature has no timestamp")
     if abs(now_s - int(at)) > settings.tolerance_s:
-        raise Unsigned(f"the signature is more than {settings.tolerance_s} s away from now")
+        raise SignatureRefused(f"the signature is more than {settings.tolerance_s} s away from now")
 
 
-def _compare(given: Iterable[str], good: str, *, fold: bool = False) -> None:
+def _require_match(given: Iterable[str], good: str, *, fold: bool = False) -> None:
     prepare: Callable[[str], str] = str.lower if fold else str
     # Every one is compared, whichever is right.
     fits = [hmac.compare_digest(prepare(each).encode("utf-8", "replace"), good.encode()) for each in given]
     if not any(fits):
-        raise Unsigned("the signature is not the one that this body and secret give")
+        raise SignatureRefused("the signature is not the one that this body and secret give")

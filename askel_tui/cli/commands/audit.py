@@ -13,10 +13,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from askel_tui.cli.common import Code, end, home, json_option, run
+from askel_tui.cli.common import ExitCode, exit_with, json_option, open_instance, run_async
 from askel_tui.cli.lazy_group import SuggestingGroup
-from askel_tui.cli.output import encoded, flow, plural, put_json, put_json_line, shown, tell
-from askel_tui.cli.times import Moment, clock_time, milliseconds, stamp
+from askel_tui.cli.output import (
+    encode_json,
+    format_cell,
+    plural,
+    put_json,
+    put_json_line,
+    put_message,
+    put_wrapped,
+)
+from askel_tui.cli.times import TimeParam, epoch_ms, format_time, rfc3339_of_ms
 
 if TYPE_CHECKING:
     from askel_tui.store.journal.rows import AuditEntry, AuditFilter
@@ -24,16 +32,18 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PAGE = 1000
-SHOWN = 50
+ENTRIES_PER_PAGE = 1000
+DEFAULT_SHOWN_ENTRIES = 50
 """Entries that are shown to people without `--last`."""
 
 
-def _filters(command: F) -> F:
+def _filter_options(command: F) -> F:
     for option in (
         click.option("--text", metavar="TEXT", help="Only entries that hold this text somewhere."),
-        click.option("--until", type=Moment(end=True), help="Only until then: a date (its end) or RFC 3339."),
-        click.option("--since", type=Moment(), help="Only since then: a date or RFC 3339."),
+        click.option(
+            "--until", type=TimeParam(end=True), help="Only until then: a date (its end) or RFC 3339."
+        ),
+        click.option("--since", type=TimeParam(), help="Only since then: a date or RFC 3339."),
         click.option("--kind", metavar="KIND", help="Only this kind: upsert_profile, activate, hold, …"),
         click.option("--status", metavar="STATUS", help="Only with this end: written, failed, skipped, …"),
         click.option("--profile", metavar="WHO", help="Only this profile: e-mail, phone or external id."),
@@ -46,19 +56,23 @@ def _filters(command: F) -> F:
     return command
 
 
-def _wanted(since: datetime | None, until: datetime | None, **words: str | None) -> AuditFilter:
+def _audit_filter(since: datetime | None, until: datetime | None, **words: str | None) -> AuditFilter:
     from askel_tui.store.journal.rows import AuditFilter
 
     return AuditFilter(
-        since=milliseconds(since) if since else None,
-        until=milliseconds(until) if until else None,
+        since=epoch_ms(since) if since else None,
+        until=epoch_ms(until) if until else None,
         **words,
     )
 
 
 @click.group(cls=SuggestingGroup, invoke_without_command=True)
-@_filters
-@click.option("--last", type=click.IntRange(1), help=f"Only the newest N; without --json {SHOWN} by default.")
+@_filter_options
+@click.option(
+    "--last",
+    type=click.IntRange(1),
+    help=f"Only the newest N; without --json {DEFAULT_SHOWN_ENTRIES} by default.",
+)
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes in, until interrupted.")
 @json_option
 @click.pass_context
@@ -79,11 +93,11 @@ def audit(ctx: click.Context, /, last: int | None, follow: bool, as_json: bool, 
         if given:
             raise click.UsageError(f"options go after `{ctx.invoked_subcommand}`", ctx)
         return
-    run(_show(_wanted(**filters), last, follow, as_json))
+    run_async(_show(_audit_filter(**filters), last, follow, as_json))
 
 
 async def _show(wanted: AuditFilter, last: int | None, follow: bool, as_json: bool) -> None:
-    rows = Rows()
+    rows = AuditRows()
 
     def write(entry: AuditEntry) -> None:
         if as_json:
@@ -91,50 +105,57 @@ async def _show(wanted: AuditFilter, last: int | None, follow: bool, as_json: bo
         else:
             _put_text(entry)
 
-    async with home() as instance:
+    async with open_instance() as instance:
         if not follow:
             if as_json and last is None:
-                async for entry in _all(instance, wanted):
+                async for entry in _all_entries(instance, wanted):
                     write(entry)
             else:
-                await _newest(instance, wanted, last or SHOWN, write, told=last is None)
+                await _newest(
+                    instance, wanted, last or DEFAULT_SHOWN_ENTRIES, write, mention_more=last is None
+                )
             return
-        seen = await _end_of_chain(instance)
-        seen = max(seen, await _newest(instance, wanted, last or 10, write, told=False))
+        seen = await _last_seq(instance)
+        seen = max(seen, await _newest(instance, wanted, last or 10, write, mention_more=False))
         sys.stdout.flush()
-        async for entry in instance.journal.follow(wanted, seen):
+        async for entry in instance.journal.follow_audit(wanted, seen):
             write(entry)
             sys.stdout.flush()
 
 
 async def _newest(
-    instance: Instance, wanted: AuditFilter, limit: int, write: Callable[[AuditEntry], None], *, told: bool
+    instance: Instance,
+    wanted: AuditFilter,
+    limit: int,
+    write: Callable[[AuditEntry], None],
+    *,
+    mention_more: bool,
 ) -> int:
     """Writes the newest entries; gives the `seq` of the last one, 0 without any."""
-    entries = await instance.journal.audit(wanted, limit=limit + 1, newest=True)
+    entries = await instance.journal.audit_entries(wanted, limit=limit + 1, newest=True)
     for entry in entries[-limit:]:
         write(entry)
-    if told and len(entries) > limit:
-        tell(f"the newest {limit}; --last N shows more, --json all")
+    if mention_more and len(entries) > limit:
+        put_message(f"the newest {limit}; --last N shows more, --json all")
     return entries[-1].seq if entries else 0
 
 
-async def _end_of_chain(instance: Instance) -> int:
+async def _last_seq(instance: Instance) -> int:
     from askel_tui.store.journal.rows import AuditFilter
 
-    newest = await instance.journal.audit(AuditFilter(), limit=1, newest=True)
+    newest = await instance.journal.audit_entries(AuditFilter(), limit=1, newest=True)
     return newest[0].seq if newest else 0
 
 
-async def _all(instance: Instance, wanted: AuditFilter) -> AsyncIterator[AuditEntry]:
+async def _all_entries(instance: Instance, wanted: AuditFilter) -> AsyncIterator[AuditEntry]:
     seen = 0
-    while page := await instance.journal.audit(wanted, after=seen, limit=PAGE):
+    while page := await instance.journal.audit_entries(wanted, after=seen, limit=ENTRIES_PER_PAGE):
         for entry in page:
             yield entry
         seen = page[-1].seq
 
 
-class Rows:
+class AuditRows:
     """Entries as JSON. A packed request's body is in the first of its entries; the next ones give its `seq`."""
 
     def __init__(self) -> None:
@@ -144,7 +165,7 @@ class Rows:
     def row(self, entry: AuditEntry) -> dict[str, Any]:
         """The entry's fields, its time as RFC 3339."""
         row = {each.name: getattr(entry, each.name) for each in fields(entry)}
-        row["at"] = stamp(entry.at)
+        row["at"] = rfc3339_of_ms(entry.at)
         if entry.request is None:
             return row
         if entry.request["id"] == self._request:
@@ -161,11 +182,11 @@ def _put_text(entry: AuditEntry) -> None:
     record = f"record {entry.record}" if entry.record else ""
     detail = (entry.response or {}).get("detail") or ""
     by = "" if entry.operation else f"by {entry.actor}"
-    head = f"{clock_time(entry.at)}  {entry.status:<11}  {entry.kind:<16}"
+    head = f"{format_time(entry.at)}  {entry.status:<11}  {entry.kind:<16}"
     words = filter(
-        None, (where, who, target, record, by, detail if isinstance(detail, str) else encoded(detail))
+        None, (where, who, target, record, by, detail if isinstance(detail, str) else encode_json(detail))
     )
-    flow((head, *map(shown, words)))
+    put_wrapped((head, *map(format_cell, words)))
 
 
 @audit.command()
@@ -177,23 +198,25 @@ def verify(as_json: bool) -> None:
     Example:
       askel audit verify
     """
-    checked, broken = run(_verify())
+    checked, broken = run_async(_verify())
     if as_json:
         put_json({"entries": checked, "broken_at": broken})
     if broken is None:
-        tell(f"the chain holds: {plural(checked, 'entry', 'entries')}")
+        put_message(f"the chain holds: {plural(checked, 'entry', 'entries')}")
         return
-    tell(f"the chain is broken at entry {broken}: it, or one beside it, was changed after it was written")
-    end(Code.FAILED)
+    put_message(
+        f"the chain is broken at entry {broken}: it, or one beside it, was changed after it was written"
+    )
+    exit_with(ExitCode.FAILED)
 
 
 async def _verify() -> tuple[int, int | None]:
-    async with home() as instance:
-        return await instance.journal.verify()
+    async with open_instance() as instance:
+        return await instance.journal.verify_audit()
 
 
 @audit.command()
-@_filters
+@_filter_options
 @click.option(
     "--output",
     required=True,
@@ -207,19 +230,19 @@ def export(output: str, **filters: Any) -> None:
     Example:
       askel audit export --output audit.jsonl --since 2026-01-01
     """
-    count = run(_export(_wanted(**filters), Path(output)))
-    tell(f"{plural(count, 'entry', 'entries')} in {output}")
+    count = run_async(_export(_audit_filter(**filters), Path(output)))
+    put_message(f"{plural(count, 'entry', 'entries')} in {output}")
 
 
 async def _export(wanted: AuditFilter, output: Path) -> int:
     draft = output.with_name(f".{output.name}.{os.getpid()}")
     count = 0
     try:
-        async with home() as instance:
-            with os.fdopen(_private(draft, output), "w", encoding="utf-8") as file:
-                rows = Rows()
-                async for entry in _all(instance, wanted):
-                    file.write(f"{encoded(rows.row(entry))}\n")
+        async with open_instance() as instance:
+            with os.fdopen(_create_private(draft, output), "w", encoding="utf-8") as file:
+                rows = AuditRows()
+                async for entry in _all_entries(instance, wanted):
+                    file.write(f"{encode_json(rows.row(entry))}\n")
                     count += 1
                 file.flush()
                 os.fsync(file.fileno())
@@ -229,7 +252,7 @@ async def _export(wanted: AuditFilter, output: Path) -> int:
     return count
 
 
-def _private(draft: Path, output: Path) -> int:
+def _create_private(draft: Path, output: Path) -> int:
     """Makes the draft of a file, 0600. Raises `OSError` that names the file a person asked for."""
     try:
         return os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

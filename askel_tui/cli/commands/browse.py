@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from askel_tui.cli.common import Code, Stop, client_of, home, json_option, run
-from askel_tui.cli.output import plural, put_json, table, tell
-from askel_tui.cli.times import stamp
+from askel_tui.cli.common import CommandError, ExitCode, json_option, open_instance, require_client, run_async
+from askel_tui.cli.output import plural, put_json, put_message, put_table
+from askel_tui.cli.times import rfc3339_of_ms
 
 if TYPE_CHECKING:
     from askel_tui.core.catalog import Catalog, FlowEntry, PropertyEntry, SegmentEntry
@@ -40,38 +40,41 @@ def browse(name: str, section: str, search: str | None, sample: int, as_json: bo
       askel browse maple-ember lists
       askel browse maple-ember properties --search loyalty
     """
-    run(_browse(name, section, search, sample, as_json))
+    run_async(_browse(name, section, search, sample, as_json))
 
 
 async def _browse(name: str, section: str, search: str | None, sample: int, as_json: bool) -> None:
     from askel_tui.services.discovery import discover
 
-    async with home() as instance:
-        client = await client_of(instance, name)
+    async with open_instance() as instance:
+        client = await require_client(instance, name)
         found = await discover(instance, name, client, [section], sample=sample)
-    if section in found.unread:
-        raise Stop(f"the key of {name} lacks {_scope(section)}, so its {section} can't be read", Code.KEY)
+    if section in found.unreadable_sections:
+        raise CommandError(
+            f"the key of {name} lacks {_needed_scope(section)}, so its {section} can't be read",
+            ExitCode.KEY_OR_SCOPE,
+        )
     catalog = found.catalog
     every: Sequence[Any] = getattr(catalog, section)
     entries = [each for each in every if _matches(each, search)]
     looked_at = max((each.of for each in catalog.properties), default=0)
     if as_json:
-        document: dict[str, Any] = {"connection": name, "taken": stamp(catalog.taken)}
+        document: dict[str, Any] = {"connection": name, "taken": rfc3339_of_ms(catalog.taken)}
         if section == "properties":
             document["sampled"] = looked_at
         put_json({**document, section: [asdict(each) for each in entries]})
         return
-    headers, row = _VIEWS[section]
-    table(headers, [row(each, catalog) for each in entries])
+    headers, row = _SECTION_TABLES[section]
+    put_table(headers, [row(each, catalog) for each in entries])
     of = f" of {len(every):,}" if search else ""
-    tell(f"{plural(len(entries), *_WORDS[section])}{of}" + _honestly(section, looked_at))
+    put_message(f"{plural(len(entries), *_SECTION_NOUNS[section])}{of}" + _sampling_note(section, looked_at))
 
 
-def _scope(section: str) -> str:
+def _needed_scope(section: str) -> str:
     return "profiles:read" if section == "properties" else f"{section}:read"
 
 
-def _honestly(section: str, looked_at: int) -> str:
+def _sampling_note(section: str, looked_at: int) -> str:
     if section != "properties":
         return ""
     return f", seen on the {plural(looked_at, 'profile')} that were updated last; others may exist"
@@ -84,12 +87,12 @@ def _matches(entry: Any, search: str | None) -> bool:
     return any(wanted in str(getattr(entry, field, "")).casefold() for field in ("name", "id"))
 
 
-def _segment(entry: SegmentEntry, catalog: Catalog) -> tuple[object, ...]:
+def _segment_row(entry: SegmentEntry, catalog: Catalog) -> tuple[object, ...]:
     state = "processing" if entry.is_processing else "active" if entry.is_active else "inactive"
     return entry.name, entry.id, state
 
 
-def _flow(entry: FlowEntry, catalog: Catalog) -> tuple[object, ...]:
+def _flow_row(entry: FlowEntry, catalog: Catalog) -> tuple[object, ...]:
     named: list[Any] = [*catalog.lists, *catalog.segments, *catalog.metrics]
     names = {each.id: each.name for each in named}
     if entry.triggers is None:
@@ -102,7 +105,7 @@ def _flow(entry: FlowEntry, catalog: Catalog) -> tuple[object, ...]:
     return entry.name, entry.id, "archived" if entry.archived else entry.status, entry.trigger_type, fired_by
 
 
-def _property(entry: PropertyEntry, catalog: Catalog) -> tuple[object, ...]:
+def _property_row(entry: PropertyEntry, catalog: Catalog) -> tuple[object, ...]:
     types = ", ".join(
         f"{kind} {count}" if len(entry.types) > 1 else kind for kind, count in entry.types.items()
     )
@@ -110,19 +113,19 @@ def _property(entry: PropertyEntry, catalog: Catalog) -> tuple[object, ...]:
     return entry.name, types, f"{entry.seen} of {entry.of}", share, ", ".join(entry.samples)
 
 
-_VIEWS: Mapping[str, tuple[tuple[str, ...], Callable[[Any, Any], tuple[object, ...]]]] = {
+_SECTION_TABLES: Mapping[str, tuple[tuple[str, ...], Callable[[Any, Any], tuple[object, ...]]]] = {
     "lists": (
         ("name", "id", "opt-in", "created"),
         lambda entry, _: (entry.name, entry.id, entry.opt_in_process, entry.created),
     ),
-    "segments": (("name", "id", "state"), _segment),
-    "flows": (("name", "id", "status", "trigger", "fired by"), _flow),
+    "segments": (("name", "id", "state"), _segment_row),
+    "flows": (("name", "id", "status", "trigger", "fired by"), _flow_row),
     "metrics": (("name", "id", "made by"), lambda entry, _: (entry.name, entry.id, entry.integration)),
     "templates": (("name", "id", "editor"), lambda entry, _: (entry.name, entry.id, entry.editor_type)),
-    "properties": (("name", "type", "on", "share", "values"), _property),
+    "properties": (("name", "type", "on", "share", "values"), _property_row),
 }
 
-_WORDS: Mapping[str, tuple[str, ...]] = {
+_SECTION_NOUNS: Mapping[str, tuple[str, ...]] = {
     "lists": ("list",),
     "segments": ("segment",),
     "flows": ("flow",),

@@ -8,27 +8,35 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from askel_tui.cli.common import Code, Stop, actor, confirmed, home, json_option, run
+from askel_tui.cli.common import (
+    CommandError,
+    ExitCode,
+    actor,
+    json_option,
+    open_instance,
+    require_confirmation,
+    run_async,
+)
 from askel_tui.cli.lazy_group import SuggestingGroup
-from askel_tui.cli.output import plural, put, put_json, table, tell
+from askel_tui.cli.output import plural, put, put_json, put_message, put_table
 
 if TYPE_CHECKING:
     from askel_tui.klaviyo.reads.key_check import KeyCheck
     from askel_tui.store.state.documents import ConnectionDoc, OnConflict
     from askel_tui.sync.instance import Instance
 
-LONGEST_KEY = 65_536
+MAX_KEY_BYTES = 65_536
 
-_POLICY = click.Choice(("fail", "strongest", "merge"))
-_CONFLICTS = (
+_CONFLICT_POLICIES = click.Choice(("fail", "strongest", "merge"))
+_ON_CONFLICT_HELP = (
     "Where a record's identifiers belong to several profiles: fail it, write with the strongest identifier alone, or "
     "merge the profiles in Klaviyo."
 )
 
-_NOTIFY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\x00-\x1f\x7f]+")
+_NOTIFY_URL_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\x00-\x1f\x7f]+")
 
 
-class _Keyless(click.Command):
+class _KeyCommand(click.Command):
     """A command that takes a key, and never from an argument: what is too many may be one and is not repeated."""
 
     allow_extra_args = True
@@ -55,16 +63,18 @@ def _read_key(from_stdin: bool) -> str:
             raise click.UsageError("there is no terminal to ask for the key on: give it to --key-stdin")
         return str(click.prompt("Klaviyo private key (pk_…)", hide_input=True, err=True))
     stream = sys.stdin.buffer
-    data = stream.readline(LONGEST_KEY) if sys.stdin.isatty() else stream.read(LONGEST_KEY)
+    data = stream.readline(MAX_KEY_BYTES) if sys.stdin.isatty() else stream.read(MAX_KEY_BYTES)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        raise Stop("what came on standard input is no API key: it is not text", Code.KEY) from None
+        raise CommandError(
+            "what came on standard input is no API key: it is not text", ExitCode.KEY_OR_SCOPE
+        ) from None
 
 
 def _notify_urls(ctx: click.Context, param: click.Parameter, urls: tuple[str, ...]) -> tuple[str, ...]:
     for number, url in enumerate(urls, 1):
-        if not _NOTIFY.fullmatch(url):
+        if not _NOTIFY_URL_PATTERN.fullmatch(url):
             # The address is not repeated: it may hold a token.
             raise click.BadParameter(
                 f"address {number} is not of the form service://… (https://, slack://, mailto://)"
@@ -72,7 +82,7 @@ def _notify_urls(ctx: click.Context, param: click.Parameter, urls: tuple[str, ..
     return urls
 
 
-@click.command(cls=_Keyless)
+@click.command(cls=_KeyCommand)
 @click.argument("name")
 @_key_option
 @click.option("--revision", help="The API revision to pin; the newest one without it.")
@@ -89,10 +99,10 @@ def _notify_urls(ctx: click.Context, param: click.Parameter, urls: tuple[str, ..
 )
 @click.option(
     "--on-conflict",
-    type=_POLICY,
+    type=_CONFLICT_POLICIES,
     default="fail",
     show_default=True,
-    help=_CONFLICTS,
+    help=_ON_CONFLICT_HELP,
 )
 @json_option
 def connect(
@@ -114,7 +124,9 @@ def connect(
     Example:
       askel connect maple-ember --key-stdin < key.txt
     """
-    run(_connect(name, _read_key(key_stdin), revision, customer, only_lists, notify, on_conflict, as_json))
+    run_async(
+        _connect(name, _read_key(key_stdin), revision, customer, only_lists, notify, on_conflict, as_json)
+    )
 
 
 async def _connect(
@@ -129,7 +141,7 @@ async def _connect(
 ) -> None:
     from askel_tui.services import connections
 
-    async with home() as instance:
+    async with open_instance() as instance:
         document, check = await connections.connect(
             instance,
             name,
@@ -143,9 +155,9 @@ async def _connect(
         )
         catalog = await _first_catalog(instance, document)
     if as_json:
-        put_json({**_as_json(document, check), "catalog": catalog})
+        put_json({**_check_row(document, check), "catalog": catalog})
         return
-    _show(document, check)
+    _put_check(document, check)
     if catalog:
         put()
         put("catalog: " + ", ".join(f"{count:,} {section}" for section, count in catalog.items()))
@@ -164,17 +176,19 @@ async def _first_catalog(instance: Instance, document: ConnectionDoc) -> dict[st
     try:
         found = await discover(instance, document.name, client)
     except KlaviyoError as error:
-        tell(f"the catalog could not be read yet: {error}")
+        put_message(f"the catalog could not be read yet: {error}")
         return None
     known = {word for each in found.catalog.lists for word in (each.id, each.name)}
     for name in document.only_lists:
-        if "lists" not in found.unread and name not in known:
+        if "lists" not in found.unreadable_sections and name not in known:
             guess = did_you_mean(name, known)
-            tell(
+            put_message(
                 f"warning: the account has no list {name!r}" + (f"; did you mean {guess!r}?" if guess else "")
             )
     return {
-        section: len(getattr(found.catalog, section)) for section in SECTIONS if section not in found.unread
+        section: len(getattr(found.catalog, section))
+        for section in SECTIONS
+        if section not in found.unreadable_sections
     }
 
 
@@ -188,21 +202,21 @@ def check(name: str, as_json: bool) -> None:
     Example:
       askel check maple-ember
     """
-    run(_check(name, as_json))
+    run_async(_check(name, as_json))
 
 
 async def _check(name: str, as_json: bool) -> None:
     from askel_tui.services import connections
 
-    async with home() as instance:
+    async with open_instance() as instance:
         document, found = await connections.check(instance, name)
     if as_json:
-        put_json(_as_json(document, found))
+        put_json(_check_row(document, found))
     else:
-        _show(document, found)
+        _put_check(document, found)
 
 
-@click.command(cls=_Keyless)
+@click.command(cls=_KeyCommand)
 @click.argument("name")
 @_key_option
 @json_option
@@ -215,18 +229,18 @@ def rotate(name: str, key_stdin: bool, as_json: bool) -> None:
     Example:
       askel rotate maple-ember --key-stdin < new-key.txt
     """
-    run(_rotate(name, _read_key(key_stdin), as_json))
+    run_async(_rotate(name, _read_key(key_stdin), as_json))
 
 
 async def _rotate(name: str, key: str, as_json: bool) -> None:
     from askel_tui.services import connections
 
-    async with home() as instance:
+    async with open_instance() as instance:
         document, found = await connections.rotate(instance, name, key, actor())
     if as_json:
-        put_json(_as_json(document, found))
+        put_json(_check_row(document, found))
     else:
-        _show(document, found)
+        _put_check(document, found)
 
 
 @click.command()
@@ -239,18 +253,20 @@ def disconnect(name: str, yes: bool) -> None:
     Example:
       askel disconnect maple-ember --yes
     """
-    run(_disconnect(name, yes))
+    run_async(_disconnect(name, yes))
 
 
 async def _disconnect(name: str, yes: bool) -> None:
     from askel_tui.services import connections
 
-    async with home() as instance:
+    async with open_instance() as instance:
         instance.state.connection(name)
         if sys.stdin.isatty():
-            confirmed(f"Take {name} and its key away?", yes)
+            require_confirmation(f"Take {name} and its key away?", yes)
         await connections.disconnect(instance, name, actor())
-    tell(f"{name} is disconnected; its key is gone from here, and still works in Klaviyo until deleted there")
+    put_message(
+        f"{name} is disconnected; its key is gone from here, and still works in Klaviyo until deleted there"
+    )
 
 
 @click.group(cls=SuggestingGroup, invoke_without_command=True)
@@ -265,14 +281,14 @@ def connections(ctx: click.Context, as_json: bool) -> None:
       askel connections set maple-ember --on-conflict strongest
     """
     if ctx.invoked_subcommand is None:
-        run(_list(as_json))
+        run_async(_list(as_json))
     elif as_json:
         raise click.UsageError("--json belongs after the command")
 
 
 @connections.command("set")
 @click.argument("name")
-@click.option("--on-conflict", type=_POLICY, help=_CONFLICTS)
+@click.option("--on-conflict", type=_CONFLICT_POLICIES, help=_ON_CONFLICT_HELP)
 @click.option(
     "--pause-after",
     metavar="SPAN",
@@ -306,13 +322,13 @@ def set_(
       askel connections set maple-ember --on-conflict merge
       askel connections set maple-ember --pause-after 1h --notify slack://…
     """
-    from askel_tui.services.settings import Unsettable, span
+    from askel_tui.services.settings import InvalidSetting, parse_duration
 
     if notify and no_notify:
         raise click.UsageError("--notify and --no-notify exclude each other")
     try:
-        seconds = None if pause_after in (None, "default") else span(str(pause_after))
-    except Unsettable as refused:
+        seconds = None if pause_after in (None, "default") else parse_duration(str(pause_after))
+    except InvalidSetting as refused:
         raise click.BadParameter(str(refused), param_hint="--pause-after") from None
     given = {
         "on_conflict": (on_conflict, on_conflict is not None),
@@ -323,28 +339,28 @@ def set_(
     fields = {field: value for field, (value, is_given) in given.items() if is_given}
     if not fields:
         raise click.UsageError("nothing to change was given; --help says what can be")
-    document = run(_set(name, fields))
+    document = run_async(_set(name, fields))
     if as_json:
-        put_json(_document(document))
+        put_json(_connection_row(document))
     else:
-        tell(f"{name}: {', '.join(fields)} changed")
+        put_message(f"{name}: {', '.join(fields)} changed")
 
 
 async def _set(name: str, fields: dict[str, Any]) -> ConnectionDoc:
     from askel_tui.services import connections
 
-    async with home() as instance:
+    async with open_instance() as instance:
         return await connections.change(instance, name, actor(), **fields)
 
 
 async def _list(as_json: bool) -> None:
-    async with home() as instance:
+    async with open_instance() as instance:
         documents = instance.state.connections()
     if as_json:
-        put_json({"connections": [_document(document) for document in documents]})
+        put_json({"connections": [_connection_row(document) for document in documents]})
         return
     if not documents:
-        tell("no connections yet: `askel connect NAME --key-stdin` makes one")
+        put_message("no connections yet: `askel connect NAME --key-stdin` makes one")
     rows = [
         (
             doc.name,
@@ -353,21 +369,23 @@ async def _list(as_json: bool) -> None:
             doc.revision,
             doc.customer,
             doc.on_conflict,
-            _missing(doc),
+            _missing_scopes(doc),
             doc.key,
         )
         for doc in documents
     ]
-    table(("name", "account", "called", "revision", "customer", "on conflict", "missing scopes", "key"), rows)
+    put_table(
+        ("name", "account", "called", "revision", "customer", "on conflict", "missing scopes", "key"), rows
+    )
 
 
-def _missing(document: ConnectionDoc) -> str:
+def _missing_scopes(document: ConnectionDoc) -> str:
     return ", ".join(scope for scope, state in sorted(document.scopes.items()) if state == "missing")
 
 
-def _document(document: ConnectionDoc) -> dict[str, Any]:
+def _connection_row(document: ConnectionDoc) -> dict[str, Any]:
     """A connection for programs. Addresses for notices may hold tokens, so only their number is told."""
-    from askel_tui.cli.times import stamp
+    from askel_tui.cli.times import rfc3339_of_ms
 
     return {
         "name": document.name,
@@ -381,32 +399,37 @@ def _document(document: ConnectionDoc) -> dict[str, Any]:
         "on_conflict": document.on_conflict,
         "pause_after": document.pause_after,
         "scopes": dict(sorted(document.scopes.items())),
-        "created": stamp(document.created),
+        "created": rfc3339_of_ms(document.created),
     }
 
 
-def _as_json(document: ConnectionDoc, check: KeyCheck) -> dict[str, Any]:
-    lacking = [{"feature": feature, "missing": list(scopes)} for feature, scopes in check.lacking]
-    return {**_document(document), "lacking": lacking}
+def _check_row(document: ConnectionDoc, check: KeyCheck) -> dict[str, Any]:
+    lacking = [{"feature": feature, "missing": list(scopes)} for feature, scopes in check.missing_features]
+    return {**_connection_row(document), "lacking": lacking}
 
 
-def _show(document: ConnectionDoc, check: KeyCheck) -> None:
+def _put_check(document: ConnectionDoc, check: KeyCheck) -> None:
     marks = {"present": "[x]", "missing": "[ ]", "not verified": "[?]"}
     if check.account:
         whose = check.account + (f" ({check.account_name})" if check.account_name else "")
     else:
         whose = "an account that the key may not name: it is known by the key's fingerprint only"
-    table(("", ""), [("connection", document.name), ("account", whose), ("revision", document.revision),
+    put_table(("", ""), [("connection", document.name), ("account", whose), ("revision", document.revision),
                      ("key", document.key)])  # fmt: skip
     put()
-    table(("scope", "", ""), [(scope, marks[state], state) for scope, state in sorted(check.scopes.items())])
-    if check.lacking:
+    put_table(
+        ("scope", "", ""), [(scope, marks[state], state) for scope, state in sorted(check.scopes.items())]
+    )
+    if check.missing_features:
         put()
-        table(("can't do", "for want of"), [(feature, ", ".join(need)) for feature, need in check.lacking])
-    tell(f"{document.name} is connected; {_verdict(check)}")
+        put_table(
+            ("can't do", "for want of"),
+            [(feature, ", ".join(need)) for feature, need in check.missing_features],
+        )
+    put_message(f"{document.name} is connected; {_describe_lacking(check)}")
 
 
-def _verdict(check: KeyCheck) -> str:
-    if not check.lacking:
+def _describe_lacking(check: KeyCheck) -> str:
+    if not check.missing_features:
         return "its key can do all that Askel does"
-    return f"{plural(len(check.lacking), 'feature')} can't work with this key"
+    return f"{plural(len(check.missing_features), 'feature')} can't work with this key"

@@ -7,10 +7,10 @@ import sys
 
 import click
 
-from askel_tui.cli.commands.failed import tell_kept
-from askel_tui.cli.common import Code, end, home, run
-from askel_tui.cli.output import encoded, inert, plural, tell
-from askel_tui.cli.times import stamp
+from askel_tui.cli.commands.failed import put_failure_count
+from askel_tui.cli.common import ExitCode, exit_with, open_instance, run_async
+from askel_tui.cli.output import encode_json, inert, plural, put_message
+from askel_tui.cli.times import rfc3339_of_ms
 
 
 @click.command()
@@ -38,40 +38,40 @@ def daemon(listen: str | None, public: bool, until_idle: bool, log_json: bool, l
       askel daemon --listen 127.0.0.1:8765
       askel daemon --until-idle
     """
-    _log(logging.getLevelNamesMapping()[log_level.upper()], log_json)
+    _set_up_logging(logging.getLevelNamesMapping()[log_level.upper()], log_json)
     from askel_tui.sync.engine.daemon import run as serve
 
     if public and listen is None:
         raise click.UsageError("--public says something about --listen, which is missing")
     open_door = None
     if listen is not None:
-        from askel_tui.api.server.server import opener
+        from askel_tui.api.server.server import server_factory
 
-        open_door = opener(listen, public=public)
-    ended = run(serve(until_idle=until_idle, open_door=open_door))
-    waiting, failures = run(_left())
+        open_door = server_factory(listen, public=public)
+    ended = run_async(serve(until_idle=until_idle, open_api=open_door))
+    waiting, failures = run_async(_count_remaining())
     if until_idle and not waiting:
-        tell("nothing is left to send")
-    tell_kept(failures)
-    for name in ended.keyless:
-        tell(f"no key is stored for {name}: `askel rotate {name} --key-stdin` stores one")
-    if ended.holds:
-        verb = "is" if ended.holds == 1 else "are"
-        tell(f"{plural(ended.holds, 'step')} {verb} held: `askel hold list` says why")
-    if until_idle and ended.keyless:
-        end(Code.KEY)
-    if until_idle and ended.holds:
-        end(Code.REFUSED)
+        put_message("nothing is left to send")
+    put_failure_count(failures)
+    for name in ended.connections_without_key:
+        put_message(f"no key is stored for {name}: `askel rotate {name} --key-stdin` stores one")
+    if ended.hold_count:
+        verb = "is" if ended.hold_count == 1 else "are"
+        put_message(f"{plural(ended.hold_count, 'step')} {verb} held: `askel hold list` says why")
+    if until_idle and ended.connections_without_key:
+        exit_with(ExitCode.KEY_OR_SCOPE)
+    if until_idle and ended.hold_count:
+        exit_with(ExitCode.REFUSED)
 
 
-async def _left() -> tuple[int, int]:
+async def _count_remaining() -> tuple[int, int]:
     """How many operations wait or are held, and how many failures are kept."""
-    async with home() as instance:
+    async with open_instance() as instance:
         counts = (await instance.journal.counts()).values()
     return sum(each.waiting + each.held for each in counts), sum(each.failed for each in counts)
 
 
-def _log(level: int, as_json: bool) -> None:
+def _set_up_logging(level: int, as_json: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if as_json else TextLines())
     logging.root.addHandler(handler)
@@ -83,7 +83,7 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
-        return f"{_at(record)} {record.levelname:<7} {inert(_message(record))}"
+        return f"{_record_time(record)} {record.levelname:<7} {inert(_message(record))}"
 
 
 class JsonLines(logging.Formatter):
@@ -91,9 +91,9 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
-        return encoded(
+        return encode_json(
             {
-                "at": _at(record),
+                "at": _record_time(record),
                 "level": record.levelname.lower(),
                 "logger": record.name,
                 "message": _message(record),
@@ -102,13 +102,13 @@ class JsonLines(logging.Formatter):
         )
 
 
-def _at(record: logging.LogRecord) -> str:
-    return stamp(int(record.created * 1000))
+def _record_time(record: logging.LogRecord) -> str:
+    return rfc3339_of_ms(int(record.created * 1000))
 
 
 def _message(record: logging.LogRecord) -> str:
-    from askel_tui.cli.error_handling import scrubbed
+    from askel_tui.cli.error_handling import scrub
 
     message = record.getMessage()
     error = record.exc_info[1] if record.exc_info else None
-    return scrubbed(f"{message}: {type(error).__name__}: {error}" if error is not None else message)
+    return scrub(f"{message}: {type(error).__name__}: {error}" if error is not None else message)

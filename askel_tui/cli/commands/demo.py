@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from askel_tui.cli.common import run
+from askel_tui.cli.common import run_async
 
 
 @click.command()
@@ -29,15 +29,15 @@ def demo(headless: bool) -> None:
     Example:
       askel demo --headless
     """
-    with _home() as home:
+    with _temporary_home() as home:
         if headless or not (sys.stdin.isatty() and sys.stdout.isatty()):
-            run(_demo(home, click.echo))
+            run_async(_play_story(home, click.echo))
         else:
-            _watched(home)
+            _play_in_console(home)
 
 
 @contextlib.contextmanager
-def _home() -> Iterator[Path]:
+def _temporary_home() -> Iterator[Path]:
     """A home of its own, and none of the user's settings."""
     with tempfile.TemporaryDirectory(prefix="askel-demo-") as home:
         for name in [name for name in os.environ if name.startswith("ASKEL_")]:
@@ -46,7 +46,7 @@ def _home() -> Iterator[Path]:
         yield Path(home)
 
 
-async def _demo(
+async def _play_story(
     home: Path,
     say: Callable[[str], None],
     begun: threading.Event | None = None,
@@ -56,7 +56,7 @@ async def _demo(
     from askel_tui.demo.account import DemoAccount
     from askel_tui.demo.story import Story, StoryBroken
     from askel_tui.sandbox.http.server import serve
-    from askel_tui.sync.instance import opened
+    from askel_tui.sync.instance import open_instance
 
     sandbox = await serve()
     os.environ["ASKEL_KLAVIYO_URL"] = sandbox.url
@@ -64,8 +64,8 @@ async def _demo(
         begun.set()
     say(f"A Klaviyo account on this machine: {sandbox.url} (Maple & Ember)")
     try:
-        async with opened(home) as instance:
-            await Story(instance, DemoAccount(sandbox.url), say).tell(sandbox.key)
+        async with open_instance(home) as instance:
+            await Story(instance, DemoAccount(sandbox.url), say).run(sandbox.key)
         if left is not None:
             await left.wait()
     except StoryBroken as broken:
@@ -74,7 +74,7 @@ async def _demo(
         await sandbox.aclose()
 
 
-def _watched(home: Path) -> None:
+def _play_in_console(home: Path) -> None:
     """Tells the story in a thread of its own while the console is open on its home."""
     from askel_tui.tui import run as console
 
@@ -85,7 +85,7 @@ def _watched(home: Path) -> None:
 
     async def tell() -> None:
         loop, left = asyncio.get_running_loop(), asyncio.Event()
-        story = asyncio.create_task(_demo(home, told.append, begun, left))
+        story = asyncio.create_task(_play_story(home, told.append, begun, left))
 
         def leave() -> None:
             # Told to the end it only waits to be left; in the middle it is broken off.

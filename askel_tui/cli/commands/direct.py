@@ -6,12 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from askel_tui.cli.common import Code, Stop, actor, client_of, end, home, json_option, run
+from askel_tui.cli.common import (
+    CommandError,
+    ExitCode,
+    actor,
+    exit_with,
+    json_option,
+    open_instance,
+    require_client,
+    run_async,
+)
 from askel_tui.cli.lazy_group import SuggestingGroup
-from askel_tui.cli.output import problem_rows, put, put_json, shown, tell
+from askel_tui.cli.output import format_cell, problem_rows, put, put_json, put_message
 
 if TYPE_CHECKING:
-    from askel_tui.services.direct_writes import Written
+    from askel_tui.services.direct_writes import WriteResult
 
 
 @click.group(cls=SuggestingGroup)
@@ -31,19 +40,21 @@ def check(name: str, segment: str, profile: str, as_json: bool) -> None:
     Example:
       askel segment check maple-ember VIP ada@example.com
     """
-    found = run(_check(name, segment, profile))
+    found = run_async(_check(name, segment, profile))
     if as_json:
         put_json(found)
         return
-    put(f"{shown(profile)} is {'' if found['member'] else 'not '}in {shown(found['segment']['name'])}")
+    put(
+        f"{format_cell(profile)} is {'' if found['member'] else 'not '}in {format_cell(found['segment']['name'])}"
+    )
 
 
 async def _check(name: str, segment: str, profile: str) -> dict[str, Any]:
-    from askel_tui.services.direct_requests import identity_of, segment_check
+    from askel_tui.services.direct_requests import check_segment_membership, parse_identity
 
-    async with home() as instance:
-        await client_of(instance, name)
-        return await segment_check(instance, name, segment, identity_of(profile))
+    async with open_instance() as instance:
+        await require_client(instance, name)
+        return await check_segment_membership(instance, name, segment, parse_identity(profile))
 
 
 @click.group(cls=SuggestingGroup)
@@ -73,41 +84,45 @@ def fire(
     """
     if through_list is not None and metric is not None:
         raise click.UsageError("--list and --metric exclude each other")
-    fired = run(_fire(name, flow, profile, through_list, metric))
+    fired = run_async(_fire(name, flow, profile, through_list, metric))
     for warning in fired.warnings:
-        tell(f"warning: {warning.message}")
+        put_message(f"warning: {warning.message}")
     if as_json:
-        put_json(_as_json(fired))
-    _tell(fired, flow)
+        put_json(_fire_row(fired))
+    _put_result(fired, flow)
 
 
-async def _fire(name: str, flow: str, profile: str, through_list: str | None, metric: str | None) -> Written:
+async def _fire(
+    name: str, flow: str, profile: str, through_list: str | None, metric: str | None
+) -> WriteResult:
     from askel_tui.core.problems import Problem
     from askel_tui.services import direct_requests
-    from askel_tui.services.workflows import Unfit
+    from askel_tui.services.workflows import InvalidWorkflow
 
-    async with home() as instance:
-        await client_of(instance, name)
+    async with open_instance() as instance:
+        await require_client(instance, name)
         try:
-            return await direct_requests.fire(
+            return await direct_requests.fire_flow(
                 instance,
                 name,
                 flow,
-                direct_requests.identity_of(profile),
+                direct_requests.parse_identity(profile),
                 actor(),
                 through_list=through_list,
                 through_metric=metric,
             )
-        except Unfit as unfit:
+        except InvalidWorkflow as unfit:
             # A person named a flow, and no file, step or field.
             told = [str(Problem(each.message, suggestion=each.suggestion)) for each in unfit.problems]
-            raise Stop("; ".join(told), Code.KEY if unfit.only_scopes else Code.REFUSED) from None
+            raise CommandError(
+                "; ".join(told), ExitCode.KEY_OR_SCOPE if unfit.only_scopes else ExitCode.REFUSED
+            ) from None
 
 
-def _as_json(fired: Written) -> dict[str, Any]:
-    from askel_tui.cli.commands.audit import Rows
+def _fire_row(fired: WriteResult) -> dict[str, Any]:
+    from askel_tui.cli.commands.audit import AuditRows
 
-    rows = Rows()
+    rows = AuditRows()
     return {
         "record": fired.record,
         "complete": fired.complete,
@@ -117,19 +132,19 @@ def _as_json(fired: Written) -> dict[str, Any]:
     }
 
 
-def _tell(fired: Written, flow: str) -> None:
+def _put_result(fired: WriteResult, flow: str) -> None:
     bad = [entry for entry in fired.entries if entry.status == "failed"]
     for entry in bad:
-        tell(f"step {entry.step}, {entry.kind}: {(entry.response or {}).get('detail') or 'failed'}")
+        put_message(f"step {entry.step}, {entry.kind}: {(entry.response or {}).get('detail') or 'failed'}")
     if bad:
-        end(Code.FAILED)
+        exit_with(ExitCode.FAILED)
     if not fired.complete:
-        tell(f"{flow} is not fired yet: it waits or is held (`askel status`, `askel hold list`)")
-        end(Code.REFUSED)
+        put_message(f"{flow} is not fired yet: it waits or is held (`askel status`, `askel hold list`)")
+        exit_with(ExitCode.REFUSED)
     if fired.fires:
-        tell(f"{flow} was given its trigger; record {fired.record} in the audit")
+        put_message(f"{flow} was given its trigger; record {fired.record} in the audit")
     else:
-        tell(
+        put_message(
             f"{flow} does not start: Klaviyo fires it for who joins the list, and this profile was on it before; "
             f"record {fired.record} in the audit"
         )

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import click
 
 from askel_tui import __version__
-from askel_tui.cli.common import Code, end, json_option, run
-from askel_tui.cli.error_handling import code_of
-from askel_tui.cli.output import plural, put_json, table, tell
+from askel_tui.cli.common import ExitCode, exit_with, json_option, run_async
+from askel_tui.cli.error_handling import exit_code_of
+from askel_tui.cli.output import plural, put_json, put_message, put_table
 
 if TYPE_CHECKING:
     from askel_tui.sync.instance import Instance
 
-PACKAGES = (
+CHECKED_PACKAGES = (
     "click",
     "httpx",
     "httpx-aiohttp",
@@ -35,7 +35,7 @@ PACKAGES = (
 
 
 WEEK_MS = 7 * 86_400_000
-MOST_RECEIPTS = 1_000
+MAX_IMBALANCES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,34 +58,34 @@ def doctor(as_json: bool) -> None:
     Example:
       askel doctor
     """
-    findings = run(_findings())
+    findings = run_async(_findings())
     wrong = [finding for finding in findings if not finding.ok]
     if as_json:
         put_json({"ok": not wrong, "findings": [asdict(finding) for finding in findings]})
     else:
-        table(
+        put_table(
             ("", "what", "found"),
             [("ok" if each.ok else "WRONG", each.what, each.found) for each in findings],
         )
     if wrong:
-        tell(f"{plural(len(wrong), 'thing')} {'is' if len(wrong) == 1 else 'are'} wrong")
-        end(Code.FAILED)
-    tell("everything is in order")
+        put_message(f"{plural(len(wrong), 'thing')} {'is' if len(wrong) == 1 else 'are'} wrong")
+        exit_with(ExitCode.FAILED)
+    put_message("everything is in order")
 
 
 async def _findings() -> list[Finding]:
-    findings = [Finding("Askel", True, f"{__version__}, Python {sys.version.split()[0]}"), _packages()]
-    place = _try("home", _home)
+    findings = [Finding("Askel", True, f"{__version__}, Python {sys.version.split()[0]}"), _package_finding()]
+    place = _run_check("home", _check_home)
     findings.append(place)
     if not place.ok:
         return findings
-    findings.append(_try("file system", _file_system))
-    return [*findings, *await _inside()]
+    findings.append(_run_check("file system", _check_file_system))
+    return [*findings, *await _instance_findings()]
 
 
-def _packages() -> Finding:
+def _package_finding() -> Finding:
     found, missing = [], []
-    for name in PACKAGES:
+    for name in CHECKED_PACKAGES:
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
@@ -94,22 +94,22 @@ def _packages() -> Finding:
     return Finding("packages", not missing, told)
 
 
-def _try(what: str, look: Callable[[], str | tuple[bool, str]]) -> Finding:
+def _run_check(what: str, check: Callable[[], str | tuple[bool, str]]) -> Finding:
     """What `look` finds, in order unless it says otherwise; an error that is expected is a finding too."""
     try:
-        found = look()
+        found = check()
         return Finding(what, True, found) if isinstance(found, str) else Finding(what, *found)
     except Exception as error:
-        return _trouble(what, error)
+        return _error_finding(what, error)
 
 
-def _trouble(what: str, error: Exception) -> Finding:
-    if code_of(error) is None and not isinstance(error, OSError):
+def _error_finding(what: str, error: Exception) -> Finding:
+    if exit_code_of(error) is None and not isinstance(error, OSError):
         raise error
     return Finding(what, False, str(error))
 
 
-def _home() -> str:
+def _check_home() -> str:
     from askel_tui.store.paths import home
 
     directory = home()
@@ -124,49 +124,51 @@ def _home() -> str:
     return f"{directory}, writable{others}"
 
 
-def _file_system() -> str:
-    from askel_tui.store.paths import default_home, file_system
+def _check_file_system() -> str:
+    from askel_tui.store.paths import default_home, file_system_type
 
     mounts = Path("/proc/mounts")
     if not mounts.exists():
         return "not known on this system"
     text = mounts.read_text(encoding="utf-8", errors="surrogateescape")
-    return file_system(os.path.realpath(default_home()), text) or "not known"
+    return file_system_type(os.path.realpath(default_home()), text) or "not known"
 
 
-async def _inside() -> list[Finding]:
-    from askel_tui.sync.instance import opened
+async def _instance_findings() -> list[Finding]:
+    from askel_tui.sync.instance import open_instance
 
     findings: list[Finding] = []
     try:
-        async with opened() as instance:
+        async with open_instance() as instance:
             findings.append(Finding("journal", True, "opens"))
-            findings.append(await _chain(instance))
-            findings.append(await _receipts(instance))
-            findings.append(_try("state", lambda: _state(instance)))
-            keys = await asyncio.to_thread(_try, "keys", lambda: instance.secrets().backend_name)
-            findings += [keys, _try("daemon", lambda: _daemon(instance))]
+            findings.append(await _chain_finding(instance))
+            findings.append(await _import_job_finding(instance))
+            findings.append(_run_check("state", lambda: _check_state(instance)))
+            keys = await asyncio.to_thread(_run_check, "keys", lambda: instance.secrets().backend_name)
+            findings += [keys, _run_check("daemon", lambda: _check_daemon(instance))]
             if all(finding.ok for finding in findings):
-                findings += [await _connection(instance, doc.name) for doc in instance.state.connections()]
-            findings += await asyncio.to_thread(_door, instance, keys.ok)
+                findings += [
+                    await _connection_finding(instance, doc.name) for doc in instance.state.connections()
+                ]
+            findings += await asyncio.to_thread(_api_findings, instance, keys.ok)
     except Exception as error:
-        findings.append(_trouble("journal", error))
+        findings.append(_error_finding("journal", error))
     return findings
 
 
-async def _chain(instance: Instance) -> Finding:
-    checked, broken = await instance.journal.verify()
+async def _chain_finding(instance: Instance) -> Finding:
+    checked, broken = await instance.journal.verify_audit()
     if broken is not None:
         return Finding("audit chain", False, f"broken at entry {broken}")
     return Finding("audit chain", True, f"holds, {plural(checked, 'entry', 'entries')}")
 
 
-async def _receipts(instance: Instance) -> Finding:
+async def _import_job_finding(instance: Instance) -> Finding:
     """Whether Klaviyo's figures added up for every bulk job of the last week: accepted = written + failed."""
     from askel_tui.store.journal.rows import AuditFilter
 
     wanted = AuditFilter(kind="imbalance", since=instance.clock() - WEEK_MS)
-    wrong = await instance.journal.audit(wanted, newest=True, limit=MOST_RECEIPTS)
+    wrong = await instance.journal.audit_entries(wanted, newest=True, limit=MAX_IMBALANCES)
     if not wrong:
         return Finding("bulk receipts", True, "every bulk job of the last week adds up")
     detail = (wrong[-1].response or {}).get("detail") or {}
@@ -174,37 +176,37 @@ async def _receipts(instance: Instance) -> Finding:
     return Finding("bulk receipts", False, f"{told} (`askel audit --kind imbalance`)")
 
 
-def _state(instance: Instance) -> str:
+def _check_state(instance: Instance) -> str:
     connections, workflows = instance.state.connections(), instance.state.workflows()
     return f"{plural(len(connections), 'connection')}, {plural(len(workflows), 'workflow')}"
 
 
-def _daemon(instance: Instance) -> str:
-    from askel_tui.store.locks import owner
+def _check_daemon(instance: Instance) -> str:
+    from askel_tui.store.locks import owner_pid
 
-    pid = owner(instance.home)
+    pid = owner_pid(instance.home)
     if pid is None:
         return "not running"
-    from askel_tui.cli.commands.doctor_api import unit
+    from askel_tui.cli.commands.doctor_api import systemd_unit
 
-    of_unit = unit(pid) if pid else None
+    of_unit = systemd_unit(pid) if pid else None
     return f"running, process {pid or '?'}" + (f", {of_unit}" if of_unit else "")
 
 
-def _door(instance: Instance, keys: bool) -> list[Finding]:
+def _api_findings(instance: Instance, keys: bool) -> list[Finding]:
     """About the front door; `keys` says whether the vault or keyring could be opened."""
     from askel_tui.cli.commands import doctor_api
 
     findings = [
-        _try("front door", lambda: doctor_api.door(instance)),
-        _try("tokens", lambda: doctor_api.tokens(instance)),
+        _run_check("front door", lambda: doctor_api.check_api(instance)),
+        _run_check("tokens", lambda: doctor_api.check_tokens(instance)),
     ]
     if keys:
-        findings.append(_try("webhooks", lambda: doctor_api.webhooks(instance)))
+        findings.append(_run_check("webhooks", lambda: doctor_api.check_webhooks(instance)))
     return findings
 
 
-async def _connection(instance: Instance, name: str) -> Finding:
+async def _connection_finding(instance: Instance, name: str) -> Finding:
     what = f"connection {name}"
     try:
         client = await instance.client(name)
@@ -214,5 +216,5 @@ async def _connection(instance: Instance, name: str) -> Finding:
 
         await check_account(client, instance.state.connection(name).account)
     except Exception as error:
-        return _trouble(what, error)
+        return _error_finding(what, error)
     return Finding(what, True, f"{client.address} answers and takes the key")

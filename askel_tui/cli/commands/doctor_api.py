@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from askel_tui.sync.instance import Instance
 
 
-def door(instance: Instance) -> tuple[bool, str]:
+def check_api(instance: Instance) -> tuple[bool, str]:
     """Whether the door is as it should be, and what was found. Blocks while it asks."""
-    from askel_tui.api.server.listen_address import whereabouts
-    from askel_tui.store.locks import owner
+    from askel_tui.api.server.listen_address import read_listen_address
+    from askel_tui.store.locks import owner_pid
 
-    found = whereabouts(instance.home)
+    found = read_listen_address(instance.home)
     if found is None:
-        running = "the daemon runs without one" if owner(instance.home) is not None else "not open"
+        running = "the daemon runs without one" if owner_pid(instance.home) is not None else "not open"
         return True, f"{running} (`askel daemon --listen 127.0.0.1:8765` opens it)"
     reach = (
         "for other machines too (--public), in plain HTTP: a proxy with TLS belongs before it"
@@ -27,7 +27,7 @@ def door(instance: Instance) -> tuple[bool, str]:
         else "for this machine only"
     )
     try:
-        why = found.not_ready()
+        why = found.not_ready_reasons()
     except OSError as error:
         return False, f"{found.url} does not answer: {str(error).lower()}"
     if why:
@@ -35,46 +35,50 @@ def door(instance: Instance) -> tuple[bool, str]:
     return True, f"listens on {found.url}, {reach}; ready"
 
 
-def tokens(instance: Instance) -> tuple[bool, str]:
+def check_tokens(instance: Instance) -> tuple[bool, str]:
     """Which tokens there are, and which of them deserve a look; what can't be used is no fault of the door."""
     from askel_tui.store.state.tokens import Tokens
 
     kept = Tokens(instance.home)
     try:
         known = {doc.name for doc in instance.state.connections()}
-        return True, _told(kept.all(), instance.clock(), known)
+        return True, _describe_tokens(kept.all(), instance.clock(), known)
     finally:
         kept.close()
 
 
-def _told(found: Sequence[TokenDoc], now: int, known: Set[str]) -> str:
-    expired = [each for each in found if each.expired(now)]
+def _describe_tokens(found: Sequence[TokenDoc], now: int, known: Set[str]) -> str:
+    expired = [each for each in found if each.is_expired(now)]
     endless = [each for each in found if each.expires is None]
     lost = [each for each in found if each.connections and not known & set(each.connections)]
     parts = [
         plural(len(found), "token"),
-        *_named("without an expiry", endless),
-        *_named("expired", expired),
-        *_named("of no connection that exists", lost),
+        *_name_tokens("without an expiry", endless),
+        *_name_tokens("expired", expired),
+        *_name_tokens("of no connection that exists", lost),
     ]
     return ", ".join(parts)
 
 
-def _named(what: str, found: Iterable[TokenDoc]) -> list[str]:
+def _name_tokens(what: str, found: Iterable[TokenDoc]) -> list[str]:
     names = [each.name for each in found]
     return [f"{len(names)} {what} ({', '.join(names[:5])}{', …' if len(names) > 5 else ''})"] if names else []
 
 
-def webhooks(instance: Instance) -> tuple[bool, str]:
+def check_webhooks(instance: Instance) -> tuple[bool, str]:
     """Whether each webhook can be checked: its settings can be read, its secret is stored. Blocks."""
-    from askel_tui.api.shared.webhook_settings import SETTING, WebhookSettings, secret_name
+    from askel_tui.api.shared.webhook_settings import SETTING_PREFIX, WebhookSettings, secret_name
 
-    names = [name.removeprefix(SETTING) for name in instance.state.settings() if name.startswith(SETTING)]
+    names = [
+        name.removeprefix(SETTING_PREFIX)
+        for name in instance.state.settings()
+        if name.startswith(SETTING_PREFIX)
+    ]
     wrong: list[str] = []
     for name in names:
         connection, _, hook = name.partition("/")
         try:
-            WebhookSettings.model_validate(instance.state.settings()[SETTING + name])
+            WebhookSettings.model_validate(instance.state.settings()[SETTING_PREFIX + name])
         except ValueError:
             wrong.append(f"the settings of {name} can't be read")
             continue
@@ -85,7 +89,7 @@ def webhooks(instance: Instance) -> tuple[bool, str]:
     return True, plural(len(names), "webhook")
 
 
-def unit(pid: int) -> str | None:
+def systemd_unit(pid: int) -> str | None:
     """The systemd unit that a process belongs to, where the kernel tells."""
     try:
         with open(f"/proc/{pid}/cgroup", encoding="utf-8") as groups:

@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from askel_tui.cli.common import Code, Stop, actor, home, json_option, run
+from askel_tui.cli.common import CommandError, ExitCode, actor, json_option, open_instance, run_async
 from askel_tui.cli.lazy_group import SuggestingGroup
-from askel_tui.cli.output import plural, put_json, table, tell
-from askel_tui.cli.times import clock_time, stamp
+from askel_tui.cli.output import plural, put_json, put_message, put_table
+from askel_tui.cli.times import format_time, rfc3339_of_ms
 
 if TYPE_CHECKING:
     from askel_tui.store.journal.rows import Failure
     from askel_tui.sync.instance import Instance
 
-EVERYTHING = 10_000_000
+ALL_FAILURES_LIMIT = 10_000_000
 """A limit that no journal reaches."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def tell_kept(failures: int) -> None:
+def put_failure_count(failures: int) -> None:
     """Says where failures are, if there are any."""
     if failures:
         verb = "is" if failures == 1 else "are"
-        tell(f"{plural(failures, 'failure')} {verb} kept: `askel failed list` says why")
+        put_message(f"{plural(failures, 'failure')} {verb} kept: `askel failed list` says why")
 
 
 @click.group(cls=SuggestingGroup)
@@ -45,30 +45,37 @@ def list_(workflow: str | None, last: int, as_json: bool) -> None:
     Example:
       askel failed list --workflow first-points-welcome
     """
-    run(_list(workflow, last, as_json))
+    run_async(_list(workflow, last, as_json))
 
 
 async def _list(workflow: str | None, last: int, as_json: bool) -> None:
-    async with home() as instance:
+    async with open_instance() as instance:
         if workflow is not None:
-            instance.document(workflow)
+            instance.workflow_document(workflow)
         failures = await instance.journal.failures(workflow, last)
     if as_json:
-        put_json({"failed": [_row(each) for each in failures]})
+        put_json({"failed": [_failure_row(each) for each in failures]})
         return
     if not failures:
-        tell("nothing failed")
-    table(
+        put_message("nothing failed")
+    put_table(
         ("id", "at", "workflow", "record", "step", "why"),
         [
-            (str(each.id), clock_time(each.at), each.workflow, each.record, each.step, _why(each))
+            (
+                str(each.id),
+                format_time(each.at),
+                each.workflow,
+                each.record,
+                each.step,
+                _describe_problems(each),
+            )
             for each in failures
         ],
-        whole_last=True,
+        keep_last_whole=True,
     )
 
 
-def _why(failure: Failure) -> str:
+def _describe_problems(failure: Failure) -> str:
     told = [
         ", ".join(filter(None, (row.get("step"), row.get("field")))) + f": {row['message']}"
         for row in failure.problems
@@ -76,10 +83,10 @@ def _why(failure: Failure) -> str:
     return "; ".join(told) or failure.reason
 
 
-def _row(failure: Failure) -> dict[str, Any]:
+def _failure_row(failure: Failure) -> dict[str, Any]:
     return {
         "id": failure.id,
-        "at": stamp(failure.at),
+        "at": rfc3339_of_ms(failure.at),
         "connection": failure.connection,
         "workflow": failure.workflow,
         "version": failure.version,
@@ -91,7 +98,7 @@ def _row(failure: Failure) -> dict[str, Any]:
     }
 
 
-def _which(command: F) -> F:
+def _selection_options(command: F) -> F:
     for option in (
         click.option("--all", "everything", is_flag=True, help="Everything that failed."),
         click.option("--workflow", metavar="NAME", help="All of this workflow's."),
@@ -102,7 +109,7 @@ def _which(command: F) -> F:
 
 
 @failed.command()
-@_which
+@_selection_options
 def retry(ids: tuple[int, ...], workflow: str | None, everything: bool, as_json: bool) -> None:
     """Try what failed again: by ids, a workflow's, or everything. Failed plans are planned anew.
 
@@ -111,14 +118,14 @@ def retry(ids: tuple[int, ...], workflow: str | None, everything: bool, as_json:
       askel failed retry 12 15
       askel failed retry --workflow first-points-welcome
     """
-    result = run(_decide("retry", ids, workflow, everything))
+    result = run_async(_decide("retry", ids, workflow, everything))
     if as_json:
         put_json(result)
-    tell(f"{plural(result['retried'], 'failure')} will be tried again; a running daemon does it")
+    put_message(f"{plural(result['retried'], 'failure')} will be tried again; a running daemon does it")
 
 
 @failed.command()
-@_which
+@_selection_options
 def discard(ids: tuple[int, ...], workflow: str | None, everything: bool, as_json: bool) -> None:
     """Give up what failed: by ids, a workflow's, or everything. The audit keeps it.
 
@@ -126,30 +133,30 @@ def discard(ids: tuple[int, ...], workflow: str | None, everything: bool, as_jso
     Example:
       askel failed discard 12
     """
-    result = run(_decide("discard_failed", ids, workflow, everything))
+    result = run_async(_decide("discard_failed", ids, workflow, everything))
     if as_json:
         put_json(result)
-    tell(f"{plural(result['discarded'], 'failure')} discarded")
+    put_message(f"{plural(result['discarded'], 'failure')} discarded")
 
 
 async def _decide(order: str, ids: tuple[int, ...], workflow: str | None, everything: bool) -> dict[str, Any]:
-    from askel_tui.sync.engine.command_bus import give
+    from askel_tui.sync.engine.command_bus import submit
 
     if bool(ids) + (workflow is not None) + everything != 1:
         raise click.UsageError("say which: ids, --workflow NAME, or --all")
-    async with home() as instance:
-        chosen = await _chosen(instance, ids, workflow)
-        return dict(await give(instance, order, {"ids": chosen}, actor()))
+    async with open_instance() as instance:
+        chosen = await _chosen_ids(instance, ids, workflow)
+        return dict(await submit(instance, order, {"ids": chosen}, actor()))
 
 
-async def _chosen(instance: Instance, ids: tuple[int, ...], workflow: str | None) -> list[int]:
+async def _chosen_ids(instance: Instance, ids: tuple[int, ...], workflow: str | None) -> list[int]:
     if workflow is not None:
-        instance.document(workflow)
-    known = [each.id for each in await instance.journal.failures(workflow, EVERYTHING)]
+        instance.workflow_document(workflow)
+    known = [each.id for each in await instance.journal.failures(workflow, ALL_FAILURES_LIMIT)]
     unknown = sorted(set(ids) - set(known))
     if unknown:
-        raise Stop(
+        raise CommandError(
             f"nothing that failed has the id {', '.join(map(str, unknown))}: `askel failed list` shows ids",
-            Code.USAGE,
+            ExitCode.USAGE,
         )
     return list(dict.fromkeys(ids)) or known

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from askel_tui.cli.common import actor, confirmed, home, json_option, run
+from askel_tui.cli.common import actor, json_option, open_instance, require_confirmation, run_async
 from askel_tui.cli.lazy_group import SuggestingGroup
-from askel_tui.cli.output import plural, put_json, table, tell
-from askel_tui.cli.times import ago, stamp
+from askel_tui.cli.output import plural, put_json, put_message, put_table
+from askel_tui.cli.times import ago, rfc3339_of_ms
 
 
 @click.group(cls=SuggestingGroup)
@@ -30,13 +30,13 @@ def list_(workflow: str | None, step: str | None, as_json: bool) -> None:
     Example:
       askel hold list
     """
-    run(_list(workflow, step, as_json))
+    run_async(_list(workflow, step, as_json))
 
 
 async def _list(workflow: str | None, step: str | None, as_json: bool) -> None:
     from dataclasses import asdict
 
-    async with home() as instance:
+    async with open_instance() as instance:
         found = await instance.journal.holds()
         now = instance.clock()
     holds = [
@@ -46,24 +46,24 @@ async def _list(workflow: str | None, step: str | None, as_json: bool) -> None:
         put_json({"holds": [hold_row(each) for each in holds]})
         return
     if not holds:
-        tell("nothing is held")
-    show_holds(holds, now)
+        put_message("nothing is held")
+    put_holds(holds, now)
 
 
 def hold_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """A hold for programs: times as RFC 3339."""
-    return {**row, "since": stamp(row["since"])}
+    return {**row, "since": rfc3339_of_ms(row["since"])}
 
 
-def show_holds(holds: Sequence[Mapping[str, Any]], now: int) -> None:
+def put_holds(holds: Sequence[Mapping[str, Any]], now: int) -> None:
     """Writes the table of holds."""
-    table(
+    put_table(
         ("workflow", "step", "waiting", "since", "why"),
         [
             (each["workflow"], each["step"], each["waiting"], ago(each["since"], now), each["detail"])
             for each in holds
         ],
-        whole_last=True,
+        keep_last_whole=True,
     )
 
 
@@ -78,7 +78,7 @@ def release(workflow: str | None, step: str | None, as_json: bool) -> None:
     Example:
       askel hold release first-points-welcome welcome
     """
-    run(_decide("release", workflow, step, as_json))
+    run_async(_decide("release", workflow, step, as_json))
 
 
 @hold.command()
@@ -94,17 +94,17 @@ def discard(workflow: str | None, step: str | None, yes: bool, as_json: bool) ->
       askel hold discard first-points-welcome welcome
     """
     if workflow is None and sys.stdin.isatty():
-        confirmed("Discard everything that is held?", yes)
-    run(_decide("discard", workflow, step, as_json))
+        require_confirmation("Discard everything that is held?", yes)
+    run_async(_decide("discard", workflow, step, as_json))
 
 
 async def _decide(word: str, workflow: str | None, step: str | None, as_json: bool) -> None:
-    from askel_tui.sync.engine.command_bus import give
+    from askel_tui.sync.engine.command_bus import submit
 
-    async with home() as instance:
+    async with open_instance() as instance:
         if workflow is not None and not workflow.startswith("direct-"):
-            instance.document(workflow)
-        result = await give(instance, word, {"workflow": workflow, "step": step}, actor())
+            instance.workflow_document(workflow)
+        result = await submit(instance, word, {"workflow": workflow, "step": step}, actor())
     if as_json:
         put_json(result)
     for each in result["holds"]:
@@ -113,4 +113,6 @@ async def _decide(word: str, workflow: str | None, step: str | None, as_json: bo
             done = "waits to be sent" if one else "wait to be sent"
         else:
             done = "is discarded" if one else "are discarded"
-        tell(f"{each['workflow']} step {each['step']}: {plural(each['operations'], 'operation')} {done}")
+        put_message(
+            f"{each['workflow']} step {each['step']}: {plural(each['operations'], 'operation')} {done}"
+        )

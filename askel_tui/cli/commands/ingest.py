@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from askel_tui.cli.common import Code, end, existing_file, home, json_option, run
-from askel_tui.cli.output import plural, put_json, tell
-from askel_tui.cli.record_options import Kind, format_option, kind_of, opened_file, tell_refused
+from askel_tui.cli.common import ExitCode, existing_file, exit_with, json_option, open_instance, run_async
+from askel_tui.cli.output import plural, put_json, put_message
+from askel_tui.cli.record_options import FileFormat, file_format, format_option, open_file, put_refusals
 
 if TYPE_CHECKING:
-    from askel_tui.services.ingest import Intake
+    from askel_tui.services.ingest import IngestResult
 
-BAR = 24
-REDRAW_S = 0.1
+BAR_CELLS = 24
+REDRAW_INTERVAL_S = 0.1
 
 
 @click.command()
@@ -39,53 +39,53 @@ def ingest(file: str, connection: str, kind: str | None, as_json: bool) -> None:
       askel ingest first-points.jsonl --connection maple-ember
       zcat export.csv.gz | askel ingest - --format csv --connection maple-ember
     """
-    result = run(_ingest(file, connection, kind_of(file, kind)))
+    result = run_async(_ingest(file, connection, file_format(file, kind)))
     if as_json:
         put_json(
             {
                 "connection": connection,
-                "lines": result.lines,
+                "lines": result.lines_read,
                 "accepted": result.accepted,
-                "same": result.same,
-                "other_body": result.other_body,
+                "same": result.duplicates,
+                "other_body": result.conflicting_ids,
                 "refused": result.refused,
                 "refusals": [{"line": each.line, "reason": each.reason} for each in result.refusals],
                 "notes": [{"line": line, "note": note} for line, note in result.notes],
-                "file": str(result.kept) if result.kept else None,
+                "file": str(result.refused_file) if result.refused_file else None,
             }
         )
-    _tell(result, connection)
+    _put_result(result, connection)
     if result.refused:
-        end(Code.REFUSED)
+        exit_with(ExitCode.REFUSED)
 
 
-async def _ingest(file: str, connection: str, kind: Kind) -> Intake:
-    from askel_tui.core.records.files import file_lines
+async def _ingest(file: str, connection: str, kind: FileFormat) -> IngestResult:
+    from askel_tui.core.records.files import read_lines
     from askel_tui.services.ingest import ingest as taken_in
 
     # Reading blocks the event loop, so Ctrl-C must interrupt the read itself.
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    async with home() as instance:
+    async with open_instance() as instance:
         instance.state.connection(connection)
-        with opened_file(file) as stream:
+        with open_file(file) as stream:
             progress = Progress(stream)
-            lines = progress.read(file_lines(stream))
+            lines = progress.read(read_lines(stream))
             try:
                 return await taken_in(instance, connection, lines, kind, progress=progress.show)
             finally:
                 progress.end()
 
 
-def _tell(result: Intake, connection: str) -> None:
+def _put_result(result: IngestResult, connection: str) -> None:
     for line, note in result.notes:
-        tell(f"line {line}: {note}")
-    for record in result.other_body:
-        tell(f"record {record} came before with another body: the first one holds")
-    tell_refused(result.refusals, result.refused, result.kept)
-    known = f", {result.same:,} known already" if result.same else ""
+        put_message(f"line {line}: {note}")
+    for record in result.conflicting_ids:
+        put_message(f"record {record} came before with another body: the first one holds")
+    put_refusals(result.refusals, result.refused, result.refused_file)
+    known = f", {result.duplicates:,} known already" if result.duplicates else ""
     refused = f", {plural(result.refused, 'line')} refused" if result.refused else ""
-    tell(f"{plural(result.accepted, 'new record')} for {connection}{known}{refused}")
+    put_message(f"{plural(result.accepted, 'new record')} for {connection}{known}{refused}")
 
 
 class Progress:
@@ -103,12 +103,12 @@ class Progress:
             self._read += len(line)
             yield line
 
-    def show(self, so_far: Intake) -> None:
+    def show(self, so_far: IngestResult) -> None:
         """Draws the bar anew, ten times a second at most."""
-        if not self._on or time.monotonic() - self._drawn < REDRAW_S:
+        if not self._on or time.monotonic() - self._drawn < REDRAW_INTERVAL_S:
             return
         self._drawn = time.monotonic()
-        counts = f"{so_far.accepted + so_far.same:,} records, {so_far.refused:,} refused"
+        counts = f"{so_far.accepted + so_far.duplicates:,} records, {so_far.refused:,} refused"
         sys.stderr.write(f"\r\x1b[K{self._bar()}{counts}")
         sys.stderr.flush()
 
@@ -116,8 +116,8 @@ class Progress:
         if not self._size:
             return ""
         share = min(1.0, self._read / self._size)
-        full = round(BAR * share)
-        return f"[{'#' * full}{'.' * (BAR - full)}] {share:4.0%}  "
+        full = round(BAR_CELLS * share)
+        return f"[{'#' * full}{'.' * (BAR_CELLS - full)}] {share:4.0%}  "
 
     def end(self) -> None:
         """Takes the bar away."""

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from askel_tui.cli.common import actor, home, json_option, run
-from askel_tui.cli.output import plural, put_json, table, tell
-from askel_tui.cli.times import Moment, clock_time, milliseconds, stamp
+from askel_tui.cli.common import actor, json_option, open_instance, run_async
+from askel_tui.cli.output import plural, put_json, put_message, put_table
+from askel_tui.cli.times import TimeParam, epoch_ms, format_time, rfc3339_of_ms
 
 if TYPE_CHECKING:
-    from askel_tui.services.replay import Stretch, Unfit
+    from askel_tui.services.replay import ReplayRange, UnreplayableEvent
 
-SHOWN_UNFIT = 20
+MAX_SHOWN_UNFIT = 20
 
 
-def _range(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str | None, str | None]:
+def _parse_record_range(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[str | None, str | None]:
     if value is None:
         return None, None
     first, dots, last = value.partition("..")
@@ -30,12 +32,15 @@ def _range(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @click.option("--connection", required=True, metavar="NAME", help="The connection that sent them.")
 @click.option("--workflow", metavar="NAME", help="Only this workflow's.")
 @click.option("--step", metavar="STEP", help="Only this step's.")
-@click.option("--since", type=Moment(), help="Only what was sent since then: a date or RFC 3339.")
+@click.option("--since", type=TimeParam(), help="Only what was sent since then: a date or RFC 3339.")
 @click.option(
-    "--until", type=Moment(end=True), help="Only what was sent until then: a date (its end) or RFC 3339."
+    "--until", type=TimeParam(end=True), help="Only what was sent until then: a date (its end) or RFC 3339."
 )
 @click.option(
-    "--records", metavar="A..B", callback=_range, help="Only of these records, by id, in order of receipt."
+    "--records",
+    metavar="A..B",
+    callback=_parse_record_range,
+    help="Only of these records, by id, in order of receipt.",
 )
 @click.option("--no-backfill", is_flag=True, help="Let the events fire flows, as new ones do.")
 @click.option("--dry-run", is_flag=True, help="List the events; send nothing.")
@@ -61,72 +66,72 @@ def replay(
       askel replay --connection maple-ember --since 2026-11-20 --until 2026-11-21 --dry-run
       askel replay --connection maple-ember --workflow first-points-welcome --records evt-000100..evt-000200
     """
-    from askel_tui.services.replay import Stretch
+    from askel_tui.services.replay import ReplayRange
 
-    wanted = Stretch(
+    wanted = ReplayRange(
         connection,
         workflow,
         step,
-        milliseconds(since) if since else None,
-        milliseconds(until) if until else None,
+        epoch_ms(since) if since else None,
+        epoch_ms(until) if until else None,
         *records,
     )
     if dry_run:
-        run(_list(wanted, as_json))
+        run_async(_list(wanted, as_json))
         return
-    count, unfit, backfill = run(_replay(wanted, not no_backfill))
+    count, unfit, backfill = run_async(_replay(wanted, not no_backfill))
     if as_json:
-        put_json({"events": count, "backfill": backfill, "unfit": [_unfit(each) for each in unfit]})
+        put_json({"events": count, "backfill": backfill, "unfit": [_unfit_row(each) for each in unfit]})
     if not backfill and not no_backfill:
-        tell("the connection's revision cannot mark events as history: they may fire flows")
-    _tell_unfit(unfit)
-    tell(f"{plural(count, 'event')} will be sent again; a running daemon does it")
+        put_message("the connection's revision cannot mark events as history: they may fire flows")
+    _put_unfit(unfit)
+    put_message(f"{plural(count, 'event')} will be sent again; a running daemon does it")
 
 
-async def _replay(wanted: Stretch, backfill: bool) -> tuple[int, list[Unfit], bool]:
+async def _replay(wanted: ReplayRange, backfill: bool) -> tuple[int, list[UnreplayableEvent], bool]:
     from askel_tui.contract.dialects import dialect
     from askel_tui.services import replay as replays
 
-    async with home() as instance:
-        _known(instance.document, wanted.workflow)
-        can = dialect(instance.state.connection(wanted.connection).revision).backfill
+    async with open_instance() as instance:
+        _require_workflow(instance.workflow_document, wanted.workflow)
+        can = dialect(instance.state.connection(wanted.connection).revision).has_backfill
         count, unfit = await replays.replay(instance, wanted, actor(), backfill=backfill)
     return count, unfit, backfill and can
 
 
-async def _list(wanted: Stretch, as_json: bool) -> None:
-    from askel_tui.services.replay import Unfit, events
+async def _list(wanted: ReplayRange, as_json: bool) -> None:
+    from askel_tui.services.replay import UnreplayableEvent, replayable_events
 
     found: list[dict[str, Any]] = []
-    unfit: list[Unfit] = []
-    async with home() as instance:
-        _known(instance.document, wanted.workflow)
-        async for each in events(instance, wanted):
-            if isinstance(each, Unfit):
+    unfit: list[UnreplayableEvent] = []
+    async with open_instance() as instance:
+        _require_workflow(instance.workflow_document, wanted.workflow)
+        async for each in replayable_events(instance, wanted):
+            if isinstance(each, UnreplayableEvent):
                 unfit.append(each)
             else:
                 found.append(each.as_dict())
     if as_json:
-        events_told = [{**each, "sent": stamp(each["sent"])} for each in found]
-        put_json({"events": events_told, "unfit": [_unfit(each) for each in unfit]})
+        events_told = [{**each, "sent": rfc3339_of_ms(each["sent"])} for each in found]
+        put_json({"events": events_told, "unfit": [_unfit_row(each) for each in unfit]})
     else:
         columns = ("sent", "workflow", "step", "record", "profile", "metric", "unique id")
-        table(columns, [_row(each) for each in found])
-    _tell_unfit(unfit)
-    tell(f"{plural(len(found), 'event')} would be sent again")
+        put_table(columns, [_event_row(each) for each in found])
+    _put_unfit(unfit)
+    put_message(f"{plural(len(found), 'event')} would be sent again")
 
 
-def _known(document: Any, workflow: str | None) -> None:
+def _require_workflow(document: Any, workflow: str | None) -> None:
     """A mistyped workflow is told, with a guess, instead of finding nothing."""
     if workflow is not None:
         document(workflow)
 
 
-def _row(event: dict[str, Any]) -> tuple[str, ...]:
+def _event_row(event: dict[str, Any]) -> tuple[str, ...]:
     who = next(iter(event["profile"].values()), "")
     names = ("workflow", "step", "record")
     return (
-        clock_time(event["sent"]),
+        format_time(event["sent"]),
         *(event[name] for name in names),
         who,
         event["metric"],
@@ -134,13 +139,13 @@ def _row(event: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _unfit(unfit: Unfit) -> dict[str, Any]:
+def _unfit_row(unfit: UnreplayableEvent) -> dict[str, Any]:
     entry = unfit.entry
-    return {"record": entry.record, "workflow": entry.workflow, "step": entry.step, "why": unfit.why}
+    return {"record": entry.record, "workflow": entry.workflow, "step": entry.step, "why": unfit.reason}
 
 
-def _tell_unfit(unfit: list[Unfit]) -> None:
-    for each in unfit[:SHOWN_UNFIT]:
-        tell(f"record {each.entry.record}, step {each.entry.step} can't be sent again: {each.why}")
-    if len(unfit) > SHOWN_UNFIT:
-        tell(f"and {len(unfit) - SHOWN_UNFIT:,} more")
+def _put_unfit(unfit: list[UnreplayableEvent]) -> None:
+    for each in unfit[:MAX_SHOWN_UNFIT]:
+        put_message(f"record {each.entry.record}, step {each.entry.step} can't be sent again: {each.reason}")
+    if len(unfit) > MAX_SHOWN_UNFIT:
+        put_message(f"and {len(unfit) - MAX_SHOWN_UNFIT:,} more")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from askel_tui.cli.common import Stop
-from askel_tui.cli.output import tell
+from askel_tui.cli.common import CommandError
+from askel_tui.cli.output import put_message
 from askel_tui.sandbox.state.seed import SEEDS
 
 
@@ -43,11 +43,15 @@ def sandbox(port: int, host: str, no_limits: bool, state: str | None, seed: str,
 
     settings = {"limits": False} if no_limits else {}
     try:
-        asyncio.run(run(host, port, seed, Path(state) if state else None, settings, None if quiet else tell))
+        asyncio.run(
+            run(host, port, seed, Path(state) if state else None, settings, None if quiet else put_message)
+        )
     except PortTaken as taken:
         cause = taken.__cause__
         if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
-            raise Stop(f"port {port} on {host} is taken: --port names another, 0 takes a free one") from None
-        raise Stop(str(taken).rstrip(".")) from None
+            raise CommandError(
+                f"port {port} on {host} is taken: --port names another, 0 takes a free one"
+            ) from None
+        raise CommandError(str(taken).rstrip(".")) from None
     except StateUnreadable as unreadable:
-        raise Stop(str(unreadable).rstrip(".")) from None
+        raise CommandError(str(unreadable).rstrip(".")) from None

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from askel_tui.cli.common import actor, home, json_option, run
+from askel_tui.cli.common import actor, json_option, open_instance, run_async
 from askel_tui.cli.lazy_group import SuggestingGroup
-from askel_tui.cli.output import put_json, table, tell
+from askel_tui.cli.output import put_json, put_message, put_table
 
 
 @click.group(cls=SuggestingGroup, invoke_without_command=True)
@@ -28,23 +28,23 @@ def settings(ctx: click.Context, as_json: bool) -> None:
         if as_json:
             raise click.UsageError("--json belongs after the command")
         return
-    rows = run(_rows())
+    rows = run_async(_setting_rows())
     if as_json:
         put_json(
             {"settings": [{name: row[name] for name in ("name", "value", "default", "set")} for row in rows]}
         )
         return
-    table(
+    put_table(
         ("setting", "is", "", "means"),
         [(row["name"], row["said"], "" if row["set"] else "default", row["means"]) for row in rows],
-        whole_last=True,
+        keep_last_whole=True,
     )
 
 
-async def _rows() -> list[dict[str, Any]]:
-    from askel_tui.services.settings import SETTINGS, public
+async def _setting_rows() -> list[dict[str, Any]]:
+    from askel_tui.services.settings import SETTINGS, public_value
 
-    async with home() as instance:
+    async with open_instance() as instance:
         made = instance.state.settings()
     rows = []
     for one in SETTINGS.values():
@@ -52,11 +52,11 @@ async def _rows() -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": one.name,
-                "value": public(one, value),
+                "value": public_value(one, value),
                 "default": one.default,
                 "set": one.name in made,
-                "said": "–" if value is None else one.say(value),
-                "means": one.means,
+                "said": "–" if value is None else one.format(value),
+                "means": one.description,
             }
         )
     return rows
@@ -90,23 +90,24 @@ def unset(name: str, as_json: bool) -> None:
 
 
 def _change(name: str, words: tuple[str, ...] | None, as_json: bool) -> None:
-    from askel_tui.services.settings import Unsettable, public, setting
+    from askel_tui.services.settings import InvalidSetting, find_setting, public_value
 
     try:
-        value = run(_changed(name, words))
-    except Unsettable as refused:
+        value = run_async(_save(name, words))
+    except InvalidSetting as refused:
         raise click.UsageError(str(refused)) from None
-    one = setting(name)
+    one = find_setting(name)
     if as_json:
-        put_json({"name": name, "value": public(one, value), "set": words is not None})
+        put_json({"name": name, "value": public_value(one, value), "set": words is not None})
         return
-    tell(
-        f"{name} is {'–' if value is None else one.say(value)}{'' if words is not None else ', as without a setting'}"
+    put_message(
+        f"{name} is {'–' if value is None else one.format(value)}"
+        f"{'' if words is not None else ', as without a setting'}"
     )
 
 
-async def _changed(name: str, words: tuple[str, ...] | None) -> Any:
+async def _save(name: str, words: tuple[str, ...] | None) -> Any:
     from askel_tui.services.settings import change
 
-    async with home() as instance:
+    async with open_instance() as instance:
         return await change(instance, name, words, actor())

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from askel_tui.cli.commands.failed import tell_kept
-from askel_tui.cli.commands.hold import hold_row, show_holds
-from askel_tui.cli.common import home, json_option, run
-from askel_tui.cli.output import bold, put, put_json, table, tell
+from askel_tui.cli.commands.failed import put_failure_count
+from askel_tui.cli.commands.hold import hold_row, put_holds
+from askel_tui.cli.common import json_option, open_instance, run_async
+from askel_tui.cli.output import bold, put, put_json, put_message, put_table
 
 
 @click.command()
@@ -22,13 +22,13 @@ def status(as_json: bool) -> None:
     Example:
       askel status --json
     """
-    run(_status(as_json))
+    run_async(_status(as_json))
 
 
 async def _status(as_json: bool) -> None:
-    from askel_tui.services.status import status as found
+    from askel_tui.services.status import read_status as found
 
-    async with home() as instance:
+    async with open_instance() as instance:
         document = await found(instance)
         now = instance.clock()
     if as_json:
@@ -44,10 +44,10 @@ def _show(document: Mapping[str, Any], now: int) -> None:
         f"daemon: {'running, process ' + str(running['pid'] or '?') if running['running'] else 'not running'}"
     )
     if not document["connections"]:
-        tell("no connections yet: `askel connect NAME --key-stdin` makes one")
-    _section("connections", ("name", "account", "revision", "state"), document["connections"])
+        put_message("no connections yet: `askel connect NAME --key-stdin` makes one")
+    _put_section("connections", ("name", "account", "revision", "state"), document["connections"])
     names = ("name", "connection", "state", "version", "waiting", "held", "failed", "sent")
-    _section("workflows", names, document["workflows"])
+    _put_section("workflows", names, document["workflows"])
     for row in document["workflows"]:
         if row["unplanned"]:
             put(f"{row['name']}: {row['unplanned']:,} more records were received and wait to be planned")
@@ -56,22 +56,22 @@ def _show(document: Mapping[str, Any], now: int) -> None:
     if document["holds"]:
         put()
         put(bold("held"))
-        show_holds(document["holds"], now)
+        put_holds(document["holds"], now)
     budgets = [
-        {**row, "of": f"{row['used']} of {row['limit']} in {row['window_s']} s{_others(row)}"}
+        {**row, "of": f"{row['used']} of {row['limit']} in {row['window_s']} s{_foreign_note(row)}"}
         for row in document["budgets"]
     ]
-    _section("budgets", ("account", "call", "of"), budgets)
-    tell_kept(sum(row["failed"] for row in document["workflows"]))
+    _put_section("budgets", ("account", "call", "of"), budgets)
+    put_failure_count(sum(row["failed"] for row in document["workflows"]))
 
 
-def _others(row: Mapping[str, Any]) -> str:
+def _foreign_note(row: Mapping[str, Any]) -> str:
     return ", others use it too" if row["foreign"] else ""
 
 
-def _section(title: str, names: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+def _put_section(title: str, names: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
     if not rows:
         return
     put()
     put(bold(title))
-    table(names, [[row[name] for name in names] for row in rows])
+    put_table(names, [[row[name] for name in names] for row in rows])

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from askel_tui.cli.common import actor, home, json_option, run
+from askel_tui.cli.common import actor, json_option, open_instance, run_async
 from askel_tui.cli.lazy_group import SuggestingGroup
-from askel_tui.cli.output import put, put_json, table, tell
-from askel_tui.cli.times import stamp
+from askel_tui.cli.output import put, put_json, put_message, put_table
+from askel_tui.cli.times import rfc3339_of_ms
 
 if TYPE_CHECKING:
     from askel_tui.store.state.tokens import TokenDoc
 
-_UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_SPAN = re.compile(r"([1-9][0-9]{0,4})([mhdw])")
+_SECONDS_PER_UNIT = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_SPAN_PATTERN = re.compile(r"([1-9][0-9]{0,4})([mhdw])")
 
 
 @click.group(cls=SuggestingGroup)
@@ -56,13 +56,13 @@ def create(
       askel token create backend --connection maple-ember --scope send --scope read
       askel token create grafana --scope operate --expires 90d
     """
-    made, text = run(_create(name, scopes, connections, _span_ms(expires), rate))
+    made, text = run_async(_create(name, scopes, connections, _parse_span_ms(expires), rate))
     if as_json:
-        put_json({"token": text, **_row(made)})
+        put_json({"token": text, **_token_row(made)})
         return
     put(text)
     where = ", ".join(made.connections) or "all connections"
-    tell(f"{name} may {', '.join(made.scopes)} for {where}; keep the token, it is not shown again")
+    put_message(f"{name} may {', '.join(made.scopes)} for {where}; keep the token, it is not shown again")
 
 
 async def _create(
@@ -71,7 +71,7 @@ async def _create(
     from askel_tui.store.journal.rows import Decision
     from askel_tui.store.state.tokens import Tokens
 
-    async with home() as instance:
+    async with open_instance() as instance:
         for connection in connections:
             instance.state.connection(connection)
         now = instance.clock()
@@ -83,17 +83,17 @@ async def _create(
             expires=None if span_ms is None else now + span_ms,
             rate=rate,
         )
-        await instance.journal.decide(Decision("token_create", actor(), detail=_row(made)), now)
+        await instance.journal.write_decision(Decision("token_create", actor(), detail=_token_row(made)), now)
         return made, text
 
 
-def _span_ms(text: str | None) -> int | None:
+def _parse_span_ms(text: str | None) -> int | None:
     if text is None:
         return None
-    match = _SPAN.fullmatch(text)
+    match = _SPAN_PATTERN.fullmatch(text)
     if match is None:
         raise click.BadParameter("a number and m, h, d or w: 90d", param_hint="--expires")
-    return int(match[1]) * _UNITS[match[2]] * 1000
+    return int(match[1]) * _SECONDS_PER_UNIT[match[2]] * 1000
 
 
 @token.command("list")
@@ -105,13 +105,13 @@ def list_(as_json: bool) -> None:
     Example:
       askel token list
     """
-    rows = run(_list())
+    rows = run_async(_list())
     if as_json:
         put_json({"tokens": rows})
         return
     if not rows:
-        tell("there is no token yet: `askel token create NAME` makes one")
-    table(
+        put_message("there is no token yet: `askel token create NAME` makes one")
+    put_table(
         ("name", "scopes", "connections", "expires", "rate"),
         [
             (
@@ -129,9 +129,9 @@ def list_(as_json: bool) -> None:
 async def _list() -> list[dict[str, Any]]:
     from askel_tui.store.state.tokens import Tokens
 
-    async with home() as instance:
+    async with open_instance() as instance:
         now = instance.clock()
-        return [{**_row(each), "expired": each.expired(now)} for each in Tokens(instance.home).all()]
+        return [{**_token_row(each), "expired": each.is_expired(now)} for each in Tokens(instance.home).all()]
 
 
 @token.command()
@@ -143,26 +143,28 @@ def revoke(name: str) -> None:
     Example:
       askel token revoke backend
     """
-    run(_revoke(name))
-    tell(f"{name} is revoked")
+    run_async(_revoke(name))
+    put_message(f"{name} is revoked")
 
 
 async def _revoke(name: str) -> None:
     from askel_tui.store.journal.rows import Decision
     from askel_tui.store.state.tokens import Tokens
 
-    async with home() as instance:
+    async with open_instance() as instance:
         gone = Tokens(instance.home).revoke(name)
-        await instance.journal.decide(Decision("token_revoke", actor(), detail=_row(gone)), instance.clock())
+        await instance.journal.write_decision(
+            Decision("token_revoke", actor(), detail=_token_row(gone)), instance.clock()
+        )
 
 
-def _row(token: TokenDoc) -> dict[str, Any]:
+def _token_row(token: TokenDoc) -> dict[str, Any]:
     return {
         "name": token.name,
         "id": token.id,
         "scopes": list(token.scopes),
         "connections": list(token.connections),
         "rate": token.rate,
-        "created": stamp(token.created),
-        "expires": None if token.expires is None else stamp(token.expires),
+        "created": rfc3339_of_ms(token.created),
+        "expires": None if token.expires is None else rfc3339_of_ms(token.expires),
     }

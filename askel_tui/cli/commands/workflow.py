@@ -7,16 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from askel_tui.cli.common import actor, confirmed, existing_file, home, json_option, read_text, run
+from askel_tui.cli.common import (
+    actor,
+    existing_file,
+    json_option,
+    open_instance,
+    read_text,
+    require_confirmation,
+    run_async,
+)
 from askel_tui.cli.lazy_group import SuggestingGroup
-from askel_tui.cli.output import plural, problem_rows, put, put_json, table, tell
-from askel_tui.cli.times import Moment, clock_time, rfc3339, stamp
+from askel_tui.cli.output import plural, problem_rows, put, put_json, put_message, put_table
+from askel_tui.cli.times import TimeParam, format_time, rfc3339, rfc3339_of_ms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from askel_tui.core.workflows.model import Step
-    from askel_tui.services.workflows import Unfit
+    from askel_tui.services.workflows import InvalidWorkflow
     from askel_tui.store.state.documents import PinnedStep, WorkflowDoc
     from askel_tui.sync.instance import Instance
 
@@ -36,21 +44,21 @@ def validate(file: str, as_json: bool) -> None:
     Example:
       askel workflow validate first-points-welcome.yaml
     """
-    from askel_tui.services.workflows import Unfit
+    from askel_tui.services.workflows import InvalidWorkflow
     from askel_tui.services.workflows import validate as checked
 
     try:
         found = checked(read_text(file), file)
-    except Unfit as unfit:
-        _refused(unfit, as_json)
+    except InvalidWorkflow as unfit:
+        _put_problems_json(unfit, as_json)
         raise
     if as_json:
         put_json({"workflow": found.name, "problems": []})
     else:
-        tell(f"{file}: workflow {found.name} is valid, {plural(len(found.steps), 'step')}")
+        put_message(f"{file}: workflow {found.name} is valid, {plural(len(found.steps), 'step')}")
 
 
-def _refused(unfit: Unfit, as_json: bool) -> None:
+def _put_problems_json(unfit: InvalidWorkflow, as_json: bool) -> None:
     if as_json:
         put_json({"problems": problem_rows(unfit.problems)})
 
@@ -67,23 +75,23 @@ def apply(file: str, as_json: bool) -> None:
     Example:
       askel workflow apply first-points-welcome.yaml
     """
-    run(_apply(file, as_json))
+    run_async(_apply(file, as_json))
 
 
 async def _apply(file: str, as_json: bool) -> None:
-    from askel_tui.services.workflows import Unfit
+    from askel_tui.services.workflows import InvalidWorkflow
     from askel_tui.services.workflows import apply as applied
 
     text = read_text(file)
-    async with home() as instance:
+    async with open_instance() as instance:
         try:
             result = await applied(instance, text, file, actor())
-        except Unfit as unfit:
-            _refused(unfit, as_json)
+        except InvalidWorkflow as unfit:
+            _put_problems_json(unfit, as_json)
             raise
     document = result.document
     for warning in result.warnings:
-        tell(f"warning: {warning}")
+        put_message(f"warning: {warning}")
     if as_json:
         told = {"workflow": document.workflow, "version": document.version, "connection": document.connection}
         warnings = problem_rows(result.warnings)
@@ -91,7 +99,7 @@ async def _apply(file: str, as_json: bool) -> None:
         put_json({**told, "changed": result.changed, "targets": targets, "warnings": warnings})
         return
     named = f"{document.workflow} version {document.version}"
-    table(
+    put_table(
         ("step", "names", "id"),
         [
             (step, f"{target.type} {target.name}", target.id or "made with the first event")
@@ -101,9 +109,9 @@ async def _apply(file: str, as_json: bool) -> None:
         ],
     )
     if result.changed:
-        tell(f"{named} is stored as a draft; `askel workflow activate {document.workflow}` runs it")
+        put_message(f"{named} is stored as a draft; `askel workflow activate {document.workflow}` runs it")
     else:
-        tell(f"{named} says the same already; nothing was changed")
+        put_message(f"{named} says the same already; nothing was changed")
 
 
 @workflow.command("list")
@@ -115,22 +123,22 @@ def list_(as_json: bool) -> None:
     Example:
       askel workflow list
     """
-    run(_list(as_json))
+    run_async(_list(as_json))
 
 
 async def _list(as_json: bool) -> None:
-    from askel_tui.services.status import status
+    from askel_tui.services.status import read_status
 
-    async with home() as instance:
-        found = (await status(instance))["workflows"]
+    async with open_instance() as instance:
+        found = (await read_status(instance))["workflows"]
     workflows = [row for row in found if row["state"] != "direct"]
     if as_json:
         put_json({"workflows": workflows})
         return
     if not workflows:
-        tell("no workflows yet: `askel workflow apply FILE` stores one")
+        put_message("no workflows yet: `askel workflow apply FILE` stores one")
     names = ("name", "connection", "state", "version", "newest", "waiting", "held", "failed", "sent")
-    table(names, [[row[name] for name in names] for row in workflows])
+    put_table(names, [[row[name] for name in names] for row in workflows])
 
 
 @workflow.command()
@@ -144,18 +152,18 @@ def show(name: str, version: int | None, as_json: bool) -> None:
     Example:
       askel workflow show first-points-welcome
     """
-    run(_show(name, version, as_json))
+    run_async(_show(name, version, as_json))
 
 
 async def _show(name: str, version: int | None, as_json: bool) -> None:
     from askel_tui.core.workflows.loader import load_workflow
 
-    async with home() as instance:
-        document = instance.document(name, version)
+    async with open_instance() as instance:
+        document = instance.workflow_document(name, version)
         versions = [doc.version for doc in instance.state.versions(name)]
         state = await _state(instance, name)
     loaded, _ = load_workflow(document.source, document.file or name)
-    steps = [_step(step, document.targets) for step in loaded.steps] if loaded is not None else []
+    steps = [_step_row(step, document.targets) for step in loaded.steps] if loaded is not None else []
     about: dict[str, Any] = {
         "workflow": name,
         "connection": document.connection,
@@ -165,19 +173,19 @@ async def _show(name: str, version: int | None, as_json: bool) -> None:
         "trigger": list(loaded.triggers) if loaded is not None else [],
         "when": loaded.when.text if loaded is not None and loaded.when is not None else None,
         "file": document.file,
-        "applied": stamp(document.applied),
+        "applied": rfc3339_of_ms(document.applied),
         "actor": document.actor,
     }
     if as_json:
         put_json({**about, "steps": steps})
         return
     shown = {**about, "versions": None, "trigger": ", ".join(about["trigger"]),
-             "applied": clock_time(document.applied)}  # fmt: skip
-    table(("", ""), [(word, value) for word, value in shown.items() if value is not None])
+             "applied": format_time(document.applied)}  # fmt: skip
+    put_table(("", ""), [(word, value) for word, value in shown.items() if value is not None])
     put()
-    table(
+    put_table(
         ("step", "kind", "names", "id"),
-        [(step["id"], step["kind"], *_named(step["target"], step["through"])) for step in steps],
+        [(step["id"], step["kind"], *_target_cells(step["target"], step["through"])) for step in steps],
     )
 
 
@@ -189,7 +197,7 @@ async def _state(instance: Instance, name: str) -> dict[str, Any]:
     return {"state": found.status, "running": running, "since": found.since}
 
 
-def _step(step: Step, targets: Mapping[str, PinnedStep]) -> dict[str, Any]:
+def _step_row(step: Step, targets: Mapping[str, PinnedStep]) -> dict[str, Any]:
     pinned = targets.get(step.id)
     return {
         "id": step.id,
@@ -199,7 +207,7 @@ def _step(step: Step, targets: Mapping[str, PinnedStep]) -> dict[str, Any]:
     }
 
 
-def _named(target: Mapping[str, Any] | None, through: Mapping[str, Any] | None) -> tuple[str, str]:
+def _target_cells(target: Mapping[str, Any] | None, through: Mapping[str, Any] | None) -> tuple[str, str]:
     if target is None:
         return "", ""
     by = f", through {through['type']} {through['name']}" if through else ""
@@ -219,20 +227,20 @@ def export(name: str, version: int | None, output: str | None) -> None:
     Example:
       askel workflow export first-points-welcome --output welcome.yaml
     """
-    document = run(_document(name, version))
+    document = run_async(_load_document(name, version))
     if output is None:
         click.echo(document.source, nl=not document.source.endswith("\n"))
         return
-    _write_whole(output, document.source)
-    tell(f"{name} version {document.version} is in {output}")
+    _write_file(output, document.source)
+    put_message(f"{name} version {document.version} is in {output}")
 
 
-async def _document(name: str, version: int | None) -> WorkflowDoc:
-    async with home() as instance:
-        return instance.document(name, version)
+async def _load_document(name: str, version: int | None) -> WorkflowDoc:
+    async with open_instance() as instance:
+        return instance.workflow_document(name, version)
 
 
-def _write_whole(path: str, text: str) -> None:
+def _write_file(path: str, text: str) -> None:
     """Puts a file there whole or not at all. Raises `OSError` that names the file a person asked for."""
     try:
         with click.open_file(path, "w", encoding="utf-8", atomic=True) as file:
@@ -243,7 +251,9 @@ def _write_whole(path: str, text: str) -> None:
 
 @workflow.command()
 @click.argument("name")
-@click.option("--since", type=Moment(), help="Also kept records whose time is not older: a date or RFC 3339.")
+@click.option(
+    "--since", type=TimeParam(), help="Also kept records whose time is not older: a date or RFC 3339."
+)
 @click.option("--from-record", metavar="ID", help="Also kept records from this one on.")
 def activate(name: str, since: datetime | None, from_record: str | None) -> None:
     """Switch a workflow to its newest version: it takes the records that come in from now on.
@@ -254,21 +264,21 @@ def activate(name: str, since: datetime | None, from_record: str | None) -> None
     """
     if since is not None and from_record is not None:
         raise click.UsageError("--since and --from-record exclude each other")
-    run(_activate(name, rfc3339(since) if since else None, from_record))
+    run_async(_activate(name, rfc3339(since) if since else None, from_record))
 
 
 async def _activate(name: str, since: str | None, from_record: str | None) -> None:
     from askel_tui.services.workflows import activate as activated
-    from askel_tui.store.locks import owner
+    from askel_tui.store.locks import owner_pid
 
-    async with home() as instance:
+    async with open_instance() as instance:
         result = await activated(instance, name, actor(), since=since, from_record=from_record)
-        running = owner(instance.home) is not None
+        running = owner_pid(instance.home) is not None
     reach = f", records since {since} included" if since else ""
     reach = f", from record {from_record} on" if from_record else reach
-    tell(f"{name} version {result['version']} is active{reach}")
+    put_message(f"{name} version {result['version']} is active{reach}")
     if not running:
-        tell("no daemon is running: `askel daemon` sends")
+        put_message("no daemon is running: `askel daemon` sends")
 
 
 @workflow.command()
@@ -280,8 +290,8 @@ def pause(name: str) -> None:
     Example:
       askel workflow pause first-points-welcome
     """
-    run(_order("pause", name))
-    tell(f"{name} is paused: its records wait; `askel workflow resume {name}` sends them")
+    run_async(_submit("pause", name))
+    put_message(f"{name} is paused: its records wait; `askel workflow resume {name}` sends them")
 
 
 @workflow.command()
@@ -293,16 +303,16 @@ def resume(name: str) -> None:
     Example:
       askel workflow resume first-points-welcome
     """
-    run(_order("resume", name))
-    tell(f"{name} is active again")
+    run_async(_submit("resume", name))
+    put_message(f"{name} is active again")
 
 
-async def _order(word: str, name: str) -> None:
-    from askel_tui.sync.engine.command_bus import give
+async def _submit(word: str, name: str) -> None:
+    from askel_tui.sync.engine.command_bus import submit
 
-    async with home() as instance:
-        instance.document(name)
-        await give(instance, word, {"workflow": name}, actor())
+    async with open_instance() as instance:
+        instance.workflow_document(name)
+        await submit(instance, word, {"workflow": name}, actor())
 
 
 @workflow.command()
@@ -315,16 +325,16 @@ def delete(name: str, yes: bool) -> None:
     Example:
       askel workflow delete first-points-welcome --yes
     """
-    run(_delete(name, yes))
-    tell(f"{name} is deleted")
+    run_async(_delete(name, yes))
+    put_message(f"{name} is deleted")
 
 
 async def _delete(name: str, yes: bool) -> None:
     from askel_tui.services.workflows import delete as deleted
 
-    async with home() as instance:
-        instance.document(name)
+    async with open_instance() as instance:
+        instance.workflow_document(name)
         counts = (await instance.journal.counts()).get(name)
         unsent = counts.waiting + counts.held + counts.failed if counts else 0
-        confirmed(f"Delete {name}, with {plural(unsent, 'operation')} that it has not sent?", yes)
+        require_confirmation(f"Delete {name}, with {plural(unsent, 'operation')} that it has not sent?", yes)
         await deleted(instance, name, actor())

@@ -23,21 +23,26 @@ from jmespath.functions import Functions
 from jmespath.parser import Parser
 from jmespath.visitor import Options, TreeInterpreter
 
-from askel_tui.core.expressions.functions import OURS, EvaluationProblem, describe, known_region
+from askel_tui.core.expressions.functions import (
+    CUSTOM_FUNCTIONS,
+    EvaluationProblem,
+    describe_value,
+    is_known_region,
+)
 from askel_tui.core.problems import did_you_mean
 from askel_tui.core.records.record import OWN_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["EvaluationProblem", "Expression", "ExpressionError", "parse"]
+__all__ = ["EvaluationProblem", "Expression", "ExpressionError", "parse_expression"]
 
-MAX_LENGTH = 4_000
+MAX_EXPRESSION_CHARACTERS = 4_000
 """Characters of an expression."""
-MAX_VALUES = 100_000
+MAX_RESULT_VALUES = 100_000
 """Values that a result may hold: an expression can double what it is given at every step."""
 
-_LONGEST_INTEGER = 14_284
+_MAX_INTEGER_BITS = 14_284
 """Bits of an integer that Python still writes out: 4,300 digits."""
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*+'|\"(?:[^\"\\]|\\.)*+\"|`((?:[^`\\]|\\.)*+)`", re.DOTALL)
 _TYPE_WORDS = {
@@ -51,7 +56,13 @@ _TYPE_WORDS = {
     "expref": "an expression",
     "null": "null",
 }
-_INNER_ROOTS = {"filter_projection": 1, "projection": 1, "value_projection": 1, "subexpression": 1, "pipe": 1}
+_CHILDREN_OVER_RECORD = {
+    "filter_projection": 1,
+    "projection": 1,
+    "value_projection": 1,
+    "subexpression": 1,
+    "pipe": 1,
+}
 """Nodes whose first child alone is evaluated over the record; the others see what it gave."""
 
 
@@ -100,7 +111,7 @@ class Expression:
             raise
         except JMESPathTypeError as error:
             wanted = " or ".join(_TYPE_WORDS.get(each, each) for each in error.expected_types)
-            found = describe(error.current_value)
+            found = describe_value(error.current_value)
             raise EvaluationProblem(f"{error.function_name} takes {wanted}, not {found}") from None
         except JMESPathError as error:
             raise EvaluationProblem(str(error)) from None
@@ -120,10 +131,10 @@ class Expression:
 
 
 @functools.lru_cache(maxsize=4096)
-def parse(text: str) -> Expression:
+def parse_expression(text: str) -> Expression:
     """The expression that the text says. Raises `ExpressionError`."""
-    if len(text) > MAX_LENGTH:
-        raise ExpressionError(f"over {MAX_LENGTH:,} characters long")
+    if len(text) > MAX_EXPRESSION_CHARACTERS:
+        raise ExpressionError(f"over {MAX_EXPRESSION_CHARACTERS:,} characters long")
     _check_literals(text)
     try:
         node = _Parser().parse(text).parsed
@@ -143,7 +154,7 @@ def parse(text: str) -> Expression:
     return Expression(text, node)
 
 
-def literal(value: str) -> Expression:
+def text_literal(value: str) -> Expression:
     """The expression that always has this text as its value."""
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return Expression(f"'{escaped}'", {"type": "literal", "value": value, "children": []})
@@ -167,14 +178,14 @@ def _check_literals(text: str) -> None:
 def _check_call(node: Any) -> None:
     name, arguments = node["value"], node["children"]
     signature = Functions.FUNCTION_TABLE.get(name)
-    if name in OURS:
-        least, most = OURS[name].least, OURS[name].most
+    if name in CUSTOM_FUNCTIONS:
+        least, most = CUSTOM_FUNCTIONS[name].min_arguments, CUSTOM_FUNCTIONS[name].max_arguments
     elif signature is not None:
         parameters = signature["signature"]
         least = len(parameters)
         most = None if parameters[-1].get("variadic") else least
     else:
-        suggestion = did_you_mean(name, [*OURS, *Functions.FUNCTION_TABLE])
+        suggestion = did_you_mean(name, [*CUSTOM_FUNCTIONS, *Functions.FUNCTION_TABLE])
         raise ExpressionError(f"there is no function {name!r}", suggestion=suggestion)
     if len(arguments) < least or (most is not None and len(arguments) > most):
         at_least = "at least " if most is None else ""
@@ -183,9 +194,9 @@ def _check_call(node: Any) -> None:
         )
     if name == "e164" and arguments[1]["type"] == "literal":
         region = arguments[1]["value"]
-        if not isinstance(region, str) or not known_region(region):
+        if not isinstance(region, str) or not is_known_region(region):
             raise ExpressionError(
-                f"e164 takes a region such as 'GB', not {describe(region)}",
+                f"e164 takes a region such as 'GB', not {describe_value(region)}",
                 suggestion="GB" if region == "UK" else None,
             )
 
@@ -209,7 +220,7 @@ def _roots(node: Any) -> Iterator[str]:
     children = [child for child in node["children"] if isinstance(child, dict)]
     if node["type"] == "index_expression":
         children = children[:1]
-    for child in children[: _INNER_ROOTS.get(node["type"])]:
+    for child in children[: _CHILDREN_OVER_RECORD.get(node["type"])]:
         yield from _roots(child)
 
 
@@ -242,12 +253,12 @@ def _json_value(value: Any) -> Any:
     while stack:
         item = stack.pop()
         seen += 1
-        if seen > MAX_VALUES:
-            raise EvaluationProblem(f"the result holds more than {MAX_VALUES:,} values")
+        if seen > MAX_RESULT_VALUES:
+            raise EvaluationProblem(f"the result holds more than {MAX_RESULT_VALUES:,} values")
         match item:
             case float() if not math.isfinite(item):
                 raise EvaluationProblem("the result is no number that JSON can say")
-            case int() if item.bit_length() > _LONGEST_INTEGER:
+            case int() if item.bit_length() > _MAX_INTEGER_BITS:
                 raise EvaluationProblem("the result is a number with more than 4,300 digits")
             case None | str() | int() | float():
                 pass
@@ -264,7 +275,7 @@ class _Calls(Functions):
     """JMESPath's functions and ours."""
 
     def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
-        ours = OURS.get(function_name)
+        ours = CUSTOM_FUNCTIONS.get(function_name)
         if ours is not None:
             return ours.call(*resolved_args)
         return super().call_function(function_name, resolved_args)
@@ -281,7 +292,7 @@ class _Interpreter(TreeInterpreter):
         if left is None or right is None:
             return None
         if _orderable(left) is None or _orderable(left) != _orderable(right):
-            raise EvaluationProblem(f"can't compare {describe(left)} with {describe(right)}")
+            raise EvaluationProblem(f"can't compare {describe_value(left)} with {describe_value(right)}")
         return self.COMPARATOR_FUNC[node["value"]](left, right)
 
 

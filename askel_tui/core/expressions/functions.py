@@ -14,7 +14,7 @@ from typing import Any
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WORD_START = re.compile(r"(^|[\s\-\u2010\u2011\u2013])([^\w\s]*)(\w)")
 _NAME_PREFIX = re.compile(r"(?<!\w)([DLO]['\u2019])([a-z]{3,})")
-_MILLISECONDS_FROM = 100_000_000_000
+_MIN_MILLISECONDS = 100_000_000_000
 """Numbers from here on are milliseconds since 1970, smaller ones seconds."""
 
 
@@ -27,11 +27,11 @@ class Function:
     """A function and how many arguments it takes; `most` is None where there is no upper limit."""
 
     call: Callable[..., Any]
-    least: int
-    most: int | None
+    min_arguments: int
+    max_arguments: int | None
 
 
-def describe(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """A value for a sentence, with its JSON type: `text '12'`, `the number 0`, `a list`."""
     match value:
         case None:
@@ -41,7 +41,7 @@ def describe(value: Any) -> str:
         case int() | float():
             return f"the number {_cut(_number_text(value))}"
         case str():
-            return f"text {quoted(value)}"
+            return f"text {quote_text(value)}"
         case list():
             return "a list"
         case Mapping():
@@ -49,7 +49,7 @@ def describe(value: Any) -> str:
     return "an expression"
 
 
-def quoted(text: str) -> str:
+def quote_text(text: str) -> str:
     """Text in quotes, cut, with everything escaped that could act on a terminal."""
     cut = _cut(text)
     return f"'{cut}'" if cut.isprintable() else ascii(cut)
@@ -71,7 +71,7 @@ def _text_function(name: str, change: Callable[[str], str]) -> Function:
         if value is None:
             return None
         if not isinstance(value, str):
-            raise EvaluationProblem(f"{name} takes text, not {describe(value)}")
+            raise EvaluationProblem(f"{name} takes text, not {describe_value(value)}")
         return change(value)
 
     return Function(call, 1, 1)
@@ -88,7 +88,7 @@ def _concat(*values: Any) -> str | None:
         return None
     for value in values:
         if isinstance(value, list | Mapping):
-            raise EvaluationProblem(f"concat takes text and numbers, not {describe(value)}")
+            raise EvaluationProblem(f"concat takes text and numbers, not {describe_value(value)}")
     return "".join(str(_text(value)) for value in values)
 
 
@@ -103,13 +103,13 @@ def _number(value: Any) -> int | float | None:
         return value
     text = value.strip() if isinstance(value, str) else ""
     if not _NUMBER.fullmatch(text):
-        raise EvaluationProblem(f"not a number: {describe(value)}")
+        raise EvaluationProblem(f"not a number: {describe_value(value)}")
     try:
         number = int(text) if text.lstrip("+-").isdigit() else float(text)
     except ValueError:
-        raise EvaluationProblem(f"a number of too many digits: {describe(value)}") from None
+        raise EvaluationProblem(f"a number of too many digits: {describe_value(value)}") from None
     if isinstance(number, float) and not math.isfinite(number):
-        raise EvaluationProblem(f"a number too large to be kept: {describe(value)}")
+        raise EvaluationProblem(f"a number too large to be kept: {describe_value(value)}")
     return number
 
 
@@ -119,7 +119,7 @@ def _text(value: Any) -> str | None:
     try:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError):
-        raise EvaluationProblem(f"text can't be made of {describe(value)}") from None
+        raise EvaluationProblem(f"text can't be made of {describe_value(value)}") from None
 
 
 def _date(value: Any) -> str | None:
@@ -128,7 +128,7 @@ def _date(value: Any) -> str | None:
     try:
         return _moment(value).isoformat().replace("+00:00", "Z")
     except (ValueError, OverflowError, TypeError):
-        raise EvaluationProblem(f"not a date or time: {describe(value)}") from None
+        raise EvaluationProblem(f"not a date or time: {describe_value(value)}") from None
 
 
 def _moment(value: Any) -> datetime:
@@ -141,7 +141,7 @@ def _moment(value: Any) -> datetime:
             raise ValueError
         moment = datetime.fromisoformat(value.strip().upper())
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    unit = timedelta(milliseconds=1) if abs(value) >= _MILLISECONDS_FROM else timedelta(seconds=1)
+    unit = timedelta(milliseconds=1) if abs(value) >= _MIN_MILLISECONDS else timedelta(seconds=1)
     return datetime(1970, 1, 1, tzinfo=UTC) + value * unit
 
 
@@ -149,21 +149,21 @@ def _e164(phone: Any, region: Any) -> str | None:
     if phone is None or region is None:
         return None
     if isinstance(phone, bool) or not isinstance(phone, str | int):
-        raise EvaluationProblem(f"e164 takes text, not {describe(phone)}")
+        raise EvaluationProblem(f"e164 takes text, not {describe_value(phone)}")
     if not isinstance(region, str):
-        raise EvaluationProblem(f"e164 takes a region such as 'GB', not {describe(region)}")
+        raise EvaluationProblem(f"e164 takes a region such as 'GB', not {describe_value(region)}")
     text = phone if isinstance(phone, str) else _text(phone) or ""
     if not text.strip():
         return None
-    if not known_region(region):
-        raise EvaluationProblem(f"not a region such as 'GB': {quoted(region)}")
+    if not is_known_region(region):
+        raise EvaluationProblem(f"not a region such as 'GB': {quote_text(region)}")
     number = _international(text, region.upper())
     if number is None:
-        raise EvaluationProblem(f"not a phone number in {region.upper()}: {quoted(text)}")
+        raise EvaluationProblem(f"not a phone number in {region.upper()}: {quote_text(text)}")
     return number
 
 
-def known_region(region: str) -> bool:
+def is_known_region(region: str) -> bool:
     """Whether phone numbers of the region (two letters of ISO 3166) are known."""
     # Imported late: it loads metadata that most commands don't need.
     import phonenumbers
@@ -189,7 +189,7 @@ def _international(text: str, region: str) -> str | None:
     return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
 
-OURS: Mapping[str, Function] = {
+CUSTOM_FUNCTIONS: Mapping[str, Function] = {
     "title": _text_function("title", _title),
     "lower": _text_function("lower", str.lower),
     "upper": _text_function("upper", str.upper),

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from askel_tui.contract.caps import Caps
-from askel_tui.core.operations import canonical
-from askel_tui.core.problems import json_kind
-from askel_tui.core.records.record import RecordRefused, normal_time
+from askel_tui.core.operations import canonical_json
+from askel_tui.core.problems import json_type_name
+from askel_tui.core.records.record import RecordRefused, normalize_time
 
 
-class Unusable(ValueError):
+class UnusableValue(ValueError):
     """A value that can't be written where it is wanted; the message says why."""
 
 
@@ -28,40 +28,42 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 _NUMERIC_ATTRIBUTES = frozenset({"location.latitude", "location.longitude"})
 
 
-def truth(value: Any) -> bool:
+def is_truthy(value: Any) -> bool:
     """JMESPath's truth: null, false, and empty strings, lists and objects are false; 0 is true."""
     return not (value is None or value is False or value in ("", [], {}))
 
 
-def identifier(name: str, value: Any, limits: Caps) -> str | None:
+def check_identifier(name: str, value: Any, limits: Caps) -> str | None:
     """An identifier as Klaviyo takes it; None for null and the empty string. Raises `Unusable`."""
     if value is None or value == "":
         return None
     if isinstance(value, int) and not isinstance(value, bool) and name == "external_id":
         value = str(value)
     if not isinstance(value, str):
-        raise Unusable(f"{json_kind(value)} can't be {name.replace('_', ' ')}")
+        raise UnusableValue(f"{json_type_name(value)} can't be {name.replace('_', ' ')}")
     if name == "email":
         if len(value) > limits.email or not _EMAIL.fullmatch(value):
-            raise Unusable(f"not an e-mail address: {shown(value)}")
+            raise UnusableValue(f"not an e-mail address: {quote_value(value)}")
     elif name == "phone_number":
         if not _E164.fullmatch(value):
-            raise Unusable(f"not a phone number in international form (+44…): {shown(value)}")
+            raise UnusableValue(f"not a phone number in international form (+44…): {quote_value(value)}")
     elif len(value) > limits.external_id:
-        raise Unusable(f"an external id of {len(value)} characters, where Klaviyo takes {limits.external_id}")
+        raise UnusableValue(
+            f"an external id of {len(value)} characters, where Klaviyo takes {limits.external_id}"
+        )
     return value
 
 
-def attribute(name: str, value: Any) -> Any:
+def check_attribute(name: str, value: Any) -> Any:
     """A standard attribute's value: text, or null to clear it; coordinates may be numbers. Raises `Unusable`."""
     if value is None or isinstance(value, str):
         return value
     if name in _NUMERIC_ATTRIBUTES and isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    raise Unusable(f"{name} takes text, not {json_kind(value)}")
+    raise UnusableValue(f"{name} takes text, not {json_type_name(value)}")
 
 
-def event_property(value: Any, limits: Caps) -> None:
+def check_event_property(value: Any, limits: Caps) -> None:
     """Raises `Unusable` where an event property is deeper, longer or larger than Klaviyo takes (contract.md 3.4)."""
     stack: list[tuple[Any, int]] = [(value, 1)]
     while stack:
@@ -71,47 +73,47 @@ def event_property(value: Any, limits: Caps) -> None:
                 len(item) > limits.event_string_bytes
                 or len(item.encode("utf-8", "replace")) > limits.event_string_bytes
             ):
-                raise Unusable(
+                raise UnusableValue(
                     f"a text of {len(item):,} characters, where Klaviyo takes {limits.event_string_bytes:,} bytes"
                 )
             continue
         if not isinstance(item, dict | list):
             continue
         if depth > limits.nesting:
-            raise Unusable(f"more than {limits.nesting} levels deep")
+            raise UnusableValue(f"more than {limits.nesting} levels deep")
         if isinstance(item, list) and len(item) > limits.array_items:
-            raise Unusable(f"a list of {len(item):,}, where Klaviyo takes {limits.array_items:,}")
+            raise UnusableValue(f"a list of {len(item):,}, where Klaviyo takes {limits.array_items:,}")
         stack.extend((child, depth + 1) for child in (item.values() if isinstance(item, dict) else item))
 
 
-def amount(value: Any) -> float | int:
+def check_amount(value: Any) -> float | int:
     """An event's value: a number. Raises `Unusable`."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Unusable(f"value takes a number, not {json_kind(value)}")
+        raise UnusableValue(f"value takes a number, not {json_type_name(value)}")
     return value
 
 
-def currency(value: Any) -> str:
+def check_currency(value: Any) -> str:
     """Three capital letters of ISO 4217. Raises `Unusable`."""
     if not isinstance(value, str) or not _CURRENCY.fullmatch(value):
-        raise Unusable(f"not a currency code such as GBP: {shown(value)}")
+        raise UnusableValue(f"not a currency code such as GBP: {quote_value(value)}")
     return value
 
 
-def moment(value: Any) -> str:
+def check_time(value: Any) -> str:
     """A time of RFC 3339, with capital T and Z. Raises `Unusable`."""
     try:
-        return normal_time(value)
+        return normalize_time(value)
     except RecordRefused:
-        raise Unusable(f"not a time such as 2026-11-23T09:14:05Z: {shown(value)}") from None
+        raise UnusableValue(f"not a time such as 2026-11-23T09:14:05Z: {quote_value(value)}") from None
 
 
-def event_time(value: Any, limits: Caps) -> str:
+def check_event_time(value: Any, limits: Caps) -> str:
     """An event's time, RFC 3339, not before the revision's floor (contract.md 3.4). Raises `Unusable`."""
-    return allowed_time(moment(value), limits)
+    return check_event_year(check_time(value), limits)
 
 
-def allowed_time(when: str, limits: Caps) -> str:
+def check_event_year(when: str, limits: Caps) -> str:
     """As `event_time`, for what is an RFC 3339 time already. Raises `Unusable`."""
     year = int(when[:4])
     if year <= limits.event_year_floor:
@@ -119,19 +121,21 @@ def allowed_time(when: str, limits: Caps) -> str:
             # Within a day of year 1 the offset leads out of the calendar.
             year = datetime.fromisoformat(when).astimezone(UTC).year
         if year < limits.event_year_floor:
-            raise Unusable(f"Klaviyo takes no events before {limits.event_year_floor}: {shown(when)}")
+            raise UnusableValue(
+                f"Klaviyo takes no events before {limits.event_year_floor}: {quote_value(when)}"
+            )
     return when
 
 
-def over(value: Mapping[str, Any], limit: int) -> str | None:
+def describe_excess(value: Mapping[str, Any], limit: int) -> str | None:
     """How large the encoded value is, in words, where it is over `limit` bytes; else None."""
-    if _at_most(value) <= limit:
+    if _max_json_size(value) <= limit:
         return None
-    found = size(value)
+    found = json_size(value)
     return f"{found:,} bytes, where Klaviyo takes {limit:,}" if found > limit else None
 
 
-def _at_most(value: Any) -> int:
+def _max_json_size(value: Any) -> int:
     """An upper bound of `size` that costs little: a character is at most 12 bytes, 3 bits of an integer one digit."""
     total = 0
     stack = [value]
@@ -149,12 +153,12 @@ def _at_most(value: Any) -> int:
     return total
 
 
-def size(value: Any) -> int:
+def json_size(value: Any) -> int:
     """The length of the value as JSON in bytes."""
-    return len(canonical(value))
+    return len(canonical_json(value))
 
 
-def shown(value: Any) -> str:
+def quote_value(value: Any) -> str:
     """A value for a sentence: quoted, escaped and cut, so that nothing in it can act on a terminal."""
     text = value if isinstance(value, str) else repr(value)
     return (

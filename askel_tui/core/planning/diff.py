@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from askel_tui.core.operations import Identity, Operation
-from askel_tui.core.requests.packing import addressed
+from askel_tui.core.requests.packing import addressed_identity
 
 Change = Mapping[str, Any]
 """{"before": value, "after": value}; an absent value is None."""
 
 
 @dataclass(slots=True)
-class Seen:
+class ProfileState:
     """What is known of a profile: None for `id` where the account does not know it yet."""
 
     id: str | None = None
@@ -33,33 +33,33 @@ class Seen:
     """`unique_id`s that earlier records of the same run would write."""
 
 
-def changes(operation: Operation, seen: Seen) -> dict[str, Change]:
+def find_changes(operation: Operation, profile: ProfileState) -> dict[str, Change]:
     """The fields that the operation changes, with their values before and after; equal values are left out."""
     match operation.call:
         case "create_or_update_profile":
-            return _upsert(operation, seen)
+            return _upsert(operation, profile)
         case "add_profiles_to_list" | "remove_profiles_from_list":
             destination = operation.destination
             if destination is None or destination.id is None:
                 return {}
             adds = operation.call == "add_profiles_to_list"
-            on = destination.id in seen.lists
+            on = destination.id in profile.lists
             return {} if on == adds else {f"list {destination.name}": {"before": on, "after": adds}}
         case "create_event":
             body = operation.body
-            if body["unique_id"] in seen.events:
+            if body["unique_id"] in profile.events:
                 return {}
             after = {name: body[name] for name in ("value", "value_currency", "time") if name in body}
             after["properties"] = body["properties"]
             return {f"event {body['metric']}": {"before": None, "after": after}}
         case "bulk_subscribe_profiles":
-            return _consent(operation, seen, "SUBSCRIBED") | _joined(operation, seen)
+            return _consent(operation, profile, "SUBSCRIBED") | _joined(operation, profile)
         case "bulk_unsubscribe_profiles":
-            return _consent(operation, seen, "UNSUBSCRIBED")
+            return _consent(operation, profile, "UNSUBSCRIBED")
     return {}
 
 
-def _consent(operation: Operation, seen: Seen, wanted: str) -> dict[str, Change]:
+def _consent(operation: Operation, seen: ProfileState, wanted: str) -> dict[str, Change]:
     return {
         f"consent {channel}": {"before": seen.consent.get(channel), "after": wanted}
         for channel in operation.body["channels"]
@@ -67,7 +67,7 @@ def _consent(operation: Operation, seen: Seen, wanted: str) -> dict[str, Change]
     }
 
 
-def _joined(operation: Operation, seen: Seen) -> dict[str, Change]:
+def _joined(operation: Operation, seen: ProfileState) -> dict[str, Change]:
     """Whoever subscribes to a list is on it (contract.md 6), on one with double opt-in once they confirm."""
     destination = operation.destination
     if destination is None or destination.id is None or destination.id in seen.lists:
@@ -75,7 +75,7 @@ def _joined(operation: Operation, seen: Seen) -> dict[str, Change]:
     return {f"list {destination.name}": {"before": False, "after": True}}
 
 
-def _upsert(operation: Operation, seen: Seen) -> dict[str, Change]:
+def _upsert(operation: Operation, seen: ProfileState) -> dict[str, Change]:
     body = operation.body
     found: dict[str, Change] = {}
     wanted = {**operation.profile.identifiers(), **body["attributes"]}
@@ -107,34 +107,34 @@ def _same_address(before: Any, after: Any) -> bool:
     return isinstance(before, str) and isinstance(after, str) and before.casefold() == after.casefold()
 
 
-def apply(operation: Operation, seen: Seen) -> None:
+def apply_operation(operation: Operation, profile: ProfileState) -> None:
     """Leaves `seen` as the account would be after the operation."""
     body = operation.body
     destination = operation.destination
     match operation.call:
         case "create_or_update_profile":
-            seen.id = seen.id or "new"
-            seen.attributes.update(operation.profile.identifiers())
-            seen.attributes.update(body["attributes"])
-            seen.properties.update(body["properties"])
+            profile.id = profile.id or "new"
+            profile.attributes.update(operation.profile.identifiers())
+            profile.attributes.update(body["attributes"])
+            profile.properties.update(body["properties"])
             for name in body["unset"]:
-                seen.properties.pop(name, None)
+                profile.properties.pop(name, None)
         case "add_profiles_to_list" if destination and destination.id:
-            seen.lists.add(destination.id)
+            profile.lists.add(destination.id)
         case "remove_profiles_from_list" if destination and destination.id:
-            seen.lists.discard(destination.id)
+            profile.lists.discard(destination.id)
         case "create_event":
-            _make(seen, operation.profile)
-            seen.events.add(body["unique_id"])
+            _make(profile, operation.profile)
+            profile.events.add(body["unique_id"])
         case "bulk_subscribe_profiles" | "bulk_unsubscribe_profiles":
             wanted = "SUBSCRIBED" if operation.call == "bulk_subscribe_profiles" else "UNSUBSCRIBED"
-            seen.consent.update(dict.fromkeys(body["channels"], wanted))
+            profile.consent.update(dict.fromkeys(body["channels"], wanted))
             if operation.call == "bulk_subscribe_profiles" and destination and destination.id:
-                _make(seen, addressed(operation))
-                seen.lists.add(destination.id)
+                _make(profile, addressed_identity(operation))
+                profile.lists.add(destination.id)
 
 
-def _make(seen: Seen, identity: Identity) -> None:
+def _make(seen: ProfileState, identity: Identity) -> None:
     """A profile that an event or a consent job makes, or whose gaps it fills: it never moves an identifier."""
     seen.id = seen.id or "new"
     for name, value in identity.identifiers().items():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-Touched = tuple[int, Sequence[str]]
+TouchedProfile = tuple[int, Sequence[str]]
 """A record by its place in the order, and the keys of the profile that a workflow's operations of it are about."""
 
 _SEVERAL = -1
 
 
-def stretches(workflows: Sequence[Sequence[Touched]]) -> Iterator[int | None]:
+def cut_points(workflows: Sequence[Sequence[TouchedProfile]]) -> Iterator[int | None]:
     """Where to cut records that several workflows plan, so that planning each stretch workflow by workflow keeps order.
 
     In one stretch no profile is touched by two records under different workflows. Gives the place of the last record

@@ -19,7 +19,7 @@ from askel_tui.core.operations import (
     Operation,
     Target,
 )
-from askel_tui.core.planning.steps import Applied, RecordPlan
+from askel_tui.core.planning.steps import AppliedWorkflow, StepPlanner
 from askel_tui.core.problems import Problem
 from askel_tui.core.records.record import Record
 from askel_tui.core.workflows.model import Workflow
@@ -49,7 +49,7 @@ class Plan:
     problems: tuple[Problem, ...] = ()
 
 
-def plan(record: Record, applied: Applied, facts: Facts | None = None) -> Plan | None:
+def plan(record: Record, applied: AppliedWorkflow, facts: Facts | None = None) -> Plan | None:
     """What the record does under the workflow; None where its trigger or its `when` does not match.
 
     Never raises for what a record holds: whatever cannot be used is a problem that names step and field.
@@ -59,15 +59,15 @@ def plan(record: Record, applied: Applied, facts: Facts | None = None) -> Plan |
         return None
     source = record.as_dict()
     try:
-        if workflow.when is not None and not values.truth(workflow.when.evaluate(source)):
+        if workflow.when is not None and not values.is_truthy(workflow.when.evaluate(source)):
             return None
     except EvaluationProblem as problem:
         return _failed(record, applied, [Problem(str(problem), field="when")])
     problems: list[Problem] = []
     identity = _identity(workflow, source, caps(applied.revision), problems)
-    made = RecordPlan(record, source, identity, applied, problems)
+    made = StepPlanner(record, source, identity, applied, problems)
     for step in workflow.steps:
-        made.take(step)
+        made.plan_step(step)
     if problems:
         return _failed(record, applied, problems, identity)
     kept, skipped = _through_gates(made.operations, facts) if facts is not None else (made.operations, ())
@@ -77,7 +77,7 @@ def plan(record: Record, applied: Applied, facts: Facts | None = None) -> Plan |
 
 
 def _failed(
-    record: Record, applied: Applied, problems: Sequence[Problem], identity: Identity | None = None
+    record: Record, applied: AppliedWorkflow, problems: Sequence[Problem], identity: Identity | None = None
 ) -> Plan:
     return Plan(
         record.id, applied.workflow.name, applied.version, identity or Identity(), problems=tuple(problems)
@@ -95,8 +95,8 @@ def _identity(
         if expression is None:
             continue
         try:
-            value = values.identifier(name, expression.evaluate(source), limits)
-        except (EvaluationProblem, values.Unusable) as problem:
+            value = values.check_identifier(name, expression.evaluate(source), limits)
+        except (EvaluationProblem, values.UnusableValue) as problem:
             problems.append(Problem(str(problem), field=f"profile.{name}"))
         else:
             if value is not None:

@@ -30,7 +30,7 @@ from askel_tui.core.workflows.model import (
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class AppliedWorkflow:
     """A version of a workflow as it was applied: checked, with its targets pinned.
 
     `account` is the Klaviyo account's id, or another constant word where the key may not read it: ids of events
@@ -44,7 +44,7 @@ class Applied:
     targets: Mapping[str, StepTargets]
 
 
-class RecordPlan:
+class StepPlanner:
     """What the steps of a workflow make of one record, step by step: `operations` in order, and `problems`."""
 
     __slots__ = (
@@ -63,7 +63,7 @@ class RecordPlan:
         record: Record,
         source: Mapping[str, Any],
         identity: Identity,
-        applied: Applied,
+        applied: AppliedWorkflow,
         problems: list[Problem],
     ) -> None:
         """`problems` is added to."""
@@ -76,7 +76,7 @@ class RecordPlan:
         self.operations: list[Operation] = []
         self.problems = problems
 
-    def take(self, step: Step) -> None:
+    def plan_step(self, step: Step) -> None:
         """Adds the operations of the next step."""
         match step:
             case UpsertProfile():
@@ -157,8 +157,8 @@ class RecordPlan:
             if not present:
                 continue
             try:
-                attributes[name] = values.attribute(name, value)
-            except values.Unusable as problem:
+                attributes[name] = values.check_attribute(name, value)
+            except values.UnusableValue as problem:
                 self._problem(step, name, str(problem))
         for name, field in step.properties.items():
             present, value = self._field(step, f"properties.{name}", field)
@@ -168,7 +168,7 @@ class RecordPlan:
                 unset.append(name)
             else:
                 properties[name] = value
-        too_large = values.over(attributes | {"properties": properties}, limits.profile_bytes)
+        too_large = values.describe_excess(attributes | {"properties": properties}, limits.profile_bytes)
         if too_large:
             self._problem(step, _largest(attributes, properties), f"the profile would be {too_large}")
         return {"attributes": attributes, "properties": properties, "unset": unset}
@@ -182,8 +182,8 @@ class RecordPlan:
             if value is None:
                 continue
             try:
-                values.event_property(value, limits)
-            except values.Unusable as problem:
+                values.check_event_property(value, limits)
+            except values.UnusableValue as problem:
                 self._problem(step, f"properties.{name}", str(problem))
             else:
                 properties[name] = value
@@ -195,15 +195,15 @@ class RecordPlan:
                 self._applied.account, workflow.connection, workflow.name, self._record.id, step.id, metric
             ),
         }
-        self._checked(step, body, "value", step.value, values.amount)
-        self._checked(step, body, "value_currency", step.value_currency, values.currency)
+        self._checked(step, body, "value", step.value, values.check_amount)
+        self._checked(step, body, "value_currency", step.value_currency, values.check_currency)
         if len(properties) > limits.event_properties:
             self._problem(
                 step,
                 "properties",
                 f"{len(properties)} properties, where Klaviyo takes {limits.event_properties}",
             )
-        too_large = values.over(properties, limits.event_bytes)
+        too_large = values.describe_excess(properties, limits.event_bytes)
         if too_large:
             self._problem(step, _largest({}, properties), f"the event would be {too_large}")
         return body
@@ -222,16 +222,16 @@ class RecordPlan:
             return
         try:
             body[name] = check(value)
-        except values.Unusable as problem:
+        except values.UnusableValue as problem:
             self._problem(step, name, str(problem))
 
     def _time(self, step: TrackEvent, limits: Caps) -> str:
         value = self._value(step, "time", step.time) if step.time is not None else None
         try:
             if value is None:
-                return values.allowed_time(self._record.time, limits)
-            return values.event_time(value, limits)
-        except values.Unusable as problem:
+                return values.check_event_year(self._record.time, limits)
+            return values.check_event_time(value, limits)
+        except values.UnusableValue as problem:
             self._problem(step, "time", str(problem))
             return self._record.time
 
@@ -241,10 +241,10 @@ class RecordPlan:
             body["custom_source"] = step.custom_source
         before = len(self.problems)
         if step.consented_at is not None:
-            if not (step.historical and dialect(self._applied.revision).historical):
+            if not (step.historical and dialect(self._applied.revision).has_historical_consent):
                 # Refused when applied; a plan is always one that the revision can say (contract.md 6).
                 self._problem(step, "consented_at", "only consent from the past takes the time it was given")
-            self._checked(step, body, "consented_at", step.consented_at, values.moment)
+            self._checked(step, body, "consented_at", step.consented_at, values.check_time)
         if step.historical:
             body["historical"] = True
             if "consented_at" not in body and len(self.problems) == before:
@@ -279,4 +279,4 @@ class RecordPlan:
 
 def _largest(attributes: Mapping[str, Any], properties: Mapping[str, Any]) -> str:
     fields = {**attributes, **{f"properties.{name}": value for name, value in properties.items()}}
-    return max(fields, key=lambda name: values.size(fields[name]))
+    return max(fields, key=lambda name: values.json_size(fields[name]))

@@ -9,31 +9,38 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 from askel_tui.core.problems import did_you_mean
-from askel_tui.core.records.record import MAX_BYTES, MAX_LEVELS, Record, RecordRefused, Refused, read_record
+from askel_tui.core.records.record import (
+    MAX_NESTING_LEVELS,
+    MAX_RECORD_BYTES,
+    Record,
+    RecordRefused,
+    RefusedLine,
+    read_record,
+)
 
-SHOWN_BYTES = 65_536
+MAX_SHOWN_BYTES = 65_536
 """How much of a refused line is kept for showing and mending it."""
 
 _BOM = b"\xef\xbb\xbf"
-_COLUMNS_OF_THE_RECORD = ("id", "event", "time", "actor")
+_RECORD_COLUMNS = ("id", "event", "time", "actor")
 _CELL = re.compile(r'(?:"((?:[^"]++|"")*+)"|((?!")[^,]*+))(?:,|(\Z))')
 _REST_OF_QUOTED = re.compile(r'(?:[^"]++|"")*+"')
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,4000})(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
-Numbered = tuple[int, Record | Refused]
+NumberedRecord = tuple[int, Record | RefusedLine]
 
 
-def file_lines(stream: BinaryIO) -> Iterator[bytes]:
+def read_lines(stream: BinaryIO) -> Iterator[bytes]:
     """The lines of a file, each cut just over the size that is refused, so that memory stays bounded."""
-    while line := stream.readline(MAX_BYTES + 2):
+    while line := stream.readline(MAX_RECORD_BYTES + 2):
         yield line
-        cut = len(line) == MAX_BYTES + 2 and not line.endswith(b"\n")
+        cut = len(line) == MAX_RECORD_BYTES + 2 and not line.endswith(b"\n")
         while cut:
-            rest = stream.readline(MAX_BYTES)
+            rest = stream.readline(MAX_RECORD_BYTES)
             cut = bool(rest) and not rest.endswith(b"\n")
 
 
-def read_jsonl(lines: Iterable[bytes], *, now: str) -> Iterator[Numbered]:
+def read_jsonl(lines: Iterable[bytes], *, now: str) -> Iterator[NumberedRecord]:
     """(line number, record or refusal) for each line that is not empty; a byte order mark at the start is skipped."""
     for number, line in enumerate(lines, 1):
         body = (line.removeprefix(_BOM) if number == 1 else line).strip(b" \t\r\n")
@@ -41,14 +48,14 @@ def read_jsonl(lines: Iterable[bytes], *, now: str) -> Iterator[Numbered]:
             yield number, _read(body, body, now, number)
 
 
-def _read(value: bytes | Mapping[str, Any], text: bytes, now: str, number: int) -> Record | Refused:
+def _read(value: bytes | Mapping[str, Any], text: bytes, now: str, number: int) -> Record | RefusedLine:
     try:
         return read_record(value, now=now)
     except RecordRefused as refused:
-        return Refused(number, refused.reason, text[:SHOWN_BYTES])
+        return RefusedLine(number, refused.reason, text[:MAX_SHOWN_BYTES])
 
 
-def read_csv(lines: Iterable[bytes], *, now: str) -> Iterator[Numbered]:
+def read_csv(lines: Iterable[bytes], *, now: str) -> Iterator[NumberedRecord]:
     """(line number, record or refusal) for each row under the header; a row counts where it begins.
 
     The columns `id`, `event`, `time`, `actor` are the record's own, all others nest under `data` by their dots. An
@@ -60,7 +67,10 @@ def read_csv(lines: Iterable[bytes], *, now: str) -> Iterator[Numbered]:
         try:
             paths = _header(_decoded(row, reason))
         except RecordRefused as refused:
-            yield number, Refused(number, f"the header can't be used: {refused.reason}", row[:SHOWN_BYTES])
+            yield (
+                number,
+                RefusedLine(number, f"the header can't be used: {refused.reason}", row[:MAX_SHOWN_BYTES]),
+            )
             return
         break
     else:
@@ -69,7 +79,7 @@ def read_csv(lines: Iterable[bytes], *, now: str) -> Iterator[Numbered]:
         try:
             body = _body(_decoded(row, reason), paths)
         except RecordRefused as refused:
-            yield number, Refused(number, refused.reason, row[:SHOWN_BYTES])
+            yield number, RefusedLine(number, refused.reason, row[:MAX_SHOWN_BYTES])
         else:
             yield number, _read(body, row, now, number)
 
@@ -94,7 +104,7 @@ def _rows(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes, str | None]]:
         size += len(line)
         if not inside:
             yield opened[0][0], b"".join(text for _, text in opened), None
-        elif size > MAX_BYTES:
+        elif size > MAX_RECORD_BYTES:
             yield from _alone(opened)
             inside = False
         else:
@@ -138,7 +148,7 @@ def _decoded(row: bytes, reason: str | None) -> list[str]:
     """The cells of a row. Raises `RecordRefused`."""
     if reason is not None:
         raise RecordRefused(reason)
-    if len(row) > MAX_BYTES:
+    if len(row) > MAX_RECORD_BYTES:
         raise RecordRefused(f"over 5 MB ({len(row):,} bytes)")
     try:
         text = row.decode("utf-8").removesuffix("\n").removesuffix("\r")
@@ -167,12 +177,12 @@ def _header(names: list[str]) -> list[tuple[str, ...]]:
     for column, name in enumerate(names, 1):
         if not name:
             raise RecordRefused(f"column {column} has no name")
-        own = name in _COLUMNS_OF_THE_RECORD
+        own = name in _RECORD_COLUMNS
         path = (name,) if own else ("data", *name.split("."))
         if "" in path:
             raise RecordRefused(f"column {column}, {name!r}, has an empty part between its dots")
-        if len(path) > MAX_LEVELS:
-            raise RecordRefused(f"column {column} is nested deeper than {MAX_LEVELS} levels")
+        if len(path) > MAX_NESTING_LEVELS:
+            raise RecordRefused(f"column {column} is nested deeper than {MAX_NESTING_LEVELS} levels")
         if path in seen:
             raise RecordRefused(f"two columns are named {name!r}")
         seen.add(path)

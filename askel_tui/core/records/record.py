@@ -11,21 +11,21 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from askel_tui.core.operations import canonical
-from askel_tui.core.problems import json_kind
+from askel_tui.core.operations import canonical_json
+from askel_tui.core.problems import json_type_name
 
-MAX_BYTES = 5_000_000
-MAX_LEVELS = 64
+MAX_RECORD_BYTES = 5_000_000
+MAX_NESTING_LEVELS = 64
 """Levels of objects and lists in a body; the record itself is the first."""
-MAX_ID = 255
+MAX_ID_CHARACTERS = 255
 OWN_FIELDS = ("id", "event", "time", "data", "actor")
 
 _BRACKETS_AND_STRINGS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{\]}]', re.DOTALL)
 _TIME = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}):(\d{2})(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
 )
-_UNTIDY = re.compile("[\0\ud800-\udfff]")
-_MAYBE_UNTIDY = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_MAYBE_UNSTORABLE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 
 class RecordRefused(ValueError):
@@ -54,7 +54,7 @@ class Record:
 
     def encode(self) -> bytes:
         """The canonical bytes of `as_dict`: records are the same exactly when these are."""
-        return canonical(self.as_dict())
+        return canonical_json(self.as_dict())
 
     @classmethod
     def decode(cls, encoded: bytes) -> Record:
@@ -64,7 +64,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedLine:
     """A line that is no record: its number, why, and the line itself, cut at `SHOWN_BYTES` of record_files."""
 
     line: int
@@ -87,14 +87,14 @@ def read_record(value: bytes | Mapping[str, Any], *, now: str, line: int = 0) ->
 
 
 def _parsed(value: bytes | bytearray | memoryview) -> tuple[Mapping[str, Any], list[str]]:
-    if len(value) > MAX_BYTES:
+    if len(value) > MAX_RECORD_BYTES:
         raise RecordRefused(f"over 5 MB ({len(value):,} bytes)")
     try:
         text = bytes(value).decode("utf-8")
     except UnicodeDecodeError as error:
         raise RecordRefused(f"not UTF-8 (byte {error.start + 1})") from None
-    if text.count("{") + text.count("[") > MAX_LEVELS and _levels_of_text(text) > MAX_LEVELS:
-        raise RecordRefused(f"nested deeper than {MAX_LEVELS} levels")
+    if text.count("{") + text.count("[") > MAX_NESTING_LEVELS and _levels_of_text(text) > MAX_NESTING_LEVELS:
+        raise RecordRefused(f"nested deeper than {MAX_NESTING_LEVELS} levels")
     try:
         parsed = _DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -105,18 +105,18 @@ def _parsed(value: bytes | bytearray | memoryview) -> tuple[Mapping[str, Any], l
         # The one ValueError left is Python's refusal of integers with thousands of digits.
         raise RecordRefused("not JSON that can be kept: a number with more than 4,300 digits") from None
     if not isinstance(parsed, dict):
-        raise RecordRefused(f"not an object but {json_kind(parsed)}")
-    return _tidy(parsed) if _MAYBE_UNTIDY.search(text) else (parsed, [])
+        raise RecordRefused(f"not an object but {json_type_name(parsed)}")
+    return _remove_unstorable(parsed) if _MAYBE_UNSTORABLE.search(text) else (parsed, [])
 
 
 def _checked(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
     """What `_parsed` gives, for a body that is an object already: it is taken through JSON, so nothing is shared."""
     if not isinstance(value, Mapping):
-        raise RecordRefused(f"not an object but {json_kind(value)}")
-    if _levels_of_value(value) > MAX_LEVELS:
-        raise RecordRefused(f"nested deeper than {MAX_LEVELS} levels")
+        raise RecordRefused(f"not an object but {json_type_name(value)}")
+    if _levels_of_value(value) > MAX_NESTING_LEVELS:
+        raise RecordRefused(f"nested deeper than {MAX_NESTING_LEVELS} levels")
     try:
-        encoded = canonical(dict(value))
+        encoded = canonical_json(dict(value))
     except (TypeError, ValueError) as error:
         raise RecordRefused(f"not JSON: {error}") from None
     return _parsed(encoded)
@@ -127,16 +127,16 @@ def _record(body: Mapping[str, Any], notes: list[str], *, now: str) -> Record:
     if event is None or event == "":
         raise RecordRefused("no `event`")
     if not isinstance(event, str):
-        raise RecordRefused(f"`event` is {json_kind(event)}, not text")
+        raise RecordRefused(f"`event` is {json_type_name(event)}, not text")
     data = body.get("data")
     if data is None:
         data = {}
     elif not isinstance(data, dict):
-        raise RecordRefused(f"`data` is {json_kind(data)}, not an object")
-    time = now if body.get("time") is None else normal_time(body["time"])
+        raise RecordRefused(f"`data` is {json_type_name(data)}, not an object")
+    time = now if body.get("time") is None else normalize_time(body["time"])
     actor = body.get("actor")
     if actor is not None and not isinstance(actor, str):
-        notes.append(f"`actor` was {json_kind(actor)}, not text, and was left out")
+        notes.append(f"`actor` was {json_type_name(actor)}, not text, and was left out")
         actor = None
     strange = [name for name in body if name not in OWN_FIELDS]
     if strange:
@@ -151,19 +151,19 @@ def _id(body: Mapping[str, Any]) -> str:
     given = body.get("id")
     if given is None:
         rest = {name: value for name, value in body.items() if name != "id"}
-        return hashlib.sha256(canonical(rest)).hexdigest()[:32]
+        return hashlib.sha256(canonical_json(rest)).hexdigest()[:32]
     if isinstance(given, int) and not isinstance(given, bool):
         given = str(given)
     if not isinstance(given, str):
-        raise RecordRefused(f"`id` is {json_kind(given)}, not text")
+        raise RecordRefused(f"`id` is {json_type_name(given)}, not text")
     if not given:
         raise RecordRefused("`id` is empty")
-    if len(given) > MAX_ID:
-        raise RecordRefused(f"`id` has {len(given):,} characters, more than {MAX_ID}")
+    if len(given) > MAX_ID_CHARACTERS:
+        raise RecordRefused(f"`id` has {len(given):,} characters, more than {MAX_ID_CHARACTERS}")
     return given
 
 
-def normal_time(value: object) -> str:
+def normalize_time(value: object) -> str:
     """An RFC 3339 time with capital T and Z, otherwise as given. Raises `RecordRefused` for anything else.
 
     A leap second is written as the second before it, which every reader of times understands.
@@ -186,14 +186,16 @@ def normal_time(value: object) -> str:
     return normal
 
 
-def _tidy(body: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def _remove_unstorable(body: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The body without NULs and with U+FFFD for each lone surrogate, and notes of both. At most 64 levels deep."""
     removed: list[str] = []
 
     def tidy_text(text: str) -> str:
-        found = _UNTIDY.findall(text)
+        found = _UNSTORABLE.findall(text)
         removed.extend(found)
-        return _UNTIDY.sub(lambda match: "" if match.group() == "\0" else "\ufffd", text) if found else text
+        return (
+            _UNSTORABLE.sub(lambda match: "" if match.group() == "\0" else "\ufffd", text) if found else text
+        )
 
     def tidied(value: Any) -> Any:
         match value:
@@ -221,7 +223,7 @@ def _levels_of_text(text: str) -> int:
             case "{" | "[":
                 level += 1
                 deepest = max(deepest, level)
-                if deepest > MAX_LEVELS:
+                if deepest > MAX_NESTING_LEVELS:
                     break
             case "}" | "]":
                 level -= 1
@@ -232,7 +234,7 @@ def _levels_of_value(value: object) -> int:
     """The deepest nesting of a value, without recursion; stops once it is over the limit, also in a circle."""
     deepest = 0
     stack = [(value, 1)]
-    while stack and deepest <= MAX_LEVELS:
+    while stack and deepest <= MAX_NESTING_LEVELS:
         item, level = stack.pop()
         children: Iterator[Any] | None = None
         if isinstance(item, Mapping):
@@ -262,5 +264,5 @@ _DECODER = json.JSONDecoder(parse_float=_float, parse_constant=_constant)
 def _shown(value: object) -> str:
     """A value for a sentence, cut, with everything escaped that could act on a terminal."""
     if not isinstance(value, str):
-        return json_kind(value)
+        return json_type_name(value)
     return ascii(value[:40]) + ("…" if len(value) > 40 else "")

@@ -13,11 +13,11 @@ from typing import Any
 
 from askel_tui.contract.dialects import dialect
 from askel_tui.contract.endpoints import NotInRevision, endpoint
-from askel_tui.core.operations import IDENTIFIERS, Identity, Operation, canonical
-from askel_tui.core.requests.coalescing import folded
-from askel_tui.core.requests.packing import Request, nested
+from askel_tui.core.operations import IDENTIFIERS, Identity, Operation, canonical_json
+from askel_tui.core.requests.coalescing import coalesce
+from askel_tui.core.requests.packing import Request, nest_attributes
 
-BULK_OF = {"create_or_update_profile": "bulk_import_profiles", "create_event": "bulk_create_events"}
+BULK_CALL_OF = {"create_or_update_profile": "bulk_import_profiles", "create_event": "bulk_create_events"}
 """The bulk call of a single one."""
 
 _EMPTY = b'"data":[]'
@@ -34,7 +34,7 @@ class Row:
     item: bytes
 
 
-def has_call(call: str, revision: str) -> bool:
+def revision_has_call(call: str, revision: str) -> bool:
     """Whether the revision has a bulk call."""
     try:
         endpoint(revision, call)
@@ -43,13 +43,13 @@ def has_call(call: str, revision: str) -> bool:
     return True
 
 
-def bulk_call(operation: Operation, revision: str) -> str | None:
+def bulk_call_for(operation: Operation, revision: str) -> str | None:
     """The bulk call that can carry the operation at the revision; None where it has to go by itself.
 
     Bulk import cannot clear (contract.md 3.2), and the revision may not have the call.
     """
-    call = BULK_OF.get(operation.call)
-    if call is None or not has_call(call, revision):
+    call = BULK_CALL_OF.get(operation.call)
+    if call is None or not revision_has_call(call, revision):
         return None
     body = operation.body
     if call == "bulk_import_profiles" and (body["unset"] or None in body["attributes"].values()):
@@ -59,15 +59,15 @@ def bulk_call(operation: Operation, revision: str) -> str | None:
 
 def import_row(upserts: Sequence[Operation], revision: str, addition: Operation | None = None) -> Row:
     """A row of an import job: updates of one profile, and the list addition that the job's list carries with them."""
-    upsert = folded(upserts)
+    upsert = coalesce(upserts)
     item = dialect(revision).import_item(
-        upsert.profile.identifiers(), nested(upsert.body["attributes"]), upsert.body["properties"]
+        upsert.profile.identifiers(), nest_attributes(upsert.body["attributes"]), upsert.body["properties"]
     )
     carried = (*upserts,) if addition is None else (*upserts, addition)
-    return Row(carried, canonical(item))
+    return Row(carried, canonical_json(item))
 
 
-def import_again(request: Request) -> BulkRequest:
+def rebuild_import_request(request: Request) -> BulkRequest:
     """An import job's request that was read back, with those of its operations that are left in their rows."""
     of: dict[tuple[str, ...], list[Operation]] = {}
     for operation in request.operations:
@@ -75,13 +75,13 @@ def import_again(request: Request) -> BulkRequest:
     rows = []
     for item in json.loads(request.body)["data"]["attributes"]["profiles"]["data"]:
         identity = Identity(**{name: item["attributes"].get(name) for name in IDENTIFIERS})
-        rows.append(Row(tuple(of.get(identity.keys(), ())), canonical(item)))
+        rows.append(Row(tuple(of.get(identity.keys(), ())), canonical_json(item)))
     return BulkRequest(request, tuple(rows))
 
 
 def addition_row(addition: Operation, revision: str) -> Row:
     """A row of an import job that only puts a profile on the job's list: its identifiers, and nothing else."""
-    return Row((addition,), canonical(dialect(revision).import_item(addition.profile.identifiers())))
+    return Row((addition,), canonical_json(dialect(revision).import_item(addition.profile.identifiers())))
 
 
 def event_row(event: Operation, revision: str) -> Row:
@@ -96,10 +96,10 @@ def event_row(event: Operation, revision: str) -> Row:
         value_currency=body.get("value_currency"),
         backfill=bool(body.get("backfill")),
     )
-    return Row((event,), canonical(words.event_group(event.profile.identifiers(), [item])))
+    return Row((event,), canonical_json(words.event_group(event.profile.identifiers(), [item])))
 
 
-def room(call: str, revision: str, list_id: str | None = None) -> int:
+def max_row_bytes(call: str, revision: str, list_id: str | None = None) -> int:
     """How many bytes one row may have in a request of its own; what is larger has to go by itself."""
     head, tail = _frame(call, revision, list_id)
     at = endpoint(revision, call)
@@ -107,7 +107,7 @@ def room(call: str, revision: str, list_id: str | None = None) -> int:
     return min(most, at.max_item_bytes or most)
 
 
-def requests(
+def pack_rows(
     call: str, rows: Iterable[Row], revision: str, list_id: str | None = None
 ) -> Iterator[BulkRequest]:
     """The rows in as few requests as the call's caps allow, in order.
@@ -118,7 +118,7 @@ def requests(
     at = endpoint(revision, call)
     most_items = at.max_items or 1
     most_bytes = (at.max_bytes or 1_000_000) - len(head) - len(tail)
-    most_of_one = room(call, revision, list_id)
+    most_of_one = max_row_bytes(call, revision, list_id)
     batch: list[Row] = []
     size = 0
     for row in rows:
@@ -154,11 +154,11 @@ def _frame(call: str, revision: str, list_id: str | None) -> tuple[bytes, bytes]
     body: dict[str, Any] = (
         words.bulk_events([]) if call == "bulk_create_events" else words.bulk_import([], list_id)
     )
-    head, _, tail = canonical(body).partition(_EMPTY)
+    head, _, tail = canonical_json(body).partition(_EMPTY)
     return head + _EMPTY[:-1], _EMPTY[-1:] + tail
 
 
-def row_index(pointer: str) -> int | None:
+def row_index_of(pointer: str) -> int | None:
     """The row that an error's pointer names: the first number in it (contract.md 2.6, 3.3)."""
     numbers = (part for part in pointer.split("/") if part.isascii() and part.isdigit() and len(part) < 10)
     return next(map(int, numbers), None)

@@ -11,24 +11,24 @@ from dataclasses import replace
 from typing import Any
 
 from askel_tui.contract.caps import caps
-from askel_tui.core.operations import Operation, canonical
+from askel_tui.core.operations import Operation, canonical_json
 
-UPSERT = "create_or_update_profile"
+UPSERT_CALL = "create_or_update_profile"
 
-MOST = 1_000
+MAX_COALESCED_UPDATES = 1_000
 """Updates of one profile that become one at most."""
 
-_FRAME = 1_000
+_OVERHEAD_BYTES = 1_000
 """Bytes that identifiers and field names add to a profile's payload, generously."""
 
 
 def is_update(operation: Operation) -> bool:
     """Whether it is an upsert that writes something; bare identifiers have a way of their own."""
     body = operation.body
-    return operation.call == UPSERT and bool(body["attributes"] or body["properties"] or body["unset"])
+    return operation.call == UPSERT_CALL and bool(body["attributes"] or body["properties"] or body["unset"])
 
 
-def names(operation: Operation) -> frozenset[str]:
+def written_names(operation: Operation) -> frozenset[str]:
     """What an update writes: names of attributes and of properties, told apart."""
     body = operation.body
     properties = (*body["properties"], *body["unset"])
@@ -37,26 +37,26 @@ def names(operation: Operation) -> frozenset[str]:
     )
 
 
-class Fold:
+class Coalescer:
     """Decides which updates become one: starts with the first, and takes each next one or refuses it."""
 
     def __init__(self, first: Operation, record_seq: int, revision: str) -> None:
-        self._room = caps(revision).profile_bytes - _FRAME - len(canonical(first.body))
-        self._names = names(first)
+        self._room = caps(revision).profile_bytes - _OVERHEAD_BYTES - len(canonical_json(first.body))
+        self._names = written_names(first)
         self._record = record_seq
         self._many = 1
 
-    def take(self, update: Operation, record_seq: int) -> bool:
+    def add(self, update: Operation, record_seq: int) -> bool:
         """Whether the next update of the profile is folded in; `record_seq` is its record's place in the order.
 
         An older operation that comes back leaves out what later records have written since, and finds that in their
         requests (design: In doubt). So an update of a later record has to write all that the request will name.
         """
-        written, size = names(update), len(canonical(update.body))
+        written, size = written_names(update), len(canonical_json(update.body))
         later = record_seq > self._record and self._names <= written
         if not later and record_seq != self._record:
             return False
-        if self._many == MOST or size > self._room:
+        if self._many == MAX_COALESCED_UPDATES or size > self._room:
             return False
         self._room -= size
         self._names |= written
@@ -65,7 +65,7 @@ class Fold:
         return True
 
 
-def folded(updates: Sequence[Operation]) -> Operation:
+def coalesce(updates: Sequence[Operation]) -> Operation:
     """One update that leaves the profile as these do in their order; it is the last one with another body."""
     last = updates[-1]
     if len(updates) == 1:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from askel_tui.contract.dialects import CHANNEL_IDENTIFIER, Dialect, dialect
 from askel_tui.contract.endpoints import Endpoint, endpoint
-from askel_tui.core.operations import Identity, Operation, canonical
+from askel_tui.core.operations import Identity, Operation, canonical_json
 from askel_tui.core.planning.plan import NEEDS_PROFILE_ID
-from askel_tui.core.requests.coalescing import folded
+from askel_tui.core.requests.coalescing import coalesce
 
 GATE_CALL = "get_profiles_for_segment"
 """The read that answers gates, a page of profiles at a time."""
@@ -37,7 +37,7 @@ class Request:
     operations: tuple[Operation, ...]
 
 
-class Parcel(NamedTuple):
+class BatchKey(NamedTuple):
     """What tells which operations may share a request: the call and where it goes."""
 
     call: str
@@ -45,19 +45,19 @@ class Parcel(NamedTuple):
     """The id of the list or segment, with what else a consent job says once; empty for calls of one operation."""
 
 
-def parcel(operation: Operation) -> Parcel:
+def batch_key(operation: Operation) -> BatchKey:
     """The parcel of an operation: where the call gathers, equal parcels may travel in one request."""
     if operation.call not in GATHERING_CALLS:
-        return Parcel(operation.call, "")
+        return BatchKey(operation.call, "")
     place = _destination_id(operation) or ""
     if operation.call in CONSENT_CALLS:
         # A consent job has one list, one source and one kind of date for all its profiles (contract.md 2.8).
         source, historical = operation.body.get("custom_source"), bool(operation.body.get("historical"))
-        place = canonical([place, source, historical]).decode()
-    return Parcel(operation.call, place)
+        place = canonical_json([place, source, historical]).decode()
+    return BatchKey(operation.call, place)
 
 
-def capacity(call: str, revision: str) -> int:
+def batch_capacity(call: str, revision: str) -> int:
     """How many operations of one parcel a request of this call carries at the revision."""
     at = endpoint(revision, call)
     if call in PACKED_CALLS | CONSENT_CALLS:
@@ -67,7 +67,7 @@ def capacity(call: str, revision: str) -> int:
     return 1
 
 
-def request(operations: Sequence[Operation], revision: str, profile_ids: Mapping[str, str]) -> Request:
+def build_request(operations: Sequence[Operation], revision: str, profile_ids: Mapping[str, str]) -> Request:
     """The request that carries operations of one parcel; updates of one profile are folded into one.
 
     `profile_ids` gives Klaviyo's profile id by operation id, for calls that name profiles by id (see
@@ -78,7 +78,7 @@ def request(operations: Sequence[Operation], revision: str, profile_ids: Mapping
     at: Endpoint = endpoint(revision, first.call)
     ids = _path_ids(first, at)
     body = _body(operations, dialect(revision), profile_ids)
-    return Request(first.call, at.method, at.url_path(**ids), ids, canonical(body), tuple(operations))
+    return Request(first.call, at.method, at.url_path(**ids), ids, canonical_json(body), tuple(operations))
 
 
 def _path_ids(operation: Operation, at: Endpoint) -> dict[str, str]:
@@ -95,10 +95,13 @@ def _body(
     body = first.body
     match first.call:
         case "create_or_update_profile":
-            update = folded(operations)
+            update = coalesce(operations)
             body = update.body
             return words.profile_import(
-                update.profile.identifiers(), nested(body["attributes"]), body["properties"], body["unset"]
+                update.profile.identifiers(),
+                nest_attributes(body["attributes"]),
+                body["properties"],
+                body["unset"],
             )
         case "add_profiles_to_list" | "remove_profiles_from_list":
             return words.list_members(list(dict.fromkeys(profile_ids[each.id] for each in operations)))
@@ -140,7 +143,7 @@ def consent_identifiers(operation: Operation) -> dict[str, str]:
     return {name: value for name, value in operation.profile.identifiers().items() if name in wanted}
 
 
-def addressed(operation: Operation) -> Identity:
+def addressed_identity(operation: Operation) -> Identity:
     """Whom the operation's request names: for consent, nobody beyond the channels asked for."""
     if operation.call in CONSENT_CALLS:
         return Identity(**consent_identifiers(operation))
@@ -152,7 +155,7 @@ def _destination_id(operation: Operation) -> str | None:
     return destination.id if destination else None
 
 
-def nested(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def nest_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted attribute names (`location.city`) as the nested objects that Klaviyo takes."""
     result: dict[str, Any] = {}
     for name, value in attributes.items():

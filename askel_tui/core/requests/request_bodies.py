@@ -8,7 +8,7 @@ from typing import Any
 
 from askel_tui.core.operations import IDENTIFIERS, Identity, Operation, StepKind, Target
 
-CALLS: Mapping[str, str] = {
+CONSENT_CALL_OF_STEP: Mapping[str, str] = {
     "subscribe": "bulk_subscribe_profiles",
     "unsubscribe": "bulk_unsubscribe_profiles",
 }
@@ -24,7 +24,7 @@ class SentEvent:
     time: str
 
 
-class ConsentJob:
+class ConsentJobRows:
     """The rows of a consent job's body, found by whom they are about."""
 
     def __init__(self, body: Mapping[str, Any]) -> None:
@@ -38,16 +38,18 @@ class ConsentJob:
             given = row.get("attributes") or {}
             self._rows |= dict.fromkeys(_identity(given).keys(), given)
 
-    def operation(self, kind: StepKind, step: str, of: Identity, own: str) -> Operation | None:
+    def find_operation(self, kind: StepKind, step: str, of: Identity, own: str) -> Operation | None:
         """The operation that a row about the profile carries out; None where there is none."""
         given = next((self._rows[key] for key in of.keys() if key in self._rows), None)
         if given is None:
             return None
         said = {"channels": list(given.get("subscriptions") or {}), "historical": self._historical}
-        return Operation(own, step, kind, CALLS[kind], _identity(given), self._target, body=said)
+        return Operation(
+            own, step, kind, CONSENT_CALL_OF_STEP[kind], _identity(given), self._target, body=said
+        )
 
 
-def event(body: Mapping[str, Any], of: Identity) -> SentEvent | None:
+def find_event(body: Mapping[str, Any], of: Identity) -> SentEvent | None:
     """The first event of an event call's body that is about a profile; None where there is none."""
     wanted = set(of.keys())
     return next((each for each in _events(body) if not wanted.isdisjoint(each.profile.keys())), None)

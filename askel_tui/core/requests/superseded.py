@@ -14,7 +14,7 @@ from typing import Any
 
 from askel_tui.core.operations import IDENTIFIERS, Identity, Operation
 
-Names = frozenset[str]
+FieldNames = frozenset[str]
 """Names of what is written: `attribute first_name`, `property Tier`, `list ID`, `consent email ID`."""
 
 _LIST = re.compile(r"/api/lists/([^/]+)/relationships/profiles/?")
@@ -22,18 +22,18 @@ _NESTED = ("properties", "location", "subscriptions", "meta")
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenFields:
     """What a request wrote: for every profile in it, and for those that it names by identifier."""
 
-    everybody: Names
-    by_key: Mapping[str, Names]
+    every_profile: FieldNames
+    by_key: Mapping[str, FieldNames]
 
-    def of(self, identity: Identity) -> Names:
+    def for_profile(self, identity: Identity) -> FieldNames:
         """What it wrote for a profile."""
-        return self.everybody.union(*(self.by_key.get(key, ()) for key in identity.keys()))
+        return self.every_profile.union(*(self.by_key.get(key, ()) for key in identity.keys()))
 
 
-def written(path: str, body: bytes | None) -> Written:
+def read_written_fields(path: str, body: bytes | None) -> WrittenFields:
     """What a request that was answered well wrote; nothing where its body was folded away."""
     try:
         document = json.loads(body or b"null")
@@ -43,33 +43,33 @@ def written(path: str, body: bytes | None) -> Written:
     relationships = _at(document, "data", "relationships")
     lists += [f"list {each['id']}" for each in _at(relationships, "lists", "data") or ()]
     consent = _at(relationships, "list", "data", "id") or ""
-    by_key: dict[str, Names] = {}
+    by_key: dict[str, FieldNames] = {}
     for resource in _profiles(document):
         attributes = resource["attributes"]
         given = {name: value for name in IDENTIFIERS if isinstance(value := attributes.get(name), str)}
         names = frozenset(_names(attributes, resource.get("meta"), consent))
         for key in Identity(**given).keys():
             by_key[key] = by_key.get(key, frozenset()) | names
-    return Written(frozenset(lists), by_key)
+    return WrittenFields(frozenset(lists), by_key)
 
 
-def without(operation: Operation, overtaken: Names) -> Operation | None:
+def without_superseded(operation: Operation, superseded: FieldNames) -> Operation | None:
     """The operation without what was overtaken; None where nothing is left of it, itself where nothing was."""
     body = operation.body
     if operation.call == "create_or_update_profile":
         kept = {
-            "attributes": _kept("attribute", body.get("attributes", {}), overtaken),
-            "properties": _kept("property", body.get("properties", {}), overtaken),
-            "unset": [name for name in body.get("unset", ()) if f"property {name}" not in overtaken],
+            "attributes": _kept("attribute", body.get("attributes", {}), superseded),
+            "properties": _kept("property", body.get("properties", {}), superseded),
+            "unset": [name for name in body.get("unset", ()) if f"property {name}" not in superseded],
         }
         if all(len(kept[name]) == len(body.get(name, ())) for name in kept):
             return operation
         return replace(operation, body={**body, **kept}) if any(kept.values()) else None
     mine = _mine(operation)
-    return None if mine and mine <= overtaken else operation
+    return None if mine and mine <= superseded else operation
 
 
-def _mine(operation: Operation) -> Names:
+def _mine(operation: Operation) -> FieldNames:
     target = operation.destination
     ident = (target.id if target else None) or ""
     if operation.call in ("add_profiles_to_list", "remove_profiles_from_list"):
@@ -79,7 +79,7 @@ def _mine(operation: Operation) -> Names:
     return frozenset()
 
 
-def _kept(kind: str, values: Mapping[str, Any], overtaken: Names) -> dict[str, Any]:
+def _kept(kind: str, values: Mapping[str, Any], overtaken: FieldNames) -> dict[str, Any]:
     return {name: value for name, value in values.items() if f"{kind} {name}" not in overtaken}
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
-from askel_tui.core.operations import canonical
+from askel_tui.core.operations import canonical_json
 from askel_tui.core.workflows.model import UpsertProfile
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Policy = Literal["hold", "warn"]
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class CausePolicy:
     """What is done about a kind of drift.
 
     `ends`: a hold for it ends by itself once it is gone. `refusable`: Klaviyo would refuse what is sent in spite of
@@ -35,25 +35,25 @@ class Cause:
     refusable: bool = False
 
 
-CAUSES: Mapping[str, Cause] = {
-    "key_refused": Cause("hold", ends=True, refusable=True),
-    "other_account": Cause("hold", ends=True, refusable=True),
-    "scope_missing": Cause("hold", ends=True, refusable=True),
-    "target_gone": Cause("hold", ends=True, refusable=True),
-    "made_anew": Cause("hold"),
-    "list_renamed": Cause("hold"),
-    "segment_redefined": Cause("hold"),
-    "segment_inactive": Cause("warn"),
-    "flow_not_live": Cause("hold", ends=True),
-    "flow_archived": Cause("hold", ends=True),
-    "trigger_moved": Cause("hold"),
-    "metric_gone": Cause("warn"),
-    "property_renamed": Cause("hold"),
-    "property_vanished": Cause("hold"),
+DRIFT_CAUSES: Mapping[str, CausePolicy] = {
+    "key_refused": CausePolicy("hold", ends=True, refusable=True),
+    "other_account": CausePolicy("hold", ends=True, refusable=True),
+    "scope_missing": CausePolicy("hold", ends=True, refusable=True),
+    "target_gone": CausePolicy("hold", ends=True, refusable=True),
+    "made_anew": CausePolicy("hold"),
+    "list_renamed": CausePolicy("hold"),
+    "segment_redefined": CausePolicy("hold"),
+    "segment_inactive": CausePolicy("warn"),
+    "flow_not_live": CausePolicy("hold", ends=True),
+    "flow_archived": CausePolicy("hold", ends=True),
+    "trigger_moved": CausePolicy("hold"),
+    "metric_gone": CausePolicy("warn"),
+    "property_renamed": CausePolicy("hold"),
+    "property_vanished": CausePolicy("hold"),
 }
 """By cause (design: hold, Looks). What would write wrong data holds, anything else warns."""
 
-ENOUGH_CARRIERS = 5
+MIN_WITNESSES = 5
 """Fewer profiles known to have carried a property tell nothing (design: Looks)."""
 
 
@@ -73,11 +73,11 @@ class Finding:
     @property
     def ends(self) -> bool:
         """Whether a hold for it ends by itself."""
-        return CAUSES[self.cause].ends
+        return DRIFT_CAUSES[self.cause].ends
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class StepDependencies:
     """What one step of an applied workflow depends on.
 
     `seen` is what `snapshot` kept when it was applied; `cleared` are properties that some workflow takes away itself.
@@ -87,7 +87,7 @@ class Watched:
     kind: StepKind
     target: Target | None = None
     through: Target | None = None
-    seen: Mapping[str, Any] = field(default_factory=dict)
+    applied_details: Mapping[str, Any] = field(default_factory=dict)
     properties: tuple[str, ...] = ()
     cleared: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
@@ -99,7 +99,7 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
-class Carrier:
+class PropertyWitness:
     """A profile known to have carried properties: what was known of them, and what it has now.
 
     `keys` are all properties that it was ever seen with. One that was written to since the last look is not `seen` yet.
@@ -107,12 +107,12 @@ class Carrier:
 
     before: Mapping[str, Any]
     now: Mapping[str, Any]
-    keys: frozenset[str] = frozenset()
-    seen: bool = True
+    ever_carried: frozenset[str] = frozenset()
+    read_since_write: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class AccountSnapshot:
     """What a look at an account found; None is what was not read.
 
     Groups and flows are those of the asked ones that exist, by id. `namesakes` are the ids of all lists and segments
@@ -126,10 +126,10 @@ class Look:
     flows: Mapping[str, FlowEntry] | None = None
     metrics: Mapping[str, MetricEntry] | None = None
     namesakes: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
-    lost: frozenset[str] = frozenset()
+    lost_scopes: frozenset[str] = frozenset()
 
 
-def snapshot(targets: StepTargets, catalog: Catalog) -> dict[str, Any]:
+def target_details(targets: StepTargets, catalog: Catalog) -> dict[str, Any]:
     """What is kept of a step's targets beyond their ids when a workflow is applied; empty where nothing is."""
     target = targets.target
     if target.type == "segment":
@@ -145,22 +145,22 @@ def snapshot(targets: StepTargets, catalog: Catalog) -> dict[str, Any]:
     return {}
 
 
-def watched(
+def step_dependencies(
     workflow: Workflow,
     targets: Mapping[str, StepTargets],
-    seen: Mapping[str, Mapping[str, Any]],
+    applied_details: Mapping[str, Mapping[str, Any]],
     scopes: Mapping[str, Collection[str]],
-) -> list[Watched]:
+) -> list[StepDependencies]:
     """What each step of a workflow depends on; `seen` and `scopes` are by step."""
     found = []
     for step in workflow.steps:
         pinned = targets.get(step.id)
-        one = Watched(
+        one = StepDependencies(
             step.id,
             step.kind,
             target=None if pinned is None else pinned.target,
             through=None if pinned is None else pinned.through,
-            seen=seen.get(step.id, {}),
+            applied_details=applied_details.get(step.id, {}),
             scopes=frozenset(scopes.get(step.id, ())),
         )
         if isinstance(step, UpsertProfile):
@@ -173,35 +173,44 @@ def watched(
     return found
 
 
-def findings(
-    step: Watched, look: Look, carriers: Sequence[Carrier] = (), *, account: str | None = None
+def find_drift(
+    step: StepDependencies,
+    account_now: AccountSnapshot,
+    witnesses: Sequence[PropertyWitness] = (),
+    *,
+    account: str | None = None,
 ) -> list[Finding]:
     """All that is no longer as the step needs it.
 
     `carriers` are the profiles it is known to have written to; `account` is the id that the connection was made with.
     """
-    if look.key_refused is not None:
-        return [_finding(step, "key_refused", look.key_refused)]
-    if account is not None and look.account is not None and look.account != account:
-        detail = f"the key opens the account {look.account}, the connection was made with {account}"
-        return [_finding(step, "other_account", detail, look.account)]
-    found = [*_scopes(step, look), *_lists(step, look), *_segment(step, look), *_flow(step, look)]
-    return [*found, *_metric(step, look), *lost_properties(step, carriers)]
+    if account_now.key_refused is not None:
+        return [_finding(step, "key_refused", account_now.key_refused)]
+    if account is not None and account_now.account is not None and account_now.account != account:
+        detail = f"the key opens the account {account_now.account}, the connection was made with {account}"
+        return [_finding(step, "other_account", detail, account_now.account)]
+    found = [
+        *_scopes(step, account_now),
+        *_lists(step, account_now),
+        *_segment(step, account_now),
+        *_flow(step, account_now),
+    ]
+    return [*found, *_metric(step, account_now), *find_lost_properties(step, witnesses)]
 
 
 def _finding(
-    step: Watched, cause: str, detail: str, evidence: str = "", policy: Policy | None = None
+    step: StepDependencies, cause: str, detail: str, evidence: str = "", policy: Policy | None = None
 ) -> Finding:
-    return Finding(step.step, cause, detail, f"{cause}:{evidence}", policy or CAUSES[cause].policy)
+    return Finding(step.step, cause, detail, f"{cause}:{evidence}", policy or DRIFT_CAUSES[cause].policy)
 
 
-def _scopes(step: Watched, look: Look) -> Iterator[Finding]:
-    for scope in sorted(look.lost):
+def _scopes(step: StepDependencies, look: AccountSnapshot) -> Iterator[Finding]:
+    for scope in sorted(look.lost_scopes):
         policy: Policy = "hold" if scope in step.scopes else "warn"
         yield _finding(step, "scope_missing", f"the key has lost the scope {scope}", scope, policy)
 
 
-def _lists(step: Watched, look: Look) -> Iterator[Finding]:
+def _lists(step: StepDependencies, look: AccountSnapshot) -> Iterator[Finding]:
     target = step.destination
     if target is None or target.type != "list" or target.id is None or look.lists is None:
         return
@@ -215,7 +224,7 @@ def _lists(step: Watched, look: Look) -> Iterator[Finding]:
         yield _finding(step, "list_renamed", detail, f"{target.id}:{entry.name}:{','.join(others)}")
 
 
-def _gone(step: Watched, target: Target, look: Look) -> Finding:
+def _gone(step: StepDependencies, target: Target, look: AccountSnapshot) -> Finding:
     detail = f"the {target.type} {target.name} ({target.id}) is gone from the account"
     anew = look.namesakes.get((target.type, target.name), ())
     if not anew:
@@ -225,7 +234,7 @@ def _gone(step: Watched, target: Target, look: Look) -> Finding:
     return _finding(step, "made_anew", detail, f"{target.type}:{target.id}:{ids}")
 
 
-def _segment(step: Watched, look: Look) -> Iterator[Finding]:
+def _segment(step: StepDependencies, look: AccountSnapshot) -> Iterator[Finding]:
     target = step.target
     if target is None or target.type != "segment" or target.id is None or look.segments is None:
         return
@@ -234,11 +243,11 @@ def _segment(step: Watched, look: Look) -> Iterator[Finding]:
         yield _gone(step, target, look)
         return
     said = f"the segment {target.name} ({target.id})"
-    before = step.seen.get("definition")
+    before = step.applied_details.get("definition")
     if before is not None and entry.definition is not None and entry.definition != before:
         detail = f"{said} has another definition than when the workflow was applied: it may hold other people"
         yield _finding(step, "segment_redefined", detail, f"{target.id}:{_mark(entry.definition)}")
-    if not entry.is_active and step.seen.get("is_active", True):
+    if not entry.is_active and step.applied_details.get("is_active", True):
         yield _finding(
             step, "segment_inactive", f"{said} was switched off: its members no longer change", target.id
         )
@@ -246,10 +255,10 @@ def _segment(step: Watched, look: Look) -> Iterator[Finding]:
 
 def _mark(value: Any) -> str:
     """A short word for a JSON value: equal values, equal words."""
-    return sha256(canonical(value)).hexdigest()[:12]
+    return sha256(canonical_json(value)).hexdigest()[:12]
 
 
-def _flow(step: Watched, look: Look) -> Iterator[Finding]:
+def _flow(step: StepDependencies, look: AccountSnapshot) -> Iterator[Finding]:
     target = step.target
     if target is None or target.type != "flow" or target.id is None or look.flows is None:
         return
@@ -259,15 +268,15 @@ def _flow(step: Watched, look: Look) -> Iterator[Finding]:
         detail = f"{said} is gone from the account"
         yield _finding(step, "target_gone", detail, f"flow:{target.id}")
         return
-    if entry.archived and not step.seen.get("archived", False):
+    if entry.archived and not step.applied_details.get("archived", False):
         yield _finding(step, "flow_archived", f"{said} was archived: it will not fire", target.id)
-    elif entry.status != "live" and step.seen.get("status", "live") == "live":
+    elif entry.status != "live" and step.applied_details.get("status", "live") == "live":
         detail = f"{said} is {entry.status}, no longer live"
         yield _finding(step, "flow_not_live", detail, f"{target.id}:{entry.status}")
     yield from _trigger(step, entry, said)
 
 
-def _trigger(step: Watched, entry: FlowEntry, said: str) -> Iterator[Finding]:
+def _trigger(step: StepDependencies, entry: FlowEntry, said: str) -> Iterator[Finding]:
     through = step.through
     if through is None or through.id is None:
         return
@@ -279,13 +288,13 @@ def _trigger(step: Watched, entry: FlowEntry, said: str) -> Iterator[Finding]:
         detail = f"{said} is no longer fired by the {through.type} {through.name} ({through.id}), but by {by}"
         yield _finding(step, "trigger_moved", detail, f"{entry.id}:{by}")
         return
-    before = step.seen.get("trigger_type")
+    before = step.applied_details.get("trigger_type")
     if before is not None and entry.trigger_type is not None and entry.trigger_type != before:
         detail = f"{said} is no longer fired as before ({before}), but by: {entry.trigger_type}"
         yield _finding(step, "trigger_moved", detail, f"{entry.id}:{entry.trigger_type}")
 
 
-def _metric(step: Watched, look: Look) -> Iterator[Finding]:
+def _metric(step: StepDependencies, look: AccountSnapshot) -> Iterator[Finding]:
     target = step.destination
     if target is None or target.type != "metric" or target.id is None or look.metrics is None:
         return
@@ -297,7 +306,7 @@ def _metric(step: Watched, look: Look) -> Iterator[Finding]:
     yield _finding(step, "metric_gone", detail, target.id, policy)
 
 
-def lost_properties(step: Watched, carriers: Sequence[Carrier]) -> Iterator[Finding]:
+def find_lost_properties(step: StepDependencies, witnesses: Sequence[PropertyWitness]) -> Iterator[Finding]:
     """The properties that at least half of enough profiles known to have carried them no longer do.
 
     `carriers` are in the order in which they were written to. Those that are new since the last look may have been
@@ -305,12 +314,16 @@ def lost_properties(step: Watched, carriers: Sequence[Carrier]) -> Iterator[Find
     decide too.
     """
     for name in step.properties:
-        known = [each for each in carriers if each.before.get(name) is not None]
+        known = [each for each in witnesses if each.before.get(name) is not None]
         last = max(
-            (at for at, each in enumerate(known, 1) if not each.seen and each.now.get(name) is None),
+            (
+                at
+                for at, each in enumerate(known, 1)
+                if not each.read_since_write and each.now.get(name) is None
+            ),
             default=0,
         )
-        older = max(last, sum(each.seen for each in known))
+        older = max(last, sum(each.read_since_write for each in known))
         lost = _lost(name, known) or _lost(name, known[:older])
         if lost is None:
             continue
@@ -323,14 +336,14 @@ def lost_properties(step: Watched, carriers: Sequence[Carrier]) -> Iterator[Find
             yield _finding(step, "property_vanished", share, name)
 
 
-def _lost(name: str, known: Sequence[Carrier]) -> tuple[list[Carrier], int] | None:
+def _lost(name: str, known: Sequence[PropertyWitness]) -> tuple[list[PropertyWitness], int] | None:
     """Those of known carriers that no longer have a property, and of how many; None where they are too few."""
     lost = [each for each in known if each.now.get(name) is None]
-    enough = len(known) >= ENOUGH_CARRIERS and 2 * len(lost) >= len(known)
+    enough = len(known) >= MIN_WITNESSES and 2 * len(lost) >= len(known)
     return (lost, len(known)) if enough else None
 
 
-def _new_name(name: str, lost: Sequence[Carrier]) -> str | None:
+def _new_name(name: str, lost: Sequence[PropertyWitness]) -> str | None:
     """The key that holds the old values of at least half of those that lost theirs, best a key they did not have."""
     holding: dict[str, int] = {}
     unknown: dict[str, int] = {}
@@ -339,6 +352,6 @@ def _new_name(name: str, lost: Sequence[Carrier]) -> str | None:
         for key, value in carrier.now.items():
             if key != name and value == old and type(value) is type(old) and key not in carrier.before:
                 holding[key] = holding.get(key, 0) + 1
-                unknown[key] = unknown.get(key, 0) + (key not in carrier.keys)
+                unknown[key] = unknown.get(key, 0) + (key not in carrier.ever_carried)
     likely = [key for key, count in holding.items() if 2 * count >= len(lost)]
     return max(likely, key=lambda key: (unknown[key], holding[key], key), default=None)

@@ -43,7 +43,7 @@ class Pinned:
     warnings: list[Problem] = field(default_factory=list)
 
 
-def pin(
+def pin_targets(
     workflow: Workflow,
     catalog: Catalog,
     *,
@@ -59,17 +59,17 @@ def pin(
     """
     pinned = Pinned()
     for step in workflow.steps:
-        at = _Step(step, catalog, file, tuple(only_lists), pinned)
+        at = _StepPinner(step, catalog, file, tuple(only_lists), pinned)
         if revision is not None:
             at.check_revision(revision)
-        targets = at.targets()
+        targets = at.resolve_targets()
         if targets is not None:
             pinned.targets[step.id] = targets
     return pinned
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
+class _StepPinner:
     """One step while it is pinned."""
 
     step: Step
@@ -78,31 +78,31 @@ class _Step:
     only_lists: tuple[str, ...]
     pinned: Pinned
 
-    def targets(self) -> StepTargets | None:
+    def resolve_targets(self) -> StepTargets | None:
         """What the step names; None where it names nothing or can't be resolved, which is then a problem."""
         step = self.step
         if isinstance(step, UpsertProfile):
             return None
         if isinstance(step, TrackEvent):
-            return StepTargets(self.metric("metric", step.metric))
+            return StepTargets(self.resolve_metric("metric", step.metric))
         if isinstance(step, TriggerFlow):
-            return self.flow(step)
+            return self.resolve_flow(step)
         for name, kind, written in step_targets(step):
             if kind == "list" or kind == "segment":
-                found = self.named(kind, name, written)
+                found = self.resolve_group(kind, name, written)
                 return None if found is None else StepTargets(found)
         return None
 
-    def named(self, kind: Literal["list", "segment"], name: str, written: str) -> Target | None:
+    def resolve_group(self, kind: Literal["list", "segment"], name: str, written: str) -> Target | None:
         """The list or segment of that id or name."""
         entries: Sequence[ListEntry | SegmentEntry] = (
             self.catalog.lists if kind == "list" else self.catalog.segments
         )
-        entry = self.find(kind, name, written, entries)
+        entry = self.find_entry(kind, name, written, entries)
         if entry is None or (kind == "list" and not self.may_touch(name, entry.id, entry.name)):
             return None
         if not getattr(entry, "is_active", True):
-            self.warn(name, f"the segment {entry.name!r} is inactive: its members no longer change")
+            self.add_warning(name, f"the segment {entry.name!r} is inactive: its members no longer change")
         return Target(kind, entry.id, entry.name)
 
     def may_touch(self, name: str, list_id: str, list_name: str) -> bool:
@@ -110,12 +110,12 @@ class _Step:
         if not self.only_lists or list_id in self.only_lists or list_name in self.only_lists:
             return True
         allowed = ", ".join(self.only_lists)
-        self.problem(
+        self.add_problem(
             name, f"this connection may touch only {allowed}, and the list {list_name!r} is none of them"
         )
         return False
 
-    def metric(self, name: str, written: str) -> Target:
+    def resolve_metric(self, name: str, written: str) -> Target:
         """The metric that an event of this name adds to: one that the API makes, or else a new one."""
         by_id = next((each for each in self.catalog.metrics if each.id == written), None)
         metric_name = by_id.name if by_id else written
@@ -124,91 +124,101 @@ class _Step:
         if made_by_api:
             return Target("metric", made_by_api[0].id, metric_name)
         if alike:
-            self.warn(
+            self.add_warning(
                 name,
                 f"the metric {metric_name!r} is {alike[0].integration}'s, not one that the API makes: events from here "
                 "go to a new metric of the same name",
             )
         return Target("metric", None, metric_name)
 
-    def flow(self, step: TriggerFlow) -> StepTargets | None:
+    def resolve_flow(self, step: TriggerFlow) -> StepTargets | None:
         """The flow, and the list or metric that fires it."""
-        entry = self.find("flow", "flow", step.flow, self.catalog.flows)
+        entry = self.find_entry("flow", "flow", step.flow, self.catalog.flows)
         if entry is None:
             return None
         if entry.archived:
-            self.warn("flow", f"the flow {entry.name!r} is archived: it will not fire")
+            self.add_warning("flow", f"the flow {entry.name!r} is archived: it will not fire")
         elif entry.status != "live":
-            self.warn(
+            self.add_warning(
                 "flow", f"the flow {entry.name!r} is {entry.status}, not live: it will not send by itself"
             )
-        through = self.told(step, entry) if entry.triggers is None else self.read(step, entry, entry.triggers)
+        through = (
+            self.trigger_from_file(step, entry)
+            if entry.triggers is None
+            else self.trigger_from_account(step, entry, entry.triggers)
+        )
         if through is None:
             return None
         return StepTargets(Target("flow", entry.id, entry.name), through)
 
-    def told(self, step: TriggerFlow, entry: FlowEntry) -> Target | None:
+    def trigger_from_file(self, step: TriggerFlow, entry: FlowEntry) -> Target | None:
         """What fires the flow as the file says, where the revision can't tell."""
         by = _TRIGGERS.get(entry.trigger_type or "")
         if by is None and entry.trigger_type not in _UNKNOWN_TRIGGERS:
-            self.unfireable(entry, entry.trigger_type or "")
+            self.add_unfireable_problem(entry, entry.trigger_type or "")
             return None
         named: Literal["list", "metric"] | None = "list" if step.list else "metric" if step.metric else None
         if named is None:
             what = f"its {by}" if by else "its list or metric"
             shape = f"{{flow: {entry.name}, {by or 'list'}: …}}"
-            self.problem(
+            self.add_problem(
                 "flow",
                 f"at this revision nobody can read what fires the flow {entry.name!r}: name {what}, {shape}",
             )
             return None
         if by is not None and by != named:
-            self.problem(named, f"the flow {entry.name!r} is fired by a {by}, so name that: {by}: …")
+            self.add_problem(named, f"the flow {entry.name!r} is fired by a {by}, so name that: {by}: …")
             return None
         if named == "list":
-            return self.named("list", "list", step.list or "")
-        return self.trigger_metric(step.metric or "")
+            return self.resolve_group("list", "list", step.list or "")
+        return self.resolve_trigger_metric(step.metric or "")
 
-    def trigger_metric(self, written: str) -> Target | None:
+    def resolve_trigger_metric(self, written: str) -> Target | None:
         """The metric that the file names as a trigger: it must exist, since a flow waits for it."""
-        target = self.metric("metric", written)
+        target = self.resolve_metric("metric", written)
         known = any(each.name == target.name for each in self.catalog.metrics)
         if not known and "metrics" not in self.catalog.unread:
             like = did_you_mean(written, [each.name for each in self.catalog.metrics])
-            self.problem("metric", f"the account has no metric {written!r}, so no flow is fired by it", like)
+            self.add_problem(
+                "metric", f"the account has no metric {written!r}, so no flow is fired by it", like
+            )
             return None
         return target
 
-    def read(self, step: TriggerFlow, entry: FlowEntry, triggers: Sequence[FlowTrigger]) -> Target | None:
+    def trigger_from_account(
+        self, step: TriggerFlow, entry: FlowEntry, triggers: Sequence[FlowTrigger]
+    ) -> Target | None:
         """What fires the flow as the account says; what the file names must be the same."""
         if not triggers:
-            self.problem("flow", f"the flow {entry.name!r} has no trigger yet, so nothing can fire it")
+            self.add_problem("flow", f"the flow {entry.name!r} has no trigger yet, so nothing can fire it")
             return None
         trigger = next((each for each in triggers if each.type in ("list", "metric")), None)
         if trigger is None:
-            self.unfireable(entry, triggers[0].type)
+            self.add_unfireable_problem(entry, triggers[0].type)
             return None
-        found = self.trigger_of(entry, trigger)
+        found = self.resolve_trigger(entry, trigger)
         if found is None:
             return None
         for kind, written in (("list", step.list), ("metric", step.metric)):
             if written is not None and (kind != found.type or written not in (found.id, found.name)):
-                self.problem(
+                self.add_problem(
                     kind, f"the flow {entry.name!r} is fired by the {found.type} {found.name!r}, not by this"
                 )
                 return None
         if trigger.filtered:
-            self.warn(
+            self.add_warning(
                 "flow", f"the trigger of the flow {entry.name!r} has a filter, which may keep it from firing"
             )
         return found
 
-    def trigger_of(self, entry: FlowEntry, trigger: FlowTrigger) -> Target | None:
+    def resolve_trigger(self, entry: FlowEntry, trigger: FlowTrigger) -> Target | None:
         """The list or metric of a flow's trigger."""
         if trigger.type == "list":
             listed = next((each for each in self.catalog.lists if each.id == trigger.id), None)
             if listed is None:
-                self.problem("flow", f"the list that fires the flow {entry.name!r} ({trigger.id}) is gone")
+                self.add_problem(
+                    "flow", f"the list that fires the flow {entry.name!r} ({trigger.id}) is gone"
+                )
                 return None
             return (
                 Target("list", listed.id, listed.name)
@@ -219,23 +229,23 @@ class _Step:
         if metric is None:
             unread = "metrics" in self.catalog.unread
             why = "can't be read with this key: metrics:read is missing" if unread else "is gone"
-            self.problem("flow", f"the metric that fires the flow {entry.name!r} ({trigger.id}) {why}")
+            self.add_problem("flow", f"the metric that fires the flow {entry.name!r} ({trigger.id}) {why}")
             return None
         if not _is_api(metric):
-            self.warn(
+            self.add_warning(
                 "flow",
                 f"the flow {entry.name!r} waits for {metric.integration}'s metric {metric.name!r}, not for one that "
                 "the API makes: an event from here will not fire it",
             )
         return Target("metric", metric.id, metric.name)
 
-    def unfireable(self, entry: FlowEntry, by: str) -> None:
+    def add_unfireable_problem(self, entry: FlowEntry, by: str) -> None:
         """A problem: only lists and metrics can be made to fire a flow (contract.md 8)."""
-        self.problem(
+        self.add_problem(
             "flow", f"the flow {entry.name!r} is fired by its {by.lower()}, which nobody can do from here"
         )
 
-    def find(self, kind: Named, name: str, written: str, entries: Sequence[E]) -> E | None:
+    def find_entry(self, kind: Named, name: str, written: str, entries: Sequence[E]) -> E | None:
         """The one entry of that id, or else of that name."""
         by_id = next((each for each in entries if each.id == written), None)
         if by_id is not None:
@@ -245,14 +255,16 @@ class _Step:
             return alike[0]
         if alike:
             ids = ", ".join(each.id for each in alike)
-            self.problem(name, f"{len(alike)} {kind}s are named {written!r} ({ids}): write the id instead")
+            self.add_problem(
+                name, f"{len(alike)} {kind}s are named {written!r} ({ids}): write the id instead"
+            )
         elif f"{kind}s" in self.catalog.unread:
-            self.problem(
+            self.add_problem(
                 name, f"the key may not read {kind}s, so {written!r} can't be found: it needs {kind}s:read"
             )
         else:
             like = did_you_mean(written, [each.name for each in entries])
-            self.problem(name, f"the account has no {kind} {written!r}", like)
+            self.add_problem(name, f"the account has no {kind} {written!r}", like)
         return None
 
     def check_revision(self, revision: str) -> None:
@@ -261,27 +273,32 @@ class _Step:
         if isinstance(step, UpsertProfile):
             for name in step.attributes:
                 if name not in STANDARD_ATTRIBUTES[revision]:
-                    self.problem(name, f"no standard attribute of a profile at revision {revision}")
+                    self.add_problem(name, f"no standard attribute of a profile at revision {revision}")
         if isinstance(step, Subscribe | Unsubscribe):
-            known = words.channels if isinstance(step, Subscribe) else words.withdrawable
+            known = words.subscribe_channels if isinstance(step, Subscribe) else words.unsubscribe_channels
             for channel in step.channels:
                 if channel not in known:
-                    self.problem(
+                    self.add_problem(
                         "channels", f"revision {revision} takes no {channel} here, only {', '.join(known)}"
                     )
-        if isinstance(step, Subscribe) and step.historical and not words.historical:
-            self.problem("historical", f"revision {revision} can't record consent of the past")
-        if isinstance(step, Subscribe) and step.consented_at and words.historical and not step.historical:
+        if isinstance(step, Subscribe) and step.historical and not words.has_historical_consent:
+            self.add_problem("historical", f"revision {revision} can't record consent of the past")
+        if (
+            isinstance(step, Subscribe)
+            and step.consented_at
+            and words.has_historical_consent
+            and not step.historical
+        ):
             message = f"revision {revision} takes the time of consent only with `historical: true`"
-            self.problem("consented_at", message)
+            self.add_problem("consented_at", message)
 
-    def problem(self, name: str, message: str, suggestion: str | None = None) -> None:
-        self.pinned.problems.append(self._said(name, message, suggestion))
+    def add_problem(self, name: str, message: str, suggestion: str | None = None) -> None:
+        self.pinned.problems.append(self._located_problem(name, message, suggestion))
 
-    def warn(self, name: str, message: str) -> None:
-        self.pinned.warnings.append(self._said(name, message))
+    def add_warning(self, name: str, message: str) -> None:
+        self.pinned.warnings.append(self._located_problem(name, message))
 
-    def _said(self, name: str, message: str, suggestion: str | None = None) -> Problem:
+    def _located_problem(self, name: str, message: str, suggestion: str | None = None) -> Problem:
         return Problem(message, name, self.step.id, self.file, line_of(self.step, name), suggestion)
 
 

@@ -10,9 +10,9 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from askel_tui.core.operations import IDENTIFIERS, STEP_KINDS
 from askel_tui.core.problems import Problem, did_you_mean
 from askel_tui.core.workflows.model import Subscribe, Unsubscribe, Workflow, line_of
-from askel_tui.core.workflows.node_reader import Reader
+from askel_tui.core.workflows.node_reader import NodeReader
 from askel_tui.core.workflows.step_readers import read_step
-from askel_tui.core.workflows.yaml_nodes import compose, kind, line
+from askel_tui.core.workflows.yaml_nodes import compose_nodes, describe_node, node_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,30 +36,32 @@ _CONSENT_BY = {"email": "email", "sms": "phone_number", "whatsapp": "phone_numbe
 
 def load_workflow(text: str, file: str = "<workflow>") -> tuple[Workflow | None, list[Problem]]:
     """The workflow and no problems, or None and all problems in the order of the file. Never raises."""
-    root, problems = compose(text, file)
+    root, problems = compose_nodes(text, file)
     if root is None:
         return None, problems
-    reader = Reader(file, problems)
+    reader = NodeReader(file, problems)
     if not isinstance(root, MappingNode):
-        reader.problem(root, f"a workflow file holds a mapping of {', '.join(_KEYS)}, not {kind(root)}")
+        reader.add_problem(
+            root, f"a workflow file holds a mapping of {', '.join(_KEYS)}, not {describe_node(root)}"
+        )
         return None, problems
     workflow = _workflow(root, text, reader)
     problems.sort(key=lambda problem: problem.line or 0)
     return (None if problems else workflow), problems
 
 
-def _workflow(root: MappingNode, text: str, reader: Reader) -> Workflow:
-    given = reader.fields(root, None, _KEYS, _REQUIRED)
+def _workflow(root: MappingNode, text: str, reader: NodeReader) -> Workflow:
+    given = reader.read_fields(root, None, _KEYS, _REQUIRED)
     profile = _profile(given.get("profile"), reader)
     steps = _steps(given.get("steps"), reader)
     if profile is not None:
         _check_consent(steps, profile, reader)
-    reader.lines[""] = line(root)
+    reader.lines[""] = node_line(root)
     return Workflow(
         name=_name(given.get("workflow"), "workflow", reader),
         connection=_name(given.get("connection"), "connection", reader),
-        triggers=reader.words(given.get("trigger"), "trigger"),
-        when=reader.expression(given.get("when"), "when"),
+        triggers=reader.read_words(given.get("trigger"), "trigger"),
+        when=reader.read_expression(given.get("when"), "when"),
         profile=profile or {},
         steps=steps,
         source=text,
@@ -67,45 +69,45 @@ def _workflow(root: MappingNode, text: str, reader: Reader) -> Workflow:
     )
 
 
-def _name(node: Node | None, field: str, reader: Reader) -> str:
-    name = reader.word(node, field)
+def _name(node: Node | None, field: str, reader: NodeReader) -> str:
+    name = reader.read_word(node, field)
     if node is None or name is None:
         return ""
     if not _NAME.fullmatch(name):
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:64].strip("-")
         message = "names are 1 to 64 small letters, digits and hyphens, and begin with no hyphen"
-        reader.problem(node, message, field, slug or None)
+        reader.add_problem(node, message, field, slug or None)
     return name
 
 
-def _profile(node: Node | None, reader: Reader) -> Mapping[str, Expression] | None:
+def _profile(node: Node | None, reader: NodeReader) -> Mapping[str, Expression] | None:
     """The identifiers' expressions, or None where `profile` is missing, which is a problem by itself."""
     if node is None:
         return None
     if isinstance(node, MappingNode) and not node.value:
-        reader.problem(node, f"names nobody; give at least one of {', '.join(IDENTIFIERS)}", "profile")
+        reader.add_problem(node, f"names nobody; give at least one of {', '.join(IDENTIFIERS)}", "profile")
         return None
     found: dict[str, Expression] = {}
-    for entry in reader.entries(node, "profile", f"a mapping of {', '.join(IDENTIFIERS)}"):
+    for entry in reader.read_entries(node, "profile", f"a mapping of {', '.join(IDENTIFIERS)}"):
         field = f"profile.{entry.name}"
         if entry.name not in IDENTIFIERS:
             message = f"no identifier; those are {', '.join(IDENTIFIERS)}"
-            reader.problem(entry.key, message, field, did_you_mean(entry.name, IDENTIFIERS))
+            reader.add_problem(entry.key, message, field, did_you_mean(entry.name, IDENTIFIERS))
             continue
-        expression = reader.expression(entry.value, field)
+        expression = reader.read_expression(entry.value, field)
         if expression is not None:
             found[entry.name] = expression
     return found
 
 
-def _steps(node: Node | None, reader: Reader) -> tuple[Step, ...]:
+def _steps(node: Node | None, reader: NodeReader) -> tuple[Step, ...]:
     if node is None:
         return ()
     if not isinstance(node, SequenceNode):
-        reader.problem(node, f"takes a list of steps, not {kind(node)}", "steps")
+        reader.add_problem(node, f"takes a list of steps, not {describe_node(node)}", "steps")
         return ()
     if not node.value:
-        reader.problem(node, "there are no steps; a workflow has at least one", "steps")
+        reader.add_problem(node, "there are no steps; a workflow has at least one", "steps")
     steps: list[Step] = []
     ids: dict[str, int] = {}
     for number, each in enumerate(node.value, 1):
@@ -115,34 +117,34 @@ def _steps(node: Node | None, reader: Reader) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _step(number: int, node: Node, ids: dict[str, int], of_file: Reader) -> Step | None:
+def _step(number: int, node: Node, ids: dict[str, int], of_file: NodeReader) -> Step | None:
     """The step, or None; `ids` are those of the steps above with their lines, and this one's is added."""
     # A step goes by its number where it has no id.
     step_id = _id_of(node)
-    reader = of_file.of_step(step_id or str(number), node)
-    entries = reader.entries(node, None, "a mapping of `id` and what the step does")
+    reader = of_file.for_step(step_id or str(number), node)
+    entries = reader.read_entries(node, None, "a mapping of `id` and what the step does")
     if not isinstance(node, MappingNode):
         return None
     given_id = next((entry for entry in entries if entry.name == "id"), None)
     if given_id is None:
-        reader.problem(node, "is missing: a name for the step", "id")
+        reader.add_problem(node, "is missing: a name for the step", "id")
     else:
         _name(given_id.value, "id", reader)
     if given_id is not None and step_id:
         if step_id in ids:
-            reader.problem(
+            reader.add_problem(
                 given_id.key, f"two steps have this id, the first one on line {ids[step_id]}", "id"
             )
-        ids.setdefault(step_id, line(given_id.key))
+        ids.setdefault(step_id, node_line(given_id.key))
     actions = [entry for entry in entries if entry.name in STEP_KINDS]
     unknown = [entry for entry in entries if entry.name not in (*STEP_KINDS, "id")]
     for entry in unknown:
         _unknown(entry.name, entry.key, bool(actions), reader)
     if not actions and not unknown:
-        reader.problem(node, f"does nothing; it takes one of {', '.join(STEP_KINDS)}")
+        reader.add_problem(node, f"does nothing; it takes one of {', '.join(STEP_KINDS)}")
     for entry in actions[1:]:
         message = f"a step does one thing, and this one has {actions[0].name} already"
-        reader.problem(entry.key, message, entry.name)
+        reader.add_problem(entry.key, message, entry.name)
     # Every action is read, so that the problems inside a second one are told too.
     read = [read_step(cast("StepKind", entry.name), step_id, entry.value, reader) for entry in actions]
     return read[0] if read else None
@@ -157,16 +159,16 @@ def _id_of(node: Node) -> str:
     return value.value.strip() if isinstance(value, ScalarNode) else ""
 
 
-def _unknown(name: str, key: Node, has_action: bool, reader: Reader) -> None:
+def _unknown(name: str, key: Node, has_action: bool, reader: NodeReader) -> None:
     if name == "when":
         message = "belongs to the workflow; what makes a step depend on the profile is require_segment"
-        reader.problem(key, message, name)
+        reader.add_problem(key, message, name)
         return
     message = "a step has no such key" if has_action else "there is no such kind of step"
-    reader.problem(key, message, name, did_you_mean(name, (*STEP_KINDS, "id")))
+    reader.add_problem(key, message, name, did_you_mean(name, (*STEP_KINDS, "id")))
 
 
-def _check_consent(steps: Sequence[Step], profile: Mapping[str, Expression], reader: Reader) -> None:
+def _check_consent(steps: Sequence[Step], profile: Mapping[str, Expression], reader: NodeReader) -> None:
     """Consent for a channel whose identifier the workflow never names would fail for every record."""
     for step in steps:
         if not isinstance(step, Subscribe | Unsubscribe):

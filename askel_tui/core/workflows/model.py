@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from askel_tui.core.operations import StepKind, TargetType
     from askel_tui.core.records.record import Record
 
-CHANNELS = ("email", "sms", "whatsapp", "push")
+CONSENT_CHANNELS = ("email", "sms", "whatsapp", "push")
 """Consent channels; which of them a revision takes is checked when the workflow is applied."""
 
-Lines = Mapping[str, int]
+FieldLines = Mapping[str, int]
 """The line of the file where a field stands, by the field's name; the step's own line is under ''."""
 
 
@@ -34,7 +34,7 @@ class UpsertProfile:
     id: str
     attributes: Mapping[str, Field] = field(default_factory=dict)
     properties: Mapping[str, Field] = field(default_factory=dict)
-    lines: Lines = field(default_factory=dict, compare=False)
+    lines: FieldLines = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class AddToList:
     kind: ClassVar[StepKind] = "add_to_list"
     id: str
     list: str
-    lines: Lines = field(default_factory=dict, compare=False)
+    lines: FieldLines = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class RemoveFromList:
     kind: ClassVar[StepKind] = "remove_from_list"
     id: str
     list: str
-    lines: Lines = field(default_factory=dict, compare=False)
+    lines: FieldLines = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class TrackEvent:
     value_currency: Expression | None = None
     properties: Mapping[str, Expression] = field(default_factory=dict)
     time: Expression | None = None
-    lines: Lines = field(default_factory=dict, compare=False)
+    lines: FieldLines = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class TriggerFlow:
     flow: str
     list: str | None = None
     metric: str | None = None
-    lines: Lines = field(default_factory=dict, compare=False)
+    lines: FieldLines = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Subscribe:
     custom_source: str | None = None
     consented_at: Expression | None = None
     historical: bool = False
-    lines: Lines = field(default_factory=dict, compare=False)
+    lines: FieldLines = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Unsubscribe:
     id: str
     channels: tuple[str, ...]
     list: str | None = None
-    lines: Lines = field(default_factory=dict, compare=False)
+    lines: FieldLines = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class RequireSegment:
     id: str
     segment: str
     member: bool
-    lines: Lines = field(default_factory=dict, compare=False)
+    lines: FieldLines = field(default_factory=dict, compare=False)
 
 
 Step = (
@@ -142,7 +142,7 @@ class Workflow:
     profile: Mapping[str, Expression]
     steps: tuple[Step, ...]
     source: str
-    lines: Lines = field(default_factory=dict, compare=False)
+    lines: FieldLines = field(default_factory=dict, compare=False)
 
     def step(self, step_id: str) -> Step:
         """The step of that id. Raises `KeyError`."""
@@ -157,13 +157,13 @@ def trigger_matches(workflow: Workflow, record: Record) -> bool:
     return record.event in workflow.triggers
 
 
-def line_of(place: Step | Workflow, name: str | None = None) -> int | None:
+def line_of(item: Step | Workflow, name: str | None = None) -> int | None:
     """The line of a field, of its nearest parent that has one (`properties` for `properties.Tier`), or of all."""
     while name:
-        if name in place.lines:
-            return place.lines[name]
+        if name in item.lines:
+            return item.lines[name]
         name = name.rpartition(".")[0]
-    return place.lines.get("")
+    return item.lines.get("")
 
 
 def step_targets(step: Step) -> list[tuple[str, TargetType, str]]:

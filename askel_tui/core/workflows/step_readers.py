@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from yaml.nodes import MappingNode, Node, ScalarNode
 
 from askel_tui.contract.caps import STANDARD_ATTRIBUTES, Caps
-from askel_tui.core.expressions.expression import Expression, literal
+from askel_tui.core.expressions.expression import Expression, text_literal
 from askel_tui.core.operations import IDENTIFIERS
 from askel_tui.core.problems import did_you_mean
 from askel_tui.core.workflows.model import (
-    CHANNELS,
+    CONSENT_CHANNELS,
     AddToList,
     Field,
     RemoveFromList,
@@ -28,27 +28,27 @@ from askel_tui.core.workflows.model import (
 if TYPE_CHECKING:
     from askel_tui.core.operations import StepKind
     from askel_tui.core.workflows.model import Step
-    from askel_tui.core.workflows.node_reader import Reader
+    from askel_tui.core.workflows.node_reader import NodeReader
 
-ATTRIBUTES = tuple(sorted(set(chain.from_iterable(STANDARD_ATTRIBUTES.values()))))
+ALL_STANDARD_ATTRIBUTES = tuple(sorted(set(chain.from_iterable(STANDARD_ATTRIBUTES.values()))))
 """The standard attributes of any revision; pinning checks them against the connection's own."""
 
 _CONSENT = re.compile(r"subscriptions?|(\w+_)?(consent|marketing)")
 _PROFILE_KEYS = (*IDENTIFIERS, "id", "anonymous_id", "_kx")
-_CHANNELS_NEEDED = {"channels": f"a list of {', '.join(CHANNELS)}"}
+_CHANNELS_NEEDED = {"channels": f"a list of {', '.join(CONSENT_CHANNELS)}"}
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
-def read_step(kind: StepKind, step_id: str, node: Node, reader: Reader) -> Step | None:
+def read_step(kind: StepKind, step_id: str, node: Node, reader: NodeReader) -> Step | None:
     """The step of that kind which the node says; None where something that it can't do without is missing."""
     match kind:
         case "upsert_profile":
             return _upsert_profile(step_id, node, reader)
         case "add_to_list":
-            name = reader.word(node, kind)
+            name = reader.read_word(node, kind)
             return None if name is None else AddToList(step_id, name, lines=reader.lines)
         case "remove_from_list":
-            name = reader.word(node, kind)
+            name = reader.read_word(node, kind)
             return None if name is None else RemoveFromList(step_id, name, lines=reader.lines)
         case "track_event":
             return _track_event(step_id, node, reader)
@@ -62,43 +62,43 @@ def read_step(kind: StepKind, step_id: str, node: Node, reader: Reader) -> Step 
             return _require_segment(step_id, node, reader)
 
 
-def _upsert_profile(step_id: str, node: Node, reader: Reader) -> UpsertProfile:
+def _upsert_profile(step_id: str, node: Node, reader: NodeReader) -> UpsertProfile:
     attributes: dict[str, Field] = {}
     properties: dict[str, Field] = {}
-    for entry in reader.entries(node, None, "a mapping of attributes and `properties`"):
+    for entry in reader.read_entries(node, None, "a mapping of attributes and `properties`"):
         if entry.name == "properties":
-            for each in reader.entries(entry.value, "properties", "a mapping of names and expressions"):
+            for each in reader.read_entries(entry.value, "properties", "a mapping of names and expressions"):
                 written = _field(each.value, f"properties.{each.name}", reader)
                 if not each.name.strip():
-                    reader.problem(each.key, "a property needs a name", "properties")
+                    reader.add_problem(each.key, "a property needs a name", "properties")
                 elif written is not None:
                     properties[each.name] = written
         elif entry.name == "location":
-            for each in reader.entries(entry.value, "location", "a mapping of the parts of an address"):
+            for each in reader.read_entries(entry.value, "location", "a mapping of the parts of an address"):
                 _attribute(f"location.{each.name}", each.key, each.value, attributes, reader)
         else:
             _attribute(entry.name, entry.key, entry.value, attributes, reader)
     return UpsertProfile(step_id, attributes, properties, lines=reader.lines)
 
 
-def _attribute(name: str, key: Node, value: Node, attributes: dict[str, Field], reader: Reader) -> None:
-    if name in ATTRIBUTES:
+def _attribute(name: str, key: Node, value: Node, attributes: dict[str, Field], reader: NodeReader) -> None:
+    if name in ALL_STANDARD_ATTRIBUTES:
         written = _field(value, name, reader)
         if name in attributes:
-            reader.problem(key, "is written twice", name)
+            reader.add_problem(key, "is written twice", name)
         elif written is not None:
             attributes[name] = written
     elif _CONSENT.fullmatch(name.lower()):
         message = (
             "consent is never an attribute of a profile: it is its own step, `subscribe` or `unsubscribe`"
         )
-        reader.problem(key, message, name)
+        reader.add_problem(key, message, name)
     elif name in _PROFILE_KEYS:
         belongs = ", ".join(IDENTIFIERS)
-        reader.problem(key, f"identifies a profile and belongs under `profile` ({belongs})", name)
+        reader.add_problem(key, f"identifies a profile and belongs under `profile` ({belongs})", name)
     else:
-        like = did_you_mean(name, ATTRIBUTES)
-        reader.problem(
+        like = did_you_mean(name, ALL_STANDARD_ATTRIBUTES)
+        reader.add_problem(
             key,
             "no standard attribute of a profile; what is your own stands under `properties`",
             name,
@@ -106,117 +106,119 @@ def _attribute(name: str, key: Node, value: Node, attributes: dict[str, Field], 
         )
 
 
-def _field(node: Node, name: str, reader: Reader) -> Field | None:
+def _field(node: Node, name: str, reader: NodeReader) -> Field | None:
     """`EXPR` or `{value: EXPR, clear: true}`."""
     if not isinstance(node, MappingNode):
-        expression = reader.expression(node, name)
+        expression = reader.read_expression(node, name)
         return None if expression is None else Field(expression)
-    inner = {entry.name: entry.value for entry in reader.entries(node, name, "")}
+    inner = {entry.name: entry.value for entry in reader.read_entries(node, name, "")}
     strange = [key for key in inner if key not in ("value", "clear")]
     if strange or "value" not in inner:
-        reader.problem(node, "takes an expression or {value: EXPRESSION, clear: true}", name)
+        reader.add_problem(node, "takes an expression or {value: EXPRESSION, clear: true}", name)
         return None
-    expression = reader.expression(inner["value"], name)
-    clear = reader.flag(inner.get("clear"), name)
+    expression = reader.read_expression(inner["value"], name)
+    clear = reader.read_flag(inner.get("clear"), name)
     return None if expression is None else Field(expression, clear=bool(clear))
 
 
-def _track_event(step_id: str, node: Node, reader: Reader) -> TrackEvent | None:
+def _track_event(step_id: str, node: Node, reader: NodeReader) -> TrackEvent | None:
     known = ("metric", "value", "value_currency", "properties", "time")
-    given = reader.fields(node, "track_event", known, {"metric": "the name of the event"})
+    given = reader.read_fields(node, "track_event", known, {"metric": "the name of the event"})
     metric = _metric(given.get("metric"), reader)
-    value = reader.expression(given.get("value"), "value")
+    value = reader.read_expression(given.get("value"), "value")
     currency = _currency(given.get("value_currency"), reader)
     properties: dict[str, Expression] = {}
-    for entry in reader.entries(given.get("properties"), "properties", "a mapping of names and expressions"):
-        expression = reader.expression(entry.value, f"properties.{entry.name}")
+    for entry in reader.read_entries(
+        given.get("properties"), "properties", "a mapping of names and expressions"
+    ):
+        expression = reader.read_expression(entry.value, f"properties.{entry.name}")
         if expression is not None:
             properties[entry.name] = expression
-    time = reader.expression(given.get("time"), "time")
+    time = reader.read_expression(given.get("time"), "time")
     if metric is None:
         return None
     return TrackEvent(step_id, metric, value, currency, properties, time, lines=reader.lines)
 
 
-def _metric(node: Node | None, reader: Reader) -> str | None:
-    name = reader.word(node, "metric")
+def _metric(node: Node | None, reader: NodeReader) -> str | None:
+    name = reader.read_word(node, "metric")
     most = Caps().metric_name
     if node is not None and name is not None and len(name) > most:
-        reader.problem(node, f"the name has {len(name)} characters, where Klaviyo takes {most}", "metric")
+        reader.add_problem(node, f"the name has {len(name)} characters, where Klaviyo takes {most}", "metric")
     return name
 
 
-def _currency(node: Node | None, reader: Reader) -> Expression | None:
+def _currency(node: Node | None, reader: NodeReader) -> Expression | None:
     """Three capital letters in quotes are the currency itself; all else is an expression."""
     if isinstance(node, ScalarNode) and _CURRENCY.fullmatch(node.value):
         if node.style in ("'", '"'):
-            return literal(node.value)
-        reader.problem(node, f"a currency stands in quotes: '{node.value}'", "value_currency")
+            return text_literal(node.value)
+        reader.add_problem(node, f"a currency stands in quotes: '{node.value}'", "value_currency")
         return None
-    return reader.expression(node, "value_currency")
+    return reader.read_expression(node, "value_currency")
 
 
-def _trigger_flow(step_id: str, node: Node, reader: Reader) -> TriggerFlow | None:
+def _trigger_flow(step_id: str, node: Node, reader: NodeReader) -> TriggerFlow | None:
     if not isinstance(node, MappingNode):
-        flow = reader.word(node, "trigger_flow")
+        flow = reader.read_word(node, "trigger_flow")
         if "trigger_flow" in reader.lines:
             reader.lines["flow"] = reader.lines["trigger_flow"]
         return None if flow is None else TriggerFlow(step_id, flow, lines=reader.lines)
-    given = reader.fields(node, "trigger_flow", ("flow", "list", "metric"), {"flow": "its name or id"})
-    flow = reader.word(given.get("flow"), "flow")
-    listed = reader.word(given.get("list"), "list")
+    given = reader.read_fields(node, "trigger_flow", ("flow", "list", "metric"), {"flow": "its name or id"})
+    flow = reader.read_word(given.get("flow"), "flow")
+    listed = reader.read_word(given.get("list"), "list")
     metric = _metric(given.get("metric"), reader)
     if "list" in given and "metric" in given:
-        reader.problem(
+        reader.add_problem(
             given["metric"], "a flow has one trigger: name its list or its metric, not both", "metric"
         )
     return None if flow is None else TriggerFlow(step_id, flow, listed, metric, lines=reader.lines)
 
 
-def _subscribe(step_id: str, node: Node, reader: Reader) -> Subscribe:
+def _subscribe(step_id: str, node: Node, reader: NodeReader) -> Subscribe:
     known = ("channels", "list", "custom_source", "consented_at", "historical")
-    given = reader.fields(node, "subscribe", known, _CHANNELS_NEEDED)
-    historical = bool(reader.flag(given.get("historical"), "historical"))
+    given = reader.read_fields(node, "subscribe", known, _CHANNELS_NEEDED)
+    historical = bool(reader.read_flag(given.get("historical"), "historical"))
     if historical and "consented_at" not in given:
-        reader.problem(given["historical"], "consent of the past needs `consented_at`", "historical")
+        reader.add_problem(given["historical"], "consent of the past needs `consented_at`", "historical")
     return Subscribe(
         step_id,
         _channels(given.get("channels"), reader),
-        reader.word(given.get("list"), "list"),
-        reader.word(given.get("custom_source"), "custom_source"),
-        reader.expression(given.get("consented_at"), "consented_at"),
+        reader.read_word(given.get("list"), "list"),
+        reader.read_word(given.get("custom_source"), "custom_source"),
+        reader.read_expression(given.get("consented_at"), "consented_at"),
         historical,
         lines=reader.lines,
     )
 
 
-def _unsubscribe(step_id: str, node: Node, reader: Reader) -> Unsubscribe:
-    given = reader.fields(node, "unsubscribe", ("channels", "list"), _CHANNELS_NEEDED)
+def _unsubscribe(step_id: str, node: Node, reader: NodeReader) -> Unsubscribe:
+    given = reader.read_fields(node, "unsubscribe", ("channels", "list"), _CHANNELS_NEEDED)
     channels = _channels(given.get("channels"), reader)
-    return Unsubscribe(step_id, channels, reader.word(given.get("list"), "list"), lines=reader.lines)
+    return Unsubscribe(step_id, channels, reader.read_word(given.get("list"), "list"), lines=reader.lines)
 
 
-def _channels(node: Node | None, reader: Reader) -> tuple[str, ...]:
-    channels = reader.words(node, "channels")
+def _channels(node: Node | None, reader: NodeReader) -> tuple[str, ...]:
+    channels = reader.read_words(node, "channels")
     for channel in channels:
-        if node is not None and channel not in CHANNELS:
-            message = f"no channel is named {channel}; there are {', '.join(CHANNELS)}"
-            reader.problem(node, message, "channels", did_you_mean(channel, CHANNELS))
+        if node is not None and channel not in CONSENT_CHANNELS:
+            message = f"no channel is named {channel}; there are {', '.join(CONSENT_CHANNELS)}"
+            reader.add_problem(node, message, "channels", did_you_mean(channel, CONSENT_CHANNELS))
     return channels
 
 
-def _require_segment(step_id: str, node: Node, reader: Reader) -> RequireSegment | None:
+def _require_segment(step_id: str, node: Node, reader: NodeReader) -> RequireSegment | None:
     if isinstance(node, ScalarNode):
-        reader.problem(
+        reader.add_problem(
             node,
             f"says whether one must be a member: {{segment: {node.value}, member: true}}",
             "require_segment",
         )
         return None
     required = {"segment": "its name or id", "member": "true or false"}
-    given = reader.fields(node, "require_segment", ("segment", "member"), required)
-    segment = reader.word(given.get("segment"), "segment")
-    member = reader.flag(given.get("member"), "member")
+    given = reader.read_fields(node, "require_segment", ("segment", "member"), required)
+    segment = reader.read_word(given.get("segment"), "segment")
+    member = reader.read_flag(given.get("member"), "member")
     return (
         None
         if segment is None or member is None

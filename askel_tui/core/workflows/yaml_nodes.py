@@ -13,11 +13,11 @@ from yaml.nodes import MappingNode, Node, SequenceNode
 
 from askel_tui.core.problems import Problem
 
-MAX_CHARACTERS = 100_000
-MAX_LEVELS = 20
-_LONGEST_CALL = 500
+MAX_FILE_CHARACTERS = 100_000
+MAX_NODE_LEVELS = 20
+_MAX_CALL_CHARACTERS = 500
 """Characters of an expression without quotes inside `{…}` that are looked through for its end."""
-_SHOWN_PROBLEMS_OF_YAML = 20
+_MAX_YAML_PROBLEMS = 20
 _LINE_ENDS = "\0\r\n\x85\u2028\u2029"
 
 
@@ -42,7 +42,7 @@ class _Loader(yaml.SafeLoader):
         depth = length = end = 0
         quote = ""
         called = False
-        while length < _LONGEST_CALL and (char := self.peek(length)) not in _LINE_ENDS:
+        while length < _MAX_CALL_CHARACTERS and (char := self.peek(length)) not in _LINE_ENDS:
             if quote:
                 quote = "" if char == quote else quote
             elif depth and char in "'\"`":
@@ -65,14 +65,14 @@ class _Loader(yaml.SafeLoader):
         return beside in _LINE_ENDS + " \t,[]{}"
 
 
-def compose(text: str, file: str) -> tuple[Node | None, list[Problem]]:
+def compose_nodes(text: str, file: str) -> tuple[Node | None, list[Problem]]:
     """The document as nodes, or the problems that keep it from being read. Never raises."""
-    if len(text) > MAX_CHARACTERS:
-        return None, [Problem(f"the file has more than {MAX_CHARACTERS:,} characters", file=file)]
+    if len(text) > MAX_FILE_CHARACTERS:
+        return None, [Problem(f"the file has more than {MAX_FILE_CHARACTERS:,} characters", file=file)]
     try:
         problems = _unwanted(text, file)
         if problems:
-            return None, problems[:_SHOWN_PROBLEMS_OF_YAML]
+            return None, problems[:_MAX_YAML_PROBLEMS]
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         return None, [Problem(f"not YAML: {_words(error)}", file=file, line=_line_of_error(error))]
@@ -103,8 +103,8 @@ def _unwanted(text: str, file: str) -> list[Problem]:
         if tag is not None:
             problems.append(Problem(f"tags are not taken here: {tag[:60]}", file=file, line=line))
         level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if level > MAX_LEVELS:
-            problems.append(Problem(f"nested deeper than {MAX_LEVELS} levels", file=file, line=line))
+        if level > MAX_NODE_LEVELS:
+            problems.append(Problem(f"nested deeper than {MAX_NODE_LEVELS} levels", file=file, line=line))
             break
     return problems
 
@@ -121,12 +121,12 @@ def _line_of_error(error: yaml.MarkedYAMLError) -> int | None:
     return None if mark is None else int(mark.line) + 1
 
 
-def line(node: Node) -> int:
+def node_line(node: Node) -> int:
     """The line on which the node begins, from 1."""
     return int(node.start_mark.line) + 1
 
 
-def kind(node: Node) -> str:
+def describe_node(node: Node) -> str:
     """What a node is, with its article."""
     if isinstance(node, MappingNode):
         return "a mapping"

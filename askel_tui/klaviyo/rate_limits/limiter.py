@@ -15,113 +15,122 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from askel_tui.contract.endpoints import Extra, Window, endpoint
 from askel_tui.klaviyo.http import is_loopback
-from askel_tui.klaviyo.rate_limits.bucket import Bucket, Priority
+from askel_tui.klaviyo.rate_limits.call_queue import CallQueue, Priority
 from askel_tui.klaviyo.rate_limits.slots import (
     MINUTE_S,
     Clock,
-    Ledger,
-    MemoryPlaces,
-    OwnerPlaces,
-    SharedPlaces,
+    MemorySlots,
+    OwnerSlots,
+    SharedSlots,
+    SlotLedger,
     SystemClock,
-    reserved,
+    reserve_name,
 )
-from askel_tui.klaviyo.rate_limits.windows import Windows
+from askel_tui.klaviyo.rate_limits.windows import WindowCounter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["Budgets", "BudgetsNotOff", "Clock", "Ledger", "Place", "Priority", "switched_off", "used"]
+__all__ = [
+    "BudgetsStayOn",
+    "Clock",
+    "Permit",
+    "Priority",
+    "RateLimiter",
+    "SlotLedger",
+    "budgets_switched_off",
+    "used",
+]
 
 Role = Literal["owner", "guest"]
 """Who we are to an account: the process that owns it, or one beside it."""
 
-FEW = 10
+MIN_DIVIDED_LIMIT = 10
 """A window with fewer places than this is not divided: all processes draw on it through the ledger."""
 
-UNHURRIED = frozenset({"bulk_import_profiles", "bulk_create_events"})
+UNPACED_CALLS = frozenset({"bulk_import_profiles", "bulk_create_events"})
 """Calls that only backlogs use: no live record waits for a place of theirs, so they may take a minute's at once."""
 
-LOST_MS = 60_000
+UNANSWERED_SLOT_MS = 60_000
 """A place that was never answered counts as answered this long after its taking."""
 
 OFF_VARIABLE = "ASKEL_BUDGETS"
 
 
-class BudgetsNotOff(ValueError):
+class BudgetsStayOn(ValueError):
     """Budgets were to be switched off towards an address that is not this machine."""
 
 
-def switched_off(address: str, environment: Mapping[str, str] = os.environ) -> bool:
+def budgets_switched_off(address: str, environment: Mapping[str, str] = os.environ) -> bool:
     """Whether budgets are off. Raises `BudgetsNotOff` where they may not be: the address is not loopback."""
     if environment.get(OFF_VARIABLE, "").lower() != "off":
         return False
     if not is_loopback(address):
-        raise BudgetsNotOff(f"{OFF_VARIABLE}=off is for measuring on this machine; {address} is another one.")
+        raise BudgetsStayOn(f"{OFF_VARIABLE}=off is for measuring on this machine; {address} is another one.")
     return True
 
 
-class Place:
+class Permit:
     """A place for one call: taken on entering, answered on leaving. Between the two the call is made."""
 
-    __slots__ = ("_before", "_buckets", "_held", "_priority")
+    __slots__ = ("_burst_mark", "_priority", "_queues", "_slots")
 
-    def __init__(self, buckets: Sequence[Bucket], priority: Priority) -> None:
-        self._buckets = buckets
+    def __init__(self, buckets: Sequence[CallQueue], priority: Priority) -> None:
+        self._queues = buckets
         self._priority = priority
-        self._held: list[tuple[Bucket, int]] = []
-        self._before = 0
+        self._slots: list[tuple[CallQueue, int]] = []
+        self._burst_mark = 0
 
-    async def __aenter__(self) -> Place:
-        if not self._held:
+    async def __aenter__(self) -> Permit:
+        if not self._slots:
             try:
-                for bucket in self._buckets:
-                    self._held.append((bucket, await bucket.take(self._priority)))
+                for bucket in self._queues:
+                    self._slots.append((bucket, await bucket.take(self._priority)))
             except BaseException:
-                await self._give_back()
+                await self._release()
                 raise
-            self._before = self._buckets[-1].unseen_by_server()
+            self._burst_mark = self._queues[-1].burst_mark()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self._give_back()
+        await self._release()
 
     async def take_now(self) -> bool:
         """Takes the place if there is room at once. To be entered, or left with `__aexit__`, afterwards."""
-        for bucket in self._buckets:
-            token = await bucket.take_now(self._priority)
+        for bucket in self._queues:
+            token = await bucket.take_if_free(self._priority)
             if token is None:
-                await self._give_back()
+                await self._release()
                 return False
-            self._held.append((bucket, token))
-        self._before = self._buckets[-1].unseen_by_server()
+            self._slots.append((bucket, token))
+        self._burst_mark = self._queues[-1].burst_mark()
         return True
 
-    def answered(self, status: int, remaining: int | None, retry_after: float | None) -> None:
+    def note_response(self, status: int, remaining: int | None, retry_after: float | None) -> None:
         """Tells what Klaviyo said about the rate, which shows whether others spend the same budget."""
         if status == 429:
-            for bucket, _ in self._held:
-                bucket.refused(retry_after)
+            for bucket, _ in self._slots:
+                bucket.note_throttled(retry_after)
         elif remaining is not None:
-            self._buckets[-1].compare(self._before, remaining)
+            self._queues[-1].compare_remaining(self._burst_mark, remaining)
 
-    async def _give_back(self) -> None:
-        held, self._held = self._held, []
+    async def _release(self) -> None:
+        held, self._slots = self._slots, []
         for bucket, token in held:
-            await bucket.answer(token)
+            await bucket.release(token)
 
 
-class Budgets:
+class RateLimiter:
     """All accounts' budgets, for one process and one event loop; in memory where there is no ledger."""
 
     def __init__(
         self,
         role: Role = "guest",
-        ledger: Ledger | None = None,
+        ledger: SlotLedger | None = None,
         clock: Clock | None = None,
         *,
         paced: bool = True,
-        others: Callable[[str, str], object] | None = None,
+        on_other_client: Callable[[str, str], object] | None = None,
     ) -> None:
         """`paced` spreads the backlog's calls over the minute, so that live ones never wait for a new one to begin.
 
@@ -131,19 +140,19 @@ class Budgets:
         self._ledger = ledger
         self._clock = clock or SystemClock()
         self._paced = paced
-        self._others = others
-        self._competes = False
-        self._buckets: dict[tuple[str, str], Bucket] = {}
-        self._chosen: dict[tuple[str, str, str, tuple[Extra, ...]], tuple[Bucket, ...]] = {}
-        self._remembered: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+        self._on_other_client = on_other_client
+        self._ignores_other_clients = False
+        self._queues: dict[tuple[str, str], CallQueue] = {}
+        self._queues_of_call: dict[tuple[str, str, str, tuple[Extra, ...]], tuple[CallQueue, ...]] = {}
+        self._restored: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
 
-    def compete(self, on: bool) -> None:
+    def ignore_other_clients(self, on: bool) -> None:
         """Whether a backlog keeps its pace where somebody else uses the same budget, or (the default) yields."""
-        self._competes = on
-        for bucket in self._buckets.values():
-            bucket.competes = on
+        self._ignores_other_clients = on
+        for bucket in self._queues.values():
+            bucket.ignores_other_clients = on
 
-    def place(
+    def permit(
         self,
         account: str,
         call: str,
@@ -151,13 +160,13 @@ class Budgets:
         extras: tuple[Extra, ...] = (),
         *,
         priority: Priority = "live",
-    ) -> Place:
+    ) -> Permit:
         """A place for one call, to be entered with `async with`, which waits for room: live ones first, in
         order.
 
         Raises `LookupError` for a call that the revision does not have.
         """
-        return Place(self._choose(account, call, revision, extras), priority)
+        return Permit(self._queues_for(account, call, revision, extras), priority)
 
     async def try_take(
         self,
@@ -167,14 +176,14 @@ class Budgets:
         extras: tuple[Extra, ...] = (),
         *,
         priority: Priority = "live",
-    ) -> Place | None:
+    ) -> Permit | None:
         """A place taken already, to be given to `Client.call` or entered; None where there is no room."""
-        place = self.place(account, call, revision, extras, priority=priority)
+        place = self.permit(account, call, revision, extras, priority=priority)
         return place if await place.take_now() else None
 
     def next_free(self, account: str, call: str, revision: str) -> float:
         """Seconds until a place is free, as far as is known; 0 for now."""
-        return self._choose(account, call, revision, ())[-1].next_free()
+        return self._queues_for(account, call, revision, ())[-1].next_free()
 
     async def restore(self, account: str) -> None:
         """Reads what was sent to the account before this process started, so that it still counts."""
@@ -182,9 +191,11 @@ class Budgets:
             return
         now, wall = self._clock.now(), self._clock.wall()
         day_ms = 86_400_000
-        for call, taken, answered in await self._ledger.places(account, wall - day_ms - LOST_MS):
-            over = answered if answered is not None else taken + LOST_MS
-            self._remember(account, call, now - (wall - over) / 1000)
+        for call, taken, answered in await self._ledger.taken_slots(
+            account, wall - day_ms - UNANSWERED_SLOT_MS
+        ):
+            over = answered if answered is not None else taken + UNANSWERED_SLOT_MS
+            self._restore_slot(account, call, now - (wall - over) / 1000)
 
     def usage(self) -> list[dict[str, Any]]:
         """How full the windows are that this process keeps: `{account, call, window_s, limit, used,
@@ -194,60 +205,62 @@ class Budgets:
         """
         return [
             {"account": account, "call": call, **row}
-            for (account, call), bucket in sorted(self._buckets.items())
+            for (account, call), bucket in sorted(self._queues.items())
             for row in bucket.usage()
         ]
 
     async def aclose(self) -> None:
         """Ends what waits for a place."""
-        for bucket in self._buckets.values():
+        for bucket in self._queues.values():
             await bucket.aclose()
 
-    def _choose(
+    def _queues_for(
         self, account: str, call: str, revision: str, extras: tuple[Extra, ...]
-    ) -> tuple[Bucket, ...]:
+    ) -> tuple[CallQueue, ...]:
         key = (account, call, revision, extras)
-        chosen = self._chosen.get(key)
+        chosen = self._queues_of_call.get(key)
         if chosen is None:
             one = endpoint(revision, call)
             # Extra buckets first and always in one order, so that nobody waits for another in a circle.
-            parts = sorted((_bucket_of(extra), extra.windows) for extra in extras)
+            parts = sorted((_extra_name(extra), extra.windows) for extra in extras)
             named = dict(parts)  # `include=lists` and `include=segments` are one bucket
             chosen = (
-                *(self._bucket(account, name, windows, journaled=False) for name, windows in named.items()),
-                self._bucket(account, call, one.windows, journaled=one.method != "GET"),
+                *(self._queue(account, name, windows, journaled=False) for name, windows in named.items()),
+                self._queue(account, call, one.windows, journaled=one.method != "GET"),
             )
-            self._chosen[key] = chosen
+            self._queues_of_call[key] = chosen
         return chosen
 
-    def _bucket(self, account: str, call: str, windows: Sequence[Window], *, journaled: bool) -> Bucket:
-        divided = min(window.limit for window in windows) >= FEW
+    def _queue(self, account: str, call: str, windows: Sequence[Window], *, journaled: bool) -> CallQueue:
+        divided = min(window.limit for window in windows) >= MIN_DIVIDED_LIMIT
         guest = divided and self._role == "guest"
-        name = reserved(call) if guest else call
+        name = reserve_name(call) if guest else call
         owned = divided and self._role == "owner" and journaled
         mine = [self._share(window, owned=owned) for window in windows] if divided else windows
-        bucket = self._buckets.get((account, name))
+        bucket = self._queues.get((account, name))
         if bucket is not None:
-            bucket.narrow(mine)
+            bucket.tighten(mine)
             return bucket
-        memory = Windows(mine)
+        memory = WindowCounter(mine)
         minute = next((window.limit for window in windows if window.seconds == MINUTE_S), None)
-        places: MemoryPlaces | SharedPlaces
+        places: MemorySlots | SharedSlots
         if self._ledger is None or owned:
-            for answered in sorted(self._remembered.pop((account, call), ())):
-                memory.remember(answered)
+            for answered in sorted(self._restored.pop((account, call), ())):
+                memory.record_answered(answered)
             if self._ledger is None or minute is None:
-                places = MemoryPlaces(memory, self._clock)
+                places = MemorySlots(memory, self._clock)
             else:
                 free = minute - _reserve(minute)
-                places = OwnerPlaces(memory, self._clock, self._ledger, account, call, free)
+                places = OwnerSlots(memory, self._clock, self._ledger, account, call, free)
         else:
             beside = (call, minute - _margin(minute)) if guest and minute is not None else None
-            places = SharedPlaces(self._ledger, account, name, memory, self._clock, beside)
-        tell = partial(self._others, account, call) if self._others is not None else None
-        bucket = Bucket(places, self._clock, paced=self._paced, unhurried=call in UNHURRIED, tell=tell)
-        bucket.competes = self._competes
-        self._buckets[account, name] = bucket
+            places = SharedSlots(self._ledger, account, name, memory, self._clock, beside)
+        tell = partial(self._on_other_client, account, call) if self._on_other_client is not None else None
+        bucket = CallQueue(
+            places, self._clock, paced=self._paced, unpaced=call in UNPACED_CALLS, on_other_client=tell
+        )
+        bucket.ignores_other_clients = self._ignores_other_clients
+        self._queues[account, name] = bucket
         return bucket
 
     def _share(self, window: Window, *, owned: bool) -> Window:
@@ -257,12 +270,12 @@ class Budgets:
         kept = _margin(window.limit) if owned and window.seconds == MINUTE_S else _reserve(window.limit)
         return Window(window.limit - kept, window.seconds)
 
-    def _remember(self, account: str, call: str, answered: float) -> None:
-        bucket = self._buckets.get((account, call))
+    def _restore_slot(self, account: str, call: str, answered: float) -> None:
+        bucket = self._queues.get((account, call))
         if bucket is None:
-            self._remembered[account, call].append(answered)
+            self._restored[account, call].append(answered)
         else:
-            bucket.remember(answered)
+            bucket.record_answered(answered)
 
 
 def used(
@@ -274,8 +287,8 @@ def used(
     """
     by_call: defaultdict[str, list[int]] = defaultdict(list)
     for call, taken, answered in places:
-        over = answered if answered is not None else min(now, taken + LOST_MS)
-        by_call[call.removesuffix(reserved(""))].append(over)
+        over = answered if answered is not None else min(now, taken + UNANSWERED_SLOT_MS)
+        by_call[call.removesuffix(reserve_name(""))].append(over)
     rows = []
     for call, times in sorted(by_call.items()):
         try:
@@ -306,6 +319,6 @@ def _margin(limit: int) -> int:
     return max(1, limit // 100)
 
 
-def _bucket_of(extra: Extra) -> str:
+def _extra_name(extra: Extra) -> str:
     """The extra bucket's name: Klaviyo shares it between all endpoints that take the parameter."""
     return extra.parameter if extra.parameter == "include" else extra.value

@@ -10,43 +10,43 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from askel_tui.klaviyo.rate_limits.windows import Windows
+    from askel_tui.klaviyo.rate_limits.windows import WindowCounter
 
-LONGEST_NAP_S = 1.0
+MAX_SHARED_WAIT_S = 1.0
 """Answers of other processes are not heard of: a shared place is asked for again after this long at most."""
 
-DRIFT = 1.0005
+CLOCK_DRIFT_FACTOR = 1.0005
 """How much longer than its length a window is kept, for clocks that run apart."""
 
 
 MINUTE_S = 60
 """The window whose reserve the owner may use while no guest does."""
 
-GUESTS_NAP_S = 0.25
+RESERVE_POLL_S = 0.25
 """How long until it is asked again whether the other side has left room."""
 
 
-def reserved(call: str) -> str:
+def reserve_name(call: str) -> str:
     """The name under which guests take places of a call."""
     return f"{call} (reserve)"
 
 
-class Ledger(Protocol):
+class SlotLedger(Protocol):
     """Places that all processes share; the journal is one. Times are milliseconds since 1970."""
 
-    async def take_place(
+    async def take_slot(
         self, account: str, call: str, windows: Sequence[tuple[int, int]], now: int
     ) -> tuple[int | None, int]:
         """(place, 0), or (None, milliseconds to wait); windows are (limit, milliseconds)."""
         ...
 
-    async def answer_place(self, place: int, now: int) -> None: ...
+    async def release_slot(self, place: int, now: int) -> None: ...
 
-    async def places(self, account: str, since: int) -> list[tuple[str, int, int | None]]:
+    async def taken_slots(self, account: str, since: int) -> list[tuple[str, int, int | None]]:
         """(call, taken, answered) not older than `since`."""
         ...
 
-    async def occupied(self, account: str, call: str, since: int) -> int:
+    async def count_occupied_slots(self, account: str, call: str, since: int) -> int:
         """How many places of a call were taken or answered at `since` or later."""
         ...
 
@@ -78,10 +78,10 @@ class SystemClock:
         return asyncio.get_running_loop().call_later(seconds, then)
 
 
-class MemoryPlaces:
+class MemorySlots:
     """Places that this process alone hands out."""
 
-    def __init__(self, windows: Windows, clock: Clock) -> None:
+    def __init__(self, windows: WindowCounter, clock: Clock) -> None:
         self.windows = windows
         self._clock = clock
 
@@ -90,21 +90,21 @@ class MemoryPlaces:
         now = self._clock.now()
         if self.windows.take(now):
             return 0, None
-        return None, self.windows.wait(now)
+        return None, self.windows.seconds_until_free(now)
 
-    async def answer(self, token: int) -> None:
+    async def release(self, token: int) -> None:
         """Notes the answer."""
-        self.windows.answer(self._clock.now())
+        self.windows.release(self._clock.now())
 
 
-class OwnerPlaces(MemoryPlaces):
+class OwnerSlots(MemorySlots):
     """The owner's places: in memory, but for the reserve of the minute, which it shares with guests.
 
     Up to the reserve nothing is asked. Beyond it the ledger says how many places guests occupy; those are theirs.
     """
 
     def __init__(
-        self, windows: Windows, clock: Clock, ledger: Ledger, account: str, call: str, free: int
+        self, windows: WindowCounter, clock: Clock, ledger: SlotLedger, account: str, call: str, free: int
     ) -> None:
         """`free` is how many places of the minute the owner has for itself."""
         super().__init__(windows, clock)
@@ -117,28 +117,28 @@ class OwnerPlaces(MemoryPlaces):
         """(token, None), or (None, seconds to wait, None where an answer has to come first)."""
         minute = next((one for one in self.windows.limits() if one.seconds == MINUTE_S), None)
         if minute is not None:
-            used = self.windows.used(MINUTE_S, self._clock.now())
-            if used >= self._free and used + await self._guests() >= minute.limit:
-                return None, GUESTS_NAP_S
+            used = self.windows.count(MINUTE_S, self._clock.now())
+            if used >= self._free and used + await self._guest_slots() >= minute.limit:
+                return None, RESERVE_POLL_S
         return await super().take()
 
-    async def _guests(self) -> int:
-        return await self._ledger.occupied(
-            self._account, reserved(self._call), self._clock.wall() - MINUTE_S * 1000
+    async def _guest_slots(self) -> int:
+        return await self._ledger.count_occupied_slots(
+            self._account, reserve_name(self._call), self._clock.wall() - MINUTE_S * 1000
         )
 
 
-class SharedPlaces:
+class SharedSlots:
     """Places that the ledger hands out to all processes; `windows` mirrors what this one took."""
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: SlotLedger,
         account: str,
         call: str,
-        windows: Windows,
+        windows: WindowCounter,
         clock: Clock,
-        beside: tuple[str, int] | None = None,
+        owner_limit: tuple[str, int] | None = None,
     ) -> None:
         """`beside`: the owner's call and the minute's limit, which its places and the guests' must not exceed."""
         self.windows = windows
@@ -146,26 +146,28 @@ class SharedPlaces:
         self._account = account
         self._call = call
         self._clock = clock
-        self._beside = beside
+        self._owner_limit = owner_limit
 
     async def take(self) -> tuple[int | None, float | None]:
         """(token, None), or (None, seconds to wait)."""
-        if self._beside is not None and await self._owner_has_it(*self._beside):
-            return None, GUESTS_NAP_S
-        limits = [(one.limit, math.ceil(one.seconds * 1000 * DRIFT)) for one in self.windows.limits()]
-        token, wait = await self._ledger.take_place(self._account, self._call, limits, self._clock.wall())
+        if self._owner_limit is not None and await self._owner_used_up(*self._owner_limit):
+            return None, RESERVE_POLL_S
+        limits = [
+            (one.limit, math.ceil(one.seconds * 1000 * CLOCK_DRIFT_FACTOR)) for one in self.windows.limits()
+        ]
+        token, wait = await self._ledger.take_slot(self._account, self._call, limits, self._clock.wall())
         if token is None:
-            return None, min(max(wait / 1000, 0.001), LONGEST_NAP_S)
+            return None, min(max(wait / 1000, 0.001), MAX_SHARED_WAIT_S)
         return token, None
 
-    async def answer(self, token: int) -> None:
+    async def release(self, token: int) -> None:
         """Notes the answer where all processes see it."""
-        self.windows.remember(self._clock.now())
+        self.windows.record_answered(self._clock.now())
         # The next millisecond: a ledger of whole ones must not call a window over before it is.
-        await self._ledger.answer_place(token, self._clock.wall() + 1)
+        await self._ledger.release_slot(token, self._clock.wall() + 1)
 
-    async def _owner_has_it(self, call: str, limit: int) -> bool:
+    async def _owner_used_up(self, call: str, limit: int) -> bool:
         """Whether the owner has used the minute up, reserve included."""
         since = self._clock.wall() - MINUTE_S * 1000
-        used = await self._ledger.occupied(self._account, call, since)
-        return used + await self._ledger.occupied(self._account, self._call, since) >= limit
+        used = await self._ledger.count_occupied_slots(self._account, call, since)
+        return used + await self._ledger.count_occupied_slots(self._account, self._call, since) >= limit

@@ -19,47 +19,47 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
-class Windows:
+class WindowCounter:
     """The places of one call in all its windows. A window's limit can only become smaller."""
 
     def __init__(self, windows: Iterable[Window], *, margin: float = 0.0005) -> None:
         """`margin` is how far two clocks may drift apart, as a part of the time that passes."""
         self._limits: dict[int, int] = {}
-        self._answered: dict[int, deque[float]] = {}
+        self._answered_at: dict[int, deque[float]] = {}
         self._margin = margin
         self._open = 0
-        self.taken = 0
+        self.total_taken = 0
         """How many places were ever taken."""
-        self.narrow(windows)
+        self.tighten(windows)
 
-    def narrow(self, windows: Iterable[Window]) -> None:
+    def tighten(self, windows: Iterable[Window]) -> None:
         """Takes over limits where they are smaller, and windows that were not known."""
         for window in windows:
             known = self._limits.get(window.seconds, window.limit)
             self._limits[window.seconds] = min(known, window.limit)
-            self._answered.setdefault(window.seconds, deque())
+            self._answered_at.setdefault(window.seconds, deque())
 
     def limits(self) -> Iterator[Window]:
         """The windows as they are kept, the shortest first."""
         for seconds in sorted(self._limits):
             yield Window(self._limits[seconds], seconds)
 
-    def used(self, seconds: int, now: float) -> int:
+    def count(self, seconds: int, now: float) -> int:
         """How many places of a window are occupied."""
-        answered = self._answered[seconds]
+        answered = self._answered_at[seconds]
         over = now - seconds * (1 + self._margin)
         while answered and answered[0] <= over:
             answered.popleft()
         return self._open + len(answered)
 
-    def wait(self, now: float) -> float | None:
+    def seconds_until_free(self, now: float) -> float | None:
         """Seconds until there is room in every window: 0 if there is; None if an answer has to come first."""
         longest = 0.0
         for seconds, limit in self._limits.items():
-            over = self.used(seconds, now) - limit + 1
+            over = self.count(seconds, now) - limit + 1
             if over <= 0:
                 continue
-            answered = self._answered[seconds]
+            answered = self._answered_at[seconds]
             if over > len(answered):
                 return None
             longest = max(longest, answered[over - 1] + seconds * (1 + self._margin) - now)
@@ -67,20 +67,20 @@ class Windows:
 
     def take(self, now: float) -> bool:
         """Takes a place if there is room."""
-        if self.wait(now) != 0:
+        if self.seconds_until_free(now) != 0:
             return False
         self._open += 1
-        self.taken += 1
+        self.total_taken += 1
         return True
 
-    def answer(self, now: float) -> None:
+    def release(self, now: float) -> None:
         """Notes that the call of a place was answered, or that its answer will never come."""
         self._open -= 1
-        self.remember(now)
+        self.record_answered(now)
 
-    def remember(self, answered: float) -> None:
+    def record_answered(self, answered: float) -> None:
         """Counts a call that was answered then, by whomever."""
-        for times in self._answered.values():
+        for times in self._answered_at.values():
             if not times or times[-1] <= answered:
                 times.append(answered)
             else:

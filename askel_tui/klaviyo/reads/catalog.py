@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 SECTIONS = ("lists", "segments", "flows", "metrics", "templates", "properties")
 """What a catalog holds, by the words of `askel browse`."""
 
-SAMPLE = 500
+SAMPLED_PROFILES = 500
 """Profiles that are looked at for custom properties."""
 
 _TRIGGERS = {"lists": "list", "segments": "segment", "metrics": "metric"}
@@ -51,7 +51,11 @@ _Resource = dict[str, Any]
 
 
 async def read_catalog(
-    client: Client, *, sections: Collection[str] = SECTIONS, account: str | None = None, sample: int = SAMPLE
+    client: Client,
+    *,
+    sections: Collection[str] = SECTIONS,
+    account: str | None = None,
+    sample: int = SAMPLED_PROFILES,
 ) -> Catalog:
     """The catalog as it is now; sections that were not asked for are empty.
 
@@ -59,8 +63,8 @@ async def read_catalog(
     """
     wanted = [section for section in SECTIONS if section in sections]
     with_triggers = "flows" in wanted
-    reads = [_read(client, section, with_triggers, sample) for section in wanted]
-    found = dict(zip(wanted, await _all(reads), strict=True))
+    reads = [_read_section(client, section, with_triggers, sample) for section in wanted]
+    found = dict(zip(wanted, await _gather_all(reads), strict=True))
     resources = {section: read.resources for section, read in found.items() if read.resources is not None}
     linked = {section for section, read in found.items() if read.with_triggers}
     properties = found["properties"].properties if "properties" in found else ()
@@ -100,7 +104,7 @@ async def read_flow_triggers(
     )
 
 
-class _Read:
+class _SectionRead:
     """What reading one section gave."""
 
     def __init__(
@@ -112,10 +116,10 @@ class _Read:
         self.properties: Sequence[Any] = ()
 
 
-async def _read(client: Client, section: str, with_triggers: bool, sample: int) -> _Read:
+async def _read_section(client: Client, section: str, with_triggers: bool, sample: int) -> _SectionRead:
     try:
         if section == "properties":
-            read = _Read()
+            read = _SectionRead()
             read.properties = await sample_properties(client, sample)
             return read
         query = dict(_LEAN.get(section, {}))
@@ -125,23 +129,23 @@ async def _read(client: Client, section: str, with_triggers: bool, sample: int) 
             except ScopeMissing:
                 pass  # perhaps only flows:read: the section itself may still be readable
             else:
-                return _Read(linked, with_triggers=True)
-        return _Read(await _resources(client, section, query))
+                return _SectionRead(linked, with_triggers=True)
+        return _SectionRead(await _resources(client, section, query))
     except (ScopeMissing, NotInThisRevision):
-        return _Read(refused=True)
+        return _SectionRead(refused=True)
 
 
 async def _resources(client: Client, section: str, query: Mapping[str, str]) -> list[_Resource]:
     return [each async for each in client.pages(f"get_{section}", query=query)]
 
 
-async def _all(reads: Sequence[Any]) -> list[_Read]:
+async def _gather_all(reads: Sequence[Any]) -> list[_SectionRead]:
     """All results, or the first failure once every read has ended."""
     results = await asyncio.gather(*reads, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
             raise result
-    return [result for result in results if isinstance(result, _Read)]
+    return [result for result in results if isinstance(result, _SectionRead)]
 
 
 def _flows(resources: Mapping[str, list[_Resource]], linked: set[str]) -> tuple[FlowEntry, ...]:

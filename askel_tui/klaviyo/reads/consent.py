@@ -7,25 +7,27 @@ from itertools import groupby
 from operator import itemgetter
 
 from askel_tui.core.operations import Operation
-from askel_tui.core.requests.packing import addressed
+from askel_tui.core.requests.packing import addressed_identity
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.rate_limits.limiter import Priority
 from askel_tui.klaviyo.reads.profiles import members_of_list, read_consent
 
-SUBSCRIBE = "bulk_subscribe_profiles"
+SUBSCRIBE_CALL = "bulk_subscribe_profiles"
 
-UNKNOWN = "whether consent was written is unknown, and it is never sent twice by itself"
+UNKNOWN_OUTCOME_REASON = "whether consent was written is unknown, and it is never sent twice by itself"
 """How the reason ends of what is held because its fate is unknown."""
 
 
-async def shown(client: Client, operations: Iterable[Operation], *, priority: Priority = "live") -> set[str]:
+async def find_shown_operations(
+    client: Client, operations: Iterable[Operation], *, priority: Priority = "live"
+) -> set[str]:
     """The ids of those consent operations whose effect the account shows. Raises `KlaviyoError`.
 
     Subscribed: every channel is, and the profile is on the list that was named. Unsubscribed: every channel is, or
     the profile has left the list that was named (its consent elsewhere stays).
     """
     asked = list(operations)
-    identities = {each.id: addressed(each) for each in asked}
+    identities = {each.id: addressed_identity(each) for each in asked}
     consent = await read_consent(client, identities.values(), priority=priority)
     found: set[str] = set()
     by_list = sorted(((_list_of(each), each) for each in asked), key=itemgetter(0))
@@ -49,7 +51,7 @@ def _list_of(operation: Operation) -> str:
 def _fits(operation: Operation, consent: Mapping[str, str], on_list: bool | None) -> bool:
     """`on_list` is None where no list was named."""
     channels = operation.body["channels"]
-    if operation.call == SUBSCRIBE:
+    if operation.call == SUBSCRIBE_CALL:
         return on_list is not False and all(consent.get(channel) == "SUBSCRIBED" for channel in channels)
     withdrawn = all(consent.get(channel) == "UNSUBSCRIBED" for channel in channels)
     return withdrawn or on_list is False

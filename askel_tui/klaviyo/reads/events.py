@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from askel_tui.klaviyo.client import Client
     from askel_tui.klaviyo.rate_limits.limiter import Priority
 
-NEWEST = 200
+MAX_EVENTS_READ = 200
 """How many of a profile's events are looked at, newest first."""
 
-UNIQUE_ID = "$event_id"
+UNIQUE_ID_PROPERTY = "$event_id"
 """The property that shows an event's `unique_id` (contract.md 2.13; not certain at every revision)."""
 
 
@@ -30,11 +30,11 @@ async def has_event(
     query = {"filter": equals("profile_id", profile_id), "sort": "-datetime"}
     found = [
         each.get("attributes") or {}
-        async for each in client.pages("get_events", query=query, limit=NEWEST, priority=priority)
+        async for each in client.pages("get_events", query=query, limit=MAX_EVENTS_READ, priority=priority)
     ]
     properties = [each.get("event_properties") or {} for each in found]
-    if any(UNIQUE_ID in each for each in properties):
-        return any(each.get(UNIQUE_ID) == unique_id for each in properties)
+    if any(UNIQUE_ID_PROPERTY in each for each in properties):
+        return any(each.get(UNIQUE_ID_PROPERTY) == unique_id for each in properties)
     return any(_same_second(each, time) for each in found)
 
 

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from askel_tui.contract.endpoints import endpoints
 from askel_tui.core.workflows.scopes import scopes_of
-from askel_tui.klaviyo.errors import KeyRefused, KlaviyoError, ScopeMissing, Unreadable
+from askel_tui.klaviyo.errors import KeyRefused, KlaviyoError, ScopeMissing, UnreadableResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from askel_tui.klaviyo.client import Client
 
-Verdict = Literal["present", "missing", "not verified"]
+ScopeStatus = Literal["present", "missing", "not verified"]
 
-NEEDED = ("profiles:read", "profiles:write", "lists:read", "lists:write", "events:write")
+REQUIRED_SCOPES = ("profiles:read", "profiles:write", "lists:read", "lists:write", "events:write")
 """Without these there is no connection (design: Scopes)."""
 
-FEATURES: Mapping[str, tuple[str, ...]] = {
+CALLS_OF_FEATURES: Mapping[str, tuple[str, ...]] = {
     "knowing the account by its id": ("get_accounts",),
     "profiles": ("create_or_update_profile", "get_profiles"),
     "lists": ("get_lists", "add_profiles_to_list", "remove_profiles_from_list"),
@@ -39,10 +39,10 @@ FEATURES: Mapping[str, tuple[str, ...]] = {
 }
 """What Askel does, and the calls it takes."""
 
-NO_PROFILE = "0" * 26
+IMPOSSIBLE_PROFILE_ID = "0" * 26
 """An id that no profile can have: the first instant of 1970, and no randomness."""
 
-NO_LIST = "no-such-list"
+IMPOSSIBLE_LIST_ID = "no-such-list"
 """An id that no list can have: those are six letters and digits."""
 
 
@@ -55,13 +55,13 @@ class KeyCheck:
 
     account: str | None
     account_name: str | None
-    scopes: Mapping[str, Verdict] = field(default_factory=dict)
-    lacking: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    scopes: Mapping[str, ScopeStatus] = field(default_factory=dict)
+    missing_features: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
-    def missing_needed(self) -> tuple[str, ...]:
+    def missing_required(self) -> tuple[str, ...]:
         """Scopes without which there is no connection, and which are missing."""
-        return tuple(scope for scope in NEEDED if self.scopes.get(scope) == "missing")
+        return tuple(scope for scope in REQUIRED_SCOPES if self.scopes.get(scope) == "missing")
 
 
 class OtherAccount(Exception):
@@ -79,7 +79,7 @@ class _Probe:
 
     scope: str
     call: str
-    shows: tuple[int, ...]
+    present_statuses: tuple[int, ...]
     ids: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
@@ -97,10 +97,10 @@ async def check_key(client: Client) -> KeyCheck:
     for result in results:
         if isinstance(result, BaseException):
             raise result
-    scopes: dict[str, Verdict] = {"accounts:read": "present" if account else "missing"}
-    scopes |= {probe.scope: _verdict(result) for probe, result in zip(probes, results, strict=True)}
+    scopes: dict[str, ScopeStatus] = {"accounts:read": "present" if account else "missing"}
+    scopes |= {probe.scope: _scope_status(result) for probe, result in zip(probes, results, strict=True)}
     scopes["subscriptions:write"] = await _consent_scope(client, scopes)
-    return KeyCheck(account, name, scopes, lacking(scopes, client.revision))
+    return KeyCheck(account, name, scopes, missing_features(scopes, client.revision))
 
 
 async def read_account(client: Client) -> tuple[str | None, str | None]:
@@ -112,7 +112,7 @@ async def read_account(client: Client) -> tuple[str | None, str | None]:
     data = answer.body.get("data") if isinstance(answer.body, dict) else None
     first = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
     if not isinstance(first.get("id"), str):
-        raise Unreadable("Klaviyo's answer names no account.")
+        raise UnreadableResponse("Klaviyo's answer names no account.")
     attributes = first.get("attributes") or {}
     contact = attributes.get("contact_information") or {}
     name = contact.get("organization_name") or contact.get("default_sender_name")
@@ -130,11 +130,13 @@ async def check_account(client: Client, expected: str | None) -> str | None:
     return found
 
 
-def lacking(scopes: Mapping[str, Verdict], revision: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def missing_features(
+    scopes: Mapping[str, ScopeStatus], revision: str
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """The features that cannot work with these scopes, each with those that are missing."""
     found = (
         (feature, tuple(scope for scope in scopes_of(calls, revision) if scopes.get(scope) == "missing"))
-        for feature, calls in FEATURES.items()
+        for feature, calls in CALLS_OF_FEATURES.items()
     )
     return tuple((feature, missing) for feature, missing in found if missing)
 
@@ -156,25 +158,29 @@ def _probes(revision: str) -> list[_Probe]:
             "template": "name",
         }.items()
     ]
-    no_profile = {"data": {"type": "profile", "id": NO_PROFILE, "attributes": {}}}
-    no_list = {"data": {"type": "list", "id": NO_LIST, "attributes": {"name": "Askel checks a scope"}}}
+    no_profile = {"data": {"type": "profile", "id": IMPOSSIBLE_PROFILE_ID, "attributes": {}}}
+    no_list = {
+        "data": {"type": "list", "id": IMPOSSIBLE_LIST_ID, "attributes": {"name": "Askel checks a scope"}}
+    }
     no_event = {"data": {"type": "event", "attributes": {"properties": {}}}}
     writes = [
-        _Probe("profiles:write", "update_profile", (400, 404), ids={"id": NO_PROFILE}, body=no_profile),
-        _Probe("lists:write", "update_list", (400, 404), ids={"id": NO_LIST}, body=no_list),
+        _Probe(
+            "profiles:write", "update_profile", (400, 404), ids={"id": IMPOSSIBLE_PROFILE_ID}, body=no_profile
+        ),
+        _Probe("lists:write", "update_list", (400, 404), ids={"id": IMPOSSIBLE_LIST_ID}, body=no_list),
         # An event of no metric and no profile: validation must refuse it.
         _Probe("events:write", "create_event", (400,), body=no_event),
     ]
     return [*reads, *writes]
 
 
-async def _consent_scope(client: Client, scopes: Mapping[str, Verdict]) -> Verdict:
+async def _consent_scope(client: Client, scopes: Mapping[str, ScopeStatus]) -> ScopeStatus:
     """`subscriptions:write`, by a job without profiles: a call that takes two other scopes as well."""
     nobody = {
         "data": {"type": "profile-subscription-bulk-create-job", "attributes": {"profiles": {"data": []}}}
     }
     probe = _Probe("subscriptions:write", "bulk_subscribe_profiles", (200, 202, 400), body=nobody)
-    found = _verdict(await _probe(client, probe))
+    found = _scope_status(await _probe(client, probe))
     others_there = scopes.get("lists:write") == scopes.get("profiles:write") == "present"
     return found if found != "missing" or others_there else "not verified"
 
@@ -183,7 +189,7 @@ def _one_row(revision: str, call: str) -> dict[str, str]:
     return {"page[size]": "1"} if endpoints(revision)[call].page_size_allowed else {}
 
 
-async def _probe(client: Client, probe: _Probe) -> Verdict:
+async def _probe(client: Client, probe: _Probe) -> ScopeStatus:
     try:
         answer = await client.call(probe.call, ids=probe.ids, query=probe.query, body=probe.body)
     except KeyRefused:
@@ -191,11 +197,11 @@ async def _probe(client: Client, probe: _Probe) -> Verdict:
     except ScopeMissing:
         return "missing"
     except KlaviyoError as error:
-        return "present" if error.status in probe.shows else "not verified"
-    return "present" if answer.status in probe.shows else "not verified"
+        return "present" if error.status in probe.present_statuses else "not verified"
+    return "present" if answer.status in probe.present_statuses else "not verified"
 
 
-def _verdict(result: Verdict | BaseException) -> Verdict:
+def _scope_status(result: ScopeStatus | BaseException) -> ScopeStatus:
     if isinstance(result, BaseException):
         raise result
     return result

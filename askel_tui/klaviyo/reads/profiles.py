@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.core.operations import IDENTIFIERS, Identity
-from askel_tui.klaviyo.filters import any_of_each, fields
+from askel_tui.klaviyo.filters import any_of_batches, sparse_fields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from askel_tui.klaviyo.client import Client
     from askel_tui.klaviyo.rate_limits.limiter import Priority
 
-MANY = 1_000
+FULL_READ_MIN_PROFILES = 1_000
 """From how many profiles on a group's members are read instead of asked for, as long as there are fewer of them."""
 
-CHANNELS = {"email": "email", "sms": "sms", "whatsapp": "whatsapp", "mobile_push": "push"}
+CHANNEL_NAMES = {"email": "email", "sms": "sms", "whatsapp": "whatsapp", "mobile_push": "push"}
 """Klaviyo's names of channels in an answer, and what workflows call them."""
 
 
@@ -35,7 +35,7 @@ class ProfileRead:
 
     id: str
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    others: tuple[ProfileRead, ...] = ()
+    conflicting: tuple[ProfileRead, ...] = ()
 
     @property
     def identity(self) -> Identity:
@@ -49,7 +49,7 @@ async def find_profiles(
     identities: Iterable[Identity],
     *,
     additional_fields: Sequence[str] = (),
-    only: Sequence[str] | None = None,
+    only_fields: Sequence[str] | None = None,
     priority: Priority = "live",
 ) -> dict[Identity, ProfileRead | None]:
     """The profile of each identity, by its strongest identifier that is known; None where none is.
@@ -61,8 +61,8 @@ async def find_profiles(
     query: dict[str, str] = {}
     if additional_fields:
         query["additional-fields[profile]"] = ",".join(additional_fields)
-    if only is not None:
-        query |= fields("profile", list(dict.fromkeys((*IDENTIFIERS, *only))))
+    if only_fields is not None:
+        query |= sparse_fields("profile", list(dict.fromkeys((*IDENTIFIERS, *only_fields))))
     by_key: dict[str, ProfileRead] = {}
     for name in IDENTIFIERS:
         values = _values(wanted, name)
@@ -97,7 +97,11 @@ async def read_consent(
 ) -> dict[Identity, dict[str, str]]:
     """Consent by channel for each identity: SUBSCRIBED, UNSUBSCRIBED, NEVER_SUBSCRIBED (contract.md 6)."""
     found = await find_profiles(
-        client, identities, additional_fields=["subscriptions"], only=["subscriptions"], priority=priority
+        client,
+        identities,
+        additional_fields=["subscriptions"],
+        only_fields=["subscriptions"],
+        priority=priority,
     )
     return {identity: consent_of(read.attributes) if read else {} for identity, read in found.items()}
 
@@ -106,7 +110,7 @@ def consent_of(attributes: Mapping[str, Any]) -> dict[str, str]:
     """Marketing consent by channel out of a profile's attributes that were read with `subscriptions`."""
     subscriptions = attributes.get("subscriptions")
     consent = {}
-    for theirs, ours in CHANNELS.items():
+    for theirs, ours in CHANNEL_NAMES.items():
         channel = subscriptions.get(theirs) if isinstance(subscriptions, dict) else None
         marketing = channel.get("marketing") if isinstance(channel, dict) else None
         value = marketing.get("consent") if isinstance(marketing, dict) else None
@@ -121,18 +125,18 @@ async def _members(
     wanted = list(dict.fromkeys(identities))
     call = f"get_profiles_for_{kind}"
     ids = {"id": group_id}
-    if len(wanted) >= MANY:
-        everybody = await _everybody(client, call, ids, len(wanted), priority)
+    if len(wanted) >= FULL_READ_MIN_PROFILES:
+        everybody = await _all_member_keys(client, call, ids, len(wanted), priority)
         if everybody is not None:
             return {each: not everybody.isdisjoint(each.keys()) for each in wanted}
     # Members cannot be asked for by external id: such a profile is looked up first.
     external = [each for each in wanted if each.email is None and each.phone_number is None]
-    known = await find_profiles(client, external, only=(), priority=priority) if external else {}
+    known = await find_profiles(client, external, only_fields=(), priority=priority) if external else {}
     asked = {each: read.identity if (read := known.get(each)) else each for each in wanted}
     keys: set[str] = set()
     for name in ("email", "phone_number"):
         values = _values(asked.values(), name)
-        query = fields("profile", IDENTIFIERS)
+        query = sparse_fields("profile", IDENTIFIERS)
         for resource in await _matching(client, call, ids, name, values, query, priority):
             keys.update(_read(resource).identity.keys())
     members = {each: not keys.isdisjoint(identity.keys()) for each, identity in asked.items()}
@@ -142,11 +146,11 @@ async def _members(
     return members
 
 
-async def _everybody(
+async def _all_member_keys(
     client: Client, call: str, ids: Mapping[str, str], fewer_than: int, priority: Priority
 ) -> set[str] | None:
     """The keys of all members of a group that has fewer members than are asked about; None of a larger one."""
-    query = fields("profile", IDENTIFIERS)
+    query = sparse_fields("profile", IDENTIFIERS)
     pages = client.pages(call, ids=ids, query=query, limit=fewer_than, priority=priority)
     found = [_read(resource).identity async for resource in pages]
     if len(found) >= fewer_than:
@@ -170,7 +174,7 @@ async def _matching(
     priority: Priority,
 ) -> list[dict[str, Any]]:
     found = []
-    for text, _ in any_of_each(name, values):
+    for text, _ in any_of_batches(name, values):
         pages = client.pages(call, ids=ids, query={**query, "filter": text}, priority=priority)
         found += [resource async for resource in pages]
     return found

@@ -8,16 +8,16 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.core.catalog import PropertyEntry
-from askel_tui.klaviyo.errors import inert
-from askel_tui.klaviyo.filters import fields
+from askel_tui.klaviyo.errors import escape_unprintable
+from askel_tui.klaviyo.filters import sparse_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from askel_tui.klaviyo.client import Client
 
-SAMPLES = 5
-SAMPLE_LENGTH = 40
+MAX_SAMPLES = 5
+MAX_SAMPLE_CHARACTERS = 40
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?")
 
@@ -27,11 +27,13 @@ async def sample_properties(client: Client, sample: int = 500) -> list[PropertyE
 
     Each entry says on how many of how many profiles it was seen. Raises `KlaviyoError`.
     """
-    query = {**fields("profile", ["properties"]), "sort": "-updated"}
-    return summarise([each async for each in client.pages("get_profiles", query=query, limit=sample)])
+    query = {**sparse_fields("profile", ["properties"]), "sort": "-updated"}
+    return summarize_properties(
+        [each async for each in client.pages("get_profiles", query=query, limit=sample)]
+    )
 
 
-def summarise(profiles: Iterable[Mapping[str, Any]]) -> list[PropertyEntry]:
+def summarize_properties(profiles: Iterable[Mapping[str, Any]]) -> list[PropertyEntry]:
     """The custom properties of profile resources. Pure."""
     types: dict[str, Counter[str]] = {}
     samples: dict[str, dict[str, None]] = {}
@@ -41,9 +43,9 @@ def summarise(profiles: Iterable[Mapping[str, Any]]) -> list[PropertyEntry]:
         attributes = profile.get("attributes")
         properties = attributes.get("properties") if isinstance(attributes, dict) else None
         for name, value in (properties if isinstance(properties, dict) else {}).items():
-            types.setdefault(name, Counter())[kind(value)] += 1
+            types.setdefault(name, Counter())[property_type(value)] += 1
             shown = samples.setdefault(name, {})
-            if value is not None and len(shown) < SAMPLES:
+            if value is not None and len(shown) < MAX_SAMPLES:
                 shown[_shown(value)] = None
     entries = [
         PropertyEntry(name, dict(counted), counted.total(), total, tuple(samples[name]))
@@ -52,7 +54,7 @@ def summarise(profiles: Iterable[Mapping[str, Any]]) -> list[PropertyEntry]:
     return sorted(entries, key=lambda entry: (-entry.seen, entry.name))
 
 
-def kind(value: object) -> str:
+def property_type(value: object) -> str:
     """The type of a property's value, in the words people use for it."""
     match value:
         case None:
@@ -69,5 +71,5 @@ def kind(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    text = inert(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-    return text if len(text) <= SAMPLE_LENGTH else text[: SAMPLE_LENGTH - 1] + "…"
+    text = escape_unprintable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return text if len(text) <= MAX_SAMPLE_CHARACTERS else text[: MAX_SAMPLE_CHARACTERS - 1] + "…"

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.core.catalog import FlowEntry, FlowTrigger, ListEntry, SegmentEntry
-from askel_tui.core.targets.drift import Look
-from askel_tui.klaviyo.errors import Missing, NotInThisRevision, ScopeMissing
-from askel_tui.klaviyo.filters import any_of_each
+from askel_tui.core.targets.drift import AccountSnapshot
+from askel_tui.klaviyo.errors import NotInAccount, NotInThisRevision, ScopeMissing
+from askel_tui.klaviyo.filters import any_of_batches
 from askel_tui.klaviyo.reads.catalog import list_entry, metric_entry, read_flow_triggers, segment_entry
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _Resource = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TargetQuery:
     """What a look is for: pinned lists and segments, and (flow, the list or metric that fires it)."""
 
     lists: frozenset[Target] = frozenset()
@@ -34,31 +34,31 @@ class Asked:
     metrics: bool = False
 
 
-async def look(client: Client, asked: Asked) -> Look:
+async def read_targets(client: Client, asked: TargetQuery) -> AccountSnapshot:
     """What is there of what was asked for, now. Raises `KlaviyoError` for all but a missing scope."""
-    reading = _Looking(client)
-    lists = await reading.groups("lists", asked.lists, any(_by(asked, "list")))
-    segments = await reading.groups("segments", asked.segments, False)
+    reading = _TargetReader(client)
+    lists = await reading.read_groups("lists", asked.lists, any(_by(asked, "list")))
+    segments = await reading.read_groups("segments", asked.segments, False)
     metrics = None
     if asked.metrics or any(_by(asked, "metric")):
-        metrics = await reading.resources("metrics", {}, any(_by(asked, "metric")))
-    flows = await reading.flows(asked.flows) if asked.flows else None
+        metrics = await reading.read_section("metrics", {}, any(_by(asked, "metric")))
+    flows = await reading.read_flows(asked.flows) if asked.flows else None
     found_lists = _entries(lists, list_entry)
     found_segments = _entries(segments, segment_entry)
-    return Look(
+    return AccountSnapshot(
         lists=found_lists,
         segments=found_segments,
         metrics=_entries(metrics, metric_entry),
         flows=flows,
         namesakes={
-            **await reading.namesakes("list", asked.lists, found_lists),
-            **await reading.namesakes("segment", asked.segments, found_segments),
+            **await reading.read_namesakes("list", asked.lists, found_lists),
+            **await reading.read_namesakes("segment", asked.segments, found_segments),
         },
-        lost=frozenset(reading.lost),
+        lost_scopes=frozenset(reading.lost_scopes),
     )
 
 
-def _by(asked: Asked, kind: str) -> Iterable[Target]:
+def _by(asked: TargetQuery, kind: str) -> Iterable[Target]:
     return (through for _, through in asked.flows if through is not None and through.type == kind)
 
 
@@ -66,28 +66,32 @@ def _entries(resources: list[_Resource] | None, entry: Any) -> Any:
     return None if resources is None else {str(each.get("id")): entry(each) for each in resources}
 
 
-class _Looking:
+class _TargetReader:
     """One look while it is made: which flows the read things fire, and which scopes were missing."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._fires: dict[str, list[FlowTrigger]] = {}
-        self.lost: set[str] = set()
+        self.lost_scopes: set[str] = set()
 
-    async def groups(self, section: str, targets: Collection[Target], linked: bool) -> list[_Resource] | None:
+    async def read_groups(
+        self, section: str, targets: Collection[Target], linked: bool
+    ) -> list[_Resource] | None:
         """The lists or segments of these ids; None where none is asked for or they may not be read."""
         ids = sorted({target.id for target in targets if target.id is not None})
         if not ids:
             return None
         found: list[_Resource] = []
-        for text, _ in any_of_each("id", ids):
-            part = await self.resources(section, {"filter": text}, linked)
+        for text, _ in any_of_batches("id", ids):
+            part = await self.read_section(section, {"filter": text}, linked)
             if part is None:
                 return None
             found += part
         return found
 
-    async def resources(self, section: str, query: Mapping[str, str], linked: bool) -> list[_Resource] | None:
+    async def read_section(
+        self, section: str, query: Mapping[str, str], linked: bool
+    ) -> list[_Resource] | None:
         """A section, with the flows that each thing fires where that can be read; None where nothing may be."""
         call = f"get_{section}"
         if linked and "flow-triggers" in self._client.endpoint(call).include:
@@ -96,17 +100,19 @@ class _Looking:
             except ScopeMissing:
                 pass  # perhaps only flows:read: the section itself may still be readable
             else:
-                self._note(section.removesuffix("s"), found)
+                self._note_triggers(section.removesuffix("s"), found)
                 return found
-        return await self._or_lost(call, query)
+        return await self._pages_or_none(call, query)
 
-    async def flows(self, wanted: Collection[tuple[Target, Target | None]]) -> dict[str, FlowEntry] | None:
+    async def read_flows(
+        self, wanted: Collection[tuple[Target, Target | None]]
+    ) -> dict[str, FlowEntry] | None:
         """The flows of these ids, with what fires them as far as that can be told."""
         ids = sorted({flow.id for flow, _ in wanted if flow.id is not None})
         entries: dict[str, FlowEntry] = {}
-        for text, _ in any_of_each("id", ids, most=50):
+        for text, _ in any_of_batches("id", ids, max_values=50):
             query = {"filter": text, "fields[flow]": "name,status,archived,trigger_type"}
-            found = await self._or_lost("get_flows", query)
+            found = await self._pages_or_none("get_flows", query)
             if found is None:
                 return None
             for each in found:
@@ -124,10 +130,10 @@ class _Looking:
             return fired_by
         try:
             return await read_flow_triggers(self._client, flow.id, priority="bulk")
-        except (Missing, ScopeMissing):
+        except (NotInAccount, ScopeMissing):
             return None
 
-    async def namesakes(
+    async def read_namesakes(
         self, kind: str, targets: Collection[Target], found: Mapping[str, ListEntry | SegmentEntry] | None
     ) -> dict[tuple[str, str], tuple[str, ...]]:
         """The ids of whatever has the name of a target that is gone or renamed."""
@@ -142,8 +148,8 @@ class _Looking:
             }
         )
         ids: dict[tuple[str, str], tuple[str, ...]] = {}
-        for text, _ in any_of_each("name", names):
-            for each in await self._or_lost(f"get_{kind}s", {"filter": text}) or ():
+        for text, _ in any_of_batches("name", names):
+            for each in await self._pages_or_none(f"get_{kind}s", {"filter": text}) or ():
                 key = (kind, str((each.get("attributes") or {}).get("name")))
                 ids[key] = (*ids.get(key, ()), str(each.get("id")))
         return ids
@@ -151,16 +157,16 @@ class _Looking:
     async def _pages(self, call: str, query: Mapping[str, str]) -> list[_Resource]:
         return [each async for each in self._client.pages(call, query=query, priority="bulk")]
 
-    async def _or_lost(self, call: str, query: Mapping[str, str]) -> list[_Resource] | None:
+    async def _pages_or_none(self, call: str, query: Mapping[str, str]) -> list[_Resource] | None:
         try:
             return await self._pages(call, query)
         except ScopeMissing:
-            self.lost.update(self._client.endpoint(call).scopes)
+            self.lost_scopes.update(self._client.endpoint(call).scopes)
         except NotInThisRevision:
             pass
         return None
 
-    def _note(self, kind: str, resources: Iterable[_Resource]) -> None:
+    def _note_triggers(self, kind: str, resources: Iterable[_Resource]) -> None:
         for each in resources:
             relation = ((each.get("relationships") or {}).get("flow-triggers") or {}).get("data")
             for flow in relation if isinstance(relation, list) else ():

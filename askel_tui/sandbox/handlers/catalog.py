@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from askel_tui.sandbox.handlers import resources
 from askel_tui.sandbox.handlers.context import Context, Reply
-from askel_tui.sandbox.handlers.groups import collection
+from askel_tui.sandbox.handlers.groups import list_reply
 from askel_tui.sandbox.jsonapi.errors import forbidden, invalid, not_found
 from askel_tui.sandbox.state.model import Flow, Template
 
@@ -19,69 +19,69 @@ def _get_accounts(ctx: Context) -> Reply:
 
 
 def _get_account(ctx: Context) -> Reply:
-    if ctx.ident != ctx.account.id:
-        raise not_found("account", ctx.ident)
+    if ctx.path_id != ctx.account.id:
+        raise not_found("account", ctx.path_id)
     return Reply(200, {"data": resources.account(ctx), "links": ctx.links(paged=False)})
 
 
 def _get_flows(ctx: Context) -> Reply:
     flows = list(ctx.account.flows.values())
-    reply = collection(ctx, flows, lambda one: resources.flow(ctx, one))
-    _relate(ctx, (reply.body or {})["data"])
+    reply = list_reply(ctx, flows, lambda one: resources.flow(ctx, one))
+    _fill_included(ctx, (reply.body or {})["data"])
     return reply
 
 
 def _get_flow(ctx: Context) -> Reply:
-    data = resources.flow(ctx, _flow(ctx))
-    _relate(ctx, [data])
+    data = resources.flow(ctx, _requested_flow(ctx))
+    _fill_included(ctx, [data])
     body: dict[str, Any] = {"data": data, "links": ctx.links(paged=False)}
     if ctx.query.include:
         body["included"] = []
     return Reply(200, body)
 
 
-def _relate(ctx: Context, data: list[dict[str, Any]]) -> None:
+def _fill_included(ctx: Context, data: list[dict[str, Any]]) -> None:
     """Flows of the sandbox have no actions and no tags."""
     for one in data:
         for name in ctx.query.include:
             one["relationships"][name]["data"] = []
 
 
-def _flow(ctx: Context) -> Flow:
-    if ctx.ident not in ctx.account.flows:
-        raise not_found("flow", ctx.ident)
-    return ctx.account.flows[ctx.ident]
+def _requested_flow(ctx: Context) -> Flow:
+    if ctx.path_id not in ctx.account.flows:
+        raise not_found("flow", ctx.path_id)
+    return ctx.account.flows[ctx.path_id]
 
 
 def _update_flow(ctx: Context) -> Reply:
-    flow = _flow(ctx)
-    flow.status = _own(ctx)["attributes"]["status"]
+    flow = _requested_flow(ctx)
+    flow.status = _body_data(ctx)["attributes"]["status"]
     flow.updated = ctx.now
     return Reply(ctx.status, {"data": resources.flow(ctx, flow), "links": ctx.links(paged=False)})
 
 
 def _delete_flow(ctx: Context) -> Reply:
-    del ctx.account.flows[_flow(ctx).id]
+    del ctx.account.flows[_requested_flow(ctx).id]
     return Reply(ctx.status)
 
 
-def _flow_parts(ctx: Context) -> Reply:
-    _flow(ctx)
+def _no_flow_parts(ctx: Context) -> Reply:
+    _requested_flow(ctx)
     return Reply(200, {"data": [], "links": ctx.links()})
 
 
 def _get_templates(ctx: Context) -> Reply:
-    return collection(ctx, list(ctx.account.templates.values()), lambda one: resources.template(ctx, one))
+    return list_reply(ctx, list(ctx.account.templates.values()), lambda one: resources.template(ctx, one))
 
 
-def _template(ctx: Context) -> Template:
-    if ctx.ident not in ctx.account.templates:
-        raise not_found("template", ctx.ident)
-    return ctx.account.templates[ctx.ident]
+def _requested_template(ctx: Context) -> Template:
+    if ctx.path_id not in ctx.account.templates:
+        raise not_found("template", ctx.path_id)
+    return ctx.account.templates[ctx.path_id]
 
 
 def _get_template(ctx: Context) -> Reply:
-    return _one(ctx, _template(ctx), 200)
+    return _single(ctx, _requested_template(ctx), 200)
 
 
 def _create_template(ctx: Context) -> Reply:
@@ -90,18 +90,18 @@ def _create_template(ctx: Context) -> Reply:
     made.editor_type = attributes["editor_type"]
     _write(made, attributes)
     ctx.account.templates[made.id] = made
-    return _one(ctx, made, ctx.status)
+    return _single(ctx, made, ctx.status)
 
 
 def _update_template(ctx: Context) -> Reply:
-    template = _template(ctx)
-    _write(template, _own(ctx)["attributes"])
+    template = _requested_template(ctx)
+    _write(template, _body_data(ctx)["attributes"])
     template.updated = ctx.now
-    return _one(ctx, template, ctx.status)
+    return _single(ctx, template, ctx.status)
 
 
 def _delete_template(ctx: Context) -> Reply:
-    del ctx.account.templates[_template(ctx).id]
+    del ctx.account.templates[_requested_template(ctx).id]
     return Reply(ctx.status)
 
 
@@ -112,13 +112,13 @@ def _write(template: Template, attributes: dict[str, Any]) -> None:
     template.amp = attributes.get("amp", template.amp)
 
 
-def _one(ctx: Context, template: Template, status: int) -> Reply:
+def _single(ctx: Context, template: Template, status: int) -> Reply:
     return Reply(status, {"data": resources.template(ctx, template), "links": ctx.links(paged=False)})
 
 
-def _own(ctx: Context) -> dict[str, Any]:
+def _body_data(ctx: Context) -> dict[str, Any]:
     data: dict[str, Any] = ctx.body["data"]
-    if data["id"] != ctx.ident:
+    if data["id"] != ctx.path_id:
         raise invalid("The id of the body and that of the path must be the same.", "/data/id")
     return data
 
@@ -143,8 +143,8 @@ HANDLERS: dict[str, Callable[[Context], Reply]] = {
     "get_flow": _get_flow,
     "update_flow": _update_flow,
     "delete_flow": _delete_flow,
-    "get_actions_for_flow": _flow_parts,
-    "get_action_ids_for_flow": _flow_parts,
+    "get_actions_for_flow": _no_flow_parts,
+    "get_action_ids_for_flow": _no_flow_parts,
     "get_templates": _get_templates,
     "get_template": _get_template,
     "create_template": _create_template,

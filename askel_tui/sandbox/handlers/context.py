@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from askel_tui.contract.endpoints import Endpoint
     from askel_tui.sandbox.state.account import Account
     from askel_tui.sandbox.state.settings import Settings
-    from askel_tui.sandbox.state.sorted_views import Key, Page, T
+    from askel_tui.sandbox.state.sorted_views import Page, SortKey, T
     from askel_tui.sandbox.validation.query import Query
 
 
@@ -25,11 +25,11 @@ class Context:
     settings: Settings
     endpoint: Endpoint
     revision: str
-    ident: str
+    path_id: str
     query: Query
     body: Any
-    base: str
-    target: str
+    base_url: str
+    raw_path: str
     now: float
     scopes: frozenset[str] | None = None
 
@@ -38,34 +38,34 @@ class Context:
         """The status of a success: where live and specification differ, that seen live."""
         return self.endpoint.success[-1]
 
-    def asked(self, resource: str, additional: str) -> bool:
+    def is_requested(self, resource: str, additional: str) -> bool:
         """Whether an additional field was asked for."""
-        return additional in self.query.additional.get(resource, ())
+        return additional in self.query.additional_fields.get(resource, ())
 
     def links(self, page: Page[Any] | None = None, *, paged: bool = True) -> dict[str, Any]:
         """The top-level links: the request's own URL, and the pages after and before."""
-        links: dict[str, Any] = {"self": self._url(self.target)}
+        links: dict[str, Any] = {"self": self._url(self.raw_path)}
         if paged:
-            links["next"] = self._at(page.next) if page and page.next else None
-            links["prev"] = self._at(page.prev) if page and page.prev else None
+            links["next"] = self._url_of_page(page.next) if page and page.next else None
+            links["prev"] = self._url_of_page(page.prev) if page and page.prev else None
         return links
 
-    def page(self, rows: list[tuple[Key, T]], *, descending: bool | None = None) -> Page[T]:
+    def page(self, rows: list[tuple[SortKey, T]], *, descending: bool | None = None) -> Page[T]:
         """The page that was asked for, of rows in ascending order. Raises the 400 for a bad cursor."""
         down = self.query.descending if descending is None else descending
         try:
-            return sorted_views.page(rows, self.query.cursor, self.query.size, descending=down)
-        except sorted_views.BadCursor:
+            return sorted_views.cut_page(rows, self.query.cursor, self.query.page_size, descending=down)
+        except sorted_views.InvalidCursor:
             raise invalid("Invalid page cursor.", parameter="page[cursor]") from None
 
     def _url(self, target: str) -> str:
         path, _, query = target.partition("?")
-        return f"{self.base}{path}" + (f"?{_encoded(query)}" if query else "")
+        return f"{self.base_url}{path}" + (f"?{_encode_query(query)}" if query else "")
 
-    def _at(self, cursor: str) -> str:
-        parts = urlsplit(self.target)
+    def _url_of_page(self, cursor: str) -> str:
+        parts = urlsplit(self.raw_path)
         pairs = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] != "page[cursor]"]
-        return f"{self.base}{parts.path}?{urlencode([*pairs, ('page[cursor]', cursor)])}"
+        return f"{self.base_url}{parts.path}?{urlencode([*pairs, ('page[cursor]', cursor)])}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,5 +76,5 @@ class Reply:
     body: dict[str, Any] | None = None
 
 
-def _encoded(query: str) -> str:
+def _encode_query(query: str) -> str:
     return urlencode(parse_qsl(query, keep_blank_values=True))

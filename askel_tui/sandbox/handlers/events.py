@@ -7,30 +7,30 @@ from typing import TYPE_CHECKING, Any, Final
 
 from askel_tui.sandbox.handlers import resources
 from askel_tui.sandbox.handlers.context import Context, Reply
-from askel_tui.sandbox.handlers.groups import collection, include, triggered
+from askel_tui.sandbox.handlers.groups import add_included, list_reply, triggered_flows
 from askel_tui.sandbox.jsonapi import ids_and_times
-from askel_tui.sandbox.jsonapi.errors import Refusal, invalid, not_found, problem
+from askel_tui.sandbox.jsonapi.errors import Refusal, error_object, invalid, not_found
 from askel_tui.sandbox.state import events as happenings
-from askel_tui.sandbox.state.sorted_views import between, ordered
+from askel_tui.sandbox.state.sorted_views import rows_between, sort_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from askel_tui.sandbox.state.model import Event, Metric
-    from askel_tui.sandbox.state.sorted_views import Key
+    from askel_tui.sandbox.state.sorted_views import SortKey
     from askel_tui.sandbox.validation.filters import Condition
 
 
-_LAST: Final = 1 << 62
+_MAX_NUMBER: Final = 1 << 62
 """A number after every event's."""
 
 
 def _create_event(ctx: Context) -> Reply:
     attributes = ctx.body["data"]["attributes"]
     data = attributes["profile"]["data"]
-    if not (ctx.settings.drop_example_domains and happenings.dropped(data)):
-        profile = happenings.person(ctx.account, data, data["attributes"].get("meta"), ctx.now)
-        happenings.record(ctx.account, profile, attributes, ctx.now)
+    if not (ctx.settings.drop_example_domains and happenings.is_dropped(data)):
+        profile = happenings.event_profile(ctx.account, data, data["attributes"].get("meta"), ctx.now)
+        happenings.record_event(ctx.account, profile, attributes, ctx.now)
     return Reply(ctx.status)
 
 
@@ -40,12 +40,12 @@ def _bulk_create_events(ctx: Context) -> Reply:
         _refuse_repeats(ctx, bulk)
     for group in (row["attributes"] for row in bulk):
         data = group["profile"]["data"]
-        if ctx.settings.drop_example_domains and happenings.dropped(data):
+        if ctx.settings.drop_example_domains and happenings.is_dropped(data):
             continue
-        profile = happenings.person(ctx.account, data, data.get("meta"), ctx.now)
+        profile = happenings.event_profile(ctx.account, data, data.get("meta"), ctx.now)
         for event in group["events"]["data"]:
             backfill = bool(group.get("backfill"))
-            happenings.record(ctx.account, profile, event["attributes"], ctx.now, backfill=backfill)
+            happenings.record_event(ctx.account, profile, event["attributes"], ctx.now, backfill=backfill)
     return Reply(ctx.status)
 
 
@@ -58,8 +58,8 @@ def _refuse_repeats(ctx: Context, bulk: list[dict[str, Any]]) -> None:
         events = [event["attributes"] for event in group["events"]["data"]]
         stored: set[str] = set()
         if ctx.settings.bulk_repeat_scope == "stored":
-            stored = happenings.repeats(ctx.account, [(data, events)])
-        person = happenings.identity(ctx.account, data)
+            stored = happenings.stored_unique_ids(ctx.account, [(data, events)])
+        person = happenings.profile_key(ctx.account, data)
         for place, event in enumerate(events):
             unique = event.get("unique_id")
             if unique is None:
@@ -71,7 +71,7 @@ def _refuse_repeats(ctx: Context, bulk: list[dict[str, Any]]) -> None:
                     f"/attributes/events/data/{place}/attributes/unique_id"
                 )
                 detail = f"The unique_id '{unique}' is repeated for the same profile and metric."
-                wrong.append(problem(detail, pointer))
+                wrong.append(error_object(detail, pointer))
             seen.add(key)
     if wrong:
         raise Refusal(400, wrong)
@@ -83,36 +83,42 @@ def _get_events(ctx: Context) -> Reply:
     metric, person = ctx.query.condition("metric_id", "equals"), ctx.query.condition("profile_id", "equals")
     if person:
         held = account.events_of_profile.get(str(person.value), [])
-        rows = ordered((e for e in held if all(c.holds(_value(e, c.field)) for c in conditions)), _key)
+        rows = sort_rows(
+            (e for e in held if all(c.is_met_by(_filter_value(e, c.field)) for c in conditions)), _sort_key
+        )
     elif metric:
         name = f"metric:{metric.value}"
         held = account.events_of_metric.get(str(metric.value), [])
-        rows = _within(account.views.get(name, account.version(name, "metrics"), lambda: held, _key), times)
+        rows = _rows_within(
+            account.views.get(name, account.version(name, "metrics"), lambda: held, _sort_key), times
+        )
     else:
-        view = account.views.get("events", account.version("events"), account.events.values, _key)
-        rows = _within(view, times)
+        view = account.views.get("events", account.version("events"), account.events.values, _sort_key)
+        rows = _rows_within(view, times)
     down = ctx.query.descending if ctx.query.sort else True
     page = ctx.page(rows, descending=down)
     data = [resources.event(ctx, event) for event in page.rows]
     body: dict[str, Any] = {"data": data, "links": ctx.links(page)}
-    _include(ctx, body, page.rows)
+    _add_included(ctx, body, page.rows)
     return Reply(200, body)
 
 
-def _within(rows: list[tuple[Key, Event]], times: list[Condition]) -> list[tuple[Key, Event]]:
+def _rows_within(rows: list[tuple[SortKey, Event]], times: list[Condition]) -> list[tuple[SortKey, Event]]:
     """Rows within bounds of time; a row's key holds the time and a number, so bounds are given one too."""
     bounds = [
-        replace(one, value=[one.value, _LAST if one.operator in ("greater-than", "less-or-equal") else -1])
+        replace(
+            one, value=[one.value, _MAX_NUMBER if one.operator in ("greater-than", "less-or-equal") else -1]
+        )
         for one in times
     ]
-    return between(rows, bounds)
+    return rows_between(rows, bounds)
 
 
-def _key(event: Event) -> Key:
+def _sort_key(event: Event) -> SortKey:
     return ([event.time, event.number], event.id)
 
 
-def _value(event: Event, field: str) -> Any:
+def _filter_value(event: Event, field: str) -> Any:
     return {
         "metric_id": event.metric,
         "profile_id": event.profile,
@@ -123,7 +129,7 @@ def _value(event: Event, field: str) -> Any:
     }.get(field)
 
 
-def _include(ctx: Context, body: dict[str, Any], events: list[Event]) -> None:
+def _add_included(ctx: Context, body: dict[str, Any], events: list[Event]) -> None:
     if not ctx.query.include:
         return
     included: dict[str, dict[str, Any]] = {}
@@ -136,29 +142,29 @@ def _include(ctx: Context, body: dict[str, Any], events: list[Event]) -> None:
     body["included"] = list(included.values())
 
 
-def _event(ctx: Context) -> Event:
-    if not ids_and_times.is_event_id(ctx.ident):
-        raise invalid(f"Invalid Event ID: '{ctx.ident}'", "/data/id")
-    if ctx.ident not in ctx.account.events:
-        raise not_found("event", ctx.ident)
-    return ctx.account.events[ctx.ident]
+def _requested_event(ctx: Context) -> Event:
+    if not ids_and_times.is_event_id(ctx.path_id):
+        raise invalid(f"Invalid Event ID: '{ctx.path_id}'", "/data/id")
+    if ctx.path_id not in ctx.account.events:
+        raise not_found("event", ctx.path_id)
+    return ctx.account.events[ctx.path_id]
 
 
 def _get_event(ctx: Context) -> Reply:
-    event = _event(ctx)
+    event = _requested_event(ctx)
     body: dict[str, Any] = {"data": resources.event(ctx, event), "links": ctx.links(paged=False)}
-    _include(ctx, body, [event])
+    _add_included(ctx, body, [event])
     return Reply(200, body)
 
 
 def _metric_of_event(ctx: Context, *, whole: bool) -> Reply:
-    metric = ctx.account.metrics[_event(ctx).metric]
+    metric = ctx.account.metrics[_requested_event(ctx).metric]
     data = resources.metric(ctx, metric) if whole else resources.reference("metric", metric.id)
     return Reply(200, {"data": data, "links": ctx.links(paged=False)})
 
 
 def _profile_of_event(ctx: Context, *, whole: bool) -> Reply:
-    event = _event(ctx)
+    event = _requested_event(ctx)
     profile = ctx.account.profile(event.profile, follow=True)
     if profile is None:
         raise not_found("profile", event.profile)
@@ -168,25 +174,25 @@ def _profile_of_event(ctx: Context, *, whole: bool) -> Reply:
 
 def _get_metrics(ctx: Context) -> Reply:
     metrics = list(ctx.account.metrics.values())
-    return collection(ctx, metrics, lambda one: resources.metric(ctx, one), "metric")
+    return list_reply(ctx, metrics, lambda one: resources.metric(ctx, one), "metric")
 
 
-def _metric(ctx: Context) -> Metric:
-    if ctx.ident not in ctx.account.metrics:
-        raise not_found("metric", ctx.ident)
-    return ctx.account.metrics[ctx.ident]
+def _requested_metric(ctx: Context) -> Metric:
+    if ctx.path_id not in ctx.account.metrics:
+        raise not_found("metric", ctx.path_id)
+    return ctx.account.metrics[ctx.path_id]
 
 
 def _get_metric(ctx: Context) -> Reply:
-    data = resources.metric(ctx, _metric(ctx))
+    data = resources.metric(ctx, _requested_metric(ctx))
     body: dict[str, Any] = {"data": data, "links": ctx.links(paged=False)}
-    include(ctx, body, [data], "metric")
+    add_included(ctx, body, [data], "metric")
     return Reply(200, body)
 
 
-def _properties(*, whole: bool) -> Callable[[Context], Reply]:
+def _metric_properties(*, whole: bool) -> Callable[[Context], Reply]:
     def answer(ctx: Context) -> Reply:
-        metric = _metric(ctx)
+        metric = _requested_metric(ctx)
         data = [resources.metric_property(ctx, metric, name) for name in sorted(metric.properties)]
         if not whole:
             data = [resources.reference("metric-property", one["id"]) for one in data]
@@ -196,10 +202,10 @@ def _properties(*, whole: bool) -> Callable[[Context], Reply]:
 
 
 def _get_property(ctx: Context) -> Reply:
-    metric_id, name = ids_and_times.property_of(ctx.ident) or ("", "")
+    metric_id, name = ids_and_times.parse_property_id(ctx.path_id) or ("", "")
     metric = ctx.account.metrics.get(metric_id)
     if metric is None or name not in metric.properties:
-        raise not_found("metric-property", ctx.ident)
+        raise not_found("metric-property", ctx.path_id)
     body: dict[str, Any] = {
         "data": resources.metric_property(ctx, metric, name),
         "links": ctx.links(paged=False),
@@ -220,9 +226,9 @@ HANDLERS = {
     "get_profile_id_for_event": lambda ctx: _profile_of_event(ctx, whole=False),
     "get_metrics": _get_metrics,
     "get_metric": _get_metric,
-    "get_flows_triggered_by_metric": triggered("metric", whole=True),
-    "get_ids_for_flows_triggered_by_metric": triggered("metric", whole=False),
-    "get_properties_for_metric": _properties(whole=True),
-    "get_property_ids_for_metric": _properties(whole=False),
+    "get_flows_triggered_by_metric": triggered_flows("metric", whole=True),
+    "get_ids_for_flows_triggered_by_metric": triggered_flows("metric", whole=False),
+    "get_properties_for_metric": _metric_properties(whole=True),
+    "get_property_ids_for_metric": _metric_properties(whole=False),
     "get_metric_property": _get_property,
 }

@@ -6,26 +6,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 from askel_tui.sandbox.handlers import resources
 from askel_tui.sandbox.handlers.context import Context, Reply
-from askel_tui.sandbox.handlers.profiles import looked_up
+from askel_tui.sandbox.handlers.profiles import find_by_identifier
 from askel_tui.sandbox.jsonapi.errors import invalid, not_found
 from askel_tui.sandbox.state import membership
 from askel_tui.sandbox.state.model import ProfileList, Segment
-from askel_tui.sandbox.state.sorted_views import ordered
+from askel_tui.sandbox.state.sorted_views import sort_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from askel_tui.sandbox.state.model import Flow, Metric
-    from askel_tui.sandbox.state.sorted_views import Key
+    from askel_tui.sandbox.state.sorted_views import SortKey
 
     Group = ProfileList | Segment
 
 
-_IGNORED: Final = ("is_starred",)
+_IGNORED_FILTERS: Final = ("is_starred",)
 """Filters that live answers accept and do not apply (contract.md 7)."""
 
 
-def collection(
+def list_reply(
     ctx: Context,
     rows: list[Any],
     build: Callable[[Any], dict[str, Any]],
@@ -33,20 +33,20 @@ def collection(
 ) -> Reply:
     """A listing of few things: filtered, sorted and cut to a page, with the flows that they trigger if included."""
     sort = ctx.query.sort or "id"
-    conditions = [c for c in ctx.query.conditions if c.field not in _IGNORED]
-    kept = [row for row in rows if all(c.holds(_value(row, c.field)) for c in conditions)]
+    conditions = [c for c in ctx.query.conditions if c.field not in _IGNORED_FILTERS]
+    kept = [row for row in rows if all(c.is_met_by(_filter_value(row, c.field)) for c in conditions)]
 
-    def key(row: Any) -> Key:
-        return (_value(row, sort), row.id)
+    def key(row: Any) -> SortKey:
+        return (_filter_value(row, sort), row.id)
 
-    page = ctx.page(ordered(kept, key))
+    page = ctx.page(sort_rows(kept, key))
     data = [build(row) for row in page.rows]
     body: dict[str, Any] = {"data": data, "links": ctx.links(page)}
-    include(ctx, body, data, trigger)
+    add_included(ctx, body, data, trigger)
     return Reply(200, body)
 
 
-def include(ctx: Context, body: dict[str, Any], data: list[dict[str, Any]], trigger: str | None) -> None:
+def add_included(ctx: Context, body: dict[str, Any], data: list[dict[str, Any]], trigger: str | None) -> None:
     """Adds what `include` asked for: tags (there are none) and the flows that lists, segments, metrics trigger."""
     if not ctx.query.include:
         return
@@ -55,13 +55,13 @@ def include(ctx: Context, body: dict[str, Any], data: list[dict[str, Any]], trig
         if "tags" in ctx.query.include:
             one["relationships"]["tags"]["data"] = []
         if trigger and "flow-triggers" in ctx.query.include:
-            flows = ctx.account.triggered_by(trigger, one["id"])
+            flows = ctx.account.flows_triggered_by(trigger, one["id"])
             one["relationships"]["flow-triggers"]["data"] = [resources.reference("flow", f.id) for f in flows]
             included |= {flow.id: resources.flow(ctx, flow) for flow in flows}
     body["included"] = list(included.values())
 
 
-def _value(row: Any, field: str) -> Any:
+def _filter_value(row: Any, field: str) -> Any:
     if field == "trigger_type":
         return resources.trigger_type(row)
     if field.startswith("integration."):
@@ -69,44 +69,44 @@ def _value(row: Any, field: str) -> Any:
     return getattr(row, field, None)
 
 
-def the_list(ctx: Context) -> ProfileList:
+def requested_list(ctx: Context) -> ProfileList:
     """The list that the path names. Raises the 404."""
-    if ctx.ident not in ctx.account.lists:
-        raise not_found("list", ctx.ident)
-    return ctx.account.lists[ctx.ident]
+    if ctx.path_id not in ctx.account.lists:
+        raise not_found("list", ctx.path_id)
+    return ctx.account.lists[ctx.path_id]
 
 
-def the_segment(ctx: Context) -> Segment:
+def requested_segment(ctx: Context) -> Segment:
     """The segment that the path names. Raises the 404."""
-    if ctx.ident not in ctx.account.segments:
-        raise not_found("segment", ctx.ident)
-    return ctx.account.segments[ctx.ident]
+    if ctx.path_id not in ctx.account.segments:
+        raise not_found("segment", ctx.path_id)
+    return ctx.account.segments[ctx.path_id]
 
 
 def _get_lists(ctx: Context) -> Reply:
-    return collection(
+    return list_reply(
         ctx, list(ctx.account.lists.values()), lambda one: resources.profile_list(ctx, one), "list"
     )
 
 
 def _get_segments(ctx: Context) -> Reply:
-    return collection(
+    return list_reply(
         ctx, list(ctx.account.segments.values()), lambda one: resources.segment(ctx, one), "segment"
     )
 
 
-def _one(ctx: Context, data: dict[str, Any], trigger: str) -> Reply:
+def _single(ctx: Context, data: dict[str, Any], trigger: str) -> Reply:
     body: dict[str, Any] = {"data": data, "links": ctx.links(paged=False)}
-    include(ctx, body, [data], trigger)
+    add_included(ctx, body, [data], trigger)
     return Reply(200, body)
 
 
 def _get_list(ctx: Context) -> Reply:
-    return _one(ctx, resources.profile_list(ctx, the_list(ctx)), "list")
+    return _single(ctx, resources.profile_list(ctx, requested_list(ctx)), "list")
 
 
 def _get_segment(ctx: Context) -> Reply:
-    return _one(ctx, resources.segment(ctx, the_segment(ctx)), "segment")
+    return _single(ctx, resources.segment(ctx, requested_segment(ctx)), "segment")
 
 
 def _create_list(ctx: Context) -> Reply:
@@ -120,7 +120,7 @@ def _create_list(ctx: Context) -> Reply:
 
 
 def _update_list(ctx: Context) -> Reply:
-    one, attributes = the_list(ctx), _attributes(ctx)
+    one, attributes = requested_list(ctx), _attributes(ctx)
     one.name = attributes.get("name") or one.name
     one.opt_in_process = attributes.get("opt_in_process") or one.opt_in_process
     one.updated = ctx.now
@@ -129,7 +129,7 @@ def _update_list(ctx: Context) -> Reply:
 
 
 def _delete_list(ctx: Context) -> Reply:
-    one = the_list(ctx)
+    one = requested_list(ctx)
     ctx.account.deleted_lists[one.id] = ctx.account.lists.pop(one.id)
     return Reply(ctx.status)
 
@@ -144,10 +144,10 @@ def _create_segment(ctx: Context) -> Reply:
 
 
 def _update_segment(ctx: Context) -> Reply:
-    one, attributes = the_segment(ctx), _attributes(ctx)
+    one, attributes = requested_segment(ctx), _attributes(ctx)
     _change_segment(one, attributes)
     one.updated = ctx.now
-    ctx.account.changed("segments")
+    ctx.account.mark_changed("segments")
     return Reply(ctx.status, {"data": resources.segment(ctx, one), "links": ctx.links(paged=False)})
 
 
@@ -161,24 +161,24 @@ def _change_segment(one: Segment, attributes: dict[str, Any]) -> None:
 
 
 def _delete_segment(ctx: Context) -> Reply:
-    one = the_segment(ctx)
+    one = requested_segment(ctx)
     ctx.account.deleted_segments[one.id] = ctx.account.segments.pop(one.id)
     return Reply(ctx.status)
 
 
 def _attributes(ctx: Context) -> dict[str, Any]:
     data = ctx.body["data"]
-    if data["id"] != ctx.ident:
+    if data["id"] != ctx.path_id:
         raise invalid("The id of the body and that of the path must be the same.", "/data/id")
     found: dict[str, Any] = data["attributes"]
     return found
 
 
-def _members(kind: str, *, whole: bool) -> Callable[[Context], Reply]:
+def _group_members(kind: str, *, whole: bool) -> Callable[[Context], Reply]:
     """Answers the members of a list or segment, as objects or as ids only."""
 
     def answer(ctx: Context) -> Reply:
-        group: Group = the_list(ctx) if kind == "list" else the_segment(ctx)
+        group: Group = requested_list(ctx) if kind == "list" else requested_segment(ctx)
         page = ctx.page(_member_rows(ctx, group))
         data: list[dict[str, Any]]
         if whole:
@@ -194,17 +194,19 @@ def _members(kind: str, *, whole: bool) -> Callable[[Context], Reply]:
     return answer
 
 
-def _member_rows(ctx: Context, group: Group) -> list[tuple[Key, tuple[str, float]]]:
-    def key(member: tuple[str, float]) -> Key:
+def _member_rows(ctx: Context, group: Group) -> list[tuple[SortKey, tuple[str, float]]]:
+    def key(member: tuple[str, float]) -> SortKey:
         return (member[1], member[0])
 
     account, conditions = ctx.account, ctx.query.conditions
     lookups = [c for c in conditions if c.field != "joined_group_at"]
     if lookups:
-        wanted = [{profile.id for profile in looked_up(account, c)} for c in lookups]
+        wanted = [{profile.id for profile in find_by_identifier(account, c)} for c in lookups]
         idents = set.intersection(*wanted)
-        found = [(ident, at) for ident in idents if (at := _joined(ctx, group, ident)) is not None]
-        return ordered((m for m in found if all(c.holds(m[1]) for c in conditions if c not in lookups)), key)
+        found = [(ident, at) for ident in idents if (at := _joined_at(ctx, group, ident)) is not None]
+        return sort_rows(
+            (m for m in found if all(c.is_met_by(m[1]) for c in conditions if c not in lookups)), key
+        )
     if isinstance(group, ProfileList):
         rows = account.views.get(
             ("members", group.id), account.version(f"list:{group.id}"), group.members.items, key
@@ -217,11 +219,11 @@ def _member_rows(ctx: Context, group: Group) -> list[tuple[Key, tuple[str, float
             key,
         )
     if conditions:
-        return [row for row in rows if all(c.holds(row[0][0]) for c in conditions)]
+        return [row for row in rows if all(c.is_met_by(row[0][0]) for c in conditions)]
     return rows
 
 
-def _joined(ctx: Context, group: Group, ident: str) -> float | None:
+def _joined_at(ctx: Context, group: Group, ident: str) -> float | None:
     if isinstance(group, ProfileList):
         return group.members.get(ident)
     profile = ctx.account.profiles[ident]
@@ -231,27 +233,27 @@ def _joined(ctx: Context, group: Group, ident: str) -> float | None:
 
 
 def _add_members(ctx: Context) -> Reply:
-    group = the_list(ctx)
+    group = requested_list(ctx)
     found = [(row["id"], ctx.account.profile(row["id"])) for row in ctx.body["data"]]
     unknown = [ident for ident, profile in found if profile is None]
     if unknown and ctx.settings.unknown_member == "refuse":
         raise not_found("profile", unknown[0])
     for _, profile in found:
         if profile is not None:
-            membership.join(ctx.account, group, profile, ctx.now)
+            membership.add_member(ctx.account, group, profile, ctx.now)
     return Reply(ctx.status)
 
 
 def _remove_members(ctx: Context) -> Reply:
-    group = the_list(ctx)
+    group = requested_list(ctx)
     for row in ctx.body["data"]:
         profile = ctx.account.profile(row["id"])
         if profile is not None:
-            membership.leave(ctx.account, group, profile)
+            membership.remove_member(ctx.account, group, profile)
     return Reply(ctx.status)
 
 
-def triggered(kind: str, *, whole: bool) -> Callable[[Context], Reply]:
+def triggered_flows(kind: str, *, whole: bool) -> Callable[[Context], Reply]:
     """Answers the flows that a list, segment or metric triggers, as objects or as ids only."""
 
     def answer(ctx: Context) -> Reply:
@@ -260,9 +262,9 @@ def triggered(kind: str, *, whole: bool) -> Callable[[Context], Reply]:
             "segment": ctx.account.segments,
             "metric": ctx.account.metrics,
         }[kind]  # type: ignore[assignment]
-        if ctx.ident not in held:
-            raise not_found(kind, ctx.ident)
-        flows: list[Flow] = ctx.account.triggered_by(kind, ctx.ident)
+        if ctx.path_id not in held:
+            raise not_found(kind, ctx.path_id)
+        flows: list[Flow] = ctx.account.flows_triggered_by(kind, ctx.path_id)
         data = [resources.flow(ctx, f) if whole else resources.reference("flow", f.id) for f in flows]
         return Reply(200, {"data": data, "links": ctx.links(paged=False)})
 
@@ -275,19 +277,19 @@ HANDLERS = {
     "create_list": _create_list,
     "update_list": _update_list,
     "delete_list": _delete_list,
-    "get_profiles_for_list": _members("list", whole=True),
-    "get_profile_ids_for_list": _members("list", whole=False),
+    "get_profiles_for_list": _group_members("list", whole=True),
+    "get_profile_ids_for_list": _group_members("list", whole=False),
     "add_profiles_to_list": _add_members,
     "remove_profiles_from_list": _remove_members,
-    "get_flows_triggered_by_list": triggered("list", whole=True),
-    "get_ids_for_flows_triggered_by_list": triggered("list", whole=False),
+    "get_flows_triggered_by_list": triggered_flows("list", whole=True),
+    "get_ids_for_flows_triggered_by_list": triggered_flows("list", whole=False),
     "get_segments": _get_segments,
     "get_segment": _get_segment,
     "create_segment": _create_segment,
     "update_segment": _update_segment,
     "delete_segment": _delete_segment,
-    "get_profiles_for_segment": _members("segment", whole=True),
-    "get_profile_ids_for_segment": _members("segment", whole=False),
-    "get_flows_triggered_by_segment": triggered("segment", whole=True),
-    "get_ids_for_flows_triggered_by_segment": triggered("segment", whole=False),
+    "get_profiles_for_segment": _group_members("segment", whole=True),
+    "get_profile_ids_for_segment": _group_members("segment", whole=False),
+    "get_flows_triggered_by_segment": triggered_flows("segment", whole=True),
+    "get_ids_for_flows_triggered_by_segment": triggered_flows("segment", whole=False),
 }

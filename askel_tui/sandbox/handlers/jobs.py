@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from askel_tui.sandbox.handlers import resources
 from askel_tui.sandbox.handlers.context import Context, Reply
-from askel_tui.sandbox.jsonapi.errors import Refusal, invalid, not_found, problem
+from askel_tui.sandbox.jsonapi.errors import Refusal, error_object, invalid, not_found
 from askel_tui.sandbox.jsonapi.ids_and_times import parse_time
 from askel_tui.sandbox.state import consent, import_jobs
 from askel_tui.sandbox.state.model import Job, Profile
-from askel_tui.sandbox.state.scheduled import settle
-from askel_tui.sandbox.state.sorted_views import ordered
+from askel_tui.sandbox.state.scheduled import run_due
+from askel_tui.sandbox.state.sorted_views import sort_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_NO_REGION = "Phone number is valid but is not in a supported region for this account."
+_UNSUPPORTED_REGION_DETAIL = "Phone number is valid but is not in a supported region for this account."
 
 
-def _import(ctx: Context) -> Reply:
+def _import_profiles(ctx: Context) -> Reply:
     data = ctx.body["data"]
     asked = data.get("relationships", {}).get("lists", {}).get("data", [])
     lists = [one["id"] for one in asked]
@@ -27,22 +27,22 @@ def _import(ctx: Context) -> Reply:
         if ident not in ctx.account.lists:
             raise not_found("list", ident)
     rows = data["attributes"]["profiles"]["data"]
-    job = import_jobs.queue(
+    job = import_jobs.queue_import(
         ctx.account, rows, lists, ctx.now, ctx.settings.job_time, ctx.settings.import_fail
     )
     data = resources.import_job(ctx, job)
     return Reply(ctx.status, {"data": data, "links": ctx.links(paged=False)})
 
 
-def _the_job(ctx: Context, kind: str) -> Job:
-    job = ctx.account.jobs.get(ctx.ident)
+def _requested_job(ctx: Context, kind: str) -> Job:
+    job = ctx.account.jobs.get(ctx.path_id)
     if job is None or job.kind != kind:
-        raise not_found("job", ctx.ident)
+        raise not_found("job", ctx.path_id)
     return job
 
 
 def _get_job(ctx: Context) -> Reply:
-    job = _the_job(ctx, "import")
+    job = _requested_job(ctx, "import")
     included = "lists" in ctx.query.include
     body: dict[str, Any] = {
         "data": resources.import_job(ctx, job, with_lists=included),
@@ -56,8 +56,8 @@ def _get_job(ctx: Context) -> Reply:
 
 def _jobs(kind: str, build: Callable[[Context, Job], dict[str, Any]]) -> Callable[[Context], Reply]:
     def answer(ctx: Context) -> Reply:
-        mine = [job for job in ctx.account.jobs.values() if job.kind == kind and _passes(ctx, job)]
-        rows = ordered(mine, lambda job: (job.created, job.id))
+        mine = [job for job in ctx.account.jobs.values() if job.kind == kind and _meets_conditions(ctx, job)]
+        rows = sort_rows(mine, lambda job: (job.created, job.id))
         page = ctx.page(rows, descending=ctx.query.descending or not ctx.query.sort)
         data = [build(ctx, job) for job in page.rows]
         return Reply(200, {"data": data, "links": ctx.links(page)})
@@ -65,10 +65,10 @@ def _jobs(kind: str, build: Callable[[Context, Job], dict[str, Any]]) -> Callabl
     return answer
 
 
-def _passes(ctx: Context, job: Job) -> bool:
+def _meets_conditions(ctx: Context, job: Job) -> bool:
     for condition in ctx.query.conditions:
         if condition.field == "status":
-            if not condition.holds(job.status):
+            if not condition.is_met_by(job.status):
                 return False
         elif condition.value not in (job.lists if condition.field == "list_id" else job.segments):
             return False
@@ -76,15 +76,15 @@ def _passes(ctx: Context, job: Job) -> bool:
 
 
 def _lists_of_job(ctx: Context, *, whole: bool) -> Reply:
-    job = _the_job(ctx, "import")
+    job = _requested_job(ctx, "import")
     held = [ctx.account.lists[ident] for ident in job.lists if ident in ctx.account.lists]
     data = [resources.profile_list(ctx, o) if whole else resources.reference("list", o.id) for o in held]
     return Reply(200, {"data": data, "links": ctx.links(paged=False)})
 
 
 def _profiles_of_job(ctx: Context, *, whole: bool) -> Reply:
-    job = _the_job(ctx, "import")
-    page = ctx.page(ordered(dict.fromkeys(job.profiles), lambda ident: (ident, ident)))
+    job = _requested_job(ctx, "import")
+    page = ctx.page(sort_rows(dict.fromkeys(job.profiles), lambda ident: (ident, ident)))
     data: list[dict[str, Any]]
     if whole:
         profiles = (ctx.account.profile(ident, follow=True) for ident in page.rows)
@@ -95,14 +95,14 @@ def _profiles_of_job(ctx: Context, *, whole: bool) -> Reply:
 
 
 def _errors_of_job(ctx: Context) -> Reply:
-    job = _the_job(ctx, "import")
+    job = _requested_job(ctx, "import")
     numbered = [(place, one) for place, one in enumerate(job.errors)]
-    page = ctx.page(ordered(numbered, lambda row: (row[0], row[1]["id"])))
+    page = ctx.page(sort_rows(numbered, lambda row: (row[0], row[1]["id"])))
     data = [resources.import_error(ctx, one) for _, one in page.rows]
     return Reply(200, {"data": data, "links": ctx.links(page)})
 
 
-def _consent(action: str) -> Callable[[Context], Reply]:
+def _consent_job(action: str) -> Callable[[Context], Reply]:
     def answer(ctx: Context) -> Reply:
         data = ctx.body["data"]
         attributes = data["attributes"]
@@ -112,33 +112,33 @@ def _consent(action: str) -> Callable[[Context], Reply]:
         rows = attributes["profiles"]["data"]
         historical = bool(attributes.get("historical_import"))
         if action == "subscribe":
-            _check_times(ctx, rows, historical)
+            _check_consent_times(ctx, rows, historical)
             _check_regions(ctx, rows)
         due = ctx.now + ctx.settings.consent_time
         what = {"action": action, "rows": rows, "group": group, "historical": historical}
-        ctx.account.later(due, "consent", source=attributes.get("custom_source"), **what)
-        settle(ctx.account, ctx.now)
+        ctx.account.schedule(due, "consent", source=attributes.get("custom_source"), **what)
+        run_due(ctx.account, ctx.now)
         return Reply(ctx.status)
 
     return answer
 
 
-def _check_times(ctx: Context, rows: list[dict[str, Any]], historical: bool) -> None:
+def _check_consent_times(ctx: Context, rows: list[dict[str, Any]], historical: bool) -> None:
     """A time of consent goes with a historical import only, and there it is needed and past (contract.md 6)."""
     if ctx.revision < "2024-07-15":
         return
     wrong: list[dict[str, Any]] = []
     for index, row in enumerate(rows):
         at = f"/data/attributes/profiles/data/{index}/attributes/subscriptions"
-        for kind, written in consent.channels(row["attributes"]).items():
+        for kind, written in consent.requested_channels(row["attributes"]).items():
             pointer = f"{at}/{kind.replace('.', '/')}/consented_at"
             when = parse_time(written) if written else None
             if not historical and written:
                 detail = "'consented_at' is only allowed when 'historical_import' is true."
-                wrong.append(problem(detail, pointer))
+                wrong.append(error_object(detail, pointer))
             elif historical and not kind.endswith("tracking") and (when is None or when >= ctx.now):
                 detail = "'consented_at' must be in the past when 'historical_import' is true."
-                wrong.append(problem(detail, pointer))
+                wrong.append(error_object(detail, pointer))
     if wrong:
         raise Refusal(400, wrong)
 
@@ -148,9 +148,11 @@ def _check_regions(ctx: Context, rows: list[dict[str, Any]]) -> None:
         return
     allowed = tuple(ctx.settings.sms_regions)
     wrong = [
-        problem(_NO_REGION, f"/data/attributes/profiles/data/{index}/attributes/phone_number")
+        error_object(
+            _UNSUPPORTED_REGION_DETAIL, f"/data/attributes/profiles/data/{index}/attributes/phone_number"
+        )
         for index, row in enumerate(rows)
-        if any(kind.startswith("sms.") for kind in consent.channels(row["attributes"]))
+        if any(kind.startswith("sms.") for kind in consent.requested_channels(row["attributes"]))
         and not str(row["attributes"].get("phone_number")).startswith(allowed)
     ]
     if wrong:
@@ -167,8 +169,8 @@ def _suppress(*, lift: bool) -> Callable[[Context], Reply]:
         job.segments = [relations["segment"]["data"]["id"]] if "segment" in relations else []
         if bool(rows) + len(job.lists) + len(job.segments) != 1:
             raise invalid("Exactly one of profiles, list and segment must be given.", "/data")
-        people = list(_meant(ctx, job, rows))
-        job.completed, job.skipped = consent.suppress_all(ctx.account, people, ctx.now, lift=lift)
+        people = list(_profiles_to_suppress(ctx, job, rows))
+        job.completed, job.skipped = consent.change_suppressions(ctx.account, people, ctx.now, lift=lift)
         job.total = len(people)
         job.status, job.started = "processing", ctx.now
         ctx.account.jobs[job.id] = job
@@ -179,9 +181,9 @@ def _suppress(*, lift: bool) -> Callable[[Context], Reply]:
     return answer
 
 
-def _meant(ctx: Context, job: Job, rows: list[dict[str, Any]]) -> Iterable[Profile]:
+def _profiles_to_suppress(ctx: Context, job: Job, rows: list[dict[str, Any]]) -> Iterable[Profile]:
     for row in rows:
-        profile = ctx.account.find("email", row["attributes"].get("email") or "")
+        profile = ctx.account.find_profile("email", row["attributes"].get("email") or "")
         if profile is not None:
             yield profile
     for ident in job.lists:
@@ -196,14 +198,14 @@ def _meant(ctx: Context, job: Job, rows: list[dict[str, Any]]) -> Iterable[Profi
 
 def _suppression_job(kind: str) -> Callable[[Context], Reply]:
     def answer(ctx: Context) -> Reply:
-        data = resources.suppression_job(ctx, _the_job(ctx, kind))
+        data = resources.suppression_job(ctx, _requested_job(ctx, kind))
         return Reply(200, {"data": data, "links": ctx.links(paged=False)})
 
     return answer
 
 
 HANDLERS = {
-    "bulk_import_profiles": _import,
+    "bulk_import_profiles": _import_profiles,
     "get_bulk_import_profiles_jobs": lambda ctx: _jobs("import", resources.import_job)(ctx),
     "get_bulk_import_profiles_job": _get_job,
     "get_list_for_bulk_import_profiles_job": lambda ctx: _lists_of_job(ctx, whole=True),
@@ -211,8 +213,8 @@ HANDLERS = {
     "get_profiles_for_bulk_import_profiles_job": lambda ctx: _profiles_of_job(ctx, whole=True),
     "get_profile_ids_for_bulk_import_profiles_job": lambda ctx: _profiles_of_job(ctx, whole=False),
     "get_errors_for_bulk_import_profiles_job": _errors_of_job,
-    "bulk_subscribe_profiles": _consent("subscribe"),
-    "bulk_unsubscribe_profiles": _consent("unsubscribe"),
+    "bulk_subscribe_profiles": _consent_job("subscribe"),
+    "bulk_unsubscribe_profiles": _consent_job("unsubscribe"),
     "bulk_suppress_profiles": _suppress(lift=False),
     "bulk_unsuppress_profiles": _suppress(lift=True),
     "get_bulk_suppress_profiles_jobs": _jobs("suppress", resources.suppression_job),

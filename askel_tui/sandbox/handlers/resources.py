@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from askel_tui.sandbox.jsonapi import ids_and_times
 from askel_tui.sandbox.jsonapi.errors import invalid
 from askel_tui.sandbox.state.consent import subscriptions
-from askel_tui.sandbox.state.model import ATTRIBUTES, LOCATION
+from askel_tui.sandbox.state.model import ATTRIBUTES, LOCATION_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
         Template,
     )
 
-_SINCE = {"locale": "2024-07-15", "anonymous_id": "2026-07-15", "whatsapp_bsuid": "2026-07-15"}
-_PREDICTIVE = (
+_SINCE_REVISION = {"locale": "2024-07-15", "anonymous_id": "2026-07-15", "whatsapp_bsuid": "2026-07-15"}
+_PREDICTIVE_FIELDS = (
     "historic_number_of_orders",
     "predicted_number_of_orders",
     "average_days_between_orders",
@@ -67,45 +67,47 @@ def account(ctx: Context) -> dict[str, Any]:
     }
     if ctx.revision >= "2024-05-15":
         attributes["locale"] = "en-US"
-    return build(ctx, "account", "accounts", one.id, attributes)
+    return build_resource(ctx, "account", "accounts", one.id, attributes)
 
 
 def profile(
     ctx: Context, one: Profile, *, joined: float | None = None, fresh: bool = False, plural: bool = False
 ) -> dict[str, Any]:
     """A profile. `fresh`: times of this very write carry microseconds; `plural`: as its own reads name it."""
-    stamp = _fresh(ctx) if fresh else ids_and_times.seconds
-    shown = (name for name in ATTRIBUTES if ctx.revision >= _SINCE.get(name, ""))
+    stamp = _fresh_time_format(ctx) if fresh else ids_and_times.format_seconds
+    shown = (name for name in ATTRIBUTES if ctx.revision >= _SINCE_REVISION.get(name, ""))
     attributes: dict[str, Any] = {name: one.attributes.get(name) for name in shown}
     attributes["created"] = stamp(one.created)
     attributes["updated"] = stamp(one.updated)
-    attributes["last_event_date"] = None if one.last_event is None else ids_and_times.seconds(one.last_event)
-    attributes["location"] = {name: one.location.get(name) for name in LOCATION}
+    attributes["last_event_date"] = (
+        None if one.last_event is None else ids_and_times.format_seconds(one.last_event)
+    )
+    attributes["location"] = {name: one.location.get(name) for name in LOCATION_FIELDS}
     attributes["properties"] = dict(one.properties)
     if joined is not None:
-        attributes["joined_group_at"] = ids_and_times.seconds(joined)
-    if ctx.asked("profile", "subscriptions"):
+        attributes["joined_group_at"] = ids_and_times.format_seconds(joined)
+    if ctx.is_requested("profile", "subscriptions"):
         attributes["subscriptions"] = subscriptions(one, ctx.revision)
-    if ctx.asked("profile", "predictive_analytics"):
-        attributes["predictive_analytics"] = dict.fromkeys(_PREDICTIVE)
+    if ctx.is_requested("profile", "predictive_analytics"):
+        attributes["predictive_analytics"] = dict.fromkeys(_PREDICTIVE_FIELDS)
     relations = ["lists", "segments"]
     if ctx.revision >= "2025-07-15":
         relations += ["push-tokens", "conversations" if plural else "conversation"]
-    return build(ctx, "profile", "profiles", one.id, attributes, relations)
+    return build_resource(ctx, "profile", "profiles", one.id, attributes, relations)
 
 
 def profile_list(ctx: Context, one: ProfileList, *, fresh: bool = False) -> dict[str, Any]:
     """A list."""
-    stamp = _fresh(ctx) if fresh else ids_and_times.seconds
+    stamp = _fresh_time_format(ctx) if fresh else ids_and_times.format_seconds
     attributes: dict[str, Any] = {
         "name": one.name,
         "created": stamp(one.created),
         "updated": stamp(one.updated),
         "opt_in_process": one.opt_in_process,
     }
-    if ctx.asked("list", "profile_count"):
+    if ctx.is_requested("list", "profile_count"):
         attributes["profile_count"] = len(one.members)
-    return build(ctx, "list", "lists", one.id, attributes, _group_relations(ctx))
+    return build_resource(ctx, "list", "lists", one.id, attributes, _group_relations(ctx))
 
 
 def segment(ctx: Context, one: Segment) -> dict[str, Any]:
@@ -114,38 +116,38 @@ def segment(ctx: Context, one: Segment) -> dict[str, Any]:
     if ctx.revision >= "2024-06-15":
         attributes["definition"] = one.definition
     attributes |= {
-        "created": ids_and_times.seconds(one.created),
-        "updated": ids_and_times.seconds(one.updated),
+        "created": ids_and_times.format_seconds(one.created),
+        "updated": ids_and_times.format_seconds(one.updated),
         "is_active": one.is_active,
         "is_processing": one.is_processing,
         "is_starred": one.is_starred,
     }
-    if ctx.asked("segment", "profile_count"):
+    if ctx.is_requested("segment", "profile_count"):
         attributes["profile_count"] = sum(1 for _ in ctx.account.segment_members(one))
-    return build(ctx, "segment", "segments", one.id, attributes, _group_relations(ctx))
+    return build_resource(ctx, "segment", "segments", one.id, attributes, _group_relations(ctx))
 
 
 def metric(ctx: Context, one: Metric) -> dict[str, Any]:
     """A metric."""
     attributes = {
         "name": one.name,
-        "created": ids_and_times.seconds(one.created),
-        "updated": ids_and_times.seconds(one.updated),
+        "created": ids_and_times.format_seconds(one.created),
+        "updated": ids_and_times.format_seconds(one.updated),
         "integration": one.integration,
     }
     relations = ["flow-triggers"] if ctx.revision >= "2024-10-15" else []
-    return build(ctx, "metric", "metrics", one.id, attributes, relations)
+    return build_resource(ctx, "metric", "metrics", one.id, attributes, relations)
 
 
 def metric_property(ctx: Context, one: Metric, name: str) -> dict[str, Any]:
     """A property of a metric's events."""
     label = f"{one.name} Value" if name == "$value" else name
     attributes: dict[str, Any] = {"label": label, "property": name, "inferred_type": one.properties[name]}
-    if ctx.asked("metric-property", "sample_values"):
+    if ctx.is_requested("metric-property", "sample_values"):
         attributes["sample_values"] = None
     ident = ids_and_times.property_id(one.id, name)
     related = {"metric": reference("metric", one.id)}
-    return build(ctx, "metric-property", "metric-properties", ident, attributes, ["metric"], related)
+    return build_resource(ctx, "metric-property", "metric-properties", ident, attributes, ["metric"], related)
 
 
 def event(ctx: Context, one: Event) -> dict[str, Any]:
@@ -160,11 +162,11 @@ def event(ctx: Context, one: Event) -> dict[str, Any]:
     attributes = {
         "timestamp": one.time,
         "event_properties": properties,
-        "datetime": ids_and_times.seconds(one.time),
+        "datetime": ids_and_times.format_seconds(one.time),
         "uuid": f"{one.time:08x}-{one.number >> 16 & 0xFFFF:04x}-11f1-8001-{one.number:012x}",
     }
     related = {"profile": reference("profile", one.profile), "metric": reference("metric", one.metric)}
-    return build(ctx, "event", "events", one.id, attributes, ["profile", "metric"], related)
+    return build_resource(ctx, "event", "events", one.id, attributes, ["profile", "metric"], related)
 
 
 def flow(ctx: Context, one: Flow) -> dict[str, Any]:
@@ -173,11 +175,11 @@ def flow(ctx: Context, one: Flow) -> dict[str, Any]:
         "name": one.name,
         "status": one.status,
         "archived": one.archived,
-        "created": ids_and_times.seconds(one.created),
-        "updated": ids_and_times.seconds(one.updated),
+        "created": ids_and_times.format_seconds(one.created),
+        "updated": ids_and_times.format_seconds(one.updated),
         "trigger_type": trigger_type(one),
     }
-    if ctx.asked("flow", "definition"):
+    if ctx.is_requested("flow", "definition"):
         attributes["definition"] = {
             "triggers": [one.trigger] if one.trigger else [],
             "profile_filter": one.profile_filter,
@@ -185,7 +187,7 @@ def flow(ctx: Context, one: Flow) -> dict[str, Any]:
             "entry_action_id": None,
             "reentry_criteria": None,
         }
-    return build(ctx, "flow", "flows", one.id, attributes, ["flow-actions", "tags"])
+    return build_resource(ctx, "flow", "flows", one.id, attributes, ["flow-actions", "tags"])
 
 
 def trigger_type(one: Flow) -> str:
@@ -201,30 +203,30 @@ def template(ctx: Context, one: Template) -> dict[str, Any]:
     if ctx.revision >= "2025-01-15":
         attributes["amp"] = one.amp
     attributes |= {
-        "created": ids_and_times.seconds(one.created),
-        "updated": ids_and_times.seconds(one.updated),
+        "created": ids_and_times.format_seconds(one.created),
+        "updated": ids_and_times.format_seconds(one.updated),
     }
-    return build(ctx, "template", "templates", one.id, attributes)
+    return build_resource(ctx, "template", "templates", one.id, attributes)
 
 
 def import_job(ctx: Context, one: Job, *, with_lists: bool = False) -> dict[str, Any]:
     """A bulk import job; `with_lists`: its lists are named, as right after it was made or when included."""
     attributes = {
         "status": one.status,
-        "created_at": ids_and_times.seconds(one.created),
+        "created_at": ids_and_times.format_seconds(one.created),
         "total_count": one.total,
         "completed_count": one.completed,
         "failed_count": one.failed,
-        "completed_at": None if one.ended is None else ids_and_times.seconds(one.ended),
-        "expires_at": ids_and_times.seconds(one.created + 7 * 86400),
-        "started_at": None if one.started is None else ids_and_times.seconds(one.started),
+        "completed_at": None if one.ended is None else ids_and_times.format_seconds(one.ended),
+        "expires_at": ids_and_times.format_seconds(one.created + 7 * 86400),
+        "started_at": None if one.started is None else ids_and_times.format_seconds(one.started),
     }
     related: dict[str, Any] = {}
     if with_lists or one.lists:
         related["lists"] = [reference("list", ident) for ident in one.lists]
     path = "profile-bulk-import-jobs"
     relations = ["lists", "profiles", "import-errors"]
-    made = build(ctx, "profile-bulk-import-job", path, one.id, attributes, relations, related)
+    made = build_resource(ctx, "profile-bulk-import-job", path, one.id, attributes, relations, related)
     made["relationships"]["import-errors"]["links"].pop("self")
     return made
 
@@ -235,24 +237,24 @@ def suppression_job(ctx: Context, one: Job) -> dict[str, Any]:
     kind = f"profile-suppression-bulk-{verb}-job"
     attributes = {
         "status": one.status,
-        "created_at": ids_and_times.micros(one.created),
+        "created_at": ids_and_times.format_microseconds(one.created),
         "total_count": one.total,
         "completed_count": one.completed,
-        "completed_at": None if one.ended is None else ids_and_times.micros(one.ended),
+        "completed_at": None if one.ended is None else ids_and_times.format_microseconds(one.ended),
         "skipped_count": one.skipped,
     }
-    return build(ctx, kind, f"{kind}s", one.id, attributes, ["lists", "segments"])
+    return build_resource(ctx, kind, f"{kind}s", one.id, attributes, ["lists", "segments"])
 
 
 def import_error(ctx: Context, one: Mapping[str, Any]) -> dict[str, Any]:
     """Why a row of an import job failed."""
     attributes = {key: value for key, value in one.items() if key != "id"}
-    made = build(ctx, "import-error", "import-errors", one["id"], attributes)
+    made = build_resource(ctx, "import-error", "import-errors", one["id"], attributes)
     del made["links"]
     return made
 
 
-def build(
+def build_resource(
     ctx: Context,
     kind: str,
     path: str,
@@ -262,13 +264,13 @@ def build(
     related: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """An object: attributes cut to the fields that were asked for, relationships, links."""
-    home = f"{ctx.base}/api/{path}/{ident}"
+    home = f"{ctx.base_url}/api/{path}/{ident}"
     wanted = ctx.query.fields.get(kind)
-    added = ctx.query.additional.get(kind, frozenset())  # recorded: shown whatever the fields say
+    added = ctx.query.additional_fields.get(kind, frozenset())  # recorded: shown whatever the fields say
     made: dict[str, Any] = {
         "type": kind,
         "id": ident,
-        "attributes": attributes if wanted is None else _cut(kind, attributes, wanted | added),
+        "attributes": attributes if wanted is None else _select_fields(kind, attributes, wanted | added),
     }
     relationships = {}
     for name in relations:
@@ -281,7 +283,7 @@ def build(
     return made
 
 
-def _cut(kind: str, attributes: dict[str, Any], wanted: frozenset[str]) -> dict[str, Any]:
+def _select_fields(kind: str, attributes: dict[str, Any], wanted: frozenset[str]) -> dict[str, Any]:
     cut: dict[str, Any] = {}
     tops = {name.split(".")[0] for name in wanted}
     for top in tops - attributes.keys() - {"id", "subscriptions", "predictive_analytics", "joined_group_at"}:
@@ -292,11 +294,11 @@ def _cut(kind: str, attributes: dict[str, Any], wanted: frozenset[str]) -> dict[
                 cut[name] = value
             continue
         for path in (one.split(".")[1:] for one in wanted if one.startswith(f"{name}.")):
-            _copy(value, path, cut.setdefault(name, {}))
+            _copy_path(value, path, cut.setdefault(name, {}))
     return cut
 
 
-def _copy(source: Any, path: list[str], into: dict[str, Any]) -> None:
+def _copy_path(source: Any, path: list[str], into: dict[str, Any]) -> None:
     for step in path[:-1]:
         source = source.get(step) if isinstance(source, dict) else None
         into = into.setdefault(step, {})
@@ -308,5 +310,7 @@ def _group_relations(ctx: Context) -> list[str]:
     return ["profiles", "tags", *(["flow-triggers"] if ctx.revision >= "2024-10-15" else [])]
 
 
-def _fresh(ctx: Context) -> Any:
-    return lambda at: ids_and_times.micros(at) if at == ctx.now else ids_and_times.seconds(at)
+def _fresh_time_format(ctx: Context) -> Any:
+    return lambda at: (
+        ids_and_times.format_microseconds(at) if at == ctx.now else ids_and_times.format_seconds(at)
+    )

@@ -30,13 +30,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from askel_tui.sandbox.http import control_groups
-from askel_tui.sandbox.http.control_groups import ControlError, profile_of
+from askel_tui.sandbox.http.control_groups import ControlError, find_profile
 from askel_tui.sandbox.jsonapi.errors import Refusal
 from askel_tui.sandbox.state import consent, import_jobs, profiles, seed
 from askel_tui.sandbox.state.account import Account
-from askel_tui.sandbox.state.dump import state
+from askel_tui.sandbox.state.dump import account_state
 from askel_tui.sandbox.state.faults import Fault, FaultError
-from askel_tui.sandbox.state.scheduled import settle, settle_all
+from askel_tui.sandbox.state.scheduled import run_all, run_due
 from askel_tui.sandbox.state.settings import SettingError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from askel_tui.sandbox.state.world import World
 
 
-def answer(
+def respond(
     world: World, method: str, path: str, parameters: Mapping[str, str], raw: bytes | None
 ) -> tuple[int, Any]:
     """Status and JSON for one request to the control surface."""
@@ -54,7 +54,7 @@ def answer(
         body = json.loads(raw) if raw else {}
         if not isinstance(body, dict):
             raise ControlError(400, "The body must be a JSON object.")
-        return 200, _answer(world, method, parts, parameters, body)
+        return 200, _respond_for_account(world, method, parts, parameters, body)
     except ControlError as error:
         return error.status, {"error": str(error)}
     except Refusal as refusal:
@@ -63,49 +63,52 @@ def answer(
         return 400, {"error": str(error)}
 
 
-def _answer(
+def _respond_for_account(
     world: World, method: str, parts: list[str], parameters: Mapping[str, str], body: dict[str, Any]
 ) -> Any:
     now = time.time()
-    of_world = _world(world, method, parts, parameters, body)
+    of_world = _respond_for_sandbox(world, method, parts, parameters, body)
     if of_world is not None:
         return of_world
-    account = _account(world, parameters.get("account"))
-    settle(account, now)
+    account = _find_account(world, parameters.get("account"))
+    run_due(account, now)
     match method, parts:
         case "GET", ["state"]:
-            return state(account)
+            return account_state(account)
         case "GET", ["answers"]:
             return {"answers": account.requests}
         case "POST", ["settle"]:
-            settle_all(account)
+            run_all(account)
             return {}
         case "POST", ["profiles"]:
             given = body["profiles"]
-            found = [profiles.upsert(account, row.get("id"), _without_id(row), None, now)[0] for row in given]
+            found = [
+                profiles.upsert_profile(account, row.get("id"), _without_id(row), None, now)[0]
+                for row in given
+            ]
             return {"profiles": [profile.id for profile in found]}
         case "DELETE", ["profiles", who]:
-            account.remove_profile(profile_of(account, who))
+            account.remove_profile(find_profile(account, who))
             return {}
         case "POST", ["profiles", who, "confirm"]:
-            return {"confirmed": consent.confirm(account, profile_of(account, who).id, now)}
+            return {"confirmed": consent.confirm_opt_ins(account, find_profile(account, who).id, now)}
         case "POST", ["jobs", ident, "cancel"]:
-            import_jobs.cancel(account, account.jobs[ident], now)
+            import_jobs.cancel_import(account, account.jobs[ident], now)
             return {"status": account.jobs[ident].status}
         case "DELETE", ["metrics", ident]:
-            metric = control_groups.pick(account.metrics, ident)
-            account.forget_metric(metric)
+            metric = control_groups.find_by_id_or_name(account.metrics, ident)
+            account.remove_metric(metric)
             return {}
         case "POST", ["properties", name, "rename"]:
             return {"profiles": control_groups.rename_property(account, name, str(body["to"]))}
         case "DELETE", ["properties", name]:
             return {"profiles": control_groups.rename_property(account, name, None)}
         case _, [("lists" | "segments" | "flows"), *_]:
-            return control_groups.answer(account, method, parts, body, now)
+            return control_groups.respond(account, method, parts, body, now)
     raise ControlError(404, f"There is no {method} /sandbox/{'/'.join(parts)}.")
 
 
-def _world(
+def _respond_for_sandbox(
     world: World, method: str, parts: list[str], parameters: Mapping[str, str], body: dict[str, Any]
 ) -> Any:
     """What concerns the whole sandbox; None if the request does not."""
@@ -127,11 +130,11 @@ def _world(
         case "POST", ["keys"]:
             secret = str(body.get("key") or f"pk_sandbox_{secrets.token_hex(12)}")
             scopes = body.get("scopes")
-            account = _account(world, body.get("account"))
+            account = _find_account(world, body.get("account"))
             world.add_key(secret, account.id, None if scopes is None else frozenset(scopes))
             return {"key": secret, "account": account.id}
         case "POST", ["keys", "revoke"]:
-            meant = [key for key in world.keys.values() if body["key"] in (key.secret, key.mark)]
+            meant = [key for key in world.keys.values() if body["key"] in (key.secret, key.fingerprint)]
             for key in meant:
                 key.revoked = True
             return {"revoked": len(meant)}
@@ -147,25 +150,25 @@ def _world(
         case "GET", ["requests"]:
             after, most = int(parameters.get("after", 0)), int(parameters.get("limit", 1_000_000))
             entries = [entry for entry in world.log if entry["n"] > after][:most]
-            return {"requests": entries, "last": world.logged}
+            return {"requests": entries, "last": world.logged_count}
         case "DELETE", ["requests"]:
             world.log.clear()
             return {}
         case "POST", ["windows", "open"]:
-            world.limits.clear()
+            world.rate_limits.clear()
             return {}
         case "POST", ["save"]:
             return {"saved": True}
         case "POST", ["reset"]:
-            fresh = seed.build(str(body.get("seed", seed.SEEDS[0])))
-            world.clear()
+            fresh = seed.build_world(str(body.get("seed", seed.SEEDS[0])))
+            world.forget_all()
             world.accounts.update(fresh.accounts)
             world.keys.update(fresh.keys)
             return {}
     return None
 
 
-def _account(world: World, ident: str | None) -> Account:
+def _find_account(world: World, ident: str | None) -> Account:
     if ident is None:
         return next(iter(world.accounts.values()))
     if ident not in world.accounts:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from askel_tui.sandbox.state.model import Profile
 
 T = TypeVar("T", bound=Any)
-_CHANGEABLE = {
+_CHANGEABLE_FIELDS = {
     "lists": ("name", "opt_in_process"),
     "segments": ("name", "definition", "is_active", "is_starred", "is_processing"),
     "flows": ("name", "status", "archived", "trigger", "profile_filter"),
@@ -29,7 +29,7 @@ class ControlError(Exception):
         self.status = status
 
 
-def pick(held: Mapping[str, T], named: str) -> T:
+def find_by_id_or_name(held: Mapping[str, T], named: str) -> T:
     """What has that id, or that name if only one has it. Raises the 404."""
     if named in held:
         return held[named]
@@ -39,43 +39,44 @@ def pick(held: Mapping[str, T], named: str) -> T:
     return same[0]
 
 
-def profile_of(account: Account, who: str) -> Profile:
+def find_profile(account: Account, who: str) -> Profile:
     """The profile with that id, e-mail, phone number or external id. Raises the 404."""
     found = account.profile(who) or next(
-        filter(None, (account.find(kind, who) for kind in ("email", "phone_number", "external_id"))), None
+        filter(None, (account.find_profile(kind, who) for kind in ("email", "phone_number", "external_id"))),
+        None,
     )
     if found is None:
         raise ControlError(404, f"There is no profile {who!r}.")
     return found
 
 
-def answer(account: Account, method: str, parts: list[str], body: dict[str, Any], now: float) -> Any:
+def respond(account: Account, method: str, parts: list[str], body: dict[str, Any], now: float) -> Any:
     """Makes, changes, deletes and restores lists, segments and flows, and sets members."""
     kind = parts[0]
     held: dict[str, Any] = getattr(account, kind)
     gone: dict[str, Any] = getattr(account, f"deleted_{kind}", {})
-    account.changed("segments")
+    account.mark_changed("segments")
     match method, parts[1:]:
         case "POST", []:
-            made = _new(account, kind, body, now)
+            made = _create(account, kind, body, now)
             held[made.id] = made
             return {"id": made.id, "name": made.name}
         case "PATCH", [named]:
-            return _change(kind, pick(held, named), body, now)
+            return _change(kind, find_by_id_or_name(held, named), body, now)
         case "DELETE", [named]:
-            one = pick(held, named)
+            one = find_by_id_or_name(held, named)
             gone[one.id] = held.pop(one.id)
             return {"id": one.id}
         case "POST", [named, "restore"]:
-            one = pick(gone, named)
+            one = find_by_id_or_name(gone, named)
             held[one.id] = gone.pop(one.id)
             return {"id": one.id, "name": one.name}
         case "PUT", [named, "members"] if kind != "flows":
-            return _set_members(account, pick(held, named), body["profiles"], now)
+            return _set_members(account, find_by_id_or_name(held, named), body["profiles"], now)
     raise ControlError(404, f"There is no {method} /sandbox/{'/'.join(parts)}.")
 
 
-def _new(account: Account, kind: str, body: dict[str, Any], now: float) -> Any:
+def _create(account: Account, kind: str, body: dict[str, Any], now: float) -> Any:
     name = str(body["name"])
     held = {**getattr(account, kind), **getattr(account, f"deleted_{kind}", {})}
     ident = str(body.get("id") or account.new_id(held))
@@ -89,8 +90,10 @@ def _new(account: Account, kind: str, body: dict[str, Any], now: float) -> Any:
 
 def _change(kind: str, one: Any, body: dict[str, Any], now: float) -> dict[str, Any]:
     for name, value in body.items():
-        if name not in _CHANGEABLE[kind]:
-            raise ControlError(400, f"{name!r} cannot be changed; can be: {', '.join(_CHANGEABLE[kind])}.")
+        if name not in _CHANGEABLE_FIELDS[kind]:
+            raise ControlError(
+                400, f"{name!r} cannot be changed; can be: {', '.join(_CHANGEABLE_FIELDS[kind])}."
+            )
         setattr(one, name, value)
     if "definition" in body:
         one.members = None
@@ -99,24 +102,24 @@ def _change(kind: str, one: Any, body: dict[str, Any], now: float) -> dict[str, 
 
 
 def _set_members(
-    account: Account, group: ProfileList | Segment, named: list[str] | None, now: float
+    account: Account, group: ProfileList | Segment, profile_names: list[str] | None, now: float
 ) -> dict[str, Any]:
     """Sets members without starting flows of lists; a segment's flows start for those who are new."""
-    people = None if named is None else [profile_of(account, who) for who in named]
+    people = None if profile_names is None else [find_profile(account, who) for who in profile_names]
     if isinstance(group, ProfileList):
         wanted = {profile.id for profile in people or []}
         for ident in [member for member in group.members if member not in wanted]:
-            membership.leave(account, group, account.profiles[ident])
+            membership.remove_member(account, group, account.profiles[ident])
         for profile in people or []:
-            membership.join(account, group, profile, now, fires=False)
+            membership.add_member(account, group, profile, now, fires=False)
         return {"members": len(group.members)}
     before = group.members or {}
     group.members = None if people is None else {p.id: before.get(p.id, now) for p in people}
-    account.changed("segments")
+    account.mark_changed("segments")
     for profile in people or []:
         if profile.id not in before:
-            for flow in account.triggered_by("segment", group.id):
-                membership.start(account, flow, profile, now, {"segment": group.id})
+            for flow in account.flows_triggered_by("segment", group.id):
+                membership.start_flow(account, flow, profile, now, {"segment": group.id})
     return {"members": None if group.members is None else len(group.members)}
 
 
@@ -127,5 +130,5 @@ def rename_property(account: Account, name: str, to: str | None) -> int:
         value = profile.properties.pop(name)
         if to is not None:
             profile.properties[to] = value
-    account.changed("profiles")
+    account.mark_changed("profiles")
     return len(having)

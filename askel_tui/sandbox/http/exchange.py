@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
-from askel_tui.contract.endpoints import as_written
+from askel_tui.contract.endpoints import published_endpoints
 from askel_tui.sandbox.handlers.catalog import HANDLERS as CATALOG
 from askel_tui.sandbox.handlers.context import Context, Reply
 from askel_tui.sandbox.handlers.events import HANDLERS as EVENTS
@@ -16,7 +16,7 @@ from askel_tui.sandbox.handlers.profiles import HANDLERS as PROFILES
 from askel_tui.sandbox.http import routing
 from askel_tui.sandbox.jsonapi import errors
 from askel_tui.sandbox.jsonapi.errors import Refusal
-from askel_tui.sandbox.state.scheduled import settle
+from askel_tui.sandbox.state.scheduled import run_due
 from askel_tui.sandbox.validation import bodies, query
 
 if TYPE_CHECKING:
@@ -26,14 +26,16 @@ if TYPE_CHECKING:
 
     from askel_tui.contract.endpoints import Endpoint
     from askel_tui.sandbox.state.faults import Fault
-    from askel_tui.sandbox.state.world import Key, World
+    from askel_tui.sandbox.state.world import ApiKey, World
 
 HANDLERS: Final[dict[str, Callable[[Context], Reply]]] = {**CATALOG, **EVENTS, **GROUPS, **JOBS, **PROFILES}
 """What the sandbox serves, by the endpoint's name."""
-DEFAULT_MAX: Final = 5_000_000
+DEFAULT_MAX_BODY_BYTES: Final = 5_000_000
 """Bytes of a body where the contract states no other cap."""
-_MEDIA: Final = "application/vnd.api+json"
-_HTML: Final = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body></body></html>"
+_MEDIA_TYPE: Final = "application/vnd.api+json"
+_CHALLENGE_PAGE: Final = (
+    b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body></body></html>"
+)
 
 
 class Exchange:
@@ -43,63 +45,65 @@ class Exchange:
         self.world = world
         self.request = request
         self.name = name
-        self.ident = ident
-        self.written = written
-        self.raw: bytes | None = b""
+        self.path_id = ident
+        self.query_text = written
+        self.raw_body: bytes | None = b""
         """The body's bytes; None when it was too large to read."""
-        self.given_key = _key(world, request.headers.get("Authorization"))
+        self.given_key = _find_key(world, request.headers.get("Authorization"))
         self.revision: str | None = None
         self.body: Any = None
 
-    def answer(self, now: float) -> tuple[int, bytes | None, dict[str, str]]:
+    def respond(self, now: float) -> tuple[int, bytes | None, dict[str, str]]:
         """Status, body, headers. `now` in seconds since 1970."""
         headers: dict[str, str] = {}
         try:
             reply = self._process(headers, now)
         except Refusal as refusal:
-            return refused(refusal, headers)
+            return refusal_response(refusal, headers)
         except RecursionError:
-            return refused(errors.invalid("The payload provided in the request is invalid."), headers)
+            return refusal_response(
+                errors.invalid("The payload provided in the request is invalid."), headers
+            )
         if reply.body is None:
             return reply.status, None, headers
-        headers["Content-Type"] = _MEDIA
-        return reply.status, as_json(reply.body), headers
+        headers["Content-Type"] = _MEDIA_TYPE
+        return reply.status, encode_json(reply.body), headers
 
-    def logged(self) -> Any:
+    def body_for_log(self) -> Any:
         """The body for the log: as JSON if it is some, else as text."""
-        if self.body is not None or not self.raw:
+        if self.body is not None or not self.raw_body:
             return self.body
         try:
-            return json.loads(self.raw)
+            return json.loads(self.raw_body)
         except (ValueError, RecursionError):
-            return self.raw[:10_000].decode("utf-8", "replace")
+            return self.raw_body[:10_000].decode("utf-8", "replace")
 
     def _process(self, headers: dict[str, str], now: float) -> Reply:
         world, key = self.world, self.given_key
         if key is None or key.revoked or key.account not in world.accounts:
             raise errors.unauthorized(given="Authorization" in self.request.headers)
         account = world.accounts[key.account]
-        settle(account, now)
+        run_due(account, now)
         opt_out = self.request.headers.get("X-Klaviyo-Revision-Fall-Forward-Opt-Out") == "1"
         named = self.request.headers.get("revision")
-        self.revision = revision = routing.served(named, world.settings.retired, opt_out=opt_out)
-        endpoint = as_written(revision).get(self.name)
+        self.revision = revision = routing.served_revision(named, world.settings.retired, opt_out=opt_out)
+        endpoint = published_endpoints(revision).get(self.name)
         if endpoint is None:
             where = f"{self.request.method} {self.request.raw_path.partition('?')[0]}"
             detail = f"No valid revisions found for method {where} at {named}."
-            raise errors.plain(404, "not_found", "Not found.", detail)
-        given = dict(parse_qsl(self.written, keep_blank_values=True)) if self.written else {}
+            raise errors.simple_refusal(404, "not_found", "Not found.", detail)
+        given = dict(parse_qsl(self.query_text, keep_blank_values=True)) if self.query_text else {}
         enforced = world.settings.limits
-        headers |= world.limits.take(account.id, endpoint, given, now, enforced=enforced)
+        headers |= world.rate_limits.acquire(account.id, endpoint, given, now, enforced=enforced)
         if key.scopes is not None and not key.scopes.issuperset(endpoint.scopes):
             raise errors.forbidden()
         handler = HANDLERS.get(self.name)
         if handler is None:
             detail = f"The sandbox does not serve {self.name}."
-            raise errors.plain(501, "not_implemented", "Not implemented.", detail)
+            raise errors.simple_refusal(501, "not_implemented", "Not implemented.", detail)
         resource = endpoint.path.strip("/").split("/")[1].rstrip("s")
-        asked = query.read(given, endpoint, resource)
-        check = bodies.shape(self.name, revision)
+        asked = query.parse_query(given, endpoint, resource)
+        check = bodies.body_check(self.name, revision)
         if check is not None:
             self._read_body(endpoint)
             wrong: list[dict[str, Any]] = []
@@ -114,7 +118,7 @@ class Exchange:
                 world.settings,
                 endpoint,
                 revision,
-                self.ident,
+                self.path_id,
                 asked,
                 self.body,
                 f"http://{host}",
@@ -125,54 +129,58 @@ class Exchange:
         )
 
     def _read_body(self, endpoint: Endpoint) -> None:
-        most = endpoint.max_bytes or DEFAULT_MAX
-        if self.raw is None or len(self.raw) > most:
+        most = endpoint.max_bytes or DEFAULT_MAX_BODY_BYTES
+        if self.raw_body is None or len(self.raw_body) > most:
             detail = f"The payload is larger than {most} bytes."
-            raise errors.plain(413, "payload_too_large", "Payload too large.", detail, "/data")
+            raise errors.simple_refusal(413, "payload_too_large", "Payload too large.", detail, "/data")
         media = self.request.content_type
-        if media not in ("application/json", _MEDIA):
+        if media not in ("application/json", _MEDIA_TYPE):
             detail = f'Unsupported media type "{media}" in request.'
-            raise errors.plain(415, "unsupported_media_type", "Unsupported media type.", detail)
+            raise errors.simple_refusal(415, "unsupported_media_type", "Unsupported media type.", detail)
         try:
-            self.body = json.loads(self.raw, parse_constant=_refuse_constant)
+            self.body = json.loads(self.raw_body, parse_constant=_refuse_constant)
         except ValueError:
             raise errors.invalid("The payload provided in the request is invalid.", "/data") from None
 
 
-def _key(world: World, header: str | None) -> Key | None:
+def _find_key(world: World, header: str | None) -> ApiKey | None:
     scheme, _, secret = (header or "").partition(" ")
     return world.keys.get(secret.strip()) if scheme == "Klaviyo-API-Key" else None
 
 
-def refused(refusal: Refusal, headers: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
+def refusal_response(refusal: Refusal, headers: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
     """Status, body and headers of a refusal; a 429 has Retry-After and nothing else."""
     if refusal.retry_after is not None:
         headers = {"Retry-After": str(refusal.retry_after)}
-    return refusal.status, as_json({"errors": refusal.errors}), {**headers, "Content-Type": _MEDIA}
+    return refusal.status, encode_json({"errors": refusal.errors}), {**headers, "Content-Type": _MEDIA_TYPE}
 
 
-def faulty(fault: Fault, status: int) -> tuple[bytes | None, dict[str, str]]:
+def fault_response(fault: Fault, status: int) -> tuple[bytes | None, dict[str, str]]:
     """Body and headers of a fault's answer."""
     headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after is not None else {}
     if fault.body == "empty":
         return None, headers
     if fault.body == "html":
-        return _HTML, {**headers, "Content-Type": "text/html; charset=UTF-8", "cf-mitigated": "challenge"}
+        return _CHALLENGE_PAGE, {
+            **headers,
+            "Content-Type": "text/html; charset=UTF-8",
+            "cf-mitigated": "challenge",
+        }
     if fault.body == "malformed":
-        return b'{"data": {"type": "prof', {**headers, "Content-Type": _MEDIA}
+        return b'{"data": {"type": "prof', {**headers, "Content-Type": _MEDIA_TYPE}
     if status == 429:
         wait = fault.retry_after or 1
-        return as_json({"errors": errors.throttled(wait).errors}), {
+        return encode_json({"errors": errors.throttled(wait).errors}), {
             "Retry-After": str(wait),
-            "Content-Type": _MEDIA,
+            "Content-Type": _MEDIA_TYPE,
         }
-    made = {401: errors.unauthorized(given=True), 403: errors.forbidden()}.get(status) or errors.plain(
-        status, "error", "Error.", "The sandbox was asked to answer this."
-    )
-    return as_json({"errors": made.errors}), {**headers, "Content-Type": _MEDIA}
+    made = {401: errors.unauthorized(given=True), 403: errors.forbidden()}.get(
+        status
+    ) or errors.simple_refusal(status, "error", "Error.", "The sandbox was asked to answer this.")
+    return encode_json({"errors": made.errors}), {**headers, "Content-Type": _MEDIA_TYPE}
 
 
-def as_json(value: Any) -> bytes:
+def encode_json(value: Any) -> bytes:
     """Compact JSON."""
     return json.dumps(value, separators=(",", ":")).encode()
 

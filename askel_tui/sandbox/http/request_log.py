@@ -12,27 +12,27 @@ if TYPE_CHECKING:
 
     from askel_tui.sandbox.state.world import World
 
-EVERY_S = 1.0
+REPORT_INTERVAL_S = 1.0
 
-Told = Counter[tuple[str, str]]
+RequestCounts = Counter[tuple[str, str]]
 """How often a call got a status."""
 
 
-async def narrate(world: World, say: Callable[[str], None]) -> None:
+async def report_requests(world: World, say: Callable[[str], None]) -> None:
     """Says what came in since the last line, until it is cancelled."""
-    before = counted(world)
+    before = count_requests(world)
     while True:
-        await asyncio.sleep(EVERY_S)
-        now = counted(world)
-        line = told(before, now)
+        await asyncio.sleep(REPORT_INTERVAL_S)
+        now = count_requests(world)
+        line = describe_new_requests(before, now)
         if line:
             say(f"{time.strftime('%H:%M:%S')}  {line}")
         before = now
 
 
-def counted(world: World) -> Told:
+def count_requests(world: World) -> RequestCounts:
     """Every answer so far, of all accounts."""
-    found: Told = Counter()
+    found: RequestCounts = Counter()
     for account in world.accounts.values():
         for call, statuses in account.requests.items():
             for status, count in statuses.items():
@@ -40,7 +40,7 @@ def counted(world: World) -> Told:
     return found
 
 
-def told(before: Told, now: Told) -> str:
+def describe_new_requests(before: RequestCounts, now: RequestCounts) -> str:
     """The answers that came in between, in the order of their names; empty where there were none."""
     more = now - before
     return ", ".join(

@@ -8,58 +8,58 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from askel_tui.contract.endpoints import RETIRED, REVISIONS, as_written
+from askel_tui.contract.endpoints import RETIRED, REVISIONS, published_endpoints
 from askel_tui.sandbox.jsonapi import errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_REVISION: Final = re.compile(r"(\d{4}-\d\d-\d\d)(\.pre)?\Z", re.ASCII)
-_OLDEST_LIVE: Final = next(revision for revision in REVISIONS if revision not in RETIRED)
+_REVISION_PATTERN: Final = re.compile(r"(\d{4}-\d\d-\d\d)(\.pre)?\Z", re.ASCII)
+_OLDEST_LIVE_REVISION: Final = next(revision for revision in REVISIONS if revision not in RETIRED)
 
 
-def find(method: str, path: str) -> tuple[str, str]:
+def find_endpoint(method: str, path: str) -> tuple[str, str]:
     """(endpoint's name, the id in the path); with or without a slash at the end. Raises the 404 and the 405."""
     segments = [unquote(part) for part in path.strip("/").split("/")]
     ident = segments[2] if len(segments) > 2 else ""
-    methods = _table().get((segments[1] if len(segments) > 1 else "", *_rest(segments)))
+    methods = _routes().get((segments[1] if len(segments) > 1 else "", *_path_tail(segments)))
     if segments[0] != "api" or methods is None:
-        raise errors.plain(404, "not_found", "Not found.", "The requested path does not exist.")
+        raise errors.simple_refusal(404, "not_found", "Not found.", "The requested path does not exist.")
     if method not in methods:
         detail = f'Method "{method}" not allowed.'
-        raise errors.plain(405, "method_not_allowed", "Method not allowed.", detail)
+        raise errors.simple_refusal(405, "method_not_allowed", "Method not allowed.", detail)
     return methods[method], ident
 
 
-def _rest(segments: list[str]) -> tuple[str, ...]:
+def _path_tail(segments: list[str]) -> tuple[str, ...]:
     return ("*", *segments[3:]) if len(segments) > 2 else ()
 
 
 @cache
-def _table() -> Mapping[tuple[str, ...], dict[str, str]]:
+def _routes() -> Mapping[tuple[str, ...], dict[str, str]]:
     table: dict[tuple[str, ...], dict[str, str]] = {}
     for revision in REVISIONS:
-        for name, endpoint in as_written(revision).items():
+        for name, endpoint in published_endpoints(revision).items():
             segments = endpoint.path.strip("/").split("/")
-            table.setdefault((segments[1], *_rest(segments)), {})[endpoint.method] = name
+            table.setdefault((segments[1], *_path_tail(segments)), {})[endpoint.method] = name
     return table
 
 
-def served(named: str | None, retired: str, *, opt_out: bool = False) -> str:
+def served_revision(named: str | None, retired: str, *, opt_out: bool = False) -> str:
     """The revision whose rules serve a call. `retired` is the switch. Raises the 400 and the 410."""
     if not named:
         raise errors.invalid("A revision header is required.", "/data/")
     if named in RETIRED and retired == "fall_forward" and not opt_out:
         return RETIRED[named]
-    match = _REVISION.match(named)
+    match = _REVISION_PATTERN.match(named)
     if not match:
         raise errors.invalid(f"'{named}' is not a valid revision.", "/data/")
     date = match[1]
     if date > datetime.now(UTC).date().isoformat():
         raise errors.invalid("Unable to specify a future revision date.", "/data/")
-    if date < _OLDEST_LIVE and retired != "serve":
+    if date < _OLDEST_LIVE_REVISION and retired != "serve":
         if opt_out or retired == "gone":
             detail = f"Revision {named} has been retired."
-            raise errors.plain(410, "gone", "Gone.", detail)
-        return _OLDEST_LIVE
+            raise errors.simple_refusal(410, "gone", "Gone.", detail)
+        return _OLDEST_LIVE_REVISION
     return max((revision for revision in REVISIONS if revision <= date), default=REVISIONS[0])

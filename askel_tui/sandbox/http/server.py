@@ -13,10 +13,16 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from askel_tui.sandbox.http import control, routing
-from askel_tui.sandbox.http.exchange import DEFAULT_MAX, Exchange, as_json, faulty, refused
+from askel_tui.sandbox.http.exchange import (
+    DEFAULT_MAX_BODY_BYTES,
+    Exchange,
+    encode_json,
+    fault_response,
+    refusal_response,
+)
 from askel_tui.sandbox.jsonapi.errors import Refusal
-from askel_tui.sandbox.state.persistence import Keeper
-from askel_tui.sandbox.state.seed import build
+from askel_tui.sandbox.state.persistence import StateFile
+from askel_tui.sandbox.state.seed import build_world
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +39,7 @@ class RunningSandbox:
     """A sandbox that listens. `world` is its state, `account` the first account."""
 
     def __init__(
-        self, world: World, host: str, port: int, runner: web.ServerRunner, keeper: Keeper | None
+        self, world: World, host: str, port: int, runner: web.ServerRunner, keeper: StateFile | None
     ) -> None:
         self.world = world
         self.port = port
@@ -72,11 +78,11 @@ async def serve(
     Without a `world` it is the one in the `state` file if there is one, else a new one with the `seed`. `settings`
     are switches as in `settings.Settings`. Raises `PortTaken`, `persistence.StateUnreadable` and `SettingError`.
     """
-    keeper = Keeper(state) if state else None
+    keeper = StateFile(state) if state else None
     if world is None:
-        world = (keeper.load() if keeper else None) or build(seed)
+        world = (keeper.load() if keeper else None) or build_world(seed)
     world.change_settings(settings or {})
-    server = web.Server(_Front(world, keeper), access_log=None)
+    server = web.Server(_RequestHandler(world, keeper), access_log=None)
     runner = web.ServerRunner(server, shutdown_timeout=1.0)
     await runner.setup()
     site = web.TCPSite(runner, host, port, backlog=1024)
@@ -91,10 +97,10 @@ async def serve(
     return RunningSandbox(world, host, bound, runner, keeper)
 
 
-class _Front:
+class _RequestHandler:
     """Answers requests. Everything between reading the body and the answer happens in one step."""
 
-    def __init__(self, world: World, keeper: Keeper | None) -> None:
+    def __init__(self, world: World, keeper: StateFile | None) -> None:
         self.world = world
         self.keeper = keeper
 
@@ -104,31 +110,31 @@ class _Front:
         if path.startswith("/sandbox"):
             return await self._control(request, path, written)
         try:
-            name, ident = routing.find(request.method, path)
+            name, ident = routing.find_endpoint(request.method, path)
         except Refusal as refusal:
             return self._finish(
-                Exchange(self.world, request, "", "", written), received, *refused(refusal, {})
+                Exchange(self.world, request, "", "", written), received, *refusal_response(refusal, {})
             )
         exchange = Exchange(self.world, request, name, ident, written)
-        fault = self.world.faults.strike(name)
+        fault = self.world.faults.next_fault(name)
         if fault and fault.reset:
             await asyncio.sleep(fault.delay)
             return self._drop(exchange, received, "reset")
         try:
-            exchange.raw = await _read(request, DEFAULT_MAX)
+            exchange.raw_body = await _read_body(request, DEFAULT_MAX_BODY_BYTES)
         except ConnectionResetError:
             # Half a request: whoever sent it is gone.
             return web.Response(status=400)
         if fault and fault.delay:
             await asyncio.sleep(fault.delay)
         if fault and fault.status is not None and not fault.after:
-            return self._finish(exchange, received, fault.status, *faulty(fault, fault.status))
-        status, body, headers = exchange.answer(time.time())
+            return self._finish(exchange, received, fault.status, *fault_response(fault, fault.status))
+        status, body, headers = exchange.respond(time.time())
         if fault and fault.lost:
             return self._drop(exchange, received, "lost")
         if fault and fault.after:
             status = fault.status or status
-            body, headers = faulty(fault, status)
+            body, headers = fault_response(fault, status)
         return self._finish(exchange, received, status, body, headers)
 
     def _finish(
@@ -157,21 +163,21 @@ class _Front:
             counts = account.requests.setdefault(exchange.name, {})
             counts[str(status)] = counts.get(str(status), 0) + 1
         if request.method != "GET":
-            self.world.changes += 1
+            self.world.change_count += 1
         if not self.world.settings.log:
             return
         path, _, written = request.raw_path.partition("?")
-        self.world.note(
+        self.world.log_request(
             {
                 "endpoint": exchange.name or None,
                 "method": request.method,
                 "path": path,
                 "query": dict(parse_qsl(written, keep_blank_values=True)),
-                "body": exchange.logged(),
+                "body": exchange.body_for_log(),
                 "revision": request.headers.get("revision"),
                 "served": exchange.revision,
                 "account": key.account if key else None,
-                "key": key.mark if key else None,
+                "key": key.fingerprint if key else None,
                 "status": status,
                 "received_ms": round(received * 1000),
                 "answered_ms": round(time.time() * 1000),
@@ -179,17 +185,17 @@ class _Front:
         )
 
     async def _control(self, request: web.BaseRequest, path: str, written: str) -> web.Response:
-        raw = await _read(request, 1 << 30)
+        raw = await _read_body(request, 1 << 30)
         parameters = dict(parse_qsl(written, keep_blank_values=True))
-        status, answer = control.answer(self.world, request.method, path, parameters, raw)
+        status, answer = control.respond(self.world, request.method, path, parameters, raw)
         if request.method != "GET":
-            self.world.changes += 1
+            self.world.change_count += 1
             if path.rstrip("/") == "/sandbox/save" and self.keeper:
                 await self.keeper.save(self.world)
-        return web.Response(status=status, body=as_json(answer) + b"\n", content_type="application/json")
+        return web.Response(status=status, body=encode_json(answer) + b"\n", content_type="application/json")
 
 
-async def _read(request: web.BaseRequest, most: int) -> bytes | None:
+async def _read_body(request: web.BaseRequest, most: int) -> bytes | None:
     """The body; None when it is larger than `most`, which leaves the rest unread."""
     if not request.can_read_body:
         return b""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from askel_tui.sandbox.jsonapi.ids_and_times import error_id
 
-_NOT_FOUND: Final = {
+_NOT_FOUND_DETAILS: Final = {
     "list": "A list with id `{}` does not exist.",
     "segment": "A segment with id `{}` does not exist.",
     "profile": "A profile with id {} does not exist.",
@@ -17,7 +17,7 @@ _NOT_FOUND: Final = {
     "event": "An event with id {} does not exist.",
     "job": "A job with id {} does not exist.",
 }
-_PERMISSION: Final = "You do not have permission to perform this action."
+_PERMISSION_DETAIL: Final = "You do not have permission to perform this action."
 _LIMITS_PAGE: Final = "https://developers.klaviyo.com/en/docs/rate_limits_and_error_handling#rate-limits"
 
 
@@ -31,11 +31,11 @@ class Refusal(Exception):
         self.retry_after = retry_after
 
 
-def problem(detail: str, pointer: str | None = None, *, parameter: str | None = None) -> dict[str, Any]:
+def error_object(detail: str, pointer: str | None = None, *, parameter: str | None = None) -> dict[str, Any]:
     """One error object of a 400 `invalid`."""
     source = {"parameter": parameter} if parameter else {"pointer": pointer or "/data"}
     return {
-        **_error(400, "invalid", "Invalid input.", detail),
+        **_base_error(400, "invalid", "Invalid input.", detail),
         "source": source,
         "links": {},
         "meta": {},
@@ -44,19 +44,19 @@ def problem(detail: str, pointer: str | None = None, *, parameter: str | None = 
 
 def invalid(detail: str, pointer: str | None = None, *, parameter: str | None = None) -> Refusal:
     """400: one thing is wrong with the request."""
-    return Refusal(400, [problem(detail, pointer, parameter=parameter)])
+    return Refusal(400, [error_object(detail, pointer, parameter=parameter)])
 
 
 def not_found(kind: str, ident: str) -> Refusal:
     """404: no such list, profile, …"""
-    detail = _NOT_FOUND.get(kind, kind.capitalize() + " with id {} does not exist.").format(ident)
-    return plain(404, "not_found", "Not found.", detail)
+    detail = _NOT_FOUND_DETAILS.get(kind, kind.capitalize() + " with id {} does not exist.").format(ident)
+    return simple_refusal(404, "not_found", "Not found.", detail)
 
 
 def duplicate_profile(other: str) -> Refusal:
     """409: an identifier belongs to another profile, whose id is told."""
     error = {
-        **_error(
+        **_base_error(
             409,
             "duplicate_profile",
             "Conflict.",
@@ -69,16 +69,16 @@ def duplicate_profile(other: str) -> Refusal:
     return Refusal(409, [error])
 
 
-def forbidden(detail: str = _PERMISSION) -> Refusal:
+def forbidden(detail: str = _PERMISSION_DETAIL) -> Refusal:
     """403: the key lacks a scope (which one is not said) or the account a product."""
-    return plain(403, "permission_denied", _PERMISSION, detail)
+    return simple_refusal(403, "permission_denied", _PERMISSION_DETAIL, detail)
 
 
 def unauthorized(given: bool) -> Refusal:
     """401: no key was given, or one that is not known."""
     if given:
-        return plain(401, "authentication_failed", *(2 * ("Incorrect authentication credentials.",)))
-    return plain(401, "not_authenticated", *(2 * ("Authentication credentials were not provided.",)))
+        return simple_refusal(401, "authentication_failed", *(2 * ("Incorrect authentication credentials.",)))
+    return simple_refusal(401, "not_authenticated", *(2 * ("Authentication credentials were not provided.",)))
 
 
 def throttled(wait: int) -> Refusal:
@@ -86,7 +86,7 @@ def throttled(wait: int) -> Refusal:
     unit = "second" if wait == 1 else "seconds"
     detail = f"Request was throttled. Expected available in {wait} {unit}."
     error = {
-        **_error(429, "throttled", "Request was throttled.", detail),
+        **_base_error(429, "throttled", "Request was throttled.", detail),
         "source": {"pointer": "/data"},
         "links": {"type": _LIMITS_PAGE},
         "meta": {},
@@ -94,10 +94,10 @@ def throttled(wait: int) -> Refusal:
     return Refusal(429, [error], retry_after=wait)
 
 
-def plain(status: int, code: str, title: str, detail: str, pointer: str = "/data/") -> Refusal:
+def simple_refusal(status: int, code: str, title: str, detail: str, pointer: str = "/data/") -> Refusal:
     """One error without `links` and `meta`, as the recorded 401, 403 and 404 are."""
-    return Refusal(status, [{**_error(status, code, title, detail), "source": {"pointer": pointer}}])
+    return Refusal(status, [{**_base_error(status, code, title, detail), "source": {"pointer": pointer}}])
 
 
-def _error(status: int, code: str, title: str, detail: str) -> dict[str, Any]:
+def _base_error(status: int, code: str, title: str, detail: str) -> dict[str, Any]:
     return {"id": error_id(), "status": status, "code": code, "title": title, "detail": detail}

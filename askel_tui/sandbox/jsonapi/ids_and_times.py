@@ -19,7 +19,7 @@ _RFC3339: Final = re.compile(
 )
 
 
-class Ulids:
+class UlidGenerator:
     """Profile ids: 26 characters, each greater than the one before."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Ulids:
         self._last = max(fresh, self._last + 1)
         return encode_ulid(self._last)
 
-    def after(self, ulid: str) -> None:
+    def advance_past(self, ulid: str) -> None:
         """Keeps later ids above one that was loaded from a file."""
         value = 0
         for letter in ulid:
@@ -75,7 +75,7 @@ def property_id(metric: str, name: str) -> str:
     return base64.urlsafe_b64encode(f"{metric}.{name}".encode()).decode().rstrip("=")
 
 
-def property_of(ident: str) -> tuple[str, str] | None:
+def parse_property_id(ident: str) -> tuple[str, str] | None:
     """(metric id, property) of a metric property's id, None when it is none."""
     try:
         text = base64.urlsafe_b64decode(ident + "=" * (-len(ident) % 4)).decode()
@@ -95,12 +95,12 @@ def fingerprint(key: str) -> str:
     return "sha256:" + hashlib.sha256(key.encode()).hexdigest()[:12]
 
 
-def seconds(at: float) -> str:
+def format_seconds(at: float) -> str:
     """RFC 3339 with an offset, whole seconds."""
     return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(at))
 
 
-def micros(at: float) -> str:
+def format_microseconds(at: float) -> str:
     """RFC 3339 with an offset and microseconds, as fresh writes answer."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Any, Final
 
-from askel_tui.sandbox.jsonapi.ids_and_times import Ulids, short_id
+from askel_tui.sandbox.jsonapi.ids_and_times import UlidGenerator, short_id
 from askel_tui.sandbox.state import model
-from askel_tui.sandbox.state.definitions import matches
-from askel_tui.sandbox.state.sorted_views import Views
+from askel_tui.sandbox.state.definitions import profile_matches
+from askel_tui.sandbox.state.sorted_views import SortedViews
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         Template,
     )
 
-_CASELESS: Final = ("email",)
+_CASE_INSENSITIVE: Final = ("email",)
 
 
 class Account:
@@ -38,7 +38,7 @@ class Account:
         self.currency = "USD"
         self.industry = "Home goods"
         self.website = "https://mapleandember.example"
-        self.ulids = Ulids()
+        self.ulids = UlidGenerator()
         self.profiles: dict[str, Profile] = {}
         self.merged: dict[str, str] = {}
         """Merged profiles: the id that is gone → the one that stayed."""
@@ -58,12 +58,12 @@ class Account:
         self.requests: dict[str, dict[str, int]] = {}
         """Requests answered: endpoint → status → how many."""
         self.versions: dict[str, int] = {}
-        self.views = Views()
-        self._by: dict[str, dict[str, str]] = {kind: {} for kind in model.IDENTIFIERS}
+        self.views = SortedViews()
+        self._profile_id_by: dict[str, dict[str, str]] = {kind: {} for kind in model.IDENTIFIERS}
         self._metric_by_name: dict[tuple[str, str], str] = {}
         self.confirmations: list[dict[str, Any]] = []
         """Double opt-ins that wait for the click."""
-        self.due: list[tuple[float, int, str, dict[str, Any]]] = []
+        self.scheduled: list[tuple[float, int, str, dict[str, Any]]] = []
         """What waits for a time, the earliest first: (time, number, deed, its arguments)."""
         self._number = 0
         self.integration = {
@@ -76,9 +76,9 @@ class Account:
 
     # profiles
 
-    def find(self, kind: str, value: str) -> Profile | None:
+    def find_profile(self, kind: str, value: str) -> Profile | None:
         """The profile that has the identifier."""
-        ident = self._by[kind].get(_fold(kind, value))
+        ident = self._profile_id_by[kind].get(_normalize(kind, value))
         return self.profiles.get(ident) if ident else None
 
     def profile(self, ident: str, *, follow: bool = False) -> Profile | None:
@@ -87,12 +87,12 @@ class Account:
             ident = self.merged[ident]
         return self.profiles.get(ident)
 
-    def owners(self, identifiers: Mapping[str, Any]) -> list[Profile]:
+    def profiles_with(self, identifiers: Mapping[str, Any]) -> list[Profile]:
         """The profiles that have one of the identifiers, that of the strongest identifier first."""
         found: dict[str, Profile] = {}
         for kind in model.IDENTIFIERS:
             value = identifiers.get(kind)
-            if value and (profile := self.find(kind, value)) is not None:
+            if value and (profile := self.find_profile(kind, value)) is not None:
                 found.setdefault(profile.id, profile)
         return list(found.values())
 
@@ -100,33 +100,33 @@ class Account:
         """An empty profile."""
         profile = model.Profile(self.ulids.next(now), now, now)
         self.profiles[profile.id] = profile
-        self.changed("profiles")
+        self.mark_changed("profiles")
         return profile
 
-    def identify(self, profile: Profile, kind: str, value: str | None) -> None:
+    def set_identifier(self, profile: Profile, kind: str, value: str | None) -> None:
         """Gives a profile an identifier, or takes it away. The caller has seen that nobody else has it."""
         old = profile.attributes.get(kind)
         if old:
-            self._by[kind].pop(_fold(kind, old), None)
-        profile.attributes[kind] = _fold(kind, value) if value else None
+            self._profile_id_by[kind].pop(_normalize(kind, old), None)
+        profile.attributes[kind] = _normalize(kind, value) if value else None
         if value:
-            self._by[kind][_fold(kind, value)] = profile.id
+            self._profile_id_by[kind][_normalize(kind, value)] = profile.id
 
     def remove_profile(self, profile: Profile) -> None:
         """Deletes a profile with its memberships; its events stay where they are."""
         for kind in model.IDENTIFIERS:
             if profile.attributes.get(kind):
-                self.identify(profile, kind, None)
+                self.set_identifier(profile, kind, None)
         for ident in profile.lists:
             if ident in self.lists:
                 self.lists[ident].members.pop(profile.id, None)
-                self.changed(f"list:{ident}")
+                self.mark_changed(f"list:{ident}")
         del self.profiles[profile.id]
-        self.changed("profiles")
+        self.mark_changed("profiles")
 
     # metrics and events
 
-    def metric(self, name: str, service: str | None, now: float) -> Metric:
+    def get_or_create_metric(self, name: str, service: str | None, now: float) -> Metric:
         """The metric of that name and integration, made if need be."""
         key = (name, service or "api")
         ident = self._metric_by_name.get(key)
@@ -137,7 +137,7 @@ class Account:
             integration |= {"key": service, "name": service.title(), "category": "Custom", "id": short_id()}
         return self.add_metric(model.Metric(self.new_id(self.metrics), name, now, now, integration))
 
-    def known_metric(self, name: str, service: str | None = None) -> Metric | None:
+    def find_metric(self, name: str, service: str | None = None) -> Metric | None:
         """The metric of that name and integration, if there is one."""
         return self.metrics.get(self._metric_by_name.get((name, service or "api"), ""))
 
@@ -147,7 +147,7 @@ class Account:
         self._metric_by_name[metric.name, metric.integration["key"]] = metric.id
         return metric
 
-    def forget_metric(self, metric: Metric) -> None:
+    def remove_metric(self, metric: Metric) -> None:
         """Takes a metric away; its events stay."""
         self.metrics.pop(metric.id, None)
         self._metric_by_name.pop((metric.name, metric.integration["key"]), None)
@@ -164,8 +164,8 @@ class Account:
         self.events_of_metric.setdefault(event.metric, []).append(event)
         self.event_keys[event.profile, event.metric, event.unique_id or str(event.time)] = event.id
         self._number = max(self._number, event.number)
-        self.changed("events")
-        self.changed(f"metric:{event.metric}")
+        self.mark_changed("events")
+        self.mark_changed(f"metric:{event.metric}")
 
     # groups
 
@@ -173,7 +173,7 @@ class Account:
         """Whether the profile is a member, by the explicit membership or by the definition."""
         if segment.members is not None:
             return profile.id in segment.members
-        return segment.is_active and matches(segment.definition, profile, self)
+        return segment.is_active and profile_matches(segment.definition, profile, self)
 
     def segment_members(self, segment: Segment) -> Iterable[tuple[Profile, float]]:
         """The members with the time they joined; by definition, the time the profile was made."""
@@ -182,7 +182,7 @@ class Account:
             return ((profile, at) for profile, at in members if profile is not None)
         return ((p, p.created) for p in self.profiles.values() if self.in_segment(segment, p))
 
-    def triggered_by(self, kind: str, ident: str) -> list[Flow]:
+    def flows_triggered_by(self, kind: str, ident: str) -> list[Flow]:
         """The flows whose trigger is this list, segment or metric."""
         wanted = (kind, ident)
         return [
@@ -191,11 +191,11 @@ class Account:
 
     # time and bookkeeping
 
-    def later(self, due: float, deed: str, **what: Any) -> None:
+    def schedule(self, due: float, effect: str, **what: Any) -> None:
         """Has something done when the account is next looked at after `due` (see `deeds.py`)."""
-        heapq.heappush(self.due, (due, self.next_number(), deed, what))
+        heapq.heappush(self.scheduled, (due, self.next_number(), effect, what))
 
-    def changed(self, collection: str) -> None:
+    def mark_changed(self, collection: str) -> None:
         """Makes sorted views of the collection be built anew."""
         self.versions[collection] = self.versions.get(collection, 0) + 1
 
@@ -211,5 +211,5 @@ class Account:
         return ident
 
 
-def _fold(kind: str, value: str) -> str:
-    return value.strip().lower() if kind in _CASELESS else value
+def _normalize(kind: str, value: str) -> str:
+    return value.strip().lower() if kind in _CASE_INSENSITIVE else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from askel_tui.sandbox.jsonapi.ids_and_times import micros, parse_time, seconds
+from askel_tui.sandbox.jsonapi.ids_and_times import format_microseconds, format_seconds, parse_time
 from askel_tui.sandbox.state import membership
 from askel_tui.sandbox.state import profiles as people
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from askel_tui.sandbox.state.account import Account
     from askel_tui.sandbox.state.model import Profile
 
-_LIFTED: Final = ("UNSUBSCRIBE", "SPAM_COMPLAINT", "USER_SUPPRESSED")
-_IDENTIFIER: Final = {"email": "email", "sms": "phone_number", "whatsapp": "phone_number"}
+_LIFTED_REASONS: Final = ("UNSUBSCRIBE", "SPAM_COMPLAINT", "USER_SUPPRESSED")
+_IDENTIFIER_BY_CHANNEL: Final = {"email": "email", "sms": "phone_number", "whatsapp": "phone_number"}
 
 
-def channels(attributes: Mapping[str, Any]) -> dict[str, str | None]:
+def requested_channels(attributes: Mapping[str, Any]) -> dict[str, str | None]:
     """The channels of one row, as "email.marketing", with the time of consent where it is given.
 
     Without `subscriptions` (2024-02-15) they follow from the identifiers.
@@ -38,13 +38,13 @@ def channels(attributes: Mapping[str, Any]) -> dict[str, str | None]:
 def missing_identifier(attributes: Mapping[str, Any]) -> tuple[str, str] | None:
     """(channel, identifier) of a channel whose identifier the row lacks, None when all are there."""
     for channel in attributes.get("subscriptions") or {}:
-        identifier = _IDENTIFIER.get(channel)
+        identifier = _IDENTIFIER_BY_CHANNEL.get(channel)
         if identifier and not attributes.get(identifier):
             return channel, identifier
     return None
 
 
-def carry_out(
+def run_consent_job(
     account: Account,
     now: float,
     action: str,
@@ -65,12 +65,12 @@ def _subscribe_row(
     account: Account, row: dict[str, Any], group: str | None, source: str | None, historical: bool, now: float
 ) -> None:
     attributes = row["attributes"]
-    known = account.owners(attributes) or account.profile(row.get("id") or "", follow=True)
+    known = account.profiles_with(attributes) or account.profile(row.get("id") or "", follow=True)
     if not known and group is None and not historical:
         return  # seen live: a new address without a list never becomes a profile
-    profile = people.loosely(account, row.get("id"), attributes, now)
+    profile = people.resolve_profile(account, row.get("id"), attributes, now)
     profile.updated = now
-    wanted = channels(attributes)
+    wanted = requested_channels(attributes)
     listed = account.lists.get(group) if group else None
     if listed and listed.opt_in_process == "double_opt_in" and not historical:
         waiting = {"profile": profile.id, "channels": list(wanted), "list": listed.id, "source": source}
@@ -79,7 +79,7 @@ def _subscribe_row(
     _subscribe(account, profile, wanted, group, source, now, double=False, fires=not historical)
 
 
-def confirm(account: Account, profile: str, now: float) -> int:
+def confirm_opt_ins(account: Account, profile: str, now: float) -> int:
     """Clicks the links of a profile's pending double opt-ins; gives how many there were."""
     mine = [one for one in account.confirmations if one["profile"] == profile]
     account.confirmations = [one for one in account.confirmations if one["profile"] != profile]
@@ -106,37 +106,41 @@ def _subscribe(
         at = parse_time(consented) if consented else None
         profile.consent[kind] = {
             "consent": "SUBSCRIBED",
-            "consent_timestamp": seconds(now if at is None else at),
-            "last_updated": micros(now),
+            "consent_timestamp": format_seconds(now if at is None else at),
+            "last_updated": format_microseconds(now),
             "method": "API",
             "method_detail": "",
             "custom_method_detail": source,
             "double_optin": double,
         }
         if kind == "email.marketing":
-            profile.suppressions = [s for s in profile.suppressions if s["reason"] not in _LIFTED]
+            profile.suppressions = [s for s in profile.suppressions if s["reason"] not in _LIFTED_REASONS]
             profile.list_suppressions = [s for s in profile.list_suppressions if s["list_id"] != group]
     if group and group in account.lists:
-        membership.join(account, account.lists[group], profile, now, fires=fires)
-    account.changed("profiles")
+        membership.add_member(account, account.lists[group], profile, now, fires=fires)
+    account.mark_changed("profiles")
 
 
 def _unsubscribe_row(account: Account, row: dict[str, Any], group: str | None, now: float) -> None:
     attributes = row["attributes"]
-    owners = account.owners({k: attributes.get(k) for k in ("email", "phone_number")})
+    owners = account.profiles_with({k: attributes.get(k) for k in ("email", "phone_number")})
     if not owners:
         return
     profile = owners[0]
     listed = account.lists.get(group) if group else None
-    account.changed("profiles")
+    account.mark_changed("profiles")
     if listed and profile.id in listed.members:
-        membership.leave(account, listed, profile)
-        entry = {"list_id": listed.id, "reason": "UNSUBSCRIBE", "timestamp": micros(now)}
+        membership.remove_member(account, listed, profile)
+        entry = {"list_id": listed.id, "reason": "UNSUBSCRIBE", "timestamp": format_microseconds(now)}
         profile.list_suppressions.append(entry)
         return
-    for kind in channels(attributes):  # no list, or not on it: unsubscribed globally
+    for kind in requested_channels(attributes):  # no list, or not on it: unsubscribed globally
         before = profile.consent.get(kind, {})
-        profile.consent[kind] = {**before, "consent": "UNSUBSCRIBED", "last_updated": micros(now)}
+        profile.consent[kind] = {
+            **before,
+            "consent": "UNSUBSCRIBED",
+            "last_updated": format_microseconds(now),
+        }
         if kind == "email.marketing":
             suppress(profile, "UNSUBSCRIBE", now)
 
@@ -145,11 +149,13 @@ def suppress(profile: Profile, reason: str, now: float) -> bool:
     """Suppresses a profile's e-mail marketing; False if it was for that reason."""
     if any(entry["reason"] == reason for entry in profile.suppressions):
         return False
-    profile.suppressions.append({"reason": reason, "timestamp": micros(now)})
+    profile.suppressions.append({"reason": reason, "timestamp": format_microseconds(now)})
     return True
 
 
-def suppress_all(account: Account, profiles: Iterable[Profile], now: float, *, lift: bool) -> tuple[int, int]:
+def change_suppressions(
+    account: Account, profiles: Iterable[Profile], now: float, *, lift: bool
+) -> tuple[int, int]:
     """Suppresses profiles for `USER_SUPPRESSED`, or lifts that; gives how many changed and how many did not."""
     changed = same = 0
     for profile in profiles:
@@ -159,13 +165,13 @@ def suppress_all(account: Account, profiles: Iterable[Profile], now: float, *, l
         else:
             did = suppress(profile, "USER_SUPPRESSED", now)
         changed, same = changed + did, same + (not did)
-    account.changed("profiles")
+    account.mark_changed("profiles")
     return changed, same
 
 
 def subscriptions(profile: Profile, revision: str) -> dict[str, Any]:
     """The `subscriptions` attribute as the revision shows it (contract.md 2.13)."""
-    email = _record(profile, "email.marketing", "can_receive_email_marketing")
+    email = _channel_consent(profile, "email.marketing", "can_receive_email_marketing")
     refused = email["consent"] == "UNSUBSCRIBED" or bool(profile.suppressions)
     email["can_receive_email_marketing"] = bool(profile.attributes.get("email")) and not refused
     email["custom_method_detail"] = profile.consent.get("email.marketing", {}).get("custom_method_detail")
@@ -174,22 +180,22 @@ def subscriptions(profile: Profile, revision: str) -> dict[str, Any]:
     email["list_suppressions"] = list(profile.list_suppressions)
     if profile.suppressions and email["last_updated"] is None:
         email["last_updated"] = profile.suppressions[-1]["timestamp"]
-    sms = {"marketing": _record(profile, "sms.marketing", "can_receive_sms_marketing")}
+    sms = {"marketing": _channel_consent(profile, "sms.marketing", "can_receive_sms_marketing")}
     if revision < "2024-10-15":
         texts = sms["marketing"] if "sms.marketing" in profile.consent else None
         return {"email": {"marketing": email}, "sms": {"marketing": texts}}
-    sms["transactional"] = _record(profile, "sms.transactional", "can_receive_sms_transactional")
+    sms["transactional"] = _channel_consent(profile, "sms.transactional", "can_receive_sms_transactional")
     push = {"can_receive_push_marketing": False, "consent": "NEVER_SUBSCRIBED", "consent_timestamp": None}
     answer: dict[str, Any] = {"email": {"marketing": email}, "sms": sms, "mobile_push": {"marketing": push}}
     if revision >= "2025-07-15":
-        answer["whatsapp"] = _whatsapp(profile)
+        answer["whatsapp"] = _whatsapp_consent(profile)
     if revision >= "2026-04-15":
         for kind in ("open_tracking", "click_tracking"):
-            answer["email"][kind] = _tracking(profile, kind)
+            answer["email"][kind] = _tracking_consent(profile, kind)
     return answer
 
 
-def _record(profile: Profile, kind: str, can: str) -> dict[str, Any]:
+def _channel_consent(profile: Profile, kind: str, can: str) -> dict[str, Any]:
     held = profile.consent.get(kind, {})
     consent = held.get("consent", "NEVER_SUBSCRIBED")
     return {
@@ -202,7 +208,7 @@ def _record(profile: Profile, kind: str, can: str) -> dict[str, Any]:
     }
 
 
-def _tracking(profile: Profile, kind: str) -> dict[str, Any]:
+def _tracking_consent(profile: Profile, kind: str) -> dict[str, Any]:
     held = profile.consent.get(f"email.{kind}", {})
     consent = held.get("consent", "NEVER_SUBSCRIBED")
     return {
@@ -216,8 +222,8 @@ def _tracking(profile: Profile, kind: str) -> dict[str, Any]:
     }
 
 
-def _whatsapp(profile: Profile) -> dict[str, Any] | None:
+def _whatsapp_consent(profile: Profile) -> dict[str, Any] | None:
     kinds = [kind for kind in ("marketing", "transactional") if f"whatsapp.{kind}" in profile.consent]
     if not kinds:
         return None
-    return {kind: _record(profile, f"whatsapp.{kind}", "can_receive") for kind in kinds}
+    return {kind: _channel_consent(profile, f"whatsapp.{kind}", "can_receive") for kind in kinds}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PROPERTY: Final = re.compile(r"properties\[(?P<quote>['\"])(?P<name>.+)(?P=quote)\]\Z")
 
 
-def matches(definition: Mapping[str, Any] | None, profile: Profile, account: Account) -> bool:
+def profile_matches(definition: Mapping[str, Any] | None, profile: Profile, account: Account) -> bool:
     """Whether the profile meets a segment's definition or a flow's profile filter; without one: no."""
     groups = (definition or {}).get("condition_groups") or ()
     # Asked for every profile of a segment: written out, this takes a third of the time.
@@ -39,7 +39,7 @@ def event_matches(trigger_filter: Mapping[str, Any] | None, properties: Mapping[
 
     def passes(condition: Mapping[str, Any]) -> bool:
         name = condition.get("field") or condition.get("property") or ""
-        return _compare(condition.get("filter") or {}, properties.get(_name(str(name))))
+        return _compare(condition.get("filter") or {}, properties.get(_property_name(str(name))))
 
     groups = trigger_filter.get("condition_groups") or []
     return bool(groups) and all(any(passes(one) for one in group.get("conditions", [])) for group in groups)
@@ -55,7 +55,7 @@ def property_names(definition: Any) -> set[str]:
 def _profile_condition(condition: Mapping[str, Any], profile: Profile, account: Account) -> bool:
     kind = condition.get("type")
     if kind == "profile-property":
-        kept, name = _place(str(condition.get("property", "")))
+        kept, name = _property_location(str(condition.get("property", "")))
         return _compare(condition.get("filter") or {}, getattr(profile, kept).get(name))
     if kind == "profile-group-membership":
         on = any(
@@ -66,7 +66,7 @@ def _profile_condition(condition: Mapping[str, Any], profile: Profile, account: 
 
 
 @lru_cache(maxsize=1024)
-def _place(written: str) -> tuple[str, str]:
+def _property_location(written: str) -> tuple[str, str]:
     """Where a profile keeps the property of a condition, and under which name."""
     match = _PROPERTY.match(written)
     if match:
@@ -76,7 +76,7 @@ def _place(written: str) -> tuple[str, str]:
     return "attributes", written
 
 
-def _name(written: str) -> str:
+def _property_name(written: str) -> str:
     match = _PROPERTY.match(written)
     return match["name"] if match else written
 
@@ -86,7 +86,7 @@ def _compare(test: Mapping[str, Any], value: Any) -> bool:
     if operator in ("is-set", "is-not-set"):
         return bool((value is not None) == (operator == "is-set"))
     if operator in ("equals", "not-equals"):
-        return bool(_same(value, wanted) == (operator == "equals"))
+        return bool(_is_equal(value, wanted) == (operator == "equals"))
     if isinstance(value, str) and isinstance(wanted, str):
         texts = {
             "contains": wanted in value,
@@ -97,7 +97,7 @@ def _compare(test: Mapping[str, Any], value: Any) -> bool:
         return texts.get(str(operator), False)
     if isinstance(value, list) and operator in ("contains", "not-contains"):
         return bool((wanted in value) == (operator == "contains"))
-    if _number(value) and _number(wanted):
+    if _is_number(value) and _is_number(wanted):
         numbers = {
             "greater-than": value > wanted,
             "greater-than-or-equal": value >= wanted,
@@ -108,9 +108,9 @@ def _compare(test: Mapping[str, Any], value: Any) -> bool:
     return False
 
 
-def _same(value: Any, wanted: Any) -> bool:
+def _is_equal(value: Any, wanted: Any) -> bool:
     return bool(value == wanted) and isinstance(value, bool) == isinstance(wanted, bool)
 
 
-def _number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

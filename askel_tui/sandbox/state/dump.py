@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from askel_tui.sandbox.state.model import Profile
 
 
-def state(account: Account) -> dict[str, Any]:
+def account_state(account: Account) -> dict[str, Any]:
     """Everything that the account holds."""
-    emails = {ident: _name(profile) for ident, profile in account.profiles.items()}
+    emails = {ident: _display_name(profile) for ident, profile in account.profiles.items()}
     return {
         "account": {"id": account.id, "name": account.name},
-        "profiles": [_profile(account, profile) for profile in account.profiles.values()],
+        "profiles": [_profile_state(account, profile) for profile in account.profiles.values()],
         "lists": [
             {
                 "id": one.id,
@@ -94,7 +94,7 @@ def state(account: Account) -> dict[str, Any]:
     }
 
 
-def _profile(account: Account, profile: Profile) -> dict[str, Any]:
+def _profile_state(account: Account, profile: Profile) -> dict[str, Any]:
     return {
         "id": profile.id,
         **{name: value for name, value in profile.attributes.items() if value is not None},
@@ -110,6 +110,6 @@ def _profile(account: Account, profile: Profile) -> dict[str, Any]:
     }
 
 
-def _name(profile: Profile) -> str:
+def _display_name(profile: Profile) -> str:
     names = (profile.attributes.get(kind) for kind in ("email", "phone_number", "external_id"))
     return next(filter(None, names), profile.id)

@@ -15,18 +15,20 @@ if TYPE_CHECKING:
     from askel_tui.sandbox.state.account import Account
     from askel_tui.sandbox.state.model import Metric, Profile
 
-_DROPPED: Final = ("example.com", "example.org", "example.net", "test.com")
+_DROPPED_DOMAINS: Final = ("example.com", "example.org", "example.net", "test.com")
 
 
-def person(account: Account, data: Mapping[str, Any], meta: Mapping[str, Any] | None, now: float) -> Profile:
+def event_profile(
+    account: Account, data: Mapping[str, Any], meta: Mapping[str, Any] | None, now: float
+) -> Profile:
     """The profile of an event, made or changed by what the event carries of it."""
     attributes = data.get("attributes") or {}
-    profile = profiles.loosely(account, data.get("id"), attributes, now)
-    profiles.write(account, profile, attributes, meta, now, identifiers=False)
+    profile = profiles.resolve_profile(account, data.get("id"), attributes, now)
+    profiles.write_attributes(account, profile, attributes, meta, now, identifiers=False)
     return profile
 
 
-def record(
+def record_event(
     account: Account, profile: Profile, attributes: Mapping[str, Any], now: float, *, backfill: bool = False
 ) -> Event | None:
     """Stores an event, unless the profile and metric have one with its unique id or, without one, its second.
@@ -34,8 +36,8 @@ def record(
     A repeat and a backfill start no flow. None for a repeat.
     """
     named = attributes["metric"]["data"]["attributes"]
-    metric = account.metric(named["name"], named.get("service"), now)
-    at = int(time_of(attributes, now))
+    metric = account.get_or_create_metric(named["name"], named.get("service"), now)
+    at = int(event_time(attributes, now))
     unique = attributes.get("unique_id")
     if (profile.id, metric.id, unique or str(at)) in account.event_keys:
         return None
@@ -57,52 +59,54 @@ def record(
     _note_properties(metric, event)
     profile.last_event = max(profile.last_event or 0.0, float(at))
     if not event.backfill:
-        for flow in account.triggered_by("metric", metric.id):
+        for flow in account.flows_triggered_by("metric", metric.id):
             if event_matches((flow.trigger or {}).get("trigger_filter"), event.properties):
-                membership.start(account, flow, profile, now, {"event": event.id})
+                membership.start_flow(account, flow, profile, now, {"event": event.id})
     return event
 
 
-def repeats(account: Account, bulk: list[tuple[Mapping[str, Any], list[Mapping[str, Any]]]]) -> set[str]:
+def stored_unique_ids(
+    account: Account, bulk: list[tuple[Mapping[str, Any], list[Mapping[str, Any]]]]
+) -> set[str]:
     """The unique ids of a bulk call that stored events of the same profile and metric already have."""
     found: set[str] = set()
     for data, events in bulk:
         attributes = data.get("attributes") or {}
-        owners = account.owners(attributes)
+        owners = account.profiles_with(attributes)
         profile = account.profile(data.get("id") or "", follow=True) or (owners[0] if owners else None)
         for event in events:
             named = event["metric"]["data"]["attributes"]
             unique = event.get("unique_id")
-            metric = account.known_metric(named["name"], named.get("service"))
+            metric = account.find_metric(named["name"], named.get("service"))
             if unique and profile and metric and (profile.id, metric.id, unique) in account.event_keys:
                 found.add(unique)
     return found
 
 
-def identity(account: Account, data: Mapping[str, Any]) -> tuple[str, ...]:
+def profile_key(account: Account, data: Mapping[str, Any]) -> tuple[str, ...]:
     """Whom an event's profile object means: a known profile's id, or the identifiers as given."""
     attributes = data.get("attributes") or {}
     profile = account.profile(data.get("id") or "", follow=True)
-    owners = [profile] if profile else account.owners(attributes)
+    owners = [profile] if profile else account.profiles_with(attributes)
     if owners:
         return (owners[0].id,)
     return next(((kind, str(attributes[kind])) for kind in IDENTIFIERS if attributes.get(kind)), ())
 
 
-def dropped(data: Mapping[str, Any]) -> bool:
+def is_dropped(data: Mapping[str, Any]) -> bool:
     """Whether Klaviyo would drop an event of this profile silently (contract.md 3.3)."""
     email = (data.get("attributes") or {}).get("email") or ""
-    return email.rpartition("@")[2].lower() in _DROPPED
+    return email.rpartition("@")[2].lower() in _DROPPED_DOMAINS
 
 
-def time_of(attributes: Mapping[str, Any], now: float) -> float:
+def event_time(attributes: Mapping[str, Any], now: float) -> float:
     """When an event happened: as it says, else now."""
     written = attributes.get("time")
     at = parse_time(written) if written else None
     return now if at is None else at
 
 
-def inferred(value: Any) -> str:
+def inferred_type(value: Any) -> str:
     """A metric property's type as Klaviyo names it."""
     if isinstance(value, bool):
         return "boolean"
@@ -116,6 +120,6 @@ def inferred(value: Any) -> str:
 def _note_properties(metric: Metric, event: Event) -> None:
     for name, value in event.properties.items():
         if name not in metric.properties:
-            metric.properties[name] = inferred(value)
+            metric.properties[name] = inferred_type(value)
     if event.value is not None:
         metric.properties.setdefault("$value", "numeric")

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-_WORDS: Final = {
+_FIELD_TYPES: Final = {
     "endpoint": str,
     "status": int,
     "body": str,
@@ -19,7 +19,7 @@ _WORDS: Final = {
     "probability": float,
     "seed": int,
 }
-_BODIES: Final = ("json", "html", "malformed", "empty")
+_BODY_KINDS: Final = ("json", "html", "malformed", "empty")
 
 
 class FaultError(ValueError):
@@ -49,27 +49,27 @@ class Fault:
     probability: float = 1.0
     seed: int = 0
     struck: int = 0
-    chance: random.Random = field(default_factory=random.Random)
+    generator: random.Random = field(default_factory=random.Random)
 
     @classmethod
     def read(cls, given: dict[str, Any]) -> Fault:
         """From JSON. Raises `FaultError` for an unknown word or a wrong value."""
         for name, value in given.items():
-            if name not in _WORDS:
-                raise FaultError(f"A fault has no {name!r}. It has: {', '.join(_WORDS)}.")
-            wanted = _WORDS[name]
+            if name not in _FIELD_TYPES:
+                raise FaultError(f"A fault has no {name!r}. It has: {', '.join(_FIELD_TYPES)}.")
+            wanted = _FIELD_TYPES[name]
             fits = isinstance(value, (int, float) if wanted is float else wanted)
             if not fits or (isinstance(value, bool) and wanted is not bool):
                 raise FaultError(f"{name} takes a {wanted.__name__}, not {value!r}.")
-        if given.get("body", "json") not in _BODIES:
-            raise FaultError(f"body is one of {', '.join(_BODIES)}.")
+        if given.get("body", "json") not in _BODY_KINDS:
+            raise FaultError(f"body is one of {', '.join(_BODY_KINDS)}.")
         fault = cls(**given)
-        fault.chance = random.Random(fault.seed)
+        fault.generator = random.Random(fault.seed)
         return fault
 
     def as_dict(self) -> dict[str, Any]:
         """For showing, with how often it has struck."""
-        return {name: getattr(self, name) for name in (*_WORDS, "struck")}
+        return {name: getattr(self, name) for name in (*_FIELD_TYPES, "struck")}
 
 
 class Faults:
@@ -78,7 +78,7 @@ class Faults:
     def __init__(self) -> None:
         self.all: list[Fault] = []
 
-    def strike(self, endpoint: str) -> Fault | None:
+    def next_fault(self, endpoint: str) -> Fault | None:
         """The fault that this request meets, if any."""
         if not self.all:
             return None
@@ -87,7 +87,7 @@ class Faults:
                 continue
             if fault.times is not None and fault.struck >= fault.times:
                 continue
-            if fault.probability < 1.0 and fault.chance.random() >= fault.probability:
+            if fault.probability < 1.0 and fault.generator.random() >= fault.probability:
                 continue
             fault.struck += 1
             return fault

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from askel_tui.sandbox.state.account import Account
 
 
-def queue(
+def queue_import(
     account: Account,
     rows: list[dict[str, Any]],
     lists: list[str],
@@ -26,35 +26,35 @@ def queue(
     """Takes a job in; it is processing after a third of its time, and done at the end of it."""
     job = Job(job_id(account.id, now), "import", now, len(rows), due=now + job_time, lists=lists, rows=rows)
     account.jobs[job.id] = job
-    account.changed("jobs")
-    account.later(now + job_time / 3, "job", ident=job.id, stage="start", fail={})
-    account.later(now + job_time, "job", ident=job.id, stage="end", fail=fail)
+    account.mark_changed("jobs")
+    account.schedule(now + job_time / 3, "job", ident=job.id, stage="start", fail={})
+    account.schedule(now + job_time, "job", ident=job.id, stage="end", fail=fail)
     return job
 
 
-def carry_out(account: Account, now: float, ident: str, stage: str, fail: Mapping[str, str]) -> None:
+def run_import_stage(account: Account, now: float, ident: str, stage: str, fail: Mapping[str, str]) -> None:
     """Starts a job or does its rows."""
     job = account.jobs.get(ident)
     if job is None or job.status in ("complete", "cancelled"):
         return
-    account.changed("jobs")
+    account.mark_changed("jobs")
     if stage == "start":
         job.status, job.started = "processing", now
         return
     for index, row in enumerate(job.rows):
-        _row(account, job, index, row, now, fail)
+        _import_row(account, job, index, row, now, fail)
     job.status, job.ended, job.rows = "complete", now, []
     job.started = job.started or now
 
 
-def cancel(account: Account, job: Job, now: float) -> None:
+def cancel_import(account: Account, job: Job, now: float) -> None:
     """Stops a job that is not done; none of its rows is written."""
     if job.status in ("queued", "processing"):
         job.status, job.ended = "cancelled", now
-        account.changed("jobs")
+        account.mark_changed("jobs")
 
 
-def _row(
+def _import_row(
     account: Account, job: Job, index: int, row: dict[str, Any], now: float, fail: Mapping[str, str]
 ) -> None:
     attributes = row["attributes"]
@@ -63,7 +63,7 @@ def _row(
     detail = told[0] if told else ""
     if not told:
         try:
-            profile, _ = profiles.upsert(
+            profile, _ = profiles.upsert_profile(
                 account, row.get("id"), attributes, row.get("meta"), now, keep_nulls=True
             )
         except Refusal as refusal:
@@ -73,7 +73,7 @@ def _row(
             job.profiles.append(profile.id)
             for ident in job.lists:
                 if ident in account.lists:
-                    membership.join(account, account.lists[ident], profile, now)
+                    membership.add_member(account, account.lists[ident], profile, now)
             return
     job.failed += 1
     job.errors.append(

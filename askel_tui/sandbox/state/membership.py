@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from askel_tui.sandbox.state.definitions import matches
+from askel_tui.sandbox.state.definitions import profile_matches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,39 +13,41 @@ if TYPE_CHECKING:
     from askel_tui.sandbox.state.model import Flow, Profile, ProfileList
 
 
-def join(account: Account, group: ProfileList, profile: Profile, now: float, *, fires: bool = True) -> bool:
+def add_member(
+    account: Account, group: ProfileList, profile: Profile, now: float, *, fires: bool = True
+) -> bool:
     """Puts a profile on a list; a member stays as it is. `fires`: starts the list's live flows. True if new."""
     if profile.id in group.members:
         return False
     group.members[profile.id] = now
     profile.lists[group.id] = now
-    account.changed(f"list:{group.id}")
+    account.mark_changed(f"list:{group.id}")
     if fires:
-        for flow in account.triggered_by("list", group.id):
-            start(account, flow, profile, now, {"list": group.id})
+        for flow in account.flows_triggered_by("list", group.id):
+            start_flow(account, flow, profile, now, {"list": group.id})
     return True
 
 
-def leave(account: Account, group: ProfileList, profile: Profile) -> bool:
+def remove_member(account: Account, group: ProfileList, profile: Profile) -> bool:
     """Takes a profile off a list. True if it was on it."""
     if group.members.pop(profile.id, None) is None:
         return False
     profile.lists.pop(group.id, None)
-    account.changed(f"list:{group.id}")
+    account.mark_changed(f"list:{group.id}")
     return True
 
 
-def start(account: Account, flow: Flow, profile: Profile, now: float, cause: Mapping[str, Any]) -> bool:
+def start_flow(account: Account, flow: Flow, profile: Profile, now: float, cause: Mapping[str, Any]) -> bool:
     """Counts a flow's start if the flow is live and its profile filter lets the profile in."""
     if flow.status != "live" or flow.archived:
         return False
-    if flow.profile_filter and not matches(flow.profile_filter, profile, account):
+    if flow.profile_filter and not profile_matches(flow.profile_filter, profile, account):
         return False
     flow.starts.append({"profile": profile.id, "at": now, **cause})
     return True
 
 
-def watched_segments(account: Account, profile: Profile) -> set[str]:
+def segments_with_live_flow(account: Account, profile: Profile) -> set[str]:
     """The segments with a live flow behind them that hold the profile now."""
     found: set[str] = set()
     for flow in account.flows.values():
@@ -58,8 +60,8 @@ def watched_segments(account: Account, profile: Profile) -> set[str]:
     return found
 
 
-def segment_entries(account: Account, profile: Profile, before: set[str], now: float) -> None:
+def start_flows_of_entered_segments(account: Account, profile: Profile, before: set[str], now: float) -> None:
     """Starts the flows of segments that the profile has entered since `before`."""
-    for ident in watched_segments(account, profile) - before:
-        for flow in account.triggered_by("segment", ident):
-            start(account, flow, profile, now, {"segment": ident})
+    for ident in segments_with_live_flow(account, profile) - before:
+        for flow in account.flows_triggered_by("segment", ident):
+            start_flow(account, flow, profile, now, {"segment": ident})

@@ -21,7 +21,7 @@ ATTRIBUTES: Final = (
     "title",
     "image",
 )
-LOCATION: Final = (
+LOCATION_FIELDS: Final = (
     "address1",
     "address2",
     "city",

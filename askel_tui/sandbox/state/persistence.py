@@ -20,11 +20,11 @@ from askel_tui.sandbox.state.world import World
 if TYPE_CHECKING:
     from pathlib import Path
 
-_EVERY: Final = 5.0
+_SAVE_INTERVAL_S: Final = 5.0
 """Seconds between saves; longer where a save takes long."""
-_PLAIN: Final = ("name", "sender", "timezone", "currency", "industry", "website", "integration")
-_OPEN: Final = ("merged", "requests", "confirmations")
-_ROWS: Final[dict[str, Any]] = {
+_SCALAR_FIELDS: Final = ("name", "sender", "timezone", "currency", "industry", "website", "integration")
+_JSON_FIELDS: Final = ("merged", "requests", "confirmations")
+_ROW_TYPES: Final[dict[str, Any]] = {
     "profiles": model.Profile,
     "lists": model.ProfileList,
     "deleted_lists": model.ProfileList,
@@ -40,7 +40,7 @@ class StateUnreadable(ValueError):
     """The state file is there but is no sandbox's state; the message says so in one sentence."""
 
 
-def dump(world: World) -> dict[str, Any]:
+def to_json(world: World) -> dict[str, Any]:
     """All of a world as JSON; faults, windows and the request log aside."""
     return {
         "sandbox": 1,
@@ -50,61 +50,63 @@ def dump(world: World) -> dict[str, Any]:
             | {"scopes": None if key.scopes is None else sorted(key.scopes)}
             for key in world.keys.values()
         ],
-        "accounts": [_account(account) for account in world.accounts.values()],
+        "accounts": [_account_row(account) for account in world.accounts.values()],
     }
 
 
-def restore(data: dict[str, Any]) -> World:
+def from_json(data: dict[str, Any]) -> World:
     """The world that `dump` gave."""
     world = World(Settings().changed(data["settings"]))
     for row in data["accounts"]:
-        world.add_account(_restored(row))
+        world.add_account(_restore_account(row))
     for row in data["keys"]:
         scopes = None if row["scopes"] is None else frozenset(row["scopes"])
         world.add_key(row["key"], row["account"], scopes).revoked = row["revoked"]
     return world
 
 
-def _account(account: Account) -> dict[str, Any]:
+def _account_row(account: Account) -> dict[str, Any]:
     row: dict[str, Any] = {"id": account.id}
-    row |= {name: getattr(account, name) for name in (*_PLAIN, *_OPEN)}
-    row |= {name: [asdict(one) for one in getattr(account, name).values()] for name in _ROWS}
+    row |= {name: getattr(account, name) for name in (*_SCALAR_FIELDS, *_JSON_FIELDS)}
+    row |= {name: [asdict(one) for one in getattr(account, name).values()] for name in _ROW_TYPES}
     row["metrics"] = [asdict(one) for one in account.metrics.values()]
     row["events"] = [asdict(one) for one in account.events.values()]
-    row["due"] = [[due, deed, what] for due, _, deed, what in sorted(account.due, key=lambda one: one[:2])]
+    row["due"] = [
+        [due, deed, what] for due, _, deed, what in sorted(account.scheduled, key=lambda one: one[:2])
+    ]
     return row
 
 
-def _restored(row: dict[str, Any]) -> Account:
+def _restore_account(row: dict[str, Any]) -> Account:
     account = Account(row["id"], row["name"])
-    for name in (*_PLAIN, *_OPEN):
+    for name in (*_SCALAR_FIELDS, *_JSON_FIELDS):
         setattr(account, name, row[name])
-    for name, kind in _ROWS.items():
+    for name, kind in _ROW_TYPES.items():
         held = {one["id"]: kind(**one) for one in row[name]}
         getattr(account, name).update(held)
     for profile in account.profiles.values():
-        account.ulids.after(profile.id)
+        account.ulids.advance_past(profile.id)
         for kind in model.IDENTIFIERS:
             if profile.attributes.get(kind):
-                account.identify(profile, kind, profile.attributes[kind])
+                account.set_identifier(profile, kind, profile.attributes[kind])
     for one in row["metrics"]:
         account.add_metric(model.Metric(**one))
     for one in row["events"]:
         account.add_event(model.Event(**one))
     for due, deed, what in row["due"]:
-        account.later(due, deed, **what)
+        account.schedule(due, deed, **what)
     return account
 
 
-class Keeper:
+class StateFile:
     """Keeps a world in a file, 0600, replaced as a whole."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._world: World | None = None
-        self._saved = 0
-        self._order = 0
-        self._written = 0
+        self._saved_change_count = 0
+        self._save_number = 0
+        self._written_number = 0
         self._writing = threading.Lock()
         self._task: asyncio.Task[None] | None = None
 
@@ -119,7 +121,7 @@ class Keeper:
                 f"The sandbox's state file {self._path} cannot be read: {error}."
             ) from error
         try:
-            return restore(json.loads(text))
+            return from_json(json.loads(text))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             told = f"{self._path} is not a sandbox's state file: move it away or name another."
             raise StateUnreadable(told) from error
@@ -127,22 +129,22 @@ class Keeper:
     def start(self, world: World) -> None:
         """Begins to save, at once and whenever something may have changed."""
         self._world = world
-        self._saved = -1
+        self._saved_change_count = -1
         self._task = asyncio.create_task(self._run())
 
     async def save(self, world: World) -> None:
         """Writes the file now."""
-        self._saved = world.changes
-        self._order += 1
-        text = json.dumps(dump(world), separators=(",", ":"))
-        await asyncio.to_thread(self._write, self._order, text)
+        self._saved_change_count = world.change_count
+        self._save_number += 1
+        text = json.dumps(to_json(world), separators=(",", ":"))
+        await asyncio.to_thread(self._write, self._save_number, text)
 
     def _write(self, order: int, text: str) -> None:
         # A save that was given up goes on in its thread: it must not land after a later one.
         with self._writing:
-            if order > self._written:
-                _replace(self._path, text)
-                self._written = order
+            if order > self._written_number:
+                _replace_file(self._path, text)
+                self._written_number = order
 
     async def aclose(self) -> None:
         """Saves for the last time."""
@@ -156,12 +158,12 @@ class Keeper:
     async def _run(self) -> None:
         while self._world is not None:
             began = time.monotonic()
-            if self._world.changes != self._saved:
+            if self._world.change_count != self._saved_change_count:
                 await self.save(self._world)
-            await asyncio.sleep(max(_EVERY, 20 * (time.monotonic() - began)))
+            await asyncio.sleep(max(_SAVE_INTERVAL_S, 20 * (time.monotonic() - began)))
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace_file(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from askel_tui.sandbox.jsonapi.errors import duplicate_profile, not_found
 from askel_tui.sandbox.state import membership
-from askel_tui.sandbox.state.model import ATTRIBUTES, IDENTIFIERS, LOCATION
+from askel_tui.sandbox.state.model import ATTRIBUTES, IDENTIFIERS, LOCATION_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from askel_tui.sandbox.state.account import Account
     from askel_tui.sandbox.state.model import Profile
 
-_PLAIN = tuple(name for name in ATTRIBUTES if name not in IDENTIFIERS)
+_PLAIN_ATTRIBUTES = tuple(name for name in ATTRIBUTES if name not in IDENTIFIERS)
 
 
-def create(account: Account, attributes: Mapping[str, Any], now: float) -> Profile:
+def create_profile(account: Account, attributes: Mapping[str, Any], now: float) -> Profile:
     """A new profile. Raises the 409 when one of its identifiers is taken."""
-    owners = account.owners(attributes)
+    owners = account.profiles_with(attributes)
     if owners:
         raise duplicate_profile(owners[0].id)
     profile = account.new_profile(now)
-    write(account, profile, attributes, None, now)
+    write_attributes(account, profile, attributes, None, now)
     return profile
 
 
-def upsert(
+def upsert_profile(
     account: Account,
     ident: str | None,
     attributes: Mapping[str, Any],
@@ -41,7 +41,7 @@ def upsert(
     `keep_nulls`: null leaves an attribute as it is (bulk import). Raises the 409 when the identifiers belong to
     two profiles, the 404 for an id that is not known.
     """
-    owners = account.owners(attributes)
+    owners = account.profiles_with(attributes)
     if ident:
         profile = account.profile(ident, follow=True)
         if profile is None:
@@ -53,11 +53,11 @@ def upsert(
     profile = account.new_profile(now) if new else owners[0]
     if keep_nulls:
         attributes = {key: value for key, value in attributes.items() if value is not None}
-    write(account, profile, attributes, meta, now)
+    write_attributes(account, profile, attributes, meta, now)
     return profile, new
 
 
-def update(
+def update_profile(
     account: Account,
     profile: Profile,
     attributes: Mapping[str, Any],
@@ -65,26 +65,28 @@ def update(
     now: float,
 ) -> None:
     """Changes a known profile. Raises the 409 when an identifier belongs to another one."""
-    for other in account.owners(attributes):
+    for other in account.profiles_with(attributes):
         if other.id != profile.id:
             raise duplicate_profile(other.id)
-    write(account, profile, attributes, meta, now)
+    write_attributes(account, profile, attributes, meta, now)
 
 
-def loosely(account: Account, ident: str | None, attributes: Mapping[str, Any], now: float) -> Profile:
+def resolve_profile(
+    account: Account, ident: str | None, attributes: Mapping[str, Any], now: float
+) -> Profile:
     """The profile that an event or a consent job means: the strongest identifier decides, others never move."""
     known = account.profile(ident, follow=True) if ident else None
     if known is None:
-        owners = account.owners(attributes)
+        owners = account.profiles_with(attributes)
         known = owners[0] if owners else account.new_profile(now)
     for kind in IDENTIFIERS:
         value = attributes.get(kind)
-        if value and not known.attributes.get(kind) and account.find(kind, value) is None:
-            account.identify(known, kind, value)
+        if value and not known.attributes.get(kind) and account.find_profile(kind, value) is None:
+            account.set_identifier(known, kind, value)
     return known
 
 
-def write(
+def write_attributes(
     account: Account,
     profile: Profile,
     attributes: Mapping[str, Any],
@@ -94,23 +96,23 @@ def write(
     identifiers: bool = True,
 ) -> None:
     """Sets attributes (null clears) and merges properties per top-level key, then applies the patches."""
-    before = membership.watched_segments(account, profile)
+    before = membership.segments_with_live_flow(account, profile)
     if identifiers:
         for kind in IDENTIFIERS:
             if kind in attributes:
-                account.identify(profile, kind, attributes[kind])
-    for name in _PLAIN:
+                account.set_identifier(profile, kind, attributes[kind])
+    for name in _PLAIN_ATTRIBUTES:
         if name in attributes:
             profile.attributes[name] = attributes[name]
     for name, value in (attributes.get("location") or {}).items():
-        if name in LOCATION:
+        if name in LOCATION_FIELDS:
             profile.location[name] = value
     profile.properties.update(attributes.get("properties") or {})
     if meta:
         _patch(profile.properties, meta.get("patch_properties") or {})
     profile.updated = now
-    account.changed("profiles")
-    membership.segment_entries(account, profile, before, now)
+    account.mark_changed("profiles")
+    membership.start_flows_of_entered_segments(account, profile, before, now)
 
 
 def _patch(properties: dict[str, Any], patches: Mapping[str, Any]) -> None:
@@ -131,15 +133,15 @@ def _as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list) else [value]
 
 
-def merge(account: Account, into: Profile, source: Profile, now: float) -> None:
+def merge_profiles(account: Account, into: Profile, source: Profile, now: float) -> None:
     """Merges one profile into another: what the destination lacks is taken over, its own values stay."""
     identifiers = {kind: source.attributes.get(kind) for kind in IDENTIFIERS}
     memberships = dict(source.lists)
     account.remove_profile(source)
     for kind, value in identifiers.items():
         if value and not into.attributes.get(kind):
-            account.identify(into, kind, value)
-    for name in _PLAIN:
+            account.set_identifier(into, kind, value)
+    for name in _PLAIN_ATTRIBUTES:
         if into.attributes.get(name) is None and source.attributes.get(name) is not None:
             into.attributes[name] = source.attributes[name]
     into.location = {**source.location, **{k: v for k, v in into.location.items() if v is not None}}
@@ -148,7 +150,7 @@ def merge(account: Account, into: Profile, source: Profile, now: float) -> None:
         into.consent.setdefault(kind, record)
     for ident, joined in memberships.items():
         if ident in account.lists:
-            membership.join(account, account.lists[ident], into, joined, fires=False)
+            membership.add_member(account, account.lists[ident], into, joined, fires=False)
     for event in account.events_of_profile.pop(source.id, []):
         event.profile = into.id
         account.events_of_profile.setdefault(into.id, []).append(event)
@@ -156,5 +158,5 @@ def merge(account: Account, into: Profile, source: Profile, now: float) -> None:
     into.last_event = max(filter(None, (into.last_event, source.last_event)), default=None)
     into.updated = now
     account.merged[source.id] = into.id
-    account.changed("profiles")
-    account.changed("events")
+    account.mark_changed("profiles")
+    account.mark_changed("events")

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from askel_tui.contract.endpoints import Endpoint, Window
 
 
-class Limits:
+class RateLimits:
     """The counts of every window. A refused call spends nothing."""
 
     def __init__(self) -> None:
         self._counts: dict[tuple[str, str, int], tuple[int, int]] = {}
 
-    def take(
+    def acquire(
         self, account: str, endpoint: Endpoint, parameters: Mapping[str, str], now: float, *, enforced: bool
     ) -> dict[str, str]:
         """Takes a place in the endpoint's windows and in those that its parameters open; gives the headers.
@@ -42,7 +42,7 @@ class Limits:
             for window in windows
             for key in ((account_id, name, window.seconds),)
         ]
-        waits = [self._wait(key, window, now) for key, window in spans]
+        waits = [self._seconds_until_free(key, window, now) for key, window in spans]
         if any(waits):
             raise throttled(max(1, math.ceil(min(wait for wait in waits if wait))))
         remaining = shown[0].limit
@@ -59,7 +59,7 @@ class Limits:
         """Opens all windows."""
         self._counts.clear()
 
-    def _wait(self, key: tuple[str, str, int], window: Window, now: float) -> float:
+    def _seconds_until_free(self, key: tuple[str, str, int], window: Window, now: float) -> float:
         """Seconds until a full window opens; 0 when it has room."""
         index = _index(key, now)
         held, count = self._counts.get(key, (index, 0))

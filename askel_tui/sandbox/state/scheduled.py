@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from askel_tui.sandbox.state.account import Account
 
 
-def settle(account: Account, now: float) -> None:
+def run_due(account: Account, now: float) -> None:
     """Does what is due, in the order of its times. Called before each request and each look at the state."""
-    while account.due and account.due[0][0] <= now:
-        due, _, deed, what = heapq.heappop(account.due)
+    while account.scheduled and account.scheduled[0][0] <= now:
+        due, _, deed, what = heapq.heappop(account.scheduled)
         if deed == "consent":
-            consent.carry_out(account, due, **what)
+            consent.run_consent_job(account, due, **what)
         else:
-            import_jobs.carry_out(account, due, **what)
+            import_jobs.run_import_stage(account, due, **what)
 
 
-def settle_all(account: Account) -> None:
+def run_all(account: Account) -> None:
     """Does everything that waits for a time."""
-    settle(account, float("inf"))
+    run_due(account, float("inf"))

@@ -56,7 +56,7 @@ _TEMPLATES: Final = (
     "Newsletter Base",
     "Birthday",
 )
-_PEOPLE: Final[tuple[tuple[str, str, str, str, dict[str, Any]], ...]] = (
+_PROFILES: Final[tuple[tuple[str, str, str, str, dict[str, Any]], ...]] = (
     (
         "vip@example.com",
         "Vivian",
@@ -76,10 +76,10 @@ _PEOPLE: Final[tuple[tuple[str, str, str, str, dict[str, Any]], ...]] = (
     ("lea@mapleandember.example", "Léa", "Moreau", "ME-0011", {"FavouriteGlaze": "tenmoku"}),
     ("noor@mapleandember.example", "Noor", "Haddad", "ME-0012", {}),
 )
-_DAY: Final = 86_400.0
+_SECONDS_PER_DAY: Final = 86_400.0
 
 
-def build(seed: str) -> World:
+def build_world(seed: str) -> World:
     """A new world: `maple-ember`, or `empty` (an account with nothing in it)."""
     world = World()
     if seed == "empty":
@@ -96,9 +96,11 @@ def maple_ember(now: float | None = None) -> Account:
     now = time.time() if now is None else now
     account = Account("MpEmbr", "Maple & Ember", sender="hello@mapleandember.example")
     account.integration["id"] = "MeApi1"
-    start = now - 400 * _DAY
+    start = now - 400 * _SECONDS_PER_DAY
     for place, (ident, name) in enumerate(_LISTS.items()):
-        account.lists[ident] = ProfileList(ident, name, start + place * _DAY, start + place * _DAY)
+        account.lists[ident] = ProfileList(
+            ident, name, start + place * _SECONDS_PER_DAY, start + place * _SECONDS_PER_DAY
+        )
     account.lists["MeSmsC"].opt_in_process = "double_opt_in"
     for ident, (name, key, test) in _SEGMENTS.items():
         condition = {"type": "profile-property", "property": f"properties['{key}']", "filter": test}
@@ -107,15 +109,15 @@ def maple_ember(now: float | None = None) -> Account:
     for place, name in enumerate(_TEMPLATES):
         ident = f"MeT{place:03d}"
         html = f"<html><body><h1>{name}</h1></body></html>"
-        account.templates[ident] = Template(ident, name, start, start + place * _DAY, html=html)
-    _metrics(account, start)
-    _flows(account, start)
-    for place, (email, first, last, external, properties) in enumerate(_PEOPLE):
-        _person(account, start + place * _DAY, email, first, last, external, properties)
+        account.templates[ident] = Template(ident, name, start, start + place * _SECONDS_PER_DAY, html=html)
+    _add_metrics(account, start)
+    _add_flows(account, start)
+    for place, (email, first, last, external, properties) in enumerate(_PROFILES):
+        _add_profile(account, start + place * _SECONDS_PER_DAY, email, first, last, external, properties)
     return account
 
 
-def _metrics(account: Account, at: float) -> None:
+def _add_metrics(account: Account, at: float) -> None:
     shop = {
         "object": "integration",
         "id": "MeShop",
@@ -141,7 +143,7 @@ def _metrics(account: Account, at: float) -> None:
     account.metrics["MeMFst"].properties = {"Points": "numeric", "Tier": "string"}
 
 
-def _flows(account: Account, at: float) -> None:
+def _add_flows(account: Account, at: float) -> None:
     by_metric = {"type": "metric", "id": "MeMFst", "trigger_filter": None}
     for flow in (
         Flow("MeFWel", "Welcome Series", at, at, "live", trigger={"type": "list", "id": "MeWelc"}),
@@ -153,7 +155,7 @@ def _flows(account: Account, at: float) -> None:
         account.flows[flow.id] = flow
 
 
-def _person(
+def _add_profile(
     account: Account, at: float, email: str, first: str, last: str, external: str, properties: dict[str, Any]
 ) -> Profile:
     attributes = {
@@ -163,11 +165,11 @@ def _person(
         "external_id": external,
         "properties": properties,
     }
-    profile = profiles.create(account, attributes, at)
-    membership.join(account, account.lists["MeNews"], profile, at, fires=False)
+    profile = profiles.create_profile(account, attributes, at)
+    membership.add_member(account, account.lists["MeNews"], profile, at, fires=False)
     if external <= "ME-0004":
-        membership.join(account, account.lists["MePrmo"], profile, at, fires=False)
+        membership.add_member(account, account.lists["MePrmo"], profile, at, fires=False)
     row = {"attributes": {"email": email}}
     what = {"rows": [row], "group": "MeNews", "source": "Checkout", "historical": True}
-    consent.carry_out(account, at, action="subscribe", **what)  # type: ignore[arg-type]
+    consent.run_consent_job(account, at, action="subscribe", **what)  # type: ignore[arg-type]
     return profile

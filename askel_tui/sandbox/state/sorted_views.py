@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from askel_tui.sandbox.validation.filters import Condition
 
 T = TypeVar("T")
-Key = tuple[Any, str]
+SortKey = tuple[Any, str]
 """What a row is sorted by, and its id to make that unique."""
 
 
-class BadCursor(ValueError):
+class InvalidCursor(ValueError):
     """A `page[cursor]` that no answer has given."""
 
 
@@ -31,36 +31,36 @@ class Page(Generic[T]):
     prev: str | None
 
 
-class Views:
+class SortedViews:
     """Sorted views by name; one is built anew when its version is another."""
 
     def __init__(self) -> None:
-        self._kept: dict[Hashable, tuple[int, list[tuple[Key, Any]]]] = {}
+        self._kept: dict[Hashable, tuple[int, list[tuple[SortKey, Any]]]] = {}
 
     def get(
-        self, name: Hashable, version: int, rows: Callable[[], Iterable[T]], key: Callable[[T], Key]
-    ) -> list[tuple[Key, T]]:
+        self, name: Hashable, version: int, rows: Callable[[], Iterable[T]], key: Callable[[T], SortKey]
+    ) -> list[tuple[SortKey, T]]:
         """The rows in ascending order, each with its key."""
         kept = self._kept.get(name)
         if kept is None or kept[0] != version:
             if len(self._kept) > 100:
                 self._kept.clear()
-            kept = (version, ordered(rows(), key))
+            kept = (version, sort_rows(rows(), key))
             self._kept[name] = kept
         return kept[1]
 
 
-def ordered(rows: Iterable[T], key: Callable[[T], Key]) -> list[tuple[Key, T]]:
+def sort_rows(rows: Iterable[T], key: Callable[[T], SortKey]) -> list[tuple[SortKey, T]]:
     """The rows in ascending order, each with its key."""
-    return sorted(((key(row), row) for row in rows), key=_first)
+    return sorted(((key(row), row) for row in rows), key=_key_of)
 
 
-def between(rows: list[tuple[Key, T]], conditions: Iterable[Condition]) -> list[tuple[Key, T]]:
+def rows_between(rows: list[tuple[SortKey, T]], conditions: Iterable[Condition]) -> list[tuple[SortKey, T]]:
     """The part of ascending rows within bounds on what they are sorted by."""
     start, end = 0, len(rows)
     for condition in conditions:
-        after = bisect_right(rows, condition.value, key=_value)
-        before = bisect_left(rows, condition.value, key=_value)
+        after = bisect_right(rows, condition.value, key=_sorted_value)
+        before = bisect_left(rows, condition.value, key=_sorted_value)
         if condition.operator.startswith("greater"):
             start = max(start, after if condition.operator == "greater-than" else before)
         else:
@@ -68,7 +68,7 @@ def between(rows: list[tuple[Key, T]], conditions: Iterable[Condition]) -> list[
     return rows[start:end]
 
 
-def page(rows: list[tuple[Key, T]], cursor: str | None, size: int, *, descending: bool) -> Page[T]:
+def cut_page(rows: list[tuple[SortKey, T]], cursor: str | None, size: int, *, descending: bool) -> Page[T]:
     """A page of rows that stand in ascending order. Raises `BadCursor`."""
     start, end = 0, len(rows)
     if cursor is None:
@@ -77,9 +77,9 @@ def page(rows: list[tuple[Key, T]], cursor: str | None, size: int, *, descending
         forward, at = _decode(cursor)
         try:
             upward = forward != descending
-            edge = bisect_right(rows, at, key=_first) if upward else bisect_left(rows, at, key=_first)
+            edge = bisect_right(rows, at, key=_key_of) if upward else bisect_left(rows, at, key=_key_of)
         except TypeError as error:
-            raise BadCursor(cursor) from error
+            raise InvalidCursor(cursor) from error
         start, end = (edge, min(edge + size, end)) if upward else (max(0, edge - size), edge)
     cut = rows[start:end]
     if descending:
@@ -92,23 +92,23 @@ def page(rows: list[tuple[Key, T]], cursor: str | None, size: int, *, descending
     )
 
 
-def _value(row: tuple[Key, Any]) -> Any:
+def _sorted_value(row: tuple[SortKey, Any]) -> Any:
     return row[0][0]
 
 
-def _first(row: tuple[Key, Any]) -> Key:
+def _key_of(row: tuple[SortKey, Any]) -> SortKey:
     return row[0]
 
 
-def _encode(forward: bool, key: Key) -> str:
+def _encode(forward: bool, key: SortKey) -> str:
     text = json.dumps([forward, key[0], key[1]], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _decode(cursor: str) -> tuple[bool, Key]:
+def _decode(cursor: str) -> tuple[bool, SortKey]:
     cursor = cursor.removeprefix("=")  # the official SDK cuts one out of a URL with its equals sign
     try:
         forward, value, ident = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, TypeError) as error:
-        raise BadCursor(cursor) from error
+        raise InvalidCursor(cursor) from error
     return bool(forward), (value, str(ident))

@@ -6,261 +6,282 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.contract.caps import caps
-from askel_tui.contract.endpoints import as_written
-from askel_tui.sandbox.jsonapi.errors import problem
+from askel_tui.contract.endpoints import published_endpoints
+from askel_tui.sandbox.jsonapi.errors import error_object
 from askel_tui.sandbox.state import consent
 from askel_tui.sandbox.validation.checks import (
     Check,
-    Wrong,
-    also,
+    Errors,
+    all_of,
+    any_object,
     anything,
+    array,
     boolean,
+    closed_object,
+    date_time,
     document,
     email,
-    free,
-    moment,
-    phone,
-    record,
+    json_bytes,
+    one_of,
+    phone_number,
     reference,
-    resource,
-    rows,
-    text,
-    weight,
-    word,
+    resource_object,
+    string,
 )
-from askel_tui.sandbox.validation.event_checks import bulk_events, event
-from askel_tui.sandbox.validation.profile_checks import identifiers, meta, profile_attributes
+from askel_tui.sandbox.validation.event_checks import bulk_events_body, event_body
+from askel_tui.sandbox.validation.profile_checks import meta_patches, profile_attributes, require_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 @cache
-def shape(name: str, revision: str) -> Check | None:
+def body_check(name: str, revision: str) -> Check | None:
     """The check of an endpoint's body, None where it takes none."""
-    made = _SHAPES.get(name)
+    made = _BODY_CHECKS.get(name)
     return made(revision) if made else None
 
 
-def _profile(name: str) -> Callable[[str], Check]:
+def _profile_body(name: str) -> Callable[[str], Check]:
     def made(revision: str) -> Check:
         attributes = profile_attributes(revision, name)
         if name == "create_profile":
-            return document(resource("profile", {"attributes": also(attributes, identifiers)}))
-        patches = {"meta": meta(revision)}
+            return document(
+                resource_object("profile", {"attributes": all_of(attributes, require_identifier)})
+            )
+        patches = {"meta": meta_patches(revision)}
         if name == "update_profile":
-            return document(resource("profile", {"id": text(null=False), "attributes": attributes}, patches))
-        whole = resource("profile", {"attributes": attributes}, {"id": text(), **patches})
-        return document(also(whole, _identified))
+            return document(
+                resource_object("profile", {"id": string(null=False), "attributes": attributes}, patches)
+            )
+        whole = resource_object("profile", {"attributes": attributes}, {"id": string(), **patches})
+        return document(all_of(whole, _require_identity))
 
     return made
 
 
-def _identified(value: Any, at: str, wrong: Wrong) -> None:
+def _require_identity(value: Any, at: str, wrong: Errors) -> None:
     if not value.get("id"):
-        identifiers(value["attributes"], f"{at}/attributes", wrong)
+        require_identifier(value["attributes"], f"{at}/attributes", wrong)
 
 
-def _bulk_import(revision: str) -> Check:
-    rules = as_written(revision)["bulk_import_profiles"]
-    one = resource(
+def _bulk_import_body(revision: str) -> Check:
+    rules = published_endpoints(revision)["bulk_import_profiles"]
+    one = resource_object(
         "profile",
         {"attributes": profile_attributes(revision, "bulk_import_profiles")},
-        {"id": text(), "meta": meta(revision)},
+        {"id": string(), "meta": meta_patches(revision)},
     )
 
-    def light(value: Any, at: str, wrong: Wrong) -> None:
-        if rules.max_item_bytes and weight(value) > rules.max_item_bytes:
-            wrong.append(problem("The profile's payload is larger than 100KB.", at))
+    def light(value: Any, at: str, wrong: Errors) -> None:
+        if rules.max_item_bytes and json_bytes(value) > rules.max_item_bytes:
+            wrong.append(error_object("The profile's payload is larger than 100KB.", at))
 
-    profiles = record("profiles", {"data": rows(also(one, _identified, light), most=rules.max_items)})
-    lists = record("lists", {"data": rows(reference("list"))})
+    profiles = closed_object(
+        "profiles", {"data": array(all_of(one, _require_identity, light), most=rules.max_items)}
+    )
+    lists = closed_object("lists", {"data": array(reference("list"))})
     return document(
-        resource(
+        resource_object(
             "profile-bulk-import-job",
-            {"attributes": record("profile-bulk-import-job", {"profiles": profiles})},
-            {"relationships": record("profile-bulk-import-job", {}, {"lists": lists})},
+            {"attributes": closed_object("profile-bulk-import-job", {"profiles": profiles})},
+            {"relationships": closed_object("profile-bulk-import-job", {}, {"lists": lists})},
         )
     )
 
 
-def _merge(revision: str) -> Check:
-    most = as_written(revision)["merge_profiles"].max_items
-    sources = record("profiles", {"data": rows(reference("profile"), least=1, most=most)})
-    relations = record("profile-merge", {"profiles": sources})
-    return document(resource("profile-merge", {"id": text(null=False), "relationships": relations}))
+def _merge_body(revision: str) -> Check:
+    most = published_endpoints(revision)["merge_profiles"].max_items
+    sources = closed_object("profiles", {"data": array(reference("profile"), least=1, most=most)})
+    relations = closed_object("profile-merge", {"profiles": sources})
+    return document(resource_object("profile-merge", {"id": string(null=False), "relationships": relations}))
 
 
-def _members(name: str) -> Callable[[str], Check]:
-    return lambda revision: document(rows(reference("profile"), most=as_written(revision)[name].max_items))
+def _members_body(name: str) -> Callable[[str], Check]:
+    return lambda revision: document(
+        array(reference("profile"), most=published_endpoints(revision)[name].max_items)
+    )
 
 
-def _list(needed: bool) -> Callable[[str], Check]:
+def _list_body(needed: bool) -> Callable[[str], Check]:
     def made(revision: str) -> Check:
-        opt_in = {"opt_in_process": word("single_opt_in", "double_opt_in", null=True)}
+        opt_in = {"opt_in_process": one_of("single_opt_in", "double_opt_in", null=True)}
         newer = opt_in if revision >= "2025-10-15" else {}
-        name = {"name": text(null=False, least=1)}
+        name = {"name": string(null=False, least=1)}
         if needed:
-            return document(resource("list", {"attributes": record("list", name, newer)}))
+            return document(resource_object("list", {"attributes": closed_object("list", name, newer)}))
         required = {} if newer else name
-        optional: dict[str, Check] = {"name": text(), **newer} if newer else {}
-        attributes = record("list", required, optional)
-        return document(resource("list", {"id": text(null=False), "attributes": attributes}))
+        optional: dict[str, Check] = {"name": string(), **newer} if newer else {}
+        attributes = closed_object("list", required, optional)
+        return document(resource_object("list", {"id": string(null=False), "attributes": attributes}))
 
     return made
 
 
-def _segment(needed: bool) -> Callable[[str], Check]:
+def _segment_body(needed: bool) -> Callable[[str], Check]:
     def made(revision: str) -> Check:
         optional: dict[str, Check] = {"is_starred": boolean}
         if revision >= "2026-01-15":
             optional["is_active"] = boolean
-        definition = record("segment", {"condition_groups": rows(_group, least=1)})
+        definition = closed_object("segment", {"condition_groups": array(_condition_group, least=1)})
         if needed:
-            required = {"name": text(null=False, least=1), "definition": definition}
-            return document(resource("segment", {"attributes": record("segment", required, optional)}))
+            required = {"name": string(null=False, least=1), "definition": definition}
+            return document(
+                resource_object("segment", {"attributes": closed_object("segment", required, optional)})
+            )
         if revision >= "2024-06-15":
             optional["definition"] = definition
-        attributes = record("segment", {}, {"name": text(), **optional})
-        return document(resource("segment", {"id": text(null=False), "attributes": attributes}))
+        attributes = closed_object("segment", {}, {"name": string(), **optional})
+        return document(resource_object("segment", {"id": string(null=False), "attributes": attributes}))
 
     return made
 
 
-def _group(value: Any, at: str, wrong: Wrong) -> None:
-    record("condition_group", {"conditions": rows(free, least=1)})(value, at, wrong)
+def _condition_group(value: Any, at: str, wrong: Errors) -> None:
+    closed_object("condition_group", {"conditions": array(any_object, least=1)})(value, at, wrong)
 
 
-def _consents(revision: str, consented: str, name: str) -> Check:
+def _subscriptions(revision: str, consented: str, name: str) -> Check:
     """The `subscriptions` of one row; `consented` is the only word that its channels take."""
     subscribes = name == "bulk_subscribe_profiles"
-    given = {"consent": word(consented)}
-    dated = record("subscription", given, {"consented_at": moment} if subscribes else {})
-    plain = record("subscription", given)
+    given = {"consent": one_of(consented)}
+    dated = closed_object("subscription", given, {"consented_at": date_time} if subscribes else {})
+    plain = closed_object("subscription", given)
     newer = revision >= "2026-04-15"
     optional = newer or revision >= "2024-10-15"
     email_kinds: dict[str, Check] = {"marketing": dated}
     if newer:
-        email_channel = record("email", {}, {**email_kinds, "open_tracking": plain})
+        email_channel = closed_object("email", {}, {**email_kinds, "open_tracking": plain})
     else:
-        email_channel = record("email", email_kinds)
+        email_channel = closed_object("email", email_kinds)
     texts: dict[str, Check] = {"marketing": dated, "transactional": dated}
-    sms = record("sms", {}, texts) if optional else record("sms", {"marketing": dated})
+    sms = closed_object("sms", {}, texts) if optional else closed_object("sms", {"marketing": dated})
     known = {"email": email_channel, "sms": sms}
     if revision >= "2025-07-15":
         conversational = {} if subscribes else {"conversational": plain}
-        known["whatsapp"] = record("whatsapp", {}, {**texts, **conversational})
+        known["whatsapp"] = closed_object("whatsapp", {}, {**texts, **conversational})
     if revision >= "2026-01-15":
-        known["push"] = record("push", {"marketing": dated}, {"tokens": anything, "anonymous_id": text()})
-    return record("subscriptions", {}, known)
+        known["push"] = closed_object(
+            "push", {"marketing": dated}, {"tokens": anything, "anonymous_id": string()}
+        )
+    return closed_object("subscriptions", {}, known)
 
 
-def _subscribe(revision: str) -> Check:
+def _subscribe_body(revision: str) -> Check:
     name = "bulk_subscribe_profiles"
-    optional: dict[str, Check] = {"email": email(caps(revision).email), "phone_number": phone}
-    consents = {"subscriptions": _consents(revision, "SUBSCRIBED", name)}
+    optional: dict[str, Check] = {"email": email(caps(revision).email), "phone_number": phone_number}
+    consents = {"subscriptions": _subscriptions(revision, "SUBSCRIBED", name)}
     needed = consents if revision >= "2025-01-15" else {}
     if revision >= "2024-05-15":
-        optional["age_gated_date_of_birth"] = text()
-    row = record("profile", needed, {**optional, **(consents if not needed else {})})
-    whole = resource("profile", {"attributes": also(row, _channel(revision))}, {"id": text()})
-    attributes: dict[str, Check] = {"custom_source": text()}
+        optional["age_gated_date_of_birth"] = string()
+    row = closed_object("profile", needed, {**optional, **(consents if not needed else {})})
+    whole = resource_object(
+        "profile", {"attributes": all_of(row, _channel_identifiers(revision))}, {"id": string()}
+    )
+    attributes: dict[str, Check] = {"custom_source": string()}
     if revision >= "2024-07-15":
         attributes["historical_import"] = boolean
     return _consent_job("profile-subscription-bulk-create-job", whole, name, revision, attributes)
 
 
-def _unsubscribe(revision: str) -> Check:
+def _unsubscribe_body(revision: str) -> Check:
     name = "bulk_unsubscribe_profiles"
-    optional: dict[str, Check] = {"email": email(caps(revision).email), "phone_number": phone}
-    consents = {"subscriptions": _consents(revision, "UNSUBSCRIBED", name)}
+    optional: dict[str, Check] = {"email": email(caps(revision).email), "phone_number": phone_number}
+    consents = {"subscriptions": _subscriptions(revision, "UNSUBSCRIBED", name)}
     needed = consents if revision >= "2025-01-15" else {}
-    row = record("profile", needed, optional)
-    whole = resource("profile", {"attributes": also(row, _channel(revision))})
+    row = closed_object("profile", needed, optional)
+    whole = resource_object("profile", {"attributes": all_of(row, _channel_identifiers(revision))})
     return _consent_job("profile-subscription-bulk-delete-job", whole, name, revision, {})
 
 
-def _channel(revision: str) -> Check:
-    def check(value: Any, at: str, wrong: Wrong) -> None:
+def _channel_identifiers(revision: str) -> Check:
+    def check(value: Any, at: str, wrong: Errors) -> None:
         if not value.get("email") and not value.get("phone_number"):
-            wrong.append(problem("One of 'email' or 'phone_number' is required.", at))
+            wrong.append(error_object("One of 'email' or 'phone_number' is required.", at))
             return
         lacking = consent.missing_identifier(value)
         if lacking and (revision >= "2026-04-15" or lacking[0] == "sms"):
             channel, name = lacking
             detail = f"'{name}' must not be empty when the {channel} channel is included in 'subscriptions'."
-            wrong.append(problem(detail, f"{at}/{name}"))
+            wrong.append(error_object(detail, f"{at}/{name}"))
 
     return check
 
 
 def _consent_job(kind: str, row: Check, name: str, revision: str, more: dict[str, Check]) -> Check:
-    data = rows(row, most=as_written(revision)[name].max_items, least=1)
-    attributes = record(kind, {"profiles": record("profiles", {"data": data})}, more)
-    relations = record(kind, {}, {"list": record("list", {"data": reference("list")})})
-    return document(resource(kind, {"attributes": attributes}, {"relationships": relations}))
+    data = array(row, most=published_endpoints(revision)[name].max_items, least=1)
+    attributes = closed_object(kind, {"profiles": closed_object("profiles", {"data": data})}, more)
+    relations = closed_object(kind, {}, {"list": closed_object("list", {"data": reference("list")})})
+    return document(resource_object(kind, {"attributes": attributes}, {"relationships": relations}))
 
 
-def _suppress(name: str) -> Callable[[str], Check]:
+def _suppress_body(name: str) -> Callable[[str], Check]:
     def made(revision: str) -> Check:
         verb = "create" if name == "bulk_suppress_profiles" else "delete"
         kind = f"profile-suppression-bulk-{verb}-job"
-        one = record("profile", {"email": email(caps(revision).email, null=False)})
-        data = rows(resource("profile", {"attributes": one}), most=as_written(revision)[name].max_items)
-        attributes = record(kind, {}, {"profiles": record("profiles", {"data": data})})
-        groups = {group: record(group, {"data": reference(group)}) for group in ("list", "segment")}
-        relations = record(kind, {}, groups)
-        return document(resource(kind, {}, {"attributes": attributes, "relationships": relations}))
+        one = closed_object("profile", {"email": email(caps(revision).email, null=False)})
+        data = array(
+            resource_object("profile", {"attributes": one}),
+            most=published_endpoints(revision)[name].max_items,
+        )
+        attributes = closed_object(kind, {}, {"profiles": closed_object("profiles", {"data": data})})
+        groups = {group: closed_object(group, {"data": reference(group)}) for group in ("list", "segment")}
+        relations = closed_object(kind, {}, groups)
+        return document(resource_object(kind, {}, {"attributes": attributes, "relationships": relations}))
 
     return made
 
 
-def _template(needed: bool) -> Callable[[str], Check]:
+def _template_body(needed: bool) -> Callable[[str], Check]:
     def made(revision: str) -> Check:
-        optional: dict[str, Check] = {"html": text(), "text": text()}
+        optional: dict[str, Check] = {"html": string(), "text": string()}
         if revision >= "2025-01-15":
-            optional["amp"] = text()
+            optional["amp"] = string()
         if needed:
-            required = {"name": text(null=False, least=1), "editor_type": word("CODE", "USER_DRAGGABLE")}
-            return document(resource("template", {"attributes": record("template", required, optional)}))
-        attributes = record("template", {}, {"name": text(), **optional})
-        return document(resource("template", {"id": text(null=False), "attributes": attributes}))
+            required = {"name": string(null=False, least=1), "editor_type": one_of("CODE", "USER_DRAGGABLE")}
+            return document(
+                resource_object("template", {"attributes": closed_object("template", required, optional)})
+            )
+        attributes = closed_object("template", {}, {"name": string(), **optional})
+        return document(resource_object("template", {"id": string(null=False), "attributes": attributes}))
 
     return made
 
 
-def _flow(revision: str) -> Check:
-    attributes = record("flow", {"status": word("draft", "manual", "live")})
-    return document(resource("flow", {"id": text(null=False), "attributes": attributes}))
+def _flow_body(revision: str) -> Check:
+    attributes = closed_object("flow", {"status": one_of("draft", "manual", "live")})
+    return document(resource_object("flow", {"id": string(null=False), "attributes": attributes}))
 
 
-def _deletion(revision: str) -> Check:
-    one = record("profile", {}, {"email": email(caps(revision).email), "phone_number": phone})
-    subject = resource("profile", {}, {"id": text(), "attributes": one})
-    attributes = record("data-privacy-deletion-job", {"profile": record("profile", {"data": subject})})
-    return document(resource("data-privacy-deletion-job", {"attributes": attributes}))
+def _deletion_body(revision: str) -> Check:
+    one = closed_object("profile", {}, {"email": email(caps(revision).email), "phone_number": phone_number})
+    subject = resource_object("profile", {}, {"id": string(), "attributes": one})
+    attributes = closed_object(
+        "data-privacy-deletion-job", {"profile": closed_object("profile", {"data": subject})}
+    )
+    return document(resource_object("data-privacy-deletion-job", {"attributes": attributes}))
 
 
-_SHAPES: dict[str, Callable[[str], Check]] = {
-    "create_profile": _profile("create_profile"),
-    "update_profile": _profile("update_profile"),
-    "create_or_update_profile": _profile("create_or_update_profile"),
-    "bulk_import_profiles": _bulk_import,
-    "merge_profiles": _merge,
-    "add_profiles_to_list": _members("add_profiles_to_list"),
-    "remove_profiles_from_list": _members("remove_profiles_from_list"),
-    "create_list": _list(True),
-    "update_list": _list(False),
-    "create_segment": _segment(True),
-    "update_segment": _segment(False),
-    "bulk_subscribe_profiles": _subscribe,
-    "bulk_unsubscribe_profiles": _unsubscribe,
-    "bulk_suppress_profiles": _suppress("bulk_suppress_profiles"),
-    "bulk_unsuppress_profiles": _suppress("bulk_unsuppress_profiles"),
-    "create_event": event,
-    "bulk_create_events": bulk_events,
-    "create_template": _template(True),
-    "update_template": _template(False),
-    "update_flow": _flow,
-    "request_profile_deletion": _deletion,
+_BODY_CHECKS: dict[str, Callable[[str], Check]] = {
+    "create_profile": _profile_body("create_profile"),
+    "update_profile": _profile_body("update_profile"),
+    "create_or_update_profile": _profile_body("create_or_update_profile"),
+    "bulk_import_profiles": _bulk_import_body,
+    "merge_profiles": _merge_body,
+    "add_profiles_to_list": _members_body("add_profiles_to_list"),
+    "remove_profiles_from_list": _members_body("remove_profiles_from_list"),
+    "create_list": _list_body(True),
+    "update_list": _list_body(False),
+    "create_segment": _segment_body(True),
+    "update_segment": _segment_body(False),
+    "bulk_subscribe_profiles": _subscribe_body,
+    "bulk_unsubscribe_profiles": _unsubscribe_body,
+    "bulk_suppress_profiles": _suppress_body("bulk_suppress_profiles"),
+    "bulk_unsuppress_profiles": _suppress_body("bulk_unsuppress_profiles"),
+    "create_event": event_body,
+    "bulk_create_events": bulk_events_body,
+    "create_template": _template_body(True),
+    "update_template": _template_body(False),
+    "update_flow": _flow_body,
+    "request_profile_deletion": _deletion_body,
 }

@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from askel_tui.sandbox.jsonapi.errors import problem
+from askel_tui.sandbox.jsonapi.errors import error_object
 from askel_tui.sandbox.jsonapi.ids_and_times import parse_time
 
-Wrong = list[dict[str, Any]]
-Check = Callable[[Any, str, Wrong], None]
+Errors = list[dict[str, Any]]
+Check = Callable[[Any, str, Errors], None]
 """Takes a value, its pointer, and where to note what is wrong with it."""
 
 _EMAIL: Final = re.compile(
@@ -21,7 +21,7 @@ _PHONE: Final = re.compile(r"\+[1-9][0-9]{7,14}\Z")
 PHONE_DETAIL: Final = "Invalid phone number format (Example of a valid format: +12345678901)"
 
 
-def record(
+def closed_object(
     resource: str,
     required: Mapping[str, Check],
     optional: Mapping[str, Check] | None = None,
@@ -31,68 +31,68 @@ def record(
     """An object with just these fields; errors name the `resource` whose fields they are."""
     checks = {**required, **(optional or {})}
 
-    def check(value: Any, at: str, wrong: Wrong) -> None:
+    def check(value: Any, at: str, wrong: Errors) -> None:
         if value is None and null:
             return
         if not isinstance(value, dict):
-            wrong.append(problem("The payload provided in the request is invalid.", at))
+            wrong.append(error_object("The payload provided in the request is invalid.", at))
             return
         for name, inner in value.items():
             field = checks.get(name)
             if field is None:
                 detail = f"'{name}' is not a valid field for the resource '{resource}'."
-                wrong.append(problem(detail, f"{at}/{name}"))
+                wrong.append(error_object(detail, f"{at}/{name}"))
             else:
                 field(inner, f"{at}/{name}", wrong)
         for name in required:
             if name not in value:
-                wrong.append(problem(f"'{name}' is a required field.", f"{at}/{name}"))
+                wrong.append(error_object(f"'{name}' is a required field.", f"{at}/{name}"))
 
     return check
 
 
-def resource(
+def resource_object(
     kind: str,
     required: Mapping[str, Check] | None = None,
     optional: Mapping[str, Check] | None = None,
 ) -> Check:
     """A JSON:API object of a type."""
-    return record(kind, {"type": word(kind), **(required or {})}, optional)
+    return closed_object(kind, {"type": one_of(kind), **(required or {})}, optional)
 
 
 def document(check: Check) -> Check:
     """`{"data": …}`."""
-    return record("document", {"data": check})
+    return closed_object("document", {"data": check})
 
 
 def reference(kind: str) -> Check:
     """A resource identifier."""
-    return resource(kind, {"id": text(null=False)})
+    return resource_object(kind, {"id": string(null=False)})
 
 
-def word(*allowed: str, null: bool = False) -> Check:
+def one_of(*allowed: str, null: bool = False) -> Check:
     """One of a few words."""
 
-    def check(value: Any, at: str, wrong: Wrong) -> None:
+    def check(value: Any, at: str, wrong: Errors) -> None:
         if value not in allowed and not (null and value is None):
             told = f"'{value}'" if isinstance(value, str) else "This value"
-            wrong.append(problem(f"{told} is not one of the allowed values: {', '.join(allowed)}.", at))
+            wrong.append(error_object(f"{told} is not one of the allowed values: {', '.join(allowed)}.", at))
 
     return check
 
 
-def text(*, null: bool = True, least: int = 0, most: int | None = None) -> Check:
+def string(*, null: bool = True, least: int = 0, most: int | None = None) -> Check:
     """A text of a length in characters."""
 
-    def check(value: Any, at: str, wrong: Wrong) -> None:
+    def check(value: Any, at: str, wrong: Errors) -> None:
         if value is None and null:
             return
         if not isinstance(value, str):
-            wrong.append(problem("Not a valid string.", at))
+            wrong.append(error_object("Not a valid string.", at))
         elif len(value) < least:
-            wrong.append(problem(f"Must have at least {least} characters.", at))
+            wrong.append(error_object(f"Must have at least {least} characters.", at))
         elif most is not None and len(value) > most:
-            wrong.append(problem(f"Must have at most {most} characters.", at))
+            wrong.append(error_object(f"Must have at most {most} characters.", at))
 
     return check
 
@@ -100,80 +100,80 @@ def text(*, null: bool = True, least: int = 0, most: int | None = None) -> Check
 def email(most: int, *, null: bool = True) -> Check:
     """An e-mail address."""
 
-    def check(value: Any, at: str, wrong: Wrong) -> None:
+    def check(value: Any, at: str, wrong: Errors) -> None:
         if value is None and null:
             return
         if not isinstance(value, str) or len(value) > most or not _EMAIL.match(value):
-            wrong.append(problem("Invalid email address", at))
+            wrong.append(error_object("Invalid email address", at))
 
     return check
 
 
-def phone(value: Any, at: str, wrong: Wrong) -> None:
+def phone_number(value: Any, at: str, wrong: Errors) -> None:
     """A phone number in E.164, or null."""
     if value is not None and not (isinstance(value, str) and _PHONE.match(value)):
-        wrong.append(problem(PHONE_DETAIL, at))
+        wrong.append(error_object(PHONE_DETAIL, at))
 
 
-def boolean(value: Any, at: str, wrong: Wrong) -> None:
+def boolean(value: Any, at: str, wrong: Errors) -> None:
     """True, false or null."""
     if value is not None and not isinstance(value, bool):
-        wrong.append(problem("Not a valid boolean.", at))
+        wrong.append(error_object("Not a valid boolean.", at))
 
 
-def number(value: Any, at: str, wrong: Wrong) -> None:
+def number(value: Any, at: str, wrong: Errors) -> None:
     """A number or null."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        wrong.append(problem("Not a valid number.", at))
+        wrong.append(error_object("Not a valid number.", at))
 
 
-def coordinate(value: Any, at: str, wrong: Wrong) -> None:
+def coordinate(value: Any, at: str, wrong: Errors) -> None:
     """A latitude or longitude, as text or number."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float | str)):
-        wrong.append(problem("Not a valid coordinate.", at))
+        wrong.append(error_object("Not a valid coordinate.", at))
 
 
-def free(value: Any, at: str, wrong: Wrong) -> None:
+def any_object(value: Any, at: str, wrong: Errors) -> None:
     """An object of any content, or null."""
     if value is not None and not isinstance(value, dict):
-        wrong.append(problem("Not a valid object.", at))
+        wrong.append(error_object("Not a valid object.", at))
 
 
-def anything(value: Any, at: str, wrong: Wrong) -> None:
+def anything(value: Any, at: str, wrong: Errors) -> None:
     """Whatever it is."""
 
 
-def moment(value: Any, at: str, wrong: Wrong) -> None:
+def date_time(value: Any, at: str, wrong: Errors) -> None:
     """An RFC 3339 time, or null."""
     if value is not None and not (isinstance(value, str) and parse_time(value) is not None):
-        wrong.append(problem("Not a valid datetime.", at))
+        wrong.append(error_object("Not a valid datetime.", at))
 
 
-def rows(check: Check, *, most: int | None = None, least: int = 0) -> Check:
+def array(check: Check, *, most: int | None = None, least: int = 0) -> Check:
     """An array, each item checked, not more than `most`."""
 
-    def check_all(value: Any, at: str, wrong: Wrong) -> None:
+    def check_all(value: Any, at: str, wrong: Errors) -> None:
         if not isinstance(value, list):
-            wrong.append(problem("Not a valid list.", at))
+            wrong.append(error_object("Not a valid list.", at))
             return
         if most is not None and len(value) > most:
-            wrong.append(problem(f"At most {most} items are allowed, {len(value)} were given.", at))
+            wrong.append(error_object(f"At most {most} items are allowed, {len(value)} were given.", at))
             return
         if len(value) < least:
-            wrong.append(problem(f"At least {least} items are needed.", at))
+            wrong.append(error_object(f"At least {least} items are needed.", at))
         for index, item in enumerate(value):
             check(item, f"{at}/{index}", wrong)
 
     return check_all
 
 
-def either(*checks: Check) -> Check:
+def any_of(*checks: Check) -> Check:
     """What one of the checks finds right."""
 
-    def check(value: Any, at: str, wrong: Wrong) -> None:
-        notes: list[Wrong] = []
+    def check(value: Any, at: str, wrong: Errors) -> None:
+        notes: list[Errors] = []
         for one in checks:
-            noted: Wrong = []
+            noted: Errors = []
             one(value, at, noted)
             if not noted:
                 return
@@ -183,10 +183,10 @@ def either(*checks: Check) -> Check:
     return check
 
 
-def also(first: Check, *others: Check) -> Check:
+def all_of(first: Check, *others: Check) -> Check:
     """All of the checks; the others only where the first finds nothing."""
 
-    def check(value: Any, at: str, wrong: Wrong) -> None:
+    def check(value: Any, at: str, wrong: Errors) -> None:
         before = len(wrong)
         first(value, at, wrong)
         for other in others:
@@ -196,6 +196,6 @@ def also(first: Check, *others: Check) -> Check:
     return check
 
 
-def weight(value: Any) -> int:
+def json_bytes(value: Any) -> int:
     """Bytes of a value as compact UTF-8 JSON."""
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))

@@ -25,7 +25,7 @@ class Condition:
     field: str
     value: Any
 
-    def holds(self, actual: Any) -> bool:
+    def is_met_by(self, actual: Any) -> bool:
         """Whether a value meets the condition; one that is missing meets none."""
         if self.operator == "any":
             return actual in self.value
@@ -37,7 +37,7 @@ class Condition:
         if self.operator == "has":
             return True
         if self.operator in ("contains", "starts-with", "ends-with"):
-            return isinstance(wanted, str) and _text(self.operator, str(actual), wanted)
+            return isinstance(wanted, str) and _text_matches(self.operator, str(actual), wanted)
         if not isinstance(wanted, int | float) or not isinstance(actual, int | float):
             return False
         return {
@@ -48,37 +48,39 @@ class Condition:
         }.get(self.operator, False)
 
 
-def parse(text: str, allowed: Mapping[str, tuple[str, ...]]) -> list[Condition]:
+def parse_filter(text: str, allowed: Mapping[str, tuple[str, ...]]) -> list[Condition]:
     """The conditions, all of which must hold. Raises the 400 for bad syntax, fields and operators."""
     found: list[Condition] = []
     at = 0
     while True:
-        at = _condition(text, at, allowed, found)
+        at = _read_condition(text, at, allowed, found)
         rest = text[at:].lstrip()
         if not rest:
             return found
         if not rest.startswith(","):
-            raise _bad(text)
+            raise _unreadable(text)
         at = len(text) - len(rest) + 1
 
 
-def _condition(text: str, at: int, allowed: Mapping[str, tuple[str, ...]], found: list[Condition]) -> int:
+def _read_condition(
+    text: str, at: int, allowed: Mapping[str, tuple[str, ...]], found: list[Condition]
+) -> int:
     opening = _OPERATOR.match(text, at)
     if not opening:
-        raise _bad(text)
+        raise _unreadable(text)
     operator, at = opening[1], opening.end()
     if operator == "and":
         while True:
-            at = _condition(text, at, allowed, found)
-            closing = _skip(text, at)
+            at = _read_condition(text, at, allowed, found)
+            closing = _skip_spaces(text, at)
             if text[closing : closing + 1] == ")":
                 return closing + 1
             if text[closing : closing + 1] != ",":
-                raise _bad(text)
+                raise _unreadable(text)
             at = closing + 1
     named = _FIELD.match(text, at)
     if not named:
-        raise _bad(text)
+        raise _unreadable(text)
     field, at = named[1], named.end()
     if field not in allowed:
         raise invalid(f"'{field}' is not a valid field for filtering.", parameter="filter")
@@ -87,41 +89,41 @@ def _condition(text: str, at: int, allowed: Mapping[str, tuple[str, ...]], found
         detail = f"'{operator}' is not an allowed filter operator for {field}.  Allowed operators are {names}"
         raise invalid(detail, parameter="filter")
     value: Any = None
-    at = _skip(text, at)
+    at = _skip_spaces(text, at)
     if text[at : at + 1] == ",":
-        value, at = _value(text, _skip(text, at + 1))
+        value, at = _read_value(text, _skip_spaces(text, at + 1))
     elif operator != "has":
-        raise _bad(text)
-    at = _skip(text, at)
+        raise _unreadable(text)
+    at = _skip_spaces(text, at)
     if text[at : at + 1] != ")" or isinstance(value, list) != (operator == "any"):
-        raise _bad(text)
+        raise _unreadable(text)
     found.append(Condition(operator, field, value))
     return at + 1
 
 
-def _value(text: str, at: int) -> tuple[Any, int]:
+def _read_value(text: str, at: int) -> tuple[Any, int]:
     letter = text[at : at + 1]
     if letter in ('"', "'") and letter:
-        return _string(text, at + 1, letter)
+        return _read_string(text, at + 1, letter)
     if letter == "[":
         values: list[Any] = []
-        at = _skip(text, at + 1)
+        at = _skip_spaces(text, at + 1)
         while text[at : at + 1] != "]":
-            value, at = _value(text, at)
+            value, at = _read_value(text, at)
             values.append(value)
-            at = _skip(text, at)
+            at = _skip_spaces(text, at)
             if text[at : at + 1] == ",":
-                at = _skip(text, at + 1)
+                at = _skip_spaces(text, at + 1)
             elif text[at : at + 1] != "]":
-                raise _bad(text)
+                raise _unreadable(text)
         return values, at + 1
     bare = _BARE.match(text, at)
     if not bare:
-        raise _bad(text)
-    return _scalar(bare[0]), bare.end()
+        raise _unreadable(text)
+    return _read_scalar(bare[0]), bare.end()
 
 
-def _string(text: str, at: int, quote: str) -> tuple[str, int]:
+def _read_string(text: str, at: int, quote: str) -> tuple[str, int]:
     letters: list[str] = []
     while at < len(text):
         if text[at] == "\\" and at + 1 < len(text):
@@ -132,10 +134,10 @@ def _string(text: str, at: int, quote: str) -> tuple[str, int]:
         else:
             letters.append(text[at])
             at += 1
-    raise _bad(text)
+    raise _unreadable(text)
 
 
-def _scalar(word: str) -> Any:
+def _read_scalar(word: str) -> Any:
     if word in ("true", "false"):
         return word == "true"
     when = parse_time(word)
@@ -144,20 +146,20 @@ def _scalar(word: str) -> Any:
     try:
         return float(word) if "." in word else int(word)
     except ValueError:
-        raise _bad(word) from None
+        raise _unreadable(word) from None
 
 
-def _text(operator: str, actual: str, wanted: str) -> bool:
+def _text_matches(operator: str, actual: str, wanted: str) -> bool:
     if operator == "contains":
         return wanted in actual
     return actual.startswith(wanted) if operator == "starts-with" else actual.endswith(wanted)
 
 
-def _skip(text: str, at: int) -> int:
+def _skip_spaces(text: str, at: int) -> int:
     while at < len(text) and text[at].isspace():
         at += 1
     return at
 
 
-def _bad(text: str) -> Exception:
+def _unreadable(text: str) -> Exception:
     return invalid(f"The filter could not be read near {text[:80]!r}.", parameter="filter")

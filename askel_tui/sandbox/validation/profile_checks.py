@@ -5,54 +5,54 @@ from __future__ import annotations
 from typing import Any
 
 from askel_tui.contract.caps import LOCATION, STANDARD_ATTRIBUTES, caps
-from askel_tui.sandbox.jsonapi.errors import problem
+from askel_tui.sandbox.jsonapi.errors import error_object
 from askel_tui.sandbox.validation.checks import (
     Check,
-    Wrong,
+    Errors,
+    any_object,
+    any_of,
+    array,
+    closed_object,
     coordinate,
-    either,
     email,
-    free,
-    phone,
-    record,
-    rows,
-    text,
+    phone_number,
+    string,
 )
 
-_IDENTIFIERS = ("email", "phone_number", "external_id", "anonymous_id", "_kx")
+_IDENTIFIER_FIELDS = ("email", "phone_number", "external_id", "anonymous_id", "_kx")
 
 
 def profile_attributes(revision: str, endpoint: str, more: dict[str, Check] | None = None) -> Check:
     """A profile's attributes as the endpoint takes them at the revision; `more` are fields beside them."""
     limits = caps(revision)
-    fields: dict[str, Check] = {"email": email(limits.email), "phone_number": phone}
-    fields["external_id"] = text(most=limits.external_id)
+    fields: dict[str, Check] = {"email": email(limits.email), "phone_number": phone_number}
+    fields["external_id"] = string(most=limits.external_id)
     in_event = endpoint in ("create_event", "bulk_create_events")
     if in_event or (revision < "2025-10-15" and endpoint != "create_profile"):
-        fields["anonymous_id"] = text()
+        fields["anonymous_id"] = string()
     if endpoint not in ("create_profile", "update_profile"):
-        fields["_kx"] = text()
-    fields |= {name: text() for name in STANDARD_ATTRIBUTES[revision] if "." not in name}
-    place = {name: coordinate if name in ("latitude", "longitude") else text() for name in LOCATION}
-    fields["location"] = record("profile", {}, place, null=True)
-    fields["properties"] = free
-    return record("profile", {}, {**fields, **(more or {})})
+        fields["_kx"] = string()
+    fields |= {name: string() for name in STANDARD_ATTRIBUTES[revision] if "." not in name}
+    place = {name: coordinate if name in ("latitude", "longitude") else string() for name in LOCATION}
+    fields["location"] = closed_object("profile", {}, place, null=True)
+    fields["properties"] = any_object
+    return closed_object("profile", {}, {**fields, **(more or {})})
 
 
-def meta(revision: str) -> Check:
+def meta_patches(revision: str) -> Check:
     """The patches beside a profile's attributes."""
-    unset = either(text(null=False), rows(text(null=False)))
-    patches = {"append": free, "unappend": free, "unset": unset}
-    known = {"patch_properties": record("meta", {}, patches)}
+    unset = any_of(string(null=False), array(string(null=False)))
+    patches = {"append": any_object, "unappend": any_object, "unset": unset}
+    known = {"patch_properties": closed_object("meta", {}, patches)}
     if revision >= "2026-04-15":
-        known["patch_identifiers"] = record("meta", {}, {"append": free, "unappend": free})
-    return record("meta", {}, known)
+        known["patch_identifiers"] = closed_object("meta", {}, {"append": any_object, "unappend": any_object})
+    return closed_object("meta", {}, known)
 
 
-def identifiers(attributes: Any, at: str, wrong: Wrong) -> None:
+def require_identifier(attributes: Any, at: str, wrong: Errors) -> None:
     """At least one identifier."""
-    if not any(attributes.get(name) for name in _IDENTIFIERS):
+    if not any(attributes.get(name) for name in _IDENTIFIER_FIELDS):
         detail = (
             "One or more of the following identifiers must be provided: email, phone_number, external_id."
         )
-        wrong.append(problem(detail, at))
+        wrong.append(error_object(detail, at))

@@ -13,26 +13,26 @@ from typing import Any, Literal, Protocol
 from askel_tui.core.operations import Identity
 from askel_tui.core.records.record import Record
 from askel_tui.store.journal.rows import (
+    AcceptResult,
     AuditEntry,
     AuditFilter,
     Command,
-    Confirmed,
-    Counts,
+    Confirmation,
     Decision,
-    Delayed,
-    Delivery,
+    DelayedOperation,
+    DeliveryPosition,
     Failure,
-    Fate,
     Hold,
-    Intent,
-    Notice,
     OpenRequest,
     OperationState,
     PlannedRun,
-    Settled,
+    RequestIntent,
+    SettledOperation,
     StoredOperation,
     StoredRecord,
-    Unconfirmed,
+    UnconfirmedWrite,
+    WarningNotice,
+    WorkflowCounts,
     WorkflowState,
 )
 
@@ -42,17 +42,19 @@ class Journal(Protocol):
 
     async def close(self) -> None: ...
 
-    async def hurry(self) -> None:
+    async def enter_bulk_mode(self) -> None:
         """There is a backlog: whatever makes writing it faster may be done. Raises `OSError` where that can't be."""
         ...
 
-    async def rest(self) -> None:
+    async def leave_bulk_mode(self) -> None:
         """The backlog is over."""
         ...
 
     # Records in.
 
-    async def accept(self, connection: str, records: Sequence[Record], now: int) -> list[Fate]:
+    async def accept_records(
+        self, connection: str, records: Sequence[Record], now: int
+    ) -> list[AcceptResult]:
         """Stores records; durable on return. One fate per record, in order."""
         ...
 
@@ -62,7 +64,9 @@ class Journal(Protocol):
         """Records in order of receipt after `seq`; only those of the named events, if given."""
         ...
 
-    async def record_seqs(self, connection: str, seq: int, limit: int, events: Collection[str]) -> list[int]:
+    async def record_seqs_after(
+        self, connection: str, seq: int, limit: int, events: Collection[str]
+    ) -> list[int]:
         """The `seq` of the records of these events after one, in order."""
         ...
 
@@ -72,13 +76,13 @@ class Journal(Protocol):
         """The newest records by receipt, newest first; `before` (a seq) pages further back."""
         ...
 
-    async def record(self, connection: str, record_id: str) -> StoredRecord | None: ...
+    async def find_record(self, connection: str, record_id: str) -> StoredRecord | None: ...
 
-    async def unplanned(self, connection: str, after: int, events: Collection[str]) -> int:
+    async def count_unplanned(self, connection: str, after: int, events: Collection[str]) -> int:
         """How many records of these events were received after the one with the `seq` `after`."""
         ...
 
-    async def last_seq(self, connection: str) -> int:
+    async def last_record_seq(self, connection: str) -> int:
         """The `seq` of the newest record of a connection; 0 when there is none."""
         ...
 
@@ -86,7 +90,7 @@ class Journal(Protocol):
 
     async def workflow_states(self) -> list[WorkflowState]: ...
 
-    async def set_workflow(self, state: WorkflowState, decision: Decision | None, now: int) -> None:
+    async def set_workflow_state(self, state: WorkflowState, decision: Decision | None, now: int) -> None:
         """Stores the state of a workflow (its position included) with the decision that changed it."""
         ...
 
@@ -98,7 +102,7 @@ class Journal(Protocol):
         """
         ...
 
-    async def plan(
+    async def commit_runs(
         self, state: WorkflowState, runs: Sequence[PlannedRun], position: int, now: int
     ) -> list[StoredOperation]:
         """Commits what planning gave and moves the position, in one transaction.
@@ -110,7 +114,7 @@ class Journal(Protocol):
         """
         ...
 
-    async def requeue(
+    async def requeue_runs(
         self, state: WorkflowState, runs: Sequence[PlannedRun], decision: Decision, now: int
     ) -> int:
         """Queues operations of records that ran before (a replay), with the decision; gives how many.
@@ -120,13 +124,15 @@ class Journal(Protocol):
         """
         ...
 
-    async def ran(self, workflow: str, record_seqs: Sequence[int]) -> set[int]:
+    async def already_ran(self, workflow: str, record_seqs: Sequence[int]) -> set[int]:
         """Which of these records already ran under the workflow."""
         ...
 
     # Operations out.
 
-    async def waiting(self, connections: Collection[str], after: int, limit: int) -> list[StoredOperation]:
+    async def waiting_operations(
+        self, connections: Collection[str], after: int, limit: int
+    ) -> list[StoredOperation]:
         """Waiting operations with a `seq` over `after`, in order, of these connections; paused workflows left out."""
         ...
 
@@ -134,11 +140,11 @@ class Journal(Protocol):
         """Where an operation stands; None once it left the queue."""
         ...
 
-    async def open_request(self, intent: Intent, now: int) -> int:
+    async def open_request(self, intent: RequestIntent, now: int) -> int:
         """Writes down that a request is about to be sent, and takes note of its place in the budget. Gives its id."""
         ...
 
-    async def note_job(self, request: int, job: str) -> None:
+    async def save_job_id(self, request: int, job: str) -> None:
         """Writes down which job Klaviyo made of a request: its answer is that job's end."""
         ...
 
@@ -146,11 +152,11 @@ class Journal(Protocol):
         self,
         request: int | None,
         *,
-        settled: Sequence[Settled] = (),
-        delayed: Sequence[Delayed] = (),
+        settled: Sequence[SettledOperation] = (),
+        delayed: Sequence[DelayedOperation] = (),
         held: Sequence[StoredOperation] = (),
         hold: Hold | None = None,
-        carried: bool = False,
+        keep_carrying: bool = False,
         profiles: Mapping[str, Identity] | None = None,
         connection: str = "",
         now: int,
@@ -167,7 +173,7 @@ class Journal(Protocol):
         """
         ...
 
-    async def in_doubt(self, connections: Collection[str]) -> list[OpenRequest]:
+    async def requests_in_doubt(self, connections: Collection[str]) -> list[OpenRequest]:
         """Requests that were opened and never answered, oldest first, with the operations they still carry."""
         ...
 
@@ -175,7 +181,7 @@ class Journal(Protocol):
         """Klaviyo profile ids remembered for ordering keys (see `Identity.keys`)."""
         ...
 
-    async def forget_profile(self, connection: str, profile_id: str) -> None:
+    async def forget_profile_id(self, connection: str, profile_id: str) -> None:
         """Drops what was remembered of a profile id that turned out to be wrong."""
         ...
 
@@ -185,7 +191,7 @@ class Journal(Protocol):
         """All holds, oldest first, each with the number of operations that wait for it."""
         ...
 
-    async def held(self, workflow: str, step: str, limit: int) -> list[StoredOperation]:
+    async def attempted_held_operations(self, workflow: str, step: str, limit: int) -> list[StoredOperation]:
         """Operations that a hold keeps and that came back from a request (`reason` says why), oldest first."""
         ...
 
@@ -197,7 +203,7 @@ class Journal(Protocol):
         """
         ...
 
-    async def let_one(self, workflow: str, step: str, now: int) -> int | None:
+    async def release_one(self, workflow: str, step: str, now: int) -> int | None:
         """Lets the oldest operation of a held step go and gives its `seq`; the hold stays.
 
         An operation that is to be tried again is held again.
@@ -225,13 +231,13 @@ class Journal(Protocol):
 
     async def discard_failures(self, ids: Sequence[int], decision: Decision, now: int) -> int: ...
 
-    async def to_replan(self, workflow: str, limit: int) -> list[StoredRecord]:
+    async def records_to_replan(self, workflow: str, limit: int) -> list[StoredRecord]:
         """Records whose failed plan was ordered to be tried again."""
         ...
 
     # Orders.
 
-    async def order(self, name: str, arguments: Mapping[str, Any], actor: str, now: int) -> int:
+    async def submit_command(self, name: str, arguments: Mapping[str, Any], actor: str, now: int) -> int:
         """Leaves an order for the daemon; gives its id."""
         ...
 
@@ -241,11 +247,11 @@ class Journal(Protocol):
         self, command: int, state: Literal["done", "refused"], result: Mapping[str, Any], now: int
     ) -> None: ...
 
-    async def command(self, command: int) -> Command: ...
+    async def find_command(self, command: int) -> Command: ...
 
     # Budget.
 
-    async def take_place(
+    async def take_slot(
         self, account: str, call: str, windows: Sequence[tuple[int, int]], now: int
     ) -> tuple[int | None, int]:
         """Takes a place in the windows [(limit, milliseconds)] of a call, shared by all processes.
@@ -255,29 +261,31 @@ class Journal(Protocol):
         """
         ...
 
-    async def answer_place(self, place: int, now: int) -> None: ...
+    async def release_slot(self, place: int, now: int) -> None: ...
 
-    async def places(self, account: str, since: int) -> list[tuple[str, int, int | None]]:
+    async def taken_slots(self, account: str, since: int) -> list[tuple[str, int, int | None]]:
         """(call, taken, answered) of the account's places and requests not older than `since`."""
         ...
 
-    async def occupied(self, account: str, call: str, since: int) -> int:
+    async def count_occupied_slots(self, account: str, call: str, since: int) -> int:
         """How many places of a call were taken or answered at `since` or later."""
         ...
 
     # Audit, notices and counters.
 
-    async def decide(self, decision: Decision, now: int) -> None:
+    async def write_decision(self, decision: Decision, now: int) -> None:
         """Writes an audit entry for a decision that changes nothing here."""
         ...
 
-    async def audit(
+    async def audit_entries(
         self, wanted: AuditFilter, *, after: int = 0, limit: int = 1000, newest: bool = False
     ) -> list[AuditEntry]:
         """Audit entries over `after` in order; `newest` gives the last `limit` of them, still in order."""
         ...
 
-    async def unconfirmed(self, after: int, since: int, limit: int) -> tuple[list[Unconfirmed], int]:
+    async def unconfirmed_writes(
+        self, after: int, since: int, limit: int
+    ) -> tuple[list[UnconfirmedWrite], int]:
         """Entries over `after`, not older than `since`, that wait for a confirmation, and how far was looked.
 
         All of consent, and of a call's events a few.
@@ -288,15 +296,15 @@ class Journal(Protocol):
         """The body of a request; None once it was folded away."""
         ...
 
-    async def confirm(self, confirmed: Sequence[Confirmed], now: int) -> int:
+    async def write_confirmations(self, confirmed: Sequence[Confirmation], now: int) -> int:
         """Writes audit entries for what was read back, one for each; gives how many were new."""
         ...
 
-    def follow(self, wanted: AuditFilter, after: int) -> AsyncIterator[AuditEntry]:
+    def follow_audit(self, wanted: AuditFilter, after: int) -> AsyncIterator[AuditEntry]:
         """Audit entries as they come, whichever process writes them."""
         ...
 
-    async def verify(self) -> tuple[int, int | None]:
+    async def verify_audit(self) -> tuple[int, int | None]:
         """(entries checked, seq of the first one that breaks the chain or None)."""
         ...
 
@@ -308,42 +316,42 @@ class Journal(Protocol):
         """
         ...
 
-    async def note(self, notice: Notice, decision: Decision | None, now: int) -> None:
+    async def add_notice(self, notice: WarningNotice, decision: Decision | None, now: int) -> None:
         """Leaves a notice that no hold makes, with the decision behind it."""
         ...
 
-    async def remind(self, before: int, now: int) -> int:
+    async def add_reminders(self, before: int, now: int) -> int:
         """Leaves a reminder per cause of standing holds that was last told of before a time. Gives how many."""
         ...
 
-    async def delivery(self, address: str, connection: str | None) -> Delivery:
+    async def delivery(self, address: str, connection: str | None) -> DeliveryPosition:
         """How far notices were delivered to an address (a word that stands for it, never the address itself).
 
         One that was never seen begins with the oldest hold that stands (of the connection, if one is given).
         """
         ...
 
-    async def keep_deliveries(self, addresses: Collection[str]) -> None:
+    async def forget_other_deliveries(self, addresses: Collection[str]) -> None:
         """Forgets how far notices were delivered to any other address."""
         ...
 
-    async def move_delivery(self, address: str, delivery: Delivery) -> None:
+    async def save_delivery(self, address: str, delivery: DeliveryPosition) -> None:
         """Remembers how far notices were delivered to an address; durable when it returns."""
         ...
 
-    async def counts(self) -> dict[str, Counts]:
+    async def counts(self) -> dict[str, WorkflowCounts]:
         """Counts by workflow; answered from counters, whatever the size of the journal."""
         ...
 
-    async def wait_change(self, timeout: float) -> bool:
+    async def wait_for_change(self, timeout: float) -> bool:
         """Returns True as soon as any process has committed something, False after `timeout` seconds."""
         ...
 
-    async def fold(self, before: int) -> int:
+    async def prune_bodies(self, before: int) -> int:
         """Folds away answered requests' bodies and places older than `before`. Gives how many rows went."""
         ...
 
-    async def retire(self, before: int, now: int) -> int:
+    async def prune_history(self, before: int, now: int) -> int:
         """Folds away audit entries and records older than `before` with all that belongs to them; gives how many rows.
 
         In small parts, while others work. An entry marks where the chain begins from then on. Records that something
@@ -351,7 +359,7 @@ class Journal(Protocol):
         """
         ...
 
-    async def used(self) -> int:
+    async def used_bytes(self) -> int:
         """How many bytes the journal holds."""
         ...
 

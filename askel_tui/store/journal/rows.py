@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from askel_tui.core.operations import Encoder, Identity, Operation, StepKind, Target
 from askel_tui.core.records.record import Record
 
-Fate = Literal["new", "same", "other_body"]
+AcceptResult = Literal["new", "same", "other_body"]
 """What became of an accepted record: stored, the same id and body as before, or the same id with another body."""
 
 OperationState = Literal["waiting", "held", "failed"]
@@ -63,7 +63,7 @@ class PlannedRun(NamedTuple):
     """Problems as {step, field, message}; where there are some, the record failed, whole."""
 
 
-def planned_run(
+def encode_run(
     record_seq: int,
     record: str,
     operations: Sequence[Operation] = (),
@@ -93,15 +93,15 @@ class StoredOperation:
     state: OperationState = "waiting"
     attempts: int = 0
     due: int = 0
-    since: int = 0
+    retrying_since: int = 0
     """When the first attempt of the present trouble was made; 0 while there is none."""
     reason: str | None = None
-    altered: bool = False
+    has_fewer_identifiers: bool = False
     """Whether `operation` is for fewer identifiers than the journal holds: the audit then shows these."""
 
 
 @dataclass(frozen=True, slots=True)
-class Intent:
+class RequestIntent:
     """A request that is about to be sent: written before the first byte, so that a crash leaves it in doubt."""
 
     connection: str
@@ -114,7 +114,7 @@ class Intent:
     revision: str
     key: str
     """The fingerprint of the key it is sent with."""
-    operations: Sequence[int]
+    operation_seqs: Sequence[int]
     """`seq` of the operations it carries; empty for a request that only prepares (identifiers, say)."""
 
 
@@ -123,7 +123,7 @@ class OpenRequest:
     """A request without an answer on record: after a start it is in doubt."""
 
     id: int
-    intent: Intent
+    intent: RequestIntent
     opened: int
     operations: Sequence[StoredOperation] = ()
     job: str | None = None
@@ -131,7 +131,7 @@ class OpenRequest:
 
 
 @dataclass(slots=True)
-class Settled:
+class SettledOperation:
     """How one operation of a request (or of none) ends. `detail` says why, for people."""
 
     operation: StoredOperation
@@ -144,7 +144,7 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Delayed:
+class DelayedOperation:
     """An operation to be tried again, not before `due` (milliseconds since 1970)."""
 
     operation: StoredOperation
@@ -231,7 +231,7 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Unconfirmed:
+class UnconfirmedWrite:
     """An audit entry of a write that Klaviyo accepted without saying what became of it."""
 
     seq: int
@@ -248,10 +248,10 @@ class Unconfirmed:
 
 
 @dataclass(frozen=True, slots=True)
-class Confirmed:
+class Confirmation:
     """What was read back of an unconfirmed write: the status and detail of the entry that says so."""
 
-    of: Unconfirmed
+    write: UnconfirmedWrite
     status: str
     detail: str
 
@@ -302,7 +302,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class WarningNotice:
     """Something the team is told that no hold makes. `cause` and `detail` say what it is about."""
 
     kind: Literal["warning", "over"]
@@ -314,7 +314,7 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class DeliveryPosition:
     """How far notices were delivered to an address: up to `seq`; the next one was tried `attempts` times in vain."""
 
     seq: int
@@ -324,7 +324,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class WorkflowCounts:
     """How much of a workflow is where. `sent` counts operations that were written or are unconfirmed."""
 
     waiting: int = 0

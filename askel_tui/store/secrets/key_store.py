@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from keyring.backend import KeyringBackend
 
-__all__ = ["KeyUnfit", "KeyringFailed", "NoSafeKeyring", "Secrets", "check_key", "secrets"]
+__all__ = ["KeyStore", "KeyUnfit", "KeyringFailed", "NoSafeKeyring", "check_key", "open_key_store"]
 
-SERVICE = "askel-tui"
+KEYRING_SERVICE = "askel-tui"
 
 SAFE_BACKENDS = frozenset(
     {
@@ -54,10 +54,10 @@ def check_key(key: str) -> str:
     return key
 
 
-class Secrets:
+class KeyStore:
     """The keys of a state directory's connections. Its methods block, so call them in a thread."""
 
-    def __init__(self, backend: KeyringBackend, backend_name: str, service: str = SERVICE) -> None:
+    def __init__(self, backend: KeyringBackend, backend_name: str, service: str = KEYRING_SERVICE) -> None:
         self._backend = backend
         self._service = service
         self.backend_name = backend_name
@@ -105,21 +105,21 @@ class Secrets:
         )
 
 
-def secrets(home: Path) -> Secrets:
+def open_key_store(home: Path) -> KeyStore:
     """The keys under a state directory: see the module for the order.
 
     Raises `NoSafeKeyring` where there is no safe place, `VaultLocked` where the vault's key is missing or
     unfit.
     """
-    from askel_tui.store.secrets.master_key import find_master
+    from askel_tui.store.secrets.master_key import find_master_key
 
-    master = find_master(os.environ)
+    master = find_master_key(os.environ)
     if master is not None:
         from askel_tui.store.secrets.keyring_backend import AskelVault
         from askel_tui.store.secrets.vault import Vault
 
         vault = Vault(paths.vault_file(home), master)
-        return Secrets(AskelVault(vault), f"Askel's vault ({vault.path}, opened with {master.source})")
+        return KeyStore(AskelVault(vault), f"Askel's vault ({vault.path}, opened with {master.source})")
     if paths.vault_file(home).exists():
         raise VaultLocked(
             f"the keys are in the vault {paths.vault_file(home)}; "
@@ -128,7 +128,7 @@ def secrets(home: Path) -> Secrets:
     return _system_keyring(home)
 
 
-def _system_keyring(home: Path) -> Secrets:
+def _system_keyring(home: Path) -> KeyStore:
     import keyring
 
     try:
@@ -139,7 +139,7 @@ def _system_keyring(home: Path) -> Secrets:
     if unsafe:
         raise NoSafeKeyring(_refusal(unsafe))
     # Another state directory of the same user, a demo's say, must not share keys by its connections' names.
-    return Secrets(backend, _class_name(backend), f"{SERVICE} {os.path.realpath(home)}")
+    return KeyStore(backend, _class_name(backend), f"{KEYRING_SERVICE} {os.path.realpath(home)}")
 
 
 def _members(backend: KeyringBackend) -> list[str]:

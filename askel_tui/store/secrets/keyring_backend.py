@@ -10,7 +10,7 @@ from keyring.errors import PasswordDeleteError
 
 from askel_tui.store import paths
 from askel_tui.store.errors import NoSafeKeyring
-from askel_tui.store.secrets.master_key import find_master
+from askel_tui.store.secrets.master_key import find_master_key
 from askel_tui.store.secrets.vault import Vault
 
 
@@ -24,7 +24,7 @@ class AskelVault(KeyringBackend):
     @properties.classproperty
     def priority(cls) -> float:  # noqa: N805 - a class property: its argument is the class
         """Above plain files, below the system's keyrings; not viable where nothing could open the vault."""
-        if find_master(os.environ) is None:
+        if find_master_key(os.environ) is None:
             raise RuntimeError("neither ASKEL_VAULT_KEY nor ASKEL_VAULT_KEY_FILE is set")
         return 2.5
 
@@ -40,7 +40,7 @@ class AskelVault(KeyringBackend):
 
     def _opened(self) -> Vault:
         if self._vault is None:
-            home, master = paths.home(), find_master(os.environ)
+            home, master = paths.home(), find_master_key(os.environ)
             if master is None:
                 raise NoSafeKeyring("neither ASKEL_VAULT_KEY nor ASKEL_VAULT_KEY_FILE is set")
             self._vault = Vault(paths.vault_file(home), master)

@@ -13,14 +13,14 @@ from askel_tui.store.errors import VaultLocked
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-KEY_SIZE = 32
+KEY_BYTES = 32
 """Bytes in a key file."""
 
 _MAKE = "make one with: umask 077; head -c 32 /dev/urandom > FILE"
 
 
 @dataclass(frozen=True, slots=True)
-class Master:
+class MasterKey:
     """What opens the vault. `source` says for people where it came from."""
 
     kind: Literal["passphrase", "key"]
@@ -28,7 +28,7 @@ class Master:
     source: str
 
 
-def find_master(environ: Mapping[str, str]) -> Master | None:
+def find_master_key(environ: Mapping[str, str]) -> MasterKey | None:
     """The first of: systemd's credential `askel-master`, `ASKEL_VAULT_KEY_FILE`, `ASKEL_VAULT_KEY`.
 
     None where none is set. Raises `VaultLocked` for a key file that is missing, open to others, a symbolic
@@ -37,11 +37,11 @@ def find_master(environ: Mapping[str, str]) -> Master | None:
     credentials = environ.get("CREDENTIALS_DIRECTORY")
     if credentials and os.path.lexists(credential := Path(credentials) / "askel-master"):
         # systemd guards the directory and keeps the files its own, so owner and mode say nothing here.
-        return Master("key", _read_key(credential, private=False), "systemd's credential askel-master")
+        return MasterKey("key", _read_key(credential, private=False), "systemd's credential askel-master")
     if file := environ.get("ASKEL_VAULT_KEY_FILE"):
-        return Master("key", _read_key(Path(file), private=True), "ASKEL_VAULT_KEY_FILE")
+        return MasterKey("key", _read_key(Path(file), private=True), "ASKEL_VAULT_KEY_FILE")
     if passphrase := environ.get("ASKEL_VAULT_KEY"):
-        return Master("passphrase", os.fsencode(passphrase), "ASKEL_VAULT_KEY")
+        return MasterKey("passphrase", os.fsencode(passphrase), "ASKEL_VAULT_KEY")
     return None
 
 
@@ -67,10 +67,10 @@ def _read_key(path: Path, *, private: bool) -> bytes:
                 f"the key file {path} is open to others (mode {stat.S_IMODE(status.st_mode):04o}); "
                 f"run: chmod 600 {path}"
             )
-        content = os.read(descriptor, KEY_SIZE + 1)
+        content = os.read(descriptor, KEY_BYTES + 1)
     finally:
         os.close(descriptor)
-    if len(content) != KEY_SIZE:
-        size = f"{len(content)}" if len(content) < KEY_SIZE else f"more than {KEY_SIZE}"
-        raise VaultLocked(f"the key file {path} holds {size} bytes instead of {KEY_SIZE}; {_MAKE}")
+    if len(content) != KEY_BYTES:
+        size = f"{len(content)}" if len(content) < KEY_BYTES else f"more than {KEY_BYTES}"
+        raise VaultLocked(f"the key file {path} holds {size} bytes instead of {KEY_BYTES}; {_MAKE}")
     return content

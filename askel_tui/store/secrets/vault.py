@@ -23,23 +23,23 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from askel_tui.core.operations import canonical
+from askel_tui.core.operations import canonical_json
 from askel_tui.store.atomic_files import replace_file
 from askel_tui.store.errors import HomeUnusable, VaultDamaged, VaultLocked
 from askel_tui.store.locks import locked
-from askel_tui.store.secrets.master_key import KEY_SIZE, Master
+from askel_tui.store.secrets.master_key import KEY_BYTES, MasterKey
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Cost", "Vault", "VaultDamaged", "VaultLocked"]
+__all__ = ["KdfCost", "Vault", "VaultDamaged", "VaultLocked"]
 
-FORMAT = 1
+VAULT_FORMAT = 1
 _NONCE = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class KdfCost:
     """What one guess of a passphrase costs (Argon2id); `memory` in KiB. The default takes about 0.1 s."""
 
     iterations: int = 3
@@ -62,7 +62,7 @@ class Vault:
     `Busy`.
     """
 
-    def __init__(self, path: Path, master: Master, cost: Cost = Cost()) -> None:
+    def __init__(self, path: Path, master: MasterKey, cost: KdfCost = KdfCost()) -> None:
         self.path = path
         self._master = master
         self._cost = cost
@@ -123,7 +123,7 @@ class Vault:
         except (ValueError, RecursionError):
             raise VaultDamaged(self.path, "it is no JSON") from None
         version = document.get("format") if isinstance(document, dict) else None
-        if isinstance(version, int) and version > FORMAT:
+        if isinstance(version, int) and version > VAULT_FORMAT:
             raise VaultLocked(f"the vault {self.path} was written by a newer Askel; use that one")
         if not isinstance(document, dict) or not _well_formed(document):
             raise VaultDamaged(self.path, "a part of it is missing")
@@ -138,7 +138,7 @@ class Vault:
         else:
             kdf |= {"name": "hkdf-sha256"}
         data_key = AESGCM.generate_key(256)
-        document: dict[str, Any] = {"format": FORMAT, "kdf": kdf, "entries": {}}
+        document: dict[str, Any] = {"format": VAULT_FORMAT, "kdf": kdf, "entries": {}}
         document["key"] = _seal(self._wrapping_key(kdf), data_key, _about_key(document))
         return _Opened(document, data_key)
 
@@ -184,12 +184,12 @@ def _derived(passphrase: bytes, salt: bytes, iterations: int, lanes: int, memory
     # A changed header must not make us allocate the machine away.
     if not (1 <= iterations <= 64 and 1 <= lanes <= 64 and 8 * lanes <= memory <= 1024 * 1024):
         raise ValueError("cost out of bounds")
-    kdf = Argon2id(salt=salt, length=KEY_SIZE, iterations=iterations, lanes=lanes, memory_cost=memory)
+    kdf = Argon2id(salt=salt, length=KEY_BYTES, iterations=iterations, lanes=lanes, memory_cost=memory)
     return kdf.derive(passphrase)
 
 
 def _expand(secret: bytes, salt: bytes, info: bytes = b"askel vault wrapping key") -> bytes:
-    return HKDF(algorithm=hashes.SHA256(), length=KEY_SIZE, salt=salt, info=info).derive(secret)
+    return HKDF(algorithm=hashes.SHA256(), length=KEY_BYTES, salt=salt, info=info).derive(secret)
 
 
 def _seal(key: bytes, plain: bytes, about: bytes) -> dict[str, str]:
@@ -204,23 +204,23 @@ def _unbox(key: bytes, box: dict[str, str], about: bytes) -> bytes:
 def _mac(data_key: bytes, document: dict[str, Any]) -> bytes:
     covered = {name: value for name, value in document.items() if name != "mac"}
     key = _expand(data_key, b"", b"askel vault mac")
-    return base64.b64encode(hmac.digest(key, canonical(covered), "sha256"))
+    return base64.b64encode(hmac.digest(key, canonical_json(covered), "sha256"))
 
 
 def _about_key(document: dict[str, Any]) -> bytes:
-    return canonical(["askel vault", document["format"], document["kdf"]])
+    return canonical_json(["askel vault", document["format"], document["kdf"]])
 
 
 def _about(service: str, name: str) -> bytes:
-    return canonical(["askel vault entry", service, name])
+    return canonical_json(["askel vault entry", service, name])
 
 
 def _entry(service: str, name: str) -> str:
-    return canonical([service, name]).decode()
+    return canonical_json([service, name]).decode()
 
 
 def _well_formed(document: dict[str, Any]) -> bool:
-    if document.keys() != {"format", "kdf", "key", "entries", "mac"} or document["format"] != FORMAT:
+    if document.keys() != {"format", "kdf", "key", "entries", "mac"} or document["format"] != VAULT_FORMAT:
         return False
     entries = document["entries"]
     if not isinstance(entries, dict) or not isinstance(document["mac"], str):

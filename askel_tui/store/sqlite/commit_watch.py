@@ -7,13 +7,13 @@ import sqlite3
 import time
 from pathlib import Path
 
-from askel_tui.store.sqlite.connection import connect, explained
+from askel_tui.store.sqlite.connection import connect, explain_error
 
-LOOK_S = 0.05
+POLL_INTERVAL_S = 0.05
 """How often the file is asked whether another process has committed, in seconds."""
 
 
-class Watch:
+class CommitWatch:
     """Counts the changes of a journal's file, whoever makes them."""
 
     def __init__(self, path: Path) -> None:
@@ -25,7 +25,7 @@ class Watch:
         """How many times a change was seen."""
         self.closed = False
 
-    def poke(self) -> None:
+    def notify(self) -> None:
         """This process has committed something."""
         if not self.closed:
             self._look()
@@ -44,7 +44,7 @@ class Watch:
             if left <= 0:
                 return False
             try:
-                async with asyncio.timeout(min(left, LOOK_S)):
+                async with asyncio.timeout(min(left, POLL_INTERVAL_S)):
                     await self._changed.wait()
             except TimeoutError:
                 continue
@@ -66,5 +66,5 @@ class Watch:
         try:
             (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         except sqlite3.Error as error:
-            raise explained(error, self._path) from error
+            raise explain_error(error, self._path) from error
         return int(version)

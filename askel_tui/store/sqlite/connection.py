@@ -16,7 +16,7 @@ from askel_tui.store.journal.errors import JournalError
 
 T = TypeVar("T")
 
-PATIENCE_S = 10.0
+LOCK_TIMEOUT_S = 10.0
 """How long to wait for another process that is writing, in seconds."""
 
 _RETRY_S = 0.001
@@ -52,7 +52,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             _create(path)
             connection = sqlite3.connect(
                 path,
-                timeout=PATIENCE_S if read_only else 0,
+                timeout=LOCK_TIMEOUT_S if read_only else 0,
                 isolation_level=None,
                 check_same_thread=False,
                 cached_statements=512,
@@ -60,13 +60,13 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     except OSError as error:
         raise JournalError(f"The journal {path} can't be opened: {error.strerror}.") from None
     except sqlite3.Error as error:
-        raise explained(error, path) from error
+        raise explain_error(error, path) from error
     try:
         # Even these wait while another process sets the file up or recovers it.
-        patiently(lambda: _set_up(connection, read_only))
+        retry_while_locked(lambda: _set_up(connection, read_only))
     except sqlite3.Error as error:
         connection.close()
-        raise explained(error, path) from error
+        raise explain_error(error, path) from error
     return connection
 
 
@@ -88,35 +88,35 @@ def _set_up(connection: sqlite3.Connection, read_only: bool) -> None:
         connection.execute("PRAGMA query_only = ON")
 
 
-def begin(connection: sqlite3.Connection) -> None:
+def begin_write(connection: sqlite3.Connection) -> None:
     """Takes the write lock; waits up to `PATIENCE_S` for another process. Raises `sqlite3.OperationalError`."""
     # SQLite's own waiting sleeps up to 0.1 s a time and so loses every race against a busy writer.
-    patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
+    retry_while_locked(lambda: connection.execute("BEGIN IMMEDIATE"))
 
 
-def patiently(attempt: Callable[[], T]) -> T:
+def retry_while_locked(attempt: Callable[[], T]) -> T:
     """What `attempt` gives, tried again while the file is locked. Raises `sqlite3.Error` in the end."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + LOCK_TIMEOUT_S
     while True:
         try:
             return attempt()
         except sqlite3.OperationalError as error:
-            if not is_locked(error) or time.monotonic() > end:
+            if not is_lock_error(error) or time.monotonic() > end:
                 raise
             time.sleep(_RETRY_S)
 
 
-def is_locked(error: sqlite3.Error) -> bool:
+def is_lock_error(error: sqlite3.Error) -> bool:
     """Whether another connection stands in the way."""
     return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def explained(error: Exception, path: Path) -> Exception:
+def explain_error(error: Exception, path: Path) -> Exception:
     """The error as `JournalError` where it is about the disk, the file or another process; itself otherwise."""
     if isinstance(error, sqlite3.Error) and not isinstance(error, StoreError):
         for codes, meaning in _MEANINGS:
             if _code(error) in codes:
-                said = meaning.format(error=error, patience=PATIENCE_S)
+                said = meaning.format(error=error, patience=LOCK_TIMEOUT_S)
                 return JournalError(f"The journal {path} {said}. What was acknowledged is kept.")
     return error
 

@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import TypeVar
 
 from askel_tui.store.journal.errors import JournalError
-from askel_tui.store.sqlite.connection import connect, explained
+from askel_tui.store.sqlite.connection import connect, explain_error
 
 T = TypeVar("T")
 
-THREADS = 3
+READER_THREADS = 3
 
 
-class Readers:
+class ReaderPool:
     """Runs functions inside read transactions: each sees one state of the journal."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
-        self._threads = ThreadPoolExecutor(THREADS, "askel-journal-read")
+        self._threads = ThreadPoolExecutor(READER_THREADS, "askel-journal-read")
         self._closed = False
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -55,4 +55,4 @@ class Readers:
             finally:
                 connection.execute("ROLLBACK")
         except sqlite3.Error as error:
-            raise explained(error, self._path) from error
+            raise explain_error(error, self._path) from error

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from askel_tui.store.journal.errors import JournalError
-from askel_tui.store.sqlite.connection import begin, explained, patiently
+from askel_tui.store.sqlite.connection import begin_write, explain_error, retry_while_locked
 
-VERSION = 4
+SCHEMA_VERSION = 4
 APPLICATION_ID = 0x41534B4C
 
 WAITING, HELD, FAILED = 0, 1, 2
@@ -133,33 +133,33 @@ CREATE INDEX audit_decision ON audit (kind, seq) WHERE {DECISION_KIND}
 """By version: the statements that make a file of that version one of the next."""
 
 
-def prepare(connection: sqlite3.Connection, path: Path) -> None:
+def prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
     """Makes the tables in a new file and brings an older one up to date. Raises `JournalError`."""
     try:
         _prepare(connection, path)
     except sqlite3.Error as error:
-        raise explained(error, path) from error
+        raise explain_error(error, path) from error
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    if patiently(lambda: _version(connection, path)) == VERSION:
+    if retry_while_locked(lambda: _version(connection, path)) == SCHEMA_VERSION:
         return
-    patiently(lambda: connection.execute("PRAGMA page_size = 8192"))
-    (mode,) = patiently(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone())
+    retry_while_locked(lambda: connection.execute("PRAGMA page_size = 8192"))
+    (mode,) = retry_while_locked(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchone())
     if mode != "wal":
         raise JournalError(
             f"The journal {path} can't be shared between processes here: put it on a local disk."
         )
-    begin(connection)
+    begin_write(connection)
     try:
         # Another process may have done it meanwhile.
         version = _version(connection, path)
         if version == 0:
             _run(connection, TABLES)
-        for step in range(max(version, 1), VERSION):
+        for step in range(max(version, 1), SCHEMA_VERSION):
             _run(connection, MIGRATIONS[step])
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
@@ -174,7 +174,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
         raise JournalError(
             f"{path} is no journal of Askel: move it away or set ASKEL_HOME to another directory."
         )
-    if version > VERSION:
+    if version > SCHEMA_VERSION:
         raise JournalError(f"The journal {path} was written by a newer Askel: update this one.")
     return int(version)
 

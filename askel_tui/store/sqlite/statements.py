@@ -14,11 +14,11 @@ from typing import Any
 
 import orjson
 
-SIZES = (200, 20, 1)
+ROWS_PER_STATEMENT = (200, 20, 1)
 """Rows of one statement: few sizes, so that the statements stay prepared."""
 
 
-def insert(
+def insert_rows(
     db: sqlite3.Connection,
     into: str,
     columns: str,
@@ -33,7 +33,7 @@ def insert(
     """
     shared = shared or {}
     start = 0
-    for size in SIZES:
+    for size in ROWS_PER_STATEMENT:
         while len(rows) - start >= size:
             part = rows[start : start + size]
             statement = _statement(into, columns, tuple(shared), size, rest)
@@ -48,28 +48,28 @@ def _statement(into: str, columns: str, shared: Sequence[str], size: int, rest: 
     return f"INSERT INTO {into} ({', '.join([*shared, columns])}) VALUES {', '.join([one] * size)} {rest}"
 
 
-def delete(db: sqlite3.Connection, table: str, column: str, numbers: Collection[int]) -> None:
+def delete_rows(db: sqlite3.Connection, table: str, column: str, numbers: Collection[int]) -> None:
     """Deletes the rows in whose column one of the numbers stands."""
     if numbers:
         db.execute(
             f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))",
-            (listed(numbers),),
+            (json_list(numbers),),
         )
 
 
-def read(
+def read_rows(
     db: sqlite3.Connection, table: str, columns: str, column: str, numbers: Collection[int]
 ) -> list[list[Any]]:
     """The rows in whose column one of the numbers stands, in any order. Their values are numbers, texts or null."""
     found = db.execute(
         f"SELECT json_group_array(json_array({columns})) FROM {table} "
         f"WHERE {column} IN (SELECT value FROM json_each(?))",
-        (listed(numbers),),
+        (json_list(numbers),),
     ).fetchone()
     rows: list[list[Any]] = orjson.loads(found[0])
     return rows
 
 
-def listed(numbers: Collection[int]) -> str:
+def json_list(numbers: Collection[int]) -> str:
     """Numbers for `IN (SELECT value FROM json_each(?))`."""
     return orjson.dumps(list(numbers)).decode()

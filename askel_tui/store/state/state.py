@@ -22,7 +22,7 @@ from askel_tui.store.errors import (
     UnknownWorkflow,
 )
 from askel_tui.store.state.documents import ConnectionDoc, PinnedStep, WorkflowDoc, check_connection_name
-from askel_tui.store.state.tinydb_storage import Documents
+from askel_tui.store.state.tinydb_storage import DocumentStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,7 @@ class State:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._documents = Documents(paths.state_file(home))
+        self._documents = DocumentStore(paths.state_file(home))
 
     def close(self) -> None:
         """Lets go of open files; the state may be used again."""
@@ -173,7 +173,7 @@ class State:
 
     def catalog(self, connection: str) -> dict[str, Any] | None:
         """The stored catalog of a connection (`Catalog.as_dict`), a copy; None if there is none."""
-        with Documents(paths.catalog_file(self._home, connection)) as documents:
+        with DocumentStore(paths.catalog_file(self._home, connection)) as documents:
             found = documents.documents("catalog")
         return dict(found[0]) if found else None
 
@@ -181,7 +181,7 @@ class State:
         """Stores the catalog of a connection in place of the one before."""
         file = paths.catalog_file(self._home, connection)
         paths.make_private(file.parent)
-        with Documents(file) as documents:
+        with DocumentStore(file) as documents:
             documents.storage.write({"catalog": {"1": dict(catalog)}})
 
     def _names(self, table: str, field: str) -> set[str]:

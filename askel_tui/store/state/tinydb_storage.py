@@ -25,7 +25,7 @@ from askel_tui.store.locks import locked
 if TYPE_CHECKING:
     from tinydb.queries import QueryLike
 
-__all__ = ["CorruptState", "CrashSafeStorage", "Documents", "LockedTable"]
+__all__ = ["CorruptState", "CrashSafeStorage", "DocumentStore", "LockedTable"]
 
 Tables = dict[str, dict[str, Any]]
 Fields = Mapping[str, Any] | Callable[[MutableMapping[str, Any]], None]
@@ -181,7 +181,7 @@ class LockedTable(Table):
             super().truncate()
 
 
-class Documents(TinyDB):
+class DocumentStore(TinyDB):
     """TinyDB over a `CrashSafeStorage` with locked tables."""
 
     table_class = LockedTable  # type: ignore[assignment]  # tinydb annotates the value, not the type

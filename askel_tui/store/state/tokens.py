@@ -16,15 +16,15 @@ from tinydb import where
 from askel_tui.core.problems import did_you_mean
 from askel_tui.store import paths
 from askel_tui.store.errors import StoreError
-from askel_tui.store.state.tinydb_storage import Documents
+from askel_tui.store.state.tinydb_storage import DocumentStore
 
 Scope = Literal["send", "read", "operate", "admin"]
 SCOPES: tuple[Scope, ...] = ("send", "read", "operate", "admin")
 """`send` gives records and writes, `read` asks, `operate` pauses, resumes and watches, `admin` may do everything."""
 
-PREFIX = "askel_"
+TOKEN_PREFIX = "askel_"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_TOKEN = re.compile(rf"{PREFIX}([0-9a-f]{{12}})_([A-Za-z0-9_-]{{43}})")
+_TOKEN = re.compile(rf"{TOKEN_PREFIX}([0-9a-f]{{12}})_([A-Za-z0-9_-]{{43}})")
 
 
 class TokenRefused(StoreError, ValueError):
@@ -60,15 +60,15 @@ class TokenDoc(BaseModel):
     expires: int | None = None
     """Milliseconds since 1970; None is never."""
 
-    def may(self, scope: Scope) -> bool:
+    def has_scope(self, scope: Scope) -> bool:
         """Whether the token has the scope."""
         return scope in self.scopes or "admin" in self.scopes
 
-    def reaches(self, connection: str) -> bool:
+    def may_use(self, connection: str) -> bool:
         """Whether the token may use the connection."""
         return not self.connections or connection in self.connections
 
-    def expired(self, now: int) -> bool:
+    def is_expired(self, now: int) -> bool:
         """Whether its time is over."""
         return self.expires is not None and self.expires <= now
 
@@ -77,7 +77,7 @@ class Tokens:
     """The tokens of a state directory. Its methods block for milliseconds; safe in several processes."""
 
     def __init__(self, home: Path) -> None:
-        self._documents = Documents(paths.state_file(home))
+        self._documents = DocumentStore(paths.state_file(home))
 
     def create(
         self,
@@ -111,7 +111,7 @@ class Tokens:
             if any(each.name == name for each in self.all()):
                 raise TokenRefused(f"a token called {name} exists: revoke it first, or take another name")
             self._documents.table("tokens").insert(token.model_dump(mode="json"))
-        return token, f"{PREFIX}{public}_{secret}"
+        return token, f"{TOKEN_PREFIX}{public}_{secret}"
 
     def all(self) -> list[TokenDoc]:
         """All tokens by name, expired ones too."""
@@ -132,16 +132,16 @@ class Tokens:
         self._documents.storage.close()
 
 
-def public_part(text: str) -> tuple[str, str] | None:
+def split_token(text: str) -> tuple[str, str] | None:
     """(id, secret) of a token's text; None where it has not the form of one."""
     match = _TOKEN.fullmatch(text)
     return None if match is None else (match[1], match[2])
 
 
-def fits(token: TokenDoc, secret: str, now: int) -> bool:
+def is_valid(token: TokenDoc, secret: str, now: int) -> bool:
     """Whether the secret is the token's and it has not expired; takes as long for a wrong one as for the right one."""
     same = hmac.compare_digest(_digest(secret), token.digest)
-    return same and not token.expired(now)
+    return same and not token.is_expired(now)
 
 
 def _digest(secret: str) -> str:

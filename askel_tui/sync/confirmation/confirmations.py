@@ -23,40 +23,40 @@ from askel_tui.klaviyo.errors import KlaviyoError
 from askel_tui.klaviyo.reads import consent as readback
 from askel_tui.klaviyo.reads.events import has_event
 from askel_tui.klaviyo.reads.profiles import find_profiles
-from askel_tui.klaviyo.responses import attributes, resource
-from askel_tui.store.journal.rows import Confirmed, Unconfirmed
+from askel_tui.klaviyo.responses import attributes_of, resource_of
+from askel_tui.store.journal.rows import Confirmation, UnconfirmedWrite
 from askel_tui.sync.instance import Instance
 
 log = logging.getLogger(__name__)
 
-FIRST_MS = 15_000
+FIRST_READ_MS = 15_000
 """How long after a write it is read back first; the time doubles from look to look."""
 
-CEILING_MS = 300_000
+MAX_WAIT_MS = 300_000
 """How long it is looked for."""
 
-KEPT_MS = 24 * 3_600_000
+MAX_AGE_MS = 24 * 3_600_000
 """How old a write may be that is still looked for, once, after a restart."""
 
-ROUND_MS = 1_000
+ROUND_INTERVAL_MS = 1_000
 """The shortest time between two rounds."""
 
-AT_ONCE = 5_000
+MAX_WAITING_WRITES = 5_000
 """Writes that wait in memory for their confirmation; the others wait in the audit."""
 
-READ_BACK, PENDING = "read back", "double opt-in pending"
+READ_BACK, OPT_IN_PENDING = "read back", "double opt-in pending"
 
 
 @dataclass(slots=True)
 class _Waiting:
     """A write that waits for its confirmation: when to look, and how long to wait after that."""
 
-    of: Unconfirmed
+    of: UnconfirmedWrite
     due: int
     wait: int
 
 
-class Confirming:
+class Confirmations:
     """Reads back what is unconfirmed, and writes to the audit what shows."""
 
     def __init__(self, instance: Instance) -> None:
@@ -65,10 +65,10 @@ class Confirming:
         self._waiting: dict[int, _Waiting] = {}
         self._looked = 0
 
-    async def look(self) -> None:
+    async def run_round(self) -> None:
         """One round: takes up new unconfirmed writes, and reads back those that are due."""
         now = self._instance.clock()
-        if 0 <= now - self._looked < ROUND_MS:
+        if 0 <= now - self._looked < ROUND_INTERVAL_MS:
             return
         self._looked = now
         await self._take_up(now)
@@ -84,40 +84,42 @@ class Confirming:
             self._put_off(waiting, now)
 
     async def _take_up(self, now: int) -> None:
-        room = AT_ONCE - len(self._waiting)
+        room = MAX_WAITING_WRITES - len(self._waiting)
         if room <= 0:
             return
-        found, self._after = await self._instance.journal.unconfirmed(self._after, now - KEPT_MS, room)
+        found, self._after = await self._instance.journal.unconfirmed_writes(
+            self._after, now - MAX_AGE_MS, room
+        )
         for of in found:
-            self._waiting[of.seq] = _Waiting(of, of.at + FIRST_MS, FIRST_MS)
+            self._waiting[of.seq] = _Waiting(of, of.at + FIRST_READ_MS, FIRST_READ_MS)
 
     def _put_off(self, waiting: Iterable[_Waiting], now: int) -> None:
         """Looks again later for those that are still waiting."""
         for each in waiting:
             each.wait *= 2
-            each.due = min(now + each.wait, max(each.of.at + CEILING_MS, now + FIRST_MS))
+            each.due = min(now + each.wait, max(each.of.at + MAX_WAIT_MS, now + FIRST_READ_MS))
 
     async def _read_back(self, client: Client, waiting: Sequence[_Waiting], now: int) -> None:
         try:
             bodies = await self._bodies(waiting)
-            consent = [each for each in waiting if each.of.kind in request_bodies.CALLS]
+            consent = [each for each in waiting if each.of.kind in request_bodies.CONSENT_CALL_OF_STEP]
             confirmed = await _consent(client, consent, bodies)
-            events = [each.of for each in waiting if each.of.kind not in request_bodies.CALLS]
+            events = [each.of for each in waiting if each.of.kind not in request_bodies.CONSENT_CALL_OF_STEP]
             confirmed += await _events(client, events, bodies)
         except KlaviyoError as error:
             log.info("unconfirmed writes can't be read back now: %s", error)
             return
-        shown = {each.of.seq for each in confirmed}
+        shown = {each.write.seq for each in confirmed}
         for each in waiting:
-            if each.of.seq not in shown and now >= each.of.at + CEILING_MS:
-                minutes = CEILING_MS // 60_000
+            if each.of.seq not in shown and now >= each.of.at + MAX_WAIT_MS:
+                minutes = MAX_WAIT_MS // 60_000
                 why = f"not seen in the account within {minutes} minutes"
                 log.warning("record %s, step %s: %s", each.of.record, each.of.step, why)
-                confirmed.append(Confirmed(each.of, "unconfirmed", why))
+                confirmed.append(Confirmation(each.of, "unconfirmed", why))
         if confirmed:
-            await self._instance.journal.confirm(confirmed, now)
+            await self._instance.journal.write_confirmations(confirmed, now)
         for entry in confirmed:
-            self._waiting.pop(entry.of.seq, None)
+            self._waiting.pop(entry.write.seq, None)
 
     async def _bodies(self, waiting: Sequence[_Waiting]) -> dict[int, Mapping[str, Any]]:
         """The bodies of the requests that carried the writes; those that were folded away are missing."""
@@ -140,25 +142,27 @@ def _read(body: bytes) -> Any:
 
 async def _consent(
     client: Client, waiting: Sequence[_Waiting], bodies: Mapping[int, Mapping[str, Any]]
-) -> list[Confirmed]:
-    asked: list[tuple[Unconfirmed, Operation]] = []
+) -> list[Confirmation]:
+    asked: list[tuple[UnconfirmedWrite, Operation]] = []
     jobs = {
-        request: request_bodies.ConsentJob(bodies.get(request, {}))
+        request: request_bodies.ConsentJobRows(bodies.get(request, {}))
         for request in {each.of.request for each in waiting}
     }
     for each in waiting:
         of = each.of
-        operation = jobs[of.request].operation(of.kind, of.step, of.profile, of.operation)
+        operation = jobs[of.request].find_operation(of.kind, of.step, of.profile, of.operation)
         if operation is not None:
             asked.append((of, operation))
     if not asked:
         return []
-    shown = await readback.shown(client, [operation for _, operation in asked], priority="bulk")
-    confirmed = [Confirmed(of, "written", READ_BACK) for of, operation in asked if operation.id in shown]
+    shown = await readback.find_shown_operations(
+        client, [operation for _, operation in asked], priority="bulk"
+    )
+    confirmed = [Confirmation(of, "written", READ_BACK) for of, operation in asked if operation.id in shown]
     missing = [(of, operation) for of, operation in asked if operation.id not in shown]
     double = await _double(client, [operation for _, operation in missing])
     confirmed += [
-        Confirmed(of, PENDING, "a confirmation was sent; consent counts once it is clicked")
+        Confirmation(of, OPT_IN_PENDING, "a confirmation was sent; consent counts once it is clicked")
         for of, operation in missing
         if operation.destination is not None
         and operation.destination.id in double
@@ -173,23 +177,23 @@ async def _double(client: Client, operations: Iterable[Operation]) -> set[str]:
     lists = {
         each.destination.id
         for each in operations
-        if each.call == readback.SUBSCRIBE and each.destination is not None and each.destination.id
+        if each.call == readback.SUBSCRIBE_CALL and each.destination is not None and each.destination.id
     }
     for list_id in lists:
         answer = await client.call("get_list", ids={"id": list_id}, priority="bulk")
-        if attributes(resource(answer.body)).get("opt_in_process") == "double_opt_in":
+        if attributes_of(resource_of(answer.body)).get("opt_in_process") == "double_opt_in":
             found.add(list_id)
     return found
 
 
 async def _events(
-    client: Client, waiting: Sequence[Unconfirmed], bodies: Mapping[int, Mapping[str, Any]]
-) -> list[Confirmed]:
-    sent = [(of, request_bodies.event(bodies.get(of.request, {}), of.profile)) for of in waiting]
+    client: Client, waiting: Sequence[UnconfirmedWrite], bodies: Mapping[int, Mapping[str, Any]]
+) -> list[Confirmation]:
+    sent = [(of, request_bodies.find_event(bodies.get(of.request, {}), of.profile)) for of in waiting]
     known = [of.profile for of, event in sent if event is not None]
-    profiles = await find_profiles(client, known, only=(), priority="bulk") if known else {}
+    profiles = await find_profiles(client, known, only_fields=(), priority="bulk") if known else {}
     return [
-        Confirmed(of, "written", READ_BACK)
+        Confirmation(of, "written", READ_BACK)
         for of, event in sent
         if event is not None
         and (profile := profiles[of.profile]) is not None

@@ -11,23 +11,23 @@ from dataclasses import dataclass
 from askel_tui.klaviyo.errors import KlaviyoError
 from askel_tui.klaviyo.reads import consent
 from askel_tui.store.errors import UnknownConnection
-from askel_tui.store.journal.rows import Hold, Settled
+from askel_tui.store.journal.rows import Hold, SettledOperation
 from askel_tui.sync.instance import Instance
 
 log = logging.getLogger(__name__)
 
 IN_DOUBT = "in_doubt"
 
-FIRST_MS = 15_000
+FIRST_READ_MS = 15_000
 """How long after the hold the account is asked first; the time doubles from look to look."""
 
-LONGEST_MS = 3_600_000
+MAX_READ_INTERVAL_MS = 3_600_000
 """The longest time between two looks, in milliseconds."""
 
-ROUND_MS = 1_000
+ROUND_INTERVAL_MS = 1_000
 """The shortest time between two rounds."""
 
-AT_ONCE = 1_000
+MAX_OPERATIONS_PER_READ = 1_000
 """Operations read back in one look."""
 
 
@@ -39,7 +39,7 @@ class _Look:
     wait: int
 
 
-class Doubts:
+class ConsentInDoubt:
     """Follows what was held in doubt, for the engine that owns the instance."""
 
     def __init__(self, instance: Instance) -> None:
@@ -47,10 +47,10 @@ class Doubts:
         self._looks: dict[tuple[str, str, int], _Look] = {}
         self._round = 0
 
-    async def look(self) -> None:
+    async def run_round(self) -> None:
         """One round: asks the account about what is due. Raises only what the journal or the state raise."""
         now = self._instance.clock()
-        if 0 <= now - self._round < ROUND_MS:
+        if 0 <= now - self._round < ROUND_INTERVAL_MS:
             return
         self._round = now
         holds = {
@@ -60,28 +60,28 @@ class Doubts:
         }
         self._looks = {key: look for key, look in self._looks.items() if key in holds}
         for key, hold in holds.items():
-            one = self._looks.setdefault(key, _Look(now + FIRST_MS, FIRST_MS))
-            if not now < one.due <= now + LONGEST_MS:
-                one.wait = min(one.wait * 2, LONGEST_MS)
+            one = self._looks.setdefault(key, _Look(now + FIRST_READ_MS, FIRST_READ_MS))
+            if not now < one.due <= now + MAX_READ_INTERVAL_MS:
+                one.wait = min(one.wait * 2, MAX_READ_INTERVAL_MS)
                 one.due = now + one.wait
                 await self._look_at(hold)
 
     async def _look_at(self, hold: Hold) -> None:
         journal = self._instance.journal
-        held = await journal.held(hold.workflow, hold.step, AT_ONCE)
-        doubtful = [each for each in held if (each.reason or "").endswith(consent.UNKNOWN)]
+        held = await journal.attempted_held_operations(hold.workflow, hold.step, MAX_OPERATIONS_PER_READ)
+        doubtful = [each for each in held if (each.reason or "").endswith(consent.UNKNOWN_OUTCOME_REASON)]
         if doubtful:
             try:
                 client = await self._instance.client(hold.connection)
                 if client is None:
                     return
                 asked = [each.operation for each in doubtful]
-                shown = await consent.shown(client, asked, priority="bulk")
+                shown = await consent.find_shown_operations(client, asked, priority="bulk")
             except (KlaviyoError, UnknownConnection) as error:
                 log.info("consent in doubt can't be read back now: %s", error)
                 return
             settled = [
-                Settled(each, "written", detail=f"read back after doubt: {each.reason}")
+                SettledOperation(each, "written", detail=f"read back after doubt: {each.reason}")
                 for each in doubtful
                 if each.operation.id in shown
             ]
@@ -91,7 +91,7 @@ class Doubts:
                 )
             if len(settled) < len(doubtful):
                 return
-        if len(held) < AT_ONCE:
+        if len(held) < MAX_OPERATIONS_PER_READ:
             arguments = {"workflow": hold.workflow, "step": hold.step, "cause": IN_DOUBT}
-            await journal.order("release", arguments, "askel", self._instance.clock())
+            await journal.submit_command("release", arguments, "askel", self._instance.clock())
             log.info("%s step %s: nothing of it is in doubt any more", hold.workflow, hold.step)

@@ -11,40 +11,42 @@ import logging
 from collections.abc import Collection
 from typing import Any
 
-from askel_tui.core.targets.drift import CAUSES, Finding
+from askel_tui.core.targets.drift import DRIFT_CAUSES, Finding
 from askel_tui.store.journal.interface import Journal
-from askel_tui.store.journal.rows import AuditEntry, AuditFilter, Decision, Hold, Notice
+from askel_tui.store.journal.rows import AuditEntry, AuditFilter, Decision, Hold, WarningNotice
 
 log = logging.getLogger(__name__)
 
-FOUND, OVER = "drift", "drift_over"
+FOUND_KIND, OVER_KIND = "drift", "drift_over"
 """Kinds of audit entries."""
 
-Step = tuple[str, str]
+StepKey = tuple[str, str]
 """Workflow and step."""
 
 
-class KnownDrift:
+class KnownFindings:
     """The findings that stand, by step and evidence: whether the step was held for it, and what was told."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._known: dict[Step, dict[str, dict[str, Any]]] | None = None
-        self._released: set[tuple[Step, str]] = set()
+        self._findings_by_step: dict[StepKey, dict[str, dict[str, Any]]] | None = None
+        self._released: set[tuple[StepKey, str]] = set()
         """Findings in spite of which a person let the step go on."""
 
-    def is_known(self, step: Step, finding: Finding) -> bool:
+    def is_known(self, step: StepKey, finding: Finding) -> bool:
         """Whether the finding was noted before."""
-        return finding.evidence in (self._known or {}).get(step, {})
+        return finding.evidence in (self._findings_by_step or {}).get(step, {})
 
-    async def found(self, connection: str, step: Step, finding: Finding, hold: Hold | None, now: int) -> bool:
+    async def handle_finding(
+        self, connection: str, step: StepKey, finding: Finding, hold: Hold | None, now: int
+    ) -> bool:
         """Acts on a finding; `hold` is what holds the step already. True where the step must not send."""
         known = (await self._load()).get(step, {}).get(finding.evidence)
         if finding.policy == "warn":
             if known is None:
-                await self._note(connection, step, finding, False, now, warn=True)
+                await self._note_finding(connection, step, finding, False, now, warn=True)
             return False
-        if known is not None and hold is None and known["held"] and not CAUSES[finding.cause].refusable:
+        if known is not None and hold is None and known["held"] and not DRIFT_CAUSES[finding.cause].refusable:
             self._released.add((step, finding.evidence))
         if (step, finding.evidence) in self._released:
             return False
@@ -56,32 +58,34 @@ class KnownDrift:
             if ours:
                 log.warning("%s step %s is held: %s", *step, finding.detail)
         if known is None or (ours and not known["held"]):
-            await self._note(connection, step, finding, ours, now)
+            await self._note_finding(connection, step, finding, ours, now)
         return True
 
-    async def gone(self, connection: str, step: Step, found: Collection[str], now: int) -> None:
+    async def note_gone(self, connection: str, step: StepKey, standing: Collection[str], now: int) -> None:
         """Notes which findings of a step are no longer so; `found` is the evidence that still stands."""
         of_step = (await self._load()).get(step, {})
-        for evidence in [each for each in of_step if each not in found]:
+        for evidence in [each for each in of_step if each not in standing]:
             known = of_step.pop(evidence)
             self._released.discard((step, evidence))
             decision = Decision(
-                OVER, "askel", connection, *step, {"evidence": evidence, "cause": known["cause"]}
+                OVER_KIND, "askel", connection, *step, {"evidence": evidence, "cause": known["cause"]}
             )
             if known["policy"] == "warn":
-                notice = Notice("over", connection, *step, known["cause"], known["detail"])
-                await self._journal.note(notice, decision, now)
+                notice = WarningNotice("over", connection, *step, known["cause"], known["detail"])
+                await self._journal.add_notice(notice, decision, now)
             else:
-                await self._journal.decide(decision, now)
+                await self._journal.write_decision(decision, now)
 
-    def keep(self, workflows: Collection[str]) -> None:
+    def keep_only(self, workflows: Collection[str]) -> None:
         """Forgets what was found about other workflows: they were deleted."""
-        if self._known is not None:
-            self._known = {step: known for step, known in self._known.items() if step[0] in workflows}
+        if self._findings_by_step is not None:
+            self._findings_by_step = {
+                step: known for step, known in self._findings_by_step.items() if step[0] in workflows
+            }
             self._released = {each for each in self._released if each[0][0] in workflows}
 
-    async def _note(
-        self, connection: str, step: Step, finding: Finding, held: bool, now: int, *, warn: bool = False
+    async def _note_finding(
+        self, connection: str, step: StepKey, finding: Finding, held: bool, now: int, *, warn: bool = False
     ) -> None:
         detail = {
             "cause": finding.cause,
@@ -90,36 +94,38 @@ class KnownDrift:
             "policy": finding.policy,
             "held": held,
         }
-        decision = Decision(FOUND, "askel", connection, *step, detail)
+        decision = Decision(FOUND_KIND, "askel", connection, *step, detail)
         if warn:
-            notice = Notice("warning", connection, *step, finding.cause, finding.detail)
-            await self._journal.note(notice, decision, now)
+            notice = WarningNotice("warning", connection, *step, finding.cause, finding.detail)
+            await self._journal.add_notice(notice, decision, now)
         else:
-            await self._journal.decide(decision, now)
+            await self._journal.write_decision(decision, now)
         (await self._load()).setdefault(step, {})[finding.evidence] = detail
 
-    async def _load(self) -> dict[Step, dict[str, dict[str, Any]]]:
-        if self._known is None:
-            entries = [each for kind in (FOUND, OVER, "delete") for each in await self._entries(kind)]
-            known: dict[Step, dict[str, dict[str, Any]]] = {}
+    async def _load(self) -> dict[StepKey, dict[str, dict[str, Any]]]:
+        if self._findings_by_step is None:
+            entries = [
+                each for kind in (FOUND_KIND, OVER_KIND, "delete") for each in await self._read_entries(kind)
+            ]
+            known: dict[StepKey, dict[str, dict[str, Any]]] = {}
             for entry in sorted(entries, key=lambda each: each.seq):
                 if entry.kind == "delete":
                     known = {step: each for step, each in known.items() if step[0] != entry.workflow}
                     continue
                 detail = (entry.response or {}).get("detail") or {}
                 of_step = known.setdefault((entry.workflow or "", entry.step or ""), {})
-                if entry.kind == FOUND:
+                if entry.kind == FOUND_KIND:
                     of_step[detail["evidence"]] = detail
                 else:
                     of_step.pop(detail["evidence"], None)
-            self._known = known
-        return self._known
+            self._findings_by_step = known
+        return self._findings_by_step
 
-    async def _entries(self, kind: str) -> list[AuditEntry]:
+    async def _read_entries(self, kind: str) -> list[AuditEntry]:
         found: list[AuditEntry] = []
         while True:
             after = found[-1].seq if found else 0
-            part = await self._journal.audit(AuditFilter(kind=kind), after=after)
+            part = await self._journal.audit_entries(AuditFilter(kind=kind), after=after)
             if not part:
                 return found
             found += part

@@ -8,13 +8,13 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from askel_tui.core.catalog import StepTargets
-from askel_tui.core.targets.drift import Watched, watched
+from askel_tui.core.targets.drift import StepDependencies, step_dependencies
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.core.workflows.scopes import needed_scopes
 from askel_tui.store.errors import UnknownConnection, UnknownVersion, UnknownWorkflow
 from askel_tui.sync.instance import Instance
 
-Key = tuple[str, int, str]
+VersionedStep = tuple[str, int, str]
 """Workflow, version and step: operations keep the version that they were planned under."""
 
 
@@ -23,56 +23,56 @@ class Pins:
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
-        self._versions: dict[tuple[str, int], dict[str, Watched]] = {}
-        self._cleared: dict[str, frozenset[str]] | None = None
+        self._by_version: dict[tuple[str, int], dict[str, StepDependencies]] = {}
+        self._cleared_properties: dict[str, frozenset[str]] | None = None
         """By connection, the properties that an active workflow takes away itself."""
 
-    async def active(self) -> dict[str, list[Key]]:
+    async def active(self) -> dict[str, list[VersionedStep]]:
         """The steps of all active and paused workflows, by connection."""
-        found: dict[str, list[Key]] = defaultdict(list)
+        found: dict[str, list[VersionedStep]] = defaultdict(list)
         cleared: dict[str, set[str]] = defaultdict(set)
         for state in await self._instance.journal.workflow_states():
             if state.status == "draft":
                 continue
-            for step, one in (await self._version(state.workflow, state.version)).items():
+            for step, one in (await self._pins_of_version(state.workflow, state.version)).items():
                 found[state.connection].append((state.workflow, state.version, step))
                 cleared[state.connection] |= one.cleared
-        self._cleared = {connection: frozenset(names) for connection, names in cleared.items()}
+        self._cleared_properties = {connection: frozenset(names) for connection, names in cleared.items()}
         return found
 
-    async def read(self, keys: Collection[Key]) -> dict[Key, Watched]:
+    async def read(self, keys: Collection[VersionedStep]) -> dict[VersionedStep, StepDependencies]:
         """What each of these steps depends on; steps of what was written without a workflow are left out."""
-        if self._cleared is None:
+        if self._cleared_properties is None:
             await self.active()
         found = {}
-        everywhere = frozenset().union(*(self._cleared or {}).values())
+        everywhere = frozenset().union(*(self._cleared_properties or {}).values())
         for workflow, version, step in keys:
-            one = (await self._version(workflow, version)).get(step)
+            one = (await self._pins_of_version(workflow, version)).get(step)
             if one is not None:
                 found[workflow, version, step] = replace(one, cleared=one.cleared | everywhere)
         return found
 
-    def nothing_to_see(self, key: Key) -> bool:
+    def needs_no_check(self, key: VersionedStep) -> bool:
         """Whether the step, once read, names nothing whose drift would hold it."""
-        steps = self._versions.get(key[:2])
+        steps = self._by_version.get(key[:2])
         if steps is None:
             return False
         one = steps.get(key[2])
         return (
             one is None
-            or (one.kind in ("track_event", "unsubscribe", "subscribe") and _listless(one))
+            or (one.kind in ("track_event", "unsubscribe", "subscribe") and _has_no_list(one))
             or (one.target is None and not one.properties)
         )
 
-    async def _version(self, workflow: str, version: int) -> dict[str, Watched]:
+    async def _pins_of_version(self, workflow: str, version: int) -> dict[str, StepDependencies]:
         key = (workflow, version)
-        if key not in self._versions:
-            self._versions[key] = await asyncio.to_thread(self._load, workflow, version)
-        return self._versions[key]
+        if key not in self._by_version:
+            self._by_version[key] = await asyncio.to_thread(self._load_version, workflow, version)
+        return self._by_version[key]
 
-    def _load(self, workflow: str, version: int) -> dict[str, Watched]:
+    def _load_version(self, workflow: str, version: int) -> dict[str, StepDependencies]:
         try:
-            document = self._instance.document(workflow, version)
+            document = self._instance.workflow_document(workflow, version)
             revision = self._instance.state.connection(document.connection).revision
         except (UnknownWorkflow, UnknownVersion, UnknownConnection):
             return {}
@@ -82,8 +82,8 @@ class Pins:
         targets = {step: StepTargets(each.target, each.through) for step, each in document.targets.items()}
         seen = {step: each.seen for step, each in document.targets.items()}
         scopes = {step.id: needed_scopes(step, revision) for step in loaded.steps}
-        return {one.step: one for one in watched(loaded, targets, seen, scopes)}
+        return {one.step: one for one in step_dependencies(loaded, targets, seen, scopes)}
 
 
-def _listless(one: Watched) -> bool:
+def _has_no_list(one: StepDependencies) -> bool:
     return one.destination is None or one.destination.type != "list"

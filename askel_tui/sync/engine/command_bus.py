@@ -7,51 +7,54 @@ from collections.abc import Mapping
 from typing import Any
 
 from askel_tui.store.journal.rows import Command
-from askel_tui.store.locks import AlreadyOwned, OwnershipLock, owner
+from askel_tui.store.locks import AlreadyOwned, OwnershipLock, owner_pid
 from askel_tui.sync.engine import commands
 from askel_tui.sync.instance import Instance
 
-PATIENCE_S = 30.0
+RESULT_TIMEOUT_S = 30.0
 """How long to wait for the daemon's answer."""
 
 
-class Unanswered(Exception):
+class CommandUnanswered(Exception):
     """The daemon did not carry an order out in time; it will when it can."""
 
 
-async def give(instance: Instance, name: str, arguments: Mapping[str, Any], actor: str) -> Mapping[str, Any]:
+async def submit(
+    instance: Instance, name: str, arguments: Mapping[str, Any], actor: str
+) -> Mapping[str, Any]:
     """The result of an order. Raises `orders.Refused`, `Unanswered`."""
-    ordered = await instance.journal.order(name, arguments, actor, instance.clock())
+    ordered = await instance.journal.submit_command(name, arguments, actor, instance.clock())
     # Asked first: waiting for a lock that a daemon holds would stop this process, which may be the daemon itself.
-    running = owner(instance.home)
+    running = owner_pid(instance.home)
     if running is not None:
-        return _result(await _answer(instance, ordered, running or None))
+        return _result(await _wait_for_result(instance, ordered, running or None))
     lock = OwnershipLock(instance.home)
     try:
         lock.acquire()
     except AlreadyOwned as owned:
-        return _result(await _answer(instance, ordered, owned.pid))
+        return _result(await _wait_for_result(instance, ordered, owned.pid))
     try:
-        await commands.carry_out(instance, await instance.journal.command(ordered))
+        await commands.execute(instance, await instance.journal.find_command(ordered))
     finally:
         lock.release()
-    return _result(await instance.journal.command(ordered))
+    return _result(await instance.journal.find_command(ordered))
 
 
-async def _answer(instance: Instance, ordered: int, pid: int | None) -> Command:
-    end = time.monotonic() + PATIENCE_S
+async def _wait_for_result(instance: Instance, ordered: int, pid: int | None) -> Command:
+    end = time.monotonic() + RESULT_TIMEOUT_S
     while time.monotonic() < end:
-        command = await instance.journal.command(ordered)
+        command = await instance.journal.find_command(ordered)
         if command.state != "open":
             return command
-        await instance.journal.wait_change(0.5)
-    raise Unanswered(
-        f"the daemon (process {pid}) has not answered within {PATIENCE_S:g} s; the order stands and will be carried out"
+        await instance.journal.wait_for_change(0.5)
+    raise CommandUnanswered(
+        f"the daemon (process {pid}) has not answered within {RESULT_TIMEOUT_S:g} s; "
+        "the order stands and will be carried out"
     )
 
 
 def _result(command: Command) -> Mapping[str, Any]:
     result = command.result or {}
     if command.state == "refused":
-        raise commands.Refused(str(result.get("why", "refused")))
+        raise commands.CommandRefused(str(result.get("why", "refused")))
     return result

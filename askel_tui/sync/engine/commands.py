@@ -11,124 +11,124 @@ from typing import Any
 
 from askel_tui.core.operations import Operation
 from askel_tui.core.records.record import Record
-from askel_tui.store.journal.rows import Command, Decision, Hold, WorkflowState, planned_run
+from askel_tui.store.journal.rows import Command, Decision, Hold, WorkflowState, encode_run
 from askel_tui.sync.instance import Instance
 
 DIRECT_VERSION = 0
 """The version of what is written directly, without a workflow."""
 
 
-class Refused(Exception):
+class CommandRefused(Exception):
     """An order that can't be carried out; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
-class Touched:
+class CommandEffects:
     """What an order changed for the dispatchers: workflows whose operations are no longer to be sent."""
 
-    stopped: tuple[str, ...] = ()
+    stopped_workflows: tuple[str, ...] = ()
 
 
-Handler = Callable[[Instance, Mapping[str, Any], str], Awaitable[tuple[Mapping[str, Any], Touched]]]
+Handler = Callable[[Instance, Mapping[str, Any], str], Awaitable[tuple[Mapping[str, Any], CommandEffects]]]
 
 
-async def carry_out(instance: Instance, command: Command) -> Touched:
+async def execute(instance: Instance, command: Command) -> CommandEffects:
     """Carries a command out and writes its result; a refusal is a result too."""
     handler = HANDLERS.get(command.name)
     try:
         if handler is None:
-            raise Refused(f"this version does not know the order {command.name}")
+            raise CommandRefused(f"this version does not know the order {command.name}")
         result, touched = await handler(instance, command.arguments, command.actor)
-    except Refused as refused:
+    except CommandRefused as refused:
         await instance.journal.finish_command(command.id, "refused", {"why": str(refused)}, instance.clock())
-        return Touched()
+        return CommandEffects()
     await instance.journal.finish_command(command.id, "done", result, instance.clock())
     return touched
 
 
-async def _state(instance: Instance, workflow: str) -> WorkflowState:
+async def _workflow_state(instance: Instance, workflow: str) -> WorkflowState:
     found = await instance.workflow_state(workflow)
     if found is None:
-        raise Refused(f"there is no workflow {workflow}")
+        raise CommandRefused(f"there is no workflow {workflow}")
     return found
 
 
 async def _activate(
     instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], Touched]:
+) -> tuple[Mapping[str, Any], CommandEffects]:
     workflow = arguments["workflow"]
-    state = await _state(instance, workflow)
+    state = await _workflow_state(instance, workflow)
     version = arguments["version"]
     position = state.position
     since = arguments.get("since")
     if arguments.get("from_record"):
-        stored = await instance.journal.record(state.connection, arguments["from_record"])
+        stored = await instance.journal.find_record(state.connection, arguments["from_record"])
         if stored is None:
-            raise Refused(f"no record {arguments['from_record']} is kept for {state.connection}")
+            raise CommandRefused(f"no record {arguments['from_record']} is kept for {state.connection}")
         position, since = stored.seq - 1, None
     elif since:
         position = 0
     elif state.status == "draft" or position is None:
-        position = await instance.journal.last_seq(state.connection)
+        position = await instance.journal.last_record_seq(state.connection)
         since = None
     else:
         since = state.since
     active = replace(state, status="active", version=version, position=position, since=since)
     detail = {"version": version, "since": since, "position": position}
     decision = Decision("activate", actor, state.connection, workflow, detail=detail)
-    await instance.journal.set_workflow(active, decision, instance.clock())
-    return {"workflow": workflow, "version": version, "state": "active"}, Touched()
+    await instance.journal.set_workflow_state(active, decision, instance.clock())
+    return {"workflow": workflow, "version": version, "state": "active"}, CommandEffects()
 
 
 async def _pause(
     instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], Touched]:
+) -> tuple[Mapping[str, Any], CommandEffects]:
     workflow = arguments["workflow"]
-    state = await _state(instance, workflow)
+    state = await _workflow_state(instance, workflow)
     if state.status == "draft":
-        raise Refused(f"{workflow} is a draft: there is nothing to pause")
+        raise CommandRefused(f"{workflow} is a draft: there is nothing to pause")
     decision = Decision("pause", actor, state.connection, workflow)
-    await instance.journal.set_workflow(replace(state, status="paused"), decision, instance.clock())
-    return {"workflow": workflow, "state": "paused"}, Touched(stopped=(workflow,))
+    await instance.journal.set_workflow_state(replace(state, status="paused"), decision, instance.clock())
+    return {"workflow": workflow, "state": "paused"}, CommandEffects(stopped_workflows=(workflow,))
 
 
 async def _resume(
     instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], Touched]:
+) -> tuple[Mapping[str, Any], CommandEffects]:
     workflow = arguments["workflow"]
-    state = await _state(instance, workflow)
+    state = await _workflow_state(instance, workflow)
     if state.status != "paused":
-        raise Refused(f"{workflow} is {state.status}, not paused")
+        raise CommandRefused(f"{workflow} is {state.status}, not paused")
     decision = Decision("resume", actor, state.connection, workflow)
-    await instance.journal.set_workflow(replace(state, status="active"), decision, instance.clock())
-    return {"workflow": workflow, "state": "active"}, Touched()
+    await instance.journal.set_workflow_state(replace(state, status="active"), decision, instance.clock())
+    return {"workflow": workflow, "state": "active"}, CommandEffects()
 
 
-async def _forget(
+async def _delete_workflow(
     instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], Touched]:
+) -> tuple[Mapping[str, Any], CommandEffects]:
     workflow = arguments["workflow"]
-    state = await _state(instance, workflow)
+    state = await _workflow_state(instance, workflow)
     decision = Decision("delete", actor, state.connection, workflow)
     await instance.journal.forget_workflow(workflow, decision, instance.clock())
-    return {"workflow": workflow, "state": "deleted"}, Touched(stopped=(workflow,))
+    return {"workflow": workflow, "state": "deleted"}, CommandEffects(stopped_workflows=(workflow,))
 
 
 async def _release(
     instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], Touched]:
-    return await _holds(instance, arguments, actor, "release")
+) -> tuple[Mapping[str, Any], CommandEffects]:
+    return await _end_holds(instance, arguments, actor, "release")
 
 
 async def _discard(
     instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], Touched]:
-    return await _holds(instance, arguments, actor, "discard")
+) -> tuple[Mapping[str, Any], CommandEffects]:
+    return await _end_holds(instance, arguments, actor, "discard")
 
 
-async def _holds(
+async def _end_holds(
     instance: Instance, arguments: Mapping[str, Any], actor: str, act: str
-) -> tuple[Mapping[str, Any], Touched]:
+) -> tuple[Mapping[str, Any], CommandEffects]:
     workflow, step, cause = (arguments.get(name) for name in ("workflow", "step", "cause"))
     wanted = [
         hold
@@ -136,61 +136,63 @@ async def _holds(
         if workflow in (None, hold.workflow) and step in (None, hold.step) and cause in (None, hold.cause)
     ]
     if not wanted:
-        raise Refused("nothing is held there; `askel hold list` shows what is")
+        raise CommandRefused("nothing is held there; `askel hold list` shows what is")
     acted = []
     for hold in wanted:
         decision = Decision(act, actor, hold.connection, hold.workflow, hold.step, {"cause": hold.cause})
         do = instance.journal.release_hold if act == "release" else instance.journal.discard_held
         count = await do(hold.workflow, hold.step, decision, instance.clock())
         acted.append({"workflow": hold.workflow, "step": hold.step, "operations": count})
-    return {"holds": acted}, Touched()
+    return {"holds": acted}, CommandEffects()
 
 
 async def _hold(
     instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], Touched]:
+) -> tuple[Mapping[str, Any], CommandEffects]:
     workflow, step = arguments["workflow"], arguments["step"]
-    state = await _state(instance, workflow)
+    state = await _workflow_state(instance, workflow)
     now = instance.clock()
     hold = Hold(state.connection, workflow, step, "person", f"held by {actor}", now)
     placed = await instance.journal.place_hold(hold, now)
-    return {"workflow": workflow, "step": step, "placed": placed}, Touched(stopped=(workflow,))
+    return {"workflow": workflow, "step": step, "placed": placed}, CommandEffects(
+        stopped_workflows=(workflow,)
+    )
 
 
 async def _retry(
     instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], Touched]:
+) -> tuple[Mapping[str, Any], CommandEffects]:
     decision = Decision("retry", actor, detail={"failures": list(arguments["ids"])})
     count = await instance.journal.retry_failures(arguments["ids"], decision, instance.clock())
-    return {"retried": count}, Touched()
+    return {"retried": count}, CommandEffects()
 
 
 async def _discard_failed(
     instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], Touched]:
+) -> tuple[Mapping[str, Any], CommandEffects]:
     decision = Decision("discard_failed", actor, detail={"failures": list(arguments["ids"])})
     count = await instance.journal.discard_failures(arguments["ids"], decision, instance.clock())
-    return {"discarded": count}, Touched()
+    return {"discarded": count}, CommandEffects()
 
 
-async def _direct(
+async def _write_directly(
     instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], Touched]:
+) -> tuple[Mapping[str, Any], CommandEffects]:
     """Takes in one record with its operations; without an engine in this process they are sent here and now."""
     journal, connection, workflow = instance.journal, arguments["connection"], arguments["workflow"]
     record = Record(**arguments["record"])
     operations = [Operation.decode(encoded.encode()) for encoded in arguments["operations"]]
-    await journal.accept(connection, [record], instance.clock())
-    stored = await journal.record(connection, record.id)
+    await journal.accept_records(connection, [record], instance.clock())
+    stored = await journal.find_record(connection, record.id)
     assert stored is not None
     state = WorkflowState(workflow, connection, "active", DIRECT_VERSION, position=stored.seq)
-    await journal.set_workflow(state, None, instance.clock())
-    run = planned_run(stored.seq, record.id, operations)
-    waiting = await journal.plan(state, [run], stored.seq, instance.clock())
+    await journal.set_workflow_state(state, None, instance.clock())
+    run = encode_run(stored.seq, record.id, operations)
+    waiting = await journal.commit_runs(state, [run], stored.seq, instance.clock())
     if not instance.owner:
         connected = (await instance.connected_by_name()).get(connection)
         if connected is None:
-            raise Refused(f"no key is stored for {connection}")
+            raise CommandRefused(f"no key is stored for {connection}")
         # Loads the HTTP client, which no other order needs.
         from askel_tui.sync.sending.sender import Sender
 
@@ -198,26 +200,26 @@ async def _direct(
         for each in waiting:
             if (await sender.send([each])).stopped:
                 break
-    return {"record": record.id}, Touched()
+    return {"record": record.id}, CommandEffects()
 
 
 async def _replay(
     instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], Touched]:
+) -> tuple[Mapping[str, Any], CommandEffects]:
     """Events were queued for a replay: carrying the order out has the dispatchers look for them."""
-    return {"events": arguments["events"]}, Touched()
+    return {"events": arguments["events"]}, CommandEffects()
 
 
 HANDLERS: Mapping[str, Handler] = {
     "activate": _activate,
     "pause": _pause,
     "resume": _resume,
-    "forget": _forget,
+    "forget": _delete_workflow,
     "hold": _hold,
     "release": _release,
     "discard": _discard,
     "retry": _retry,
     "discard_failed": _discard_failed,
-    "direct": _direct,
+    "direct": _write_directly,
     "replay": _replay,
 }

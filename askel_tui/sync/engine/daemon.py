@@ -15,17 +15,17 @@ from typing import Protocol
 from askel_tui.store.locks import OwnershipLock
 from askel_tui.store.paths import home as usable_home
 from askel_tui.sync.engine.engine import Engine
-from askel_tui.sync.instance import Instance, opened
+from askel_tui.sync.instance import Instance, open_instance
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class DaemonResult:
     """How a run of the daemon ended: how many steps are held, and which connections have no key."""
 
-    holds: int
-    keyless: tuple[str, ...]
+    hold_count: int
+    connections_without_key: tuple[str, ...]
 
 
 def _tune_python() -> None:
@@ -38,7 +38,7 @@ def _tune_python() -> None:
     sys.setswitchinterval(0.0005)
 
 
-class Door(Protocol):
+class ApiServer(Protocol):
     """What takes requests in while the engine runs."""
 
     async def run(self) -> None:
@@ -54,12 +54,12 @@ class Door(Protocol):
         ...
 
 
-OpenDoor = Callable[[Instance], Door]
+OpenApiServer = Callable[[Instance], ApiServer]
 
 
 async def run(
-    home: Path | None = None, *, until_idle: bool = False, open_door: OpenDoor | None = None
-) -> Ended:
+    home: Path | None = None, *, until_idle: bool = False, open_api: OpenApiServer | None = None
+) -> DaemonResult:
     """Keeps the home's data moving until a signal, or with `until_idle` until nothing can be sent.
 
     SIGHUP reads settings anew. Raises `AlreadyOwned` where another daemon works on the home, `HomeUnusable`,
@@ -67,27 +67,27 @@ async def run(
     """
     where = home or usable_home()
     with OwnershipLock(where) as lock:
-        async with opened(where, owner=True, lock=lock) as instance:
+        async with open_instance(where, owner=True, lock=lock) as instance:
             log.info("works on %s", where)
             engine = Engine(instance)
             _tune_python()
-            door = open_door(instance) if open_door is not None else None
+            door = open_api(instance) if open_api is not None else None
             loop = asyncio.get_running_loop()
             for received in (signal.SIGTERM, signal.SIGINT):
                 # The door is closed first: the engine may still answer what came through it.
                 loop.add_signal_handler(received, engine.stop if door is None else door.stop)
-            loop.add_signal_handler(signal.SIGHUP, _reload, door)
+            loop.add_signal_handler(signal.SIGHUP, _reload_settings, door)
             try:
-                await _work(engine, door, until_idle)
+                await _run_engine(engine, door, until_idle)
             finally:
                 for received in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                     loop.remove_signal_handler(received)
             connected = {name for names in (await instance.connected()).values() for name in names}
             keyless = tuple(doc.name for doc in instance.state.connections() if doc.name not in connected)
-            return Ended(len(await instance.journal.holds()), keyless)
+            return DaemonResult(len(await instance.journal.holds()), keyless)
 
 
-async def _work(engine: Engine, door: Door | None, until_idle: bool) -> None:
+async def _run_engine(engine: Engine, door: ApiServer | None, until_idle: bool) -> None:
     if door is None:
         await engine.run(until_idle=until_idle)
         return
@@ -100,7 +100,7 @@ async def _work(engine: Engine, door: Door | None, until_idle: bool) -> None:
         await serving
 
 
-def _reload(door: Door | None) -> None:
+def _reload_settings(door: ApiServer | None) -> None:
     log.info("reads settings anew")
     if door is not None:
         door.reload()

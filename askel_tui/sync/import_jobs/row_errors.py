@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from askel_tui.core.operations import IDENTIFIERS, Identity
-from askel_tui.core.requests.bulk import Row, row_index
+from askel_tui.core.requests.bulk import Row, row_index_of
 
-CONFLICT = "duplicate_profile"
+CONFLICT_CODE = "duplicate_profile"
 """The code of a row whose identifiers belong to several profiles (contract.md 4)."""
 
 
@@ -21,7 +21,7 @@ class RowError:
     reason: str
 
 
-def tied(errors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> dict[int, RowError]:
+def errors_by_row(errors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> dict[int, RowError]:
     """Which rows failed and why: by the index in the error's pointer, else by its original payload."""
     if not errors:
         return {}
@@ -33,7 +33,7 @@ def tied(errors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> dict[int, 
     }
     found: dict[int, RowError] = {}
     for error in errors:
-        index = row_index(str(_object(error.get("source")).get("pointer") or ""))
+        index = row_index_of(str(_object(error.get("source")).get("pointer") or ""))
         if index is None or index >= len(rows):
             payload = _object(error.get("original_payload"))
             named = {name: payload[name] for name in IDENTIFIERS if isinstance(payload.get(name), str)}
@@ -45,7 +45,7 @@ def tied(errors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> dict[int, 
     return found
 
 
-def imbalance(job: Mapping[str, Any], accepted: int, named: int) -> str | None:
+def find_imbalance(job: Mapping[str, Any], accepted: int, named: int) -> str | None:
     """What does not add up in the figures of a job that ended; None where all does.
 
     Of `accepted` rows each has to be written or failed, and each failed one named by an error (`named` are).

@@ -12,30 +12,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from askel_tui.core.notices import moment
+from askel_tui.core.notices import format_time
 from askel_tui.store.journal.interface import Journal
-from askel_tui.store.journal.rows import AuditFilter, Decision, Notice, StoredOperation
+from askel_tui.store.journal.rows import AuditFilter, Decision, StoredOperation, WarningNotice
 
 if TYPE_CHECKING:
-    from askel_tui.sync.sending.settlement import Outcomes
+    from askel_tui.sync.sending.settlement import Settler
 
 log = logging.getLogger(__name__)
 
-SLOW, SLOW_OVER = "slow_job", "slow_job_over"
+SLOW_JOB_KIND, SLOW_JOB_OVER_KIND = "slow_job", "slow_job_over"
 """Kinds of audit entries."""
 
-UNUSUAL_MS = 15 * 60_000
+SLOW_AFTER_MS = 15 * 60_000
 """After how long a job is told of, in milliseconds."""
 
-LOOKED_AT_MS = 10_000
+MIN_WATCH_MS = 10_000
 """How long a job that was taken up again is looked at before it is told of, however old it is, in milliseconds."""
 
-LATELY = 1_000
+MAX_RECENT_ENTRIES = 1_000
 """How many of the newest entries are looked through: a connection has four jobs at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class JobWait:
     """A request whose operations wait for an import job since `since`, in milliseconds since 1970.
 
     `job` is None where the answer was lost and any job of the account may be the one.
@@ -49,7 +49,7 @@ class Wait:
     @property
     def detail(self) -> str:
         """What is told of it."""
-        since, profiles = moment(self.since), len({each.operation.profile for each in self.operations})
+        since, profiles = format_time(self.since), len({each.operation.profile for each in self.operations})
         what = (
             f"the import job {self.job}"
             if self.job
@@ -62,38 +62,38 @@ class Wait:
 class SlowJobs:
     """Tells of the slow jobs of one connection: one notice while any of them runs, an audit entry for each."""
 
-    def __init__(self, end: Outcomes) -> None:
+    def __init__(self, end: Settler) -> None:
         self._end = end
         self._telling = asyncio.Lock()
         """Jobs that began together become slow together."""
 
-    def usual(self, wait: Wait) -> float:
+    def seconds_until_slow(self, wait: JobWait) -> float:
         """For how many more seconds the wait is nothing unusual."""
-        left = wait.since + UNUSUAL_MS - self._end.clock()
-        return min(max(left, LOOKED_AT_MS), UNUSUAL_MS) / 1000
+        left = wait.since + SLOW_AFTER_MS - self._end.clock()
+        return min(max(left, MIN_WATCH_MS), SLOW_AFTER_MS) / 1000
 
-    async def tell(self, wait: Wait) -> None:
+    async def report_slow(self, wait: JobWait) -> None:
         """The wait is an unusual one: said, where it was not said before a restart."""
         async with self._telling:
             told = await self._told()
             if wait.request in told:
                 return
             log.warning("%s: %s", self._end.to.name, wait.detail)
-            await self._note("warning", SLOW, wait, wait.detail, quiet=bool(told))
+            await self._note("warning", SLOW_JOB_KIND, wait, wait.detail, quiet=bool(told))
 
-    async def over(self, wait: Wait) -> None:
+    async def report_over(self, wait: JobWait) -> None:
         """The wait is over; said where it was said that it is unusual."""
         async with self._telling:
             told = await self._told()
             entry = told.pop(wait.request, None)
             if entry is not None:
-                await self._note("over", SLOW_OVER, wait, entry["detail"], quiet=bool(told))
+                await self._note("over", SLOW_JOB_OVER_KIND, wait, entry["detail"], quiet=bool(told))
 
     async def _told(self) -> dict[int, Mapping[str, Any]]:
-        found = await standing(self._end.journal)
+        found = await current_slow_jobs(self._end.journal)
         return {each["request"]: each for each in found if each["connection"] == self._end.to.name}
 
-    async def _note(self, kind: Any, word: str, wait: Wait, detail: str, *, quiet: bool) -> None:
+    async def _note(self, kind: Any, word: str, wait: JobWait, detail: str, *, quiet: bool) -> None:
         connection, first = self._end.to.name, wait.operations[0]
         about = {
             "request": wait.request,
@@ -105,23 +105,27 @@ class SlowJobs:
         decision = Decision(word, "askel", connection, first.workflow, first.operation.step, about)
         now = self._end.clock()
         if quiet:
-            await self._end.journal.decide(decision, now)
+            await self._end.journal.write_decision(decision, now)
         else:
-            notice = Notice(kind, connection, first.workflow, first.operation.step, SLOW, detail)
-            await self._end.journal.note(notice, decision, now)
+            notice = WarningNotice(
+                kind, connection, first.workflow, first.operation.step, SLOW_JOB_KIND, detail
+            )
+            await self._end.journal.add_notice(notice, decision, now)
 
 
-async def standing(journal: Journal) -> list[dict[str, Any]]:
+async def current_slow_jobs(journal: Journal) -> list[dict[str, Any]]:
     """The import jobs that were told of and are waited for: {connection, request, job, since, operations, detail}."""
     entries = [
         entry
-        for kind in (SLOW, SLOW_OVER)
-        for entry in await journal.audit(AuditFilter(kind=kind), newest=True, limit=LATELY)
+        for kind in (SLOW_JOB_KIND, SLOW_JOB_OVER_KIND)
+        for entry in await journal.audit_entries(
+            AuditFilter(kind=kind), newest=True, limit=MAX_RECENT_ENTRIES
+        )
     ]
     found: dict[int, dict[str, Any]] = {}
     for entry in sorted(entries, key=lambda each: each.seq):
         detail = (entry.response or {}).get("detail") or {}
-        if entry.kind == SLOW:
+        if entry.kind == SLOW_JOB_KIND:
             found[detail["request"]] = {"connection": entry.connection, **detail}
         else:
             found.pop(detail["request"], None)

@@ -19,15 +19,15 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from askel_tui.core.operations import canonical
+from askel_tui.core.operations import canonical_json
 from askel_tui.klaviyo.http import is_loopback
 
-TIMEOUT_S = 15.0
+WEBHOOK_TIMEOUT_S = 15.0
 
-_WEBHOOKS = ("https", "http", "https+hmac", "http+hmac")
+_WEBHOOK_SCHEMES = ("https", "http", "https+hmac", "http+hmac")
 
 
-class Undelivered(Exception):
+class DeliveryFailed(Exception):
     """A notice that did not leave; the message says why and never holds the address, which may hold a secret."""
 
 
@@ -44,20 +44,20 @@ class Message:
 async def send(address: str, message: Message, now_s: int) -> None:
     """Delivers a message. Raises `Undelivered`."""
     scheme = address.partition("://")[0].lower()
-    ours = scheme in _WEBHOOKS
+    ours = scheme in _WEBHOOK_SCHEMES
     if ours and not scheme.endswith("+hmac"):
         # Off the event loop: apprise takes its time to load.
         ours = not await asyncio.to_thread(_known_to_apprise, address)
     if ours:
-        await _post(address, message, now_s)
+        await _post_webhook(address, message, now_s)
     else:
-        await asyncio.to_thread(_apprise, address, message)
+        await asyncio.to_thread(_send_by_apprise, address, message)
 
 
-def shown(address: str) -> str:
+def redacted_address(address: str) -> str:
     """What may be shown of an address: its kind, and the host of a webhook."""
     scheme = address.partition("://")[0].lower()
-    if scheme not in _WEBHOOKS:
+    if scheme not in _WEBHOOK_SCHEMES:
         return f"{scheme}://…"
     try:
         return f"{scheme}://{urlsplit(address).hostname or ''}/…"
@@ -71,71 +71,71 @@ def signature(secret: str, body: bytes, now_s: int) -> str:
     return f"t={now_s},v1={made.hexdigest()}"
 
 
-async def _post(address: str, message: Message, now_s: int) -> None:
+async def _post_webhook(address: str, message: Message, now_s: int) -> None:
     import aiohttp
 
-    url, secret = _target(address)
-    body = canonical(message.document)
+    url, secret = _parse_webhook_address(address)
+    body = canonical_json(message.document)
     headers = {"Content-Type": "application/json", "User-Agent": "askel-tui", "Askel-Notice": message.id}
     if secret:
         headers["Askel-Signature"] = signature(secret, body, now_s)
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WEBHOOK_TIMEOUT_S)) as session,
             session.post(url, data=body, headers=headers, allow_redirects=False) as answer,
         ):
             status = answer.status
     except (aiohttp.ClientError, OSError, ValueError) as error:
         # Its text holds the address.
-        raise Undelivered(f"the webhook can't be reached ({type(error).__name__})") from None
+        raise DeliveryFailed(f"the webhook can't be reached ({type(error).__name__})") from None
     if not 200 <= status < 300:
-        raise Undelivered(f"the webhook answered {status}")
+        raise DeliveryFailed(f"the webhook answered {status}")
 
 
-def _target(address: str) -> tuple[str, str]:
+def _parse_webhook_address(address: str) -> tuple[str, str]:
     """The URL without the secret, and the secret."""
     try:
         parts = urlsplit(address)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise Undelivered("the address is no URL") from None
+        raise DeliveryFailed("the address is no URL") from None
     scheme = parts.scheme.removesuffix("+hmac")
     place = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
     url = urlunsplit((scheme, place, parts.path or "/", parts.query, ""))
     if scheme == "http" and not is_loopback(url):
-        raise Undelivered("the address is http:// and not this machine: use https://")
+        raise DeliveryFailed("the address is http:// and not this machine: use https://")
     secret = unquote(parts.password or parts.username or "") if parts.scheme.endswith("+hmac") else ""
     if parts.scheme.endswith("+hmac") and not secret:
-        raise Undelivered("the address names no secret: https+hmac://SECRET@host/path")
+        raise DeliveryFailed("the address names no secret: https+hmac://SECRET@host/path")
     return url, secret
 
 
 def _known_to_apprise(address: str) -> bool:
     """Whether apprise is there and knows the service behind a web address (a Slack hook, say)."""
     try:
-        return bool(_service().add(address))
+        return bool(_new_apprise().add(address))
     except ImportError:
         return False
 
 
-def _apprise(address: str, message: Message) -> None:
+def _send_by_apprise(address: str, message: Message) -> None:
     try:
-        service = _service()
+        service = _new_apprise()
     except ImportError:
         kind = address.partition("://")[0]
-        raise Undelivered(f"{kind}:// needs apprise: install askel-tui[notify]") from None
+        raise DeliveryFailed(f"{kind}:// needs apprise: install askel-tui[notify]") from None
     if not service.add(address):
-        raise Undelivered("apprise does not know this kind of address")
+        raise DeliveryFailed("apprise does not know this kind of address")
     try:
         taken = service.notify(title=message.title, body=message.text)
     except Exception as error:
         # A plugin of one of a hundred services: whatever it raises, the notice did not leave.
-        raise Undelivered(f"the service could not be used ({type(error).__name__})") from None
+        raise DeliveryFailed(f"the service could not be used ({type(error).__name__})") from None
     if not taken:
-        raise Undelivered("the service did not take it")
+        raise DeliveryFailed("the service did not take it")
 
 
-def _service() -> Any:
+def _new_apprise() -> Any:
     """A box of apprise for one address. Raises `ImportError` where apprise is not installed."""
     import apprise
 

@@ -16,35 +16,35 @@ from datetime import UTC, datetime
 from typing import Any
 
 from askel_tui.core import notices as texts
-from askel_tui.core.notices import Affected
-from askel_tui.klaviyo.errors import inert
-from askel_tui.store.journal.rows import HOLD_CAUSES, Delivery
+from askel_tui.core.notices import AffectedStep
+from askel_tui.klaviyo.errors import escape_unprintable
+from askel_tui.store.journal.rows import HOLD_CAUSES, DeliveryPosition
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.notifications import channels
-from askel_tui.sync.notifications.channels import Message, Undelivered
+from askel_tui.sync.notifications.channels import DeliveryFailed, Message
 
 log = logging.getLogger(__name__)
 
-SETTING = "notify"
+NOTIFY_SETTING = "notify"
 """The setting with addresses for the notices of all connections: a list of URLs."""
 
 REMIND_SETTING = "remind_hours"
-REMIND_HOURS = 24
+DEFAULT_REMIND_HOURS = 24
 """How long after the last word about a standing hold the team is reminded of it, without a setting."""
 
-GATHER_MS = 1_000
+GATHER_DELAY_MS = 1_000
 """How long a notice waits, so that other steps held for the same cause are named in it. Milliseconds, as all here."""
 
-FIRST_WAIT_MS, LONGEST_WAIT_MS = 5_000, 15 * 60_000
+FIRST_RETRY_DELAY_MS, MAX_RETRY_DELAY_MS = 5_000, 15 * 60_000
 """Before a notice that was not taken is tried again; doubling, with jitter."""
 
-ROUND_MS = 500
+MIN_ROUND_INTERVAL_MS = 500
 """The shortest time between two rounds."""
 
-GIVE_UP_WAITING = 3
+MAX_AWAITED_ATTEMPTS = 3
 """After how many attempts nobody waits for an address any more (`--until-idle`); it is still tried."""
 
-TITLES = {
+TITLE_TEMPLATES = {
     "hold": "{step} is held",
     "reminder": "{step} is still held",
     "recovery": "{step} is held no longer",
@@ -52,7 +52,7 @@ TITLES = {
     "over": "{step} is as it was",
 }
 
-Send = Callable[[str, Message, int], Awaitable[None]]
+SendNotice = Callable[[str, Message, int], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,48 +75,50 @@ class Address:
 class Notifier:
     """Delivers the notices of an instance, for the engine that owns it."""
 
-    def __init__(self, instance: Instance, send: Send = channels.send) -> None:
+    def __init__(self, instance: Instance, send: SendNotice = channels.send) -> None:
         self._instance = instance
         self._send = send
-        self._stamp: object = None
+        self._configured_stamp: object = None
         self._addresses: list[Address] = []
         self._configured: list[Address] | None = None
-        self._remind_ms = REMIND_HOURS * 3_600_000
-        self._round: int | None = None
+        self._remind_ms = DEFAULT_REMIND_HOURS * 3_600_000
+        self._last_round_at: int | None = None
 
-    async def round(self) -> None:
+    async def run_round(self) -> None:
         """Delivers what is due. Raises only what the journal or the state raise."""
         now = self._instance.clock()
-        if self._round is not None and 0 <= now - self._round < min(ROUND_MS, GATHER_MS):
+        if self._last_round_at is not None and 0 <= now - self._last_round_at < min(
+            MIN_ROUND_INTERVAL_MS, GATHER_DELAY_MS
+        ):
             return
-        self._round = now
-        await self._configure()
+        self._last_round_at = now
+        await self._read_addresses()
         if self._addresses:
-            await self._instance.journal.remind(now - self._remind_ms, now)
+            await self._instance.journal.add_reminders(now - self._remind_ms, now)
         results = await asyncio.gather(*map(self._deliver, self._addresses), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
 
-    async def pending(self) -> bool:
+    async def has_pending(self) -> bool:
         """Whether a notice is still to be delivered to an address that takes them."""
-        await self._configure()
+        await self._read_addresses()
         for address in self._addresses:
             at = await self._instance.journal.delivery(address.key, address.connection)
-            if at.attempts < GIVE_UP_WAITING:
+            if at.attempts < MAX_AWAITED_ATTEMPTS:
                 waiting = await self._instance.journal.notices(at.seq)
                 if any(address.wants(notice) for notice in waiting):
                     return True
         return False
 
-    async def _configure(self) -> None:
+    async def _read_addresses(self) -> None:
         """Reads the addresses where the state was changed since."""
         stamp = self._instance.connections_stamp()
-        if stamp == self._stamp and stamp is not None:
+        if stamp == self._configured_stamp and stamp is not None:
             return
         settings = await asyncio.to_thread(self._instance.state.settings)
-        everywhere = [str(each) for each in settings.get(SETTING) or ()]
-        self._remind_ms = int(float(settings.get(REMIND_SETTING) or REMIND_HOURS) * 3_600_000)
+        everywhere = [str(each) for each in settings.get(NOTIFY_SETTING) or ()]
+        self._remind_ms = int(float(settings.get(REMIND_SETTING) or DEFAULT_REMIND_HOURS) * 3_600_000)
         found = [Address(url, None) for url in everywhere]
         for document in await asyncio.to_thread(self._instance.state.connections):
             # An address that is everywhere gets each notice once.
@@ -124,42 +126,46 @@ class Notifier:
         found = list(dict.fromkeys(found))
         if self._configured != found:
             # An address that comes back hears of what stands then, not of old stories.
-            await self._instance.journal.keep_deliveries([each.key for each in found])
+            await self._instance.journal.forget_other_deliveries([each.key for each in found])
         self._configured = self._addresses = found
-        self._stamp = stamp
+        self._configured_stamp = stamp
 
     async def _deliver(self, address: Address) -> None:
         journal, now = self._instance.journal, self._instance.clock()
         at = await journal.delivery(address.key, address.connection)
-        if now < at.due <= now + LONGEST_WAIT_MS:
+        if now < at.due <= now + MAX_RETRY_DELAY_MS:
             return
         done = at
         for notice in await journal.notices(at.seq):
             if address.wants(notice):
-                if 0 <= self._instance.clock() - notice["at"] < GATHER_MS:
+                if 0 <= self._instance.clock() - notice["at"] < GATHER_DELAY_MS:
                     break
                 try:
-                    await self._send(address.url, await self._message(notice), self._instance.clock() // 1000)
-                except Undelivered as why:
-                    await self._failed(address, done, why)
+                    await self._send(
+                        address.url, await self._build_message(notice), self._instance.clock() // 1000
+                    )
+                except DeliveryFailed as why:
+                    await self._schedule_retry(address, done, why)
                     return
-                await journal.move_delivery(address.key, Delivery(notice["seq"]))
-                at = Delivery(notice["seq"])
+                await journal.save_delivery(address.key, DeliveryPosition(notice["seq"]))
+                at = DeliveryPosition(notice["seq"])
             done = replace(at, seq=notice["seq"])
         if done.seq > at.seq:
-            await journal.move_delivery(address.key, done)
+            await journal.save_delivery(address.key, done)
 
-    async def _failed(self, address: Address, at: Delivery, why: Undelivered) -> None:
-        wait = min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** min(at.attempts, 12))
+    async def _schedule_retry(self, address: Address, at: DeliveryPosition, why: DeliveryFailed) -> None:
+        wait = min(MAX_RETRY_DELAY_MS, FIRST_RETRY_DELAY_MS * 2 ** min(at.attempts, 12))
         due = self._instance.clock() + int(wait * random.uniform(0.5, 1.0))
-        await self._instance.journal.move_delivery(address.key, Delivery(at.seq, at.attempts + 1, due))
-        shown = channels.shown(address.url)
+        await self._instance.journal.save_delivery(
+            address.key, DeliveryPosition(at.seq, at.attempts + 1, due)
+        )
+        shown = channels.redacted_address(address.url)
         log.warning("a notice could not be delivered to %s: %s; it is tried again", shown, why)
 
-    async def _message(self, notice: Mapping[str, Any]) -> Message:
+    async def _build_message(self, notice: Mapping[str, Any]) -> Message:
         """The message of a notice, with all that waits for its cause now."""
         text, kind = notice["text"], notice["kind"]
-        affected = [Affected(notice["workflow"], notice["step"])]
+        affected = [AffectedStep(notice["workflow"], notice["step"])]
         since = notice["at"]
         if kind == "hold":
             cause, detail = notice["cause"], notice["detail"]
@@ -169,19 +175,21 @@ class Notifier:
                 if (hold.connection, hold.cause, hold.detail) == (notice["connection"], cause, detail)
             ]
             if holds:
-                affected = [Affected(hold.workflow, hold.step, hold.waiting) for hold in holds]
+                affected = [AffectedStep(hold.workflow, hold.step, hold.waiting) for hold in holds]
                 since = min(hold.since for hold in holds)
                 words = HOLD_CAUSES.get(cause, cause)
-                text = texts.held(notice["connection"], cause, words, detail, since, affected)
+                text = texts.hold_notice(notice["connection"], cause, words, detail, since, affected)
         step = f"{affected[0].workflow}, step {affected[0].step}"
         step += f" (and {len(affected) - 1} more)" if len(affected) > 1 else ""
-        title = inert(f"Askel, {notice['connection']}: {TITLES.get(kind, '{step}').format(step=step)}")
-        text = inert(text)
+        title = escape_unprintable(
+            f"Askel, {notice['connection']}: {TITLE_TEMPLATES.get(kind, '{step}').format(step=step)}"
+        )
+        text = escape_unprintable(text)
         document = {
             "id": notice["seq"],
             "kind": kind,
-            "at": _stamp(notice["at"]),
-            "since": _stamp(since),
+            "at": _rfc3339(notice["at"]),
+            "since": _rfc3339(since),
             "connection": notice["connection"],
             "cause": notice["cause"],
             "steps": [
@@ -193,5 +201,5 @@ class Notifier:
         return Message(str(notice["seq"]), title, text, document)
 
 
-def _stamp(at: int) -> str:
+def _rfc3339(at: int) -> str:
     return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

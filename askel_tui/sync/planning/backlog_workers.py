@@ -12,95 +12,99 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from askel_tui.core.planning.steps import Applied
+from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.store.errors import StoreError
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import PlannedRun, WorkflowState
 from askel_tui.store.paths import journal_file
-from askel_tui.sync.planning.planner import made_here
-from askel_tui.worker_process.parent import Apart
+from askel_tui.sync.planning.planner import build_runs_here
+from askel_tui.worker_process.parent import WorkerProcess
 
 log = logging.getLogger(__name__)
 
-MODULE = "askel_tui.sync.planning.worker_main"
+WORKER_MODULE = "askel_tui.sync.planning.worker_main"
 
-BACKLOG = 1_000
+BACKLOG_MIN_COUNT = 1_000
 """So many operations or records at once are a backlog."""
 
-REST_S = 60.0
+IDLE_TIMEOUT_S = 60.0
 """How long the processes stay without a backlog, in seconds."""
 
 
-class Helpers:
+class BacklogWorkers:
     """The processes that help one engine."""
 
     def __init__(self, journal: Journal, home: Path) -> None:
         self._journal = journal
-        self._file = journal_file(home)
-        self._starting: Apart | None = None
-        self._planning: Apart | None = None
+        self._journal_file = journal_file(home)
+        self._starting_planner: WorkerProcess | None = None
+        self._planner: WorkerProcess | None = None
         """The process that plans, once it is ready."""
-        self._there = False
+        self._wanted = False
         """Whether they were told to come, and not yet to go."""
-        self._changing: asyncio.Task[None] | None = None
-        self._backlog_at = 0.0
+        self._transition: asyncio.Task[None] | None = None
+        self._last_backlog_at = 0.0
 
-    def look(self, backlog: bool) -> None:
+    def update(self, has_backlog: bool) -> None:
         """Has them come or go; nobody waits for that."""
-        if backlog:
-            self._backlog_at = time.monotonic()
-        wanted = time.monotonic() - self._backlog_at < REST_S
-        if wanted != self._there and (self._changing is None or self._changing.done()):
-            self._there = wanted
-            self._changing = asyncio.create_task(self._come() if wanted else self._go())
+        if has_backlog:
+            self._last_backlog_at = time.monotonic()
+        wanted = time.monotonic() - self._last_backlog_at < IDLE_TIMEOUT_S
+        if wanted != self._wanted and (self._transition is None or self._transition.done()):
+            self._wanted = wanted
+            self._transition = asyncio.create_task(self._start_workers() if wanted else self._stop_workers())
 
-    async def runs(self, state: WorkflowState, applied: Applied, seqs: Sequence[int]) -> Sequence[PlannedRun]:
+    async def build_runs(
+        self, state: WorkflowState, applied: AppliedWorkflow, seqs: Sequence[int]
+    ) -> Sequence[PlannedRun]:
         """The runs of the records with these places: all that the workflow has between the first and the last."""
-        planning = self._planning
-        if planning is not None and len(seqs) >= BACKLOG:
+        planning = self._planner
+        if planning is not None and len(seqs) >= BACKLOG_MIN_COUNT:
             try:
                 runs: Sequence[PlannedRun] = await planning.ask(
                     (state.connection, seqs[0] - 1, len(seqs), applied, state.since)
                 )
-            except _Ended:
+            except _PlannerEnded:
                 log.warning("planning goes on without help: the process that plans ended")
-                await self._end_planning()
+                await self._end_planner()
             else:
                 return runs
-        return await made_here(self._journal, state, applied, seqs)
+        return await build_runs_here(self._journal, state, applied, seqs)
 
     async def close(self) -> None:
         """Ends the process that plans; the one that writes ends with the journal."""
-        if self._changing is not None:
-            await self._changing
-        await self._end_planning()
+        if self._transition is not None:
+            await self._transition
+        await self._end_planner()
 
-    async def _come(self) -> None:
+    async def _start_workers(self) -> None:
         try:
-            await self._journal.hurry()
-            self._starting = await Apart.start(MODULE, str(self._file), _ended)
-            await self._starting.ask(None)  # answered when all is loaded
+            await self._journal.enter_bulk_mode()
+            self._starting_planner = await WorkerProcess.start(
+                WORKER_MODULE, str(self._journal_file), _planner_ended
+            )
+            await self._starting_planner.ask(None)  # answered when all is loaded
         except (OSError, StoreError) as error:
             log.warning("no process can be started to help with the backlog: %s", error)
-            await self._end_planning()
+            await self._end_planner()
         else:
-            self._planning = self._starting
+            self._planner = self._starting_planner
 
-    async def _go(self) -> None:
-        await self._end_planning()
+    async def _stop_workers(self) -> None:
+        await self._end_planner()
         # A journal that can't be opened any more tells whoever writes to it next.
         with suppress(StoreError):
-            await self._journal.rest()
+            await self._journal.leave_bulk_mode()
 
-    async def _end_planning(self) -> None:
-        planning, self._starting, self._planning = self._starting, None, None
+    async def _end_planner(self) -> None:
+        planning, self._starting_planner, self._planner = self._starting_planner, None, None
         if planning is not None:
             await planning.close()
 
 
-class _Ended(StoreError):
+class _PlannerEnded(StoreError):
     """The process that plans ended."""
 
 
-def _ended() -> _Ended:
-    return _Ended("the process that plans ended")
+def _planner_ended() -> _PlannerEnded:
+    return _PlannerEnded("the process that plans ended")

@@ -7,12 +7,14 @@ from datetime import datetime
 
 from askel_tui.core.operations import Encoder
 from askel_tui.core.planning.plan import plan
-from askel_tui.core.planning.steps import Applied
+from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.problems import Problem
-from askel_tui.store.journal.rows import PlannedRun, StoredRecord, planned_run
+from askel_tui.store.journal.rows import PlannedRun, StoredRecord, encode_run
 
 
-def runs_of(records: Iterable[StoredRecord], applied: Applied, since: str | None) -> list[PlannedRun]:
+def build_runs(
+    records: Iterable[StoredRecord], applied: AppliedWorkflow, since: str | None
+) -> list[PlannedRun]:
     """The runs of records, in their order; records before `since` (RFC 3339) and others' make none."""
     floor = datetime.fromisoformat(since) if since else None
     encoder = Encoder()
@@ -23,7 +25,7 @@ def runs_of(records: Iterable[StoredRecord], applied: Applied, since: str | None
         found = plan(stored.record, applied)
         if found is not None:
             problems = [problem_row(problem) for problem in found.problems]
-            runs.append(planned_run(stored.seq, stored.record.id, found.operations, problems, encoder))
+            runs.append(encode_run(stored.seq, stored.record.id, found.operations, problems, encoder))
     return runs
 
 

@@ -10,17 +10,17 @@ from askel_tui.sync.engine.commands import DIRECT_VERSION
 from askel_tui.sync.instance import Instance
 
 
-async def unplanned(instance: Instance) -> dict[str, int]:
+async def count_unplanned(instance: Instance) -> dict[str, int]:
     """How many records each active workflow has yet to look at, by workflow."""
     found = {}
     for state in await instance.journal.workflow_states():
         if state.status == "active" and state.version != DIRECT_VERSION:
             try:
-                doc = instance.document(state.workflow, state.version)
+                doc = instance.workflow_document(state.workflow, state.version)
             except UnknownWorkflow:
                 continue  # it was deleted between two looks
             triggers = _triggers(doc.source, doc.file or doc.workflow)
-            found[state.workflow] = await instance.journal.unplanned(
+            found[state.workflow] = await instance.journal.count_unplanned(
                 state.connection, state.position or 0, triggers
             )
     return found

@@ -7,27 +7,27 @@ from typing import Any
 
 from askel_tui.store.errors import StoreError
 from askel_tui.store.sqlite.connection import connect
-from askel_tui.store.sqlite.tables.records import after
-from askel_tui.sync.planning.run_builder import runs_of
-from askel_tui.worker_process.child import Channel, main
+from askel_tui.store.sqlite.tables.records import records_after
+from askel_tui.sync.planning.run_builder import build_runs
+from askel_tui.worker_process.child import WorkerChannel, run_worker
 
 
-def serve(channel: Channel, path: str) -> None:
+def serve(channel: WorkerChannel, path: str) -> None:
     """Answers with the runs of records until the other side ends. Raises `JournalError` where it can't begin."""
     db = connect(Path(path), read_only=True)
-    while (question := channel.next()) is not None:
+    while (question := channel.next_question()) is not None:
         try:
-            channel.answer([(None, _runs(db, *question))])
+            channel.answer([(None, _build_answer(db, *question))])
         except Exception as error:  # whoever asked has to know, whatever it is
             channel.answer([(error, None)])
 
 
-def _runs(db: Any, question: Any) -> Any:
+def _build_answer(db: Any, question: Any) -> Any:
     if question is None:
         return None
     connection, seq, count, applied, since = question
-    return runs_of(after(db, connection, seq, count, applied.workflow.triggers), applied, since)
+    return build_runs(records_after(db, connection, seq, count, applied.workflow.triggers), applied, since)
 
 
 if __name__ == "__main__":
-    main(serve, StoreError)
+    run_worker(serve, StoreError)

@@ -1,4 +1,4 @@
-"""Sending: which operations go next, in which request, and what their answers mean.
+"""Sending: one request from its place in the budget to its settlement in the journal.
 
-Every write to Klaviyo leaves here; none is planned here.
+Every write to Klaviyo leaves here; what goes next is decided in `sync.dispatching`.
 """

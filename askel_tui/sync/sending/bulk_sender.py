@@ -17,37 +17,52 @@ from typing import Any
 from askel_tui.core.requests import bulk, coalescing
 from askel_tui.core.requests.bulk import BulkRequest, Row
 from askel_tui.core.requests.packing import Request
-from askel_tui.klaviyo.errors import Invalid, KlaviyoError, Missing, Unavailable, Unreadable
-from askel_tui.klaviyo.responses import resource
+from askel_tui.klaviyo.errors import (
+    InvalidRequest,
+    KlaviyoError,
+    NotInAccount,
+    Unavailable,
+    UnreadableResponse,
+)
+from askel_tui.klaviyo.responses import resource_of
 from askel_tui.store.journal.errors import StaleOperations
-from askel_tui.store.journal.rows import Decision, Delayed, OpenRequest, Outcome, Settled, StoredOperation
+from askel_tui.store.journal.rows import (
+    Decision,
+    DelayedOperation,
+    OpenRequest,
+    Outcome,
+    SettledOperation,
+    StoredOperation,
+)
 from askel_tui.sync.import_jobs import row_errors
-from askel_tui.sync.import_jobs.polling import Jobs, over
-from askel_tui.sync.import_jobs.slow_jobs import SlowJobs, Wait
-from askel_tui.sync.sending.error_policy import OF_THE_KEY, Verdict, verdict
-from askel_tui.sync.sending.settlement import Outcomes, Result, remark
+from askel_tui.sync.import_jobs.polling import JobPoller, wait_for_possible_jobs
+from askel_tui.sync.import_jobs.slow_jobs import JobWait, SlowJobs
+from askel_tui.sync.sending.error_policy import KEY_CAUSES, Action, action_for
+from askel_tui.sync.sending.settlement import QueueUpdate, Settler, replay_remark
 
 log = logging.getLogger(__name__)
 
-IMPORT, EVENTS = "bulk_import_profiles", "bulk_create_events"
-BULK_CALLS = frozenset({IMPORT, EVENTS})
+IMPORT_CALL, EVENTS_CALL = "bulk_import_profiles", "bulk_create_events"
+BULK_CALLS = frozenset({IMPORT_CALL, EVENTS_CALL})
 
-IMBALANCE = "imbalance"
+IMBALANCE_KIND = "imbalance"
 """The audit's word for a job whose figures do not add up."""
 
-Updates = tuple[Sequence[StoredOperation], StoredOperation | None]
+ProfileUpdates = tuple[Sequence[StoredOperation], StoredOperation | None]
 """Updates of one profile that become one, and the list addition of the last one's record that travels along."""
 
 
 class BulkSender:
     """Sends rows of one connection in bulk. Never raises for what Klaviyo answers."""
 
-    def __init__(self, end: Outcomes) -> None:
+    def __init__(self, end: Settler) -> None:
         self._end = end
-        self._jobs = Jobs(end.to.client)
+        self._jobs = JobPoller(end.to.client)
         self._slow = SlowJobs(end)
 
-    async def import_profiles(self, profiles: Sequence[Updates], list_id: str | None, result: Result) -> None:
+    async def import_profiles(
+        self, profiles: Sequence[ProfileUpdates], list_id: str | None, result: QueueUpdate
+    ) -> None:
         """Upserts profiles, and puts them on the list where it is given."""
         revision = self._end.to.revision
         rows = [
@@ -56,15 +71,17 @@ class BulkSender:
             )
             for upserts, addition in profiles
         ]
-        await self._send(IMPORT, rows, _by_id(carried(profiles)), list_id, result)
+        await self._send(IMPORT_CALL, rows, _by_id(row_operations(profiles)), list_id, result)
 
-    async def add_to_list(self, additions: Sequence[StoredOperation], result: Result) -> None:
+    async def add_to_list(self, additions: Sequence[StoredOperation], result: QueueUpdate) -> None:
         """Puts profiles on a list by their identifiers, without knowing their ids."""
         destination = additions[0].operation.destination
         rows = [bulk.addition_row(stored.operation, self._end.to.revision) for stored in additions]
-        await self._send(IMPORT, rows, _by_id(additions), destination.id if destination else None, result)
+        await self._send(
+            IMPORT_CALL, rows, _by_id(additions), destination.id if destination else None, result
+        )
 
-    async def events(self, events: Sequence[StoredOperation], result: Result) -> None:
+    async def events(self, events: Sequence[StoredOperation], result: QueueUpdate) -> None:
         """Sends events; no call repeats a `unique_id`."""
         first: dict[str, StoredOperation] = {}
         repeated = [
@@ -73,37 +90,39 @@ class BulkSender:
             if first.setdefault(stored.operation.body["unique_id"], stored) is not stored
         ]
         rows = [bulk.event_row(stored.operation, self._end.to.revision) for stored in first.values()]
-        await self._send(EVENTS, rows, _by_id(first.values()), None, result)
+        await self._send(EVENTS_CALL, rows, _by_id(first.values()), None, result)
         await self._alone(None, repeated, "the same event travels in this call already", result)
 
-    async def send_again(self, doubt: OpenRequest, result: Result) -> None:
+    async def send_again(self, doubt: OpenRequest, result: QueueUpdate) -> None:
         """Takes up a request in doubt: events go again with the same members; a job that is known is followed.
 
         An import job whose answer was lost may run. All of its kind are waited for, then the rows go anew: written
         twice they are what they are, and nothing newer can be overtaken by the old job.
         """
-        if doubt.intent.call == IMPORT:
+        if doubt.intent.call == IMPORT_CALL:
             stored = _by_id(doubt.operations)
             intent = doubt.intent
             operations = tuple(each.operation for each in doubt.operations)
-            made = bulk.import_again(
+            made = bulk.rebuild_import_request(
                 Request(intent.call, intent.method, intent.path, {}, intent.body, operations)
             )
             if doubt.job:
-                wait = Wait(doubt.id, doubt.job, doubt.operations, doubt.opened)
+                wait = JobWait(doubt.id, doubt.job, doubt.operations, doubt.opened)
                 await self._follow(wait, made, stored, 0, result)
                 return
             lost = "the program stopped before the job was known"
             await self._lost(
-                Wait(doubt.id, None, doubt.operations, doubt.opened), len(made.rows), lost, result
+                JobWait(doubt.id, None, doubt.operations, doubt.opened), len(made.rows), lost, result
             )
             return
         try:
-            answer = await self._end.to.client.call(EVENTS, body=doubt.intent.body, priority="bulk")
+            answer = await self._end.to.client.call(EVENTS_CALL, body=doubt.intent.body, priority="bulk")
         except KlaviyoError as error:
             await self._refused(doubt.id, doubt.operations, error, result)
         else:
-            await self._settle(doubt.id, doubt.operations, "unconfirmed", answer.status, answer.ms, result)
+            await self._settle(
+                doubt.id, doubt.operations, "unconfirmed", answer.status, answer.duration_ms, result
+            )
 
     async def _send(
         self,
@@ -111,20 +130,24 @@ class BulkSender:
         rows: Iterable[Row],
         stored: Mapping[str, StoredOperation],
         list_id: str | None,
-        result: Result,
+        result: QueueUpdate,
     ) -> None:
-        most = bulk.room(call, self._end.to.revision, list_id)
+        most = bulk.max_row_bytes(call, self._end.to.revision, list_id)
         fitting: list[Row] = []
         large: list[Row] = []
         for row in rows:
             (fitting if len(row.item) <= most else large).append(row)
-        made = bulk.requests(call, fitting, self._end.to.revision, list_id)
+        made = bulk.pack_rows(call, fitting, self._end.to.revision, list_id)
         await asyncio.gather(*(self._request(each, stored, list_id, result) for each in made))
         alone = [stored[one.id] for row in large for one in row.operations]
         await self._alone(None, alone, "it is too large for a bulk call", result)
 
     async def _request(
-        self, made: BulkRequest, stored: Mapping[str, StoredOperation], list_id: str | None, result: Result
+        self,
+        made: BulkRequest,
+        stored: Mapping[str, StoredOperation],
+        list_id: str | None,
+        result: QueueUpdate,
     ) -> None:
         call = made.request.call
         operations = [stored[operation.id] for operation in made.request.operations]
@@ -140,12 +163,12 @@ class BulkSender:
                 call,
                 body=made.request.body,
                 # A second job beside a first one that may run could end before it.
-                repeat="certain" if call == IMPORT else "always",
+                retry_mode="certain" if call == IMPORT_CALL else "always",
                 priority="bulk",
-                before=open_request,
+                before_attempt=open_request,
             )
         except StaleOperations as stale:
-            result.moved = True
+            result.reload = True
             result.done.extend(each for each in operations if each.seq in stale.seqs)
             left = [
                 row
@@ -157,49 +180,66 @@ class BulkSender:
                 each for each in operations if each.operation.id not in rest and each.seq not in stale.seqs
             )
             await self._send(call, left, stored, list_id, result)
-        except Invalid as error:
+        except InvalidRequest as error:
             await self._cut(opened[0], made, stored, list_id, error, result)
         except KlaviyoError as error:
-            if call == IMPORT and opened and error.arrived and isinstance(error, Unavailable | Unreadable):
-                await self._lost(Wait(opened[0], None, operations, began), len(made.rows), str(error), result)
+            if (
+                call == IMPORT_CALL
+                and opened
+                and error.may_have_arrived
+                and isinstance(error, Unavailable | UnreadableResponse)
+            ):
+                await self._lost(
+                    JobWait(opened[0], None, operations, began), len(made.rows), str(error), result
+                )
                 return
             await self._refused(opened[0] if opened else None, operations, error, result)
         else:
-            if call == EVENTS:
-                await self._settle(opened[0], operations, "unconfirmed", answer.status, answer.ms, result)
+            if call == EVENTS_CALL:
+                await self._settle(
+                    opened[0], operations, "unconfirmed", answer.status, answer.duration_ms, result
+                )
             else:
-                job = str(resource(answer.body).get("id") or "")
+                job = str(resource_of(answer.body).get("id") or "")
                 if not job:
                     unnamed = "Klaviyo's answer names no job"
                     await self._lost(
-                        Wait(opened[0], None, operations, began), len(made.rows), unnamed, result
+                        JobWait(opened[0], None, operations, began), len(made.rows), unnamed, result
                     )
                     return
                 await self._end.note_job(opened[0], job)
-                wait = Wait(opened[0], job, operations, self._end.clock())
-                await self._follow(wait, made, stored, answer.ms, result)
+                wait = JobWait(opened[0], job, operations, self._end.clock())
+                await self._follow(wait, made, stored, answer.duration_ms, result)
 
-    async def _lost(self, wait: Wait, rows: int, detail: str, result: Result) -> None:
+    async def _lost(self, wait: JobWait, rows: int, detail: str, result: QueueUpdate) -> None:
         """Nobody knows whether a job runs: those that may be it are waited for, then the rows are sent again."""
         self._end.wait_only()
-        lost, slow = self._end.clock(), partial(self._slow.tell, wait)
+        lost, slow = self._end.clock(), partial(self._slow.report_slow, wait)
         try:
-            await over(self._end.to.client, wait.since, lost, rows, self._jobs, slow, self._slow.usual(wait))
+            await wait_for_possible_jobs(
+                self._end.to.client,
+                wait.since,
+                lost,
+                rows,
+                self._jobs,
+                slow,
+                self._slow.seconds_until_slow(wait),
+            )
         except KlaviyoError as error:
             if not await self._unread(wait, error, result):
-                await self._slow.over(wait)
+                await self._slow.report_over(wait)
                 await self._refused(wait.request, wait.operations, error, result)
         else:
-            await self._slow.over(wait)
-            await self._end.delay(wait.request, wait.operations, Verdict("delay", detail), result)
+            await self._slow.report_over(wait)
+            await self._end.delay(wait.request, wait.operations, Action("delay", detail), result)
 
     async def _follow(
         self,
-        wait: Wait,
+        wait: JobWait,
         made: BulkRequest,
         stored: Mapping[str, StoredOperation],
         ms: int,
-        result: Result,
+        result: QueueUpdate,
     ) -> None:
         """Polls an import job to its end, however far that is, and settles every row of it.
 
@@ -209,24 +249,24 @@ class BulkSender:
         assert wait.job is not None
         request, job = wait.request, wait.job
         try:
-            slow = partial(self._slow.tell, wait)
-            attributes = await self._jobs.ended(job, slow, self._slow.usual(wait))
+            slow = partial(self._slow.report_slow, wait)
+            attributes = await self._jobs.wait_until_ended(job, slow, self._slow.seconds_until_slow(wait))
             complete = attributes.get("status") == "complete"
-            errors = await self._jobs.errors(job) if complete and attributes.get("failed_count") else []
+            errors = await self._jobs.read_errors(job) if complete and attributes.get("failed_count") else []
             why = None if complete else "the import job was cancelled"
         except KlaviyoError as error:
             if await self._unread(wait, error, result):
                 return
             attributes, errors, why = {}, [], f"the import job {job} can't be read: {error}"
-        await self._slow.over(wait)
+        await self._slow.report_over(wait)
         if why is not None:
-            await self._end.delay(request, wait.operations, Verdict("delay", why), result)
+            await self._end.delay(request, wait.operations, Action("delay", why), result)
             return
-        failed = row_errors.tied(errors, made.rows)
-        wrong = row_errors.imbalance(attributes, len(made.rows), len(failed))
+        failed = row_errors.errors_by_row(errors, made.rows)
+        wrong = row_errors.find_imbalance(attributes, len(made.rows), len(failed))
         if wrong is not None:
             await self._imbalance(job, attributes, len(made.rows), len(failed), wrong)
-        settled: list[Settled] = []
+        settled: list[SettledOperation] = []
         behind: list[StoredOperation] = []
         conflicts: list[StoredOperation] = []
         apart: list[StoredOperation] = []
@@ -238,10 +278,13 @@ class BulkSender:
             if refusal is None:
                 outcome: Outcome = "written" if wrong is None else "unconfirmed"
                 settled += [_of_job(each, outcome, job, ms, wrong) for each in (first, *others)]
-            elif any(each.operation.call == coalescing.UPSERT for each in others):
+            elif any(each.operation.call == coalescing.UPSERT_CALL for each in others):
                 # Which of the folded updates it was, single calls tell.
                 apart += [first, *others]
-            elif refusal.code == row_errors.CONFLICT and first.operation.call == "create_or_update_profile":
+            elif (
+                refusal.code == row_errors.CONFLICT_CODE
+                and first.operation.call == "create_or_update_profile"
+            ):
                 conflicts += [first, *others]
             else:
                 settled.append(_of_job(first, "failed", job, ms, refusal.reason))
@@ -253,14 +296,14 @@ class BulkSender:
         if behind:
             # The journal lets an addition go the way of its failed upsert.
             now = self._end.clock()
-            delayed = [Delayed(each, now, "its upsert failed") for each in behind]
+            delayed = [DelayedOperation(each, now, "its upsert failed") for each in behind]
             await self._end.journal.answer_request(request, delayed=delayed, now=now)
             result.done.extend(behind)
 
-    async def _unread(self, wait: Wait, error: KlaviyoError, result: Result) -> bool:
+    async def _unread(self, wait: JobWait, error: KlaviyoError, result: QueueUpdate) -> bool:
         """Whether it is the key that may not read jobs: then the request stays open, for the job may run."""
-        found = verdict(error, "bulk")
-        if found.cause not in OF_THE_KEY:
+        found = action_for(error, "bulk")
+        if found.cause not in KEY_CAUSES:
             return False
         await self._end.leave_open(wait.request, wait.operations, found, result)
         return True
@@ -273,8 +316,8 @@ class BulkSender:
         counted = {name: attributes.get(name) for name in ("total_count", "completed_count", "failed_count")}
         figures = {"job": job, "accepted": accepted, "failed": named, "unconfirmed": accepted - named}
         detail = {**figures, "counted": counted, "detail": wrong}
-        decision = Decision(IMBALANCE, "askel", self._end.to.name, detail=detail)
-        await self._end.journal.decide(decision, self._end.clock())
+        decision = Decision(IMBALANCE_KIND, "askel", self._end.to.name, detail=detail)
+        await self._end.journal.write_decision(decision, self._end.clock())
 
     async def _cut(
         self,
@@ -282,45 +325,49 @@ class BulkSender:
         made: BulkRequest,
         stored: Mapping[str, StoredOperation],
         list_id: str | None,
-        error: Invalid,
-        result: Result,
+        error: InvalidRequest,
+        result: QueueUpdate,
     ) -> None:
         """A whole call was refused: rows that it names go by themselves, the others again without them."""
         named = {
-            bulk.row_index(item.pointer or "")
+            bulk.row_index_of(item.pointer or "")
             for item in error.errors
             if "relationships" not in (item.pointer or "")
         }
         bad = {index for index in named if index is not None and index < len(made.rows)}
         now = self._end.clock()
         operations = [stored[one.id] for one in made.request.operations]
-        delayed = [Delayed(each, now, str(error)) for each in operations]
+        delayed = [DelayedOperation(each, now, str(error)) for each in operations]
         await self._end.journal.answer_request(request, delayed=delayed, now=now)
         alone = [row for index, row in enumerate(made.rows) if index in bad or not bad]
         rest = [row for index, row in enumerate(made.rows) if bad and index not in bad]
-        result.alone.update(stored[one.id].seq for row in alone for one in row.operations)
+        result.single_only.update(stored[one.id].seq for row in alone for one in row.operations)
         result.again.extend(stored[one.id] for row in alone for one in row.operations)
         if rest:
             await self._send(made.request.call, rest, stored, list_id, result)
 
     async def _refused(
-        self, request: int | None, operations: Sequence[StoredOperation], error: KlaviyoError, result: Result
+        self,
+        request: int | None,
+        operations: Sequence[StoredOperation],
+        error: KlaviyoError,
+        result: QueueUpdate,
     ) -> None:
-        found = verdict(error, "bulk")
-        if isinstance(error, Invalid | Missing) or found.act in ("fail", "look"):
+        found = action_for(error, "bulk")
+        if isinstance(error, InvalidRequest | NotInAccount) or found.kind in ("fail", "look"):
             # The list may be gone, or an event already stored: single calls tell which.
             await self._alone(request, operations, str(error), result)
-        elif found.act == "hold":
+        elif found.kind == "hold":
             await self._end.hold(request, operations, found, result)
         else:
             await self._end.delay(request, operations, found, result)
 
     async def _alone(
-        self, request: int | None, operations: Sequence[StoredOperation], detail: str, result: Result
+        self, request: int | None, operations: Sequence[StoredOperation], detail: str, result: QueueUpdate
     ) -> None:
         if operations:
-            result.alone.update(each.seq for each in operations)
-            await self._end.delay(request, operations, Verdict("delay", detail, wait_ms=0), result)
+            result.single_only.update(each.seq for each in operations)
+            await self._end.delay(request, operations, Action("delay", detail, wait_ms=0), result)
 
     async def _settle(
         self,
@@ -329,19 +376,19 @@ class BulkSender:
         outcome: Outcome,
         status: int,
         ms: int,
-        result: Result,
+        result: QueueUpdate,
     ) -> None:
         await self._end.settle(
             request,
             (
-                Settled(each, outcome, status=status, detail=remark(each.operation), ms=ms)
+                SettledOperation(each, outcome, status=status, detail=replay_remark(each.operation), ms=ms)
                 for each in operations
             ),
             result,
         )
 
 
-def carried(profiles: Iterable[Updates]) -> Iterator[StoredOperation]:
+def row_operations(profiles: Iterable[ProfileUpdates]) -> Iterator[StoredOperation]:
     """The operations of rows, in their order."""
     for upserts, addition in profiles:
         yield from upserts
@@ -353,8 +400,10 @@ def _by_id(operations: Iterable[StoredOperation]) -> dict[str, StoredOperation]:
     return {stored.operation.id: stored for stored in operations}
 
 
-def _of_job(stored: StoredOperation, outcome: Outcome, job: str, ms: int, detail: str | None) -> Settled:
-    return Settled(stored, outcome, status=202, response=_named(job), detail=detail, ms=ms)
+def _of_job(
+    stored: StoredOperation, outcome: Outcome, job: str, ms: int, detail: str | None
+) -> SettledOperation:
+    return SettledOperation(stored, outcome, status=202, response=_named(job), detail=detail, ms=ms)
 
 
 @lru_cache(maxsize=8)

@@ -8,10 +8,10 @@ from typing import Protocol
 from askel_tui.store.journal.rows import StoredOperation
 
 
-class Freshness(Protocol):
+class FreshnessGate(Protocol):
     """Whoever looks at accounts, as whoever sends sees it."""
 
-    async def fresh(self, connection: str, operations: Sequence[StoredOperation]) -> bool:
+    async def ensure_fresh(self, connection: str, operations: Sequence[StoredOperation]) -> bool:
         """Waits until what the operations' steps name was looked at within the last 15 s.
 
         False where one of these steps is held by now: the journal knows what still waits. Raises `KlaviyoError` where
@@ -20,9 +20,9 @@ class Freshness(Protocol):
         ...
 
 
-class Unwatched:
+class NoGate:
     """Nobody looks: everything may be sent."""
 
-    async def fresh(self, connection: str, operations: Sequence[StoredOperation]) -> bool:
+    async def ensure_fresh(self, connection: str, operations: Sequence[StoredOperation]) -> bool:
         """Always True."""
         return True

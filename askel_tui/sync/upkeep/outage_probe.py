@@ -7,17 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from askel_tui.store.journal.rows import Hold
+from askel_tui.sync.dispatching.dispatcher import Dispatcher
 from askel_tui.sync.instance import Instance
-from askel_tui.sync.sending.dispatcher import Dispatcher
 
 log = logging.getLogger(__name__)
 
 OUTAGE = "outage"
 
-PROBE_MS = 15_000
+PROBE_INTERVAL_MS = 15_000
 """How long between two operations that are let go to see whether the outage is over, in milliseconds."""
 
-LOOK_MS = 200
+ROUND_INTERVAL_MS = 200
 """The shortest time between two looks at the holds, in milliseconds."""
 
 
@@ -27,7 +27,7 @@ class _Probe:
     at: int
 
 
-class Outages:
+class OutageProbes:
     """Tries, step by step, whether what was held for an outage can be sent again."""
 
     def __init__(self, instance: Instance) -> None:
@@ -35,10 +35,10 @@ class Outages:
         self._probes: dict[tuple[str, str], _Probe] = {}
         self._looked = 0
 
-    async def look(self, dispatchers: Iterable[Dispatcher]) -> None:
+    async def run_round(self, dispatchers: Iterable[Dispatcher]) -> None:
         """One round: probes that are due are let go, and holds whose probe was answered are ordered to end."""
         now = self._instance.clock()
-        if 0 <= now - self._looked < LOOK_MS:
+        if 0 <= now - self._looked < ROUND_INTERVAL_MS:
             return
         self._looked = now
         holds = [hold for hold in await self._instance.journal.holds() if hold.cause == OUTAGE]
@@ -63,10 +63,10 @@ class Outages:
             if state == "waiting":
                 return
             last = probe.at
-        if now - last < PROBE_MS:
+        if now - last < PROBE_INTERVAL_MS:
             return
-        async with dispatcher.reordered():
-            seq = await self._instance.journal.let_one(hold.workflow, hold.step, now)
+        async with dispatcher.suspend_loading():
+            seq = await self._instance.journal.release_one(hold.workflow, hold.step, now)
         if seq is None:
             await self._end(hold, now)
         else:
@@ -75,5 +75,5 @@ class Outages:
     async def _end(self, hold: Hold, now: int) -> None:
         self._probes.pop((hold.workflow, hold.step), None)
         arguments = {"workflow": hold.workflow, "step": hold.step, "cause": OUTAGE}
-        await self._instance.journal.order("release", arguments, "askel", now)
+        await self._instance.journal.submit_command("release", arguments, "askel", now)
         log.info("%s step %s: Klaviyo answers again", hold.workflow, hold.step)

@@ -9,18 +9,18 @@ from askel_tui.sync.instance import Instance
 
 log = logging.getLogger(__name__)
 
-DAYS = 90
+DEFAULT_RETENTION_DAYS = 90
 """How long audit and records are kept, without a setting."""
 
-EVERY_MS = 3_600_000
+ROUND_INTERVAL_MS = 3_600_000
 """How long between two rounds."""
 
-ALWAYS_MS = 3_600_000
+MIN_KEPT_MS = 3_600_000
 """What is younger than this stays, whatever the size."""
 
-DAY_MS = 86_400_000
-MEGABYTE = 1_000_000
-TRIES = 5
+MS_PER_DAY = 86_400_000
+BYTES_PER_MB = 1_000_000
+MAX_SHRINK_STEPS = 5
 """How often the kept stretch is shortened in one round to come to the size."""
 
 
@@ -29,35 +29,35 @@ class Retention:
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
-        self._last: int | None = None
+        self._last_round_at: int | None = None
 
-    async def round(self) -> None:
+    async def run_round(self) -> None:
         """Folds away what is too old or too much, if an hour has passed since the last time."""
         now = self._instance.clock()
-        if self._last is not None and 0 <= now - self._last < EVERY_MS:
+        if self._last_round_at is not None and 0 <= now - self._last_round_at < ROUND_INTERVAL_MS:
             return
-        self._last = now
+        self._last_round_at = now
         settings = self._instance.state.settings()
-        days = float(settings.get("retention_days") or DAYS)
-        await self._fold(min(now - int(days * DAY_MS), now - ALWAYS_MS), now)
+        days = float(settings.get("retention_days") or DEFAULT_RETENTION_DAYS)
+        await self._prune(min(now - int(days * MS_PER_DAY), now - MIN_KEPT_MS), now)
         limit = settings.get("retention_mb")
         if limit:
-            await self._shrink(int(float(limit) * MEGABYTE), now)
+            await self._shrink(int(float(limit) * BYTES_PER_MB), now)
 
-    async def _fold(self, before: int, now: int) -> int:
+    async def _prune(self, before: int, now: int) -> int:
         journal = self._instance.journal
-        gone = await journal.fold(before) + await journal.retire(before, now)
+        gone = await journal.prune_bodies(before) + await journal.prune_history(before, now)
         if gone:
             log.info("%d rows of the journal were folded away", gone)
         return gone
 
     async def _shrink(self, limit: int, now: int) -> None:
         """Shortens the kept stretch in proportion, until the journal fits or only the last hour is left."""
-        for _ in range(TRIES):
-            used = await self._instance.journal.used()
-            oldest = await self._instance.journal.audit(AuditFilter(), limit=1)
-            if used <= limit or not oldest or oldest[0].at >= now - ALWAYS_MS:
+        for _ in range(MAX_SHRINK_STEPS):
+            used = await self._instance.journal.used_bytes()
+            oldest = await self._instance.journal.audit_entries(AuditFilter(), limit=1)
+            if used <= limit or not oldest or oldest[0].at >= now - MIN_KEPT_MS:
                 return
             kept = int((now - oldest[0].at) * limit / used * 0.9)
-            if not await self._fold(min(now - kept, now - ALWAYS_MS), now):
+            if not await self._prune(min(now - kept, now - MIN_KEPT_MS), now):
                 return

@@ -25,7 +25,7 @@ from askel_tui.tui.backend.running import Running
 from askel_tui.tui.backend.settings import Settings
 from askel_tui.tui.backend.workflows import Workflows
 
-__all__ = ["WRITES", "Backend", "Environment", "open_backend", "told"]
+__all__ = ["WRITES", "Backend", "Environment", "describe_error", "open_backend"]
 
 Environment = Literal["sandbox", "klaviyo"]
 
@@ -54,13 +54,13 @@ class Backend(Connections, Account, Workflows, Running, Settings):
         return await self._read(lambda instance: instance.clock())
 
 
-def told(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """An error as a sentence for people, inert."""
-    from askel_tui.tui.text.inert import inert
+    from askel_tui.tui.text.inert import sanitize
 
     text = str(error).strip() or type(error).__name__
     text = text if text.endswith((".", "!", "?", "…")) else text + "."
-    return inert(text[:1].upper() + text[1:])
+    return sanitize(text[:1].upper() + text[1:])
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,7 @@ from askel_tui.tui.backend.base import Base, in_its_own_thread
 
 if TYPE_CHECKING:
     from askel_tui.core.catalog import Catalog
-    from askel_tui.services.discovery import Discovered
+    from askel_tui.services.discovery import DiscoveredCatalog
     from askel_tui.sync.instance import Instance
 
 
@@ -24,23 +24,25 @@ class Account(Base):
 
     async def discover(
         self, connection: str, sections: Collection[str] | None = None, *, sample: int | None = None
-    ) -> Discovered:
+    ) -> DiscoveredCatalog:
         """Reads sections of the catalog (all without) from Klaviyo and keeps them."""
-        from askel_tui.klaviyo.reads.catalog import SAMPLE, SECTIONS
+        from askel_tui.klaviyo.reads.catalog import SAMPLED_PROFILES, SECTIONS
         from askel_tui.services.discovery import discover
 
-        async def work(instance: Instance) -> Discovered:
+        async def work(instance: Instance) -> DiscoveredCatalog:
             client = await _client(instance, connection)
-            return await discover(instance, connection, client, sections or SECTIONS, sample=sample or SAMPLE)
+            return await discover(
+                instance, connection, client, sections or SECTIONS, sample=sample or SAMPLED_PROFILES
+            )
 
         return await self._do(work)
 
     async def segment_check(self, connection: str, segment: str, profile: str) -> dict[str, Any]:
         """Whether a profile (as typed) is in a segment (`services.direct_requests.segment_check`)."""
-        from askel_tui.services.direct_requests import identity_of, segment_check
+        from askel_tui.services.direct_requests import check_segment_membership, parse_identity
 
         return await self._do(
-            lambda instance: segment_check(instance, connection, segment, identity_of(profile))
+            lambda instance: check_segment_membership(instance, connection, segment, parse_identity(profile))
         )
 
     async def members(self, connection: str, kind: Literal["list", "segment"], named: str) -> int | None:

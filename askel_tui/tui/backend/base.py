@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from askel_tui.tui.backend.loop_thread import Closed, LoopThread
+from askel_tui.tui.backend.loop_thread import BackendClosed, LoopThread
 from askel_tui.tui.backend.read_only import ReadOnly
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-LOOK_S = 0.5
+POLL_INTERVAL_S = 0.5
 """How often the journal is asked whether anything was committed, in seconds."""
 
-QUIET_S, QUIET_LOOK_S = 2.0, 1.0
+IDLE_AFTER_S, IDLE_POLL_INTERVAL_S = 2.0, 1.0
 """After how long without a change it is asked less often, and how often then, in seconds."""
 
-CLOSE_S = 10.0
+CLOSE_TIMEOUT_S = 10.0
 """How long what is under way may take when the console ends, in seconds."""
 
 WRITES = "__writes__"
@@ -76,14 +76,14 @@ class Base:
         self.read_only = read_only
         self._home = home
         self.loop = LoopThread("askel-backend")
-        self._on_change: Callable[[], None] = _nothing
+        self._on_change: Callable[[], None] = _ignore_change
         self._instance: Instance | None = None
-        self._fault: BaseException | None = None
+        self._open_error: BaseException | None = None
         self._holder: asyncio.Task[None] | None = None
         self._opened: asyncio.Event | None = None
         self._close: asyncio.Event | None = None
         self._daemon: asyncio.subprocess.Process | None = None
-        self.actor = _actor()
+        self.actor = current_actor()
 
     # Opening and closing.
 
@@ -93,28 +93,28 @@ class Base:
         Raises `HomeUnusable` and `JournalError`, as every later call then does.
         """
         self._on_change = on_change
-        await self._ready()
+        await self._opened_instance()
 
     async def _hold_open(self, opened_: asyncio.Event, close: asyncio.Event) -> None:
         try:
-            from askel_tui.sync.instance import opened
+            from askel_tui.sync.instance import open_instance
 
-            async with opened(self._home) as instance:
+            async with open_instance(self._home) as instance:
                 if self.read_only:
-                    from askel_tui.tui.backend.read_only import guarded
+                    from askel_tui.tui.backend.read_only import make_read_only
 
-                    guarded(instance)
+                    make_read_only(instance)
                 self._instance = instance
                 opened_.set()
                 await self._watch(instance, close)
         except Exception as error:
-            self._fault = error
+            self._open_error = error
         finally:
             self._instance = None
             opened_.set()
 
     async def _watch(self, instance: Instance, close: asyncio.Event) -> None:
-        from askel_tui.store.locks import owner
+        from askel_tui.store.locks import owner_pid
 
         before: object = None
         last = time.monotonic()
@@ -122,20 +122,20 @@ class Base:
         closed = asyncio.create_task(close.wait())
         try:
             while not close.is_set():
-                changed = await instance.journal.wait_change(0)
-                now = (instance.connections_stamp(), owner(instance.home))
+                changed = await instance.journal.wait_for_change(0)
+                now = (instance.connections_stamp(), owner_pid(instance.home))
                 if changed or now != before:
                     last = time.monotonic()
                     self._on_change()
                 before = now
-                quiet = time.monotonic() - last > QUIET_S
-                await asyncio.wait({closed}, timeout=QUIET_LOOK_S if quiet else LOOK_S)
+                quiet = time.monotonic() - last > IDLE_AFTER_S
+                await asyncio.wait({closed}, timeout=IDLE_POLL_INTERVAL_S if quiet else POLL_INTERVAL_S)
         finally:
             closed.cancel()
 
     async def close(self) -> None:
         """Lets go of everything, and ends a daemon that was started from here and not let go of."""
-        self._on_change = _nothing
+        self._on_change = _ignore_change
         if self._holder is not None:
             await self.loop.call(self._end())
         self.loop.stop()
@@ -145,37 +145,37 @@ class Base:
         assert self._holder is not None
         await self._stop_daemon()
         self._close.set()
-        await asyncio.wait({self._holder}, timeout=CLOSE_S)
+        await asyncio.wait({self._holder}, timeout=CLOSE_TIMEOUT_S)
 
-    async def _ready(self) -> Instance:
+    async def _opened_instance(self) -> Instance:
         if self._holder is None or self._opened is None:
             self._opened, self._close = asyncio.Event(), asyncio.Event()
             self._holder = asyncio.create_task(self._hold_open(self._opened, self._close))
         await self._opened.wait()
         if self._instance is None:
-            raise self._fault or Closed("The console is being closed.")
+            raise self._open_error or BackendClosed("The console is being closed.")
         return self._instance
 
     async def _do(self, work: Callable[[Instance], Awaitable[T]]) -> T:
         """What `work` gives with the open instance."""
-        return await work(await self._ready())
+        return await work(await self._opened_instance())
 
     async def _read(self, work: Callable[[Instance], T]) -> T:
-        return work(await self._ready())
+        return work(await self._opened_instance())
 
     async def _stop_daemon(self) -> None:
         process, self._daemon = self._daemon, None
         if process is not None:
-            from askel_tui.tui.backend.daemon_process import stop
+            from askel_tui.tui.backend.daemon_process import stop_daemon
 
-            await stop(process)
+            await stop_daemon(process)
 
 
-def _nothing() -> None:
+def _ignore_change() -> None:
     """Nobody wants to know of changes."""
 
 
-def _actor() -> str:
+def current_actor() -> str:
     import getpass
 
     try:

@@ -74,14 +74,14 @@ class Connections(Base):
     @writes
     async def test_notice(self, addresses: Sequence[str]) -> list[str | None]:
         """Sends a notice that says it is a test; gives, per address, None or why it did not leave."""
-        from askel_tui.sync.notifications.channels import Message, Undelivered, send
+        from askel_tui.sync.notifications.channels import DeliveryFailed, Message, send
 
         async def one(address: str, now: int) -> str | None:
             text = f"A test from Askel's console, asked for by {self.actor}: notices of this connection come here."
             document = {"test": True, "text": text, "at": now}
             try:
                 await send(address, Message(f"test-{now}", "Askel: a test", text, document), now // 1000)
-            except Undelivered as why:
+            except DeliveryFailed as why:
                 return str(why)
             return None
 
@@ -121,7 +121,7 @@ class Connections(Base):
             )
         )
 
-    async def lists_of(self, key: str, revision: str) -> list[str]:
+    async def lists_visible_to(self, key: str, revision: str) -> list[str]:
         """The names and ids of the lists that a key which is not stored can see. Raises `KlaviyoError`, `KeyUnfit`."""
         from askel_tui.core.fingerprints import fingerprint
         from askel_tui.klaviyo.reads.catalog import read_catalog

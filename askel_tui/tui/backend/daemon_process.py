@@ -8,10 +8,10 @@ import os
 import sys
 from pathlib import Path
 
-START_S = 15.0
+START_TIMEOUT_S = 15.0
 """How long a daemon may take until it owns the home, in seconds."""
 
-STOP_S = 45.0
+STOP_TIMEOUT_S = 45.0
 """How long it may take to end: requests under way are settled first."""
 
 
@@ -19,9 +19,9 @@ class DaemonFailed(Exception):
     """A daemon that did not start; the message says what it said."""
 
 
-async def start(home: Path) -> asyncio.subprocess.Process:
+async def start_daemon(home: Path) -> asyncio.subprocess.Process:
     """Starts a daemon and waits until it works on the home. Raises `DaemonFailed`."""
-    from askel_tui.store.locks import owner
+    from askel_tui.store.locks import owner_pid
 
     log = home / "daemon.log"
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -40,26 +40,26 @@ async def start(home: Path) -> asyncio.subprocess.Process:
         )
     finally:
         os.close(output)
-    end = asyncio.get_running_loop().time() + START_S
+    end = asyncio.get_running_loop().time() + START_TIMEOUT_S
     while asyncio.get_running_loop().time() < end:
         if process.returncode is not None:
             break
-        if owner(home) is not None:
+        if owner_pid(home) is not None:
             return process
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), 0.1)
-    await stop(process)
+    await stop_daemon(process)
     said = log.read_text("utf-8", "replace").strip().splitlines()
     raise DaemonFailed(f"the daemon did not start: {said[-1] if said else 'it said nothing'}")
 
 
-async def stop(process: asyncio.subprocess.Process) -> None:
+async def stop_daemon(process: asyncio.subprocess.Process) -> None:
     """Asks a daemon to end and waits until it has; one that hangs is killed."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), STOP_S)
+            await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Closed(Exception):
+class BackendClosed(Exception):
     """The loop has ended."""
 
 
@@ -35,7 +35,7 @@ class LoopThread:
             return await work
         if self._stopped:
             work.close()
-            raise Closed("The console is being closed.")
+            raise BackendClosed("The console is being closed.")
         if not self._ready.is_set():
             if not self._thread.is_alive():
                 self._thread.start()

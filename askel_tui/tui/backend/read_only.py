@@ -21,10 +21,12 @@ class ReadOnly(Exception):
 
 JOURNAL_READS = frozenset(
     {
-        "close", "records_after", "newest_records", "record", "last_seq", "unplanned", "workflow_states", "ran",
-        "waiting", "in_doubt", "profile_ids", "holds", "failures", "to_replan", "open_commands", "command", "places",
-        "occupied", "take_place", "answer_place", "audit", "follow", "verify", "notices", "counts", "wait_change",
-        "operation_state", "request_body", "unconfirmed",
+        "close", "records_after", "newest_records", "find_record", "last_record_seq", "count_unplanned",
+        "workflow_states", "already_ran", "waiting_operations", "requests_in_doubt", "profile_ids", "holds",
+        "failures", "records_to_replan", "open_commands", "find_command", "taken_slots",
+        "count_occupied_slots", "take_slot", "release_slot", "audit_entries", "follow_audit",
+        "verify_audit", "notices", "counts", "wait_for_change", "operation_state", "request_body",
+        "unconfirmed_writes",
     }
 )  # fmt: skip
 """What only reads, and the places in the budget that reading takes; whatever else there is, is refused."""
@@ -37,7 +39,7 @@ STATE_WRITES = frozenset(
 )  # fmt: skip
 
 
-class _Journal:
+class _ReadOnlyJournal:
     """A journal that can be read."""
 
     def __init__(self, journal: Any) -> None:
@@ -49,7 +51,7 @@ class _Journal:
         return getattr(self._journal, name)
 
 
-class _State:
+class _ReadOnlyState:
     """State that can be read; a catalog that was just read may be kept."""
 
     def __init__(self, state: Any) -> None:
@@ -61,24 +63,24 @@ class _State:
         return getattr(self._state, name)
 
 
-def guarded(instance: Instance) -> Instance:
+def make_read_only(instance: Instance) -> Instance:
     """The instance, made unable to write."""
-    guarded_journal: Any = _Journal(instance.journal)
+    guarded_journal: Any = _ReadOnlyJournal(instance.journal)
     instance.journal = guarded_journal
-    guarded_state: Any = _State(instance.state)
+    guarded_state: Any = _ReadOnlyState(instance.state)
     instance.state = guarded_state
     given = instance.client_for
 
     async def client_for(key: str, revision: str, account: str) -> Any:
         client = await given(key, revision, account)
-        _only_get(client)
+        _allow_get_only(client)
         return client
 
     instance.client_for = client_for  # type: ignore[method-assign]
     return instance
 
 
-def _only_get(client: Any) -> None:
+def _allow_get_only(client: Any) -> None:
     call = client.call
 
     async def reading(name: str, **arguments: Any) -> Any:

@@ -18,9 +18,9 @@ class Running(Base):
 
     async def status(self) -> dict[str, Any]:
         """The status as `askel status --json` has it (holds: `since` in milliseconds)."""
-        from askel_tui.services.status import status
+        from askel_tui.services.status import read_status
 
-        return await self._do(status)
+        return await self._do(read_status)
 
     async def notices(self, after: int = 0) -> list[Mapping[str, Any]]:
         """Notices as {seq, at, connection, workflow, step, kind, text}, oldest first."""
@@ -31,21 +31,21 @@ class Running(Base):
         return await self._do(lambda instance: instance.journal.workflow_states())
 
     @writes
-    async def give(self, order: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def submit(self, order: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         """Gives an order (`sync.engine.commands.HANDLERS`). Raises `Refused`, `Unanswered`."""
-        from askel_tui.sync.engine.command_bus import give
+        from askel_tui.sync.engine.command_bus import submit
 
-        return await self._do(lambda instance: give(instance, order, arguments, self.actor))
+        return await self._do(lambda instance: submit(instance, order, arguments, self.actor))
 
     @writes
     async def pause(self, workflow: str) -> Mapping[str, Any]:
         """Records of the workflow wait from now on."""
-        return await self.give("pause", {"workflow": workflow})
+        return await self.submit("pause", {"workflow": workflow})
 
     @writes
     async def resume(self, workflow: str) -> Mapping[str, Any]:
         """What waited of the workflow is sent."""
-        return await self.give("resume", {"workflow": workflow})
+        return await self.submit("resume", {"workflow": workflow})
 
     async def holds(self) -> list[Hold]:
         """All holds, oldest first."""
@@ -54,17 +54,17 @@ class Running(Base):
     @writes
     async def hold(self, workflow: str, step: str) -> bool:
         """Holds a step: its operations wait until it is released. False if it was held already."""
-        return bool((await self.give("hold", {"workflow": workflow, "step": step}))["placed"])
+        return bool((await self.submit("hold", {"workflow": workflow, "step": step}))["placed"])
 
     @writes
     async def release(self, workflow: str, step: str) -> Mapping[str, Any]:
         """Ends a hold: its operations are sent, in order."""
-        return await self.give("release", {"workflow": workflow, "step": step})
+        return await self.submit("release", {"workflow": workflow, "step": step})
 
     @writes
     async def discard_held(self, workflow: str, step: str) -> Mapping[str, Any]:
         """Discards the operations that a hold keeps."""
-        return await self.give("discard", {"workflow": workflow, "step": step})
+        return await self.submit("discard", {"workflow": workflow, "step": step})
 
     async def failures(self, workflow: str | None = None, limit: int = 1000) -> list[Failure]:
         """What failed."""
@@ -73,18 +73,18 @@ class Running(Base):
     @writes
     async def retry_failures(self, ids: Sequence[int]) -> Mapping[str, Any]:
         """Failures are tried again."""
-        return await self.give("retry", {"ids": list(ids)})
+        return await self.submit("retry", {"ids": list(ids)})
 
     @writes
     async def discard_failures(self, ids: Sequence[int]) -> Mapping[str, Any]:
         """Failures are given up."""
-        return await self.give("discard_failed", {"ids": list(ids)})
+        return await self.submit("discard_failed", {"ids": list(ids)})
 
     async def daemon_running(self) -> bool:
         """Whether some process works on the home."""
-        from askel_tui.store.locks import owner
+        from askel_tui.store.locks import owner_pid
 
-        return await self._read(lambda instance: owner(instance.home) is not None)
+        return await self._read(lambda instance: owner_pid(instance.home) is not None)
 
     @property
     def started_daemon(self) -> bool:
@@ -94,10 +94,10 @@ class Running(Base):
     @writes
     async def start_daemon(self) -> None:
         """Starts a daemon as a process of its own. It ends with the console unless `let_go` is called."""
-        from askel_tui.tui.backend.daemon_process import start
+        from askel_tui.tui.backend.daemon_process import start_daemon
 
         async def work(instance: Instance) -> None:
-            self._daemon = await start(instance.home)
+            self._daemon = await start_daemon(instance.home)
 
         await self._do(work)
 
@@ -106,6 +106,6 @@ class Running(Base):
         """Ends the daemon that was started from here, and waits for it."""
         await self._stop_daemon()
 
-    def let_go(self) -> None:
+    def leave_daemon_running(self) -> None:
         """The daemon that was started from here goes on when the console ends."""
         self._daemon = None

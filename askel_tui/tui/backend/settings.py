@@ -38,9 +38,9 @@ class Settings(Base):
     @property
     def config_directory(self) -> Path:
         """Where the user's own files are: `config.yaml`, `keymap.yaml`, `themes/`."""
-        from askel_tui.tui.preferences.config import directory
+        from askel_tui.tui.preferences.config import config_directory
 
-        return self._home or directory()
+        return self._home or config_directory()
 
     @writes
     async def save_config(self, name: str, value: str) -> None:

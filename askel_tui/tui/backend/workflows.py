@@ -11,10 +11,10 @@ from askel_tui.tui.backend.base import Base, in_its_own_thread, writes
 
 if TYPE_CHECKING:
     from askel_tui.core.problems import Problem
-    from askel_tui.core.records.record import Record, Refused
+    from askel_tui.core.records.record import Record, RefusedLine
     from askel_tui.core.workflows.model import Workflow
-    from askel_tui.services.ingest import Intake
-    from askel_tui.services.workflows import AppliedResult
+    from askel_tui.services.ingest import IngestResult
+    from askel_tui.services.workflows import ApplyResult
     from askel_tui.store.journal.rows import StoredRecord
     from askel_tui.store.state.documents import WorkflowDoc
     from askel_tui.sync.instance import Instance
@@ -30,7 +30,7 @@ class Workflows(Base):
 
     async def workflow(self, name: str, version: int | None = None) -> WorkflowDoc:
         """One version, by default the newest. Raises `UnknownWorkflow`."""
-        return await self._read(lambda instance: instance.document(name, version))
+        return await self._read(lambda instance: instance.workflow_document(name, version))
 
     async def versions(self, name: str) -> list[WorkflowDoc]:
         """All versions, oldest first. Raises `UnknownWorkflow`."""
@@ -43,7 +43,7 @@ class Workflows(Base):
         return await self._read(lambda _: load_workflow(text, file))
 
     @writes
-    async def apply(self, text: str, file: str) -> AppliedResult:
+    async def apply(self, text: str, file: str) -> ApplyResult:
         """Stores a workflow as a draft version, checked against the live account. Raises `Unfit` with every problem."""
         from askel_tui.services import workflows
 
@@ -74,7 +74,7 @@ class Workflows(Base):
 
     async def record(self, connection: str, record: str) -> StoredRecord | None:
         """A record by its id."""
-        return await self._do(lambda instance: instance.journal.record(connection, record))
+        return await self._do(lambda instance: instance.journal.find_record(connection, record))
 
     async def dry_run(
         self,
@@ -91,20 +91,20 @@ class Workflows(Base):
             lambda instance: dry_run(instance, workflow, last=last, records=records, version=version)
         )
 
-    async def records_of(self, file: Path) -> tuple[list[Record], list[Refused]]:
+    async def read_records_file(self, file: Path) -> tuple[list[Record], list[RefusedLine]]:
         """The records of a JSONL or CSV file, and the lines that are none; nothing is kept. Raises `OSError`."""
         from datetime import UTC, datetime
 
-        from askel_tui.core.records.files import file_lines, read_csv, read_jsonl
-        from askel_tui.core.records.record import Refused
+        from askel_tui.core.records.files import read_csv, read_jsonl, read_lines
+        from askel_tui.core.records.record import RefusedLine
 
-        def work() -> tuple[list[Record], list[Refused]]:
+        def work() -> tuple[list[Record], list[RefusedLine]]:
             read = read_csv if file.suffix.lower() == ".csv" else read_jsonl
             now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
             with file.open("rb") as stream:
-                found = [each for _, each in read(file_lines(stream), now=now)]
-            records = [each for each in found if not isinstance(each, Refused)]
-            return records, [each for each in found if isinstance(each, Refused)]
+                found = [each for _, each in read(read_lines(stream), now=now)]
+            records = [each for each in found if not isinstance(each, RefusedLine)]
+            return records, [each for each in found if isinstance(each, RefusedLine)]
 
         return await asyncio.to_thread(work)
 
@@ -114,15 +114,15 @@ class Workflows(Base):
         connection: str,
         file: Path,
         *,
-        progress: Callable[[Intake], None] | None = None,
-    ) -> Intake:
+        progress: Callable[[IngestResult], None] | None = None,
+    ) -> IngestResult:
         """Takes in the records of a file; `progress` is called from another thread. Raises `OSError`."""
-        from askel_tui.core.records.files import file_lines
+        from askel_tui.core.records.files import read_lines
         from askel_tui.services.ingest import ingest
 
-        async def work(instance: Instance) -> Intake:
+        async def work(instance: Instance) -> IngestResult:
             with file.open("rb") as stream:
                 kind: Literal["csv", "jsonl"] = "csv" if file.suffix.lower() == ".csv" else "jsonl"
-                return await ingest(instance, connection, file_lines(stream), kind, progress=progress)
+                return await ingest(instance, connection, read_lines(stream), kind, progress=progress)
 
         return await self._do(work)

@@ -16,7 +16,7 @@ from askel_tui.core.problems import Problem, did_you_mean
 
 CLIPBOARD_MODES = ("auto", "native", "osc52")
 
-_KNOWN: Mapping[str, type] = {"theme": str, "clipboard": str, "keymap": dict}
+_SETTING_TYPES: Mapping[str, type] = {"theme": str, "clipboard": str, "keymap": dict}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Config:
     problems: tuple[Problem, ...] = ()
 
 
-def directory() -> Path:
+def config_directory() -> Path:
     """Where the user's own files are: `ASKEL_HOME`, else the user's config directory."""
     chosen = os.environ.get("ASKEL_HOME", "")
     if chosen:
@@ -39,12 +39,12 @@ def directory() -> Path:
     return Path(platformdirs.user_config_dir("askel", appauthor=False))
 
 
-def load(where: Path | None = None) -> Config:
+def load_config(where: Path | None = None) -> Config:
     """The settings in a directory; missing files are as good as empty ones."""
-    where = where or directory()
+    where = where or config_directory()
     problems: list[Problem] = []
     values, lines = read_yaml(where / "config.yaml", problems)
-    given = _checked(values, lines, where / "config.yaml", problems)
+    given = _valid_settings(values, lines, where / "config.yaml", problems)
     keymap = _keymap(given.get("keymap", {}), lines, where / "config.yaml", problems)
     more, more_lines = read_yaml(where / "keymap.yaml", problems)
     keymap |= _keymap(more, more_lines, where / "keymap.yaml", problems)
@@ -90,14 +90,14 @@ def read_yaml(file: Path, problems: list[Problem]) -> tuple[dict[str, Any], dict
     return {str(key): value for key, value in values.items()}, lines
 
 
-def _checked(
+def _valid_settings(
     values: Mapping[str, Any], lines: Mapping[str, int], file: Path, problems: list[Problem]
 ) -> dict[str, Any]:
     kept = {}
     for name, value in values.items():
-        wanted = _KNOWN.get(name)
+        wanted = _SETTING_TYPES.get(name)
         if wanted is None:
-            guess = did_you_mean(name, _KNOWN)
+            guess = did_you_mean(name, _SETTING_TYPES)
             problems.append(Problem("is no setting", name, None, str(file), lines.get(name), guess))
         elif not isinstance(value, wanted):
             word = {"str": "a word", "dict": "a mapping"}[wanted.__name__]

@@ -16,7 +16,7 @@ from askel_tui.tui.preferences.config import read_yaml
 if TYPE_CHECKING:
     from textual.theme import Theme
 
-DEFAULT = "dark"
+DEFAULT_THEME = "dark"
 
 _COLOURS = (
     "primary",
@@ -31,7 +31,7 @@ _COLOURS = (
     "error",
     "boost",
 )
-_PARTS = ("name", "dark", "colours", "variables")
+_THEME_KEYS = ("name", "dark", "colours", "variables")
 
 
 def builtin_directory() -> Path:
@@ -41,7 +41,7 @@ def builtin_directory() -> Path:
     return inside if inside.is_dir() else package.parent / "themes"
 
 
-def load(directory: Path, only: str | None = None) -> tuple[list[Theme], list[Problem]]:
+def load_themes(directory: Path, only: str | None = None) -> tuple[list[Theme], list[Problem]]:
     """The themes in a directory, by file name, and what is wrong with the others. Never raises.
 
     `only` reads one file, by its name without the ending.
@@ -55,26 +55,26 @@ def load(directory: Path, only: str | None = None) -> tuple[list[Theme], list[Pr
     if only is not None:
         files = [file for file in files if file.stem == only]
     for file in files:
-        made = _theme(file, problems)
+        made = _read_theme(file, problems)
         if made is not None:
             themes.append(made)
     return themes, problems
 
 
-def _meant(part: str) -> str | None:
+def _suggest_key(part: str) -> str | None:
     """What may have been meant; a colour belongs under `colours`."""
     colour = part if part in _COLOURS else did_you_mean(part, _COLOURS)
-    return did_you_mean(part, _PARTS) or (f"colours: {colour}" if colour else None)
+    return did_you_mean(part, _THEME_KEYS) or (f"colours: {colour}" if colour else None)
 
 
-def _theme(file: Path, problems: list[Problem]) -> Theme | None:
+def _read_theme(file: Path, problems: list[Problem]) -> Theme | None:
     from textual.theme import Theme
 
     before = len(problems)
     values, lines = read_yaml(file, problems)
     problems += [
-        Problem("is no part of a theme", part, None, str(file), lines.get(part), _meant(part))
-        for part in sorted(values.keys() - set(_PARTS))
+        Problem("is no part of a theme", part, None, str(file), lines.get(part), _suggest_key(part))
+        for part in sorted(values.keys() - set(_THEME_KEYS))
     ]
     colours = values.get("colours", {})
     variables = values.get("variables", {})
@@ -85,10 +85,10 @@ def _theme(file: Path, problems: list[Problem]) -> Theme | None:
         )
         return None
     for name, colour in (*colours.items(), *variables.items()):
-        told = _wrong(name, colour, known=name in _COLOURS or name in variables)
+        told = _colour_problem(name, colour, known=name in _COLOURS or name in variables)
         if told:
             guess = did_you_mean(str(name), _COLOURS) if name in colours and name not in _COLOURS else None
-            line = _line_of(file, str(name))
+            line = _line_of_key(file, str(name))
             problems.append(Problem(told, str(name), None, str(file), line, guess))
     if "primary" not in colours and len(problems) == before:
         problems.append(
@@ -107,7 +107,7 @@ def _theme(file: Path, problems: list[Problem]) -> Theme | None:
     )
 
 
-def _wrong(name: Any, colour: Any, *, known: bool) -> str | None:
+def _colour_problem(name: Any, colour: Any, *, known: bool) -> str | None:
     from textual.color import Color, ColorParseError
 
     if not known:
@@ -124,7 +124,7 @@ def _wrong(name: Any, colour: Any, *, known: bool) -> str | None:
     return None
 
 
-def _line_of(file: Path, key: str) -> int | None:
+def _line_of_key(file: Path, key: str) -> int | None:
     for number, line in enumerate(file.read_text("utf-8-sig").splitlines(), 1):
         if line.strip().startswith(f"{key}:"):
             return number

@@ -7,25 +7,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from askel_tui.tui.shell.progress import Progress
-from askel_tui.tui.text.figures import plural
+from askel_tui.tui.text.figures import pluralize
 from askel_tui.tui.widgets.text_prompt import Ask
 
 if TYPE_CHECKING:
-    from askel_tui.services.ingest import Intake
+    from askel_tui.services.ingest import IngestResult
     from askel_tui.tui.shell.base_screen import AskelScreen
 
-DETAIL = "JSONL, or CSV by its ending. They are kept for {connection}; an active workflow sends those that it matches."
+PROMPT_DETAIL = (
+    "JSONL, or CSV by its ending. They are kept for {connection}; "
+    "an active workflow sends those that it matches."
+)
 
 
-async def take_in(screen: AskelScreen) -> bool:
+async def ingest_file(screen: AskelScreen) -> bool:
     """Asks for a file and takes its records in; True if any of them is new. Raises `OSError`, `ReadOnly`."""
     connection, askel = screen.connection, screen.askel
     if connection is None:
-        askel.say("Records are taken in for a connection: press 2 to make one.", severity="warning")
+        askel.show_toast("Records are taken in for a connection: press 2 to make one.", severity="warning")
         return False
     asked = Ask(
         "Take in the records of which file?",
-        DETAIL.format(connection=connection),
+        PROMPT_DETAIL.format(connection=connection),
         value=askel.recall("records.file", ""),
     )
     typed = await askel.push_screen_wait(asked)
@@ -33,27 +36,29 @@ async def take_in(screen: AskelScreen) -> bool:
         return False
     askel.remember("records.file", typed)
     file, progress = await asyncio.to_thread(Path(typed).expanduser), Progress()
-    taken = await screen.busy(
+    taken = await screen.with_progress(
         f"Taking in {file.name}",
-        screen.backend.ingest(connection, file, progress=lambda so_far: progress.report(so_far.lines)),
+        screen.backend.ingest(connection, file, progress=lambda so_far: progress.report(so_far.lines_read)),
         progress,
     )
     # A toast lies over the lower rows of a small screen: only what is to be read carefully stays longer.
-    careful = bool(taken.refused or taken.other_body)
-    askel.say(
-        told(taken), severity="warning" if taken.refused else "information", timeout=12 if careful else None
+    careful = bool(taken.refused or taken.conflicting_ids)
+    askel.show_toast(
+        describe_intake(taken),
+        severity="warning" if taken.refused else "information",
+        timeout=12 if careful else None,
     )
     return bool(taken.accepted)
 
 
-def told(taken: Intake) -> str:
+def describe_intake(taken: IngestResult) -> str:
     """What became of a file, in sentences."""
-    known = f", {taken.same:,} known already" if taken.same else ""
-    lines = [f"{plural(taken.accepted, 'new record')}{known}."]
-    if taken.other_body:
-        lines.append(f"{taken.other_body[0]} came before with another body: the first one holds.")
+    known = f", {taken.duplicates:,} known already" if taken.duplicates else ""
+    lines = [f"{pluralize(taken.accepted, 'new record')}{known}."]
+    if taken.conflicting_ids:
+        lines.append(f"{taken.conflicting_ids[0]} came before with another body: the first one holds.")
     if taken.refused:
         first = taken.refusals[0]
-        lines.append(f"{plural(taken.refused, 'line')} refused, line {first.line}: {first.reason}.")
-        lines.append(f"Refused lines are kept in {taken.kept}.")
+        lines.append(f"{pluralize(taken.refused, 'line')} refused, line {first.line}: {first.reason}.")
+        lines.append(f"Refused lines are kept in {taken.refused_file}.")
     return "\n".join(lines)

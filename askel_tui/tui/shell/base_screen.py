@@ -17,26 +17,26 @@ from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import Worker
 
-from askel_tui.tui.backend import Backend, told
-from askel_tui.tui.backend.loop_thread import Closed
+from askel_tui.tui.backend import Backend, describe_error
+from askel_tui.tui.backend.loop_thread import BackendClosed
 from askel_tui.tui.shell.progress import BusyLine, Cancelled, Progress
-from askel_tui.tui.shell.screen_registry import SCREENS, Entry
-from askel_tui.tui.shell.workers import beside
-from askel_tui.tui.text.filtering import Filter, parse
-from askel_tui.tui.text.inert import fit, inert
+from askel_tui.tui.shell.screen_registry import SCREENS, ScreenEntry
+from askel_tui.tui.shell.workers import run_in_background
+from askel_tui.tui.text.filtering import Filter, parse_filter
+from askel_tui.tui.text.inert import sanitize, truncate
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.key_hints import KeyLine
 
 if TYPE_CHECKING:
-    from askel_tui.tui.app import AskelApp, Head
+    from askel_tui.tui.app import AskelApp, HeaderState
 
 T = TypeVar("T")
 
-LOAD_S = 0.5
+MIN_RELOAD_INTERVAL_S = 0.5
 """The shortest time between two loads that commits cause, in seconds."""
 
-BUSY_S = 0.8
+PROGRESS_DELAY_S = 0.8
 """Work that is done sooner than this shows no progress, in seconds."""
 
 
@@ -52,22 +52,22 @@ class TopBar(Widget):
 
     def render(self) -> Content:
         """The line."""
-        head: Head = cast("AskelApp", self.app).head
+        head: HeaderState = cast("AskelApp", self.app).head
         wide = self.size.width >= 76
         parts: list[Any] = [("▌askel ", "bold $accent")]
-        if head.trouble:
-            return Content.assemble(*parts, ("✗ ", "bold $error"), fit(head.trouble, self.size.width - 12))
-        named = fit(head.connection, 28 if wide else 14) if head.connection else "no connection"
+        if head.error:
+            return Content.assemble(*parts, ("✗ ", "bold $error"), truncate(head.error, self.size.width - 12))
+        named = truncate(head.connection, 28 if wide else 14) if head.connection else "no connection"
         parts += [(named, "bold"), "  "]
         if head.environment == "sandbox":
             parts.append((" SANDBOX ", "bold reverse $success"))
         else:
             parts.append((" KLAVIYO · REAL " if wide else " REAL ", "bold reverse $error"))
         parts.append("  ")
-        if head.daemon is None:
+        if head.daemon_running is None:
             parts.append(("◌ opening…", "$foreground-muted"))
-        elif head.daemon:
-            word = "daemon runs" + (" (started here)" if head.ours and wide else "")
+        elif head.daemon_running:
+            word = "daemon runs" + (" (started here)" if head.daemon_is_ours and wide else "")
             parts.append((f"● {word}", "$success"))
         else:
             parts.append(("○ no daemon: nothing is sent" if wide else "○ no daemon", "$warning"))
@@ -103,13 +103,13 @@ class AskelScreen(Screen[None]):
     """The name in the registry."""
     HELP: ClassVar[str | None] = None
     """What F1 says about the screen: plain lines."""
-    FILTERS: ClassVar[bool] = False
+    HAS_FILTER: ClassVar[bool] = False
     """Whether `/` filters here."""
     FILTER_FIELDS: ClassVar[tuple[str, ...]] = ()
     """Fields that `field:value` may name in the filter."""
-    FOLLOWS: ClassVar[bool] = True
+    RELOADS_ON_COMMIT: ClassVar[bool] = True
     """Whether commits make the screen load again, at once while it is in front."""
-    RENEWS: ClassVar[bool] = False
+    RELOADS_ON_RETURN: ClassVar[bool] = False
     """Whether a screen that does not follow loads again when one comes back to it after commits."""
 
     BINDINGS: ClassVar[list[Any]] = [
@@ -120,10 +120,10 @@ class AskelScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._loading = False
+        self._reload_scheduled = False
         self._stale = False
         self._loaded = False
-        self._failed: str | None = None
+        self._last_load_error: str | None = None
 
     # For screens to use and override.
 
@@ -143,9 +143,11 @@ class AskelScreen(Screen[None]):
         return self.askel.connection
 
     @property
-    def wanted(self) -> Filter:
+    def current_filter(self) -> Filter:
         """The filter as it is typed."""
-        return parse(self.query_one(FilterBar).value, self.FILTER_FIELDS) if self.FILTERS else Filter()
+        return (
+            parse_filter(self.query_one(FilterBar).value, self.FILTER_FIELDS) if self.HAS_FILTER else Filter()
+        )
 
     def body(self) -> ComposeResult:
         """What the screen shows."""
@@ -157,21 +159,21 @@ class AskelScreen(Screen[None]):
     async def prepare(self) -> None:
         """Makes ready what takes time, before the screen is first shown."""
 
-    def filtered(self, wanted: Filter) -> None:
+    def apply_filter(self, wanted: Filter) -> None:
         """The filter has changed."""
 
-    def filter_kept(self, before: Widget | None) -> None:
+    def leave_filter(self, before: Widget | None) -> None:
         """The filter stays as it is: back to what had the focus before it was typed."""
         if before is not None and before.is_attached:
             before.focus()
         else:
             self.focus_next()
 
-    def back(self) -> bool:
+    def go_back(self) -> bool:
         """One level back inside the screen; False where it is at its top already."""
         return False
 
-    def taken_in(self) -> None:
+    def records_ingested(self) -> None:
         """Records were taken in from here."""
         self.action_reload()
 
@@ -180,26 +182,28 @@ class AskelScreen(Screen[None]):
         if self._loaded:
             self.action_reload()
 
-    def start(
+    def start_work(
         self,
         work: Callable[[], Awaitable[Any]],
         group: str = "default",
         *,
         exclusive: bool = False,
-        asks: bool = False,
+        asks_question: bool = False,
     ) -> Worker[Any]:
         """Runs work beside the screen; what it raises becomes a toast. With `asks`, keys wait for its question."""
-        worker = beside(self, partial(self._guarded, work), group, exclusive=exclusive)
-        if asks:
-            self.askel.about_to_ask(worker)
+        worker = run_in_background(
+            self, partial(self._run_reporting_errors, work), group, exclusive=exclusive
+        )
+        if asks_question:
+            self.askel.expect_question(worker)
         return worker
 
-    async def busy(self, label: str, work: Awaitable[T], progress: Progress | None = None) -> T:
+    async def with_progress(self, label: str, work: Awaitable[T], progress: Progress | None = None) -> T:
         """What `work` gives. After a moment a line shows how far it is; Esc cancels it. Raises `Cancelled`."""
         task = asyncio.ensure_future(work)
-        self.askel.asks_nothing_yet()
+        self.askel.expect_no_question()
         try:
-            done, _ = await asyncio.wait({task}, timeout=BUSY_S)
+            done, _ = await asyncio.wait({task}, timeout=PROGRESS_DELAY_S)
             if not done:
                 line = self.query_one(BusyLine)
                 with line.shown(label, task, progress or Progress()):
@@ -227,7 +231,7 @@ class AskelScreen(Screen[None]):
         with Vertical(id="frame"):
             yield from self.body()
         yield BusyLine()
-        if self.FILTERS:
+        if self.HAS_FILTER:
             yield FilterBar()
         yield KeyLine()
 
@@ -235,7 +239,7 @@ class AskelScreen(Screen[None]):
     def help(self) -> Help:
         """What F1 shows for the screen."""
         entry = next((each for each in SCREENS if each.name == self.NAME), None)
-        return Help(entry.title if entry else "", self.HELP or (entry.about if entry else ""))
+        return Help(entry.title if entry else "", self.HELP or (entry.description if entry else ""))
 
     def _on_screen_resume(self, event: events.ScreenResume) -> None:
         """Loads what is missing or has changed meanwhile."""
@@ -249,16 +253,16 @@ class AskelScreen(Screen[None]):
 
     def changed(self) -> None:
         """Something was committed; a screen that is not in front loads when it is next."""
-        if not self.FOLLOWS:
-            self._stale = self._stale or (self.RENEWS and not self.is_current)
+        if not self.RELOADS_ON_COMMIT:
+            self._stale = self._stale or (self.RELOADS_ON_RETURN and not self.is_current)
             return
         self._stale = True
-        if not self._loading and self.is_current:
-            self._loading = True
-            self.set_timer(LOAD_S if self._loaded else 0.01, self._load_again)
+        if not self._reload_scheduled and self.is_current:
+            self._reload_scheduled = True
+            self.set_timer(MIN_RELOAD_INTERVAL_S if self._loaded else 0.01, self._reload_if_stale)
 
-    def _load_again(self) -> None:
-        self._loading = False
+    def _reload_if_stale(self) -> None:
+        self._reload_scheduled = False
         # A commit may come before the widgets: then the screen loads when it is first in front.
         if self._stale and self.is_current and self.is_mounted:
             self.action_reload()
@@ -266,47 +270,47 @@ class AskelScreen(Screen[None]):
     def action_reload(self) -> None:
         """Loads now."""
         self._stale = False
-        beside(self, self._load, "load", exclusive=True)
+        run_in_background(self, self._load_reporting_errors, "load", exclusive=True)
 
-    async def _load(self) -> None:
+    async def _load_reporting_errors(self) -> None:
         try:
             await self.load()
         except Cancelled as cancelled:
-            self.askel.say(told(cancelled))
-        except Closed:
+            self.askel.show_toast(describe_error(cancelled))
+        except BackendClosed:
             return
         except Exception as error:
             # The same trouble at every commit is said once.
-            if told(error) != self._failed:
-                self._failed = told(error)
-                self.askel.trouble(error, "Nothing could be read")
+            if describe_error(error) != self._last_load_error:
+                self._last_load_error = describe_error(error)
+                self.askel.show_error(error, "Nothing could be read")
         else:
-            self._failed = None
+            self._last_load_error = None
         self._loaded = True
 
-    async def _guarded(self, work: Callable[[], Awaitable[Any]]) -> None:
+    async def _run_reporting_errors(self, work: Callable[[], Awaitable[Any]]) -> None:
         try:
             await work()
         except Cancelled as cancelled:
-            self.askel.say(told(cancelled))
-        except Closed:
+            self.askel.show_toast(describe_error(cancelled))
+        except BackendClosed:
             return
         except Exception as error:
-            self.askel.trouble(error)
+            self.askel.show_error(error)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """No filter where none is."""
-        return self.FILTERS if action == "filter" else True
+        return self.HAS_FILTER if action == "filter" else True
 
     def action_take_in(self) -> None:
         """Takes in the records of a file."""
-        self.start(self._take_in, group="take_in", exclusive=True, asks=True)
+        self.start_work(self._ingest, group="take_in", exclusive=True, asks_question=True)
 
-    async def _take_in(self) -> None:
-        from askel_tui.tui.screens.ingest_dialog import take_in
+    async def _ingest(self) -> None:
+        from askel_tui.tui.screens.ingest_dialog import ingest_file
 
-        if await take_in(self):
-            self.taken_in()
+        if await ingest_file(self):
+            self.records_ingested()
 
     def action_filter(self) -> None:
         """Opens the filter."""
@@ -316,26 +320,26 @@ class AskelScreen(Screen[None]):
         """Cancels what runs, else leaves the filter, else one level back inside the screen, else takes toasts away."""
         if self.query_one(BusyLine).cancel():
             return
-        if self.FILTERS and self.query_one(FilterBar).leave():
+        if self.HAS_FILTER and self.query_one(FilterBar).leave():
             return
-        if not self.back():
+        if not self.go_back():
             self.app.clear_notifications()
 
     def on_filter_bar_kept(self, event: FilterBar.Kept) -> None:
         """On to what was found."""
         event.stop()
-        self.filter_kept(event.before)
+        self.leave_filter(event.before)
 
     def on_filter_bar_changed(self, event: FilterBar.Changed) -> None:
         """Hands the filter on."""
         event.stop()
-        self.filtered(parse(event.value, self.FILTER_FIELDS))
+        self.apply_filter(parse_filter(event.value, self.FILTER_FIELDS))
 
 
 class StartScreen(AskelScreen):
     """The frame of the first screen, there until that is."""
 
-    FOLLOWS = False
+    RELOADS_ON_COMMIT = False
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -345,13 +349,13 @@ class StartScreen(AskelScreen):
 class MissingScreen(AskelScreen):
     """Stands for a screen whose file does not exist yet."""
 
-    FOLLOWS = False
+    RELOADS_ON_COMMIT = False
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: ScreenEntry) -> None:
         super().__init__()
         self.NAME = entry.name  # type: ignore[misc]
         self._entry = entry
 
     def body(self) -> ComposeResult:
         """One sentence."""
-        yield Static(Content(f"{inert(self._entry.title)}: not there yet."), id="missing")
+        yield Static(Content(f"{sanitize(self._entry.title)}: not there yet."), id="missing")

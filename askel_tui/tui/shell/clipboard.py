@@ -6,35 +6,35 @@ import asyncio
 import shutil
 from typing import TYPE_CHECKING
 
-from askel_tui.tui.shell.workers import beside
-from askel_tui.tui.text.inert import inert
+from askel_tui.tui.shell.workers import run_in_background
+from askel_tui.tui.text.inert import sanitize
 
 if TYPE_CHECKING:
     from askel_tui.tui.app import AskelApp
 
-LIMIT = 100_000
+MAX_OSC52_BYTES = 100_000
 """Bytes that terminals are known to take through OSC 52."""
 
-TOOLS = (("wl-copy",), ("xclip", "-selection", "clipboard"), ("xsel", "-ib"), ("pbcopy",))
+CLIPBOARD_TOOLS = (("wl-copy",), ("xclip", "-selection", "clipboard"), ("xsel", "-ib"), ("pbcopy",))
 
-WAIT_S = 2.0
+TOOL_TIMEOUT_S = 2.0
 
 
 def copy(app: AskelApp, text: str, what: str) -> None:
     """Copies a text and says so; `what` names it ("the id", "the request as curl")."""
-    beside(app, lambda: _copy(app, text, what), "copy", exclusive=True)
+    run_in_background(app, lambda: _copy(app, text, what), "copy", exclusive=True)
 
 
 async def _copy(app: AskelApp, text: str, what: str) -> None:
     mode = app.config.clipboard
     size = len(text.encode("utf-8", "surrogatepass"))
     ways: list[str] = []
-    if mode in ("auto", "native") and await _native(text):
+    if mode in ("auto", "native") and await _copy_with_tool(text):
         ways.append("the system's clipboard")
     if mode == "osc52" or (mode == "auto" and not ways):
-        if size > LIMIT:
-            app.say(
-                f"{inert(what[:1].upper() + what[1:])}: {size:,} bytes; terminals take {LIMIT:,}. "
+        if size > MAX_OSC52_BYTES:
+            app.show_toast(
+                f"{sanitize(what[:1].upper() + what[1:])}: {size:,} bytes; terminals take {MAX_OSC52_BYTES:,}. "
                 "Install wl-copy or xclip, or export it.",
                 title="Not copied",
                 severity="warning",
@@ -43,14 +43,16 @@ async def _copy(app: AskelApp, text: str, what: str) -> None:
         app.copy_to_clipboard(text)
         ways.append("the terminal, if it allows that (OSC 52)")
     if not ways:
-        app.say("No clipboard tool answers: set clipboard to osc52.", title="Not copied", severity="warning")
+        app.show_toast(
+            "No clipboard tool answers: set clipboard to osc52.", title="Not copied", severity="warning"
+        )
         return
-    app.say(f"Copied {inert(what)}, through {ways[0]}.", title="Copied")
+    app.show_toast(f"Copied {sanitize(what)}, through {ways[0]}.", title="Copied")
 
 
-async def _native(text: str) -> bool:
+async def _copy_with_tool(text: str) -> bool:
     """Whether a native tool took the text."""
-    for command in TOOLS:
+    for command in CLIPBOARD_TOOLS:
         if shutil.which(command[0]) is None:
             continue
         try:
@@ -60,7 +62,7 @@ async def _native(text: str) -> bool:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL,
             )
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(TOOL_TIMEOUT_S):
                 await process.communicate(text.encode("utf-8", "replace"))
         except (OSError, TimeoutError):
             continue

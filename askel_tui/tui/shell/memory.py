@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def give_back() -> None:
+def release_freed_memory() -> None:
     """Gives freed memory back to the system, where its C library can (glibc)."""
     import ctypes
 

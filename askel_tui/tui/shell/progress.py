@@ -13,9 +13,9 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widget import Widget
 
-from askel_tui.tui.text.inert import inert
+from askel_tui.tui.text.inert import sanitize
 
-BEAT_S = 0.25
+SPINNER_INTERVAL_S = 0.25
 _SPINNER = "◐◓◑◒"
 
 
@@ -29,16 +29,16 @@ class Progress:
 
     done: int = 0
     total: int | None = None
-    began: float = field(default_factory=time.monotonic)
+    started_at: float = field(default_factory=time.monotonic)
 
     def report(self, done: int, total: int | None = None) -> None:
         """So many are done, of so many where that is known."""
         self.done = done
         self.total = total if total is not None else self.total
 
-    def words(self, now: float) -> str:
+    def describe(self, now: float) -> str:
         """Count, rate and time left, as far as they are known."""
-        seconds = max(now - self.began, 0.001)
+        seconds = max(now - self.started_at, 0.001)
         if not self.done:
             return f"{seconds:.0f} s"
         rate = self.done / seconds
@@ -59,12 +59,12 @@ class BusyLine(Widget):
 
     def on_mount(self) -> None:
         """The timer runs only while there is work: idle means idle."""
-        self._timer = self.set_interval(BEAT_S, self._tick, pause=True)
+        self._timer = self.set_interval(SPINNER_INTERVAL_S, self._tick, pause=True)
 
     @contextmanager
     def shown(self, label: str, task: asyncio.Future[Any], progress: Progress) -> Iterator[None]:
         """Shows work inside the block."""
-        item = (inert(label), task, progress)
+        item = (sanitize(label), task, progress)
         self._work.append(item)
         self._show()
         try:
@@ -96,7 +96,7 @@ class BusyLine(Widget):
             return Content("")
         label, _, progress = self._work[-1]
         sign = _SPINNER[self._beat % len(_SPINNER)]
-        words = progress.words(time.monotonic())
+        words = progress.describe(time.monotonic())
         return Content.assemble(
             (f"{sign} ", "$accent"), f"{label}  {words}  ", ("Esc cancels", "$foreground-muted")
         )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ScreenEntry:
     """A screen: its key, its name in code, its title, where it is and what it is for."""
 
     key: str
@@ -19,11 +19,11 @@ class Entry:
     title: str
     module: str
     attribute: str
-    about: str
+    description: str
 
 
-def _entry(key: str, name: str, title: str, attribute: str, about: str) -> Entry:
-    return Entry(key, name, title, f"askel_tui.tui.screens.{name}.screen", attribute, about)
+def _entry(key: str, name: str, title: str, attribute: str, about: str) -> ScreenEntry:
+    return ScreenEntry(key, name, title, f"askel_tui.tui.screens.{name}.screen", attribute, about)
 
 
 SCREENS = (
@@ -37,10 +37,10 @@ SCREENS = (
     _entry("8", "settings", "Settings", "SettingsScreen", "Themes, keys, clipboard, notices"),
 )
 
-BY_NAME = {entry.name: entry for entry in SCREENS}
+SCREENS_BY_NAME = {entry.name: entry for entry in SCREENS}
 
 
-def make(entry: Entry) -> Screen[Any]:
+def create_screen(entry: ScreenEntry) -> Screen[Any]:
     """The screen of an entry; a plain panel while its file does not exist."""
     try:
         module = importlib.import_module(entry.module)

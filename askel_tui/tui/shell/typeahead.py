@@ -18,7 +18,7 @@ from textual.message import Message
 from textual.worker import NoActiveWorker, Worker, get_current_worker
 
 from askel_tui.tui.shell.appearance import Looks
-from askel_tui.tui.shell.workers import beside
+from askel_tui.tui.shell.workers import run_in_background
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -27,86 +27,90 @@ if TYPE_CHECKING:
 HOLD_S = 3.0
 """How long keys wait for a question, in seconds; one that comes later than that gets none of them."""
 
-LOOK_S = 0.01
+POLL_INTERVAL_S = 0.01
 """How often it is looked whether the question is there, in seconds."""
 
-ROUND_S = 0.3
+BARRIER_TIMEOUT_S = 0.3
 """How long a key may take on its way through the widgets, in seconds."""
 
 
-class Round(Message):
+class KeyBarrier(Message):
     """Goes the way that a key goes, behind it: where it has come, the key was before."""
 
     def __init__(self, came: asyncio.Event) -> None:
         super().__init__()
-        self.came = came
+        self.passed = came
 
 
 class Asking(Looks):
     """The part of the app that keeps keys for a question that is about to be asked."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
-        self._will_ask: set[Worker[Any]] = set()
+        self._workers_about_to_ask: set[Worker[Any]] = set()
         """Work that asks, from when it begins until it has ended or does something that takes long."""
-        self._opening: dict[Screen[Any], Worker[Any]] = {}
+        self._opening_questions: dict[Screen[Any], Worker[Any]] = {}
         """Questions that cannot take keys yet."""
-        self._asked: dict[Screen[Any], Worker[Any]] = {}
+        self._open_questions: dict[Screen[Any], Worker[Any]] = {}
         """Questions that wait for an answer."""
-        self._held: list[events.Key] = []
-        self._handed: events.Key | None = None
-        self._handing = False
-        self._behind: list[asyncio.Event] = []
+        self._held_keys: list[events.Key] = []
+        self._delivered_key: events.Key | None = None
+        self._delivering = False
+        self._barriers: list[asyncio.Event] = []
         """What a key set going in messages, and has not come to the app."""
         super().__init__(*args, **named)
 
     # What screens and questions say.
 
-    def about_to_ask(self, worker: Worker[Any]) -> None:
+    def expect_question(self, worker: Worker[Any]) -> None:
         """Work that has just begun will ask something."""
-        self._will_ask.add(worker)
+        self._workers_about_to_ask.add(worker)
 
-    def follow(self, widget: Widget) -> None:
+    def hold_keys_behind(self, widget: Widget) -> None:
         """What a widget has just said may be what asks: keys wait until the screen has heard it."""
         came = asyncio.Event()
-        if widget.post_message(Round(came)):
-            self._behind.append(came)
+        if widget.post_message(KeyBarrier(came)):
+            self._barriers.append(came)
 
-    def asks_nothing_yet(self) -> None:
+    def expect_no_question(self) -> None:
         """The present work does something that takes long before it asks, if it does: keys are the screen's."""
         with contextlib.suppress(NoActiveWorker):
-            self._will_ask.discard(get_current_worker())
+            self._workers_about_to_ask.discard(get_current_worker())
 
-    def can_answer(self, question: Screen[Any]) -> None:
+    def question_ready(self, question: Screen[Any]) -> None:
         """A question is there with its focus."""
-        self._opening.pop(question, None)
+        self._opening_questions.pop(question, None)
 
-    def answered(self, question: Screen[Any]) -> None:
+    def question_closed(self, question: Screen[Any]) -> None:
         """A question goes away: the work that asked may ask another."""
-        self._opening.pop(question, None)
-        worker = self._asked.pop(question, None)
+        self._opening_questions.pop(question, None)
+        worker = self._open_questions.pop(question, None)
         if worker is not None:
-            self._will_ask.add(worker)
+            self._workers_about_to_ask.add(worker)
 
     async def push_screen_wait(self, screen: Any, *, mode: str | None = None) -> Any:
         """What a question is answered with; keys wait until it can take them."""
         worker = get_current_worker()
-        self._will_ask.discard(worker)
-        self._opening[screen] = self._asked[screen] = worker
+        self._workers_about_to_ask.discard(worker)
+        self._opening_questions[screen] = self._open_questions[screen] = worker
         try:
             return await super().push_screen_wait(screen, mode=mode)
         finally:
-            self._opening.pop(screen, None)
-            self._asked.pop(screen, None)
+            self._opening_questions.pop(screen, None)
+            self._open_questions.pop(screen, None)
 
     # Keys.
 
     @property
-    def _waits(self) -> bool:
+    def _question_pending(self) -> bool:
         """Whether a question is about to be there."""
-        self._will_ask = {worker for worker in self._will_ask if not worker.is_finished}
-        self._opening = {on: worker for on, worker in self._opening.items() if not worker.is_finished}
-        self._behind = [came for came in self._behind if not came.is_set()]
-        return bool(self._will_ask or self._opening or self._behind)
+        self._workers_about_to_ask = {
+            worker for worker in self._workers_about_to_ask if not worker.is_finished
+        }
+        self._opening_questions = {
+            on: worker for on, worker in self._opening_questions.items() if not worker.is_finished
+        }
+        self._barriers = [came for came in self._barriers if not came.is_set()]
+        return bool(self._workers_about_to_ask or self._opening_questions or self._barriers)
 
     async def on_event(self, event: events.Event) -> None:
         """Textual's; a key that comes while others are kept comes after them.
@@ -114,59 +118,59 @@ class Asking(Looks):
         So does what follows a key that may answer a question: a letter would reach the line before the Enter that was
         pressed first, which goes up to the app and down again.
         """
-        if isinstance(event, events.Key) and not event.is_forwarded and event is not self._handed:
+        if isinstance(event, events.Key) and not event.is_forwarded and event is not self._delivered_key:
             answers = self.screen.is_modal and not event.is_printable
-            if self._held or self._handing or answers:
-                self._keep(event)
+            if self._held_keys or self._delivering or answers:
+                self._hold_key(event)
                 return
         await super().on_event(event)
 
     def on_key(self, event: events.Key) -> None:
         """A key that no widget took: what it is bound to is done, but while a question is about to be there."""
-        if event is not self._handed and self._waits:
+        if event is not self._delivered_key and self._question_pending:
             event.stop()
             event.prevent_default()
-            self._keep(event)
+            self._hold_key(event)
 
-    def _keep(self, event: events.Key) -> None:
-        bisect.insort(self._held, event, key=lambda each: each.time)
-        if not self._handing:
-            self._handing = True
-            beside(self, self._hand_on, "keys")
+    def _hold_key(self, event: events.Key) -> None:
+        bisect.insort(self._held_keys, event, key=lambda each: each.time)
+        if not self._delivering:
+            self._delivering = True
+            run_in_background(self, self._deliver_held_keys, "keys")
 
-    async def _hand_on(self) -> None:
+    async def _deliver_held_keys(self) -> None:
         try:
             end = time.monotonic() + HOLD_S
-            while self._held:
-                if not self._waits:
-                    await self._hand(self._held.pop(0))
+            while self._held_keys:
+                if not self._question_pending:
+                    await self._deliver(self._held_keys.pop(0))
                     end = time.monotonic() + HOLD_S
                 elif time.monotonic() > end:
                     # What they were meant for never came, and nothing else was meant by them.
-                    self._held.clear()
-                    self._will_ask.clear()
-                    self._behind.clear()
+                    self._held_keys.clear()
+                    self._workers_about_to_ask.clear()
+                    self._barriers.clear()
                 else:
-                    await asyncio.sleep(LOOK_S)
+                    await asyncio.sleep(POLL_INTERVAL_S)
         finally:
-            self._handed, self._handing = None, False
+            self._delivered_key, self._delivering = None, False
 
-    async def _hand(self, key: events.Key) -> None:
+    async def _deliver(self, key: events.Key) -> None:
         """Gives a key to what is in front, and waits until all that it does at once is done."""
-        self._handed = events.Key(key.key, key.character)
-        self._handed.set_sender(self)
-        self.post_message(self._handed)
+        self._delivered_key = events.Key(key.key, key.character)
+        self._delivered_key.set_sender(self)
+        self.post_message(self._delivered_key)
         # The key goes up to the app; what it does there may be a message that goes up again.
         for _ in range(2):
             came = asyncio.Event()
-            self.call_later(self._send_round, came)
+            self.call_later(self._send_barrier, came)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(ROUND_S):
+                async with asyncio.timeout(BARRIER_TIMEOUT_S):
                     await came.wait()
 
-    def _send_round(self, came: asyncio.Event) -> None:
-        (self.focused or self.screen).post_message(Round(came))
+    def _send_barrier(self, came: asyncio.Event) -> None:
+        (self.focused or self.screen).post_message(KeyBarrier(came))
 
-    def on_round(self, event: Round) -> None:
+    def on_key_barrier(self, event: KeyBarrier) -> None:
         """The key that went before it was handled."""
-        event.came.set()
+        event.passed.set()

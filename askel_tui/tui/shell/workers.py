@@ -9,7 +9,7 @@ from textual.dom import DOMNode
 from textual.worker import Worker
 
 
-def beside(
+def run_in_background(
     node: DOMNode, work: Callable[[], Awaitable[Any]], group: str = "default", *, exclusive: bool = False
 ) -> Worker[Any]:
     """Starts work that belongs to a node; `exclusive` cancels what runs in its group. Raises nothing into the app."""

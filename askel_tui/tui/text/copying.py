@@ -6,20 +6,20 @@ import json
 import shlex
 from typing import Any
 
-KEY_VARIABLE = "KLAVIYO_API_KEY"
+KEY_ENVIRONMENT_VARIABLE = "KLAVIYO_API_KEY"
 
 
-def as_json(value: Any) -> str:
+def json_for_clipboard(value: Any) -> str:
     """Indented JSON; characters that a terminal acts upon are JSON's own escapes."""
     text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
     return "".join(char if char == "\n" or char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
-def as_curl(method: str, path: str, body: Any, revision: str, address: str) -> str:
+def curl_command(method: str, path: str, body: Any, revision: str, address: str) -> str:
     """A command that makes the request; the key stays out: `export KLAVIYO_API_KEY=…` provides it."""
     parts = [
         f"curl --request {method} {shlex.quote(address.rstrip('/') + '/' + path.lstrip('/'))}",
-        f'--header "Authorization: Klaviyo-API-Key ${KEY_VARIABLE}"',
+        f'--header "Authorization: Klaviyo-API-Key ${KEY_ENVIRONMENT_VARIABLE}"',
         f"--header {shlex.quote(f'revision: {revision}')}",
         "--header 'accept: application/vnd.api+json'",
     ]

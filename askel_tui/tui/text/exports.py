@@ -10,32 +10,32 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")
 """What makes a spreadsheet take a cell for a formula, a command, or (line ends) the start of another cell."""
 
 
-def cell(value: object) -> str:
+def csv_cell(value: object) -> str:
     """A value as the text of a cell; what would start a formula gets an apostrophe, which spreadsheets hide."""
     text = "" if value is None else value if isinstance(value, str) else _encoded(value)
     text = text.replace("\x00", "␀").encode("utf-8", "replace").decode()
-    return f"'{text}" if text.lstrip(" ").startswith(_STARTS) else text
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA_STARTS) else text
 
 
-def as_csv(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def to_csv(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A CSV document with a header line."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow([cell(each) for each in headers])
-    writer.writerows([cell(each) for each in row] for row in rows)
+    writer.writerow([csv_cell(each) for each in headers])
+    writer.writerows([csv_cell(each) for each in row] for row in rows)
     return out.getvalue()
 
 
-def as_json(value: object) -> str:
+def to_ascii_json(value: object) -> str:
     """A JSON document in ASCII, so that nothing in it acts on a terminal."""
     return json.dumps(value, indent=2, default=str) + "\n"
 
 
-def write_new(file: Path, text: str, *, replace: bool = False) -> Path:
+def write_private_file(file: Path, text: str, *, replace: bool = False) -> Path:
     """Writes a file that only its owner can read. Raises `FileExistsError` unless told to replace, and `OSError`."""
     place = file.expanduser()
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if replace else os.O_EXCL)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
-_LEVELS = "▁▂▃▄▅▆▇█"
+_BAR_EIGHTHS = " ▏▎▍▌▋▊▉█"
+_SPARK_LEVELS = "▁▂▃▄▅▆▇█"
 
 
-def ago(since_ms: int, now_ms: int) -> str:
+def time_ago(since_ms: int, now_ms: int) -> str:
     """How long ago, in one unit: `12 s`, `5 min`, `3 h`, `2 d`."""
     seconds = max(0, now_ms - since_ms) // 1000
     for size, word in ((86_400, "d"), (3_600, "h"), (60, "min")):
@@ -25,7 +25,7 @@ def bar(part: float, whole: float, cells: int) -> str:
     if part > 0 and eighths == 0:
         eighths = 1
     full, rest = divmod(eighths, 8)
-    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(cells, "·")
+    return ("█" * full + (_BAR_EIGHTHS[rest] if rest else "")).ljust(cells, "·")
 
 
 def sparkline(values: Sequence[float], cells: int) -> str:
@@ -33,27 +33,27 @@ def sparkline(values: Sequence[float], cells: int) -> str:
     shown = list(values)[-cells:]
     highest = max(shown, default=0)
     line = "".join(
-        _LEVELS[min(7, int(value / highest * 7.999))] if highest and value else "▁" for value in shown
+        _SPARK_LEVELS[min(7, int(value / highest * 7.999))] if highest and value else "▁" for value in shown
     )
     return line.rjust(cells)
 
 
-def clock(ms: int) -> str:
+def format_time_of_day(ms: int) -> str:
     """The time of day in UTC with seconds."""
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%H:%M:%S")
 
 
-def moment(ms: int) -> str:
+def format_timestamp(ms: int) -> str:
     """Date and time in UTC with milliseconds."""
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
 
 
-def plural(number: int, thing: str, things: str | None = None) -> str:
+def pluralize(number: int, thing: str, things: str | None = None) -> str:
     """`1 record`, `1,200 records`."""
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
-def short(number: int) -> str:
+def abbreviate_count(number: int) -> str:
     """A count in at most six cells: `98,765`, then `123 k`, `1.2 M`, `12 M`, cut and never rounded up."""
     if number < 100_000:
         return f"{number:,}"

@@ -17,21 +17,21 @@ class Filter:
 
     text: str = ""
     words: tuple[str, ...] = ()
-    without: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
     fields: dict[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.words or self.without or self.fields)
+        return bool(self.words or self.excluded or self.fields)
 
-    def fits(self, text: str) -> bool:
+    def matches(self, text: str) -> bool:
         """Whether a text has all wanted words and none of the unwanted, whatever the case."""
         folded = text.casefold()
         return all(word.casefold() in folded for word in self.words) and not any(
-            word.casefold() in folded for word in self.without
+            word.casefold() in folded for word in self.excluded
         )
 
 
-def parse(text: str, fields: Collection[str] = ()) -> Filter:
+def parse_filter(text: str, fields: Collection[str] = ()) -> Filter:
     """The filter that a line means. Never raises: an open quote is a character like any other."""
     words: list[str] = []
     without: list[str] = []

@@ -9,11 +9,11 @@ from askel_tui.tui.text.filtering import Filter
 
 T = TypeVar("T")
 
-LONGEST = 512
+MAX_SEARCHED_CHARS = 512
 """Characters of a text that are searched: what is further right is on no screen."""
 
-_WHOLE, _SCATTERED = 2_000, 1_000
-_JOINTS = " _-./:"
+_SUBSTRING_SCORE, _SUBSEQUENCE_SCORE = 2_000, 1_000
+_WORD_SEPARATORS = " _-./:"
 
 
 def score(word: str, text: str) -> int | None:
@@ -21,10 +21,10 @@ def score(word: str, text: str) -> int | None:
 
     A part of the text fits better than scattered letters, the beginning of a word better than its middle.
     """
-    word, text = word.casefold(), text[:LONGEST].casefold()
+    word, text = word.casefold(), text[:MAX_SEARCHED_CHARS].casefold()
     at = text.find(word)
     if at >= 0:
-        return _WHOLE - (0 if at == 0 or text[at - 1] in _JOINTS else 500) - min(at, 400)
+        return _SUBSTRING_SCORE - (0 if at == 0 or text[at - 1] in _WORD_SEPARATORS else 500) - min(at, 400)
     first = last = -1
     for letter in word:
         last = text.find(letter, last + 1)
@@ -33,17 +33,17 @@ def score(word: str, text: str) -> int | None:
         first = last if first < 0 else first
     gaps = last - first + 1 - len(word)
     # Letters that are strewn over a long text are no match that anybody meant.
-    return _SCATTERED - gaps if gaps <= max(4, 3 * len(word)) else None
+    return _SUBSEQUENCE_SCORE - gaps if gaps <= max(4, 3 * len(word)) else None
 
 
-def ranked(wanted: Filter, entries: Iterable[T], text: Callable[[T], str]) -> list[T]:
+def rank_matches(wanted: Filter, entries: Iterable[T], text: Callable[[T], str]) -> list[T]:
     """The entries that fit all words and none of the unwanted, the best first; without words as they come."""
     if not wanted:
         return list(entries)
     found: list[tuple[int, int, T]] = []
     for place, entry in enumerate(entries):
         searched = text(entry)
-        if any(word.casefold() in searched.casefold() for word in wanted.without):
+        if any(word.casefold() in searched.casefold() for word in wanted.excluded):
             continue
         scores = [score(word, searched) for word in wanted.words]
         fitting = [each for each in scores if each is not None]

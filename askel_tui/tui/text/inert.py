@@ -15,44 +15,53 @@ from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 
-LONGEST = 4_096
+MAX_LINE_CHARS = 4_096
 """Characters looked at for one line; no screen is wider, so the rest is cut unread."""
 
 ELLIPSIS = "…"
 
-_NAMES = {"\n": "⏎", "\t": "→", "\r": "␍", "\x00": "␀", "\x1b": "␛", "\x07": "␇", "\x08": "␈", "\x7f": "␡"}
+_CONTROL_PICTURES = {
+    "\n": "⏎",
+    "\t": "→",
+    "\r": "␍",
+    "\x00": "␀",
+    "\x1b": "␛",
+    "\x07": "␇",
+    "\x08": "␈",
+    "\x7f": "␡",
+}
 
 # Format characters (bidi, zero width, tags), line separators, private use and unassigned stay out of cells.
-_DANGEROUS = ("Cc", "Cf", "Cs", "Zl", "Zp", "Cn", "Co")
+_HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp", "Cn", "Co")
 _COMBINING_RUN = re.compile(
     r"([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{3})"
     r"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
 )
 
 
-def inert(text: str, longest: int = LONGEST) -> str:
+def sanitize(text: str, max_chars: int = MAX_LINE_CHARS) -> str:
     """One line of harmless text; what is over `longest` characters is cut with an ellipsis."""
-    if len(text) > longest:
-        text = text[: max(0, longest - 1)] + ELLIPSIS
+    if len(text) > max_chars:
+        text = text[: max(0, max_chars - 1)] + ELLIPSIS
     if text.isascii() and text.isprintable():
         return text
-    shown = text if text.isprintable() else "".join(map(_char, text))
+    shown = text if text.isprintable() else "".join(map(_visible_char, text))
     # Heaps of combining marks climb over the lines above.
     return _COMBINING_RUN.sub(r"\1", shown)
 
 
-def inert_lines(text: str, longest: int = 200_000) -> str:
+def sanitize_lines(text: str, max_chars: int = 200_000) -> str:
     """Harmless text of several lines: line feeds stay, tabs become spaces."""
-    cut = text if len(text) <= longest else text[:longest] + ELLIPSIS
+    cut = text if len(text) <= max_chars else text[:max_chars] + ELLIPSIS
     lines = cut.replace("\r\n", "\n").split("\n")
-    return "\n".join(inert(line.replace("\t", "    "), longest + 1) for line in lines)
+    return "\n".join(sanitize(line.replace("\t", "    "), max_chars + 1) for line in lines)
 
 
-def fit(text: str, cells: int) -> str:
+def truncate(text: str, cells: int) -> str:
     """Inert text of at most `cells` cells, cut with an ellipsis."""
     if cells <= 0:
         return ""
-    shown = inert(text, max(cells * 4, 64))
+    shown = sanitize(text, max(cells * 4, 64))
     if len(shown) <= cells and shown.isascii():
         return shown
     if cell_len(shown) <= cells:
@@ -60,48 +69,48 @@ def fit(text: str, cells: int) -> str:
     return set_cell_size(shown, cells - 1).rstrip() + ELLIPSIS
 
 
-def pad(text: str, cells: int, *, right: bool = False) -> str:
+def pad(text: str, cells: int, *, align_right: bool = False) -> str:
     """Inert text of exactly `cells` cells."""
     if len(text) <= cells and text.isascii() and text.isprintable():
-        return text.rjust(cells) if right else text.ljust(cells)
-    shown = fit(text, cells)
-    if right:
+        return text.rjust(cells) if align_right else text.ljust(cells)
+    shown = truncate(text, cells)
+    if align_right:
         return " " * (cells - cell_len(shown)) + shown
     return set_cell_size(shown, max(cells, 0))
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """A value as one inert line: text as it is, everything else as JSON."""
     if value is None:
         return ""
     if isinstance(value, str):
-        return inert(value)
-    return inert(_encoded(value, None))
+        return sanitize(value)
+    return sanitize(_encode_json(value, None))
 
 
-def pretty(value: object) -> str:
+def format_json(value: object) -> str:
     """A value as inert, indented JSON of several lines."""
-    return inert_lines(_encoded(value, 2))
+    return sanitize_lines(_encode_json(value, 2))
 
 
-def _encoded(value: object, indent: int | None) -> str:
+def _encode_json(value: object, indent: int | None) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False, indent=indent, default=_plain)
+        return json.dumps(value, ensure_ascii=False, indent=indent, default=_json_fallback)
     except (ValueError, TypeError, RecursionError):
         return "(cannot be shown)"
 
 
-def _plain(value: Any) -> Any:
+def _json_fallback(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 
-def _char(char: str) -> str:
-    named = _NAMES.get(char)
+def _visible_char(char: str) -> str:
+    named = _CONTROL_PICTURES.get(char)
     if named is not None:
         return named
     if char.isprintable():
         return char
-    if unicodedata.category(char) in _DANGEROUS:
+    if unicodedata.category(char) in _HIDDEN_CATEGORIES:
         # The joiner between two emoji is as harmless as they are, but its width is a matter of taste.
         return f"<{ord(char):x}>"
     # What is left are kinds of blanks.

@@ -10,7 +10,7 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
-from askel_tui.tui.text.inert import inert_lines
+from askel_tui.tui.text.inert import sanitize_lines
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.modal import Over
 
@@ -39,9 +39,9 @@ class Confirm(Over[bool | None]):
         """The question, what it means, and the two answers."""
         box = VerticalScroll(id="confirm-box", can_focus=False)
         with box:
-            parts: list[Any] = [(inert_lines(self._question), "bold")]
+            parts: list[Any] = [(sanitize_lines(self._question), "bold")]
             if self._detail:
-                parts.append("\n\n" + inert_lines(self._detail))
+                parts.append("\n\n" + sanitize_lines(self._detail))
             yield Static(Content.assemble(*parts))
             if self._typed is not None:
                 yield Input(
@@ -61,11 +61,11 @@ class Confirm(Over[bool | None]):
 
     def on_input_submitted(self) -> None:
         """Enter after the right text goes to the answers."""
-        self.query_one("#yes" if self._agreed() else "#no").focus()
+        self.query_one("#yes" if self._typed_matches() else "#no").focus()
 
     def action_yes(self) -> None:
         """Yes, if what had to be typed was typed."""
-        if self._agreed():
+        if self._typed_matches():
             self.dismiss(True)
         else:
             self.query_one("#confirm-typed", Input).focus()
@@ -78,5 +78,5 @@ class Confirm(Over[bool | None]):
         """No answer."""
         self.dismiss(None)
 
-    def _agreed(self) -> bool:
+    def _typed_matches(self) -> bool:
         return self._typed is None or self.query_one("#confirm-typed", Input).value.strip() == self._typed

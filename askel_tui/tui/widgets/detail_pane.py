@@ -12,12 +12,12 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from askel_tui.tui.text.inert import inert, inert_lines
+from askel_tui.tui.text.inert import sanitize, sanitize_lines
 from askel_tui.tui.widgets.help import Help
 
-LABEL = 10
+MIN_LABEL_CELLS = 10
 
-Line = tuple[str, str] | tuple[str, str, str]
+DetailLine = tuple[str, str] | tuple[str, str, str]
 """A label and a value, and the value's style."""
 
 
@@ -50,20 +50,20 @@ class Facts(VerticalScroll, can_focus=True):
         """Tells of it, also when the pane is shown again: hidden it has no width."""
         self.post_message(self.Resized())
 
-    def show(self, title: str, lines: Sequence[Line], text: str = "") -> None:
+    def show(self, title: str, lines: Sequence[DetailLine], text: str = "") -> None:
         """Shows these instead of what was there."""
-        self.query_one(Static).update(content(title, lines, text))
+        self.query_one(Static).update(detail_content(title, lines, text))
 
 
-def content(title: str, lines: Sequence[Line], text: str = "") -> Content:
+def detail_content(title: str, lines: Sequence[DetailLine], text: str = "") -> Content:
     """The title in bold, a line per fact, then the text."""
-    width = max([LABEL, *(len(line[0]) + 1 for line in lines)])
-    parts: list[Any] = [(f"{inert(title)}\n", "bold $accent")] if title else []
+    width = max([MIN_LABEL_CELLS, *(len(line[0]) + 1 for line in lines)])
+    parts: list[Any] = [(f"{sanitize(title)}\n", "bold $accent")] if title else []
     for label, value, *style in lines:
         parts += [
-            (f"{inert(label):<{width}} ", "$foreground-muted"),
-            (inert(value) + "\n", style[0] if style else ""),
+            (f"{sanitize(label):<{width}} ", "$foreground-muted"),
+            (sanitize(value) + "\n", style[0] if style else ""),
         ]
     if text:
-        parts.append("\n" + inert_lines(text, 20_000))
+        parts.append("\n" + sanitize_lines(text, 20_000))
     return Content.assemble(*parts).rstrip()

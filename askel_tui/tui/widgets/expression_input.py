@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from askel_tui.tui.text.inert import inert, inert_lines
+from askel_tui.tui.text.inert import sanitize, sanitize_lines
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.modal import Over
 from askel_tui.tui.widgets.picker import Choice
@@ -49,14 +49,14 @@ class EditLine(Over[str | None]):
         question: str,
         value: str,
         *,
-        gives: Callable[[str], Cell] | None = None,
+        preview: Callable[[str], Cell] | None = None,
         complete: Callable[[str], Sequence[Choice]] | None = None,
         detail: str = "",
     ) -> None:
         super().__init__()
         self._question = question
         self._value = value
-        self._gives = gives
+        self._preview = preview
         self._complete = complete
         self._detail = detail
         self._found: list[Choice] = []
@@ -67,9 +67,9 @@ class EditLine(Over[str | None]):
         completes = "Tab completes · " if self._complete else ""
         box.border_subtitle = f"{completes}Enter keeps the line · Esc leaves"
         with box:
-            parts: list[Any] = [(inert(self._question), "bold")]
+            parts: list[Any] = [(sanitize(self._question), "bold")]
             if self._detail:
-                parts.append(("\n" + inert_lines(self._detail), "$foreground-muted"))
+                parts.append(("\n" + sanitize_lines(self._detail), "$foreground-muted"))
             yield Static(Content.assemble(*parts))
             yield Input(self._value, id="edit-line", select_on_focus=False)
             yield Static(id="edit-gives")
@@ -78,20 +78,20 @@ class EditLine(Over[str | None]):
     def on_mount(self) -> None:
         """The line has the focus."""
         self.query_one(OptionList).can_focus = False
-        self._show(self._value)
+        self._update(self._value)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Shows what the line gives now."""
         event.stop()
-        self._show(event.value)
+        self._update(event.value)
 
-    def _show(self, text: str) -> None:
+    def _update(self, text: str) -> None:
         gives = self.query_one("#edit-gives", Static)
-        gives.display = self._gives is not None
-        if self._gives is not None:
-            cell = self._gives(text) if text.strip() else "empty: left out"
+        gives.display = self._preview is not None
+        if self._preview is not None:
+            cell = self._preview(text) if text.strip() else "empty: left out"
             said, style = cell if isinstance(cell, tuple) else (cell, "")
-            gives.update(Content.styled(inert(said, 400), style))
+            gives.update(Content.styled(sanitize(said, 400), style))
         self._found = list(self._complete(text))[:50] if self._complete else []
         options = self.query_one(OptionList)
         options.clear_options()
@@ -99,7 +99,7 @@ class EditLine(Over[str | None]):
             [
                 Option(
                     Content.assemble(
-                        inert(each.title, 80), (f"  {inert(each.about, 80)}", "$foreground-muted")
+                        sanitize(each.title, 80), (f"  {sanitize(each.description, 80)}", "$foreground-muted")
                     )
                 )
                 for each in self._found
@@ -115,14 +115,14 @@ class EditLine(Over[str | None]):
 
     def action_complete(self) -> None:
         """Takes the completion under the cursor."""
-        self._take(self.query_one(OptionList).highlighted)
+        self._accept(self.query_one(OptionList).highlighted)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """A click on a completion."""
         event.stop()
-        self._take(event.option_index)
+        self._accept(event.option_index)
 
-    def _take(self, at: int | None) -> None:
+    def _accept(self, at: int | None) -> None:
         if at is not None and at < len(self._found):
             line = self.query_one(Input)
             line.value = self._found[at].value

@@ -42,8 +42,8 @@ class FilterBar(Horizontal):
 
     def __init__(self) -> None:
         super().__init__()
-        self._counted = ""
-        self._before: Widget | None = None
+        self._count_text = ""
+        self._previous_focus: Widget | None = None
 
     def compose(self) -> ComposeResult:
         """The sign, the line, and how much was found."""
@@ -60,21 +60,21 @@ class FilterBar(Horizontal):
         """Shows the line and puts the cursor in it."""
         self.add_class("-open")
         if self.screen.focused is not self.query_one(Input):
-            self._before = self.screen.focused
+            self._previous_focus = self.screen.focused
         self.query_one(Input).focus()
 
-    def set(self, text: str) -> None:
+    def set_text(self, text: str) -> None:
         """Sets the filter, as if it had been typed and kept."""
         self.query_one(Input).value = text
         self.set_class(bool(text), "-open")
 
-    def count(self, words: str) -> None:
+    def show_count(self, words: str) -> None:
         """Says how much was found."""
-        if words == self._counted:
+        if words == self._count_text:
             return
         # While a search goes on it counts many times a second: the screen is laid out anew only where the width is.
-        same = cell_len(words) == cell_len(self._counted)
-        self._counted = words
+        same = cell_len(words) == cell_len(self._count_text)
+        self._count_text = words
         self.query_one("#filter-count", Label).update(Content(words), layout=not same)
 
     def leave(self) -> bool:
@@ -84,8 +84,8 @@ class FilterBar(Horizontal):
         self.query_one(Input).value = ""
         self.remove_class("-open")
         if self.screen.focused is self.query_one(Input):
-            if self._before is not None and self._before.is_attached:
-                self._before.focus()
+            if self._previous_focus is not None and self._previous_focus.is_attached:
+                self._previous_focus.focus()
             else:
                 self.screen.focus_next()
         return True
@@ -101,4 +101,4 @@ class FilterBar(Horizontal):
         if not event.value:
             self.leave()
         else:
-            self.post_message(self.Kept(self._before))
+            self.post_message(self.Kept(self._previous_focus))

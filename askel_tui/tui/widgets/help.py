@@ -56,9 +56,9 @@ class HelpScreen(Over[None]):
         Binding("escape,f1,q,enter", "dismiss", "Close", id="help.close"),
     ]
 
-    def __init__(self, told: list[Help], keys: list[tuple[str, str]]) -> None:
+    def __init__(self, entries: list[Help], keys: list[tuple[str, str]]) -> None:
         super().__init__()
-        self._told = told
+        self._help_entries = entries
         self._keys = keys
 
     def compose(self) -> ComposeResult:
@@ -71,7 +71,7 @@ class HelpScreen(Over[None]):
 
     def _content(self) -> Content:
         parts: list[Any] = []
-        for told in self._told:
+        for told in self._help_entries:
             parts += [(f"{told.title}\n", "bold $accent"), f"{told.text}\n\n"]
         parts.append(("Keys\n", "bold $accent"))
         width = max((len(key) for key, _ in self._keys), default=0)

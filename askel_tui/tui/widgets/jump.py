@@ -13,7 +13,7 @@ from textual.widgets import Label
 
 from askel_tui.tui.widgets.modal import Over
 
-LETTERS = "asdfghjklqwertyuiopzxcvbnm"
+JUMP_LETTERS = "asdfghjklqwertyuiopzxcvbnm"
 
 
 @runtime_checkable
@@ -23,7 +23,7 @@ class Jumpable(Protocol):
     jump_key: str
 
 
-def targets(screen: Screen[Any]) -> dict[str, Widget]:
+def jump_targets(screen: Screen[Any]) -> dict[str, Widget]:
     """What can be jumped to, by letter: widgets' own letters first, the others in the order of the screen."""
     found: dict[str, Widget] = {}
     without: list[Widget] = []
@@ -35,7 +35,7 @@ def targets(screen: Screen[Any]) -> dict[str, Widget]:
             found[key] = widget
         else:
             without.append(widget)
-    free = [letter for letter in LETTERS if letter not in found]
+    free = [letter for letter in JUMP_LETTERS if letter not in found]
     found.update(zip(free, without, strict=False))
     return found
 

@@ -16,28 +16,28 @@ from textual.binding import ActiveBinding
 from textual.strip import Strip
 from textual.widget import Widget
 
-HELP = frozenset({"help", "app.help"})
+HELP_ACTIONS = frozenset({"help", "app.help"})
 """The actions of the key that stays in sight."""
 
-STEP = 4
+WHEEL_STEP_CELLS = 4
 """How many cells the wheel moves the line where it is wider than the screen."""
 
 
-class Key(NamedTuple):
+class KeyHint(NamedTuple):
     """A key of the line: what is pressed, what is shown, and whether it works now."""
 
     key: str
-    shown: str
-    words: str
+    display: str
+    description: str
     enabled: bool
     tooltip: str
-    stays: bool
+    pinned: bool
     """Whether it is in sight where there is no room for all: the help tells of the others."""
 
     @property
     def width(self) -> int:
         """Cells that it takes."""
-        return Strip([Segment(f" {self.shown} {self.words} ")]).cell_length
+        return Strip([Segment(f" {self.display} {self.description} ")]).cell_length
 
 
 class KeyLine(Widget):
@@ -48,15 +48,15 @@ class KeyLine(Widget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._keys: tuple[Key, ...] = ()
-        self._under: Key | None = None
-        self._left = 0
+        self._keys: tuple[KeyHint, ...] = ()
+        self._hovered: KeyHint | None = None
+        self._offset_cells = 0
 
     def on_mount(self) -> None:
         """Follows what the focus does to the keys."""
-        self.screen.bindings_updated_signal.subscribe(self, self._changed)
+        self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
 
-    def _changed(self, _: Any) -> None:
+    def _bindings_changed(self, _: Any) -> None:
         # While another window is in front nothing has the focus, and the keys stay as they were.
         if not self.is_attached or not self.app.app_focus:
             return
@@ -65,51 +65,51 @@ class KeyLine(Widget):
             if active.binding.show:
                 first.setdefault(active.binding.action, active)
         keys = tuple(
-            Key(
+            KeyHint(
                 active.binding.key,
                 self.app.get_key_display(active.binding),
                 active.binding.description,
                 active.enabled,
                 active.tooltip,
-                active.binding.action in HELP,
+                active.binding.action in HELP_ACTIONS,
             )
             for active in first.values()
         )
         if keys != self._keys:
-            self._keys, self._left = keys, 0
+            self._keys, self._offset_cells = keys, 0
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
         """The line, cut to the width."""
         base = self.rich_style
-        moving, staying, room = self._placed()
-        strip = self._strip(moving, base).crop_extend(self._left, self._left + room, base)
+        moving, staying, room = self._arrange()
+        strip = self._strip(moving, base).crop_extend(self._offset_cells, self._offset_cells + room, base)
         return strip if staying is None else Strip.join([strip, self._strip([staying], base)])
 
-    def _placed(self) -> tuple[Sequence[Key], Key | None, int]:
+    def _arrange(self) -> tuple[Sequence[KeyHint], KeyHint | None, int]:
         """The keys that move with the wheel, the one that stays at the end, and the cells of the former."""
         width = self.size.width
-        staying = next((key for key in self._keys if key.stays), None)
+        staying = next((key for key in self._keys if key.pinned), None)
         if staying is None or sum(key.width for key in self._keys) <= width:
             return self._keys, None, width
         return [key for key in self._keys if key is not staying], staying, width - staying.width
 
-    def _strip(self, keys: Iterable[Key], base: Style) -> Strip:
+    def _strip(self, keys: Iterable[KeyHint], base: Style) -> Strip:
         key_style = base + self.get_component_rich_style("key-line--key", partial=True)
         words_style = base + self.get_component_rich_style("key-line--words", partial=True)
         hover = self.get_component_rich_style("key-line--hover", partial=True)
         segments = []
         for key in keys:
             also = Style.null() if key.enabled else Style(dim=True)
-            if key is self._under:
+            if key is self._hovered:
                 also += hover
-            segments.append(Segment(f" {key.shown} ", key_style + also))
-            segments.append(Segment(f"{key.words} ", words_style + also))
+            segments.append(Segment(f" {key.display} ", key_style + also))
+            segments.append(Segment(f"{key.description} ", words_style + also))
         return Strip(segments)
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         """Presses the key."""
-        key = self._at(event.x)
+        key = self._key_at(event.x)
         if key is None:
             return
         if key.enabled:
@@ -119,37 +119,37 @@ class KeyLine(Widget):
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """The key under the mouse stands out and says more."""
-        self._point_at(self._at(event.x))
+        self._set_hovered(self._key_at(event.x))
 
     def on_leave(self) -> None:
         """Nothing is under the mouse any more."""
-        self._point_at(None)
+        self._set_hovered(None)
 
     def on_mouse_scroll_down(self) -> None:
         """Shows keys that did not fit."""
-        self._move(STEP)
+        self._shift(WHEEL_STEP_CELLS)
 
     def on_mouse_scroll_up(self) -> None:
         """Back to the first keys."""
-        self._move(-STEP)
+        self._shift(-WHEEL_STEP_CELLS)
 
-    def _move(self, by: int) -> None:
-        moving, _, room = self._placed()
+    def _shift(self, by: int) -> None:
+        moving, _, room = self._arrange()
         most = max(0, sum(key.width for key in moving) - room)
-        self._left = max(0, min(self._left + by, most))
+        self._offset_cells = max(0, min(self._offset_cells + by, most))
         self.refresh()
 
-    def _point_at(self, key: Key | None) -> None:
-        if key is not self._under:
-            self._under = key
-            self.tooltip = (key.tooltip or key.words) if key else None
+    def _set_hovered(self, key: KeyHint | None) -> None:
+        if key is not self._hovered:
+            self._hovered = key
+            self.tooltip = (key.tooltip or key.description) if key else None
             self.refresh()
 
-    def _at(self, x: int) -> Key | None:
-        moving, staying, room = self._placed()
+    def _key_at(self, x: int) -> KeyHint | None:
+        moving, staying, room = self._arrange()
         if x >= room:
             return staying
-        x += self._left
+        x += self._offset_cells
         for key in moving:
             if x < key.width:
                 return key

@@ -21,11 +21,11 @@ class Over(ModalScreen[T]):
         self.call_after_refresh(self.app.call_later, self._can_answer)
 
     def _can_answer(self) -> None:
-        cast("AskelApp", self.app).can_answer(self)
+        cast("AskelApp", self.app).question_ready(self)
 
     def dismiss(self, result: T | None = None) -> AwaitComplete:
         """Goes away with a result; where it is no longer in front, nothing."""
         if not self.is_active:
             return AwaitComplete()
-        cast("AskelApp", self.app).answered(self)
+        cast("AskelApp", self.app).question_closed(self)
         return super().dismiss(result)

@@ -13,13 +13,13 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from askel_tui.tui.text.filtering import parse
-from askel_tui.tui.text.fuzzy import ranked
-from askel_tui.tui.text.inert import inert, inert_lines
+from askel_tui.tui.text.filtering import parse_filter
+from askel_tui.tui.text.fuzzy import rank_matches
+from askel_tui.tui.text.inert import sanitize, sanitize_lines
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.modal import Over
 
-MOST = 200
+MAX_CHOICES_SHOWN = 200
 """Choices that are shown at once; typing finds the others."""
 
 
@@ -29,7 +29,7 @@ class Choice:
 
     value: str
     title: str
-    about: str = ""
+    description: str = ""
 
 
 class Pick(Over[str | None]):
@@ -60,27 +60,27 @@ class Pick(Over[str | None]):
         choices: Sequence[Choice],
         *,
         detail: str = "",
-        at: str | None = None,
-        free: bool = False,
-        exact: bool = True,
+        preselected: str | None = None,
+        allow_typed: bool = False,
+        case_sensitive: bool = True,
     ) -> None:
         super().__init__()
         self._question = question
         self._detail = detail
         self._choices = choices
         self._found: list[Choice] = []
-        self._at = at
-        self._free = free
-        self._exact = exact
+        self._preselected = preselected
+        self._allow_typed = allow_typed
+        self._case_sensitive = case_sensitive
 
     def compose(self) -> ComposeResult:
         """The question, the line, the choices."""
         box = Vertical()
         box.border_subtitle = "Enter takes it · Esc leaves"
         with box:
-            parts: list[Any] = [(inert_lines(self._question), "bold")]
+            parts: list[Any] = [(sanitize_lines(self._question), "bold")]
             if self._detail:
-                parts.append("\n" + inert_lines(self._detail))
+                parts.append("\n" + sanitize_lines(self._detail))
             yield Static(Content.assemble(*parts))
             yield Input(placeholder="type to find", id="pick-line")
             yield OptionList(id="pick-choices", markup=False)
@@ -90,18 +90,22 @@ class Pick(Over[str | None]):
         self.query_one(OptionList).can_focus = False
         self._fill("")
         values = [each.value for each in self._found]
-        if self._at in values:
-            self.query_one(OptionList).highlighted = values.index(self._at)
+        if self._preselected in values:
+            self.query_one(OptionList).highlighted = values.index(self._preselected)
 
     def _fill(self, text: str) -> None:
-        self._found = ranked(parse(text), self._choices, lambda each: f"{each.title} {each.about}")[:MOST]
-        if self._free and text.strip() and all(each.title != text.strip() for each in self._found):
+        self._found = rank_matches(
+            parse_filter(text), self._choices, lambda each: f"{each.title} {each.description}"
+        )[:MAX_CHOICES_SHOWN]
+        if self._allow_typed and text.strip() and all(each.title != text.strip() for each in self._found):
             typed = Choice(text.strip(), text.strip(), "as typed")
-            own = self._exact and any(each.title.casefold() == typed.title.casefold() for each in self._found)
+            own = self._case_sensitive and any(
+                each.title.casefold() == typed.title.casefold() for each in self._found
+            )
             self._found.insert(0 if own else len(self._found), typed)
         choices = self.query_one(OptionList)
         choices.clear_options()
-        choices.add_options([Option(_shown(each)) for each in self._found])
+        choices.add_options([Option(_choice_content(each)) for each in self._found])
         choices.highlighted = 0 if self._found else None
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -117,17 +121,19 @@ class Pick(Over[str | None]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Takes the choice under the cursor."""
         event.stop()
-        self._take(self.query_one(OptionList).highlighted)
+        self._accept(self.query_one(OptionList).highlighted)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """A click on a choice."""
         event.stop()
-        self._take(event.option_index)
+        self._accept(event.option_index)
 
-    def _take(self, at: int | None) -> None:
+    def _accept(self, at: int | None) -> None:
         if at is not None and at < len(self._found):
             self.dismiss(self._found[at].value)
 
 
-def _shown(choice: Choice) -> Content:
-    return Content.assemble(inert(choice.title, 120), (f"  {inert(choice.about, 120)}", "$foreground-muted"))
+def _choice_content(choice: Choice) -> Content:
+    return Content.assemble(
+        sanitize(choice.title, 120), (f"  {sanitize(choice.description, 120)}", "$foreground-muted")
+    )

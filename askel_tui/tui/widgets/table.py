@@ -24,9 +24,9 @@ class Column:
     """A column: at least `width` cells, and a share of what is left by `weight`."""
 
     title: str
-    width: int
+    min_width: int
     weight: int = 0
-    right: bool = False
+    align_right: bool = False
 
 
 Cell = str | tuple[str, str]
@@ -60,7 +60,7 @@ class Table(DataTable[Content]):
         about: Help | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes, cursor_type="row", zebra_stripes=False)
-        self._spec = tuple(columns)
+        self._column_specs = tuple(columns)
         self._rows: list[Row] = []
         self._widths: list[int] = []
         self.border_title = title
@@ -73,25 +73,25 @@ class Table(DataTable[Content]):
     def action_select_cursor(self) -> None:
         """Enter on a row; what it asks is asked before the next key counts."""
         super().action_select_cursor()
-        cast("Asking", self.app).follow(self)
+        cast("Asking", self.app).hold_keys_behind(self)
 
     @property
-    def key(self) -> str | None:
+    def cursor_key(self) -> str | None:
         """The key of the row under the cursor; None while there is no row."""
         return self._rows[self.cursor_row][0] if 0 <= self.cursor_row < len(self._rows) else None
 
     @property
-    def keys(self) -> list[str]:
+    def row_keys(self) -> list[str]:
         """The keys of all rows."""
         return [key for key, _ in self._rows]
 
-    def fill(self, rows: Sequence[Row]) -> None:
+    def set_rows(self, rows: Sequence[Row]) -> None:
         """Shows these rows instead."""
         rows = [(key, tuple(cells)) for key, cells in rows]
         if rows == self._rows and self._widths:
             return
-        before, at = self.key, self.cursor_row
-        same = [key for key, _ in rows] == self.keys and bool(self._widths)
+        before, at = self.cursor_key, self.cursor_row
+        same = [key for key, _ in rows] == self.row_keys and bool(self._widths)
         old, self._rows = self._rows, rows
         if not self._widths:
             return
@@ -99,26 +99,26 @@ class Table(DataTable[Content]):
             for number, ((_, now), (_, was)) in enumerate(zip(rows, old, strict=True)):
                 for column, cell in enumerate(now):
                     if cell != was[column]:
-                        self.update_cell_at((number, column), self._cell(cell, column))  # type: ignore[arg-type]
+                        self.update_cell_at((number, column), self._cell_content(cell, column))  # type: ignore[arg-type]
             return
         top = self.scroll_y
         self.clear()
-        self._add()
+        self._add_all_rows()
         if rows:
-            keys = self.keys
+            keys = self.row_keys
             row = keys.index(before) if before in keys else min(at, len(rows) - 1)
             self.move_cursor(row=row, scroll=False)
             self.scroll_to(y=top, animate=False)
 
-    def go_to(self, key: str) -> None:
+    def move_cursor_to_key(self, key: str) -> None:
         """Puts the cursor on a row, if it is there."""
-        if key in self.keys:
-            self.move_cursor(row=self.keys.index(key))
+        if key in self.row_keys:
+            self.move_cursor(row=self.row_keys.index(key))
 
     def on_resize(self, _: events.Resize) -> None:
         """Shares the new width among the columns."""
         # Room for the scroll bar is always kept: widths would depend on what was shown before.
-        widths = self._shared(self.content_region.width - self.styles.scrollbar_size_vertical)
+        widths = self._share_width(self.content_region.width - self.styles.scrollbar_size_vertical)
         if widths == self._widths:
             # Made lower by a panel that opened below, it goes on showing the row one is on.
             self.move_cursor(row=self.cursor_row)
@@ -126,31 +126,31 @@ class Table(DataTable[Content]):
         row = self.cursor_row
         self._widths = widths
         self.clear(columns=True)
-        for column, width in zip(self._spec, widths, strict=True):
-            self.add_column(Text(pad(column.title, width, right=column.right)), width=width)
-        self._add()
+        for column, width in zip(self._column_specs, widths, strict=True):
+            self.add_column(Text(pad(column.title, width, align_right=column.align_right)), width=width)
+        self._add_all_rows()
         if self._rows:
             self.move_cursor(row=min(row, len(self._rows) - 1))
 
-    def _shared(self, room: int) -> list[int]:
-        least = [column.width for column in self._spec]
+    def _share_width(self, room: int) -> list[int]:
+        least = [column.min_width for column in self._column_specs]
         free = room - sum(least) - 2 * self.cell_padding * len(least)
-        weight = sum(column.weight for column in self._spec)
+        weight = sum(column.weight for column in self._column_specs)
         if free > 0 and weight:
-            return [column.width + free * column.weight // weight for column in self._spec]
+            return [column.min_width + free * column.weight // weight for column in self._column_specs]
         widths = list(least)
         # Too narrow: of the columns that may grow, the widest gives first.
-        give = [at for at, column in enumerate(self._spec) if column.weight]
+        give = [at for at, column in enumerate(self._column_specs) if column.weight]
         while free < 0 and any(widths[at] > 6 for at in give):
             widths[max(give, key=lambda at: widths[at])] -= 1
             free += 1
         return widths
 
-    def _add(self) -> None:
+    def _add_all_rows(self) -> None:
         for key, cells in self._rows:
-            self.add_row(*(self._cell(cell, at) for at, cell in enumerate(cells)), key=key)
+            self.add_row(*(self._cell_content(cell, at) for at, cell in enumerate(cells)), key=key)
 
-    def _cell(self, cell: Cell, at: int) -> Content:
+    def _cell_content(self, cell: Cell, at: int) -> Content:
         text, style = cell if isinstance(cell, tuple) else (cell, "")
-        padded = pad(text, self._widths[at], right=self._spec[at].right)
+        padded = pad(text, self._widths[at], align_right=self._column_specs[at].align_right)
         return Content.styled(padded, style) if style else Content(padded)

@@ -10,7 +10,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Input, Static
 
-from askel_tui.tui.text.inert import inert_lines
+from askel_tui.tui.text.inert import sanitize_lines
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.modal import Over
 from askel_tui.tui.widgets.secret_input import SecretInput
@@ -47,9 +47,9 @@ class Ask(Over[str | None]):
         box = VerticalScroll(can_focus=False)
         box.border_subtitle = "Enter takes it · Esc leaves"
         with box:
-            parts: list[Any] = [(inert_lines(self._question), "bold")]
+            parts: list[Any] = [(sanitize_lines(self._question), "bold")]
             if self._detail:
-                parts.append("\n" + inert_lines(self._detail))
+                parts.append("\n" + sanitize_lines(self._detail))
             yield Static(Content.assemble(*parts))
             if self._secret:
                 yield SecretInput(placeholder=self._placeholder, id="ask-line")

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from askel_tui.contract.caps import LOCATION, STANDARD_ATTRIBUTES, caps
-from askel_tui.contract.endpoints import REVISIONS, as_written, serving
+from askel_tui.contract.endpoints import REVISIONS, published_endpoints, serving_revision
 from tests.support.schemas import content, operation, specification
 from tests.support.shared import needs_shared
 
@@ -17,7 +17,7 @@ NOT_ATTRIBUTES = {"email", "phone_number", "external_id", "anonymous_id", "_kx",
 @needs_shared
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_standard_attributes_are_those_of_the_upsert(revision: str) -> None:
-    at = as_written(revision)["create_or_update_profile"]
+    at = published_endpoints(revision)["create_or_update_profile"]
     described = operation(revision, at.path, at.method)
     assert described is not None
     schemas = specification(revision)["components"]["schemas"]
@@ -44,7 +44,7 @@ def test_caps_follow_the_texts_of_the_specification(revision: str) -> None:
     assert "up to 1 year in the future" in text
     assert limits.event_days_ahead == 365
     assert f"Must be less than {limits.metric_name + 1} characters" in text
-    if revision == serving(revision):
+    if revision == serving_revision(revision):
         assert f"The maximum allowed payload size is {limits.profile_bytes // 1000}KB" in text
         assert f"A single string cannot exceed {limits.event_string_bytes // 1000}KB" in text
 

@@ -32,8 +32,8 @@ def test_subscriptions_are_valid(
     historical: bool,
 ) -> None:
     words = dialect(revision)
-    wanted = [channel for channel in wanted if channel in words.channels] or ["email"]
-    historical = historical and words.historical
+    wanted = [channel for channel in wanted if channel in words.subscribe_channels] or ["email"]
+    historical = historical and words.has_historical_consent
     who = {"email": data.draw(emails), "phone_number": data.draw(phones), "external_id": data.draw(names)}
     dated = {channel: data.draw(times) for channel in wanted} if historical else {}
     item = words.subscribe_item(who, wanted, dated, data.draw(st.none() | ids))
@@ -50,7 +50,7 @@ def test_unsubscriptions_are_valid_and_always_name_their_channels(
     data: st.DataObject, revision: str, wanted: list[str], list_id: str | None
 ) -> None:
     words = dialect(revision)
-    wanted = [channel for channel in wanted if channel in words.withdrawable] or ["email"]
+    wanted = [channel for channel in wanted if channel in words.unsubscribe_channels] or ["email"]
     who = {"email": data.draw(emails), "phone_number": data.draw(phones)}
     body = words.unsubscribe([words.unsubscribe_item(who, wanted)], list_id)
     validate_request(revision, "bulk_unsubscribe_profiles", None, body)
@@ -63,7 +63,7 @@ def test_unsubscriptions_are_valid_and_always_name_their_channels(
 def test_consent_needs_the_identifier_of_its_channel_in_the_same_profile(revision: str, kind: str) -> None:
     build: Callable[..., dict[str, Any]] = getattr(dialect(revision), kind)
     known = {"email": "wren@maple.example", "phone_number": "+15035550142", "external_id": "1"}
-    for channel in dialect(revision).withdrawable:
+    for channel in dialect(revision).unsubscribe_channels:
         needed = CHANNEL_IDENTIFIER[channel]
         without = {name: value for name, value in known.items() if name != needed}
         with pytest.raises(Inexpressible, match=f"Consent for {channel} needs the profile's {needed}"):

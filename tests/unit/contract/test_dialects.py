@@ -119,7 +119,7 @@ def test_events_are_valid(
     metric, unique_id = data.draw(names), data.draw(names)
     value = data.draw(st.none() | st.integers() | st.floats(allow_nan=False, allow_infinity=False))
     currency = data.draw(st.none() | st.just("GBP"))
-    backfill = data.draw(st.booleans()) if words.backfill else False
+    backfill = data.draw(st.booleans()) if words.has_backfill else False
     fields = data.draw(attributes(revision, clearing=True))
     body = words.event(
         who,

@@ -17,10 +17,10 @@ from askel_tui.contract.endpoints import (
     Extra,
     NotInRevision,
     Window,
-    as_written,
     endpoint,
     endpoints,
-    serving,
+    published_endpoints,
+    serving_revision,
 )
 from tests.support.openapi import recognise
 from tests.support.schemas import operation
@@ -102,20 +102,20 @@ def test_pages() -> None:
 
 
 def test_a_retired_revision_keeps_to_the_limits_of_the_one_that_serves_it() -> None:
-    assert serving("2024-02-15") == "2025-01-15"
-    assert [serving(one) for one in REVISIONS[1:]] == list(REVISIONS[1:])
-    assert as_written("2024-02-15")["get_profile_ids_for_list"].page_max == 1000
+    assert serving_revision("2024-02-15") == "2025-01-15"
+    assert [serving_revision(one) for one in REVISIONS[1:]] == list(REVISIONS[1:])
+    assert published_endpoints("2024-02-15")["get_profile_ids_for_list"].page_max == 1000
     assert endpoint("2024-02-15", "get_profile_ids_for_list").page_max == 100
-    assert len(as_written("2024-02-15")["create_list"].windows) == 2
+    assert len(published_endpoints("2024-02-15")["create_list"].windows) == 2
     assert endpoint("2024-02-15", "create_list").windows[2] == Window(150, DAY)
-    assert as_written("2024-02-15")["get_profile"].extras == ()
+    assert published_endpoints("2024-02-15")["get_profile"].extras == ()
     assert len(endpoint("2024-02-15", "get_profile").extras) == 2
 
 
 @pytest.mark.parametrize("name", sorted(endpoints("2024-02-15")))
 def test_what_a_retired_revision_allows_both_rules_allow(name: str) -> None:
     used = endpoint("2024-02-15", name)
-    for rules in (as_written("2024-02-15")[name], as_written("2025-01-15")[name]):
+    for rules in (published_endpoints("2024-02-15")[name], published_endpoints("2025-01-15")[name]):
         for key in ("max_items", "max_bytes", "max_item_bytes", "page_max"):
             limit = getattr(rules, key)
             assert limit is None or getattr(used, key) <= limit
@@ -166,7 +166,7 @@ def test_a_path_without_its_id_is_refused() -> None:
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_the_data_agrees_with_the_specification(revision: str) -> None:
     described = 0
-    for at in as_written(revision).values():
+    for at in published_endpoints(revision).values():
         specified = operation(revision, at.path, at.method)
         if specified is None:
             continue
@@ -214,4 +214,4 @@ def test_the_data_may_know_more_revisions_than_may_be_pinned() -> None:
     assert set(SELECTABLE) <= set(REVISIONS) <= known
     for revision in known - set(REVISIONS):
         with pytest.raises(LookupError, match=revision):
-            as_written(revision)
+            published_endpoints(revision)

@@ -7,17 +7,17 @@ from itertools import groupby, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askel_tui.core.planning.ordering import Touched, stretches
+from askel_tui.core.planning.ordering import TouchedProfile, cut_points
 
 KEYS = st.lists(st.sampled_from(["a", "b", "c", "d", "e"]), max_size=2, unique=True)
 WORKFLOW = st.dictionaries(st.integers(1, 12), KEYS).map(lambda found: sorted(found.items()))
 
 
-def _planned(workflows: list[list[Touched]]) -> list[tuple[int, int, set[str]]]:
+def _planned(workflows: list[list[TouchedProfile]]) -> list[tuple[int, int, set[str]]]:
     """The order in which stretches, workflow by workflow, bring records into the queue."""
     order = []
     begin = 0
-    for end in stretches(workflows):
+    for end in cut_points(workflows):
         for number, touched in enumerate(workflows):
             for place, keys in touched:
                 if begin < place and (end is None or place <= end):
@@ -27,7 +27,9 @@ def _planned(workflows: list[list[Touched]]) -> list[tuple[int, int, set[str]]]:
 
 
 @given(st.lists(WORKFLOW, min_size=1, max_size=3))
-def test_records_of_one_profile_keep_their_order_and_none_is_lost(workflows: list[list[Touched]]) -> None:
+def test_records_of_one_profile_keep_their_order_and_none_is_lost(
+    workflows: list[list[TouchedProfile]],
+) -> None:
     order = _planned(workflows)
     assert sorted((place, number) for place, number, _ in order) == sorted(
         (place, number) for number, touched in enumerate(workflows) for place, _ in touched
@@ -38,8 +40,8 @@ def test_records_of_one_profile_keep_their_order_and_none_is_lost(workflows: lis
 
 
 @given(st.lists(WORKFLOW, min_size=1, max_size=3))
-def test_stretches_are_cut_only_where_they_have_to_be(workflows: list[list[Touched]]) -> None:
-    ends = list(stretches(workflows))
+def test_stretches_are_cut_only_where_they_have_to_be(workflows: list[list[TouchedProfile]]) -> None:
+    ends = list(cut_points(workflows))
     assert ends[-1] is None
     assert all(one < other for one, other in pairwise(each for each in ends if each is not None))
     if len(workflows) == 1:
@@ -47,12 +49,12 @@ def test_stretches_are_cut_only_where_they_have_to_be(workflows: list[list[Touch
 
 
 def test_one_profile_under_one_workflow_is_one_stretch() -> None:
-    assert list(stretches([[(place, ("a",)) for place in range(1, 9)], [(4, ("b",))]])) == [None]
+    assert list(cut_points([[(place, ("a",)) for place in range(1, 9)], [(4, ("b",))]])) == [None]
 
 
 def test_a_profile_that_two_workflows_touch_is_cut_at_each_record() -> None:
-    both: list[list[Touched]] = [[(place, ("a",)) for place in (1, 2, 3)]] * 2
-    assert list(stretches(both)) == [1, 2, None]
+    both: list[list[TouchedProfile]] = [[(place, ("a",)) for place in (1, 2, 3)]] * 2
+    assert list(cut_points(both)) == [1, 2, None]
     assert [
         [place for place, _, _ in run] for _, run in groupby(_planned(both), key=lambda each: each[0])
     ] == [

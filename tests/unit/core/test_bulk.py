@@ -10,16 +10,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from askel_tui.contract.endpoints import SELECTABLE, endpoint
-from askel_tui.core.operations import Identity, Operation, canonical
+from askel_tui.core.operations import Identity, Operation, canonical_json
 from askel_tui.core.requests import bulk
-from askel_tui.core.requests.bulk import BULK_OF, Row
+from askel_tui.core.requests.bulk import BULK_CALL_OF, Row
 from tests.support.openapi import validate_call
 from tests.support.shared import needs_shared
 
 pytestmark = needs_shared
 
 CALLS = [
-    (call, revision) for call in BULK_OF.values() for revision in SELECTABLE if bulk.has_call(call, revision)
+    (call, revision)
+    for call in BULK_CALL_OF.values()
+    for revision in SELECTABLE
+    if bulk.revision_has_call(call, revision)
 ]
 
 
@@ -55,7 +58,7 @@ def test_every_request_keeps_to_its_caps(
 ) -> None:
     list_id = list_id if call == "bulk_import_profiles" else None
     rows = [_row(call, revision, number, size) for number, size in enumerate(sizes)]
-    made = list(bulk.requests(call, rows, revision, list_id))
+    made = list(bulk.pack_rows(call, rows, revision, list_id))
     assert [row for each in made for row in each.rows] == rows
     at = endpoint(revision, call)
     assert at.max_items is not None
@@ -63,7 +66,7 @@ def test_every_request_keeps_to_its_caps(
     for each in made:
         assert len(each.request.body) <= at.max_bytes
         assert len(each.rows) <= at.max_items
-        assert each.request.body == canonical(json.loads(each.request.body))
+        assert each.request.body == canonical_json(json.loads(each.request.body))
     for each, following in pairwise(made):
         # The first row of the next one did not fit any more.
         grown = len(each.request.body) + 1 + len(following.rows[0].item)
@@ -75,13 +78,13 @@ def test_every_request_keeps_to_its_caps(
 
 @pytest.mark.parametrize(("call", "revision"), CALLS)
 def test_a_row_of_just_the_room_is_a_request_and_one_byte_more_is_none(call: str, revision: str) -> None:
-    most = bulk.room(call, revision)
+    most = bulk.max_row_bytes(call, revision)
     bare = len(_row(call, revision, 1, 0).item)
     odd = (most - bare) % 2
     row = _row(call, revision, 10**odd, most - bare - odd)
     assert len(row.item) == most
-    [made] = bulk.requests(call, [row], revision)
+    [made] = bulk.pack_rows(call, [row], revision)
     at = endpoint(revision, call)
     assert len(made.request.body) <= (at.max_bytes or 0)
     with pytest.raises(ValueError, match="over the cap"):
-        list(bulk.requests(call, [Row(row.operations, row.item + b" ")], revision))
+        list(bulk.pack_rows(call, [Row(row.operations, row.item + b" ")], revision))

@@ -19,7 +19,7 @@ from askel_tui.core.catalog import (
     TemplateEntry,
 )
 from askel_tui.core.operations import Target
-from askel_tui.core.targets.pinning import Pinned, pin
+from askel_tui.core.targets.pinning import Pinned, pin_targets
 from askel_tui.core.workflows.loader import load_workflow
 from tests.support.shared import needs_shared, shared_dir
 
@@ -73,7 +73,7 @@ def pinned(
     )
     workflow, problems = load_workflow(text)
     assert workflow is not None, problems
-    return pin(workflow, catalog, file="w.yaml", only_lists=only, revision=revision)
+    return pin_targets(workflow, catalog, file="w.yaml", only_lists=only, revision=revision)
 
 
 def target(step: str, catalog: Catalog = CATALOG, *, only: tuple[str, ...] = ()) -> StepTargets:
@@ -116,7 +116,7 @@ def test_the_unknown_list_of_the_examples_is_told_with_the_one_meant() -> None:
     text = (shared_dir() / "examples" / "refused" / "unknown-list.yaml").read_text()
     workflow, _ = load_workflow(text)
     assert workflow is not None
-    found = pin(workflow, CATALOG, file="unknown-list.yaml")
+    found = pin_targets(workflow, CATALOG, file="unknown-list.yaml")
     (told,) = found.problems
     assert str(told) == (
         "unknown-list.yaml:7: step welcome, add_to_list: the account has no list 'Welcom Flow'. "

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.core.operations import Identity, Operation, Target
-from askel_tui.core.planning.diff import Seen, apply, changes
+from askel_tui.core.planning.diff import ProfileState, apply_operation, find_changes
 from tests.support.strategies import json_values, names, plain_identifiers, texts
 
 ADA = Identity("ada@x.example", None, "S-1")
@@ -49,7 +49,7 @@ def consent(gives: bool = True, target: Target | None = WELCOME) -> Operation:
 
 
 def test_a_new_profile_gets_everything() -> None:
-    found = changes(upsert({"first_name": "Ada"}, {"Tier": "Gold"}, ["Old"]), Seen())
+    found = find_changes(upsert({"first_name": "Ada"}, {"Tier": "Gold"}, ["Old"]), ProfileState())
     assert found == {
         "email": {"before": None, "after": "ada@x.example"},
         "external_id": {"before": None, "after": "S-1"},
@@ -59,7 +59,7 @@ def test_a_new_profile_gets_everything() -> None:
 
 
 def test_only_what_differs_changes() -> None:
-    seen = Seen(
+    seen = ProfileState(
         "01A",
         {
             "email": "ada@x.example",
@@ -75,7 +75,7 @@ def test_only_what_differs_changes() -> None:
         {"Tier": "Gold", "Points": 5},
         ["Old", "NeverThere"],
     )
-    assert changes(operation, seen) == {
+    assert find_changes(operation, seen) == {
         "last_name": {"before": "L", "after": None},
         "location.city": {"before": "Y", "after": "Leeds"},
         "properties.Tier": {"before": "Silver", "after": "Gold"},
@@ -84,19 +84,19 @@ def test_only_what_differs_changes() -> None:
 
 
 def test_clearing_what_is_not_there_changes_nothing() -> None:
-    known = Seen("01A", {"email": "ada@x.example", "external_id": "S-1"})
-    assert changes(upsert({"title": None}, {}, ["Gone"]), known) == {}
+    known = ProfileState("01A", {"email": "ada@x.example", "external_id": "S-1"})
+    assert find_changes(upsert({"title": None}, {}, ["Gone"]), known) == {}
 
 
 def test_an_address_in_other_letters_is_the_same_one() -> None:
-    known = Seen("01A", {"email": "ADA@X.example", "external_id": "s-1"})
-    assert changes(upsert(), known) == {"external_id": {"before": "s-1", "after": "S-1"}}
+    known = ProfileState("01A", {"email": "ADA@X.example", "external_id": "s-1"})
+    assert find_changes(upsert(), known) == {"external_id": {"before": "s-1", "after": "S-1"}}
 
 
 def test_json_types_are_told_apart_at_any_depth_but_not_ways_to_write_a_number() -> None:
     def differs(before: Any, after: Any) -> bool:
-        known = Seen("01A", ADA.identifiers(), {"P": before})
-        return bool(changes(upsert({}, {"P": after}), known))
+        known = ProfileState("01A", ADA.identifiers(), {"P": before})
+        return bool(find_changes(upsert({}, {"P": after}), known))
 
     assert differs(1, True)
     assert differs(0, False)
@@ -110,35 +110,35 @@ def test_json_types_are_told_apart_at_any_depth_but_not_ways_to_write_a_number()
 
 
 def test_membership_changes_only_where_it_is_not_so_already() -> None:
-    off, on = Seen("01A"), Seen("01A", lists={"ListWe"})
-    assert changes(listed(), off) == {"list Welcome Flow": {"before": False, "after": True}}
-    assert changes(listed(), on) == {}
-    assert changes(listed(adds=False), on) == {"list Welcome Flow": {"before": True, "after": False}}
-    assert changes(listed(adds=False), off) == {}
+    off, on = ProfileState("01A"), ProfileState("01A", lists={"ListWe"})
+    assert find_changes(listed(), off) == {"list Welcome Flow": {"before": False, "after": True}}
+    assert find_changes(listed(), on) == {}
+    assert find_changes(listed(adds=False), on) == {"list Welcome Flow": {"before": True, "after": False}}
+    assert find_changes(listed(adds=False), off) == {}
 
 
 def test_a_flow_fired_by_its_list_shows_the_list() -> None:
     fired = listed(target=Target("flow", "FlowWe", "Welcome Series"), through=WELCOME)
-    assert changes(fired, Seen("01A")) == {"list Welcome Flow": {"before": False, "after": True}}
+    assert find_changes(fired, ProfileState("01A")) == {"list Welcome Flow": {"before": False, "after": True}}
 
 
 def test_an_event_is_always_new_until_it_is_written() -> None:
-    seen = Seen("01A")
+    seen = ProfileState("01A")
     after = {"value": 5, "time": "2026-11-23T09:14:05Z", "properties": {"Gift": "mug"}}
-    assert changes(event(value=5), seen) == {"event Gift Used": {"before": None, "after": after}}
-    apply(event(value=5), seen)
-    assert changes(event(value=5), seen) == {}
-    assert changes(event("u-2"), seen)
+    assert find_changes(event(value=5), seen) == {"event Gift Used": {"before": None, "after": after}}
+    apply_operation(event(value=5), seen)
+    assert find_changes(event(value=5), seen) == {}
+    assert find_changes(event("u-2"), seen)
 
 
 def test_consent_is_shown_by_channel_and_joins_the_list() -> None:
-    seen = Seen("01A", consent={"sms": "SUBSCRIBED"})
-    assert changes(consent(), seen) == {
+    seen = ProfileState("01A", consent={"sms": "SUBSCRIBED"})
+    assert find_changes(consent(), seen) == {
         "consent email": {"before": None, "after": "SUBSCRIBED"},
         "list Welcome Flow": {"before": False, "after": True},
     }
-    assert changes(consent(target=None), seen).keys() == {"consent email"}
-    assert changes(consent(gives=False), seen) == {
+    assert find_changes(consent(target=None), seen).keys() == {"consent email"}
+    assert find_changes(consent(gives=False), seen) == {
         "consent email": {"before": None, "after": "UNSUBSCRIBED"},
         "consent sms": {"before": "SUBSCRIBED", "after": "UNSUBSCRIBED"},
     }
@@ -154,43 +154,43 @@ def test_a_gate_changes_nothing() -> None:
         Target("segment", "S", "VIP"),
         body={"member": True},
     )
-    seen = Seen("01A")
-    assert changes(gate, seen) == {}
-    apply(gate, seen)
-    assert seen == Seen("01A")
+    seen = ProfileState("01A")
+    assert find_changes(gate, seen) == {}
+    apply_operation(gate, seen)
+    assert seen == ProfileState("01A")
 
 
 def test_what_makes_a_profile_and_what_does_not() -> None:
     for makes in (upsert(), event(), consent()):
-        seen = Seen()
-        apply(makes, seen)
+        seen = ProfileState()
+        apply_operation(makes, seen)
         assert seen.id == "new"
     for leaves in (listed(), listed(adds=False), consent(gives=False), consent(target=None)):
-        seen = Seen()
-        apply(leaves, seen)
+        seen = ProfileState()
+        apply_operation(leaves, seen)
         assert seen.id is None
-    known = Seen("01A")
-    apply(upsert(), known)
+    known = ProfileState("01A")
+    apply_operation(upsert(), known)
     assert known.id == "01A"
 
 
 def test_an_event_gives_a_new_profile_its_identifiers_and_leaves_known_ones() -> None:
-    seen = Seen("01A", {"email": "old@x.example"})
-    apply(event(), seen)
+    seen = ProfileState("01A", {"email": "old@x.example"})
+    apply_operation(event(), seen)
     assert seen.attributes == {"email": "old@x.example", "external_id": "S-1"}
 
 
 def test_later_operations_see_what_earlier_ones_left() -> None:
-    seen = Seen("01A", ADA.identifiers(), {"Tier": "Silver"})
-    apply(upsert({}, {"Tier": "Gold"}), seen)
-    apply(listed(), seen)
-    assert changes(upsert({}, {"Tier": "Ember"}), seen) == {
+    seen = ProfileState("01A", ADA.identifiers(), {"Tier": "Silver"})
+    apply_operation(upsert({}, {"Tier": "Gold"}), seen)
+    apply_operation(listed(), seen)
+    assert find_changes(upsert({}, {"Tier": "Ember"}), seen) == {
         "properties.Tier": {"before": "Gold", "after": "Ember"}
     }
-    assert changes(listed(adds=False), seen)
-    apply(upsert({}, {}, ["Tier"]), seen)
+    assert find_changes(listed(adds=False), seen)
+    apply_operation(upsert({}, {}, ["Tier"]), seen)
     assert "Tier" not in seen.properties
-    assert changes(upsert({}, {}, ["Tier"]), seen) == {}
+    assert find_changes(upsert({}, {}, ["Tier"]), seen) == {}
 
 
 few = st.sampled_from(["Tier", "Points", "Old"])
@@ -209,7 +209,7 @@ state_writes = (
     | st.builds(consent, st.booleans(), st.sampled_from([None, WELCOME]))
 )
 profiles = st.builds(
-    Seen,
+    ProfileState,
     st.none() | st.just("01A"),
     st.dictionaries(st.sampled_from(["email", "first_name", "location.city"]), texts),
     properties,
@@ -219,31 +219,33 @@ profiles = st.builds(
 
 
 @given(state_writes, profiles)
-def test_a_state_write_done_twice_changes_nothing_the_second_time(operation: Operation, seen: Seen) -> None:
-    apply(operation, seen)
-    assert changes(operation, seen) == {}
+def test_a_state_write_done_twice_changes_nothing_the_second_time(
+    operation: Operation, seen: ProfileState
+) -> None:
+    apply_operation(operation, seen)
+    assert find_changes(operation, seen) == {}
 
 
 @given(upserts, profiles, names, json_values)
 def test_an_upsert_touches_only_what_it_names(
-    operation: Operation, seen: Seen, other: str, value: Any
+    operation: Operation, seen: ProfileState, other: str, value: Any
 ) -> None:
     named = {*operation.body["properties"], *operation.body["unset"]}
     if other in named:
         return
     seen.properties[other] = value
     lists, events = set(seen.lists), set(seen.events)
-    shown = changes(operation, seen)
-    apply(operation, seen)
+    shown = find_changes(operation, seen)
+    apply_operation(operation, seen)
     assert f"properties.{other}" not in shown
     assert seen.properties[other] == value
     assert (seen.lists, seen.events) == (lists, events)
 
 
 @given(upserts, profiles)
-def test_what_is_shown_after_is_what_is_there_afterwards(operation: Operation, seen: Seen) -> None:
-    shown = changes(operation, seen)
-    apply(operation, seen)
+def test_what_is_shown_after_is_what_is_there_afterwards(operation: Operation, seen: ProfileState) -> None:
+    shown = find_changes(operation, seen)
+    apply_operation(operation, seen)
     for name, change in shown.items():
         kind, dot, field = name.partition(".")
         there = seen.properties.get(field) if kind == "properties" and dot else seen.attributes.get(name)

@@ -19,7 +19,16 @@ from askel_tui.core.catalog import (
     StepTargets,
 )
 from askel_tui.core.operations import Target
-from askel_tui.core.targets.drift import CAUSES, Carrier, Finding, Look, Watched, findings, snapshot, watched
+from askel_tui.core.targets.drift import (
+    DRIFT_CAUSES,
+    AccountSnapshot,
+    Finding,
+    PropertyWitness,
+    StepDependencies,
+    find_drift,
+    step_dependencies,
+    target_details,
+)
 from askel_tui.store.journal.rows import HOLD_CAUSES
 from tests.support.workflows import ALL_KINDS, CATALOG, applied, of_steps
 
@@ -29,21 +38,23 @@ FLOW = Target("flow", "F1", "Series")
 METRIC = Target("metric", "M1", "Points")
 RULES = {"condition_groups": [{"conditions": [{"type": "profile-property"}]}]}
 
-ADD = Watched("welcome", "add_to_list", target=LIST)
-GATE = Watched("vip", "require_segment", target=SEGMENT, seen={"definition": RULES, "is_active": True})
-FIRE = Watched(
+ADD = StepDependencies("welcome", "add_to_list", target=LIST)
+GATE = StepDependencies(
+    "vip", "require_segment", target=SEGMENT, applied_details={"definition": RULES, "is_active": True}
+)
+FIRE = StepDependencies(
     "flow",
     "trigger_flow",
     target=FLOW,
     through=LIST,
-    seen={"status": "live", "archived": False, "trigger_type": "Added to List"},
+    applied_details={"status": "live", "archived": False, "trigger_type": "Added to List"},
 )
-EVENT = Watched("points", "track_event", target=METRIC)
-TIER = Watched("tier", "upsert_profile", properties=("Tier",), scopes=frozenset({"profiles:write"}))
+EVENT = StepDependencies("points", "track_event", target=METRIC)
+TIER = StepDependencies("tier", "upsert_profile", properties=("Tier",), scopes=frozenset({"profiles:write"}))
 
 THERE = ListEntry("L1", "Welcome")
 LIVE = FlowEntry("F1", "Series", "live", False, "Added to List", (FlowTrigger("list", "L1"),))
-WELL = Look(
+WELL = AccountSnapshot(
     account="Acc",
     lists={"L1": THERE},
     segments={"S1": SegmentEntry("S1", "VIP", definition=RULES)},
@@ -52,18 +63,20 @@ WELL = Look(
 )
 
 
-def _found(step: Watched, look: Look, *carriers: Carrier) -> list[tuple[str, str]]:
-    return [(each.cause, each.policy) for each in findings(step, look, carriers, account="Acc")]
+def _found(
+    step: StepDependencies, look: AccountSnapshot, *carriers: PropertyWitness
+) -> list[tuple[str, str]]:
+    return [(each.cause, each.policy) for each in find_drift(step, look, carriers, account="Acc")]
 
 
 @pytest.mark.parametrize("step", [ADD, GATE, FIRE, EVENT, TIER], ids=lambda step: step.kind)
-def test_an_account_as_it_was_gives_no_finding(step: Watched) -> None:
-    assert findings(step, WELL, account="Acc") == []
+def test_an_account_as_it_was_gives_no_finding(step: StepDependencies) -> None:
+    assert find_drift(step, WELL, account="Acc") == []
 
 
 @pytest.mark.parametrize("step", [ADD, GATE, FIRE, EVENT, TIER], ids=lambda step: step.kind)
-def test_what_was_not_read_gives_no_finding(step: Watched) -> None:
-    assert findings(step, Look(), account="Acc") == []
+def test_what_was_not_read_gives_no_finding(step: StepDependencies) -> None:
+    assert find_drift(step, AccountSnapshot(), account="Acc") == []
 
 
 @pytest.mark.parametrize(
@@ -102,25 +115,30 @@ def test_what_was_not_read_gives_no_finding(step: Watched) -> None:
         (EVENT, replace(WELL, metrics={}), ("metric_gone", "warn")),
         (replace(FIRE, through=METRIC), replace(WELL, metrics={}, flows=None), ("metric_gone", "hold")),
         (EVENT, replace(WELL, account="Other"), ("other_account", "hold")),
-        (EVENT, Look(key_refused="Klaviyo refuses the key"), ("key_refused", "hold")),
-        (TIER, replace(WELL, lost=frozenset({"profiles:write"})), ("scope_missing", "hold")),
-        (TIER, replace(WELL, lost=frozenset({"metrics:read"})), ("scope_missing", "warn")),
+        (EVENT, AccountSnapshot(key_refused="Klaviyo refuses the key"), ("key_refused", "hold")),
+        (TIER, replace(WELL, lost_scopes=frozenset({"profiles:write"})), ("scope_missing", "hold")),
+        (TIER, replace(WELL, lost_scopes=frozenset({"metrics:read"})), ("scope_missing", "warn")),
     ],
 )
-def test_each_drift_has_its_cause_and_policy(step: Watched, look: Look, expected: tuple[str, str]) -> None:
+def test_each_drift_has_its_cause_and_policy(
+    step: StepDependencies, look: AccountSnapshot, expected: tuple[str, str]
+) -> None:
     assert _found(step, look) == [expected]
-    [finding] = findings(step, look, account="Acc")
+    [finding] = find_drift(step, look, account="Acc")
     assert finding.step == step.step
     assert finding.detail
-    assert finding.ends is CAUSES[finding.cause].ends
+    assert finding.ends is DRIFT_CAUSES[finding.cause].ends
 
 
 def test_what_was_so_when_the_workflow_was_applied_is_no_drift() -> None:
     draft = replace(LIVE, status="draft", archived=True)
     sleeping = SegmentEntry("S1", "VIP", is_active=False, definition=RULES)
-    applied_so = replace(FIRE, seen={"status": "draft", "archived": True})
+    applied_so = replace(FIRE, applied_details={"status": "draft", "archived": True})
     assert _found(applied_so, replace(WELL, flows={"F1": draft})) == []
-    assert _found(replace(GATE, seen={"is_active": False}), replace(WELL, segments={"S1": sleeping})) == []
+    assert (
+        _found(replace(GATE, applied_details={"is_active": False}), replace(WELL, segments={"S1": sleeping}))
+        == []
+    )
 
 
 def test_a_revision_without_definitions_and_triggers_finds_neither() -> None:
@@ -134,7 +152,7 @@ def test_a_revision_without_definitions_and_triggers_finds_neither() -> None:
 
 def test_a_renamed_list_says_its_new_name_and_who_has_the_old_one() -> None:
     look = replace(WELL, lists={"L1": ListEntry("L1", "Hello")}, namesakes={("list", "Welcome"): ("L9",)})
-    [finding] = findings(ADD, look)
+    [finding] = find_drift(ADD, look)
     for word in ("Welcome", "L1", "Hello", "L9"):
         assert word in finding.detail
 
@@ -144,18 +162,20 @@ def test_a_key_of_another_account_says_nothing_else_about_that_account() -> None
 
 
 def test_every_cause_that_holds_has_words() -> None:
-    assert {cause for cause, each in CAUSES.items() if each.policy == "hold"} <= HOLD_CAUSES.keys()
+    assert {cause for cause, each in DRIFT_CAUSES.items() if each.policy == "hold"} <= HOLD_CAUSES.keys()
 
 
-def _carriers(values: list[Any], now: list[dict[str, Any]]) -> list[Carrier]:
+def _carriers(values: list[Any], now: list[dict[str, Any]]) -> list[PropertyWitness]:
     return [
-        Carrier({"Tier": value}, having, frozenset({"Tier"}))
+        PropertyWitness({"Tier": value}, having, frozenset({"Tier"}))
         for value, having in zip(values, now, strict=True)
     ]
 
 
-def _of_properties(step: Watched, carriers: list[Carrier]) -> list[Finding]:
-    return [each for each in findings(step, Look(), carriers) if each.cause.startswith("property_")]
+def _of_properties(step: StepDependencies, carriers: list[PropertyWitness]) -> list[Finding]:
+    return [
+        each for each in find_drift(step, AccountSnapshot(), carriers) if each.cause.startswith("property_")
+    ]
 
 
 @given(st.lists(st.tuples(st.sampled_from(["Gold", "Silver"]), st.booleans()), max_size=20))
@@ -188,23 +208,26 @@ def test_a_new_key_with_the_old_values_is_named(values: list[Any], unlike: int) 
 @given(st.integers(0, 8), st.integers(0, 8), st.integers(0, 20))
 def test_those_that_were_written_to_after_a_renaming_do_not_hide_it(seen: int, new: int, after: int) -> None:
     """The order is that of writing: those of before have lost the property, those of after have it."""
-    lost = [Carrier({"Tier": "Gold"}, {"Level": "Gold"}, seen=number < seen) for number in range(seen + new)]
-    kept = [Carrier({"Tier": "Gold"}, {"Tier": "Gold"}, seen=False) for _ in range(after)]
+    lost = [
+        PropertyWitness({"Tier": "Gold"}, {"Level": "Gold"}, read_since_write=number < seen)
+        for number in range(seen + new)
+    ]
+    kept = [PropertyWitness({"Tier": "Gold"}, {"Tier": "Gold"}, read_since_write=False) for _ in range(after)]
     found = _of_properties(TIER, [*lost, *kept])
     enough = seen + new >= 5 or (seen + new + after >= 5 and seen + new >= after)
     assert [each.cause for each in found] == (["property_renamed"] if enough else [])
 
 
 def test_among_those_that_were_seen_before_half_decides() -> None:
-    kept = [Carrier({"Tier": "Gold"}, {"Tier": "Gold"}) for _ in range(6)]
-    lost = [Carrier({"Tier": "Gold"}, {}) for _ in range(5)]
+    kept = [PropertyWitness({"Tier": "Gold"}, {"Tier": "Gold"}) for _ in range(6)]
+    lost = [PropertyWitness({"Tier": "Gold"}, {}) for _ in range(5)]
     assert _of_properties(TIER, [*lost, *kept]) == []
     assert _of_properties(TIER, [*lost, *kept[:5]])
 
 
 def test_a_key_they_had_before_is_a_worse_guess_than_a_new_one() -> None:
     carriers = [
-        Carrier({"Tier": "Gold"}, {"Status": "Gold", "Level": "Gold"}, frozenset({"Tier", "Status"}))
+        PropertyWitness({"Tier": "Gold"}, {"Status": "Gold", "Level": "Gold"}, frozenset({"Tier", "Status"}))
         for _ in range(5)
     ]
     [found] = _of_properties(TIER, carriers)
@@ -213,36 +236,36 @@ def test_a_key_they_had_before_is_a_worse_guess_than_a_new_one() -> None:
 
 def test_a_property_that_a_workflow_clears_is_missed_only_where_its_values_moved() -> None:
     clearing = replace(TIER, cleared=frozenset({"Tier"}))
-    gone = [Carrier({"Tier": "Gold"}, {}) for _ in range(6)]
-    moved = [Carrier({"Tier": "Gold"}, {"Level": "Gold"}) for _ in range(6)]
+    gone = [PropertyWitness({"Tier": "Gold"}, {}) for _ in range(6)]
+    moved = [PropertyWitness({"Tier": "Gold"}, {"Level": "Gold"}) for _ in range(6)]
     assert _of_properties(clearing, gone) == []
     assert [each.cause for each in _of_properties(clearing, moved)] == ["property_renamed"]
 
 
 def test_a_finding_says_no_values() -> None:
-    carriers = [Carrier({"Tier": "secret"}, {"Level": "secret"}) for _ in range(5)]
+    carriers = [PropertyWitness({"Tier": "secret"}, {"Level": "secret"}) for _ in range(5)]
     assert all("secret" not in f"{each.detail}{each.evidence}" for each in _of_properties(TIER, carriers))
 
 
 def test_the_snapshot_keeps_what_ids_do_not_say() -> None:
     catalog = Catalog(0, "Acc", segments=(SegmentEntry("S1", "VIP", definition=RULES),), flows=(LIVE,))
-    assert snapshot(StepTargets(SEGMENT), catalog) == GATE.seen
-    assert snapshot(StepTargets(FLOW, LIST), catalog) == FIRE.seen
-    assert snapshot(StepTargets(LIST), catalog) == {}
+    assert target_details(StepTargets(SEGMENT), catalog) == GATE.applied_details
+    assert target_details(StepTargets(FLOW, LIST), catalog) == FIRE.applied_details
+    assert target_details(StepTargets(LIST), catalog) == {}
 
 
 def test_a_workflow_just_applied_has_no_drift() -> None:
     workflow = applied(of_steps(ALL_KINDS))
-    seen = {step: snapshot(targets, CATALOG) for step, targets in workflow.targets.items()}
-    look = Look(
+    seen = {step: target_details(targets, CATALOG) for step, targets in workflow.targets.items()}
+    look = AccountSnapshot(
         account="MpEmbr",
         lists={each.id: each for each in CATALOG.lists},
         segments={each.id: each for each in CATALOG.segments},
         flows={each.id: each for each in CATALOG.flows},
         metrics={each.id: each for each in CATALOG.metrics},
     )
-    steps = watched(workflow.workflow, workflow.targets, seen, {})
+    steps = step_dependencies(workflow.workflow, workflow.targets, seen, {})
     assert {each.step for each in steps} == {each.id for each in workflow.workflow.steps}
     assert next(each for each in steps if each.step == "tier").properties == ("Tier", "Points")
     for step in steps:
-        assert findings(step, look, account="MpEmbr") == []
+        assert find_drift(step, look, account="MpEmbr") == []

@@ -17,8 +17,8 @@ from askel_tui.core.expressions.expression import (
     EvaluationProblem,
     Expression,
     ExpressionError,
-    literal,
-    parse,
+    parse_expression,
+    text_literal,
 )
 
 RECORD: dict[str, Any] = {
@@ -40,7 +40,7 @@ RECORD: dict[str, Any] = {
 
 
 def value(text: str, record: Any = RECORD) -> Any:
-    return parse(text).evaluate(record)
+    return parse_expression(text).evaluate(record)
 
 
 def problem(text: str) -> str:
@@ -51,7 +51,7 @@ def problem(text: str) -> str:
 
 def error(text: str) -> ExpressionError:
     with pytest.raises(ExpressionError) as raised:
-        parse(text)
+        parse_expression(text)
     return raised.value
 
 
@@ -243,7 +243,7 @@ def test_what_is_no_expression_is_told_before_any_record(
     "text", ["data.list[?sku].x", "data.list[*].y", "map(&z, data.list)", "data.* | [0].q", "data.{n: m}"]
 )
 def test_fields_of_what_is_inside_the_record_are_free(text: str) -> None:
-    parse(text)
+    parse_expression(text)
 
 
 def test_a_literal_in_backticks_never_warns() -> None:
@@ -260,7 +260,7 @@ def test_an_expression_that_doubles_its_value_forty_times_is_a_problem() -> None
 def test_numbers_that_could_not_be_written_out_are_a_problem() -> None:
     record = {"data": {"n": [10**4299] * 20}}
     with pytest.raises(EvaluationProblem, match="digits"):
-        parse("sum(data.n)").evaluate(record)
+        parse_expression("sum(data.n)").evaluate(record)
 
 
 def test_any_mapping_is_a_record() -> None:
@@ -268,16 +268,16 @@ def test_any_mapping_is_a_record() -> None:
 
 
 def test_expressions_are_equal_by_their_texts() -> None:
-    assert parse("data.x") == parse("data.x") != parse("data.y")
-    assert len({parse("data.x"), parse("data.x")}) == 1
-    assert repr(parse("data.x")) == "Expression('data.x')"
-    assert parse("data.x") != "data.x"
+    assert parse_expression("data.x") == parse_expression("data.x") != parse_expression("data.y")
+    assert len({parse_expression("data.x"), parse_expression("data.x")}) == 1
+    assert repr(parse_expression("data.x")) == "Expression('data.x')"
+    assert parse_expression("data.x") != "data.x"
 
 
 @settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20))
 def test_a_literal_is_its_text(text: str) -> None:
-    expression = literal(text)
+    expression = text_literal(text)
     assert isinstance(expression, Expression)
     assert expression.evaluate({}) == text
 
@@ -318,7 +318,7 @@ values = st.recursive(
 @given(a=values, b=values)
 def test_values_of_any_type_give_json_or_a_problem(text: str, a: Any, b: Any) -> None:
     try:
-        found = parse(text).evaluate({"data": {"a": a, "b": b}})
+        found = parse_expression(text).evaluate({"data": {"a": a, "b": b}})
     except EvaluationProblem:
         return
     json.dumps(found, allow_nan=False)
@@ -328,7 +328,7 @@ def test_values_of_any_type_give_json_or_a_problem(text: str, a: Any, b: Any) ->
 @given(st.text(alphabet="abdt.[]{}()'`\"*?|&!<>=@,: 0-1\\", max_size=30) | st.text(max_size=30))
 def test_any_text_is_an_expression_or_an_error(text: str) -> None:
     try:
-        expression = parse(text)
+        expression = parse_expression(text)
         found = expression.evaluate(RECORD)
     except (ExpressionError, EvaluationProblem):
         return

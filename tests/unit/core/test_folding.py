@@ -15,7 +15,7 @@ from askel_tui.contract.caps import caps
 from askel_tui.contract.endpoints import NEWEST, SELECTABLE
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.requests import bulk, coalescing
-from askel_tui.core.requests.packing import request
+from askel_tui.core.requests.packing import build_request
 from tests.support.openapi import validate_request
 from tests.support.shared import needs_shared
 
@@ -31,7 +31,7 @@ def update(
     """An upsert of one profile."""
     body = {"attributes": attributes or {}, "properties": properties or {}, "unset": list(unset)}
     who = Identity(email="ada@x.example", external_id="A-1")
-    return Operation(f"op{number}", "s", "upsert_profile", coalescing.UPSERT, who, body=body)
+    return Operation(f"op{number}", "s", "upsert_profile", coalescing.UPSERT_CALL, who, body=body)
 
 
 @st.composite
@@ -64,7 +64,7 @@ def test_a_profile_ends_as_if_they_had_been_sent_one_after_another(made: list[Op
     expected = before
     for each in made:
         expected = applied(expected, each)
-    together = coalescing.folded(made)
+    together = coalescing.coalesce(made)
     assert applied(before, together) == expected
     assert not set(together.body["properties"]) & set(together.body["unset"])
     assert together.id == made[-1].id
@@ -76,7 +76,7 @@ def test_one_request_carries_all_of_them(revision: str) -> None:
         update(1, attributes={"first_name": "Ada", "location.city": "Leeds"}, properties={"A": 1, "B": 1}),
         update(2, attributes={"location.zip": "LS1"}, properties={"A": 2}, unset=["B"]),
     ]
-    asked = request(made, revision, {})
+    asked = build_request(made, revision, {})
     assert asked.operations == tuple(made)
     body = json.loads(asked.body)
     validate_request(revision, asked.call, asked.path, body)
@@ -95,31 +95,31 @@ def test_one_request_carries_all_of_them(revision: str) -> None:
 
 def test_a_later_record_has_to_write_all_that_the_request_names() -> None:
     first = update(1, properties={"A": 1, "B": 1})
-    assert coalescing.Fold(first, 1, NEWEST).take(update(2, properties={"A": 2, "B": 2, "C": 2}), 2)
-    assert coalescing.Fold(first, 1, NEWEST).take(update(2, properties={"A": 2}, unset=["B"]), 2)
-    assert not coalescing.Fold(first, 1, NEWEST).take(update(2, properties={"A": 2}), 2)
+    assert coalescing.Coalescer(first, 1, NEWEST).add(update(2, properties={"A": 2, "B": 2, "C": 2}), 2)
+    assert coalescing.Coalescer(first, 1, NEWEST).add(update(2, properties={"A": 2}, unset=["B"]), 2)
+    assert not coalescing.Coalescer(first, 1, NEWEST).add(update(2, properties={"A": 2}), 2)
 
 
 def test_updates_of_one_record_fold_whatever_they_write() -> None:
-    fold = coalescing.Fold(update(1, properties={"A": 1}), 7, NEWEST)
-    assert fold.take(update(2, properties={"B": 1}), 7)
-    assert not fold.take(update(3, properties={"B": 2}), 8)
-    assert fold.take(update(4, properties={"A": 2, "B": 2}), 8)
-    assert not fold.take(update(5, properties={"A": 3, "B": 3}), 7)
+    fold = coalescing.Coalescer(update(1, properties={"A": 1}), 7, NEWEST)
+    assert fold.add(update(2, properties={"B": 1}), 7)
+    assert not fold.add(update(3, properties={"B": 2}), 8)
+    assert fold.add(update(4, properties={"A": 2, "B": 2}), 8)
+    assert not fold.add(update(5, properties={"A": 3, "B": 3}), 7)
 
 
 def test_what_would_be_over_the_cap_of_a_profile_stays_apart() -> None:
     third = caps(NEWEST).profile_bytes // 3
-    fold = coalescing.Fold(update(1, properties={"A": "x" * third}), 1, NEWEST)
-    assert fold.take(update(2, properties={"B": "x" * third}), 1)
-    assert not fold.take(update(3, properties={"C": "x" * third}), 1)
-    assert fold.take(update(4, properties={"C": "x"}), 1)
+    fold = coalescing.Coalescer(update(1, properties={"A": "x" * third}), 1, NEWEST)
+    assert fold.add(update(2, properties={"B": "x" * third}), 1)
+    assert not fold.add(update(3, properties={"C": "x" * third}), 1)
+    assert fold.add(update(4, properties={"C": "x"}), 1)
 
 
 def test_no_more_than_a_thousand_become_one() -> None:
-    fold = coalescing.Fold(update(0, properties={"A": 0}), 0, NEWEST)
-    taken = [fold.take(update(number, properties={"A": number}), number) for number in range(1, 1_100)]
-    assert sum(taken) == coalescing.MOST - 1
+    fold = coalescing.Coalescer(update(0, properties={"A": 0}), 0, NEWEST)
+    taken = [fold.add(update(number, properties={"A": number}), number) for number in range(1, 1_100)]
+    assert sum(taken) == coalescing.MAX_COALESCED_UPDATES - 1
 
 
 def test_bare_identifiers_are_no_update() -> None:
@@ -137,7 +137,7 @@ def test_a_job_that_is_read_back_has_its_operations_in_their_rows(revision: str)
         bulk.import_row([bob], revision),
         bulk.import_row([eve], revision),
     ]
-    [made] = bulk.requests("bulk_import_profiles", rows, revision, "L1")
-    again = bulk.import_again(replace(made.request, operations=(eve, *ada)))
+    [made] = bulk.pack_rows("bulk_import_profiles", rows, revision, "L1")
+    again = bulk.rebuild_import_request(replace(made.request, operations=(eve, *ada)))
     assert [row.operations for row in again.rows] == [tuple(ada), (), (eve,)]
     assert [row.item for row in again.rows] == [row.item for row in made.rows]

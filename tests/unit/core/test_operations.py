@@ -16,10 +16,10 @@ from askel_tui.core.operations import (
     Identity,
     Operation,
     Target,
-    canonical,
-    cut,
+    canonical_json,
     event_unique_id,
     operation_id,
+    split_encoded,
 )
 from tests.support.strategies import json_values, names, plain_identifiers, properties, texts
 
@@ -74,15 +74,15 @@ def test_bytes_are_cut_where_they_were_put_together(operations: list[Operation])
     for operation in operations:
         encoded = operation.encode()
         assert decode(encoded) == Operation.decode(encoded) == operation
-        found = cut(encoded)
+        found = split_encoded(encoded)
         assert found.id == operation.id
-        assert found.profile == canonical(operation.profile.identifiers()).decode()
+        assert found.profile == canonical_json(operation.profile.identifiers()).decode()
         assert json.loads(found.body) == operation.body
 
 
 @given(any_operation, any_operation)
 def test_two_operations_are_the_same_exactly_when_their_bytes_are(one: Operation, other: Operation) -> None:
-    alike = canonical(one.body) == canonical(other.body)
+    alike = canonical_json(one.body) == canonical_json(other.body)
     same = all(
         getattr(one, name) == getattr(other, name)
         for name in ("id", "step", "kind", "call", "profile", "target", "through")
@@ -92,30 +92,30 @@ def test_two_operations_are_the_same_exactly_when_their_bytes_are(one: Operation
 
 @given(json_values)
 def test_canonical_says_the_value_and_nothing_else(value: Any) -> None:
-    encoded = canonical(value)
+    encoded = canonical_json(value)
     assert json.loads(encoded) == value
-    assert canonical(json.loads(encoded)) == encoded
+    assert canonical_json(json.loads(encoded)) == encoded
 
 
 @given(st.dictionaries(names, json_values, max_size=5), st.randoms())
 def test_canonical_does_not_depend_on_the_order_of_keys(value: dict[str, Any], random: Any) -> None:
     shuffled = list(value.items())
     random.shuffle(shuffled)
-    assert canonical(dict(shuffled)) == canonical(value)
+    assert canonical_json(dict(shuffled)) == canonical_json(value)
 
 
 def test_canonical_is_compact_and_readable() -> None:
-    assert canonical({"b": [1, 2.0], "a": "Zoë"}) == '{"a":"Zoë","b":[1,2.0]}'.encode()
+    assert canonical_json({"b": [1, 2.0], "a": "Zoë"}) == '{"a":"Zoë","b":[1,2.0]}'.encode()
 
 
 def test_canonical_keeps_lone_surrogates_as_escapes() -> None:
-    assert canonical({"a": "ë\ud800"}) == rb'{"a":"\u00eb\ud800"}'
+    assert canonical_json({"a": "ë\ud800"}) == rb'{"a":"\u00eb\ud800"}'
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_canonical_refuses_what_json_has_no_word_for(value: float) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        canonical({"a": value})
+        canonical_json({"a": value})
 
 
 BASE = ("maple-ember", "welcome", 1, "evt-1", "tier")

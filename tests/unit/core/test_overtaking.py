@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from askel_tui.contract.dialects import dialect
 from askel_tui.contract.endpoints import SELECTABLE
-from askel_tui.core.operations import Identity, Operation, Target, canonical
+from askel_tui.core.operations import Identity, Operation, Target, canonical_json
 from askel_tui.core.requests import packing
-from askel_tui.core.requests.superseded import without, written
+from askel_tui.core.requests.superseded import read_written_fields, without_superseded
 
 ADA, BOB = Identity(email="Ada@x.example", external_id="A-1"), Identity(email="bob@x.example")
 WELCOME, NEWS = Target("list", "L1", "Welcome"), Target("list", "L2", "News")
@@ -34,8 +34,8 @@ def _of_list(call: str, target: Target, channels: tuple[str, ...] = ()) -> Opera
 
 
 def _sent(operation: Operation, revision: str = "2026-07-15") -> Any:
-    made = packing.request([operation], revision, {operation.id: "P1"})
-    return written(made.path, made.body)
+    made = packing.build_request([operation], revision, {operation.id: "P1"})
+    return read_written_fields(made.path, made.body)
 
 
 @pytest.mark.parametrize("revision", SELECTABLE)
@@ -52,11 +52,11 @@ def test_an_upsert_keeps_only_what_was_not_written_since(revision: str) -> None:
         properties={"Tier": 2, "Note": 3},
         unset=["Store"],
     )
-    left = without(old, found.of(ADA))
+    left = without_superseded(old, found.of(ADA))
     assert left is not None
     assert left.body == {"attributes": {"first_name": "Ada"}, "properties": {}, "unset": ["Store"]}
     assert left.id == old.id
-    assert without(old, found.of(BOB)) is old
+    assert without_superseded(old, found.of(BOB)) is old
 
 
 @given(old=NAMES, cleared=NAMES, later=NAMES)
@@ -64,7 +64,7 @@ def test_what_is_left_is_exactly_what_was_not_overtaken(
     old: list[str], cleared: list[str], later: list[str]
 ) -> None:
     operation = _upsert(properties=dict.fromkeys(old, 1), unset=[name for name in cleared if name not in old])
-    left = without(operation, _sent(_upsert(properties=dict.fromkeys(later, 2))).of(ADA))
+    left = without_superseded(operation, _sent(_upsert(properties=dict.fromkeys(later, 2))).of(ADA))
     kept = {*old, *cleared} - {*later}
     if left is None:
         assert not kept
@@ -79,33 +79,35 @@ def test_rows_of_an_import_job_count_for_their_own_profile_only() -> None:
         words.import_item({"email": "ada@x.example"}, {}, {"Tier": "gold"}),
         words.import_item({"email": "bob@x.example"}, {}, {"Points": 1}),
     ]
-    found = written("/api/profile-bulk-import-jobs", canonical(words.bulk_import(rows, "L1")))
-    assert found.of(ADA) == {"property Tier", "list L1"}
-    assert found.of(BOB) == {"property Points", "list L1"}
+    found = read_written_fields(
+        "/api/profile-bulk-import-jobs", canonical_json(words.bulk_import(rows, "L1"))
+    )
+    assert found.for_profile(ADA) == {"property Tier", "list L1"}
+    assert found.for_profile(BOB) == {"property Points", "list L1"}
 
 
 @pytest.mark.parametrize("call", ["add_profiles_to_list", "remove_profiles_from_list"])
 def test_a_list_write_is_overtaken_by_any_later_write_of_that_list(call: str) -> None:
     since = _sent(_of_list(call, WELCOME)).of(ADA)
-    assert without(_of_list("add_profiles_to_list", WELCOME), since) is None
+    assert without_superseded(_of_list("add_profiles_to_list", WELCOME), since) is None
     other = _of_list("add_profiles_to_list", NEWS)
-    assert without(other, since) is other
+    assert without_superseded(other, since) is other
 
 
 @pytest.mark.parametrize("revision", SELECTABLE)
 @pytest.mark.parametrize("call", ["bulk_subscribe_profiles", "bulk_unsubscribe_profiles"])
 def test_consent_is_overtaken_where_every_channel_was_written_since(call: str, revision: str) -> None:
     since = _sent(_of_list(call, NEWS, ("email",)), revision).of(ADA)
-    assert without(_of_list("bulk_subscribe_profiles", NEWS, ("email",)), since) is None
+    assert without_superseded(_of_list("bulk_subscribe_profiles", NEWS, ("email",)), since) is None
     for kept in (("email", "sms"), ("sms",)):
         both = _of_list("bulk_subscribe_profiles", NEWS, kept)
-        assert without(both, since) is both
+        assert without_superseded(both, since) is both
     elsewhere = _of_list("bulk_subscribe_profiles", WELCOME, ("email",))
-    assert without(elsewhere, since) is elsewhere
+    assert without_superseded(elsewhere, since) is elsewhere
 
 
 def test_events_and_folded_bodies_overtake_nothing() -> None:
     event = Operation("o", "s", "track_event", "create_event", ADA, body={"metric": "M"})
-    assert without(event, frozenset({"property Tier"})) is event
-    assert written("/api/profile-import", None).of(ADA) == frozenset()
-    assert written("/api/profile-import", b"no json").of(ADA) == frozenset()
+    assert without_superseded(event, frozenset({"property Tier"})) is event
+    assert read_written_fields("/api/profile-import", None).for_profile(ADA) == frozenset()
+    assert read_written_fields("/api/profile-import", b"no json").for_profile(ADA) == frozenset()

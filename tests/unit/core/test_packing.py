@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.contract.endpoints import SELECTABLE, endpoint
-from askel_tui.core.operations import Identity, Operation, StepKind, Target, canonical
+from askel_tui.core.operations import Identity, Operation, StepKind, Target, canonical_json
 from askel_tui.core.planning.plan import plan
 from askel_tui.core.records.files import read_jsonl
 from askel_tui.core.records.record import Record
 from askel_tui.core.requests.packing import (
     CONSENT_CALLS,
     GATHERING_CALLS,
-    Parcel,
+    BatchKey,
     Request,
-    capacity,
-    nested,
-    parcel,
-    request,
+    batch_capacity,
+    batch_key,
+    build_request,
+    nest_attributes,
 )
 from tests.support.openapi import validate_call, validate_request
 from tests.support.shared import needs_shared, shared_dir
@@ -78,7 +78,7 @@ RECORD = happened(
 
 def ids_of(found: list[Operation] | tuple[Operation, ...]) -> dict[str, str]:
     """A profile id for each operation, the same one for the same identifiers."""
-    return {each.id: f"01{canonical(each.profile.identifiers()).hex()[-24:].upper()}" for each in found}
+    return {each.id: f"01{canonical_json(each.profile.identifiers()).hex()[-24:].upper()}" for each in found}
 
 
 def valid(made: Request, revision: str) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def valid(made: Request, revision: str) -> dict[str, Any]:
     body = json.loads(made.body)
     assert validate_call(revision, made.method, made.path, {}, made.body).name == made.call
     validate_request(revision, made.call, made.path, body)
-    assert made.body == canonical(body)
+    assert made.body == canonical_json(body)
     assert isinstance(body, dict)
     return body
 
@@ -94,7 +94,7 @@ def valid(made: Request, revision: str) -> dict[str, Any]:
 @pytest.mark.parametrize("revision", SELECTABLE)
 def test_the_request_of_every_kind_of_step_is_valid(revision: str) -> None:
     found = operations(RECORD, applied(of_steps(STEPS), revision=revision))
-    made = {each.step: request([each], revision, ids_of(found)) for each in found}
+    made = {each.step: build_request([each], revision, ids_of(found)) for each in found}
     bodies = {step: valid(each, revision) for step, each in made.items()}
     assert len(made) == 10
 
@@ -121,7 +121,7 @@ def test_the_request_of_every_kind_of_step_is_valid(revision: str) -> None:
 @pytest.mark.parametrize("revision", SELECTABLE)
 def test_what_has_no_value_clears_in_a_valid_way(revision: str) -> None:
     found = operations(happened(phone="+442079460018"), applied(of_steps(STEPS), revision=revision))
-    body = valid(request(found[:1], revision, {}), revision)
+    body = valid(build_request(found[:1], revision, {}), revision)
     assert body["data"]["attributes"]["title"] is None
     assert body["data"]["attributes"]["location"] == {"zip": None}
     assert body["data"]["meta"] == {"patch_properties": {"unset": ["Open"]}}
@@ -131,7 +131,7 @@ def test_what_has_no_value_clears_in_a_valid_way(revision: str) -> None:
 def test_the_identifying_upsert_is_valid_and_bare(revision: str) -> None:
     text = of_steps("- id: welcome\n  add_to_list: Welcome Flow\n")
     identify = operations(happened(ref="S-1"), applied(text, revision=revision))[0]
-    body = valid(request([identify], revision, {}), revision)
+    body = valid(build_request([identify], revision, {}), revision)
     assert body["data"] == {
         "type": "profile",
         "attributes": {"email": "ada@x.example", "external_id": "S-1"},
@@ -143,7 +143,7 @@ def test_the_identifying_upsert_is_valid_and_bare(revision: str) -> None:
 def test_consent_names_only_the_identifier_of_its_channel(channel: str, revision: str) -> None:
     steps = f"- id: in\n  subscribe: {{channels: [{channel}], list: Newsletter}}\n"
     found = operations(RECORD, applied(of_steps(steps), revision=revision))
-    body = valid(request(found, revision, {}), revision)
+    body = valid(build_request(found, revision, {}), revision)
     (profile,) = body["data"]["attributes"]["profiles"]["data"]
     wanted = {"email": "email", "sms": "phone_number"}[channel]
     assert profile["attributes"].keys() == {wanted, "subscriptions"}
@@ -161,9 +161,9 @@ def test_consent_of_every_channel_and_of_the_past_is_valid_at_the_newest_revisio
 """
     record = happened(phone="+442079460018", when="2020-01-02T03:04:05Z")
     now, past, out = operations(record, applied(of_steps(steps)))
-    assert valid(request([now], "2026-07-15", {}), "2026-07-15")
-    assert valid(request([out], "2026-07-15", {}), "2026-07-15")
-    attributes = valid(request([past], "2026-07-15", {}), "2026-07-15")["data"]["attributes"]
+    assert valid(build_request([now], "2026-07-15", {}), "2026-07-15")
+    assert valid(build_request([out], "2026-07-15", {}), "2026-07-15")
+    attributes = valid(build_request([past], "2026-07-15", {}), "2026-07-15")["data"]["attributes"]
     assert attributes["historical_import"] is True
     subscriptions = attributes["profiles"]["data"][0]["attributes"]["subscriptions"]
     assert [each["marketing"]["consented_at"] for each in subscriptions.values()] == [
@@ -193,7 +193,7 @@ def test_every_request_of_the_examples_is_valid(workflow: str, file: str, revisi
         found = plan(record, of)
         for each in found.operations if found else ():
             if not each.is_gate:
-                valid(request([each], revision, ids_of([each])), revision)
+                valid(build_request([each], revision, ids_of([each])), revision)
                 made += 1
     assert made
 
@@ -209,7 +209,7 @@ def test_whatever_is_planned_can_be_sent(given_data: dict[str, Any], revision: s
     found = plan(happened(phone="+442079460018", **given_data), applied(of_steps(STEPS), revision=revision))
     assert found is not None
     for each in found.operations:
-        valid(request([each], revision, ids_of([each])), revision)
+        valid(build_request([each], revision, ids_of([each])), revision)
 
 
 def on_list(number: int, call: str = LISTS[0], list_id: str = "ListWe") -> Operation:
@@ -221,48 +221,48 @@ def on_list(number: int, call: str = LISTS[0], list_id: str = "ListWe") -> Opera
 @pytest.mark.parametrize("revision", SELECTABLE)
 @pytest.mark.parametrize("call", LISTS)
 def test_a_list_call_takes_as_many_as_klaviyo_does(call: str, revision: str) -> None:
-    most = capacity(call, revision)
+    most = batch_capacity(call, revision)
     assert most == endpoint(revision, call).max_items == 1000
     many = [on_list(number, call) for number in range(most)]
-    made = request(many, revision, {each.id: f"01{each.id}" for each in many})
+    made = build_request(many, revision, {each.id: f"01{each.id}" for each in many})
     assert len(valid(made, revision)["data"]) == most
     assert made.operations == tuple(many)
 
 
 def test_a_profile_stands_in_a_list_call_once_in_order_of_arrival() -> None:
     many = [on_list(number) for number in range(4)]
-    made = request(many, "2026-07-15", {"op0": "01B", "op1": "01A", "op2": "01B", "op3": "01C"})
+    made = build_request(many, "2026-07-15", {"op0": "01B", "op1": "01A", "op2": "01B", "op3": "01C"})
     assert [each["id"] for each in json.loads(made.body)["data"]] == ["01B", "01A", "01C"]
     assert made.operations == tuple(many)
 
 
 def test_a_profile_whose_id_is_not_known_is_no_request() -> None:
     with pytest.raises(KeyError, match="op1"):
-        request([on_list(0), on_list(1)], "2026-07-15", {"op0": "01A"})
+        build_request([on_list(0), on_list(1)], "2026-07-15", {"op0": "01A"})
 
 
 def test_a_gate_is_a_question_and_no_request() -> None:
     text = of_steps("- id: gate\n  require_segment: {segment: VIP, member: true}\n")
     (gate,) = operations(happened(), applied(text))
     with pytest.raises(ValueError, match="get_profiles_for_segment"):
-        request([gate], "2026-07-15", {})
-    assert parcel(gate) == Parcel("get_profiles_for_segment", "SegVip")
+        build_request([gate], "2026-07-15", {})
+    assert batch_key(gate) == BatchKey("get_profiles_for_segment", "SegVip")
     for revision in SELECTABLE:
-        assert capacity(gate.call, revision) == endpoint(revision, gate.call).page_max == 100
+        assert batch_capacity(gate.call, revision) == endpoint(revision, gate.call).page_max == 100
 
 
 def test_only_list_calls_and_gates_of_one_destination_travel_together() -> None:
-    assert parcel(on_list(1)) == parcel(on_list(2))
-    assert parcel(on_list(1)) != parcel(on_list(1, list_id="ListNe"))
-    assert parcel(on_list(1)) != parcel(on_list(1, LISTS[1]))
+    assert batch_key(on_list(1)) == batch_key(on_list(2))
+    assert batch_key(on_list(1)) != batch_key(on_list(1, list_id="ListNe"))
+    assert batch_key(on_list(1)) != batch_key(on_list(1, LISTS[1]))
     found = operations(RECORD, applied(of_steps(STEPS)))
-    by_step = {each.step: parcel(each) for each in found}
+    by_step = {each.step: batch_key(each) for each in found}
     assert by_step["flow"] == by_step["welcome"]
     for each in found:
-        assert bool(parcel(each).destination) == (each.call in GATHERING_CALLS)
+        assert bool(batch_key(each).destination) == (each.call in GATHERING_CALLS)
         at = endpoint("2026-07-15", each.call)
         many = at.page_max if each.is_gate else at.max_items if each.call in GATHERING_CALLS else 1
-        assert capacity(each.call, "2026-07-15") == many
+        assert batch_capacity(each.call, "2026-07-15") == many
     assert {"in", "in-all", "out", "out-all"} == {each.step for each in found if each.call in CONSENT_CALLS}
 
 
@@ -287,7 +287,7 @@ CONSENT_STEPS = """\
 def test_consent_of_one_list_source_and_kind_travels_together() -> None:
     record = happened(phone="+442079460018", when="2020-01-02T03:04:05Z")
     found = {each.step: each for each in operations(record, applied(of_steps(CONSENT_STEPS)))}
-    parcels = {step: parcel(each) for step, each in found.items() if each.call in CONSENT_CALLS}
+    parcels = {step: batch_key(each) for step, each in found.items() if each.call in CONSENT_CALLS}
     assert parcels["in"] == parcels.pop("same")
     assert len(set(parcels.values())) == len(parcels) == 6
 
@@ -298,17 +298,17 @@ def test_a_full_consent_job_is_valid_and_holds_every_profile(revision: str) -> N
         of_steps("- id: in\n  subscribe: {channels: [email], list: Newsletter, custom_source: Till}\n"),
         revision=revision,
     )
-    most = capacity("bulk_subscribe_profiles", revision)
+    most = batch_capacity("bulk_subscribe_profiles", revision)
     many = [operations(happened(f"r{n}", email=f"p{n}@x.example"), of)[0] for n in range(most)]
-    attributes = valid(request(many, revision, {}), revision)["data"]["attributes"]
+    attributes = valid(build_request(many, revision, {}), revision)["data"]["attributes"]
     emails = [row["attributes"]["email"] for row in attributes["profiles"]["data"]]
     assert emails == [f"p{n}@x.example" for n in range(most)]
     assert most == {"2024-02-15": 100, "2026-07-15": 1000}[revision]
 
 
 def test_dotted_names_become_nested_objects() -> None:
-    assert nested({"title": "Dr", "location.city": "Leeds", "location.zip": None}) == {
+    assert nest_attributes({"title": "Dr", "location.city": "Leeds", "location.zip": None}) == {
         "title": "Dr",
         "location": {"city": "Leeds", "zip": None},
     }
-    assert nested({}) == {}
+    assert nest_attributes({}) == {}

@@ -10,7 +10,7 @@ from askel_tui.contract.endpoints import SELECTABLE
 from askel_tui.core.operations import Identity
 from askel_tui.core.planning.plan import plan
 from askel_tui.core.records.files import read_csv, read_jsonl
-from askel_tui.core.records.record import Record, Refused
+from askel_tui.core.records.record import Record, RefusedLine
 from tests.support.shared import needs_shared, shared_dir
 from tests.support.workflows import example, operations, planned
 
@@ -20,7 +20,7 @@ NOW = "2026-11-23T12:00:00Z"
 WELCOME = "first-points-welcome"
 
 
-def lines(name: str) -> dict[int, Record | Refused]:
+def lines(name: str) -> dict[int, Record | RefusedLine]:
     reader = read_csv if name.endswith(".csv") else read_jsonl
     with (shared_dir() / "examples" / name).open("rb") as file:
         return dict(reader(file, now=NOW))
@@ -37,7 +37,7 @@ def test_every_line_of_hostile_input_meets_its_fate(revision: str) -> None:
     of = example(WELCOME, revision=revision)
     fates: dict[int, object] = {}
     for number, each in lines("hostile.jsonl").items():
-        if isinstance(each, Refused):
+        if isinstance(each, RefusedLine):
             fates[number] = "refused"
         else:
             found = planned(each, of)

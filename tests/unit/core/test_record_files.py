@@ -11,17 +11,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from askel_tui.core.records.files import SHOWN_BYTES, file_lines, read_csv, read_jsonl
-from askel_tui.core.records.record import MAX_BYTES, Record, Refused
+from askel_tui.core.records.files import MAX_SHOWN_BYTES, read_csv, read_jsonl, read_lines
+from askel_tui.core.records.record import MAX_RECORD_BYTES, Record, RefusedLine
 from tests.support.shared import needs_shared, shared_dir
 
 NOW = "2026-11-23T12:00:00Z"
 GOOD = b'{"id":"good","event":"e","time":"2026-11-23T09:00:00Z","data":{"n":1}}\n'
 
 
-def csv_rows(text: str | bytes) -> dict[int, Record | Refused]:
+def csv_rows(text: str | bytes) -> dict[int, Record | RefusedLine]:
     raw = text.encode() if isinstance(text, str) else text
-    return dict(read_csv(file_lines(io.BytesIO(raw)), now=NOW))
+    return dict(read_csv(read_lines(io.BytesIO(raw)), now=NOW))
 
 
 def csv_data(text: str) -> list[Any]:
@@ -31,8 +31,8 @@ def csv_data(text: str) -> list[Any]:
 @needs_shared
 def test_the_hostile_lines_meet_their_fates() -> None:
     with (shared_dir() / "examples" / "hostile.jsonl").open("rb") as stream:
-        rows = dict(read_jsonl(file_lines(stream), now=NOW))
-    refused = {number: row.reason for number, row in rows.items() if isinstance(row, Refused)}
+        rows = dict(read_jsonl(read_lines(stream), now=NOW))
+    refused = {number: row.reason for number, row in rows.items() if isinstance(row, RefusedLine)}
     assert {number: reason.split(" (")[0].split(":")[0] for number, reason in refused.items()} == {
         2: "not JSON",
         12: "`time` is no RFC 3339 time such as 2026-11-23T09",
@@ -52,8 +52,8 @@ def test_the_hostile_lines_meet_their_fates() -> None:
 @pytest.mark.parametrize(("name", "count"), [("first-points.jsonl", 40), ("other-events.jsonl", 21)])
 def test_the_examples_are_all_records(name: str, count: int) -> None:
     with (shared_dir() / "examples" / name).open("rb") as stream:
-        rows = [row for _, row in read_jsonl(file_lines(stream), now=NOW)]
-    assert [row for row in rows if isinstance(row, Refused)] == []
+        rows = [row for _, row in read_jsonl(read_lines(stream), now=NOW)]
+    assert [row for row in rows if isinstance(row, RefusedLine)] == []
     assert len({row.id for row in rows if isinstance(row, Record)}) == len(rows) == count
 
 
@@ -61,7 +61,7 @@ def test_the_examples_are_all_records(name: str, count: int) -> None:
 def test_the_nightly_export_says_what_its_cells_say() -> None:
     path = shared_dir() / "examples" / "nightly.csv"
     with path.open("rb") as stream:
-        rows = [row for _, row in read_csv(file_lines(stream), now=NOW)]
+        rows = [row for _, row in read_csv(read_lines(stream), now=NOW)]
     with path.open(newline="", encoding="utf-8") as text:
         expected = list(csv.DictReader(text))
     assert len(rows) == len(expected) == 200
@@ -83,26 +83,26 @@ def test_a_byte_order_mark_empty_lines_and_line_ends_of_windows_are_taken() -> N
 
 
 def test_a_refused_line_is_kept_to_be_mended_but_cut() -> None:
-    (_, row), *_ = read_jsonl([b"x" * (SHOWN_BYTES + 1)], now=NOW)
-    assert row == Refused(1, "not JSON: Expecting value (column 1)", b"x" * SHOWN_BYTES)
+    (_, row), *_ = read_jsonl([b"x" * (MAX_SHOWN_BYTES + 1)], now=NOW)
+    assert row == RefusedLine(1, "not JSON: Expecting value (column 1)", b"x" * MAX_SHOWN_BYTES)
 
 
 def test_a_line_without_an_end_takes_no_memory_and_costs_no_neighbour() -> None:
-    stream = io.BytesIO(GOOD + b'"' + b"x" * (3 * MAX_BYTES) + b"\n" + GOOD)
-    lines = list(file_lines(stream))
-    assert [len(line) for line in lines] == [len(GOOD), MAX_BYTES + 2, len(GOOD)]
+    stream = io.BytesIO(GOOD + b'"' + b"x" * (3 * MAX_RECORD_BYTES) + b"\n" + GOOD)
+    lines = list(read_lines(stream))
+    assert [len(line) for line in lines] == [len(GOOD), MAX_RECORD_BYTES + 2, len(GOOD)]
     rows = dict(read_jsonl(lines, now=NOW))
     assert isinstance(rows[1], Record)
-    assert isinstance(rows[2], Refused)
+    assert isinstance(rows[2], RefusedLine)
     assert "over 5 MB" in rows[2].reason
     assert rows[3] == rows[1]
 
 
 def test_a_line_exactly_at_the_cut_is_not_joined_with_the_next() -> None:
-    exact = b"x" * (MAX_BYTES + 1) + b"\n"
-    assert list(file_lines(io.BytesIO(exact + GOOD))) == [exact, GOOD]
-    no_end = b"x" * (MAX_BYTES + 2)
-    assert list(file_lines(io.BytesIO(no_end + b"\n" + GOOD))) == [no_end, GOOD]
+    exact = b"x" * (MAX_RECORD_BYTES + 1) + b"\n"
+    assert list(read_lines(io.BytesIO(exact + GOOD))) == [exact, GOOD]
+    no_end = b"x" * (MAX_RECORD_BYTES + 2)
+    assert list(read_lines(io.BytesIO(no_end + b"\n" + GOOD))) == [no_end, GOOD]
 
 
 @settings(deadline=None)
@@ -114,7 +114,7 @@ def test_arbitrary_lines_never_cost_the_good_ones_between_them(bad: list[bytes])
         row = rows[number]
         assert isinstance(row, Record)
         assert row.id == "good"
-    assert all(rows[number].line == number for number in rows if isinstance(rows[number], Refused))  # type: ignore[union-attr]
+    assert all(rows[number].line == number for number in rows if isinstance(rows[number], RefusedLine))  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_bad_row_is_refused_by_itself(row: str, reason: str) -> None:
     assert isinstance(rows[2], Record)
     assert isinstance(rows[4], Record)
     refused = rows[3]
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RefusedLine)
     assert reason in refused.reason
 
 
@@ -202,7 +202,7 @@ def test_a_header_that_can_not_be_used_is_one_refusal(header: str, reason: str) 
     rows = csv_rows(f"{header}\ne,1\n")
     assert list(rows) == [1]
     refused = rows[1]
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RefusedLine)
     assert reason in refused.reason
 
 
@@ -218,9 +218,9 @@ def test_a_quote_that_is_never_closed_costs_its_own_line_only() -> None:
 
 def test_what_a_quote_swallows_is_bounded() -> None:
     filler = "e," + "y" * 1000 + "\n"
-    count = MAX_BYTES // len(filler) + 2
+    count = MAX_RECORD_BYTES // len(filler) + 2
     rows = csv_rows('event,x\ne,"oops\n' + filler * count)
-    assert isinstance(rows[2], Refused)
+    assert isinstance(rows[2], RefusedLine)
     assert sum(isinstance(row, Record) for row in rows.values()) == count
 
 
@@ -265,5 +265,5 @@ def test_what_a_csv_writer_writes_is_read_back(rows: list[tuple[str, str]]) -> N
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes_never_crash_and_rows_come_in_order(raw: bytes) -> None:
     for content in (raw, b"event,x\n" + raw, b'event,x\ne,"' + raw):
-        numbers = [number for number, _ in read_csv(file_lines(io.BytesIO(content)), now=NOW)]
+        numbers = [number for number, _ in read_csv(read_lines(io.BytesIO(content)), now=NOW)]
         assert numbers == sorted(set(numbers))

@@ -11,7 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from askel_tui.core.records.record import MAX_BYTES, MAX_LEVELS, Record, RecordRefused, read_record
+from askel_tui.core.records.record import (
+    MAX_NESTING_LEVELS,
+    MAX_RECORD_BYTES,
+    Record,
+    RecordRefused,
+    read_record,
+)
 
 NOW = "2026-11-23T12:00:00Z"
 
@@ -97,7 +103,7 @@ def test_ids_of_1_to_255_characters_are_kept_and_whole_numbers_become_text() -> 
 
 def test_a_body_over_5_mb_is_refused_and_one_at_the_limit_is_kept() -> None:
     frame = b'{"event":"e","data":{"text":"%s"}}'
-    room = MAX_BYTES - len(frame) + 2
+    room = MAX_RECORD_BYTES - len(frame) + 2
     assert read_record(frame % (b"x" * room), now=NOW).data["text"] == "x" * room
     assert "over 5 MB" in refusal(frame % (b"x" * (room + 1)))
 
@@ -109,9 +115,9 @@ def nested(levels: int) -> bytes:
 
 
 def test_64_levels_are_kept_and_65_refused() -> None:
-    assert read_record(nested(MAX_LEVELS), now=NOW).event == "e"
-    assert "64 levels" in refusal(nested(MAX_LEVELS + 1))
-    assert "64 levels" in refusal(json.loads(nested(MAX_LEVELS + 1)))
+    assert read_record(nested(MAX_NESTING_LEVELS), now=NOW).event == "e"
+    assert "64 levels" in refusal(nested(MAX_NESTING_LEVELS + 1))
+    assert "64 levels" in refusal(json.loads(nested(MAX_NESTING_LEVELS + 1)))
 
 
 @pytest.mark.parametrize("opener", [b"[", b'{"a":', b'[{"a":'])

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.core.operations import Identity, Operation, Target
-from askel_tui.core.planning.diff import Seen
-from askel_tui.core.planning.simulated_account import Shadow
+from askel_tui.core.planning.diff import ProfileState
+from askel_tui.core.planning.simulated_account import SimulatedAccount
 
 LIST = Target("list", "L", "Newsletter")
 
@@ -32,57 +32,59 @@ def event(**identifiers: str) -> Operation:
 
 
 def test_a_later_operation_meets_what_an_earlier_one_left() -> None:
-    shadow = Shadow()
-    assert shadow.take(upsert(email="a@x.example")).made
-    met = shadow.take(upsert(email="A@x.example", phone_number="+441"))
-    assert not met.made
+    shadow = SimulatedAccount()
+    assert shadow.apply(upsert(email="a@x.example")).creates_profile
+    met = shadow.apply(upsert(email="A@x.example", phone_number="+441"))
+    assert not met.creates_profile
     assert met.changes == {"phone_number": {"before": None, "after": "+441"}}
-    assert shadow.find(Identity(phone_number="+441")) is met.seen
+    assert shadow.find(Identity(phone_number="+441")) is met.profile
 
 
 def test_an_address_that_moved_is_nobodys() -> None:
-    shadow = Shadow()
-    shadow.know(Seen("01A", {"email": "old@x.example", "external_id": "S-1", "phone_number": None}))
-    shadow.take(upsert(email="new@x.example", external_id="S-1"))
+    shadow = SimulatedAccount()
+    shadow.add_profile(
+        ProfileState("01A", {"email": "old@x.example", "external_id": "S-1", "phone_number": None})
+    )
+    shadow.apply(upsert(email="new@x.example", external_id="S-1"))
     assert shadow.find(Identity(email="old@x.example")) is None
-    assert shadow.take(upsert(email="old@x.example")).made
+    assert shadow.apply(upsert(email="old@x.example")).creates_profile
 
 
 def test_identifiers_of_two_profiles_refuse_an_upsert_and_change_nothing() -> None:
-    shadow = Shadow()
-    one, two = Seen("01A", {"email": "a@x.example"}), Seen("01B", {"phone_number": "+441"})
-    shadow.know(one)
-    shadow.know(two)
-    met = shadow.take(upsert(email="a@x.example", phone_number="+441"))
-    assert met.refused_by == (one, two)
+    shadow = SimulatedAccount()
+    one, two = ProfileState("01A", {"email": "a@x.example"}), ProfileState("01B", {"phone_number": "+441"})
+    shadow.add_profile(one)
+    shadow.add_profile(two)
+    met = shadow.apply(upsert(email="a@x.example", phone_number="+441"))
+    assert met.conflicting_profiles == (one, two)
     assert met.changes == {}
     assert one.properties == {} == two.properties
 
 
 def test_a_connection_that_writes_to_the_strongest_takes_nothing_from_the_other() -> None:
-    shadow = Shadow(conflicts=False)
-    shadow.know(Seen("01A", {"email": "a@x.example"}))
-    shadow.know(Seen("01B", {"phone_number": "+441"}))
-    met = shadow.take(upsert(email="a@x.example", phone_number="+441"))
-    assert not met.refused_by
-    assert met.seen.id == "01A"
+    shadow = SimulatedAccount(conflicts=False)
+    shadow.add_profile(ProfileState("01A", {"email": "a@x.example"}))
+    shadow.add_profile(ProfileState("01B", {"phone_number": "+441"}))
+    met = shadow.apply(upsert(email="a@x.example", phone_number="+441"))
+    assert not met.conflicting_profiles
+    assert met.profile.id == "01A"
     assert met.changes == {"properties.Tier": {"before": None, "after": "Gold"}}
-    assert met.seen.attributes == {"email": "a@x.example"}
+    assert met.profile.attributes == {"email": "a@x.example"}
 
 
 def test_consent_goes_by_the_channels_own_identifier() -> None:
-    shadow = Shadow()
-    shadow.know(Seen("01A", {"phone_number": "+441"}))
-    met = shadow.take(consent(email="a@x.example", phone_number="+441"))
-    assert met.made
-    assert met.seen.attributes == {"email": "a@x.example"}
+    shadow = SimulatedAccount()
+    shadow.add_profile(ProfileState("01A", {"phone_number": "+441"}))
+    met = shadow.apply(consent(email="a@x.example", phone_number="+441"))
+    assert met.creates_profile
+    assert met.profile.attributes == {"email": "a@x.example"}
 
 
 def test_an_event_never_moves_an_identifier() -> None:
-    shadow = Shadow()
-    shadow.know(Seen("01A", {"email": "a@x.example"}))
-    shadow.know(Seen("01B", {"phone_number": "+441"}))
-    shadow.take(event(email="a@x.example", phone_number="+441"))
+    shadow = SimulatedAccount()
+    shadow.add_profile(ProfileState("01A", {"email": "a@x.example"}))
+    shadow.add_profile(ProfileState("01B", {"phone_number": "+441"}))
+    shadow.apply(event(email="a@x.example", phone_number="+441"))
     found = shadow.find(Identity(phone_number="+441"))
     assert found is not None
     assert found.id == "01B"
@@ -98,11 +100,11 @@ identities = st.builds(
 
 @given(st.lists(identities, max_size=12))
 def test_a_repeated_upsert_changes_nothing_more(given: list[Identity]) -> None:
-    shadow = Shadow()
+    shadow = SimulatedAccount()
     for identity in given:
-        first = shadow.take(upsert(**identity.identifiers()))
-        again = shadow.take(upsert(**identity.identifiers()))
+        first = shadow.apply(upsert(**identity.identifiers()))
+        again = shadow.apply(upsert(**identity.identifiers()))
         assert again.changes == {}
-        assert not again.made
-        assert bool(first.refused_by) == bool(again.refused_by)
+        assert not again.creates_profile
+        assert bool(first.conflicting_profiles) == bool(again.conflicting_profiles)
         assert shadow.find(identity) is not None

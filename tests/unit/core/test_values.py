@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from askel_tui.contract.caps import caps
 from askel_tui.contract.endpoints import SELECTABLE
 from askel_tui.core.expressions import values
-from askel_tui.core.expressions.values import Unusable
-from askel_tui.core.problems import json_kind
+from askel_tui.core.expressions.values import UnusableValue
+from askel_tui.core.problems import json_type_name
 from tests.support.strategies import json_values
 
 NEWEST = caps("2026-07-15")
@@ -26,7 +26,7 @@ OLDEST = caps("2024-02-15")
 @pytest.mark.parametrize("name", ["email", "phone_number", "external_id"])
 @pytest.mark.parametrize("nothing", [None, ""])
 def test_nothing_is_no_identifier(name: str, nothing: Any) -> None:
-    assert values.identifier(name, nothing, NEWEST) is None
+    assert values.check_identifier(name, nothing, NEWEST) is None
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_nothing_is_no_identifier(name: str, nothing: Any) -> None:
     ],
 )
 def test_addresses_are_kept_as_they_are(address: str) -> None:
-    assert values.identifier("email", address, NEWEST) == address
+    assert values.check_identifier("email", address, NEWEST) == address
 
 
 @pytest.mark.parametrize(
@@ -66,36 +66,36 @@ def test_addresses_are_kept_as_they_are(address: str) -> None:
     ],
 )
 def test_what_is_no_address_is_told(address: str) -> None:
-    with pytest.raises(Unusable, match="not an e-mail address"):
-        values.identifier("email", address, NEWEST)
+    with pytest.raises(UnusableValue, match="not an e-mail address"):
+        values.check_identifier("email", address, NEWEST)
 
 
 def test_an_address_may_be_as_long_as_klaviyo_takes() -> None:
     fits = "a" * (NEWEST.email - len("@x.example")) + "@x.example"
-    assert values.identifier("email", fits, NEWEST) == fits
-    with pytest.raises(Unusable):
-        values.identifier("email", "a" + fits, NEWEST)
+    assert values.check_identifier("email", fits, NEWEST) == fits
+    with pytest.raises(UnusableValue):
+        values.check_identifier("email", "a" + fits, NEWEST)
 
 
 @pytest.mark.parametrize("phone", ["+442079460018", "+15550100"])
 def test_phones_are_international(phone: str) -> None:
-    assert values.identifier("phone_number", phone, NEWEST) == phone
+    assert values.check_identifier("phone_number", phone, NEWEST) == phone
 
 
 @pytest.mark.parametrize(
     "phone", ["020 7946 0018", "+44 20 7946 0018", "+0123456789", "+123", "+" + "1" * 16]
 )
 def test_what_is_no_international_phone_is_told(phone: str) -> None:
-    with pytest.raises(Unusable, match="not a phone number in international form"):
-        values.identifier("phone_number", phone, NEWEST)
+    with pytest.raises(UnusableValue, match="not a phone number in international form"):
+        values.check_identifier("phone_number", phone, NEWEST)
 
 
 def test_an_external_id_may_be_a_whole_number_and_has_a_length() -> None:
-    assert values.identifier("external_id", 42, NEWEST) == "42"
-    assert values.identifier("external_id", "x" * NEWEST.external_id, NEWEST)
+    assert values.check_identifier("external_id", 42, NEWEST) == "42"
+    assert values.check_identifier("external_id", "x" * NEWEST.external_id, NEWEST)
     for too_long in ("x" * (NEWEST.external_id + 1), 10**NEWEST.external_id):
-        with pytest.raises(Unusable, match=f"{NEWEST.external_id + 1} characters"):
-            values.identifier("external_id", too_long, NEWEST)
+        with pytest.raises(UnusableValue, match=f"{NEWEST.external_id + 1} characters"):
+            values.check_identifier("external_id", too_long, NEWEST)
 
 
 @pytest.mark.parametrize(
@@ -110,24 +110,24 @@ def test_an_external_id_may_be_a_whole_number_and_has_a_length() -> None:
     ],
 )
 def test_other_types_are_no_identifiers(name: str, value: Any) -> None:
-    with pytest.raises(Unusable, match=f"can't be {name.replace('_', ' ')}"):
-        values.identifier(name, value, NEWEST)
+    with pytest.raises(UnusableValue, match=f"can't be {name.replace('_', ' ')}"):
+        values.check_identifier(name, value, NEWEST)
 
 
 def test_attributes_take_text_or_null_and_coordinates_numbers() -> None:
-    assert values.attribute("first_name", "Zoë") == "Zoë"
-    assert values.attribute("first_name", None) is None
-    assert values.attribute("location.latitude", 51.5) == 51.5
+    assert values.check_attribute("first_name", "Zoë") == "Zoë"
+    assert values.check_attribute("first_name", None) is None
+    assert values.check_attribute("location.latitude", 51.5) == 51.5
     for name, value in (("first_name", 5), ("location.latitude", True), ("location.city", {"a": 1})):
-        with pytest.raises(Unusable, match=re.escape(f"{name} takes text")):
-            values.attribute(name, value)
+        with pytest.raises(UnusableValue, match=re.escape(f"{name} takes text")):
+            values.check_attribute(name, value)
 
 
 def test_jmespath_decides_what_is_true() -> None:
     false: list[Any] = [None, False, "", [], {}]
     true: list[Any] = [True, 0, 0.0, "0", [0], {"a": None}]
-    assert not any(values.truth(one) for one in false)
-    assert all(values.truth(one) for one in true)
+    assert not any(values.is_truthy(one) for one in false)
+    assert all(values.is_truthy(one) for one in true)
 
 
 def deep(levels: int) -> Any:
@@ -139,30 +139,30 @@ def deep(levels: int) -> Any:
 
 def test_event_properties_have_levels_lengths_and_sizes() -> None:
     for fits in (deep(NEWEST.nesting), [0] * NEWEST.array_items, "x" * NEWEST.event_string_bytes, 5, None):
-        values.event_property(fits, NEWEST)
+        values.check_event_property(fits, NEWEST)
     for too_much, why in (
         (deep(NEWEST.nesting + 1), "levels deep"),
         ([0] * (NEWEST.array_items + 1), "a list of 4,001"),
         ("x" * (NEWEST.event_string_bytes + 1), "100,001 characters"),
         ({"a": ["é" * NEWEST.event_string_bytes]}, "bytes"),
     ):
-        with pytest.raises(Unusable, match=why):
-            values.event_property(too_much, NEWEST)
+        with pytest.raises(UnusableValue, match=why):
+            values.check_event_property(too_much, NEWEST)
 
 
 def test_an_amount_is_a_number() -> None:
-    assert (values.amount(5), values.amount(-0.5), values.amount(1e308)) == (5, -0.5, 1e308)
+    assert (values.check_amount(5), values.check_amount(-0.5), values.check_amount(1e308)) == (5, -0.5, 1e308)
     others: list[Any] = ["5", True, [5], {}]
     for wrong in others:
-        with pytest.raises(Unusable, match="value takes a number"):
-            values.amount(wrong)
+        with pytest.raises(UnusableValue, match="value takes a number"):
+            values.check_amount(wrong)
 
 
 def test_a_currency_is_three_capital_letters() -> None:
-    assert values.currency("GBP") == "GBP"
+    assert values.check_currency("GBP") == "GBP"
     for wrong in ("gbp", "GB", "GBPX", "GBP\n", 5, ["GBP"]):
-        with pytest.raises(Unusable, match="not a currency code"):
-            values.currency(wrong)
+        with pytest.raises(UnusableValue, match="not a currency code"):
+            values.check_currency(wrong)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_currency_is_three_capital_letters() -> None:
     ],
 )
 def test_times_are_kept_as_they_are(text: str) -> None:
-    assert values.event_time(text, NEWEST) == text
+    assert values.check_event_time(text, NEWEST) == text
 
 
 @pytest.mark.parametrize(
@@ -196,24 +196,24 @@ def test_times_are_kept_as_they_are(text: str) -> None:
     ],
 )
 def test_what_is_no_time_of_rfc_3339_is_told(wrong: Any) -> None:
-    with pytest.raises(Unusable, match="not a time such as 2026"):
-        values.event_time(wrong, NEWEST)
+    with pytest.raises(UnusableValue, match="not a time such as 2026"):
+        values.check_event_time(wrong, NEWEST)
 
 
 def test_small_letters_in_a_time_become_capitals() -> None:
-    assert values.moment("2026-11-23t09:14:05z") == "2026-11-23T09:14:05Z"
+    assert values.check_time("2026-11-23t09:14:05z") == "2026-11-23T09:14:05Z"
 
 
 @pytest.mark.parametrize(
     ("limits", "first"), [(NEWEST, "1991-01-01T00:00:00Z"), (OLDEST, "2001-01-01T00:00:00Z")]
 )
 def test_events_have_a_first_year_that_depends_on_the_revision(limits: Any, first: str) -> None:
-    assert values.event_time(first, limits) == first
+    assert values.check_event_time(first, limits) == first
     # A minute later by the clock on the wall, but in the year before by UTC.
-    with pytest.raises(Unusable, match="no events before"):
-        values.event_time(first.replace("00:00:00Z", "00:01:00+01:00"), limits)
-    with pytest.raises(Unusable, match="no events before"):
-        values.event_time("0001-01-01T00:00:00+05:00", limits)
+    with pytest.raises(UnusableValue, match="no events before"):
+        values.check_event_time(first.replace("00:00:00Z", "00:01:00+01:00"), limits)
+    with pytest.raises(UnusableValue, match="no events before"):
+        values.check_event_time("0001-01-01T00:00:00+05:00", limits)
 
 
 @given(st.datetimes(min_value=datetime(2002, 1, 1), timezones=st.timezones()))
@@ -221,42 +221,42 @@ def test_every_moment_since_2002_is_taken_at_every_revision(when: datetime) -> N
     text = when.isoformat(timespec="seconds")
     if re.search(r"[+-]\d\d:\d\d$", text):
         for revision in SELECTABLE:
-            assert values.event_time(text, caps(revision)) == text
+            assert values.check_event_time(text, caps(revision)) == text
 
 
 @given(json_values)
 def test_checks_answer_or_refuse_and_nothing_else(value: Any) -> None:
     checks: list[Callable[[Any], object]] = [
-        partial(values.identifier, "email", limits=NEWEST),
-        partial(values.identifier, "phone_number", limits=NEWEST),
-        partial(values.identifier, "external_id", limits=NEWEST),
-        partial(values.attribute, "title"),
-        partial(values.attribute, "location.longitude"),
-        partial(values.event_property, limits=NEWEST),
-        partial(values.event_time, limits=NEWEST),
-        values.amount,
-        values.currency,
+        partial(values.check_identifier, "email", limits=NEWEST),
+        partial(values.check_identifier, "phone_number", limits=NEWEST),
+        partial(values.check_identifier, "external_id", limits=NEWEST),
+        partial(values.check_attribute, "title"),
+        partial(values.check_attribute, "location.longitude"),
+        partial(values.check_event_property, limits=NEWEST),
+        partial(values.check_event_time, limits=NEWEST),
+        values.check_amount,
+        values.check_currency,
     ]
     for check in checks:
         said = ""
         try:
             check(value)
-        except Unusable as refused:
+        except UnusableValue as refused:
             said = str(refused)
         assert said.isprintable()
 
 
 @given(st.dictionaries(st.text(), json_values))
 def test_what_is_over_a_limit_is_found_to_the_byte(value: dict[str, Any]) -> None:
-    found = values.size(value)
-    assert values.over(value, found) is None
-    assert values.over(value, found - 1) is not None
+    found = values.json_size(value)
+    assert values.describe_excess(value, found) is None
+    assert values.describe_excess(value, found - 1) is not None
 
 
 def test_sizes_are_those_of_the_encoded_value() -> None:
-    assert values.size({"a": "é"}) == len('{"a":"é"}'.encode())
-    assert values.over({"a": "é"}, 10) is None
-    assert values.over({"a": "é" * 1000}, 1500) == "2,008 bytes, where Klaviyo takes 1,500"
+    assert values.json_size({"a": "é"}) == len('{"a":"é"}'.encode())
+    assert values.describe_excess({"a": "é"}, 10) is None
+    assert values.describe_excess({"a": "é" * 1000}, 1500) == "2,008 bytes, where Klaviyo takes 1,500"
 
 
 @pytest.mark.parametrize(
@@ -272,18 +272,18 @@ def test_sizes_are_those_of_the_encoded_value() -> None:
     ],
 )
 def test_types_have_names_for_people(value: Any, words: str) -> None:
-    assert json_kind(value) == words
+    assert json_type_name(value) == words
 
 
 @given(st.text())
 def test_what_is_shown_is_short_and_acts_on_no_terminal(text: str) -> None:
-    shown = values.shown(text)
+    shown = values.quote_value(text)
     assert shown.isprintable()
     assert len(shown) <= 12 * 60
 
 
 def test_what_is_shown_reads_well() -> None:
-    assert values.shown("Zoë") == "'Zoë'"
-    assert values.shown("x" * 61) == "'" + "x" * 60 + "…'"
-    assert values.shown("\x1b[2J") == r"'\x1b[2J'"
-    assert values.shown({"a": 1}) == "'{'a': 1}'"
+    assert values.quote_value("Zoë") == "'Zoë'"
+    assert values.quote_value("x" * 61) == "'" + "x" * 60 + "…'"
+    assert values.quote_value("\x1b[2J") == r"'\x1b[2J'"
+    assert values.quote_value({"a": 1}) == "'{'a': 1}'"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from askel_tui.core.expressions.expression import parse
+from askel_tui.core.expressions.expression import parse_expression
 from askel_tui.core.records.record import Record
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.core.workflows.model import (
@@ -72,22 +72,22 @@ def test_the_first_example_says_what_its_file_says() -> None:
         name="first-points-welcome",
         connection="maple-ember",
         triggers=("first_points_earned",),
-        when=parse("data.points > `0`"),
+        when=parse_expression("data.points > `0`"),
         profile={
-            "email": parse("data.shopper.email"),
-            "phone_number": parse("e164(data.shopper.phone, 'GB')"),
-            "external_id": parse("data.shopper.id"),
+            "email": parse_expression("data.shopper.email"),
+            "phone_number": parse_expression("e164(data.shopper.phone, 'GB')"),
+            "external_id": parse_expression("data.shopper.id"),
         },
         steps=(
             UpsertProfile(
                 "tier",
                 {
-                    "first_name": Field(parse("data.shopper.first_name")),
-                    "last_name": Field(parse("data.shopper.last_name")),
+                    "first_name": Field(parse_expression("data.shopper.first_name")),
+                    "last_name": Field(parse_expression("data.shopper.last_name")),
                 },
                 {
-                    "LoyaltyTier": Field(parse("title(data.shopper.tier)")),
-                    "LoyaltyPoints": Field(parse("data.points")),
+                    "LoyaltyTier": Field(parse_expression("title(data.shopper.tier)")),
+                    "LoyaltyPoints": Field(parse_expression("data.points")),
                 },
             ),
             RequireSegment("not-vip", "VIP", member=False),
@@ -95,11 +95,11 @@ def test_the_first_example_says_what_its_file_says() -> None:
             TrackEvent(
                 "points",
                 "First Points Earned",
-                value=parse("data.points"),
+                value=parse_expression("data.points"),
                 properties={
-                    "Points": parse("data.points"),
-                    "Tier": parse("data.shopper.tier"),
-                    "Store": parse("data.store"),
+                    "Points": parse_expression("data.points"),
+                    "Tier": parse_expression("data.shopper.tier"),
+                    "Store": parse_expression("data.store"),
                 },
             ),
         ),
@@ -123,13 +123,16 @@ def test_the_other_examples_load() -> None:
     assert gift.steps[1] == UpsertProfile(
         "cleared",
         properties={
-            "OpenGift": Field(parse("data.open_gift"), clear=True),
-            "LastGift": Field(parse("data.gift")),
+            "OpenGift": Field(parse_expression("data.open_gift"), clear=True),
+            "LastGift": Field(parse_expression("data.gift")),
         },
     )
     used = gift.step("used")
     assert isinstance(used, TrackEvent)
-    assert used.properties == {"Gift": parse("data.gift"), "Note": parse("coalesce(data.note, 'none')")}
+    assert used.properties == {
+        "Gift": parse_expression("data.gift"),
+        "Note": parse_expression("coalesce(data.note, 'none')"),
+    }
 
 
 @needs_shared
@@ -218,29 +221,42 @@ steps:
         (
             "upsert_profile: {location: {city: data.city}, location.zip: data.zip}",
             UpsertProfile(
-                "s", {"location.city": Field(parse("data.city")), "location.zip": Field(parse("data.zip"))}
+                "s",
+                {
+                    "location.city": Field(parse_expression("data.city")),
+                    "location.zip": Field(parse_expression("data.zip")),
+                },
             ),
         ),
         (
             "upsert_profile: {title: {value: data.t, clear: false}, image: {value: data.i}}",
-            UpsertProfile("s", {"title": Field(parse("data.t")), "image": Field(parse("data.i"))}),
+            UpsertProfile(
+                "s", {"title": Field(parse_expression("data.t")), "image": Field(parse_expression("data.i"))}
+            ),
         ),
         ("add_to_list: 12345", AddToList("s", "12345")),
         ("remove_from_list: 'No'", RemoveFromList("s", "No")),
         (
             "track_event: {metric: M, value: data.v, value_currency: 'GBP', time: data.at}",
-            TrackEvent("s", "M", parse("data.v"), parse("'GBP'"), {}, parse("data.at")),
+            TrackEvent(
+                "s",
+                "M",
+                parse_expression("data.v"),
+                parse_expression("'GBP'"),
+                {},
+                parse_expression("data.at"),
+            ),
         ),
         (
             "track_event: {metric: M, value_currency: data.currency}",
-            TrackEvent("s", "M", value_currency=parse("data.currency")),
+            TrackEvent("s", "M", value_currency=parse_expression("data.currency")),
         ),
         ("trigger_flow: Welcome Series", TriggerFlow("s", "Welcome Series")),
         ("trigger_flow: {flow: F, metric: M}", TriggerFlow("s", "F", metric="M")),
         ("subscribe: {channels: sms}", Subscribe("s", ("sms",))),
         (
             "subscribe: {channels: [email, push], historical: true, consented_at: data.at}",
-            Subscribe("s", ("email", "push"), consented_at=parse("data.at"), historical=True),
+            Subscribe("s", ("email", "push"), consented_at=parse_expression("data.at"), historical=True),
         ),
         ("unsubscribe: {channels: [whatsapp], list: L}", Unsubscribe("s", ("whatsapp",), "L")),
         ("require_segment: {segment: VIP, member: true}", RequireSegment("s", "VIP", member=True)),
@@ -348,7 +364,10 @@ def test_calls_need_no_quotes_inside_braces() -> None:
     assert found == TrackEvent(
         "s",
         "M (new)",
-        properties={"A": parse("concat(data.a, ' {b}: #') || 'x'"), "B": parse("data.b")},
+        properties={
+            "A": parse_expression("concat(data.a, ' {b}: #') || 'x'"),
+            "B": parse_expression("data.b"),
+        },
     )
 
 
@@ -356,7 +375,7 @@ def test_calls_need_no_quotes_inside_braces() -> None:
 def test_a_bracket_that_stays_open_inside_braces_is_part_of_a_name(text: str) -> None:
     found = step(f"track_event: {text}")
     assert found.metric == text.split(",")[0].removeprefix("{metric: ")
-    assert found.value == parse("data.v")
+    assert found.value == parse_expression("data.v")
 
 
 def test_a_trigger_is_matched_by_the_event_alone() -> None:

@@ -18,7 +18,7 @@ async def in_a_hurry(home: Path) -> Journal:
     nothing = os.open(os.devnull, os.O_RDONLY)
     try:
         journal = await open_journal(home, lock=nothing)
-        await journal.hurry()
+        await journal.enter_bulk_mode()
     finally:
         os.close(nothing)
     return journal

@@ -13,15 +13,15 @@ from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import (
     AuditEntry,
     AuditFilter,
-    Counts,
     Decision,
     Hold,
-    Intent,
     Outcome,
-    Settled,
+    RequestIntent,
+    SettledOperation,
     StoredOperation,
+    WorkflowCounts,
     WorkflowState,
-    planned_run,
+    encode_run,
 )
 
 Opener = Callable[[Path], Coroutine[Any, Any, Journal]]
@@ -54,9 +54,11 @@ def operation(record_id: str, step: str, *, gate: bool = False, workflow: str = 
     )
 
 
-def intent(operations: Sequence[StoredOperation], body: bytes = b'{"data":{"type":"profile"}}') -> Intent:
+def intent(
+    operations: Sequence[StoredOperation], body: bytes = b'{"data":{"type":"profile"}}'
+) -> RequestIntent:
     """A request that carries these operations."""
-    return Intent(
+    return RequestIntent(
         connection=CONNECTION,
         account="MpEmbr",
         call="create_or_update_profile",
@@ -65,7 +67,7 @@ def intent(operations: Sequence[StoredOperation], body: bytes = b'{"data":{"type
         body=body,
         revision="2026-07-15",
         key="sha256:0123456789ab",
-        operations=[each.seq for each in operations],
+        operation_seqs=[each.seq for each in operations],
     )
 
 
@@ -98,13 +100,13 @@ class Desk:
         """Accepts new records."""
         numbers = range(self._number, self._number + count)
         self._number += count
-        await self.journal.accept(self.connection, [record(number) for number in numbers], self.now)
+        await self.journal.accept_records(self.connection, [record(number) for number in numbers], self.now)
 
     async def plan(self, steps: Sequence[str] = STEPS, *, gates: Sequence[str] = ()) -> list[StoredOperation]:
         """Plans all records after the position with these steps."""
         records = await self.journal.records_after(self.connection, self.position, 10_000)
         runs = [
-            planned_run(
+            encode_run(
                 each.seq,
                 each.record.id,
                 [
@@ -116,7 +118,7 @@ class Desk:
         ]
         before = self.state()
         self.position = records[-1].seq if records else self.position
-        return await self.journal.plan(before, runs, self.position, self.now)
+        return await self.journal.commit_runs(before, runs, self.position, self.now)
 
     async def planned(
         self, count: int, steps: Sequence[str] = STEPS, *, gates: Sequence[str] = ()
@@ -132,8 +134,8 @@ class Desk:
         problem = {"step": "tier", "field": "profile.email", "message": "no usable identity"}
         before = self.state()
         self.position = stored.seq
-        await self.journal.plan(
-            before, [planned_run(stored.seq, stored.record.id, (), [problem])], stored.seq, self.now
+        await self.journal.commit_runs(
+            before, [encode_run(stored.seq, stored.record.id, (), [problem])], stored.seq, self.now
         )
 
     async def send(
@@ -141,19 +143,24 @@ class Desk:
     ) -> int:
         """Opens a request for operations and settles all of them alike; gives the request's id."""
         request = await self.journal.open_request(intent(operations), self.now)
-        settled = [Settled(each, outcome, 200, b'{"data":{"id":"P1"}}', detail, 80) for each in operations]
+        settled = [
+            SettledOperation(each, outcome, 200, b'{"data":{"id":"P1"}}', detail, 80) for each in operations
+        ]
         await self.journal.answer_request(request, settled=settled, connection=self.connection, now=self.now)
         return request
 
     async def decide_gate(self, gate: StoredOperation, outcome: Outcome, detail: str | None = None) -> None:
         """Settles a gate, which needs no request of its own."""
         await self.journal.answer_request(
-            None, settled=[Settled(gate, outcome, detail=detail)], connection=self.connection, now=self.now
+            None,
+            settled=[SettledOperation(gate, outcome, detail=detail)],
+            connection=self.connection,
+            now=self.now,
         )
 
     async def waiting(self, after: int = 0) -> list[StoredOperation]:
         """What waits, in the order of its records, as planning gives it."""
-        found = await self.journal.waiting([self.connection], after, 100_000)
+        found = await self.journal.waiting_operations([self.connection], after, 100_000)
         assert [each.seq for each in found] == sorted(each.seq for each in found)
         return sorted(found, key=lambda each: (each.record_seq, each.index))
 
@@ -161,10 +168,10 @@ class Desk:
         """What waits, by `seq`."""
         return sorted(each.seq for each in await self.waiting())
 
-    async def counts(self) -> Counts:
+    async def counts(self) -> WorkflowCounts:
         """The workflow's counts."""
-        return (await self.journal.counts()).get(self.workflow, Counts())
+        return (await self.journal.counts()).get(self.workflow, WorkflowCounts())
 
     async def entries(self, **wanted: Any) -> list[AuditEntry]:
         """Audit entries under a filter."""
-        return await self.journal.audit(AuditFilter(**wanted), limit=100_000)
+        return await self.journal.audit_entries(AuditFilter(**wanted), limit=100_000)

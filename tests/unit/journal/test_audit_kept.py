@@ -23,10 +23,10 @@ async def story(desk: Desk) -> list[AuditEntry]:
     await desk.plan_fails()
     other = Desk(desk.journal, workflow="other", connection="second", now=desk.now - 5_000)
     await other.send(await other.planned(1), "skipped", "known")
-    await desk.journal.decide(
+    await desk.journal.write_decision(
         Decision("connect", "grace", CONNECTION, detail={"revision": "2026-07-15"}), NOW
     )
-    return await desk.journal.audit(EVERYTHING)
+    return await desk.journal.audit_entries(EVERYTHING)
 
 
 async def test_entries_are_numbered_and_chained(desk: Desk) -> None:
@@ -35,7 +35,7 @@ async def test_entries_are_numbered_and_chained(desk: Desk) -> None:
     assert entries[0].prev == "0" * 64
     assert all(after.prev == before.hash for before, after in pairwise(entries))
     assert len({entry.hash for entry in entries}) == len(entries)
-    assert await desk.journal.verify() == (len(entries), None)
+    assert await desk.journal.verify_audit() == (len(entries), None)
 
 
 FILTERS: list[dict[str, Any]] = [
@@ -78,10 +78,10 @@ async def test_a_filter_gives_what_a_look_at_each_entry_gives(desk: Desk, wanted
 
     expected = [entry for entry in entries if fits(entry)]
     asked = AuditFilter(**wanted)
-    assert await desk.journal.audit(asked) == expected
-    assert await desk.journal.audit(asked, limit=2) == expected[:2]
-    assert await desk.journal.audit(asked, limit=2, newest=True) == expected[-2:]
-    assert await desk.journal.audit(asked, after=4) == [entry for entry in expected if entry.seq > 4]
+    assert await desk.journal.audit_entries(asked) == expected
+    assert await desk.journal.audit_entries(asked, limit=2) == expected[:2]
+    assert await desk.journal.audit_entries(asked, limit=2, newest=True) == expected[-2:]
+    assert await desk.journal.audit_entries(asked, after=4) == [entry for entry in expected if entry.seq > 4]
 
 
 async def test_a_profile_is_found_whole_and_in_any_case(desk: Desk) -> None:
@@ -102,12 +102,12 @@ async def test_text_is_found_wherever_it_stands(desk: Desk) -> None:
 
 async def test_detail_is_hashed_as_it_will_be_read(desk: Desk) -> None:
     detail = {"by": {10: "ten", 9: "nine"}, "seen": (1, 2), "name": "Übér \ud800"}
-    await desk.journal.decide(Decision("browse", "ada", detail=detail), NOW)
+    await desk.journal.write_decision(Decision("browse", "ada", detail=detail), NOW)
     (entry,) = await desk.entries()
     assert entry.response == {
         "detail": {"by": {"10": "ten", "9": "nine"}, "seen": [1, 2], "name": "Übér \ud800"}
     }
-    assert await desk.journal.verify() == (1, None)
+    assert await desk.journal.verify_audit() == (1, None)
 
 
 async def test_followers_see_what_comes_and_nothing_else(desk: Desk) -> None:
@@ -116,7 +116,7 @@ async def test_followers_see_what_comes_and_nothing_else(desk: Desk) -> None:
     seen: list[AuditEntry] = []
 
     async def follow() -> None:
-        async for entry in desk.journal.follow(AuditFilter(step="points"), 0):
+        async for entry in desk.journal.follow_audit(AuditFilter(step="points"), 0):
             seen.append(entry)
             if len(seen) == 2:
                 return
@@ -129,12 +129,12 @@ async def test_followers_see_what_comes_and_nothing_else(desk: Desk) -> None:
 
 
 async def test_followers_end_when_the_journal_is_closed(desk: Desk) -> None:
-    await desk.journal.decide(decision("connect"), NOW)
+    await desk.journal.write_decision(decision("connect"), NOW)
     began = asyncio.Event()
 
     async def follow() -> int:
         count = 0
-        async for _ in desk.journal.follow(EVERYTHING, 0):
+        async for _ in desk.journal.follow_audit(EVERYTHING, 0):
             began.set()
             count += 1
         return count
@@ -152,15 +152,15 @@ async def test_folding_drops_old_bodies_and_the_chain_still_holds(desk: Desk) ->
     desk.now += 120_000
     await desk.send(planned[3:4])
     # The old request's body, and the places of the old one and of the one in doubt.
-    assert await desk.journal.fold(desk.now) == 3
+    assert await desk.journal.prune_bodies(desk.now) == 3
     first, second = await desk.entries()
     assert first.request is not None
     assert second.request is not None
     assert (first.request["id"], first.request["body"], first.request["folded"]) == (old, None, True)
     assert "folded" not in second.request
     assert second.request["body"] == {"data": {"type": "profile"}}
-    assert await desk.journal.verify() == (2, None)
-    (open_still,) = await desk.journal.in_doubt([CONNECTION])
+    assert await desk.journal.verify_audit() == (2, None)
+    (open_still,) = await desk.journal.requests_in_doubt([CONNECTION])
     assert (open_still.id, open_still.intent.body) == (doubt, b'{"data":{"type":"profile"}}')
-    assert len(await desk.journal.places("MpEmbr", 0)) == 1
-    assert await desk.journal.fold(desk.now) == 0
+    assert len(await desk.journal.taken_slots("MpEmbr", 0)) == 1
+    assert await desk.journal.prune_bodies(desk.now) == 0

@@ -19,71 +19,69 @@ SECOND = [(2, 1_000)]
 
 
 async def test_a_window_is_full_until_an_answer_and_its_length_have_passed(journal: Journal) -> None:
-    first, none = await journal.take_place("A", CALL, SECOND, NOW)
-    second, _ = await journal.take_place("A", CALL, SECOND, NOW + 10)
+    first, none = await journal.take_slot("A", CALL, SECOND, NOW)
+    second, _ = await journal.take_slot("A", CALL, SECOND, NOW + 10)
     assert first is not None
     assert second is not None
     assert none == 0
     # Neither was answered: they count until a minute after their taking, and the window.
-    assert await journal.take_place("A", CALL, SECOND, NOW + 20) == (None, 60_980)
-    await journal.answer_place(first, NOW + 50)
-    assert await journal.take_place("A", CALL, SECOND, NOW + 60) == (None, 990)
-    assert await journal.take_place("A", CALL, SECOND, NOW + 1_049) == (None, 1)
-    third, _ = await journal.take_place("A", CALL, SECOND, NOW + 1_050)
+    assert await journal.take_slot("A", CALL, SECOND, NOW + 20) == (None, 60_980)
+    await journal.release_slot(first, NOW + 50)
+    assert await journal.take_slot("A", CALL, SECOND, NOW + 60) == (None, 990)
+    assert await journal.take_slot("A", CALL, SECOND, NOW + 1_049) == (None, 1)
+    third, _ = await journal.take_slot("A", CALL, SECOND, NOW + 1_050)
     assert third is not None
 
 
 async def test_every_window_must_have_room(journal: Journal) -> None:
     windows = [(10, 1_000), (3, 60_000)]
     for number in range(3):
-        place, _ = await journal.take_place("A", CALL, windows, NOW + number)
+        place, _ = await journal.take_slot("A", CALL, windows, NOW + number)
         assert place is not None
-        await journal.answer_place(place, NOW + number)
-    assert await journal.take_place("A", CALL, windows, NOW + 5_000) == (None, 55_000)
-    assert await journal.take_place("A", CALL, [(0, 1_000)], NOW) == (None, 1_000)
-    assert (await journal.take_place("A", CALL, [], NOW))[0] is not None
+        await journal.release_slot(place, NOW + number)
+    assert await journal.take_slot("A", CALL, windows, NOW + 5_000) == (None, 55_000)
+    assert await journal.take_slot("A", CALL, [(0, 1_000)], NOW) == (None, 1_000)
+    assert (await journal.take_slot("A", CALL, [], NOW))[0] is not None
 
 
 async def test_accounts_and_calls_have_their_own_windows(journal: Journal) -> None:
     one = [(1, 1_000)]
     for account, call in (("A", CALL), ("A", "create_event"), ("B", CALL)):
-        assert (await journal.take_place(account, call, one, NOW))[0] is not None
-        assert (await journal.take_place(account, call, one, NOW))[0] is None
+        assert (await journal.take_slot(account, call, one, NOW))[0] is not None
+        assert (await journal.take_slot(account, call, one, NOW))[0] is None
 
 
 async def test_requests_take_their_place_until_they_are_answered(desk: Desk) -> None:
     planned = await desk.planned(1)
     request = await desk.journal.open_request(intent(planned[:1]), NOW)
-    assert await desk.journal.take_place("MpEmbr", CALL, [(1, 1_000)], NOW + 5) == (None, 60_995)
+    assert await desk.journal.take_slot("MpEmbr", CALL, [(1, 1_000)], NOW + 5) == (None, 60_995)
     await desk.journal.answer_request(request, now=NOW + 100)
-    assert await desk.journal.take_place("MpEmbr", CALL, [(1, 1_000)], NOW + 500) == (None, 600)
-    await desk.journal.take_place("MpEmbr", "create_event", SECOND, NOW + 500)
-    assert await desk.journal.places("MpEmbr", NOW) == [
+    assert await desk.journal.take_slot("MpEmbr", CALL, [(1, 1_000)], NOW + 500) == (None, 600)
+    await desk.journal.take_slot("MpEmbr", "create_event", SECOND, NOW + 500)
+    assert await desk.journal.taken_slots("MpEmbr", NOW) == [
         (CALL, NOW, NOW + 100),
         ("create_event", NOW + 500, None),
     ]
-    assert await desk.journal.places("MpEmbr", NOW + 101) == [("create_event", NOW + 500, None)]
-    assert await desk.journal.places("another", 0) == []
+    assert await desk.journal.taken_slots("MpEmbr", NOW + 101) == [("create_event", NOW + 500, None)]
+    assert await desk.journal.taken_slots("another", 0) == []
 
 
 async def test_a_clock_that_stepped_back_does_not_fill_the_window(journal: Journal) -> None:
     later = NOW + 3_600_000
     for moment in (later, later + 1):
-        place, _ = await journal.take_place("A", CALL, SECOND, moment)
+        place, _ = await journal.take_slot("A", CALL, SECOND, moment)
         assert place is not None
-        await journal.answer_place(place, moment)
+        await journal.release_slot(place, moment)
     # An hour back: the two still count, from now on and for one window only.
-    assert await journal.take_place("A", CALL, SECOND, NOW) == (None, 1_000)
-    assert (await journal.take_place("A", CALL, SECOND, NOW + 1_000))[0] is not None
+    assert await journal.take_slot("A", CALL, SECOND, NOW) == (None, 1_000)
+    assert (await journal.take_slot("A", CALL, SECOND, NOW + 1_000))[0] is not None
 
 
 @pytest.mark.parametrize("takers", [30])
 async def test_takers_at_once_never_overfill_a_window(opener: Opener, tmp_path: Path, takers: int) -> None:
     journals = [await opener(tmp_path), await opener(tmp_path)]
     windows = [(7, 1_000), (9, 60_000)]
-    taken = await asyncio.gather(
-        *(journals[n % 2].take_place("A", CALL, windows, NOW) for n in range(takers))
-    )
+    taken = await asyncio.gather(*(journals[n % 2].take_slot("A", CALL, windows, NOW) for n in range(takers)))
     assert sum(place is not None for place, _ in taken) == 7
     for journal in journals:
         await journal.close()
@@ -106,16 +104,16 @@ def test_no_window_ever_holds_more_than_its_limit(
             now, occupied = NOW, list[tuple[int, int]]()
             for pause, lasts, patient in taken:
                 now += pause
-                place, wait = await journal.take_place(CONNECTION, CALL, windows, now)
+                place, wait = await journal.take_slot(CONNECTION, CALL, windows, now)
                 if place is None and patient:
                     now += wait
-                    place, wait = await journal.take_place(CONNECTION, CALL, windows, now)
+                    place, wait = await journal.take_slot(CONNECTION, CALL, windows, now)
                     assert place is not None
                 if place is not None:
                     assert wait == 0
                     # Answered at once or after a while: the clock runs on.
                     end = now + lasts
-                    await journal.answer_place(place, end)
+                    await journal.release_slot(place, end)
                     occupied.append((now, end))
                     now = end
                     for limit, length in windows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from askel_tui.store.journal.interface import Journal
-from askel_tui.store.journal.rows import Counts, Decision, Delayed, Settled
+from askel_tui.store.journal.rows import Decision, DelayedOperation, SettledOperation, WorkflowCounts
 from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, hold, intent
 
 
@@ -11,7 +11,7 @@ async def test_a_hold_keeps_its_step_and_tells_once(desk: Desk) -> None:
     await desk.planned(2)
     assert await desk.journal.place_hold(hold("list"), NOW) is True
     assert [each.operation.step for each in await desk.waiting()] == ["tier", "points"] * 2
-    assert await desk.counts() == Counts(waiting=4, held=2)
+    assert await desk.counts() == WorkflowCounts(waiting=4, held=2)
     (kept,) = await desk.journal.holds()
     assert (kept.step, kept.cause, kept.waiting) == ("list", "target_gone", 2)
     (notice,) = await desk.journal.notices()
@@ -47,7 +47,7 @@ async def test_a_release_brings_all_back_to_their_places(desk: Desk) -> None:
     assert await desk.journal.release_hold(WORKFLOW, "points", decision("release", "points"), NOW) == 3
     assert await desk.waiting_seqs() == [planned[0].seq + number for number in range(9)]
     assert await desk.journal.holds() == []
-    assert await desk.counts() == Counts(waiting=9)
+    assert await desk.counts() == WorkflowCounts(waiting=9)
     assert [entry.kind for entry in await desk.entries()] == ["hold", "release"]
     assert await desk.journal.release_hold(WORKFLOW, "points", decision("release", "points"), NOW) == 0
     assert len(await desk.entries()) == 2
@@ -58,7 +58,7 @@ async def test_discarding_empties_a_hold_and_leaves_it(desk: Desk) -> None:
     await desk.journal.place_hold(hold("list"), NOW)
     assert await desk.journal.discard_held(WORKFLOW, "list", decision("discard", "list"), NOW) == 2
     assert [hold.waiting for hold in await desk.journal.holds()] == [0]
-    assert await desk.counts() == Counts(waiting=4)
+    assert await desk.counts() == WorkflowCounts(waiting=4)
     discarded = await desk.entries(status="discarded")
     assert [entry.operation for entry in discarded] == [planned[2].operation.id, planned[5].operation.id]
     assert {entry.actor for entry in discarded} == {"ada"}
@@ -75,7 +75,7 @@ async def test_an_answer_that_holds_does_it_all_at_once(desk: Desk) -> None:
     (kept,) = await desk.journal.holds()
     assert kept.waiting == 2
     assert "2 operations wait" in (await desk.journal.notices())[0]["text"]
-    assert await desk.counts() == Counts(waiting=4, held=2)
+    assert await desk.counts() == WorkflowCounts(waiting=4, held=2)
     # A second answer of the same step finds the hold in place.
     third = (await desk.planned(1))[0]
     request = await desk.journal.open_request(intent([third]), NOW)
@@ -90,7 +90,9 @@ async def test_what_was_under_way_joins_the_hold_when_it_is_delayed(desk: Desk) 
     request = await desk.journal.open_request(intent([planned[2]]), NOW)
     await desk.journal.place_hold(hold("list"), NOW)
     assert [hold.waiting for hold in await desk.journal.holds()] == [0]
-    await desk.journal.answer_request(request, delayed=[Delayed(planned[2], NOW + 9, "503")], now=NOW)
+    await desk.journal.answer_request(
+        request, delayed=[DelayedOperation(planned[2], NOW + 9, "503")], now=NOW
+    )
     assert [hold.waiting for hold in await desk.journal.holds()] == [1]
     assert await desk.waiting() == planned[:2]
 
@@ -120,7 +122,7 @@ async def test_a_gate_that_answers_after_its_hold_frees_what_is_behind_it(desk: 
     assert await desk.waiting() == [planned[1]]
     await desk.decide_gate(planned[3], "skipped", "is no member")
     assert {kept.step: kept.waiting for kept in await desk.journal.holds()} == {"list": 1, "vip": 0}
-    assert await desk.counts() == Counts(waiting=1, held=1)
+    assert await desk.counts() == WorkflowCounts(waiting=1, held=1)
 
 
 async def test_two_holds_on_one_record_are_released_one_by_one(desk: Desk) -> None:
@@ -154,10 +156,10 @@ async def test_a_held_operation_may_still_be_settled(desk: Desk) -> None:
     planned = await desk.planned(1)
     await desk.journal.place_hold(hold("list"), NOW)
     await desk.journal.answer_request(
-        None, settled=[Settled(planned[2], "written", detail="read back")], now=NOW
+        None, settled=[SettledOperation(planned[2], "written", detail="read back")], now=NOW
     )
     assert [kept.waiting for kept in await desk.journal.holds()] == [0]
-    assert await desk.counts() == Counts(waiting=2, sent=1)
+    assert await desk.counts() == WorkflowCounts(waiting=2, sent=1)
 
 
 async def test_a_release_for_a_cause_leaves_a_hold_that_has_another_by_now(desk: Desk) -> None:
@@ -175,15 +177,17 @@ async def test_a_release_for_a_cause_leaves_a_hold_that_has_another_by_now(desk:
 async def test_what_is_held_and_still_carried_is_not_sent_when_the_hold_ends(desk: Desk) -> None:
     planned = await desk.planned(2)
     request = await desk.journal.open_request(intent(planned[:1]), NOW)
-    await desk.journal.answer_request(request, held=planned[:1], hold=hold("tier"), carried=True, now=NOW)
+    await desk.journal.answer_request(
+        request, held=planned[:1], hold=hold("tier"), keep_carrying=True, now=NOW
+    )
     [placed] = await desk.journal.holds()
     assert placed.waiting == 2
-    assert await desk.counts() == Counts(waiting=4, held=2)
+    assert await desk.counts() == WorkflowCounts(waiting=4, held=2)
     await desk.journal.release_hold(WORKFLOW, "tier", decision("release"), NOW)
     assert [each.seq for each in await desk.waiting()] == [each.seq for each in planned[1:]]
-    [doubt] = await desk.journal.in_doubt([CONNECTION])
+    [doubt] = await desk.journal.requests_in_doubt([CONNECTION])
     assert (doubt.id, [each.seq for each in doubt.operations]) == (request, [planned[0].seq])
-    settled = [Settled(planned[0], "written", 202)]
+    settled = [SettledOperation(planned[0], "written", 202)]
     await desk.journal.answer_request(request, settled=settled, now=NOW)
-    assert await desk.journal.in_doubt([CONNECTION]) == []
-    assert await desk.counts() == Counts(waiting=5, sent=1)
+    assert await desk.journal.requests_in_doubt([CONNECTION]) == []
+    assert await desk.counts() == WorkflowCounts(waiting=5, sent=1)

@@ -32,7 +32,7 @@ async def test_what_is_written_stays_in_order_while_the_writer_changes(journal: 
     ends: list[int] = []
 
     async def decide(number: int) -> None:
-        await journal.decide(replace(decision("connect"), detail={"number": number}), NOW)
+        await journal.write_decision(replace(decision("connect"), detail={"number": number}), NOW)
         ends.append(number)
 
     async def some(first: int) -> None:
@@ -43,20 +43,20 @@ async def test_what_is_written_stays_in_order_while_the_writer_changes(journal: 
             await asyncio.sleep(0)
         await asyncio.gather(*deciding)
 
-    await asyncio.gather(some(0), journal.hurry())
+    await asyncio.gather(some(0), journal.enter_bulk_mode())
     assert len(children(os.getpid())) == 1
     await some(200)
-    await asyncio.gather(some(400), journal.rest())
+    await asyncio.gather(some(400), journal.leave_bulk_mode())
     assert children(os.getpid()) == []
-    await asyncio.gather(some(600), journal.hurry())
+    await asyncio.gather(some(600), journal.enter_bulk_mode())
     entries = await Desk(journal).entries(kind="connect")
     numbers = [(entry.response or {})["detail"]["number"] for entry in entries]
     assert numbers == ends == list(range(800))
-    assert await journal.verify() == (800, None)
+    assert await journal.verify_audit() == (800, None)
 
 
 async def test_an_error_and_its_facts_come_back(journal: Journal) -> None:
-    await journal.hurry()
+    await journal.enter_bulk_mode()
     desk = Desk(journal)
     planned = await desk.planned(2)
     await desk.send(planned[:2])
@@ -68,22 +68,28 @@ async def test_an_error_and_its_facts_come_back(journal: Journal) -> None:
 
 
 async def test_a_writer_that_dies_is_told_and_what_was_acknowledged_is_kept(journal: Journal) -> None:
-    await journal.hurry()
-    assert await journal.accept(CONNECTION, [record(1)], NOW) == ["new"]
+    await journal.enter_bulk_mode()
+    assert await journal.accept_records(CONNECTION, [record(1)], NOW) == ["new"]
     for pid in children(os.getpid()):
         os.kill(pid, signal.SIGKILL)
     with pytest.raises(
         JournalError, match=r"the process that writes it ended\. What was acknowledged is kept"
     ):
         # It may die with what was handed in, or before that.
-        await journal.accept(CONNECTION, [record(2)], NOW)
+        await journal.accept_records(CONNECTION, [record(2)], NOW)
     assert [each.record.id for each in await journal.records_after(CONNECTION, 0, 10)] == ["evt-000001"]
 
 
 async def test_in_a_hurry_twice_and_at_rest_twice_is_once(journal: Journal) -> None:
-    for change in (journal.rest, journal.hurry, journal.hurry, journal.rest, journal.rest):
+    for change in (
+        journal.leave_bulk_mode,
+        journal.enter_bulk_mode,
+        journal.enter_bulk_mode,
+        journal.leave_bulk_mode,
+        journal.leave_bulk_mode,
+    ):
         await change()
-        assert len(children(os.getpid())) == (change == journal.hurry)
+        assert len(children(os.getpid())) == (change == journal.enter_bulk_mode)
         await Desk(journal, workflow=WORKFLOW).take(1)
 
 
@@ -120,12 +126,12 @@ async def test_the_next_owner_waits_until_the_writer_of_one_that_was_killed_has_
             # Whole transactions, and nothing more comes now that there is another owner.
             assert found >= 500
             assert found % 500 == 0
-            await journal.decide(decision("connect"), NOW)
+            await journal.write_decision(decision("connect"), NOW)
             assert len(await journal.records_after(CONNECTION, 0, 100_000)) == found
             await journal.close()
 
 
 async def test_while_its_owner_lives_nobody_else_owns_the_home(journal: Journal, tmp_path: Path) -> None:
-    await journal.hurry()
+    await journal.enter_bulk_mode()
     with pytest.raises(AlreadyOwned, match=f"process {os.getpid()}"):
         OwnershipLock(tmp_path).acquire()

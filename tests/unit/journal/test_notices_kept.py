@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from askel_tui.store.journal.interface import Journal
-from askel_tui.store.journal.rows import Delivery, Notice
+from askel_tui.store.journal.rows import DeliveryPosition, WarningNotice
 from askel_tui.store.sqlite.journal import open_journal
 from askel_tui.store.sqlite.schema import APPLICATION_ID, TABLES
 from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, hold
@@ -47,33 +47,33 @@ async def test_reminders_wait_for_their_time_and_end_with_the_hold(desk: Desk) -
     journal = desk.journal
     await journal.place_hold(hold("list"), NOW)
     await journal.place_hold(hold("points"), NOW)
-    assert await journal.remind(NOW, NOW + 1) == 0
-    assert await journal.remind(NOW + 1, NOW + 2) == 1
-    assert await journal.remind(NOW + 2, NOW + 3) == 0
+    assert await journal.add_reminders(NOW, NOW + 1) == 0
+    assert await journal.add_reminders(NOW + 1, NOW + 2) == 1
+    assert await journal.add_reminders(NOW + 2, NOW + 3) == 0
     [reminder] = [each for each in await journal.notices() if each["kind"] == "reminder"]
     assert not reminder["quiet"]
     assert "step list, workflow welcome, step points are held" in reminder["text"]
     for step in ("list", "points"):
         await journal.release_hold(WORKFLOW, step, decision("release", step), NOW)
-    assert await journal.remind(NOW + 100, NOW + 100) == 0
+    assert await journal.add_reminders(NOW + 100, NOW + 100) == 0
 
 
 async def test_a_warning_comes_with_its_decision(desk: Desk) -> None:
-    notice = Notice("warning", CONNECTION, WORKFLOW, "vip", "segment_inactive", "it sleeps")
-    await desk.journal.note(notice, decision("drift", "vip"), NOW)
-    await desk.journal.note(replace(notice, kind="over"), None, NOW + 1)
+    notice = WarningNotice("warning", CONNECTION, WORKFLOW, "vip", "segment_inactive", "it sleeps")
+    await desk.journal.add_notice(notice, decision("drift", "vip"), NOW)
+    await desk.journal.add_notice(replace(notice, kind="over"), None, NOW + 1)
     assert [each["kind"] for each in await desk.journal.notices()] == ["warning", "over"]
     assert [entry.kind for entry in await desk.entries()] == ["drift"]
-    assert (await desk.journal.verify())[1] is None
+    assert (await desk.journal.verify_audit())[1] is None
 
 
 async def test_deliveries_go_forward_only(journal: Journal) -> None:
-    assert await journal.delivery(A, None) == Delivery(0)
-    await journal.move_delivery(A, Delivery(7, 2, 99))
-    await journal.move_delivery(A, Delivery(5))
-    assert await journal.delivery(A, None) == Delivery(7, 2, 99)
-    await journal.move_delivery(A, Delivery(7))
-    assert await journal.delivery(A, None) == Delivery(7)
+    assert await journal.delivery(A, None) == DeliveryPosition(0)
+    await journal.save_delivery(A, DeliveryPosition(7, 2, 99))
+    await journal.save_delivery(A, DeliveryPosition(5))
+    assert await journal.delivery(A, None) == DeliveryPosition(7, 2, 99)
+    await journal.save_delivery(A, DeliveryPosition(7))
+    assert await journal.delivery(A, None) == DeliveryPosition(7)
 
 
 async def test_a_new_address_begins_with_the_oldest_standing_hold(desk: Desk) -> None:
@@ -101,7 +101,7 @@ async def test_a_journal_of_the_first_version_is_brought_up_to_date(tmp_path: Pa
     journal = await open_journal(path)
     [notice] = await journal.notices()
     assert (notice["text"], notice["cause"], notice["quiet"]) == ("t", None, False)
-    await journal.move_delivery(A, Delivery(1))
-    assert await journal.delivery(A, None) == Delivery(1)
-    assert await journal.in_doubt([CONNECTION]) == []
+    await journal.save_delivery(A, DeliveryPosition(1))
+    assert await journal.delivery(A, None) == DeliveryPosition(1)
+    assert await journal.requests_in_doubt([CONNECTION]) == []
     await journal.close()

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from askel_tui.store.journal.rows import Delayed
+from askel_tui.store.journal.rows import DelayedOperation
 from tests.unit.journal.samples import CONNECTION, WORKFLOW, Desk, hold, intent
 
 
 async def test_the_oldest_is_let_go_and_comes_back_if_it_is_to_be_tried_again(desk: Desk) -> None:
     planned = await desk.planned(3, ("points",))
     assert await desk.journal.place_hold(hold("points", "outage"), desk.now)
-    assert await desk.journal.let_one(WORKFLOW, "points", desk.now) == planned[0].seq
+    assert await desk.journal.release_one(WORKFLOW, "points", desk.now) == planned[0].seq
     assert await desk.waiting_seqs() == [planned[0].seq]
     assert await desk.journal.operation_state(planned[0].seq) == "waiting"
     assert (await desk.counts()).held == 2
     request = await desk.journal.open_request(intent(planned[:1]), desk.now)
-    delayed = [Delayed(planned[0], desk.now + 1_000, "503")]
+    delayed = [DelayedOperation(planned[0], desk.now + 1_000, "503")]
     await desk.journal.answer_request(request, delayed=delayed, connection=CONNECTION, now=desk.now)
     assert await desk.journal.operation_state(planned[0].seq) == "held"
     assert [each.waiting for each in await desk.journal.holds()] == [3]
-    assert await desk.journal.let_one(WORKFLOW, "points", desk.now) == planned[0].seq
+    assert await desk.journal.release_one(WORKFLOW, "points", desk.now) == planned[0].seq
     await desk.send(planned[:1])
     assert await desk.journal.operation_state(planned[0].seq) is None
     assert [each.waiting for each in await desk.journal.holds()] == [2]
@@ -26,9 +26,9 @@ async def test_the_oldest_is_let_go_and_comes_back_if_it_is_to_be_tried_again(de
 
 async def test_nothing_is_let_go_where_nothing_is_held(desk: Desk) -> None:
     await desk.planned(1, ("points",))
-    assert await desk.journal.let_one(WORKFLOW, "points", desk.now) is None
+    assert await desk.journal.release_one(WORKFLOW, "points", desk.now) is None
     await desk.journal.place_hold(hold("list", "outage"), desk.now)
-    assert await desk.journal.let_one(WORKFLOW, "list", desk.now) is None
+    assert await desk.journal.release_one(WORKFLOW, "list", desk.now) is None
 
 
 async def test_a_cause_that_may_end_by_itself_gives_way(desk: Desk) -> None:
@@ -50,7 +50,7 @@ async def test_what_is_tried_again_at_once_is_no_trouble(desk: Desk) -> None:
     planned = await desk.planned(1, ("points",))
     for due, since in ((desk.now, 0), (desk.now + 1, desk.now), (desk.now + 2, desk.now)):
         request = await desk.journal.open_request(intent(planned), desk.now)
-        delayed = [Delayed(planned[0], due, "again")]
+        delayed = [DelayedOperation(planned[0], due, "again")]
         await desk.journal.answer_request(request, delayed=delayed, connection=CONNECTION, now=desk.now)
         [waiting] = await desk.waiting()
-        assert waiting.since == since
+        assert waiting.retrying_since == since

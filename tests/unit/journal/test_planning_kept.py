@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 
 from askel_tui.core.operations import Identity
 from askel_tui.store.journal.interface import Journal
-from askel_tui.store.journal.rows import Counts, Decision, Delayed, Hold, Settled, WorkflowState, planned_run
+from askel_tui.store.journal.rows import (
+    Decision,
+    DelayedOperation,
+    Hold,
+    SettledOperation,
+    WorkflowCounts,
+    WorkflowState,
+    encode_run,
+)
 from askel_tui.store.sqlite.journal import open_journal
 from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, hold, intent, operation
 
@@ -33,7 +41,7 @@ async def test_operations_come_back_as_they_were_planned(desk: Desk) -> None:
     assert [each.index for each in planned] == [0, 1, 2] * 3
     assert await desk.waiting() == planned
     assert planned[0].operation == operation("evt-000000", "tier")
-    assert await desk.counts() == Counts(waiting=9)
+    assert await desk.counts() == WorkflowCounts(waiting=9)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -50,7 +58,7 @@ def test_the_order_of_a_profile_is_that_of_its_records(
             await desk.take(len(people))
             records = await journal.records_after(CONNECTION, 0, 100)
             runs = [
-                planned_run(
+                encode_run(
                     each.seq,
                     each.record.id,
                     [
@@ -60,12 +68,14 @@ def test_the_order_of_a_profile_is_that_of_its_records(
                 )
                 for each, person in zip(records, people, strict=True)
             ]
-            planned = await journal.plan(desk.state(), runs, records[-1].seq, NOW)
+            planned = await journal.commit_runs(desk.state(), runs, records[-1].seq, NOW)
             assert sorted(each.seq for each in planned) == list(range(1, len(planned) + 1))
             for person in people:
                 theirs = [each for each in planned if each.operation.profile.email == person]
                 assert [each.seq for each in theirs] == sorted(each.seq for each in theirs)
-            assert sorted(planned, key=lambda each: each.seq) == await journal.waiting([CONNECTION], 0, 100)
+            assert sorted(planned, key=lambda each: each.seq) == await journal.waiting_operations(
+                [CONNECTION], 0, 100
+            )
             await journal.close()
 
     runner.run(planning())
@@ -74,13 +84,13 @@ def test_the_order_of_a_profile_is_that_of_its_records(
 async def test_a_record_runs_once_whatever_the_version(desk: Desk) -> None:
     journal = desk.journal
     first = await desk.planned(2)
-    run = planned_run(first[0].record_seq, first[0].record, [operation(first[0].record, "tier")])
+    run = encode_run(first[0].record_seq, first[0].record, [operation(first[0].record, "tier")])
     newer = replace(desk.state(), version=2)
-    assert await journal.plan(newer, [run], desk.position, NOW) == []
+    assert await journal.commit_runs(newer, [run], desk.position, NOW) == []
     assert await desk.waiting() == first
     seqs = [each.record_seq for each in first]
-    assert await journal.ran(WORKFLOW, [*seqs, 999]) == set(seqs)
-    assert await journal.ran("another", seqs) == set()
+    assert await journal.already_ran(WORKFLOW, [*seqs, 999]) == set(seqs)
+    assert await journal.already_ran("another", seqs) == set()
 
 
 async def test_another_workflow_runs_the_same_record(desk: Desk) -> None:
@@ -92,7 +102,7 @@ async def test_another_workflow_runs_the_same_record(desk: Desk) -> None:
 
 
 async def test_the_position_moves_with_the_plan(desk: Desk) -> None:
-    await desk.journal.set_workflow(desk.state(), decision("activate"), NOW)
+    await desk.journal.set_workflow_state(desk.state(), decision("activate"), NOW)
     await desk.planned(4)
     (state,) = await desk.journal.workflow_states()
     assert state == WorkflowState(WORKFLOW, CONNECTION, "active", 1, desk.position)
@@ -107,38 +117,38 @@ async def test_a_failed_plan_is_kept_told_and_planned_again(desk: Desk) -> None:
     assert failure.problems == [{"step": "tier", "field": "profile.email", "message": "no usable identity"}]
     assert "no usable identity" in failure.reason
     assert failure.operation is None
-    assert await desk.counts() == Counts(failed=1)
+    assert await desk.counts() == WorkflowCounts(failed=1)
     (entry,) = await desk.entries(status="failed")
     assert (entry.kind, entry.record, entry.actor) == ("plan", failure.record, "rewards-service")
-    assert await journal.to_replan(WORKFLOW, 10) == []
+    assert await journal.records_to_replan(WORKFLOW, 10) == []
 
     assert await journal.retry_failures([failure.id], decision("retry"), NOW) == 1
-    (again,) = await journal.to_replan(WORKFLOW, 10)
+    (again,) = await journal.records_to_replan(WORKFLOW, 10)
     assert again.record.id == failure.record
-    assert await journal.ran(WORKFLOW, [again.seq]) == set()
+    assert await journal.already_ran(WORKFLOW, [again.seq]) == set()
     assert await journal.failures() == []
-    run = planned_run(again.seq, again.record.id, [operation(again.record.id, "tier")])
-    assert len(await journal.plan(desk.state(), [run], desk.position, NOW)) == 1
-    assert await journal.plan(desk.state(), [run], desk.position, NOW) == []
-    assert await journal.to_replan(WORKFLOW, 10) == []
-    assert await desk.counts() == Counts(waiting=1)
+    run = encode_run(again.seq, again.record.id, [operation(again.record.id, "tier")])
+    assert len(await journal.commit_runs(desk.state(), [run], desk.position, NOW)) == 1
+    assert await journal.commit_runs(desk.state(), [run], desk.position, NOW) == []
+    assert await journal.records_to_replan(WORKFLOW, 10) == []
+    assert await desk.counts() == WorkflowCounts(waiting=1)
 
 
 async def test_a_discarded_plan_is_not_planned_again(desk: Desk) -> None:
     await desk.plan_fails()
     (failure,) = await desk.journal.failures()
     assert await desk.journal.discard_failures([failure.id, 999], decision("discard_failed"), NOW) == 1
-    assert await desk.journal.to_replan(WORKFLOW, 10) == []
-    assert await desk.journal.ran(WORKFLOW, [failure.record_seq]) == {failure.record_seq}
-    assert await desk.counts() == Counts()
+    assert await desk.journal.records_to_replan(WORKFLOW, 10) == []
+    assert await desk.journal.already_ran(WORKFLOW, [failure.record_seq]) == {failure.record_seq}
+    assert await desk.counts() == WorkflowCounts()
     assert [entry.kind for entry in await desk.entries()] == ["plan", "discard_failed", "plan"]
 
 
 async def test_a_paused_workflow_is_left_out_and_comes_back_in_order(desk: Desk) -> None:
     planned = await desk.planned(2)
-    await desk.journal.set_workflow(desk.state("paused"), decision("pause"), NOW)
+    await desk.journal.set_workflow_state(desk.state("paused"), decision("pause"), NOW)
     assert await desk.waiting() == []
-    await desk.journal.set_workflow(desk.state(), decision("resume"), NOW)
+    await desk.journal.set_workflow_state(desk.state(), decision("resume"), NOW)
     assert await desk.waiting() == planned
 
 
@@ -147,9 +157,9 @@ async def test_waiting_is_asked_by_connection_and_place(desk: Desk) -> None:
     other = Desk(desk.journal, workflow="other", connection="second")
     await other.planned(4)
     assert await desk.waiting() == planned
-    both = await desk.journal.waiting([CONNECTION, "second"], planned[3].seq, 5)
+    both = await desk.journal.waiting_operations([CONNECTION, "second"], planned[3].seq, 5)
     assert [each.seq for each in both] == [planned[3].seq + number for number in range(1, 6)]
-    assert await desk.journal.waiting([], 0, 10) == []
+    assert await desk.journal.waiting_operations([], 0, 10) == []
 
 
 async def test_a_forgotten_workflow_leaves_its_audit_and_never_doubles(desk: Desk, journal: Journal) -> None:
@@ -165,10 +175,10 @@ async def test_a_forgotten_workflow_leaves_its_audit_and_never_doubles(desk: Des
     assert await journal.holds() == []
     assert await journal.failures() == []
     assert await desk.waiting() == []
-    assert await desk.counts() == Counts(waiting=1, sent=1)
+    assert await desk.counts() == WorkflowCounts(waiting=1, sent=1)
     assert len(await desk.entries()) == before + 1
     # What was under way is still settled when its answer comes.
-    (doubt,) = await journal.in_doubt([CONNECTION])
+    (doubt,) = await journal.requests_in_doubt([CONNECTION])
     assert (doubt.id, [each.seq for each in doubt.operations]) == (carried, [planned[6].seq])
     desk.position = 0
     again = await desk.plan()
@@ -183,17 +193,17 @@ async def test_what_comes_back_after_its_workflow_was_deleted_is_given_up_with_a
     carried = await journal.open_request(intent([planned[0]]), NOW)
     await journal.forget_workflow(WORKFLOW, Decision("delete", "ada", CONNECTION, WORKFLOW), NOW)
     if again == "delayed":
-        delayed = [Delayed(planned[0], NOW + 1_000, "Klaviyo is away")]
+        delayed = [DelayedOperation(planned[0], NOW + 1_000, "Klaviyo is away")]
         await journal.answer_request(carried, delayed=delayed, connection=CONNECTION, now=NOW)
     elif again == "failed":
-        failed = [Settled(planned[0], "failed", status=400, detail="Klaviyo is away")]
+        failed = [SettledOperation(planned[0], "failed", status=400, detail="Klaviyo is away")]
         await journal.answer_request(carried, settled=failed, connection=CONNECTION, now=NOW)
     else:
         outage = Hold(CONNECTION, WORKFLOW, planned[0].operation.step, "outage", "Klaviyo is away", NOW)
         await journal.answer_request(carried, held=planned[:1], hold=outage, connection=CONNECTION, now=NOW)
     assert await journal.holds() == []
-    assert await journal.in_doubt([CONNECTION]) == []
-    assert await desk.counts() == Counts()
+    assert await journal.requests_in_doubt([CONNECTION]) == []
+    assert await desk.counts() == WorkflowCounts()
     entry = (await desk.entries())[-1]
     ended = "failed" if again == "failed" else "discarded"
     assert (entry.operation, entry.status) == (planned[0].operation.id, ended)

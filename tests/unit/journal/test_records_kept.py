@@ -17,37 +17,37 @@ from tests.unit.journal.samples import CONNECTION, NOW, Opener, record
 
 async def test_an_id_is_stored_once_and_the_first_body_wins(journal: Journal) -> None:
     first, other = record(1), record(1, tier="gold")
-    assert await journal.accept(CONNECTION, [first, first, record(2)], NOW) == ["new", "same", "new"]
-    assert await journal.accept(CONNECTION, [other, first], NOW + 1) == ["other_body", "same"]
-    kept = await journal.record(CONNECTION, first.id)
+    assert await journal.accept_records(CONNECTION, [first, first, record(2)], NOW) == ["new", "same", "new"]
+    assert await journal.accept_records(CONNECTION, [other, first], NOW + 1) == ["other_body", "same"]
+    kept = await journal.find_record(CONNECTION, first.id)
     assert kept is not None
     assert kept.record == first
     assert kept.received == NOW
 
 
 async def test_the_same_id_in_another_connection_is_another_record(journal: Journal) -> None:
-    assert await journal.accept("a", [record(1)], NOW) == ["new"]
-    assert await journal.accept("b", [record(1)], NOW) == ["new"]
-    assert await journal.record("c", record(1).id) is None
-    assert await journal.last_seq("c") == 0
+    assert await journal.accept_records("a", [record(1)], NOW) == ["new"]
+    assert await journal.accept_records("b", [record(1)], NOW) == ["new"]
+    assert await journal.find_record("c", record(1).id) is None
+    assert await journal.last_record_seq("c") == 0
 
 
 async def test_order_is_that_of_receipt_when_the_clock_steps_back(journal: Journal) -> None:
     for number, moment in enumerate([NOW, NOW - 3_600_000, NOW + 5]):
-        await journal.accept(CONNECTION, [record(number)], moment)
+        await journal.accept_records(CONNECTION, [record(number)], moment)
     after = await journal.records_after(CONNECTION, 0, 10)
     assert [stored.record.data["points"] for stored in after] == [0, 1, 2]
     newest = await journal.newest_records(CONNECTION, 2)
     assert [stored.record.data["points"] for stored in newest] == [2, 1]
-    assert newest[0].seq == await journal.last_seq(CONNECTION)
+    assert newest[0].seq == await journal.last_record_seq(CONNECTION)
 
 
 async def test_records_survive_closing(opener: Opener, tmp_path: Path) -> None:
     journal = await opener(tmp_path)
-    await journal.accept(CONNECTION, [record(7, note="O'Neil – 😀 \\ \" \x7f")], NOW)
+    await journal.accept_records(CONNECTION, [record(7, note="O'Neil – 😀 \\ \" \x7f")], NOW)
     await journal.close()
     again = await opener(tmp_path)
-    kept = await again.record(CONNECTION, record(7).id)
+    kept = await again.find_record(CONNECTION, record(7).id)
     await again.close()
     assert kept is not None
     assert kept.record == record(7, note="O'Neil – 😀 \\ \" \x7f")
@@ -57,7 +57,9 @@ async def test_many_producers_lose_nothing(journal: Journal) -> None:
     async def produce(producer: int) -> None:
         for batch in range(5):
             first = (producer * 5 + batch) * 20
-            fates = await journal.accept(CONNECTION, [record(first + number) for number in range(20)], NOW)
+            fates = await journal.accept_records(
+                CONNECTION, [record(first + number) for number in range(20)], NOW
+            )
             assert fates == ["new"] * 20
 
     await asyncio.gather(*(produce(producer) for producer in range(20)))
@@ -81,7 +83,7 @@ def test_reading_is_a_window_on_what_arrived(
         journal = await open_journal(directory / "journal.db")
         try:
             for number, (connection, event) in enumerate(arrived):
-                await journal.accept(connection, [record(number, event=event)], NOW)
+                await journal.accept_records(connection, [record(number, event=event)], NOW)
             expected: list[Record] = [
                 record(number, event=event)
                 for number, (connection, event) in enumerate(arrived)

@@ -10,7 +10,7 @@ import pytest
 from askel_tui.core.operations import Identity
 from askel_tui.store.journal.errors import StaleOperations
 from askel_tui.store.journal.interface import Journal
-from askel_tui.store.journal.rows import Counts, Delayed, Settled
+from askel_tui.store.journal.rows import DelayedOperation, SettledOperation, WorkflowCounts
 from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, Opener, hold, intent
 
 
@@ -18,10 +18,10 @@ async def test_an_open_request_keeps_its_operations_from_waiting(desk: Desk) -> 
     planned = await desk.planned(1)
     request = await desk.journal.open_request(intent(planned[:2], b"{}"), NOW)
     assert await desk.waiting() == planned[2:]
-    (doubt,) = await desk.journal.in_doubt([CONNECTION])
+    (doubt,) = await desk.journal.requests_in_doubt([CONNECTION])
     assert (doubt.id, doubt.opened, list(doubt.operations)) == (request, NOW, planned[:2])
     assert doubt.intent == intent(planned[:2], b"{}")
-    assert await desk.journal.in_doubt(["another"]) == []
+    assert await desk.journal.requests_in_doubt(["another"]) == []
 
 
 async def test_operations_in_doubt_keep_the_order_of_the_request(opener: Opener, tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ async def test_operations_in_doubt_keep_the_order_of_the_request(opener: Opener,
     await journal.open_request(intent(mixed), NOW)
     await journal.close()
     again = await opener(tmp_path)
-    (doubt,) = await again.in_doubt([CONNECTION])
+    (doubt,) = await again.requests_in_doubt([CONNECTION])
     await again.close()
     assert list(doubt.operations) == mixed
 
@@ -41,10 +41,10 @@ async def test_a_job_that_is_known_is_known_after_a_start(opener: Opener, tmp_pa
     planned = await Desk(journal).planned(2)
     known = await journal.open_request(intent(planned[:2]), NOW)
     unknown = await journal.open_request(intent(planned[2:3]), NOW)
-    await journal.note_job(known, "job-1")
+    await journal.save_job_id(known, "job-1")
     await journal.close()
     again = await opener(tmp_path)
-    doubts = await again.in_doubt([CONNECTION])
+    doubts = await again.requests_in_doubt([CONNECTION])
     await again.close()
     assert [(doubt.id, doubt.job) for doubt in doubts] == [(known, "job-1"), (unknown, None)]
 
@@ -56,8 +56,8 @@ async def test_settling_takes_operations_out_and_counts_them(desk: Desk) -> None
     await desk.send(planned[2:3], "skipped", "known already")
     await desk.send(planned[3:4], "discarded")
     assert await desk.waiting() == planned[4:]
-    assert await desk.journal.in_doubt([CONNECTION]) == []
-    assert await desk.counts() == Counts(waiting=2, sent=2)
+    assert await desk.journal.requests_in_doubt([CONNECTION]) == []
+    assert await desk.counts() == WorkflowCounts(waiting=2, sent=2)
 
 
 async def test_a_settled_operation_is_told_in_the_audit(desk: Desk) -> None:
@@ -104,26 +104,26 @@ async def test_a_settled_operation_is_told_in_the_audit(desk: Desk) -> None:
 async def test_whatever_was_answered_is_told_and_chained(desk: Desk, body: bytes, shown: object) -> None:
     (planned,) = await desk.planned(1, ["tier"])
     request = await desk.journal.open_request(intent([planned], body), NOW)
-    settled = Settled(planned, "written", 200, body)
+    settled = SettledOperation(planned, "written", 200, body)
     await desk.journal.answer_request(request, settled=[settled], now=NOW)
     (entry,) = await desk.entries()
     assert entry.response == {"status": 200, "body": shown}
     assert entry.request is not None
     assert entry.request["body"] == shown
-    assert await desk.journal.verify() == (1, None)
+    assert await desk.journal.verify_audit() == (1, None)
 
 
 async def test_delayed_operations_wait_for_their_time(desk: Desk) -> None:
     (planned,) = await desk.planned(1, ["tier"])
     for attempt in (1, 2):
         request = await desk.journal.open_request(intent([planned]), NOW)
-        delayed = Delayed(planned, NOW + 1_000 * attempt, "503 Service Unavailable")
+        delayed = DelayedOperation(planned, NOW + 1_000 * attempt, "503 Service Unavailable")
         await desk.journal.answer_request(request, delayed=[delayed], now=NOW + attempt)
         (again,) = await desk.waiting()
-        assert (again.attempts, again.due, again.since) == (attempt, NOW + 1_000 * attempt, NOW + 1)
+        assert (again.attempts, again.due, again.retrying_since) == (attempt, NOW + 1_000 * attempt, NOW + 1)
         assert again.reason == "503 Service Unavailable"
     assert await desk.entries() == []
-    assert await desk.counts() == Counts(waiting=1)
+    assert await desk.counts() == WorkflowCounts(waiting=1)
     await desk.send([planned])
     (entry,) = await desk.entries()
     assert entry.attempts == 3
@@ -133,32 +133,36 @@ async def test_a_request_answered_in_parts_stays_in_doubt_until_the_last(desk: D
     planned = await desk.planned(3, ["tier"])
     request = await desk.journal.open_request(intent(planned), NOW)
     for done, left in ((0, [1, 2]), (1, [2]), (2, [])):
-        await desk.journal.answer_request(request, settled=[Settled(planned[done], "written", 200)], now=NOW)
-        doubts = await desk.journal.in_doubt([CONNECTION])
+        await desk.journal.answer_request(
+            request, settled=[SettledOperation(planned[done], "written", 200)], now=NOW
+        )
+        doubts = await desk.journal.requests_in_doubt([CONNECTION])
         assert [list(doubt.operations) for doubt in doubts] == ([[planned[i] for i in left]] if left else [])
 
 
 async def test_a_request_without_operations_is_closed_by_its_answer(desk: Desk) -> None:
     request = await desk.journal.open_request(intent([]), NOW)
-    (doubt,) = await desk.journal.in_doubt([CONNECTION])
+    (doubt,) = await desk.journal.requests_in_doubt([CONNECTION])
     assert list(doubt.operations) == []
     await desk.journal.answer_request(request, now=NOW)
-    assert await desk.journal.in_doubt([CONNECTION]) == []
+    assert await desk.journal.requests_in_doubt([CONNECTION]) == []
 
 
 async def test_settling_twice_is_settling_once(desk: Desk) -> None:
     planned = await desk.planned(1, ["tier"])
     request = await desk.send(planned)
-    await desk.journal.answer_request(request, settled=[Settled(planned[0], "written", 200)], now=NOW)
-    await desk.journal.answer_request(None, settled=[Settled(planned[0], "failed", 400)], now=NOW)
+    await desk.journal.answer_request(
+        request, settled=[SettledOperation(planned[0], "written", 200)], now=NOW
+    )
+    await desk.journal.answer_request(None, settled=[SettledOperation(planned[0], "failed", 400)], now=NOW)
     assert len(await desk.entries()) == 1
-    assert await desk.counts() == Counts(sent=1)
+    assert await desk.counts() == WorkflowCounts(sent=1)
 
 
 async def test_an_unknown_request_cannot_be_answered(desk: Desk) -> None:
     planned = await desk.planned(1, ["tier"])
     with pytest.raises(LookupError):
-        await desk.journal.answer_request(77, settled=[Settled(planned[0], "written", 200)], now=NOW)
+        await desk.journal.answer_request(77, settled=[SettledOperation(planned[0], "written", 200)], now=NOW)
     assert await desk.waiting() == planned
     assert await desk.entries() == []
 
@@ -173,8 +177,8 @@ async def test_no_request_is_opened_for_what_no_longer_waits(desk: Desk) -> None
         await desk.journal.open_request(intent([gone, held, failed, waits]), NOW)
     assert refused.value.seqs == (gone.seq, held.seq, failed.seq)
     assert waits in await desk.waiting()
-    assert await desk.journal.in_doubt([CONNECTION]) == []
-    assert len(await desk.journal.places("MpEmbr", 0)) == 2
+    assert await desk.journal.requests_in_doubt([CONNECTION]) == []
+    assert len(await desk.journal.taken_slots("MpEmbr", 0)) == 2
 
 
 async def test_a_gate_that_says_no_skips_the_rest_of_its_record(desk: Desk) -> None:
@@ -189,7 +193,7 @@ async def test_a_gate_that_says_no_skips_the_rest_of_its_record(desk: Desk) -> N
         ("points", "skipped", detail),
         ("list", "skipped", detail),
     ]
-    assert await desk.counts() == Counts(waiting=4, sent=1)
+    assert await desk.counts() == WorkflowCounts(waiting=4, sent=1)
 
 
 async def test_a_gate_that_passes_is_told_and_not_counted_as_sent(desk: Desk) -> None:
@@ -199,7 +203,7 @@ async def test_a_gate_that_passes_is_told_and_not_counted_as_sent(desk: Desk) ->
     assert (entry.kind, entry.status, entry.response) == ("require_segment", "passed", None)
     assert entry.target == {"type": "segment", "id": "Seg1", "name": "VIP"}
     assert (entry.request, entry.attempts) == (None, 0)
-    assert await desk.counts() == Counts(waiting=1)
+    assert await desk.counts() == WorkflowCounts(waiting=1)
 
 
 async def test_profile_ids_are_remembered_replaced_and_forgotten(journal: Journal) -> None:
@@ -219,5 +223,5 @@ async def test_profile_ids_are_remembered_replaced_and_forgotten(journal: Journa
     await journal.answer_request(None, profiles=moved, connection=CONNECTION, now=NOW)
     expected = {"email:ada@x.example": "P2", "external_id:S-1": "P1", "email:other@x.example": "P1"}
     assert await journal.profile_ids(CONNECTION, keys) == expected
-    await journal.forget_profile(CONNECTION, "P1")
+    await journal.forget_profile_id(CONNECTION, "P1")
     assert await journal.profile_ids(CONNECTION, keys) == {"email:ada@x.example": "P2"}

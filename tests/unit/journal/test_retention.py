@@ -41,28 +41,28 @@ async def _old_and_new(desk: Desk, count: int = 4) -> tuple[int, list[AuditEntry
 async def test_old_entries_go_and_the_chain_still_holds(desk: Desk) -> None:
     border, before = await _old_and_new(desk)
     half = len(before) // 2
-    assert await desk.journal.retire(border, desk.now) > 0
+    assert await desk.journal.prune_history(border, desk.now) > 0
     after = await desk.entries()
     assert after[:-1] == before[half:]
     marker = after[-1]
     assert marker.kind == "fold"
     assert marker.response == {"detail": {"through": half, "entries": half, "hash": before[half - 1].hash}}
-    assert await desk.journal.verify() == (half + 1, None)
-    assert await desk.journal.retire(border, desk.now) == 0
+    assert await desk.journal.verify_audit() == (half + 1, None)
+    assert await desk.journal.prune_history(border, desk.now) == 0
     assert len(await desk.entries()) == half + 1
     await desk.send(await desk.planned(1))
-    assert (await desk.journal.verify())[1] is None
+    assert (await desk.journal.verify_audit())[1] is None
 
 
 async def test_folding_again_and_again(desk: Desk) -> None:
     for _ in range(4):
         await desk.send(await desk.planned(2))
         desk.now += 10 * DAY
-        await desk.journal.retire(desk.now - 5 * DAY, desk.now)
-        assert (await desk.journal.verify())[1] is None
+        await desk.journal.prune_history(desk.now - 5 * DAY, desk.now)
+        assert (await desk.journal.verify_audit())[1] is None
     entries = await desk.entries()
     assert [entry.kind for entry in entries] == ["fold"]
-    assert (await desk.journal.verify()) == (1, None)
+    assert (await desk.journal.verify_audit()) == (1, None)
 
 
 async def test_records_that_nothing_waits_for_go_and_others_stay(desk: Desk) -> None:
@@ -72,7 +72,7 @@ async def test_records_that_nothing_waits_for_go_and_others_stay(desk: Desk) -> 
     await desk.take(1)  # not planned yet
     desk.now += 10 * DAY
     await desk.take(1)
-    await desk.journal.retire(desk.now - DAY, desk.now)
+    await desk.journal.prune_history(desk.now - DAY, desk.now)
     kept = [each.record.id for each in await desk.journal.records_after(CONNECTION, 0, 10)]
     assert kept == [waits[0].record, fails[0].record, "evt-000003", "evt-000004"]
     assert len(await desk.waiting()) == 3
@@ -82,17 +82,17 @@ async def test_records_that_nothing_waits_for_go_and_others_stay(desk: Desk) -> 
 async def test_numbers_are_never_used_again(desk: Desk) -> None:
     await desk.send(await desk.planned(3))
     desk.now += 10 * DAY
-    last = await desk.journal.last_seq(CONNECTION)
-    await desk.journal.retire(desk.now, desk.now)
+    last = await desk.journal.last_record_seq(CONNECTION)
+    await desk.journal.prune_history(desk.now, desk.now)
     await desk.take(1)
-    assert await desk.journal.last_seq(CONNECTION) > last
+    assert await desk.journal.last_record_seq(CONNECTION) > last
 
 
 async def test_requests_and_notices_go_with_their_entries(desk: Desk) -> None:
     border, _ = await _old_and_new(desk)
     await desk.journal.place_hold(hold("list"), desk.now)
     assert await desk.journal.request_body(1) is not None
-    await desk.journal.retire(border, desk.now)
+    await desk.journal.prune_history(border, desk.now)
     assert await desk.journal.request_body(1) is None
     assert len(await desk.journal.notices()) == 1
     [*_, newest] = [entry for entry in await desk.entries() if entry.request]
@@ -101,40 +101,40 @@ async def test_requests_and_notices_go_with_their_entries(desk: Desk) -> None:
 
 
 async def test_a_follower_is_not_disturbed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "FOLD_ROWS", 3)
+    monkeypatch.setattr(journal, "PRUNE_BATCH_ROWS", 3)
     border, before = await _old_and_new(desk, 30)
     seen: list[int] = []
 
     async def follow() -> None:
-        async for entry in desk.journal.follow(EVERYTHING, before[-3].seq):
+        async for entry in desk.journal.follow_audit(EVERYTHING, before[-3].seq):
             seen.append(entry.seq)
             if entry.kind == "connect":
                 return
 
     follower = asyncio.create_task(follow())
-    folding = asyncio.create_task(desk.journal.retire(border, desk.now))
+    folding = asyncio.create_task(desk.journal.prune_history(border, desk.now))
     await desk.send(await desk.planned(1))
     await folding
-    await desk.journal.decide(decision("connect"), desk.now)
+    await desk.journal.write_decision(decision("connect"), desk.now)
     await follower
     assert seen == list(range(before[-3].seq + 1, seen[-1] + 1))
-    assert (await desk.journal.verify())[1] is None
+    assert (await desk.journal.verify_audit())[1] is None
 
 
 async def test_cut_off_entries_without_a_marker_break_the_chain(desk: Desk, tmp_path: Path) -> None:
     await _old_and_new(desk)
     with connected(tmp_path) as db:
         db.execute("DELETE FROM audit WHERE seq <= 5")
-    assert (await desk.journal.verify())[1] == 1
+    assert (await desk.journal.verify_audit())[1] == 1
 
 
 async def test_a_change_behind_the_marker_is_found(desk: Desk, tmp_path: Path) -> None:
     border, before = await _old_and_new(desk)
-    await desk.journal.retire(border, desk.now)
+    await desk.journal.prune_history(border, desk.now)
     first = before[len(before) // 2].seq
     with connected(tmp_path) as db:
         db.execute("UPDATE audit SET actor = 'mallory' WHERE seq = ?", (first,))
-    assert (await desk.journal.verify())[1] == first
+    assert (await desk.journal.verify_audit())[1] == first
 
 
 async def test_a_fold_that_was_interrupted_is_finished_later(desk: Desk, tmp_path: Path) -> None:
@@ -143,10 +143,10 @@ async def test_a_fold_that_was_interrupted_is_finished_later(desk: Desk, tmp_pat
     half = len(before) // 2
     with connected(tmp_path) as db:
         db.execute("BEGIN IMMEDIATE")
-        assert retention.mark(db, half, desk.now)
-        retention.drop(db, "audit", {"through": half}, 2)
+        assert retention.write_marker(db, half, desk.now)
+        retention.delete_rows(db, "audit", {"through": half}, 2)
         db.execute("COMMIT")
-    assert (await desk.journal.verify())[1] is None
-    await desk.journal.retire(border, desk.now)
+    assert (await desk.journal.verify_audit())[1] is None
+    await desk.journal.prune_history(border, desk.now)
     assert (await desk.entries())[0].seq == half + 1
-    assert (await desk.journal.verify())[1] is None
+    assert (await desk.journal.verify_audit())[1] is None

@@ -13,9 +13,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from askel_tui.store.journal.rows import Counts, Delayed, OpenRequest, Outcome, Settled, StoredOperation
+from askel_tui.store.journal.rows import (
+    DelayedOperation,
+    OpenRequest,
+    Outcome,
+    SettledOperation,
+    StoredOperation,
+    WorkflowCounts,
+)
 from askel_tui.store.sqlite.journal import open_journal
-from askel_tui.store.sqlite.tables.operations import COLUMNS, stored
+from askel_tui.store.sqlite.tables.operations import STORED_COLUMNS, decode_operation
 from tests.unit.journal.samples import CONNECTION, EVERYTHING, NOW, WORKFLOW, Desk, decision, hold, intent
 from tests.unit.journal.test_sqlite_processes import recount
 
@@ -72,7 +79,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(random=chance)
     def answer(self, random: random.Random) -> None:
         async def answering() -> None:
-            doubts = await self.desk.journal.in_doubt([CONNECTION])
+            doubts = await self.desk.journal.requests_in_doubt([CONNECTION])
             if doubts:
                 await self._answer(random.choice(doubts), random)
 
@@ -85,11 +92,11 @@ class JournalMachine(RuleBasedStateMachine):
                 ["written", "unconfirmed", "failed", "discarded", "delayed", "held", "no word"]
             )
             if end == "delayed":
-                delayed.append(Delayed(each, NOW, "503"))
+                delayed.append(DelayedOperation(each, NOW, "503"))
             elif end == "held":
                 held.append(each)
             elif end != "no word":
-                settled.append(Settled(each, cast("Outcome", end), 200))
+                settled.append(SettledOperation(each, cast("Outcome", end), 200))
         placed = hold(held[0].operation.step) if held else None
         await self.desk.journal.answer_request(
             doubt.id,
@@ -97,7 +104,7 @@ class JournalMachine(RuleBasedStateMachine):
             delayed=delayed,
             held=held,
             hold=placed,
-            carried=random.choice([True, False]),
+            keep_carrying=random.choice([True, False]),
             now=NOW,
         )
 
@@ -108,7 +115,7 @@ class JournalMachine(RuleBasedStateMachine):
                 each for each in await self.queued() if each.operation.is_gate and each.state != "failed"
             ]
             if gates:
-                settled = [Settled(random.choice(gates), outcome, detail="read")]
+                settled = [SettledOperation(random.choice(gates), outcome, detail="read")]
                 await self.desk.journal.answer_request(None, settled=settled, connection=CONNECTION, now=NOW)
 
         self.runner.run(reading())
@@ -142,7 +149,8 @@ class JournalMachine(RuleBasedStateMachine):
         connection = sqlite3.connect(self.path)
         try:
             return [
-                stored(row) for row in connection.execute(f"SELECT {COLUMNS} FROM operations ORDER BY seq")
+                decode_operation(row)
+                for row in connection.execute(f"SELECT {STORED_COLUMNS} FROM operations ORDER BY seq")
             ]
         finally:
             connection.close()
@@ -155,19 +163,21 @@ class JournalMachine(RuleBasedStateMachine):
         async def looking() -> None:
             journal = self.desk.journal
             queued = await self.queued()
-            entries = await journal.audit(EVERYTHING, limit=100_000)
+            entries = await journal.audit_entries(EVERYTHING, limit=100_000)
             ended = [entry.operation for entry in entries if entry.operation and entry.status in ENDS]
             assert len(ended) == len(set(ended)), "an operation ends once"
             assert {*ended} | {each.operation.id for each in queued} == self.planned.keys()
             assert not {*ended} & {each.operation.id for each in queued}
 
-            counted = {name: each for name, each in (await journal.counts()).items() if each != Counts()}
+            counted = {
+                name: each for name, each in (await journal.counts()).items() if each != WorkflowCounts()
+            }
             assert counted == recount(self.path)
-            assert await journal.verify() == (len(entries), None)
+            assert await journal.verify_audit() == (len(entries), None)
 
-            doubts = await journal.in_doubt([CONNECTION])
+            doubts = await journal.requests_in_doubt([CONNECTION])
             carried = {each.seq for doubt in doubts for each in doubt.operations}
-            waiting = await journal.waiting([CONNECTION], 0, 100_000)
+            waiting = await journal.waiting_operations([CONNECTION], 0, 100_000)
             assert waiting == [each for each in queued if each.state == "waiting" and each.seq not in carried]
             held = [each for each in queued if each.state == "held"]
             holds = await journal.holds()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from askel_tui.store.journal.interface import Journal
-from askel_tui.store.journal.rows import AuditFilter, Counts
+from askel_tui.store.journal.rows import AuditFilter, WorkflowCounts
 from askel_tui.store.sqlite.journal import open_journal
 from tests.support.processes import finished, line, python
 from tests.unit.journal.samples import CONNECTION, WORKFLOW, Desk
@@ -40,7 +40,7 @@ WORKER = """
 """
 
 
-def recount(path: Path) -> dict[str, Counts]:
+def recount(path: Path) -> dict[str, WorkflowCounts]:
     """The counters as a count over the tables gives them."""
     connection = sqlite3.connect(path)
     try:
@@ -57,7 +57,7 @@ def recount(path: Path) -> dict[str, Counts]:
         )
         for workflow, number in connection.execute(sent):
             counted.setdefault(workflow, [0, 0, 0, 0])[3] += number
-        return {workflow: Counts(*numbers) for workflow, numbers in counted.items()}
+        return {workflow: WorkflowCounts(*numbers) for workflow, numbers in counted.items()}
     finally:
         connection.close()
 
@@ -76,8 +76,8 @@ async def test_processes_at_once_keep_chain_counters_and_windows_right(tmp_path:
         places = [said for worker in workers for said in finished(worker).splitlines()]
     journal = await open_journal(path)
     try:
-        assert await journal.verify() == (rounds * 2 * len(names), None)
-        expected = Counts(failed=rounds // 5, sent=rounds * 2 - rounds // 5)
+        assert await journal.verify_audit() == (rounds * 2 * len(names), None)
+        expected = WorkflowCounts(failed=rounds // 5, sent=rounds * 2 - rounds // 5)
         assert await journal.counts() == recount(path) == dict.fromkeys(names, expected)
         # The same ids from all of them: each is stored once.
         assert len(await journal.records_after(CONNECTION, 0, 1_000)) == rounds
@@ -173,14 +173,14 @@ KILLED = """
 
 async def whole(journal: Journal, path: Path, acknowledged: list[str]) -> None:
     """Whatever was acknowledged is there, the chain holds and the counters are right."""
-    _, broken = await journal.verify()
+    _, broken = await journal.verify_audit()
     assert broken is None
     assert await journal.counts() == recount(path)
     last = {what: int(number) for what, number in (said.split() for said in acknowledged)}
-    assert await journal.last_seq(CONNECTION) >= last.get("taken", 0)
+    assert await journal.last_record_seq(CONNECTION) >= last.get("taken", 0)
     (state,) = await journal.workflow_states()
     assert (state.position or 0) >= last.get("planned", 0)
-    entries = await journal.audit(AuditFilter(kind="upsert_profile"), limit=1_000_000)
+    entries = await journal.audit_entries(AuditFilter(kind="upsert_profile"), limit=1_000_000)
     told = {entry.operation for entry in entries}
     assert len(told) == len(entries), "no operation is settled twice"
     left = await Desk(journal).waiting()

@@ -14,10 +14,10 @@ import pytest
 from askel_tui.store.journal.errors import JournalError
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.sqlite import connection as sqlite_connection
-from askel_tui.store.sqlite.connection import connect, explained
+from askel_tui.store.sqlite.connection import connect, explain_error
 from askel_tui.store.sqlite.journal import open_journal
-from askel_tui.store.sqlite.schema import prepare
-from askel_tui.store.sqlite.writing.writer import ThreadWriter, written
+from askel_tui.store.sqlite.schema import prepare_schema
+from askel_tui.store.sqlite.writing.writer import ThreadWriter, write
 from tests.unit.journal.samples import CONNECTION, NOW, Desk, decision, record
 
 
@@ -34,7 +34,7 @@ async def journal(path: Path) -> AsyncIterator[Journal]:
 
 
 async def test_the_file_is_private_and_set_up_for_many_processes(journal: Journal, path: Path) -> None:
-    await journal.decide(decision("connect"), NOW)
+    await journal.write_decision(decision("connect"), NOW)
     for file in path.parent.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
     connection = sqlite3.connect(path)
@@ -49,29 +49,29 @@ async def test_the_file_is_private_and_set_up_for_many_processes(journal: Journa
 async def test_a_lock_that_stays_is_told_and_nothing_is_lost(
     journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_connection, "PATIENCE_S", 0.05)
-    await journal.accept(CONNECTION, [record(1)], NOW)
+    monkeypatch.setattr(sqlite_connection, "LOCK_TIMEOUT_S", 0.05)
+    await journal.accept_records(CONNECTION, [record(1)], NOW)
     other = sqlite3.connect(path, isolation_level=None)
     try:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(
             JournalError, match=r"journal\.db was locked by another process .* then try again"
         ):
-            await journal.accept(CONNECTION, [record(2)], NOW)
+            await journal.accept_records(CONNECTION, [record(2)], NOW)
         # Readers are not in its way.
-        assert await journal.last_seq(CONNECTION) == 1
+        assert await journal.last_record_seq(CONNECTION) == 1
         other.execute("ROLLBACK")
     finally:
         other.close()
-    assert await journal.accept(CONNECTION, [record(1), record(2)], NOW) == ["same", "new"]
+    assert await journal.accept_records(CONNECTION, [record(1), record(2)], NOW) == ["same", "new"]
 
 
 async def test_a_write_waits_for_another_process(journal: Journal, path: Path) -> None:
     other = sqlite3.connect(path, isolation_level=None)
     try:
         other.execute("BEGIN IMMEDIATE")
-        writing = asyncio.create_task(journal.accept(CONNECTION, [record(2)], NOW))
-        assert await journal.last_seq(CONNECTION) == 0
+        writing = asyncio.create_task(journal.accept_records(CONNECTION, [record(2)], NOW))
+        assert await journal.last_record_seq(CONNECTION) == 0
         assert not writing.done()
         other.execute("COMMIT")
     finally:
@@ -81,7 +81,7 @@ async def test_a_write_waits_for_another_process(journal: Journal, path: Path) -
 
 async def test_a_full_disk_is_told_and_nothing_acknowledged_is_lost(path: Path) -> None:
     connection = connect(path)
-    prepare(connection, path)
+    prepare_schema(connection, path)
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages + 20}")
     writer = ThreadWriter(connection, path, lambda: None)
@@ -93,13 +93,13 @@ async def test_a_full_disk_is_told_and_nothing_acknowledged_is_lost(path: Path) 
 
     works = [store(1), store(400_000), store(1)]
     results: list[object] = list(
-        await asyncio.gather(*(written(writer, work) for work in works), return_exceptions=True)
+        await asyncio.gather(*(write(writer, work) for work in works), return_exceptions=True)
     )
     errors = [result for result in results if isinstance(result, Exception)]
     assert errors
     assert all(isinstance(error, JournalError) and "the disk is full" in str(error) for error in errors)
     # Smaller things still fit: the journal goes on where it was.
-    last = await written(writer, store(1))
+    last = await write(writer, store(1))
     await writer.close()
     check = sqlite3.connect(path)
     rows = check.execute("SELECT seq FROM notices ORDER BY seq").fetchall()
@@ -110,7 +110,7 @@ async def test_a_full_disk_is_told_and_nothing_acknowledged_is_lost(path: Path) 
 
 async def test_one_failing_write_does_not_take_its_neighbours_along(path: Path) -> None:
     connection = connect(path)
-    prepare(connection, path)
+    prepare_schema(connection, path)
     writer = ThreadWriter(connection, path, lambda: None)
     attempts = 0
 
@@ -124,20 +124,22 @@ async def test_one_failing_write_does_not_take_its_neighbours_along(path: Path) 
         return db.execute("INSERT INTO notices (at, kind, text) VALUES (0, 'x', 'whole')").lastrowid or 0
 
     works = [whole, half, whole, half, whole]
-    results = await asyncio.gather(*(written(writer, work) for work in works), return_exceptions=True)
+    results = await asyncio.gather(*(write(writer, work) for work in works), return_exceptions=True)
     await writer.close()
     assert [type(result) for result in results] == [int, ZeroDivisionError, int, ZeroDivisionError, int]
     check = sqlite3.connect(path)
     assert check.execute("SELECT text, count(*) FROM notices GROUP BY text").fetchall() == [("whole", 3)]
     check.close()
     with pytest.raises(JournalError, match="closed"):
-        await written(writer, whole)
+        await write(writer, whole)
 
 
 def test_a_damaged_file_is_told_and_left_as_it_is(path: Path) -> None:
     async def fill() -> None:
         journal = await open_journal(path)
-        await journal.accept(CONNECTION, [record(number, pad="x" * 1000) for number in range(200)], NOW)
+        await journal.accept_records(
+            CONNECTION, [record(number, pad="x" * 1000) for number in range(200)], NOW
+        )
         await journal.close()
 
     async def read() -> None:
@@ -184,7 +186,7 @@ async def test_a_path_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
 
 async def test_errors_of_ours_stay_what_they_are(path: Path) -> None:
     error = sqlite3.ProgrammingError("a mistake of ours")
-    assert explained(error, path) is error
+    assert explain_error(error, path) is error
 
 
 TAMPERING = [
@@ -208,9 +210,9 @@ async def test_the_chain_shows_where_it_was_changed(journal: Journal, path: Path
     desk = Desk(journal)
     for planned in await desk.planned(2):
         await desk.send([planned], "failed" if planned.index == 2 else "written")
-    assert await journal.verify() == (6, None)
+    assert await journal.verify_audit() == (6, None)
     _by_hand(path, change)
-    assert await journal.verify() == (2, 3)
+    assert await journal.verify_audit() == (2, 3)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,7 @@ async def test_the_chain_shows_what_was_cut_off(
     for planned in await desk.planned(2):
         await desk.send([planned])
     _by_hand(path, change)
-    assert (await journal.verify())[1] == broken
+    assert (await journal.verify_audit())[1] == broken
 
 
 def _by_hand(path: Path, change: str) -> None:

@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl
 import pytest
 
 from askel_tui.klaviyo.client import Client
-from askel_tui.klaviyo.http import RawAnswer, Wire
+from askel_tui.klaviyo.http import HttpTransport, RawResponse
 from askel_tui.sandbox.http.server import RunningSandbox, serve
-from askel_tui.sandbox.state.dump import state
+from askel_tui.sandbox.state.dump import account_state
 from tests.support.openapi import validate_call
 from tests.support.shared import require_shared
 from tests.support.stub_server import NEWEST, OLD, Sleeps
@@ -40,9 +40,11 @@ def sent(monkeypatch: pytest.MonkeyPatch, revision: str) -> Sent:
     """Everything that goes over the wire, checked as it goes. The one request meant to be refused is not."""
     require_shared()
     log: Sent = []
-    send = Wire.send
+    send = HttpTransport.send
 
-    async def checked(wire: Wire, method: str, target: str, headers: Any, body: bytes | None) -> RawAnswer:
+    async def checked(
+        wire: HttpTransport, method: str, target: str, headers: Any, body: bytes | None
+    ) -> RawResponse:
         path, _, query = target.partition("?")
         asked = dict(parse_qsl(query, keep_blank_values=True))
         log.append((method, path, asked))
@@ -51,7 +53,7 @@ def sent(monkeypatch: pytest.MonkeyPatch, revision: str) -> Sent:
         assert len(target) < 8000
         return await send(wire, method, target, headers, body)
 
-    monkeypatch.setattr(Wire, "send", checked)
+    monkeypatch.setattr(HttpTransport, "send", checked)
     return log
 
 
@@ -67,7 +69,11 @@ async def client_with(
             key = f"pk_{len(made)}_some_scopes"
             sandbox.world.add_key(key, sandbox.account.id, frozenset(scopes))
         client = Client(
-            key=key or sandbox.key, revision=revision, url=sandbox.url, account="A", retry=Sleeps().policy()
+            key=key or sandbox.key,
+            revision=revision,
+            url=sandbox.url,
+            account="A",
+            retry_policy=Sleeps().policy(),
         )
         made.append(client)
         return client
@@ -88,7 +94,9 @@ def contents(sandbox: RunningSandbox) -> Callable[[], str]:
     """Gives everything that the sandbox's account holds, to be compared; what it was asked is left out."""
 
     def held() -> str:
-        everything = {part: value for part, value in state(sandbox.account).items() if part != "requests"}
+        everything = {
+            part: value for part, value in account_state(sandbox.account).items() if part != "requests"
+        }
         return json.dumps(everything, sort_keys=True, default=str)
 
     return held

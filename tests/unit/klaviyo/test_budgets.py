@@ -16,10 +16,17 @@ from hypothesis import strategies as st
 
 from askel_tui.contract.endpoints import Window, endpoint
 from askel_tui.klaviyo.client import Client
-from askel_tui.klaviyo.rate_limits.bucket import LATELY, Bucket
-from askel_tui.klaviyo.rate_limits.limiter import Budgets, BudgetsNotOff, Place, Priority, switched_off, used
-from askel_tui.klaviyo.rate_limits.slots import MemoryPlaces
-from askel_tui.klaviyo.rate_limits.windows import Windows
+from askel_tui.klaviyo.rate_limits.call_queue import RECENT_PARTS_PER_WINDOW, CallQueue
+from askel_tui.klaviyo.rate_limits.limiter import (
+    BudgetsStayOn,
+    Permit,
+    Priority,
+    RateLimiter,
+    budgets_switched_off,
+    used,
+)
+from askel_tui.klaviyo.rate_limits.slots import MemorySlots
+from askel_tui.klaviyo.rate_limits.windows import WindowCounter
 from askel_tui.sandbox.http.server import RunningSandbox
 from askel_tui.store.sqlite.journal import open_journal
 from tests.support.stub_server import NEWEST, OLD, Sleeps, Stub, answer, client_of, errors, serving
@@ -81,7 +88,7 @@ class MemoryLedger:
         self.rows: list[list[Any]] = []
         self.broken = False
 
-    async def take_place(
+    async def take_slot(
         self, account: str, call: str, windows: Sequence[tuple[int, int]], now: int
     ) -> tuple[int | None, int]:
         if self.broken:
@@ -101,13 +108,13 @@ class MemoryLedger:
         self.rows.append([account, call, now, None])
         return len(self.rows) - 1, 0
 
-    async def answer_place(self, place: int, now: int) -> None:
+    async def release_slot(self, place: int, now: int) -> None:
         self.rows[place][3] = now
 
-    async def places(self, account: str, since: int) -> list[tuple[str, int, int | None]]:
+    async def taken_slots(self, account: str, since: int) -> list[tuple[str, int, int | None]]:
         return [(row[1], row[2], row[3]) for row in self.rows if row[0] == account and row[2] >= since]
 
-    async def occupied(self, account: str, call: str, since: int) -> int:
+    async def count_occupied_slots(self, account: str, call: str, since: int) -> int:
         ends = [
             row[3] if row[3] is not None else row[2] + 60_000
             for row in self.rows
@@ -116,19 +123,19 @@ class MemoryLedger:
         return sum(1 for end in ends if end > since)
 
 
-async def take(budgets: Budgets, call: str = "create_event", **options: Any) -> Place:
+async def take(budgets: RateLimiter, call: str = "create_event", **options: Any) -> Permit:
     """Takes a place and leaves it open."""
-    place = budgets.place("A", call, options.pop("revision", NEWEST), **options)
+    place = budgets.permit("A", call, options.pop("revision", NEWEST), **options)
     return await place.__aenter__()
 
 
-async def use(budgets: Budgets, call: str = "create_event", **options: Any) -> None:
+async def use(budgets: RateLimiter, call: str = "create_event", **options: Any) -> None:
     """Takes a place for a call that takes no time."""
-    async with budgets.place("A", call, options.pop("revision", NEWEST), **options):
+    async with budgets.permit("A", call, options.pop("revision", NEWEST), **options):
         pass
 
 
-async def at_once(budgets: Budgets, call: str, **options: Any) -> int:
+async def at_once(budgets: RateLimiter, call: str, **options: Any) -> int:
     """How many calls may go now."""
     done = 0
     while (place := await budgets.try_take("A", call, options.get("revision", NEWEST))) is not None:
@@ -139,15 +146,15 @@ async def at_once(budgets: Budgets, call: str, **options: Any) -> int:
 
 async def test_the_owner_leaves_a_tenth_and_others_have_it() -> None:
     clock = FakeClock()
-    assert await at_once(Budgets("owner", clock=clock), "create_event") == 315
-    assert await at_once(Budgets("guest", clock=clock), "create_event") == 35
-    assert await at_once(Budgets("owner", clock=clock), "add_profiles_to_list") == 9
-    assert await at_once(Budgets("guest", clock=clock), "add_profiles_to_list") == 1
+    assert await at_once(RateLimiter("owner", clock=clock), "create_event") == 315
+    assert await at_once(RateLimiter("guest", clock=clock), "create_event") == 35
+    assert await at_once(RateLimiter("owner", clock=clock), "add_profiles_to_list") == 9
+    assert await at_once(RateLimiter("guest", clock=clock), "add_profiles_to_list") == 1
 
 
 async def test_both_windows_must_have_room() -> None:
     clock = FakeClock()
-    budgets = Budgets("owner", clock=clock)
+    budgets = RateLimiter("owner", clock=clock)
     sent = 0
     for _ in range(20):
         sent += await at_once(budgets, "add_profiles_to_list")
@@ -159,7 +166,7 @@ async def test_both_windows_must_have_room() -> None:
 
 async def test_who_waits_is_served_in_order_and_live_before_bulk() -> None:
     clock = FakeClock()
-    budgets = Budgets("owner", clock=clock, paced=False)
+    budgets = RateLimiter("owner", clock=clock, paced=False)
     served: list[str] = []
 
     async def wait(name: str, priority: Priority) -> None:
@@ -184,7 +191,7 @@ async def test_who_waits_is_served_in_order_and_live_before_bulk() -> None:
 
 async def test_a_backlog_that_fills_the_minute_leaves_room_for_the_live_calls_that_come() -> None:
     clock = FakeClock()
-    budgets = Budgets("owner", clock=clock)
+    budgets = RateLimiter("owner", clock=clock)
     backlog = [asyncio.create_task(use(budgets, "create_event", priority="bulk")) for _ in range(4_000)]
     for _ in range(700):
         # Ten live calls a second; none of them ever waits, also when the first minute is nearly over.
@@ -200,7 +207,7 @@ async def test_a_backlog_that_fills_the_minute_leaves_room_for_the_live_calls_th
 
 async def test_a_place_is_kept_until_the_answer_and_the_window_are_over() -> None:
     clock = FakeClock()
-    budgets = Budgets("owner", clock=clock)
+    budgets = RateLimiter("owner", clock=clock)
     slow = await take(budgets, "get_accounts")
     waiter = asyncio.create_task(use(budgets, "get_accounts"))
     await clock.pass_time(30)
@@ -214,7 +221,7 @@ async def test_a_place_is_kept_until_the_answer_and_the_window_are_over() -> Non
 
 async def test_who_gives_up_waiting_takes_nobodys_place() -> None:
     clock = FakeClock()
-    budgets = Budgets("owner", clock=clock)
+    budgets = RateLimiter("owner", clock=clock)
     first = await take(budgets, "get_accounts")
     waiters = [asyncio.create_task(use(budgets, "get_accounts")) for _ in range(3)]
     await clock.pass_time(0)
@@ -229,7 +236,7 @@ async def test_who_gives_up_waiting_takes_nobodys_place() -> None:
 
 async def test_a_place_given_to_who_was_just_cancelled_goes_to_the_next() -> None:
     clock = FakeClock()
-    budgets = Budgets("owner", clock=clock)
+    budgets = RateLimiter("owner", clock=clock)
     first = await take(budgets, "get_accounts")
     waiter = asyncio.create_task(use(budgets, "get_accounts"))
     await clock.pass_time(2)
@@ -247,7 +254,7 @@ async def test_a_place_given_to_who_was_just_cancelled_goes_to_the_next() -> Non
 
 async def test_bulk_is_spread_over_the_minute_and_live_hardly_waits() -> None:
     clock = FakeClock()
-    budgets = Budgets("owner", clock=clock)
+    budgets = RateLimiter("owner", clock=clock)
     bulk = [asyncio.create_task(use(budgets, "create_event", priority="bulk")) for _ in range(4000)]
     await clock.pass_time(30)
     done = sum(task.done() for task in bulk)
@@ -261,7 +268,7 @@ async def test_bulk_is_spread_over_the_minute_and_live_hardly_waits() -> None:
 
 async def test_two_revisions_on_one_account_keep_to_the_smaller_limit() -> None:
     clock = FakeClock()
-    budgets = Budgets("owner", clock=clock)
+    budgets = RateLimiter("owner", clock=clock)
     await use(budgets, "get_profiles", revision=NEWEST)
     await use(budgets, "get_profiles", revision=OLD)
     limits = {row["window_s"]: row["limit"] for row in budgets.usage()}
@@ -270,7 +277,7 @@ async def test_two_revisions_on_one_account_keep_to_the_smaller_limit() -> None:
 
 
 async def test_accounts_do_not_share() -> None:
-    budgets = Budgets("owner", clock=FakeClock())
+    budgets = RateLimiter("owner", clock=FakeClock())
     assert await budgets.try_take("A", "get_accounts", NEWEST)
     assert await budgets.try_take("A", "get_accounts", NEWEST) is None
     assert await budgets.try_take("B", "get_accounts", NEWEST)
@@ -278,7 +285,7 @@ async def test_accounts_do_not_share() -> None:
 
 async def test_an_extra_budget_is_charged_too_and_shared_between_endpoints() -> None:
     clock = FakeClock()
-    budgets = Budgets("owner", clock=clock)
+    budgets = RateLimiter("owner", clock=clock)
     of_list = endpoint(NEWEST, "get_list").extras
     of_segment = endpoint(NEWEST, "get_segment").extras
     assert await budgets.try_take("A", "get_list", NEWEST, of_list)
@@ -289,7 +296,7 @@ async def test_an_extra_budget_is_charged_too_and_shared_between_endpoints() -> 
 async def test_what_few_calls_hold_is_shared_by_all_processes() -> None:
     clock = FakeClock()
     ledger = MemoryLedger()
-    daemon, console = Budgets("owner", ledger, clock), Budgets("guest", ledger, clock)
+    daemon, console = RateLimiter("owner", ledger, clock), RateLimiter("guest", ledger, clock)
     assert await daemon.try_take("A", "get_accounts", NEWEST)
     assert await console.try_take("A", "get_accounts", NEWEST) is None
     waiter = asyncio.create_task(use(console, "get_accounts"))
@@ -302,9 +309,9 @@ async def test_what_few_calls_hold_is_shared_by_all_processes() -> None:
 async def test_all_guests_together_have_one_tenth() -> None:
     clock = FakeClock()
     ledger = MemoryLedger()
-    guests = [Budgets("guest", ledger, clock) for _ in range(3)]
+    guests = [RateLimiter("guest", ledger, clock) for _ in range(3)]
     assert [await at_once(guest, "get_lists") for guest in guests] == [7, 0, 0]
-    assert await at_once(Budgets("owner", ledger, clock), "get_lists") == 68
+    assert await at_once(RateLimiter("owner", ledger, clock), "get_lists") == 68
 
 
 async def test_a_restart_forgets_nothing() -> None:
@@ -314,9 +321,9 @@ async def test_a_restart_forgets_nothing() -> None:
         ledger.rows.append(["A", "add_profiles_to_list", clock.wall() - 30_000, clock.wall() - 29_000])
     ledger.rows.append(["A", "add_profiles_to_list", clock.wall() - 90_000, None])
     ledger.rows.append(["B", "add_profiles_to_list", clock.wall(), clock.wall()])
-    before = Budgets("owner", ledger, clock)
+    before = RateLimiter("owner", ledger, clock)
     assert await at_once(before, "get_profiles") == 68
-    daemon = Budgets("owner", ledger, clock)
+    daemon = RateLimiter("owner", ledger, clock)
     await daemon.restore("A")
     assert await at_once(daemon, "get_profiles") == 0
     sent = 0
@@ -326,7 +333,7 @@ async def test_a_restart_forgets_nothing() -> None:
     assert sent == 149 - 101, "no guest is about, so the reserve of the minute is free but for a margin"
 
 
-async def _in_a_minute(budgets: Budgets, clock: FakeClock, call: str) -> int:
+async def _in_a_minute(budgets: RateLimiter, clock: FakeClock, call: str) -> int:
     sent = 0
     for _ in range(40):
         sent += await at_once(budgets, call)
@@ -337,14 +344,14 @@ async def _in_a_minute(budgets: Budgets, clock: FakeClock, call: str) -> int:
 async def test_the_owner_uses_the_reserve_of_the_minute_while_no_guest_does() -> None:
     clock = FakeClock()
     ledger = MemoryLedger()
-    daemon = Budgets("owner", ledger, clock)
+    daemon = RateLimiter("owner", ledger, clock)
     assert await _in_a_minute(daemon, clock, "add_profiles_to_list") == 149
 
 
 async def test_what_guests_took_of_the_minute_is_theirs() -> None:
     clock = FakeClock()
     ledger = MemoryLedger()
-    daemon, guest = Budgets("owner", ledger, clock), Budgets("guest", ledger, clock)
+    daemon, guest = RateLimiter("owner", ledger, clock), RateLimiter("guest", ledger, clock)
     for _ in range(15):
         assert await at_once(guest, "add_profiles_to_list") == 1
         await clock.pass_time(1.01)
@@ -360,7 +367,7 @@ async def test_a_guest_waits_where_the_owner_has_used_the_minute_up() -> None:
     ledger = MemoryLedger()
     for _ in range(149):
         ledger.rows.append(["A", "add_profiles_to_list", clock.wall(), clock.wall()])
-    guest = Budgets("guest", ledger, clock)
+    guest = RateLimiter("guest", ledger, clock)
     assert await at_once(guest, "add_profiles_to_list") == 0
     await clock.pass_time(61)
     assert await at_once(guest, "add_profiles_to_list") == 1
@@ -369,7 +376,7 @@ async def test_a_guest_waits_where_the_owner_has_used_the_minute_up() -> None:
 async def test_a_failing_ledger_is_heard_of_by_all_who_wait() -> None:
     clock = FakeClock()
     ledger = MemoryLedger()
-    budgets = Budgets("owner", ledger, clock)
+    budgets = RateLimiter("owner", ledger, clock)
     await use(budgets, "get_accounts")
     waiters = [asyncio.create_task(use(budgets, "get_accounts")) for _ in range(2)]
     await clock.pass_time(0)
@@ -381,7 +388,7 @@ async def test_a_failing_ledger_is_heard_of_by_all_who_wait() -> None:
 
 
 async def test_closing_ends_the_waiting() -> None:
-    budgets = Budgets("owner", clock=FakeClock())
+    budgets = RateLimiter("owner", clock=FakeClock())
     await use(budgets, "get_accounts")
     waiter = asyncio.create_task(use(budgets, "get_accounts"))
     await settle()
@@ -392,9 +399,9 @@ async def test_closing_ends_the_waiting() -> None:
 
 async def test_a_429_closes_the_call_until_it_is_over() -> None:
     clock = FakeClock()
-    budgets = Budgets("owner", clock=clock)
-    async with budgets.place("A", "create_event", NEWEST) as place:
-        place.answered(429, None, 20.0)
+    budgets = RateLimiter("owner", clock=clock)
+    async with budgets.permit("A", "create_event", NEWEST) as place:
+        place.note_response(429, None, 20.0)
     assert budgets.next_free("A", "create_event", NEWEST) == pytest.approx(20)
     assert await budgets.try_take("A", "create_event", NEWEST) is None
     assert all(row["foreign"] for row in budgets.usage())
@@ -419,7 +426,7 @@ def test_our_own_calls_never_look_like_somebody_elses(
 
     async def run() -> None:
         clock = FakeClock()
-        budgets = Budgets("owner", clock=clock)
+        budgets = RateLimiter("owner", clock=clock)
         limit = 10  # of get_metrics, by the second
         counted: dict[int, int] = {}
         events: list[tuple[float, int, str, Any]] = []
@@ -458,10 +465,12 @@ async def test_a_backlog_yields_to_others_unless_it_is_told_to_compete(
 ) -> None:
     clock = FakeClock()
     told: list[tuple[str, str]] = []
-    budgets = Budgets("owner", clock=clock, others=lambda account, call: told.append((account, call)))
-    async with budgets.place("A", "bulk_import_profiles", NEWEST) as place:
-        place.answered(202, 3, None)
-    budgets.compete(compete)
+    budgets = RateLimiter(
+        "owner", clock=clock, on_other_client=lambda account, call: told.append((account, call))
+    )
+    async with budgets.permit("A", "bulk_import_profiles", NEWEST) as place:
+        place.note_response(202, 3, None)
+    budgets.ignore_other_clients(compete)
     sent = 0
     for _ in range(100):
         while taken := await budgets.try_take("A", "bulk_import_profiles", NEWEST, priority="bulk"):
@@ -470,23 +479,23 @@ async def test_a_backlog_yields_to_others_unless_it_is_told_to_compete(
         await clock.pass_time(0.1)
     assert sent in in_ten_seconds
     await clock.pass_time(2)
-    async with budgets.place("A", "bulk_import_profiles", NEWEST) as place:
-        place.answered(202, 0, None)
+    async with budgets.permit("A", "bulk_import_profiles", NEWEST) as place:
+        place.note_response(202, 0, None)
     # Once for as long as it goes on.
     assert told == [("A", "bulk_import_profiles")]
 
 
 async def test_use_that_is_not_ours_is_seen() -> None:
     clock = FakeClock()
-    budgets = Budgets("owner", clock=clock)
-    async with budgets.place("A", "create_event", NEWEST) as place:
-        place.answered(202, 349, None)
+    budgets = RateLimiter("owner", clock=clock)
+    async with budgets.permit("A", "create_event", NEWEST) as place:
+        place.note_response(202, 349, None)
     assert not any(row["foreign"] for row in budgets.usage())
-    async with budgets.place("A", "create_event", NEWEST) as place:
-        place.answered(202, 100, None)
+    async with budgets.permit("A", "create_event", NEWEST) as place:
+        place.note_response(202, 100, None)
     assert all(row["foreign"] for row in budgets.usage())
-    async with budgets.place("A", "create_event", NEWEST) as place:
-        place.answered(202, 0, None)
+    async with budgets.permit("A", "create_event", NEWEST) as place:
+        place.note_response(202, 0, None)
     assert budgets.next_free("A", "create_event", NEWEST) > 0.9
 
 
@@ -509,9 +518,9 @@ def test_status_counts_what_all_processes_did() -> None:
     "address", ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:1", "http://127.9.9.9"]
 )
 def test_budgets_can_be_off_on_this_machine(address: str) -> None:
-    assert switched_off(address, {"ASKEL_BUDGETS": "off"})
-    assert not switched_off(address, {})
-    assert not switched_off(address, {"ASKEL_BUDGETS": "on"})
+    assert budgets_switched_off(address, {"ASKEL_BUDGETS": "off"})
+    assert not budgets_switched_off(address, {})
+    assert not budgets_switched_off(address, {"ASKEL_BUDGETS": "on"})
 
 
 @pytest.mark.parametrize(
@@ -519,16 +528,16 @@ def test_budgets_can_be_off_on_this_machine(address: str) -> None:
     ["https://a.klaviyo.com", "http://127.0.0.1.evil.example", "http://10.0.0.1", "http://localhost.example"],
 )
 def test_budgets_cannot_be_off_elsewhere(address: str) -> None:
-    with pytest.raises(BudgetsNotOff):
-        switched_off(address, {"ASKEL_BUDGETS": "off"})
-    assert not switched_off(address, {})
+    with pytest.raises(BudgetsStayOn):
+        budgets_switched_off(address, {"ASKEL_BUDGETS": "off"})
+    assert not budgets_switched_off(address, {})
 
 
 # With the client.
 
 
 @asynccontextmanager
-async def paying(stub: Stub, budgets: Budgets, **options: Any) -> AsyncIterator[Client]:
+async def paying(stub: Stub, budgets: RateLimiter, **options: Any) -> AsyncIterator[Client]:
     """A client whose calls take places."""
     async with client_of(stub, budget=budgets, account="A", **options) as client:
         yield client
@@ -536,7 +545,7 @@ async def paying(stub: Stub, budgets: Budgets, **options: Any) -> AsyncIterator[
 
 async def test_every_attempt_takes_a_place_of_its_own() -> None:
     clock = FakeClock()
-    budgets = Budgets("owner", clock=clock)
+    budgets = RateLimiter("owner", clock=clock)
     script = [lambda: errors(500, "x", "x"), lambda: errors(500, "x", "x"), answer(None, 202)]
     async with serving(Stub(script)) as stub, client_of(stub, budget=budgets, account="A") as client:
         await client.call("create_event", body={})
@@ -546,7 +555,7 @@ async def test_every_attempt_takes_a_place_of_its_own() -> None:
 async def test_a_429_is_not_repeated_before_its_time_whoever_asks() -> None:
     clock = FakeClock()
     sleeps = Sleeps()
-    budgets = Budgets("owner", clock=clock)
+    budgets = RateLimiter("owner", clock=clock)
     script = [errors(429, "throttled", "Slow", Retry_After="5"), answer(None, 202)]
     stub = Stub(script)
     async with serving(stub), paying(stub, budgets, retry=sleeps.policy()) as client:
@@ -560,17 +569,17 @@ async def test_a_429_is_not_repeated_before_its_time_whoever_asks() -> None:
 
 
 async def test_a_place_taken_beforehand_serves_the_first_attempt() -> None:
-    budgets = Budgets("owner", clock=FakeClock())
+    budgets = RateLimiter("owner", clock=FakeClock())
     stub = Stub([answer(None, 202)])
     async with serving(stub), paying(stub, budgets) as client:
         place = await budgets.try_take("A", "create_event", NEWEST)
         assert place is not None
-        await client.call("create_event", body={}, place=place)
+        await client.call("create_event", body={}, permit=place)
     assert {row["used"] for row in budgets.usage()} == {1}
 
 
 async def test_a_query_that_costs_extra_is_charged() -> None:
-    budgets = Budgets("owner", clock=FakeClock())
+    budgets = RateLimiter("owner", clock=FakeClock())
     stub = Stub([answer({"data": {}})])
     async with serving(stub), paying(stub, budgets) as client:
         query = {"additional-fields[list]": "profile_count"}
@@ -580,9 +589,9 @@ async def test_a_query_that_costs_extra_is_charged() -> None:
 
 async def test_a_server_with_real_windows_never_has_to_refuse(sandbox: RunningSandbox) -> None:
     sandbox.world.change_settings({"limits": True})
-    budgets = Budgets("owner")
+    budgets = RateLimiter("owner")
     async with Client(
-        key=sandbox.key, revision=NEWEST, url=sandbox.url, budget=budgets, account="A"
+        key=sandbox.key, revision=NEWEST, url=sandbox.url, limiter=budgets, account="A"
     ) as client:
         answers = await asyncio.gather(*(client.call("get_metrics") for _ in range(25)))
     assert {each.attempts for each in answers} == {1}
@@ -598,21 +607,21 @@ async def test_processes_that_share_a_journal_share_its_places(
         for role in ("owner", "guest"):
             journal = await open_journal(tmp_path)
             stack.push_async_callback(journal.close)
-            budgets = Budgets(role, journal)
-            client = Client(key=sandbox.key, revision=NEWEST, url=sandbox.url, budget=budgets, account="A")
+            budgets = RateLimiter(role, journal)
+            client = Client(key=sandbox.key, revision=NEWEST, url=sandbox.url, limiter=budgets, account="A")
             clients.append(await stack.enter_async_context(client))
         answers = await asyncio.gather(*(client.call("get_accounts") for client in clients for _ in range(2)))
     assert {each.attempts for each in answers} == {1}
 
 
 def test_a_window_of_one_still_has_a_place() -> None:
-    assert Windows([Window(1, 1)]).take(0)
+    assert WindowCounter([Window(1, 1)]).take(0)
 
 
 async def test_live_calls_of_long_ago_are_forgotten_though_no_backlog_comes() -> None:
     clock = FakeClock()
-    bucket = Bucket(MemoryPlaces(Windows([Window(100, 60)]), clock), clock, paced=True)
+    bucket = CallQueue(MemorySlots(WindowCounter([Window(100, 60)]), clock), clock, paced=True)
     for _ in range(50):
-        await bucket.answer(await bucket.take("live"))
+        await bucket.release(await bucket.take("live"))
         await clock.pass_time(2)
-    assert len(bucket._live) <= 60 / LATELY / 2
+    assert len(bucket._recent_live) <= 60 / RECENT_PARTS_PER_WINDOW / 2

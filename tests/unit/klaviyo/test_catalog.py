@@ -9,7 +9,7 @@ import pytest
 
 from askel_tui.core.catalog import Catalog, FlowTrigger
 from askel_tui.klaviyo.client import Client
-from askel_tui.klaviyo.errors import Missing, Unavailable
+from askel_tui.klaviyo.errors import NotInAccount, Unavailable
 from askel_tui.klaviyo.reads.catalog import read_catalog, read_flow_triggers
 from askel_tui.sandbox.http.server import RunningSandbox
 from askel_tui.sandbox.state.faults import Fault
@@ -70,7 +70,7 @@ async def test_a_flows_own_definition_tells_of_filters(
     assert read == (None if revision == OLD else (FlowTrigger("metric", "MeMFst", filtered=True),))
     if revision == NEWEST:
         assert await read_flow_triggers(client, "MeFWel") == (FlowTrigger("list", "MeWelc"),)
-        with pytest.raises(Missing):
+        with pytest.raises(NotInAccount):
             await read_flow_triggers(client, "NoFlow")
 
 

@@ -9,9 +9,9 @@ from aiohttp import web
 
 from askel_tui.core.workflows.scopes import scopes_of_step
 from askel_tui.klaviyo.client import Client
-from askel_tui.klaviyo.errors import KeyRefused, Unavailable, Unreadable
+from askel_tui.klaviyo.errors import KeyRefused, Unavailable, UnreadableResponse
 from askel_tui.klaviyo.reads.key_check import (
-    NEEDED,
+    REQUIRED_SCOPES,
     OtherAccount,
     check_account,
     check_key,
@@ -42,8 +42,8 @@ async def test_a_full_key_has_all_and_nothing_was_written(
     found = await check_key(client)
     assert (found.account, found.account_name) == ("MpEmbr", "Maple & Ember")
     assert found.scopes == dict.fromkeys(ALL, "present")
-    assert found.lacking == ()
-    assert found.missing_needed == ()
+    assert found.missing_features == ()
+    assert found.missing_required == ()
     assert contents() == before
 
 
@@ -59,8 +59,8 @@ async def test_each_missing_scope_is_found_out(
         # A subscribe job takes those two as well: what its 403 means cannot be told.
         assert others.pop("subscriptions:write") == "not verified"
     assert set(others.values()) == {"present"}
-    assert (lacking in found.missing_needed) == (lacking in NEEDED)
-    assert lacking in {scope for _, scopes in found.lacking for scope in scopes}
+    assert (lacking in found.missing_required) == (lacking in REQUIRED_SCOPES)
+    assert lacking in {scope for _, scopes in found.missing_features for scope in scopes}
     assert (found.account is None) == (lacking == "accounts:read")
     assert contents() == before
 
@@ -68,9 +68,9 @@ async def test_each_missing_scope_is_found_out(
 async def test_the_smallest_key_connects_and_says_what_it_cannot_do(
     client_with: Callable[..., Client],
 ) -> None:
-    found = await check_key(client_with(*NEEDED, "segments:read", "flows:read"))
-    assert found.missing_needed == ()
-    assert dict(found.lacking) == {
+    found = await check_key(client_with(*REQUIRED_SCOPES, "segments:read", "flows:read"))
+    assert found.missing_required == ()
+    assert dict(found.missing_features) == {
         "knowing the account by its id": ("accounts:read",),
         "consent (subscribe, unsubscribe)": ("subscriptions:write",),
         "metrics (browse, which metric fires a flow)": ("metrics:read",),
@@ -86,7 +86,7 @@ async def test_a_key_without_any_scope(
     assert {scope for scope, verdict in found.scopes.items() if verdict == "missing"} == {
         scope for scope in ALL if scope != "subscriptions:write"
     }
-    assert found.missing_needed == NEEDED
+    assert found.missing_required == REQUIRED_SCOPES
     assert contents() == before
 
 
@@ -133,7 +133,7 @@ async def test_a_server_that_is_not_klaviyo_is_told_apart_from_a_bad_key() -> No
         serving(Stub([lambda: web.Response(text="<html>hello", status=404)])) as stub,
         client_of(stub) as client,
     ):
-        with pytest.raises(Unreadable):
+        with pytest.raises(UnreadableResponse):
             await check_key(client)
 
 

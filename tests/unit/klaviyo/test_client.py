@@ -62,7 +62,7 @@ async def test_an_id_stays_within_its_part_of_the_path() -> None:
     async with serving(Stub([answer({"data": {}})])) as stub, client_of(stub) as client:
         await client.call("get_list", ids={"id": "a/b?c#d e"})
         for nowhere in ("", ".", ".."):
-            with pytest.raises(kinds.Missing):
+            with pytest.raises(kinds.NotInAccount):
                 await client.call("get_list", ids={"id": nowhere})
     assert [asked.target for asked in stub.asked] == ["/api/lists/a%2Fb%3Fc%23d%20e"]
 
@@ -87,22 +87,22 @@ async def test_a_compressed_answer_is_read() -> None:
 @pytest.mark.parametrize(
     ("response", "kind", "status"),
     [
-        (lambda: errors(400, "invalid", "Invalid email address"), kinds.Invalid, 400),
+        (lambda: errors(400, "invalid", "Invalid email address"), kinds.InvalidRequest, 400),
         (lambda: errors(400, "authentication_failed", "Incorrect"), kinds.KeyRefused, 400),
         (lambda: errors(401, "authentication_failed", "Incorrect"), kinds.KeyRefused, 401),
         (lambda: errors(403, "permission_denied", "No permission"), kinds.ScopeMissing, 403),
-        (lambda: errors(404, "not_found", "A list with id `X` does not exist."), kinds.Missing, 404),
+        (lambda: errors(404, "not_found", "A list with id `X` does not exist."), kinds.NotInAccount, 404),
         (lambda: errors(404, "x", "No valid revisions found for method"), kinds.NotInThisRevision, 404),
-        (lambda: web.Response(text="<html>", status=404), kinds.Unreadable, 404),
+        (lambda: web.Response(text="<html>", status=404), kinds.UnreadableResponse, 404),
         (lambda: errors(405, "method_not_allowed", "No"), kinds.KlaviyoError, 405),
         (lambda: errors(409, "duplicate_profile", "Taken"), kinds.Conflict, 409),
         (lambda: answer({"message": "retired"}, 410), kinds.NotInThisRevision, 410),
         (lambda: web.Response(status=413), kinds.TooLarge, 413),
-        (lambda: errors(429, "throttled", "Slow", Retry_After="1"), kinds.Throttled, 429),
+        (lambda: errors(429, "throttled", "Slow", Retry_After="1"), kinds.RateLimited, 429),
         (lambda: web.Response(text="<html>challenge", status=403), kinds.Unavailable, 403),
         (lambda: web.Response(status=503), kinds.Unavailable, 503),
-        (lambda: web.Response(text="{not json", status=200), kinds.Unreadable, 200),
-        (lambda: web.Response(text="[" * 100_000, status=200), kinds.Unreadable, 200),
+        (lambda: web.Response(text="{not json", status=200), kinds.UnreadableResponse, 200),
+        (lambda: web.Response(text="[" * 100_000, status=200), kinds.UnreadableResponse, 200),
     ],
 )
 async def test_each_answer_is_its_kind_of_error(response: Any, kind: type[Exception], status: int) -> None:
@@ -124,7 +124,7 @@ async def test_all_errors_of_an_answer_are_kept_with_their_pointers() -> None:
         for n in range(3)
     ]
     async with serving(Stub([answer({"errors": [*items, "odd"]}, 400)])) as stub, client_of(stub) as client:
-        with pytest.raises(kinds.Invalid) as caught:
+        with pytest.raises(kinds.InvalidRequest) as caught:
             await client.call("create_event", body={})
     error = caught.value
     assert [(item.detail, item.pointer) for item in error.errors] == [
@@ -165,7 +165,7 @@ async def test_a_redirect_is_never_followed() -> None:
     async with serving(Stub([answer({"data": []})])) as elsewhere:
         away = answer(None, 307, Location=f"{elsewhere.url}/api/lists")
         async with serving(Stub([away])) as stub, client_of(stub) as client:
-            with pytest.raises(kinds.Unreadable, match="redirect"):
+            with pytest.raises(kinds.UnreadableResponse, match="redirect"):
                 await client.call("get_lists")
     assert elsewhere.asked == []
 
@@ -209,7 +209,7 @@ async def test_a_rate_limit_is_waited_out_never_too_early() -> None:
     sleeps = Sleeps()
     script = [lambda: errors(429, "throttled", "Slow", Retry_After="7"), answer(None, 202)]
     async with serving(Stub(script)) as stub, client_of(stub, retry=sleeps.policy()) as client:
-        got = await client.call("bulk_subscribe_profiles", body={}, repeat="certain")
+        got = await client.call("bulk_subscribe_profiles", body={}, retry_mode="certain")
     assert got.attempts == 2
     assert 7.0 <= sleeps.slept[0] <= 8.0
 
@@ -219,7 +219,7 @@ async def test_a_rate_limit_beyond_the_time_left_is_raised_at_once(retry_after: 
     sleeps = Sleeps()
     slow = errors(429, "throttled", "Slow", Retry_After=retry_after)
     async with serving(Stub([slow])) as stub, client_of(stub, retry=sleeps.policy()) as client:
-        with pytest.raises(kinds.Throttled) as caught:
+        with pytest.raises(kinds.RateLimited) as caught:
             await client.call("get_lists")
     assert caught.value.retry_after is not None
     assert caught.value.retry_after >= 60
@@ -241,8 +241,8 @@ async def test_a_rate_limit_without_a_readable_wait_is_waited_out_too(odd: str) 
 async def test_consent_is_not_sent_again_once_it_may_have_arrived(trouble: Any) -> None:
     async with serving(Stub([trouble])) as stub, client_of(stub) as client:
         with pytest.raises(kinds.Unavailable) as caught:
-            await client.call("bulk_subscribe_profiles", body={}, repeat="certain")
-    assert caught.value.arrived
+            await client.call("bulk_subscribe_profiles", body={}, retry_mode="certain")
+    assert caught.value.may_have_arrived
     assert len(stub.asked) == 1
 
 
@@ -252,7 +252,7 @@ async def test_consent_is_sent_again_after_the_edge_refused_it() -> None:
         answer(None, 202),
     ]
     async with serving(Stub(challenge)) as stub, client_of(stub) as client:
-        assert (await client.call("bulk_subscribe_profiles", body={}, repeat="certain")).attempts == 2
+        assert (await client.call("bulk_subscribe_profiles", body={}, retry_mode="certain")).attempts == 2
 
 
 @pytest.mark.parametrize("call", ["get_lists", "create_event", "delete_list"])
@@ -262,8 +262,8 @@ async def test_a_connection_cut_after_the_request_may_have_arrived(call: str) ->
         await client.call("get_accounts")  # the cut one is then a connection that was used before
         stub.hang_up_after = 1
         with pytest.raises(kinds.Unavailable) as caught:
-            await client.call(call, ids=ids, repeat="certain")
-    assert caught.value.arrived
+            await client.call(call, ids=ids, retry_mode="certain")
+    assert caught.value.may_have_arrived
     assert len(stub.asked) == 2, "nothing but us may repeat a request"
 
 
@@ -278,28 +278,28 @@ async def test_a_refused_connection_certainly_did_not_arrive() -> None:
     sleeps = Sleeps()
     async with client_of(stub, retry=sleeps.policy()) as client:
         with pytest.raises(kinds.Unavailable) as caught:
-            await client.call("bulk_subscribe_profiles", body={}, repeat="certain")
-    assert not caught.value.arrived
+            await client.call("bulk_subscribe_profiles", body={}, retry_mode="certain")
+    assert not caught.value.may_have_arrived
     assert caught.value.attempts == 4
     assert stub.url in str(caught.value)
 
 
 async def test_a_name_that_does_not_resolve_certainly_did_not_arrive() -> None:
     async with Client(
-        key=KEY, revision=NEWEST, url="http://nobody.invalid", retry=Sleeps().policy()
+        key=KEY, revision=NEWEST, url="http://nobody.invalid", retry_policy=Sleeps().policy()
     ) as client:
         with pytest.raises(kinds.Unavailable) as caught:
             await client.call("get_accounts")
-    assert not caught.value.arrived
+    assert not caught.value.may_have_arrived
 
 
 async def test_an_untrusted_certificate_certainly_did_not_arrive() -> None:
     async with serving(Stub([answer({})])) as stub:
         url = stub.url.replace("http:", "https:")  # a server that speaks no TLS at all
-        async with Client(key=KEY, revision=NEWEST, url=url, retry=Sleeps().policy()) as client:
+        async with Client(key=KEY, revision=NEWEST, url=url, retry_policy=Sleeps().policy()) as client:
             with pytest.raises(kinds.Unavailable) as caught:
                 await client.call("get_accounts")
-    assert not caught.value.arrived
+    assert not caught.value.may_have_arrived
     assert stub.asked == []
 
 
@@ -315,16 +315,16 @@ async def test_an_answer_that_ends_early_may_have_arrived(head: bytes) -> None:
 
     server = await asyncio.start_server(cut, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server, Client(key=KEY, revision=NEWEST, url=url, retry=Sleeps().policy()) as client:
+    async with server, Client(key=KEY, revision=NEWEST, url=url, retry_policy=Sleeps().policy()) as client:
         with pytest.raises(kinds.Unavailable) as caught:
-            await client.call("get_lists", repeat="certain")
-    assert caught.value.arrived
+            await client.call("get_lists", retry_mode="certain")
+    assert caught.value.may_have_arrived
 
 
 async def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("askel_tui.klaviyo.http.LONGEST_ANSWER", 100_000)
+    monkeypatch.setattr("askel_tui.klaviyo.http.MAX_RESPONSE_BYTES", 100_000)
     async with serving(Stub([web.Response(body=b" " * 200_000)])) as stub, client_of(stub) as client:
-        with pytest.raises(kinds.Unreadable, match="larger"):
+        with pytest.raises(kinds.UnreadableResponse, match="larger"):
             await client.call("get_lists")
 
 
@@ -339,7 +339,7 @@ async def test_what_has_to_be_durable_first_is_awaited_before_each_attempt() -> 
         order.append("before")
 
     async with serving(Stub(handler=note)) as stub, client_of(stub) as client:
-        await client.call("create_event", body={}, before=before)
+        await client.call("create_event", body={}, before_attempt=before)
     assert order == ["before", "sent", "before", "sent"]
 
 
@@ -376,7 +376,7 @@ async def test_the_key_is_nowhere_to_be_seen(caplog: pytest.LogCaptureFixture) -
     seen: list[str] = []
     async with serving(Stub([*echoes])) as stub, client_of(stub) as client:
         for _ in echoes:
-            with pytest.raises(kinds.Invalid) as caught:
+            with pytest.raises(kinds.InvalidRequest) as caught:
                 await client.call("create_event", body={})
             error = caught.value
             seen += [

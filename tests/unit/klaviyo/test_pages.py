@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from askel_tui.klaviyo.client import Client
-from askel_tui.klaviyo.errors import Unreadable
+from askel_tui.klaviyo.errors import UnreadableResponse
 from tests.support.shared import needs_shared
 from tests.support.stub_server import NEWEST, OLD, Asked, Stub, answer, client_of, page, serving, valid
 
@@ -96,7 +96,7 @@ async def test_a_link_elsewhere_is_refused(link: str) -> None:
     stub = Stub()
     stub.handler = paged(stub, link)
     async with serving(stub), client_of(stub) as client:
-        with pytest.raises(Unreadable, match="next page"):
+        with pytest.raises(UnreadableResponse, match="next page"):
             await ids_of(client)
     assert len(stub.asked) == 1
 
@@ -110,7 +110,7 @@ async def test_pages_in_a_circle_end() -> None:
 
     stub.handler = circle
     async with serving(stub), client_of(stub) as client:
-        with pytest.raises(Unreadable, match="circle"):
+        with pytest.raises(UnreadableResponse, match="circle"):
             await ids_of(client)
     assert len(stub.asked) == 3
 
@@ -120,5 +120,5 @@ async def test_pages_in_a_circle_end() -> None:
 )
 async def test_what_is_no_page_is_unreadable(body: Any) -> None:
     async with serving(Stub([answer(body)])) as stub, client_of(stub) as client:
-        with pytest.raises(Unreadable):
+        with pytest.raises(UnreadableResponse):
             await ids_of(client)

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from askel_tui.core.operations import Identity
 from askel_tui.klaviyo.client import Client
-from askel_tui.klaviyo.errors import Missing
+from askel_tui.klaviyo.errors import NotInAccount
 from askel_tui.klaviyo.reads import profiles
 from askel_tui.klaviyo.reads.profiles import (
     find_profiles,
@@ -39,7 +39,7 @@ async def test_each_identity_finds_its_profile(client: Client) -> None:
     assert sol is not None
     assert sol.attributes["email"] == "sol@mapleandember.example"
     assert wren is not None
-    assert wren.others == ()
+    assert wren.conflicting == ()
     assert found[NOBODY] is None
     assert found[ODD] is None
 
@@ -66,11 +66,11 @@ async def test_identifiers_of_two_profiles_are_told(client: Client, sandbox: Run
     read = (await find_profiles(client, [both]))[both]
     assert read is not None
     assert read.id == by_email(sandbox, "vip@example.com")
-    assert [other.id for other in read.others] == [by_email(sandbox, "wren@mapleandember.example")]
+    assert [other.id for other in read.conflicting] == [by_email(sandbox, "wren@mapleandember.example")]
 
 
 async def test_phones_with_their_plus_are_found(client: Client, sandbox: RunningSandbox) -> None:
-    people.create(sandbox.account, {"phone_number": "+442079460018"}, 2e9)
+    people.create_profile(sandbox.account, {"phone_number": "+442079460018"}, 2e9)
     phone = Identity(phone_number="+442079460018")
     assert (await find_profiles(client, [phone]))[phone] is not None
 
@@ -80,10 +80,10 @@ async def test_hundreds_are_read_a_hundred_a_call(
 ) -> None:
     emails = [f"{'x' * (number % 60)}{number}@mapleandember.example" for number in range(250)]
     for number, email in enumerate(emails):
-        people.create(sandbox.account, {"email": email, "external_id": f"E{number}"}, 2e9)
+        people.create_profile(sandbox.account, {"email": email, "external_id": f"E{number}"}, 2e9)
     identities = [Identity(email=email, external_id=f"E{number}") for number, email in enumerate(emails)]
-    found = await find_profiles(client, [*identities, *identities], only=())
-    assert all(read is not None and not read.others for read in found.values())
+    found = await find_profiles(client, [*identities, *identities], only_fields=())
+    assert all(read is not None and not read.conflicting for read in found.values())
     assert len(found) == 250
     assert len(sent) <= 8
 
@@ -104,8 +104,8 @@ async def test_segment_membership_in_bulk(client: Client, sent: list[Any]) -> No
 async def test_who_has_an_external_id_only_is_asked_for_by_profile(
     client: Client, sandbox: RunningSandbox
 ) -> None:
-    people.create(sandbox.account, {"external_id": "X1", "properties": {"LoyaltyTier": "Gold"}}, 2e9)
-    people.create(sandbox.account, {"external_id": "X2"}, 2e9)
+    people.create_profile(sandbox.account, {"external_id": "X1", "properties": {"LoyaltyTier": "Gold"}}, 2e9)
+    people.create_profile(sandbox.account, {"external_id": "X2"}, 2e9)
     one, other = Identity(external_id="X1"), Identity(external_id="X2")
     assert await members_of_segment(client, "MeGold", [one, other]) == {one: True, other: False}
 
@@ -117,14 +117,14 @@ async def test_list_membership_in_bulk(client: Client) -> None:
 
 
 async def test_a_group_that_is_gone_is_missing(client: Client) -> None:
-    with pytest.raises(Missing):
+    with pytest.raises(NotInAccount):
         await members_of_segment(client, "NoSuch", [VIP])
-    with pytest.raises(Missing):
+    with pytest.raises(NotInAccount):
         await members_of_list(client, "NoSuch", [VIP])
 
 
 async def test_consent_is_read_by_channel(client: Client, sandbox: RunningSandbox) -> None:
-    people.create(sandbox.account, {"email": "new@mapleandember.example"}, 2e9)
+    people.create_profile(sandbox.account, {"email": "new@mapleandember.example"}, 2e9)
     new = Identity(email="new@mapleandember.example")
     assert (await read_subscriptions(client, VIP))["email"] == "SUBSCRIBED"
     assert (await read_subscriptions(client, new))["email"] != "SUBSCRIBED"
@@ -143,10 +143,10 @@ async def test_asked_about_many_the_members_of_a_small_group_are_read_instead(
     client: Client, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, people_asked: int
 ) -> None:
     """At 40 the segment is the smaller side and read whole; at 4 it is the larger one and asked."""
-    monkeypatch.setattr(profiles, "MANY", 3)
+    monkeypatch.setattr(profiles, "FULL_READ_MIN_PROFILES", 3)
     wanted = [WREN, NOBODY, Identity(external_id="ME-0003")]
     wanted += [Identity(email=f"n{number}@mapleandember.example") for number in range(people_asked - 3)]
-    before = sandbox.world.logged
+    before = sandbox.world.logged_count
     members = await members_of_segment(client, "MeTier", wanted)
     assert {each for each, member in members.items() if member} == {WREN, Identity(external_id="ME-0003")}
     asked = [entry["query"] for entry in sandbox.world.log if entry["n"] > before]

@@ -13,8 +13,8 @@ import pytest
 
 from askel_tui.store.errors import StoreError
 from askel_tui.store.journal.errors import StaleOperations
-from askel_tui.worker_process.framing import Frames, WorkerError, framed
-from askel_tui.worker_process.parent import Apart
+from askel_tui.worker_process.framing import FrameDecoder, WorkerError, encode_frame
+from askel_tui.worker_process.parent import WorkerProcess
 
 
 class Gone(StoreError):
@@ -22,8 +22,8 @@ class Gone(StoreError):
 
 
 @asynccontextmanager
-async def _apart(word: str = "-") -> AsyncIterator[Apart]:
-    apart = await Apart.start("tests.support.answering", word, Gone)
+async def _apart(word: str = "-") -> AsyncIterator[WorkerProcess]:
+    apart = await WorkerProcess.start("tests.support.answering", word, Gone)
     try:
         yield apart
     finally:
@@ -99,9 +99,9 @@ async def test_where_one_happens_to_be_has_no_say_in_what_is_run(
 
 def test_frames_are_whole_wherever_they_were_cut() -> None:
     values = [None, b"x" * 300, {"a": [1, 2]}, "", list(range(100))]
-    data = b"".join(map(framed, values))
+    data = b"".join(map(encode_frame, values))
     for size in (1, 2, 7, 8, 9, 64, len(data)):
-        frames, found = Frames(), []
+        frames, found = FrameDecoder(), []
         for start in range(0, len(data), size):
             frames.feed(data[start : start + size])
             while (frame := frames.next()) is not None:

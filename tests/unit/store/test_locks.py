@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from askel_tui.store.errors import AlreadyOwned, Busy, HomeUnusable
-from askel_tui.store.locks import OwnershipLock, locked, owner
+from askel_tui.store.locks import OwnershipLock, locked, owner_pid
 from tests.support.processes import line, python
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ HOLDER = """
 def test_one_process_owns_a_home_until_it_is_killed(tmp_path: Path) -> None:
     with python(HOLDER, tmp_path) as holder:
         assert line(holder) == "held"
-        assert owner(tmp_path) == holder.pid
+        assert owner_pid(tmp_path) == holder.pid
         with pytest.raises(AlreadyOwned) as caught:
             OwnershipLock(tmp_path).acquire()
         assert caught.value.pid == holder.pid
@@ -37,9 +37,9 @@ def test_one_process_owns_a_home_until_it_is_killed(tmp_path: Path) -> None:
         assert str(tmp_path) in str(caught.value)
         holder.kill()
         holder.wait()
-        assert owner(tmp_path) is None
+        assert owner_pid(tmp_path) is None
         with OwnershipLock(tmp_path):
-            assert owner(tmp_path) == os.getpid()
+            assert owner_pid(tmp_path) == os.getpid()
             assert (tmp_path / "daemon.lock").read_text() == f"{os.getpid()}\n"
 
 
@@ -55,8 +55,8 @@ def test_a_released_home_can_be_owned_again(tmp_path: Path) -> None:
 
 
 def test_nobody_owns_a_fresh_home(tmp_path: Path) -> None:
-    assert owner(tmp_path) is None
-    assert owner(tmp_path / "missing") is None
+    assert owner_pid(tmp_path) is None
+    assert owner_pid(tmp_path / "missing") is None
 
 
 def test_lock_files_are_private(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_without_askel_home_it_is_the_users_data_directory(
 
 def test_a_directory_that_exists_keeps_its_mode(tmp_path: Path) -> None:
     tmp_path.chmod(0o750)
-    paths.usable(tmp_path)
+    paths.ensure_usable(tmp_path)
     assert mode(tmp_path) == 0o750
 
 
@@ -90,7 +90,7 @@ def test_an_unusable_home_is_one_sentence(
     ],
 )
 def test_the_file_system_of_a_path(path: str, kind: str) -> None:
-    assert paths.file_system(path, MOUNTS) == kind
+    assert paths.file_system_type(path, MOUNTS) == kind
 
 
 @pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smbfs", "smb3", "fuse.sshfs"])
@@ -98,8 +98,8 @@ def test_network_file_systems_are_refused(kind: str, tmp_path: Path) -> None:
     mounts = tmp_path / "mounts"
     mounts.write_text(f"/dev/vda / ext4 rw 0 0\nteam:/x {tmp_path}/home {kind} rw 0 0\n")
     with pytest.raises(HomeUnusable, match=rf"network file system \({kind}\).*set ASKEL_HOME"):
-        paths.usable(tmp_path / "home", mounts)
-    assert paths.usable(tmp_path / "other", mounts) == tmp_path / "other"
+        paths.ensure_usable(tmp_path / "home", mounts)
+    assert paths.ensure_usable(tmp_path / "other", mounts) == tmp_path / "other"
 
 
 def test_a_link_to_a_network_file_system_is_refused_too(tmp_path: Path) -> None:
@@ -108,14 +108,14 @@ def test_a_link_to_a_network_file_system_is_refused_too(tmp_path: Path) -> None:
     mounts = tmp_path / "mounts"
     mounts.write_text(f"/dev/vda / ext4 rw 0 0\nteam:/x {tmp_path}/far nfs4 rw 0 0\n")
     with pytest.raises(HomeUnusable, match="nfs4"):
-        paths.usable(tmp_path / "near", mounts)
+        paths.ensure_usable(tmp_path / "near", mounts)
 
 
 @pytest.mark.parametrize("kind", ["overlay", "9p", "tmpfs", "ext4"])
 def test_what_containers_use_is_not_refused(kind: str, tmp_path: Path) -> None:
     mounts = tmp_path / "mounts"
     mounts.write_text(f"all / {kind} rw 0 0\n")
-    assert paths.usable(tmp_path / "home", mounts) == tmp_path / "home"
+    assert paths.ensure_usable(tmp_path / "home", mounts) == tmp_path / "home"
 
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)

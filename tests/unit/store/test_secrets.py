@@ -20,7 +20,7 @@ from keyring.errors import KeyringLocked, PasswordDeleteError
 
 from askel_tui.core.fingerprints import fingerprint
 from askel_tui.store.errors import KeyringFailed, KeyUnfit, NoSafeKeyring, VaultLocked
-from askel_tui.store.secrets.key_store import check_key, secrets
+from askel_tui.store.secrets.key_store import check_key, open_key_store
 from tests.support.processes import run_python
 
 if TYPE_CHECKING:
@@ -121,11 +121,11 @@ UNSAFE = (
 @pytest.mark.parametrize("name", SAFE)
 def test_a_keyring_that_encrypts_is_used(name: str, backends: list[KeyringBackend], tmp_path: Path) -> None:
     backends.append(fake(name))
-    kept = secrets(tmp_path)
+    kept = open_key_store(tmp_path)
     assert kept.backend_name == name
     assert kept.get("maple") is None
     kept.set("maple", f"  {KEY}\n")
-    assert secrets(tmp_path).get("maple") == KEY
+    assert open_key_store(tmp_path).get("maple") == KEY
     kept.delete("maple")
     kept.delete("maple")
     assert kept.get("maple") is None
@@ -138,7 +138,7 @@ def test_a_keyring_that_may_not_encrypt_is_refused(
 ) -> None:
     backends.append(fake(name))
     with pytest.raises(NoSafeKeyring) as caught:
-        secrets(tmp_path)
+        open_key_store(tmp_path)
     assert name in str(caught.value)
     assert "ASKEL_VAULT_KEY " in str(caught.value)
     assert "ASKEL_VAULT_KEY_FILE " in str(caught.value)
@@ -150,24 +150,24 @@ def test_a_chain_is_as_safe_as_its_weakest_member(
 ) -> None:
     backends += [chain(), fake(SAFE[0]), fake(SAFE[1])]
     assert isinstance(keyring.get_keyring(), ChainerBackend)
-    secrets(tmp_path).set("maple", KEY)
-    assert secrets(tmp_path).get("maple") == KEY
+    open_key_store(tmp_path).set("maple", KEY)
+    assert open_key_store(tmp_path).get("maple") == KEY
     backends.append(fake(unsafe, rank=0.5))
     with pytest.raises(NoSafeKeyring, match=unsafe):
-        secrets(tmp_path)
+        open_key_store(tmp_path)
 
 
 def test_two_homes_do_not_share_keys(backends: list[KeyringBackend], tmp_path: Path) -> None:
     backends.append(fake(SAFE[0]))
-    secrets(tmp_path / "one").set("maple", KEY)
-    assert secrets(tmp_path / "two").get("maple") is None
+    open_key_store(tmp_path / "one").set("maple", KEY)
+    assert open_key_store(tmp_path / "two").get("maple") is None
 
 
 def test_a_keyring_that_fails_is_one_sentence_without_the_key(
     backends: list[KeyringBackend], tmp_path: Path
 ) -> None:
     backends.append(fake(SAFE[0], problem=KeyringLocked(f"locked, can't keep {KEY}")))
-    kept = secrets(tmp_path)
+    kept = open_key_store(tmp_path)
     with pytest.raises(KeyringFailed, match=r"could not store the key: locked.*ASKEL_VAULT_KEY") as caught:
         kept.set("maple", KEY)
     assert KEY not in str(caught.value)
@@ -229,9 +229,9 @@ def test_with_a_passphrase_keys_are_in_the_vault(
 ) -> None:
     monkeypatch.setenv("ASKEL_VAULT_KEY", "open sesame")
     backends.append(fake(SAFE[0]))
-    kept = secrets(tmp_path)
+    kept = open_key_store(tmp_path)
     kept.set("maple", KEY)
-    assert secrets(tmp_path).get("maple") == KEY
+    assert open_key_store(tmp_path).get("maple") == KEY
     assert "ASKEL_VAULT_KEY" in kept.backend_name
     assert KEY not in repr(kept)
     assert vars(type(backends[0]))["kept"] == {}
@@ -249,13 +249,13 @@ def test_a_home_with_a_vault_asks_for_what_opens_it(
 ) -> None:
     backends.append(fake(SAFE[0]))
     monkeypatch.setenv("ASKEL_VAULT_KEY", "open sesame")
-    secrets(tmp_path).set("maple", KEY)
+    open_key_store(tmp_path).set("maple", KEY)
     monkeypatch.setenv("ASKEL_VAULT_KEY", "wrong")
     with pytest.raises(VaultLocked, match="does not open with ASKEL_VAULT_KEY"):
-        secrets(tmp_path).get("maple")
+        open_key_store(tmp_path).get("maple")
     monkeypatch.delenv("ASKEL_VAULT_KEY")
     with pytest.raises(NoSafeKeyring, match=r"vault\.json; set ASKEL_VAULT_KEY or ASKEL_VAULT_KEY_FILE"):
-        secrets(tmp_path)
+        open_key_store(tmp_path)
 
 
 def test_an_unfit_key_file_stops_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,10 +263,10 @@ def test_an_unfit_key_file_stops_everything(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "key").chmod(0o644)
     monkeypatch.setenv("ASKEL_VAULT_KEY_FILE", str(tmp_path / "key"))
     with pytest.raises(VaultLocked, match="chmod 600"):
-        secrets(tmp_path)
+        open_key_store(tmp_path)
     (tmp_path / "key").chmod(0o600)
-    secrets(tmp_path).set("maple", KEY)
-    assert secrets(tmp_path).get("maple") == KEY
+    open_key_store(tmp_path).set("maple", KEY)
+    assert open_key_store(tmp_path).get("maple") == KEY
 
 
 def test_the_vault_is_a_keyring_backend_like_any_other(
@@ -296,7 +296,7 @@ def test_what_cannot_be_a_key_is_refused_unseen(
 ) -> None:
     monkeypatch.setenv("ASKEL_VAULT_KEY", "open sesame")
     with pytest.raises(KeyUnfit) as caught:
-        secrets(tmp_path).set("maple", key)
+        open_key_store(tmp_path).set("maple", key)
     assert not key.strip() or key not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tinydb import where
 
 from askel_tui.store.errors import CorruptState, HomeUnusable
-from askel_tui.store.state.tinydb_storage import Documents
+from askel_tui.store.state.tinydb_storage import DocumentStore
 from tests.support.processes import finished, line, python, run_python
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def test_kill_9_while_writing_leaves_a_whole_file_with_all_that_was_acknowledged
             # What it managed to say before the kill counts as well.
             rest = [text for text in writer.stdout.read().split("\n") if text]
             acknowledged = int(rest[-1]) if rest else acknowledged
-        with Documents(file) as documents:
+        with DocumentStore(file) as documents:
             [row] = documents.documents("rows")
         assert len(row["pad"]) == (400_000 if row["n"] % 2 else 10)
         assert row["n"] in (acknowledged, acknowledged + 1)
@@ -132,7 +132,7 @@ def test_the_next_write_removes_what_a_killed_writer_left(tmp_path: Path) -> Non
     file = tmp_path / "state.json"
     (tmp_path / "state.json.tmp.4711.cafe").write_bytes(b"{")
     (tmp_path / "other.json.tmp.1.a").write_bytes(b"")
-    with Documents(file) as documents:
+    with DocumentStore(file) as documents:
         documents.table("rows").insert({"n": 1})
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"state.json", "state.json.lock", "other.json.tmp.1.a"}
@@ -150,7 +150,7 @@ def test_four_processes_inserting_at_once_lose_nothing(tmp_path: Path) -> None:
             writer.stdin.flush()
         for writer in writers:
             finished(writer)
-    with Documents(file) as documents:
+    with DocumentStore(file) as documents:
         rows = documents.documents("rows")
     assert sorted((row["writer"], row["n"]) for row in rows) == [(w, n) for w in range(4) for n in range(50)]
     assert sorted(row.doc_id for row in rows) == list(range(1, 201))
@@ -158,7 +158,7 @@ def test_four_processes_inserting_at_once_lose_nothing(tmp_path: Path) -> None:
 
 def test_threads_sharing_one_storage_lose_nothing(tmp_path: Path) -> None:
     seen: list[int] = []
-    with Documents(tmp_path / "state.json") as documents:
+    with DocumentStore(tmp_path / "state.json") as documents:
         table = documents.table("rows")
 
         def work() -> None:
@@ -179,7 +179,7 @@ def test_threads_sharing_one_storage_lose_nothing(tmp_path: Path) -> None:
 def test_the_file_is_private_whatever_the_umask(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
-        with Documents(tmp_path / "state.json") as documents:
+        with DocumentStore(tmp_path / "state.json") as documents:
             documents.table("rows").insert({"n": 1})
     finally:
         os.umask(old)
@@ -214,7 +214,7 @@ def test_a_change_that_raises_changes_nothing(tmp_path: Path) -> None:
         row["n"] = 99
         raise RuntimeError("no")
 
-    with Documents(tmp_path / "state.json") as documents:
+    with DocumentStore(tmp_path / "state.json") as documents:
         table = documents.table("rows")
         table.insert({"n": 1})
         table.all()
@@ -222,12 +222,12 @@ def test_a_change_that_raises_changes_nothing(tmp_path: Path) -> None:
             table.update(fail)
         assert table.all() == [{"n": 1}]
         table.insert({"n": 2})
-    with Documents(tmp_path / "state.json") as documents:
+    with DocumentStore(tmp_path / "state.json") as documents:
         assert [row["n"] for row in documents.documents("rows")] == [1, 2]
 
 
 def test_two_storages_see_each_others_changes_at_once(tmp_path: Path) -> None:
-    with Documents(tmp_path / "state.json") as one, Documents(tmp_path / "state.json") as other:
+    with DocumentStore(tmp_path / "state.json") as one, DocumentStore(tmp_path / "state.json") as other:
         for n in range(60):
             assert one.table("rows").insert({"n": n % 10}) == n + 1
             assert len(other.table("rows")) == n + 1
@@ -237,7 +237,7 @@ def test_two_storages_see_each_others_changes_at_once(tmp_path: Path) -> None:
 
 
 def test_several_changes_can_be_one_section(tmp_path: Path) -> None:
-    with Documents(tmp_path / "state.json") as one, Documents(tmp_path / "state.json") as other:
+    with DocumentStore(tmp_path / "state.json") as one, DocumentStore(tmp_path / "state.json") as other:
         done = threading.Event()
 
         def insert() -> None:
@@ -255,7 +255,7 @@ def test_several_changes_can_be_one_section(tmp_path: Path) -> None:
 
 
 def test_dropped_tables_are_gone_for_all(tmp_path: Path) -> None:
-    with Documents(tmp_path / "state.json") as one, Documents(tmp_path / "state.json") as other:
+    with DocumentStore(tmp_path / "state.json") as one, DocumentStore(tmp_path / "state.json") as other:
         for name in ("a", "b", "c"):
             one.table(name).insert({"n": 1})
         other.drop_table("a")
@@ -280,7 +280,7 @@ def test_dropped_tables_are_gone_for_all(tmp_path: Path) -> None:
 def test_a_damaged_file_is_told_and_left_as_it_is(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "state.json"
     file.write_bytes(content)
-    with Documents(file) as documents:
+    with DocumentStore(file) as documents:
         with pytest.raises(CorruptState, match=r"state\.json is damaged.*restore it from a backup"):
             documents.documents("rows")
         with pytest.raises(CorruptState, match=r"state\.json is damaged.*restore it from a backup"):
@@ -289,7 +289,7 @@ def test_a_damaged_file_is_told_and_left_as_it_is(content: bytes, tmp_path: Path
 
 
 def test_an_empty_or_missing_file_holds_nothing(tmp_path: Path) -> None:
-    with Documents(tmp_path / "state.json") as documents:
+    with DocumentStore(tmp_path / "state.json") as documents:
         assert documents.documents("rows") == []
         (tmp_path / "state.json").write_bytes(b"")
         assert documents.documents("rows") == []
@@ -299,7 +299,7 @@ def test_an_empty_or_missing_file_holds_nothing(tmp_path: Path) -> None:
 
 
 def test_a_place_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
-    with Documents(tmp_path / "missing" / "state.json") as documents:
+    with DocumentStore(tmp_path / "missing" / "state.json") as documents:
         assert documents.documents("rows") == []
         with pytest.raises(HomeUnusable, match="set ASKEL_HOME"):
             documents.table("rows").insert({"n": 1})
@@ -317,14 +317,14 @@ def test_documents_come_back_as_they_were(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]
 ) -> None:
     file = tmp_path_factory.mktemp("rows") / "state.json"
-    with Documents(file) as documents:
+    with DocumentStore(file) as documents:
         documents.table("rows").insert_multiple(rows)
-    with Documents(file) as documents:
+    with DocumentStore(file) as documents:
         assert documents.documents("rows") == rows
 
 
 def test_the_file_reads_well(tmp_path: Path) -> None:
-    with Documents(tmp_path / "state.json") as documents:
+    with DocumentStore(tmp_path / "state.json") as documents:
         documents.table("rows").insert({"name": "Müller", "bad": "\ud800"})
     text = (tmp_path / "state.json").read_bytes()
     assert "Müller".encode() in text

@@ -14,14 +14,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from askel_tui.store.errors import HomeUnusable, StoreError, VaultDamaged, VaultLocked
-from askel_tui.store.secrets.master_key import Master, find_master
-from askel_tui.store.secrets.vault import Cost, Vault
+from askel_tui.store.secrets.master_key import MasterKey, find_master_key
+from askel_tui.store.secrets.vault import KdfCost, Vault
 from tests.support.processes import finished, line, python
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-CHEAP = Cost(iterations=1, lanes=1, memory=64)
+CHEAP = KdfCost(iterations=1, lanes=1, memory=64)
 KEY = "pk_0123456789abcdef0123456789abcdef01"
 OTHER = "pk_fedcba9876543210fedcba9876543210fe"
 
@@ -38,15 +38,15 @@ SETTER = """
 """
 
 
-def passphrase(text: str = "open sesame") -> Master:
-    return Master("passphrase", text.encode(), "ASKEL_VAULT_KEY")
+def passphrase(text: str = "open sesame") -> MasterKey:
+    return MasterKey("passphrase", text.encode(), "ASKEL_VAULT_KEY")
 
 
-def key_file(byte: int = 7) -> Master:
-    return Master("key", bytes([byte]) * 32, "ASKEL_VAULT_KEY_FILE")
+def key_file(byte: int = 7) -> MasterKey:
+    return MasterKey("key", bytes([byte]) * 32, "ASKEL_VAULT_KEY_FILE")
 
 
-def filled(path: Path, master: Master | None = None) -> Vault:
+def filled(path: Path, master: MasterKey | None = None) -> Vault:
     vault = Vault(path, master or passphrase(), CHEAP)
     vault.set("s", "maple", KEY)
     vault.set("s", "ember", OTHER)
@@ -54,7 +54,7 @@ def filled(path: Path, master: Master | None = None) -> Vault:
 
 
 @pytest.mark.parametrize("master", [passphrase(), key_file()], ids=["passphrase", "key file"])
-def test_what_was_put_in_comes_out(master: Master, tmp_path: Path) -> None:
+def test_what_was_put_in_comes_out(master: MasterKey, tmp_path: Path) -> None:
     filled(tmp_path / "vault.json", master)
     vault = Vault(tmp_path / "vault.json", master)
     assert vault.get("s", "maple") == KEY
@@ -82,11 +82,11 @@ def test_a_vault_that_does_not_exist_is_empty_and_is_not_made_by_looking(tmp_pat
         (key_file(), key_file(8)),
         (passphrase(), key_file()),
         (key_file(), passphrase()),
-        (key_file(), Master("passphrase", key_file().secret, "ASKEL_VAULT_KEY")),
+        (key_file(), MasterKey("passphrase", key_file().secret, "ASKEL_VAULT_KEY")),
     ],
 )
 def test_a_wrong_master_opens_nothing_and_changes_nothing(
-    made: Master, tried: Master, tmp_path: Path
+    made: MasterKey, tried: MasterKey, tmp_path: Path
 ) -> None:
     path = tmp_path / "vault.json"
     right, wrong = filled(path, made), Vault(path, tried, CHEAP)
@@ -217,14 +217,14 @@ def test_four_processes_setting_at_once_lose_nothing(tmp_path: Path) -> None:
             setter.stdin.flush()
         for setter in setters:
             finished(setter)
-    vault = Vault(path, Master("passphrase", b"open", "test"))
+    vault = Vault(path, MasterKey("passphrase", b"open", "test"))
     names = [f"{number} {n}" for number in range(4) for n in range(10)]
     assert [vault.get("s", name) for name in names] == [f"key {name}" for name in names]
 
 
 def test_threads_may_open_vaults_at_once(tmp_path: Path) -> None:
     vaults = [
-        Vault(tmp_path / f"{number}.json", passphrase(), Cost(iterations=2, lanes=4, memory=4096))
+        Vault(tmp_path / f"{number}.json", passphrase(), KdfCost(iterations=2, lanes=4, memory=4096))
         for number in range(4)
     ]
     with ThreadPoolExecutor(4) as threads:
@@ -247,30 +247,30 @@ def written(path: Path, content: bytes = b"k" * 32, mode: int = 0o600) -> Path:
 
 
 def test_the_master_comes_from_the_environment(tmp_path: Path) -> None:
-    assert find_master({}) is None
-    assert find_master({"ASKEL_VAULT_KEY": "", "ASKEL_VAULT_KEY_FILE": ""}) is None
-    phrase = find_master({"ASKEL_VAULT_KEY": "open"})
-    assert phrase == Master("passphrase", b"open", "ASKEL_VAULT_KEY")
+    assert find_master_key({}) is None
+    assert find_master_key({"ASKEL_VAULT_KEY": "", "ASKEL_VAULT_KEY_FILE": ""}) is None
+    phrase = find_master_key({"ASKEL_VAULT_KEY": "open"})
+    assert phrase == MasterKey("passphrase", b"open", "ASKEL_VAULT_KEY")
     file = written(tmp_path / "key")
-    both = find_master({"ASKEL_VAULT_KEY": "open", "ASKEL_VAULT_KEY_FILE": str(file)})
-    assert both == Master("key", b"k" * 32, "ASKEL_VAULT_KEY_FILE")
+    both = find_master_key({"ASKEL_VAULT_KEY": "open", "ASKEL_VAULT_KEY_FILE": str(file)})
+    assert both == MasterKey("key", b"k" * 32, "ASKEL_VAULT_KEY_FILE")
     assert "open" not in repr(phrase)
     assert "kkk" not in repr(both)
 
 
 def test_systemds_credential_opens_the_vault(tmp_path: Path) -> None:
     environ = {"CREDENTIALS_DIRECTORY": str(tmp_path), "ASKEL_VAULT_KEY": "open"}
-    assert find_master(environ) == Master("passphrase", b"open", "ASKEL_VAULT_KEY")
+    assert find_master_key(environ) == MasterKey("passphrase", b"open", "ASKEL_VAULT_KEY")
     # systemd's own mode: readable through an access list, which shows as a group's right.
     written(tmp_path / "askel-master", b"c" * 32, 0o440)
-    assert find_master(environ) == Master("key", b"c" * 32, "systemd's credential askel-master")
+    assert find_master_key(environ) == MasterKey("key", b"c" * 32, "systemd's credential askel-master")
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o601])
 def test_a_key_file_open_to_others_is_refused(mode: int, tmp_path: Path) -> None:
     file = written(tmp_path / "key", mode=mode)
     with pytest.raises(VaultLocked, match=rf"open to others \(mode {mode:04o}\); run: chmod 600"):
-        find_master({"ASKEL_VAULT_KEY_FILE": str(file)})
+        find_master_key({"ASKEL_VAULT_KEY_FILE": str(file)})
 
 
 def test_a_key_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,21 +278,21 @@ def test_a_key_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pyte
     uid = os.geteuid()
     monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
     with pytest.raises(VaultLocked, match="belongs to another user"):
-        find_master({"ASKEL_VAULT_KEY_FILE": str(file)})
+        find_master_key({"ASKEL_VAULT_KEY_FILE": str(file)})
 
 
 def test_a_key_file_behind_a_symbolic_link_is_refused(tmp_path: Path) -> None:
     written(tmp_path / "key")
     (tmp_path / "link").symlink_to(tmp_path / "key")
     with pytest.raises(VaultLocked, match="symbolic link"):
-        find_master({"ASKEL_VAULT_KEY_FILE": str(tmp_path / "link")})
+        find_master_key({"ASKEL_VAULT_KEY_FILE": str(tmp_path / "link")})
 
 
 @pytest.mark.parametrize("content", [b"", b"k" * 31, b"k" * 33, b"0" * 64 + b"\n"])
 def test_a_key_file_of_another_size_is_refused(content: bytes, tmp_path: Path) -> None:
     file = written(tmp_path / "key", content)
     with pytest.raises(VaultLocked, match=r"bytes instead of 32; make one with: umask 077; head -c 32"):
-        find_master({"ASKEL_VAULT_KEY_FILE": str(file)})
+        find_master_key({"ASKEL_VAULT_KEY_FILE": str(file)})
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
@@ -303,4 +303,4 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         (".", "is not a file"),
     ):
         with pytest.raises(VaultLocked, match=why):
-            find_master({"ASKEL_VAULT_KEY_FILE": str(tmp_path / name)})
+            find_master_key({"ASKEL_VAULT_KEY_FILE": str(tmp_path / name)})

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from askel_tui.core.operations import Identity, Operation, Target
-from askel_tui.core.requests.packing import parcel
+from askel_tui.core.requests.packing import batch_key
 from askel_tui.store.journal.rows import StoredOperation
-from askel_tui.sync.sending.profile_queue import Lane, ProfileQueue
+from askel_tui.sync.dispatching.profile_queue import Lane, ProfileQueue
 
 ADD = "add_profiles_to_list"
 UPSERT = "create_or_update_profile"
@@ -123,7 +123,7 @@ class QueueAgainstModel(RuleBasedStateMachine):
         could = {
             seq
             for seq in self.ready()
-            if Lane(self.here[seq].connection, parcel(self.here[seq].operation)) == lane
+            if Lane(self.here[seq].connection, batch_key(self.here[seq].operation)) == lane
             and self.here[seq].due <= now
         }
         taken = self.queue.take(lane, limit, now)
@@ -160,8 +160,8 @@ class QueueAgainstModel(RuleBasedStateMachine):
         one = self.here[seq]
         lines = [sorted(s for s, each in self.here.items() if key in keys(each)) for key in keys(one)]
         following = {line[line.index(seq) + 1] if line[-1] != seq else None for line in lines}
-        behind = self.queue.behind(one)
-        taken = self.queue.take_next(one, call)
+        behind = self.queue.next_of_profile(one)
+        taken = self.queue.take_next_of_record(one, call)
         if taken is None:
             return
         assert behind == taken
@@ -178,12 +178,12 @@ class QueueAgainstModel(RuleBasedStateMachine):
             sorted(s for s, each in self.here.items() if key in keys(each)) for key in keys(self.here[seq])
         ]
         following = {line[line.index(seq) + 1] if line[-1] != seq else None for line in lines}
-        behind = self.queue.behind(self.here[seq])
+        behind = self.queue.next_of_profile(self.here[seq])
         if behind is None:
             return
         assert following == {behind.seq}
         assert keys(behind) == keys(self.here[seq])
-        self.queue.take_along(behind)
+        self.queue.take_carried(behind)
         self.goes_along(seq, behind)
 
     def goes_along(self, seq: int, taken: StoredOperation) -> None:
@@ -194,7 +194,7 @@ class QueueAgainstModel(RuleBasedStateMachine):
 
     @rule(workflow=st.sampled_from(["w", "v"]), step=st.none() | st.sampled_from(["s", "t"]))
     def remove_where(self, workflow: str, step: str | None) -> None:
-        self.queue.remove_where(workflow, step=step)
+        self.queue.remove_of_workflow(workflow, step=step)
         for seq, one in list(self.here.items()):
             if one.workflow == workflow and step in (None, one.operation.step) and seq not in self.sent:
                 del self.here[seq]
@@ -220,8 +220,8 @@ class QueueAgainstModel(RuleBasedStateMachine):
         for call in self.queue.calls():
             for lane, ready in self.queue.lanes(call):
                 assert ready
-                assert {Lane(one.connection, parcel(one.operation)) for one in ready.values()} == {lane}
-                assert lane.parcel.call == call
+                assert {Lane(one.connection, batch_key(one.operation)) for one in ready.values()} == {lane}
+                assert lane.batch_key.call == call
                 assert all(ready[seq] == self.here[seq] for seq in ready)
 
     @invariant()
@@ -237,8 +237,8 @@ def test_the_next_operation_of_a_record_travels_along() -> None:
     for one in (upsert, addition, stored(3, PEOPLE[0], record_seq=2)):
         queue.add(one)
     queue.take(lane_of(upsert), 1, 0)
-    assert queue.take_next(upsert, ADD) == addition
-    assert queue.take_next(addition, ADD) is None
+    assert queue.take_next_of_record(upsert, ADD) == addition
+    assert queue.take_next_of_record(addition, ADD) is None
     queue.remove(1)
     assert ready_in(queue) == set()
     queue.remove(2)
@@ -251,7 +251,7 @@ def test_what_stands_behind_a_failed_operation_in_its_record_goes_with_it() -> N
         queue.add(replace(stored(seq, PEOPLE[0], record_seq=1 + seq // 3), index=seq))
     failed = replace(stored(1, PEOPLE[0]), index=1)
     queue.remove(1)
-    queue.remove_behind(failed)
+    queue.remove_later_of_record(failed)
     assert ready_in(queue) == {3}
 
 
@@ -271,7 +271,7 @@ TestQueueAgainstModel.settings = settings(max_examples=150, stateful_step_count=
 
 
 def lane_of(one: StoredOperation) -> Lane:
-    return Lane(one.connection, parcel(one.operation))
+    return Lane(one.connection, batch_key(one.operation))
 
 
 def test_a_list_takes_all_that_waits_for_it_over_profiles_but_one_of_each() -> None:

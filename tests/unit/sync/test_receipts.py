@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.requests.bulk import Row
-from askel_tui.sync.import_jobs.row_errors import RowError, imbalance, tied
+from askel_tui.sync.import_jobs.row_errors import RowError, errors_by_row, find_imbalance
 from tests.support.strategies import json_values
 
 
@@ -44,28 +44,28 @@ ROWS = [_row(number) for number in range(4)]
     ],
 )
 def test_an_error_is_tied_to_its_row(error: dict[str, Any], found: dict[int, RowError]) -> None:
-    assert tied([error], ROWS) == found
+    assert errors_by_row([error], ROWS) == found
 
 
 @given(st.integers(0, 50), st.integers(0, 50))
 def test_figures_that_add_up_are_in_order(written: int, failed: int) -> None:
     job = {"total_count": written + failed, "completed_count": written, "failed_count": failed}
-    assert imbalance(job, written + failed, failed) is None
+    assert find_imbalance(job, written + failed, failed) is None
     # Klaviyo may count failed rows as completed ones.
-    assert imbalance(job | {"completed_count": written + failed}, written + failed, failed) is None
-    assert imbalance({"failed_count": failed}, written + failed, failed) is None
+    assert find_imbalance(job | {"completed_count": written + failed}, written + failed, failed) is None
+    assert find_imbalance({"failed_count": failed}, written + failed, failed) is None
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 50))
 def test_figures_that_do_not_are_told(written: int, failed: int, lost: int) -> None:
     accepted = written + failed + lost
     job = {"total_count": accepted, "completed_count": written, "failed_count": failed}
-    told = imbalance(job, accepted, failed)
+    told = find_imbalance(job, accepted, failed)
     assert told is not None
     assert str(accepted) in told
-    assert imbalance(job | {"total_count": accepted - lost}, accepted, failed) is not None
+    assert find_imbalance(job | {"total_count": accepted - lost}, accepted, failed) is not None
     unnamed = {"total_count": accepted, "completed_count": accepted - lost, "failed_count": lost}
-    assert imbalance(unnamed, accepted, lost - 1) is not None
+    assert find_imbalance(unnamed, accepted, lost - 1) is not None
 
 
 @given(
@@ -84,11 +84,11 @@ def test_figures_that_do_not_are_told(written: int, failed: int, lost: int) -> N
     )
 )
 def test_whatever_an_error_holds_is_tied_to_a_row_or_to_none(errors: list[dict[str, Any]]) -> None:
-    assert tied(errors, ROWS).keys() <= set(range(len(ROWS)))
+    assert errors_by_row(errors, ROWS).keys() <= set(range(len(ROWS)))
 
 
 @given(total=json_values, completed=json_values, failed=json_values)
 def test_figures_that_are_no_numbers_do_not_add_up(total: Any, completed: Any, failed: Any) -> None:
-    told = imbalance({"total_count": total, "completed_count": completed, "failed_count": failed}, 3, 0)
+    told = find_imbalance({"total_count": total, "completed_count": completed, "failed_count": failed}, 3, 0)
     if not all(isinstance(each, int | None) for each in (total, completed, failed or 0)):
         assert told is not None

@@ -8,11 +8,17 @@ from typing import Any, cast
 
 from askel_tui.core.operations import Identity, Operation, Target
 from askel_tui.store.journal.rows import StoredOperation
-from askel_tui.sync.sending.in_flight import UnderWay
-from askel_tui.sync.sending.profile_queue import ProfileQueue
-from askel_tui.sync.sending.request_scheduler import GATHERERS, NOT_FULL, PATIENCE_MS, WORTH_ANOTHER, Starts
+from askel_tui.sync.dispatching.in_flight import InFlight
+from askel_tui.sync.dispatching.profile_queue import ProfileQueue
+from askel_tui.sync.dispatching.request_scheduler import (
+    GATHERING_WAIT_MS,
+    MAX_GATHERING_REQUESTS,
+    MAX_PARTLY_FULL_REQUESTS,
+    MIN_FOR_ANOTHER_REQUEST,
+    RequestScheduler,
+)
 from askel_tui.sync.sending.sender import Sender
-from askel_tui.sync.sending.settlement import Result
+from askel_tui.sync.sending.settlement import QueueUpdate
 
 NAME = "maple-ember"
 
@@ -26,14 +32,16 @@ class Never:
         self.sent: list[int] = []
         self.bulk = self
 
-    async def send(self, operations: Sequence[StoredOperation], priority: str) -> Result:
+    async def send(self, operations: Sequence[StoredOperation], priority: str) -> QueueUpdate:
         self.sent.append(len(operations))
-        return await asyncio.Event().wait() and Result()
+        return await asyncio.Event().wait() and QueueUpdate()
 
-    async def held_back(self, operations: Sequence[StoredOperation], result: Result) -> bool:
+    async def held_back(self, operations: Sequence[StoredOperation], result: QueueUpdate) -> bool:
         return False
 
-    async def import_profiles(self, profiles: Sequence[Any], list_id: str | None, result: Result) -> None:
+    async def import_profiles(
+        self, profiles: Sequence[Any], list_id: str | None, result: QueueUpdate
+    ) -> None:
         await self.send([upserts[0] for upserts, _ in profiles], "bulk")
 
 
@@ -42,8 +50,8 @@ class Bench:
 
     def __init__(self) -> None:
         self.queue = ProfileQueue()
-        self.under_way = UnderWay(lambda result: None)
-        self.starts = Starts(self.queue, self.under_way)
+        self.under_way = InFlight(lambda result: None)
+        self.starts = RequestScheduler(self.queue, self.under_way)
         self.sender = Never()
         self._seq = 0
 
@@ -57,7 +65,7 @@ class Bench:
             self.queue.add(StoredOperation(self._seq, NAME, "w", 1, self._seq, "r", 0, operation))
 
     async def look(self, now: int) -> tuple[int | None, list[int]]:
-        again = self.starts.look({NAME: cast(Sender, self.sender)}, now)
+        again = self.starts.schedule({NAME: cast(Sender, self.sender)}, now)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         return again, self.sender.sent
@@ -71,23 +79,23 @@ async def test_what_gathers_goes_beside_the_last_one_when_it_is_much_or_has_wait
     bench.take(3, call)
     assert await bench.look(0) == (None, [3])
     bench.take(2, call)
-    assert await bench.look(100) == (PATIENCE_MS, [3])
-    assert await bench.look(PATIENCE_MS - 1) == (PATIENCE_MS, [3])
-    assert await bench.look(PATIENCE_MS) == (None, [3, 2])
-    bench.take(WORTH_ANOTHER, call)
-    assert await bench.look(PATIENCE_MS + 1) == (None, [3, 2, WORTH_ANOTHER])
-    for number in range(GATHERERS):
+    assert await bench.look(100) == (GATHERING_WAIT_MS, [3])
+    assert await bench.look(GATHERING_WAIT_MS - 1) == (GATHERING_WAIT_MS, [3])
+    assert await bench.look(GATHERING_WAIT_MS) == (None, [3, 2])
+    bench.take(MIN_FOR_ANOTHER_REQUEST, call)
+    assert await bench.look(GATHERING_WAIT_MS + 1) == (None, [3, 2, MIN_FOR_ANOTHER_REQUEST])
+    for number in range(MAX_GATHERING_REQUESTS):
         bench.take(1, call)
-        await bench.look((number + 3) * PATIENCE_MS)
-    assert len(bench.sender.sent) == GATHERERS
+        await bench.look((number + 3) * GATHERING_WAIT_MS)
+    assert len(bench.sender.sent) == MAX_GATHERING_REQUESTS
     await bench.end()
 
 
 async def test_the_rest_of_a_backlog_goes_in_bulk_when_nothing_more_comes() -> None:
     bench, call = Bench(), "create_or_update_profile"
-    bench.take(10_000 * NOT_FULL + 4_000, call)
-    assert await bench.look(0) == (PATIENCE_MS, [10_000] * NOT_FULL)
-    assert await bench.look(PATIENCE_MS) == (None, [*[10_000] * NOT_FULL, 4_000])
+    bench.take(10_000 * MAX_PARTLY_FULL_REQUESTS + 4_000, call)
+    assert await bench.look(0) == (GATHERING_WAIT_MS, [10_000] * MAX_PARTLY_FULL_REQUESTS)
+    assert await bench.look(GATHERING_WAIT_MS) == (None, [*[10_000] * MAX_PARTLY_FULL_REQUESTS, 4_000])
     await bench.end()
 
 
@@ -95,6 +103,6 @@ async def test_no_more_rows_are_under_way_than_memory_should_hold() -> None:
     bench = Bench()
     bench.take(60_000, "create_or_update_profile")
     for now in range(10):
-        await bench.look(now * PATIENCE_MS)
+        await bench.look(now * GATHERING_WAIT_MS)
     assert bench.sender.sent == [10_000] * 3
     await bench.end()

@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 from askel_tui.core.requests.packing import CONSENT_CALLS
 from askel_tui.klaviyo.errors import (
     Conflict,
-    Invalid,
+    InvalidRequest,
     KeyRefused,
     KlaviyoError,
-    Missing,
+    NotInAccount,
     NotInThisRevision,
+    RateLimited,
     ScopeMissing,
-    Throttled,
     TooLarge,
     Unavailable,
-    Unreadable,
+    UnreadableResponse,
 )
-from askel_tui.sync.sending.error_policy import LONGEST_WAIT_MS, Verdict, backoff, verdict
+from askel_tui.sync.sending.error_policy import MAX_RETRY_WAIT_MS, Action, action_for, backoff_ms
 
 PLAIN_CALLS = [
     "create_or_update_profile",
@@ -43,47 +43,47 @@ def test_consent_is_what_gives_and_what_takes_it() -> None:
         (KeyRefused("said"), "hold", "key_refused"),
         (ScopeMissing("said"), "hold", "scope_missing"),
         (NotInThisRevision("said"), "hold", "revision"),
-        (Missing("said"), "look", ""),
+        (NotInAccount("said"), "look", ""),
         (Conflict("said"), "fail", ""),
-        (Invalid("said"), "fail", ""),
+        (InvalidRequest("said"), "fail", ""),
         (TooLarge("said"), "fail", ""),
         (KlaviyoError("said"), "fail", ""),
-        (Throttled("said"), "delay", ""),
-        (Unavailable("said", arrived=False), "delay", ""),
+        (RateLimited("said"), "delay", ""),
+        (Unavailable("said", may_have_arrived=False), "delay", ""),
     ],
 )
 def test_these_errors_mean_the_same_for_every_call(
     call: str, error: KlaviyoError, act: str, cause: str
 ) -> None:
-    found = verdict(error, call)
-    assert (found.act, found.cause, found.detail) == (act, cause, "said")
+    found = action_for(error, call)
+    assert (found.kind, found.cause, found.detail) == (act, cause, "said")
 
 
-@pytest.mark.parametrize("error", [Unavailable("said", arrived=True), Unreadable("said")])
+@pytest.mark.parametrize("error", [Unavailable("said", may_have_arrived=True), UnreadableResponse("said")])
 def test_a_write_of_unknown_fate_is_repeated_unless_it_is_consent(error: KlaviyoError) -> None:
-    assert {verdict(error, call).act for call in PLAIN_CALLS} == {"delay"}
-    assert {verdict(error, call).act for call in CONSENT_CALLS} == {"doubt"}
+    assert {action_for(error, call).kind for call in PLAIN_CALLS} == {"delay"}
+    assert {action_for(error, call).kind for call in CONSENT_CALLS} == {"doubt"}
 
 
 def test_retry_after_is_kept_in_milliseconds() -> None:
-    assert verdict(Throttled("said", retry_after=1.5), "create_event").wait_ms == 1500
-    assert verdict(Throttled("said"), "create_event") == Verdict("delay", "said")
+    assert action_for(RateLimited("said", retry_after=1.5), "create_event").wait_ms == 1500
+    assert action_for(RateLimited("said"), "create_event") == Action("delay", "said")
 
 
 @given(st.integers(0, 10_000), st.none() | st.integers(0, 10_000_000))
 def test_backing_off_is_never_before_retry_after_and_has_bounds(attempts: int, wait: int | None) -> None:
-    found = backoff(attempts, wait)
+    found = backoff_ms(attempts, wait)
     assert found >= (wait or 0)
-    assert 500 <= found <= max(LONGEST_WAIT_MS, wait or 0)
+    assert 500 <= found <= max(MAX_RETRY_WAIT_MS, wait or 0)
 
 
 def test_backing_off_doubles_up_to_its_limit() -> None:
     for attempts in range(6):
-        waits = [backoff(attempts) for _ in range(50)]
+        waits = [backoff_ms(attempts) for _ in range(50)]
         assert 500 * 2**attempts <= min(waits)
         assert max(waits) <= 1000 * 2**attempts
-    assert max(backoff(6) for _ in range(50)) <= LONGEST_WAIT_MS
+    assert max(backoff_ms(6) for _ in range(50)) <= MAX_RETRY_WAIT_MS
 
 
 def test_waits_differ_so_that_many_do_not_come_back_at_once() -> None:
-    assert len({backoff(5) for _ in range(50)}) > 10
+    assert len({backoff_ms(5) for _ in range(50)}) > 10

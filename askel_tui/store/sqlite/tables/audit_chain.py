@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any
 
-from askel_tui.core.operations import Operation, Target, canonical, cut
+from askel_tui.core.operations import Operation, Target, canonical_json, split_encoded
 from askel_tui.store.journal.rows import Decision
 from askel_tui.store.sqlite import statements as rows
-from askel_tui.store.sqlite.tables.operations import Row
+from askel_tui.store.sqlite.tables.operations import QueueRow
 
-ACTOR = "askel"
+SYSTEM_ACTOR = "askel"
 """Who acts where neither a person nor a record's actor does."""
 
-MANY_LEVELS = 100
+DEEP_NESTING_LEVELS = 100
 
-AT_ONCE = 1_000
+AUDIT_BATCH_ROWS = 1_000
 """Entries that are kept back before they are written."""
 
 _OWN = "seq, record, operation, hash, profile"
@@ -33,7 +33,7 @@ _OWN = "seq, record, operation, hash, profile"
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class CarryingRequest:
     """The request that carried an operation, as its audit entry shows it."""
 
     id: int
@@ -43,7 +43,7 @@ class Sent:
     revision: str
     key: str
 
-    def shown(self) -> dict[str, Any]:
+    def hashed_fields(self) -> dict[str, Any]:
         """What the chain hashes of a request."""
         return {"id": self.id, "method": self.method, "path": self.path, "sha256": self.digest.hex()}
 
@@ -66,7 +66,7 @@ class _Frame:
     rows: list[tuple[Any, ...]]
 
 
-class Chain:
+class AuditChain:
     """Appends entries within one write transaction; they are in the table once `close` was called."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
@@ -100,16 +100,16 @@ class Chain:
         if operation is None:
             self._append(frame, record, None, None)
         else:
-            profile = canonical(operation.profile.identifiers()).decode()
+            profile = canonical_json(operation.profile.identifiers()).decode()
             self._append(frame, record, operation.id, profile)
 
-    def settled(
+    def append_settled(
         self,
-        ended: Iterable[tuple[Row, bytes]],
+        ended: Iterable[tuple[QueueRow, bytes]],
         status: str,
         response: Mapping[str, Any] | None,
         ms: int | None,
-        sent: Sent | None,
+        sent: CarryingRequest | None,
         at: int,
         profiles: Mapping[int, str],
     ) -> None:
@@ -119,7 +119,7 @@ class Chain:
         """
         frames: dict[tuple[Any, ...], _Frame] = {}
         for row, body in ended:
-            ident, _, profile, shared = cut(body)
+            ident, _, profile, shared = split_encoded(body)
             # The operations of a packed request share all but who they are for.
             alike = (row.actor, row.connection, row.workflow, row.attempts, shared)
             frame = frames.get(alike)
@@ -142,13 +142,13 @@ class Chain:
         workflow: str | None,
         step: str | None,
         target: Target | None,
-        sent: Sent | None,
+        sent: CarryingRequest | None,
         response: Mapping[str, Any] | None,
         attempts: int,
         ms: int | None,
     ) -> _Frame:
-        actor = actor or ACTOR
-        answer = canonical(response).decode() if response else None
+        actor = actor or SYSTEM_ACTOR
+        answer = canonical_json(response).decode() if response else None
         request, revision, key = (None, None, None) if sent is None else (sent.id, sent.revision, sent.key)
         alike = (
             at,
@@ -167,14 +167,14 @@ class Chain:
         frame = self._frames.get(alike)
         if frame is not None:
             return frame
-        named = None if target is None else canonical(target.as_dict()).decode()
+        named = None if target is None else canonical_json(target.as_dict()).decode()
         # The canonical JSON of an entry, in the order of its sorted names, around what is its own.
         head = (
             f'{{"actor":{_text(actor)},"at":{at},"attempts":{attempts},"connection":{_text(connection)},'
             f'"key":{_text(key)},"kind":{_text(kind)},"ms":{"null" if ms is None else ms},"operation":'
         )
         middle = (
-            f',"request":{"null" if sent is None else canonical(sent.shown()).decode()},'
+            f',"request":{"null" if sent is None else canonical_json(sent.hashed_fields()).decode()},'
             f'"response":{answer or "null"},"revision":{_text(revision)},"seq":'
         )
         tail = (
@@ -191,29 +191,29 @@ class Chain:
 
     def _append(self, frame: _Frame, record: str | None, ident: str | None, profile: str | None) -> None:
         self._seq += 1
-        packed = None if ident is None else packed_id(ident)
+        packed = None if ident is None else pack_operation_id(ident)
         before = self._hash.hex()
         entry = (
             f'{frame.head}{_text(ident)},"prev":"{before}","profile":{profile or "null"},"record":{_text(record)}'
             f"{frame.middle}{self._seq}{frame.tail}"
         )
         # Half a surrogate pair makes `canonical` escape all of an entry.
-        data = canonical(json.loads(entry)) if "\\ud" in entry else entry.encode()
+        data = canonical_json(json.loads(entry)) if "\\ud" in entry else entry.encode()
         self._hash = hashlib.sha256(before.encode() + data).digest()
         frame.rows.append((self._seq, record, packed, self._hash, profile))
-        if self._seq - self._written >= AT_ONCE:
+        if self._seq - self._written >= AUDIT_BATCH_ROWS:
             self._write()
 
     def _write(self) -> None:
         for frame in self._frames.values():
-            rows.insert(self._db, "audit", _OWN, frame.rows, shared=frame.shared)
+            rows.insert_rows(self._db, "audit", _OWN, frame.rows, shared=frame.shared)
             frame.rows.clear()
         self._written = self._seq
 
-    def decision(self, decision: Decision, at: int) -> None:
+    def append_decision(self, decision: Decision, at: int) -> None:
         """Appends the entry of a decision."""
         # Through JSON and back: what is hashed now is what reading will give.
-        detail = json.loads(canonical(dict(decision.detail)))
+        detail = json.loads(canonical_json(dict(decision.detail)))
         self.append(
             at=at,
             kind=decision.kind,
@@ -225,9 +225,9 @@ class Chain:
             response={"detail": detail} if detail else None,
         )
 
-    def operation(
+    def append_operation(
         self,
-        row: Row,
+        row: QueueRow,
         operation: Operation,
         status: str,
         at: int,
@@ -249,47 +249,47 @@ class Chain:
             attempts=row.attempts,
         )
 
-    def close(self) -> None:
+    def flush(self) -> None:
         """Writes what was appended, and where the chain ends now."""
         if self._seq > self._before:
             self._write()
             self._db.execute("UPDATE audit_head SET seq = ?, hash = ?", (self._seq, self._hash))
 
 
-def decide(db: sqlite3.Connection, decision: Decision, now: int) -> None:
+def write_decision(db: sqlite3.Connection, decision: Decision, now: int) -> None:
     """Appends the entry of a decision."""
-    chain = Chain(db)
-    chain.decision(decision, now)
-    chain.close()
+    chain = AuditChain(db)
+    chain.append_decision(decision, now)
+    chain.flush()
 
 
-def chained(before: bytes, entry: Mapping[str, Any]) -> bytes:
+def chain_hash(before: bytes, entry: Mapping[str, Any]) -> bytes:
     """The hash of an entry (without `prev` and `hash`) that follows the one with the hash `before`."""
     prev = before.hex()
-    return hashlib.sha256(prev.encode() + canonical({**entry, "prev": prev})).digest()
+    return hashlib.sha256(prev.encode() + canonical_json({**entry, "prev": prev})).digest()
 
 
-def told(status: int | None, body: bytes | None, detail: str | None) -> dict[str, Any] | None:
+def response_document(status: int | None, body: bytes | None, detail: str | None) -> dict[str, Any] | None:
     """What an entry says of an answer: {status, body} where there was one, and `detail`."""
     response: dict[str, Any] = {}
     if status is not None:
         response["status"] = status
     if body is not None:
-        response["body"] = readable(body)
+        response["body"] = decode_body(body)
     if detail:
         response["detail"] = detail
     return response or None
 
 
-def readable(body: bytes) -> Any:
+def decode_body(body: bytes) -> Any:
     """A body as JSON where it is JSON that can be written again, else as text."""
     if not body:
         return None
     try:
         value = _JSON.decode(body.decode())
-        if body.count(b"{") + body.count(b"[") > MANY_LEVELS:
+        if body.count(b"{") + body.count(b"[") > DEEP_NESTING_LEVELS:
             # Deeper in the entry than here, it must still be possible to write it.
-            canonical([[[value]]])
+            canonical_json([[[value]]])
     except (ValueError, RecursionError):
         return body.decode("utf-8", "replace")
     return value
@@ -309,7 +309,7 @@ def _none(name: str) -> None:
 _JSON = json.JSONDecoder(parse_float=_finite, parse_constant=_none)
 
 
-def packed_id(operation: str) -> bytes | str:
+def pack_operation_id(operation: str) -> bytes | str:
     """An operation id as it is stored: 16 bytes for 32 hex digits, anything else as it is."""
     try:
         packed = bytes.fromhex(operation)
@@ -318,6 +318,6 @@ def packed_id(operation: str) -> bytes | str:
     return packed if packed.hex() == operation else operation
 
 
-def unpacked_id(stored: bytes | str | None) -> str | None:
+def unpack_operation_id(stored: bytes | str | None) -> str | None:
     """The operation id of `packed_id`."""
     return stored.hex() if isinstance(stored, bytes) else stored

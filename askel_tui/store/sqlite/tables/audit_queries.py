@@ -13,9 +13,9 @@ from askel_tui.core.operations import STEP_KINDS
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
 from askel_tui.store.sqlite.schema import DECISION_KIND, RARE_STATUS, UNCOMMON_STATUS
 from askel_tui.store.sqlite.tables import retention
-from askel_tui.store.sqlite.tables.audit_chain import chained, readable, unpacked_id
+from askel_tui.store.sqlite.tables.audit_chain import chain_hash, decode_body, unpack_operation_id
 
-CHUNK = 5_000
+CHECK_BATCH_ROWS = 5_000
 """Entries checked in one read, so that no read keeps the write-ahead log from being emptied."""
 
 _COLUMNS = (
@@ -26,7 +26,7 @@ _COLUMNS = (
 _ZERO = bytes(32)
 
 
-def read(
+def read_entries(
     db: sqlite3.Connection, wanted: AuditFilter, after: int, limit: int, newest: bool
 ) -> tuple[list[AuditEntry], int]:
     """Entries over `after` in order (with `newest` the last ones), and the `seq` of the chain's end."""
@@ -43,7 +43,7 @@ def read(
     return list(_entries(db, rows)), head
 
 
-def conditions_of(wanted: AuditFilter) -> tuple[str, list[str], dict[str, Any]]:
+def filter_conditions(wanted: AuditFilter) -> tuple[str, list[str], dict[str, Any]]:
     """The index to walk, the conditions and their parameters for a query over `audit a`."""
     return _query(wanted)
 
@@ -116,13 +116,13 @@ def _entries(db: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> Iterator[Au
 
 def _before(db: sqlite3.Connection, seq: int) -> bytes:
     """The hash before an entry whose predecessor is not there: it was folded away, or there never was one."""
-    folded = retention.anchor(db)
+    folded = retention.chain_anchor(db)
     return folded[1] if folded is not None and folded[0] == seq - 1 else _ZERO
 
 
 def _body(db: sqlite3.Connection, request: int) -> dict[str, Any]:
     (body,) = db.execute("SELECT body FROM requests WHERE id = ?", (request,)).fetchone()
-    return {"body": None, "folded": True} if body is None else {"body": readable(body)}
+    return {"body": None, "folded": True} if body is None else {"body": decode_body(body)}
 
 
 def _fields(row: tuple[Any, ...]) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def _fields(row: tuple[Any, ...]) -> dict[str, Any]:
         "workflow": workflow,
         "step": step,
         "record": record,
-        "operation": unpacked_id(operation),
+        "operation": unpack_operation_id(operation),
         "kind": kind,
         "profile": _parsed(profile),
         "target": _parsed(target),
@@ -166,7 +166,7 @@ def _parsed(text: str | None) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class ChainCheck:
     """How far the chain was checked: the last entry that fits, its hash, and whether that is the end."""
 
     seq: int = 0
@@ -179,18 +179,18 @@ class Checked:
     """The last request whose body was compared with its digest."""
 
 
-def check(db: sqlite3.Connection, so_far: Checked) -> Checked:
+def check_chain(db: sqlite3.Connection, so_far: ChainCheck) -> ChainCheck:
     """Checks the next entries of the chain, from the first one that was not folded away."""
-    folded = retention.anchor(db) if so_far.seq == 0 else None
+    folded = retention.chain_anchor(db) if so_far.seq == 0 else None
     if folded is not None:
-        so_far = Checked(*folded, start=folded[0])
+        so_far = ChainCheck(*folded, start=folded[0])
     start = so_far.start
     head, head_hash = db.execute("SELECT seq, hash FROM audit_head").fetchone()
     seq, before, request = so_far.seq, so_far.hash, so_far.request
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM audit a LEFT JOIN requests r ON r.id = a.request "
         "WHERE a.seq > ? ORDER BY a.seq LIMIT ?",
-        (seq, CHUNK),
+        (seq, CHECK_BATCH_ROWS),
     )
     count = 0
     for row in rows:
@@ -199,18 +199,18 @@ def check(db: sqlite3.Connection, so_far: Checked) -> Checked:
         if fits and row[18] is not None and row[18] != request:
             fits, request = _body_fits(db, row[18], row[21]), row[18]
         if not fits:
-            return Checked(seq, before, ended=True, broken=seq + 1, start=start)
+            return ChainCheck(seq, before, ended=True, broken=seq + 1, start=start)
         seq, before = row[0], row[17]
-    if count == CHUNK:
-        return Checked(seq, before, request=request, start=start)
+    if count == CHECK_BATCH_ROWS:
+        return ChainCheck(seq, before, request=request, start=start)
     # Entries cut off at the end leave a head that nothing leads to.
     whole = head == seq and head_hash == before
-    return Checked(seq, before, ended=True, broken=None if whole else min(seq, head) + 1, start=start)
+    return ChainCheck(seq, before, ended=True, broken=None if whole else min(seq, head) + 1, start=start)
 
 
 def _hash(before: bytes, row: tuple[Any, ...]) -> bytes | None:
     try:
-        return chained(before, _fields(row))
+        return chain_hash(before, _fields(row))
     except (ValueError, AttributeError, TypeError):
         # A value that was never written by us: it can't fit.
         return None

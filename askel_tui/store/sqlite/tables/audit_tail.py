@@ -16,18 +16,18 @@ from askel_tui.core.operations import STEP_KINDS
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
 from askel_tui.store.sqlite.connection import connect
 from askel_tui.store.sqlite.schema import DECISION_KIND
-from askel_tui.store.sqlite.tables.audit_queries import conditions_of, read
+from askel_tui.store.sqlite.tables.audit_queries import filter_conditions, read_entries
 
-TEXTS = ("record", "profile", "target", "response", "actor")
+SEARCHED_COLUMNS = ("record", "profile", "target", "response", "actor")
 """Columns that hold anything, looked through for words."""
 
-WORDS = ("connection", "workflow", "step")
+INDEXED_COLUMNS = ("connection", "workflow", "step")
 """Columns of few different values, each with an index."""
 
-STATUSES = ("written", "unconfirmed", "failed", "passed", "skipped", "discarded", "done")
+ENTRY_STATUSES = ("written", "unconfirmed", "failed", "passed", "skipped", "discarded", "done")
 """How entries end."""
 
-RESPONSE_SHOWN = 300
+MAX_RESPONSE_CHARS = 300
 
 
 class TailRow(NamedTuple):
@@ -51,7 +51,7 @@ class TailRow(NamedTuple):
     response_json: str | None
 
     @property
-    def who(self) -> str:
+    def identifier(self) -> str:
         """The first of the profile's identifiers."""
         return str(next(iter(_parsed(self.profile_json).values()), ""))
 
@@ -66,13 +66,13 @@ class TailRow(NamedTuple):
         detail = _parsed(self.response_json).get("detail")
         if isinstance(detail, dict):
             words = [str(value) for value in detail.values() if value not in (None, "", 0)]
-            return " · ".join(words)[:RESPONSE_SHOWN]
-        return "" if detail is None else str(detail)[:RESPONSE_SHOWN]
+            return " · ".join(words)[:MAX_RESPONSE_CHARS]
+        return "" if detail is None else str(detail)[:MAX_RESPONSE_CHARS]
 
 
 _COLUMNS = (
     "seq, at, actor, connection, workflow, step, record, kind, status, profile, target, ms, "
-    f"CASE WHEN status NOT IN ('written', 'unconfirmed') THEN substr(response, 1, {RESPONSE_SHOWN * 2}) END"
+    f"CASE WHEN status NOT IN ('written', 'unconfirmed') THEN substr(response, 1, {MAX_RESPONSE_CHARS * 2}) END"
 )
 
 
@@ -92,24 +92,24 @@ def bounds(db: sqlite3.Connection) -> tuple[int, int, int]:
     return first or 0, last or 0, count
 
 
-def ends(db: sqlite3.Connection) -> tuple[int, int]:
+def first_and_last(db: sqlite3.Connection) -> tuple[int, int]:
     """The first and the last `seq`, found at once; zeros when there is none."""
     first, last = db.execute("SELECT (SELECT min(seq) FROM audit), (SELECT max(seq) FROM audit)").fetchone()
     return first or 0, last or 0
 
 
-def version(db: sqlite3.Connection) -> int:
+def data_version(db: sqlite3.Connection) -> int:
     """A number that changes when another connection has committed."""
     (found,) = db.execute("PRAGMA data_version").fetchone()
     return int(found)
 
 
-def sequence(db: sqlite3.Connection) -> list[int]:
+def all_seqs(db: sqlite3.Connection) -> list[int]:
     """Every `seq`, in order: for a journal with gaps."""
     return sorted(seq for (seq,) in db.execute("SELECT seq FROM audit INDEXED BY audit_at"))
 
 
-def rows(db: sqlite3.Connection, seqs: Sequence[int]) -> list[TailRow]:
+def read_rows(db: sqlite3.Connection, seqs: Sequence[int]) -> list[TailRow]:
     """The rows of these entries, in order of `seq`."""
     if not seqs:
         return []
@@ -123,13 +123,13 @@ def rows(db: sqlite3.Connection, seqs: Sequence[int]) -> list[TailRow]:
     return [TailRow(*each) for each in found]
 
 
-def entry(db: sqlite3.Connection, seq: int) -> AuditEntry | None:
+def read_entry(db: sqlite3.Connection, seq: int) -> AuditEntry | None:
     """A whole entry."""
-    found, _ = read(db, AuditFilter(), seq - 1, 1, False)
+    found, _ = read_entries(db, AuditFilter(), seq - 1, 1, False)
     return found[0] if found and found[0].seq == seq else None
 
 
-def life(db: sqlite3.Connection, record: str, limit: int = 200) -> list[TailRow]:
+def record_history(db: sqlite3.Connection, record: str, limit: int = 200) -> list[TailRow]:
     """Everything the audit has about a record, oldest first."""
     found = db.execute(
         f"SELECT {_COLUMNS} FROM audit INDEXED BY audit_record WHERE record = ? ORDER BY seq LIMIT ?",
@@ -138,7 +138,7 @@ def life(db: sqlite3.Connection, record: str, limit: int = 200) -> list[TailRow]
     return [TailRow(*each) for each in found]
 
 
-class Match(NamedTuple):
+class TailQuery(NamedTuple):
     """What is searched for: fields by an index, words that must be there and words that must not."""
 
     wanted: AuditFilter = AuditFilter()
@@ -151,7 +151,7 @@ class Match(NamedTuple):
         return not self.words and not self.without
 
 
-class Query(NamedTuple):
+class PreparedQuery(NamedTuple):
     """A match made ready for a journal: the conditions and their parameters."""
 
     walk: str
@@ -159,13 +159,13 @@ class Query(NamedTuple):
     parameters: dict[str, Any]
 
 
-def prepared(db: sqlite3.Connection, match: Match) -> Query:
+def prepare_query(db: sqlite3.Connection, match: TailQuery) -> PreparedQuery:
     """A match, with the words looked up among the values of columns that have few."""
-    index, conditions, parameters = conditions_of(match.wanted)
+    index, conditions, parameters = filter_conditions(match.wanted)
     values = {} if match.by_index else _values(db)
     for number, word in enumerate((*match.words, *match.without)):
         name = f"word{number}"
-        clauses = [f"a.{column} LIKE :{name} ESCAPE '\\'" for column in TEXTS]
+        clauses = [f"a.{column} LIKE :{name} ESCAPE '\\'" for column in SEARCHED_COLUMNS]
         parameters[name] = f"%{_escaped(word)}%"
         for column, known in values.items():
             fitting = [value for value in known if word.casefold() in value.casefold()]
@@ -178,10 +178,10 @@ def prepared(db: sqlite3.Connection, match: Match) -> Query:
         # A column without a value is NULL, and NOT NULL would be neither true nor false.
         any_of = " OR ".join(clauses)
         conditions.append(f"({any_of})" if number < len(match.words) else f"NOT ifnull(({any_of}), 0)")
-    return Query(index, tuple(conditions), parameters)
+    return PreparedQuery(index, tuple(conditions), parameters)
 
 
-def matching(db: sqlite3.Connection, query: Query, low: int, high: int, limit: int) -> list[int]:
+def matching_seqs(db: sqlite3.Connection, query: PreparedQuery, low: int, high: int, limit: int) -> list[int]:
     """The newest `limit` entries from `low` to `high` that match, newest first."""
     where = " AND ".join(("a.seq BETWEEN :low AND :high", *query.conditions))
     # One row, not thousands: for each row that SQLite steps to, Python would give its lock up and wait to have it back.
@@ -196,8 +196,8 @@ def matching(db: sqlite3.Connection, query: Query, low: int, high: int, limit: i
 def _values(db: sqlite3.Connection) -> dict[str, list[str]]:
     """The values of columns that have few."""
     decided = _distinct(db, "kind", f"AND {DECISION_KIND}")
-    found = {name: _distinct(db, name) for name in WORDS}
-    return {**found, "kind": [*STEP_KINDS, *decided], "status": list(STATUSES)}
+    found = {name: _distinct(db, name) for name in INDEXED_COLUMNS}
+    return {**found, "kind": [*STEP_KINDS, *decided], "status": list(ENTRY_STATUSES)}
 
 
 def _distinct(db: sqlite3.Connection, column: str, also: str = "") -> list[str]:

@@ -7,17 +7,19 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from askel_tui.core.operations import canonical
+from askel_tui.core.operations import canonical_json
 from askel_tui.store.journal.rows import Command
 
 _ROW = "SELECT id, name, arguments, actor, at, state, result FROM commands"
 
 
-def order(db: sqlite3.Connection, name: str, arguments: Mapping[str, Any], actor: str, now: int) -> int:
+def submit_command(
+    db: sqlite3.Connection, name: str, arguments: Mapping[str, Any], actor: str, now: int
+) -> int:
     """Leaves an order; gives its id."""
     ordered = db.execute(
         "INSERT INTO commands (name, arguments, actor, at) VALUES (?, ?, ?, ?)",
-        (name, canonical(arguments).decode(), actor, now),
+        (name, canonical_json(arguments).decode(), actor, now),
     )
     if ordered.lastrowid is None:
         raise AssertionError("an insert gives a row id")
@@ -29,18 +31,18 @@ def open_commands(db: sqlite3.Connection) -> list[Command]:
     return [_command(*row) for row in db.execute(f"{_ROW} WHERE state = 'open' ORDER BY id")]
 
 
-def finish(
+def finish_command(
     db: sqlite3.Connection, command: int, state: Literal["done", "refused"], result: Mapping[str, Any]
 ) -> None:
     """Writes what became of an order; the first result stands. Raises `LookupError`."""
-    find(db, command)
+    find_command(db, command)
     db.execute(
         "UPDATE commands SET state = ?, result = ? WHERE id = ? AND state = 'open'",
-        (state, canonical(result).decode(), command),
+        (state, canonical_json(result).decode(), command),
     )
 
 
-def find(db: sqlite3.Connection, command: int) -> Command:
+def find_command(db: sqlite3.Connection, command: int) -> Command:
     """The order of this id. Raises `LookupError`."""
     row = db.execute(f"{_ROW} WHERE id = ?", (command,)).fetchone()
     if row is None:

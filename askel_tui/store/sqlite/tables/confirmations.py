@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from askel_tui.core.operations import Identity, Operation, Target
-from askel_tui.store.journal.rows import Confirmed, Unconfirmed
-from askel_tui.store.sqlite.tables.audit_chain import Chain, unpacked_id
+from askel_tui.store.journal.rows import Confirmation, UnconfirmedWrite
+from askel_tui.store.sqlite.tables.audit_chain import AuditChain, unpack_operation_id
 
-SAMPLE = 3
+EVENTS_SAMPLED_PER_REQUEST = 3
 """How many events of one call are read back."""
 
 _FIND = f"""
@@ -20,14 +20,16 @@ FROM audit a NOT INDEXED
 WHERE a.seq > :after AND a.at >= :since AND a.status = 'unconfirmed' AND a.request IS NOT NULL AND a.kind IN
   ('subscribe', 'unsubscribe', 'track_event', 'trigger_flow')
 AND (a.kind IN ('subscribe', 'unsubscribe')
-  OR a.request IS NOT (SELECT b.request FROM audit b WHERE b.seq = a.seq - {SAMPLE}))
+  OR a.request IS NOT (SELECT b.request FROM audit b WHERE b.seq = a.seq - {EVENTS_SAMPLED_PER_REQUEST}))
 AND NOT EXISTS (SELECT 1 FROM audit c INDEXED BY audit_record WHERE c.record = a.record
   AND c.seq > a.seq AND c.operation = a.operation)
 ORDER BY a.seq LIMIT :limit
 """
 
 
-def unconfirmed(db: sqlite3.Connection, after: int, since: int, limit: int) -> tuple[list[Unconfirmed], int]:
+def unconfirmed_writes(
+    db: sqlite3.Connection, after: int, since: int, limit: int
+) -> tuple[list[UnconfirmedWrite], int]:
     """Entries over `after`, not older than `since`, that wait for a confirmation, and how far was looked."""
     (head,) = db.execute("SELECT seq FROM audit_head").fetchone()
     if after == 0:
@@ -39,16 +41,16 @@ def unconfirmed(db: sqlite3.Connection, after: int, since: int, limit: int) -> t
     return found, found[-1].seq if len(found) == limit else max(after, int(head))
 
 
-def _read(row: tuple[Any, ...]) -> Unconfirmed:
+def _read(row: tuple[Any, ...]) -> UnconfirmedWrite:
     seq, at, connection, workflow, step, record, operation, kind, profile, target, request = row
-    return Unconfirmed(
+    return UnconfirmedWrite(
         seq,
         at,
         connection,
         workflow,
         step,
         record,
-        unpacked_id(operation) or "",
+        unpack_operation_id(operation) or "",
         kind,
         Identity(**json.loads(profile)),
         None if target is None else Target(**json.loads(target)),
@@ -56,19 +58,19 @@ def _read(row: tuple[Any, ...]) -> Unconfirmed:
     )
 
 
-def body_of(db: sqlite3.Connection, request: int) -> bytes | None:
+def request_body(db: sqlite3.Connection, request: int) -> bytes | None:
     """The body of a request; None once it was folded away."""
     row = db.execute("SELECT body FROM requests WHERE id = ?", (request,)).fetchone()
     body: bytes | None = None if row is None else row[0]
     return body
 
 
-def confirm(db: sqlite3.Connection, confirmed: Sequence[Confirmed], now: int) -> int:
+def write_confirmations(db: sqlite3.Connection, confirmed: Sequence[Confirmation], now: int) -> int:
     """Appends what was read back to the audit, once for each entry. Gives how many entries were appended."""
-    chain = Chain(db)
+    chain = AuditChain(db)
     count = 0
     for each in confirmed:
-        of = each.of
+        of = each.write
         if _known(db, of):
             continue
         operation = Operation(of.operation, of.step, of.kind, "", of.profile, of.target)
@@ -84,13 +86,13 @@ def confirm(db: sqlite3.Connection, confirmed: Sequence[Confirmed], now: int) ->
             response={"detail": each.detail, "entry": of.seq},
         )
         count += 1
-    chain.close()
+    chain.flush()
     return count
 
 
-def _known(db: sqlite3.Connection, of: Unconfirmed) -> bool:
+def _known(db: sqlite3.Connection, of: UnconfirmedWrite) -> bool:
     rows = db.execute(
         "SELECT operation FROM audit INDEXED BY audit_record WHERE record = ? AND seq > ?",
         (of.record, of.seq),
     )
-    return any(unpacked_id(operation) == of.operation for (operation,) in rows)
+    return any(unpack_operation_id(operation) == of.operation for (operation,) in rows)

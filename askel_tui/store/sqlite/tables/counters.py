@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 
-from askel_tui.store.journal.rows import Counts
+from askel_tui.store.journal.rows import WorkflowCounts
 
 
-class Tally:
+class CounterChanges:
     """Changes of counters, gathered over one transaction's work and written once."""
 
     def __init__(self) -> None:
@@ -40,12 +40,12 @@ class Tally:
         self._changes.clear()
 
 
-def counts(db: sqlite3.Connection) -> dict[str, Counts]:
+def read_counts(db: sqlite3.Connection) -> dict[str, WorkflowCounts]:
     """Counts by workflow."""
     rows = db.execute(
         "SELECT workflow, sum(waiting), sum(held), sum(failed), sum(sent) FROM counters GROUP BY workflow"
     )
-    return {workflow: Counts(*numbers) for workflow, *numbers in rows}
+    return {workflow: WorkflowCounts(*numbers) for workflow, *numbers in rows}
 
 
 def connections_of(db: sqlite3.Connection, workflow: str) -> list[str]:

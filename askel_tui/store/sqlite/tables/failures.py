@@ -10,26 +10,28 @@ from askel_tui.store.journal.rows import Decision, Failure
 from askel_tui.store.sqlite.schema import FAILED, HELD, PLANNED, REPLAN, WAITING
 from askel_tui.store.sqlite.tables import holds, operations
 from askel_tui.store.sqlite.tables import superseded as overtaken
-from askel_tui.store.sqlite.tables.audit_chain import Chain
-from askel_tui.store.sqlite.tables.counters import Tally
+from askel_tui.store.sqlite.tables.audit_chain import AuditChain
+from askel_tui.store.sqlite.tables.counters import CounterChanges
 
 _COLUMNS = "id, connection, workflow, version, record_seq, record, step, reason, at, problems, operation"
 _ROW = f"SELECT {_COLUMNS} FROM failures"
 
 
-def fail(db: sqlite3.Connection, of: operations.Row, reason: str, now: int, tally: Tally) -> None:
+def fail_operation(
+    db: sqlite3.Connection, of: operations.QueueRow, reason: str, now: int, tally: CounterChanges
+) -> None:
     """Makes an operation failed, and with it the later ones of its record, unattempted."""
     failure = db.execute(
         "INSERT INTO failures (connection, workflow, version, record_seq, record, step, reason, at, operation) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (of.connection, of.workflow, of.version, of.record_seq, of.record, of.step, reason, now, of.seq),
     ).lastrowid
-    operations.move(db, of, FAILED, tally, failure=failure, reason=reason)
-    for each in operations.later(db, of, states=(WAITING, HELD)):
-        operations.move(db, each, FAILED, tally, failure=failure, reason=f"after step {of.step} failed")
+    operations.set_state(db, of, FAILED, tally, failure=failure, reason=reason)
+    for each in operations.later_rows(db, of, states=(WAITING, HELD)):
+        operations.set_state(db, each, FAILED, tally, failure=failure, reason=f"after step {of.step} failed")
 
 
-def failed_before(db: sqlite3.Connection, of: operations.Row) -> tuple[int, str] | None:
+def earlier_failure(db: sqlite3.Connection, of: operations.QueueRow) -> tuple[int, str] | None:
     """The failure (its id and step) of an earlier operation of the same record, where there is one."""
     row = db.execute(
         "SELECT f.id, f.step FROM operations o JOIN failures f ON f.id = o.failure "
@@ -62,7 +64,9 @@ def _failure(
     problems: str | None,
     operation: int | None,
 ) -> Failure:
-    row = db.execute(f"SELECT {operations.COLUMNS} FROM operations WHERE seq = ?", (operation,)).fetchone()
+    row = db.execute(
+        f"SELECT {operations.STORED_COLUMNS} FROM operations WHERE seq = ?", (operation,)
+    ).fetchone()
     return Failure(
         failure,
         connection,
@@ -74,13 +78,13 @@ def _failure(
         reason,
         at,
         problems=[] if problems is None else json.loads(problems),
-        operation=None if row is None else operations.stored(row),
+        operation=None if row is None else operations.decode_operation(row),
     )
 
 
-def retry(db: sqlite3.Connection, ids: Sequence[int], decision: Decision, now: int) -> int:
+def retry_failures(db: sqlite3.Connection, ids: Sequence[int], decision: Decision, now: int) -> int:
     """Failed operations wait again at their old places; failed plans are planned again. Gives how many failures."""
-    tally, chain = Tally(), Chain(db)
+    tally, chain = CounterChanges(), AuditChain(db)
     retried = 0
     workflows = set()
     for failure in dict.fromkeys(ids):
@@ -96,21 +100,23 @@ def retry(db: sqlite3.Connection, ids: Sequence[int], decision: Decision, now: i
                 tally.add(workflow, connection, failed=-1)
             back = _behind(db, failure)
             if back:
-                overtaken.leave_out(db, back, overtaken.failed_at(db, back[0]), now, tally, chain)
+                overtaken.drop_superseded(
+                    db, back, overtaken.failure_entry_seq(db, back[0]), now, tally, chain
+                )
             for each in _behind(db, failure):
-                operations.move(db, each, WAITING, tally)
+                operations.set_state(db, each, WAITING, tally)
                 db.execute("UPDATE operations SET attempts = 0 WHERE seq = ?", (each.seq,))
     for workflow in sorted(workflows):
-        holds.apply_all(db, workflow, tally)
+        holds.apply_holds(db, workflow, tally)
     tally.write(db)
-    chain.close()
+    chain.flush()
     _decided(db, decision, now, retried)
     return retried
 
 
-def discard(db: sqlite3.Connection, ids: Sequence[int], decision: Decision, now: int) -> int:
+def discard_failures(db: sqlite3.Connection, ids: Sequence[int], decision: Decision, now: int) -> int:
     """Discards failures, one audit entry for each operation and each failed plan. Gives how many failures."""
-    tally, chain = Tally(), Chain(db)
+    tally, chain = CounterChanges(), AuditChain(db)
     discarded = 0
     for failure in dict.fromkeys(ids):
         row = db.execute(
@@ -119,7 +125,7 @@ def discard(db: sqlite3.Connection, ids: Sequence[int], decision: Decision, now:
         ).fetchall()
         for workflow, connection, record_seq, record, operation, reason in row:
             if discarded == 0:
-                chain.decision(decision, now)
+                chain.append_decision(decision, now)
             discarded += 1
             if operation is None:
                 _state(db, workflow, record_seq, PLANNED)
@@ -136,17 +142,17 @@ def discard(db: sqlite3.Connection, ids: Sequence[int], decision: Decision, now:
                 )
             for each in _behind(db, failure):
                 why = f"failure {failure} discarded: {reason}"
-                chain.operation(
-                    each, operations.operation(db, each.seq), "discarded", now, why, decision.actor
+                chain.append_operation(
+                    each, operations.read_operation(db, each.seq), "discarded", now, why, decision.actor
                 )
-                operations.leave(db, each, tally)
+                operations.remove_row(db, each, tally)
     tally.write(db)
-    chain.close()
+    chain.flush()
     return discarded
 
 
-def _behind(db: sqlite3.Connection, failure: int) -> list[operations.Row]:
-    return operations.rows(db, "failure = ?", (failure,))
+def _behind(db: sqlite3.Connection, failure: int) -> list[operations.QueueRow]:
+    return operations.select_rows(db, "failure = ?", (failure,))
 
 
 def _state(db: sqlite3.Connection, workflow: str, record_seq: int, state: int) -> None:
@@ -157,6 +163,6 @@ def _state(db: sqlite3.Connection, workflow: str, record_seq: int, state: int) -
 
 def _decided(db: sqlite3.Connection, decision: Decision, now: int, number: int) -> None:
     if number:
-        chain = Chain(db)
-        chain.decision(decision, now)
-        chain.close()
+        chain = AuditChain(db)
+        chain.append_decision(decision, now)
+        chain.flush()

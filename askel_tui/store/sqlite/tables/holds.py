@@ -11,8 +11,8 @@ from askel_tui.store.journal.rows import Decision, Hold, StoredOperation
 from askel_tui.store.sqlite.schema import HELD, WAITING
 from askel_tui.store.sqlite.tables import notices, operations
 from askel_tui.store.sqlite.tables import superseded as overtaken
-from askel_tui.store.sqlite.tables.audit_chain import Chain
-from askel_tui.store.sqlite.tables.counters import Tally, connections_of
+from askel_tui.store.sqlite.tables.audit_chain import AuditChain
+from askel_tui.store.sqlite.tables.counters import CounterChanges, connections_of
 
 _HOLD_OWN = (
     f"UPDATE operations SET state = {HELD}, hold = :step WHERE workflow = :workflow AND connection = :connection "
@@ -30,7 +30,7 @@ _RELEASE = (
 )
 
 
-def all_holds(db: sqlite3.Connection) -> list[Hold]:
+def read_holds(db: sqlite3.Connection) -> list[Hold]:
     """All holds, oldest first."""
     rows = db.execute(
         "SELECT connection, workflow, step, cause, detail, since, waiting FROM holds ORDER BY id"
@@ -38,26 +38,31 @@ def all_holds(db: sqlite3.Connection) -> list[Hold]:
     return [Hold(*row) for row in rows]
 
 
-def tried(db: sqlite3.Connection, workflow: str, step: str, limit: int) -> list[StoredOperation]:
+def attempted_held_operations(
+    db: sqlite3.Connection, workflow: str, step: str, limit: int
+) -> list[StoredOperation]:
     """Operations that a hold keeps and that came back from a request, oldest first."""
     rows = db.execute(
-        f"SELECT {operations.COLUMNS} FROM operations INDEXED BY operations_held WHERE workflow = ? AND hold = ? "
+        f"SELECT {operations.STORED_COLUMNS} FROM operations INDEXED BY operations_held "
+        "WHERE workflow = ? AND hold = ? "
         f"AND state = {HELD} AND reason IS NOT NULL ORDER BY seq LIMIT ?",
         (workflow, step, limit),
     )
-    return [operations.stored(row) for row in rows]
+    return [operations.decode_operation(row) for row in rows]
 
 
-def place(db: sqlite3.Connection, hold: Hold, now: int) -> bool:
+def place_hold(db: sqlite3.Connection, hold: Hold, now: int) -> bool:
     """Holds a step, audited and noticed. False if it was held already."""
-    tally, chain = Tally(), Chain(db)
-    placed = place_within(db, hold, now, tally, chain)
+    tally, chain = CounterChanges(), AuditChain(db)
+    placed = place_hold_within(db, hold, now, tally, chain)
     tally.write(db)
-    chain.close()
+    chain.flush()
     return placed
 
 
-def place_within(db: sqlite3.Connection, hold: Hold, now: int, tally: Tally, chain: Chain) -> bool:
+def place_hold_within(
+    db: sqlite3.Connection, hold: Hold, now: int, tally: CounterChanges, chain: AuditChain
+) -> bool:
     """Holds a step as part of a larger change. False if it was held already.
 
     What needs a person takes the place of a cause that may end by itself: consent in doubt that of any other, and
@@ -71,12 +76,12 @@ def place_within(db: sqlite3.Connection, hold: Hold, now: int, tally: Tally, cha
     )
     if placed.rowcount != 1:
         return False
-    apply(db, hold.workflow, hold.step, tally)
+    apply_hold(db, hold.workflow, hold.step, tally)
     _tell(db, hold, now, chain)
     return True
 
 
-def apply(db: sqlite3.Connection, workflow: str, step: str, tally: Tally) -> int:
+def apply_hold(db: sqlite3.Connection, workflow: str, step: str, tally: CounterChanges) -> int:
     """Makes the waiting operations of a held step held, and those behind a held gate. Gives how many."""
     moved = 0
     # Counters of operations that were just planned may not be written yet.
@@ -92,15 +97,15 @@ def apply(db: sqlite3.Connection, workflow: str, step: str, tally: Tally) -> int
     return moved
 
 
-def apply_all(db: sqlite3.Connection, workflow: str, tally: Tally) -> int:
+def apply_holds(db: sqlite3.Connection, workflow: str, tally: CounterChanges) -> int:
     """Applies every hold of a workflow to operations that came back to waiting. Gives how many are held again."""
     steps = [
         step for (step,) in db.execute("SELECT step FROM holds WHERE workflow = ? ORDER BY id", (workflow,))
     ]
-    return sum(apply(db, workflow, step, tally) for step in steps)
+    return sum(apply_hold(db, workflow, step, tally) for step in steps)
 
 
-def _tell(db: sqlite3.Connection, hold: Hold, now: int, chain: Chain) -> None:
+def _tell(db: sqlite3.Connection, hold: Hold, now: int, chain: AuditChain) -> None:
     """Writes the audit entry and the notice of a hold that was placed."""
     (waiting,) = db.execute(
         "SELECT waiting FROM holds WHERE workflow = ? AND step = ?", (hold.workflow, hold.step)
@@ -114,11 +119,15 @@ def _tell(db: sqlite3.Connection, hold: Hold, now: int, chain: Chain) -> None:
         step=hold.step,
         response={"detail": {"cause": hold.cause, "detail": hold.detail, "waiting": waiting}},
     )
-    notices.of_hold(db, hold, waiting, now)
+    notices.add_hold_notice(db, hold, waiting, now)
 
 
-def keep(
-    db: sqlite3.Connection, of: operations.Row, step: str | None, tally: Tally, reason: str | None = None
+def return_to_queue(
+    db: sqlite3.Connection,
+    of: operations.QueueRow,
+    step: str | None,
+    tally: CounterChanges,
+    reason: str | None = None,
 ) -> None:
     """Brings an operation to where it waits: behind the hold of `step`, of its own step or of a gate before it.
 
@@ -126,22 +135,22 @@ def keep(
     """
     held_by = _held_by(db, of, step)
     if held_by is None:
-        operations.move(db, of, WAITING, tally, reason=reason)
+        operations.set_state(db, of, WAITING, tally, reason=reason)
         return
-    operations.move(db, of, HELD, tally, hold=held_by, reason=reason)
+    operations.set_state(db, of, HELD, tally, hold=held_by, reason=reason)
     if of.gate:
-        for behind in operations.later(db, of, states=(WAITING,)):
-            operations.move(db, behind, HELD, tally, hold=held_by)
+        for behind in operations.later_rows(db, of, states=(WAITING,)):
+            operations.set_state(db, behind, HELD, tally, hold=held_by)
 
 
-def free_behind(db: sqlite3.Connection, gate: operations.Row, tally: Tally) -> None:
+def release_behind_gate(db: sqlite3.Connection, gate: operations.QueueRow, tally: CounterChanges) -> None:
     """A held gate was answered after all: what waited behind it waits for other holds only."""
-    for behind in operations.later(db, gate, states=(HELD,)):
+    for behind in operations.later_rows(db, gate, states=(HELD,)):
         if behind.hold == gate.step and behind.step != gate.step:
-            keep(db, behind, None, tally)
+            return_to_queue(db, behind, None, tally)
 
 
-def _held_by(db: sqlite3.Connection, of: operations.Row, step: str | None) -> str | None:
+def _held_by(db: sqlite3.Connection, of: operations.QueueRow, step: str | None) -> str | None:
     held = {name for (name,) in db.execute("SELECT step FROM holds WHERE workflow = ?", (of.workflow,))}
     for name in (step, of.step):
         if name in held:
@@ -156,33 +165,33 @@ def _held_by(db: sqlite3.Connection, of: operations.Row, step: str | None) -> st
     return None if gate is None else str(gate[0])
 
 
-def let_one(db: sqlite3.Connection, workflow: str, step: str, now: int) -> int | None:
+def release_one(db: sqlite3.Connection, workflow: str, step: str, now: int) -> int | None:
     """Lets the oldest operation of a held step go, while the hold stays; gives its `seq`, None where none waits."""
-    tally, chain = Tally(), Chain(db)
-    since = overtaken.held_at(db, workflow, step)
+    tally, chain = CounterChanges(), AuditChain(db)
+    since = overtaken.hold_entry_seq(db, workflow, step)
     gone = None
     while (kept := _oldest(db, workflow, step)) is not None:
-        overtaken.leave_out(db, [kept], since, now, tally, chain)
-        if operations.row(db, kept.seq) is not None:
-            operations.move(db, kept, WAITING, tally)
+        overtaken.drop_superseded(db, [kept], since, now, tally, chain)
+        if operations.find_row(db, kept.seq) is not None:
+            operations.set_state(db, kept, WAITING, tally)
             gone = kept.seq
             break
     tally.write(db)
-    chain.close()
+    chain.flush()
     return gone
 
 
-def _oldest(db: sqlite3.Connection, workflow: str, step: str) -> operations.Row | None:
+def _oldest(db: sqlite3.Connection, workflow: str, step: str) -> operations.QueueRow | None:
     """The oldest operation of a step among those that its hold keeps."""
     found = db.execute(
         f"SELECT seq FROM operations WHERE workflow = ? AND hold = ? AND step = ? AND state = {HELD} "
         "ORDER BY seq LIMIT 1",
         (workflow, step, step),
     ).fetchone()
-    return None if found is None else operations.row(db, found[0])
+    return None if found is None else operations.find_row(db, found[0])
 
 
-def release(db: sqlite3.Connection, workflow: str, step: str, decision: Decision, now: int) -> int:
+def release_hold(db: sqlite3.Connection, workflow: str, step: str, decision: Decision, now: int) -> int:
     """Ends a hold: its operations wait again, in order, unless another hold keeps them. Gives how many wait.
 
     Where the decision names a cause, a hold that has another one by now stays.
@@ -194,39 +203,41 @@ def release(db: sqlite3.Connection, workflow: str, step: str, decision: Decision
     ).fetchall()
     if not ended:
         return 0
-    tally, chain = Tally(), Chain(db)
-    chain.decision(decision, now)
-    since = overtaken.held_at(db, workflow, step)
-    overtaken.leave_out(db, overtaken.of_hold(db, workflow, step, since), since, now, tally, chain)
+    tally, chain = CounterChanges(), AuditChain(db)
+    chain.append_decision(decision, now)
+    since = overtaken.hold_entry_seq(db, workflow, step)
+    overtaken.drop_superseded(
+        db, overtaken.superseded_candidates(db, workflow, step, since), since, now, tally, chain
+    )
     released = 0
     for connection in connections_of(db, workflow):
         number = db.execute(_RELEASE, {"workflow": workflow, "step": step, "connection": connection}).rowcount
         tally.add(workflow, connection, waiting=number, held=-number)
         released += number
-    released -= apply_all(db, workflow, tally)
+    released -= apply_holds(db, workflow, tally)
     tally.write(db)
-    chain.close()
-    notices.of_release(db, Hold(*ended[0]), decision.actor, released, now)
+    chain.flush()
+    notices.add_release_notice(db, Hold(*ended[0]), decision.actor, released, now)
     return released
 
 
-def discard(db: sqlite3.Connection, workflow: str, step: str, decision: Decision, now: int) -> int:
+def discard_held(db: sqlite3.Connection, workflow: str, step: str, decision: Decision, now: int) -> int:
     """Discards what a hold keeps, one audit entry each, after the decision's. The hold stays."""
-    kept = operations.rows(db, f"workflow = ? AND hold = ? AND state = {HELD}", (workflow, step))
+    kept = operations.select_rows(db, f"workflow = ? AND hold = ? AND state = {HELD}", (workflow, step))
     if not kept:
         return 0
-    tally, chain = Tally(), Chain(db)
-    chain.decision(decision, now)
+    tally, chain = CounterChanges(), AuditChain(db)
+    chain.append_decision(decision, now)
     for each in kept:
-        chain.operation(
+        chain.append_operation(
             each,
-            operations.operation(db, each.seq),
+            operations.read_operation(db, each.seq),
             "discarded",
             now,
             f"held step {step} discarded",
             decision.actor,
         )
-        operations.leave(db, each, tally)
+        operations.remove_row(db, each, tally)
     tally.write(db)
-    chain.close()
+    chain.flush()
     return len(kept)

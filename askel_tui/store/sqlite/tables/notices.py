@@ -12,52 +12,54 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from askel_tui.core import notices as texts
-from askel_tui.core.notices import Affected
-from askel_tui.store.journal.rows import HOLD_CAUSES, Decision, Delivery, Hold, Notice
-from askel_tui.store.sqlite.tables.audit_chain import Chain
+from askel_tui.core.notices import AffectedStep
+from askel_tui.store.journal.rows import HOLD_CAUSES, Decision, DeliveryPosition, Hold, WarningNotice
+from askel_tui.store.sqlite.tables.audit_chain import AuditChain
 
 _NAMES = ("seq", "at", "connection", "workflow", "step", "kind", "text", "cause", "detail", "quiet")
 _SAME = "connection = ? AND cause = ? AND detail = ?"
 
 
-def after(db: sqlite3.Connection, seq: int) -> list[Mapping[str, Any]]:
+def read_notices(db: sqlite3.Connection, seq: int) -> list[Mapping[str, Any]]:
     """Notices over `seq`, oldest first."""
     rows = db.execute(f"SELECT {', '.join(_NAMES)} FROM notices WHERE seq > ? ORDER BY seq", (seq,))
     return [{**dict(zip(_NAMES, row, strict=True)), "quiet": bool(row[-1])} for row in rows]
 
 
-def of_hold(db: sqlite3.Connection, hold: Hold, waiting: int, now: int) -> None:
+def add_hold_notice(db: sqlite3.Connection, hold: Hold, waiting: int, now: int) -> None:
     """The notice of a hold that was just placed."""
     words = HOLD_CAUSES.get(hold.cause, hold.cause)
-    affected = [Affected(hold.workflow, hold.step, waiting)]
-    text = texts.held(hold.connection, hold.cause, words, hold.detail, hold.since, affected)
+    affected = [AffectedStep(hold.workflow, hold.step, waiting)]
+    text = texts.hold_notice(hold.connection, hold.cause, words, hold.detail, hold.since, affected)
     _insert(db, now, "hold", hold, text, quiet=_standing(db, hold) > 1)
 
 
-def of_release(db: sqlite3.Connection, hold: Hold, actor: str, operations: int, now: int) -> None:
+def add_release_notice(db: sqlite3.Connection, hold: Hold, actor: str, operations: int, now: int) -> None:
     """The notice of a hold that was just ended."""
-    text = texts.over(hold.workflow, hold.step, hold.detail, hold.since, now, actor, operations)
+    text = texts.hold_ended_notice(hold.workflow, hold.step, hold.detail, hold.since, now, actor, operations)
     _insert(db, now, "recovery", hold, text, quiet=_standing(db, hold) > 0)
 
 
-def of_deletion(db: sqlite3.Connection, hold: Hold, actor: str, now: int) -> None:
+def add_deletion_notice(db: sqlite3.Connection, hold: Hold, actor: str, now: int) -> None:
     """The notice of a hold that was just ended because its workflow was deleted."""
-    text = texts.given_up(hold.workflow, hold.step, hold.detail, hold.since, now, actor, hold.waiting)
+    text = texts.hold_deleted_notice(
+        hold.workflow, hold.step, hold.detail, hold.since, now, actor, hold.waiting
+    )
     _insert(db, now, "recovery", hold, text, quiet=_standing(db, hold) > 0)
 
 
-def note(db: sqlite3.Connection, notice: Notice, decision: Decision | None, now: int) -> None:
+def add_notice(db: sqlite3.Connection, notice: WarningNotice, decision: Decision | None, now: int) -> None:
     """A notice that no hold makes."""
-    say = texts.warned if notice.kind == "warning" else texts.warning_over
+    say = texts.warning_notice if notice.kind == "warning" else texts.warning_ended_notice
     text = say(notice.workflow, notice.step, notice.detail, now)
     _insert(db, now, notice.kind, notice, text, quiet=False)
     if decision is not None:
-        chain = Chain(db)
-        chain.decision(decision, now)
-        chain.close()
+        chain = AuditChain(db)
+        chain.append_decision(decision, now)
+        chain.flush()
 
 
-def remind(db: sqlite3.Connection, before: int, now: int) -> int:
+def add_reminders(db: sqlite3.Connection, before: int, now: int) -> int:
     """A reminder per cause of standing holds that was last told of before a time."""
     rows = db.execute(
         "SELECT connection, workflow, step, cause, detail, since, waiting FROM holds ORDER BY id"
@@ -73,23 +75,23 @@ def remind(db: sqlite3.Connection, before: int, now: int) -> int:
         ).fetchone()
         if (told if told is not None else holds[0].since) >= before:
             continue
-        affected = [Affected(each.workflow, each.step, each.waiting) for each in holds]
+        affected = [AffectedStep(each.workflow, each.step, each.waiting) for each in holds]
         words = HOLD_CAUSES.get(cause, cause)
-        text = texts.held(connection, cause, words, detail, holds[0].since, affected)
+        text = texts.hold_notice(connection, cause, words, detail, holds[0].since, affected)
         _insert(db, now, "reminder", holds[0], f"Still so: {text}", quiet=False)
         reminded += 1
     return reminded
 
 
-def delivery(db: sqlite3.Connection, address: str) -> Delivery | None:
+def find_delivery(db: sqlite3.Connection, address: str) -> DeliveryPosition | None:
     """How far an address has come; None where it was never seen."""
     row = db.execute("SELECT seq, attempts, due FROM deliveries WHERE address = ?", (address,)).fetchone()
-    return None if row is None else Delivery(*row)
+    return None if row is None else DeliveryPosition(*row)
 
 
-def first_delivery(db: sqlite3.Connection, address: str, connection: str | None) -> Delivery:
+def first_delivery(db: sqlite3.Connection, address: str, connection: str | None) -> DeliveryPosition:
     """Where an address begins: with the oldest hold that stands, else with what comes from now on."""
-    known = delivery(db, address)
+    known = find_delivery(db, address)
     if known is not None:
         return known
     (seq,) = db.execute(
@@ -98,11 +100,11 @@ def first_delivery(db: sqlite3.Connection, address: str, connection: str | None)
         "n.connection = :connection)), (SELECT max(seq) FROM notices), 0)",
         {"connection": connection},
     ).fetchone()
-    move_delivery(db, address, Delivery(seq))
-    return Delivery(seq)
+    save_delivery(db, address, DeliveryPosition(seq))
+    return DeliveryPosition(seq)
 
 
-def keep_deliveries(db: sqlite3.Connection, addresses: Collection[str]) -> None:
+def forget_other_deliveries(db: sqlite3.Connection, addresses: Collection[str]) -> None:
     """Forgets how far notices were delivered to any other address."""
     db.execute(
         "DELETE FROM deliveries WHERE address NOT IN (SELECT value FROM json_each(?))",
@@ -110,7 +112,7 @@ def keep_deliveries(db: sqlite3.Connection, addresses: Collection[str]) -> None:
     )
 
 
-def move_delivery(db: sqlite3.Connection, address: str, to: Delivery) -> None:
+def save_delivery(db: sqlite3.Connection, address: str, to: DeliveryPosition) -> None:
     """Remembers how far an address has come; it never goes back."""
     db.execute(
         "INSERT INTO deliveries (address, seq, attempts, due) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE "
@@ -126,7 +128,7 @@ def _standing(db: sqlite3.Connection, hold: Hold) -> int:
 
 
 def _insert(
-    db: sqlite3.Connection, now: int, kind: str, about: Hold | Notice, text: str, *, quiet: bool
+    db: sqlite3.Connection, now: int, kind: str, about: Hold | WarningNotice, text: str, *, quiet: bool
 ) -> None:
     db.execute(
         "INSERT INTO notices (at, connection, workflow, step, kind, text, cause, detail, quiet) "

@@ -14,9 +14,9 @@ from askel_tui.core.operations import Operation
 from askel_tui.store.journal.rows import OperationState, StoredOperation
 from askel_tui.store.sqlite import statements as many
 from askel_tui.store.sqlite.schema import FAILED, HELD, WAITING
-from askel_tui.store.sqlite.tables.counters import Tally
+from askel_tui.store.sqlite.tables.counters import CounterChanges
 
-COLUMNS = (
+STORED_COLUMNS = (
     "seq, connection, workflow, version, record_seq, record, idx, state, attempts, due, since, reason, body"
 )
 
@@ -24,7 +24,7 @@ _STATES: dict[int, OperationState] = {WAITING: "waiting", HELD: "held", FAILED: 
 _COUNTED = {WAITING: "waiting", HELD: "held", FAILED: "failed"}
 
 
-class Row(NamedTuple):
+class QueueRow(NamedTuple):
     """What the journal needs to know of a queued operation to move or settle it."""
 
     seq: int
@@ -51,7 +51,7 @@ _ROW = (
 )
 
 
-def stored(row: Sequence[Any]) -> StoredOperation:
+def decode_operation(row: Sequence[Any]) -> StoredOperation:
     """The operation of a row of `COLUMNS`."""
     seq, connection, workflow, version, record_seq, record, idx, state, attempts, due, since, reason, body = (
         row
@@ -63,7 +63,7 @@ def stored(row: Sequence[Any]) -> StoredOperation:
     )  # fmt: skip
 
 
-def waiting(
+def waiting_operations(
     db: sqlite3.Connection, connections: Collection[str], after: int, limit: int
 ) -> list[StoredOperation]:
     """Waiting operations over `after` in order, of these connections; paused workflows left out."""
@@ -74,82 +74,84 @@ def waiting(
     wanted = set(connections)
     # Each workflow's operations are one range of the index; merging reads no more rows than are asked for.
     found = [_lane(db, workflow, of, after, limit) for workflow, of in lanes if of in wanted]
-    return [stored(row) for row in islice(merge(*found, key=lambda row: row[0]), limit)]
+    return [decode_operation(row) for row in islice(merge(*found, key=lambda row: row[0]), limit)]
 
 
 def _lane(
     db: sqlite3.Connection, workflow: str, connection: str, after: int, limit: int
 ) -> Iterator[tuple[Any, ...]]:
     yield from db.execute(
-        f"SELECT {COLUMNS} FROM operations INDEXED BY operations_waiting "
+        f"SELECT {STORED_COLUMNS} FROM operations INDEXED BY operations_waiting "
         f"WHERE workflow = ? AND connection = ? AND state = {WAITING} AND request IS NULL AND seq > ? "
         "ORDER BY seq LIMIT ?",
         (workflow, connection, after, limit),
     )
 
 
-def carried(db: sqlite3.Connection, request: int) -> dict[int, StoredOperation]:
+def carried_operations(db: sqlite3.Connection, request: int) -> dict[int, StoredOperation]:
     """The operations that a request still carries, by `seq`."""
-    rows = db.execute(f"SELECT {COLUMNS} FROM operations WHERE request = ?", (request,))
-    return {row[0]: stored(row) for row in rows}
+    rows = db.execute(f"SELECT {STORED_COLUMNS} FROM operations WHERE request = ?", (request,))
+    return {row[0]: decode_operation(row) for row in rows}
 
 
-def row(db: sqlite3.Connection, seq: int) -> Row | None:
+def find_row(db: sqlite3.Connection, seq: int) -> QueueRow | None:
     """A queued operation; None where it left the queue."""
     found = db.execute(f"SELECT {_ROW} FROM operations WHERE seq = ?", (seq,)).fetchone()
-    return None if found is None else Row._make(found)
+    return None if found is None else QueueRow._make(found)
 
 
-def state_of(db: sqlite3.Connection, seq: int) -> OperationState | None:
+def operation_state(db: sqlite3.Connection, seq: int) -> OperationState | None:
     """The state of a queued operation; None where it left the queue."""
     found = db.execute("SELECT state FROM operations WHERE seq = ?", (seq,)).fetchone()
     return None if found is None else _STATES[found[0]]
 
 
-def rows_by_seq(db: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, Row]:
+def rows_by_seq(db: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, QueueRow]:
     """Queued operations by `seq`; those that left the queue are missing."""
-    return {each[0]: Row._make(each) for each in many.read(db, "operations", _ROW, "seq", seqs)}
+    return {each[0]: QueueRow._make(each) for each in many.read_rows(db, "operations", _ROW, "seq", seqs)}
 
 
-def with_bodies(db: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, tuple[Row, bytes]]:
+def rows_with_bodies(db: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, tuple[QueueRow, bytes]]:
     """Queued operations by `seq`, each with what it does as it is stored; those that left the queue are missing."""
     found = db.execute(
         f"SELECT {_ROW}, body FROM operations WHERE seq IN (SELECT value FROM json_each(?))",
-        (many.listed(seqs),),
+        (many.json_list(seqs),),
     )
-    return {each[0]: (Row._make(each[:-1]), each[-1]) for each in found.fetchall()}
+    return {each[0]: (QueueRow._make(each[:-1]), each[-1]) for each in found.fetchall()}
 
 
-def rows(db: sqlite3.Connection, condition: str, parameters: Iterable[Any]) -> list[Row]:
+def select_rows(db: sqlite3.Connection, condition: str, parameters: Iterable[Any]) -> list[QueueRow]:
     """Queued operations under a condition, in order."""
     found = db.execute(f"SELECT {_ROW} FROM operations WHERE {condition} ORDER BY seq", tuple(parameters))
-    return sorted(map(Row._make, found), key=attrgetter("seq"))
+    return sorted(map(QueueRow._make, found), key=attrgetter("seq"))
 
 
-def operation(db: sqlite3.Connection, seq: int) -> Operation:
+def read_operation(db: sqlite3.Connection, seq: int) -> Operation:
     """What a queued operation does."""
     (body,) = db.execute("SELECT body FROM operations WHERE seq = ?", (seq,)).fetchone()
     return Operation.decode(body)
 
 
-def later(db: sqlite3.Connection, of: Row, *, states: Collection[int]) -> list[Row]:
+def later_rows(db: sqlite3.Connection, of: QueueRow, *, states: Collection[int]) -> list[QueueRow]:
     """The later operations of the same record and workflow that no request carries, in these states."""
     marks = ", ".join(str(state) for state in states)
-    return rows(
+    return select_rows(
         db,
         f"record_seq = ? AND workflow = ? AND idx > ? AND request IS NULL AND state IN ({marks})",
         (of.record_seq, of.workflow, of.idx),
     )
 
 
-def leave(db: sqlite3.Connection, of: Row, tally: Tally, *, sent: bool = False) -> None:
+def remove_row(db: sqlite3.Connection, of: QueueRow, tally: CounterChanges, *, sent: bool = False) -> None:
     """Takes an operation out of the queue and out of the counters; `sent` counts it as sent."""
-    leave_all(db, [of], tally, sent=sent)
+    remove_rows(db, [of], tally, sent=sent)
 
 
-def leave_all(db: sqlite3.Connection, rows: Collection[Row], tally: Tally, *, sent: bool = False) -> None:
+def remove_rows(
+    db: sqlite3.Connection, rows: Collection[QueueRow], tally: CounterChanges, *, sent: bool = False
+) -> None:
     """Takes operations out of the queue and out of the counters; `sent` counts them as sent."""
-    many.delete(db, "operations", "seq", [of.seq for of in rows])
+    many.delete_rows(db, "operations", "seq", [of.seq for of in rows])
     alike = Counter((of.workflow, of.connection, of.state) for of in rows)
     for (workflow, connection, state), number in alike.items():
         tally.add(workflow, connection, sent=number if sent else 0, **{_COUNTED[state]: -number})
@@ -157,11 +159,11 @@ def leave_all(db: sqlite3.Connection, rows: Collection[Row], tally: Tally, *, se
         _leave_hold(db, of)
 
 
-def move(
+def set_state(
     db: sqlite3.Connection,
-    of: Row,
+    of: QueueRow,
     state: int,
-    tally: Tally,
+    tally: CounterChanges,
     *,
     hold: str | None = None,
     failure: int | None = None,
@@ -183,7 +185,7 @@ def move(
         )
 
 
-def _leave_hold(db: sqlite3.Connection, of: Row) -> None:
+def _leave_hold(db: sqlite3.Connection, of: QueueRow) -> None:
     if of.hold is not None:
         db.execute(
             "UPDATE holds SET waiting = waiting - 1 WHERE workflow = ? AND step = ?", (of.workflow, of.hold)

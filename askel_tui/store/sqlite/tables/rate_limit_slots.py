@@ -9,22 +9,22 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-LOST_MS = 60_000
+UNANSWERED_SLOT_MS = 60_000
 """When a place without an answer counts as answered."""
 
 
-def note(db: sqlite3.Connection, account: str, call: str, now: int) -> int:
+def add_slot(db: sqlite3.Connection, account: str, call: str, now: int) -> int:
     """Takes note of a place without asking whether there is room; gives its id."""
     noted = db.execute(
         "INSERT INTO places (account, call, taken, ends) VALUES (?, ?, ?, ?)",
-        (account, call, now, now + LOST_MS),
+        (account, call, now, now + UNANSWERED_SLOT_MS),
     )
     if noted.lastrowid is None:
         raise AssertionError("an insert gives a row id")
     return noted.lastrowid
 
 
-def take(
+def take_slot(
     db: sqlite3.Connection, account: str, call: str, windows: Sequence[tuple[int, int]], now: int
 ) -> tuple[int | None, int]:
     """(place, 0), or (None, milliseconds to wait) where a window [(limit, milliseconds)] is full."""
@@ -33,10 +33,10 @@ def take(
         "UPDATE places SET taken = :now, ends = CASE WHEN answered IS NULL THEN :now + :lost ELSE :now END, "
         "answered = CASE WHEN answered IS NULL THEN NULL ELSE :now END "
         "WHERE account = :account AND call = :call AND ends > :now + :lost",
-        {"now": now, "lost": LOST_MS, "account": account, "call": call},
+        {"now": now, "lost": UNANSWERED_SLOT_MS, "account": account, "call": call},
     )
     wait = max((_wait(db, account, call, limit, window, now) for limit, window in windows), default=0)
-    return (None, wait) if wait > 0 else (note(db, account, call, now), 0)
+    return (None, wait) if wait > 0 else (add_slot(db, account, call, now), 0)
 
 
 def _wait(db: sqlite3.Connection, account: str, call: str, limit: int, window: int, now: int) -> int:
@@ -51,14 +51,14 @@ def _wait(db: sqlite3.Connection, account: str, call: str, limit: int, window: i
     return 0 if row is None else max(1, int(row[0]) + window - now)
 
 
-def answer(db: sqlite3.Connection, place: int, now: int) -> None:
+def release_slot(db: sqlite3.Connection, place: int, now: int) -> None:
     """The place's call was answered; only the first time counts."""
     db.execute(
         "UPDATE places SET answered = ?, ends = ? WHERE id = ? AND answered IS NULL", (now, now, place)
     )
 
 
-def places(db: sqlite3.Connection, account: str, since: int) -> list[tuple[str, int, int | None]]:
+def taken_slots(db: sqlite3.Connection, account: str, since: int) -> list[tuple[str, int, int | None]]:
     """(call, taken, answered) of places that were taken or answered at `since` or later."""
     return db.execute(
         "WITH RECURSIVE calls (call) AS (SELECT min(call) FROM places WHERE account = :account UNION ALL "
@@ -70,7 +70,7 @@ def places(db: sqlite3.Connection, account: str, since: int) -> list[tuple[str, 
     ).fetchall()
 
 
-def occupied(db: sqlite3.Connection, account: str, call: str, since: int) -> int:
+def count_occupied_slots(db: sqlite3.Connection, account: str, call: str, since: int) -> int:
     """How many places of a call were taken or answered at `since` or later."""
     (count,) = db.execute(
         "SELECT count(*) FROM places INDEXED BY places_ends WHERE account = ? AND call = ? AND ends > ?",
@@ -79,7 +79,7 @@ def occupied(db: sqlite3.Connection, account: str, call: str, since: int) -> int
     return int(count)
 
 
-def old_places(db: sqlite3.Connection, before: int, after: int, limit: int) -> list[int]:
+def expired_slots(db: sqlite3.Connection, before: int, after: int, limit: int) -> list[int]:
     """Ids over `after` of places that ended before a time."""
     rows = db.execute(
         "SELECT id FROM places WHERE id > ? AND ends < ? ORDER BY id LIMIT ?", (after, before, limit)
@@ -87,12 +87,12 @@ def old_places(db: sqlite3.Connection, before: int, after: int, limit: int) -> l
     return [place for (place,) in rows]
 
 
-def drop_places(db: sqlite3.Connection, ids: Sequence[int]) -> int:
+def delete_slots(db: sqlite3.Connection, ids: Sequence[int]) -> int:
     """Drops places. Gives how many."""
     return sum(db.execute("DELETE FROM places WHERE id = ?", (place,)).rowcount for place in ids)
 
 
-def old_bodies(db: sqlite3.Connection, before: int, after: int, limit: int) -> list[int]:
+def old_request_bodies(db: sqlite3.Connection, before: int, after: int, limit: int) -> list[int]:
     """Ids over `after` of requests that were answered before a time and still have their body."""
     rows = db.execute(
         "SELECT id FROM requests WHERE id > ? AND answered < ? AND body IS NOT NULL ORDER BY id LIMIT ?",
@@ -101,7 +101,7 @@ def old_bodies(db: sqlite3.Connection, before: int, after: int, limit: int) -> l
     return [request for (request,) in rows]
 
 
-def drop_bodies(db: sqlite3.Connection, ids: Sequence[int]) -> int:
+def delete_request_bodies(db: sqlite3.Connection, ids: Sequence[int]) -> int:
     """Drops requests' bodies; their digests stay. Gives how many."""
     return sum(
         db.execute("UPDATE requests SET body = NULL, operations = '[]' WHERE id = ?", (request,)).rowcount

@@ -10,22 +10,24 @@ from operator import attrgetter
 from typing import Any
 
 from askel_tui.core.records.record import Record
-from askel_tui.store.journal.rows import Fate, StoredRecord
+from askel_tui.store.journal.rows import AcceptResult, StoredRecord
 
 _ROW = "SELECT seq, connection, received, body FROM records"
 
-Encoded = tuple[str, str, str | None, bytes]
+EncodedRecord = tuple[str, str, str | None, bytes]
 """A record's id, event, actor and canonical bytes."""
 
 
-def encoded(records: Iterable[Record]) -> list[Encoded]:
+def encode_records(records: Iterable[Record]) -> list[EncodedRecord]:
     """The records as `accept` stores them; made before the transaction, so that it stays short."""
     return [(record.id, record.event, record.actor, record.encode()) for record in records]
 
 
-def accept(db: sqlite3.Connection, connection: str, records: Sequence[Encoded], now: int) -> list[Fate]:
+def accept_records(
+    db: sqlite3.Connection, connection: str, records: Sequence[EncodedRecord], now: int
+) -> list[AcceptResult]:
     """Stores records that are not there yet; one fate per record."""
-    fates: list[Fate] = []
+    fates: list[AcceptResult] = []
     for record_id, event, actor, body in records:
         stored = db.execute(
             "INSERT INTO records (connection, id, event, received, actor, body) VALUES (?, ?, ?, ?, ?, ?) "
@@ -36,21 +38,21 @@ def accept(db: sqlite3.Connection, connection: str, records: Sequence[Encoded], 
     return fates
 
 
-def _fate(db: sqlite3.Connection, connection: str, record_id: str, body: bytes) -> Fate:
+def _fate(db: sqlite3.Connection, connection: str, record_id: str, body: bytes) -> AcceptResult:
     (before,) = db.execute(
         "SELECT body FROM records WHERE connection = ? AND id = ?", (connection, record_id)
     ).fetchone()
     return "same" if before == body else "other_body"
 
 
-def after(
+def records_after(
     db: sqlite3.Connection, connection: str, seq: int, limit: int, events: Collection[str] | None
 ) -> list[StoredRecord]:
     """Records in order of receipt after `seq`."""
     return _merged(db, connection, "seq > ?", seq, limit, events, newest=False)
 
 
-def seqs_after(
+def record_seqs_after(
     db: sqlite3.Connection, connection: str, seq: int, limit: int, events: Collection[str]
 ) -> list[int]:
     """The places of the records of these events after one, in order."""
@@ -62,7 +64,7 @@ def seqs_after(
     return [place for (place,) in islice(merge(*found), limit)]
 
 
-def newest(
+def newest_records(
     db: sqlite3.Connection, connection: str, limit: int, events: Collection[str] | None, before: int | None
 ) -> list[StoredRecord]:
     """The newest records, newest first, below `before`."""
@@ -85,7 +87,7 @@ def _merged(
         rows = db.execute(
             f"{_ROW} INDEXED BY records_connection WHERE connection = ? AND {tail}", (connection, seq, limit)
         )
-        return [stored(row) for row in rows]
+        return [decode_record(row) for row in rows]
     query = f"{_ROW} INDEXED BY records_event WHERE connection = ? AND event = ? AND {tail}"
     # Each event's records are one range of the index; merging reads no more rows than are asked for.
     found = [_rows(db, query, (connection, event, seq, limit)) for event in dict.fromkeys(events)]
@@ -94,16 +96,16 @@ def _merged(
 
 def _rows(db: sqlite3.Connection, query: str, parameters: tuple[Any, ...]) -> Iterator[StoredRecord]:
     for row in db.execute(query, parameters):
-        yield stored(row)
+        yield decode_record(row)
 
 
-def by_id(db: sqlite3.Connection, connection: str, record_id: str) -> StoredRecord | None:
+def find_record(db: sqlite3.Connection, connection: str, record_id: str) -> StoredRecord | None:
     """The record of this id."""
     row = db.execute(f"{_ROW} WHERE connection = ? AND id = ?", (connection, record_id)).fetchone()
-    return None if row is None else stored(row)
+    return None if row is None else decode_record(row)
 
 
-def unplanned(db: sqlite3.Connection, connection: str, after: int, events: Collection[str]) -> int:
+def count_unplanned(db: sqlite3.Connection, connection: str, after: int, events: Collection[str]) -> int:
     """How many records of these events came after one."""
     query = (
         "SELECT count(*) FROM records INDEXED BY records_event WHERE connection = ? AND event = ? AND seq > ?"
@@ -111,7 +113,7 @@ def unplanned(db: sqlite3.Connection, connection: str, after: int, events: Colle
     return sum(int(db.execute(query, (connection, event, after)).fetchone()[0]) for event in set(events))
 
 
-def last_seq(db: sqlite3.Connection, connection: str) -> int:
+def last_record_seq(db: sqlite3.Connection, connection: str) -> int:
     """The `seq` of the newest record; 0 without one."""
     row = db.execute(
         "SELECT seq FROM records INDEXED BY records_connection WHERE connection = ? ORDER BY seq DESC LIMIT 1",
@@ -120,7 +122,7 @@ def last_seq(db: sqlite3.Connection, connection: str) -> int:
     return 0 if row is None else int(row[0])
 
 
-def stored(row: tuple[int, str, int, bytes]) -> StoredRecord:
+def decode_record(row: tuple[int, str, int, bytes]) -> StoredRecord:
     """The record of a row (seq, connection, received, body)."""
     seq, connection, received, body = row
     return StoredRecord(seq, connection, received, Record.decode(body))

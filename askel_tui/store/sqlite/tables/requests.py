@@ -9,19 +9,19 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from askel_tui.core.operations import Identity, canonical
+from askel_tui.core.operations import Identity, canonical_json
 from askel_tui.store.journal.errors import StaleOperations
-from askel_tui.store.journal.rows import Hold, Intent, OpenRequest, Outcome, Settled
+from askel_tui.store.journal.rows import Hold, OpenRequest, Outcome, RequestIntent, SettledOperation
 from askel_tui.store.sqlite.schema import FAILED, HELD, WAITING
 from askel_tui.store.sqlite.tables import failures, holds, operations
 from askel_tui.store.sqlite.tables import profile_ids as profiles_known
 from askel_tui.store.sqlite.tables import rate_limit_slots as budget
-from askel_tui.store.sqlite.tables.audit_chain import Chain, Sent, told
-from askel_tui.store.sqlite.tables.counters import Tally
+from askel_tui.store.sqlite.tables.audit_chain import AuditChain, CarryingRequest, response_document
+from askel_tui.store.sqlite.tables.counters import CounterChanges
 
 
 @dataclass(slots=True)
-class Ending:
+class SettledGroup:
     """How operations that follow each other in a request end alike."""
 
     outcome: Outcome
@@ -34,51 +34,51 @@ class Ending:
     """Who was written to, as canonical JSON, where that is not who the journal names; by `seq`."""
 
 
-def endings(settled: Iterable[Settled]) -> list[Ending]:
+def group_settled(settled: Iterable[SettledOperation]) -> list[SettledGroup]:
     """Settled operations as `Answer` has them: with no more of each than the journal lacks."""
-    found: list[Ending] = []
+    found: list[SettledGroup] = []
     before: tuple[Any, ...] | None = None
     for each in settled:
         alike = (each.outcome, each.status, each.response, each.detail, each.ms)
         if alike != before:
             before = alike
-            found.append(Ending(*alike))
+            found.append(SettledGroup(*alike))
         stored = each.operation
         found[-1].seqs.append(stored.seq)
-        if stored.altered:
-            found[-1].profiles[stored.seq] = canonical(stored.operation.profile.identifiers()).decode()
+        if stored.has_fewer_identifiers:
+            found[-1].profiles[stored.seq] = canonical_json(stored.operation.profile.identifiers()).decode()
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RequestSettlement:
     """What `answer_request` is given, as one value."""
 
     request: int | None
     now: int
-    settled: Sequence[Ending] = ()
+    settled: Sequence[SettledGroup] = ()
     delayed: Sequence[tuple[int, int, str]] = ()
     """Operations (their `seq`) to be tried again: not before when, and why."""
     held: Sequence[int] = ()
     hold: Hold | None = None
-    carried: bool = False
+    keep_carrying: bool = False
     """Whether the request goes on carrying the held ones."""
     profiles: Mapping[str, Identity] = field(default_factory=dict)
     connection: str = ""
 
 
-def open_request(db: sqlite3.Connection, intent: Intent, now: int) -> int:
+def open_request(db: sqlite3.Connection, intent: RequestIntent, now: int) -> int:
     """Writes a request and its place in the budget down; its operations are tied to it. Raises `StaleOperations`."""
-    request = budget.note(db, intent.account, intent.call, now)
-    listed = json.dumps(list(intent.operations))
+    request = budget.add_slot(db, intent.account, intent.call, now)
+    listed = json.dumps(list(intent.operation_seqs))
     tied = db.execute(
         f"UPDATE operations SET request = ? WHERE seq IN (SELECT value FROM json_each(?)) AND state = {WAITING}",
         (request, listed),
     )
-    if tied.rowcount != len(intent.operations):
-        rows = operations.rows_by_seq(db, intent.operations)
+    if tied.rowcount != len(intent.operation_seqs):
+        rows = operations.rows_by_seq(db, intent.operation_seqs)
         raise StaleOperations(
-            [seq for seq in intent.operations if seq not in rows or rows[seq].state != WAITING]
+            [seq for seq in intent.operation_seqs if seq not in rows or rows[seq].state != WAITING]
         )
     db.execute(
         "INSERT INTO requests (id, connection, account, call, method, path, revision, key, opened, digest, operations, "
@@ -91,70 +91,74 @@ def open_request(db: sqlite3.Connection, intent: Intent, now: int) -> int:
     return request
 
 
-def note_job(db: sqlite3.Connection, request: int, job: str) -> None:
+def save_job_id(db: sqlite3.Connection, request: int, job: str) -> None:
     """Writes down which job was made of a request."""
     db.execute("UPDATE requests SET job = ? WHERE id = ?", (job, request))
 
 
-def answer_request(db: sqlite3.Connection, answer: Answer) -> None:
+def answer_request(db: sqlite3.Connection, answer: RequestSettlement) -> None:
     """Settles, delays and holds operations, and closes the request once it carries none any more."""
-    tally, chain = Tally(), Chain(db)
+    tally, chain = CounterChanges(), AuditChain(db)
     sent, connection = None, answer.connection
     if answer.request is not None:
         sent, connection = _sent(db, answer.request, connection)
-        budget.answer(db, answer.request, answer.now)
+        budget.release_slot(db, answer.request, answer.now)
     ended = _settle_all(db, answer, sent, tally, chain)
     if answer.hold is not None and _exists(db, answer.hold.workflow):
         _untie(db, answer.held)
-        holds.place_within(db, answer.hold, answer.now, tally, chain)
+        holds.place_hold_within(db, answer.hold, answer.now, tally, chain)
     for each in answer.held:
-        if (held := operations.row(db, each)) is None:
+        if (held := operations.find_row(db, each)) is None:
             continue
         if not _exists(db, held.workflow):
             _give_up(db, held, "" if answer.hold is None else answer.hold.detail, answer.now, tally, chain)
         else:
             detail = None if answer.hold is None else answer.hold.detail
-            holds.keep(db, held, None if answer.hold is None else answer.hold.step, tally, detail)
-            if answer.carried:
+            holds.return_to_queue(db, held, None if answer.hold is None else answer.hold.step, tally, detail)
+            if answer.keep_carrying:
                 db.execute("UPDATE operations SET request = ? WHERE seq = ?", (answer.request, each))
     for seq, due, detail in answer.delayed:
         _delay(db, seq, due, detail, answer.now, tally, chain)
     for ending, row in ended:
         _take_along(db, ending, row, sent is not None, answer.now, tally, chain)
     if answer.profiles:
-        profiles_known.learn(db, connection, answer.profiles)
+        profiles_known.learn_profile_ids(db, connection, answer.profiles)
     if answer.request is not None:
         _close(db, answer.request, answer.now)
     tally.write(db)
-    chain.close()
+    chain.flush()
 
 
-def _sent(db: sqlite3.Connection, request: int, connection: str) -> tuple[Sent, str]:
+def _sent(db: sqlite3.Connection, request: int, connection: str) -> tuple[CarryingRequest, str]:
     row = db.execute(
         "SELECT method, path, digest, revision, key, connection FROM requests WHERE id = ?", (request,)
     ).fetchone()
     if row is None:
         raise LookupError(f"there is no request {request} in the journal")
-    return Sent(request, *row[:5]), connection or row[5]
+    return CarryingRequest(request, *row[:5]), connection or row[5]
 
 
-Ended = tuple[Ending, operations.Row]
+Ended = tuple[SettledGroup, operations.QueueRow]
 
 
 def _settle_all(
-    db: sqlite3.Connection, answer: Answer, sent: Sent | None, tally: Tally, chain: Chain
+    db: sqlite3.Connection,
+    answer: RequestSettlement,
+    sent: CarryingRequest | None,
+    tally: CounterChanges,
+    chain: AuditChain,
 ) -> list[Ended]:
     """Settles operations; gives back those that later ones of their record go with."""
-    found = operations.with_bodies(db, [seq for ending in answer.settled for seq in ending.seqs])
+    found = operations.rows_with_bodies(db, [seq for ending in answer.settled for seq in ending.seqs])
     behind: list[Ended] = []
-    gates: list[operations.Row] = []
-    leaving: dict[bool, list[operations.Row]] = {True: [], False: []}
+    gates: list[operations.QueueRow] = []
+    leaving: dict[bool, list[operations.QueueRow]] = {True: [], False: []}
     for ending in answer.settled:
         outcome = ending.outcome
         written = outcome in ("written", "unconfirmed")
         ended = [found.pop(seq) for seq in ending.seqs if seq in found and found[seq][0].state != FAILED]
-        response = told(ending.status, ending.response, ending.detail)
-        chain.settled(ended, outcome, response, ending.ms, sent, answer.now, ending.profiles)
+        response = response_document(ending.status, ending.response, ending.detail)
+        chain.append_settled(ended, outcome, response, ending.ms, sent, answer.now, ending.profiles)
         for row, _ in ended:
             if outcome == "failed":
                 behind.append((ending, row))
@@ -165,37 +169,37 @@ def _settle_all(
             elif row.gate and row.state == HELD:
                 gates.append(row)
     for counts, left in leaving.items():
-        operations.leave_all(db, left, tally, sent=counts)
+        operations.remove_rows(db, left, tally, sent=counts)
     for row in gates:
-        holds.free_behind(db, row, tally)
+        holds.release_behind_gate(db, row, tally)
     return behind
 
 
 def _take_along(
     db: sqlite3.Connection,
-    ending: Ending,
-    row: operations.Row,
+    ending: SettledGroup,
+    row: operations.QueueRow,
     attempted: bool,
     now: int,
-    tally: Tally,
-    chain: Chain,
+    tally: CounterChanges,
+    chain: AuditChain,
 ) -> None:
     """The later operations of the record go the way of a failed operation or of a gate that said no."""
     if ending.outcome == "failed":
         reason = ending.detail or f"status {ending.status}"
         # A hold that was placed meanwhile may have moved it.
-        failed = operations.row(db, row.seq) or row
+        failed = operations.find_row(db, row.seq) or row
         if not _exists(db, failed.workflow):
-            operations.leave(db, failed, tally)
+            operations.remove_row(db, failed, tally)
             return
-        failures.fail(db, failed, reason, now, tally)
+        failures.fail_operation(db, failed, reason, now, tally)
         if attempted:
             db.execute("UPDATE operations SET attempts = attempts + 1 WHERE seq = ?", (row.seq,))
         return
     why = f"gate {row.step}: {ending.detail}" if ending.detail else f"gate {row.step}"
-    for later in operations.later(db, row, states=(WAITING, HELD, FAILED)):
-        chain.operation(later, operations.operation(db, later.seq), "skipped", now, why)
-        operations.leave(db, later, tally)
+    for later in operations.later_rows(db, row, states=(WAITING, HELD, FAILED)):
+        chain.append_operation(later, operations.read_operation(db, later.seq), "skipped", now, why)
+        operations.remove_row(db, later, tally)
 
 
 def _untie(db: sqlite3.Connection, held: Sequence[int]) -> None:
@@ -208,28 +212,41 @@ def _exists(db: sqlite3.Connection, workflow: str) -> bool:
 
 
 def _give_up(
-    db: sqlite3.Connection, of: operations.Row, detail: str, now: int, tally: Tally, chain: Chain
+    db: sqlite3.Connection,
+    of: operations.QueueRow,
+    detail: str,
+    now: int,
+    tally: CounterChanges,
+    chain: AuditChain,
 ) -> None:
     """What came back from a request although its workflow was deleted meanwhile is not tried again."""
     why = f"its workflow was deleted: {detail}" if detail else "its workflow was deleted"
-    chain.operation(of, operations.operation(db, of.seq), "discarded", now, why)
-    operations.leave(db, of, tally)
+    chain.append_operation(of, operations.read_operation(db, of.seq), "discarded", now, why)
+    operations.remove_row(db, of, tally)
 
 
 def _delay(
-    db: sqlite3.Connection, seq: int, due: int, detail: str, now: int, tally: Tally, chain: Chain
+    db: sqlite3.Connection,
+    seq: int,
+    due: int,
+    detail: str,
+    now: int,
+    tally: CounterChanges,
+    chain: AuditChain,
 ) -> None:
-    row = operations.row(db, seq)
+    row = operations.find_row(db, seq)
     if row is None or row.state == FAILED:
         return
     if not _exists(db, row.workflow):
         _give_up(db, row, detail, now, tally, chain)
         return
-    failed = failures.failed_before(db, row)
+    failed = failures.earlier_failure(db, row)
     if failed is not None:
-        operations.move(db, row, FAILED, tally, failure=failed[0], reason=f"after step {failed[1]} failed")
+        operations.set_state(
+            db, row, FAILED, tally, failure=failed[0], reason=f"after step {failed[1]} failed"
+        )
         return
-    holds.keep(db, row, None, tally, detail)
+    holds.return_to_queue(db, row, None, tally, detail)
     db.execute(
         "UPDATE operations SET attempts = attempts + 1, due = ?, since = ? WHERE seq = ?",
         # What is tried again at once is no trouble.
@@ -246,7 +263,7 @@ def _close(db: sqlite3.Connection, request: int, now: int) -> None:
     )
 
 
-def in_doubt(db: sqlite3.Connection, connections: Collection[str]) -> list[OpenRequest]:
+def requests_in_doubt(db: sqlite3.Connection, connections: Collection[str]) -> list[OpenRequest]:
     """Requests without an answer, oldest first, with the operations they still carry, in the request's order."""
     rows = db.execute(
         "SELECT id, opened, operations, connection, account, call, method, path, body, revision, key, job "
@@ -257,8 +274,8 @@ def in_doubt(db: sqlite3.Connection, connections: Collection[str]) -> list[OpenR
     for request, opened, listed, connection, account, call, method, path, body, revision, key, job in rows:
         if connection in wanted:
             seqs = json.loads(listed)
-            carried = operations.carried(db, request)
-            intent = Intent(connection, account, call, method, path, body, revision, key, seqs)
+            carried = operations.carried_operations(db, request)
+            intent = RequestIntent(connection, account, call, method, path, body, revision, key, seqs)
             left = [carried[seq] for seq in seqs if seq in carried]
             found.append(OpenRequest(request, intent, opened, left, job))
     return found

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 
 from askel_tui.store.journal.rows import Decision
 from askel_tui.store.sqlite.schema import DECISION_KIND
-from askel_tui.store.sqlite.tables.audit_chain import Chain
+from askel_tui.store.sqlite.tables.audit_chain import AuditChain
 
-FOLD = "fold"
+PRUNE_MARKER_KIND = "fold"
 """The kind of the marker entries."""
 
 _MARKER = (
-    f"SELECT response FROM audit INDEXED BY audit_decision WHERE {DECISION_KIND} AND kind = '{FOLD}' "
+    f"SELECT response FROM audit INDEXED BY audit_decision WHERE {DECISION_KIND} AND kind = '{PRUNE_MARKER_KIND}' "
     "ORDER BY seq DESC LIMIT 1"
 )
 
@@ -42,7 +42,7 @@ ORDER BY r.seq LIMIT :limit
 """
 
 
-def anchor(db: sqlite3.Connection) -> tuple[int, bytes] | None:
+def chain_anchor(db: sqlite3.Connection) -> tuple[int, bytes] | None:
     """The last entry that was folded away, and its hash; None where none was."""
     row = db.execute(_MARKER).fetchone()
     if row is None:
@@ -51,34 +51,34 @@ def anchor(db: sqlite3.Connection) -> tuple[int, bytes] | None:
     return int(detail["through"]), bytes.fromhex(detail["hash"])
 
 
-def last_old(db: sqlite3.Connection, before: int) -> int:
+def last_old_entry(db: sqlite3.Connection, before: int) -> int:
     """The last of the entries at the chain's beginning that are all older than a time; 0 where there is none."""
     (head,) = db.execute("SELECT seq FROM audit_head").fetchone()
     (first,) = db.execute("SELECT min(seq) FROM audit WHERE at >= ?", (before,)).fetchone()
     return int(head if first is None else first - 1)
 
 
-def mark(db: sqlite3.Connection, through: int, now: int) -> bool:
+def write_marker(db: sqlite3.Connection, through: int, now: int) -> bool:
     """Writes the marker before entries go. False where they are gone already."""
-    known = anchor(db)
+    known = chain_anchor(db)
     found = db.execute("SELECT hash FROM audit WHERE seq = ?", (through,)).fetchone()
     if found is None or (known is not None and known[0] >= through):
         return False
-    chain = Chain(db)
+    chain = AuditChain(db)
     detail = {"through": through, "entries": through - (known[0] if known else 0), "hash": found[0].hex()}
-    chain.decision(Decision(FOLD, "askel", detail=detail), now)
-    chain.close()
+    chain.append_decision(Decision(PRUNE_MARKER_KIND, "askel", detail=detail), now)
+    chain.flush()
     return True
 
 
-def first_request(db: sqlite3.Connection) -> int:
+def first_audited_request(db: sqlite3.Connection) -> int:
     """The oldest request that an entry of the audit still names, or beyond the last one where none does."""
     (first,) = db.execute("SELECT min(request) FROM audit WHERE request IS NOT NULL").fetchone()
     (last,) = db.execute("SELECT coalesce(max(id), 0) FROM requests").fetchone()
     return int(last + 1 if first is None else first)
 
 
-def drop(db: sqlite3.Connection, table: str, wanted: Mapping[str, int], limit: int) -> int:
+def delete_rows(db: sqlite3.Connection, table: str, wanted: Mapping[str, int], limit: int) -> int:
     """Drops the next rows of a table; gives how many."""
     return db.execute(_DROP[table], {**wanted, "limit": limit}).rowcount
 
@@ -92,7 +92,7 @@ def old_records(db: sqlite3.Connection, before: int, after: int, limit: int) -> 
     return [seq for (seq,) in rows]
 
 
-def drop_records(db: sqlite3.Connection, seqs: list[int]) -> int:
+def delete_records(db: sqlite3.Connection, seqs: list[int]) -> int:
     """Drops records, and that they ran."""
     wanted = json.dumps(seqs)
     for (workflow,) in db.execute("SELECT DISTINCT workflow FROM counters").fetchall():
@@ -103,7 +103,7 @@ def drop_records(db: sqlite3.Connection, seqs: list[int]) -> int:
     return db.execute("DELETE FROM records WHERE seq IN (SELECT value FROM json_each(?))", (wanted,)).rowcount
 
 
-def used(db: sqlite3.Connection) -> int:
+def used_bytes(db: sqlite3.Connection) -> int:
     """The bytes of the file that hold something."""
     (pages,), (free,), (size,) = (
         db.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "freelist_count", "page_size")

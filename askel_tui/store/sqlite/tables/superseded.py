@@ -7,13 +7,13 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 
 from askel_tui.core.operations import Identity, Operation
-from askel_tui.core.requests.superseded import Written, without, written
+from askel_tui.core.requests.superseded import WrittenFields, read_written_fields, without_superseded
 from askel_tui.store.sqlite.schema import DECISION_KIND, HELD
 from askel_tui.store.sqlite.tables import operations
-from askel_tui.store.sqlite.tables.audit_chain import Chain
-from askel_tui.store.sqlite.tables.counters import Tally
+from askel_tui.store.sqlite.tables.audit_chain import AuditChain
+from askel_tui.store.sqlite.tables.counters import CounterChanges
 
-WHY = "later records have written it since"
+SUPERSEDED_REASON = "later records have written it since"
 
 _FAMILIES: Mapping[str, str] = {
     "create_or_update_profile": "'upsert_profile'",
@@ -25,14 +25,19 @@ _FAMILIES: Mapping[str, str] = {
 """By call: the kinds of steps whose writes can overtake it."""
 
 
-def leave_out(
-    db: sqlite3.Connection, back: Sequence[operations.Row], since: int, now: int, tally: Tally, chain: Chain
+def drop_superseded(
+    db: sqlite3.Connection,
+    back: Sequence[operations.QueueRow],
+    since: int,
+    now: int,
+    tally: CounterChanges,
+    chain: AuditChain,
 ) -> None:
     """Takes out of operations what was written since an audit entry; one with nothing left is settled as skipped."""
     mine = {
         row.seq: (row, operation)
         for row in back
-        if not row.gate and (operation := operations.operation(db, row.seq)).call in _FAMILIES
+        if not row.gate and (operation := operations.read_operation(db, row.seq)).call in _FAMILIES
     }
     by_key: dict[str, list[int]] = {}
     for row, operation in mine.values():
@@ -44,15 +49,15 @@ def leave_out(
             for seq in {seq for key in identity.keys() for seq in by_key.get(key, ())}:
                 row, _ = mine[seq]
                 if row.connection == connection and record_seq > row.record_seq:
-                    overtaken.setdefault(seq, set()).update(wrote.of(identity))
+                    overtaken.setdefault(seq, set()).update(wrote.for_profile(identity))
     for seq, names in sorted(overtaken.items()):
         row, operation = mine[seq]
-        _change(db, row, operation, without(operation, frozenset(names)), now, tally, chain)
+        _change(db, row, operation, without_superseded(operation, frozenset(names)), now, tally, chain)
 
 
 def _later(
     db: sqlite3.Connection, connection: str, family: str, since: int, wanted: Mapping[str, object]
-) -> Iterator[tuple[Identity, int, Written]]:
+) -> Iterator[tuple[Identity, int, WrittenFields]]:
     """Who was written to by requests after an audit entry, by which record (its place in the order), and what."""
     rows = db.execute(
         "SELECT a.profile, r.seq, q.id, q.path FROM audit a "
@@ -60,7 +65,7 @@ def _later(
         f"WHERE a.seq > ? AND a.connection = ? AND a.kind IN ({family}) AND a.status IN ('written', 'unconfirmed')",
         (since, connection),
     )
-    read: tuple[int, Written] | None = None
+    read: tuple[int, WrittenFields] | None = None
     for profile, record_seq, request, path in rows:
         identity = Identity(**json.loads(profile))
         if not any(key in wanted for key in identity.keys()):
@@ -68,30 +73,30 @@ def _later(
         if read is None or read[0] != request:
             # Once per request: the body of a packed one is large.
             (body,) = db.execute("SELECT body FROM requests WHERE id = ?", (request,)).fetchone()
-            read = (request, written(path, body))
+            read = (request, read_written_fields(path, body))
         yield identity, record_seq, read[1]
 
 
 def _change(
     db: sqlite3.Connection,
-    row: operations.Row,
+    row: operations.QueueRow,
     before: Operation,
     after: Operation | None,
     now: int,
-    tally: Tally,
-    chain: Chain,
+    tally: CounterChanges,
+    chain: AuditChain,
 ) -> None:
     if after is None:
-        chain.operation(row, before, "skipped", now, WHY)
-        operations.leave(db, row, tally)
+        chain.append_operation(row, before, "skipped", now, SUPERSEDED_REASON)
+        operations.remove_row(db, row, tally)
     elif after is not before:
         db.execute(
             "UPDATE operations SET body = ?, reason = ? WHERE seq = ?",
-            (after.encode(), f"part of it was left out: {WHY}", row.seq),
+            (after.encode(), f"part of it was left out: {SUPERSEDED_REASON}", row.seq),
         )
 
 
-def failed_at(db: sqlite3.Connection, failed: operations.Row) -> int:
+def failure_entry_seq(db: sqlite3.Connection, failed: operations.QueueRow) -> int:
     """The audit entry of an operation's failure."""
     (seq,) = db.execute(
         "SELECT max(seq) FROM audit WHERE record = ? AND connection = ? AND workflow = ? AND step = ? "
@@ -101,7 +106,7 @@ def failed_at(db: sqlite3.Connection, failed: operations.Row) -> int:
     return int(seq or 0)
 
 
-def held_at(db: sqlite3.Connection, workflow: str, step: str) -> int:
+def hold_entry_seq(db: sqlite3.Connection, workflow: str, step: str) -> int:
     """The audit entry that a step is held since: the first one after its last release."""
     of = {"workflow": workflow, "step": step}
     decided = f"FROM audit INDEXED BY audit_decision WHERE {DECISION_KIND} AND workflow = :workflow AND step = :step"
@@ -113,19 +118,21 @@ def held_at(db: sqlite3.Connection, workflow: str, step: str) -> int:
     return int(seq or 0)
 
 
-def of_hold(db: sqlite3.Connection, workflow: str, step: str, since: int) -> list[operations.Row]:
+def superseded_candidates(
+    db: sqlite3.Connection, workflow: str, step: str, since: int
+) -> list[operations.QueueRow]:
     """The operations that a hold keeps, of those steps whose kind of write was made at all since an audit entry."""
     of_steps = db.execute(
         f"SELECT step, min(seq) FROM operations WHERE workflow = ? AND hold = ? AND state = {HELD} AND gate = 0 "
         "GROUP BY step",
         (workflow, step),
     ).fetchall()
-    found: list[operations.Row] = []
+    found: list[operations.QueueRow] = []
     for name, seq in of_steps:
-        family = _FAMILIES.get(operations.operation(db, seq).call)
+        family = _FAMILIES.get(operations.read_operation(db, seq).call)
         if family is not None and _any_since(db, family, since):
             condition = f"workflow = ? AND hold = ? AND step = ? AND state = {HELD}"
-            found += operations.rows(db, condition, (workflow, step, name))
+            found += operations.select_rows(db, condition, (workflow, step, name))
     return found
 
 

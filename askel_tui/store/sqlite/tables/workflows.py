@@ -10,17 +10,17 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
-from askel_tui.core.operations import Decoder, canonical
+from askel_tui.core.operations import Decoder, canonical_json
 from askel_tui.store.journal.rows import Decision, PlannedRun, StoredOperation, StoredRecord, WorkflowState
 from askel_tui.store.sqlite import statements as many
 from askel_tui.store.sqlite.schema import FAILED, HELD, PLAN_FAILED, PLANNED, REPLAN, WAITING
 from askel_tui.store.sqlite.tables import holds, notices
-from askel_tui.store.sqlite.tables.audit_chain import Chain
-from askel_tui.store.sqlite.tables.counters import Tally, connections_of
-from askel_tui.store.sqlite.tables.records import stored as stored_record
+from askel_tui.store.sqlite.tables.audit_chain import AuditChain
+from askel_tui.store.sqlite.tables.counters import CounterChanges, connections_of
+from askel_tui.store.sqlite.tables.records import decode_record as stored_record
 
 
-def states(db: sqlite3.Connection) -> list[WorkflowState]:
+def workflow_states(db: sqlite3.Connection) -> list[WorkflowState]:
     """The states of all workflows, by name."""
     rows = db.execute(
         "SELECT workflow, connection, status, version, position, since FROM workflows ORDER BY workflow"
@@ -28,7 +28,9 @@ def states(db: sqlite3.Connection) -> list[WorkflowState]:
     return [WorkflowState(*row) for row in rows]
 
 
-def set_state(db: sqlite3.Connection, state: WorkflowState, decision: Decision | None, now: int) -> None:
+def set_workflow_state(
+    db: sqlite3.Connection, state: WorkflowState, decision: Decision | None, now: int
+) -> None:
     """Stores the state of a workflow with the decision that changed it."""
     db.execute(
         "INSERT INTO workflows (workflow, connection, status, version, position, since) VALUES (?, ?, ?, ?, ?, ?) "
@@ -37,15 +39,15 @@ def set_state(db: sqlite3.Connection, state: WorkflowState, decision: Decision |
         (state.workflow, state.connection, state.status, state.version, state.position, state.since),
     )
     if decision is not None:
-        chain = Chain(db)
-        chain.decision(decision, now)
-        chain.close()
+        chain = AuditChain(db)
+        chain.append_decision(decision, now)
+        chain.flush()
 
 
-def forget(db: sqlite3.Connection, workflow: str, decision: Decision, now: int) -> None:
+def forget_workflow(db: sqlite3.Connection, workflow: str, decision: Decision, now: int) -> None:
     """Forgets a workflow's state, holds, failures and the operations that no request carries."""
-    tally = Tally()
-    ended = [hold for hold in holds.all_holds(db) if hold.workflow == workflow]
+    tally = CounterChanges()
+    ended = [hold for hold in holds.read_holds(db) if hold.workflow == workflow]
     gone = 0
     for connection in connections_of(db, workflow):
         left = {}
@@ -66,27 +68,27 @@ def forget(db: sqlite3.Connection, workflow: str, decision: Decision, now: int) 
     db.execute("DELETE FROM runs WHERE workflow = ? AND state IN (?, ?)", (workflow, PLAN_FAILED, REPLAN))
     db.execute("DELETE FROM workflows WHERE workflow = ?", (workflow,))
     tally.write(db)
-    chain = Chain(db)
+    chain = AuditChain(db)
     told = {"forgotten": gone, **({"holds": [hold.step for hold in ended]} if ended else {})}
-    chain.decision(replace(decision, detail={**decision.detail, **told}), now)
-    chain.close()
+    chain.append_decision(replace(decision, detail={**decision.detail, **told}), now)
+    chain.flush()
     for hold in ended:
-        notices.of_deletion(db, hold, decision.actor, now)
+        notices.add_deletion_notice(db, hold, decision.actor, now)
 
 
-AFTERWARDS = 1_000
+REQUEUED_INDEX_GAP = 1_000
 """How far behind a record's own operations those stand that are queued for it once more."""
 
 
-Places = Sequence[Sequence[int]]
+RunSeqs = Sequence[Sequence[int]]
 """By run: the `seq` of each of its operations that waits, 0 for one that is held; nothing for a run of before."""
 
 
-def plan(
+def commit_runs(
     db: sqlite3.Connection, state: WorkflowState, runs: Sequence[PlannedRun], position: int, now: int
-) -> Places:
+) -> RunSeqs:
     """Stores runs that are new to the workflow and moves its position; gives the places of what waits."""
-    tally, chain = Tally(), Chain(db)
+    tally, chain = CounterChanges(), AuditChain(db)
     begun = _begun(db, state.workflow, runs)
     actors = _actors(db, [run.record_seq for run in begun.values()])
     queued = _Queued(db, state)
@@ -97,13 +99,15 @@ def plan(
     queued.insert(db, tally)
     moved = db.execute("UPDATE workflows SET position = ? WHERE workflow = ?", (position, state.workflow))
     if moved.rowcount == 0:
-        set_state(db, replace(state, position=position), None, now)
+        set_workflow_state(db, replace(state, position=position), None, now)
     tally.write(db)
-    chain.close()
+    chain.flush()
     return [queued.places.get(number, ()) for number in range(len(runs))]
 
 
-def waiting(state: WorkflowState, runs: Sequence[PlannedRun], places: Places) -> list[StoredOperation]:
+def waiting_after_commit(
+    state: WorkflowState, runs: Sequence[PlannedRun], places: RunSeqs
+) -> list[StoredOperation]:
     """The operations that wait after `plan`, in the order of their records, which is that of `seq` by profile."""
     workflow, connection, version = state.workflow, state.connection, state.version
     decode = Decoder().decode
@@ -115,22 +119,22 @@ def waiting(state: WorkflowState, runs: Sequence[PlannedRun], places: Places) ->
     ]
 
 
-def requeue(
+def requeue_runs(
     db: sqlite3.Connection, state: WorkflowState, runs: Sequence[PlannedRun], decision: Decision, now: int
 ) -> int:
     """Queues operations of records that ran before, behind those that still wait of them. Gives how many."""
-    tally, chain = Tally(), Chain(db)
-    chain.decision(decision, now)
+    tally, chain = CounterChanges(), AuditChain(db)
+    chain.append_decision(decision, now)
     queued = _Queued(db, state)
     for number, run in enumerate(runs):
         (last,) = db.execute(
             "SELECT coalesce(max(idx), 0) FROM operations WHERE record_seq = ? AND workflow = ?",
             (run.record_seq, state.workflow),
         ).fetchone()
-        queued.add_behind(number, run, decision.actor, last + AFTERWARDS)
+        queued.add_behind(number, run, decision.actor, last + REQUEUED_INDEX_GAP)
     queued.insert(db, tally)
     tally.write(db)
-    chain.close()
+    chain.flush()
     return len(queued)
 
 
@@ -147,14 +151,14 @@ def _last_seq(db: sqlite3.Connection) -> int:
 
 def _begun(db: sqlite3.Connection, workflow: str, runs: Sequence[PlannedRun]) -> dict[int, PlannedRun]:
     """Writes down that records run under the workflow; gives those that did not run before, by their number."""
-    seen = ran(db, workflow, [run.record_seq for run in runs])
+    seen = already_ran(db, workflow, [run.record_seq for run in runs])
     begun = {}
     for number, run in enumerate(runs):
         # A record that is given twice runs once.
         if run.record_seq not in seen:
             seen.add(run.record_seq)
             begun[number] = run
-    many.insert(
+    many.insert_rows(
         db,
         "runs",
         "workflow, record_seq, state",
@@ -165,7 +169,7 @@ def _begun(db: sqlite3.Connection, workflow: str, runs: Sequence[PlannedRun]) ->
 
 
 def _actors(db: sqlite3.Connection, record_seqs: Sequence[int]) -> dict[int, str | None]:
-    return dict(many.read(db, "records", "seq, actor", "seq", record_seqs))
+    return dict(many.read_rows(db, "records", "seq, actor", "seq", record_seqs))
 
 
 def _failed(
@@ -174,8 +178,8 @@ def _failed(
     run: PlannedRun,
     actor: str | None,
     now: int,
-    tally: Tally,
-    chain: Chain,
+    tally: CounterChanges,
+    chain: AuditChain,
 ) -> None:
     reason = "; ".join(_sentence(problem) for problem in run.problems)
     db.execute(
@@ -189,7 +193,7 @@ def _failed(
             run.record,
             reason,
             now,
-            canonical([dict(problem) for problem in run.problems]).decode(),
+            canonical_json([dict(problem) for problem in run.problems]).decode(),
         ),
     )
     tally.add(state.workflow, state.connection, failed=1)
@@ -265,13 +269,13 @@ class _Queued:
                 )
             )  # fmt: skip
 
-    def insert(self, db: sqlite3.Connection, tally: Tally) -> None:
+    def insert(self, db: sqlite3.Connection, tally: CounterChanges) -> None:
         """Writes the rows, and counts them."""
         self._rows.sort(key=itemgetter(0))
         workflow, connection = self._state.workflow, self._state.connection
         shared = {"connection": connection, "workflow": workflow, "version": self._state.version}
         columns = "seq, record_seq, record, idx, step, gate, actor, state, hold, body"
-        many.insert(db, "operations", columns, self._rows, shared=shared)
+        many.insert_rows(db, "operations", columns, self._rows, shared=shared)
         held = self._holds.total()
         if self._rows:
             tally.add(workflow, connection, waiting=len(self._rows) - held, held=held)
@@ -296,7 +300,7 @@ def _apart(runs: Mapping[int, PlannedRun]) -> Iterator[list[tuple[int, PlannedRu
         yield group
 
 
-def ran(db: sqlite3.Connection, workflow: str, record_seqs: Sequence[int]) -> set[int]:
+def already_ran(db: sqlite3.Connection, workflow: str, record_seqs: Sequence[int]) -> set[int]:
     """Which of these records already ran under the workflow and are not to be planned again."""
     found = db.execute(
         "SELECT record_seq FROM runs WHERE workflow = ? AND record_seq IN (SELECT value FROM json_each(?)) "
@@ -306,7 +310,7 @@ def ran(db: sqlite3.Connection, workflow: str, record_seqs: Sequence[int]) -> se
     return {seq for (seq,) in found}
 
 
-def to_replan(db: sqlite3.Connection, workflow: str, limit: int) -> list[StoredRecord]:
+def records_to_replan(db: sqlite3.Connection, workflow: str, limit: int) -> list[StoredRecord]:
     """Records whose failed plan was ordered to be tried again, in order of receipt."""
     rows = db.execute(
         "SELECT r.seq, r.connection, r.received, r.body FROM runs INDEXED BY runs_replan "

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from askel_tui.store.journal.errors import JournalError
-from askel_tui.store.sqlite.connection import begin, explained
+from askel_tui.store.sqlite.connection import begin_write, explain_error
 
-GROUP_S = 0.05
+MAX_GATHER_S = 0.05
 """How long a transaction may gather writes, in seconds."""
 
 
-class Job:
+class WriteJob:
     """A function to be run inside a write transaction, and what became of it."""
 
     __slots__ = ("error", "result", "work")
@@ -27,15 +27,15 @@ class Job:
         self.error: Exception | None = None
 
 
-def applied(work: Callable[..., Any], arguments: Sequence[Any], db: sqlite3.Connection) -> Any:
+def call_with_connection(work: Callable[..., Any], arguments: Sequence[Any], db: sqlite3.Connection) -> Any:
     """What a function gives for a connection and its other arguments."""
     return work(db, *arguments)
 
 
-J = TypeVar("J", bound=Job)
+J = TypeVar("J", bound=WriteJob)
 
 
-class Commits(Generic[J]):
+class GroupCommitter(Generic[J]):
     """Runs jobs inside write transactions. A job that fails is rolled back alone."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, waiting: Callable[[], J | None]) -> None:
@@ -48,7 +48,7 @@ class Commits(Generic[J]):
         """Commits this job and those that wait behind it; gives them with what became of each."""
         group = [job]
         try:
-            begin(self._connection)
+            begin_write(self._connection)
             self._gather(group)
             if group[-1].error is not None:
                 # Savepoints cost a third of the speed, so they are taken only where one is needed.
@@ -56,7 +56,7 @@ class Commits(Generic[J]):
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
         except sqlite3.Error as error:
-            self._fail(group, explained(error, self._path))
+            self._fail(group, explain_error(error, self._path))
         return group
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class Commits(Generic[J]):
 
     def _gather(self, group: list[J]) -> None:
         """Runs the first job and those behind it until one fails, none waits or it is time to commit."""
-        until = time.monotonic() + GROUP_S
+        until = time.monotonic() + MAX_GATHER_S
         while True:
             self._attempt(group[-1])
             if group[-1].error is not None or time.monotonic() > until:
@@ -81,7 +81,7 @@ class Commits(Generic[J]):
         connection = self._connection
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        begin(connection)
+        begin_write(connection)
         for job in group:
             connection.execute("SAVEPOINT job")
             self._attempt(job)
@@ -98,7 +98,7 @@ class Commits(Generic[J]):
         try:
             job.result = job.work(self._connection)
         except Exception as error:
-            job.error = explained(error, self._path)
+            job.error = explain_error(error, self._path)
 
     def _fail(self, group: Sequence[J], error: Exception) -> None:
         for job in group:

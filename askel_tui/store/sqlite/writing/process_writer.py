@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from askel_tui.store.journal.errors import JournalError
-from askel_tui.worker_process.parent import Apart
+from askel_tui.worker_process.parent import WorkerProcess
 
 T = TypeVar("T")
 
-MODULE = "askel_tui.store.sqlite.writing.process_writer_main"
+WORKER_MODULE = "askel_tui.store.sqlite.writing.process_writer_main"
 
 
 class ProcessWriter:
     """A `Writer` in another process, which ends with this one. Start one with `start`."""
 
-    def __init__(self, apart: Apart) -> None:
+    def __init__(self, apart: WorkerProcess) -> None:
         self._apart = apart
 
     @classmethod
@@ -28,7 +28,13 @@ class ProcessWriter:
 
         `committed` is called on the event loop after each commit. Raises `OSError`.
         """
-        apart = await Apart.start(MODULE, str(path), partial(_ended, path), keep=(lock,), answered=committed)
+        apart = await WorkerProcess.start(
+            WORKER_MODULE,
+            str(path),
+            partial(_ended, path),
+            inherited_descriptors=(lock,),
+            on_answered=committed,
+        )
         return cls(apart)
 
     def put(self, future: Future[T], work: Callable[..., T], arguments: Sequence[Any]) -> None:

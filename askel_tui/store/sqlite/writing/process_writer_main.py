@@ -12,16 +12,16 @@ from typing import Any
 
 from askel_tui.store.errors import StoreError
 from askel_tui.store.sqlite.connection import connect
-from askel_tui.store.sqlite.writing.group_commit import Commits, Job, applied
-from askel_tui.worker_process.child import Channel, main
+from askel_tui.store.sqlite.writing.group_commit import GroupCommitter, WriteJob, call_with_connection
+from askel_tui.worker_process.child import WorkerChannel, run_worker
 
 
-def serve(channel: Channel, path: str) -> None:
+def serve(channel: WorkerChannel, path: str) -> None:
     """Writes what it is asked to, until the other side ends. Raises `JournalError` where it can't begin."""
     file = Path(path)
-    commits = Commits(connect(file), file, lambda: _job(channel.waiting()))
+    commits = GroupCommitter(connect(file), file, lambda: _job(channel.poll_question()))
     try:
-        while (job := _job(channel.next())) is not None:
+        while (job := _job(channel.next_question())) is not None:
             group = commits.commit(job)
             channel.answer((each.error, each.result) for each in group)
             del job, group  # megabytes, maybe, and the next ones may be long in coming
@@ -29,12 +29,12 @@ def serve(channel: Channel, path: str) -> None:
         commits.close()
 
 
-def _job(question: tuple[Any] | None) -> Job | None:
+def _job(question: tuple[Any] | None) -> WriteJob | None:
     if question is None:
         return None
     ((work, arguments),) = question
-    return Job(partial(applied, work, arguments))
+    return WriteJob(partial(call_with_connection, work, arguments))
 
 
 if __name__ == "__main__":
-    main(serve, StoreError)
+    run_worker(serve, StoreError)

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 from askel_tui.store.sqlite.connection import connect
 from askel_tui.store.sqlite.writing.process_writer import ProcessWriter
-from askel_tui.store.sqlite.writing.writer import ThreadWriter, Writer, written
+from askel_tui.store.sqlite.writing.writer import ThreadWriter, Writer, write
 
 T = TypeVar("T")
 
 
-class ChangingWriter:
+class SwitchingWriter:
     """A `Writer` that hands over to another one and back; what is written stays in order."""
 
     def __init__(self, here: Writer, path: Path, committed: Callable[[], None], lock: int) -> None:
@@ -28,15 +28,15 @@ class ChangingWriter:
         self._kept: list[tuple[Future[Any], Callable[..., Any], Sequence[Any]]] | None = None
         """What came while one writer ends and the other has not begun."""
 
-    async def hurry(self) -> None:
+    async def enter_bulk_mode(self) -> None:
         """Has a process of its own write from now on. Raises `OSError` where none can be started."""
         if not self._apart:
             writer = await ProcessWriter.start(self._path, self._committed, self._lock)
-            await written(writer, _nothing)  # answered when all is loaded
+            await write(writer, _nothing)  # answered when all is loaded
             self._apart = True
             await self._change(writer)
 
-    async def rest(self) -> None:
+    async def leave_bulk_mode(self) -> None:
         """Has this process write again. Raises `JournalError`."""
         if self._apart:
             connection = await asyncio.to_thread(connect, self._path)

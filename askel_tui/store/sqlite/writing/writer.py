@@ -14,8 +14,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from askel_tui.store.journal.errors import JournalError
-from askel_tui.store.sqlite.writing.group_commit import Commits, Job, applied
-from askel_tui.worker_process.futures import tell
+from askel_tui.store.sqlite.writing.group_commit import GroupCommitter, WriteJob, call_with_connection
+from askel_tui.worker_process.futures import resolve
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class Writer(Protocol):
         ...
 
 
-class _Job(Job):
+class _Job(WriteJob):
     __slots__ = ("future",)
 
     def __init__(self, work: Callable[[sqlite3.Connection], Any], future: Future[Any]) -> None:
@@ -52,7 +52,7 @@ class ThreadWriter:
         self._path = path
         self._committed = committed
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._commits = Commits(connection, path, self._waiting)
+        self._commits = GroupCommitter(connection, path, self._waiting)
         self._closing = False
         self._ended = False
         self._loop = asyncio.get_running_loop()
@@ -64,7 +64,7 @@ class ThreadWriter:
         if self._closing:
             future.set_exception(JournalError(f"The journal {self._path} is closed; open it again."))
         else:
-            self._jobs.put(_Job(partial(applied, work, arguments), future))
+            self._jobs.put(_Job(partial(call_with_connection, work, arguments), future))
 
     async def close(self) -> None:
         """As `Writer` says."""
@@ -93,11 +93,11 @@ class ThreadWriter:
 
     def _resolve(self, group: Sequence[_Job]) -> None:
         for job in group:
-            tell(job.future, job.error, job.result)
+            resolve(job.future, job.error, job.result)
         self._committed()
 
 
-def written(writer: Writer, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+def write(writer: Writer, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
     """What a function gives for a connection and the arguments, once it is durable; see `Writer.put`."""
     # No coroutine: that would keep the arguments, megabytes maybe, until the answer is there.
     future: Future[T] = asyncio.get_running_loop().create_future()

@@ -15,26 +15,26 @@ from askel_tui.core.catalog import Catalog
 from askel_tui.tui.screens.browse import view
 from askel_tui.tui.shell.base_screen import AskelScreen
 from askel_tui.tui.shell.clipboard import copy
-from askel_tui.tui.text.figures import ago, clock, plural
+from askel_tui.tui.text.figures import format_time_of_day, pluralize, time_ago
 from askel_tui.tui.text.filtering import Filter
-from askel_tui.tui.text.fuzzy import ranked
-from askel_tui.tui.text.inert import inert
-from askel_tui.tui.widgets.detail_pane import Facts, Line
+from askel_tui.tui.text.fuzzy import rank_matches
+from askel_tui.tui.text.inert import sanitize
+from askel_tui.tui.widgets.detail_pane import DetailLine, Facts
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Table
 from askel_tui.tui.widgets.text_prompt import Ask
 
-MOST = 1_000
+MAX_ROWS_SHOWN = 1_000
 """Rows that are shown at once; what is further down is found by searching."""
 
-AGE_S = 60.0
+AGE_REFRESH_INTERVAL_S = 60.0
 """How often the age of what is shown is brought up to date, in seconds."""
 
-SCOPES = {"properties": "profiles:read"}
+SCOPE_BY_SECTION = {"properties": "profiles:read"}
 
 
-class Sections(Tabs, can_focus=False):
+class SectionTabs(Tabs, can_focus=False):
     """The tabs. Their keys are the screen's, so that the focus stays with the rows."""
 
 
@@ -48,9 +48,9 @@ class BrowseScreen(AskelScreen):
         "!word excludes. [ and ], or h and l, change the tab. y copies the id, m asks how many members there "
         "are, c asks whether a profile is in the segment. A green number counts the steps that use something."
     )
-    FILTERS = True
-    FOLLOWS = False
-    RENEWS = True
+    HAS_FILTER = True
+    RELOADS_ON_COMMIT = False
+    RELOADS_ON_RETURN = True
     BINDINGS: ClassVar[list[Any]] = [
         Binding("r", "read", "Read again", id="browse.read", tooltip="Asks Klaviyo now"),
         Binding("y", "copy", "Copy id", id="browse.copy", tooltip="The id, or a property's name"),
@@ -64,10 +64,10 @@ class BrowseScreen(AskelScreen):
         super().__init__()
         self._catalog: Catalog | None = None
         self._uses: view.Uses = {}
-        self._unread: set[str] = set()
-        self._asked: dict[tuple[str, str], list[Line]] = {}
-        self._of: str | None = None
-        self._now = 0
+        self._unreadable_sections: set[str] = set()
+        self._answers: dict[tuple[str, str], list[DetailLine]] = {}
+        self._catalog_connection: str | None = None
+        self._now_ms = 0
         self._section = "lists"
 
     def body(self) -> ComposeResult:
@@ -75,7 +75,7 @@ class BrowseScreen(AskelScreen):
         kept = self.askel.recall("browse.tab", "lists")
         self._section = kept if kept in view.SECTIONS else "lists"
         tabs = (Tab(title, id=name) for name, (title, _) in view.SECTIONS.items())
-        yield Sections(*tabs, active=self._section)
+        yield SectionTabs(*tabs, active=self._section)
         with Container(id="panes"):
             with ContentSwitcher(initial=f"table-{self._section}"):
                 for name, (title, _) in view.SECTIONS.items():
@@ -91,38 +91,38 @@ class BrowseScreen(AskelScreen):
 
     def on_mount(self) -> None:
         """The rows have the focus."""
-        self._turned()
-        self.set_interval(AGE_S, self._aged)
+        self._show_section()
+        self.set_interval(AGE_REFRESH_INTERVAL_S, self._refresh_age)
 
-    def _aged(self) -> None:
+    def _refresh_age(self) -> None:
         if self.is_current and self._catalog is not None:
-            self.start(self._age, group="age", exclusive=True)
+            self.start_work(self._update_age, group="age", exclusive=True)
 
-    async def _age(self) -> None:
-        self._now = await self.backend.now()
-        self._titled()
+    async def _update_age(self) -> None:
+        self._now_ms = await self.backend.now()
+        self._update_title()
 
     async def load(self) -> None:
         """The catalog as it was last read; where it never was, Klaviyo is asked."""
-        if self.connection != self._of:
-            self._asked.clear()
-            self._unread.clear()
-            self._of, self._catalog = self.connection, None
+        if self.connection != self._catalog_connection:
+            self._answers.clear()
+            self._unreadable_sections.clear()
+            self._catalog_connection, self._catalog = self.connection, None
         if self.connection is None:
             self._show()
             return
-        self._now = await self.backend.now()
+        self._now_ms = await self.backend.now()
         self._catalog = await self.backend.catalog(self.connection)
         documents = await self.backend.workflows()
         read = [(doc, (await self.backend.read_workflow(doc.source, doc.workflow))[0]) for doc in documents]
-        self._uses = view.uses(read, await self._of_account())
+        self._uses = view.find_uses(read, await self._connections_of_account())
         if self._catalog is not None:
-            self._unread |= set(self._catalog.unread)
+            self._unreadable_sections |= set(self._catalog.unread)
         self._show()
         if self._catalog is None:
             self.action_read()
 
-    async def _of_account(self) -> set[str]:
+    async def _connections_of_account(self) -> set[str]:
         connections = await self.backend.connections()
         here = next((each for each in connections if each.name == self.connection), None)
         account = here.account if here else None
@@ -139,9 +139,9 @@ class BrowseScreen(AskelScreen):
     def _entry(self) -> Any:
         if self._catalog is None:
             return None
-        key = self._table.key
+        key = self._table.cursor_key
         return next(
-            (each for each in view.entries(self._catalog, self._section) if view.key(each) == key), None
+            (each for each in view.entries(self._catalog, self._section) if view.entry_key(each) == key), None
         )
 
     def _show(self) -> None:
@@ -153,56 +153,60 @@ class BrowseScreen(AskelScreen):
     def _fill(self) -> None:
         table, catalog = self._table, self._catalog
         if catalog is None:
-            table.fill([])
+            table.set_rows([])
             self._describe()
             return
         every = view.entries(catalog, self._section)
-        found = ranked(self.wanted, every, view.searched)
-        table.fill([view.row(each, self._section, catalog, self._uses) for each in found[:MOST]])
-        if self.wanted and found:
+        found = rank_matches(self.current_filter, every, view.search_text)
+        table.set_rows(
+            [view.table_row(each, self._section, catalog, self._uses) for each in found[:MAX_ROWS_SHOWN]]
+        )
+        if self.current_filter and found:
             table.move_cursor(row=0)
         title, word = view.SECTIONS[self._section]
-        counted = plural(len(every), word, title.lower())
-        self.query_one(FilterBar).count(f"{len(found):,} of {counted}")
+        counted = pluralize(len(every), word, title.lower())
+        self.query_one(FilterBar).show_count(f"{len(found):,} of {counted}")
         table.border_subtitle = (
-            f"the first {MOST:,} are shown, / finds the others" if len(found) > MOST else ""
+            f"the first {MAX_ROWS_SHOWN:,} are shown, / finds the others"
+            if len(found) > MAX_ROWS_SHOWN
+            else ""
         )
-        self._titled()
+        self._update_title()
         self._describe()
 
-    def _titled(self) -> None:
+    def _update_title(self) -> None:
         if self._catalog is not None:
             title, word = view.SECTIONS[self._section]
-            counted = plural(len(view.entries(self._catalog, self._section)), word, title.lower())
-            self._table.border_title = f"{counted}, read {ago(self._catalog.taken, self._now)} ago"
+            counted = pluralize(len(view.entries(self._catalog, self._section)), word, title.lower())
+            self._table.border_title = f"{counted}, read {time_ago(self._catalog.taken, self._now_ms)} ago"
 
     def _describe(self) -> None:
         pane = self.query_one("#detail", Facts)
         entry, catalog = self._entry, self._catalog
         if entry is None or catalog is None:
-            pane.show("", (), self._nothing())
+            pane.show("", (), self._empty_text())
         else:
-            lines: list[Line] = [*view.facts(entry, self._section, catalog, self._uses)]
-            lines += self._asked.get((self._section, view.key(entry)), [])
-            definition = view.definition(entry)
+            lines: list[DetailLine] = [*view.details(entry, self._section, catalog, self._uses)]
+            lines += self._answers.get((self._section, view.entry_key(entry)), [])
+            definition = view.definition_json(entry)
             pane.show(entry.name, lines, f"Definition\n{definition}" if definition else "")
             pane.scroll_home(animate=False)
         self.refresh_bindings()
 
-    def _nothing(self) -> str:
+    def _empty_text(self) -> str:
         """Why there is nothing to describe, and what to do."""
         if self.connection is None:
             return "Nothing is connected yet: press 2."
         if self._catalog is None:
             return "The account has not been read yet: r reads it."
-        if self._section in self._unread:
-            scope = SCOPES.get(self._section, f"{self._section}:read")
+        if self._section in self._unreadable_sections:
+            scope = SCOPE_BY_SECTION.get(self._section, f"{self._section}:read")
             return f"The key lacks {scope}, so they can't be read. A key with it can be given on Connections (2)."
-        if self.wanted:
+        if self.current_filter:
             return "Nothing fits. Esc takes the search back."
         return "None were found when the account was last read: r reads it again."
 
-    def filtered(self, wanted: Filter) -> None:
+    def apply_filter(self, wanted: Filter) -> None:
         """Searches while one types."""
         self._fill()
 
@@ -217,9 +221,9 @@ class BrowseScreen(AskelScreen):
         if event.tab.id and event.tab.id != self._section:
             self._section = event.tab.id
             self.askel.remember("browse.tab", self._section)
-            self._turned()
+            self._show_section()
 
-    def _turned(self) -> None:
+    def _show_section(self) -> None:
         elsewhere = self.focused is not None and not isinstance(self.focused, Table)
         self.query_one(ContentSwitcher).current = f"table-{self._section}"
         if not elsewhere:
@@ -244,57 +248,74 @@ class BrowseScreen(AskelScreen):
     def action_read(self) -> None:
         """Reads the account again."""
         if self.connection is not None:
-            self.start(partial(self._read, self.connection), group="read", exclusive=True)
+            self.start_work(partial(self._read_account, self.connection), group="read", exclusive=True)
 
-    async def _read(self, connection: str) -> None:
-        found = await self.busy("Reading the account", self.backend.discover(connection))
+    async def _read_account(self, connection: str) -> None:
+        found = await self.with_progress("Reading the account", self.backend.discover(connection))
         if connection != self.connection:
             return
-        self._unread = set(found.unread)
-        self._asked.clear()
-        self._now = await self.backend.now()
+        self._unreadable_sections = set(found.unreadable_sections)
+        self._answers.clear()
+        self._now_ms = await self.backend.now()
         self._catalog = await self.backend.catalog(connection)
         self._show()
-        self.askel.say(f"The account was read at {clock(self._now)} UTC.")
+        self.askel.show_toast(f"The account was read at {format_time_of_day(self._now_ms)} UTC.")
 
     def action_copy(self) -> None:
         """Copies what names the entry in the API."""
         entry = self._entry
         if entry is not None:
-            copy(self.askel, view.key(entry), "the name" if self._section == "properties" else "the id")
+            copy(self.askel, view.entry_key(entry), "the name" if self._section == "properties" else "the id")
 
     def action_members(self) -> None:
         """Asks how many members there are."""
         entry = self._entry
         if entry is not None and self.connection is not None:
             kind: Literal["list", "segment"] = "list" if self._section == "lists" else "segment"
-            self.start(partial(self._members, self.connection, kind, entry), group="members", exclusive=True)
+            self.start_work(
+                partial(self._count_members, self.connection, kind, entry), group="members", exclusive=True
+            )
 
-    async def _members(self, connection: str, kind: Literal["list", "segment"], entry: Any) -> None:
+    async def _count_members(self, connection: str, kind: Literal["list", "segment"], entry: Any) -> None:
         section = self._section
-        found = await self.busy("Counting members", self.backend.members(connection, kind, entry.id))
+        found = await self.with_progress("Counting members", self.backend.members(connection, kind, entry.id))
         told = "Klaviyo did not say" if found is None else f"{found:,}"
-        self._note(section, entry, "members", f"{told}, asked at {clock(await self.backend.now())}")
+        self._add_answer(
+            section, entry, "members", f"{told}, asked at {format_time_of_day(await self.backend.now())}"
+        )
 
     def action_check(self) -> None:
         """Asks for a profile, and whether it is in the segment."""
         entry = self._entry
         if entry is not None and self.connection is not None:
-            self.start(partial(self._check, self.connection, entry), group="check", exclusive=True, asks=True)
+            self.start_work(
+                partial(self._check_profile, self.connection, entry),
+                group="check",
+                exclusive=True,
+                asks_question=True,
+            )
 
-    async def _check(self, connection: str, entry: Any) -> None:
+    async def _check_profile(self, connection: str, entry: Any) -> None:
         profile = await self.askel.push_screen_wait(
-            Ask(f"Who may be in {inert(entry.name)}?", "An e-mail, a phone number with +, or an external id.")
+            Ask(
+                f"Who may be in {sanitize(entry.name)}?",
+                "An e-mail, a phone number with +, or an external id.",
+            )
         )
         if not profile:
             return
-        found = await self.busy("Asking Klaviyo", self.backend.segment_check(connection, entry.id, profile))
+        found = await self.with_progress(
+            "Asking Klaviyo", self.backend.segment_check(connection, entry.id, profile)
+        )
         told = "✓ is a member" if found["member"] else "✗ is no member"
-        self._note(
-            "segments", entry, inert(profile, 24), f"{told}, asked at {clock(await self.backend.now())}"
+        self._add_answer(
+            "segments",
+            entry,
+            sanitize(profile, 24),
+            f"{told}, asked at {format_time_of_day(await self.backend.now())}",
         )
 
-    def _note(self, section: str, entry: Any, label: str, told: str) -> None:
-        lines = self._asked.setdefault((section, view.key(entry)), [])
+    def _add_answer(self, section: str, entry: Any, label: str, told: str) -> None:
+        lines = self._answers.setdefault((section, view.entry_key(entry)), [])
         lines[:] = [line for line in lines if line[0] != label] + [(label, told, "bold")]
         self._describe()

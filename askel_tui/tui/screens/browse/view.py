@@ -17,7 +17,7 @@ from askel_tui.core.catalog import (
 )
 from askel_tui.core.workflows.model import Workflow, step_targets
 from askel_tui.tui.text.figures import bar
-from askel_tui.tui.text.inert import pretty
+from askel_tui.tui.text.inert import format_json
 from askel_tui.tui.widgets.table import Cell, Column, Row
 
 if TYPE_CHECKING:
@@ -40,16 +40,20 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
               Column("used", 5)),
     "templates": (Column("name", 24, 3), Column("id", 8), Column("editor", 16)),
     "metrics": (Column("name", 20, 3), Column("id", 8), Column("made by", 14, 1), Column("used", 5)),
-    "properties": (Column("name", 18, 2), Column("type", 10, 1), Column("filled", 6, right=True),
+    "properties": (Column("name", 18, 2), Column("type", 10, 1), Column("filled", 6, align_right=True),
                    Column("values", 14, 3), Column("used", 5)),
 }  # fmt: skip
 
-FLOW_STATES = {"live": ("● live", "$success"), "manual": ("◐ manual", "$warning"), "draft": ("○ draft", "")}
+FLOW_STATE_CELLS = {
+    "live": ("● live", "$success"),
+    "manual": ("◐ manual", "$warning"),
+    "draft": ("○ draft", ""),
+}
 
 Uses = Mapping[tuple[str, str], Sequence[str]]
 """By type and id (properties and metrics: name): the steps that name it, as `workflow › step`."""
 
-Fact = tuple[str, str]
+Detail = tuple[str, str]
 
 
 def entries(catalog: Catalog, section: str) -> Sequence[Any]:
@@ -58,17 +62,17 @@ def entries(catalog: Catalog, section: str) -> Sequence[Any]:
     return found
 
 
-def key(entry: Any) -> str:
+def entry_key(entry: Any) -> str:
     """The id, or a property's name: what `y` copies."""
     return str(entry.name if isinstance(entry, PropertyEntry) else entry.id)
 
 
-def searched(entry: Any) -> str:
+def search_text(entry: Any) -> str:
     """The text that search looks at: the name, and the id where there is one."""
     return str(entry.name) if isinstance(entry, PropertyEntry) else f"{entry.name} {entry.id}"
 
 
-def uses(docs: Sequence[tuple[WorkflowDoc, Workflow | None]], connections: Collection[str]) -> Uses:
+def find_uses(docs: Sequence[tuple[WorkflowDoc, Workflow | None]], connections: Collection[str]) -> Uses:
     """Which steps name what, in the newest versions of the workflows of these connections."""
     found: dict[tuple[str, str], dict[str, None]] = {}
 
@@ -90,15 +94,15 @@ def uses(docs: Sequence[tuple[WorkflowDoc, Workflow | None]], connections: Colle
     return {named: tuple(steps) for named, steps in found.items()}
 
 
-def used_by(entry: Any, section: str, used: Uses) -> Sequence[str]:
+def steps_using(entry: Any, section: str, used: Uses) -> Sequence[str]:
     """The steps that name an entry."""
     named = entry.name if isinstance(entry, PropertyEntry | MetricEntry) else entry.id
     return used.get((SECTIONS[section][1], named), ())
 
 
-def row(entry: Any, section: str, catalog: Catalog, used: Uses) -> Row:
+def table_row(entry: Any, section: str, catalog: Catalog, used: Uses) -> Row:
     """The row of an entry; its key is the entry's."""
-    count = len(used_by(entry, section, used))
+    count = len(steps_using(entry, section, used))
     steps: Cell = (f"● {count}", "$success") if count else ""
     cells: tuple[Cell, ...]
     match entry:
@@ -107,14 +111,14 @@ def row(entry: Any, section: str, catalog: Catalog, used: Uses) -> Row:
         case SegmentEntry():
             cells = (entry.name, entry.id, segment_state(entry), steps)
         case FlowEntry():
-            cells = (entry.name, entry.id, flow_state(entry), fired_by(entry, catalog), steps)
+            cells = (entry.name, entry.id, flow_state(entry), describe_triggers(entry, catalog), steps)
         case TemplateEntry():
             cells = (entry.name, entry.id, entry.editor_type or "")
         case MetricEntry():
-            cells = (entry.name, entry.id, made_by(entry), steps)
+            cells = (entry.name, entry.id, metric_source(entry), steps)
         case PropertyEntry():
-            cells = (entry.name, types(entry), share(entry), ", ".join(entry.samples), steps)
-    return key(entry), cells
+            cells = (entry.name, describe_types(entry), fill_rate(entry), ", ".join(entry.samples), steps)
+    return entry_key(entry), cells
 
 
 def segment_state(entry: SegmentEntry) -> Cell:
@@ -126,10 +130,10 @@ def segment_state(entry: SegmentEntry) -> Cell:
 
 def flow_state(entry: FlowEntry) -> Cell:
     """Its status, or that it is archived."""
-    return ("✗ archived", "$warning") if entry.archived else FLOW_STATES.get(entry.status, entry.status)
+    return ("✗ archived", "$warning") if entry.archived else FLOW_STATE_CELLS.get(entry.status, entry.status)
 
 
-def fired_by(entry: FlowEntry, catalog: Catalog) -> str:
+def describe_triggers(entry: FlowEntry, catalog: Catalog) -> str:
     """What triggers a flow, by name."""
     if entry.triggers is None:
         return f"{entry.trigger_type or 'unknown'}; which one, this revision can't tell"
@@ -139,79 +143,83 @@ def fired_by(entry: FlowEntry, catalog: Catalog) -> str:
     return ", ".join(told) or entry.trigger_type or "nothing"
 
 
-def made_by(entry: MetricEntry) -> str:
+def metric_source(entry: MetricEntry) -> str:
     """What makes events of a metric."""
     return "the API" if entry.integration == API_INTEGRATION else entry.integration
 
 
-def types(entry: PropertyEntry) -> str:
+def describe_types(entry: PropertyEntry) -> str:
     """The types that were seen, each with how often where there are several."""
     several = len(entry.types) > 1
     return ", ".join(f"{kind} {count:,}" if several else kind for kind, count in entry.types.items())
 
 
-def share(entry: PropertyEntry) -> str:
+def fill_rate(entry: PropertyEntry) -> str:
     """On what part of the sampled profiles it was seen."""
     return f"{entry.seen / entry.of:.0%}" if entry.of else ""
 
 
-def facts(entry: Any, section: str, catalog: Catalog, used: Uses) -> list[Fact]:
+def details(entry: Any, section: str, catalog: Catalog, used: Uses) -> list[Detail]:
     """What is known about an entry, as label and text."""
-    steps = used_by(entry, section, used)
+    steps = steps_using(entry, section, used)
     in_askel = ("in Askel", "; ".join(steps) if steps else "no workflow names it")
     match entry:
         case ListEntry():
             opt_in = (entry.opt_in_process or "unknown").replace("_", " ")
-            told = [("id", entry.id), ("opt-in", opt_in), *_fires("list", entry.id, catalog)]
+            told = [("id", entry.id), ("opt-in", opt_in), *_flows_fired_by("list", entry.id, catalog)]
         case SegmentEntry():
-            told = [("id", entry.id), ("state", _text(segment_state(entry)))]
-            told += _fires("segment", entry.id, catalog)
+            told = [("id", entry.id), ("state", _cell_text(segment_state(entry)))]
+            told += _flows_fired_by("segment", entry.id, catalog)
         case FlowEntry():
             told = [
                 ("id", entry.id),
-                ("status", _text(flow_state(entry))),
-                ("fired by", fired_by(entry, catalog)),
+                ("status", _cell_text(flow_state(entry))),
+                ("fired by", describe_triggers(entry, catalog)),
             ]
             if any(each.filtered for each in entry.triggers or ()):
                 told.append(("filter", "a trigger filter may keep it from firing"))
         case MetricEntry():
-            told = [("id", entry.id), ("made by", made_by(entry)), *_fires("metric", entry.id, catalog)]
+            told = [
+                ("id", entry.id),
+                ("made by", metric_source(entry)),
+                *_flows_fired_by("metric", entry.id, catalog),
+            ]
             if entry.integration != API_INTEGRATION:
                 told.append(("mind", "events that Askel sends under this name make a metric of their own"))
         case TemplateEntry():
             return [("id", entry.id), ("editor", entry.editor_type or "unknown")]
         case PropertyEntry():
-            rate = f"{bar(entry.seen, entry.of, 8)} {share(entry)}"
+            rate = f"{bar(entry.seen, entry.of, 8)} {fill_rate(entry)}"
             filled = f"{rate}, {entry.seen:,} of {entry.of:,} sampled"
             told = [
-                ("types", types(entry)),
+                ("types", describe_types(entry)),
                 ("filled", filled),
                 ("values", ", ".join(entry.samples) or "none"),
             ]
     if isinstance(entry, ListEntry):
-        dates = [("created", _day(entry.created)), ("updated", _day(entry.updated))]
+        dates = [("created", _date_part(entry.created)), ("updated", _date_part(entry.updated))]
         return [*told, in_askel, *(each for each in dates if each[1])]
     return [*told, in_askel]
 
 
-def definition(entry: Any) -> str | None:
+def definition_json(entry: Any) -> str | None:
     """A segment's definition as inert, indented JSON, where the revision shows one."""
     found = entry.definition if isinstance(entry, SegmentEntry) else None
-    return pretty(found) if found else None
+    return format_json(found) if found else None
 
 
-def _fires(kind: str, named: str, catalog: Catalog) -> list[Fact]:
+def _flows_fired_by(kind: str, named: str, catalog: Catalog) -> list[Detail]:
     fired = [
-        f"{flow.name} ({_text(flow_state(flow))})"
+        f"{flow.name} ({_cell_text(flow_state(flow))})"
         for flow in catalog.flows
         if any((each.type, each.id) == (kind, named) for each in flow.triggers or ())
     ]
     return [("fires", ", ".join(fired))] if fired else []
 
 
-def _day(moment: str | None) -> str:
+def _date_part(moment: str | None) -> str:
     return (moment or "")[:10]
 
 
-def _text(cell: Cell) -> str:
+def _cell_text(cell: Cell) -> str:
     return cell if isinstance(cell, str) else cell[0]

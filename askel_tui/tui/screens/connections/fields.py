@@ -12,7 +12,7 @@ from askel_tui.core.problems import did_you_mean
 if TYPE_CHECKING:
     from askel_tui.store.state.documents import OnConflict
 
-CONFLICTS: tuple[tuple[str, OnConflict], ...] = (
+ON_CONFLICT_CHOICES: tuple[tuple[str, OnConflict], ...] = (
     ("fail the record, name both profiles", "fail"),
     ("write with the strongest identifier", "strongest"),
     ("merge the profiles in Klaviyo", "merge"),
@@ -23,7 +23,7 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\x00-\x1f\x7f]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class ConnectionFields:
     """What a form holds, the key aside."""
 
     name: str
@@ -37,7 +37,7 @@ class Fields:
         # Addresses may hold tokens.
         return f"Fields({self.name!r})"
 
-    def changeable(self) -> dict[str, Any]:
+    def editable_values(self) -> dict[str, Any]:
         """What can be changed of a connection that exists."""
         return {
             "customer": self.customer,
@@ -57,12 +57,12 @@ def split_addresses(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text.split()))
 
 
-def wrong(fields: Fields, taken: Sequence[str]) -> str | None:
+def fields_error(fields: ConnectionFields, taken: Sequence[str]) -> str | None:
     """What has to be put right before anything is asked of Klaviyo; None where nothing has."""
-    return wrong_name(fields, taken) or wrong_address(fields.notify)
+    return name_error(fields, taken) or address_error(fields.notify)
 
 
-def wrong_name(fields: Fields, taken: Sequence[str]) -> str | None:
+def name_error(fields: ConnectionFields, taken: Sequence[str]) -> str | None:
     """Why a connection can't be called so; None where it can."""
     if not fields.name:
         return "Give the connection a name."
@@ -73,7 +73,7 @@ def wrong_name(fields: Fields, taken: Sequence[str]) -> str | None:
     return None
 
 
-def wrong_address(addresses: Sequence[str]) -> str | None:
+def address_error(addresses: Sequence[str]) -> str | None:
     """Which address for notices is none; it is told by its number, for it may hold a token."""
     for number, address in enumerate(addresses, 1):
         if not _ADDRESS.fullmatch(address):
@@ -81,7 +81,7 @@ def wrong_address(addresses: Sequence[str]) -> str | None:
     return None
 
 
-def unknown_lists(only: Sequence[str], known: Sequence[str]) -> str | None:
+def unknown_lists_error(only: Sequence[str], known: Sequence[str]) -> str | None:
     """Which of the lists that may be touched the account does not have, with what may have been meant."""
     told = []
     for name in only:

@@ -13,13 +13,17 @@ from textual.suggester import Suggester
 from textual.widgets import Button, Input, Label, Select, Static
 from textual.worker import Worker
 
-from askel_tui.contract.endpoints import NEWEST, SELECTABLE, serving
-from askel_tui.tui.backend import told
+from askel_tui.contract.endpoints import NEWEST, SELECTABLE, serving_revision
+from askel_tui.tui.backend import describe_error
 from askel_tui.tui.screens.connections import fields
 from askel_tui.tui.screens.connections.plain_input import PlainInput
-from askel_tui.tui.screens.connections.scopes_view import channels, checklist, verdict
-from askel_tui.tui.shell.workers import beside
-from askel_tui.tui.text.inert import inert
+from askel_tui.tui.screens.connections.scopes_view import (
+    notice_channel_kinds,
+    scope_checklist,
+    summarize_scopes,
+)
+from askel_tui.tui.shell.workers import run_in_background
+from askel_tui.tui.text.inert import sanitize
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.modal import Over
 from askel_tui.tui.widgets.secret_input import SecretInput
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     from askel_tui.tui.app import AskelApp
 
 
-class _ListNames(Suggester):
+class _ListNameSuggester(Suggester):
     """Completes the last of several names."""
 
     def __init__(self) -> None:
@@ -44,7 +48,7 @@ class _ListNames(Suggester):
         for name in self.names if typed else ():
             if name.casefold().startswith(typed.casefold()):
                 blank = last[: len(last) - len(typed)]
-                return before + comma + blank + typed + inert(name)[len(typed) :]
+                return before + comma + blank + typed + sanitize(name)[len(typed) :]
         return None
 
 
@@ -71,20 +75,20 @@ class ConnectionForm(Over[str | None]):
 
     def __init__(self, taken: Sequence[str], present: ConnectionDoc | None = None) -> None:
         super().__init__()
-        self._taken = taken
-        self._present = present
-        self._lists = _ListNames()
-        self._work: Worker[Any] | None = None
+        self._existing_names = taken
+        self._existing = present
+        self._list_suggester = _ListNameSuggester()
+        self._current_worker: Worker[Any] | None = None
         self._checked: KeyCheck | None = None
-        self._wrong = False
+        self._shows_error = False
 
     @property
     def _shown_customer(self) -> str:
-        return inert((self._present and self._present.customer) or "")
+        return sanitize((self._existing and self._existing.customer) or "")
 
     @property
     def _shown_lists(self) -> str:
-        return inert(", ".join(self._present.only_lists if self._present else ()))
+        return sanitize(", ".join(self._existing.only_lists if self._existing else ()))
 
     @property
     def _askel(self) -> AskelApp:
@@ -92,9 +96,9 @@ class ConnectionForm(Over[str | None]):
 
     def compose(self) -> ComposeResult:
         """A line per field, what was found about the key, and the buttons."""
-        present = self._present
+        present = self._existing
         box = VerticalScroll(id="form-box", classes="form", can_focus=False)
-        box.border_title = f"Change {inert(present.name)}" if present else "Connect a Klaviyo account"
+        box.border_title = f"Change {sanitize(present.name)}" if present else "Connect a Klaviyo account"
         box.border_subtitle = (
             "ctrl+r tests notices · ctrl+s saves · Esc leaves"
             if present
@@ -102,33 +106,39 @@ class ConnectionForm(Over[str | None]):
         )
         with box:
             if present is None:
-                yield from _line(
+                yield from _form_line(
                     "name", PlainInput(id="form-name", placeholder="such as maple-ember", compact=True)
                 )
-                yield from _line(
+                yield from _form_line(
                     "private key", SecretInput(id="form-key", placeholder="pk_… (paste it)", compact=True)
                 )
-                yield from _line("revision", self._revisions())
+                yield from _form_line("revision", self._revisions())
             customer = self._shown_customer
-            yield from _line(
+            yield from _form_line(
                 "customer",
                 PlainInput(customer, id="form-customer", placeholder="whose account", compact=True),
             )
             only = self._shown_lists
-            yield from _line(
+            yield from _form_line(
                 "only lists",
                 PlainInput(only, id="form-lists", placeholder="all lists; else names, with commas", compact=True,
-                       suggester=self._lists),
+                       suggester=self._list_suggester),
             )  # fmt: skip
             kept = " ".join(present.notify) if present else ""
-            yield from _line(
+            yield from _form_line(
                 "notices to",
                 SecretInput(value=kept, id="form-notify", placeholder="slack://… mailto://…", compact=True),
             )
             conflict = present.on_conflict if present else "fail"
-            yield from _line(
+            yield from _form_line(
                 "two profiles",
-                Select(fields.CONFLICTS, value=conflict, allow_blank=False, id="form-conflict", compact=True),
+                Select(
+                    fields.ON_CONFLICT_CHOICES,
+                    value=conflict,
+                    allow_blank=False,
+                    id="form-conflict",
+                    compact=True,
+                ),
             )
             yield Static(id="form-status")
             yield Static(id="form-scopes")
@@ -144,7 +154,10 @@ class ConnectionForm(Over[str | None]):
         options = [
             (
                 words.get(
-                    each, each if serving(each) == each else f"{each} (retired: served as {serving(each)})"
+                    each,
+                    each
+                    if serving_revision(each) == each
+                    else f"{each} (retired: served as {serving_revision(each)})",
                 ),
                 each,
             )
@@ -154,25 +167,25 @@ class ConnectionForm(Over[str | None]):
 
     def on_mount(self) -> None:
         """The first field has the focus; what exists is known by its kinds of addresses."""
-        self._say("")
-        if self._present is not None:
-            beside(self, self._know_lists, "lists")
+        self._show_status("")
+        if self._existing is not None:
+            run_in_background(self, self._load_list_names, "lists")
 
-    async def _know_lists(self) -> None:
-        assert self._present is not None
-        catalog = await self._askel.backend.catalog(self._present.name)
-        self._lists.names = (
+    async def _load_list_names(self) -> None:
+        assert self._existing is not None
+        catalog = await self._askel.backend.catalog(self._existing.name)
+        self._list_suggester.names = (
             [named for each in catalog.lists for named in (each.name, each.id)] if catalog else ()
         )
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """There is a key to check in a new connection only."""
-        return self._present is None if action == "check" else True
+        return self._existing is None if action == "check" else True
 
     # What is typed.
 
-    def _fields(self) -> fields.Fields:
-        present = self._present
+    def _fields(self) -> fields.ConnectionFields:
+        present = self._existing
         revision: Any = present.revision if present else self.query_one("#form-revision", Select).value
         conflict: Any = self.query_one("#form-conflict", Select).value
         customer = self.query_one("#form-customer", Input).value
@@ -180,7 +193,7 @@ class ConnectionForm(Over[str | None]):
         # What was not touched stays as it is stored: what is shown of it is inert, and names may hold commas.
         same_customer = customer == self._shown_customer
         same_lists = lists == self._shown_lists
-        return fields.Fields(
+        return fields.ConnectionFields(
             name=present.name if present else self.query_one("#form-name", Input).value.strip(),
             revision=revision,
             customer=present.customer if present and same_customer else customer.strip() or None,
@@ -200,21 +213,23 @@ class ConnectionForm(Over[str | None]):
         """Another key: what was found is of the one before. Addresses are named by their kind."""
         event.stop()
         if event.secret.id == "form-notify":
-            kinds = channels(self._fields().notify)
-            self._say(f"Notices go to: {kinds}" if kinds else "")
+            kinds = notice_channel_kinds(self._fields().notify)
+            self._show_status(f"Notices go to: {kinds}" if kinds else "")
         else:
             # What was found or said is of the key before.
             self._checked = None
-            if self._wrong:
-                self._say("")
+            if self._shows_error:
+                self._show_status("")
             self.query_one("#form-scopes", Static).update("")
 
     def on_plain_input_key_came(self) -> None:
         """A key was typed or pasted where it would be shown: it went to its own field, or nowhere."""
-        if self._present is None:
-            self._say("! A private key goes into this field, where it is masked.", "$warning")
+        if self._existing is None:
+            self._show_status("! A private key goes into this field, where it is masked.", "$warning")
         else:
-            self._say("✗ A private key is not taken here: r on Connections gives a new one.", "bold $error")
+            self._show_status(
+                "✗ A private key is not taken here: r on Connections gives a new one.", "bold $error"
+            )
 
     def on_secret_input_entered(self) -> None:
         """Enter goes on."""
@@ -243,100 +258,102 @@ class ConnectionForm(Over[str | None]):
 
     def action_check(self) -> None:
         """Asks Klaviyo about the key."""
-        self._start(self._check)
+        self._start_guarded(self._check_key)
 
     def action_test(self) -> None:
         """Sends a notice to every address."""
-        self._start(self._test)
+        self._start_guarded(self._send_test_notices)
 
     def action_save(self) -> None:
         """Makes or changes the connection."""
-        self._start(self._save)
+        self._start_guarded(self._save)
 
     def action_leave(self) -> None:
         """Cancels what runs, else leaves."""
-        if self._work is not None and self._work.is_running:
-            self._work.cancel()
-            self._say("Cancelled.", "$warning")
+        if self._current_worker is not None and self._current_worker.is_running:
+            self._current_worker.cancel()
+            self._show_status("Cancelled.", "$warning")
             return
-        self._leave(None)
+        self._finish(None)
 
-    def _leave(self, name: str | None) -> None:
+    def _finish(self, name: str | None) -> None:
         for secret in self.query(SecretInput):
             secret.forget()
         self.dismiss(name)
 
-    def _start(self, work: Any) -> None:
+    def _start_guarded(self, work: Any) -> None:
         async def guarded() -> None:
             try:
                 await work()
             except Exception as error:
-                self._say(f"✗ {told(error)}", "bold $error")
+                self._show_status(f"✗ {describe_error(error)}", "bold $error")
 
-        self._work = beside(self, guarded, "form", exclusive=True)
+        self._current_worker = run_in_background(self, guarded, "form", exclusive=True)
 
-    def _say(self, words: str, style: str = "") -> None:
-        self._wrong = style == "bold $error"
-        self.query_one("#form-status", Static).update(Content.styled(inert(words), style))
+    def _show_status(self, words: str, style: str = "") -> None:
+        self._shows_error = style == "bold $error"
+        self.query_one("#form-status", Static).update(Content.styled(sanitize(words), style))
 
-    async def _check(self) -> None:
+    async def _check_key(self) -> None:
         now = self._fields()
-        self._say("◌ Asking Klaviyo…")
+        self._show_status("◌ Asking Klaviyo…")
         key = self._key()
         found = await self._askel.backend.check_key(key, now.revision)
         self._checked = found
-        self._show(found, now.revision)
+        self._show_check(found, now.revision)
         if found.scopes.get("lists:read") == "present":
-            self._lists.names = await self._askel.backend.lists_of(key, now.revision)
-            unknown = fields.unknown_lists(now.only_lists, self._lists.names)
+            self._list_suggester.names = await self._askel.backend.lists_visible_to(key, now.revision)
+            unknown = fields.unknown_lists_error(now.only_lists, self._list_suggester.names)
             if unknown:
-                self._say(f"! {unknown}", "bold $warning")
+                self._show_status(f"! {unknown}", "bold $warning")
 
-    def _show(self, found: KeyCheck, revision: str) -> None:
-        words, style = verdict(found.scopes, len(found.lacking))
+    def _show_check(self, found: KeyCheck, revision: str) -> None:
+        words, style = summarize_scopes(found.scopes, len(found.missing_features))
         whose = (
             f"{found.account_name or 'account'} ({found.account})" if found.account else "account not told"
         )
         self.query_one("#form-status", Static).update(
-            Content.assemble((f"{inert(whose)}  ", "bold"), (words, style))
+            Content.assemble((f"{sanitize(whose)}  ", "bold"), (words, style))
         )
-        self.query_one("#form-scopes", Static).update(checklist(found.scopes, revision))
+        self.query_one("#form-scopes", Static).update(scope_checklist(found.scopes, revision))
 
-    async def _test(self) -> None:
+    async def _send_test_notices(self) -> None:
         now = self._fields()
-        trouble = fields.wrong_address(now.notify)
+        trouble = fields.address_error(now.notify)
         if trouble or not now.notify:
-            self._say(f"✗ {trouble or 'There is no address to test.'}", "bold $error")
+            self._show_status(f"✗ {trouble or 'There is no address to test.'}", "bold $error")
             return
-        self._say("◌ Sending a test notice…")
+        self._show_status("◌ Sending a test notice…")
         results = await self._askel.backend.test_notice(now.notify)
         told_of = [
-            f"{channels([address])}: {'✓ sent' if why is None else f'✗ {why}'}"
+            f"{notice_channel_kinds([address])}: {'✓ sent' if why is None else f'✗ {why}'}"
             for address, why in zip(now.notify, results, strict=True)
         ]
-        self._say(" · ".join(told_of), "bold $error" if any(results) else "$success")
+        self._show_status(" · ".join(told_of), "bold $error" if any(results) else "$success")
 
     async def _save(self) -> None:
-        now, present = self._fields(), self._present
-        trouble = fields.wrong(now, () if present else self._taken)
+        now, present = self._fields(), self._existing
+        trouble = fields.fields_error(now, () if present else self._existing_names)
         if not present or now.only_lists != present.only_lists:
-            trouble = trouble or fields.unknown_lists(now.only_lists, self._lists.names or now.only_lists)
+            trouble = trouble or fields.unknown_lists_error(
+                now.only_lists, self._list_suggester.names or now.only_lists
+            )
         if trouble:
-            self._say(f"✗ {trouble}", "bold $error")
-            if present is None and fields.wrong_name(now, self._taken):
+            self._show_status(f"✗ {trouble}", "bold $error")
+            if present is None and fields.name_error(now, self._existing_names):
                 self.query_one("#form-name").focus()
             return
         if present is not None:
-            await self._askel.backend.change_connection(present.name, **now.changeable())
-            self._leave(present.name)
+            await self._askel.backend.change_connection(present.name, **now.editable_values())
+            self._finish(present.name)
             return
-        self._say("◌ Checking the key, then connecting…")
+        self._show_status("◌ Checking the key, then connecting…")
         key = self._key()
-        await self._askel.backend.connect(now.name, key, revision=now.revision, **now.changeable())
-        self._leave(now.name)
+        await self._askel.backend.connect(now.name, key, revision=now.revision, **now.editable_values())
+        self._finish(now.name)
 
 
-def _line(label: str, field: Any) -> ComposeResult:
+def _form_line(label: str, field: Any) -> ComposeResult:
     with Horizontal(classes="form-line"):
         yield Label(label)
         yield field

@@ -10,7 +10,7 @@ from textual.widgets import Input
 
 from askel_tui.tui.widgets.secret_input import SecretInput
 
-KEY = "pk_"
+PRIVATE_KEY_PREFIX = "pk_"
 """What every private key begins with."""
 
 
@@ -22,34 +22,34 @@ class PlainInput(Input):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._handed = False
+        self._redirected = False
 
     def on_focus(self) -> None:
         """What is typed now is for this field again."""
-        self._handed = False
+        self._redirected = False
 
     async def _on_key(self, event: events.Key) -> None:
         """Keys that came faster than the focus went are the key's as well."""
-        if self._handed and event.is_printable:
+        if self._redirected and event.is_printable:
             event.stop()
             event.prevent_default()
-            self._hand_on(event.character or "")
+            self._redirect(event.character or "")
             return
         await super()._on_key(event)
-        if self.value.strip().startswith(KEY):
+        if self.value.strip().startswith(PRIVATE_KEY_PREFIX):
             key, self.value = self.value.strip(), ""
-            self._hand_on(key)
+            self._redirect(key)
 
     def _on_paste(self, event: events.Paste) -> None:
         """A key never gets into the field."""
         text = event.text.strip()
-        if text.startswith(KEY):
+        if text.startswith(PRIVATE_KEY_PREFIX):
             event.stop()
             event.prevent_default()
-            self._hand_on(text)
+            self._redirect(text)
 
-    def _hand_on(self, text: str) -> None:
-        begins, self._handed = not self._handed, True
+    def _redirect(self, text: str) -> None:
+        begins, self._redirected = not self._redirected, True
         for secret in self.screen.query("#form-key").results(SecretInput):
             if begins:
                 secret.forget()

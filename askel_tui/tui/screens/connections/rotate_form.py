@@ -13,10 +13,10 @@ from textual.widgets import Button, Label, Static
 from textual.worker import Worker
 
 from askel_tui.core.fingerprints import fingerprint
-from askel_tui.tui.backend import told
-from askel_tui.tui.screens.connections.scopes_view import checklist, verdict
-from askel_tui.tui.shell.workers import beside
-from askel_tui.tui.text.inert import inert
+from askel_tui.tui.backend import describe_error
+from askel_tui.tui.screens.connections.scopes_view import scope_checklist, summarize_scopes
+from askel_tui.tui.shell.workers import run_in_background
+from askel_tui.tui.text.inert import sanitize
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.modal import Over
 from askel_tui.tui.widgets.secret_input import SecretInput
@@ -46,9 +46,9 @@ class RotateForm(Over[bool]):
 
     def __init__(self, present: ConnectionDoc) -> None:
         super().__init__()
-        self._present = present
-        self._fits = False
-        self._work: Worker[Any] | None = None
+        self._existing = present
+        self._new_key_fits = False
+        self._current_worker: Worker[Any] | None = None
 
     @property
     def _askel(self) -> AskelApp:
@@ -57,7 +57,7 @@ class RotateForm(Over[bool]):
     def compose(self) -> ComposeResult:
         """The new key, what was found about both, and the buttons."""
         box = VerticalScroll(id="form-box", classes="form", can_focus=False)
-        box.border_title = f"A new key for {inert(self._present.name)}"
+        box.border_title = f"A new key for {sanitize(self._existing.name)}"
         box.border_subtitle = "ctrl+t checks both · ctrl+s changes · Esc leaves"
         with box:
             with Horizontal(classes="form-line"):
@@ -72,13 +72,13 @@ class RotateForm(Over[bool]):
 
     def on_mount(self) -> None:
         """Says what is there now."""
-        self._say(
-            f"Its key now: {self._present.key}, of {self._present.account or 'an account that is not told'}."
+        self._show_status(
+            f"Its key now: {self._existing.key}, of {self._existing.account or 'an account that is not told'}."
         )
 
     def on_secret_input_edited(self) -> None:
         """Another key: nothing is known about it."""
-        self._fits = False
+        self._new_key_fits = False
         self.query_one("#form-scopes", Static).update("")
 
     def on_secret_input_entered(self) -> None:
@@ -98,44 +98,44 @@ class RotateForm(Over[bool]):
 
     def action_check(self) -> None:
         """Checks both keys."""
-        self._start(self._check)
+        self._start_guarded(self._check_keys)
 
     def action_save(self) -> None:
         """Changes the key; what was not checked is checked first."""
-        self._start(self._save)
+        self._start_guarded(self._save)
 
     def action_leave(self) -> None:
         """Cancels what runs, else leaves everything as it is."""
-        if self._work is not None and self._work.is_running:
-            self._work.cancel()
-            self._say("Cancelled; nothing was changed.", "$warning")
+        if self._current_worker is not None and self._current_worker.is_running:
+            self._current_worker.cancel()
+            self._show_status("Cancelled; nothing was changed.", "$warning")
             return
-        self._leave(False)
+        self._finish(False)
 
-    def _leave(self, changed: bool) -> None:
+    def _finish(self, changed: bool) -> None:
         self.query_one(SecretInput).forget()
         self.dismiss(changed)
 
-    def _start(self, work: Any) -> None:
+    def _start_guarded(self, work: Any) -> None:
         async def guarded() -> None:
             try:
                 await work()
             except Exception as error:
-                self._say(f"✗ {told(error)} The old key stays.", "bold $error")
+                self._show_status(f"✗ {describe_error(error)} The old key stays.", "bold $error")
 
-        self._work = beside(self, guarded, "form", exclusive=True)
+        self._current_worker = run_in_background(self, guarded, "form", exclusive=True)
 
-    def _say(self, words: str, style: str = "") -> None:
-        self.query_one("#form-status", Static).update(Content.styled(inert(words), style))
+    def _show_status(self, words: str, style: str = "") -> None:
+        self.query_one("#form-status", Static).update(Content.styled(sanitize(words), style))
 
-    async def _check(self) -> bool:
-        backend, present = self._askel.backend, self._present
+    async def _check_keys(self) -> bool:
+        backend, present = self._askel.backend, self._existing
         key = self.query_one(SecretInput).value.strip()
         if not key:
             raise ValueError("paste the new private key first, pk_…")
         if fingerprint(key) == present.key:
             raise ValueError("this is the key that it has now: paste the new one.")
-        self._say("◌ Asking Klaviyo about both keys…")
+        self._show_status("◌ Asking Klaviyo about both keys…")
         new, old = await asyncio.gather(
             backend.check_key(key, present.revision),
             backend.check_connection(present.name),
@@ -143,35 +143,35 @@ class RotateForm(Over[bool]):
         )
         if isinstance(new, BaseException):
             raise new
-        self._show(new, old)
-        return self._fits
+        self._show_check(new, old)
+        return self._new_key_fits
 
-    def _show(self, new: KeyCheck, old: tuple[ConnectionDoc, KeyCheck] | BaseException) -> None:
-        present = self._present
+    def _show_check(self, new: KeyCheck, old: tuple[ConnectionDoc, KeyCheck] | BaseException) -> None:
+        present = self._existing
         same = not (new.account and present.account) or new.account == present.account
-        words, style = verdict(new.scopes, len(new.lacking))
-        self._fits = same and not new.missing_needed
+        words, style = summarize_scopes(new.scopes, len(new.missing_features))
+        self._new_key_fits = same and not new.missing_required
         parts: list[Any] = []
         if not same:
             told_of = f"{new.account}, not of {present.account}"
             parts.append(
                 (
-                    f"✗ the new key is of account {inert(told_of)}: it can't be this connection's\n",
+                    f"✗ the new key is of account {sanitize(told_of)}: it can't be this connection's\n",
                     "bold $error",
                 )
             )
         parts.append((f"new key: {words}\n", style))
         if isinstance(old, BaseException):
-            parts.append((f"old key: ✗ {told(old)}", "$warning"))
+            parts.append((f"old key: ✗ {describe_error(old)}", "$warning"))
         else:
-            parts.append(f"old key: {verdict(old[1].scopes, len(old[1].lacking))[0]}")
+            parts.append(f"old key: {summarize_scopes(old[1].scopes, len(old[1].missing_features))[0]}")
         self.query_one("#form-status", Static).update(Content.assemble(*parts))
         before = present.scopes if isinstance(old, BaseException) else old[1].scopes
-        self.query_one("#form-scopes", Static).update(checklist(new.scopes, present.revision, before))
+        self.query_one("#form-scopes", Static).update(scope_checklist(new.scopes, present.revision, before))
 
     async def _save(self) -> None:
-        if not self._fits and not await self._check():
+        if not self._new_key_fits and not await self._check_keys():
             return
-        self._say("◌ Changing the key…")
-        await self._askel.backend.rotate(self._present.name, self.query_one(SecretInput).value)
-        self._leave(True)
+        self._show_status("◌ Changing the key…")
+        await self._askel.backend.rotate(self._existing.name, self.query_one(SecretInput).value)
+        self._finish(True)

@@ -8,9 +8,9 @@ from typing import Any
 
 from textual.content import Content
 
-from askel_tui.tui.text.inert import inert
+from askel_tui.tui.text.inert import sanitize
 
-STATES = {
+SCOPE_STATE_SIGNS = {
     "present": ("✓", "present", "$success"),
     "missing": ("✗", "missing", "$error"),
     "not verified": ("?", "not verified", "$warning"),
@@ -18,52 +18,57 @@ STATES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class ScopeRow:
     """A scope: its state, whether every connection needs it, and what Askel does with it."""
 
     name: str
     state: str
-    needed: bool
+    required: bool
     features: tuple[str, ...]
 
 
-def scopes(found: Mapping[str, str], revision: str) -> list[Scope]:
+def scope_rows(found: Mapping[str, str], revision: str) -> list[ScopeRow]:
     """The scopes of a check, those that every connection needs first."""
     from askel_tui.core.workflows.scopes import scopes_of
-    from askel_tui.klaviyo.reads.key_check import FEATURES, NEEDED
+    from askel_tui.klaviyo.reads.key_check import CALLS_OF_FEATURES, REQUIRED_SCOPES
 
     needing: dict[str, list[str]] = {}
-    for feature, calls in FEATURES.items():
+    for feature, calls in CALLS_OF_FEATURES.items():
         for scope in scopes_of(calls, revision):
             needing.setdefault(scope, []).append(feature.partition(" (")[0].removesuffix(" import"))
-    rows = [Scope(name, state, name in NEEDED, tuple(needing.get(name, ()))) for name, state in found.items()]
-    return sorted(rows, key=lambda row: (not row.needed, row.name))
+    rows = [
+        ScopeRow(name, state, name in REQUIRED_SCOPES, tuple(needing.get(name, ())))
+        for name, state in found.items()
+    ]
+    return sorted(rows, key=lambda row: (not row.required, row.name))
 
 
-def checklist(found: Mapping[str, str], revision: str, before: Mapping[str, str] | None = None) -> Content:
+def scope_checklist(
+    found: Mapping[str, str], revision: str, before: Mapping[str, str] | None = None
+) -> Content:
     """A line per scope; with `before` also its state under the key that is to be replaced."""
-    rows = scopes(found, revision)
+    rows = scope_rows(found, revision)
     if not rows:
         return Content.styled("Not checked yet.", "$foreground-muted")
     parts: list[Any] = []
     if before is not None:
         parts.append((f"  {'scope':<20}{'new key':<13}{'old key':<13}\n", "$foreground-muted"))
     for row in rows:
-        sign, word, style = STATES.get(row.state, ("?", row.state, "$warning"))
-        parts += [(f"{sign} ", style), f"{inert(row.name):<20}", (f"{inert(word):<13}", style)]
+        sign, word, style = SCOPE_STATE_SIGNS.get(row.state, ("?", row.state, "$warning"))
+        parts += [(f"{sign} ", style), f"{sanitize(row.name):<20}", (f"{sanitize(word):<13}", style)]
         if before is not None:
-            parts.append(f"{inert(before.get(row.name, 'not checked')):<13}\n")
+            parts.append(f"{sanitize(before.get(row.name, 'not checked')):<13}\n")
             continue
-        needs = ("needed · " if row.needed else "") + ", ".join(row.features)
+        needs = ("needed · " if row.required else "") + ", ".join(row.features)
         parts.append((f"{needs}\n", "$foreground-muted"))
     return Content.assemble(*parts).rstrip()
 
 
-def verdict(found: Mapping[str, str], lacking: int) -> tuple[str, str]:
+def summarize_scopes(found: Mapping[str, str], lacking: int) -> tuple[str, str]:
     """What the scopes come to, and its style."""
-    from askel_tui.klaviyo.reads.key_check import NEEDED
+    from askel_tui.klaviyo.reads.key_check import REQUIRED_SCOPES
 
-    needed = [scope for scope in NEEDED if found.get(scope) == "missing"]
+    needed = [scope for scope in REQUIRED_SCOPES if found.get(scope) == "missing"]
     if needed:
         return f"✗ no connection without {', '.join(needed)}: make a new key in Klaviyo", "bold $error"
     if lacking:
@@ -74,7 +79,7 @@ def verdict(found: Mapping[str, str], lacking: int) -> tuple[str, str]:
     return "✓ the key can do all that Askel does", "$success"
 
 
-def channels(addresses: tuple[str, ...] | list[str]) -> str:
+def notice_channel_kinds(addresses: tuple[str, ...] | list[str]) -> str:
     """The kinds of addresses that notices go to: the addresses themselves may hold tokens."""
-    kinds = [inert(address.partition("://")[0], 20) for address in addresses]
+    kinds = [sanitize(address.partition("://")[0], 20) for address in addresses]
     return ", ".join(kinds)

@@ -11,12 +11,16 @@ from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from askel_tui.contract.endpoints import serving
-from askel_tui.tui.screens.connections.scopes_view import channels, checklist, verdict
+from askel_tui.contract.endpoints import serving_revision
+from askel_tui.tui.screens.connections.scopes_view import (
+    notice_channel_kinds,
+    scope_checklist,
+    summarize_scopes,
+)
 from askel_tui.tui.shell.base_screen import AskelScreen
-from askel_tui.tui.text.figures import moment, plural
-from askel_tui.tui.text.inert import inert
-from askel_tui.tui.widgets.detail_pane import Line, content
+from askel_tui.tui.text.figures import format_timestamp, pluralize
+from askel_tui.tui.text.inert import sanitize
+from askel_tui.tui.widgets.detail_pane import DetailLine, detail_content
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Cell, Column, Row, Table
 
@@ -29,13 +33,13 @@ WELCOME = (
     "It needs the scopes profiles and lists (read and write) and events (write); the others are told when checked."
 )
 
-STATES: dict[str, Cell] = {
+STATE_CELLS: dict[str, Cell] = {
     "connected": ("● connected", "$success"),
     "key_refused": ("✗ key refused", "$error"),
     "other_account": ("✗ other account", "$error"),
 }
 
-CONFLICTS = {
+ON_CONFLICT_TEXTS = {
     "fail": "the record fails, and names both profiles",
     "strongest": "the strongest identifier is written with",
     "merge": "the profiles are merged in Klaviyo",
@@ -123,8 +127,8 @@ class ConnectionsScreen(AskelScreen):
         self.query_one("#welcome").display = not self._docs
         self.query_one("#panes").display = bool(self._docs)
         table = self.query_one(Table)
-        table.fill([self._row(doc) for doc in self._docs])
-        table.border_title = plural(len(self._docs), "connection")
+        table.set_rows([self._row(doc) for doc in self._docs])
+        table.border_title = pluralize(len(self._docs), "connection")
         if self.focused is None and self._docs:
             table.focus()
         self._describe()
@@ -141,30 +145,32 @@ class ConnectionsScreen(AskelScreen):
         )
         missing = sum(state == "missing" for state in doc.scopes.values())
         if found == "connected" and missing:
-            return f"! {plural(missing, 'scope')} less", "$warning"
-        return STATES.get(found, found)
+            return f"! {pluralize(missing, 'scope')} less", "$warning"
+        return STATE_CELLS.get(found, found)
 
     @property
-    def _doc(self) -> ConnectionDoc | None:
-        key = self.query_one(Table).key
+    def _selected_doc(self) -> ConnectionDoc | None:
+        key = self.query_one(Table).cursor_key
         return next((doc for doc in self._docs if doc.name == key), None)
 
     def _describe(self) -> None:
-        doc = self._doc
+        doc = self._selected_doc
         if doc is None:
             return
-        lacking = _lacking(doc)
-        words, style = verdict(doc.scopes, len(lacking))
-        scopes = [Content.styled(inert(words), style), checklist(doc.scopes, doc.revision)]
+        lacking = _unsupported_features(doc)
+        words, style = summarize_scopes(doc.scopes, len(lacking))
+        scopes = [Content.styled(sanitize(words), style), scope_checklist(doc.scopes, doc.revision)]
         if lacking:
-            scopes.insert(1, Content.assemble("Can't work: ", (inert("; ".join(lacking)), "$warning")))
-        self.query_one(ConnectionDetail).show(content(doc.name, self._facts(doc)), Content("\n").join(scopes))
+            scopes.insert(1, Content.assemble("Can't work: ", (sanitize("; ".join(lacking)), "$warning")))
+        self.query_one(ConnectionDetail).show(
+            detail_content(doc.name, self._detail_lines(doc)), Content("\n").join(scopes)
+        )
 
-    def _facts(self, doc: ConnectionDoc) -> list[Line]:
+    def _detail_lines(self, doc: ConnectionDoc) -> list[DetailLine]:
         account = f"{doc.account} ({doc.account_name or 'without a name'})"
-        served = serving(doc.revision)
-        kinds = channels(doc.notify)
-        lines: list[Line] = [
+        served = serving_revision(doc.revision)
+        kinds = notice_channel_kinds(doc.notify)
+        lines: list[DetailLine] = [
             (
                 "account",
                 account
@@ -178,12 +184,12 @@ class ConnectionsScreen(AskelScreen):
             ),
             ("customer", doc.customer or "none named"),
             ("may touch", ", ".join(doc.only_lists) if doc.only_lists else "all lists"),
-            ("notices", f"{plural(len(doc.notify), 'channel')}: {kinds}" if kinds else "on Overview only"),
-            ("on a 409", CONFLICTS[doc.on_conflict]),
+            ("notices", f"{pluralize(len(doc.notify), 'channel')}: {kinds}" if kinds else "on Overview only"),
+            ("on a 409", ON_CONFLICT_TEXTS[doc.on_conflict]),
             ("workflows", ", ".join(self._workflows.get(doc.name, ())) or "none"),
-            ("connected", moment(doc.created)[:16] + "Z"),
+            ("connected", format_timestamp(doc.created)[:16] + "Z"),
         ]
-        for other in self._sharing(doc):
+        for other in self._connections_sharing_budget(doc):
             same = "the same key" if other.key == doc.key else "another key of the account"
             revision = (
                 ""
@@ -191,10 +197,10 @@ class ConnectionsScreen(AskelScreen):
                 else f", revision {other.revision}: the smaller limits count"
             )
             lines.append(("shares with", f"{other.name}: {same}, one budget{revision}"))
-        lines += self._budget(doc)
+        lines += self._budget_lines(doc)
         return lines
 
-    def _sharing(self, doc: ConnectionDoc) -> list[ConnectionDoc]:
+    def _connections_sharing_budget(self, doc: ConnectionDoc) -> list[ConnectionDoc]:
         """The other connections on the same account's budget."""
         return [
             other
@@ -203,7 +209,7 @@ class ConnectionsScreen(AskelScreen):
             and (other.key == doc.key or (doc.account is not None and other.account == doc.account))
         ]
 
-    def _budget(self, doc: ConnectionDoc) -> list[Line]:
+    def _budget_lines(self, doc: ConnectionDoc) -> list[DetailLine]:
         account = doc.account or f"key:{doc.key}"
         used = [row for row in self._status["budgets"] if row["account"] == account]
         if not used:
@@ -223,10 +229,10 @@ class ConnectionsScreen(AskelScreen):
 
     def on_data_table_row_selected(self, event: Table.RowSelected) -> None:
         """The screens are about this one from now on."""
-        doc = self._doc
+        doc = self._selected_doc
         if doc is not None:
-            self.askel.choose(doc.name)
-            self.askel.say(f"The other screens are about {doc.name} now.")
+            self.askel.choose_connection(doc.name)
+            self.askel.show_toast(f"The other screens are about {doc.name} now.")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What acts on a connection is there while there is one."""
@@ -238,7 +244,7 @@ class ConnectionsScreen(AskelScreen):
 
     def action_add(self) -> None:
         """Connects another account."""
-        self.start(self._add, group="form", exclusive=True, asks=True)
+        self.start_work(self._add, group="form", exclusive=True, asks_question=True)
 
     async def _add(self) -> None:
         from askel_tui.tui.screens.connections.form import ConnectionForm
@@ -246,70 +252,73 @@ class ConnectionsScreen(AskelScreen):
         name = await self.askel.push_screen_wait(ConnectionForm([doc.name for doc in self._docs]))
         if name is None:
             return
-        self.askel.choose(name)
+        self.askel.choose_connection(name)
         await self.load()
-        self.query_one(Table).go_to(name)
+        self.query_one(Table).move_cursor_to_key(name)
         self._describe()
-        self.askel.say(
+        self.askel.show_toast(
             f"{name} is connected. 3 shows what is in the account; 4 takes in records and maps them to it."
         )
 
     def action_change(self) -> None:
         """Changes what can be changed without another key."""
-        doc = self._doc
+        doc = self._selected_doc
         if doc is not None:
-            self.start(partial(self._change, doc), group="form", exclusive=True, asks=True)
+            self.start_work(partial(self._change, doc), group="form", exclusive=True, asks_question=True)
 
     async def _change(self, doc: ConnectionDoc) -> None:
         from askel_tui.tui.screens.connections.form import ConnectionForm
 
         if await self.askel.push_screen_wait(ConnectionForm((), doc)) is not None:
             await self.load()
-            self.askel.say(f"{doc.name} is changed. Lists count from the next apply on.")
+            self.askel.show_toast(f"{doc.name} is changed. Lists count from the next apply on.")
 
     def action_check(self) -> None:
         """Asks Klaviyo again."""
-        doc = self._doc
+        doc = self._selected_doc
         if doc is not None:
-            self.start(partial(self._check, doc), group="check", exclusive=True)
+            self.start_work(partial(self._check, doc), group="check", exclusive=True)
 
     async def _check(self, doc: ConnectionDoc) -> None:
-        _, found = await self.busy(f"Checking {doc.name}", self.backend.check_connection(doc.name))
+        _, found = await self.with_progress(f"Checking {doc.name}", self.backend.check_connection(doc.name))
         await self.load()
-        self.askel.say(verdict(found.scopes, len(found.lacking))[0], title=f"{doc.name} was checked")
+        self.askel.show_toast(
+            summarize_scopes(found.scopes, len(found.missing_features))[0], title=f"{doc.name} was checked"
+        )
 
     def action_rotate(self) -> None:
         """Gives the connection a new key."""
-        doc = self._doc
+        doc = self._selected_doc
         if doc is not None:
-            self.start(partial(self._rotate, doc), group="form", exclusive=True, asks=True)
+            self.start_work(partial(self._rotate, doc), group="form", exclusive=True, asks_question=True)
 
     async def _rotate(self, doc: ConnectionDoc) -> None:
         from askel_tui.tui.screens.connections.rotate_form import RotateForm
 
         if await self.askel.push_screen_wait(RotateForm(doc)):
             await self.load()
-            self.askel.say(
+            self.askel.show_toast(
                 f"{doc.name} has its new key. The old one still works in Klaviyo until it is deleted there."
             )
 
     def action_disconnect(self) -> None:
         """Takes the connection and its key away."""
-        doc = self._doc
+        doc = self._selected_doc
         if doc is not None:
-            self.start(partial(self._disconnect, doc), group="form", exclusive=True, asks=True)
+            self.start_work(partial(self._disconnect, doc), group="form", exclusive=True, asks_question=True)
 
     async def _disconnect(self, doc: ConnectionDoc) -> None:
         detail = "Its key is deleted here and still works in Klaviyo until deleted there. The audit stays."
         if await self.confirm(f"Take {doc.name} away?", detail, typed=doc.name):
-            await self.busy("Disconnecting", self.backend.disconnect(doc.name))
+            await self.with_progress("Disconnecting", self.backend.disconnect(doc.name))
             await self.load()
-            self.askel.say(f"{doc.name} is disconnected.")
+            self.askel.show_toast(f"{doc.name} is disconnected.")
 
 
-def _lacking(doc: ConnectionDoc) -> list[str]:
-    from askel_tui.klaviyo.reads.key_check import lacking
+def _unsupported_features(doc: ConnectionDoc) -> list[str]:
+    from askel_tui.klaviyo.reads.key_check import missing_features
 
     return [
-        f"{feature} (wants {', '.join(missing)})" for feature, missing in lacking(doc.scopes, doc.revision)
+        f"{feature} (wants {', '.join(missing)})"
+        for feature, missing in missing_features(doc.scopes, doc.revision)
     ]

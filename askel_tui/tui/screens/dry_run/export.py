@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.tui.screens.dry_run import view
-from askel_tui.tui.text.exports import write_new
-from askel_tui.tui.text.figures import plural
-from askel_tui.tui.text.inert import inert
+from askel_tui.tui.text.exports import write_private_file
+from askel_tui.tui.text.figures import pluralize
+from askel_tui.tui.text.inert import sanitize
 from askel_tui.tui.widgets.text_prompt import Ask
 
 if TYPE_CHECKING:
     from askel_tui.tui.shell.base_screen import AskelScreen
 
-KINDS = (".csv", ".json", ".md")
+EXPORT_SUFFIXES = (".csv", ".json", ".md")
 
 
-async def export(screen: AskelScreen, run: Mapping[str, Any]) -> None:
+async def export_dry_run(screen: AskelScreen, run: Mapping[str, Any]) -> None:
     """Asks for a file, and writes a run into it."""
     asked = Ask(
-        f"Export the dry run of {plural(len(run['records']), 'record')} to which file?",
+        f"Export the dry run of {pluralize(len(run['records']), 'record')} to which file?",
         "Its name ends in .csv, .json or .md. It holds personal data.",
         value=screen.askel.recall("dry_run.export", "dry-run.csv"),
     )
@@ -31,16 +31,16 @@ async def export(screen: AskelScreen, run: Mapping[str, Any]) -> None:
         return
     file = Path(name)
     kind = file.suffix.lower()
-    if kind not in KINDS:
+    if kind not in EXPORT_SUFFIXES:
         told = "Its name has to end in .csv, .json or .md."
-        screen.askel.say(told, title="Not exported", severity="warning")
+        screen.askel.show_toast(told, title="Not exported", severity="warning")
         return
     screen.askel.remember("dry_run.export", name)
-    text = await asyncio.to_thread(view.export, run, kind)
+    text = await asyncio.to_thread(view.export_text, run, kind)
     try:
-        place = await asyncio.to_thread(write_new, file, text)
+        place = await asyncio.to_thread(write_private_file, file, text)
     except FileExistsError:
-        if not await screen.confirm(f"Replace {inert(name)}?", "A file of that name exists."):
+        if not await screen.confirm(f"Replace {sanitize(name)}?", "A file of that name exists."):
             return
-        place = await asyncio.to_thread(write_new, file, text, replace=True)
-    screen.askel.say(f"The dry run is written to {place.resolve()}.", title="Exported")
+        place = await asyncio.to_thread(write_private_file, file, text, replace=True)
+    screen.askel.show_toast(f"The dry run is written to {place.resolve()}.", title="Exported")

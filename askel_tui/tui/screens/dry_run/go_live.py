@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.tui.screens.dry_run import view
-from askel_tui.tui.text.figures import plural
-from askel_tui.tui.text.inert import inert
+from askel_tui.tui.text.figures import pluralize
+from askel_tui.tui.text.inert import sanitize
 from askel_tui.tui.widgets.picker import Choice, Pick
 
 if TYPE_CHECKING:
     from askel_tui.store.journal.rows import WorkflowState
     from askel_tui.tui.shell.base_screen import AskelScreen
 
-WORD = "live"
+CONFIRMATION_WORD = "live"
 """What has to be typed."""
 
 
@@ -24,7 +24,7 @@ async def go_live(screen: AskelScreen, run: Mapping[str, Any], *, from_file: boo
     name, version = run["workflow"], run["version"]
     newest = await backend.workflow(name)
     if newest.version != version:
-        askel.say(
+        askel.show_toast(
             f"{name} has a version {newest.version} by now, and this was version {version}: r tries the new one.",
             title="Not live",
             severity="warning",
@@ -33,46 +33,47 @@ async def go_live(screen: AskelScreen, run: Mapping[str, Any], *, from_file: boo
     first: str | None = None
     if run["records"] and not from_file:
         first = await askel.push_screen_wait(
-            Pick(f"Go live with {inert(name)}: for which records?", choices(run))
+            Pick(f"Go live with {sanitize(name)}: for which records?", record_choices(run))
         )
         if first is None:
             return False
     kept = bool(first)
     present = next((each for each in await backend.workflow_states() if each.workflow == name), None)
-    question, detail = confirmation(run, present, kept=kept, real=backend.environment == "klaviyo")
-    if not await screen.confirm(question, detail, typed=WORD):
+    question, detail = confirmation_text(run, present, kept=kept, real=backend.environment == "klaviyo")
+    if not await screen.confirm(question, detail, typed=CONFIRMATION_WORD):
         return False
-    await screen.busy(f"Activating {name}", backend.activate(name, from_record=first or None))
+    await screen.with_progress(f"Activating {name}", backend.activate(name, from_record=first or None))
     sent = (
         "the daemon sends what matches"
-        if askel.head.daemon
+        if askel.head.daemon_running
         else "d on Overview (1) starts the daemon that sends"
     )
-    askel.say(f"{name} version {version} is live: {sent}.", title="Live")
+    askel.show_toast(f"{name} version {version} is live: {sent}.", title="Live")
     return True
 
 
-def choices(run: Mapping[str, Any]) -> list[Choice]:
+def record_choices(run: Mapping[str, Any]) -> list[Choice]:
     """From when on: '' is from now on, else the id of the first record."""
     records = run["records"]
     return [
         Choice("", "Only records that come in from now on", "what is shown stays unsent"),
         Choice(
             records[0]["record"],
-            f"Also the {plural(len(records), 'record')} shown here, and all after the oldest of them",
-            f"from {inert(records[0]['record'], 40)} on",
+            f"Also the {pluralize(len(records), 'record')} shown here, and all after the oldest of them",
+            f"from {sanitize(records[0]['record'], 40)} on",
         ),
     ]
 
 
-def confirmation(
+def confirmation_text(
     run: Mapping[str, Any], present: WorkflowState | None, *, kept: bool, real: bool
 ) -> tuple[str, str]:
     """The question and what it means, in numbers; `present` is how the workflow runs now."""
     found = run["totals"]
     where = "the real Klaviyo account" if real else "the sandbox"
-    question = f"Go live with {inert(run['workflow'])} version {run['version']} on {inert(run['connection'])}, {where}?"
-    count = plural(found["records"], "record")
+    version = f"{sanitize(run['workflow'])} version {run['version']}"
+    question = f"Go live with {version} on {sanitize(run['connection'])}, {where}?"
+    count = pluralize(found["records"], "record")
     lead = (
         f"At once, for the {count} shown and all that came in after the oldest:"
         if kept
@@ -84,7 +85,7 @@ def confirmation(
     lines = [lead, profiles, *(f"{label:<9} {told}" for label, told in view.effects(found))]
     if found["problems"]:
         lines.append(
-            f"failing   {plural(found['problems'], 'record')} would fail and be kept under Failed (7)"
+            f"failing   {pluralize(found['problems'], 'record')} would fail and be kept under Failed (7)"
         )
     if present is not None and present.status != "draft" and present.version != run["version"]:
         lines.append(f"version   {run['version']} takes the place of {present.version}")

@@ -14,13 +14,13 @@ from textual.content import Content
 from textual.widgets import Static
 
 from askel_tui.tui.screens.dry_run import view
-from askel_tui.tui.screens.dry_run.export import export
+from askel_tui.tui.screens.dry_run.export import export_dry_run
 from askel_tui.tui.shell.base_screen import AskelScreen
 from askel_tui.tui.shell.clipboard import copy
-from askel_tui.tui.text.copying import as_json
-from askel_tui.tui.text.figures import plural
+from askel_tui.tui.text.copying import json_for_clipboard
+from askel_tui.tui.text.figures import pluralize
 from askel_tui.tui.text.filtering import Filter
-from askel_tui.tui.text.inert import inert, inert_lines
+from askel_tui.tui.text.inert import sanitize, sanitize_lines
 from askel_tui.tui.widgets.detail_pane import Facts
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
@@ -31,13 +31,13 @@ from askel_tui.tui.widgets.text_prompt import Ask
 if TYPE_CHECKING:
     from askel_tui.store.state.documents import WorkflowDoc
 
-LAST = 30
+DEFAULT_RECORD_COUNT = 30
 """How many records are taken without being told."""
 
-MOST = 2_000
+MAX_RECORD_COUNT = 2_000
 """The most records that are taken: each costs reads of the account, and none is sent."""
 
-LONGEST = 20_000
+MAX_SHOWN_CHARS = 20_000
 """Characters of requests that the pane shows; a copy has them all."""
 
 NO_WORKFLOW = (
@@ -45,7 +45,7 @@ NO_WORKFLOW = (
     "Mapping (4) makes one from the records that came in; `askel workflow apply FILE` takes a file."
 )
 
-MODES = ("changes", "json", "curl")
+VIEW_MODES = ("changes", "json", "curl")
 
 
 class DryRunScreen(AskelScreen):
@@ -59,8 +59,8 @@ class DryRunScreen(AskelScreen):
         "runs again. v shows a record's exact requests, as JSON and as curl; y copies what the pane shows. e "
         "exports as CSV, JSON or Markdown. L goes live: it names the numbers and wants a word typed."
     )
-    FILTERS = True
-    FOLLOWS = False
+    HAS_FILTER = True
+    RELOADS_ON_COMMIT = False
     BINDINGS: ClassVar[list[Any]] = [
         Binding("w", "workflow", "Workflow", id="dry_run.workflow", tooltip="Another workflow"),
         Binding("n", "number", "Number", id="dry_run.number", tooltip="The newest so many records"),
@@ -83,10 +83,10 @@ class DryRunScreen(AskelScreen):
         self._workflow: str | None = None
         self._run: dict[str, Any] | None = None
         self._file: Path | None = None
-        self._refused = 0
+        self._refused_line_count = 0
         self._mode = "changes"
-        self._why = ""
-        self._wide = 0
+        self._error_text = ""
+        self._detail_cells = 0
 
     def body(self) -> ComposeResult:
         """The totals, the records, and the record under the cursor."""
@@ -106,11 +106,11 @@ class DryRunScreen(AskelScreen):
     def on_mount(self) -> None:
         """The view that was chosen last."""
         kept = self.askel.recall("dry_run.view", "changes")
-        self._mode = kept if kept in MODES else "changes"
+        self._mode = kept if kept in VIEW_MODES else "changes"
 
     async def load(self) -> None:
         """The workflows of the connection; the one that was looked at last is run."""
-        connection, self._run, self._why = self.connection, None, ""
+        connection, self._run, self._error_text = self.connection, None, ""
         if connection is None:
             self._workflow = None
             self._show()
@@ -129,9 +129,9 @@ class DryRunScreen(AskelScreen):
     def on_screen_resume(self) -> None:
         """A workflow may have been saved meanwhile, or chosen on another screen."""
         if self._loaded and self.connection is not None:
-            self.start(self._freshen, group="fresh", exclusive=True)
+            self.start_work(self._reload_if_changed, group="fresh", exclusive=True)
 
-    async def _freshen(self) -> None:
+    async def _reload_if_changed(self) -> None:
         documents = [each for each in await self.backend.workflows() if each.connection == self.connection]
         before = {each.workflow: each.version for each in self._documents}
         wanted = self.askel.recall("dry_run.workflow")
@@ -144,13 +144,13 @@ class DryRunScreen(AskelScreen):
     # What is shown.
 
     @property
-    def _last(self) -> int:
-        kept = self.askel.recall("dry_run.last", LAST)
-        return kept if isinstance(kept, int) and 1 <= kept <= MOST else LAST
+    def _record_count(self) -> int:
+        kept = self.askel.recall("dry_run.last", DEFAULT_RECORD_COUNT)
+        return kept if isinstance(kept, int) and 1 <= kept <= MAX_RECORD_COUNT else DEFAULT_RECORD_COUNT
 
     @property
-    def _record(self) -> dict[str, Any] | None:
-        key = self.query_one(Table).key
+    def _selected_record(self) -> dict[str, Any] | None:
+        key = self.query_one(Table).cursor_key
         if self._run is None or key is None:
             return None
         found: dict[str, Any] = self._run["records"][int(key)]
@@ -164,25 +164,28 @@ class DryRunScreen(AskelScreen):
         self.query_one("#panes").display = not empty
         self.refresh_bindings()
         if run is None or empty:
-            self.query_one("#nothing", Static).update(Content(inert_lines(self._nothing())))
+            self.query_one("#nothing", Static).update(Content(sanitize_lines(self._empty_text())))
             return
         records = run["records"]
-        found = [(at, each) for at, each in enumerate(records) if self.wanted.fits(view.searched(each))]
+        found = [
+            (at, each)
+            for at, each in enumerate(records)
+            if self.current_filter.matches(view.search_text(each))
+        ]
         table = self.query_one(Table)
-        table.fill([view.row(at, each) for at, each in found])
-        source = inert(self._file.name, 40) if self._file else f"the newest {len(records):,}"
+        table.set_rows([view.table_row(at, each) for at, each in found])
+        source = sanitize(self._file.name, 40) if self._file else f"the newest {len(records):,}"
         table.border_title = f"Records: {source}, oldest first"
-        self.query_one(FilterBar).count(f"{len(found):,} of {plural(len(records), 'record')}")
+        self.query_one(FilterBar).show_count(f"{len(found):,} of {pluralize(len(records), 'record')}")
         totals = self.query_one("#totals", Static)
-        totals.update(Content.assemble(*view.totals(run)))
-        totals.border_title = (
-            f"{inert(run['workflow'])} v{run['version']} {self._state()} · nothing was written"
-        )
+        totals.update(Content.assemble(*view.totals_text(run)))
+        version = f"{sanitize(run['workflow'])} v{run['version']}"
+        totals.border_title = f"{version} {self._workflow_state_text()} · nothing was written"
         if self.focused is None:
             table.focus()
         self._describe()
 
-    def _state(self) -> str:
+    def _workflow_state_text(self) -> str:
         state = self._states.get(self._workflow or "")
         if state is None or state.status == "draft":
             return "○ draft"
@@ -192,13 +195,14 @@ class DryRunScreen(AskelScreen):
         sign = "● active" if state.status == "active" else "‖ paused"
         return sign if newest == state.version else f"○ draft, v{state.version} is {sign}"
 
-    def _nothing(self) -> str:
+    def _empty_text(self) -> str:
         if self.connection is None:
             return "Nothing is connected yet: press 2."
         if self._workflow is None:
             return NO_WORKFLOW
-        if self._why:
-            return f"{self._workflow} could not be tried.\n\n{self._why}\n\nr tries again, w takes another workflow."
+        if self._error_text:
+            advice = "r tries again, w takes another workflow."
+            return f"{self._workflow} could not be tried.\n\n{self._error_text}\n\n{advice}"
         if self._run is None:
             return f"Reading what the account holds for the records of {self._workflow}…"
         lines = [f"No record matches {self._workflow}."]
@@ -208,8 +212,8 @@ class DryRunScreen(AskelScreen):
         return "\n\n".join(lines)
 
     def _describe(self) -> None:
-        pane, record = self.query_one("#detail", Facts), self._record
-        self._wide = pane.size.width
+        pane, record = self.query_one("#detail", Facts), self._selected_record
+        self._detail_cells = pane.size.width
         pane.border_title = {"changes": "Changes", "json": "Requests as JSON", "curl": "Requests as curl"}[
             self._mode
         ]
@@ -218,28 +222,34 @@ class DryRunScreen(AskelScreen):
         if record is None:
             told.update(Content("Nothing fits. Esc takes the filter back."))
         elif self._mode == "changes":
-            told.update(Content.assemble(*view.detail(record, max(24, self._wide - 8))).rstrip())
+            told.update(
+                Content.assemble(*view.record_details(record, max(24, self._detail_cells - 8))).rstrip()
+            )
         else:
-            text = self._requests(record)
-            more = f"\n… {len(text) - LONGEST:,} characters more: y copies all" if len(text) > LONGEST else ""
-            told.update(Content(inert_lines(text[:LONGEST]) + more))
+            text = self._requests_text(record)
+            more = (
+                f"\n… {len(text) - MAX_SHOWN_CHARS:,} characters more: y copies all"
+                if len(text) > MAX_SHOWN_CHARS
+                else ""
+            )
+            told.update(Content(sanitize_lines(text[:MAX_SHOWN_CHARS]) + more))
         pane.scroll_home(animate=False)
 
-    def _requests(self, record: dict[str, Any]) -> str:
+    def _requests_text(self, record: dict[str, Any]) -> str:
         if not view.requests(record):
             return "No request: nothing would be sent for this record."
         if self._mode == "curl":
             return view.requests_curl(record, self._revision, self.backend.address)
         return view.requests_json(record)
 
-    def filtered(self, wanted: Filter) -> None:
+    def apply_filter(self, wanted: Filter) -> None:
         """Filters while one types."""
         if self._run is not None:
             self._show()
 
     def on_facts_resized(self) -> None:
         """Values are cut to the pane."""
-        if self._run is not None and self.query_one("#detail").size.width != self._wide:
+        if self._run is not None and self.query_one("#detail").size.width != self._detail_cells:
             self._describe()
 
     def on_data_table_row_highlighted(self) -> None:
@@ -250,7 +260,7 @@ class DryRunScreen(AskelScreen):
         """Enter goes to the details."""
         self.query_one("#detail").focus()
 
-    def back(self) -> bool:
+    def go_back(self) -> bool:
         """From the details to the records."""
         if self.focused is self.query_one("#detail"):
             self.query_one(Table).focus()
@@ -272,21 +282,23 @@ class DryRunScreen(AskelScreen):
     def action_run(self) -> None:
         """Runs again, against the account as it is now."""
         if self._workflow is not None:
-            self.start(partial(self._try, self._workflow), group="run", exclusive=True)
+            self.start_work(partial(self._run_workflow, self._workflow), group="run", exclusive=True)
 
-    async def _try(self, workflow: str) -> None:
-        self._why = ""
+    async def _run_workflow(self, workflow: str) -> None:
+        self._error_text = ""
         try:
             if self._file is None:
-                work = self.backend.dry_run(workflow, last=self._last)
-                self._refused = 0
+                work = self.backend.dry_run(workflow, last=self._record_count)
+                self._refused_line_count = 0
             else:
-                records, refused = await self.busy("Reading the file", self.backend.records_of(self._file))
-                self._refused = len(refused)
-                work = self.backend.dry_run(workflow, records=records[-MOST:])
-            run = await self.busy("Reading what the account holds", work)
+                records, refused = await self.with_progress(
+                    "Reading the file", self.backend.read_records_file(self._file)
+                )
+                self._refused_line_count = len(refused)
+                work = self.backend.dry_run(workflow, records=records[-MAX_RECORD_COUNT:])
+            run = await self.with_progress("Reading what the account holds", work)
         except Exception as error:
-            self._run, self._why = None, str(error) or type(error).__name__
+            self._run, self._error_text = None, str(error) or type(error).__name__
             self._show()
             raise
         if workflow != self._workflow:
@@ -294,34 +306,40 @@ class DryRunScreen(AskelScreen):
         self._run = run
         self._states = {each.workflow: each for each in await self.backend.workflow_states()}
         self._show()
-        if self._refused:
-            told = f"{plural(self._refused, 'line')} of the file can't be read as a record: left out."
-            self.askel.say(told, title="Refused", severity="warning")
+        if self._refused_line_count:
+            told = f"{pluralize(self._refused_line_count, 'line')} of the file can't be read as a record: left out."
+            self.askel.show_toast(told, title="Refused", severity="warning")
 
     def action_workflow(self) -> None:
         """Asks which workflow."""
-        self.start(self._choose, group="ask", exclusive=True, asks=True)
+        self.start_work(self._ask_workflow, group="ask", exclusive=True, asks_question=True)
 
-    async def _choose(self) -> None:
+    async def _ask_workflow(self) -> None:
         choices = [
             Choice(each.workflow, each.workflow, f"version {each.version}") for each in self._documents
         ]
-        chosen = await self.askel.push_screen_wait(Pick("Which workflow?", choices, at=self._workflow))
+        chosen = await self.askel.push_screen_wait(
+            Pick("Which workflow?", choices, preselected=self._workflow)
+        )
         if chosen is not None and chosen != self._workflow:
             self.askel.remember("dry_run.workflow", chosen)
             await self.load()
 
     def action_number(self) -> None:
         """Asks for how many records."""
-        self.start(self._count, group="ask", exclusive=True, asks=True)
+        self.start_work(self._ask_record_count, group="ask", exclusive=True, asks_question=True)
 
-    async def _count(self) -> None:
-        asked = Ask("How many of the newest records?", f"1 to {MOST:,} that match.", value=str(self._last))
+    async def _ask_record_count(self) -> None:
+        asked = Ask(
+            "How many of the newest records?",
+            f"1 to {MAX_RECORD_COUNT:,} that match.",
+            value=str(self._record_count),
+        )
         typed = await self.askel.push_screen_wait(asked)
         if typed is None:
             return
-        if not (typed.isdecimal() and 1 <= int(typed) <= MOST):
-            self.askel.say(f"{typed} is no number from 1 to {MOST:,}.", severity="warning")
+        if not (typed.isdecimal() and 1 <= int(typed) <= MAX_RECORD_COUNT):
+            self.askel.show_toast(f"{typed} is no number from 1 to {MAX_RECORD_COUNT:,}.", severity="warning")
             return
         self._file = None
         self.askel.remember("dry_run.last", int(typed))
@@ -329,9 +347,9 @@ class DryRunScreen(AskelScreen):
 
     def action_file(self) -> None:
         """Asks for a file of records."""
-        self.start(self._from_file, group="ask", exclusive=True, asks=True)
+        self.start_work(self._ask_file, group="ask", exclusive=True, asks_question=True)
 
-    async def _from_file(self) -> None:
+    async def _ask_file(self) -> None:
         detail = "JSONL, or CSV by its ending. Nothing of it is kept. n goes back to the newest records."
         asked = Ask("Records of which file?", detail, value=self.askel.recall("dry_run.file", ""))
         typed = await self.askel.push_screen_wait(asked)
@@ -341,7 +359,7 @@ class DryRunScreen(AskelScreen):
         self._file = await asyncio.to_thread(Path(typed).expanduser)
         self.action_run()
 
-    def taken_in(self) -> None:
+    def records_ingested(self) -> None:
         """Records came in: runs again, with the newest."""
         self._file = None
         self.action_run()
@@ -350,31 +368,35 @@ class DryRunScreen(AskelScreen):
 
     def action_view(self) -> None:
         """The next view of the record."""
-        self._mode = MODES[(MODES.index(self._mode) + 1) % len(MODES)]
+        self._mode = VIEW_MODES[(VIEW_MODES.index(self._mode) + 1) % len(VIEW_MODES)]
         self.askel.remember("dry_run.view", self._mode)
         self._describe()
 
     def action_copy(self) -> None:
         """Copies what the pane shows; the changes as JSON."""
-        record = self._record
+        record = self._selected_record
         if record is not None:
             if self._mode == "changes":
-                copy(self.askel, as_json(record), "the record's dry run as JSON")
+                copy(self.askel, json_for_clipboard(record), "the record's dry run as JSON")
             else:
                 named = "JSON" if self._mode == "json" else "curl; export KLAVIYO_API_KEY first"
-                copy(self.askel, self._requests(record), f"the requests as {named}")
+                copy(self.askel, self._requests_text(record), f"the requests as {named}")
 
     def action_export(self) -> None:
         """Writes the run into a file."""
         if self._run is not None:
-            self.start(partial(export, self, self._run), group="export", exclusive=True, asks=True)
+            self.start_work(
+                partial(export_dry_run, self, self._run), group="export", exclusive=True, asks_question=True
+            )
 
     def action_live(self) -> None:
         """Activates the version that was tried, after asking."""
         if self._run is not None:
-            self.start(partial(self._live, self._run), group="live", exclusive=True, asks=True)
+            self.start_work(
+                partial(self._go_live, self._run), group="live", exclusive=True, asks_question=True
+            )
 
-    async def _live(self, run: dict[str, Any]) -> None:
+    async def _go_live(self, run: dict[str, Any]) -> None:
         from askel_tui.tui.screens.dry_run.go_live import go_live
 
         if await go_live(self, run, from_file=self._file is not None):

@@ -15,11 +15,11 @@ from textual.widgets import Static
 
 from askel_tui.tui.screens.failed import view
 from askel_tui.tui.shell.base_screen import AskelScreen
-from askel_tui.tui.text.exports import as_csv, as_json, write_new
-from askel_tui.tui.text.figures import ago, moment, plural
+from askel_tui.tui.text.exports import to_ascii_json, to_csv, write_private_file
+from askel_tui.tui.text.figures import format_timestamp, pluralize, time_ago
 from askel_tui.tui.text.filtering import Filter
-from askel_tui.tui.text.inert import inert, pretty
-from askel_tui.tui.widgets.detail_pane import Facts, Line
+from askel_tui.tui.text.inert import format_json, sanitize
+from askel_tui.tui.widgets.detail_pane import DetailLine, Facts
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Column, Row, Table
@@ -28,10 +28,10 @@ from askel_tui.tui.widgets.text_prompt import Ask
 if TYPE_CHECKING:
     from askel_tui.store.journal.rows import Failure, StoredRecord
 
-MOST = 2_000
+MAX_FAILURES_READ = 2_000
 """Failures that are read at once, the oldest ones."""
 
-NOTHING = (
+EMPTY_TEXT = (
     "Nothing failed.\n\n"
     "A record or a write that Klaviyo refuses is kept here, whole, until it is tried again or given up."
 )
@@ -48,7 +48,7 @@ class FailedScreen(AskelScreen):
         "filter first with /. Mend the cause before: f goes to the row of the workflow that failed, with the record as "
         "its sample; a key is mended on Connections (2). e writes what is shown into a CSV or JSON file."
     )
-    FILTERS = True
+    HAS_FILTER = True
     BINDINGS: ClassVar[list[Any]] = [
         Binding("r", "retry", "Retry", id="failed.retry", tooltip="The reason, the failure, or those marked"),
         Binding("R", "retry_all", "Retry all", id="failed.retry_all", tooltip="Everything that is shown"),
@@ -63,19 +63,19 @@ class FailedScreen(AskelScreen):
         super().__init__()
         self._failures: list[Failure] = []
         self._shown: list[Failure] = []
-        self._groups: list[view.Group] = []
+        self._groups: list[view.FailureGroup] = []
         self._marked: set[int] = set()
         self._records: dict[tuple[str, str], StoredRecord | None] = {}
-        self._more = False
-        self._now = 0
+        self._has_more = False
+        self._now_ms = 0
 
     def body(self) -> ComposeResult:
         """Reasons, the failures of the reason under the cursor, and the failure under the cursor."""
-        yield Static(Content(NOTHING), id="all-well")
+        yield Static(Content(EMPTY_TEXT), id="all-well")
         with Container(id="panes"):
             with Vertical(id="tables"):
                 yield Table(
-                    (Column("why", 24, 3), Column("where", 16, 2), Column("times", 5, right=True)),
+                    (Column("why", 24, 3), Column("where", 16, 2), Column("times", 5, align_right=True)),
                     id="groups",
                     classes="panel",
                     hint="r retry · x discard",
@@ -87,7 +87,7 @@ class FailedScreen(AskelScreen):
                         Column("", 1),
                         Column("record", 14, 2),
                         Column("profile", 16, 2),
-                        Column("since", 6, right=True),
+                        Column("since", 6, align_right=True),
                     ),
                     id="failures",
                     classes="panel",
@@ -99,10 +99,10 @@ class FailedScreen(AskelScreen):
 
     async def load(self) -> None:
         """Reads the oldest failures."""
-        found = await self.backend.failures(None, MOST + 1)
-        self._more = len(found) > MOST
-        self._failures = found[:MOST]
-        self._now = await self.backend.now()
+        found = await self.backend.failures(None, MAX_FAILURES_READ + 1)
+        self._has_more = len(found) > MAX_FAILURES_READ
+        self._failures = found[:MAX_FAILURES_READ]
+        self._now_ms = await self.backend.now()
         self._marked &= {each.id for each in found}
         self._show()
 
@@ -111,75 +111,78 @@ class FailedScreen(AskelScreen):
     def _show(self) -> None:
         self.query_one("#all-well").display = not self._failures
         self.query_one("#panes").display = bool(self._failures)
-        wanted = self.wanted
-        self._shown = [each for each in self._failures if wanted.fits(view.searched(each))]
-        self._groups = view.groups(self._shown)
+        wanted = self.current_filter
+        self._shown = [each for each in self._failures if wanted.matches(view.search_text(each))]
+        self._groups = view.group_failures(self._shown)
         table = self.query_one("#groups", Table)
-        table.fill(
-            [(group.key, (group.told, group.where, f"{len(group.failures):,}")) for group in self._groups]
+        table.set_rows(
+            [
+                (group.key, (group.reason_text, group.step_label, f"{len(group.failures):,}"))
+                for group in self._groups
+            ]
         )
-        more = "+, the oldest" if self._more else ""
-        table.border_title = f"{plural(len(self._groups), 'reason')}, {len(self._shown):,}{more} failed"
-        self.query_one(FilterBar).count(f"{len(self._shown):,} of {len(self._failures):,}{more}")
+        more = "+, the oldest" if self._has_more else ""
+        table.border_title = f"{pluralize(len(self._groups), 'reason')}, {len(self._shown):,}{more} failed"
+        self.query_one(FilterBar).show_count(f"{len(self._shown):,} of {len(self._failures):,}{more}")
         if self.focused is None and self._failures:
             table.focus()
         self._show_failures()
 
     def _show_failures(self) -> None:
-        group = self._group
+        group = self._selected_group
         table = self.query_one("#failures", Table)
-        table.fill([self._row(each) for each in group.failures] if group else [])
+        table.set_rows([self._row(each) for each in group.failures] if group else [])
         marked = f", {len(self._marked):,} marked" if self._marked else ""
-        table.border_title = f"{plural(len(group.failures), 'failure')}{marked}" if group else ""
+        table.border_title = f"{pluralize(len(group.failures), 'failure')}{marked}" if group else ""
         self._describe()
 
     def _row(self, failure: Failure) -> Row:
         mark = ("✓", "bold $accent") if failure.id in self._marked else ""
         who = failure.operation.operation.profile.label() if failure.operation else "not planned"
-        return str(failure.id), (mark, failure.record, who, ago(failure.at, self._now))
+        return str(failure.id), (mark, failure.record, who, time_ago(failure.at, self._now_ms))
 
     @property
-    def _group(self) -> view.Group | None:
-        key = self.query_one("#groups", Table).key
+    def _selected_group(self) -> view.FailureGroup | None:
+        key = self.query_one("#groups", Table).cursor_key
         return next((group for group in self._groups if group.key == key), None)
 
     @property
-    def _failure(self) -> Failure | None:
-        group, key = self._group, self.query_one("#failures", Table).key
+    def _selected_failure(self) -> Failure | None:
+        group, key = self._selected_group, self.query_one("#failures", Table).cursor_key
         return next((each for each in group.failures if str(each.id) == key), None) if group else None
 
     def _describe(self) -> None:
-        pane, failure = self.query_one("#detail", Facts), self._failure
+        pane, failure = self.query_one("#detail", Facts), self._selected_failure
         if failure is None:
             pane.show("", (), "Nothing fits. Esc takes the filter back." if self._failures else "")
             return
         stored = failure.operation
-        lines: list[Line] = [
-            ("why", view.why(failure), "bold"),
+        lines: list[DetailLine] = [
+            ("why", view.failure_reason(failure), "bold"),
             ("step", failure.step or "planning: nothing was written"),
             ("record", failure.record),
             ("workflow", f"{failure.workflow} v{failure.version}"),
-            ("at", moment(failure.at)),
+            ("at", format_timestamp(failure.at)),
             ("id", str(failure.id)),
         ]
         parts = []
         if stored is not None:
             lines.insert(2, ("profile", stored.operation.profile.label()))
-            parts.append(f"Would be sent: {stored.operation.call}\n{pretty(stored.operation.body)}")
+            parts.append(f"Would be sent: {stored.operation.call}\n{format_json(stored.operation.body)}")
         named = (failure.connection, failure.record)
         record = self._records.get(named)
         if record is not None:
-            parts.append(f"The record\n{pretty(record.record.as_dict())}")
+            parts.append(f"The record\n{format_json(record.record.as_dict())}")
         elif named not in self._records:
             self._records[named] = None
-            self.start(partial(self._read_record, named), group="record")
+            self.start_work(partial(self._read_record, named), group="record")
         pane.show("", lines, "\n\n".join(parts))
 
     async def _read_record(self, named: tuple[str, str]) -> None:
         self._records[named] = await self.backend.record(*named)
         self._describe()
 
-    def filtered(self, wanted: Filter) -> None:
+    def apply_filter(self, wanted: Filter) -> None:
         """Filters while one types."""
         self._show()
 
@@ -194,7 +197,7 @@ class FailedScreen(AskelScreen):
         """Enter goes one pane further."""
         self.query_one("#failures" if event.data_table.id == "groups" else "#detail").focus()
 
-    def back(self) -> bool:
+    def go_back(self) -> bool:
         """The pane before, and then the marks are taken back."""
         order = [self.query_one("#groups"), self.query_one("#failures"), self.query_one("#detail")]
         if self.focused in order[1:]:
@@ -208,18 +211,18 @@ class FailedScreen(AskelScreen):
 
     # Acting.
 
-    def _chosen(self) -> list[Failure]:
+    def _failures_to_act_on(self) -> list[Failure]:
         """Those marked; else the reason's, or the one under the cursor."""
         if self._marked:
             return [each for each in self._failures if each.id in self._marked]
-        failure, group = self._failure, self._group
+        failure, group = self._selected_failure, self._selected_group
         if self.focused is self.query_one("#groups"):
             return list(group.failures) if group else []
         return [failure] if failure else []
 
     def action_mark(self) -> None:
         """Marks the failure under the cursor, or all of the reason; or takes the mark back."""
-        group, failure = self._group, self._failure
+        group, failure = self._selected_group, self._selected_failure
         if group is None or failure is None:
             return
         table = self.query_one("#failures", Table)
@@ -232,7 +235,7 @@ class FailedScreen(AskelScreen):
 
     def action_retry(self) -> None:
         """Tries again."""
-        self._retry(self._chosen())
+        self._retry(self._failures_to_act_on())
 
     def action_retry_all(self) -> None:
         """Tries everything that is shown again."""
@@ -240,24 +243,30 @@ class FailedScreen(AskelScreen):
 
     def _retry(self, chosen: list[Failure]) -> None:
         if chosen:
-            self.start(partial(self._retrying, chosen), group="order", exclusive=True, asks=True)
+            self.start_work(
+                partial(self._confirm_retry, chosen), group="order", exclusive=True, asks_question=True
+            )
 
-    async def _retrying(self, chosen: list[Failure]) -> None:
-        count = plural(len(chosen), "failure")
+    async def _confirm_retry(self, chosen: list[Failure]) -> None:
+        count = pluralize(len(chosen), "failure")
         if len(chosen) > 1 and not await self.confirm(
             f"Try {count} again?",
-            f"{_causes(chosen)}\n\nWhat failed in planning is planned anew; what Klaviyo refused is sent again.",
+            f"{_reasons_text(chosen)}\n\nWhat failed in planning is planned anew; what Klaviyo refused is sent again.",
         ):
             return
-        result = await self.busy("Retrying", self.backend.retry_failures([each.id for each in chosen]))
+        result = await self.with_progress(
+            "Retrying", self.backend.retry_failures([each.id for each in chosen])
+        )
         self._marked.clear()
-        sent = "the daemon does it now" if self.askel.head.daemon else "a daemon does it once one runs"
-        self.askel.say(f"{plural(result['retried'], 'failure')} will be tried again: {sent}.")
+        sent = (
+            "the daemon does it now" if self.askel.head.daemon_running else "a daemon does it once one runs"
+        )
+        self.askel.show_toast(f"{pluralize(result['retried'], 'failure')} will be tried again: {sent}.")
         await self.load()
 
     def action_discard(self) -> None:
         """Gives up."""
-        self._discard(self._chosen())
+        self._discard(self._failures_to_act_on())
 
     def action_discard_all(self) -> None:
         """Gives up everything that is shown."""
@@ -265,25 +274,29 @@ class FailedScreen(AskelScreen):
 
     def _discard(self, chosen: list[Failure]) -> None:
         if chosen:
-            self.start(partial(self._discarding, chosen), group="order", exclusive=True, asks=True)
+            self.start_work(
+                partial(self._confirm_discard, chosen), group="order", exclusive=True, asks_question=True
+            )
 
-    async def _discarding(self, chosen: list[Failure]) -> None:
-        count = plural(len(chosen), "failure")
-        detail = f"{_causes(chosen)}\n\nThey will never be written; the audit keeps them."
+    async def _confirm_discard(self, chosen: list[Failure]) -> None:
+        count = pluralize(len(chosen), "failure")
+        detail = f"{_reasons_text(chosen)}\n\nThey will never be written; the audit keeps them."
         if not await self.confirm(f"Give up {count}?", detail, typed=str(len(chosen))):
             return
-        result = await self.busy("Discarding", self.backend.discard_failures([each.id for each in chosen]))
+        result = await self.with_progress(
+            "Discarding", self.backend.discard_failures([each.id for each in chosen])
+        )
         self._marked.clear()
-        self.askel.say(f"{plural(result['discarded'], 'failure')} discarded.")
+        self.askel.show_toast(f"{pluralize(result['discarded'], 'failure')} discarded.")
         await self.load()
 
     def action_mend(self) -> None:
         """To the row of the workflow that failed, with the record that failed as the sample."""
-        failure = self._failure
+        failure = self._selected_failure
         if failure is None:
             return
         if failure.connection != self.connection:
-            self.askel.choose(failure.connection)
+            self.askel.choose_connection(failure.connection)
         first = failure.problems[0] if failure.problems else {}
         place = {"step": first.get("step") or failure.step, "field": first.get("field")}
         self.askel.remember("mapping.workflow", failure.workflow)
@@ -293,12 +306,14 @@ class FailedScreen(AskelScreen):
     def action_export(self) -> None:
         """Writes what is shown into a file."""
         if self._shown:
-            self.start(partial(self._export, list(self._shown)), group="export", exclusive=True, asks=True)
+            self.start_work(
+                partial(self._export, list(self._shown)), group="export", exclusive=True, asks_question=True
+            )
 
     async def _export(self, chosen: list[Failure]) -> None:
         name = await self.askel.push_screen_wait(
             Ask(
-                f"Export {plural(len(chosen), 'failure')} to which file?",
+                f"Export {pluralize(len(chosen), 'failure')} to which file?",
                 "Its name ends in .csv or .json. It holds what was to be written: personal data.",
                 value=self.askel.recall("failed.export", "failed.csv"),
             )
@@ -307,28 +322,34 @@ class FailedScreen(AskelScreen):
             return
         file = Path(name)
         if file.suffix.lower() not in (".csv", ".json"):
-            self.askel.say("Its name has to end in .csv or .json.", title="Not exported", severity="warning")
+            self.askel.show_toast(
+                "Its name has to end in .csv or .json.", title="Not exported", severity="warning"
+            )
             return
         self.askel.remember("failed.export", name)
         rows = [view.export_row(each) for each in chosen]
         csv = file.suffix.lower() == ".csv"
         text = (
-            as_csv(view.HEADERS, [list(row.values()) for row in rows]) if csv else as_json({"failed": rows})
+            to_csv(view.EXPORT_COLUMNS, [list(row.values()) for row in rows])
+            if csv
+            else to_ascii_json({"failed": rows})
         )
         try:
-            place = await asyncio.to_thread(write_new, file, text)
+            place = await asyncio.to_thread(write_private_file, file, text)
         except FileExistsError:
-            if not await self.confirm(f"Replace {inert(name)}?", "A file of that name exists."):
+            if not await self.confirm(f"Replace {sanitize(name)}?", "A file of that name exists."):
                 return
-            place = await asyncio.to_thread(write_new, file, text, replace=True)
-        self.askel.say(f"{plural(len(chosen), 'failure')} written to {place.resolve()}.", title="Exported")
+            place = await asyncio.to_thread(write_private_file, file, text, replace=True)
+        self.askel.show_toast(
+            f"{pluralize(len(chosen), 'failure')} written to {place.resolve()}.", title="Exported"
+        )
 
 
-def _causes(chosen: list[Failure]) -> str:
+def _reasons_text(chosen: list[Failure]) -> str:
     """The reasons of failures, the most frequent ones."""
-    found = view.groups(chosen)
+    found = view.group_failures(chosen)
     lines = [
-        f"{len(group.failures):,} × {inert(group.told, 100)} ({inert(group.where, 60)})"
+        f"{len(group.failures):,} × {sanitize(group.reason_text, 100)} ({sanitize(group.step_label, 60)})"
         for group in found[:5]
     ]
-    return "\n".join(lines + ([f"and {plural(len(found) - 5, 'other reason')}"] if len(found) > 5 else []))
+    return "\n".join(lines + ([f"and {pluralize(len(found) - 5, 'other reason')}"] if len(found) > 5 else []))

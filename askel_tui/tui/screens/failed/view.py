@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from askel_tui.tui.text.figures import moment
+from askel_tui.tui.text.figures import format_timestamp
 
 if TYPE_CHECKING:
     from askel_tui.store.journal.rows import Failure
 
-LONGEST = 2_000
+MAX_REASON_CHARS = 2_000
 """Characters of a reason that tell it from others."""
 
-_VARYING = (
+_VARYING_PARTS = (
     (re.compile(r"(?<!\w)'[^']*'(?!\w)|\"[^\"]*\"|`[^`]*`|‘[^’]*’|“[^”]*”"), "…"),
     (re.compile(r"[^\s@,;:()]+@[^\s@,;:()]+"), "…"),
     (re.compile(r"\b[0-9A-Za-z_-]*\d[0-9A-Za-z_-]{5,}\b"), "…"),
@@ -23,7 +23,7 @@ _VARYING = (
 )
 """What differs from record to record: quoted values, addresses, ids, numbers."""
 
-HEADERS = (
+EXPORT_COLUMNS = (
     "id",
     "at",
     "connection",
@@ -39,7 +39,7 @@ HEADERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class FailureGroup:
     """Failures of one step (None: of planning) for one reason, oldest first."""
 
     workflow: str
@@ -53,18 +53,18 @@ class Group:
         return f"{self.workflow}\0{self.step or ''}\0{self.reason}"
 
     @property
-    def told(self) -> str:
+    def reason_text(self) -> str:
         """The reason as people are told it: in full where it is the same of all."""
-        whole = {why(each) for each in self.failures}
+        whole = {failure_reason(each) for each in self.failures}
         return whole.pop() if len(whole) == 1 else self.reason
 
     @property
-    def where(self) -> str:
+    def step_label(self) -> str:
         """The workflow and the step."""
         return f"{self.workflow} › {self.step}" if self.step else self.workflow
 
 
-def why(failure: Failure) -> str:
+def failure_reason(failure: Failure) -> str:
     """The whole reason: every problem with its step and field, or what was said."""
     told = [
         ": ".join(
@@ -75,27 +75,31 @@ def why(failure: Failure) -> str:
     return "; ".join(filter(None, told)) or failure.reason
 
 
-def alike(reason: str) -> str:
+def generalize_reason(reason: str) -> str:
     """The reason without what differs from record to record."""
-    shown = reason[:LONGEST]
-    for pattern, sign in _VARYING:
+    shown = reason[:MAX_REASON_CHARS]
+    for pattern, sign in _VARYING_PARTS:
         shown = pattern.sub(sign, shown)
     return shown
 
 
-def searched(failure: Failure) -> str:
+def search_text(failure: Failure) -> str:
     """The text that the filter looks at."""
     who = failure.operation.operation.profile.label() if failure.operation else ""
-    return f"{failure.workflow} {failure.step or ''} {failure.record} {who} {why(failure)[:LONGEST]}"
+    reason = failure_reason(failure)[:MAX_REASON_CHARS]
+    return f"{failure.workflow} {failure.step or ''} {failure.record} {who} {reason}"
 
 
-def groups(failures: Sequence[Failure]) -> list[Group]:
+def group_failures(failures: Sequence[Failure]) -> list[FailureGroup]:
     """The failures by workflow, step and reason, the largest group first."""
     found: dict[tuple[str, str, str], list[Failure]] = {}
     for each in failures:
-        found.setdefault((each.workflow, each.step or "", alike(why(each))), []).append(each)
+        found.setdefault(
+            (each.workflow, each.step or "", generalize_reason(failure_reason(each))), []
+        ).append(each)
     made = [
-        Group(workflow, step or None, reason, tuple(of)) for (workflow, step, reason), of in found.items()
+        FailureGroup(workflow, step or None, reason, tuple(of))
+        for (workflow, step, reason), of in found.items()
     ]
     return sorted(made, key=lambda group: (-len(group.failures), group.key))
 
@@ -105,15 +109,15 @@ def export_row(failure: Failure) -> dict[str, Any]:
     stored = failure.operation
     values = (
         failure.id,
-        moment(failure.at),
+        format_timestamp(failure.at),
         failure.connection,
         failure.workflow,
         failure.version,
         failure.step,
         failure.record,
-        why(failure),
+        failure_reason(failure),
         stored.operation.id if stored else None,
         stored.operation.call if stored else None,
         dict(stored.operation.body) if stored else None,
     )
-    return dict(zip(HEADERS, values, strict=True))
+    return dict(zip(EXPORT_COLUMNS, values, strict=True))

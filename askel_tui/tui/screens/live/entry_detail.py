@@ -11,17 +11,23 @@ from textual.content import Content
 from textual.widgets import Static
 
 from askel_tui.store.sqlite.tables.audit_tail import TailRow
-from askel_tui.tui.screens.live.tail_columns import RESULTS
-from askel_tui.tui.text.figures import clock, moment
-from askel_tui.tui.text.inert import inert, inert_lines, pretty, shown
+from askel_tui.tui.screens.live.tail_columns import RESULT_LABELS
+from askel_tui.tui.text.figures import format_time_of_day, format_timestamp
+from askel_tui.tui.text.inert import format_json, format_value, sanitize, sanitize_lines
 from askel_tui.tui.widgets.help import Help
 
 if TYPE_CHECKING:
     from askel_tui.store.journal.rows import AuditEntry
 
-STYLES = {"good": "$success", "doubt": "$warning", "bad": "$error", "muted": "$foreground-muted", "text": ""}
+STYLE_BY_PART = {
+    "good": "$success",
+    "doubt": "$warning",
+    "bad": "$error",
+    "muted": "$foreground-muted",
+    "text": "",
+}
 
-LONGEST = 20_000
+MAX_PAYLOAD_CHARS = 20_000
 """Characters of a payload that are shown; copying takes all of it."""
 
 
@@ -40,7 +46,7 @@ class EntryDetail(VerticalScroll, can_focus=True):
     def show(self, entry: AuditEntry, life: Sequence[TailRow]) -> None:
         """Shows an entry and the life of its record."""
         self.border_title = f"Entry {entry.seq:,}"
-        self.query_one("#entry-text", Static).update(content(entry, life))
+        self.query_one("#entry-text", Static).update(entry_content(entry, life))
 
     def clear(self) -> None:
         """Shows nothing."""
@@ -48,14 +54,14 @@ class EntryDetail(VerticalScroll, can_focus=True):
         self.query_one("#entry-text", Static).update("")
 
 
-def content(entry: AuditEntry, life: Sequence[TailRow]) -> Content:
+def entry_content(entry: AuditEntry, life: Sequence[TailRow]) -> Content:
     """The text of an entry; everything in it is inert."""
-    word, part = RESULTS.get(entry.status, (entry.status, "doubt"))
-    parts: list[Any] = [(inert(word), f"bold {STYLES[part]}"), f"  {inert(entry.kind)}\n"]
+    word, part = RESULT_LABELS.get(entry.status, (entry.status, "doubt"))
+    parts: list[Any] = [(sanitize(word), f"bold {STYLE_BY_PART[part]}"), f"  {sanitize(entry.kind)}\n"]
     target = entry.target or {}
     named = f"{target.get('type', '')} {target.get('name', '')}".strip()
     for name, value in (
-        ("at", moment(entry.at)),
+        ("at", format_timestamp(entry.at)),
         ("by", entry.actor),
         ("connection", entry.connection),
         ("workflow", entry.workflow),
@@ -71,7 +77,7 @@ def content(entry: AuditEntry, life: Sequence[TailRow]) -> Content:
         ("hash", entry.hash[:16] + "…"),
     ):
         if value:
-            parts += [(f"{name:<11}", "$foreground-muted"), f"{shown(value)}\n"]
+            parts += [(f"{name:<11}", "$foreground-muted"), f"{format_value(value)}\n"]
     if entry.response:
         parts += _response(entry.response)
     if entry.request:
@@ -79,40 +85,40 @@ def content(entry: AuditEntry, life: Sequence[TailRow]) -> Content:
     if len(life) > 1:
         parts.append(("\nLife of the record\n", "bold $primary"))
         for row in life:
-            sign, style = RESULTS.get(row.status, (row.status, "doubt"))
+            sign, style = RESULT_LABELS.get(row.status, (row.status, "doubt"))
             here = "▸ " if row.seq == entry.seq else "  "
             parts += [
-                f"{here}{clock(row.at)} ",
-                (f"{inert(sign):<13} ", STYLES[style]),
-                f"{inert(row.step or row.kind)} {inert(row.target or row.detail)}\n",
+                f"{here}{format_time_of_day(row.at)} ",
+                (f"{sanitize(sign):<13} ", STYLE_BY_PART[style]),
+                f"{sanitize(row.step or row.kind)} {sanitize(row.target or row.detail)}\n",
             ]
     return Content.assemble(*parts).rstrip()
 
 
 def _response(response: Any) -> list[Any]:
     status = response.get("status")
-    parts: list[Any] = [("\nAnswer", "bold $primary"), f" {shown(status)}\n" if status else "\n"]
+    parts: list[Any] = [("\nAnswer", "bold $primary"), f" {format_value(status)}\n" if status else "\n"]
     if response.get("detail") is not None:
         detail = response["detail"]
-        parts.append((inert_lines(detail) if isinstance(detail, str) else pretty(detail)) + "\n")
+        parts.append((sanitize_lines(detail) if isinstance(detail, str) else format_json(detail)) + "\n")
     if response.get("body") not in (None, "", {}):
-        parts.append(_cut(pretty(response["body"])) + "\n")
+        parts.append(_shorten(format_json(response["body"])) + "\n")
     return parts
 
 
 def _request(request: Any) -> list[Any]:
     parts: list[Any] = [
         ("\nRequest", "bold $primary"),
-        f" {shown(request.get('method'))} {shown(request.get('path'))}\n",
+        f" {format_value(request.get('method'))} {format_value(request.get('path'))}\n",
     ]
     if request.get("folded"):
         parts.append(("The body is old and was folded away; its digest is kept.\n", "$foreground-muted"))
     elif request.get("body") is not None:
-        parts.append(_cut(pretty(request["body"])) + "\n")
+        parts.append(_shorten(format_json(request["body"])) + "\n")
     return parts
 
 
-def _cut(text: str) -> str:
-    if len(text) <= LONGEST:
+def _shorten(text: str) -> str:
+    if len(text) <= MAX_PAYLOAD_CHARS:
         return text
-    return text[:LONGEST] + f"…\n({len(text):,} characters; y copies all)"
+    return text[:MAX_PAYLOAD_CHARS] + f"…\n({len(text):,} characters; y copies all)"

@@ -7,22 +7,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 from askel_tui.store.journal.rows import AuditFilter
-from askel_tui.store.sqlite.tables.audit_tail import STATUSES, Match
+from askel_tui.store.sqlite.tables.audit_tail import ENTRY_STATUSES, TailQuery
 from askel_tui.tui.text.filtering import Filter
 
-FIELDS = (
+TAIL_FILTER_FIELDS = (
     "connection", "workflow", "step", "profile", "result", "status", "kind", "record", "since", "until",
 )  # fmt: skip
 
-_AGO = re.compile(r"(\d{1,6})(s|m|h|d)")
-_UNITS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_AGE_PATTERN = re.compile(r"(\d{1,6})(s|m|h|d)")
+_UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-class BadField(ValueError):
+class InvalidFilterField(ValueError):
     """A field whose value can't be understood; the message says what it can be."""
 
 
-def match_of(wanted: Filter, now: int) -> Match | None:
+def build_match(wanted: Filter, now: int) -> TailQuery | None:
     """What to look for; None where everything fits. `now` is milliseconds since 1970. Raises `BadField`."""
     if not wanted:
         return None
@@ -34,22 +34,22 @@ def match_of(wanted: Filter, now: int) -> Match | None:
             asked["status"] = _status(value)
         else:
             asked[name] = value
-    return Match(AuditFilter(**asked), wanted.words, wanted.without)
+    return TailQuery(AuditFilter(**asked), wanted.words, wanted.excluded)
 
 
 def _status(value: str) -> str:
-    fitting = [status for status in STATUSES if status.startswith(value.casefold())]
+    fitting = [status for status in ENTRY_STATUSES if status.startswith(value.casefold())]
     if len(fitting) != 1:
-        raise BadField(f"result is one of {', '.join(STATUSES)}")
+        raise InvalidFilterField(f"result is one of {', '.join(ENTRY_STATUSES)}")
     return fitting[0]
 
 
 def _time(name: str, value: str, now: int) -> int:
-    ago = _AGO.fullmatch(value)
+    ago = _AGE_PATTERN.fullmatch(value)
     if ago:
-        return now - int(ago[1]) * _UNITS[ago[2]]
+        return now - int(ago[1]) * _UNIT_MS[ago[2]]
     try:
         found = datetime.fromisoformat(value)
     except ValueError:
-        raise BadField(f"{name} is 15m, 2h, 3d or a time such as 2026-11-23T09:00") from None
+        raise InvalidFilterField(f"{name} is 15m, 2h, 3d or a time such as 2026-11-23T09:00") from None
     return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)

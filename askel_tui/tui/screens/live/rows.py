@@ -15,8 +15,8 @@ from typing import Protocol
 
 from askel_tui.store.sqlite.tables.audit_tail import TailRow
 
-PAGE = 256
-PAGES = 64
+ROWS_PER_PAGE = 256
+MAX_CACHED_PAGES = 64
 
 PageKey = tuple[str, int]
 """Which part of a source, and which page of it. A key always means the same entries."""
@@ -48,11 +48,11 @@ class RowSource(Protocol):
         ...
 
 
-class Pages:
+class PageCache:
     """The pages that were read last."""
 
-    def __init__(self, most: int = PAGES) -> None:
-        self._most = most
+    def __init__(self, max_pages: int = MAX_CACHED_PAGES) -> None:
+        self._most = max_pages
         self._pages: OrderedDict[PageKey, Sequence[TailRow]] = OrderedDict()
 
     def get(self, page: PageKey) -> Sequence[TailRow] | None:
@@ -81,10 +81,10 @@ class AllRows:
     """Every entry. Kept as runs of consecutive numbers: a journal without gaps is one run."""
 
     def __init__(self) -> None:
-        self.pages = Pages()
+        self.pages = PageCache()
         self.generation = 0
-        self._lines: list[int] = [0]
-        self._seqs: list[int] = [1]
+        self._run_lines: list[int] = [0]
+        self._run_seqs: list[int] = [1]
         self._count = 0
 
     @property
@@ -95,22 +95,22 @@ class AllRows:
     @property
     def last(self) -> int:
         """The `seq` of the last line; one before the first where there is none."""
-        return self._seqs[-1] + self._count - self._lines[-1] - 1
+        return self._run_seqs[-1] + self._count - self._run_lines[-1] - 1
 
-    def begin(self, first: int, last: int) -> None:
+    def reset_to_range(self, first: int, last: int) -> None:
         """The entries are these, without gaps."""
-        self._lines, self._seqs, self._count = [0], [max(first, 1)], max(0, last - max(first, 1) + 1)
+        self._run_lines, self._run_seqs, self._count = [0], [max(first, 1)], max(0, last - max(first, 1) + 1)
         self.generation += 1
         self.pages.clear()
 
-    def begin_with(self, seqs: Sequence[int]) -> None:
+    def reset_to_seqs(self, seqs: Sequence[int]) -> None:
         """The entries are these, in order."""
         lines, starts = [0], [seqs[0] if seqs else 1]
         for line in range(1, len(seqs)):
             if seqs[line] != seqs[line - 1] + 1:
                 lines.append(line)
                 starts.append(seqs[line])
-        self._lines, self._seqs, self._count = lines, starts, len(seqs)
+        self._run_lines, self._run_seqs, self._count = lines, starts, len(seqs)
         self.generation += 1
         self.pages.clear()
 
@@ -126,17 +126,17 @@ class AllRows:
 
     def row(self, line: int) -> TailRow | None:
         """The row of a line; None while its page is not there."""
-        rows = self.pages.get(("all", line // PAGE))
-        at = line % PAGE
+        rows = self.pages.get(("all", line // ROWS_PER_PAGE))
+        at = line % ROWS_PER_PAGE
         return rows[at] if rows is not None and at < len(rows) else None
 
     def page_of(self, line: int) -> PageKey:
         """The page that a line is on."""
-        return "all", line // PAGE
+        return "all", line // ROWS_PER_PAGE
 
     def seqs(self, page: PageKey) -> Sequence[int]:
         """The entries of a page."""
-        first, end = page[1] * PAGE, min((page[1] + 1) * PAGE, self._count)
+        first, end = page[1] * ROWS_PER_PAGE, min((page[1] + 1) * ROWS_PER_PAGE, self._count)
         if first >= end:
             return ()
         if self._seq(end - 1) - self._seq(first) == end - 1 - first:
@@ -145,22 +145,22 @@ class AllRows:
 
     def line_of(self, seq: int) -> int:
         """The line of an entry, or of the first one after it."""
-        run = max(0, bisect_right(self._seqs, seq) - 1)
-        end = self._lines[run + 1] if run + 1 < len(self._lines) else self._count
-        return min(max(self._lines[run] + seq - self._seqs[run], self._lines[run]), end)
+        run = max(0, bisect_right(self._run_seqs, seq) - 1)
+        end = self._run_lines[run + 1] if run + 1 < len(self._run_lines) else self._count
+        return min(max(self._run_lines[run] + seq - self._run_seqs[run], self._run_lines[run]), end)
 
     def _seq(self, line: int) -> int:
-        run = bisect_right(self._lines, line) - 1
-        return self._seqs[run] + line - self._lines[run]
+        run = bisect_right(self._run_lines, line) - 1
+        return self._run_seqs[run] + line - self._run_lines[run]
 
 
 class FilteredRows:
     """The entries that match. Those before the filter are found from the newest on, those after it as they come."""
 
     def __init__(self) -> None:
-        self.pages = Pages()
+        self.pages = PageCache()
         self.generation = 0
-        self.searched = False
+        self.search_finished = False
         """Whether all older entries were looked at."""
         self._older = array("q")
         self._newer = array("q")
@@ -174,10 +174,10 @@ class FilteredRows:
     @property
     def complete(self) -> bool:
         """Whether every older match was found and has its line."""
-        return self.searched and self._revealed == len(self._older)
+        return self.search_finished and self._revealed == len(self._older)
 
     @property
-    def found(self) -> bool:
+    def has_matches(self) -> bool:
         """Whether anything matches, though it may not have lines yet."""
         return bool(self._older or self._newer)
 
@@ -196,18 +196,18 @@ class FilteredRows:
 
     def row(self, line: int) -> TailRow | None:
         """The row of a line; None while its page is not there."""
-        (part, number), at = self._place(line)
+        (part, number), at = self._page_and_offset(line)
         rows = self.pages.get((part, number))
         return rows[at] if rows is not None and at < len(rows) else None
 
     def page_of(self, line: int) -> PageKey:
         """The page that a line is on."""
-        return self._place(line)[0]
+        return self._page_and_offset(line)[0]
 
     def seqs(self, page: PageKey) -> Sequence[int]:
         """The entries of a page, in the order they are kept in."""
         part = self._older if page[0] == "older" else self._newer
-        return part[page[1] * PAGE : (page[1] + 1) * PAGE]
+        return part[page[1] * ROWS_PER_PAGE : (page[1] + 1) * ROWS_PER_PAGE]
 
     def line_of(self, seq: int) -> int:
         """The line of an entry, or of the first one after it."""
@@ -220,12 +220,12 @@ class FilteredRows:
                 high = middle
         return low
 
-    def _place(self, line: int) -> tuple[PageKey, int]:
+    def _page_and_offset(self, line: int) -> tuple[PageKey, int]:
         older = self._revealed
         if line < older:
-            number, at = divmod(older - 1 - line, PAGE)
+            number, at = divmod(older - 1 - line, ROWS_PER_PAGE)
             return ("older", number), at
-        number, at = divmod(line - older, PAGE)
+        number, at = divmod(line - older, ROWS_PER_PAGE)
         return ("newer", number), at
 
     def _seq(self, line: int) -> int:

@@ -13,23 +13,23 @@ from textual.containers import Container
 
 from askel_tui.store.paths import journal_file
 from askel_tui.store.sqlite.tables import audit_tail
-from askel_tui.tui.backend import told
+from askel_tui.tui.backend import describe_error
 from askel_tui.tui.screens.live.entry_detail import EntryDetail
-from askel_tui.tui.screens.live.feed import Source, TailFeed
-from askel_tui.tui.screens.live.filter import FIELDS, BadField, match_of
+from askel_tui.tui.screens.live.feed import TailFeed, TailRows
+from askel_tui.tui.screens.live.filter import TAIL_FILTER_FIELDS, InvalidFilterField, build_match
 from askel_tui.tui.screens.live.rows import PageKey
 from askel_tui.tui.screens.live.tail import Tail
 from askel_tui.tui.shell.base_screen import AskelScreen
 from askel_tui.tui.shell.clipboard import copy
-from askel_tui.tui.text.copying import as_curl, as_json
-from askel_tui.tui.text.figures import plural
+from askel_tui.tui.text.copying import curl_command, json_for_clipboard
+from askel_tui.tui.text.figures import pluralize
 from askel_tui.tui.text.filtering import Filter
 from askel_tui.tui.widgets.filter_bar import FilterBar
 
 if TYPE_CHECKING:
     from askel_tui.store.journal.rows import AuditEntry
 
-SETTLE_S = 0.04
+FILTER_DELAY_S = 0.04
 """How long after the last key a filter is applied, in seconds."""
 
 
@@ -38,9 +38,9 @@ class LiveScreen(AskelScreen):
 
     NAME = "live"
     CSS_PATH = "live.tcss"
-    FILTERS = True
-    FILTER_FIELDS = FIELDS
-    FOLLOWS = False
+    HAS_FILTER = True
+    FILTER_FIELDS = TAIL_FILTER_FIELDS
+    RELOADS_ON_COMMIT = False
     HELP = (
         "Every write and every decision, as they come. / filters while it follows: words, !word, and "
         "connection: workflow: step: profile: result: kind: record: since:15m until:."
@@ -74,7 +74,7 @@ class LiveScreen(AskelScreen):
         self._feed: TailFeed | None = None
         self._entry: AuditEntry | None = None
         self._asked = 0
-        self._applied: str | None = None
+        self._applied_filter: str | None = None
 
     def body(self) -> ComposeResult:
         """The tail, and the entry beside or below it."""
@@ -88,11 +88,11 @@ class LiveScreen(AskelScreen):
 
     async def load(self) -> None:
         """Starts to read, once, and applies a filter that another screen has left."""
-        await self._open()
+        await self._open_feed()
         remembered = self.askel.recall("live.filter", "")
-        if remembered != self._applied:
-            self.query_one(FilterBar).set(remembered)
-            await self._apply(self.wanted)
+        if remembered != self._applied_filter:
+            self.query_one(FilterBar).set_text(remembered)
+            await self._apply_filter(self.current_filter)
 
     async def prepare(self) -> None:
         """Reads the newest rows, so that they are there when the screen opens."""
@@ -102,21 +102,21 @@ class LiveScreen(AskelScreen):
         if not self.is_current and self._feed is not None:
             self._feed.pause()
 
-    async def _open(self) -> None:
+    async def _open_feed(self) -> None:
         if self._feed is None:
             journal, tail = journal_file(await self.backend.home()), self.query_one(Tail)
             feed = TailFeed(journal, on_rows=self._rows, on_page=self._page, on_fault=self._fault)
             feed.open()
             self._feed = tail.feed = feed
 
-    def _rows(self, source: Source, older: int, newer: int) -> None:
+    def _rows(self, source: TailRows, older: int, newer: int) -> None:
         self.query_one(Tail).post_message(Tail.Rows(source, newer))
 
-    def _page(self, source: Source, page: PageKey) -> None:
+    def _page(self, source: TailRows, page: PageKey) -> None:
         self.query_one(Tail).post_message(Tail.Page(source, page))
 
     def _fault(self, error: Exception) -> None:
-        self.app.call_later(self.askel.trouble, error, "The audit can't be read")
+        self.app.call_later(self.askel.show_error, error, "The audit can't be read")
 
     def on_screen_suspend(self) -> None:
         """Nobody looks: nothing is read."""
@@ -129,7 +129,7 @@ class LiveScreen(AskelScreen):
             return
         if self._feed is not None:
             self._feed.resume()
-        if self.askel.recall("live.filter", "") != self._applied:
+        if self.askel.recall("live.filter", "") != self._applied_filter:
             # Textual calls the frame's handler after this one.
             self._stale = True
 
@@ -140,41 +140,41 @@ class LiveScreen(AskelScreen):
 
     # The filter.
 
-    def filtered(self, wanted: Filter) -> None:
+    def apply_filter(self, wanted: Filter) -> None:
         """Applies the filter once the typing rests."""
-        self.start(partial(self._settle, wanted), "filter", exclusive=True)
+        self.start_work(partial(self._apply_filter_later, wanted), "filter", exclusive=True)
 
-    async def _settle(self, wanted: Filter) -> None:
-        await asyncio.sleep(SETTLE_S)
-        await self._apply(wanted)
+    async def _apply_filter_later(self, wanted: Filter) -> None:
+        await asyncio.sleep(FILTER_DELAY_S)
+        await self._apply_filter(wanted)
 
-    async def _apply(self, wanted: Filter) -> None:
+    async def _apply_filter(self, wanted: Filter) -> None:
         tail, feed = self.query_one(Tail), self._feed
-        if feed is None or wanted.text == self._applied:
+        if feed is None or wanted.text == self._applied_filter:
             return
         try:
-            match = match_of(wanted, await self.backend.now())
-        except BadField as bad:
-            self.query_one(FilterBar).count(told(bad))
+            match = build_match(wanted, await self.backend.now())
+        except InvalidFilterField as bad:
+            self.query_one(FilterBar).show_count(describe_error(bad))
             return
-        self._applied = wanted.text
+        self._applied_filter = wanted.text
         self.askel.remember("live.filter", wanted.text)
-        tail.show(feed.show_all() if match is None else feed.show(match))
+        tail.show(feed.show_all() if match is None else feed.show_matches(match))
         tail.border_title = "Audit" if match is None else f"Audit · {wanted.text}"
-        self._count()
+        self._show_count()
 
     def on_tail_moved(self, _: Tail.Moved) -> None:
         """The detail follows the cursor while it is open."""
         if self.query_one(FilterBar).has_class("-open"):
-            self._count()
+            self._show_count()
         if self.query_one(EntryDetail).display:
             self._show_entry()
 
-    def _count(self) -> None:
-        source = self.query_one(Tail).source
-        words = plural(source.count, "entry", "entries")
+    def _show_count(self) -> None:
+        source = self.query_one(Tail).rows
+        words = pluralize(source.count, "entry", "entries")
         more = "" if getattr(source, "complete", True) else "+ (more)"
-        self.query_one(FilterBar).count(words + more)
+        self.query_one(FilterBar).show_count(words + more)
 
     # One entry.
 
@@ -184,7 +184,7 @@ class LiveScreen(AskelScreen):
         self._show_entry()
         self.query_one(EntryDetail).focus()
 
-    def back(self) -> bool:
+    def go_back(self) -> bool:
         """Closes the detail."""
         detail = self.query_one(EntryDetail)
         if not detail.display:
@@ -194,122 +194,127 @@ class LiveScreen(AskelScreen):
         return True
 
     def _show_entry(self) -> None:
-        self.start(self._read_entry, "entry", exclusive=True)
+        self.start_work(self._read_entry, "entry", exclusive=True)
 
     async def _read_entry(self) -> None:
-        row, feed = self.query_one(Tail).row, self._feed
+        row, feed = self.query_one(Tail).selected_row, self._feed
         if row is None or feed is None:
             self.query_one(EntryDetail).clear()
             return
         if self._entry is None or self._entry.seq != row.seq:
-            self._entry = await asyncio.wrap_future(feed.ask(lambda db: audit_tail.entry(db, row.seq)))
+            self._entry = await asyncio.wrap_future(
+                feed.run_query(lambda db: audit_tail.read_entry(db, row.seq))
+            )
         life: list[audit_tail.TailRow] = []
         if row.record:
             record = row.record
-            life = await asyncio.wrap_future(feed.ask(lambda db: audit_tail.life(db, record)))
+            life = await asyncio.wrap_future(feed.run_query(lambda db: audit_tail.record_history(db, record)))
         if self._entry is not None:
             self.query_one(EntryDetail).show(self._entry, life)
 
-    async def _chosen(self) -> AuditEntry | None:
-        row, feed = self.query_one(Tail).row, self._feed
+    async def _selected_entry(self) -> AuditEntry | None:
+        row, feed = self.query_one(Tail).selected_row, self._feed
         if row is None or feed is None:
             return None
-        return await asyncio.wrap_future(feed.ask(lambda db: audit_tail.entry(db, row.seq)))
+        return await asyncio.wrap_future(feed.run_query(lambda db: audit_tail.read_entry(db, row.seq)))
 
     # Acting on it.
 
     def action_copy_json(self) -> None:
         """Copies the entry."""
-        self.start(self._copy_json, "copy")
+        self.start_work(self._copy_json, "copy")
 
     async def _copy_json(self) -> None:
-        entry = await self._chosen()
+        entry = await self._selected_entry()
         if entry is not None:
-            copy(self.askel, as_json(asdict(entry)), f"entry {entry.seq}")
+            copy(self.askel, json_for_clipboard(asdict(entry)), f"entry {entry.seq}")
 
     def action_copy_curl(self) -> None:
         """Copies the request as curl."""
-        self.start(self._copy_curl, "copy")
+        self.start_work(self._copy_curl, "copy")
 
     async def _copy_curl(self) -> None:
-        entry = await self._chosen()
+        entry = await self._selected_entry()
         request = entry.request if entry else None
         if entry is None or request is None:
-            self.askel.say("This entry has no request: it is a decision, or nothing had to be sent.")
+            self.askel.show_toast("This entry has no request: it is a decision, or nothing had to be sent.")
             return
         if request.get("folded"):
-            self.askel.say("The request's body is old and was folded away.", severity="warning")
+            self.askel.show_toast("The request's body is old and was folded away.", severity="warning")
             return
         method, path = str(request.get("method")), str(request.get("path"))
-        text = as_curl(method, path, request.get("body"), entry.revision or "", self.backend.address)
+        text = curl_command(method, path, request.get("body"), entry.revision or "", self.backend.address)
         copy(self.askel, text, "the request as curl")
 
     def action_only(self) -> None:
         """Filters by the record of the entry."""
-        row = self.query_one(Tail).row
+        row = self.query_one(Tail).selected_row
         if row is not None and row.record:
-            self.query_one(FilterBar).set(f'record:"{row.record}"')
+            self.query_one(FilterBar).set_text(f'record:"{row.record}"')
 
     def action_pause(self) -> None:
         """Pauses or resumes the entry's workflow."""
-        row = self.query_one(Tail).row
+        row = self.query_one(Tail).selected_row
         if row is not None and row.workflow:
-            self.start(partial(self._pause, row.workflow), "order", exclusive=True)
+            self.start_work(partial(self._pause, row.workflow), "order", exclusive=True)
 
     async def _pause(self, workflow: str) -> None:
         states = {state.workflow: state.status for state in await self.backend.workflow_states()}
         if states.get(workflow) == "paused":
-            await self.busy(f"Resuming {workflow}", self.backend.resume(workflow))
-            self.askel.say(f"{workflow} is active again: what waited is sent.")
+            await self.with_progress(f"Resuming {workflow}", self.backend.resume(workflow))
+            self.askel.show_toast(f"{workflow} is active again: what waited is sent.")
         else:
-            await self.busy(f"Pausing {workflow}", self.backend.pause(workflow))
-            self.askel.say(f"{workflow} is paused: its records wait. p resumes it.")
+            await self.with_progress(f"Pausing {workflow}", self.backend.pause(workflow))
+            self.askel.show_toast(f"{workflow} is paused: its records wait. p resumes it.")
 
     def action_hold(self) -> None:
         """Holds the entry's step."""
-        row = self.query_one(Tail).row
+        row = self.query_one(Tail).selected_row
         if row is not None and row.workflow and row.step:
-            self.start(partial(self._hold, row.workflow, row.step), "order", exclusive=True)
+            self.start_work(partial(self._hold, row.workflow, row.step), "order", exclusive=True)
 
     async def _hold(self, workflow: str, step: str) -> None:
-        if await self.busy(f"Holding {step}", self.backend.hold(workflow, step)):
-            self.askel.say(f"{workflow}, step {step} is held: its operations wait. r releases it.")
+        if await self.with_progress(f"Holding {step}", self.backend.hold(workflow, step)):
+            self.askel.show_toast(f"{workflow}, step {step} is held: its operations wait. r releases it.")
         else:
-            self.askel.say(f"{workflow}, step {step} is held already. r releases it.")
+            self.askel.show_toast(f"{workflow}, step {step} is held already. r releases it.")
 
     def action_release(self) -> None:
         """Releases the entry's step."""
-        row = self.query_one(Tail).row
+        row = self.query_one(Tail).selected_row
         if row is not None and row.workflow and row.step:
-            self.start(partial(self._release, row.workflow, row.step), "order", exclusive=True, asks=True)
+            self.start_work(
+                partial(self._release, row.workflow, row.step), "order", exclusive=True, asks_question=True
+            )
 
     async def _release(self, workflow: str, step: str) -> None:
         held = [each for each in await self.backend.holds() if (each.workflow, each.step) == (workflow, step)]
         if not held:
-            self.askel.say(f"{workflow}, step {step} is not held.")
+            self.askel.show_toast(f"{workflow}, step {step} is not held.")
             return
-        waiting = plural(held[0].waiting, "operation")
+        waiting = pluralize(held[0].waiting, "operation")
         if await self.confirm(
             f"Release {workflow}, step {step}?", f"{waiting} will be sent. {held[0].detail}"
         ):
-            await self.busy("Releasing", self.backend.release(workflow, step))
-            self.askel.say(f"Released: {waiting} on the way.")
+            await self.with_progress("Releasing", self.backend.release(workflow, step))
+            self.askel.show_toast(f"Released: {waiting} on the way.")
 
     def action_retry(self) -> None:
         """Tries again what failed of the entry's record."""
-        row = self.query_one(Tail).row
+        row = self.query_one(Tail).selected_row
         if row is not None and row.workflow and row.record:
-            self.start(partial(self._retry, row.workflow, row.record), "order", exclusive=True)
+            self.start_work(partial(self._retry, row.workflow, row.record), "order", exclusive=True)
 
     async def _retry(self, workflow: str, record: str) -> None:
         failures = await self.backend.failures(workflow, 100_000)
         ids = [failure.id for failure in failures if failure.record == record]
         if not ids:
-            self.askel.say(f"Nothing of record {record} is failed now.")
+            self.askel.show_toast(f"Nothing of record {record} is failed now.")
             return
-        await self.busy("Trying again", self.backend.retry_failures(ids))
-        self.askel.say(
-            f"Record {record} is tried again" + ("." if self.askel.head.daemon else ", once a daemon runs.")
+        await self.with_progress("Trying again", self.backend.retry_failures(ids))
+        self.askel.show_toast(
+            f"Record {record} is tried again"
+            + ("." if self.askel.head.daemon_running else ", once a daemon runs.")
         )
 
     def action_daemon(self) -> None:

@@ -16,13 +16,13 @@ from textual.scrollbar import ScrollBar
 from textual.timer import Timer
 
 from askel_tui.store.sqlite.tables.audit_tail import TailRow
-from askel_tui.tui.screens.live.feed import Source
+from askel_tui.tui.screens.live.feed import TailRows
 from askel_tui.tui.screens.live.rows import PageKey
-from askel_tui.tui.screens.live.scrollbar import LongBar
+from askel_tui.tui.screens.live.scrollbar import LongScrollBar
 from askel_tui.tui.screens.live.tail_view import TailView
 from askel_tui.tui.widgets.help import Help
 
-FRAME_S = 1 / 15
+MIN_REPAINT_INTERVAL_S = 1 / 15
 
 
 class Tail(TailView, can_focus=True):
@@ -61,14 +61,14 @@ class Tail(TailView, can_focus=True):
     class Rows(Message):
         """Lines came: so many after all others, perhaps some before them."""
 
-        def __init__(self, source: Source, newer: int) -> None:
+        def __init__(self, source: TailRows, newer: int) -> None:
             super().__init__()
             self.source, self.newer = source, newer
 
     class Page(Message):
         """A page is there."""
 
-        def __init__(self, source: Source, page: PageKey) -> None:
+        def __init__(self, source: TailRows, page: PageKey) -> None:
             super().__init__()
             self.source, self.page = source, page
 
@@ -78,7 +78,7 @@ class Tail(TailView, can_focus=True):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
-        self._unseen = 0
+        self._unseen_rows = 0
         self._dirty = False
         self._timer: Timer | None = None
         self._generation = -1
@@ -87,7 +87,7 @@ class Tail(TailView, can_focus=True):
     def vertical_scrollbar(self) -> ScrollBar:
         """Textual's own, but for how often it is painted."""
         if self._vertical_scrollbar is None:
-            bar = LongBar(vertical=True, name="vertical", thickness=self.scrollbar_size_vertical)
+            bar = LongScrollBar(vertical=True, name="vertical", thickness=self.scrollbar_size_vertical)
             self._vertical_scrollbar = bar
             bar.display = False
             self.app._start_widget(self, bar)
@@ -95,91 +95,91 @@ class Tail(TailView, can_focus=True):
 
     # What is shown.
 
-    def show(self, source: Source) -> None:
+    def show(self, source: TailRows) -> None:
         """Shows another source, from its newest row on."""
-        self.source = source
-        self._unseen = 0
+        self.rows = source
+        self._unseen_rows = 0
         self.follow = True
         self._update(scroll=True)
         self.cursor = source.count - 1
 
     @property
-    def row(self) -> TailRow | None:
+    def selected_row(self) -> TailRow | None:
         """The row under the cursor."""
-        return self.source.row(self.cursor) if 0 <= self.cursor < self.source.count else None
+        return self.rows.row(self.cursor) if 0 <= self.cursor < self.rows.count else None
 
     def on_tail_rows(self, message: Rows) -> None:
         """Takes note; the timer paints."""
         message.stop()
-        if message.source is not self.source:
+        if message.source is not self.rows:
             return
         if not self.follow:
-            self._unseen += message.newer
+            self._unseen_rows += message.newer
         self._dirty = True
         if self._timer is None:
             # The first rows are shown at once, what follows together.
             self._flush()
-            self._timer = self.set_timer(FRAME_S, self._rest)
+            self._timer = self.set_timer(MIN_REPAINT_INTERVAL_S, self._flush_again)
 
     def on_tail_page(self, message: Page) -> None:
         """Paints the lines that waited for the page."""
         message.stop()
-        if message.source is not self.source:
+        if message.source is not self.rows:
             return
         top, height = self.scroll_offset.y, self.size.height
         lines = [
             line
-            for line in range(top, min(top + height, self.source.count))
-            if self.source.page_of(line) == message.page
+            for line in range(top, min(top + height, self.rows.count))
+            if self.rows.page_of(line) == message.page
         ]
         if lines:
             self.refresh(Region(0, lines[0] - top, self.size.width, len(lines)))
-        if 0 <= self.cursor < self.source.count and self.source.page_of(self.cursor) == message.page:
+        if 0 <= self.cursor < self.rows.count and self.rows.page_of(self.cursor) == message.page:
             self.post_message(self.Moved())
 
-    def _rest(self) -> None:
+    def _flush_again(self) -> None:
         self._timer = None
         if self._dirty:
             self._flush()
-            self._timer = self.set_timer(FRAME_S, self._rest)
+            self._timer = self.set_timer(MIN_REPAINT_INTERVAL_S, self._flush_again)
 
     def _flush(self) -> None:
         self._dirty = False
-        if self._generation != self.source.generation:
-            self._generation = self.source.generation
+        if self._generation != self.rows.generation:
+            self._generation = self.rows.generation
             self.forget_lines()
-        older = self.source.reveal()
+        older = self.rows.reveal()
         if older and not self.follow:
             # What one looks at moves down with its line.
             self._shift(older)
         self._update(scroll=self.follow)
         if self.follow or self.cursor < 0:
-            self.cursor = self.source.count - 1
+            self.cursor = self.rows.count - 1
         self._subtitle()
 
     def _update(self, *, scroll: bool) -> None:
-        size = Size(self.size.width, self.source.count)
+        size = Size(self.size.width, self.rows.count)
         if size != self.virtual_size:
             # Nothing else on the screen depends on it: no layout, the scroll bar only.
             self.set_reactive(Tail.virtual_size, size)
             self._scroll_update(size)
         if scroll:
             self.scroll_to(
-                y=max(0, self.source.count - self.size.height), animate=False, immediate=True, force=True
+                y=max(0, self.rows.count - self.size.height), animate=False, immediate=True, force=True
             )
         self.refresh()
 
     def _shift(self, lines: int) -> None:
         self.set_reactive(Tail.cursor, self.cursor + lines)
-        self.set_reactive(Tail.virtual_size, Size(self.size.width, self.source.count))
+        self.set_reactive(Tail.virtual_size, Size(self.size.width, self.rows.count))
         self._scroll_update(self.virtual_size)
         self.scroll_to(y=self.scroll_offset.y + lines, animate=False, immediate=True, force=True)
 
     def _subtitle(self) -> None:
         if self.follow:
             words = "▶ following"
-        elif self._unseen:
-            words = f"‖ held · {self._unseen:,} new, End to follow"
+        elif self._unseen_rows:
+            words = f"‖ held · {self._unseen_rows:,} new, End to follow"
         else:
             words = "‖ held · End to follow"
         if words != self.border_subtitle:
@@ -189,10 +189,10 @@ class Tail(TailView, can_focus=True):
 
     def watch_follow(self, follow: bool) -> None:
         """Says whether it follows."""
-        self._unseen = 0
+        self._unseen_rows = 0
         if follow and self.is_mounted:
             self._update(scroll=True)
-            self.cursor = self.source.count - 1
+            self.cursor = self.rows.count - 1
         elif self.is_mounted:
             self.refresh()
         self._subtitle()
@@ -236,12 +236,12 @@ class Tail(TailView, can_focus=True):
 
     def action_open(self) -> None:
         """Shows the row under the cursor whole."""
-        if (row := self.row) is not None:
+        if (row := self.selected_row) is not None:
             self.post_message(self.Opened(row))
 
     def go_to(self, line: int) -> None:
         """The cursor goes to a line, which is then on the screen; anywhere but on the newest one holds the tail."""
-        last = self.source.count - 1
+        last = self.rows.count - 1
         line = max(0, min(line, last))
         if last < 0:
             return
@@ -261,7 +261,7 @@ class Tail(TailView, can_focus=True):
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Scrolling up by whatever means holds the tail."""
         super().watch_scroll_y(old_value, new_value)
-        if new_value < old_value and self.follow and new_value < self.source.count - self.size.height - 1:
+        if new_value < old_value and self.follow and new_value < self.rows.count - self.size.height - 1:
             self.follow = False
 
     def on_click(self, event: events.Click) -> None:
@@ -270,7 +270,7 @@ class Tail(TailView, can_focus=True):
         if offset is None:
             return
         line = self.scroll_offset.y + offset.y
-        if line < self.source.count:
+        if line < self.rows.count:
             self.go_to(line)
             if event.chain == 2:
                 self.action_open()

@@ -14,13 +14,13 @@ from textual.cache import LRUCache
 from textual.strip import Strip
 
 from askel_tui.store.sqlite.tables.audit_tail import TailRow
-from askel_tui.tui.screens.live.tail_columns import Painter
+from askel_tui.tui.screens.live.tail_columns import LinePainter
 
-KEPT = 2_048
+MAX_CACHED_LINES = 2_048
 """Lines that are kept."""
 
 
-class Frame:
+class LineFrame:
     """What is left and right of every line: border, padding, the scroll bar's room."""
 
     def __init__(self, line: Strip, left: int, content: int) -> None:
@@ -32,7 +32,7 @@ class Frame:
         self.right = list(self._right)
         self._ends: dict[tuple[int, ...], tuple[list[Segment], list[Strip]]] = {}
 
-    def ends(self, cuts: tuple[int, ...]) -> tuple[list[Segment], list[Strip]]:
+    def split_after_content(self, cuts: tuple[int, ...]) -> tuple[list[Segment], list[Strip]]:
         """For cuts behind the content: what belongs to the first part, and the other parts."""
         if cuts not in self._ends:
             first, *others = self._right.divide([cut - self.end for cut in cuts]) if cuts else [self._right]
@@ -40,12 +40,12 @@ class Frame:
         return self._ends[cuts]
 
 
-class Line(Strip):
+class TailLine(Strip):
     """A line in its frame; the compositor's cuts, which are behind the content, cost next to nothing."""
 
     __slots__ = ("_content", "_cuts", "_frame", "_parts")
 
-    def __init__(self, content: list[Segment], frame: Frame) -> None:
+    def __init__(self, content: list[Segment], frame: LineFrame) -> None:
         super().__init__([*frame.left, *content, *frame.right], frame.width)
         self._content, self._frame = content, frame
         self._cuts: tuple[int, ...] = ()
@@ -59,28 +59,30 @@ class Line(Strip):
         frame = self._frame
         if not wanted or wanted[0] < frame.end or wanted[-1] > frame.width:
             return super().divide(wanted)
-        behind, others = frame.ends(wanted)
+        behind, others = frame.split_after_content(wanted)
         first = Strip([*frame.left, *self._content, *behind], wanted[0])
         self._cuts, self._parts = wanted, [first, *others]
         return self._parts
 
 
-class Lines:
+class LineCache:
     """Makes lines with a painter and a frame, and keeps the last ones."""
 
-    def __init__(self, painter: Painter, frame: Frame) -> None:
+    def __init__(self, painter: LinePainter, frame: LineFrame) -> None:
         self._painter, self._frame = painter, frame
-        self._kept: LRUCache[tuple[int, str], Line] = LRUCache(KEPT)
-        self.blank = Line(painter.blank(), frame)
+        self._kept: LRUCache[tuple[int, str], TailLine] = LRUCache(MAX_CACHED_LINES)
+        self.blank = TailLine(painter.blank(), frame)
         """Below the last row."""
-        self.waiting = Line(painter.waiting(), frame)
+        self.waiting = TailLine(painter.waiting(), frame)
         """Of a row that is being read."""
 
-    def kept(self, row: TailRow, here: str) -> Line | None:
+    def get(self, row: TailRow, cursor_state: str) -> TailLine | None:
         """The line of a row if it was made already; `here` is `cursor`, `blurred` or nothing."""
-        return self._kept.get((row.seq, here))
+        return self._kept.get((row.seq, cursor_state))
 
-    def make(self, row: TailRow, here: str) -> Line:
+    def make(self, row: TailRow, cursor_state: str) -> TailLine:
         """The line of a row."""
-        line = self._kept[row.seq, here] = Line(self._painter.paint(row, here), self._frame)
+        line = self._kept[row.seq, cursor_state] = TailLine(
+            self._painter.paint(row, cursor_state), self._frame
+        )
         return line

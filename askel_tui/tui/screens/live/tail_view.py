@@ -12,12 +12,12 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
-from askel_tui.tui.screens.live.feed import Source, TailFeed, pages_around
+from askel_tui.tui.screens.live.feed import TailFeed, TailRows, pages_near
 from askel_tui.tui.screens.live.rows import AllRows
-from askel_tui.tui.screens.live.tail_columns import Painter, layout
-from askel_tui.tui.screens.live.tail_lines import Frame, Lines
+from askel_tui.tui.screens.live.tail_columns import LinePainter, column_widths
+from askel_tui.tui.screens.live.tail_lines import LineCache, LineFrame
 
-SELECTED = 2_048
+MAX_COPIED_LINES = 2_048
 """Lines that can be copied at once."""
 
 
@@ -40,16 +40,16 @@ class TailView(ScrollView):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
         self.feed: TailFeed | None = None
-        self.source: Source = AllRows()
-        self.painted = 0
+        self.rows: TailRows = AllRows()
+        self.painted_lines = 0
         """How many lines were made since the start: what a benchmark counts."""
-        self._lines: Lines | None = None
-        self._painter: Painter | None = None
-        self._look: tuple[Any, ...] | None = None
+        self._line_cache: LineCache | None = None
+        self._painter: LinePainter | None = None
+        self._appearance: tuple[Any, ...] | None = None
 
     def forget_lines(self) -> None:
         """Every line is made anew."""
-        self._look = None
+        self._appearance = None
 
     def notify_style_update(self) -> None:
         """Another theme: every line looks another way."""
@@ -60,53 +60,53 @@ class TailView(ScrollView):
         """The lines of a region, from what was painted before if it can be; the pages around are asked for."""
         top, height = self.scroll_offset.y, self.size.height
         if self.feed is not None:
-            for page in pages_around(self.source, top, top + height - 1):
-                if self.source.pages.get(page) is None:
-                    self.feed.want(self.source, page)
+            for page in pages_near(self.rows, top, top + height - 1):
+                if self.rows.pages.get(page) is None:
+                    self.feed.request_page(self.rows, page)
         if height < 1 or self.text_selection is not None:
             return super().render_lines(crop)
-        lines = self._ready()
+        lines = self._current_cache()
         inset = self.gutter.top
         strips: list[Strip] = []
         for y in crop.line_range:
             if inset <= y < inset + height:
-                strips.append(self._line(lines, top + y - inset))
+                strips.append(self._line_strip(lines, top + y - inset))
             else:
                 strips += super().render_lines(Region(0, y, self.outer_size.width, 1))
         if crop.column_span != (0, self.outer_size.width):
             strips = [strip.crop(*crop.column_span) for strip in strips]
         return strips
 
-    def _line(self, lines: Lines, line: int) -> Strip:
-        if line >= self.source.count:
+    def _line_strip(self, lines: LineCache, line: int) -> Strip:
+        if line >= self.rows.count:
             return lines.blank
-        row = self.source.row(line)
+        row = self.rows.row(line)
         if row is None:
             return lines.waiting
-        here = self._here(line)
-        found = lines.kept(row, here)
+        here = self._cursor_state(line)
+        found = lines.get(row, here)
         if found is None:
             found = lines.make(row, here)
-            self.painted += 1
+            self.painted_lines += 1
         return found
 
-    def _here(self, line: int) -> str:
+    def _cursor_state(self, line: int) -> str:
         return "" if line != self.cursor else "cursor" if self.has_focus else "blurred"
 
-    def _ready(self) -> Lines:
+    def _current_cache(self) -> LineCache:
         """What makes lines, renewed when they look another way."""
         width = self.scrollable_content_region.width
         look = (width, self.outer_size.width, self.background_colors, self.styles.border)
-        if look != self._look:
-            self._look = look
-            self._painter = Painter(self._styles_shown(), layout(width))
+        if look != self._appearance:
+            self._appearance = look
+            self._painter = LinePainter(self._effective_styles(), column_widths(width))
             inset = self.gutter
             framed = super().render_lines(Region(0, inset.top, self.outer_size.width, 1))[0]
-            self._lines = Lines(self._painter, Frame(framed, inset.left, width))
-        assert self._lines is not None
-        return self._lines
+            self._line_cache = LineCache(self._painter, LineFrame(framed, inset.left, width))
+        assert self._line_cache is not None
+        return self._line_cache
 
-    def _styles_shown(self) -> dict[str, Style]:
+    def _effective_styles(self) -> dict[str, Style]:
         """The styles of a line's parts as they reach the terminal: filters (no colours, for one) change them."""
         shown = {}
         for name in self.COMPONENT_CLASSES:
@@ -119,13 +119,13 @@ class TailView(ScrollView):
     def render_line(self, y: int) -> Strip:
         """A line without its frame, by the way that Textual takes while text is selected with the mouse."""
         width, line = self.scrollable_content_region.width, self.scroll_offset.y + y
-        if self._painter is None or line >= self.source.count:
+        if self._painter is None or line >= self.rows.count:
             return Strip.blank(width, self.rich_style)
-        row = self.source.row(line)
+        row = self.rows.row(line)
         selection = self.text_selection
         if row is None:
             return Strip(self._painter.waiting(), width)
-        strip = Strip(self._painter.paint(row, "" if selection else self._here(line)), width)
+        strip = Strip(self._painter.paint(row, "" if selection else self._cursor_state(line)), width)
         if self.follow:
             return strip
         # Where a character is, so that it can be selected.
@@ -148,9 +148,9 @@ class TailView(ScrollView):
         """The text that was selected with the mouse."""
         lines = []
         first = selection.start.y if selection.start else 0
-        last = selection.end.y if selection.end else self.source.count - 1
-        for line in range(first, min(last, first + SELECTED) + 1):
-            row = self.source.row(line)
+        last = selection.end.y if selection.end else self.rows.count - 1
+        for line in range(first, min(last, first + MAX_COPIED_LINES) + 1):
+            row = self.rows.row(line)
             if row is None or self._painter is None:
                 continue
             text = "".join(segment.text for segment in self._painter.paint(row))

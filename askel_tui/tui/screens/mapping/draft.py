@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from askel_tui.core.operations import StepKind
     from askel_tui.core.workflows.model import Step
 
-FIELDS: Mapping[str, tuple[str, ...]] = {
+FIELDS_BY_KIND: Mapping[str, tuple[str, ...]] = {
     "upsert_profile": (),
     "add_to_list": ("list",),
     "remove_from_list": ("list",),
@@ -43,7 +43,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 """The fields that a kind of step has by name; `upsert_profile` and `track_event` take more."""
 
-IDS: Mapping[str, str] = {
+DEFAULT_STEP_IDS: Mapping[str, str] = {
     "upsert_profile": "profile",
     "add_to_list": "join",
     "remove_from_list": "leave",
@@ -55,10 +55,10 @@ IDS: Mapping[str, str] = {
 }
 """What a new step of a kind is called."""
 
-HISTORY = 500
+MAX_UNDO_STATES = 500
 """States that undo goes back."""
 
-PROPERTIES, LOCATION = "properties.", "location."
+PROPERTY_PREFIX, LOCATION_PREFIX = "properties.", "location."
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +74,12 @@ class StepDraft:
         """The step with a field's text set; a new field comes last."""
         return replace(self, fields={**self.fields, name: text.strip()})
 
-    def without(self, name: str) -> StepDraft:
+    def without_field(self, name: str) -> StepDraft:
         """The step without a field."""
         kept = {key: text for key, text in self.fields.items() if key != name}
         return replace(self, fields=kept, clears=self.clears - {name})
 
-    def turned(self, name: str) -> StepDraft:
+    def with_clear_toggled(self, name: str) -> StepDraft:
         """The step with a field that clears now, or no longer does."""
         return replace(self, clears=self.clears ^ {name})
 
@@ -105,19 +105,23 @@ class Draft:
         steps = [change(step) if place == at else step for place, step in enumerate(self.steps)]
         return replace(self, steps=tuple(steps))
 
-    def added(self, kind: str, at: int, fields: Mapping[str, str] | None = None) -> Draft:
+    def with_new_step(self, kind: str, at: int, fields: Mapping[str, str] | None = None) -> Draft:
         """With a new step at a place; its id is one that no other step has."""
-        given = dict.fromkeys(FIELDS[kind], "") | ({"member": "true"} if kind == "require_segment" else {})
+        given = dict.fromkeys(FIELDS_BY_KIND[kind], "") | (
+            {"member": "true"} if kind == "require_segment" else {}
+        )
         step = StepDraft(
-            free_id(IDS[kind], [each.id for each in self.steps]), kind, given | dict(fields or {})
+            unused_id(DEFAULT_STEP_IDS[kind], [each.id for each in self.steps]),
+            kind,
+            given | dict(fields or {}),
         )
         return replace(self, steps=(*self.steps[:at], step, *self.steps[at:]))
 
-    def removed(self, at: int) -> Draft:
+    def without_step(self, at: int) -> Draft:
         """Without the step at a place."""
         return replace(self, steps=(*self.steps[:at], *self.steps[at + 1 :]))
 
-    def moved(self, at: int, by: int) -> Draft:
+    def with_step_moved(self, at: int, by: int) -> Draft:
         """With the step at a place moved up (-1) or down (1), as far as there is room."""
         to = min(max(0, at + by), len(self.steps) - 1)
         steps = [*self.steps]
@@ -152,7 +156,7 @@ class Draft:
         )
 
 
-def free_id(wanted: str, taken: Collection[str]) -> str:
+def unused_id(wanted: str, taken: Collection[str]) -> str:
     """The wanted id, with a number where it is taken."""
     if wanted not in taken:
         return wanted
@@ -162,12 +166,12 @@ def free_id(wanted: str, taken: Collection[str]) -> str:
     return f"{wanted}-{number}"
 
 
-def words(text: str) -> list[str]:
+def split_list(text: str) -> list[str]:
     """The words of a text in which commas part them."""
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-class History:
+class DraftHistory:
     """A draft with what it was before, and what was undone."""
 
     def __init__(self, draft: Draft) -> None:
@@ -179,7 +183,7 @@ class History:
         """Takes a new state; False where nothing is different."""
         if draft == self.draft:
             return False
-        self._past = [*self._past[-(HISTORY - 1) :], self.draft]
+        self._past = [*self._past[-(MAX_UNDO_STATES - 1) :], self.draft]
         self._undone.clear()
         self.draft = draft
         return True
@@ -204,7 +208,7 @@ class History:
 # From a workflow.
 
 
-def draft_of(workflow: Workflow) -> Draft:
+def draft_from_workflow(workflow: Workflow) -> Draft:
     """The draft that says what a workflow does."""
     return Draft(
         workflow.name,
@@ -223,7 +227,7 @@ def _step(step: Step) -> StepDraft:
         case UpsertProfile():
             written = {
                 **step.attributes,
-                **{PROPERTIES + name: each for name, each in step.properties.items()},
+                **{PROPERTY_PREFIX + name: each for name, each in step.properties.items()},
             }
             given = {name: each.expression.text for name, each in written.items()}
             clears = frozenset(name for name, each in written.items() if each.clear)
@@ -235,7 +239,7 @@ def _step(step: Step) -> StepDraft:
                 "value": _text(step.value),
                 "value_currency": _text(step.value_currency),
             }
-            properties = {PROPERTIES + name: each.text for name, each in step.properties.items()}
+            properties = {PROPERTY_PREFIX + name: each.text for name, each in step.properties.items()}
             given = {**own, "time": _text(step.time), **properties}
         case TriggerFlow():
             given = {"flow": step.flow, "list": step.list or "", "metric": step.metric or ""}
@@ -302,7 +306,7 @@ def _action(step: StepDraft) -> Any:
             return _nested(step, given)
     plain: dict[str, Any] = dict(given)
     if "channels" in plain:
-        plain["channels"] = words(given["channels"])
+        plain["channels"] = split_list(given["channels"])
     for name in ("member", "historical"):
         if plain.get(name) in ("true", "false"):
             plain[name] = plain[name] == "true"
@@ -313,7 +317,7 @@ def _nested(step: StepDraft, given: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, text in given.items():
         value: Any = {"value": text, "clear": True} if name in step.clears else text
-        for group in (PROPERTIES, LOCATION):
+        for group in (PROPERTY_PREFIX, LOCATION_PREFIX):
             if name.startswith(group):
                 found.setdefault(group[:-1], {})[name.removeprefix(group)] = value
                 break

@@ -18,12 +18,12 @@ from textual.widgets import Static
 
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.tui.screens.mapping import view
-from askel_tui.tui.screens.mapping.draft import Draft, History, draft_of, to_yaml
-from askel_tui.tui.screens.mapping.editing import begun
-from askel_tui.tui.screens.mapping.view import Place
-from askel_tui.tui.text.exports import write_new
-from askel_tui.tui.text.figures import moment
-from askel_tui.tui.text.inert import inert
+from askel_tui.tui.screens.mapping.draft import Draft, DraftHistory, draft_from_workflow, to_yaml
+from askel_tui.tui.screens.mapping.editing import begin_draft
+from askel_tui.tui.screens.mapping.view import DraftRow
+from askel_tui.tui.text.exports import write_private_file
+from askel_tui.tui.text.figures import format_timestamp
+from askel_tui.tui.text.inert import sanitize
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.modal import Over
 from askel_tui.tui.widgets.picker import Choice, Pick
@@ -43,10 +43,12 @@ async def opened(screen: MappingScreen, connection: str, wanted: str | None) -> 
     if chosen is not None:
         workflow, problems = load_workflow(chosen.source, chosen.file or chosen.workflow)
         if workflow is not None:
-            screen.base = (draft_of(workflow), chosen.source)
+            screen.base = (draft_from_workflow(workflow), chosen.source)
         for problem in problems[:1]:
-            screen.askel.say(str(problem), title=f"{chosen.workflow} can't be read", severity="warning")
-    screen.history = History(screen.base[0])
+            screen.askel.show_toast(
+                str(problem), title=f"{chosen.workflow} can't be read", severity="warning"
+            )
+    screen.history = DraftHistory(screen.base[0])
     unsaved = screen.askel.recall(f"mapping.unsaved.{connection}")
     try:
         draft = Draft.from_dict(unsaved["draft"])
@@ -60,12 +62,14 @@ async def choose(screen: MappingScreen) -> None:
     """Asks for another workflow, or begins a new one."""
     connection = screen.connection
     if connection is None:
-        screen.askel.say("Nothing is connected yet: press 2.")
+        screen.askel.show_toast("Nothing is connected yet: press 2.")
         return
     documents = [each for each in await screen.backend.workflows() if each.connection == connection]
     choices = [Choice("", "A new workflow", "from the records that came in")]
     choices += [Choice(each.workflow, each.workflow, f"version {each.version}") for each in documents]
-    chosen = await screen.askel.push_screen_wait(Pick("Which workflow?", choices, at=screen.draft.name))
+    chosen = await screen.askel.push_screen_wait(
+        Pick("Which workflow?", choices, preselected=screen.draft.name)
+    )
     if chosen is None or (
         screen.dirty and not await screen.confirm("Leave the changes?", "They are not saved.")
     ):
@@ -78,14 +82,14 @@ async def choose(screen: MappingScreen) -> None:
         name = await screen.askel.push_screen_wait(Ask("Its name?", "Small letters, digits, hyphens."))
         if name is None:
             return
-        draft = await begun(screen, name, connection)
+        draft = await begin_draft(screen, name, connection)
         if draft is None:
             return
         screen.base = (Draft(connection=connection), "")
-        screen.history = History(screen.base[0])
+        screen.history = DraftHistory(screen.base[0])
         screen.history.change(draft)
     await screen.read_records(screen.draft.triggers)
-    screen.show(Place(None, "workflow"))
+    screen.show(DraftRow(None, "workflow"))
     screen.query_one("#draft").focus()
 
 
@@ -97,20 +101,20 @@ def text_of(screen: MappingScreen) -> str:
 
 async def save(screen: MappingScreen) -> None:
     """Stores a draft version, checked against the live account; what is wrong is listed."""
-    from askel_tui.services.workflows import Unfit
+    from askel_tui.services.workflows import InvalidWorkflow
 
     name, text = screen.draft.name, text_of(screen)
     draft = screen.draft
     try:
-        applied = await screen.busy(
+        applied = await screen.with_progress(
             "Checking against the account", screen.backend.apply(text, f"{name}.yaml")
         )
-    except Unfit as unfit:
+    except InvalidWorkflow as unfit:
         screen.catalog = await screen.backend.catalog(draft.connection) or screen.catalog
         screen.show()
         screen.problems = list(unfit.problems)
         screen.show_problems()
-        screen.askel.say(str(unfit.problems[0]), title="Not saved", severity="warning")
+        screen.askel.show_toast(str(unfit.problems[0]), title="Not saved", severity="warning")
         return
     screen.base = (draft, text)
     screen.askel.remember("mapping.workflow", name)
@@ -118,14 +122,14 @@ async def save(screen: MappingScreen) -> None:
     screen.catalog = await screen.backend.catalog(draft.connection) or screen.catalog
     screen.show()
     for warning in applied.warnings:
-        screen.askel.say(str(warning), title="Good to know", severity="warning", timeout=10)
+        screen.askel.show_toast(str(warning), title="Good to know", severity="warning", timeout=10)
     version = applied.document.version
     told = (
         f"{name} is saved as version {version}, a draft."
         if applied.changed
         else f"{name} says the same already."
     )
-    screen.askel.say(f"{told} Dry run (5) shows what it would write and goes live.", title="Saved")
+    screen.askel.show_toast(f"{told} Dry run (5) shows what it would write and goes live.", title="Saved")
 
 
 async def save_yaml(screen: MappingScreen) -> None:
@@ -135,12 +139,12 @@ async def save_yaml(screen: MappingScreen) -> None:
     if name is None:
         return
     try:
-        place = await asyncio.to_thread(write_new, Path(name), text_of(screen))
+        place = await asyncio.to_thread(write_private_file, Path(name), text_of(screen))
     except FileExistsError:
-        if not await screen.confirm(f"Replace {inert(name)}?", "A file of that name exists."):
+        if not await screen.confirm(f"Replace {sanitize(name)}?", "A file of that name exists."):
             return
-        place = await asyncio.to_thread(write_new, Path(name), text_of(screen), replace=True)
-    screen.askel.say(f"Written to {place.resolve()}.", title="Saved")
+        place = await asyncio.to_thread(write_private_file, Path(name), text_of(screen), replace=True)
+    screen.askel.show_toast(f"Written to {place.resolve()}.", title="Saved")
 
 
 async def open_editor(screen: MappingScreen) -> None:
@@ -151,15 +155,15 @@ async def open_editor(screen: MappingScreen) -> None:
         try:
             text = _edited(screen, command, text)
         except SuspendNotSupported:
-            screen.askel.say(
+            screen.askel.show_toast(
                 "This terminal can't be handed to an editor: Y saves a file.", severity="warning"
             )
             return
         workflow, problems = load_workflow(text, "the file")
         if workflow is not None:
-            screen.change(draft_of(workflow))
+            screen.change(draft_from_workflow(workflow))
             return
-        listed = "\n".join(inert(str(each), 200) for each in problems[:8])
+        listed = "\n".join(sanitize(str(each), 200) for each in problems[:8])
         if not await screen.confirm("Open the editor again?", f"It can't be taken as it is:\n{listed}"):
             return
 
@@ -178,14 +182,18 @@ async def versions(screen: MappingScreen) -> None:
     """Asks for a version, and shows what is different in what is edited now; it can be taken back."""
     name = screen.base[0].name
     if not name:
-        screen.askel.say("It has no version yet: ctrl+s saves the first one.")
+        screen.askel.show_toast("It has no version yet: ctrl+s saves the first one.")
         return
     found = await screen.backend.versions(name)
     choices = [
-        Choice(str(each.version), f"version {each.version}", f"{moment(each.applied)[:16]} by {each.actor}")
+        Choice(
+            str(each.version),
+            f"version {each.version}",
+            f"{format_timestamp(each.applied)[:16]} by {each.actor}",
+        )
         for each in reversed(found)
     ]
-    chosen = await screen.askel.push_screen_wait(Pick(f"{inert(name)}: which version?", choices))
+    chosen = await screen.askel.push_screen_wait(Pick(f"{sanitize(name)}: which version?", choices))
     if chosen is None:
         return
     texts = {str(each.version): _normal(each.source, name) for each in found}
@@ -198,20 +206,20 @@ async def versions(screen: MappingScreen) -> None:
             return
         with_, after = asked, texts.get(asked, after)
     words = f"version {with_}" if with_ else "edited now"
-    lines = view.difference(texts[chosen], after, f"version {chosen}", words)
-    shown = Difference(f"{inert(name)}: version {chosen} → {words}", lines, chosen)
+    lines = view.diff_lines(texts[chosen], after, f"version {chosen}", words)
+    shown = VersionDiff(f"{sanitize(name)}: version {chosen} → {words}", lines, chosen)
     workflow, _ = load_workflow(texts[chosen], name)
     if await screen.askel.push_screen_wait(shown) and workflow is not None:
-        screen.change(draft_of(workflow))
+        screen.change(draft_from_workflow(workflow))
 
 
 def _normal(source: str, name: str) -> str:
     """A version's text as the editor writes it, so that a diff shows what is different in effect."""
     workflow, _ = load_workflow(source, name)
-    return to_yaml(draft_of(workflow)) if workflow else source
+    return to_yaml(draft_from_workflow(workflow)) if workflow else source
 
 
-class Difference(Over[bool | None]):
+class VersionDiff(Over[bool | None]):
     """A diff; True where the older version is to be taken into the editor."""
 
     DEFAULT_CSS = """
@@ -241,5 +249,5 @@ class Difference(Over[bool | None]):
         box.border_title = self._title
         box.border_subtitle = f"r takes version {self._version} into the editor · Esc leaves"
         with box:
-            parts: list[Any] = [(inert(text) + "\n", style) for text, style in self._lines]
+            parts: list[Any] = [(sanitize(text) + "\n", style) for text, style in self._lines]
             yield Static(Content.assemble(*parts).rstrip())

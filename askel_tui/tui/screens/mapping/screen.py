@@ -13,21 +13,21 @@ from textual.widget import Widget
 
 from askel_tui.core.catalog import Catalog
 from askel_tui.core.problems import Problem
-from askel_tui.core.targets.pinning import pin
+from askel_tui.core.targets.pinning import pin_targets
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.tui.screens.mapping import editing, saving, view
-from askel_tui.tui.screens.mapping.draft import Draft, History, to_yaml
-from askel_tui.tui.screens.mapping.sources import Source, fullest, source_rows, sources
-from askel_tui.tui.screens.mapping.view import Place
+from askel_tui.tui.screens.mapping.draft import Draft, DraftHistory, to_yaml
+from askel_tui.tui.screens.mapping.record_fields import RecordField, field_rows, fullest_record, record_fields
+from askel_tui.tui.screens.mapping.view import DraftRow
 from askel_tui.tui.shell.base_screen import AskelScreen
-from askel_tui.tui.text.figures import plural
+from askel_tui.tui.text.figures import pluralize
 from askel_tui.tui.text.filtering import Filter
-from askel_tui.tui.text.fuzzy import ranked
-from askel_tui.tui.text.inert import inert
+from askel_tui.tui.text.fuzzy import rank_matches
+from askel_tui.tui.text.inert import sanitize
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Column, Table
 
-RECORDS = 50
+MAX_RECORDS = 50
 """How many of the newest records are looked at for fields."""
 
 
@@ -44,9 +44,9 @@ class MappingScreen(AskelScreen):
         "version; Dry run (5) shows what it would write. Y saves a YAML file, E opens it in $EDITOR, V shows what "
         "versions changed."
     )
-    FILTERS = True
-    FOLLOWS = False
-    RENEWS = True
+    HAS_FILTER = True
+    RELOADS_ON_COMMIT = False
+    RELOADS_ON_RETURN = True
     BINDINGS: ClassVar[list[Any]] = [
         Binding("w", "workflow", "Workflow", id="mapping.workflow", tooltip="Another workflow, or a new one"),
         Binding("a", "add", "Step", id="mapping.add", tooltip="After the one under the cursor"),
@@ -89,9 +89,9 @@ class MappingScreen(AskelScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.history = History(Draft())
+        self.history = DraftHistory(Draft())
         self.catalog: Catalog | None = None
-        self.sources: list[Source] = []
+        self.sources: list[RecordField] = []
         self.record: Mapping[str, Any] | None = None
         """The record that the rows' results are of."""
         self._sample: str | None = None
@@ -108,7 +108,7 @@ class MappingScreen(AskelScreen):
     def body(self) -> ComposeResult:
         """The workflow first where there is no room for three columns."""
         fields = Table(
-            (Column("field", 12, 3), Column("sample", 8, 2), Column("in", 4, right=True)),
+            (Column("field", 12, 3), Column("sample", 8, 2), Column("in", 4, align_right=True)),
             id="sources",
             classes="panel",
             hint="Enter uses it",
@@ -163,9 +163,9 @@ class MappingScreen(AskelScreen):
         return self.history.draft
 
     @property
-    def place(self) -> Place:
+    def place(self) -> DraftRow:
         """The row under the cursor."""
-        return Place.of(self.query_one("#draft", Table).key) or Place(None, "workflow")
+        return DraftRow.from_key(self.query_one("#draft", Table).cursor_key) or DraftRow(None, "workflow")
 
     @property
     def dirty(self) -> bool:
@@ -190,7 +190,7 @@ class MappingScreen(AskelScreen):
         self.show(await self._mended(connection))
         self.query_one("#draft").focus()
         if self.catalog is None or not self.catalog.properties:
-            found_now = await self.busy("Reading the account", self.backend.discover(connection))
+            found_now = await self.with_progress("Reading the account", self.backend.discover(connection))
             self.catalog = await self.backend.catalog(connection) or found_now.catalog
             self.show()
 
@@ -198,9 +198,9 @@ class MappingScreen(AskelScreen):
         """The newest records, and the newest of these events: others may have come in great numbers since."""
         if self.connection is None:
             return
-        found = await self.backend.newest_records(self.connection, RECORDS)
+        found = await self.backend.newest_records(self.connection, MAX_RECORDS)
         if triggers:
-            found += await self.backend.newest_records(self.connection, RECORDS, events=triggers)
+            found += await self.backend.newest_records(self.connection, MAX_RECORDS, events=triggers)
         self.records = list({each.seq: each.record.as_dict() for each in found}.values())
 
     def on_screen_resume(self) -> None:
@@ -210,24 +210,26 @@ class MappingScreen(AskelScreen):
         if self._loaded and (other or self.askel.recall("mapping.mend")):
             self.call_after_refresh(self.action_reload)
 
-    async def _mended(self, connection: str) -> Place | None:
+    async def _mended(self, connection: str) -> DraftRow | None:
         """The row that Failed has sent one here for; its record is the sample."""
         wanted, failed = self.askel.recall("mapping.workflow"), self.askel.recall("mapping.mend")
         self.askel.remember("mapping.mend", None)
         if not failed:
             return None
         if wanted != self.draft.name:
-            self.askel.say(f"{self.draft.name} has changes that are not saved: save them, then f again.")
+            self.askel.show_toast(
+                f"{self.draft.name} has changes that are not saved: save them, then f again."
+            )
             return None
         self._sample = failed["record"]
         if self._sample not in [each.get("id") for each in self.records]:
             stored = await self.backend.record(connection, failed["record"])
             self.records += [stored.record.as_dict()] if stored else []
-        return view.place_of(self.draft, Problem("", failed["field"], failed["step"]))
+        return view.row_of_problem(self.draft, Problem("", failed["field"], failed["step"]))
 
     # What is shown.
 
-    def change(self, draft: Draft, at: Place | None = None) -> None:
+    def change(self, draft: Draft, at: DraftRow | None = None) -> None:
         """Takes a change and shows it; the cursor goes to a row."""
         self.history.change(draft)
         self.show(at)
@@ -236,7 +238,7 @@ class MappingScreen(AskelScreen):
         """What Enter does next is about the workflow's row."""
         self.query_one("#draft").focus()
 
-    def show(self, at: Place | None = None) -> None:
+    def show(self, at: DraftRow | None = None) -> None:
         """Everything anew."""
         draft = self.draft
         kept = {"of": self.base[0].name, "draft": draft.as_dict()}
@@ -247,27 +249,27 @@ class MappingScreen(AskelScreen):
         self.events = list(dict.fromkeys(str(each.get("event")) for each in self.records))
         self._check()
         table = self.query_one("#draft", Table)
-        table.fill(view.rows(draft, self.record, self.catalog, self.problems))
+        table.set_rows(view.table_rows(draft, self.record, self.catalog, self.problems))
         if at is not None:
-            table.go_to(at.key)
+            table.move_cursor_to_key(at.key)
         state = "not saved" if self.dirty else "saved" if draft.name else "w begins one"
-        table.border_title = f"{inert(draft.name or 'A workflow', 40)} · {state}"
+        table.border_title = f"{sanitize(draft.name or 'A workflow', 40)} · {state}"
         self._show_sides()
         self.show_problems()
 
     def _take_sample(self, fitting: Sequence[Mapping[str, Any]]) -> None:
         """The record that was chosen, else the fullest; its values are the fields' samples."""
         ids = [each.get("id") for each in fitting]
-        at = ids.index(self._sample) if self._sample in ids else fullest(fitting)
+        at = ids.index(self._sample) if self._sample in ids else fullest_record(fitting)
         self.record = fitting[at] if fitting else None
-        self.sources = sources([*fitting[at : at + 1], *fitting[:at], *fitting[at + 1 :]])
+        self.sources = record_fields([*fitting[at : at + 1], *fitting[:at], *fitting[at + 1 :]])
 
     def show_problems(self) -> None:
         """The list of problems."""
         wrong = self.query_one("#problems", Table)
         wrong.display = bool(self.problems)
         wrong.border_title = f"Problems: {len(self.problems)}"
-        wrong.fill([(str(at), self._problem(each)) for at, each in enumerate(self.problems)])
+        wrong.set_rows([(str(at), self._problem(each)) for at, each in enumerate(self.problems)])
 
     def _problem(self, problem: Problem) -> tuple[str, str]:
         where = " › ".join(each for each in (problem.step, problem.field) if each)
@@ -275,19 +277,19 @@ class MappingScreen(AskelScreen):
         return where or "workflow", f"{problem.message.rstrip('.') if hint else problem.message}{hint}"
 
     def _show_sides(self) -> None:
-        table, wanted = self.query_one("#sources", Table), self.wanted
-        fields = ranked(wanted, self.sources, lambda each: each.path)
-        total = max((each.seen for each in self.sources), default=0)
-        table.fill(source_rows(fields, total))
-        sample = f", as in {inert(str((self.record or {}).get('id')), 16)}"
+        table, wanted = self.query_one("#sources", Table), self.current_filter
+        fields = rank_matches(wanted, self.sources, lambda each: each.path)
+        total = max((each.record_count for each in self.sources), default=0)
+        table.set_rows(field_rows(fields, total))
+        sample = f", as in {sanitize(str((self.record or {}).get('id')), 16)}"
         table.border_title = (
-            f"Fields of {plural(total, 'record')}{sample}" if total else "No record yet: i takes in a file"
+            f"Fields of {pluralize(total, 'record')}{sample}" if total else "No record yet: i takes in a file"
         )
         side = self.query_one("#targets", Table)
-        found = view.targets(self.catalog, self.draft) if self.catalog else []
+        found = view.list_targets(self.catalog, self.draft) if self.catalog else []
         self._targets = {f"{kind}\0{written}": (kind, written) for kind, written, _, _ in found}
-        named = ranked(wanted, found, lambda each: f"{each[2]} {each[0]}")
-        side.fill([(f"{kind}\0{written}", (kind, name, mark)) for kind, written, name, mark in named])
+        named = rank_matches(wanted, found, lambda each: f"{each[2]} {each[0]}")
+        side.set_rows([(f"{kind}\0{written}", (kind, name, mark)) for kind, written, name, mark in named])
         side.border_title = "Klaviyo"
 
     def _check(self) -> None:
@@ -296,17 +298,17 @@ class MappingScreen(AskelScreen):
         # Nothing has been begun: there is nothing to be wrong yet.
         self.problems = list(problems) if self.draft.name or self.dirty else []
         if workflow is not None and self.catalog is not None:
-            pinned = pin(workflow, self.catalog, only_lists=self._only, revision=self._revision)
+            pinned = pin_targets(workflow, self.catalog, only_lists=self._only, revision=self._revision)
             self.problems += pinned.problems + pinned.warnings
 
-    def filtered(self, wanted: Filter) -> None:
+    def apply_filter(self, wanted: Filter) -> None:
         """Filters fields and targets; what fits best is under the cursors."""
         self._show_sides()
         for table in (self.query_one("#sources", Table), self.query_one("#targets", Table)):
             if wanted and table.row_count:
                 table.move_cursor(row=0)
 
-    def filter_kept(self, before: Widget | None) -> None:
+    def leave_filter(self, before: Widget | None) -> None:
         """On to what was found: a target where the row names one, else a field, else whatever there is."""
         sides = (
             ["#targets", "#sources"] if view.target_type(self.draft, self.place) else ["#sources", "#targets"]
@@ -315,7 +317,7 @@ class MappingScreen(AskelScreen):
         found = [table for table in tables if table.row_count] or [self.query_one("#draft", Table)]
         (before if before in found else found[0]).focus()
 
-    def back(self) -> bool:
+    def go_back(self) -> bool:
         """From the sides to the workflow."""
         if self.focused is not self.query_one("#draft"):
             self.query_one("#draft").focus()
@@ -327,36 +329,40 @@ class MappingScreen(AskelScreen):
     def on_data_table_row_selected(self, event: Table.RowSelected) -> None:
         """Enter: edits the row, or puts a field or target into it, or goes to a problem."""
         table = event.data_table
-        key = table.key if isinstance(table, Table) else None
+        key = table.cursor_key if isinstance(table, Table) else None
         if key is None or self.connection is None:
             return
         if table.id == "draft":
-            self.start(partial(editing.edit, self, self.place), group="edit", exclusive=True, asks=True)
+            self.start_work(
+                partial(editing.edit, self, self.place), group="edit", exclusive=True, asks_question=True
+            )
         elif table.id == "sources":
-            self.start(partial(editing.use_field, self, key), group="edit", exclusive=True, asks=True)
+            self.start_work(
+                partial(editing.use_field, self, key), group="edit", exclusive=True, asks_question=True
+            )
         elif table.id == "targets":
-            self.start(
+            self.start_work(
                 partial(editing.use_target, self, *self._targets[key]),
                 group="edit",
                 exclusive=True,
-                asks=True,
+                asks_question=True,
             )
         else:
-            at = view.place_of(self.draft, self.problems[int(key)])
-            self.query_one("#draft", Table).go_to(at.key if at else "")
+            at = view.row_of_problem(self.draft, self.problems[int(key)])
+            self.query_one("#draft", Table).move_cursor_to_key(at.key if at else "")
             self.query_one("#draft").focus()
 
     def action_add(self) -> None:
         """A new step."""
-        self.start(partial(editing.add_step, self), group="edit", exclusive=True, asks=True)
+        self.start_work(partial(editing.add_step, self), group="edit", exclusive=True, asks_question=True)
 
     def action_property(self) -> None:
         """A new field of the step."""
-        self.start(partial(editing.add_field, self), group="edit", exclusive=True, asks=True)
+        self.start_work(partial(editing.add_field, self), group="edit", exclusive=True, asks_question=True)
 
     def action_suggest(self) -> None:
         """What the fields may fill."""
-        self.start(partial(editing.suggest, self), group="edit", exclusive=True, asks=True)
+        self.start_work(partial(editing.suggest, self), group="edit", exclusive=True, asks_question=True)
 
     def action_remove(self) -> None:
         """Takes the row away."""
@@ -390,20 +396,20 @@ class MappingScreen(AskelScreen):
 
     def action_save(self) -> None:
         """Saves a draft version."""
-        self.start(partial(saving.save, self), group="save", exclusive=True)
+        self.start_work(partial(saving.save, self), group="save", exclusive=True)
 
     def action_yaml(self) -> None:
         """Saves a file."""
-        self.start(partial(saving.save_yaml, self), group="save", exclusive=True, asks=True)
+        self.start_work(partial(saving.save_yaml, self), group="save", exclusive=True, asks_question=True)
 
     def action_editor(self) -> None:
         """Opens the workflow in $EDITOR."""
-        self.start(partial(saving.open_editor, self), group="save", exclusive=True)
+        self.start_work(partial(saving.open_editor, self), group="save", exclusive=True)
 
     def action_versions(self) -> None:
         """What versions there are."""
-        self.start(partial(saving.versions, self), group="save", exclusive=True, asks=True)
+        self.start_work(partial(saving.versions, self), group="save", exclusive=True, asks_question=True)
 
     def action_workflow(self) -> None:
         """Another workflow."""
-        self.start(partial(saving.choose, self), group="edit", exclusive=True, asks=True)
+        self.start_work(partial(saving.choose, self), group="edit", exclusive=True, asks_question=True)

@@ -12,7 +12,7 @@ from textual.widget import Widget
 from askel_tui.tui.text.figures import bar
 from askel_tui.tui.text.inert import pad
 
-TIGHT, FULL = 0.7, 0.9
+WARNING_SHARE, CRITICAL_SHARE = 0.7, 0.9
 """Shares from which a gauge warns."""
 
 
@@ -46,8 +46,10 @@ class Gauges(Widget):
         parts: list[Any] = []
         for row, words in zip(self._rows, figures, strict=True):
             share = row["used"] / row["limit"]
-            style = "$error" if share >= FULL else "$warning" if share >= TIGHT else "$success"
-            sign = "!!" if share >= FULL else "! " if share >= TIGHT else "  "
+            style = (
+                "$error" if share >= CRITICAL_SHARE else "$warning" if share >= WARNING_SHARE else "$success"
+            )
+            sign = "!!" if share >= CRITICAL_SHARE else "! " if share >= WARNING_SHARE else "  "
             told = f"{row['account']} {row['call']}" if several else row["call"]
             told = f"+others {told}" if row.get("foreign") else told
             parts += [

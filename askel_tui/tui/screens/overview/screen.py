@@ -15,12 +15,12 @@ from textual.widgets import Static
 from askel_tui.tui.screens.overview.gauges import Gauges
 from askel_tui.tui.screens.overview.throughput import BUCKET_MS, Throughput
 from askel_tui.tui.shell.base_screen import AskelScreen
-from askel_tui.tui.text.figures import ago, clock, plural, short, sparkline
-from askel_tui.tui.text.inert import inert
+from askel_tui.tui.text.figures import abbreviate_count, format_time_of_day, pluralize, sparkline, time_ago
+from askel_tui.tui.text.inert import sanitize
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Cell, Column, Row, Table
 
-SIGNS = {
+STATE_CELLS = {
     "active": ("● active", "$success"),
     "paused": ("‖ paused", "$warning"),
     "draft": ("○ draft", "$foreground-muted"),
@@ -48,7 +48,7 @@ WELCOME = (
     "`askel demo` is the whole story."
 )
 
-NOTICES = 50
+MAX_NOTICES_KEPT = 50
 
 
 class OverviewScreen(AskelScreen):
@@ -77,7 +77,7 @@ class OverviewScreen(AskelScreen):
         self._throughput = Throughput()
         self._status: dict[str, Any] = {}
         self._notices: list[Any] = []
-        self._now = 0
+        self._now_ms = 0
         self._timer: Timer | None = None
 
     def body(self) -> ComposeResult:
@@ -90,10 +90,10 @@ class OverviewScreen(AskelScreen):
                         (
                             Column("workflow", 14, 3),
                             Column("state", 8),
-                            Column("waits", 7, right=True),
-                            Column("held", 5, right=True),
-                            Column("failed", 6, right=True),
-                            Column("sent", 6, right=True),
+                            Column("waits", 7, align_right=True),
+                            Column("held", 5, align_right=True),
+                            Column("failed", 6, align_right=True),
+                            Column("sent", 6, align_right=True),
                             Column("last min", 8, 1),
                         ),
                         id="workflows",
@@ -107,8 +107,8 @@ class OverviewScreen(AskelScreen):
                         (
                             Column("held step", 18, 2),
                             Column("why", 22, 2),
-                            Column("since", 6, right=True),
-                            Column("waits", 6, right=True),
+                            Column("since", 6, align_right=True),
+                            Column("waits", 6, align_right=True),
                         ),
                         id="holds",
                         classes="panel",
@@ -148,21 +148,21 @@ class OverviewScreen(AskelScreen):
         """Reads status and notices."""
         self._status = await self.backend.status()
         seen = self._notices[-1]["seq"] if self._notices else 0
-        self._notices = [*self._notices, *await self.backend.notices(seen)][-NOTICES:]
-        self._now = await self.backend.now()
+        self._notices = [*self._notices, *await self.backend.notices(seen)][-MAX_NOTICES_KEPT:]
+        self._now_ms = await self.backend.now()
         for row in self._status["workflows"]:
-            self._throughput.add(row["name"], self._now, row["sent"])
+            self._throughput.add_reading(row["name"], self._now_ms, row["sent"])
         self._show()
 
-    async def _beat(self) -> None:
-        self._now = await self.backend.now()
+    async def _sample_throughput(self) -> None:
+        self._now_ms = await self.backend.now()
         for row in self._status.get("workflows", ()):
-            self._throughput.add(row["name"], self._now, row["sent"])
+            self._throughput.add_reading(row["name"], self._now_ms, row["sent"])
         self._show()
 
     def _tick(self) -> None:
         if self.is_current and self._status:
-            self.start(self._beat, group="beat")
+            self.start_work(self._sample_throughput, group="beat")
 
     def _show(self) -> None:
         status = self._status
@@ -172,59 +172,63 @@ class OverviewScreen(AskelScreen):
         if empty:
             return
         workflows = self.query_one("#workflows", Table)
-        workflows.fill([self._workflow(row) for row in status["workflows"]])
-        workflows.styles.height = _height(len(status["workflows"]))
+        workflows.set_rows([self._workflow_row(row) for row in status["workflows"]])
+        workflows.styles.height = _table_height(len(status["workflows"]))
         holds = self.query_one("#holds", Table)
         holds.display = bool(status["holds"])
-        holds.fill([self._hold(row) for row in status["holds"]])
-        holds.styles.height = _height(len(status["holds"]))
-        holds.border_title = f"Held: {plural(len(status['holds']), 'step')}"
+        holds.set_rows([self._hold_row(row) for row in status["holds"]])
+        holds.styles.height = _table_height(len(status["holds"]))
+        holds.border_title = f"Held: {pluralize(len(status['holds']), 'step')}"
         connections = self.query_one("#connections", Table)
-        connections.fill([self._connection(row) for row in status["connections"]])
-        connections.styles.height = _height(len(status["connections"]))
+        connections.set_rows([self._connection_row(row) for row in status["connections"]])
+        connections.styles.height = _table_height(len(status["connections"]))
         self.query_one(Gauges).show(status["budgets"])
-        self.query_one("#notices", Static).update(self._noticed())
+        self.query_one("#notices", Static).update(self._notices_content())
         self.refresh_bindings()
         if self._timer is not None:
-            self._timer.resume() if self._throughput.moving(self._now) else self._timer.pause()
+            self._timer.resume() if self._throughput.is_moving(self._now_ms) else self._timer.pause()
 
-    def _workflow(self, row: dict[str, Any]) -> Row:
-        rates = self._throughput.rates(row["name"], self._now)
+    def _workflow_row(self, row: dict[str, Any]) -> Row:
+        rates = self._throughput.rates(row["name"], self._now_ms)
         recent = sum(rates[-3:]) / 3
         line = sparkline(rates, 8) + (f" {recent:.0f}/s" if recent >= 0.5 else "")
-        state = SIGNS.get(row["state"], (row["state"], ""))
+        state = STATE_CELLS.get(row["state"], (row["state"], ""))
         newer = row["newest"] and row["version"] and row["newest"] > row["version"] > 0
         name = f"{row['name']} v{row['version']}" + (f" (v{row['newest']} is a draft)" if newer else "")
         return row["name"], (
             name if row["version"] else row["name"],
             state,
-            short(row["waiting"]) + (f" +{short(row['unplanned'])}" if row["unplanned"] else ""),
-            (short(row["held"]), "bold $warning" if row["held"] else ""),
-            (short(row["failed"]), "bold $error" if row["failed"] else ""),
-            short(row["sent"]),
+            abbreviate_count(row["waiting"])
+            + (f" +{abbreviate_count(row['unplanned'])}" if row["unplanned"] else ""),
+            (abbreviate_count(row["held"]), "bold $warning" if row["held"] else ""),
+            (abbreviate_count(row["failed"]), "bold $error" if row["failed"] else ""),
+            abbreviate_count(row["sent"]),
             line,
         )
 
-    def _hold(self, row: dict[str, Any]) -> Row:
+    def _hold_row(self, row: dict[str, Any]) -> Row:
         cells: tuple[Cell, ...] = (
             # The step first: a long workflow's name may be cut.
             f"{row['step']} ‹ {row['workflow']}",
             (f"! {CAUSES.get(row['cause'], row['cause'])}", "$warning"),
-            ago(row["since"], self._now),
+            time_ago(row["since"], self._now_ms),
             f"{row['waiting']:,}",
         )
         return f"{row['workflow']}\0{row['step']}", cells
 
-    def _connection(self, row: dict[str, Any]) -> Row:
-        state = SIGNS.get(row["state"], (row["state"], "$warning"))
+    def _connection_row(self, row: dict[str, Any]) -> Row:
+        state = STATE_CELLS.get(row["state"], (row["state"], "$warning"))
         return row["name"], (row["name"], row["account"] or "not told", state)
 
-    def _noticed(self) -> Content:
+    def _notices_content(self) -> Content:
         if not self._notices:
             return Content.styled("None so far.", "$foreground-muted")
         parts: list[Any] = []
         for notice in reversed(self._notices[-5:]):
-            parts += [(f"{clock(notice['at'])} ", "$foreground-muted"), f"{inert(notice['text'])}\n"]
+            parts += [
+                (f"{format_time_of_day(notice['at'])} ", "$foreground-muted"),
+                f"{sanitize(notice['text'])}\n",
+            ]
         return Content.assemble(*parts).rstrip()
 
     # Acting.
@@ -240,18 +244,18 @@ class OverviewScreen(AskelScreen):
     def on_data_table_row_selected(self, event: Table.RowSelected) -> None:
         """Enter, or a click on the row under the cursor."""
         table = event.data_table
-        if not isinstance(table, Table) or table.key is None:
+        if not isinstance(table, Table) or table.cursor_key is None:
             return
         if table.id == "workflows":
-            self.askel.remember("live.filter", f'workflow:"{table.key}"')
+            self.askel.remember("live.filter", f'workflow:"{table.cursor_key}"')
             self.askel.action_show("live")
         elif table.id == "connections":
-            self.askel.choose(table.key)
+            self.askel.choose_connection(table.cursor_key)
             self.askel.action_show("connections")
         else:
-            hold = self._chosen_hold()
+            hold = self._selected_hold()
             if hold is not None:
-                self.askel.say(
+                self.askel.show_toast(
                     hold["detail"],
                     title=f"{hold['workflow']}, step {hold['step']}",
                     severity="warning",
@@ -260,54 +264,56 @@ class OverviewScreen(AskelScreen):
 
     def action_pause(self) -> None:
         """Pauses or resumes the workflow under the cursor."""
-        name = self.query_one("#workflows", Table).key
+        name = self.query_one("#workflows", Table).cursor_key
         row = next((each for each in self._status["workflows"] if each["name"] == name), None)
         if row is not None:
-            self.start(partial(self._pause, row), group="order", exclusive=True)
+            self.start_work(partial(self._pause, row), group="order", exclusive=True)
 
     async def _pause(self, row: dict[str, Any]) -> None:
         if row["state"] == "paused":
-            await self.busy(f"Resuming {row['name']}", self.backend.resume(row["name"]))
-            self.askel.say(f"{row['name']} is active again: what waited is sent.")
+            await self.with_progress(f"Resuming {row['name']}", self.backend.resume(row["name"]))
+            self.askel.show_toast(f"{row['name']} is active again: what waited is sent.")
         elif row["state"] == "active":
-            await self.busy(f"Pausing {row['name']}", self.backend.pause(row["name"]))
-            self.askel.say(f"{row['name']} is paused: its records wait. p resumes it.")
+            await self.with_progress(f"Pausing {row['name']}", self.backend.pause(row["name"]))
+            self.askel.show_toast(f"{row['name']} is paused: its records wait. p resumes it.")
         else:
-            self.askel.say(f"{row['name']} is a {row['state']}: Dry run (5) is where it goes live.")
+            self.askel.show_toast(f"{row['name']} is a {row['state']}: Dry run (5) is where it goes live.")
 
     def action_release(self) -> None:
         """Ends the hold under the cursor."""
-        hold = self._chosen_hold()
+        hold = self._selected_hold()
         if hold is not None:
-            self.start(partial(self._release, hold), group="order", exclusive=True, asks=True)
+            self.start_work(partial(self._release, hold), group="order", exclusive=True, asks_question=True)
 
     async def _release(self, hold: dict[str, Any]) -> None:
         name = f"{hold['workflow']}, step {hold['step']}"
-        sent = plural(hold["waiting"], "operation")
+        sent = pluralize(hold["waiting"], "operation")
         if await self.confirm(
             f"Release {name}?", f"{sent} will be sent, in order. Held because: {hold['detail']}"
         ):
-            await self.busy(f"Releasing {name}", self.backend.release(hold["workflow"], hold["step"]))
-            self.askel.say(f"{name} is released: {sent} on the way.")
+            await self.with_progress(
+                f"Releasing {name}", self.backend.release(hold["workflow"], hold["step"])
+            )
+            self.askel.show_toast(f"{name} is released: {sent} on the way.")
 
     def action_discard(self) -> None:
         """Discards what the hold under the cursor keeps."""
-        hold = self._chosen_hold()
+        hold = self._selected_hold()
         if hold is not None:
-            self.start(partial(self._discard, hold), group="order", exclusive=True, asks=True)
+            self.start_work(partial(self._discard, hold), group="order", exclusive=True, asks_question=True)
 
     async def _discard(self, hold: dict[str, Any]) -> None:
         name = f"{hold['workflow']}, step {hold['step']}"
-        lost = plural(hold["waiting"], "operation")
+        lost = pluralize(hold["waiting"], "operation")
         asked = f"Discard {lost} of {name}?"
         if await self.confirm(
             asked, "They will never be sent; the audit keeps them.", typed=str(hold["waiting"])
         ):
-            await self.busy("Discarding", self.backend.discard_held(hold["workflow"], hold["step"]))
-            self.askel.say(f"{lost} discarded.")
+            await self.with_progress("Discarding", self.backend.discard_held(hold["workflow"], hold["step"]))
+            self.askel.show_toast(f"{lost} discarded.")
 
-    def _chosen_hold(self) -> dict[str, Any] | None:
-        key = self.query_one("#holds", Table).key
+    def _selected_hold(self) -> dict[str, Any] | None:
+        key = self.query_one("#holds", Table).cursor_key
         holds = self._status.get("holds", [])
         return next((each for each in holds if f"{each['workflow']}\0{each['step']}" == key), None)
 
@@ -316,6 +322,6 @@ class OverviewScreen(AskelScreen):
         self.askel.toggle_daemon()
 
 
-def _height(rows: int) -> int:
+def _table_height(rows: int) -> int:
     """Border, header and rows, up to ten of them."""
     return 3 + max(1, min(rows, 10))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 BUCKET_MS = 2_000
-BUCKETS = 30
+BUCKET_COUNT = 30
 """A minute, in steps of two seconds."""
 
 
@@ -15,35 +15,35 @@ BUCKETS = 30
 class Throughput:
     """Rates by name over the last minute. Times are milliseconds."""
 
-    _seen: dict[str, deque[tuple[int, int]]] = field(default_factory=dict)
+    _readings: dict[str, deque[tuple[int, int]]] = field(default_factory=dict)
 
-    def add(self, name: str, now: int, total: int) -> None:
+    def add_reading(self, name: str, now: int, total: int) -> None:
         """The counter of a name stood at `total` then."""
-        seen = self._seen.setdefault(name, deque())
+        seen = self._readings.setdefault(name, deque())
         if seen and (total < seen[-1][1] or now < seen[-1][0]):
             seen.clear()
         if len(seen) >= 2 and seen[-1][1] == total and seen[-2][1] == total:
             seen[-1] = (now, total)
         else:
             seen.append((now, total))
-        while len(seen) > 2 and seen[1][0] < now - (BUCKETS + 1) * BUCKET_MS:
+        while len(seen) > 2 and seen[1][0] < now - (BUCKET_COUNT + 1) * BUCKET_MS:
             seen.popleft()
 
     def rates(self, name: str, now: int) -> list[float]:
         """Operations a second in each step of the last minute, oldest first."""
-        seen = self._seen.get(name)
+        seen = self._readings.get(name)
         if not seen:
-            return [0.0] * BUCKETS
-        first = now - BUCKETS * BUCKET_MS
-        edges = [self._at(seen, first + step * BUCKET_MS) for step in range(BUCKETS + 1)]
+            return [0.0] * BUCKET_COUNT
+        first = now - BUCKET_COUNT * BUCKET_MS
+        edges = [self._interpolate(seen, first + step * BUCKET_MS) for step in range(BUCKET_COUNT + 1)]
         return [max(0.0, (after - before) * 1000 / BUCKET_MS) for before, after in pairwise(edges)]
 
-    def moving(self, now: int) -> bool:
+    def is_moving(self, now: int) -> bool:
         """Whether anything went out within the last minute."""
-        return any(any(self.rates(name, now)) for name in self._seen)
+        return any(any(self.rates(name, now)) for name in self._readings)
 
     @staticmethod
-    def _at(seen: deque[tuple[int, int]], when: int) -> float:
+    def _interpolate(seen: deque[tuple[int, int]], when: int) -> float:
         """The counter at a time, on a straight line between two readings."""
         before = seen[0]
         for reading in seen:

@@ -13,7 +13,7 @@ from textual.dom import DOMNode
 from askel_tui.core.problems import Problem, did_you_mean
 from askel_tui.tui import screens, widgets
 
-EVERYWHERE = ("app", "screen")
+GLOBAL_SCOPES = ("app", "screen")
 """Scopes whose keys work beside those of any other."""
 
 
@@ -23,8 +23,8 @@ class Key:
 
     id: str
     keys: tuple[str, ...]
-    default: tuple[str, ...]
-    words: str
+    default_keys: tuple[str, ...]
+    description: str
 
     @property
     def scope(self) -> str:
@@ -32,12 +32,12 @@ class Key:
         return self.id.partition(".")[0]
 
     @property
-    def own(self) -> bool:
+    def is_custom(self) -> bool:
         """Whether the user has set it."""
-        return self.keys != self.default
+        return self.keys != self.default_keys
 
 
-def known(own: Mapping[str, str]) -> list[Key]:
+def all_keys(own: Mapping[str, str]) -> list[Key]:
     """Every binding that has an id, by id, with the user's keys. Loads all screens: not for the event loop."""
     found: dict[str, Key] = {}
     for binding in _bindings():
@@ -46,10 +46,10 @@ def known(own: Mapping[str, str]) -> list[Key]:
             keys = _split(own[binding.id]) if binding.id in own else default
             words = f"{binding.description}: {binding.tooltip}" if binding.tooltip else binding.description
             found[binding.id] = Key(binding.id, keys, default, words)
-    return sorted(found.values(), key=lambda key: (key.scope not in EVERYWHERE, key.id))
+    return sorted(found.values(), key=lambda key: (key.scope not in GLOBAL_SCOPES, key.id))
 
 
-def clashes(keys: Sequence[Key]) -> dict[str, str]:
+def find_clashes(keys: Sequence[Key]) -> dict[str, str]:
     """By id, what else has one of its keys at the same place: within a scope, and where the user set one of both."""
     told: dict[str, str] = {}
     for one in keys:
@@ -57,13 +57,13 @@ def clashes(keys: Sequence[Key]) -> dict[str, str]:
             shared = set(one.keys) & set(other.keys)
             if one is other or not shared:
                 continue
-            beside = one.scope in EVERYWHERE or other.scope in EVERYWHERE
-            if one.scope == other.scope or (beside and (one.own or other.own)):
+            beside = one.scope in GLOBAL_SCOPES or other.scope in GLOBAL_SCOPES
+            if one.scope == other.scope or (beside and (one.is_custom or other.is_custom)):
                 told.setdefault(one.id, f"{min(shared)} is also {other.id}")
     return told
 
 
-def unknown(own: Mapping[str, str], keys: Sequence[Key], file: str) -> list[Problem]:
+def find_unknown_ids(own: Mapping[str, str], keys: Sequence[Key], file: str) -> list[Problem]:
     """The ids in the user's keymap that nothing has."""
     ids = [key.id for key in keys]
     return [

@@ -16,13 +16,13 @@ from textual.widgets import Static
 
 from askel_tui.core.problems import Problem
 from askel_tui.tui.preferences import config, themes
-from askel_tui.tui.screens.connections.scopes_view import channels
+from askel_tui.tui.screens.connections.scopes_view import notice_channel_kinds
 from askel_tui.tui.screens.settings import keymap
 from askel_tui.tui.shell.base_screen import AskelScreen
 from askel_tui.tui.shell.clipboard import copy
-from askel_tui.tui.text.figures import plural
+from askel_tui.tui.text.figures import pluralize
 from askel_tui.tui.text.filtering import Filter
-from askel_tui.tui.text.inert import fit, inert
+from askel_tui.tui.text.inert import sanitize, truncate
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Column, Row, Table
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from askel_tui.services.settings import Setting
     from askel_tui.store.state.documents import ConnectionDoc
 
-CLIPBOARD = {
+CLIPBOARD_MODES = {
     "auto": "a clipboard tool, else the terminal",
     "native": "wl-copy, xclip, xsel, pbcopy",
     "osc52": "the terminal (SSH, tmux)",
 }
 
 
-TAKE_BACK = "default"
+RESET_WORD = "default"
 """What is typed to take a setting back."""
 
 
@@ -52,8 +52,8 @@ class SettingsScreen(AskelScreen):
         "Themes are shown while you choose: Enter keeps one, Esc takes the one before back. Keys are set in "
         "keymap.yaml, a line each: `overview.pause: ctrl+p`; / searches them, y copies an id. r reads the files again."
     )
-    FILTERS = True
-    FOLLOWS = False
+    HAS_FILTER = True
+    RELOADS_ON_COMMIT = False
     BINDINGS: ClassVar[list[Any]] = [
         Binding(
             "r", "read", "Read files again", id="settings.read", tooltip="config.yaml, keymap.yaml, themes"
@@ -65,8 +65,8 @@ class SettingsScreen(AskelScreen):
         super().__init__()
         self._keys: list[keymap.Key] = []
         self._chosen_theme = ""
-        self._where = Path()
-        self._ready = False
+        self._config_directory = Path()
+        self._themes_ready = False
         self._settings: list[tuple[Setting, Any, bool]] = []
 
     def body(self) -> ComposeResult:
@@ -134,35 +134,35 @@ class SettingsScreen(AskelScreen):
 
     async def load(self) -> None:
         """Reads the user's files, the keys, and what is on the disk."""
-        self._where = self.backend.config_directory
-        found = await asyncio.to_thread(config.load, self._where)
-        self._keys = await asyncio.to_thread(keymap.known, found.keymap)
-        wrong = await asyncio.to_thread(self._wrong, found, self._keys)
+        self._config_directory = self.backend.config_directory
+        found = await asyncio.to_thread(config.load_config, self._config_directory)
+        self._keys = await asyncio.to_thread(keymap.all_keys, found.keymap)
+        wrong = await asyncio.to_thread(self._find_problems, found, self._keys)
         self.askel.config = found
         self._show_problems(wrong)
         self._show_themes()
-        self._ready = True
+        self._themes_ready = True
         self._show_clipboard()
         self._show_keys()
-        self.query_one("#notices", Static).update(_notices(await self.backend.connections()))
+        self.query_one("#notices", Static).update(_notice_channels_content(await self.backend.connections()))
         self._settings = await self.backend.known_settings()
         table = self.query_one("#instance", Table)
-        table.fill([self._setting(*each) for each in self._settings])
+        table.set_rows([self._setting_row(*each) for each in self._settings])
         home = await self.backend.home()
-        size = await asyncio.to_thread(_size, home)
-        table.border_title = f"This instance: {size / 1_000_000:,.1f} MB in {fit(str(home), 40)}"
+        size = await asyncio.to_thread(_home_bytes, home)
+        table.border_title = f"This instance: {size / 1_000_000:,.1f} MB in {truncate(str(home), 40)}"
 
     @staticmethod
-    def _setting(one: Setting, value: Any, made: bool) -> Row:
-        said = "–" if value is None else one.say(value)
-        return one.name, (one.name, (said, "bold") if made else said, one.means)
+    def _setting_row(one: Setting, value: Any, made: bool) -> Row:
+        said = "–" if value is None else one.format(value)
+        return one.name, (one.name, (said, "bold") if made else said, one.description)
 
-    def _wrong(self, found: config.Config, keys: Sequence[keymap.Key]) -> list[Problem]:
-        _, of_themes = themes.load(self._where / "themes")
+    def _find_problems(self, found: config.Config, keys: Sequence[keymap.Key]) -> list[Problem]:
+        _, of_themes = themes.load_themes(self._config_directory / "themes")
         return [
             *found.problems,
             *of_themes,
-            *keymap.unknown(found.keymap, keys, str(self._where / "keymap.yaml")),
+            *keymap.find_unknown_ids(found.keymap, keys, str(self._config_directory / "keymap.yaml")),
         ]
 
     # What is shown.
@@ -170,17 +170,17 @@ class SettingsScreen(AskelScreen):
     def _show_problems(self, problems: Sequence[Problem]) -> None:
         panel = self.query_one("#problems", Static)
         panel.display = bool(problems)
-        panel.border_title = f"Your files: {plural(len(problems), 'problem')}"
-        panel.update(Content("\n").join([Content(f"! {inert(str(problem))}") for problem in problems]))
+        panel.border_title = f"Your files: {pluralize(len(problems), 'problem')}"
+        panel.update(Content("\n").join([Content(f"! {sanitize(str(problem))}") for problem in problems]))
 
     def _show_themes(self) -> None:
         table = self.query_one("#themes", Table)
         ours = {file.stem for file in themes.builtin_directory().glob("*.yaml")}
         names = sorted(self.app.available_themes, key=lambda name: (name not in ours, name))
-        table.fill([self._theme(name, name in ours) for name in names])
-        table.go_to(self.app.theme)
+        table.set_rows([self._theme_row(name, name in ours) for name in names])
+        table.move_cursor_to_key(self.app.theme)
 
-    def _theme(self, name: str, ours: bool) -> Row:
+    def _theme_row(self, name: str, ours: bool) -> Row:
         theme = self.app.available_themes[name]
         here = ("● in use", "$success") if name == self._chosen_theme else "Askel's" if ours else ""
         return name, (name, "dark" if theme.dark else "light", here)
@@ -189,25 +189,29 @@ class SettingsScreen(AskelScreen):
         mode = self.askel.config.clipboard
         rows: list[Row] = [
             (name, ((f"● {name}", "$success") if name == mode else f"○ {name}", words))
-            for name, words in CLIPBOARD.items()
+            for name, words in CLIPBOARD_MODES.items()
         ]
-        self.query_one("#clipboard", Table).fill(rows)
+        self.query_one("#clipboard", Table).set_rows(rows)
 
     def _show_keys(self) -> None:
-        clashing = keymap.clashes(self._keys)
-        shown = [key for key in self._keys if self.wanted.fits(f"{key.id} {' '.join(key.keys)} {key.words}")]
+        clashing = keymap.find_clashes(self._keys)
+        shown = [
+            key
+            for key in self._keys
+            if self.current_filter.matches(f"{key.id} {' '.join(key.keys)} {key.description}")
+        ]
         table = self.query_one("#keys", Table)
-        table.fill([self._key(key, clashing.get(key.id)) for key in shown])
-        said = f", {plural(len(clashing), 'clash', 'clashes')}" if clashing else ""
-        table.border_title = f"{plural(len(shown), 'key')}{said}"
-        self.query_one(FilterBar).count(f"{len(shown):,} of {len(self._keys):,} keys")
+        table.set_rows([self._key_row(key, clashing.get(key.id)) for key in shown])
+        said = f", {pluralize(len(clashing), 'clash', 'clashes')}" if clashing else ""
+        table.border_title = f"{pluralize(len(shown), 'key')}{said}"
+        self.query_one(FilterBar).show_count(f"{len(shown):,} of {len(self._keys):,} keys")
 
-    def _key(self, key: keymap.Key, clash: str | None) -> Row:
+    def _key_row(self, key: keymap.Key, clash: str | None) -> Row:
         keys = " ".join(self.app.get_key_display(Binding(each, "")) for each in key.keys)
-        note = (f"! {clash}", "$warning") if clash else ("yours", "$accent") if key.own else ""
-        return key.id, (key.id, (keys, "bold"), key.words, note)
+        note = (f"! {clash}", "$warning") if clash else ("yours", "$accent") if key.is_custom else ""
+        return key.id, (key.id, (keys, "bold"), key.description, note)
 
-    def filtered(self, wanted: Filter) -> None:
+    def apply_filter(self, wanted: Filter) -> None:
         """Searches the keys."""
         self._show_keys()
 
@@ -219,93 +223,102 @@ class SettingsScreen(AskelScreen):
         if not isinstance(table, Table) or table.id != "themes":
             return
         # Until the cursor was put on the present theme, nobody has moved it.
-        if self._ready and table.has_focus and table.key is not None:
-            self.app.theme = table.key
+        if self._themes_ready and table.has_focus and table.cursor_key is not None:
+            self.app.theme = table.cursor_key
 
     def on_data_table_row_selected(self, event: Table.RowSelected) -> None:
         """Keeps a theme, or chooses how copying works."""
         table = event.data_table
-        if not isinstance(table, Table) or table.key is None:
+        if not isinstance(table, Table) or table.cursor_key is None:
             return
         if table.id == "themes":
-            self._chosen_theme = self.app.theme = table.key
+            self._chosen_theme = self.app.theme = table.cursor_key
             self._show_themes()
-            self.askel.say(f"The theme is {table.key} from now on.")
+            self.askel.show_toast(f"The theme is {table.cursor_key} from now on.")
         elif table.id == "clipboard":
-            self.start(partial(self._choose_clipboard, table.key), group="clipboard", exclusive=True)
+            self.start_work(
+                partial(self._choose_clipboard, table.cursor_key), group="clipboard", exclusive=True
+            )
         elif table.id == "instance":
-            self.start(partial(self._change, table.key), group="setting", exclusive=True, asks=True)
+            self.start_work(
+                partial(self._change_setting, table.cursor_key),
+                group="setting",
+                exclusive=True,
+                asks_question=True,
+            )
 
     def on_descendant_blur(self) -> None:
         """Leaving the list of themes without choosing takes the one before back."""
-        self.call_later(self._back_to_chosen)
+        self.call_later(self._restore_theme)
 
     def on_screen_suspend(self) -> None:
         """So does leaving the screen."""
-        self._back_to_chosen(leaving=True)
+        self._restore_theme(leaving=True)
 
-    def _back_to_chosen(self, leaving: bool = False) -> bool:
+    def _restore_theme(self, leaving: bool = False) -> bool:
         if not self._chosen_theme or self.app.theme == self._chosen_theme:
             return False
         if not leaving and (self.query_one("#themes").has_focus or not self.is_current):
             return False
         self.app.theme = self._chosen_theme
-        self.query_one("#themes", Table).go_to(self._chosen_theme)
+        self.query_one("#themes", Table).move_cursor_to_key(self._chosen_theme)
         return True
 
-    def back(self) -> bool:
+    def go_back(self) -> bool:
         """The theme before."""
-        return self._back_to_chosen(leaving=True)
+        return self._restore_theme(leaving=True)
 
     async def _choose_clipboard(self, mode: str) -> None:
         await self.backend.save_config("clipboard", mode)
         await self.load()
-        self.askel.say(f"Copying goes through {CLIPBOARD[mode]}.")
+        self.askel.show_toast(f"Copying goes through {CLIPBOARD_MODES[mode]}.")
 
-    async def _change(self, name: str) -> None:
+    async def _change_setting(self, name: str) -> None:
         one, value, made = next(each for each in self._settings if each[0].name == name)
-        default = "–" if one.default is None else one.say(one.default)
+        default = "–" if one.default is None else one.format(one.default)
         # Addresses for notices may hold tokens: they are typed anew, and masked.
         secret = isinstance(one.default, list)
-        shown = "" if secret or value is None or not made else one.say(value).replace(",", "")
+        shown = "" if secret or value is None or not made else one.format(value).replace(",", "")
         typed = await self.askel.push_screen_wait(
             Ask(
-                f"{name}: {one.means}",
-                f"{TAKE_BACK} is {default or 'none'}." + (" Blanks between addresses." if secret else ""),
+                f"{name}: {one.description}",
+                f"{RESET_WORD} is {default or 'none'}." + (" Blanks between addresses." if secret else ""),
                 value=shown,
-                placeholder=TAKE_BACK,
+                placeholder=RESET_WORD,
                 secret=secret,
             )
         )
         if typed is None:
             return
-        await self.backend.change_setting(name, None if typed == TAKE_BACK else typed.split())
+        await self.backend.change_setting(name, None if typed == RESET_WORD else typed.split())
         await self.load()
-        self.askel.say(f"{name} holds from now on, for a running daemon too.")
+        self.askel.show_toast(f"{name} holds from now on, for a running daemon too.")
 
     def action_read(self) -> None:
         """Reads the files again."""
-        self.start(self._read, group="read", exclusive=True)
+        self.start_work(self._read_files, group="read", exclusive=True)
 
-    async def _read(self) -> None:
-        await self.askel.read_files()
+    async def _read_files(self) -> None:
+        await self.askel.reload_user_files()
         await self.load()
-        self.askel.say("config.yaml, keymap.yaml and themes were read again.")
+        self.askel.show_toast("config.yaml, keymap.yaml and themes were read again.")
 
     def action_copy(self) -> None:
         """Copies the id of the key under the cursor."""
-        key = self.query_one("#keys", Table).key
+        key = self.query_one("#keys", Table).cursor_key
         if key is not None:
             copy(self.askel, key, "the id")
 
 
-def _notices(docs: Sequence[ConnectionDoc]) -> Content:
+def _notice_channels_content(docs: Sequence[ConnectionDoc]) -> Content:
     """Where each connection's notices go; addresses may hold tokens, so only their kinds are named."""
-    lines = [f"{inert(doc.name)}: {channels(doc.notify) or 'on Overview only'}" for doc in docs]
+    lines = [
+        f"{sanitize(doc.name)}: {notice_channel_kinds(doc.notify) or 'on Overview only'}" for doc in docs
+    ]
     return Content("\n".join([*lines, "Of one connection: Connections (2), e. Of all: notify, below."]))
 
 
-def _size(home: Path) -> int:
+def _home_bytes(home: Path) -> int:
     total = 0
     for file in home.iterdir():
         try:

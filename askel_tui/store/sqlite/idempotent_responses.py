@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from askel_tui.store.paths import answers_file
-from askel_tui.store.sqlite.connection import connect, explained
+from askel_tui.store.paths import idempotent_responses_file
+from askel_tui.store.sqlite.connection import connect, explain_error
 
 T = TypeVar("T")
 
-KEPT_MS = 86_400_000
+RESPONSE_KEPT_MS = 86_400_000
 """How long an answer is kept, in milliseconds."""
 
-MOST = 500_000
+MAX_RESPONSES = 500_000
 """Answers that are kept at once; the oldest go first."""
 
 _TABLE = """
@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS answers (
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StoredResponse:
     """What a request was answered. `digest` tells it from another request; `body` is None where it was not final."""
 
     digest: bytes
@@ -42,31 +42,31 @@ class Answer:
     body: bytes | None
 
 
-class Answers:
+class IdempotentResponses:
     """The kept answers of a home; only the process that owns the home opens them."""
 
-    def __init__(self, home: Path, most: int = MOST) -> None:
-        self._path = answers_file(home)
+    def __init__(self, home: Path, most: int = MAX_RESPONSES) -> None:
+        self._path = idempotent_responses_file(home)
         self._most = most
         self._thread = ThreadPoolExecutor(1, "askel-answers")
         self._connection: sqlite3.Connection | None = None
         self._count = 0
 
-    async def find(self, key: str, now: int) -> Answer | None:
+    async def find(self, key: str, now: int) -> StoredResponse | None:
         """The answer that this key got within the last day. Raises `JournalError`."""
 
-        def read(connection: sqlite3.Connection) -> Answer | None:
+        def read(connection: sqlite3.Connection) -> StoredResponse | None:
             row = connection.execute(
                 "SELECT digest, status, body FROM answers WHERE key = ? AND at > ?",
-                (key, now - KEPT_MS),
+                (key, now - RESPONSE_KEPT_MS),
             ).fetchone()
             if row is None:
                 return None
-            return Answer(row[0], row[1], None if row[2] is None else zlib.decompress(row[2]))
+            return StoredResponse(row[0], row[1], None if row[2] is None else zlib.decompress(row[2]))
 
         return await self._run(read)
 
-    async def keep(self, key: str, answer: Answer, now: int) -> None:
+    async def save(self, key: str, answer: StoredResponse, now: int) -> None:
         """Keeps an answer in the place of an earlier one. Raises `JournalError`."""
         packed = None if answer.body is None else zlib.compress(answer.body, 1)
 
@@ -78,7 +78,7 @@ class Answers:
             )
             self._count += 1 - before.rowcount
             # Two go for each that comes, so that old ones never make a pile.
-            until = now if self._count > self._most else now - KEPT_MS
+            until = now if self._count > self._most else now - RESPONSE_KEPT_MS
             gone = connection.execute(
                 "DELETE FROM answers WHERE at <= ? AND id IN (SELECT id FROM answers ORDER BY id LIMIT 2)",
                 (until,),
@@ -103,7 +103,7 @@ class Answers:
                 self._connection = self._opened()
             return work(self._connection)
         except sqlite3.Error as error:
-            raise explained(error, self._path) from error
+            raise explain_error(error, self._path) from error
 
     def _opened(self) -> sqlite3.Connection:
         connection = connect(self._path)

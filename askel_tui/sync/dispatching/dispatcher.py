@@ -16,23 +16,23 @@ from dataclasses import replace
 from askel_tui.core.requests import packing
 from askel_tui.store.journal.interface import Clock, Journal
 from askel_tui.store.journal.rows import OpenRequest, StoredOperation
-from askel_tui.sync.sending.bulk_sender import IMPORT
-from askel_tui.sync.sending.freshness import Freshness
-from askel_tui.sync.sending.in_flight import UnderWay
-from askel_tui.sync.sending.profile_queue import Lane, ProfileQueue
-from askel_tui.sync.sending.request_scheduler import Starts
+from askel_tui.sync.dispatching.in_flight import InFlight
+from askel_tui.sync.dispatching.profile_queue import Lane, ProfileQueue
+from askel_tui.sync.dispatching.request_scheduler import RequestScheduler
+from askel_tui.sync.sending.bulk_sender import IMPORT_CALL
+from askel_tui.sync.sending.freshness import FreshnessGate
 from askel_tui.sync.sending.sender import Sender
-from askel_tui.sync.sending.settlement import Connected, Result, Unread
+from askel_tui.sync.sending.settlement import Connected, OrphanedJob, QueueUpdate
 
 log = logging.getLogger(__name__)
 
-IN_MEMORY = 350_000
+MAX_OPERATIONS_IN_MEMORY = 350_000
 """Operations held in memory at once; the rest waits in the journal."""
 
-LOADED = 2_000
+OPERATIONS_PER_LOAD = 2_000
 """Operations read from the journal at once."""
 
-AHEAD, AHEAD_READY = 300_000, 15_000
+MAX_PLANNED_AHEAD, MAX_READY_AHEAD = 300_000, 15_000
 """How many operations of one workflow may wait, and be ready among them, before no more of its records are planned.
 
 Below `IN_MEMORY`, so that one workflow's backlog leaves room for the others' records, and what was planned is never
@@ -40,10 +40,10 @@ read back from the journal. Enough ready ones to fill the next requests, and eno
 may run at once (10,000 records each).
 """
 
-SET_BACK_MS = 1_000
+CLOCK_SET_BACK_MS = 1_000
 """The clock was set back where it lost more than this against the time that passed, in milliseconds."""
 
-LONGEST_DUE_MS = 15 * 60_000
+MAX_DUE_AHEAD_MS = 15 * 60_000
 """What the journal says is due later than this was put off by a clock that was ahead: it is due now."""
 
 
@@ -55,7 +55,7 @@ class Dispatcher:
         connections: Mapping[str, Connected],
         journal: Journal,
         clock: Clock,
-        watch: Freshness | None = None,
+        watch: FreshnessGate | None = None,
     ) -> None:
         self._journal = journal
         self._clock = clock
@@ -66,12 +66,12 @@ class Dispatcher:
         self._reload = False
         self._loading = asyncio.Lock()
         self._paused: frozenset[str] = frozenset()
-        self._under_way = UnderWay(self._settle)
-        self._starts = Starts(self._queue, self._under_way)
+        self._under_way = InFlight(self._settle)
+        self._starts = RequestScheduler(self._queue, self._under_way)
         self._wake = self._under_way.changed
         self._stopping = False
         self._senders: dict[str, Sender] = {}
-        self._unread: list[Unread] = []
+        self._unread: list[OrphanedJob] = []
         """Requests that wait for a key which may read their jobs; what they carry stays taken."""
         self._released = False
         """Whether these are to be looked at with whatever key there is."""
@@ -101,7 +101,7 @@ class Dispatcher:
         What waits behind a job that the key may not read does not count.
         """
         loading = (self._more and self._has_room) or self._loading.locked()
-        return not (loading or self._queue.any_ready or self._under_way or self._to_take_up())
+        return not (loading or self._queue.has_ready or self._under_way or self._to_take_up())
 
     def wake(self, *, reload: bool = False) -> None:
         """Something may have changed: new operations came in, or (`reload`) old ones wait again."""
@@ -110,7 +110,7 @@ class Dispatcher:
         self._wake.set()
 
     @asynccontextmanager
-    async def reordered(self) -> AsyncIterator[None]:
+    async def suspend_loading(self) -> AsyncIterator[None]:
         """While operations come back into the order: nothing is read meanwhile, and all is read again after it."""
         async with self._loading:
             yield
@@ -128,7 +128,7 @@ class Dispatcher:
             return
         settled = not self._more and not self._loading.locked()
         seqs = [stored.seq for stored in ours]
-        if settled and self._loaded < min(seqs) and len(self._queue) + len(ours) <= IN_MEMORY:
+        if settled and self._loaded < min(seqs) and len(self._queue) + len(ours) <= MAX_OPERATIONS_IN_MEMORY:
             for stored in ours:
                 self._queue.add(stored, live=live)
             self._loaded = max(seqs)
@@ -137,54 +137,54 @@ class Dispatcher:
             self.wake(reload=min(seqs) <= self._loaded)
 
     @property
-    def waiting(self) -> int:
+    def in_memory_count(self) -> int:
         """How many operations are in memory."""
         return len(self._queue)
 
     def far_ahead(self, workflow: str) -> bool:
         """Whether so much of a workflow waits here that planning more of it has time."""
-        here, ready = self._queue.ahead(workflow)
-        return here >= AHEAD or ready >= AHEAD_READY
+        here, ready = self._queue.count_ahead(workflow)
+        return here >= MAX_PLANNED_AHEAD or ready >= MAX_READY_AHEAD
 
-    def drop(self, workflow: str) -> None:
+    def drop_workflow(self, workflow: str) -> None:
         """Takes a workflow's operations out of memory."""
-        self._queue.remove_where(workflow)
+        self._queue.remove_of_workflow(workflow)
 
-    def pause(self, workflows: Collection[str]) -> None:
+    def pause_workflows(self, workflows: Collection[str]) -> None:
         """These workflows are paused: what of them is under way ends, and what it leaves is not tried again."""
         self._paused = frozenset(workflows)
         for workflow in self._paused:
-            self.drop(workflow)
+            self.drop_workflow(workflow)
 
     async def _recover(self) -> None:
         """Sends requests in doubt again, oldest first, before anything else; import jobs are followed beside it."""
-        for doubt in await self._journal.in_doubt(list(self._senders)):
+        for doubt in await self._journal.requests_in_doubt(list(self._senders)):
             if self._stopping:
                 return
             sender = self._senders[doubt.intent.connection]
-            if doubt.intent.call == IMPORT and doubt.operations:
+            if doubt.intent.call == IMPORT_CALL and doubt.operations:
                 self._follow_again(doubt, sender)
                 continue
             log.info("request %d was in doubt: sent again", doubt.id)
             result = await sender.send_again(doubt)
-            self._starts.alone |= result.alone
+            self._starts.single_only |= result.single_only
 
     def _follow_again(self, doubt: OpenRequest, sender: Sender) -> None:
         """Takes up an import job that may run: the later operations of its profiles wait for it, others don't."""
         log.info("request %d was in doubt: its job is looked for", doubt.id)
         for stored in doubt.operations:
             self._queue.add(stored)
-            self._queue.take_along(stored)
+            self._queue.take_carried(stored)
         self._under_way.start(
-            Lane(doubt.intent.connection, packing.Parcel(IMPORT, "")), sender.send_again(doubt)
+            Lane(doubt.intent.connection, packing.BatchKey(IMPORT_CALL, "")), sender.send_again(doubt)
         )
 
-    def _to_take_up(self) -> list[Unread]:
+    def _to_take_up(self) -> list[OrphanedJob]:
         """The unread requests that may fare better now: their key was replaced, or an order was carried out."""
         return [
             each
             for each in self._unread
-            if (self._released or each.end.retired) and each.end.to.name in self._senders
+            if (self._released or each.settler.retired) and each.settler.to.name in self._senders
         ]
 
     async def _take_up(self) -> None:
@@ -194,9 +194,9 @@ class Dispatcher:
             return
         async with self._loading:
             due, self._released = self._to_take_up(), False
-            doubts = {each.id: each for each in await self._journal.in_doubt(list(self._senders))}
+            doubts = {each.id: each for each in await self._journal.requests_in_doubt(list(self._senders))}
             for each in due:
-                if each.end.to.name not in self._senders:
+                if each.settler.to.name not in self._senders:
                     continue  # disconnected while the journal was read
                 self._unread.remove(each)
                 doubt = doubts.get(each.request)
@@ -223,7 +223,7 @@ class Dispatcher:
                 await self._take_up()
                 await self._load()
                 now = self._clock()
-                await self._wait(now, self._starts.look(self._senders, now))
+                await self._wait(now, self._starts.schedule(self._senders, now))
         finally:
             await self._under_way.drain()
 
@@ -237,43 +237,45 @@ class Dispatcher:
         (clock, passed), now = self._seen_clock, (self._clock(), time.monotonic())
         self._seen_clock = now
         gained = now[0] - clock - int((now[1] - passed) * 1000)
-        if gained < -SET_BACK_MS:
+        if gained < -CLOCK_SET_BACK_MS:
             log.warning("the clock was set back by %d s", -gained // 1000)
-            self._queue.shift(now[0], gained)
+            self._queue.shift_due_times(now[0], gained)
 
     async def _load(self) -> None:
         # What became free is filled up again once it is worth a look into the journal.
         while self._more and self._has_room:
             async with self._loading:
-                await self._load_some(min(IN_MEMORY - len(self._queue), LOADED))
+                await self._load_some(min(MAX_OPERATIONS_IN_MEMORY - len(self._queue), OPERATIONS_PER_LOAD))
 
     @property
     def _has_room(self) -> bool:
-        return IN_MEMORY - len(self._queue) >= min(LOADED, IN_MEMORY // 2 + 1)
+        return MAX_OPERATIONS_IN_MEMORY - len(self._queue) >= min(
+            OPERATIONS_PER_LOAD, MAX_OPERATIONS_IN_MEMORY // 2 + 1
+        )
 
     async def _load_some(self, limit: int) -> None:
         # Whoever wakes us while this reads wants another look.
         self._more = False
         if self._reload:
             self._reload, self._loaded = False, 0
-        batch = await self._journal.waiting(list(self._senders), self._loaded, limit)
-        latest = self._clock() + LONGEST_DUE_MS
+        batch = await self._journal.waiting_operations(list(self._senders), self._loaded, limit)
+        latest = self._clock() + MAX_DUE_AHEAD_MS
         for stored in batch:
             self._queue.add(stored if stored.due <= latest else replace(stored, due=0))
         if batch:
             self._more = True
             self._loaded = batch[-1].seq
 
-    def _settle(self, result: Result) -> None:
-        self._starts.alone |= result.alone
-        self._unread += result.unread
+    def _settle(self, result: QueueUpdate) -> None:
+        self._starts.single_only |= result.single_only
+        self._unread += result.orphaned
         for stored in result.done:
             self._queue.remove(stored.seq)
         for stored in result.stopped:
             self._queue.remove(stored.seq)
-            self._queue.remove_behind(stored)
+            self._queue.remove_later_of_record(stored)
         for stored in (*result.done, *result.stopped):
-            self._starts.alone.discard(stored.seq)
+            self._starts.single_only.discard(stored.seq)
         for hold in result.holds:
             said = (hold.workflow, hold.step, hold.cause)
             if said not in self._said:
@@ -281,8 +283,8 @@ class Dispatcher:
                 self._said.add(said)
                 log.warning("%s step %s is held: %s", hold.workflow, hold.step, hold.detail)
             # A held gate holds what is below it too: the journal knows what still waits.
-            self.drop(hold.workflow)
-        if result.holds or result.moved:
+            self.drop_workflow(hold.workflow)
+        if result.holds or result.reload:
             self.wake(reload=True)
         for stored in result.again:
             if stored.workflow in self._paused:

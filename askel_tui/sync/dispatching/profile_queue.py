@@ -16,7 +16,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from askel_tui.core.operations import Identity
-from askel_tui.core.requests.packing import GATHERING_CALLS, Parcel, parcel
+from askel_tui.core.requests.packing import GATHERING_CALLS, BatchKey, batch_key
 from askel_tui.store.journal.rows import StoredOperation
 
 
@@ -28,7 +28,7 @@ class Lane(NamedTuple):
     """
 
     connection: str
-    parcel: Parcel
+    batch_key: BatchKey
     live: bool = False
 
 
@@ -75,12 +75,12 @@ class ProfileQueue:
     def __contains__(self, seq: int) -> bool:
         return seq in self._entries
 
-    def ahead(self, workflow: str) -> tuple[int, int]:
+    def count_ahead(self, workflow: str) -> tuple[int, int]:
         """How many operations of a workflow are here, and how many of them are ready."""
         return self._of[workflow], self._ready_of[workflow]
 
     @property
-    def any_ready(self) -> bool:
+    def has_ready(self) -> bool:
         """Whether an operation is ready, due or not."""
         return any(self._ready_of.values())
 
@@ -108,15 +108,15 @@ class ProfileQueue:
 
     def calls(self) -> list[str]:
         """The calls that have ready operations."""
-        return list(dict.fromkeys(line.lane.parcel.call for line in self._lines.values() if line.ready))
+        return list(dict.fromkeys(line.lane.batch_key.call for line in self._lines.values() if line.ready))
 
     def lanes(self, call: str) -> Iterator[tuple[Lane, Mapping[int, StoredOperation]]]:
         """The ready operations of a call by lane; do not change while iterating."""
         for line in self._lines.values():
-            if line.ready and line.lane.parcel.call == call:
+            if line.ready and line.lane.batch_key.call == call:
                 yield line.lane, line.ready
 
-    def ready(self, lane: Lane) -> int:
+    def count_ready(self, lane: Lane) -> int:
         """How many operations of a lane are ready, due or not."""
         line = self._lines.get(lane)
         return 0 if line is None else len(line.ready)
@@ -130,9 +130,9 @@ class ProfileQueue:
             self._fly(self._entries[stored.seq])
         return taken
 
-    def take_next(self, stored: StoredOperation, call: str) -> StoredOperation | None:
+    def take_next_of_record(self, stored: StoredOperation, call: str) -> StoredOperation | None:
         """Takes the next operation of a taken one's record along, if it is of this call and next for its profile."""
-        other = self.behind(stored)
+        other = self.next_of_profile(stored)
         if other is None or other.operation.call != call or other.due > stored.due:
             return None
         if (other.workflow, other.record_seq) != (stored.workflow, stored.record_seq):
@@ -140,7 +140,7 @@ class ProfileQueue:
         self._fly(self._entries[other.seq])
         return other
 
-    def behind(self, stored: StoredOperation) -> StoredOperation | None:
+    def next_of_profile(self, stored: StoredOperation) -> StoredOperation | None:
         """The waiting operation right behind a taken one, if both name the same identifiers; it stays where it is."""
         entry = self._entries[stored.seq]
         following: set[int | None] = set()
@@ -154,7 +154,7 @@ class ProfileQueue:
         other = self._entries[seq]
         return other.stored if not other.flying and other.keys == entry.keys else None
 
-    def take_along(self, stored: StoredOperation) -> None:
+    def take_carried(self, stored: StoredOperation) -> None:
         """Takes an operation that is carried already: the one that `behind` gave, or one of a request in doubt."""
         self._fly(self._entries[stored.seq])
 
@@ -167,7 +167,7 @@ class ProfileQueue:
         )
         return min(later, default=None)
 
-    def shift(self, after: int, by: int) -> None:
+    def shift_due_times(self, after: int, by: int) -> None:
         """The clock was set: what is due after a time is due so much later, or earlier where `by` is negative."""
         for entry in self._entries.values():
             if entry.stored.due > after:
@@ -204,7 +204,7 @@ class ProfileQueue:
         for key in entry.keys:
             self._consider(self._entries[self._by_key[key][0]])
 
-    def remove_behind(self, stored: StoredOperation) -> None:
+    def remove_later_of_record(self, stored: StoredOperation) -> None:
         """Drops the later operations of the record of an operation; the journal has settled them with it."""
         lines = [self._by_key.get(key, ()) for key in _keys(stored)]
         behind = {
@@ -219,7 +219,7 @@ class ProfileQueue:
             if not self._entries[seq].flying:
                 self.remove(seq)
 
-    def remove_where(self, workflow: str, *, step: str | None = None) -> None:
+    def remove_of_workflow(self, workflow: str, *, step: str | None = None) -> None:
         """Drops operations of a workflow that are not in flight; the journal still has them."""
         gone = [
             seq
@@ -232,7 +232,7 @@ class ProfileQueue:
             self.remove(seq)
 
     def _entry(self, stored: StoredOperation, live: bool) -> _Entry:
-        found = parcel(stored.operation)
+        found = batch_key(stored.operation)
         live = live and found.call not in GATHERING_CALLS
         # The operations of a record come one after another and share its identity.
         whose = (stored.connection, stored.operation.profile)

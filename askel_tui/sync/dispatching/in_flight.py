@@ -10,17 +10,17 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from askel_tui.sync.sending.profile_queue import Lane
-from askel_tui.sync.sending.settlement import WRITING, Result
+from askel_tui.sync.dispatching.profile_queue import Lane
+from askel_tui.sync.sending.settlement import OPEN_REQUESTS_OBSERVER, QueueUpdate
 
-JOB_PATIENCE_S = 5.0
+JOB_DRAIN_S = 5.0
 """How long an import job is waited for at the end; the next run follows those that take longer."""
 
 
-class UnderWay:
+class InFlight:
     """Runs requests of an account beside each other."""
 
-    def __init__(self, settle: Callable[[Result], None]) -> None:
+    def __init__(self, settle: Callable[[QueueUpdate], None]) -> None:
         """`settle` is told what became of each request."""
         self._settle = settle
         self._tasks: set[asyncio.Task[None]] = set()
@@ -37,15 +37,15 @@ class UnderWay:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def of(self, counted: Lane) -> int:
+    def count(self, counted: Lane) -> int:
         """How many run that count as this."""
         return self._many[counted]
 
-    def carried(self, counted: Lane) -> int:
+    def count_items(self, counted: Lane) -> int:
         """How many operations or rows those carry."""
         return self._carried[counted]
 
-    def start(self, counted: Lane, sending: Awaitable[Result], carried: int = 1) -> None:
+    def start(self, counted: Lane, sending: Awaitable[QueueUpdate], carried: int = 1) -> None:
         """Runs a request; `counted` is what it counts as, `carried` how much it carries."""
         self._many[counted] += 1
         self._carried[counted] += carried
@@ -53,10 +53,10 @@ class UnderWay:
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
-    async def _run(self, counted: Lane, sending: Awaitable[Result], carried: int) -> None:
+    async def _run(self, counted: Lane, sending: Awaitable[QueueUpdate], carried: int) -> None:
         task = asyncio.current_task()
         assert task is not None
-        WRITING.set(partial(self._write, task))
+        OPEN_REQUESTS_OBSERVER.set(partial(self._write, task))
         try:
             result = await sending
         finally:
@@ -81,7 +81,7 @@ class UnderWay:
         # A task that was not started yet would leave its coroutine unawaited.
         await asyncio.sleep(0)
         self._ending = True
-        end = time.monotonic() + JOB_PATIENCE_S
+        end = time.monotonic() + JOB_DRAIN_S
         while self._tasks:
             left = end - time.monotonic()
             for task in self._tasks:

@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from askel_tui.core.catalog import Catalog
-from askel_tui.tui.screens.mapping.draft import PROPERTIES, Draft
-from askel_tui.tui.text.inert import fit, shown
+from askel_tui.tui.screens.mapping.draft import PROPERTY_PREFIX, Draft
+from askel_tui.tui.text.inert import format_value, truncate
 from askel_tui.tui.widgets.picker import Choice
 from askel_tui.tui.widgets.table import Row
 
 PHONE = re.compile(r"\+[1-9]\d{6,14}")
 """A phone number as E.164 has it."""
 
-FIELDS_MOST = 500
-LEVELS = 8
+MAX_FIELDS = 500
+MAX_DEPTH = 8
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _TOKEN = re.compile(r"[A-Za-z_][\w.]*$")
 
-ATTRIBUTES_BY_WORDS = {
+ATTRIBUTE_SYNONYMS = {
     "first_name": ("firstname", "givenname", "forename"),
     "last_name": ("lastname", "surname", "familyname"),
     "organization": ("organization", "organisation", "company"),
@@ -36,7 +36,7 @@ ATTRIBUTES_BY_WORDS = {
     "location.zip": ("zip", "postcode", "postalcode"),
 }
 
-FUNCTIONS = {
+FUNCTION_HINTS = {
     "title": "title(…)  First Letters Large",
     "lower": "lower(…)",
     "upper": "upper(…)",
@@ -54,12 +54,12 @@ FUNCTIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RecordField:
     """A field of the records: its path as an expression, and a sample of what it holds."""
 
     path: str
     sample: Any
-    seen: int
+    record_count: int
 
     @property
     def leaf(self) -> str:
@@ -67,30 +67,30 @@ class Source:
         return self.path.rpartition(".")[2].strip('"')
 
 
-def sources(records: Sequence[Mapping[str, Any]]) -> list[Source]:
+def record_fields(records: Sequence[Mapping[str, Any]]) -> list[RecordField]:
     """The fields of records (newest first), as they come, each with its newest sample that is not null."""
     found: dict[str, tuple[Any, int]] = {}
 
     def walk(value: Any, path: str, level: int) -> None:
-        if isinstance(value, Mapping) and value and level < LEVELS:
+        if isinstance(value, Mapping) and value and level < MAX_DEPTH:
             for name, inner in value.items():
                 part = name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=False)
                 walk(inner, f"{path}.{part}" if path else part, level + 1)
             return
-        if path in found or len(found) < FIELDS_MOST:
+        if path in found or len(found) < MAX_FIELDS:
             before, count = found.get(path, (None, 0))
             found[path] = (value if before is None else before, count + 1)
 
     for record in records:
         walk(record, "", 0)
-    return [Source(path, sample, seen) for path, (sample, seen) in found.items()]
+    return [RecordField(path, sample, seen) for path, (sample, seen) in found.items()]
 
 
-def fullest(records: Sequence[Mapping[str, Any]]) -> int:
+def fullest_record(records: Sequence[Mapping[str, Any]]) -> int:
     """Where the record stands that has most fields filled: the newest of those. It shows most of what can be mapped."""
 
     def filled(value: Any, level: int = 0) -> int:
-        if isinstance(value, Mapping) and level < LEVELS:
+        if isinstance(value, Mapping) and level < MAX_DEPTH:
             return sum(filled(inner, level + 1) for inner in value.values())
         return value not in (None, "")
 
@@ -98,11 +98,14 @@ def fullest(records: Sequence[Mapping[str, Any]]) -> int:
     return counts.index(max(counts)) if counts else 0
 
 
-def source_rows(found: Iterable[Source], total: int) -> list[Row]:
+def field_rows(found: Iterable[RecordField], total: int) -> list[Row]:
     """Rows of source fields; what not all records have says so."""
     ordered = sorted(found, key=lambda each: not each.path.startswith("data."))
     return [
-        (each.path, (_short(each.path), shown(each.sample), f"{each.seen * 100 // max(1, total)}%"))
+        (
+            each.path,
+            (_short(each.path), format_value(each.sample), f"{each.record_count * 100 // max(1, total)}%"),
+        )
         for each in ordered
     ]
 
@@ -112,7 +115,9 @@ def _short(path: str) -> str:
     return path.removeprefix("data.") if path.startswith("data.") else f"({path})"
 
 
-def suggestions(found: Sequence[Source], catalog: Catalog | None, draft: Draft) -> list[tuple[str, str]]:
+def suggest_mappings(
+    found: Sequence[RecordField], catalog: Catalog | None, draft: Draft
+) -> list[tuple[str, str]]:
     """What a profile may get from the fields: (name of the profile's field, expression), best first.
 
     From names (`tier` → `LoyaltyTier`) and samples: where the account's values begin with capitals, so do ours.
@@ -122,17 +127,21 @@ def suggestions(found: Sequence[Source], catalog: Catalog | None, draft: Draft) 
     for source in found:
         if not source.path.startswith("data."):
             continue
-        flat = "".join(_parts(source.leaf))
-        for name, known in ATTRIBUTES_BY_WORDS.items():
+        flat = "".join(_name_words(source.leaf))
+        for name, known in ATTRIBUTE_SYNONYMS.items():
             if flat in known and name not in written:
                 offers.append((0, name, source.path))
         for entry in catalog.properties if catalog else ():
-            if PROPERTIES + entry.name in written:
+            if PROPERTY_PREFIX + entry.name in written:
                 continue
-            have, want = _parts(source.leaf), _parts(entry.name)
+            have, want = _name_words(source.leaf), _name_words(entry.name)
             if have and (have == want or set(have) <= set(want)):
                 offers.append(
-                    (len(want) - len(have) + 1, PROPERTIES + entry.name, _like(source, entry.samples))
+                    (
+                        len(want) - len(have) + 1,
+                        PROPERTY_PREFIX + entry.name,
+                        _match_capitals(source, entry.samples),
+                    )
                 )
     best: dict[str, str] = {}
     for _, name, text in sorted(offers, key=lambda each: each[0]):
@@ -140,22 +149,24 @@ def suggestions(found: Sequence[Source], catalog: Catalog | None, draft: Draft) 
     return list(best.items())
 
 
-def likely(name: str, found: Sequence[Source]) -> str:
+def likely_field(name: str, found: Sequence[RecordField]) -> str:
     """The field that most likely fills a property that is new to the account: `points` for `LoyaltyPoints`; else ""."""
-    want = _parts(name)
+    want = _name_words(name)
     fitting = [
         each
         for each in found
-        if each.path.startswith("data.") and _parts(each.leaf) and set(_parts(each.leaf)) <= set(want)
+        if each.path.startswith("data.")
+        and _name_words(each.leaf)
+        and set(_name_words(each.leaf)) <= set(want)
     ]
-    return max(fitting, key=lambda each: len(_parts(each.leaf))).path if fitting else ""
+    return max(fitting, key=lambda each: len(_name_words(each.leaf))).path if fitting else ""
 
 
-def identifiers(found: Sequence[Source]) -> dict[str, str]:
+def guess_identifiers(found: Sequence[RecordField]) -> dict[str, str]:
     """Who a record may be about, from names and samples."""
     guesses: dict[str, str] = {}
     for source in found:
-        flat, sample = "".join(_parts(source.leaf)), source.sample
+        flat, sample = "".join(_name_words(source.leaf)), source.sample
         if not isinstance(sample, str) or not source.path.startswith("data."):
             continue
         if flat in ("email", "emailaddress") or (flat == "mail" and "@" in sample):
@@ -171,11 +182,11 @@ def identifiers(found: Sequence[Source]) -> dict[str, str]:
     return guesses
 
 
-def _parts(name: str) -> list[str]:
+def _name_words(name: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(name)]
 
 
-def _like(source: Source, samples: Sequence[str]) -> str:
+def _match_capitals(source: RecordField, samples: Sequence[str]) -> str:
     """The path, with `title` around it where the account's samples are written so and ours is not."""
     texts = [each.strip('"') for each in samples]
     capital = bool(texts) and all(each[:1].isupper() and each[1:].islower() for each in texts)
@@ -183,21 +194,21 @@ def _like(source: Source, samples: Sequence[str]) -> str:
     return f"title({source.path})" if capital and isinstance(mine, str) and mine.islower() else source.path
 
 
-def completions(text: str, found: Sequence[Source]) -> list[Choice]:
+def complete_expression(text: str, found: Sequence[RecordField]) -> list[Choice]:
     """What the word at the end of an expression may become; values are whole new texts."""
     match = _TOKEN.search(text)
     token = match.group() if match else ""
     before = text[: len(text) - len(token)]
     folded = token.casefold()
     fields = [
-        Choice(before + each.path, each.path, fit(shown(each.sample), 40))
+        Choice(before + each.path, each.path, truncate(format_value(each.sample), 40))
         for each in found
         if folded in each.path.casefold() and each.path != token
     ]
     fields.sort(key=lambda each: not each.title.casefold().startswith(folded))
     functions = [
         Choice(f"{before}{name}(", name, about)
-        for name, about in FUNCTIONS.items()
+        for name, about in FUNCTION_HINTS.items()
         if token and name.startswith(folded) and not text.endswith(f"{name}(")
     ]
     return [*functions, *fields][:50]
