@@ -80,7 +80,7 @@ async def tail(home: Path, rows: int) -> dict[str, float]:
         times = []
         for _ in range(PAGES):
             await pilot.pause(0.02)
-            lines = tail.painted
+            lines = tail.painted_lines
             began = time.perf_counter()
             tail.action_page(-1)
             await until(partial(more_painted, app, lines))
@@ -114,7 +114,7 @@ def sent_as_well(app: Any) -> None:
             update.render_segments(app.console)
             if all_there(app):
                 tail = app.screen.query_one(Tail)
-                app.sent = (tail.source, tail.painted)
+                app.sent = (tail.source, tail.painted_lines)
 
     app._display = displayed
 

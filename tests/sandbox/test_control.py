@@ -85,7 +85,7 @@ async def test_chance_is_the_same_with_the_same_seed(api: Api) -> None:
 
 @pytest.mark.parametrize("fault", [{"stat": 500}, {"status": "500"}, {"body": "xml"}, {"times": True}])
 async def test_a_fault_that_makes_no_sense_is_refused(api: Api, fault: dict[str, Any]) -> None:
-    answer = await api.raw("POST", "/sandbox/state/faults", body=json.dumps(fault).encode())
+    answer = await api.raw("POST", "/sandbox/faults", body=json.dumps(fault).encode())
     assert answer.status == 400
     assert answer.body["error"]
 
@@ -111,7 +111,7 @@ async def test_the_log_tells_all_but_the_key(api: Api) -> None:
 
 @pytest.mark.parametrize("change", [{"colour": 1}, {"retired": "later"}, {"limits": "no"}, {"job_time": "1"}])
 async def test_an_unknown_switch_is_refused(api: Api, change: dict[str, Any]) -> None:
-    answer = await api.raw("PATCH", "/sandbox/state/settings", body=json.dumps(change).encode())
+    answer = await api.raw("PATCH", "/sandbox/settings", body=json.dumps(change).encode())
     assert answer.status == 400
     assert (await api.control("GET", "settings"))["limits"] is False
 

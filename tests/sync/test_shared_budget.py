@@ -39,5 +39,5 @@ async def test_a_running_engine_competes_once_it_is_told_to(
             return told[-1:] == [last]
 
         await until(bench, lambda: heard(False))
-        await settings.change(bench.instance, "ignore_other_clients", ["on"], ACTOR)
+        await settings.change(bench.instance, "compete", ["on"], ACTOR)
         await until(bench, lambda: heard(True))

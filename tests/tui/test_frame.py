@@ -81,7 +81,7 @@ async def test_the_header_says_where_one_is(alone: Any, console: Any) -> None:
 async def test_the_real_klaviyo_is_said_to_be_real(alone: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async with alone() as (app, pilot):
         monkeypatch.delenv("ASKEL_KLAVIYO_URL")
-        await app._know()
+        await app._update_header()
         await pilot.pause()
         assert "KLAVIYO · REAL" in text_of(app).splitlines()[0]
 

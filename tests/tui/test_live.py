@@ -20,7 +20,7 @@ ENTRIES = 2_000
 
 
 def write(app: Any, first: int, last: int) -> None:
-    with sqlite3.connect(journal_file(app._where)) as db:
+    with sqlite3.connect(journal_file(app._home)) as db:
         db.executemany(INSERT, [entry(number) for number in range(first, last + 1)])
     db.close()
 

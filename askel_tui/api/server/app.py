@@ -86,7 +86,7 @@ def build_app(context: ApiContext) -> FastAPI:
     errors.install_handlers(app)
     for each in (records, segment, cloudevents, webhooks, questions, direct_writes, operations):
         app.include_router(each.router)
-    page = files("askel_tui.api").joinpath("docs.html").read_text(encoding="utf-8")
+    page = files("askel_tui.api.server").joinpath("docs.html").read_text(encoding="utf-8")
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:

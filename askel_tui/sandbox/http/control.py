@@ -3,7 +3,7 @@
 JSON, no key. `?account=ID` picks the account; without it, the first. An `{id}` is an id or a name that is unique.
 
 GET    /sandbox/state                       profiles, lists, segments, events, metrics, flows, jobs, requests
-GET    /sandbox/state/settings · PATCH {…}        switches (`settings.Settings`)
+GET    /sandbox/settings · PATCH {…}        switches (`settings.Settings`)
 GET    /sandbox/accounts · POST {id, name, seed?}
 GET    /sandbox/keys · POST {key?, scopes?, account?} · POST /sandbox/keys/revoke {key}   (a key or its fingerprint)
 POST   /sandbox/lists {name, id?, opt_in_process?} · PATCH|DELETE /sandbox/lists/{id} · POST …/{id}/restore
@@ -16,8 +16,8 @@ POST   /sandbox/properties/{name}/rename {"to": name} · DELETE /sandbox/propert
 POST   /sandbox/profiles {"profiles": [attributes, …]} · DELETE /sandbox/profiles/{id or e-mail}
 POST   /sandbox/profiles/{id or e-mail}/confirm                           clicks double opt-in links
 POST   /sandbox/jobs/{id}/cancel · POST /sandbox/settle                    settle: do now what waits for a time
-GET    /sandbox/state/faults · POST {endpoint, status?, body?, delay?, reset?, lost?, after?, …} · DELETE
-GET    /sandbox/validation/bodies?after=N&limit=M · DELETE                          the request log
+GET    /sandbox/faults · POST {endpoint, status?, body?, delay?, reset?, lost?, after?, …} · DELETE
+GET    /sandbox/requests?after=N&limit=M · DELETE                          the request log
 POST   /sandbox/windows/open · POST /sandbox/save · POST /sandbox/reset {seed}
 """
 

@@ -20,7 +20,7 @@ class SettingError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The switches, by the names that `PATCH /sandbox/state/settings` takes. Times are in seconds."""
+    """The switches, by the names that `PATCH /sandbox/settings` takes. Times are in seconds."""
 
     limits: bool = True
     """Keep Klaviyo's windows. Off: nothing is ever throttled; the headers stay."""
