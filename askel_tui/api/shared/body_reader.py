@@ -69,7 +69,7 @@ class BoundedReceive:
             return message
         size = len(message.get("body", b""))
         self.received_bytes += size
-        self._context.buffered += size
+        self._context.buffered_bytes += size
         if self.received_bytes > MAX_RECORD_BYTES:
             raise too_large()
         if self._context.buffered > MAX_BUFFERED_BYTES:
