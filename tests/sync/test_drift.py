@@ -281,7 +281,12 @@ async def test_a_property_renamed_in_the_first_seconds_of_a_workflow(
     """Far fewer carriers than are looked at were written to before; those written to afterwards do not hide it."""
 
     def look_every(milliseconds: int) -> None:
-        for name in ("MAX_CHECK_AGE_MS", "RECHECK_AGE_MS", "ACTIVE_CHECK_INTERVAL_MS", "IDLE_CHECK_INTERVAL_MS"):
+        for name in (
+            "MAX_CHECK_AGE_MS",
+            "RECHECK_AGE_MS",
+            "ACTIVE_CHECK_INTERVAL_MS",
+            "IDLE_CHECK_INTERVAL_MS",
+        ):
             monkeypatch.setattr(detector, name, milliseconds)
 
     async def written(count: int) -> bool:

@@ -18,7 +18,7 @@ async def test_d_starts_a_daemon_that_sends_and_quitting_asks(console: Any) -> N
 
     async with console(prepare=prepare) as (app, pilot, bench):
         await pilot.press("d")
-        await until(pilot, lambda: app.head.daemon and app.head.ours, 30)
+        await until(pilot, lambda: app.head.daemon_running and app.head.daemon_is_ours, 30)
         assert "daemon runs (started here)" in text_of(app)
         await until(pilot, lambda: bench.events("First Points Earned"), 30)
         await pilot.press("ctrl+q")

@@ -173,7 +173,7 @@ async def test_what_destroys_wants_the_number_typed(alone: Any) -> None:
 
 async def test_hostile_words_in_a_question_or_a_toast_are_shown_as_they_are(alone: Any) -> None:
     async with alone() as (app, pilot):
-        app.say("[@click=app.quit]x[/] \x1b[2J\u202e", title="[red]")
+        app.show_toast("[@click=app.quit]x[/] \x1b[2J\u202e", title="[red]")
         app.push_screen(Confirm("[bold]Rob[/] \x07?", "[@click=app.quit]here[/]"))
         await pilot.pause()
         shown = text_of(app)

@@ -72,7 +72,7 @@ class BoundedReceive:
         self._context.buffered_bytes += size
         if self.received_bytes > MAX_RECORD_BYTES:
             raise too_large()
-        if self._context.buffered > MAX_BUFFERED_BYTES:
+        if self._context.buffered_bytes > MAX_BUFFERED_BYTES:
             told = "too many bodies come in at once"
             raise BodyRefused(
                 429, "busy", told, retry_after=BUSY_RETRY_AFTER_S, headers={"Connection": "close"}

@@ -452,7 +452,7 @@ def test_our_own_calls_never_look_like_somebody_elses(
                 heapq.heappush(events, (answered, next(order), "answer", (place, remaining)))
             else:
                 place, remaining = data
-                place.answered(200, remaining, None)
+                place.note_response(200, remaining, None)
                 await place.__aexit__(None, None, None)
         assert not any(row["foreign"] for row in budgets.usage())
 
