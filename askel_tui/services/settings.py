@@ -11,11 +11,11 @@ from typing import Any
 
 from askel_tui.core.problems import did_you_mean
 from askel_tui.store.journal.rows import Decision
+from askel_tui.sync.connected import PAUSE_AFTER_MS
 from askel_tui.sync.instance import COMPETE_SETTING, Instance
 from askel_tui.sync.notifications.channels import redacted_address
 from askel_tui.sync.notifications.notifier import DEFAULT_REMIND_HOURS, REMIND_SETTING
 from askel_tui.sync.notifications.notifier import NOTIFY_SETTING as NOTIFY
-from askel_tui.sync.sending.settlement import PAUSE_AFTER_MS
 from askel_tui.sync.upkeep import retention
 
 _DURATION = re.compile(r"([0-9]{1,9})([smhd])")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from askel_tui.klaviyo.rate_limits.limiter import RateLimiter
     from askel_tui.store.locks import OwnershipLock
     from askel_tui.store.secrets.key_store import KeyStore
-    from askel_tui.sync.sending.settlement import Connected
+    from askel_tui.sync.connected import Connected
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class Instance:
 
     async def connected(self) -> dict[str, dict[str, Connected]]:
         """Every connection that has a key, by account and name."""
-        from askel_tui.sync.sending.settlement import PAUSE_AFTER_MS, Connected
+        from askel_tui.sync.connected import PAUSE_AFTER_MS, Connected
 
         found: dict[str, dict[str, Connected]] = {}
         settings = self.state.settings()

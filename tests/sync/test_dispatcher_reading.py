@@ -13,8 +13,8 @@ from askel_tui.core.operations import Identity, Operation
 from askel_tui.klaviyo.client import Client
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import OpenRequest, StoredOperation
+from askel_tui.sync.connected import Connected
 from askel_tui.sync.dispatching.dispatcher import Dispatcher
-from askel_tui.sync.sending.settlement import Connected
 
 
 class SlowJournal:

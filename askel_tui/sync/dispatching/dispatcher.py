@@ -16,13 +16,14 @@ from dataclasses import replace
 from askel_tui.core.requests import packing
 from askel_tui.store.journal.interface import Clock, Journal
 from askel_tui.store.journal.rows import OpenRequest, StoredOperation
+from askel_tui.sync.connected import Connected
 from askel_tui.sync.dispatching.in_flight import InFlight
 from askel_tui.sync.dispatching.profile_queue import Lane, ProfileQueue
 from askel_tui.sync.dispatching.request_scheduler import RequestScheduler
 from askel_tui.sync.sending.bulk_sender import IMPORT_CALL
 from askel_tui.sync.sending.freshness import FreshnessGate
 from askel_tui.sync.sending.sender import Sender
-from askel_tui.sync.sending.settlement import Connected, OrphanedJob, QueueUpdate
+from askel_tui.sync.sending.settlement import OrphanedJob, QueueUpdate
 
 log = logging.getLogger(__name__)
 

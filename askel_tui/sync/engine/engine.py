@@ -11,6 +11,7 @@ from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.store.journal.rows import StoredOperation, WorkflowState
 from askel_tui.sync.confirmation.confirmations import Confirmations
 from askel_tui.sync.confirmation.consent_in_doubt import ConsentInDoubt
+from askel_tui.sync.connected import Connected
 from askel_tui.sync.dispatching.dispatcher import Dispatcher
 from askel_tui.sync.drift.detector import DriftDetector
 from askel_tui.sync.engine import commands as orders
@@ -18,7 +19,6 @@ from askel_tui.sync.instance import Instance
 from askel_tui.sync.notifications.notifier import Notifier
 from askel_tui.sync.planning.backlog_workers import BACKLOG_MIN_COUNT, BacklogWorkers
 from askel_tui.sync.planning.planner import plan_round
-from askel_tui.sync.sending.settlement import Connected
 from askel_tui.sync.upkeep.outage_probe import OutageProbes
 from askel_tui.sync.upkeep.retention import Retention
 

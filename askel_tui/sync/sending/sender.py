@@ -27,13 +27,13 @@ from askel_tui.store.journal.rows import (
     SettledOperation,
     StoredOperation,
 )
+from askel_tui.sync.connected import Connected
 from askel_tui.sync.sending.bulk_sender import BULK_CALLS, BulkSender
 from askel_tui.sync.sending.consent_sender import ConsentSender
 from askel_tui.sync.sending.error_policy import Action, action_for
 from askel_tui.sync.sending.freshness import FreshnessGate, NoGate
 from askel_tui.sync.sending.identity_conflicts import IdentityConflicts
 from askel_tui.sync.sending.settlement import (
-    Connected,
     QueueUpdate,
     Settler,
     learned_profiles,

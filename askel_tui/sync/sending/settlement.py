@@ -12,7 +12,6 @@ from typing import Any
 
 from askel_tui.core.operations import IDENTIFIERS, Identity, Operation
 from askel_tui.core.requests.packing import Request
-from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import KlaviyoError
 from askel_tui.klaviyo.rate_limits.limiter import Priority
 from askel_tui.klaviyo.responses import attributes_of, resource_of
@@ -24,7 +23,7 @@ from askel_tui.store.journal.rows import (
     SettledOperation,
     StoredOperation,
 )
-from askel_tui.store.state.documents import OnConflict
+from askel_tui.sync.connected import Connected
 from askel_tui.sync.sending.error_policy import KEY_CAUSES, Action, backoff_ms
 
 log = logging.getLogger(__name__)
@@ -35,9 +34,6 @@ MAX_RESPONSE_BYTES = 4096
 MAX_OPERATIONS_PER_COMMIT = 1_000
 """Operations settled in one transaction, so that live ones do not wait behind a large job."""
 
-PAUSE_AFTER_MS = 15 * 60_000
-"""How long operations are tried again before their step is held, without a setting (design: Ends)."""
-
 LOG_INTERVAL_MS = 60_000
 """How long between two lines of the log about a connection's trouble, in milliseconds."""
 
@@ -46,21 +42,6 @@ OPEN_REQUESTS_OBSERVER: ContextVar[Callable[[int], None] | None] = ContextVar("W
 
 Called with -1 when it may be left in doubt: it only waits for a job, and the next run can do that as well.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """A connection as the engine sees it: who it writes to, and with what."""
-
-    name: str
-    account: str
-    revision: str
-    key: str
-    """The key's fingerprint."""
-    client: Client
-    on_conflict: OnConflict = "fail"
-    pause_after_ms: int = PAUSE_AFTER_MS
-    """How long a step's operations may be backed off before the step is held."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

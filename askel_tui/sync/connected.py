@@ -1,0 +1,26 @@
+"""A connection as the engine sees it: who it writes to, and with what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from askel_tui.klaviyo.client import Client
+from askel_tui.store.state.documents import OnConflict
+
+PAUSE_AFTER_MS = 15 * 60_000
+"""How long operations are tried again before their step is held, without a setting, in milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A connection that has a key, with the client that uses it."""
+
+    name: str
+    account: str
+    revision: str
+    key: str
+    """The key's fingerprint."""
+    client: Client
+    on_conflict: OnConflict = "fail"
+    pause_after_ms: int = PAUSE_AFTER_MS
+    """How long a step's operations may be backed off before the step is held."""
