@@ -22,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class ExitCode(IntEnum):
-    """Exit codes (design: The command line)."""
+    """Exit codes."""
 
     DONE = 0
     FAILED = 1
@@ -63,7 +63,7 @@ def open_instance() -> AbstractAsyncContextManager[Instance]:
 
 
 async def require_client(instance: Instance, connection: str) -> Client:
-    """The client of a connection. Raises `UnknownConnection`, `Stop` where no key is stored."""
+    """The client of a connection. Raises `UnknownConnection`, `CommandError` where no key is stored."""
     client = await instance.client(connection)
     if client is None:
         raise CommandError(
@@ -86,7 +86,7 @@ def actor() -> str:
 
 
 def read_text(file: str) -> str:
-    """The text of a file (`-` is standard input). Raises `OSError`, `Stop` where it is not UTF-8."""
+    """The text of a file (`-` is standard input). Raises `OSError`, `CommandError` where it is not UTF-8."""
     data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     try:
         return data.decode("utf-8-sig")

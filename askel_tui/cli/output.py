@@ -75,7 +75,7 @@ def put_table(
 ) -> None:
     """Writes an aligned table; on a terminal the widest columns are cut until it fits. Numbers go right.
 
-    `whole_last`: the last column is never cut; where it does not fit, it stands below the rest of its row.
+    `keep_last_whole`: the last column is never cut; where it does not fit, it stands below the rest of its row.
     """
     given = [list(row) for row in rows]
     if not given:

@@ -27,7 +27,7 @@ def profile(
     unset: Sequence[str],
     profile_id: str | None,
 ) -> Body:
-    """A profile resource with `meta` beside its attributes (contract.md 3.2).
+    """A profile resource with `meta` beside its attributes (docs/klaviyo.md 3.2).
 
     Raises `Inexpressible` without any identifier, and for an unknown identifier or field of a location.
     """
@@ -61,7 +61,7 @@ def event(
     value_currency: str | None,
     backfill: bool,
 ) -> Body:
-    """An event's attributes, without its profile (contract.md 2.11)."""
+    """An event's attributes, without its profile (docs/klaviyo.md 2.11)."""
     attributes: Body = {
         "metric": {"data": {"type": "metric", "attributes": {"name": metric}}},
         "properties": dict(properties),
@@ -78,7 +78,7 @@ def event(
 
 
 def consent_profile(identifiers: Mapping[str, str], subscriptions: Body, profile_id: str | None) -> Body:
-    """A profile of a consent job: its e-mail and phone number, no other identifiers (contract.md 3.1)."""
+    """A profile of a consent job: its e-mail and phone number, no other identifiers (docs/klaviyo.md 3.1)."""
     attributes: Body = {name: identifiers[name] for name in ("email", "phone_number") if name in identifiers}
     attributes["subscriptions"] = subscriptions
     resource: Body = {"type": "profile", "attributes": attributes}
@@ -88,7 +88,7 @@ def consent_profile(identifiers: Mapping[str, str], subscriptions: Body, profile
 
 
 def consent_job(kind: str, attributes: Body, list_id: str | None) -> Body:
-    """The document of a subscribe or unsubscribe job (contract.md 2.8, 2.9)."""
+    """The document of a subscribe or unsubscribe job (docs/klaviyo.md 2.8, 2.9)."""
     data: Body = {"type": kind, "attributes": attributes}
     if list_id is not None:
         data["relationships"] = {"list": {"data": {"type": "list", "id": list_id}}}
@@ -96,7 +96,7 @@ def consent_job(kind: str, attributes: Body, list_id: str | None) -> Body:
 
 
 def suppression(kind: str, emails: Sequence[str]) -> Body:
-    """The document of a suppress or unsuppress job (contract.md 2.10)."""
+    """The document of a suppress or unsuppress job (docs/klaviyo.md 2.10)."""
     profiles = [{"type": "profile", "attributes": {"email": email}} for email in emails]
     return {"data": {"type": kind, "attributes": {"profiles": {"data": profiles}}}}
 

@@ -19,31 +19,31 @@ class Caps:
     """What one revision takes at most. Lengths are in characters, sizes in bytes of UTF-8 JSON."""
 
     email: int = 100
-    """An e-mail address (contract.md 3.1)."""
+    """An e-mail address (docs/klaviyo.md 3.1)."""
     external_id: int = 255
     """An external id; Klaviyo states none, this is the cap of its other free identifiers (unique_id, 3.4)."""
     profile_bytes: int = 100 * _KB
-    """A profile's payload (contract.md 3.4, stated from 2025-01-15 on)."""
+    """A profile's payload (docs/klaviyo.md 3.4, stated from 2025-01-15 on)."""
     event_properties: int = 400
-    """Properties of one event (contract.md 3.4: 300 until 2025-04-15)."""
+    """Properties of one event (docs/klaviyo.md 3.4: 300 until 2025-04-15)."""
     event_string_bytes: int = 100 * _KB
-    """One string in an event (contract.md 3.4)."""
+    """One string in an event (docs/klaviyo.md 3.4)."""
     event_bytes: int = 5 * _MB
-    """One event (contract.md 3.4)."""
+    """One event (docs/klaviyo.md 3.4)."""
     event_profile_bytes: int = 95 * _KB
-    """The profile object inside an event (contract.md 3.4)."""
+    """The profile object inside an event (docs/klaviyo.md 3.4)."""
     array_items: int = 4000
-    """Elements of an array in an event (contract.md 3.4)."""
+    """Elements of an array in an event (docs/klaviyo.md 3.4)."""
     nesting: int = 10
-    """Levels of objects and arrays in an event's properties (contract.md 3.4)."""
+    """Levels of objects and arrays in an event's properties (docs/klaviyo.md 3.4)."""
     metric_name: int = 127
-    """A metric's name: under 128 (contract.md 3.4)."""
+    """A metric's name: under 128 (docs/klaviyo.md 3.4)."""
     unique_id: int = 255
-    """An event's `unique_id`, at least 1 (contract.md 3.4)."""
+    """An event's `unique_id`, at least 1 (docs/klaviyo.md 3.4)."""
     event_year_floor: int = 1991
-    """The first year an event may lie in, UTC: after 1990, before 2026-07-15 after 2000 (contract.md 3.4)."""
+    """The first year an event may lie in, UTC: after 1990, before 2026-07-15 after 2000 (docs/klaviyo.md 3.4)."""
     event_days_ahead: int = 365
-    """How far ahead of now an event may lie: one year (contract.md 3.4)."""
+    """How far ahead of now an event may lie: one year (docs/klaviyo.md 3.4)."""
 
 
 _NEWEST = Caps()
@@ -77,7 +77,7 @@ STANDARD_ATTRIBUTES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "2026-07-15": (*_TOP, "locale", *_DOTTED),
     }
 )
-"""A profile's writable attributes, dotted; identifiers and `properties` aside (`locale`: contract.md 0.4)."""
+"""A profile's writable attributes, dotted; identifiers and `properties` aside (`locale`: docs/klaviyo.md 0.4)."""
 
 
 def caps(revision: str) -> Caps:

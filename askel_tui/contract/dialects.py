@@ -1,6 +1,6 @@
 """Request bodies in the words of one revision. Pure; names of calls are those of `endpoints`.
 
-A body built at 2024-02-15 is valid there and at 2025-01-15, which serves it today (contract.md 0.3). One case
+A body built at 2024-02-15 is valid there and at 2025-01-15, which serves it today (docs/klaviyo.md 0.3). One case
 cannot be both: to unsubscribe takes no `subscriptions` at 2024-02-15, and needs them at 2025-01-15. They are
 sent.
 """
@@ -26,10 +26,10 @@ __all__ = ["CHANNEL_IDENTIFIER", "FLOW_STATUSES", "Dialect", "Inexpressible", "d
 CHANNEL_IDENTIFIER: Mapping[str, str] = MappingProxyType(
     {"email": "email", "sms": "phone_number", "whatsapp": "phone_number", "push": "email"}
 )
-"""The identifier that a consent channel needs in the same profile object (contract.md 3.3)."""
+"""The identifier that a consent channel needs in the same profile object (docs/klaviyo.md 3.3)."""
 
 FLOW_STATUSES = ("draft", "manual", "live")
-"""What a flow's status may be set to (contract.md 1, flows)."""
+"""What a flow's status may be set to (docs/klaviyo.md 1)."""
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -63,11 +63,11 @@ class Dialect:
         newest = revision == "2026-07-15"
         self.revision = revision
         self.has_backfill = newest
-        """Whether an event may say that it must not fire flows (contract.md 0.4: from 2026-04-15)."""
+        """Whether an event may say that it must not fire flows (docs/klaviyo.md 0.4: from 2026-04-15)."""
         self.has_historical_consent = revision != "2024-02-15"
-        """Whether consent may be dated: `historical_import` (contract.md 0.4: from 2024-07-15)."""
+        """Whether consent may be dated: `historical_import` (docs/klaviyo.md 0.4: from 2024-07-15)."""
         self.has_opt_in_process = newest
-        """Whether a list's opt-in process may be set (contract.md 0.4: from 2025-10-15)."""
+        """Whether a list's opt-in process may be set (docs/klaviyo.md 0.4: from 2025-10-15)."""
         self.subscribe_channels = ("email", "sms", "whatsapp", "push") if newest else ("email", "sms")
         """The channels one may subscribe to."""
         self.unsubscribe_channels = self.subscribe_channels[:3]
@@ -88,7 +88,7 @@ class Dialect:
         unset: Sequence[str] = (),
         profile_id: str | None = None,
     ) -> Body:
-        """`create_or_update_profile`: null clears an attribute, `unset` removes properties (contract.md 3.2).
+        """`create_or_update_profile`: null clears an attribute, `unset` removes properties (docs/klaviyo.md 3.2).
 
         `attributes` are nested as Klaviyo has them (`{"location": {"city": …}}`).
         """
@@ -100,7 +100,7 @@ class Dialect:
         attributes: Mapping[str, Any] = _NOTHING,
         properties: Mapping[str, Any] = _NOTHING,
     ) -> Body:
-        """`create_profile`: takes neither an id nor `_kx` nor `unset` (contract.md 2.3)."""
+        """`create_profile`: takes neither an id nor `_kx` nor `unset` (docs/klaviyo.md 2.3)."""
         if "_kx" in identifiers:
             raise Inexpressible("create_profile does not take the identifier _kx.")
         return {"data": self._profile(identifiers, attributes, properties, (), None)}
@@ -113,7 +113,7 @@ class Dialect:
         properties: Mapping[str, Any] = _NOTHING,
         unset: Sequence[str] = (),
     ) -> Body:
-        """`update_profile` of one profile; `identifiers` are its new ones (contract.md 2.4)."""
+        """`update_profile` of one profile; `identifiers` are its new ones (docs/klaviyo.md 2.4)."""
         if "_kx" in identifiers:
             raise Inexpressible("update_profile does not take the identifier _kx.")
         return {"data": self._profile(identifiers, attributes, properties, unset, profile_id)}
@@ -126,7 +126,7 @@ class Dialect:
         unset: Sequence[str] = (),
         profile_id: str | None = None,
     ) -> Body:
-        """One profile of `bulk_import`; cannot clear an attribute (contract.md 3.2)."""
+        """One profile of `bulk_import`; cannot clear an attribute (docs/klaviyo.md 3.2)."""
         location = attributes.get("location") or _NOTHING
         if None in attributes.values() or None in location.values():
             raise Inexpressible(
@@ -145,7 +145,7 @@ class Dialect:
         return {"data": data}
 
     def merge(self, destination: str, source: str) -> Body:
-        """`merge_profiles`: the profile `source` becomes part of `destination` (contract.md 2.5)."""
+        """`merge_profiles`: the profile `source` becomes part of `destination` (docs/klaviyo.md 2.5)."""
         profiles = {"data": [{"type": "profile", "id": source}]}
         return {"data": {"type": "profile-merge", "id": destination, "relationships": {"profiles": profiles}}}
 
@@ -188,7 +188,7 @@ class Dialect:
     ) -> Body:
         """`create_event`, which may carry an upsert of its profile. `time` is RFC 3339.
 
-        Here alone the profile's `meta` stands inside its attributes (contract.md 2.11).
+        Here alone the profile's `meta` stands inside its attributes (docs/klaviyo.md 2.11).
         """
         attributes = self._event(metric, properties, time, unique_id, value, value_currency, backfill)
         profile = self._profile(
@@ -246,7 +246,7 @@ class Dialect:
     ) -> Body:
         """One profile of `subscribe`. `consented_at` gives times by channel, for historical consent only.
 
-        Identifiers other than e-mail and phone number are left out: the call takes none (contract.md 3.1).
+        Identifiers other than e-mail and phone number are left out: the call takes none (docs/klaviyo.md 3.1).
         """
         if consented_at and not self.has_historical_consent:
             raise Inexpressible(f"Consent cannot be dated at revision {self.revision}.")
@@ -268,7 +268,7 @@ class Dialect:
         """`bulk_subscribe_profiles` of items from `subscribe_item`.
 
         `historical` skips double opt-in and needs a `consented_at` on every channel; without it none may
-        have one (contract.md 6).
+        have one (docs/klaviyo.md 6).
         """
         if historical and not self.has_historical_consent:
             raise Inexpressible(f"Historical consent cannot be imported at revision {self.revision}.")
@@ -292,7 +292,7 @@ class Dialect:
     def unsubscribe(self, profiles: Sequence[Body], list_id: str | None = None) -> Body:
         """`bulk_unsubscribe_profiles` of items from `unsubscribe_item`.
 
-        A profile that is not in the given list is unsubscribed from everything (contract.md 6).
+        A profile that is not in the given list is unsubscribed from everything (docs/klaviyo.md 6).
         """
         attributes: Body = {"profiles": {"data": list(profiles)}}
         return bodies.consent_job("profile-subscription-bulk-delete-job", attributes, list_id)

@@ -25,7 +25,7 @@ NEWEST = REVISIONS[-1]
 """The revision that new connections pin."""
 
 RETIRED: Mapping[str, str] = MappingProxyType({"2024-02-15": "2025-01-15"})
-"""A retired revision and the one whose rules serve it today: the oldest live one (contract.md 0.3)."""
+"""A retired revision and the one whose rules serve it today: the oldest live one (docs/klaviyo.md 0.3)."""
 
 
 class NotInRevision(LookupError):
@@ -44,7 +44,7 @@ class NotInRevision(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """At most `limit` calls in `seconds`, per account and endpoint (contract.md 5)."""
+    """At most `limit` calls in `seconds`, per account and endpoint (docs/klaviyo.md 5)."""
 
     limit: int
     seconds: int
@@ -52,7 +52,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """A second budget, charged in addition when `parameter` names `value` (contract.md 5).
+    """A second budget, charged in addition when `parameter` names `value` (docs/klaviyo.md 5).
 
     Klaviyo shares it between all endpoints that take the parameter.
     """
@@ -128,7 +128,7 @@ def published_endpoints(revision: str) -> Mapping[str, Endpoint]:
 
 
 def serving_revision(revision: str) -> str:
-    """The revision whose rules serve a call that names this one today (contract.md 0.3)."""
+    """The revision whose rules serve a call that names this one today (docs/klaviyo.md 0.3)."""
     return RETIRED.get(revision, revision)
 
 

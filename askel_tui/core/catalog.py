@@ -38,7 +38,7 @@ class SegmentEntry:
 
 @dataclass(frozen=True, slots=True)
 class FlowTrigger:
-    """What fires a flow: `type` is list, segment, metric, date, price-drop or low-inventory (contract.md 8).
+    """What fires a flow: `type` is list, segment, metric, date, price-drop or low-inventory (docs/klaviyo.md 8).
 
     `filtered`: the trigger has a filter, so that not every event or addition fires the flow.
     """

@@ -33,7 +33,7 @@ STEP_KINDS: tuple[StepKind, ...] = get_args(StepKind)
 TargetType = Literal["list", "segment", "flow", "metric", "property"]
 
 IDENTIFIERS = ("email", "phone_number", "external_id")
-"""The identifiers a record may give, strongest first (contract.md 3.1)."""
+"""The identifiers a record may give, strongest first (docs/klaviyo.md 3.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +257,7 @@ def canonical_json(value: object) -> bytes:
 
 
 def _exactly(value: object) -> bytes:
-    """As `canonical`, for what the fast encoder refuses: integers over 64 bits, lone surrogates."""
+    """As `canonical_json`, for what the fast encoder refuses: integers over 64 bits, lone surrogates."""
     try:
         return _PLAIN.encode(value).encode()
     except UnicodeEncodeError:
@@ -294,7 +294,7 @@ def _target(type: TargetType, id: str | None, name: str) -> Target:  # noqa: A00
 
 
 def operation_id(connection: str, workflow: str, version: int, record: str, step: str) -> str:
-    """The id of an operation, 32 hex digits: doing it twice is doing it once (design: Ids)."""
+    """The id of an operation, 32 hex digits: doing it twice is doing it once."""
     return _digest(connection, workflow, str(version), record, step)
 
 

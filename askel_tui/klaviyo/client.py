@@ -95,7 +95,7 @@ class Client:
         self._limiter = limiter
         self._retry_policy = retry_policy or RetryPolicy()
         self._key = key.encode()
-        # A revision's media type is the one its request bodies have (contract.md 0.2).
+        # A revision's media type is the one its request bodies have (docs/klaviyo.md 0.2).
         media = endpoint(revision, "create_event").content_type or "application/json"
         common = {
             "Authorization": f"Klaviyo-API-Key {key}",
@@ -160,7 +160,7 @@ class Client:
         """The resources of all pages, or the first `limit` of them; pages are as large as the revision
         allows.
 
-        Raises `Unreadable` where a page is none, comes a second time, or names a next one of another address.
+        Raises `UnreadableResponse` where a page is none, comes a second time, or names a next one of another address.
         """
         ids, asked = ids or {}, dict(query or {})
         one = self.endpoint(name)

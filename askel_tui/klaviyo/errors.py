@@ -1,4 +1,4 @@
-"""What can go wrong with a call to Klaviyo: one class per kind, each with Klaviyo's own words (contract.md
+"""What can go wrong with a call to Klaviyo: one class per kind, each with Klaviyo's own words (docs/klaviyo.md
 4).
 
 `str(error)` is one sentence for people: at most 300 characters, nothing in it that a terminal would obey.

@@ -1,4 +1,4 @@
-"""Klaviyo's filter language and query strings (contract.md 7).
+"""Klaviyo's filter language and query strings (docs/klaviyo.md 7).
 
 Servers commonly refuse a request line of more than 8 KB, so long lists of values are cut into several
 filters.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KLAVIYO_URL = "https://a.klaviyo.com"
-"""Where Klaviyo's API is (contract.md 0.2)."""
+"""Where Klaviyo's API is (docs/klaviyo.md 0.2)."""
 
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 30
@@ -156,7 +156,7 @@ class HttpTransport:
         """Sends one request and reads its answer whole. `target` is the path with its query, percent-encoded.
 
         Raises `Unavailable`, with `arrived` False only where nothing of the request can have been received,
-        and `Unreadable` for an answer beyond all measure. Nothing of the request is kept in the exception.
+        and `UnreadableResponse` for an answer beyond all measure. Nothing of the request is kept in the exception.
         """
         shared = self._shared or self._open()
         request = httpx.Request(

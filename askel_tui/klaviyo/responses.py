@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def parse_body(body: bytes, name: str, status: int) -> Any:
-    """The body as JSON; None for an empty one. Raises `Unreadable`."""
+    """The body as JSON; None for an empty one. Raises `UnreadableResponse`."""
     if not body:
         return None
     try:
@@ -64,7 +64,7 @@ def retry_after_seconds(retry_after: str | None) -> float | None:
 
 
 def next_page_query(link: str, address: str, path: str, name: str) -> dict[str, str]:
-    """The query of the next page out of a page's link. Raises `Unreadable` for a link to another place.
+    """The query of the next page out of a page's link. Raises `UnreadableResponse` for a link to another place.
 
     `address` is the base address and `path` what was asked under it; the next page is asked for there and
     nowhere else. So a link that names Klaviyo's own address is as good as one that names ours.

@@ -192,7 +192,7 @@ def _check_revision(revision: str) -> str:
 
 
 def _require_base_scopes(found: KeyCheck) -> None:
-    """A key without the scopes that every workflow builds on can't be a connection's (design: Scopes)."""
+    """A key without the scopes that every workflow builds on can't be a connection's."""
     from askel_tui.klaviyo.reads.key_check import REQUIRED_SCOPES
 
     lacking = [scope for scope in REQUIRED_SCOPES if found.scopes.get(scope) == "missing"]

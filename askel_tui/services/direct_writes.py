@@ -84,8 +84,8 @@ async def prepare_write(
 ) -> PreparedWrite:
     """Plans a step for a profile. Expressions of the step see `data` and, under `profile`, the identifiers.
 
-    With a `key` the write is done once, however often it is asked for. Raises `Unfit`, `KeyReused`, `RecordRefused`,
-    `UnknownConnection`.
+    With a `key` the write is done once, however often it is asked for. Raises `Unfit`, `IdempotencyKeyReused`,
+    `RecordRefused`, `UnknownConnection`.
     """
     document = instance.state.connection(connection)
     workflow = Workflow(
@@ -122,7 +122,7 @@ async def write_and_wait(
 ) -> WriteResult:
     """Orders the write and waits for the answers of its operations.
 
-    Raises `Refused`, `Unanswered`; the order then stands nevertheless, unless it was refused.
+    Raises `Refused`, `CommandUnanswered`; the order then stands nevertheless, unless it was refused.
     """
     await submit(instance, "direct", prepared.command_arguments(), actor)
     entries = await _wait_for_entries(instance, prepared, timeout_s)

@@ -56,10 +56,10 @@ async def dry_run(
     records: Sequence[Record] | None = None,
     version: int | None = None,
 ) -> dict[str, Any]:
-    """The dry run as the command line's JSON document (design: JSON), oldest record first.
+    """The dry run as the command line's JSON document, oldest record first.
 
     Takes the newest `last` kept records with a matching trigger and a true `when` (30 without `last`), or of the given
-    records all of those, or their newest `last`. Raises `UnknownWorkflow`, `NotRun`, `KlaviyoError`.
+    records all of those, or their newest `last`. Raises `UnknownWorkflow`, `DryRunImpossible`, `KlaviyoError`.
     """
     document = instance.workflow_document(workflow, version)
     applied = await instance.applied_version(workflow, document.version)
@@ -223,7 +223,7 @@ def _preview_record(
 
 
 def _conflict_problem(operation: Operation, met: Effect) -> Problem:
-    """Klaviyo answers an upsert with 409 where its identifiers belong to several profiles (contract.md 3.1)."""
+    """Klaviyo answers an upsert with 409 where its identifiers belong to several profiles (docs/klaviyo.md 3.1)."""
     who = ", ".join(operation.profile.identifiers().values())
     ids = " and ".join(
         NEW_PROFILE_LABEL if each.id in (None, "new") else str(each.id) for each in met.conflicting_profiles

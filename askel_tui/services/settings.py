@@ -34,7 +34,7 @@ class InvalidSetting(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting. `read` makes its value of words, and raises `Unsettable`; `say` shows a value to people."""
+    """One setting. `read` makes its value of words, and raises `InvalidSetting`; `say` shows a value to people."""
 
     name: str
     description: str
@@ -44,7 +44,7 @@ class Setting:
 
 
 def parse_duration(text: str) -> int:
-    """Seconds, from a number and s, m, h or d. Raises `Unsettable`."""
+    """Seconds, from a number and s, m, h or d. Raises `InvalidSetting`."""
     match = _DURATION.fullmatch(text.strip())
     seconds = int(match[1]) * _SECONDS_PER_UNIT[match[2]] if match else 0
     if not 1 <= seconds <= 365 * 86_400:
@@ -59,7 +59,7 @@ def format_duration(seconds: int) -> str:
 
 
 def parse_addresses(words: Sequence[str]) -> list[str]:
-    """Addresses for notices. Raises `Unsettable`, which never repeats one: it may hold a token."""
+    """Addresses for notices. Raises `InvalidSetting`, which never repeats one: it may hold a token."""
     for number, word in enumerate(words, 1):
         if not _ADDRESS.fullmatch(word):
             raise InvalidSetting(
@@ -167,7 +167,7 @@ SETTINGS: Mapping[str, Setting] = {
 
 
 def find_setting(name: str) -> Setting:
-    """The setting of that name. Raises `Unsettable` with the nearest name."""
+    """The setting of that name. Raises `InvalidSetting` with the nearest name."""
     found = SETTINGS.get(name)
     if found is None:
         guess = did_you_mean(name, SETTINGS)
@@ -182,7 +182,7 @@ def public_value(one: Setting, value: Any) -> Any:
 
 
 async def change(instance: Instance, name: str, words: Sequence[str] | None, actor: str) -> Any:
-    """Sets a setting from words, or takes it back (None); audited. Gives its value now. Raises `Unsettable`.
+    """Sets a setting from words, or takes it back (None); audited. Gives its value now. Raises `InvalidSetting`.
 
     A running daemon goes by it from its next round on.
     """

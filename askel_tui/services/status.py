@@ -19,7 +19,7 @@ FOREIGN_USE_SHOWN_MS = 11 * 60_000
 
 
 async def read_status(instance: Instance) -> dict[str, Any]:
-    """The status as the command line's JSON document (design: JSON)."""
+    """The status as the command line's JSON document."""
     journal = instance.journal
     pid = owner_pid(instance.home)
     holds = await journal.holds()

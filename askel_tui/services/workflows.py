@@ -159,7 +159,7 @@ async def _read_named_targets(instance: Instance, workflow: Workflow, connection
 
 
 def missing_scopes(workflow: Workflow, connection: ConnectionDoc, file: str) -> list[Problem]:
-    """A problem per step whose scopes the connection's key is known to lack (design: Scopes)."""
+    """A problem per step whose scopes the connection's key is known to lack."""
     return [
         Problem(
             f"{step.kind} needs the scope {scope}, which the key of {connection.name} lacks: "

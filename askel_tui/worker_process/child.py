@@ -1,4 +1,4 @@
-"""What runs in a process that `apart.Apart` starts: it takes questions from a socket, and ends when that does."""
+"""What runs in a process that `WorkerProcess` starts: it takes questions from a socket, and ends when that does."""
 
 from __future__ import annotations
 

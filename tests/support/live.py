@@ -1,4 +1,4 @@
-"""Where live answers differ from the specification (contract.md 1, disagreements, and the recordings).
+"""Where live answers differ from the specification (docs/klaviyo.md 1.2, and the recordings).
 
 Answers are checked against schemas amended by these functions, so that both the recordings and a sandbox that
 behaves like the real API are valid.
@@ -41,14 +41,14 @@ def as_live(schema: Schema) -> Schema:
 
 
 def as_sparse(schema: Schema) -> Schema:
-    """As `as_live`, for sparse fieldsets, which drop attributes and relationships (contract.md 7)."""
+    """As `as_live`, for sparse fieldsets, which drop attributes and relationships (docs/klaviyo.md 7)."""
     amended = as_live(schema)
     kept = {"type", "id", "data", "errors"} & set(amended["required"])
     return {**amended, "required": sorted(kept)}
 
 
 def with_links(schema: Schema) -> Schema:
-    """A whole answer's schema: every live answer with a body has `links` at the top (contract.md 1)."""
+    """A whole answer's schema: every live answer with a body has `links` at the top (docs/klaviyo.md 1.2)."""
     properties = dict(schema.get("properties", {}))
     names = ("self", "next", "prev", "first", "last")
     links = {"type": "object", "properties": {name: {**_TEXT} for name in names}}

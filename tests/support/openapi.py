@@ -1,6 +1,6 @@
 """Whether calls and answers fit Klaviyo's own specification, with every object closed.
 
-A request at 2024-02-15 must fit 2025-01-15 as well, whose rules serve it today (contract.md 0.3). But one:
+A request at 2024-02-15 must fit 2025-01-15 as well, whose rules serve it today (docs/klaviyo.md 0.3). But one:
 to unsubscribe takes no `subscriptions` at 2024-02-15 and needs them at 2025-01-15; they are checked there.
 """
 

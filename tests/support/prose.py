@@ -40,7 +40,7 @@ def prose_problems(revision: str, name: str, ids: Mapping[str, str], body: Body)
         for item in items:
             yield from _identified(item)
             if None in item["attributes"].values():
-                yield "bulk import cannot clear with null (contract.md 3.2)"
+                yield "bulk import cannot clear with null (docs/klaviyo.md 3.2)"
     elif name == "create_event":
         yield from _event(revision, body["data"]["attributes"])
         yield from _identified(body["data"]["attributes"]["profile"]["data"])
@@ -68,17 +68,17 @@ def _sizes(revision: str, name: str, items: list[Body], body: Body) -> Iterator[
 def _identified(profile: Body) -> Iterator[str]:
     attributes = profile["attributes"]
     if not profile.get("id") and not any(attributes.get(name) for name in _IDENTIFIERS):
-        yield "a profile without any identifier (contract.md 3.1)"
+        yield "a profile without any identifier (docs/klaviyo.md 3.1)"
 
 
 def _event(revision: str, attributes: Body) -> Iterator[str]:
     limits = caps(revision)
     if len(attributes["properties"]) > limits.event_properties:
-        yield f"{len(attributes['properties'])} event properties (contract.md 3.4)"
+        yield f"{len(attributes['properties'])} event properties (docs/klaviyo.md 3.4)"
     if not 1 <= len(attributes.get("unique_id", "-")) <= limits.unique_id:
-        yield f"unique_id {attributes['unique_id']!r} is empty or too long (contract.md 3.4)"
+        yield f"unique_id {attributes['unique_id']!r} is empty or too long (docs/klaviyo.md 3.4)"
     if not 1 <= len(attributes["metric"]["data"]["attributes"]["name"]) <= limits.metric_name:
-        yield "a metric name that is empty or too long (contract.md 3.4)"
+        yield "a metric name that is empty or too long (docs/klaviyo.md 3.4)"
 
 
 def _bulk_events(revision: str, groups: list[Body]) -> Iterator[str]:
@@ -89,7 +89,7 @@ def _bulk_events(revision: str, groups: list[Body]) -> Iterator[str]:
         yield from _event(revision, event["attributes"])
         unique_id = event["attributes"].get("unique_id")
         if unique_id is not None and unique_id in seen:
-            yield f"unique_id {unique_id!r} twice in one call, which then fails whole (contract.md 1)"
+            yield f"unique_id {unique_id!r} twice in one call, which then fails whole (docs/klaviyo.md 1.2)"
         seen.add(unique_id)
 
 
@@ -101,10 +101,10 @@ def _events(groups: list[Body]) -> Iterator[Body]:
 def _consent(attributes: Body, historical: bool) -> Iterator[str]:
     for channel, consents in attributes.get("subscriptions", {}).items():
         if not attributes.get(CHANNEL_IDENTIFIER[channel]):
-            yield f"consent for {channel} without {CHANNEL_IDENTIFIER[channel]} (contract.md 3.3)"
+            yield f"consent for {channel} without {CHANNEL_IDENTIFIER[channel]} (docs/klaviyo.md 3.3)"
         for consent in consents.values():
             if isinstance(consent, dict) and ("consented_at" in consent) != historical:
-                yield f"consent for {channel}: dated exactly when historical_import is true (contract.md 6)"
+                yield f"consent for {channel}: dated exactly when historical_import is true (docs/klaviyo.md 6)"
 
 
 def _at(body: Body, path: tuple[str, ...]) -> list[Body]:

@@ -1,4 +1,4 @@
-"""Whether an endpoint takes a query: parameter names, values, page sizes, filters (contract.md 7)."""
+"""Whether an endpoint takes a query: parameter names, values, page sizes, filters (docs/klaviyo.md 7)."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tests.support.workbench import NAME, Workbench, points
 pytestmark = [needs_shared, pytest.mark.slow, pytest.mark.timeout(120)]
 
 IN_TIME_MS = 15_000
-"""How long after a change its step may still be sent (design: Looks)."""
+"""How long after a change its step may still be sent."""
 AFTERWARDS_MS = 4_000
 """How long records keep coming after that."""
 CARRIERS = 20

@@ -37,7 +37,7 @@ def test_an_aim_is_met_at_its_edge() -> None:
 
 
 def test_the_bound_is_what_the_windows_let_start() -> None:
-    # 3,500 events a minute at 2024-02-15 (contract.md 5): the 3,501st starts in the second minute.
+    # 3,500 events a minute at 2024-02-15 (docs/klaviyo.md 5): the 3,501st starts in the second minute.
     assert bound("create_event", 3_500, "2024-02-15") == 9
     assert bound("create_event", 3_501, "2024-02-15") == 60
     assert bound("create_event", 10_000, "2024-02-15") == 120

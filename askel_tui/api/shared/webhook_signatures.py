@@ -21,7 +21,7 @@ class SignatureRefused(ValueError):
 def check_signature(
     settings: WebhookSettings, secret: str, headers: Mapping[str, str], body: bytes, now_s: float
 ) -> None:
-    """Raises `Unsigned` unless the headers hold a signature of this body. Compares in constant time."""
+    """Raises `SignatureRefused` unless the headers hold a signature of this body. Compares in constant time."""
     if settings.scheme == "standard":
         _check_standard(settings, secret, headers, body, now_s)
         return

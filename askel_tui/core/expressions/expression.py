@@ -1,4 +1,4 @@
-"""Expressions: JMESPath over a record, with our functions and stricter about types (design: Expressions).
+"""Expressions: JMESPath over a record, with our functions and stricter about types.
 
 An expression is checked whole when it is parsed: its functions, their numbers of arguments, and that it starts
 at a field that records have. What is left to go wrong depends on a record and is an `EvaluationProblem`.

@@ -34,7 +34,7 @@ def is_truthy(value: Any) -> bool:
 
 
 def check_identifier(name: str, value: Any, limits: Caps) -> str | None:
-    """An identifier as Klaviyo takes it; None for null and the empty string. Raises `Unusable`."""
+    """An identifier as Klaviyo takes it; None for null and the empty string. Raises `UnusableValue`."""
     if value is None or value == "":
         return None
     if isinstance(value, int) and not isinstance(value, bool) and name == "external_id":
@@ -55,7 +55,7 @@ def check_identifier(name: str, value: Any, limits: Caps) -> str | None:
 
 
 def check_attribute(name: str, value: Any) -> Any:
-    """A standard attribute's value: text, or null to clear it; coordinates may be numbers. Raises `Unusable`."""
+    """A standard attribute's value: text, or null to clear it; coordinates may be numbers. Raises `UnusableValue`."""
     if value is None or isinstance(value, str):
         return value
     if name in _NUMERIC_ATTRIBUTES and isinstance(value, int | float) and not isinstance(value, bool):
@@ -64,7 +64,7 @@ def check_attribute(name: str, value: Any) -> Any:
 
 
 def check_event_property(value: Any, limits: Caps) -> None:
-    """Raises `Unusable` where an event property is deeper, longer or larger than Klaviyo takes (contract.md 3.4)."""
+    """Raises `UnusableValue` where an event property is over one of Klaviyo's limits (docs/klaviyo.md 3.4)."""
     stack: list[tuple[Any, int]] = [(value, 1)]
     while stack:
         item, depth = stack.pop()
@@ -87,21 +87,21 @@ def check_event_property(value: Any, limits: Caps) -> None:
 
 
 def check_amount(value: Any) -> float | int:
-    """An event's value: a number. Raises `Unusable`."""
+    """An event's value: a number. Raises `UnusableValue`."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UnusableValue(f"value takes a number, not {json_type_name(value)}")
     return value
 
 
 def check_currency(value: Any) -> str:
-    """Three capital letters of ISO 4217. Raises `Unusable`."""
+    """Three capital letters of ISO 4217. Raises `UnusableValue`."""
     if not isinstance(value, str) or not _CURRENCY.fullmatch(value):
         raise UnusableValue(f"not a currency code such as GBP: {quote_value(value)}")
     return value
 
 
 def check_time(value: Any) -> str:
-    """A time of RFC 3339, with capital T and Z. Raises `Unusable`."""
+    """A time of RFC 3339, with capital T and Z. Raises `UnusableValue`."""
     try:
         return normalize_time(value)
     except RecordRefused:
@@ -109,12 +109,12 @@ def check_time(value: Any) -> str:
 
 
 def check_event_time(value: Any, limits: Caps) -> str:
-    """An event's time, RFC 3339, not before the revision's floor (contract.md 3.4). Raises `Unusable`."""
+    """An event's time, RFC 3339, not before the revision's floor (docs/klaviyo.md 3.4). Raises `UnusableValue`."""
     return check_event_year(check_time(value), limits)
 
 
 def check_event_year(when: str, limits: Caps) -> str:
-    """As `event_time`, for what is an RFC 3339 time already. Raises `Unusable`."""
+    """As `event_time`, for what is an RFC 3339 time already. Raises `UnusableValue`."""
     year = int(when[:4])
     if year <= limits.event_year_floor:
         with suppress(OverflowError):

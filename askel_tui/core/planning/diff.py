@@ -1,7 +1,7 @@
 """What an operation would change about a profile: before and after, per field. Pure.
 
-`Seen` is a profile as the dry run read it; applying operations to it in order shows later records what earlier ones
-would have left behind.
+`ProfileState` is a profile as the dry run read it; applying operations to it in order shows later records what
+earlier ones would have left behind.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _consent(operation: Operation, seen: ProfileState, wanted: str) -> dict[str,
 
 
 def _joined(operation: Operation, seen: ProfileState) -> dict[str, Change]:
-    """Whoever subscribes to a list is on it (contract.md 6), on one with double opt-in once they confirm."""
+    """Whoever subscribes to a list is on it (docs/klaviyo.md 6), on one with double opt-in once they confirm."""
     destination = operation.destination
     if destination is None or destination.id is None or destination.id in seen.lists:
         return {}

@@ -141,4 +141,4 @@ def _segment(gate: Operation) -> str:
 
 
 NEEDS_PROFILE_ID = frozenset({"add_profiles_to_list", "remove_profiles_from_list"})
-"""Calls that name profiles by Klaviyo's id only (contract.md 3.1)."""
+"""Calls that name profiles by Klaviyo's id only (docs/klaviyo.md 3.1)."""

@@ -1,6 +1,6 @@
 """The account as a dry run leaves it: who holds which identifier, operation after operation. Pure.
 
-An operation means the profile that holds an identifier its request names, just as Klaviyo finds it (contract.md 3):
+An operation means the profile that holds an identifier its request names, just as Klaviyo finds it (docs/klaviyo.md 3):
 a later record meets what an earlier one would have left behind, and an upsert whose identifiers are held by several
 profiles is seen to be refused before it is.
 """
@@ -28,7 +28,7 @@ class Effect:
     creates_profile: bool = False
     """Whether the profile would be new."""
     conflicting_profiles: tuple[ProfileState, ...] = ()
-    """All holders of the identifiers where Klaviyo would answer 409 (contract.md 3.1); else empty."""
+    """All holders of the identifiers where Klaviyo would answer 409 (docs/klaviyo.md 3.1); else empty."""
 
 
 class SimulatedAccount:

@@ -95,7 +95,7 @@ class StepPlanner:
                 self._flow(step)
             case Subscribe():
                 if step.list is None:
-                    # Without a list a new address never becomes a profile (contract.md 6), so it is made first.
+                    # Without a list a new address never becomes a profile (docs/klaviyo.md 6), so it is made first.
                     self._identify(step)
                 self._add(step, "bulk_subscribe_profiles", self._subscribe(step))
             case Unsubscribe():
@@ -242,7 +242,7 @@ class StepPlanner:
         before = len(self.problems)
         if step.consented_at is not None:
             if not (step.historical and dialect(self._applied.revision).has_historical_consent):
-                # Refused when applied; a plan is always one that the revision can say (contract.md 6).
+                # Refused when applied; a plan is always one that the revision can say (docs/klaviyo.md 6).
                 self._problem(step, "consented_at", "only consent from the past takes the time it was given")
             self._checked(step, body, "consented_at", step.consented_at, values.check_time)
         if step.historical:

@@ -1,4 +1,4 @@
-"""Records: one thing that happened in the product, checked at the door (design: Records)."""
+"""Records: one thing that happened in the product, checked at the door."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class RefusedLine:
-    """A line that is no record: its number, why, and the line itself, cut at `SHOWN_BYTES` of record_files."""
+    """A line that is no record: its number, why, and the line itself, cut at `MAX_SHOWN_BYTES` of record_files."""
 
     line: int
     reason: str

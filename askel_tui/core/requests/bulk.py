@@ -46,7 +46,7 @@ def revision_has_call(call: str, revision: str) -> bool:
 def bulk_call_for(operation: Operation, revision: str) -> str | None:
     """The bulk call that can carry the operation at the revision; None where it has to go by itself.
 
-    Bulk import cannot clear (contract.md 3.2), and the revision may not have the call.
+    Bulk import cannot clear (docs/klaviyo.md 3.2), and the revision may not have the call.
     """
     call = BULK_CALL_OF.get(operation.call)
     if call is None or not revision_has_call(call, revision):
@@ -159,6 +159,6 @@ def _frame(call: str, revision: str, list_id: str | None) -> tuple[bytes, bytes]
 
 
 def row_index_of(pointer: str) -> int | None:
-    """The row that an error's pointer names: the first number in it (contract.md 2.6, 3.3)."""
+    """The row that an error's pointer names: the first number in it (docs/klaviyo.md 2.6, 3.3)."""
     numbers = (part for part in pointer.split("/") if part.isascii() and part.isdigit() and len(part) < 10)
     return next(map(int, numbers), None)

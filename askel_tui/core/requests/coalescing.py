@@ -50,7 +50,7 @@ class Coalescer:
         """Whether the next update of the profile is folded in; `record_seq` is its record's place in the order.
 
         An older operation that comes back leaves out what later records have written since, and finds that in their
-        requests (design: In doubt). So an update of a later record has to write all that the request will name.
+        requests. So an update of a later record has to write all that the request will name.
         """
         written, size = written_names(update), len(canonical_json(update.body))
         later = record_seq > self._record and self._names <= written

@@ -16,10 +16,10 @@ GATE_CALL = "get_profiles_for_segment"
 """The read that answers gates, a page of profiles at a time."""
 
 PACKED_CALLS = NEEDS_PROFILE_ID
-"""Writes that carry all that waits for their destination, live too (design: Packing)."""
+"""Writes that carry all that waits for their destination, live too."""
 
 CONSENT_CALLS = frozenset({"bulk_subscribe_profiles", "bulk_unsubscribe_profiles"})
-"""Writes of consent: never repeated by themselves once their fate is unknown (design: In doubt)."""
+"""Writes of consent: never repeated by themselves once their fate is unknown."""
 
 GATHERING_CALLS = PACKED_CALLS | CONSENT_CALLS | {GATE_CALL}
 """Calls that are made one at a time per destination and spread over the minute, so that each takes what waits."""
@@ -51,7 +51,7 @@ def batch_key(operation: Operation) -> BatchKey:
         return BatchKey(operation.call, "")
     place = _destination_id(operation) or ""
     if operation.call in CONSENT_CALLS:
-        # A consent job has one list, one source and one kind of date for all its profiles (contract.md 2.8).
+        # A consent job has one list, one source and one kind of date for all its profiles (docs/klaviyo.md 2.8).
         source, historical = operation.body.get("custom_source"), bool(operation.body.get("historical"))
         place = canonical_json([place, source, historical]).decode()
     return BatchKey(operation.call, place)

@@ -1,7 +1,7 @@
 """What a state write may no longer write, because later writes of the same profile overtook it. Pure.
 
 An operation that failed or was held comes back after younger ones were sent. What these have written since is newer:
-the older operation leaves it out (design: In doubt). Events are never overtaken.
+the older operation leaves it out. Events are never overtaken.
 """
 
 from __future__ import annotations

@@ -51,10 +51,10 @@ DRIFT_CAUSES: Mapping[str, CausePolicy] = {
     "property_renamed": CausePolicy("hold"),
     "property_vanished": CausePolicy("hold"),
 }
-"""By cause (design: hold, Looks). What would write wrong data holds, anything else warns."""
+"""By cause. What would write wrong data holds, anything else warns."""
 
 MIN_WITNESSES = 5
-"""Fewer profiles known to have carried a property tell nothing (design: Looks)."""
+"""Fewer profiles known to have carried a property tell nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,8 @@ class Finding:
 class StepDependencies:
     """What one step of an applied workflow depends on.
 
-    `seen` is what `snapshot` kept when it was applied; `cleared` are properties that some workflow takes away itself.
+    `applied_details` is what `target_details` kept when it was applied; `cleared` are properties that some workflow
+    takes away itself.
     """
 
     step: str

@@ -30,7 +30,7 @@ Named = Literal["list", "segment", "flow"]
 E = TypeVar("E", "ListEntry", "SegmentEntry", "FlowEntry", "ListEntry | SegmentEntry")
 
 _TRIGGERS = {"Added to List": "list", "Metric": "metric"}
-"""What a flow's `trigger_type` says may fire it, where nothing more can be read (contract.md 8)."""
+"""What a flow's `trigger_type` says may fire it, where nothing more can be read (docs/klaviyo.md 8)."""
 _UNKNOWN_TRIGGERS = (None, "", "Unconfigured")
 
 
@@ -240,7 +240,7 @@ class _StepPinner:
         return Target("metric", metric.id, metric.name)
 
     def add_unfireable_problem(self, entry: FlowEntry, by: str) -> None:
-        """A problem: only lists and metrics can be made to fire a flow (contract.md 8)."""
+        """A problem: only lists and metrics can be made to fire a flow (docs/klaviyo.md 8)."""
         self.add_problem(
             "flow", f"the flow {entry.name!r} is fired by its {by.lower()}, which nobody can do from here"
         )

@@ -31,7 +31,7 @@ _REQUIRED = {
 }
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _CONSENT_BY = {"email": "email", "sms": "phone_number", "whatsapp": "phone_number"}
-"""The identifier without which a profile can give no consent for a channel (contract.md 3.3)."""
+"""The identifier without which a profile can give no consent for a channel (docs/klaviyo.md 3.3)."""
 
 
 def load_workflow(text: str, file: str = "<workflow>") -> tuple[Workflow | None, list[Problem]]:

@@ -99,7 +99,7 @@ class Subscribe:
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
-    """Takes consent away on channels; without a list, for all marketing of the channel (contract.md 6)."""
+    """Takes consent away on channels; without a list, for all marketing of the channel (docs/klaviyo.md 6)."""
 
     kind: ClassVar[StepKind] = "unsubscribe"
     id: str

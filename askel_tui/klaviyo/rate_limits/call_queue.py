@@ -42,7 +42,7 @@ class CallQueue:
         unpaced: bool = False,
         on_other_client: Callable[[], object] | None = None,
     ) -> None:
-        """`unhurried`: no live call comes here, so bulk ones are spread for the sake of other integrations only.
+        """`unpaced`: no live call comes here, so bulk ones are spread for the sake of other integrations only.
 
         `tell` is called where somebody else is seen to use the budget.
         """

@@ -1,4 +1,4 @@
-"""Budgets: never more calls than the account's windows hold (contract.md 5), so that we never cause a 429.
+"""Budgets: never more calls than the account's windows hold (docs/klaviyo.md 5), so that we never cause a 429.
 
 The process that owns an account (the daemon) has all of each window but a tenth; the others (console, command line)
 share that tenth. Of the minute the owner takes the tenth too while nobody else does. The owner keeps the places of
@@ -62,7 +62,7 @@ class BudgetsStayOn(ValueError):
 
 
 def budgets_switched_off(address: str, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether budgets are off. Raises `BudgetsNotOff` where they may not be: the address is not loopback."""
+    """Whether budgets are off. Raises `BudgetsStayOn` where they may not be: the address is not loopback."""
     if environment.get(OFF_VARIABLE, "").lower() != "off":
         return False
     if not is_loopback(address):
@@ -283,7 +283,7 @@ def used(
 ) -> list[dict[str, Any]]:
     """How full an account's windows are by its places in the ledger, whichever process took them.
 
-    The rows are those of `Budgets.usage`, against Klaviyo's own limits. `now` is in milliseconds since 1970.
+    The rows are those of `RateLimiter.usage`, against Klaviyo's own limits. `now` is in milliseconds since 1970.
     """
     by_call: defaultdict[str, list[int]] = defaultdict(list)
     for call, taken, answered in places:

@@ -1,4 +1,4 @@
-"""Reading the catalog: what exists in the account, section by section, each with all its pages (contract.md
+"""Reading the catalog: what exists in the account, section by section, each with all its pages (docs/klaviyo.md
 7, 8).
 
 What fires a flow is told by lists, segments and metrics that are read with their flow triggers, where the

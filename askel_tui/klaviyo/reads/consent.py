@@ -1,4 +1,4 @@
-"""Reading consent back: whether the account shows what a consent write asked for (contract.md 6)."""
+"""Reading consent back: whether the account shows what a consent write asked for (docs/klaviyo.md 6)."""
 
 from __future__ import annotations
 

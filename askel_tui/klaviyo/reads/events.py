@@ -17,7 +17,7 @@ MAX_EVENTS_READ = 200
 """How many of a profile's events are looked at, newest first."""
 
 UNIQUE_ID_PROPERTY = "$event_id"
-"""The property that shows an event's `unique_id` (contract.md 2.13; not certain at every revision)."""
+"""The property that shows an event's `unique_id` (docs/klaviyo.md 2.13; not certain at every revision)."""
 
 
 async def has_event(

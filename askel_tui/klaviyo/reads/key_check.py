@@ -1,4 +1,4 @@
-"""Checking a key: which account it opens, and which scopes it has (contract.md 1.1).
+"""Checking a key: which account it opens, and which scopes it has (docs/klaviyo.md 1.1).
 
 No endpoint names a key's scopes, so each is probed: a read scope by its cheapest read, a write scope by a
 request that cannot write. A 403 with Klaviyo's own body means missing; what means present depends on the
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ScopeStatus = Literal["present", "missing", "not verified"]
 
 REQUIRED_SCOPES = ("profiles:read", "profiles:write", "lists:read", "lists:write", "events:write")
-"""Without these there is no connection (design: Scopes)."""
+"""Without these there is no connection."""
 
 CALLS_OF_FEATURES: Mapping[str, tuple[str, ...]] = {
     "knowing the account by its id": ("get_accounts",),
@@ -88,7 +88,7 @@ class _Probe:
 async def check_key(client: Client) -> KeyCheck:
     """Reads the account and probes every scope that Askel has a use for. Writes nothing.
 
-    Raises `KeyRefused`, and `Unavailable` or `Unreadable` where the first call shows that nobody is there.
+    Raises `KeyRefused`, and `Unavailable` or `UnreadableResponse` where the first call shows that nobody is there.
     """
     account, name = await read_account(client)
     probes = _probes(client.revision)

@@ -1,6 +1,6 @@
 """Reading many profiles at once: who they are, and which of them are in a segment or on a list.
 
-A hundred a call, asked for by identifier (contract.md 5 and 7): asking each profile for its segments is 60 a
+A hundred a call, asked for by identifier (docs/klaviyo.md 5 and 7): asking each profile for its segments is 60 a
 minute.
 """
 
@@ -95,7 +95,7 @@ async def read_subscriptions(client: Client, identity: Identity) -> dict[str, st
 async def read_consent(
     client: Client, identities: Iterable[Identity], *, priority: Priority = "live"
 ) -> dict[Identity, dict[str, str]]:
-    """Consent by channel for each identity: SUBSCRIBED, UNSUBSCRIBED, NEVER_SUBSCRIBED (contract.md 6)."""
+    """Consent by channel for each identity: SUBSCRIBED, UNSUBSCRIBED, NEVER_SUBSCRIBED (docs/klaviyo.md 6)."""
     found = await find_profiles(
         client,
         identities,

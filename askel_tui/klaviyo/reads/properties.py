@@ -1,4 +1,4 @@
-"""Custom properties: Klaviyo lists them nowhere, so profiles are sampled (contract.md 3.5)."""
+"""Custom properties: Klaviyo lists them nowhere, so profiles are sampled (docs/klaviyo.md 3.5)."""
 
 from __future__ import annotations
 

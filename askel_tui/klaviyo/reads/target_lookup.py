@@ -1,4 +1,4 @@
-"""A look at what workflows name: the asked lists, segments, flows and metrics by id, in few calls (contract.md 9).
+"""A look at what workflows name: the asked lists, segments, flows and metrics by id, in few calls (docs/klaviyo.md 9).
 
 Lists and segments are asked for by their ids, and tell the flows that they fire where the revision has that; a flow
 that none of them fires is asked itself. What the key may not read is left out, and the scope is named.

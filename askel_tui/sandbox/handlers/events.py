@@ -1,4 +1,4 @@
-"""Answers of /api/events and /api/metrics (contract.md 2.11 to 2.13)."""
+"""Answers of /api/events and /api/metrics (docs/klaviyo.md 2.11 to 2.13)."""
 
 from __future__ import annotations
 

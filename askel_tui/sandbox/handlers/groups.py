@@ -1,4 +1,4 @@
-"""Answers of /api/lists and /api/segments (contract.md 2.7, 2.13)."""
+"""Answers of /api/lists and /api/segments (docs/klaviyo.md 2.7, 2.13)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 _IGNORED_FILTERS: Final = ("is_starred",)
-"""Filters that live answers accept and do not apply (contract.md 7)."""
+"""Filters that live answers accept and do not apply (docs/klaviyo.md 7)."""
 
 
 def list_reply(

@@ -1,4 +1,4 @@
-"""Answers of bulk import, subscribe, unsubscribe, suppress and their jobs (contract.md 2.6, 2.8 to 2.10)."""
+"""Answers of bulk import, subscribe, unsubscribe, suppress and their jobs (docs/klaviyo.md 2.6, 2.8 to 2.10)."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _consent_job(action: str) -> Callable[[Context], Reply]:
 
 
 def _check_consent_times(ctx: Context, rows: list[dict[str, Any]], historical: bool) -> None:
-    """A time of consent goes with a historical import only, and there it is needed and past (contract.md 6)."""
+    """A time of consent goes with a historical import only, and there it is needed and past (docs/klaviyo.md 6)."""
     if ctx.revision < "2024-07-15":
         return
     wrong: list[dict[str, Any]] = []

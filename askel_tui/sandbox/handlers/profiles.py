@@ -1,4 +1,4 @@
-"""Answers of /api/profiles, /api/profile-import, /api/profile-merge and data privacy (contract.md 2.2 to 2.5)."""
+"""Answers of /api/profiles, /api/profile-import, /api/profile-merge and data privacy (docs/klaviyo.md 2.2 to 2.5)."""
 
 from __future__ import annotations
 

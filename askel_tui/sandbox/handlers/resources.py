@@ -1,4 +1,4 @@
-"""JSON:API objects of everything the account holds, per revision and as recorded (contract.md 2)."""
+"""JSON:API objects of everything the account holds, per revision and as recorded (docs/klaviyo.md 2)."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def flow(ctx: Context, one: Flow) -> dict[str, Any]:
 
 
 def trigger_type(one: Flow) -> str:
-    """What a flow shows as `trigger_type`; what one with a segment shows is not documented (contract.md 8)."""
+    """What a flow shows as `trigger_type`; what one with a segment shows is not documented (docs/klaviyo.md 8)."""
     kind = one.trigger["type"] if one.trigger else ""
     names = {"list": "Added to List", "segment": "Added to List", "metric": "Metric", "date": "Date Based"}
     return names.get(kind, "Unconfigured")

@@ -1,4 +1,4 @@
-"""Which endpoint a request means, and which revision serves it (contract.md 0.3)."""
+"""Which endpoint a request means, and which revision serves it (docs/klaviyo.md 0.3)."""
 
 from __future__ import annotations
 

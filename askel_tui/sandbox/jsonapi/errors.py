@@ -1,4 +1,4 @@
-"""Klaviyo's refusals: the statuses, codes and bodies as recorded (contract.md 4)."""
+"""Klaviyo's refusals: the statuses, codes and bodies as recorded (docs/klaviyo.md 4)."""
 
 from __future__ import annotations
 

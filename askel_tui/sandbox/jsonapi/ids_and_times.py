@@ -1,4 +1,4 @@
-"""Ids and times in Klaviyo's forms (contract.md 0.2)."""
+"""Ids and times in Klaviyo's forms (docs/klaviyo.md 0.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Consent and suppression: what the subscribe, unsubscribe and suppress jobs do (contract.md 6)."""
+"""Consent and suppression: what the subscribe, unsubscribe and suppress jobs do (docs/klaviyo.md 6)."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def change_suppressions(
 
 
 def subscriptions(profile: Profile, revision: str) -> dict[str, Any]:
-    """The `subscriptions` attribute as the revision shows it (contract.md 2.13)."""
+    """The `subscriptions` attribute as the revision shows it (docs/klaviyo.md 2.13)."""
     email = _channel_consent(profile, "email.marketing", "can_receive_email_marketing")
     refused = email["consent"] == "UNSUBSCRIBED" or bool(profile.suppressions)
     email["can_receive_email_marketing"] = bool(profile.attributes.get("email")) and not refused

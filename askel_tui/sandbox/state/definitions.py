@@ -1,4 +1,4 @@
-"""Whether a profile or an event meets a definition: segments, profile filters and trigger filters (contract.md 2.13).
+"""Whether a profile or an event meets the definition of a segment or of a filter (docs/klaviyo.md 2.13).
 
 Groups are joined with AND, conditions within a group with OR. Known are conditions on profile properties, on group
 membership and on event properties; any other condition is not met.

@@ -1,4 +1,4 @@
-"""Events: who and which metric they belong to, repeats, and the flows that they start (contract.md 2.11, 8)."""
+"""Events: who and which metric they belong to, repeats, and the flows that they start (docs/klaviyo.md 2.11, 8)."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def profile_key(account: Account, data: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def is_dropped(data: Mapping[str, Any]) -> bool:
-    """Whether Klaviyo would drop an event of this profile silently (contract.md 3.3)."""
+    """Whether Klaviyo would drop an event of this profile silently (docs/klaviyo.md 3.3)."""
     email = (data.get("attributes") or {}).get("email") or ""
     return email.rpartition("@")[2].lower() in _DROPPED_DOMAINS
 

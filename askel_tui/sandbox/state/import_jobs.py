@@ -1,4 +1,4 @@
-"""Bulk import jobs: queued → processing → complete | cancelled; rows fail later, one by one (contract.md 2.6)."""
+"""Bulk import jobs: queued → processing → complete | cancelled; rows fail later, one by one (docs/klaviyo.md 2.6)."""
 
 from __future__ import annotations
 

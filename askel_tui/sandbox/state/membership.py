@@ -1,4 +1,4 @@
-"""List membership, segment entries, and the flows that they start (contract.md 8)."""
+"""List membership, segment entries, and the flows that they start (docs/klaviyo.md 8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes to profiles: who is meant, attributes, properties, patches, merging (contract.md 3)."""
+"""Writes to profiles: who is meant, attributes, properties, patches, merging (docs/klaviyo.md 3)."""
 
 from __future__ import annotations
 

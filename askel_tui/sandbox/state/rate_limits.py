@@ -1,4 +1,4 @@
-"""Fixed windows per account and endpoint, and the headers that tell of them (contract.md 5)."""
+"""Fixed windows per account and endpoint, and the headers that tell of them (docs/klaviyo.md 5)."""
 
 from __future__ import annotations
 

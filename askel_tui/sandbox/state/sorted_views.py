@@ -69,7 +69,7 @@ def rows_between(rows: list[tuple[SortKey, T]], conditions: Iterable[Condition])
 
 
 def cut_page(rows: list[tuple[SortKey, T]], cursor: str | None, size: int, *, descending: bool) -> Page[T]:
-    """A page of rows that stand in ascending order. Raises `BadCursor`."""
+    """A page of rows that stand in ascending order. Raises `InvalidCursor`."""
     start, end = 0, len(rows)
     if cursor is None:
         start, end = (max(0, end - size), end) if descending else (0, min(size, end))

@@ -1,4 +1,4 @@
-"""The request body that each endpoint takes, per revision (contract.md 2, 3)."""
+"""The request body that each endpoint takes, per revision (docs/klaviyo.md 2, 3)."""
 
 from __future__ import annotations
 

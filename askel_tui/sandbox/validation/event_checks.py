@@ -1,4 +1,4 @@
-"""What a request may say of events, and the caps on it (contract.md 2.11, 2.12, 3.4)."""
+"""What a request may say of events, and the caps on it (docs/klaviyo.md 2.11, 2.12, 3.4)."""
 
 from __future__ import annotations
 

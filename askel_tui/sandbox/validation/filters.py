@@ -1,4 +1,4 @@
-"""Klaviyo's filter language: `op(field,value)`, joined with commas (contract.md 7)."""
+"""Klaviyo's filter language: `op(field,value)`, joined with commas (docs/klaviyo.md 7)."""
 
 from __future__ import annotations
 

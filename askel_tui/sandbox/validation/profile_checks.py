@@ -1,4 +1,4 @@
-"""What a request may say of a profile (contract.md 3.1, 3.2)."""
+"""What a request may say of a profile (docs/klaviyo.md 3.1, 3.2)."""
 
 from __future__ import annotations
 

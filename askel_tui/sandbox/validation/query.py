@@ -1,4 +1,4 @@
-"""A request's query parameters, checked against what the endpoint takes (contract.md 7)."""
+"""A request's query parameters, checked against what the endpoint takes (docs/klaviyo.md 7)."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ OperationState = Literal["waiting", "held", "failed"]
 """The states of an operation that is not settled. Settled ones leave the queue; the audit keeps them."""
 
 Outcome = Literal["written", "unconfirmed", "failed", "passed", "skipped", "discarded"]
-"""How an operation ended (design: receipt); a gate that lets its record through has `passed`."""
+"""How an operation ended; a gate that lets its record through has `passed`."""
 
 WorkflowStatus = Literal["draft", "active", "paused"]
 
@@ -51,7 +51,7 @@ class WorkflowState:
 
 
 class PlannedRun(NamedTuple):
-    """What planning one record under one workflow gave, ready to be stored; see `planned_run`."""
+    """What planning one record under one workflow gave, ready to be stored; see `encode_run`."""
 
     record_seq: int
     record: str

@@ -9,7 +9,7 @@ from askel_tui.core.operations import Target
 from askel_tui.store.errors import NameRefused
 
 OnConflict = Literal["fail", "strongest", "merge"]
-"""What a 409 for a profile does (design: Identity)."""
+"""What a 409 for a profile does."""
 
 ScopeState = Literal["present", "missing", "not verified"]
 
@@ -52,7 +52,7 @@ class PinnedStep(_Doc):
     through: Target | None = None
     """The list or metric that carries a `trigger_flow`."""
     seen: dict[str, Any] = {}
-    """What else the targets were then, for finding drift (`core.targets.drift.snapshot`)."""
+    """What else the targets were then, for finding drift (`core.targets.drift.target_details`)."""
 
 
 class WorkflowDoc(_Doc):

@@ -1,6 +1,6 @@
 """Confirming: what Klaviyo accepted without saying more is read back in the background, until it shows.
 
-All of consent, and a few events of every bulk call (contract.md 2.12, 6). What is to be confirmed is read from the
+All of consent, and a few events of every bulk call (docs/klaviyo.md 2.12, 6). What is to be confirmed is read from the
 audit, so a restart goes on where it was.
 """
 

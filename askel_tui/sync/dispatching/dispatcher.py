@@ -36,9 +36,9 @@ OPERATIONS_PER_LOAD = 2_000
 MAX_PLANNED_AHEAD, MAX_READY_AHEAD = 300_000, 15_000
 """How many operations of one workflow may wait, and be ready among them, before no more of its records are planned.
 
-Below `IN_MEMORY`, so that one workflow's backlog leaves room for the others' records, and what was planned is never
-read back from the journal. Enough ready ones to fill the next requests, and enough in all for the import jobs that
-may run at once (10,000 records each).
+Below `MAX_OPERATIONS_IN_MEMORY`, so that one workflow's backlog leaves room for the others' records, and what was
+planned is never read back from the journal. Enough ready ones to fill the next requests, and enough in all for the
+import jobs that may run at once (10,000 records each).
 """
 
 CLOCK_SET_BACK_MS = 1_000

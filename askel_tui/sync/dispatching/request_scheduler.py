@@ -121,7 +121,7 @@ class RequestScheduler:
 
     @staticmethod
     def _short(call: str, revision: str) -> int:
-        """How many single calls go within `LONG_S` seconds."""
+        """How many single calls go within `MAX_SINGLE_BACKLOG_S` seconds."""
         windows = endpoint(revision, call).windows
         return int(min(window.limit / window.seconds for window in windows) * MAX_SINGLE_BACKLOG_S)
 

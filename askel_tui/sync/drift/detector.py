@@ -42,7 +42,7 @@ from askel_tui.sync.instance import Instance
 log = logging.getLogger(__name__)
 
 MAX_CHECK_AGE_MS = 15_000
-"""How old a step's last look may be when a batch is sent for it (design: Looks), in milliseconds, as all here."""
+"""How old a step's last look may be when a batch is sent for it, in milliseconds, as all here."""
 
 RECHECK_AGE_MS = 10_000
 """How old it may get before steps with traffic are looked at again, so that their batches need not wait."""
@@ -99,7 +99,7 @@ class DriftDetector:
         self._limit = asyncio.Semaphore(MAX_CONCURRENT_CHECKS)
 
     async def ensure_fresh(self, connection: str, operations: Sequence[StoredOperation]) -> bool:
-        """As `Freshness` says."""
+        """As `FreshnessGate` says."""
         now = self._instance.clock()
         keys = {(each.workflow, each.version, each.operation.step) for each in operations}
         known = self._check_state(connection)

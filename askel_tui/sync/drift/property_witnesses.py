@@ -1,6 +1,6 @@
 """Carriers: profiles that a step is known to have written its properties to, read back to see whether they are there.
 
-Klaviyo lists custom properties nowhere and tells of no renaming (contract.md 3.5), so that a few known profiles are
+Klaviyo lists custom properties nowhere and tells of no renaming (docs/klaviyo.md 3.5), so that a few known profiles are
 the witnesses. Who they are is in the audit; what they held is remembered from look to look.
 """
 

@@ -22,7 +22,7 @@ class CommandUnanswered(Exception):
 async def submit(
     instance: Instance, name: str, arguments: Mapping[str, Any], actor: str
 ) -> Mapping[str, Any]:
-    """The result of an order. Raises `orders.Refused`, `Unanswered`."""
+    """The result of an order. Raises `orders.Refused`, `CommandUnanswered`."""
     ordered = await instance.journal.submit_command(name, arguments, actor, instance.clock())
     # Asked first: waiting for a lock that a daemon holds would stop this process, which may be the daemon itself.
     running = owner_pid(instance.home)

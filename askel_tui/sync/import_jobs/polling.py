@@ -1,4 +1,4 @@
-"""Import jobs while they run: looked at until they are over (contract.md 2.6)."""
+"""Import jobs while they run: looked at until they are over (docs/klaviyo.md 2.6)."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class JobPoller:
     async def wait_until_ended(self, job: str, slow: OnSlow, after: float) -> Mapping[str, Any]:
         """The attributes of a job once it is over, however long that takes; `slow` is called `after` so many seconds.
 
-        Raises `Missing` for a job that is gone, and another `KlaviyoError` where it may not be read.
+        Raises `NotInAccount` for a job that is gone, and another `KlaviyoError` where it may not be read.
         """
         loop = asyncio.get_running_loop()
         followed = self._followed.setdefault(job, _Followed(loop.create_future(), loop.time()))
@@ -177,7 +177,7 @@ async def wait_for_possible_jobs(
 
     It was opened at `opened`, and known to have no answer at `lost`. Jobs in `followed` are known to be of other
     requests. `slow` is called `after` so many seconds. Raises `KlaviyoError` where the account's jobs may not be read,
-    and `Unreadable` where they still are no pages after that time.
+    and `UnreadableResponse` where they still are no pages after that time.
     """
     loop = asyncio.get_running_loop()
     began, wait, told = loop.time(), FIRST_POLL_S, False

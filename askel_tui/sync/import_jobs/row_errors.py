@@ -10,7 +10,7 @@ from askel_tui.core.operations import IDENTIFIERS, Identity
 from askel_tui.core.requests.bulk import Row, row_index_of
 
 CONFLICT_CODE = "duplicate_profile"
-"""The code of a row whose identifiers belong to several profiles (contract.md 4)."""
+"""The code of a row whose identifiers belong to several profiles (docs/klaviyo.md 4)."""
 
 
 @dataclass(frozen=True, slots=True)

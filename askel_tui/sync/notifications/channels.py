@@ -42,7 +42,7 @@ class Message:
 
 
 async def send(address: str, message: Message, now_s: int) -> None:
-    """Delivers a message. Raises `Undelivered`."""
+    """Delivers a message. Raises `DeliveryFailed`."""
     scheme = address.partition("://")[0].lower()
     ours = scheme in _WEBHOOK_SCHEMES
     if ours and not scheme.endswith("+hmac"):

@@ -1,8 +1,8 @@
 """Sending in bulk: import jobs and bulk event calls, and what became of every row in them.
 
 An import job answers 202 and fails rows later, so it is polled to its end and all its errors are read; a bulk event
-call offers nothing to poll, so its events stay unconfirmed (contract.md 2.6, 2.12). A row that can't be told good or
-bad in bulk is sent by itself: the single call is the judge.
+call offers nothing to poll, so its events stay unconfirmed (docs/klaviyo.md 2.6, 2.12). A row that can't be told good
+or bad in bulk is sent by itself: the single call is the judge.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Action:
 
 
 def action_for(error: KlaviyoError, call: str) -> Action:
-    """What the error means for a request of this call (contract.md 4, last paragraph)."""
+    """What the error means for a request of this call (docs/klaviyo.md 4)."""
     detail = str(error)
     match error:
         case KeyRefused():

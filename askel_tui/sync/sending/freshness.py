@@ -1,4 +1,4 @@
-"""The gate before sending: what a step names must have been looked at a short while ago (design: Looks)."""
+"""The gate before sending: what a step names must have been looked at a short while ago."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Conflicts: identifiers of one record that belong to several profiles, and what the connection does about it.
 
 `fail` keeps the record and names the profiles; `strongest` writes with the strongest identifier only; `merge` merges
-the other profiles into the one of the strongest identifier (contract.md 2.5, 3.1).
+the other profiles into the one of the strongest identifier (docs/klaviyo.md 2.5, 3.1).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Account(Base):
         return await self._do(work)
 
     async def segment_check(self, connection: str, segment: str, profile: str) -> dict[str, Any]:
-        """Whether a profile (as typed) is in a segment (`services.direct_requests.segment_check`)."""
+        """Whether a profile (as typed) is in a segment (`services.direct_requests.check_segment_membership`)."""
         from askel_tui.services.direct_requests import check_segment_membership, parse_identity
 
         return await self._do(

@@ -32,7 +32,7 @@ class Running(Base):
 
     @writes
     async def submit(self, order: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Gives an order (`sync.engine.commands.HANDLERS`). Raises `Refused`, `Unanswered`."""
+        """Gives an order (`sync.engine.commands.HANDLERS`). Raises `Refused`, `CommandUnanswered`."""
         from askel_tui.sync.engine.command_bus import submit
 
         return await self._do(lambda instance: submit(instance, order, arguments, self.actor))
@@ -93,7 +93,7 @@ class Running(Base):
 
     @writes
     async def start_daemon(self) -> None:
-        """Starts a daemon as a process of its own. It ends with the console unless `let_go` is called."""
+        """Starts a daemon as a process of its own. It ends with the console unless `leave_daemon_running` is called."""
         from askel_tui.tui.backend.daemon_process import start_daemon
 
         async def work(instance: Instance) -> None:

@@ -30,7 +30,7 @@ class Settings(Base):
 
     @writes
     async def change_setting(self, name: str, words: Sequence[str] | None) -> None:
-        """Sets a setting from words, or takes it back (None); audited. Raises `Unsettable`."""
+        """Sets a setting from words, or takes it back (None); audited. Raises `InvalidSetting`."""
         from askel_tui.services.settings import change
 
         await self._do(lambda instance: change(instance, name, words, self.actor))

@@ -84,7 +84,7 @@ class Workflows(Base):
         records: Sequence[Record] | None = None,
         version: int | None = None,
     ) -> dict[str, Any]:
-        """The dry run as `askel dry-run --json` has it. Raises `NotRun`, `KlaviyoError`."""
+        """The dry run as `askel dry-run --json` has it. Raises `DryRunImpossible`, `KlaviyoError`."""
         from askel_tui.services.dry_run import dry_run
 
         return await self._do(

@@ -190,7 +190,7 @@ class AskelScreen(Screen[None]):
         exclusive: bool = False,
         asks_question: bool = False,
     ) -> Worker[Any]:
-        """Runs work beside the screen; what it raises becomes a toast. With `asks`, keys wait for its question."""
+        """Runs work beside the screen; what it raises becomes a toast. `asks_question` keeps keys for its question."""
         worker = run_in_background(
             self, partial(self._run_reporting_errors, work), group, exclusive=exclusive
         )

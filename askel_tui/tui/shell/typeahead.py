@@ -1,8 +1,8 @@
 """Questions, and the keys that a person types ahead of them: they wait for the question, never for what lies below it.
 
 A key sets work going, and the work asks. Between the key and the question the screen below is still in front, where
-the next key would do something else. So work that asks says so when it begins (`about_to_ask`), and from then on keys
-are kept until the question can take them, or the work has ended without one.
+the next key would do something else. So work that asks says so when it begins (`expect_question`), and from then on
+keys are kept until the question can take them, or the work has ended without one.
 """
 
 from __future__ import annotations

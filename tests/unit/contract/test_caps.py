@@ -50,7 +50,7 @@ def test_caps_follow_the_texts_of_the_specification(revision: str) -> None:
 
 
 def test_caps_that_only_prose_states() -> None:
-    """contract.md 3.1 and 3.4."""
+    """docs/klaviyo.md 3.1 and 3.4."""
     old, new = caps("2024-02-15"), caps("2026-07-15")
     assert (old.event_properties, new.event_properties) == (300, 400)
     for limits in (old, new):

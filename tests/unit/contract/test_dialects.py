@@ -90,7 +90,7 @@ def test_bulk_imports_are_valid(
 
 @pytest.mark.parametrize("revision", SELECTABLE)
 def test_what_is_removed_stands_where_each_endpoint_looks_for_it(revision: str) -> None:
-    """contract.md 3.2: beside the attributes, except in a single event, where it is inside them."""
+    """docs/klaviyo.md 3.2: beside the attributes, except in a single event, where it is inside them."""
     words = dialect(revision)
     who, gone = {"email": "wren@maple.example"}, {"patch_properties": {"unset": ["OldTier"]}}
     assert words.profile_import(who, unset=["OldTier"])["data"]["meta"] == gone

@@ -1,4 +1,4 @@
-"""Endpoints as the data gives them: against the specification, against contract.md, and over revisions."""
+"""Endpoints as the data gives them: against the specification, against docs/klaviyo.md, and over revisions."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_an_endpoint_has_its_name_of_the_newest_revision_and_its_own_path(
 @pytest.mark.parametrize(
     ("revision", "name", "items", "size", "item_size"),
     [
-        # contract.md 3.4
+        # docs/klaviyo.md 3.4
         ("2024-02-15", "bulk_import_profiles", 10_000, 5_000_000, 100_000),
         ("2026-07-15", "bulk_import_profiles", 10_000, 5_000_000, 100_000),
         ("2024-02-15", "create_or_update_profile", None, 100_000, None),

@@ -48,7 +48,7 @@ def updates(draw: st.DrawFn) -> list[Operation]:
 
 
 def applied(profile: dict[str, Any], operation: Operation) -> dict[str, Any]:
-    """What Klaviyo makes of an upsert (contract.md 3.2): names that are not given stay as they are."""
+    """What Klaviyo makes of an upsert (docs/klaviyo.md 3.2): names that are not given stay as they are."""
     body = operation.body
     attributes = {**profile["attributes"], **body["attributes"]}
     properties = {**profile["properties"], **body["properties"]}

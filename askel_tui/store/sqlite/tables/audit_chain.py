@@ -49,7 +49,7 @@ class CarryingRequest:
 
 
 def _text(value: str | None) -> str:
-    """A text as JSON, as `canonical` writes it."""
+    """A text as JSON, as `canonical_json` writes it."""
     return "null" if value is None else encode_basestring(value)
 
 
@@ -197,7 +197,7 @@ class AuditChain:
             f'{frame.head}{_text(ident)},"prev":"{before}","profile":{profile or "null"},"record":{_text(record)}'
             f"{frame.middle}{self._seq}{frame.tail}"
         )
-        # Half a surrogate pair makes `canonical` escape all of an entry.
+        # Half a surrogate pair makes `canonical_json` escape all of an entry.
         data = canonical_json(json.loads(entry)) if "\\ud" in entry else entry.encode()
         self._hash = hashlib.sha256(before.encode() + data).digest()
         frame.rows.append((self._seq, record, packed, self._hash, profile))
@@ -319,5 +319,5 @@ def pack_operation_id(operation: str) -> bytes | str:
 
 
 def unpack_operation_id(stored: bytes | str | None) -> str | None:
-    """The operation id of `packed_id`."""
+    """The operation id of `pack_operation_id`."""
     return stored.hex() if isinstance(stored, bytes) else stored

@@ -105,7 +105,7 @@ def group_failures(failures: Sequence[Failure]) -> list[FailureGroup]:
 
 
 def export_row(failure: Failure) -> dict[str, Any]:
-    """A failure as an export has it, by `HEADERS`."""
+    """A failure as an export has it, by `EXPORT_COLUMNS`."""
     stored = failure.operation
     values = (
         failure.id,

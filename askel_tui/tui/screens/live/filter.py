@@ -23,7 +23,7 @@ class InvalidFilterField(ValueError):
 
 
 def build_match(wanted: Filter, now: int) -> TailQuery | None:
-    """What to look for; None where everything fits. `now` is milliseconds since 1970. Raises `BadField`."""
+    """What to look for; None where everything fits. `now` is milliseconds since 1970. Raises `InvalidFilterField`."""
     if not wanted:
         return None
     asked: dict[str, Any] = {}
