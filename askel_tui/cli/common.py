@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
-from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
+
+from askel_tui.core.exit_codes import AskelError, ExitCode
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -21,18 +22,7 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class ExitCode(IntEnum):
-    """Exit codes."""
-
-    DONE = 0
-    FAILED = 1
-    USAGE = 2
-    REFUSED = 3
-    KEY_OR_SCOPE = 4
-    UNREACHABLE = 5
-
-
-class CommandError(Exception):
+class CommandError(AskelError):
     """Ends the command with a sentence for people and an exit code."""
 
     def __init__(self, sentence: str, code: ExitCode = ExitCode.FAILED) -> None:

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,46 +14,16 @@ from typing import Any
 import click
 
 from askel_tui import __version__
-from askel_tui.cli.common import CommandError, ExitCode
 from askel_tui.cli.output import encode_json, put_message
+from askel_tui.core.exit_codes import AskelError, ExitCode
 
 INTERRUPTED_EXIT_CODE = 130
 """How shells see a program that SIGINT ended."""
 
-CODES: Mapping[str, ExitCode] = {
-    "askel_tui.store.errors.NameRefused": ExitCode.USAGE,
-    "askel_tui.store.errors.UnknownConnection": ExitCode.USAGE,
-    "askel_tui.store.errors.UnknownWorkflow": ExitCode.USAGE,
-    "askel_tui.store.errors.KeyUnfit": ExitCode.KEY_OR_SCOPE,
-    "askel_tui.store.errors.NoSafeKeyring": ExitCode.KEY_OR_SCOPE,
-    "askel_tui.store.errors.KeyringFailed": ExitCode.KEY_OR_SCOPE,
-    "askel_tui.store.state.tokens.TokenRefused": ExitCode.USAGE,
-    "askel_tui.store.state.tokens.UnknownToken": ExitCode.USAGE,
-    "askel_tui.store.errors.StoreError": ExitCode.FAILED,
-    "askel_tui.klaviyo.errors.KeyRefused": ExitCode.KEY_OR_SCOPE,
-    "askel_tui.klaviyo.errors.ScopeMissing": ExitCode.KEY_OR_SCOPE,
-    "askel_tui.klaviyo.errors.RateLimited": ExitCode.UNREACHABLE,
-    "askel_tui.klaviyo.errors.Unavailable": ExitCode.UNREACHABLE,
-    "askel_tui.klaviyo.errors.UnreadableResponse": ExitCode.UNREACHABLE,
-    "askel_tui.klaviyo.errors.KlaviyoError": ExitCode.FAILED,
-    "askel_tui.klaviyo.reads.key_check.OtherAccount": ExitCode.KEY_OR_SCOPE,
-    "askel_tui.klaviyo.http.BadAddress": ExitCode.USAGE,
-    "askel_tui.klaviyo.rate_limits.limiter.BudgetsStayOn": ExitCode.USAGE,
-    "askel_tui.services.connections.KeyUnsuited": ExitCode.KEY_OR_SCOPE,
-    "askel_tui.services.connections.ConnectionRefused": ExitCode.REFUSED,
-    "askel_tui.services.workflows.InvalidWorkflow": ExitCode.REFUSED,
-    "askel_tui.sync.engine.commands.CommandRefused": ExitCode.REFUSED,
-    "askel_tui.sync.engine.command_bus.CommandUnanswered": ExitCode.FAILED,
-    "askel_tui.services.dry_run.DryRunImpossible": ExitCode.FAILED,
-    "askel_tui.services.direct_requests.NotFound": ExitCode.REFUSED,
-    "askel_tui.api.server.server.ListenRefused": ExitCode.USAGE,
-}
-"""Errors that are expected, by name, so that the table imports none of them. The nearest class counts."""
-
 _API_KEY_PATTERN = re.compile(r"pk_\w{4,}")
 _TOKEN_PATTERN = re.compile(r"(askel_[0-9a-f]{12}_)[\w-]{16,}")
 _AUTHORIZATION_PATTERN = re.compile(r"(Klaviyo-API-Key\s+)\S+", re.IGNORECASE)
-_SECRET_VARIABLES = ("ASKEL_VAULT_KEY", "ASKEL_DATABASE_URL")
+_SECRET_VARIABLE = "ASKEL_VAULT_KEY"
 
 
 def run_guarded(command: Callable[[], Any]) -> int:
@@ -83,37 +53,18 @@ def _report_error(error: Exception) -> int:
     if isinstance(error, click.ClickException):
         put_message(scrub(_usage_sentence(error)))
         return error.exit_code
-    if isinstance(error, CommandError):
-        _put_sentence(str(error))
+    if isinstance(error, AskelError):
+        for problem in error.problems:
+            put_message(scrub(str(problem)))
+        if not error.problems:
+            _put_sentence(str(error))
         return error.exit_code
-    code = exit_code_of(error)
-    if code is not None:
-        return _report_expected(error, code)
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         _put_sentence(f"{where}{error.strerror.lower()}")
         return ExitCode.FAILED
     _put_sentence(_describe_crash(error))
     return ExitCode.FAILED
-
-
-def exit_code_of(error: BaseException) -> ExitCode | None:
-    """The exit code of an expected error; None for one that nobody expected."""
-    for kind in type(error).__mro__:
-        code = CODES.get(f"{kind.__module__}.{kind.__qualname__}")
-        if code is not None:
-            return code
-    return None
-
-
-def _report_expected(error: Exception, code: ExitCode) -> int:
-    problems = getattr(error, "problems", None)
-    if problems is None:
-        _put_sentence(str(error))
-        return code
-    for problem in problems:
-        put_message(scrub(str(problem)))
-    return ExitCode.KEY_OR_SCOPE if getattr(error, "only_scopes", False) else code
 
 
 def _put_sentence(sentence: str) -> None:
@@ -132,11 +83,8 @@ def _usage_sentence(error: click.ClickException) -> str:
 def scrub(text: str) -> str:
     """The text without anything that looks like an API key or is a secret of the environment."""
     text = _TOKEN_PATTERN.sub(r"\1…", _AUTHORIZATION_PATTERN.sub(r"\1…", _API_KEY_PATTERN.sub("pk_…", text)))
-    for name in _SECRET_VARIABLES:
-        secret = os.environ.get(name, "")
-        if len(secret) >= 4:
-            text = text.replace(secret, "…")
-    return text
+    secret = os.environ.get(_SECRET_VARIABLE, "")
+    return text.replace(secret, "…") if len(secret) >= 4 else text
 
 
 def _describe_crash(error: Exception) -> str:

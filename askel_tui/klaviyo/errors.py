@@ -11,6 +11,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.core.exit_codes import AskelError, ExitCode
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -48,7 +50,7 @@ class KlaviyoErrorItem:
         return self.pointer or self.parameter
 
 
-class KlaviyoError(Exception):
+class KlaviyoError(AskelError):
     """A call that failed. The kinds below say what that means; this one itself is an answer of no known kind.
 
     `status` is None when there was no answer, `body` is the answer's, free of secrets. `attempts` is how
@@ -95,9 +97,13 @@ class KlaviyoError(Exception):
 class KeyRefused(KlaviyoError):
     """401: the key is unknown, deleted or disabled."""
 
+    exit_code = ExitCode.KEY_OR_SCOPE
+
 
 class ScopeMissing(KlaviyoError):
     """403 with Klaviyo's own body: a scope or an entitlement is missing. Klaviyo does not name it."""
+
+    exit_code = ExitCode.KEY_OR_SCOPE
 
 
 class NotInAccount(KlaviyoError):
@@ -132,13 +138,19 @@ class TooLarge(KlaviyoError):
 class RateLimited(KlaviyoError):
     """429: over a rate limit; `retry_after` is in seconds."""
 
+    exit_code = ExitCode.UNREACHABLE
+
 
 class Unavailable(KlaviyoError):
     """Klaviyo could not be reached or did not do its work just now: worth another try later."""
 
+    exit_code = ExitCode.UNREACHABLE
+
 
 class UnreadableResponse(KlaviyoError):
     """The answer is not what the contract says: the fate of a write is unknown."""
+
+    exit_code = ExitCode.UNREACHABLE
 
 
 def error_from_response(

@@ -18,6 +18,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.klaviyo.errors import Unavailable, UnreadableResponse
 
 if TYPE_CHECKING:
@@ -45,8 +46,10 @@ _TIMEOUTS = {
 _MAX_CACHED_URLS = 1024
 
 
-class BadAddress(ValueError):
+class BadAddress(AskelError, ValueError):
     """A base address that cannot be used; the text says why and never holds what a login in it said."""
+
+    exit_code = ExitCode.USAGE
 
 
 class RawResponse(NamedTuple):

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.contract.endpoints import NEWEST, SELECTABLE
+from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.fingerprints import fingerprint
 from askel_tui.core.problems import did_you_mean
 from askel_tui.core.workflows.loader import load_workflow
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
     from askel_tui.klaviyo.reads.key_check import KeyCheck
 
 
-class ConnectionRefused(Exception):
+class ConnectionRefused(AskelError):
     """A connection that can't be made or changed as asked; the message says why and what to do."""
+
+    exit_code = ExitCode.REFUSED
 
 
 class KeyUnsuited(ConnectionRefused):
     """The key itself is the reason: another account's, or without a scope that is needed."""
+
+    exit_code = ExitCode.KEY_OR_SCOPE
 
 
 async def connect(

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from askel_tui.core.catalog import Catalog, SegmentEntry
+from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.problems import Problem, did_you_mean
 from askel_tui.core.workflows.model import TriggerFlow
@@ -26,8 +27,10 @@ Fired = WriteResult
 _PHONE = re.compile(r"\+[0-9]{7,15}")
 
 
-class NotFound(Exception):
+class NotFound(AskelError):
     """What was asked about does not exist, or can't be asked; the message says what to do."""
+
+    exit_code = ExitCode.REFUSED
 
 
 def parse_identity(text: str) -> Identity:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.core.catalog import FlowEntry
+from askel_tui.core.exit_codes import AskelError
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.planning.diff import ProfileState
 from askel_tui.core.planning.plan import NEEDS_PROFILE_ID, Plan, plan
@@ -36,7 +37,7 @@ UNKNOWN_ID_PLACEHOLDER = "<profile id>"
 """Stands in a request for the id of a profile that the account does not know yet."""
 
 
-class DryRunImpossible(Exception):
+class DryRunImpossible(AskelError):
     """A dry run that can't be made; the message says why and what to do."""
 
 

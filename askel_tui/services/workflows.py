@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from askel_tui.core.catalog import Catalog
+from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.problems import Problem, did_you_mean
 from askel_tui.core.targets.drift import target_details
 from askel_tui.core.targets.pinning import Pinned, pin_targets
@@ -26,14 +27,18 @@ from askel_tui.sync.instance import Instance
 SECTION_OF_TARGET = {"list": "lists", "segment": "segments", "flow": "flows", "metric": "metrics"}
 
 
-class InvalidWorkflow(Exception):
+class InvalidWorkflow(AskelError):
     """A workflow that can't be applied, with everything that is wrong with it; nothing was stored."""
+
+    exit_code = ExitCode.REFUSED
 
     def __init__(self, problems: Sequence[Problem], *, scopes: bool = False) -> None:
         super().__init__("; ".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
         self.only_scopes = scopes
         """Whether nothing but missing scopes is wrong."""
+        if scopes:
+            self.exit_code = ExitCode.KEY_OR_SCOPE
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.problems import did_you_mean
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class StoreError(Exception):
+class StoreError(AskelError):
     """Something about state or keys that a person must know; `str()` is the sentence to show."""
 
 
@@ -65,6 +66,8 @@ class AlreadyOwned(StoreError):
 class NameRefused(StoreError, ValueError):
     """A name that cannot be a connection's."""
 
+    exit_code = ExitCode.USAGE
+
     def __init__(self, name: str) -> None:
         super().__init__(
             f"{name[:80]!r} can't be a connection's name: use up to 64 letters, digits, '.', '_' and '-', "
@@ -75,6 +78,8 @@ class NameRefused(StoreError, ValueError):
 class UnknownConnection(StoreError, LookupError):
     """No connection has this name."""
 
+    exit_code = ExitCode.USAGE
+
     def __init__(self, name: str, known: Iterable[str]) -> None:
         hint = _hint(name, known, "There is none yet: `askel connect NAME --key-stdin` makes one")
         super().__init__(f"no connection is called {name!r}. {hint}")
@@ -83,6 +88,8 @@ class UnknownConnection(StoreError, LookupError):
 
 class UnknownWorkflow(StoreError, LookupError):
     """No workflow has this name, or it has no such version."""
+
+    exit_code = ExitCode.USAGE
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         hint = _hint(name, known, "There is none yet: `askel workflow apply FILE` makes one")
@@ -101,13 +108,19 @@ class UnknownVersion(UnknownWorkflow):
 class KeyUnfit(StoreError, ValueError):
     """What was given as an API key cannot be one. The sentence never shows it."""
 
+    exit_code = ExitCode.KEY_OR_SCOPE
+
 
 class NoSafeKeyring(StoreError):
     """Neither a vault nor a safe keyring is at hand, so no key is stored or read."""
 
+    exit_code = ExitCode.KEY_OR_SCOPE
+
 
 class KeyringFailed(StoreError):
     """The operating system's keyring did not do what it was asked."""
+
+    exit_code = ExitCode.KEY_OR_SCOPE
 
 
 class VaultLocked(NoSafeKeyring):

@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 
-from askel_tui.cli.common import ExitCode
+from askel_tui.core.exit_codes import ExitCode
 from askel_tui.core.expressions.expression import parse_expression
 from askel_tui.core.operations import StepKind
 from askel_tui.core.workflows.loader import load_workflow

@@ -18,6 +18,7 @@ from askel_tui.api.server.app import ApiApplication
 from askel_tui.api.server.listen_address import ListenAddress, remove_listen_address
 from askel_tui.api.server.protocol import http_protocol, raise_file_limit
 from askel_tui.api.shared.context import ApiContext
+from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.sync.instance import Instance
 
 log = logging.getLogger(__name__)
@@ -32,8 +33,10 @@ PUBLIC_ADDRESS_MESSAGE = (
 )
 
 
-class ListenRefused(Exception):
+class ListenRefused(AskelError):
     """An address that can't or should not be listened on; the message says why and what to do."""
+
+    exit_code = ExitCode.USAGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from askel_tui.cli.common import ExitCode, exit_with, json_option, open_instance, run_async
+from askel_tui.cli.common import exit_with, json_option, open_instance, run_async
 from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import (
     encode_json,
@@ -25,6 +25,7 @@ from askel_tui.cli.output import (
     put_wrapped,
 )
 from askel_tui.cli.times import TimeParam, epoch_ms, format_time, rfc3339_of_ms
+from askel_tui.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from askel_tui.store.journal.rows import AuditEntry, AuditFilter

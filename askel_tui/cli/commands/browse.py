@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from askel_tui.cli.common import CommandError, ExitCode, json_option, open_instance, require_client, run_async
+from askel_tui.cli.common import CommandError, json_option, open_instance, require_client, run_async
 from askel_tui.cli.output import plural, put_json, put_message, put_table
 from askel_tui.cli.times import rfc3339_of_ms
+from askel_tui.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from askel_tui.core.catalog import Catalog, FlowEntry, PropertyEntry, SegmentEntry

@@ -10,7 +10,6 @@ import click
 
 from askel_tui.cli.common import (
     CommandError,
-    ExitCode,
     actor,
     json_option,
     open_instance,
@@ -19,6 +18,7 @@ from askel_tui.cli.common import (
 )
 from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import plural, put, put_json, put_message, put_table
+from askel_tui.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from askel_tui.klaviyo.reads.key_check import KeyCheck

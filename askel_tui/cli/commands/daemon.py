@@ -8,9 +8,10 @@ import sys
 import click
 
 from askel_tui.cli.commands.failed import put_failure_count
-from askel_tui.cli.common import ExitCode, exit_with, open_instance, run_async
+from askel_tui.cli.common import exit_with, open_instance, run_async
 from askel_tui.cli.output import encode_json, inert, plural, put_message
 from askel_tui.cli.times import rfc3339_of_ms
+from askel_tui.core.exit_codes import ExitCode
 
 
 @click.command()

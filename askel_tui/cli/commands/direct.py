@@ -8,7 +8,6 @@ import click
 
 from askel_tui.cli.common import (
     CommandError,
-    ExitCode,
     actor,
     exit_with,
     json_option,
@@ -18,6 +17,7 @@ from askel_tui.cli.common import (
 )
 from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import format_cell, problem_rows, put, put_json, put_message
+from askel_tui.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from askel_tui.services.direct_writes import WriteResult

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import click
 
 from askel_tui import __version__
-from askel_tui.cli.common import ExitCode, exit_with, json_option, run_async
-from askel_tui.cli.error_handling import exit_code_of
+from askel_tui.cli.common import exit_with, json_option, run_async
 from askel_tui.cli.output import plural, put_json, put_message, put_table
+from askel_tui.core.exit_codes import AskelError, ExitCode
 
 if TYPE_CHECKING:
     from askel_tui.sync.instance import Instance
@@ -104,7 +104,7 @@ def _run_check(what: str, check: Callable[[], str | tuple[bool, str]]) -> Findin
 
 
 def _error_finding(what: str, error: Exception) -> Finding:
-    if exit_code_of(error) is None and not isinstance(error, OSError):
+    if not isinstance(error, AskelError | OSError):
         raise error
     return Finding(what, False, str(error))
 

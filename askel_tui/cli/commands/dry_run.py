@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from askel_tui.cli.common import (
-    ExitCode,
     existing_file,
     exit_with,
     json_option,
@@ -21,6 +20,7 @@ from askel_tui.cli.common import (
 from askel_tui.cli.output import bold, format_cell, plural, put, put_json, put_message, truncate
 from askel_tui.cli.record_options import file_format, format_option, open_file, put_refusals
 from askel_tui.cli.times import rfc3339
+from askel_tui.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from askel_tui.core.records.record import Record, RefusedLine

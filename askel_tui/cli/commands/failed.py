@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from askel_tui.cli.common import CommandError, ExitCode, actor, json_option, open_instance, run_async
+from askel_tui.cli.common import CommandError, actor, json_option, open_instance, run_async
 from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import plural, put_json, put_message, put_table
 from askel_tui.cli.times import format_time, rfc3339_of_ms
+from askel_tui.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from askel_tui.store.journal.rows import Failure

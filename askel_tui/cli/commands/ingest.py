@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from askel_tui.cli.common import ExitCode, existing_file, exit_with, json_option, open_instance, run_async
+from askel_tui.cli.common import existing_file, exit_with, json_option, open_instance, run_async
 from askel_tui.cli.output import plural, put_json, put_message
 from askel_tui.cli.record_options import FileFormat, file_format, format_option, open_file, put_refusals
+from askel_tui.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from askel_tui.services.ingest import IngestResult

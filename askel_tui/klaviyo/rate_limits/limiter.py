@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from askel_tui.contract.endpoints import Extra, Window, endpoint
+from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.klaviyo.http import is_loopback
 from askel_tui.klaviyo.rate_limits.call_queue import CallQueue, Priority
 from askel_tui.klaviyo.rate_limits.slots import (
@@ -57,8 +58,10 @@ UNANSWERED_SLOT_MS = 60_000
 OFF_VARIABLE = "ASKEL_BUDGETS"
 
 
-class BudgetsStayOn(ValueError):
+class BudgetsStayOn(AskelError, ValueError):
     """Budgets were to be switched off towards an address that is not this machine."""
+
+    exit_code = ExitCode.USAGE
 
 
 def budgets_switched_off(address: str, environment: Mapping[str, str] = os.environ) -> bool:

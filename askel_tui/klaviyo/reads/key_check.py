@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from askel_tui.contract.endpoints import endpoints
+from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.workflows.scopes import scopes_of
 from askel_tui.klaviyo.errors import KeyRefused, KlaviyoError, ScopeMissing, UnreadableResponse
 
@@ -64,8 +65,10 @@ class KeyCheck:
         return tuple(scope for scope in REQUIRED_SCOPES if self.scopes.get(scope) == "missing")
 
 
-class OtherAccount(Exception):
+class OtherAccount(AskelError):
     """The key belongs to another account than the one it is to replace a key of."""
+
+    exit_code = ExitCode.KEY_OR_SCOPE
 
     def __init__(self, expected: str, found: str) -> None:
         super().__init__(f"This key belongs to the account {found}, not to {expected}.")

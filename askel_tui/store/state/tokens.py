@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from tinydb import where
 
+from askel_tui.core.exit_codes import ExitCode
 from askel_tui.core.problems import did_you_mean
 from askel_tui.store import paths
 from askel_tui.store.errors import StoreError
@@ -30,9 +31,13 @@ _TOKEN = re.compile(rf"{TOKEN_PREFIX}([0-9a-f]{{12}})_([A-Za-z0-9_-]{{43}})")
 class TokenRefused(StoreError, ValueError):
     """A token that can't be made as asked."""
 
+    exit_code = ExitCode.USAGE
+
 
 class UnknownToken(StoreError, LookupError):
     """No token has this name."""
+
+    exit_code = ExitCode.USAGE
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         names = sorted(known)

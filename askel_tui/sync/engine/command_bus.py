@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from askel_tui.core.exit_codes import AskelError
 from askel_tui.store.journal.rows import Command
 from askel_tui.store.locks import AlreadyOwned, OwnershipLock, owner_pid
 from askel_tui.sync.engine import commands
@@ -15,7 +16,7 @@ RESULT_TIMEOUT_S = 30.0
 """How long to wait for the daemon's answer."""
 
 
-class CommandUnanswered(Exception):
+class CommandUnanswered(AskelError):
     """The daemon did not carry an order out in time; it will when it can."""
 
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.operations import Operation
 from askel_tui.core.records.record import Record
 from askel_tui.store.journal.rows import Command, Decision, Hold, WorkflowState, encode_run
@@ -18,8 +19,10 @@ DIRECT_VERSION = 0
 """The version of what is written directly, without a workflow."""
 
 
-class CommandRefused(Exception):
+class CommandRefused(AskelError):
     """An order that can't be carried out; the message says why and what to do."""
+
+    exit_code = ExitCode.REFUSED
 
 
 @dataclass(frozen=True, slots=True)
