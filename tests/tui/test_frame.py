@@ -19,7 +19,7 @@ from askel_tui.tui.widgets.confirm import Confirm
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import HelpScreen
 from askel_tui.tui.widgets.jump import JumpScreen
-from askel_tui.tui.widgets.key_hints import KeyLine
+from askel_tui.tui.widgets.key_hints import KeyHints
 from tests.support.workbench import example
 from tests.tui.conftest import Console, picture_of, ready, text_of, toasts, until
 from tests.tui.keys import press
@@ -47,9 +47,9 @@ async def test_a_screen_can_be_clicked_in_the_navigation(alone: Any) -> None:
 async def test_a_key_of_the_last_line_can_be_clicked(alone: Any) -> None:
     async with alone(first="live", entries=20) as (app, pilot):
         keys = text_of(app).splitlines()[-1]
-        await pilot.hover(KeyLine, offset=(keys.index("Filter") + 2, 0))
-        assert app.screen.query_one(KeyLine).tooltip == "word, !word, field:value"
-        await pilot.click(KeyLine, offset=(keys.index("Filter") + 2, 0))
+        await pilot.hover(KeyHints, offset=(keys.index("Filter") + 2, 0))
+        assert app.screen.query_one(KeyHints).tooltip == "word, !word, field:value"
+        await pilot.click(KeyHints, offset=(keys.index("Filter") + 2, 0))
         await until(pilot, lambda: app.screen.query_one(FilterBar).has_class("-open"))
         # The focus is in the filter now: the tail's own keys do not work there.
         await until(pilot, lambda: "Details" not in text_of(app).splitlines()[-1])

@@ -15,7 +15,7 @@ from askel_tui.tui.screens.connections.screen import ConnectionsScreen
 from askel_tui.tui.screens.mapping.screen import MappingScreen
 from askel_tui.tui.shell.screen_registry import SCREENS
 from askel_tui.tui.widgets.confirm import Confirm
-from askel_tui.tui.widgets.picker import Pick
+from askel_tui.tui.widgets.picker import Picker
 from tests.support.workbench import Workbench, example
 from tests.tui.conftest import Console, text_of, toasts, until
 from tests.tui.keys import press, send, settled
@@ -132,7 +132,7 @@ async def test_a_row_of_questions_is_answered_ahead(console: Console) -> None:
     async with console(first="mapping", prepare=story) as (app, _, __):
         send(app, "w", *"new wo", "enter", *"dusk", "enter", *"checkout", "enter", "a")
         await settled(app)
-        assert isinstance(app.screen, Pick), toasts(app)
+        assert isinstance(app.screen, Picker), toasts(app)
         assert "What does the step do?" in text_of(app)
         assert not toasts(app)
         mapping = app.screen_stack[0]

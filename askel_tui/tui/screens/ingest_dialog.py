@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from askel_tui.tui.shell.progress import Progress
 from askel_tui.tui.text.figures import pluralize
-from askel_tui.tui.widgets.text_prompt import Ask
+from askel_tui.tui.widgets.text_prompt import TextPrompt
 
 if TYPE_CHECKING:
     from askel_tui.services.ingest import IngestResult
@@ -26,7 +26,7 @@ async def ingest_file(screen: AskelScreen) -> bool:
     if connection is None:
         askel.show_toast("Records are taken in for a connection: press 2 to make one.", severity="warning")
         return False
-    asked = Ask(
+    asked = TextPrompt(
         "Take in the records of which file?",
         PROMPT_DETAIL.format(connection=connection),
         value=askel.recall("records.file", ""),

@@ -26,7 +26,7 @@ from askel_tui.tui.text.filtering import Filter, parse_filter
 from askel_tui.tui.text.inert import sanitize, truncate
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.key_hints import KeyLine
+from askel_tui.tui.widgets.key_hints import KeyHints
 
 if TYPE_CHECKING:
     from askel_tui.tui.app import AskelApp, HeaderState
@@ -233,7 +233,7 @@ class AskelScreen(Screen[None]):
         yield BusyLine()
         if self.HAS_FILTER:
             yield FilterBar()
-        yield KeyLine()
+        yield KeyHints()
 
     @property
     def help(self) -> Help:

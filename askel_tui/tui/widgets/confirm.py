@@ -12,10 +12,10 @@ from textual.widgets import Button, Input, Static
 
 from askel_tui.tui.text.inert import sanitize_lines
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.modal import Over
+from askel_tui.tui.widgets.modal import Modal
 
 
-class Confirm(Over[bool | None]):
+class Confirm(Modal[bool | None]):
     """True for yes, False for no, None for Esc. With `typed`, yes counts only once that has been typed."""
 
     help = Help(

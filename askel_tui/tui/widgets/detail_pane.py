@@ -21,7 +21,7 @@ DetailLine = tuple[str, str] | tuple[str, str, str]
 """A label and a value, and the value's style."""
 
 
-class Facts(VerticalScroll, can_focus=True):
+class DetailPane(VerticalScroll, can_focus=True):
     """Shows a title, lines of label and value, and a longer text below them."""
 
     help = Help("Details", "Scroll with the arrows.")

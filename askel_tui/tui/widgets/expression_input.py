@@ -14,23 +14,23 @@ from textual.widgets.option_list import Option
 
 from askel_tui.tui.text.inert import sanitize, sanitize_lines
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.modal import Over
+from askel_tui.tui.widgets.modal import Modal
 from askel_tui.tui.widgets.picker import Choice
 from askel_tui.tui.widgets.table import Cell
 
 
-class EditLine(Over[str | None]):
+class ExpressionInput(Modal[str | None]):
     """The line as it was left by Enter, without the blanks around it; None for Esc."""
 
     DEFAULT_CSS = """
-    EditLine { align: center middle; }
-    EditLine > Vertical {
+    ExpressionInput { align: center middle; }
+    ExpressionInput > Vertical {
         width: 90; max-width: 96%; height: auto; max-height: 90%;
         background: $surface; border: round $border; padding: 0 1;
     }
-    EditLine Input, EditLine Input:focus { border: none; height: 1; padding: 0; background: $panel; }
-    EditLine OptionList { height: auto; max-height: 9; border: none; background: $surface; padding: 0; }
-    EditLine #edit-gives { height: auto; max-height: 4; min-height: 1; }
+    ExpressionInput Input, ExpressionInput Input:focus { border: none; height: 1; padding: 0; background: $panel; }
+    ExpressionInput OptionList { height: auto; max-height: 9; border: none; background: $surface; padding: 0; }
+    ExpressionInput #edit-gives { height: auto; max-height: 4; min-height: 1; }
     """
     help = Help(
         "A line",

@@ -12,7 +12,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widgets import Static
 
-from askel_tui.tui.widgets.modal import Over
+from askel_tui.tui.widgets.modal import Modal
 
 
 class Help(NamedTuple):
@@ -49,7 +49,7 @@ def help_for(screen: Screen[Any]) -> tuple[list[Help], list[tuple[str, str]]]:
     return found, [(", ".join(dict.fromkeys(shown)), words) for words, shown in keys.items()]
 
 
-class HelpScreen(Over[None]):
+class HelpScreen(Modal[None]):
     """Shows help until a key closes it."""
 
     BINDINGS: ClassVar[list[Any]] = [

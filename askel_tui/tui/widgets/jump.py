@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Label
 
-from askel_tui.tui.widgets.modal import Over
+from askel_tui.tui.widgets.modal import Modal
 
 JUMP_LETTERS = "asdfghjklqwertyuiopzxcvbnm"
 
@@ -40,7 +40,7 @@ def jump_targets(screen: Screen[Any]) -> dict[str, Widget]:
     return found
 
 
-class JumpScreen(Over[Widget | None]):
+class JumpScreen(Modal[Widget | None]):
     """The letters, over the screen as it is."""
 
     BINDINGS: ClassVar[list[Any]] = [Binding("escape,ctrl+o", "dismiss", "Back", id="jump.close")]

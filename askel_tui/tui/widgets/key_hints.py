@@ -40,11 +40,11 @@ class KeyHint(NamedTuple):
         return Strip([Segment(f" {self.display} {self.description} ")]).cell_length
 
 
-class KeyLine(Widget):
+class KeyHints(Widget):
     """Shows the bindings of the screen that are to be shown, nearest to the focus first."""
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"key-line--key", "key-line--words", "key-line--hover"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"key-hints--key", "key-hints--words", "key-hints--hover"}
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,9 +95,9 @@ class KeyLine(Widget):
         return [key for key in self._keys if key is not staying], staying, width - staying.width
 
     def _strip(self, keys: Iterable[KeyHint], base: Style) -> Strip:
-        key_style = base + self.get_component_rich_style("key-line--key", partial=True)
-        words_style = base + self.get_component_rich_style("key-line--words", partial=True)
-        hover = self.get_component_rich_style("key-line--hover", partial=True)
+        key_style = base + self.get_component_rich_style("key-hints--key", partial=True)
+        words_style = base + self.get_component_rich_style("key-hints--words", partial=True)
+        hover = self.get_component_rich_style("key-hints--hover", partial=True)
         segments = []
         for key in keys:
             also = Style.null() if key.enabled else Style(dim=True)

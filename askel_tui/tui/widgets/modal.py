@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Over(ModalScreen[T]):
+class Modal(ModalScreen[T]):
     """A modal screen that is answered once: keys typed faster than it goes away are not for what lies below it."""
 
     def on_mount(self) -> None:

@@ -17,7 +17,7 @@ from askel_tui.tui.text.filtering import parse_filter
 from askel_tui.tui.text.fuzzy import rank_matches
 from askel_tui.tui.text.inert import sanitize, sanitize_lines
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.modal import Over
+from askel_tui.tui.widgets.modal import Modal
 
 MAX_CHOICES_SHOWN = 200
 """Choices that are shown at once; typing finds the others."""
@@ -32,20 +32,20 @@ class Choice:
     description: str = ""
 
 
-class Pick(Over[str | None]):
+class Picker(Modal[str | None]):
     """The picked value; None for Esc. With `free`, what was typed is taken where nothing fits it.
 
     `exact`: whoever types the same letters in another case means a name of their own.
     """
 
     DEFAULT_CSS = """
-    Pick { align: center middle; }
-    Pick > Vertical {
+    Picker { align: center middle; }
+    Picker > Vertical {
         width: 76; max-width: 96%; height: auto; max-height: 90%;
         background: $surface; border: round $border; border-title-color: $accent; padding: 0 1;
     }
-    Pick OptionList { height: auto; max-height: 14; border: none; background: $surface; padding: 0; }
-    Pick Input, Pick Input:focus { border: none; height: 1; padding: 0; background: $panel; }
+    Picker OptionList { height: auto; max-height: 14; border: none; background: $surface; padding: 0; }
+    Picker Input, Picker Input:focus { border: none; height: 1; padding: 0; background: $panel; }
     """
     help = Help("A choice", "Type letters to find one, arrows to go to it, Enter takes it, Esc goes back.")
     BINDINGS: ClassVar[list[Any]] = [

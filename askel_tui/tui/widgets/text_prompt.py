@@ -12,19 +12,19 @@ from textual.widgets import Input, Static
 
 from askel_tui.tui.text.inert import sanitize_lines
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.modal import Over
+from askel_tui.tui.widgets.modal import Modal
 from askel_tui.tui.widgets.secret_input import SecretInput
 
 
-class Ask(Over[str | None]):
+class TextPrompt(Modal[str | None]):
     """The line that was typed, without the blanks around it; None for Esc, and for nothing typed.
 
     With `secret` the line is masked.
     """
 
     DEFAULT_CSS = """
-    Ask { align: center middle; }
-    Ask > VerticalScroll {
+    TextPrompt { align: center middle; }
+    TextPrompt > VerticalScroll {
         width: 68; max-width: 96%; height: auto; max-height: 90%;
         background: $surface; border: round $border; border-title-color: $accent; padding: 0 1;
     }

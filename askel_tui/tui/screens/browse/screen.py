@@ -19,11 +19,11 @@ from askel_tui.tui.text.figures import format_time_of_day, pluralize, time_ago
 from askel_tui.tui.text.filtering import Filter
 from askel_tui.tui.text.fuzzy import rank_matches
 from askel_tui.tui.text.inert import sanitize
-from askel_tui.tui.widgets.detail_pane import DetailLine, Facts
+from askel_tui.tui.widgets.detail_pane import DetailLine, DetailPane
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Table
-from askel_tui.tui.widgets.text_prompt import Ask
+from askel_tui.tui.widgets.text_prompt import TextPrompt
 
 MAX_ROWS_SHOWN = 1_000
 """Rows that are shown at once; what is further down is found by searching."""
@@ -87,7 +87,7 @@ class BrowseScreen(AskelScreen):
                         jump_key="t",
                         about=Help(title, "/ searches, y copies the id, Tab goes to the details."),
                     )
-            yield Facts(id="detail", classes="panel", jump_key="d")
+            yield DetailPane(id="detail", classes="panel", jump_key="d")
 
     def on_mount(self) -> None:
         """The rows have the focus."""
@@ -181,7 +181,7 @@ class BrowseScreen(AskelScreen):
             self._table.border_title = f"{counted}, read {time_ago(self._catalog.taken, self._now_ms)} ago"
 
     def _describe(self) -> None:
-        pane = self.query_one("#detail", Facts)
+        pane = self.query_one("#detail", DetailPane)
         entry, catalog = self._entry, self._catalog
         if entry is None or catalog is None:
             pane.show("", (), self._empty_text())
@@ -297,7 +297,7 @@ class BrowseScreen(AskelScreen):
 
     async def _check_profile(self, connection: str, entry: Any) -> None:
         profile = await self.askel.push_screen_wait(
-            Ask(
+            TextPrompt(
                 f"Who may be in {sanitize(entry.name)}?",
                 "An e-mail, a phone number with +, or an external id.",
             )

@@ -25,7 +25,7 @@ from askel_tui.tui.screens.connections.scopes_view import (
 from askel_tui.tui.shell.workers import run_in_background
 from askel_tui.tui.text.inert import sanitize
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.modal import Over
+from askel_tui.tui.widgets.modal import Modal
 from askel_tui.tui.widgets.secret_input import SecretInput
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class _ListNameSuggester(Suggester):
         return None
 
 
-class ConnectionForm(Over[str | None]):
+class ConnectionForm(Modal[str | None]):
     """Makes or changes a connection; gives its name, or None where it was left."""
 
     CSS_PATH = "form.tcss"
@@ -222,7 +222,7 @@ class ConnectionForm(Over[str | None]):
                 self._show_status("")
             self.query_one("#form-scopes", Static).update("")
 
-    def on_plain_input_key_came(self) -> None:
+    def on_plain_input_key_redirected(self) -> None:
         """A key was typed or pasted where it would be shown: it went to its own field, or nowhere."""
         if self._existing is None:
             self._show_status("! A private key goes into this field, where it is masked.", "$warning")

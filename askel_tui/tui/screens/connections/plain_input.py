@@ -17,7 +17,7 @@ PRIVATE_KEY_PREFIX = "pk_"
 class PlainInput(Input):
     """A line that never holds a private key; where the screen has a field `#form-key`, the key goes there."""
 
-    class KeyCame(Message):
+    class KeyRedirected(Message):
         """A key was handed on, or thrown away."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -55,4 +55,4 @@ class PlainInput(Input):
                 secret.forget()
                 self.screen.set_focus(secret)
             secret.insert_text_at_cursor(text)
-        self.post_message(self.KeyCame())
+        self.post_message(self.KeyRedirected())

@@ -18,7 +18,7 @@ from askel_tui.tui.screens.connections.scopes_view import scope_checklist, summa
 from askel_tui.tui.shell.workers import run_in_background
 from askel_tui.tui.text.inert import sanitize
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.modal import Over
+from askel_tui.tui.widgets.modal import Modal
 from askel_tui.tui.widgets.secret_input import SecretInput
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from askel_tui.tui.app import AskelApp
 
 
-class RotateForm(Over[bool]):
+class RotateForm(Modal[bool]):
     """True once the connection has its new key."""
 
     CSS_PATH = "form.tcss"

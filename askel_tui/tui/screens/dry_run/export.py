@@ -11,7 +11,7 @@ from askel_tui.tui.screens.dry_run import view
 from askel_tui.tui.text.exports import write_private_file
 from askel_tui.tui.text.figures import pluralize
 from askel_tui.tui.text.inert import sanitize
-from askel_tui.tui.widgets.text_prompt import Ask
+from askel_tui.tui.widgets.text_prompt import TextPrompt
 
 if TYPE_CHECKING:
     from askel_tui.tui.shell.base_screen import AskelScreen
@@ -21,7 +21,7 @@ EXPORT_SUFFIXES = (".csv", ".json", ".md")
 
 async def export_dry_run(screen: AskelScreen, run: Mapping[str, Any]) -> None:
     """Asks for a file, and writes a run into it."""
-    asked = Ask(
+    asked = TextPrompt(
         f"Export the dry run of {pluralize(len(run['records']), 'record')} to which file?",
         "Its name ends in .csv, .json or .md. It holds personal data.",
         value=screen.askel.recall("dry_run.export", "dry-run.csv"),

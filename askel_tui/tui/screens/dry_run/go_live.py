@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from askel_tui.tui.screens.dry_run import view
 from askel_tui.tui.text.figures import pluralize
 from askel_tui.tui.text.inert import sanitize
-from askel_tui.tui.widgets.picker import Choice, Pick
+from askel_tui.tui.widgets.picker import Choice, Picker
 
 if TYPE_CHECKING:
     from askel_tui.store.journal.rows import WorkflowState
@@ -33,7 +33,7 @@ async def go_live(screen: AskelScreen, run: Mapping[str, Any], *, from_file: boo
     first: str | None = None
     if run["records"] and not from_file:
         first = await askel.push_screen_wait(
-            Pick(f"Go live with {sanitize(name)}: for which records?", record_choices(run))
+            Picker(f"Go live with {sanitize(name)}: for which records?", record_choices(run))
         )
         if first is None:
             return False

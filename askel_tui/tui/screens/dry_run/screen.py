@@ -21,12 +21,12 @@ from askel_tui.tui.text.copying import json_for_clipboard
 from askel_tui.tui.text.figures import pluralize
 from askel_tui.tui.text.filtering import Filter
 from askel_tui.tui.text.inert import sanitize, sanitize_lines
-from askel_tui.tui.widgets.detail_pane import Facts
+from askel_tui.tui.widgets.detail_pane import DetailPane
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.picker import Choice, Pick
+from askel_tui.tui.widgets.picker import Choice, Picker
 from askel_tui.tui.widgets.table import Table
-from askel_tui.tui.widgets.text_prompt import Ask
+from askel_tui.tui.widgets.text_prompt import TextPrompt
 
 if TYPE_CHECKING:
     from askel_tui.store.state.documents import WorkflowDoc
@@ -101,7 +101,7 @@ class DryRunScreen(AskelScreen):
                 jump_key="r",
                 about=Help("Records", "Enter goes to the details, v shows the requests, y copies."),
             )
-            yield Facts(id="detail", classes="panel", jump_key="d")
+            yield DetailPane(id="detail", classes="panel", jump_key="d")
 
     def on_mount(self) -> None:
         """The view that was chosen last."""
@@ -212,7 +212,7 @@ class DryRunScreen(AskelScreen):
         return "\n\n".join(lines)
 
     def _describe(self) -> None:
-        pane, record = self.query_one("#detail", Facts), self._selected_record
+        pane, record = self.query_one("#detail", DetailPane), self._selected_record
         self._detail_cells = pane.size.width
         pane.border_title = {"changes": "Changes", "json": "Requests as JSON", "curl": "Requests as curl"}[
             self._mode
@@ -247,7 +247,7 @@ class DryRunScreen(AskelScreen):
         if self._run is not None:
             self._show()
 
-    def on_facts_resized(self) -> None:
+    def on_detail_pane_resized(self) -> None:
         """Values are cut to the pane."""
         if self._run is not None and self.query_one("#detail").size.width != self._detail_cells:
             self._describe()
@@ -319,7 +319,7 @@ class DryRunScreen(AskelScreen):
             Choice(each.workflow, each.workflow, f"version {each.version}") for each in self._documents
         ]
         chosen = await self.askel.push_screen_wait(
-            Pick("Which workflow?", choices, preselected=self._workflow)
+            Picker("Which workflow?", choices, preselected=self._workflow)
         )
         if chosen is not None and chosen != self._workflow:
             self.askel.remember("dry_run.workflow", chosen)
@@ -330,7 +330,7 @@ class DryRunScreen(AskelScreen):
         self.start_work(self._ask_record_count, group="ask", exclusive=True, asks_question=True)
 
     async def _ask_record_count(self) -> None:
-        asked = Ask(
+        asked = TextPrompt(
             "How many of the newest records?",
             f"1 to {MAX_RECORD_COUNT:,} that match.",
             value=str(self._record_count),
@@ -351,7 +351,7 @@ class DryRunScreen(AskelScreen):
 
     async def _ask_file(self) -> None:
         detail = "JSONL, or CSV by its ending. Nothing of it is kept. n goes back to the newest records."
-        asked = Ask("Records of which file?", detail, value=self.askel.recall("dry_run.file", ""))
+        asked = TextPrompt("Records of which file?", detail, value=self.askel.recall("dry_run.file", ""))
         typed = await self.askel.push_screen_wait(asked)
         if typed is None:
             return

@@ -19,11 +19,11 @@ from askel_tui.tui.text.exports import to_ascii_json, to_csv, write_private_file
 from askel_tui.tui.text.figures import format_timestamp, pluralize, time_ago
 from askel_tui.tui.text.filtering import Filter
 from askel_tui.tui.text.inert import format_json, sanitize
-from askel_tui.tui.widgets.detail_pane import DetailLine, Facts
+from askel_tui.tui.widgets.detail_pane import DetailLine, DetailPane
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Column, Row, Table
-from askel_tui.tui.widgets.text_prompt import Ask
+from askel_tui.tui.widgets.text_prompt import TextPrompt
 
 if TYPE_CHECKING:
     from askel_tui.store.journal.rows import Failure, StoredRecord
@@ -95,7 +95,7 @@ class FailedScreen(AskelScreen):
                     jump_key="f",
                     about=Help("Failures", "Space marks; r and x act on those marked, else on the one here."),
                 )
-            yield Facts(id="detail", classes="panel", jump_key="d")
+            yield DetailPane(id="detail", classes="panel", jump_key="d")
 
     async def load(self) -> None:
         """Reads the oldest failures."""
@@ -152,7 +152,7 @@ class FailedScreen(AskelScreen):
         return next((each for each in group.failures if str(each.id) == key), None) if group else None
 
     def _describe(self) -> None:
-        pane, failure = self.query_one("#detail", Facts), self._selected_failure
+        pane, failure = self.query_one("#detail", DetailPane), self._selected_failure
         if failure is None:
             pane.show("", (), "Nothing fits. Esc takes the filter back." if self._failures else "")
             return
@@ -312,7 +312,7 @@ class FailedScreen(AskelScreen):
 
     async def _export(self, chosen: list[Failure]) -> None:
         name = await self.askel.push_screen_wait(
-            Ask(
+            TextPrompt(
                 f"Export {pluralize(len(chosen), 'failure')} to which file?",
                 "Its name ends in .csv or .json. It holds what was to be written: personal data.",
                 value=self.askel.recall("failed.export", "failed.csv"),

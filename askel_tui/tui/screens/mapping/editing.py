@@ -12,8 +12,8 @@ from askel_tui.tui.screens.mapping import record_fields as found_in
 from askel_tui.tui.screens.mapping import view
 from askel_tui.tui.screens.mapping.draft import PROPERTY_PREFIX, Draft, StepDraft, slug, split_list
 from askel_tui.tui.screens.mapping.view import DraftRow
-from askel_tui.tui.widgets.expression_input import EditLine
-from askel_tui.tui.widgets.picker import Choice, Pick
+from askel_tui.tui.widgets.expression_input import ExpressionInput
+from askel_tui.tui.widgets.picker import Choice, Picker
 
 if TYPE_CHECKING:
     from askel_tui.tui.screens.mapping.screen import MappingScreen
@@ -44,7 +44,7 @@ async def begin_draft(screen: MappingScreen, name: str, connection: str) -> Draf
         "" if choices else "No record has come in: type the name of its event. Or Esc, and i takes in a file."
     )
     event = await screen.askel.push_screen_wait(
-        Pick("Which event starts it?", choices, detail=detail, allow_typed=True)
+        Picker("Which event starts it?", choices, detail=detail, allow_typed=True)
     )
     if event is None:
         return None
@@ -75,12 +75,12 @@ async def edit(screen: MappingScreen, place: DraftRow) -> None:
             for _, written, name, mark in found
         ]
         chosen = await screen.askel.push_screen_wait(
-            Pick(f"Which {kind}?", choices, preselected=text, allow_typed=True, case_sensitive=False)
+            Picker(f"Which {kind}?", choices, preselected=text, allow_typed=True, case_sensitive=False)
         )
     elif view.is_expression(draft, place):
         name = (place.name or "").removeprefix("profile.")
         chosen = await screen.askel.push_screen_wait(
-            EditLine(
+            ExpressionInput(
                 name.removeprefix(PROPERTY_PREFIX),
                 text,
                 preview=lambda typed: view.evaluate_text(typed, name, screen.record, screen.catalog),
@@ -90,7 +90,9 @@ async def edit(screen: MappingScreen, place: DraftRow) -> None:
     else:
         offered = {"trigger": screen.events, "channels": [*CONSENT_CHANNELS]}.get(place.name or "", [])
         chosen = await screen.askel.push_screen_wait(
-            EditLine(place.name or "id of the step", text, complete=lambda typed: _next_word(typed, offered))
+            ExpressionInput(
+                place.name or "id of the step", text, complete=lambda typed: _next_word(typed, offered)
+            )
         )
     if chosen is not None:
         if place.step is None and place.name == "trigger":
@@ -136,7 +138,7 @@ def put(screen: MappingScreen, place: DraftRow, text: str) -> None:
 async def add_step(screen: MappingScreen) -> None:
     """Asks for the kind of a new step, which comes after the one under the cursor."""
     choices = [Choice(kind, kind, STEP_DESCRIPTIONS[kind]) for kind in STEP_KINDS]
-    kind = await screen.askel.push_screen_wait(Pick("What does the step do?", choices))
+    kind = await screen.askel.push_screen_wait(Picker("What does the step do?", choices))
     if kind is not None:
         insert(screen, kind, {})
         screen.to_draft()
@@ -170,7 +172,7 @@ async def add_field(screen: MappingScreen) -> None:
         choices = [Choice(PROPERTY_PREFIX + each.leaf, each.leaf, each.path) for each in screen.sources]
     choices = [each for each in choices if each.value not in step.fields]
     chosen = await screen.askel.push_screen_wait(
-        Pick("Which field?", choices, detail="A new name becomes a property.", allow_typed=True)
+        Picker("Which field?", choices, detail="A new name becomes a property.", allow_typed=True)
     )
     if chosen is None:
         return
@@ -211,7 +213,7 @@ async def suggest(screen: MappingScreen) -> None:
         given = cell if isinstance(cell, str) else cell[0]
         shown = name.removeprefix("profile.").removeprefix(PROPERTY_PREFIX)
         choices.append(Choice(name, f"{shown} ← {text}", given))
-    chosen = await screen.askel.push_screen_wait(Pick("Fill which?", choices))
+    chosen = await screen.askel.push_screen_wait(Picker("Fill which?", choices))
     if chosen is not None:
         write(screen, [each for each in found if chosen in ("*", each[0])])
 
@@ -256,7 +258,7 @@ async def use_field(screen: MappingScreen, path: str) -> None:
     choices.append(
         Choice(f"{PROPERTY_PREFIX}{source.leaf}\0{path}", f"a property called {source.leaf}", f"← {path}")
     )
-    chosen = await screen.askel.push_screen_wait(Pick(f"Where does {path} go?", choices))
+    chosen = await screen.askel.push_screen_wait(Picker(f"Where does {path} go?", choices))
     if chosen is None:
         return
     if chosen == HERE:
@@ -288,7 +290,7 @@ async def use_target(screen: MappingScreen, kind: str, written: str) -> None:
         chosen: str | None = kinds[0]
         if len(kinds) > 1:
             choices = [Choice(each, each, STEP_DESCRIPTIONS[each]) for each in kinds]
-            chosen = await screen.askel.push_screen_wait(Pick(f"What about {written}?", choices))
+            chosen = await screen.askel.push_screen_wait(Picker(f"What about {written}?", choices))
         if chosen is not None:
             insert(screen, chosen, {kind: written})
 

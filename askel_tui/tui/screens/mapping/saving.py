@@ -25,9 +25,9 @@ from askel_tui.tui.text.exports import write_private_file
 from askel_tui.tui.text.figures import format_timestamp
 from askel_tui.tui.text.inert import sanitize
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.modal import Over
-from askel_tui.tui.widgets.picker import Choice, Pick
-from askel_tui.tui.widgets.text_prompt import Ask
+from askel_tui.tui.widgets.modal import Modal
+from askel_tui.tui.widgets.picker import Choice, Picker
+from askel_tui.tui.widgets.text_prompt import TextPrompt
 
 if TYPE_CHECKING:
     from askel_tui.tui.screens.mapping.screen import MappingScreen
@@ -68,7 +68,7 @@ async def choose(screen: MappingScreen) -> None:
     choices = [Choice("", "A new workflow", "from the records that came in")]
     choices += [Choice(each.workflow, each.workflow, f"version {each.version}") for each in documents]
     chosen = await screen.askel.push_screen_wait(
-        Pick("Which workflow?", choices, preselected=screen.draft.name)
+        Picker("Which workflow?", choices, preselected=screen.draft.name)
     )
     if chosen is None or (
         screen.dirty and not await screen.confirm("Leave the changes?", "They are not saved.")
@@ -79,7 +79,7 @@ async def choose(screen: MappingScreen) -> None:
         screen.askel.remember("mapping.workflow", chosen)
         await opened(screen, connection, chosen)
     else:
-        name = await screen.askel.push_screen_wait(Ask("Its name?", "Small letters, digits, hyphens."))
+        name = await screen.askel.push_screen_wait(TextPrompt("Its name?", "Small letters, digits, hyphens."))
         if name is None:
             return
         draft = await begin_draft(screen, name, connection)
@@ -134,7 +134,7 @@ async def save(screen: MappingScreen) -> None:
 
 async def save_yaml(screen: MappingScreen) -> None:
     """Writes the workflow file."""
-    asked = Ask("Save the workflow to which file?", value=f"{screen.draft.name or 'workflow'}.yaml")
+    asked = TextPrompt("Save the workflow to which file?", value=f"{screen.draft.name or 'workflow'}.yaml")
     name = await screen.askel.push_screen_wait(asked)
     if name is None:
         return
@@ -193,7 +193,7 @@ async def versions(screen: MappingScreen) -> None:
         )
         for each in reversed(found)
     ]
-    chosen = await screen.askel.push_screen_wait(Pick(f"{sanitize(name)}: which version?", choices))
+    chosen = await screen.askel.push_screen_wait(Picker(f"{sanitize(name)}: which version?", choices))
     if chosen is None:
         return
     texts = {str(each.version): _normal(each.source, name) for each in found}
@@ -201,7 +201,7 @@ async def versions(screen: MappingScreen) -> None:
     if len(found) > 1:
         others = [Choice("", "what is edited now", "saved" if not screen.dirty else "not saved")]
         others += [each for each in choices if each.value != chosen]
-        asked = await screen.askel.push_screen_wait(Pick(f"Compare version {chosen} with what?", others))
+        asked = await screen.askel.push_screen_wait(Picker(f"Compare version {chosen} with what?", others))
         if asked is None:
             return
         with_, after = asked, texts.get(asked, after)
@@ -219,7 +219,7 @@ def _normal(source: str, name: str) -> str:
     return to_yaml(draft_from_workflow(workflow)) if workflow else source
 
 
-class VersionDiff(Over[bool | None]):
+class VersionDiff(Modal[bool | None]):
     """A diff; True where the older version is to be taken into the editor."""
 
     DEFAULT_CSS = """

@@ -26,7 +26,7 @@ from askel_tui.tui.text.inert import sanitize, truncate
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Column, Row, Table
-from askel_tui.tui.widgets.text_prompt import Ask
+from askel_tui.tui.widgets.text_prompt import TextPrompt
 
 if TYPE_CHECKING:
     from askel_tui.services.settings import Setting
@@ -280,7 +280,7 @@ class SettingsScreen(AskelScreen):
         secret = isinstance(one.default, list)
         shown = "" if secret or value is None or not made else one.format(value).replace(",", "")
         typed = await self.askel.push_screen_wait(
-            Ask(
+            TextPrompt(
                 f"{name}: {one.description}",
                 f"{RESET_WORD} is {default or 'none'}." + (" Blanks between addresses." if secret else ""),
                 value=shown,
