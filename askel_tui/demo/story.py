@@ -155,7 +155,7 @@ class Story:
         notices = await self._instance.journal.notices()
         if not notices:
             raise StoryBroken("no notice was given of the hold")
-        self._say(f"  notice: {notices[-1]['text']}")
+        self._say(f"  notice: {notices[-1].text}")
 
     async def _bring_it_back(self) -> None:
         self._say_title("It is restored, and the step is released")

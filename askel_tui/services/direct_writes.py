@@ -18,12 +18,12 @@ from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.problems import Problem
 from askel_tui.core.records.record import Record, read_record
 from askel_tui.core.targets.pinning import Pinned, pin_targets
-from askel_tui.core.workflows.model import Step, Workflow
+from askel_tui.core.workflows.model import DIRECT_VERSION, Step, Workflow
 from askel_tui.services.workflows import InvalidWorkflow, missing_scopes
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
 from askel_tui.store.state.documents import ConnectionDoc
 from askel_tui.sync.engine.command_bus import submit
-from askel_tui.sync.engine.commands import DIRECT_VERSION, CommandRefused
+from askel_tui.sync.engine.commands import CommandRefused
 from askel_tui.sync.instance import Instance
 
 ANSWER_TIMEOUT_S = 30.0

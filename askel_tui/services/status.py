@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from dataclasses import dataclass
 
 from askel_tui.contract.endpoints import NotInRevision, endpoint
-from askel_tui.store.journal.rows import AuditFilter, WorkflowCounts
+from askel_tui.core.workflows.model import DIRECT_VERSION
+from askel_tui.store.journal.rows import AuditFilter, Hold, WorkflowCounts, WorkflowState
 from askel_tui.store.locks import owner_pid
-from askel_tui.sync.engine.commands import DIRECT_VERSION
+from askel_tui.store.state.documents import WorkflowDoc
 from askel_tui.sync.import_jobs.slow_jobs import current_slow_jobs
 from askel_tui.sync.instance import FOREIGN_USE_KIND, Instance, account_key
 from askel_tui.sync.planning.unplanned import count_unplanned
@@ -18,107 +20,185 @@ FOREIGN_USE_SHOWN_MS = 11 * 60_000
 """How long another integration's use of a budget is shown: it is noted every ten minutes while it goes on."""
 
 
-async def read_status(instance: Instance) -> dict[str, Any]:
-    """The status as the command line's JSON document."""
-    journal = instance.journal
+@dataclass(frozen=True, slots=True)
+class DaemonStatus:
+    """Whether a process works on the home, and which; `pid` is None where it can't be known."""
+
+    running: bool
+    pid: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStatus:
+    """A connection. `state` is `connected`, or the cause of a hold that is about its key."""
+
+    name: str
+    account: str | None
+    revision: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowStatus:
+    """A workflow and its operations. `version` is the one that runs, `newest` the last one that was applied."""
+
+    name: str
+    connection: str | None
+    version: int | None
+    newest: int | None
+    state: str
+    """`draft`, `active`, `paused`, or `direct` for writes without a workflow."""
+    unplanned: int
+    """Records that were received and wait to be planned."""
+    waiting: int
+    held: int
+    failed: int
+    sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldStatus:
+    """A held step and how many of its operations wait, since when (milliseconds since 1970)."""
+
+    workflow: str
+    step: str
+    cause: str
+    detail: str
+    since: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlowJobStatus:
+    """An import job that takes unusually long, waited for since `since` (milliseconds since 1970)."""
+
+    connection: str
+    job: str | None
+    since: int
+    operations: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetStatus:
+    """How many calls a window of `window_s` seconds took; `foreign` where another integration takes some too."""
+
+    account: str
+    call: str
+    window_s: int
+    limit: int
+    used: int
+    foreign: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All that `askel status` shows."""
+
+    daemon: DaemonStatus
+    connections: tuple[ConnectionStatus, ...] = ()
+    workflows: tuple[WorkflowStatus, ...] = ()
+    holds: tuple[HoldStatus, ...] = ()
+    jobs: tuple[SlowJobStatus, ...] = ()
+    budgets: tuple[BudgetStatus, ...] = ()
+
+
+async def read_status(instance: Instance) -> Status:
+    """The status of an instance, whoever runs its engine."""
     pid = owner_pid(instance.home)
-    holds = await journal.holds()
-    counts = await journal.counts()
-    states = {state.workflow: state for state in await journal.workflow_states()}
-    behind = await count_unplanned(instance)
-    newest = {doc.workflow: doc for doc in instance.state.workflows()}
+    holds = await instance.journal.holds()
     refused = {
         hold.connection: hold.cause for hold in holds if hold.cause in ("key_refused", "other_account")
     }
-    workflows = []
-    for name in sorted(newest.keys() | states.keys()):
-        state, document = states.get(name), newest.get(name)
-        count = counts.get(name, WorkflowCounts())
-        running = state.version if state else None
-        workflows.append(
-            {
-                "name": name,
-                "connection": state.connection if state else document.connection if document else None,
-                "version": running if running is not None else document.version if document else None,
-                "newest": document.version if document else None,
-                "state": "direct" if running == DIRECT_VERSION else state.status if state else "draft",
-                "unplanned": behind.get(name, 0),
-                "waiting": count.waiting,
-                "held": count.held,
-                "failed": count.failed,
-                "sent": count.sent,
-            }
+    connections = instance.state.connections()
+    return Status(
+        DaemonStatus(pid is not None, pid or None),
+        tuple(
+            ConnectionStatus(doc.name, doc.account, doc.revision, refused.get(doc.name, "connected"))
+            for doc in connections
+        ),
+        await _workflows(instance),
+        tuple(map(_hold, holds)),
+        await _slow_jobs(instance, {doc.name for doc in connections}),
+        await _budgets(instance),
+    )
+
+
+def _hold(hold: Hold) -> HoldStatus:
+    return HoldStatus(hold.workflow, hold.step, hold.cause, hold.detail, hold.since, hold.waiting)
+
+
+async def _workflows(instance: Instance) -> tuple[WorkflowStatus, ...]:
+    counts = await instance.journal.counts()
+    states = {state.workflow: state for state in await instance.journal.workflow_states()}
+    unplanned = await count_unplanned(instance)
+    newest = {doc.workflow: doc for doc in instance.state.workflows()}
+    return tuple(
+        _workflow(
+            name,
+            states.get(name),
+            newest.get(name),
+            counts.get(name, WorkflowCounts()),
+            unplanned.get(name, 0),
         )
-    return {
-        "daemon": {"running": pid is not None, "pid": pid or None},
-        "connections": [
-            {
-                "name": doc.name,
-                "account": doc.account,
-                "revision": doc.revision,
-                "state": refused.get(doc.name, "connected"),
-            }
-            for doc in instance.state.connections()
-        ],
-        "workflows": workflows,
-        "holds": [
-            {
-                "workflow": hold.workflow,
-                "step": hold.step,
-                "cause": hold.cause,
-                "detail": hold.detail,
-                "since": hold.since,
-                "waiting": hold.waiting,
-            }
-            for hold in holds
-        ],
-        "jobs": await _jobs(instance),
-        "budgets": await _budgets(instance),
-    }
+        for name in sorted(newest.keys() | states.keys())
+    )
 
 
-async def _jobs(instance: Instance) -> list[dict[str, Any]]:
-    """The import jobs that take unusually long: since when they are waited for, and by how many operations."""
-    names = {doc.name for doc in instance.state.connections()}
-    told = ("connection", "job", "since", "operations", "detail")
-    return [
-        {name: each[name] for name in told}
+def _workflow(
+    name: str, state: WorkflowState | None, newest: WorkflowDoc | None, count: WorkflowCounts, unplanned: int
+) -> WorkflowStatus:
+    current = state or newest
+    return WorkflowStatus(
+        name=name,
+        connection=current.connection if current else None,
+        version=current.version if current else None,
+        newest=newest.version if newest else None,
+        state="draft" if state is None else "direct" if state.version == DIRECT_VERSION else state.status,
+        unplanned=unplanned,
+        waiting=count.waiting,
+        held=count.held,
+        failed=count.failed,
+        sent=count.sent,
+    )
+
+
+async def _slow_jobs(instance: Instance, connections: set[str]) -> tuple[SlowJobStatus, ...]:
+    return tuple(
+        SlowJobStatus(each["connection"], each["job"], each["since"], each["operations"], each["detail"])
         for each in await current_slow_jobs(instance.journal)
-        if each["connection"] in names
-    ]
+        if each["connection"] in connections
+    )
 
 
-async def _budgets(instance: Instance) -> list[dict[str, Any]]:
-    """Per account and call, how much of the longest window within a minute is used, and whether others use it too."""
-    now = instance.clock()
+async def _budgets(instance: Instance) -> tuple[BudgetStatus, ...]:
+    """Per account and call, how much of the window of a minute is used, and whether others use it too."""
+    since = instance.clock() - BUDGET_WINDOW_MS
+    foreign = await _foreign_use(instance)
     rows = []
-    seen = AuditFilter(kind=FOREIGN_USE_KIND, since=now - FOREIGN_USE_SHOWN_MS)
-    noted = [
-        (entry.response or {}).get("detail") or {}
-        for entry in await instance.journal.audit_entries(seen, newest=True)
-    ]
-    foreign = {(each.get("account"), each.get("call")) for each in noted}
     revisions = {account_key(doc): doc.revision for doc in instance.state.connections()}
     for account, revision in revisions.items():
-        used: dict[str, int] = {}
-        for call, _, answered in await instance.journal.taken_slots(account, now - BUDGET_WINDOW_MS):
-            if answered is None or answered > now - BUDGET_WINDOW_MS:
-                used[call] = used.get(call, 0) + 1
+        used = Counter(
+            call
+            for call, _, answered in await instance.journal.taken_slots(account, since)
+            if answered is None or answered > since
+        )
         for call, count in sorted(used.items()):
             try:
                 windows = endpoint(revision, call.partition("?")[0]).windows
             except NotInRevision:
                 continue
-            minute = [window for window in windows if window.seconds == 60]
-            if minute:
-                rows.append(
-                    {
-                        "account": account,
-                        "call": call,
-                        "window_s": 60,
-                        "limit": minute[0].limit,
-                        "used": count,
-                        "foreign": (account, call) in foreign,
-                    }
-                )
-    return rows
+            rows += [
+                BudgetStatus(account, call, window.seconds, window.limit, count, (account, call) in foreign)
+                for window in windows
+                if window.seconds * 1000 == BUDGET_WINDOW_MS
+            ][:1]
+    return tuple(rows)
+
+
+async def _foreign_use(instance: Instance) -> set[tuple[str | None, str | None]]:
+    """The budgets (account, call) that another integration was seen to use."""
+    recent = AuditFilter(kind=FOREIGN_USE_KIND, since=instance.clock() - FOREIGN_USE_SHOWN_MS)
+    entries = await instance.journal.audit_entries(recent, newest=True)
+    details = [(entry.response or {}).get("detail") or {} for entry in entries]
+    return {(each.get("account"), each.get("call")) for each in details}

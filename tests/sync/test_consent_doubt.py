@@ -131,7 +131,7 @@ async def test_what_shows_late_is_settled_by_itself_and_the_rest_goes_on(
     assert (first.status, "read back after doubt" in str(first.response)) == ("written", True)
     released = await either.audit(kind="release")
     assert [entry.actor for entry in released] == ["askel"]
-    kinds = [notice["kind"] for notice in await either.instance.journal.notices()]
+    kinds = [notice.kind for notice in await either.instance.journal.notices()]
     assert kinds == ["hold", "recovery"]
     await assert_in_order(either)
 

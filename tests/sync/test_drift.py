@@ -108,7 +108,7 @@ async def test_a_list_that_drifted_holds_only_its_step(either: Workbench, cause:
     assert len(either.events("First Points Earned")) == 5
     assert await _found(either) == [("welcome", cause)]
     [notice] = await either.instance.journal.notices()
-    assert (notice["kind"], notice["step"], notice["cause"]) == ("hold", "welcome", cause)
+    assert (notice.kind, notice.step, notice.cause) == ("hold", "welcome", cause)
 
     if cause != "list_renamed":
         change(either, "POST", f"lists/{list_id}/restore")
@@ -183,7 +183,7 @@ async def test_an_inactive_segment_warns_once_and_holds_nothing(bench: Workbench
     await _sent(bench, range(2, 4))
     assert await held(bench) == {}
     assert await _found(bench) == [("vip", "segment_inactive")]
-    assert [each["kind"] for each in await bench.instance.journal.notices()] == ["warning"]
+    assert [each.kind for each in await bench.instance.journal.notices()] == ["warning"]
     assert len(bench.events("First Points Earned")) == 4
 
 
@@ -355,7 +355,7 @@ async def test_a_revoked_key_holds_every_step_at_once_and_a_new_key_drains(bench
         ("welcome", step): ("key_refused", 10) for step in ("tier", "welcome", "points")
     }
     assert not [each for each in bench.requests(after=before) if each["method"] != "GET"]
-    told = [each for each in await bench.instance.journal.notices() if not each["quiet"]]
+    told = [each for each in await bench.instance.journal.notices() if not each.quiet]
     assert len(told) == 1
     await connections.rotate(bench.instance, NAME, new, ACTOR)
     # Probes of scopes are wrong on purpose.

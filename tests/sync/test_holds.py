@@ -61,7 +61,7 @@ async def test_a_deleted_list_holds_only_its_step_and_release_sends_in_order(eit
     assert len(either.events("First Points Earned")) == 6
     assert not either.requests("add_profiles_to_list", after=before)
     notices = await either.instance.journal.notices()
-    assert [notice["step"] for notice in notices] == ["welcome"]
+    assert [notice.step for notice in notices] == ["welcome"]
 
     change(either, "POST", "lists/Welcome Flow/restore")
     assert await order(either, "release", workflow="welcome") == {

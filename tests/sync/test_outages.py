@@ -63,8 +63,8 @@ async def test_a_step_is_held_once_and_goes_on_by_itself(bench: Workbench) -> No
         await until(bench, done)
     assert await settled(bench) == {"tier written": 33, "welcome written": 33, "points written": 33}
     notices = await bench.instance.journal.notices()
-    assert [notice["kind"] for notice in notices if notice["step"] == "points"].count("hold") == 1
-    assert "goes on by itself" in notices[0]["text"]
+    assert [notice.kind for notice in notices if notice.step == "points"].count("hold") == 1
+    assert "goes on by itself" in notices[0].text
     kinds = [entry.kind for entry in await bench.audit() if entry.kind in ("hold", "release")]
     assert kinds == ["hold", "release"]
     await assert_in_order(bench)

@@ -55,14 +55,14 @@ async def test_a_backlog_is_planned_as_it_is_sent(bench: Workbench, monkeypatch:
     async def watch() -> None:
         nonlocal most
         while True:
-            most = max(most, (await read_status(bench.instance))["workflows"][0]["waiting"])
+            most = max(most, (await read_status(bench.instance)).workflows[0].waiting)
             await asyncio.sleep(0.005)
 
     watching = asyncio.create_task(watch())
     await bench.drain()
     watching.cancel()
-    (row,) = (await read_status(bench.instance))["workflows"]
-    assert (row["unplanned"], row["waiting"], row["sent"]) == (0, 0, MANY)
+    (row,) = (await read_status(bench.instance)).workflows
+    assert (row.unplanned, row.waiting, row.sent) == (0, 0, MANY)
     assert 0 < most <= 100 + (planner.MAX_PENDING_WRITES + 1) * BATCH
     points = {
         each["properties"]["Points"] for each in bench.state()["profiles"] if "Points" in each["properties"]

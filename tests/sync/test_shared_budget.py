@@ -20,7 +20,7 @@ async def test_it_is_noticed_and_status_says_so(bench: Workbench) -> None:
     await bench.take([points(1)])
     await bench.drain()
     assert len(bench.events("First Points Earned")) == 1
-    budgets = {row["call"]: row["foreign"] for row in (await read_status(bench.instance))["budgets"]}
+    budgets = {row.call: row.foreign for row in (await read_status(bench.instance)).budgets}
     assert budgets["create_event"] is True
     assert budgets["create_or_update_profile"] is False
     [noted] = await bench.audit(kind="foreign_use")

@@ -40,7 +40,7 @@ def _in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def _told(bench: Workbench) -> list[str]:
     """The notices so far, by kind."""
-    return [notice["kind"] for notice in await bench.instance.journal.notices()]
+    return [notice.kind for notice in await bench.instance.journal.notices()]
 
 
 async def _is_told(bench: Workbench) -> bool:
@@ -74,10 +74,10 @@ async def test_its_profiles_wait_for_it_and_nobody_else_does(either: Workbench) 
 
         await until(either, another_is_done)
         assert either.profile(f"t{MANY}@mapleandember.example")
-        waiting = (await read_status(either.instance))["jobs"]
-        assert sum(row["operations"] for row in waiting) >= MANY
+        waiting = (await read_status(either.instance)).jobs
+        assert sum(row.operations for row in waiting) >= MANY
         calls = either.requests(IMPORT, after=either.requests_since)
-        assert len(calls) == len(waiting) == len({row["job"] for row in waiting})
+        assert len(calls) == len(waiting) == len({row.job for row in waiting})
         assert await _told(either) == ["warning"]
         assert await settled(either) == {"tier written": 1, "welcome written": 1, "points written": 1}
         change(either, "POST", "settle")
@@ -90,7 +90,7 @@ async def test_its_profiles_wait_for_it_and_nobody_else_does(either: Workbench) 
     assert max(_sent(either).values()) == 1
     assert either.profile("t0@mapleandember.example")["properties"]["Points"] == 1_000
     assert await _told(either) == ["warning", "over"]
-    assert (await read_status(either.instance))["jobs"] == []
+    assert (await read_status(either.instance)).jobs == ()
     assert (await settled(either))["tier written"] == MANY + 2
     await assert_in_order(either)
 
@@ -159,13 +159,13 @@ async def test_status_says_since_when_it_waits(bench: Workbench) -> None:
     await bench.take(points(number) for number in range(MANY))
     async with engine(bench):
         await until(bench, lambda: _is_told(bench))
-        [row, *_] = (await read_status(bench.instance))["jobs"]
+        [row, *_] = (await read_status(bench.instance)).jobs
         askel = Askel(bench.instance.home, bench.sandbox.url, bench.sandbox.key)
         shown = await asyncio.to_thread(askel, "status")
         [found, *_] = (await asyncio.to_thread(askel.json, "status"))["jobs"]
         change(bench, "POST", "settle")
-    assert f"the import job {row['job']} since 20" in " ".join(shown.stdout.split())
-    assert found["job"] == row["job"]
+    assert f"the import job {row.job} since 20" in " ".join(shown.stdout.split())
+    assert found["job"] == row.job
     assert found["since"].endswith("Z")
 
 

@@ -126,8 +126,8 @@ async def test_a_new_key_follows_the_job(either: Workbench, how: str, cause: str
         made = len(either.sandbox.account.jobs)
         _lose(either, how)
         await _held(either, cause)
-        [told] = [each for each in await either.instance.journal.notices() if not each["quiet"]]
-        assert told["kind"] == "hold"
+        [told] = [each for each in await either.instance.journal.notices() if not each.quiet]
+        assert told.kind == "hold"
         await rotate(either, _new_key(either))
         assert await held(either) == {}
         await either.take([_later(0), points(MANY)])
@@ -161,9 +161,9 @@ async def test_without_a_new_key_the_run_ends_and_says_what_waits(bench: Workben
         assert (await held(bench))[TIER] == ("key_refused", MANY)
         assert (await held(bench))[LISTED] == ("key_refused", MANY)
     shown = await read_status(bench.instance)
-    assert shown["connections"][0]["state"] == "key_refused"
-    assert shown["workflows"][0]["held"] >= 2 * MANY
-    loud = [each["kind"] for each in await bench.instance.journal.notices() if not each["quiet"]]
+    assert shown.connections[0].state == "key_refused"
+    assert shown.workflows[0].held >= 2 * MANY
+    loud = [each.kind for each in await bench.instance.journal.notices() if not each.quiet]
     assert loud == ["hold"]
     assert len({doubt.job for doubt in await bench.instance.journal.requests_in_doubt([NAME])} - {None}) >= 1
 

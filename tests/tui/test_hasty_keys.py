@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Any
 
 import pytest
 from textual.css.query import NoMatches
 from textual.widgets import Input
 
+from askel_tui.services.status import Status
 from askel_tui.tui.app import AskelApp
 from askel_tui.tui.screens.connections.screen import ConnectionsScreen
 from askel_tui.tui.screens.mapping.screen import MappingScreen
@@ -85,7 +85,7 @@ async def test_a_connection_chosen_while_a_screen_reads_is_shown(
     async with console(first="overview") as (app, _, __):
         status = app.backend.status
 
-        async def slow() -> dict[str, Any]:
+        async def slow() -> Status:
             await read.wait()
             return await status()
 

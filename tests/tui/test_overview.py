@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from askel_tui.store.journal.rows import Hold
+from askel_tui.services.status import (
+    BudgetStatus,
+    ConnectionStatus,
+    DaemonStatus,
+    HoldStatus,
+    Status,
+    WorkflowStatus,
+)
+from askel_tui.store.journal.rows import Hold, Notice
 from askel_tui.tui.backend import Backend
 from askel_tui.tui.widgets.table import Table
 from tests.support.workbench import example
@@ -15,39 +23,52 @@ from tests.tui.conftest import THEMES, assert_picture, assert_snapshot, ready, t
 NOW = 1_764_000_000_000
 SIZES = [(60, 20), (80, 24), (120, 36), (200, 50)]
 
-STATUS = {
-    "daemon": {"running": True, "pid": 1},
-    "connections": [
-        {"name": "maple-ember", "account": "MpEmbr", "revision": "2026-07-15", "state": "connected"},
-        {"name": "north-star", "account": None, "revision": "2024-02-15", "state": "key_refused"},
-    ],
-    "workflows": [
-        {"name": "first-points-welcome", "connection": "maple-ember", "version": 2, "newest": 3, "state": "active",
-         "unplanned": 0, "waiting": 1_204, "held": 40, "failed": 3, "sent": 98_765},
-        {"name": "nightly-[bold]sync[/]\x1b[2J", "connection": "north-star", "version": 1, "newest": 1,
-         "state": "paused", "unplanned": 0, "waiting": 0, "held": 0, "failed": 0, "sent": 12},
-    ],
-    "holds": [
-        {"workflow": "first-points-welcome", "step": "welcome", "cause": "target_gone", "since": NOW - 900_000,
-         "detail": "the list Welcome Flow is gone", "waiting": 40},
-    ],
-    "budgets": [
-        {"account": "MpEmbr", "call": "create_or_update_profile", "window_s": 60, "limit": 750, "used": 700},
-        {"account": "MpEmbr", "call": "add_profiles_to_list", "window_s": 60, "limit": 150, "used": 12},
-    ],
-}  # fmt: skip
-NOTICES = [{"seq": 1, "at": NOW - 900_000, "connection": "maple-ember", "workflow": "w", "step": "s", "kind": "hold",
-            "text": "Step welcome is held: the list \u202eWelcome\u202c Flow is gone."}]  # fmt: skip
+STATUS = Status(
+    DaemonStatus(running=True, pid=1),
+    (
+        ConnectionStatus("maple-ember", "MpEmbr", "2026-07-15", "connected"),
+        ConnectionStatus("north-star", None, "2024-02-15", "key_refused"),
+    ),
+    (
+        WorkflowStatus("first-points-welcome", "maple-ember", 2, 3, "active", 0, 1_204, 40, 3, 98_765),
+        WorkflowStatus("nightly-[bold]sync[/]\x1b[2J", "north-star", 1, 1, "paused", 0, 0, 0, 0, 12),
+    ),
+    (
+        HoldStatus(
+            "first-points-welcome",
+            "welcome",
+            "target_gone",
+            "the list Welcome Flow is gone",
+            NOW - 900_000,
+            waiting=40,
+        ),
+    ),
+    budgets=(
+        BudgetStatus("MpEmbr", "create_or_update_profile", 60, limit=750, used=700),
+        BudgetStatus("MpEmbr", "add_profiles_to_list", 60, limit=150, used=12),
+    ),
+)
+NOTICES = [
+    Notice(
+        1,
+        NOW - 900_000,
+        "maple-ember",
+        "w",
+        "s",
+        "hold",
+        "Step welcome is held: the list \u202eWelcome\u202c Flow is gone.",
+    )
+]
 
 
 @pytest.fixture
 def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A status that is the same on every machine."""
 
-    async def status(self: Backend) -> dict[str, Any]:
+    async def status(self: Backend) -> Status:
         return STATUS
 
-    async def notices(self: Backend, after: int = 0) -> list[Any]:
+    async def notices(self: Backend, after: int = 0) -> list[Notice]:
         return NOTICES if after == 0 else []
 
     async def now(self: Backend) -> int:

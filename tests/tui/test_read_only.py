@@ -37,7 +37,7 @@ async def test_every_write_is_refused_and_nothing_reaches_klaviyo(tmp_path: Any,
                     await getattr(backend, name)()
             with pytest.raises(ReadOnly, match="checking a key"):
                 await backend.check_key("pk_key", "2026-07-15")
-            assert (await backend.status())["connections"]
+            assert (await backend.status()).connections
             await backend.discover(NAME, ["lists"])
             assert (await backend.dry_run("first-points-welcome", last=3))["records"]
             assert await backend.segment_check(NAME, "VIP", "vip@example.com")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from askel_tui.api.shared.context import ApiContext
 from askel_tui.api.shared.metrics import gauge_lines
 from askel_tui.core.targets.drift import DRIFT_CAUSES
-from askel_tui.services.status import read_status
+from askel_tui.services.status import Status, read_status
 from askel_tui.store.journal.rows import AuditFilter
 from askel_tui.store.state.tokens import TokenDoc
 
@@ -29,11 +29,11 @@ _OPERATION_HELP = {
 async def render_metrics(context: ApiContext, token: TokenDoc) -> str:
     """The text for a token: its connections' numbers only."""
     await _observe_audit(context)
-    document = await read_status(context.instance)
+    status = await read_status(context.instance)
     lines: list[str] = []
     for counted in _process_metrics(context):
         lines += counted.lines()
-    lines += _journal_lines(document, token)
+    lines += _journal_lines(status, token)
     lines += gauge_lines(
         "askel_free_disk_bytes", "Space left where the journal is.", [({}, context.backpressure.free_bytes)]
     )
@@ -63,38 +63,36 @@ def _process_metrics(context: ApiContext) -> tuple[Any, ...]:
     )
 
 
-def _journal_lines(document: Mapping[str, Any], token: TokenDoc) -> Iterable[str]:
-    rows = [row for row in document["workflows"] if token.may_use(row["connection"] or "")]
+def _journal_lines(status: Status, token: TokenDoc) -> Iterable[str]:
+    rows = [row for row in status.workflows if token.may_use(row.connection or "")]
     for name, text in _OPERATION_HELP.items():
         values = [
-            ({"connection": row["connection"] or "", "workflow": row["name"]}, row[name]) for row in rows
+            ({"connection": row.connection or "", "workflow": row.name}, getattr(row, name)) for row in rows
         ]
         yield from gauge_lines(f"askel_operations_{name}", text, values)
     planned = [
         (
-            {"connection": row["connection"] or "", "workflow": row["name"]},
-            sum(row[name] for name in _OPERATION_HELP),
+            {"connection": row.connection or "", "workflow": row.name},
+            sum(getattr(row, name) for name in _OPERATION_HELP),
         )
         for row in rows
     ]
     yield from gauge_lines(
         "askel_operations_planned", "Operations that were planned and are known still.", planned
     )
-    names = {row["name"] for row in rows}
-    holds = [row for row in document["holds"] if row["workflow"] in names]
+    names = {row.name for row in rows}
+    holds = [row for row in status.holds if row.workflow in names]
     yield from gauge_lines(
         "askel_holds",
         "Held steps, by cause.",
-        [({"workflow": row["workflow"], "step": row["step"], "cause": row["cause"]}, 1) for row in holds],
+        [({"workflow": row.workflow, "step": row.step, "cause": row.cause}, 1) for row in holds],
     )
-    drifted = sum(row["cause"] in _ACCOUNT_CHANGES for row in holds)
+    drifted = sum(row.cause in _ACCOUNT_CHANGES for row in holds)
     yield from gauge_lines(
         "askel_drift", "Held steps whose target is gone or changed in the account.", [({}, drifted)]
     )
     for name, text in (("used", "Calls in the last minute."), ("limit", "Calls that a minute allows.")):
-        budgets = [
-            ({"account": row["account"], "call": row["call"]}, row[name]) for row in document["budgets"]
-        ]
+        budgets = [({"account": row.account, "call": row.call}, getattr(row, name)) for row in status.budgets]
         yield from gauge_lines(f"askel_budget_{name}", text, budgets if not token.connections else [])
 
 

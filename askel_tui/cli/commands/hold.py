@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,10 @@ from askel_tui.cli.common import actor, json_option, open_instance, require_conf
 from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import plural, put_json, put_message, put_table
 from askel_tui.cli.times import ago, rfc3339_of_ms
+
+if TYPE_CHECKING:
+    from askel_tui.services.status import HoldStatus
+    from askel_tui.store.journal.rows import Hold
 
 
 @click.group(cls=SuggestingGroup)
@@ -34,16 +38,14 @@ def list_(workflow: str | None, step: str | None, as_json: bool) -> None:
 
 
 async def _list(workflow: str | None, step: str | None, as_json: bool) -> None:
-    from dataclasses import asdict
+    from askel_tui.services.json_documents import to_json
 
     async with open_instance() as instance:
         found = await instance.journal.holds()
         now = instance.clock()
-    holds = [
-        asdict(each) for each in found if workflow in (None, each.workflow) and step in (None, each.step)
-    ]
+    holds = [each for each in found if workflow in (None, each.workflow) and step in (None, each.step)]
     if as_json:
-        put_json({"holds": [hold_row(each) for each in holds]})
+        put_json({"holds": [hold_row(to_json(each)) for each in holds]})
         return
     if not holds:
         put_message("nothing is held")
@@ -55,14 +57,11 @@ def hold_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "since": rfc3339_of_ms(row["since"])}
 
 
-def put_holds(holds: Sequence[Mapping[str, Any]], now: int) -> None:
+def put_holds(holds: Sequence[Hold | HoldStatus], now: int) -> None:
     """Writes the table of holds."""
     put_table(
         ("workflow", "step", "waiting", "since", "why"),
-        [
-            (each["workflow"], each["step"], each["waiting"], ago(each["since"], now), each["detail"])
-            for each in holds
-        ],
+        [(each.workflow, each.step, each.waiting, ago(each.since, now), each.detail) for each in holds],
         keep_last_whole=True,
     )
 

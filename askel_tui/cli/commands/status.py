@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from askel_tui.cli.commands.failed import put_failure_count
 from askel_tui.cli.commands.hold import hold_row, put_holds
 from askel_tui.cli.common import json_option, open_instance, run_async
 from askel_tui.cli.output import bold, put, put_json, put_message, put_table
+
+if TYPE_CHECKING:
+    from askel_tui.services.status import BudgetStatus, Status
 
 
 @click.command()
@@ -26,52 +29,52 @@ def status(as_json: bool) -> None:
 
 
 async def _status(as_json: bool) -> None:
-    from askel_tui.services.status import read_status as found
+    from askel_tui.services.json_documents import to_json
+    from askel_tui.services.status import read_status
 
     async with open_instance() as instance:
-        document = await found(instance)
+        found = await read_status(instance)
         now = instance.clock()
     if as_json:
+        document = to_json(found)
         rows = {name: [hold_row(row) for row in document[name]] for name in ("holds", "jobs")}
         put_json({**document, **rows})
         return
-    _show(document, now)
+    _show(found, now)
 
 
-def _show(document: Mapping[str, Any], now: int) -> None:
-    running = document["daemon"]
-    put(
-        f"daemon: {'running, process ' + str(running['pid'] or '?') if running['running'] else 'not running'}"
-    )
-    if not document["connections"]:
+def _show(status: Status, now: int) -> None:
+    daemon = status.daemon
+    put(f"daemon: running, process {daemon.pid or '?'}" if daemon.running else "daemon: not running")
+    if not status.connections:
         put_message("no connections yet: `askel connect NAME --key-stdin` makes one")
-    _put_section("connections", ("name", "account", "revision", "state"), document["connections"])
+    _put_section("connections", ("name", "account", "revision", "state"), status.connections)
     names = ("name", "connection", "state", "version", "waiting", "held", "failed", "sent")
-    _put_section("workflows", names, document["workflows"])
-    for row in document["workflows"]:
-        if row["unplanned"]:
-            put(f"{row['name']}: {row['unplanned']:,} more records were received and wait to be planned")
-    for row in document["jobs"]:
-        put(f"{row['connection']}: {row['detail']}")
-    if document["holds"]:
+    _put_section("workflows", names, status.workflows)
+    for workflow in status.workflows:
+        if workflow.unplanned:
+            put(f"{workflow.name}: {workflow.unplanned:,} more records were received and wait to be planned")
+    for job in status.jobs:
+        put(f"{job.connection}: {job.detail}")
+    if status.holds:
         put()
         put(bold("held"))
-        put_holds(document["holds"], now)
-    budgets = [
-        {**row, "of": f"{row['used']} of {row['limit']} in {row['window_s']} s{_foreign_note(row)}"}
-        for row in document["budgets"]
-    ]
-    _put_section("budgets", ("account", "call", "of"), budgets)
-    put_failure_count(sum(row["failed"] for row in document["workflows"]))
+        put_holds(status.holds, now)
+    _put_table("budgets", ("account", "call", "of"), [_budget_row(budget) for budget in status.budgets])
+    put_failure_count(sum(workflow.failed for workflow in status.workflows))
 
 
-def _foreign_note(row: Mapping[str, Any]) -> str:
-    return ", others use it too" if row["foreign"] else ""
+def _budget_row(budget: BudgetStatus) -> tuple[str, str, str]:
+    others = ", others use it too" if budget.foreign else ""
+    return budget.account, budget.call, f"{budget.used} of {budget.limit} in {budget.window_s} s{others}"
 
 
-def _put_section(title: str, names: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    if not rows:
-        return
-    put()
-    put(bold(title))
-    put_table(names, [[row[name] for name in names] for row in rows])
+def _put_section(title: str, names: tuple[str, ...], rows: Sequence[Any]) -> None:
+    _put_table(title, names, [[getattr(row, name) for name in names] for row in rows])
+
+
+def _put_table(title: str, names: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> None:
+    if rows:
+        put()
+        put(bold(title))
+        put_table(names, rows)

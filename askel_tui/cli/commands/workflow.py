@@ -127,18 +127,19 @@ def list_(as_json: bool) -> None:
 
 
 async def _list(as_json: bool) -> None:
+    from askel_tui.services.json_documents import to_json
     from askel_tui.services.status import read_status
 
     async with open_instance() as instance:
-        found = (await read_status(instance))["workflows"]
-    workflows = [row for row in found if row["state"] != "direct"]
+        found = await read_status(instance)
+    workflows = [row for row in found.workflows if row.state != "direct"]
     if as_json:
-        put_json({"workflows": workflows})
+        put_json({"workflows": to_json(workflows)})
         return
     if not workflows:
         put_message("no workflows yet: `askel workflow apply FILE` stores one")
     names = ("name", "connection", "state", "version", "newest", "waiting", "held", "failed", "sent")
-    put_table(names, [[row[name] for name in names] for row in workflows])
+    put_table(names, [[getattr(row, name) for name in names] for row in workflows])
 
 
 @workflow.command()

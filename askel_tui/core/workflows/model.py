@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 CONSENT_CHANNELS = ("email", "sms", "whatsapp", "push")
 """Consent channels; which of them a revision takes is checked when the workflow is applied."""
 
+DIRECT_VERSION = 0
+"""The version of what is written directly, without a workflow."""
+
 FieldLines = Mapping[str, int]
 """The line of the file where a field stands, by the field's name; the step's own line is under ''."""
 

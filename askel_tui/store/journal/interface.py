@@ -23,6 +23,7 @@ from askel_tui.store.journal.rows import (
     DeliveryPosition,
     Failure,
     Hold,
+    Notice,
     OpenRequest,
     OperationState,
     PlannedRun,
@@ -308,12 +309,8 @@ class Journal(Protocol):
         """(entries checked, seq of the first one that breaks the chain or None)."""
         ...
 
-    async def notices(self, after: int = 0) -> list[Mapping[str, Any]]:
-        """Notices as {seq, at, connection, workflow, step, kind, text, cause, detail, quiet}, oldest first.
-
-        `kind` is hold, recovery, reminder, warning or over (of a warning). A quiet one is not delivered: another
-        hold for the same cause stands, and the team was told of that.
-        """
+    async def notices(self, after: int = 0) -> list[Notice]:
+        """The notices with a higher `seq` than `after`, oldest first."""
         ...
 
     async def add_notice(self, notice: WarningNotice, decision: Decision | None, now: int) -> None:

@@ -302,6 +302,22 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the team is told. A `quiet` one is not delivered: another hold for the same cause was told of."""
+
+    seq: int
+    at: int
+    connection: str
+    workflow: str
+    step: str
+    kind: Literal["hold", "recovery", "reminder", "warning", "over"]
+    text: str
+    cause: str | None = None
+    detail: str | None = None
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class WarningNotice:
     """Something the team is told that no hold makes. `cause` and `detail` say what it is about."""
 

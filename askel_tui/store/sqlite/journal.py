@@ -27,6 +27,7 @@ from askel_tui.store.journal.rows import (
     DeliveryPosition,
     Failure,
     Hold,
+    Notice,
     OpenRequest,
     OperationState,
     PlannedRun,
@@ -346,7 +347,7 @@ class SqliteJournal:
             checked = await self._read(audit_read.check_chain, checked)
         return checked.seq - checked.start, checked.broken
 
-    async def notices(self, after: int = 0) -> list[Mapping[str, Any]]:
+    async def notices(self, after: int = 0) -> list[Notice]:
         return await self._read(notices_kept.read_notices, after)
 
     async def add_notice(self, notice: WarningNotice, decision: Decision | None, now: int) -> None:

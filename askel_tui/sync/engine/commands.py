@@ -12,11 +12,9 @@ from typing import Any
 from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.operations import Operation
 from askel_tui.core.records.record import Record
+from askel_tui.core.workflows.model import DIRECT_VERSION
 from askel_tui.store.journal.rows import Command, Decision, Hold, WorkflowState, encode_run
 from askel_tui.sync.instance import Instance
-
-DIRECT_VERSION = 0
-"""The version of what is written directly, without a workflow."""
 
 
 class CommandRefused(AskelError):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from askel_tui.core.planning.steps import AppliedWorkflow
+from askel_tui.core.workflows.model import DIRECT_VERSION
 from askel_tui.store.journal.rows import StoredOperation, WorkflowState
 from askel_tui.sync.confirmation.confirmations import Confirmations
 from askel_tui.sync.confirmation.consent_in_doubt import ConsentInDoubt
@@ -164,7 +165,7 @@ class Engine:
         """Plans a round of each connection; gives how many records were looked at."""
         active: dict[str, list[tuple[WorkflowState, AppliedWorkflow]]] = {}
         for state in await self._journal.workflow_states():
-            if state.status != "active" or state.version == orders.DIRECT_VERSION:
+            if state.status != "active" or state.version == DIRECT_VERSION:
                 continue
             applied = await self._applied_version(state)
             if applied is not None:

@@ -10,15 +10,14 @@ import asyncio
 import hashlib
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from askel_tui.core import notices as texts
 from askel_tui.core.notices import AffectedStep
 from askel_tui.klaviyo.errors import escape_unprintable
-from askel_tui.store.journal.rows import HOLD_CAUSES, DeliveryPosition
+from askel_tui.store.journal.rows import HOLD_CAUSES, DeliveryPosition, Notice
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.notifications import channels
 from askel_tui.sync.notifications.channels import DeliveryFailed, Message
@@ -67,9 +66,9 @@ class Address:
         """What stands for the address in the journal: it may hold a secret."""
         return hashlib.sha256(f"{self.connection or ''}\0{self.url}".encode()).hexdigest()[:32]
 
-    def wants(self, notice: Mapping[str, Any]) -> bool:
+    def wants(self, notice: Notice) -> bool:
         """Whether a notice is to be delivered here."""
-        return not notice["quiet"] and self.connection in (None, notice["connection"])
+        return not notice.quiet and self.connection in (None, notice.connection)
 
 
 class Notifier:
@@ -138,7 +137,7 @@ class Notifier:
         done = at
         for notice in await journal.notices(at.seq):
             if address.wants(notice):
-                if 0 <= self._instance.clock() - notice["at"] < GATHER_DELAY_MS:
+                if 0 <= self._instance.clock() - notice.at < GATHER_DELAY_MS:
                     break
                 try:
                     await self._send(
@@ -147,9 +146,9 @@ class Notifier:
                 except DeliveryFailed as why:
                     await self._schedule_retry(address, done, why)
                     return
-                await journal.save_delivery(address.key, DeliveryPosition(notice["seq"]))
-                at = DeliveryPosition(notice["seq"])
-            done = replace(at, seq=notice["seq"])
+                await journal.save_delivery(address.key, DeliveryPosition(notice.seq))
+                at = DeliveryPosition(notice.seq)
+            done = replace(at, seq=notice.seq)
         if done.seq > at.seq:
             await journal.save_delivery(address.key, done)
 
@@ -162,43 +161,43 @@ class Notifier:
         shown = channels.redacted_address(address.url)
         log.warning("a notice could not be delivered to %s: %s; it is tried again", shown, why)
 
-    async def _build_message(self, notice: Mapping[str, Any]) -> Message:
+    async def _build_message(self, notice: Notice) -> Message:
         """The message of a notice, with all that waits for its cause now."""
-        text, kind = notice["text"], notice["kind"]
-        affected = [AffectedStep(notice["workflow"], notice["step"])]
-        since = notice["at"]
+        text, kind = notice.text, notice.kind
+        affected = [AffectedStep(notice.workflow, notice.step)]
+        since = notice.at
         if kind == "hold":
-            cause, detail = notice["cause"], notice["detail"]
+            cause, detail = notice.cause or "", notice.detail or ""
             holds = [
                 hold
                 for hold in await self._instance.journal.holds()
-                if (hold.connection, hold.cause, hold.detail) == (notice["connection"], cause, detail)
+                if (hold.connection, hold.cause, hold.detail) == (notice.connection, cause, detail)
             ]
             if holds:
                 affected = [AffectedStep(hold.workflow, hold.step, hold.waiting) for hold in holds]
                 since = min(hold.since for hold in holds)
                 words = HOLD_CAUSES.get(cause, cause)
-                text = texts.hold_notice(notice["connection"], cause, words, detail, since, affected)
+                text = texts.hold_notice(notice.connection, cause, words, detail, since, affected)
         step = f"{affected[0].workflow}, step {affected[0].step}"
         step += f" (and {len(affected) - 1} more)" if len(affected) > 1 else ""
         title = escape_unprintable(
-            f"Askel, {notice['connection']}: {TITLE_TEMPLATES.get(kind, '{step}').format(step=step)}"
+            f"Askel, {notice.connection}: {TITLE_TEMPLATES.get(kind, '{step}').format(step=step)}"
         )
         text = escape_unprintable(text)
         document = {
-            "id": notice["seq"],
+            "id": notice.seq,
             "kind": kind,
-            "at": _rfc3339(notice["at"]),
+            "at": _rfc3339(notice.at),
             "since": _rfc3339(since),
-            "connection": notice["connection"],
-            "cause": notice["cause"],
+            "connection": notice.connection,
+            "cause": notice.cause,
             "steps": [
                 {"workflow": each.workflow, "step": each.step, "waiting": each.waiting} for each in affected
             ],
             "title": title,
             "text": text,
         }
-        return Message(str(notice["seq"]), title, text, document)
+        return Message(str(notice.seq), title, text, document)
 
 
 def _rfc3339(at: int) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 from askel_tui.core.workflows.loader import load_workflow
+from askel_tui.core.workflows.model import DIRECT_VERSION
 from askel_tui.store.errors import UnknownWorkflow
-from askel_tui.sync.engine.commands import DIRECT_VERSION
 from askel_tui.sync.instance import Instance
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from askel_tui.tui.backend.base import Base, in_its_own_thread, writes
 
 if TYPE_CHECKING:
-    from askel_tui.store.journal.rows import Failure, Hold, WorkflowState
+    from askel_tui.services.status import Status
+    from askel_tui.store.journal.rows import Failure, Hold, Notice, WorkflowState
     from askel_tui.sync.instance import Instance
 
 
@@ -16,14 +17,14 @@ if TYPE_CHECKING:
 class Running(Base):
     """Tells how things are, and gives orders: to the daemon if one runs, else carried out here."""
 
-    async def status(self) -> dict[str, Any]:
-        """The status as `askel status --json` has it (holds: `since` in milliseconds)."""
+    async def status(self) -> Status:
+        """The status that `askel status` shows."""
         from askel_tui.services.status import read_status
 
         return await self._do(read_status)
 
-    async def notices(self, after: int = 0) -> list[Mapping[str, Any]]:
-        """Notices as {seq, at, connection, workflow, step, kind, text}, oldest first."""
+    async def notices(self, after: int = 0) -> list[Notice]:
+        """The notices after one, oldest first."""
         return await self._do(lambda instance: instance.journal.notices(after))
 
     async def workflow_states(self) -> list[WorkflowState]:

@@ -15,20 +15,20 @@ async def test_a_hold_keeps_its_step_and_tells_once(desk: Desk) -> None:
     (kept,) = await desk.journal.holds()
     assert (kept.step, kept.cause, kept.waiting) == ("list", "target_gone", 2)
     (notice,) = await desk.journal.notices()
-    assert (notice["kind"], notice["workflow"], notice["step"]) == ("hold", WORKFLOW, "list")
+    assert (notice.kind, notice.workflow, notice.step) == ("hold", WORKFLOW, "list")
     for said in (
         "gone from the account",
         "Welcome Flow",
         "2 operations wait",
         f"askel hold release {WORKFLOW} list",
     ):
-        assert said in notice["text"]
+        assert said in notice.text
     (entry,) = await desk.entries()
     assert (entry.kind, entry.step, entry.status) == ("hold", "list", "done")
 
     assert await desk.journal.place_hold(hold("list", "key_refused"), NOW + 5) is False
     assert await desk.journal.holds() == [kept]
-    assert await desk.journal.notices(notice["seq"]) == []
+    assert await desk.journal.notices(notice.seq) == []
     assert len(await desk.entries()) == 1
 
 
@@ -74,7 +74,7 @@ async def test_an_answer_that_holds_does_it_all_at_once(desk: Desk) -> None:
     await desk.journal.answer_request(request, held=[planned[2]], hold=hold("list"), now=NOW)
     (kept,) = await desk.journal.holds()
     assert kept.waiting == 2
-    assert "2 operations wait" in (await desk.journal.notices())[0]["text"]
+    assert "2 operations wait" in (await desk.journal.notices())[0].text
     assert await desk.counts() == WorkflowCounts(waiting=4, held=2)
     # A second answer of the same step finds the hold in place.
     third = (await desk.planned(1))[0]

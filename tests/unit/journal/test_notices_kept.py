@@ -22,7 +22,7 @@ async def test_a_second_step_of_one_cause_is_quiet_until_all_go_on(desk: Desk) -
     await journal.place_hold(replace(hold("tier"), detail="another list"), NOW)
     await journal.release_hold(WORKFLOW, "list", decision("release", "list"), NOW)
     await journal.release_hold(WORKFLOW, "points", decision("release", "points"), NOW)
-    told = [(each["kind"], each["step"], each["quiet"]) for each in await journal.notices()]
+    told = [(each.kind, each.step, each.quiet) for each in await journal.notices()]
     assert told == [
         ("hold", "list", False),
         ("hold", "points", True),
@@ -36,7 +36,7 @@ async def test_a_release_tells_who_and_how_much(desk: Desk) -> None:
     await desk.planned(2)
     await desk.journal.place_hold(hold("list"), NOW)
     await desk.journal.release_hold(WORKFLOW, "list", decision("release", "list"), NOW + 60_000)
-    text = (await desk.journal.notices())[-1]["text"]
+    text = (await desk.journal.notices())[-1].text
     for word in ("goes on", "released by ada", "2 operations are sent"):
         assert word in text
     await desk.journal.release_hold(WORKFLOW, "list", decision("release", "list"), NOW)
@@ -50,9 +50,9 @@ async def test_reminders_wait_for_their_time_and_end_with_the_hold(desk: Desk) -
     assert await journal.add_reminders(NOW, NOW + 1) == 0
     assert await journal.add_reminders(NOW + 1, NOW + 2) == 1
     assert await journal.add_reminders(NOW + 2, NOW + 3) == 0
-    [reminder] = [each for each in await journal.notices() if each["kind"] == "reminder"]
-    assert not reminder["quiet"]
-    assert "step list, workflow welcome, step points are held" in reminder["text"]
+    [reminder] = [each for each in await journal.notices() if each.kind == "reminder"]
+    assert not reminder.quiet
+    assert "step list, workflow welcome, step points are held" in reminder.text
     for step in ("list", "points"):
         await journal.release_hold(WORKFLOW, step, decision("release", step), NOW)
     assert await journal.add_reminders(NOW + 100, NOW + 100) == 0
@@ -62,7 +62,7 @@ async def test_a_warning_comes_with_its_decision(desk: Desk) -> None:
     notice = WarningNotice("warning", CONNECTION, WORKFLOW, "vip", "segment_inactive", "it sleeps")
     await desk.journal.add_notice(notice, decision("drift", "vip"), NOW)
     await desk.journal.add_notice(replace(notice, kind="over"), None, NOW + 1)
-    assert [each["kind"] for each in await desk.journal.notices()] == ["warning", "over"]
+    assert [each.kind for each in await desk.journal.notices()] == ["warning", "over"]
     assert [entry.kind for entry in await desk.entries()] == ["drift"]
     assert (await desk.journal.verify_audit())[1] is None
 
@@ -100,7 +100,7 @@ async def test_a_journal_of_the_first_version_is_brought_up_to_date(tmp_path: Pa
     old.close()
     journal = await open_journal(path)
     [notice] = await journal.notices()
-    assert (notice["text"], notice["cause"], notice["quiet"]) == ("t", None, False)
+    assert (notice.text, notice.cause, notice.quiet) == ("t", None, False)
     await journal.save_delivery(A, DeliveryPosition(1))
     assert await journal.delivery(A, None) == DeliveryPosition(1)
     assert await journal.requests_in_doubt([CONNECTION]) == []

@@ -215,8 +215,8 @@ async def test_a_hold_that_ends_with_its_workflow_is_told(desk: Desk, journal: J
     await desk.planned(2)
     await journal.place_hold(hold("list"), NOW)
     await journal.forget_workflow(WORKFLOW, Decision("delete", "ada", CONNECTION, WORKFLOW), NOW)
-    kinds = [(notice["kind"], notice["quiet"]) for notice in await journal.notices()]
+    kinds = [(notice.kind, notice.quiet) for notice in await journal.notices()]
     assert kinds == [("hold", False), ("recovery", False)]
-    text = (await journal.notices())[1]["text"]
+    text = (await journal.notices())[1].text
     for word in ("was deleted by ada", "step list", "2 operations were given up"):
         assert word in text

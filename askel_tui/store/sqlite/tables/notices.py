@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
 from askel_tui.core import notices as texts
 from askel_tui.core.notices import AffectedStep
-from askel_tui.store.journal.rows import HOLD_CAUSES, Decision, DeliveryPosition, Hold, WarningNotice
+from askel_tui.store.journal.rows import HOLD_CAUSES, Decision, DeliveryPosition, Hold, Notice, WarningNotice
 from askel_tui.store.sqlite.tables.audit_chain import AuditChain
 
 _NAMES = ("seq", "at", "connection", "workflow", "step", "kind", "text", "cause", "detail", "quiet")
 _SAME = "connection = ? AND cause = ? AND detail = ?"
 
 
-def read_notices(db: sqlite3.Connection, seq: int) -> list[Mapping[str, Any]]:
+def read_notices(db: sqlite3.Connection, seq: int) -> list[Notice]:
     """Notices over `seq`, oldest first."""
     rows = db.execute(f"SELECT {', '.join(_NAMES)} FROM notices WHERE seq > ? ORDER BY seq", (seq,))
-    return [{**dict(zip(_NAMES, row, strict=True)), "quiet": bool(row[-1])} for row in rows]
+    return [Notice(**{**dict(zip(_NAMES, row, strict=True)), "quiet": bool(row[-1])}) for row in rows]
 
 
 def add_hold_notice(db: sqlite3.Connection, hold: Hold, waiting: int, now: int) -> None:

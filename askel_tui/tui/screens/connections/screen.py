@@ -25,6 +25,7 @@ from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Cell, Column, Row, Table
 
 if TYPE_CHECKING:
+    from askel_tui.services.status import Status
     from askel_tui.store.state.documents import ConnectionDoc
 
 WELCOME = (
@@ -87,7 +88,7 @@ class ConnectionsScreen(AskelScreen):
     def __init__(self) -> None:
         super().__init__()
         self._docs: list[ConnectionDoc] = []
-        self._status: dict[str, Any] = {}
+        self._status: Status | None = None
         self._workflows: dict[str, list[str]] = {}
 
     def body(self) -> ComposeResult:
@@ -116,9 +117,9 @@ class ConnectionsScreen(AskelScreen):
         # Taken together: between two reads a key may be pressed.
         docs, self._status = await self.backend.connections(), await self.backend.status()
         self._docs, self._workflows = docs, {}
-        for each in self._status["workflows"]:
-            if each["state"] != "direct":
-                self._workflows.setdefault(each["connection"], []).append(each["name"])
+        for each in self._status.workflows:
+            if each.state != "direct" and each.connection is not None:
+                self._workflows.setdefault(each.connection, []).append(each.name)
         self._show()
 
     # What is shown.
@@ -141,7 +142,8 @@ class ConnectionsScreen(AskelScreen):
 
     def _state(self, doc: ConnectionDoc) -> Cell:
         found = next(
-            (row["state"] for row in self._status["connections"] if row["name"] == doc.name), "connected"
+            (row.state for row in (self._status.connections if self._status else ()) if row.name == doc.name),
+            "connected",
         )
         missing = sum(state == "missing" for state in doc.scopes.values())
         if found == "connected" and missing:
@@ -211,11 +213,11 @@ class ConnectionsScreen(AskelScreen):
 
     def _budget_lines(self, doc: ConnectionDoc) -> list[DetailLine]:
         account = doc.account or f"key:{doc.key}"
-        used = [row for row in self._status["budgets"] if row["account"] == account]
+        used = [row for row in (self._status.budgets if self._status else ()) if row.account == account]
         if not used:
             return [("budget", "nothing was called within the last minute")]
-        fullest = sorted(used, key=lambda row: -row["used"] / row["limit"])[:3]
-        told = ", ".join(f"{row['call']} {row['used']:,}/{row['limit']:,}" for row in fullest)
+        fullest = sorted(used, key=lambda row: -row.used / row.limit)[:3]
+        told = ", ".join(f"{row.call} {row.used:,}/{row.limit:,}" for row in fullest)
         return [("budget", f"{told} in the last minute")]
 
     def chosen(self) -> None:

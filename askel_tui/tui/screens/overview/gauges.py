@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
 from textual.geometry import Size
@@ -11,6 +11,9 @@ from textual.widget import Widget
 
 from askel_tui.tui.text.figures import bar
 from askel_tui.tui.text.inert import pad
+
+if TYPE_CHECKING:
+    from askel_tui.services.status import BudgetStatus
 
 WARNING_SHARE, CRITICAL_SHARE = 0.7, 0.9
 """Shares from which a gauge warns."""
@@ -21,9 +24,9 @@ class Gauges(Widget):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
-        self._rows: list[Mapping[str, Any]] = []
+        self._rows: list[BudgetStatus] = []
 
-    def show(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def show(self, rows: Sequence[BudgetStatus]) -> None:
         """Shows the rows of `status`' budgets."""
         if list(rows) != self._rows:
             self._rows = list(rows)
@@ -37,24 +40,24 @@ class Gauges(Widget):
         """The lines, as wide as there is room."""
         if not self._rows:
             return Content.styled("Nothing was called within the last minute.", "$foreground-muted")
-        figures = [f"{row['used']:,}/{row['limit']:,}" for row in self._rows]
+        figures = [f"{row.used:,}/{row.limit:,}" for row in self._rows]
         figure = max(map(len, figures))
         room = self.size.width - figure - 4
         name = max(10, min(room - 6, 28))
         cells = max(4, min(room - name, 40))
-        several = len({row["account"] for row in self._rows}) > 1
+        several = len({row.account for row in self._rows}) > 1
         parts: list[Any] = []
         for row, words in zip(self._rows, figures, strict=True):
-            share = row["used"] / row["limit"]
+            share = row.used / row.limit
             style = (
                 "$error" if share >= CRITICAL_SHARE else "$warning" if share >= WARNING_SHARE else "$success"
             )
             sign = "!!" if share >= CRITICAL_SHARE else "! " if share >= WARNING_SHARE else "  "
-            told = f"{row['account']} {row['call']}" if several else row["call"]
-            told = f"+others {told}" if row.get("foreign") else told
+            told = f"{row.account} {row.call}" if several else row.call
+            told = f"+others {told}" if row.foreign else told
             parts += [
                 pad(told, name) + " ",
-                (bar(row["used"], row["limit"], cells), style),
+                (bar(row.used, row.limit, cells), style),
                 f" {words:>{figure}}",
                 (f"{sign}\n", "bold"),
             ]

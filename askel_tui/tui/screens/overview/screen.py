@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -19,6 +19,10 @@ from askel_tui.tui.text.figures import abbreviate_count, format_time_of_day, plu
 from askel_tui.tui.text.inert import sanitize
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Cell, Column, Row, Table
+
+if TYPE_CHECKING:
+    from askel_tui.services.status import ConnectionStatus, HoldStatus, Status, WorkflowStatus
+    from askel_tui.store.journal.rows import Notice
 
 STATE_CELLS = {
     "active": ("● active", "$success"),
@@ -75,8 +79,8 @@ class OverviewScreen(AskelScreen):
     def __init__(self) -> None:
         super().__init__()
         self._throughput = Throughput()
-        self._status: dict[str, Any] = {}
-        self._notices: list[Any] = []
+        self._status: Status | None = None
+        self._notices: list[Notice] = []
         self._now_ms = 0
         self._timer: Timer | None = None
 
@@ -147,17 +151,20 @@ class OverviewScreen(AskelScreen):
     async def load(self) -> None:
         """Reads status and notices."""
         self._status = await self.backend.status()
-        seen = self._notices[-1]["seq"] if self._notices else 0
+        seen = self._notices[-1].seq if self._notices else 0
         self._notices = [*self._notices, *await self.backend.notices(seen)][-MAX_NOTICES_KEPT:]
         self._now_ms = await self.backend.now()
-        for row in self._status["workflows"]:
-            self._throughput.add_reading(row["name"], self._now_ms, row["sent"])
+        for row in self._workflows():
+            self._throughput.add_reading(row.name, self._now_ms, row.sent)
         self._show()
+
+    def _workflows(self) -> tuple[WorkflowStatus, ...]:
+        return self._status.workflows if self._status else ()
 
     async def _sample_throughput(self) -> None:
         self._now_ms = await self.backend.now()
-        for row in self._status.get("workflows", ()):
-            self._throughput.add_reading(row["name"], self._now_ms, row["sent"])
+        for row in self._workflows():
+            self._throughput.add_reading(row.name, self._now_ms, row.sent)
         self._show()
 
     def _tick(self) -> None:
@@ -166,59 +173,60 @@ class OverviewScreen(AskelScreen):
 
     def _show(self) -> None:
         status = self._status
-        empty = not status["connections"] and not status["workflows"]
+        if status is None:
+            return
+        empty = not status.connections and not status.workflows
         self.query_one("#welcome").display = empty
         self.query_one("#columns").display = not empty
         if empty:
             return
         workflows = self.query_one("#workflows", Table)
-        workflows.set_rows([self._workflow_row(row) for row in status["workflows"]])
-        workflows.styles.height = _table_height(len(status["workflows"]))
+        workflows.set_rows([self._workflow_row(row) for row in status.workflows])
+        workflows.styles.height = _table_height(len(status.workflows))
         holds = self.query_one("#holds", Table)
-        holds.display = bool(status["holds"])
-        holds.set_rows([self._hold_row(row) for row in status["holds"]])
-        holds.styles.height = _table_height(len(status["holds"]))
-        holds.border_title = f"Held: {pluralize(len(status['holds']), 'step')}"
+        holds.display = bool(status.holds)
+        holds.set_rows([self._hold_row(row) for row in status.holds])
+        holds.styles.height = _table_height(len(status.holds))
+        holds.border_title = f"Held: {pluralize(len(status.holds), 'step')}"
         connections = self.query_one("#connections", Table)
-        connections.set_rows([self._connection_row(row) for row in status["connections"]])
-        connections.styles.height = _table_height(len(status["connections"]))
-        self.query_one(Gauges).show(status["budgets"])
+        connections.set_rows([self._connection_row(row) for row in status.connections])
+        connections.styles.height = _table_height(len(status.connections))
+        self.query_one(Gauges).show(status.budgets)
         self.query_one("#notices", Static).update(self._notices_content())
         self.refresh_bindings()
         if self._timer is not None:
             self._timer.resume() if self._throughput.is_moving(self._now_ms) else self._timer.pause()
 
-    def _workflow_row(self, row: dict[str, Any]) -> Row:
-        rates = self._throughput.rates(row["name"], self._now_ms)
+    def _workflow_row(self, row: WorkflowStatus) -> Row:
+        rates = self._throughput.rates(row.name, self._now_ms)
         recent = sum(rates[-3:]) / 3
         line = sparkline(rates, 8) + (f" {recent:.0f}/s" if recent >= 0.5 else "")
-        state = STATE_CELLS.get(row["state"], (row["state"], ""))
-        newer = row["newest"] and row["version"] and row["newest"] > row["version"] > 0
-        name = f"{row['name']} v{row['version']}" + (f" (v{row['newest']} is a draft)" if newer else "")
-        return row["name"], (
-            name if row["version"] else row["name"],
+        state = STATE_CELLS.get(row.state, (row.state, ""))
+        newer = row.newest and row.version and row.newest > row.version > 0
+        name = f"{row.name} v{row.version}" + (f" (v{row.newest} is a draft)" if newer else "")
+        return row.name, (
+            name if row.version else row.name,
             state,
-            abbreviate_count(row["waiting"])
-            + (f" +{abbreviate_count(row['unplanned'])}" if row["unplanned"] else ""),
-            (abbreviate_count(row["held"]), "bold $warning" if row["held"] else ""),
-            (abbreviate_count(row["failed"]), "bold $error" if row["failed"] else ""),
-            abbreviate_count(row["sent"]),
+            abbreviate_count(row.waiting) + (f" +{abbreviate_count(row.unplanned)}" if row.unplanned else ""),
+            (abbreviate_count(row.held), "bold $warning" if row.held else ""),
+            (abbreviate_count(row.failed), "bold $error" if row.failed else ""),
+            abbreviate_count(row.sent),
             line,
         )
 
-    def _hold_row(self, row: dict[str, Any]) -> Row:
+    def _hold_row(self, row: HoldStatus) -> Row:
         cells: tuple[Cell, ...] = (
             # The step first: a long workflow's name may be cut.
-            f"{row['step']} ‹ {row['workflow']}",
-            (f"! {CAUSES.get(row['cause'], row['cause'])}", "$warning"),
-            time_ago(row["since"], self._now_ms),
-            f"{row['waiting']:,}",
+            f"{row.step} ‹ {row.workflow}",
+            (f"! {CAUSES.get(row.cause, row.cause)}", "$warning"),
+            time_ago(row.since, self._now_ms),
+            f"{row.waiting:,}",
         )
-        return f"{row['workflow']}\0{row['step']}", cells
+        return f"{row.workflow}\0{row.step}", cells
 
-    def _connection_row(self, row: dict[str, Any]) -> Row:
-        state = STATE_CELLS.get(row["state"], (row["state"], "$warning"))
-        return row["name"], (row["name"], row["account"] or "not told", state)
+    def _connection_row(self, row: ConnectionStatus) -> Row:
+        state = STATE_CELLS.get(row.state, (row.state, "$warning"))
+        return row.name, (row.name, row.account or "not told", state)
 
     def _notices_content(self) -> Content:
         if not self._notices:
@@ -226,8 +234,8 @@ class OverviewScreen(AskelScreen):
         parts: list[Any] = []
         for notice in reversed(self._notices[-5:]):
             parts += [
-                (f"{format_time_of_day(notice['at'])} ", "$foreground-muted"),
-                f"{sanitize(notice['text'])}\n",
+                (f"{format_time_of_day(notice.at)} ", "$foreground-muted"),
+                f"{sanitize(notice.text)}\n",
             ]
         return Content.assemble(*parts).rstrip()
 
@@ -236,9 +244,9 @@ class OverviewScreen(AskelScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Release and discard are there while something is held, pause while there is a workflow."""
         if action in ("release", "discard"):
-            return bool(self._status.get("holds"))
+            return self._status is not None and bool(self._status.holds)
         if action == "pause":
-            return bool(self._status.get("workflows"))
+            return bool(self._workflows())
         return super().check_action(action, parameters)
 
     def on_data_table_row_selected(self, event: Table.RowSelected) -> None:
@@ -256,8 +264,8 @@ class OverviewScreen(AskelScreen):
             hold = self._selected_hold()
             if hold is not None:
                 self.askel.show_toast(
-                    hold["detail"],
-                    title=f"{hold['workflow']}, step {hold['step']}",
+                    hold.detail,
+                    title=f"{hold.workflow}, step {hold.step}",
                     severity="warning",
                     timeout=15,
                 )
@@ -265,19 +273,19 @@ class OverviewScreen(AskelScreen):
     def action_pause(self) -> None:
         """Pauses or resumes the workflow under the cursor."""
         name = self.query_one("#workflows", Table).cursor_key
-        row = next((each for each in self._status["workflows"] if each["name"] == name), None)
+        row = next((each for each in self._workflows() if each.name == name), None)
         if row is not None:
             self.start_work(partial(self._pause, row), group="order", exclusive=True)
 
-    async def _pause(self, row: dict[str, Any]) -> None:
-        if row["state"] == "paused":
-            await self.with_progress(f"Resuming {row['name']}", self.backend.resume(row["name"]))
-            self.askel.show_toast(f"{row['name']} is active again: what waited is sent.")
-        elif row["state"] == "active":
-            await self.with_progress(f"Pausing {row['name']}", self.backend.pause(row["name"]))
-            self.askel.show_toast(f"{row['name']} is paused: its records wait. p resumes it.")
+    async def _pause(self, row: WorkflowStatus) -> None:
+        if row.state == "paused":
+            await self.with_progress(f"Resuming {row.name}", self.backend.resume(row.name))
+            self.askel.show_toast(f"{row.name} is active again: what waited is sent.")
+        elif row.state == "active":
+            await self.with_progress(f"Pausing {row.name}", self.backend.pause(row.name))
+            self.askel.show_toast(f"{row.name} is paused: its records wait. p resumes it.")
         else:
-            self.askel.show_toast(f"{row['name']} is a {row['state']}: Dry run (5) is where it goes live.")
+            self.askel.show_toast(f"{row.name} is a {row.state}: Dry run (5) is where it goes live.")
 
     def action_release(self) -> None:
         """Ends the hold under the cursor."""
@@ -285,15 +293,13 @@ class OverviewScreen(AskelScreen):
         if hold is not None:
             self.start_work(partial(self._release, hold), group="order", exclusive=True, asks_question=True)
 
-    async def _release(self, hold: dict[str, Any]) -> None:
-        name = f"{hold['workflow']}, step {hold['step']}"
-        sent = pluralize(hold["waiting"], "operation")
+    async def _release(self, hold: HoldStatus) -> None:
+        name = f"{hold.workflow}, step {hold.step}"
+        sent = pluralize(hold.waiting, "operation")
         if await self.confirm(
-            f"Release {name}?", f"{sent} will be sent, in order. Held because: {hold['detail']}"
+            f"Release {name}?", f"{sent} will be sent, in order. Held because: {hold.detail}"
         ):
-            await self.with_progress(
-                f"Releasing {name}", self.backend.release(hold["workflow"], hold["step"])
-            )
+            await self.with_progress(f"Releasing {name}", self.backend.release(hold.workflow, hold.step))
             self.askel.show_toast(f"{name} is released: {sent} on the way.")
 
     def action_discard(self) -> None:
@@ -302,20 +308,20 @@ class OverviewScreen(AskelScreen):
         if hold is not None:
             self.start_work(partial(self._discard, hold), group="order", exclusive=True, asks_question=True)
 
-    async def _discard(self, hold: dict[str, Any]) -> None:
-        name = f"{hold['workflow']}, step {hold['step']}"
-        lost = pluralize(hold["waiting"], "operation")
+    async def _discard(self, hold: HoldStatus) -> None:
+        name = f"{hold.workflow}, step {hold.step}"
+        lost = pluralize(hold.waiting, "operation")
         asked = f"Discard {lost} of {name}?"
         if await self.confirm(
-            asked, "They will never be sent; the audit keeps them.", typed=str(hold["waiting"])
+            asked, "They will never be sent; the audit keeps them.", typed=str(hold.waiting)
         ):
-            await self.with_progress("Discarding", self.backend.discard_held(hold["workflow"], hold["step"]))
+            await self.with_progress("Discarding", self.backend.discard_held(hold.workflow, hold.step))
             self.askel.show_toast(f"{lost} discarded.")
 
-    def _selected_hold(self) -> dict[str, Any] | None:
+    def _selected_hold(self) -> HoldStatus | None:
         key = self.query_one("#holds", Table).cursor_key
-        holds = self._status.get("holds", [])
-        return next((each for each in holds if f"{each['workflow']}\0{each['step']}" == key), None)
+        holds = self._status.holds if self._status else ()
+        return next((each for each in holds if f"{each.workflow}\0{each.step}" == key), None)
 
     def action_daemon(self) -> None:
         """Starts a daemon, or ends the one started here."""
