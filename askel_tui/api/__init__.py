@@ -1,1 +1,1 @@
-"""The HTTP front door for the product: records in, answers out, operating. FastAPI on uvicorn, inside the daemon."""
+"""The HTTP API for the product: records in, answers out, operating. FastAPI on uvicorn, inside the daemon."""

@@ -40,7 +40,7 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "audit": _entry("audit", "audit", "Show every write and decision.", _RUNNING),
     "hold": _entry("hold", "hold", "List, release or discard what is held.", _RUNNING),
     "failed": _entry("failed", "failed", "List, retry or discard what failed.", _RUNNING),
-    "token": _entry("token", "token", "Make, list or revoke tokens for the front door.", _RUNNING),
+    "token": _entry("token", "token", "Make, list or revoke tokens for the HTTP API.", _RUNNING),
     "replay": _entry("replay", "replay", "Send events of a stretch again.", _RUNNING),
     "segment": _entry("direct", "segment", "Ask whether a profile is in a segment.", _RUNNING),
     "flow": _entry("direct", "flow", "Fire a flow for a profile.", _RUNNING),

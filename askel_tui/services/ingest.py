@@ -32,7 +32,7 @@ class IngestResult:
     refused: int = 0
     refusals: list[RefusedLine] = field(default_factory=list)
     notes: list[tuple[int, str]] = field(default_factory=list)
-    """What was changed about a record at the door, by line."""
+    """What was changed about a record before it was stored, by line."""
     refused_file: Path | None = None
     """Where the refused lines are."""
     lines_read: int = 0

@@ -25,7 +25,7 @@ _MAX_NUMBER = 1_000_000
 
 MAX_BACKLOG_SETTING = "max_backlog"
 MIN_FREE_MB_SETTING = "min_free_mb"
-"""When the front door refuses records."""
+"""When the HTTP API refuses records."""
 
 
 class InvalidSetting(ValueError):
@@ -143,7 +143,7 @@ SETTINGS: Mapping[str, Setting] = {
         ),
         Setting(
             MAX_BACKLOG_SETTING,
-            "how many operations may wait before the front door refuses records",
+            "how many operations may wait before the HTTP API refuses records",
             2_000_000,
             _parse_count,
             _format_number,

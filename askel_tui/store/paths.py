@@ -122,8 +122,8 @@ def idempotent_responses_file(directory: Path) -> Path:
 
 
 def listen_address_file(directory: Path) -> Path:
-    """Where the front door listens, while it does."""
-    return directory / "door.json"
+    """The file that says where the HTTP API listens, there while it does."""
+    return directory / "listen_address.json"
 
 
 def vault_file(directory: Path) -> Path:

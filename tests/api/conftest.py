@@ -1,4 +1,4 @@
-"""Fixtures of the front door's tests."""
+"""Fixtures of the HTTP API's tests."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.support.door import RunningApi, running_api
+from tests.support.http_api import RunningApi, running_api
 from tests.support.sandbox import running
 from tests.support.workbench import workbench
 
 
 @pytest_asyncio.fixture
-async def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RunningApi]:
-    """A door with its engine, connected to a sandbox whose requests are checked at the end."""
+async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RunningApi]:
+    """An HTTP API with its engine, connected to a sandbox whose requests are checked at the end."""
     async with running() as sandbox, workbench(tmp_path, sandbox, monkeypatch) as bench:
         async with running_api(bench) as one:
             yield one
@@ -24,7 +24,7 @@ async def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 @pytest_asyncio.fixture
 async def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RunningApi]:
-    """A door without an engine: what comes in stays where it is."""
+    """An HTTP API without an engine: records that come in stay in the journal."""
     async with (
         running() as sandbox,
         workbench(tmp_path, sandbox, monkeypatch) as bench,

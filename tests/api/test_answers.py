@@ -7,119 +7,119 @@ from typing import Any
 import pytest
 
 from askel_tui.store.locks import OwnershipLock
-from tests.support.door import RunningApi
+from tests.support.http_api import RunningApi
 from tests.support.workbench import NAME
 
 HERE = f"/v1/connections/{NAME}"
 ADA = {"email": "ada@mapleandember.example"}
 
 
-async def test_membership_is_one_call_and_remembered_with_its_age(door: RunningApi) -> None:
+async def test_membership_is_one_call_and_remembered_with_its_age(api: RunningApi) -> None:
     path = f"{HERE}/segments/VIP/members"
-    await door.http.get(path, params={"email": "nobody@x.example"})
-    before = door.bench.sandbox.world.logged_count
-    first = (await door.http.get(path, params={"email": "vip@example.com"})).json()
-    again = (await door.http.get(path, params={"email": "vip@example.com"})).json()
+    await api.http.get(path, params={"email": "nobody@x.example"})
+    before = api.bench.sandbox.world.logged_count
+    first = (await api.http.get(path, params={"email": "vip@example.com"})).json()
+    again = (await api.http.get(path, params={"email": "vip@example.com"})).json()
     assert first["member"] is True
     assert first["segment"]["name"] == "VIP"
     assert (first["age_s"], again["member"]) == (0, True)
     assert again["age_s"] > 0
-    assert door.bench.sandbox.world.logged_count == before + 1
-    fresh = (await door.http.get(path, params={"email": "vip@example.com", "fresh": "true"})).json()
+    assert api.bench.sandbox.world.logged_count == before + 1
+    fresh = (await api.http.get(path, params={"email": "vip@example.com", "fresh": "true"})).json()
     assert fresh["age_s"] == 0
-    assert door.bench.sandbox.world.logged_count == before + 2
+    assert api.bench.sandbox.world.logged_count == before + 2
 
 
-async def test_membership_by_each_way_to_name_a_profile(door: RunningApi) -> None:
-    profile = door.bench.profile("vip@example.com")
-    path = f"{HERE}/segments/{(await _segment(door))['id']}/members"
+async def test_membership_by_each_way_to_name_a_profile(api: RunningApi) -> None:
+    profile = api.bench.profile("vip@example.com")
+    path = f"{HERE}/segments/{(await _segment(api))['id']}/members"
     ways = {"email": "VIP@example.com", "id": profile["id"]}
     for name in ("phone_number", "external_id"):
         if profile.get(name):
             ways[name.removesuffix("_number")] = profile[name]
     for name, value in ways.items():
-        assert (await door.http.get(path, params={name: value})).json()["member"] is True, name
+        assert (await api.http.get(path, params={name: value})).json()["member"] is True, name
     for name, value in {"email": "no@x.example", "external_id": "nobody", "id": "01HNOBODY"}.items():
-        assert (await door.http.get(path, params={name: value})).json()["member"] is False, name
+        assert (await api.http.get(path, params={name: value})).json()["member"] is False, name
 
 
-async def _segment(door: RunningApi) -> dict[str, Any]:
-    answer = await door.http.get(f"{HERE}/segments/VIP/members", params={"email": "vip@example.com"})
+async def _segment(api: RunningApi) -> dict[str, Any]:
+    answer = await api.http.get(f"{HERE}/segments/VIP/members", params={"email": "vip@example.com"})
     found: dict[str, Any] = answer.json()["segment"]
     return found
 
 
-async def test_an_unknown_segment_is_suggested_and_no_profile_is_asked_back(door: RunningApi) -> None:
-    unknown = await door.http.get(f"{HERE}/segments/VIPs/members", params={"email": "a@x.example"})
+async def test_an_unknown_segment_is_suggested_and_no_profile_is_asked_back(api: RunningApi) -> None:
+    unknown = await api.http.get(f"{HERE}/segments/VIPs/members", params={"email": "a@x.example"})
     assert unknown.status_code == 404
     assert "VIP" in unknown.json()["error"]["message"]
     for params in ({}, {"email": "a@x.example", "id": "x"}):
-        assert (await door.http.get(f"{HERE}/segments/VIP/members", params=params)).status_code == 400
+        assert (await api.http.get(f"{HERE}/segments/VIP/members", params=params)).status_code == 400
     assert (
-        await door.http.get(f"{HERE}/segments/VIP/members", params={"phone": "020 7946"})
+        await api.http.get(f"{HERE}/segments/VIP/members", params={"phone": "020 7946"})
     ).status_code == 422
 
 
-async def test_a_profile_is_what_the_account_has(door: RunningApi) -> None:
+async def test_a_profile_is_what_the_account_has(api: RunningApi) -> None:
     found = (
-        await door.http.get(f"{HERE}/profiles", params={"email": "vip@example.com", "consent": "true"})
+        await api.http.get(f"{HERE}/profiles", params={"email": "vip@example.com", "consent": "true"})
     ).json()
-    assert found["id"] == door.bench.profile("vip@example.com")["id"]
+    assert found["id"] == api.bench.profile("vip@example.com")["id"]
     assert "email" in found["consent"]
-    assert (await door.http.get(f"{HERE}/profiles", params={"id": found["id"]})).json()["id"] == found["id"]
-    assert (await door.http.get(f"{HERE}/profiles", params={"email": "no@x.example"})).status_code == 404
+    assert (await api.http.get(f"{HERE}/profiles", params={"id": found["id"]})).json()["id"] == found["id"]
+    assert (await api.http.get(f"{HERE}/profiles", params={"email": "no@x.example"})).status_code == 404
 
 
-async def test_a_profile_is_written_and_audited_under_the_tokens_name(door: RunningApi) -> None:
+async def test_a_profile_is_written_and_audited_under_the_tokens_name(api: RunningApi) -> None:
     body = {
         "profile": {**ADA, "external_id": "S-1"},
         "attributes": {"first_name": "Ada", "location": {"city": "Leeds"}},
         "properties": {"LoyaltyTier": "Gold", 'a "b".c': [1, {"d": None}]},
     }
-    answer = await door.http.post(f"{HERE}/profiles", json=body, headers=door.token("backend", "send"))
+    answer = await api.http.post(f"{HERE}/profiles", json=body, headers=api.token("backend", "send"))
     assert answer.status_code == 200
     told = answer.json()
     assert told["complete"]
     assert [receipt["status"] for receipt in told["receipts"]] == ["written"]
-    profile = door.bench.profile(ADA["email"])
+    profile = api.bench.profile(ADA["email"])
     assert profile["first_name"] == "Ada"
     assert profile["location"]["city"] == "Leeds"
     assert profile["properties"]['a "b".c'] == [1, {"d": None}]
-    entries = await door.audited(record=told["record"])
+    entries = await api.audited(record=told["record"])
     assert {entry.actor for entry in entries} == {"token:backend"}
 
     cleared = {"profile": ADA, "attributes": {"first_name": None}, "properties": {"LoyaltyTier": None}}
-    assert (await door.http.post(f"{HERE}/profiles", json=cleared)).status_code == 200
-    profile = door.bench.profile(ADA["email"])
+    assert (await api.http.post(f"{HERE}/profiles", json=cleared)).status_code == 200
+    profile = api.bench.profile(ADA["email"])
     assert not profile.get("first_name")
     assert "LoyaltyTier" not in profile["properties"]
 
 
-async def test_lists_take_and_give_back_members(door: RunningApi) -> None:
+async def test_lists_take_and_give_back_members(api: RunningApi) -> None:
     path = f"{HERE}/lists/Newsletter/members"
-    added = await door.http.post(path, json={"profile": ADA})
+    added = await api.http.post(path, json={"profile": ADA})
     assert added.json()["complete"]
-    assert ADA["email"] in door.bench.on_list("Newsletter")
-    removed = await door.http.request("DELETE", path, json={"profile": ADA})
+    assert ADA["email"] in api.bench.on_list("Newsletter")
+    removed = await api.http.request("DELETE", path, json={"profile": ADA})
     assert removed.json()["complete"]
-    assert ADA["email"] not in door.bench.on_list("Newsletter")
-    unknown = await door.http.post(f"{HERE}/lists/Newsleter/members", json={"profile": ADA})
+    assert ADA["email"] not in api.bench.on_list("Newsletter")
+    unknown = await api.http.post(f"{HERE}/lists/Newsleter/members", json={"profile": ADA})
     assert unknown.status_code == 404
     assert "Newsletter" in unknown.text
 
 
 async def test_a_write_does_not_wait_for_the_lock_that_its_own_daemon_holds(
-    door: RunningApi, monkeypatch: pytest.MonkeyPatch
+    api: RunningApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(_: OwnershipLock) -> None:
-        raise AssertionError("the whole door would stand still meanwhile")
+        raise AssertionError("the whole server would stand still meanwhile")
 
     monkeypatch.setattr(OwnershipLock, "acquire", never)
-    answer = await door.http.post(f"{HERE}/profiles", json={"profile": ADA})
+    answer = await api.http.post(f"{HERE}/profiles", json={"profile": ADA})
     assert answer.json()["complete"]
 
 
-async def test_an_event_that_is_sent_again_is_one_event(door: RunningApi) -> None:
+async def test_an_event_that_is_sent_again_is_one_event(api: RunningApi) -> None:
     body = {
         "profile": ADA,
         "metric": "Gift Used",
@@ -128,37 +128,37 @@ async def test_an_event_that_is_sent_again_is_one_event(door: RunningApi) -> Non
         "value_currency": "GBP",
     }
     key = {"Idempotency-Key": "gift-1"}
-    first = await door.http.post(f"{HERE}/events", json=body, headers=key)
-    again = await door.http.post(f"{HERE}/events", json=body, headers=key)
+    first = await api.http.post(f"{HERE}/events", json=body, headers=key)
+    again = await api.http.post(f"{HERE}/events", json=body, headers=key)
     assert first.json()["complete"]
     assert again.json()["complete"]
     assert first.json()["record"] == again.json()["record"]
-    events = door.bench.events("Gift Used")
+    events = api.bench.events("Gift Used")
     assert len(events) == 1
     assert events[0]["value"] == 12.5
-    other = await door.http.post(f"{HERE}/events", json={**body, "value": 1}, headers=key)
+    other = await api.http.post(f"{HERE}/events", json={**body, "value": 1}, headers=key)
     assert other.status_code == 422
 
 
-async def test_a_flow_is_fired_through_its_trigger(door: RunningApi) -> None:
+async def test_a_flow_is_fired_through_its_trigger(api: RunningApi) -> None:
     path = f"{HERE}/flows/Welcome Series/fire"
-    fired = await door.http.post(path, json={"profile": ADA})
+    fired = await api.http.post(path, json={"profile": ADA})
     assert fired.json()["complete"]
-    assert ADA["email"] in door.bench.on_list("Welcome Flow")
-    again = await door.http.post(path, json={"profile": ADA})
+    assert ADA["email"] in api.bench.on_list("Welcome Flow")
+    again = await api.http.post(path, json={"profile": ADA})
     assert "already" in " ".join(again.json()["warnings"])
-    assert (await door.http.post(f"{HERE}/flows/Nothing/fire", json={"profile": ADA})).status_code == 404
+    assert (await api.http.post(f"{HERE}/flows/Nothing/fire", json={"profile": ADA})).status_code == 404
 
 
-async def test_a_queued_write_is_kept_and_done(door: RunningApi) -> None:
-    answer = await door.http.post(f"{HERE}/profiles", params={"wait": "false"}, json={"profile": ADA})
+async def test_a_queued_write_is_kept_and_done(api: RunningApi) -> None:
+    answer = await api.http.post(f"{HERE}/profiles", params={"wait": "false"}, json={"profile": ADA})
     assert answer.status_code == 202
     told = answer.json()
     assert not told["complete"]
-    async for entry in door.bench.instance.journal.follow_audit(_of(told["record"]), 0):
+    async for entry in api.bench.instance.journal.follow_audit(_of(told["record"]), 0):
         assert entry.status == "written"
         break
-    assert door.bench.profile(ADA["email"])
+    assert api.bench.profile(ADA["email"])
 
 
 def _of(record: str) -> Any:
@@ -181,11 +181,11 @@ def _of(record: str) -> Any:
     ],
 )
 async def test_what_can_not_be_written_is_said_before_anything_is_sent(
-    door: RunningApi, path: str, body: dict[str, Any], said: str
+    api: RunningApi, path: str, body: dict[str, Any], said: str
 ) -> None:
-    before = door.bench.sandbox.world.logged_count
-    answer = await door.http.post(f"{HERE}/{path}", json=body)
+    before = api.bench.sandbox.world.logged_count
+    answer = await api.http.post(f"{HERE}/{path}", json=body)
     assert answer.status_code == 422
     assert said in answer.text
-    reads = [entry for entry in door.bench.requests(after=before) if entry["method"] != "GET"]
+    reads = [entry for entry in api.bench.requests(after=before) if entry["method"] != "GET"]
     assert reads == []

@@ -10,7 +10,7 @@ import pytest
 from cloudevents.core.bindings.http import to_binary_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 
-from tests.support.door import RunningApi
+from tests.support.http_api import RunningApi
 from tests.support.workbench import NAME
 
 PATH = f"/v1/connections/{NAME}/cloudevents"

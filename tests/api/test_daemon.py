@@ -1,4 +1,4 @@
-"""The daemon with its door as processes: killed in a burst, told to stop, told to read anew."""
+"""The daemon with its HTTP API as processes: killed in a burst, told to stop, told to read anew."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from askel_tui.store.sqlite.journal import open_journal
-from tests.support.door import WORKFLOW
+from tests.support.http_api import WORKFLOW
 from tests.support.listening import Listening, listening
 from tests.support.processes import children
 from tests.support.shell import kill
@@ -220,7 +220,7 @@ def test_addresses_and_tokens_that_can_not_be_are_refused_in_one_sentence(tmp_pa
         assert made["connections"] == [NAME]
 
 
-def test_the_daemon_without_a_door_loads_no_server() -> None:
+def test_the_daemon_without_the_api_loads_no_server() -> None:
     code = (
         "import sys, askel_tui.cli.commands.daemon, askel_tui.sync.engine.daemon, askel_tui.sync.engine.engine;"
         "print([name for name in sys.modules if name.split('.')[0] in ('fastapi', 'uvicorn', 'starlette')])"

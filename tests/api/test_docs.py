@@ -1,4 +1,4 @@
-"""The examples of docs/api.md and of the README's part on the front door run as they stand there."""
+"""The examples of docs/api.md and of the README's part on the HTTP API run as they stand there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.listening import Listening, listening
 from tests.support.shared import ROOT
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_SECTION = re.compile(r"^## The front door\n(.*?)^## ", re.MULTILINE | re.DOTALL)
+_SECTION = re.compile(r"^## The HTTP API\n(.*?)^## ", re.MULTILINE | re.DOTALL)
 
 
 def _examples() -> list[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""`askel doctor` about the front door: where it listens, who may come in, what can't work."""
+"""`askel doctor` about the HTTP API: where it listens, who may come in, what can't work."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def found(front: Listening, code: int = 0) -> dict[str, Any]:
     return {row["what"]: (row["ok"], row["found"]) for row in rows}
 
 
-def test_it_tells_of_a_door_that_is_open_and_of_one_that_is_not(tmp_path: Path) -> None:
+def test_it_reports_whether_the_api_listens(tmp_path: Path) -> None:
     with listening(tmp_path) as front:
         front.shell.run("token", "create", "short", "--expires", "1d", "--connection", NAME)
-        ok, told = found(front)["front door"]
+        ok, told = found(front)["HTTP API"]
         assert ok
         assert told == f"listens on {front.url}, for this machine only; ready"
         assert found(front)["tokens"] == (True, "2 tokens, 1 without an expiry (tester)")
@@ -32,7 +32,7 @@ def test_it_tells_of_a_door_that_is_open_and_of_one_that_is_not(tmp_path: Path) 
         assert found(front)["webhooks"] == (True, "1 webhook")
         assert front.stop() == 0
         assert not listen_address_file(tmp_path).exists()
-        ok, told = found(front)["front door"]
+        ok, told = found(front)["HTTP API"]
         assert ok
         assert told.startswith("not open (`askel daemon --listen")
 
@@ -54,7 +54,7 @@ def test_what_can_not_work_is_wrong(tmp_path: Path) -> None:
         assert "s" * 20 not in told
 
 
-def test_a_door_that_takes_nothing_says_why(tmp_path: Path) -> None:
+def test_an_api_that_refuses_records_says_why(tmp_path: Path) -> None:
     with listening(tmp_path) as front:
         front.shell.run("token", "revoke", "tester")
         front.shell.run("settings", "set", "min_free_mb", "1000000000")
@@ -62,7 +62,7 @@ def test_a_door_that_takes_nothing_says_why(tmp_path: Path) -> None:
         while not ListenAddress(front.url, False, front.process.pid).not_ready_reasons():
             with pytest.raises(OSError, match=r"401|429"):
                 front.call("POST", f"/v1/connections/{NAME}/records", {"event": "x"})
-        ok, told = found(front, code=1)["front door"]
+        ok, told = found(front, code=1)["HTTP API"]
         assert not ok
         assert "takes no records: the disk has" in told
         assert found(front, code=1)["tokens"] == (True, "0 tokens")

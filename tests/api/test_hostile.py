@@ -10,12 +10,12 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.door import RunningApi
+from tests.support.http_api import RunningApi
 from tests.support.workbench import NAME
 
 HERE = f"/v1/connections/{NAME}"
 SECRET = "a-long-random-text-0123456789"
-DOORS = [
+ENDPOINTS = [
     ("POST", f"{HERE}/records"),
     ("POST", f"{HERE}/cloudevents"),
     ("POST", f"{HERE}/profiles"),
@@ -73,13 +73,13 @@ async def test_no_body_makes_an_error_that_is_not_ours(quiet: RunningApi) -> Non
 
     @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
     @given(
-        door=st.sampled_from(DOORS),
+        endpoint=st.sampled_from(ENDPOINTS),
         media=st.sampled_from(MEDIA),
         body=bodies,
         packed=st.sampled_from([None, None, "gzip"]),
         key=st.sampled_from([None, None, "one", "two", "no key"]),
     )
-    def ask(door: tuple[str, str], media: str, body: bytes, packed: str | None, key: str | None) -> None:
+    def ask(endpoint: tuple[str, str], media: str, body: bytes, packed: str | None, key: str | None) -> None:
         signature = hmac.new(SECRET.encode(), body, "sha256").hexdigest()
         given = {
             "Content-Type": media,
@@ -90,7 +90,9 @@ async def test_no_body_makes_an_error_that_is_not_ours(quiet: RunningApi) -> Non
         headers = {name: value for name, value in given.items() if value}
 
         async def send() -> Any:
-            return await quiet.http.request(door[0], door[1], content=body, headers=headers, params=params)
+            return await quiet.http.request(
+                endpoint[0], endpoint[1], content=body, headers=headers, params=params
+            )
 
         answer = asyncio.run_coroutine_threadsafe(send(), loop).result(30)
         assert answer.status_code in ALLOWED, answer.text

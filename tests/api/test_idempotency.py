@@ -13,7 +13,7 @@ import pytest
 
 from askel_tui.store.paths import idempotent_responses_file
 from askel_tui.store.sqlite.idempotent_responses import RESPONSE_KEPT_MS, IdempotentResponses, StoredResponse
-from tests.support.door import RECORDS, RunningApi, running_api
+from tests.support.http_api import RECORDS, RunningApi, running_api
 from tests.support.sandbox import running
 from tests.support.workbench import NAME, points, workbench
 
@@ -84,36 +84,36 @@ async def test_answers_outlive_the_daemon_and_their_loss_doubles_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running() as sandbox, workbench(tmp_path, sandbox, monkeypatch) as bench:
-        async with running_api(bench, engine=False) as door:
-            token = {"Authorization": door.http.headers["authorization"]}
-            first = await door.http.post(RECORDS, json=CLICKS, headers=ONE)
+        async with running_api(bench, engine=False) as api:
+            token = {"Authorization": api.http.headers["authorization"]}
+            first = await api.http.post(RECORDS, json=CLICKS, headers=ONE)
         file = idempotent_responses_file(bench.instance.home)
         assert file.stat().st_mode & 0o777 == 0o600
-        async with running_api(bench, engine=False, tokens="next") as door:
-            again = await door.http.post(RECORDS, json=CLICKS, headers={**ONE, **token})
+        async with running_api(bench, engine=False, tokens="next") as api:
+            again = await api.http.post(RECORDS, json=CLICKS, headers={**ONE, **token})
             assert (again.content, replayed(again)) == (first.content, True)
         file.write_bytes(b"no database" * 1_000)
-        async with running_api(bench, engine=False, tokens="last") as door:
-            lost = await door.http.post(RECORDS, json=CLICKS, headers={**ONE, **token})
+        async with running_api(bench, engine=False, tokens="last") as api:
+            lost = await api.http.post(RECORDS, json=CLICKS, headers={**ONE, **token})
             assert [row["fate"] for row in lost.json()["records"]] == ["same", "same"]
             assert [row["id"] for row in lost.json()["records"]] == [
                 row["id"] for row in first.json()["records"]
             ]
-            assert len(await door.stored()) == 2
+            assert len(await api.stored()) == 2
 
 
-async def test_a_write_that_had_not_ended_is_told_as_it_is_now(door: RunningApi) -> None:
+async def test_a_write_that_had_not_ended_is_told_as_it_is_now(api: RunningApi) -> None:
     path = f"/v1/connections/{NAME}/lists/Newsletter/members"
-    queued = await door.http.post(path, json=ADA, params={"wait": "false"}, headers=ONE)
+    queued = await api.http.post(path, json=ADA, params={"wait": "false"}, headers=ONE)
     assert queued.status_code == 202
-    ended = await door.http.post(path, json=ADA, headers=ONE)
+    ended = await api.http.post(path, json=ADA, headers=ONE)
     assert (ended.status_code, ended.json()["complete"], replayed(ended)) == (200, True, False)
     assert ended.json()["record"] == queued.json()["record"]
-    again = await door.http.post(path, json=ADA, headers=ONE)
+    again = await api.http.post(path, json=ADA, headers=ONE)
     assert (again.content, replayed(again)) == (ended.content, True)
-    other = await door.http.request("DELETE", path, json=ADA, headers=ONE)
+    other = await api.http.request("DELETE", path, json=ADA, headers=ONE)
     assert other.status_code == 422
-    adds = [each for each in door.bench.requests() if each["method"] == "POST" and "/lists/" in each["path"]]
+    adds = [each for each in api.bench.requests() if each["method"] == "POST" and "/lists/" in each["path"]]
     assert len(adds) == 1
 
 

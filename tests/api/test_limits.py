@@ -1,4 +1,4 @@
-"""How much the door takes at once: bytes of a body, of all bodies, seconds, connections."""
+"""How much the HTTP API takes at once: bytes of a body, of all bodies, seconds, connections."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from askel_tui.api.server.protocol import MAX_CONNECTIONS, MAX_OPEN_FILES
 from askel_tui.api.shared.body_reader import MAX_BUFFERED_BYTES
-from tests.support.door import RECORDS, RunningApi
+from tests.support.http_api import RECORDS, RunningApi
 from tests.support.listening import listening
 from tests.support.workbench import points
 
@@ -34,12 +34,12 @@ async def test_a_body_over_5_mb_is_refused_before_it_is_read(quiet: RunningApi) 
     assert (await quiet.http.post(RECORDS, json=points(1))).status_code == 202
 
 
-async def chunked(door: RunningApi) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def chunked(api: RunningApi) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A connection on which the headers of a request with a body in chunks have been sent."""
-    url = urlsplit(door.server.url)
+    url = urlsplit(api.server.url)
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     head = f"POST {RECORDS} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
-    head += f"Content-Type: application/json\r\nAuthorization: {door.http.headers['authorization']}\r\n\r\n"
+    head += f"Content-Type: application/json\r\nAuthorization: {api.http.headers['authorization']}\r\n\r\n"
     writer.write(head.encode())
     return reader, writer
 

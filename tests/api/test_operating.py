@@ -13,7 +13,7 @@ import pytest
 from askel_tui.api.routes.operations import router
 from askel_tui.cli.commands.daemon import JsonLines, TextLines
 from askel_tui.store.journal.rows import HOLD_CAUSES, Hold
-from tests.support.door import RECORDS, WORKFLOW, RunningApi
+from tests.support.http_api import RECORDS, WORKFLOW, RunningApi
 from tests.support.workbench import NAME, points
 
 HERE = f"/v1/connections/{NAME}"
@@ -59,22 +59,22 @@ async def test_a_backlog_at_its_limit_refuses_records(quiet: RunningApi) -> None
     assert "2 operations wait" in refused.json()["error"]["message"]
 
 
-async def _plan(door: RunningApi) -> None:
+async def _plan(api: RunningApi) -> None:
     from askel_tui.sync.planning.planner import plan_new
 
-    instance = door.bench.instance
+    instance = api.bench.instance
     state, applied = await instance.workflow_state("tested"), await instance.applied_version("tested")
     assert state is not None
     assert applied is not None
     await plan_new(instance.journal, state, applied, instance.clock)
 
 
-async def test_numbers_count_what_happened(door: RunningApi) -> None:
-    await door.bench.apply(WORKFLOW)
-    answer = await door.http.post(RECORDS, json=[points(1), points(1), {}])
+async def test_numbers_count_what_happened(api: RunningApi) -> None:
+    await api.bench.apply(WORKFLOW)
+    answer = await api.http.post(RECORDS, json=[points(1), points(1), {}])
     assert answer.status_code == 202
-    await _written(door, 1)
-    text = (await door.http.get("/metrics")).text
+    await _written(api, 1)
+    text = (await api.http.get("/metrics")).text
     for line in (
         f'askel_records_total{{connection="{NAME}",fate="new"}} 1',
         f'askel_records_total{{connection="{NAME}",fate="same"}} 1',
@@ -89,7 +89,7 @@ async def test_numbers_count_what_happened(door: RunningApi) -> None:
     ):
         assert f"{line}\n" in text, line
     assert "askel_budget_used" in text
-    other = await door.http.get("/metrics", headers=door.token("narrow", "operate", connections=["other"]))
+    other = await api.http.get("/metrics", headers=api.token("narrow", "operate", connections=["other"]))
     assert NAME not in other.text
 
 
@@ -106,41 +106,41 @@ async def test_drift_counts_the_steps_that_the_account_made_hold(quiet: RunningA
         assert f'askel_holds{{workflow="tested",step="{cause}",cause="{cause}"}} 1\n' in text
 
 
-async def _written(door: RunningApi, count: int) -> None:
-    while len(await door.audited(status="written")) + len(await door.audited(status="unconfirmed")) < count:
-        await door.bench.instance.journal.wait_for_change(1)
+async def _written(api: RunningApi, count: int) -> None:
+    while len(await api.audited(status="written")) + len(await api.audited(status="unconfirmed")) < count:
+        await api.bench.instance.journal.wait_for_change(1)
 
 
-async def test_the_audit_is_paged_and_filtered(door: RunningApi) -> None:
-    await door.bench.apply(WORKFLOW)
-    await door.http.post(RECORDS, json=[points(n) for n in range(3)])
-    await _written(door, 3)
-    first = (await door.http.get(f"{HERE}/audit", params={"kind": "track_event", "limit": 2})).json()
+async def test_the_audit_is_paged_and_filtered(api: RunningApi) -> None:
+    await api.bench.apply(WORKFLOW)
+    await api.http.post(RECORDS, json=[points(n) for n in range(3)])
+    await _written(api, 3)
+    first = (await api.http.get(f"{HERE}/audit", params={"kind": "track_event", "limit": 2})).json()
     assert [entry["status"] for entry in first["entries"]] == ["written"] * 2
     params = {"kind": "track_event", "limit": 2, "after": first["next"]}
-    rest = (await door.http.get(f"{HERE}/audit", params=params)).json()
+    rest = (await api.http.get(f"{HERE}/audit", params=params)).json()
     assert len(rest["entries"]) == 1
     assert rest["next"] is None
-    one = (await door.http.get(f"{HERE}/audit", params={"record": "t-1"})).json()["entries"]
+    one = (await api.http.get(f"{HERE}/audit", params={"record": "t-1"})).json()["entries"]
     assert {entry["record"] for entry in one} == {"t-1"}
-    assert (await door.http.get(f"{HERE}/audit", params={"since": "yesterday"})).status_code == 422
-    assert (await door.http.get(f"{HERE}/audit", params={"workflo": "x"})).status_code == 422
+    assert (await api.http.get(f"{HERE}/audit", params={"since": "yesterday"})).status_code == 422
+    assert (await api.http.get(f"{HERE}/audit", params={"workflo": "x"})).status_code == 422
 
 
 async def test_a_tail_tells_entries_as_they_are_written_and_goes_on_where_it_stopped(
-    door: RunningApi,
+    api: RunningApi,
 ) -> None:
-    await door.bench.apply(WORKFLOW)
+    await api.bench.apply(WORKFLOW)
     path = f"{HERE}/audit/stream"
-    async with door.http.stream("GET", path, params={"kind": "track_event"}) as tail:
+    async with api.http.stream("GET", path, params={"kind": "track_event"}) as tail:
         assert tail.headers["content-type"].startswith("text/event-stream")
         lines = tail.aiter_lines()
         await anext(lines)
-        await door.http.post(RECORDS, json=[points(n) for n in range(2)])
+        await api.http.post(RECORDS, json=[points(n) for n in range(2)])
         seen = [await _event(lines), await _event(lines)]
     assert {entry["record"] for _, entry in seen} == {"t-0", "t-1"}
     again = {"Last-Event-ID": seen[0][0]}
-    async with door.http.stream("GET", path, params={"kind": "track_event"}, headers=again) as tail:
+    async with api.http.stream("GET", path, params={"kind": "track_event"}, headers=again) as tail:
         assert (await _event(tail.aiter_lines()))[1] == seen[1][1]
 
 
@@ -154,42 +154,42 @@ async def _event(lines: Any) -> tuple[str, dict[str, Any]]:
     raise AssertionError("the tail ended")
 
 
-async def test_a_tail_ends_once_its_token_is_revoked_and_tells_nothing_more(door: RunningApi) -> None:
-    await door.bench.apply(WORKFLOW)
-    watcher = door.token("watcher", "operate")
-    async with door.http.stream("GET", f"{HERE}/audit/stream", headers=watcher) as tail:
+async def test_a_tail_ends_once_its_token_is_revoked_and_tells_nothing_more(api: RunningApi) -> None:
+    await api.bench.apply(WORKFLOW)
+    watcher = api.token("watcher", "operate")
+    async with api.http.stream("GET", f"{HERE}/audit/stream", headers=watcher) as tail:
         lines = tail.aiter_lines()
         await anext(lines)
-        door.tokens.revoke("watcher")
-        assert (await door.http.post(RECORDS, json=points(1))).status_code == 202
+        api.tokens.revoke("watcher")
+        assert (await api.http.post(RECORDS, json=points(1))).status_code == 202
         async with asyncio.timeout(5):
             assert [line async for line in lines if line.startswith("data: ")] == []
 
 
-async def test_a_tail_does_not_keep_the_server_from_stopping(door: RunningApi) -> None:
-    async with door.http.stream("GET", f"{HERE}/audit/stream") as tail:
+async def test_a_tail_does_not_keep_the_server_from_stopping(api: RunningApi) -> None:
+    async with api.http.stream("GET", f"{HERE}/audit/stream") as tail:
         lines = tail.aiter_lines()
         await anext(lines)
-        door.server.stop()
+        api.server.stop()
         async with asyncio.timeout(5):
             async for _ in lines:
                 pass
 
 
-async def test_workflows_are_paused_resumed_and_activated_by_name(door: RunningApi) -> None:
-    await door.bench.apply(WORKFLOW, activate=False)
+async def test_workflows_are_paused_resumed_and_activated_by_name(api: RunningApi) -> None:
+    await api.bench.apply(WORKFLOW, activate=False)
     path = f"{HERE}/workflows/tested"
-    assert (await door.http.post(f"{path}/pause")).status_code == 409
-    assert (await door.http.post(f"{path}/activate")).json()["state"] == "active"
-    header = door.token("operator", "operate")
-    assert (await door.http.post(f"{path}/pause", headers=header)).json()["state"] == "paused"
-    assert (await door.http.post(f"{path}/resume")).json()["state"] == "active"
+    assert (await api.http.post(f"{path}/pause")).status_code == 409
+    assert (await api.http.post(f"{path}/activate")).json()["state"] == "active"
+    header = api.token("operator", "operate")
+    assert (await api.http.post(f"{path}/pause", headers=header)).json()["state"] == "paused"
+    assert (await api.http.post(f"{path}/resume")).json()["state"] == "active"
     since = {"since": "2026-11-01T00:00:00+01:00"}
-    assert (await door.http.post(f"{path}/activate", json=since)).status_code == 200
-    assert (await door.http.post(f"{HERE}/workflows/testd/pause")).status_code == 404
-    paused = [entry for entry in await door.audited(workflow="tested") if entry.kind == "pause"]
+    assert (await api.http.post(f"{path}/activate", json=since)).status_code == 200
+    assert (await api.http.post(f"{HERE}/workflows/testd/pause")).status_code == 404
+    paused = [entry for entry in await api.audited(workflow="tested") if entry.kind == "pause"]
     assert [entry.actor for entry in paused] == ["token:operator"]
-    assert (await door.http.post(f"{path}/pause", headers=door.token("s", "send"))).status_code == 403
+    assert (await api.http.post(f"{path}/pause", headers=api.token("s", "send"))).status_code == 403
 
 
 async def test_a_request_is_one_line_of_the_log_with_its_id(

@@ -1,4 +1,4 @@
-"""The examples of docs/deploy: a proxy with TLS before the door, as they stand there but for names and ports."""
+"""The examples of docs/deploy: a proxy with TLS before the HTTP API, as they stand there but for names and ports."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     return files
 
 
-def nginx(folder: Path, port: int, door: str) -> list[str]:
+def nginx(folder: Path, port: int, api: str) -> list[str]:
     """The command that runs the example."""
     text = (DEPLOY / "nginx.conf").read_text()
     for before, after in (
         ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
         ("server_name askel.example.com", "server_name localhost"),
         ("/etc/letsencrypt/live/askel.example.com", str(folder)),
-        ("http://127.0.0.1:8765", door),
+        ("http://127.0.0.1:8765", api),
     ):
         assert before in text
         text = text.replace(before, after)
@@ -74,7 +74,7 @@ def nginx(folder: Path, port: int, door: str) -> list[str]:
     return ["nginx", "-e", "stderr", "-p", str(folder), "-c", str(folder / "whole.conf")]
 
 
-def caddy(folder: Path, port: int, door: str) -> list[str]:
+def caddy(folder: Path, port: int, api: str) -> list[str]:
     """The command that runs the example."""
     text = (DEPLOY / "Caddyfile").read_text()
     for before, after in (
@@ -82,7 +82,7 @@ def caddy(folder: Path, port: int, door: str) -> list[str]:
             "askel.example.com {",
             f"https://localhost:{port} {{\n\ttls {folder}/fullchain.pem {folder}/privkey.pem",
         ),
-        ("127.0.0.1:8765", urlsplit(door).netloc),
+        ("127.0.0.1:8765", urlsplit(api).netloc),
     ):
         assert before in text
         text = text.replace(before, after)
@@ -120,7 +120,7 @@ def _wait(http: httpx.Client, process: subprocess.Popen[bytes], said: Path) -> N
     until = time.monotonic() + 20
     while True:
         try:
-            # The proxy knows by then that the door is ready.
+            # The proxy knows by then that the HTTP API is ready.
             if http.get("/openapi.json").status_code == 200:
                 return
         except httpx.TransportError:
@@ -130,7 +130,7 @@ def _wait(http: httpx.Client, process: subprocess.Popen[bytes], said: Path) -> N
 
 
 @pytest.mark.parametrize("how", [nginx, caddy])
-def test_the_door_behind_a_proxy(how: Callable[[Path, int, str], list[str]], tmp_path: Path) -> None:
+def test_the_api_behind_a_proxy(how: Callable[[Path, int, str], list[str]], tmp_path: Path) -> None:
     (tmp_path / "proxy").mkdir()
     if shutil.which(how.__name__) is None:
         pytest.skip(f"{how.__name__} is not here")

@@ -1,4 +1,4 @@
-"""Records through the door: durable before the answer, a fate for each, and every refusal by name."""
+"""Records over the HTTP API: durable before the answer, a result for each, and every refusal by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.door import RECORDS, RunningApi
+from tests.support.http_api import RECORDS, RunningApi
 from tests.support.workbench import NAME, points
 
 NDJSON = {"Content-Type": "application/x-ndjson"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.door import WORKFLOW
+from tests.support.http_api import WORKFLOW
 from tests.support.listening import Listening, listening
 from tests.support.schema_hooks import HOOK
 from tests.support.shared import ROOT

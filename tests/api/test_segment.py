@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from segment.analytics.client import Client
 
-from tests.support.door import RunningApi
+from tests.support.http_api import RunningApi
 from tests.support.workbench import NAME
 
 WHEN = datetime(2026, 11, 23, 9, 14, 5, tzinfo=UTC)
 
 
-def write_key(door: RunningApi) -> str:
-    return door.token("segment", "send")["Authorization"].removeprefix("Bearer ")
+def write_key(api: RunningApi) -> str:
+    return api.token("segment", "send")["Authorization"].removeprefix("Bearer ")
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -128,7 +128,7 @@ async def test_a_key_in_the_body_is_held_to_its_rate(quiet: RunningApi) -> None:
     assert all(int(each.headers["retry-after"]) >= 1 for each in answers if each.status_code == 429)
 
 
-async def test_each_door_of_one_message(quiet: RunningApi) -> None:
+async def test_each_endpoint_of_one_message(quiet: RunningApi) -> None:
     key = {"Authorization": f"Bearer {write_key(quiet)}"}
     for kind in ("group", "page", "screen", "alias"):
         answer = (await quiet.http.post(f"/v1/{kind}", json={"userId": "S-1"}, headers=key)).json()

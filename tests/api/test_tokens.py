@@ -11,7 +11,7 @@ import pytest
 from askel_tui.api.server.server import ListenRefused, parse_bind_address
 from askel_tui.store.paths import state_file
 from askel_tui.store.state.tokens import TokenRefused, Tokens, UnknownToken, is_valid, split_token
-from tests.support.door import RECORDS, RunningApi
+from tests.support.http_api import RECORDS, RunningApi
 from tests.support.workbench import NAME, points
 
 

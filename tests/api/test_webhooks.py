@@ -1,4 +1,4 @@
-"""The webhook door: each scheme's signatures, made here from their descriptions, and what is refused."""
+"""Signed webhooks: each scheme's signatures, made here from their descriptions, and what is refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from askel_tui.api.shared.webhook_settings import WebhookSettings
 from askel_tui.api.shared.webhook_signatures import SignatureRefused, check_signature
-from tests.support.door import RunningApi
+from tests.support.http_api import RunningApi
 from tests.support.workbench import NAME
 
 HOOK = f"/v1/connections/{NAME}/webhooks/shop"
@@ -95,18 +95,18 @@ def test_no_header_makes_it_raise_anything_else(scheme: str, header: str, body: 
         check_signature(settings(scheme), SECRET, dict.fromkeys(names, header), body, 1_000)
 
 
-async def set_up(door: RunningApi, **more: Any) -> None:
+async def set_up(api: RunningApi, **more: Any) -> None:
     body = {"secret": SECRET, "prefix": "sha256=", **more}
-    answer = await door.http.put(HOOK, json=body)
+    answer = await api.http.put(HOOK, json=body)
     assert answer.status_code == 200, answer.text
     assert SECRET not in answer.text
 
 
-async def send(door: RunningApi, body: bytes = RAW, *, signature: str | None = None) -> Any:
-    door.http.headers.pop("authorization", None)
+async def send(api: RunningApi, body: bytes = RAW, *, signature: str | None = None) -> Any:
+    api.http.headers.pop("authorization", None)
     signed_with = signature or signed("hex", body)["x-signature"]
     sent = {"X-Signature": signed_with, "Content-Type": "application/json"}
-    return await door.http.post(HOOK, content=body, headers=sent)
+    return await api.http.post(HOOK, content=body, headers=sent)
 
 
 async def test_a_signed_webhook_is_a_record_and_again_the_same_one(quiet: RunningApi) -> None:

@@ -1,4 +1,4 @@
-"""The front door against a bare FastAPI endpoint on the same uvicorn, which reads the JSON and stores nothing.
+"""The HTTP API against a bare FastAPI endpoint on the same uvicorn, which reads the JSON and stores nothing.
 
 Sixteen clients on loopback, 600 bytes a body; both servers and the clients are processes of their own, and both are
 measured in the same run. Also: the time to the answer at half and at a quarter of what the bare endpoint does, and
@@ -131,7 +131,7 @@ def load(
 
 
 @contextmanager
-def door(home: Path) -> Iterator[tuple[int, str, subprocess.Popen[str]]]:
+def api(home: Path) -> Iterator[tuple[int, str, subprocess.Popen[str]]]:
     """A daemon with a connection and no workflow: (port, token, process)."""
     with sandbox_process() as sandbox:
         shell = Shell(home, sandbox.url, sandbox.key)
@@ -252,10 +252,10 @@ def run() -> dict[str, Any]:
         load(port, "none", "warm", seconds=1)
         found["bare_per_s"], times = load(port, "none", "b")
         found["bare_p99_ms"] = p99(times)
-    with tempfile.TemporaryDirectory() as home, door(Path(home)) as (port, token, process):
+    with tempfile.TemporaryDirectory() as home, api(Path(home)) as (port, token, process):
         load(port, token, "warm", seconds=1)
         rate, times = load(port, token, "d")
-        found |= {"door_per_s": rate, "door_p99_ms": p99(times), "ratio": rate / found["bare_per_s"]}
+        found |= {"api_per_s": rate, "api_p99_ms": p99(times), "ratio": rate / found["bare_per_s"]}
         for word, share in (("half", 2), ("quarter", 4)):
             rate, times = load(port, token, word, pause=CLIENTS / (found["bare_per_s"] / share))
             found |= {f"{word}_of_bare_per_s": rate, f"{word}_of_bare_p99_ms": p99(times)}

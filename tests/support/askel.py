@@ -1,4 +1,4 @@
-"""`askel` run in this process, through the same door as the installed command."""
+"""`askel` run in this process, through the same entry point as the installed command."""
 
 from __future__ import annotations
 

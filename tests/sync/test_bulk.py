@@ -12,8 +12,8 @@ from askel_tui.sandbox.handlers import resources
 from askel_tui.sandbox.state import import_jobs
 from askel_tui.sync.dispatching import request_scheduler
 from askel_tui.sync.planning import planner
-from tests.support.door import RECORDS, running_api
-from tests.support.door import WORKFLOW as EVENT_ONLY
+from tests.support.http_api import RECORDS, running_api
+from tests.support.http_api import WORKFLOW as EVENT_ONLY
 from tests.support.workbench import NAME, Workbench, points
 
 WORKFLOW = f"""
@@ -80,10 +80,10 @@ async def test_records_that_come_faster_than_single_calls_leave_go_in_bulk(bench
     """Few at once, so that each counts as live: what they leave waiting is a backlog all the same."""
     await bench.apply(EVENT_ONLY)
     bench.fault("create_event", delay=0.5)
-    async with running_api(bench) as door:
+    async with running_api(bench) as api:
         few = range(0, MANY, planner.MAX_LIVE_OPERATIONS)
         for start in few:
-            answer = await door.http.post(RECORDS, json=_records(planner.MAX_LIVE_OPERATIONS, start))
+            answer = await api.http.post(RECORDS, json=_records(planner.MAX_LIVE_OPERATIONS, start))
             assert answer.json()["accepted"] == planner.MAX_LIVE_OPERATIONS
         while len(bench.events("First Points Earned")) < MANY:
             await asyncio.sleep(0.01)

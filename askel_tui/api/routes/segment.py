@@ -82,7 +82,7 @@ def record_from_message(message: Mapping[str, Any], kind: str) -> dict[str, Any]
 def sort_messages(
     messages: Sequence[Any], kind: str | None
 ) -> tuple[list[IncomingRecord], list[int], list[str]]:
-    """(what to take, the places of these, the types that are not used). `kind` is the door's type, if it has one."""
+    """(records to ingest, their indexes, types that are not used). `kind` is the endpoint's type, None for batches."""
     given: list[IncomingRecord] = []
     places: list[int] = []
     ignored: list[str] = []
@@ -181,7 +181,7 @@ def _add_route(kind: str, schema: Mapping[str, Any], word: str) -> None:
         description=word,
         openapi_extra=_body_schema(schema, {**_EXAMPLE, "type": kind}),
     )
-    async def door(request: Request) -> dict[str, Any]:
+    async def receive_message(request: Request) -> dict[str, Any]:
         async with body_reader.read_body(request, context_of(request).large_bodies) as raw:
             body = _read_object(request, raw)
             return await _accept_messages(request, body, [body], kind)

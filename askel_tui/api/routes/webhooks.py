@@ -1,4 +1,4 @@
-"""The webhook door: a signature in place of a token. An admin sets up how it is checked and read."""
+"""Signed webhooks as records: a signature stands in for a token; an admin configures how it is checked and read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the front door of a home listens: left in a file while it does, for `askel doctor`. Light to import."""
+"""Where the HTTP API of a home listens: left in a file while it does, for `askel doctor`. Light to import."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from askel_tui.store.locks import owner_pid
 from askel_tui.store.paths import listen_address_file
 
 READY_TIMEOUT_S = 3.0
-"""How long a door may take to say whether it is ready, in seconds."""
+"""How long the server may take to say whether it is ready, in seconds."""
 
 _LOOPBACK_OF_WILDCARD = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """A door: its address, whether other machines can reach it, and its process."""
+    """A running HTTP API: its URL, whether other machines can reach it, and its process."""
 
     url: str
     public: bool
@@ -31,7 +31,7 @@ class ListenAddress:
         replace_file(listen_address_file(home), json.dumps(asdict(self)).encode())
 
     def not_ready_reasons(self) -> list[str]:
-        """Why the door takes nothing now, as it says itself; empty where it does. Raises `OSError`."""
+        """The reasons that `/readyz` gives for refusing records now; empty where it accepts them. Raises `OSError`."""
         url = urlsplit(self.url)
         host = _LOOPBACK_OF_WILDCARD.get(url.hostname or "", url.hostname or "")
         asking = http.client.HTTPConnection(host, url.port, timeout=READY_TIMEOUT_S)
@@ -51,7 +51,7 @@ def remove_listen_address(home: Path) -> None:
 
 
 def read_listen_address(home: Path) -> ListenAddress | None:
-    """The door that the home's daemon opened; None where it opened none. What a killed one left is passed over."""
+    """The address that the home's daemon listens on; None where it listens on none. A killed daemon's is ignored."""
     try:
         found = ListenAddress(**json.loads(listen_address_file(home).read_bytes()))
     except (OSError, ValueError, TypeError):

@@ -25,7 +25,7 @@ _WEBHOOK_PATH = re.compile(r"/v1/connections/[^/]+/webhooks/[^/]+")
 _SEGMENT_PATHS = frozenset(
     f"/v1/{name}" for name in ("track", "identify", "batch", "import", "group", "page", "screen", "alias")
 )
-"""Doors whose key may come in the body."""
+"""Endpoints whose key may come in the body."""
 
 
 class RequestMiddleware:

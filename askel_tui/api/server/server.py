@@ -27,7 +27,7 @@ DRAIN_TIMEOUT_S = 10
 """How long requests under way may take to end when the server stops."""
 
 PUBLIC_ADDRESS_MESSAGE = (
-    "{host} can be reached from other machines, and the door itself speaks plain HTTP: tokens and records would "
+    "{host} can be reached from other machines, and the HTTP API itself is not encrypted: tokens and records would "
     "cross the network readable. Put a proxy with TLS before it and listen on 127.0.0.1 (docs/running.md shows "
     "Caddy and nginx); or, where the network is private to you, add --public"
 )
@@ -76,7 +76,7 @@ class _Server(uvicorn.Server):
 
 
 class ApiServer:
-    """The front door of an instance: `run` serves until `stop`, then lets requests under way end."""
+    """The HTTP API of an instance: `run` serves until `stop`, then lets requests under way end."""
 
     def __init__(self, instance: Instance, where: BindAddress) -> None:
         self.context = ApiContext(instance)
@@ -146,10 +146,10 @@ def _listen(where: BindAddress) -> socket.socket:
 
 
 def server_factory(listen: str, *, public: bool = False) -> Any:
-    """What the daemon calls to open the door of its instance. Raises `ListenRefused` for a wrong address at once."""
+    """A function that makes the server of an instance. Raises `ListenRefused` for a wrong address at once."""
     where = parse_bind_address(listen, public=public)
 
-    def open_door(instance: Instance) -> ApiServer:
+    def open_api(instance: Instance) -> ApiServer:
         return ApiServer(instance, where)
 
-    return open_door
+    return open_api

@@ -46,7 +46,7 @@ class ServerMetrics:
         )
     )
     requests: Counter = field(
-        default_factory=lambda: Counter("askel_http_requests_total", "Requests to the front door.")
+        default_factory=lambda: Counter("askel_http_requests_total", "Requests to the HTTP API.")
     )
     request_seconds: Histogram = field(
         default_factory=lambda: Histogram("askel_http_request_seconds", "How long requests took to answer.")

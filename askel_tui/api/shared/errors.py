@@ -1,4 +1,4 @@
-"""What the door answers when something is wrong: one shape, a code for programs, a sentence for people."""
+"""Error responses of the HTTP API: one shape, with a code for programs and a sentence for people."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ _STATUS_DESCRIPTIONS = {
     408: "The body came too slowly.",
     409: "It can't be done in the present state.",
     413: "The body is over 5 MB, or holds too many records.",
-    415: "A content type or encoding that this door does not read.",
+    415: "A content type or encoding that this endpoint does not read.",
     422: "What was sent can't be used; `problems` says what and where.",
     429: "Too much at once: come back after `Retry-After` seconds.",
     502: "Klaviyo refuses the connection's key.",

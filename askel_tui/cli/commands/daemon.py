@@ -15,9 +15,7 @@ from askel_tui.core.exit_codes import ExitCode
 
 
 @click.command()
-@click.option(
-    "--listen", metavar="HOST:PORT", help="Take requests in there: the front door for your product."
-)
+@click.option("--listen", metavar="HOST:PORT", help="Take requests in there: the HTTP API for your product.")
 @click.option("--public", is_flag=True, help="Let --listen name an address that other machines can reach.")
 @click.option("--until-idle", is_flag=True, help="End when nothing is left that can be sent.")
 @click.option("--log-json", is_flag=True, help="Log one JSON object a line.")
@@ -44,12 +42,12 @@ def daemon(listen: str | None, public: bool, until_idle: bool, log_json: bool, l
 
     if public and listen is None:
         raise click.UsageError("--public says something about --listen, which is missing")
-    open_door = None
+    open_api = None
     if listen is not None:
         from askel_tui.api.server.server import server_factory
 
-        open_door = server_factory(listen, public=public)
-    ended = run_async(serve(until_idle=until_idle, open_api=open_door))
+        open_api = server_factory(listen, public=public)
+    ended = run_async(serve(until_idle=until_idle, open_api=open_api))
     waiting, failures = run_async(_count_remaining())
     if until_idle and not waiting:
         put_message("nothing is left to send")

@@ -50,7 +50,7 @@ class Finding:
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Check the home, the journal and its chain, keys, the daemon with its front door, and every connection.
+    """Check the home, the journal and its chain, keys, the daemon with its HTTP API, and every connection.
 
     Exits 1 where something is wrong.
 
@@ -194,11 +194,11 @@ def _check_daemon(instance: Instance) -> str:
 
 
 def _api_findings(instance: Instance, keys: bool) -> list[Finding]:
-    """About the front door; `keys` says whether the vault or keyring could be opened."""
+    """About the HTTP API; `keys` says whether the vault or keyring could be opened."""
     from askel_tui.cli.commands import doctor_api
 
     findings = [
-        _run_check("front door", lambda: doctor_api.check_api(instance)),
+        _run_check("HTTP API", lambda: doctor_api.check_api(instance)),
         _run_check("tokens", lambda: doctor_api.check_tokens(instance)),
     ]
     if keys:

@@ -1,4 +1,4 @@
-"""What `askel doctor` finds about the front door: where it listens, whether it takes requests, who may come in."""
+"""What `askel doctor` finds about the HTTP API: where it listens, whether it takes requests, who may come in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def check_api(instance: Instance) -> tuple[bool, str]:
-    """Whether the door is as it should be, and what was found. Blocks while it asks."""
+    """Whether the HTTP API is in order, and a sentence about it. Blocks while it waits for `/readyz`."""
     from askel_tui.api.server.listen_address import read_listen_address
     from askel_tui.store.locks import owner_pid
 
@@ -36,7 +36,7 @@ def check_api(instance: Instance) -> tuple[bool, str]:
 
 
 def check_tokens(instance: Instance) -> tuple[bool, str]:
-    """Which tokens there are, and which of them deserve a look; what can't be used is no fault of the door."""
+    """How many tokens there are, and which of them need attention. Always in order: a useless token is no fault."""
     from askel_tui.store.state.tokens import Tokens
 
     kept = Tokens(instance.home)

@@ -1,4 +1,4 @@
-"""`askel token`: what a product shows at the door."""
+"""`askel token`: creates, lists and revokes the tokens that products authenticate with at the HTTP API."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SPAN_PATTERN = re.compile(r"([1-9][0-9]{0,4})([mhdw])")
 
 @click.group(cls=SuggestingGroup)
 def token() -> None:
-    """Tokens for the front door: who may send, read and operate."""
+    """Tokens for the HTTP API: who may send, read and operate."""
 
 
 @token.command()

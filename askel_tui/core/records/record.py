@@ -1,4 +1,4 @@
-"""Records: one thing that happened in the product, checked at the door."""
+"""Records: one thing that happened in the product, checked before it is stored."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RecordRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One thing that happened: `time` is RFC 3339 with capital T and Z; `notes` say what was changed at the door."""
+    """One thing that happened: `time` is RFC 3339 with capital T and Z; `notes` say what was changed on the way in."""
 
     id: str
     event: str

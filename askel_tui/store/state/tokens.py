@@ -1,4 +1,4 @@
-"""Tokens: what a product shows at the door. Only the digest of a token is stored; the token is shown once."""
+"""Tokens of the HTTP API. Only the digest of a token is stored; the token is shown once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The daemon: owns a home, runs the engine and, where one is given, a front door; ends cleanly on a signal."""
+"""The daemon: owns a home, runs the engine and, where one is given, an HTTP API; ends cleanly on a signal."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def run(
     """Keeps the home's data moving until a signal, or with `until_idle` until nothing can be sent.
 
     SIGHUP reads settings anew. Raises `AlreadyOwned` where another daemon works on the home, `HomeUnusable`,
-    `JournalError`, `NoSafeKeyring`, and what opening the door raises.
+    `JournalError`, `NoSafeKeyring`, and what opening the HTTP API raises.
     """
     where = home or usable_home()
     with OwnershipLock(where) as lock:
@@ -71,14 +71,14 @@ async def run(
             log.info("works on %s", where)
             engine = Engine(instance)
             _tune_python()
-            door = open_api(instance) if open_api is not None else None
+            api = open_api(instance) if open_api is not None else None
             loop = asyncio.get_running_loop()
             for received in (signal.SIGTERM, signal.SIGINT):
-                # The door is closed first: the engine may still answer what came through it.
-                loop.add_signal_handler(received, engine.stop if door is None else door.stop)
-            loop.add_signal_handler(signal.SIGHUP, _reload_settings, door)
+                # The HTTP API stops first: the engine may still answer its requests.
+                loop.add_signal_handler(received, engine.stop if api is None else api.stop)
+            loop.add_signal_handler(signal.SIGHUP, _reload_settings, api)
             try:
-                await _run_engine(engine, door, until_idle)
+                await _run_engine(engine, api, until_idle)
             finally:
                 for received in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                     loop.remove_signal_handler(received)
@@ -87,20 +87,20 @@ async def run(
             return DaemonResult(len(await instance.journal.holds()), keyless)
 
 
-async def _run_engine(engine: Engine, door: ApiServer | None, until_idle: bool) -> None:
-    if door is None:
+async def _run_engine(engine: Engine, api: ApiServer | None, until_idle: bool) -> None:
+    if api is None:
         await engine.run(until_idle=until_idle)
         return
-    serving = asyncio.create_task(door.run())
+    serving = asyncio.create_task(api.run())
     serving.add_done_callback(lambda _: engine.stop())
     try:
         await engine.run(until_idle=until_idle)
     finally:
-        door.stop()
+        api.stop()
         await serving
 
 
-def _reload_settings(door: ApiServer | None) -> None:
+def _reload_settings(api: ApiServer | None) -> None:
     log.info("reads settings anew")
-    if door is not None:
-        door.reload()
+    if api is not None:
+        api.reload()

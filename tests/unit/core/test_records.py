@@ -1,4 +1,4 @@
-"""Records at the door: what is refused with which reason, and what is kept as it came."""
+"""Records on the way in: which are refused with which reason, and what is kept as it came."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A front door with its engine, in this process: what a test of the API starts from."""
+"""An HTTP API with its engine, in this process: what a test of the API starts from."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ steps:
 
 @dataclass
 class RunningApi:
-    """A running door. `http` calls it with a token of all scopes."""
+    """A running HTTP API. `http` calls it with a token of all scopes."""
 
     bench: Workbench
     server: ApiServer
@@ -74,7 +74,7 @@ class RunningApi:
 async def running_api(
     bench: Workbench, *, engine: bool = True, tokens: str = "tester"
 ) -> AsyncIterator[RunningApi]:
-    """Opens the door of a bench's home on a free port; with its engine unless told otherwise.
+    """Serves the HTTP API of a bench's home on a free port, with its engine unless `engine` is false.
 
     `tokens` is the name of the token that `http` is given.
     """
@@ -90,19 +90,19 @@ async def running_api(
 
 @asynccontextmanager
 async def _serve(bench: Workbench, owner: Instance, engine: bool, token: str) -> AsyncIterator[RunningApi]:
-    door = ApiServer(owner, BindAddress("127.0.0.1", 0))
+    api = ApiServer(owner, BindAddress("127.0.0.1", 0))
     working = Engine(owner) if engine else None
-    tasks = [asyncio.create_task(door.run())]
+    tasks = [asyncio.create_task(api.run())]
     if working is not None:
         tasks.append(asyncio.create_task(working.run()))
     tokens = Tokens(owner.home)
     _, text = tokens.create(token, ("admin",), now=owner.clock())
     headers = {"Authorization": f"Bearer {text}"}
     try:
-        async with httpx.AsyncClient(base_url=door.url, headers=headers, timeout=40) as http:
-            yield RunningApi(bench, door, http, tokens)
+        async with httpx.AsyncClient(base_url=api.url, headers=headers, timeout=40) as http:
+            yield RunningApi(bench, api, http, tokens)
     finally:
-        door.stop()
+        api.stop()
         await tasks[0]
         if working is not None:
             working.stop()
