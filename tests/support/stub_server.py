@@ -109,7 +109,7 @@ class Sleeps:
 
 def client_of(stub: Stub, revision: str = NEWEST, **options: Any) -> Client:
     """A client of the stub that never waits for real."""
-    options.setdefault("retry", Sleeps().policy())
+    options.setdefault("retry_policy", Sleeps().policy())
     return Client(key=KEY, revision=revision, url=stub.url, **options)
 
 

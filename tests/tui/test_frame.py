@@ -126,7 +126,7 @@ async def test_jumping_goes_to_the_letter(alone: Any) -> None:
 async def test_escape_leaves_the_filter_before_anything_else(alone: Any) -> None:
     async with alone(first="live", entries=50) as (app, pilot):
         await pilot.press("enter", "slash", *"tier")
-        await until(pilot, lambda: app.screen.query_one(Tail).source.count < 50)
+        await until(pilot, lambda: app.screen.query_one(Tail).rows.count < 50)
         await pilot.press("escape")
         bar = app.screen.query_one(FilterBar)
         assert not bar.has_class("-open")

@@ -27,7 +27,7 @@ def write(app: Any, first: int, last: int) -> None:
 
 async def there(pilot: Any, count: int = ENTRIES) -> Tail:
     await until(
-        pilot, lambda: pilot.app.screen.query(Tail) and pilot.app.screen.query_one(Tail).source.count == count
+        pilot, lambda: pilot.app.screen.query(Tail) and pilot.app.screen.query_one(Tail).rows.count == count
     )
     tail: Tail = pilot.app.screen.query_one(Tail)
     # Its timer runs while rows come; then what came is painted.

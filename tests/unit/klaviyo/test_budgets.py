@@ -539,7 +539,7 @@ def test_budgets_cannot_be_off_elsewhere(address: str) -> None:
 @asynccontextmanager
 async def paying(stub: Stub, budgets: RateLimiter, **options: Any) -> AsyncIterator[Client]:
     """A client whose calls take places."""
-    async with client_of(stub, budget=budgets, account="A", **options) as client:
+    async with client_of(stub, limiter=budgets, account="A", **options) as client:
         yield client
 
 
@@ -547,7 +547,7 @@ async def test_every_attempt_takes_a_place_of_its_own() -> None:
     clock = FakeClock()
     budgets = RateLimiter("owner", clock=clock)
     script = [lambda: errors(500, "x", "x"), lambda: errors(500, "x", "x"), answer(None, 202)]
-    async with serving(Stub(script)) as stub, client_of(stub, budget=budgets, account="A") as client:
+    async with serving(Stub(script)) as stub, client_of(stub, limiter=budgets, account="A") as client:
         await client.call("create_event", body={})
     assert {row["used"] for row in budgets.usage()} == {3}
 

@@ -180,7 +180,7 @@ async def test_a_passing_trouble_is_waited_out() -> None:
         lambda: web.Response(text="<html>", status=403),
         answer({"data": 1}),
     ]
-    async with serving(Stub(script)) as stub, client_of(stub, retry=sleeps.policy()) as client:
+    async with serving(Stub(script)) as stub, client_of(stub, retry_policy=sleeps.policy()) as client:
         got = await client.call("get_list", ids={"id": "L"})
     assert got.attempts == 3
     assert sleeps.slept == [0.5, 1.0]
@@ -198,7 +198,7 @@ async def test_attempts_are_bounded_in_time() -> None:
     policy = Sleeps().policy(attempts=100, total=10.0, first_wait=3.0)
     async with (
         serving(Stub([lambda: web.Response(status=500)])) as stub,
-        client_of(stub, retry=policy) as client,
+        client_of(stub, retry_policy=policy) as client,
     ):
         with pytest.raises(kinds.Unavailable):
             await client.call("create_event", body={})
@@ -208,7 +208,7 @@ async def test_attempts_are_bounded_in_time() -> None:
 async def test_a_rate_limit_is_waited_out_never_too_early() -> None:
     sleeps = Sleeps()
     script = [lambda: errors(429, "throttled", "Slow", Retry_After="7"), answer(None, 202)]
-    async with serving(Stub(script)) as stub, client_of(stub, retry=sleeps.policy()) as client:
+    async with serving(Stub(script)) as stub, client_of(stub, retry_policy=sleeps.policy()) as client:
         got = await client.call("bulk_subscribe_profiles", body={}, retry_mode="certain")
     assert got.attempts == 2
     assert 7.0 <= sleeps.slept[0] <= 8.0
@@ -218,7 +218,7 @@ async def test_a_rate_limit_is_waited_out_never_too_early() -> None:
 async def test_a_rate_limit_beyond_the_time_left_is_raised_at_once(retry_after: str) -> None:
     sleeps = Sleeps()
     slow = errors(429, "throttled", "Slow", Retry_After=retry_after)
-    async with serving(Stub([slow])) as stub, client_of(stub, retry=sleeps.policy()) as client:
+    async with serving(Stub([slow])) as stub, client_of(stub, retry_policy=sleeps.policy()) as client:
         with pytest.raises(kinds.RateLimited) as caught:
             await client.call("get_lists")
     assert caught.value.retry_after is not None
@@ -276,7 +276,7 @@ async def test_a_refused_connection_certainly_did_not_arrive() -> None:
     async with serving(Stub()) as stub:
         pass
     sleeps = Sleeps()
-    async with client_of(stub, retry=sleeps.policy()) as client:
+    async with client_of(stub, retry_policy=sleeps.policy()) as client:
         with pytest.raises(kinds.Unavailable) as caught:
             await client.call("bulk_subscribe_profiles", body={}, retry_mode="certain")
     assert not caught.value.may_have_arrived
