@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askel_tui.store.sqlite.tables.audit_tail import TailRow
+from askel_tui.store.journal.tables.audit.tail import TailRow
 from askel_tui.tui.screens.live.feed import TailRows, pages_near
 from askel_tui.tui.screens.live.rows import ROWS_PER_PAGE, AllRows, FilteredRows, PageCache
 

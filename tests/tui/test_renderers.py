@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from askel_tui.store.journal.rows import AuditEntry
-from askel_tui.store.sqlite.tables.audit_tail import ENTRY_STATUSES, TailRow
+from askel_tui.store.journal.tables.audit.tail import ENTRY_STATUSES, TailRow
 from askel_tui.tui.screens.live import entry_detail
 from askel_tui.tui.screens.live.tail_columns import LinePainter, column_widths
 from askel_tui.tui.text.copying import curl_command, json_for_clipboard

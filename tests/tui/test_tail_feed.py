@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from askel_tui.store.journal.rows import AuditFilter
+from askel_tui.store.journal.tables.audit import tail as audit_tail
+from askel_tui.store.journal.tables.audit.tail import TailQuery
 from askel_tui.store.paths import journal_file
-from askel_tui.store.sqlite.tables import audit_tail
-from askel_tui.store.sqlite.tables.audit_tail import TailQuery
+from askel_tui.store.sqlite.connection import connect_tail
 from askel_tui.tui.screens.live.feed import TailFeed, TailRows
 from askel_tui.tui.screens.live.rows import ROWS_PER_PAGE
 from tests.benchmarks.audit_filler import INSERT, entry, fill
@@ -184,7 +185,7 @@ def test_a_journal_with_gaps_has_lines_for_what_is_there(tmp_path: Path) -> None
 
 
 def test_a_record_has_its_life(filled: Path) -> None:
-    db = audit_tail.open_tail(journal_file(filled))
+    db = connect_tail(journal_file(filled))
     try:
         assert [row.seq for row in audit_tail.record_history(db, "evt-0000010")] == [40, 41, 42, 43]
         whole = audit_tail.read_entry(db, 40)

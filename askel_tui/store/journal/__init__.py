@@ -1,4 +1,4 @@
-"""The journal's interface: its methods, its rows, its errors.
+"""The journal: its interface, its rows and errors, and the rules that hold whatever database is below.
 
-No SQL and no file: an implementation stands beside this, as `store.sqlite`.
+No file, no thread and no engine: `store.sqlite` implements `Transaction`, and the journal on it.
 """

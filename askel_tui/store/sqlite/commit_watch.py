@@ -7,7 +7,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from askel_tui.store.sqlite.connection import connect, explain_error
+from askel_tui.store.sqlite.connection import connect, data_version, explain_error
 
 POLL_INTERVAL_S = 0.05
 """How often the file is asked whether another process has committed, in seconds."""
@@ -64,7 +64,6 @@ class CommitWatch:
 
     def _data_version(self) -> int:
         try:
-            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+            return data_version(self._connection)
         except sqlite3.Error as error:
             raise explain_error(error, self._path) from error
-        return int(version)

@@ -70,6 +70,29 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
+def connect_tail(path: Path) -> sqlite3.Connection:
+    """A reading connection for the live tail, to be used by one thread at a time. Raises `JournalError`."""
+    connection = connect(path, read_only=True)
+    # Several are open at once, and the system caches the file already.
+    connection.execute("PRAGMA cache_size = -2000")
+    return connection
+
+
+def data_version(connection: sqlite3.Connection) -> int:
+    """A number that changes when another connection has committed."""
+    (version,) = connection.execute("PRAGMA data_version").fetchone()
+    return int(version)
+
+
+def used_bytes(connection: sqlite3.Connection) -> int:
+    """The bytes of the file that hold something."""
+    (pages,), (free,), (size,) = (
+        connection.execute(f"PRAGMA {name}").fetchone()
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)
+
+
 def _create(path: Path) -> None:
     """Makes the file with its mode, if it is missing; SQLite gives its -wal and -shm files the same mode."""
     # Never opens a file that is there: closing it would drop all locks that this process has on it (POSIX), another

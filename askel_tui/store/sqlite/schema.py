@@ -10,24 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from askel_tui.store.journal.errors import JournalError
+from askel_tui.store.journal.states import DECISION_KIND, HELD, RARE_STATUS, REPLAN, UNCOMMON_STATUS, WAITING
 from askel_tui.store.sqlite.connection import begin_write, explain_error, retry_while_locked
 
 SCHEMA_VERSION = 4
 APPLICATION_ID = 0x41534B4C
-
-WAITING, HELD, FAILED = 0, 1, 2
-"""States of an operation."""
-
-PLANNED, PLAN_FAILED, REPLAN = 0, 1, 2
-"""States of a run."""
-
-RARE_STATUS = "(status = 'failed' OR status = 'skipped' OR status = 'discarded')"
-UNCOMMON_STATUS = "status NOT IN ('written', 'unconfirmed')"
-DECISION_KIND = "operation IS NULL"
-"""Conditions of partial indexes: a query must repeat them word for word to use the index.
-
-They are looked at for every entry that is written, so they are what SQLite decides quickest.
-"""
 
 TABLES = f"""
 CREATE TABLE records (

@@ -41,9 +41,9 @@ async def execute(instance: Instance, command: Command) -> CommandEffects:
             raise CommandRefused(f"this version does not know the order {command.name}")
         result, touched = await handler(instance, command.arguments, command.actor)
     except CommandRefused as refused:
-        await instance.journal.finish_command(command.id, "refused", {"why": str(refused)}, instance.clock())
+        await instance.journal.finish_command(command.id, "refused", {"why": str(refused)})
         return CommandEffects()
-    await instance.journal.finish_command(command.id, "done", result, instance.clock())
+    await instance.journal.finish_command(command.id, "done", result)
     return touched
 
 

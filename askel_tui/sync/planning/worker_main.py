@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from askel_tui.store.errors import StoreError
+from askel_tui.store.journal.tables.records import records_after
 from askel_tui.store.sqlite.connection import connect
-from askel_tui.store.sqlite.tables.records import records_after
 from askel_tui.sync.planning.run_builder import build_runs
 from askel_tui.worker_process.child import WorkerChannel, run_worker
 
@@ -26,7 +26,8 @@ def _build_answer(db: Any, question: Any) -> Any:
     if question is None:
         return None
     connection, seq, count, applied, since = question
-    return build_runs(records_after(db, connection, seq, count, applied.workflow.triggers), applied, since)
+    records = records_after(db, connection, seq, count, events=applied.workflow.triggers)
+    return build_runs(records, applied, since)
 
 
 if __name__ == "__main__":

@@ -18,15 +18,15 @@ async def test_an_order_is_carried_out_once(journal: Journal) -> None:
     first, second = await journal.open_commands()
     assert first == Command(ordered, "pause", {"workflow": "welcome"}, "ada", NOW)
     assert second.id == later
-    await journal.finish_command(ordered, "refused", {"why": "it is a draft"}, NOW)
-    await journal.finish_command(ordered, "done", {}, NOW)
+    await journal.finish_command(ordered, "refused", {"why": "it is a draft"})
+    await journal.finish_command(ordered, "done", {})
     finished = await journal.find_command(ordered)
     assert (finished.state, finished.result) == ("refused", {"why": "it is a draft"})
     assert [command.id for command in await journal.open_commands()] == [later]
     with pytest.raises(LookupError):
         await journal.find_command(99)
     with pytest.raises(LookupError):
-        await journal.finish_command(99, "done", {}, NOW)
+        await journal.finish_command(99, "done", {})
 
 
 async def test_own_commits_are_noticed_and_silence_too(desk: Desk) -> None:

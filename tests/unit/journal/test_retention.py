@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from askel_tui.store.journal import transactional
 from askel_tui.store.journal.rows import AuditEntry
+from askel_tui.store.journal.tables import retention
 from askel_tui.store.paths import journal_file
-from askel_tui.store.sqlite import journal
-from askel_tui.store.sqlite.tables import retention
 from tests.unit.journal.samples import CONNECTION, EVERYTHING, Desk, decision, hold
 
 DAY = 86_400_000
@@ -101,7 +101,7 @@ async def test_requests_and_notices_go_with_their_entries(desk: Desk) -> None:
 
 
 async def test_a_follower_is_not_disturbed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "PRUNE_BATCH_ROWS", 3)
+    monkeypatch.setattr(transactional, "PRUNE_BATCH_ROWS", 3)
     border, before = await _old_and_new(desk, 30)
     seen: list[int] = []
 

@@ -21,8 +21,8 @@ from askel_tui.store.journal.rows import (
     StoredOperation,
     WorkflowCounts,
 )
+from askel_tui.store.journal.tables.operations import STORED_COLUMNS, decode_operation
 from askel_tui.store.sqlite.journal import open_journal
-from askel_tui.store.sqlite.tables.operations import STORED_COLUMNS, decode_operation
 from tests.unit.journal.samples import CONNECTION, EVERYTHING, NOW, WORKFLOW, Desk, decision, hold, intent
 from tests.unit.journal.test_sqlite_processes import recount
 

@@ -10,7 +10,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from askel_tui.store.sqlite.tables.audit_tail import TailRow
+from askel_tui.store.journal.tables.audit.tail import TailRow
 from askel_tui.tui.screens.live.tail_columns import RESULT_LABELS
 from askel_tui.tui.text.figures import format_time_of_day, format_timestamp
 from askel_tui.tui.text.inert import format_json, format_value, sanitize, sanitize_lines

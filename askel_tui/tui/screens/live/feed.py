@@ -16,8 +16,9 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from askel_tui.store.sqlite.tables import audit_tail as store
-from askel_tui.store.sqlite.tables.audit_tail import TailQuery
+from askel_tui.store.journal.tables.audit import tail as store
+from askel_tui.store.journal.tables.audit.tail import TailQuery
+from askel_tui.store.sqlite.connection import connect_tail, data_version
 from askel_tui.tui.screens.live.rows import ROWS_PER_PAGE, AllRows, FilteredRows, PageKey
 
 T = TypeVar("T")
@@ -132,7 +133,7 @@ class TailFeed:
 
     def _run(self) -> None:
         try:
-            db = store.open_tail(self._journal)
+            db = connect_tail(self._journal)
         except Exception as error:
             self._on_fault(error)
             return
@@ -143,7 +144,7 @@ class TailFeed:
                     work = self._work.get(timeout=None if self._paused.is_set() else POLL_INTERVAL_S)
                 except Empty:
                     work = self._read_new_entries
-                    now = store.data_version(db)
+                    now = data_version(db)
                     if now == version:
                         continue
                     version = now
@@ -276,7 +277,7 @@ class TailFeed:
         return store.matching_seqs(self._local.connection, query, low, high, limit)
 
     def _connect(self) -> None:
-        connection: Any = store.open_tail(self._journal)
+        connection: Any = connect_tail(self._journal)
         self._local.connection = connection
         self._connections.append(connection)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from askel_tui.store.journal.rows import AuditFilter
-from askel_tui.store.sqlite.tables.audit_tail import ENTRY_STATUSES, TailQuery
+from askel_tui.store.journal.tables.audit.tail import ENTRY_STATUSES, TailQuery
 from askel_tui.tui.text.filtering import Filter
 
 TAIL_FILTER_FIELDS = (

@@ -11,8 +11,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container
 
+from askel_tui.store.journal.tables.audit import tail as audit_tail
 from askel_tui.store.paths import journal_file
-from askel_tui.store.sqlite.tables import audit_tail
 from askel_tui.tui.backend import describe_error
 from askel_tui.tui.screens.live.entry_detail import EntryDetail
 from askel_tui.tui.screens.live.feed import TailFeed, TailRows

@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.scrollbar import ScrollBar
 from textual.timer import Timer
 
-from askel_tui.store.sqlite.tables.audit_tail import TailRow
+from askel_tui.store.journal.tables.audit.tail import TailRow
 from askel_tui.tui.screens.live.feed import TailRows
 from askel_tui.tui.screens.live.rows import PageKey
 from askel_tui.tui.screens.live.scrollbar import LongScrollBar

@@ -9,7 +9,7 @@ from functools import lru_cache
 from rich.segment import Segment
 from rich.style import Style
 
-from askel_tui.store.sqlite.tables.audit_tail import TailRow
+from askel_tui.store.journal.tables.audit.tail import TailRow
 from askel_tui.tui.text.figures import format_time_of_day
 from askel_tui.tui.text.inert import pad
 

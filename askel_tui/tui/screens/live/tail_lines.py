@@ -13,7 +13,7 @@ from rich.segment import Segment
 from textual.cache import LRUCache
 from textual.strip import Strip
 
-from askel_tui.store.sqlite.tables.audit_tail import TailRow
+from askel_tui.store.journal.tables.audit.tail import TailRow
 from askel_tui.tui.screens.live.tail_columns import LinePainter
 
 MAX_CACHED_LINES = 2_048

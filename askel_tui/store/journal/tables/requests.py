@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,12 +11,13 @@ from typing import Any
 from askel_tui.core.operations import Identity, canonical_json
 from askel_tui.store.journal.errors import StaleOperations
 from askel_tui.store.journal.rows import Hold, OpenRequest, Outcome, RequestIntent, SettledOperation
-from askel_tui.store.sqlite.schema import FAILED, HELD, WAITING
-from askel_tui.store.sqlite.tables import failures, holds, operations
-from askel_tui.store.sqlite.tables import profile_ids as profiles_known
-from askel_tui.store.sqlite.tables import rate_limit_slots as budget
-from askel_tui.store.sqlite.tables.audit_chain import AuditChain, CarryingRequest, response_document
-from askel_tui.store.sqlite.tables.counters import CounterChanges
+from askel_tui.store.journal.states import FAILED, HELD, WAITING
+from askel_tui.store.journal.tables import failures, holds, operations
+from askel_tui.store.journal.tables import profile_ids as profiles_known
+from askel_tui.store.journal.tables import rate_limit_slots as budget
+from askel_tui.store.journal.tables.audit.chain import AuditChain, CarryingRequest, response_document
+from askel_tui.store.journal.tables.counters import CounterChanges
+from askel_tui.store.journal.transaction import Transaction
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class RequestSettlement:
     connection: str = ""
 
 
-def open_request(db: sqlite3.Connection, intent: RequestIntent, now: int) -> int:
+def open_request(db: Transaction, intent: RequestIntent, now: int) -> int:
     """Writes a request and its place in the budget down; its operations are tied to it. Raises `StaleOperations`."""
     request = budget.add_slot(db, intent.account, intent.call, now)
     listed = json.dumps(list(intent.operation_seqs))
@@ -91,12 +91,12 @@ def open_request(db: sqlite3.Connection, intent: RequestIntent, now: int) -> int
     return request
 
 
-def save_job_id(db: sqlite3.Connection, request: int, job: str) -> None:
+def save_job_id(db: Transaction, request: int, job: str) -> None:
     """Writes down which job was made of a request."""
     db.execute("UPDATE requests SET job = ? WHERE id = ?", (job, request))
 
 
-def answer_request(db: sqlite3.Connection, answer: RequestSettlement) -> None:
+def answer_request(db: Transaction, answer: RequestSettlement) -> None:
     """Settles, delays and holds operations, and closes the request once it carries none any more."""
     tally, chain = CounterChanges(), AuditChain(db)
     sent, connection = None, answer.connection
@@ -129,7 +129,7 @@ def answer_request(db: sqlite3.Connection, answer: RequestSettlement) -> None:
     chain.flush()
 
 
-def _sent(db: sqlite3.Connection, request: int, connection: str) -> tuple[CarryingRequest, str]:
+def _sent(db: Transaction, request: int, connection: str) -> tuple[CarryingRequest, str]:
     row = db.execute(
         "SELECT method, path, digest, revision, key, connection FROM requests WHERE id = ?", (request,)
     ).fetchone()
@@ -142,7 +142,7 @@ Ended = tuple[SettledGroup, operations.QueueRow]
 
 
 def _settle_all(
-    db: sqlite3.Connection,
+    db: Transaction,
     answer: RequestSettlement,
     sent: CarryingRequest | None,
     tally: CounterChanges,
@@ -176,7 +176,7 @@ def _settle_all(
 
 
 def _take_along(
-    db: sqlite3.Connection,
+    db: Transaction,
     ending: SettledGroup,
     row: operations.QueueRow,
     attempted: bool,
@@ -202,17 +202,17 @@ def _take_along(
         operations.remove_row(db, later, tally)
 
 
-def _untie(db: sqlite3.Connection, held: Sequence[int]) -> None:
+def _untie(db: Transaction, held: Sequence[int]) -> None:
     """Takes operations out of their request, so that placing a hold counts and tells them too."""
     db.executemany("UPDATE operations SET request = NULL WHERE seq = ?", [(seq,) for seq in held])
 
 
-def _exists(db: sqlite3.Connection, workflow: str) -> bool:
+def _exists(db: Transaction, workflow: str) -> bool:
     return db.execute("SELECT 1 FROM workflows WHERE workflow = ?", (workflow,)).fetchone() is not None
 
 
 def _give_up(
-    db: sqlite3.Connection,
+    db: Transaction,
     of: operations.QueueRow,
     detail: str,
     now: int,
@@ -226,7 +226,7 @@ def _give_up(
 
 
 def _delay(
-    db: sqlite3.Connection,
+    db: Transaction,
     seq: int,
     due: int,
     detail: str,
@@ -254,7 +254,7 @@ def _delay(
     )
 
 
-def _close(db: sqlite3.Connection, request: int, now: int) -> None:
+def _close(db: Transaction, request: int, now: int) -> None:
     # Answered in parts: what is still carried stays in doubt until the last part.
     db.execute(
         "UPDATE requests SET answered = ? WHERE id = ? AND answered IS NULL "
@@ -263,7 +263,7 @@ def _close(db: sqlite3.Connection, request: int, now: int) -> None:
     )
 
 
-def requests_in_doubt(db: sqlite3.Connection, connections: Collection[str]) -> list[OpenRequest]:
+def requests_in_doubt(db: Transaction, connections: Collection[str]) -> list[OpenRequest]:
     """Requests without an answer, oldest first, with the operations they still carry, in the request's order."""
     rows = db.execute(
         "SELECT id, opened, operations, connection, account, call, method, path, body, revision, key, job "
@@ -279,3 +279,10 @@ def requests_in_doubt(db: sqlite3.Connection, connections: Collection[str]) -> l
             left = [carried[seq] for seq in seqs if seq in carried]
             found.append(OpenRequest(request, intent, opened, left, job))
     return found
+
+
+def request_body(db: Transaction, request: int) -> bytes | None:
+    """The body of a request; None once it was folded away."""
+    row = db.execute("SELECT body FROM requests WHERE id = ?", (request,)).fetchone()
+    body: bytes | None = None if row is None else row[0]
+    return body

@@ -5,14 +5,13 @@ A held operation names the step whose hold keeps it: its own, or a held gate bef
 
 from __future__ import annotations
 
-import sqlite3
-
 from askel_tui.store.journal.rows import Decision, Hold, StoredOperation
-from askel_tui.store.sqlite.schema import HELD, WAITING
-from askel_tui.store.sqlite.tables import notices, operations
-from askel_tui.store.sqlite.tables import superseded as overtaken
-from askel_tui.store.sqlite.tables.audit_chain import AuditChain
-from askel_tui.store.sqlite.tables.counters import CounterChanges, connections_of
+from askel_tui.store.journal.states import HELD, WAITING
+from askel_tui.store.journal.tables import notices, operations
+from askel_tui.store.journal.tables import superseded as overtaken
+from askel_tui.store.journal.tables.audit.chain import AuditChain
+from askel_tui.store.journal.tables.counters import CounterChanges, connections_of
+from askel_tui.store.journal.transaction import Transaction
 
 _HOLD_OWN = (
     f"UPDATE operations SET state = {HELD}, hold = :step WHERE workflow = :workflow AND connection = :connection "
@@ -30,7 +29,7 @@ _RELEASE = (
 )
 
 
-def read_holds(db: sqlite3.Connection) -> list[Hold]:
+def read_holds(db: Transaction) -> list[Hold]:
     """All holds, oldest first."""
     rows = db.execute(
         "SELECT connection, workflow, step, cause, detail, since, waiting FROM holds ORDER BY id"
@@ -38,9 +37,7 @@ def read_holds(db: sqlite3.Connection) -> list[Hold]:
     return [Hold(*row) for row in rows]
 
 
-def attempted_held_operations(
-    db: sqlite3.Connection, workflow: str, step: str, limit: int
-) -> list[StoredOperation]:
+def attempted_held_operations(db: Transaction, workflow: str, step: str, limit: int) -> list[StoredOperation]:
     """Operations that a hold keeps and that came back from a request, oldest first."""
     rows = db.execute(
         f"SELECT {operations.STORED_COLUMNS} FROM operations INDEXED BY operations_held "
@@ -51,7 +48,7 @@ def attempted_held_operations(
     return [operations.decode_operation(row) for row in rows]
 
 
-def place_hold(db: sqlite3.Connection, hold: Hold, now: int) -> bool:
+def place_hold(db: Transaction, hold: Hold, now: int) -> bool:
     """Holds a step, audited and noticed. False if it was held already."""
     tally, chain = CounterChanges(), AuditChain(db)
     placed = place_hold_within(db, hold, now, tally, chain)
@@ -61,7 +58,7 @@ def place_hold(db: sqlite3.Connection, hold: Hold, now: int) -> bool:
 
 
 def place_hold_within(
-    db: sqlite3.Connection, hold: Hold, now: int, tally: CounterChanges, chain: AuditChain
+    db: Transaction, hold: Hold, now: int, tally: CounterChanges, chain: AuditChain
 ) -> bool:
     """Holds a step as part of a larger change. False if it was held already.
 
@@ -81,7 +78,7 @@ def place_hold_within(
     return True
 
 
-def apply_hold(db: sqlite3.Connection, workflow: str, step: str, tally: CounterChanges) -> int:
+def apply_hold(db: Transaction, workflow: str, step: str, tally: CounterChanges) -> int:
     """Makes the waiting operations of a held step held, and those behind a held gate. Gives how many."""
     moved = 0
     # Counters of operations that were just planned may not be written yet.
@@ -97,7 +94,7 @@ def apply_hold(db: sqlite3.Connection, workflow: str, step: str, tally: CounterC
     return moved
 
 
-def apply_holds(db: sqlite3.Connection, workflow: str, tally: CounterChanges) -> int:
+def apply_holds(db: Transaction, workflow: str, tally: CounterChanges) -> int:
     """Applies every hold of a workflow to operations that came back to waiting. Gives how many are held again."""
     steps = [
         step for (step,) in db.execute("SELECT step FROM holds WHERE workflow = ? ORDER BY id", (workflow,))
@@ -105,7 +102,7 @@ def apply_holds(db: sqlite3.Connection, workflow: str, tally: CounterChanges) ->
     return sum(apply_hold(db, workflow, step, tally) for step in steps)
 
 
-def _tell(db: sqlite3.Connection, hold: Hold, now: int, chain: AuditChain) -> None:
+def _tell(db: Transaction, hold: Hold, now: int, chain: AuditChain) -> None:
     """Writes the audit entry and the notice of a hold that was placed."""
     (waiting,) = db.execute(
         "SELECT waiting FROM holds WHERE workflow = ? AND step = ?", (hold.workflow, hold.step)
@@ -123,7 +120,7 @@ def _tell(db: sqlite3.Connection, hold: Hold, now: int, chain: AuditChain) -> No
 
 
 def return_to_queue(
-    db: sqlite3.Connection,
+    db: Transaction,
     of: operations.QueueRow,
     step: str | None,
     tally: CounterChanges,
@@ -143,14 +140,14 @@ def return_to_queue(
             operations.set_state(db, behind, HELD, tally, hold=held_by)
 
 
-def release_behind_gate(db: sqlite3.Connection, gate: operations.QueueRow, tally: CounterChanges) -> None:
+def release_behind_gate(db: Transaction, gate: operations.QueueRow, tally: CounterChanges) -> None:
     """A held gate was answered after all: what waited behind it waits for other holds only."""
     for behind in operations.later_rows(db, gate, states=(HELD,)):
         if behind.hold == gate.step and behind.step != gate.step:
             return_to_queue(db, behind, None, tally)
 
 
-def _held_by(db: sqlite3.Connection, of: operations.QueueRow, step: str | None) -> str | None:
+def _held_by(db: Transaction, of: operations.QueueRow, step: str | None) -> str | None:
     held = {name for (name,) in db.execute("SELECT step FROM holds WHERE workflow = ?", (of.workflow,))}
     for name in (step, of.step):
         if name in held:
@@ -165,7 +162,7 @@ def _held_by(db: sqlite3.Connection, of: operations.QueueRow, step: str | None) 
     return None if gate is None else str(gate[0])
 
 
-def release_one(db: sqlite3.Connection, workflow: str, step: str, now: int) -> int | None:
+def release_one(db: Transaction, workflow: str, step: str, now: int) -> int | None:
     """Lets the oldest operation of a held step go, while the hold stays; gives its `seq`, None where none waits."""
     tally, chain = CounterChanges(), AuditChain(db)
     since = overtaken.hold_entry_seq(db, workflow, step)
@@ -181,7 +178,7 @@ def release_one(db: sqlite3.Connection, workflow: str, step: str, now: int) -> i
     return gone
 
 
-def _oldest(db: sqlite3.Connection, workflow: str, step: str) -> operations.QueueRow | None:
+def _oldest(db: Transaction, workflow: str, step: str) -> operations.QueueRow | None:
     """The oldest operation of a step among those that its hold keeps."""
     found = db.execute(
         f"SELECT seq FROM operations WHERE workflow = ? AND hold = ? AND step = ? AND state = {HELD} "
@@ -191,7 +188,7 @@ def _oldest(db: sqlite3.Connection, workflow: str, step: str) -> operations.Queu
     return None if found is None else operations.find_row(db, found[0])
 
 
-def release_hold(db: sqlite3.Connection, workflow: str, step: str, decision: Decision, now: int) -> int:
+def release_hold(db: Transaction, workflow: str, step: str, decision: Decision, now: int) -> int:
     """Ends a hold: its operations wait again, in order, unless another hold keeps them. Gives how many wait.
 
     Where the decision names a cause, a hold that has another one by now stays.
@@ -221,7 +218,7 @@ def release_hold(db: sqlite3.Connection, workflow: str, step: str, decision: Dec
     return released
 
 
-def discard_held(db: sqlite3.Connection, workflow: str, step: str, decision: Decision, now: int) -> int:
+def discard_held(db: Transaction, workflow: str, step: str, decision: Decision, now: int) -> int:
     """Discards what a hold keeps, one audit entry each, after the decision's. The hold stays."""
     kept = operations.select_rows(db, f"workflow = ? AND hold = ? AND state = {HELD}", (workflow, step))
     if not kept:

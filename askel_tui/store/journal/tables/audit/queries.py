@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from askel_tui.core.operations import STEP_KINDS
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
-from askel_tui.store.sqlite.schema import DECISION_KIND, RARE_STATUS, UNCOMMON_STATUS
-from askel_tui.store.sqlite.tables import retention
-from askel_tui.store.sqlite.tables.audit_chain import chain_hash, decode_body, unpack_operation_id
+from askel_tui.store.journal.states import DECISION_KIND, RARE_STATUS, UNCOMMON_STATUS
+from askel_tui.store.journal.tables import retention
+from askel_tui.store.journal.tables.audit.chain import chain_hash, decode_body, unpack_operation_id
+from askel_tui.store.journal.transaction import Transaction
 
 CHECK_BATCH_ROWS = 5_000
 """Entries checked in one read, so that no read keeps the write-ahead log from being emptied."""
@@ -27,7 +27,7 @@ _ZERO = bytes(32)
 
 
 def read_entries(
-    db: sqlite3.Connection, wanted: AuditFilter, after: int, limit: int, newest: bool
+    db: Transaction, wanted: AuditFilter, after: int, limit: int, newest: bool
 ) -> tuple[list[AuditEntry], int]:
     """Entries over `after` in order (with `newest` the last ones), and the `seq` of the chain's end."""
     (head,) = db.execute("SELECT seq FROM audit_head").fetchone()
@@ -41,6 +41,13 @@ def read_entries(
     if newest:
         rows.reverse()
     return list(_entries(db, rows)), head
+
+
+def audit_entries(
+    db: Transaction, wanted: AuditFilter, *, after: int = 0, limit: int = 1000, newest: bool = False
+) -> list[AuditEntry]:
+    """Entries over `after` in order; `newest` gives the last `limit` of them, still in order."""
+    return read_entries(db, wanted, after, limit, newest)[0]
 
 
 def filter_conditions(wanted: AuditFilter) -> tuple[str, list[str], dict[str, Any]]:
@@ -101,7 +108,7 @@ def _lower(text: str) -> str:
     return "".join(char.lower() if char.isascii() else char for char in text)
 
 
-def _entries(db: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> Iterator[AuditEntry]:
+def _entries(db: Transaction, rows: list[tuple[Any, ...]]) -> Iterator[AuditEntry]:
     bodies: dict[int, dict[str, Any]] = {}
     for row in rows:
         fields, digest, prev = _fields(row), row[17], row[22]
@@ -114,13 +121,13 @@ def _entries(db: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> Iterator[Au
         yield AuditEntry(**fields, prev=(prev or _before(db, row[0])).hex(), hash=digest.hex())
 
 
-def _before(db: sqlite3.Connection, seq: int) -> bytes:
+def _before(db: Transaction, seq: int) -> bytes:
     """The hash before an entry whose predecessor is not there: it was folded away, or there never was one."""
     folded = retention.chain_anchor(db)
     return folded[1] if folded is not None and folded[0] == seq - 1 else _ZERO
 
 
-def _body(db: sqlite3.Connection, request: int) -> dict[str, Any]:
+def _body(db: Transaction, request: int) -> dict[str, Any]:
     (body,) = db.execute("SELECT body FROM requests WHERE id = ?", (request,)).fetchone()
     return {"body": None, "folded": True} if body is None else {"body": decode_body(body)}
 
@@ -179,7 +186,7 @@ class ChainCheck:
     """The last request whose body was compared with its digest."""
 
 
-def check_chain(db: sqlite3.Connection, so_far: ChainCheck) -> ChainCheck:
+def check_chain(db: Transaction, so_far: ChainCheck) -> ChainCheck:
     """Checks the next entries of the chain, from the first one that was not folded away."""
     folded = retention.chain_anchor(db) if so_far.seq == 0 else None
     if folded is not None:
@@ -216,6 +223,6 @@ def _hash(before: bytes, row: tuple[Any, ...]) -> bytes | None:
         return None
 
 
-def _body_fits(db: sqlite3.Connection, request: int, digest: bytes) -> bool:
+def _body_fits(db: Transaction, request: int, digest: bytes) -> bool:
     (body,) = db.execute("SELECT body FROM requests WHERE id = ?", (request,)).fetchone()
     return body is None or hashlib.sha256(body).digest() == digest

@@ -7,12 +7,12 @@ is. Everything is done in small parts, from the oldest on, so that others get th
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from askel_tui.store.journal.rows import Decision
-from askel_tui.store.sqlite.schema import DECISION_KIND
-from askel_tui.store.sqlite.tables.audit_chain import AuditChain
+from askel_tui.store.journal.states import DECISION_KIND
+from askel_tui.store.journal.tables.audit.chain import AuditChain
+from askel_tui.store.journal.transaction import Transaction
 
 PRUNE_MARKER_KIND = "fold"
 """The kind of the marker entries."""
@@ -42,7 +42,7 @@ ORDER BY r.seq LIMIT :limit
 """
 
 
-def chain_anchor(db: sqlite3.Connection) -> tuple[int, bytes] | None:
+def chain_anchor(db: Transaction) -> tuple[int, bytes] | None:
     """The last entry that was folded away, and its hash; None where none was."""
     row = db.execute(_MARKER).fetchone()
     if row is None:
@@ -51,14 +51,14 @@ def chain_anchor(db: sqlite3.Connection) -> tuple[int, bytes] | None:
     return int(detail["through"]), bytes.fromhex(detail["hash"])
 
 
-def last_old_entry(db: sqlite3.Connection, before: int) -> int:
+def last_old_entry(db: Transaction, before: int) -> int:
     """The last of the entries at the chain's beginning that are all older than a time; 0 where there is none."""
     (head,) = db.execute("SELECT seq FROM audit_head").fetchone()
     (first,) = db.execute("SELECT min(seq) FROM audit WHERE at >= ?", (before,)).fetchone()
     return int(head if first is None else first - 1)
 
 
-def write_marker(db: sqlite3.Connection, through: int, now: int) -> bool:
+def write_marker(db: Transaction, through: int, now: int) -> bool:
     """Writes the marker before entries go. False where they are gone already."""
     known = chain_anchor(db)
     found = db.execute("SELECT hash FROM audit WHERE seq = ?", (through,)).fetchone()
@@ -71,19 +71,19 @@ def write_marker(db: sqlite3.Connection, through: int, now: int) -> bool:
     return True
 
 
-def first_audited_request(db: sqlite3.Connection) -> int:
+def first_audited_request(db: Transaction) -> int:
     """The oldest request that an entry of the audit still names, or beyond the last one where none does."""
     (first,) = db.execute("SELECT min(request) FROM audit WHERE request IS NOT NULL").fetchone()
     (last,) = db.execute("SELECT coalesce(max(id), 0) FROM requests").fetchone()
     return int(last + 1 if first is None else first)
 
 
-def delete_rows(db: sqlite3.Connection, table: str, wanted: Mapping[str, int], limit: int) -> int:
+def delete_rows(db: Transaction, table: str, wanted: Mapping[str, int], limit: int) -> int:
     """Drops the next rows of a table; gives how many."""
     return db.execute(_DROP[table], {**wanted, "limit": limit}).rowcount
 
 
-def old_records(db: sqlite3.Connection, before: int, after: int, limit: int) -> list[int]:
+def old_records(db: Transaction, before: int, after: int, limit: int) -> list[int]:
     """Records over `after` that are older than a time and that nothing waits for any more.
 
     The newest record stays whatever its age: its place in the order is not to be used again.
@@ -92,7 +92,7 @@ def old_records(db: sqlite3.Connection, before: int, after: int, limit: int) -> 
     return [seq for (seq,) in rows]
 
 
-def delete_records(db: sqlite3.Connection, seqs: list[int]) -> int:
+def delete_records(db: Transaction, seqs: list[int]) -> int:
     """Drops records, and that they ran."""
     wanted = json.dumps(seqs)
     for (workflow,) in db.execute("SELECT DISTINCT workflow FROM counters").fetchall():
@@ -103,9 +103,18 @@ def delete_records(db: sqlite3.Connection, seqs: list[int]) -> int:
     return db.execute("DELETE FROM records WHERE seq IN (SELECT value FROM json_each(?))", (wanted,)).rowcount
 
 
-def used_bytes(db: sqlite3.Connection) -> int:
-    """The bytes of the file that hold something."""
-    (pages,), (free,), (size,) = (
-        db.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "freelist_count", "page_size")
+def old_request_bodies(db: Transaction, before: int, after: int, limit: int) -> list[int]:
+    """Ids over `after` of requests that were answered before a time and still have their body."""
+    rows = db.execute(
+        "SELECT id FROM requests WHERE id > ? AND answered < ? AND body IS NOT NULL ORDER BY id LIMIT ?",
+        (after, before, limit),
     )
-    return int((pages - free) * size)
+    return [request for (request,) in rows]
+
+
+def delete_request_bodies(db: Transaction, ids: Sequence[int]) -> int:
+    """Drops requests' bodies; their digests stay. Gives how many."""
+    return sum(
+        db.execute("UPDATE requests SET body = NULL, operations = '[]' WHERE id = ?", (request,)).rowcount
+        for request in ids
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from heapq import merge
@@ -11,10 +10,11 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from askel_tui.core.operations import Operation
+from askel_tui.store.journal import statements
 from askel_tui.store.journal.rows import OperationState, StoredOperation
-from askel_tui.store.sqlite import statements as many
-from askel_tui.store.sqlite.schema import FAILED, HELD, WAITING
-from askel_tui.store.sqlite.tables.counters import CounterChanges
+from askel_tui.store.journal.states import FAILED, HELD, WAITING
+from askel_tui.store.journal.tables.counters import CounterChanges
+from askel_tui.store.journal.transaction import Transaction
 
 STORED_COLUMNS = (
     "seq, connection, workflow, version, record_seq, record, idx, state, attempts, due, since, reason, body"
@@ -64,7 +64,7 @@ def decode_operation(row: Sequence[Any]) -> StoredOperation:
 
 
 def waiting_operations(
-    db: sqlite3.Connection, connections: Collection[str], after: int, limit: int
+    db: Transaction, connections: Collection[str], after: int, limit: int
 ) -> list[StoredOperation]:
     """Waiting operations over `after` in order, of these connections; paused workflows left out."""
     lanes = db.execute(
@@ -78,7 +78,7 @@ def waiting_operations(
 
 
 def _lane(
-    db: sqlite3.Connection, workflow: str, connection: str, after: int, limit: int
+    db: Transaction, workflow: str, connection: str, after: int, limit: int
 ) -> Iterator[tuple[Any, ...]]:
     yield from db.execute(
         f"SELECT {STORED_COLUMNS} FROM operations INDEXED BY operations_waiting "
@@ -88,51 +88,53 @@ def _lane(
     )
 
 
-def carried_operations(db: sqlite3.Connection, request: int) -> dict[int, StoredOperation]:
+def carried_operations(db: Transaction, request: int) -> dict[int, StoredOperation]:
     """The operations that a request still carries, by `seq`."""
     rows = db.execute(f"SELECT {STORED_COLUMNS} FROM operations WHERE request = ?", (request,))
     return {row[0]: decode_operation(row) for row in rows}
 
 
-def find_row(db: sqlite3.Connection, seq: int) -> QueueRow | None:
+def find_row(db: Transaction, seq: int) -> QueueRow | None:
     """A queued operation; None where it left the queue."""
     found = db.execute(f"SELECT {_ROW} FROM operations WHERE seq = ?", (seq,)).fetchone()
     return None if found is None else QueueRow._make(found)
 
 
-def operation_state(db: sqlite3.Connection, seq: int) -> OperationState | None:
+def operation_state(db: Transaction, seq: int) -> OperationState | None:
     """The state of a queued operation; None where it left the queue."""
     found = db.execute("SELECT state FROM operations WHERE seq = ?", (seq,)).fetchone()
     return None if found is None else _STATES[found[0]]
 
 
-def rows_by_seq(db: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, QueueRow]:
+def rows_by_seq(db: Transaction, seqs: Sequence[int]) -> dict[int, QueueRow]:
     """Queued operations by `seq`; those that left the queue are missing."""
-    return {each[0]: QueueRow._make(each) for each in many.read_rows(db, "operations", _ROW, "seq", seqs)}
+    return {
+        each[0]: QueueRow._make(each) for each in statements.read_rows(db, "operations", _ROW, "seq", seqs)
+    }
 
 
-def rows_with_bodies(db: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, tuple[QueueRow, bytes]]:
+def rows_with_bodies(db: Transaction, seqs: Sequence[int]) -> dict[int, tuple[QueueRow, bytes]]:
     """Queued operations by `seq`, each with what it does as it is stored; those that left the queue are missing."""
     found = db.execute(
         f"SELECT {_ROW}, body FROM operations WHERE seq IN (SELECT value FROM json_each(?))",
-        (many.json_list(seqs),),
+        (statements.json_list(seqs),),
     )
     return {each[0]: (QueueRow._make(each[:-1]), each[-1]) for each in found.fetchall()}
 
 
-def select_rows(db: sqlite3.Connection, condition: str, parameters: Iterable[Any]) -> list[QueueRow]:
+def select_rows(db: Transaction, condition: str, parameters: Iterable[Any]) -> list[QueueRow]:
     """Queued operations under a condition, in order."""
     found = db.execute(f"SELECT {_ROW} FROM operations WHERE {condition} ORDER BY seq", tuple(parameters))
     return sorted(map(QueueRow._make, found), key=attrgetter("seq"))
 
 
-def read_operation(db: sqlite3.Connection, seq: int) -> Operation:
+def read_operation(db: Transaction, seq: int) -> Operation:
     """What a queued operation does."""
     (body,) = db.execute("SELECT body FROM operations WHERE seq = ?", (seq,)).fetchone()
     return Operation.decode(body)
 
 
-def later_rows(db: sqlite3.Connection, of: QueueRow, *, states: Collection[int]) -> list[QueueRow]:
+def later_rows(db: Transaction, of: QueueRow, *, states: Collection[int]) -> list[QueueRow]:
     """The later operations of the same record and workflow that no request carries, in these states."""
     marks = ", ".join(str(state) for state in states)
     return select_rows(
@@ -142,16 +144,16 @@ def later_rows(db: sqlite3.Connection, of: QueueRow, *, states: Collection[int])
     )
 
 
-def remove_row(db: sqlite3.Connection, of: QueueRow, tally: CounterChanges, *, sent: bool = False) -> None:
+def remove_row(db: Transaction, of: QueueRow, tally: CounterChanges, *, sent: bool = False) -> None:
     """Takes an operation out of the queue and out of the counters; `sent` counts it as sent."""
     remove_rows(db, [of], tally, sent=sent)
 
 
 def remove_rows(
-    db: sqlite3.Connection, rows: Collection[QueueRow], tally: CounterChanges, *, sent: bool = False
+    db: Transaction, rows: Collection[QueueRow], tally: CounterChanges, *, sent: bool = False
 ) -> None:
     """Takes operations out of the queue and out of the counters; `sent` counts them as sent."""
-    many.delete_rows(db, "operations", "seq", [of.seq for of in rows])
+    statements.delete_rows(db, "operations", "seq", [of.seq for of in rows])
     alike = Counter((of.workflow, of.connection, of.state) for of in rows)
     for (workflow, connection, state), number in alike.items():
         tally.add(workflow, connection, sent=number if sent else 0, **{_COUNTED[state]: -number})
@@ -160,7 +162,7 @@ def remove_rows(
 
 
 def set_state(
-    db: sqlite3.Connection,
+    db: Transaction,
     of: QueueRow,
     state: int,
     tally: CounterChanges,
@@ -185,7 +187,7 @@ def set_state(
         )
 
 
-def _leave_hold(db: sqlite3.Connection, of: QueueRow) -> None:
+def _leave_hold(db: Transaction, of: QueueRow) -> None:
     if of.hold is not None:
         db.execute(
             "UPDATE holds SET waiting = waiting - 1 WHERE workflow = ? AND step = ?", (of.workflow, of.hold)

@@ -7,16 +7,14 @@ from being emptied.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from askel_tui.core.operations import STEP_KINDS
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
-from askel_tui.store.sqlite.connection import connect
-from askel_tui.store.sqlite.schema import DECISION_KIND
-from askel_tui.store.sqlite.tables.audit_queries import filter_conditions, read_entries
+from askel_tui.store.journal.states import DECISION_KIND
+from askel_tui.store.journal.tables.audit.queries import filter_conditions, read_entries
+from askel_tui.store.journal.transaction import Transaction
 
 SEARCHED_COLUMNS = ("record", "profile", "target", "response", "actor")
 """Columns that hold anything, looked through for words."""
@@ -76,15 +74,7 @@ _COLUMNS = (
 )
 
 
-def open_tail(journal: Path) -> sqlite3.Connection:
-    """A connection for reading, to be used by one thread at a time. Raises `JournalError`."""
-    db = connect(journal, read_only=True)
-    # Several are open at once, and the system caches the file already.
-    db.execute("PRAGMA cache_size = -2000")
-    return db
-
-
-def bounds(db: sqlite3.Connection) -> tuple[int, int, int]:
+def bounds(db: Transaction) -> tuple[int, int, int]:
     """The first and the last `seq` and how many entries there are; zeros when there is none."""
     first, last, count = db.execute(
         "SELECT (SELECT min(seq) FROM audit), (SELECT max(seq) FROM audit), (SELECT count(*) FROM audit)"
@@ -92,24 +82,18 @@ def bounds(db: sqlite3.Connection) -> tuple[int, int, int]:
     return first or 0, last or 0, count
 
 
-def first_and_last(db: sqlite3.Connection) -> tuple[int, int]:
+def first_and_last(db: Transaction) -> tuple[int, int]:
     """The first and the last `seq`, found at once; zeros when there is none."""
     first, last = db.execute("SELECT (SELECT min(seq) FROM audit), (SELECT max(seq) FROM audit)").fetchone()
     return first or 0, last or 0
 
 
-def data_version(db: sqlite3.Connection) -> int:
-    """A number that changes when another connection has committed."""
-    (found,) = db.execute("PRAGMA data_version").fetchone()
-    return int(found)
-
-
-def all_seqs(db: sqlite3.Connection) -> list[int]:
+def all_seqs(db: Transaction) -> list[int]:
     """Every `seq`, in order: for a journal with gaps."""
     return sorted(seq for (seq,) in db.execute("SELECT seq FROM audit INDEXED BY audit_at"))
 
 
-def read_rows(db: sqlite3.Connection, seqs: Sequence[int]) -> list[TailRow]:
+def read_rows(db: Transaction, seqs: Sequence[int]) -> list[TailRow]:
     """The rows of these entries, in order of `seq`."""
     if not seqs:
         return []
@@ -123,13 +107,13 @@ def read_rows(db: sqlite3.Connection, seqs: Sequence[int]) -> list[TailRow]:
     return [TailRow(*each) for each in found]
 
 
-def read_entry(db: sqlite3.Connection, seq: int) -> AuditEntry | None:
+def read_entry(db: Transaction, seq: int) -> AuditEntry | None:
     """A whole entry."""
     found, _ = read_entries(db, AuditFilter(), seq - 1, 1, False)
     return found[0] if found and found[0].seq == seq else None
 
 
-def record_history(db: sqlite3.Connection, record: str, limit: int = 200) -> list[TailRow]:
+def record_history(db: Transaction, record: str, limit: int = 200) -> list[TailRow]:
     """Everything the audit has about a record, oldest first."""
     found = db.execute(
         f"SELECT {_COLUMNS} FROM audit INDEXED BY audit_record WHERE record = ? ORDER BY seq LIMIT ?",
@@ -159,7 +143,7 @@ class PreparedQuery(NamedTuple):
     parameters: dict[str, Any]
 
 
-def prepare_query(db: sqlite3.Connection, match: TailQuery) -> PreparedQuery:
+def prepare_query(db: Transaction, match: TailQuery) -> PreparedQuery:
     """A match, with the words looked up among the values of columns that have few."""
     index, conditions, parameters = filter_conditions(match.wanted)
     values = {} if match.by_index else _values(db)
@@ -181,7 +165,7 @@ def prepare_query(db: sqlite3.Connection, match: TailQuery) -> PreparedQuery:
     return PreparedQuery(index, tuple(conditions), parameters)
 
 
-def matching_seqs(db: sqlite3.Connection, query: PreparedQuery, low: int, high: int, limit: int) -> list[int]:
+def matching_seqs(db: Transaction, query: PreparedQuery, low: int, high: int, limit: int) -> list[int]:
     """The newest `limit` entries from `low` to `high` that match, newest first."""
     where = " AND ".join(("a.seq BETWEEN :low AND :high", *query.conditions))
     # One row, not thousands: for each row that SQLite steps to, Python would give its lock up and wait to have it back.
@@ -193,14 +177,14 @@ def matching_seqs(db: sqlite3.Connection, query: PreparedQuery, low: int, high: 
     return sorted(json.loads(found), reverse=True)
 
 
-def _values(db: sqlite3.Connection) -> dict[str, list[str]]:
+def _values(db: Transaction) -> dict[str, list[str]]:
     """The values of columns that have few."""
     decided = _distinct(db, "kind", f"AND {DECISION_KIND}")
     found = {name: _distinct(db, name) for name in INDEXED_COLUMNS}
     return {**found, "kind": [*STEP_KINDS, *decided], "status": list(ENTRY_STATUSES)}
 
 
-def _distinct(db: sqlite3.Connection, column: str, also: str = "") -> list[str]:
+def _distinct(db: Transaction, column: str, also: str = "") -> list[str]:
     """The different values of an indexed column, found by hopping along its index; at most a few hundred."""
     found: list[str] = []
     value: str | None = None

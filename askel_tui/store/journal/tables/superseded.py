@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.requests.superseded import WrittenFields, read_written_fields, without_superseded
-from askel_tui.store.sqlite.schema import DECISION_KIND, HELD
-from askel_tui.store.sqlite.tables import operations
-from askel_tui.store.sqlite.tables.audit_chain import AuditChain
-from askel_tui.store.sqlite.tables.counters import CounterChanges
+from askel_tui.store.journal.states import DECISION_KIND, HELD
+from askel_tui.store.journal.tables import operations
+from askel_tui.store.journal.tables.audit.chain import AuditChain
+from askel_tui.store.journal.tables.counters import CounterChanges
+from askel_tui.store.journal.transaction import Transaction
 
 SUPERSEDED_REASON = "later records have written it since"
 
@@ -26,7 +26,7 @@ _FAMILIES: Mapping[str, str] = {
 
 
 def drop_superseded(
-    db: sqlite3.Connection,
+    db: Transaction,
     back: Sequence[operations.QueueRow],
     since: int,
     now: int,
@@ -56,7 +56,7 @@ def drop_superseded(
 
 
 def _later(
-    db: sqlite3.Connection, connection: str, family: str, since: int, wanted: Mapping[str, object]
+    db: Transaction, connection: str, family: str, since: int, wanted: Mapping[str, object]
 ) -> Iterator[tuple[Identity, int, WrittenFields]]:
     """Who was written to by requests after an audit entry, by which record (its place in the order), and what."""
     rows = db.execute(
@@ -78,7 +78,7 @@ def _later(
 
 
 def _change(
-    db: sqlite3.Connection,
+    db: Transaction,
     row: operations.QueueRow,
     before: Operation,
     after: Operation | None,
@@ -96,7 +96,7 @@ def _change(
         )
 
 
-def failure_entry_seq(db: sqlite3.Connection, failed: operations.QueueRow) -> int:
+def failure_entry_seq(db: Transaction, failed: operations.QueueRow) -> int:
     """The audit entry of an operation's failure."""
     (seq,) = db.execute(
         "SELECT max(seq) FROM audit WHERE record = ? AND connection = ? AND workflow = ? AND step = ? "
@@ -106,7 +106,7 @@ def failure_entry_seq(db: sqlite3.Connection, failed: operations.QueueRow) -> in
     return int(seq or 0)
 
 
-def hold_entry_seq(db: sqlite3.Connection, workflow: str, step: str) -> int:
+def hold_entry_seq(db: Transaction, workflow: str, step: str) -> int:
     """The audit entry that a step is held since: the first one after its last release."""
     of = {"workflow": workflow, "step": step}
     decided = f"FROM audit INDEXED BY audit_decision WHERE {DECISION_KIND} AND workflow = :workflow AND step = :step"
@@ -118,9 +118,7 @@ def hold_entry_seq(db: sqlite3.Connection, workflow: str, step: str) -> int:
     return int(seq or 0)
 
 
-def superseded_candidates(
-    db: sqlite3.Connection, workflow: str, step: str, since: int
-) -> list[operations.QueueRow]:
+def superseded_candidates(db: Transaction, workflow: str, step: str, since: int) -> list[operations.QueueRow]:
     """The operations that a hold keeps, of those steps whose kind of write was made at all since an audit entry."""
     of_steps = db.execute(
         f"SELECT step, min(seq) FROM operations WHERE workflow = ? AND hold = ? AND state = {HELD} AND gate = 0 "
@@ -136,7 +134,7 @@ def superseded_candidates(
     return found
 
 
-def _any_since(db: sqlite3.Connection, family: str, since: int) -> bool:
+def _any_since(db: Transaction, family: str, since: int) -> bool:
     (some,) = db.execute(
         f"SELECT EXISTS (SELECT 1 FROM audit WHERE seq > ? AND kind IN ({family}) "
         "AND status IN ('written', 'unconfirmed'))",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from heapq import merge
 from itertools import islice
@@ -11,6 +10,7 @@ from typing import Any
 
 from askel_tui.core.records.record import Record
 from askel_tui.store.journal.rows import AcceptResult, StoredRecord
+from askel_tui.store.journal.transaction import Transaction
 
 _ROW = "SELECT seq, connection, received, body FROM records"
 
@@ -24,7 +24,7 @@ def encode_records(records: Iterable[Record]) -> list[EncodedRecord]:
 
 
 def accept_records(
-    db: sqlite3.Connection, connection: str, records: Sequence[EncodedRecord], now: int
+    db: Transaction, connection: str, records: Sequence[EncodedRecord], now: int
 ) -> list[AcceptResult]:
     """Stores records that are not there yet; one fate per record."""
     fates: list[AcceptResult] = []
@@ -38,7 +38,7 @@ def accept_records(
     return fates
 
 
-def _fate(db: sqlite3.Connection, connection: str, record_id: str, body: bytes) -> AcceptResult:
+def _fate(db: Transaction, connection: str, record_id: str, body: bytes) -> AcceptResult:
     (before,) = db.execute(
         "SELECT body FROM records WHERE connection = ? AND id = ?", (connection, record_id)
     ).fetchone()
@@ -46,14 +46,14 @@ def _fate(db: sqlite3.Connection, connection: str, record_id: str, body: bytes) 
 
 
 def records_after(
-    db: sqlite3.Connection, connection: str, seq: int, limit: int, events: Collection[str] | None
+    db: Transaction, connection: str, seq: int, limit: int, *, events: Collection[str] | None = None
 ) -> list[StoredRecord]:
     """Records in order of receipt after `seq`."""
     return _merged(db, connection, "seq > ?", seq, limit, events, newest=False)
 
 
 def record_seqs_after(
-    db: sqlite3.Connection, connection: str, seq: int, limit: int, events: Collection[str]
+    db: Transaction, connection: str, seq: int, limit: int, events: Collection[str]
 ) -> list[int]:
     """The places of the records of these events after one, in order."""
     query = (
@@ -65,7 +65,12 @@ def record_seqs_after(
 
 
 def newest_records(
-    db: sqlite3.Connection, connection: str, limit: int, events: Collection[str] | None, before: int | None
+    db: Transaction,
+    connection: str,
+    limit: int,
+    *,
+    events: Collection[str] | None = None,
+    before: int | None = None,
 ) -> list[StoredRecord]:
     """The newest records, newest first, below `before`."""
     top = 2**63 - 1 if before is None else before
@@ -73,7 +78,7 @@ def newest_records(
 
 
 def _merged(
-    db: sqlite3.Connection,
+    db: Transaction,
     connection: str,
     bound: str,
     seq: int,
@@ -94,18 +99,18 @@ def _merged(
     return list(islice(merge(*found, key=attrgetter("seq"), reverse=newest), limit))
 
 
-def _rows(db: sqlite3.Connection, query: str, parameters: tuple[Any, ...]) -> Iterator[StoredRecord]:
+def _rows(db: Transaction, query: str, parameters: tuple[Any, ...]) -> Iterator[StoredRecord]:
     for row in db.execute(query, parameters):
         yield decode_record(row)
 
 
-def find_record(db: sqlite3.Connection, connection: str, record_id: str) -> StoredRecord | None:
+def find_record(db: Transaction, connection: str, record_id: str) -> StoredRecord | None:
     """The record of this id."""
     row = db.execute(f"{_ROW} WHERE connection = ? AND id = ?", (connection, record_id)).fetchone()
     return None if row is None else decode_record(row)
 
 
-def count_unplanned(db: sqlite3.Connection, connection: str, after: int, events: Collection[str]) -> int:
+def count_unplanned(db: Transaction, connection: str, after: int, events: Collection[str]) -> int:
     """How many records of these events came after one."""
     query = (
         "SELECT count(*) FROM records INDEXED BY records_event WHERE connection = ? AND event = ? AND seq > ?"
@@ -113,7 +118,7 @@ def count_unplanned(db: sqlite3.Connection, connection: str, after: int, events:
     return sum(int(db.execute(query, (connection, event, after)).fetchone()[0]) for event in set(events))
 
 
-def last_record_seq(db: sqlite3.Connection, connection: str) -> int:
+def last_record_seq(db: Transaction, connection: str) -> int:
     """The `seq` of the newest record; 0 without one."""
     row = db.execute(
         "SELECT seq FROM records INDEXED BY records_connection WHERE connection = ? ORDER BY seq DESC LIMIT 1",

@@ -6,14 +6,15 @@ the request's id.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
+
+from askel_tui.store.journal.transaction import Transaction
 
 UNANSWERED_SLOT_MS = 60_000
 """When a place without an answer counts as answered."""
 
 
-def add_slot(db: sqlite3.Connection, account: str, call: str, now: int) -> int:
+def add_slot(db: Transaction, account: str, call: str, now: int) -> int:
     """Takes note of a place without asking whether there is room; gives its id."""
     noted = db.execute(
         "INSERT INTO places (account, call, taken, ends) VALUES (?, ?, ?, ?)",
@@ -25,7 +26,7 @@ def add_slot(db: sqlite3.Connection, account: str, call: str, now: int) -> int:
 
 
 def take_slot(
-    db: sqlite3.Connection, account: str, call: str, windows: Sequence[tuple[int, int]], now: int
+    db: Transaction, account: str, call: str, windows: Sequence[tuple[int, int]], now: int
 ) -> tuple[int | None, int]:
     """(place, 0), or (None, milliseconds to wait) where a window [(limit, milliseconds)] is full."""
     # The clock has stepped back over these: they count from now, else they would fill the window until it caught up.
@@ -39,7 +40,7 @@ def take_slot(
     return (None, wait) if wait > 0 else (add_slot(db, account, call, now), 0)
 
 
-def _wait(db: sqlite3.Connection, account: str, call: str, limit: int, window: int, now: int) -> int:
+def _wait(db: Transaction, account: str, call: str, limit: int, window: int, now: int) -> int:
     if limit < 1:
         return window
     # The window has room once the place that is `limit` from the newest has left it.
@@ -51,14 +52,12 @@ def _wait(db: sqlite3.Connection, account: str, call: str, limit: int, window: i
     return 0 if row is None else max(1, int(row[0]) + window - now)
 
 
-def release_slot(db: sqlite3.Connection, place: int, now: int) -> None:
+def release_slot(db: Transaction, slot: int, now: int) -> None:
     """The place's call was answered; only the first time counts."""
-    db.execute(
-        "UPDATE places SET answered = ?, ends = ? WHERE id = ? AND answered IS NULL", (now, now, place)
-    )
+    db.execute("UPDATE places SET answered = ?, ends = ? WHERE id = ? AND answered IS NULL", (now, now, slot))
 
 
-def taken_slots(db: sqlite3.Connection, account: str, since: int) -> list[tuple[str, int, int | None]]:
+def taken_slots(db: Transaction, account: str, since: int) -> list[tuple[str, int, int | None]]:
     """(call, taken, answered) of places that were taken or answered at `since` or later."""
     return db.execute(
         "WITH RECURSIVE calls (call) AS (SELECT min(call) FROM places WHERE account = :account UNION ALL "
@@ -70,7 +69,7 @@ def taken_slots(db: sqlite3.Connection, account: str, since: int) -> list[tuple[
     ).fetchall()
 
 
-def count_occupied_slots(db: sqlite3.Connection, account: str, call: str, since: int) -> int:
+def count_occupied_slots(db: Transaction, account: str, call: str, since: int) -> int:
     """How many places of a call were taken or answered at `since` or later."""
     (count,) = db.execute(
         "SELECT count(*) FROM places INDEXED BY places_ends WHERE account = ? AND call = ? AND ends > ?",
@@ -79,7 +78,7 @@ def count_occupied_slots(db: sqlite3.Connection, account: str, call: str, since:
     return int(count)
 
 
-def expired_slots(db: sqlite3.Connection, before: int, after: int, limit: int) -> list[int]:
+def expired_slots(db: Transaction, before: int, after: int, limit: int) -> list[int]:
     """Ids over `after` of places that ended before a time."""
     rows = db.execute(
         "SELECT id FROM places WHERE id > ? AND ends < ? ORDER BY id LIMIT ?", (after, before, limit)
@@ -87,23 +86,6 @@ def expired_slots(db: sqlite3.Connection, before: int, after: int, limit: int) -
     return [place for (place,) in rows]
 
 
-def delete_slots(db: sqlite3.Connection, ids: Sequence[int]) -> int:
+def delete_slots(db: Transaction, ids: Sequence[int]) -> int:
     """Drops places. Gives how many."""
     return sum(db.execute("DELETE FROM places WHERE id = ?", (place,)).rowcount for place in ids)
-
-
-def old_request_bodies(db: sqlite3.Connection, before: int, after: int, limit: int) -> list[int]:
-    """Ids over `after` of requests that were answered before a time and still have their body."""
-    rows = db.execute(
-        "SELECT id FROM requests WHERE id > ? AND answered < ? AND body IS NOT NULL ORDER BY id LIMIT ?",
-        (after, before, limit),
-    )
-    return [request for (request,) in rows]
-
-
-def delete_request_bodies(db: sqlite3.Connection, ids: Sequence[int]) -> int:
-    """Drops requests' bodies; their digests stay. Gives how many."""
-    return sum(
-        db.execute("UPDATE requests SET body = NULL, operations = '[]' WHERE id = ?", (request,)).rowcount
-        for request in ids
-    )

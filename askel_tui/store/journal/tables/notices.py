@@ -7,25 +7,25 @@ a release that leaves another such hold.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection
 
 from askel_tui.core import notices as texts
 from askel_tui.core.notices import AffectedStep
 from askel_tui.store.journal.rows import HOLD_CAUSES, Decision, DeliveryPosition, Hold, Notice, WarningNotice
-from askel_tui.store.sqlite.tables.audit_chain import AuditChain
+from askel_tui.store.journal.tables.audit.chain import AuditChain
+from askel_tui.store.journal.transaction import Transaction
 
 _NAMES = ("seq", "at", "connection", "workflow", "step", "kind", "text", "cause", "detail", "quiet")
 _SAME = "connection = ? AND cause = ? AND detail = ?"
 
 
-def read_notices(db: sqlite3.Connection, seq: int) -> list[Notice]:
-    """Notices over `seq`, oldest first."""
-    rows = db.execute(f"SELECT {', '.join(_NAMES)} FROM notices WHERE seq > ? ORDER BY seq", (seq,))
+def read_notices(db: Transaction, after: int = 0) -> list[Notice]:
+    """The notices with a higher `seq` than `after`, oldest first."""
+    rows = db.execute(f"SELECT {', '.join(_NAMES)} FROM notices WHERE seq > ? ORDER BY seq", (after,))
     return [Notice(**{**dict(zip(_NAMES, row, strict=True)), "quiet": bool(row[-1])}) for row in rows]
 
 
-def add_hold_notice(db: sqlite3.Connection, hold: Hold, waiting: int, now: int) -> None:
+def add_hold_notice(db: Transaction, hold: Hold, waiting: int, now: int) -> None:
     """The notice of a hold that was just placed."""
     words = HOLD_CAUSES.get(hold.cause, hold.cause)
     affected = [AffectedStep(hold.workflow, hold.step, waiting)]
@@ -33,13 +33,13 @@ def add_hold_notice(db: sqlite3.Connection, hold: Hold, waiting: int, now: int) 
     _insert(db, now, "hold", hold, text, quiet=_standing(db, hold) > 1)
 
 
-def add_release_notice(db: sqlite3.Connection, hold: Hold, actor: str, operations: int, now: int) -> None:
+def add_release_notice(db: Transaction, hold: Hold, actor: str, operations: int, now: int) -> None:
     """The notice of a hold that was just ended."""
     text = texts.hold_ended_notice(hold.workflow, hold.step, hold.detail, hold.since, now, actor, operations)
     _insert(db, now, "recovery", hold, text, quiet=_standing(db, hold) > 0)
 
 
-def add_deletion_notice(db: sqlite3.Connection, hold: Hold, actor: str, now: int) -> None:
+def add_deletion_notice(db: Transaction, hold: Hold, actor: str, now: int) -> None:
     """The notice of a hold that was just ended because its workflow was deleted."""
     text = texts.hold_deleted_notice(
         hold.workflow, hold.step, hold.detail, hold.since, now, actor, hold.waiting
@@ -47,7 +47,7 @@ def add_deletion_notice(db: sqlite3.Connection, hold: Hold, actor: str, now: int
     _insert(db, now, "recovery", hold, text, quiet=_standing(db, hold) > 0)
 
 
-def add_notice(db: sqlite3.Connection, notice: WarningNotice, decision: Decision | None, now: int) -> None:
+def add_notice(db: Transaction, notice: WarningNotice, decision: Decision | None, now: int) -> None:
     """A notice that no hold makes."""
     say = texts.warning_notice if notice.kind == "warning" else texts.warning_ended_notice
     text = say(notice.workflow, notice.step, notice.detail, now)
@@ -58,7 +58,7 @@ def add_notice(db: sqlite3.Connection, notice: WarningNotice, decision: Decision
         chain.flush()
 
 
-def add_reminders(db: sqlite3.Connection, before: int, now: int) -> int:
+def add_reminders(db: Transaction, before: int, now: int) -> int:
     """A reminder per cause of standing holds that was last told of before a time."""
     rows = db.execute(
         "SELECT connection, workflow, step, cause, detail, since, waiting FROM holds ORDER BY id"
@@ -82,13 +82,13 @@ def add_reminders(db: sqlite3.Connection, before: int, now: int) -> int:
     return reminded
 
 
-def find_delivery(db: sqlite3.Connection, address: str) -> DeliveryPosition | None:
+def find_delivery(db: Transaction, address: str) -> DeliveryPosition | None:
     """How far an address has come; None where it was never seen."""
     row = db.execute("SELECT seq, attempts, due FROM deliveries WHERE address = ?", (address,)).fetchone()
     return None if row is None else DeliveryPosition(*row)
 
 
-def first_delivery(db: sqlite3.Connection, address: str, connection: str | None) -> DeliveryPosition:
+def first_delivery(db: Transaction, address: str, connection: str | None) -> DeliveryPosition:
     """Where an address begins: with the oldest hold that stands, else with what comes from now on."""
     known = find_delivery(db, address)
     if known is not None:
@@ -103,7 +103,7 @@ def first_delivery(db: sqlite3.Connection, address: str, connection: str | None)
     return DeliveryPosition(seq)
 
 
-def forget_other_deliveries(db: sqlite3.Connection, addresses: Collection[str]) -> None:
+def forget_other_deliveries(db: Transaction, addresses: Collection[str]) -> None:
     """Forgets how far notices were delivered to any other address."""
     db.execute(
         "DELETE FROM deliveries WHERE address NOT IN (SELECT value FROM json_each(?))",
@@ -111,23 +111,23 @@ def forget_other_deliveries(db: sqlite3.Connection, addresses: Collection[str]) 
     )
 
 
-def save_delivery(db: sqlite3.Connection, address: str, to: DeliveryPosition) -> None:
+def save_delivery(db: Transaction, address: str, delivery: DeliveryPosition) -> None:
     """Remembers how far an address has come; it never goes back."""
     db.execute(
         "INSERT INTO deliveries (address, seq, attempts, due) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE "
         "SET seq = excluded.seq, attempts = excluded.attempts, due = excluded.due WHERE seq <= excluded.seq",
-        (address, to.seq, to.attempts, to.due),
+        (address, delivery.seq, delivery.attempts, delivery.due),
     )
 
 
-def _standing(db: sqlite3.Connection, hold: Hold) -> int:
+def _standing(db: Transaction, hold: Hold) -> int:
     same = (hold.connection, hold.cause, hold.detail)
     (count,) = db.execute(f"SELECT count(*) FROM holds WHERE {_SAME}", same).fetchone()
     return int(count)
 
 
 def _insert(
-    db: sqlite3.Connection, now: int, kind: str, about: Hold | WarningNotice, text: str, *, quiet: bool
+    db: Transaction, now: int, kind: str, about: Hold | WarningNotice, text: str, *, quiet: bool
 ) -> None:
     db.execute(
         "INSERT INTO notices (at, connection, workflow, step, kind, text, cause, detail, quiet) "

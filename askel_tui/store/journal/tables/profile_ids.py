@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Mapping
 
 from askel_tui.core.operations import Identity
+from askel_tui.store.journal.transaction import Transaction
 
 
-def learn_profile_ids(db: sqlite3.Connection, connection: str, profiles: Mapping[str, Identity]) -> None:
+def learn_profile_ids(db: Transaction, connection: str, profiles: Mapping[str, Identity]) -> None:
     """Replaces what was remembered of these ids and identifiers."""
     for profile, identity in profiles.items():
         keys = set(identity.keys())
@@ -24,7 +24,7 @@ def learn_profile_ids(db: sqlite3.Connection, connection: str, profiles: Mapping
         )
 
 
-def profile_ids(db: sqlite3.Connection, connection: str, keys: Collection[str]) -> dict[str, str]:
+def profile_ids(db: Transaction, connection: str, keys: Collection[str]) -> dict[str, str]:
     """The ids remembered for these ordering keys."""
     found = {}
     for key in keys:
@@ -36,6 +36,6 @@ def profile_ids(db: sqlite3.Connection, connection: str, keys: Collection[str]) 
     return found
 
 
-def forget_profile_id(db: sqlite3.Connection, connection: str, profile: str) -> None:
+def forget_profile_id(db: Transaction, connection: str, profile_id: str) -> None:
     """Drops what was remembered of an id."""
-    db.execute("DELETE FROM profiles WHERE connection = ? AND profile = ?", (connection, profile))
+    db.execute("DELETE FROM profiles WHERE connection = ? AND profile = ?", (connection, profile_id))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import defaultdict
 
 from askel_tui.store.journal.rows import WorkflowCounts
+from askel_tui.store.journal.transaction import Transaction
 
 
 class CounterChanges:
@@ -29,7 +29,7 @@ class CounterChanges:
         for place, by in enumerate((waiting, held, failed, sent)):
             change[place] += by
 
-    def write(self, db: sqlite3.Connection) -> None:
+    def write(self, db: Transaction) -> None:
         """Writes the changes down."""
         db.executemany(
             "INSERT INTO counters (workflow, connection, waiting, held, failed, sent) VALUES (?, ?, ?, ?, ?, ?) "
@@ -40,7 +40,7 @@ class CounterChanges:
         self._changes.clear()
 
 
-def read_counts(db: sqlite3.Connection) -> dict[str, WorkflowCounts]:
+def read_counts(db: Transaction) -> dict[str, WorkflowCounts]:
     """Counts by workflow."""
     rows = db.execute(
         "SELECT workflow, sum(waiting), sum(held), sum(failed), sum(sent) FROM counters GROUP BY workflow"
@@ -48,6 +48,6 @@ def read_counts(db: sqlite3.Connection) -> dict[str, WorkflowCounts]:
     return {workflow: WorkflowCounts(*numbers) for workflow, *numbers in rows}
 
 
-def connections_of(db: sqlite3.Connection, workflow: str) -> list[str]:
+def connections_of(db: Transaction, workflow: str) -> list[str]:
     """The connections that the workflow's operations were ever planned for."""
     return [name for (name,) in db.execute("SELECT connection FROM counters WHERE workflow = ?", (workflow,))]

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 
 from askel_tui.store.journal.rows import Decision, Failure
-from askel_tui.store.sqlite.schema import FAILED, HELD, PLANNED, REPLAN, WAITING
-from askel_tui.store.sqlite.tables import holds, operations
-from askel_tui.store.sqlite.tables import superseded as overtaken
-from askel_tui.store.sqlite.tables.audit_chain import AuditChain
-from askel_tui.store.sqlite.tables.counters import CounterChanges
+from askel_tui.store.journal.states import FAILED, HELD, PLANNED, REPLAN, WAITING
+from askel_tui.store.journal.tables import holds, operations
+from askel_tui.store.journal.tables import superseded as overtaken
+from askel_tui.store.journal.tables.audit.chain import AuditChain
+from askel_tui.store.journal.tables.counters import CounterChanges
+from askel_tui.store.journal.transaction import Transaction
 
 _COLUMNS = "id, connection, workflow, version, record_seq, record, step, reason, at, problems, operation"
 _ROW = f"SELECT {_COLUMNS} FROM failures"
 
 
 def fail_operation(
-    db: sqlite3.Connection, of: operations.QueueRow, reason: str, now: int, tally: CounterChanges
+    db: Transaction, of: operations.QueueRow, reason: str, now: int, tally: CounterChanges
 ) -> None:
     """Makes an operation failed, and with it the later ones of its record, unattempted."""
     failure = db.execute(
@@ -31,7 +31,7 @@ def fail_operation(
         operations.set_state(db, each, FAILED, tally, failure=failure, reason=f"after step {of.step} failed")
 
 
-def earlier_failure(db: sqlite3.Connection, of: operations.QueueRow) -> tuple[int, str] | None:
+def earlier_failure(db: Transaction, of: operations.QueueRow) -> tuple[int, str] | None:
     """The failure (its id and step) of an earlier operation of the same record, where there is one."""
     row = db.execute(
         "SELECT f.id, f.step FROM operations o JOIN failures f ON f.id = o.failure "
@@ -41,7 +41,7 @@ def earlier_failure(db: sqlite3.Connection, of: operations.QueueRow) -> tuple[in
     return None if row is None else (row[0], row[1])
 
 
-def failures(db: sqlite3.Connection, workflow: str | None, limit: int) -> list[Failure]:
+def failures(db: Transaction, workflow: str | None = None, limit: int = 1000) -> list[Failure]:
     """Failures, oldest first."""
     if workflow is None:
         rows = db.execute(f"{_ROW} ORDER BY id LIMIT ?", (limit,))
@@ -51,7 +51,7 @@ def failures(db: sqlite3.Connection, workflow: str | None, limit: int) -> list[F
 
 
 def _failure(
-    db: sqlite3.Connection,
+    db: Transaction,
     failure: int,
     connection: str,
     workflow: str,
@@ -82,7 +82,7 @@ def _failure(
     )
 
 
-def retry_failures(db: sqlite3.Connection, ids: Sequence[int], decision: Decision, now: int) -> int:
+def retry_failures(db: Transaction, ids: Sequence[int], decision: Decision, now: int) -> int:
     """Failed operations wait again at their old places; failed plans are planned again. Gives how many failures."""
     tally, chain = CounterChanges(), AuditChain(db)
     retried = 0
@@ -114,7 +114,7 @@ def retry_failures(db: sqlite3.Connection, ids: Sequence[int], decision: Decisio
     return retried
 
 
-def discard_failures(db: sqlite3.Connection, ids: Sequence[int], decision: Decision, now: int) -> int:
+def discard_failures(db: Transaction, ids: Sequence[int], decision: Decision, now: int) -> int:
     """Discards failures, one audit entry for each operation and each failed plan. Gives how many failures."""
     tally, chain = CounterChanges(), AuditChain(db)
     discarded = 0
@@ -151,17 +151,17 @@ def discard_failures(db: sqlite3.Connection, ids: Sequence[int], decision: Decis
     return discarded
 
 
-def _behind(db: sqlite3.Connection, failure: int) -> list[operations.QueueRow]:
+def _behind(db: Transaction, failure: int) -> list[operations.QueueRow]:
     return operations.select_rows(db, "failure = ?", (failure,))
 
 
-def _state(db: sqlite3.Connection, workflow: str, record_seq: int, state: int) -> None:
+def _state(db: Transaction, workflow: str, record_seq: int, state: int) -> None:
     db.execute(
         "UPDATE runs SET state = ? WHERE workflow = ? AND record_seq = ?", (state, workflow, record_seq)
     )
 
 
-def _decided(db: sqlite3.Connection, decision: Decision, now: int, number: int) -> None:
+def _decided(db: Transaction, decision: Decision, now: int, number: int) -> None:
     if number:
         chain = AuditChain(db)
         chain.append_decision(decision, now)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from askel_tui.core.operations import canonical_json
 from askel_tui.store.journal.rows import Command
+from askel_tui.store.journal.transaction import Transaction
 
 _ROW = "SELECT id, name, arguments, actor, at, state, result FROM commands"
 
 
-def submit_command(
-    db: sqlite3.Connection, name: str, arguments: Mapping[str, Any], actor: str, now: int
-) -> int:
+def submit_command(db: Transaction, name: str, arguments: Mapping[str, Any], actor: str, now: int) -> int:
     """Leaves an order; gives its id."""
     ordered = db.execute(
         "INSERT INTO commands (name, arguments, actor, at) VALUES (?, ?, ?, ?)",
@@ -26,13 +24,13 @@ def submit_command(
     return ordered.lastrowid
 
 
-def open_commands(db: sqlite3.Connection) -> list[Command]:
+def open_commands(db: Transaction) -> list[Command]:
     """Orders that nobody has carried out yet, oldest first."""
     return [_command(*row) for row in db.execute(f"{_ROW} WHERE state = 'open' ORDER BY id")]
 
 
 def finish_command(
-    db: sqlite3.Connection, command: int, state: Literal["done", "refused"], result: Mapping[str, Any]
+    db: Transaction, command: int, state: Literal["done", "refused"], result: Mapping[str, Any]
 ) -> None:
     """Writes what became of an order; the first result stands. Raises `LookupError`."""
     find_command(db, command)
@@ -42,7 +40,7 @@ def finish_command(
     )
 
 
-def find_command(db: sqlite3.Connection, command: int) -> Command:
+def find_command(db: Transaction, command: int) -> Command:
     """The order of this id. Raises `LookupError`."""
     row = db.execute(f"{_ROW} WHERE id = ?", (command,)).fetchone()
     if row is None:

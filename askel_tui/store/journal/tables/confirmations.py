@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 from askel_tui.core.operations import Identity, Operation, Target
 from askel_tui.store.journal.rows import Confirmation, UnconfirmedWrite
-from askel_tui.store.sqlite.tables.audit_chain import AuditChain, unpack_operation_id
+from askel_tui.store.journal.tables.audit.chain import AuditChain, unpack_operation_id
+from askel_tui.store.journal.transaction import Transaction
 
 EVENTS_SAMPLED_PER_REQUEST = 3
 """How many events of one call are read back."""
@@ -28,7 +28,7 @@ ORDER BY a.seq LIMIT :limit
 
 
 def unconfirmed_writes(
-    db: sqlite3.Connection, after: int, since: int, limit: int
+    db: Transaction, after: int, since: int, limit: int
 ) -> tuple[list[UnconfirmedWrite], int]:
     """Entries over `after`, not older than `since`, that wait for a confirmation, and how far was looked."""
     (head,) = db.execute("SELECT seq FROM audit_head").fetchone()
@@ -58,14 +58,7 @@ def _read(row: tuple[Any, ...]) -> UnconfirmedWrite:
     )
 
 
-def request_body(db: sqlite3.Connection, request: int) -> bytes | None:
-    """The body of a request; None once it was folded away."""
-    row = db.execute("SELECT body FROM requests WHERE id = ?", (request,)).fetchone()
-    body: bytes | None = None if row is None else row[0]
-    return body
-
-
-def write_confirmations(db: sqlite3.Connection, confirmed: Sequence[Confirmation], now: int) -> int:
+def write_confirmations(db: Transaction, confirmed: Sequence[Confirmation], now: int) -> int:
     """Appends what was read back to the audit, once for each entry. Gives how many entries were appended."""
     chain = AuditChain(db)
     count = 0
@@ -90,7 +83,7 @@ def write_confirmations(db: sqlite3.Connection, confirmed: Sequence[Confirmation
     return count
 
 
-def _known(db: sqlite3.Connection, of: UnconfirmedWrite) -> bool:
+def _known(db: Transaction, of: UnconfirmedWrite) -> bool:
     rows = db.execute(
         "SELECT operation FROM audit INDEXED BY audit_record WHERE record = ? AND seq > ?",
         (of.record, of.seq),

@@ -6,7 +6,6 @@ wait costs twenty times what the row itself does, so a statement carries many ro
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -14,12 +13,14 @@ from typing import Any
 
 import orjson
 
+from askel_tui.store.journal.transaction import Transaction
+
 ROWS_PER_STATEMENT = (200, 20, 1)
 """Rows of one statement: few sizes, so that the statements stay prepared."""
 
 
 def insert_rows(
-    db: sqlite3.Connection,
+    db: Transaction,
     into: str,
     columns: str,
     rows: Sequence[Sequence[Any]],
@@ -48,7 +49,7 @@ def _statement(into: str, columns: str, shared: Sequence[str], size: int, rest: 
     return f"INSERT INTO {into} ({', '.join([*shared, columns])}) VALUES {', '.join([one] * size)} {rest}"
 
 
-def delete_rows(db: sqlite3.Connection, table: str, column: str, numbers: Collection[int]) -> None:
+def delete_rows(db: Transaction, table: str, column: str, numbers: Collection[int]) -> None:
     """Deletes the rows in whose column one of the numbers stands."""
     if numbers:
         db.execute(
@@ -58,7 +59,7 @@ def delete_rows(db: sqlite3.Connection, table: str, column: str, numbers: Collec
 
 
 def read_rows(
-    db: sqlite3.Connection, table: str, columns: str, column: str, numbers: Collection[int]
+    db: Transaction, table: str, columns: str, column: str, numbers: Collection[int]
 ) -> list[list[Any]]:
     """The rows in whose column one of the numbers stands, in any order. Their values are numbers, texts or null."""
     found = db.execute(

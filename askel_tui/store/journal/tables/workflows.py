@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,16 +10,17 @@ from operator import itemgetter
 from typing import Any
 
 from askel_tui.core.operations import Decoder, canonical_json
+from askel_tui.store.journal import statements
 from askel_tui.store.journal.rows import Decision, PlannedRun, StoredOperation, StoredRecord, WorkflowState
-from askel_tui.store.sqlite import statements as many
-from askel_tui.store.sqlite.schema import FAILED, HELD, PLAN_FAILED, PLANNED, REPLAN, WAITING
-from askel_tui.store.sqlite.tables import holds, notices
-from askel_tui.store.sqlite.tables.audit_chain import AuditChain
-from askel_tui.store.sqlite.tables.counters import CounterChanges, connections_of
-from askel_tui.store.sqlite.tables.records import decode_record as stored_record
+from askel_tui.store.journal.states import FAILED, HELD, PLAN_FAILED, PLANNED, REPLAN, WAITING
+from askel_tui.store.journal.tables import holds, notices
+from askel_tui.store.journal.tables.audit.chain import AuditChain
+from askel_tui.store.journal.tables.counters import CounterChanges, connections_of
+from askel_tui.store.journal.tables.records import decode_record as stored_record
+from askel_tui.store.journal.transaction import Transaction
 
 
-def workflow_states(db: sqlite3.Connection) -> list[WorkflowState]:
+def workflow_states(db: Transaction) -> list[WorkflowState]:
     """The states of all workflows, by name."""
     rows = db.execute(
         "SELECT workflow, connection, status, version, position, since FROM workflows ORDER BY workflow"
@@ -28,9 +28,7 @@ def workflow_states(db: sqlite3.Connection) -> list[WorkflowState]:
     return [WorkflowState(*row) for row in rows]
 
 
-def set_workflow_state(
-    db: sqlite3.Connection, state: WorkflowState, decision: Decision | None, now: int
-) -> None:
+def set_workflow_state(db: Transaction, state: WorkflowState, decision: Decision | None, now: int) -> None:
     """Stores the state of a workflow with the decision that changed it."""
     db.execute(
         "INSERT INTO workflows (workflow, connection, status, version, position, since) VALUES (?, ?, ?, ?, ?, ?) "
@@ -44,7 +42,7 @@ def set_workflow_state(
         chain.flush()
 
 
-def forget_workflow(db: sqlite3.Connection, workflow: str, decision: Decision, now: int) -> None:
+def forget_workflow(db: Transaction, workflow: str, decision: Decision, now: int) -> None:
     """Forgets a workflow's state, holds, failures and the operations that no request carries."""
     tally = CounterChanges()
     ended = [hold for hold in holds.read_holds(db) if hold.workflow == workflow]
@@ -85,7 +83,7 @@ RunSeqs = Sequence[Sequence[int]]
 
 
 def commit_runs(
-    db: sqlite3.Connection, state: WorkflowState, runs: Sequence[PlannedRun], position: int, now: int
+    db: Transaction, state: WorkflowState, runs: Sequence[PlannedRun], position: int, now: int
 ) -> RunSeqs:
     """Stores runs that are new to the workflow and moves its position; gives the places of what waits."""
     tally, chain = CounterChanges(), AuditChain(db)
@@ -120,7 +118,7 @@ def waiting_after_commit(
 
 
 def requeue_runs(
-    db: sqlite3.Connection, state: WorkflowState, runs: Sequence[PlannedRun], decision: Decision, now: int
+    db: Transaction, state: WorkflowState, runs: Sequence[PlannedRun], decision: Decision, now: int
 ) -> int:
     """Queues operations of records that ran before, behind those that still wait of them. Gives how many."""
     tally, chain = CounterChanges(), AuditChain(db)
@@ -138,18 +136,18 @@ def requeue_runs(
     return len(queued)
 
 
-def _held_steps(db: sqlite3.Connection, workflow: str) -> set[str]:
+def _held_steps(db: Transaction, workflow: str) -> set[str]:
     return {step for (step,) in db.execute("SELECT step FROM holds WHERE workflow = ?", (workflow,))}
 
 
-def _last_seq(db: sqlite3.Connection) -> int:
+def _last_seq(db: Transaction) -> int:
     (seq,) = db.execute(
         "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'operations'"
     ).fetchone()
     return int(seq)
 
 
-def _begun(db: sqlite3.Connection, workflow: str, runs: Sequence[PlannedRun]) -> dict[int, PlannedRun]:
+def _begun(db: Transaction, workflow: str, runs: Sequence[PlannedRun]) -> dict[int, PlannedRun]:
     """Writes down that records run under the workflow; gives those that did not run before, by their number."""
     seen = already_ran(db, workflow, [run.record_seq for run in runs])
     begun = {}
@@ -158,7 +156,7 @@ def _begun(db: sqlite3.Connection, workflow: str, runs: Sequence[PlannedRun]) ->
         if run.record_seq not in seen:
             seen.add(run.record_seq)
             begun[number] = run
-    many.insert_rows(
+    statements.insert_rows(
         db,
         "runs",
         "workflow, record_seq, state",
@@ -168,12 +166,12 @@ def _begun(db: sqlite3.Connection, workflow: str, runs: Sequence[PlannedRun]) ->
     return begun
 
 
-def _actors(db: sqlite3.Connection, record_seqs: Sequence[int]) -> dict[int, str | None]:
-    return dict(many.read_rows(db, "records", "seq, actor", "seq", record_seqs))
+def _actors(db: Transaction, record_seqs: Sequence[int]) -> dict[int, str | None]:
+    return dict(statements.read_rows(db, "records", "seq, actor", "seq", record_seqs))
 
 
 def _failed(
-    db: sqlite3.Connection,
+    db: Transaction,
     state: WorkflowState,
     run: PlannedRun,
     actor: str | None,
@@ -218,7 +216,7 @@ def _sentence(problem: Mapping[str, str]) -> str:
 class _Queued:
     """Operations on their way into the queue: their rows, and their places by the number of their run."""
 
-    def __init__(self, db: sqlite3.Connection, state: WorkflowState) -> None:
+    def __init__(self, db: Transaction, state: WorkflowState) -> None:
         self._state = state
         self._seq = _last_seq(db)
         self._held = _held_steps(db, state.workflow)
@@ -269,13 +267,13 @@ class _Queued:
                 )
             )  # fmt: skip
 
-    def insert(self, db: sqlite3.Connection, tally: CounterChanges) -> None:
+    def insert(self, db: Transaction, tally: CounterChanges) -> None:
         """Writes the rows, and counts them."""
         self._rows.sort(key=itemgetter(0))
         workflow, connection = self._state.workflow, self._state.connection
         shared = {"connection": connection, "workflow": workflow, "version": self._state.version}
         columns = "seq, record_seq, record, idx, step, gate, actor, state, hold, body"
-        many.insert_rows(db, "operations", columns, self._rows, shared=shared)
+        statements.insert_rows(db, "operations", columns, self._rows, shared=shared)
         held = self._holds.total()
         if self._rows:
             tally.add(workflow, connection, waiting=len(self._rows) - held, held=held)
@@ -300,7 +298,7 @@ def _apart(runs: Mapping[int, PlannedRun]) -> Iterator[list[tuple[int, PlannedRu
         yield group
 
 
-def already_ran(db: sqlite3.Connection, workflow: str, record_seqs: Sequence[int]) -> set[int]:
+def already_ran(db: Transaction, workflow: str, record_seqs: Sequence[int]) -> set[int]:
     """Which of these records already ran under the workflow and are not to be planned again."""
     found = db.execute(
         "SELECT record_seq FROM runs WHERE workflow = ? AND record_seq IN (SELECT value FROM json_each(?)) "
@@ -310,7 +308,7 @@ def already_ran(db: sqlite3.Connection, workflow: str, record_seqs: Sequence[int
     return {seq for (seq,) in found}
 
 
-def records_to_replan(db: sqlite3.Connection, workflow: str, limit: int) -> list[StoredRecord]:
+def records_to_replan(db: Transaction, workflow: str, limit: int) -> list[StoredRecord]:
     """Records whose failed plan was ordered to be tried again, in order of receipt."""
     rows = db.execute(
         "SELECT r.seq, r.connection, r.received, r.body FROM runs INDEXED BY runs_replan "

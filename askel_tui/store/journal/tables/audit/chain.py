@@ -9,16 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any
 
 from askel_tui.core.operations import Operation, Target, canonical_json, split_encoded
+from askel_tui.store.journal import statements
 from askel_tui.store.journal.rows import Decision
-from askel_tui.store.sqlite import statements as rows
-from askel_tui.store.sqlite.tables.operations import QueueRow
+from askel_tui.store.journal.tables.operations import QueueRow
+from askel_tui.store.journal.transaction import Transaction
 
 SYSTEM_ACTOR = "askel"
 """Who acts where neither a person nor a record's actor does."""
@@ -69,7 +69,7 @@ class _Frame:
 class AuditChain:
     """Appends entries within one write transaction; they are in the table once `close` was called."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: Transaction) -> None:
         self._db = db
         self._seq, head = db.execute("SELECT seq, hash FROM audit_head").fetchone()
         self._hash: bytes = head
@@ -206,7 +206,7 @@ class AuditChain:
 
     def _write(self) -> None:
         for frame in self._frames.values():
-            rows.insert_rows(self._db, "audit", _OWN, frame.rows, shared=frame.shared)
+            statements.insert_rows(self._db, "audit", _OWN, frame.rows, shared=frame.shared)
             frame.rows.clear()
         self._written = self._seq
 
@@ -256,7 +256,7 @@ class AuditChain:
             self._db.execute("UPDATE audit_head SET seq = ?, hash = ?", (self._seq, self._hash))
 
 
-def write_decision(db: sqlite3.Connection, decision: Decision, now: int) -> None:
+def write_decision(db: Transaction, decision: Decision, now: int) -> None:
     """Appends the entry of a decision."""
     chain = AuditChain(db)
     chain.append_decision(decision, now)

@@ -1,0 +1,49 @@
+"""The database transaction that the journal's rules work with, whatever engine is below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+
+class Rows(Protocol):
+    """The result of a statement."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows the statement changed."""
+        ...
+
+    @property
+    def lastrowid(self) -> int | None:
+        """The key of the row that an INSERT added."""
+        ...
+
+    def fetchone(self) -> Any:
+        """The next row as a tuple; None after the last one."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """All rows that are left."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Transaction(Protocol):
+    """An open transaction; whoever opened it commits it or rolls it back. `sqlite3.Connection` is one."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ..., /) -> Rows:
+        """Runs one statement with `?` or `:name` parameters."""
+        ...
+
+    def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> Rows:
+        """Runs one statement for each tuple of parameters."""
+        ...
+
+
+def inserted_id(rows: Rows) -> int:
+    """The key of the row that an INSERT added."""
+    if rows.lastrowid is None:
+        raise AssertionError("an insert gives a row id")
+    return rows.lastrowid
