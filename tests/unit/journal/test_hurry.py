@@ -104,10 +104,10 @@ async def main(home):
     lock = OwnershipLock(home)
     lock.acquire()
     journal = await open_journal(home, lock=lock.descriptor)
-    await journal.hurry()
+    await journal.enter_bulk_mode()
     pad = "x" * 1_000
     many = [[record(each, pad=pad) for each in range(n, n + 500)] for n in range(0, 20_000, 500)]
-    writing = [asyncio.create_task(journal.accept(CONNECTION, each, NOW)) for each in many]
+    writing = [asyncio.create_task(journal.accept_records(CONNECTION, each, NOW)) for each in many]
     await writing[0]
     print("written", flush=True)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -27,11 +27,11 @@ WORKER = """
         print("ready", flush=True)
         sys.stdin.readline()
         for number in range(rounds):
-            await journal.accept(CONNECTION, [record(number)], NOW)
+            await journal.accept_records(CONNECTION, [record(number)], NOW)
             planned = await desk.planned(1, ["tier", "points"])
             await desk.send(planned[:1])
             await desk.send(planned[1:], "failed" if number % 5 == 0 else "written")
-            place, _ = await journal.take_place("shared", "call", [(30, 60_000)], NOW)
+            place, _ = await journal.take_slot("shared", "call", [(30, 60_000)], NOW)
             if place is not None:
                 print("place", place, flush=True)
         await journal.close()
@@ -97,7 +97,7 @@ OPENER = """
         sys.stdin.readline()
         for number in range(8):
             journal = await open_journal(Path(path))
-            await journal.accept(name, [record(number)], NOW)
+            await journal.accept_records(name, [record(number)], NOW)
             await journal.counts()
             await journal.close()
 
@@ -129,7 +129,7 @@ async def test_processes_that_open_and_close_a_new_file_at_once_wait_for_each_ot
 KILLED = """
     import asyncio, sys
     from pathlib import Path
-    from askel_tui.store.journal.rows import Settled
+    from askel_tui.store.journal.rows import SettledOperation
     from askel_tui.store.journal.errors import StaleOperations
     from askel_tui.store.sqlite.journal import open_journal
     from tests.unit.journal.samples import Desk, CONNECTION, decision, hold
@@ -138,9 +138,9 @@ KILLED = """
         journal = await open_journal(Path(path))
         desk = Desk(journal)
         desk.position = max((state.position or 0 for state in await journal.workflow_states()), default=0)
-        desk._number = await journal.last_seq(CONNECTION)
-        for doubt in await journal.in_doubt([CONNECTION]):
-            settled = [Settled(each, "written", 200) for each in doubt.operations]
+        desk._number = await journal.last_record_seq(CONNECTION)
+        for doubt in await journal.requests_in_doubt([CONNECTION]):
+            settled = [SettledOperation(each, "written", 200) for each in doubt.operations]
             await journal.answer_request(doubt.id, settled=settled, now=desk.now)
 
         async def serve():
