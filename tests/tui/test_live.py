@@ -233,6 +233,6 @@ async def test_a_step_is_held_and_released_and_a_workflow_paused_from_here(conso
 async def test_the_filter_is_there_again_after_a_start(alone: Any) -> None:
     async with alone(first="live", entries=100) as (app, pilot):
         await there(pilot, 100)
-        app.screen.query_one(FilterBar).set("step:tier")
+        app.screen.query_one(FilterBar).set_text("step:tier")
         await there(pilot, 25)
         assert app.recall("live.filter") == "step:tier"

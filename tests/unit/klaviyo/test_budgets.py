@@ -558,7 +558,7 @@ async def test_a_429_is_not_repeated_before_its_time_whoever_asks() -> None:
     budgets = RateLimiter("owner", clock=clock)
     script = [errors(429, "throttled", "Slow", Retry_After="5"), answer(None, 202)]
     stub = Stub(script)
-    async with serving(stub), paying(stub, budgets, retry=sleeps.policy()) as client:
+    async with serving(stub), paying(stub, budgets, retry_policy=sleeps.policy()) as client:
         call = asyncio.create_task(client.call("create_event", body={}))
         await sleeps.began.wait()
         assert len(stub.asked) == 1
