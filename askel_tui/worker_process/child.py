@@ -1,82 +1,74 @@
-"""What runs in a process that `WorkerProcess` starts: it takes questions from a socket, and ends when that does."""
+"""The child's side: a worker takes questions from its connection, answers them in order, and ends with its parent."""
 
 from __future__ import annotations
 
 import gc
 import pickle
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from typing import Any
 
-from askel_tui.worker_process.framing import RECEIVE_BYTES, FrameDecoder, Reply, WorkerError, encode_frame
+from askel_tui.worker_process.errors import WorkerError
+
+Reply = tuple[Exception | None, Any]
+"""The outcome of a question: its error or None, and its result."""
 
 
 class WorkerChannel:
-    """The socket to the process that asks."""
+    """The connection to the parent."""
 
-    def __init__(self, connected: socket.socket) -> None:
-        self._socket = connected
-        self._frames = FrameDecoder()
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._ended = False
 
     def next_question(self) -> tuple[Any] | None:
-        """The next question, alone in a tuple, once it is there; None at the end."""
-        return self._next(0)
+        """Waits for the next question and gives it, alone in a tuple; None once there are no more."""
+        if not self._ended:
+            # An empty message is the end; so is a parent that is gone.
+            with suppress(EOFError, OSError):
+                if message := self._connection.recv_bytes():
+                    return (pickle.loads(message),)
+            self._ended = True
+        return None
 
     def poll_question(self) -> tuple[Any] | None:
-        """The next question where it is there already."""
-        return self._next(socket.MSG_DONTWAIT)
+        """The next question where it has arrived already, else None."""
+        return self.next_question() if not self._ended and self._connection.poll() else None
 
-    def answer(self, fates: Iterable[Reply]) -> None:
-        """Answers the oldest questions that have no answer yet, in their order."""
-        # Nobody to tell any more is no reason to leave what was asked undone.
-        with suppress(ConnectionError):
-            self._socket.sendall(encode_frame([_told(*fate) for fate in fates]))
-
-    def _next(self, flags: int) -> tuple[Any] | None:
-        while (question := self._frames.next()) is None:
-            if self._ended or not self._receive(flags):
-                return None
-        return question
-
-    def _receive(self, flags: int) -> bool:
-        try:
-            data = self._socket.recv(RECEIVE_BYTES, flags)
-        except BlockingIOError:
-            return False
-        except ConnectionError:
-            data = b""
-        self._ended = not data
-        self._frames.feed(data)
-        return bool(data)
+    def answer(self, replies: Iterable[Reply]) -> None:
+        """Answers the oldest questions that have no reply yet, in their order."""
+        message = pickle.dumps([_picklable(*reply) for reply in replies], pickle.HIGHEST_PROTOCOL)
+        # A parent that is gone is no reason to leave the remaining questions undone.
+        with suppress(OSError):
+            self._connection.send_bytes(message)
 
 
-def _told(error: Exception | None, answer: Any) -> Reply:
+def _picklable(error: Exception | None, result: Any) -> Reply:
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:  # whatever it is that keeps somebody else's error from being copied
+    except Exception:  # an error class of any library may fail to be copied, in any way
         return WorkerError(str(error)), None
-    return error, answer
+    return error, result
 
 
 def run_worker(serve: Callable[[WorkerChannel, str], None], expected: type[Exception]) -> None:
-    """Runs `serve` with the socket and the word that the process was started with.
+    """Runs `serve` with the channel and the argument that the process was started with.
 
     An error of the `expected` type ends the process with its sentence instead of a traceback.
     """
-    word, descriptor = sys.argv[1], int(sys.argv[2])
+    argument, descriptor = sys.argv[1], int(sys.argv[2])
     for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # Whoever ends all processes of a service at once means the one that asks: it has more to ask before it ends.
+        # A signal to all processes of a service is meant for the parent: it has more to ask before it ends.
         signal.signal(ending, signal.SIG_IGN)
-    # What is passed through here reference counts free: looking for cycles finds nothing.
+    # Reference counts free all that is passed through here: looking for cycles finds nothing.
     gc.collect()
     gc.freeze()
     gc.set_threshold(200_000, 20, 100)
     try:
-        with socket.socket(fileno=descriptor) as connected:
-            serve(WorkerChannel(connected), word)
+        with Connection(descriptor) as connection:
+            serve(WorkerChannel(connection), argument)
     except expected as error:
         sys.exit(f"askel: {error}")

@@ -1,4 +1,4 @@
-"""Telling whoever waits for something that is done elsewhere."""
+"""Resolving futures from another thread's or process's result."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def resolve(future: Future[Any], error: Exception | None, result: Any = None) -> None:
-    """Gives a future its error or its result; nothing happens where nobody waits any more."""
+    """Gives a future its error or its result; nothing happens where it was cancelled."""
     if future.done():
         return
     if error is not None:

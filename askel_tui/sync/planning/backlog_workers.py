@@ -18,6 +18,7 @@ from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import PlannedRun, WorkflowState
 from askel_tui.store.paths import journal_file
 from askel_tui.sync.planning.planner import build_runs_here
+from askel_tui.worker_process.errors import WorkerEnded, WorkerError
 from askel_tui.worker_process.parent import WorkerProcess
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class BacklogWorkers:
                 runs: Sequence[PlannedRun] = await planning.ask(
                     (state.connection, seqs[0] - 1, len(seqs), applied, state.since)
                 )
-            except _PlannerEnded:
+            except WorkerEnded:
                 log.warning("planning goes on without help: the process that plans ended")
                 await self._end_planner()
             else:
@@ -80,11 +81,9 @@ class BacklogWorkers:
     async def _start_workers(self) -> None:
         try:
             await self._journal.enter_bulk_mode()
-            self._starting_planner = await WorkerProcess.start(
-                WORKER_MODULE, str(self._journal_file), _planner_ended
-            )
+            self._starting_planner = await WorkerProcess.start(WORKER_MODULE, str(self._journal_file))
             await self._starting_planner.ask(None)  # answered when all is loaded
-        except (OSError, StoreError) as error:
+        except (OSError, StoreError, WorkerError) as error:
             log.warning("no process can be started to help with the backlog: %s", error)
             await self._end_planner()
         else:
@@ -100,11 +99,3 @@ class BacklogWorkers:
         planning, self._starting_planner, self._planner = self._starting_planner, None, None
         if planning is not None:
             await planning.close()
-
-
-class _PlannerEnded(StoreError):
-    """The process that plans ended."""
-
-
-def _planner_ended() -> _PlannerEnded:
-    return _PlannerEnded("the process that plans ended")

@@ -1,4 +1,4 @@
-"""What tests have answered in a process of its own: `WorkerProcess.start("tests.support.answering", …)`."""
+"""What tests have answered in a process of its own: `WorkerProcess.start("tests.support.answering_worker", …)`."""
 
 from __future__ import annotations
 
