@@ -14,8 +14,9 @@ from typing import Any
 import click
 
 from askel_tui import __version__
-from askel_tui.cli.output import encode_json, put_message
+from askel_tui.cli.output import put_message
 from askel_tui.core.exit_codes import AskelError, ExitCode
+from askel_tui.text.json_text import encode_json
 
 INTERRUPTED_EXIT_CODE = 130
 """How shells see a program that SIGINT ended."""

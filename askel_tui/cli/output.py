@@ -9,9 +9,12 @@ import json
 import os
 import shutil
 import sys
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any
+
+from askel_tui.text.cells import cell_width, pad
+from askel_tui.text.json_text import encode_json
+from askel_tui.text.sanitizing import sanitize_sentence
 
 MIN_COLUMN_CELLS = 8
 """Columns are never cut below this width."""
@@ -21,53 +24,18 @@ CONTINUATION_INDENT = "    "
 """Before what goes on below the line that it belongs to."""
 
 
-def inert(text: str) -> str:
-    """The text with whatever is not printable written as an escape, and line breaks as spaces."""
-    if text.isprintable():
-        return text
-    from askel_tui.klaviyo.errors import escape_unprintable as escaped
-
-    return escaped(text)
-
-
 def format_cell(value: object) -> str:
-    """A cell: nothing for None, words for truth, JSON for what is nested, always inert."""
+    """A cell: nothing for None, words for truth, JSON for what is nested, always harmless."""
     match value:
         case None:
             return ""
         case bool():
             return "yes" if value else "no"
         case str():
-            return inert(value)
+            return sanitize_sentence(value)
         case Mapping() | list() | tuple():
-            return inert(json.dumps(value, ensure_ascii=False))
+            return sanitize_sentence(json.dumps(value, ensure_ascii=False))
     return str(value)
-
-
-def display_width(text: str) -> int:
-    """How many cells of a terminal a text takes: wide characters take two, combining ones none."""
-    if text.isascii():
-        return len(text)
-    return sum(_char_width(char) for char in text)
-
-
-def truncate(text: str, cells: int) -> str:
-    """The text, cut with an ellipsis where it takes more than `cells` cells."""
-    if display_width(text) <= cells:
-        return text
-    kept, used = [], 0
-    for char in text:
-        used += _char_width(char)
-        if used > cells - 1:
-            break
-        kept.append(char)
-    return "".join(kept) + "…"
-
-
-def _char_width(char: str) -> int:
-    if unicodedata.category(char) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
 def put_table(
@@ -83,8 +51,7 @@ def put_table(
     cells = [[format_cell(value) for value in row] for row in given]
     right = [all(_is_number(row[at]) for row in given) for at in range(len(headers))]
     widths = [
-        max(display_width(header), *(display_width(row[at]) for row in cells))
-        for at, header in enumerate(headers)
+        max(cell_width(header), *(cell_width(row[at]) for row in cells)) for at, header in enumerate(headers)
     ]
     room = _terminal_columns()
     below = keep_last_whole and room is not None and _row_width(widths) > room
@@ -105,7 +72,7 @@ def put_wrapped(words: Iterable[str]) -> None:
     room, line = _terminal_columns(), ""
     for word in words:
         longer = f"{line}{COLUMN_GAP}{word}" if line else word
-        if room is not None and line.strip() and display_width(longer) > room:
+        if room is not None and line.strip() and cell_width(longer) > room:
             put(line)
             longer = CONTINUATION_INDENT + word.strip()
         line = longer
@@ -131,11 +98,9 @@ def _shrink(widths: list[int], room: int) -> None:
 
 
 def _format_row(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
-    padded = []
-    for cell, cut, to_right in zip(cells, widths, right, strict=True):
-        text = truncate(cell, cut)
-        blanks = " " * (cut - display_width(text))
-        padded.append(blanks + text if to_right else text + blanks)
+    padded = [
+        pad(cell, cut, align_right=to_right) for cell, cut, to_right in zip(cells, widths, right, strict=True)
+    ]
     return COLUMN_GAP.join(padded).rstrip()
 
 
@@ -151,9 +116,9 @@ def put(line: str = "") -> None:
 
 
 def put_message(line: str) -> None:
-    """Writes a line of narration, inert."""
+    """Writes a message, made harmless, on standard error."""
     sys.stdout.flush()
-    _write(sys.stderr, inert(line))
+    _write(sys.stderr, sanitize_sentence(line))
     sys.stderr.flush()
 
 
@@ -167,15 +132,6 @@ def put_json_line(document: object) -> None:
     put(encode_json(document))
 
 
-def encode_json(document: object, *, indent: int | None = None) -> str:
-    """JSON that is safe on a terminal: characters that are not printable are written as JSON's own escapes."""
-    separators = (",", ": ") if indent else (",", ":")
-    text = json.dumps(document, ensure_ascii=False, indent=indent, separators=separators)
-    if text.isascii() and "\x7f" not in text:
-        return text
-    return "".join(char if char < "\x7f" or char.isprintable() else json.dumps(char)[1:-1] for char in text)
-
-
 def _write(stream: IO[str], line: str) -> None:
     text = f"{line}\n"
     try:
@@ -183,11 +139,6 @@ def _write(stream: IO[str], line: str) -> None:
     except UnicodeEncodeError:
         # A terminal that knows few letters gets escapes, which JSON reads as the same letters.
         stream.write("".join(char if char.isascii() else json.dumps(char)[1:-1] for char in text))
-
-
-def plural(number: int, thing: str, things: str | None = None) -> str:
-    """`1 record`, `1,200 records`."""
-    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
 def problem_rows(problems: Iterable[Any]) -> list[dict[str, Any]]:

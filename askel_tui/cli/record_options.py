@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
 
 import click
 
-from askel_tui.cli.output import plural, put_message
+from askel_tui.cli.output import put_message
+from askel_tui.text.numbers import pluralize
 
 if TYPE_CHECKING:
     from askel_tui.core.records.record import RefusedLine
@@ -53,6 +54,6 @@ def put_refusals(refusals: Sequence[RefusedLine], count: int, kept: Path | None 
         put_message(f"line {refused.line}: {refused.reason}")
     more = count - min(len(refusals), MAX_SHOWN_REFUSALS)
     if more > 0:
-        put_message(f"and {plural(more, 'more refused line', 'more refused lines')}")
+        put_message(f"and {pluralize(more, 'more refused line', 'more refused lines')}")
     if kept is not None:
         put_message(f"refused lines are kept in {kept}")

@@ -52,23 +52,3 @@ def rfc3339(moment: datetime) -> str:
 def epoch_ms(moment: datetime) -> int:
     """Milliseconds since 1970."""
     return (moment - _EPOCH) // timedelta(milliseconds=1)
-
-
-def rfc3339_of_ms(ms: int) -> str:
-    """RFC 3339 of milliseconds since 1970, always with milliseconds."""
-    moment = _EPOCH + timedelta(milliseconds=ms)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def format_time(ms: int) -> str:
-    """A moment for people: `2026-01-31 09:00:00Z`."""
-    return f"{_EPOCH + timedelta(milliseconds=ms):%Y-%m-%d %H:%M:%S}Z"
-
-
-def ago(ms: int, now: int) -> str:
-    """How long ago a moment was, for people: `3 min ago`."""
-    seconds = max(0, now - ms) // 1000
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+
+from askel_tui.text.numbers import pluralize
+from askel_tui.text.times import format_timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,9 @@ def hold_notice(
     verb = "are" if len(affected) > 1 else "is"
     more = "".join(f", workflow {each.workflow}, step {each.step}" for each in affected[1:])
     return (
-        f"Workflow {first.workflow}, step {first.step}{more} {verb} held since {format_time(since)}: "
-        f"{cause_words} ({detail}). {_count(waiting)}, in order; nothing is lost. {to_do}"
-        f"Once it is put right: {releases}"
+        f"Workflow {first.workflow}, step {first.step}{more} {verb} held since {_format_time(since)}: "
+        f"{cause_words} ({detail}). {pluralize(waiting, 'operation waits', 'operations wait')}, in order; "
+        f"nothing is lost. {to_do}Once it is put right: {releases}"
     )
 
 
@@ -63,10 +65,10 @@ def hold_ended_notice(
 ) -> str:
     """A hold that ended."""
     by = "by itself" if actor == "askel" else f"released by {actor}"
-    sent = "1 operation is" if operations == 1 else f"{operations:,} operations are"
+    sent = pluralize(operations, "operation is", "operations are")
     return (
-        f"Workflow {workflow}, step {step} goes on since {format_time(now)}, {by}; "
-        f"it was held since {format_time(since)} ({detail}). {sent} sent now, in order."
+        f"Workflow {workflow}, step {step} goes on since {_format_time(now)}, {by}; "
+        f"it was held since {_format_time(since)} ({detail}). {sent} sent now, in order."
     )
 
 
@@ -74,30 +76,25 @@ def hold_deleted_notice(
     workflow: str, step: str, detail: str, since: int, now: int, actor: str, operations: int
 ) -> str:
     """A hold that ended with its workflow."""
-    gone = "1 operation was" if operations == 1 else f"{operations:,} operations were"
+    gone = pluralize(operations, "operation was", "operations were")
     return (
-        f"Workflow {workflow} was deleted by {actor} at {format_time(now)}, "
-        f"and with it what held its step {step} since {format_time(since)} ({detail}). {gone} given up."
+        f"Workflow {workflow} was deleted by {actor} at {_format_time(now)}, "
+        f"and with it what held its step {step} since {_format_time(since)} ({detail}). {gone} given up."
     )
 
 
 def warning_notice(workflow: str, step: str, detail: str, now: int) -> str:
     """Something that was found and holds nothing."""
     return (
-        f"Workflow {workflow}, step {step}: {detail} (found {format_time(now)}). Nothing is held; look whether the "
+        f"Workflow {workflow}, step {step}: {detail} (found {_format_time(now)}). Nothing is held; look whether the "
         "workflow still does what it should."
     )
 
 
 def warning_ended_notice(workflow: str, step: str, detail: str, now: int) -> str:
     """A warning whose cause is gone."""
-    return f"Workflow {workflow}, step {step}: no longer so since {format_time(now)}: {detail}."
+    return f"Workflow {workflow}, step {step}: no longer so since {_format_time(now)}: {detail}."
 
 
-def format_time(at: int) -> str:
-    """A time for people; `at` is in milliseconds since 1970."""
-    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _count(waiting: int) -> str:
-    return "1 operation waits" if waiting == 1 else f"{waiting:,} operations wait"
+def _format_time(ms: int) -> str:
+    return format_timestamp(ms, zone=" UTC")

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from askel_tui.text.sanitizing import sanitize
+
 _MAX_COMPARED_CHARACTERS = 100
 """Characters of a word that are compared with known ones: nobody mistypes more, and the comparison is slow."""
 
@@ -30,7 +32,7 @@ class Problem:
             place = f"{self.file}:{self.line}" if self.file else f"line {self.line}"
         about = ", ".join(filter(None, (self.step and f"step {self.step}", self.field)))
         question = f". Did you mean '{self.suggestion}'?" if self.suggestion else ""
-        return _one_line(": ".join(filter(None, (place, about, self.message))) + question)
+        return sanitize(": ".join(filter(None, (place, about, self.message))) + question, None)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
@@ -44,11 +46,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     begun = [each for each in by_folded if len(folded) >= _MIN_PREFIX_CHARACTERS and each.startswith(folded)]
     close = begun if len(begun) == 1 else difflib.get_close_matches(folded, by_folded, n=1, cutoff=0.7)
     return by_folded[close[0]] if close else None
-
-
-def _one_line(text: str) -> str:
-    """The text with everything escaped that could break the line or act on a terminal."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def json_type_name(value: object) -> str:

@@ -21,6 +21,7 @@ from askel_tui.store.locks import OwnershipLock
 from askel_tui.sync.engine.command_bus import submit
 from askel_tui.sync.engine.engine import Engine
 from askel_tui.sync.instance import Instance, open_instance
+from askel_tui.text.times import format_time_of_day
 
 CONNECTION = "maple-ember"
 WORKFLOW = "first-points-welcome"
@@ -247,8 +248,8 @@ def _has_tier(profiles: dict[str, Any], record: dict[str, Any]) -> bool:
 
 def _audit_line(entry: AuditEntry) -> str:
     who = next(iter((entry.profile or {}).values()), "")
-    at = time.strftime("%H:%M:%S", time.gmtime(entry.at / 1000))
     status = (entry.response or {}).get("status") or ""
+    at = format_time_of_day(entry.at)
     return f"{at}  {entry.kind:16} {entry.step or '':8} {who:32} {entry.status} {status}  {entry.hash[:8]}"
 
 

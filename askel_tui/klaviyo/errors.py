@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.core.exit_codes import AskelError, ExitCode
+from askel_tui.text.sanitizing import sanitize_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,17 +21,6 @@ MAX_MESSAGE_CHARACTERS = 300
 
 NO_VALID_REVISIONS = "No valid revisions"
 """How the detail of a 404 starts when the revision is older than the endpoint; its code is not known."""
-
-
-def escape_unprintable(text: str) -> str:
-    """The text with whatever is not printable written as an escape, and line breaks as spaces."""
-    if text.isprintable():
-        return text
-    flat = " ".join(text.split())
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "backslashreplace").decode()
-        for char in flat
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +57,7 @@ class KlaviyoError(AskelError):
         may_have_arrived: bool = True,
         body: bytes = b"",
     ) -> None:
-        sentence = escape_unprintable(message)
+        sentence = sanitize_sentence(message)
         if len(sentence) > MAX_MESSAGE_CHARACTERS:
             sentence = sentence[: MAX_MESSAGE_CHARACTERS - 1] + "…"
         super().__init__(sentence)
@@ -201,7 +191,7 @@ def _item(entry: Mapping[str, Any], scrub: Callable[[str], str]) -> KlaviyoError
     meta = entry.get("meta")
 
     def text(value: object) -> str:
-        return escape_unprintable(scrub(value)) if isinstance(value, str) else ""
+        return sanitize_sentence(scrub(value)) if isinstance(value, str) else ""
 
     return KlaviyoErrorItem(
         code=text(entry.get("code")),

@@ -33,13 +33,13 @@ from textual.binding import Binding
 from textual.css.query import NoMatches
 from textual.reactive import reactive
 
+from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.backend import Backend, Environment, describe_error
 from askel_tui.tui.preferences import session
 from askel_tui.tui.shell.memory import release_freed_memory
 from askel_tui.tui.shell.screen_registry import SCREENS, SCREENS_BY_NAME, create_screen
 from askel_tui.tui.shell.typeahead import Asking
 from askel_tui.tui.shell.workers import run_in_background
-from askel_tui.tui.text.inert import sanitize
 
 if TYPE_CHECKING:
     from textual.screen import Screen

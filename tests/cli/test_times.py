@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import click
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from askel_tui.cli.times import TimeParam, ago, epoch_ms, rfc3339, rfc3339_of_ms
+from askel_tui.cli.times import TimeParam, rfc3339
 
 
 @pytest.mark.parametrize(
@@ -36,18 +32,3 @@ def test_a_date_as_an_end_means_all_of_it() -> None:
 def test_what_is_not_clear_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter):
         TimeParam().convert(text, None, None)
-
-
-@given(st.integers(0, 4_000_000_000_000))
-def test_milliseconds_come_back_from_their_stamp(ms: int) -> None:
-    assert epoch_ms(datetime.fromisoformat(rfc3339_of_ms(ms)).astimezone(UTC)) == ms
-
-
-def test_how_long_ago() -> None:
-    assert [ago(0, ms) for ms in (500, 59_000, 60_000, 7_200_000, 200_000_000)] == [
-        "0 s ago",
-        "59 s ago",
-        "1 min ago",
-        "2 h ago",
-        "2 d ago",
-    ]

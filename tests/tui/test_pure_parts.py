@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from askel_tui.tui.screens.overview.throughput import BUCKET_COUNT, BUCKET_MS, Throughput
 from askel_tui.tui.shell.progress import Progress
-from askel_tui.tui.text.copying import curl_command, json_for_clipboard
-from askel_tui.tui.text.figures import abbreviate_count, bar, pluralize, sparkline, time_ago
+from askel_tui.tui.text.charts import bar, sparkline
+from askel_tui.tui.text.curl import curl_command
 
 
 @given(st.floats(0, 1e6), st.floats(0, 1e6), st.integers(1, 60))
@@ -30,19 +30,6 @@ def test_a_sparkline_has_its_cells(values: list[float], cells: int) -> None:
 
 def test_the_highest_value_is_the_highest_bar() -> None:
     assert sparkline([0, 1, 8], 3) == "▁▁█"
-
-
-def test_durations_have_one_unit() -> None:
-    assert [time_ago(0, ms) for ms in (5_000, 90_000, 7_200_000, 200_000_000)] == [
-        "5 s",
-        "1 min",
-        "2 h",
-        "2 d",
-    ]
-    assert (pluralize(1, "entry", "entries"), pluralize(1_200, "entry", "entries")) == (
-        "1 entry",
-        "1,200 entries",
-    )
 
 
 def test_throughput_is_what_the_counter_gained() -> None:
@@ -81,31 +68,8 @@ def test_a_curl_command_is_the_request_to_a_shell(body: object) -> None:
         assert "--data-binary" not in words
 
 
-def test_copied_json_holds_no_character_that_acts() -> None:
-    text = json_for_clipboard({"name": "\x1b[2J\u202e\x07", "plain": "Zoë"})
-    assert text.isprintable() or "\n" in text
-    assert "\x1b" not in text
-    assert "\u202e" not in text
-    assert json.loads(text) == {"name": "\x1b[2J\u202e\x07", "plain": "Zoë"}
-
-
 def test_progress_says_count_rate_and_time_left() -> None:
     progress = Progress(started_at=100.0)
     assert progress.describe(103.0) == "3 s"
     progress.report(500, 2_000)
     assert progress.describe(105.0) == "500 of 2,000 · 100/s · 15 s left"
-
-
-@given(st.integers(0, 10**15))
-def test_a_short_count_fits_and_never_says_more_than_there_is(number: int) -> None:
-    shown = abbreviate_count(number)
-    assert len(shown) <= 6 or number >= 10**12
-    figure, _, unit = shown.partition(" ")
-    assert float(figure.replace(",", "")) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[unit] <= number
-
-
-@pytest.mark.parametrize(
-    ("number", "shown"), [(98_765, "98,765"), (123_456, "123 k"), (1_299_999, "1.2 M"), (54_000_000, "54 M")]
-)
-def test_short_counts(number: int, shown: str) -> None:
-    assert abbreviate_count(number) == shown

@@ -13,11 +13,12 @@ from rich.style import Style
 
 from askel_tui.store.journal.rows import AuditEntry
 from askel_tui.store.journal.tables.audit.tail import ENTRY_STATUSES, TailRow
+from askel_tui.text.json_text import encode_json
 from askel_tui.tui.screens.live import entry_detail
 from askel_tui.tui.screens.live.tail_columns import LinePainter, column_widths
-from askel_tui.tui.text.copying import curl_command, json_for_clipboard
+from askel_tui.tui.text.curl import curl_command
 from askel_tui.tui.widgets import detail_pane
-from tests.tui.test_inert import HOSTILE, JSON, acts
+from tests.unit.text.test_sanitizing import HOSTILE, JSON, acts
 
 MAYBE = st.one_of(st.none(), HOSTILE)
 COUNT = st.integers(0, 10**12)
@@ -82,6 +83,6 @@ def test_a_copied_command_is_one_command_with_that_body(body: Any, path: str) ->
 @given(JSON)
 def test_copied_json_is_that_value_and_acts_on_nothing(value: Any) -> None:
     """It is pasted into terminals too."""
-    text = json_for_clipboard(value)
+    text = encode_json(value)
     assert acts(text.replace("\n", "")) == []
     assert json.dumps(json.loads(text)) == json.dumps(value)

@@ -9,13 +9,13 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from askel_tui.api.shared.context import MAX_TIMED_RECORDS, ApiContext
 from askel_tui.api.shared.errors import ApiError
 from askel_tui.core.records.record import Record, RecordRefused, read_record
 from askel_tui.store.journal.rows import AcceptResult
+from askel_tui.text.times import to_rfc3339
 
 RECORDS_PER_TRANSACTION = 500
 """Records stored in one transaction, and checked before others get their turn."""
@@ -66,7 +66,7 @@ async def _ingest_batch(
     taken: IngestResult,
 ) -> None:
     at = context.instance.clock()
-    now = datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    now = to_rfc3339(at)
     records: list[Record] = []
     rows: list[dict[str, Any]] = []
     for index, value in enumerate(given, start):

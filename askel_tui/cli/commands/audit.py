@@ -15,17 +15,12 @@ from click.core import ParameterSource
 
 from askel_tui.cli.common import exit_with, json_option, open_instance, run_async
 from askel_tui.cli.lazy_group import SuggestingGroup
-from askel_tui.cli.output import (
-    encode_json,
-    format_cell,
-    plural,
-    put_json,
-    put_json_line,
-    put_message,
-    put_wrapped,
-)
-from askel_tui.cli.times import TimeParam, epoch_ms, format_time, rfc3339_of_ms
+from askel_tui.cli.output import format_cell, put_json, put_json_line, put_message, put_wrapped
+from askel_tui.cli.times import TimeParam, epoch_ms
 from askel_tui.core.exit_codes import ExitCode
+from askel_tui.text.json_text import encode_json
+from askel_tui.text.numbers import pluralize
+from askel_tui.text.times import format_timestamp, to_rfc3339
 
 if TYPE_CHECKING:
     from askel_tui.store.journal.rows import AuditEntry, AuditFilter
@@ -166,7 +161,7 @@ class AuditRows:
     def row(self, entry: AuditEntry) -> dict[str, Any]:
         """The entry's fields, its time as RFC 3339."""
         row = {each.name: getattr(entry, each.name) for each in fields(entry)}
-        row["at"] = rfc3339_of_ms(entry.at)
+        row["at"] = to_rfc3339(entry.at)
         if entry.request is None:
             return row
         if entry.request["id"] == self._request:
@@ -183,7 +178,7 @@ def _put_text(entry: AuditEntry) -> None:
     record = f"record {entry.record}" if entry.record else ""
     detail = (entry.response or {}).get("detail") or ""
     by = "" if entry.operation else f"by {entry.actor}"
-    head = f"{format_time(entry.at)}  {entry.status:<11}  {entry.kind:<16}"
+    head = f"{format_timestamp(entry.at)}  {entry.status:<11}  {entry.kind:<16}"
     words = filter(
         None, (where, who, target, record, by, detail if isinstance(detail, str) else encode_json(detail))
     )
@@ -203,7 +198,7 @@ def verify(as_json: bool) -> None:
     if as_json:
         put_json({"entries": checked, "broken_at": broken})
     if broken is None:
-        put_message(f"the chain holds: {plural(checked, 'entry', 'entries')}")
+        put_message(f"the chain holds: {pluralize(checked, 'entry', 'entries')}")
         return
     put_message(
         f"the chain is broken at entry {broken}: it, or one beside it, was changed after it was written"
@@ -232,7 +227,7 @@ def export(output: str, **filters: Any) -> None:
       askel audit export --output audit.jsonl --since 2026-01-01
     """
     count = run_async(_export(_audit_filter(**filters), Path(output)))
-    put_message(f"{plural(count, 'entry', 'entries')} in {output}")
+    put_message(f"{pluralize(count, 'entry', 'entries')} in {output}")
 
 
 async def _export(wanted: AuditFilter, output: Path) -> int:

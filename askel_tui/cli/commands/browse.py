@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from askel_tui.cli.common import CommandError, json_option, open_instance, require_client, run_async
-from askel_tui.cli.output import plural, put_json, put_message, put_table
-from askel_tui.cli.times import rfc3339_of_ms
+from askel_tui.cli.output import put_json, put_message, put_table
 from askel_tui.core.exit_codes import ExitCode
+from askel_tui.text.numbers import pluralize
+from askel_tui.text.times import to_rfc3339
 
 if TYPE_CHECKING:
     from askel_tui.core.catalog import Catalog, FlowEntry, PropertyEntry, SegmentEntry
@@ -60,7 +61,7 @@ async def _browse(name: str, section: str, search: str | None, sample: int, as_j
     entries = [each for each in every if _matches(each, search)]
     looked_at = max((each.of for each in catalog.properties), default=0)
     if as_json:
-        document: dict[str, Any] = {"connection": name, "taken": rfc3339_of_ms(catalog.taken)}
+        document: dict[str, Any] = {"connection": name, "taken": to_rfc3339(catalog.taken)}
         if section == "properties":
             document["sampled"] = looked_at
         put_json({**document, section: [asdict(each) for each in entries]})
@@ -68,7 +69,9 @@ async def _browse(name: str, section: str, search: str | None, sample: int, as_j
     headers, row = _SECTION_TABLES[section]
     put_table(headers, [row(each, catalog) for each in entries])
     of = f" of {len(every):,}" if search else ""
-    put_message(f"{plural(len(entries), *_SECTION_NOUNS[section])}{of}" + _sampling_note(section, looked_at))
+    put_message(
+        f"{pluralize(len(entries), *_SECTION_NOUNS[section])}{of}" + _sampling_note(section, looked_at)
+    )
 
 
 def _needed_scope(section: str) -> str:
@@ -78,7 +81,7 @@ def _needed_scope(section: str) -> str:
 def _sampling_note(section: str, looked_at: int) -> str:
     if section != "properties":
         return ""
-    return f", seen on the {plural(looked_at, 'profile')} that were updated last; others may exist"
+    return f", seen on the {pluralize(looked_at, 'profile')} that were updated last; others may exist"
 
 
 def _matches(entry: Any, search: str | None) -> bool:

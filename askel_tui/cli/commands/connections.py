@@ -17,8 +17,9 @@ from askel_tui.cli.common import (
     run_async,
 )
 from askel_tui.cli.lazy_group import SuggestingGroup
-from askel_tui.cli.output import plural, put, put_json, put_message, put_table
+from askel_tui.cli.output import put, put_json, put_message, put_table
 from askel_tui.core.exit_codes import ExitCode
+from askel_tui.text.numbers import pluralize
 
 if TYPE_CHECKING:
     from askel_tui.klaviyo.reads.key_check import KeyCheck
@@ -385,7 +386,7 @@ def _missing_scopes(document: ConnectionDoc) -> str:
 
 def _connection_row(document: ConnectionDoc) -> dict[str, Any]:
     """A connection for programs. Addresses for notices may hold tokens, so only their number is told."""
-    from askel_tui.cli.times import rfc3339_of_ms
+    from askel_tui.text.times import to_rfc3339
 
     return {
         "name": document.name,
@@ -399,7 +400,7 @@ def _connection_row(document: ConnectionDoc) -> dict[str, Any]:
         "on_conflict": document.on_conflict,
         "pause_after": document.pause_after,
         "scopes": dict(sorted(document.scopes.items())),
-        "created": rfc3339_of_ms(document.created),
+        "created": to_rfc3339(document.created),
     }
 
 
@@ -432,4 +433,4 @@ def _put_check(document: ConnectionDoc, check: KeyCheck) -> None:
 def _describe_lacking(check: KeyCheck) -> str:
     if not check.missing_features:
         return "its key can do all that Askel does"
-    return f"{plural(len(check.missing_features), 'feature')} can't work with this key"
+    return f"{pluralize(len(check.missing_features), 'feature')} can't work with this key"

@@ -9,9 +9,12 @@ import click
 
 from askel_tui.cli.commands.failed import put_failure_count
 from askel_tui.cli.common import exit_with, open_instance, run_async
-from askel_tui.cli.output import encode_json, inert, plural, put_message
-from askel_tui.cli.times import rfc3339_of_ms
+from askel_tui.cli.output import put_message
 from askel_tui.core.exit_codes import ExitCode
+from askel_tui.text.json_text import encode_json
+from askel_tui.text.numbers import pluralize
+from askel_tui.text.sanitizing import sanitize_sentence
+from askel_tui.text.times import to_rfc3339
 
 
 @click.command()
@@ -56,7 +59,7 @@ def daemon(listen: str | None, public: bool, until_idle: bool, log_json: bool, l
         put_message(f"no key is stored for {name}: `askel rotate {name} --key-stdin` stores one")
     if ended.hold_count:
         verb = "is" if ended.hold_count == 1 else "are"
-        put_message(f"{plural(ended.hold_count, 'step')} {verb} held: `askel hold list` says why")
+        put_message(f"{pluralize(ended.hold_count, 'step')} {verb} held: `askel hold list` says why")
     if until_idle and ended.connections_without_key:
         exit_with(ExitCode.KEY_OR_SCOPE)
     if until_idle and ended.hold_count:
@@ -82,7 +85,7 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
-        return f"{_record_time(record)} {record.levelname:<7} {inert(_message(record))}"
+        return f"{_record_time(record)} {record.levelname:<7} {sanitize_sentence(_message(record))}"
 
 
 class JsonLines(logging.Formatter):
@@ -102,7 +105,7 @@ class JsonLines(logging.Formatter):
 
 
 def _record_time(record: logging.LogRecord) -> str:
-    return rfc3339_of_ms(int(record.created * 1000))
+    return to_rfc3339(int(record.created * 1000))
 
 
 def _message(record: logging.LogRecord) -> str:

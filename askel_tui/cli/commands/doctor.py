@@ -15,8 +15,9 @@ import click
 
 from askel_tui import __version__
 from askel_tui.cli.common import exit_with, json_option, run_async
-from askel_tui.cli.output import plural, put_json, put_message, put_table
+from askel_tui.cli.output import put_json, put_message, put_table
 from askel_tui.core.exit_codes import AskelError, ExitCode
+from askel_tui.text.numbers import pluralize
 
 if TYPE_CHECKING:
     from askel_tui.sync.instance import Instance
@@ -68,7 +69,7 @@ def doctor(as_json: bool) -> None:
             [("ok" if each.ok else "WRONG", each.what, each.found) for each in findings],
         )
     if wrong:
-        put_message(f"{plural(len(wrong), 'thing')} {'is' if len(wrong) == 1 else 'are'} wrong")
+        put_message(f"{pluralize(len(wrong), 'thing')} {'is' if len(wrong) == 1 else 'are'} wrong")
         exit_with(ExitCode.FAILED)
     put_message("everything is in order")
 
@@ -160,7 +161,7 @@ async def _chain_finding(instance: Instance) -> Finding:
     checked, broken = await instance.journal.verify_audit()
     if broken is not None:
         return Finding("audit chain", False, f"broken at entry {broken}")
-    return Finding("audit chain", True, f"holds, {plural(checked, 'entry', 'entries')}")
+    return Finding("audit chain", True, f"holds, {pluralize(checked, 'entry', 'entries')}")
 
 
 async def _import_job_finding(instance: Instance) -> Finding:
@@ -172,13 +173,13 @@ async def _import_job_finding(instance: Instance) -> Finding:
     if not wrong:
         return Finding("bulk receipts", True, "every bulk job of the last week adds up")
     detail = (wrong[-1].response or {}).get("detail") or {}
-    told = f"{plural(len(wrong), 'job')} did not add up, the last one {detail.get('job')}: {detail.get('detail')}"
+    told = f"{pluralize(len(wrong), 'job')} did not add up, the last one {detail.get('job')}: {detail.get('detail')}"
     return Finding("bulk receipts", False, f"{told} (`askel audit --kind imbalance`)")
 
 
 def _check_state(instance: Instance) -> str:
     connections, workflows = instance.state.connections(), instance.state.workflows()
-    return f"{plural(len(connections), 'connection')}, {plural(len(workflows), 'workflow')}"
+    return f"{pluralize(len(connections), 'connection')}, {pluralize(len(workflows), 'workflow')}"
 
 
 def _check_daemon(instance: Instance) -> str:

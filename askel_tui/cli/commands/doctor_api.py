@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence, Set
 from typing import TYPE_CHECKING
 
-from askel_tui.cli.output import plural
+from askel_tui.text.numbers import pluralize
 
 if TYPE_CHECKING:
     from askel_tui.store.state.tokens import TokenDoc
@@ -52,7 +52,7 @@ def _describe_tokens(found: Sequence[TokenDoc], now: int, known: Set[str]) -> st
     endless = [each for each in found if each.expires is None]
     lost = [each for each in found if each.connections and not known & set(each.connections)]
     parts = [
-        plural(len(found), "token"),
+        pluralize(len(found), "token"),
         *_name_tokens("without an expiry", endless),
         *_name_tokens("expired", expired),
         *_name_tokens("of no connection that exists", lost),
@@ -86,7 +86,7 @@ def check_webhooks(instance: Instance) -> tuple[bool, str]:
             wrong.append(f"{name} has no secret")
     if wrong:
         return False, f"{'; '.join(wrong)}: PUT /v1/connections/NAME/webhooks/HOOK sets one up anew"
-    return True, plural(len(names), "webhook")
+    return True, pluralize(len(names), "webhook")
 
 
 def systemd_unit(pid: int) -> str | None:

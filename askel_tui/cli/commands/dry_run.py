@@ -17,10 +17,12 @@ from askel_tui.cli.common import (
     require_client,
     run_async,
 )
-from askel_tui.cli.output import bold, format_cell, plural, put, put_json, put_message, truncate
+from askel_tui.cli.output import bold, format_cell, put, put_json, put_message
 from askel_tui.cli.record_options import file_format, format_option, open_file, put_refusals
 from askel_tui.cli.times import rfc3339
 from askel_tui.core.exit_codes import ExitCode
+from askel_tui.text.cells import truncate
+from askel_tui.text.numbers import pluralize
 
 if TYPE_CHECKING:
     from askel_tui.core.records.record import Record, RefusedLine
@@ -106,7 +108,7 @@ def _show(document: Mapping[str, Any]) -> None:
                 put(f"  {TOTAL_LABELS.get(word, word):<13}{count:>6,}  {format_cell(name)}")
         elif value:
             put(f"  {word:<13}{value:>6,}")
-    put_message(f"{plural(len(document['records']), 'record')}; nothing was written")
+    put_message(f"{pluralize(len(document['records']), 'record')}; nothing was written")
 
 
 def _show_record(record: Mapping[str, Any]) -> None:

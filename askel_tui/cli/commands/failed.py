@@ -9,9 +9,10 @@ import click
 
 from askel_tui.cli.common import CommandError, actor, json_option, open_instance, run_async
 from askel_tui.cli.lazy_group import SuggestingGroup
-from askel_tui.cli.output import plural, put_json, put_message, put_table
-from askel_tui.cli.times import format_time, rfc3339_of_ms
+from askel_tui.cli.output import put_json, put_message, put_table
 from askel_tui.core.exit_codes import ExitCode
+from askel_tui.text.numbers import pluralize
+from askel_tui.text.times import format_timestamp, to_rfc3339
 
 if TYPE_CHECKING:
     from askel_tui.store.journal.rows import Failure
@@ -27,7 +28,7 @@ def put_failure_count(failures: int) -> None:
     """Says where failures are, if there are any."""
     if failures:
         verb = "is" if failures == 1 else "are"
-        put_message(f"{plural(failures, 'failure')} {verb} kept: `askel failed list` says why")
+        put_message(f"{pluralize(failures, 'failure')} {verb} kept: `askel failed list` says why")
 
 
 @click.group(cls=SuggestingGroup)
@@ -64,7 +65,7 @@ async def _list(workflow: str | None, last: int, as_json: bool) -> None:
         [
             (
                 str(each.id),
-                format_time(each.at),
+                format_timestamp(each.at),
                 each.workflow,
                 each.record,
                 each.step,
@@ -87,7 +88,7 @@ def _describe_problems(failure: Failure) -> str:
 def _failure_row(failure: Failure) -> dict[str, Any]:
     return {
         "id": failure.id,
-        "at": rfc3339_of_ms(failure.at),
+        "at": to_rfc3339(failure.at),
         "connection": failure.connection,
         "workflow": failure.workflow,
         "version": failure.version,
@@ -122,7 +123,7 @@ def retry(ids: tuple[int, ...], workflow: str | None, everything: bool, as_json:
     result = run_async(_decide("retry", ids, workflow, everything))
     if as_json:
         put_json(result)
-    put_message(f"{plural(result['retried'], 'failure')} will be tried again; a running daemon does it")
+    put_message(f"{pluralize(result['retried'], 'failure')} will be tried again; a running daemon does it")
 
 
 @failed.command()
@@ -137,7 +138,7 @@ def discard(ids: tuple[int, ...], workflow: str | None, everything: bool, as_jso
     result = run_async(_decide("discard_failed", ids, workflow, everything))
     if as_json:
         put_json(result)
-    put_message(f"{plural(result['discarded'], 'failure')} discarded")
+    put_message(f"{pluralize(result['discarded'], 'failure')} discarded")
 
 
 async def _decide(order: str, ids: tuple[int, ...], workflow: str | None, everything: bool) -> dict[str, Any]:

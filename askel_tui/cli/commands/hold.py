@@ -10,8 +10,9 @@ import click
 
 from askel_tui.cli.common import actor, json_option, open_instance, require_confirmation, run_async
 from askel_tui.cli.lazy_group import SuggestingGroup
-from askel_tui.cli.output import plural, put_json, put_message, put_table
-from askel_tui.cli.times import ago, rfc3339_of_ms
+from askel_tui.cli.output import put_json, put_message, put_table
+from askel_tui.text.numbers import pluralize
+from askel_tui.text.times import format_age, to_rfc3339
 
 if TYPE_CHECKING:
     from askel_tui.services.status import HoldStatus
@@ -54,14 +55,17 @@ async def _list(workflow: str | None, step: str | None, as_json: bool) -> None:
 
 def hold_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """A hold for programs: times as RFC 3339."""
-    return {**row, "since": rfc3339_of_ms(row["since"])}
+    return {**row, "since": to_rfc3339(row["since"])}
 
 
 def put_holds(holds: Sequence[Hold | HoldStatus], now: int) -> None:
     """Writes the table of holds."""
     put_table(
         ("workflow", "step", "waiting", "since", "why"),
-        [(each.workflow, each.step, each.waiting, ago(each.since, now), each.detail) for each in holds],
+        [
+            (each.workflow, each.step, each.waiting, f"{format_age(each.since, now)} ago", each.detail)
+            for each in holds
+        ],
         keep_last_whole=True,
     )
 
@@ -113,5 +117,5 @@ async def _decide(word: str, workflow: str | None, step: str | None, as_json: bo
         else:
             done = "is discarded" if one else "are discarded"
         put_message(
-            f"{each['workflow']} step {each['step']}: {plural(each['operations'], 'operation')} {done}"
+            f"{each['workflow']} step {each['step']}: {pluralize(each['operations'], 'operation')} {done}"
         )

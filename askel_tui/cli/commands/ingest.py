@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from askel_tui.cli.common import existing_file, exit_with, json_option, open_instance, run_async
-from askel_tui.cli.output import plural, put_json, put_message
+from askel_tui.cli.output import put_json, put_message
 from askel_tui.cli.record_options import FileFormat, file_format, format_option, open_file, put_refusals
 from askel_tui.core.exit_codes import ExitCode
+from askel_tui.text.numbers import pluralize
 
 if TYPE_CHECKING:
     from askel_tui.services.ingest import IngestResult
@@ -85,8 +86,8 @@ def _put_result(result: IngestResult, connection: str) -> None:
         put_message(f"record {record} came before with another body: the first one holds")
     put_refusals(result.refusals, result.refused, result.refused_file)
     known = f", {result.duplicates:,} known already" if result.duplicates else ""
-    refused = f", {plural(result.refused, 'line')} refused" if result.refused else ""
-    put_message(f"{plural(result.accepted, 'new record')} for {connection}{known}{refused}")
+    refused = f", {pluralize(result.refused, 'line')} refused" if result.refused else ""
+    put_message(f"{pluralize(result.accepted, 'new record')} for {connection}{known}{refused}")
 
 
 class Progress:

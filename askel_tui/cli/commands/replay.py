@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from askel_tui.cli.common import actor, json_option, open_instance, run_async
-from askel_tui.cli.output import plural, put_json, put_message, put_table
-from askel_tui.cli.times import TimeParam, epoch_ms, format_time, rfc3339_of_ms
+from askel_tui.cli.output import put_json, put_message, put_table
+from askel_tui.cli.times import TimeParam, epoch_ms
+from askel_tui.text.numbers import pluralize
+from askel_tui.text.times import format_timestamp, to_rfc3339
 
 if TYPE_CHECKING:
     from askel_tui.services.replay import ReplayRange, UnreplayableEvent
@@ -85,7 +87,7 @@ def replay(
     if not backfill and not no_backfill:
         put_message("the connection's revision cannot mark events as history: they may fire flows")
     _put_unfit(unfit)
-    put_message(f"{plural(count, 'event')} will be sent again; a running daemon does it")
+    put_message(f"{pluralize(count, 'event')} will be sent again; a running daemon does it")
 
 
 async def _replay(wanted: ReplayRange, backfill: bool) -> tuple[int, list[UnreplayableEvent], bool]:
@@ -112,13 +114,13 @@ async def _list(wanted: ReplayRange, as_json: bool) -> None:
             else:
                 found.append(each.as_dict())
     if as_json:
-        events_told = [{**each, "sent": rfc3339_of_ms(each["sent"])} for each in found]
+        events_told = [{**each, "sent": to_rfc3339(each["sent"])} for each in found]
         put_json({"events": events_told, "unfit": [_unfit_row(each) for each in unfit]})
     else:
         columns = ("sent", "workflow", "step", "record", "profile", "metric", "unique id")
         put_table(columns, [_event_row(each) for each in found])
     _put_unfit(unfit)
-    put_message(f"{plural(len(found), 'event')} would be sent again")
+    put_message(f"{pluralize(len(found), 'event')} would be sent again")
 
 
 def _require_workflow(document: Any, workflow: str | None) -> None:
@@ -131,7 +133,7 @@ def _event_row(event: dict[str, Any]) -> tuple[str, ...]:
     who = next(iter(event["profile"].values()), "")
     names = ("workflow", "step", "record")
     return (
-        format_time(event["sent"]),
+        format_timestamp(event["sent"]),
         *(event[name] for name in names),
         who,
         event["metric"],

@@ -10,7 +10,7 @@ import click
 from askel_tui.cli.common import actor, json_option, open_instance, run_async
 from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import put, put_json, put_message, put_table
-from askel_tui.cli.times import rfc3339_of_ms
+from askel_tui.text.times import to_rfc3339
 
 if TYPE_CHECKING:
     from askel_tui.store.state.tokens import TokenDoc
@@ -165,6 +165,6 @@ def _token_row(token: TokenDoc) -> dict[str, Any]:
         "scopes": list(token.scopes),
         "connections": list(token.connections),
         "rate": token.rate,
-        "created": rfc3339_of_ms(token.created),
-        "expires": None if token.expires is None else rfc3339_of_ms(token.expires),
+        "created": to_rfc3339(token.created),
+        "expires": None if token.expires is None else to_rfc3339(token.expires),
     }

@@ -17,8 +17,10 @@ from askel_tui.cli.common import (
     run_async,
 )
 from askel_tui.cli.lazy_group import SuggestingGroup
-from askel_tui.cli.output import plural, problem_rows, put, put_json, put_message, put_table
-from askel_tui.cli.times import TimeParam, format_time, rfc3339, rfc3339_of_ms
+from askel_tui.cli.output import problem_rows, put, put_json, put_message, put_table
+from askel_tui.cli.times import TimeParam, rfc3339
+from askel_tui.text.numbers import pluralize
+from askel_tui.text.times import format_timestamp, to_rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +57,7 @@ def validate(file: str, as_json: bool) -> None:
     if as_json:
         put_json({"workflow": found.name, "problems": []})
     else:
-        put_message(f"{file}: workflow {found.name} is valid, {plural(len(found.steps), 'step')}")
+        put_message(f"{file}: workflow {found.name} is valid, {pluralize(len(found.steps), 'step')}")
 
 
 def _put_problems_json(unfit: InvalidWorkflow, as_json: bool) -> None:
@@ -174,14 +176,14 @@ async def _show(name: str, version: int | None, as_json: bool) -> None:
         "trigger": list(loaded.triggers) if loaded is not None else [],
         "when": loaded.when.text if loaded is not None and loaded.when is not None else None,
         "file": document.file,
-        "applied": rfc3339_of_ms(document.applied),
+        "applied": to_rfc3339(document.applied),
         "actor": document.actor,
     }
     if as_json:
         put_json({**about, "steps": steps})
         return
     shown = {**about, "versions": None, "trigger": ", ".join(about["trigger"]),
-             "applied": format_time(document.applied)}  # fmt: skip
+             "applied": format_timestamp(document.applied)}  # fmt: skip
     put_table(("", ""), [(word, value) for word, value in shown.items() if value is not None])
     put()
     put_table(
@@ -337,5 +339,7 @@ async def _delete(name: str, yes: bool) -> None:
         instance.workflow_document(name)
         counts = (await instance.journal.counts()).get(name)
         unsent = counts.waiting + counts.held + counts.failed if counts else 0
-        require_confirmation(f"Delete {name}, with {plural(unsent, 'operation')} that it has not sent?", yes)
+        require_confirmation(
+            f"Delete {name}, with {pluralize(unsent, 'operation')} that it has not sent?", yes
+        )
         await deleted(instance, name, actor())

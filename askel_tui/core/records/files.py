@@ -17,6 +17,7 @@ from askel_tui.core.records.record import (
     RefusedLine,
     read_record,
 )
+from askel_tui.text.numbers import pluralize
 
 MAX_SHOWN_BYTES = 65_536
 """How much of a refused line is kept for showing and mending it."""
@@ -208,7 +209,7 @@ def _hint(names: list[str]) -> str:
 def _body(cells: list[str], paths: list[tuple[str, ...]]) -> dict[str, Any]:
     if len(cells) != len(paths):
         raise RecordRefused(
-            f"{_count(len(cells), 'cell')}, where the header has {_count(len(paths), 'column')}"
+            f"{pluralize(len(cells), 'cell')}, where the header has {pluralize(len(paths), 'column')}"
         )
     body: dict[str, Any] = {}
     for path, cell in zip(paths, cells, strict=True):
@@ -234,7 +235,3 @@ def _value(cell: str) -> Any:
         return int(cell)
     value = json.loads(cell)
     return cell if value in (float("inf"), float("-inf")) else value
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"

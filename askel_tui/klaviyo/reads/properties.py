@@ -8,8 +8,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.core.catalog import PropertyEntry
-from askel_tui.klaviyo.errors import escape_unprintable
 from askel_tui.klaviyo.filters import sparse_fields
+from askel_tui.text.sanitizing import sanitize_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -71,5 +71,5 @@ def property_type(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    text = escape_unprintable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    text = sanitize_sentence(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
     return text if len(text) <= MAX_SAMPLE_CHARACTERS else text[: MAX_SAMPLE_CHARACTERS - 1] + "…"

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from askel_tui.core.notices import format_time
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import AuditFilter, Decision, StoredOperation, WarningNotice
+from askel_tui.text.numbers import pluralize
+from askel_tui.text.times import format_timestamp
 
 if TYPE_CHECKING:
     from askel_tui.sync.sending.settlement import Settler
@@ -49,13 +50,16 @@ class JobWait:
     @property
     def detail(self) -> str:
         """What is told of it."""
-        since, profiles = format_time(self.since), len({each.operation.profile for each in self.operations})
+        since, profiles = (
+            format_timestamp(self.since, zone=" UTC"),
+            len({each.operation.profile for each in self.operations}),
+        )
         what = (
             f"the import job {self.job}"
             if self.job
             else "an import job that may be the one without an answer"
         )
-        who = "1 profile waits" if profiles == 1 else f"{profiles:,} profiles wait"
+        who = pluralize(profiles, "profile waits", "profiles wait")
         return f"Klaviyo has been at {what} since {since}; {who} for it, all others go on"
 
 

@@ -12,15 +12,15 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from askel_tui.core import notices as texts
 from askel_tui.core.notices import AffectedStep
-from askel_tui.klaviyo.errors import escape_unprintable
 from askel_tui.store.journal.rows import HOLD_CAUSES, DeliveryPosition, Notice
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.notifications import channels
 from askel_tui.sync.notifications.channels import DeliveryFailed, Message
+from askel_tui.text.sanitizing import sanitize_sentence
+from askel_tui.text.times import to_rfc3339
 
 log = logging.getLogger(__name__)
 
@@ -180,15 +180,15 @@ class Notifier:
                 text = texts.hold_notice(notice.connection, cause, words, detail, since, affected)
         step = f"{affected[0].workflow}, step {affected[0].step}"
         step += f" (and {len(affected) - 1} more)" if len(affected) > 1 else ""
-        title = escape_unprintable(
+        title = sanitize_sentence(
             f"Askel, {notice.connection}: {TITLE_TEMPLATES.get(kind, '{step}').format(step=step)}"
         )
-        text = escape_unprintable(text)
+        text = sanitize_sentence(text)
         document = {
             "id": notice.seq,
             "kind": kind,
-            "at": _rfc3339(notice.at),
-            "since": _rfc3339(since),
+            "at": to_rfc3339(notice.at),
+            "since": to_rfc3339(since),
             "connection": notice.connection,
             "cause": notice.cause,
             "steps": [
@@ -198,7 +198,3 @@ class Notifier:
             "text": text,
         }
         return Message(str(notice.seq), title, text, document)
-
-
-def _rfc3339(at: int) -> str:
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

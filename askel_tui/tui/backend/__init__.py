@@ -56,7 +56,7 @@ class Backend(Connections, Account, Workflows, Running, Settings):
 
 def describe_error(error: BaseException) -> str:
     """An error as a sentence for people, inert."""
-    from askel_tui.tui.text.inert import sanitize
+    from askel_tui.text.sanitizing import sanitize
 
     text = str(error).strip() or type(error).__name__
     text = text if text.endswith((".", "!", "?", "…")) else text + "."

@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from askel_tui.text.numbers import pluralize
 from askel_tui.tui.shell.progress import Progress
-from askel_tui.tui.text.figures import pluralize
 from askel_tui.tui.widgets.text_prompt import TextPrompt
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from textual.app import App
 from textual.binding import Binding
 
 from askel_tui.core.problems import Problem, did_you_mean
+from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.backend import Backend, describe_error
 from askel_tui.tui.preferences import config, themes
-from askel_tui.tui.text.inert import sanitize
 
 if TYPE_CHECKING:
     from textual.dom import DOMNode

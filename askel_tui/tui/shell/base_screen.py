@@ -17,13 +17,14 @@ from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import Worker
 
+from askel_tui.text.cells import truncate
+from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.backend import Backend, describe_error
 from askel_tui.tui.backend.loop_thread import BackendClosed
 from askel_tui.tui.shell.progress import BusyLine, Cancelled, Progress
 from askel_tui.tui.shell.screen_registry import SCREENS, ScreenEntry
 from askel_tui.tui.shell.workers import run_in_background
 from askel_tui.tui.text.filtering import Filter, parse_filter
-from askel_tui.tui.text.inert import sanitize, truncate
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.key_hints import KeyHints

@@ -6,8 +6,8 @@ import asyncio
 import shutil
 from typing import TYPE_CHECKING
 
+from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.shell.workers import run_in_background
-from askel_tui.tui.text.inert import sanitize
 
 if TYPE_CHECKING:
     from askel_tui.tui.app import AskelApp

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widget import Widget
 
-from askel_tui.tui.text.inert import sanitize
+from askel_tui.text.sanitizing import sanitize
 
 SPINNER_INTERVAL_S = 0.25
 _SPINNER = "◐◓◑◒"

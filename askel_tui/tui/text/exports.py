@@ -30,11 +30,6 @@ def to_csv(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return out.getvalue()
 
 
-def to_ascii_json(value: object) -> str:
-    """A JSON document in ASCII, so that nothing in it acts on a terminal."""
-    return json.dumps(value, indent=2, default=str) + "\n"
-
-
 def write_private_file(file: Path, text: str, *, replace: bool = False) -> Path:
     """Writes a file that only its owner can read. Raises `FileExistsError` unless told to replace, and `OSError`."""
     place = file.expanduser()

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from askel_tui.tui.text.inert import sanitize, sanitize_lines
+from askel_tui.text.sanitizing import sanitize, sanitize_lines
 from askel_tui.tui.widgets.help import Help
 
 MIN_LABEL_CELLS = 10

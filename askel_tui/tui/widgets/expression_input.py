@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from askel_tui.tui.text.inert import sanitize, sanitize_lines
+from askel_tui.text.sanitizing import sanitize, sanitize_lines
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.modal import Modal
 from askel_tui.tui.widgets.picker import Choice

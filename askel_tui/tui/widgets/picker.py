@@ -13,9 +13,9 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from askel_tui.text.sanitizing import sanitize, sanitize_lines
 from askel_tui.tui.text.filtering import parse_filter
 from askel_tui.tui.text.fuzzy import rank_matches
-from askel_tui.tui.text.inert import sanitize, sanitize_lines
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.modal import Modal
 

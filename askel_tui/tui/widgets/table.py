@@ -12,7 +12,7 @@ from textual.binding import Binding
 from textual.content import Content
 from textual.widgets import DataTable
 
-from askel_tui.tui.text.inert import pad
+from askel_tui.text.cells import pad
 from askel_tui.tui.widgets.help import Help
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Input, Static
 
-from askel_tui.tui.text.inert import sanitize_lines
+from askel_tui.text.sanitizing import sanitize_lines
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.modal import Modal
 from askel_tui.tui.widgets.secret_input import SecretInput

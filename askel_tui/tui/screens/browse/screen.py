@@ -12,13 +12,14 @@ from textual.content import Content
 from textual.widgets import ContentSwitcher, Tab, Tabs
 
 from askel_tui.core.catalog import Catalog
+from askel_tui.text.numbers import pluralize
+from askel_tui.text.sanitizing import sanitize
+from askel_tui.text.times import format_age, format_time_of_day
 from askel_tui.tui.screens.browse import view
 from askel_tui.tui.shell.base_screen import AskelScreen
 from askel_tui.tui.shell.clipboard import copy
-from askel_tui.tui.text.figures import format_time_of_day, pluralize, time_ago
 from askel_tui.tui.text.filtering import Filter
 from askel_tui.tui.text.fuzzy import rank_matches
-from askel_tui.tui.text.inert import sanitize
 from askel_tui.tui.widgets.detail_pane import DetailLine, DetailPane
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
@@ -178,7 +179,7 @@ class BrowseScreen(AskelScreen):
         if self._catalog is not None:
             title, word = view.SECTIONS[self._section]
             counted = pluralize(len(view.entries(self._catalog, self._section)), word, title.lower())
-            self._table.border_title = f"{counted}, read {time_ago(self._catalog.taken, self._now_ms)} ago"
+            self._table.border_title = f"{counted}, read {format_age(self._catalog.taken, self._now_ms)} ago"
 
     def _describe(self) -> None:
         pane = self.query_one("#detail", DetailPane)

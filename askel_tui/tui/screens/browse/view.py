@@ -16,8 +16,8 @@ from askel_tui.core.catalog import (
     TemplateEntry,
 )
 from askel_tui.core.workflows.model import Workflow, step_targets
-from askel_tui.tui.text.figures import bar
-from askel_tui.tui.text.inert import format_json
+from askel_tui.text.json_text import format_json
+from askel_tui.tui.text.charts import bar
 from askel_tui.tui.widgets.table import Cell, Column, Row
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from textual.widgets import Button, Input, Label, Select, Static
 from textual.worker import Worker
 
 from askel_tui.contract.endpoints import NEWEST, SELECTABLE, serving_revision
+from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.backend import describe_error
 from askel_tui.tui.screens.connections import fields
 from askel_tui.tui.screens.connections.plain_input import PlainInput
@@ -23,7 +24,6 @@ from askel_tui.tui.screens.connections.scopes_view import (
     summarize_scopes,
 )
 from askel_tui.tui.shell.workers import run_in_background
-from askel_tui.tui.text.inert import sanitize
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.modal import Modal
 from askel_tui.tui.widgets.secret_input import SecretInput

@@ -13,10 +13,10 @@ from textual.widgets import Button, Label, Static
 from textual.worker import Worker
 
 from askel_tui.core.fingerprints import fingerprint
+from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.backend import describe_error
 from askel_tui.tui.screens.connections.scopes_view import scope_checklist, summarize_scopes
 from askel_tui.tui.shell.workers import run_in_background
-from askel_tui.tui.text.inert import sanitize
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.modal import Modal
 from askel_tui.tui.widgets.secret_input import SecretInput

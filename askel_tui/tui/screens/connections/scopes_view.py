@@ -8,7 +8,7 @@ from typing import Any
 
 from textual.content import Content
 
-from askel_tui.tui.text.inert import sanitize
+from askel_tui.text.sanitizing import sanitize
 
 SCOPE_STATE_SIGNS = {
     "present": ("✓", "present", "$success"),

@@ -12,14 +12,15 @@ from textual.content import Content
 from textual.widgets import Static
 
 from askel_tui.contract.endpoints import serving_revision
+from askel_tui.text.numbers import pluralize
+from askel_tui.text.sanitizing import sanitize
+from askel_tui.text.times import format_timestamp
 from askel_tui.tui.screens.connections.scopes_view import (
     notice_channel_kinds,
     scope_checklist,
     summarize_scopes,
 )
 from askel_tui.tui.shell.base_screen import AskelScreen
-from askel_tui.tui.text.figures import format_timestamp, pluralize
-from askel_tui.tui.text.inert import sanitize
 from askel_tui.tui.widgets.detail_pane import DetailLine, detail_content
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Cell, Column, Row, Table

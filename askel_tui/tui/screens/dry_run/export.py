@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.text.numbers import pluralize
+from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.screens.dry_run import view
 from askel_tui.tui.text.exports import write_private_file
-from askel_tui.tui.text.figures import pluralize
-from askel_tui.tui.text.inert import sanitize
 from askel_tui.tui.widgets.text_prompt import TextPrompt
 
 if TYPE_CHECKING:

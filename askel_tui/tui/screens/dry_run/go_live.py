@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.text.numbers import pluralize
+from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.screens.dry_run import view
-from askel_tui.tui.text.figures import pluralize
-from askel_tui.tui.text.inert import sanitize
 from askel_tui.tui.widgets.picker import Choice, Picker
 
 if TYPE_CHECKING:

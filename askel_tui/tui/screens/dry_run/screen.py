@@ -13,14 +13,14 @@ from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Static
 
+from askel_tui.text.json_text import encode_json
+from askel_tui.text.numbers import pluralize
+from askel_tui.text.sanitizing import sanitize, sanitize_lines
 from askel_tui.tui.screens.dry_run import view
 from askel_tui.tui.screens.dry_run.export import export_dry_run
 from askel_tui.tui.shell.base_screen import AskelScreen
 from askel_tui.tui.shell.clipboard import copy
-from askel_tui.tui.text.copying import json_for_clipboard
-from askel_tui.tui.text.figures import pluralize
 from askel_tui.tui.text.filtering import Filter
-from askel_tui.tui.text.inert import sanitize, sanitize_lines
 from askel_tui.tui.widgets.detail_pane import DetailPane
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
@@ -377,7 +377,7 @@ class DryRunScreen(AskelScreen):
         record = self._selected_record
         if record is not None:
             if self._mode == "changes":
-                copy(self.askel, json_for_clipboard(record), "the record's dry run as JSON")
+                copy(self.askel, encode_json(record, indent=2), "the record's dry run as JSON")
             else:
                 named = "JSON" if self._mode == "json" else "curl; export KLAVIYO_API_KEY first"
                 copy(self.askel, self._requests_text(record), f"the requests as {named}")

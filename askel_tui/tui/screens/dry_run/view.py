@@ -9,10 +9,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from askel_tui.tui.text.copying import curl_command, json_for_clipboard
+from askel_tui.text.cells import truncate
+from askel_tui.text.json_text import encode_json, format_value
+from askel_tui.text.numbers import pluralize
+from askel_tui.text.sanitizing import sanitize
+from askel_tui.tui.text.curl import curl_command
 from askel_tui.tui.text.exports import to_csv
-from askel_tui.tui.text.figures import pluralize
-from askel_tui.tui.text.inert import format_value, sanitize, truncate
 from askel_tui.tui.widgets.table import Cell, Column, Row
 
 Json = Mapping[str, Any]
@@ -225,7 +227,7 @@ def requests(record: Json) -> list[dict[str, Any]]:
 
 def requests_json(record: Json) -> str:
     """A record's requests as one JSON document."""
-    return json_for_clipboard(requests(record))
+    return encode_json(requests(record), indent=2)
 
 
 def requests_curl(record: Json, revision: str, address: str) -> str:
@@ -247,7 +249,7 @@ def export_text(run: Json, kind: str) -> str:
         case ".csv":
             return to_csv(EXPORT_COLUMNS, list(_export_rows(run)))
         case ".json":
-            return json_for_clipboard(run) + "\n"
+            return encode_json(run, indent=2) + "\n"
     return _markdown_report(run)
 
 

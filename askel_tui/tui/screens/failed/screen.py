@@ -13,12 +13,14 @@ from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from askel_tui.text.json_text import encode_json, format_json
+from askel_tui.text.numbers import pluralize
+from askel_tui.text.sanitizing import sanitize
+from askel_tui.text.times import format_age, format_timestamp
 from askel_tui.tui.screens.failed import view
 from askel_tui.tui.shell.base_screen import AskelScreen
-from askel_tui.tui.text.exports import to_ascii_json, to_csv, write_private_file
-from askel_tui.tui.text.figures import format_timestamp, pluralize, time_ago
+from askel_tui.tui.text.exports import to_csv, write_private_file
 from askel_tui.tui.text.filtering import Filter
-from askel_tui.tui.text.inert import format_json, sanitize
 from askel_tui.tui.widgets.detail_pane import DetailLine, DetailPane
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
@@ -139,7 +141,7 @@ class FailedScreen(AskelScreen):
     def _row(self, failure: Failure) -> Row:
         mark = ("✓", "bold $accent") if failure.id in self._marked else ""
         who = failure.operation.operation.profile.label() if failure.operation else "not planned"
-        return str(failure.id), (mark, failure.record, who, time_ago(failure.at, self._now_ms))
+        return str(failure.id), (mark, failure.record, who, format_age(failure.at, self._now_ms))
 
     @property
     def _selected_group(self) -> view.FailureGroup | None:
@@ -162,7 +164,7 @@ class FailedScreen(AskelScreen):
             ("step", failure.step or "planning: nothing was written"),
             ("record", failure.record),
             ("workflow", f"{failure.workflow} v{failure.version}"),
-            ("at", format_timestamp(failure.at)),
+            ("at", format_timestamp(failure.at, milliseconds=True)),
             ("id", str(failure.id)),
         ]
         parts = []
@@ -332,7 +334,7 @@ class FailedScreen(AskelScreen):
         text = (
             to_csv(view.EXPORT_COLUMNS, [list(row.values()) for row in rows])
             if csv
-            else to_ascii_json({"failed": rows})
+            else encode_json({"failed": rows}, indent=2) + "\n"
         )
         try:
             place = await asyncio.to_thread(write_private_file, file, text)

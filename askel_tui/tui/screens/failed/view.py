@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from askel_tui.tui.text.figures import format_timestamp
+from askel_tui.text.times import format_timestamp
 
 if TYPE_CHECKING:
     from askel_tui.store.journal.rows import Failure
@@ -109,7 +109,7 @@ def export_row(failure: Failure) -> dict[str, Any]:
     stored = failure.operation
     values = (
         failure.id,
-        format_timestamp(failure.at),
+        format_timestamp(failure.at, milliseconds=True),
         failure.connection,
         failure.workflow,
         failure.version,

@@ -11,9 +11,10 @@ from textual.content import Content
 from textual.widgets import Static
 
 from askel_tui.store.journal.tables.audit.tail import TailRow
+from askel_tui.text.json_text import format_json, format_value
+from askel_tui.text.sanitizing import sanitize, sanitize_lines
+from askel_tui.text.times import format_time_of_day, format_timestamp
 from askel_tui.tui.screens.live.tail_columns import RESULT_LABELS
-from askel_tui.tui.text.figures import format_time_of_day, format_timestamp
-from askel_tui.tui.text.inert import format_json, format_value, sanitize, sanitize_lines
 from askel_tui.tui.widgets.help import Help
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def entry_content(entry: AuditEntry, life: Sequence[TailRow]) -> Content:
     target = entry.target or {}
     named = f"{target.get('type', '')} {target.get('name', '')}".strip()
     for name, value in (
-        ("at", format_timestamp(entry.at)),
+        ("at", format_timestamp(entry.at, milliseconds=True)),
         ("by", entry.actor),
         ("connection", entry.connection),
         ("workflow", entry.workflow),

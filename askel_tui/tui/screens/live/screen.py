@@ -13,6 +13,8 @@ from textual.containers import Container
 
 from askel_tui.store.journal.tables.audit import tail as audit_tail
 from askel_tui.store.paths import journal_file
+from askel_tui.text.json_text import encode_json
+from askel_tui.text.numbers import pluralize
 from askel_tui.tui.backend import describe_error
 from askel_tui.tui.screens.live.entry_detail import EntryDetail
 from askel_tui.tui.screens.live.feed import TailFeed, TailRows
@@ -21,8 +23,7 @@ from askel_tui.tui.screens.live.rows import PageKey
 from askel_tui.tui.screens.live.tail import Tail
 from askel_tui.tui.shell.base_screen import AskelScreen
 from askel_tui.tui.shell.clipboard import copy
-from askel_tui.tui.text.copying import curl_command, json_for_clipboard
-from askel_tui.tui.text.figures import pluralize
+from askel_tui.tui.text.curl import curl_command
 from askel_tui.tui.text.filtering import Filter
 from askel_tui.tui.widgets.filter_bar import FilterBar
 
@@ -227,7 +228,7 @@ class LiveScreen(AskelScreen):
     async def _copy_json(self) -> None:
         entry = await self._selected_entry()
         if entry is not None:
-            copy(self.askel, json_for_clipboard(asdict(entry)), f"entry {entry.seq}")
+            copy(self.askel, encode_json(asdict(entry), indent=2), f"entry {entry.seq}")
 
     def action_copy_curl(self) -> None:
         """Copies the request as curl."""

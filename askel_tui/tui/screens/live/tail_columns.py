@@ -10,8 +10,8 @@ from rich.segment import Segment
 from rich.style import Style
 
 from askel_tui.store.journal.tables.audit.tail import TailRow
-from askel_tui.tui.text.figures import format_time_of_day
-from askel_tui.tui.text.inert import pad
+from askel_tui.text.cells import pad
+from askel_tui.text.times import format_time_of_day
 
 RESULT_LABELS: Mapping[str, tuple[str, str]] = {
     "written": ("✓ written", "good"),

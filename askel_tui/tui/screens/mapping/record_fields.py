@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from askel_tui.core.catalog import Catalog
+from askel_tui.text.cells import truncate
+from askel_tui.text.json_text import format_value
 from askel_tui.tui.screens.mapping.draft import PROPERTY_PREFIX, Draft
-from askel_tui.tui.text.inert import format_value, truncate
 from askel_tui.tui.widgets.picker import Choice
 from askel_tui.tui.widgets.table import Row
 

@@ -17,13 +17,13 @@ from textual.content import Content
 from textual.widgets import Static
 
 from askel_tui.core.workflows.loader import load_workflow
+from askel_tui.text.sanitizing import sanitize
+from askel_tui.text.times import format_timestamp
 from askel_tui.tui.screens.mapping import view
 from askel_tui.tui.screens.mapping.draft import Draft, DraftHistory, draft_from_workflow, to_yaml
 from askel_tui.tui.screens.mapping.editing import begin_draft
 from askel_tui.tui.screens.mapping.view import DraftRow
 from askel_tui.tui.text.exports import write_private_file
-from askel_tui.tui.text.figures import format_timestamp
-from askel_tui.tui.text.inert import sanitize
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.modal import Modal
 from askel_tui.tui.widgets.picker import Choice, Picker

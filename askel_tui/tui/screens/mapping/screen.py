@@ -15,15 +15,15 @@ from askel_tui.core.catalog import Catalog
 from askel_tui.core.problems import Problem
 from askel_tui.core.targets.pinning import pin_targets
 from askel_tui.core.workflows.loader import load_workflow
+from askel_tui.text.numbers import pluralize
+from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.screens.mapping import editing, saving, view
 from askel_tui.tui.screens.mapping.draft import Draft, DraftHistory, to_yaml
 from askel_tui.tui.screens.mapping.record_fields import RecordField, field_rows, fullest_record, record_fields
 from askel_tui.tui.screens.mapping.view import DraftRow
 from askel_tui.tui.shell.base_screen import AskelScreen
-from askel_tui.tui.text.figures import pluralize
 from askel_tui.tui.text.filtering import Filter
 from askel_tui.tui.text.fuzzy import rank_matches
-from askel_tui.tui.text.inert import sanitize
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Column, Table
 

@@ -9,8 +9,8 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.widget import Widget
 
-from askel_tui.tui.text.figures import bar
-from askel_tui.tui.text.inert import pad
+from askel_tui.text.cells import pad
+from askel_tui.tui.text.charts import bar
 
 if TYPE_CHECKING:
     from askel_tui.services.status import BudgetStatus

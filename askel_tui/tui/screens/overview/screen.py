@@ -12,11 +12,13 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Static
 
+from askel_tui.text.numbers import abbreviate_count, pluralize
+from askel_tui.text.sanitizing import sanitize
+from askel_tui.text.times import format_age, format_time_of_day
 from askel_tui.tui.screens.overview.gauges import Gauges
 from askel_tui.tui.screens.overview.throughput import BUCKET_MS, Throughput
 from askel_tui.tui.shell.base_screen import AskelScreen
-from askel_tui.tui.text.figures import abbreviate_count, format_time_of_day, pluralize, sparkline, time_ago
-from askel_tui.tui.text.inert import sanitize
+from askel_tui.tui.text.charts import sparkline
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Cell, Column, Row, Table
 
@@ -219,7 +221,7 @@ class OverviewScreen(AskelScreen):
             # The step first: a long workflow's name may be cut.
             f"{row.step} ‹ {row.workflow}",
             (f"! {CAUSES.get(row.cause, row.cause)}", "$warning"),
-            time_ago(row.since, self._now_ms),
+            format_age(row.since, self._now_ms),
             f"{row.waiting:,}",
         )
         return f"{row.workflow}\0{row.step}", cells

@@ -15,14 +15,15 @@ from textual.content import Content
 from textual.widgets import Static
 
 from askel_tui.core.problems import Problem
+from askel_tui.text.cells import truncate
+from askel_tui.text.numbers import pluralize
+from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.preferences import config, themes
 from askel_tui.tui.screens.connections.scopes_view import notice_channel_kinds
 from askel_tui.tui.screens.settings import keymap
 from askel_tui.tui.shell.base_screen import AskelScreen
 from askel_tui.tui.shell.clipboard import copy
-from askel_tui.tui.text.figures import pluralize
 from askel_tui.tui.text.filtering import Filter
-from askel_tui.tui.text.inert import sanitize, truncate
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Column, Row, Table

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from askel_tui.tui.text.inert import format_json, format_value, pad, sanitize, sanitize_lines, truncate
+from askel_tui.text.cells import pad, truncate
+from askel_tui.text.json_text import format_json, format_value
+from askel_tui.text.sanitizing import sanitize, sanitize_lines
 
 TRICKY = st.sampled_from(
     "\x00\x07\x08\t\n\r\x1b\x7f\x80\x9b\x9d\u200b\u200d\u202a\u202e\u2066\u2069\ufeff\u0301\ud800[]/\\@漢🔥é"

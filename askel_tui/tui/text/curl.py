@@ -9,12 +9,6 @@ from typing import Any
 KEY_ENVIRONMENT_VARIABLE = "KLAVIYO_API_KEY"
 
 
-def json_for_clipboard(value: Any) -> str:
-    """Indented JSON; characters that a terminal acts upon are JSON's own escapes."""
-    text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
-    return "".join(char if char == "\n" or char.isprintable() else json.dumps(char)[1:-1] for char in text)
-
-
 def curl_command(method: str, path: str, body: Any, revision: str, address: str) -> str:
     """A command that makes the request; the key stays out: `export KLAVIYO_API_KEY=…` provides it."""
     parts = [

@@ -1,0 +1,43 @@
+"""Widths in terminal cells: measuring, cutting and padding text as a terminal, and Textual, count it."""
+
+from __future__ import annotations
+
+from askel_tui.text.sanitizing import ELLIPSIS, sanitize
+
+
+def cell_width(text: str) -> int:
+    """The number of terminal cells that a text takes: wide characters take two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    # Imported where text is not ASCII only: it takes 13 ms, and no command that starts fast needs it.
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def truncate(text: str, cells: int) -> str:
+    """Harmless text of at most `cells` cells, cut with an ellipsis."""
+    if cells <= 0:
+        return ""
+    shown = sanitize(text, max(cells * 4, 64))
+    if cell_width(shown) <= cells:
+        return shown
+    return _resize(shown, cells - 1).rstrip() + ELLIPSIS
+
+
+def pad(text: str, cells: int, *, align_right: bool = False) -> str:
+    """Harmless text of exactly `cells` cells."""
+    if len(text) <= cells and text.isascii() and text.isprintable():
+        return text.rjust(cells) if align_right else text.ljust(cells)
+    shown = truncate(text, cells)
+    blanks = " " * (max(cells, 0) - cell_width(shown))
+    return blanks + shown if align_right else shown + blanks
+
+
+def _resize(text: str, cells: int) -> str:
+    """The text cut or filled to so many cells; half of a wide character becomes a blank."""
+    if text.isascii():
+        return text[:cells].ljust(cells)
+    from rich.cells import set_cell_size
+
+    return set_cell_size(text, cells)
