@@ -3,10 +3,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 LOCK   := .ci/requirements.lock
+RUN    := .ci/requirements-run.lock
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check
 
 .PHONY: demo test lint format proofs bench lock wheel clean
 
-demo: $(VENV)/.installed
+# Needs what running needs, and none of the tools for tests and lint.
+demo: $(VENV)/.runs
+	@echo 'The story of one workflow, told against a Klaviyo account on this machine:'
 	$(BIN)/askel demo --headless
 
 test: $(VENV)/.installed
@@ -37,12 +41,22 @@ lock: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --universal --python-version 3.11 \
 	  --group pyproject.toml:test --group pyproject.toml:lint pyproject.toml --output-file $(LOCK)
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-header --universal --python-version 3.11 \
+	  --constraint $(LOCK) pyproject.toml --output-file $(RUN)
 
-$(VENV)/.installed: pyproject.toml $(LOCK)
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
-	touch $@
+$(VENV)/.runs: pyproject.toml $(RUN)
+	@echo 'Making a Python environment in $(VENV) (once)'
+	@$(PYTHON) -m venv $(VENV)
+	@echo "Installing the $$(grep -c '==' $(RUN)) packages that Askel runs on"
+	@$(PIP) --quiet --require-hashes -r $(RUN)
+	@echo 'Installing Askel itself'
+	@$(PIP) --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.runs $(LOCK)
+	@echo "Installing the tools for tests and lint ($$(grep -c '==' $(LOCK)) packages in all)"
+	@$(PIP) --quiet --require-hashes -r $(LOCK)
+	@touch $@
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
