@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from askel_tui.contract import bodies
 from askel_tui.contract.bodies import Inexpressible
+from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import STANDARD_ATTRIBUTES
 from askel_tui.contract.endpoints import REVISIONS, endpoint
 
@@ -231,7 +232,7 @@ class Dialect:
 
     def bulk_events(self, groups: Sequence[Body]) -> Body:
         """`bulk_create_events` of groups from `event_group`. Raises `NotInRevision` where there is none."""
-        endpoint(self.revision, "bulk_create_events")
+        endpoint(self.revision, Call.BULK_CREATE_EVENTS)
         attributes = {"events-bulk-create": {"data": list(groups)}}
         return {"data": {"type": "event-bulk-create-job", "attributes": attributes}}
 

@@ -16,6 +16,8 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import orjson
 
+from askel_tui.contract.calls import Call
+
 StepKind = Literal[
     "upsert_profile",
     "add_to_list",
@@ -107,7 +109,7 @@ class Operation:
     id: str
     step: str
     kind: StepKind
-    call: str
+    call: Call
     profile: Identity
     target: Target | None = None
     through: Target | None = None
@@ -135,7 +137,7 @@ class Operation:
             id=value["id"],
             step=value["step"],
             kind=value["kind"],
-            call=value["call"],
+            call=Call(value["call"]),
             profile=Identity(**value["profile"]),
             target=_target(**value["target"]) if "target" in value else None,
             through=_target(**value["through"]) if "through" in value else None,

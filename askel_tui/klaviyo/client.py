@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from askel_tui import __version__
+from askel_tui.contract.calls import Call
 from askel_tui.contract.endpoints import Endpoint, Extra, NotInRevision, endpoint
 from askel_tui.core.fingerprints import fingerprint
 from askel_tui.core.operations import canonical_json
@@ -96,7 +97,7 @@ class Client:
         self._retry_policy = retry_policy or RetryPolicy()
         self._key = key.encode()
         # A revision's media type is the one its request bodies have (docs/klaviyo.md 0.2).
-        media = endpoint(revision, "create_event").content_type or "application/json"
+        media = endpoint(revision, Call.CREATE_EVENT).content_type or "application/json"
         common = {
             "Authorization": f"Klaviyo-API-Key {key}",
             "revision": revision,
@@ -119,16 +120,16 @@ class Client:
         """The base address that is called."""
         return self._transport.address
 
-    def endpoint(self, name: str) -> Endpoint:
+    def endpoint(self, call: Call) -> Endpoint:
         """The endpoint at this client's revision. Raises `NotInThisRevision`."""
         try:
-            return endpoint(self.revision, name)
+            return endpoint(self.revision, call)
         except NotInRevision as unknown:
             raise NotInThisRevision(str(unknown)) from None
 
     async def call(
         self,
-        name: str,
+        call: Call,
         *,
         ids: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
@@ -145,12 +146,12 @@ class Client:
         with a place in the budget taken and nothing sent, at every attempt. `place` is one that was taken
         beforehand, for the first attempt. Raises the kinds of `KlaviyoError`.
         """
-        request = self._ready(name, ids or {}, query or {}, body, priority)
+        request = self._ready(call, ids or {}, query or {}, body, priority)
         return await self._send(request, retry_mode, before_attempt, permit)
 
     async def pages(
         self,
-        name: str,
+        call: Call,
         *,
         ids: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
@@ -163,20 +164,20 @@ class Client:
         Raises `UnreadableResponse` where a page is none, comes a second time, or names a next one of another address.
         """
         ids, asked = ids or {}, dict(query or {})
-        one = self.endpoint(name)
+        one = self.endpoint(call)
         if one.page_size_allowed and one.page_max and "page[size]" not in asked:
             asked["page[size]"] = str(min(one.page_max, limit or one.page_max))
         seen: set[str] = set()
         given = 0
         while True:
-            request = self._ready(name, ids, asked, None, priority)
+            request = self._ready(call, ids, asked, None, priority)
             if request.target in seen:
                 raise UnreadableResponse(
-                    f"Klaviyo's pages of {name} go in a circle: one names an earlier one as its next."
+                    f"Klaviyo's pages of {call} go in a circle: one names an earlier one as its next."
                 )
             seen.add(request.target)
             answer = await self._send(request)
-            resources, following = parse_page(answer.body, name)
+            resources, following = parse_page(answer.body, call)
             for resource in resources:
                 yield resource
                 given += 1
@@ -184,7 +185,7 @@ class Client:
                     return
             if following is None:
                 return
-            asked = next_page_query(following, self.address, request.target.partition("?")[0], name)
+            asked = next_page_query(following, self.address, request.target.partition("?")[0], call)
 
     async def aclose(self) -> None:
         """Gives up the connections."""
@@ -198,16 +199,16 @@ class Client:
 
     def _ready(
         self,
-        name: str,
+        call: Call,
         ids: Mapping[str, str],
         query: Mapping[str, str],
         body: Mapping[str, Any] | bytes | None,
         priority: Priority,
     ) -> _Request:
-        one = self.endpoint(name)
+        one = self.endpoint(call)
         if any(value in ("", ".", "..") for value in ids.values()):
             # Such a path would lead elsewhere, and nothing has such an id.
-            raise NotInAccount(f"Nothing can have the id that {name} was given.")
+            raise NotInAccount(f"Nothing can have the id that {call} was given.")
         target = one.url_path(**ids) if ids else one.path
         extras = tuple(
             extra for extra in one.extras if extra.value in query.get(extra.parameter, "").split(",")

@@ -12,6 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.catalog import Catalog, SegmentEntry
 from askel_tui.core.operations import Identity
 from askel_tui.klaviyo import responses
@@ -126,7 +127,7 @@ class AccountQueries:
         else:
             query = {"additional-fields[profile]": "subscriptions"} if consent else {}
             try:
-                answer = await client.call("get_profile", ids={"id": who}, query=query)
+                answer = await client.call(Call.GET_PROFILE, ids={"id": who}, query=query)
             except NotInAccount:
                 return None
             profile_id, attributes = who, responses.attributes_of(responses.resource_of(answer.body))
@@ -136,7 +137,7 @@ class AccountQueries:
 
 async def _is_in_segment(client: Client, profile: str, segment: str) -> bool:
     try:
-        pages = client.pages("get_segment_ids_for_profile", ids={"id": profile})
+        pages = client.pages(Call.GET_SEGMENT_IDS_FOR_PROFILE, ids={"id": profile})
         return any([each.get("id") == segment async for each in pages])
     except NotInAccount:
         return False

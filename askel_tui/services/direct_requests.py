@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.catalog import Catalog, SegmentEntry
 from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.operations import Identity, Operation
@@ -138,7 +139,7 @@ async def list_membership_warnings(client: Client, operations: tuple[Operation, 
     warnings = []
     for operation in operations:
         listed = operation.destination
-        if operation.call != "add_profiles_to_list" or listed is None or listed.id is None:
+        if operation.call != Call.ADD_PROFILES_TO_LIST or listed is None or listed.id is None:
             continue
         if (await members_of_list(client, listed.id, [operation.profile]))[operation.profile]:
             told = f"{operation.profile.label()} is on the list {listed.name!r} already, which fires nothing"

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.catalog import FlowEntry
 from askel_tui.core.exit_codes import AskelError
 from askel_tui.core.operations import Identity, Operation
@@ -260,15 +261,15 @@ class _Totals:
     def count(self, operation: Operation, changed: Mapping[str, Any]) -> None:
         """Takes an operation into account that the dry run shows."""
         destination = operation.destination
-        if operation.call == "create_event":
+        if operation.call == Call.CREATE_EVENT:
             self.events[operation.body["metric"]] += 1
         elif not changed:
             return
-        elif operation.call == "add_profiles_to_list" and destination:
+        elif operation.call == Call.ADD_PROFILES_TO_LIST and destination:
             self.added[destination.name] += 1
-        elif operation.call == "remove_profiles_from_list" and destination:
+        elif operation.call == Call.REMOVE_PROFILES_FROM_LIST and destination:
             self.removed[destination.name] += 1
-        elif operation.call in ("bulk_subscribe_profiles", "bulk_unsubscribe_profiles"):
+        elif operation.call in (Call.BULK_SUBSCRIBE_PROFILES, Call.BULK_UNSUBSCRIBE_PROFILES):
             self.counts[f"{operation.kind}d"] += 1
         if destination and destination.id:
             self.reached.setdefault((destination.type, destination.id), set()).add(operation.profile)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.dialects import dialect
 from askel_tui.core.operations import Operation, operation_id
 from askel_tui.core.planning.plan import plan
@@ -120,7 +121,7 @@ async def replayable_events(
                 yield UnreplayableEvent(entry, "its record is no longer kept")
             elif bounds[0] <= stored.seq <= bounds[1]:
                 found = await versions.recreate(entry, stored)
-                if isinstance(found, UnreplayableEvent) or found.operation.call == "create_event":
+                if isinstance(found, UnreplayableEvent) or found.operation.call == Call.CREATE_EVENT:
                     yield found
 
 
@@ -220,7 +221,7 @@ class _WorkflowVersions:
         operation = next((each for each in operations if each.id == entry.operation), None)
         if operation is None:
             return UnreplayableEvent(entry, "its record does not plan to it any more")
-        if operation.call == "create_event" and not _has_same_unique_id(entry, operation):
+        if operation.call == Call.CREATE_EVENT and not _has_same_unique_id(entry, operation):
             return UnreplayableEvent(entry, "it would get another unique_id than it was sent with")
         return ReplayableEvent(entry, stored, number, operation)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.dialects import dialect
 from askel_tui.klaviyo import http
 from askel_tui.store.journal.errors import JournalError
@@ -105,7 +106,7 @@ async def test_a_profile_that_is_gone_is_identified_anew_and_the_others_are_unha
     revision = either.instance.state.connection(NAME).revision
     kept, merged = either.profile(_email(0))["id"], either.profile(_email(4))["id"]
     if revision != "2024-02-15":
-        await client.call("merge_profiles", body=dialect(revision).merge(kept, merged))
+        await client.call(Call.MERGE_PROFILES, body=dialect(revision).merge(kept, merged))
     await either.take(_back(number) for number in range(6))
     await either.drain()
     assert await either.instance.journal.failures() == []

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.requests.packing import batch_capacity
 from tests.support.bad_days import assert_in_order, brisk, held, order, settled
 from tests.support.shared import needs_shared
@@ -34,7 +35,7 @@ steps:
   - id: out
     unsubscribe: {channels: [email], list: Newsletter}
 """
-SUBSCRIBE, UNSUBSCRIBE = "bulk_subscribe_profiles", "bulk_unsubscribe_profiles"
+SUBSCRIBE, UNSUBSCRIBE = Call.BULK_SUBSCRIBE_PROFILES, Call.BULK_UNSUBSCRIBE_PROFILES
 
 
 def _email(number: int) -> str:
@@ -155,7 +156,7 @@ async def test_a_read_that_fails_before_a_withdrawal_leaves_no_doubt(bench: Work
     await bench.apply(LEAVE)
     await bench.take([_joined(0)])
     await bench.drain()
-    bench.fault("get_profiles_for_list", status=503, times=12)
+    bench.fault(Call.GET_PROFILES_FOR_LIST, status=503, times=12)
     await bench.take([_joined(0, "left"), _joined(1, "left")])
     await bench.drain()
     assert await held(bench) == {}

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.klaviyo.client import Client
 from askel_tui.store.journal.interface import Journal
@@ -106,7 +107,9 @@ async def test_what_was_planned_before_and_is_offered_late_is_read() -> None:
 def _upsert(seq: int, email: str, due: int = 0) -> StoredOperation:
     body = {"attributes": {}, "properties": {"LoyaltyTier": "gold"}, "unset": []}
     person = Identity(email)
-    operation = Operation(f"op{seq}", "tier", "upsert_profile", "create_or_update_profile", person, body=body)
+    operation = Operation(
+        f"op{seq}", "tier", "upsert_profile", Call.CREATE_OR_UPDATE_PROFILE, person, body=body
+    )
     return StoredOperation(seq, "maple-ember", "w", 1, seq, f"r{seq}", 0, operation, due=due)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from askel_tui.contract.calls import Call
 from askel_tui.sandbox.state.model import Job
 from askel_tui.sync.dispatching import request_scheduler
 from askel_tui.sync.import_jobs import polling
@@ -20,7 +21,7 @@ __all__ = ["brisk"]
 pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
 
 MANY = 150
-IMPORT = "bulk_import_profiles"
+IMPORT = Call.BULK_IMPORT_PROFILES
 LOST: Mapping[str, Mapping[str, Any]] = {
     "reply lost": {"lost": True},
     "503 after the write": {"after": True, "status": 503},
@@ -133,8 +134,8 @@ async def test_what_may_be_the_job_is_waited_for_however_long_it_takes(bench: Wo
     waiting = asyncio.create_task(polling.wait_for_possible_jobs(client, now, now, 1, (), slow, 0.2))
     async with asyncio.timeout(20):
         await told.wait()
-        asked = len(bench.requests("get_bulk_import_profiles_jobs"))
-        while len(bench.requests("get_bulk_import_profiles_jobs")) < asked + 3:
+        asked = len(bench.requests(Call.GET_BULK_IMPORT_PROFILES_JOBS))
+        while len(bench.requests(Call.GET_BULK_IMPORT_PROFILES_JOBS)) < asked + 3:
             await bench.instance.journal.wait_for_change(0.02)
         assert not waiting.done()
         change(bench, "POST", "settle")
@@ -142,7 +143,7 @@ async def test_what_may_be_the_job_is_waited_for_however_long_it_takes(bench: Wo
 
 
 async def test_a_job_is_followed_although_klaviyo_cannot_be_asked_for_a_while(bench: Workbench) -> None:
-    bench.fault("get_bulk_import_profiles_jobs", status=503, times=12)
+    bench.fault(Call.GET_BULK_IMPORT_PROFILES_JOBS, status=503, times=12)
     await bench.apply(WELCOME)
     await bench.take(points(number) for number in range(MANY))
     await bench.drain()

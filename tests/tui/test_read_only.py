@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from askel_tui.contract.calls import Call
 from askel_tui.store.journal.interface import Journal
 from askel_tui.tui.backend import WRITES, Backend, open_backend
 from askel_tui.tui.backend.read_only import JOURNAL_READS, ReadOnly
@@ -59,7 +60,7 @@ async def test_the_guard_holds_below_the_screens(tmp_path: Any, monkeypatch: Any
         client = await backend.loop.call(opened.client(NAME))
         assert client is not None
         with pytest.raises(ReadOnly):
-            await backend.loop.call(client.call("create_event", body={}))
+            await backend.loop.call(client.call(Call.CREATE_EVENT, body={}))
         with pytest.raises(ReadOnly):
             opened.journal.submit_command  # noqa: B018
         with pytest.raises(ReadOnly):

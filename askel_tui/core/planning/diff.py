@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.requests.packing import addressed_identity
 
@@ -36,25 +37,25 @@ class ProfileState:
 def find_changes(operation: Operation, profile: ProfileState) -> dict[str, Change]:
     """The fields that the operation changes, with their values before and after; equal values are left out."""
     match operation.call:
-        case "create_or_update_profile":
+        case Call.CREATE_OR_UPDATE_PROFILE:
             return _upsert(operation, profile)
-        case "add_profiles_to_list" | "remove_profiles_from_list":
+        case Call.ADD_PROFILES_TO_LIST | Call.REMOVE_PROFILES_FROM_LIST:
             destination = operation.destination
             if destination is None or destination.id is None:
                 return {}
-            adds = operation.call == "add_profiles_to_list"
+            adds = operation.call == Call.ADD_PROFILES_TO_LIST
             on = destination.id in profile.lists
             return {} if on == adds else {f"list {destination.name}": {"before": on, "after": adds}}
-        case "create_event":
+        case Call.CREATE_EVENT:
             body = operation.body
             if body["unique_id"] in profile.events:
                 return {}
             after = {name: body[name] for name in ("value", "value_currency", "time") if name in body}
             after["properties"] = body["properties"]
             return {f"event {body['metric']}": {"before": None, "after": after}}
-        case "bulk_subscribe_profiles":
+        case Call.BULK_SUBSCRIBE_PROFILES:
             return _consent(operation, profile, "SUBSCRIBED") | _joined(operation, profile)
-        case "bulk_unsubscribe_profiles":
+        case Call.BULK_UNSUBSCRIBE_PROFILES:
             return _consent(operation, profile, "UNSUBSCRIBED")
     return {}
 
@@ -112,24 +113,24 @@ def apply_operation(operation: Operation, profile: ProfileState) -> None:
     body = operation.body
     destination = operation.destination
     match operation.call:
-        case "create_or_update_profile":
+        case Call.CREATE_OR_UPDATE_PROFILE:
             profile.id = profile.id or "new"
             profile.attributes.update(operation.profile.identifiers())
             profile.attributes.update(body["attributes"])
             profile.properties.update(body["properties"])
             for name in body["unset"]:
                 profile.properties.pop(name, None)
-        case "add_profiles_to_list" if destination and destination.id:
+        case Call.ADD_PROFILES_TO_LIST if destination and destination.id:
             profile.lists.add(destination.id)
-        case "remove_profiles_from_list" if destination and destination.id:
+        case Call.REMOVE_PROFILES_FROM_LIST if destination and destination.id:
             profile.lists.discard(destination.id)
-        case "create_event":
+        case Call.CREATE_EVENT:
             _make(profile, operation.profile)
             profile.events.add(body["unique_id"])
-        case "bulk_subscribe_profiles" | "bulk_unsubscribe_profiles":
-            wanted = "SUBSCRIBED" if operation.call == "bulk_subscribe_profiles" else "UNSUBSCRIBED"
+        case Call.BULK_SUBSCRIBE_PROFILES | Call.BULK_UNSUBSCRIBE_PROFILES:
+            wanted = "SUBSCRIBED" if operation.call == Call.BULK_SUBSCRIBE_PROFILES else "UNSUBSCRIBED"
             profile.consent.update(dict.fromkeys(body["channels"], wanted))
-            if operation.call == "bulk_subscribe_profiles" and destination and destination.id:
+            if operation.call == Call.BULK_SUBSCRIBE_PROFILES and destination and destination.id:
                 _make(profile, addressed_identity(operation))
                 profile.lists.add(destination.id)
 

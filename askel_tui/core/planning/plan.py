@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import Caps, caps
 from askel_tui.core.expressions import values
 from askel_tui.core.expressions.expression import EvaluationProblem
@@ -140,5 +141,5 @@ def _segment(gate: Operation) -> str:
     return (target.id if target else None) or ""
 
 
-NEEDS_PROFILE_ID = frozenset({"add_profiles_to_list", "remove_profiles_from_list"})
+NEEDS_PROFILE_ID = frozenset({Call.ADD_PROFILES_TO_LIST, Call.REMOVE_PROFILES_FROM_LIST})
 """Calls that name profiles by Klaviyo's id only (docs/klaviyo.md 3.1)."""

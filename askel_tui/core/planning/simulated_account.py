@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.operations import IDENTIFIERS, Identity, Operation
 from askel_tui.core.planning import diff
 from askel_tui.core.planning.diff import Change, ProfileState
 from askel_tui.core.requests.packing import addressed_identity
 
-UPSERT_CALL = "create_or_update_profile"
+UPSERT_CALL = Call.CREATE_OR_UPDATE_PROFILE
 
 
 @dataclass(frozen=True, slots=True)

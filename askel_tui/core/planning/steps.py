@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import Caps, caps
 from askel_tui.contract.dialects import CHANNEL_IDENTIFIER, dialect
 from askel_tui.core.catalog import StepTargets
@@ -80,30 +81,30 @@ class StepPlanner:
         """Adds the operations of the next step."""
         match step:
             case UpsertProfile():
-                self._add(step, "create_or_update_profile", self._upsert(step))
+                self._add(step, Call.CREATE_OR_UPDATE_PROFILE, self._upsert(step))
                 self._upserted = True
             case AddToList():
                 self._identify(step)
-                self._add(step, "add_profiles_to_list")
+                self._add(step, Call.ADD_PROFILES_TO_LIST)
             case RemoveFromList():
-                self._add(step, "remove_profiles_from_list")
+                self._add(step, Call.REMOVE_PROFILES_FROM_LIST)
             case TrackEvent():
                 pinned = self._applied.targets.get(step.id)
                 metric = pinned.target.name if pinned else step.metric
-                self._add(step, "create_event", self._event(step, metric))
+                self._add(step, Call.CREATE_EVENT, self._event(step, metric))
             case TriggerFlow():
                 self._flow(step)
             case Subscribe():
                 if step.list is None:
                     # Without a list a new address never becomes a profile (docs/klaviyo.md 6), so it is made first.
                     self._identify(step)
-                self._add(step, "bulk_subscribe_profiles", self._subscribe(step))
+                self._add(step, Call.BULK_SUBSCRIBE_PROFILES, self._subscribe(step))
             case Unsubscribe():
-                self._add(step, "bulk_unsubscribe_profiles", self._channels(step, step.channels))
+                self._add(step, Call.BULK_UNSUBSCRIBE_PROFILES, self._channels(step, step.channels))
             case RequireSegment():
-                self._add(step, "get_profiles_for_segment", {"member": step.member})
+                self._add(step, Call.GET_PROFILES_FOR_SEGMENT, {"member": step.member})
 
-    def _add(self, step: Step, call: str, body: Mapping[str, Any] | None = None) -> None:
+    def _add(self, step: Step, call: Call, body: Mapping[str, Any] | None = None) -> None:
         targets = self._applied.targets.get(step.id)
         self.operations.append(
             Operation(
@@ -132,7 +133,7 @@ class StepPlanner:
                 id=self._id(f"{step.id}.identify"),
                 step=step.id,
                 kind="upsert_profile",
-                call="create_or_update_profile",
+                call=Call.CREATE_OR_UPDATE_PROFILE,
                 profile=self._identity,
                 body={"attributes": {}, "properties": {}, "unset": []},
             )
@@ -142,10 +143,10 @@ class StepPlanner:
         targets = self._applied.targets[step.id]
         if targets.through is not None and targets.through.type == "metric":
             metric = targets.through.name
-            self._add(step, "create_event", self._event(TrackEvent(id=step.id, metric=metric), metric))
+            self._add(step, Call.CREATE_EVENT, self._event(TrackEvent(id=step.id, metric=metric), metric))
         else:
             self._identify(step)
-            self._add(step, "add_profiles_to_list")
+            self._add(step, Call.ADD_PROFILES_TO_LIST)
 
     def _upsert(self, step: UpsertProfile) -> dict[str, Any]:
         attributes: dict[str, Any] = {}

@@ -11,13 +11,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.dialects import dialect
 from askel_tui.contract.endpoints import NotInRevision, endpoint
 from askel_tui.core.operations import IDENTIFIERS, Identity, Operation, canonical_json
 from askel_tui.core.requests.coalescing import coalesce
 from askel_tui.core.requests.packing import Request, nest_attributes
 
-BULK_CALL_OF = {"create_or_update_profile": "bulk_import_profiles", "create_event": "bulk_create_events"}
+BULK_CALL_OF = {
+    Call.CREATE_OR_UPDATE_PROFILE: Call.BULK_IMPORT_PROFILES,
+    Call.CREATE_EVENT: Call.BULK_CREATE_EVENTS,
+}
 """The bulk call of a single one."""
 
 _EMPTY = b'"data":[]'
@@ -34,7 +38,7 @@ class Row:
     item: bytes
 
 
-def revision_has_call(call: str, revision: str) -> bool:
+def revision_has_call(call: Call, revision: str) -> bool:
     """Whether the revision has a bulk call."""
     try:
         endpoint(revision, call)
@@ -52,7 +56,7 @@ def bulk_call_for(operation: Operation, revision: str) -> str | None:
     if call is None or not revision_has_call(call, revision):
         return None
     body = operation.body
-    if call == "bulk_import_profiles" and (body["unset"] or None in body["attributes"].values()):
+    if call == Call.BULK_IMPORT_PROFILES and (body["unset"] or None in body["attributes"].values()):
         return None
     return call
 
@@ -99,7 +103,7 @@ def event_row(event: Operation, revision: str) -> Row:
     return Row((event,), canonical_json(words.event_group(event.profile.identifiers(), [item])))
 
 
-def max_row_bytes(call: str, revision: str, list_id: str | None = None) -> int:
+def max_row_bytes(call: Call, revision: str, list_id: str | None = None) -> int:
     """How many bytes one row may have in a request of its own; what is larger has to go by itself."""
     head, tail = _frame(call, revision, list_id)
     at = endpoint(revision, call)
@@ -108,7 +112,7 @@ def max_row_bytes(call: str, revision: str, list_id: str | None = None) -> int:
 
 
 def pack_rows(
-    call: str, rows: Iterable[Row], revision: str, list_id: str | None = None
+    call: Call, rows: Iterable[Row], revision: str, list_id: str | None = None
 ) -> Iterator[BulkRequest]:
     """The rows in as few requests as the call's caps allow, in order.
 
@@ -141,18 +145,18 @@ class BulkRequest:
     rows: tuple[Row, ...]
 
 
-def _made(call: str, revision: str, rows: Sequence[Row], head: bytes, tail: bytes) -> BulkRequest:
+def _made(call: Call, revision: str, rows: Sequence[Row], head: bytes, tail: bytes) -> BulkRequest:
     at = endpoint(revision, call)
     body = b"".join((head, b",".join(row.item for row in rows), tail))
     operations = tuple(operation for row in rows for operation in row.operations)
     return BulkRequest(Request(call, at.method, at.url_path(), {}, body, operations), tuple(rows))
 
 
-def _frame(call: str, revision: str, list_id: str | None) -> tuple[bytes, bytes]:
+def _frame(call: Call, revision: str, list_id: str | None) -> tuple[bytes, bytes]:
     """What stands before and after the items."""
     words = dialect(revision)
     body: dict[str, Any] = (
-        words.bulk_events([]) if call == "bulk_create_events" else words.bulk_import([], list_id)
+        words.bulk_events([]) if call == Call.BULK_CREATE_EVENTS else words.bulk_import([], list_id)
     )
     head, _, tail = canonical_json(body).partition(_EMPTY)
     return head + _EMPTY[:-1], _EMPTY[-1:] + tail

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import caps
 from askel_tui.core.operations import Operation, canonical_json
 
-UPSERT_CALL = "create_or_update_profile"
+UPSERT_CALL = Call.CREATE_OR_UPDATE_PROFILE
 
 MAX_COALESCED_UPDATES = 1_000
 """Updates of one profile that become one at most."""

@@ -6,19 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.dialects import CHANNEL_IDENTIFIER, Dialect, dialect
 from askel_tui.contract.endpoints import Endpoint, endpoint
 from askel_tui.core.operations import Identity, Operation, canonical_json
 from askel_tui.core.planning.plan import NEEDS_PROFILE_ID
 from askel_tui.core.requests.coalescing import coalesce
 
-GATE_CALL = "get_profiles_for_segment"
+GATE_CALL = Call.GET_PROFILES_FOR_SEGMENT
 """The read that answers gates, a page of profiles at a time."""
 
 PACKED_CALLS = NEEDS_PROFILE_ID
 """Writes that carry all that waits for their destination, live too."""
 
-CONSENT_CALLS = frozenset({"bulk_subscribe_profiles", "bulk_unsubscribe_profiles"})
+CONSENT_CALLS = frozenset({Call.BULK_SUBSCRIBE_PROFILES, Call.BULK_UNSUBSCRIBE_PROFILES})
 """Writes of consent: never repeated by themselves once their fate is unknown."""
 
 GATHERING_CALLS = PACKED_CALLS | CONSENT_CALLS | {GATE_CALL}
@@ -29,7 +30,7 @@ GATHERING_CALLS = PACKED_CALLS | CONSENT_CALLS | {GATE_CALL}
 class Request:
     """One HTTP call carrying one or more operations. `ids` fill the path's template; `body` is canonical JSON."""
 
-    call: str
+    call: Call
     method: str
     path: str
     ids: Mapping[str, str]
@@ -40,7 +41,7 @@ class Request:
 class BatchKey(NamedTuple):
     """What tells which operations may share a request: the call and where it goes."""
 
-    call: str
+    call: Call
     destination: str
     """The id of the list or segment, with what else a consent job says once; empty for calls of one operation."""
 
@@ -57,7 +58,7 @@ def batch_key(operation: Operation) -> BatchKey:
     return BatchKey(operation.call, place)
 
 
-def batch_capacity(call: str, revision: str) -> int:
+def batch_capacity(call: Call, revision: str) -> int:
     """How many operations of one parcel a request of this call carries at the revision."""
     at = endpoint(revision, call)
     if call in PACKED_CALLS | CONSENT_CALLS:
@@ -94,7 +95,7 @@ def _body(
     first = operations[0]
     body = first.body
     match first.call:
-        case "create_or_update_profile":
+        case Call.CREATE_OR_UPDATE_PROFILE:
             update = coalesce(operations)
             body = update.body
             return words.profile_import(
@@ -103,9 +104,9 @@ def _body(
                 body["properties"],
                 body["unset"],
             )
-        case "add_profiles_to_list" | "remove_profiles_from_list":
+        case Call.ADD_PROFILES_TO_LIST | Call.REMOVE_PROFILES_FROM_LIST:
             return words.list_members(list(dict.fromkeys(profile_ids[each.id] for each in operations)))
-        case "create_event":
+        case Call.CREATE_EVENT:
             return words.event(
                 first.profile.identifiers(),
                 body["metric"],
@@ -116,12 +117,12 @@ def _body(
                 value_currency=body.get("value_currency"),
                 backfill=bool(body.get("backfill")),
             )
-        case "bulk_subscribe_profiles":
+        case Call.BULK_SUBSCRIBE_PROFILES:
             items = [_subscribe_item(each, words) for each in operations]
             return words.subscribe(
                 items, _destination_id(first), body.get("custom_source"), bool(body.get("historical"))
             )
-        case "bulk_unsubscribe_profiles":
+        case Call.BULK_UNSUBSCRIBE_PROFILES:
             items = [
                 words.unsubscribe_item(consent_identifiers(each), each.body["channels"])
                 for each in operations

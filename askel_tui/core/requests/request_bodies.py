@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.operations import IDENTIFIERS, Identity, Operation, StepKind, Target
 
-CONSENT_CALL_OF_STEP: Mapping[str, str] = {
-    "subscribe": "bulk_subscribe_profiles",
-    "unsubscribe": "bulk_unsubscribe_profiles",
+CONSENT_CALL_OF_STEP: Mapping[str, Call] = {
+    "subscribe": Call.BULK_SUBSCRIBE_PROFILES,
+    "unsubscribe": Call.BULK_UNSUBSCRIBE_PROFILES,
 }
 """The call of a kind of consent step."""
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.operations import IDENTIFIERS, Identity, Operation
 
 FieldNames = frozenset[str]
@@ -56,7 +57,7 @@ def read_written_fields(path: str, body: bytes | None) -> WrittenFields:
 def without_superseded(operation: Operation, superseded: FieldNames) -> Operation | None:
     """The operation without what was overtaken; None where nothing is left of it, itself where nothing was."""
     body = operation.body
-    if operation.call == "create_or_update_profile":
+    if operation.call == Call.CREATE_OR_UPDATE_PROFILE:
         kept = {
             "attributes": _kept("attribute", body.get("attributes", {}), superseded),
             "properties": _kept("property", body.get("properties", {}), superseded),
@@ -72,9 +73,9 @@ def without_superseded(operation: Operation, superseded: FieldNames) -> Operatio
 def _mine(operation: Operation) -> FieldNames:
     target = operation.destination
     ident = (target.id if target else None) or ""
-    if operation.call in ("add_profiles_to_list", "remove_profiles_from_list"):
+    if operation.call in (Call.ADD_PROFILES_TO_LIST, Call.REMOVE_PROFILES_FROM_LIST):
         return frozenset([f"list {ident}"])
-    if operation.call in ("bulk_subscribe_profiles", "bulk_unsubscribe_profiles"):
+    if operation.call in (Call.BULK_SUBSCRIBE_PROFILES, Call.BULK_UNSUBSCRIBE_PROFILES):
         return frozenset(f"consent {channel} {ident}" for channel in operation.body.get("channels", ()))
     return frozenset()
 

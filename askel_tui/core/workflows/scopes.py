@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.endpoints import endpoints
 from askel_tui.core.workflows.model import Step, TriggerFlow, Unsubscribe
 
@@ -13,14 +14,14 @@ if TYPE_CHECKING:
     from askel_tui.core.operations import StepKind
 
 CALLS_OF_STEPS: Mapping[StepKind, tuple[str, ...]] = {
-    "upsert_profile": ("create_or_update_profile",),
-    "add_to_list": ("add_profiles_to_list", "get_profiles"),
-    "remove_from_list": ("remove_profiles_from_list", "get_profiles"),
-    "track_event": ("create_event",),
-    "trigger_flow": ("get_flows", "create_event", "add_profiles_to_list"),
-    "subscribe": ("bulk_subscribe_profiles",),
-    "unsubscribe": ("bulk_unsubscribe_profiles",),
-    "require_segment": ("get_profiles_for_segment",),
+    "upsert_profile": (Call.CREATE_OR_UPDATE_PROFILE,),
+    "add_to_list": (Call.ADD_PROFILES_TO_LIST, Call.GET_PROFILES),
+    "remove_from_list": (Call.REMOVE_PROFILES_FROM_LIST, Call.GET_PROFILES),
+    "track_event": (Call.CREATE_EVENT,),
+    "trigger_flow": (Call.GET_FLOWS, Call.CREATE_EVENT, Call.ADD_PROFILES_TO_LIST),
+    "subscribe": (Call.BULK_SUBSCRIBE_PROFILES,),
+    "unsubscribe": (Call.BULK_UNSUBSCRIBE_PROFILES,),
+    "require_segment": (Call.GET_PROFILES_FOR_SEGMENT,),
 }
 """The calls that carry out each kind of step."""
 
@@ -30,7 +31,7 @@ def needed_scopes(step: Step, revision: str) -> set[str]:
     through = "metric" if isinstance(step, TriggerFlow) and step.metric else "list"
     found = set(scopes_of_step(step.kind, revision, through=through))
     if isinstance(step, Unsubscribe) and step.list is not None:
-        found.update(scopes_of(("get_profiles_for_list",), revision))
+        found.update(scopes_of((Call.GET_PROFILES_FOR_LIST,), revision))
     return found
 
 
@@ -44,6 +45,6 @@ def scopes_of_step(kind: StepKind, revision: str, *, through: str | None = None)
     """The scopes that a step takes; `through` (`list` or `metric`) says how a `trigger_flow` fires."""
     calls = CALLS_OF_STEPS[kind]
     if kind == "trigger_flow" and through is not None:
-        other = {"list": "create_event", "metric": "add_profiles_to_list"}[through]
+        other = {"list": Call.CREATE_EVENT, "metric": Call.ADD_PROFILES_TO_LIST}[through]
         calls = tuple(call for call in calls if call != other)
     return scopes_of(calls, revision)

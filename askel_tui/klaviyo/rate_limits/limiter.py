@@ -13,6 +13,7 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.endpoints import Extra, Window, endpoint
 from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.klaviyo.http import is_loopback
@@ -49,7 +50,7 @@ Role = Literal["owner", "guest"]
 MIN_DIVIDED_LIMIT = 10
 """A window with fewer places than this is not divided: all processes draw on it through the ledger."""
 
-UNPACED_CALLS = frozenset({"bulk_import_profiles", "bulk_create_events"})
+UNPACED_CALLS = frozenset({Call.BULK_IMPORT_PROFILES, Call.BULK_CREATE_EVENTS})
 """Calls that only backlogs use: no live record waits for a place of theirs, so they may take a minute's at once."""
 
 UNANSWERED_SLOT_MS = 60_000

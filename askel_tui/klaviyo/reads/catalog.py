@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.catalog import (
     API_INTEGRATION,
     Catalog,
@@ -88,11 +89,11 @@ async def read_flow_triggers(
 
     A read of its own per flow (3 a second): for the flows that a workflow names. Raises `KlaviyoError`.
     """
-    one = client.endpoint("get_flow")
+    one = client.endpoint(Call.GET_FLOW)
     if "definition" not in one.additional_fields.get("additional-fields[flow]", ()):
         return None
     answer = await client.call(
-        "get_flow", ids={"id": flow_id}, query={"additional-fields[flow]": "definition"}, priority=priority
+        Call.GET_FLOW, ids={"id": flow_id}, query={"additional-fields[flow]": "definition"}, priority=priority
     )
     definition = _attributes(_dict(_dict(answer.body).get("data"))).get("definition")
     triggers = _dict(definition).get("triggers")
@@ -123,7 +124,7 @@ async def _read_section(client: Client, section: str, with_triggers: bool, sampl
             read.properties = await sample_properties(client, sample)
             return read
         query = dict(_LEAN.get(section, {}))
-        if with_triggers and "flow-triggers" in client.endpoint(f"get_{section}").include:
+        if with_triggers and "flow-triggers" in client.endpoint(Call(f"get_{section}")).include:
             try:
                 linked = await _resources(client, section, {**query, "include": "flow-triggers"})
             except ScopeMissing:
@@ -136,7 +137,7 @@ async def _read_section(client: Client, section: str, with_triggers: bool, sampl
 
 
 async def _resources(client: Client, section: str, query: Mapping[str, str]) -> list[_Resource]:
-    return [each async for each in client.pages(f"get_{section}", query=query)]
+    return [each async for each in client.pages(Call(f"get_{section}"), query=query)]
 
 
 async def _gather_all(reads: Sequence[Any]) -> list[_SectionRead]:

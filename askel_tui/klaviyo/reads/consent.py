@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from operator import itemgetter
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Operation
 from askel_tui.core.requests.packing import addressed_identity
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.rate_limits.limiter import Priority
 from askel_tui.klaviyo.reads.profiles import members_of_list, read_consent
 
-SUBSCRIBE_CALL = "bulk_subscribe_profiles"
+SUBSCRIBE_CALL = Call.BULK_SUBSCRIBE_PROFILES
 
 UNKNOWN_OUTCOME_REASON = "whether consent was written is unknown, and it is never sent twice by itself"
 """How the reason ends of what is held because its fate is unknown."""

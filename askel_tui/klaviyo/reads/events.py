@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.klaviyo.filters import equals
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ async def has_event(
     query = {"filter": equals("profile_id", profile_id), "sort": "-datetime"}
     found = [
         each.get("attributes") or {}
-        async for each in client.pages("get_events", query=query, limit=MAX_EVENTS_READ, priority=priority)
+        async for each in client.pages(Call.GET_EVENTS, query=query, limit=MAX_EVENTS_READ, priority=priority)
     ]
     properties = [each.get("event_properties") or {} for each in found]
     if any(UNIQUE_ID_PROPERTY in each for each in properties):

@@ -11,6 +11,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.endpoints import endpoints
 from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.workflows.scopes import scopes_of
@@ -27,16 +28,16 @@ REQUIRED_SCOPES = ("profiles:read", "profiles:write", "lists:read", "lists:write
 """Without these there is no connection."""
 
 CALLS_OF_FEATURES: Mapping[str, tuple[str, ...]] = {
-    "knowing the account by its id": ("get_accounts",),
-    "profiles": ("create_or_update_profile", "get_profiles"),
-    "lists": ("get_lists", "add_profiles_to_list", "remove_profiles_from_list"),
-    "events": ("create_event",),
-    "bulk import": ("bulk_import_profiles", "get_bulk_import_profiles_jobs"),
-    "consent (subscribe, unsubscribe)": ("bulk_subscribe_profiles", "bulk_unsubscribe_profiles"),
-    "segments (browse, require_segment)": ("get_segments", "get_profiles_for_segment"),
-    "flows (browse, trigger_flow, flow drift)": ("get_flows",),
-    "metrics (browse, which metric fires a flow)": ("get_metrics",),
-    "templates (browse)": ("get_templates",),
+    "knowing the account by its id": (Call.GET_ACCOUNTS,),
+    "profiles": (Call.CREATE_OR_UPDATE_PROFILE, Call.GET_PROFILES),
+    "lists": (Call.GET_LISTS, Call.ADD_PROFILES_TO_LIST, Call.REMOVE_PROFILES_FROM_LIST),
+    "events": (Call.CREATE_EVENT,),
+    "bulk import": (Call.BULK_IMPORT_PROFILES, Call.GET_BULK_IMPORT_PROFILES_JOBS),
+    "consent (subscribe, unsubscribe)": (Call.BULK_SUBSCRIBE_PROFILES, Call.BULK_UNSUBSCRIBE_PROFILES),
+    "segments (browse, require_segment)": (Call.GET_SEGMENTS, Call.GET_PROFILES_FOR_SEGMENT),
+    "flows (browse, trigger_flow, flow drift)": (Call.GET_FLOWS,),
+    "metrics (browse, which metric fires a flow)": (Call.GET_METRICS,),
+    "templates (browse)": (Call.GET_TEMPLATES,),
 }
 """What Askel does, and the calls it takes."""
 
@@ -81,7 +82,7 @@ class _Probe:
     """A request that shows whether a scope is there, and the statuses by which it does."""
 
     scope: str
-    call: str
+    call: Call
     present_statuses: tuple[int, ...]
     ids: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
@@ -109,7 +110,7 @@ async def check_key(client: Client) -> KeyCheck:
 async def read_account(client: Client) -> tuple[str | None, str | None]:
     """The account's id and name; both None where the key lacks `accounts:read`. Raises `KlaviyoError`."""
     try:
-        answer = await client.call("get_accounts")
+        answer = await client.call(Call.GET_ACCOUNTS)
     except ScopeMissing:
         return None, None
     data = answer.body.get("data") if isinstance(answer.body, dict) else None
@@ -148,18 +149,18 @@ def _probes(revision: str) -> list[_Probe]:
     reads = [
         _Probe(
             f"{resource}s:read",
-            f"get_{resource}s",
+            call,
             (200,),
-            query={f"fields[{resource}]": attribute} | _one_row(revision, f"get_{resource}s"),
+            query={f"fields[{resource}]": attribute} | _one_row(revision, call),
         )
-        for resource, attribute in {
-            "profile": "email",
-            "list": "name",
-            "segment": "name",
-            "flow": "name",
-            "metric": "name",
-            "template": "name",
-        }.items()
+        for resource, attribute, call in (
+            ("profile", "email", Call.GET_PROFILES),
+            ("list", "name", Call.GET_LISTS),
+            ("segment", "name", Call.GET_SEGMENTS),
+            ("flow", "name", Call.GET_FLOWS),
+            ("metric", "name", Call.GET_METRICS),
+            ("template", "name", Call.GET_TEMPLATES),
+        )
     ]
     no_profile = {"data": {"type": "profile", "id": IMPOSSIBLE_PROFILE_ID, "attributes": {}}}
     no_list = {
@@ -168,11 +169,15 @@ def _probes(revision: str) -> list[_Probe]:
     no_event = {"data": {"type": "event", "attributes": {"properties": {}}}}
     writes = [
         _Probe(
-            "profiles:write", "update_profile", (400, 404), ids={"id": IMPOSSIBLE_PROFILE_ID}, body=no_profile
+            "profiles:write",
+            Call.UPDATE_PROFILE,
+            (400, 404),
+            ids={"id": IMPOSSIBLE_PROFILE_ID},
+            body=no_profile,
         ),
-        _Probe("lists:write", "update_list", (400, 404), ids={"id": IMPOSSIBLE_LIST_ID}, body=no_list),
+        _Probe("lists:write", Call.UPDATE_LIST, (400, 404), ids={"id": IMPOSSIBLE_LIST_ID}, body=no_list),
         # An event of no metric and no profile: validation must refuse it.
-        _Probe("events:write", "create_event", (400,), body=no_event),
+        _Probe("events:write", Call.CREATE_EVENT, (400,), body=no_event),
     ]
     return [*reads, *writes]
 
@@ -182,13 +187,13 @@ async def _consent_scope(client: Client, scopes: Mapping[str, ScopeStatus]) -> S
     nobody = {
         "data": {"type": "profile-subscription-bulk-create-job", "attributes": {"profiles": {"data": []}}}
     }
-    probe = _Probe("subscriptions:write", "bulk_subscribe_profiles", (200, 202, 400), body=nobody)
+    probe = _Probe("subscriptions:write", Call.BULK_SUBSCRIBE_PROFILES, (200, 202, 400), body=nobody)
     found = _scope_status(await _probe(client, probe))
     others_there = scopes.get("lists:write") == scopes.get("profiles:write") == "present"
     return found if found != "missing" or others_there else "not verified"
 
 
-def _one_row(revision: str, call: str) -> dict[str, str]:
+def _one_row(revision: str, call: Call) -> dict[str, str]:
     return {"page[size]": "1"} if endpoints(revision)[call].page_size_allowed else {}
 
 

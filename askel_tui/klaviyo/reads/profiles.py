@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.operations import IDENTIFIERS, Identity
 from askel_tui.klaviyo.filters import any_of_batches, sparse_fields
 
@@ -66,7 +67,7 @@ async def find_profiles(
     by_key: dict[str, ProfileRead] = {}
     for name in IDENTIFIERS:
         values = _values(wanted, name)
-        for resource in await _matching(client, "get_profiles", {}, name, values, query, priority):
+        for resource in await _matching(client, Call.GET_PROFILES, {}, name, values, query, priority):
             read = _read(resource)
             keys = read.identity.keys()
             by_key |= {key: read for key in keys if key not in by_key}
@@ -123,7 +124,7 @@ async def _members(
     client: Client, kind: str, group_id: str, identities: Iterable[Identity], priority: Priority
 ) -> dict[Identity, bool]:
     wanted = list(dict.fromkeys(identities))
-    call = f"get_profiles_for_{kind}"
+    call = Call(f"get_profiles_for_{kind}")
     ids = {"id": group_id}
     if len(wanted) >= FULL_READ_MIN_PROFILES:
         everybody = await _all_member_keys(client, call, ids, len(wanted), priority)
@@ -147,7 +148,7 @@ async def _members(
 
 
 async def _all_member_keys(
-    client: Client, call: str, ids: Mapping[str, str], fewer_than: int, priority: Priority
+    client: Client, call: Call, ids: Mapping[str, str], fewer_than: int, priority: Priority
 ) -> set[str] | None:
     """The keys of all members of a group that has fewer members than are asked about; None of a larger one."""
     query = sparse_fields("profile", IDENTIFIERS)
@@ -160,13 +161,13 @@ async def _all_member_keys(
 
 async def _groups(client: Client, kind: str, profile_id: str, priority: Priority) -> set[str]:
     """The ids of a profile's lists or segments (3 calls a second: for who cannot be asked for otherwise)."""
-    pages = client.pages(f"get_{kind}_ids_for_profile", ids={"id": profile_id}, priority=priority)
+    pages = client.pages(Call(f"get_{kind}_ids_for_profile"), ids={"id": profile_id}, priority=priority)
     return {str(each.get("id")) async for each in pages}
 
 
 async def _matching(
     client: Client,
-    call: str,
+    call: Call,
     ids: Mapping[str, str],
     name: str,
     values: Iterable[str],

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.catalog import PropertyEntry
 from askel_tui.klaviyo.filters import sparse_fields
 from askel_tui.text.sanitizing import sanitize_sentence
@@ -29,7 +30,7 @@ async def sample_properties(client: Client, sample: int = 500) -> list[PropertyE
     """
     query = {**sparse_fields("profile", ["properties"]), "sort": "-updated"}
     return summarize_properties(
-        [each async for each in client.pages("get_profiles", query=query, limit=sample)]
+        [each async for each in client.pages(Call.GET_PROFILES, query=query, limit=sample)]
     )
 
 

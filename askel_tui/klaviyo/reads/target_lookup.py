@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.catalog import FlowEntry, FlowTrigger, ListEntry, SegmentEntry
 from askel_tui.core.targets.drift import AccountSnapshot
 from askel_tui.klaviyo.errors import NotInAccount, NotInThisRevision, ScopeMissing
@@ -93,7 +94,7 @@ class _TargetReader:
         self, section: str, query: Mapping[str, str], linked: bool
     ) -> list[_Resource] | None:
         """A section, with the flows that each thing fires where that can be read; None where nothing may be."""
-        call = f"get_{section}"
+        call = Call(f"get_{section}")
         if linked and "flow-triggers" in self._client.endpoint(call).include:
             try:
                 found = await self._pages(call, {**query, "include": "flow-triggers"})
@@ -112,7 +113,7 @@ class _TargetReader:
         entries: dict[str, FlowEntry] = {}
         for text, _ in any_of_batches("id", ids, max_values=50):
             query = {"filter": text, "fields[flow]": "name,status,archived,trigger_type"}
-            found = await self._pages_or_none("get_flows", query)
+            found = await self._pages_or_none(Call.GET_FLOWS, query)
             if found is None:
                 return None
             for each in found:
@@ -149,15 +150,15 @@ class _TargetReader:
         )
         ids: dict[tuple[str, str], tuple[str, ...]] = {}
         for text, _ in any_of_batches("name", names):
-            for each in await self._pages_or_none(f"get_{kind}s", {"filter": text}) or ():
+            for each in await self._pages_or_none(Call(f"get_{kind}s"), {"filter": text}) or ():
                 key = (kind, str((each.get("attributes") or {}).get("name")))
                 ids[key] = (*ids.get(key, ()), str(each.get("id")))
         return ids
 
-    async def _pages(self, call: str, query: Mapping[str, str]) -> list[_Resource]:
+    async def _pages(self, call: Call, query: Mapping[str, str]) -> list[_Resource]:
         return [each async for each in self._client.pages(call, query=query, priority="bulk")]
 
-    async def _pages_or_none(self, call: str, query: Mapping[str, str]) -> list[_Resource] | None:
+    async def _pages_or_none(self, call: Call, query: Mapping[str, str]) -> list[_Resource] | None:
         try:
             return await self._pages(call, query)
         except ScopeMissing:

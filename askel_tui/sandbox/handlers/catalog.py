@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.sandbox.handlers import resources
 from askel_tui.sandbox.handlers.context import Context, Reply
 from askel_tui.sandbox.handlers.groups import list_reply
@@ -128,27 +129,27 @@ def _no_webhooks(ctx: Context) -> Reply:
 
 
 _WEBHOOKS = (
-    "get_webhooks",
-    "create_webhook",
-    "get_webhook",
-    "update_webhook",
-    "delete_webhook",
-    "get_webhook_topics",
-    "get_webhook_topic",
+    Call.GET_WEBHOOKS,
+    Call.CREATE_WEBHOOK,
+    Call.GET_WEBHOOK,
+    Call.UPDATE_WEBHOOK,
+    Call.DELETE_WEBHOOK,
+    Call.GET_WEBHOOK_TOPICS,
+    Call.GET_WEBHOOK_TOPIC,
 )
 HANDLERS: dict[str, Callable[[Context], Reply]] = {
-    "get_accounts": _get_accounts,
-    "get_account": _get_account,
-    "get_flows": _get_flows,
-    "get_flow": _get_flow,
-    "update_flow": _update_flow,
-    "delete_flow": _delete_flow,
-    "get_actions_for_flow": _no_flow_parts,
-    "get_action_ids_for_flow": _no_flow_parts,
-    "get_templates": _get_templates,
-    "get_template": _get_template,
-    "create_template": _create_template,
-    "update_template": _update_template,
-    "delete_template": _delete_template,
+    Call.GET_ACCOUNTS: _get_accounts,
+    Call.GET_ACCOUNT: _get_account,
+    Call.GET_FLOWS: _get_flows,
+    Call.GET_FLOW: _get_flow,
+    Call.UPDATE_FLOW: _update_flow,
+    Call.DELETE_FLOW: _delete_flow,
+    Call.GET_ACTIONS_FOR_FLOW: _no_flow_parts,
+    Call.GET_ACTION_IDS_FOR_FLOW: _no_flow_parts,
+    Call.GET_TEMPLATES: _get_templates,
+    Call.GET_TEMPLATE: _get_template,
+    Call.CREATE_TEMPLATE: _create_template,
+    Call.UPDATE_TEMPLATE: _update_template,
+    Call.DELETE_TEMPLATE: _delete_template,
     **dict.fromkeys(_WEBHOOKS, _no_webhooks),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from askel_tui.contract.calls import Call
 from askel_tui.sandbox.handlers import resources
 from askel_tui.sandbox.handlers.context import Context, Reply
 from askel_tui.sandbox.handlers.groups import add_included, list_reply, triggered_flows
@@ -215,20 +216,20 @@ def _get_property(ctx: Context) -> Reply:
     return Reply(200, body)
 
 
-HANDLERS = {
-    "create_event": _create_event,
-    "bulk_create_events": _bulk_create_events,
-    "get_events": _get_events,
-    "get_event": _get_event,
-    "get_metric_for_event": lambda ctx: _metric_of_event(ctx, whole=True),
-    "get_metric_id_for_event": lambda ctx: _metric_of_event(ctx, whole=False),
-    "get_profile_for_event": lambda ctx: _profile_of_event(ctx, whole=True),
-    "get_profile_id_for_event": lambda ctx: _profile_of_event(ctx, whole=False),
-    "get_metrics": _get_metrics,
-    "get_metric": _get_metric,
-    "get_flows_triggered_by_metric": triggered_flows("metric", whole=True),
-    "get_ids_for_flows_triggered_by_metric": triggered_flows("metric", whole=False),
-    "get_properties_for_metric": _metric_properties(whole=True),
-    "get_property_ids_for_metric": _metric_properties(whole=False),
-    "get_metric_property": _get_property,
+HANDLERS: dict[str, Callable[[Context], Reply]] = {
+    Call.CREATE_EVENT: _create_event,
+    Call.BULK_CREATE_EVENTS: _bulk_create_events,
+    Call.GET_EVENTS: _get_events,
+    Call.GET_EVENT: _get_event,
+    Call.GET_METRIC_FOR_EVENT: lambda ctx: _metric_of_event(ctx, whole=True),
+    Call.GET_METRIC_ID_FOR_EVENT: lambda ctx: _metric_of_event(ctx, whole=False),
+    Call.GET_PROFILE_FOR_EVENT: lambda ctx: _profile_of_event(ctx, whole=True),
+    Call.GET_PROFILE_ID_FOR_EVENT: lambda ctx: _profile_of_event(ctx, whole=False),
+    Call.GET_METRICS: _get_metrics,
+    Call.GET_METRIC: _get_metric,
+    Call.GET_FLOWS_TRIGGERED_BY_METRIC: triggered_flows("metric", whole=True),
+    Call.GET_IDS_FOR_FLOWS_TRIGGERED_BY_METRIC: triggered_flows("metric", whole=False),
+    Call.GET_PROPERTIES_FOR_METRIC: _metric_properties(whole=True),
+    Call.GET_PROPERTY_IDS_FOR_METRIC: _metric_properties(whole=False),
+    Call.GET_METRIC_PROPERTY: _get_property,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from askel_tui.contract.calls import Call
 from askel_tui.sandbox.handlers import resources
 from askel_tui.sandbox.handlers.context import Context, Reply
 from askel_tui.sandbox.handlers.profiles import find_by_identifier
@@ -271,25 +272,25 @@ def triggered_flows(kind: str, *, whole: bool) -> Callable[[Context], Reply]:
     return answer
 
 
-HANDLERS = {
-    "get_lists": _get_lists,
-    "get_list": _get_list,
-    "create_list": _create_list,
-    "update_list": _update_list,
-    "delete_list": _delete_list,
-    "get_profiles_for_list": _group_members("list", whole=True),
-    "get_profile_ids_for_list": _group_members("list", whole=False),
-    "add_profiles_to_list": _add_members,
-    "remove_profiles_from_list": _remove_members,
-    "get_flows_triggered_by_list": triggered_flows("list", whole=True),
-    "get_ids_for_flows_triggered_by_list": triggered_flows("list", whole=False),
-    "get_segments": _get_segments,
-    "get_segment": _get_segment,
-    "create_segment": _create_segment,
-    "update_segment": _update_segment,
-    "delete_segment": _delete_segment,
-    "get_profiles_for_segment": _group_members("segment", whole=True),
-    "get_profile_ids_for_segment": _group_members("segment", whole=False),
-    "get_flows_triggered_by_segment": triggered_flows("segment", whole=True),
-    "get_ids_for_flows_triggered_by_segment": triggered_flows("segment", whole=False),
+HANDLERS: dict[str, Callable[[Context], Reply]] = {
+    Call.GET_LISTS: _get_lists,
+    Call.GET_LIST: _get_list,
+    Call.CREATE_LIST: _create_list,
+    Call.UPDATE_LIST: _update_list,
+    Call.DELETE_LIST: _delete_list,
+    Call.GET_PROFILES_FOR_LIST: _group_members("list", whole=True),
+    Call.GET_PROFILE_IDS_FOR_LIST: _group_members("list", whole=False),
+    Call.ADD_PROFILES_TO_LIST: _add_members,
+    Call.REMOVE_PROFILES_FROM_LIST: _remove_members,
+    Call.GET_FLOWS_TRIGGERED_BY_LIST: triggered_flows("list", whole=True),
+    Call.GET_IDS_FOR_FLOWS_TRIGGERED_BY_LIST: triggered_flows("list", whole=False),
+    Call.GET_SEGMENTS: _get_segments,
+    Call.GET_SEGMENT: _get_segment,
+    Call.CREATE_SEGMENT: _create_segment,
+    Call.UPDATE_SEGMENT: _update_segment,
+    Call.DELETE_SEGMENT: _delete_segment,
+    Call.GET_PROFILES_FOR_SEGMENT: _group_members("segment", whole=True),
+    Call.GET_PROFILE_IDS_FOR_SEGMENT: _group_members("segment", whole=False),
+    Call.GET_FLOWS_TRIGGERED_BY_SEGMENT: triggered_flows("segment", whole=True),
+    Call.GET_IDS_FOR_FLOWS_TRIGGERED_BY_SEGMENT: triggered_flows("segment", whole=False),
 }

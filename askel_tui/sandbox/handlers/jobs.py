@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.sandbox.handlers import resources
 from askel_tui.sandbox.handlers.context import Context, Reply
 from askel_tui.sandbox.jsonapi.errors import Refusal, error_object, invalid, not_found
@@ -204,21 +205,21 @@ def _suppression_job(kind: str) -> Callable[[Context], Reply]:
     return answer
 
 
-HANDLERS = {
-    "bulk_import_profiles": _import_profiles,
-    "get_bulk_import_profiles_jobs": lambda ctx: _jobs("import", resources.import_job)(ctx),
-    "get_bulk_import_profiles_job": _get_job,
-    "get_list_for_bulk_import_profiles_job": lambda ctx: _lists_of_job(ctx, whole=True),
-    "get_list_ids_for_bulk_import_profiles_job": lambda ctx: _lists_of_job(ctx, whole=False),
-    "get_profiles_for_bulk_import_profiles_job": lambda ctx: _profiles_of_job(ctx, whole=True),
-    "get_profile_ids_for_bulk_import_profiles_job": lambda ctx: _profiles_of_job(ctx, whole=False),
-    "get_errors_for_bulk_import_profiles_job": _errors_of_job,
-    "bulk_subscribe_profiles": _consent_job("subscribe"),
-    "bulk_unsubscribe_profiles": _consent_job("unsubscribe"),
-    "bulk_suppress_profiles": _suppress(lift=False),
-    "bulk_unsuppress_profiles": _suppress(lift=True),
-    "get_bulk_suppress_profiles_jobs": _jobs("suppress", resources.suppression_job),
-    "get_bulk_suppress_profiles_job": _suppression_job("suppress"),
-    "get_bulk_unsuppress_profiles_jobs": _jobs("unsuppress", resources.suppression_job),
-    "get_bulk_unsuppress_profiles_job": _suppression_job("unsuppress"),
+HANDLERS: dict[str, Callable[[Context], Reply]] = {
+    Call.BULK_IMPORT_PROFILES: _import_profiles,
+    Call.GET_BULK_IMPORT_PROFILES_JOBS: lambda ctx: _jobs("import", resources.import_job)(ctx),
+    Call.GET_BULK_IMPORT_PROFILES_JOB: _get_job,
+    Call.GET_LIST_FOR_BULK_IMPORT_PROFILES_JOB: lambda ctx: _lists_of_job(ctx, whole=True),
+    Call.GET_LIST_IDS_FOR_BULK_IMPORT_PROFILES_JOB: lambda ctx: _lists_of_job(ctx, whole=False),
+    Call.GET_PROFILES_FOR_BULK_IMPORT_PROFILES_JOB: lambda ctx: _profiles_of_job(ctx, whole=True),
+    Call.GET_PROFILE_IDS_FOR_BULK_IMPORT_PROFILES_JOB: lambda ctx: _profiles_of_job(ctx, whole=False),
+    Call.GET_ERRORS_FOR_BULK_IMPORT_PROFILES_JOB: _errors_of_job,
+    Call.BULK_SUBSCRIBE_PROFILES: _consent_job("subscribe"),
+    Call.BULK_UNSUBSCRIBE_PROFILES: _consent_job("unsubscribe"),
+    Call.BULK_SUPPRESS_PROFILES: _suppress(lift=False),
+    Call.BULK_UNSUPPRESS_PROFILES: _suppress(lift=True),
+    Call.GET_BULK_SUPPRESS_PROFILES_JOBS: _jobs("suppress", resources.suppression_job),
+    Call.GET_BULK_SUPPRESS_PROFILES_JOB: _suppression_job("suppress"),
+    Call.GET_BULK_UNSUPPRESS_PROFILES_JOBS: _jobs("unsuppress", resources.suppression_job),
+    Call.GET_BULK_UNSUPPRESS_PROFILES_JOB: _suppression_job("unsuppress"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.sandbox.handlers import resources
 from askel_tui.sandbox.handlers.context import Context, Reply
 from askel_tui.sandbox.jsonapi.errors import forbidden, invalid, not_found
@@ -215,16 +216,16 @@ def _groups_of(kind: str, *, whole: bool) -> Callable[[Context], Reply]:
     return answer
 
 
-HANDLERS = {
-    "get_profiles": _get_profiles,
-    "get_profile": _get_profile,
-    "create_profile": _create_profile,
-    "update_profile": _update_profile,
-    "create_or_update_profile": _create_or_update_profile,
-    "merge_profiles": _merge_profiles,
-    "request_profile_deletion": _delete_profile,
-    "get_lists_for_profile": _groups_of("list", whole=True),
-    "get_list_ids_for_profile": _groups_of("list", whole=False),
-    "get_segments_for_profile": _groups_of("segment", whole=True),
-    "get_segment_ids_for_profile": _groups_of("segment", whole=False),
+HANDLERS: dict[str, Callable[[Context], Reply]] = {
+    Call.GET_PROFILES: _get_profiles,
+    Call.GET_PROFILE: _get_profile,
+    Call.CREATE_PROFILE: _create_profile,
+    Call.UPDATE_PROFILE: _update_profile,
+    Call.CREATE_OR_UPDATE_PROFILE: _create_or_update_profile,
+    Call.MERGE_PROFILES: _merge_profiles,
+    Call.REQUEST_PROFILE_DELETION: _delete_profile,
+    Call.GET_LISTS_FOR_PROFILE: _groups_of("list", whole=True),
+    Call.GET_LIST_IDS_FOR_PROFILE: _groups_of("list", whole=False),
+    Call.GET_SEGMENTS_FOR_PROFILE: _groups_of("segment", whole=True),
+    Call.GET_SEGMENT_IDS_FOR_PROFILE: _groups_of("segment", whole=False),
 }

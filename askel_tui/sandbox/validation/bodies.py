@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import caps
 from askel_tui.contract.endpoints import published_endpoints
 from askel_tui.sandbox.jsonapi.errors import error_object
@@ -45,12 +46,12 @@ def body_check(name: str, revision: str) -> Check | None:
 def _profile_body(name: str) -> Callable[[str], Check]:
     def made(revision: str) -> Check:
         attributes = profile_attributes(revision, name)
-        if name == "create_profile":
+        if name == Call.CREATE_PROFILE:
             return document(
                 resource_object("profile", {"attributes": all_of(attributes, require_identifier)})
             )
         patches = {"meta": meta_patches(revision)}
-        if name == "update_profile":
+        if name == Call.UPDATE_PROFILE:
             return document(
                 resource_object("profile", {"id": string(null=False), "attributes": attributes}, patches)
             )
@@ -66,10 +67,10 @@ def _require_identity(value: Any, at: str, wrong: Errors) -> None:
 
 
 def _bulk_import_body(revision: str) -> Check:
-    rules = published_endpoints(revision)["bulk_import_profiles"]
+    rules = published_endpoints(revision)[Call.BULK_IMPORT_PROFILES]
     one = resource_object(
         "profile",
-        {"attributes": profile_attributes(revision, "bulk_import_profiles")},
+        {"attributes": profile_attributes(revision, Call.BULK_IMPORT_PROFILES)},
         {"id": string(), "meta": meta_patches(revision)},
     )
 
@@ -91,7 +92,7 @@ def _bulk_import_body(revision: str) -> Check:
 
 
 def _merge_body(revision: str) -> Check:
-    most = published_endpoints(revision)["merge_profiles"].max_items
+    most = published_endpoints(revision)[Call.MERGE_PROFILES].max_items
     sources = closed_object("profiles", {"data": array(reference("profile"), least=1, most=most)})
     relations = closed_object("profile-merge", {"profiles": sources})
     return document(resource_object("profile-merge", {"id": string(null=False), "relationships": relations}))
@@ -143,7 +144,7 @@ def _condition_group(value: Any, at: str, wrong: Errors) -> None:
 
 def _subscriptions(revision: str, consented: str, name: str) -> Check:
     """The `subscriptions` of one row; `consented` is the only word that its channels take."""
-    subscribes = name == "bulk_subscribe_profiles"
+    subscribes = name == Call.BULK_SUBSCRIBE_PROFILES
     given = {"consent": one_of(consented)}
     dated = closed_object("subscription", given, {"consented_at": date_time} if subscribes else {})
     plain = closed_object("subscription", given)
@@ -168,7 +169,7 @@ def _subscriptions(revision: str, consented: str, name: str) -> Check:
 
 
 def _subscribe_body(revision: str) -> Check:
-    name = "bulk_subscribe_profiles"
+    name = Call.BULK_SUBSCRIBE_PROFILES
     optional: dict[str, Check] = {"email": email(caps(revision).email), "phone_number": phone_number}
     consents = {"subscriptions": _subscriptions(revision, "SUBSCRIBED", name)}
     needed = consents if revision >= "2025-01-15" else {}
@@ -185,7 +186,7 @@ def _subscribe_body(revision: str) -> Check:
 
 
 def _unsubscribe_body(revision: str) -> Check:
-    name = "bulk_unsubscribe_profiles"
+    name = Call.BULK_UNSUBSCRIBE_PROFILES
     optional: dict[str, Check] = {"email": email(caps(revision).email), "phone_number": phone_number}
     consents = {"subscriptions": _subscriptions(revision, "UNSUBSCRIBED", name)}
     needed = consents if revision >= "2025-01-15" else {}
@@ -217,7 +218,7 @@ def _consent_job(kind: str, row: Check, name: str, revision: str, more: dict[str
 
 def _suppress_body(name: str) -> Callable[[str], Check]:
     def made(revision: str) -> Check:
-        verb = "create" if name == "bulk_suppress_profiles" else "delete"
+        verb = "create" if name == Call.BULK_SUPPRESS_PROFILES else "delete"
         kind = f"profile-suppression-bulk-{verb}-job"
         one = closed_object("profile", {"email": email(caps(revision).email, null=False)})
         data = array(
@@ -263,25 +264,25 @@ def _deletion_body(revision: str) -> Check:
 
 
 _BODY_CHECKS: dict[str, Callable[[str], Check]] = {
-    "create_profile": _profile_body("create_profile"),
-    "update_profile": _profile_body("update_profile"),
-    "create_or_update_profile": _profile_body("create_or_update_profile"),
-    "bulk_import_profiles": _bulk_import_body,
-    "merge_profiles": _merge_body,
-    "add_profiles_to_list": _members_body("add_profiles_to_list"),
-    "remove_profiles_from_list": _members_body("remove_profiles_from_list"),
-    "create_list": _list_body(True),
-    "update_list": _list_body(False),
-    "create_segment": _segment_body(True),
-    "update_segment": _segment_body(False),
-    "bulk_subscribe_profiles": _subscribe_body,
-    "bulk_unsubscribe_profiles": _unsubscribe_body,
-    "bulk_suppress_profiles": _suppress_body("bulk_suppress_profiles"),
-    "bulk_unsuppress_profiles": _suppress_body("bulk_unsuppress_profiles"),
-    "create_event": event_body,
-    "bulk_create_events": bulk_events_body,
-    "create_template": _template_body(True),
-    "update_template": _template_body(False),
-    "update_flow": _flow_body,
-    "request_profile_deletion": _deletion_body,
+    Call.CREATE_PROFILE: _profile_body(Call.CREATE_PROFILE),
+    Call.UPDATE_PROFILE: _profile_body(Call.UPDATE_PROFILE),
+    Call.CREATE_OR_UPDATE_PROFILE: _profile_body(Call.CREATE_OR_UPDATE_PROFILE),
+    Call.BULK_IMPORT_PROFILES: _bulk_import_body,
+    Call.MERGE_PROFILES: _merge_body,
+    Call.ADD_PROFILES_TO_LIST: _members_body(Call.ADD_PROFILES_TO_LIST),
+    Call.REMOVE_PROFILES_FROM_LIST: _members_body(Call.REMOVE_PROFILES_FROM_LIST),
+    Call.CREATE_LIST: _list_body(True),
+    Call.UPDATE_LIST: _list_body(False),
+    Call.CREATE_SEGMENT: _segment_body(True),
+    Call.UPDATE_SEGMENT: _segment_body(False),
+    Call.BULK_SUBSCRIBE_PROFILES: _subscribe_body,
+    Call.BULK_UNSUBSCRIBE_PROFILES: _unsubscribe_body,
+    Call.BULK_SUPPRESS_PROFILES: _suppress_body(Call.BULK_SUPPRESS_PROFILES),
+    Call.BULK_UNSUPPRESS_PROFILES: _suppress_body(Call.BULK_UNSUPPRESS_PROFILES),
+    Call.CREATE_EVENT: event_body,
+    Call.BULK_CREATE_EVENTS: bulk_events_body,
+    Call.CREATE_TEMPLATE: _template_body(True),
+    Call.UPDATE_TEMPLATE: _template_body(False),
+    Call.UPDATE_FLOW: _flow_body,
+    Call.REQUEST_PROFILE_DELETION: _deletion_body,
 }

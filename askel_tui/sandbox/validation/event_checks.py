@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import caps
 from askel_tui.contract.endpoints import published_endpoints
 from askel_tui.sandbox.jsonapi.errors import error_object
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 def event_body(revision: str) -> Check:
     """The body of a single event."""
-    attributes = profile_attributes(revision, "create_event", {"meta": meta_patches(revision)})
+    attributes = profile_attributes(revision, Call.CREATE_EVENT, {"meta": meta_patches(revision)})
     person = resource_object("profile", {"attributes": attributes}, {"id": string()})
     profile = {
         "profile": closed_object(
@@ -44,7 +45,7 @@ def event_body(revision: str) -> Check:
 
 def bulk_events_body(revision: str) -> Check:
     """The body of a bulk event call."""
-    attributes = profile_attributes(revision, "bulk_create_events")
+    attributes = profile_attributes(revision, Call.BULK_CREATE_EVENTS)
     person = resource_object(
         "profile", {"attributes": attributes}, {"id": string(), "meta": meta_patches(revision)}
     )
@@ -59,7 +60,7 @@ def bulk_events_body(revision: str) -> Check:
         },
         _backfill(revision),
     )
-    most = published_endpoints(revision)["bulk_create_events"].max_items or 0
+    most = published_endpoints(revision)[Call.BULK_CREATE_EVENTS].max_items or 0
 
     def few(value: Any, at: str, wrong: Errors) -> None:
         count = sum(len(row["attributes"]["events"]["data"]) for row in value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import LOCATION, STANDARD_ATTRIBUTES, caps
 from askel_tui.sandbox.jsonapi.errors import error_object
 from askel_tui.sandbox.validation.checks import (
@@ -27,10 +28,10 @@ def profile_attributes(revision: str, endpoint: str, more: dict[str, Check] | No
     limits = caps(revision)
     fields: dict[str, Check] = {"email": email(limits.email), "phone_number": phone_number}
     fields["external_id"] = string(most=limits.external_id)
-    in_event = endpoint in ("create_event", "bulk_create_events")
-    if in_event or (revision < "2025-10-15" and endpoint != "create_profile"):
+    in_event = endpoint in (Call.CREATE_EVENT, Call.BULK_CREATE_EVENTS)
+    if in_event or (revision < "2025-10-15" and endpoint != Call.CREATE_PROFILE):
         fields["anonymous_id"] = string()
-    if endpoint not in ("create_profile", "update_profile"):
+    if endpoint not in (Call.CREATE_PROFILE, Call.UPDATE_PROFILE):
         fields["_kx"] = string()
     fields |= {name: string() for name in STANDARD_ATTRIBUTES[revision] if "." not in name}
     place = {name: coordinate if name in ("latitude", "longitude") else string() for name in LOCATION}

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Encoder, Identity, Operation, StepKind, Target
 from askel_tui.core.records.record import Record
 
@@ -106,7 +107,7 @@ class RequestIntent:
 
     connection: str
     account: str
-    call: str
+    call: Call
     """The Klaviyo operation's name in the contract data."""
     method: str
     path: str

@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Operation
 from askel_tui.core.requests import request_bodies
 from askel_tui.klaviyo.client import Client
@@ -180,7 +181,7 @@ async def _double(client: Client, operations: Iterable[Operation]) -> set[str]:
         if each.call == readback.SUBSCRIBE_CALL and each.destination is not None and each.destination.id
     }
     for list_id in lists:
-        answer = await client.call("get_list", ids={"id": list_id}, priority="bulk")
+        answer = await client.call(Call.GET_LIST, ids={"id": list_id}, priority="bulk")
         if attributes_of(resource_of(answer.body)).get("opt_in_process") == "double_opt_in":
             found.add(list_id)
     return found

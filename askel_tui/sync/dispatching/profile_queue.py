@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity
 from askel_tui.core.requests.packing import GATHERING_CALLS, BatchKey, batch_key
 from askel_tui.store.journal.rows import StoredOperation
@@ -106,11 +107,11 @@ class ProfileQueue:
                 line.append(stored.seq)
         self._consider(entry)
 
-    def calls(self) -> list[str]:
+    def calls(self) -> list[Call]:
         """The calls that have ready operations."""
         return list(dict.fromkeys(line.lane.batch_key.call for line in self._lines.values() if line.ready))
 
-    def lanes(self, call: str) -> Iterator[tuple[Lane, Mapping[int, StoredOperation]]]:
+    def lanes(self, call: Call) -> Iterator[tuple[Lane, Mapping[int, StoredOperation]]]:
         """The ready operations of a call by lane; do not change while iterating."""
         for line in self._lines.values():
             if line.ready and line.lane.batch_key.call == call:
@@ -130,7 +131,7 @@ class ProfileQueue:
             self._fly(self._entries[stored.seq])
         return taken
 
-    def take_next_of_record(self, stored: StoredOperation, call: str) -> StoredOperation | None:
+    def take_next_of_record(self, stored: StoredOperation, call: Call) -> StoredOperation | None:
         """Takes the next operation of a taken one's record along, if it is of this call and next for its profile."""
         other = self.next_of_profile(stored)
         if other is None or other.operation.call != call or other.due > stored.due:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.endpoints import endpoint
 from askel_tui.core.requests import bulk, coalescing, packing
 from askel_tui.store.journal.rows import StoredOperation
@@ -16,7 +17,7 @@ from askel_tui.sync.sending.settlement import QueueUpdate
 MAX_SINGLE_CALLS = 64
 """Single calls of one kind under way at once; the budget decides when each of them starts."""
 
-MAX_BULK_REQUESTS_AND_ROWS = {"bulk_import_profiles": (8, 25_000), "bulk_create_events": (8, 8_000)}
+MAX_BULK_REQUESTS_AND_ROWS = {Call.BULK_IMPORT_PROFILES: (8, 25_000), Call.BULK_CREATE_EVENTS: (8, 8_000)}
 """Bulk requests under way at once, and with how many rows no further one is started: rows under way are in memory."""
 
 MAX_PARTLY_FULL_REQUESTS, MIN_FILL_RATIO = 2, 1 / 2
@@ -120,7 +121,7 @@ class RequestScheduler:
             self._under_way.start(lane, sender.send(operations, "bulk"))
 
     @staticmethod
-    def _short(call: str, revision: str) -> int:
+    def _short(call: Call, revision: str) -> int:
         """How many single calls go within `MAX_SINGLE_BACKLOG_S` seconds."""
         windows = endpoint(revision, call).windows
         return int(min(window.limit / window.seconds for window in windows) * MAX_SINGLE_BACKLOG_S)
@@ -166,14 +167,14 @@ class RequestScheduler:
                 self._under_way.start(
                     lane, sender.send(self._with_followers(stored, sender.revision, now), "bulk")
                 )
-        if lane.batch_key.call == "create_event":
+        if lane.batch_key.call == Call.CREATE_EVENT:
             if rows:
                 self._under_way.start(kind, _events(sender, rows), len(rows))
             return
         by_list: dict[str | None, list[ProfileUpdates]] = {}
         for upsert in rows:
             upserts = self._with_followers(upsert, sender.revision, now, in_bulk=True)
-            addition = self._queue.take_next_of_record(upserts[-1], "add_profiles_to_list")
+            addition = self._queue.take_next_of_record(upserts[-1], Call.ADD_PROFILES_TO_LIST)
             destination = addition.operation.destination if addition else None
             by_list.setdefault(destination.id if destination else None, []).append((upserts, addition))
         for list_id, profiles in by_list.items():

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.targets.drift import (
     DRIFT_CAUSES,
     AccountSnapshot,
@@ -254,7 +255,7 @@ class DriftDetector:
         try:
             carriers = await self._witnesses.read(client, steps)
         except ScopeMissing:
-            lacking = client.endpoint("get_profiles").scopes
+            lacking = client.endpoint(Call.GET_PROFILES).scopes
             return replace(found, lost_scopes=found.lost_scopes.union(lacking)), {}
         lost = [
             each

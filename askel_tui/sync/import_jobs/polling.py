@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import NotInAccount, RateLimited, Unavailable, UnreadableResponse
 from askel_tui.klaviyo.filters import any_of
@@ -23,7 +24,7 @@ FIRST_POLL_S, MAX_POLL_INTERVAL_S, MAX_SLOW_POLL_INTERVAL_S = 0.5, 5.0, 60.0
 POLL_BACKOFF_FACTOR = 1.2
 """How much longer each wait for an unknown job is than the one before."""
 
-JOBS_CALL, MAX_NEWEST_JOBS = "get_bulk_import_profiles_jobs", 100
+JOBS_CALL, MAX_NEWEST_JOBS = Call.GET_BULK_IMPORT_PROFILES_JOBS, 100
 """The call that shows an account's jobs, newest first, and how many of them are looked through."""
 
 JOB_VISIBLE_AFTER_S = 1.0
@@ -96,7 +97,7 @@ class JobPoller:
         wait, unreadable = FIRST_POLL_S, 0
         while True:
             try:
-                pages = self._client.pages("get_errors_for_bulk_import_profiles_job", ids={"id": job})
+                pages = self._client.pages(Call.GET_ERRORS_FOR_BULK_IMPORT_PROFILES_JOB, ids={"id": job})
                 return [attributes_of(each) async for each in pages]
             except PASSING_ERRORS as error:
                 unreadable += isinstance(error, UnreadableResponse)
@@ -145,7 +146,7 @@ class JobPoller:
         for ident in unseen:
             # Many others were made since, or the page was no page.
             try:
-                answer = await self._client.call("get_bulk_import_profiles_job", ids={"job_id": ident})
+                answer = await self._client.call(Call.GET_BULK_IMPORT_PROFILES_JOB, ids={"job_id": ident})
             except NotInAccount as error:
                 self._gone(ident, error)
             else:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.requests import bulk, coalescing
 from askel_tui.core.requests.bulk import BulkRequest, Row
 from askel_tui.core.requests.packing import Request
@@ -42,7 +43,7 @@ from askel_tui.sync.sending.settlement import QueueUpdate, Settler, replay_remar
 
 log = logging.getLogger(__name__)
 
-IMPORT_CALL, EVENTS_CALL = "bulk_import_profiles", "bulk_create_events"
+IMPORT_CALL, EVENTS_CALL = Call.BULK_IMPORT_PROFILES, Call.BULK_CREATE_EVENTS
 BULK_CALLS = frozenset({IMPORT_CALL, EVENTS_CALL})
 
 IMBALANCE_KIND = "imbalance"
@@ -126,7 +127,7 @@ class BulkSender:
 
     async def _send(
         self,
-        call: str,
+        call: Call,
         rows: Iterable[Row],
         stored: Mapping[str, StoredOperation],
         list_id: str | None,
@@ -283,7 +284,7 @@ class BulkSender:
                 apart += [first, *others]
             elif (
                 refusal.code == row_errors.CONFLICT_CODE
-                and first.operation.call == "create_or_update_profile"
+                and first.operation.call == Call.CREATE_OR_UPDATE_PROFILE
             ):
                 conflicts += [first, *others]
             else:

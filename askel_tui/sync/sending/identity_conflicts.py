@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.dialects import dialect
 from askel_tui.contract.endpoints import endpoint
 from askel_tui.core.operations import Identity, canonical_json
@@ -25,7 +26,7 @@ MAX_MERGE_ATTEMPTS = 20
 MAX_REMEMBERED_MERGES = 10_000
 """Merges that are remembered as ordered, so that none is ordered again while it is under way."""
 
-UPSERT, MERGE = "create_or_update_profile", "merge_profiles"
+UPSERT, MERGE = Call.CREATE_OR_UPDATE_PROFILE, Call.MERGE_PROFILES
 
 
 class IdentityConflicts:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Operation
 from askel_tui.core.planning.plan import gate_refusal
 from askel_tui.core.requests import packing
@@ -239,7 +240,7 @@ class Sender:
         if target is None or target.id is None or target.type == "metric":
             return replace(found, kind="fail")
         try:
-            await self._to.client.call(f"get_{target.type}", ids={"id": target.id})
+            await self._to.client.call(Call(f"get_{target.type}"), ids={"id": target.id})
         except NotInAccount:
             gone = f"the {target.type} {target.name} ({target.id}) is gone from the account"
             return Action("hold", gone, "target_gone")
@@ -331,7 +332,7 @@ class Sender:
     async def _list_call(self, operations: Sequence[StoredOperation], result: QueueUpdate) -> None:
         ids = await self._profile_ids(operations)
         unknown = [stored for stored in operations if stored.operation.id not in ids]
-        adds = operations[0].operation.call == "add_profiles_to_list"
+        adds = operations[0].operation.call == Call.ADD_PROFILES_TO_LIST
         if adds and len(unknown) >= MIN_UNKNOWN_FOR_IMPORT:
             await self.bulk.add_to_list(unknown, result)
             unknown = []

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.endpoints import SELECTABLE, endpoint
 from askel_tui.core.operations import Identity, Operation, canonical_json
 from askel_tui.core.requests import bulk
@@ -26,14 +27,14 @@ CALLS = [
 ]
 
 
-def _row(call: str, revision: str, number: int, size: int) -> Row:
+def _row(call: Call, revision: str, number: int, size: int) -> Row:
     """A row with so many bytes of payload."""
     who = Identity(email=f"p{number}@x.example")
     note = {"Note": "ü" * (size // 2)}
-    if call == "bulk_import_profiles":
+    if call == Call.BULK_IMPORT_PROFILES:
         body = {"attributes": {}, "properties": note, "unset": []}
         single = Operation(
-            f"op{number}", "s", "upsert_profile", "create_or_update_profile", who, None, body=body
+            f"op{number}", "s", "upsert_profile", Call.CREATE_OR_UPDATE_PROFILE, who, None, body=body
         )
         return bulk.import_row([single], revision)
     body = {
@@ -43,7 +44,7 @@ def _row(call: str, revision: str, number: int, size: int) -> Row:
         "unique_id": f"{number:032x}",
     }
     return bulk.event_row(
-        Operation(f"op{number}", "s", "track_event", "create_event", who, None, body=body), revision
+        Operation(f"op{number}", "s", "track_event", Call.CREATE_EVENT, who, None, body=body), revision
     )
 
 
@@ -54,9 +55,9 @@ def _row(call: str, revision: str, number: int, size: int) -> Row:
 @example(sizes=[50] * 10_001)
 @example(sizes=[99_000] * 120)
 def test_every_request_keeps_to_its_caps(
-    call: str, revision: str, list_id: str | None, sizes: list[int]
+    call: Call, revision: str, list_id: str | None, sizes: list[int]
 ) -> None:
-    list_id = list_id if call == "bulk_import_profiles" else None
+    list_id = list_id if call == Call.BULK_IMPORT_PROFILES else None
     rows = [_row(call, revision, number, size) for number, size in enumerate(sizes)]
     made = list(bulk.pack_rows(call, rows, revision, list_id))
     assert [row for each in made for row in each.rows] == rows
@@ -77,7 +78,7 @@ def test_every_request_keeps_to_its_caps(
 
 
 @pytest.mark.parametrize(("call", "revision"), CALLS)
-def test_a_row_of_just_the_room_is_a_request_and_one_byte_more_is_none(call: str, revision: str) -> None:
+def test_a_row_of_just_the_room_is_a_request_and_one_byte_more_is_none(call: Call, revision: str) -> None:
     most = bulk.max_row_bytes(call, revision)
     bare = len(_row(call, revision, 1, 0).item)
     odd = (most - bare) % 2

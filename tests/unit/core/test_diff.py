@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation, Target
 from askel_tui.core.planning.diff import ProfileState, apply_operation, find_changes
 from tests.support.strategies import json_values, names, plain_identifiers, texts
@@ -22,13 +23,13 @@ def upsert(
     profile: Identity = ADA,
 ) -> Operation:
     body = {"attributes": attributes or {}, "properties": properties or {}, "unset": unset or []}
-    return Operation("1", "s", "upsert_profile", "create_or_update_profile", profile, body=body)
+    return Operation("1", "s", "upsert_profile", Call.CREATE_OR_UPDATE_PROFILE, profile, body=body)
 
 
 def listed(adds: bool = True, target: Target = WELCOME, through: Target | None = None) -> Operation:
-    kind, call = ("add_to_list", "add_profiles_to_list")
+    kind, call = ("add_to_list", Call.ADD_PROFILES_TO_LIST)
     if not adds:
-        kind, call = ("remove_from_list", "remove_profiles_from_list")
+        kind, call = ("remove_from_list", Call.REMOVE_PROFILES_FROM_LIST)
     return Operation("2", "s", kind, call, ADA, target, through)  # type: ignore[arg-type]
 
 
@@ -36,14 +37,14 @@ def event(unique_id: str = "u-1", **extra: Any) -> Operation:
     body = {"metric": "Gift Used", "properties": {"Gift": "mug"}, "time": "2026-11-23T09:14:05Z"}
     target = Target("metric", None, "Gift Used")
     return Operation(
-        "3", "s", "track_event", "create_event", ADA, target, body=body | {"unique_id": unique_id} | extra
+        "3", "s", "track_event", Call.CREATE_EVENT, ADA, target, body=body | {"unique_id": unique_id} | extra
     )
 
 
 def consent(gives: bool = True, target: Target | None = WELCOME) -> Operation:
-    kind, call = ("subscribe", "bulk_subscribe_profiles")
+    kind, call = ("subscribe", Call.BULK_SUBSCRIBE_PROFILES)
     if not gives:
-        kind, call = ("unsubscribe", "bulk_unsubscribe_profiles")
+        kind, call = ("unsubscribe", Call.BULK_UNSUBSCRIBE_PROFILES)
     body = {"channels": ["email", "sms"]}
     return Operation("4", "s", kind, call, ADA, target, body=body)  # type: ignore[arg-type]
 
@@ -149,7 +150,7 @@ def test_a_gate_changes_nothing() -> None:
         "5",
         "s",
         "require_segment",
-        "get_profiles_for_segment",
+        Call.GET_PROFILES_FOR_SEGMENT,
         ADA,
         Target("segment", "S", "VIP"),
         body={"member": True},

@@ -337,7 +337,8 @@ def test_any_text_is_an_expression_or_an_error(text: str) -> None:
 
 def test_phone_numbers_are_loaded_when_first_needed() -> None:
     code = (
-        "import sys; from askel_tui.core.expressions.expression import parse; parse('data.x').evaluate({}); "
+        "import sys; from askel_tui.core.expressions.expression import parse_expression; "
+        "parse_expression('data.x').evaluate({}); "
         "sys.exit('phonenumbers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

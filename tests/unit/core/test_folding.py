@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import caps
 from askel_tui.contract.endpoints import NEWEST, SELECTABLE
 from askel_tui.core.operations import Identity, Operation
@@ -137,7 +138,7 @@ def test_a_job_that_is_read_back_has_its_operations_in_their_rows(revision: str)
         bulk.import_row([bob], revision),
         bulk.import_row([eve], revision),
     ]
-    [made] = bulk.pack_rows("bulk_import_profiles", rows, revision, "L1")
+    [made] = bulk.pack_rows(Call.BULK_IMPORT_PROFILES, rows, revision, "L1")
     again = bulk.rebuild_import_request(replace(made.request, operations=(eve, *ada)))
     assert [row.operations for row in again.rows] == [tuple(ada), (), (eve,)]
     assert [row.item for row in again.rows] == [row.item for row in made.rows]

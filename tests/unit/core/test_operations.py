@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.operations import (
     STEP_KINDS,
     Decoder,
@@ -32,7 +33,7 @@ any_operation = st.builds(
     id=names,
     step=names,
     kind=st.sampled_from(STEP_KINDS),
-    call=names,
+    call=st.sampled_from(Call),
     profile=identities,
     target=st.none() | targets,
     through=st.none() | targets,
@@ -56,7 +57,7 @@ confusing_operation = st.builds(
     id=confusing,
     step=confusing,
     kind=st.sampled_from(STEP_KINDS),
-    call=confusing,
+    call=st.sampled_from(Call),
     profile=st.builds(Identity, email=st.none() | confusing, external_id=st.none() | confusing),
     target=st.none() | st.builds(Target, st.just("list"), st.none() | confusing, confusing),
     through=st.none() | st.builds(Target, st.just("metric"), st.none() | confusing, confusing),

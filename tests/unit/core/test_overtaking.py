@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.dialects import dialect
 from askel_tui.contract.endpoints import SELECTABLE
 from askel_tui.core.operations import Identity, Operation, Target, canonical_json
@@ -23,10 +24,10 @@ def _upsert(
     who: Identity = ADA, *, attributes: Any = None, properties: Any = None, unset: Any = ()
 ) -> Operation:
     body = {"attributes": attributes or {}, "properties": properties or {}, "unset": list(unset)}
-    return Operation("o", "s", "upsert_profile", "create_or_update_profile", who, body=body)
+    return Operation("o", "s", "upsert_profile", Call.CREATE_OR_UPDATE_PROFILE, who, body=body)
 
 
-def _of_list(call: str, target: Target, channels: tuple[str, ...] = ()) -> Operation:
+def _of_list(call: Call, target: Target, channels: tuple[str, ...] = ()) -> Operation:
     kind: Any = "subscribe" if channels else "add_to_list"
     return Operation(
         "o", "s", kind, call, ADA, target=target, body={"channels": list(channels)} if channels else {}
@@ -52,11 +53,11 @@ def test_an_upsert_keeps_only_what_was_not_written_since(revision: str) -> None:
         properties={"Tier": 2, "Note": 3},
         unset=["Store"],
     )
-    left = without_superseded(old, found.of(ADA))
+    left = without_superseded(old, found.for_profile(ADA))
     assert left is not None
     assert left.body == {"attributes": {"first_name": "Ada"}, "properties": {}, "unset": ["Store"]}
     assert left.id == old.id
-    assert without_superseded(old, found.of(BOB)) is old
+    assert without_superseded(old, found.for_profile(BOB)) is old
 
 
 @given(old=NAMES, cleared=NAMES, later=NAMES)
@@ -64,7 +65,7 @@ def test_what_is_left_is_exactly_what_was_not_overtaken(
     old: list[str], cleared: list[str], later: list[str]
 ) -> None:
     operation = _upsert(properties=dict.fromkeys(old, 1), unset=[name for name in cleared if name not in old])
-    left = without_superseded(operation, _sent(_upsert(properties=dict.fromkeys(later, 2))).of(ADA))
+    left = without_superseded(operation, _sent(_upsert(properties=dict.fromkeys(later, 2))).for_profile(ADA))
     kept = {*old, *cleared} - {*later}
     if left is None:
         assert not kept
@@ -86,28 +87,28 @@ def test_rows_of_an_import_job_count_for_their_own_profile_only() -> None:
     assert found.for_profile(BOB) == {"property Points", "list L1"}
 
 
-@pytest.mark.parametrize("call", ["add_profiles_to_list", "remove_profiles_from_list"])
-def test_a_list_write_is_overtaken_by_any_later_write_of_that_list(call: str) -> None:
-    since = _sent(_of_list(call, WELCOME)).of(ADA)
-    assert without_superseded(_of_list("add_profiles_to_list", WELCOME), since) is None
-    other = _of_list("add_profiles_to_list", NEWS)
+@pytest.mark.parametrize("call", [Call.ADD_PROFILES_TO_LIST, Call.REMOVE_PROFILES_FROM_LIST])
+def test_a_list_write_is_overtaken_by_any_later_write_of_that_list(call: Call) -> None:
+    since = _sent(_of_list(call, WELCOME)).for_profile(ADA)
+    assert without_superseded(_of_list(Call.ADD_PROFILES_TO_LIST, WELCOME), since) is None
+    other = _of_list(Call.ADD_PROFILES_TO_LIST, NEWS)
     assert without_superseded(other, since) is other
 
 
 @pytest.mark.parametrize("revision", SELECTABLE)
-@pytest.mark.parametrize("call", ["bulk_subscribe_profiles", "bulk_unsubscribe_profiles"])
-def test_consent_is_overtaken_where_every_channel_was_written_since(call: str, revision: str) -> None:
-    since = _sent(_of_list(call, NEWS, ("email",)), revision).of(ADA)
-    assert without_superseded(_of_list("bulk_subscribe_profiles", NEWS, ("email",)), since) is None
+@pytest.mark.parametrize("call", [Call.BULK_SUBSCRIBE_PROFILES, Call.BULK_UNSUBSCRIBE_PROFILES])
+def test_consent_is_overtaken_where_every_channel_was_written_since(call: Call, revision: str) -> None:
+    since = _sent(_of_list(call, NEWS, ("email",)), revision).for_profile(ADA)
+    assert without_superseded(_of_list(Call.BULK_SUBSCRIBE_PROFILES, NEWS, ("email",)), since) is None
     for kept in (("email", "sms"), ("sms",)):
-        both = _of_list("bulk_subscribe_profiles", NEWS, kept)
+        both = _of_list(Call.BULK_SUBSCRIBE_PROFILES, NEWS, kept)
         assert without_superseded(both, since) is both
-    elsewhere = _of_list("bulk_subscribe_profiles", WELCOME, ("email",))
+    elsewhere = _of_list(Call.BULK_SUBSCRIBE_PROFILES, WELCOME, ("email",))
     assert without_superseded(elsewhere, since) is elsewhere
 
 
 def test_events_and_folded_bodies_overtake_nothing() -> None:
-    event = Operation("o", "s", "track_event", "create_event", ADA, body={"metric": "M"})
+    event = Operation("o", "s", "track_event", Call.CREATE_EVENT, ADA, body={"metric": "M"})
     assert without_superseded(event, frozenset({"property Tier"})) is event
     assert read_written_fields("/api/profile-import", None).for_profile(ADA) == frozenset()
     assert read_written_fields("/api/profile-import", b"no json").for_profile(ADA) == frozenset()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.endpoints import SELECTABLE, endpoint
 from askel_tui.core.operations import Identity, Operation, StepKind, Target, canonical_json
 from askel_tui.core.planning.plan import plan
@@ -31,7 +32,7 @@ from tests.support.workflows import applied, example, happened, of_steps, operat
 
 pytestmark = needs_shared
 
-LISTS = ("add_profiles_to_list", "remove_profiles_from_list")
+LISTS = (Call.ADD_PROFILES_TO_LIST, Call.REMOVE_PROFILES_FROM_LIST)
 
 STEPS = """\
 - id: tier
@@ -212,7 +213,7 @@ def test_whatever_is_planned_can_be_sent(given_data: dict[str, Any], revision: s
         valid(build_request([each], revision, ids_of([each])), revision)
 
 
-def on_list(number: int, call: str = LISTS[0], list_id: str = "ListWe") -> Operation:
+def on_list(number: int, call: Call = LISTS[0], list_id: str = "ListWe") -> Operation:
     who = Identity(f"p{number}@x.example")
     kind: StepKind = "add_to_list" if call == LISTS[0] else "remove_from_list"
     return Operation(f"op{number}", "s", kind, call, who, Target("list", list_id, "Some list"))
@@ -220,7 +221,7 @@ def on_list(number: int, call: str = LISTS[0], list_id: str = "ListWe") -> Opera
 
 @pytest.mark.parametrize("revision", SELECTABLE)
 @pytest.mark.parametrize("call", LISTS)
-def test_a_list_call_takes_as_many_as_klaviyo_does(call: str, revision: str) -> None:
+def test_a_list_call_takes_as_many_as_klaviyo_does(call: Call, revision: str) -> None:
     most = batch_capacity(call, revision)
     assert most == endpoint(revision, call).max_items == 1000
     many = [on_list(number, call) for number in range(most)]
@@ -244,9 +245,9 @@ def test_a_profile_whose_id_is_not_known_is_no_request() -> None:
 def test_a_gate_is_a_question_and_no_request() -> None:
     text = of_steps("- id: gate\n  require_segment: {segment: VIP, member: true}\n")
     (gate,) = operations(happened(), applied(text))
-    with pytest.raises(ValueError, match="get_profiles_for_segment"):
+    with pytest.raises(ValueError, match=Call.GET_PROFILES_FOR_SEGMENT):
         build_request([gate], "2026-07-15", {})
-    assert batch_key(gate) == BatchKey("get_profiles_for_segment", "SegVip")
+    assert batch_key(gate) == BatchKey(Call.GET_PROFILES_FOR_SEGMENT, "SegVip")
     for revision in SELECTABLE:
         assert batch_capacity(gate.call, revision) == endpoint(revision, gate.call).page_max == 100
 
@@ -298,7 +299,7 @@ def test_a_full_consent_job_is_valid_and_holds_every_profile(revision: str) -> N
         of_steps("- id: in\n  subscribe: {channels: [email], list: Newsletter, custom_source: Till}\n"),
         revision=revision,
     )
-    most = batch_capacity("bulk_subscribe_profiles", revision)
+    most = batch_capacity(Call.BULK_SUBSCRIBE_PROFILES, revision)
     many = [operations(happened(f"r{n}", email=f"p{n}@x.example"), of)[0] for n in range(most)]
     attributes = valid(build_request(many, revision, {}), revision)["data"]["attributes"]
     emails = [row["attributes"]["email"] for row in attributes["profiles"]["data"]]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Target
 from askel_tui.core.planning.plan import plan
 from tests.support.workflows import (
@@ -170,12 +171,12 @@ def test_a_step_that_needs_a_profile_id_has_the_identifiers_upserted_first() -> 
 )
 def test_identifiers_are_upserted_once_and_never_for_a_removal(steps: str, upserts: int) -> None:
     calls = [each.call for each in operations(happened(), applied(of_steps(steps)))]
-    assert calls.count("create_or_update_profile") == upserts
+    assert calls.count(Call.CREATE_OR_UPDATE_PROFILE) == upserts
 
 
 def test_a_flow_is_fired_through_its_list_or_its_metric() -> None:
     by_list = operations(happened(), applied(of_steps("- id: f\n  trigger_flow: Welcome Series\n")))[-1]
-    assert (by_list.call, by_list.body) == ("add_profiles_to_list", {})
+    assert (by_list.call, by_list.body) == (Call.ADD_PROFILES_TO_LIST, {})
     assert by_list.through == Target("list", "ListWe", "Welcome Flow")
     by_metric = operations(happened(), applied(of_steps("- id: f\n  trigger_flow: Points Thanks\n")))[-1]
     assert by_metric.through == Target("metric", "MetPoi", "First Points Earned")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation, Target
 from askel_tui.core.planning.diff import ProfileState
 from askel_tui.core.planning.simulated_account import SimulatedAccount
@@ -15,20 +16,20 @@ LIST = Target("list", "L", "Newsletter")
 def upsert(**identifiers: str) -> Operation:
     body = {"attributes": {}, "properties": {"Tier": "Gold"}, "unset": []}
     return Operation(
-        "1", "s", "upsert_profile", "create_or_update_profile", Identity(**identifiers), body=body
+        "1", "s", "upsert_profile", Call.CREATE_OR_UPDATE_PROFILE, Identity(**identifiers), body=body
     )
 
 
 def consent(**identifiers: str) -> Operation:
     body = {"channels": ["email"]}
     return Operation(
-        "2", "s", "subscribe", "bulk_subscribe_profiles", Identity(**identifiers), LIST, body=body
+        "2", "s", "subscribe", Call.BULK_SUBSCRIBE_PROFILES, Identity(**identifiers), LIST, body=body
     )
 
 
 def event(**identifiers: str) -> Operation:
     body = {"metric": "Used", "properties": {}, "unique_id": "u", "time": "2026-11-23T09:14:05Z"}
-    return Operation("3", "s", "track_event", "create_event", Identity(**identifiers), body=body)
+    return Operation("3", "s", "track_event", Call.CREATE_EVENT, Identity(**identifiers), body=body)
 
 
 def test_a_later_operation_meets_what_an_earlier_one_left() -> None:

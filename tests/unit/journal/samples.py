@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation, StepKind, Target, operation_id
 from askel_tui.core.records.record import Record
 from askel_tui.store.journal.interface import Journal
@@ -47,7 +48,7 @@ def operation(record_id: str, step: str, *, gate: bool = False, workflow: str = 
         id=operation_id(CONNECTION, workflow, 1, record_id, step),
         step=step,
         kind=kind,
-        call="get_profiles_for_segment" if gate else "create_or_update_profile",
+        call=Call.GET_PROFILES_FOR_SEGMENT if gate else Call.CREATE_OR_UPDATE_PROFILE,
         profile=Identity(email=f"{record_id}@mapleandember.example"),
         target=Target("segment", "Seg1", "VIP") if gate else None,
         body={"member": False} if gate else {"properties": {"LoyaltyTier": "Gold"}},
@@ -61,7 +62,7 @@ def intent(
     return RequestIntent(
         connection=CONNECTION,
         account="MpEmbr",
-        call="create_or_update_profile",
+        call=Call.CREATE_OR_UPDATE_PROFILE,
         method="POST",
         path="/api/profile-import",
         body=body,

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.endpoints import Window, endpoint
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.rate_limits.call_queue import RECENT_PARTS_PER_WINDOW, CallQueue
@@ -123,13 +124,13 @@ class MemoryLedger:
         return sum(1 for end in ends if end > since)
 
 
-async def take(budgets: RateLimiter, call: str = "create_event", **options: Any) -> Permit:
+async def take(budgets: RateLimiter, call: str = Call.CREATE_EVENT, **options: Any) -> Permit:
     """Takes a place and leaves it open."""
     place = budgets.permit("A", call, options.pop("revision", NEWEST), **options)
     return await place.__aenter__()
 
 
-async def use(budgets: RateLimiter, call: str = "create_event", **options: Any) -> None:
+async def use(budgets: RateLimiter, call: str = Call.CREATE_EVENT, **options: Any) -> None:
     """Takes a place for a call that takes no time."""
     async with budgets.permit("A", call, options.pop("revision", NEWEST), **options):
         pass
@@ -146,10 +147,10 @@ async def at_once(budgets: RateLimiter, call: str, **options: Any) -> int:
 
 async def test_the_owner_leaves_a_tenth_and_others_have_it() -> None:
     clock = FakeClock()
-    assert await at_once(RateLimiter("owner", clock=clock), "create_event") == 315
-    assert await at_once(RateLimiter("guest", clock=clock), "create_event") == 35
-    assert await at_once(RateLimiter("owner", clock=clock), "add_profiles_to_list") == 9
-    assert await at_once(RateLimiter("guest", clock=clock), "add_profiles_to_list") == 1
+    assert await at_once(RateLimiter("owner", clock=clock), Call.CREATE_EVENT) == 315
+    assert await at_once(RateLimiter("guest", clock=clock), Call.CREATE_EVENT) == 35
+    assert await at_once(RateLimiter("owner", clock=clock), Call.ADD_PROFILES_TO_LIST) == 9
+    assert await at_once(RateLimiter("guest", clock=clock), Call.ADD_PROFILES_TO_LIST) == 1
 
 
 async def test_both_windows_must_have_room() -> None:
@@ -157,11 +158,11 @@ async def test_both_windows_must_have_room() -> None:
     budgets = RateLimiter("owner", clock=clock)
     sent = 0
     for _ in range(20):
-        sent += await at_once(budgets, "add_profiles_to_list")
+        sent += await at_once(budgets, Call.ADD_PROFILES_TO_LIST)
         await clock.pass_time(1.01)
     assert sent == 149
     await clock.pass_time(60)
-    assert await at_once(budgets, "add_profiles_to_list") == 9
+    assert await at_once(budgets, Call.ADD_PROFILES_TO_LIST) == 9
 
 
 async def test_who_waits_is_served_in_order_and_live_before_bulk() -> None:
@@ -170,7 +171,7 @@ async def test_who_waits_is_served_in_order_and_live_before_bulk() -> None:
     served: list[str] = []
 
     async def wait(name: str, priority: Priority) -> None:
-        await use(budgets, "get_accounts", priority=priority)
+        await use(budgets, Call.GET_ACCOUNTS, priority=priority)
         served.append(name)
 
     names: list[tuple[str, Priority]] = [
@@ -192,11 +193,11 @@ async def test_who_waits_is_served_in_order_and_live_before_bulk() -> None:
 async def test_a_backlog_that_fills_the_minute_leaves_room_for_the_live_calls_that_come() -> None:
     clock = FakeClock()
     budgets = RateLimiter("owner", clock=clock)
-    backlog = [asyncio.create_task(use(budgets, "create_event", priority="bulk")) for _ in range(4_000)]
+    backlog = [asyncio.create_task(use(budgets, Call.CREATE_EVENT, priority="bulk")) for _ in range(4_000)]
     for _ in range(700):
         # Ten live calls a second; none of them ever waits, also when the first minute is nearly over.
         await clock.pass_time(0.1)
-        live = asyncio.create_task(use(budgets, "create_event"))
+        live = asyncio.create_task(use(budgets, Call.CREATE_EVENT))
         await clock.pass_time(0)
         assert live.done()
     for task in backlog:
@@ -208,8 +209,8 @@ async def test_a_backlog_that_fills_the_minute_leaves_room_for_the_live_calls_th
 async def test_a_place_is_kept_until_the_answer_and_the_window_are_over() -> None:
     clock = FakeClock()
     budgets = RateLimiter("owner", clock=clock)
-    slow = await take(budgets, "get_accounts")
-    waiter = asyncio.create_task(use(budgets, "get_accounts"))
+    slow = await take(budgets, Call.GET_ACCOUNTS)
+    waiter = asyncio.create_task(use(budgets, Call.GET_ACCOUNTS))
     await clock.pass_time(30)
     assert not waiter.done()
     await slow.__aexit__(None, None, None)
@@ -222,8 +223,8 @@ async def test_a_place_is_kept_until_the_answer_and_the_window_are_over() -> Non
 async def test_who_gives_up_waiting_takes_nobodys_place() -> None:
     clock = FakeClock()
     budgets = RateLimiter("owner", clock=clock)
-    first = await take(budgets, "get_accounts")
-    waiters = [asyncio.create_task(use(budgets, "get_accounts")) for _ in range(3)]
+    first = await take(budgets, Call.GET_ACCOUNTS)
+    waiters = [asyncio.create_task(use(budgets, Call.GET_ACCOUNTS)) for _ in range(3)]
     await clock.pass_time(0)
     waiters[0].cancel()
     await first.__aexit__(None, None, None)
@@ -231,14 +232,14 @@ async def test_who_gives_up_waiting_takes_nobodys_place() -> None:
     assert [waiter.done() for waiter in waiters] == [True, True, False]
     waiters[2].cancel()
     await clock.pass_time(5)
-    assert await at_once(budgets, "get_accounts") == 1
+    assert await at_once(budgets, Call.GET_ACCOUNTS) == 1
 
 
 async def test_a_place_given_to_who_was_just_cancelled_goes_to_the_next() -> None:
     clock = FakeClock()
     budgets = RateLimiter("owner", clock=clock)
-    first = await take(budgets, "get_accounts")
-    waiter = asyncio.create_task(use(budgets, "get_accounts"))
+    first = await take(budgets, Call.GET_ACCOUNTS)
+    waiter = asyncio.create_task(use(budgets, Call.GET_ACCOUNTS))
     await clock.pass_time(2)
     await first.__aexit__(None, None, None)
     advance = asyncio.create_task(clock.pass_time(1.1))
@@ -249,17 +250,17 @@ async def test_a_place_given_to_who_was_just_cancelled_goes_to_the_next() -> Non
     await advance
     assert waiter.cancelled()
     await clock.pass_time(1.1)
-    assert await budgets.try_take("A", "get_accounts", NEWEST)
+    assert await budgets.try_take("A", Call.GET_ACCOUNTS, NEWEST)
 
 
 async def test_bulk_is_spread_over_the_minute_and_live_hardly_waits() -> None:
     clock = FakeClock()
     budgets = RateLimiter("owner", clock=clock)
-    bulk = [asyncio.create_task(use(budgets, "create_event", priority="bulk")) for _ in range(4000)]
+    bulk = [asyncio.create_task(use(budgets, Call.CREATE_EVENT, priority="bulk")) for _ in range(4000)]
     await clock.pass_time(30)
     done = sum(task.done() for task in bulk)
     assert 1500 < done < 1950, "about half of what a minute holds"
-    live = asyncio.create_task(use(budgets, "create_event"))
+    live = asyncio.create_task(use(budgets, Call.CREATE_EVENT))
     await clock.pass_time(0)
     assert live.done()
     await clock.pass_time(60)
@@ -269,8 +270,8 @@ async def test_bulk_is_spread_over_the_minute_and_live_hardly_waits() -> None:
 async def test_two_revisions_on_one_account_keep_to_the_smaller_limit() -> None:
     clock = FakeClock()
     budgets = RateLimiter("owner", clock=clock)
-    await use(budgets, "get_profiles", revision=NEWEST)
-    await use(budgets, "get_profiles", revision=OLD)
+    await use(budgets, Call.GET_PROFILES, revision=NEWEST)
+    await use(budgets, Call.GET_PROFILES, revision=OLD)
     limits = {row["window_s"]: row["limit"] for row in budgets.usage()}
     assert limits == {1: 68, 60: 630}
     assert {row["used"] for row in budgets.usage()} == {2}
@@ -278,28 +279,28 @@ async def test_two_revisions_on_one_account_keep_to_the_smaller_limit() -> None:
 
 async def test_accounts_do_not_share() -> None:
     budgets = RateLimiter("owner", clock=FakeClock())
-    assert await budgets.try_take("A", "get_accounts", NEWEST)
-    assert await budgets.try_take("A", "get_accounts", NEWEST) is None
-    assert await budgets.try_take("B", "get_accounts", NEWEST)
+    assert await budgets.try_take("A", Call.GET_ACCOUNTS, NEWEST)
+    assert await budgets.try_take("A", Call.GET_ACCOUNTS, NEWEST) is None
+    assert await budgets.try_take("B", Call.GET_ACCOUNTS, NEWEST)
 
 
 async def test_an_extra_budget_is_charged_too_and_shared_between_endpoints() -> None:
     clock = FakeClock()
     budgets = RateLimiter("owner", clock=clock)
-    of_list = endpoint(NEWEST, "get_list").extras
-    of_segment = endpoint(NEWEST, "get_segment").extras
-    assert await budgets.try_take("A", "get_list", NEWEST, of_list)
-    assert await budgets.try_take("A", "get_segment", NEWEST, of_segment) is None
-    assert await budgets.try_take("A", "get_segment", NEWEST)
+    of_list = endpoint(NEWEST, Call.GET_LIST).extras
+    of_segment = endpoint(NEWEST, Call.GET_SEGMENT).extras
+    assert await budgets.try_take("A", Call.GET_LIST, NEWEST, of_list)
+    assert await budgets.try_take("A", Call.GET_SEGMENT, NEWEST, of_segment) is None
+    assert await budgets.try_take("A", Call.GET_SEGMENT, NEWEST)
 
 
 async def test_what_few_calls_hold_is_shared_by_all_processes() -> None:
     clock = FakeClock()
     ledger = MemoryLedger()
     daemon, console = RateLimiter("owner", ledger, clock), RateLimiter("guest", ledger, clock)
-    assert await daemon.try_take("A", "get_accounts", NEWEST)
-    assert await console.try_take("A", "get_accounts", NEWEST) is None
-    waiter = asyncio.create_task(use(console, "get_accounts"))
+    assert await daemon.try_take("A", Call.GET_ACCOUNTS, NEWEST)
+    assert await console.try_take("A", Call.GET_ACCOUNTS, NEWEST) is None
+    waiter = asyncio.create_task(use(console, Call.GET_ACCOUNTS))
     await clock.pass_time(59)
     assert not waiter.done()
     await clock.pass_time(10)
@@ -310,25 +311,25 @@ async def test_all_guests_together_have_one_tenth() -> None:
     clock = FakeClock()
     ledger = MemoryLedger()
     guests = [RateLimiter("guest", ledger, clock) for _ in range(3)]
-    assert [await at_once(guest, "get_lists") for guest in guests] == [7, 0, 0]
-    assert await at_once(RateLimiter("owner", ledger, clock), "get_lists") == 68
+    assert [await at_once(guest, Call.GET_LISTS) for guest in guests] == [7, 0, 0]
+    assert await at_once(RateLimiter("owner", ledger, clock), Call.GET_LISTS) == 68
 
 
 async def test_a_restart_forgets_nothing() -> None:
     clock = FakeClock()
     ledger = MemoryLedger()
     for _ in range(100):  # the journal notes the requests that carry operations
-        ledger.rows.append(["A", "add_profiles_to_list", clock.wall() - 30_000, clock.wall() - 29_000])
-    ledger.rows.append(["A", "add_profiles_to_list", clock.wall() - 90_000, None])
-    ledger.rows.append(["B", "add_profiles_to_list", clock.wall(), clock.wall()])
+        ledger.rows.append(["A", Call.ADD_PROFILES_TO_LIST, clock.wall() - 30_000, clock.wall() - 29_000])
+    ledger.rows.append(["A", Call.ADD_PROFILES_TO_LIST, clock.wall() - 90_000, None])
+    ledger.rows.append(["B", Call.ADD_PROFILES_TO_LIST, clock.wall(), clock.wall()])
     before = RateLimiter("owner", ledger, clock)
-    assert await at_once(before, "get_profiles") == 68
+    assert await at_once(before, Call.GET_PROFILES) == 68
     daemon = RateLimiter("owner", ledger, clock)
     await daemon.restore("A")
-    assert await at_once(daemon, "get_profiles") == 0
+    assert await at_once(daemon, Call.GET_PROFILES) == 0
     sent = 0
     for _ in range(10):
-        sent += await at_once(daemon, "add_profiles_to_list")
+        sent += await at_once(daemon, Call.ADD_PROFILES_TO_LIST)
         await clock.pass_time(1.01)
     assert sent == 149 - 101, "no guest is about, so the reserve of the minute is free but for a margin"
 
@@ -345,7 +346,7 @@ async def test_the_owner_uses_the_reserve_of_the_minute_while_no_guest_does() ->
     clock = FakeClock()
     ledger = MemoryLedger()
     daemon = RateLimiter("owner", ledger, clock)
-    assert await _in_a_minute(daemon, clock, "add_profiles_to_list") == 149
+    assert await _in_a_minute(daemon, clock, Call.ADD_PROFILES_TO_LIST) == 149
 
 
 async def test_what_guests_took_of_the_minute_is_theirs() -> None:
@@ -353,11 +354,11 @@ async def test_what_guests_took_of_the_minute_is_theirs() -> None:
     ledger = MemoryLedger()
     daemon, guest = RateLimiter("owner", ledger, clock), RateLimiter("guest", ledger, clock)
     for _ in range(15):
-        assert await at_once(guest, "add_profiles_to_list") == 1
+        assert await at_once(guest, Call.ADD_PROFILES_TO_LIST) == 1
         await clock.pass_time(1.01)
     sent = 0
     for _ in range(20):
-        sent += await at_once(daemon, "add_profiles_to_list")
+        sent += await at_once(daemon, Call.ADD_PROFILES_TO_LIST)
         await clock.pass_time(1.01)
     assert sent == 135
 
@@ -366,19 +367,19 @@ async def test_a_guest_waits_where_the_owner_has_used_the_minute_up() -> None:
     clock = FakeClock()
     ledger = MemoryLedger()
     for _ in range(149):
-        ledger.rows.append(["A", "add_profiles_to_list", clock.wall(), clock.wall()])
+        ledger.rows.append(["A", Call.ADD_PROFILES_TO_LIST, clock.wall(), clock.wall()])
     guest = RateLimiter("guest", ledger, clock)
-    assert await at_once(guest, "add_profiles_to_list") == 0
+    assert await at_once(guest, Call.ADD_PROFILES_TO_LIST) == 0
     await clock.pass_time(61)
-    assert await at_once(guest, "add_profiles_to_list") == 1
+    assert await at_once(guest, Call.ADD_PROFILES_TO_LIST) == 1
 
 
 async def test_a_failing_ledger_is_heard_of_by_all_who_wait() -> None:
     clock = FakeClock()
     ledger = MemoryLedger()
     budgets = RateLimiter("owner", ledger, clock)
-    await use(budgets, "get_accounts")
-    waiters = [asyncio.create_task(use(budgets, "get_accounts")) for _ in range(2)]
+    await use(budgets, Call.GET_ACCOUNTS)
+    waiters = [asyncio.create_task(use(budgets, Call.GET_ACCOUNTS)) for _ in range(2)]
     await clock.pass_time(0)
     ledger.broken = True
     await clock.pass_time(5)
@@ -389,8 +390,8 @@ async def test_a_failing_ledger_is_heard_of_by_all_who_wait() -> None:
 
 async def test_closing_ends_the_waiting() -> None:
     budgets = RateLimiter("owner", clock=FakeClock())
-    await use(budgets, "get_accounts")
-    waiter = asyncio.create_task(use(budgets, "get_accounts"))
+    await use(budgets, Call.GET_ACCOUNTS)
+    waiter = asyncio.create_task(use(budgets, Call.GET_ACCOUNTS))
     await settle()
     await budgets.aclose()
     with pytest.raises(asyncio.CancelledError):
@@ -400,12 +401,12 @@ async def test_closing_ends_the_waiting() -> None:
 async def test_a_429_closes_the_call_until_it_is_over() -> None:
     clock = FakeClock()
     budgets = RateLimiter("owner", clock=clock)
-    async with budgets.permit("A", "create_event", NEWEST) as place:
+    async with budgets.permit("A", Call.CREATE_EVENT, NEWEST) as place:
         place.note_response(429, None, 20.0)
-    assert budgets.next_free("A", "create_event", NEWEST) == pytest.approx(20)
-    assert await budgets.try_take("A", "create_event", NEWEST) is None
+    assert budgets.next_free("A", Call.CREATE_EVENT, NEWEST) == pytest.approx(20)
+    assert await budgets.try_take("A", Call.CREATE_EVENT, NEWEST) is None
     assert all(row["foreign"] for row in budgets.usage())
-    waiter = asyncio.create_task(use(budgets, "create_event"))
+    waiter = asyncio.create_task(use(budgets, Call.CREATE_EVENT))
     await clock.pass_time(19.9)
     assert not waiter.done()
     await clock.pass_time(0.2)
@@ -439,7 +440,7 @@ def test_our_own_calls_never_look_like_somebody_elses(
             moment, _, what, data = heapq.heappop(events)
             await clock.pass_time(max(0.0, moment - clock.now()))
             if what == "send":
-                place = await budgets.try_take("A", "get_metrics", NEWEST)
+                place = await budgets.try_take("A", Call.GET_METRICS, NEWEST)
                 if place is not None:
                     latency, arrival = data
                     arrives = clock.now() + latency * arrival
@@ -468,49 +469,49 @@ async def test_a_backlog_yields_to_others_unless_it_is_told_to_compete(
     budgets = RateLimiter(
         "owner", clock=clock, on_other_client=lambda account, call: told.append((account, call))
     )
-    async with budgets.permit("A", "bulk_import_profiles", NEWEST) as place:
+    async with budgets.permit("A", Call.BULK_IMPORT_PROFILES, NEWEST) as place:
         place.note_response(202, 3, None)
     budgets.ignore_other_clients(compete)
     sent = 0
     for _ in range(100):
-        while taken := await budgets.try_take("A", "bulk_import_profiles", NEWEST, priority="bulk"):
+        while taken := await budgets.try_take("A", Call.BULK_IMPORT_PROFILES, NEWEST, priority="bulk"):
             async with taken:
                 sent += 1
         await clock.pass_time(0.1)
     assert sent in in_ten_seconds
     await clock.pass_time(2)
-    async with budgets.permit("A", "bulk_import_profiles", NEWEST) as place:
+    async with budgets.permit("A", Call.BULK_IMPORT_PROFILES, NEWEST) as place:
         place.note_response(202, 0, None)
     # Once for as long as it goes on.
-    assert told == [("A", "bulk_import_profiles")]
+    assert told == [("A", Call.BULK_IMPORT_PROFILES)]
 
 
 async def test_use_that_is_not_ours_is_seen() -> None:
     clock = FakeClock()
     budgets = RateLimiter("owner", clock=clock)
-    async with budgets.permit("A", "create_event", NEWEST) as place:
+    async with budgets.permit("A", Call.CREATE_EVENT, NEWEST) as place:
         place.note_response(202, 349, None)
     assert not any(row["foreign"] for row in budgets.usage())
-    async with budgets.permit("A", "create_event", NEWEST) as place:
+    async with budgets.permit("A", Call.CREATE_EVENT, NEWEST) as place:
         place.note_response(202, 100, None)
     assert all(row["foreign"] for row in budgets.usage())
-    async with budgets.permit("A", "create_event", NEWEST) as place:
+    async with budgets.permit("A", Call.CREATE_EVENT, NEWEST) as place:
         place.note_response(202, 0, None)
-    assert budgets.next_free("A", "create_event", NEWEST) > 0.9
+    assert budgets.next_free("A", Call.CREATE_EVENT, NEWEST) > 0.9
 
 
 def test_status_counts_what_all_processes_did() -> None:
     now = START
     places: list[tuple[str, int, int | None]] = [
-        ("get_lists", now - 500, now - 400),
+        (Call.GET_LISTS, now - 500, now - 400),
         ("get_lists (reserve)", now - 30_000, now - 29_000),
-        ("get_lists", now - 90_000, now - 89_000),
+        (Call.GET_LISTS, now - 90_000, now - 89_000),
         ("profile_count", now, None),
     ]
     rows = used(places, "A", NEWEST, now)
     assert [(row["call"], row["window_s"], row["limit"], row["used"]) for row in rows] == [
-        ("get_lists", 1, 75, 1),
-        ("get_lists", 60, 750, 2),
+        (Call.GET_LISTS, 1, 75, 1),
+        (Call.GET_LISTS, 60, 750, 2),
     ]
 
 
@@ -548,7 +549,7 @@ async def test_every_attempt_takes_a_place_of_its_own() -> None:
     budgets = RateLimiter("owner", clock=clock)
     script = [lambda: errors(500, "x", "x"), lambda: errors(500, "x", "x"), answer(None, 202)]
     async with serving(Stub(script)) as stub, client_of(stub, limiter=budgets, account="A") as client:
-        await client.call("create_event", body={})
+        await client.call(Call.CREATE_EVENT, body={})
     assert {row["used"] for row in budgets.usage()} == {3}
 
 
@@ -559,7 +560,7 @@ async def test_a_429_is_not_repeated_before_its_time_whoever_asks() -> None:
     script = [errors(429, "throttled", "Slow", Retry_After="5"), answer(None, 202)]
     stub = Stub(script)
     async with serving(stub), paying(stub, budgets, retry_policy=sleeps.policy()) as client:
-        call = asyncio.create_task(client.call("create_event", body={}))
+        call = asyncio.create_task(client.call(Call.CREATE_EVENT, body={}))
         await sleeps.began.wait()
         assert len(stub.asked) == 1
         await clock.pass_time(4.9)
@@ -572,9 +573,9 @@ async def test_a_place_taken_beforehand_serves_the_first_attempt() -> None:
     budgets = RateLimiter("owner", clock=FakeClock())
     stub = Stub([answer(None, 202)])
     async with serving(stub), paying(stub, budgets) as client:
-        place = await budgets.try_take("A", "create_event", NEWEST)
+        place = await budgets.try_take("A", Call.CREATE_EVENT, NEWEST)
         assert place is not None
-        await client.call("create_event", body={}, permit=place)
+        await client.call(Call.CREATE_EVENT, body={}, permit=place)
     assert {row["used"] for row in budgets.usage()} == {1}
 
 
@@ -583,8 +584,11 @@ async def test_a_query_that_costs_extra_is_charged() -> None:
     stub = Stub([answer({"data": {}})])
     async with serving(stub), paying(stub, budgets) as client:
         query = {"additional-fields[list]": "profile_count"}
-        await client.call("get_list", ids={"id": "L"}, query=query)
-    assert {(row["call"], row["used"]) for row in budgets.usage()} == {("get_list", 1), ("profile_count", 1)}
+        await client.call(Call.GET_LIST, ids={"id": "L"}, query=query)
+    assert {(row["call"], row["used"]) for row in budgets.usage()} == {
+        (Call.GET_LIST, 1),
+        ("profile_count", 1),
+    }
 
 
 async def test_a_server_with_real_windows_never_has_to_refuse(sandbox: RunningSandbox) -> None:
@@ -593,7 +597,7 @@ async def test_a_server_with_real_windows_never_has_to_refuse(sandbox: RunningSa
     async with Client(
         key=sandbox.key, revision=NEWEST, url=sandbox.url, limiter=budgets, account="A"
     ) as client:
-        answers = await asyncio.gather(*(client.call("get_metrics") for _ in range(25)))
+        answers = await asyncio.gather(*(client.call(Call.GET_METRICS) for _ in range(25)))
     assert {each.attempts for each in answers} == {1}
     assert not any(row["foreign"] for row in budgets.usage())
 
@@ -610,7 +614,9 @@ async def test_processes_that_share_a_journal_share_its_places(
             budgets = RateLimiter(role, journal)
             client = Client(key=sandbox.key, revision=NEWEST, url=sandbox.url, limiter=budgets, account="A")
             clients.append(await stack.enter_async_context(client))
-        answers = await asyncio.gather(*(client.call("get_accounts") for client in clients for _ in range(2)))
+        answers = await asyncio.gather(
+            *(client.call(Call.GET_ACCOUNTS) for client in clients for _ in range(2))
+        )
     assert {each.attempts for each in answers} == {1}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.dialects import dialect
 from askel_tui.core.fingerprints import fingerprint
 from askel_tui.klaviyo import errors as kinds
@@ -35,7 +36,7 @@ async def test_a_write_has_the_revisions_own_path_and_headers(revision: str, med
     body = dialect(revision).profile_import({"email": "ada@mapleandember.example"}, {}, {"Tier": "Gold"})
     stub = Stub([answer({"data": {"type": "profile", "id": "01"}}, 201)])
     async with serving(stub), client_of(stub, revision) as client:
-        got = await client.call("create_or_update_profile", body=body)
+        got = await client.call(Call.CREATE_OR_UPDATE_PROFILE, body=body)
     asked = stub.asked[0]
     validate_call(revision, asked.method, asked.path, asked.query, asked.body)
     assert asked.target == path
@@ -50,7 +51,7 @@ async def test_a_write_has_the_revisions_own_path_and_headers(revision: str, med
 async def test_a_read_has_no_body_and_its_query_is_percent_encoded() -> None:
     query = {"filter": 'equals(phone_number,"+442079460018")', "fields[profile]": "email"}
     async with serving(Stub([answer({"data": []})])) as stub, client_of(stub) as client:
-        await client.call("get_profiles", query=query)
+        await client.call(Call.GET_PROFILES, query=query)
     asked = stub.asked[0]
     assert asked.query == query
     assert asked.body == b""
@@ -60,16 +61,16 @@ async def test_a_read_has_no_body_and_its_query_is_percent_encoded() -> None:
 
 async def test_an_id_stays_within_its_part_of_the_path() -> None:
     async with serving(Stub([answer({"data": {}})])) as stub, client_of(stub) as client:
-        await client.call("get_list", ids={"id": "a/b?c#d e"})
+        await client.call(Call.GET_LIST, ids={"id": "a/b?c#d e"})
         for nowhere in ("", ".", ".."):
             with pytest.raises(kinds.NotInAccount):
-                await client.call("get_list", ids={"id": nowhere})
+                await client.call(Call.GET_LIST, ids={"id": nowhere})
     assert [asked.target for asked in stub.asked] == ["/api/lists/a%2Fb%3Fc%23d%20e"]
 
 
 async def test_an_empty_answer_is_none_and_the_burst_window_is_told() -> None:
     async with serving(Stub([answer(None, 204, RateLimit_Remaining="9")])) as stub, client_of(stub) as client:
-        got = await client.call("add_profiles_to_list", ids={"id": "L"}, body={"data": []})
+        got = await client.call(Call.ADD_PROFILES_TO_LIST, ids={"id": "L"}, body={"data": []})
     assert (got.status, got.body, got.raw, got.remaining) == (204, None, b"", 9)
 
 
@@ -80,7 +81,7 @@ async def test_a_compressed_answer_is_read() -> None:
         return response
 
     async with serving(Stub(handler=squeezed)) as stub, client_of(stub) as client:
-        got = await client.call("get_list", ids={"id": "L"})
+        got = await client.call(Call.GET_LIST, ids={"id": "L"})
     assert got.body["data"]["id"] == "x" * 5000
 
 
@@ -108,7 +109,7 @@ async def test_a_compressed_answer_is_read() -> None:
 async def test_each_answer_is_its_kind_of_error(response: Any, kind: type[Exception], status: int) -> None:
     async with serving(Stub([response])) as stub, client_of(stub) as client:
         with pytest.raises(kinds.KlaviyoError) as caught:
-            await client.call("create_or_update_profile", body=UPSERT)
+            await client.call(Call.CREATE_OR_UPDATE_PROFILE, body=UPSERT)
     assert type(caught.value) is kind
     assert caught.value.status == status
 
@@ -125,7 +126,7 @@ async def test_all_errors_of_an_answer_are_kept_with_their_pointers() -> None:
     ]
     async with serving(Stub([answer({"errors": [*items, "odd"]}, 400)])) as stub, client_of(stub) as client:
         with pytest.raises(kinds.InvalidRequest) as caught:
-            await client.call("create_event", body={})
+            await client.call(Call.CREATE_EVENT, body={})
     error = caught.value
     assert [(item.detail, item.pointer) for item in error.errors] == [
         ("bad 0", "/data/0"),
@@ -142,7 +143,7 @@ async def test_a_conflict_names_the_other_profile() -> None:
     taken = errors(409, "duplicate_profile", "Taken", meta={"duplicate_profile_id": "01MPK3"})
     async with serving(Stub([taken])) as stub, client_of(stub) as client:
         with pytest.raises(kinds.Conflict) as caught:
-            await client.call("create_or_update_profile", body=UPSERT)
+            await client.call(Call.CREATE_OR_UPDATE_PROFILE, body=UPSERT)
     assert caught.value.duplicate_profile_id == "01MPK3"
 
 
@@ -150,14 +151,14 @@ async def test_a_missing_scope_is_explained_by_what_the_call_needs() -> None:
     denied = errors(403, "permission_denied", "You do not have permission to perform this action.")
     async with serving(Stub([denied])) as stub, client_of(stub) as client:
         with pytest.raises(kinds.ScopeMissing, match="lists:write and profiles:write"):
-            await client.call("add_profiles_to_list", ids={"id": "L"}, body={"data": []})
+            await client.call(Call.ADD_PROFILES_TO_LIST, ids={"id": "L"}, body={"data": []})
     assert len(stub.asked) == 1
 
 
 async def test_a_call_that_the_revision_lacks_is_not_sent() -> None:
     async with serving(Stub([answer({})])) as stub, client_of(stub, OLD) as client:
         with pytest.raises(kinds.NotInThisRevision, match="2024-05-15"):
-            await client.call("bulk_create_events", body={})
+            await client.call(Call.BULK_CREATE_EVENTS, body={})
     assert stub.asked == []
 
 
@@ -166,7 +167,7 @@ async def test_a_redirect_is_never_followed() -> None:
         away = answer(None, 307, Location=f"{elsewhere.url}/api/lists")
         async with serving(Stub([away])) as stub, client_of(stub) as client:
             with pytest.raises(kinds.UnreadableResponse, match="redirect"):
-                await client.call("get_lists")
+                await client.call(Call.GET_LISTS)
     assert elsewhere.asked == []
 
 
@@ -181,7 +182,7 @@ async def test_a_passing_trouble_is_waited_out() -> None:
         answer({"data": 1}),
     ]
     async with serving(Stub(script)) as stub, client_of(stub, retry_policy=sleeps.policy()) as client:
-        got = await client.call("get_list", ids={"id": "L"})
+        got = await client.call(Call.GET_LIST, ids={"id": "L"})
     assert got.attempts == 3
     assert sleeps.slept == [0.5, 1.0]
 
@@ -189,7 +190,7 @@ async def test_a_passing_trouble_is_waited_out() -> None:
 async def test_attempts_are_bounded_in_number() -> None:
     async with serving(Stub([lambda: web.Response(status=500)])) as stub, client_of(stub) as client:
         with pytest.raises(kinds.Unavailable) as caught:
-            await client.call("create_event", body={})
+            await client.call(Call.CREATE_EVENT, body={})
     assert len(stub.asked) == 4
     assert caught.value.attempts == 4
 
@@ -201,7 +202,7 @@ async def test_attempts_are_bounded_in_time() -> None:
         client_of(stub, retry_policy=policy) as client,
     ):
         with pytest.raises(kinds.Unavailable):
-            await client.call("create_event", body={})
+            await client.call(Call.CREATE_EVENT, body={})
     assert len(stub.asked) == 3  # at 0, 3 and 9 seconds; the next would be at 17
 
 
@@ -209,7 +210,7 @@ async def test_a_rate_limit_is_waited_out_never_too_early() -> None:
     sleeps = Sleeps()
     script = [lambda: errors(429, "throttled", "Slow", Retry_After="7"), answer(None, 202)]
     async with serving(Stub(script)) as stub, client_of(stub, retry_policy=sleeps.policy()) as client:
-        got = await client.call("bulk_subscribe_profiles", body={}, retry_mode="certain")
+        got = await client.call(Call.BULK_SUBSCRIBE_PROFILES, body={}, retry_mode="certain")
     assert got.attempts == 2
     assert 7.0 <= sleeps.slept[0] <= 8.0
 
@@ -220,7 +221,7 @@ async def test_a_rate_limit_beyond_the_time_left_is_raised_at_once(retry_after: 
     slow = errors(429, "throttled", "Slow", Retry_After=retry_after)
     async with serving(Stub([slow])) as stub, client_of(stub, retry_policy=sleeps.policy()) as client:
         with pytest.raises(kinds.RateLimited) as caught:
-            await client.call("get_lists")
+            await client.call(Call.GET_LISTS)
     assert caught.value.retry_after is not None
     assert caught.value.retry_after >= 60
     assert sleeps.slept == []
@@ -231,7 +232,7 @@ async def test_a_rate_limit_beyond_the_time_left_is_raised_at_once(retry_after: 
 async def test_a_rate_limit_without_a_readable_wait_is_waited_out_too(odd: str) -> None:
     script = [lambda: errors(429, "throttled", "Slow", Retry_After=odd), answer({"data": []})]
     async with serving(Stub(script)) as stub, client_of(stub) as client:
-        assert (await client.call("get_lists")).attempts == 2
+        assert (await client.call(Call.GET_LISTS)).attempts == 2
 
 
 @pytest.mark.parametrize(
@@ -241,7 +242,7 @@ async def test_a_rate_limit_without_a_readable_wait_is_waited_out_too(odd: str) 
 async def test_consent_is_not_sent_again_once_it_may_have_arrived(trouble: Any) -> None:
     async with serving(Stub([trouble])) as stub, client_of(stub) as client:
         with pytest.raises(kinds.Unavailable) as caught:
-            await client.call("bulk_subscribe_profiles", body={}, retry_mode="certain")
+            await client.call(Call.BULK_SUBSCRIBE_PROFILES, body={}, retry_mode="certain")
     assert caught.value.may_have_arrived
     assert len(stub.asked) == 1
 
@@ -252,14 +253,14 @@ async def test_consent_is_sent_again_after_the_edge_refused_it() -> None:
         answer(None, 202),
     ]
     async with serving(Stub(challenge)) as stub, client_of(stub) as client:
-        assert (await client.call("bulk_subscribe_profiles", body={}, retry_mode="certain")).attempts == 2
+        assert (await client.call(Call.BULK_SUBSCRIBE_PROFILES, body={}, retry_mode="certain")).attempts == 2
 
 
-@pytest.mark.parametrize("call", ["get_lists", "create_event", "delete_list"])
-async def test_a_connection_cut_after_the_request_may_have_arrived(call: str) -> None:
-    ids = {"id": "L"} if call == "delete_list" else {}
+@pytest.mark.parametrize("call", [Call.GET_LISTS, Call.CREATE_EVENT, Call.DELETE_LIST])
+async def test_a_connection_cut_after_the_request_may_have_arrived(call: Call) -> None:
+    ids = {"id": "L"} if call == Call.DELETE_LIST else {}
     async with serving(Stub([answer({"data": []})])) as stub, client_of(stub) as client:
-        await client.call("get_accounts")  # the cut one is then a connection that was used before
+        await client.call(Call.GET_ACCOUNTS)  # the cut one is then a connection that was used before
         stub.hang_up_after = 1
         with pytest.raises(kinds.Unavailable) as caught:
             await client.call(call, ids=ids, retry_mode="certain")
@@ -269,7 +270,7 @@ async def test_a_connection_cut_after_the_request_may_have_arrived(call: str) ->
 
 async def test_a_cut_connection_is_repeated_where_that_is_harmless() -> None:
     async with serving(Stub([answer({"data": []})], hang_up_after=1)) as stub, client_of(stub) as client:
-        assert (await client.call("get_lists")).attempts == 2
+        assert (await client.call(Call.GET_LISTS)).attempts == 2
 
 
 async def test_a_refused_connection_certainly_did_not_arrive() -> None:
@@ -278,7 +279,7 @@ async def test_a_refused_connection_certainly_did_not_arrive() -> None:
     sleeps = Sleeps()
     async with client_of(stub, retry_policy=sleeps.policy()) as client:
         with pytest.raises(kinds.Unavailable) as caught:
-            await client.call("bulk_subscribe_profiles", body={}, retry_mode="certain")
+            await client.call(Call.BULK_SUBSCRIBE_PROFILES, body={}, retry_mode="certain")
     assert not caught.value.may_have_arrived
     assert caught.value.attempts == 4
     assert stub.url in str(caught.value)
@@ -289,7 +290,7 @@ async def test_a_name_that_does_not_resolve_certainly_did_not_arrive() -> None:
         key=KEY, revision=NEWEST, url="http://nobody.invalid", retry_policy=Sleeps().policy()
     ) as client:
         with pytest.raises(kinds.Unavailable) as caught:
-            await client.call("get_accounts")
+            await client.call(Call.GET_ACCOUNTS)
     assert not caught.value.may_have_arrived
 
 
@@ -298,7 +299,7 @@ async def test_an_untrusted_certificate_certainly_did_not_arrive() -> None:
         url = stub.url.replace("http:", "https:")  # a server that speaks no TLS at all
         async with Client(key=KEY, revision=NEWEST, url=url, retry_policy=Sleeps().policy()) as client:
             with pytest.raises(kinds.Unavailable) as caught:
-                await client.call("get_accounts")
+                await client.call(Call.GET_ACCOUNTS)
     assert not caught.value.may_have_arrived
     assert stub.asked == []
 
@@ -317,7 +318,7 @@ async def test_an_answer_that_ends_early_may_have_arrived(head: bytes) -> None:
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server, Client(key=KEY, revision=NEWEST, url=url, retry_policy=Sleeps().policy()) as client:
         with pytest.raises(kinds.Unavailable) as caught:
-            await client.call("get_lists", retry_mode="certain")
+            await client.call(Call.GET_LISTS, retry_mode="certain")
     assert caught.value.may_have_arrived
 
 
@@ -325,7 +326,7 @@ async def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("askel_tui.klaviyo.http.MAX_RESPONSE_BYTES", 100_000)
     async with serving(Stub([web.Response(body=b" " * 200_000)])) as stub, client_of(stub) as client:
         with pytest.raises(kinds.UnreadableResponse, match="larger"):
-            await client.call("get_lists")
+            await client.call(Call.GET_LISTS)
 
 
 async def test_what_has_to_be_durable_first_is_awaited_before_each_attempt() -> None:
@@ -339,7 +340,7 @@ async def test_what_has_to_be_durable_first_is_awaited_before_each_attempt() -> 
         order.append("before")
 
     async with serving(Stub(handler=note)) as stub, client_of(stub) as client:
-        await client.call("create_event", body={}, before_attempt=before)
+        await client.call(Call.CREATE_EVENT, body={}, before_attempt=before)
     assert order == ["before", "sent", "before", "sent"]
 
 
@@ -352,7 +353,7 @@ async def test_a_cancelled_call_ends_at_once() -> None:
         return web.Response()
 
     async with serving(Stub(handler=never)) as stub, client_of(stub) as client:
-        call = asyncio.create_task(client.call("get_lists"))
+        call = asyncio.create_task(client.call(Call.GET_LISTS))
         await reached.wait()
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -377,7 +378,7 @@ async def test_the_key_is_nowhere_to_be_seen(caplog: pytest.LogCaptureFixture) -
     async with serving(Stub([*echoes])) as stub, client_of(stub) as client:
         for _ in echoes:
             with pytest.raises(kinds.InvalidRequest) as caught:
-                await client.call("create_event", body={})
+                await client.call(Call.CREATE_EVENT, body={})
             error = caught.value
             seen += [
                 str(error),
@@ -389,11 +390,11 @@ async def test_the_key_is_nowhere_to_be_seen(caplog: pytest.LogCaptureFixture) -
             seen += traceback.format_exception(error)
         stub.hang_up_after = 4
         with pytest.raises(kinds.Unavailable) as cut:
-            await client.call("create_event", body={})
+            await client.call(Call.CREATE_EVENT, body={})
         assert cut.value.__context__ is None or KEY not in repr(cut.value.__context__)
         seen += [repr(client), repr(vars(cut.value)), repr(cut.value.__cause__)]
         stub.answers = [answer({"data": {"id": f"my {KEY}"}})]
-        got = await client.call("get_list", ids={"id": "L"})
+        got = await client.call(Call.GET_LIST, ids={"id": "L"})
         seen += [repr(got)]
     seen += [record.getMessage() for record in caplog.records] + [caplog.text]
     assert not [text for text in seen if KEY in text]
@@ -436,7 +437,7 @@ async def test_the_address_may_have_a_path(monkeypatch: pytest.MonkeyPatch) -> N
     async with serving(Stub([answer({"data": []})])) as stub:
         monkeypatch.setenv("ASKEL_KLAVIYO_URL", f"{stub.url}/under/")
         async with Client(key=KEY, revision=NEWEST) as client:
-            await client.call("get_lists")
+            await client.call(Call.GET_LISTS)
     assert stub.asked[0].target == "/under/api/lists"
 
 
@@ -446,7 +447,7 @@ async def test_many_calls_at_once_share_connections() -> None:
 
     async with serving(Stub(handler=handle)) as stub:
         async with client_of(stub) as one, client_of(stub) as other:
-            await asyncio.gather(*(client.call("get_lists") for client in (one, other) for _ in range(50)))
-        await one.call("get_lists")  # a closed client opens again
+            await asyncio.gather(*(client.call(Call.GET_LISTS) for client in (one, other) for _ in range(50)))
+        await one.call(Call.GET_LISTS)  # a closed client opens again
         await one.aclose()
     assert len(stub.asked) == 101

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
+from askel_tui.contract.calls import Call
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import UnreadableResponse
 from tests.support.shared import needs_shared
@@ -30,7 +31,7 @@ def paged(stub: Stub, link: str = "{origin}{path}?{query}") -> Any:
 
 
 async def ids_of(client: Client, **options: Any) -> list[str]:
-    return [each["id"] async for each in client.pages("get_lists", **options)]
+    return [each["id"] async for each in client.pages(Call.GET_LISTS, **options)]
 
 
 @needs_shared

@@ -9,13 +9,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation, Target
 from askel_tui.core.requests.packing import batch_key
 from askel_tui.store.journal.rows import StoredOperation
 from askel_tui.sync.dispatching.profile_queue import Lane, ProfileQueue
 
-ADD = "add_profiles_to_list"
-UPSERT = "create_or_update_profile"
+ADD = Call.ADD_PROFILES_TO_LIST
+UPSERT = Call.CREATE_OR_UPDATE_PROFILE
 PEOPLE = [
     Identity("a@x.example"),
     Identity("A@X.EXAMPLE", "+15550100"),
@@ -31,7 +32,7 @@ def stored(
     seq: int,
     who: Identity,
     *,
-    call: str = ADD,
+    call: Call = ADD,
     connection: str = "maple-ember",
     workflow: str = "w",
     step: str = "s",
@@ -95,7 +96,7 @@ class QueueAgainstModel(RuleBasedStateMachine):
         self,
         seq: int,
         who: Identity,
-        call: str,
+        call: Call,
         connection: str,
         workflow: str,
         step: str,
@@ -155,7 +156,7 @@ class QueueAgainstModel(RuleBasedStateMachine):
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data(), call=st.sampled_from([ADD, UPSERT]))
-    def take_next(self, data: st.DataObject, call: str) -> None:
+    def take_next(self, data: st.DataObject, call: Call) -> None:
         seq = data.draw(st.sampled_from(sorted(self.sent)))
         one = self.here[seq]
         lines = [sorted(s for s, each in self.here.items() if key in keys(each)) for key in keys(one)]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.requests.bulk import Row
 from askel_tui.sync.import_jobs.row_errors import RowError, errors_by_row, find_imbalance
@@ -16,7 +17,7 @@ from tests.support.strategies import json_values
 
 def _row(number: int) -> Row:
     who = Identity(f"p{number}@x.example", external_id=f"P-{number}")
-    upsert = Operation(f"op{number}", "tier", "upsert_profile", "create_or_update_profile", who)
+    upsert = Operation(f"op{number}", "tier", "upsert_profile", Call.CREATE_OR_UPDATE_PROFILE, who)
     return Row((upsert,), b"{}")
 
 

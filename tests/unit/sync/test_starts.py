@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation, Target
 from askel_tui.store.journal.rows import StoredOperation
 from askel_tui.sync.dispatching.in_flight import InFlight
@@ -55,10 +56,10 @@ class Bench:
         self.sender = Never()
         self._seq = 0
 
-    def take(self, count: int, call: str) -> None:
+    def take(self, count: int, call: Call) -> None:
         for _ in range(count):
             self._seq += 1
-            target = Target("list", "L1", "VIP") if call == "add_profiles_to_list" else None
+            target = Target("list", "L1", "VIP") if call == Call.ADD_PROFILES_TO_LIST else None
             person = Identity(f"p{self._seq}@shop.example")
             body = {} if target else {"attributes": {}, "properties": {"a": self._seq}, "unset": []}
             operation = Operation(f"o{self._seq}", "step", "upsert_profile", call, person, target, body=body)
@@ -75,7 +76,7 @@ class Bench:
 
 
 async def test_what_gathers_goes_beside_the_last_one_when_it_is_much_or_has_waited() -> None:
-    bench, call = Bench(), "add_profiles_to_list"
+    bench, call = Bench(), Call.ADD_PROFILES_TO_LIST
     bench.take(3, call)
     assert await bench.look(0) == (None, [3])
     bench.take(2, call)
@@ -92,7 +93,7 @@ async def test_what_gathers_goes_beside_the_last_one_when_it_is_much_or_has_wait
 
 
 async def test_the_rest_of_a_backlog_goes_in_bulk_when_nothing_more_comes() -> None:
-    bench, call = Bench(), "create_or_update_profile"
+    bench, call = Bench(), Call.CREATE_OR_UPDATE_PROFILE
     bench.take(10_000 * MAX_PARTLY_FULL_REQUESTS + 4_000, call)
     assert await bench.look(0) == (GATHERING_WAIT_MS, [10_000] * MAX_PARTLY_FULL_REQUESTS)
     assert await bench.look(GATHERING_WAIT_MS) == (None, [*[10_000] * MAX_PARTLY_FULL_REQUESTS, 4_000])
@@ -101,7 +102,7 @@ async def test_the_rest_of_a_backlog_goes_in_bulk_when_nothing_more_comes() -> N
 
 async def test_no_more_rows_are_under_way_than_memory_should_hold() -> None:
     bench = Bench()
-    bench.take(60_000, "create_or_update_profile")
+    bench.take(60_000, Call.CREATE_OR_UPDATE_PROFILE)
     for now in range(10):
         await bench.look(now * GATHERING_WAIT_MS)
     assert bench.sender.sent == [10_000] * 3

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation, Target
 from askel_tui.store.journal.rows import Confirmation, UnconfirmedWrite
 from askel_tui.store.journal.tables.audit.chain import AuditChain, unpack_operation_id
@@ -66,7 +67,7 @@ def write_confirmations(db: Transaction, confirmed: Sequence[Confirmation], now:
         of = each.write
         if _known(db, of):
             continue
-        operation = Operation(of.operation, of.step, of.kind, "", of.profile, of.target)
+        operation = Operation(of.operation, of.step, of.kind, Call.GET_PROFILE, of.profile, of.target)
         chain.append(
             at=now,
             kind=of.kind,

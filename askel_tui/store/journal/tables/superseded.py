@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.requests.superseded import WrittenFields, read_written_fields, without_superseded
 from askel_tui.store.journal.states import DECISION_KIND, HELD
@@ -16,11 +17,11 @@ from askel_tui.store.journal.transaction import Transaction
 SUPERSEDED_REASON = "later records have written it since"
 
 _FAMILIES: Mapping[str, str] = {
-    "create_or_update_profile": "'upsert_profile'",
-    "add_profiles_to_list": "'add_to_list', 'remove_from_list', 'trigger_flow'",
-    "remove_profiles_from_list": "'add_to_list', 'remove_from_list', 'trigger_flow'",
-    "bulk_subscribe_profiles": "'subscribe', 'unsubscribe'",
-    "bulk_unsubscribe_profiles": "'subscribe', 'unsubscribe'",
+    Call.CREATE_OR_UPDATE_PROFILE: "'upsert_profile'",
+    Call.ADD_PROFILES_TO_LIST: "'add_to_list', 'remove_from_list', 'trigger_flow'",
+    Call.REMOVE_PROFILES_FROM_LIST: "'add_to_list', 'remove_from_list', 'trigger_flow'",
+    Call.BULK_SUBSCRIBE_PROFILES: "'subscribe', 'unsubscribe'",
+    Call.BULK_UNSUBSCRIBE_PROFILES: "'subscribe', 'unsubscribe'",
 }
 """By call: the kinds of steps whose writes can overtake it."""
 
