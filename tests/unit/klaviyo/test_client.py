@@ -196,7 +196,7 @@ async def test_attempts_are_bounded_in_number() -> None:
 
 
 async def test_attempts_are_bounded_in_time() -> None:
-    policy = Sleeps().policy(attempts=100, total=10.0, first_wait=3.0)
+    policy = Sleeps().policy(max_attempts=100, max_total_s=10.0, first_wait_s=3.0)
     async with (
         serving(Stub([lambda: web.Response(status=500)])) as stub,
         client_of(stub, retry_policy=policy) as client,
