@@ -39,9 +39,11 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Runs a command's work on an event loop."""
     import logging
 
-    # Without a handler, warnings of libraries would be narrated on standard error.
+    # Without a handler, warnings of libraries would be narrated on standard error; the store's are for people.
     if not logging.root.handlers:
         logging.root.addHandler(logging.NullHandler())
+        if logging.lastResort is not None:
+            logging.getLogger("askel_tui.store").addHandler(logging.lastResort)
     return asyncio.run(work)
 
 

@@ -10,6 +10,7 @@ from askel_tui.store.errors import HomeUnusable
 
 __all__ = [
     "HomeUnusable",
+    "backup_dir",
     "catalog_file",
     "crashes_dir",
     "default_home",
@@ -114,6 +115,11 @@ def catalog_file(directory: Path, connection: str) -> Path:
 def journal_file(directory: Path) -> Path:
     """The embedded journal."""
     return directory / "journal.db"
+
+
+def backup_dir(directory: Path) -> Path:
+    """Copies of the journal, made before its schema changed."""
+    return directory / "backup"
 
 
 def idempotent_responses_file(directory: Path) -> Path:

@@ -5,15 +5,20 @@ Rows are found by the order they came in (`seq`, `id`), never by time: the clock
 
 from __future__ import annotations
 
+import logging
 import sqlite3
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from askel_tui.store.journal.errors import JournalError
 from askel_tui.store.journal.states import DECISION_KIND, HELD, RARE_STATUS, REPLAN, UNCOMMON_STATUS, WAITING
+from askel_tui.store.sqlite.backup import back_up
 from askel_tui.store.sqlite.connection import begin_write, explain_error, retry_while_locked
 
-SCHEMA_VERSION = 4
+log = logging.getLogger(__name__)
+
+SCHEMA_VERSION = 5
 APPLICATION_ID = 0x41534B4C
 
 TABLES = f"""
@@ -116,8 +121,17 @@ DROP INDEX audit_decision;
 CREATE INDEX audit_rare ON audit (workflow, status, seq) WHERE {RARE_STATUS};
 CREATE INDEX audit_decision ON audit (kind, seq) WHERE {DECISION_KIND}
 """,
+    4: """
+ALTER TABLE places RENAME TO slots;
+DROP INDEX places_ends;
+CREATE INDEX slots_ends ON slots (account, call, ends)
+""",
 }
 """By version: the statements that make a file of that version one of the next."""
+
+_NO_BACKUP = """
+INSERT INTO notices (at, connection, workflow, step, kind, text, quiet) VALUES (?, '', '', '', 'warning', ?, 1)
+"""
 
 
 def prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
@@ -143,14 +157,19 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         version = _version(connection, path)
         if version == 0:
             _run(connection, TABLES)
+        problem = back_up(path, version) if 0 < version < SCHEMA_VERSION else None
         for step in range(max(version, 1), SCHEMA_VERSION):
             _run(connection, MIGRATIONS[step])
+        if problem is not None:
+            connection.execute(_NO_BACKUP, (time.time_ns() // 1_000_000, problem))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+    if problem is not None:
+        log.warning(problem)
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:

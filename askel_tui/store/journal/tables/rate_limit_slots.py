@@ -1,37 +1,36 @@
-"""Places in the budget's windows, shared by all processes, in the embedded journal.
+"""Rate-limit slots: calls that count against an account's windows, shared by all processes.
 
-`ends` is when a place counts as answered: a minute after its taking until the answer is known. A request's place has
-the request's id.
+`ends` is when a slot counts as answered: a minute after its taking, until the answer is known. A request's slot has the
+request's id.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from askel_tui.store.journal.transaction import Transaction
+from askel_tui.store.journal.transaction import Transaction, inserted_id
 
 UNANSWERED_SLOT_MS = 60_000
-"""When a place without an answer counts as answered."""
+"""How long after its taking a slot without an answer counts as answered, in milliseconds."""
 
 
 def add_slot(db: Transaction, account: str, call: str, now: int) -> int:
-    """Takes note of a place without asking whether there is room; gives its id."""
-    noted = db.execute(
-        "INSERT INTO places (account, call, taken, ends) VALUES (?, ?, ?, ?)",
-        (account, call, now, now + UNANSWERED_SLOT_MS),
+    """Adds a slot whether or not there is room; gives its id."""
+    return inserted_id(
+        db.execute(
+            "INSERT INTO slots (account, call, taken, ends) VALUES (?, ?, ?, ?)",
+            (account, call, now, now + UNANSWERED_SLOT_MS),
+        )
     )
-    if noted.lastrowid is None:
-        raise AssertionError("an insert gives a row id")
-    return noted.lastrowid
 
 
 def take_slot(
     db: Transaction, account: str, call: str, windows: Sequence[tuple[int, int]], now: int
 ) -> tuple[int | None, int]:
-    """(place, 0), or (None, milliseconds to wait) where a window [(limit, milliseconds)] is full."""
-    # The clock has stepped back over these: they count from now, else they would fill the window until it caught up.
+    """Gives (slot id, 0), or (None, milliseconds to wait) where a window [(limit, milliseconds)] is full."""
+    # The clock stepped back behind these slots: count them from now, or they would fill the window until it caught up.
     db.execute(
-        "UPDATE places SET taken = :now, ends = CASE WHEN answered IS NULL THEN :now + :lost ELSE :now END, "
+        "UPDATE slots SET taken = :now, ends = CASE WHEN answered IS NULL THEN :now + :lost ELSE :now END, "
         "answered = CASE WHEN answered IS NULL THEN NULL ELSE :now END "
         "WHERE account = :account AND call = :call AND ends > :now + :lost",
         {"now": now, "lost": UNANSWERED_SLOT_MS, "account": account, "call": call},
@@ -43,9 +42,9 @@ def take_slot(
 def _wait(db: Transaction, account: str, call: str, limit: int, window: int, now: int) -> int:
     if limit < 1:
         return window
-    # The window has room once the place that is `limit` from the newest has left it.
+    # The window has room once the slot that is `limit` from the newest has left it.
     row = db.execute(
-        "SELECT ends FROM places INDEXED BY places_ends WHERE account = ? AND call = ? AND ends > ? "
+        "SELECT ends FROM slots INDEXED BY slots_ends WHERE account = ? AND call = ? AND ends > ? "
         "ORDER BY ends DESC LIMIT 1 OFFSET ?",
         (account, call, now - window, limit - 1),
     ).fetchone()
@@ -53,39 +52,39 @@ def _wait(db: Transaction, account: str, call: str, limit: int, window: int, now
 
 
 def release_slot(db: Transaction, slot: int, now: int) -> None:
-    """The place's call was answered; only the first time counts."""
-    db.execute("UPDATE places SET answered = ?, ends = ? WHERE id = ? AND answered IS NULL", (now, now, slot))
+    """Notes that the slot's call was answered; only the first time counts."""
+    db.execute("UPDATE slots SET answered = ?, ends = ? WHERE id = ? AND answered IS NULL", (now, now, slot))
 
 
 def taken_slots(db: Transaction, account: str, since: int) -> list[tuple[str, int, int | None]]:
-    """(call, taken, answered) of places that were taken or answered at `since` or later."""
+    """(call, taken, answered) of slots that were taken or answered at `since` or later."""
     return db.execute(
-        "WITH RECURSIVE calls (call) AS (SELECT min(call) FROM places WHERE account = :account UNION ALL "
-        "SELECT (SELECT min(call) FROM places WHERE account = :account AND call > calls.call) FROM calls "
+        "WITH RECURSIVE calls (call) AS (SELECT min(call) FROM slots WHERE account = :account UNION ALL "
+        "SELECT (SELECT min(call) FROM slots WHERE account = :account AND call > calls.call) FROM calls "
         "WHERE calls.call IS NOT NULL) "
-        "SELECT p.call, p.taken, p.answered FROM calls JOIN places p INDEXED BY places_ends "
-        "ON p.account = :account AND p.call = calls.call AND p.ends >= :since ORDER BY p.id",
+        "SELECT s.call, s.taken, s.answered FROM calls JOIN slots s INDEXED BY slots_ends "
+        "ON s.account = :account AND s.call = calls.call AND s.ends >= :since ORDER BY s.id",
         {"account": account, "since": since},
     ).fetchall()
 
 
 def count_occupied_slots(db: Transaction, account: str, call: str, since: int) -> int:
-    """How many places of a call were taken or answered at `since` or later."""
+    """How many slots of a call were taken or answered at `since` or later."""
     (count,) = db.execute(
-        "SELECT count(*) FROM places INDEXED BY places_ends WHERE account = ? AND call = ? AND ends > ?",
+        "SELECT count(*) FROM slots INDEXED BY slots_ends WHERE account = ? AND call = ? AND ends > ?",
         (account, call, since),
     ).fetchone()
     return int(count)
 
 
 def expired_slots(db: Transaction, before: int, after: int, limit: int) -> list[int]:
-    """Ids over `after` of places that ended before a time."""
+    """Ids over `after` of slots that ended before a time."""
     rows = db.execute(
-        "SELECT id FROM places WHERE id > ? AND ends < ? ORDER BY id LIMIT ?", (after, before, limit)
+        "SELECT id FROM slots WHERE id > ? AND ends < ? ORDER BY id LIMIT ?", (after, before, limit)
     )
-    return [place for (place,) in rows]
+    return [slot for (slot,) in rows]
 
 
 def delete_slots(db: Transaction, ids: Sequence[int]) -> int:
-    """Drops places. Gives how many."""
-    return sum(db.execute("DELETE FROM places WHERE id = ?", (place,)).rowcount for place in ids)
+    """Deletes slots. Gives how many."""
+    return sum(db.execute("DELETE FROM slots WHERE id = ?", (slot,)).rowcount for slot in ids)
