@@ -30,7 +30,9 @@ class Watched:
         self.calls: list[tuple[str, int]] = []
         self.fails = False
 
-    async def accept(self, connection: str, records: Sequence[Record], now: int) -> list[AcceptResult]:
+    async def accept_records(
+        self, connection: str, records: Sequence[Record], now: int
+    ) -> list[AcceptResult]:
         self.calls.append((connection, len(records)))
         if self.fails:
             raise JournalError("the disk is full")

@@ -6,19 +6,32 @@ import asyncio
 import json
 import resource
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import pytest_asyncio
 
-from askel_tui.api.server.protocol import MAX_CONNECTIONS, MAX_OPEN_FILES
-from askel_tui.api.shared.body_reader import MAX_BUFFERED_BYTES
-from tests.support.http_api import RECORDS, RunningApi
+from askel_tui.api.shared.limits import ApiLimits
+from tests.support.http_api import RECORDS, RunningApi, running_api
 from tests.support.listening import listening
-from tests.support.workbench import points
+from tests.support.sandbox import running
+from tests.support.workbench import points, workbench
+
+
+@pytest_asyncio.fixture
+async def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RunningApi]:
+    """An HTTP API without an engine that waits for bodies and headers for a moment only."""
+    limits = ApiLimits(body_timeout_s=0.2, headers_timeout_s=0.2)
+    async with (
+        running() as sandbox,
+        workbench(tmp_path, sandbox, monkeypatch) as bench,
+        running_api(bench, engine=False, limits=limits) as api,
+    ):
+        yield api
 
 
 async def test_a_body_over_5_mb_is_refused_before_it_is_read(quiet: RunningApi) -> None:
@@ -57,11 +70,8 @@ async def test_an_endless_body_is_answered_while_it_still_comes(quiet: RunningAp
     writer.close()
 
 
-async def test_a_body_that_trickles_in_is_given_up(
-    quiet: RunningApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("askel_tui.api.shared.body_reader.BODY_TIMEOUT_S", 0.2)
-    reader, writer = await chunked(quiet)
+async def test_a_body_that_trickles_in_is_given_up(impatient: RunningApi) -> None:
+    reader, writer = await chunked(impatient)
     writer.write(b"1\r\n[\r\n")
     assert b"408" in await reader.readline()
     writer.close()
@@ -78,10 +88,9 @@ async def test_a_body_that_trickles_in_is_given_up(
     ],
 )
 async def test_a_connection_that_never_finishes_its_headers_is_closed(
-    quiet: RunningApi, monkeypatch: pytest.MonkeyPatch, before: bytes
+    impatient: RunningApi, before: bytes
 ) -> None:
-    monkeypatch.setattr("askel_tui.api.server.protocol.HEADERS_TIMEOUT_S", 0.2)
-    url = urlsplit(quiet.server.url)
+    url = urlsplit(impatient.server.url)
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     if before:
         writer.write(before)
@@ -106,7 +115,7 @@ async def test_all_bodies_together_are_bounded(quiet: RunningApi) -> None:
     piece = b"100000\r\n" + b" " * 0x100000 + b"\r\n"
     senders = []
     # Four pieces of a megabyte each stay under what one body may have.
-    while quiet.context.buffered_bytes <= MAX_BUFFERED_BYTES - 4 * 0x100000:
+    while quiet.context.buffered_bytes <= ApiLimits().max_buffered_bytes - 4 * 0x100000:
         reader, writer = await chunked(quiet)
         before = quiet.context.buffered_bytes
         for _ in range(4):
@@ -139,8 +148,8 @@ async def test_all_bodies_together_are_bounded(quiet: RunningApi) -> None:
 def many_files() -> Iterator[None]:
     """The daemon starts with few files, as most systems have it; this process may have more."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < MAX_OPEN_FILES:
-        pytest.skip(f"only {hard} files may be open here, {MAX_OPEN_FILES} are wanted")
+    if hard != resource.RLIM_INFINITY and hard < ApiLimits().max_open_files:
+        pytest.skip(f"only {hard} files may be open here, {ApiLimits().max_open_files} are wanted")
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -149,7 +158,7 @@ def many_files() -> Iterator[None]:
 def test_connections_over_the_limit_are_told_to_come_back(many_files: None, tmp_path: Path) -> None:
     with listening(tmp_path) as front, ExitStack() as opened:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (ApiLimits().max_open_files, hard))
         url = urlsplit(front.url)
         address = (url.hostname or "", url.port or 0)
 
@@ -159,7 +168,7 @@ def test_connections_over_the_limit_are_told_to_come_back(many_files: None, tmp_
 
         first = opened.enter_context(socket.create_connection(address, 30))
         assert b" 200 " in ask(first)
-        for _ in range(MAX_CONNECTIONS - 1):
+        for _ in range(ApiLimits().max_connections - 1):
             opened.enter_context(socket.create_connection(address, 30))
         assert b" 200 " in ask(first)
         over = opened.enter_context(socket.create_connection(address, 30))

@@ -12,11 +12,12 @@ import httpx
 
 from askel_tui.api.server.server import ApiServer, BindAddress
 from askel_tui.api.shared.context import ApiContext
+from askel_tui.api.shared.limits import ApiLimits
 from askel_tui.store.journal.rows import StoredRecord
 from askel_tui.store.locks import OwnershipLock
 from askel_tui.store.state.tokens import Scope, Tokens
 from askel_tui.sync.engine.engine import Engine
-from askel_tui.sync.instance import Instance, open_instance
+from askel_tui.sync.instance import open_instance
 from tests.support.workbench import NAME, Workbench
 
 RECORDS = f"/v1/connections/{NAME}/records"
@@ -72,25 +73,25 @@ class RunningApi:
 
 @asynccontextmanager
 async def running_api(
-    bench: Workbench, *, engine: bool = True, tokens: str = "tester"
+    bench: Workbench, *, engine: bool = True, tokens: str = "tester", limits: ApiLimits | None = None
 ) -> AsyncIterator[RunningApi]:
     """Serves the HTTP API of a bench's home on a free port, with its engine unless `engine` is false.
 
-    `tokens` is the name of the token that `http` is given.
+    `tokens` is the name of the token that `http` sends.
     """
     # As the daemon does: orders are then carried out by the engine and by nobody else.
     owned: AbstractContextManager[object] = OwnershipLock(bench.instance.home) if engine else nullcontext()
     with owned:
         async with (
             open_instance(bench.instance.home, owner=True) as owner,
-            _serve(bench, owner, engine, tokens) as one,
+            _serve(bench, ApiServer(owner, BindAddress("127.0.0.1", 0), limits), engine, tokens) as one,
         ):
             yield one
 
 
 @asynccontextmanager
-async def _serve(bench: Workbench, owner: Instance, engine: bool, token: str) -> AsyncIterator[RunningApi]:
-    api = ApiServer(owner, BindAddress("127.0.0.1", 0))
+async def _serve(bench: Workbench, api: ApiServer, engine: bool, token: str) -> AsyncIterator[RunningApi]:
+    owner = api.context.instance
     working = Engine(owner) if engine else None
     tasks = [asyncio.create_task(api.run())]
     if working is not None:

@@ -129,7 +129,7 @@ async def give_cloudevents(request: Request, name: str) -> Response:
     authorize(request, "send", name)
     context = context_of(request)
     refuse_under_pressure(context)
-    async with body_reader.read_body(request, context.large_bodies) as body:
+    async with body_reader.read_body(request) as body:
         events = _read_events(request, body, body_reader.content_type(request))
         if not events:
             raise ApiError(422, "unprocessable", "the batch holds no event")

@@ -136,7 +136,7 @@ async def give_records(request: Request, name: str) -> Response:
     context = context_of(request)
     refuse_under_pressure(context)
     key = idempotency_key(request, token)
-    async with body_reader.read_body(request, context.large_bodies) as body:
+    async with body_reader.read_body(request) as body:
 
         async def given() -> tuple[Response, bool]:
             values = body_reader.split_records(body, body_reader.content_type(request))

@@ -156,7 +156,7 @@ def _body_schema(schema: Mapping[str, Any], example: Any) -> dict[str, Any]:
 )
 async def batch(request: Request) -> dict[str, Any]:
     """`track` and `identify` messages become records; the other types are counted and not used."""
-    async with body_reader.read_body(request, context_of(request).large_bodies) as raw:
+    async with body_reader.read_body(request) as raw:
         body = _read_object(request, raw)
         messages = body.get("batch")
         if not isinstance(messages, list) or not messages:
@@ -182,7 +182,7 @@ def _add_route(kind: str, schema: Mapping[str, Any], word: str) -> None:
         openapi_extra=_body_schema(schema, {**_EXAMPLE, "type": kind}),
     )
     async def receive_message(request: Request) -> dict[str, Any]:
-        async with body_reader.read_body(request, context_of(request).large_bodies) as raw:
+        async with body_reader.read_body(request) as raw:
             body = _read_object(request, raw)
             return await _accept_messages(request, body, [body], kind)
 

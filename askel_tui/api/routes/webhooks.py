@@ -115,7 +115,7 @@ async def receive(request: Request, name: str, hook: str) -> Response:
         check_signature(settings, secret, request.headers, raw, context.instance.clock() / 1000)
     except SignatureRefused as unsigned:
         raise ApiError(401, "signature", str(unsigned)) from None
-    async with body_reader.large_body_turn(len(raw), context.large_bodies):
+    async with body_reader.large_body_slot(context, len(raw)):
         given: IncomingRecord
         try:
             given = record_from_body(settings, body_reader.parse_json(raw))

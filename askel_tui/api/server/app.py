@@ -1,4 +1,4 @@
-"""The application: routes, one shape of errors, the OpenAPI document, a page that shows it."""
+"""The ASGI application: routes, error handlers, the OpenAPI document and a page that shows it."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ _CONTENT_SECURITY_POLICY = (
 
 
 class ApiApplication:
-    """The application, with a shorter way in for records: the framework's layers take longer than a record does."""
+    """The ASGI application. Records bypass the framework's layers, which take longer than storing a record does."""
 
     def __init__(self, context: ApiContext) -> None:
         self._app = build_app(context)
         self._middleware = RequestMiddleware(self._accept_records, context)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        lane = _RECORDS_PATH.fullmatch(scope["path"]) if scope.get("method") == "POST" else None
-        if lane is None:
+        match = _RECORDS_PATH.fullmatch(scope["path"]) if scope.get("method") == "POST" else None
+        if match is None:
             await self._app(scope, receive, send)
             return
-        scope.update(app=self._app, route=_RECORDS_ROUTE, path_params={"name": lane[1]})
+        scope.update(app=self._app, route=_RECORDS_ROUTE, path_params={"name": match[1]})
         await self._middleware(scope, receive, send)
 
     async def _accept_records(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,7 +71,7 @@ class ApiApplication:
 
 
 def build_app(context: ApiContext) -> FastAPI:
-    """The application of a server."""
+    """The FastAPI application: routes, error handlers, OpenAPI document."""
     app = FastAPI(
         title="Askel",
         version=__version__,
@@ -111,7 +111,7 @@ def build_app(context: ApiContext) -> FastAPI:
 
 
 def _methods_by_path(paths: Mapping[str, Mapping[str, Any]]) -> Callable[[str], list[str]]:
-    """What gives the methods of an address."""
+    """A function that gives the methods of a path, for the header Allow."""
     known = [
         (compile_path(path)[0], sorted(name.upper() for name in methods)) for path, methods in paths.items()
     ]

@@ -1,4 +1,4 @@
-"""Where the HTTP API of a home listens: left in a file while it does, for `askel doctor`. Light to import."""
+"""The address that the HTTP API of a home listens on, in a file while it does. Light to import."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ class ListenAddress:
     pid: int
 
     def save(self, home: Path) -> None:
-        """Writes it down; only the process that owns the home does. Raises `HomeUnusable`."""
+        """Writes the file; only the process that owns the home does. Raises `HomeUnusable`."""
         replace_file(listen_address_file(home), json.dumps(asdict(self)).encode())
 
     def not_ready_reasons(self) -> list[str]:
         """The reasons that `/readyz` gives for refusing records now; empty where it accepts them. Raises `OSError`."""
         url = urlsplit(self.url)
         host = _LOOPBACK_OF_WILDCARD.get(url.hostname or "", url.hostname or "")
-        asking = http.client.HTTPConnection(host, url.port, timeout=READY_TIMEOUT_S)
+        connection = http.client.HTTPConnection(host, url.port, timeout=READY_TIMEOUT_S)
         try:
-            asking.request("GET", "/readyz")
-            said = json.loads(asking.getresponse().read(65_536))
-            return [str(each) for each in said["why"]]
+            connection.request("GET", "/readyz")
+            answer = json.loads(connection.getresponse().read(65_536))
+            return [str(each) for each in answer["why"]]
         except (http.client.HTTPException, ValueError, KeyError, TypeError) as error:
             raise OSError(f"something else answers there ({type(error).__name__})") from None
         finally:
-            asking.close()
+            connection.close()
 
 
 def remove_listen_address(home: Path) -> None:
-    """Takes the note away."""
+    """Removes the file."""
     listen_address_file(home).unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""Around every request: its id, who is calling, a bound on its body, a line in the log, its number and time."""
+"""What happens to every request: its id, its token, the bounds of its body, its metrics and its line in the log."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RequestMiddleware:
         self._request_count = 0
 
     def _next_id(self) -> bytes:
-        """Unique without asking the system for random bytes each time."""
+        """A unique id, without random bytes from the system for each one."""
         self._request_count += 1
         return f"{self._id_prefix}{self._request_count:08x}".encode()
 
@@ -53,7 +53,7 @@ class RequestMiddleware:
         scope["askel.request"] = request_id.decode()
         status = 0
 
-        async def answer(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -63,25 +63,25 @@ class RequestMiddleware:
         body = BoundedReceive(receive, self._context)
         try:
             self._authenticate(scope, headers)
-            await self._app(scope, body, answer)
+            await self._app(scope, body, send_with_id)
         except ApiError as error:
             if not status:
-                await body.refuse(error_response(error, scope["askel.request"]), answer)
+                await body.refuse(error_response(error, scope["askel.request"]), send_with_id)
         except ClientDisconnect:
-            log.debug("request %s: the client went away", scope["askel.request"])
+            log.debug("request %s: the client disconnected", scope["askel.request"])
         except Exception as error:
             log.exception("request %s: %s %s failed", scope["askel.request"], scope["method"], scope["path"])
             if not status:
                 broken = ApiError(
                     500, "unexpected", f"something that Askel did not expect: {type(error).__name__}"
                 )
-                await error_response(broken, scope["askel.request"])(scope, receive, answer)
+                await error_response(broken, scope["askel.request"])(scope, receive, send_with_id)
         finally:
             self._context.buffered_bytes -= body.received_bytes
             self._log_request(scope, status, time.perf_counter() - began)
 
     def _authenticate(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
-        """Who is calling, before a byte of the body is read. Raises `ApiError`."""
+        """Finds the token of the request before a byte of the body is read. Raises `ApiError`."""
         length = headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > MAX_RECORD_BYTES:
             raise too_large()
@@ -105,15 +105,10 @@ class RequestMiddleware:
     def _log_request(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("route")
         template = str(getattr(route, "path", "unknown"))
-        numbers = self._context.metrics
-        numbers.requests.add(
-            (
-                ("method", _KNOWN_METHODS.get(scope["method"], "OTHER")),
-                ("route", template),
-                ("status", str(status)),
-            )
-        )
-        numbers.request_seconds.observe((("route", template),), seconds)
+        metrics = self._context.metrics
+        method = _KNOWN_METHODS.get(scope["method"], "OTHER")
+        metrics.requests.add(method=method, route=template, status=str(status))
+        metrics.request_seconds.observe(seconds, route=template)
         level = logging.DEBUG if status < 400 else logging.INFO if status < 500 else logging.WARNING
         if not log.isEnabledFor(level):
             return

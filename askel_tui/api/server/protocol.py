@@ -1,5 +1,6 @@
-"""uvicorn's HTTP/1.1 protocol, with bounds on how many connections there are and how long a new one may take, and one
-write for each answer.
+"""uvicorn's HTTP/1.1 protocol with limits: how many connections there are, how long headers may take.
+
+Head and body of a response are one write.
 """
 
 from __future__ import annotations
@@ -14,21 +15,13 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from askel_tui.api.shared.errors import ApiError, error_response
+from askel_tui.api.shared.limits import ApiLimits
 
 log = logging.getLogger(__name__)
 
-MAX_CONNECTIONS = 2_000
-"""Connections that are served at once."""
-
-MAX_OPEN_FILES = 3 * MAX_CONNECTIONS
-"""Open files that the process asks for: these connections, as many that are told to come back, and its own."""
-
-HEADERS_TIMEOUT_S = 10.0
-"""How long a request may take until its headers are here, in seconds; what sends nothing is closed a little later."""
-
 
 class BufferedTransport:
-    """A transport that sends what one turn of the loop writes at once: head and body of an answer are one packet."""
+    """A transport that joins the writes of one turn of the event loop: head and body are one packet."""
 
     def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -56,62 +49,64 @@ class BufferedTransport:
 
 
 async def refuse_connection(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers for connections that are too many; those that were there before are served on."""
+    """The application of a connection over the limit: it answers 503, and earlier connections are served on."""
     if scope["type"] != "http":
         return
-    told = "too many connections at once: come back soon, and keep fewer open"
-    refused = ApiError(503, "connections", told, retry_after=1, headers={"Connection": "close"})
+    message = "too many connections at once: come back soon, and keep fewer open"
+    refused = ApiError(503, "connections", message, retry_after=1, headers={"Connection": "close"})
     await error_response(refused, secrets.token_hex(8))(scope, receive, send)
 
 
-def raise_file_limit() -> None:
-    """Raises the process's own limit of open files as far as the system allows, where it is too low."""
+def raise_file_limit(wanted: int) -> None:
+    """Raises the process's limit of open files to this number, as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= MAX_OPEN_FILES:
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
-    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(MAX_OPEN_FILES, hard)
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
     except (OSError, ValueError):
-        wanted = soft
-    if wanted < MAX_OPEN_FILES:
+        limit = soft
+    if limit < wanted:
         log.warning(
             "only %d files may be open at once, %d are wanted: raise the limit (ulimit -n, LimitNOFILE)",
+            limit,
             wanted,
-            MAX_OPEN_FILES,
         )
 
 
 class BoundedProtocol(H11Protocol):
-    """Closes a connection that sends its headers too slowly, or nothing; refuses one that is too many."""
+    """Closes a connection that sends its headers too slowly, or nothing; refuses one that is over the limit."""
+
+    limits = ApiLimits()
 
     _headers_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """A connection came."""
+        """Starts the timer of the headers."""
         super().connection_made(BufferedTransport(transport, self.loop))  # type: ignore[arg-type]
-        # It is among them by now.
-        if len(self.connections) > 2 * MAX_CONNECTIONS:
+        # `connections` holds this one by now.
+        if len(self.connections) > 2 * self.limits.max_connections:
             self.transport.close()
-        elif len(self.connections) > MAX_CONNECTIONS:
+        elif len(self.connections) > self.limits.max_connections:
             self.app = refuse_connection
-        self._headers_timer = self.loop.call_later(HEADERS_TIMEOUT_S, self._close_if_idle)
+        self._headers_timer = self.loop.call_later(self.limits.headers_timeout_s, self._close_if_idle)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came: of a request that is served now, or of one whose headers are not complete."""
+        """Stops the timer once the headers are complete, starts it for the next request."""
         super().data_received(data)
         if self._serving:
             self._cancel_timer()
         elif self._headers_timer is None:
-            self._headers_timer = self.loop.call_later(HEADERS_TIMEOUT_S, self._close_if_idle)
+            self._headers_timer = self.loop.call_later(self.limits.headers_timeout_s, self._close_if_idle)
 
     @property
     def _serving(self) -> bool:
-        """Whether a request is under way; uvicorn types its cycle as always there."""
+        """Whether a request is in flight; uvicorn types its cycle as always there."""
         return bool(self.cycle) and not self.cycle.response_complete
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It went."""
+        """Stops the timer."""
         self._cancel_timer()
         super().connection_lost(exc)
 
@@ -126,6 +121,6 @@ class BoundedProtocol(H11Protocol):
             self.transport.close()
 
 
-def http_protocol() -> type[asyncio.Protocol]:
-    """The class that the server speaks HTTP with."""
-    return BoundedProtocol
+def http_protocol(limits: ApiLimits) -> type[asyncio.Protocol]:
+    """The protocol class of a server with these limits."""
+    return type("LimitedProtocol", (BoundedProtocol,), {"limits": limits})

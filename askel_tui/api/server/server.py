@@ -1,4 +1,4 @@
-"""The server: listens where it is told, serves beside the engine, ends with a drain."""
+"""The server of the HTTP API: listens on an address, serves until it is stopped, then drains."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from askel_tui.api.server.app import ApiApplication
 from askel_tui.api.server.listen_address import ListenAddress, remove_listen_address
 from askel_tui.api.server.protocol import http_protocol, raise_file_limit
 from askel_tui.api.shared.context import ApiContext
+from askel_tui.api.shared.limits import ApiLimits
 from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.sync.instance import Instance
 
 log = logging.getLogger(__name__)
 
 DRAIN_TIMEOUT_S = 10
-"""How long requests under way may take to end when the server stops."""
+"""How long requests in flight may take to end when the server stops."""
 
 PUBLIC_ADDRESS_MESSAGE = (
     "{host} can be reached from other machines, and the HTTP API itself is not encrypted: tokens and records would "
@@ -41,7 +42,7 @@ class ListenRefused(AskelError):
 
 @dataclass(frozen=True, slots=True)
 class BindAddress:
-    """Where to listen."""
+    """An address to listen on."""
 
     host: str
     port: int
@@ -68,7 +69,7 @@ def parse_bind_address(text: str, *, public: bool = False) -> BindAddress:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which leaves signals to the daemon."""
+    """uvicorn's server, which leaves signals to the daemon."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -76,23 +77,24 @@ class _Server(uvicorn.Server):
 
 
 class ApiServer:
-    """The HTTP API of an instance: `run` serves until `stop`, then lets requests under way end."""
+    """The HTTP API of an instance: `run` serves until `stop`, then lets requests in flight end."""
 
-    def __init__(self, instance: Instance, where: BindAddress) -> None:
-        self.context = ApiContext(instance)
-        self._bind_address = where
-        self._socket = _listen(where)
-        shown = f"[{where.host}]" if ":" in where.host else where.host
+    def __init__(self, instance: Instance, address: BindAddress, limits: ApiLimits | None = None) -> None:
+        limits = limits or ApiLimits()
+        self.context = ApiContext(instance, limits)
+        self._bind_address = address
+        self._socket = _listen(address)
+        shown = f"[{address.host}]" if ":" in address.host else address.host
         self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
             ApiApplication(self.context),
-            http=http_protocol(),
+            http=http_protocol(limits),
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
-            # Who calls is known by the token; addresses in headers decide nothing.
+            # A caller is known by its token; addresses in headers decide nothing.
             proxy_headers=False,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=DRAIN_TIMEOUT_S,
@@ -103,7 +105,7 @@ class ApiServer:
         """Serves until `stop`."""
         await self.context.backpressure.check()
         self.context.refresh()
-        raise_file_limit()
+        raise_file_limit(self.context.limits.max_open_files)
         watch = asyncio.create_task(self.context.backpressure.check_periodically())
         home = self.context.instance.home
         ListenAddress(self.url, not self._bind_address.is_loopback, os.getpid()).save(home)
@@ -117,7 +119,7 @@ class ApiServer:
             await self.context.close()
 
     def stop(self) -> None:
-        """Takes no new connections; what is under way is answered, live tails end."""
+        """Ends: no new connections, requests in flight are answered, streams end."""
         self.context.stopping.set()
         self._server.should_exit = True
 
@@ -126,9 +128,11 @@ class ApiServer:
         self.context.reload()
 
 
-def _listen(where: BindAddress) -> socket.socket:
+def _listen(address: BindAddress) -> socket.socket:
     try:
-        infos = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        infos = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
         family, kind, number, _, target = infos[0]
         listening = socket.socket(family, kind, number)
         try:
@@ -140,8 +144,8 @@ def _listen(where: BindAddress) -> socket.socket:
             listening.close()
             raise
     except OSError as error:
-        told = (error.strerror or str(error)).lower()
-        raise ListenRefused(f"can't listen on {where.host}:{where.port}: {told}") from None
+        reason = (error.strerror or str(error)).lower()
+        raise ListenRefused(f"can't listen on {address.host}:{address.port}: {reason}") from None
     return listening
 
 

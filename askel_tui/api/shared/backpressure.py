@@ -1,4 +1,4 @@
-"""Pressure: new records are refused before the disk is full or the backlog is more than can be worked off."""
+"""Backpressure: new records are refused while the disk is nearly full or the backlog is too long."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from askel_tui.sync.planning.unplanned import count_unplanned
 log = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S = 1.0
-"""How often disk and backlog are looked at."""
+"""How often disk and backlog are read."""
 
 BYTES_PER_MB = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class BackpressureLimits:
-    """From where on records are refused: free disk in MB, operations that wait."""
+    """Limits at which records are refused: free disk in MB, operations that wait."""
 
     min_free_mb: int
     max_backlog: int
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
-        """What the settings say."""
+        """The limits of the settings, or their defaults."""
         free, backlog = (
             settings.get(name, SETTINGS[name].default) for name in (MIN_FREE_MB_SETTING, MAX_BACKLOG_SETTING)
         )
@@ -39,7 +39,7 @@ class BackpressureLimits:
 
 
 class Backpressure:
-    """What stands against taking more records in; asked for each request, looked at once a second."""
+    """Whether more records can be accepted now, read once a second and asked for each request."""
 
     def __init__(
         self,
@@ -52,10 +52,10 @@ class Backpressure:
         self.backlog = 0
         self.free_bytes = 0
         self.reason: str | None = None
-        """Why records are refused now; None where they are not."""
+        """Why records are refused now; None where they are accepted."""
 
     async def check(self) -> None:
-        """Looks at the disk and the backlog."""
+        """Reads the disk and the backlog once."""
         self.free_bytes = self._measure_free(self._instance.home)
         waiting = sum(count.waiting for count in (await self._instance.journal.counts()).values())
         # A record that is not planned yet makes one operation at least.
@@ -63,7 +63,7 @@ class Backpressure:
         before, self.reason = self.reason, self._find_reason()
         if self.reason != before:
             log.warning("records are refused: %s", self.reason) if self.reason else log.info(
-                "records are taken again"
+                "records are accepted again"
             )
 
     def _find_reason(self) -> str | None:
@@ -74,12 +74,12 @@ class Backpressure:
         return None
 
     async def check_periodically(self) -> None:
-        """Looks for as long as it is let."""
+        """Reads disk and backlog until it is cancelled."""
         while True:
             await asyncio.sleep(CHECK_INTERVAL_S)
             try:
                 await self.check()
             except Exception as error:
-                # A disk that can't be asked takes no records either.
+                # Records are not accepted onto a disk that can't be read.
                 self.reason = f"disk or journal can't be read: {error}"
                 log.warning("records are refused: %s", self.reason)

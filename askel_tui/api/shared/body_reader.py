@@ -1,4 +1,4 @@
-"""Bodies: bounded in size and time while they come in, unpacked with a bound, cut into the values they hold."""
+"""Request bodies: bounded in size and time while they arrive, decompressed with a bound, split into records."""
 
 from __future__ import annotations
 
@@ -14,22 +14,18 @@ from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Send
 
+from askel_tui.api.shared.context import ApiContext, context_of
 from askel_tui.api.shared.errors import ApiError, BodyRefused
 from askel_tui.core.records.record import MAX_RECORD_BYTES
 
 MAX_RECORDS_PER_BODY = 10_000
 """Records in one body."""
 
-BODY_TIMEOUT_S = 20.0
-"""How long a body may take to come in, in seconds."""
-
-MAX_BUFFERED_BYTES = 32_000_000
-"""Bytes of all bodies that are held at once."""
-
 BUSY_RETRY_AFTER_S = 1
+"""`Retry-After` of a request that found too many bodies in memory."""
 
 LARGE_BODY_BYTES = 100_000
-"""Bytes from which on a body has to wait for others of its size: what becomes of it takes many times that."""
+"""Size from which on few bodies are worked on at a time: reading one takes many times its size in memory."""
 
 JSON_TYPES = ("application/json",)
 NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
@@ -39,19 +35,19 @@ _WHITESPACE = " \t\r\n"
 
 LINGER_TIMEOUT_S = 1.0
 MAX_LINGER_BYTES = 20_000_000
-"""How much of a refused body is still read, and thrown away: a client that hears nothing until it has sent all
-would otherwise see a broken connection instead of the answer."""
+"""How long and how much of a refused body is still read and dropped: a client that reads nothing before it has sent
+all would otherwise see a broken connection instead of the response."""
 
 
 class BoundedReceive:
-    """Wraps an ASGI `receive`: counts bytes and time, and refuses a body as soon as it is too much."""
+    """An ASGI `receive` that refuses a body once it is too large, too slow, or one too many. Raises `BodyRefused`."""
 
     __slots__ = ("_context", "_deadline", "_ended", "_receive", "received_bytes")
 
-    def __init__(self, receive: Receive, context: Any) -> None:
+    def __init__(self, receive: Receive, context: ApiContext) -> None:
         self._receive = receive
         self._context = context
-        self._deadline = time.monotonic() + BODY_TIMEOUT_S
+        self._deadline = time.monotonic() + context.limits.body_timeout_s
         self._ended = False
         self.received_bytes = 0
 
@@ -62,8 +58,8 @@ class BoundedReceive:
             async with asyncio.timeout(self._deadline - time.monotonic()):
                 message = await self._receive()
         except TimeoutError:
-            told = f"the body took more than {BODY_TIMEOUT_S:g} s to come in"
-            raise BodyRefused(408, "slow_body", told, headers={"Connection": "close"}) from None
+            reason = f"the body took more than {self._context.limits.body_timeout_s:g} s to come in"
+            raise BodyRefused(408, "slow_body", reason, headers={"Connection": "close"}) from None
         if message["type"] != "http.request":
             self._ended = True
             return message
@@ -72,62 +68,56 @@ class BoundedReceive:
         self._context.buffered_bytes += size
         if self.received_bytes > MAX_RECORD_BYTES:
             raise too_large()
-        if self._context.buffered_bytes > MAX_BUFFERED_BYTES:
-            told = "too many bodies come in at once"
+        if self._context.buffered_bytes > self._context.limits.max_buffered_bytes:
+            reason = "too many bodies come in at once"
             raise BodyRefused(
-                429, "busy", told, retry_after=BUSY_RETRY_AFTER_S, headers={"Connection": "close"}
+                429, "busy", reason, retry_after=BUSY_RETRY_AFTER_S, headers={"Connection": "close"}
             )
         self._ended = not message.get("more_body", False)
         return message
 
     async def refuse(self, response: Response, send: Send) -> None:
-        """Answers at once, then lets what the client still sends go by for a moment."""
+        """Responds at once, then reads and drops what the client still sends, for a moment."""
         headers = response.raw_headers
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": response.body, "more_body": True})
-        gone = 0
+        dropped = 0
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER_TIMEOUT_S):
-                while not self._ended and gone < MAX_LINGER_BYTES:
+                while not self._ended and dropped < MAX_LINGER_BYTES:
                     message = await self._receive()
-                    gone += len(message.get("body", b""))
+                    dropped += len(message.get("body", b""))
                     self._ended = message["type"] != "http.request" or not message.get("more_body", False)
         await send({"type": "http.response.body", "body": b""})
 
 
 def too_large() -> BodyRefused:
-    """413 for a body over the limit; the rest of it is not read."""
+    """The 413 for a body over the limit; the rest of it is not read."""
     return BodyRefused(
         413, "too_large", "the body is over 5 MB: send it in parts", headers={"Connection": "close"}
     )
 
 
 @contextlib.asynccontextmanager
-async def read_body(request: Request, large_bodies: asyncio.Semaphore) -> AsyncIterator[bytes]:
-    """The whole body, unpacked; a large one waits for its turn, and has it until the block ends.
-
-    Raises `ApiError`.
-    """
+async def read_body(request: Request) -> AsyncIterator[bytes]:
+    """The whole body, decompressed; a large one keeps a slot until the block ends. Raises `ApiError`."""
     body = await request.body()
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "", "gzip", "x-gzip"):
         raise ApiError(415, "encoding", "a body may be packed with gzip, and with nothing else")
-    packed = encoding in ("gzip", "x-gzip")
-    small = (
-        body if not packed else _decompress(body, LARGE_BODY_BYTES) if len(body) <= LARGE_BODY_BYTES else None
-    )
-    if small is not None and len(small) <= LARGE_BODY_BYTES:
-        yield small
-        return
-    async with large_bodies:
-        yield await asyncio.to_thread(_decompress_whole, body) if packed else body
+    is_packed = encoding in ("gzip", "x-gzip")
+    if len(body) <= LARGE_BODY_BYTES:
+        small = _decompress(body, LARGE_BODY_BYTES) if is_packed else body
+        if small is not None:
+            yield small
+            return
+    async with context_of(request).large_bodies:
+        yield await asyncio.to_thread(_decompress_whole, body) if is_packed else body
 
 
-def large_body_turn(
-    size: int, large_bodies: asyncio.Semaphore
-) -> contextlib.AbstractAsyncContextManager[None]:
-    """The turn of a body of this size; a small one needs none."""
-    return large_bodies if size > LARGE_BODY_BYTES else contextlib.nullcontext()
+def large_body_slot(context: ApiContext, size: int) -> contextlib.AbstractAsyncContextManager[None]:
+    """A slot for a body of this size, if it is large; a small one needs none."""
+    return context.large_bodies if size > LARGE_BODY_BYTES else contextlib.nullcontext()
 
 
 def _decompress_whole(body: bytes) -> bytes:
@@ -138,18 +128,18 @@ def _decompress_whole(body: bytes) -> bytes:
 
 
 def _decompress(body: bytes, max_bytes: int) -> bytes | None:
-    """What is packed; None where it is more than `most`. Raises `ApiError`."""
-    unpacking = zlib.decompressobj(wbits=31)
+    """The decompressed body; None where it is more than `max_bytes`. Raises `ApiError`."""
+    decompressor = zlib.decompressobj(wbits=31)
     try:
-        # One byte more than may be: a bomb is recognised without being unpacked.
-        content = unpacking.decompress(body, max_bytes + 1)
+        # One byte over the limit is enough to recognise a bomb.
+        content = decompressor.decompress(body, max_bytes + 1)
     except zlib.error as error:
         raise ApiError(400, "gzip", f"the body is not gzip: {error}") from None
     if len(content) > max_bytes:
         return None
-    if not unpacking.eof:
+    if not decompressor.eof:
         raise ApiError(400, "gzip", "the gzip body is cut off")
-    if unpacking.unused_data:
+    if decompressor.unused_data:
         raise ApiError(400, "gzip", "something follows the gzip body")
     return content
 
@@ -166,8 +156,8 @@ def split_records(body: bytes, media: str) -> list[bytes]:
     elif media in ("", *JSON_TYPES):
         values = _split_json(body)
     else:
-        told = f"records come as application/json or application/x-ndjson, not as {media[:80]}"
-        raise ApiError(415, "content_type", told)
+        message = f"records come as application/json or application/x-ndjson, not as {media[:80]}"
+        raise ApiError(415, "content_type", message)
     if not values:
         raise ApiError(422, "unprocessable", "the body holds no record")
     if len(values) > MAX_RECORDS_PER_BODY:
@@ -178,7 +168,7 @@ def split_records(body: bytes, media: str) -> list[bytes]:
 
 
 def _split_json(body: bytes) -> list[bytes]:
-    """The body itself, or the items of its list: cut out as text, so that each is judged by itself."""
+    """The body itself, or the items of its list as they were written, so that each is checked by itself."""
     if body.lstrip()[:1] != b"[":
         return [body] if body.strip() else []
     with _json_errors("list"):
@@ -230,5 +220,5 @@ def _json_errors(what: str) -> Iterator[None]:
     except json.JSONDecodeError as error:
         raise ApiError(400, "not_json", f"the {what} is not JSON: {error.msg} (at {error.pos + 1})") from None
     except (ValueError, RecursionError):
-        told = f"the {what} is not JSON that can be kept: too deep, or a number with thousands of digits"
-        raise ApiError(400, "not_json", told) from None
+        message = f"the {what} is not JSON that can be kept: too deep, or a number with thousands of digits"
+        raise ApiError(400, "not_json", message) from None

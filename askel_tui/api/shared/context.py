@@ -1,12 +1,10 @@
-"""What the routes share: the instance, who may come in, limits, numbers."""
+"""The state that all endpoints share: the instance, tokens, webhooks, limits, metrics."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -16,7 +14,8 @@ from pydantic import ValidationError
 from askel_tui.api.shared.backpressure import Backpressure, BackpressureLimits
 from askel_tui.api.shared.batching import RecordBatcher
 from askel_tui.api.shared.errors import ApiError
-from askel_tui.api.shared.metrics import Counter, Histogram
+from askel_tui.api.shared.limits import ApiLimits
+from askel_tui.api.shared.metrics import ServerMetrics
 from askel_tui.api.shared.token_limits import TokenLimiter
 from askel_tui.api.shared.webhook_settings import SETTING_PREFIX, WebhookSettings
 from askel_tui.services.account_queries import AccountQueries
@@ -28,48 +27,20 @@ from askel_tui.sync.instance import Instance
 log = logging.getLogger(__name__)
 
 MAX_LARGE_BODIES = 2
-"""How many large bodies are unpacked, read and stored at once."""
+"""Large bodies that are unpacked, read and stored at once."""
 
 MAX_TIMED_RECORDS = 20_000
-"""Records whose way to Klaviyo's answer is timed at once."""
+"""Newest records whose time of receipt is kept, to measure how long they take to arrive in Klaviyo."""
 
 AUTH_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="askel"'}
 
 
-@dataclass(slots=True)
-class ServerMetrics:
-    """What this process has counted and timed."""
-
-    records: Counter = field(
-        default_factory=lambda: Counter(
-            "askel_records_total", "Records that came in, by what became of them."
-        )
-    )
-    requests: Counter = field(
-        default_factory=lambda: Counter("askel_http_requests_total", "Requests to the HTTP API.")
-    )
-    request_seconds: Histogram = field(
-        default_factory=lambda: Histogram("askel_http_request_seconds", "How long requests took to answer.")
-    )
-    klaviyo_call_seconds: Histogram = field(
-        default_factory=lambda: Histogram("askel_klaviyo_call_seconds", "How long Klaviyo took to answer.")
-    )
-    record_arrival_seconds: Histogram = field(
-        default_factory=lambda: Histogram(
-            "askel_record_arrival_seconds", "From taking a record in to Klaviyo's answer for a step of it."
-        )
-    )
-    received_at_ms: OrderedDict[tuple[str, str], int] = field(default_factory=OrderedDict)
-    """When records were taken in (ms), by connection and id; the newest ones."""
-    last_audit_seq: int | None = None
-    """The last audit entry that was counted."""
-
-
 class ApiContext:
-    """One per server."""
+    """The state of one server. Tokens, connections and webhooks are read anew when their files change."""
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, limits: ApiLimits) -> None:
         self.instance = instance
+        self.limits = limits
         self.backpressure = Backpressure(instance)
         self.account_queries = AccountQueries(instance)
         self.record_batcher = RecordBatcher(instance.journal, instance.clock)
@@ -77,13 +48,13 @@ class ApiContext:
         self.metrics = ServerMetrics()
         self.large_bodies = asyncio.Semaphore(MAX_LARGE_BODIES)
         self.buffered_bytes = 0
-        """Bytes of bodies that are held now."""
+        """Bytes of all bodies that are in memory now."""
         self.stopping = asyncio.Event()
         self.idempotent_responses = IdempotentResponses(instance.home)
         self.idempotency_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        """Held while a request with this Idempotency-Key is under way."""
+        """Locks by Idempotency-Key, held while a request with that key is worked on."""
         self.webhook_secrets: dict[str, str] = {}
-        """Secrets of webhooks that were read; the keyring takes too long to ask for each one."""
+        """Secrets of webhooks by name; reading the keyring for each request takes too long."""
         self._tokens = Tokens(instance.home)
         self._loaded_stamp: object = object()
         self._by_id: dict[str, TokenDoc] = {}
@@ -91,19 +62,19 @@ class ApiContext:
         self._webhooks: dict[tuple[str, str], WebhookSettings] = {}
 
     async def close(self) -> None:
-        """Lets go of open files."""
+        """Closes the files."""
         self._tokens.close()
         await self.idempotent_responses.close()
 
     def reload(self) -> None:
-        """Reads tokens, connections and settings anew, and forgets what was remembered of the account."""
+        """Reads tokens, connections and settings anew, and drops what is cached of the accounts."""
         self._loaded_stamp = object()
         self.webhook_secrets.clear()
         self.account_queries.forget()
         self.refresh()
 
     def refresh(self) -> None:
-        """Takes over what other processes changed: one look at the file where nothing did."""
+        """Reads what other processes changed; where nothing changed it costs one `stat`."""
         stamp = self.instance.connections_stamp()
         if stamp == self._loaded_stamp:
             return
@@ -129,7 +100,7 @@ class ApiContext:
         self.backpressure.limits = BackpressureLimits.from_settings(settings)
 
     def token(self, text: str) -> TokenDoc | None:
-        """The token of this text; None where it is wrong, expired or revoked."""
+        """The token that a text is; None where it is wrong, expired or revoked."""
         parts = split_token(text)
         if parts is None:
             return None
@@ -138,20 +109,20 @@ class ApiContext:
         return token if token is not None and is_valid(token, parts[1], self.instance.clock()) else None
 
     def is_valid(self, token: TokenDoc) -> bool:
-        """Whether a token that was let in may still be there: neither revoked nor expired since."""
+        """Whether a token that was accepted before has been neither revoked nor expired since."""
         self.refresh()
         known = self._by_id.get(token.id)
         return known is not None and not known.is_expired(self.instance.clock())
 
     def check_rate(self, token: TokenDoc) -> None:
-        """Raises `ApiError` (429) for a token that asks more often than it may."""
+        """Raises `ApiError` (429) where the token is over its rate."""
         wait = self.token_limiter.take(token)
         if wait:
-            told = f"the token {token.name} may send {token.rate} requests a second"
-            raise ApiError(429, "rate", told, retry_after=wait)
+            message = f"the token {token.name} may send {token.rate} requests a second"
+            raise ApiError(429, "rate", message, retry_after=wait)
 
     def webhook(self, connection: str, name: str) -> WebhookSettings | None:
-        """What is set up for a webhook."""
+        """The settings of a webhook; None where there is none of this name."""
         self.refresh()
         return self._webhooks.get((connection, name))
 
@@ -161,7 +132,7 @@ class ApiContext:
         return {hook: found for (owner, hook), found in sorted(self._webhooks.items()) if owner == connection}
 
     def require_connection(self, name: str) -> None:
-        """Raises `UnknownConnection`. The token was looked up in the same request, so this is as new as that."""
+        """Raises `UnknownConnection` where there is none of this name, as of the last `refresh`."""
         if name not in self._connections:
             raise UnknownConnection(name, self._connections)
 
@@ -172,18 +143,18 @@ class ApiContext:
 
 
 def context_of(request: Request) -> ApiContext:
-    """The server's context."""
+    """The state of the server that a request came to."""
     found: ApiContext = request.app.state.context
     return found
 
 
 def authorize(request: Request, scope: Scope, connection: str | None = None) -> TokenDoc:
-    """The caller's token, if it may do this with the connection. Raises `ApiError`, `UnknownConnection`."""
+    """The request's token, which has the scope and may use the connection. Raises `ApiError`, `UnknownConnection`."""
     token: TokenDoc | None = request.scope.get("askel.token")
     if token is None:
         raise unknown_token()
     if not token.has_scope(scope):
-        raise ApiError(403, "scope", f"the token {token.name} has not the scope `{scope}`")
+        raise ApiError(403, "scope", f"the token {token.name} lacks the scope `{scope}`")
     if connection is not None:
         if not token.may_use(connection):
             raise ApiError(
@@ -194,14 +165,14 @@ def authorize(request: Request, scope: Scope, connection: str | None = None) -> 
 
 
 def unknown_token() -> ApiError:
-    """401 in one sentence, whatever is wrong with the token."""
-    told = (
+    """The 401 for a token that is missing, wrong, revoked or expired: one message for all."""
+    message = (
         "no valid token: send `Authorization: Bearer askel_…`; `askel token create` makes one, "
         "and one that was revoked or has expired is refused"
     )
-    return ApiError(401, "token", told, headers=AUTH_CHALLENGE)
+    return ApiError(401, "token", message, headers=AUTH_CHALLENGE)
 
 
 def token_actor(token: TokenDoc) -> str:
-    """Who gave an order, for the audit."""
+    """The name of a token's owner in the audit."""
     return f"token:{token.name}"

@@ -31,11 +31,11 @@ from askel_tui.sync.engine.command_bus import CommandUnanswered
 from askel_tui.sync.engine.commands import CommandRefused
 
 RETRY_AFTER_S = 5
-"""When to come back where nothing better is known, in seconds."""
+"""`Retry-After` where nothing better is known."""
 
 
 class Fault(BaseModel):
-    """What is wrong. `problems` names fields, records or steps, where there are several."""
+    """An error. `problems` names the fields, records or steps, where there are several."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -69,7 +69,7 @@ class FaultAnswer(BaseModel):
 
 
 class ApiError(HTTPException):
-    """A request that is refused; `code` is for programs, `detail` the sentence."""
+    """A request that is refused; `code` is for programs, `detail` is the sentence for people."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class ApiError(HTTPException):
 
 
 class BodyRefused(ApiError):
-    """A body that is too much while it comes in: answered outside of the routes, while the rest of it goes by."""
+    """A body that is refused while it arrives: the middleware responds, and drops the rest of the body."""
 
 
 _CODE_BY_STATUS = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 422: "unprocessable"}
@@ -102,7 +102,7 @@ _MESSAGE_BY_STATUS = {
 
 
 def to_api_error(error: Exception) -> ApiError:
-    """What an expected error of the layers below means for the caller."""
+    """The response for an expected error of the layers below. Raises the error again where it is not expected."""
     message = str(error)
     match error:
         case ApiError():
@@ -137,8 +137,9 @@ def to_api_error(error: Exception) -> ApiError:
             wait = int(error.retry_after or RETRY_AFTER_S) + 1
             return ApiError(503, "klaviyo_unavailable", message, retry_after=wait)
         case TimeoutError():
-            told = "no place in the account's budget became free in time"
-            return ApiError(503, "budget", told, retry_after=RETRY_AFTER_S)
+            return ApiError(
+                503, "budget", "the account's budget had no free call in time", retry_after=RETRY_AFTER_S
+            )
         case StoreError():
             return ApiError(503, "storage", message, retry_after=RETRY_AFTER_S)
     raise error
@@ -159,7 +160,7 @@ EXPECTED_ERRORS: tuple[type[Exception], ...] = (
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Makes every expected error one answer of ours."""
+    """Registers a handler for every expected error, so that all have one shape."""
     for kind in EXPECTED_ERRORS:
         app.add_exception_handler(kind, _handle)
 
@@ -175,7 +176,7 @@ async def _handle(request: Request, error: Exception) -> Response:
 
 
 def error_response(error: ApiError, request_id: str) -> Response:
-    """The answer of an error."""
+    """The response of an error."""
     body = {
         "error": {
             "code": error.code,
@@ -190,7 +191,7 @@ def error_response(error: ApiError, request_id: str) -> Response:
 
 
 def problem_rows(unfit: InvalidWorkflow) -> list[dict[str, Any]]:
-    """What is wrong, field by field."""
+    """The problems of a workflow or step, one row each."""
     return [_problem_row(problem) for problem in unfit.problems]
 
 
@@ -215,7 +216,7 @@ def _field_path(row: Mapping[str, Any]) -> str:
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route, for the OpenAPI document."""
+    """The error responses of a route, for the OpenAPI document."""
     return {
         status: {"model": FaultAnswer, "description": _STATUS_DESCRIPTIONS[status]} for status in statuses
     }

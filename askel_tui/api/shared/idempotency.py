@@ -1,4 +1,4 @@
-"""Idempotency-Key: a request that is sent again gets the answer of the first time, and is not done again."""
+"""Idempotency-Key: a request that is sent again gets the first response again, and is not done twice."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ KEY_REUSED_MESSAGE = (
 
 
 def idempotency_key(request: Request, token: TokenDoc) -> str | None:
-    """The request's Idempotency-Key, apart from those of other tokens. Raises `ApiError` for one that is too long."""
+    """The request's Idempotency-Key, prefixed with its token's name. Raises `ApiError` for one that is too long."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
@@ -51,17 +51,17 @@ def idempotency_key(request: Request, token: TokenDoc) -> str | None:
 async def respond_once(
     request: Request, token: TokenDoc, body: bytes, do: Callable[[], Awaitable[tuple[Response, bool]]]
 ) -> Response:
-    """The answer of `do`, or the kept one where the same request came with the same key before.
+    """The response of `do`, or the stored one where the same request came with the same key before.
 
-    `do` says with its answer whether it is final: one that is not is worked out anew. Raises `ApiError` where the
-    key came with another body or address, and what `do` raises, which is not kept.
+    `do` gives its response, and whether that is final: one that is not is made anew the next time. Raises `ApiError`
+    where the key came with another body or address, and what `do` raises, which is not stored.
     """
     key = idempotency_key(request, token)
     if key is None:
         return (await do())[0]
     context = context_of(request)
     digest = hashlib.sha256(b"%s %s\0%s" % (request.method.encode(), _path(request), body)).digest()
-    # The same request, twice at a time: the second one waits for the answer of the first.
+    # The same request twice at a time: the second waits for the response of the first.
     async with context.idempotency_locks.setdefault(key, asyncio.Lock()):
         found = await _find_response(context, key)
         if found is not None and found.digest != digest:
@@ -83,7 +83,7 @@ async def _find_response(context: ApiContext, key: str) -> StoredResponse | None
     try:
         return await context.idempotent_responses.find(key, context.instance.clock())
     except StoreError as error:
-        log.warning("an earlier answer can't be looked up: %s", error)
+        log.warning("an earlier response can't be read: %s", error)
         return None
 
 
@@ -91,5 +91,5 @@ async def _store_response(context: ApiContext, key: str, answer: StoredResponse)
     try:
         await context.idempotent_responses.save(key, answer, context.instance.clock())
     except StoreError as error:
-        # What was done is done, and its ids keep it from being done twice.
-        log.warning("an answer can't be kept for its Idempotency-Key: %s", error)
+        # The write is done; the ids it was derived from keep it from being done twice.
+        log.warning("a response can't be stored for its Idempotency-Key: %s", error)

@@ -1,4 +1,4 @@
-"""Taking records in: each is checked, the good ones are durable before the answer, and each has a fate."""
+"""Ingest of records: each is checked, the valid ones are durable before the response, and each gets a result."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import secrets
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,7 +19,7 @@ from askel_tui.store.journal.rows import AcceptResult
 from askel_tui.text.times import to_rfc3339
 
 RECORDS_PER_TRANSACTION = 500
-"""Records stored in one transaction, and checked before others get their turn."""
+"""Records that are checked and stored in one transaction before other requests get their turn."""
 
 IncomingRecord = bytes | Mapping[str, Any] | RecordRefused
 
@@ -27,7 +28,7 @@ _DIGEST_PATTERN = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(slots=True)
 class IngestResult:
-    """What became of each record, by its place in what was sent."""
+    """What became of each record, in the order of the request, with counts."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     accepted: int = 0
@@ -35,7 +36,7 @@ class IngestResult:
     refused: int = 0
 
     def body(self) -> dict[str, Any]:
-        """The answer's body."""
+        """The body of the response."""
         counts = {"accepted": self.accepted, "same": self.same, "refused": self.refused}
         return {**counts, "records": self.rows}
 
@@ -43,68 +44,67 @@ class IngestResult:
 async def ingest(
     context: ApiContext, connection: str, incoming: Sequence[IncomingRecord], *, key: str | None = None
 ) -> IngestResult:
-    """Stores what can be stored; durable on return. `key` is the request's Idempotency-Key, with whose it is.
+    """Stores the valid records, durable on return. `key` is the request's Idempotency-Key with its token's name.
 
-    Raises `JournalError`; what was stored until then is the same record when it is sent again with its id.
+    Raises `JournalError`; a record that was stored before is the same record when it is sent again with its id.
     """
-    taken = IngestResult()
+    result = IngestResult()
     for start in range(0, len(incoming), RECORDS_PER_TRANSACTION):
         if start:
             await asyncio.sleep(0)
         await _ingest_batch(
-            context, connection, incoming[start : start + RECORDS_PER_TRANSACTION], start, key, taken
+            context, connection, incoming[start : start + RECORDS_PER_TRANSACTION], start, key, result
         )
-    return taken
+    return result
 
 
 async def _ingest_batch(
     context: ApiContext,
     connection: str,
-    given: Sequence[IncomingRecord],
+    incoming: Sequence[IncomingRecord],
     start: int,
     key: str | None,
-    taken: IngestResult,
+    result: IngestResult,
 ) -> None:
     at = context.instance.clock()
     now = to_rfc3339(at)
     records: list[Record] = []
     rows: list[dict[str, Any]] = []
-    for index, value in enumerate(given, start):
+    for index, value in enumerate(incoming, start):
         row: dict[str, Any] = {"index": index}
         try:
             record = _read_record(value, now, at, index, key)
         except RecordRefused as refused:
             row |= {"fate": "refused", "reason": refused.reason}
-            taken.refused += 1
+            result.refused += 1
         else:
             row["id"] = record.id
             if record.notes:
                 row["notes"] = list(record.notes)
             records.append(record)
             rows.append(row)
-        taken.rows.append(row)
+        result.rows.append(row)
     if records:
-        fates = await context.record_batcher.accept(connection, records)
-        for record, fate, row in zip(records, fates, rows, strict=True):
-            if fate == "other_body" and record.time == now:
-                fate = await _result_without_time(context, connection, record)
-            row["fate"] = fate
-            if fate == "new":
-                taken.accepted += 1
+        outcomes = await context.record_batcher.accept(connection, records)
+        for record, outcome, row in zip(records, outcomes, rows, strict=True):
+            if outcome == "other_body" and record.time == now:
+                outcome = await _result_without_time(context, connection, record)
+            row["fate"] = outcome
+            if outcome == "new":
+                result.accepted += 1
                 context.metrics.received_at_ms[connection, record.id] = at
             else:
-                taken.same += 1
-    _count_records(context, connection, rows, len(given) - len(rows))
+                result.same += 1
+    _count_records(context, connection, rows, len(incoming) - len(rows))
 
 
 def _count_records(
     context: ApiContext, connection: str, rows: Sequence[Mapping[str, Any]], refused: int
 ) -> None:
-    fates: dict[str, int] = {"refused": refused} if refused else {}
-    for row in rows:
-        fates[row["fate"]] = fates.get(row["fate"], 0) + 1
-    for fate, count in fates.items():
-        context.metrics.records.add((("connection", connection), ("fate", fate)), count)
+    counts = Counter(row["fate"] for row in rows)
+    counts["refused"] += refused
+    for outcome, count in (+counts).items():
+        context.metrics.records.add(count, connection=connection, fate=outcome)
     received = context.metrics.received_at_ms
     while len(received) > MAX_TIMED_RECORDS:
         received.popitem(last=False)
@@ -114,8 +114,8 @@ def _read_record(value: IncomingRecord, now: str, at: int, index: int, key: str 
     if isinstance(value, RecordRefused):
         raise value
     record = read_record(value, now=now)
-    # A digest stands for an id that was not given. Where the time was not given either, two equal bodies are two
-    # things that happened, unless the caller says by its key that they are one request.
+    # A digest means that no id was given. Without a time as well, two equal bodies are two records, unless an
+    # Idempotency-Key says that they are one request.
     if _DIGEST_PATTERN.fullmatch(record.id) and not _has_id(value):
         if key is not None:
             return replace(
@@ -132,16 +132,16 @@ def _has_id(value: bytes | Mapping[str, Any]) -> bool:
 
 
 async def _result_without_time(context: ApiContext, connection: str, record: Record) -> AcceptResult:
-    """A record that gave no time, sent again, differs in nothing but the moment of receipt."""
+    """`same` where the stored record differs only in its time, which was its time of receipt."""
     stored = await context.instance.journal.find_record(connection, record.id)
     same = stored is not None and replace(record, time=stored.record.time) == stored.record
     return "same" if same else "other_body"
 
 
 def refuse_under_pressure(context: ApiContext) -> None:
-    """Raises `ApiError` (429) where no more records are taken at present."""
+    """Raises `ApiError`: 429 where no more records are accepted now, 503 while the daemon stops."""
     if context.backpressure.reason is not None:
-        told = f"no more records are taken at present: {context.backpressure.reason}"
-        raise ApiError(429, "pressure", told, retry_after=10)
+        message = f"no more records are taken at present: {context.backpressure.reason}"
+        raise ApiError(429, "pressure", message, retry_after=10)
     if context.stopping.is_set():
         raise ApiError(503, "stopping", "the daemon is stopping", retry_after=5)

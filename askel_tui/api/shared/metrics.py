@@ -1,11 +1,18 @@
-"""Numbers for Prometheus, in its text format (0.0.4): counters and histograms of this process."""
+"""Metrics for Prometheus in its text format 0.0.4: counters, histograms and gauges, with their labels."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
-LabelValues = tuple[tuple[str, str], ...]
+Labels = tuple[tuple[str, str], ...]
+"""Names of labels with their values, in the order in which they are written."""
+
+Sample = tuple[str, Labels, float]
+"""One line of a metric: the suffix of its name, its labels, its value."""
 
 BUCKET_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds of latency buckets, in seconds."""
@@ -13,70 +20,128 @@ BUCKET_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
+class Metric(Protocol):
+    """One metric: its name, what it means, and its samples now."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def help_text(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    def samples(self) -> Iterable[Sample]: ...
+
+
+@dataclass(slots=True)
 class Counter:
     """A number per set of labels that only grows."""
 
-    def __init__(self, name: str, text: str) -> None:
-        self.name, self.help_text = name, text
-        self._values: dict[LabelValues, float] = {}
+    name: str
+    help_text: str
+    kind: str = "counter"
+    _values: dict[Labels, float] = field(default_factory=dict)
 
-    def add(self, labels: LabelValues, by: float = 1) -> None:
+    def add(self, amount: float = 1, /, **labels: str) -> None:
         """Adds to the number of these labels."""
-        self._values[labels] = self._values.get(labels, 0) + by
+        key = tuple(labels.items())
+        self._values[key] = self._values.get(key, 0) + amount
 
-    def lines(self) -> Iterable[str]:
-        """The exposition."""
-        yield from header_lines(self.name, self.help_text, "counter")
+    def samples(self) -> Iterator[Sample]:
+        """One sample per set of labels."""
         for labels, value in self._values.items():
-            yield sample_line(self.name, labels, value)
+            yield "", labels, value
 
 
+@dataclass(slots=True)
 class Histogram:
-    """How many observations fell under each bound, per set of labels."""
+    """Durations in seconds per set of labels, counted by bucket."""
 
-    def __init__(self, name: str, text: str) -> None:
-        self.name, self.help_text = name, text
-        self._counts: dict[LabelValues, list[int]] = {}
-        self._sums: dict[LabelValues, float] = {}
+    name: str
+    help_text: str
+    kind: str = "histogram"
+    _counts: dict[Labels, list[int]] = field(default_factory=dict)
+    _sums: dict[Labels, float] = field(default_factory=dict)
 
-    def observe(self, labels: LabelValues, seconds: float) -> None:
-        """Takes note of one observation."""
-        counts = self._counts.get(labels)
-        if counts is None:
-            counts = self._counts[labels] = [0] * (len(BUCKET_BOUNDS_S) + 1)
+    def observe(self, seconds: float, **labels: str) -> None:
+        """Counts one duration."""
+        key = tuple(labels.items())
+        counts = self._counts.setdefault(key, [0] * (len(BUCKET_BOUNDS_S) + 1))
         counts[bisect_left(BUCKET_BOUNDS_S, seconds)] += 1
-        self._sums[labels] = self._sums.get(labels, 0.0) + seconds
+        self._sums[key] = self._sums.get(key, 0.0) + seconds
 
-    def lines(self) -> Iterable[str]:
-        """The exposition."""
-        yield from header_lines(self.name, self.help_text, "histogram")
+    def samples(self) -> Iterator[Sample]:
+        """Per set of labels: a cumulative count per bucket, the sum, the count of all."""
         for labels, counts in self._counts.items():
             total = 0
             for bound, count in zip((*map(str, BUCKET_BOUNDS_S), "+Inf"), counts, strict=True):
                 total += count
-                yield sample_line(f"{self.name}_bucket", (*labels, ("le", bound)), total)
-            yield sample_line(f"{self.name}_sum", labels, self._sums[labels])
-            yield sample_line(f"{self.name}_count", labels, total)
+                yield "_bucket", (*labels, ("le", bound)), total
+            yield "_sum", labels, self._sums[labels]
+            yield "_count", labels, total
 
 
-def header_lines(name: str, text: str, kind: str) -> Iterable[str]:
-    """The two lines before the values."""
-    yield f"# HELP {name} {text}"
-    yield f"# TYPE {name} {kind}"
+class ServerMetrics:
+    """What this process has counted and timed."""
+
+    def __init__(self) -> None:
+        self.records = Counter("askel_records_total", "Records that came in, by what became of them.")
+        self.requests = Counter("askel_http_requests_total", "Requests to the HTTP API.")
+        self.request_seconds = Histogram("askel_http_request_seconds", "How long requests took to answer.")
+        self.klaviyo_call_seconds = Histogram(
+            "askel_klaviyo_call_seconds", "How long Klaviyo took to answer."
+        )
+        self.record_arrival_seconds = Histogram(
+            "askel_record_arrival_seconds", "From taking a record in to Klaviyo's answer for a step of it."
+        )
+        self.received_at_ms: OrderedDict[tuple[str, str], int] = OrderedDict()
+        """When the newest records were received, by connection and id."""
+        self.last_audit_seq = 0
+        """The last audit entry that was counted."""
+
+    def counted(self) -> tuple[Metric, ...]:
+        """The metrics that the page shows of this process."""
+        return (
+            self.records,
+            self.requests,
+            self.request_seconds,
+            self.klaviyo_call_seconds,
+            self.record_arrival_seconds,
+        )
 
 
-def gauge_lines(name: str, text: str, values: Iterable[tuple[Mapping[str, str], float]]) -> Iterable[str]:
-    """The exposition of values that are read when asked for."""
-    yield from header_lines(name, text, "gauge")
-    for labels, value in values:
-        yield sample_line(name, tuple(labels.items()), value)
+@dataclass(slots=True)
+class Gauge:
+    """Values that were read for one scrape."""
+
+    name: str
+    help_text: str
+    values: Iterable[tuple[Mapping[str, str], float]]
+    kind: str = "gauge"
+
+    def samples(self) -> Iterator[Sample]:
+        """One sample per value."""
+        for labels, value in self.values:
+            yield "", tuple(labels.items()), value
 
 
-def sample_line(name: str, labels: LabelValues, value: float) -> str:
-    """One sample."""
-    told = ",".join(f'{key}="{_escape_label(text)}"' for key, text in labels)
+def render(metrics: Iterable[Metric], is_visible: Callable[[Mapping[str, str]], bool]) -> str:
+    """The page of these metrics, with only the samples whose labels are visible."""
+    lines: list[str] = []
+    for metric in metrics:
+        lines += (f"# HELP {metric.name} {metric.help_text}", f"# TYPE {metric.name} {metric.kind}")
+        for suffix, labels, value in metric.samples():
+            if is_visible(dict(labels)):
+                lines.append(_sample_line(metric.name + suffix, labels, value))
+    return "\n".join(lines) + "\n"
+
+
+def _sample_line(name: str, labels: Labels, value: float) -> str:
+    pairs = ",".join(f'{label}="{_escape_label(text)}"' for label, text in labels)
     number = repr(value) if isinstance(value, float) and not value.is_integer() else str(int(value))
-    return f"{name}{{{told}}} {number}" if told else f"{name} {number}"
+    return f"{name}{{{pairs}}} {number}" if pairs else f"{name} {number}"
 
 
 def _escape_label(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Bodies and answers of questions and direct writes, as the OpenAPI document shows them."""
+"""Bodies of queries and direct writes, as the OpenAPI document shows them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class _ClosedModel(BaseModel):
 
 
 class ProfileIdentifiers(_ClosedModel):
-    """Somebody, by at least one identifier."""
+    """A profile, named by at least one identifier."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -75,7 +75,7 @@ class ProfileIdentifiers(_ClosedModel):
 
 
 class Location(_ClosedModel):
-    """Where somebody lives."""
+    """The location of a profile."""
 
     address1: Text = None
     address2: Text = None
@@ -105,7 +105,7 @@ class Attributes(_ClosedModel):
     location: Location = Location()
 
     def flatten(self) -> dict[str, Any]:
-        """What was given, by dotted names."""
+        """The attributes that were given, by dotted names."""
         given = self.model_dump(exclude_unset=True)
         location = given.pop("location", {})
         return {**given, **{f"location.{name}": value for name, value in location.items()}}
@@ -120,7 +120,7 @@ Properties = Annotated[
 
 
 class ProfileWrite(_ClosedModel):
-    """What to write about somebody. A null clears: an attribute becomes empty, a property is unset."""
+    """What to write to a profile. A null clears: an attribute becomes empty, a property is unset."""
 
     profile: ProfileIdentifiers
     attributes: Attributes = Attributes()
@@ -128,13 +128,13 @@ class ProfileWrite(_ClosedModel):
 
 
 class ListMember(_ClosedModel):
-    """Who goes on the list, or off it."""
+    """The profile that is put on a list, or taken off it."""
 
     profile: ProfileIdentifiers
 
 
 class FlowFire(_ClosedModel):
-    """Whom a flow is fired for; `list` or `metric` where Klaviyo can't tell what triggers the flow."""
+    """The profile that a flow is fired for; `list` or `metric` where Klaviyo can't tell what triggers the flow."""
 
     profile: ProfileIdentifiers
     list: Name | None = None
@@ -142,7 +142,7 @@ class FlowFire(_ClosedModel):
 
 
 class EventWrite(_ClosedModel):
-    """Something that happened to somebody."""
+    """An event of a profile."""
 
     profile: ProfileIdentifiers
     metric: Annotated[
@@ -205,7 +205,7 @@ class ProfileAnswer(_ClosedModel):
 
 
 def _audit_row_schema() -> dict[str, Any]:
-    """An audit entry, with its time as text."""
+    """The JSON schema of an audit entry, with its time as text."""
     schema = TypeAdapter(AuditEntry).json_schema()
     at = {"type": "string", "format": "date-time", "title": "At"}
     schema["properties"] |= {"at": at}
@@ -223,7 +223,7 @@ class AuditPage(_ClosedModel):
 
 
 class WorkflowAnswer(_ClosedModel):
-    """The state of a workflow after an order."""
+    """The state of a workflow after a command."""
 
     workflow: str
     state: Literal["active", "paused", "draft"]

@@ -1,4 +1,4 @@
-"""How a webhook is checked and read: one setting per connection and hook."""
+"""Settings of webhooks: how one is verified and read. There is one setting for each connection and webhook."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 SETTING_PREFIX = "webhook:"
-"""Settings are called `webhook:CONNECTION/HOOK`."""
+"""A setting is called `webhook:CONNECTION/HOOK`."""
 
 
 def secret_name(connection: str, hook: str) -> str:
-    """Under which name the hook's secret is kept; no connection can have it."""
+    """The name of a webhook's secret in the vault or keyring; no connection can have this name."""
     return f"webhook:{connection}/{hook}"
 
 
@@ -22,7 +22,7 @@ DataPath = Annotated[
 
 
 class WebhookSettings(BaseModel):
-    """The secret itself is in the vault or keyring, never here.
+    """How a webhook is verified and read; its secret is in the vault or keyring, never here.
 
     `scheme` says what is signed and how the header writes it: `hex` and `base64` sign the body (GitHub's
     `X-Hub-Signature-256` is hex with the prefix `sha256=`, Shopify's header is base64), `stripe` signs
@@ -33,7 +33,7 @@ class WebhookSettings(BaseModel):
 
     scheme: Literal["hex", "base64", "stripe", "standard"] = "hex"
     header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")] = "X-Signature"
-    """Where the signature is; `standard` has headers of its own."""
+    """The header of the signature; `standard` has its own headers."""
     prefix: Annotated[str, StringConstraints(max_length=32)] = ""
     """What stands before the signature in the header."""
     algorithm: Literal["sha256", "sha512", "sha1"] = "sha256"
@@ -41,8 +41,8 @@ class WebhookSettings(BaseModel):
     event: Text | None = None
     """The records' event; without it and `event_from` the body must be a record."""
     event_from: DataPath | None = None
-    """Where in the body the event is: `data.kind`, as in a workflow."""
+    """The path of the event in the body, as in a workflow: `data.kind`."""
     id_from: DataPath | None = None
-    """Where the id is; without it, the digest of the body: a body that is sent again is the same record."""
+    """The path of the id; without one, the id is the digest of the body: a body sent again is the same record."""
     time_from: DataPath | None = None
-    """Where the time is."""
+    """The path of the time."""

@@ -1,4 +1,4 @@
-"""Signatures of webhooks: what is signed, how the header writes it, and whether it is right. Pure."""
+"""Verification of webhook signatures, for four schemes. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STANDARD_PREFIX = "whsec_"
 
 
 class SignatureRefused(ValueError):
-    """The signature is missing, wrong or too old; the message says which, and nothing about the secret."""
+    """The signature is missing, wrong or too old; the message says which, and shows nothing of the secret."""
 
 
 def check_signature(
@@ -35,16 +35,16 @@ def check_signature(
     if not given.startswith(settings.prefix):
         raise SignatureRefused(f"{settings.header} does not begin with {settings.prefix}")
     made = hmac.new(secret.encode(), body, settings.algorithm)
-    good = made.hexdigest() if settings.scheme == "hex" else base64.b64encode(made.digest()).decode()
-    _require_match([given.removeprefix(settings.prefix)], good, fold=settings.scheme == "hex")
+    expected = made.hexdigest() if settings.scheme == "hex" else base64.b64encode(made.digest()).decode()
+    _require_match([given.removeprefix(settings.prefix)], expected, fold=settings.scheme == "hex")
 
 
 def _check_stripe(settings: WebhookSettings, secret: str, given: str, body: bytes, now_s: float) -> None:
     parts = [part.strip().partition("=") for part in given.split(",")]
     at = next((value for name, _, value in parts if name == "t"), "")
     _check_age(at, settings, now_s)
-    good = hmac.new(secret.encode(), at.encode() + b"." + body, settings.algorithm).hexdigest()
-    _require_match((value for name, _, value in parts if name == "v1"), good, fold=True)
+    expected = hmac.new(secret.encode(), at.encode() + b"." + body, settings.algorithm).hexdigest()
+    _require_match((value for name, _, value in parts if name == "v1"), expected, fold=True)
 
 
 def _check_standard(
@@ -59,9 +59,9 @@ def _check_standard(
     except (binascii.Error, ValueError):
         key = secret.encode()
     signed = f"{message}.{at}.".encode("utf-8", "replace") + body
-    good = base64.b64encode(hmac.new(key, signed, "sha256").digest()).decode()
+    expected = base64.b64encode(hmac.new(key, signed, "sha256").digest()).decode()
     each = headers.get("webhook-signature", "").split()
-    _require_match((one.removeprefix("v1,") for one in each if one.startswith("v1,")), good)
+    _require_match((one.removeprefix("v1,") for one in each if one.startswith("v1,")), expected)
 
 
 def _check_age(at: str, settings: WebhookSettings, now_s: float) -> None:
@@ -71,9 +71,11 @@ def _check_age(at: str, settings: WebhookSettings, now_s: float) -> None:
         raise SignatureRefused(f"the signature is more than {settings.tolerance_s} s away from now")
 
 
-def _require_match(given: Iterable[str], good: str, *, fold: bool = False) -> None:
+def _require_match(given: Iterable[str], expected: str, *, fold: bool = False) -> None:
     prepare: Callable[[str], str] = str.lower if fold else str
-    # Every one is compared, whichever is right.
-    fits = [hmac.compare_digest(prepare(each).encode("utf-8", "replace"), good.encode()) for each in given]
-    if not any(fits):
+    # All are compared, so that the time does not depend on which one matches.
+    matches = [
+        hmac.compare_digest(prepare(each).encode("utf-8", "replace"), expected.encode()) for each in given
+    ]
+    if not any(matches):
         raise SignatureRefused("the signature is not the one that this body and secret give")
