@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -115,19 +115,19 @@ class Story:
     async def _dry_run(self) -> None:
         self._say_title("Dry run: exactly what would be written, for the last 30")
         found = await dry_run(self._instance, WORKFLOW, last=30)
-        for record in found["records"][:2]:
-            who = record["profile"]["email"]
-            self._say(f"  {record['record']}  {who}  {'new profile' if record['new'] else 'known'}")
-            for operation in record["operations"]:
-                for field, change in operation["changes"].items():
+        for record in found.records[:2]:
+            who = record.profile["email"]
+            self._say(f"  {record.record}  {who}  {'new profile' if record.new else 'known'}")
+            for operation in record.operations:
+                for field, change in operation.changes.items():
                     before, after = _shorten(change["before"]), _shorten(change["after"])
-                    self._say(f"      {operation['step']:8} {field}: {before} → {after}")
-        totals = found["totals"]
+                    self._say(f"      {operation.step:8} {field}: {before} → {after}")
+        totals = found.totals
         self._say(
-            f"  {totals['records']} records, {totals['new']} new profiles; list adds: {_format_counts(totals['added'])}"
+            f"  {totals.records} records, {totals.new} new profiles; list adds: {_format_counts(totals.added)}"
         )
         self._say(
-            f"  events: {_format_counts(totals['events'])}; flows that would start: {_format_counts(totals['flows'])}"
+            f"  events: {_format_counts(totals.events)}; flows that would start: {_format_counts(totals.flows)}"
         )
 
     async def _go_live(self) -> None:
@@ -253,7 +253,7 @@ def _audit_line(entry: AuditEntry) -> str:
     return f"{at}  {entry.kind:16} {entry.step or '':8} {who:32} {entry.status} {status}  {entry.hash[:8]}"
 
 
-def _format_counts(counts: dict[str, int]) -> str:
+def _format_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
 
 

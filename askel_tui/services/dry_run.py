@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from askel_tui.contract.calls import Call
 from askel_tui.core.catalog import FlowEntry
 from askel_tui.core.exit_codes import AskelError
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.planning.diff import ProfileState
-from askel_tui.core.planning.plan import NEEDS_PROFILE_ID, Plan, plan
+from askel_tui.core.planning.plan import NEEDS_PROFILE_ID, Plan, Skip, plan
 from askel_tui.core.planning.simulated_account import Effect, SimulatedAccount
 from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.problems import Problem
 from askel_tui.core.records.record import Record
 from askel_tui.core.requests import packing
+from askel_tui.services.dry_run_result import (
+    DryRun,
+    OperationPreview,
+    RecordPreview,
+    RequestPreview,
+    Totals,
+)
 from askel_tui.sync.instance import Instance
-from askel_tui.sync.planning.run_builder import problem_row
 
 if TYPE_CHECKING:
     from askel_tui.klaviyo.client import Client
@@ -57,8 +61,8 @@ async def dry_run(
     last: int | None = None,
     records: Sequence[Record] | None = None,
     version: int | None = None,
-) -> dict[str, Any]:
-    """The dry run as the command line's JSON document, oldest record first.
+) -> DryRun:
+    """Tries records under a workflow, by default under its newest version.
 
     Takes the newest `last` kept records with a matching trigger and a true `when` (30 without `last`), or of the given
     records all of those, or their newest `last`. Raises `UnknownWorkflow`, `DryRunImpossible`, `KlaviyoError`.
@@ -80,20 +84,14 @@ async def dry_run(
         chosen = _matching_records(records, applied)[-last if last else 0 :]
     conflicts = instance.state.connection(document.connection).on_conflict == "fail"
     account = await _read_account(client, [found for _, found in chosen], conflicts=conflicts)
-    shown = []
-    totals = _Totals()
-    for record, _ in chosen:
-        planned = plan(record, applied, account.facts)
-        if planned is not None:
-            shown.append(_preview_record(planned, applied, account, totals))
+    totals = Totals()
+    previews = tuple(
+        _preview_record(planned, applied, account, totals)
+        for record, _ in chosen
+        if (planned := plan(record, applied, account.facts)) is not None
+    )
     flows = await _read_flows(client)
-    return {
-        "workflow": workflow,
-        "version": document.version,
-        "connection": document.connection,
-        "records": shown,
-        "totals": totals.as_dict(flows),
-    }
+    return DryRun(workflow, document.version, document.connection, previews, totals.result(flows))
 
 
 async def _read_flows(client: Client) -> tuple[FlowEntry, ...]:
@@ -185,60 +183,55 @@ def _profiles_for_target(operations: Iterable[Operation], kind: str, target: str
 
 
 def _preview_record(
-    planned: Plan, applied: AppliedWorkflow, account: _AccountState, totals: _Totals
-) -> dict[str, Any]:
-    operations = []
-    skipped = [{"step": skip.step, "why": skip.why} for skip in planned.skipped]
-    problems = [problem_row(problem) for problem in planned.problems]
+    planned: Plan, applied: AppliedWorkflow, account: _AccountState, totals: Totals
+) -> RecordPreview:
+    operations: list[OperationPreview] = []
+    skipped, problems = list(planned.skipped), list(planned.problems)
     new = False
-    for at, operation in enumerate(planned.operations):
-        met = account.profiles.apply(operation)
-        new = new or met.creates_profile
-        request = None if operation.is_gate else _preview_request(operation, applied.revision, met)
+    for number, operation in enumerate(planned.operations, 1):
+        effect = account.profiles.apply(operation)
+        new = new or effect.creates_profile
+        request = None if operation.is_gate else _preview_request(operation, applied.revision, effect)
         operations.append(
-            {
-                "step": operation.step,
-                "kind": operation.kind,
-                "target": operation.target and operation.target.as_dict(),
-                "changes": met.changes,
-                "request": request,
-            }
+            OperationPreview(operation.step, operation.kind, operation.target, effect.changes, request)
         )
-        if met.conflicting_profiles:
-            problems.append(problem_row(_conflict_problem(operation, met)))
-            later = dict.fromkeys(
-                each.step for each in planned.operations[at + 1 :] if each.step != operation.step
-            )
-            skipped += [{"step": step, "why": f"step {operation.step} would be refused"} for step in later]
+        if effect.conflicting_profiles:
+            problems.append(_conflict_problem(operation, effect))
+            later = dict.fromkeys(each.step for each in planned.operations[number:])
+            later.pop(operation.step, None)
+            skipped += [Skip(step, f"step {operation.step} would be refused") for step in later]
             break
-        totals.count(operation, met.changes)
-    changed = any(each["changes"] for each in operations)
-    totals.record(planned, new=new, changed=changed, skipped=bool(skipped), problems=bool(problems))
-    return {
-        "record": planned.record,
-        "profile": planned.profile.identifiers(),
-        "new": new,
-        "operations": operations,
-        "skipped": skipped,
-        "problems": problems,
-    }
+        totals.add_operation(operation, effect.changes)
+    preview = RecordPreview(
+        planned.record,
+        planned.profile.identifiers(),
+        new,
+        tuple(operations),
+        tuple(skipped),
+        tuple(problems),
+    )
+    totals.add_record(planned, preview)
+    return preview
 
 
-def _conflict_problem(operation: Operation, met: Effect) -> Problem:
+def _conflict_problem(operation: Operation, effect: Effect) -> Problem:
     """Klaviyo answers an upsert with 409 where its identifiers belong to several profiles (docs/klaviyo.md 3.1)."""
     who = ", ".join(operation.profile.identifiers().values())
     ids = " and ".join(
-        NEW_PROFILE_LABEL if each.id in (None, "new") else str(each.id) for each in met.conflicting_profiles
+        NEW_PROFILE_LABEL if each.id in (None, "new") else str(each.id)
+        for each in effect.conflicting_profiles
     )
-    told = f"{who} belong to {len(met.conflicting_profiles)} profiles ({ids}): Klaviyo would refuse the write"
-    return Problem(told, field="profile", step=operation.step)
+    message = (
+        f"{who} belong to {len(effect.conflicting_profiles)} profiles ({ids}): Klaviyo would refuse the write"
+    )
+    return Problem(message, field="profile", step=operation.step)
 
 
-def _preview_request(operation: Operation, revision: str, met: Effect) -> dict[str, Any]:
-    known = None if met.creates_profile or met.profile.id in (None, "new") else met.profile.id
+def _preview_request(operation: Operation, revision: str, effect: Effect) -> RequestPreview:
+    known = None if effect.creates_profile or effect.profile.id in (None, "new") else effect.profile.id
     ids = {operation.id: known or UNKNOWN_ID_PLACEHOLDER} if operation.call in NEEDS_PROFILE_ID else {}
     made = packing.build_request([operation], revision, ids)
-    return {"method": made.method, "path": made.path, "body": json.loads(made.body)}
+    return RequestPreview(made.method, made.path, json.loads(made.body))
 
 
 def flatten_location(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -246,68 +239,3 @@ def flatten_location(attributes: Mapping[str, Any]) -> dict[str, Any]:
     flat = {name: value for name, value in attributes.items() if name != "location"}
     flat.update({f"location.{name}": value for name, value in (attributes.get("location") or {}).items()})
     return flat
-
-
-class _Totals:
-    """Counts over a dry run, and how many people each live flow would start for."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self.added: Counter[str] = Counter()
-        self.removed: Counter[str] = Counter()
-        self.events: Counter[str] = Counter()
-        self.reached: dict[tuple[str, str], set[Identity]] = {}
-
-    def count(self, operation: Operation, changed: Mapping[str, Any]) -> None:
-        """Takes an operation into account that the dry run shows."""
-        destination = operation.destination
-        if operation.call == Call.CREATE_EVENT:
-            self.events[operation.body["metric"]] += 1
-        elif not changed:
-            return
-        elif operation.call == Call.ADD_PROFILES_TO_LIST and destination:
-            self.added[destination.name] += 1
-        elif operation.call == Call.REMOVE_PROFILES_FROM_LIST and destination:
-            self.removed[destination.name] += 1
-        elif operation.call in (Call.BULK_SUBSCRIBE_PROFILES, Call.BULK_UNSUBSCRIBE_PROFILES):
-            self.counts[f"{operation.kind}d"] += 1
-        if destination and destination.id:
-            self.reached.setdefault((destination.type, destination.id), set()).add(operation.profile)
-
-    def record(self, planned: Plan, *, new: bool, changed: bool, skipped: bool, problems: bool) -> None:
-        """Takes a whole record into account."""
-        self.counts["records"] += 1
-        self.counts["new"] += new
-        self.counts["problems"] += problems
-        self.counts["skipped"] += skipped
-        if planned.operations and not new:
-            self.counts["changed" if changed else "unchanged"] += 1
-
-    def as_dict(self, flows: Iterable[FlowEntry]) -> dict[str, Any]:
-        """The totals as the command line's JSON shows them."""
-        started = {}
-        for flow in flows:
-            if flow.status != "live" or flow.archived:
-                continue
-            people = [
-                self.reached.get((trigger.type, trigger.id or ""), set()) for trigger in flow.triggers or ()
-            ]
-            if any(people):
-                started[flow.name] = len(set().union(*people))
-        words = (
-            "records",
-            "new",
-            "changed",
-            "unchanged",
-            "skipped",
-            "problems",
-            "subscribed",
-            "unsubscribed",
-        )
-        return {
-            **{word: self.counts[word] for word in words},
-            "added": dict(self.added),
-            "removed": dict(self.removed),
-            "events": dict(self.events),
-            "flows": started,
-        }

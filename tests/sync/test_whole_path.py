@@ -29,11 +29,11 @@ async def test_the_account_holds_what_the_dry_run_announced(either: Workbench) -
     await either.drain()
 
     members, events = set(), {}
-    for record in announced["records"]:
-        assert not record["problems"]
-        profile = either.profile(record["profile"]["email"])
-        for operation in record["operations"]:
-            for field, change in operation["changes"].items():
+    for record in announced.records:
+        assert not record.problems
+        profile = either.profile(record.profile["email"])
+        for operation in record.operations:
+            for field, change in operation.changes.items():
                 kind = field.partition(" ")[0]
                 if kind == "list":
                     members.add(profile["email"])
@@ -45,7 +45,7 @@ async def test_the_account_holds_what_the_dry_run_announced(either: Workbench) -
                     assert profile[field] == change["after"]
     assert set(either.on_list("Welcome Flow")) == members
     found = either.events("First Points Earned")
-    assert len(found) == len(events) == announced["totals"]["events"]["First Points Earned"]
+    assert len(found) == len(events) == announced.totals.events["First Points Earned"]
     for event in found:
         expected = events[event["email"]]
         assert event["properties"] == expected["properties"]
@@ -84,13 +84,13 @@ async def test_dry_run_and_live_have_the_same_operations_and_requests(either: Wo
     for entry in sent:
         body = json.dumps(entry["body"], sort_keys=True).encode()
         requests[body] = requests.get(body, 0) + 1
-    for record in announced["records"]:
-        profile = either.profile(record["profile"]["email"])
-        for operation in record["operations"]:
-            request = operation["request"]
-            if request is None or operation["kind"] == "add_to_list":
+    for record in announced.records:
+        profile = either.profile(record.profile["email"])
+        for operation in record.operations:
+            request = operation.request
+            if request is None or operation.kind == "add_to_list":
                 continue
-            assert requests.pop(json.dumps(request["body"], sort_keys=True).encode()) == 1
+            assert requests.pop(json.dumps(request.body, sort_keys=True).encode()) == 1
         assert profile is not None
     # What is left are list calls, which hold exactly the operations shown.
     added = [
@@ -174,12 +174,12 @@ async def test_who_shares_a_phone_is_announced_and_ends_as_announced(either: Wor
     await either.take(example("other-events.jsonl"))
     before = {name: set(either.on_list(name)) for name in ("Newsletter", "Welcome Flow")}
     announced = await dry_run(either.instance, "newsletter-consent")
-    problems = {each["record"]: [one["step"] for one in each["problems"]] for each in announced["records"]}
+    problems = {each.record: [one.step for one in each.problems] for each in announced.records}
     assert {record for record, steps in problems.items() if steps} == {"news-0003", "news-0005"}
     assert problems["news-0003"] == ["kickoff"]
-    assert announced["totals"]["subscribed"] == 6
-    assert announced["totals"]["added"] == {"Welcome Flow": 4}
-    assert announced["totals"]["new"] == 6
+    assert announced.totals.subscribed == 6
+    assert announced.totals.added == {"Welcome Flow": 4}
+    assert announced.totals.new == 6
     await either.drain()
     everybody = {f"shopper{number:03}@mapleandember.example" for number in range(1, 7)}
     assert set(either.on_list("Newsletter")) - before["Newsletter"] == everybody
@@ -199,12 +199,12 @@ async def test_the_nightly_export_runs_through_the_first_workflow(bench: Workben
     taken = await bench.take(example("nightly.csv"))
     announced = await dry_run(bench.instance, WORKFLOW, last=1000)
     await bench.drain()
-    added = [record for record in announced["records"] if not record["problems"] and not record["skipped"]]
+    added = [record for record in announced.records if not record.problems and not record.skipped]
     assert len(bench.events("First Points Earned")) == len(added)
-    assert len(bench.on_list("Welcome Flow")) == len({record["profile"]["email"] for record in added})
+    assert len(bench.on_list("Welcome Flow")) == len({record.profile["email"] for record in added})
     assert taken.accepted + taken.refused + taken.duplicates == 200
     failed = await bench.instance.journal.failures()
-    assert len(failed) == sum(bool(record["problems"]) for record in announced["records"])
+    assert len(failed) == sum(bool(record.problems) for record in announced.records)
 
 
 async def test_every_hostile_line_meets_its_fate(bench: Workbench) -> None:

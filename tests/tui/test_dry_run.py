@@ -7,13 +7,23 @@ import io
 import json
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from askel_tui.core.operations import Target
+from askel_tui.core.planning.plan import Skip
+from askel_tui.core.problems import Problem
 from askel_tui.services.dry_run import dry_run
+from askel_tui.services.dry_run_result import (
+    DryRun,
+    DryRunTotals,
+    OperationPreview,
+    RecordPreview,
+    RequestPreview,
+)
+from askel_tui.services.json_documents import to_json
 from askel_tui.sync.engine.command_bus import submit
 from askel_tui.tui.screens.dry_run import view
 from tests.support.workbench import Workbench, example, points
@@ -54,10 +64,10 @@ async def test_it_shows_what_the_command_line_tells_and_writes_nothing(console: 
     async with console(size=(200, 50), first="dry_run", prepare=draft) as (app, pilot, bench):
         run = await dry_run(bench.instance, "first-points-welcome")
         shown = text_of(app)
-        found = run["totals"]
-        assert f"{found['new']} new · {found['changed']} changed · {found['unchanged']} unchanged" in shown
-        assert f"{found['added']['Welcome Flow']} added to Welcome Flow" in shown
-        assert f"Welcome Series for {found['flows']['Welcome Series']} profiles" in shown
+        found = run.totals
+        assert f"{found.new} new · {found.changed} changed · {found.unchanged} unchanged" in shown
+        assert f"{found.added['Welcome Flow']} added to Welcome Flow" in shown
+        assert f"Welcome Series for {found.flows['Welcome Series']} profiles" in shown
         assert "LoyaltyTier" in shown
         await press(pilot, "G")
         assert not [each for each in bench.requests(after=bench.requests_since) if each["method"] != "GET"]
@@ -91,7 +101,7 @@ async def test_requests_as_json_and_curl(console: Console, monkeypatch: pytest.M
             "askel_tui.tui.screens.dry_run.screen.copy", lambda app, text, what: copied.append(text)
         )
         run = await dry_run(bench.instance, "first-points-welcome")
-        record = run["records"][0]
+        record = to_json(run.records[0])
         await press(pilot, "y", "v")
         assert "Requests as JSON" in text_of(app)
         await press(pilot, "y", "v")
@@ -285,31 +295,29 @@ async def test_hostile_records_are_inert(console: Console, size: tuple[int, int]
 
 HEAVY = st.text(max_size=40) | st.sampled_from([name for name in NAMES if len(name) < 1_000])
 RECORDS = st.builds(
-    lambda name, before, after, step, record: {
-        "record": record,
-        "profile": {"email": name},
-        "new": False,
-        "operations": [
-            {
-                "step": step,
-                "kind": "upsert_profile",
-                "target": None,
-                "changes": {f"properties.{name}": {"before": before, "after": after}},
-                "request": {"method": "POST", "path": "/api/x", "body": {name: after}},
-            },
-            {
-                "step": step,
-                "kind": "track_event",
-                "target": {"type": "metric", "id": None, "name": name},
-                "changes": {
-                    f"event {name}": {"before": None, "after": {"value": before, "properties": {name: after}}}
-                },
-                "request": {"method": "POST", "path": "/api/y", "body": None},
-            },
-        ],
-        "skipped": [{"step": step, "why": name}],
-        "problems": [{"step": step, "message": name}],
-    },
+    lambda name, before, after, step, record: RecordPreview(
+        record,
+        {"email": name},
+        False,
+        (
+            OperationPreview(
+                step,
+                "upsert_profile",
+                None,
+                {f"properties.{name}": {"before": before, "after": after}},
+                RequestPreview("POST", "/api/x", {name: after}),
+            ),
+            OperationPreview(
+                step,
+                "track_event",
+                Target("metric", None, name),
+                {f"event {name}": {"before": None, "after": {"value": before, "properties": {name: after}}}},
+                RequestPreview("POST", "/api/y", None),
+            ),
+        ),
+        (Skip(step, name),),
+        (Problem(name, step=step),),
+    ),
     HEAVY,
     HEAVY | st.none() | st.integers() | st.booleans(),
     HEAVY | st.none() | st.lists(HEAVY, max_size=2),
@@ -318,23 +326,29 @@ RECORDS = st.builds(
 )
 
 
-def run_of(*records: Any) -> dict[str, Any]:
+def run_of(*records: RecordPreview) -> DryRun:
     """A run of these records."""
-    return {"workflow": "w", "version": 1, "connection": "c", "records": list(records), "totals": TOTALS}
+    return DryRun("w", 1, "c", records, TOTALS)
 
 
-TOTALS: dict[str, Any] = {
-    **dict.fromkeys(("records", "new", "changed", "unchanged", "skipped", "problems"), 1),
-    **dict.fromkeys(("subscribed", "unsubscribed"), 2),
-    "added": {"[b]=1": 1},
-    "removed": {"x|y": 1},
-    "events": {"\x1b[2J": 3},
-    "flows": {"`f`": 2},
-}
+TOTALS = DryRunTotals(
+    records=1,
+    new=1,
+    changed=1,
+    unchanged=1,
+    skipped=1,
+    problems=1,
+    subscribed=2,
+    unsubscribed=2,
+    added={"[b]=1": 1},
+    removed={"x|y": 1},
+    events={"\x1b[2J": 3},
+    flows={"`f`": 2},
+)
 
 
 @given(RECORDS)
-def test_every_rendering_of_any_record_is_inert(record: dict[str, Any]) -> None:
+def test_every_rendering_of_any_record_is_inert(record: RecordPreview) -> None:
     """Details and totals hold nothing that a terminal acts on; CSV no formula; Markdown keeps its columns."""
     told = "".join(text for text, _ in [*view.record_details(record, 60), *view.totals_text(run_of(record))])
     assert_inert(told, 10**9)
@@ -343,7 +357,7 @@ def test_every_rendering_of_any_record_is_inert(record: dict[str, Any]) -> None:
     assert all(
         not cell.lstrip(" ").startswith(("=", "+", "-", "@", "\t")) for row in rows[1:] for cell in row
     )
-    assert json.loads(view.export_text(run, ".json")) == json.loads(json.dumps(run))
+    assert json.loads(view.export_text(run, ".json")) == to_json(run)
     table = [line for line in view.export_text(run, ".md").split("\n") if line.startswith("|")]
     assert len(table) == len(rows) + 1
     assert {line.replace("\\\\", "").replace("\\|", "").count("|") for line in table} == {

@@ -21,7 +21,7 @@ MARKED = sorted(name for name in dir(Backend) if hasattr(getattr(Backend, name),
 def test_what_changes_something_is_marked() -> None:
     must = {
         "connect", "check_connection", "rotate", "disconnect", "change_connection", "apply", "activate",
-        "ingest", "give", "pause", "resume", "hold", "release", "discard_held", "retry_failures",
+        "ingest", "submit", "pause", "resume", "hold", "release", "discard_held", "retry_failures",
         "discard_failures", "change_setting", "start_daemon",
     }  # fmt: skip
     assert must <= set(MARKED)
@@ -40,7 +40,7 @@ async def test_every_write_is_refused_and_nothing_reaches_klaviyo(tmp_path: Any,
                 await backend.check_key("pk_key", "2026-07-15")
             assert (await backend.status()).connections
             await backend.discover(NAME, ["lists"])
-            assert (await backend.dry_run("first-points-welcome", last=3))["records"]
+            assert (await backend.dry_run("first-points-welcome", last=3)).records
             assert await backend.segment_check(NAME, "VIP", "vip@example.com")
         made = [entry for entry in sandbox.world.log if entry["n"] > sent]
         assert made

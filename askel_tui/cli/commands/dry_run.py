@@ -26,6 +26,7 @@ from askel_tui.text.numbers import pluralize
 
 if TYPE_CHECKING:
     from askel_tui.core.records.record import Record, RefusedLine
+    from askel_tui.services.dry_run_result import DryRun, RecordPreview
 
 DEFAULT_RECORDS = 30
 MAX_VALUE_CELLS = 60
@@ -55,11 +56,13 @@ def dry_run(workflow: str, file: str | None, last: int | None, kind: str | None,
       askel dry-run first-points-welcome --last 30
       askel dry-run first-points-welcome tomorrow.jsonl --json
     """
-    document, refused = run_async(_dry_run(workflow, file, last, kind))
+    from askel_tui.services.json_documents import to_json
+
+    found, refused = run_async(_dry_run(workflow, file, last, kind))
     if as_json:
-        put_json(document)
+        put_json(to_json(found))
     else:
-        _show(document)
+        _show(found)
     if refused:
         put_refusals(refused, len(refused))
         exit_with(ExitCode.REFUSED)
@@ -67,7 +70,7 @@ def dry_run(workflow: str, file: str | None, last: int | None, kind: str | None,
 
 async def _dry_run(
     workflow: str, file: str | None, last: int | None, kind: str | None
-) -> tuple[dict[str, Any], list[RefusedLine]]:
+) -> tuple[DryRun, list[RefusedLine]]:
     from askel_tui.services.dry_run import dry_run as dry
 
     async with open_instance() as instance:
@@ -94,41 +97,43 @@ def _records(file: str, kind: str | None) -> tuple[list[Record], list[RefusedLin
     return records, refused
 
 
-def _show(document: Mapping[str, Any]) -> None:
-    for record in document["records"]:
+def _show(run: DryRun) -> None:
+    from askel_tui.services.json_documents import to_json
+
+    for record in run.records:
         _show_record(record)
-    totals = dict(document["totals"])
-    if not document["records"]:
-        put_message(f"no record matches {document['workflow']} version {document['version']}")
+    if not run.records:
+        put_message(f"no record matches {run.workflow} version {run.version}")
         return
-    put(bold(f"{document['workflow']} version {document['version']} on {document['connection']}"))
-    for word, value in totals.items():
+    put(bold(f"{run.workflow} version {run.version} on {run.connection}"))
+    for word, value in to_json(run.totals).items():
         if isinstance(value, Mapping):
             for name, count in value.items():
                 put(f"  {TOTAL_LABELS.get(word, word):<13}{count:>6,}  {format_cell(name)}")
         elif value:
             put(f"  {word:<13}{value:>6,}")
-    put_message(f"{pluralize(len(document['records']), 'record')}; nothing was written")
+    put_message(f"{pluralize(len(run.records), 'record')}; nothing was written")
 
 
-def _show_record(record: Mapping[str, Any]) -> None:
-    who = ", ".join(format_cell(value) for value in record["profile"].values()) or "nobody"
-    state = "failed" if record["problems"] else "new" if record["new"] else "known"
-    put(bold(f"{format_cell(record['record'])}  {who}  {state}"))
-    width = max((len(each["step"]) for each in (*record["operations"], *record["skipped"])), default=0)
-    for operation in record["operations"]:
-        target = operation["target"]
-        names = f"  {target['type']} {format_cell(target['name'])}" if target else ""
-        nothing = "" if operation["changes"] else "  (no change)"
-        put(f"  {operation['step']:<{width}}  {operation['kind']}{names}{nothing}")
-        for field, change in operation["changes"].items():
+def _show_record(record: RecordPreview) -> None:
+    who = ", ".join(format_cell(value) for value in record.profile.values()) or "nobody"
+    state = "failed" if record.problems else "new" if record.new else "known"
+    put(bold(f"{format_cell(record.record)}  {who}  {state}"))
+    steps = [each.step for each in record.operations] + [each.step for each in record.skipped]
+    width = max(map(len, steps), default=0)
+    for operation in record.operations:
+        target = operation.target
+        names = f"  {target.type} {format_cell(target.name)}" if target else ""
+        nothing = "" if operation.changes else "  (no change)"
+        put(f"  {operation.step:<{width}}  {operation.kind}{names}{nothing}")
+        for field, change in operation.changes.items():
             for line in _change_lines(field, change):
                 put(f"  {'':<{width}}    {line}")
-    for skipped in record["skipped"]:
-        put(f"  {skipped['step']:<{width}}  skipped: {format_cell(skipped['why'])}")
-    for problem in record["problems"]:
-        place = ", ".join(problem[name] for name in ("step", "field") if problem.get(name))
-        put(f"  problem: {format_cell(place)}{': ' if place else ''}{format_cell(problem['message'])}")
+    for skipped in record.skipped:
+        put(f"  {skipped.step:<{width}}  skipped: {format_cell(skipped.why)}")
+    for problem in record.problems:
+        place = ", ".join(filter(None, (problem.step, problem.field)))
+        put(f"  problem: {format_cell(place)}{': ' if place else ''}{format_cell(problem.message)}")
     put()
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from askel_tui.core.problems import Problem
     from askel_tui.core.records.record import Record, RefusedLine
     from askel_tui.core.workflows.model import Workflow
+    from askel_tui.services.dry_run_result import DryRun
     from askel_tui.services.ingest import IngestResult
     from askel_tui.services.workflows import ApplyResult
     from askel_tui.store.journal.rows import StoredRecord
@@ -83,8 +84,8 @@ class Workflows(Base):
         last: int | None = None,
         records: Sequence[Record] | None = None,
         version: int | None = None,
-    ) -> dict[str, Any]:
-        """The dry run as `askel dry-run --json` has it. Raises `DryRunImpossible`, `KlaviyoError`."""
+    ) -> DryRun:
+        """A dry run of a workflow. Raises `DryRunImpossible`, `KlaviyoError`."""
         from askel_tui.services.dry_run import dry_run
 
         return await self._do(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
@@ -14,15 +13,16 @@ from askel_tui.tui.text.exports import write_private_file
 from askel_tui.tui.widgets.text_prompt import TextPrompt
 
 if TYPE_CHECKING:
+    from askel_tui.services.dry_run_result import DryRun
     from askel_tui.tui.shell.base_screen import AskelScreen
 
 EXPORT_SUFFIXES = (".csv", ".json", ".md")
 
 
-async def export_dry_run(screen: AskelScreen, run: Mapping[str, Any]) -> None:
+async def export_dry_run(screen: AskelScreen, run: DryRun) -> None:
     """Asks for a file, and writes a run into it."""
     asked = TextPrompt(
-        f"Export the dry run of {pluralize(len(run['records']), 'record')} to which file?",
+        f"Export the dry run of {pluralize(len(run.records), 'record')} to which file?",
         "Its name ends in .csv, .json or .md. It holds personal data.",
         value=screen.askel.recall("dry_run.export", "dry-run.csv"),
     )

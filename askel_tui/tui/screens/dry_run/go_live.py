@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
@@ -11,6 +10,7 @@ from askel_tui.tui.screens.dry_run import view
 from askel_tui.tui.widgets.picker import Choice, Picker
 
 if TYPE_CHECKING:
+    from askel_tui.services.dry_run_result import DryRun
     from askel_tui.store.journal.rows import WorkflowState
     from askel_tui.tui.shell.base_screen import AskelScreen
 
@@ -18,10 +18,10 @@ CONFIRMATION_WORD = "live"
 """What has to be typed."""
 
 
-async def go_live(screen: AskelScreen, run: Mapping[str, Any], *, from_file: bool) -> bool:
+async def go_live(screen: AskelScreen, run: DryRun, *, from_file: bool) -> bool:
     """Activates the version of a run, if that is confirmed. Only inside `start`. Raises what `activate` raises."""
     askel, backend = screen.askel, screen.backend
-    name, version = run["workflow"], run["version"]
+    name, version = run.workflow, run.version
     newest = await backend.workflow(name)
     if newest.version != version:
         askel.show_toast(
@@ -31,7 +31,7 @@ async def go_live(screen: AskelScreen, run: Mapping[str, Any], *, from_file: boo
         )
         return False
     first: str | None = None
-    if run["records"] and not from_file:
+    if run.records and not from_file:
         first = await askel.push_screen_wait(
             Picker(f"Go live with {sanitize(name)}: for which records?", record_choices(run))
         )
@@ -52,43 +52,41 @@ async def go_live(screen: AskelScreen, run: Mapping[str, Any], *, from_file: boo
     return True
 
 
-def record_choices(run: Mapping[str, Any]) -> list[Choice]:
+def record_choices(run: DryRun) -> list[Choice]:
     """From when on: '' is from now on, else the id of the first record."""
-    records = run["records"]
+    records = run.records
     return [
         Choice("", "Only records that come in from now on", "what is shown stays unsent"),
         Choice(
-            records[0]["record"],
+            records[0].record,
             f"Also the {pluralize(len(records), 'record')} shown here, and all after the oldest of them",
-            f"from {sanitize(records[0]['record'], 40)} on",
+            f"from {sanitize(records[0].record, 40)} on",
         ),
     ]
 
 
 def confirmation_text(
-    run: Mapping[str, Any], present: WorkflowState | None, *, kept: bool, real: bool
+    run: DryRun, present: WorkflowState | None, *, kept: bool, real: bool
 ) -> tuple[str, str]:
     """The question and what it means, in numbers; `present` is how the workflow runs now."""
-    found = run["totals"]
+    found = run.totals
     where = "the real Klaviyo account" if real else "the sandbox"
-    version = f"{sanitize(run['workflow'])} version {run['version']}"
-    question = f"Go live with {version} on {sanitize(run['connection'])}, {where}?"
-    count = pluralize(found["records"], "record")
+    version = f"{sanitize(run.workflow)} version {run.version}"
+    question = f"Go live with {version} on {sanitize(run.connection)}, {where}?"
+    count = pluralize(found.records, "record")
     lead = (
         f"At once, for the {count} shown and all that came in after the oldest:"
         if kept
         else f"For every record from now on. The {count} of the dry run would have come to:"
     )
-    profiles = (
-        f"profiles  {found['new']:,} new, {found['changed']:,} changed, {found['unchanged']:,} unchanged"
-    )
+    profiles = f"profiles  {found.new:,} new, {found.changed:,} changed, {found.unchanged:,} unchanged"
     lines = [lead, profiles, *(f"{label:<9} {told}" for label, told in view.effects(found))]
-    if found["problems"]:
+    if found.problems:
         lines.append(
-            f"failing   {pluralize(found['problems'], 'record')} would fail and be kept under Failed (7)"
+            f"failing   {pluralize(found.problems, 'record')} would fail and be kept under Failed (7)"
         )
-    if present is not None and present.status != "draft" and present.version != run["version"]:
-        lines.append(f"version   {run['version']} takes the place of {present.version}")
+    if present is not None and present.status != "draft" and present.version != run.version:
+        lines.append(f"version   {run.version} takes the place of {present.version}")
     if present is not None and present.status == "paused":
         lines.append("paused    it is paused now: the records that wait are sent too")
     return question, "\n".join(lines)

@@ -13,6 +13,7 @@ from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Static
 
+from askel_tui.services.json_documents import to_json
 from askel_tui.text.json_text import encode_json
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize, sanitize_lines
@@ -29,6 +30,7 @@ from askel_tui.tui.widgets.table import Table
 from askel_tui.tui.widgets.text_prompt import TextPrompt
 
 if TYPE_CHECKING:
+    from askel_tui.services.dry_run_result import DryRun, RecordPreview
     from askel_tui.store.state.documents import WorkflowDoc
 
 DEFAULT_RECORD_COUNT = 30
@@ -81,7 +83,7 @@ class DryRunScreen(AskelScreen):
         self._states: dict[str, Any] = {}
         self._revision = ""
         self._workflow: str | None = None
-        self._run: dict[str, Any] | None = None
+        self._run: DryRun | None = None
         self._file: Path | None = None
         self._refused_line_count = 0
         self._mode = "changes"
@@ -149,16 +151,15 @@ class DryRunScreen(AskelScreen):
         return kept if isinstance(kept, int) and 1 <= kept <= MAX_RECORD_COUNT else DEFAULT_RECORD_COUNT
 
     @property
-    def _selected_record(self) -> dict[str, Any] | None:
+    def _selected_record(self) -> RecordPreview | None:
         key = self.query_one(Table).cursor_key
         if self._run is None or key is None:
             return None
-        found: dict[str, Any] = self._run["records"][int(key)]
-        return found
+        return self._run.records[int(key)]
 
     def _show(self) -> None:
         run = self._run
-        empty = run is None or not run["records"]
+        empty = run is None or not run.records
         self.query_one("#nothing").display = empty
         self.query_one("#totals").display = not empty
         self.query_one("#panes").display = not empty
@@ -166,7 +167,7 @@ class DryRunScreen(AskelScreen):
         if run is None or empty:
             self.query_one("#nothing", Static).update(Content(sanitize_lines(self._empty_text())))
             return
-        records = run["records"]
+        records = run.records
         found = [
             (at, each)
             for at, each in enumerate(records)
@@ -179,7 +180,7 @@ class DryRunScreen(AskelScreen):
         self.query_one(FilterBar).show_count(f"{len(found):,} of {pluralize(len(records), 'record')}")
         totals = self.query_one("#totals", Static)
         totals.update(Content.assemble(*view.totals_text(run)))
-        version = f"{sanitize(run['workflow'])} v{run['version']}"
+        version = f"{sanitize(run.workflow)} v{run.version}"
         totals.border_title = f"{version} {self._workflow_state_text()} · nothing was written"
         if self.focused is None:
             table.focus()
@@ -235,7 +236,7 @@ class DryRunScreen(AskelScreen):
             told.update(Content(sanitize_lines(text[:MAX_SHOWN_CHARS]) + more))
         pane.scroll_home(animate=False)
 
-    def _requests_text(self, record: dict[str, Any]) -> str:
+    def _requests_text(self, record: RecordPreview) -> str:
         if not view.requests(record):
             return "No request: nothing would be sent for this record."
         if self._mode == "curl":
@@ -270,7 +271,7 @@ class DryRunScreen(AskelScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what there is something to do it to."""
         if action in ("view", "copy", "export"):
-            return bool(self._run and self._run["records"])
+            return bool(self._run and self._run.records)
         if action == "live":
             return self._run is not None
         if action in ("run", "number", "file", "workflow"):
@@ -377,7 +378,7 @@ class DryRunScreen(AskelScreen):
         record = self._selected_record
         if record is not None:
             if self._mode == "changes":
-                copy(self.askel, encode_json(record, indent=2), "the record's dry run as JSON")
+                copy(self.askel, encode_json(to_json(record), indent=2), "the record's dry run as JSON")
             else:
                 named = "JSON" if self._mode == "json" else "curl; export KLAVIYO_API_KEY first"
                 copy(self.askel, self._requests_text(record), f"the requests as {named}")
@@ -396,7 +397,7 @@ class DryRunScreen(AskelScreen):
                 partial(self._go_live, self._run), group="live", exclusive=True, asks_question=True
             )
 
-    async def _go_live(self, run: dict[str, Any]) -> None:
+    async def _go_live(self, run: DryRun) -> None:
         from askel_tui.tui.screens.dry_run.go_live import go_live
 
         if await go_live(self, run, from_file=self._file is not None):

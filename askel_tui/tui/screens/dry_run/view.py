@@ -1,14 +1,12 @@
-"""What a dry run looks like: rows, details, totals, and its exports. Pure.
-
-A run is the document of `askel dry-run --json`; a record is one of its `records`.
-"""
+"""What a dry run looks like: rows, details, totals, and its exports. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from askel_tui.services.json_documents import to_json
 from askel_tui.text.cells import truncate
 from askel_tui.text.json_text import encode_json, format_value
 from askel_tui.text.numbers import pluralize
@@ -17,7 +15,10 @@ from askel_tui.tui.text.curl import curl_command
 from askel_tui.tui.text.exports import to_csv
 from askel_tui.tui.widgets.table import Cell, Column, Row
 
-Json = Mapping[str, Any]
+if TYPE_CHECKING:
+    from askel_tui.core.planning.diff import Change
+    from askel_tui.services.dry_run_result import DryRun, DryRunTotals, OperationPreview, RecordPreview
+
 StyledText = tuple[str, str]
 """Inert text and its style."""
 
@@ -43,42 +44,42 @@ EXPORT_COLUMNS = ("record", "profile", "state", "step", "kind", "target", "field
 _MARKDOWN_SPECIALS = re.compile(r"([\\`*_{}\[\]()<>#+!|~-])")
 
 
-def record_state(record: Json) -> str:
+def record_state(record: RecordPreview) -> str:
     """What a record would come to, as a key of `STATES`."""
-    if record["problems"]:
+    if record.problems:
         return "failed"
-    if record["new"]:
+    if record.new:
         return "new"
-    if not record["operations"]:
+    if not record.operations:
         return "nothing"
-    return "changed" if any(each["changes"] for each in record["operations"]) else "unchanged"
+    return "changed" if any(each.changes for each in record.operations) else "unchanged"
 
 
-def profile_identifiers(record: Json) -> str:
+def profile_identifiers(record: RecordPreview) -> str:
     """The identifiers of a record's profile."""
-    return ", ".join(str(each) for each in record["profile"].values()) or "nobody"
+    return ", ".join(str(each) for each in record.profile.values()) or "nobody"
 
 
-def list_changes(record: Json) -> str:
+def list_changes(record: RecordPreview) -> str:
     """Lists that are joined (+) and left (-)."""
     found = [
         f"{'+' if change['after'] else '-'}{field.removeprefix('list ')}"
-        for operation in record["operations"]
-        for field, change in operation["changes"].items()
-        if field.startswith("list ") and operation["kind"] != "upsert_profile"
+        for operation in record.operations
+        for field, change in operation.changes.items()
+        if field.startswith("list ") and operation.kind != "upsert_profile"
     ]
     return ", ".join(found)
 
 
-def table_row(number: int, record: Json) -> Row:
+def table_row(number: int, record: RecordPreview) -> Row:
     """The row of the record at a place; the place is its key."""
-    upserts = [each for each in record["operations"] if each["kind"] == "upsert_profile"]
-    fields = sum(len(each["changes"]) for each in upserts)
+    upserts = [each for each in record.operations if each.kind == "upsert_profile"]
+    fields = sum(len(each.changes) for each in upserts)
     events = sum(field.startswith("event ") for field, _ in _changes_beyond_profile(record))
-    skipped = len(record["skipped"])
+    skipped = len(record.skipped)
     cells: tuple[Cell, ...] = (
         STATE_CELLS[record_state(record)],
-        next(iter(record["profile"].values()), "nobody"),
+        next(iter(record.profile.values()), "nobody"),
         list_changes(record),
         f"{fields:,}" if fields else "",
         f"{events:,}" if events else "",
@@ -87,100 +88,98 @@ def table_row(number: int, record: Json) -> Row:
     return str(number), cells
 
 
-def _changes_beyond_profile(record: Json) -> Iterator[tuple[str, Json]]:
-    for operation in record["operations"]:
-        if operation["kind"] != "upsert_profile":
-            yield from operation["changes"].items()
+def _changes_beyond_profile(record: RecordPreview) -> Iterator[tuple[str, Change]]:
+    for operation in record.operations:
+        if operation.kind != "upsert_profile":
+            yield from operation.changes.items()
 
 
-def search_text(record: Json) -> str:
+def search_text(record: RecordPreview) -> str:
     """The text that the filter looks at."""
-    notes = " ".join(each["message"] for each in record["problems"])
-    skipped = " ".join(f"skipped {each['step']}" for each in record["skipped"])
-    who = f"{record['record']} {profile_identifiers(record)}"
+    notes = " ".join(each.message for each in record.problems)
+    skipped = " ".join(f"skipped {each.step}" for each in record.skipped)
+    who = f"{record.record} {profile_identifiers(record)}"
     return f"{who} {record_state(record)} {list_changes(record)} {notes} {skipped}"
 
 
-def totals_text(run: Json) -> list[StyledText]:
+def totals_text(run: DryRun) -> list[StyledText]:
     """What the run comes to, over all of its records."""
-    found = run["totals"]
+    found = run.totals
     parts: list[StyledText] = [
-        (f"{pluralize(found['records'], 'record')}: ", "bold"),
-        (f"{found['new']:,} new", "$success"),
+        (f"{pluralize(found.records, 'record')}: ", "bold"),
+        (f"{found.new:,} new", "$success"),
         (" · ", ""),
-        (f"{found['changed']:,} changed", "$warning"),
+        (f"{found.changed:,} changed", "$warning"),
         (" · ", ""),
-        (f"{found['unchanged']:,} unchanged", ""),
+        (f"{found.unchanged:,} unchanged", ""),
     ]
-    if found["problems"]:
-        parts.append((f" · ✗ {found['problems']:,} would fail", "bold $error"))
-    if found["skipped"]:
-        parts.append((f" · {found['skipped']:,} stopped by a gate", "$warning"))
+    if found.problems:
+        parts.append((f" · ✗ {found.problems:,} would fail", "bold $error"))
+    if found.skipped:
+        parts.append((f" · {found.skipped:,} stopped by a gate", "$warning"))
     for label, told in effects(found):
         parts += [(f"\n{label:<8}", "$foreground-muted"), (told, "")]
     return parts
 
 
-def effects(found: Json) -> list[tuple[str, str]]:
+def effects(found: DryRunTotals) -> list[tuple[str, str]]:
     """What changes beside profiles: lists, events, flows, consent; inert."""
     lines = []
-    moved = [f"{count:,} added to {sanitize(name)}" for name, count in found["added"].items()]
-    moved += [f"{count:,} removed from {sanitize(name)}" for name, count in found["removed"].items()]
+    moved = [f"{count:,} added to {sanitize(name)}" for name, count in found.added.items()]
+    moved += [f"{count:,} removed from {sanitize(name)}" for name, count in found.removed.items()]
     if moved:
         lines.append(("lists", ", ".join(moved)))
-    if found["events"]:
+    if found.events:
         lines.append(
-            ("events", ", ".join(f"{count:,} × {sanitize(name)}" for name, count in found["events"].items()))
+            ("events", ", ".join(f"{count:,} × {sanitize(name)}" for name, count in found.events.items()))
         )
-    if found["flows"]:
-        told = [
-            f"{sanitize(name)} for {pluralize(count, 'profile')}" for name, count in found["flows"].items()
-        ]
+    if found.flows:
+        told = [f"{sanitize(name)} for {pluralize(count, 'profile')}" for name, count in found.flows.items()]
         lines.append(("flows", ", ".join(told) + " would fire"))
-    consent = [f"{found[word]:,} {word}" for word in ("subscribed", "unsubscribed") if found[word]]
+    consent = [
+        f"{count:,} {word}" for word in ("subscribed", "unsubscribed") if (count := getattr(found, word))
+    ]
     if consent:
         lines.append(("consent", ", ".join(consent)))
     return lines
 
 
-def record_details(record: Json, width: int) -> list[StyledText]:
+def record_details(record: RecordPreview, width: int) -> list[StyledText]:
     """Everything that a record would do, step by step, for a pane of that many cells."""
-    parts: list[StyledText] = [(f"{sanitize(record['record'])}\n", "bold $accent")]
+    parts: list[StyledText] = [(f"{sanitize(record.record)}\n", "bold $accent")]
     parts.append(
-        (" · ".join(sanitize(str(each)) for each in record["profile"].values()) + "\n", "$foreground-muted")
+        (" · ".join(sanitize(str(each)) for each in record.profile.values()) + "\n", "$foreground-muted")
     )
-    for problem in record["problems"]:
-        place = " › ".join(problem[name] for name in ("step", "field") if problem.get(name))
-        parts.append(
-            (f"✗ {sanitize(place)}{': ' if place else ''}{sanitize(problem['message'])}\n", "$error")
-        )
-    for operation in record["operations"]:
-        target = operation["target"]
-        named = f" {sanitize(target['type'])} {truncate(target['name'], 60)}" if target else ""
-        gate = operation["request"] is None
-        parts.append((f"\n{sanitize(operation['step'])} ", "bold"))
-        parts.append((f"{operation['kind']}{named}\n", "$primary"))
+    for problem in record.problems:
+        place = " › ".join(filter(None, (problem.step, problem.field)))
+        parts.append((f"✗ {sanitize(place)}{': ' if place else ''}{sanitize(problem.message)}\n", "$error"))
+    for operation in record.operations:
+        target = operation.target
+        named = f" {sanitize(target.type)} {truncate(target.name, 60)}" if target else ""
+        gate = operation.request is None
+        parts.append((f"\n{sanitize(operation.step)} ", "bold"))
+        parts.append((f"{operation.kind}{named}\n", "$primary"))
         if gate:
             parts.append(_gate_result(operation, record))
-        elif not operation["changes"]:
+        elif not operation.changes:
             parts.append(("  = no change\n", "$foreground-muted"))
-        for field, change in operation["changes"].items():
+        for field, change in operation.changes.items():
             parts += _change_lines(field, change, width)
-    for skip in record["skipped"]:
+    for skip in record.skipped:
         parts += [
-            (f"\n{sanitize(skip['step'])} ", "bold"),
-            (f"skipped: {sanitize(skip['why'])}\n", "$warning"),
+            (f"\n{sanitize(skip.step)} ", "bold"),
+            (f"skipped: {sanitize(skip.why)}\n", "$warning"),
         ]
     return parts
 
 
-def _gate_result(operation: Json, record: Json) -> StyledText:
-    named = f"gate {operation['step']}:"
-    closed = any(skip["why"].startswith(named) for skip in record["skipped"])
+def _gate_result(operation: OperationPreview, record: RecordPreview) -> StyledText:
+    named = f"gate {operation.step}:"
+    closed = any(skip.why.startswith(named) for skip in record.skipped)
     return ("  ✗ not let through\n", "$warning") if closed else ("  ✓ let through\n", "$success")
 
 
-def _change_lines(field: str, change: Json, width: int) -> list[StyledText]:
+def _change_lines(field: str, change: Change, width: int) -> list[StyledText]:
     if field.startswith("event "):
         after = dict(change["after"])
         parts: list[StyledText] = [(f"  {sanitize(field)}\n", "")]
@@ -216,21 +215,19 @@ def _value_text(value: object, cells: int) -> str:
 # Requests.
 
 
-def requests(record: Json) -> list[dict[str, Any]]:
+def requests(record: RecordPreview) -> list[dict[str, Any]]:
     """The exact requests of a record, each with its step."""
     return [
-        {"step": each["step"], **each["request"]}
-        for each in record["operations"]
-        if each["request"] is not None
+        {"step": each.step, **to_json(each.request)} for each in record.operations if each.request is not None
     ]
 
 
-def requests_json(record: Json) -> str:
+def requests_json(record: RecordPreview) -> str:
     """A record's requests as one JSON document."""
     return encode_json(requests(record), indent=2)
 
 
-def requests_curl(record: Json, revision: str, address: str) -> str:
+def requests_curl(record: RecordPreview, revision: str, address: str) -> str:
     """A record's requests as commands, the key a variable."""
     commands = [
         f"# {sanitize(each['step'])}\n"
@@ -243,47 +240,47 @@ def requests_curl(record: Json, revision: str, address: str) -> str:
 # Exports.
 
 
-def export_text(run: Json, kind: str) -> str:
+def export_text(run: DryRun, kind: str) -> str:
     """The run as `.csv`, `.json` or `.md`."""
     match kind:
         case ".csv":
             return to_csv(EXPORT_COLUMNS, list(_export_rows(run)))
         case ".json":
-            return encode_json(run, indent=2) + "\n"
+            return encode_json(to_json(run), indent=2) + "\n"
     return _markdown_report(run)
 
 
-def _export_rows(run: Json) -> Iterator[Sequence[object]]:
-    for record in run["records"]:
-        first = (record["record"], profile_identifiers(record), record_state(record))
-        for operation in record["operations"]:
-            target = operation["target"]["name"] if operation["target"] else ""
-            step = (operation["step"], operation["kind"], target)
-            if not operation["changes"]:
-                yield (*first, *step, "", "", "", "gate" if operation["request"] is None else "no change")
-            for field, change in operation["changes"].items():
+def _export_rows(run: DryRun) -> Iterator[Sequence[object]]:
+    for record in run.records:
+        first = (record.record, profile_identifiers(record), record_state(record))
+        for operation in record.operations:
+            target = operation.target.name if operation.target else ""
+            step = (operation.step, operation.kind, target)
+            if not operation.changes:
+                yield (*first, *step, "", "", "", "gate" if operation.request is None else "no change")
+            for field, change in operation.changes.items():
                 yield (*first, *step, field, change["before"], change["after"], "")
-        for skip in record["skipped"]:
-            yield (*first, skip["step"], "", "", "", "", "", f"skipped: {skip['why']}")
-        for problem in record["problems"]:
+        for skip in record.skipped:
+            yield (*first, skip.step, "", "", "", "", "", f"skipped: {skip.why}")
+        for problem in record.problems:
             yield (
                 *first,
-                problem.get("step", ""),
+                problem.step or "",
                 "",
                 "",
-                problem.get("field", ""),
+                problem.field or "",
                 "",
                 "",
-                problem["message"],
+                problem.message,
             )
 
 
-def _markdown_report(run: Json) -> str:
-    workflow, connection = _escape_markdown(run["workflow"]), _escape_markdown(run["connection"])
-    title = f"# Dry run of {workflow}, version {run['version']}, on {connection}"
-    found = run["totals"]
+def _markdown_report(run: DryRun) -> str:
+    workflow, connection = _escape_markdown(run.workflow), _escape_markdown(run.connection)
+    title = f"# Dry run of {workflow}, version {run.version}, on {connection}"
+    found = run.totals
     words = [
-        f"{found[word]:,} {word}"
+        f"{getattr(found, word):,} {word}"
         for word in ("records", "new", "changed", "unchanged", "skipped", "problems")
     ]
     lines = [title, "", ", ".join(words) + ".", ""]

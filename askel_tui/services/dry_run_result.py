@@ -1,0 +1,136 @@
+"""What a dry run gives: each record with its changes and requests, and totals over all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from askel_tui.contract.calls import Call
+from askel_tui.core.catalog import FlowEntry
+from askel_tui.core.operations import Identity, Operation, StepKind, Target
+from askel_tui.core.planning.diff import Change
+from askel_tui.core.planning.plan import Plan, Skip
+from askel_tui.core.problems import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPreview:
+    """The request that an operation would send by itself."""
+
+    method: str
+    path: str
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class OperationPreview:
+    """An operation and what it would change, by field; a gate has no request."""
+
+    step: str
+    kind: StepKind
+    target: Target | None
+    changes: Mapping[str, Change]
+    request: RequestPreview | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPreview:
+    """What a record would do. `profile` are its identifiers by name; `new` where the account has no such profile."""
+
+    record: str
+    profile: Mapping[str, str]
+    new: bool
+    operations: tuple[OperationPreview, ...]
+    skipped: tuple[Skip, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether one of its operations would change something."""
+        return any(each.changes for each in self.operations)
+
+
+@dataclass(frozen=True, slots=True)
+class DryRunTotals:
+    """Counts over a dry run: records, then operations by name of the list, metric or flow."""
+
+    records: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    skipped: int = 0
+    problems: int = 0
+    subscribed: int = 0
+    unsubscribed: int = 0
+    added: Mapping[str, int] = field(default_factory=dict)
+    removed: Mapping[str, int] = field(default_factory=dict)
+    events: Mapping[str, int] = field(default_factory=dict)
+    flows: Mapping[str, int] = field(default_factory=dict)
+    """For how many profiles each live flow would start."""
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """A dry run of a workflow's version, oldest record first."""
+
+    workflow: str
+    version: int
+    connection: str
+    records: tuple[RecordPreview, ...]
+    totals: DryRunTotals
+
+
+class Totals:
+    """Counts records and operations while a dry run is made."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._added: Counter[str] = Counter()
+        self._removed: Counter[str] = Counter()
+        self._events: Counter[str] = Counter()
+        self._reached: dict[tuple[str, str], set[Identity]] = {}
+        """The profiles that something would be written about, by the list, segment or metric."""
+
+    def add_operation(self, operation: Operation, changes: Mapping[str, Change]) -> None:
+        """Counts an operation that the dry run shows."""
+        destination = operation.destination
+        if operation.call == Call.CREATE_EVENT:
+            self._events[operation.body["metric"]] += 1
+        elif not changes:
+            return
+        elif operation.call == Call.ADD_PROFILES_TO_LIST and destination:
+            self._added[destination.name] += 1
+        elif operation.call == Call.REMOVE_PROFILES_FROM_LIST and destination:
+            self._removed[destination.name] += 1
+        elif operation.call in (Call.BULK_SUBSCRIBE_PROFILES, Call.BULK_UNSUBSCRIBE_PROFILES):
+            self._counts[f"{operation.kind}d"] += 1
+        if destination and destination.id:
+            self._reached.setdefault((destination.type, destination.id), set()).add(operation.profile)
+
+    def add_record(self, planned: Plan, preview: RecordPreview) -> None:
+        """Counts a whole record."""
+        self._counts["records"] += 1
+        self._counts["new"] += preview.new
+        self._counts["problems"] += bool(preview.problems)
+        self._counts["skipped"] += bool(preview.skipped)
+        if planned.operations and not preview.new:
+            self._counts["changed" if preview.has_changes else "unchanged"] += 1
+
+    def result(self, flows: Iterable[FlowEntry]) -> DryRunTotals:
+        """The totals, with the live ones of these flows that would start."""
+        return DryRunTotals(
+            **self._counts,
+            added=dict(self._added),
+            removed=dict(self._removed),
+            events=dict(self._events),
+            flows={flow.name: count for flow in flows if (count := self._started(flow))},
+        )
+
+    def _started(self, flow: FlowEntry) -> int:
+        """For how many profiles the flow would start."""
+        if flow.status != "live" or flow.archived:
+            return 0
+        reached = (self._reached.get((each.type, each.id or ""), set()) for each in flow.triggers or ())
+        return len(set().union(*reached))
