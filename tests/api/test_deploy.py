@@ -13,7 +13,7 @@ import pytest
 
 from askel_tui.api.server.server import parse_bind_address
 from askel_tui.cli.commands.daemon import daemon
-from tests.support.shared import ROOT
+from tests.support.files import ROOT
 
 UNIT = ROOT / "docs" / "deploy" / "askel.service"
 CONTAINER = ROOT / "docs" / "deploy" / "Containerfile"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.files import ROOT
 from tests.support.listening import Listening, listening
-from tests.support.shared import ROOT
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SECTION = re.compile(r"^## The HTTP API\n(.*?)^## ", re.MULTILINE | re.DOTALL)

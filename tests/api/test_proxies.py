@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.support.files import ROOT
 from tests.support.listening import Listening, listening
-from tests.support.shared import ROOT
 from tests.support.workbench import NAME, points
 
 DEPLOY = ROOT / "docs" / "deploy"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.files import ROOT
 from tests.support.http_api import WORKFLOW
 from tests.support.listening import Listening, listening
 from tests.support.schema_hooks import HOOK
-from tests.support.shared import ROOT
 from tests.support.workbench import NAME
 
 EXAMPLES = 100

@@ -20,8 +20,8 @@ from pathlib import Path
 from statistics import quantiles
 from typing import TYPE_CHECKING, Any
 
+from tests.support.files import EXAMPLES
 from tests.support.sandbox import sandbox_process
-from tests.support.shared import shared_dir
 from tests.support.shell import Shell, end
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ def run() -> dict[str, Any]:
         batches, _ = load(port, token, "m", clients=4, batch=BATCH)
         found |= {"batch_records_per_s": batches * BATCH, "memory_mb": memory_mb(process)}
     found["events_at_50_p99_ms"] = p99(arrivals(EVENTS_ONLY, 50, 20))
-    first = (shared_dir() / "examples" / "first-points-welcome.yaml").read_text()
+    first = (EXAMPLES / "first-points-welcome.yaml").read_text()
     first = first.replace("connection: maple-ember", "connection: bench")
     found["first_points_at_10_p99_ms"] = p99(arrivals(first, 10, 30))
     return {name: round(value, 2) for name, value in found.items()}

@@ -16,9 +16,9 @@ from askel_tui.core.operations import StepKind
 from askel_tui.core.workflows.loader import load_workflow
 from tests.support import readme
 from tests.support.commands import EVERY, does_something
+from tests.support.files import ROOT
 from tests.support.readme import Command, Ran
 from tests.support.sandbox import SandboxProcess
-from tests.support.shared import ROOT
 
 TEXT = readme.README.read_text()
 

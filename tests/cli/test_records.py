@@ -9,9 +9,7 @@ import pytest
 
 from askel_tui.cli.record_options import MAX_SHOWN_REFUSALS, file_format
 from tests.support.askel import Askel
-from tests.support.shared import needs_shared, shared_dir
-
-EXAMPLES = shared_dir() / "examples"
+from tests.support.files import EXAMPLES
 
 
 def _record(number: int, **data: object) -> str:
@@ -49,7 +47,6 @@ def test_refused_lines_are_told_by_line_and_kept_aside(askel: Askel) -> None:
     assert str(kept) in done.stderr
 
 
-@needs_shared
 def test_hostile_lines_do_not_harm_the_good_ones_beside_them(askel: Askel) -> None:
     askel.connect()
     found = askel.json("ingest", str(EXAMPLES / "hostile.jsonl"), "--connection", "maple-ember", code=3)
@@ -57,7 +54,6 @@ def test_hostile_lines_do_not_harm_the_good_ones_beside_them(askel: Askel) -> No
     assert found["accepted"] + found["same"] + found["refused"] == found["lines"] - 1
 
 
-@needs_shared
 def test_a_csv_file_is_known_by_its_ending(askel: Askel) -> None:
     askel.connect()
     found = askel.json("ingest", str(EXAMPLES / "nightly.csv"), "--connection", "maple-ember")
@@ -91,7 +87,6 @@ def applied(askel: Askel) -> Askel:
     return askel
 
 
-@needs_shared
 def test_a_dry_run_over_a_file_writes_nothing_and_shows_before_and_after(
     applied: Askel, tmp_path: Path
 ) -> None:
@@ -108,7 +103,6 @@ def test_a_dry_run_over_a_file_writes_nothing_and_shows_before_and_after(
     assert document["totals"]["problems"] == 1
 
 
-@needs_shared
 def test_last_counts_matching_records_of_a_file_and_of_what_came_in(applied: Askel, tmp_path: Path) -> None:
     file = tmp_path / "records.jsonl"
     file.write_text("\n".join(_record(number) for number in range(5)))
@@ -121,6 +115,5 @@ def test_last_counts_matching_records_of_a_file_and_of_what_came_in(applied: Ask
     assert [record["record"] for record in document["records"]] == ["n-3", "n-4"]
 
 
-@needs_shared
 def test_a_dry_run_of_nothing_says_so(applied: Askel) -> None:
     assert "no record matches" in applied("dry-run", "first-points-welcome").stderr

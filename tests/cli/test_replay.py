@@ -9,10 +9,7 @@ import pytest
 
 from tests.support.askel import Askel
 from tests.support.bad_days import WELCOME
-from tests.support.shared import needs_shared
 from tests.support.workbench import points
-
-pytestmark = needs_shared
 
 CONNECTION = ("--connection", "maple-ember")
 

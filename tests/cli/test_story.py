@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 
 from askel_tui.contract.endpoints import SELECTABLE
+from tests.support.files import EXAMPLES
 from tests.support.sandbox import SandboxProcess, sandbox_process
-from tests.support.shared import needs_shared, shared_dir
 from tests.support.shell import Shell
 from tests.support.workbench import points
 
-EXAMPLES = shared_dir() / "examples"
 NAME = "first-points-welcome"
 AUDIT_FIELDS = [
     "seq",
@@ -40,8 +39,6 @@ AUDIT_FIELDS = [
     "prev",
     "hash",
 ]
-
-pytestmark = needs_shared
 
 
 @pytest.fixture

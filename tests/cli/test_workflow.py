@@ -9,13 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.askel import Askel
-from tests.support.shared import needs_shared, shared_dir
+from tests.support.files import EXAMPLES
 
-EXAMPLES = shared_dir() / "examples"
 FIRST = str(EXAMPLES / "first-points-welcome.yaml")
 NAME = "first-points-welcome"
-
-pytestmark = needs_shared
 
 
 def test_validating_needs_neither_home_nor_connection(offline: Askel) -> None:

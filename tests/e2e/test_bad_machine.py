@@ -16,11 +16,10 @@ import pytest
 from tests.support.bad_days import WELCOME
 from tests.support.homes import look, prepare, take
 from tests.support.sandbox import SandboxProcess, sandbox_process
-from tests.support.shared import needs_shared
 from tests.support.shell import ASKEL, Shell, end, kill
 from tests.support.workbench import NAME, points
 
-pytestmark = [needs_shared, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 RECORDS = 40
 NAMELESS = textwrap.dedent(

@@ -17,11 +17,10 @@ from tests.support.bad_days import WELCOME
 from tests.support.crashing import POINTS
 from tests.support.homes import look, prepare
 from tests.support.sandbox import SandboxProcess, sandbox_process
-from tests.support.shared import needs_shared
 from tests.support.shell import Shell
 from tests.support.workbench import NAME, points
 
-pytestmark = [needs_shared, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 UPSERT, LIST, EVENT = "create_or_update_profile", "add_profiles_to_list", "create_event"
 CONSENT = "bulk_subscribe_profiles"

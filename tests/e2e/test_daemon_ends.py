@@ -13,11 +13,10 @@ from askel_tui.store.locks import owner_pid
 from tests.support.bad_days import WELCOME
 from tests.support.homes import look, prepare
 from tests.support.sandbox import SandboxProcess, sandbox_process
-from tests.support.shared import needs_shared
 from tests.support.shell import Shell, end, kill
 from tests.support.workbench import points
 
-pytestmark = [needs_shared, pytest.mark.timeout(150)]
+pytestmark = pytest.mark.timeout(150)
 
 
 @pytest.fixture

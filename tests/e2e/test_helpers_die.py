@@ -14,11 +14,10 @@ from tests.support.bad_days import WELCOME
 from tests.support.homes import look, prepare
 from tests.support.processes import children
 from tests.support.sandbox import SandboxProcess, sandbox_process
-from tests.support.shared import needs_shared
 from tests.support.shell import Shell, kill
 from tests.support.workbench import points
 
-pytestmark = [needs_shared, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 MANY = 6_000
 WRITER, PLANNER = "sqlite_writer_main", "planning_main"

@@ -17,11 +17,10 @@ import pytest
 from askel_tui.contract.endpoints import SELECTABLE
 from tests.support.homes import look, prepare
 from tests.support.sandbox import SandboxProcess, sandbox_process
-from tests.support.shared import needs_shared
 from tests.support.shell import Shell, kill
 from tests.support.workbench import example
 
-pytestmark = [needs_shared, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 WORKFLOWS = ("first-points-welcome", "checkout-completed", "newsletter-consent", "vip-gift")
 FILES = ("first-points.jsonl", "other-events.jsonl")

@@ -20,11 +20,10 @@ from tests.support.homes import look, prepare, release, take
 from tests.support.mixed_load import WORKFLOWS, MixedLoad
 from tests.support.processes import children
 from tests.support.sandbox import SandboxProcess, sandbox_process
-from tests.support.shared import needs_shared
 from tests.support.shell import Shell, kill
 from tests.support.workbench import example
 
-pytestmark = [needs_shared, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 CHUNKS = 10
 KILLS = 10

@@ -12,13 +12,12 @@ from askel_tui.contract.endpoints import NEWEST, published_endpoints
 from askel_tui.sandbox.jsonapi import ids_and_times
 from askel_tui.sandbox.state import model
 from tests.sandbox.api import api_of, bulk_events_body, consent_body, consents, event_body, import_body
+from tests.support.files import RECORDED
 from tests.support.sandbox import running
-from tests.support.shared import has_shared, needs_shared, recorded_dir
 
 if TYPE_CHECKING:
     from askel_tui.sandbox.state.account import Account
 
-pytestmark = needs_shared
 _PROFILES = ("01M1PAAR5HBCRHA3NN9NG5WRTA", "01M1PA9DFJNNYT82A7K2AEG8QT")
 _EMAILS = ("sdk-smoke+09047c86-a@example.com", "sdk-smoke+0904b052-s1@example.com")
 _FREE = ("properties", "event_properties", "definition", "predictive_analytics", "integration", "filter")
@@ -27,7 +26,7 @@ _NOT_SERVED = ("query_metric_aggregates", "create_segment")
 """A report, and a 429 that `get_accounts` has too."""
 _OTHER_RESOURCES = ("flow-action", "tag")
 """Included resources that the sandbox has none of."""
-_FILES = sorted(recorded_dir().glob("*.json")) if has_shared() else []
+_FILES = sorted(RECORDED.glob("*.json"))
 
 
 def _recorded(path: Any) -> Any:

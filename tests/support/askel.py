@@ -10,6 +10,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from askel_tui.cli.main import cli
+from tests.support.environment import vault_key
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Askel:
     ) -> Result:
         given = {
             "ASKEL_HOME": str(self.home),
-            "ASKEL_VAULT_KEY": "correct horse",
+            **vault_key(),
             "ASKEL_KLAVIYO_URL": self.url,
         }
         result = CliRunner().invoke(cli, words, input=stdin, env={**given, **environment}, prog_name="askel")

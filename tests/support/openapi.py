@@ -16,12 +16,10 @@ from askel_tui.contract.endpoints import Endpoint, endpoint, endpoints, serving_
 from tests.support.live import as_live, as_sparse, with_links
 from tests.support.prose import prose_problems
 from tests.support.queries import query_problems
-from tests.support.schemas import Closed, content, errors, operation, specification
+from tests.support.schemas import Closed, Validator, content, operation, specification
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from jsonschema import Draft202012Validator
 
 Body = Any
 """A decoded JSON document; None for an empty body."""
@@ -100,7 +98,7 @@ def response_problems(
     validator = _response_validator(revision, name, status, sparse)
     if validator is None:
         return [] if body is None else ["a body where the specification has none"]
-    return ["no body"] if body is None else sorted(errors(validator, body))
+    return ["no body"] if body is None else validator.problems(body)
 
 
 def recognise(revision: str, method: str, path: str) -> tuple[str, dict[str, str]] | None:
@@ -132,7 +130,7 @@ def _schema_problems(rules: str, revision: str, name: str, body: Body) -> list[s
         return ["no body"]
     if name == "bulk_unsubscribe_profiles" and rules == revision != serving_revision(revision):
         body = _without_subscriptions(body)
-    return sorted(errors(validator, body))
+    return validator.problems(body)
 
 
 def _without_subscriptions(body: Body) -> Body:
@@ -153,14 +151,14 @@ def _closed_live(revision: str, sparse: bool) -> Closed:
 
 
 @cache
-def _request_validator(revision: str, name: str) -> Draft202012Validator | None:
+def _request_validator(revision: str, name: str) -> Validator | None:
     described = _operation(revision, name)
     schema = content(described.get("requestBody", {}))
     return _closed(revision).validator(schema) if schema else None
 
 
 @cache
-def _response_validator(revision: str, name: str, status: int, sparse: bool) -> Draft202012Validator | None:
+def _response_validator(revision: str, name: str, status: int, sparse: bool) -> Validator | None:
     responses = _operation(revision, name)["responses"]
     part = responses.get(str(status)) or responses.get(f"{status // 100}XX")
     if part is None:  # a status that only live answers have: the specification's success describes it

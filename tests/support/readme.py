@@ -18,8 +18,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.files import ROOT
 from tests.support.sandbox import sandbox_process
-from tests.support.shared import ROOT
 
 README = ROOT / "README.md"
 LEFT_OUT = "…"

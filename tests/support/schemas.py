@@ -8,45 +8,59 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+import jsonschema_rs
 from jsonschema import Draft202012Validator, FormatChecker
 
-from tests.support.shared import klaviyo_dir
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+from tests.support.files import OPENAPI_EXTRACT, klaviyo_dir
 
 Schema = dict[str, Any]
 
 # Words that say nothing about what is valid.
 _SILENT = frozenset({"description", "example", "title", "default", "nullable", "readOnly", "writeOnly"})
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
-_FORMATS = FormatChecker(formats=())
 
 
-@_FORMATS.checks("date-time", raises=ValueError)
 def _is_date_time(value: object) -> bool:
-    if not isinstance(value, str):
-        return True
-    datetime.fromisoformat(value)
-    return _DATE_TIME.fullmatch(value) is not None
+    return not isinstance(value, str) or (_is_read(datetime, value) and bool(_DATE_TIME.fullmatch(value)))
 
 
-@_FORMATS.checks("date", raises=ValueError)
 def _is_date(value: object) -> bool:
-    if isinstance(value, str):
-        date.fromisoformat(value)
+    return not isinstance(value, str) or _is_read(date, value)
+
+
+def _is_read(kind: type[date], text: str) -> bool:
+    try:
+        kind.fromisoformat(text)
+    except ValueError:
+        return False
     return True
+
+
+_CHECKS: dict[str, Callable[[object], bool]] = {"date-time": _is_date_time, "date": _is_date}
+_FORMATS = FormatChecker(formats=())
+for _name, _check in _CHECKS.items():
+    _FORMATS.checks(_name)(_check)
 
 
 @cache
 def specification(revision: str) -> Schema:
-    """The OpenAPI document of a revision, as it was published."""
-    text = (klaviyo_dir() / f"openapi-{revision}.json").read_text(encoding="utf-8")
-    document: Schema = json.loads(text)
+    """What the tests need of the OpenAPI document of a revision; no descriptions."""
+    return _read(OPENAPI_EXTRACT / f"openapi-{revision}.json")
+
+
+def published(revision: str) -> Schema:
+    """The OpenAPI document of a revision, as it was published; for tests that need Klaviyo's files."""
+    return _read(klaviyo_dir() / f"openapi-{revision}.json")
+
+
+def _read(file: Path) -> Schema:
+    document: Schema = json.loads(file.read_text(encoding="utf-8"))
     return document
 
 
@@ -64,6 +78,23 @@ def content(part: Mapping[str, Any]) -> Schema | None:
     return None
 
 
+class Validator:
+    """A compiled schema. A fast validator decides; `jsonschema` then puts into words what is wrong."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._fast = jsonschema_rs.Draft202012Validator(schema, formats=_CHECKS, validate_formats=True)
+        self._wordy = Draft202012Validator(schema, format_checker=_FORMATS)
+
+    def problems(self, value: object) -> list[str]:
+        """What is wrong with a value, a line each with its JSON pointer, sorted."""
+        if self._fast.is_valid(value):
+            return []
+        return sorted(
+            f"/{'/'.join(str(step) for step in error.absolute_path)}: {error.message[:300]}"
+            for error in self._wordy.iter_errors(value)
+        )
+
+
 class Closed:
     """Closes the schemas of one revision; `references` holds the named ones, closed when first used.
 
@@ -75,11 +106,10 @@ class Closed:
         self._amend = amend
         self.references: dict[str, Schema] = {}
 
-    def validator(self, schema: Schema) -> Draft202012Validator:
+    def validator(self, schema: Schema) -> Validator:
         """A compiled validator of an OpenAPI schema."""
         closed = self.close(schema)
-        whole = {**closed, "$defs": self.references}
-        return Draft202012Validator(whole, format_checker=_FORMATS)
+        return Validator({**closed, "$defs": self.references})
 
     def close(self, schema: Schema) -> Schema:
         """The closed JSON Schema of an OpenAPI schema."""
@@ -128,12 +158,6 @@ class Closed:
                 self._merge(target[key], self._resolved(value))
             else:
                 target.setdefault(key, value)
-
-
-def errors(validator: Draft202012Validator, value: object) -> Iterator[str]:
-    """What is wrong with a value, a line each with its JSON pointer."""
-    for error in validator.iter_errors(value):
-        yield f"/{'/'.join(str(step) for step in error.absolute_path)}: {error.message[:300]}"
 
 
 def _or_null(closed: Schema, schema: Mapping[str, Any]) -> Schema:

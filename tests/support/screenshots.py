@@ -16,9 +16,9 @@ import pytest
 
 from askel_tui.services import workflows
 from askel_tui.tui.app import AskelApp
+from tests.support.files import ROOT
 from tests.support.frozen import begin_there
 from tests.support.sandbox import running
-from tests.support.shared import ROOT, require_shared
 from tests.support.workbench import ACTOR, example, points, workbench
 from tests.tui.conftest import picture_of, ready, text_of, until
 from tests.tui.keys import watch_turns
@@ -80,6 +80,5 @@ def _took(found: re.Match[str]) -> str:
 
 
 if __name__ == "__main__":
-    require_shared()
     for written in asyncio.run(take(ROOT / "screenshots")):
         sys.stdout.write(f"{written}\n")

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.environment import vault_key
+
 ASKEL = [sys.executable, "-m", "askel_tui"]
 
 
@@ -28,7 +30,7 @@ class Shell:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ASKEL_")}
         ours = {
             "ASKEL_HOME": str(self.home),
-            "ASKEL_VAULT_KEY": "correct horse",
+            **vault_key(),
             "ASKEL_KLAVIYO_URL": self.url,
         }
         return {**kept, **ours, "NO_COLOR": "1", **more}

@@ -20,8 +20,9 @@ from askel_tui.services.ingest import IngestResult, ingest
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
 from askel_tui.sync.engine.engine import Engine
 from askel_tui.sync.instance import Instance, open_instance
+from tests.support.environment import vault_key
+from tests.support.files import EXAMPLES
 from tests.support.openapi import ContractViolation, validate_call
-from tests.support.shared import shared_dir
 
 ACTOR = "test"
 NAME = "maple-ember"
@@ -133,7 +134,8 @@ async def workbench(
 ) -> AsyncIterator[Workbench]:
     """A connected instance in `home`."""
     monkeypatch.setenv("ASKEL_HOME", str(home))
-    monkeypatch.setenv("ASKEL_VAULT_KEY", "correct horse")
+    for name, value in vault_key().items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("ASKEL_KLAVIYO_URL", sandbox.url)
     async with open_instance(home) as instance:
         await connections.connect(instance, NAME, sandbox.key, ACTOR, revision=revision)
@@ -142,7 +144,7 @@ async def workbench(
 
 def example(name: str) -> Path:
     """A file of the shared examples."""
-    return shared_dir() / "examples" / name
+    return EXAMPLES / name
 
 
 def points(number: int, **shopper: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.records.record import Record
 from askel_tui.core.targets.pinning import pin_targets
 from askel_tui.core.workflows.loader import load_workflow
-from tests.support.shared import shared_dir
+from tests.support.files import EXAMPLES
 
 CATALOG = Catalog(
     taken=0,
@@ -94,7 +94,7 @@ def of_steps(steps: str, *, when: str = "", profile: str = EVERYONE) -> str:
 
 def example(name: str, *, revision: str = NEWEST) -> AppliedWorkflow:
     """A workflow of the shared examples."""
-    return applied((shared_dir() / "examples" / f"{name}.yaml").read_text(), revision=revision)
+    return applied((EXAMPLES / f"{name}.yaml").read_text(), revision=revision)
 
 
 def happened(record_id: str = "r-1", event: str = "happened", **data: Any) -> Record:

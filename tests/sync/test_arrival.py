@@ -10,12 +10,11 @@ from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.store.journal.rows import WorkflowState
 from askel_tui.sync.planning import planner
 from tests.support.bad_days import assert_in_order, brisk, order, settled
-from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench
 
 __all__ = ["brisk"]
 
-pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+pytestmark = pytest.mark.usefixtures("brisk")
 
 PEOPLE = [f"p{number}@mapleandember.example" for number in range(7)]
 EARNED = """\

@@ -13,12 +13,11 @@ from askel_tui.klaviyo import http
 from askel_tui.store.journal.errors import JournalError
 from askel_tui.store.sqlite.journal import SqliteJournal
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, held, order, settled
-from tests.support.shared import needs_shared
 from tests.support.workbench import NAME, Workbench, points
 
 __all__ = ["brisk"]
 
-pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+pytestmark = pytest.mark.usefixtures("brisk")
 
 FAULTS: Mapping[str, Mapping[str, Any]] = {
     "500": {"status": 500, "times": 2},

@@ -14,12 +14,11 @@ from askel_tui.sandbox.http import exchange
 from askel_tui.sync.dispatching import request_scheduler
 from askel_tui.sync.import_jobs import polling
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, held, settled
-from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench, points
 
 __all__ = ["brisk"]
 
-pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+pytestmark = pytest.mark.usefixtures("brisk")
 
 MANY = 120
 REFUSED = "t7@mapleandember.example"

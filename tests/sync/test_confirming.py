@@ -7,12 +7,11 @@ import pytest
 from askel_tui.sync.confirmation import confirmations
 from askel_tui.sync.dispatching import request_scheduler
 from tests.support.bad_days import WELCOME, brisk, engine, until
-from tests.support.shared import needs_shared
 from tests.support.workbench import NAME, Workbench, points
 
 __all__ = ["brisk"]
 
-pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+pytestmark = pytest.mark.usefixtures("brisk")
 
 JOIN = """\
 workflow: join

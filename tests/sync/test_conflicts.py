@@ -9,12 +9,11 @@ import pytest
 from askel_tui.services import connections
 from askel_tui.sync.dispatching import request_scheduler
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, engine, settled, until
-from tests.support.shared import needs_shared
 from tests.support.workbench import ACTOR, NAME, Workbench, points
 
 __all__ = ["brisk"]
 
-pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+pytestmark = pytest.mark.usefixtures("brisk")
 
 IMPORT, MERGE = "create_or_update_profile", "merge_profiles"
 EMAIL = "t1@mapleandember.example"

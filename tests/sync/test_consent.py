@@ -9,12 +9,11 @@ import pytest
 from askel_tui.contract.calls import Call
 from askel_tui.core.requests.packing import batch_capacity
 from tests.support.bad_days import assert_in_order, brisk, held, order, settled
-from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench
 
 __all__ = ["brisk"]
 
-pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+pytestmark = pytest.mark.usefixtures("brisk")
 
 JOIN = """\
 workflow: join

@@ -9,12 +9,11 @@ import pytest
 
 from askel_tui.sync.confirmation import consent_in_doubt
 from tests.support.bad_days import assert_in_order, brisk, change, engine, held, order, settled, until
-from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench
 
 __all__ = ["brisk"]
 
-pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+pytestmark = pytest.mark.usefixtures("brisk")
 
 SUBSCRIBE, UNSUBSCRIBE = "bulk_subscribe_profiles", "bulk_unsubscribe_profiles"
 EMAIL = "new@mapleandember.example"

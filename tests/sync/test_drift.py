@@ -23,12 +23,11 @@ from tests.support.bad_days import (
     settled,
     until,
 )
-from tests.support.shared import needs_shared
 from tests.support.workbench import ACTOR, NAME, Workbench, points
 
 __all__ = ["brisk"]
 
-pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+pytestmark = pytest.mark.usefixtures("brisk")
 
 FLOWS = """\
 workflow: flows

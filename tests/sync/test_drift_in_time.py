@@ -12,10 +12,9 @@ import pytest
 
 from tests.support.bad_days import WELCOME, assert_in_order, change, engine, held, order, settled, until
 from tests.support.receiver import receiver
-from tests.support.shared import needs_shared
 from tests.support.workbench import NAME, Workbench, points
 
-pytestmark = [needs_shared, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 IN_TIME_MS = 15_000
 """How long after a change its step may still be sent."""

@@ -10,12 +10,11 @@ import pytest
 from askel_tui.store.journal.rows import AuditEntry
 from askel_tui.sync.dispatching import request_scheduler
 from tests.support.bad_days import assert_in_order, brisk, order, settled
-from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench
 
 __all__ = ["brisk"]
 
-pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+pytestmark = pytest.mark.usefixtures("brisk")
 
 EMAIL = "ada@mapleandember.example"
 UPSERT, IMPORT = "create_or_update_profile", "bulk_import_profiles"

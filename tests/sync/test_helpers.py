@@ -14,10 +14,7 @@ from askel_tui.sync.planning import backlog_workers
 from askel_tui.sync.planning.backlog_workers import BACKLOG_MIN_COUNT, BacklogWorkers
 from askel_tui.sync.planning.planner import build_runs_here
 from tests.support.processes import children
-from tests.support.shared import needs_shared
 from tests.support.workbench import NAME, Workbench
-
-pytestmark = needs_shared
 
 WORKFLOW = """\
 workflow: many

@@ -13,12 +13,11 @@ from askel_tui.sandbox.state.model import Job
 from askel_tui.sync.dispatching import request_scheduler
 from askel_tui.sync.import_jobs import polling
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, settled
-from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench, points
 
 __all__ = ["brisk"]
 
-pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+pytestmark = pytest.mark.usefixtures("brisk")
 
 MANY = 150
 IMPORT = Call.BULK_IMPORT_PROFILES

@@ -22,12 +22,11 @@ from tests.support.bad_days import (
     settled,
     until,
 )
-from tests.support.shared import needs_shared
 from tests.support.workbench import NAME, Workbench, points
 
 __all__ = ["brisk"]
 
-pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+pytestmark = pytest.mark.usefixtures("brisk")
 
 METRIC = "First Points Earned"
 HOUR = 3_600_000

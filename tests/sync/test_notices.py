@@ -19,12 +19,11 @@ from askel_tui.sync.notifications.channels import DeliveryFailed, Message
 from askel_tui.sync.notifications.notifier import Notifier
 from tests.support.bad_days import WELCOME, brisk, change, engine, held, order, until
 from tests.support.receiver import Receiver, receiver
-from tests.support.shared import needs_shared
 from tests.support.workbench import NAME, Workbench, points
 
 __all__ = ["brisk"]
 
-pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+pytestmark = pytest.mark.usefixtures("brisk")
 
 HOUR = 3_600_000
 SECRET = "s3cret"

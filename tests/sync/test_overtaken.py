@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 
 from tests.support.bad_days import assert_in_order, brisk, held, order, settled
-from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench
 
 __all__ = ["brisk"]
 
-pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+pytestmark = pytest.mark.usefixtures("brisk")
 
 EMAIL = "ada@mapleandember.example"
 UPSERT = "create_or_update_profile"

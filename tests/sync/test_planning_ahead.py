@@ -12,12 +12,11 @@ from askel_tui.sync.dispatching import dispatcher
 from askel_tui.sync.planning import planner
 from askel_tui.sync.planning.unplanned import count_unplanned
 from tests.support.bad_days import brisk
-from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench
 
 __all__ = ["brisk"]
 
-pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+pytestmark = pytest.mark.usefixtures("brisk")
 
 MANY = 1_200
 BATCH = 100

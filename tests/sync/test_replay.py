@@ -17,12 +17,11 @@ from askel_tui.services.replay import (
 from askel_tui.sync.dispatching import request_scheduler
 from askel_tui.sync.engine.commands import CommandRefused
 from tests.support.bad_days import WELCOME, brisk, change, engine, held, until
-from tests.support.shared import needs_shared
 from tests.support.workbench import ACTOR, NAME, Workbench, points
 
 __all__ = ["brisk"]
 
-pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+pytestmark = pytest.mark.usefixtures("brisk")
 
 METRIC = "First Points Earned"
 FIRED = """\

@@ -7,12 +7,11 @@ import pytest
 from askel_tui.sync.upkeep import retention
 from askel_tui.sync.upkeep.retention import MS_PER_DAY, Retention
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, engine, until
-from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench, points
 
 __all__ = ["brisk"]
 
-pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+pytestmark = pytest.mark.usefixtures("brisk")
 
 
 def _later(bench: Workbench, days: float) -> None:

@@ -8,10 +8,7 @@ from askel_tui.klaviyo.rate_limits.limiter import RateLimiter
 from askel_tui.services import settings
 from askel_tui.services.status import read_status
 from tests.support.bad_days import WELCOME, engine, until
-from tests.support.shared import needs_shared
 from tests.support.workbench import ACTOR, Workbench, points
-
-pytestmark = needs_shared
 
 
 async def test_it_is_noticed_and_status_says_so(bench: Workbench) -> None:

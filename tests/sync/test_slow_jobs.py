@@ -16,12 +16,11 @@ from askel_tui.sync.dispatching import in_flight, request_scheduler
 from askel_tui.sync.import_jobs import polling, slow_jobs
 from tests.support.askel import Askel
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, engine, settled, until
-from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench, points
 
 __all__ = ["brisk"]
 
-pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+pytestmark = pytest.mark.usefixtures("brisk")
 
 MANY = 200
 IMPORT = "bulk_import_profiles"

@@ -11,12 +11,11 @@ import pytest
 from askel_tui.klaviyo import http
 from askel_tui.sandbox.state.faults import Fault
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, held, settled
-from tests.support.shared import needs_shared
 from tests.support.workbench import Workbench, points
 
 __all__ = ["brisk"]
 
-pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+pytestmark = pytest.mark.usefixtures("brisk")
 
 STORM: tuple[dict[str, Any], ...] = (
     {"status": 503},

@@ -9,12 +9,11 @@ import pytest
 
 from askel_tui.services import connections
 from tests.support.bad_days import brisk, change, engine, rotate, settled, until
-from tests.support.shared import needs_shared
 from tests.support.workbench import ACTOR, NAME, Workbench
 
 __all__ = ["brisk"]
 
-pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+pytestmark = pytest.mark.usefixtures("brisk")
 
 MANY = 60
 WORKFLOW = """\

@@ -24,12 +24,11 @@ from tests.support.bad_days import (
     settled,
     until,
 )
-from tests.support.shared import needs_shared
 from tests.support.workbench import NAME, Workbench, points
 
 __all__ = ["brisk"]
 
-pytestmark = [needs_shared, pytest.mark.usefixtures("brisk")]
+pytestmark = pytest.mark.usefixtures("brisk")
 
 MANY = 200
 IMPORT, LOOK = "bulk_import_profiles", "get_bulk_import_profiles_jobs"

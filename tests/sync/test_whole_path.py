@@ -9,10 +9,8 @@ from askel_tui.core.operations import Operation
 from askel_tui.core.planning.plan import plan
 from askel_tui.core.requests import packing
 from askel_tui.services.dry_run import dry_run
-from tests.support.shared import needs_shared
 from tests.support.workbench import NAME, Workbench, example, points
 
-pytestmark = needs_shared
 WORKFLOW = "first-points-welcome"
 
 

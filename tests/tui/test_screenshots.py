@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.files import ROOT
 from tests.support.screenshots import steady, take
-from tests.support.shared import ROOT
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from askel_tui import __version__
-from tests.support.shared import ROOT
+from tests.support.files import ROOT
 from tests.support.workflows import of_steps
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(540)]

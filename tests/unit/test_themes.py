@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.shared import ROOT
+from tests.support.files import ROOT
 
 FILES = sorted((ROOT / "themes").iterdir())
 COLOURS = {

@@ -8,13 +8,12 @@ import pytest
 
 from askel_tui.contract.caps import LOCATION, STANDARD_ATTRIBUTES, caps
 from askel_tui.contract.endpoints import REVISIONS, published_endpoints, serving_revision
-from tests.support.schemas import content, operation, specification
-from tests.support.shared import needs_shared
+from tests.support.files import needs_openapi_files
+from tests.support.schemas import content, operation, published, specification
 
 NOT_ATTRIBUTES = {"email", "phone_number", "external_id", "anonymous_id", "_kx", "properties", "location"}
 
 
-@needs_shared
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_standard_attributes_are_those_of_the_upsert(revision: str) -> None:
     at = published_endpoints(revision)["create_or_update_profile"]
@@ -35,10 +34,10 @@ def test_standard_attributes_are_those_of_the_upsert(revision: str) -> None:
     assert set(STANDARD_ATTRIBUTES[revision]) == attributes.keys() - NOT_ATTRIBUTES | dotted
 
 
-@needs_shared
+@needs_openapi_files
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_caps_follow_the_texts_of_the_specification(revision: str) -> None:
-    text = json.dumps(specification(revision))
+    text = json.dumps(published(revision))
     limits = caps(revision)
     assert f"The time must be after the year {limits.event_year_floor - 1}" in text
     assert "up to 1 year in the future" in text

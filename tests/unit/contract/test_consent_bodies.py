@@ -11,13 +11,10 @@ from hypothesis import strategies as st
 from askel_tui.contract.dialects import CHANNEL_IDENTIFIER, Inexpressible, dialect
 from askel_tui.contract.endpoints import SELECTABLE
 from tests.support.openapi import validate_request
-from tests.support.shared import needs_shared
 from tests.support.strategies import emails, ids, names, phones, revisions, times
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-pytestmark = needs_shared
 
 channels = st.lists(st.sampled_from(["email", "sms", "whatsapp", "push"]), unique=True, min_size=1)
 

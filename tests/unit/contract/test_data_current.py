@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.shared import ROOT, klaviyo_dir, needs_shared
+from tests.support import openapi_extract
+from tests.support.files import OPENAPI_EXTRACT, ROOT, klaviyo_dir, needs_openapi_files
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-pytestmark = needs_shared
 
 SCRIPT = ROOT / ".ci" / "build-contract"
 DATA = ROOT / "askel_tui" / "contract" / "data" / "operations.json"
@@ -25,6 +24,14 @@ def build(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@needs_openapi_files
+def test_the_extracts_of_the_tests_are_what_their_script_builds(tmp_path: Path) -> None:
+    openapi_extract.write(tmp_path)
+    for file in tmp_path.iterdir():
+        assert file.read_text() == (OPENAPI_EXTRACT / file.name).read_text(), file.name
+
+
+@needs_openapi_files
 def test_the_package_holds_what_the_script_builds(tmp_path: Path) -> None:
     done = build(klaviyo_dir() / "operations.json", tmp_path / "built.json")
     assert done.returncode == 0, done.stderr
@@ -45,6 +52,7 @@ def source() -> dict[str, Any]:
     return loaded
 
 
+@needs_openapi_files
 def test_a_changed_limit_of_the_specification_reaches_the_data(
     source: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -58,6 +66,7 @@ def test_a_changed_limit_of_the_specification_reaches_the_data(
     assert "max_bytes" not in built["2026-07-15"]["bulk_import_profiles"]
 
 
+@needs_openapi_files
 def test_a_limit_that_no_pattern_reads_stops_the_build(source: dict[str, Any], tmp_path: Path) -> None:
     change(source, "bulk_create_events")["limits_in_description"] = ["Takes no more than a handful of events"]
     (tmp_path / "operations.json").write_text(json.dumps(source))

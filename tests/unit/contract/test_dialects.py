@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from askel_tui.contract.dialects import FLOW_STATUSES, Dialect, Inexpressible, dialect
 from askel_tui.contract.endpoints import REVISIONS, SELECTABLE, NotInRevision, endpoint
 from tests.support.openapi import validate_request
-from tests.support.shared import needs_shared
 from tests.support.strategies import (
     attributes,
     identifiers,
@@ -25,8 +24,6 @@ from tests.support.strategies import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-pytestmark = needs_shared
 
 NEWEST = "2026-07-15"
 OLDEST = "2024-02-15"

@@ -22,9 +22,9 @@ from askel_tui.contract.endpoints import (
     published_endpoints,
     serving_revision,
 )
+from tests.support.files import ROOT
 from tests.support.openapi import recognise
 from tests.support.schemas import operation
-from tests.support.shared import ROOT, needs_shared
 
 BURST = 1
 MINUTE = 60
@@ -162,7 +162,6 @@ def test_a_path_without_its_id_is_refused() -> None:
         endpoint(NEWEST, "get_bulk_import_profiles_job").url_path(id="x")
 
 
-@needs_shared
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_the_data_agrees_with_the_specification(revision: str) -> None:
     described = 0

@@ -6,9 +6,6 @@ import pytest
 
 from askel_tui.contract.endpoints import NEWEST, endpoint
 from tests.support.queries import filter_problems, query_problems
-from tests.support.shared import needs_shared
-
-pytestmark = needs_shared
 
 
 @pytest.mark.parametrize(

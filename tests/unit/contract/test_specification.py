@@ -10,6 +10,7 @@ import pytest
 
 from askel_tui.contract.dialects import dialect
 from askel_tui.contract.endpoints import NEWEST, REVISIONS, SELECTABLE, endpoint
+from tests.support.files import RECORDED
 from tests.support.openapi import (
     ContractViolation,
     recognise,
@@ -20,13 +21,10 @@ from tests.support.openapi import (
     validate_response,
 )
 from tests.support.queries import query_problems
-from tests.support.shared import needs_shared, recorded_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-pytestmark = needs_shared
 
 WHO = {"email": "wren@maple.example", "phone_number": "+15035550142"}
 WHEN = "2026-11-23T04:12:30Z"
@@ -35,7 +33,7 @@ FREE = {"properties"}
 
 
 def recordings() -> list[Path]:
-    return sorted(recorded_dir().glob("*.json"))
+    return sorted(RECORDED.glob("*.json"))
 
 
 def as_objects(value: Any, key: str = "") -> Any:

@@ -15,9 +15,6 @@ from askel_tui.core.operations import Identity, Operation, canonical_json
 from askel_tui.core.requests import bulk
 from askel_tui.core.requests.bulk import BULK_CALL_OF, Row
 from tests.support.openapi import validate_call
-from tests.support.shared import needs_shared
-
-pytestmark = needs_shared
 
 CALLS = [
     (call, revision)

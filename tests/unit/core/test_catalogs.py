@@ -21,7 +21,7 @@ from askel_tui.core.catalog import (
 from askel_tui.core.operations import Target
 from askel_tui.core.targets.pinning import Pinned, pin_targets
 from askel_tui.core.workflows.loader import load_workflow
-from tests.support.shared import needs_shared, shared_dir
+from tests.support.files import EXAMPLES
 
 WELCOME = Target("list", "L1", "Welcome Flow")
 CATALOG = Catalog(
@@ -111,9 +111,8 @@ def test_pinned_targets_survive_json(through: Target | None) -> None:
     assert StepTargets.from_dict(json.loads(json.dumps(targets.as_dict()))) == targets
 
 
-@needs_shared
 def test_the_unknown_list_of_the_examples_is_told_with_the_one_meant() -> None:
-    text = (shared_dir() / "examples" / "refused" / "unknown-list.yaml").read_text()
+    text = (EXAMPLES / "refused" / "unknown-list.yaml").read_text()
     workflow, _ = load_workflow(text)
     assert workflow is not None
     found = pin_targets(workflow, CATALOG, file="unknown-list.yaml")

@@ -18,9 +18,6 @@ from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.requests import bulk, coalescing
 from askel_tui.core.requests.packing import build_request
 from tests.support.openapi import validate_request
-from tests.support.shared import needs_shared
-
-pytestmark = needs_shared
 
 NAMES = st.sampled_from(["A", "B", "C"])
 VALUES = st.none() | st.integers(0, 3)

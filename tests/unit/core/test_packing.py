@@ -25,12 +25,10 @@ from askel_tui.core.requests.packing import (
     build_request,
     nest_attributes,
 )
+from tests.support.files import EXAMPLES
 from tests.support.openapi import validate_call, validate_request
-from tests.support.shared import needs_shared, shared_dir
 from tests.support.strategies import json_values
 from tests.support.workflows import applied, example, happened, of_steps, operations
-
-pytestmark = needs_shared
 
 LISTS = (Call.ADD_PROFILES_TO_LIST, Call.REMOVE_PROFILES_FROM_LIST)
 
@@ -186,7 +184,7 @@ def test_consent_of_every_channel_and_of_the_past_is_valid_at_the_newest_revisio
 def test_every_request_of_the_examples_is_valid(workflow: str, file: str, revision: str) -> None:
     of = example(workflow, revision=revision)
     made = 0
-    with (shared_dir() / "examples" / file).open("rb") as lines:
+    with (EXAMPLES / file).open("rb") as lines:
         records = [
             each for _, each in read_jsonl(lines, now="2026-11-23T12:00:00Z") if isinstance(each, Record)
         ]

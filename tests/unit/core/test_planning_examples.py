@@ -11,10 +11,8 @@ from askel_tui.core.operations import Identity
 from askel_tui.core.planning.plan import plan
 from askel_tui.core.records.files import read_csv, read_jsonl
 from askel_tui.core.records.record import Record, RefusedLine
-from tests.support.shared import needs_shared, shared_dir
+from tests.support.files import EXAMPLES
 from tests.support.workflows import example, operations, planned
-
-pytestmark = needs_shared
 
 NOW = "2026-11-23T12:00:00Z"
 WELCOME = "first-points-welcome"
@@ -22,7 +20,7 @@ WELCOME = "first-points-welcome"
 
 def lines(name: str) -> dict[int, Record | RefusedLine]:
     reader = read_csv if name.endswith(".csv") else read_jsonl
-    with (shared_dir() / "examples" / name).open("rb") as file:
+    with (EXAMPLES / name).open("rb") as file:
         return dict(reader(file, now=NOW))
 
 

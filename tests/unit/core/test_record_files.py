@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from askel_tui.core.records.files import MAX_SHOWN_BYTES, read_csv, read_jsonl, read_lines
 from askel_tui.core.records.record import MAX_RECORD_BYTES, Record, RefusedLine
-from tests.support.shared import needs_shared, shared_dir
+from tests.support.files import EXAMPLES
 
 NOW = "2026-11-23T12:00:00Z"
 GOOD = b'{"id":"good","event":"e","time":"2026-11-23T09:00:00Z","data":{"n":1}}\n'
@@ -28,9 +28,8 @@ def csv_data(text: str) -> list[Any]:
     return [row.data if isinstance(row, Record) else row.reason for row in csv_rows(text).values()]
 
 
-@needs_shared
 def test_the_hostile_lines_meet_their_fates() -> None:
-    with (shared_dir() / "examples" / "hostile.jsonl").open("rb") as stream:
+    with (EXAMPLES / "hostile.jsonl").open("rb") as stream:
         rows = dict(read_jsonl(read_lines(stream), now=NOW))
     refused = {number: row.reason for number, row in rows.items() if isinstance(row, RefusedLine)}
     assert {number: reason.split(" (")[0].split(":")[0] for number, reason in refused.items()} == {
@@ -48,18 +47,16 @@ def test_the_hostile_lines_meet_their_fates() -> None:
     assert records[19].encode() == records[20].encode()
 
 
-@needs_shared
 @pytest.mark.parametrize(("name", "count"), [("first-points.jsonl", 40), ("other-events.jsonl", 21)])
 def test_the_examples_are_all_records(name: str, count: int) -> None:
-    with (shared_dir() / "examples" / name).open("rb") as stream:
+    with (EXAMPLES / name).open("rb") as stream:
         rows = [row for _, row in read_jsonl(read_lines(stream), now=NOW)]
     assert [row for row in rows if isinstance(row, RefusedLine)] == []
     assert len({row.id for row in rows if isinstance(row, Record)}) == len(rows) == count
 
 
-@needs_shared
 def test_the_nightly_export_says_what_its_cells_say() -> None:
-    path = shared_dir() / "examples" / "nightly.csv"
+    path = EXAMPLES / "nightly.csv"
     with path.open("rb") as stream:
         rows = [row for _, row in read_csv(read_lines(stream), now=NOW)]
     with path.open(newline="", encoding="utf-8") as text:

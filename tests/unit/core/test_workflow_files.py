@@ -27,7 +27,7 @@ from askel_tui.core.workflows.model import (
     step_targets,
     trigger_matches,
 )
-from tests.support.shared import has_shared, needs_shared, shared_dir
+from tests.support.files import EXAMPLES
 
 HEAD = """\
 workflow: w
@@ -35,8 +35,7 @@ connection: c
 trigger: happened
 profile: {email: data.email, phone_number: data.phone}
 """
-EXAMPLES = shared_dir() / "examples"
-TEXTS = [path.read_text() for path in sorted(EXAMPLES.glob("**/*.yaml"))] if has_shared() else [HEAD]
+TEXTS = [path.read_text() for path in sorted(EXAMPLES.glob("**/*.yaml"))]
 
 
 def load(text: str) -> Workflow:
@@ -64,7 +63,6 @@ def step_problems(text: str) -> list[str]:
     return [problem.split(": step s, ")[1] for problem in found]
 
 
-@needs_shared
 def test_the_first_example_says_what_its_file_says() -> None:
     text = (EXAMPLES / "first-points-welcome.yaml").read_text()
     workflow = load(text)
@@ -110,7 +108,6 @@ def test_the_first_example_says_what_its_file_says() -> None:
     assert line_of(workflow.step("welcome")) == 20
 
 
-@needs_shared
 def test_the_other_examples_load() -> None:
     loaded = {path.stem: load(path.read_text()) for path in EXAMPLES.glob("*.yaml")}
     assert loaded["checkout-completed"].triggers == ("checkout_completed", "order_paid")
@@ -135,7 +132,6 @@ def test_the_other_examples_load() -> None:
     }
 
 
-@needs_shared
 @pytest.mark.parametrize(
     ("name", "told"),
     [
@@ -422,7 +418,6 @@ def test_any_text_is_a_workflow_or_problems(text: str) -> None:
     checked(HEAD + "steps:\n  - " + text)
 
 
-@needs_shared
 @settings(deadline=None)
 @given(st.data())
 def test_examples_with_mistakes_are_workflows_or_problems(data: st.DataObject) -> None:

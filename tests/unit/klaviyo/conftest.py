@@ -14,7 +14,6 @@ from askel_tui.klaviyo.http import HttpTransport, RawResponse
 from askel_tui.sandbox.http.server import RunningSandbox, serve
 from askel_tui.sandbox.state.dump import account_state
 from tests.support.openapi import validate_call
-from tests.support.shared import require_shared
 from tests.support.stub_server import NEWEST, OLD, Sleeps
 
 Sent = list[tuple[str, str, dict[str, str]]]
@@ -38,7 +37,6 @@ async def sandbox() -> AsyncIterator[RunningSandbox]:
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch, revision: str) -> Sent:
     """Everything that goes over the wire, checked as it goes. The one request meant to be refused is not."""
-    require_shared()
     log: Sent = []
     send = HttpTransport.send
 

@@ -18,13 +18,11 @@ from askel_tui.klaviyo import errors as kinds
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.http import BadAddress
 from tests.support.openapi import validate_call
-from tests.support.shared import needs_shared
 from tests.support.stub_server import KEY, NEWEST, OLD, Sleeps, Stub, answer, client_of, errors, serving
 
 UPSERT = {"data": {"type": "profile", "attributes": {"email": "ada@mapleandember.example"}}}
 
 
-@needs_shared
 @pytest.mark.parametrize(
     ("revision", "media", "path"),
     [

@@ -10,7 +10,6 @@ import pytest
 from askel_tui.contract.calls import Call
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import UnreadableResponse
-from tests.support.shared import needs_shared
 from tests.support.stub_server import NEWEST, OLD, Asked, Stub, answer, client_of, page, serving, valid
 
 RESOURCES = [{"type": "list", "id": f"L{n}"} for n in range(25)]
@@ -34,7 +33,6 @@ async def ids_of(client: Client, **options: Any) -> list[str]:
     return [each["id"] async for each in client.pages(Call.GET_LISTS, **options)]
 
 
-@needs_shared
 @pytest.mark.parametrize("revision", [OLD, NEWEST])
 async def test_all_pages_come_in_order(revision: str) -> None:
     stub = Stub()
