@@ -24,11 +24,13 @@ class Askel:
     def __call__(
         self, *words: str, code: int | None = 0, stdin: str | bytes = "", **environment: str | None
     ) -> Result:
-        given = {
+        given: dict[str, str | None] = {
             "ASKEL_HOME": str(self.home),
             **vault_key(),
             "ASKEL_KLAVIYO_URL": self.url,
         }
+        if "ASKEL_VAULT_KEY" in environment:
+            given["ASKEL_VAULT_KEY_FILE"] = None
         result = CliRunner().invoke(cli, words, input=stdin, env={**given, **environment}, prog_name="askel")
         assert code is None or result.exit_code == code, (
             words,

@@ -26,7 +26,7 @@ FILES = [
 ]
 OUTSIDE = re.compile(r"(?<![\w/])(?:contract|design|house)\.md\b|\bdesign: [A-Z]|\.\./shared")
 OUTSIDE_ALLOWED = {
-    "tests/support/shared.py",
+    "tests/support/files.py",
     ".ci/build-contract",
     "CONTRIBUTING.md",
     "tests/unit/test_references.py",
