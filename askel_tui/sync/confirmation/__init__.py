@@ -1,4 +1,4 @@
-"""Confirmations: reading back what Klaviyo accepted without a receipt, and consent whose fate is unknown.
+"""Confirmation: writes whose outcome Klaviyo did not tell are read back in the background.
 
-Sends no write.
+Nothing here sends or repeats a write.
 """

@@ -1,4 +1,4 @@
-"""Confirming: what Klaviyo accepted without saying more is read back in the background, until it shows.
+"""Confirmations: what Klaviyo accepted without saying more is read back in the background, until it shows.
 
 All of consent, and a few events of every bulk call (docs/klaviyo.md 2.12, 6). What is to be confirmed is read from the
 audit, so a restart goes on where it was.
@@ -21,38 +21,42 @@ from askel_tui.core.operations import Operation
 from askel_tui.core.requests import request_bodies
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import KlaviyoError
-from askel_tui.klaviyo.reads import consent as readback
+from askel_tui.klaviyo.reads.consent import SUBSCRIBE_CALL, find_shown_operations
 from askel_tui.klaviyo.reads.events import has_event
 from askel_tui.klaviyo.reads.profiles import find_profiles
 from askel_tui.klaviyo.responses import attributes_of, resource_of
 from askel_tui.store.journal.rows import Confirmation, UnconfirmedWrite
 from askel_tui.sync.instance import Instance
+from askel_tui.sync.upkeep.periodic import Interval
 
 log = logging.getLogger(__name__)
 
 FIRST_READ_MS = 15_000
-"""How long after a write it is read back first; the time doubles from look to look."""
+"""How long after a write it is read back first, in milliseconds; the wait doubles from read to read."""
 
 MAX_WAIT_MS = 300_000
-"""How long it is looked for."""
+"""How long a write is looked for, in milliseconds."""
 
 MAX_AGE_MS = 24 * 3_600_000
-"""How old a write may be that is still looked for, once, after a restart."""
+"""How old a write may be that is still looked for, once, after a restart, in milliseconds."""
 
 ROUND_INTERVAL_MS = 1_000
-"""The shortest time between two rounds."""
+"""The shortest time between two rounds, in milliseconds."""
 
 MAX_WAITING_WRITES = 5_000
 """Writes that wait in memory for their confirmation; the others wait in the audit."""
 
 READ_BACK, OPT_IN_PENDING = "read back", "double opt-in pending"
 
+Bodies = Mapping[int, Mapping[str, Any]]
+"""Bodies of requests, by the request's id."""
+
 
 @dataclass(slots=True)
 class _Waiting:
-    """A write that waits for its confirmation: when to look, and how long to wait after that."""
+    """A write that waits for its confirmation: when it is read back next, and how long the wait before that was."""
 
-    of: UnconfirmedWrite
+    write: UnconfirmedWrite
     due: int
     wait: int
 
@@ -62,78 +66,79 @@ class Confirmations:
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
-        self._after = 0
+        self._read_up_to = 0
+        """The `seq` of the last audit entry that was looked at."""
         self._waiting: dict[int, _Waiting] = {}
-        self._looked = 0
+        self._interval = Interval()
 
     async def run_round(self) -> None:
-        """One round: takes up new unconfirmed writes, and reads back those that are due."""
+        """Takes up new unconfirmed writes, and reads back those that are due."""
         now = self._instance.clock()
-        if 0 <= now - self._looked < ROUND_INTERVAL_MS:
+        if not self._interval.elapsed(now, ROUND_INTERVAL_MS):
             return
-        self._looked = now
         await self._take_up(now)
-        due = [each for each in self._waiting.values() if each.due <= now]
-        by_connection: defaultdict[str, list[_Waiting]] = defaultdict(list)
-        for each in due:
-            by_connection[each.of.connection].append(each)
-        known = {doc.name for doc in self._instance.state.connections()} if by_connection else set()
-        for connection, waiting in by_connection.items():
+        due: defaultdict[str, list[_Waiting]] = defaultdict(list)
+        for each in self._waiting.values():
+            if each.due <= now:
+                due[each.write.connection].append(each)
+        known = {doc.name for doc in self._instance.state.connections()} if due else set()
+        for connection, waiting in due.items():
             client = await self._instance.client(connection) if connection in known else None
             if client is not None:
                 await self._read_back(client, waiting, now)
-            self._put_off(waiting, now)
+            _delay(waiting, now)
 
     async def _take_up(self, now: int) -> None:
         room = MAX_WAITING_WRITES - len(self._waiting)
         if room <= 0:
             return
-        found, self._after = await self._instance.journal.unconfirmed_writes(
-            self._after, now - MAX_AGE_MS, room
+        found, self._read_up_to = await self._instance.journal.unconfirmed_writes(
+            self._read_up_to, now - MAX_AGE_MS, room
         )
-        for of in found:
-            self._waiting[of.seq] = _Waiting(of, of.at + FIRST_READ_MS, FIRST_READ_MS)
-
-    def _put_off(self, waiting: Iterable[_Waiting], now: int) -> None:
-        """Looks again later for those that are still waiting."""
-        for each in waiting:
-            each.wait *= 2
-            each.due = min(now + each.wait, max(each.of.at + MAX_WAIT_MS, now + FIRST_READ_MS))
+        for write in found:
+            self._waiting[write.seq] = _Waiting(write, write.at + FIRST_READ_MS, FIRST_READ_MS)
 
     async def _read_back(self, client: Client, waiting: Sequence[_Waiting], now: int) -> None:
+        writes = [each.write for each in waiting]
+        consent = [each for each in writes if each.kind in request_bodies.CONSENT_CALL_OF_STEP]
+        events = [each for each in writes if each.kind not in request_bodies.CONSENT_CALL_OF_STEP]
         try:
-            bodies = await self._bodies(waiting)
-            consent = [each for each in waiting if each.of.kind in request_bodies.CONSENT_CALL_OF_STEP]
-            confirmed = await _consent(client, consent, bodies)
-            events = [each.of for each in waiting if each.of.kind not in request_bodies.CONSENT_CALL_OF_STEP]
-            confirmed += await _events(client, events, bodies)
+            bodies = await self._bodies(writes)
+            confirmed = await _confirm_consent(client, consent, bodies)
+            confirmed += await _confirm_events(client, events, bodies)
         except KlaviyoError as error:
             log.info("unconfirmed writes can't be read back now: %s", error)
             return
         shown = {each.write.seq for each in confirmed}
-        for each in waiting:
-            if each.of.seq not in shown and now >= each.of.at + MAX_WAIT_MS:
-                minutes = MAX_WAIT_MS // 60_000
-                why = f"not seen in the account within {minutes} minutes"
-                log.warning("record %s, step %s: %s", each.of.record, each.of.step, why)
-                confirmed.append(Confirmation(each.of, "unconfirmed", why))
+        for write in writes:
+            if write.seq not in shown and now >= write.at + MAX_WAIT_MS:
+                why = f"not seen in the account within {MAX_WAIT_MS // 60_000} minutes"
+                log.warning("record %s, step %s: %s", write.record, write.step, why)
+                confirmed.append(Confirmation(write, "unconfirmed", why))
         if confirmed:
             await self._instance.journal.write_confirmations(confirmed, now)
         for entry in confirmed:
             self._waiting.pop(entry.write.seq, None)
 
-    async def _bodies(self, waiting: Sequence[_Waiting]) -> dict[int, Mapping[str, Any]]:
-        """The bodies of the requests that carried the writes; those that were folded away are missing."""
+    async def _bodies(self, writes: Sequence[UnconfirmedWrite]) -> Bodies:
+        """The bodies of the requests that carried the writes; those that were pruned are missing."""
         found: dict[int, Mapping[str, Any]] = {}
-        for request in dict.fromkeys(each.of.request for each in waiting):
+        for request in dict.fromkeys(each.request for each in writes):
             body = await self._instance.journal.request_body(request)
             if body is not None:
-                # A bulk call's body has megabytes: the event loop has better to do.
-                found[request] = await asyncio.to_thread(_read, body)
+                # A bulk call's body has megabytes, which would keep the event loop from other work.
+                found[request] = await asyncio.to_thread(_parse, body)
         return found
 
 
-def _read(body: bytes) -> Any:
+def _delay(waiting: Iterable[_Waiting], now: int) -> None:
+    """Those that are still waiting are read back again later."""
+    for each in waiting:
+        each.wait *= 2
+        each.due = min(now + each.wait, max(each.write.at + MAX_WAIT_MS, now + FIRST_READ_MS))
+
+
+def _parse(body: bytes) -> Any:
     try:
         # A quarter of the time of the exact reading, which only huge integers and half characters need.
         return orjson.loads(body)
@@ -141,62 +146,63 @@ def _read(body: bytes) -> Any:
         return json.loads(body)
 
 
-async def _consent(
-    client: Client, waiting: Sequence[_Waiting], bodies: Mapping[int, Mapping[str, Any]]
+async def _confirm_consent(
+    client: Client, writes: Sequence[UnconfirmedWrite], bodies: Bodies
 ) -> list[Confirmation]:
-    asked: list[tuple[UnconfirmedWrite, Operation]] = []
     jobs = {
         request: request_bodies.ConsentJobRows(bodies.get(request, {}))
-        for request in {each.of.request for each in waiting}
+        for request in {each.request for each in writes}
     }
-    for each in waiting:
-        of = each.of
-        operation = jobs[of.request].find_operation(of.kind, of.step, of.profile, of.operation)
+    sent: list[tuple[UnconfirmedWrite, Operation]] = []
+    for write in writes:
+        operation = jobs[write.request].find_operation(write.kind, write.step, write.profile, write.operation)
         if operation is not None:
-            asked.append((of, operation))
-    if not asked:
+            sent.append((write, operation))
+    if not sent:
         return []
-    shown = await readback.find_shown_operations(
-        client, [operation for _, operation in asked], priority="bulk"
-    )
-    confirmed = [Confirmation(of, "written", READ_BACK) for of, operation in asked if operation.id in shown]
-    missing = [(of, operation) for of, operation in asked if operation.id not in shown]
-    double = await _double(client, [operation for _, operation in missing])
+    shown = await find_shown_operations(client, [operation for _, operation in sent], priority="bulk")
+    confirmed = [
+        Confirmation(write, "written", READ_BACK) for write, operation in sent if operation.id in shown
+    ]
+    missing = [(write, operation) for write, operation in sent if operation.id not in shown]
+    double_opt_in = await _double_opt_in_lists(client, [operation for _, operation in missing])
     confirmed += [
-        Confirmation(of, OPT_IN_PENDING, "a confirmation was sent; consent counts once it is clicked")
-        for of, operation in missing
+        Confirmation(write, OPT_IN_PENDING, "a confirmation was sent; consent counts once it is clicked")
+        for write, operation in missing
         if operation.destination is not None
-        and operation.destination.id in double
+        and operation.destination.id in double_opt_in
         and not operation.body["historical"]
     ]
     return confirmed
 
 
-async def _double(client: Client, operations: Iterable[Operation]) -> set[str]:
+async def _double_opt_in_lists(client: Client, operations: Iterable[Operation]) -> set[str]:
     """The ids of double opt-in lists among those that the operations subscribe to."""
-    found = set()
     lists = {
         each.destination.id
         for each in operations
-        if each.call == readback.SUBSCRIBE_CALL and each.destination is not None and each.destination.id
+        if each.call == SUBSCRIBE_CALL and each.destination is not None and each.destination.id
     }
+    found = set()
     for list_id in lists:
-        answer = await client.call(Call.GET_LIST, ids={"id": list_id}, priority="bulk")
-        if attributes_of(resource_of(answer.body)).get("opt_in_process") == "double_opt_in":
+        response = await client.call(Call.GET_LIST, ids={"id": list_id}, priority="bulk")
+        if attributes_of(resource_of(response.body)).get("opt_in_process") == "double_opt_in":
             found.add(list_id)
     return found
 
 
-async def _events(
-    client: Client, waiting: Sequence[UnconfirmedWrite], bodies: Mapping[int, Mapping[str, Any]]
+async def _confirm_events(
+    client: Client, writes: Sequence[UnconfirmedWrite], bodies: Bodies
 ) -> list[Confirmation]:
-    sent = [(of, request_bodies.find_event(bodies.get(of.request, {}), of.profile)) for of in waiting]
-    known = [of.profile for of, event in sent if event is not None]
+    sent = [
+        (write, request_bodies.find_event(bodies.get(write.request, {}), write.profile)) for write in writes
+    ]
+    known = [write.profile for write, event in sent if event is not None]
     profiles = await find_profiles(client, known, only_fields=(), priority="bulk") if known else {}
     return [
-        Confirmation(of, "written", READ_BACK)
-        for of, event in sent
+        Confirmation(write, "written", READ_BACK)
+        for write, event in sent
         if event is not None
-        and (profile := profiles[of.profile]) is not None
+        and (profile := profiles[write.profile]) is not None
         and await has_event(client, profile.id, event.unique_id, event.time)
     ]

@@ -1,4 +1,7 @@
-"""Ends holds of outages: one operation of the step is let go from time to time, and once it fares well, all are."""
+"""Outage probes: steps that are held for an outage let one operation go from time to time, and end once it is answered.
+
+This is the half-open state of a circuit breaker.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from dataclasses import dataclass
 from askel_tui.store.journal.rows import Hold
 from askel_tui.sync.dispatching.dispatcher import Dispatcher
 from askel_tui.sync.instance import Instance
+from askel_tui.sync.upkeep.periodic import Interval
 
 log = logging.getLogger(__name__)
 
@@ -18,11 +22,13 @@ PROBE_INTERVAL_MS = 15_000
 """How long between two operations that are let go to see whether the outage is over, in milliseconds."""
 
 ROUND_INTERVAL_MS = 200
-"""The shortest time between two looks at the holds, in milliseconds."""
+"""The shortest time between two rounds, in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Probe:
+    """An operation that was let go, by its `seq`, and when."""
+
     seq: int
     at: int
 
@@ -33,14 +39,13 @@ class OutageProbes:
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._probes: dict[tuple[str, str], _Probe] = {}
-        self._looked = 0
+        self._interval = Interval()
 
     async def run_round(self, dispatchers: Iterable[Dispatcher]) -> None:
-        """One round: probes that are due are let go, and holds whose probe was answered are ordered to end."""
+        """Lets go the probes that are due, and has holds end whose probe was answered."""
         now = self._instance.clock()
-        if 0 <= now - self._looked < ROUND_INTERVAL_MS:
+        if not self._interval.elapsed(now, ROUND_INTERVAL_MS):
             return
-        self._looked = now
         holds = [hold for hold in await self._instance.journal.holds() if hold.cause == OUTAGE]
         current = {(hold.workflow, hold.step) for hold in holds}
         self._probes = {key: probe for key, probe in self._probes.items() if key in current}
@@ -48,9 +53,9 @@ class OutageProbes:
         for hold in holds:
             dispatcher = next((each for each in serving if hold.connection in each.connections), None)
             if dispatcher is not None:
-                await self._look_at(hold, dispatcher, now)
+                await self._probe(hold, dispatcher, now)
 
-    async def _look_at(self, hold: Hold, dispatcher: Dispatcher, now: int) -> None:
+    async def _probe(self, hold: Hold, dispatcher: Dispatcher, now: int) -> None:
         key = (hold.workflow, hold.step)
         probe = self._probes.get(key)
         last = hold.since
@@ -58,7 +63,7 @@ class OutageProbes:
             state = await self._instance.journal.operation_state(probe.seq)
             if state in (None, "failed"):
                 # Whatever was answered, it was an answer.
-                await self._end(hold, now)
+                await self._end_hold(hold, now)
                 return
             if state == "waiting":
                 return
@@ -68,11 +73,11 @@ class OutageProbes:
         async with dispatcher.suspend_loading():
             seq = await self._instance.journal.release_one(hold.workflow, hold.step, now)
         if seq is None:
-            await self._end(hold, now)
+            await self._end_hold(hold, now)
         else:
             self._probes[key] = _Probe(seq, now)
 
-    async def _end(self, hold: Hold, now: int) -> None:
+    async def _end_hold(self, hold: Hold, now: int) -> None:
         self._probes.pop((hold.workflow, hold.step), None)
         arguments = {"workflow": hold.workflow, "step": hold.step, "cause": OUTAGE}
         await self._instance.journal.submit_command("release", arguments, "askel", now)
