@@ -243,6 +243,6 @@ async def test_one_that_does_not_show_yet_is_not_gone(monkeypatch: pytest.Monkey
 
 
 def test_looks_at_a_job_of_hours_are_few() -> None:
-    waits = [polling._wait(age) for age in (0.0, 10.0, 600.0, 3_600.0, 86_400.0)]
+    waits = [polling.poll_interval_s(age) for age in (0.0, 10.0, 600.0, 3_600.0, 86_400.0)]
     assert waits == sorted(waits)
     assert waits[-1] == polling.MAX_SLOW_POLL_INTERVAL_S
