@@ -19,7 +19,7 @@ from askel_tui.store.locks import OwnershipLock
 from askel_tui.sync.engine.command_bus import submit
 from askel_tui.sync.engine.engine import Engine
 from askel_tui.sync.instance import open_instance
-from askel_tui.sync.sending import error_policy
+from askel_tui.sync.settlement import error_policy
 from tests.support.workbench import ACTOR, NAME, Workbench
 
 WELCOME = """\

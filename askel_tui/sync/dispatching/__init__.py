@@ -1,4 +1,4 @@
-"""Dispatching: the queue of planned operations, and which of them go next, in which request.
+"""Dispatching: decides which of an account's operations are sent when, and keeps requests in flight.
 
-Nothing is sent here: that is `sync.sending`.
+How a request is sent and settled is the matter of `sync.sending`; nothing there knows of this room.
 """

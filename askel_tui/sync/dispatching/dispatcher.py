@@ -1,7 +1,7 @@
-"""Dispatching: for one account, picks what may be sent now and keeps as many requests under way as help.
+"""The dispatcher: for one account, picks what may be sent now and keeps as many requests in flight as help.
 
-A process owns an account, so the order of its profiles and its budget are local memory; the journal is the truth and
-is read again wherever memory may have missed something.
+A process owns an account, so the order of its profiles and its rate limits are local memory; the journal is the truth
+and is read again wherever memory may have missed something.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from askel_tui.sync.connected import Connected
 from askel_tui.sync.dispatching.in_flight import InFlight
 from askel_tui.sync.dispatching.profile_queue import Lane, ProfileQueue
 from askel_tui.sync.dispatching.request_scheduler import RequestScheduler
-from askel_tui.sync.sending.bulk_sender import IMPORT_CALL
-from askel_tui.sync.sending.freshness import FreshnessGate
-from askel_tui.sync.sending.sender import Sender
-from askel_tui.sync.sending.settlement import OrphanedJob, QueueUpdate
+from askel_tui.sync.sending.batches import IMPORT_CALL
+from askel_tui.sync.sending.sender import FreshnessGate, Sender
+from askel_tui.sync.settlement.values import OrphanedJob, QueueUpdate
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ CLOCK_SET_BACK_MS = 1_000
 """The clock was set back where it lost more than this against the time that passed, in milliseconds."""
 
 MAX_DUE_AHEAD_MS = 15 * 60_000
-"""What the journal says is due later than this was put off by a clock that was ahead: it is due now."""
+"""What the journal says is due later than this was delayed by a clock that was ahead: it is due now."""
 
 
 class Dispatcher:
@@ -56,29 +55,31 @@ class Dispatcher:
         connections: Mapping[str, Connected],
         journal: Journal,
         clock: Clock,
-        watch: FreshnessGate | None = None,
+        gate: FreshnessGate | None = None,
     ) -> None:
         self._journal = journal
         self._clock = clock
-        self._watch = watch
+        self._gate = gate
         self._queue = ProfileQueue()
-        self._loaded = 0
+        self._loaded_seq = 0
         self._more = True
+        """Whether the journal may hold operations that are not in memory."""
         self._reload = False
+        """Whether the journal is to be read again from its first operation."""
         self._loading = asyncio.Lock()
         self._paused: frozenset[str] = frozenset()
-        self._under_way = InFlight(self._settle)
-        self._starts = RequestScheduler(self._queue, self._under_way)
-        self._wake = self._under_way.changed
+        self._in_flight = InFlight(self._apply)
+        self._scheduler = RequestScheduler(self._queue, self._in_flight)
+        self._wake = self._in_flight.changed
         self._stopping = False
         self._senders: dict[str, Sender] = {}
-        self._unread: list[OrphanedJob] = []
+        self._orphaned: list[OrphanedJob] = []
         """Requests that wait for a key which may read their jobs; what they carry stays taken."""
-        self._released = False
-        """Whether these are to be looked at with whatever key there is."""
-        self._said: set[tuple[str, str, str]] = set()
-        """Holds (workflow, step, cause) that the log told of since the last order."""
-        self._seen_clock = (clock(), time.monotonic())
+        self._retry_orphaned = False
+        """Whether these are to be tried with whatever key there is."""
+        self._logged_holds: set[tuple[str, str, str]] = set()
+        """Holds (workflow, step, cause) that were logged since the last command."""
+        self._last_clock = (clock(), time.monotonic())
         self.connect(connections)
 
     def connect(self, connections: Mapping[str, Connected]) -> None:
@@ -86,7 +87,7 @@ class Dispatcher:
         for replaced in self._senders.values():
             replaced.retire()
         self._senders = {
-            name: Sender(connected, self._journal, self._clock, self._watch)
+            name: Sender(connected, self._journal, self._clock, self._gate)
             for name, connected in connections.items()
         }
 
@@ -97,12 +98,17 @@ class Dispatcher:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is under way or can be sent now or later, in memory or in the journal.
+        """Whether nothing is in flight or can be sent now or later, in memory or in the journal.
 
         What waits behind a job that the key may not read does not count.
         """
         loading = (self._more and self._has_room) or self._loading.locked()
-        return not (loading or self._queue.has_ready or self._under_way or self._to_take_up())
+        return not (loading or self._queue.has_ready or self._in_flight or self._orphans_to_follow())
+
+    @property
+    def in_memory_count(self) -> int:
+        """How many operations are in memory."""
+        return len(self._queue)
 
     def wake(self, *, reload: bool = False) -> None:
         """Something may have changed: new operations came in, or (`reload`) old ones wait again."""
@@ -115,32 +121,28 @@ class Dispatcher:
         """While operations come back into the order: nothing is read meanwhile, and all is read again after it."""
         async with self._loading:
             yield
-            self._said.clear()
-            self._released = True
+            self._logged_holds.clear()
+            self._retry_orphaned = True
             self.wake(reload=True)
 
     def offer(self, planned: Sequence[StoredOperation], live: bool) -> None:
-        """Operations were planned just now: taken as they are where nothing older is left behind in the journal.
+        """Adds operations that were planned just now, where nothing older is left behind in the journal.
 
         `live` ones are few, and go before a backlog.
         """
         ours = [stored for stored in planned if stored.connection in self._senders]
         if not ours:
             return
-        settled = not self._more and not self._loading.locked()
+        all_loaded = not self._more and not self._loading.locked()
         seqs = [stored.seq for stored in ours]
-        if settled and self._loaded < min(seqs) and len(self._queue) + len(ours) <= MAX_OPERATIONS_IN_MEMORY:
+        fits = len(self._queue) + len(ours) <= MAX_OPERATIONS_IN_MEMORY
+        if all_loaded and self._loaded_seq < min(seqs) and fits:
             for stored in ours:
                 self._queue.add(stored, live=live)
-            self._loaded = max(seqs)
+            self._loaded_seq = max(seqs)
             self._wake.set()
         else:
-            self.wake(reload=min(seqs) <= self._loaded)
-
-    @property
-    def in_memory_count(self) -> int:
-        """How many operations are in memory."""
-        return len(self._queue)
+            self.wake(reload=min(seqs) <= self._loaded_seq)
 
     def far_ahead(self, workflow: str) -> bool:
         """Whether so much of a workflow waits here that planning more of it has time."""
@@ -152,10 +154,34 @@ class Dispatcher:
         self._queue.remove_of_workflow(workflow)
 
     def pause_workflows(self, workflows: Collection[str]) -> None:
-        """These workflows are paused: what of them is under way ends, and what it leaves is not tried again."""
+        """Makes these the paused workflows: their requests in flight end, and nothing of them is tried again."""
         self._paused = frozenset(workflows)
         for workflow in self._paused:
             self.drop_workflow(workflow)
+
+    async def run(self) -> None:
+        """Sends until `stop` is called; returns when what was in flight has been settled.
+
+        Raises what kept a request from being settled (a full disk, say): the request is then in doubt.
+        """
+        try:
+            await self._recover()
+            while not self._stopping:
+                self._wake.clear()
+                if self._in_flight.fault is not None:
+                    raise self._in_flight.fault
+                self._correct_due_times()
+                await self._follow_orphans()
+                await self._load()
+                now = self._clock()
+                await self._wait(now, self._scheduler.schedule(self._senders, now))
+        finally:
+            await self._in_flight.drain()
+
+    def stop(self) -> None:
+        """Lets what is in flight end, and starts nothing new."""
+        self._stopping = True
+        self._wake.set()
 
     async def _recover(self) -> None:
         """Sends requests in doubt again, oldest first, before anything else; import jobs are followed beside it."""
@@ -167,39 +193,40 @@ class Dispatcher:
                 self._follow_again(doubt, sender)
                 continue
             log.info("request %d was in doubt: sent again", doubt.id)
-            result = await sender.send_again(doubt)
-            self._starts.single_only |= result.single_only
+            update = await sender.send_again(doubt)
+            self._scheduler.single_only |= update.single_only
 
     def _follow_again(self, doubt: OpenRequest, sender: Sender) -> None:
-        """Takes up an import job that may run: the later operations of its profiles wait for it, others don't."""
+        """Follows an import job that may run: the later operations of its profiles wait for it, others don't."""
         log.info("request %d was in doubt: its job is looked for", doubt.id)
         for stored in doubt.operations:
             self._queue.add(stored)
             self._queue.take_carried(stored)
-        self._under_way.start(
-            Lane(doubt.intent.connection, packing.BatchKey(IMPORT_CALL, "")), sender.send_again(doubt)
-        )
+        kind = Lane(doubt.intent.connection, packing.BatchKey(IMPORT_CALL, ""))
+        self._in_flight.start(kind, sender.send_again(doubt))
 
-    def _to_take_up(self) -> list[OrphanedJob]:
-        """The unread requests that may fare better now: their key was replaced, or an order was carried out."""
+    def _orphans_to_follow(self) -> list[OrphanedJob]:
+        """The orphaned jobs that may be readable now: their key was replaced, or a command was carried out."""
         return [
             each
-            for each in self._unread
-            if (self._released or each.settler.retired) and each.settler.to.name in self._senders
+            for each in self._orphaned
+            if (sender := self._senders.get(each.connected.name)) is not None
+            and (self._retry_orphaned or sender.connected is not each.connected)
         ]
 
-    async def _take_up(self) -> None:
+    async def _follow_orphans(self) -> None:
         """Looks again for jobs that a key could not read, as after a restart."""
-        if not self._to_take_up():
-            self._released = False
+        if not self._orphans_to_follow():
+            self._retry_orphaned = False
             return
         async with self._loading:
-            due, self._released = self._to_take_up(), False
+            orphans, self._retry_orphaned = self._orphans_to_follow(), False
             doubts = {each.id: each for each in await self._journal.requests_in_doubt(list(self._senders))}
-            for each in due:
-                if each.settler.to.name not in self._senders:
+            for each in orphans:
+                sender = self._senders.get(each.connected.name)
+                if sender is None:
                     continue  # disconnected while the journal was read
-                self._unread.remove(each)
+                self._orphaned.remove(each)
                 doubt = doubts.get(each.request)
                 left = {stored.seq for stored in doubt.operations} if doubt else set()
                 for stored in each.operations:
@@ -207,95 +234,73 @@ class Dispatcher:
                         # It was given up meanwhile.
                         self._queue.remove(stored.seq)
                 if doubt:
-                    self._follow_again(doubt, self._senders[doubt.intent.connection])
+                    self._follow_again(doubt, sender)
 
-    async def run(self) -> None:
-        """Sends until `stop` is called; returns when what was under way has been settled.
-
-        Raises what kept a request from being settled (a full disk, say): the request is then in doubt.
-        """
-        try:
-            await self._recover()
-            while not self._stopping:
-                self._wake.clear()
-                if self._under_way.fault is not None:
-                    raise self._under_way.fault
-                self._mind_the_clock()
-                await self._take_up()
-                await self._load()
-                now = self._clock()
-                await self._wait(now, self._starts.schedule(self._senders, now))
-        finally:
-            await self._under_way.drain()
-
-    def stop(self) -> None:
-        """Lets what is under way end, and starts nothing new."""
-        self._stopping = True
-        self._wake.set()
-
-    def _mind_the_clock(self) -> None:
+    def _correct_due_times(self) -> None:
         """A clock that was set back makes nothing wait longer than it was meant to."""
-        (clock, passed), now = self._seen_clock, (self._clock(), time.monotonic())
-        self._seen_clock = now
+        (clock, passed), now = self._last_clock, (self._clock(), time.monotonic())
+        self._last_clock = now
         gained = now[0] - clock - int((now[1] - passed) * 1000)
         if gained < -CLOCK_SET_BACK_MS:
             log.warning("the clock was set back by %d s", -gained // 1000)
             self._queue.shift_due_times(now[0], gained)
 
     async def _load(self) -> None:
-        # What became free is filled up again once it is worth a look into the journal.
+        # The journal is read again only once there is room for a whole part of it.
         while self._more and self._has_room:
             async with self._loading:
                 await self._load_some(min(MAX_OPERATIONS_IN_MEMORY - len(self._queue), OPERATIONS_PER_LOAD))
 
     @property
     def _has_room(self) -> bool:
-        return MAX_OPERATIONS_IN_MEMORY - len(self._queue) >= min(
-            OPERATIONS_PER_LOAD, MAX_OPERATIONS_IN_MEMORY // 2 + 1
-        )
+        room = MAX_OPERATIONS_IN_MEMORY - len(self._queue)
+        return room >= min(OPERATIONS_PER_LOAD, MAX_OPERATIONS_IN_MEMORY // 2 + 1)
 
     async def _load_some(self, limit: int) -> None:
-        # Whoever wakes us while this reads wants another look.
+        # A `wake` during the read asks for another one.
         self._more = False
         if self._reload:
-            self._reload, self._loaded = False, 0
-        batch = await self._journal.waiting_operations(list(self._senders), self._loaded, limit)
+            self._reload, self._loaded_seq = False, 0
+        batch = await self._journal.waiting_operations(list(self._senders), self._loaded_seq, limit)
         latest = self._clock() + MAX_DUE_AHEAD_MS
         for stored in batch:
             self._queue.add(stored if stored.due <= latest else replace(stored, due=0))
         if batch:
             self._more = True
-            self._loaded = batch[-1].seq
+            self._loaded_seq = batch[-1].seq
 
-    def _settle(self, result: QueueUpdate) -> None:
-        self._starts.single_only |= result.single_only
-        self._unread += result.orphaned
-        for stored in result.done:
+    def _apply(self, update: QueueUpdate) -> None:
+        """Changes the queue as committed settlements say."""
+        self._scheduler.single_only |= update.single_only
+        self._orphaned += update.orphaned
+        for stored in update.done:
             self._queue.remove(stored.seq)
-        for stored in result.stopped:
+        for stored in update.stopped:
             self._queue.remove(stored.seq)
             self._queue.remove_later_of_record(stored)
-        for stored in (*result.done, *result.stopped):
-            self._starts.single_only.discard(stored.seq)
-        for hold in result.holds:
-            said = (hold.workflow, hold.step, hold.cause)
-            if said not in self._said:
-                # Others of the step that were under way come to the same.
-                self._said.add(said)
+        self._scheduler.single_only.difference_update(
+            stored.seq for stored in (*update.done, *update.stopped)
+        )
+        for hold in update.holds:
+            logged = (hold.workflow, hold.step, hold.cause)
+            if logged not in self._logged_holds:
+                # Others of the step that were in flight come to the same.
+                self._logged_holds.add(logged)
                 log.warning("%s step %s is held: %s", hold.workflow, hold.step, hold.detail)
             # A held gate holds what is below it too: the journal knows what still waits.
             self.drop_workflow(hold.workflow)
-        if result.holds or result.reload:
+        if update.holds or update.reload:
             self.wake(reload=True)
-        for stored in result.again:
+        for stored in update.again:
             if stored.workflow in self._paused:
                 self._queue.remove(stored.seq)
             else:
                 self._queue.put_back(stored)
 
-    async def _wait(self, started: int, again: int | None) -> None:
+    async def _wait(self, started: int, again_at: int | None) -> None:
         # What came due since then was not started.
-        due = min((each for each in (self._queue.next_due(started), again) if each is not None), default=None)
+        times = (self._queue.next_due(started), again_at)
+        due = min((each for each in times if each is not None), default=None)
         timeout = None if due is None else max(0.001, (due - self._clock()) / 1000)
         try:
             async with asyncio.timeout(timeout):

@@ -22,7 +22,7 @@ from askel_tui.store.journal.rows import StoredOperation
 
 
 class Lane(NamedTuple):
-    """Ready operations of one connection that may share a request or stand in one line for requests of their own.
+    """Ready operations of one connection that may share a request, or wait for requests of their own.
 
     `live` ones were planned as their records came in; the others are backlog. Calls that take all that waits know
     no difference.
@@ -34,7 +34,7 @@ class Lane(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class _Line:
+class _LaneState:
     """A lane and what is ready in it, by `seq`."""
 
     lane: Lane
@@ -47,8 +47,8 @@ class _Entry:
 
     stored: StoredOperation
     keys: tuple[str, ...]
-    line: _Line
-    flying: bool = False
+    lane: _LaneState
+    in_flight: bool = False
     """Whether it is being sent."""
 
 
@@ -57,17 +57,17 @@ class ProfileQueue:
 
     def __init__(self) -> None:
         self._entries: dict[int, _Entry] = {}
-        self._of: Counter[str] = Counter()
+        self._count_of: Counter[str] = Counter()
         """How many operations are here, by workflow."""
-        self._ready_of: Counter[str] = Counter()
+        self._ready_count_of: Counter[str] = Counter()
         """How many of these are ready."""
-        self._by_key: dict[str, list[int]] = {}
-        self._last: tuple[tuple[str, Identity] | None, tuple[str, ...]] = (None, ())
-        self._lines: dict[Lane, _Line] = {}
-        self._put_off: dict[int, _Entry] = {}
+        self._fifo_by_key: dict[str, list[int]] = {}
+        """The `seq` of the operations that carry an identifier, in order."""
+        self._last_keys: tuple[tuple[str, Identity] | None, tuple[str, ...]] = (None, ())
+        self._lanes: dict[Lane, _LaneState] = {}
+        self._delayed: dict[int, _Entry] = {}
         """Those that were due later than at once when they came: few, so that the next one is soon found."""
-        self._in_flight = 0
-        self._busy: dict[str, int] = {}
+        self._in_flight_by_key: dict[str, int] = {}
         """How many operations are being sent, by key where there are any: several where the next was taken along."""
 
     def __len__(self) -> int:
@@ -78,57 +78,52 @@ class ProfileQueue:
 
     def count_ahead(self, workflow: str) -> tuple[int, int]:
         """How many operations of a workflow are here, and how many of them are ready."""
-        return self._of[workflow], self._ready_of[workflow]
+        return self._count_of[workflow], self._ready_count_of[workflow]
 
     @property
     def has_ready(self) -> bool:
         """Whether an operation is ready, due or not."""
-        return any(self._ready_of.values())
-
-    @property
-    def in_flight(self) -> int:
-        """How many operations are being sent."""
-        return self._in_flight
+        return any(self._ready_count_of.values())
 
     def add(self, stored: StoredOperation, *, live: bool = False) -> None:
-        """Takes an operation in, at the place that its `seq` gives it. One that is here already stays as it is."""
+        """Adds an operation at the position that its `seq` gives it. One that is here already stays as it is."""
         if stored.seq in self._entries:
             return
-        self._entries[stored.seq] = entry = self._entry(stored, live)
+        self._entries[stored.seq] = entry = self._make_entry(stored, live)
         if stored.due:
-            self._put_off[stored.seq] = entry
-        self._of[stored.workflow] += 1
+            self._delayed[stored.seq] = entry
+        self._count_of[stored.workflow] += 1
         for key in entry.keys:
-            line = self._by_key.setdefault(key, [])
-            if line and line[-1] > stored.seq:
-                insort(line, stored.seq)
-                self._unready(self._entries[line[1]])
+            fifo = self._fifo_by_key.setdefault(key, [])
+            if fifo and fifo[-1] > stored.seq:
+                insort(fifo, stored.seq)
+                self._make_unready(self._entries[fifo[1]])
             else:
-                line.append(stored.seq)
-        self._consider(entry)
+                fifo.append(stored.seq)
+        self._make_ready_if_first(entry)
 
     def calls(self) -> list[Call]:
         """The calls that have ready operations."""
-        return list(dict.fromkeys(line.lane.batch_key.call for line in self._lines.values() if line.ready))
+        return list(dict.fromkeys(each.lane.batch_key.call for each in self._lanes.values() if each.ready))
 
     def lanes(self, call: Call) -> Iterator[tuple[Lane, Mapping[int, StoredOperation]]]:
         """The ready operations of a call by lane; do not change while iterating."""
-        for line in self._lines.values():
-            if line.ready and line.lane.batch_key.call == call:
-                yield line.lane, line.ready
+        for state in self._lanes.values():
+            if state.ready and state.lane.batch_key.call == call:
+                yield state.lane, state.ready
 
     def count_ready(self, lane: Lane) -> int:
         """How many operations of a lane are ready, due or not."""
-        line = self._lines.get(lane)
-        return 0 if line is None else len(line.ready)
+        state = self._lanes.get(lane)
+        return 0 if state is None else len(state.ready)
 
     def take(self, lane: Lane, limit: int, now: int) -> list[StoredOperation]:
         """Takes up to `limit` ready operations of a lane that are due; they stay at the head of their profile."""
-        line = self._lines.get(lane)
-        ready = () if line is None else line.ready.values()
+        state = self._lanes.get(lane)
+        ready = () if state is None else state.ready.values()
         taken = list(islice((stored for stored in ready if stored.due <= now), limit))
         for stored in taken:
-            self._fly(self._entries[stored.seq])
+            self._mark_in_flight(self._entries[stored.seq])
         return taken
 
     def take_next_of_record(self, stored: StoredOperation, call: Call) -> StoredOperation | None:
@@ -138,149 +133,144 @@ class ProfileQueue:
             return None
         if (other.workflow, other.record_seq) != (stored.workflow, stored.record_seq):
             return None
-        self._fly(self._entries[other.seq])
+        self._mark_in_flight(self._entries[other.seq])
         return other
 
     def next_of_profile(self, stored: StoredOperation) -> StoredOperation | None:
-        """The waiting operation right behind a taken one, if both name the same identifiers; it stays where it is."""
+        """The waiting operation right behind a taken one, if both name the same identifiers; it is not taken."""
         entry = self._entries[stored.seq]
         following: set[int | None] = set()
         for key in entry.keys:
-            line = self._by_key[key]
-            place = bisect_right(line, stored.seq)
-            following.add(line[place] if place < len(line) else None)
+            fifo = self._fifo_by_key[key]
+            index = bisect_right(fifo, stored.seq)
+            following.add(fifo[index] if index < len(fifo) else None)
         seq = following.pop()
         if following or seq is None:
             return None
         other = self._entries[seq]
-        return other.stored if not other.flying and other.keys == entry.keys else None
+        return other.stored if not other.in_flight and other.keys == entry.keys else None
 
     def take_carried(self, stored: StoredOperation) -> None:
-        """Takes an operation that is carried already: the one that `behind` gave, or one of a request in doubt."""
-        self._fly(self._entries[stored.seq])
+        """Takes an operation that a request carries: the one `next_of_profile` gave, or one of a request in doubt."""
+        self._mark_in_flight(self._entries[stored.seq])
 
     def next_due(self, now: int) -> int | None:
         """When the next ready operation that is not due yet will be."""
         later = (
             entry.stored.due
-            for seq, entry in self._put_off.items()
-            if entry.stored.due > now and seq in entry.line.ready
+            for seq, entry in self._delayed.items()
+            if entry.stored.due > now and seq in entry.lane.ready
         )
         return min(later, default=None)
 
     def shift_due_times(self, after: int, by: int) -> None:
-        """The clock was set: what is due after a time is due so much later, or earlier where `by` is negative."""
+        """Moves the due times after a time by so many milliseconds, because the clock was set."""
         for entry in self._entries.values():
             if entry.stored.due > after:
                 entry.stored = replace(entry.stored, due=entry.stored.due + by)
-                self._consider(entry)
+                self._make_ready_if_first(entry)
 
     def remove(self, seq: int) -> None:
-        """The operation is settled, held or failed: the next one of its profile may be ready now."""
+        """Removes an operation that is settled, held or failed: the next one of its profile may be ready now."""
         entry = self._entries.pop(seq, None)
         if entry is None:
             return
-        self._unready(entry)
-        self._land(entry)
-        self._put_off.pop(seq, None)
-        self._of[entry.stored.workflow] -= 1
+        self._make_unready(entry)
+        self._mark_landed(entry)
+        self._delayed.pop(seq, None)
+        self._count_of[entry.stored.workflow] -= 1
         for key in entry.keys:
-            line = self._by_key[key]
-            line.remove(seq)
-            if line:
-                self._consider(self._entries[line[0]])
+            fifo = self._fifo_by_key[key]
+            fifo.remove(seq)
+            if fifo:
+                self._make_ready_if_first(self._entries[fifo[0]])
             else:
-                del self._by_key[key]
+                del self._fifo_by_key[key]
 
     def put_back(self, stored: StoredOperation) -> None:
-        """The operation is to be tried again (its `due` and `attempts` may have changed)."""
+        """Puts an operation back that is tried again; its `due` and `attempts` may have changed."""
         entry = self._entries.get(stored.seq)
         if entry is None:
             return
-        self._land(entry)
+        self._mark_landed(entry)
         entry.stored = stored
         if stored.due:
-            self._put_off[stored.seq] = entry
-        self._consider(entry)
+            self._delayed[stored.seq] = entry
+        self._make_ready_if_first(entry)
         for key in entry.keys:
-            self._consider(self._entries[self._by_key[key][0]])
+            self._make_ready_if_first(self._entries[self._fifo_by_key[key][0]])
 
     def remove_later_of_record(self, stored: StoredOperation) -> None:
-        """Drops the later operations of the record of an operation; the journal has settled them with it."""
-        lines = [self._by_key.get(key, ()) for key in _keys(stored)]
-        behind = {
+        """Removes the later operations of an operation's record; the journal has settled them with it."""
+        later = {
             seq
-            for line in lines
-            for seq in line
+            for key in _ordering_keys(stored)
+            for seq in self._fifo_by_key.get(key, ())
             if (other := self._entries[seq].stored).record_seq == stored.record_seq
             and other.workflow == stored.workflow
             and other.index > stored.index
         }
-        for seq in behind:
-            if not self._entries[seq].flying:
+        for seq in later:
+            if not self._entries[seq].in_flight:
                 self.remove(seq)
 
-    def remove_of_workflow(self, workflow: str, *, step: str | None = None) -> None:
-        """Drops operations of a workflow that are not in flight; the journal still has them."""
-        gone = [
+    def remove_of_workflow(self, workflow: str) -> None:
+        """Removes operations of a workflow that are not in flight; the journal still has them."""
+        waiting = [
             seq
             for seq, entry in self._entries.items()
-            if entry.stored.workflow == workflow
-            and (step is None or entry.stored.operation.step == step)
-            and not entry.flying
+            if entry.stored.workflow == workflow and not entry.in_flight
         ]
-        for seq in gone:
+        for seq in waiting:
             self.remove(seq)
 
-    def _entry(self, stored: StoredOperation, live: bool) -> _Entry:
-        found = batch_key(stored.operation)
-        live = live and found.call not in GATHERING_CALLS
+    def _make_entry(self, stored: StoredOperation, live: bool) -> _Entry:
+        key = batch_key(stored.operation)
+        live = live and key.call not in GATHERING_CALLS
         # The operations of a record come one after another and share its identity.
-        whose = (stored.connection, stored.operation.profile)
-        if whose != self._last[0]:
-            self._last = (whose, _keys(stored))
-        lane = Lane(stored.connection, found, live)
-        line = self._lines.get(lane)
-        if line is None:
-            line = self._lines[lane] = _Line(lane, {})
-        return _Entry(stored, self._last[1], line)
+        owner = (stored.connection, stored.operation.profile)
+        if owner != self._last_keys[0]:
+            self._last_keys = (owner, _ordering_keys(stored))
+        lane = Lane(stored.connection, key, live)
+        state = self._lanes.get(lane)
+        if state is None:
+            state = self._lanes[lane] = _LaneState(lane, {})
+        return _Entry(stored, self._last_keys[1], state)
 
-    def _fly(self, entry: _Entry) -> None:
-        self._unready(entry)
-        if entry.flying:
+    def _mark_in_flight(self, entry: _Entry) -> None:
+        self._make_unready(entry)
+        if entry.in_flight:
             return
-        entry.flying = True
-        self._in_flight += 1
+        entry.in_flight = True
         for key in entry.keys:
-            self._busy[key] = self._busy.get(key, 0) + 1
+            self._in_flight_by_key[key] = self._in_flight_by_key.get(key, 0) + 1
 
-    def _land(self, entry: _Entry) -> None:
-        if not entry.flying:
+    def _mark_landed(self, entry: _Entry) -> None:
+        if not entry.in_flight:
             return
-        entry.flying = False
-        self._in_flight -= 1
+        entry.in_flight = False
         for key in entry.keys:
-            left = self._busy.pop(key) - 1
+            left = self._in_flight_by_key.pop(key) - 1
             if left:
-                self._busy[key] = left
+                self._in_flight_by_key[key] = left
 
-    def _consider(self, entry: _Entry) -> None:
+    def _make_ready_if_first(self, entry: _Entry) -> None:
         """Makes an operation ready if nothing is before it."""
-        if entry.flying:
+        if entry.in_flight:
             return
         seq = entry.stored.seq
         for key in entry.keys:
-            if key in self._busy or self._by_key[key][0] != seq:
+            if key in self._in_flight_by_key or self._fifo_by_key[key][0] != seq:
                 return
-        ready = entry.line.ready
+        ready = entry.lane.ready
         if seq not in ready:
-            self._ready_of[entry.stored.workflow] += 1
+            self._ready_count_of[entry.stored.workflow] += 1
         ready[seq] = entry.stored
 
-    def _unready(self, entry: _Entry) -> None:
-        if entry.line.ready.pop(entry.stored.seq, None) is not None:
-            self._ready_of[entry.stored.workflow] -= 1
+    def _make_unready(self, entry: _Entry) -> None:
+        if entry.lane.ready.pop(entry.stored.seq, None) is not None:
+            self._ready_count_of[entry.stored.workflow] -= 1
 
 
-def _keys(stored: StoredOperation) -> tuple[str, ...]:
+def _ordering_keys(stored: StoredOperation) -> tuple[str, ...]:
     return tuple(f"{stored.connection}\0{key}" for key in stored.operation.profile.keys())

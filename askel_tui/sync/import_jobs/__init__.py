@@ -1,4 +1,4 @@
-"""Bulk import jobs: following them to their end and reading their row errors.
+"""Import jobs: polled to their end, or waited for where the answer was lost; slow ones are reported.
 
-Starts no job: that is `sync.sending`.
+What the end of a job means for its operations is decided in `sync.settlement`.
 """

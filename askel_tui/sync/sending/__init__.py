@@ -1,4 +1,4 @@
-"""Sending: one request from its place in the budget to its settlement in the journal.
+"""Sending: operations become requests, and what becomes of each operation is committed.
 
-Every write to Klaviyo leaves here; what goes next is decided in `sync.dispatching`.
+Every write to Klaviyo leaves here; what goes next is decided in `sync.dispatching`, which nothing here imports.
 """

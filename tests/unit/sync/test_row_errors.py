@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.requests.bulk import Row
-from askel_tui.sync.import_jobs.row_errors import RowError, errors_by_row, find_imbalance
+from askel_tui.sync.settlement.row_errors import RowError, errors_by_row, find_imbalance
 from tests.support.strategies import json_values
 
 

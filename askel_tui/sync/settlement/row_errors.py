@@ -1,4 +1,4 @@
-"""Receipts of import jobs: which rows failed and why, and whether a job's figures add up. Pure."""
+"""Row errors of import jobs: which rows failed and why, and whether a job's figures add up."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def errors_by_row(errors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> d
     """Which rows failed and why: by the index in the error's pointer, else by its original payload."""
     if not errors:
         return {}
-    by_key = {
+    row_of_key = {
         key: index
         for index, row in enumerate(rows)
-        for one in row.operations[:1]
-        for key in one.profile.keys()
+        for operation in row.operations[:1]
+        for key in operation.profile.keys()
     }
     found: dict[int, RowError] = {}
     for error in errors:
-        index = row_index_of(str(_object(error.get("source")).get("pointer") or ""))
+        index = row_index_of(str(_mapping(error.get("source")).get("pointer") or ""))
         if index is None or index >= len(rows):
-            payload = _object(error.get("original_payload"))
+            payload = _mapping(error.get("original_payload"))
             named = {name: payload[name] for name in IDENTIFIERS if isinstance(payload.get(name), str)}
             identity = Identity(**named)
-            index = next((by_key[key] for key in identity.keys() if key in by_key), None)
+            index = next((row_of_key[key] for key in identity.keys() if key in row_of_key), None)
         if index is not None:
             reason = str(error.get("detail") or error.get("title") or "the row was refused")
             found[index] = RowError(str(error.get("code") or ""), reason)
@@ -64,5 +64,5 @@ def find_imbalance(job: Mapping[str, Any], accepted: int, named: int) -> str | N
     return None
 
 
-def _object(value: Any) -> Mapping[str, Any]:
+def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}

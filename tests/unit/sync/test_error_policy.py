@@ -1,4 +1,4 @@
-"""Verdicts: what each error means for operations, above all for consent, which is never repeated blindly."""
+"""The error policy: what each error means for operations, above all for consent, which is never repeated blindly."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.requests.packing import CONSENT_CALLS
 from askel_tui.klaviyo.errors import (
     Conflict,
@@ -20,14 +21,14 @@ from askel_tui.klaviyo.errors import (
     Unavailable,
     UnreadableResponse,
 )
-from askel_tui.sync.sending.error_policy import MAX_RETRY_WAIT_MS, Action, action_for, backoff_ms
+from askel_tui.sync.settlement.error_policy import MAX_RETRY_WAIT_MS, Action, action_for, backoff_ms
 
 PLAIN_CALLS = [
-    "create_or_update_profile",
-    "add_profiles_to_list",
-    "remove_profiles_from_list",
-    "create_event",
-    "get_profiles_for_segment",
+    Call.CREATE_OR_UPDATE_PROFILE,
+    Call.ADD_PROFILES_TO_LIST,
+    Call.REMOVE_PROFILES_FROM_LIST,
+    Call.CREATE_EVENT,
+    Call.GET_PROFILES_FOR_SEGMENT,
 ]
 CALLS = [*PLAIN_CALLS, *sorted(CONSENT_CALLS)]
 
@@ -43,7 +44,7 @@ def test_consent_is_what_gives_and_what_takes_it() -> None:
         (KeyRefused("said"), "hold", "key_refused"),
         (ScopeMissing("said"), "hold", "scope_missing"),
         (NotInThisRevision("said"), "hold", "revision"),
-        (NotInAccount("said"), "look", ""),
+        (NotInAccount("said"), "check_target", ""),
         (Conflict("said"), "fail", ""),
         (InvalidRequest("said"), "fail", ""),
         (TooLarge("said"), "fail", ""),
@@ -53,21 +54,21 @@ def test_consent_is_what_gives_and_what_takes_it() -> None:
     ],
 )
 def test_these_errors_mean_the_same_for_every_call(
-    call: str, error: KlaviyoError, act: str, cause: str
+    call: Call, error: KlaviyoError, act: str, cause: str
 ) -> None:
     found = action_for(error, call)
     assert (found.kind, found.cause, found.detail) == (act, cause, "said")
 
 
 @pytest.mark.parametrize("error", [Unavailable("said", may_have_arrived=True), UnreadableResponse("said")])
-def test_a_write_of_unknown_fate_is_repeated_unless_it_is_consent(error: KlaviyoError) -> None:
+def test_a_write_of_unknown_outcome_is_repeated_unless_it_is_consent(error: KlaviyoError) -> None:
     assert {action_for(error, call).kind for call in PLAIN_CALLS} == {"delay"}
-    assert {action_for(error, call).kind for call in CONSENT_CALLS} == {"doubt"}
+    assert {action_for(error, call).kind for call in CONSENT_CALLS} == {"read_back"}
 
 
 def test_retry_after_is_kept_in_milliseconds() -> None:
-    assert action_for(RateLimited("said", retry_after=1.5), "create_event").wait_ms == 1500
-    assert action_for(RateLimited("said"), "create_event") == Action("delay", "said")
+    assert action_for(RateLimited("said", retry_after=1.5), Call.CREATE_EVENT).wait_ms == 1500
+    assert action_for(RateLimited("said"), Call.CREATE_EVENT) == Action("delay", "said")
 
 
 @given(st.integers(0, 10_000), st.none() | st.integers(0, 10_000_000))

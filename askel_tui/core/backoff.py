@@ -1,0 +1,20 @@
+"""Back-off: how long to wait before something that failed is tried again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+MAX_DOUBLINGS = 30
+"""After so many attempts the wait grows no more, whatever its limit."""
+
+
+def backoff(
+    failures: int, first: float, longest: float, random_fraction: Callable[[], float] = random.random
+) -> float:
+    """The wait after so many failed attempts beyond the first one, in the unit of `first` and `longest`.
+
+    It doubles up to the longest, and is shortened by up to a half at random, so that many do not come back at once.
+    """
+    doubled = min(longest, first * 2.0 ** min(failures, MAX_DOUBLINGS))
+    return doubled * (0.5 + random_fraction() / 2)

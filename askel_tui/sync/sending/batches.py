@@ -1,0 +1,125 @@
+"""Batches: the operations that one request carries, above all the rows of bulk calls. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from askel_tui.contract.calls import Call
+from askel_tui.core.requests import bulk
+from askel_tui.core.requests.bulk import Row
+from askel_tui.core.requests.packing import PACKED_CALLS, Request
+from askel_tui.klaviyo.rate_limits.limiter import Priority
+from askel_tui.store.journal.rows import OpenRequest, StoredOperation
+from askel_tui.sync.settlement.values import Retry, Settlement, single_retries
+
+IMPORT_CALL, EVENTS_CALL = Call.BULK_IMPORT_PROFILES, Call.BULK_CREATE_EVENTS
+BULK_CALLS = frozenset({IMPORT_CALL, EVENTS_CALL})
+
+ProfileUpdates = tuple[Sequence[StoredOperation], StoredOperation | None]
+"""Updates of one profile that become one, and the list addition of the last one's record that travels along."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Operations that one request carries."""
+
+    request: Request
+    operations: Sequence[StoredOperation]
+    priority: Priority = "live"
+    profile_ids: Mapping[str, str] = field(default_factory=dict)
+    """The profile ids that a list call names, by operation id."""
+    rows: Sequence[Row] = ()
+    """The rows of a bulk call; none where they are not known any more."""
+    list_id: str | None = None
+    """The list that an import job puts its profiles on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What became of operations that were made ready: batches to send, and those settled without a request."""
+
+    batches: Sequence[Batch] = ()
+    settlements: Sequence[Settlement] = ()
+
+
+def import_batches(profiles: Sequence[ProfileUpdates], list_id: str | None, revision: str) -> Prepared:
+    """Import jobs that upsert profiles, and put them on the list where it is given."""
+    rows = [
+        bulk.import_row(
+            [each.operation for each in upserts], revision, addition.operation if addition else None
+        )
+        for upserts, addition in profiles
+    ]
+    return _pack(IMPORT_CALL, rows, list(row_operations(profiles)), revision, list_id)
+
+
+def addition_batches(additions: Sequence[StoredOperation], revision: str) -> Prepared:
+    """Import jobs that put profiles on a list by their identifiers, without knowing their ids."""
+    destination = additions[0].operation.destination
+    rows = [bulk.addition_row(stored.operation, revision) for stored in additions]
+    return _pack(IMPORT_CALL, rows, additions, revision, destination.id if destination else None)
+
+
+def event_batches(events: Sequence[StoredOperation], revision: str) -> Prepared:
+    """Bulk event calls, none of which repeats a `unique_id`."""
+    first: dict[str, StoredOperation] = {}
+    repeated = [
+        stored
+        for stored in events
+        if first.setdefault(stored.operation.body["unique_id"], stored) is not stored
+    ]
+    rows = [bulk.event_row(stored.operation, revision) for stored in first.values()]
+    retries = single_retries(repeated, "the same event travels in this call already")
+    return _pack(EVENTS_CALL, rows, list(first.values()), revision, None, retries)
+
+
+def remaining_batches(batch: Batch, left: Sequence[StoredOperation], revision: str) -> Prepared:
+    """The rows of a bulk batch that carry what is left of it."""
+    kept = {stored.operation.id for stored in left}
+    rows = [row for row in batch.rows if any(each.id in kept for each in row.operations)]
+    return _pack(batch.request.call, rows, left, revision, batch.list_id)
+
+
+def batch_in_doubt(doubt: OpenRequest) -> Batch:
+    """The batch of a request that was written down and never answered: with the same bytes."""
+    intent, operations = doubt.intent, tuple(each.operation for each in doubt.operations)
+    destination = operations[0].destination
+    ids = {"id": destination.id or ""} if destination and intent.call in PACKED_CALLS else {}
+    request = Request(intent.call, intent.method, intent.path, ids, intent.body, operations)
+    rows = bulk.rebuild_import_request(request).rows if intent.call == IMPORT_CALL else ()
+    return Batch(request, doubt.operations, "bulk" if intent.call in BULK_CALLS else "live", rows=rows)
+
+
+def row_operations(profiles: Iterable[ProfileUpdates]) -> Iterator[StoredOperation]:
+    """The operations of import rows, in their order."""
+    for upserts, addition in profiles:
+        yield from upserts
+        if addition is not None:
+            yield addition
+
+
+def _pack(
+    call: Call,
+    rows: Sequence[Row],
+    operations: Sequence[StoredOperation],
+    revision: str,
+    list_id: str | None,
+    retries: Sequence[Retry] = (),
+) -> Prepared:
+    stored = {each.operation.id: each for each in operations}
+    max_bytes = bulk.max_row_bytes(call, revision, list_id)
+    fitting = [row for row in rows if len(row.item) <= max_bytes]
+    large = [stored[each.id] for row in rows if len(row.item) > max_bytes for each in row.operations]
+    batches = [
+        Batch(
+            packed.request,
+            [stored[each.id] for each in packed.request.operations],
+            "bulk",
+            rows=packed.rows,
+            list_id=list_id,
+        )
+        for packed in bulk.pack_rows(call, fitting, revision, list_id)
+    ]
+    retries = [*retries, *single_retries(large, "it is too large for a bulk call")]
+    return Prepared(batches, [Settlement(retries=retries)] if retries else ())

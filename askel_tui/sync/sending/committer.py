@@ -1,0 +1,195 @@
+"""The committer: writes settlements into the journal, and says what they change in the queue."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from askel_tui.store.journal.interface import Clock, Journal
+from askel_tui.store.journal.rows import DelayedOperation, Hold, SettledOperation, StoredOperation
+from askel_tui.sync.connected import Connected
+from askel_tui.sync.settlement.error_policy import KEY_CAUSES, backoff_ms
+from askel_tui.sync.settlement.values import HeldOperations, OrphanedJob, QueueUpdate, Retry, Settlement
+
+log = logging.getLogger(__name__)
+
+MAX_OPERATIONS_PER_COMMIT = 1_000
+"""Operations that end in one transaction, so that live ones do not wait behind a large job."""
+
+LOG_INTERVAL_MS = 60_000
+"""How long between two lines of the log about a connection's trouble, in milliseconds."""
+
+
+@dataclass(slots=True)
+class _Transaction:
+    """What one call of `answer_request` writes."""
+
+    settled: Sequence[SettledOperation] = ()
+    hold: Hold | None = None
+    held: Sequence[StoredOperation] = ()
+    keep_carrying: bool = False
+    delayed: Sequence[DelayedOperation] = ()
+
+
+class Committer:
+    """Commits the settlements of one connection."""
+
+    def __init__(self, to: Connected, journal: Journal, clock: Clock) -> None:
+        self._to = to
+        self._journal = journal
+        self._clock = clock
+        self.retired = False
+        """Whether another sender took the connection over, maybe with another key."""
+        self._logged_at: int | None = None
+
+    async def commit(self, request: int | None, settlement: Settlement) -> QueueUpdate:
+        """Commits what became of the operations of a request, or of none.
+
+        It is one transaction, or several where many operations end or several steps are held: what is not settled
+        yet stays in the request until the last one, and is in doubt after a crash.
+        """
+        now = self._clock()
+        if settlement.decision is not None:
+            log.error("%s: %s", self._to.name, settlement.decision.detail.get("detail"))
+            await self._journal.write_decision(settlement.decision, now)
+        if settlement.forgotten_profile is not None:
+            await self._journal.forget_profile_id(self._to.name, settlement.forgotten_profile)
+        retries, held = self._limit(settlement, now)
+        delayed = [each for retry in retries for each in self._delay(retry, now)]
+        again = [each for group in settlement.again for each in group] if request is not None else []
+        released = [DelayedOperation(each, now, settlement.again_reason) for each in again]
+        holds = list(self._holds(held, now))
+        transactions = _transactions(settlement, holds, [*delayed, *released], now)
+        for part in transactions:
+            await self._journal.answer_request(
+                request,
+                settled=part.settled,
+                delayed=part.delayed,
+                held=part.held,
+                hold=part.hold,
+                keep_carrying=part.keep_carrying,
+                profiles=settlement.learned_profiles,
+                connection=self._to.name,
+                now=now,
+            )
+        stopped = [each.operation for each in settlement.ended if _stops_record(each)]
+        done = [each.operation for each in settlement.ended if not _stops_record(each)]
+        for each in held:
+            if not each.keep_request_open:
+                done += each.operations
+        return QueueUpdate(
+            done=[*done, *settlement.unattempted, *settlement.stale],
+            stopped=stopped,
+            again=[_tried_again(each, now) for each in delayed],
+            single_only={each.seq for retry in retries if retry.single_only for each in retry.operations},
+            holds=[each.hold for each in holds if each.hold],
+            orphaned=[
+                OrphanedJob(request, each.operations, self._to)
+                for each in held
+                if each.keep_request_open and request is not None
+            ],
+            reload=bool(settlement.stale),
+        )
+
+    def _limit(self, settlement: Settlement, now: int) -> tuple[list[Retry], list[HeldOperations]]:
+        """The retries and holds of a settlement, as the connection's limits have them.
+
+        A step that has been in trouble for longer than `pause_after` is held instead of tried again, and what was
+        refused for a key that was replaced meanwhile is tried again instead of held.
+        """
+        retries: list[Retry] = []
+        held: list[HeldOperations] = []
+        for each in settlement.held:
+            if self.retired and each.cause in KEY_CAUSES and not each.keep_request_open:
+                retries.append(Retry(each.operations, each.detail, 0))
+            else:
+                held.append(each)
+        for retry in settlement.retries:
+            late = self._late_steps(retry, now)
+            if not late:
+                retries.append(retry)
+                continue
+            worn_out = [stored for stored in retry.operations if _step(stored) in late]
+            held.append(HeldOperations(worn_out, "outage", retry.detail))
+            in_time = [stored for stored in retry.operations if _step(stored) not in late]
+            if in_time:
+                retries.append(replace(retry, operations=in_time))
+        return retries, held
+
+    def _late_steps(self, retry: Retry, now: int) -> set[tuple[str, str]]:
+        """The steps (workflow, step) with an operation that has been in trouble for too long."""
+        if retry.wait_ms == 0:
+            return set()
+        return {
+            _step(stored)
+            for stored in retry.operations
+            if stored.retrying_since and now - stored.retrying_since > self._to.pause_after_ms
+        }
+
+    def _delay(self, retry: Retry, now: int) -> Iterator[DelayedOperation]:
+        wait_ms = 0
+        if retry.wait_ms != 0:
+            attempts = max((each.attempts for each in retry.operations), default=0)
+            wait_ms = backoff_ms(attempts, retry.wait_ms)
+            self._log_trouble(retry.detail, now)
+        return (DelayedOperation(each, now + wait_ms, retry.detail) for each in retry.operations)
+
+    def _log_trouble(self, detail: str, now: int) -> None:
+        """Logs that something is tried again: once, while the same trouble meets many."""
+        if self._logged_at is None or not 0 <= now - self._logged_at < LOG_INTERVAL_MS:
+            self._logged_at = now
+            log.warning("%s: %s; it is tried again", self._to.name, detail.rstrip("."))
+
+    def _holds(self, held: Sequence[HeldOperations], now: int) -> Iterator[_Transaction]:
+        """A transaction for each step to be held: a crash must not let consent in doubt be sent again."""
+        for each in held:
+            if each.keep_request_open and self.retired:
+                continue
+            by_step: dict[tuple[str, str], list[StoredOperation]] = {}
+            for stored in each.operations:
+                by_step.setdefault(_step(stored), []).append(stored)
+            for (workflow, step), operations in by_step.items():
+                hold = Hold(self._to.name, workflow, step, each.cause, each.detail, now)
+                yield _Transaction(hold=hold, held=operations, keep_carrying=each.keep_request_open)
+
+
+def _transactions(
+    settlement: Settlement, holds: Sequence[_Transaction], delayed: Sequence[DelayedOperation], now: int
+) -> list[_Transaction]:
+    """As few transactions as can write this; none where there is nothing to write."""
+    ended = settlement.ended
+    found = [
+        _Transaction(ended[start : start + MAX_OPERATIONS_PER_COMMIT])
+        for start in range(0, len(ended), MAX_OPERATIONS_PER_COMMIT)
+    ]
+    for each in holds:
+        if len(found) == 1 and found[0].hold is None:
+            each.settled = found.pop().settled
+        found.append(each)
+    if delayed or settlement.learned_profiles:
+        found = found or [_Transaction()]
+        found[-1].delayed = delayed
+    if settlement.unattempted:
+        # After the failure before them: the journal lets them go its way.
+        behind = [DelayedOperation(each, now, "its upsert failed") for each in settlement.unattempted]
+        found.append(_Transaction(delayed=behind))
+    return found
+
+
+def _step(stored: StoredOperation) -> tuple[str, str]:
+    return stored.workflow, stored.operation.step
+
+
+def _stops_record(settled: SettledOperation) -> bool:
+    """Whether the later operations of its record end with it: it failed, or is a gate that refused."""
+    return settled.outcome == "failed" or (
+        settled.outcome == "skipped" and settled.operation.operation.is_gate
+    )
+
+
+def _tried_again(delayed: DelayedOperation, now: int) -> StoredOperation:
+    """The operation as the journal has it by now. What is tried again at once is no trouble."""
+    stored = delayed.operation
+    since = stored.retrying_since or (now if delayed.due > now else 0)
+    return replace(stored, due=delayed.due, attempts=stored.attempts + 1, retrying_since=since)

@@ -1,0 +1,101 @@
+"""Exchanges: a request is written down before its first byte is sent, and comes back with its answer as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from askel_tui.core.requests.packing import CONSENT_CALLS, Request
+from askel_tui.klaviyo.client import Response
+from askel_tui.klaviyo.errors import KlaviyoError
+from askel_tui.store.journal.errors import StaleOperations
+from askel_tui.store.journal.interface import Clock, Journal
+from askel_tui.store.journal.rows import RequestIntent
+from askel_tui.sync.connected import Connected
+from askel_tui.sync.sending.batches import IMPORT_CALL, Batch
+
+OPEN_REQUESTS_OBSERVER: ContextVar[Callable[[int], None] | None] = ContextVar(
+    "OPEN_REQUESTS_OBSERVER", default=None
+)
+"""Called with 1 before a request is opened: its task has to end, or the request is in doubt.
+
+Called with -1 once a request only waits for an import job: the next run can do that as well.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came of a batch. `request` is its id in the journal; None where nothing was sent."""
+
+    request: int | None
+    outcome: Response | KlaviyoError | StaleOperations
+
+
+class Exchange:
+    """Sends the requests of one connection."""
+
+    def __init__(self, to: Connected, journal: Journal, clock: Clock) -> None:
+        self._to = to
+        self._journal = journal
+        self._clock = clock
+
+    async def send(self, batch: Batch, opened: int | None = None) -> Reply:
+        """Sends a batch, as the request that was `opened` for it before, or as a new one. Raises nothing of Klaviyo's.
+
+        The outcome is `StaleOperations` where some operations wait no longer: a hold or a failure of another request
+        took them away while this one waited for its slot. Nothing was sent then.
+        """
+        call, request = batch.request.call, opened
+
+        async def open_request() -> None:
+            nonlocal request
+            if request is None:
+                request = await self._open(batch)
+
+        try:
+            response = await self._to.client.call(
+                call,
+                ids=batch.request.ids,
+                body=batch.request.body,
+                # Consent is not sent twice, and a second import job beside one that may run could end before it.
+                retry_mode="certain" if call in CONSENT_CALLS or call == IMPORT_CALL else "always",
+                priority=batch.priority,
+                before_attempt=open_request,
+            )
+        except (KlaviyoError, StaleOperations) as error:
+            return Reply(request, error)
+        return Reply(request, response)
+
+    async def call_alone(self, request: Request) -> Response:
+        """Makes a call that carries no operations: it makes or merges profiles. Raises `KlaviyoError`."""
+        reply = await self.send(Batch(request, ()))
+        if reply.request is not None:
+            await self._journal.answer_request(reply.request, now=self._clock())
+        if isinstance(reply.outcome, Exception):
+            raise reply.outcome
+        return reply.outcome
+
+    async def _open(self, batch: Batch) -> int:
+        """Writes the intent down; durable when it returns. Gives the request's id."""
+        report_open_requests(1)
+        request = batch.request
+        intent = RequestIntent(
+            connection=self._to.name,
+            account=self._to.account,
+            call=request.call,
+            method=request.method,
+            path=request.path,
+            body=request.body,
+            revision=self._to.revision,
+            key=self._to.key,
+            operation_seqs=[stored.seq for stored in batch.operations],
+        )
+        return await self._journal.open_request(intent, self._clock())
+
+
+def report_open_requests(count: int) -> None:
+    """Tells the task's owner that it has to end so many requests more, or fewer."""
+    observer = OPEN_REQUESTS_OBSERVER.get()
+    if observer is not None:
+        observer(count)

@@ -1,0 +1,156 @@
+"""Preparation: the reads that come before a request, and the batches that these make possible."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from askel_tui.contract.calls import Call
+from askel_tui.core.operations import Operation
+from askel_tui.core.requests import packing
+from askel_tui.core.requests.coalescing import UPSERT_CALL, is_update
+from askel_tui.core.requests.packing import CONSENT_CALLS, PACKED_CALLS, addressed_identity
+from askel_tui.klaviyo.errors import KlaviyoError
+from askel_tui.klaviyo.rate_limits.limiter import Priority
+from askel_tui.klaviyo.reads.consent import SUBSCRIBE_CALL
+from askel_tui.klaviyo.reads.profiles import find_profiles, members_of_list, members_of_segment
+from askel_tui.store.journal.interface import Journal
+from askel_tui.store.journal.rows import StoredOperation
+from askel_tui.sync.connected import Connected
+from askel_tui.sync.sending.batches import Batch, Prepared, addition_batches
+from askel_tui.sync.sending.exchange import Exchange
+from askel_tui.sync.settlement.single_calls import interpret, interpret_gate, learned_profiles, skipped
+from askel_tui.sync.settlement.values import Retry, Settlement
+
+MIN_UNKNOWN_FOR_IMPORT = 100
+"""From how many additions of profiles without a known id on an import job makes them."""
+
+
+class Preparation:
+    """Makes the operations of one connection ready to be sent. Raises `KlaviyoError` where a read fails."""
+
+    def __init__(self, to: Connected, journal: Journal, exchange: Exchange) -> None:
+        self._to = to
+        self._journal = journal
+        self._exchange = exchange
+
+    async def prepare(self, operations: Sequence[StoredOperation], priority: Priority) -> Prepared:
+        """The batches of operations that may share a request, after the reads that their call needs."""
+        first = operations[0].operation
+        if first.is_gate:
+            return await self._gates(operations)
+        if first.call in PACKED_CALLS:
+            return await self._list_calls(operations)
+        if first.call in CONSENT_CALLS and first.call != SUBSCRIBE_CALL and first.destination is not None:
+            return await self._withdrawals(operations, priority)
+        if is_identifying(first):
+            return await self._identification(operations, priority)
+        return Prepared(self.batches(operations, priority))
+
+    def batches(
+        self,
+        operations: Sequence[StoredOperation],
+        priority: Priority,
+        profile_ids: Mapping[str, str] | None = None,
+    ) -> list[Batch]:
+        """Batches that need no read: as many operations in each as the call takes, coalesced updates in one."""
+        if not operations:
+            return []
+        call, size, ids = operations[0].operation.call, len(operations), profile_ids or {}
+        if call in PACKED_CALLS or call in CONSENT_CALLS:
+            size = packing.batch_capacity(call, self._to.revision)
+        parts = [operations[start : start + size] for start in range(0, len(operations), size)]
+        return [Batch(self._request(part, ids), part, priority, ids) for part in parts]
+
+    async def profile_ids(self, operations: Sequence[StoredOperation]) -> dict[str, str]:
+        """Remembered profile ids by operation id: the strongest identifier that is known decides."""
+        keys = {key for stored in operations for key in stored.operation.profile.keys()}
+        known = await self._journal.profile_ids(self._to.name, keys)
+        ids = {}
+        for stored in operations:
+            found = next((known[key] for key in stored.operation.profile.keys() if key in known), None)
+            if found is not None:
+                ids[stored.operation.id] = found
+        return ids
+
+    def _request(
+        self, operations: Sequence[StoredOperation], profile_ids: Mapping[str, str]
+    ) -> packing.Request:
+        return packing.build_request(
+            [stored.operation for stored in operations], self._to.revision, profile_ids
+        )
+
+    async def _gates(self, operations: Sequence[StoredOperation]) -> Prepared:
+        segment = operations[0].operation.destination
+        if segment is None or segment.id is None:
+            raise ValueError(f"gate {operations[0].operation.step} names no segment")
+        identities = [stored.operation.profile for stored in operations]
+        members = await members_of_segment(self._to.client, segment.id, identities, priority="bulk")
+        return Prepared(settlements=[interpret_gate(operations, members)])
+
+    async def _identification(self, operations: Sequence[StoredOperation], priority: Priority) -> Prepared:
+        """An upsert of bare identifiers is not sent where an earlier answer showed them all on one profile."""
+        keys = operations[0].operation.profile.keys()
+        known = await self._journal.profile_ids(self._to.name, keys)
+        if len(known) == len(keys) and len(set(known.values())) == 1:
+            return Prepared(settlements=[skipped(operations, f"known as {next(iter(known.values()))}")])
+        return Prepared(self.batches(operations, priority))
+
+    async def _withdrawals(self, operations: Sequence[StoredOperation], priority: Priority) -> Prepared:
+        """Membership is read first: Klaviyo unsubscribes a profile that is not on the given list everywhere."""
+        target = operations[0].operation.destination
+        if target is None or target.id is None:
+            raise ValueError(f"step {operations[0].operation.step} names no list")
+        identities = {stored.seq: addressed_identity(stored.operation) for stored in operations}
+        members = await members_of_list(self._to.client, target.id, identities.values())
+        on_list = [stored for stored in operations if members.get(identities[stored.seq])]
+        off_list = [stored for stored in operations if not members.get(identities[stored.seq])]
+        why = f"not on {target.name}: Klaviyo would unsubscribe the profile everywhere"
+        return Prepared(self.batches(on_list, priority), [skipped(off_list, why)] if off_list else ())
+
+    async def _list_calls(self, operations: Sequence[StoredOperation]) -> Prepared:
+        """List calls name profiles by id: unknown ones are found, made by an import job, or made one by one."""
+        ids = await self.profile_ids(operations)
+        unknown = [stored for stored in operations if stored.operation.id not in ids]
+        if not unknown:
+            return Prepared(self.batches(operations, "bulk", ids))
+        adds = operations[0].operation.call == Call.ADD_PROFILES_TO_LIST
+        if adds and len(unknown) >= MIN_UNKNOWN_FOR_IMPORT:
+            made = addition_batches(unknown, self._to.revision)
+            named = [stored for stored in operations if stored.operation.id in ids]
+            return Prepared([*made.batches, *self.batches(named, "bulk", ids)], made.settlements)
+        found = await find_profiles(self._to.client, [stored.operation.profile for stored in unknown])
+        ids |= {
+            stored.operation.id: profile.id
+            for stored in unknown
+            if (profile := found.get(stored.operation.profile)) is not None
+        }
+        named = [stored for stored in operations if stored.operation.id in ids]
+        missing = [stored for stored in unknown if stored.operation.id not in ids]
+        if adds:
+            settlements = [await self._make_profile(stored) for stored in missing]
+        else:
+            settlements = [skipped(missing, "no such profile: nothing to remove")] if missing else []
+        return Prepared(self.batches(named, "bulk", ids), settlements)
+
+    async def _make_profile(self, stored: StoredOperation) -> Settlement:
+        """No profile has the identifiers any more: it is made, and the addition tried again."""
+        bare = replace(
+            stored.operation,
+            kind="upsert_profile",
+            call=UPSERT_CALL,
+            target=None,
+            through=None,
+            body={"attributes": {}, "properties": {}, "unset": []},
+        )
+        try:
+            response = await self._exchange.call_alone(packing.build_request([bare], self._to.revision, {}))
+        except KlaviyoError as error:
+            return interpret([stored], error, sent=False)
+        retries = [Retry([stored], "its profile was made", 0)]
+        return Settlement(retries=retries, learned_profiles=learned_profiles(response.body))
+
+
+def is_identifying(operation: Operation) -> bool:
+    """Whether the operation upserts nothing but identifiers."""
+    return operation.call == UPSERT_CALL and not is_update(operation)

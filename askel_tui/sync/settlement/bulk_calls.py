@@ -1,0 +1,159 @@
+"""Interpretation of answers to bulk calls, and of how import jobs ended.
+
+A row that can't be judged in bulk goes alone as a single call: its answer tells. A bulk event call offers nothing to
+poll, so its events stay unconfirmed (docs/klaviyo.md 2.6, 2.12).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from askel_tui.core.requests.bulk import Row, row_index_of
+from askel_tui.core.requests.coalescing import UPSERT_CALL
+from askel_tui.klaviyo.client import Response
+from askel_tui.klaviyo.errors import InvalidRequest, KlaviyoError
+from askel_tui.store.journal.rows import Decision, Outcome, SettledOperation, StoredOperation
+from askel_tui.sync.settlement.error_policy import KEY_CAUSES, action_for
+from askel_tui.sync.settlement.row_errors import CONFLICT_CODE, errors_by_row, find_imbalance
+from askel_tui.sync.settlement.single_calls import replay_remark
+from askel_tui.sync.settlement.values import HeldOperations, Retry, Settlement, single_retries
+
+IMBALANCE_KIND = "imbalance"
+"""The audit's word for an import job whose figures do not add up."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnd:
+    """How the wait for an import job ended: with its attributes and row errors, with a `failure` or an `error`."""
+
+    job: str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    row_errors: Sequence[Mapping[str, Any]] = ()
+    failure: str | None = None
+    """Why its rows are sent again; no job runs with them any more."""
+    error: KlaviyoError | None = None
+    """Why jobs can't be read; where the key is the reason, the job may still run."""
+
+
+def interpret_events(
+    operations: Sequence[StoredOperation], outcome: Response | KlaviyoError, rows: Sequence[Row] = ()
+) -> Settlement:
+    """The settlement of a bulk event call; its rows are not known where it is sent again after a crash."""
+    if isinstance(outcome, KlaviyoError):
+        return _interpret_error(operations, outcome, rows)
+    status, ms = outcome.status, outcome.duration_ms
+    return Settlement(
+        [
+            SettledOperation(each, "unconfirmed", status, detail=replay_remark(each.operation), ms=ms)
+            for each in operations
+        ]
+    )
+
+
+def interpret_import(
+    operations: Sequence[StoredOperation],
+    outcome: Response | KlaviyoError,
+    rows: Sequence[Row],
+    job: JobEnd | None,
+) -> Settlement:
+    """The settlement of an import job's operations; `job` is None where no job was made."""
+    error = job.error if job is not None else outcome
+    if isinstance(error, KlaviyoError):
+        action = action_for(error, None)
+        if job is not None and action.cause in KEY_CAUSES:
+            held = HeldOperations(operations, action.cause, action.detail, keep_request_open=True)
+            return Settlement(held=[held])
+        return _interpret_error(operations, error, rows if job is None else ())
+    assert job is not None
+    if job.failure is not None:
+        return Settlement(retries=[Retry(operations, job.failure)])
+    duration_ms = 0 if isinstance(outcome, KlaviyoError) else outcome.duration_ms
+    return _interpret_rows(operations, rows, job, duration_ms)
+
+
+def _interpret_error(
+    operations: Sequence[StoredOperation], error: KlaviyoError, rows: Sequence[Row]
+) -> Settlement:
+    action = action_for(error, None)
+    if action.kind == "hold":
+        return Settlement(held=[HeldOperations(operations, action.cause, action.detail)])
+    if action.kind == "delay":
+        return Settlement(retries=[Retry(operations, action.detail, action.wait_ms)])
+    named = _named_rows(error, len(rows))
+    if not named:
+        # The list may be gone, or an event already stored: single calls tell which.
+        return Settlement(retries=single_retries(operations, str(error)))
+    bad = {each.id for index, row in enumerate(rows) if index in named for each in row.operations}
+    rest = [stored for stored in operations if stored.operation.id not in bad]
+    alone = [stored for stored in operations if stored.operation.id in bad]
+    return Settlement(
+        retries=single_retries(alone, str(error)),
+        again=[rest] if rest else (),
+        again_reason=str(error),
+    )
+
+
+def _named_rows(error: KlaviyoError, count: int) -> set[int]:
+    """Which of so many rows the error names; one that it names for its list is not at fault."""
+    if not isinstance(error, InvalidRequest):
+        return set()
+    pointers = [item.pointer or "" for item in error.errors]
+    named = {row_index_of(pointer) for pointer in pointers if "relationships" not in pointer}
+    return {index for index in named if index is not None and index < count}
+
+
+def _interpret_rows(
+    operations: Sequence[StoredOperation], rows: Sequence[Row], job: JobEnd, duration_ms: int
+) -> Settlement:
+    """Every row of a job that is complete was written, or is named by an error."""
+    stored = {each.operation.id: each for each in operations}
+    errors = errors_by_row(job.row_errors, rows)
+    imbalance = find_imbalance(job.attributes, len(rows), len(errors))
+    response = json.dumps({"data": {"type": "profile-bulk-import-job", "id": job.job}}).encode()
+    written: Outcome = "written" if imbalance is None else "unconfirmed"
+    ended: list[SettledOperation] = []
+    unattempted: list[StoredOperation] = []
+    conflicts: list[StoredOperation] = []
+    coalesced: list[StoredOperation] = []
+    for index, row in enumerate(rows):
+        carried = [stored[each.id] for each in row.operations]
+        error = errors.get(index)
+        if error is None:
+            ended += [
+                SettledOperation(each, written, 202, response, imbalance, duration_ms) for each in carried
+            ]
+        elif any(each.operation.call == UPSERT_CALL for each in carried[1:]):
+            coalesced += carried
+        elif error.code == CONFLICT_CODE and carried and carried[0].operation.call == UPSERT_CALL:
+            conflicts += carried
+        else:
+            ended += [
+                SettledOperation(each, "failed", 202, response, error.reason, duration_ms)
+                for each in carried[:1]
+            ]
+            unattempted += carried[1:]
+    return Settlement(
+        ended,
+        retries=[
+            *single_retries(conflicts, "its identifiers belong to several profiles"),
+            *single_retries(coalesced, "one of the updates that were sent as one was refused"),
+        ],
+        unattempted=unattempted,
+        decision=None
+        if imbalance is None
+        else _imbalance_decision(operations, rows, job, len(errors), imbalance),
+    )
+
+
+def _imbalance_decision(
+    operations: Sequence[StoredOperation], rows: Sequence[Row], job: JobEnd, failed: int, detail: str
+) -> Decision:
+    """What does not add up is kept for `askel doctor`; the rows without an error stay unconfirmed."""
+    counted = {name: job.attributes.get(name) for name in ("total_count", "completed_count", "failed_count")}
+    accepted = len(rows)
+    figures = {"job": job.job, "accepted": accepted, "failed": failed, "unconfirmed": accepted - failed}
+    about = {**figures, "counted": counted, "detail": detail}
+    return Decision(IMBALANCE_KIND, "askel", operations[0].connection, detail=about)

@@ -1,0 +1,88 @@
+"""The error policy: what to do with the operations of a request that failed. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from askel_tui.contract.calls import Call
+from askel_tui.core.backoff import backoff
+from askel_tui.core.operations import Operation, Target
+from askel_tui.core.requests.packing import CONSENT_CALLS
+from askel_tui.klaviyo.errors import (
+    KeyRefused,
+    KlaviyoError,
+    NotInAccount,
+    NotInThisRevision,
+    RateLimited,
+    ScopeMissing,
+    Unavailable,
+    UnreadableResponse,
+)
+
+FIRST_RETRY_WAIT_MS, MAX_RETRY_WAIT_MS = 1_000, 60_000
+"""How long the first wait of operations that are tried again is, and the longest, in milliseconds."""
+
+KEY_CAUSES = frozenset({"key_refused", "scope_missing"})
+"""Causes of a hold that another key may not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What to do with the operations of a failed request.
+
+    `fail` keeps them with the reason, `hold` holds their steps for `cause`, `delay` tries them again, `read_back` asks
+    the account whether they were written, `check_target` asks it whether what the step names is still there.
+    """
+
+    kind: Literal["fail", "hold", "delay", "read_back", "check_target"]
+    detail: str
+    cause: str = ""
+    wait_ms: int | None = None
+
+
+def action_for(error: KlaviyoError, call: Call | None) -> Action:
+    """The action for an error of this call, or of a read without one (docs/klaviyo.md 4)."""
+    detail = str(error)
+    match error:
+        case KeyRefused():
+            return Action("hold", detail, "key_refused")
+        case ScopeMissing():
+            return Action("hold", detail, "scope_missing")
+        case NotInThisRevision():
+            return Action("hold", detail, "revision")
+        case NotInAccount():
+            return Action("check_target", detail)
+        case RateLimited():
+            # Where Klaviyo names no wait, or one of 0 s, our own back-off decides.
+            return Action("delay", detail, wait_ms=int((error.retry_after or 0) * 1000) or None)
+        case Unavailable():
+            unknown = call in CONSENT_CALLS and error.may_have_arrived
+            return Action("read_back" if unknown else "delay", detail)
+        case UnreadableResponse():
+            return Action("read_back" if call in CONSENT_CALLS else "delay", detail)
+    return Action("fail", detail)
+
+
+def target_to_check(operation: Operation) -> Target | None:
+    """The list, segment or flow to read after a 404; None where the operation names none that can be read."""
+    target = operation.destination
+    if target is None or target.id is None or target.type not in ("list", "segment", "flow"):
+        return None
+    return target
+
+
+def action_after_check(action: Action, operation: Operation, read_error: KlaviyoError | None) -> Action:
+    """The action for a 404 once the target was read; `read_error` is None where it is there."""
+    target = target_to_check(operation)
+    if target is None or read_error is None:
+        return Action("fail", action.detail)
+    if isinstance(read_error, NotInAccount):
+        gone = f"the {target.type} {target.name} ({target.id}) is gone from the account"
+        return Action("hold", gone, "target_gone")
+    return action_for(read_error, None)
+
+
+def backoff_ms(attempts: int, wait_ms: int | None = None) -> int:
+    """How long to wait before the next attempt, in milliseconds, and never less than Klaviyo's `wait_ms`."""
+    return max(int(backoff(attempts, FIRST_RETRY_WAIT_MS, MAX_RETRY_WAIT_MS)), wait_ms or 0)

@@ -1,0 +1,253 @@
+"""Interpretation of answers to single calls, list calls, consent jobs and gates.
+
+Each operation of a request is in its settlement exactly once, whatever the answer is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from askel_tui.contract.calls import Call
+from askel_tui.core.operations import IDENTIFIERS, Identity, Operation
+from askel_tui.core.planning.plan import gate_refusal
+from askel_tui.core.requests.bulk import row_index_of
+from askel_tui.core.requests.coalescing import UPSERT_CALL
+from askel_tui.core.requests.packing import CONSENT_CALLS, PACKED_CALLS
+from askel_tui.klaviyo.client import Response
+from askel_tui.klaviyo.errors import InvalidRequest, KlaviyoError, NotInAccount
+from askel_tui.klaviyo.reads.consent import UNKNOWN_OUTCOME_REASON
+from askel_tui.klaviyo.responses import attributes_of, resource_of
+from askel_tui.store.journal.rows import SettledOperation, StoredOperation
+from askel_tui.store.state.documents import OnConflict
+from askel_tui.sync.settlement.error_policy import Action, action_after_check, action_for
+from askel_tui.sync.settlement.values import HeldOperations, Retry, Settlement, single_retries
+
+MAX_RESPONSE_BYTES = 4096
+"""How much of an error's body the audit keeps, in bytes."""
+
+MAX_LOOKUP_ATTEMPTS = 20
+"""How many attempts an operation may have had when its profile id is wrong once more; then it fails."""
+
+MAX_IMMEDIATE_LOOKUPS = 3
+"""Up to how many attempts a profile id that was wrong is looked up again without waiting."""
+
+
+MERGE_CALL = Call.MERGE_PROFILES
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictFindings:
+    """What is known of identifiers that belong to several profiles, and of the merges of these."""
+
+    policy: OnConflict
+    profiles: Sequence[str] = ()
+    """The ids of the profiles, that of the strongest identifier first."""
+    merging: bool = False
+    """Whether the others are being merged into the first."""
+    newly_merging: bool = False
+    """Whether one of these merges was asked for just now."""
+    merge_error: KlaviyoError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was asked of the account after an error, so that the error can be interpreted."""
+
+    target_error: KlaviyoError | None = None
+    """What reading the step's target gave; None where it is there, or was not read."""
+    written: Collection[str] = ()
+    """The ids of consent operations whose effect the account shows."""
+    conflict: ConflictFindings | None = None
+
+
+NO_EVIDENCE = Evidence()
+
+
+def interpret(
+    operations: Sequence[StoredOperation],
+    outcome: Response | KlaviyoError,
+    evidence: Evidence = NO_EVIDENCE,
+    *,
+    sent: bool = True,
+    profile_ids: Mapping[str, str] | None = None,
+) -> Settlement:
+    """The settlement of operations of one call.
+
+    Without `sent`, a read that prepares their request failed, and nothing was written. `profile_ids` are those that
+    a list call named, by operation id.
+    """
+    call = operations[0].operation.call
+    if not isinstance(outcome, KlaviyoError):
+        return _interpret_success(operations, outcome)
+    action = action_for(outcome, call if sent else None)
+    if action.kind == "check_target":
+        action = action_after_check(action, operations[0].operation, evidence.target_error)
+    if action.kind == "hold":
+        return Settlement(held=[HeldOperations(operations, action.cause, action.detail)])
+    if action.kind == "delay":
+        return Settlement(retries=[Retry(operations, action.detail, action.wait_ms)])
+    if action.kind == "read_back":
+        return _interpret_unknown_consent(operations, action.detail, evidence.written)
+    if operations[0].operation.is_gate:
+        return _interpret_unreadable_gate(operations, outcome, action)
+    if call in PACKED_CALLS:
+        return _interpret_rejected_list_call(operations, outcome, profile_ids or {})
+    if call in CONSENT_CALLS and len(operations) > 1:
+        return _split(operations, outcome)
+    if call == UPSERT_CALL and len(operations) > 1:
+        # Coalesced updates go one by one, so that each has an answer of its own.
+        return Settlement(retries=single_retries(operations, str(outcome)))
+    if evidence.conflict is not None:
+        return _interpret_conflict(operations[0], outcome, evidence.conflict)
+    return failed(operations, outcome, action.detail)
+
+
+def interpret_gate(operations: Sequence[StoredOperation], members: Mapping[Identity, bool]) -> Settlement:
+    """The settlement of gates, by which of their profiles are in the segment."""
+    ended = []
+    for stored in operations:
+        refusal = gate_refusal(stored.operation, members[stored.operation.profile])
+        ended.append(SettledOperation(stored, "skipped" if refusal else "passed", detail=refusal))
+    return Settlement(ended)
+
+
+def failed(operations: Sequence[StoredOperation], error: KlaviyoError, detail: str) -> Settlement:
+    """Operations fail with what Klaviyo said."""
+    body = error.body[:MAX_RESPONSE_BYTES] if error.body else None
+    return Settlement(
+        [
+            SettledOperation(stored, "failed", status=error.status, response=body, detail=detail)
+            for stored in operations
+        ]
+    )
+
+
+def skipped(operations: Sequence[StoredOperation], detail: str) -> Settlement:
+    """Operations end that need no request."""
+    return Settlement([SettledOperation(stored, "skipped", detail=detail) for stored in operations])
+
+
+def replay_remark(operation: Operation) -> str | None:
+    """What the audit says of a write beside its answer: that it was a replay."""
+    return "replay" if operation.body.get("replay") else None
+
+
+def learned_profiles(body: Any) -> dict[str, Identity]:
+    """The profile id that an upsert was answered with, and the identifiers shown with it."""
+    resource = resource_of(body)
+    if not isinstance(resource.get("id"), str):
+        return {}
+    shown = attributes_of(resource)
+    named = {name: shown[name] for name in IDENTIFIERS if isinstance(shown.get(name), str)}
+    return {resource["id"]: Identity(**named)}
+
+
+def _interpret_success(operations: Sequence[StoredOperation], response: Response) -> Settlement:
+    call = operations[0].operation.call
+    named = _named_resource(response.body)
+    ended = [
+        SettledOperation(
+            stored,
+            "unconfirmed" if call in CONSENT_CALLS else "written",
+            status=response.status,
+            response=named,
+            detail=replay_remark(stored.operation),
+            ms=response.duration_ms,
+        )
+        for stored in operations
+    ]
+    return Settlement(ended, learned_profiles=learned_profiles(response.body) if call == UPSERT_CALL else {})
+
+
+def _interpret_unknown_consent(
+    operations: Sequence[StoredOperation], detail: str, written: Collection[str]
+) -> Settlement:
+    """Consent that the account does not show is held for a person: it is never sent twice."""
+    shown = [stored for stored in operations if stored.operation.id in written]
+    rest = [stored for stored in operations if stored.operation.id not in written]
+    read_back = f"read back after doubt: {detail}"
+    held = HeldOperations(rest, "in_doubt", f"{detail}; {UNKNOWN_OUTCOME_REASON}")
+    return Settlement(
+        [SettledOperation(stored, "written", detail=read_back) for stored in shown],
+        held=[held] if rest else (),
+    )
+
+
+def _interpret_unreadable_gate(
+    operations: Sequence[StoredOperation], error: KlaviyoError, action: Action
+) -> Settlement:
+    """Gates are held; where an identifier may be the reason, the others are read without it."""
+    if not isinstance(error, InvalidRequest):
+        return Settlement(held=[HeldOperations(operations, "gate_unreadable", action.detail)])
+    if len(operations) == 1:
+        return failed(operations, error, action.detail)
+    return _split(operations, error)
+
+
+def _interpret_rejected_list_call(
+    operations: Sequence[StoredOperation], error: KlaviyoError, profile_ids: Mapping[str, str]
+) -> Settlement:
+    """The rejected rows go by themselves; a single one is looked up again, for its profile may be gone."""
+    if len(operations) > 1:
+        return _split(operations, error)
+    stored = operations[0]
+    if not isinstance(error, NotInAccount) or stored.attempts + 1 >= MAX_LOOKUP_ATTEMPTS:
+        return failed(operations, error, str(error))
+    wait_ms = 0 if stored.attempts < MAX_IMMEDIATE_LOOKUPS else None
+    return Settlement(
+        retries=[Retry(operations, str(error), wait_ms)],
+        forgotten_profile=profile_ids.get(stored.operation.id),
+    )
+
+
+def _interpret_conflict(stored: StoredOperation, error: KlaviyoError, found: ConflictFindings) -> Settlement:
+    """An upsert goes as the connection's policy says (docs/klaviyo.md 2.5, 3.1)."""
+    identifiers = stored.operation.profile.identifiers()
+    if found.policy == "strongest":
+        strongest = Identity(**dict([next(iter(identifiers.items()))]))
+        narrowed = replace(stored.operation, profile=strongest)
+        again = replace(stored, operation=narrowed, has_fewer_identifiers=True)
+        return Settlement(again=[[again]], again_reason=str(error))
+    profiles = " and ".join(found.profiles)
+    if found.merge_error is not None:
+        action = action_for(found.merge_error, MERGE_CALL)
+        if action.kind == "hold":
+            return Settlement(held=[HeldOperations([stored], action.cause, action.detail)])
+        if action.kind == "delay":
+            return Settlement(retries=[Retry([stored], action.detail, action.wait_ms)])
+        detail = f"profiles {profiles} could not be merged: {action.detail}"
+        return failed([stored], found.merge_error, detail)
+    if found.merging:
+        detail = f"{' and '.join(found.profiles[1:])} is merged into {found.profiles[0]}"
+        return Settlement(retries=[Retry([stored], detail, 0 if found.newly_merging else None)])
+    owners = profiles or "another profile"
+    return failed([stored], error, f"{error} {', '.join(identifiers.values())} belong to {owners}")
+
+
+def _split(operations: Sequence[StoredOperation], error: KlaviyoError) -> Settlement:
+    """A whole request was rejected, so nothing of it was written: rejected rows go one by one, the rest together.
+
+    Pointers name rows (`/data/3/id`, `/data/attributes/profiles/data/2/attributes/…`); where none does, each half goes
+    by itself.
+    """
+    named: set[int | None] = set()
+    if isinstance(error, InvalidRequest | NotInAccount):
+        named = {row_index_of(item.pointer) for item in error.errors}
+    groups = [[stored] for index, stored in enumerate(operations) if index in named]
+    if groups:
+        groups.append([stored for index, stored in enumerate(operations) if index not in named])
+    else:
+        half = len(operations) // 2
+        groups = [list(operations[:half]), list(operations[half:])]
+    return Settlement(again=[group for group in groups if group], again_reason=str(error))
+
+
+def _named_resource(body: Any) -> bytes | None:
+    """What the audit keeps of a good answer: which resource it names."""
+    resource = resource_of(body)
+    if not resource:
+        return None
+    return json.dumps({"data": {"type": resource.get("type"), "id": resource.get("id")}}).encode()

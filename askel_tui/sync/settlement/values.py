@@ -1,0 +1,100 @@
+"""Settlements: what becomes of each operation that was to be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from askel_tui.core.operations import Identity
+from askel_tui.store.journal.rows import Decision, Hold, SettledOperation, StoredOperation
+from askel_tui.sync.connected import Connected
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Operations that are tried again: after a back-off, or at once where `wait_ms` is 0.
+
+    Another `wait_ms` is the shortest wait that Klaviyo allows.
+    """
+
+    operations: Sequence[StoredOperation]
+    detail: str
+    wait_ms: int | None = None
+    single_only: bool = False
+    """Whether they may not travel in bulk any more."""
+
+
+def single_retries(operations: Sequence[StoredOperation], detail: str) -> Sequence[Retry]:
+    """Operations go at once as single calls; nothing where there are none."""
+    return [Retry(operations, detail, 0, single_only=True)] if operations else ()
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOperations:
+    """Operations whose steps are held for a cause, and which wait with them."""
+
+    operations: Sequence[StoredOperation]
+    cause: str
+    detail: str
+    keep_request_open: bool = False
+    """Whether their request stays open, because its import job may run and can't be read with this key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What becomes of each operation of a request or of none: every operation is in exactly one of these."""
+
+    ended: Sequence[SettledOperation] = ()
+    retries: Sequence[Retry] = ()
+    held: Sequence[HeldOperations] = ()
+    again: Sequence[Sequence[StoredOperation]] = ()
+    """Groups that are sent again right away, each in requests of its own; `again_reason` says why."""
+    unattempted: Sequence[StoredOperation] = ()
+    """Operations behind a failed one of their record: the journal fails them with it."""
+    stale: Sequence[StoredOperation] = ()
+    """Operations of a request that was not sent, because some wait no longer: the journal knows which still do."""
+    again_reason: str = ""
+    learned_profiles: Mapping[str, Identity] = field(default_factory=dict)
+    """Identifiers by Klaviyo's profile id, as an answer showed them."""
+    forgotten_profile: str | None = None
+    """A profile id that was remembered and turned out to be wrong."""
+    decision: Decision | None = None
+    """An audit entry of its own that belongs to the answer."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OrphanedJob:
+    """A request that stays open because its key may not read its import job; nothing else may be sent for it."""
+
+    request: int
+    operations: Sequence[StoredOperation]
+    connected: Connected
+    """The connection, with the key that may not read the job."""
+
+
+@dataclass(slots=True)
+class QueueUpdate:
+    """What committed settlements change in the queue."""
+
+    done: list[StoredOperation] = field(default_factory=list)
+    """Operations that left the queue."""
+    stopped: list[StoredOperation] = field(default_factory=list)
+    """Operations that failed, or gates that refused: the later ones of their records were settled with them."""
+    again: list[StoredOperation] = field(default_factory=list)
+    """Operations that are tried again once they are due."""
+    single_only: set[int] = field(default_factory=set)
+    """The `seq` of operations that may not travel in bulk any more."""
+    holds: list[Hold] = field(default_factory=list)
+    orphaned: list[OrphanedJob] = field(default_factory=list)
+    reload: bool = False
+    """Whether memory and journal differ: what is in memory is to be read again."""
+
+    def add(self, other: QueueUpdate) -> None:
+        """Takes in what another settlement changes."""
+        self.done += other.done
+        self.stopped += other.stopped
+        self.again += other.again
+        self.single_only |= other.single_only
+        self.holds += other.holds
+        self.orphaned += other.orphaned
+        self.reload |= other.reload
