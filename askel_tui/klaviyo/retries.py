@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
+from askel_tui.core.backoff import backoff
 from askel_tui.klaviyo.errors import KlaviyoError, RateLimited, Unavailable
 
 if TYPE_CHECKING:
@@ -38,11 +39,10 @@ class RetryPolicy:
 
     def wait(self, attempt: int, error: BaseException | None) -> float:
         """Seconds to wait after a failed attempt (from 1): doubling, jittered, never before Retry-After."""
-        backoff = min(self.max_wait_s, self.first_wait_s * 2.0 ** (attempt - 1)) * (0.5 + self.random() / 2)
         if isinstance(error, RateLimited):
             # A little after the second that Klaviyo names, and not all callers at once.
             return max(1.0, error.retry_after or 0.0) + 0.25 * self.random()
-        return backoff
+        return backoff(attempt - 1, self.first_wait_s, self.max_wait_s, self.random)
 
 
 def may_retry(error: BaseException, repeat: RetryMode) -> bool:

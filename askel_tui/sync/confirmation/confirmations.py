@@ -27,7 +27,7 @@ from askel_tui.klaviyo.reads.profiles import find_profiles
 from askel_tui.klaviyo.responses import attributes_of, resource_of
 from askel_tui.store.journal.rows import Confirmation, UnconfirmedWrite
 from askel_tui.sync.instance import Instance
-from askel_tui.sync.upkeep.periodic import Interval
+from askel_tui.sync.periodic import Interval
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from askel_tui.klaviyo.reads.consent import UNKNOWN_OUTCOME_REASON, find_shown_o
 from askel_tui.store.errors import UnknownConnection
 from askel_tui.store.journal.rows import Hold, SettledOperation
 from askel_tui.sync.instance import Instance
-from askel_tui.sync.upkeep.periodic import Interval
+from askel_tui.sync.periodic import Interval
 
 log = logging.getLogger(__name__)
 

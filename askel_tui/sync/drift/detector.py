@@ -39,6 +39,7 @@ from askel_tui.sync.drift.known_findings import KnownFindings
 from askel_tui.sync.drift.pins import Pins, VersionedStep
 from askel_tui.sync.drift.property_witnesses import PropertyWitnesses
 from askel_tui.sync.instance import Instance
+from askel_tui.sync.periodic import Interval
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ class DriftDetector:
         self._checked_at: dict[VersionedStep, int] = {}
         self._drifted_steps: set[StepKey] = set()
         """Steps with a finding that holds and that nobody released knowingly."""
-        self._last_round_at: int | None = None
+        self._interval = Interval()
         self._limit = asyncio.Semaphore(MAX_CONCURRENT_CHECKS)
 
     async def ensure_fresh(self, connection: str, operations: Sequence[StoredOperation]) -> bool:
@@ -113,11 +114,8 @@ class DriftDetector:
     async def run_round(self) -> None:
         """One round: whatever is due for a look is looked at. Raises only what the journal or the state raise."""
         now = self._instance.clock()
-        if self._last_round_at is not None and 0 <= now - self._last_round_at < min(
-            MIN_ROUND_INTERVAL_MS, HOLD_CHECK_INTERVAL_MS
-        ):
+        if not self._interval.elapsed(now, min(MIN_ROUND_INTERVAL_MS, HOLD_CHECK_INTERVAL_MS)):
             return
-        self._last_round_at = now
         active = await self._pins.active()
         holds = await self._instance.journal.holds()
         self._findings.keep_only({key[0] for keys in active.values() for key in keys})

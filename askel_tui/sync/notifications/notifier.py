@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from askel_tui.core import notices as texts
+from askel_tui.core.backoff import backoff
 from askel_tui.core.notices import AffectedStep
 from askel_tui.store.journal.rows import HOLD_CAUSES, DeliveryPosition, Notice
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.notifications import channels
 from askel_tui.sync.notifications.channels import DeliveryFailed, Message
+from askel_tui.sync.periodic import Interval
 from askel_tui.text.sanitizing import sanitize_sentence
 from askel_tui.text.times import to_rfc3339
 
@@ -81,16 +82,13 @@ class Notifier:
         self._addresses: list[Address] = []
         self._configured: list[Address] | None = None
         self._remind_ms = DEFAULT_REMIND_HOURS * 3_600_000
-        self._last_round_at: int | None = None
+        self._interval = Interval()
 
     async def run_round(self) -> None:
         """Delivers what is due. Raises only what the journal or the state raise."""
         now = self._instance.clock()
-        if self._last_round_at is not None and 0 <= now - self._last_round_at < min(
-            MIN_ROUND_INTERVAL_MS, GATHER_DELAY_MS
-        ):
+        if not self._interval.elapsed(now, min(MIN_ROUND_INTERVAL_MS, GATHER_DELAY_MS)):
             return
-        self._last_round_at = now
         await self._read_addresses()
         if self._addresses:
             await self._instance.journal.add_reminders(now - self._remind_ms, now)
@@ -153,8 +151,7 @@ class Notifier:
             await journal.save_delivery(address.key, done)
 
     async def _schedule_retry(self, address: Address, at: DeliveryPosition, why: DeliveryFailed) -> None:
-        wait = min(MAX_RETRY_DELAY_MS, FIRST_RETRY_DELAY_MS * 2 ** min(at.attempts, 12))
-        due = self._instance.clock() + int(wait * random.uniform(0.5, 1.0))
+        due = self._instance.clock() + int(backoff(at.attempts, FIRST_RETRY_DELAY_MS, MAX_RETRY_DELAY_MS))
         await self._instance.journal.save_delivery(
             address.key, DeliveryPosition(at.seq, at.attempts + 1, due)
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from askel_tui.store.journal.rows import Hold
 from askel_tui.sync.dispatching.dispatcher import Dispatcher
 from askel_tui.sync.instance import Instance
-from askel_tui.sync.upkeep.periodic import Interval
+from askel_tui.sync.periodic import Interval
 
 log = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ import logging
 
 from askel_tui.store.journal.rows import AuditFilter
 from askel_tui.sync.instance import Instance
+from askel_tui.sync.periodic import Interval
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +30,13 @@ class Retention:
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
-        self._last_round_at: int | None = None
+        self._interval = Interval()
 
     async def run_round(self) -> None:
         """Folds away what is too old or too much, if an hour has passed since the last time."""
         now = self._instance.clock()
-        if self._last_round_at is not None and 0 <= now - self._last_round_at < ROUND_INTERVAL_MS:
+        if not self._interval.elapsed(now, ROUND_INTERVAL_MS):
             return
-        self._last_round_at = now
         settings = self._instance.state.settings()
         days = float(settings.get("retention_days") or DEFAULT_RETENTION_DAYS)
         await self._prune(min(now - int(days * MS_PER_DAY), now - MIN_KEPT_MS), now)
