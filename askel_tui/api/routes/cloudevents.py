@@ -1,4 +1,4 @@
-"""CloudEvents 1.0 over HTTP: structured, batched and binary; each event is a record."""
+"""CloudEvents 1.0 over HTTP, structured, batched or binary: each event becomes a record."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STRUCTURED_TYPE = "application/cloudevents+json"
 BATCH_TYPE = "application/cloudevents-batch+json"
 REQUIRED_ATTRIBUTES = ("id", "source", "type")
 ATTRIBUTES_KEY = "cloudevent"
-"""Where a record's data tells the event's other attributes (`source`, `subject`, extensions)."""
+"""The key in a record's data for the event's other attributes (`source`, `subject`, extensions)."""
 
 
 def record_from_event(event: Any) -> dict[str, Any]:
@@ -44,12 +44,12 @@ def record_from_event(event: Any) -> dict[str, Any]:
         data = {"data_base64": event["data_base64"]}
     if not isinstance(data, dict):
         data = {"value": data}
-    taken = {"specversion", "id", "type", "time", "data", "data_base64"}
-    about = {name: value for name, value in event.items() if name not in taken}
+    record_fields = {"specversion", "id", "type", "time", "data", "data_base64"}
+    attributes = {name: value for name, value in event.items() if name not in record_fields}
     record = {
         "id": _record_id(event["source"], event["id"]),
         "event": event["type"],
-        "data": {ATTRIBUTES_KEY: about, **data},
+        "data": {ATTRIBUTES_KEY: attributes, **data},
     }
     if event.get("time") is not None:
         record["time"] = event["time"]
@@ -57,7 +57,7 @@ def record_from_event(event: Any) -> dict[str, Any]:
 
 
 def _record_id(source: str, event_id: str) -> str:
-    """Events are told apart by source and id together, as the specification has it."""
+    """The id of a record: an event is identified by its source and id together, as the specification says."""
     joined = f"{source}#{event_id}"
     return (
         joined
@@ -110,7 +110,7 @@ _EXAMPLE = {
     status_code=202,
     response_model=RecordsAnswer,
     responses=error_responses(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
-    summary="Give CloudEvents",
+    summary="Send CloudEvents",
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -150,8 +150,10 @@ def _read_events(request: Request, body: bytes, media: str) -> list[Any]:
         return [body_reader.parse_json(body)]
     if "ce-specversion" in request.headers:
         return [read_binary_event(request.headers, body)]
-    told = f"a CloudEvent comes as {STRUCTURED_TYPE}, {BATCH_TYPE}, or with its attributes in `ce-` headers"
-    raise ApiError(415, "content_type", told)
+    message = (
+        f"a CloudEvent comes as {STRUCTURED_TYPE}, {BATCH_TYPE}, or with its attributes in `ce-` headers"
+    )
+    raise ApiError(415, "content_type", message)
 
 
 def _incoming_record(event: Any) -> IncomingRecord:

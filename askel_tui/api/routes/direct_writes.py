@@ -1,4 +1,4 @@
-"""Direct writes: through the same plan, budget, journal and audit as workflows, with the token as the actor."""
+"""Direct writes: planned, budgeted, sent and audited as a workflow's are, with the token as the actor."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from askel_tui.services.workflows import InvalidWorkflow
 from askel_tui.store.state.tokens import TokenDoc
 
 PREPARE_TIMEOUT_S = 10.0
-"""How long a write may wait for what has to be looked up before it."""
+"""How long a write may wait for the names that it has to resolve in the account."""
 
 WRITE_TIMEOUT_S = 20.0
-"""How long a synchronous write waits for its receipts; what has none by then goes on by itself."""
+"""How long a synchronous write waits for its receipts; operations without one by then are sent all the same."""
 
 RouteFunction = Callable[..., Awaitable[Response]]
 PrepareFunction = Callable[[], Awaitable[tuple[direct_writes.PreparedWrite, list[str]]]]
-"""Plans a write; gives it with warnings."""
+"""A function that plans a write, and gives it with warnings."""
 
 router = APIRouter(tags=["Direct writes"])
 
 
 @dataclass(frozen=True, slots=True)
 class WriteRequest:
-    """A write that is asked for, and who asks."""
+    """A write that was requested, with the token that requests it."""
 
     request: Request
     connection: str
@@ -48,7 +48,7 @@ class WriteRequest:
 
     @property
     def context(self) -> ApiContext:
-        """What the routes share."""
+        """The state of the server."""
         return context_of(self.request)
 
     @property
@@ -88,7 +88,7 @@ def _write_route(path: str, summary: str, method: str = "POST") -> Callable[[Rou
 
 @_write_route("profiles", "Write a profile")
 async def write_profile(asked: WriteRequestParam, body: ProfileWrite) -> Response:
-    """Makes the profile where there is none."""
+    """Creates the profile where there is none."""
     flat = body.attributes.flatten()
     step = UpsertProfile(
         "profile",
@@ -103,13 +103,13 @@ async def write_profile(asked: WriteRequestParam, body: ProfileWrite) -> Respons
 
 @_write_route("lists/{list}/members", "Put a profile on a list")
 async def add_member(asked: WriteRequestParam, list: str, body: ListMember) -> Response:  # noqa: A002
-    """Gives no consent. Makes the profile where there is none."""
+    """Gives no consent. Creates the profile where there is none."""
     return await _write_step(asked, AddToList("add", list), body, "lists")
 
 
 @_write_route("lists/{list}/members", "Take a profile off a list", "DELETE")
 async def remove_member(asked: WriteRequestParam, list: str, body: ListMember) -> Response:  # noqa: A002
-    """Takes no consent away. Never makes a profile."""
+    """Withdraws no consent. Never creates a profile."""
     return await _write_step(asked, RemoveFromList("remove", list), body, "lists")
 
 
@@ -130,7 +130,7 @@ async def write_event(asked: WriteRequestParam, body: EventWrite) -> Response:
 
 @_write_route("flows/{flow}/fire", "Fire a flow for a profile")
 async def fire_flow(asked: WriteRequestParam, flow: str, body: FlowFire) -> Response:
-    """Through what triggers the flow: a list that the profile is put on, or an event of its metric."""
+    """Uses the flow's own trigger: puts the profile on its list, or writes an event of its metric."""
     if body.list is not None and body.metric is not None:
         raise ApiError(409, "conflict", "name a list or a metric, not both")
 
@@ -163,7 +163,7 @@ async def _write_step(
     *sections: str,
     data: dict[str, Any] | None = None,
 ) -> Response:
-    """`sections` of the catalog hold what the step names."""
+    """Writes one step. `sections` are those of the catalog that its names are resolved in."""
 
     async def prepare() -> tuple[direct_writes.PreparedWrite, list[str]]:
         questions = asked.context.account_queries
@@ -185,25 +185,25 @@ async def _write_step(
 
 
 async def _write_response(asked: WriteRequest, prepare: PrepareFunction) -> Response:
-    """Plans, writes and answers; what has not ended yet is told anew when it is asked for again with its key."""
+    """Plans, writes and responds; a response that is not complete is made anew for the next request with its key."""
 
     async def do() -> tuple[Response, bool]:
         async with asyncio.timeout(PREPARE_TIMEOUT_S):
-            prepared, told = await _prepare_or_refuse(prepare)
+            prepared, warnings = await _prepare_or_refuse(prepare)
         instance, actor = asked.context.instance, token_actor(asked.token)
         if asked.wait:
             written = await direct_writes.write_and_wait(instance, prepared, actor, timeout_s=WRITE_TIMEOUT_S)
         else:
             written = await direct_writes.queue_write(instance, prepared, actor)
         status = 200 if written.complete else 202
-        content = _write_answer(written, told).model_dump_json()
+        content = _write_answer(written, warnings).model_dump_json()
         return Response(content, status, media_type="application/json"), written.complete
 
     return await respond_once(asked.request, asked.token, await asked.request.body(), do)
 
 
 async def _prepare_or_refuse(prepare: PrepareFunction) -> tuple[direct_writes.PreparedWrite, list[str]]:
-    """Raises `ApiError`: 404 for what the account has not, 409 for what it has and can't be used so."""
+    """Plans a write. Raises `ApiError`: 404 for names the account lacks, 409 for ones that can't be used so."""
     try:
         return await prepare()
     except InvalidWorkflow as unfit:
@@ -218,7 +218,7 @@ _NAMING_FIELDS = ("flow", "list", "metric", "add_to_list", "remove_from_list")
 """Fields of a step that name something in the account."""
 
 
-def _write_answer(written: direct_writes.WriteResult, told: Sequence[str]) -> WriteAnswer:
+def _write_answer(written: direct_writes.WriteResult, warnings: Sequence[str]) -> WriteAnswer:
     receipts = [
         Receipt(
             step=entry.step or "",
@@ -231,12 +231,16 @@ def _write_answer(written: direct_writes.WriteResult, told: Sequence[str]) -> Wr
         )
         for entry in written.entries
     ]
-    warnings = [*(problem.message for problem in written.warnings), *told]
-    return WriteAnswer(record=written.record, complete=written.complete, receipts=receipts, warnings=warnings)
+    return WriteAnswer(
+        record=written.record,
+        complete=written.complete,
+        receipts=receipts,
+        warnings=[*(problem.message for problem in written.warnings), *warnings],
+    )
 
 
 def _data_expression(part: str, key: str) -> Expression:
-    """Where a value is in the record, whatever its name holds."""
+    """The expression for a value of the record, with any characters in its name."""
     return parse_expression(f"data.{part}.{json.dumps(key)}")
 
 

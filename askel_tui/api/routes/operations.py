@@ -1,4 +1,4 @@
-"""Operating: health, the audit and its live tail, orders to workflows."""
+"""Operating: health, metrics, the audit and its stream, commands to workflows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from askel_tui.store.state.tokens import TokenDoc
 from askel_tui.sync.engine.command_bus import submit
 
 HEARTBEAT_INTERVAL_S = 15.0
-"""How often a silent tail says that it is alive."""
+"""How often a silent stream sends a comment, so that proxies keep it open."""
 
 router = APIRouter(tags=["Operating"])
 
@@ -39,7 +39,7 @@ RouteFunction = Callable[..., Awaitable[Mapping[str, Any]]]
     responses={503: {"model": Health, "description": "It does not."}},
 )
 async def healthz(request: Request, response: Response) -> dict[str, Any]:
-    """For whoever restarts it: 503 where the journal can't be read."""
+    """Liveness: 503 where the journal can't be read."""
     try:
         await context_of(request).instance.journal.counts()
     except StoreError as error:
@@ -55,7 +55,7 @@ async def healthz(request: Request, response: Response) -> dict[str, Any]:
     responses={503: {"model": Health, "description": "Not now."}},
 )
 async def readyz(request: Request, response: Response) -> dict[str, Any]:
-    """503 while it stops, and while disk or backlog are at their limit."""
+    """Readiness: 503 while the daemon stops, and while disk or backlog are at their limit."""
     context = context_of(request)
     why = [context.backpressure.reason] if context.backpressure.reason else []
     if context.stopping.is_set():
@@ -66,7 +66,7 @@ async def readyz(request: Request, response: Response) -> dict[str, Any]:
 
 @router.get(
     "/metrics",
-    summary="Numbers for Prometheus",
+    summary="Metrics for Prometheus",
     response_class=Response,
     responses={
         200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Text format 0.0.4."},
@@ -74,13 +74,13 @@ async def readyz(request: Request, response: Response) -> dict[str, Any]:
     },
 )
 async def metrics(request: Request) -> Response:
-    """Needs the scope `operate`. A token of some connections sees the numbers of these."""
+    """Needs the scope `operate`. A token of some connections sees the samples of these only."""
     token = authorize(request, "operate")
     return Response(await render_metrics(context_of(request), token), media_type=CONTENT_TYPE)
 
 
 class AuditQuery(BaseModel):
-    """Which audit entries are wanted; all that is given must fit."""
+    """A filter of audit entries; an entry has to match every part that is given."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -102,7 +102,7 @@ class AuditQuery(BaseModel):
 
 
 class AuditPageQuery(AuditQuery):
-    """As above, with how many at most."""
+    """A filter of audit entries, with the size of a page."""
 
     limit: Annotated[int, Query(ge=1, le=1000)] = 100
 
@@ -117,18 +117,18 @@ def _ms(time: str | None) -> int | None:
     responses=error_responses(401, 403, 404, 422, 429, 503),
     summary="What was written and decided",
 )
-async def audit(request: Request, name: str, wanted: Annotated[AuditPageQuery, Query()]) -> Response:
-    """Oldest first, a page at a time. Needs the scope `operate`."""
+async def audit(request: Request, name: str, query: Annotated[AuditPageQuery, Query()]) -> Response:
+    """One page of entries, oldest first. Needs the scope `operate`."""
     authorize(request, "operate", name)
     journal = context_of(request).instance.journal
-    entries = await journal.audit_entries(wanted.to_filter(name), after=wanted.after, limit=wanted.limit)
-    more = entries[-1].seq if len(entries) == wanted.limit else None
+    entries = await journal.audit_entries(query.to_filter(name), after=query.after, limit=query.limit)
+    more = entries[-1].seq if len(entries) == query.limit else None
     page = {"entries": [audit_row(entry) for entry in entries], "next": more}
     return Response(json.dumps(page), media_type="application/json")
 
 
 def audit_row(entry: AuditEntry) -> Mapping[str, Any]:
-    """An entry as the command line's JSON has it."""
+    """An entry as JSON, the same as the command line prints."""
     at = datetime.fromtimestamp(entry.at / 1000, UTC)
     return {**asdict(entry), "at": f"{at:%Y-%m-%dT%H:%M:%S}.{entry.at % 1000:03}Z"}
 
@@ -148,29 +148,26 @@ def audit_row(entry: AuditEntry) -> Mapping[str, Any]:
 async def tail(
     request: Request,
     name: str,
-    wanted: Annotated[AuditQuery, Query()],
+    query: Annotated[AuditQuery, Query()],
     last_event_id: Annotated[int | None, Header(ge=0, le=2**62)] = None,
 ) -> StreamingResponse:
-    """Server-sent events: `id` is the entry's number, `data` the entry. `Last-Event-ID` goes on where one stopped."""
+    """Server-sent events: `id` is the entry's number, `data` the entry. `Last-Event-ID` resumes after that entry."""
     token = authorize(request, "operate", name)
     context = context_of(request)
-    after = wanted.after or last_event_id
+    after = query.after or last_event_id
     if after is None or after == 0:
         newest = await context.instance.journal.audit_entries(AuditFilter(), limit=1, newest=True)
         after = newest[0].seq if newest else 0
-    events = _audit_events(context, token, wanted.to_filter(name), after)
+    events = _audit_events(context, token, query.to_filter(name), after)
     return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
 async def _audit_events(
-    context: ApiContext, token: TokenDoc, wanted: AuditFilter, after: int
+    context: ApiContext, token: TokenDoc, entry_filter: AuditFilter, after: int
 ) -> AsyncIterator[str]:
-    """Ends when the server stops or the token is revoked or has expired.
-
-    A silent stretch is broken by comments, so that proxies keep it open.
-    """
+    """Entries as server-sent events, until the server stops or the token is revoked or expires."""
     yield ": askel audit\n\n"
-    entries = context.instance.journal.follow_audit(wanted, after)
+    entries = context.instance.journal.follow_audit(entry_filter, after)
     stopping = asyncio.create_task(context.stopping.wait())
     coming: asyncio.Task[AuditEntry] | None = None
     try:
@@ -202,7 +199,7 @@ async def _next_entry(entries: AsyncIterator[AuditEntry]) -> AuditEntry:
 
 
 class Activation(BaseModel):
-    """From where on records are taken: without any, those that come in from now on."""
+    """The first record that an activated workflow processes: without any, the next one that comes in."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{}, {"since": "2026-11-01T00:00:00Z"}]}
@@ -230,7 +227,7 @@ async def pause(request: Request, name: str, workflow: str) -> Mapping[str, Any]
 
 @_command_route("resume", "Resume a workflow")
 async def resume(request: Request, name: str, workflow: str) -> Mapping[str, Any]:
-    """What waited is sent."""
+    """The operations that waited are sent."""
     return await _submit(request, name, workflow, "resume")
 
 
@@ -238,15 +235,15 @@ async def resume(request: Request, name: str, workflow: str) -> Mapping[str, Any
 async def activate(
     request: Request, name: str, workflow: str, body: Activation | None = None
 ) -> Mapping[str, Any]:
-    """Operations that are planned already keep their version."""
+    """Operations that are already planned keep their version."""
     token, context = _authorize_operator(request, name, workflow)
-    wanted = body or Activation()
+    start = body or Activation()
     return await workflows.activate(
         context.instance,
         workflow,
         token_actor(token),
-        since=wanted.since,
-        from_record=wanted.from_record,
+        since=start.since,
+        from_record=start.from_record,
     )
 
 
@@ -256,7 +253,7 @@ async def _submit(request: Request, name: str, workflow: str, order: str) -> Map
 
 
 def _authorize_operator(request: Request, name: str, workflow: str) -> tuple[TokenDoc, ApiContext]:
-    """Raises `UnknownWorkflow` for a workflow of another connection as well."""
+    """The token and the server's state. Raises `UnknownWorkflow`, for a workflow of another connection as well."""
     token = authorize(request, "operate", name)
     context = context_of(request)
     of_connection = [doc.workflow for doc in context.instance.state.workflows() if doc.connection == name]

@@ -1,4 +1,4 @@
-"""Answers out: questions to the account, one call to Klaviyo each."""
+"""Questions to the account: membership in a segment, and profiles; one call to Klaviyo each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from askel_tui.core.operations import Identity
 T = TypeVar("T")
 
 QUESTION_TIMEOUT_S = 10.0
-"""How long a question may wait for the budget and the answer."""
+"""How long a question may wait for the budget and for Klaviyo's response."""
 
 _ERROR_RESPONSES = error_responses(400, 401, 403, 404, 422, 429, 502, 503)
 
@@ -29,7 +29,7 @@ def _profile_from_query(
     external_id: Annotated[Name | None, Query(description="Your own id of the profile.")] = None,
     id: Annotated[Name | None, Query(description="Klaviyo's id of the profile.")] = None,  # noqa: A002
 ) -> Identity | str:
-    """Raises `ApiError` unless exactly one is given."""
+    """The profile that the query names. Raises `ApiError` unless exactly one parameter is given."""
     if sum(value is not None for value in (email, phone, external_id, id)) != 1:
         raise ApiError(400, "bad_request", "name the profile by one of email, phone, external_id, id")
     return id if id is not None else Identity(email, phone, external_id)
@@ -48,21 +48,21 @@ async def member(
     request: Request,
     name: str,
     segment: str,
-    who: ProfileParam,
-    fresh: Annotated[bool, Query(description="Ask Klaviyo, whatever is remembered.")] = False,
+    identity: ProfileParam,
+    fresh: Annotated[bool, Query(description="Read it from Klaviyo, not from the cache.")] = False,
 ) -> dict[str, Any]:
-    """Asked with one call to Klaviyo and remembered for 15 s; `age_s` says how old the answer is.
+    """Reads it with one call to Klaviyo, and caches it for 15 s; `age_s` says how old the answer is.
 
     The segment is named by its name or id, the profile by exactly one of the parameters.
     """
     authorize(request, "read", name)
     found = await _within_timeout(
-        context_of(request).account_queries.segment_membership(name, segment, who, fresh=fresh)
+        context_of(request).account_queries.segment_membership(name, segment, identity, fresh=fresh)
     )
     return {
         "connection": name,
         "segment": {"id": found.segment_id, "name": found.segment_name},
-        "profile": {"id": who} if isinstance(who, str) else who.identifiers(),
+        "profile": {"id": identity} if isinstance(identity, str) else identity.identifiers(),
         "member": found.is_member,
         "age_s": round(found.age_s, 3),
     }
@@ -78,13 +78,13 @@ async def member(
 async def profile(
     request: Request,
     name: str,
-    who: ProfileParam,
+    identity: ProfileParam,
     consent: Annotated[bool, Query(description="Also consent by channel.")] = False,
 ) -> dict[str, Any]:
-    """Asked now, named by exactly one of the parameters."""
+    """Reads it now. The profile is named by exactly one of the parameters."""
     authorize(request, "read", name)
     found = await _within_timeout(
-        context_of(request).account_queries.read_profile(name, who, consent=consent)
+        context_of(request).account_queries.read_profile(name, identity, consent=consent)
     )
     if found is None:
         raise ApiError(404, "not_found", "the account has no such profile")

@@ -1,4 +1,4 @@
-"""Records in: one object, a list, or a line each; durable before the answer, with a fate per record."""
+"""Records from the product: one object, a list, or one a line; durable before the response, with a result each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RECORD_EXAMPLE: dict[str, Any] = {
 
 
 class RecordResult(BaseModel):
-    """What became of one record, by its place in what was sent."""
+    """What became of one record; `index` counts the records of the request from 0."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -41,7 +41,7 @@ class RecordResult(BaseModel):
 
 
 class RecordsAnswer(BaseModel):
-    """`conflicting_ids`: the id is known with another body, and the first one holds."""
+    """A result for each record. `other_body`: the id is known with another body, and the first one holds."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -66,18 +66,18 @@ class RecordsAnswer(BaseModel):
     records: list[RecordResult]
 
 
-def records_response(taken: IngestResult) -> Response:
-    """202 with the fates; 422 where nothing of it could be taken."""
-    if taken.refused == len(taken.rows):
-        reasons = [{"index": row["index"], "message": row["reason"]} for row in taken.rows]
+def records_response(result: IngestResult) -> Response:
+    """202 with a result for each record; 422 where every one was refused."""
+    if result.refused == len(result.rows):
+        reasons = [{"index": row["index"], "message": row["reason"]} for row in result.rows]
         first = reasons[0]["message"]
-        told = (
+        message = (
             first
             if len(reasons) == 1
             else f"none of the {len(reasons):,} records can be taken; the first: {first}"
         )
-        raise ApiError(422, "unprocessable", told, problems=reasons)
-    return Response(json.dumps(taken.body(), separators=(",", ":")), 202, media_type="application/json")
+        raise ApiError(422, "unprocessable", message, problems=reasons)
+    return Response(json.dumps(result.body(), separators=(",", ":")), 202, media_type="application/json")
 
 
 RECORD_SCHEMA: dict[str, Any] = {
@@ -109,7 +109,7 @@ _NDJSON_EXAMPLE = (
     status_code=202,
     response_model=RecordsAnswer,
     responses=error_responses(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
-    summary="Give records",
+    summary="Send records",
     openapi_extra={
         "parameters": [KEY_PARAMETER],
         "requestBody": {
@@ -138,8 +138,8 @@ async def give_records(request: Request, name: str) -> Response:
     key = idempotency_key(request, token)
     async with body_reader.read_body(request) as body:
 
-        async def given() -> tuple[Response, bool]:
+        async def respond() -> tuple[Response, bool]:
             values = body_reader.split_records(body, body_reader.content_type(request))
             return records_response(await ingest(context, name, values, key=key)), True
 
-        return await respond_once(request, token, body, given)
+        return await respond_once(request, token, body, respond)

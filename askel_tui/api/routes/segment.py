@@ -1,4 +1,4 @@
-"""Segment's HTTP tracking API: its clients point their host here. The write key is a token of one connection."""
+"""Segment's HTTP tracking API, for its clients: the write key is a token of one connection."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _ENVELOPE_FIELDS = frozenset(
         "channel",
     }
 )
-"""Fields of a message that become the record's own, or say nothing about what happened."""
+"""Fields of a message that become the record's own, or are about the delivery."""
 
 
 class SegmentAnswer(BaseModel):
-    """`success` is what Segment's clients look for; the rest is ours."""
+    """`success` is what Segment's clients read; the rest is ours."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -83,24 +83,24 @@ def sort_messages(
     messages: Sequence[Any], kind: str | None
 ) -> tuple[list[IncomingRecord], list[int], list[str]]:
     """(records to ingest, their indexes, types that are not used). `kind` is the endpoint's type, None for batches."""
-    given: list[IncomingRecord] = []
-    places: list[int] = []
+    records: list[IncomingRecord] = []
+    indexes: list[int] = []
     ignored: list[str] = []
-    for place, message in enumerate(messages):
+    for index, message in enumerate(messages):
         if not isinstance(message, dict):
-            given.append(RecordRefused("not an object"))
-            places.append(place)
+            records.append(RecordRefused("not an object"))
+            indexes.append(index)
             continue
         type_ = kind or message.get("type")
         if type_ in IGNORED_TYPES:
             ignored.append(str(type_))
             continue
         if isinstance(type_, str) and type_ in RECORD_TYPES:
-            given.append(record_from_message(message, type_))
+            records.append(record_from_message(message, type_))
         else:
-            given.append(RecordRefused(f"`type` is none of {', '.join((*RECORD_TYPES, *IGNORED_TYPES))}"))
-        places.append(place)
-    return given, places, ignored
+            records.append(RecordRefused(f"`type` is none of {', '.join((*RECORD_TYPES, *IGNORED_TYPES))}"))
+        indexes.append(index)
+    return records, indexes, ignored
 
 
 _MESSAGE_SCHEMA: dict[str, Any] = {
@@ -155,15 +155,15 @@ def _body_schema(schema: Mapping[str, Any], example: Any) -> dict[str, Any]:
     "/v1/import", include_in_schema=False, response_model=SegmentAnswer, response_model_exclude_none=True
 )
 async def batch(request: Request) -> dict[str, Any]:
-    """`track` and `identify` messages become records; the other types are counted and not used."""
+    """`track` and `identify` messages become records; messages of other types are only counted."""
     async with body_reader.read_body(request) as raw:
         body = _read_object(request, raw)
         messages = body.get("batch")
         if not isinstance(messages, list) or not messages:
             raise ApiError(422, "unprocessable", "`batch` is no list of messages")
         if len(messages) > body_reader.MAX_RECORDS_PER_BODY:
-            told = f"{len(messages):,} messages; {body_reader.MAX_RECORDS_PER_BODY:,} are the most"
-            raise ApiError(413, "too_many", told)
+            message = f"{len(messages):,} messages; {body_reader.MAX_RECORDS_PER_BODY:,} are the most"
+            raise ApiError(413, "too_many", message)
         shared = body.get("context")
         if isinstance(shared, dict):
             messages = [_with_context(message, shared) for message in messages]
@@ -233,32 +233,32 @@ async def _accept_messages(
     connection = _bound_connection(context, token.connections)
     authorize(request, "send", connection)
     refuse_under_pressure(context)
-    given, places, ignored = sort_messages(messages, kind)
-    for each in given:
-        if isinstance(each, dict):
-            each["actor"] = token_actor(token)
-    taken = await ingest(context, connection, given)
+    records, indexes, ignored = sort_messages(messages, kind)
+    for record in records:
+        if isinstance(record, dict):
+            record["actor"] = token_actor(token)
+    result = await ingest(context, connection, records)
     refused = [
-        {"index": places[row["index"]], "reason": row["reason"]}
-        for row in taken.rows
+        {"index": indexes[row["index"]], "reason": row["reason"]}
+        for row in result.rows
         if row["fate"] == "refused"
     ]
     if refused and len(refused) == len(messages):
         problems = [{"index": row["index"], "message": row["reason"]} for row in refused]
         raise ApiError(422, "unprocessable", str(problems[0]["message"]), problems=problems)
-    answer = {"success": True, "accepted": taken.accepted, "same": taken.same, "refused": refused}
+    answer = {"success": True, "accepted": result.accepted, "same": result.same, "refused": refused}
     if ignored:
-        told = f"{', '.join(sorted(set(ignored)))} is not used here: Askel takes track and identify"
-        return {**answer, "ignored": len(ignored), "why": told}
+        reason = f"{', '.join(sorted(set(ignored)))} is not used here: Askel takes track and identify"
+        return {**answer, "ignored": len(ignored), "why": reason}
     return answer
 
 
 def _bound_connection(context: ApiContext, bound: Sequence[str]) -> str:
-    """The one connection that a write key stands for. Raises `ApiError`."""
+    """The connection of a write key: its token's only one, or the only one there is. Raises `ApiError`."""
     names = sorted(bound or context.connections())
     if len(names) != 1:
-        told = (
+        message = (
             "a write key must be a token of one connection: `askel token create NAME --connection CONNECTION`"
         )
-        raise ApiError(403, "connection", told)
+        raise ApiError(403, "connection", message)
     return names[0]

@@ -80,7 +80,7 @@ def record_from_body(settings: WebhookSettings, body: Any) -> dict[str, Any]:
             raise RecordRefused(f"`id_from` ({text}) finds nothing")
         if value is not None:
             record[name] = value
-    # What is sent again has the same bytes, and so the same id.
+    # A webhook that is delivered again has the same bytes, and so the same id.
     record.setdefault("id", hashlib.sha256(canonical_json(body)).hexdigest()[:32])
     return record
 
@@ -90,7 +90,7 @@ def record_from_body(settings: WebhookSettings, body: Any) -> dict[str, Any]:
     status_code=202,
     response_model=RecordsAnswer,
     responses=error_responses(400, 401, 404, 408, 413, 422, 429, 503),
-    summary="Give a signed webhook",
+    summary="Deliver a signed webhook",
     openapi_extra={
         "security": [],
         "requestBody": {
@@ -102,12 +102,12 @@ def record_from_body(settings: WebhookSettings, body: Any) -> dict[str, Any]:
     },
 )
 async def receive(request: Request, name: str, hook: str) -> Response:
-    """The signature is checked over the bytes as they came, before they are read as JSON."""
+    """Verifies the signature over the bytes as they came, before they are parsed."""
     context = context_of(request)
     settings = context.webhook(name, hook)
     secret = await _webhook_secret(context, name, hook) if settings is not None else None
     if settings is None or secret is None:
-        # As for a wrong signature: what exists is not told to whom can't sign.
+        # The same as for a wrong signature, so that only a holder of a secret learns what exists.
         raise ApiError(401, "signature", "no such webhook, or a wrong signature")
     refuse_under_pressure(context)
     raw = await request.body()
@@ -116,13 +116,13 @@ async def receive(request: Request, name: str, hook: str) -> Response:
     except SignatureRefused as unsigned:
         raise ApiError(401, "signature", str(unsigned)) from None
     async with body_reader.large_body_slot(context, len(raw)):
-        given: IncomingRecord
+        record: IncomingRecord
         try:
-            given = record_from_body(settings, body_reader.parse_json(raw))
-            given = {**given, "actor": f"webhook:{hook}"}
+            record = record_from_body(settings, body_reader.parse_json(raw))
+            record = {**record, "actor": f"webhook:{hook}"}
         except RecordRefused as refused:
-            given = refused
-        return records_response(await ingest(context, name, [given]))
+            record = refused
+        return records_response(await ingest(context, name, [record]))
 
 
 async def _webhook_secret(context: ApiContext, connection: str, hook: str) -> str | None:
@@ -177,10 +177,10 @@ async def set_webhook(request: Request, name: str, hook: WebhookName, setup: Web
     "/v1/connections/{name}/webhooks/{hook}",
     status_code=204,
     responses=error_responses(401, 403, 404, 422, 429, 503),
-    summary="Take a webhook away",
+    summary="Delete a webhook",
 )
 async def delete_webhook(request: Request, name: str, hook: WebhookName) -> None:
-    """Needs the scope `admin`. Its secret is forgotten with it."""
+    """Needs the scope `admin`. Its secret is deleted with it."""
     token = authorize(request, "admin", name)
     context = context_of(request)
     if context.webhook(name, hook) is None:
