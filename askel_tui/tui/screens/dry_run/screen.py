@@ -18,7 +18,7 @@ from askel_tui.text.json_text import encode_json
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize, sanitize_lines
 from askel_tui.tui.screens.dry_run import view
-from askel_tui.tui.screens.dry_run.export import export_dry_run
+from askel_tui.tui.screens.file_dialog import export_to_file
 from askel_tui.tui.shell.base_screen import AskelScreen
 from askel_tui.tui.shell.clipboard import copy
 from askel_tui.tui.text.filtering import Filter
@@ -387,8 +387,21 @@ class DryRunScreen(AskelScreen):
         """Writes the run into a file."""
         if self._run is not None:
             self.start_work(
-                partial(export_dry_run, self, self._run), group="export", exclusive=True, asks_question=True
+                partial(self._export, self._run), group="export", exclusive=True, asks_question=True
             )
+
+    async def _export(self, run: DryRun) -> None:
+        file = await export_to_file(
+            self,
+            partial(view.export_text, run),
+            title=f"Export the dry run of {pluralize(len(run.records), 'record')} to which file?",
+            suffixes=view.EXPORT_SUFFIXES,
+            contents="It holds personal data.",
+            session_key="dry_run.export",
+            default="dry-run.csv",
+        )
+        if file is not None:
+            self.askel.show_toast(f"The dry run is written to {file}.", title="Exported")
 
     def action_live(self) -> None:
         """Activates the version that was tried, after asking."""

@@ -239,6 +239,8 @@ def requests_curl(record: RecordPreview, revision: str, address: str) -> str:
 
 # Exports.
 
+EXPORT_SUFFIXES = (".csv", ".json", ".md")
+
 
 def export_text(run: DryRun, kind: str) -> str:
     """The run as `.csv`, `.json` or `.md`."""

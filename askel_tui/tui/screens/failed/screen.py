@@ -1,10 +1,8 @@
-"""Failed: what did not arrive, by reason; another try, giving up, or a file of it."""
+"""Failed: the records and writes that did not arrive, by reason; retrying, discarding and exporting them."""
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
@@ -13,25 +11,22 @@ from textual.containers import Container, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from askel_tui.text.json_text import encode_json, format_json
 from askel_tui.text.numbers import pluralize
-from askel_tui.text.sanitizing import sanitize
-from askel_tui.text.times import format_age, format_timestamp
+from askel_tui.text.times import format_age
 from askel_tui.tui.screens.failed import view
+from askel_tui.tui.screens.file_dialog import export_to_file
 from askel_tui.tui.shell.base_screen import AskelScreen
-from askel_tui.tui.text.exports import to_csv, write_private_file
 from askel_tui.tui.text.filtering import Filter
-from askel_tui.tui.widgets.detail_pane import DetailLine, DetailPane
+from askel_tui.tui.widgets.detail_pane import DetailPane
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Column, Row, Table
-from askel_tui.tui.widgets.text_prompt import TextPrompt
 
 if TYPE_CHECKING:
     from askel_tui.store.journal.rows import Failure, StoredRecord
 
 MAX_FAILURES_READ = 2_000
-"""Failures that are read at once, the oldest ones."""
+"""How many failures are read at once, the oldest first."""
 
 EMPTY_TEXT = (
     "Nothing failed.\n\n"
@@ -40,7 +35,7 @@ EMPTY_TEXT = (
 
 
 class FailedScreen(AskelScreen):
-    """Failures by reason, and what can be done about them."""
+    """Tables of reasons and failures, the details of one failure, and the actions on them."""
 
     NAME = "failed"
     CSS_PATH = "failed.tcss"
@@ -64,15 +59,18 @@ class FailedScreen(AskelScreen):
     def __init__(self) -> None:
         super().__init__()
         self._failures: list[Failure] = []
+        """The oldest failures of all workflows."""
         self._shown: list[Failure] = []
+        """Those of them that match the filter."""
         self._groups: list[view.FailureGroup] = []
         self._marked: set[int] = set()
         self._records: dict[tuple[str, str], StoredRecord | None] = {}
+        """By connection and record id: the records that were read; None while one is being read, or is gone."""
         self._has_more = False
         self._now_ms = 0
 
     def body(self) -> ComposeResult:
-        """Reasons, the failures of the reason under the cursor, and the failure under the cursor."""
+        """The reasons, the failures of the selected reason, and the details of the selected failure."""
         yield Static(Content(EMPTY_TEXT), id="all-well")
         with Container(id="panes"):
             with Vertical(id="tables"):
@@ -108,8 +106,6 @@ class FailedScreen(AskelScreen):
         self._marked &= {each.id for each in found}
         self._show()
 
-    # What is shown.
-
     def _show(self) -> None:
         self.query_one("#all-well").display = not self._failures
         self.query_one("#panes").display = bool(self._failures)
@@ -140,8 +136,8 @@ class FailedScreen(AskelScreen):
 
     def _row(self, failure: Failure) -> Row:
         mark = ("✓", "bold $accent") if failure.id in self._marked else ""
-        who = failure.operation.operation.profile.label() if failure.operation else "not planned"
-        return str(failure.id), (mark, failure.record, who, format_age(failure.at, self._now_ms))
+        profile = view.profile_label(failure) or "not planned"
+        return str(failure.id), (mark, failure.record, profile, format_age(failure.at, self._now_ms))
 
     @property
     def _selected_group(self) -> view.FailureGroup | None:
@@ -158,49 +154,33 @@ class FailedScreen(AskelScreen):
         if failure is None:
             pane.show("", (), "Nothing fits. Esc takes the filter back." if self._failures else "")
             return
-        stored = failure.operation
-        lines: list[DetailLine] = [
-            ("why", view.failure_reason(failure), "bold"),
-            ("step", failure.step or "planning: nothing was written"),
-            ("record", failure.record),
-            ("workflow", f"{failure.workflow} v{failure.version}"),
-            ("at", format_timestamp(failure.at, milliseconds=True)),
-            ("id", str(failure.id)),
-        ]
-        parts = []
-        if stored is not None:
-            lines.insert(2, ("profile", stored.operation.profile.label()))
-            parts.append(f"Would be sent: {stored.operation.call}\n{format_json(stored.operation.body)}")
-        named = (failure.connection, failure.record)
-        record = self._records.get(named)
-        if record is not None:
-            parts.append(f"The record\n{format_json(record.record.as_dict())}")
-        elif named not in self._records:
-            self._records[named] = None
-            self.start_work(partial(self._read_record, named), group="record")
-        pane.show("", lines, "\n\n".join(parts))
+        key = (failure.connection, failure.record)
+        if key not in self._records:
+            self._records[key] = None
+            self.start_work(partial(self._read_record, *key), group="record")
+        pane.show("", view.detail_lines(failure), view.detail_text(failure, self._records[key]))
 
-    async def _read_record(self, named: tuple[str, str]) -> None:
-        self._records[named] = await self.backend.record(*named)
+    async def _read_record(self, connection: str, record: str) -> None:
+        self._records[connection, record] = await self.backend.record(connection, record)
         self._describe()
 
     def apply_filter(self, wanted: Filter) -> None:
-        """Filters while one types."""
+        """Shows the failures that match what is typed."""
         self._show()
 
     def on_data_table_row_highlighted(self, event: Table.RowHighlighted) -> None:
-        """Another row is under the cursor."""
+        """Shows the details of the row under the cursor."""
         if event.data_table.id == "groups":
             self._show_failures()
         else:
             self._describe()
 
     def on_data_table_row_selected(self, event: Table.RowSelected) -> None:
-        """Enter goes one pane further."""
+        """Moves to the next pane on Enter."""
         self.query_one("#failures" if event.data_table.id == "groups" else "#detail").focus()
 
     def go_back(self) -> bool:
-        """The pane before, and then the marks are taken back."""
+        """Moves to the pane before; from the first one, removes the marks."""
         order = [self.query_one("#groups"), self.query_one("#failures"), self.query_one("#detail")]
         if self.focused in order[1:]:
             order[order.index(self.focused) - 1].focus()
@@ -211,10 +191,8 @@ class FailedScreen(AskelScreen):
             return True
         return False
 
-    # Acting.
-
     def _failures_to_act_on(self) -> list[Failure]:
-        """Those marked; else the reason's, or the one under the cursor."""
+        """The marked failures; else those of the reason, or the one, that the cursor is on."""
         if self._marked:
             return [each for each in self._failures if each.id in self._marked]
         failure, group = self._selected_failure, self._selected_group
@@ -223,7 +201,7 @@ class FailedScreen(AskelScreen):
         return [failure] if failure else []
 
     def action_mark(self) -> None:
-        """Marks the failure under the cursor, or all of the reason; or takes the mark back."""
+        """Marks, or unmarks, the failure under the cursor, or all failures of the reason."""
         group, failure = self._selected_group, self._selected_failure
         if group is None or failure is None:
             return
@@ -236,11 +214,11 @@ class FailedScreen(AskelScreen):
             table.action_cursor_down()
 
     def action_retry(self) -> None:
-        """Tries again."""
+        """Retries the marked or selected failures."""
         self._retry(self._failures_to_act_on())
 
     def action_retry_all(self) -> None:
-        """Tries everything that is shown again."""
+        """Retries everything that is shown."""
         self._retry(list(self._shown))
 
     def _retry(self, chosen: list[Failure]) -> None:
@@ -251,10 +229,11 @@ class FailedScreen(AskelScreen):
 
     async def _confirm_retry(self, chosen: list[Failure]) -> None:
         count = pluralize(len(chosen), "failure")
-        if len(chosen) > 1 and not await self.confirm(
-            f"Try {count} again?",
-            f"{_reasons_text(chosen)}\n\nWhat failed in planning is planned anew; what Klaviyo refused is sent again.",
-        ):
+        detail = (
+            f"{view.reasons_text(chosen)}\n\n"
+            "What failed in planning is planned anew; what Klaviyo refused is sent again."
+        )
+        if len(chosen) > 1 and not await self.confirm(f"Try {count} again?", detail):
             return
         result = await self.with_progress(
             "Retrying", self.backend.retry_failures([each.id for each in chosen])
@@ -267,11 +246,11 @@ class FailedScreen(AskelScreen):
         await self.load()
 
     def action_discard(self) -> None:
-        """Gives up."""
+        """Discards the marked or selected failures."""
         self._discard(self._failures_to_act_on())
 
     def action_discard_all(self) -> None:
-        """Gives up everything that is shown."""
+        """Discards everything that is shown."""
         self._discard(list(self._shown))
 
     def _discard(self, chosen: list[Failure]) -> None:
@@ -282,7 +261,7 @@ class FailedScreen(AskelScreen):
 
     async def _confirm_discard(self, chosen: list[Failure]) -> None:
         count = pluralize(len(chosen), "failure")
-        detail = f"{_reasons_text(chosen)}\n\nThey will never be written; the audit keeps them."
+        detail = f"{view.reasons_text(chosen)}\n\nThey will never be written; the audit keeps them."
         if not await self.confirm(f"Give up {count}?", detail, typed=str(len(chosen))):
             return
         result = await self.with_progress(
@@ -293,65 +272,35 @@ class FailedScreen(AskelScreen):
         await self.load()
 
     def action_mend(self) -> None:
-        """To the row of the workflow that failed, with the record that failed as the sample."""
+        """Opens Mapping at the row that failed, with the failed record as its sample."""
         failure = self._selected_failure
         if failure is None:
             return
         if failure.connection != self.connection:
             self.askel.choose_connection(failure.connection)
         first = failure.problems[0] if failure.problems else {}
-        place = {"step": first.get("step") or failure.step, "field": first.get("field")}
+        row = {"step": first.get("step") or failure.step, "field": first.get("field")}
         self.askel.remember("mapping.workflow", failure.workflow)
-        self.askel.remember("mapping.mend", {"record": failure.record, **place})
+        self.askel.remember("mapping.mend", {"record": failure.record, **row})
         self.askel.action_show("mapping")
 
     def action_export(self) -> None:
-        """Writes what is shown into a file."""
+        """Exports what is shown to a file."""
         if self._shown:
             self.start_work(
                 partial(self._export, list(self._shown)), group="export", exclusive=True, asks_question=True
             )
 
     async def _export(self, chosen: list[Failure]) -> None:
-        name = await self.askel.push_screen_wait(
-            TextPrompt(
-                f"Export {pluralize(len(chosen), 'failure')} to which file?",
-                "Its name ends in .csv or .json. It holds what was to be written: personal data.",
-                value=self.askel.recall("failed.export", "failed.csv"),
-            )
+        count = pluralize(len(chosen), "failure")
+        file = await export_to_file(
+            self,
+            partial(view.export_text, chosen),
+            title=f"Export {count} to which file?",
+            suffixes=view.EXPORT_SUFFIXES,
+            contents="It holds what was to be written: personal data.",
+            session_key="failed.export",
+            default="failed.csv",
         )
-        if name is None:
-            return
-        file = Path(name)
-        if file.suffix.lower() not in (".csv", ".json"):
-            self.askel.show_toast(
-                "Its name has to end in .csv or .json.", title="Not exported", severity="warning"
-            )
-            return
-        self.askel.remember("failed.export", name)
-        rows = [view.export_row(each) for each in chosen]
-        csv = file.suffix.lower() == ".csv"
-        text = (
-            to_csv(view.EXPORT_COLUMNS, [list(row.values()) for row in rows])
-            if csv
-            else encode_json({"failed": rows}, indent=2) + "\n"
-        )
-        try:
-            place = await asyncio.to_thread(write_private_file, file, text)
-        except FileExistsError:
-            if not await self.confirm(f"Replace {sanitize(name)}?", "A file of that name exists."):
-                return
-            place = await asyncio.to_thread(write_private_file, file, text, replace=True)
-        self.askel.show_toast(
-            f"{pluralize(len(chosen), 'failure')} written to {place.resolve()}.", title="Exported"
-        )
-
-
-def _reasons_text(chosen: list[Failure]) -> str:
-    """The reasons of failures, the most frequent ones."""
-    found = view.group_failures(chosen)
-    lines = [
-        f"{len(group.failures):,} × {sanitize(group.reason_text, 100)} ({sanitize(group.step_label, 60)})"
-        for group in found[:5]
-    ]
-    return "\n".join(lines + ([f"and {pluralize(len(found) - 5, 'other reason')}"] if len(found) > 5 else []))
+        if file is not None:
+            self.askel.show_toast(f"{count} written to {file}.", title="Exported")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shlex
 import subprocess
@@ -19,11 +18,11 @@ from textual.widgets import Static
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.text.times import format_timestamp
+from askel_tui.tui.screens.file_dialog import write_or_replace
 from askel_tui.tui.screens.mapping import view
 from askel_tui.tui.screens.mapping.draft import Draft, DraftHistory, draft_from_workflow, to_yaml
 from askel_tui.tui.screens.mapping.editing import begin_draft
 from askel_tui.tui.screens.mapping.view import DraftRow
-from askel_tui.tui.text.exports import write_private_file
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.modal import Modal
 from askel_tui.tui.widgets.picker import Choice, Picker
@@ -138,13 +137,9 @@ async def save_yaml(screen: MappingScreen) -> None:
     name = await screen.askel.push_screen_wait(asked)
     if name is None:
         return
-    try:
-        place = await asyncio.to_thread(write_private_file, Path(name), text_of(screen))
-    except FileExistsError:
-        if not await screen.confirm(f"Replace {sanitize(name)}?", "A file of that name exists."):
-            return
-        place = await asyncio.to_thread(write_private_file, Path(name), text_of(screen), replace=True)
-    screen.askel.show_toast(f"Written to {place.resolve()}.", title="Saved")
+    file = await write_or_replace(screen, name, text_of(screen))
+    if file is not None:
+        screen.askel.show_toast(f"Written to {file}.", title="Saved")
 
 
 async def open_editor(screen: MappingScreen) -> None:
@@ -223,8 +218,8 @@ class VersionDiff(Modal[bool | None]):
     """A diff; True where the older version is to be taken into the editor."""
 
     DEFAULT_CSS = """
-    Difference { align: center middle; }
-    Difference > VerticalScroll {
+    VersionDiff { align: center middle; }
+    VersionDiff > VerticalScroll {
         width: 100; max-width: 96%; height: auto; max-height: 90%;
         background: $surface; border: round $border; border-title-color: $accent; padding: 0 1;
     }
