@@ -1,19 +1,5 @@
-"""The console's app: screens by number, help, jumping, palette, quitting, toasts.
-
-Rules for screens
-- A screen is an `AskelScreen` (`frame.py`) in `screens/NAME.py`, named in `registry.py`, with `screens/NAME.tcss`
-  beside it (`CSS_PATH = "NAME.tcss"`). It composes in `body()`; header, navigation, filter and footer are the frame's.
-- `load()` reads from `self.backend` and fills the widgets. The frame calls it when the screen is first shown, on F5,
-  when another connection is chosen, and after commits while the screen is in front (`FOLLOWS = True`).
-- Screens touch the instance through `self.backend` only. Anything that takes time runs in `self.start(function)`;
-  what may take over a second is awaited through `self.busy(label, awaitable)`: it shows progress, and Esc cancels.
-- An error that reaches `start` or `load` becomes a toast; nothing ends the app.
-- Every `Binding` has an `id` ("SCREEN.action") and can be rebound; keys that matter have `show=True`.
-- `/` opens the frame's filter where `FILTERS = True`; `filtered(wanted)` is told. Esc closes it, then asks `back()`.
-- Whatever comes from records, Klaviyo or files goes through `inert` or `fit`, and into `Content`, never into markup.
-- Nothing is said by colour alone: a word or a sign goes with it. Widgets with `help` (Helpable) and `jump_key`
-  (Jumpable) take part in F1 and ctrl+o.
-- What destroys or goes live asks with `Confirm` (y, not Enter; the focus is on No).
+"""The console's app: screens by number, help, jumping, palette, quitting. The rules for screens are in
+`screens/base_screen.py`.
 """
 
 from __future__ import annotations
@@ -22,26 +8,39 @@ import asyncio
 import gc
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual._context import active_message_pump
-from textual.app import SystemCommand
+from textual import events
+from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.css.query import NoMatches
 from textual.reactive import reactive
 
 from askel_tui.text.sanitizing import sanitize
-from askel_tui.tui.backend import Backend, Environment, describe_error
-from askel_tui.tui.preferences import session
+from askel_tui.tui.backend import Backend, describe_error
+from askel_tui.tui.preferences.config import config_directory
+from askel_tui.tui.preferences.session import Session
+from askel_tui.tui.shell.appearance import Appearance
+from askel_tui.tui.shell.console import HeaderState
+from askel_tui.tui.shell.daemon_control import DaemonControl
 from askel_tui.tui.shell.memory import release_freed_memory
 from askel_tui.tui.shell.screen_registry import SCREENS, SCREENS_BY_NAME, create_screen
-from askel_tui.tui.shell.typeahead import Asking
+from askel_tui.tui.shell.textual_internals import (
+    apply_current_styles,
+    is_leaving,
+    mount_mode,
+    mounted_screens,
+)
+from askel_tui.tui.shell.timing import Timing
+from askel_tui.tui.shell.toasts import Toasts
+from askel_tui.tui.shell.typeahead import KeyBarrier, Typeahead
 from askel_tui.tui.shell.workers import run_in_background
 
 if TYPE_CHECKING:
+    from textual.dom import DOMNode
     from textual.screen import Screen
     from textual.widget import AwaitMount
 
@@ -52,24 +51,9 @@ INTERRUPT_WINDOW_S = 2.0
 DEFAULT_SCREEN, PRELOADED_SCREEN = "overview", "live"
 """The screen of a first start, and the one that is made ready in the background."""
 
-REST_S = 0.7
-"""How long after the home was opened that is done, in seconds."""
 
-
-@dataclass(frozen=True, slots=True)
-class HeaderState:
-    """What the header says. `daemon` is None while nobody knows."""
-
-    connection: str | None = None
-    environment: Environment = "klaviyo"
-    daemon_running: bool | None = None
-    daemon_is_ours: bool = False
-    read_only: bool = False
-    error: str | None = None
-
-
-class AskelApp(Asking):
-    """The console."""
+class AskelApp(App[None]):
+    """The console. It implements `shell.console.Console`, as which screens and widgets know it."""
 
     CSS_PATH = "app.tcss"
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
@@ -98,29 +82,40 @@ class AskelApp(Asking):
     """The connection that the screens are about; None while there is none."""
 
     def __init__(
-        self, *, read_only: bool = False, home: Path | None = None, first: str | None = None
+        self,
+        *,
+        read_only: bool = False,
+        home: Path | None = None,
+        first: str | None = None,
+        timing: Timing | None = None,
     ) -> None:
+        super().__init__()
         self.started_at = time.perf_counter()
+        self.timing = timing or Timing()
         self.backend = Backend(home, read_only=read_only)
-        self._home = home
-        self._session = session.load_session(self._state_directory())
-        wanted = first or self._session.get("screen")
+        self.session = Session(home or _default_home())
+        self.toasts = Toasts(self)
+        self.typeahead = Typeahead(self, self.timing.key_hold_s)
+        self.daemon = DaemonControl(self, self.backend, self.toasts, self.update_header)
+        self.appearance = Appearance(
+            self, self.toasts, home or config_directory(), self.session.recall("theme"), self.timing
+        )
+        wanted = first or self.session.recall("screen")
         self._first_screen = wanted if wanted in SCREENS_BY_NAME else DEFAULT_SCREEN
-        super().__init__(home, self._session.get("theme"))
         self.title = "askel"
         for entry in SCREENS:
             self.add_mode(entry.name, partial(create_screen, entry))
         self.connections: list[str] = []
         self._interrupted_at = 0.0
         self._commit_pending = False
-        self._is_mounted_already = False
+        self._shows_at_once = False
         self.head = HeaderState(environment=self.backend.environment, read_only=read_only)
 
     # Starting and ending.
 
     def get_default_screen(self) -> Screen[Any]:
-        """The frame alone is what is painted first: it costs half of what a screen does."""
-        from askel_tui.tui.shell.base_screen import StartScreen
+        """The frame of the first screen, painted first: it costs half of what the screen does."""
+        from askel_tui.tui.screens.base_screen import StartScreen
 
         return StartScreen(self._first_screen)
 
@@ -129,35 +124,30 @@ class AskelApp(Asking):
         self.call_after_refresh(self._after_first_paint)
 
     def _after_first_paint(self) -> None:
-        """With the first paint done: the screen, the home, the other themes, what is wrong in the user's files."""
+        """Shows the first screen, opens the home, loads the other themes and reports problems of the user's files."""
         self.switch_mode(self._first_screen)
         run_in_background(self, self._open_home)
-        self.watch_user_files()
+        self.appearance.watch_user_files()
 
     async def _open_home(self) -> None:
         try:
             await self.backend.open(self._notice_commit)
-            await self._update_header()
+            await self.update_header()
         except Exception as error:
             self.head = HeaderState(environment=self.backend.environment, error=describe_error(error))
-            self.show_toast(
+            self.toasts.show(
                 describe_error(error), title="The home can't be opened", severity="error", timeout=30
             )
             return
-        self.set_timer(REST_S, self._preload)
+        self.set_timer(self.timing.preload_delay_s, self._preload)
 
     async def _preload(self) -> None:
-        """With the first screen painted and at rest: makes ready what has to open at once."""
-        ready = PRELOADED_SCREEN in self._screen_stacks or not self.is_running
-        if not ready:
-            # Textual has no public way to mount a mode before it is switched to.
-            await self._init_mode(PRELOADED_SCREEN)
-            screen = self._screen_stacks[PRELOADED_SCREEN][0]
-            await screen.prepare()  # type: ignore[attr-defined]
-            # It is in the theme already: else all styles are read again when it opens.
-            self.stylesheet.update(screen)
-            screen._css_update_count = self._css_update_count
-        # What lives from now on is not looked through by the collector, which would make scrolling stutter.
+        """Makes ready the screen that has to open at once, while the first one is painted and at rest."""
+        if PRELOADED_SCREEN not in mounted_screens(self) and self.is_running:
+            screen: Any = await mount_mode(self, PRELOADED_SCREEN)
+            await screen.prepare()
+            apply_current_styles(screen)
+        # The collector looks through nothing that lives by now: that would make scrolling stutter.
         gc.collect()
         gc.freeze()
         release_freed_memory()
@@ -171,19 +161,18 @@ class AskelApp(Asking):
 
     async def _handle_commits(self) -> None:
         self._commit_pending = False
-        run_in_background(self, self._update_header, "know", exclusive=True)
-        for stack in self._screen_stacks.values():
-            changed = getattr(stack[0], "changed", None) if stack else None
-            if changed is not None:
-                changed()
+        run_in_background(self, self.update_header, "header", exclusive=True)
+        screens: dict[str, Any] = mounted_screens(self)
+        for name in SCREENS_BY_NAME.keys() & screens.keys():
+            screens[name].journal_changed()
 
-    async def _update_header(self) -> None:
+    async def update_header(self) -> None:
         """Brings the header up to date."""
         docs = await self.backend.connections()
         running = await self.backend.daemon_running()
         self.connections = [doc.name for doc in docs]
         if self.connection not in self.connections:
-            last = self._session.get("connection")
+            last = self.session.recall("connection")
             self.connection = (
                 last if last in self.connections else self.connections[0] if self.connections else None
             )
@@ -198,7 +187,8 @@ class AskelApp(Asking):
     async def action_quit(self) -> None:
         """Leaves; asks what becomes of a daemon that was started from here."""
         if self.backend.started_daemon:
-            self.expect_question(run_in_background(self, self._ask_about_daemon, "quit", exclusive=True))
+            worker = run_in_background(self, self._ask_about_daemon, "quit", exclusive=True)
+            self.typeahead.expect_question(worker)
             return
         self.exit()
 
@@ -219,71 +209,60 @@ class AskelApp(Asking):
         self.exit()
 
     async def on_unmount(self) -> None:
-        """Remembers where one was, and closes the home."""
-        kept = {
-            **self._session,
-            "screen": self._screen_name(),
-            "connection": self.connection,
-            "theme": self.theme,
-        }
+        """Remembers the screen, the connection and the theme, and closes the home."""
+        self.session.remember(
+            "screen", self.current_mode if self.current_mode in SCREENS_BY_NAME else DEFAULT_SCREEN
+        )
+        self.session.remember("connection", self.connection)
+        self.session.remember("theme", self.theme)
         try:
-            await asyncio.to_thread(session.save_session, self._state_directory(), kept)
+            await asyncio.to_thread(self.session.save)
         except Exception as error:
             self.log.error(describe_error(error))
         await self.backend.close()
 
-    def _screen_name(self) -> str:
-        return self.current_mode if self.current_mode in SCREENS_BY_NAME else DEFAULT_SCREEN
-
-    def _state_directory(self) -> Path:
-        if self._home is not None:
-            return self._home
-        from askel_tui.store.paths import default_home
-
-        return default_home()
-
     def action_interrupt(self) -> None:
-        """Ctrl+c twice quits."""
+        """Quits at the second ctrl+c."""
         now = time.monotonic()
         if now - self._interrupted_at < INTERRUPT_WINDOW_S:
             run_in_background(self, self.action_quit)
             return
         self._interrupted_at = now
-        self.show_toast("Press ctrl+c again to quit.", timeout=INTERRUPT_WINDOW_S)
+        self.toasts.show("Press ctrl+c again to quit.", timeout=INTERRUPT_WINDOW_S)
 
     # Screens.
 
     def action_show(self, name: str) -> None:
-        """Goes to a screen; what lay over the present one (a question, help) is left first."""
+        """Shows a screen; what lies over the present one (a question, help) is left first."""
         if name not in SCREENS_BY_NAME:
             return
         while len(self.screen_stack) > 1:
-            # Whoever waits for an answer is told that there is none.
+            # The work that asked gets no answer.
             self.screen.dismiss(None)
         self.switch_mode(name)
 
     def switch_mode(self, mode: str) -> AwaitMount:
-        """As Textual's, but a screen that is there already is painted at once."""
-        self._is_mounted_already = mode in self._screen_stacks
+        """Textual's own, but a screen that is mounted already is painted at once."""
+        self._shows_at_once = mode in mounted_screens(self)
         try:
             return super().switch_mode(mode)
         finally:
-            self._is_mounted_already = False
+            self._shows_at_once = False
 
     def delay_update(self, delay: float = 0.05) -> None:
-        """Hides how a screen is put together; nothing where it is whole."""
-        if not self._is_mounted_already:
+        """Hides how a screen is put together; does nothing where it is whole."""
+        if not self._shows_at_once:
             super().delay_update(delay)
 
     def action_help(self) -> None:
-        """Help for what has the focus."""
+        """Shows help for what has the focus."""
         from askel_tui.tui.widgets.help import HelpScreen, help_for
 
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(*help_for(self.screen)))
 
     def action_jump(self) -> None:
-        """Letters over the parts of the screen; pressing one goes there."""
+        """Shows letters over the parts of the screen; pressing one goes there."""
         from askel_tui.tui.widgets.jump import JumpScreen, jump_targets
 
         found = jump_targets(self.screen)
@@ -291,7 +270,7 @@ class AskelApp(Asking):
             self.push_screen(JumpScreen(found), lambda chosen: chosen.focus() if chosen else None)
 
     def action_next_connection(self) -> None:
-        """The next connection becomes the one that the screens are about."""
+        """Makes the screens be about the next connection."""
         if len(self.connections) > 1:
             at = self.connections.index(self.connection) if self.connection in self.connections else -1
             self.choose_connection(self.connections[(at + 1) % len(self.connections)])
@@ -299,21 +278,23 @@ class AskelApp(Asking):
     def choose_connection(self, connection: str) -> None:
         """Makes the screens be about a connection."""
         self.connection = connection
-        self._session["connection"] = connection
-        self.head = HeaderState(
-            connection,
-            self.head.environment,
-            self.head.daemon_running,
-            self.head.daemon_is_ours,
-            self.head.read_only,
-        )
+        self.session.remember("connection", connection)
+        self.head = replace(self.head, connection=connection, error=None)
 
     def watch_connection(self, before: str | None, now: str | None) -> None:
         """Tells the screen in front."""
-        if before != now and self.is_running and self.screen_stack:
-            chosen = getattr(self.screen_stack[0], "chosen", None)
-            if chosen is not None:
-                chosen()
+        front: Any = mounted_screens(self).get(self.current_mode) if self.is_running else None
+        if before != now and front is not None and self.current_mode in SCREENS_BY_NAME:
+            front.connection_changed()
+
+    def action_take_in(self) -> None:
+        """Asks for a file of records and takes them in, for the connection of the screen in front."""
+        from askel_tui.tui.screens.base_screen import AskelScreen
+        from askel_tui.tui.screens.ingest_dialog import ingest_file
+
+        screen = self.screen
+        if isinstance(screen, AskelScreen):
+            screen.start_work(partial(ingest_file, screen), "take_in", exclusive=True, asks_question=True)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: screens, connections, the daemon, then Textual's own."""
@@ -331,67 +312,53 @@ class AskelApp(Asking):
                     partial(self.choose_connection, name),
                 )
         if not self.backend.read_only:
-            if self.connection is not None and hasattr(screen, "action_take_in"):
+            if self.connection is not None and not screen.is_modal:
                 yield SystemCommand(
-                    "Records: Take in a file", f"For {sanitize(self.connection)}", screen.action_take_in
+                    "Records: Take in a file", f"For {sanitize(self.connection)}", self.action_take_in
                 )
             if self.backend.started_daemon:
-                yield SystemCommand("Daemon: Stop", "End the daemon that was started here", self.stop_daemon)
+                yield SystemCommand("Daemon: Stop", "End the daemon that was started here", self.daemon.stop)
             elif not self.head.daemon_running:
-                yield SystemCommand("Daemon: Start", "Keep records moving into Klaviyo", self.start_daemon)
+                yield SystemCommand("Daemon: Start", "Keep records moving into Klaviyo", self.daemon.start)
         yield SystemCommand("Help: Focus", "Help for what has the focus (F1)", self.action_help)
         yield SystemCommand("View: Jump", "Go to a part of the screen (ctrl+o)", self.action_jump)
         yield from super().get_system_commands(screen)
 
-    # The daemon.
+    # Keys and questions.
 
-    def start_daemon(self) -> None:
-        """Starts a daemon beside the console."""
-        run_in_background(self, partial(self._switch_daemon, start=True), "daemon", exclusive=True)
+    async def on_event(self, event: events.Event) -> None:
+        """Textual's own, but for keys that wait for a question."""
+        if not self.typeahead.holds_event(event):
+            await super().on_event(event)
 
-    def stop_daemon(self) -> None:
-        """Ends the daemon that was started from here."""
-        run_in_background(self, partial(self._switch_daemon, start=False), "daemon", exclusive=True)
+    def on_key(self, event: events.Key) -> None:
+        """Does what a key that no widget took is bound to, unless it waits for a question."""
+        self.typeahead.hold_unhandled(event)
 
-    def toggle_daemon(self) -> None:
-        """Starts a daemon, or ends the one that was started from here."""
-        if self.backend.started_daemon:
-            self.stop_daemon()
-        elif self.head.daemon_running:
-            self.show_toast("A daemon that was started elsewhere works on this home: it is ended there.")
-        else:
-            self.start_daemon()
+    def on_key_barrier(self, event: KeyBarrier) -> None:
+        """Notes that the key before the barrier was handled."""
+        event.passed.set()
 
-    async def _switch_daemon(self, *, start: bool) -> None:
-        try:
-            if start:
-                self.show_toast("Starting a daemon…")
-                await self.backend.start_daemon()
-                self.show_toast("The daemon runs: what waits is being sent.")
-            else:
-                self.show_toast("The daemon settles what is under way, then ends…")
-                await self.backend.stop_daemon()
-                self.show_toast("The daemon has ended.")
-            await self._update_header()
-        except Exception as error:
-            self.show_error(error)
+    async def push_screen_wait(self, screen: Any, *, mode: str | None = None) -> Any:
+        """Shows a question and returns its answer; keys wait until it can take them. Only inside a worker."""
+        with self.typeahead.asking(screen):
+            return await super().push_screen_wait(screen, mode=mode)
 
+    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
+        """Reports keys that the user's keymap took from something else."""
+        self.appearance.report_clashes(clashed_bindings)
+
+    # Overridden although it is private: Textual has no public hook for an error in a handler.
     def _handle_exception(self, error: Exception) -> None:
         # A screen that goes away while it opens never gets its widgets: its handlers then find nothing, and nobody
         # is there to see. Everything else ends the app, as Textual has it.
-        pump = active_message_pump.get(None)
-        leaving = self._exit or (pump is not None and (pump._closing or not pump.is_attached))
-        if leaving and isinstance(error, NoMatches):
+        if is_leaving(self) and isinstance(error, NoMatches):
             self.log.error(repr(error))
             return
         super()._handle_exception(error)
 
-    # Memory.
 
-    def recall(self, name: str, default: Any = None) -> Any:
-        """What was remembered under a name, in this start or an earlier one."""
-        return self._session.get(name, default)
+def _default_home() -> Path:
+    from askel_tui.store.paths import default_home
 
-    def remember(self, name: str, value: Any) -> None:
-        """Remembers a JSON value until the next start."""
-        self._session[name] = value
+    return default_home()

@@ -17,6 +17,7 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from askel_tui.tui.app import AskelApp
+from askel_tui.tui.shell.timing import Timing
 from tests.benchmarks.audit_filler import fill
 from tests.support.frozen import begin_there
 from tests.support.sandbox import running
@@ -26,6 +27,9 @@ from tests.tui.keys import PATIENCE_S, settled, watch_turns
 Console = Callable[..., AbstractAsyncContextManager[tuple[AskelApp, Pilot[Any], Workbench]]]
 
 THEMES = ("dark", "light", "high-contrast", "colour-blind-safe", "ansi")
+
+QUIET = Timing(preload_delay_s=3600.0, user_files_poll_s=3600.0)
+"""Nothing happens by itself in the middle of a test: tests of what does hand in other times."""
 
 RECORDED = Path(__file__).with_name("snapshots")
 
@@ -38,9 +42,6 @@ def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     # The variable of the same name is read once, when Textual is imported.
     monkeypatch.setattr("textual.constants.TEXTUAL_ANIMATIONS", "none")
     watch_turns(monkeypatch)
-    # What is made ready once the console is at rest comes in the middle of a test, or not: a test of its own asks.
-    monkeypatch.setattr("askel_tui.tui.app.REST_S", 3600.0)
-    monkeypatch.setattr("askel_tui.tui.shell.appearance.LOOK_S", 3600.0)
     monkeypatch.setattr("textual.widgets.Input.cursor_blink", False)
     monkeypatch.setenv("LANG", "C.UTF-8")
 
@@ -60,12 +61,13 @@ def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
         first: str | None = "overview",
         prepare: Callable[[Workbench], Any] | None = None,
         at_once: bool = False,
+        timing: Timing = QUIET,
     ) -> AsyncIterator[tuple[AskelApp, Pilot[Any], Workbench]]:
         home = Path(tempfile.mkdtemp(dir=tmp_path))
         async with running() as sandbox, workbench(home, sandbox, monkeypatch) as bench:
             if prepare is not None:
                 await prepare(bench)
-            app = AskelApp(home=home, read_only=read_only, first=first)
+            app = AskelApp(home=home, read_only=read_only, first=first, timing=timing)
             async with app.run_test(size=size) as pilot:
                 if not at_once:
                     await ready(pilot)
@@ -132,7 +134,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Abst
         monkeypatch.setenv("ASKEL_KLAVIYO_URL", "http://127.0.0.1:1")
         if entries:
             fill(home, entries)
-        app = AskelApp(home=home, first=first, read_only=read_only)
+        app = AskelApp(home=home, first=first, read_only=read_only, timing=QUIET)
         async with app.run_test(size=size) as pilot:
             await ready(pilot)
             yield app, pilot

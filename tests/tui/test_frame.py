@@ -21,7 +21,7 @@ from askel_tui.tui.widgets.help import HelpScreen
 from askel_tui.tui.widgets.jump import JumpScreen
 from askel_tui.tui.widgets.key_hints import KeyHints
 from tests.support.workbench import example
-from tests.tui.conftest import Console, picture_of, ready, text_of, toasts, until
+from tests.tui.conftest import QUIET, Console, picture_of, ready, text_of, toasts, until
 from tests.tui.keys import press
 
 
@@ -81,7 +81,7 @@ async def test_the_header_says_where_one_is(alone: Any, console: Any) -> None:
 async def test_the_real_klaviyo_is_said_to_be_real(alone: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async with alone() as (app, pilot):
         monkeypatch.delenv("ASKEL_KLAVIYO_URL")
-        await app._update_header()
+        await app.update_header()
         await pilot.pause()
         assert "KLAVIYO · REAL" in text_of(app).splitlines()[0]
 
@@ -91,7 +91,7 @@ async def test_a_home_that_cannot_be_opened_is_said_and_the_console_stays(
 ) -> None:
     monkeypatch.setenv("ASKEL_HOME", str(tmp_path))
     (tmp_path / "journal.db").write_bytes(b"this is no journal of anybody" * 100)
-    app = AskelApp(home=tmp_path, first="overview")
+    app = AskelApp(home=tmp_path, first="overview", timing=QUIET)
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: app.head.error)
         await until(pilot, lambda: "✗" in text_of(app).splitlines()[0])
@@ -173,7 +173,7 @@ async def test_what_destroys_wants_the_number_typed(alone: Any) -> None:
 
 async def test_hostile_words_in_a_question_or_a_toast_are_shown_as_they_are(alone: Any) -> None:
     async with alone() as (app, pilot):
-        app.show_toast("[@click=app.quit]x[/] \x1b[2J\u202e", title="[red]")
+        app.toasts.show("[@click=app.quit]x[/] \x1b[2J\u202e", title="[red]")
         app.push_screen(Confirm("[bold]Rob[/] \x07?", "[@click=app.quit]here[/]"))
         await pilot.pause()
         shown = text_of(app)
@@ -209,7 +209,7 @@ async def test_keys_can_be_rebound_and_a_clash_is_said(alone: Any, tmp_path: Pat
     (home / "keymap.yaml").write_text("app.live: ctrl+l\napp.failed: ctrl+l\n")
     (home / "config.yaml").write_text("theme: drak\nclipbord: auto\n")
     monkeypatch.setenv("ASKEL_HOME", str(home))
-    app = AskelApp(home=home, first="overview")
+    app = AskelApp(home=home, first="overview", timing=QUIET)
     async with app.run_test(size=(120, 40)) as pilot:
         await ready(pilot)
         await until(pilot, lambda: "ctrl+l is asked for app.live and for app.failed" in toasts(app))
@@ -222,13 +222,13 @@ async def test_keys_can_be_rebound_and_a_clash_is_said(alone: Any, tmp_path: Pat
 
 async def test_the_console_remembers_where_one_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASKEL_HOME", str(tmp_path))
-    first = AskelApp(home=tmp_path)
+    first = AskelApp(home=tmp_path, timing=QUIET)
     async with first.run_test() as pilot:
         await ready(pilot)
         await pilot.press("6")
         first.theme = "high-contrast"
         await ready(pilot)
-    second = AskelApp(home=tmp_path)
+    second = AskelApp(home=tmp_path, timing=QUIET)
     async with second.run_test() as pilot:
         await ready(pilot)
         assert second.current_mode == "live"

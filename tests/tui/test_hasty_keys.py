@@ -14,6 +14,7 @@ from askel_tui.tui.app import AskelApp
 from askel_tui.tui.screens.connections.screen import ConnectionsScreen
 from askel_tui.tui.screens.mapping.screen import MappingScreen
 from askel_tui.tui.shell.screen_registry import SCREENS
+from askel_tui.tui.shell.timing import Timing
 from askel_tui.tui.widgets.confirm import Confirm
 from askel_tui.tui.widgets.picker import Picker
 from tests.support.workbench import Workbench, example
@@ -165,14 +166,14 @@ async def test_keys_for_a_question_that_never_comes_do_nothing(
     console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is below does not get them; the keys after that are its own again."""
-    monkeypatch.setattr("askel_tui.tui.shell.typeahead.HOLD_S", 0.2)
     asked, never = asyncio.Event(), asyncio.Event()
 
     async def versions(_: str) -> None:
         asked.set()
         await never.wait()
 
-    async with console(first="mapping", prepare=story) as (app, _, __):
+    timing = Timing(preload_delay_s=3600.0, user_files_poll_s=3600.0, key_hold_s=0.2)
+    async with console(first="mapping", prepare=story, timing=timing) as (app, _, __):
         monkeypatch.setattr(app.backend, "versions", versions)
         before = app.screen
         assert isinstance(before, MappingScreen)
@@ -180,7 +181,7 @@ async def test_keys_for_a_question_that_never_comes_do_nothing(
         send(app, "V", "down", "d", "1")
         await asked.wait()
         for handing in (True, False):
-            while app._delivering is not handing:
+            while app.typeahead.is_delivering is not handing:
                 await asyncio.sleep(0)
         assert app.current_mode == "mapping"
         assert before.draft == draft

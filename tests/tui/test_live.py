@@ -20,7 +20,7 @@ ENTRIES = 2_000
 
 
 def write(app: Any, first: int, last: int) -> None:
-    with sqlite3.connect(journal_file(app._home)) as db:
+    with sqlite3.connect(journal_file(app.appearance.directory)) as db:
         db.executemany(INSERT, [entry(number) for number in range(first, last + 1)])
     db.close()
 
@@ -235,4 +235,4 @@ async def test_the_filter_is_there_again_after_a_start(alone: Any) -> None:
         await there(pilot, 100)
         app.screen.query_one(FilterBar).set_text("step:tier")
         await there(pilot, 25)
-        assert app.recall("live.filter") == "step:tier"
+        assert app.session.recall("live.filter") == "step:tier"

@@ -19,7 +19,7 @@ from askel_tui.tui.screens.mapping.draft import to_yaml
 from askel_tui.tui.screens.mapping.screen import MappingScreen
 from askel_tui.tui.widgets.table import Table
 from tests.support.workbench import Workbench, example, points
-from tests.tui.conftest import Console, assert_snapshot, ready, text_of, toasts
+from tests.tui.conftest import QUIET, Console, assert_snapshot, ready, text_of, toasts
 from tests.tui.hostile import NAMES, assert_inert
 from tests.tui.keys import answer, press
 
@@ -431,7 +431,7 @@ async def test_what_is_not_saved_is_there_at_the_next_start(console: Console) ->
         await press(pilot, "d")
         draft, home = screen_of(app).draft, bench.instance.home
         assert len(draft.steps) == 3
-    again = AskelApp(home=home, first="mapping")
+    again = AskelApp(home=home, first="mapping", timing=QUIET)
     async with again.run_test(size=(120, 36)) as second:
         await ready(second)
         assert screen_of(again).draft == draft

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from askel_tui.tui.preferences.config_edit import with_setting
 from askel_tui.tui.screens.settings import keymap
+from askel_tui.tui.shell.timing import Timing
 from tests.support.workbench import Workbench
 from tests.tui.conftest import Console, assert_snapshot, text_of, toasts, until
 from tests.tui.hostile import assert_inert
@@ -56,7 +57,7 @@ async def test_the_clipboard_is_chosen_and_the_file_keeps_its_comments(console: 
 
     async with console(first="settings", prepare=prepare) as (app, pilot, bench):
         await press(pilot, "tab", "down", "down", "enter")
-        assert app.config.clipboard == "osc52"
+        assert app.appearance.config.clipboard == "osc52"
         written = (bench.instance.home / "config.yaml").read_text()
         assert written == "# mine\ntheme: dark\nclipboard: osc52  # for now\n"
         assert "● osc52" in text_of(app)
@@ -115,16 +116,16 @@ async def test_files_are_read_again(console: Console) -> None:
         assert app.current_mode == "overview"
 
 
-async def test_a_file_that_is_saved_counts_at_once(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_that_is_saved_counts_at_once(console: Console) -> None:
     """A theme in use, a key, and what is wrong with either; nobody has to ask for it."""
-    monkeypatch.setattr("askel_tui.tui.shell.appearance.LOOK_S", 0.02)
 
     async def prepare(bench: Workbench) -> None:
         (bench.instance.home / "themes").mkdir()
         (bench.instance.home / "themes" / "mine.yaml").write_text("colours:\n  primary: '#112233'\n")
         (bench.instance.home / "config.yaml").write_text("theme: mine\n")
 
-    async with console(prepare=prepare) as (app, pilot, bench):
+    timing = Timing(preload_delay_s=3600.0, user_files_poll_s=0.02)
+    async with console(prepare=prepare, timing=timing) as (app, pilot, bench):
         home = bench.instance.home
         assert app.theme == "mine"
         (home / "themes" / "mine.yaml").write_text("colours:\n  primary: '#332211aa'\n")

@@ -12,7 +12,7 @@ from askel_tui.tui.text.exports import write_private_file
 from askel_tui.tui.widgets.text_prompt import TextPrompt
 
 if TYPE_CHECKING:
-    from askel_tui.tui.shell.base_screen import AskelScreen
+    from askel_tui.tui.screens.base_screen import AskelScreen
 
 
 async def export_to_file(
@@ -30,16 +30,16 @@ async def export_to_file(
     Gives the file, or None where nothing was written. Only inside `start_work`. Raises `OSError`.
     """
     endings = f"Its name ends in {', '.join(suffixes[:-1])} or {suffixes[-1]}."
-    kept = screen.askel.recall(session_key, default)
-    name = await screen.askel.push_screen_wait(TextPrompt(title, f"{endings} {contents}", value=kept))
+    kept = screen.session.recall(session_key, default)
+    name = await screen.ask(TextPrompt(title, f"{endings} {contents}", value=kept))
     if name is None:
         return None
     suffix = Path(name).suffix.lower()
     if suffix not in suffixes:
         refused = endings.replace("ends", "has to end")
-        screen.askel.show_toast(refused, title="Not exported", severity="warning")
+        screen.toasts.show(refused, title="Not exported", severity="warning")
         return None
-    screen.askel.remember(session_key, name)
+    screen.session.remember(session_key, name)
     return await write_or_replace(screen, name, await asyncio.to_thread(render, suffix))
 
 

@@ -1,4 +1,4 @@
-"""Taking records in from a file, from any screen that is about a connection."""
+"""The dialog that takes in the records of a file: a command of the app, for the connection of any screen."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from askel_tui.text.numbers import pluralize
+from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.shell.progress import Progress
 from askel_tui.tui.widgets.text_prompt import TextPrompt
 
 if TYPE_CHECKING:
     from askel_tui.services.ingest import IngestResult
-    from askel_tui.tui.shell.base_screen import AskelScreen
 
 PROMPT_DETAIL = (
     "JSONL, or CSV by its ending. They are kept for {connection}; "
@@ -20,21 +20,21 @@ PROMPT_DETAIL = (
 )
 
 
-async def ingest_file(screen: AskelScreen) -> bool:
-    """Asks for a file and takes its records in; True if any of them is new. Raises `OSError`, `ReadOnly`."""
-    connection, askel = screen.connection, screen.askel
+async def ingest_file(screen: AskelScreen) -> None:
+    """Asks for a file, takes its records in and says what came of it. Raises `OSError`, `ReadOnly`."""
+    connection, session, toasts = screen.connection, screen.session, screen.toasts
     if connection is None:
-        askel.show_toast("Records are taken in for a connection: press 2 to make one.", severity="warning")
-        return False
+        toasts.show("Records are taken in for a connection: press 2 to make one.", severity="warning")
+        return
     asked = TextPrompt(
         "Take in the records of which file?",
         PROMPT_DETAIL.format(connection=connection),
-        value=askel.recall("records.file", ""),
+        value=session.recall("records.file", ""),
     )
-    typed = await askel.push_screen_wait(asked)
+    typed = await screen.ask(asked)
     if typed is None:
-        return False
-    askel.remember("records.file", typed)
+        return
+    session.remember("records.file", typed)
     file, progress = await asyncio.to_thread(Path(typed).expanduser), Progress()
     taken = await screen.with_progress(
         f"Taking in {file.name}",
@@ -43,16 +43,17 @@ async def ingest_file(screen: AskelScreen) -> bool:
     )
     # A toast lies over the lower rows of a small screen: only what is to be read carefully stays longer.
     careful = bool(taken.refused or taken.conflicting_ids)
-    askel.show_toast(
+    toasts.show(
         describe_intake(taken),
         severity="warning" if taken.refused else "information",
         timeout=12 if careful else None,
     )
-    return bool(taken.accepted)
+    if taken.accepted:
+        screen.records_ingested()
 
 
 def describe_intake(taken: IngestResult) -> str:
-    """What became of a file, in sentences."""
+    """The result of taking a file in, as sentences."""
     known = f", {taken.duplicates:,} known already" if taken.duplicates else ""
     lines = [f"{pluralize(taken.accepted, 'new record')}{known}."]
     if taken.conflicting_ids:

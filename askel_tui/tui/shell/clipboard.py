@@ -1,57 +1,59 @@
-"""Copying: through a native tool, else through the terminal (OSC 52, works over SSH), and saying what happened."""
+"""Copying to the clipboard: through a native tool, else through the terminal (OSC 52, works over SSH)."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
-from typing import TYPE_CHECKING
+
+from textual.dom import DOMNode
 
 from askel_tui.text.sanitizing import sanitize
+from askel_tui.tui.shell.console import console_of
 from askel_tui.tui.shell.workers import run_in_background
-
-if TYPE_CHECKING:
-    from askel_tui.tui.app import AskelApp
 
 MAX_OSC52_BYTES = 100_000
 """Bytes that terminals are known to take through OSC 52."""
 
 CLIPBOARD_TOOLS = (("wl-copy",), ("xclip", "-selection", "clipboard"), ("xsel", "-ib"), ("pbcopy",))
+"""Commands that take the text on their standard input, in the order they are tried."""
 
 TOOL_TIMEOUT_S = 2.0
+"""How long a command may take, in seconds."""
 
 
-def copy(app: AskelApp, text: str, what: str) -> None:
-    """Copies a text and says so; `what` names it ("the id", "the request as curl")."""
-    run_in_background(app, lambda: _copy(app, text, what), "copy", exclusive=True)
+def copy(node: DOMNode, text: str, what: str) -> None:
+    """Copies a text for a screen or widget and shows a toast; `what` names it ("the id", "the request as curl")."""
+    run_in_background(node.app, lambda: _copy(node, text, what), "copy", exclusive=True)
 
 
-async def _copy(app: AskelApp, text: str, what: str) -> None:
-    mode = app.config.clipboard
+async def _copy(node: DOMNode, text: str, what: str) -> None:
+    console = console_of(node)
+    mode, toasts = console.appearance.config.clipboard, console.toasts
     size = len(text.encode("utf-8", "surrogatepass"))
     ways: list[str] = []
     if mode in ("auto", "native") and await _copy_with_tool(text):
         ways.append("the system's clipboard")
     if mode == "osc52" or (mode == "auto" and not ways):
         if size > MAX_OSC52_BYTES:
-            app.show_toast(
+            toasts.show(
                 f"{sanitize(what[:1].upper() + what[1:])}: {size:,} bytes; terminals take {MAX_OSC52_BYTES:,}. "
                 "Install wl-copy or xclip, or export it.",
                 title="Not copied",
                 severity="warning",
             )
             return
-        app.copy_to_clipboard(text)
+        node.app.copy_to_clipboard(text)
         ways.append("the terminal, if it allows that (OSC 52)")
     if not ways:
-        app.show_toast(
+        toasts.show(
             "No clipboard tool answers: set clipboard to osc52.", title="Not copied", severity="warning"
         )
         return
-    app.show_toast(f"Copied {sanitize(what)}, through {ways[0]}.", title="Copied")
+    toasts.show(f"Copied {sanitize(what)}, through {ways[0]}.", title="Copied")
 
 
 async def _copy_with_tool(text: str) -> bool:
-    """Whether a native tool took the text."""
+    """Hands the text to the first native tool that takes it; False where none does."""
     for command in CLIPBOARD_TOOLS:
         if shutil.which(command[0]) is None:
             continue

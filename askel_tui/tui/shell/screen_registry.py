@@ -1,4 +1,4 @@
-"""The table of screens: on which key, in which file. A screen's file is imported when it is first shown."""
+"""The table of screens. A screen's module is imported when the screen is first shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ScreenEntry:
-    """A screen: its key, its name in code, its title, where it is and what it is for."""
+    """A screen: its key, its name in code, its title, its module and class, and what it is for."""
 
     key: str
     name: str
@@ -41,14 +41,6 @@ SCREENS_BY_NAME = {entry.name: entry for entry in SCREENS}
 
 
 def create_screen(entry: ScreenEntry) -> Screen[Any]:
-    """The screen of an entry; a plain panel while its file does not exist."""
-    try:
-        module = importlib.import_module(entry.module)
-    except ModuleNotFoundError as missing:
-        if missing.name != entry.module:
-            raise
-        from askel_tui.tui.shell.base_screen import MissingScreen
-
-        return MissingScreen(entry)
-    screen: Screen[Any] = getattr(module, entry.attribute)()
+    """A new screen of an entry."""
+    screen: Screen[Any] = getattr(importlib.import_module(entry.module), entry.attribute)()
     return screen

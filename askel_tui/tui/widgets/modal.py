@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TypeVar
 
 from textual.await_complete import AwaitComplete
 from textual.screen import ModalScreen
 
-if TYPE_CHECKING:
-    from askel_tui.tui.app import AskelApp
+from askel_tui.tui.shell.console import console_of
 
 T = TypeVar("T")
 
@@ -21,11 +20,11 @@ class Modal(ModalScreen[T]):
         self.call_after_refresh(self.app.call_later, self._can_answer)
 
     def _can_answer(self) -> None:
-        cast("AskelApp", self.app).question_ready(self)
+        console_of(self).typeahead.question_ready(self)
 
     def dismiss(self, result: T | None = None) -> AwaitComplete:
         """Goes away with a result; where it is no longer in front, nothing."""
         if not self.is_active:
             return AwaitComplete()
-        cast("AskelApp", self.app).question_closed(self)
+        console_of(self).typeahead.question_closed(self)
         return super().dismiss(result)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual import events
@@ -13,10 +13,8 @@ from textual.content import Content
 from textual.widgets import DataTable
 
 from askel_tui.text.cells import pad
+from askel_tui.tui.shell.console import console_of
 from askel_tui.tui.widgets.help import Help
-
-if TYPE_CHECKING:
-    from askel_tui.tui.shell.typeahead import Asking
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ class Table(DataTable[Content]):
     def action_select_cursor(self) -> None:
         """Enter on a row; what it asks is asked before the next key counts."""
         super().action_select_cursor()
-        cast("Asking", self.app).hold_keys_behind(self)
+        console_of(self).typeahead.hold_keys_behind(self)
 
     @property
     def cursor_key(self) -> str | None:

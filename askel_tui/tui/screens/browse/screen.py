@@ -15,8 +15,8 @@ from askel_tui.core.catalog import Catalog
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.text.times import format_age, format_time_of_day
+from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.browse import view
-from askel_tui.tui.shell.base_screen import AskelScreen
 from askel_tui.tui.shell.clipboard import copy
 from askel_tui.tui.text.filtering import Filter
 from askel_tui.tui.text.fuzzy import rank_matches
@@ -73,7 +73,7 @@ class BrowseScreen(AskelScreen):
 
     def body(self) -> ComposeResult:
         """The tabs, the table of the one that was open last, and what is known about the row under the cursor."""
-        kept = self.askel.recall("browse.tab", "lists")
+        kept = self.session.recall("browse.tab", "lists")
         self._section = kept if kept in view.SECTIONS else "lists"
         tabs = (Tab(title, id=name) for name, (title, _) in view.SECTIONS.items())
         yield SectionTabs(*tabs, active=self._section)
@@ -221,7 +221,7 @@ class BrowseScreen(AskelScreen):
         """Shows the tab's table."""
         if event.tab.id and event.tab.id != self._section:
             self._section = event.tab.id
-            self.askel.remember("browse.tab", self._section)
+            self.session.remember("browse.tab", self._section)
             self._show_section()
 
     def _show_section(self) -> None:
@@ -260,13 +260,13 @@ class BrowseScreen(AskelScreen):
         self._now_ms = await self.backend.now()
         self._catalog = await self.backend.catalog(connection)
         self._show()
-        self.askel.show_toast(f"The account was read at {format_time_of_day(self._now_ms)} UTC.")
+        self.toasts.show(f"The account was read at {format_time_of_day(self._now_ms)} UTC.")
 
     def action_copy(self) -> None:
         """Copies what names the entry in the API."""
         entry = self._entry
         if entry is not None:
-            copy(self.askel, view.entry_key(entry), "the name" if self._section == "properties" else "the id")
+            copy(self, view.entry_key(entry), "the name" if self._section == "properties" else "the id")
 
     def action_members(self) -> None:
         """Asks how many members there are."""
@@ -297,7 +297,7 @@ class BrowseScreen(AskelScreen):
             )
 
     async def _check_profile(self, connection: str, entry: Any) -> None:
-        profile = await self.askel.push_screen_wait(
+        profile = await self.ask(
             TextPrompt(
                 f"Who may be in {sanitize(entry.name)}?",
                 "An e-mail, a phone number with +, or an external id.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -15,7 +15,7 @@ from textual.worker import Worker
 
 from askel_tui.contract.endpoints import NEWEST, SELECTABLE, serving_revision
 from askel_tui.text.sanitizing import sanitize
-from askel_tui.tui.backend import describe_error
+from askel_tui.tui.backend import Backend, describe_error
 from askel_tui.tui.screens.connections import fields
 from askel_tui.tui.screens.connections.plain_input import PlainInput
 from askel_tui.tui.screens.connections.scopes_view import (
@@ -23,6 +23,7 @@ from askel_tui.tui.screens.connections.scopes_view import (
     scope_checklist,
     summarize_scopes,
 )
+from askel_tui.tui.shell.console import console_of
 from askel_tui.tui.shell.workers import run_in_background
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.modal import Modal
@@ -31,7 +32,6 @@ from askel_tui.tui.widgets.secret_input import SecretInput
 if TYPE_CHECKING:
     from askel_tui.klaviyo.reads.key_check import KeyCheck
     from askel_tui.store.state.documents import ConnectionDoc
-    from askel_tui.tui.app import AskelApp
 
 
 class _ListNameSuggester(Suggester):
@@ -91,8 +91,8 @@ class ConnectionForm(Modal[str | None]):
         return sanitize(", ".join(self._existing.only_lists if self._existing else ()))
 
     @property
-    def _askel(self) -> AskelApp:
-        return cast("AskelApp", self.app)
+    def _backend(self) -> Backend:
+        return console_of(self).backend
 
     def compose(self) -> ComposeResult:
         """A line per field, what was found about the key, and the buttons."""
@@ -173,7 +173,7 @@ class ConnectionForm(Modal[str | None]):
 
     async def _load_list_names(self) -> None:
         assert self._existing is not None
-        catalog = await self._askel.backend.catalog(self._existing.name)
+        catalog = await self._backend.catalog(self._existing.name)
         self._list_suggester.names = (
             [named for each in catalog.lists for named in (each.name, each.id)] if catalog else ()
         )
@@ -298,11 +298,11 @@ class ConnectionForm(Modal[str | None]):
         now = self._fields()
         self._show_status("◌ Asking Klaviyo…")
         key = self._key()
-        found = await self._askel.backend.check_key(key, now.revision)
+        found = await self._backend.check_key(key, now.revision)
         self._checked = found
         self._show_check(found, now.revision)
         if found.scopes.get("lists:read") == "present":
-            self._list_suggester.names = await self._askel.backend.lists_visible_to(key, now.revision)
+            self._list_suggester.names = await self._backend.lists_visible_to(key, now.revision)
             unknown = fields.unknown_lists_error(now.only_lists, self._list_suggester.names)
             if unknown:
                 self._show_status(f"! {unknown}", "bold $warning")
@@ -324,7 +324,7 @@ class ConnectionForm(Modal[str | None]):
             self._show_status(f"✗ {trouble or 'There is no address to test.'}", "bold $error")
             return
         self._show_status("◌ Sending a test notice…")
-        results = await self._askel.backend.test_notice(now.notify)
+        results = await self._backend.test_notice(now.notify)
         told_of = [
             f"{notice_channel_kinds([address])}: {'✓ sent' if why is None else f'✗ {why}'}"
             for address, why in zip(now.notify, results, strict=True)
@@ -344,12 +344,12 @@ class ConnectionForm(Modal[str | None]):
                 self.query_one("#form-name").focus()
             return
         if present is not None:
-            await self._askel.backend.change_connection(present.name, **now.editable_values())
+            await self._backend.change_connection(present.name, **now.editable_values())
             self._finish(present.name)
             return
         self._show_status("◌ Checking the key, then connecting…")
         key = self._key()
-        await self._askel.backend.connect(now.name, key, revision=now.revision, **now.editable_values())
+        await self._backend.connect(now.name, key, revision=now.revision, **now.editable_values())
         self._finish(now.name)
 
 

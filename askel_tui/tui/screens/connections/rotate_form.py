@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -14,8 +14,9 @@ from textual.worker import Worker
 
 from askel_tui.core.fingerprints import fingerprint
 from askel_tui.text.sanitizing import sanitize
-from askel_tui.tui.backend import describe_error
+from askel_tui.tui.backend import Backend, describe_error
 from askel_tui.tui.screens.connections.scopes_view import scope_checklist, summarize_scopes
+from askel_tui.tui.shell.console import console_of
 from askel_tui.tui.shell.workers import run_in_background
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.modal import Modal
@@ -24,7 +25,6 @@ from askel_tui.tui.widgets.secret_input import SecretInput
 if TYPE_CHECKING:
     from askel_tui.klaviyo.reads.key_check import KeyCheck
     from askel_tui.store.state.documents import ConnectionDoc
-    from askel_tui.tui.app import AskelApp
 
 
 class RotateForm(Modal[bool]):
@@ -51,8 +51,8 @@ class RotateForm(Modal[bool]):
         self._current_worker: Worker[Any] | None = None
 
     @property
-    def _askel(self) -> AskelApp:
-        return cast("AskelApp", self.app)
+    def _backend(self) -> Backend:
+        return console_of(self).backend
 
     def compose(self) -> ComposeResult:
         """The new key, what was found about both, and the buttons."""
@@ -129,7 +129,7 @@ class RotateForm(Modal[bool]):
         self.query_one("#form-status", Static).update(Content.styled(sanitize(words), style))
 
     async def _check_keys(self) -> bool:
-        backend, present = self._askel.backend, self._existing
+        backend, present = self._backend, self._existing
         key = self.query_one(SecretInput).value.strip()
         if not key:
             raise ValueError("paste the new private key first, pk_…")
@@ -173,5 +173,5 @@ class RotateForm(Modal[bool]):
         if not self._new_key_fits and not await self._check_keys():
             return
         self._show_status("◌ Changing the key…")
-        await self._askel.backend.rotate(self._existing.name, self.query_one(SecretInput).value)
+        await self._backend.rotate(self._existing.name, self.query_one(SecretInput).value)
         self._finish(True)

@@ -15,12 +15,12 @@ from askel_tui.contract.endpoints import serving_revision
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.text.times import format_timestamp
+from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.connections.scopes_view import (
     notice_channel_kinds,
     scope_checklist,
     summarize_scopes,
 )
-from askel_tui.tui.shell.base_screen import AskelScreen
 from askel_tui.tui.widgets.detail_pane import DetailLine, detail_content
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Cell, Column, Row, Table
@@ -221,7 +221,7 @@ class ConnectionsScreen(AskelScreen):
         told = ", ".join(f"{row.call} {row.used:,}/{row.limit:,}" for row in fullest)
         return [("budget", f"{told} in the last minute")]
 
-    def chosen(self) -> None:
+    def connection_changed(self) -> None:
         """Another connection is the one that the screens are about."""
         if self._docs:
             self._show()
@@ -235,7 +235,7 @@ class ConnectionsScreen(AskelScreen):
         doc = self._selected_doc
         if doc is not None:
             self.askel.choose_connection(doc.name)
-            self.askel.show_toast(f"The other screens are about {doc.name} now.")
+            self.toasts.show(f"The other screens are about {doc.name} now.")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What acts on a connection is there while there is one."""
@@ -252,14 +252,14 @@ class ConnectionsScreen(AskelScreen):
     async def _add(self) -> None:
         from askel_tui.tui.screens.connections.form import ConnectionForm
 
-        name = await self.askel.push_screen_wait(ConnectionForm([doc.name for doc in self._docs]))
+        name = await self.ask(ConnectionForm([doc.name for doc in self._docs]))
         if name is None:
             return
         self.askel.choose_connection(name)
         await self.load()
         self.query_one(Table).move_cursor_to_key(name)
         self._describe()
-        self.askel.show_toast(
+        self.toasts.show(
             f"{name} is connected. 3 shows what is in the account; 4 takes in records and maps them to it."
         )
 
@@ -272,9 +272,9 @@ class ConnectionsScreen(AskelScreen):
     async def _change(self, doc: ConnectionDoc) -> None:
         from askel_tui.tui.screens.connections.form import ConnectionForm
 
-        if await self.askel.push_screen_wait(ConnectionForm((), doc)) is not None:
+        if await self.ask(ConnectionForm((), doc)) is not None:
             await self.load()
-            self.askel.show_toast(f"{doc.name} is changed. Lists count from the next apply on.")
+            self.toasts.show(f"{doc.name} is changed. Lists count from the next apply on.")
 
     def action_check(self) -> None:
         """Asks Klaviyo again."""
@@ -285,7 +285,7 @@ class ConnectionsScreen(AskelScreen):
     async def _check(self, doc: ConnectionDoc) -> None:
         _, found = await self.with_progress(f"Checking {doc.name}", self.backend.check_connection(doc.name))
         await self.load()
-        self.askel.show_toast(
+        self.toasts.show(
             summarize_scopes(found.scopes, len(found.missing_features))[0], title=f"{doc.name} was checked"
         )
 
@@ -298,9 +298,9 @@ class ConnectionsScreen(AskelScreen):
     async def _rotate(self, doc: ConnectionDoc) -> None:
         from askel_tui.tui.screens.connections.rotate_form import RotateForm
 
-        if await self.askel.push_screen_wait(RotateForm(doc)):
+        if await self.ask(RotateForm(doc)):
             await self.load()
-            self.askel.show_toast(
+            self.toasts.show(
                 f"{doc.name} has its new key. The old one still works in Klaviyo until it is deleted there."
             )
 
@@ -315,7 +315,7 @@ class ConnectionsScreen(AskelScreen):
         if await self.confirm(f"Take {doc.name} away?", detail, typed=doc.name):
             await self.with_progress("Disconnecting", self.backend.disconnect(doc.name))
             await self.load()
-            self.askel.show_toast(f"{doc.name} is disconnected.")
+            self.toasts.show(f"{doc.name} is disconnected.")
 
 
 def _unsupported_features(doc: ConnectionDoc) -> list[str]:

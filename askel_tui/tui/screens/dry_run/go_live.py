@@ -12,7 +12,7 @@ from askel_tui.tui.widgets.picker import Choice, Picker
 if TYPE_CHECKING:
     from askel_tui.services.dry_run_result import DryRun
     from askel_tui.store.journal.rows import WorkflowState
-    from askel_tui.tui.shell.base_screen import AskelScreen
+    from askel_tui.tui.screens.base_screen import AskelScreen
 
 CONFIRMATION_WORD = "live"
 """What has to be typed."""
@@ -20,11 +20,11 @@ CONFIRMATION_WORD = "live"
 
 async def go_live(screen: AskelScreen, run: DryRun, *, from_file: bool) -> bool:
     """Activates the version of a run, if that is confirmed. Only inside `start`. Raises what `activate` raises."""
-    askel, backend = screen.askel, screen.backend
+    backend, toasts = screen.backend, screen.toasts
     name, version = run.workflow, run.version
     newest = await backend.workflow(name)
     if newest.version != version:
-        askel.show_toast(
+        toasts.show(
             f"{name} has a version {newest.version} by now, and this was version {version}: r tries the new one.",
             title="Not live",
             severity="warning",
@@ -32,7 +32,7 @@ async def go_live(screen: AskelScreen, run: DryRun, *, from_file: bool) -> bool:
         return False
     first: str | None = None
     if run.records and not from_file:
-        first = await askel.push_screen_wait(
+        first = await screen.ask(
             Picker(f"Go live with {sanitize(name)}: for which records?", record_choices(run))
         )
         if first is None:
@@ -45,10 +45,10 @@ async def go_live(screen: AskelScreen, run: DryRun, *, from_file: bool) -> bool:
     await screen.with_progress(f"Activating {name}", backend.activate(name, from_record=first or None))
     sent = (
         "the daemon sends what matches"
-        if askel.head.daemon_running
+        if screen.askel.head.daemon_running
         else "d on Overview (1) starts the daemon that sends"
     )
-    askel.show_toast(f"{name} version {version} is live: {sent}.", title="Live")
+    toasts.show(f"{name} version {version} is live: {sent}.", title="Live")
     return True
 
 

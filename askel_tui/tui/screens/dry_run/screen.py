@@ -17,9 +17,9 @@ from askel_tui.services.json_documents import to_json
 from askel_tui.text.json_text import encode_json
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize, sanitize_lines
+from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.dry_run import view
 from askel_tui.tui.screens.file_dialog import export_to_file
-from askel_tui.tui.shell.base_screen import AskelScreen
 from askel_tui.tui.shell.clipboard import copy
 from askel_tui.tui.text.filtering import Filter
 from askel_tui.tui.widgets.detail_pane import DetailPane
@@ -68,7 +68,7 @@ class DryRunScreen(AskelScreen):
         Binding("n", "number", "Number", id="dry_run.number", tooltip="The newest so many records"),
         Binding("f", "file", "File", id="dry_run.file", tooltip="Records of a JSONL or CSV file"),
         Binding(
-            "i", "take_in", "Take in", show=False, id="dry_run.take_in", tooltip="Records of a file, kept"
+            "i", "app.take_in", "Take in", show=False, id="dry_run.take_in", tooltip="Records of a file, kept"
         ),
         Binding("r", "run", "Run", show=False, id="dry_run.run", tooltip="Reads the account again"),
         Binding("v", "view", "View", id="dry_run.view", tooltip="Changes, JSON, curl"),
@@ -107,7 +107,7 @@ class DryRunScreen(AskelScreen):
 
     def on_mount(self) -> None:
         """The view that was chosen last."""
-        kept = self.askel.recall("dry_run.view", "changes")
+        kept = self.session.recall("dry_run.view", "changes")
         self._mode = kept if kept in VIEW_MODES else "changes"
 
     async def load(self) -> None:
@@ -122,7 +122,7 @@ class DryRunScreen(AskelScreen):
         connections = await self.backend.connections()
         self._revision = next((each.revision for each in connections if each.name == connection), "")
         names = [each.workflow for each in self._documents]
-        kept = self.askel.recall("dry_run.workflow")
+        kept = self.session.recall("dry_run.workflow")
         self._workflow = kept if kept in names else names[0] if names else None
         self._show()
         if self._workflow is not None:
@@ -136,7 +136,7 @@ class DryRunScreen(AskelScreen):
     async def _reload_if_changed(self) -> None:
         documents = [each for each in await self.backend.workflows() if each.connection == self.connection]
         before = {each.workflow: each.version for each in self._documents}
-        wanted = self.askel.recall("dry_run.workflow")
+        wanted = self.session.recall("dry_run.workflow")
         names = [each.workflow for each in documents]
         if before != {each.workflow: each.version for each in documents} or (
             wanted in names and wanted != self._workflow
@@ -147,7 +147,7 @@ class DryRunScreen(AskelScreen):
 
     @property
     def _record_count(self) -> int:
-        kept = self.askel.recall("dry_run.last", DEFAULT_RECORD_COUNT)
+        kept = self.session.recall("dry_run.last", DEFAULT_RECORD_COUNT)
         return kept if isinstance(kept, int) and 1 <= kept <= MAX_RECORD_COUNT else DEFAULT_RECORD_COUNT
 
     @property
@@ -309,7 +309,7 @@ class DryRunScreen(AskelScreen):
         self._show()
         if self._refused_line_count:
             told = f"{pluralize(self._refused_line_count, 'line')} of the file can't be read as a record: left out."
-            self.askel.show_toast(told, title="Refused", severity="warning")
+            self.toasts.show(told, title="Refused", severity="warning")
 
     def action_workflow(self) -> None:
         """Asks which workflow."""
@@ -319,11 +319,9 @@ class DryRunScreen(AskelScreen):
         choices = [
             Choice(each.workflow, each.workflow, f"version {each.version}") for each in self._documents
         ]
-        chosen = await self.askel.push_screen_wait(
-            Picker("Which workflow?", choices, preselected=self._workflow)
-        )
+        chosen = await self.ask(Picker("Which workflow?", choices, preselected=self._workflow))
         if chosen is not None and chosen != self._workflow:
-            self.askel.remember("dry_run.workflow", chosen)
+            self.session.remember("dry_run.workflow", chosen)
             await self.load()
 
     def action_number(self) -> None:
@@ -336,14 +334,14 @@ class DryRunScreen(AskelScreen):
             f"1 to {MAX_RECORD_COUNT:,} that match.",
             value=str(self._record_count),
         )
-        typed = await self.askel.push_screen_wait(asked)
+        typed = await self.ask(asked)
         if typed is None:
             return
         if not (typed.isdecimal() and 1 <= int(typed) <= MAX_RECORD_COUNT):
-            self.askel.show_toast(f"{typed} is no number from 1 to {MAX_RECORD_COUNT:,}.", severity="warning")
+            self.toasts.show(f"{typed} is no number from 1 to {MAX_RECORD_COUNT:,}.", severity="warning")
             return
         self._file = None
-        self.askel.remember("dry_run.last", int(typed))
+        self.session.remember("dry_run.last", int(typed))
         self.action_run()
 
     def action_file(self) -> None:
@@ -352,11 +350,11 @@ class DryRunScreen(AskelScreen):
 
     async def _ask_file(self) -> None:
         detail = "JSONL, or CSV by its ending. Nothing of it is kept. n goes back to the newest records."
-        asked = TextPrompt("Records of which file?", detail, value=self.askel.recall("dry_run.file", ""))
-        typed = await self.askel.push_screen_wait(asked)
+        asked = TextPrompt("Records of which file?", detail, value=self.session.recall("dry_run.file", ""))
+        typed = await self.ask(asked)
         if typed is None:
             return
-        self.askel.remember("dry_run.file", typed)
+        self.session.remember("dry_run.file", typed)
         self._file = await asyncio.to_thread(Path(typed).expanduser)
         self.action_run()
 
@@ -370,7 +368,7 @@ class DryRunScreen(AskelScreen):
     def action_view(self) -> None:
         """The next view of the record."""
         self._mode = VIEW_MODES[(VIEW_MODES.index(self._mode) + 1) % len(VIEW_MODES)]
-        self.askel.remember("dry_run.view", self._mode)
+        self.session.remember("dry_run.view", self._mode)
         self._describe()
 
     def action_copy(self) -> None:
@@ -378,10 +376,10 @@ class DryRunScreen(AskelScreen):
         record = self._selected_record
         if record is not None:
             if self._mode == "changes":
-                copy(self.askel, encode_json(to_json(record), indent=2), "the record's dry run as JSON")
+                copy(self, encode_json(to_json(record), indent=2), "the record's dry run as JSON")
             else:
                 named = "JSON" if self._mode == "json" else "curl; export KLAVIYO_API_KEY first"
-                copy(self.askel, self._requests_text(record), f"the requests as {named}")
+                copy(self, self._requests_text(record), f"the requests as {named}")
 
     def action_export(self) -> None:
         """Writes the run into a file."""
@@ -401,7 +399,7 @@ class DryRunScreen(AskelScreen):
             default="dry-run.csv",
         )
         if file is not None:
-            self.askel.show_toast(f"The dry run is written to {file}.", title="Exported")
+            self.toasts.show(f"The dry run is written to {file}.", title="Exported")
 
     def action_live(self) -> None:
         """Activates the version that was tried, after asking."""

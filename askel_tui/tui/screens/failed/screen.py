@@ -13,9 +13,9 @@ from textual.widgets import Static
 
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.times import format_age
+from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.failed import view
 from askel_tui.tui.screens.file_dialog import export_to_file
-from askel_tui.tui.shell.base_screen import AskelScreen
 from askel_tui.tui.text.filtering import Filter
 from askel_tui.tui.widgets.detail_pane import DetailPane
 from askel_tui.tui.widgets.filter_bar import FilterBar
@@ -242,7 +242,7 @@ class FailedScreen(AskelScreen):
         sent = (
             "the daemon does it now" if self.askel.head.daemon_running else "a daemon does it once one runs"
         )
-        self.askel.show_toast(f"{pluralize(result['retried'], 'failure')} will be tried again: {sent}.")
+        self.toasts.show(f"{pluralize(result['retried'], 'failure')} will be tried again: {sent}.")
         await self.load()
 
     def action_discard(self) -> None:
@@ -268,7 +268,7 @@ class FailedScreen(AskelScreen):
             "Discarding", self.backend.discard_failures([each.id for each in chosen])
         )
         self._marked.clear()
-        self.askel.show_toast(f"{pluralize(result['discarded'], 'failure')} discarded.")
+        self.toasts.show(f"{pluralize(result['discarded'], 'failure')} discarded.")
         await self.load()
 
     def action_mend(self) -> None:
@@ -280,8 +280,8 @@ class FailedScreen(AskelScreen):
             self.askel.choose_connection(failure.connection)
         first = failure.problems[0] if failure.problems else {}
         row = {"step": first.get("step") or failure.step, "field": first.get("field")}
-        self.askel.remember("mapping.workflow", failure.workflow)
-        self.askel.remember("mapping.mend", {"record": failure.record, **row})
+        self.session.remember("mapping.workflow", failure.workflow)
+        self.session.remember("mapping.mend", {"record": failure.record, **row})
         self.askel.action_show("mapping")
 
     def action_export(self) -> None:
@@ -303,4 +303,4 @@ class FailedScreen(AskelScreen):
             default="failed.csv",
         )
         if file is not None:
-            self.askel.show_toast(f"{count} written to {file}.", title="Exported")
+            self.toasts.show(f"{count} written to {file}.", title="Exported")

@@ -16,12 +16,12 @@ from askel_tui.store.paths import journal_file
 from askel_tui.text.json_text import encode_json
 from askel_tui.text.numbers import pluralize
 from askel_tui.tui.backend import describe_error
+from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.live.entry_detail import EntryDetail
 from askel_tui.tui.screens.live.feed import TailFeed, TailRows
 from askel_tui.tui.screens.live.filter import TAIL_FILTER_FIELDS, InvalidFilterField, build_match
 from askel_tui.tui.screens.live.rows import PageKey
 from askel_tui.tui.screens.live.tail import Tail
-from askel_tui.tui.shell.base_screen import AskelScreen
 from askel_tui.tui.shell.clipboard import copy
 from askel_tui.tui.text.curl import curl_command
 from askel_tui.tui.text.filtering import Filter
@@ -90,7 +90,7 @@ class LiveScreen(AskelScreen):
     async def load(self) -> None:
         """Starts to read, once, and applies a filter that another screen has left."""
         await self._open_feed()
-        remembered = self.askel.recall("live.filter", "")
+        remembered = self.session.recall("live.filter", "")
         if remembered != self._applied_filter:
             self.query_one(FilterBar).set_text(remembered)
             await self._apply_filter(self.current_filter)
@@ -117,7 +117,7 @@ class LiveScreen(AskelScreen):
         self.query_one(Tail).post_message(Tail.Page(source, page))
 
     def _fault(self, error: Exception) -> None:
-        self.app.call_later(self.askel.show_error, error, "The audit can't be read")
+        self.app.call_later(self.toasts.show_error, error, "The audit can't be read")
 
     def on_screen_suspend(self) -> None:
         """Nobody looks: nothing is read."""
@@ -130,7 +130,7 @@ class LiveScreen(AskelScreen):
             return
         if self._feed is not None:
             self._feed.resume()
-        if self.askel.recall("live.filter", "") != self._applied_filter:
+        if self.session.recall("live.filter", "") != self._applied_filter:
             # Textual calls the frame's handler after this one.
             self._stale = True
 
@@ -159,7 +159,7 @@ class LiveScreen(AskelScreen):
             self.query_one(FilterBar).show_count(describe_error(bad))
             return
         self._applied_filter = wanted.text
-        self.askel.remember("live.filter", wanted.text)
+        self.session.remember("live.filter", wanted.text)
         tail.show(feed.show_all() if match is None else feed.show_matches(match))
         tail.border_title = "Audit" if match is None else f"Audit · {wanted.text}"
         self._show_count()
@@ -228,7 +228,7 @@ class LiveScreen(AskelScreen):
     async def _copy_json(self) -> None:
         entry = await self._selected_entry()
         if entry is not None:
-            copy(self.askel, encode_json(asdict(entry), indent=2), f"entry {entry.seq}")
+            copy(self, encode_json(asdict(entry), indent=2), f"entry {entry.seq}")
 
     def action_copy_curl(self) -> None:
         """Copies the request as curl."""
@@ -238,14 +238,14 @@ class LiveScreen(AskelScreen):
         entry = await self._selected_entry()
         request = entry.request if entry else None
         if entry is None or request is None:
-            self.askel.show_toast("This entry has no request: it is a decision, or nothing had to be sent.")
+            self.toasts.show("This entry has no request: it is a decision, or nothing had to be sent.")
             return
         if request.get("folded"):
-            self.askel.show_toast("The request's body is old and was folded away.", severity="warning")
+            self.toasts.show("The request's body is old and was folded away.", severity="warning")
             return
         method, path = str(request.get("method")), str(request.get("path"))
         text = curl_command(method, path, request.get("body"), entry.revision or "", self.backend.address)
-        copy(self.askel, text, "the request as curl")
+        copy(self, text, "the request as curl")
 
     def action_only(self) -> None:
         """Filters by the record of the entry."""
@@ -263,10 +263,10 @@ class LiveScreen(AskelScreen):
         states = {state.workflow: state.status for state in await self.backend.workflow_states()}
         if states.get(workflow) == "paused":
             await self.with_progress(f"Resuming {workflow}", self.backend.resume(workflow))
-            self.askel.show_toast(f"{workflow} is active again: what waited is sent.")
+            self.toasts.show(f"{workflow} is active again: what waited is sent.")
         else:
             await self.with_progress(f"Pausing {workflow}", self.backend.pause(workflow))
-            self.askel.show_toast(f"{workflow} is paused: its records wait. p resumes it.")
+            self.toasts.show(f"{workflow} is paused: its records wait. p resumes it.")
 
     def action_hold(self) -> None:
         """Holds the entry's step."""
@@ -276,9 +276,9 @@ class LiveScreen(AskelScreen):
 
     async def _hold(self, workflow: str, step: str) -> None:
         if await self.with_progress(f"Holding {step}", self.backend.hold(workflow, step)):
-            self.askel.show_toast(f"{workflow}, step {step} is held: its operations wait. r releases it.")
+            self.toasts.show(f"{workflow}, step {step} is held: its operations wait. r releases it.")
         else:
-            self.askel.show_toast(f"{workflow}, step {step} is held already. r releases it.")
+            self.toasts.show(f"{workflow}, step {step} is held already. r releases it.")
 
     def action_release(self) -> None:
         """Releases the entry's step."""
@@ -291,14 +291,14 @@ class LiveScreen(AskelScreen):
     async def _release(self, workflow: str, step: str) -> None:
         held = [each for each in await self.backend.holds() if (each.workflow, each.step) == (workflow, step)]
         if not held:
-            self.askel.show_toast(f"{workflow}, step {step} is not held.")
+            self.toasts.show(f"{workflow}, step {step} is not held.")
             return
         waiting = pluralize(held[0].waiting, "operation")
         if await self.confirm(
             f"Release {workflow}, step {step}?", f"{waiting} will be sent. {held[0].detail}"
         ):
             await self.with_progress("Releasing", self.backend.release(workflow, step))
-            self.askel.show_toast(f"Released: {waiting} on the way.")
+            self.toasts.show(f"Released: {waiting} on the way.")
 
     def action_retry(self) -> None:
         """Tries again what failed of the entry's record."""
@@ -310,14 +310,14 @@ class LiveScreen(AskelScreen):
         failures = await self.backend.failures(workflow, 100_000)
         ids = [failure.id for failure in failures if failure.record == record]
         if not ids:
-            self.askel.show_toast(f"Nothing of record {record} is failed now.")
+            self.toasts.show(f"Nothing of record {record} is failed now.")
             return
         await self.with_progress("Trying again", self.backend.retry_failures(ids))
-        self.askel.show_toast(
+        self.toasts.show(
             f"Record {record} is tried again"
             + ("." if self.askel.head.daemon_running else ", once a daemon runs.")
         )
 
     def action_daemon(self) -> None:
         """Starts a daemon, or ends the one started here."""
-        self.askel.toggle_daemon()
+        self.askel.daemon.toggle(runs=self.askel.head.daemon_running)

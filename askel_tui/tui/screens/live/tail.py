@@ -20,6 +20,11 @@ from askel_tui.tui.screens.live.feed import TailRows
 from askel_tui.tui.screens.live.rows import PageKey
 from askel_tui.tui.screens.live.scrollbar import LongScrollBar
 from askel_tui.tui.screens.live.tail_view import TailView
+from askel_tui.tui.shell.textual_internals import (
+    has_vertical_scrollbar,
+    set_vertical_scrollbar,
+    set_virtual_size,
+)
 from askel_tui.tui.widgets.help import Help
 
 MIN_REPAINT_INTERVAL_S = 1 / 15
@@ -86,12 +91,10 @@ class Tail(TailView, can_focus=True):
     @property
     def vertical_scrollbar(self) -> ScrollBar:
         """Textual's own, but for how often it is painted."""
-        if self._vertical_scrollbar is None:
+        if not has_vertical_scrollbar(self):
             bar = LongScrollBar(vertical=True, name="vertical", thickness=self.scrollbar_size_vertical)
-            self._vertical_scrollbar = bar
-            bar.display = False
-            self.app._start_widget(self, bar)
-        return self._vertical_scrollbar
+            set_vertical_scrollbar(self, bar)
+        return super().vertical_scrollbar
 
     # What is shown.
 
@@ -161,8 +164,7 @@ class Tail(TailView, can_focus=True):
         size = Size(self.size.width, self.rows.count)
         if size != self.virtual_size:
             # Nothing else on the screen depends on it: no layout, the scroll bar only.
-            self.set_reactive(Tail.virtual_size, size)
-            self._scroll_update(size)
+            set_virtual_size(self, size)
         if scroll:
             self.scroll_to(
                 y=max(0, self.rows.count - self.size.height), animate=False, immediate=True, force=True
@@ -171,8 +173,7 @@ class Tail(TailView, can_focus=True):
 
     def _shift(self, lines: int) -> None:
         self.set_reactive(Tail.cursor, self.cursor + lines)
-        self.set_reactive(Tail.virtual_size, Size(self.size.width, self.rows.count))
-        self._scroll_update(self.virtual_size)
+        set_virtual_size(self, Size(self.size.width, self.rows.count))
         self.scroll_to(y=self.scroll_offset.y + lines, animate=False, immediate=True, force=True)
 
     def _subtitle(self) -> None:

@@ -43,9 +43,7 @@ async def begin_draft(screen: MappingScreen, name: str, connection: str) -> Draf
     detail = (
         "" if choices else "No record has come in: type the name of its event. Or Esc, and i takes in a file."
     )
-    event = await screen.askel.push_screen_wait(
-        Picker("Which event starts it?", choices, detail=detail, allow_typed=True)
-    )
+    event = await screen.ask(Picker("Which event starts it?", choices, detail=detail, allow_typed=True))
     if event is None:
         return None
     await screen.read_records((event,))
@@ -74,12 +72,12 @@ async def edit(screen: MappingScreen, place: DraftRow) -> None:
             Choice(written, name, mark if isinstance(mark, str) else mark[0])
             for _, written, name, mark in found
         ]
-        chosen = await screen.askel.push_screen_wait(
+        chosen = await screen.ask(
             Picker(f"Which {kind}?", choices, preselected=text, allow_typed=True, case_sensitive=False)
         )
     elif view.is_expression(draft, place):
         name = (place.name or "").removeprefix("profile.")
-        chosen = await screen.askel.push_screen_wait(
+        chosen = await screen.ask(
             ExpressionInput(
                 name.removeprefix(PROPERTY_PREFIX),
                 text,
@@ -89,7 +87,7 @@ async def edit(screen: MappingScreen, place: DraftRow) -> None:
         )
     else:
         offered = {"trigger": screen.events, "channels": [*CONSENT_CHANNELS]}.get(place.name or "", [])
-        chosen = await screen.askel.push_screen_wait(
+        chosen = await screen.ask(
             ExpressionInput(
                 place.name or "id of the step", text, complete=lambda typed: _next_word(typed, offered)
             )
@@ -138,7 +136,7 @@ def put(screen: MappingScreen, place: DraftRow, text: str) -> None:
 async def add_step(screen: MappingScreen) -> None:
     """Asks for the kind of a new step, which comes after the one under the cursor."""
     choices = [Choice(kind, kind, STEP_DESCRIPTIONS[kind]) for kind in STEP_KINDS]
-    kind = await screen.askel.push_screen_wait(Picker("What does the step do?", choices))
+    kind = await screen.ask(Picker("What does the step do?", choices))
     if kind is not None:
         insert(screen, kind, {})
         screen.to_draft()
@@ -158,7 +156,7 @@ async def add_field(screen: MappingScreen) -> None:
     """Asks for a property or attribute, and then what it holds."""
     at = _writing_step(screen)
     if at is None:
-        screen.askel.show_toast(
+        screen.toasts.show(
             "Only upsert_profile and track_event take fields of one's own: a adds such a step."
         )
         return
@@ -171,7 +169,7 @@ async def add_field(screen: MappingScreen) -> None:
     else:
         choices = [Choice(PROPERTY_PREFIX + each.leaf, each.leaf, each.path) for each in screen.sources]
     choices = [each for each in choices if each.value not in step.fields]
-    chosen = await screen.askel.push_screen_wait(
+    chosen = await screen.ask(
         Picker("Which field?", choices, detail="A new name becomes a property.", allow_typed=True)
     )
     if chosen is None:
@@ -205,7 +203,7 @@ async def suggest(screen: MappingScreen) -> None:
     found = [(f"profile.{name}", text) for name, text in guessed.items() if name not in screen.draft.profile]
     found += found_in.suggest_mappings(screen.sources, screen.catalog, screen.draft)
     if not found:
-        screen.askel.show_toast("No field of the records looks like a property that is not written yet.")
+        screen.toasts.show("No field of the records looks like a property that is not written yet.")
         return
     choices = [Choice("*", f"All {len(found)}", "")] if len(found) > 1 else []
     for name, text in found:
@@ -213,7 +211,7 @@ async def suggest(screen: MappingScreen) -> None:
         given = cell if isinstance(cell, str) else cell[0]
         shown = name.removeprefix("profile.").removeprefix(PROPERTY_PREFIX)
         choices.append(Choice(name, f"{shown} ← {text}", given))
-    chosen = await screen.askel.push_screen_wait(Picker("Fill which?", choices))
+    chosen = await screen.ask(Picker("Fill which?", choices))
     if chosen is not None:
         write(screen, [each for each in found if chosen in ("*", each[0])])
 
@@ -258,7 +256,7 @@ async def use_field(screen: MappingScreen, path: str) -> None:
     choices.append(
         Choice(f"{PROPERTY_PREFIX}{source.leaf}\0{path}", f"a property called {source.leaf}", f"← {path}")
     )
-    chosen = await screen.askel.push_screen_wait(Picker(f"Where does {path} go?", choices))
+    chosen = await screen.ask(Picker(f"Where does {path} go?", choices))
     if chosen is None:
         return
     if chosen == HERE:
@@ -290,7 +288,7 @@ async def use_target(screen: MappingScreen, kind: str, written: str) -> None:
         chosen: str | None = kinds[0]
         if len(kinds) > 1:
             choices = [Choice(each, each, STEP_DESCRIPTIONS[each]) for each in kinds]
-            chosen = await screen.askel.push_screen_wait(Picker(f"What about {written}?", choices))
+            chosen = await screen.ask(Picker(f"What about {written}?", choices))
         if chosen is not None:
             insert(screen, chosen, {kind: written})
 
@@ -323,7 +321,7 @@ def turn(screen: MappingScreen) -> None:
     """Makes a null clear the profile's field under the cursor, or no longer."""
     place = screen.place
     if place.step is None or not place.name or screen.draft.steps[place.step].kind != "upsert_profile":
-        screen.askel.show_toast("Only fields of upsert_profile can clear.")
+        screen.toasts.show("Only fields of upsert_profile can clear.")
         return
     name = place.name
     screen.change(screen.draft.with_step(place.step, lambda step: step.with_clear_toggled(name)), place)

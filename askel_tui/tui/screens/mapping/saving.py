@@ -44,11 +44,9 @@ async def opened(screen: MappingScreen, connection: str, wanted: str | None) -> 
         if workflow is not None:
             screen.base = (draft_from_workflow(workflow), chosen.source)
         for problem in problems[:1]:
-            screen.askel.show_toast(
-                str(problem), title=f"{chosen.workflow} can't be read", severity="warning"
-            )
+            screen.toasts.show(str(problem), title=f"{chosen.workflow} can't be read", severity="warning")
     screen.history = DraftHistory(screen.base[0])
-    unsaved = screen.askel.recall(f"mapping.unsaved.{connection}")
+    unsaved = screen.session.recall(f"mapping.unsaved.{connection}")
     try:
         draft = Draft.from_dict(unsaved["draft"])
     except (KeyError, TypeError):
@@ -61,24 +59,22 @@ async def choose(screen: MappingScreen) -> None:
     """Asks for another workflow, or begins a new one."""
     connection = screen.connection
     if connection is None:
-        screen.askel.show_toast("Nothing is connected yet: press 2.")
+        screen.toasts.show("Nothing is connected yet: press 2.")
         return
     documents = [each for each in await screen.backend.workflows() if each.connection == connection]
     choices = [Choice("", "A new workflow", "from the records that came in")]
     choices += [Choice(each.workflow, each.workflow, f"version {each.version}") for each in documents]
-    chosen = await screen.askel.push_screen_wait(
-        Picker("Which workflow?", choices, preselected=screen.draft.name)
-    )
+    chosen = await screen.ask(Picker("Which workflow?", choices, preselected=screen.draft.name))
     if chosen is None or (
         screen.dirty and not await screen.confirm("Leave the changes?", "They are not saved.")
     ):
         return
     if chosen:
-        screen.askel.remember(f"mapping.unsaved.{connection}", None)
-        screen.askel.remember("mapping.workflow", chosen)
+        screen.session.remember(f"mapping.unsaved.{connection}", None)
+        screen.session.remember("mapping.workflow", chosen)
         await opened(screen, connection, chosen)
     else:
-        name = await screen.askel.push_screen_wait(TextPrompt("Its name?", "Small letters, digits, hyphens."))
+        name = await screen.ask(TextPrompt("Its name?", "Small letters, digits, hyphens."))
         if name is None:
             return
         draft = await begin_draft(screen, name, connection)
@@ -113,33 +109,33 @@ async def save(screen: MappingScreen) -> None:
         screen.show()
         screen.problems = list(unfit.problems)
         screen.show_problems()
-        screen.askel.show_toast(str(unfit.problems[0]), title="Not saved", severity="warning")
+        screen.toasts.show(str(unfit.problems[0]), title="Not saved", severity="warning")
         return
     screen.base = (draft, text)
-    screen.askel.remember("mapping.workflow", name)
-    screen.askel.remember("dry_run.workflow", name)
+    screen.session.remember("mapping.workflow", name)
+    screen.session.remember("dry_run.workflow", name)
     screen.catalog = await screen.backend.catalog(draft.connection) or screen.catalog
     screen.show()
     for warning in applied.warnings:
-        screen.askel.show_toast(str(warning), title="Good to know", severity="warning", timeout=10)
+        screen.toasts.show(str(warning), title="Good to know", severity="warning", timeout=10)
     version = applied.document.version
     told = (
         f"{name} is saved as version {version}, a draft."
         if applied.changed
         else f"{name} says the same already."
     )
-    screen.askel.show_toast(f"{told} Dry run (5) shows what it would write and goes live.", title="Saved")
+    screen.toasts.show(f"{told} Dry run (5) shows what it would write and goes live.", title="Saved")
 
 
 async def save_yaml(screen: MappingScreen) -> None:
     """Writes the workflow file."""
     asked = TextPrompt("Save the workflow to which file?", value=f"{screen.draft.name or 'workflow'}.yaml")
-    name = await screen.askel.push_screen_wait(asked)
+    name = await screen.ask(asked)
     if name is None:
         return
     file = await write_or_replace(screen, name, text_of(screen))
     if file is not None:
-        screen.askel.show_toast(f"Written to {file}.", title="Saved")
+        screen.toasts.show(f"Written to {file}.", title="Saved")
 
 
 async def open_editor(screen: MappingScreen) -> None:
@@ -150,7 +146,7 @@ async def open_editor(screen: MappingScreen) -> None:
         try:
             text = _edited(screen, command, text)
         except SuspendNotSupported:
-            screen.askel.show_toast(
+            screen.toasts.show(
                 "This terminal can't be handed to an editor: Y saves a file.", severity="warning"
             )
             return
@@ -177,7 +173,7 @@ async def versions(screen: MappingScreen) -> None:
     """Asks for a version, and shows what is different in what is edited now; it can be taken back."""
     name = screen.base[0].name
     if not name:
-        screen.askel.show_toast("It has no version yet: ctrl+s saves the first one.")
+        screen.toasts.show("It has no version yet: ctrl+s saves the first one.")
         return
     found = await screen.backend.versions(name)
     choices = [
@@ -188,7 +184,7 @@ async def versions(screen: MappingScreen) -> None:
         )
         for each in reversed(found)
     ]
-    chosen = await screen.askel.push_screen_wait(Picker(f"{sanitize(name)}: which version?", choices))
+    chosen = await screen.ask(Picker(f"{sanitize(name)}: which version?", choices))
     if chosen is None:
         return
     texts = {str(each.version): _normal(each.source, name) for each in found}
@@ -196,7 +192,7 @@ async def versions(screen: MappingScreen) -> None:
     if len(found) > 1:
         others = [Choice("", "what is edited now", "saved" if not screen.dirty else "not saved")]
         others += [each for each in choices if each.value != chosen]
-        asked = await screen.askel.push_screen_wait(Picker(f"Compare version {chosen} with what?", others))
+        asked = await screen.ask(Picker(f"Compare version {chosen} with what?", others))
         if asked is None:
             return
         with_, after = asked, texts.get(asked, after)
@@ -204,7 +200,7 @@ async def versions(screen: MappingScreen) -> None:
     lines = view.diff_lines(texts[chosen], after, f"version {chosen}", words)
     shown = VersionDiff(f"{sanitize(name)}: version {chosen} → {words}", lines, chosen)
     workflow, _ = load_workflow(texts[chosen], name)
-    if await screen.askel.push_screen_wait(shown) and workflow is not None:
+    if await screen.ask(shown) and workflow is not None:
         screen.change(draft_from_workflow(workflow))
 
 

@@ -17,11 +17,11 @@ from askel_tui.core.targets.pinning import pin_targets
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
+from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.mapping import editing, saving, view
 from askel_tui.tui.screens.mapping.draft import Draft, DraftHistory, to_yaml
 from askel_tui.tui.screens.mapping.record_fields import RecordField, field_rows, fullest_record, record_fields
 from askel_tui.tui.screens.mapping.view import DraftRow
-from askel_tui.tui.shell.base_screen import AskelScreen
 from askel_tui.tui.text.filtering import Filter
 from askel_tui.tui.text.fuzzy import rank_matches
 from askel_tui.tui.widgets.help import Help
@@ -54,7 +54,7 @@ class MappingScreen(AskelScreen):
             "p", "property", "Field", id="mapping.property", tooltip="A property or attribute of the step"
         ),
         Binding(
-            "i", "take_in", "Records", show=False, id="mapping.take_in", tooltip="Takes in a file of them"
+            "i", "app.take_in", "Records", show=False, id="mapping.take_in", tooltip="Takes in a file of them"
         ),
         Binding("s", "suggest", "Suggest", id="mapping.suggest", tooltip="Fields that look like properties"),
         Binding(
@@ -182,7 +182,7 @@ class MappingScreen(AskelScreen):
         for document in await self.backend.connections():
             if document.name == connection:
                 self._only, self._revision = document.only_lists, document.revision
-        wanted = self.askel.recall("mapping.workflow")
+        wanted = self.session.recall("mapping.workflow")
         if self._of != connection or (wanted and wanted != self.draft.name and not self.dirty):
             self._of = connection
             await saving.opened(self, connection, wanted)
@@ -205,21 +205,19 @@ class MappingScreen(AskelScreen):
 
     def on_screen_resume(self) -> None:
         """Another screen may have sent one here for another workflow."""
-        wanted = self.askel.recall("mapping.workflow")
+        wanted = self.session.recall("mapping.workflow")
         other = wanted and wanted != self.draft.name and not self.dirty
-        if self._loaded and (other or self.askel.recall("mapping.mend")):
+        if self._loaded and (other or self.session.recall("mapping.mend")):
             self.call_after_refresh(self.action_reload)
 
     async def _mended(self, connection: str) -> DraftRow | None:
         """The row that Failed has sent one here for; its record is the sample."""
-        wanted, failed = self.askel.recall("mapping.workflow"), self.askel.recall("mapping.mend")
-        self.askel.remember("mapping.mend", None)
+        wanted, failed = self.session.recall("mapping.workflow"), self.session.recall("mapping.mend")
+        self.session.remember("mapping.mend", None)
         if not failed:
             return None
         if wanted != self.draft.name:
-            self.askel.show_toast(
-                f"{self.draft.name} has changes that are not saved: save them, then f again."
-            )
+            self.toasts.show(f"{self.draft.name} has changes that are not saved: save them, then f again.")
             return None
         self._sample = failed["record"]
         if self._sample not in [each.get("id") for each in self.records]:
@@ -243,7 +241,7 @@ class MappingScreen(AskelScreen):
         draft = self.draft
         kept = {"of": self.base[0].name, "draft": draft.as_dict()}
         if self._of is not None:
-            self.askel.remember(f"mapping.unsaved.{self._of}", kept if self.dirty else None)
+            self.session.remember(f"mapping.unsaved.{self._of}", kept if self.dirty else None)
         fitting = [each for each in self.records if not draft.triggers or each.get("event") in draft.triggers]
         self._take_sample(fitting)
         self.events = list(dict.fromkeys(str(each.get("event")) for each in self.records))

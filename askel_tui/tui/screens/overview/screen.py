@@ -15,9 +15,9 @@ from textual.widgets import Static
 from askel_tui.text.numbers import abbreviate_count, pluralize
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.text.times import format_age, format_time_of_day
+from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.overview.gauges import Gauges
 from askel_tui.tui.screens.overview.throughput import BUCKET_MS, Throughput
-from askel_tui.tui.shell.base_screen import AskelScreen
 from askel_tui.tui.text.charts import sparkline
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Cell, Column, Row, Table
@@ -257,7 +257,7 @@ class OverviewScreen(AskelScreen):
         if not isinstance(table, Table) or table.cursor_key is None:
             return
         if table.id == "workflows":
-            self.askel.remember("live.filter", f'workflow:"{table.cursor_key}"')
+            self.session.remember("live.filter", f'workflow:"{table.cursor_key}"')
             self.askel.action_show("live")
         elif table.id == "connections":
             self.askel.choose_connection(table.cursor_key)
@@ -265,7 +265,7 @@ class OverviewScreen(AskelScreen):
         else:
             hold = self._selected_hold()
             if hold is not None:
-                self.askel.show_toast(
+                self.toasts.show(
                     hold.detail,
                     title=f"{hold.workflow}, step {hold.step}",
                     severity="warning",
@@ -282,12 +282,12 @@ class OverviewScreen(AskelScreen):
     async def _pause(self, row: WorkflowStatus) -> None:
         if row.state == "paused":
             await self.with_progress(f"Resuming {row.name}", self.backend.resume(row.name))
-            self.askel.show_toast(f"{row.name} is active again: what waited is sent.")
+            self.toasts.show(f"{row.name} is active again: what waited is sent.")
         elif row.state == "active":
             await self.with_progress(f"Pausing {row.name}", self.backend.pause(row.name))
-            self.askel.show_toast(f"{row.name} is paused: its records wait. p resumes it.")
+            self.toasts.show(f"{row.name} is paused: its records wait. p resumes it.")
         else:
-            self.askel.show_toast(f"{row.name} is a {row.state}: Dry run (5) is where it goes live.")
+            self.toasts.show(f"{row.name} is a {row.state}: Dry run (5) is where it goes live.")
 
     def action_release(self) -> None:
         """Ends the hold under the cursor."""
@@ -302,7 +302,7 @@ class OverviewScreen(AskelScreen):
             f"Release {name}?", f"{sent} will be sent, in order. Held because: {hold.detail}"
         ):
             await self.with_progress(f"Releasing {name}", self.backend.release(hold.workflow, hold.step))
-            self.askel.show_toast(f"{name} is released: {sent} on the way.")
+            self.toasts.show(f"{name} is released: {sent} on the way.")
 
     def action_discard(self) -> None:
         """Discards what the hold under the cursor keeps."""
@@ -318,7 +318,7 @@ class OverviewScreen(AskelScreen):
             asked, "They will never be sent; the audit keeps them.", typed=str(hold.waiting)
         ):
             await self.with_progress("Discarding", self.backend.discard_held(hold.workflow, hold.step))
-            self.askel.show_toast(f"{lost} discarded.")
+            self.toasts.show(f"{lost} discarded.")
 
     def _selected_hold(self) -> HoldStatus | None:
         key = self.query_one("#holds", Table).cursor_key
@@ -327,7 +327,7 @@ class OverviewScreen(AskelScreen):
 
     def action_daemon(self) -> None:
         """Starts a daemon, or ends the one started here."""
-        self.askel.toggle_daemon()
+        self.askel.daemon.toggle(runs=self.askel.head.daemon_running)
 
 
 def _table_height(rows: int) -> int:

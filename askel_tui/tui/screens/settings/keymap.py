@@ -78,22 +78,19 @@ def _split(keys: str) -> tuple[str, ...]:
 
 
 def _bindings() -> list[Binding]:
-    from askel_tui.tui import app
-    from askel_tui.tui.shell import base_screen
-
-    modules = [app, base_screen]
+    """The bindings of the app, of all screens and of all widgets."""
     for package in (screens, widgets):
-        found = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-        modules += [importlib.import_module(each.name) for each in found]
-    classes = {
-        value
-        for module in modules
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, DOMNode) and value.__module__ == module.__name__
-    }
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
     return [
         binding
-        for each in sorted(classes, key=lambda each: each.__qualname__)
+        for each in sorted(_subclasses(DOMNode), key=lambda each: each.__qualname__)
+        if each.__module__.startswith("askel_tui.tui.")
         for binding in each.__dict__.get("BINDINGS", ())
         if isinstance(binding, Binding)
     ]
+
+
+def _subclasses(base: type) -> set[type]:
+    found: set[type] = set(base.__subclasses__())
+    return found.union(*(_subclasses(each) for each in found))

@@ -19,9 +19,9 @@ from askel_tui.text.cells import truncate
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.preferences import config, themes
+from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.connections.scopes_view import notice_channel_kinds
 from askel_tui.tui.screens.settings import keymap
-from askel_tui.tui.shell.base_screen import AskelScreen
 from askel_tui.tui.shell.clipboard import copy
 from askel_tui.tui.text.filtering import Filter
 from askel_tui.tui.widgets.filter_bar import FilterBar
@@ -139,7 +139,7 @@ class SettingsScreen(AskelScreen):
         found = await asyncio.to_thread(config.load_config, self._config_directory)
         self._keys = await asyncio.to_thread(keymap.all_keys, found.keymap)
         wrong = await asyncio.to_thread(self._find_problems, found, self._keys)
-        self.askel.config = found
+        self.askel.appearance.config = found
         self._show_problems(wrong)
         self._show_themes()
         self._themes_ready = True
@@ -187,7 +187,7 @@ class SettingsScreen(AskelScreen):
         return name, (name, "dark" if theme.dark else "light", here)
 
     def _show_clipboard(self) -> None:
-        mode = self.askel.config.clipboard
+        mode = self.askel.appearance.config.clipboard
         rows: list[Row] = [
             (name, ((f"● {name}", "$success") if name == mode else f"○ {name}", words))
             for name, words in CLIPBOARD_MODES.items()
@@ -235,7 +235,7 @@ class SettingsScreen(AskelScreen):
         if table.id == "themes":
             self._chosen_theme = self.app.theme = table.cursor_key
             self._show_themes()
-            self.askel.show_toast(f"The theme is {table.cursor_key} from now on.")
+            self.toasts.show(f"The theme is {table.cursor_key} from now on.")
         elif table.id == "clipboard":
             self.start_work(
                 partial(self._choose_clipboard, table.cursor_key), group="clipboard", exclusive=True
@@ -272,7 +272,7 @@ class SettingsScreen(AskelScreen):
     async def _choose_clipboard(self, mode: str) -> None:
         await self.backend.save_config("clipboard", mode)
         await self.load()
-        self.askel.show_toast(f"Copying goes through {CLIPBOARD_MODES[mode]}.")
+        self.toasts.show(f"Copying goes through {CLIPBOARD_MODES[mode]}.")
 
     async def _change_setting(self, name: str) -> None:
         one, value, made = next(each for each in self._settings if each[0].name == name)
@@ -280,7 +280,7 @@ class SettingsScreen(AskelScreen):
         # Addresses for notices may hold tokens: they are typed anew, and masked.
         secret = isinstance(one.default, list)
         shown = "" if secret or value is None or not made else one.format(value).replace(",", "")
-        typed = await self.askel.push_screen_wait(
+        typed = await self.ask(
             TextPrompt(
                 f"{name}: {one.description}",
                 f"{RESET_WORD} is {default or 'none'}." + (" Blanks between addresses." if secret else ""),
@@ -293,22 +293,22 @@ class SettingsScreen(AskelScreen):
             return
         await self.backend.change_setting(name, None if typed == RESET_WORD else typed.split())
         await self.load()
-        self.askel.show_toast(f"{name} holds from now on, for a running daemon too.")
+        self.toasts.show(f"{name} holds from now on, for a running daemon too.")
 
     def action_read(self) -> None:
         """Reads the files again."""
         self.start_work(self._read_files, group="read", exclusive=True)
 
     async def _read_files(self) -> None:
-        await self.askel.reload_user_files()
+        await self.askel.appearance.reload_user_files()
         await self.load()
-        self.askel.show_toast("config.yaml, keymap.yaml and themes were read again.")
+        self.toasts.show("config.yaml, keymap.yaml and themes were read again.")
 
     def action_copy(self) -> None:
         """Copies the id of the key under the cursor."""
         key = self.query_one("#keys", Table).cursor_key
         if key is not None:
-            copy(self.askel, key, "the id")
+            copy(self, key, "the id")
 
 
 def _notice_channels_content(docs: Sequence[ConnectionDoc]) -> Content:

@@ -1,0 +1,17 @@
+"""How long the console waits for things; tests hand in other times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Waiting times of the app, in seconds."""
+
+    preload_delay_s: float = 0.7
+    """From the opened home until the Live screen is made ready in the background."""
+    user_files_poll_s: float = 2.0
+    """Between two checks whether one of the user's files was saved."""
+    key_hold_s: float = 3.0
+    """How long keys wait for a question; one that comes later gets none of them."""
