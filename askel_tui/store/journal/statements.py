@@ -1,7 +1,7 @@
-"""Many rows by few statements.
+"""Statements that carry many rows each.
 
-Python's sqlite3 lets go of the interpreter at every step and takes it back after it. Beside a busy event loop that
-wait costs twenty times what the row itself does, so a statement carries many rows.
+Python's sqlite3 releases the interpreter's lock at every step and takes it back. Beside a busy event loop that wait
+costs twenty times what the row itself does.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def insert_rows(
 ) -> None:
     """Inserts rows in order; `rest` is what follows the values (`ON CONFLICT …`).
 
-    `shared` gives columns that hold the same in all rows: handing a value over costs more than storing it.
+    `shared` gives columns with the same value in all rows: passing a value costs more than storing it.
     """
     shared = shared or {}
     start = 0

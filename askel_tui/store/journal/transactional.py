@@ -24,7 +24,6 @@ from askel_tui.store.journal.rows import (
 )
 from askel_tui.store.journal.tables import (
     commands,
-    confirmations,
     counters,
     operations,
     rate_limit_slots,
@@ -37,7 +36,8 @@ from askel_tui.store.journal.tables import holds as holds_table
 from askel_tui.store.journal.tables import notices as notices_table
 from askel_tui.store.journal.tables import profile_ids as profile_ids_table
 from askel_tui.store.journal.tables import records as records_table
-from askel_tui.store.journal.tables.audit import chain, queries
+from askel_tui.store.journal.tables import runs as runs_table
+from askel_tui.store.journal.tables.audit import chain, confirmations, queries
 from askel_tui.store.journal.transaction import Transaction
 
 P = ParamSpec("P")
@@ -92,9 +92,9 @@ class TransactionalJournal(ABC):
     workflow_states = _reads(workflows.workflow_states)
     set_workflow_state = _writes(workflows.set_workflow_state)
     forget_workflow = _writes(workflows.forget_workflow)
-    requeue_runs = _writes(workflows.requeue_runs)
-    already_ran = _reads(workflows.already_ran)
-    records_to_replan = _reads(workflows.records_to_replan)
+    requeue_runs = _writes(runs_table.requeue_runs)
+    already_ran = _reads(runs_table.already_ran)
+    records_to_replan = _reads(runs_table.records_to_replan)
     counts = _reads(counters.read_counts)
 
     waiting_operations = _reads(operations.waiting_operations)
@@ -150,8 +150,8 @@ class TransactionalJournal(ABC):
         self, state: WorkflowState, runs: Sequence[PlannedRun], position: int, now: int
     ) -> list[StoredOperation]:
         """See `WorkflowStore`."""
-        seqs = await self._write(workflows.commit_runs, state, list(runs), position, now)
-        return workflows.waiting_after_commit(state, runs, seqs)
+        seqs = await self._write(runs_table.commit_runs, state, list(runs), position, now)
+        return runs_table.waiting_after_commit(state, runs, seqs)
 
     async def answer_request(
         self,

@@ -1,4 +1,4 @@
-"""Counters by workflow: kept in the transaction that changes what they count, so that `status` counts nothing."""
+"""Counters by workflow, changed in the transaction that changes what they count, so that reading them is cheap."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from askel_tui.store.journal.transaction import Transaction
 
 
 class CounterChanges:
-    """Changes of counters, gathered over one transaction's work and written once."""
+    """Changes of counters that are gathered, and written at the end of a write."""
 
     def __init__(self) -> None:
         self._changes: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
@@ -26,16 +26,16 @@ class CounterChanges:
     ) -> None:
         """Changes the counters of a workflow's operations of one connection."""
         change = self._changes[workflow, connection]
-        for place, by in enumerate((waiting, held, failed, sent)):
-            change[place] += by
+        for index, by in enumerate((waiting, held, failed, sent)):
+            change[index] += by
 
     def write(self, db: Transaction) -> None:
-        """Writes the changes down."""
+        """Writes the gathered changes, and begins anew."""
         db.executemany(
             "INSERT INTO counters (workflow, connection, waiting, held, failed, sent) VALUES (?, ?, ?, ?, ?, ?) "
             "ON CONFLICT DO UPDATE SET waiting = waiting + excluded.waiting, held = held + excluded.held, "
             "failed = failed + excluded.failed, sent = sent + excluded.sent",
-            [(*of, *change) for of, change in self._changes.items() if any(change)],
+            [(*key, *change) for key, change in self._changes.items() if any(change)],
         )
         self._changes.clear()
 

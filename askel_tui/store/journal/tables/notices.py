@@ -1,7 +1,7 @@
-"""Notices to the team in the embedded journal, and how far they were delivered.
+"""Notices to the team, and how far they were delivered.
 
-One cause is told once: a hold whose cause (connection, cause, detail) holds another step already is quiet, and so is
-a release that leaves another such hold.
+A cause is announced once: the notice of a hold is quiet where another hold has the same connection, cause and detail,
+and so is that of a release which leaves such a hold.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Collection
 from askel_tui.core import notices as texts
 from askel_tui.core.notices import AffectedStep
 from askel_tui.store.journal.rows import HOLD_CAUSES, Decision, DeliveryPosition, Hold, Notice, WarningNotice
-from askel_tui.store.journal.tables.audit.chain import AuditChain
+from askel_tui.store.journal.tables.audit.chain import write_decision
 from askel_tui.store.journal.transaction import Transaction
 
 _NAMES = ("seq", "at", "connection", "workflow", "step", "kind", "text", "cause", "detail", "quiet")
@@ -26,7 +26,7 @@ def read_notices(db: Transaction, after: int = 0) -> list[Notice]:
 
 
 def add_hold_notice(db: Transaction, hold: Hold, waiting: int, now: int) -> None:
-    """The notice of a hold that was just placed."""
+    """Leaves the notice of a hold that was just placed."""
     words = HOLD_CAUSES.get(hold.cause, hold.cause)
     affected = [AffectedStep(hold.workflow, hold.step, waiting)]
     text = texts.hold_notice(hold.connection, hold.cause, words, hold.detail, hold.since, affected)
@@ -34,13 +34,13 @@ def add_hold_notice(db: Transaction, hold: Hold, waiting: int, now: int) -> None
 
 
 def add_release_notice(db: Transaction, hold: Hold, actor: str, operations: int, now: int) -> None:
-    """The notice of a hold that was just ended."""
+    """Leaves the notice of a hold that was just ended."""
     text = texts.hold_ended_notice(hold.workflow, hold.step, hold.detail, hold.since, now, actor, operations)
     _insert(db, now, "recovery", hold, text, quiet=_standing(db, hold) > 0)
 
 
 def add_deletion_notice(db: Transaction, hold: Hold, actor: str, now: int) -> None:
-    """The notice of a hold that was just ended because its workflow was deleted."""
+    """Leaves the notice of a hold that ended because its workflow was deleted."""
     text = texts.hold_deleted_notice(
         hold.workflow, hold.step, hold.detail, hold.since, now, actor, hold.waiting
     )
@@ -48,31 +48,29 @@ def add_deletion_notice(db: Transaction, hold: Hold, actor: str, now: int) -> No
 
 
 def add_notice(db: Transaction, notice: WarningNotice, decision: Decision | None, now: int) -> None:
-    """A notice that no hold makes."""
+    """Leaves a notice that no hold makes, with the decision behind it."""
     say = texts.warning_notice if notice.kind == "warning" else texts.warning_ended_notice
     text = say(notice.workflow, notice.step, notice.detail, now)
     _insert(db, now, notice.kind, notice, text, quiet=False)
     if decision is not None:
-        chain = AuditChain(db)
-        chain.append_decision(decision, now)
-        chain.flush()
+        write_decision(db, decision, now)
 
 
 def add_reminders(db: Transaction, before: int, now: int) -> int:
-    """A reminder per cause of standing holds that was last told of before a time."""
+    """Leaves a reminder for each cause of standing holds whose last notice is older than a time. Gives how many."""
     rows = db.execute(
         "SELECT connection, workflow, step, cause, detail, since, waiting FROM holds ORDER BY id"
     )
     causes: dict[tuple[str, str, str], list[Hold]] = {}
-    for hold in (Hold(*row) for row in rows.fetchall()):
+    for hold in [Hold(*row) for row in rows]:
         causes.setdefault((hold.connection, hold.cause, hold.detail), []).append(hold)
     reminded = 0
     for (connection, cause, detail), holds in causes.items():
-        (told,) = db.execute(
+        (noticed_at,) = db.execute(
             f"SELECT max(at) FROM notices WHERE {_SAME} AND kind IN ('hold', 'reminder') AND NOT quiet",
             (connection, cause, detail),
         ).fetchone()
-        if (told if told is not None else holds[0].since) >= before:
+        if (holds[0].since if noticed_at is None else noticed_at) >= before:
             continue
         affected = [AffectedStep(each.workflow, each.step, each.waiting) for each in holds]
         words = HOLD_CAUSES.get(cause, cause)
@@ -83,13 +81,13 @@ def add_reminders(db: Transaction, before: int, now: int) -> int:
 
 
 def find_delivery(db: Transaction, address: str) -> DeliveryPosition | None:
-    """How far an address has come; None where it was never seen."""
+    """How far notices were delivered to an address; None where it was never seen."""
     row = db.execute("SELECT seq, attempts, due FROM deliveries WHERE address = ?", (address,)).fetchone()
     return None if row is None else DeliveryPosition(*row)
 
 
 def first_delivery(db: Transaction, address: str, connection: str | None) -> DeliveryPosition:
-    """Where an address begins: with the oldest hold that stands, else with what comes from now on."""
+    """Where a new address begins: with the oldest hold that stands, else with the next notice."""
     known = find_delivery(db, address)
     if known is not None:
         return known
@@ -112,7 +110,7 @@ def forget_other_deliveries(db: Transaction, addresses: Collection[str]) -> None
 
 
 def save_delivery(db: Transaction, address: str, delivery: DeliveryPosition) -> None:
-    """Remembers how far an address has come; it never goes back."""
+    """Remembers how far notices were delivered to an address; it never goes back."""
     db.execute(
         "INSERT INTO deliveries (address, seq, attempts, due) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE "
         "SET seq = excluded.seq, attempts = excluded.attempts, due = excluded.due WHERE seq <= excluded.seq",
@@ -121,6 +119,7 @@ def save_delivery(db: Transaction, address: str, delivery: DeliveryPosition) -> 
 
 
 def _standing(db: Transaction, hold: Hold) -> int:
+    """How many holds have this one's connection, cause and detail."""
     same = (hold.connection, hold.cause, hold.detail)
     (count,) = db.execute(f"SELECT count(*) FROM holds WHERE {_SAME}", same).fetchone()
     return int(count)

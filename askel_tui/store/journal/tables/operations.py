@@ -1,85 +1,60 @@
-"""Operations in the embedded journal: their rows, the queue of waiting ones, and leaving it."""
+"""The queue of operations: reading them, moving them between states, taking them out."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from heapq import merge
 from itertools import islice
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from askel_tui.core.operations import Operation
 from askel_tui.store.journal import statements
 from askel_tui.store.journal.rows import OperationState, StoredOperation
 from askel_tui.store.journal.states import FAILED, HELD, WAITING
-from askel_tui.store.journal.tables.counters import CounterChanges
+from askel_tui.store.journal.tables.queue_row import QUEUE_COLUMNS, QueueRow
+from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
 from askel_tui.store.journal.transaction import Transaction
 
 STORED_COLUMNS = (
     "seq, connection, workflow, version, record_seq, record, idx, state, attempts, due, since, reason, body"
 )
+"""The columns that `decode_operation` takes."""
 
 _STATES: dict[int, OperationState] = {WAITING: "waiting", HELD: "held", FAILED: "failed"}
-_COUNTED = {WAITING: "waiting", HELD: "held", FAILED: "failed"}
-
-
-class QueueRow(NamedTuple):
-    """What the journal needs to know of a queued operation to move or settle it."""
-
-    seq: int
-    connection: str
-    workflow: str
-    version: int
-    record_seq: int
-    record: str
-    idx: int
-    step: str
-    gate: int
-    actor: str | None
-    state: int
-    hold: str | None
-    attempts: int
-    since: int
-    request: int | None
-    failure: int | None
-
-
-_ROW = (
-    "seq, connection, workflow, version, record_seq, record, idx, step, gate, actor, state, hold, attempts, since, "
-    "request, failure"
-)
+"""The words for states; counters are called by them too."""
 
 
 def decode_operation(row: Sequence[Any]) -> StoredOperation:
-    """The operation of a row of `COLUMNS`."""
+    """The operation of a row of `STORED_COLUMNS`."""
     seq, connection, workflow, version, record_seq, record, idx, state, attempts, due, since, reason, body = (
         row
     )
-    operation = Operation.decode(body)
     return StoredOperation(
-        seq, connection, workflow, version, record_seq, record, idx, operation, _STATES[state], attempts, due, since,
-        reason,
+        seq, connection, workflow, version, record_seq, record, idx, Operation.decode(body), _STATES[state], attempts,
+        due, since, reason,
     )  # fmt: skip
 
 
 def waiting_operations(
     db: Transaction, connections: Collection[str], after: int, limit: int
 ) -> list[StoredOperation]:
-    """Waiting operations over `after` in order, of these connections; paused workflows left out."""
-    lanes = db.execute(
+    """Waiting operations of these connections with a `seq` over `after`, in order; paused workflows left out."""
+    queues = db.execute(
         "SELECT c.workflow, c.connection FROM counters c LEFT JOIN workflows w ON w.workflow = c.workflow "
         "WHERE c.waiting > 0 AND w.status IS NOT 'paused'"
     )
     wanted = set(connections)
     # Each workflow's operations are one range of the index; merging reads no more rows than are asked for.
-    found = [_lane(db, workflow, of, after, limit) for workflow, of in lanes if of in wanted]
+    found = [_queue(db, workflow, of, after, limit) for workflow, of in queues if of in wanted]
     return [decode_operation(row) for row in islice(merge(*found, key=lambda row: row[0]), limit)]
 
 
-def _lane(
+def _queue(
     db: Transaction, workflow: str, connection: str, after: int, limit: int
 ) -> Iterator[tuple[Any, ...]]:
+    """The waiting operations of one workflow; a generator, so that each is read when it is its turn."""
     yield from db.execute(
         f"SELECT {STORED_COLUMNS} FROM operations INDEXED BY operations_waiting "
         f"WHERE workflow = ? AND connection = ? AND state = {WAITING} AND request IS NULL AND seq > ? "
@@ -96,7 +71,7 @@ def carried_operations(db: Transaction, request: int) -> dict[int, StoredOperati
 
 def find_row(db: Transaction, seq: int) -> QueueRow | None:
     """A queued operation; None where it left the queue."""
-    found = db.execute(f"SELECT {_ROW} FROM operations WHERE seq = ?", (seq,)).fetchone()
+    found = db.execute(f"SELECT {QUEUE_COLUMNS} FROM operations WHERE seq = ?", (seq,)).fetchone()
     return None if found is None else QueueRow._make(found)
 
 
@@ -108,87 +83,82 @@ def operation_state(db: Transaction, seq: int) -> OperationState | None:
 
 def rows_by_seq(db: Transaction, seqs: Sequence[int]) -> dict[int, QueueRow]:
     """Queued operations by `seq`; those that left the queue are missing."""
-    return {
-        each[0]: QueueRow._make(each) for each in statements.read_rows(db, "operations", _ROW, "seq", seqs)
-    }
+    rows = statements.read_rows(db, "operations", QUEUE_COLUMNS, "seq", seqs)
+    return {row[0]: QueueRow._make(row) for row in rows}
 
 
 def rows_with_bodies(db: Transaction, seqs: Sequence[int]) -> dict[int, tuple[QueueRow, bytes]]:
-    """Queued operations by `seq`, each with what it does as it is stored; those that left the queue are missing."""
-    found = db.execute(
-        f"SELECT {_ROW}, body FROM operations WHERE seq IN (SELECT value FROM json_each(?))",
+    """Queued operations by `seq`, each with its encoded body; those that left the queue are missing."""
+    rows = db.execute(
+        f"SELECT {QUEUE_COLUMNS}, body FROM operations WHERE seq IN (SELECT value FROM json_each(?))",
         (statements.json_list(seqs),),
     )
-    return {each[0]: (QueueRow._make(each[:-1]), each[-1]) for each in found.fetchall()}
+    return {row[0]: (QueueRow._make(row[:-1]), row[-1]) for row in rows.fetchall()}
 
 
-def select_rows(db: Transaction, condition: str, parameters: Iterable[Any]) -> list[QueueRow]:
+def select_rows(db: Transaction, condition: str, parameters: Sequence[Any]) -> list[QueueRow]:
     """Queued operations under a condition, in order."""
-    found = db.execute(f"SELECT {_ROW} FROM operations WHERE {condition} ORDER BY seq", tuple(parameters))
-    return sorted(map(QueueRow._make, found), key=attrgetter("seq"))
+    rows = db.execute(f"SELECT {QUEUE_COLUMNS} FROM operations WHERE {condition} ORDER BY seq", parameters)
+    return sorted(map(QueueRow._make, rows), key=attrgetter("seq"))
 
 
 def read_operation(db: Transaction, seq: int) -> Operation:
-    """What a queued operation does."""
+    """The operation itself of a queued row."""
     (body,) = db.execute("SELECT body FROM operations WHERE seq = ?", (seq,)).fetchone()
     return Operation.decode(body)
 
 
-def later_rows(db: Transaction, of: QueueRow, *, states: Collection[int]) -> list[QueueRow]:
+def later_rows(db: Transaction, row: QueueRow, *, states: Collection[int]) -> list[QueueRow]:
     """The later operations of the same record and workflow that no request carries, in these states."""
-    marks = ", ".join(str(state) for state in states)
+    marks = ", ".join(map(str, states))
     return select_rows(
         db,
         f"record_seq = ? AND workflow = ? AND idx > ? AND request IS NULL AND state IN ({marks})",
-        (of.record_seq, of.workflow, of.idx),
+        (row.record_seq, row.workflow, row.idx),
     )
 
 
-def remove_row(db: Transaction, of: QueueRow, tally: CounterChanges, *, sent: bool = False) -> None:
-    """Takes an operation out of the queue and out of the counters; `sent` counts it as sent."""
-    remove_rows(db, [of], tally, sent=sent)
+def remove_row(work: UnitOfWork, row: QueueRow) -> None:
+    """Takes an operation that was not sent out of the queue and out of the counters."""
+    remove_rows(work, [row])
 
 
-def remove_rows(
-    db: Transaction, rows: Collection[QueueRow], tally: CounterChanges, *, sent: bool = False
-) -> None:
+def remove_rows(work: UnitOfWork, rows: Collection[QueueRow], *, sent: bool = False) -> None:
     """Takes operations out of the queue and out of the counters; `sent` counts them as sent."""
-    statements.delete_rows(db, "operations", "seq", [of.seq for of in rows])
-    alike = Counter((of.workflow, of.connection, of.state) for of in rows)
+    statements.delete_rows(work.db, "operations", "seq", [row.seq for row in rows])
+    alike = Counter((row.workflow, row.connection, row.state) for row in rows)
     for (workflow, connection, state), number in alike.items():
-        tally.add(workflow, connection, sent=number if sent else 0, **{_COUNTED[state]: -number})
-    for of in rows:
-        _leave_hold(db, of)
+        work.counters.add(workflow, connection, sent=number if sent else 0, **{_STATES[state]: -number})
+    for row in rows:
+        _leave_hold(work.db, row)
 
 
 def set_state(
-    db: Transaction,
-    of: QueueRow,
+    work: UnitOfWork,
+    row: QueueRow,
     state: int,
-    tally: CounterChanges,
     *,
     hold: str | None = None,
     failure: int | None = None,
     reason: str | None = None,
 ) -> None:
     """Brings an operation into a state, out of its request; its attempts stay."""
-    db.execute(
+    work.db.execute(
         "UPDATE operations SET state = ?, hold = ?, failure = ?, reason = ?, request = NULL, due = 0, since = 0 "
         "WHERE seq = ?",
-        (state, hold, failure, reason, of.seq),
+        (state, hold, failure, reason, row.seq),
     )
-    if state != of.state:
-        tally.add(of.workflow, of.connection, **{_COUNTED[of.state]: -1})
-        tally.add(of.workflow, of.connection, **{_COUNTED[state]: 1})
-    _leave_hold(db, of)
+    if state != row.state:
+        work.counters.add(row.workflow, row.connection, **{_STATES[row.state]: -1, _STATES[state]: 1})
+    _leave_hold(work.db, row)
     if hold is not None:
-        db.execute(
-            "UPDATE holds SET waiting = waiting + 1 WHERE workflow = ? AND step = ?", (of.workflow, hold)
+        work.db.execute(
+            "UPDATE holds SET waiting = waiting + 1 WHERE workflow = ? AND step = ?", (row.workflow, hold)
         )
 
 
-def _leave_hold(db: Transaction, of: QueueRow) -> None:
-    if of.hold is not None:
+def _leave_hold(db: Transaction, row: QueueRow) -> None:
+    if row.hold is not None:
         db.execute(
-            "UPDATE holds SET waiting = waiting - 1 WHERE workflow = ? AND step = ?", (of.workflow, of.hold)
+            "UPDATE holds SET waiting = waiting - 1 WHERE workflow = ? AND step = ?", (row.workflow, row.hold)
         )

@@ -1,4 +1,4 @@
-"""Klaviyo profile ids that answers showed, by identifier, in the embedded journal."""
+"""Klaviyo profile ids that answers showed, by ordering key (see `Identity.keys`)."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from askel_tui.store.journal.transaction import Transaction
 
 def learn_profile_ids(db: Transaction, connection: str, profiles: Mapping[str, Identity]) -> None:
     """Replaces what was remembered of these ids and identifiers."""
-    for profile, identity in profiles.items():
+    for profile_id, identity in profiles.items():
         keys = set(identity.keys())
         known = db.execute(
-            "SELECT key FROM profiles WHERE connection = ? AND profile = ?", (connection, profile)
+            "SELECT key FROM profiles WHERE connection = ? AND profile = ?", (connection, profile_id)
         ).fetchall()
         if {key for (key,) in known} == keys:
             continue
-        db.execute("DELETE FROM profiles WHERE connection = ? AND profile = ?", (connection, profile))
+        forget_profile_id(db, connection, profile_id)
         db.executemany(
             "INSERT OR REPLACE INTO profiles (connection, key, profile) VALUES (?, ?, ?)",
-            [(connection, key, profile) for key in sorted(keys)],
+            [(connection, key, profile_id) for key in sorted(keys)],
         )
 
 
@@ -37,5 +37,5 @@ def profile_ids(db: Transaction, connection: str, keys: Collection[str]) -> dict
 
 
 def forget_profile_id(db: Transaction, connection: str, profile_id: str) -> None:
-    """Drops what was remembered of an id."""
+    """Deletes what was remembered of an id."""
     db.execute("DELETE FROM profiles WHERE connection = ? AND profile = ?", (connection, profile_id))

@@ -1,4 +1,4 @@
-"""Records in the embedded journal."""
+"""Records, in order of receipt."""
 
 from __future__ import annotations
 
@@ -12,33 +12,35 @@ from askel_tui.core.records.record import Record
 from askel_tui.store.journal.rows import AcceptResult, StoredRecord
 from askel_tui.store.journal.transaction import Transaction
 
-_ROW = "SELECT seq, connection, received, body FROM records"
+_SELECT = "SELECT seq, connection, received, body FROM records"
+_OF_EVENT = "FROM records INDEXED BY records_event WHERE connection = ? AND event = ?"
 
 EncodedRecord = tuple[str, str, str | None, bytes]
 """A record's id, event, actor and canonical bytes."""
 
 
 def encode_records(records: Iterable[Record]) -> list[EncodedRecord]:
-    """The records as `accept` stores them; made before the transaction, so that it stays short."""
+    """Encodes records for `accept_records`, before the transaction, so that it stays short."""
     return [(record.id, record.event, record.actor, record.encode()) for record in records]
 
 
 def accept_records(
     db: Transaction, connection: str, records: Sequence[EncodedRecord], now: int
 ) -> list[AcceptResult]:
-    """Stores records that are not there yet; one fate per record."""
-    fates: list[AcceptResult] = []
+    """Stores records that are not stored yet; gives one result per record, in order."""
+    results: list[AcceptResult] = []
     for record_id, event, actor, body in records:
         stored = db.execute(
             "INSERT INTO records (connection, id, event, received, actor, body) VALUES (?, ?, ?, ?, ?, ?) "
             "ON CONFLICT DO NOTHING",
             (connection, record_id, event, now, actor, body),
         )
-        fates.append("new" if stored.rowcount == 1 else _fate(db, connection, record_id, body))
-    return fates
+        results.append("new" if stored.rowcount == 1 else _compare(db, connection, record_id, body))
+    return results
 
 
-def _fate(db: Transaction, connection: str, record_id: str, body: bytes) -> AcceptResult:
+def _compare(db: Transaction, connection: str, record_id: str, body: bytes) -> AcceptResult:
+    """The result for a record whose id is stored already."""
     (before,) = db.execute(
         "SELECT body FROM records WHERE connection = ? AND id = ?", (connection, record_id)
     ).fetchone()
@@ -48,20 +50,17 @@ def _fate(db: Transaction, connection: str, record_id: str, body: bytes) -> Acce
 def records_after(
     db: Transaction, connection: str, seq: int, limit: int, *, events: Collection[str] | None = None
 ) -> list[StoredRecord]:
-    """Records in order of receipt after `seq`."""
-    return _merged(db, connection, "seq > ?", seq, limit, events, newest=False)
+    """Records in order of receipt after `seq`; only those of the named events, if given."""
+    return _merge_events(db, connection, "seq > ?", seq, limit, events, newest=False)
 
 
 def record_seqs_after(
     db: Transaction, connection: str, seq: int, limit: int, events: Collection[str]
 ) -> list[int]:
-    """The places of the records of these events after one, in order."""
-    query = (
-        "SELECT seq FROM records INDEXED BY records_event WHERE connection = ? AND event = ? AND seq > ? "
-        "ORDER BY seq LIMIT ?"
-    )
-    found = [db.execute(query, (connection, event, seq, limit)).fetchall() for event in dict.fromkeys(events)]
-    return [place for (place,) in islice(merge(*found), limit)]
+    """The `seq` of the records of these events after one, in order."""
+    sql = f"SELECT seq {_OF_EVENT} AND seq > ? ORDER BY seq LIMIT ?"
+    found = [db.execute(sql, (connection, event, seq, limit)).fetchall() for event in dict.fromkeys(events)]
+    return [number for (number,) in islice(merge(*found), limit)]
 
 
 def newest_records(
@@ -72,12 +71,12 @@ def newest_records(
     events: Collection[str] | None = None,
     before: int | None = None,
 ) -> list[StoredRecord]:
-    """The newest records, newest first, below `before`."""
+    """The newest records, newest first, with a `seq` below `before`."""
     top = 2**63 - 1 if before is None else before
-    return _merged(db, connection, "seq < ?", top, limit, events, newest=True)
+    return _merge_events(db, connection, "seq < ?", top, limit, events, newest=True)
 
 
-def _merged(
+def _merge_events(
     db: Transaction,
     connection: str,
     bound: str,
@@ -89,37 +88,33 @@ def _merged(
 ) -> list[StoredRecord]:
     tail = f"{bound} ORDER BY seq {'DESC' if newest else 'ASC'} LIMIT ?"
     if events is None:
-        rows = db.execute(
-            f"{_ROW} INDEXED BY records_connection WHERE connection = ? AND {tail}", (connection, seq, limit)
-        )
-        return [decode_record(row) for row in rows]
-    query = f"{_ROW} INDEXED BY records_event WHERE connection = ? AND event = ? AND {tail}"
+        sql = f"{_SELECT} INDEXED BY records_connection WHERE connection = ? AND {tail}"
+        return list(_rows(db, sql, (connection, seq, limit)))
+    sql = f"SELECT seq, connection, received, body {_OF_EVENT} AND {tail}"
     # Each event's records are one range of the index; merging reads no more rows than are asked for.
-    found = [_rows(db, query, (connection, event, seq, limit)) for event in dict.fromkeys(events)]
+    found = [_rows(db, sql, (connection, event, seq, limit)) for event in dict.fromkeys(events)]
     return list(islice(merge(*found, key=attrgetter("seq"), reverse=newest), limit))
 
 
-def _rows(db: Transaction, query: str, parameters: tuple[Any, ...]) -> Iterator[StoredRecord]:
-    for row in db.execute(query, parameters):
+def _rows(db: Transaction, sql: str, parameters: tuple[Any, ...]) -> Iterator[StoredRecord]:
+    for row in db.execute(sql, parameters):
         yield decode_record(row)
 
 
 def find_record(db: Transaction, connection: str, record_id: str) -> StoredRecord | None:
-    """The record of this id."""
-    row = db.execute(f"{_ROW} WHERE connection = ? AND id = ?", (connection, record_id)).fetchone()
+    """The record of this id; None where there is none."""
+    row = db.execute(f"{_SELECT} WHERE connection = ? AND id = ?", (connection, record_id)).fetchone()
     return None if row is None else decode_record(row)
 
 
 def count_unplanned(db: Transaction, connection: str, after: int, events: Collection[str]) -> int:
-    """How many records of these events came after one."""
-    query = (
-        "SELECT count(*) FROM records INDEXED BY records_event WHERE connection = ? AND event = ? AND seq > ?"
-    )
-    return sum(int(db.execute(query, (connection, event, after)).fetchone()[0]) for event in set(events))
+    """How many records of these events were received after the one with the `seq` `after`."""
+    sql = f"SELECT count(*) {_OF_EVENT} AND seq > ?"
+    return sum(int(db.execute(sql, (connection, event, after)).fetchone()[0]) for event in set(events))
 
 
 def last_record_seq(db: Transaction, connection: str) -> int:
-    """The `seq` of the newest record; 0 without one."""
+    """The `seq` of the newest record; 0 where there is none."""
     row = db.execute(
         "SELECT seq FROM records INDEXED BY records_connection WHERE connection = ? ORDER BY seq DESC LIMIT 1",
         (connection,),

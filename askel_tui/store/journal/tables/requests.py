@@ -1,4 +1,4 @@
-"""Requests in the embedded journal: written down before they are sent, closed with what became of each operation."""
+"""Requests: written down before they are sent, closed with what became of each operation."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from askel_tui.core.operations import Identity, canonical_json
 from askel_tui.store.journal.errors import StaleOperations
 from askel_tui.store.journal.rows import Hold, OpenRequest, Outcome, RequestIntent, SettledOperation
 from askel_tui.store.journal.states import FAILED, HELD, WAITING
-from askel_tui.store.journal.tables import failures, holds, operations
-from askel_tui.store.journal.tables import profile_ids as profiles_known
-from askel_tui.store.journal.tables import rate_limit_slots as budget
-from askel_tui.store.journal.tables.audit.chain import AuditChain, CarryingRequest, response_document
-from askel_tui.store.journal.tables.counters import CounterChanges
+from askel_tui.store.journal.tables import failures, holds, operations, profile_ids, rate_limit_slots
+from askel_tui.store.journal.tables.audit.chain import CarryingRequest
+from askel_tui.store.journal.tables.audit.encoding import response_document
+from askel_tui.store.journal.tables.queue_row import QueueRow
+from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
 from askel_tui.store.journal.transaction import Transaction
 
 
 @dataclass(slots=True)
 class SettledGroup:
-    """How operations that follow each other in a request end alike."""
+    """Operations that follow each other in a request and end alike."""
 
     outcome: Outcome
     status: int | None
@@ -31,11 +31,11 @@ class SettledGroup:
     ms: int | None
     seqs: list[int] = field(default_factory=list)
     profiles: dict[int, str] = field(default_factory=dict)
-    """Who was written to, as canonical JSON, where that is not who the journal names; by `seq`."""
+    """By `seq`: the identifiers that were written to, as canonical JSON, where they are not the stored ones."""
 
 
 def group_settled(settled: Iterable[SettledOperation]) -> list[SettledGroup]:
-    """Settled operations as `Answer` has them: with no more of each than the journal lacks."""
+    """Groups settled operations for a `RequestSettlement`: it holds nothing of them that the journal has already."""
     found: list[SettledGroup] = []
     before: tuple[Any, ...] | None = None
     for each in settled:
@@ -52,24 +52,24 @@ def group_settled(settled: Iterable[SettledOperation]) -> list[SettledGroup]:
 
 @dataclass(frozen=True, slots=True)
 class RequestSettlement:
-    """What `answer_request` is given, as one value."""
+    """What became of a request: the arguments of `answer_request` as one value that can be pickled."""
 
     request: int | None
     now: int
     settled: Sequence[SettledGroup] = ()
     delayed: Sequence[tuple[int, int, str]] = ()
-    """Operations (their `seq`) to be tried again: not before when, and why."""
+    """Operations to be tried again: `seq`, not before when (milliseconds since 1970), and why."""
     held: Sequence[int] = ()
     hold: Hold | None = None
     keep_carrying: bool = False
-    """Whether the request goes on carrying the held ones."""
+    """Whether the request goes on carrying the held operations."""
     profiles: Mapping[str, Identity] = field(default_factory=dict)
     connection: str = ""
 
 
 def open_request(db: Transaction, intent: RequestIntent, now: int) -> int:
-    """Writes a request and its place in the budget down; its operations are tied to it. Raises `StaleOperations`."""
-    request = budget.add_slot(db, intent.account, intent.call, now)
+    """Writes down a request and its rate-limit slot; its operations are tied to it. Raises `StaleOperations`."""
+    request = rate_limit_slots.add_slot(db, intent.account, intent.call, now)
     listed = json.dumps(list(intent.operation_seqs))
     tied = db.execute(
         f"UPDATE operations SET request = ? WHERE seq IN (SELECT value FROM json_each(?)) AND state = {WAITING}",
@@ -98,38 +98,28 @@ def save_job_id(db: Transaction, request: int, job: str) -> None:
 
 def answer_request(db: Transaction, answer: RequestSettlement) -> None:
     """Settles, delays and holds operations, and closes the request once it carries none any more."""
-    tally, chain = CounterChanges(), AuditChain(db)
-    sent, connection = None, answer.connection
-    if answer.request is not None:
-        sent, connection = _sent(db, answer.request, connection)
-        budget.release_slot(db, answer.request, answer.now)
-    ended = _settle_all(db, answer, sent, tally, chain)
-    if answer.hold is not None and _exists(db, answer.hold.workflow):
-        _untie(db, answer.held)
-        holds.place_hold_within(db, answer.hold, answer.now, tally, chain)
-    for each in answer.held:
-        if (held := operations.find_row(db, each)) is None:
-            continue
-        if not _exists(db, held.workflow):
-            _give_up(db, held, "" if answer.hold is None else answer.hold.detail, answer.now, tally, chain)
-        else:
-            detail = None if answer.hold is None else answer.hold.detail
-            holds.return_to_queue(db, held, None if answer.hold is None else answer.hold.step, tally, detail)
-            if answer.keep_carrying:
-                db.execute("UPDATE operations SET request = ? WHERE seq = ?", (answer.request, each))
-    for seq, due, detail in answer.delayed:
-        _delay(db, seq, due, detail, answer.now, tally, chain)
-    for ending, row in ended:
-        _take_along(db, ending, row, sent is not None, answer.now, tally, chain)
-    if answer.profiles:
-        profiles_known.learn_profile_ids(db, connection, answer.profiles)
-    if answer.request is not None:
-        _close(db, answer.request, answer.now)
-    tally.write(db)
-    chain.flush()
+    with UnitOfWork(db, answer.now) as work:
+        carried_by, connection = None, answer.connection
+        if answer.request is not None:
+            carried_by, connection = _carrying_request(db, answer.request, connection)
+            rate_limit_slots.release_slot(db, answer.request, answer.now)
+        followed = _settle(work, answer, carried_by)
+        if answer.hold is not None and _exists(db, answer.hold.workflow):
+            _untie(db, answer.held)
+            holds.place_hold_within(work, answer.hold)
+        for seq in answer.held:
+            _hold(work, answer, seq)
+        for seq, due, detail in answer.delayed:
+            _delay(work, seq, due, detail)
+        for group, row in followed:
+            _settle_later_operations(work, group, row, attempted=carried_by is not None)
+        if answer.profiles:
+            profile_ids.learn_profile_ids(db, connection, answer.profiles)
+        if answer.request is not None:
+            _close(db, answer.request, answer.now)
 
 
-def _sent(db: Transaction, request: int, connection: str) -> tuple[CarryingRequest, str]:
+def _carrying_request(db: Transaction, request: int, connection: str) -> tuple[CarryingRequest, str]:
     row = db.execute(
         "SELECT method, path, digest, revision, key, connection FROM requests WHERE id = ?", (request,)
     ).fetchone()
@@ -138,124 +128,108 @@ def _sent(db: Transaction, request: int, connection: str) -> tuple[CarryingReque
     return CarryingRequest(request, *row[:5]), connection or row[5]
 
 
-Ended = tuple[SettledGroup, operations.QueueRow]
-
-
-def _settle_all(
-    db: Transaction,
-    answer: RequestSettlement,
-    sent: CarryingRequest | None,
-    tally: CounterChanges,
-    chain: AuditChain,
-) -> list[Ended]:
-    """Settles operations; gives back those that later ones of their record go with."""
-    found = operations.rows_with_bodies(db, [seq for ending in answer.settled for seq in ending.seqs])
-    behind: list[Ended] = []
-    gates: list[operations.QueueRow] = []
-    leaving: dict[bool, list[operations.QueueRow]] = {True: [], False: []}
-    for ending in answer.settled:
-        outcome = ending.outcome
+def _settle(
+    work: UnitOfWork, answer: RequestSettlement, carried_by: CarryingRequest | None
+) -> list[tuple[SettledGroup, QueueRow]]:
+    """Settles operations; gives those (failed ones, and gates that said no) that later ones of their record follow."""
+    found = operations.rows_with_bodies(work.db, [seq for group in answer.settled for seq in group.seqs])
+    followed: list[tuple[SettledGroup, QueueRow]] = []
+    answered_gates: list[QueueRow] = []
+    leaving: dict[bool, list[QueueRow]] = {True: [], False: []}  # by whether they count as sent
+    for group in answer.settled:
+        outcome = group.outcome
         written = outcome in ("written", "unconfirmed")
-        ended = [found.pop(seq) for seq in ending.seqs if seq in found and found[seq][0].state != FAILED]
-        response = response_document(ending.status, ending.response, ending.detail)
-        chain.append_settled(ended, outcome, response, ending.ms, sent, answer.now, ending.profiles)
-        for row, _ in ended:
+        settled = [found.pop(seq) for seq in group.seqs if seq in found and found[seq][0].state != FAILED]
+        response = response_document(group.status, group.response, group.detail)
+        work.audit.append_settled(settled, outcome, response, group.ms, carried_by, group.profiles)
+        for row, _ in settled:
             if outcome == "failed":
-                behind.append((ending, row))
+                followed.append((group, row))
                 continue
             leaving[written and not row.gate].append(row)
             if row.gate and outcome == "skipped":
-                behind.append((ending, row))
+                followed.append((group, row))
             elif row.gate and row.state == HELD:
-                gates.append(row)
-    for counts, left in leaving.items():
-        operations.remove_rows(db, left, tally, sent=counts)
-    for row in gates:
-        holds.release_behind_gate(db, row, tally)
-    return behind
+                answered_gates.append(row)
+    for sent, rows in leaving.items():
+        operations.remove_rows(work, rows, sent=sent)
+    for row in answered_gates:
+        holds.release_behind_gate(work, row)
+    return followed
 
 
-def _take_along(
-    db: Transaction,
-    ending: SettledGroup,
-    row: operations.QueueRow,
-    attempted: bool,
-    now: int,
-    tally: CounterChanges,
-    chain: AuditChain,
+def _settle_later_operations(
+    work: UnitOfWork, group: SettledGroup, row: QueueRow, *, attempted: bool
 ) -> None:
-    """The later operations of the record go the way of a failed operation or of a gate that said no."""
-    if ending.outcome == "failed":
-        reason = ending.detail or f"status {ending.status}"
+    """Fails the later operations of a failed operation's record; skips those of a gate that said no."""
+    if group.outcome == "failed":
         # A hold that was placed meanwhile may have moved it.
-        failed = operations.find_row(db, row.seq) or row
-        if not _exists(db, failed.workflow):
-            operations.remove_row(db, failed, tally)
+        failed = operations.find_row(work.db, row.seq) or row
+        if not _exists(work.db, failed.workflow):
+            operations.remove_row(work, failed)
             return
-        failures.fail_operation(db, failed, reason, now, tally)
+        failures.fail_operation(work, failed, group.detail or f"status {group.status}")
         if attempted:
-            db.execute("UPDATE operations SET attempts = attempts + 1 WHERE seq = ?", (row.seq,))
+            work.db.execute("UPDATE operations SET attempts = attempts + 1 WHERE seq = ?", (row.seq,))
         return
-    why = f"gate {row.step}: {ending.detail}" if ending.detail else f"gate {row.step}"
-    for later in operations.later_rows(db, row, states=(WAITING, HELD, FAILED)):
-        chain.append_operation(later, operations.read_operation(db, later.seq), "skipped", now, why)
-        operations.remove_row(db, later, tally)
+    why = f"gate {row.step}: {group.detail}" if group.detail else f"gate {row.step}"
+    for later in operations.later_rows(work.db, row, states=(WAITING, HELD, FAILED)):
+        work.audit.append_operation(later, operations.read_operation(work.db, later.seq), "skipped", why)
+        operations.remove_row(work, later)
 
 
 def _untie(db: Transaction, held: Sequence[int]) -> None:
-    """Takes operations out of their request, so that placing a hold counts and tells them too."""
+    """Takes operations out of their request, so that placing a hold counts and audits them too."""
     db.executemany("UPDATE operations SET request = NULL WHERE seq = ?", [(seq,) for seq in held])
+
+
+def _hold(work: UnitOfWork, answer: RequestSettlement, seq: int) -> None:
+    """Puts an operation behind the settlement's hold, or where it waits without one."""
+    row = operations.find_row(work.db, seq)
+    if row is None:
+        return
+    step, detail = (None, None) if answer.hold is None else (answer.hold.step, answer.hold.detail)
+    if not _exists(work.db, row.workflow):
+        _discard(work, row, detail or "")
+        return
+    holds.return_to_queue(work, row, step, detail)
+    if answer.keep_carrying:
+        work.db.execute("UPDATE operations SET request = ? WHERE seq = ?", (answer.request, seq))
+
+
+def _delay(work: UnitOfWork, seq: int, due: int, detail: str) -> None:
+    row = operations.find_row(work.db, seq)
+    if row is None or row.state == FAILED:
+        return
+    if not _exists(work.db, row.workflow):
+        _discard(work, row, detail)
+        return
+    failed = failures.earlier_failure(work.db, row)
+    if failed is not None:
+        failure, step = failed
+        operations.set_state(work, row, FAILED, failure=failure, reason=f"after step {step} failed")
+        return
+    holds.return_to_queue(work, row, None, detail)
+    work.db.execute(
+        "UPDATE operations SET attempts = attempts + 1, due = ?, since = ? WHERE seq = ?",
+        # An operation that is tried again at once is in no trouble.
+        (due, row.since or (work.now if due > work.now else 0), row.seq),
+    )
+
+
+def _discard(work: UnitOfWork, row: QueueRow, detail: str) -> None:
+    """Discards an operation that came back from a request after its workflow was deleted."""
+    why = f"its workflow was deleted: {detail}" if detail else "its workflow was deleted"
+    work.audit.append_operation(row, operations.read_operation(work.db, row.seq), "discarded", why)
+    operations.remove_row(work, row)
 
 
 def _exists(db: Transaction, workflow: str) -> bool:
     return db.execute("SELECT 1 FROM workflows WHERE workflow = ?", (workflow,)).fetchone() is not None
 
 
-def _give_up(
-    db: Transaction,
-    of: operations.QueueRow,
-    detail: str,
-    now: int,
-    tally: CounterChanges,
-    chain: AuditChain,
-) -> None:
-    """What came back from a request although its workflow was deleted meanwhile is not tried again."""
-    why = f"its workflow was deleted: {detail}" if detail else "its workflow was deleted"
-    chain.append_operation(of, operations.read_operation(db, of.seq), "discarded", now, why)
-    operations.remove_row(db, of, tally)
-
-
-def _delay(
-    db: Transaction,
-    seq: int,
-    due: int,
-    detail: str,
-    now: int,
-    tally: CounterChanges,
-    chain: AuditChain,
-) -> None:
-    row = operations.find_row(db, seq)
-    if row is None or row.state == FAILED:
-        return
-    if not _exists(db, row.workflow):
-        _give_up(db, row, detail, now, tally, chain)
-        return
-    failed = failures.earlier_failure(db, row)
-    if failed is not None:
-        operations.set_state(
-            db, row, FAILED, tally, failure=failed[0], reason=f"after step {failed[1]} failed"
-        )
-        return
-    holds.return_to_queue(db, row, None, tally, detail)
-    db.execute(
-        "UPDATE operations SET attempts = attempts + 1, due = ?, since = ? WHERE seq = ?",
-        # What is tried again at once is no trouble.
-        (due, row.since or (now if due > now else 0), row.seq),
-    )
-
-
 def _close(db: Transaction, request: int, now: int) -> None:
-    # Answered in parts: what is still carried stays in doubt until the last part.
+    # Answered in parts, a request that still carries operations stays in doubt until the last part.
     db.execute(
         "UPDATE requests SET answered = ? WHERE id = ? AND answered IS NULL "
         "AND NOT EXISTS (SELECT 1 FROM operations WHERE request = ?)",
@@ -282,7 +256,7 @@ def requests_in_doubt(db: Transaction, connections: Collection[str]) -> list[Ope
 
 
 def request_body(db: Transaction, request: int) -> bytes | None:
-    """The body of a request; None once it was folded away."""
+    """The body of a request; None once it was pruned."""
     row = db.execute("SELECT body FROM requests WHERE id = ?", (request,)).fetchone()
     body: bytes | None = None if row is None else row[0]
     return body

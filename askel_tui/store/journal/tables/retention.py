@@ -1,7 +1,7 @@
-"""Folding away what is old in the embedded journal: audit entries, records and what belongs to them.
+"""Pruning: deleting audit entries, records and bodies that are older than they are kept.
 
-The audit's chain stays verifiable: before entries go, a marker entry says up to which one they do and what its hash
-is. Everything is done in small parts, from the oldest on, so that others get their turn in between.
+The audit's chain stays verifiable: before entries are deleted, a marker entry says up to which one, and what its hash
+is. Everything is done in small parts, from the oldest on, so that other writes get their turn in between.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import json
 from collections.abc import Mapping, Sequence
 
 from askel_tui.store.journal.rows import Decision
+from askel_tui.store.journal.statements import json_list
 from askel_tui.store.journal.states import DECISION_KIND
-from askel_tui.store.journal.tables.audit.chain import AuditChain
+from askel_tui.store.journal.tables.audit.chain import SYSTEM_ACTOR, write_decision
 from askel_tui.store.journal.transaction import Transaction
 
 PRUNE_MARKER_KIND = "fold"
@@ -22,7 +23,7 @@ _MARKER = (
     "ORDER BY seq DESC LIMIT 1"
 )
 
-_DROP: Mapping[str, str] = {
+_DELETE: Mapping[str, str] = {
     "audit": "DELETE FROM audit WHERE seq IN (SELECT seq FROM audit WHERE seq <= :through ORDER BY seq LIMIT :limit)",
     "requests": "DELETE FROM requests WHERE id IN (SELECT id FROM requests WHERE id < :first AND answered < :before "
     "AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.request = requests.id) ORDER BY id LIMIT :limit)",
@@ -31,7 +32,7 @@ _DROP: Mapping[str, str] = {
     "commands": "DELETE FROM commands WHERE id IN (SELECT id FROM commands WHERE at < :before AND state <> 'open' "
     "ORDER BY id LIMIT :limit)",
 }
-"""By table: the statement that drops the next rows. The last notice stays, for its number is not to be used again."""
+"""By table: the statement that deletes the next rows. The last notice stays: its number must not be used again."""
 
 _OLD_RECORDS = """
 SELECT r.seq FROM records r WHERE r.seq > :after AND r.received < :before AND r.seq < (SELECT max(seq) FROM records)
@@ -43,7 +44,7 @@ ORDER BY r.seq LIMIT :limit
 
 
 def chain_anchor(db: Transaction) -> tuple[int, bytes] | None:
-    """The last entry that was folded away, and its hash; None where none was."""
+    """The last entry that was pruned, and its hash; None where none was."""
     row = db.execute(_MARKER).fetchone()
     if row is None:
         return None
@@ -59,15 +60,13 @@ def last_old_entry(db: Transaction, before: int) -> int:
 
 
 def write_marker(db: Transaction, through: int, now: int) -> bool:
-    """Writes the marker before entries go. False where they are gone already."""
+    """Writes the marker before entries are deleted. False where they are gone already."""
     known = chain_anchor(db)
     found = db.execute("SELECT hash FROM audit WHERE seq = ?", (through,)).fetchone()
     if found is None or (known is not None and known[0] >= through):
         return False
-    chain = AuditChain(db)
     detail = {"through": through, "entries": through - (known[0] if known else 0), "hash": found[0].hex()}
-    chain.append_decision(Decision(PRUNE_MARKER_KIND, "askel", detail=detail), now)
-    chain.flush()
+    write_decision(db, Decision(PRUNE_MARKER_KIND, SYSTEM_ACTOR, detail=detail), now)
     return True
 
 
@@ -78,23 +77,23 @@ def first_audited_request(db: Transaction) -> int:
     return int(last + 1 if first is None else first)
 
 
-def delete_rows(db: Transaction, table: str, wanted: Mapping[str, int], limit: int) -> int:
-    """Drops the next rows of a table; gives how many."""
-    return db.execute(_DROP[table], {**wanted, "limit": limit}).rowcount
+def delete_rows(db: Transaction, table: str, bounds: Mapping[str, int], limit: int) -> int:
+    """Deletes the next rows of a table within the bounds that its statement names; gives how many."""
+    return db.execute(_DELETE[table], {**bounds, "limit": limit}).rowcount
 
 
 def old_records(db: Transaction, before: int, after: int, limit: int) -> list[int]:
-    """Records over `after` that are older than a time and that nothing waits for any more.
+    """The `seq` of records over `after` that are older than a time and that nothing waits for any more.
 
-    The newest record stays whatever its age: its place in the order is not to be used again.
+    The newest record stays whatever its age: its number must not be used again.
     """
     rows = db.execute(_OLD_RECORDS, {"before": before, "after": after, "limit": limit})
     return [seq for (seq,) in rows]
 
 
 def delete_records(db: Transaction, seqs: list[int]) -> int:
-    """Drops records, and that they ran."""
-    wanted = json.dumps(seqs)
+    """Deletes records and their runs. Gives how many records."""
+    wanted = json_list(seqs)
     for (workflow,) in db.execute("SELECT DISTINCT workflow FROM counters").fetchall():
         db.execute(
             "DELETE FROM runs WHERE workflow = ? AND record_seq IN (SELECT value FROM json_each(?))",
@@ -113,7 +112,7 @@ def old_request_bodies(db: Transaction, before: int, after: int, limit: int) -> 
 
 
 def delete_request_bodies(db: Transaction, ids: Sequence[int]) -> int:
-    """Drops requests' bodies; their digests stay. Gives how many."""
+    """Deletes the bodies of requests; their digests stay. Gives how many."""
     return sum(
         db.execute("UPDATE requests SET body = NULL, operations = '[]' WHERE id = ?", (request,)).rowcount
         for request in ids

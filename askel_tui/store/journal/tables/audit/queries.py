@@ -1,4 +1,4 @@
-"""Reading the embedded journal's audit: filters that use an index, and the check of the chain."""
+"""Reading the audit: filters that use an index, and the check of the chain."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from askel_tui.core.operations import STEP_KINDS
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
 from askel_tui.store.journal.states import DECISION_KIND, RARE_STATUS, UNCOMMON_STATUS
 from askel_tui.store.journal.tables import retention
-from askel_tui.store.journal.tables.audit.chain import chain_hash, decode_body, unpack_operation_id
+from askel_tui.store.journal.tables.audit.chain import chain_hash
+from askel_tui.store.journal.tables.audit.encoding import decode_body, unpack_operation_id
 from askel_tui.store.journal.transaction import Transaction
 
 CHECK_BATCH_ROWS = 5_000
@@ -31,7 +32,7 @@ def read_entries(
 ) -> tuple[list[AuditEntry], int]:
     """Entries over `after` in order (with `newest` the last ones), and the `seq` of the chain's end."""
     (head,) = db.execute("SELECT seq FROM audit_head").fetchone()
-    index, conditions, parameters = _query(wanted)
+    index, conditions, parameters = filter_conditions(wanted)
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM audit a {index} LEFT JOIN requests r ON r.id = a.request "
         f"WHERE {' AND '.join(['a.seq > :after', *conditions])} "
@@ -51,11 +52,7 @@ def audit_entries(
 
 
 def filter_conditions(wanted: AuditFilter) -> tuple[str, list[str], dict[str, Any]]:
-    """The index to walk, the conditions and their parameters for a query over `audit a`."""
-    return _query(wanted)
-
-
-def _query(wanted: AuditFilter) -> tuple[str, list[str], dict[str, Any]]:
+    """The index to walk, the conditions and their parameters, for a query over `audit a`."""
     conditions: list[str] = []
     parameters: dict[str, Any] = {}
     for name in ("connection", "workflow", "step", "record", "status", "kind"):
@@ -82,7 +79,7 @@ def _query(wanted: AuditFilter) -> tuple[str, list[str], dict[str, Any]]:
 
 
 def _index(wanted: AuditFilter) -> tuple[str, list[str]]:
-    """The index to walk, chosen here: SQLite would guess without statistics."""
+    """The index to walk, and a condition for its use; chosen here, since SQLite would guess without statistics."""
     rare = wanted.status in ("failed", "skipped", "discarded")
     if wanted.record is not None:
         return "INDEXED BY audit_record", []
@@ -99,7 +96,7 @@ def _index(wanted: AuditFilter) -> tuple[str, list[str]]:
             return f"INDEXED BY audit_{name}", []
     if wanted.status == "done":
         return "INDEXED BY audit_status", [f"a.{UNCOMMON_STATUS}"]
-    # What is common is found soon in the order of the entries.
+    # Entries of a common kind are found soon in their own order.
     return "NOT INDEXED", []
 
 
@@ -122,9 +119,9 @@ def _entries(db: Transaction, rows: list[tuple[Any, ...]]) -> Iterator[AuditEntr
 
 
 def _before(db: Transaction, seq: int) -> bytes:
-    """The hash before an entry whose predecessor is not there: it was folded away, or there never was one."""
-    folded = retention.chain_anchor(db)
-    return folded[1] if folded is not None and folded[0] == seq - 1 else _ZERO
+    """The hash before an entry whose predecessor is not there: it was pruned, or there never was one."""
+    anchor = retention.chain_anchor(db)
+    return anchor[1] if anchor is not None and anchor[0] == seq - 1 else _ZERO
 
 
 def _body(db: Transaction, request: int) -> dict[str, Any]:
@@ -174,23 +171,23 @@ def _parsed(text: str | None) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ChainCheck:
-    """How far the chain was checked: the last entry that fits, its hash, and whether that is the end."""
+    """How far the chain was checked: the last entry that fits, its hash, and whether the check has ended."""
 
     seq: int = 0
     hash: bytes = _ZERO
     ended: bool = False
     broken: int | None = None
     start: int = 0
-    """The entry that checking began after: the last one that was folded away."""
+    """The entry after which checking began: the last one that was pruned."""
     request: int | None = None
     """The last request whose body was compared with its digest."""
 
 
 def check_chain(db: Transaction, so_far: ChainCheck) -> ChainCheck:
-    """Checks the next entries of the chain, from the first one that was not folded away."""
-    folded = retention.chain_anchor(db) if so_far.seq == 0 else None
-    if folded is not None:
-        so_far = ChainCheck(*folded, start=folded[0])
+    """Checks the next entries of the chain, from the first one that was not pruned."""
+    anchor = retention.chain_anchor(db) if so_far.seq == 0 else None
+    if anchor is not None:
+        so_far = ChainCheck(*anchor, start=anchor[0])
     start = so_far.start
     head, head_hash = db.execute("SELECT seq, hash FROM audit_head").fetchone()
     seq, before, request = so_far.seq, so_far.hash, so_far.request
@@ -210,7 +207,7 @@ def check_chain(db: Transaction, so_far: ChainCheck) -> ChainCheck:
         seq, before = row[0], row[17]
     if count == CHECK_BATCH_ROWS:
         return ChainCheck(seq, before, request=request, start=start)
-    # Entries cut off at the end leave a head that nothing leads to.
+    # Where entries were cut off at the end, no entry has the hash of the head.
     whole = head == seq and head_hash == before
     return ChainCheck(seq, before, ended=True, broken=None if whole else min(seq, head) + 1, start=start)
 
@@ -219,7 +216,7 @@ def _hash(before: bytes, row: tuple[Any, ...]) -> bytes | None:
     try:
         return chain_hash(before, _fields(row))
     except (ValueError, AttributeError, TypeError):
-        # A value that was never written by us: it can't fit.
+        # A value that this program never wrote: it can't fit.
         return None
 
 

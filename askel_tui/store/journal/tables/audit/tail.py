@@ -1,6 +1,6 @@
-"""Reading the embedded journal's audit for a tail: rows by their order, and which entries match a filter.
+"""Reading the audit for the live tail: rows by their order, and which entries match a filter.
 
-Plain functions over a connection of the caller's own thread. Reads are short, so that none keeps the write-ahead log
+Functions of a connection that belongs to the caller's thread. Reads are short, so that none keeps the write-ahead log
 from being emptied.
 """
 
@@ -17,21 +17,22 @@ from askel_tui.store.journal.tables.audit.queries import filter_conditions, read
 from askel_tui.store.journal.transaction import Transaction
 
 SEARCHED_COLUMNS = ("record", "profile", "target", "response", "actor")
-"""Columns that hold anything, looked through for words."""
+"""Columns of any text, searched for words."""
 
 INDEXED_COLUMNS = ("connection", "workflow", "step")
 """Columns of few different values, each with an index."""
 
 ENTRY_STATUSES = ("written", "unconfirmed", "failed", "passed", "skipped", "discarded", "done")
-"""How entries end."""
+"""The statuses of entries."""
 
 MAX_RESPONSE_CHARS = 300
+"""How much of a response's detail a row shows."""
 
 
 class TailRow(NamedTuple):
-    """What a line of the tail shows. `at` is in milliseconds since 1970.
+    """An entry as a row of the tail. `at` is in milliseconds since 1970.
 
-    Of a page few rows are painted: what is JSON in the journal is read when it is asked for.
+    Few rows of a page are painted, so JSON is parsed only when it is asked for.
     """
 
     seq: int
@@ -55,12 +56,12 @@ class TailRow(NamedTuple):
 
     @property
     def target(self) -> str:
-        """The name of what was written to."""
+        """The name of the target that was written to."""
         return str(_parsed(self.target_json).get("name") or "")
 
     @property
     def detail(self) -> str:
-        """What the answer says, where something did not go well."""
+        """The detail of the response, where something did not go well."""
         detail = _parsed(self.response_json).get("detail")
         if isinstance(detail, dict):
             words = [str(value) for value in detail.values() if value not in (None, "", 0)]
@@ -75,7 +76,7 @@ _COLUMNS = (
 
 
 def bounds(db: Transaction) -> tuple[int, int, int]:
-    """The first and the last `seq` and how many entries there are; zeros when there is none."""
+    """The first and the last `seq`, and how many entries there are; zeros where there is none. Counting is slow."""
     first, last, count = db.execute(
         "SELECT (SELECT min(seq) FROM audit), (SELECT max(seq) FROM audit), (SELECT count(*) FROM audit)"
     ).fetchone()
@@ -83,7 +84,7 @@ def bounds(db: Transaction) -> tuple[int, int, int]:
 
 
 def first_and_last(db: Transaction) -> tuple[int, int]:
-    """The first and the last `seq`, found at once; zeros when there is none."""
+    """The first and the last `seq`; zeros where there is no entry."""
     first, last = db.execute("SELECT (SELECT min(seq) FROM audit), (SELECT max(seq) FROM audit)").fetchone()
     return first or 0, last or 0
 
@@ -108,13 +109,13 @@ def read_rows(db: Transaction, seqs: Sequence[int]) -> list[TailRow]:
 
 
 def read_entry(db: Transaction, seq: int) -> AuditEntry | None:
-    """A whole entry."""
+    """The whole entry of a `seq`; None where there is none."""
     found, _ = read_entries(db, AuditFilter(), seq - 1, 1, False)
     return found[0] if found and found[0].seq == seq else None
 
 
 def record_history(db: Transaction, record: str, limit: int = 200) -> list[TailRow]:
-    """Everything the audit has about a record, oldest first."""
+    """All entries about a record, oldest first."""
     found = db.execute(
         f"SELECT {_COLUMNS} FROM audit INDEXED BY audit_record WHERE record = ? ORDER BY seq LIMIT ?",
         (record, limit),
@@ -123,7 +124,7 @@ def record_history(db: Transaction, record: str, limit: int = 200) -> list[TailR
 
 
 class TailQuery(NamedTuple):
-    """What is searched for: fields by an index, words that must be there and words that must not."""
+    """A search: fields that an index finds, words that an entry must have, and words that it must not have."""
 
     wanted: AuditFilter = AuditFilter()
     words: tuple[str, ...] = ()
@@ -131,23 +132,23 @@ class TailQuery(NamedTuple):
 
     @property
     def by_index(self) -> bool:
-        """Whether an index finds the entries; else all are looked through."""
+        """Whether an index finds the entries; else all are searched."""
         return not self.words and not self.without
 
 
 class PreparedQuery(NamedTuple):
-    """A match made ready for a journal: the conditions and their parameters."""
+    """A search prepared for a journal: the index to walk, the conditions and their parameters."""
 
     walk: str
     conditions: tuple[str, ...]
     parameters: dict[str, Any]
 
 
-def prepare_query(db: Transaction, match: TailQuery) -> PreparedQuery:
-    """A match, with the words looked up among the values of columns that have few."""
-    index, conditions, parameters = filter_conditions(match.wanted)
-    values = {} if match.by_index else _values(db)
-    for number, word in enumerate((*match.words, *match.without)):
+def prepare_query(db: Transaction, search: TailQuery) -> PreparedQuery:
+    """Prepares a search: words are looked up among the values of columns that have few."""
+    index, conditions, parameters = filter_conditions(search.wanted)
+    values = {} if search.by_index else _values(db)
+    for number, word in enumerate((*search.words, *search.without)):
         name = f"word{number}"
         clauses = [f"a.{column} LIKE :{name} ESCAPE '\\'" for column in SEARCHED_COLUMNS]
         parameters[name] = f"%{_escaped(word)}%"
@@ -161,14 +162,14 @@ def prepare_query(db: Transaction, match: TailQuery) -> PreparedQuery:
                 clauses.append(f"a.{column} = :{name}{column}{place}")
         # A column without a value is NULL, and NOT NULL would be neither true nor false.
         any_of = " OR ".join(clauses)
-        conditions.append(f"({any_of})" if number < len(match.words) else f"NOT ifnull(({any_of}), 0)")
+        conditions.append(f"({any_of})" if number < len(search.words) else f"NOT ifnull(({any_of}), 0)")
     return PreparedQuery(index, tuple(conditions), parameters)
 
 
 def matching_seqs(db: Transaction, query: PreparedQuery, low: int, high: int, limit: int) -> list[int]:
     """The newest `limit` entries from `low` to `high` that match, newest first."""
     where = " AND ".join(("a.seq BETWEEN :low AND :high", *query.conditions))
-    # One row, not thousands: for each row that SQLite steps to, Python would give its lock up and wait to have it back.
+    # One row, not thousands: for each row that SQLite steps to, Python would release its lock and wait to get it back.
     (found,) = db.execute(
         f"SELECT json_group_array(seq) FROM (SELECT a.seq AS seq FROM audit a {query.walk} WHERE {where} "
         "ORDER BY a.seq DESC LIMIT :limit)",
@@ -208,6 +209,6 @@ def _parsed(text: str | None) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except ValueError:
-        # Cut in the middle: there was more than a line can show.
+        # Cut in the middle: it was longer than a row can show.
         return {}
     return found if isinstance(found, dict) else {}

@@ -1,4 +1,4 @@
-"""Receipts in the embedded journal: writes accepted without more being said, and what was read back of them."""
+"""Confirmations: writes that Klaviyo accepted without saying what became of them, and what was read back of them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation, Target
 from askel_tui.store.journal.rows import Confirmation, UnconfirmedWrite
-from askel_tui.store.journal.tables.audit.chain import AuditChain, unpack_operation_id
+from askel_tui.store.journal.tables.audit.chain import AuditChain
+from askel_tui.store.journal.tables.audit.encoding import unpack_operation_id
 from askel_tui.store.journal.transaction import Transaction
 
 EVENTS_SAMPLED_PER_REQUEST = 3
-"""How many events of one call are read back."""
+"""How many events of one request are read back."""
 
 _FIND = f"""
 SELECT a.seq, a.at, a.connection, a.workflow, a.step, a.record, a.operation, a.kind, a.profile, a.target, a.request
@@ -31,62 +32,55 @@ ORDER BY a.seq LIMIT :limit
 def unconfirmed_writes(
     db: Transaction, after: int, since: int, limit: int
 ) -> tuple[list[UnconfirmedWrite], int]:
-    """Entries over `after`, not older than `since`, that wait for a confirmation, and how far was looked."""
+    """Entries over `after`, not older than `since`, that wait for a confirmation, and the last `seq` looked at."""
     (head,) = db.execute("SELECT seq FROM audit_head").fetchone()
     if after == 0:
         # Once: from then on the caller goes on where it was.
         (first,) = db.execute("SELECT min(seq) FROM audit WHERE at >= ?", (since,)).fetchone()
         after = head if first is None else first - 1
-    rows = db.execute(_FIND, {"after": after, "since": since, "limit": limit}).fetchall()
-    found = [_read(row) for row in rows]
+    rows = db.execute(_FIND, {"after": after, "since": since, "limit": limit})
+    found = [_unconfirmed(row) for row in rows]
     return found, found[-1].seq if len(found) == limit else max(after, int(head))
 
 
-def _read(row: tuple[Any, ...]) -> UnconfirmedWrite:
+def _unconfirmed(row: tuple[Any, ...]) -> UnconfirmedWrite:
     seq, at, connection, workflow, step, record, operation, kind, profile, target, request = row
     return UnconfirmedWrite(
-        seq,
-        at,
-        connection,
-        workflow,
-        step,
-        record,
-        unpack_operation_id(operation) or "",
-        kind,
-        Identity(**json.loads(profile)),
-        None if target is None else Target(**json.loads(target)),
-        request,
-    )
+        seq, at, connection, workflow, step, record, unpack_operation_id(operation) or "", kind,
+        Identity(**json.loads(profile)), None if target is None else Target(**json.loads(target)), request,
+    )  # fmt: skip
 
 
 def write_confirmations(db: Transaction, confirmed: Sequence[Confirmation], now: int) -> int:
-    """Appends what was read back to the audit, once for each entry. Gives how many entries were appended."""
-    chain = AuditChain(db)
+    """Appends what was read back to the audit, once for each write. Gives how many entries were appended."""
+    chain = AuditChain(db, now)
     count = 0
     for each in confirmed:
-        of = each.write
-        if _known(db, of):
+        write = each.write
+        if _is_confirmed(db, write):
             continue
-        operation = Operation(of.operation, of.step, of.kind, Call.GET_PROFILE, of.profile, of.target)
+        # No call is made of it: the entry shows the operation's own fields only.
+        operation = Operation(
+            write.operation, write.step, write.kind, Call.GET_PROFILE, write.profile, write.target
+        )
         chain.append(
-            at=now,
-            kind=of.kind,
+            kind=write.kind,
             status=each.status,
-            connection=of.connection,
-            workflow=of.workflow,
-            step=of.step,
-            record=of.record,
+            connection=write.connection,
+            workflow=write.workflow,
+            step=write.step,
+            record=write.record,
             operation=operation,
-            response={"detail": each.detail, "entry": of.seq},
+            response={"detail": each.detail, "entry": write.seq},
         )
         count += 1
     chain.flush()
     return count
 
 
-def _known(db: Transaction, of: UnconfirmedWrite) -> bool:
+def _is_confirmed(db: Transaction, write: UnconfirmedWrite) -> bool:
     rows = db.execute(
         "SELECT operation FROM audit INDEXED BY audit_record WHERE record = ? AND seq > ?",
-        (of.record, of.seq),
+        (write.record, write.seq),
     )
-    return any(unpack_operation_id(operation) == of.operation for (operation,) in rows)
+    return any(unpack_operation_id(operation) == write.operation for (operation,) in rows)

@@ -1,0 +1,66 @@
+"""How audit entries store responses, bodies and operation ids."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from askel_tui.core.operations import canonical_json
+
+DEEP_NESTING_LEVELS = 100
+"""From so many brackets on, a body is tried whether it can be written again inside an entry."""
+
+
+def response_document(status: int | None, body: bytes | None, detail: str | None) -> dict[str, Any] | None:
+    """The `response` of an entry: {status, body} where there was an answer, and `detail`; None where it is empty."""
+    response: dict[str, Any] = {}
+    if status is not None:
+        response["status"] = status
+    if body is not None:
+        response["body"] = decode_body(body)
+    if detail:
+        response["detail"] = detail
+    return response or None
+
+
+def decode_body(body: bytes) -> Any:
+    """A body as JSON where it is JSON that can be written again, else as text."""
+    if not body:
+        return None
+    try:
+        value = _JSON.decode(body.decode())
+        if body.count(b"{") + body.count(b"[") > DEEP_NESTING_LEVELS:
+            # An entry holds it some levels deeper, and must still be possible to write.
+            canonical_json([[[value]]])
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace")
+    return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large to be written again")
+    return number
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+_JSON = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant)
+
+
+def pack_operation_id(operation: str) -> bytes | str:
+    """An operation id as it is stored: 16 bytes for 32 hex digits, anything else as it is."""
+    try:
+        packed = bytes.fromhex(operation)
+    except ValueError:
+        return operation
+    return packed if packed.hex() == operation else operation
+
+
+def unpack_operation_id(stored: bytes | str | None) -> str | None:
+    """The operation id that `pack_operation_id` packed."""
+    return stored.hex() if isinstance(stored, bytes) else stored

@@ -1,0 +1,238 @@
+"""Runs: storing what planning a record gave, once per record and workflow, and queueing its operations."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from operator import itemgetter
+from typing import Any
+
+from askel_tui.core.operations import Decoder, canonical_json
+from askel_tui.store.journal import statements
+from askel_tui.store.journal.rows import Decision, PlannedRun, StoredOperation, StoredRecord, WorkflowState
+from askel_tui.store.journal.states import HELD, PLAN_FAILED, PLANNED, REPLAN, WAITING
+from askel_tui.store.journal.tables.holds import held_steps
+from askel_tui.store.journal.tables.records import decode_record
+from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
+from askel_tui.store.journal.tables.workflows import set_workflow_state
+from askel_tui.store.journal.transaction import Transaction
+
+REQUEUED_INDEX_GAP = 1_000
+"""How far behind a record's own operations the index of its requeued ones begins."""
+
+RunSeqs = Sequence[Sequence[int]]
+"""By run: the `seq` of each of its waiting operations, 0 for a held one; empty for a run that was stored before."""
+
+
+def commit_runs(
+    db: Transaction, state: WorkflowState, runs: Sequence[PlannedRun], position: int, now: int
+) -> RunSeqs:
+    """Stores runs that are new to the workflow and moves its position; gives the `seq` of each waiting operation."""
+    with UnitOfWork(db, now) as work:
+        new = _insert_runs(db, state.workflow, runs)
+        record_seqs = [run.record_seq for run in new.values()]
+        actors = dict(statements.read_rows(db, "records", "seq, actor", "seq", record_seqs))
+        for run in new.values():
+            if run.problems:
+                _fail_plan(work, state, run, actors.get(run.record_seq))
+        queue = _NewOperations(db, state)
+        queue.add({number: run for number, run in new.items() if not run.problems}, actors)
+        queue.insert(work)
+        moved = db.execute("UPDATE workflows SET position = ? WHERE workflow = ?", (position, state.workflow))
+        if moved.rowcount == 0:
+            set_workflow_state(db, replace(state, position=position), None, now)
+    return [queue.seqs.get(number, ()) for number in range(len(runs))]
+
+
+def waiting_after_commit(
+    state: WorkflowState, runs: Sequence[PlannedRun], run_seqs: RunSeqs
+) -> list[StoredOperation]:
+    """The waiting operations that `commit_runs` stored, in the order of their records.
+
+    For each profile that is the order of `seq`.
+    """
+    workflow, connection, version = state.workflow, state.connection, state.version
+    decode = Decoder().decode
+    return [
+        StoredOperation(seq, connection, workflow, version, run.record_seq, run.record, index, decode(body))
+        for run, seqs in zip(runs, run_seqs, strict=True)
+        for index, (seq, (_, _, body)) in enumerate(zip(seqs, run.operations, strict=False))
+        if seq
+    ]
+
+
+def requeue_runs(
+    db: Transaction, state: WorkflowState, runs: Sequence[PlannedRun], decision: Decision, now: int
+) -> int:
+    """Queues operations of records that ran before, behind those of them that still wait. Gives how many."""
+    with UnitOfWork(db, now) as work:
+        work.audit.append_decision(decision)
+        queue = _NewOperations(db, state)
+        for number, run in enumerate(runs):
+            (last,) = db.execute(
+                "SELECT coalesce(max(idx), 0) FROM operations WHERE record_seq = ? AND workflow = ?",
+                (run.record_seq, state.workflow),
+            ).fetchone()
+            queue.add_behind(number, run, decision.actor, last + REQUEUED_INDEX_GAP)
+        queue.insert(work)
+    return len(queue)
+
+
+def already_ran(db: Transaction, workflow: str, record_seqs: Sequence[int]) -> set[int]:
+    """Which of these records ran under the workflow and are not to be planned again."""
+    found = db.execute(
+        "SELECT record_seq FROM runs WHERE workflow = ? AND record_seq IN (SELECT value FROM json_each(?)) "
+        "AND state <> ?",
+        (workflow, statements.json_list(record_seqs), REPLAN),
+    )
+    return {seq for (seq,) in found}
+
+
+def records_to_replan(db: Transaction, workflow: str, limit: int) -> list[StoredRecord]:
+    """Records whose failed plan is to be made again, in order of receipt."""
+    rows = db.execute(
+        "SELECT r.seq, r.connection, r.received, r.body FROM runs INDEXED BY runs_replan "
+        f"JOIN records r ON r.seq = runs.record_seq WHERE runs.workflow = ? AND runs.state = {REPLAN} "
+        "ORDER BY runs.record_seq LIMIT ?",
+        (workflow, limit),
+    )
+    return [decode_record(row) for row in rows]
+
+
+def _insert_runs(db: Transaction, workflow: str, runs: Sequence[PlannedRun]) -> dict[int, PlannedRun]:
+    """Writes down that records run under the workflow; gives those that did not run before, by their number."""
+    seen = already_ran(db, workflow, [run.record_seq for run in runs])
+    new = {}
+    for number, run in enumerate(runs):
+        # A record that is given twice runs once.
+        if run.record_seq not in seen:
+            seen.add(run.record_seq)
+            new[number] = run
+    statements.insert_rows(
+        db,
+        "runs",
+        "workflow, record_seq, state",
+        [(workflow, run.record_seq, PLAN_FAILED if run.problems else PLANNED) for run in new.values()],
+        "ON CONFLICT DO UPDATE SET state = excluded.state",
+    )
+    return new
+
+
+def _fail_plan(work: UnitOfWork, state: WorkflowState, run: PlannedRun, actor: str | None) -> None:
+    reason = "; ".join(_sentence(problem) for problem in run.problems)
+    problems = [dict(problem) for problem in run.problems]
+    work.db.execute(
+        "INSERT INTO failures (connection, workflow, version, record_seq, record, reason, at, problems) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            state.connection, state.workflow, state.version, run.record_seq, run.record, reason, work.now,
+            canonical_json(problems).decode(),
+        ),
+    )  # fmt: skip
+    work.counters.add(state.workflow, state.connection, failed=1)
+    work.audit.append(
+        kind="plan",
+        status="failed",
+        actor=actor,
+        connection=state.connection,
+        workflow=state.workflow,
+        record=run.record,
+        response={"detail": reason, "problems": problems},
+    )
+
+
+def _sentence(problem: Mapping[str, str]) -> str:
+    where = ", ".join(f"{name} {problem[name]}" for name in ("step", "field") if problem.get(name))
+    message = problem.get("message", "")
+    return f"{where}: {message}" if where else message
+
+
+class _NewOperations:
+    """Operations on their way into the queue: gathered as rows, then inserted in the order of `seq`."""
+
+    def __init__(self, db: Transaction, state: WorkflowState) -> None:
+        self._state = state
+        (self._seq,) = db.execute(
+            "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'operations'"
+        ).fetchone()
+        self._held_steps = set(held_steps(db, state.workflow))
+        self._rows: list[tuple[Any, ...]] = []
+        self._held_by_step: Counter[str] = Counter()
+        self.seqs: dict[int, list[int]] = {}
+        """By the number of their run; see `RunSeqs`."""
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, runs: Mapping[int, PlannedRun], actors: Mapping[int, str | None]) -> None:
+        """Takes the operations of runs, in their order."""
+        for group in disjoint_groups(runs):
+            # Operations travel with others of their step: those get numbers in a row, so that few pages are written.
+            lengths = Counter(len(run.operations) for _, run in group)
+            next_seqs = []
+            for index in range(max(lengths, default=0)):
+                next_seqs.append(self._seq + 1)
+                self._seq += sum(number for length, number in lengths.items() if length > index)
+            for number, run in group:
+                length = len(run.operations)
+                seqs = next_seqs[:length]
+                for index in range(length):
+                    next_seqs[index] += 1
+                self._add(number, run, actors.get(run.record_seq), seqs, 0)
+
+    def add_behind(self, number: int, run: PlannedRun, actor: str | None, first_index: int) -> None:
+        """Takes the operations of one run; `first_index` is the index of the first one in its record."""
+        seqs = list(range(self._seq + 1, self._seq + 1 + len(run.operations)))
+        self._seq += len(seqs)
+        self._add(number, run, actor, seqs, first_index)
+
+    def _add(
+        self, number: int, run: PlannedRun, actor: str | None, seqs: list[int], first_index: int
+    ) -> None:
+        gate_hold: str | None = None
+        self.seqs[number] = seqs
+        for index, (step, gate, body) in enumerate(run.operations):
+            seq, hold = seqs[index], step if step in self._held_steps else gate_hold
+            if hold is not None:
+                seqs[index] = 0
+                self._held_by_step[hold] += 1
+                if gate and step == hold:
+                    # Operations that a gate decides about wait with the gate.
+                    gate_hold = gate_hold or hold
+            self._rows.append(
+                (
+                    seq, run.record_seq, run.record, first_index + index, step, int(gate), actor,
+                    WAITING if hold is None else HELD, hold, body,
+                )
+            )  # fmt: skip
+
+    def insert(self, work: UnitOfWork) -> None:
+        """Inserts the rows, and counts them."""
+        self._rows.sort(key=itemgetter(0))
+        workflow, connection = self._state.workflow, self._state.connection
+        shared = {"connection": connection, "workflow": workflow, "version": self._state.version}
+        columns = "seq, record_seq, record, idx, step, gate, actor, state, hold, body"
+        statements.insert_rows(work.db, "operations", columns, self._rows, shared=shared)
+        held = self._held_by_step.total()
+        if self._rows:
+            work.counters.add(workflow, connection, waiting=len(self._rows) - held, held=held)
+        for step, number in self._held_by_step.items():
+            work.db.execute(
+                "UPDATE holds SET waiting = waiting + ? WHERE workflow = ? AND step = ?",
+                (number, workflow, step),
+            )
+
+
+def disjoint_groups(runs: Mapping[int, PlannedRun]) -> Iterator[list[tuple[int, PlannedRun]]]:
+    """The runs in consecutive groups, in none of which two runs share an identifier: their order within is free."""
+    group: list[tuple[int, PlannedRun]] = []
+    keys: set[str] = set()
+    for number, run in runs.items():
+        if not keys.isdisjoint(run.keys):
+            yield group
+            group, keys = [], set()
+        group.append((number, run))
+        keys.update(run.keys)
+    if group:
+        yield group
