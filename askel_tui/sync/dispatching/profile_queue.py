@@ -73,9 +73,6 @@ class ProfileQueue:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __contains__(self, seq: int) -> bool:
-        return seq in self._entries
-
     def count_ahead(self, workflow: str) -> tuple[int, int]:
         """How many operations of a workflow are here, and how many of them are ready."""
         return self._count_of[workflow], self._ready_count_of[workflow]

@@ -10,7 +10,7 @@ from askel_tui.store.journal.interface import Clock, Journal
 from askel_tui.store.journal.rows import DelayedOperation, Hold, SettledOperation, StoredOperation
 from askel_tui.sync.connected import Connected
 from askel_tui.sync.settlement.error_policy import KEY_CAUSES, backoff_ms
-from askel_tui.sync.settlement.values import HeldOperations, OrphanedJob, QueueUpdate, Retry, Settlement
+from askel_tui.sync.settlement.values import HeldOperations, OrphanedJob, QueueUpdate, Settlement
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +55,7 @@ class Committer:
             await self._journal.write_decision(settlement.decision, now)
         if settlement.forgotten_profile is not None:
             await self._journal.forget_profile_id(self._to.name, settlement.forgotten_profile)
-        retries, held = self._limit(settlement, now)
-        delayed = [each for retry in retries for each in self._delay(retry, now)]
+        held, delayed = self._limit(settlement, now)
         again = [each for group in settlement.again for each in group] if request is not None else []
         released = [DelayedOperation(each, now, settlement.again_reason) for each in again]
         holds = list(self._holds(held, now))
@@ -82,7 +81,9 @@ class Committer:
             done=[*done, *settlement.unattempted, *settlement.stale],
             stopped=stopped,
             again=[_tried_again(each, now) for each in delayed],
-            single_only={each.seq for retry in retries if retry.single_only for each in retry.operations},
+            single_only={
+                each.seq for retry in settlement.retries if retry.single_only for each in retry.operations
+            },
             holds=[each.hold for each in holds if each.hold],
             orphaned=[
                 OrphanedJob(request, each.operations, self._to)
@@ -92,48 +93,40 @@ class Committer:
             reload=bool(settlement.stale),
         )
 
-    def _limit(self, settlement: Settlement, now: int) -> tuple[list[Retry], list[HeldOperations]]:
-        """The retries and holds of a settlement, as the connection's limits have them.
+    def _limit(self, settlement: Settlement, now: int) -> tuple[list[HeldOperations], list[DelayedOperation]]:
+        """The holds and retries of a settlement, as the connection's limits have them.
 
         A step that has been in trouble for longer than `pause_after` is held instead of tried again, and what was
         refused for a key that was replaced meanwhile is tried again instead of held.
         """
-        retries: list[Retry] = []
         held: list[HeldOperations] = []
+        delayed: list[DelayedOperation] = []
         for each in settlement.held:
             if self.retired and each.cause in KEY_CAUSES and not each.keep_request_open:
-                retries.append(Retry(each.operations, each.detail, 0))
+                delayed += [DelayedOperation(stored, now, each.detail) for stored in each.operations]
             else:
                 held.append(each)
         for retry in settlement.retries:
-            late = self._late_steps(retry, now)
-            if not late:
-                retries.append(retry)
-                continue
+            due, late = now, set[tuple[str, str]]()
+            if retry.wait_ms != 0:
+                attempts = max((stored.attempts for stored in retry.operations), default=0)
+                due += backoff_ms(attempts, retry.wait_ms)
+                late = self._late_steps(retry.operations, now)
+                self._log_trouble(retry.detail, now)
             worn_out = [stored for stored in retry.operations if _step(stored) in late]
-            held.append(HeldOperations(worn_out, "outage", retry.detail))
+            if worn_out:
+                held.append(HeldOperations(worn_out, "outage", retry.detail))
             in_time = [stored for stored in retry.operations if _step(stored) not in late]
-            if in_time:
-                retries.append(replace(retry, operations=in_time))
-        return retries, held
+            delayed += [DelayedOperation(stored, due, retry.detail) for stored in in_time]
+        return held, delayed
 
-    def _late_steps(self, retry: Retry, now: int) -> set[tuple[str, str]]:
+    def _late_steps(self, operations: Sequence[StoredOperation], now: int) -> set[tuple[str, str]]:
         """The steps (workflow, step) with an operation that has been in trouble for too long."""
-        if retry.wait_ms == 0:
-            return set()
         return {
             _step(stored)
-            for stored in retry.operations
+            for stored in operations
             if stored.retrying_since and now - stored.retrying_since > self._to.pause_after_ms
         }
-
-    def _delay(self, retry: Retry, now: int) -> Iterator[DelayedOperation]:
-        wait_ms = 0
-        if retry.wait_ms != 0:
-            attempts = max((each.attempts for each in retry.operations), default=0)
-            wait_ms = backoff_ms(attempts, retry.wait_ms)
-            self._log_trouble(retry.detail, now)
-        return (DelayedOperation(each, now + wait_ms, retry.detail) for each in retry.operations)
 
     def _log_trouble(self, detail: str, now: int) -> None:
         """Logs that something is tried again: once, while the same trouble meets many."""
