@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import groupby
-from operator import itemgetter
 
 from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Operation
@@ -12,11 +11,6 @@ from askel_tui.core.requests.packing import addressed_identity
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.rate_limits.limiter import Priority
 from askel_tui.klaviyo.reads.profiles import members_of_list, read_consent
-
-SUBSCRIBE_CALL = Call.BULK_SUBSCRIBE_PROFILES
-
-UNKNOWN_OUTCOME_REASON = "whether consent was written is unknown, and it is never sent twice by itself"
-"""How the reason ends of what is held because its fate is unknown."""
 
 
 async def find_shown_operations(
@@ -27,19 +21,20 @@ async def find_shown_operations(
     Subscribed: every channel is, and the profile is on the list that was named. Unsubscribed: every channel is, or
     the profile has left the list that was named (its consent elsewhere stays).
     """
-    asked = list(operations)
-    identities = {each.id: addressed_identity(each) for each in asked}
+    wanted = list(operations)
+    identities = {each.id: addressed_identity(each) for each in wanted}
     consent = await read_consent(client, identities.values(), priority=priority)
     found: set[str] = set()
-    by_list = sorted(((_list_of(each), each) for each in asked), key=itemgetter(0))
-    for list_id, group in groupby(by_list, key=itemgetter(0)):
-        of_list = [each for _, each in group]
-        who = [identities[each.id] for each in of_list]
-        members = await members_of_list(client, list_id, who, priority=priority) if list_id else {}
+    for list_id, group in groupby(sorted(wanted, key=_list_of), key=_list_of):
+        of_list = list(group)
+        members = {}
+        if list_id:
+            named = [identities[each.id] for each in of_list]
+            members = await members_of_list(client, list_id, named, priority=priority)
         for each in of_list:
             identity = identities[each.id]
             on_list = members.get(identity) if list_id else None
-            if _fits(each, consent[identity], on_list):
+            if _is_shown(each, consent[identity], on_list):
                 found.add(each.id)
     return found
 
@@ -49,10 +44,10 @@ def _list_of(operation: Operation) -> str:
     return (destination.id if destination else None) or ""
 
 
-def _fits(operation: Operation, consent: Mapping[str, str], on_list: bool | None) -> bool:
-    """`on_list` is None where no list was named."""
+def _is_shown(operation: Operation, consent: Mapping[str, str], on_list: bool | None) -> bool:
+    """Whether a profile's consent shows the operation's effect; `on_list` is None where no list was named."""
     channels = operation.body["channels"]
-    if operation.call == SUBSCRIBE_CALL:
+    if operation.call == Call.BULK_SUBSCRIBE_PROFILES:
         return on_list is not False and all(consent.get(channel) == "SUBSCRIBED" for channel in channels)
     withdrawn = all(consent.get(channel) == "UNSUBSCRIBED" for channel in channels)
     return withdrawn or on_list is False

@@ -21,7 +21,7 @@ from askel_tui.core.operations import Operation
 from askel_tui.core.requests import request_bodies
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import KlaviyoError
-from askel_tui.klaviyo.reads.consent import SUBSCRIBE_CALL, find_shown_operations
+from askel_tui.klaviyo.reads.consent import find_shown_operations
 from askel_tui.klaviyo.reads.events import has_event
 from askel_tui.klaviyo.reads.profiles import find_profiles
 from askel_tui.klaviyo.responses import attributes_of, resource_of
@@ -181,7 +181,7 @@ async def _double_opt_in_lists(client: Client, operations: Iterable[Operation]) 
     lists = {
         each.destination.id
         for each in operations
-        if each.call == SUBSCRIBE_CALL and each.destination is not None and each.destination.id
+        if each.call == Call.BULK_SUBSCRIBE_PROFILES and each.destination is not None and each.destination.id
     }
     found = set()
     for list_id in lists:

@@ -9,11 +9,12 @@ import logging
 from dataclasses import dataclass
 
 from askel_tui.klaviyo.errors import KlaviyoError
-from askel_tui.klaviyo.reads.consent import UNKNOWN_OUTCOME_REASON, find_shown_operations
+from askel_tui.klaviyo.reads.consent import find_shown_operations
 from askel_tui.store.errors import UnknownConnection
 from askel_tui.store.journal.rows import Hold, SettledOperation
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.periodic import Interval
+from askel_tui.sync.settlement.single_calls import UNKNOWN_OUTCOME_REASON
 
 log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.requests import packing
 from askel_tui.store.journal.interface import Clock, Journal
 from askel_tui.store.journal.rows import OpenRequest, StoredOperation
@@ -20,7 +21,6 @@ from askel_tui.sync.connected import Connected
 from askel_tui.sync.dispatching.in_flight import InFlight
 from askel_tui.sync.dispatching.profile_queue import Lane, ProfileQueue
 from askel_tui.sync.dispatching.request_scheduler import RequestScheduler
-from askel_tui.sync.sending.batches import IMPORT_CALL
 from askel_tui.sync.sending.sender import FreshnessGate, Sender
 from askel_tui.sync.settlement.values import OrphanedJob, QueueUpdate
 
@@ -189,7 +189,7 @@ class Dispatcher:
             if self._stopping:
                 return
             sender = self._senders[doubt.intent.connection]
-            if doubt.intent.call == IMPORT_CALL and doubt.operations:
+            if doubt.intent.call == Call.BULK_IMPORT_PROFILES and doubt.operations:
                 self._follow_again(doubt, sender)
                 continue
             log.info("request %d was in doubt: sent again", doubt.id)
@@ -202,7 +202,7 @@ class Dispatcher:
         for stored in doubt.operations:
             self._queue.add(stored)
             self._queue.take_carried(stored)
-        kind = Lane(doubt.intent.connection, packing.BatchKey(IMPORT_CALL, ""))
+        kind = Lane(doubt.intent.connection, packing.BatchKey(Call.BULK_IMPORT_PROFILES, ""))
         self._in_flight.start(kind, sender.send_again(doubt))
 
     def _orphans_to_follow(self) -> list[OrphanedJob]:

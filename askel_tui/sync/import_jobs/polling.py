@@ -24,8 +24,8 @@ FIRST_POLL_S, MAX_POLL_INTERVAL_S, MAX_SLOW_POLL_INTERVAL_S = 0.5, 5.0, 60.0
 POLL_BACKOFF_FACTOR = 1.2
 """How much longer each wait for an unknown job is than the one before."""
 
-JOBS_CALL, MAX_NEWEST_JOBS = Call.GET_BULK_IMPORT_PROFILES_JOBS, 100
-"""The call that shows an account's jobs, newest first, and how many of them are looked through."""
+MAX_NEWEST_JOBS = 100
+"""How many of an account's newest jobs are looked through."""
 
 JOB_VISIBLE_AFTER_S = 1.0
 """How long a request may take to show as a job, in seconds."""
@@ -138,7 +138,9 @@ class JobPoller:
         unseen = set(self._jobs)
         try:
             query = {"sort": "-created_at"}
-            async for resource in self._client.pages(JOBS_CALL, query=query, limit=MAX_NEWEST_JOBS):
+            async for resource in self._client.pages(
+                Call.GET_BULK_IMPORT_PROFILES_JOBS, query=query, limit=MAX_NEWEST_JOBS
+            ):
                 job = str(resource.get("id"))
                 if job in unseen:
                     unseen.discard(job)
@@ -215,7 +217,9 @@ def _max_interval_s(age: float) -> float:
 async def _possible_job_runs(
     client: Client, opened: int, lost: int, rows: int, known: Container[object]
 ) -> bool:
-    jobs = client.pages(JOBS_CALL, query={"filter": any_of("status", RUNNING_STATES)})
+    jobs = client.pages(
+        Call.GET_BULK_IMPORT_PROFILES_JOBS, query={"filter": any_of("status", RUNNING_STATES)}
+    )
     async for resource in jobs:
         attributes = attributes_of(resource)
         of_another = str(resource.get("id")) in known or attributes.get("total_count") not in (None, rows)

@@ -13,8 +13,7 @@ from askel_tui.klaviyo.rate_limits.limiter import Priority
 from askel_tui.store.journal.rows import OpenRequest, StoredOperation
 from askel_tui.sync.settlement.values import Retry, Settlement, single_retries
 
-IMPORT_CALL, EVENTS_CALL = Call.BULK_IMPORT_PROFILES, Call.BULK_CREATE_EVENTS
-BULK_CALLS = frozenset({IMPORT_CALL, EVENTS_CALL})
+BULK_CALLS = frozenset({Call.BULK_IMPORT_PROFILES, Call.BULK_CREATE_EVENTS})
 
 ProfileUpdates = tuple[Sequence[StoredOperation], StoredOperation | None]
 """Updates of one profile that become one, and the list addition of the last one's record that travels along."""
@@ -51,14 +50,16 @@ def import_batches(profiles: Sequence[ProfileUpdates], list_id: str | None, revi
         )
         for upserts, addition in profiles
     ]
-    return _pack(IMPORT_CALL, rows, list(row_operations(profiles)), revision, list_id)
+    return _pack(Call.BULK_IMPORT_PROFILES, rows, list(row_operations(profiles)), revision, list_id)
 
 
 def addition_batches(additions: Sequence[StoredOperation], revision: str) -> Prepared:
     """Import jobs that put profiles on a list by their identifiers, without knowing their ids."""
     destination = additions[0].operation.destination
     rows = [bulk.addition_row(stored.operation, revision) for stored in additions]
-    return _pack(IMPORT_CALL, rows, additions, revision, destination.id if destination else None)
+    return _pack(
+        Call.BULK_IMPORT_PROFILES, rows, additions, revision, destination.id if destination else None
+    )
 
 
 def event_batches(events: Sequence[StoredOperation], revision: str) -> Prepared:
@@ -71,7 +72,7 @@ def event_batches(events: Sequence[StoredOperation], revision: str) -> Prepared:
     ]
     rows = [bulk.event_row(stored.operation, revision) for stored in first.values()]
     retries = single_retries(repeated, "the same event travels in this call already")
-    return _pack(EVENTS_CALL, rows, list(first.values()), revision, None, retries)
+    return _pack(Call.BULK_CREATE_EVENTS, rows, list(first.values()), revision, None, retries)
 
 
 def remaining_batches(batch: Batch, left: Sequence[StoredOperation], revision: str) -> Prepared:
@@ -87,7 +88,7 @@ def batch_in_doubt(doubt: OpenRequest) -> Batch:
     destination = operations[0].destination
     ids = {"id": destination.id or ""} if destination and intent.call in PACKED_CALLS else {}
     request = Request(intent.call, intent.method, intent.path, ids, intent.body, operations)
-    rows = bulk.rebuild_import_request(request).rows if intent.call == IMPORT_CALL else ()
+    rows = bulk.rebuild_import_request(request).rows if intent.call == Call.BULK_IMPORT_PROFILES else ()
     return Batch(request, doubt.operations, "bulk" if intent.call in BULK_CALLS else "live", rows=rows)
 
 

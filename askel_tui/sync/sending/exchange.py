@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.requests.packing import CONSENT_CALLS, Request
 from askel_tui.klaviyo.client import Response
 from askel_tui.klaviyo.errors import KlaviyoError
@@ -13,7 +14,7 @@ from askel_tui.store.journal.errors import StaleOperations
 from askel_tui.store.journal.interface import Clock, Journal
 from askel_tui.store.journal.rows import RequestIntent
 from askel_tui.sync.connected import Connected
-from askel_tui.sync.sending.batches import IMPORT_CALL, Batch
+from askel_tui.sync.sending.batches import Batch
 
 OPEN_REQUESTS_OBSERVER: ContextVar[Callable[[int], None] | None] = ContextVar(
     "OPEN_REQUESTS_OBSERVER", default=None
@@ -59,7 +60,9 @@ class Exchange:
                 ids=batch.request.ids,
                 body=batch.request.body,
                 # Consent is not sent twice, and a second import job beside one that may run could end before it.
-                retry_mode="certain" if call in CONSENT_CALLS or call == IMPORT_CALL else "always",
+                retry_mode="certain"
+                if call in CONSENT_CALLS or call == Call.BULK_IMPORT_PROFILES
+                else "always",
                 priority=batch.priority,
                 before_attempt=open_request,
             )

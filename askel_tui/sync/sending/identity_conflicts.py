@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from askel_tui.contract.calls import Call
 from askel_tui.contract.dialects import dialect
 from askel_tui.contract.endpoints import endpoint
 from askel_tui.core.operations import canonical_json
-from askel_tui.core.requests.coalescing import UPSERT_CALL
 from askel_tui.core.requests.packing import Request
 from askel_tui.klaviyo.errors import Conflict, KlaviyoError, NotInAccount
 from askel_tui.klaviyo.reads.profiles import find_profiles
@@ -15,7 +15,7 @@ from askel_tui.store.journal.interface import Clock, Journal
 from askel_tui.store.journal.rows import Decision, StoredOperation
 from askel_tui.sync.connected import Connected
 from askel_tui.sync.sending.exchange import Exchange
-from askel_tui.sync.settlement.single_calls import MERGE_CALL, ConflictFindings
+from askel_tui.sync.settlement.single_calls import ConflictFindings
 
 MAX_MERGE_ATTEMPTS = 20
 """How often an upsert may be tried until its profiles are merged; then it fails."""
@@ -68,10 +68,10 @@ class IdentityConflicts:
 
     async def _merge(self, stored: StoredOperation, into: str, source: str) -> None:
         to = self._to
-        at = endpoint(to.revision, MERGE_CALL)
+        at = endpoint(to.revision, Call.MERGE_PROFILES)
         body = canonical_json(dialect(to.revision).merge(into, source))
         response = await self._exchange.call_alone(
-            Request(MERGE_CALL, at.method, at.url_path(), {}, body, ())
+            Request(Call.MERGE_PROFILES, at.method, at.url_path(), {}, body, ())
         )
         if len(self._merged) >= MAX_REMEMBERED_MERGES:
             self._merged.clear()
@@ -91,4 +91,8 @@ class IdentityConflicts:
 def may_be_identity_conflict(operations: Sequence[StoredOperation]) -> bool:
     """Whether a 409 for these operations may mean that their identifiers belong to several profiles."""
     first = operations[0].operation
-    return first.call == UPSERT_CALL and len(operations) == 1 and len(first.profile.identifiers()) > 1
+    return (
+        first.call == Call.CREATE_OR_UPDATE_PROFILE
+        and len(operations) == 1
+        and len(first.profile.identifiers()) > 1
+    )

@@ -8,11 +8,10 @@ from dataclasses import replace
 from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Operation
 from askel_tui.core.requests import packing
-from askel_tui.core.requests.coalescing import UPSERT_CALL, is_update
+from askel_tui.core.requests.coalescing import is_update
 from askel_tui.core.requests.packing import CONSENT_CALLS, PACKED_CALLS, addressed_identity
 from askel_tui.klaviyo.errors import KlaviyoError
 from askel_tui.klaviyo.rate_limits.limiter import Priority
-from askel_tui.klaviyo.reads.consent import SUBSCRIBE_CALL
 from askel_tui.klaviyo.reads.profiles import find_profiles, members_of_list, members_of_segment
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import StoredOperation
@@ -41,7 +40,11 @@ class Preparation:
             return await self._gates(operations)
         if first.call in PACKED_CALLS:
             return await self._list_calls(operations)
-        if first.call in CONSENT_CALLS and first.call != SUBSCRIBE_CALL and first.destination is not None:
+        if (
+            first.call in CONSENT_CALLS
+            and first.call != Call.BULK_SUBSCRIBE_PROFILES
+            and first.destination is not None
+        ):
             return await self._withdrawals(operations, priority)
         if is_identifying(first):
             return await self._identification(operations, priority)
@@ -138,7 +141,7 @@ class Preparation:
         bare = replace(
             stored.operation,
             kind="upsert_profile",
-            call=UPSERT_CALL,
+            call=Call.CREATE_OR_UPDATE_PROFILE,
             target=None,
             through=None,
             body={"attributes": {}, "properties": {}, "unset": []},
@@ -153,4 +156,4 @@ class Preparation:
 
 def is_identifying(operation: Operation) -> bool:
     """Whether the operation upserts nothing but identifiers."""
-    return operation.call == UPSERT_CALL and not is_update(operation)
+    return operation.call == Call.CREATE_OR_UPDATE_PROFILE and not is_update(operation)

@@ -24,14 +24,7 @@ from askel_tui.sync.connected import Connected
 from askel_tui.sync.import_jobs.following import JobFollower
 from askel_tui.sync.import_jobs.slow_jobs import JobWait
 from askel_tui.sync.sending import batches
-from askel_tui.sync.sending.batches import (
-    BULK_CALLS,
-    EVENTS_CALL,
-    IMPORT_CALL,
-    Batch,
-    Prepared,
-    ProfileUpdates,
-)
+from askel_tui.sync.sending.batches import BULK_CALLS, Batch, Prepared, ProfileUpdates
 from askel_tui.sync.sending.committer import Committer
 from askel_tui.sync.sending.exchange import Exchange, Reply, report_open_requests
 from askel_tui.sync.sending.identity_conflicts import IdentityConflicts, may_be_identity_conflict
@@ -109,7 +102,7 @@ class Sender:
             await self._journal.answer_request(doubt.id, now=self._clock())
             return QueueUpdate()
         batch, job = batches.batch_in_doubt(doubt), None
-        if doubt.intent.call == IMPORT_CALL:
+        if doubt.intent.call == Call.BULK_IMPORT_PROFILES:
             reply = Reply(doubt.id, Unavailable("the program stopped before the job was known"))
             job = await self._follow_job(batch, reply, doubt.opened, doubt.job)
         elif doubt.intent.call in CONSENT_CALLS:
@@ -155,7 +148,11 @@ class Sender:
             if isinstance(item, Batch):
                 began = self._clock()
                 reply = await self._exchange.send(item)
-                job = await self._follow_job(item, reply, began) if item.request.call == IMPORT_CALL else None
+                job = (
+                    await self._follow_job(item, reply, began)
+                    if item.request.call == Call.BULK_IMPORT_PROFILES
+                    else None
+                )
                 settlement = await self._interpret(item, reply, job)
                 update.add(await self._committer.commit(reply.request, settlement))
                 waiting[:0] = self._again(item, settlement)
@@ -190,9 +187,9 @@ class Sender:
         outcome, sent = reply.outcome, reply.request is not None
         if isinstance(outcome, StaleOperations):
             return Settlement(stale=batch.operations)
-        if batch.request.call == IMPORT_CALL:
+        if batch.request.call == Call.BULK_IMPORT_PROFILES:
             return interpret_import(batch.operations, outcome, batch.rows, job)
-        if batch.request.call == EVENTS_CALL:
+        if batch.request.call == Call.BULK_CREATE_EVENTS:
             return interpret_events(batch.operations, outcome, batch.rows)
         evidence = NO_EVIDENCE
         if isinstance(outcome, KlaviyoError):

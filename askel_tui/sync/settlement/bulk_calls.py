@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from askel_tui.contract.calls import Call
 from askel_tui.core.requests.bulk import Row, row_index_of
-from askel_tui.core.requests.coalescing import UPSERT_CALL
 from askel_tui.klaviyo.client import Response
 from askel_tui.klaviyo.errors import InvalidRequest, KlaviyoError
 from askel_tui.store.journal.rows import Decision, Outcome, SettledOperation, StoredOperation
@@ -125,9 +125,13 @@ def _interpret_rows(
             ended += [
                 SettledOperation(each, written, 202, response, imbalance, duration_ms) for each in carried
             ]
-        elif any(each.operation.call == UPSERT_CALL for each in carried[1:]):
+        elif any(each.operation.call == Call.CREATE_OR_UPDATE_PROFILE for each in carried[1:]):
             coalesced += carried
-        elif error.code == CONFLICT_CODE and carried and carried[0].operation.call == UPSERT_CALL:
+        elif (
+            error.code == CONFLICT_CODE
+            and carried
+            and carried[0].operation.call == Call.CREATE_OR_UPDATE_PROFILE
+        ):
             conflicts += carried
         else:
             ended += [

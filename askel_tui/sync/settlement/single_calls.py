@@ -14,11 +14,9 @@ from askel_tui.contract.calls import Call
 from askel_tui.core.operations import IDENTIFIERS, Identity, Operation
 from askel_tui.core.planning.plan import gate_refusal
 from askel_tui.core.requests.bulk import row_index_of
-from askel_tui.core.requests.coalescing import UPSERT_CALL
 from askel_tui.core.requests.packing import CONSENT_CALLS, PACKED_CALLS
 from askel_tui.klaviyo.client import Response
 from askel_tui.klaviyo.errors import InvalidRequest, KlaviyoError, NotInAccount
-from askel_tui.klaviyo.reads.consent import UNKNOWN_OUTCOME_REASON
 from askel_tui.klaviyo.responses import attributes_of, resource_of
 from askel_tui.store.journal.rows import SettledOperation, StoredOperation
 from askel_tui.store.state.documents import OnConflict
@@ -35,7 +33,8 @@ MAX_IMMEDIATE_LOOKUPS = 3
 """Up to how many attempts a profile id that was wrong is looked up again without waiting."""
 
 
-MERGE_CALL = Call.MERGE_PROFILES
+UNKNOWN_OUTCOME_REASON = "whether consent was written is unknown, and it is never sent twice by itself"
+"""How the reason of operations ends that are held because their outcome is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ def interpret(
         return _interpret_rejected_list_call(operations, outcome, profile_ids or {})
     if call in CONSENT_CALLS and len(operations) > 1:
         return _split(operations, outcome)
-    if call == UPSERT_CALL and len(operations) > 1:
+    if call == Call.CREATE_OR_UPDATE_PROFILE and len(operations) > 1:
         # Coalesced updates go one by one, so that each has an answer of its own.
         return Settlement(retries=single_retries(operations, str(outcome)))
     if evidence.conflict is not None:
@@ -159,7 +158,10 @@ def _interpret_success(operations: Sequence[StoredOperation], response: Response
         )
         for stored in operations
     ]
-    return Settlement(ended, learned_profiles=learned_profiles(response.body) if call == UPSERT_CALL else {})
+    return Settlement(
+        ended,
+        learned_profiles=learned_profiles(response.body) if call == Call.CREATE_OR_UPDATE_PROFILE else {},
+    )
 
 
 def _interpret_unknown_consent(
@@ -213,7 +215,7 @@ def _interpret_conflict(stored: StoredOperation, error: KlaviyoError, found: Con
         return Settlement(again=[[again]], again_reason=str(error))
     profiles = " and ".join(found.profiles)
     if found.merge_error is not None:
-        action = action_for(found.merge_error, MERGE_CALL)
+        action = action_for(found.merge_error, Call.MERGE_PROFILES)
         if action.kind == "hold":
             return Settlement(held=[HeldOperations([stored], action.cause, action.detail)])
         if action.kind == "delay":
