@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from askel_tui.core.hold_causes import hold_cause
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.times import format_timestamp
 
@@ -18,45 +19,21 @@ class AffectedStep:
     waiting: int = 0
 
 
-_NEW_KEY = "Give the connection a key that fits, `askel rotate {connection}`: then it goes on by itself."
-_BACK = "Once it is back under the same id, it goes on by itself."
-_LIVE = "Once the flow is live again, it goes on by itself."
-_DECIDE = (
-    "Somebody has to decide: `askel workflow apply` and `activate` take over what is there now, releasing sends what "
-    "waits as it was planned, `askel hold discard` gives it up."
-)
-
-_TO_DO = {
-    "key_refused": _NEW_KEY,
-    "other_account": _NEW_KEY,
-    "scope_missing": _NEW_KEY,
-    "outage": "There is nothing to do: it goes on by itself as soon as Klaviyo does what it is asked.",
-    "target_gone": _BACK,
-    "flow_not_live": _LIVE,
-    "flow_archived": _LIVE,
-    "made_anew": _DECIDE,
-    "list_renamed": _DECIDE,
-    "segment_redefined": _DECIDE,
-    "trigger_moved": _DECIDE,
-    "property_renamed": _DECIDE,
-    "property_vanished": _DECIDE,
-}
-
-
 def hold_notice(
-    connection: str, cause: str, cause_words: str, detail: str, since: int, affected: Sequence[AffectedStep]
+    connection: str, cause: str, detail: str, since: int, affected: Sequence[AffectedStep]
 ) -> str:
-    """A hold, for all steps that it keeps. `words` say what the cause is, `since` is in milliseconds since 1970."""
+    """The text about a hold, for all steps that it keeps; `since` is in milliseconds since 1970."""
+    about = hold_cause(cause)
     first = affected[0]
     waiting = sum(each.waiting for each in affected)
     releases = " ".join(f"`askel hold release {each.workflow} {each.step}`" for each in affected)
-    to_do = f"{_TO_DO[cause].format(connection=connection)} " if cause in _TO_DO else ""
+    remedy = f"{about.remedy.format(connection=connection)} " if about.remedy else ""
     verb = "are" if len(affected) > 1 else "is"
     more = "".join(f", workflow {each.workflow}, step {each.step}" for each in affected[1:])
     return (
         f"Workflow {first.workflow}, step {first.step}{more} {verb} held since {_format_time(since)}: "
-        f"{cause_words} ({detail}). {pluralize(waiting, 'operation waits', 'operations wait')}, in order; "
-        f"nothing is lost. {to_do}Once it is put right: {releases}"
+        f"{about.description} ({detail}). {pluralize(waiting, 'operation waits', 'operations wait')}, in order; "
+        f"nothing is lost. {remedy}Once it is put right: {releases}"
     )
 
 

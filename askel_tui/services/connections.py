@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from askel_tui.contract.endpoints import NEWEST, SELECTABLE
 from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.fingerprints import fingerprint
+from askel_tui.core.hold_causes import KEY_CAUSES
 from askel_tui.core.problems import did_you_mean
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.core.workflows.scopes import needed_scopes
@@ -133,7 +134,7 @@ async def rotate(instance: Instance, name: str, key: str, actor: str) -> tuple[C
     # A daemon may hold one more step for the old key until it carries out the first of these orders.
     for _ in range(2):
         for hold in await instance.journal.holds():
-            if hold.connection == name and hold.cause in ("key_refused", "scope_missing", "other_account"):
+            if hold.connection == name and hold.cause in KEY_CAUSES:
                 arguments = {"workflow": hold.workflow, "step": hold.step, "cause": hold.cause}
                 with contextlib.suppress(CommandRefused):  # Something else holds it by now.
                     await submit(instance, "release", arguments, actor)

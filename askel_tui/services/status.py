@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from askel_tui.contract.endpoints import NotInRevision, endpoint
+from askel_tui.core.hold_causes import Cause
 from askel_tui.core.workflows.model import DIRECT_VERSION
 from askel_tui.store.journal.rows import AuditFilter, Hold, WorkflowCounts, WorkflowState
 from askel_tui.store.locks import owner_pid
@@ -108,7 +109,9 @@ async def read_status(instance: Instance) -> Status:
     pid = owner_pid(instance.home)
     holds = await instance.journal.holds()
     refused = {
-        hold.connection: hold.cause for hold in holds if hold.cause in ("key_refused", "other_account")
+        hold.connection: hold.cause
+        for hold in holds
+        if hold.cause in (Cause.KEY_REFUSED, Cause.OTHER_ACCOUNT)
     }
     connections = instance.state.connections()
     return Status(

@@ -12,7 +12,8 @@ import pytest
 
 from askel_tui.api.routes.operations import router
 from askel_tui.cli.commands.daemon import JsonLines, TextLines
-from askel_tui.store.journal.rows import HOLD_CAUSES, Hold
+from askel_tui.core.hold_causes import HOLD_CAUSES
+from askel_tui.store.journal.rows import Hold
 from tests.support.http_api import RECORDS, WORKFLOW, RunningApi
 from tests.support.workbench import NAME, points
 

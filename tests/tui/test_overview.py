@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from askel_tui.core.hold_causes import Cause, hold_cause
 from askel_tui.services.status import (
     BudgetStatus,
     ConnectionStatus,
@@ -85,6 +87,22 @@ def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_it_looks_like_this(alone: Any, fixed: None, size: tuple[int, int]) -> None:
     async with alone(size=size) as (app, _):
         assert_snapshot(text_of(app), f"overview-{size[0]}x{size[1]}")
+
+
+@pytest.mark.parametrize("causes", [list(Cause)[:10], list(Cause)[10:]], ids=["first", "last"])
+async def test_every_cause_of_a_hold_is_shown_in_words(
+    alone: Any, fixed: None, monkeypatch: pytest.MonkeyPatch, causes: list[Cause]
+) -> None:
+    async def status(self: Backend) -> Status:
+        held = tuple(HoldStatus("welcome", cause.name, cause, "", NOW, 1) for cause in causes)
+        return replace(STATUS, holds=held)
+
+    monkeypatch.setattr(Backend, "status", status)
+    async with alone(size=(200, 50)) as (app, _):
+        shown = text_of(app)
+        for cause in causes:
+            assert f"! {hold_cause(cause).short}" in shown
+            assert cause.value not in shown or "_" not in cause.value
 
 
 @pytest.mark.parametrize("theme", THEMES)

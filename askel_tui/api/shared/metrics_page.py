@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from askel_tui.api.shared.backpressure import Backpressure
 from askel_tui.api.shared.context import ApiContext
 from askel_tui.api.shared.metrics import Gauge, render
-from askel_tui.core.targets.drift import DRIFT_CAUSES
+from askel_tui.core.hold_causes import HOLD_CAUSES
 from askel_tui.services.status import Status, WorkflowStatus, read_status
 from askel_tui.store.journal.rows import AuditFilter
 from askel_tui.store.state.tokens import TokenDoc
@@ -15,7 +15,9 @@ from askel_tui.store.state.tokens import TokenDoc
 MAX_ENTRIES_PER_SCRAPE = 5_000
 """Audit entries that are timed at one scrape; a daemon that writes more of them between two scrapes skips some."""
 
-_ACCOUNT_CHANGES = frozenset(DRIFT_CAUSES) - {"key_refused", "other_account", "scope_missing"}
+_ACCOUNT_CHANGES = frozenset(
+    name for name, cause in HOLD_CAUSES.items() if cause.is_drift and not cause.is_about_key
+)
 """Causes of holds that mean the account is no longer what a workflow was built on; those three are about the key."""
 
 _OPERATION_HELP = {

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from askel_tui.core.hold_causes import HOLD_CAUSES, Cause, Policy
 from askel_tui.core.operations import canonical_json
 from askel_tui.core.workflows.model import UpsertProfile
 
@@ -18,40 +19,6 @@ if TYPE_CHECKING:
     from askel_tui.core.catalog import Catalog, FlowEntry, ListEntry, MetricEntry, SegmentEntry, StepTargets
     from askel_tui.core.operations import StepKind, Target
     from askel_tui.core.workflows.model import Workflow
-
-Policy = Literal["hold", "warn"]
-
-
-@dataclass(frozen=True, slots=True)
-class CausePolicy:
-    """What is done about a kind of drift.
-
-    `ends`: a hold for it ends by itself once it is gone. `refusable`: Klaviyo would refuse what is sent in spite of
-    it, so that releasing the step does not mean that somebody decided to go on.
-    """
-
-    policy: Policy
-    ends: bool = False
-    refusable: bool = False
-
-
-DRIFT_CAUSES: Mapping[str, CausePolicy] = {
-    "key_refused": CausePolicy("hold", ends=True, refusable=True),
-    "other_account": CausePolicy("hold", ends=True, refusable=True),
-    "scope_missing": CausePolicy("hold", ends=True, refusable=True),
-    "target_gone": CausePolicy("hold", ends=True, refusable=True),
-    "made_anew": CausePolicy("hold"),
-    "list_renamed": CausePolicy("hold"),
-    "segment_redefined": CausePolicy("hold"),
-    "segment_inactive": CausePolicy("warn"),
-    "flow_not_live": CausePolicy("hold", ends=True),
-    "flow_archived": CausePolicy("hold", ends=True),
-    "trigger_moved": CausePolicy("hold"),
-    "metric_gone": CausePolicy("warn"),
-    "property_renamed": CausePolicy("hold"),
-    "property_vanished": CausePolicy("hold"),
-}
-"""By cause. What would write wrong data holds, anything else warns."""
 
 MIN_WITNESSES = 5
 """Fewer profiles known to have carried a property tell nothing."""
@@ -69,11 +36,6 @@ class Finding:
     detail: str
     evidence: str
     policy: Policy
-
-    @property
-    def ends(self) -> bool:
-        """Whether a hold for it ends by itself."""
-        return DRIFT_CAUSES[self.cause].ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +148,10 @@ def find_drift(
     `carriers` are the profiles it is known to have written to; `account` is the id that the connection was made with.
     """
     if account_now.key_refused is not None:
-        return [_finding(step, "key_refused", account_now.key_refused)]
+        return [_finding(step, Cause.KEY_REFUSED, account_now.key_refused)]
     if account is not None and account_now.account is not None and account_now.account != account:
         detail = f"the key opens the account {account_now.account}, the connection was made with {account}"
-        return [_finding(step, "other_account", detail, account_now.account)]
+        return [_finding(step, Cause.OTHER_ACCOUNT, detail, account_now.account)]
     found = [
         *_scopes(step, account_now),
         *_lists(step, account_now),
@@ -200,15 +162,15 @@ def find_drift(
 
 
 def _finding(
-    step: StepDependencies, cause: str, detail: str, evidence: str = "", policy: Policy | None = None
+    step: StepDependencies, cause: Cause, detail: str, evidence: str = "", policy: Policy | None = None
 ) -> Finding:
-    return Finding(step.step, cause, detail, f"{cause}:{evidence}", policy or DRIFT_CAUSES[cause].policy)
+    return Finding(step.step, cause, detail, f"{cause}:{evidence}", policy or HOLD_CAUSES[cause].policy)
 
 
 def _scopes(step: StepDependencies, look: AccountSnapshot) -> Iterator[Finding]:
     for scope in sorted(look.lost_scopes):
         policy: Policy = "hold" if scope in step.scopes else "warn"
-        yield _finding(step, "scope_missing", f"the key has lost the scope {scope}", scope, policy)
+        yield _finding(step, Cause.SCOPE_MISSING, f"the key has lost the scope {scope}", scope, policy)
 
 
 def _lists(step: StepDependencies, look: AccountSnapshot) -> Iterator[Finding]:
@@ -222,17 +184,17 @@ def _lists(step: StepDependencies, look: AccountSnapshot) -> Iterator[Finding]:
         others = [each for each in look.namesakes.get(("list", target.name), ()) if each != target.id]
         also = f", and another list ({', '.join(others)}) has the old name" if others else ""
         detail = f"the list {target.name} ({target.id}) is now called {entry.name}{also}"
-        yield _finding(step, "list_renamed", detail, f"{target.id}:{entry.name}:{','.join(others)}")
+        yield _finding(step, Cause.LIST_RENAMED, detail, f"{target.id}:{entry.name}:{','.join(others)}")
 
 
 def _gone(step: StepDependencies, target: Target, look: AccountSnapshot) -> Finding:
     detail = f"the {target.type} {target.name} ({target.id}) is gone from the account"
     anew = look.namesakes.get((target.type, target.name), ())
     if not anew:
-        return _finding(step, "target_gone", detail, f"{target.type}:{target.id}")
+        return _finding(step, Cause.TARGET_GONE, detail, f"{target.type}:{target.id}")
     ids = ", ".join(anew)
     detail += f"; another one of that name was made ({ids}), which the workflow does not mean by itself"
-    return _finding(step, "made_anew", detail, f"{target.type}:{target.id}:{ids}")
+    return _finding(step, Cause.MADE_ANEW, detail, f"{target.type}:{target.id}:{ids}")
 
 
 def _segment(step: StepDependencies, look: AccountSnapshot) -> Iterator[Finding]:
@@ -247,10 +209,10 @@ def _segment(step: StepDependencies, look: AccountSnapshot) -> Iterator[Finding]
     before = step.applied_details.get("definition")
     if before is not None and entry.definition is not None and entry.definition != before:
         detail = f"{said} has another definition than when the workflow was applied: it may hold other people"
-        yield _finding(step, "segment_redefined", detail, f"{target.id}:{_mark(entry.definition)}")
+        yield _finding(step, Cause.SEGMENT_REDEFINED, detail, f"{target.id}:{_mark(entry.definition)}")
     if not entry.is_active and step.applied_details.get("is_active", True):
         yield _finding(
-            step, "segment_inactive", f"{said} was switched off: its members no longer change", target.id
+            step, Cause.SEGMENT_INACTIVE, f"{said} was switched off: its members no longer change", target.id
         )
 
 
@@ -267,13 +229,13 @@ def _flow(step: StepDependencies, look: AccountSnapshot) -> Iterator[Finding]:
     said = f"the flow {target.name} ({target.id})"
     if entry is None:
         detail = f"{said} is gone from the account"
-        yield _finding(step, "target_gone", detail, f"flow:{target.id}")
+        yield _finding(step, Cause.TARGET_GONE, detail, f"flow:{target.id}")
         return
     if entry.archived and not step.applied_details.get("archived", False):
-        yield _finding(step, "flow_archived", f"{said} was archived: it will not fire", target.id)
+        yield _finding(step, Cause.FLOW_ARCHIVED, f"{said} was archived: it will not fire", target.id)
     elif entry.status != "live" and step.applied_details.get("status", "live") == "live":
         detail = f"{said} is {entry.status}, no longer live"
-        yield _finding(step, "flow_not_live", detail, f"{target.id}:{entry.status}")
+        yield _finding(step, Cause.FLOW_NOT_LIVE, detail, f"{target.id}:{entry.status}")
     yield from _trigger(step, entry, said)
 
 
@@ -287,12 +249,12 @@ def _trigger(step: StepDependencies, entry: FlowEntry, said: str) -> Iterator[Fi
         other = entry.triggers[0] if entry.triggers else None
         by = "nothing" if other is None else f"a {other.type}" + (f" ({other.id})" if other.id else "")
         detail = f"{said} is no longer fired by the {through.type} {through.name} ({through.id}), but by {by}"
-        yield _finding(step, "trigger_moved", detail, f"{entry.id}:{by}")
+        yield _finding(step, Cause.TRIGGER_MOVED, detail, f"{entry.id}:{by}")
         return
     before = step.applied_details.get("trigger_type")
     if before is not None and entry.trigger_type is not None and entry.trigger_type != before:
         detail = f"{said} is no longer fired as before ({before}), but by: {entry.trigger_type}"
-        yield _finding(step, "trigger_moved", detail, f"{entry.id}:{entry.trigger_type}")
+        yield _finding(step, Cause.TRIGGER_MOVED, detail, f"{entry.id}:{entry.trigger_type}")
 
 
 def _metric(step: StepDependencies, look: AccountSnapshot) -> Iterator[Finding]:
@@ -304,7 +266,7 @@ def _metric(step: StepDependencies, look: AccountSnapshot) -> Iterator[Finding]:
     detail = f"the metric {target.name} ({target.id}) is gone: events make a new one of that name"
     # A flow waits for the old metric, so that events of a new one fire nothing.
     policy: Policy = "hold" if step.kind == "trigger_flow" else "warn"
-    yield _finding(step, "metric_gone", detail, target.id, policy)
+    yield _finding(step, Cause.METRIC_GONE, detail, target.id, policy)
 
 
 def find_lost_properties(step: StepDependencies, witnesses: Sequence[PropertyWitness]) -> Iterator[Finding]:
@@ -332,9 +294,9 @@ def find_lost_properties(step: StepDependencies, witnesses: Sequence[PropertyWit
         new = _new_name(name, lost[0])
         if new is not None:
             detail = f"{share}; it was probably renamed to {new}, which holds their old values"
-            yield _finding(step, "property_renamed", detail, f"{name}:{new}")
+            yield _finding(step, Cause.PROPERTY_RENAMED, detail, f"{name}:{new}")
         elif name not in step.cleared:
-            yield _finding(step, "property_vanished", share, name)
+            yield _finding(step, Cause.PROPERTY_VANISHED, share, name)
 
 
 def _lost(name: str, known: Sequence[PropertyWitness]) -> tuple[list[PropertyWitness], int] | None:

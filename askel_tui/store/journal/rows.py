@@ -155,7 +155,7 @@ class DelayedOperation:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A step that may not send. `cause` is a word (see `HOLD_CAUSES`), `detail` is for people."""
+    """A step that may not send. `cause` is one of `core.hold_causes`, `detail` is for people."""
 
     connection: str
     workflow: str
@@ -164,28 +164,6 @@ class Hold:
     detail: str
     since: int
     waiting: int = 0
-
-
-HOLD_CAUSES: Mapping[str, str] = {
-    "target_gone": "what the step names is gone from the account",
-    "key_refused": "the key is refused",
-    "other_account": "the key belongs to another account",
-    "scope_missing": "the key lacks a scope",
-    "in_doubt": "a consent write whose fate is unknown waits for a person",
-    "gate_unreadable": "the segment cannot be read",
-    "person": "a person holds it",
-    "outage": "what Klaviyo was asked kept going wrong",
-    "revision": "the account does not know this call at the pinned revision",
-    "made_anew": "what the step names is gone, and something else was given its name",
-    "list_renamed": "the list was renamed",
-    "segment_redefined": "the segment has another definition",
-    "flow_not_live": "the flow is not live",
-    "flow_archived": "the flow was archived",
-    "trigger_moved": "something else fires the flow",
-    "metric_gone": "the metric that fires the flow is gone",
-    "property_renamed": "the property was renamed",
-    "property_vanished": "the property vanished",
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from askel_tui.core.hold_causes import Cause
 from askel_tui.klaviyo.errors import KlaviyoError
 from askel_tui.klaviyo.reads.consent import find_shown_operations
 from askel_tui.store.errors import UnknownConnection
@@ -18,7 +19,6 @@ from askel_tui.sync.settlement.single_calls import UNKNOWN_OUTCOME_REASON
 
 log = logging.getLogger(__name__)
 
-IN_DOUBT = "in_doubt"
 
 FIRST_READ_MS = 15_000
 """How long after the hold the account is asked first, in milliseconds; the wait doubles from read to read."""
@@ -56,7 +56,7 @@ class ConsentInDoubt:
         holds = {
             (hold.workflow, hold.step, hold.since): hold
             for hold in await self._instance.journal.holds()
-            if hold.cause == IN_DOUBT
+            if hold.cause == Cause.IN_DOUBT
         }
         self._next_reads = {key: each for key, each in self._next_reads.items() if key in holds}
         for key, hold in holds.items():
@@ -93,6 +93,6 @@ class ConsentInDoubt:
             if len(settled) < len(doubtful):
                 return
         if len(held) < MAX_OPERATIONS_PER_READ:
-            arguments = {"workflow": hold.workflow, "step": hold.step, "cause": IN_DOUBT}
+            arguments = {"workflow": hold.workflow, "step": hold.step, "cause": Cause.IN_DOUBT}
             await journal.submit_command("release", arguments, "askel", self._instance.clock())
             log.info("%s step %s: nothing of it is in doubt any more", hold.workflow, hold.step)

@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from askel_tui.contract.calls import Call
+from askel_tui.core.hold_causes import Cause, hold_cause
 from askel_tui.core.targets.drift import (
-    DRIFT_CAUSES,
     AccountSnapshot,
     Finding,
     PropertyWitness,
@@ -297,7 +297,7 @@ class DriftDetector:
         now = self._instance.clock()
         if now - hold.since < HOLD_CHECK_INTERVAL_MS:
             return
-        if hold.cause == "scope_missing":
+        if hold.cause == Cause.SCOPE_MISSING:
             scopes = (await check_key(client)).scopes
             if any(scopes.get(scope) == "missing" for one in pinned for scope in one.scopes):
                 return
@@ -311,8 +311,8 @@ def _step_key(key: VersionedStep) -> StepKey:
 
 
 def _may_end_by_itself(hold: Hold) -> bool:
-    cause = DRIFT_CAUSES.get(hold.cause)
-    return cause is not None and cause.ends
+    cause = hold_cause(hold.cause)
+    return cause.is_drift and cause.ends_by_itself
 
 
 def _target_query(pinned: Iterable[StepDependencies], whole: bool) -> TargetQuery:

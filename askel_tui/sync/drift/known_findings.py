@@ -11,7 +11,8 @@ import logging
 from collections.abc import Collection
 from typing import Any
 
-from askel_tui.core.targets.drift import DRIFT_CAUSES, Finding
+from askel_tui.core.hold_causes import HOLD_CAUSES
+from askel_tui.core.targets.drift import Finding
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter, Decision, Hold, WarningNotice
 
@@ -46,7 +47,12 @@ class KnownFindings:
             if known is None:
                 await self._note_finding(connection, step, finding, False, now, warn=True)
             return False
-        if known is not None and hold is None and known["held"] and not DRIFT_CAUSES[finding.cause].refusable:
+        if (
+            known is not None
+            and hold is None
+            and known["held"]
+            and not HOLD_CAUSES[finding.cause].klaviyo_refuses
+        ):
             self._released.add((step, finding.evidence))
         if (step, finding.evidence) in self._released:
             return False

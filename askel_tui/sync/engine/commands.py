@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from askel_tui.core.exit_codes import AskelError, ExitCode
+from askel_tui.core.hold_causes import Cause
 from askel_tui.core.operations import Operation
 from askel_tui.core.records.record import Record
 from askel_tui.core.workflows.model import DIRECT_VERSION
@@ -153,7 +154,7 @@ async def _hold(
     workflow, step = arguments["workflow"], arguments["step"]
     state = await _workflow_state(instance, workflow)
     now = instance.clock()
-    hold = Hold(state.connection, workflow, step, "person", f"held by {actor}", now)
+    hold = Hold(state.connection, workflow, step, Cause.PERSON, f"held by {actor}", now)
     placed = await instance.journal.place_hold(hold, now)
     return {"workflow": workflow, "step": step, "placed": placed}, CommandEffects(
         stopped_workflows=(workflow,)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from askel_tui.core import notices as texts
 from askel_tui.core.backoff import backoff
 from askel_tui.core.notices import AffectedStep
-from askel_tui.store.journal.rows import HOLD_CAUSES, DeliveryPosition, Notice
+from askel_tui.store.journal.rows import DeliveryPosition, Notice
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.notifications import channels
 from askel_tui.sync.notifications.channels import DeliveryFailed, Message
@@ -173,8 +173,7 @@ class Notifier:
             if holds:
                 affected = [AffectedStep(hold.workflow, hold.step, hold.waiting) for hold in holds]
                 since = min(hold.since for hold in holds)
-                words = HOLD_CAUSES.get(cause, cause)
-                text = texts.hold_notice(notice.connection, cause, words, detail, since, affected)
+                text = texts.hold_notice(notice.connection, cause, detail, since, affected)
         step = f"{affected[0].workflow}, step {affected[0].step}"
         step += f" (and {len(affected) - 1} more)" if len(affected) > 1 else ""
         title = sanitize_sentence(

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from askel_tui.core.hold_causes import KEY_CAUSES, Cause
 from askel_tui.store.journal.interface import Clock, Journal
 from askel_tui.store.journal.rows import DelayedOperation, Hold, SettledOperation, StoredOperation
 from askel_tui.sync.connected import Connected
-from askel_tui.sync.settlement.error_policy import KEY_CAUSES, backoff_ms
+from askel_tui.sync.settlement.error_policy import backoff_ms
 from askel_tui.sync.settlement.values import HeldOperations, OrphanedJob, QueueUpdate, Settlement
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ class Committer:
                 self._log_trouble(retry.detail, now)
             worn_out = [stored for stored in retry.operations if _step(stored) in late]
             if worn_out:
-                held.append(HeldOperations(worn_out, "outage", retry.detail))
+                held.append(HeldOperations(worn_out, Cause.OUTAGE, retry.detail))
             in_time = [stored for stored in retry.operations if _step(stored) not in late]
             delayed += [DelayedOperation(stored, due, retry.detail) for stored in in_time]
         return held, delayed

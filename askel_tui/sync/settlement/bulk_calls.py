@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from askel_tui.contract.calls import Call
+from askel_tui.core.hold_causes import KEY_CAUSES
 from askel_tui.core.requests.bulk import Row, row_index_of
 from askel_tui.klaviyo.client import Response
 from askel_tui.klaviyo.errors import InvalidRequest, KlaviyoError
 from askel_tui.store.journal.rows import Decision, Outcome, SettledOperation, StoredOperation
-from askel_tui.sync.settlement.error_policy import KEY_CAUSES, action_for
+from askel_tui.sync.settlement.error_policy import action_for
 from askel_tui.sync.settlement.row_errors import CONFLICT_CODE, errors_by_row, find_imbalance
 from askel_tui.sync.settlement.single_calls import replay_remark
 from askel_tui.sync.settlement.values import HeldOperations, Retry, Settlement, single_retries

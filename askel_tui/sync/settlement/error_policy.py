@@ -7,6 +7,7 @@ from typing import Literal
 
 from askel_tui.contract.calls import Call
 from askel_tui.core.backoff import backoff
+from askel_tui.core.hold_causes import Cause
 from askel_tui.core.operations import Operation, Target
 from askel_tui.core.requests.packing import CONSENT_CALLS
 from askel_tui.klaviyo.errors import (
@@ -22,9 +23,6 @@ from askel_tui.klaviyo.errors import (
 
 FIRST_RETRY_WAIT_MS, MAX_RETRY_WAIT_MS = 1_000, 60_000
 """How long the first wait of operations that are tried again is, and the longest, in milliseconds."""
-
-KEY_CAUSES = frozenset({"key_refused", "scope_missing"})
-"""Causes of a hold that another key may not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +44,11 @@ def action_for(error: KlaviyoError, call: Call | None) -> Action:
     detail = str(error)
     match error:
         case KeyRefused():
-            return Action("hold", detail, "key_refused")
+            return Action("hold", detail, Cause.KEY_REFUSED)
         case ScopeMissing():
-            return Action("hold", detail, "scope_missing")
+            return Action("hold", detail, Cause.SCOPE_MISSING)
         case NotInThisRevision():
-            return Action("hold", detail, "revision")
+            return Action("hold", detail, Cause.REVISION)
         case NotInAccount():
             return Action("check_target", detail)
         case RateLimited():
@@ -79,7 +77,7 @@ def action_after_check(action: Action, operation: Operation, read_error: Klaviyo
         return Action("fail", action.detail)
     if isinstance(read_error, NotInAccount):
         gone = f"the {target.type} {target.name} ({target.id}) is gone from the account"
-        return Action("hold", gone, "target_gone")
+        return Action("hold", gone, Cause.TARGET_GONE)
     return action_for(read_error, None)
 
 

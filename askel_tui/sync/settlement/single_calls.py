@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from askel_tui.contract.calls import Call
+from askel_tui.core.hold_causes import Cause
 from askel_tui.core.operations import IDENTIFIERS, Identity, Operation
 from askel_tui.core.planning.plan import gate_refusal
 from askel_tui.core.requests.bulk import row_index_of
@@ -171,7 +172,7 @@ def _interpret_unknown_consent(
     shown = [stored for stored in operations if stored.operation.id in written]
     rest = [stored for stored in operations if stored.operation.id not in written]
     read_back = f"read back after doubt: {detail}"
-    held = HeldOperations(rest, "in_doubt", f"{detail}; {UNKNOWN_OUTCOME_REASON}")
+    held = HeldOperations(rest, Cause.IN_DOUBT, f"{detail}; {UNKNOWN_OUTCOME_REASON}")
     return Settlement(
         [SettledOperation(stored, "written", detail=read_back) for stored in shown],
         held=[held] if rest else (),
@@ -183,7 +184,7 @@ def _interpret_unreadable_gate(
 ) -> Settlement:
     """Gates are held; where an identifier may be the reason, the others are read without it."""
     if not isinstance(error, InvalidRequest):
-        return Settlement(held=[HeldOperations(operations, "gate_unreadable", action.detail)])
+        return Settlement(held=[HeldOperations(operations, Cause.GATE_UNREADABLE, action.detail)])
     if len(operations) == 1:
         return failed(operations, error, action.detail)
     return _split(operations, error)

@@ -9,14 +9,13 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from askel_tui.core.hold_causes import Cause
 from askel_tui.store.journal.rows import Hold
 from askel_tui.sync.dispatching.dispatcher import Dispatcher
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.periodic import Interval
 
 log = logging.getLogger(__name__)
-
-OUTAGE = "outage"
 
 PROBE_INTERVAL_MS = 15_000
 """How long between two operations that are let go to see whether the outage is over, in milliseconds."""
@@ -46,7 +45,7 @@ class OutageProbes:
         now = self._instance.clock()
         if not self._interval.elapsed(now, ROUND_INTERVAL_MS):
             return
-        holds = [hold for hold in await self._instance.journal.holds() if hold.cause == OUTAGE]
+        holds = [hold for hold in await self._instance.journal.holds() if hold.cause == Cause.OUTAGE]
         current = {(hold.workflow, hold.step) for hold in holds}
         self._probes = {key: probe for key, probe in self._probes.items() if key in current}
         serving = list(dispatchers) if holds else []
@@ -79,6 +78,6 @@ class OutageProbes:
 
     async def _end_hold(self, hold: Hold, now: int) -> None:
         self._probes.pop((hold.workflow, hold.step), None)
-        arguments = {"workflow": hold.workflow, "step": hold.step, "cause": OUTAGE}
+        arguments = {"workflow": hold.workflow, "step": hold.step, "cause": Cause.OUTAGE}
         await self._instance.journal.submit_command("release", arguments, "askel", now)
         log.info("%s step %s: Klaviyo answers again", hold.workflow, hold.step)

@@ -20,7 +20,6 @@ from askel_tui.core.catalog import (
 )
 from askel_tui.core.operations import Target
 from askel_tui.core.targets.drift import (
-    DRIFT_CAUSES,
     AccountSnapshot,
     Finding,
     PropertyWitness,
@@ -29,7 +28,6 @@ from askel_tui.core.targets.drift import (
     step_dependencies,
     target_details,
 )
-from askel_tui.store.journal.rows import HOLD_CAUSES
 from tests.support.workflows import ALL_KINDS, CATALOG, applied, of_steps
 
 LIST = Target("list", "L1", "Welcome")
@@ -127,7 +125,6 @@ def test_each_drift_has_its_cause_and_policy(
     [finding] = find_drift(step, look, account="Acc")
     assert finding.step == step.step
     assert finding.detail
-    assert finding.ends is DRIFT_CAUSES[finding.cause].ends
 
 
 def test_what_was_so_when_the_workflow_was_applied_is_no_drift() -> None:
@@ -159,10 +156,6 @@ def test_a_renamed_list_says_its_new_name_and_who_has_the_old_one() -> None:
 
 def test_a_key_of_another_account_says_nothing_else_about_that_account() -> None:
     assert _found(ADD, replace(WELL, account="Other", lists={})) == [("other_account", "hold")]
-
-
-def test_every_cause_that_holds_has_words() -> None:
-    assert {cause for cause, each in DRIFT_CAUSES.items() if each.policy == "hold"} <= HOLD_CAUSES.keys()
 
 
 def _carriers(values: list[Any], now: list[dict[str, Any]]) -> list[PropertyWitness]:

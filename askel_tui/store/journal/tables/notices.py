@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from askel_tui.core import notices as texts
 from askel_tui.core.notices import AffectedStep
-from askel_tui.store.journal.rows import HOLD_CAUSES, Decision, DeliveryPosition, Hold, Notice, WarningNotice
+from askel_tui.store.journal.rows import Decision, DeliveryPosition, Hold, Notice, WarningNotice
 from askel_tui.store.journal.tables.audit.chain import write_decision
 from askel_tui.store.journal.transaction import Transaction
 
@@ -27,9 +27,8 @@ def read_notices(db: Transaction, after: int = 0) -> list[Notice]:
 
 def add_hold_notice(db: Transaction, hold: Hold, waiting: int, now: int) -> None:
     """Leaves the notice of a hold that was just placed."""
-    words = HOLD_CAUSES.get(hold.cause, hold.cause)
     affected = [AffectedStep(hold.workflow, hold.step, waiting)]
-    text = texts.hold_notice(hold.connection, hold.cause, words, hold.detail, hold.since, affected)
+    text = texts.hold_notice(hold.connection, hold.cause, hold.detail, hold.since, affected)
     _insert(db, now, "hold", hold, text, quiet=_standing(db, hold) > 1)
 
 
@@ -73,8 +72,7 @@ def add_reminders(db: Transaction, before: int, now: int) -> int:
         if (holds[0].since if noticed_at is None else noticed_at) >= before:
             continue
         affected = [AffectedStep(each.workflow, each.step, each.waiting) for each in holds]
-        words = HOLD_CAUSES.get(cause, cause)
-        text = texts.hold_notice(connection, cause, words, detail, holds[0].since, affected)
+        text = texts.hold_notice(connection, cause, detail, holds[0].since, affected)
         _insert(db, now, "reminder", holds[0], f"Still so: {text}", quiet=False)
         reminded += 1
     return reminded

@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Static
 
+from askel_tui.core.hold_causes import hold_cause
 from askel_tui.text.numbers import abbreviate_count, pluralize
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.text.times import format_age, format_time_of_day
@@ -34,17 +35,6 @@ STATE_CELLS = {
     "connected": ("● connected", "$success"),
     "key_refused": ("✗ refused", "$error"),
     "other_account": ("✗ other a/c", "$error"),
-}
-
-CAUSES = {
-    "target_gone": "gone from the account",
-    "key_refused": "the key is refused",
-    "other_account": "the key is another account's",
-    "scope_missing": "a scope is missing",
-    "in_doubt": "in doubt: a person decides",
-    "gate_unreadable": "the segment can't be read",
-    "revision": "unknown at this revision",
-    "person": "held by a person",
 }
 
 WELCOME = (
@@ -220,7 +210,7 @@ class OverviewScreen(AskelScreen):
         cells: tuple[Cell, ...] = (
             # The step first: a long workflow's name may be cut.
             f"{row.step} ‹ {row.workflow}",
-            (f"! {CAUSES.get(row.cause, row.cause)}", "$warning"),
+            (f"! {hold_cause(row.cause).short}", "$warning"),
             format_age(row.since, self._now_ms),
             f"{row.waiting:,}",
         )

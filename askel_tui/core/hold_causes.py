@@ -1,0 +1,138 @@
+"""The causes of holds: for each one what ends the hold, and the words for it. Notices, screens and metrics read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+Policy = Literal["hold", "warn"]
+
+
+class Cause(StrEnum):
+    """Why a step is held. The journal and the JSON of the command line hold these words."""
+
+    KEY_REFUSED = "key_refused"
+    OTHER_ACCOUNT = "other_account"
+    SCOPE_MISSING = "scope_missing"
+    TARGET_GONE = "target_gone"
+    MADE_ANEW = "made_anew"
+    LIST_RENAMED = "list_renamed"
+    SEGMENT_REDEFINED = "segment_redefined"
+    SEGMENT_INACTIVE = "segment_inactive"
+    FLOW_NOT_LIVE = "flow_not_live"
+    FLOW_ARCHIVED = "flow_archived"
+    TRIGGER_MOVED = "trigger_moved"
+    METRIC_GONE = "metric_gone"
+    PROPERTY_RENAMED = "property_renamed"
+    PROPERTY_VANISHED = "property_vanished"
+    IN_DOUBT = "in_doubt"
+    GATE_UNREADABLE = "gate_unreadable"
+    PERSON = "person"
+    OUTAGE = "outage"
+    REVISION = "revision"
+
+
+@dataclass(frozen=True, slots=True)
+class HoldCause:
+    """What is known about a cause: its words, and what ends a hold for it."""
+
+    description: str
+    """For notices: what is the case, as the end of a sentence."""
+    short: str
+    """For a column of 22 cells."""
+    remedy: str = ""
+    """For notices: what a person does about it, one sentence; `{connection}` stands for the connection's name."""
+    ends_by_itself: bool = False
+    """Whether the hold ends once the cause is gone, with nothing to decide; else a person releases it."""
+    is_drift: bool = False
+    """Whether the drift detector finds it, and finds when it is over."""
+    policy: Policy = "hold"
+    """What the detector does about it: what would write wrong data holds, anything else warns."""
+    klaviyo_refuses: bool = False
+    """Whether Klaviyo would refuse what is sent in spite of it, so that a release is no decision to go on."""
+    is_about_key: bool = False
+    """Whether another key may not have it."""
+
+
+_NEW_KEY = "Give the connection a key that fits, `askel rotate {connection}`: then it goes on by itself."
+_BACK = "Once it is back under the same id, it goes on by itself."
+_LIVE = "Once the flow is live again, it goes on by itself."
+_DECIDE = (
+    "Somebody has to decide: `askel workflow apply` and `activate` take over what is there now, releasing sends what "
+    "waits as it was planned, `askel hold discard` gives it up."
+)
+
+
+def _about_key(description: str, short: str) -> HoldCause:
+    return HoldCause(
+        description,
+        short,
+        _NEW_KEY,
+        ends_by_itself=True,
+        is_drift=True,
+        klaviyo_refuses=True,
+        is_about_key=True,
+    )
+
+
+def _to_decide(description: str, short: str) -> HoldCause:
+    return HoldCause(description, short, _DECIDE, is_drift=True)
+
+
+def _flow_off(description: str, short: str) -> HoldCause:
+    return HoldCause(description, short, _LIVE, ends_by_itself=True, is_drift=True)
+
+
+HOLD_CAUSES: Mapping[str, HoldCause] = {
+    Cause.KEY_REFUSED: _about_key("the key is refused", "the key is refused"),
+    Cause.OTHER_ACCOUNT: _about_key("the key belongs to another account", "the key is another account's"),
+    Cause.SCOPE_MISSING: _about_key("the key lacks a scope", "a scope is missing"),
+    Cause.TARGET_GONE: HoldCause(
+        "what the step names is gone from the account",
+        "gone from the account",
+        _BACK,
+        ends_by_itself=True,
+        is_drift=True,
+        klaviyo_refuses=True,
+    ),
+    Cause.MADE_ANEW: _to_decide(
+        "what the step names is gone, and something else was given its name", "gone, and made anew"
+    ),
+    Cause.LIST_RENAMED: _to_decide("the list was renamed", "the list was renamed"),
+    Cause.SEGMENT_REDEFINED: _to_decide("the segment has another definition", "the segment was redefined"),
+    Cause.SEGMENT_INACTIVE: HoldCause(
+        "the segment was switched off", "the segment is off", is_drift=True, policy="warn"
+    ),
+    Cause.FLOW_NOT_LIVE: _flow_off("the flow is not live", "the flow is not live"),
+    Cause.FLOW_ARCHIVED: _flow_off("the flow was archived", "the flow was archived"),
+    Cause.TRIGGER_MOVED: _to_decide("something else fires the flow", "the flow's trigger moved"),
+    Cause.METRIC_GONE: HoldCause(
+        "the metric that fires the flow is gone", "the metric is gone", is_drift=True, policy="warn"
+    ),
+    Cause.PROPERTY_RENAMED: _to_decide("the property was renamed", "a property was renamed"),
+    Cause.PROPERTY_VANISHED: _to_decide("the property vanished", "a property vanished"),
+    Cause.IN_DOUBT: HoldCause(
+        "a consent write whose fate is unknown waits for a person", "in doubt: a person decides"
+    ),
+    Cause.GATE_UNREADABLE: HoldCause("the segment cannot be read", "the segment can't be read"),
+    Cause.PERSON: HoldCause("a person holds it", "held by a person"),
+    Cause.OUTAGE: HoldCause(
+        "what Klaviyo was asked kept going wrong",
+        "Klaviyo keeps failing",
+        "There is nothing to do: it goes on by itself as soon as Klaviyo does what it is asked.",
+        ends_by_itself=True,
+    ),
+    Cause.REVISION: HoldCause(
+        "the account does not know this call at the pinned revision", "unknown at this revision"
+    ),
+}
+
+KEY_CAUSES = frozenset(name for name, cause in HOLD_CAUSES.items() if cause.is_about_key)
+"""The causes that another key may not have."""
+
+
+def hold_cause(name: str) -> HoldCause:
+    """The cause of that name. A name of another version of Askel stands for itself."""
+    return HOLD_CAUSES.get(name) or HoldCause(name, name)
