@@ -52,7 +52,7 @@ class Crash:
             self._at(f"after {name}", "-")
             return result
 
-        setattr(SqliteJournal, name, around)
+        setattr(SqliteJournal, method.__name__, around)
 
     def _around_open(self, method: Callable[..., Awaitable[int]]) -> None:
         async def around(journal: SqliteJournal, intent: RequestIntent, now: int) -> int:
