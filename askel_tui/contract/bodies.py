@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Body: TypeAlias = dict[str, Any]
 """A JSON:API document or a part of one."""
 
-_IDENTIFIERS = frozenset({"email", "phone_number", "external_id", "_kx"})
+_IDENTIFIERS = frozenset({"email", "phone_number", "external_id"})
 _LOCATION = frozenset(LOCATION)
 
 
@@ -25,13 +25,12 @@ def profile(
     attributes: Mapping[str, Any],
     properties: Mapping[str, Any],
     unset: Sequence[str],
-    profile_id: str | None,
 ) -> Body:
-    """A profile resource with `meta` beside its attributes (docs/klaviyo.md 3.2).
+    """A profile resource, with `meta` next to its attributes (docs/klaviyo.md 3.2).
 
     Raises `Inexpressible` without any identifier, and for an unknown identifier or field of a location.
     """
-    if not identifiers and profile_id is None:
+    if not identifiers:
         raise Inexpressible("A profile needs an identifier.")
     if not identifiers.keys() <= _IDENTIFIERS:
         _refuse("identifier", identifiers, _IDENTIFIERS)
@@ -45,8 +44,6 @@ def profile(
     if properties:
         fields["properties"] = dict(properties)
     resource: Body = {"type": "profile", "attributes": fields}
-    if profile_id is not None:
-        resource["id"] = profile_id
     if unset:
         resource["meta"] = {"patch_properties": {"unset": list(unset)}}
     return resource
@@ -77,14 +74,11 @@ def event(
     return attributes
 
 
-def consent_profile(identifiers: Mapping[str, str], subscriptions: Body, profile_id: str | None) -> Body:
+def consent_profile(identifiers: Mapping[str, str], subscriptions: Body) -> Body:
     """A profile of a consent job: its e-mail and phone number, no other identifiers (docs/klaviyo.md 3.1)."""
     attributes: Body = {name: identifiers[name] for name in ("email", "phone_number") if name in identifiers}
     attributes["subscriptions"] = subscriptions
-    resource: Body = {"type": "profile", "attributes": attributes}
-    if profile_id is not None:
-        resource["id"] = profile_id
-    return resource
+    return {"type": "profile", "attributes": attributes}
 
 
 def consent_job(kind: str, attributes: Body, list_id: str | None) -> Body:
@@ -93,12 +87,6 @@ def consent_job(kind: str, attributes: Body, list_id: str | None) -> Body:
     if list_id is not None:
         data["relationships"] = {"list": {"data": {"type": "list", "id": list_id}}}
     return {"data": data}
-
-
-def suppression(kind: str, emails: Sequence[str]) -> Body:
-    """The document of a suppress or unsuppress job (docs/klaviyo.md 2.10)."""
-    profiles = [{"type": "profile", "attributes": {"email": email}} for email in emails]
-    return {"data": {"type": kind, "attributes": {"profiles": {"data": profiles}}}}
 
 
 def _refuse(what: str, given: Mapping[str, Any], known: frozenset[str]) -> None:

@@ -1,8 +1,7 @@
-"""Request bodies in the words of one revision. Pure; names of calls are those of `endpoints`.
+"""Dialects: the request bodies of one revision. Pure.
 
-A body built at 2024-02-15 is valid there and at 2025-01-15, which serves it today (docs/klaviyo.md 0.3). One case
-cannot be both: to unsubscribe takes no `subscriptions` at 2024-02-15, and needs them at 2025-01-15. They are
-sent.
+A body built at 2024-02-15 is valid there and at 2025-01-15, which serves it today (docs/klaviyo.md 0.3). One call
+cannot be both: unsubscribing takes no `subscriptions` at 2024-02-15, and needs them at 2025-01-15. They are sent.
 """
 
 from __future__ import annotations
@@ -22,15 +21,12 @@ if TYPE_CHECKING:
 
     from askel_tui.contract.bodies import Body
 
-__all__ = ["CHANNEL_IDENTIFIER", "FLOW_STATUSES", "Dialect", "Inexpressible", "dialect"]
+__all__ = ["CHANNEL_IDENTIFIER", "Dialect", "Inexpressible", "dialect"]
 
 CHANNEL_IDENTIFIER: Mapping[str, str] = MappingProxyType(
     {"email": "email", "sms": "phone_number", "whatsapp": "phone_number", "push": "email"}
 )
 """The identifier that a consent channel needs in the same profile object (docs/klaviyo.md 3.3)."""
-
-FLOW_STATUSES = ("draft", "manual", "live")
-"""What a flow's status may be set to (docs/klaviyo.md 1)."""
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -46,7 +42,7 @@ def dialect(revision: str) -> Dialect:
 class Dialect:
     """Builds the request bodies of one revision as plain dicts.
 
-    Methods raise `Inexpressible` for what the revision cannot say. Bodies hold the values they are given,
+    Methods raise `Inexpressible` for what the revision has no field for. Bodies hold the values they are given,
     uncopied below the first level: do not change those afterwards.
     """
 
@@ -54,7 +50,6 @@ class Dialect:
         "_attributes",
         "has_backfill",
         "has_historical_consent",
-        "has_opt_in_process",
         "revision",
         "subscribe_channels",
         "unsubscribe_channels",
@@ -67,19 +62,15 @@ class Dialect:
         """Whether an event may say that it must not fire flows (docs/klaviyo.md 0.4: from 2026-04-15)."""
         self.has_historical_consent = revision != "2024-02-15"
         """Whether consent may be dated: `historical_import` (docs/klaviyo.md 0.4: from 2024-07-15)."""
-        self.has_opt_in_process = newest
-        """Whether a list's opt-in process may be set (docs/klaviyo.md 0.4: from 2025-10-15)."""
         self.subscribe_channels = ("email", "sms", "whatsapp", "push") if newest else ("email", "sms")
-        """The channels one may subscribe to."""
+        """The channels that a profile can be subscribed to."""
         self.unsubscribe_channels = self.subscribe_channels[:3]
-        """The channels one may unsubscribe from; push needs device tokens, which Askel does not hold."""
+        """The channels that a profile can be unsubscribed from. Push needs device tokens, which Askel does not hold."""
         top = {name for name in STANDARD_ATTRIBUTES[revision] if "." not in name}
         self._attributes = frozenset(top | {"location"})
 
     def __repr__(self) -> str:
         return f"Dialect({self.revision!r})"
-
-    # Profiles
 
     def profile_import(
         self,
@@ -87,56 +78,29 @@ class Dialect:
         attributes: Mapping[str, Any] = _NOTHING,
         properties: Mapping[str, Any] = _NOTHING,
         unset: Sequence[str] = (),
-        profile_id: str | None = None,
     ) -> Body:
         """`create_or_update_profile`: null clears an attribute, `unset` removes properties (docs/klaviyo.md 3.2).
 
         `attributes` are nested as Klaviyo has them (`{"location": {"city": …}}`).
         """
-        return {"data": self._profile(identifiers, attributes, properties, unset, profile_id)}
-
-    def profile_create(
-        self,
-        identifiers: Mapping[str, str],
-        attributes: Mapping[str, Any] = _NOTHING,
-        properties: Mapping[str, Any] = _NOTHING,
-    ) -> Body:
-        """`create_profile`: takes neither an id nor `_kx` nor `unset` (docs/klaviyo.md 2.3)."""
-        if "_kx" in identifiers:
-            raise Inexpressible("create_profile does not take the identifier _kx.")
-        return {"data": self._profile(identifiers, attributes, properties, (), None)}
-
-    def profile_update(
-        self,
-        profile_id: str,
-        identifiers: Mapping[str, str] = _NOTHING,
-        attributes: Mapping[str, Any] = _NOTHING,
-        properties: Mapping[str, Any] = _NOTHING,
-        unset: Sequence[str] = (),
-    ) -> Body:
-        """`update_profile` of one profile; `identifiers` are its new ones (docs/klaviyo.md 2.4)."""
-        if "_kx" in identifiers:
-            raise Inexpressible("update_profile does not take the identifier _kx.")
-        return {"data": self._profile(identifiers, attributes, properties, unset, profile_id)}
+        return {"data": self._profile(identifiers, attributes, properties, unset)}
 
     def import_item(
         self,
         identifiers: Mapping[str, str],
         attributes: Mapping[str, Any] = _NOTHING,
         properties: Mapping[str, Any] = _NOTHING,
-        unset: Sequence[str] = (),
-        profile_id: str | None = None,
     ) -> Body:
-        """One profile of `bulk_import`; cannot clear an attribute (docs/klaviyo.md 3.2)."""
+        """One profile of `bulk_import`, which cannot clear an attribute (docs/klaviyo.md 3.2)."""
         location = attributes.get("location") or _NOTHING
         if None in attributes.values() or None in location.values():
             raise Inexpressible(
                 "Bulk import cannot clear an attribute with null; send the profile by itself."
             )
-        return self._profile(identifiers, attributes, properties, unset, profile_id)
+        return self._profile(identifiers, attributes, properties)
 
     def bulk_import(self, profiles: Sequence[Body], list_id: str | None = None) -> Body:
-        """`bulk_import_profiles` of items from `import_item`, all joining the list if one is given."""
+        """`bulk_import_profiles` of items from `import_item`, which all join the list if one is given."""
         data: Body = {
             "type": "profile-bulk-import-job",
             "attributes": {"profiles": {"data": list(profiles)}},
@@ -150,27 +114,9 @@ class Dialect:
         profiles = {"data": [{"type": "profile", "id": source}]}
         return {"data": {"type": "profile-merge", "id": destination, "relationships": {"profiles": profiles}}}
 
-    # Lists and flows
-
     def list_members(self, profile_ids: Sequence[str]) -> Body:
         """`add_profiles_to_list` and `remove_profiles_from_list`."""
         return {"data": [{"type": "profile", "id": one} for one in profile_ids]}
-
-    def list_create(self, name: str, opt_in_process: str | None = None) -> Body:
-        """`create_list`; `opt_in_process` is `single_opt_in` or `double_opt_in`."""
-        return {"data": {"type": "list", "attributes": self._list(name, opt_in_process)}}
-
-    def list_update(self, list_id: str, name: str, opt_in_process: str | None = None) -> Body:
-        """`update_list`: every revision takes the name, so it is always sent."""
-        return {"data": {"type": "list", "id": list_id, "attributes": self._list(name, opt_in_process)}}
-
-    def flow_status(self, flow_id: str, status: str) -> Body:
-        """`update_flow`: sets the flow and all its actions to one of `FLOW_STATUSES`."""
-        if status not in FLOW_STATUSES:
-            raise Inexpressible(f"A flow cannot be set to {status!r}, only to {', '.join(FLOW_STATUSES)}.")
-        return {"data": {"type": "flow", "id": flow_id, "attributes": {"status": status}}}
-
-    # Events
 
     def event(
         self,
@@ -182,22 +128,10 @@ class Dialect:
         value: float | None = None,
         value_currency: str | None = None,
         backfill: bool = False,
-        profile_attributes: Mapping[str, Any] = _NOTHING,
-        profile_properties: Mapping[str, Any] = _NOTHING,
-        profile_unset: Sequence[str] = (),
-        profile_id: str | None = None,
     ) -> Body:
-        """`create_event`, which may carry an upsert of its profile. `time` is RFC 3339.
-
-        Here alone the profile's `meta` stands inside its attributes (docs/klaviyo.md 2.11).
-        """
+        """`create_event` (docs/klaviyo.md 2.11). `time` is RFC 3339."""
         attributes = self._event(metric, properties, time, unique_id, value, value_currency, backfill)
-        profile = self._profile(
-            identifiers, profile_attributes, profile_properties, profile_unset, profile_id
-        )
-        if "meta" in profile:
-            profile["attributes"]["meta"] = profile.pop("meta")
-        attributes["profile"] = {"data": profile}
+        attributes["profile"] = {"data": self._profile(identifiers)}
         return {"data": {"type": "event", "attributes": attributes}}
 
     def event_item(
@@ -214,20 +148,9 @@ class Dialect:
         attributes = self._event(metric, properties, time, unique_id, value, value_currency, backfill)
         return {"type": "event", "attributes": attributes}
 
-    def event_group(
-        self,
-        identifiers: Mapping[str, str],
-        events: Sequence[Body],
-        profile_attributes: Mapping[str, Any] = _NOTHING,
-        profile_properties: Mapping[str, Any] = _NOTHING,
-        profile_unset: Sequence[str] = (),
-        profile_id: str | None = None,
-    ) -> Body:
-        """One profile and its events (from `event_item`) in `bulk_events`; may carry an upsert too."""
-        profile = self._profile(
-            identifiers, profile_attributes, profile_properties, profile_unset, profile_id
-        )
-        attributes: Body = {"profile": {"data": profile}, "events": {"data": list(events)}}
+    def event_group(self, identifiers: Mapping[str, str], events: Sequence[Body]) -> Body:
+        """One profile and its events (from `event_item`) in `bulk_events` (docs/klaviyo.md 2.12)."""
+        attributes: Body = {"profile": {"data": self._profile(identifiers)}, "events": {"data": list(events)}}
         return {"type": "event-bulk-create", "attributes": attributes}
 
     def bulk_events(self, groups: Sequence[Body]) -> Body:
@@ -236,14 +159,11 @@ class Dialect:
         attributes = {"events-bulk-create": {"data": list(groups)}}
         return {"data": {"type": "event-bulk-create-job", "attributes": attributes}}
 
-    # Consent
-
     def subscribe_item(
         self,
         identifiers: Mapping[str, str],
         channels: Sequence[str],
         consented_at: Mapping[str, str] = _NOTHING,
-        profile_id: str | None = None,
     ) -> Body:
         """One profile of `subscribe`. `consented_at` gives times by channel, for historical consent only.
 
@@ -257,7 +177,7 @@ class Dialect:
             if channel in consented_at:
                 marketing["consented_at"] = consented_at[channel]
             subscriptions[channel] = {"marketing": marketing}
-        return bodies.consent_profile(identifiers, subscriptions, profile_id)
+        return bodies.consent_profile(identifiers, subscriptions)
 
     def subscribe(
         self,
@@ -288,7 +208,7 @@ class Dialect:
         """One profile of `unsubscribe`; identifiers other than e-mail and phone number are left out."""
         wanted = self._checked(channels, self.unsubscribe_channels, identifiers)
         subscriptions = {channel: {"marketing": {"consent": "UNSUBSCRIBED"}} for channel in wanted}
-        return bodies.consent_profile(identifiers, subscriptions, None)
+        return bodies.consent_profile(identifiers, subscriptions)
 
     def unsubscribe(self, profiles: Sequence[Body], list_id: str | None = None) -> Body:
         """`bulk_unsubscribe_profiles` of items from `unsubscribe_item`.
@@ -298,28 +218,17 @@ class Dialect:
         attributes: Body = {"profiles": {"data": list(profiles)}}
         return bodies.consent_job("profile-subscription-bulk-delete-job", attributes, list_id)
 
-    def suppress(self, emails: Sequence[str]) -> Body:
-        """`bulk_suppress_profiles`, by e-mail."""
-        return bodies.suppression("profile-suppression-bulk-create-job", emails)
-
-    def unsuppress(self, emails: Sequence[str]) -> Body:
-        """`bulk_unsuppress_profiles`, by e-mail."""
-        return bodies.suppression("profile-suppression-bulk-delete-job", emails)
-
-    # Parts
-
     def _profile(
         self,
         identifiers: Mapping[str, str],
-        attributes: Mapping[str, Any],
-        properties: Mapping[str, Any],
-        unset: Sequence[str],
-        profile_id: str | None,
+        attributes: Mapping[str, Any] = _NOTHING,
+        properties: Mapping[str, Any] = _NOTHING,
+        unset: Sequence[str] = (),
     ) -> Body:
         if not attributes.keys() <= self._attributes:
             names = ", ".join(sorted(attributes.keys() - self._attributes))
             raise Inexpressible(f"{names}: no profile attribute at revision {self.revision}.")
-        return bodies.profile(identifiers, attributes, properties, unset, profile_id)
+        return bodies.profile(identifiers, attributes, properties, unset)
 
     def _event(
         self,
@@ -334,13 +243,6 @@ class Dialect:
         if backfill and not self.has_backfill:
             raise Inexpressible(f"Events of revision {self.revision} cannot be kept from firing flows.")
         return bodies.event(metric, properties, time, unique_id, value, value_currency, backfill)
-
-    def _list(self, name: str, opt_in_process: str | None) -> Body:
-        if opt_in_process is None:
-            return {"name": name}
-        if not self.has_opt_in_process:
-            raise Inexpressible(f"A list's opt-in process cannot be set at revision {self.revision}.")
-        return {"name": name, "opt_in_process": opt_in_process}
 
     def _checked(
         self, channels: Sequence[str], known: Sequence[str], identifiers: Mapping[str, str]

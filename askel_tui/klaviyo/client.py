@@ -1,4 +1,4 @@
-"""The client: one account through one key at one revision. Calls have the names of the contract data."""
+"""The client: one Klaviyo account through one key at one revision."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from askel_tui.contract.calls import Call
 from askel_tui.contract.endpoints import Endpoint, Extra, NotInRevision, endpoint
 from askel_tui.core.fingerprints import fingerprint
 from askel_tui.core.operations import canonical_json
-from askel_tui.klaviyo import retries
+from askel_tui.klaviyo.addresses import KLAVIYO_URL
 from askel_tui.klaviyo.errors import (
     KlaviyoError,
     NotInAccount,
@@ -23,14 +23,16 @@ from askel_tui.klaviyo.errors import (
     error_from_response,
 )
 from askel_tui.klaviyo.filters import query_string
-from askel_tui.klaviyo.http import KLAVIYO_URL, HttpTransport, RawResponse, header_block
+from askel_tui.klaviyo.http import HttpTransport, RawResponse, header_block
 from askel_tui.klaviyo.responses import next_page_query, parse_body, parse_page, retry_after_seconds
 from askel_tui.klaviyo.retries import RetryMode, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    from askel_tui.klaviyo.rate_limits.limiter import Permit, Priority, RateLimiter
+    from askel_tui.klaviyo.http_limits import HttpLimits
+    from askel_tui.klaviyo.priority import Priority
+    from askel_tui.klaviyo.rate_limits.limiter import RateLimiter
 
 ADDRESS_VARIABLE = "ASKEL_KLAVIYO_URL"
 
@@ -40,9 +42,9 @@ _ESCAPED_LETTER = re.compile(rb"\\u00(?:3[0-9]|[46][1-9a-f]|[57][0-9a]|5f)", re.
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A successful answer. `raw` is its body, `body` that body read as JSON (None when it is empty).
+    """A successful response. `raw` is its body, `body` that body read as JSON (None when it is empty).
 
-    `ms` is the time of the attempt that succeeded; `remaining` is what Klaviyo says is left of the burst
+    `duration_ms` is the time of the attempt that succeeded; `remaining` is what Klaviyo says is left of the burst
     window.
     """
 
@@ -56,7 +58,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A call made ready: what is sent, and what the budget has to know."""
+    """A prepared call: what is sent, and what the rate limiter has to know."""
 
     endpoint: Endpoint
     target: str
@@ -66,12 +68,10 @@ class _Request:
 
 
 class Client:
-    """Calls Klaviyo for one key. To be closed; belongs to one event loop. Its repr shows the key's
-    fingerprint only.
+    """Calls Klaviyo with one key. Has to be closed; belongs to one event loop. Its repr shows only the fingerprint.
 
-    `account` is under what name the budget counts: the account's id, or the fingerprint where that is not
-    known. Raises `ValueError` for a key that cannot be sent and `BadAddress` for an address that cannot be
-    used.
+    `account` is the name that the rate limiter counts under: the account's id, or the key's fingerprint where that is
+    not known. Raises `ValueError` for a key that cannot be sent and `BadAddress` for an address that cannot be used.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Client:
         limiter: RateLimiter | None = None,
         account: str = "",
         retry_policy: RetryPolicy | None = None,
+        http_limits: HttpLimits | None = None,
     ) -> None:
         key = key.strip()
         if not key or not key.isascii() or not key.isprintable() or " " in key:
@@ -92,11 +93,11 @@ class Client:
         self.revision = revision
         self.fingerprint = fingerprint(key)
         self.account = account or self.fingerprint
-        self._transport = HttpTransport(url or os.environ.get(ADDRESS_VARIABLE) or KLAVIYO_URL)
+        self._transport = HttpTransport(url or os.environ.get(ADDRESS_VARIABLE) or KLAVIYO_URL, http_limits)
         self._limiter = limiter
         self._retry_policy = retry_policy or RetryPolicy()
         self._key = key.encode()
-        # A revision's media type is the one its request bodies have (docs/klaviyo.md 0.2).
+        # The media type of a revision is that of its request bodies (docs/klaviyo.md 0.2).
         media = endpoint(revision, Call.CREATE_EVENT).content_type or "application/json"
         common = {
             "Authorization": f"Klaviyo-API-Key {key}",
@@ -137,17 +138,14 @@ class Client:
         retry_mode: RetryMode = "always",
         priority: Priority = "live",
         before_attempt: Callable[[], Awaitable[None]] | None = None,
-        permit: Permit | None = None,
     ) -> Response:
-        """Makes one call, again where the trouble is a passing one, and waits for the budget before each
-        attempt.
+        """Makes one call, and again after passing trouble. Waits for a permit before each attempt.
 
-        `repeat="certain"` (consent) makes it again only where it certainly did nothing. `before` is awaited
-        with a place in the budget taken and nothing sent, at every attempt. `place` is one that was taken
-        beforehand, for the first attempt. Raises the kinds of `KlaviyoError`.
+        `retry_mode="certain"` (consent) makes it again only where it certainly had no effect. `before_attempt` is
+        awaited at every attempt, with the permit held and nothing sent. Raises the kinds of `KlaviyoError`.
         """
         request = self._ready(call, ids or {}, query or {}, body, priority)
-        return await self._send(request, retry_mode, before_attempt, permit)
+        return await self._send(request, retry_mode, before_attempt)
 
     async def pages(
         self,
@@ -158,10 +156,10 @@ class Client:
         limit: int | None = None,
         priority: Priority = "live",
     ) -> AsyncIterator[dict[str, Any]]:
-        """The resources of all pages, or the first `limit` of them; pages are as large as the revision
-        allows.
+        """The resources of all pages, or the first `limit` of them. Pages are as large as the revision allows.
 
-        Raises `UnreadableResponse` where a page is none, comes a second time, or names a next one of another address.
+        Raises `UnreadableResponse` for what is no page, for one that comes twice, and for a next page at another
+        address; else as `call`.
         """
         ids, asked = ids or {}, dict(query or {})
         one = self.endpoint(call)
@@ -176,8 +174,8 @@ class Client:
                     f"Klaviyo's pages of {call} go in a circle: one names an earlier one as its next."
                 )
             seen.add(request.target)
-            answer = await self._send(request)
-            resources, following = parse_page(answer.body, call)
+            response = await self._send(request)
+            resources, following = parse_page(response.body, call)
             for resource in resources:
                 yield resource
                 given += 1
@@ -188,7 +186,7 @@ class Client:
             asked = next_page_query(following, self.address, request.target.partition("?")[0], call)
 
     async def aclose(self) -> None:
-        """Gives up the connections."""
+        """Gives up the network connections."""
         await self._transport.aclose()
 
     async def __aenter__(self) -> Client:
@@ -207,7 +205,7 @@ class Client:
     ) -> _Request:
         one = self.endpoint(call)
         if any(value in ("", ".", "..") for value in ids.values()):
-            # Such a path would lead elsewhere, and nothing has such an id.
+            # The path would lead elsewhere, and nothing has such an id.
             raise NotInAccount(f"Nothing can have the id that {call} was given.")
         target = one.url_path(**ids) if ids else one.path
         extras = tuple(
@@ -219,49 +217,38 @@ class Client:
     async def _send(
         self,
         request: _Request,
-        repeat: RetryMode = "always",
-        before: Callable[[], Awaitable[None]] | None = None,
-        place: Permit | None = None,
+        retry_mode: RetryMode = "always",
+        before_attempt: Callable[[], Awaitable[None]] | None = None,
     ) -> Response:
-        began = self._retry_policy.clock()
-        attempts = 0
-
-        async def attempt() -> Response:
-            nonlocal attempts
-            attempts += 1
-            return await self._attempt(request, before, attempts, place if attempts == 1 else None)
-
-        try:
-            return await attempt()
-        except KlaviyoError as error:
-            if not retries.may_retry(error, repeat):
-                raise
-            first = error
-        return await retries.retry(first, attempt, self._retry_policy, repeat, began)
+        async for attempt in self._retry_policy.attempts(retry_mode):
+            with attempt:
+                number = attempt.retry_state.attempt_number
+                try:
+                    return await self._attempt(request, before_attempt, number)
+                except KlaviyoError as error:
+                    error.attempts = number
+                    raise
+        raise AssertionError("the attempts end with a response or an error")
 
     async def _attempt(
-        self,
-        request: _Request,
-        before: Callable[[], Awaitable[None]] | None,
-        number: int,
-        place: Permit | None,
+        self, request: _Request, before_attempt: Callable[[], Awaitable[None]] | None, number: int
     ) -> Response:
         one = request.endpoint
         if self._limiter is None:
-            if before is not None:
-                await before()
+            if before_attempt is not None:
+                await before_attempt()
             began = time.perf_counter()
-            raw = await self._over_wire(request)
+            raw = await self._transmit(request)
         else:
-            taken = place or self._limiter.permit(
+            permit = self._limiter.permit(
                 self.account, one.name, self.revision, request.extras, priority=request.priority
             )
-            async with taken:
-                if before is not None:
-                    await before()
+            async with permit:
+                if before_attempt is not None:
+                    await before_attempt()
                 began = time.perf_counter()
-                raw = await self._over_wire(request)
-                taken.note_response(raw.status, raw.remaining, retry_after_seconds(raw.retry_after))
+                raw = await self._transmit(request)
+                permit.note_response(raw.status, raw.remaining, retry_after_seconds(raw.retry_after))
         ms = int((time.perf_counter() - began) * 1000)
         text = self._without_key(raw.body)
         if not 200 <= raw.status < 300:
@@ -276,14 +263,14 @@ class Client:
             )
         return Response(raw.status, parse_body(text, one.name, raw.status), text, ms, number, raw.remaining)
 
-    async def _over_wire(self, request: _Request) -> RawResponse:
+    async def _transmit(self, request: _Request) -> RawResponse:
         headers = self._headers
         if request.body is not None:
             headers = self._headers_with_body[request.endpoint.content_type or self._media]
         return await self._transport.send(request.endpoint.method, request.target, headers, request.body)
 
     def _without_key(self, body: bytes) -> bytes:
-        """The body without the key, should the server have echoed it, escaped or not."""
+        """The body without the key, in case the server echoed it, escaped or not."""
         if _ESCAPED_LETTER.search(body):
             try:
                 plain = json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")

@@ -1,61 +1,39 @@
 """HTTP to Klaviyo: the one module that knows httpx and its aiohttp transport.
 
-httpx's own pool slows down with every connection, so requests are httpx's and the transport is aiohttp's,
-called directly. One transport is shared by all clients of an event loop and closed with the last of them.
-Redirects are never followed: the key goes to the address it was meant for and to no other.
+httpx's own pool slows down with every connection, so requests are httpx's and the transport is aiohttp's, called
+directly. All clients of an event loop share one transport, which is closed with the last of them. Redirects are never
+followed: the key goes to the address it was meant for and to no other.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from askel_tui.core.exit_codes import AskelError, ExitCode
+from askel_tui.klaviyo.addresses import base_address
 from askel_tui.klaviyo.errors import Unavailable, UnreadableResponse
+from askel_tui.klaviyo.http_limits import HttpLimits
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
-KLAVIYO_URL = "https://a.klaviyo.com"
-"""Where Klaviyo's API is (docs/klaviyo.md 0.2)."""
-
-CONNECT_TIMEOUT_S = 10
-READ_TIMEOUT_S = 30
-ATTEMPT_TIMEOUT_S = 120
-"""One attempt from start to end, however slowly its bytes trickle."""
-
 MAX_CONNECTIONS = 256
-MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+"""Connections of all clients of an event loop together."""
 
-_TIMEOUTS = {
-    "timeout": {
-        "connect": CONNECT_TIMEOUT_S,
-        "read": READ_TIMEOUT_S,
-        "pool": CONNECT_TIMEOUT_S + READ_TIMEOUT_S,
-    }
-}
 _MAX_CACHED_URLS = 1024
 
 
-class BadAddress(AskelError, ValueError):
-    """A base address that cannot be used; the text says why and never holds what a login in it said."""
-
-    exit_code = ExitCode.USAGE
-
-
 class RawResponse(NamedTuple):
-    """An answer as it came, its body decoded from the transfer only.
+    """A response as it came, its body decoded from the transfer only.
 
-    `remaining` is RateLimit-Remaining: what is left of the shortest window. `challenged` means that the edge
+    `remaining` is RateLimit-Remaining: what is left of the shortest window. `challenged` means that the network edge
     answered in the API's place.
     """
 
@@ -66,41 +44,6 @@ class RawResponse(NamedTuple):
     challenged: bool
 
 
-def base_address(text: str) -> str:
-    """The base address without a slash at its end. Raises `BadAddress`."""
-    try:
-        parts = urlsplit(text.strip())
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise BadAddress("The address of Klaviyo is not a URL.") from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise BadAddress("The address of Klaviyo must start with https:// (or http://) and name a host.")
-    if parts.username is not None or parts.password is not None:
-        raise BadAddress("The address of Klaviyo may not hold a login.")
-    if parts.query or parts.fragment:
-        raise BadAddress("The address of Klaviyo ends with its host or path: no ? and no #.")
-    host = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{host}{f':{port}' if port is not None else ''}{parts.path.rstrip('/')}"
-
-
-def is_loopback(address: str) -> bool:
-    """Whether the address is this machine."""
-    host = urlsplit(address).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def unencrypted(address: str) -> str | None:
-    """A warning where the key would travel in the clear through a network; None where all is well."""
-    if urlsplit(address).scheme == "https" or is_loopback(address):
-        return None
-    return f"The key travels unencrypted to {urlsplit(address).hostname}: use https."
-
-
 class ConnectionLost(aiohttp.ClientError):
     """The connection broke after the request was begun."""
 
@@ -108,7 +51,7 @@ class ConnectionLost(aiohttp.ClientError):
 async def _forbid_hidden_retries(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Keeps aiohttp from repeating a request by itself: each attempt needs a place in the budget."""
+    """Keeps aiohttp from repeating a request by itself: each attempt needs a permit of its own."""
     try:
         return await handler(request)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
@@ -118,7 +61,7 @@ async def _forbid_hidden_retries(
 
 
 class _SharedTransport:
-    """The transport of one event loop, counted by its users."""
+    """The transport of one event loop, with the number of its users."""
 
     def __init__(self, secure: bool) -> None:
         # Loading the certificates costs 24 ms: only where TLS is spoken, and once.
@@ -144,35 +87,45 @@ def _certificates() -> ssl.SSLContext:
 
 
 class HttpTransport:
-    """The way to one base address: opens on the first request, belongs to one event loop, is to be closed."""
+    """Sends requests to one base address. Opens on the first request, belongs to one event loop, has to be closed."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, limits: HttpLimits | None = None) -> None:
+        """Raises `BadAddress`."""
         self.address = base_address(address)
+        self._limits = limits or HttpLimits()
+        self._extensions = {
+            "timeout": {
+                "connect": self._limits.connect_timeout_s,
+                "read": self._limits.read_timeout_s,
+                "pool": self._limits.pool_timeout_s,
+            }
+        }
         self._secure = self.address.startswith("https:")
         self._shared: _SharedTransport | None = None
         self._urls: dict[str, httpx.URL] = {}
 
     def __repr__(self) -> str:
-        return f"Wire({self.address!r})"
+        return f"HttpTransport({self.address!r})"
 
     async def send(self, method: str, target: str, headers: httpx.Headers, body: bytes | None) -> RawResponse:
-        """Sends one request and reads its answer whole. `target` is the path with its query, percent-encoded.
+        """Sends one request and reads its whole response. `target` is the path with its query, percent-encoded.
 
-        Raises `Unavailable`, with `arrived` False only where nothing of the request can have been received,
-        and `UnreadableResponse` for an answer beyond all measure. Nothing of the request is kept in the exception.
+        Raises `Unavailable`, with `may_have_arrived` False only where nothing of the request can have been received,
+        and `UnreadableResponse` for one that is too large or can't be decoded. The exception keeps nothing of the
+        request.
         """
         shared = self._shared or self._open()
         request = httpx.Request(
-            method, self._url(target), headers=headers, content=body, extensions=_TIMEOUTS
+            method, self._url(target), headers=headers, content=body, extensions=self._extensions
         )
-        # Said, since httpx would otherwise guess it anew for each header.
+        # Without this, httpx guesses the encoding anew for each header.
         request.headers.encoding = "ascii"
         failure: Unavailable | UnreadableResponse
         try:
-            async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
+            async with asyncio.timeout(self._limits.attempt_timeout_s):
                 response = await shared.transport.handle_async_request(request)
                 try:
-                    return await _read(response)
+                    return await _read(response, self._limits.max_response_bytes)
                 finally:
                     await response.stream.aclose()  # type: ignore[union-attr]
         except (
@@ -187,7 +140,7 @@ class HttpTransport:
         raise failure
 
     async def aclose(self) -> None:
-        """Gives up the transport; the last one closes it. A closed wire opens again when it is used."""
+        """Leaves the shared transport; its last user closes it. Opens again when it is used."""
         shared, self._shared = self._shared, None
         if shared is None:
             return
@@ -218,11 +171,11 @@ class HttpTransport:
     def _failure(self, error: Exception) -> Unavailable | UnreadableResponse:
         if isinstance(error, _ResponseTooLarge):
             return UnreadableResponse(
-                f"The answer of {self.address} is larger than {MAX_RESPONSE_BYTES // 2**20} MB."
+                f"The answer of {self.address} is larger than {self._limits.max_response_bytes // 2**20} MB."
             )
         if isinstance(error, httpx.DecodingError):
             return UnreadableResponse(f"The answer of {self.address} cannot be decoded.")
-        # httpx-aiohttp files most breaks under "connect", so what aiohttp said is what counts.
+        # httpx-aiohttp calls most breaks a connect error, so aiohttp's own error decides.
         cause = error.__cause__ or error
         if isinstance(
             cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL
@@ -237,7 +190,7 @@ class HttpTransport:
 
 
 def header_block(headers: Mapping[str, str]) -> httpx.Headers:
-    """Headers made ready once, for many requests; their repr hides the key."""
+    """Headers that are prepared once for many requests. Their repr hides the key."""
     return httpx.Headers(dict(headers))
 
 
@@ -245,7 +198,7 @@ class _ResponseTooLarge(Exception):
     pass
 
 
-async def _read(response: httpx.Response) -> RawResponse:
+async def _read(response: httpx.Response, max_bytes: int) -> RawResponse:
     retry_after = remaining = encoding = None
     challenged = False
     for name, value in response.headers.raw:
@@ -264,7 +217,7 @@ async def _read(response: httpx.Response) -> RawResponse:
     source = response.stream if encoding is None else response.aiter_bytes()
     async for chunk in source:  # type: ignore[union-attr]
         size += len(chunk)
-        if size > MAX_RESPONSE_BYTES:
+        if size > max_bytes:
             raise _ResponseTooLarge
         chunks.append(chunk)
     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -1,4 +1,4 @@
-"""Reading what an answer holds: its JSON, its page and the way to the next one, how long to wait."""
+"""Reads responses: the JSON of a body, a page and the query of the next one, the seconds to wait."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from askel_tui.klaviyo.addresses import KLAVIYO_URL, same_host
 from askel_tui.klaviyo.errors import UnreadableResponse
 from askel_tui.klaviyo.filters import parse_query
-from askel_tui.klaviyo.http import KLAVIYO_URL, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 def parse_body(body: bytes, name: str, status: int) -> Any:
-    """The body as JSON; None for an empty one. Raises `UnreadableResponse`."""
+    """The body read as JSON; None for an empty one. Raises `UnreadableResponse`."""
     if not body:
         return None
     try:
@@ -28,19 +28,19 @@ def parse_body(body: bytes, name: str, status: int) -> Any:
 
 
 def resource_of(body: Any) -> dict[str, Any]:
-    """The resource of an answer; an empty one where it has none."""
+    """The resource of a body; an empty dict where it has none."""
     found = body.get("data") if isinstance(body, dict) else None
     return found if isinstance(found, dict) else {}
 
 
 def attributes_of(of: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes of a resource; none where they are no object."""
+    """The attributes of a resource; an empty dict where they are no object."""
     found = of.get("attributes")
     return found if isinstance(found, dict) else {}
 
 
 def parse_page(body: Any, name: str) -> tuple[list[dict[str, Any]], str | None]:
-    """The resources of a page and the link to the next one."""
+    """The resources of a page, and the link to the next page. Raises `UnreadableResponse`."""
     data = body.get("data") if isinstance(body, dict) else None
     if not isinstance(data, list) or not all(isinstance(entry, dict) for entry in data):
         raise UnreadableResponse(f"Klaviyo's answer to {name} is no list of resources.")
@@ -64,14 +64,14 @@ def retry_after_seconds(retry_after: str | None) -> float | None:
 
 
 def next_page_query(link: str, address: str, path: str, name: str) -> dict[str, str]:
-    """The query of the next page out of a page's link. Raises `UnreadableResponse` for a link to another place.
+    """The query of the next page, read from a page's link. Raises `UnreadableResponse` for a link that leads elsewhere.
 
-    `address` is the base address and `path` what was asked under it; the next page is asked for there and
-    nowhere else. So a link that names Klaviyo's own address is as good as one that names ours.
+    `address` is the base address and `path` what was requested under it. The next page is requested there and nowhere
+    else, so a link that names Klaviyo's own address is as good as one that names ours.
     """
     try:
         parts = urlsplit(link)
-        bases = [base for base in (address, KLAVIYO_URL) if not parts.netloc or _same_host(link, base)]
+        bases = [base for base in (address, KLAVIYO_URL) if not parts.netloc or same_host(link, base)]
     except ValueError:
         raise UnreadableResponse(f"The next page of {name} is no address.") from None
     if not bases or parts.scheme not in ("", "http", "https"):
@@ -79,13 +79,6 @@ def next_page_query(link: str, address: str, path: str, name: str) -> dict[str, 
     if not any(_plain(parts.path) == _plain(urlsplit(base).path + path) for base in bases):
         raise UnreadableResponse(f"The next page of {name} is under another path; it is not asked for.")
     return parse_query(parts.query)
-
-
-def _same_host(one: str, other: str) -> bool:
-    """Whether two addresses are one host and port; this machine has several names."""
-    first, second = urlsplit(one), urlsplit(other)
-    same = first.hostname == second.hostname or (is_loopback(one) and is_loopback(other))
-    return same and first.port == second.port
 
 
 def _plain(path: str) -> str:

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,9 @@ from askel_tui.store.state.state import State
 
 if TYPE_CHECKING:
     from askel_tui.klaviyo.client import Client
+    from askel_tui.klaviyo.http_limits import HttpLimits
     from askel_tui.klaviyo.rate_limits.limiter import RateLimiter
+    from askel_tui.klaviyo.retries import RetryPolicy
     from askel_tui.store.locks import OwnershipLock
     from askel_tui.store.secrets.key_store import KeyStore
     from askel_tui.sync.connected import Connected
@@ -59,6 +62,10 @@ class Instance:
         self._restored_accounts: set[str] = set()
         self._note_tasks: set[asyncio.Task[None]] = set()
         self._clients: dict[tuple[str, str, str], Client] = {}
+        self.retry_policy: RetryPolicy | None = None
+        """Bounds of the attempts at one call, where they are not the usual ones."""
+        self.http_limits: HttpLimits | None = None
+        """Bounds of one HTTP request, where they are not the usual ones."""
 
     async def aclose(self) -> None:
         """Closes clients and the journal."""
@@ -87,10 +94,18 @@ class Instance:
             self._budgets = RateLimiter(
                 "owner" if self.owner else "guest", self.journal, on_other_client=others
             )
-        client = Client(key=key, revision=revision, account=account, limiter=self._budgets)
+        make = partial(
+            Client,
+            key=key,
+            revision=revision,
+            account=account,
+            retry_policy=self.retry_policy,
+            http_limits=self.http_limits,
+        )
+        client = make(limiter=self._budgets)
         if budgets_switched_off(client.address):
             await client.aclose()
-            return Client(key=key, revision=revision, account=account)
+            return make()
         if account not in self._restored_accounts:
             self._restored_accounts.add(account)
             await self._budgets.restore(account)

@@ -57,6 +57,7 @@ class Workbench:
     async def drain(self) -> None:
         """Runs the engine until nothing is left that can be sent."""
         async with open_instance(self.instance.home, owner=True) as owner:
+            owner.http_limits = self.instance.http_limits
             await Engine(owner).run(until_idle=True)
 
     async def audit(self, **wanted: Any) -> list[AuditEntry]:

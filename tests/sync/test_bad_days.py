@@ -9,7 +9,7 @@ import pytest
 
 from askel_tui.contract.calls import Call
 from askel_tui.contract.dialects import dialect
-from askel_tui.klaviyo import http
+from askel_tui.klaviyo.http_limits import HttpLimits
 from askel_tui.store.journal.errors import JournalError
 from askel_tui.store.sqlite.journal import SqliteJournal
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, held, order, settled
@@ -81,10 +81,8 @@ async def test_a_fault_that_passes_delays_and_nothing_else(bench: Workbench, fau
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_an_answer_that_takes_too_long_is_asked_for_again(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch, call: str
-) -> None:
-    monkeypatch.setattr(http, "_TIMEOUTS", {"timeout": {"connect": 5, "read": 0.5, "pool": 5}})
+async def test_an_answer_that_takes_too_long_is_asked_for_again(bench: Workbench, call: str) -> None:
+    bench.instance.http_limits = HttpLimits(read_timeout_s=0.5)
     await bench.apply(GATED)
     await bench.take(points(number) for number in range(4))
     bench.fault(call, delay=1.5, times=1)

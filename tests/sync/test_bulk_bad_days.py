@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from askel_tui.klaviyo import http
+from askel_tui.klaviyo.http_limits import HttpLimits
 from askel_tui.sandbox.handlers.context import Context, Reply
 from askel_tui.sandbox.http import exchange
 from askel_tui.sync.dispatching import request_scheduler
@@ -38,12 +38,12 @@ NEVER_ARRIVED = ("503 for longer than a call is tried", "HTML 403", "429 without
 
 
 @pytest.fixture(autouse=True)
-def _in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_bulk(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 0.5)
     monkeypatch.setattr(polling, "FIRST_POLL_S", 0.02)
     monkeypatch.setattr(polling, "MAX_POLL_INTERVAL_S", 0.05)
     monkeypatch.setattr(polling, "JOB_VISIBLE_AFTER_S", 0.1)
-    monkeypatch.setattr(http, "_TIMEOUTS", {"timeout": {"connect": 5, "read": 0.5, "pool": 5}})
+    bench.instance.http_limits = HttpLimits(read_timeout_s=0.5)
 
 
 @pytest.mark.parametrize("call", [IMPORT, EVENTS, LOOK, ERRORS])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from askel_tui.klaviyo import http
+from askel_tui.klaviyo.http_limits import HttpLimits
 from askel_tui.sandbox.state.faults import Fault
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, held, settled
 from tests.support.workbench import Workbench, points
@@ -108,10 +108,10 @@ async def test_a_fifth_of_all_calls_fails(either: Workbench) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_ten_thousand_records_through_a_storm(
-    either: Workbench, monkeypatch: pytest.MonkeyPatch
+    either: Workbench,
 ) -> None:
     """So many that they go in bulk; where that leaves few calls, not every fault has its turn."""
-    monkeypatch.setattr(http, "_TIMEOUTS", {"timeout": {"connect": 5, "read": 0.5, "pool": 60}})
+    either.instance.http_limits = HttpLimits(read_timeout_s=0.5)
     faults = await _weather(either, 10_000, 2_500, (*STORM, *SLOW))
     assert sum(1 for fault in faults if fault.struck) > len(faults) / 2
     assert len(either.requests("bulk_import_profiles")) > 2

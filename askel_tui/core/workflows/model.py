@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from askel_tui.core.expressions.expression import Expression
     from askel_tui.core.operations import StepKind, TargetType
-    from askel_tui.core.records.record import Record
 
 CONSENT_CHANNELS = ("email", "sms", "whatsapp", "push")
 """Consent channels; which of them a revision takes is checked when the workflow is applied."""
@@ -153,11 +152,6 @@ class Workflow:
             if step.id == step_id:
                 return step
         raise KeyError(step_id)
-
-
-def trigger_matches(workflow: Workflow, record: Record) -> bool:
-    """Whether the record's event is one that the workflow waits for; `when` is not asked."""
-    return record.event in workflow.triggers
 
 
 def line_of(item: Step | Workflow, name: str | None = None) -> int | None:

@@ -1,10 +1,10 @@
-"""A bucket: who waits for a place in one call's windows, and in which order they get it."""
+"""The queue of one call: who waits for a slot in its windows, and in which order slots are handed out."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, NamedTuple
 
 from askel_tui.klaviyo.rate_limits.slots import MemorySlots, SharedSlots
 
@@ -12,29 +12,38 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from askel_tui.contract.endpoints import Window
+    from askel_tui.klaviyo.priority import Priority
     from askel_tui.klaviyo.rate_limits.slots import Clock
 
-Priority = Literal["live", "bulk"]
-"""Live calls go before bulk ones, and bulk ones are spread over the minute."""
-
 RECENT_PARTS_PER_WINDOW = 6
-"""A sixth of a window is lately: from how many live calls came then, those of the next are guessed."""
+"""The last sixth of a window counts as recent: its live calls are the guess for those of the next sixth."""
 
 FULL_WINDOW_POLL_S = 0.1
-"""How often a bulk call looks whether there is room beside what is kept for live ones, in seconds."""
+"""How often a bulk call checks whether there are slots besides those that are kept for live calls."""
 
 OTHER_CLIENT_MEMORY_S = 60
-"""How long a sign of somebody else's use is believed."""
+"""How long a sign of another client's use is believed."""
 
 OTHER_CLIENT_REPORT_INTERVAL_S = 600
-"""How often it is told that somebody else uses the budget, while that goes on, in seconds."""
+"""How often another client's use is reported while it goes on."""
+
+
+class WindowUsage(NamedTuple):
+    """How full one window of a call is. `foreign`: another client was seen to use it within the last minute."""
+
+    call: str
+    window_s: int
+    limit: int
+    used: int
+    foreign: bool
 
 
 class CallQueue:
-    """Hands out the places of one call, live callers first and otherwise in the order they came."""
+    """Hands out the slots of one call: to live callers first, otherwise in the order of asking."""
 
     def __init__(
         self,
+        call: str,
         slots: MemorySlots | SharedSlots,
         clock: Clock,
         *,
@@ -42,70 +51,60 @@ class CallQueue:
         unpaced: bool = False,
         on_other_client: Callable[[], object] | None = None,
     ) -> None:
-        """`unpaced`: no live call comes here, so bulk ones are spread for the sake of other integrations only.
+        """`unpaced`: no live call waits here, so that bulk calls are spread only while another client is seen.
 
-        `tell` is called where somebody else is seen to use the budget.
+        `on_other_client` is called when another client is seen to use the same limit.
         """
+        self._call = call
         self._slots = slots
         self._clock = clock
         self._paced = paced
         self._unpaced = unpaced
         self._on_other_client = on_other_client
         self.ignores_other_clients = False
-        """Whether bulk calls keep their pace although somebody else uses the budget."""
+        """Whether bulk calls keep their pace although another client uses the same limit."""
         self._waiting: dict[Priority, deque[asyncio.Future[int]]] = {"live": deque(), "bulk": deque()}
         self._runner: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._closed_until = 0.0
         self._bulk_due = 0.0
         self._recent_live: deque[float] = deque()
-        """When live calls took their places lately."""
+        """When the recent live calls took their slots."""
         self._other_client_at: float | None = None
         self._reported_at: float | None = None
 
     def tighten(self, windows: Iterable[Window]) -> None:
-        """Keeps to smaller limits from now on."""
+        """Keeps to these limits from now on, where they are smaller."""
         self._slots.windows.tighten(windows)
 
     def record_answered(self, answered: float) -> None:
-        """Counts a call of which only the ledger knew."""
+        """Counts a call that only the ledger knew of."""
         self._slots.windows.record_answered(answered)
 
     async def take(self, priority: Priority) -> int:
-        """Waits for a place and takes it."""
-        token = await self.take_if_free(priority)
-        return token if token is not None else await self._queue(priority)
-
-    async def take_if_free(self, priority: Priority) -> int | None:
-        """Takes a place if there is room and nobody has an older claim."""
-        if self._waiting["live"] or (priority == "bulk" and self._waiting["bulk"]):
-            return None
-        token, _ = await self._try_take(priority)
-        return token
+        """Waits for a slot and takes it. Gives the token to release it with."""
+        if not self._waiting["live"] and (priority == "live" or not self._waiting["bulk"]):
+            token, _ = await self._try_take(priority)
+            if token is not None:
+                return token
+        return await self._wait_in_line(priority)
 
     async def release(self, token: int) -> None:
-        """Notes that the call of a place was answered."""
+        """Notes that the call of a slot was answered: the slot is free a window's length later."""
         await self._slots.release(token)
         self._wake.set()
 
-    def next_free(self) -> float:
-        """Seconds until there is room, as far as this process knows; at least a moment while others wait."""
-        now = self._clock.now()
-        wait = self._slots.windows.seconds_until_free(now)
-        queued = 0.05 if any(self._waiting.values()) else 0.0
-        return max(queued, self._closed_until - now, 0.05 if wait is None else wait)
-
     def burst_mark(self) -> int:
-        """How many places were ever taken, less those of the burst window: a mark for `compare`."""
+        """A mark for `compare_remaining`: how many slots were ever taken, without those of the burst window."""
         windows = self._slots.windows
         shortest = next(windows.limits())
         return windows.total_taken - windows.count(shortest.seconds, self._clock.now())
 
     def compare_remaining(self, mark: int, remaining: int) -> None:
-        """Compares RateLimit-Remaining with what we used of the burst window since the mark.
+        """Compares RateLimit-Remaining with our own use of the burst window since the mark.
 
-        Less left than our own calls explain: somebody else spends this budget too. With nothing left, the
-        window is given time to pass.
+        Less left than our own calls explain means that another client uses the limit too. With nothing left,
+        nothing is sent for the length of the window.
         """
         windows = self._slots.windows
         if isinstance(self._slots, SharedSlots):
@@ -117,20 +116,19 @@ class CallQueue:
                 self._close_for(shortest.seconds)
 
     def note_throttled(self, retry_after: float | None) -> None:
-        """A 429, though we counted room: others spend this budget. Nothing is sent until it is over."""
+        """Notes a 429, which our own calls do not explain: nothing is sent for `retry_after` seconds (or one)."""
         self._note_other_client()
         self._close_for(retry_after if retry_after is not None else 1.0)
 
-    def usage(self) -> Iterator[dict[str, Any]]:
-        """One row per window."""
+    def usage(self) -> Iterator[WindowUsage]:
+        """How full the windows are, the shortest first."""
         now = self._clock.now()
-        foreign = not self._alone()
         for window in self._slots.windows.limits():
             count = self._slots.windows.count(window.seconds, now)
-            yield {"window_s": window.seconds, "limit": window.limit, "used": count, "foreign": foreign}
+            yield WindowUsage(self._call, window.seconds, window.limit, count, not self._is_alone())
 
     async def aclose(self) -> None:
-        """Ends the waiting: those who wait are cancelled."""
+        """Cancels everybody who waits for a slot."""
         for queue in self._waiting.values():
             while queue:
                 queue.popleft().cancel()
@@ -138,7 +136,7 @@ class CallQueue:
             self._runner.cancel()
             await asyncio.gather(self._runner, return_exceptions=True)
 
-    async def _queue(self, priority: Priority) -> int:
+    async def _wait_in_line(self, priority: Priority) -> int:
         waiter: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting[priority].append(waiter)
         self._wake.set()
@@ -152,7 +150,7 @@ class CallQueue:
             raise
 
     async def _serve(self) -> None:
-        """Gives places to those who wait until nobody does."""
+        """Hands out slots until nobody waits."""
         try:
             while (priority := self._next_priority()) is not None:
                 self._wake.clear()
@@ -171,7 +169,7 @@ class CallQueue:
                         waiter.set_exception(error)
 
     def _next_priority(self) -> Priority | None:
-        """Whose turn it is; those who gave up waiting are passed over."""
+        """The priority whose turn it is. Waiters that gave up are dropped."""
         for priority, queue in self._waiting.items():
             while queue and queue[0].done():
                 queue.popleft()
@@ -180,10 +178,11 @@ class CallQueue:
         return None
 
     async def _try_take(self, priority: Priority) -> tuple[int | None, float | None]:
+        """(token, None), or (None, seconds to wait, None where an answer has to come first)."""
         now = self._clock.now()
         closed = self._closed_until - now
-        hurry = self._unpaced and (self.ignores_other_clients or self._alone())
-        paced = priority == "bulk" and self._paced and not hurry
+        at_once = self._unpaced and (self.ignores_other_clients or self._is_alone())
+        paced = priority == "bulk" and self._paced and not at_once
         window = self._pacing_window()
         if priority == "bulk":
             closed = max(closed, self._bulk_due - now)
@@ -194,47 +193,44 @@ class CallQueue:
         token, wait = await self._slots.take()
         if token is not None and priority == "live":
             self._recent_live.append(now)
-            self._recent_live_calls(window, now)
+            self._count_recent_live(window, now)
         elif token is not None and paced:
             # A twentieth of the window may go at once; after that, evenly, in what live calls leave of it.
             behind = now - window.seconds / 20
-            left = max(
-                window.limit / 2,
-                window.limit - RECENT_PARTS_PER_WINDOW * self._recent_live_calls(window, now),
-            )
+            live = RECENT_PARTS_PER_WINDOW * self._count_recent_live(window, now)
+            left = max(window.limit / 2, window.limit - live)
             self._bulk_due = max(self._bulk_due, behind) + window.seconds / left
         return token, wait
 
     def _kept_for_live(self, window: Window, now: float) -> bool:
-        """Whether what is free is for the live calls of the next moments: as many as came lately.
+        """Whether the free slots are kept for the live calls of the next moments: as many as were recent.
 
-        What went at once in the beginning comes free at once too, a window later; just before that, the window is full.
+        Slots that were taken at once in the beginning come free at once too, a window later; just before that, the
+        window is full.
         """
-        kept = min(self._recent_live_calls(window, now), window.limit // 4)
+        kept = min(self._count_recent_live(window, now), window.limit // 4)
         return bool(kept) and self._slots.windows.count(window.seconds, now) + kept >= window.limit
 
-    def _recent_live_calls(self, window: Window, now: float) -> int:
-        """How many live calls came lately; the older ones are forgotten."""
+    def _count_recent_live(self, window: Window, now: float) -> int:
+        """The number of recent live calls. Older ones are forgotten."""
         while self._recent_live and self._recent_live[0] <= now - window.seconds / RECENT_PARTS_PER_WINDOW:
             self._recent_live.popleft()
         return len(self._recent_live)
 
     def _note_other_client(self) -> None:
         self._other_client_at = now = self._clock.now()
-        if self._on_other_client is not None and (
-            self._reported_at is None or now - self._reported_at >= OTHER_CLIENT_REPORT_INTERVAL_S
-        ):
+        due = self._reported_at is None or now - self._reported_at >= OTHER_CLIENT_REPORT_INTERVAL_S
+        if self._on_other_client is not None and due:
             self._reported_at = now
             self._on_other_client()
 
-    def _alone(self) -> bool:
-        """Whether nobody else was seen to spend this budget within the last minute."""
-        return (
-            self._other_client_at is None
-            or self._clock.now() - self._other_client_at >= OTHER_CLIENT_MEMORY_S
-        )
+    def _is_alone(self) -> bool:
+        """Whether no other client was seen to use this limit within the last minute."""
+        at = self._other_client_at
+        return at is None or self._clock.now() - at >= OTHER_CLIENT_MEMORY_S
 
     def _pacing_window(self) -> Window:
+        """The longest window up to a minute: the one that bulk calls are spread over."""
         return max(
             (window for window in self._slots.windows.limits() if window.seconds <= 60),
             key=lambda window: window.seconds,
@@ -244,7 +240,7 @@ class CallQueue:
         self._closed_until = max(self._closed_until, self._clock.now() + seconds)
 
     async def _sleep(self, seconds: float | None) -> None:
-        """Waits until something may have changed."""
+        """Sleeps until the time is over or something changes; None has no time."""
         timer = None if seconds is None else self._clock.call_later(seconds, self._wake.set)
         try:
             await self._wake.wait()

@@ -1,4 +1,4 @@
-"""Where places are kept: in this process, or in a ledger that all share. And the time they are kept by."""
+"""Where slots are kept: in this process, or in a ledger that all processes share. And the clock they are kept by."""
 
 from __future__ import annotations
 
@@ -7,52 +7,50 @@ import math
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from askel_tui.klaviyo.rate_limits.windows import CLOCK_DRIFT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from askel_tui.klaviyo.rate_limits.windows import WindowCounter
 
 MAX_SHARED_WAIT_S = 1.0
-"""Answers of other processes are not heard of: a shared place is asked for again after this long at most."""
-
-CLOCK_DRIFT_FACTOR = 1.0005
-"""How much longer than its length a window is kept, for clocks that run apart."""
-
+"""A shared slot is asked for again after this long at most: the answers of other processes are not announced."""
 
 MINUTE_S = 60
 """The window whose reserve the owner may use while no guest does."""
 
 RESERVE_POLL_S = 0.25
-"""How long until it is asked again whether the other side has left room."""
+"""How long until it is checked again whether the other side has left slots of the minute."""
 
 
 def reserve_name(call: str) -> str:
-    """The name under which guests take places of a call."""
+    """The name that guests take slots of a call under."""
     return f"{call} (reserve)"
 
 
 class SlotLedger(Protocol):
-    """Places that all processes share; the journal is one. Times are milliseconds since 1970."""
+    """Slots that all processes share; the journal implements it. Times are milliseconds since 1970."""
 
     async def take_slot(
         self, account: str, call: str, windows: Sequence[tuple[int, int]], now: int
     ) -> tuple[int | None, int]:
-        """(place, 0), or (None, milliseconds to wait); windows are (limit, milliseconds)."""
+        """(slot, 0), or (None, milliseconds to wait). `windows` are (limit, milliseconds)."""
         ...
 
-    async def release_slot(self, place: int, now: int) -> None: ...
+    async def release_slot(self, slot: int, now: int) -> None: ...
 
     async def taken_slots(self, account: str, since: int) -> list[tuple[str, int, int | None]]:
-        """(call, taken, answered) not older than `since`."""
+        """(call, taken, answered) of the slots not older than `since`."""
         ...
 
     async def count_occupied_slots(self, account: str, call: str, since: int) -> int:
-        """How many places of a call were taken or answered at `since` or later."""
+        """The number of a call's slots that were taken or answered at `since` or later."""
         ...
 
 
 class Clock(Protocol):
-    """Time as budgets need it."""
+    """Time as rate limits need it."""
 
     def now(self) -> float:
         """Seconds on a clock that never goes back."""
@@ -79,7 +77,7 @@ class SystemClock:
 
 
 class MemorySlots:
-    """Places that this process alone hands out."""
+    """Slots that this process alone hands out."""
 
     def __init__(self, windows: WindowCounter, clock: Clock) -> None:
         self.windows = windows
@@ -93,20 +91,20 @@ class MemorySlots:
         return None, self.windows.seconds_until_free(now)
 
     async def release(self, token: int) -> None:
-        """Notes the answer."""
+        """Notes that the slot's call was answered."""
         self.windows.release(self._clock.now())
 
 
 class OwnerSlots(MemorySlots):
-    """The owner's places: in memory, but for the reserve of the minute, which it shares with guests.
+    """The owner's slots: in memory, except for the reserve of the minute, which it shares with guests.
 
-    Up to the reserve nothing is asked. Beyond it the ledger says how many places guests occupy; those are theirs.
+    Up to the reserve nothing is asked. Beyond it the ledger says how many slots guests occupy; those are theirs.
     """
 
     def __init__(
         self, windows: WindowCounter, clock: Clock, ledger: SlotLedger, account: str, call: str, free: int
     ) -> None:
-        """`free` is how many places of the minute the owner has for itself."""
+        """`free` is how many slots of the minute the owner has for itself."""
         super().__init__(windows, clock)
         self._ledger = ledger
         self._account = account
@@ -114,7 +112,7 @@ class OwnerSlots(MemorySlots):
         self._free = free
 
     async def take(self) -> tuple[int | None, float | None]:
-        """(token, None), or (None, seconds to wait, None where an answer has to come first)."""
+        """As `MemorySlots.take`."""
         minute = next((one for one in self.windows.limits() if one.seconds == MINUTE_S), None)
         if minute is not None:
             used = self.windows.count(MINUTE_S, self._clock.now())
@@ -129,7 +127,7 @@ class OwnerSlots(MemorySlots):
 
 
 class SharedSlots:
-    """Places that the ledger hands out to all processes; `windows` mirrors what this one took."""
+    """Slots that the ledger hands out to all processes. `windows` mirrors what this process took."""
 
     def __init__(
         self,
@@ -140,7 +138,7 @@ class SharedSlots:
         clock: Clock,
         owner_limit: tuple[str, int] | None = None,
     ) -> None:
-        """`beside`: the owner's call and the minute's limit, which its places and the guests' must not exceed."""
+        """`owner_limit`: the owner's call, and the minute's limit for its slots and the guests' together."""
         self.windows = windows
         self._ledger = ledger
         self._account = account
@@ -153,7 +151,7 @@ class SharedSlots:
         if self._owner_limit is not None and await self._owner_used_up(*self._owner_limit):
             return None, RESERVE_POLL_S
         limits = [
-            (one.limit, math.ceil(one.seconds * 1000 * CLOCK_DRIFT_FACTOR)) for one in self.windows.limits()
+            (one.limit, math.ceil(one.seconds * 1000 * (1 + CLOCK_DRIFT))) for one in self.windows.limits()
         ]
         token, wait = await self._ledger.take_slot(self._account, self._call, limits, self._clock.wall())
         if token is None:
@@ -161,7 +159,7 @@ class SharedSlots:
         return token, None
 
     async def release(self, token: int) -> None:
-        """Notes the answer where all processes see it."""
+        """Notes where all processes see it that the slot's call was answered."""
         self.windows.record_answered(self._clock.now())
         # The next millisecond: a ledger of whole ones must not call a window over before it is.
         await self._ledger.release_slot(token, self._clock.wall() + 1)

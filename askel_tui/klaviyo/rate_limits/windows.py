@@ -1,10 +1,8 @@
-"""Places in the windows of one call. Pure: the time is an argument, in seconds on any clock that never goes
-back.
+"""Slots in the windows of one call. Pure: the time is an argument, in seconds on any clock that never goes back.
 
-Klaviyo counts calls in fixed windows whose start we cannot see. So a place is occupied from the moment it is
-taken (nothing is sent before) until its answer plus the window's length: two calls that the server may count
-in one window are then always counted together here, wherever its windows begin and however long the call was
-under way.
+Klaviyo counts calls in fixed windows whose start we cannot see. So a slot is occupied from the moment it is taken
+(nothing is sent before) until its answer plus the window's length: two calls that the server may count in one window
+are then always counted together here, wherever its windows begin and however long the call was in flight.
 """
 
 from __future__ import annotations
@@ -18,42 +16,43 @@ from askel_tui.contract.endpoints import Window
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+CLOCK_DRIFT = 0.0005
+"""How far two clocks may drift apart, as a part of the time that passes."""
+
 
 class WindowCounter:
-    """The places of one call in all its windows. A window's limit can only become smaller."""
+    """Counts the occupied slots of one call in all its windows. A window's limit can only become smaller."""
 
-    def __init__(self, windows: Iterable[Window], *, margin: float = 0.0005) -> None:
-        """`margin` is how far two clocks may drift apart, as a part of the time that passes."""
+    def __init__(self, windows: Iterable[Window]) -> None:
         self._limits: dict[int, int] = {}
         self._answered_at: dict[int, deque[float]] = {}
-        self._margin = margin
         self._open = 0
         self.total_taken = 0
-        """How many places were ever taken."""
+        """How many slots were ever taken."""
         self.tighten(windows)
 
     def tighten(self, windows: Iterable[Window]) -> None:
-        """Takes over limits where they are smaller, and windows that were not known."""
+        """Takes over limits that are smaller, and windows that were not known."""
         for window in windows:
             known = self._limits.get(window.seconds, window.limit)
             self._limits[window.seconds] = min(known, window.limit)
             self._answered_at.setdefault(window.seconds, deque())
 
     def limits(self) -> Iterator[Window]:
-        """The windows as they are kept, the shortest first."""
+        """The windows with their limits, the shortest first."""
         for seconds in sorted(self._limits):
             yield Window(self._limits[seconds], seconds)
 
     def count(self, seconds: int, now: float) -> int:
-        """How many places of a window are occupied."""
+        """The number of occupied slots of a window."""
         answered = self._answered_at[seconds]
-        over = now - seconds * (1 + self._margin)
+        over = now - seconds * (1 + CLOCK_DRIFT)
         while answered and answered[0] <= over:
             answered.popleft()
         return self._open + len(answered)
 
     def seconds_until_free(self, now: float) -> float | None:
-        """Seconds until there is room in every window: 0 if there is; None if an answer has to come first."""
+        """Seconds until every window has a free slot: 0 for now; None where an answer has to come first."""
         longest = 0.0
         for seconds, limit in self._limits.items():
             over = self.count(seconds, now) - limit + 1
@@ -62,11 +61,11 @@ class WindowCounter:
             answered = self._answered_at[seconds]
             if over > len(answered):
                 return None
-            longest = max(longest, answered[over - 1] + seconds * (1 + self._margin) - now)
+            longest = max(longest, answered[over - 1] + seconds * (1 + CLOCK_DRIFT) - now)
         return longest
 
     def take(self, now: float) -> bool:
-        """Takes a place if there is room."""
+        """Takes a slot if there is a free one."""
         if self.seconds_until_free(now) != 0:
             return False
         self._open += 1
@@ -74,12 +73,12 @@ class WindowCounter:
         return True
 
     def release(self, now: float) -> None:
-        """Notes that the call of a place was answered, or that its answer will never come."""
+        """Notes that the call of a slot was answered, or that its answer will never come."""
         self._open -= 1
         self.record_answered(now)
 
     def record_answered(self, answered: float) -> None:
-        """Counts a call that was answered then, by whomever."""
+        """Counts a call that was answered at this time, by any process."""
         for times in self._answered_at.values():
             if not times or times[-1] <= answered:
                 times.append(answered)

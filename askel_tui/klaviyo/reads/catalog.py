@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from askel_tui.klaviyo.client import Client
-    from askel_tui.klaviyo.rate_limits.limiter import Priority
+    from askel_tui.klaviyo.priority import Priority
 
 SECTIONS = ("lists", "segments", "flows", "metrics", "templates", "properties")
 """What a catalog holds, by the words of `askel browse`."""

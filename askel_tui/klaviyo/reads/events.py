@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from askel_tui.klaviyo.client import Client
-    from askel_tui.klaviyo.rate_limits.limiter import Priority
+    from askel_tui.klaviyo.priority import Priority
 
 MAX_EVENTS_READ = 200
 """How many of a profile's events are looked at, newest first."""

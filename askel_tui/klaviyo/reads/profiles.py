@@ -1,7 +1,7 @@
-"""Reading many profiles at once: who they are, and which of them are in a segment or on a list.
+"""Reads many profiles at once: their attributes, their consent, and which of them are in a segment or on a list.
 
-A hundred a call, asked for by identifier (docs/klaviyo.md 5 and 7): asking each profile for its segments is 60 a
-minute.
+A call asks for a hundred by identifier (docs/klaviyo.md 5 and 7): reading each profile's own segments is limited to 60
+a minute.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from askel_tui.klaviyo.client import Client
-    from askel_tui.klaviyo.rate_limits.limiter import Priority
+    from askel_tui.klaviyo.priority import Priority
 
 FULL_READ_MIN_PROFILES = 1_000
-"""From how many profiles on a group's members are read instead of asked for, as long as there are fewer of them."""
+"""For this many profiles or more, a smaller group's members are all read, instead of being asked for one by one."""
 
 CHANNEL_NAMES = {"email": "email", "sms": "sms", "whatsapp": "whatsapp", "mobile_push": "push"}
-"""Klaviyo's names of channels in an answer, and what workflows call them."""
+"""The channels' names in a response, and in workflows."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileRead:
     """A profile as the account has it: identifiers, attributes and `properties` under Klaviyo's names.
 
-    `others` are further profiles that have one of the asked identifiers: a write would meet a conflict.
+    `conflicting` are other profiles that have one of the given identifiers: a write would be refused as a conflict.
     """
 
     id: str
@@ -53,10 +53,10 @@ async def find_profiles(
     only_fields: Sequence[str] | None = None,
     priority: Priority = "live",
 ) -> dict[Identity, ProfileRead | None]:
-    """The profile of each identity, by its strongest identifier that is known; None where none is.
+    """The profile of each identity, found by its strongest identifier that the account knows; None where none is.
 
-    `additional_fields` asks for `subscriptions`, say; `only` names the attributes wanted (identifiers come
-    along). Raises `KlaviyoError`.
+    `additional_fields` asks for `subscriptions`, for example; `only_fields` names the attributes to read, besides
+    identifiers. Raises `KlaviyoError`.
     """
     wanted = list(dict.fromkeys(identities))
     query: dict[str, str] = {}
@@ -75,22 +75,22 @@ async def find_profiles(
 
 
 async def members_of_segment(
-    client: Client, segment_id: str, identities: Iterable[Identity], *, priority: Priority = "live"
+    client: Client,
+    segment_id: str,
+    identities: Iterable[Identity],
+    *,
+    priority: Priority = "live",
+    full_read_from: int = FULL_READ_MIN_PROFILES,
 ) -> dict[Identity, bool]:
-    """Which identities are in the segment; somebody unknown to the account is not. Raises `KlaviyoError`."""
-    return await _members(client, "segment", segment_id, identities, priority)
+    """Whether each identity is in the segment; one that the account does not know is not. Raises `KlaviyoError`."""
+    return await _members(client, "segment", segment_id, identities, priority, full_read_from)
 
 
 async def members_of_list(
     client: Client, list_id: str, identities: Iterable[Identity], *, priority: Priority = "live"
 ) -> dict[Identity, bool]:
-    """Which identities are on the list; somebody unknown to the account is not. Raises `KlaviyoError`."""
-    return await _members(client, "list", list_id, identities, priority)
-
-
-async def read_subscriptions(client: Client, identity: Identity) -> dict[str, str]:
-    """One profile's consent by channel (`email`, `sms`, …); empty for nobody. Raises `KlaviyoError`."""
-    return (await read_consent(client, [identity]))[identity]
+    """Whether each identity is on the list; one that the account does not know is not. Raises `KlaviyoError`."""
+    return await _members(client, "list", list_id, identities, priority, FULL_READ_MIN_PROFILES)
 
 
 async def read_consent(
@@ -121,15 +121,20 @@ def consent_of(attributes: Mapping[str, Any]) -> dict[str, str]:
 
 
 async def _members(
-    client: Client, kind: str, group_id: str, identities: Iterable[Identity], priority: Priority
+    client: Client,
+    kind: str,
+    group_id: str,
+    identities: Iterable[Identity],
+    priority: Priority,
+    full_read_from: int,
 ) -> dict[Identity, bool]:
     wanted = list(dict.fromkeys(identities))
     call = Call(f"get_profiles_for_{kind}")
     ids = {"id": group_id}
-    if len(wanted) >= FULL_READ_MIN_PROFILES:
-        everybody = await _all_member_keys(client, call, ids, len(wanted), priority)
-        if everybody is not None:
-            return {each: not everybody.isdisjoint(each.keys()) for each in wanted}
+    if len(wanted) >= full_read_from:
+        member_keys = await _all_member_keys(client, call, ids, len(wanted), priority)
+        if member_keys is not None:
+            return {each: not member_keys.isdisjoint(each.keys()) for each in wanted}
     # Members cannot be asked for by external id: such a profile is looked up first.
     external = [each for each in wanted if each.email is None and each.phone_number is None]
     known = await find_profiles(client, external, only_fields=(), priority=priority) if external else {}
@@ -150,7 +155,7 @@ async def _members(
 async def _all_member_keys(
     client: Client, call: Call, ids: Mapping[str, str], fewer_than: int, priority: Priority
 ) -> set[str] | None:
-    """The keys of all members of a group that has fewer members than are asked about; None of a larger one."""
+    """The keys of all members of a group that has fewer than `fewer_than`; None for a larger group."""
     query = sparse_fields("profile", IDENTIFIERS)
     pages = client.pages(call, ids=ids, query=query, limit=fewer_than, priority=priority)
     found = [_read(resource).identity async for resource in pages]
@@ -160,7 +165,7 @@ async def _all_member_keys(
 
 
 async def _groups(client: Client, kind: str, profile_id: str, priority: Priority) -> set[str]:
-    """The ids of a profile's lists or segments (3 calls a second: for who cannot be asked for otherwise)."""
+    """The ids of a profile's lists or segments: 3 calls a second, so only where no other read can tell."""
     pages = client.pages(Call(f"get_{kind}_ids_for_profile"), ids={"id": profile_id}, priority=priority)
     return {str(each.get("id")) async for each in pages}
 
@@ -182,7 +187,7 @@ async def _matching(
 
 
 def _values(identities: Iterable[Identity], name: str) -> list[str]:
-    """The identifiers of one kind; e-mails also in lower case, for filters tell upper from lower."""
+    """The identifiers of one kind; e-mails in lower case too, since filters are case-sensitive."""
     values = [value for each in identities if (value := getattr(each, name)) is not None]
     if name == "email":
         values += [value.casefold() for value in values]

@@ -9,7 +9,7 @@ from askel_tui.contract.calls import Call
 from askel_tui.core.requests import bulk
 from askel_tui.core.requests.bulk import Row
 from askel_tui.core.requests.packing import PACKED_CALLS, Request
-from askel_tui.klaviyo.rate_limits.limiter import Priority
+from askel_tui.klaviyo.priority import Priority
 from askel_tui.store.journal.rows import OpenRequest, StoredOperation
 from askel_tui.sync.settlement.values import Retry, Settlement, single_retries
 

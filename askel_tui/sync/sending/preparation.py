@@ -11,7 +11,7 @@ from askel_tui.core.requests import packing
 from askel_tui.core.requests.coalescing import is_update
 from askel_tui.core.requests.packing import CONSENT_CALLS, PACKED_CALLS, addressed_identity
 from askel_tui.klaviyo.errors import KlaviyoError
-from askel_tui.klaviyo.rate_limits.limiter import Priority
+from askel_tui.klaviyo.priority import Priority
 from askel_tui.klaviyo.reads.profiles import find_profiles, members_of_list, members_of_segment
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import StoredOperation

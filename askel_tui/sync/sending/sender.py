@@ -14,7 +14,7 @@ from typing import Protocol
 from askel_tui.contract.calls import Call
 from askel_tui.core.requests.packing import CONSENT_CALLS, PACKED_CALLS
 from askel_tui.klaviyo.errors import Conflict, KlaviyoError, Unavailable, UnreadableResponse
-from askel_tui.klaviyo.rate_limits.limiter import Priority
+from askel_tui.klaviyo.priority import Priority
 from askel_tui.klaviyo.reads.consent import find_shown_operations
 from askel_tui.klaviyo.responses import resource_of
 from askel_tui.store.journal.errors import StaleOperations

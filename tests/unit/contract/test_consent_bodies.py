@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from askel_tui.contract.dialects import CHANNEL_IDENTIFIER, Inexpressible, dialect
 from askel_tui.contract.endpoints import SELECTABLE
 from tests.support.openapi import validate_request
-from tests.support.strategies import emails, ids, names, phones, revisions, times
+from tests.support.strategies import emails, names, phones, revisions, times
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ def test_subscriptions_are_valid(
     historical = historical and words.has_historical_consent
     who = {"email": data.draw(emails), "phone_number": data.draw(phones), "external_id": data.draw(names)}
     dated = {channel: data.draw(times) for channel in wanted} if historical else {}
-    item = words.subscribe_item(who, wanted, dated, data.draw(st.none() | ids))
+    item = words.subscribe_item(who, wanted, dated)
     body = words.subscribe([item], list_id, source, historical)
     validate_request(revision, "bulk_subscribe_profiles", None, body)
     sent = body["data"]["attributes"]["profiles"]["data"][0]["attributes"]

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from askel_tui.core.expressions.expression import parse_expression
-from askel_tui.core.records.record import Record
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.core.workflows.model import (
     AddToList,
@@ -25,7 +24,6 @@ from askel_tui.core.workflows.model import (
     Workflow,
     line_of,
     step_targets,
-    trigger_matches,
 )
 from tests.support.files import EXAMPLES
 
@@ -372,12 +370,6 @@ def test_a_bracket_that_stays_open_inside_braces_is_part_of_a_name(text: str) ->
     found = step(f"track_event: {text}")
     assert found.metric == text.split(",")[0].removeprefix("{metric: ")
     assert found.value == parse_expression("data.v")
-
-
-def test_a_trigger_is_matched_by_the_event_alone() -> None:
-    workflow = load(HEAD.replace("happened", "[happened, again]") + "steps: [{id: s, add_to_list: L}]")
-    assert trigger_matches(workflow, Record("1", "again", "2026-11-23T00:00:00Z", {}))
-    assert not trigger_matches(workflow, Record("1", "other", "2026-11-23T00:00:00Z", {}))
 
 
 def test_a_step_tells_what_it_names_in_the_account() -> None:

@@ -15,8 +15,9 @@ from askel_tui.contract.calls import Call
 from askel_tui.contract.dialects import dialect
 from askel_tui.core.fingerprints import fingerprint
 from askel_tui.klaviyo import errors as kinds
+from askel_tui.klaviyo.addresses import BadAddress
 from askel_tui.klaviyo.client import Client
-from askel_tui.klaviyo.http import BadAddress
+from askel_tui.klaviyo.http_limits import HttpLimits
 from tests.support.openapi import validate_call
 from tests.support.stub_server import KEY, NEWEST, OLD, Sleeps, Stub, answer, client_of, errors, serving
 
@@ -320,9 +321,12 @@ async def test_an_answer_that_ends_early_may_have_arrived(head: bytes) -> None:
     assert caught.value.may_have_arrived
 
 
-async def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("askel_tui.klaviyo.http.MAX_RESPONSE_BYTES", 100_000)
-    async with serving(Stub([web.Response(body=b" " * 200_000)])) as stub, client_of(stub) as client:
+async def test_an_answer_without_end_is_given_up() -> None:
+    limits = HttpLimits(max_response_bytes=100_000)
+    async with (
+        serving(Stub([web.Response(body=b" " * 200_000)])) as stub,
+        client_of(stub, http_limits=limits) as client,
+    ):
         with pytest.raises(kinds.UnreadableResponse, match="larger"):
             await client.call(Call.GET_LISTS)
 

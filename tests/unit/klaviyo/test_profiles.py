@@ -10,13 +10,11 @@ from aiohttp import web
 from askel_tui.core.operations import Identity
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import NotInAccount
-from askel_tui.klaviyo.reads import profiles
 from askel_tui.klaviyo.reads.profiles import (
     find_profiles,
     members_of_list,
     members_of_segment,
     read_consent,
-    read_subscriptions,
 )
 from askel_tui.sandbox.http.server import RunningSandbox
 from askel_tui.sandbox.state import profiles as people
@@ -126,10 +124,10 @@ async def test_a_group_that_is_gone_is_missing(client: Client) -> None:
 async def test_consent_is_read_by_channel(client: Client, sandbox: RunningSandbox) -> None:
     people.create_profile(sandbox.account, {"email": "new@mapleandember.example"}, 2e9)
     new = Identity(email="new@mapleandember.example")
-    assert (await read_subscriptions(client, VIP))["email"] == "SUBSCRIBED"
-    assert (await read_subscriptions(client, new))["email"] != "SUBSCRIBED"
-    assert await read_subscriptions(client, NOBODY) == {}
-    assert set(await read_consent(client, [VIP, new])) == {VIP, new}
+    found = await read_consent(client, [VIP, new, NOBODY])
+    assert found[VIP]["email"] == "SUBSCRIBED"
+    assert found[new]["email"] != "SUBSCRIBED"
+    assert found[NOBODY] == {}
 
 
 def by_email(sandbox: RunningSandbox, email: str) -> str:
@@ -140,14 +138,13 @@ def by_email(sandbox: RunningSandbox, email: str) -> str:
 
 @pytest.mark.parametrize("people_asked", [4, 40])
 async def test_asked_about_many_the_members_of_a_small_group_are_read_instead(
-    client: Client, sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch, people_asked: int
+    client: Client, sandbox: RunningSandbox, people_asked: int
 ) -> None:
     """At 40 the segment is the smaller side and read whole; at 4 it is the larger one and asked."""
-    monkeypatch.setattr(profiles, "FULL_READ_MIN_PROFILES", 3)
     wanted = [WREN, NOBODY, Identity(external_id="ME-0003")]
     wanted += [Identity(email=f"n{number}@mapleandember.example") for number in range(people_asked - 3)]
     before = sandbox.world.logged_count
-    members = await members_of_segment(client, "MeTier", wanted)
+    members = await members_of_segment(client, "MeTier", wanted, full_read_from=3)
     assert {each for each, member in members.items() if member} == {WREN, Identity(external_id="ME-0003")}
     asked = [entry["query"] for entry in sandbox.world.log if entry["n"] > before]
     assert any("filter" in query for query in asked) == (people_asked == 4)

@@ -1,0 +1,6 @@
+"""The two priorities of calls to Klaviyo."""
+
+from typing import Literal
+
+Priority = Literal["live", "bulk"]
+"""Live calls go before bulk ones, and bulk ones are spread over the minute."""
