@@ -51,8 +51,12 @@ class DetailPane(VerticalScroll, can_focus=True):
         self.post_message(self.Resized())
 
     def show(self, title: str, lines: Sequence[DetailLine], text: str = "") -> None:
-        """Shows these instead of what was there."""
-        self.query_one(Static).update(detail_content(title, lines, text))
+        """Replaces the content by a title, lines, and a longer text."""
+        self.show_content(detail_content(title, lines, text))
+
+    def show_content(self, content: Content) -> None:
+        """Replaces the content."""
+        self.query_one(Static).update(content)
 
 
 def detail_content(title: str, lines: Sequence[DetailLine], text: str = "") -> Content:

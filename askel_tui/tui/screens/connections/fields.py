@@ -1,4 +1,4 @@
-"""What is typed into the form of a connection, read and checked. Pure; a secret is never repeated."""
+"""The fields of the connection form, parsed and checked. Pure; an error never repeats a secret."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\x00-\x1f\x7f]+")
 
 @dataclass(frozen=True, slots=True)
 class ConnectionFields:
-    """What a form holds, the key aside."""
+    """The values of the form, without the key."""
 
     name: str
     revision: str
@@ -35,10 +35,10 @@ class ConnectionFields:
 
     def __repr__(self) -> str:
         # Addresses may hold tokens.
-        return f"Fields({self.name!r})"
+        return f"ConnectionFields({self.name!r})"
 
     def editable_values(self) -> dict[str, Any]:
-        """What can be changed of a connection that exists."""
+        """The values that can be changed in a connection that exists."""
         return {
             "customer": self.customer,
             "only_lists": self.only_lists,
@@ -48,33 +48,33 @@ class ConnectionFields:
 
 
 def split_lists(text: str) -> tuple[str, ...]:
-    """Names or ids, between commas."""
+    """The names or ids of a line that separates them with commas."""
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def split_addresses(text: str) -> tuple[str, ...]:
-    """Addresses, between blanks: a comma may be part of one."""
+    """The addresses of a line that separates them with blanks: a comma may be part of one."""
     return tuple(dict.fromkeys(text.split()))
 
 
-def fields_error(fields: ConnectionFields, taken: Sequence[str]) -> str | None:
-    """What has to be put right before anything is asked of Klaviyo; None where nothing has."""
-    return name_error(fields, taken) or address_error(fields.notify)
+def fields_error(fields: ConnectionFields, existing_names: Sequence[str]) -> str | None:
+    """The first error that can be found without asking Klaviyo, or None."""
+    return name_error(fields, existing_names) or address_error(fields.notify)
 
 
-def name_error(fields: ConnectionFields, taken: Sequence[str]) -> str | None:
-    """Why a connection can't be called so; None where it can."""
+def name_error(fields: ConnectionFields, existing_names: Sequence[str]) -> str | None:
+    """The error in the name, or None."""
     if not fields.name:
         return "Give the connection a name."
     if not _NAME.fullmatch(fields.name):
         return "A name is letters, digits, dots, dashes and underscores, at most 64, and begins with a letter or digit."
-    if fields.name in taken:
+    if fields.name in existing_names:
         return f"A connection called {fields.name} exists: Esc, then r gives it a new key."
     return None
 
 
 def address_error(addresses: Sequence[str]) -> str | None:
-    """Which address for notices is none; it is told by its number, for it may hold a token."""
+    """The first malformed address for notices, by its number, since an address may hold a token; or None."""
     for number, address in enumerate(addresses, 1):
         if not _ADDRESS.fullmatch(address):
             return f"Address {number} for notices is not of the form service://… (https://, slack://, mailto://)."
@@ -82,10 +82,10 @@ def address_error(addresses: Sequence[str]) -> str | None:
 
 
 def unknown_lists_error(only: Sequence[str], known: Sequence[str]) -> str | None:
-    """Which of the lists that may be touched the account does not have, with what may have been meant."""
-    told = []
+    """The allowed lists that the account lacks, each with the most similar name; None where it has them all."""
+    unknown = []
     for name in only:
         if name not in known:
             guess = did_you_mean(name, known)
-            told.append(f"{name} (did you mean {guess}?)" if guess else name)
-    return f"Not a list of the account: {', '.join(told)}" if told else None
+            unknown.append(f"{name} (did you mean {guess}?)" if guess else name)
+    return f"Not a list of the account: {', '.join(unknown)}" if unknown else None

@@ -1,4 +1,4 @@
-"""A field that shows what it holds, beside one for a secret: a private key that comes into it is handed on at once."""
+"""A field whose text is visible: a private key that is typed or pasted into it goes to the masked field instead."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from textual.widgets import Input
 from askel_tui.tui.widgets.secret_input import SecretInput
 
 PRIVATE_KEY_PREFIX = "pk_"
-"""What every private key begins with."""
+"""The beginning of every private key."""
 
 
 class PlainInput(Input):
-    """A line that never holds a private key; where the screen has a field `#form-key`, the key goes there."""
+    """A line that never holds a private key; a key goes to the screen's field `#form-key`, if there is one."""
 
     class KeyRedirected(Message):
-        """A key was handed on, or thrown away."""
+        """A key was moved to the masked field, or dropped where there is none."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._redirected = False
 
     def on_focus(self) -> None:
-        """What is typed now is for this field again."""
+        """Takes what is typed as this field's own again."""
         self._redirected = False
 
     async def _on_key(self, event: events.Key) -> None:
-        """Keys that came faster than the focus went are the key's as well."""
+        """Redirects a private key, and the characters of it that arrive before the focus has moved."""
         if self._redirected and event.is_printable:
             event.stop()
             event.prevent_default()
@@ -41,7 +41,7 @@ class PlainInput(Input):
             self._redirect(key)
 
     def _on_paste(self, event: events.Paste) -> None:
-        """A key never gets into the field."""
+        """Redirects a private key before it gets into the field."""
         text = event.text.strip()
         if text.startswith(PRIVATE_KEY_PREFIX):
             event.stop()
@@ -49,9 +49,9 @@ class PlainInput(Input):
             self._redirect(text)
 
     def _redirect(self, text: str) -> None:
-        begins, self._redirected = not self._redirected, True
+        is_first, self._redirected = not self._redirected, True
         for secret in self.screen.query("#form-key").results(SecretInput):
-            if begins:
+            if is_first:
                 secret.forget()
                 self.screen.set_focus(secret)
             secret.insert_text_at_cursor(text)

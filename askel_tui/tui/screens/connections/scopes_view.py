@@ -1,8 +1,8 @@
-"""A key's scopes as a checklist: what is there, what is missing, what needs it. Pure."""
+"""A key's scopes as a checklist: which are present, which are missing, and which features need them. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ SCOPE_STATE_SIGNS = {
 
 @dataclass(frozen=True, slots=True)
 class ScopeRow:
-    """A scope: its state, whether every connection needs it, and what Askel does with it."""
+    """A scope: its state, whether every connection needs it, and the features that use it."""
 
     name: str
     state: str
@@ -28,16 +28,16 @@ class ScopeRow:
 
 
 def scope_rows(found: Mapping[str, str], revision: str) -> list[ScopeRow]:
-    """The scopes of a check, those that every connection needs first."""
+    """The scopes that were checked, the required ones first."""
     from askel_tui.core.workflows.scopes import scopes_of
     from askel_tui.klaviyo.reads.key_check import CALLS_OF_FEATURES, REQUIRED_SCOPES
 
-    needing: dict[str, list[str]] = {}
+    features: dict[str, list[str]] = {}
     for feature, calls in CALLS_OF_FEATURES.items():
         for scope in scopes_of(calls, revision):
-            needing.setdefault(scope, []).append(feature.partition(" (")[0].removesuffix(" import"))
+            features.setdefault(scope, []).append(feature.partition(" (")[0].removesuffix(" import"))
     rows = [
-        ScopeRow(name, state, name in REQUIRED_SCOPES, tuple(needing.get(name, ())))
+        ScopeRow(name, state, name in REQUIRED_SCOPES, tuple(features.get(name, ())))
         for name, state in found.items()
     ]
     return sorted(rows, key=lambda row: (not row.required, row.name))
@@ -46,7 +46,7 @@ def scope_rows(found: Mapping[str, str], revision: str) -> list[ScopeRow]:
 def scope_checklist(
     found: Mapping[str, str], revision: str, before: Mapping[str, str] | None = None
 ) -> Content:
-    """A line per scope; with `before` also its state under the key that is to be replaced."""
+    """A line per scope; with `before`, the scopes of the key that is to be replaced, also its state under that one."""
     rows = scope_rows(found, revision)
     if not rows:
         return Content.styled("Not checked yet.", "$foreground-muted")
@@ -65,21 +65,20 @@ def scope_checklist(
 
 
 def summarize_scopes(found: Mapping[str, str], lacking: int) -> tuple[str, str]:
-    """What the scopes come to, and its style."""
+    """A sentence that says what the key can do, and its style; `lacking` counts the features that can't work."""
     from askel_tui.klaviyo.reads.key_check import REQUIRED_SCOPES
 
-    needed = [scope for scope in REQUIRED_SCOPES if found.get(scope) == "missing"]
-    if needed:
-        return f"✗ no connection without {', '.join(needed)}: make a new key in Klaviyo", "bold $error"
+    missing = [scope for scope in REQUIRED_SCOPES if found.get(scope) == "missing"]
+    if missing:
+        return f"✗ no connection without {', '.join(missing)}: make a new key in Klaviyo", "bold $error"
     if lacking:
         return f"! {lacking} of the things Askel does can't work with this key, the rest can", "$warning"
-    unsure = sum(state == "not verified" for state in found.values())
-    if unsure:
-        return f"? nothing is missing as far as can be seen; {unsure} could not be verified", "$warning"
+    unverified = sum(state == "not verified" for state in found.values())
+    if unverified:
+        return f"? nothing is missing as far as can be seen; {unverified} could not be verified", "$warning"
     return "✓ the key can do all that Askel does", "$success"
 
 
-def notice_channel_kinds(addresses: tuple[str, ...] | list[str]) -> str:
-    """The kinds of addresses that notices go to: the addresses themselves may hold tokens."""
-    kinds = [sanitize(address.partition("://")[0], 20) for address in addresses]
-    return ", ".join(kinds)
+def notice_channel_kinds(addresses: Iterable[str]) -> str:
+    """The kinds of the addresses that notices go to (`slack, mailto`): an address itself may hold a token."""
+    return ", ".join(sanitize(address.partition("://")[0], 20) for address in addresses)

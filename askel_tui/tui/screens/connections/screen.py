@@ -1,4 +1,4 @@
-"""Connections: accounts with their keys, scopes and limits; made, checked, changed, given new keys, taken away."""
+"""Connections: Klaviyo accounts with their keys, scopes and limits; connecting, checking and changing them."""
 
 from __future__ import annotations
 
@@ -7,23 +7,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Container, VerticalScroll
+from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Static
 
-from askel_tui.contract.endpoints import serving_revision
 from askel_tui.text.numbers import pluralize
-from askel_tui.text.sanitizing import sanitize
-from askel_tui.text.times import format_timestamp
 from askel_tui.tui.screens.base_screen import AskelScreen
-from askel_tui.tui.screens.connections.scopes_view import (
-    notice_channel_kinds,
-    scope_checklist,
-    summarize_scopes,
-)
-from askel_tui.tui.widgets.detail_pane import DetailLine, detail_content
+from askel_tui.tui.screens.connections import view
+from askel_tui.tui.screens.connections.scopes_view import summarize_scopes
+from askel_tui.tui.widgets.detail_pane import DetailPane
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.table import Cell, Column, Row, Table
+from askel_tui.tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from askel_tui.services.status import Status
@@ -35,39 +29,9 @@ WELCOME = (
     "It needs the scopes profiles and lists (read and write) and events (write); the others are told when checked."
 )
 
-STATE_CELLS: dict[str, Cell] = {
-    "connected": ("● connected", "$success"),
-    "key_refused": ("✗ key refused", "$error"),
-    "other_account": ("✗ other account", "$error"),
-}
-
-ON_CONFLICT_TEXTS = {
-    "fail": "the record fails, and names both profiles",
-    "strongest": "the strongest identifier is written with",
-    "merge": "the profiles are merged in Klaviyo",
-}
-
-
-class ConnectionDetail(VerticalScroll, can_focus=True):
-    """All there is to know about a connection; its key is a fingerprint."""
-
-    jump_key = "d"
-    help = Help(
-        "A connection",
-        "Its account, what its key may do, and whose budget it shares. Scroll with the arrows.",
-    )
-
-    def compose(self) -> ComposeResult:
-        """One text."""
-        yield Static()
-
-    def show(self, facts: Content, scopes: Content) -> None:
-        """Shows a connection."""
-        self.query_one(Static).update(Content.assemble(facts, ("\n\nScopes\n", "bold $primary"), scopes))
-
 
 class ConnectionsScreen(AskelScreen):
-    """The connections, and what is known about the one under the cursor."""
+    """The table of connections and the details of the selected one."""
 
     NAME = "connections"
     CSS_PATH = "connections.tcss"
@@ -90,20 +54,13 @@ class ConnectionsScreen(AskelScreen):
         super().__init__()
         self._docs: list[ConnectionDoc] = []
         self._status: Status | None = None
-        self._workflows: dict[str, list[str]] = {}
 
     def body(self) -> ComposeResult:
         """The table and the details."""
         yield Static(Content(WELCOME), id="welcome")
         with Container(id="panes"):
             yield Table(
-                (
-                    Column("connection", 12, 2),
-                    Column("account", 8, 2),
-                    Column("customer", 8, 1),
-                    Column("revision", 10),
-                    Column("state", 15),
-                ),
+                view.COLUMNS,
                 id="connections",
                 classes="panel",
                 title="Connections",
@@ -111,45 +68,33 @@ class ConnectionsScreen(AskelScreen):
                 jump_key="c",
                 about=Help("Connections", "Enter makes the other screens be about the connection."),
             )
-            yield ConnectionDetail(id="detail", classes="panel")
+            yield DetailPane(
+                id="detail",
+                classes="panel",
+                jump_key="d",
+                about=Help(
+                    "A connection",
+                    "Its account, what its key may do, and whose budget it shares. Scroll with the arrows.",
+                ),
+            )
 
     async def load(self) -> None:
-        """Reads the connections, and what belongs to them."""
-        # Taken together: between two reads a key may be pressed.
-        docs, self._status = await self.backend.connections(), await self.backend.status()
-        self._docs, self._workflows = docs, {}
-        for each in self._status.workflows:
-            if each.state != "direct" and each.connection is not None:
-                self._workflows.setdefault(each.connection, []).append(each.name)
+        """Reads the connections and the status."""
+        # Assigned together: between two reads a key may be pressed.
+        self._docs, self._status = await self.backend.connections(), await self.backend.status()
         self._show()
-
-    # What is shown.
 
     def _show(self) -> None:
         self.query_one("#welcome").display = not self._docs
         self.query_one("#panes").display = bool(self._docs)
         table = self.query_one(Table)
-        table.set_rows([self._row(doc) for doc in self._docs])
+        if self._status is not None:
+            table.set_rows([view.table_row(doc, self._status, self.connection) for doc in self._docs])
         table.border_title = pluralize(len(self._docs), "connection")
         if self.focused is None and self._docs:
             table.focus()
         self._describe()
         self.refresh_bindings()
-
-    def _row(self, doc: ConnectionDoc) -> Row:
-        here = "▸ " if doc.name == self.connection else "  "
-        account = doc.account_name or doc.account or "not told"
-        return doc.name, (here + doc.name, account, doc.customer or "", doc.revision, self._state(doc))
-
-    def _state(self, doc: ConnectionDoc) -> Cell:
-        found = next(
-            (row.state for row in (self._status.connections if self._status else ()) if row.name == doc.name),
-            "connected",
-        )
-        missing = sum(state == "missing" for state in doc.scopes.values())
-        if found == "connected" and missing:
-            return f"! {pluralize(missing, 'scope')} less", "$warning"
-        return STATE_CELLS.get(found, found)
 
     @property
     def _selected_doc(self) -> ConnectionDoc | None:
@@ -158,92 +103,30 @@ class ConnectionsScreen(AskelScreen):
 
     def _describe(self) -> None:
         doc = self._selected_doc
-        if doc is None:
-            return
-        lacking = _unsupported_features(doc)
-        words, style = summarize_scopes(doc.scopes, len(lacking))
-        scopes = [Content.styled(sanitize(words), style), scope_checklist(doc.scopes, doc.revision)]
-        if lacking:
-            scopes.insert(1, Content.assemble("Can't work: ", (sanitize("; ".join(lacking)), "$warning")))
-        self.query_one(ConnectionDetail).show(
-            detail_content(doc.name, self._detail_lines(doc)), Content("\n").join(scopes)
-        )
-
-    def _detail_lines(self, doc: ConnectionDoc) -> list[DetailLine]:
-        account = f"{doc.account} ({doc.account_name or 'without a name'})"
-        served = serving_revision(doc.revision)
-        kinds = notice_channel_kinds(doc.notify)
-        lines: list[DetailLine] = [
-            (
-                "account",
-                account
-                if doc.account
-                else "not told: the key lacks accounts:read; its fingerprint stands for it",
-            ),
-            ("key", doc.key),
-            (
-                "revision",
-                doc.revision if served == doc.revision else f"{doc.revision}, retired: served as {served}",
-            ),
-            ("customer", doc.customer or "none named"),
-            ("may touch", ", ".join(doc.only_lists) if doc.only_lists else "all lists"),
-            ("notices", f"{pluralize(len(doc.notify), 'channel')}: {kinds}" if kinds else "on Overview only"),
-            ("on a 409", ON_CONFLICT_TEXTS[doc.on_conflict]),
-            ("workflows", ", ".join(self._workflows.get(doc.name, ())) or "none"),
-            ("connected", format_timestamp(doc.created)[:16] + "Z"),
-        ]
-        for other in self._connections_sharing_budget(doc):
-            same = "the same key" if other.key == doc.key else "another key of the account"
-            revision = (
-                ""
-                if other.revision == doc.revision
-                else f", revision {other.revision}: the smaller limits count"
-            )
-            lines.append(("shares with", f"{other.name}: {same}, one budget{revision}"))
-        lines += self._budget_lines(doc)
-        return lines
-
-    def _connections_sharing_budget(self, doc: ConnectionDoc) -> list[ConnectionDoc]:
-        """The other connections on the same account's budget."""
-        return [
-            other
-            for other in self._docs
-            if other.name != doc.name
-            and (other.key == doc.key or (doc.account is not None and other.account == doc.account))
-        ]
-
-    def _budget_lines(self, doc: ConnectionDoc) -> list[DetailLine]:
-        account = doc.account or f"key:{doc.key}"
-        used = [row for row in (self._status.budgets if self._status else ()) if row.account == account]
-        if not used:
-            return [("budget", "nothing was called within the last minute")]
-        fullest = sorted(used, key=lambda row: -row.used / row.limit)[:3]
-        told = ", ".join(f"{row.call} {row.used:,}/{row.limit:,}" for row in fullest)
-        return [("budget", f"{told} in the last minute")]
+        if doc is not None and self._status is not None:
+            self.query_one(DetailPane).show_content(view.details(doc, self._docs, self._status))
 
     def connection_changed(self) -> None:
-        """Another connection is the one that the screens are about."""
+        """Marks the connection that the screens are about from now on."""
         if self._docs:
             self._show()
 
     def on_data_table_row_highlighted(self) -> None:
-        """Another row is under the cursor."""
+        """Shows the details of the row under the cursor."""
         self._describe()
 
     def on_data_table_row_selected(self, event: Table.RowSelected) -> None:
-        """The screens are about this one from now on."""
+        """Makes the other screens be about the selected connection."""
         doc = self._selected_doc
         if doc is not None:
             self.askel.choose_connection(doc.name)
             self.toasts.show(f"The other screens are about {doc.name} now.")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What acts on a connection is there while there is one."""
+        """Hides the actions on a connection while there is none."""
         if action in ("check", "change", "rotate", "disconnect"):
             return bool(self._docs)
         return super().check_action(action, parameters)
-
-    # Acting.
 
     def action_add(self) -> None:
         """Connects another account."""
@@ -264,7 +147,7 @@ class ConnectionsScreen(AskelScreen):
         )
 
     def action_change(self) -> None:
-        """Changes what can be changed without another key."""
+        """Changes the values that need no other key."""
         doc = self._selected_doc
         if doc is not None:
             self.start_work(partial(self._change, doc), group="form", exclusive=True, asks_question=True)
@@ -277,7 +160,7 @@ class ConnectionsScreen(AskelScreen):
             self.toasts.show(f"{doc.name} is changed. Lists count from the next apply on.")
 
     def action_check(self) -> None:
-        """Asks Klaviyo again."""
+        """Asks Klaviyo again what the key may do."""
         doc = self._selected_doc
         if doc is not None:
             self.start_work(partial(self._check, doc), group="check", exclusive=True)
@@ -305,7 +188,7 @@ class ConnectionsScreen(AskelScreen):
             )
 
     def action_disconnect(self) -> None:
-        """Takes the connection and its key away."""
+        """Removes the connection and its key."""
         doc = self._selected_doc
         if doc is not None:
             self.start_work(partial(self._disconnect, doc), group="form", exclusive=True, asks_question=True)
@@ -316,12 +199,3 @@ class ConnectionsScreen(AskelScreen):
             await self.with_progress("Disconnecting", self.backend.disconnect(doc.name))
             await self.load()
             self.toasts.show(f"{doc.name} is disconnected.")
-
-
-def _unsupported_features(doc: ConnectionDoc) -> list[str]:
-    from askel_tui.klaviyo.reads.key_check import missing_features
-
-    return [
-        f"{feature} (wants {', '.join(missing)})"
-        for feature, missing in missing_features(doc.scopes, doc.revision)
-    ]
