@@ -1,1 +1,4 @@
-"""What Klaviyo's API is, per revision: endpoints and their limits, caps of fields, request bodies. Pure."""
+"""Klaviyo's API as data, per revision: endpoints and their limits, caps of fields, request bodies.
+
+Pure, and knows nothing of Askel.
+"""

@@ -1,4 +1,7 @@
-"""A Klaviyo account through HTTP: client, budgets, catalog, checks, errors."""
+"""A Klaviyo account through HTTP: the client, its rate limits, errors, and reads.
+
+Knows neither the store nor the engine; httpx stays inside `klaviyo.http`.
+"""
 
 import sys
 

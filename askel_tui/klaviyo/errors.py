@@ -1,8 +1,7 @@
-"""What can go wrong with a call to Klaviyo: one class per kind, each with Klaviyo's own words (docs/klaviyo.md
-4).
+"""Errors of calls to Klaviyo: one class per kind, each with Klaviyo's own words (docs/klaviyo.md 4).
 
-`str(error)` is one sentence for people: at most 300 characters, nothing in it that a terminal would obey.
-Klaviyo may reword a `detail` at any time, so nothing decides by it, except where Klaviyo gives no other sign.
+`str(error)` is one sentence for people: at most 300 characters, nothing in it that a terminal would obey. Klaviyo may
+reword a `detail` at any time, so nothing is decided by it, except where Klaviyo gives no other sign.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ if TYPE_CHECKING:
 MAX_MESSAGE_CHARACTERS = 300
 
 NO_VALID_REVISIONS = "No valid revisions"
-"""How the detail of a 404 starts when the revision is older than the endpoint; its code is not known."""
+"""The start of a 404's detail when the revision is older than the endpoint. Its code is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class KlaviyoErrorItem:
-    """One error of an answer; absent parts are empty. `meta` may hold a duplicate's id."""
+    """One error of a response. Absent parts are empty; `meta` may hold a duplicate's id."""
 
     code: str = ""
     title: str = ""
@@ -36,15 +35,15 @@ class KlaviyoErrorItem:
 
     @property
     def location(self) -> str:
-        """Where in the request the trouble is: the pointer, or the name of the query parameter."""
+        """The part of the request that the error is about: its pointer, or the name of the query parameter."""
         return self.pointer or self.parameter
 
 
 class KlaviyoError(AskelError):
-    """A call that failed. The kinds below say what that means; this one itself is an answer of no known kind.
+    """A call that failed. Subclasses are the kinds; this class itself is a response of no known kind.
 
-    `status` is None when there was no answer, `body` is the answer's, free of secrets. `attempts` is how
-    often the call was made. `arrived` is False only where the request certainly did not reach Klaviyo.
+    `status` is None when there was no response; `body` is the response's, free of secrets. `attempts` is the number of
+    times that the call was made. `may_have_arrived` is False only where the request certainly did not reach Klaviyo.
     """
 
     def __init__(
@@ -97,7 +96,7 @@ class ScopeMissing(KlaviyoError):
 
 
 class NotInAccount(KlaviyoError):
-    """404: what the path names is not in the account."""
+    """404: the account has nothing of the path's id."""
 
 
 class NotInThisRevision(KlaviyoError):
@@ -105,11 +104,11 @@ class NotInThisRevision(KlaviyoError):
 
 
 class Conflict(KlaviyoError):
-    """409: an identifier belongs to another profile, or the thing may not be changed now."""
+    """409: an identifier belongs to another profile, or the resource may not be changed now."""
 
     @property
     def duplicate_profile_id(self) -> str | None:
-        """The id of the profile that has the identifier, where Klaviyo names it."""
+        """The id of the other profile that has the identifier; None where Klaviyo does not name it."""
         for item in self.errors:
             found = item.meta.get("duplicate_profile_id")
             if isinstance(found, str):
@@ -118,7 +117,7 @@ class Conflict(KlaviyoError):
 
 
 class InvalidRequest(KlaviyoError):
-    """400: the request is not valid; `errors` point at what is wrong with it."""
+    """400: the request is not valid; `errors` point at the wrong parts."""
 
 
 class TooLarge(KlaviyoError):
@@ -132,13 +131,13 @@ class RateLimited(KlaviyoError):
 
 
 class Unavailable(KlaviyoError):
-    """Klaviyo could not be reached or did not do its work just now: worth another try later."""
+    """Klaviyo could not be reached, or could not do the call just now: worth another try later."""
 
     exit_code = ExitCode.UNREACHABLE
 
 
 class UnreadableResponse(KlaviyoError):
-    """The answer is not what the contract says: the fate of a write is unknown."""
+    """The response does not follow the contract: the outcome of a write is unknown."""
 
     exit_code = ExitCode.UNREACHABLE
 
@@ -153,11 +152,9 @@ def error_from_response(
     challenged: bool = False,
     scrub: Callable[[str], str] = str,
 ) -> KlaviyoError:
-    """The error that an answer other than 2xx is. `scrub` takes secrets out of a text; `body` is kept as
-    given.
+    """The error that a response other than 2xx stands for. `body` is kept as given; `scrub` takes secrets out of a text.
 
-    `scopes` are what the call needs; `challenged` says that the edge itself refused, before the API saw
-    anything.
+    `scopes` are those that the call needs. `challenged`: the network edge refused, before the API saw anything.
     """
     items = parse_error_items(body, scrub)
     kind, sentence = _classify(call, status, items, scopes)
@@ -172,7 +169,7 @@ def error_from_response(
 
 
 def parse_error_items(body: bytes, scrub: Callable[[str], str] = str) -> tuple[KlaviyoErrorItem, ...]:
-    """The errors of a body in Klaviyo's envelope; none for any other body."""
+    """The errors in Klaviyo's envelope; none for any other body."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -252,7 +249,7 @@ def _classify(
 
 
 def _said(items: Sequence[KlaviyoErrorItem]) -> str:
-    """The first error in Klaviyo's words, and how many more there are."""
+    """The first error in Klaviyo's words, and the number of further ones."""
     if not items:
         return ""
     first = items[0]

@@ -1,7 +1,6 @@
-"""Klaviyo's filter language and query strings (docs/klaviyo.md 7).
+"""Klaviyo's filter language and query strings (docs/klaviyo.md 7). Pure.
 
-Servers commonly refuse a request line of more than 8 KB, so long lists of values are cut into several
-filters.
+Servers commonly refuse a request line of more than 8 KB, so long lists of values are split into several filters.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 MAX_FILTER_BYTES = 6_000
-"""Bytes of a filter once it is percent-encoded: leaves room for the path and the other parameters in 8 KB."""
+"""Bytes of a percent-encoded filter: 8 KB less the path and the other parameters."""
 
 MAX_VALUES_PER_FILTER = 100
-"""Values in one `any`: one page holds the answer to each."""
+"""Values in one `any` filter: one page holds a row for each."""
 
 
 def quote_literal(value: str) -> str:
@@ -38,7 +37,7 @@ def any_of(field: str, values: Iterable[str]) -> str:
 def any_of_batches(
     field: str, values: Iterable[str], *, max_values: int = MAX_VALUES_PER_FILTER
 ) -> Iterator[tuple[str, list[str]]]:
-    """Filters that together ask for all values, each short enough to send, with the values it asks for."""
+    """`any` filters that together name all values, each short enough to send, with the values in it."""
     part: list[str] = []
     size = 0
     for value in dict.fromkeys(values):
@@ -53,7 +52,7 @@ def any_of_batches(
 
 
 def query_string(query: Mapping[str, str]) -> str:
-    """The query, percent-encoded throughout; a question mark in front, or empty."""
+    """The percent-encoded query with its question mark; empty without parameters."""
     if not query:
         return ""
     return "?" + "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query.items())

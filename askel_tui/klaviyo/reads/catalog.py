@@ -1,9 +1,7 @@
-"""Reading the catalog: what exists in the account, section by section, each with all its pages (docs/klaviyo.md
-7, 8).
+"""Reads the catalog of an account, section by section, each with all its pages (docs/klaviyo.md 7, 8).
 
-What fires a flow is told by lists, segments and metrics that are read with their flow triggers, where the
-revision has that; at 2024-02-15 it cannot be read. A section that the key may not read is named as unread and
-sinks no other.
+What fires a flow is known from lists, segments and metrics that are read with their flow triggers; at 2024-02-15 it
+cannot be read. A section that the key may not read is marked as unread, and the others are read all the same.
 """
 
 from __future__ import annotations
@@ -34,13 +32,13 @@ if TYPE_CHECKING:
     from askel_tui.klaviyo.priority import Priority
 
 SECTIONS = ("lists", "segments", "flows", "metrics", "templates", "properties")
-"""What a catalog holds, by the words of `askel browse`."""
+"""The sections of a catalog, in the words of `askel browse`."""
 
 SAMPLED_PROFILES = 500
-"""Profiles that are looked at for custom properties."""
+"""How many profiles are sampled for custom properties."""
 
 _TRIGGERS = {"lists": "list", "segments": "segment", "metrics": "metric"}
-# What must have been read with its flow triggers before a flow of this type is known to have none other.
+# The sections that must be read with their flow triggers before all triggers of a flow of this type are known.
 _FIRED_BY = {"Added to List": ("lists", "segments"), "Metric": ("metrics",), "Unconfigured": ()}
 _FIRED_BY_ITSELF = {"Date Based": "date", "Low Inventory": "low-inventory", "Price Drop": "price-drop"}
 _LEAN = {
@@ -58,7 +56,7 @@ async def read_catalog(
     account: str | None = None,
     sample: int = SAMPLED_PROFILES,
 ) -> Catalog:
-    """The catalog as it is now; sections that were not asked for are empty.
+    """The catalog as it is now. Sections that are not in `sections` are empty.
 
     Raises `KlaviyoError` for anything but a missing scope (`Catalog.unread` names those sections).
     """
@@ -85,17 +83,17 @@ async def read_catalog(
 async def read_flow_triggers(
     client: Client, flow_id: str, *, priority: Priority = "live"
 ) -> tuple[FlowTrigger, ...] | None:
-    """What fires one flow and whether a filter may keep it from firing; None where the revision cannot tell.
+    """The triggers of one flow, with their filters; None where the revision does not show them.
 
-    A read of its own per flow (3 a second): for the flows that a workflow names. Raises `KlaviyoError`.
+    One call per flow, 3 a second: for the flows that workflows name. Raises `KlaviyoError`.
     """
     one = client.endpoint(Call.GET_FLOW)
     if "definition" not in one.additional_fields.get("additional-fields[flow]", ()):
         return None
-    answer = await client.call(
+    response = await client.call(
         Call.GET_FLOW, ids={"id": flow_id}, query={"additional-fields[flow]": "definition"}, priority=priority
     )
-    definition = _attributes(_dict(_dict(answer.body).get("data"))).get("definition")
+    definition = _attributes(_dict(_dict(response.body).get("data"))).get("definition")
     triggers = _dict(definition).get("triggers")
     if not isinstance(triggers, list):
         return None
@@ -106,7 +104,7 @@ async def read_flow_triggers(
 
 
 class _SectionRead:
-    """What reading one section gave."""
+    """The result of reading one section."""
 
     def __init__(
         self, resources: list[_Resource] | None = None, *, with_triggers: bool = False, refused: bool = False
@@ -128,7 +126,7 @@ async def _read_section(client: Client, section: str, with_triggers: bool, sampl
             try:
                 linked = await _resources(client, section, {**query, "include": "flow-triggers"})
             except ScopeMissing:
-                pass  # perhaps only flows:read: the section itself may still be readable
+                pass  # Perhaps only flows:read is missing: the section itself may still be readable.
             else:
                 return _SectionRead(linked, with_triggers=True)
         return _SectionRead(await _resources(client, section, query))
@@ -185,7 +183,7 @@ def _flow(
 
 
 def list_entry(resource: _Resource) -> ListEntry:
-    """The list of a resource."""
+    """The list that a resource describes."""
     attributes = _attributes(resource)
     return ListEntry(
         id=_text(resource.get("id")),
@@ -197,7 +195,7 @@ def list_entry(resource: _Resource) -> ListEntry:
 
 
 def segment_entry(resource: _Resource) -> SegmentEntry:
-    """The segment of a resource."""
+    """The segment that a resource describes."""
     attributes = _attributes(resource)
     definition = attributes.get("definition")
     return SegmentEntry(
@@ -210,7 +208,7 @@ def segment_entry(resource: _Resource) -> SegmentEntry:
 
 
 def metric_entry(resource: _Resource) -> MetricEntry:
-    """The metric of a resource."""
+    """The metric that a resource describes."""
     attributes = _attributes(resource)
     integration = _dict(attributes.get("integration"))
     maker = integration.get("key") or integration.get("name")

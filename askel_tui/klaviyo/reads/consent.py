@@ -1,4 +1,4 @@
-"""Reading consent back: whether the account shows what a consent write asked for (docs/klaviyo.md 6)."""
+"""Reads consent back: does the account show what a consent write asked for (docs/klaviyo.md 6)?"""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from askel_tui.klaviyo.reads.profiles import members_of_list, read_consent
 async def find_shown_operations(
     client: Client, operations: Iterable[Operation], *, priority: Priority = "live"
 ) -> set[str]:
-    """The ids of those consent operations whose effect the account shows. Raises `KlaviyoError`.
+    """The ids of the consent operations whose effect the account shows. Raises `KlaviyoError`.
 
-    Subscribed: every channel is, and the profile is on the list that was named. Unsubscribed: every channel is, or
-    the profile has left the list that was named (its consent elsewhere stays).
+    A subscribe is shown when every channel is subscribed and the profile is on the list that was named. An unsubscribe
+    is shown when every channel is unsubscribed, or when the profile has left the list that was named (its consent
+    elsewhere stays).
     """
     wanted = list(operations)
     identities = {each.id: addressed_identity(each) for each in wanted}

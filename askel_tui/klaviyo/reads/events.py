@@ -1,4 +1,4 @@
-"""Reading events: whether the account has one that was sent."""
+"""Reads events: does the account have one that was sent?"""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from askel_tui.klaviyo.priority import Priority
 
 MAX_EVENTS_READ = 200
-"""How many of a profile's events are looked at, newest first."""
+"""How many of a profile's newest events are read."""
 
 UNIQUE_ID_PROPERTY = "$event_id"
-"""The property that shows an event's `unique_id` (docs/klaviyo.md 2.13; not certain at every revision)."""
+"""The property that shows an event's `unique_id` (docs/klaviyo.md 2.13; not verified for every revision)."""
 
 
 async def has_event(
     client: Client, profile_id: str, unique_id: str, time: str, *, priority: Priority = "bulk"
 ) -> bool:
-    """Whether a profile has the event of that `unique_id` among its newest; by its time where no id is shown.
+    """Whether a profile has the event among its newest: found by `unique_id`, or by its time where no id is shown.
 
     Raises `KlaviyoError`.
     """

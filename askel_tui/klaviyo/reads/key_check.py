@@ -1,8 +1,8 @@
-"""Checking a key: which account it opens, and which scopes it has (docs/klaviyo.md 1.1).
+"""Checks a key: which account it opens, and which scopes it has (docs/klaviyo.md 1.1).
 
-No endpoint names a key's scopes, so each is probed: a read scope by its cheapest read, a write scope by a
-request that cannot write. A 403 with Klaviyo's own body means missing; what means present depends on the
-probe; anything else is "not verified".
+No endpoint names a key's scopes, so each is probed: a read scope by its cheapest read, a write scope by a request that
+cannot write. A 403 with Klaviyo's own body means missing; which statuses mean present depends on the probe; anything
+else is "not verified".
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ScopeStatus = Literal["present", "missing", "not verified"]
 
 REQUIRED_SCOPES = ("profiles:read", "profiles:write", "lists:read", "lists:write", "events:write")
-"""Without these there is no connection."""
+"""The scopes that every connection needs."""
 
 CALLS_OF_FEATURES: Mapping[str, tuple[str, ...]] = {
     "knowing the account by its id": (Call.GET_ACCOUNTS,),
@@ -39,7 +39,7 @@ CALLS_OF_FEATURES: Mapping[str, tuple[str, ...]] = {
     "metrics (browse, which metric fires a flow)": (Call.GET_METRICS,),
     "templates (browse)": (Call.GET_TEMPLATES,),
 }
-"""What Askel does, and the calls it takes."""
+"""The features of Askel, in words for people, and the calls that each needs."""
 
 IMPOSSIBLE_PROFILE_ID = "0" * 26
 """An id that no profile can have: the first instant of 1970, and no randomness."""
@@ -52,7 +52,7 @@ IMPOSSIBLE_LIST_ID = "no-such-list"
 class KeyCheck:
     """What a key opens. `account` and `account_name` are None where the key may not read the account.
 
-    `lacking` are the features that cannot work, each with the scopes that are missing for it.
+    `missing_features` are the features that cannot work, each with the scopes that are missing for it.
     """
 
     account: str | None
@@ -62,12 +62,12 @@ class KeyCheck:
 
     @property
     def missing_required(self) -> tuple[str, ...]:
-        """Scopes without which there is no connection, and which are missing."""
+        """The required scopes that are missing."""
         return tuple(scope for scope in REQUIRED_SCOPES if self.scopes.get(scope) == "missing")
 
 
 class OtherAccount(AskelError):
-    """The key belongs to another account than the one it is to replace a key of."""
+    """The key belongs to another account than the connection."""
 
     exit_code = ExitCode.KEY_OR_SCOPE
 
@@ -79,7 +79,7 @@ class OtherAccount(AskelError):
 
 @dataclass(frozen=True, slots=True)
 class _Probe:
-    """A request that shows whether a scope is there, and the statuses by which it does."""
+    """A request that shows whether a key has a scope, and the statuses that say so."""
 
     scope: str
     call: Call
@@ -90,13 +90,13 @@ class _Probe:
 
 
 async def check_key(client: Client) -> KeyCheck:
-    """Reads the account and probes every scope that Askel has a use for. Writes nothing.
+    """Reads the account and probes every scope that Askel uses. Writes nothing.
 
-    Raises `KeyRefused`, and `Unavailable` or `UnreadableResponse` where the first call shows that nobody is there.
+    Raises `KeyRefused`, and `Unavailable` or `UnreadableResponse` where the first call finds no Klaviyo there.
     """
     account, name = await read_account(client)
     probes = _probes(client.revision)
-    # Reads and writes side by side; each of them is another endpoint with another budget.
+    # All at once: each of them is another endpoint with rate limits of its own.
     results = await asyncio.gather(*(_probe(client, probe) for probe in probes), return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
@@ -110,10 +110,10 @@ async def check_key(client: Client) -> KeyCheck:
 async def read_account(client: Client) -> tuple[str | None, str | None]:
     """The account's id and name; both None where the key lacks `accounts:read`. Raises `KlaviyoError`."""
     try:
-        answer = await client.call(Call.GET_ACCOUNTS)
+        response = await client.call(Call.GET_ACCOUNTS)
     except ScopeMissing:
         return None, None
-    data = answer.body.get("data") if isinstance(answer.body, dict) else None
+    data = response.body.get("data") if isinstance(response.body, dict) else None
     first = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
     if not isinstance(first.get("id"), str):
         raise UnreadableResponse("Klaviyo's answer names no account.")
@@ -124,7 +124,7 @@ async def read_account(client: Client) -> tuple[str | None, str | None]:
 
 
 async def check_account(client: Client, expected: str | None) -> str | None:
-    """The account's id, which must be the expected one where both are known (a new key for a connection).
+    """The account's id; checks a connection's new key. Where both are known it must be the expected id.
 
     Raises `OtherAccount`, and `KlaviyoError` as `read_account` does.
     """
@@ -199,14 +199,14 @@ def _one_row(revision: str, call: Call) -> dict[str, str]:
 
 async def _probe(client: Client, probe: _Probe) -> ScopeStatus:
     try:
-        answer = await client.call(probe.call, ids=probe.ids, query=probe.query, body=probe.body)
+        response = await client.call(probe.call, ids=probe.ids, query=probe.query, body=probe.body)
     except KeyRefused:
         raise
     except ScopeMissing:
         return "missing"
     except KlaviyoError as error:
         return "present" if error.status in probe.present_statuses else "not verified"
-    return "present" if answer.status in probe.present_statuses else "not verified"
+    return "present" if response.status in probe.present_statuses else "not verified"
 
 
 def _scope_status(result: ScopeStatus | BaseException) -> ScopeStatus:

@@ -1,4 +1,4 @@
-"""Custom properties: Klaviyo lists them nowhere, so profiles are sampled (docs/klaviyo.md 3.5)."""
+"""Samples profiles for their custom properties, which Klaviyo lists nowhere (docs/klaviyo.md 3.5)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def summarize_properties(profiles: Iterable[Mapping[str, Any]]) -> list[Property
 
 
 def property_type(value: object) -> str:
-    """The type of a property's value, in the words people use for it."""
+    """The type of a property's value, in a word for people."""
     match value:
         case None:
             return "null"

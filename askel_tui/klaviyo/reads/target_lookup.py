@@ -1,7 +1,7 @@
-"""A look at what workflows name: the asked lists, segments, flows and metrics by id, in few calls (docs/klaviyo.md 9).
+"""Reads the lists, segments, flows and metrics that workflows name, by id and in few calls (docs/klaviyo.md 9).
 
-Lists and segments are asked for by their ids, and tell the flows that they fire where the revision has that; a flow
-that none of them fires is asked itself. What the key may not read is left out, and the scope is named.
+Lists and segments are read by their ids, with the flows that they fire where the revision shows those. A flow that
+none of them fires is read by itself. What the key may not read is left out, and its scope is named.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _Resource = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class TargetQuery:
-    """What a look is for: pinned lists and segments, and (flow, the list or metric that fires it)."""
+    """The targets to read: pinned lists and segments, and pairs (flow, the list or metric that fires it)."""
 
     lists: frozenset[Target] = frozenset()
     segments: frozenset[Target] = frozenset()
@@ -35,15 +35,15 @@ class TargetQuery:
     metrics: bool = False
 
 
-async def read_targets(client: Client, asked: TargetQuery) -> AccountSnapshot:
-    """What is there of what was asked for, now. Raises `KlaviyoError` for all but a missing scope."""
-    reading = _TargetReader(client)
-    lists = await reading.read_groups("lists", asked.lists, any(_by(asked, "list")))
-    segments = await reading.read_groups("segments", asked.segments, False)
+async def read_targets(client: Client, query: TargetQuery) -> AccountSnapshot:
+    """The targets as the account has them now. Raises `KlaviyoError`, except for a missing scope."""
+    reader = _TargetReader(client)
+    lists = await reader.read_groups("lists", query.lists, any(_fired_by(query, "list")))
+    segments = await reader.read_groups("segments", query.segments, False)
     metrics = None
-    if asked.metrics or any(_by(asked, "metric")):
-        metrics = await reading.read_section("metrics", {}, any(_by(asked, "metric")))
-    flows = await reading.read_flows(asked.flows) if asked.flows else None
+    if query.metrics or any(_fired_by(query, "metric")):
+        metrics = await reader.read_section("metrics", {}, any(_fired_by(query, "metric")))
+    flows = await reader.read_flows(query.flows) if query.flows else None
     found_lists = _entries(lists, list_entry)
     found_segments = _entries(segments, segment_entry)
     return AccountSnapshot(
@@ -52,15 +52,16 @@ async def read_targets(client: Client, asked: TargetQuery) -> AccountSnapshot:
         metrics=_entries(metrics, metric_entry),
         flows=flows,
         namesakes={
-            **await reading.read_namesakes("list", asked.lists, found_lists),
-            **await reading.read_namesakes("segment", asked.segments, found_segments),
+            **await reader.read_namesakes("list", query.lists, found_lists),
+            **await reader.read_namesakes("segment", query.segments, found_segments),
         },
-        lost_scopes=frozenset(reading.lost_scopes),
+        lost_scopes=frozenset(reader.lost_scopes),
     )
 
 
-def _by(asked: TargetQuery, kind: str) -> Iterable[Target]:
-    return (through for _, through in asked.flows if through is not None and through.type == kind)
+def _fired_by(query: TargetQuery, kind: str) -> Iterable[Target]:
+    """The lists or metrics that fire the flows of the query."""
+    return (through for _, through in query.flows if through is not None and through.type == kind)
 
 
 def _entries(resources: list[_Resource] | None, entry: Any) -> Any:
@@ -68,7 +69,7 @@ def _entries(resources: list[_Resource] | None, entry: Any) -> Any:
 
 
 class _TargetReader:
-    """One look while it is made: which flows the read things fire, and which scopes were missing."""
+    """One reading of targets. Collects which flows they fire, and which scopes were missing."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -78,7 +79,7 @@ class _TargetReader:
     async def read_groups(
         self, section: str, targets: Collection[Target], linked: bool
     ) -> list[_Resource] | None:
-        """The lists or segments of these ids; None where none is asked for or they may not be read."""
+        """The lists or segments of the targets' ids; None without any, or where the key may not read them."""
         ids = sorted({target.id for target in targets if target.id is not None})
         if not ids:
             return None
@@ -93,13 +94,13 @@ class _TargetReader:
     async def read_section(
         self, section: str, query: Mapping[str, str], linked: bool
     ) -> list[_Resource] | None:
-        """A section, with the flows that each thing fires where that can be read; None where nothing may be."""
+        """The resources of a section, if possible with the flows they fire; None where the key may not read them."""
         call = Call(f"get_{section}")
         if linked and "flow-triggers" in self._client.endpoint(call).include:
             try:
                 found = await self._pages(call, {**query, "include": "flow-triggers"})
             except ScopeMissing:
-                pass  # perhaps only flows:read: the section itself may still be readable
+                pass  # Perhaps only flows:read is missing: the section itself may still be readable.
             else:
                 self._note_triggers(section.removesuffix("s"), found)
                 return found
@@ -108,7 +109,7 @@ class _TargetReader:
     async def read_flows(
         self, wanted: Collection[tuple[Target, Target | None]]
     ) -> dict[str, FlowEntry] | None:
-        """The flows of these ids, with what fires them as far as that can be told."""
+        """The flows of these ids, with what fires them as far as that can be read."""
         ids = sorted({flow.id for flow, _ in wanted if flow.id is not None})
         entries: dict[str, FlowEntry] = {}
         for text, _ in any_of_batches("id", ids, max_values=50):
@@ -137,7 +138,7 @@ class _TargetReader:
     async def read_namesakes(
         self, kind: str, targets: Collection[Target], found: Mapping[str, ListEntry | SegmentEntry] | None
     ) -> dict[tuple[str, str], tuple[str, ...]]:
-        """The ids of whatever has the name of a target that is gone or renamed."""
+        """The ids of all lists or segments that have the name of a target that is gone or renamed."""
         if found is None:
             return {}
         names = sorted(
