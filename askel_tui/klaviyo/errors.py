@@ -152,7 +152,7 @@ def error_from_response(
     challenged: bool = False,
     scrub: Callable[[str], str] = str,
 ) -> KlaviyoError:
-    """The error that a response other than 2xx stands for. `scrub` takes secrets out of a text; `body` is kept as given.
+    """The error that a response other than 2xx stands for. `scrub` takes secrets out of a text; `body` stays as given.
 
     `scopes` are those that the call needs. `challenged`: the network edge refused, before the API saw anything.
     """
