@@ -43,7 +43,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Makes the rename itself durable."""
+    """Makes a rename in a directory durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -52,6 +52,7 @@ def sync_directory(directory: Path) -> None:
 
 
 def _sweep(path: Path) -> None:
+    """Deletes temporary files that killed writers left behind."""
     prefix = f"{path.name}.tmp."
     with os.scandir(path.parent) as entries:
         stale = [entry.path for entry in entries if entry.name.startswith(prefix)]

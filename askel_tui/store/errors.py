@@ -1,4 +1,4 @@
-"""What can go wrong with the state directory and the keys, in sentences for people. Light to import."""
+"""What can go wrong with the home and the keys, in sentences for people. Light to import."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class StoreError(AskelError):
-    """Something about state or keys that a person must know; `str()` is the sentence to show."""
+    """An error of the home or of keys; `str()` is the sentence to show."""
 
 
 class HomeUnusable(StoreError):
-    """The state directory, or a file in it, cannot be used. `problem` completes "<path> …"."""
+    """The home, or a file in it, cannot be used. `problem` completes "<path> …"."""
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(
@@ -32,7 +32,7 @@ class HomeUnusable(StoreError):
 
 
 class CorruptState(StoreError):
-    """A state file does not hold what Askel wrote. It is left as it is."""
+    """A state file holds something else than Askel wrote. It is left as it is."""
 
     def __init__(self, path: Path, problem: str, remedy: str) -> None:
         super().__init__(f"{path} is damaged: {problem}. It was left as it is; {remedy}")
@@ -51,7 +51,7 @@ class Busy(StoreError):
 
 
 class AlreadyOwned(StoreError):
-    """Another process works on this state directory; `pid` is None where it did not leave its number."""
+    """Another process works on this home; `pid` is None where it did not leave its number."""
 
     def __init__(self, home: Path, pid: int | None) -> None:
         process = f" (process {pid})" if pid is not None else ""
@@ -64,7 +64,7 @@ class AlreadyOwned(StoreError):
 
 
 class NameRefused(StoreError, ValueError):
-    """A name that cannot be a connection's."""
+    """A connection can't have this name."""
 
     exit_code = ExitCode.USAGE
 
@@ -98,7 +98,7 @@ class UnknownWorkflow(StoreError, LookupError):
 
 
 class UnknownVersion(UnknownWorkflow):
-    """The workflow is known, this version of it is not."""
+    """The workflow has no such version."""
 
     def __init__(self, name: str, version: int, newest: int) -> None:
         StoreError.__init__(self, f"workflow {name!r} has no version {version}; its newest one is {newest}")
@@ -106,7 +106,7 @@ class UnknownVersion(UnknownWorkflow):
 
 
 class KeyUnfit(StoreError, ValueError):
-    """What was given as an API key cannot be one. The sentence never shows it."""
+    """The given text cannot be an API key. The sentence never shows it."""
 
     exit_code = ExitCode.KEY_OR_SCOPE
 
@@ -124,7 +124,7 @@ class KeyringFailed(StoreError):
 
 
 class VaultLocked(NoSafeKeyring):
-    """The vault exists, but what opens it is missing, unfit or wrong."""
+    """The vault exists, but the secret that opens it is missing, unfit or wrong."""
 
 
 class VaultDamaged(StoreError):

@@ -20,31 +20,33 @@ if TYPE_CHECKING:
 __all__ = ["AlreadyOwned", "Busy", "OwnershipLock", "locked", "owner_pid"]
 
 LOCK_TIMEOUT_S = 30.0
-"""Seconds to wait for a lock that is held for one write at a time."""
+"""How long to wait for a lock that is held for one write at a time, in seconds."""
 
-_PROBE_PATIENCE = 0.25
+_OWNED_TIMEOUT_S = 0.25
+"""How long to wait for ownership: `owner_pid` of another process may hold the lock for an instant."""
 
-_ENDING_PATIENCE = 10.0
+_KILLED_TIMEOUT_S = 10.0
+"""How long to wait for the journal's writer of an owner that was killed: it finishes what it was handed."""
 
 
 @contextlib.contextmanager
-def locked(path: Path, patience: float = LOCK_TIMEOUT_S) -> Iterator[None]:
+def locked(path: Path, timeout: float = LOCK_TIMEOUT_S) -> Iterator[None]:
     """Holds the lock `<path>.lock` for the block, against other processes and other threads of this one.
 
     Not re-entrant. The lock file stays: removing it would let two processes lock two different files.
-    Raises `Busy` after `patience` seconds, `HomeUnusable` where the lock file cannot be made.
+    Raises `Busy` after `timeout` seconds, `HomeUnusable` where the lock file cannot be made.
     """
     descriptor = _open(path.with_name(path.name + ".lock"))
     try:
-        if not _lock(descriptor, patience):
-            raise Busy(path, patience)
+        if not _lock(descriptor, timeout):
+            raise Busy(path, timeout)
         yield
     finally:
         os.close(descriptor)
 
 
 class OwnershipLock:
-    """The right to work on a state directory: one process has it, until it releases it or dies."""
+    """The right to work on a home: one process has it, until it releases it or dies."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -55,11 +57,9 @@ class OwnershipLock:
         if self._descriptor is not None:
             raise RuntimeError("this lock is already held")
         descriptor = _open(ownership_file(self._home))
-        # `owner` of another process may hold it for an instant, hence the short patience.
-        if not _lock(descriptor, _PROBE_PATIENCE):
+        if not _lock(descriptor, _OWNED_TIMEOUT_S):
             pid = _read_pid(descriptor)
-            # Of an owner that was killed, what it handed to the journal's writer is being written.
-            if pid is None or _is_alive(pid) or not _lock(descriptor, _ENDING_PATIENCE):
+            if pid is None or _is_alive(pid) or not _lock(descriptor, _KILLED_TIMEOUT_S):
                 os.close(descriptor)
                 raise AlreadyOwned(self._home, pid)
         try:
@@ -72,13 +72,13 @@ class OwnershipLock:
 
     @property
     def descriptor(self) -> int:
-        """What holds the lock: a process that inherits it holds it too, until it ends."""
+        """The descriptor that holds the lock: a process that inherits it holds the lock too, until it ends."""
         if self._descriptor is None:
             raise RuntimeError("this lock is not held")
         return self._descriptor
 
     def release(self) -> None:
-        """Gives the lock back; nothing happens when it is not held."""
+        """Releases the lock; nothing happens where it is not held."""
         if self._descriptor is None:
             return
         descriptor, self._descriptor = self._descriptor, None
@@ -98,7 +98,7 @@ class OwnershipLock:
 
 
 def owner_pid(home: Path) -> int | None:
-    """The number of the process that owns the state directory, 0 if it left none; None when nobody does."""
+    """The number of the process that owns the home, 0 if it left none; None where no process owns it."""
     try:
         descriptor = os.open(ownership_file(home), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -122,9 +122,9 @@ def _open(path: Path) -> int:
         raise HomeUnusable.unwritable(path, error) from None
 
 
-def _lock(descriptor: int, patience: float) -> bool:
-    """Polls, because a blocking flock can neither time out nor say for whom it waits."""
-    end = time.monotonic() + patience
+def _lock(descriptor: int, timeout: float) -> bool:
+    """Takes the lock within `timeout` seconds; by polling, because a blocking flock can't time out."""
+    end = time.monotonic() + timeout
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

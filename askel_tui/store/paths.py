@@ -36,7 +36,7 @@ _MOUNTS = Path("/proc/mounts")
 
 
 def default_home() -> Path:
-    """The state directory by name: `ASKEL_HOME`, else the user's data directory. Touches nothing."""
+    """The home's path: `ASKEL_HOME`, else the user's data directory. Creates nothing."""
     chosen = os.environ.get("ASKEL_HOME", "")
     if chosen:
         return Path(os.path.abspath(os.path.expanduser(chosen)))
@@ -46,12 +46,12 @@ def default_home() -> Path:
 
 
 def home() -> Path:
-    """The state directory, made (0700) if it is missing. Raises `HomeUnusable`."""
+    """The home (see `default_home`), created (0700) if it is missing. Raises `HomeUnusable`."""
     return ensure_usable(default_home())
 
 
 def ensure_usable(directory: Path, mounts: Path = _MOUNTS) -> Path:
-    """The directory, made (0700) if missing, once it is known that state can be kept there.
+    """The directory, created (0700) if missing, once it is known that state can be kept there.
 
     `mounts` is the table of mounted file systems; without one, network file systems are not recognised.
     Raises `HomeUnusable`.
@@ -69,7 +69,7 @@ def ensure_usable(directory: Path, mounts: Path = _MOUNTS) -> Path:
 
 
 def make_private(directory: Path) -> None:
-    """Makes a directory, and what is missing above it, 0700; one that exists keeps its mode.
+    """Creates a directory, and what is missing above it, 0700; one that exists keeps its mode.
 
     Raises `HomeUnusable`.
     """
@@ -138,7 +138,7 @@ def vault_file(directory: Path) -> Path:
 
 
 def ownership_file(directory: Path) -> Path:
-    """Locked by the process that works on this state directory; holds its number."""
+    """Locked by the process that works on this home; holds its number."""
     return directory / "daemon.lock"
 
 

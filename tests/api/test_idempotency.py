@@ -118,7 +118,7 @@ async def test_a_write_that_had_not_ended_is_told_as_it_is_now(api: RunningApi) 
 
 
 async def test_answers_are_kept_for_a_day_and_not_without_end(tmp_path: Path) -> None:
-    answers = IdempotentResponses(tmp_path, most=3)
+    answers = IdempotentResponses(tmp_path, max_responses=3)
     try:
         for number in range(5):
             await answers.save(f"k-{number}", StoredResponse(b"d", 202, b"x" * number), 1_000 + number)

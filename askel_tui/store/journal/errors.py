@@ -14,7 +14,7 @@ class JournalError(StoreError):
 class StaleOperations(StoreError, LookupError):
     """A request was not opened, because some of its operations no longer wait: settled, held, failed or discarded.
 
-    Nothing was written down. `seqs` are those operations; whoever holds them in memory drops them.
+    Nothing was written. `seqs` are those operations; a queue in memory that holds them drops them.
     """
 
     def __init__(self, seqs: Iterable[int]) -> None:

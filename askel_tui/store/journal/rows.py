@@ -1,6 +1,6 @@
-"""The rows of the journal: what its methods take and give.
+"""The rows of the journal: the values that its methods take and give.
 
-Rows that are made by the hundred thousand are not frozen, which would double their price; nobody changes one.
+Rows that are made by the hundred thousand are not frozen, since that doubles their cost; no code changes one.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from askel_tui.core.operations import Encoder, Identity, Operation, StepKind, Ta
 from askel_tui.core.records.record import Record
 
 AcceptResult = Literal["new", "same", "other_body"]
-"""What became of an accepted record: stored, the same id and body as before, or the same id with another body."""
+"""The result for a record: stored, known with the same body, or known with another body."""
 
 OperationState = Literal["waiting", "held", "failed"]
 """The states of an operation that is not settled. Settled ones leave the queue; the audit keeps them."""
 
 Outcome = Literal["written", "unconfirmed", "failed", "passed", "skipped", "discarded"]
-"""How an operation ended; a gate that lets its record through has `passed`."""
+"""The end of an operation; a gate that lets its record through has `passed`."""
 
 WorkflowStatus = Literal["draft", "active", "paused"]
 
 
 @dataclass(slots=True)
 class StoredRecord:
-    """A record with its place in the order of receipt. `received` is in milliseconds since 1970."""
+    """A stored record. `seq` is its number in the order of receipt, `received` is in milliseconds since 1970."""
 
     seq: int
     connection: str
@@ -37,9 +37,9 @@ class StoredRecord:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowState:
-    """What changes about a workflow while it runs.
+    """The state of a workflow, which changes while it runs.
 
-    `position` is the `seq` of the last record that was looked at for this workflow; None before it was activated.
+    `position` is the `seq` of the last record that was planned under this workflow; None before it was activated.
     `since` is the activation's `--since`, RFC 3339: older records are passed over.
     """
 
@@ -52,12 +52,12 @@ class WorkflowState:
 
 
 class PlannedRun(NamedTuple):
-    """What planning one record under one workflow gave, ready to be stored; see `encode_run`."""
+    """The plan of one record under one workflow, encoded to be stored; see `encode_run`."""
 
     record_seq: int
     record: str
     keys: Sequence[str]
-    """The ordering keys of the profile that it is about."""
+    """The ordering keys of the record's profile."""
     operations: Sequence[tuple[str, bool, bytes]]
     """Each one's step, whether it is a gate, and its canonical bytes."""
     problems: Sequence[Mapping[str, str]]
@@ -71,7 +71,7 @@ def encode_run(
     problems: Sequence[Mapping[str, str]] = (),
     encoder: Encoder | None = None,
 ) -> PlannedRun:
-    """What planning a record gave; an encoder that is given is for all runs that are made together."""
+    """Encodes the plan of a record; runs that are made together share an encoder."""
     encode = (encoder or Encoder()).encode
     keys = operations[0].profile.keys() if operations else ()
     encoded = [(each.step, each.is_gate, encode(each)) for each in operations]
@@ -80,7 +80,7 @@ def encode_run(
 
 @dataclass(slots=True)
 class StoredOperation:
-    """An operation in the queue. `seq` is its place in the order of arrival; times are milliseconds since 1970."""
+    """An operation in the queue. `seq` is its number in the order of arrival; times are milliseconds since 1970."""
 
     seq: int
     connection: str
@@ -95,10 +95,10 @@ class StoredOperation:
     attempts: int = 0
     due: int = 0
     retrying_since: int = 0
-    """When the first attempt of the present trouble was made; 0 while there is none."""
+    """The time of the first failed attempt since the last success or release; 0 while there is none."""
     reason: str | None = None
     has_fewer_identifiers: bool = False
-    """Whether `operation` is for fewer identifiers than the journal holds: the audit then shows these."""
+    """Whether `operation` was sent with fewer identifiers than the journal holds: the audit then shows the fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +114,9 @@ class RequestIntent:
     body: bytes
     revision: str
     key: str
-    """The fingerprint of the key it is sent with."""
+    """The fingerprint of the key that it is sent with."""
     operation_seqs: Sequence[int]
-    """`seq` of the operations it carries; empty for a request that only prepares (identifiers, say)."""
+    """The `seq` of the operations that it carries; empty for one that only prepares (upserts identifiers, say)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +128,12 @@ class OpenRequest:
     opened: int
     operations: Sequence[StoredOperation] = ()
     job: str | None = None
-    """The job that Klaviyo made of it, where it said so before the program stopped."""
+    """The job that Klaviyo made of it, where its id was written down before the program stopped."""
 
 
 @dataclass(slots=True)
 class SettledOperation:
-    """How one operation of a request (or of none) ends. `detail` says why, for people."""
+    """An operation that ends, carried by a request or by none. `detail` says why, for people."""
 
     operation: StoredOperation
     outcome: Outcome
@@ -168,7 +168,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """An order to the daemon that owns the account, and what became of it."""
+    """A command to the daemon that owns the home, and its result. `at` is in milliseconds since 1970."""
 
     id: int
     name: str
@@ -228,7 +228,7 @@ class UnconfirmedWrite:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What was read back of an unconfirmed write: the status and detail of the entry that says so."""
+    """The result of reading back an unconfirmed write: the status and detail of the entry that is written for it."""
 
     write: UnconfirmedWrite
     status: str
@@ -237,7 +237,7 @@ class Confirmation:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which audit entries are wanted; None is any. Times are milliseconds since 1970."""
+    """A filter of audit entries; None is any. Times are milliseconds since 1970."""
 
     connection: str | None = None
     workflow: str | None = None
@@ -270,7 +270,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """An audit entry for something decided rather than written, committed with the change it describes."""
+    """The audit entry of a decision, committed with the change that it describes."""
 
     kind: str
     actor: str
@@ -282,7 +282,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something the team is told. A `quiet` one is not delivered: another hold for the same cause was told of."""
+    """A message to the team. A `quiet` one is not delivered: one for another hold of the same cause was."""
 
     seq: int
     at: int
@@ -298,7 +298,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class WarningNotice:
-    """Something the team is told that no hold makes. `cause` and `detail` say what it is about."""
+    """A notice to be left that no hold makes: a warning, or its end. `cause` and `detail` say what it is about."""
 
     kind: Literal["warning", "over"]
     connection: str
@@ -310,7 +310,7 @@ class WarningNotice:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPosition:
-    """How far notices were delivered to an address: up to `seq`; the next one was tried `attempts` times in vain."""
+    """How far notices were delivered to an address: up to `seq`; delivering the next one failed `attempts` times."""
 
     seq: int
     attempts: int = 0
@@ -320,7 +320,7 @@ class DeliveryPosition:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowCounts:
-    """How much of a workflow is where. `sent` counts operations that were written or are unconfirmed."""
+    """Numbers of a workflow's operations by state. `sent` counts those that were written or are unconfirmed."""
 
     waiting: int = 0
     held: int = 0

@@ -31,7 +31,7 @@ class Rows(Protocol):
 
 
 class Transaction(Protocol):
-    """An open transaction; whoever opened it commits it or rolls it back. `sqlite3.Connection` is one."""
+    """An open transaction; its opener commits it or rolls it back. `sqlite3.Connection` is one."""
 
     def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ..., /) -> Rows:
         """Runs one statement with `?` or `:name` parameters."""

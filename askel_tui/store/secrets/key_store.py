@@ -1,19 +1,20 @@
-"""API keys: in our vault where one is set up, else in the operating system's keyring, else nowhere.
+"""The key store: API keys are kept in our vault where one is set up, else in the system's keyring, else nowhere.
 
-Always through `keyring`'s interface. `keyring` and `cryptography` are loaded when a key is needed.
+Either is used through `keyring`'s interface. `keyring` and `cryptography` are loaded when a key is needed.
 """
 
 from __future__ import annotations
 
 import os
 import unicodedata
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from askel_tui.store import paths
 from askel_tui.store.errors import KeyringFailed, KeyUnfit, NoSafeKeyring, StoreError, VaultLocked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from keyring.backend import KeyringBackend
@@ -55,58 +56,52 @@ def check_key(key: str) -> str:
 
 
 class KeyStore:
-    """The keys of a state directory's connections. Its methods block, so call them in a thread."""
+    """The keys of a home's connections. Its methods block, so call them in a thread."""
 
     def __init__(self, backend: KeyringBackend, backend_name: str, service: str = KEYRING_SERVICE) -> None:
         self._backend = backend
         self._service = service
         self.backend_name = backend_name
-        """Where the keys are, for people."""
+        """Where the keys are kept, for people."""
 
     def __repr__(self) -> str:
         return f"Secrets({self.backend_name})"
 
     def get(self, connection: str) -> str | None:
         """The key of a connection, None where there is none. Raises `KeyringFailed` or the vault's errors."""
-        try:
+        with self._explain("read the key"):
             return self._backend.get_password(self._service, connection)
-        except StoreError:
-            raise
-        except Exception as error:
-            raise self._failed("read the key", error) from None
 
     def set(self, connection: str, key: str) -> None:
         """Stores a key in place of the one before. Raises `KeyUnfit`, else as `get` does."""
         key = check_key(key)
-        try:
+        with self._explain("store the key", key):
             self._backend.set_password(self._service, connection, key)
-        except StoreError:
-            raise
-        except Exception as error:
-            raise self._failed("store the key", error, key) from None
 
     def delete(self, connection: str) -> None:
-        """Forgets a key; nothing happens where there is none. Raises as `get` does."""
-        if self.get(connection) is None:
-            return
+        """Deletes a key; nothing happens where there is none. Raises as `get` does."""
+        if self.get(connection) is not None:
+            with self._explain("delete the key"):
+                self._backend.delete_password(self._service, connection)
+
+    @contextmanager
+    def _explain(self, action: str, key: str = "") -> Iterator[None]:
+        """Raises a backend's errors as `KeyringFailed`, with the key taken out of their text."""
         try:
-            self._backend.delete_password(self._service, connection)
+            yield
         except StoreError:
             raise
         except Exception as error:
-            raise self._failed("delete the key", error) from None
-
-    def _failed(self, what: str, error: Exception, key: str | None = None) -> KeyringFailed:
-        reason = str(error).strip() or type(error).__name__
-        if key is not None:
-            reason = reason.replace(key, "…")
-        return KeyringFailed(
-            f"{self.backend_name} could not {what}: {reason}. Unlock it and try again; or {_SET_UP}"
-        )
+            reason = str(error).strip() or type(error).__name__
+            if key:
+                reason = reason.replace(key, "…")
+            raise KeyringFailed(
+                f"{self.backend_name} could not {action}: {reason}. Unlock it and try again; or {_SET_UP}"
+            ) from None
 
 
 def open_key_store(home: Path) -> KeyStore:
-    """The keys under a state directory: see the module for the order.
+    """The key store of a home: see the module for the order.
 
     Raises `NoSafeKeyring` where there is no safe place, `VaultLocked` where the vault's key is missing or
     unfit.
@@ -138,12 +133,12 @@ def _system_keyring(home: Path) -> KeyStore:
     unsafe = [name for name in _members(backend) if name not in SAFE_BACKENDS]
     if unsafe:
         raise NoSafeKeyring(_refusal(unsafe))
-    # Another state directory of the same user, a demo's say, must not share keys by its connections' names.
+    # Another home of the same user, a demo's say, must not share keys by its connections' names.
     return KeyStore(backend, _class_name(backend), f"{KEYRING_SERVICE} {os.path.realpath(home)}")
 
 
 def _members(backend: KeyringBackend) -> list[str]:
-    """The classes that may come to see a key, by full name; a chain counts as its members."""
+    """The classes that a key would pass through, by full name; a chain counts as its members."""
     if _class_name(backend) != _CHAINER:
         return [_class_name(backend)]
     members: Iterable[KeyringBackend] = getattr(backend, "backends", ())

@@ -1,4 +1,4 @@
-"""The secret that opens the vault: found in the environment, never stored beside the data."""
+"""The secret that opens the vault: read from the environment, never stored beside the data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAKE = "make one with: umask 077; head -c 32 /dev/urandom > FILE"
 
 @dataclass(frozen=True, slots=True)
 class MasterKey:
-    """What opens the vault. `source` says for people where it came from."""
+    """The secret that opens the vault. `source` says for people where it was found."""
 
     kind: Literal["passphrase", "key"]
     secret: bytes = field(repr=False)

@@ -1,9 +1,9 @@
-"""Our vault: API keys in one encrypted file, for machines without a keyring.
+"""The vault: API keys in one encrypted file, for machines without a keyring.
 
-A random data key encrypts every entry with AES-256-GCM, the entry's own name bound to it. The data key is
-wrapped by a key that comes from the master: Argon2id for a passphrase, HKDF for a key file. A MAC over the
-whole file tells when an entry was taken out, renamed or put in. It keeps keys from whoever gets the disk or a
-backup, not from this user.
+A random data key encrypts every entry with AES-256-GCM, the entry's own name bound to it. The data key is wrapped by a
+key that is derived from the master key: by Argon2id from a passphrase, by HKDF from a key file. A MAC over the whole
+file shows when an entry was removed, renamed or added. It keeps keys from a thief of the disk or of a backup, not from
+this user.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 __all__ = ["KdfCost", "Vault", "VaultDamaged", "VaultLocked"]
 
 VAULT_FORMAT = 1
-_NONCE = 12
+_NONCE_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
 class KdfCost:
-    """What one guess of a passphrase costs (Argon2id); `memory` in KiB. The default takes about 0.1 s."""
+    """The cost of one guess of a passphrase (Argon2id); `memory` in KiB. The default takes about 0.1 s."""
 
     iterations: int = 3
     lanes: int = 4
@@ -49,7 +49,7 @@ class KdfCost:
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A vault's content with the data key that opens it."""
+    """A vault's document with the data key that opens its entries."""
 
     document: dict[str, Any]
     data_key: bytes = field(repr=False)
@@ -58,7 +58,7 @@ class _Opened:
 class Vault:
     """Entries by service and name in the file `path`. Every change is whole, durable and excludes others.
 
-    All methods raise `VaultLocked` for a wrong master, `VaultDamaged` for changed bytes, `HomeUnusable`,
+    All methods raise `VaultLocked` for a wrong master key, `VaultDamaged` for changed bytes, `HomeUnusable`,
     `Busy`.
     """
 
@@ -75,22 +75,26 @@ class Vault:
         opened = self._open()
         if opened is None:
             return None
-        box = opened.document["entries"].get(_entry(service, name))
-        return None if box is None else self._unseal(opened.data_key, box, _about(service, name)).decode()
+        box = opened.document["entries"].get(_entry_name(service, name))
+        return (
+            None
+            if box is None
+            else self._unseal(opened.data_key, box, _entry_context(service, name)).decode()
+        )
 
     def set(self, service: str, name: str, secret: str) -> None:
         """Stores an entry in place of the one before; the first one makes the vault."""
         with locked(self.path):
             opened = self._open() or self._make()
-            box = _seal(opened.data_key, secret.encode(), _about(service, name))
-            opened.document["entries"][_entry(service, name)] = box
+            box = _seal(opened.data_key, secret.encode(), _entry_context(service, name))
+            opened.document["entries"][_entry_name(service, name)] = box
             self._write(opened)
 
     def delete(self, service: str, name: str) -> bool:
         """Removes an entry; False where there was none."""
         with locked(self.path):
             opened = self._open()
-            if opened is None or opened.document["entries"].pop(_entry(service, name), None) is None:
+            if opened is None or opened.document["entries"].pop(_entry_name(service, name), None) is None:
                 return False
             self._write(opened)
             return True
@@ -105,7 +109,7 @@ class Vault:
         document = self._parse(content)
         wrapping = self._wrapping_key(document["kdf"])
         try:
-            data_key = _unbox(wrapping, document["key"], _about_key(document))
+            data_key = _unbox(wrapping, document["key"], _key_context(document))
         except (InvalidTag, ValueError):
             raise VaultLocked(
                 f"the vault {self.path} does not open with {self._master.source}: it is not what the vault "
@@ -139,7 +143,7 @@ class Vault:
             kdf |= {"name": "hkdf-sha256"}
         data_key = AESGCM.generate_key(256)
         document: dict[str, Any] = {"format": VAULT_FORMAT, "kdf": kdf, "entries": {}}
-        document["key"] = _seal(self._wrapping_key(kdf), data_key, _about_key(document))
+        document["key"] = _seal(self._wrapping_key(kdf), data_key, _key_context(document))
         return _Opened(document, data_key)
 
     def _write(self, opened: _Opened) -> None:
@@ -162,26 +166,26 @@ class Vault:
         except ValueError:
             raise VaultDamaged(self.path, "its header makes no sense") from None
 
-    def _unseal(self, key: bytes, box: dict[str, str], about: bytes) -> bytes:
+    def _unseal(self, key: bytes, box: dict[str, str], context: bytes) -> bytes:
         try:
-            return _unbox(key, box, about)
+            return _unbox(key, box, context)
         except (InvalidTag, ValueError):
             raise VaultDamaged(self.path, "an entry is not the one that was stored under its name") from None
 
 
-_one_at_a_time = threading.Lock()
-"""OpenSSL's Argon2 with several lanes hangs for ever where two threads derive at once."""
+_argon2_lock = threading.Lock()
+"""Held while deriving: OpenSSL's Argon2 with several lanes hangs for ever where two threads derive at once."""
 
 
 def _stretch(passphrase: bytes, salt: bytes, iterations: int, lanes: int, memory: int) -> bytes:
     """The wrapping key of a passphrase; derived once per process and vault. Raises `ValueError`."""
-    with _one_at_a_time:
+    with _argon2_lock:
         return _derived(passphrase, salt, iterations, lanes, memory)
 
 
 @functools.lru_cache(maxsize=16)
 def _derived(passphrase: bytes, salt: bytes, iterations: int, lanes: int, memory: int) -> bytes:
-    # A changed header must not make us allocate the machine away.
+    # A changed header must not make the derivation take all of the machine's memory.
     if not (1 <= iterations <= 64 and 1 <= lanes <= 64 and 8 * lanes <= memory <= 1024 * 1024):
         raise ValueError("cost out of bounds")
     kdf = Argon2id(salt=salt, length=KEY_BYTES, iterations=iterations, lanes=lanes, memory_cost=memory)
@@ -192,13 +196,13 @@ def _expand(secret: bytes, salt: bytes, info: bytes = b"askel vault wrapping key
     return HKDF(algorithm=hashes.SHA256(), length=KEY_BYTES, salt=salt, info=info).derive(secret)
 
 
-def _seal(key: bytes, plain: bytes, about: bytes) -> dict[str, str]:
-    nonce = os.urandom(_NONCE)
-    return {"nonce": _text(nonce), "data": _text(AESGCM(key).encrypt(nonce, plain, about))}
+def _seal(key: bytes, plain: bytes, context: bytes) -> dict[str, str]:
+    nonce = os.urandom(_NONCE_BYTES)
+    return {"nonce": _text(nonce), "data": _text(AESGCM(key).encrypt(nonce, plain, context))}
 
 
-def _unbox(key: bytes, box: dict[str, str], about: bytes) -> bytes:
-    return AESGCM(key).decrypt(_bytes(box["nonce"]), _bytes(box["data"]), about)
+def _unbox(key: bytes, box: dict[str, str], context: bytes) -> bytes:
+    return AESGCM(key).decrypt(_bytes(box["nonce"]), _bytes(box["data"]), context)
 
 
 def _mac(data_key: bytes, document: dict[str, Any]) -> bytes:
@@ -207,15 +211,15 @@ def _mac(data_key: bytes, document: dict[str, Any]) -> bytes:
     return base64.b64encode(hmac.digest(key, canonical_json(covered), "sha256"))
 
 
-def _about_key(document: dict[str, Any]) -> bytes:
+def _key_context(document: dict[str, Any]) -> bytes:
     return canonical_json(["askel vault", document["format"], document["kdf"]])
 
 
-def _about(service: str, name: str) -> bytes:
+def _entry_context(service: str, name: str) -> bytes:
     return canonical_json(["askel vault entry", service, name])
 
 
-def _entry(service: str, name: str) -> str:
+def _entry_name(service: str, name: str) -> str:
     return canonical_json([service, name]).decode()
 
 

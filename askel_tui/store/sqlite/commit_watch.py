@@ -1,4 +1,4 @@
-"""Noticing commits: those of this process at once, those of others by looking every 50 ms."""
+"""Noticing commits: those of this process at once, those of others by polling every 50 ms."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from askel_tui.store.sqlite.connection import connect, data_version, explain_error
 
 POLL_INTERVAL_S = 0.05
-"""How often the file is asked whether another process has committed, in seconds."""
+"""Interval at which the file is asked whether another process has committed, in seconds."""
 
 
 class CommitWatch:
-    """Counts the changes of a journal's file, whoever makes them."""
+    """Counts the changes of a journal's file, whichever process makes them."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -22,22 +22,22 @@ class CommitWatch:
         self._version = self._data_version()
         self._changed = asyncio.Event()
         self.changes = 0
-        """How many times a change was seen."""
+        """How many times a change was noticed."""
         self.closed = False
 
     def notify(self) -> None:
-        """This process has committed something."""
+        """Called when this process has committed something."""
         if not self.closed:
-            self._look()
+            self._poll()
             self._changed.set()
 
     async def wait(self, seen: int, timeout: float) -> bool:
         """True as soon as `changes` is over `seen`; False after `timeout` seconds or when the journal is closed."""
         end = time.monotonic() + timeout
         while not self.closed:
-            # No commit can slip in between clearing and looking: a poke sets the event again.
+            # No commit can slip in between clearing and polling: a notification sets the event again.
             self._changed.clear()
-            self._look()
+            self._poll()
             if self.changes > seen:
                 return True
             left = end - time.monotonic()
@@ -56,7 +56,7 @@ class CommitWatch:
         self._changed.set()
         self._connection.close()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         version = self._data_version()
         if version != self._version:
             self._version = version

@@ -1,4 +1,4 @@
-"""Connections to the journal's file, and what SQLite's errors mean for people."""
+"""Connections to the journal's file, and SQLite's errors in sentences for people."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ LOCK_TIMEOUT_S = 10.0
 _RETRY_S = 0.001
 
 _opening = threading.Lock()
-"""Held while a file is made, so that no connection of this process has it open by then."""
+"""Held while a file is made, so that no connection of this process has it open meanwhile."""
 
 _MEANINGS: tuple[tuple[tuple[int, ...], str], ...] = (
     (
         (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED),
-        "was locked by another process for {patience:g} s: end the `askel` process that hangs, then try again",
+        "was locked by another process for {timeout:g} s: end the `askel` process that hangs, then try again",
     ),
     ((sqlite3.SQLITE_FULL,), "could not grow because the disk is full: make room, then start again"),
     (
@@ -62,7 +62,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise explain_error(error, path) from error
     try:
-        # Even these wait while another process sets the file up or recovers it.
+        # Even these may have to wait while another process sets the file up or recovers it.
         retry_while_locked(lambda: _set_up(connection, read_only))
     except sqlite3.Error as error:
         connection.close()
@@ -94,9 +94,9 @@ def used_bytes(connection: sqlite3.Connection) -> int:
 
 
 def _create(path: Path) -> None:
-    """Makes the file with its mode, if it is missing; SQLite gives its -wal and -shm files the same mode."""
-    # Never opens a file that is there: closing it would drop all locks that this process has on it (POSIX), another
-    # process would take itself for the last one, and remove the write-ahead log with what was acknowledged.
+    """Creates the file (0600) if it is missing; SQLite gives its -wal and -shm files the same mode."""
+    # Never opens a file that exists: closing it would drop all locks that this process has on it (POSIX). Another
+    # process would take itself for the last one, and remove the write-ahead log with acknowledged writes in it.
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
@@ -112,13 +112,13 @@ def _set_up(connection: sqlite3.Connection, read_only: bool) -> None:
 
 
 def begin_write(connection: sqlite3.Connection) -> None:
-    """Takes the write lock; waits up to `PATIENCE_S` for another process. Raises `sqlite3.OperationalError`."""
+    """Takes the write lock; waits up to `LOCK_TIMEOUT_S` for another process. Raises `sqlite3.OperationalError`."""
     # SQLite's own waiting sleeps up to 0.1 s a time and so loses every race against a busy writer.
     retry_while_locked(lambda: connection.execute("BEGIN IMMEDIATE"))
 
 
 def retry_while_locked(attempt: Callable[[], T]) -> T:
-    """What `attempt` gives, tried again while the file is locked. Raises `sqlite3.Error` in the end."""
+    """Runs `attempt` again while the file is locked, and gives its result. Raises `sqlite3.Error` in the end."""
     end = time.monotonic() + LOCK_TIMEOUT_S
     while True:
         try:
@@ -135,11 +135,11 @@ def is_lock_error(error: sqlite3.Error) -> bool:
 
 
 def explain_error(error: Exception, path: Path) -> Exception:
-    """The error as `JournalError` where it is about the disk, the file or another process; itself otherwise."""
+    """The error as `JournalError` where it is about the disk, the file or another process; else unchanged."""
     if isinstance(error, sqlite3.Error) and not isinstance(error, StoreError):
         for codes, meaning in _MEANINGS:
             if _code(error) in codes:
-                said = meaning.format(error=error, patience=LOCK_TIMEOUT_S)
+                said = meaning.format(error=error, timeout=LOCK_TIMEOUT_S)
                 return JournalError(f"The journal {path} {said}. What was acknowledged is kept.")
     return error
 

@@ -1,7 +1,7 @@
-"""Answers to requests that carried an Idempotency-Key, kept for a day in a file of their own.
+"""Responses to requests that carried an Idempotency-Key, kept for a day in a file of their own.
 
-They are a courtesy to whoever asks again: that nothing is done twice rests on the ids of records. So they are not
-synced with each write (a power cut may lose the last ones), and may be deleted while no daemon runs.
+They are a courtesy to a client that repeats a request: that nothing is done twice rests on the ids of records. So
+they are not synced with each write (a power cut may lose the last ones), and may be deleted while no daemon runs.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from askel_tui.store.sqlite.connection import connect, explain_error
 T = TypeVar("T")
 
 RESPONSE_KEPT_MS = 86_400_000
-"""How long an answer is kept, in milliseconds."""
+"""How long a response is kept, in milliseconds."""
 
 MAX_RESPONSES = 500_000
-"""Answers that are kept at once; the oldest go first."""
+"""Responses that are kept at once; the oldest are deleted first."""
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS answers (
 
 @dataclass(frozen=True, slots=True)
 class StoredResponse:
-    """What a request was answered. `digest` tells it from another request; `body` is None where it was not final."""
+    """The response to a request. `digest` tells the request from another; `body` is None where it was not final."""
 
     digest: bytes
     status: int
@@ -43,17 +43,17 @@ class StoredResponse:
 
 
 class IdempotentResponses:
-    """The kept answers of a home; only the process that owns the home opens them."""
+    """The kept responses of a home; only the process that owns the home opens them."""
 
-    def __init__(self, home: Path, most: int = MAX_RESPONSES) -> None:
+    def __init__(self, home: Path, max_responses: int = MAX_RESPONSES) -> None:
         self._path = idempotent_responses_file(home)
-        self._most = most
+        self._max_responses = max_responses
         self._thread = ThreadPoolExecutor(1, "askel-answers")
         self._connection: sqlite3.Connection | None = None
         self._count = 0
 
     async def find(self, key: str, now: int) -> StoredResponse | None:
-        """The answer that this key got within the last day. Raises `JournalError`."""
+        """The response that this key got within the last day. Raises `JournalError`."""
 
         def read(connection: sqlite3.Connection) -> StoredResponse | None:
             row = connection.execute(
@@ -66,19 +66,19 @@ class IdempotentResponses:
 
         return await self._run(read)
 
-    async def save(self, key: str, answer: StoredResponse, now: int) -> None:
-        """Keeps an answer in the place of an earlier one. Raises `JournalError`."""
-        packed = None if answer.body is None else zlib.compress(answer.body, 1)
+    async def save(self, key: str, response: StoredResponse, now: int) -> None:
+        """Keeps a response in place of an earlier one. Raises `JournalError`."""
+        packed = None if response.body is None else zlib.compress(response.body, 1)
 
         def write(connection: sqlite3.Connection) -> None:
             before = connection.execute("DELETE FROM answers WHERE key = ?", (key,))
             connection.execute(
                 "INSERT INTO answers (key, digest, at, status, body) VALUES (?, ?, ?, ?, ?)",
-                (key, answer.digest, now, answer.status, packed),
+                (key, response.digest, now, response.status, packed),
             )
             self._count += 1 - before.rowcount
-            # Two go for each that comes, so that old ones never make a pile.
-            until = now if self._count > self._most else now - RESPONSE_KEPT_MS
+            # Two are deleted for each that comes, so that old ones never pile up.
+            until = now if self._count > self._max_responses else now - RESPONSE_KEPT_MS
             gone = connection.execute(
                 "DELETE FROM answers WHERE at <= ? AND id IN (SELECT id FROM answers ORDER BY id LIMIT 2)",
                 (until,),
@@ -88,24 +88,24 @@ class IdempotentResponses:
         await self._run(write)
 
     async def close(self) -> None:
-        """Lets go of the file."""
+        """Closes the file."""
         await asyncio.to_thread(self._thread.shutdown)
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._explained, work)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run_here, work)
 
-    def _explained(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _run_here(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
             if self._connection is None:
-                self._connection = self._opened()
+                self._connection = self._open()
             return work(self._connection)
         except sqlite3.Error as error:
             raise explain_error(error, self._path) from error
 
-    def _opened(self) -> sqlite3.Connection:
+    def _open(self) -> sqlite3.Connection:
         connection = connect(self._path)
         try:
             connection.execute("PRAGMA cache_size = -2000")

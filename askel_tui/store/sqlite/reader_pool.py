@@ -16,6 +16,7 @@ from askel_tui.store.sqlite.connection import connect, explain_error
 T = TypeVar("T")
 
 READER_THREADS = 3
+"""Reads that run at once."""
 
 
 class ReaderPool:
@@ -29,13 +30,13 @@ class ReaderPool:
         self._closed = False
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What `work` gives. Raises `JournalError`, or what `work` raises."""
+        """The result of `work`. Raises `JournalError`, or what `work` raises."""
         if self._closed:
             raise JournalError(f"The journal {self._path} is closed; open it again.")
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, work)
 
     async def close(self) -> None:
-        """Waits for what is being read, then ends the threads and closes their connections."""
+        """Waits for the reads under way, then ends the threads and closes their connections."""
         self._closed = True
         await asyncio.to_thread(self._threads.shutdown)
         for connection in self._connections:

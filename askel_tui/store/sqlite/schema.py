@@ -1,4 +1,4 @@
-"""The tables of the embedded journal, and how an older file becomes one of today.
+"""The tables of the embedded journal, and the steps from older schemas to this one.
 
 Rows are found by the order they came in (`seq`, `id`), never by time: the clock may step back.
 """
@@ -127,7 +127,7 @@ DROP INDEX places_ends;
 CREATE INDEX slots_ends ON slots (account, call, ends)
 """,
 }
-"""By version: the statements that make a file of that version one of the next."""
+"""By version: the statements that make a file of that version one of the next. `TABLES` makes version 1."""
 
 _NO_BACKUP = """
 INSERT INTO notices (at, connection, workflow, step, kind, text, quiet) VALUES (?, '', '', '', 'warning', ?, 1)
@@ -135,7 +135,7 @@ INSERT INTO notices (at, connection, workflow, step, kind, text, quiet) VALUES (
 
 
 def prepare_schema(connection: sqlite3.Connection, path: Path) -> None:
-    """Makes the tables in a new file and brings an older one up to date. Raises `JournalError`."""
+    """Makes the tables in a new file, or copies an older one and brings it up to date. Raises `JournalError`."""
     try:
         _prepare(connection, path)
     except sqlite3.Error as error:
@@ -153,7 +153,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         )
     begin_write(connection)
     try:
-        # Another process may have done it meanwhile.
+        # Another process may have done all of it meanwhile.
         version = _version(connection, path)
         if version == 0:
             _run(connection, TABLES)

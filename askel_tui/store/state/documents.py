@@ -1,4 +1,4 @@
-"""The documents that state is made of, checked whenever they cross the border of the program."""
+"""The documents of state, validated whenever they are read or written."""
 
 import re
 from typing import Any, Literal
@@ -18,7 +18,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 class _Doc(BaseModel):
     # Unknown fields are refused rather than dropped: a newer Askel wrote them.
-    # What checks them is made when the first one is checked: 28 ms and 4 MB of every start without it.
+    # Validators are built when the first document is validated: 28 ms and 4 MB of every start without it.
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
@@ -46,7 +46,7 @@ class ConnectionDoc(_Doc):
 
 
 class PinnedStep(_Doc):
-    """What a step's names were found to mean when its workflow was applied."""
+    """The targets that a step's names were found to mean when its workflow was applied."""
 
     target: Target
     through: Target | None = None

@@ -1,8 +1,7 @@
 """State: connections, versions of workflows, settings and catalogs.
 
-What changes while running is in the journal. Everything here is synchronous and takes milliseconds;
-on an event loop, call it through `asyncio.to_thread`.
-Every method may raise `HomeUnusable`, `CorruptState` or `Busy`.
+What changes while the program runs is in the journal. Everything here is synchronous and takes milliseconds; on an
+event loop, call it through `asyncio.to_thread`. Every method may raise `HomeUnusable`, `CorruptState` or `Busy`.
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ _M = TypeVar("_M", bound=BaseModel)
 
 
 class State:
-    """The documents under a state directory. Safe to use from several threads and processes at once."""
+    """The documents of a home. Safe to use from several threads and processes at once."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
         self._documents = DocumentStore(paths.state_file(home))
 
     def close(self) -> None:
-        """Lets go of open files; the state may be used again."""
+        """Closes open files; the state may be used again."""
         self._documents.storage.close()
 
     def __enter__(self) -> State:
@@ -74,7 +73,7 @@ class State:
         self._documents.table("connections").upsert(document, where("name") == connection.name)
 
     def change_connection(self, name: str, **fields: Any) -> ConnectionDoc:
-        """Sets fields of a connection and leaves what others set meanwhile. Raises `UnknownConnection`."""
+        """Sets fields of a connection and leaves other fields as they are by then. Raises `UnknownConnection`."""
         with self._documents.locked():
             present = self.connection(name).model_dump()
             changed = ConnectionDoc.model_validate(present | fields | {"name": name})
@@ -82,7 +81,7 @@ class State:
         return changed
 
     def remove_connection(self, name: str) -> None:
-        """Forgets a connection and its catalog; its workflows stay. Raises `UnknownConnection`."""
+        """Deletes a connection and its catalog; its workflows stay. Raises `UnknownConnection`."""
         with self._documents.locked():
             self.connection(name)
             self._documents.table("connections").remove(where("name") == name)
@@ -151,18 +150,18 @@ class State:
         return version
 
     def remove_workflow(self, name: str) -> None:
-        """Forgets all versions of a workflow. Raises `UnknownWorkflow`."""
+        """Deletes all versions of a workflow. Raises `UnknownWorkflow`."""
         if not self._documents.table("workflows").remove(where("workflow") == name):
             raise UnknownWorkflow(name, self._names("workflows", "workflow"))
 
     # Settings.
 
     def settings(self) -> dict[str, Any]:
-        """All settings that were made."""
+        """All settings that were stored, by name."""
         return {doc["name"]: doc["value"] for doc in self._documents.documents("settings")}
 
     def save_setting(self, name: str, value: Any) -> None:
-        """Stores a setting, any JSON value; None takes it back."""
+        """Stores a setting, any JSON value; None deletes it."""
         table = self._documents.table("settings")
         if value is None:
             table.remove(where("name") == name)

@@ -1,7 +1,7 @@
 """TinyDB on a file that survives crashes and other processes.
 
-TinyDB's own storage rewrites its file in place and knows no lock. Here every change reads, changes and
-replaces the file under one lock, and every read sees a whole file.
+TinyDB's own storage rewrites its file in place and knows no lock. Here every change reads, changes and replaces the
+file under one lock, and every read sees a whole file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["CorruptState", "CrashSafeStorage", "DocumentStore", "LockedTable"]
 Tables = dict[str, dict[str, Any]]
 Fields = Mapping[str, Any] | Callable[[MutableMapping[str, Any]], None]
 
-_Seen = tuple[int, int, int, int]
+_Stamp = tuple[int, int, int, int]
 """Device, inode, modification time in ns, size: what tells one state of the file from another."""
 
 
@@ -42,7 +42,7 @@ class CrashSafeStorage(Storage):
         self._section = threading.RLock()
         self._section_thread: int | None = None
         self._depth = 0
-        self._cache: tuple[_Seen, Tables | None] | None = None
+        self._cache: tuple[_Stamp, Tables | None] | None = None
         self._cache_file: int | None = None
         self._cache_lock = threading.Lock()
 
@@ -67,8 +67,8 @@ class CrashSafeStorage(Storage):
             content = self._content()
             return self._parse(content) if content else None
         with self._cache_lock:
-            seen = self._look()
-            if self._cache is None or self._cache[0] != seen or seen is None:
+            stamp = self._file_stamp()
+            if self._cache is None or self._cache[0] != stamp or stamp is None:
                 self._load()
             return self._cache[1] if self._cache else None
 
@@ -80,16 +80,16 @@ class CrashSafeStorage(Storage):
             replace_file(self.path, text.encode("utf-8", "surrogatepass"))
 
     def close(self) -> None:
-        """Lets go of the file that the cache keeps open."""
+        """Closes the file that the cache keeps open."""
         with self._cache_lock:
             self._drop_cache()
 
     def __del__(self) -> None:
         self._drop_cache()
 
-    def _look(self) -> _Seen | None:
+    def _file_stamp(self) -> _Stamp | None:
         try:
-            return _seen(os.stat(self.path))
+            return _stamp(os.stat(self.path))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -115,7 +115,7 @@ class CrashSafeStorage(Storage):
         self._cache_file = descriptor
         with open(descriptor, "rb", closefd=False) as file:
             content = file.read()
-        self._cache = (_seen(os.fstat(descriptor)), self._parse(content) if content else None)
+        self._cache = (_stamp(os.fstat(descriptor)), self._parse(content) if content else None)
 
     def _drop_cache(self) -> None:
         self._cache = None
@@ -210,7 +210,7 @@ class DocumentStore(TinyDB):
             super().drop_tables()
 
 
-def _seen(status: os.stat_result) -> _Seen:
+def _stamp(status: os.stat_result) -> _Stamp:
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 

@@ -29,7 +29,7 @@ _TOKEN = re.compile(rf"{TOKEN_PREFIX}([0-9a-f]{{12}})_([A-Za-z0-9_-]{{43}})")
 
 
 class TokenRefused(StoreError, ValueError):
-    """A token that can't be made as asked."""
+    """The token can't be created as asked."""
 
     exit_code = ExitCode.USAGE
 
@@ -74,12 +74,12 @@ class TokenDoc(BaseModel):
         return not self.connections or connection in self.connections
 
     def is_expired(self, now: int) -> bool:
-        """Whether its time is over."""
+        """Whether the token has expired by `now` (milliseconds since 1970)."""
         return self.expires is not None and self.expires <= now
 
 
 class Tokens:
-    """The tokens of a state directory. Its methods block for milliseconds; safe in several processes."""
+    """The tokens of a home. Its methods block for milliseconds; safe in several processes."""
 
     def __init__(self, home: Path) -> None:
         self._documents = DocumentStore(paths.state_file(home))
@@ -124,7 +124,7 @@ class Tokens:
         return sorted(found, key=lambda token: token.name)
 
     def revoke(self, name: str) -> TokenDoc:
-        """Forgets a token; whoever shows it is refused from now on. Raises `UnknownToken`."""
+        """Deletes a token: a request that shows it is refused from now on. Raises `UnknownToken`."""
         with self._documents.locked():
             for token in self.all():
                 if token.name == name:
@@ -133,12 +133,12 @@ class Tokens:
             raise UnknownToken(name, (token.name for token in self.all()))
 
     def close(self) -> None:
-        """Lets go of open files."""
+        """Closes open files."""
         self._documents.storage.close()
 
 
 def split_token(text: str) -> tuple[str, str] | None:
-    """(id, secret) of a token's text; None where it has not the form of one."""
+    """(id, secret) of a token's text; None where it does not look like a token."""
     match = _TOKEN.fullmatch(text)
     return None if match is None else (match[1], match[2])
 

@@ -35,9 +35,9 @@ TRY = """
     import sys
     from pathlib import Path
     from askel_tui.store.errors import NoSafeKeyring
-    from askel_tui.store.secrets.key_store import secrets
+    from askel_tui.store.secrets.key_store import open_key_store
     try:
-        secrets(Path(sys.argv[1])).set("maple", sys.argv[2])
+        open_key_store(Path(sys.argv[1])).set("maple", sys.argv[2])
     except NoSafeKeyring as error:
         print(error)
 """

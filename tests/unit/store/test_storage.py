@@ -27,8 +27,8 @@ WRITER = """
     import sys
     from pathlib import Path
     from tinydb import where
-    from askel_tui.store.state.tinydb_storage import Documents
-    table = Documents(Path(sys.argv[1])).table("rows")
+    from askel_tui.store.state.tinydb_storage import DocumentStore
+    table = DocumentStore(Path(sys.argv[1])).table("rows")
     n = int(sys.argv[2])
     while True:
         n += 1
@@ -40,7 +40,7 @@ WRITER = """
 DIER = """
     import os, signal, sys
     from pathlib import Path
-    from askel_tui.store.state.tinydb_storage import Documents
+    from askel_tui.store.state.tinydb_storage import DocumentStore
 
     file = Path(sys.argv[1])
 
@@ -66,7 +66,7 @@ DIER = """
         child = os.fork()
         if child == 0:
             die_at(step)
-            with Documents(file) as documents:
+            with DocumentStore(file) as documents:
                 documents.table("rows").update({"pad": "x" * pad})
             os._exit(0)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
@@ -77,11 +77,11 @@ DIER = """
         step += 1
         # Shrinking and growing: both ways a file can change.
         for before, after in (long, short), (short, long):
-            with Documents(file) as documents:
+            with DocumentStore(file) as documents:
                 documents.table("rows").truncate()
                 documents.table("rows").insert({"pad": "x" * before})
             died = update_and_die(step, after)
-            with Documents(file) as documents:
+            with DocumentStore(file) as documents:
                 [row] = documents.documents("rows")
             assert len(row["pad"]) == after or (died and len(row["pad"]) == before), (step, len(row["pad"]))
     print(step)
@@ -90,8 +90,8 @@ DIER = """
 INSERTER = """
     import sys
     from pathlib import Path
-    from askel_tui.store.state.tinydb_storage import Documents
-    table = Documents(Path(sys.argv[1])).table("rows")
+    from askel_tui.store.state.tinydb_storage import DocumentStore
+    table = DocumentStore(Path(sys.argv[1])).table("rows")
     print("ready", flush=True)
     sys.stdin.readline()
     for n in range(50):
@@ -191,8 +191,8 @@ def test_a_disk_that_is_full_costs_nothing_that_was_there(tmp_path: Path) -> Non
         import resource, sys
         from pathlib import Path
         from askel_tui.store.errors import HomeUnusable
-        from askel_tui.store.state.tinydb_storage import Documents
-        documents = Documents(Path(sys.argv[1]))
+        from askel_tui.store.state.tinydb_storage import DocumentStore
+        documents = DocumentStore(Path(sys.argv[1]))
         table = documents.table("rows")
         table.insert({"n": 1})
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))

@@ -28,9 +28,9 @@ OTHER = "pk_fedcba9876543210fedcba9876543210fe"
 SETTER = """
     import sys
     from pathlib import Path
-    from askel_tui.store.secrets.master_key import Master
-    from askel_tui.store.secrets.vault import Cost, Vault
-    vault = Vault(Path(sys.argv[1]), Master("passphrase", b"open", "test"), Cost(1, 1, 64))
+    from askel_tui.store.secrets.master_key import MasterKey
+    from askel_tui.store.secrets.vault import KdfCost, Vault
+    vault = Vault(Path(sys.argv[1]), MasterKey("passphrase", b"open", "test"), KdfCost(1, 1, 64))
     print("ready", flush=True)
     sys.stdin.readline()
     for n in range(10):

@@ -13,11 +13,11 @@ from askel_tui.store.journal.errors import JournalError
 from askel_tui.store.sqlite.connection import begin_write, explain_error
 
 MAX_GATHER_S = 0.05
-"""How long a transaction may gather writes, in seconds."""
+"""How long a transaction may gather jobs, in seconds."""
 
 
 class WriteJob:
-    """A function to be run inside a write transaction, and what became of it."""
+    """A function to be run inside a write transaction, and its result or error."""
 
     __slots__ = ("error", "result", "work")
 
@@ -28,7 +28,7 @@ class WriteJob:
 
 
 def call_with_connection(work: Callable[..., Any], arguments: Sequence[Any], db: sqlite3.Connection) -> Any:
-    """What a function gives for a connection and its other arguments."""
+    """The result of a function for a connection and its other arguments; unlike a closure it can be pickled."""
     return work(db, *arguments)
 
 
@@ -36,23 +36,23 @@ J = TypeVar("J", bound=WriteJob)
 
 
 class GroupCommitter(Generic[J]):
-    """Runs jobs inside write transactions. A job that fails is rolled back alone."""
+    """Runs jobs inside write transactions, many in one. A job that fails is rolled back alone."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, waiting: Callable[[], J | None]) -> None:
-        """`waiting` gives the next job where one waits already."""
+    def __init__(self, connection: sqlite3.Connection, path: Path, poll_job: Callable[[], J | None]) -> None:
+        """`poll_job` gives the next job where one waits already, else None."""
         self._connection = connection
         self._path = path
-        self._waiting = waiting
+        self._poll_job = poll_job
 
     def commit(self, job: J) -> Sequence[J]:
-        """Commits this job and those that wait behind it; gives them with what became of each."""
+        """Commits this job and those that wait behind it; gives them with their results and errors."""
         group = [job]
         try:
             begin_write(self._connection)
             self._gather(group)
             if group[-1].error is not None:
                 # Savepoints cost a third of the speed, so they are taken only where one is needed.
-                self._again(group)
+                self._run_with_savepoints(group)
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -71,13 +71,13 @@ class GroupCommitter(Generic[J]):
             self._attempt(group[-1])
             if group[-1].error is not None or time.monotonic() > until:
                 return
-            job = self._waiting()
+            job = self._poll_job()
             if job is None:
                 return
             group.append(job)
 
-    def _again(self, group: Sequence[J]) -> None:
-        """Runs a group whose last job failed once more, so that a failing job is rolled back alone."""
+    def _run_with_savepoints(self, group: Sequence[J]) -> None:
+        """Runs a group once more, after its last job failed, so that a failing job is rolled back alone."""
         connection = self._connection
         if connection.in_transaction:
             connection.execute("ROLLBACK")

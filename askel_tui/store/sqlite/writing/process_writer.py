@@ -1,4 +1,4 @@
-"""Writing the embedded journal in a process of its own, so that storing and chaining cost this one nothing."""
+"""A writer in a process of its own, so that storing and hashing take none of this process's time."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ WORKER_MODULE = "askel_tui.store.sqlite.writing.process_writer_main"
 class ProcessWriter:
     """A `Writer` in another process, which ends with this one. Start one with `start`."""
 
-    def __init__(self, apart: WorkerProcess) -> None:
-        self._apart = apart
+    def __init__(self, worker: WorkerProcess) -> None:
+        self._worker = worker
 
     @classmethod
-    async def start(cls, path: Path, committed: Callable[[], None], lock: int) -> ProcessWriter:
+    async def start(cls, path: Path, on_commit: Callable[[], None], lock: int) -> ProcessWriter:
         """Starts the process; it holds the home's lock (a descriptor) until it has ended.
 
-        `committed` is called on the event loop after each commit. Raises `OSError`.
+        `on_commit` is called on the event loop after each commit. Raises `OSError`.
         """
-        apart = await WorkerProcess.start(
+        worker = await WorkerProcess.start(
             WORKER_MODULE,
             str(path),
             partial(_ended, path),
             inherited_descriptors=(lock,),
-            on_answered=committed,
+            on_answered=on_commit,
         )
-        return cls(apart)
+        return cls(worker)
 
     def put(self, future: Future[T], work: Callable[..., T], arguments: Sequence[Any]) -> None:
-        """As `Writer` says; the function is one of a module, and what it takes and gives can be pickled."""
-        self._apart.put(future, (work, arguments))
+        """See `Writer`; the function belongs to a module, and what it takes and gives can be pickled."""
+        self._worker.put(future, (work, arguments))
 
     async def close(self) -> None:
-        """As `Writer` says."""
-        await self._apart.close()
+        """See `Writer`."""
+        await self._worker.close()
 
 
 def _ended(path: Path) -> JournalError:

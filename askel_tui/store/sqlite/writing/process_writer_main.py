@@ -1,7 +1,7 @@
-"""The process that writes the journal for another one; see `sqlite_writer_process`.
+"""The process that writes the journal for another one; see `process_writer`.
 
-It is asked functions with their arguments, and answers after each commit. What was handed in is written although the
-one that asked is gone: the file is at rest when this process has ended.
+It takes functions with their arguments, and answers after each commit. What was handed in is written even where the
+other process is gone: the file is at rest once this process has ended.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from askel_tui.worker_process.child import WorkerChannel, run_worker
 def serve(channel: WorkerChannel, path: str) -> None:
     """Writes what it is asked to, until the other side ends. Raises `JournalError` where it can't begin."""
     file = Path(path)
-    commits = GroupCommitter(connect(file), file, lambda: _job(channel.poll_question()))
+    committer = GroupCommitter(connect(file), file, lambda: _job(channel.poll_question()))
     try:
         while (job := _job(channel.next_question())) is not None:
-            group = commits.commit(job)
+            group = committer.commit(job)
             channel.answer((each.error, each.result) for each in group)
             del job, group  # megabytes, maybe, and the next ones may be long in coming
     finally:
-        commits.close()
+        committer.close()
 
 
 def _job(question: tuple[Any] | None) -> WriteJob | None:

@@ -1,4 +1,4 @@
-"""Writing the embedded journal in this process, and in one of its own while there is a backlog."""
+"""A writer that switches between this process and, while there is a backlog, one of its own."""
 
 from __future__ import annotations
 
@@ -18,47 +18,47 @@ T = TypeVar("T")
 class SwitchingWriter:
     """A `Writer` that hands over to another one and back; what is written stays in order."""
 
-    def __init__(self, here: Writer, path: Path, committed: Callable[[], None], lock: int) -> None:
-        """`here` writes at first; `lock` is the descriptor of the home's lock."""
+    def __init__(self, writer: Writer, path: Path, on_commit: Callable[[], None], lock: int) -> None:
+        """`writer` writes at first; `lock` is the descriptor of the home's lock."""
         self._path = path
-        self._committed = committed
+        self._on_commit = on_commit
         self._lock = lock
-        self._writer = here
-        self._apart = False
-        self._kept: list[tuple[Future[Any], Callable[..., Any], Sequence[Any]]] | None = None
-        """What came while one writer ends and the other has not begun."""
+        self._writer = writer
+        self._bulk = False
+        self._postponed: list[tuple[Future[Any], Callable[..., Any], Sequence[Any]]] | None = None
+        """What was handed in while one writer ends and the other has not begun."""
 
     async def enter_bulk_mode(self) -> None:
-        """Has a process of its own write from now on. Raises `OSError` where none can be started."""
-        if not self._apart:
-            writer = await ProcessWriter.start(self._path, self._committed, self._lock)
-            await write(writer, _nothing)  # answered when all is loaded
-            self._apart = True
-            await self._change(writer)
+        """Lets a process of its own write from now on. Raises `OSError` where none can be started."""
+        if not self._bulk:
+            writer = await ProcessWriter.start(self._path, self._on_commit, self._lock)
+            await write(writer, _nothing)  # answered once its modules are loaded
+            self._bulk = True
+            await self._switch(writer)
 
     async def leave_bulk_mode(self) -> None:
-        """Has this process write again. Raises `JournalError`."""
-        if self._apart:
+        """Lets this process write again. Raises `JournalError`."""
+        if self._bulk:
             connection = await asyncio.to_thread(connect, self._path)
-            self._apart = False
-            await self._change(ThreadWriter(connection, self._path, self._committed))
+            self._bulk = False
+            await self._switch(ThreadWriter(connection, self._path, self._on_commit))
 
     def put(self, future: Future[T], work: Callable[..., T], arguments: Sequence[Any]) -> None:
-        """As `Writer` says."""
-        if self._kept is None:
+        """See `Writer`."""
+        if self._postponed is None:
             self._writer.put(future, work, arguments)
         else:
-            self._kept.append((future, work, arguments))
+            self._postponed.append((future, work, arguments))
 
     async def close(self) -> None:
-        """As `Writer` says; no change is under way any more."""
+        """See `Writer`; no switch is under way any more."""
         await self._writer.close()
 
-    async def _change(self, writer: Writer) -> None:
-        self._kept = []
+    async def _switch(self, writer: Writer) -> None:
+        self._postponed = []
         await self._writer.close()
-        kept, self._kept, self._writer = self._kept, None, writer
-        for each in kept:
+        postponed, self._postponed, self._writer = self._postponed, None, writer
+        for each in postponed:
             writer.put(*each)
 
 

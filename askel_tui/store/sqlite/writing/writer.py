@@ -1,4 +1,4 @@
-"""Writing the embedded journal: one writer per process, which commits in groups; here, in a thread."""
+"""The writer of the embedded journal: one per process, commits in groups; this one is a thread."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Writer(Protocol):
     """Runs functions inside write transactions, in order. A function that fails is rolled back alone."""
 
     def put(self, future: Future[T], work: Callable[..., T], arguments: Sequence[Any]) -> None:
-        """Hands a function in, which is called with a connection and the arguments.
+        """Hands in a function, which is called with a connection and the arguments.
 
-        The future gets what it gives once that is durable, in the order in which functions were handed in; or
-        `JournalError`, or what the function raised.
+        The future gets its result once that is durable, in the order in which functions were handed in; or
+        `JournalError`, or the error that the function raised.
         """
         ...
 
     async def close(self) -> None:
-        """Writes what was handed in before, and closes the file."""
+        """Waits until everything that was handed in is written, and closes the file."""
         ...
 
 
@@ -47,12 +47,13 @@ class _Job(WriteJob):
 class ThreadWriter:
     """A `Writer` in a thread of this process."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, committed: Callable[[], None]) -> None:
-        """`committed` is called on the event loop after each commit."""
+    def __init__(self, connection: sqlite3.Connection, path: Path, on_commit: Callable[[], None]) -> None:
+        """`on_commit` is called on the event loop after each commit."""
         self._path = path
-        self._committed = committed
+        self._on_commit = on_commit
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._commits = GroupCommitter(connection, path, self._waiting)
+        """Jobs in order; None is the end."""
+        self._committer = GroupCommitter(connection, path, self._poll_job)
         self._closing = False
         self._ended = False
         self._loop = asyncio.get_running_loop()
@@ -60,14 +61,14 @@ class ThreadWriter:
         self._thread.start()
 
     def put(self, future: Future[T], work: Callable[..., T], arguments: Sequence[Any]) -> None:
-        """As `Writer` says."""
+        """See `Writer`."""
         if self._closing:
             future.set_exception(JournalError(f"The journal {self._path} is closed; open it again."))
         else:
             self._jobs.put(_Job(partial(call_with_connection, work, arguments), future))
 
     async def close(self) -> None:
-        """As `Writer` says."""
+        """See `Writer`."""
         if not self._closing:
             self._closing = True
             self._jobs.put(None)
@@ -75,10 +76,10 @@ class ThreadWriter:
 
     def _run(self) -> None:
         while not self._ended and (job := self._jobs.get()) is not None:
-            self._answer(self._commits.commit(job))
-        self._commits.close()
+            self._answer(self._committer.commit(job))
+        self._committer.close()
 
-    def _waiting(self) -> _Job | None:
+    def _poll_job(self) -> _Job | None:
         try:
             job = self._jobs.get_nowait()
         except Empty:
@@ -94,11 +95,11 @@ class ThreadWriter:
     def _resolve(self, group: Sequence[_Job]) -> None:
         for job in group:
             resolve(job.future, job.error, job.result)
-        self._committed()
+        self._on_commit()
 
 
 def write(writer: Writer, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
-    """What a function gives for a connection and the arguments, once it is durable; see `Writer.put`."""
+    """The result of a function for a connection and the arguments, once it is durable; see `Writer.put`."""
     # No coroutine: that would keep the arguments, megabytes maybe, until the answer is there.
     future: Future[T] = asyncio.get_running_loop().create_future()
     writer.put(future, work, arguments)
