@@ -1,4 +1,4 @@
-"""Budget gauges: how much of each of Klaviyo's limits the last minute used."""
+"""Gauges of the rate limits: how much of each the last minute used."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from askel_tui.services.status import BudgetStatus
 
 WARNING_SHARE, CRITICAL_SHARE = 0.7, 0.9
-"""Shares from which a gauge warns."""
+"""Used shares of a limit from which a gauge warns."""
 
 
 class Gauges(Widget):
-    """A line per call: name, bar, used of limit, and a word where it gets tight."""
+    """A line per call: its name, a bar, used of limit, and `!` or `!!` where little is left."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)
         self._rows: list[BudgetStatus] = []
 
     def show(self, rows: Sequence[BudgetStatus]) -> None:
-        """Shows the rows of `status`' budgets."""
+        """Shows these budgets of the status."""
         if list(rows) != self._rows:
             self._rows = list(rows)
             self.refresh(layout=True)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """A line per row, one where there is none."""
+        """One line per budget, at least one."""
         return max(1, len(self._rows))
 
     def render(self) -> Content:
-        """The lines, as wide as there is room."""
+        """The lines, fitted to the width."""
         if not self._rows:
             return Content.styled("Nothing was called within the last minute.", "$foreground-muted")
         figures = [f"{row.used:,}/{row.limit:,}" for row in self._rows]
@@ -53,10 +53,10 @@ class Gauges(Widget):
                 "$error" if share >= CRITICAL_SHARE else "$warning" if share >= WARNING_SHARE else "$success"
             )
             sign = "!!" if share >= CRITICAL_SHARE else "! " if share >= WARNING_SHARE else "  "
-            told = f"{row.account} {row.call}" if several else row.call
-            told = f"+others {told}" if row.foreign else told
+            label = f"{row.account} {row.call}" if several else row.call
+            label = f"+others {label}" if row.foreign else label
             parts += [
-                pad(told, name) + " ",
+                pad(label, name) + " ",
                 (bar(row.used, row.limit, cells), style),
                 f" {words:>{figure}}",
                 (f"{sign}\n", "bold"),

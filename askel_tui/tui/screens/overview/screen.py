@@ -1,7 +1,8 @@
-"""Overview: connections, workflows with backlog and throughput, what is held and why, budgets, notices."""
+"""Overview: connections, workflows with backlog and throughput, holds with their cause, budgets, notices."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,43 +13,29 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Static
 
-from askel_tui.core.hold_causes import hold_cause
-from askel_tui.text.numbers import abbreviate_count, pluralize
-from askel_tui.text.sanitizing import sanitize
-from askel_tui.text.times import format_age, format_time_of_day
+from askel_tui.text.numbers import pluralize
 from askel_tui.tui.screens.base_screen import AskelScreen
+from askel_tui.tui.screens.overview import view
 from askel_tui.tui.screens.overview.gauges import Gauges
 from askel_tui.tui.screens.overview.throughput import BUCKET_MS, Throughput
-from askel_tui.tui.text.charts import sparkline
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.table import Cell, Column, Row, Table
+from askel_tui.tui.widgets.table import Row, Table
 
 if TYPE_CHECKING:
-    from askel_tui.services.status import ConnectionStatus, HoldStatus, Status, WorkflowStatus
+    from askel_tui.services.status import HoldStatus, Status, WorkflowStatus
     from askel_tui.store.journal.rows import Notice
-
-STATE_CELLS = {
-    "active": ("● active", "$success"),
-    "paused": ("‖ paused", "$warning"),
-    "draft": ("○ draft", "$foreground-muted"),
-    "direct": ("→ direct", "$foreground-muted"),
-    "connected": ("● connected", "$success"),
-    "key_refused": ("✗ refused", "$error"),
-    "other_account": ("✗ other a/c", "$error"),
-}
-
-WELCOME = (
-    "Nothing is connected yet.\n\n"
-    "Press 2 to connect a Klaviyo account with its private key.\n"
-    "To try it first: `askel sandbox` in another terminal is a Klaviyo account on this machine; "
-    "`askel demo` is the whole story."
-)
 
 MAX_NOTICES_KEPT = 50
 
+TABLE_FRAME_LINES = 3
+"""Lines of a table's border and header."""
+
+MAX_TABLE_ROWS = 10
+"""Rows of a table that are seen at once; it scrolls to the others."""
+
 
 class OverviewScreen(AskelScreen):
-    """What runs, what waits, what is held, and the keys that act on it."""
+    """The panels of workflows, holds, connections, budgets and notices, and the keys that act on them."""
 
     NAME = "overview"
     CSS_PATH = "overview.tcss"
@@ -77,21 +64,13 @@ class OverviewScreen(AskelScreen):
         self._timer: Timer | None = None
 
     def body(self) -> ComposeResult:
-        """The panels; two columns where there is room."""
+        """The panels, in two columns where there is room."""
         with VerticalScroll(id="overview", can_focus=False):
-            yield Static(Content(WELCOME), id="welcome")
+            yield Static(Content(view.WELCOME), id="welcome")
             with Horizontal(id="columns"):
                 with Vertical(id="left"):
                     yield Table(
-                        (
-                            Column("workflow", 14, 3),
-                            Column("state", 8),
-                            Column("waits", 7, align_right=True),
-                            Column("held", 5, align_right=True),
-                            Column("failed", 6, align_right=True),
-                            Column("sent", 6, align_right=True),
-                            Column("last min", 8, 1),
-                        ),
+                        view.WORKFLOW_COLUMNS,
                         id="workflows",
                         classes="panel",
                         title="Workflows",
@@ -100,12 +79,7 @@ class OverviewScreen(AskelScreen):
                         about=Help("Workflows", "p pauses or resumes, Enter shows its writes on Live."),
                     )
                     yield Table(
-                        (
-                            Column("held step", 18, 2),
-                            Column("why", 22, 2),
-                            Column("since", 6, align_right=True),
-                            Column("waits", 6, align_right=True),
-                        ),
+                        view.HOLD_COLUMNS,
                         id="holds",
                         classes="panel",
                         title="Held",
@@ -119,11 +93,7 @@ class OverviewScreen(AskelScreen):
                     )
                 with Vertical(id="right"):
                     yield Table(
-                        (
-                            Column("connection", 12, 2),
-                            Column("account", 8, 1),
-                            Column("state", 11),
-                        ),
+                        view.CONNECTION_COLUMNS,
                         id="connections",
                         classes="panel",
                         title="Connections",
@@ -135,13 +105,13 @@ class OverviewScreen(AskelScreen):
                     yield Static(id="notices", classes="panel")
 
     def on_mount(self) -> None:
-        """Titles; the timer runs only while something was sent within the last minute."""
+        """Sets titles and a timer, which runs only while something was sent within the last minute."""
         self.query_one("#budgets").border_title = "Budgets, last minute"
         self.query_one("#notices").border_title = "Notices"
         self._timer = self.set_interval(BUCKET_MS / 1000, self._tick, pause=True)
 
     async def load(self) -> None:
-        """Reads status and notices."""
+        """Reads the status and the new notices."""
         self._status = await self.backend.status()
         seen = self._notices[-1].seq if self._notices else 0
         self._notices = [*self._notices, *await self.backend.notices(seen)][-MAX_NOTICES_KEPT:]
@@ -172,69 +142,27 @@ class OverviewScreen(AskelScreen):
         self.query_one("#columns").display = not empty
         if empty:
             return
-        workflows = self.query_one("#workflows", Table)
-        workflows.set_rows([self._workflow_row(row) for row in status.workflows])
-        workflows.styles.height = _table_height(len(status.workflows))
-        holds = self.query_one("#holds", Table)
+        rates = self._throughput.rates
+        workflows = [view.workflow_row(row, rates(row.name, self._now_ms)) for row in status.workflows]
+        self._fill("#workflows", workflows)
+        holds = self._fill("#holds", [view.hold_row(hold, self._now_ms) for hold in status.holds])
         holds.display = bool(status.holds)
-        holds.set_rows([self._hold_row(row) for row in status.holds])
-        holds.styles.height = _table_height(len(status.holds))
         holds.border_title = f"Held: {pluralize(len(status.holds), 'step')}"
-        connections = self.query_one("#connections", Table)
-        connections.set_rows([self._connection_row(row) for row in status.connections])
-        connections.styles.height = _table_height(len(status.connections))
+        self._fill("#connections", list(map(view.connection_row, status.connections)))
         self.query_one(Gauges).show(status.budgets)
-        self.query_one("#notices", Static).update(self._notices_content())
+        self.query_one("#notices", Static).update(view.notices_content(self._notices))
         self.refresh_bindings()
         if self._timer is not None:
             self._timer.resume() if self._throughput.is_moving(self._now_ms) else self._timer.pause()
 
-    def _workflow_row(self, row: WorkflowStatus) -> Row:
-        rates = self._throughput.rates(row.name, self._now_ms)
-        recent = sum(rates[-3:]) / 3
-        line = sparkline(rates, 8) + (f" {recent:.0f}/s" if recent >= 0.5 else "")
-        state = STATE_CELLS.get(row.state, (row.state, ""))
-        newer = row.newest and row.version and row.newest > row.version > 0
-        name = f"{row.name} v{row.version}" + (f" (v{row.newest} is a draft)" if newer else "")
-        return row.name, (
-            name if row.version else row.name,
-            state,
-            abbreviate_count(row.waiting) + (f" +{abbreviate_count(row.unplanned)}" if row.unplanned else ""),
-            (abbreviate_count(row.held), "bold $warning" if row.held else ""),
-            (abbreviate_count(row.failed), "bold $error" if row.failed else ""),
-            abbreviate_count(row.sent),
-            line,
-        )
-
-    def _hold_row(self, row: HoldStatus) -> Row:
-        cells: tuple[Cell, ...] = (
-            # The step first: a long workflow's name may be cut.
-            f"{row.step} ‹ {row.workflow}",
-            (f"! {hold_cause(row.cause).short}", "$warning"),
-            format_age(row.since, self._now_ms),
-            f"{row.waiting:,}",
-        )
-        return f"{row.workflow}\0{row.step}", cells
-
-    def _connection_row(self, row: ConnectionStatus) -> Row:
-        state = STATE_CELLS.get(row.state, (row.state, "$warning"))
-        return row.name, (row.name, row.account or "not told", state)
-
-    def _notices_content(self) -> Content:
-        if not self._notices:
-            return Content.styled("None so far.", "$foreground-muted")
-        parts: list[Any] = []
-        for notice in reversed(self._notices[-5:]):
-            parts += [
-                (f"{format_time_of_day(notice.at)} ", "$foreground-muted"),
-                f"{sanitize(notice.text)}\n",
-            ]
-        return Content.assemble(*parts).rstrip()
-
-    # Acting.
+    def _fill(self, selector: str, rows: Sequence[Row]) -> Table:
+        table = self.query_one(selector, Table)
+        table.set_rows(rows)
+        table.styles.height = TABLE_FRAME_LINES + max(1, min(len(rows), MAX_TABLE_ROWS))
+        return table
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Release and discard are there while something is held, pause while there is a workflow."""
+        """Hides release and discard while nothing is held, and pause while there is no workflow."""
         if action in ("release", "discard"):
             return self._status is not None and bool(self._status.holds)
         if action == "pause":
@@ -242,7 +170,7 @@ class OverviewScreen(AskelScreen):
         return super().check_action(action, parameters)
 
     def on_data_table_row_selected(self, event: Table.RowSelected) -> None:
-        """Enter, or a click on the row under the cursor."""
+        """Opens Live or Connections for the selected row, or shows the whole reason of a hold."""
         table = event.data_table
         if not isinstance(table, Table) or table.cursor_key is None:
             return
@@ -257,7 +185,7 @@ class OverviewScreen(AskelScreen):
             if hold is not None:
                 self.toasts.show(
                     hold.detail,
-                    title=f"{hold.workflow}, step {hold.step}",
+                    title=view.hold_name(hold),
                     severity="warning",
                     timeout=15,
                 )
@@ -286,7 +214,7 @@ class OverviewScreen(AskelScreen):
             self.start_work(partial(self._release, hold), group="order", exclusive=True, asks_question=True)
 
     async def _release(self, hold: HoldStatus) -> None:
-        name = f"{hold.workflow}, step {hold.step}"
+        name = view.hold_name(hold)
         sent = pluralize(hold.waiting, "operation")
         if await self.confirm(
             f"Release {name}?", f"{sent} will be sent, in order. Held because: {hold.detail}"
@@ -301,7 +229,7 @@ class OverviewScreen(AskelScreen):
             self.start_work(partial(self._discard, hold), group="order", exclusive=True, asks_question=True)
 
     async def _discard(self, hold: HoldStatus) -> None:
-        name = f"{hold.workflow}, step {hold.step}"
+        name = view.hold_name(hold)
         lost = pluralize(hold.waiting, "operation")
         asked = f"Discard {lost} of {name}?"
         if await self.confirm(
@@ -313,13 +241,8 @@ class OverviewScreen(AskelScreen):
     def _selected_hold(self) -> HoldStatus | None:
         key = self.query_one("#holds", Table).cursor_key
         holds = self._status.holds if self._status else ()
-        return next((each for each in holds if f"{each.workflow}\0{each.step}" == key), None)
+        return next((each for each in holds if view.hold_key(each) == key), None)
 
     def action_daemon(self) -> None:
         """Starts a daemon, or ends the one started here."""
         self.askel.daemon.toggle(runs=self.askel.head.daemon_running)
-
-
-def _table_height(rows: int) -> int:
-    """Border, header and rows, up to ten of them."""
-    return 3 + max(1, min(rows, 10))

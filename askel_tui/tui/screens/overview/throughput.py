@@ -1,4 +1,4 @@
-"""How many operations a second went out of late, from a counter that is read now and then. Pure."""
+"""Throughput: operations a second over the last minute, from a counter that is read now and then. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Throughput:
     _readings: dict[str, deque[tuple[int, int]]] = field(default_factory=dict)
 
     def add_reading(self, name: str, now: int, total: int) -> None:
-        """The counter of a name stood at `total` then."""
+        """Notes that the counter of a name stood at `total` at the time `now`."""
         seen = self._readings.setdefault(name, deque())
         if seen and (total < seen[-1][1] or now < seen[-1][0]):
             seen.clear()
