@@ -15,7 +15,6 @@ from askel_tui.core.exit_codes import AskelError, ExitCode
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from askel_tui.klaviyo.client import Client
     from askel_tui.sync.instance import Instance
 
 T = TypeVar("T")
@@ -52,17 +51,6 @@ def open_instance() -> AbstractAsyncContextManager[Instance]:
     from askel_tui.sync.instance import open_instance
 
     return open_instance()
-
-
-async def require_client(instance: Instance, connection: str) -> Client:
-    """The client of a connection. Raises `UnknownConnection`, `CommandError` where no key is stored."""
-    client = await instance.client(connection)
-    if client is None:
-        raise CommandError(
-            f"no key is stored for {connection}: `askel rotate {connection} --key-stdin` stores one",
-            ExitCode.KEY_OR_SCOPE,
-        )
-    return client
 
 
 def actor() -> str:

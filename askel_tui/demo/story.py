@@ -80,7 +80,6 @@ class Story:
     async def _browse(self) -> None:
         self._say_title("Look through it")
         client = await self._instance.client(CONNECTION)
-        assert client is not None
         catalog = await read_catalog(client)
         properties = await sample_properties(client)
         counts = ("lists", "segments", "flows", "metrics", "templates")

@@ -57,22 +57,13 @@ class AccountQueries:
         self._catalogs.clear()
         self._memberships.clear()
 
-    async def client(self, connection: str) -> Client:
-        """The connection's client. Raises `NotFound` where its key is not stored, `UnknownConnection`."""
-        client = await self._instance.client(connection)
-        if client is None:
-            raise NotFound(
-                f"no key is stored for {connection}: `askel rotate {connection} --key-stdin` stores one"
-            )
-        return client
-
     async def catalog(self, connection: str, sections: Collection[str], *, fresh: bool = False) -> Catalog:
-        """Sections of the account's catalog, at most a minute old. Raises `NotFound`, `KlaviyoError`."""
+        """Sections of the account's catalog, at most a minute old. Raises `KeyNotStored`, `KlaviyoError`."""
         key = (connection, frozenset(sections))
         async with self._catalog_locks.setdefault(key, asyncio.Lock()):
             read, catalog = self._catalogs.get(key, (0.0, None))
             if catalog is None or fresh or time.monotonic() - read > CATALOG_MAX_AGE_S:
-                catalog = await read_catalog(await self.client(connection), sections=sections)
+                catalog = await read_catalog(await self._instance.client(connection), sections=sections)
                 self._catalogs[key] = (time.monotonic(), catalog)
             return catalog
 
@@ -81,7 +72,7 @@ class AccountQueries:
     ) -> SegmentMembership:
         """Whether somebody (an identity, or a profile's id) is in a segment, by its id or name.
 
-        Raises `NotFound`, `UnknownConnection`, `KlaviyoError`.
+        Raises `NotFound`, `KeyNotStored`, `UnknownConnection`, `KlaviyoError`.
         """
         found = await self._find_segment(connection, segment)
         segment_id, name = found.id, found.name
@@ -89,7 +80,7 @@ class AccountQueries:
         known = self._memberships.get(key)
         if known is not None and not fresh and time.monotonic() - known[0] <= MEMBERSHIP_MAX_AGE_S:
             return SegmentMembership(segment_id, name, known[1], time.monotonic() - known[0])
-        client = await self.client(connection)
+        client = await self._instance.client(connection)
         if isinstance(who, Identity):
             member = (await members_of_segment(client, segment_id, [who]))[who]
         else:
@@ -117,7 +108,7 @@ class AccountQueries:
         self, connection: str, who: Identity | str, *, consent: bool = False
     ) -> dict[str, Any] | None:
         """A profile as the account has it now; None where there is nobody. Raises as `member` does."""
-        client = await self.client(connection)
+        client = await self._instance.client(connection)
         extra = ["subscriptions"] if consent else []
         if isinstance(who, Identity):
             found = (await find_profiles(client, [who], additional_fields=extra))[who]

@@ -89,8 +89,6 @@ async def check(instance: Instance, name: str) -> tuple[ConnectionDoc, KeyCheck]
     """Checks a connection's key anew and remembers which scopes it has. Raises `KeyUnsuited`, `KlaviyoError`."""
     document = instance.state.connection(name)
     client = await instance.client(name)
-    if client is None:
-        raise KeyUnsuited(f"no key is stored for {name}: `askel rotate {name} --key-stdin` stores one")
     from askel_tui.klaviyo.reads.key_check import check_key
 
     found = await check_key(client)

@@ -22,9 +22,6 @@ from askel_tui.services.direct_writes import PreparedWrite, WriteResult, prepare
 from askel_tui.services.discovery import with_trigger_filters
 from askel_tui.sync.instance import Instance
 
-Fired = WriteResult
-"""What became of a flow that was fired."""
-
 _PHONE = re.compile(r"\+[0-9]{7,15}")
 
 
@@ -46,12 +43,11 @@ def parse_identity(text: str) -> Identity:
 async def check_segment_membership(
     instance: Instance, connection: str, segment: str, identity: Identity
 ) -> dict[str, Any]:
-    """Whether a profile is in a segment, asked now. Raises `NotFound`, `UnknownConnection`, `KlaviyoError`."""
+    """Whether a profile is in a segment, asked now.
+
+    Raises `NotFound`, `KeyNotStored`, `UnknownConnection`, `KlaviyoError`.
+    """
     client = await instance.client(connection)
-    if client is None:
-        raise NotFound(
-            f"no key is stored for {connection}: `askel rotate {connection} --key-stdin` stores one"
-        )
     catalog = await read_catalog(client, sections=["segments"])
     named = find_segment(catalog, connection, segment)
     member = (await members_of_segment(client, named.id, [identity]))[identity]
@@ -89,13 +85,10 @@ async def fire_flow(
 ) -> WriteResult:
     """Fires a flow for a profile through what triggers it, and waits for the answer.
 
-    Raises `Unfit` where the flow can't be resolved, `NotFound`, `UnknownConnection`, `KlaviyoError`, `Refused`.
+    Raises `InvalidWorkflow` where the flow can't be resolved, `KeyNotStored`, `UnknownConnection`, `KlaviyoError`,
+    `CommandRefused`.
     """
     client = await instance.client(connection)
-    if client is None:
-        raise NotFound(
-            f"no key is stored for {connection}: `askel rotate {connection} --key-stdin` stores one"
-        )
     catalog = await read_catalog(client, sections=["flows", "lists", "metrics", "segments"])
     catalog = await with_trigger_filters(client, catalog, [flow])
     prepared = await prepare_flow_trigger(

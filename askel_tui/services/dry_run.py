@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.core.addressing import CONSENT_CALLS, NEEDS_PROFILE_ID, addressed_identity
 from askel_tui.core.catalog import FlowEntry
 from askel_tui.core.exit_codes import AskelError
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.planning.diff import ProfileState
-from askel_tui.core.planning.plan import NEEDS_PROFILE_ID, Plan, Skip, plan
+from askel_tui.core.planning.plan import Plan, Skip, plan
 from askel_tui.core.planning.simulated_account import Effect, SimulatedAccount
 from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.problems import Problem
@@ -65,7 +66,9 @@ async def dry_run(
     """Tries records under a workflow, by default under its newest version.
 
     Takes the newest `last` kept records with a matching trigger and a true `when` (30 without `last`), or of the given
-    records all of those, or their newest `last`. Raises `UnknownWorkflow`, `DryRunImpossible`, `KlaviyoError`.
+    records all of those, or their newest `last`.
+
+    Raises `UnknownWorkflow`, `DryRunImpossible`, `KeyNotStored`, `KlaviyoError`.
     """
     document = instance.workflow_document(workflow, version)
     applied = await instance.applied_version(workflow, document.version)
@@ -74,10 +77,6 @@ async def dry_run(
             f"version {document.version} of {workflow} can't be read any more: apply its file again"
         )
     client = await instance.client(document.connection)
-    if client is None:
-        raise DryRunImpossible(
-            f"no key is stored for {document.connection}: `askel rotate {document.connection} --key-stdin` stores one"
-        )
     if records is None:
         chosen = await _newest_records(instance, applied, last or DEFAULT_RECORD_COUNT)
     else:
@@ -136,9 +135,9 @@ async def _read_account(client: Client, plans: Sequence[Plan], *, conflicts: boo
 
     operations = [operation for each in plans for operation in each.operations]
     asked = list(
-        dict.fromkeys(who for each in operations for who in (each.profile, packing.addressed_identity(each)))
+        dict.fromkeys(who for each in operations for who in (each.profile, addressed_identity(each)))
     )
-    consent = any(each.call in packing.CONSENT_CALLS for each in operations)
+    consent = any(each.call in CONSENT_CALLS for each in operations)
     found = await find_profiles(client, asked, additional_fields=["subscriptions"] if consent else ())
     read = {each.id: each for first in found.values() if first for each in (first, *first.conflicting)}
     profiles = SimulatedAccount(conflicts=conflicts)
@@ -173,7 +172,7 @@ def _destination_ids(operations: Iterable[Operation], kind: str) -> list[str]:
 def _profiles_for_target(operations: Iterable[Operation], kind: str, target: str) -> list[Identity]:
     return list(
         dict.fromkeys(
-            packing.addressed_identity(operation)
+            addressed_identity(operation)
             for operation in operations
             if operation.destination
             and operation.destination.type == kind

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from askel_tui.core.catalog import Catalog
 from askel_tui.core.exit_codes import AskelError, ExitCode
@@ -23,6 +23,9 @@ from askel_tui.store.journal.rows import Decision, WorkflowState
 from askel_tui.store.state.documents import ConnectionDoc, PinnedStep, WorkflowDoc
 from askel_tui.sync.engine.command_bus import submit
 from askel_tui.sync.instance import Instance
+
+if TYPE_CHECKING:
+    from askel_tui.klaviyo.client import Client
 
 SECTION_OF_TARGET = {"list": "lists", "segment": "segments", "flow": "flows", "metric": "metrics"}
 
@@ -61,20 +64,15 @@ def validate(text: str, file: str) -> Workflow:
 async def apply(instance: Instance, text: str, file: str, actor: str) -> ApplyResult:
     """Stores a workflow as a draft version, checked against the live account.
 
-    Raises `Unfit` with every problem at once, and the errors of reading the account.
+    Raises `InvalidWorkflow` with every problem at once, `KeyNotStored`, `KlaviyoError`.
     """
     workflow = validate(text, file)
     connection = _find_connection(instance, workflow, file)
     client = await instance.client(connection.name)
-    if client is None:
-        told = (
-            f"no key is stored for {connection.name}: `askel rotate {connection.name} --key-stdin` stores one"
-        )
-        raise InvalidWorkflow([Problem(told, file=file)], scopes=True)
     lacking = missing_scopes(workflow, connection, file)
     if lacking:
         raise InvalidWorkflow(lacking, scopes=True)
-    catalog = await _read_named_targets(instance, workflow, connection)
+    catalog = await _read_named_targets(instance, client, workflow, connection)
     pinned: Pinned = pin_targets(
         workflow, catalog, file=file, only_lists=connection.only_lists, revision=connection.revision
     )
@@ -150,14 +148,14 @@ def _find_connection(instance: Instance, workflow: Workflow, file: str) -> Conne
     )
 
 
-async def _read_named_targets(instance: Instance, workflow: Workflow, connection: ConnectionDoc) -> Catalog:
+async def _read_named_targets(
+    instance: Instance, client: Client, workflow: Workflow, connection: ConnectionDoc
+) -> Catalog:
     """The live catalog of what the workflow's steps may name; kept as the connection's newest."""
     from askel_tui.services.discovery import discover, with_trigger_filters
 
     named = [(kind, written) for step in workflow.steps for _, kind, written in step_targets(step)]
     wanted = {SECTION_OF_TARGET[kind] for kind, _ in named if kind in SECTION_OF_TARGET}
-    client = await instance.client(connection.name)
-    assert client is not None
     found = await discover(instance, connection.name, client, wanted)
     flows = {written for kind, written in named if kind == "flow"}
     return await with_trigger_filters(client, found.catalog, flows)

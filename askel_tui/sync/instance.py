@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from askel_tui.core.catalog import Catalog, StepTargets
+from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.operations import Target
 from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.workflows.loader import load_workflow
@@ -45,6 +46,17 @@ FOREIGN_USE_KIND = "foreign_use"
 def now_ms() -> int:
     """Milliseconds since 1970."""
     return time.time_ns() // 1_000_000
+
+
+class KeyNotStored(AskelError):
+    """A connection whose key is not stored, so that Klaviyo can't be asked."""
+
+    exit_code = ExitCode.KEY_OR_SCOPE
+
+    def __init__(self, connection: str) -> None:
+        super().__init__(
+            f"no key is stored for {connection}: `askel rotate {connection} --key-stdin` stores one"
+        )
 
 
 class Instance:
@@ -111,7 +123,14 @@ class Instance:
             await self._budgets.restore(account)
         return client
 
-    async def client(self, connection: str) -> Client | None:
+    async def client(self, connection: str) -> Client:
+        """The client of a connection. Raises `KeyNotStored`, `UnknownConnection`."""
+        found = await self.find_client(connection)
+        if found is None:
+            raise KeyNotStored(connection)
+        return found
+
+    async def find_client(self, connection: str) -> Client | None:
         """The client of a connection; None where its key is not stored. Raises `UnknownConnection`."""
         found = self.state.connection(connection)
         handle = (found.name, found.key, found.revision)
@@ -132,7 +151,7 @@ class Instance:
         found: dict[str, dict[str, Connected]] = {}
         settings = self.state.settings()
         for doc in self.state.connections():
-            client = await self.client(doc.name)
+            client = await self.find_client(doc.name)
             if client is not None:
                 account = account_key(doc)
                 pause_after = 1_000 * (

@@ -136,7 +136,7 @@ async def fire_flow(asked: WriteRequestParam, flow: str, body: FlowFire) -> Resp
 
     async def prepare() -> tuple[direct_writes.PreparedWrite, list[str]]:
         questions = asked.context.account_queries
-        client = await questions.client(asked.connection)
+        client = await asked.context.instance.client(asked.connection)
         catalog = await questions.catalog(asked.connection, ("flows", "lists", "metrics", "segments"))
         prepared = await prepare_flow_trigger(
             asked.context.instance,
@@ -167,7 +167,7 @@ async def _write_step(
 
     async def prepare() -> tuple[direct_writes.PreparedWrite, list[str]]:
         questions = asked.context.account_queries
-        await questions.client(asked.connection)
+        await asked.context.instance.client(asked.connection)
         catalog = await questions.catalog(asked.connection, sections) if sections else Catalog(0, "")
         prepared = await direct_writes.prepare_write(
             asked.context.instance,

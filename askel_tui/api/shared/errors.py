@@ -29,6 +29,7 @@ from askel_tui.services.workflows import InvalidWorkflow
 from askel_tui.store.errors import StoreError, UnknownConnection, UnknownWorkflow
 from askel_tui.sync.engine.command_bus import CommandUnanswered
 from askel_tui.sync.engine.commands import CommandRefused
+from askel_tui.sync.instance import KeyNotStored
 
 RETRY_AFTER_S = 5
 """`Retry-After` where nothing better is known."""
@@ -114,7 +115,7 @@ def to_api_error(error: Exception) -> ApiError:
             return ApiError(status, _CODE_BY_STATUS.get(status, "refused"), sentence, headers=error.headers)
         case RequestValidationError():
             return ApiError(422, "unprocessable", _first_message(error), problems=_field_rows(error))
-        case UnknownConnection() | UnknownWorkflow() | NotFound() | NotInAccount():
+        case UnknownConnection() | UnknownWorkflow() | NotFound() | KeyNotStored() | NotInAccount():
             return ApiError(404, "not_found", message)
         case InvalidWorkflow():
             rows = problem_rows(error)
@@ -149,6 +150,7 @@ EXPECTED_ERRORS: tuple[type[Exception], ...] = (
     HTTPException,
     RequestValidationError,
     NotFound,
+    KeyNotStored,
     InvalidWorkflow,
     RecordRefused,
     CommandRefused,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from askel_tui.cli.common import CommandError, json_option, open_instance, require_client, run_async
+from askel_tui.cli.common import CommandError, json_option, open_instance, run_async
 from askel_tui.cli.output import put_json, put_message, put_table
 from askel_tui.core.exit_codes import ExitCode
 from askel_tui.text.numbers import pluralize
@@ -49,7 +49,7 @@ async def _browse(name: str, section: str, search: str | None, sample: int, as_j
     from askel_tui.services.discovery import discover
 
     async with open_instance() as instance:
-        client = await require_client(instance, name)
+        client = await instance.client(name)
         found = await discover(instance, name, client, [section], sample=sample)
     if section in found.unreadable_sections:
         raise CommandError(

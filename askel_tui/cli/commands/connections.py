@@ -172,8 +172,6 @@ async def _first_catalog(instance: Instance, document: ConnectionDoc) -> dict[st
     from askel_tui.services.discovery import discover
 
     client = await instance.client(document.name)
-    if client is None:
-        return None
     try:
         found = await discover(instance, document.name, client)
     except KlaviyoError as error:

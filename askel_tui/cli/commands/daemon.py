@@ -42,6 +42,7 @@ def daemon(listen: str | None, public: bool, until_idle: bool, log_json: bool, l
     """
     _set_up_logging(logging.getLevelNamesMapping()[log_level.upper()], log_json)
     from askel_tui.sync.engine.daemon import run as serve
+    from askel_tui.sync.instance import KeyNotStored
 
     if public and listen is None:
         raise click.UsageError("--public says something about --listen, which is missing")
@@ -56,7 +57,7 @@ def daemon(listen: str | None, public: bool, until_idle: bool, log_json: bool, l
         put_message("nothing is left to send")
     put_failure_count(failures)
     for name in ended.connections_without_key:
-        put_message(f"no key is stored for {name}: `askel rotate {name} --key-stdin` stores one")
+        put_message(str(KeyNotStored(name)))
     if ended.hold_count:
         verb = "is" if ended.hold_count == 1 else "are"
         put_message(f"{pluralize(ended.hold_count, 'step')} {verb} held: `askel hold list` says why")

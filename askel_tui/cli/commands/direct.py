@@ -12,7 +12,6 @@ from askel_tui.cli.common import (
     exit_with,
     json_option,
     open_instance,
-    require_client,
     run_async,
 )
 from askel_tui.cli.lazy_group import SuggestingGroup
@@ -53,7 +52,6 @@ async def _check(name: str, segment: str, profile: str) -> dict[str, Any]:
     from askel_tui.services.direct_requests import check_segment_membership, parse_identity
 
     async with open_instance() as instance:
-        await require_client(instance, name)
         return await check_segment_membership(instance, name, segment, parse_identity(profile))
 
 
@@ -100,7 +98,6 @@ async def _fire(
     from askel_tui.services.workflows import InvalidWorkflow
 
     async with open_instance() as instance:
-        await require_client(instance, name)
         try:
             return await direct_requests.fire_flow(
                 instance,

@@ -211,8 +211,6 @@ async def _connection_finding(instance: Instance, name: str) -> Finding:
     what = f"connection {name}"
     try:
         client = await instance.client(name)
-        if client is None:
-            return Finding(what, False, f"no key is stored: `askel rotate {name} --key-stdin` stores one")
         from askel_tui.klaviyo.reads.key_check import check_account
 
         await check_account(client, instance.state.connection(name).account)

@@ -14,7 +14,6 @@ from askel_tui.cli.common import (
     exit_with,
     json_option,
     open_instance,
-    require_client,
     run_async,
 )
 from askel_tui.cli.output import bold, format_cell, put, put_json, put_message
@@ -74,7 +73,6 @@ async def _dry_run(
     from askel_tui.services.dry_run import dry_run as dry
 
     async with open_instance() as instance:
-        await require_client(instance, instance.workflow_document(workflow).connection)
         if file is None:
             return await dry(instance, workflow, last=last), []
         records, refused = _records(file, kind)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from askel_tui.contract.calls import Call
+from askel_tui.core.addressing import addressed_identity
 from askel_tui.core.operations import Identity, Operation
-from askel_tui.core.requests.packing import addressed_identity
 
 Change = Mapping[str, Any]
 """{"before": value, "after": value}; an absent value is None."""

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import Caps, caps
 from askel_tui.core.expressions import values
 from askel_tui.core.expressions.expression import EvaluationProblem
@@ -139,7 +138,3 @@ def gate_refusal(gate: Operation, member: bool | None) -> str | None:
 def _segment(gate: Operation) -> str:
     target: Target | None = gate.target
     return (target.id if target else None) or ""
-
-
-NEEDS_PROFILE_ID = frozenset({Call.ADD_PROFILES_TO_LIST, Call.REMOVE_PROFILES_FROM_LIST})
-"""Calls that name profiles by Klaviyo's id only (docs/klaviyo.md 3.1)."""

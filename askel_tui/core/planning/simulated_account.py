@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from askel_tui.contract.calls import Call
+from askel_tui.core.addressing import addressed_identity
 from askel_tui.core.operations import IDENTIFIERS, Identity, Operation
 from askel_tui.core.planning import diff
 from askel_tui.core.planning.diff import Change, ProfileState
-from askel_tui.core.requests.packing import addressed_identity
 
 UPSERT_CALL = Call.CREATE_OR_UPDATE_PROFILE
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from askel_tui.contract.calls import Call
-from askel_tui.contract.dialects import CHANNEL_IDENTIFIER, Dialect, dialect
+from askel_tui.contract.dialects import Dialect, dialect
 from askel_tui.contract.endpoints import Endpoint, endpoint
-from askel_tui.core.operations import Identity, Operation, canonical_json
-from askel_tui.core.planning.plan import NEEDS_PROFILE_ID
+from askel_tui.core.addressing import CONSENT_CALLS, NEEDS_PROFILE_ID, consent_identifiers
+from askel_tui.core.operations import Operation, canonical_json
 from askel_tui.core.requests.coalescing import coalesce
 
 GATE_CALL = Call.GET_PROFILES_FOR_SEGMENT
@@ -18,9 +18,6 @@ GATE_CALL = Call.GET_PROFILES_FOR_SEGMENT
 
 PACKED_CALLS = NEEDS_PROFILE_ID
 """Writes that carry all that waits for their destination, live too."""
-
-CONSENT_CALLS = frozenset({Call.BULK_SUBSCRIBE_PROFILES, Call.BULK_UNSUBSCRIBE_PROFILES})
-"""Writes of consent: never repeated by themselves once their fate is unknown."""
 
 GATHERING_CALLS = PACKED_CALLS | CONSENT_CALLS | {GATE_CALL}
 """Calls that are made one at a time per destination and spread over the minute, so that each takes what waits."""
@@ -136,19 +133,6 @@ def _subscribe_item(operation: Operation, words: Dialect) -> dict[str, Any]:
     given = operation.body.get("consented_at")
     consented_at = dict.fromkeys(channels, given) if given else {}
     return words.subscribe_item(consent_identifiers(operation), channels, consented_at)
-
-
-def consent_identifiers(operation: Operation) -> dict[str, str]:
-    """Only the identifiers whose channels are asked for: consent is never widened by what else is known."""
-    wanted = {CHANNEL_IDENTIFIER[channel] for channel in operation.body["channels"]}
-    return {name: value for name, value in operation.profile.identifiers().items() if name in wanted}
-
-
-def addressed_identity(operation: Operation) -> Identity:
-    """Whom the operation's request names: for consent, nobody beyond the channels asked for."""
-    if operation.call in CONSENT_CALLS:
-        return Identity(**consent_identifiers(operation))
-    return operation.profile
 
 
 def _destination_id(operation: Operation) -> str | None:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 
 from askel_tui.contract.calls import Call
+from askel_tui.core.addressing import addressed_identity
 from askel_tui.core.operations import Operation
-from askel_tui.core.requests.packing import addressed_identity
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.priority import Priority
 from askel_tui.klaviyo.reads.profiles import members_of_list, read_consent

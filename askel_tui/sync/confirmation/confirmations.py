@@ -83,7 +83,7 @@ class Confirmations:
                 due[each.write.connection].append(each)
         known = {doc.name for doc in self._instance.state.connections()} if due else set()
         for connection, waiting in due.items():
-            client = await self._instance.client(connection) if connection in known else None
+            client = await self._instance.find_client(connection) if connection in known else None
             if client is not None:
                 await self._read_back(client, waiting, now)
             _delay(waiting, now)

@@ -73,7 +73,7 @@ class ConsentInDoubt:
         doubtful = [each for each in held if (each.reason or "").endswith(UNKNOWN_OUTCOME_REASON)]
         if doubtful:
             try:
-                client = await self._instance.client(hold.connection)
+                client = await self._instance.find_client(hold.connection)
                 if client is None:
                     return
                 operations = [each.operation for each in doubtful]

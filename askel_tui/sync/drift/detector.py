@@ -213,7 +213,7 @@ class DriftDetector:
             if full or _step_key(key) in self._drifted_steps or not self._pins.needs_no_check(key)
         }
         try:
-            client = await self._instance.client(connection)
+            client = await self._instance.find_client(connection)
             document = self._instance.state.connection(connection)
         except UnknownConnection:
             return

@@ -15,7 +15,7 @@ from askel_tui.core.operations import Operation
 from askel_tui.core.records.record import Record
 from askel_tui.core.workflows.model import DIRECT_VERSION
 from askel_tui.store.journal.rows import Command, Decision, Hold, WorkflowState, encode_run
-from askel_tui.sync.instance import Instance
+from askel_tui.sync.instance import Instance, KeyNotStored
 
 
 class CommandRefused(AskelError):
@@ -194,7 +194,7 @@ async def _write_directly(
     if not instance.owner:
         connected = (await instance.connected_by_name()).get(connection)
         if connected is None:
-            raise CommandRefused(f"no key is stored for {connection}")
+            raise CommandRefused(str(KeyNotStored(connection)))
         # Loads the HTTP client, which no other order needs.
         from askel_tui.sync.sending.sender import Sender
 

@@ -7,7 +7,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from askel_tui.contract.calls import Call
-from askel_tui.core.requests.packing import CONSENT_CALLS, Request
+from askel_tui.core.addressing import CONSENT_CALLS
+from askel_tui.core.requests.packing import Request
 from askel_tui.klaviyo.client import Response
 from askel_tui.klaviyo.errors import KlaviyoError
 from askel_tui.store.journal.errors import StaleOperations

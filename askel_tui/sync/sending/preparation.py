@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from askel_tui.contract.calls import Call
+from askel_tui.core.addressing import CONSENT_CALLS, addressed_identity
 from askel_tui.core.operations import Operation
 from askel_tui.core.requests import packing
 from askel_tui.core.requests.coalescing import is_update
-from askel_tui.core.requests.packing import CONSENT_CALLS, PACKED_CALLS, addressed_identity
+from askel_tui.core.requests.packing import PACKED_CALLS
 from askel_tui.klaviyo.errors import KlaviyoError
 from askel_tui.klaviyo.priority import Priority
 from askel_tui.klaviyo.reads.profiles import find_profiles, members_of_list, members_of_segment

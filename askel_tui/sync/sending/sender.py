@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from askel_tui.contract.calls import Call
-from askel_tui.core.requests.packing import CONSENT_CALLS, PACKED_CALLS
+from askel_tui.core.addressing import CONSENT_CALLS
+from askel_tui.core.requests.packing import PACKED_CALLS
 from askel_tui.klaviyo.errors import Conflict, KlaviyoError, Unavailable, UnreadableResponse
 from askel_tui.klaviyo.priority import Priority
 from askel_tui.klaviyo.reads.consent import find_shown_operations

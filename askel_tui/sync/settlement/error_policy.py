@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from askel_tui.contract.calls import Call
+from askel_tui.core.addressing import CONSENT_CALLS
 from askel_tui.core.backoff import backoff
 from askel_tui.core.hold_causes import Cause
 from askel_tui.core.operations import Operation, Target
-from askel_tui.core.requests.packing import CONSENT_CALLS
 from askel_tui.klaviyo.errors import (
     KeyRefused,
     KlaviyoError,

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from askel_tui.contract.calls import Call
+from askel_tui.core.addressing import CONSENT_CALLS
 from askel_tui.core.hold_causes import Cause
 from askel_tui.core.operations import IDENTIFIERS, Identity, Operation
 from askel_tui.core.planning.plan import gate_refusal
 from askel_tui.core.requests.bulk import row_index_of
-from askel_tui.core.requests.packing import CONSENT_CALLS, PACKED_CALLS
+from askel_tui.core.requests.packing import PACKED_CALLS
 from askel_tui.klaviyo.client import Response
 from askel_tui.klaviyo.errors import InvalidRequest, KlaviyoError, NotInAccount
 from askel_tui.klaviyo.responses import attributes_of, resource_of

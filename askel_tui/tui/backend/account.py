@@ -30,7 +30,7 @@ class Account(Base):
         from askel_tui.services.discovery import discover
 
         async def work(instance: Instance) -> DiscoveredCatalog:
-            client = await _client(instance, connection)
+            client = await instance.client(connection)
             return await discover(
                 instance, connection, client, sections or SECTIONS, sample=sample or SAMPLED_PROFILES
             )
@@ -49,19 +49,12 @@ class Account(Base):
         """How many profiles are on a list or in a segment, asked now; 15 such calls a minute. Raises `KlaviyoError`."""
 
         async def work(instance: Instance) -> int | None:
-            client = await _client(instance, connection)
+            from askel_tui.contract.calls import Call
+
+            client = await instance.client(connection)
             query = {f"additional-fields[{kind}]": "profile_count", f"fields[{kind}]": "name,profile_count"}
-            answer = await client.call(f"get_{kind}", ids={"id": named}, query=query)
+            answer = await client.call(Call(f"get_{kind}"), ids={"id": named}, query=query)
             found = answer.body["data"]["attributes"].get("profile_count")
             return found if isinstance(found, int) else None
 
         return await self._do(work)
-
-
-async def _client(instance: Instance, connection: str) -> Any:
-    from askel_tui.services.direct_requests import NotFound
-
-    client = await instance.client(connection)
-    if client is None:
-        raise NotFound(f"no key is stored for {connection}: give it one on the Connections screen")
-    return client

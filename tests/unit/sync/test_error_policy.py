@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.contract.calls import Call
-from askel_tui.core.requests.packing import CONSENT_CALLS
+from askel_tui.core.addressing import CONSENT_CALLS
 from askel_tui.klaviyo.errors import (
     Conflict,
     InvalidRequest,
