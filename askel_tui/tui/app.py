@@ -20,7 +20,7 @@ from textual.css.query import NoMatches
 from textual.reactive import reactive
 
 from askel_tui.text.sanitizing import sanitize
-from askel_tui.tui.backend import Backend, describe_error
+from askel_tui.tui.backend import Backend, describe_error, queries
 from askel_tui.tui.preferences.config import config_directory
 from askel_tui.tui.preferences.session import Session
 from askel_tui.tui.shell.appearance import Appearance
@@ -168,8 +168,8 @@ class AskelApp(App[None]):
 
     async def update_header(self) -> None:
         """Brings the header up to date."""
-        docs = await self.backend.connections()
-        running = await self.backend.daemon_running()
+        docs = await self.backend.call(queries.connections)
+        running = await self.backend.call(queries.daemon_running)
         self.connections = [doc.name for doc in docs]
         if self.connection not in self.connections:
             last = self.session.recall("connection")

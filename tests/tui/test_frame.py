@@ -262,7 +262,7 @@ async def test_without_colour_everything_is_still_said(alone: Any, monkeypatch: 
 
 
 def test_the_command_line_and_the_pure_parts_load_no_textual() -> None:
-    live, text = ("rows", "feed"), ("inert", "filtering", "copying", "figures")
+    live, text = ("rows", "feed"), ("filtering", "fuzzy", "curl", "exports")
     parts = [
         "askel_tui.cli.main",
         "askel_tui.tui",

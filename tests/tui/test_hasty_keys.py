@@ -9,8 +9,11 @@ import pytest
 from textual.css.query import NoMatches
 from textual.widgets import Input
 
-from askel_tui.services.status import Status
+from askel_tui.services.status import Status, read_status
+from askel_tui.sync.instance import Instance
 from askel_tui.tui.app import AskelApp
+from askel_tui.tui.backend import queries, services
+from askel_tui.tui.backend.access import reads
 from askel_tui.tui.screens.connections.screen import ConnectionsScreen
 from askel_tui.tui.screens.mapping.screen import MappingScreen
 from askel_tui.tui.shell.screen_registry import SCREENS
@@ -84,13 +87,15 @@ async def test_a_connection_chosen_while_a_screen_reads_is_shown(
     """Between two reads of a screen nothing is half there."""
     read = asyncio.Event()
     async with console(first="overview") as (app, _, __):
-        status = app.backend.status
+        loop = asyncio.get_running_loop()
 
-        async def slow() -> Status:
-            await read.wait()
-            return await status()
+        @reads
+        async def slow(instance: Instance) -> Status:
+            # Called in the backend's thread.
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(read.wait(), loop))
+            return await read_status(instance)
 
-        monkeypatch.setattr(app.backend, "status", slow)
+        monkeypatch.setattr(services, "read_status", slow)
         send(app, "2")
         await until_there(app)
         name, app.connection = app.connection, None
@@ -168,13 +173,17 @@ async def test_keys_for_a_question_that_never_comes_do_nothing(
     """What is below does not get them; the keys after that are its own again."""
     asked, never = asyncio.Event(), asyncio.Event()
 
-    async def versions(_: str) -> None:
-        asked.set()
-        await never.wait()
+    loop = asyncio.get_running_loop()
+
+    @reads
+    async def versions(_: Instance, name: str) -> None:
+        # Called in the backend's thread.
+        loop.call_soon_threadsafe(asked.set)
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(never.wait(), loop))
 
     timing = Timing(preload_delay_s=3600.0, user_files_poll_s=3600.0, key_hold_s=0.2)
     async with console(first="mapping", prepare=story, timing=timing) as (app, _, __):
-        monkeypatch.setattr(app.backend, "versions", versions)
+        monkeypatch.setattr(queries, "workflow_versions", versions)
         before = app.screen
         assert isinstance(before, MappingScreen)
         draft = before.draft

@@ -17,7 +17,9 @@ from askel_tui.services.status import (
     WorkflowStatus,
 )
 from askel_tui.store.journal.rows import Hold, Notice
-from askel_tui.tui.backend import Backend
+from askel_tui.sync.instance import Instance
+from askel_tui.tui.backend import queries, services
+from askel_tui.tui.backend.access import reads
 from askel_tui.tui.widgets.table import Table
 from tests.support.workbench import example
 from tests.tui.conftest import THEMES, assert_picture, assert_snapshot, ready, text_of, until
@@ -67,20 +69,26 @@ NOTICES = [
 def fixed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A status that is the same on every machine."""
 
-    async def status(self: Backend) -> Status:
+    @reads
+    async def status(_: Instance) -> Status:
         return STATUS
 
-    async def notices(self: Backend, after: int = 0) -> list[Notice]:
+    @reads
+    async def notices(_: Instance, after: int) -> list[Notice]:
         return NOTICES if after == 0 else []
 
-    async def now(self: Backend) -> int:
+    @reads
+    async def now(_: Instance) -> int:
         return NOW
 
-    async def running(self: Backend) -> bool:
+    @reads
+    async def running(_: Instance) -> bool:
         return True
 
-    for name, method in (("status", status), ("notices", notices), ("now", now), ("daemon_running", running)):
-        monkeypatch.setattr(Backend, name, method)
+    monkeypatch.setattr(services, "read_status", status)
+    monkeypatch.setattr(queries, "notices", notices)
+    monkeypatch.setattr(queries, "now", now)
+    monkeypatch.setattr(queries, "daemon_running", running)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
@@ -93,11 +101,12 @@ async def test_it_looks_like_this(alone: Any, fixed: None, size: tuple[int, int]
 async def test_every_cause_of_a_hold_is_shown_in_words(
     alone: Any, fixed: None, monkeypatch: pytest.MonkeyPatch, causes: list[Cause]
 ) -> None:
-    async def status(self: Backend) -> Status:
+    @reads
+    async def status(_: Instance) -> Status:
         held = tuple(HoldStatus("welcome", cause.name, cause, "", NOW, 1) for cause in causes)
         return replace(STATUS, holds=held)
 
-    monkeypatch.setattr(Backend, "status", status)
+    monkeypatch.setattr(services, "read_status", status)
     async with alone(size=(200, 50)) as (app, _):
         shown = text_of(app)
         for cause in causes:

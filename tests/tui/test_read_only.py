@@ -3,28 +3,61 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from askel_tui.contract.calls import Call
 from askel_tui.store.journal.interface import Journal
-from askel_tui.tui.backend import WRITES, Backend, open_backend
+from askel_tui.sync.instance import Instance
+from askel_tui.tui.backend import Backend, queries, services
+from askel_tui.tui.backend.access import MARK, LazyFunction, is_write, reads
 from askel_tui.tui.backend.read_only import JOURNAL_READS, ReadOnly
 from tests.support.sandbox import running
 from tests.support.workbench import NAME, example, workbench
 from tests.tui.conftest import toasts, until
 
-MARKED = sorted(name for name in dir(Backend) if hasattr(getattr(Backend, name), WRITES))
+WRITES = sorted(
+    name
+    for name, function in {**vars(services), **services.LAZY}.items()
+    if (isinstance(function, LazyFunction) or hasattr(function, MARK)) and is_write(function)
+)
+
+
+@asynccontextmanager
+async def open_backend(home: Path) -> AsyncIterator[Backend]:
+    """A read-only backend, open inside the block."""
+    backend = Backend(home, read_only=True)
+    await backend.open(lambda: None)
+    try:
+        yield backend
+    finally:
+        await backend.close()
 
 
 def test_what_changes_something_is_marked() -> None:
     must = {
-        "connect", "check_connection", "rotate", "disconnect", "change_connection", "apply", "activate",
-        "ingest", "submit", "pause", "resume", "hold", "release", "discard_held", "retry_failures",
-        "discard_failures", "change_setting", "start_daemon",
+        "connect", "check_connection", "rotate", "disconnect", "change_connection", "check_key", "apply", "activate",
+        "ingest_file", "submit", "change_setting", "save_config", "send_test_notice",
     }  # fmt: skip
-    assert must <= set(MARKED)
+    assert must == set(WRITES)
+    assert all(not is_write(each) for each in vars(queries).values() if hasattr(each, MARK))
+
+
+@pytest.mark.parametrize("name", sorted(services.LAZY))
+def test_every_name_in_the_table_is_a_function_of_an_instance(name: str) -> None:
+    assert next(iter(inspect.signature(services.LAZY[name].load()).parameters)) == "instance"
+
+
+async def test_a_function_without_a_mark_is_not_called(tmp_path: Path) -> None:
+    async def unmarked(instance: Instance) -> None:
+        raise AssertionError
+
+    with pytest.raises(TypeError, match="neither marked"):
+        await Backend(tmp_path).call(unmarked)
 
 
 async def test_every_write_is_refused_and_nothing_reaches_klaviyo(tmp_path: Any, monkeypatch: Any) -> None:
@@ -32,16 +65,18 @@ async def test_every_write_is_refused_and_nothing_reaches_klaviyo(tmp_path: Any,
         await bench.apply(example("first-points-welcome.yaml"))
         await bench.take(example("first-points.jsonl"))
         sent, audited = sandbox.world.logged_count, len(await bench.audit())
-        async with open_backend(tmp_path, read_only=True) as backend:
-            for name in MARKED:
+        async with open_backend(tmp_path) as backend:
+            for name in WRITES:
                 with pytest.raises(ReadOnly, match="read-only"):
-                    await getattr(backend, name)()
-            with pytest.raises(ReadOnly, match="checking a key"):
-                await backend.check_key("pk_key", "2026-07-15")
-            assert (await backend.status()).connections
-            await backend.discover(NAME, ["lists"])
-            assert (await backend.dry_run("first-points-welcome", last=3)).records
-            assert await backend.segment_check(NAME, "VIP", "vip@example.com")
+                    await backend.call(getattr(services, name))
+            with pytest.raises(ReadOnly, match="read-only"):
+                await backend.start_daemon()
+            with pytest.raises(ReadOnly, match="read-only"):
+                await backend.submit("pause", workflow="first-points-welcome")
+            assert (await backend.call(services.read_status)).connections
+            await backend.call(services.discover, NAME, ["lists"])
+            assert (await backend.call(services.dry_run, "first-points-welcome", last=3)).records
+            assert await backend.call(services.check_segment, NAME, "VIP", "vip@example.com")
         made = [entry for entry in sandbox.world.log if entry["n"] > sent]
         assert made
         assert {entry["method"] for entry in made} == {"GET"}
@@ -49,22 +84,30 @@ async def test_every_write_is_refused_and_nothing_reaches_klaviyo(tmp_path: Any,
 
 
 async def test_the_guard_holds_below_the_screens(tmp_path: Any, monkeypatch: Any) -> None:
-    """What forgets to say that it writes is refused by the journal, by state and by the client."""
+    """What is marked wrongly is refused by the journal, by state and by the client."""
+
+    @reads
+    async def send(instance: Instance) -> None:
+        client = await instance.client(NAME)
+        assert client is not None
+        await client.call(Call.CREATE_EVENT, body={})
+
+    @reads
+    async def command(instance: Instance) -> None:
+        await instance.journal.submit_command("pause", {}, NAME, 0)
+
+    @reads
+    async def forget(instance: Instance) -> None:
+        instance.state.remove_connection(NAME)
+
     async with (
         running() as sandbox,
         workbench(tmp_path, sandbox, monkeypatch),
-        open_backend(tmp_path, read_only=True) as backend,
+        open_backend(tmp_path) as backend,
     ):
-        opened = backend._instance
-        assert opened is not None
-        client = await backend.loop.call(opened.client(NAME))
-        assert client is not None
-        with pytest.raises(ReadOnly):
-            await backend.loop.call(client.call(Call.CREATE_EVENT, body={}))
-        with pytest.raises(ReadOnly):
-            opened.journal.submit_command  # noqa: B018
-        with pytest.raises(ReadOnly):
-            opened.state.remove_connection(NAME)
+        for function in (send, command, forget):
+            with pytest.raises(ReadOnly):
+                await backend.call(function)
 
 
 def test_what_the_guard_lets_through_is_the_journals() -> None:

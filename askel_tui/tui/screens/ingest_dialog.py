@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from askel_tui.text.numbers import pluralize
+from askel_tui.tui.backend import services
 from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.shell.progress import Progress
 from askel_tui.tui.widgets.text_prompt import TextPrompt
@@ -38,7 +39,9 @@ async def ingest_file(screen: AskelScreen) -> None:
     file, progress = await asyncio.to_thread(Path(typed).expanduser), Progress()
     taken = await screen.with_progress(
         f"Taking in {file.name}",
-        screen.backend.ingest(connection, file, progress=lambda so_far: progress.report(so_far.lines_read)),
+        screen.backend.call(
+            services.ingest_file, connection, file, progress=lambda so_far: progress.report(so_far.lines_read)
+        ),
         progress,
     )
     # A toast lies over the lower rows of a small screen: only what is to be read carefully stays longer.

@@ -15,6 +15,7 @@ from askel_tui.core.catalog import Catalog
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.text.times import format_age, format_time_of_day
+from askel_tui.tui.backend import queries, services
 from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.browse import view
 from askel_tui.tui.shell.clipboard import copy
@@ -100,7 +101,7 @@ class BrowseScreen(AskelScreen):
             self.start_work(self._update_age, group="age", exclusive=True)
 
     async def _update_age(self) -> None:
-        self._now_ms = await self.backend.now()
+        self._now_ms = await self.backend.call(queries.now)
         self._update_title()
 
     async def load(self) -> None:
@@ -112,10 +113,13 @@ class BrowseScreen(AskelScreen):
         if self.connection is None:
             self._show()
             return
-        self._now_ms = await self.backend.now()
-        self._catalog = await self.backend.catalog(self.connection)
-        documents = await self.backend.workflows()
-        read = [(doc, (await self.backend.read_workflow(doc.source, doc.workflow))[0]) for doc in documents]
+        self._now_ms = await self.backend.call(queries.now)
+        self._catalog = await self.backend.call(queries.catalog, self.connection)
+        documents = await self.backend.call(queries.workflows)
+        read = [
+            (doc, (await self.backend.call(queries.parse_workflow, doc.source, doc.workflow))[0])
+            for doc in documents
+        ]
         self._uses = view.find_uses(read, await self._connections_of_account())
         if self._catalog is not None:
             self._unreadable_sections |= set(self._catalog.unread)
@@ -124,7 +128,7 @@ class BrowseScreen(AskelScreen):
             self.action_read()
 
     async def _connections_of_account(self) -> set[str]:
-        connections = await self.backend.connections()
+        connections = await self.backend.call(queries.connections)
         here = next((each for each in connections if each.name == self.connection), None)
         account = here.account if here else None
         same = {each.name for each in connections if account is not None and each.account == account}
@@ -252,13 +256,15 @@ class BrowseScreen(AskelScreen):
             self.start_work(partial(self._read_account, self.connection), group="read", exclusive=True)
 
     async def _read_account(self, connection: str) -> None:
-        found = await self.with_progress("Reading the account", self.backend.discover(connection))
+        found = await self.with_progress(
+            "Reading the account", self.backend.call(services.discover, connection)
+        )
         if connection != self.connection:
             return
         self._unreadable_sections = set(found.unreadable_sections)
         self._answers.clear()
-        self._now_ms = await self.backend.now()
-        self._catalog = await self.backend.catalog(connection)
+        self._now_ms = await self.backend.call(queries.now)
+        self._catalog = await self.backend.call(queries.catalog, connection)
         self._show()
         self.toasts.show(f"The account was read at {format_time_of_day(self._now_ms)} UTC.")
 
@@ -279,10 +285,15 @@ class BrowseScreen(AskelScreen):
 
     async def _count_members(self, connection: str, kind: Literal["list", "segment"], entry: Any) -> None:
         section = self._section
-        found = await self.with_progress("Counting members", self.backend.members(connection, kind, entry.id))
+        found = await self.with_progress(
+            "Counting members", self.backend.call(services.count_members, connection, kind, entry.id)
+        )
         told = "Klaviyo did not say" if found is None else f"{found:,}"
         self._add_answer(
-            section, entry, "members", f"{told}, asked at {format_time_of_day(await self.backend.now())}"
+            section,
+            entry,
+            "members",
+            f"{told}, asked at {format_time_of_day(await self.backend.call(queries.now))}",
         )
 
     def action_check(self) -> None:
@@ -306,14 +317,14 @@ class BrowseScreen(AskelScreen):
         if not profile:
             return
         found = await self.with_progress(
-            "Asking Klaviyo", self.backend.segment_check(connection, entry.id, profile)
+            "Asking Klaviyo", self.backend.call(services.check_segment, connection, entry.id, profile)
         )
         told = "✓ is a member" if found["member"] else "✗ is no member"
         self._add_answer(
             "segments",
             entry,
             sanitize(profile, 24),
-            f"{told}, asked at {format_time_of_day(await self.backend.now())}",
+            f"{told}, asked at {format_time_of_day(await self.backend.call(queries.now))}",
         )
 
     def _add_answer(self, section: str, entry: Any, label: str, told: str) -> None:

@@ -13,6 +13,7 @@ from textual.widgets import Button, Input, Select, Static
 
 from askel_tui.contract.endpoints import NEWEST, SELECTABLE, serving_revision
 from askel_tui.text.sanitizing import sanitize
+from askel_tui.tui.backend import queries, services
 from askel_tui.tui.screens.connections import fields
 from askel_tui.tui.screens.connections.key_form import ERROR_STYLE, KeyForm, form_line
 from askel_tui.tui.screens.connections.list_name_suggester import ListNameSuggester
@@ -136,7 +137,7 @@ class ConnectionForm(KeyForm[str | None]):
 
     async def _load_list_names(self) -> None:
         assert self._existing is not None
-        catalog = await self._backend.catalog(self._existing.name)
+        catalog = await self._backend.call(queries.catalog, self._existing.name)
         self._list_suggester.names = (
             [named for each in catalog.lists for named in (each.name, each.id)] if catalog else ()
         )
@@ -212,10 +213,12 @@ class ConnectionForm(KeyForm[str | None]):
         now = self._fields()
         self._show_status("◌ Asking Klaviyo…")
         key = self._key()
-        found = await self._backend.check_key(key, now.revision)
+        found = await self._backend.call(services.check_key, key, now.revision)
         self._show_check(found, now.revision)
         if found.scopes.get("lists:read") == "present":
-            self._list_suggester.names = await self._backend.lists_visible_to(key, now.revision)
+            self._list_suggester.names = await self._backend.call(
+                services.lists_visible_to, key, now.revision
+            )
             unknown = fields.unknown_lists_error(now.only_lists, self._list_suggester.names)
             if unknown:
                 self._show_status(f"! {unknown}", "bold $warning")
@@ -237,7 +240,8 @@ class ConnectionForm(KeyForm[str | None]):
             self._show_error(error or "There is no address to test.")
             return
         self._show_status("◌ Sending a test notice…")
-        results = await self._backend.test_notice(now.notify)
+        backend = self._backend
+        results = await backend.call(services.send_test_notice, now.notify, backend.actor)
         outcomes = [
             f"{notice_channel_kinds([address])}: {'✓ sent' if why is None else f'✗ {why}'}"
             for address, why in zip(now.notify, results, strict=True)
@@ -257,12 +261,14 @@ class ConnectionForm(KeyForm[str | None]):
                 self.query_one("#form-name").focus()
             return
         if existing is not None:
-            await self._backend.change_connection(existing.name, **now.editable_values())
+            backend, changed = self._backend, now.editable_values()
+            await backend.call(services.change_connection, existing.name, backend.actor, changed)
             self._finish(existing.name)
             return
         self._show_status("◌ Checking the key, then connecting…")
         key = self._key()
-        await self._backend.connect(now.name, key, revision=now.revision, **now.editable_values())
+        backend, chosen = self._backend, {"revision": now.revision, **now.editable_values()}
+        await backend.call(services.connect, now.name, key, backend.actor, **chosen)
         self._finish(now.name)
 
 

@@ -13,7 +13,7 @@ from textual.widgets import Button, Static
 
 from askel_tui.core.fingerprints import fingerprint
 from askel_tui.text.sanitizing import sanitize
-from askel_tui.tui.backend import describe_error
+from askel_tui.tui.backend import describe_error, services
 from askel_tui.tui.screens.connections.key_form import KeyForm, form_line
 from askel_tui.tui.screens.connections.scopes_view import scope_checklist, summarize_scopes
 from askel_tui.tui.widgets.help import Help
@@ -94,8 +94,8 @@ class RotateForm(KeyForm[bool]):
             raise ValueError("this is the key that it has now: paste the new one.")
         self._show_status("◌ Asking Klaviyo about both keys…")
         new, old = await asyncio.gather(
-            self._backend.check_key(key, existing.revision),
-            self._backend.check_connection(existing.name),
+            self._backend.call(services.check_key, key, existing.revision),
+            self._backend.call(services.check_connection, existing.name),
             return_exceptions=True,
         )
         if isinstance(new, BaseException):
@@ -126,5 +126,6 @@ class RotateForm(KeyForm[bool]):
             await self._check_keys()
         if self._new_key_fits:
             self._show_status("◌ Changing the key…")
-            await self._backend.rotate(self._existing.name, self.query_one(SecretInput).value)
+            key, backend = self.query_one(SecretInput).value, self._backend
+            await backend.call(services.rotate, self._existing.name, key, backend.actor)
             self._finish(True)

@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from askel_tui.text.numbers import pluralize
+from askel_tui.tui.backend import queries, services
 from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.connections import view
 from askel_tui.tui.screens.connections.scopes_view import summarize_scopes
@@ -81,7 +82,10 @@ class ConnectionsScreen(AskelScreen):
     async def load(self) -> None:
         """Reads the connections and the status."""
         # Assigned together: between two reads a key may be pressed.
-        self._docs, self._status = await self.backend.connections(), await self.backend.status()
+        self._docs, self._status = (
+            await self.backend.call(queries.connections),
+            await self.backend.call(services.read_status),
+        )
         self._show()
 
     def _show(self) -> None:
@@ -166,7 +170,9 @@ class ConnectionsScreen(AskelScreen):
             self.start_work(partial(self._check, doc), group="check", exclusive=True)
 
     async def _check(self, doc: ConnectionDoc) -> None:
-        _, found = await self.with_progress(f"Checking {doc.name}", self.backend.check_connection(doc.name))
+        _, found = await self.with_progress(
+            f"Checking {doc.name}", self.backend.call(services.check_connection, doc.name)
+        )
         await self.load()
         self.toasts.show(
             summarize_scopes(found.scopes, len(found.missing_features))[0], title=f"{doc.name} was checked"
@@ -196,6 +202,7 @@ class ConnectionsScreen(AskelScreen):
     async def _disconnect(self, doc: ConnectionDoc) -> None:
         detail = "Its key is deleted here and still works in Klaviyo until deleted there. The audit stays."
         if await self.confirm(f"Take {doc.name} away?", detail, typed=doc.name):
-            await self.with_progress("Disconnecting", self.backend.disconnect(doc.name))
+            disconnecting = self.backend.call(services.disconnect, doc.name, self.backend.actor)
+            await self.with_progress("Disconnecting", disconnecting)
             await self.load()
             self.toasts.show(f"{doc.name} is disconnected.")

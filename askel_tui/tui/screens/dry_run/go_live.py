@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
+from askel_tui.tui.backend import queries, services
 from askel_tui.tui.screens.dry_run import view
 from askel_tui.tui.widgets.picker import Choice, Picker
 
@@ -22,7 +23,7 @@ async def go_live(screen: AskelScreen, run: DryRun, *, from_file: bool) -> bool:
     """Activates the version of a run, if that is confirmed. Only inside `start`. Raises what `activate` raises."""
     backend, toasts = screen.backend, screen.toasts
     name, version = run.workflow, run.version
-    newest = await backend.workflow(name)
+    newest = await backend.call(queries.workflow, name)
     if newest.version != version:
         toasts.show(
             f"{name} has a version {newest.version} by now, and this was version {version}: r tries the new one.",
@@ -38,11 +39,15 @@ async def go_live(screen: AskelScreen, run: DryRun, *, from_file: bool) -> bool:
         if first is None:
             return False
     kept = bool(first)
-    present = next((each for each in await backend.workflow_states() if each.workflow == name), None)
+    present = next(
+        (each for each in await backend.call(queries.workflow_states) if each.workflow == name), None
+    )
     question, detail = confirmation_text(run, present, kept=kept, real=backend.environment == "klaviyo")
     if not await screen.confirm(question, detail, typed=CONFIRMATION_WORD):
         return False
-    await screen.with_progress(f"Activating {name}", backend.activate(name, from_record=first or None))
+    await screen.with_progress(
+        f"Activating {name}", backend.call(services.activate, name, backend.actor, from_record=first or None)
+    )
     sent = (
         "the daemon sends what matches"
         if screen.askel.head.daemon_running

@@ -17,6 +17,7 @@ from askel_tui.services.json_documents import to_json
 from askel_tui.text.json_text import encode_json
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize, sanitize_lines
+from askel_tui.tui.backend import queries, services
 from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.dry_run import view
 from askel_tui.tui.screens.file_dialog import export_to_file
@@ -117,9 +118,11 @@ class DryRunScreen(AskelScreen):
             self._workflow = None
             self._show()
             return
-        self._documents = [each for each in await self.backend.workflows() if each.connection == connection]
-        self._states = {each.workflow: each for each in await self.backend.workflow_states()}
-        connections = await self.backend.connections()
+        self._documents = [
+            each for each in await self.backend.call(queries.workflows) if each.connection == connection
+        ]
+        self._states = {each.workflow: each for each in await self.backend.call(queries.workflow_states)}
+        connections = await self.backend.call(queries.connections)
         self._revision = next((each.revision for each in connections if each.name == connection), "")
         names = [each.workflow for each in self._documents]
         kept = self.session.recall("dry_run.workflow")
@@ -134,7 +137,9 @@ class DryRunScreen(AskelScreen):
             self.start_work(self._reload_if_changed, group="fresh", exclusive=True)
 
     async def _reload_if_changed(self) -> None:
-        documents = [each for each in await self.backend.workflows() if each.connection == self.connection]
+        documents = [
+            each for each in await self.backend.call(queries.workflows) if each.connection == self.connection
+        ]
         before = {each.workflow: each.version for each in self._documents}
         wanted = self.session.recall("dry_run.workflow")
         names = [each.workflow for each in documents]
@@ -289,14 +294,14 @@ class DryRunScreen(AskelScreen):
         self._error_text = ""
         try:
             if self._file is None:
-                work = self.backend.dry_run(workflow, last=self._record_count)
+                work = self.backend.call(services.dry_run, workflow, last=self._record_count)
                 self._refused_line_count = 0
             else:
                 records, refused = await self.with_progress(
-                    "Reading the file", self.backend.read_records_file(self._file)
+                    "Reading the file", self.backend.call(services.read_records_file, self._file)
                 )
                 self._refused_line_count = len(refused)
-                work = self.backend.dry_run(workflow, records=records[-MAX_RECORD_COUNT:])
+                work = self.backend.call(services.dry_run, workflow, records=records[-MAX_RECORD_COUNT:])
             run = await self.with_progress("Reading what the account holds", work)
         except Exception as error:
             self._run, self._error_text = None, str(error) or type(error).__name__
@@ -305,7 +310,7 @@ class DryRunScreen(AskelScreen):
         if workflow != self._workflow:
             return
         self._run = run
-        self._states = {each.workflow: each for each in await self.backend.workflow_states()}
+        self._states = {each.workflow: each for each in await self.backend.call(queries.workflow_states)}
         self._show()
         if self._refused_line_count:
             told = f"{pluralize(self._refused_line_count, 'line')} of the file can't be read as a record: left out."
@@ -412,5 +417,5 @@ class DryRunScreen(AskelScreen):
         from askel_tui.tui.screens.dry_run.go_live import go_live
 
         if await go_live(self, run, from_file=self._file is not None):
-            self._states = {each.workflow: each for each in await self.backend.workflow_states()}
+            self._states = {each.workflow: each for each in await self.backend.call(queries.workflow_states)}
             self._show()

@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.times import format_age
+from askel_tui.tui.backend import queries
 from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.failed import view
 from askel_tui.tui.screens.file_dialog import export_to_file
@@ -99,10 +100,10 @@ class FailedScreen(AskelScreen):
 
     async def load(self) -> None:
         """Reads the oldest failures."""
-        found = await self.backend.failures(None, MAX_FAILURES_READ + 1)
+        found = await self.backend.call(queries.failures, None, MAX_FAILURES_READ + 1)
         self._has_more = len(found) > MAX_FAILURES_READ
         self._failures = found[:MAX_FAILURES_READ]
-        self._now_ms = await self.backend.now()
+        self._now_ms = await self.backend.call(queries.now)
         self._marked &= {each.id for each in found}
         self._show()
 
@@ -161,7 +162,7 @@ class FailedScreen(AskelScreen):
         pane.show("", view.detail_lines(failure), view.detail_text(failure, self._records[key]))
 
     async def _read_record(self, connection: str, record: str) -> None:
-        self._records[connection, record] = await self.backend.record(connection, record)
+        self._records[connection, record] = await self.backend.call(queries.record, connection, record)
         self._describe()
 
     def apply_filter(self, wanted: Filter) -> None:
@@ -236,7 +237,7 @@ class FailedScreen(AskelScreen):
         if len(chosen) > 1 and not await self.confirm(f"Try {count} again?", detail):
             return
         result = await self.with_progress(
-            "Retrying", self.backend.retry_failures([each.id for each in chosen])
+            "Retrying", self.backend.submit("retry", ids=[each.id for each in chosen])
         )
         self._marked.clear()
         sent = (
@@ -265,7 +266,7 @@ class FailedScreen(AskelScreen):
         if not await self.confirm(f"Give up {count}?", detail, typed=str(len(chosen))):
             return
         result = await self.with_progress(
-            "Discarding", self.backend.discard_failures([each.id for each in chosen])
+            "Discarding", self.backend.submit("discard_failed", ids=[each.id for each in chosen])
         )
         self._marked.clear()
         self.toasts.show(f"{pluralize(result['discarded'], 'failure')} discarded.")

@@ -15,7 +15,7 @@ from askel_tui.store.journal.tables.audit import tail as audit_tail
 from askel_tui.store.paths import journal_file
 from askel_tui.text.json_text import encode_json
 from askel_tui.text.numbers import pluralize
-from askel_tui.tui.backend import describe_error
+from askel_tui.tui.backend import describe_error, queries
 from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.live.entry_detail import EntryDetail
 from askel_tui.tui.screens.live.feed import TailFeed, TailRows
@@ -105,7 +105,7 @@ class LiveScreen(AskelScreen):
 
     async def _open_feed(self) -> None:
         if self._feed is None:
-            journal, tail = journal_file(await self.backend.home()), self.query_one(Tail)
+            journal, tail = journal_file(await self.backend.call(queries.home)), self.query_one(Tail)
             feed = TailFeed(journal, on_rows=self._rows, on_page=self._page, on_fault=self._fault)
             feed.open()
             self._feed = tail.feed = feed
@@ -154,7 +154,7 @@ class LiveScreen(AskelScreen):
         if feed is None or wanted.text == self._applied_filter:
             return
         try:
-            match = build_match(wanted, await self.backend.now())
+            match = build_match(wanted, await self.backend.call(queries.now))
         except InvalidFilterField as bad:
             self.query_one(FilterBar).show_count(describe_error(bad))
             return
@@ -260,12 +260,12 @@ class LiveScreen(AskelScreen):
             self.start_work(partial(self._pause, row.workflow), "order", exclusive=True)
 
     async def _pause(self, workflow: str) -> None:
-        states = {state.workflow: state.status for state in await self.backend.workflow_states()}
+        states = {state.workflow: state.status for state in await self.backend.call(queries.workflow_states)}
         if states.get(workflow) == "paused":
-            await self.with_progress(f"Resuming {workflow}", self.backend.resume(workflow))
+            await self.with_progress(f"Resuming {workflow}", self.backend.submit("resume", workflow=workflow))
             self.toasts.show(f"{workflow} is active again: what waited is sent.")
         else:
-            await self.with_progress(f"Pausing {workflow}", self.backend.pause(workflow))
+            await self.with_progress(f"Pausing {workflow}", self.backend.submit("pause", workflow=workflow))
             self.toasts.show(f"{workflow} is paused: its records wait. p resumes it.")
 
     def action_hold(self) -> None:
@@ -275,7 +275,8 @@ class LiveScreen(AskelScreen):
             self.start_work(partial(self._hold, row.workflow, row.step), "order", exclusive=True)
 
     async def _hold(self, workflow: str, step: str) -> None:
-        if await self.with_progress(f"Holding {step}", self.backend.hold(workflow, step)):
+        holding = self.backend.submit("hold", workflow=workflow, step=step)
+        if (await self.with_progress(f"Holding {step}", holding))["placed"]:
             self.toasts.show(f"{workflow}, step {step} is held: its operations wait. r releases it.")
         else:
             self.toasts.show(f"{workflow}, step {step} is held already. r releases it.")
@@ -289,7 +290,11 @@ class LiveScreen(AskelScreen):
             )
 
     async def _release(self, workflow: str, step: str) -> None:
-        held = [each for each in await self.backend.holds() if (each.workflow, each.step) == (workflow, step)]
+        held = [
+            each
+            for each in await self.backend.call(queries.holds)
+            if (each.workflow, each.step) == (workflow, step)
+        ]
         if not held:
             self.toasts.show(f"{workflow}, step {step} is not held.")
             return
@@ -297,7 +302,9 @@ class LiveScreen(AskelScreen):
         if await self.confirm(
             f"Release {workflow}, step {step}?", f"{waiting} will be sent. {held[0].detail}"
         ):
-            await self.with_progress("Releasing", self.backend.release(workflow, step))
+            await self.with_progress(
+                "Releasing", self.backend.submit("release", workflow=workflow, step=step)
+            )
             self.toasts.show(f"Released: {waiting} on the way.")
 
     def action_retry(self) -> None:
@@ -307,12 +314,12 @@ class LiveScreen(AskelScreen):
             self.start_work(partial(self._retry, row.workflow, row.record), "order", exclusive=True)
 
     async def _retry(self, workflow: str, record: str) -> None:
-        failures = await self.backend.failures(workflow, 100_000)
+        failures = await self.backend.call(queries.failures, workflow, 100_000)
         ids = [failure.id for failure in failures if failure.record == record]
         if not ids:
             self.toasts.show(f"Nothing of record {record} is failed now.")
             return
-        await self.with_progress("Trying again", self.backend.retry_failures(ids))
+        await self.with_progress("Trying again", self.backend.submit("retry", ids=ids))
         self.toasts.show(
             f"Record {record} is tried again"
             + ("." if self.askel.head.daemon_running else ", once a daemon runs.")

@@ -18,6 +18,7 @@ from textual.widgets import Static
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.text.times import format_timestamp
+from askel_tui.tui.backend import queries, services
 from askel_tui.tui.screens.file_dialog import write_or_replace
 from askel_tui.tui.screens.mapping import view
 from askel_tui.tui.screens.mapping.draft import Draft, DraftHistory, draft_from_workflow, to_yaml
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 
 async def opened(screen: MappingScreen, connection: str, wanted: str | None) -> None:
     """Opens a workflow of the connection, with what was not saved of it."""
-    documents = [each for each in await screen.backend.workflows() if each.connection == connection]
+    documents = [
+        each for each in await screen.backend.call(queries.workflows) if each.connection == connection
+    ]
     chosen = next(
         (each for each in documents if each.workflow == wanted), documents[0] if documents else None
     )
@@ -61,7 +64,9 @@ async def choose(screen: MappingScreen) -> None:
     if connection is None:
         screen.toasts.show("Nothing is connected yet: press 2.")
         return
-    documents = [each for each in await screen.backend.workflows() if each.connection == connection]
+    documents = [
+        each for each in await screen.backend.call(queries.workflows) if each.connection == connection
+    ]
     choices = [Choice("", "A new workflow", "from the records that came in")]
     choices += [Choice(each.workflow, each.workflow, f"version {each.version}") for each in documents]
     chosen = await screen.ask(Picker("Which workflow?", choices, preselected=screen.draft.name))
@@ -102,10 +107,11 @@ async def save(screen: MappingScreen) -> None:
     draft = screen.draft
     try:
         applied = await screen.with_progress(
-            "Checking against the account", screen.backend.apply(text, f"{name}.yaml")
+            "Checking against the account",
+            screen.backend.call(services.apply, text, f"{name}.yaml", screen.backend.actor),
         )
     except InvalidWorkflow as unfit:
-        screen.catalog = await screen.backend.catalog(draft.connection) or screen.catalog
+        screen.catalog = await screen.backend.call(queries.catalog, draft.connection) or screen.catalog
         screen.show()
         screen.problems = list(unfit.problems)
         screen.show_problems()
@@ -114,7 +120,7 @@ async def save(screen: MappingScreen) -> None:
     screen.base = (draft, text)
     screen.session.remember("mapping.workflow", name)
     screen.session.remember("dry_run.workflow", name)
-    screen.catalog = await screen.backend.catalog(draft.connection) or screen.catalog
+    screen.catalog = await screen.backend.call(queries.catalog, draft.connection) or screen.catalog
     screen.show()
     for warning in applied.warnings:
         screen.toasts.show(str(warning), title="Good to know", severity="warning", timeout=10)
@@ -175,7 +181,7 @@ async def versions(screen: MappingScreen) -> None:
     if not name:
         screen.toasts.show("It has no version yet: ctrl+s saves the first one.")
         return
-    found = await screen.backend.versions(name)
+    found = await screen.backend.call(queries.workflow_versions, name)
     choices = [
         Choice(
             str(each.version),

@@ -17,6 +17,7 @@ from askel_tui.core.targets.pinning import pin_targets
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
+from askel_tui.tui.backend import queries, services
 from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.mapping import editing, saving, view
 from askel_tui.tui.screens.mapping.draft import Draft, DraftHistory, to_yaml
@@ -178,8 +179,8 @@ class MappingScreen(AskelScreen):
         if connection is None:
             self.show()
             return
-        self.catalog = await self.backend.catalog(connection)
-        for document in await self.backend.connections():
+        self.catalog = await self.backend.call(queries.catalog, connection)
+        for document in await self.backend.call(queries.connections):
             if document.name == connection:
                 self._only, self._revision = document.only_lists, document.revision
         wanted = self.session.recall("mapping.workflow")
@@ -190,17 +191,21 @@ class MappingScreen(AskelScreen):
         self.show(await self._mended(connection))
         self.query_one("#draft").focus()
         if self.catalog is None or not self.catalog.properties:
-            found_now = await self.with_progress("Reading the account", self.backend.discover(connection))
-            self.catalog = await self.backend.catalog(connection) or found_now.catalog
+            found_now = await self.with_progress(
+                "Reading the account", self.backend.call(services.discover, connection)
+            )
+            self.catalog = await self.backend.call(queries.catalog, connection) or found_now.catalog
             self.show()
 
     async def read_records(self, triggers: Sequence[str]) -> None:
         """The newest records, and the newest of these events: others may have come in great numbers since."""
         if self.connection is None:
             return
-        found = await self.backend.newest_records(self.connection, MAX_RECORDS)
+        found = await self.backend.call(queries.newest_records, self.connection, MAX_RECORDS)
         if triggers:
-            found += await self.backend.newest_records(self.connection, MAX_RECORDS, events=triggers)
+            found += await self.backend.call(
+                queries.newest_records, self.connection, MAX_RECORDS, events=triggers
+            )
         self.records = list({each.seq: each.record.as_dict() for each in found}.values())
 
     def on_screen_resume(self) -> None:
@@ -221,7 +226,7 @@ class MappingScreen(AskelScreen):
             return None
         self._sample = failed["record"]
         if self._sample not in [each.get("id") for each in self.records]:
-            stored = await self.backend.record(connection, failed["record"])
+            stored = await self.backend.call(queries.record, connection, failed["record"])
             self.records += [stored.record.as_dict()] if stored else []
         return view.row_of_problem(self.draft, Problem("", failed["field"], failed["step"]))
 

@@ -14,6 +14,7 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from askel_tui.text.numbers import pluralize
+from askel_tui.tui.backend import queries, services
 from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.overview import view
 from askel_tui.tui.screens.overview.gauges import Gauges
@@ -112,10 +113,10 @@ class OverviewScreen(AskelScreen):
 
     async def load(self) -> None:
         """Reads the status and the new notices."""
-        self._status = await self.backend.status()
+        self._status = await self.backend.call(services.read_status)
         seen = self._notices[-1].seq if self._notices else 0
-        self._notices = [*self._notices, *await self.backend.notices(seen)][-MAX_NOTICES_KEPT:]
-        self._now_ms = await self.backend.now()
+        self._notices = [*self._notices, *await self.backend.call(queries.notices, seen)][-MAX_NOTICES_KEPT:]
+        self._now_ms = await self.backend.call(queries.now)
         for row in self._workflows():
             self._throughput.add_reading(row.name, self._now_ms, row.sent)
         self._show()
@@ -124,7 +125,7 @@ class OverviewScreen(AskelScreen):
         return self._status.workflows if self._status else ()
 
     async def _sample_throughput(self) -> None:
-        self._now_ms = await self.backend.now()
+        self._now_ms = await self.backend.call(queries.now)
         for row in self._workflows():
             self._throughput.add_reading(row.name, self._now_ms, row.sent)
         self._show()
@@ -199,10 +200,10 @@ class OverviewScreen(AskelScreen):
 
     async def _pause(self, row: WorkflowStatus) -> None:
         if row.state == "paused":
-            await self.with_progress(f"Resuming {row.name}", self.backend.resume(row.name))
+            await self.with_progress(f"Resuming {row.name}", self.backend.submit("resume", workflow=row.name))
             self.toasts.show(f"{row.name} is active again: what waited is sent.")
         elif row.state == "active":
-            await self.with_progress(f"Pausing {row.name}", self.backend.pause(row.name))
+            await self.with_progress(f"Pausing {row.name}", self.backend.submit("pause", workflow=row.name))
             self.toasts.show(f"{row.name} is paused: its records wait. p resumes it.")
         else:
             self.toasts.show(f"{row.name} is a {row.state}: Dry run (5) is where it goes live.")
@@ -219,7 +220,9 @@ class OverviewScreen(AskelScreen):
         if await self.confirm(
             f"Release {name}?", f"{sent} will be sent, in order. Held because: {hold.detail}"
         ):
-            await self.with_progress(f"Releasing {name}", self.backend.release(hold.workflow, hold.step))
+            await self.with_progress(
+                f"Releasing {name}", self.backend.submit("release", workflow=hold.workflow, step=hold.step)
+            )
             self.toasts.show(f"{name} is released: {sent} on the way.")
 
     def action_discard(self) -> None:
@@ -235,7 +238,9 @@ class OverviewScreen(AskelScreen):
         if await self.confirm(
             asked, "They will never be sent; the audit keeps them.", typed=str(hold.waiting)
         ):
-            await self.with_progress("Discarding", self.backend.discard_held(hold.workflow, hold.step))
+            await self.with_progress(
+                "Discarding", self.backend.submit("discard", workflow=hold.workflow, step=hold.step)
+            )
             self.toasts.show(f"{lost} discarded.")
 
     def _selected_hold(self) -> HoldStatus | None:

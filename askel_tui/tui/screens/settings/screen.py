@@ -18,6 +18,7 @@ from askel_tui.core.problems import Problem
 from askel_tui.text.cells import truncate
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
+from askel_tui.tui.backend import queries, services
 from askel_tui.tui.preferences import config, themes
 from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.connections.scopes_view import notice_channel_kinds
@@ -135,7 +136,7 @@ class SettingsScreen(AskelScreen):
 
     async def load(self) -> None:
         """Reads the user's files, the keys, and what is on the disk."""
-        self._config_directory = self.backend.config_directory
+        self._config_directory = self.askel.appearance.directory
         found = await asyncio.to_thread(config.load_config, self._config_directory)
         self._keys = await asyncio.to_thread(keymap.all_keys, found.keymap)
         wrong = await asyncio.to_thread(self._find_problems, found, self._keys)
@@ -145,11 +146,13 @@ class SettingsScreen(AskelScreen):
         self._themes_ready = True
         self._show_clipboard()
         self._show_keys()
-        self.query_one("#notices", Static).update(_notice_channels_content(await self.backend.connections()))
-        self._settings = await self.backend.known_settings()
+        self.query_one("#notices", Static).update(
+            _notice_channels_content(await self.backend.call(queries.connections))
+        )
+        self._settings = await self.backend.call(queries.known_settings)
         table = self.query_one("#instance", Table)
         table.set_rows([self._setting_row(*each) for each in self._settings])
-        home = await self.backend.home()
+        home = await self.backend.call(queries.home)
         size = await asyncio.to_thread(_home_bytes, home)
         table.border_title = f"This instance: {size / 1_000_000:,.1f} MB in {truncate(str(home), 40)}"
 
@@ -270,7 +273,7 @@ class SettingsScreen(AskelScreen):
         return self._restore_theme(leaving=True)
 
     async def _choose_clipboard(self, mode: str) -> None:
-        await self.backend.save_config("clipboard", mode)
+        await self.backend.call(services.save_config, self._config_directory, "clipboard", mode)
         await self.load()
         self.toasts.show(f"Copying goes through {CLIPBOARD_MODES[mode]}.")
 
@@ -291,7 +294,8 @@ class SettingsScreen(AskelScreen):
         )
         if typed is None:
             return
-        await self.backend.change_setting(name, None if typed == RESET_WORD else typed.split())
+        words = None if typed == RESET_WORD else typed.split()
+        await self.backend.call(services.change_setting, name, words, self.backend.actor)
         await self.load()
         self.toasts.show(f"{name} holds from now on, for a running daemon too.")
 
