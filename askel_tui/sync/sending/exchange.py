@@ -28,9 +28,9 @@ Called with -1 once a request only waits for an import job: the next run can do 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came of a batch. `request` is its id in the journal; None where nothing was sent."""
+    """What came of a batch. `request_id` is that of its request in the journal; None where nothing was sent."""
 
-    request: int | None
+    request_id: int | None
     outcome: Response | KlaviyoError | StaleOperations
 
 
@@ -48,15 +48,28 @@ class Exchange:
         The outcome is `StaleOperations` where some operations wait no longer: a hold or a failure of another request
         took them away while this one waited for its slot. Nothing was sent then.
         """
-        call, request = batch.request.call, opened
+        to, call, request_id = self._to, batch.request.call, opened
 
         async def open_request() -> None:
-            nonlocal request
-            if request is None:
-                request = await self._open(batch)
+            nonlocal request_id
+            if request_id is not None:
+                return
+            report_open_requests(1)
+            intent = RequestIntent(
+                connection=to.name,
+                account=to.account,
+                call=call,
+                method=batch.request.method,
+                path=batch.request.path,
+                body=batch.request.body,
+                revision=to.revision,
+                key=to.key,
+                operation_seqs=[stored.seq for stored in batch.operations],
+            )
+            request_id = await self._journal.open_request(intent, self._clock())
 
         try:
-            response = await self._to.client.call(
+            response = await to.client.call(
                 call,
                 ids=batch.request.ids,
                 body=batch.request.body,
@@ -68,34 +81,17 @@ class Exchange:
                 before_attempt=open_request,
             )
         except (KlaviyoError, StaleOperations) as error:
-            return Reply(request, error)
-        return Reply(request, response)
+            return Reply(request_id, error)
+        return Reply(request_id, response)
 
     async def call_alone(self, request: Request) -> Response:
         """Makes a call that carries no operations: it makes or merges profiles. Raises `KlaviyoError`."""
         reply = await self.send(Batch(request, ()))
-        if reply.request is not None:
-            await self._journal.answer_request(reply.request, now=self._clock())
+        if reply.request_id is not None:
+            await self._journal.answer_request(reply.request_id, now=self._clock())
         if isinstance(reply.outcome, Exception):
             raise reply.outcome
         return reply.outcome
-
-    async def _open(self, batch: Batch) -> int:
-        """Writes the intent down; durable when it returns. Gives the request's id."""
-        report_open_requests(1)
-        request = batch.request
-        intent = RequestIntent(
-            connection=self._to.name,
-            account=self._to.account,
-            call=request.call,
-            method=request.method,
-            path=request.path,
-            body=request.body,
-            revision=self._to.revision,
-            key=self._to.key,
-            operation_seqs=[stored.seq for stored in batch.operations],
-        )
-        return await self._journal.open_request(intent, self._clock())
 
 
 def report_open_requests(count: int) -> None:

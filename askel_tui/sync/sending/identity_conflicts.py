@@ -34,15 +34,27 @@ class IdentityConflicts:
         self._exchange = exchange
         self._merged: set[tuple[str, str]] = set()
 
-    async def investigate(self, stored: StoredOperation, error: Conflict) -> ConflictFindings:
-        """What is known of the profiles in a conflict; with the policy `merge` they are merged.
+    async def investigate(
+        self, operations: Sequence[StoredOperation], error: Conflict
+    ) -> ConflictFindings | None:
+        """What is known of the profiles in a conflict, the strongest identifier's first; with `merge` they are merged.
 
-        Klaviyo works on a merge for a while after it was accepted, and the conflict stays until then.
+        Klaviyo works on a merge for a while after it was accepted, and the conflict stays until then. None where the
+        operations are not one upsert with several identifiers: their conflict is of another kind.
         """
-        policy = self._to.on_conflict
+        stored, policy = operations[0], self._to.on_conflict
+        identity = stored.operation.profile
+        upsert = stored.operation.call == Call.CREATE_OR_UPDATE_PROFILE and len(operations) == 1
+        if not upsert or len(identity.identifiers()) < 2:
+            return None
         if policy == "strongest":
             return ConflictFindings(policy)
-        profiles = await self._profiles(stored, error)
+        try:
+            read = (await find_profiles(self._to.client, [identity], only_fields=()))[identity]
+        except KlaviyoError:
+            read = None
+        found = [each.id for each in (read, *read.conflicting)] if read else []
+        profiles = list(dict.fromkeys(filter(None, [*found, error.duplicate_profile_id])))
         if policy == "fail" or len(profiles) < 2 or stored.attempts + 1 >= MAX_MERGE_ATTEMPTS:
             return ConflictFindings(policy, profiles)
         into, *weaker = profiles
@@ -55,16 +67,6 @@ class IdentityConflicts:
             except KlaviyoError as failure:
                 return ConflictFindings(policy, profiles, merge_error=failure)
         return ConflictFindings(policy, profiles, merging=True, newly_merging=bool(new))
-
-    async def _profiles(self, stored: StoredOperation, error: Conflict) -> list[str]:
-        """The profiles that have the identifiers: that of the strongest one first, and the one Klaviyo names."""
-        identity = stored.operation.profile
-        try:
-            read = (await find_profiles(self._to.client, [identity], only_fields=()))[identity]
-        except KlaviyoError:
-            read = None
-        found = [each.id for each in (read, *read.conflicting)] if read else []
-        return list(dict.fromkeys(filter(None, [*found, error.duplicate_profile_id])))
 
     async def _merge(self, stored: StoredOperation, into: str, source: str) -> None:
         to = self._to
@@ -86,13 +88,3 @@ class IdentityConflicts:
         }
         decision = Decision("merge", "askel", to.name, stored.workflow, stored.operation.step, detail)
         await self._journal.write_decision(decision, self._clock())
-
-
-def may_be_identity_conflict(operations: Sequence[StoredOperation]) -> bool:
-    """Whether a 409 for these operations may mean that their identifiers belong to several profiles."""
-    first = operations[0].operation
-    return (
-        first.call == Call.CREATE_OR_UPDATE_PROFILE
-        and len(operations) == 1
-        and len(first.profile.identifiers()) > 1
-    )

@@ -64,7 +64,11 @@ class Preparation:
         if call in PACKED_CALLS or call in CONSENT_CALLS:
             size = packing.batch_capacity(call, self._to.revision)
         parts = [operations[start : start + size] for start in range(0, len(operations), size)]
-        return [Batch(self._request(part, ids), part, priority, ids) for part in parts]
+        requests = [
+            packing.build_request([stored.operation for stored in part], self._to.revision, ids)
+            for part in parts
+        ]
+        return [Batch(request, part, priority, ids) for request, part in zip(requests, parts, strict=True)]
 
     async def profile_ids(self, operations: Sequence[StoredOperation]) -> dict[str, str]:
         """Remembered profile ids by operation id: the strongest identifier that is known decides."""
@@ -76,13 +80,6 @@ class Preparation:
             if found is not None:
                 ids[stored.operation.id] = found
         return ids
-
-    def _request(
-        self, operations: Sequence[StoredOperation], profile_ids: Mapping[str, str]
-    ) -> packing.Request:
-        return packing.build_request(
-            [stored.operation for stored in operations], self._to.revision, profile_ids
-        )
 
     async def _gates(self, operations: Sequence[StoredOperation]) -> Prepared:
         segment = operations[0].operation.destination

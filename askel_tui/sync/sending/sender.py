@@ -28,7 +28,7 @@ from askel_tui.sync.sending import batches
 from askel_tui.sync.sending.batches import BULK_CALLS, Batch, Prepared, ProfileUpdates
 from askel_tui.sync.sending.committer import Committer
 from askel_tui.sync.sending.exchange import Exchange, Reply, report_open_requests
-from askel_tui.sync.sending.identity_conflicts import IdentityConflicts, may_be_identity_conflict
+from askel_tui.sync.sending.identity_conflicts import IdentityConflicts
 from askel_tui.sync.sending.preparation import Preparation
 from askel_tui.sync.settlement.bulk_calls import JobEnd, interpret_events, interpret_import
 from askel_tui.sync.settlement.error_policy import action_for, target_to_check
@@ -155,7 +155,7 @@ class Sender:
                     else None
                 )
                 settlement = await self._interpret(item, reply, job)
-                update.add(await self._committer.commit(reply.request, settlement))
+                update.add(await self._committer.commit(reply.request_id, settlement))
                 waiting[:0] = self._again(item, settlement)
                 continue
             prepared = await self._prepare(item, priority)
@@ -185,7 +185,7 @@ class Sender:
         ]
 
     async def _interpret(self, batch: Batch, reply: Reply, job: JobEnd | None) -> Settlement:
-        outcome, sent = reply.outcome, reply.request is not None
+        outcome, sent = reply.outcome, reply.request_id is not None
         if isinstance(outcome, StaleOperations):
             return Settlement(stale=batch.operations)
         if batch.request.call == Call.BULK_IMPORT_PROFILES:
@@ -215,8 +215,8 @@ class Sender:
                 return Evidence(written=await find_shown_operations(client, plain))
             except KlaviyoError:
                 return NO_EVIDENCE
-        elif isinstance(error, Conflict) and may_be_identity_conflict(operations):
-            return Evidence(conflict=await self._conflicts.investigate(operations[0], error))
+        elif isinstance(error, Conflict):
+            return Evidence(conflict=await self._conflicts.investigate(operations, error))
         return NO_EVIDENCE
 
     async def _follow_job(
@@ -226,7 +226,7 @@ class Sender:
 
         It is `job`, or the one that the reply names. Where that is lost, any of the account's may be it.
         """
-        request, outcome = reply.request, reply.outcome
+        request, outcome = reply.request_id, reply.outcome
         if request is None or isinstance(outcome, StaleOperations):
             return None
         if not isinstance(outcome, KlaviyoError):
