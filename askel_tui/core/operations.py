@@ -1,22 +1,20 @@
-"""Operations: one planned effect of one step on one profile.
+"""Operations: one planned effect of one step on one profile. Pure.
 
-An operation is what the dry run shows and what live sends. Its encoding is canonical, so that two operations
-are the same exactly when their bytes are.
+The dry run shows operations, and live sends them. Their encoding is canonical, so that two operations are the same
+exactly when their bytes are.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, get_args
 
-import orjson
-
 from askel_tui.contract.calls import Call
+from askel_tui.core.canonical import canonical_json
 
 StepKind = Literal[
     "upsert_profile",
@@ -40,15 +38,21 @@ IDENTIFIERS = ("email", "phone_number", "external_id")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a record is about: at least one identifier is set."""
+    """The identifiers of the profile that a record is about. At least one is set."""
 
     email: str | None = None
     phone_number: str | None = None
     external_id: str | None = None
 
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, Any]) -> Identity:
+        """The identifiers among a profile's attributes."""
+        given = {name: attributes.get(name) for name in IDENTIFIERS}
+        return cls(**{name: value for name, value in given.items() if isinstance(value, str) and value})
+
     def identifiers(self) -> dict[str, str]:
         """The identifiers that are set, strongest first, under Klaviyo's names."""
-        # Asked for several times per operation: written out, this is four times as fast as a loop.
+        # Called several times per operation: written out, this is four times as fast as a loop.
         found: dict[str, str] = {}
         if self.email is not None:
             found["email"] = self.email
@@ -59,7 +63,7 @@ class Identity:
         return found
 
     def keys(self) -> tuple[str, ...]:
-        """One ordering key per identifier: records that share a key are one profile (e-mail case-folded)."""
+        """One ordering key per identifier. Records that share a key are about one profile; e-mails are case-folded."""
         if self.email is not None and self.phone_number is None and self.external_id is None:
             return (f"email:{self.email.casefold()}",)
         return tuple(
@@ -74,14 +78,14 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a step names, pinned by id and name. A metric that does not exist yet has no id: it is created."""
+    """What a step names (list, segment, flow, metric or property), by id and name. A metric to be created has no id."""
 
     type: TargetType
     id: str | None
     name: str
 
     def as_dict(self) -> dict[str, str | None]:
-        """The target as the JSON of the command line shows it."""
+        """The target as plain JSON values."""
         return {"type": self.type, "id": self.id, "name": self.name}
 
 
@@ -101,7 +105,7 @@ class Operation:
     | `bulk_unsubscribe_profiles` | `channels` |
     | `get_profiles_for_segment` (a gate) | `member` (what the step requires) |
 
-    An event of a replay has `replay` besides, and `backfill` where it is to be kept as history.
+    An event of a replay also has `replay`, and `backfill` where it is to be kept as history.
 
     `target` is what the step names. `through` is the list or metric that carries a `trigger_flow`.
     """
@@ -117,7 +121,7 @@ class Operation:
 
     @property
     def is_gate(self) -> bool:
-        """Whether this is a question to the account instead of a write."""
+        """Whether this is a gate: a read of the account instead of a write."""
         return self.kind == "require_segment"
 
     @property
@@ -146,12 +150,12 @@ class Operation:
 
 
 class Encoder:
-    """Encodes many operations: what those of one step share, and those of one record, is written once."""
+    """Encodes many operations. What those of one step share, and those of one record, is encoded once."""
 
     def __init__(self) -> None:
         self._frames: dict[tuple[object, ...], tuple[bytes, bytes, bytes]] = {}
         self._shared: list[Operation] = []
-        """Keeps the targets of the frames, so that no other ones can come to bear their `id`."""
+        """Keeps the targets of the frames alive, so that no others can get their `id()`."""
         self._profile: tuple[Identity | None, bytes] = (None, b"")
 
     def encode(self, operation: Operation) -> bytes:
@@ -169,7 +173,7 @@ class Encoder:
 
 
 def _frame(operation: Operation) -> tuple[bytes, bytes, bytes]:
-    """The bytes of an operation between its body and its id, between its id and its profile, and behind that."""
+    """The bytes of an operation between its body and its id, between its id and its profile, and after that."""
     rest = b',"step":' + canonical_json(operation.step)
     if operation.target is not None:
         rest += b',"target":' + canonical_json(operation.target.as_dict())
@@ -180,22 +184,22 @@ def _frame(operation: Operation) -> tuple[bytes, bytes, bytes]:
 
 
 class EncodedParts(NamedTuple):
-    """The canonical bytes of an operation, cut as `Encoder` puts them together; see `cut`."""
+    """The parts of an operation's canonical bytes, as `split_encoded` finds them."""
 
     id: str
     body: str
-    """What it sends, as canonical JSON."""
+    """The body, as canonical JSON."""
     profile: str
     """The identifiers, as canonical JSON."""
     shared: bytes
-    """Call, kind, step and targets: the same bytes for the same ones."""
+    """Call, kind, step and targets: equal bytes for equal ones."""
 
 
 def split_encoded(encoded: bytes) -> EncodedParts:
-    """What an audit entry needs of an operation's canonical bytes, without decoding them.
+    """The parts of an operation's canonical bytes that an audit entry needs, without decoding them.
 
-    The names are in order, and inside a JSON string no quotation mark stands by itself: from the end on, the first
-    place that looks like one of these names is the name.
+    The names are in order, and no quotation mark stands unescaped inside a JSON string: searched from the end, the
+    first match of a name is the name.
     """
     step = encoded.rindex(b',"step":')
     profile = encoded.rindex(b',"profile":', 0, step)
@@ -212,7 +216,7 @@ def split_encoded(encoded: bytes) -> EncodedParts:
 
 
 class Decoder:
-    """Decodes many operations: what those of one step share, and those of one record, is made once."""
+    """Decodes many operations. What those of one step share, and those of one record, is decoded once."""
 
     def __init__(self) -> None:
         self._frames: dict[bytes, Operation] = {}
@@ -241,67 +245,19 @@ class Decoder:
 _loads = json.JSONDecoder().decode
 
 
-def canonical_json(value: object) -> bytes:
-    """JSON with sorted keys and no spaces, UTF-8: equal values give equal bytes.
-
-    Raises `ValueError` for NaN and infinities, which JSON has no words for. Lone surrogates are kept as escapes,
-    integers of any size as they are.
-    """
-    try:
-        encoded = orjson.dumps(value, option=_SORTED)
-    except TypeError:
-        return _exactly(value)
-    if b"null" in encoded:
-        # It may stand for a number that is none.
-        _check_finite(value)
-    # What the encoder gives holds on to a buffer of 4 KB; many of these are kept.
-    return bytes(memoryview(encoded))
-
-
-def _exactly(value: object) -> bytes:
-    """As `canonical_json`, for what the fast encoder refuses: integers over 64 bits, lone surrogates."""
-    try:
-        return _PLAIN.encode(value).encode()
-    except UnicodeEncodeError:
-        return _ESCAPED.encode(value).encode()
-
-
-def _check_finite(value: object) -> None:
-    stack = [value]
-    while stack:
-        match stack.pop():
-            case float() as number if not math.isfinite(number):
-                raise ValueError(f"{number} is no number that JSON can say")
-            case dict() as fields:
-                stack.extend(fields.values())
-            case list() | tuple() as items:
-                stack.extend(items)
-
-
-_SORTED = (
-    orjson.OPT_SORT_KEYS
-    | orjson.OPT_PASSTHROUGH_DATACLASS
-    | orjson.OPT_PASSTHROUGH_DATETIME
-    | orjson.OPT_PASSTHROUGH_SUBCLASS
-)
-# `json.dumps` would make an encoder for every call.
-_PLAIN = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-_ESCAPED = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
 @lru_cache(maxsize=1024)
 def _target(type: TargetType, id: str | None, name: str) -> Target:  # noqa: A002
-    """The target; many operations share one."""
+    """The target; equal ones are one object."""
     return Target(type, id, name)
 
 
 def operation_id(connection: str, workflow: str, version: int, record: str, step: str) -> str:
-    """The id of an operation, 32 hex digits: doing it twice is doing it once."""
+    """The id of an operation, 32 hex digits. It is derived from these parts, so that planning again adds nothing."""
     return _digest(connection, workflow, str(version), record, step)
 
 
 def event_unique_id(account: str, connection: str, workflow: str, record: str, step: str, metric: str) -> str:
-    """An event's `unique_id`, 32 hex digits. No version: an edit of the workflow never doubles an event."""
+    """An event's `unique_id`, 32 hex digits. Without the version: an edit of the workflow never doubles an event."""
     return _digest(account, connection, workflow, record, step, metric)
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from askel_tui import __version__
 from askel_tui.contract.calls import Call
 from askel_tui.contract.endpoints import Endpoint, Extra, NotInRevision, endpoint
+from askel_tui.core.canonical import canonical_json
 from askel_tui.core.fingerprints import fingerprint
-from askel_tui.core.operations import canonical_json
 from askel_tui.klaviyo.addresses import KLAVIYO_URL
 from askel_tui.klaviyo.errors import (
     KlaviyoError,

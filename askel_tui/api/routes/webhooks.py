@@ -17,8 +17,8 @@ from askel_tui.api.shared.errors import ApiError, error_responses
 from askel_tui.api.shared.ingest import IncomingRecord, ingest, refuse_under_pressure
 from askel_tui.api.shared.webhook_settings import SETTING_PREFIX, WebhookSettings, secret_name
 from askel_tui.api.shared.webhook_signatures import SignatureRefused, check_signature
+from askel_tui.core.canonical import canonical_json
 from askel_tui.core.expressions.expression import EvaluationProblem, parse_expression
-from askel_tui.core.operations import canonical_json
 from askel_tui.core.records.record import RecordRefused
 from askel_tui.store.journal.rows import Decision
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from askel_tui.contract.caps import Caps
-from askel_tui.core.operations import canonical_json
+from askel_tui.core.canonical import canonical_json
 from askel_tui.core.problems import json_type_name
 from askel_tui.core.records.record import RecordRefused, normalize_time
 

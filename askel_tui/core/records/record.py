@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from askel_tui.core.operations import canonical_json
+from askel_tui.core.canonical import canonical_json
 from askel_tui.core.problems import json_type_name
 
 MAX_RECORD_BYTES = 5_000_000

@@ -1,7 +1,7 @@
 """Bulk requests: many operations in one job. Pure; caps are checked on the encoded bytes.
 
-A bulk request holds rows. A row of an import job is one profile with its upsert (or several, folded), and with the
-addition to the job's list where that is the record's next step; a row of a bulk event call is one event.
+A bulk request holds rows. A row of an import job is one profile with its upsert (or several, coalesced), and with the
+addition to the job's list where that is the record's next step. A row of a bulk event call is one event.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 from askel_tui.contract.calls import Call
 from askel_tui.contract.dialects import dialect
 from askel_tui.contract.endpoints import NotInRevision, endpoint
-from askel_tui.core.operations import IDENTIFIERS, Identity, Operation, canonical_json
+from askel_tui.core.canonical import canonical_json
+from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.requests.coalescing import coalesce
 from askel_tui.core.requests.packing import Request, nest_attributes
 
@@ -22,7 +23,7 @@ BULK_CALL_OF = {
     Call.CREATE_OR_UPDATE_PROFILE: Call.BULK_IMPORT_PROFILES,
     Call.CREATE_EVENT: Call.BULK_CREATE_EVENTS,
 }
-"""The bulk call of a single one."""
+"""The bulk call that does the same as a single call."""
 
 _EMPTY = b'"data":[]'
 
@@ -31,7 +32,7 @@ _EMPTY = b'"data":[]'
 class Row:
     """One row of a bulk request: its encoded item, and the operations that it carries, in their order.
 
-    None are left where they were settled before the request was taken up again.
+    `operations` is empty where they were settled before the request was continued after a restart.
     """
 
     operations: tuple[Operation, ...]
@@ -39,7 +40,7 @@ class Row:
 
 
 def revision_has_call(call: Call, revision: str) -> bool:
-    """Whether the revision has a bulk call."""
+    """Whether the revision has the call."""
     try:
         endpoint(revision, call)
     except NotInRevision:
@@ -47,8 +48,8 @@ def revision_has_call(call: Call, revision: str) -> bool:
     return True
 
 
-def bulk_call_for(operation: Operation, revision: str) -> str | None:
-    """The bulk call that can carry the operation at the revision; None where it has to go by itself.
+def bulk_call_for(operation: Operation, revision: str) -> Call | None:
+    """The bulk call that can carry the operation at the revision; None where only a single call can.
 
     Bulk import cannot clear (docs/klaviyo.md 3.2), and the revision may not have the call.
     """
@@ -62,7 +63,7 @@ def bulk_call_for(operation: Operation, revision: str) -> str | None:
 
 
 def import_row(upserts: Sequence[Operation], revision: str, addition: Operation | None = None) -> Row:
-    """A row of an import job: updates of one profile, and the list addition that the job's list carries with them."""
+    """A row of an import job: updates of one profile, and its addition to the job's list."""
     upsert = coalesce(upserts)
     item = dialect(revision).import_item(
         upsert.profile.identifiers(), nest_attributes(upsert.body["attributes"]), upsert.body["properties"]
@@ -72,14 +73,14 @@ def import_row(upserts: Sequence[Operation], revision: str, addition: Operation 
 
 
 def rebuild_import_request(request: Request) -> BulkRequest:
-    """An import job's request that was read back, with those of its operations that are left in their rows."""
-    of: dict[tuple[str, ...], list[Operation]] = {}
+    """The rows of an import job's request that was read from the journal, each with its unsettled operations."""
+    by_keys: dict[tuple[str, ...], list[Operation]] = {}
     for operation in request.operations:
-        of.setdefault(operation.profile.keys(), []).append(operation)
+        by_keys.setdefault(operation.profile.keys(), []).append(operation)
     rows = []
     for item in json.loads(request.body)["data"]["attributes"]["profiles"]["data"]:
-        identity = Identity(**{name: item["attributes"].get(name) for name in IDENTIFIERS})
-        rows.append(Row(tuple(of.get(identity.keys(), ())), canonical_json(item)))
+        identity = Identity.from_attributes(item["attributes"])
+        rows.append(Row(tuple(by_keys.get(identity.keys(), ())), canonical_json(item)))
     return BulkRequest(request, tuple(rows))
 
 
@@ -104,7 +105,7 @@ def event_row(event: Operation, revision: str) -> Row:
 
 
 def max_row_bytes(call: Call, revision: str, list_id: str | None = None) -> int:
-    """How many bytes one row may have in a request of its own; what is larger has to go by itself."""
+    """The most bytes that a row may have. A larger one needs a single call."""
     head, tail = _frame(call, revision, list_id)
     at = endpoint(revision, call)
     most = (at.max_bytes or 1_000_000) - len(head) - len(tail)
@@ -116,36 +117,36 @@ def pack_rows(
 ) -> Iterator[BulkRequest]:
     """The rows in as few requests as the call's caps allow, in order.
 
-    Raises `ValueError` for a row that is larger than `room`.
+    Raises `ValueError` for a row that is larger than `max_row_bytes`.
     """
     head, tail = _frame(call, revision, list_id)
     at = endpoint(revision, call)
-    most_items = at.max_items or 1
-    most_bytes = (at.max_bytes or 1_000_000) - len(head) - len(tail)
-    most_of_one = max_row_bytes(call, revision, list_id)
+    max_items = at.max_items or 1
+    max_bytes = (at.max_bytes or 1_000_000) - len(head) - len(tail)
+    max_one = max_row_bytes(call, revision, list_id)
     batch: list[Row] = []
     size = 0
     for row in rows:
-        if len(row.item) > most_of_one:
+        if len(row.item) > max_one:
             raise ValueError(f"a row of {len(row.item)} bytes is over the cap of {call}")
-        if batch and (len(batch) == most_items or size + len(row.item) + 1 > most_bytes):
-            yield _made(call, revision, batch, head, tail)
+        if batch and (len(batch) == max_items or size + len(row.item) + 1 > max_bytes):
+            yield _bulk_request(call, revision, batch, head, tail)
             batch, size = [], 0
         batch.append(row)
         size += len(row.item) + 1
     if batch:
-        yield _made(call, revision, batch, head, tail)
+        yield _bulk_request(call, revision, batch, head, tail)
 
 
 @dataclass(frozen=True, slots=True)
 class BulkRequest:
-    """A request and the rows in it: an answer's pointers count rows."""
+    """A request and its rows, which the pointers of a response count."""
 
     request: Request
     rows: tuple[Row, ...]
 
 
-def _made(call: Call, revision: str, rows: Sequence[Row], head: bytes, tail: bytes) -> BulkRequest:
+def _bulk_request(call: Call, revision: str, rows: Sequence[Row], head: bytes, tail: bytes) -> BulkRequest:
     at = endpoint(revision, call)
     body = b"".join((head, b",".join(row.item for row in rows), tail))
     operations = tuple(operation for row in rows for operation in row.operations)
@@ -153,7 +154,7 @@ def _made(call: Call, revision: str, rows: Sequence[Row], head: bytes, tail: byt
 
 
 def _frame(call: Call, revision: str, list_id: str | None) -> tuple[bytes, bytes]:
-    """What stands before and after the items."""
+    """The bytes of the body before and after the items."""
     words = dialect(revision)
     body: dict[str, Any] = (
         words.bulk_events([]) if call == Call.BULK_CREATE_EVENTS else words.bulk_import([], list_id)

@@ -1,7 +1,7 @@
-"""Folding: waiting updates of one profile that follow each other become one. Pure.
+"""Coalesces waiting updates of one profile that follow each other into one. Pure.
 
-The later value of a name wins, so the profile ends as if they had been sent one after another. Whoever folds sees to it
-that nothing stands between them that reads the profile or sends something which a flow could answer.
+The later value of a name wins, so the profile ends as if they had been sent one after another. The caller makes sure
+that nothing between them reads the profile or sends what a flow could react to.
 """
 
 from __future__ import annotations
@@ -12,25 +12,26 @@ from typing import Any
 
 from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import caps
-from askel_tui.core.operations import Operation, canonical_json
-
-UPSERT_CALL = Call.CREATE_OR_UPDATE_PROFILE
+from askel_tui.core.canonical import canonical_json
+from askel_tui.core.operations import Operation
 
 MAX_COALESCED_UPDATES = 1_000
-"""Updates of one profile that become one at most."""
+"""How many updates of one profile become one at most."""
 
 _OVERHEAD_BYTES = 1_000
 """Bytes that identifiers and field names add to a profile's payload, generously."""
 
 
 def is_update(operation: Operation) -> bool:
-    """Whether it is an upsert that writes something; bare identifiers have a way of their own."""
+    """Whether it is an upsert that writes something. Upserts of bare identifiers are not coalesced."""
     body = operation.body
-    return operation.call == UPSERT_CALL and bool(body["attributes"] or body["properties"] or body["unset"])
+    if operation.call != Call.CREATE_OR_UPDATE_PROFILE:
+        return False
+    return bool(body["attributes"] or body["properties"] or body["unset"])
 
 
 def written_names(operation: Operation) -> frozenset[str]:
-    """What an update writes: names of attributes and of properties, told apart."""
+    """The names that an update writes: `attribute NAME` and `property NAME`."""
     body = operation.body
     properties = (*body["properties"], *body["unset"])
     return frozenset(
@@ -39,35 +40,35 @@ def written_names(operation: Operation) -> frozenset[str]:
 
 
 class Coalescer:
-    """Decides which updates become one: starts with the first, and takes each next one or refuses it."""
+    """Decides which updates become one: begins with the first, and accepts or refuses each next one."""
 
     def __init__(self, first: Operation, record_seq: int, revision: str) -> None:
         self._room = caps(revision).profile_bytes - _OVERHEAD_BYTES - len(canonical_json(first.body))
         self._names = written_names(first)
         self._record = record_seq
-        self._many = 1
+        self._count = 1
 
     def add(self, update: Operation, record_seq: int) -> bool:
-        """Whether the next update of the profile is folded in; `record_seq` is its record's place in the order.
+        """Accepts or refuses the next update of the profile. `record_seq` is its record's position in the order.
 
-        An older operation that comes back leaves out what later records have written since, and finds that in their
-        requests. So an update of a later record has to write all that the request will name.
+        An older operation that is retried leaves out what later records have written since, and finds that in their
+        requests. So an update of a later record has to write all names of the request.
         """
         written, size = written_names(update), len(canonical_json(update.body))
         later = record_seq > self._record and self._names <= written
         if not later and record_seq != self._record:
             return False
-        if self._many == MAX_COALESCED_UPDATES or size > self._room:
+        if self._count == MAX_COALESCED_UPDATES or size > self._room:
             return False
         self._room -= size
         self._names |= written
         self._record = record_seq
-        self._many += 1
+        self._count += 1
         return True
 
 
 def coalesce(updates: Sequence[Operation]) -> Operation:
-    """One update that leaves the profile as these do in their order; it is the last one with another body."""
+    """One update that leaves the profile as these do in their order: the last one, with another body."""
     last = updates[-1]
     if len(updates) == 1:
         return last

@@ -1,4 +1,4 @@
-"""Packing: operations become requests. Pure: the same function makes the request the dry run shows and live sends."""
+"""Packs operations into requests. Pure: the dry run shows, and live sends, what the same function builds."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from askel_tui.contract.calls import Call
 from askel_tui.contract.dialects import Dialect, dialect
 from askel_tui.contract.endpoints import Endpoint, endpoint
 from askel_tui.core.addressing import CONSENT_CALLS, NEEDS_PROFILE_ID, consent_identifiers
-from askel_tui.core.operations import Operation, canonical_json
+from askel_tui.core.canonical import canonical_json
+from askel_tui.core.operations import Operation
 from askel_tui.core.requests.coalescing import coalesce
 
 GATE_CALL = Call.GET_PROFILES_FOR_SEGMENT
-"""The read that answers gates, a page of profiles at a time."""
+"""The read that answers gates, for a page of profiles at a time."""
 
 PACKED_CALLS = NEEDS_PROFILE_ID
-"""Writes that carry all that waits for their destination, live too."""
+"""Writes that carry all waiting operations of their destination, live ones too."""
 
 GATHERING_CALLS = PACKED_CALLS | CONSENT_CALLS | {GATE_CALL}
-"""Calls that are made one at a time per destination and spread over the minute, so that each takes what waits."""
+"""Calls that are made one at a time per destination and spread over the minute, so that each takes all that waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +37,27 @@ class Request:
 
 
 class BatchKey(NamedTuple):
-    """What tells which operations may share a request: the call and where it goes."""
+    """The key of operations that may share a request: the call and its destination."""
 
     call: Call
     destination: str
-    """The id of the list or segment, with what else a consent job says once; empty for calls of one operation."""
+    """The list or segment, and what a consent job states once for all; empty for calls of one operation."""
 
 
 def batch_key(operation: Operation) -> BatchKey:
-    """The parcel of an operation: where the call gathers, equal parcels may travel in one request."""
+    """The batch key of an operation. Where the call gathers, operations of equal keys may share a request."""
     if operation.call not in GATHERING_CALLS:
         return BatchKey(operation.call, "")
-    place = _destination_id(operation) or ""
+    destination = _destination_id(operation) or ""
     if operation.call in CONSENT_CALLS:
         # A consent job has one list, one source and one kind of date for all its profiles (docs/klaviyo.md 2.8).
         source, historical = operation.body.get("custom_source"), bool(operation.body.get("historical"))
-        place = canonical_json([place, source, historical]).decode()
-    return BatchKey(operation.call, place)
+        destination = canonical_json([destination, source, historical]).decode()
+    return BatchKey(operation.call, destination)
 
 
 def batch_capacity(call: Call, revision: str) -> int:
-    """How many operations of one parcel a request of this call carries at the revision."""
+    """How many operations of one batch key a request of this call carries at the revision."""
     at = endpoint(revision, call)
     if call in PACKED_CALLS | CONSENT_CALLS:
         return at.max_items or 1
@@ -66,10 +67,10 @@ def batch_capacity(call: Call, revision: str) -> int:
 
 
 def build_request(operations: Sequence[Operation], revision: str, profile_ids: Mapping[str, str]) -> Request:
-    """The request that carries operations of one parcel; updates of one profile are folded into one.
+    """The request that carries operations of one batch key. Updates of one profile are coalesced into one.
 
     `profile_ids` gives Klaviyo's profile id by operation id, for calls that name profiles by id (see
-    `NEEDS_PROFILE_ID`); a profile named by several operations stands in the request once. Raises `KeyError` for a
+    `NEEDS_PROFILE_ID`); a profile that several operations name is in the request once. Raises `KeyError` for a
     missing one.
     """
     first = operations[0]

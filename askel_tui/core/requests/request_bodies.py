@@ -1,4 +1,4 @@
-"""What a request said about one profile: read from its body, so that the account can be asked for it. Pure."""
+"""Reads the body of a sent request: what it wrote of one profile, to compare with the account. Pure."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from askel_tui.contract.calls import Call
-from askel_tui.core.operations import IDENTIFIERS, Identity, Operation, StepKind, Target
+from askel_tui.core.operations import Identity, Operation, StepKind, Target
 
 CONSENT_CALL_OF_STEP: Mapping[str, Call] = {
     "subscribe": Call.BULK_SUBSCRIBE_PROFILES,
     "unsubscribe": Call.BULK_UNSUBSCRIBE_PROFILES,
 }
-"""The call of a kind of consent step."""
+"""The call that carries out each kind of consent step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class SentEvent:
 
 
 class ConsentJobRows:
-    """The rows of a consent job's body, found by whom they are about."""
+    """The rows of a consent job's body, found by the profile they are about."""
 
     def __init__(self, body: Mapping[str, Any]) -> None:
         data = body.get("data") or {}
@@ -37,22 +37,31 @@ class ConsentJobRows:
         self._rows: dict[str, Mapping[str, Any]] = {}
         for row in (attributes.get("profiles") or {}).get("data") or []:
             given = row.get("attributes") or {}
-            self._rows |= dict.fromkeys(_identity(given).keys(), given)
+            self._rows |= dict.fromkeys(Identity.from_attributes(given).keys(), given)
 
-    def find_operation(self, kind: StepKind, step: str, of: Identity, own: str) -> Operation | None:
-        """The operation that a row about the profile carries out; None where there is none."""
-        given = next((self._rows[key] for key in of.keys() if key in self._rows), None)
+    def find_operation(
+        self, kind: StepKind, step: str, identity: Identity, operation_id: str
+    ) -> Operation | None:
+        """The operation that the row of this profile carries out; None without such a row."""
+        given = next((self._rows[key] for key in identity.keys() if key in self._rows), None)
         if given is None:
             return None
-        said = {"channels": list(given.get("subscriptions") or {}), "historical": self._historical}
+        body = {"channels": list(given.get("subscriptions") or {}), "historical": self._historical}
+        profile = Identity.from_attributes(given)
         return Operation(
-            own, step, kind, CONSENT_CALL_OF_STEP[kind], _identity(given), self._target, body=said
+            operation_id,
+            step,
+            kind,
+            CONSENT_CALL_OF_STEP[kind],
+            profile,
+            self._target,
+            body=body,
         )
 
 
-def find_event(body: Mapping[str, Any], of: Identity) -> SentEvent | None:
-    """The first event of an event call's body that is about a profile; None where there is none."""
-    wanted = set(of.keys())
+def find_event(body: Mapping[str, Any], identity: Identity) -> SentEvent | None:
+    """The first event in the body of an event call that is about this profile; None where there is none."""
+    wanted = set(identity.keys())
     return next((each for each in _events(body) if not wanted.isdisjoint(each.profile.keys())), None)
 
 
@@ -69,10 +78,8 @@ def _events(body: Mapping[str, Any]) -> Iterator[SentEvent]:
 
 
 def _sent(holder: Mapping[str, Any], events: list[Mapping[str, Any]]) -> Iterator[SentEvent]:
-    profile = ((holder.get("profile") or {}).get("data") or {}).get("attributes") or {}
+    profile = Identity.from_attributes(
+        ((holder.get("profile") or {}).get("data") or {}).get("attributes") or {}
+    )
     for each in events:
-        yield SentEvent(_identity(profile), str(each.get("unique_id") or ""), str(each.get("time") or ""))
-
-
-def _identity(attributes: Mapping[str, Any]) -> Identity:
-    return Identity(**{name: attributes.get(name) for name in IDENTIFIERS})
+        yield SentEvent(profile, str(each.get("unique_id") or ""), str(each.get("time") or ""))

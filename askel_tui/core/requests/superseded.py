@@ -1,7 +1,7 @@
-"""What a state write may no longer write, because later writes of the same profile overtook it. Pure.
+"""Superseded fields: what a state write leaves out, because later writes of the same profile wrote it. Pure.
 
-An operation that failed or was held comes back after younger ones were sent. What these have written since is newer:
-the older operation leaves it out. Events are never overtaken.
+An operation that failed or was held is sent after younger ones. The fields that these have written are newer, so the
+older operation leaves them out. Events are never superseded.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from askel_tui.contract.calls import Call
+from askel_tui.core.addressing import CONSENT_CALLS, NEEDS_PROFILE_ID
 from askel_tui.core.operations import IDENTIFIERS, Identity, Operation
 
 FieldNames = frozenset[str]
-"""Names of what is written: `attribute first_name`, `property Tier`, `list ID`, `consent email ID`."""
+"""Names of written fields: `attribute first_name`, `property Tier`, `list ID`, `consent email ID`."""
 
 _LIST = re.compile(r"/api/lists/([^/]+)/relationships/profiles/?")
 _NESTED = ("properties", "location", "subscriptions", "meta")
@@ -24,18 +25,18 @@ _NESTED = ("properties", "location", "subscriptions", "meta")
 
 @dataclass(frozen=True, slots=True)
 class WrittenFields:
-    """What a request wrote: for every profile in it, and for those that it names by identifier."""
+    """The fields that a request wrote: of every profile in it, and of each profile that it names by identifier."""
 
     every_profile: FieldNames
     by_key: Mapping[str, FieldNames]
 
     def for_profile(self, identity: Identity) -> FieldNames:
-        """What it wrote for a profile."""
+        """The fields that it wrote of this profile."""
         return self.every_profile.union(*(self.by_key.get(key, ()) for key in identity.keys()))
 
 
 def read_written_fields(path: str, body: bytes | None) -> WrittenFields:
-    """What a request that was answered well wrote; nothing where its body was folded away."""
+    """The fields that a successful request wrote; none where its body was pruned."""
     try:
         document = json.loads(body or b"null")
     except ValueError:
@@ -47,15 +48,14 @@ def read_written_fields(path: str, body: bytes | None) -> WrittenFields:
     by_key: dict[str, FieldNames] = {}
     for resource in _profiles(document):
         attributes = resource["attributes"]
-        given = {name: value for name in IDENTIFIERS if isinstance(value := attributes.get(name), str)}
         names = frozenset(_names(attributes, resource.get("meta"), consent))
-        for key in Identity(**given).keys():
+        for key in Identity.from_attributes(attributes).keys():
             by_key[key] = by_key.get(key, frozenset()) | names
     return WrittenFields(frozenset(lists), by_key)
 
 
 def without_superseded(operation: Operation, superseded: FieldNames) -> Operation | None:
-    """The operation without what was overtaken; None where nothing is left of it, itself where nothing was."""
+    """The operation without superseded fields: None where none is left, the same object where none was superseded."""
     body = operation.body
     if operation.call == Call.CREATE_OR_UPDATE_PROFILE:
         kept = {
@@ -66,22 +66,22 @@ def without_superseded(operation: Operation, superseded: FieldNames) -> Operatio
         if all(len(kept[name]) == len(body.get(name, ())) for name in kept):
             return operation
         return replace(operation, body={**body, **kept}) if any(kept.values()) else None
-    mine = _mine(operation)
-    return None if mine and mine <= superseded else operation
+    fields = _list_and_consent_fields(operation)
+    return None if fields and fields <= superseded else operation
 
 
-def _mine(operation: Operation) -> FieldNames:
+def _list_and_consent_fields(operation: Operation) -> FieldNames:
     target = operation.destination
-    ident = (target.id if target else None) or ""
-    if operation.call in (Call.ADD_PROFILES_TO_LIST, Call.REMOVE_PROFILES_FROM_LIST):
-        return frozenset([f"list {ident}"])
-    if operation.call in (Call.BULK_SUBSCRIBE_PROFILES, Call.BULK_UNSUBSCRIBE_PROFILES):
-        return frozenset(f"consent {channel} {ident}" for channel in operation.body.get("channels", ()))
+    list_id = (target.id if target else None) or ""
+    if operation.call in NEEDS_PROFILE_ID:
+        return frozenset([f"list {list_id}"])
+    if operation.call in CONSENT_CALLS:
+        return frozenset(f"consent {channel} {list_id}" for channel in operation.body.get("channels", ()))
     return frozenset()
 
 
-def _kept(kind: str, values: Mapping[str, Any], overtaken: FieldNames) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if f"{kind} {name}" not in overtaken}
+def _kept(kind: str, values: Mapping[str, Any], superseded: FieldNames) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if f"{kind} {name}" not in superseded}
 
 
 def _names(attributes: Mapping[str, Any], meta: Any, consent: str) -> Iterator[str]:
@@ -95,7 +95,7 @@ def _names(attributes: Mapping[str, Any], meta: Any, consent: str) -> Iterator[s
 
 
 def _profiles(value: Any) -> Iterator[Mapping[str, Any]]:
-    """The profile resources in a body, wherever they stand in it."""
+    """All profile resources in a body, at any depth."""
     if isinstance(value, list):
         for each in value:
             yield from _profiles(each)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.core.canonical import canonical_json
 from askel_tui.core.hold_causes import HOLD_CAUSES, Cause, Policy
-from askel_tui.core.operations import canonical_json
 from askel_tui.core.workflows.model import UpsertProfile
 
 if TYPE_CHECKING:

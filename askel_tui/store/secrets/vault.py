@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from askel_tui.core.operations import canonical_json
+from askel_tui.core.canonical import canonical_json
 from askel_tui.store.atomic_files import replace_file
 from askel_tui.store.errors import HomeUnusable, VaultDamaged, VaultLocked
 from askel_tui.store.locks import locked

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from askel_tui.core.operations import canonical_json
+from askel_tui.core.canonical import canonical_json
 from askel_tui.klaviyo.addresses import is_loopback
 
 WEBHOOK_TIMEOUT_S = 15.0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from askel_tui.contract.calls import Call
 from askel_tui.contract.dialects import dialect
 from askel_tui.contract.endpoints import endpoint
-from askel_tui.core.operations import canonical_json
+from askel_tui.core.canonical import canonical_json
 from askel_tui.core.requests.packing import Request
 from askel_tui.klaviyo.errors import Conflict, KlaviyoError, NotInAccount
 from askel_tui.klaviyo.reads.profiles import find_profiles

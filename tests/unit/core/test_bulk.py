@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from askel_tui.contract.calls import Call
 from askel_tui.contract.endpoints import SELECTABLE, endpoint
-from askel_tui.core.operations import Identity, Operation, canonical_json
+from askel_tui.core.canonical import canonical_json
+from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.requests import bulk
 from askel_tui.core.requests.bulk import BULK_CALL_OF, Row
 from tests.support.openapi import validate_call

@@ -29,7 +29,7 @@ def update(
     """An upsert of one profile."""
     body = {"attributes": attributes or {}, "properties": properties or {}, "unset": list(unset)}
     who = Identity(email="ada@x.example", external_id="A-1")
-    return Operation(f"op{number}", "s", "upsert_profile", coalescing.UPSERT_CALL, who, body=body)
+    return Operation(f"op{number}", "s", "upsert_profile", Call.CREATE_OR_UPDATE_PROFILE, who, body=body)
 
 
 @st.composite

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.contract.calls import Call
+from askel_tui.core.canonical import canonical_json
 from askel_tui.core.operations import (
     STEP_KINDS,
     Decoder,
     Identity,
     Operation,
     Target,
-    canonical_json,
     event_unique_id,
     operation_id,
     split_encoded,

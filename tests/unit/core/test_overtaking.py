@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from askel_tui.contract.calls import Call
 from askel_tui.contract.dialects import dialect
 from askel_tui.contract.endpoints import SELECTABLE
-from askel_tui.core.operations import Identity, Operation, Target, canonical_json
+from askel_tui.core.canonical import canonical_json
+from askel_tui.core.operations import Identity, Operation, Target
 from askel_tui.core.requests import packing
 from askel_tui.core.requests.superseded import read_written_fields, without_superseded
 

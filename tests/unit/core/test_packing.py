@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from askel_tui.contract.calls import Call
 from askel_tui.contract.endpoints import SELECTABLE, endpoint
 from askel_tui.core.addressing import CONSENT_CALLS
-from askel_tui.core.operations import Identity, Operation, StepKind, Target, canonical_json
+from askel_tui.core.canonical import canonical_json
+from askel_tui.core.operations import Identity, Operation, StepKind, Target
 from askel_tui.core.planning.plan import plan
 from askel_tui.core.records.files import read_jsonl
 from askel_tui.core.records.record import Record

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from askel_tui.core.operations import canonical_json
+from askel_tui.core.canonical import canonical_json
 from askel_tui.store.journal.rows import Command
 from askel_tui.store.journal.transaction import Transaction, inserted_id
 

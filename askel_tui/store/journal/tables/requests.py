@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from askel_tui.core.operations import Identity, canonical_json
+from askel_tui.core.canonical import canonical_json
+from askel_tui.core.operations import Identity
 from askel_tui.store.journal.errors import StaleOperations
 from askel_tui.store.journal.rows import Hold, OpenRequest, Outcome, RequestIntent, SettledOperation
 from askel_tui.store.journal.states import FAILED, HELD, WAITING

@@ -8,7 +8,8 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
-from askel_tui.core.operations import Decoder, canonical_json
+from askel_tui.core.canonical import canonical_json
+from askel_tui.core.operations import Decoder
 from askel_tui.store.journal import statements
 from askel_tui.store.journal.rows import Decision, PlannedRun, StoredOperation, StoredRecord, WorkflowState
 from askel_tui.store.journal.states import HELD, PLAN_FAILED, PLANNED, REPLAN, WAITING

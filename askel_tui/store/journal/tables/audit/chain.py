@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any
 
-from askel_tui.core.operations import Operation, Target, canonical_json, split_encoded
+from askel_tui.core.canonical import canonical_json
+from askel_tui.core.operations import Operation, Target, split_encoded
 from askel_tui.store.journal import statements
 from askel_tui.store.journal.rows import Decision
 from askel_tui.store.journal.tables.audit.encoding import pack_operation_id

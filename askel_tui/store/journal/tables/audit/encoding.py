@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-from askel_tui.core.operations import canonical_json
+from askel_tui.core.canonical import canonical_json
 
 DEEP_NESTING_LEVELS = 100
 """From so many brackets on, a body is tried whether it can be written again inside an entry."""

@@ -1,0 +1,56 @@
+"""Canonical JSON: equal values give equal bytes, so that bytes can be compared, digested and signed. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import orjson
+
+
+def canonical_json(value: object) -> bytes:
+    """JSON with sorted keys and no spaces, UTF-8: equal values give equal bytes.
+
+    Raises `ValueError` for NaN and infinities, which JSON cannot express. Lone surrogates are kept as escapes, integers
+    of any size as they are.
+    """
+    try:
+        encoded = orjson.dumps(value, option=_SORTED)
+    except TypeError:
+        return _encode_exactly(value)
+    if b"null" in encoded:
+        # The null may stand for NaN or an infinity.
+        _check_finite(value)
+    # A copy: the encoder's own bytes hold on to a buffer of 4 KB, and many of them are kept.
+    return bytes(memoryview(encoded))
+
+
+def _encode_exactly(value: object) -> bytes:
+    """As `canonical_json`, for what the fast encoder refuses: integers over 64 bits, lone surrogates."""
+    try:
+        return _PLAIN.encode(value).encode()
+    except UnicodeEncodeError:
+        return _ESCAPED.encode(value).encode()
+
+
+def _check_finite(value: object) -> None:
+    stack = [value]
+    while stack:
+        match stack.pop():
+            case float() as number if not math.isfinite(number):
+                raise ValueError(f"{number} is no number that JSON can say")
+            case dict() as fields:
+                stack.extend(fields.values())
+            case list() | tuple() as items:
+                stack.extend(items)
+
+
+_SORTED = (
+    orjson.OPT_SORT_KEYS
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
+# `json.dumps` would make an encoder for every call.
+_PLAIN = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_ESCAPED = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
