@@ -17,7 +17,7 @@ from askel_tui.sandbox.state.seed import SEEDS
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs until SIGINT or SIGTERM; 1 when the port or the state file cannot be used."""
+    """Runs the sandbox until SIGINT or SIGTERM. Gives exit code 1 where the port or the state file can't be used."""
     parser = argparse.ArgumentParser(prog="askel sandbox", description="A Klaviyo account on this machine.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=8787, help="port, 0 for a free one (default %(default)s)")
@@ -53,9 +53,9 @@ async def run(
     settings: dict[str, Any],
     say: Callable[[str], None] | None = None,
 ) -> None:
-    """Serves until SIGINT or SIGTERM; says on standard output where, and with which key.
+    """Serves until SIGINT or SIGTERM. Prints the address and the key.
 
-    `say` is given a line about what was asked, once a second at most.
+    `say` is called with a line about the requests that came in, once a second at most.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Answers of /api/accounts, /api/flows, /api/templates; webhooks are refused as without Advanced KDP."""
+"""Handlers of /api/accounts, /api/flows and /api/templates; webhooks are refused as without Advanced KDP."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _get_flow(ctx: Context) -> Reply:
 
 
 def _fill_included(ctx: Context, data: list[dict[str, Any]]) -> None:
-    """Flows of the sandbox have no actions and no tags."""
+    """Fills the relationships that were asked for: flows of the sandbox have no actions and no tags."""
     for one in data:
         for name in ctx.query.include:
             one["relationships"][name]["data"] = []

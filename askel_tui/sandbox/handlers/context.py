@@ -1,4 +1,4 @@
-"""What a handler is given, and what it gives back."""
+"""The request as a handler gets it, and the reply that it gives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Context:
-    """One request that was let in: by whom, at which revision, and what it asks. `now` in seconds since 1970."""
+    """One request that was let in: its account, revision, query and body. `now` is in seconds since 1970."""
 
     account: Account
     settings: Settings
@@ -35,7 +35,7 @@ class Context:
 
     @property
     def status(self) -> int:
-        """The status of a success: where live and specification differ, that seen live."""
+        """The status of a success: where Klaviyo and its specification differ, the one that Klaviyo answers."""
         return self.endpoint.success[-1]
 
     def is_requested(self, resource: str, additional: str) -> bool:

@@ -1,8 +1,7 @@
-"""Answers of /api/events and /api/metrics (docs/klaviyo.md 2.11 to 2.13)."""
+"""Handlers of /api/events and /api/metrics (docs/klaviyo.md 2.11 to 2.13)."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from askel_tui.contract.calls import Call
@@ -11,7 +10,13 @@ from askel_tui.sandbox.handlers.context import Context, Reply
 from askel_tui.sandbox.handlers.groups import add_included, list_reply, triggered_flows
 from askel_tui.sandbox.jsonapi import ids_and_times
 from askel_tui.sandbox.jsonapi.errors import Refusal, error_object, invalid, not_found
-from askel_tui.sandbox.state import events as happenings
+from askel_tui.sandbox.state.events import (
+    event_profile,
+    is_dropped,
+    profile_key,
+    record_event,
+    stored_unique_ids,
+)
 from askel_tui.sandbox.state.sorted_views import rows_between, sort_rows
 
 if TYPE_CHECKING:
@@ -29,9 +34,9 @@ _MAX_NUMBER: Final = 1 << 62
 def _create_event(ctx: Context) -> Reply:
     attributes = ctx.body["data"]["attributes"]
     data = attributes["profile"]["data"]
-    if not (ctx.settings.drop_example_domains and happenings.is_dropped(data)):
-        profile = happenings.event_profile(ctx.account, data, data["attributes"].get("meta"), ctx.now)
-        happenings.record_event(ctx.account, profile, attributes, ctx.now)
+    if not (ctx.settings.drop_example_domains and is_dropped(data)):
+        profile = event_profile(ctx.account, data, data["attributes"].get("meta"), ctx.now)
+        record_event(ctx.account, profile, attributes, ctx.now)
     return Reply(ctx.status)
 
 
@@ -41,12 +46,12 @@ def _bulk_create_events(ctx: Context) -> Reply:
         _refuse_repeats(ctx, bulk)
     for group in (row["attributes"] for row in bulk):
         data = group["profile"]["data"]
-        if ctx.settings.drop_example_domains and happenings.is_dropped(data):
+        if ctx.settings.drop_example_domains and is_dropped(data):
             continue
-        profile = happenings.event_profile(ctx.account, data, data.get("meta"), ctx.now)
+        profile = event_profile(ctx.account, data, data.get("meta"), ctx.now)
         for event in group["events"]["data"]:
             backfill = bool(group.get("backfill"))
-            happenings.record_event(ctx.account, profile, event["attributes"], ctx.now, backfill=backfill)
+            record_event(ctx.account, profile, event["attributes"], ctx.now, backfill=backfill)
     return Reply(ctx.status)
 
 
@@ -59,9 +64,9 @@ def _refuse_repeats(ctx: Context, bulk: list[dict[str, Any]]) -> None:
         events = [event["attributes"] for event in group["events"]["data"]]
         stored: set[str] = set()
         if ctx.settings.bulk_repeat_scope == "stored":
-            stored = happenings.stored_unique_ids(ctx.account, [(data, events)])
-        person = happenings.profile_key(ctx.account, data)
-        for place, event in enumerate(events):
+            stored = stored_unique_ids(ctx.account, [(data, events)])
+        person = profile_key(ctx.account, data)
+        for position, event in enumerate(events):
             unique = event.get("unique_id")
             if unique is None:
                 continue
@@ -69,7 +74,7 @@ def _refuse_repeats(ctx: Context, bulk: list[dict[str, Any]]) -> None:
             if key in seen or unique in stored:
                 pointer = (
                     f"/data/attributes/events-bulk-create/data/{index}"
-                    f"/attributes/events/data/{place}/attributes/unique_id"
+                    f"/attributes/events/data/{position}/attributes/unique_id"
                 )
                 detail = f"The unique_id '{unique}' is repeated for the same profile and metric."
                 wrong.append(error_object(detail, pointer))
@@ -106,13 +111,16 @@ def _get_events(ctx: Context) -> Reply:
 
 def _rows_within(rows: list[tuple[SortKey, Event]], times: list[Condition]) -> list[tuple[SortKey, Event]]:
     """Rows within bounds of time; a row's key holds the time and a number, so bounds are given one too."""
-    bounds = [
-        replace(
-            one, value=[one.value, _MAX_NUMBER if one.operator in ("greater-than", "less-or-equal") else -1]
-        )
-        for one in times
-    ]
-    return rows_between(rows, bounds)
+    return rows_between(
+        rows,
+        [
+            (
+                one.operator,
+                [one.value, _MAX_NUMBER if one.operator in ("greater-than", "less-or-equal") else -1],
+            )
+            for one in times
+        ],
+    )
 
 
 def _sort_key(event: Event) -> SortKey:

@@ -1,4 +1,4 @@
-"""Answers of /api/lists and /api/segments (docs/klaviyo.md 2.7, 2.13)."""
+"""Handlers of /api/lists and /api/segments (docs/klaviyo.md 2.7, 2.13)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 _IGNORED_FILTERS: Final = ("is_starred",)
-"""Filters that live answers accept and do not apply (docs/klaviyo.md 7)."""
+"""Filters that Klaviyo accepts and does not apply (docs/klaviyo.md 7)."""
 
 
 def list_reply(
@@ -32,7 +32,7 @@ def list_reply(
     build: Callable[[Any], dict[str, Any]],
     trigger: str | None = None,
 ) -> Reply:
-    """A listing of few things: filtered, sorted and cut to a page, with the flows that they trigger if included."""
+    """A listing of few resources: filtered, sorted and cut to a page, with the flows that they trigger if included."""
     sort = ctx.query.sort or "id"
     conditions = [c for c in ctx.query.conditions if c.field not in _IGNORED_FILTERS]
     kept = [row for row in rows if all(c.is_met_by(_filter_value(row, c.field)) for c in conditions)]
@@ -48,7 +48,7 @@ def list_reply(
 
 
 def add_included(ctx: Context, body: dict[str, Any], data: list[dict[str, Any]], trigger: str | None) -> None:
-    """Adds what `include` asked for: tags (there are none) and the flows that lists, segments, metrics trigger."""
+    """Adds what `include` names: tags (there are none) and the flows that lists, segments and metrics trigger."""
     if not ctx.query.include:
         return
     included: dict[str, dict[str, Any]] = {}
@@ -63,8 +63,6 @@ def add_included(ctx: Context, body: dict[str, Any], data: list[dict[str, Any]],
 
 
 def _filter_value(row: Any, field: str) -> Any:
-    if field == "trigger_type":
-        return resources.trigger_type(row)
     if field.startswith("integration."):
         return row.integration.get(field.partition(".")[2])
     return getattr(row, field, None)
@@ -176,7 +174,7 @@ def _attributes(ctx: Context) -> dict[str, Any]:
 
 
 def _group_members(kind: str, *, whole: bool) -> Callable[[Context], Reply]:
-    """Answers the members of a list or segment, as objects or as ids only."""
+    """Makes the handler that lists the members of a list or segment, as objects or as ids only."""
 
     def answer(ctx: Context) -> Reply:
         group: Group = requested_list(ctx) if kind == "list" else requested_segment(ctx)
@@ -255,7 +253,7 @@ def _remove_members(ctx: Context) -> Reply:
 
 
 def triggered_flows(kind: str, *, whole: bool) -> Callable[[Context], Reply]:
-    """Answers the flows that a list, segment or metric triggers, as objects or as ids only."""
+    """Makes the handler that lists the flows of a list, segment or metric, as objects or as ids only."""
 
     def answer(ctx: Context) -> Reply:
         held: dict[str, ProfileList] | dict[str, Segment] | dict[str, Metric] = {

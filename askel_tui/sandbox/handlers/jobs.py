@@ -1,4 +1,4 @@
-"""Answers of bulk import, subscribe, unsubscribe, suppress and their jobs (docs/klaviyo.md 2.6, 2.8 to 2.10)."""
+"""Handlers of bulk import, subscribe, unsubscribe, suppress and their jobs (docs/klaviyo.md 2.6, 2.8 to 2.10)."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _profiles_of_job(ctx: Context, *, whole: bool) -> Reply:
 
 def _errors_of_job(ctx: Context) -> Reply:
     job = _requested_job(ctx, "import")
-    numbered = [(place, one) for place, one in enumerate(job.errors)]
+    numbered = [(number, one) for number, one in enumerate(job.errors)]
     page = ctx.page(sort_rows(numbered, lambda row: (row[0], row[1]["id"])))
     data = [resources.import_error(ctx, one) for _, one in page.rows]
     return Reply(200, {"data": data, "links": ctx.links(page)})
@@ -125,7 +125,10 @@ def _consent_job(action: str) -> Callable[[Context], Reply]:
 
 
 def _check_consent_times(ctx: Context, rows: list[dict[str, Any]], historical: bool) -> None:
-    """A time of consent goes with a historical import only, and there it is needed and past (docs/klaviyo.md 6)."""
+    """Refuses a time of consent without `historical_import`, and with it one that is missing or not past.
+
+    docs/klaviyo.md 6.
+    """
     if ctx.revision < "2024-07-15":
         return
     wrong: list[dict[str, Any]] = []
@@ -170,9 +173,9 @@ def _suppress(*, lift: bool) -> Callable[[Context], Reply]:
         job.segments = [relations["segment"]["data"]["id"]] if "segment" in relations else []
         if bool(rows) + len(job.lists) + len(job.segments) != 1:
             raise invalid("Exactly one of profiles, list and segment must be given.", "/data")
-        people = list(_profiles_to_suppress(ctx, job, rows))
-        job.completed, job.skipped = consent.change_suppressions(ctx.account, people, ctx.now, lift=lift)
-        job.total = len(people)
+        profiles = list(_profiles_to_suppress(ctx, job, rows))
+        job.completed, job.skipped = consent.change_suppressions(ctx.account, profiles, ctx.now, lift=lift)
+        job.total = len(profiles)
         job.status, job.started = "processing", ctx.now
         ctx.account.jobs[job.id] = job
         body = {"data": resources.suppression_job(ctx, job), "links": ctx.links(paged=False)}

@@ -1,4 +1,4 @@
-"""Answers of /api/profiles, /api/profile-import, /api/profile-merge and data privacy (docs/klaviyo.md 2.2 to 2.5)."""
+"""Handlers of /api/profiles, /api/profile-import, /api/profile-merge and data privacy (docs/klaviyo.md 2.2 to 2.5)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DATE_FIELDS = ("created", "updated")
 
 
 def requested_profile(ctx: Context, ident: str) -> Profile:
-    """The profile with the id. Raises the 404."""
+    """The profile with the id of the path. Raises the 404."""
     follow = ctx.settings.merged_profile == "survivor"
     profile = ctx.account.profile(ident, follow=follow)
     if profile is None:
@@ -33,7 +33,7 @@ def requested_profile(ctx: Context, ident: str) -> Profile:
 
 
 def find_by_identifier(account: Account, condition: Condition) -> list[Profile]:
-    """The profiles that an `equals` or `any` on an identifier names; an index answers, not a search."""
+    """The profiles that an `equals` or `any` on an identifier names, found by index."""
     values = condition.value if condition.operator == "any" else [condition.value]
     found: dict[str, Profile] = {}
     for value in values:
@@ -63,7 +63,7 @@ def _get_profiles(ctx: Context) -> Reply:
             ("profiles", sort), ctx.account.version("profiles"), ctx.account.profiles.values, key
         )
         if conditions and sort in _DATE_FIELDS and all(c.field == sort for c in conditions):
-            rows = rows_between(rows, conditions)
+            rows = rows_between(rows, [(c.operator, c.value) for c in conditions])
         elif conditions:
             rows = [row for row in rows if _meets_conditions(row[1], conditions)]
     page = ctx.page(rows)

@@ -73,7 +73,7 @@ def account(ctx: Context) -> dict[str, Any]:
 def profile(
     ctx: Context, one: Profile, *, joined: float | None = None, fresh: bool = False, plural: bool = False
 ) -> dict[str, Any]:
-    """A profile. `fresh`: times of this very write carry microseconds; `plural`: as its own reads name it."""
+    """A profile. `fresh`: times of this request carry microseconds; `plural`: relations as reads name them."""
     stamp = _fresh_time_format(ctx) if fresh else ids_and_times.format_seconds
     shown = (name for name in ATTRIBUTES if ctx.revision >= _SINCE_REVISION.get(name, ""))
     attributes: dict[str, Any] = {name: one.attributes.get(name) for name in shown}
@@ -151,7 +151,7 @@ def metric_property(ctx: Context, one: Metric, name: str) -> dict[str, Any]:
 
 
 def event(ctx: Context, one: Event) -> dict[str, Any]:
-    """An event, with value and unique id under the `$` names that live answers show."""
+    """An event, with value and unique id under the `$` names that Klaviyo shows."""
     properties = dict(one.properties)
     if one.value_currency is not None:
         properties["$value_currency"] = one.value_currency
@@ -177,7 +177,7 @@ def flow(ctx: Context, one: Flow) -> dict[str, Any]:
         "archived": one.archived,
         "created": ids_and_times.format_seconds(one.created),
         "updated": ids_and_times.format_seconds(one.updated),
-        "trigger_type": trigger_type(one),
+        "trigger_type": one.trigger_type,
     }
     if ctx.is_requested("flow", "definition"):
         attributes["definition"] = {
@@ -188,13 +188,6 @@ def flow(ctx: Context, one: Flow) -> dict[str, Any]:
             "reentry_criteria": None,
         }
     return build_resource(ctx, "flow", "flows", one.id, attributes, ["flow-actions", "tags"])
-
-
-def trigger_type(one: Flow) -> str:
-    """What a flow shows as `trigger_type`; what one with a segment shows is not documented (docs/klaviyo.md 8)."""
-    kind = one.trigger["type"] if one.trigger else ""
-    names = {"list": "Added to List", "segment": "Added to List", "metric": "Metric", "date": "Date Based"}
-    return names.get(kind, "Unconfigured")
 
 
 def template(ctx: Context, one: Template) -> dict[str, Any]:
@@ -210,7 +203,7 @@ def template(ctx: Context, one: Template) -> dict[str, Any]:
 
 
 def import_job(ctx: Context, one: Job, *, with_lists: bool = False) -> dict[str, Any]:
-    """A bulk import job; `with_lists`: its lists are named, as right after it was made or when included."""
+    """A bulk import job. `with_lists`: its lists are named, even where there are none."""
     attributes = {
         "status": one.status,
         "created_at": ids_and_times.format_seconds(one.created),
@@ -232,7 +225,7 @@ def import_job(ctx: Context, one: Job, *, with_lists: bool = False) -> dict[str,
 
 
 def suppression_job(ctx: Context, one: Job) -> dict[str, Any]:
-    """A suppression job, or one that lifts suppressions."""
+    """A job that suppresses profiles, or one that lifts suppressions."""
     verb = "create" if one.kind == "suppress" else "delete"
     kind = f"profile-suppression-bulk-{verb}-job"
     attributes = {
@@ -266,7 +259,7 @@ def build_resource(
     """An object: attributes cut to the fields that were asked for, relationships, links."""
     home = f"{ctx.base_url}/api/{path}/{ident}"
     wanted = ctx.query.fields.get(kind)
-    added = ctx.query.additional_fields.get(kind, frozenset())  # recorded: shown whatever the fields say
+    added = ctx.query.additional_fields.get(kind, frozenset())  # as recorded: shown with any sparse fields
     made: dict[str, Any] = {
         "type": kind,
         "id": ident,

@@ -15,7 +15,7 @@ DELETE /sandbox/metrics/{id}
 POST   /sandbox/properties/{name}/rename {"to": name} · DELETE /sandbox/properties/{name}
 POST   /sandbox/profiles {"profiles": [attributes, …]} · DELETE /sandbox/profiles/{id or e-mail}
 POST   /sandbox/profiles/{id or e-mail}/confirm                           clicks double opt-in links
-POST   /sandbox/jobs/{id}/cancel · POST /sandbox/settle                    settle: do now what waits for a time
+POST   /sandbox/jobs/{id}/cancel · POST /sandbox/settle                    settle: run now what is scheduled
 GET    /sandbox/faults · POST {endpoint, status?, body?, delay?, reset?, lost?, after?, …} · DELETE
 GET    /sandbox/requests?after=N&limit=M · DELETE                          the request log
 POST   /sandbox/windows/open · POST /sandbox/save · POST /sandbox/reset {seed}
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 def respond(
     world: World, method: str, path: str, parameters: Mapping[str, str], raw: bytes | None
 ) -> tuple[int, Any]:
-    """Status and JSON for one request to the control surface."""
+    """The status and the JSON that answer one request to the control surface."""
     parts = [unquote(part) for part in path.strip("/").split("/")][1:]
     try:
         body = json.loads(raw) if raw else {}
@@ -111,7 +111,7 @@ def _respond_for_account(
 def _respond_for_sandbox(
     world: World, method: str, parts: list[str], parameters: Mapping[str, str], body: dict[str, Any]
 ) -> Any:
-    """What concerns the whole sandbox; None if the request does not."""
+    """The JSON of a request about the whole sandbox; None for a request about an account."""
     match method, parts:
         case (("GET" | "PATCH"), ["settings"]):
             if method == "PATCH":

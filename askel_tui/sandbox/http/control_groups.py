@@ -1,4 +1,4 @@
-"""The control surface's lists, segments, flows and properties: what drifts in a real account."""
+"""The control surface's lists, segments, flows and properties, which drift in a real account."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHANGEABLE_FIELDS = {
 
 
 class ControlError(Exception):
-    """The control surface cannot do what was asked; the message says why."""
+    """A request that the control surface can't carry out; the message says why."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class ControlError(Exception):
 
 
 def find_by_id_or_name(held: Mapping[str, T], named: str) -> T:
-    """What has that id, or that name if only one has it. Raises the 404."""
+    """The one with that id, or with that name if it is the only one. Raises the 404."""
     if named in held:
         return held[named]
     same = [one for one in held.values() if one.name == named]
@@ -104,19 +104,19 @@ def _change(kind: str, one: Any, body: dict[str, Any], now: float) -> dict[str, 
 def _set_members(
     account: Account, group: ProfileList | Segment, profile_names: list[str] | None, now: float
 ) -> dict[str, Any]:
-    """Sets members without starting flows of lists; a segment's flows start for those who are new."""
-    people = None if profile_names is None else [find_profile(account, who) for who in profile_names]
+    """Sets members without starting flows of lists; a segment's flows start for new members."""
+    profiles = None if profile_names is None else [find_profile(account, who) for who in profile_names]
     if isinstance(group, ProfileList):
-        wanted = {profile.id for profile in people or []}
+        wanted = {profile.id for profile in profiles or []}
         for ident in [member for member in group.members if member not in wanted]:
             membership.remove_member(account, group, account.profiles[ident])
-        for profile in people or []:
+        for profile in profiles or []:
             membership.add_member(account, group, profile, now, fires=False)
         return {"members": len(group.members)}
     before = group.members or {}
-    group.members = None if people is None else {p.id: before.get(p.id, now) for p in people}
+    group.members = None if profiles is None else {p.id: before.get(p.id, now) for p in profiles}
     account.mark_changed("segments")
-    for profile in people or []:
+    for profile in profiles or []:
         if profile.id not in before:
             for flow in account.flows_triggered_by("segment", group.id):
                 membership.start_flow(account, flow, profile, now, {"segment": group.id})

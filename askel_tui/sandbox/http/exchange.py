@@ -1,4 +1,4 @@
-"""One call to the API: who calls, at which revision, what is asked, and the answer."""
+"""One call to the API: key, revision, rate limits, checks, handler, response."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from askel_tui.sandbox.state.world import ApiKey, World
 
 HANDLERS: Final[dict[str, Callable[[Context], Reply]]] = {**CATALOG, **EVENTS, **GROUPS, **JOBS, **PROFILES}
-"""What the sandbox serves, by the endpoint's name."""
+"""The handlers of all endpoints that the sandbox serves, by the endpoint's name."""
 DEFAULT_MAX_BODY_BYTES: Final = 5_000_000
-"""Bytes of a body where the contract states no other cap."""
+"""The largest body, in bytes, where the contract states no other cap."""
 _MEDIA_TYPE: Final = "application/vnd.api+json"
 _CHALLENGE_PAGE: Final = (
     b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body></body></html>"
@@ -39,7 +39,7 @@ _CHALLENGE_PAGE: Final = (
 
 
 class Exchange:
-    """One call to the API: who, which revision, what, and the answer."""
+    """One call to the API, from its headers and body to its response."""
 
     def __init__(self, world: World, request: web.BaseRequest, name: str, ident: str, written: str) -> None:
         self.world = world
@@ -54,7 +54,7 @@ class Exchange:
         self.body: Any = None
 
     def respond(self, now: float) -> tuple[int, bytes | None, dict[str, str]]:
-        """Status, body, headers. `now` in seconds since 1970."""
+        """Status, body and headers of the response. `now` is in seconds since 1970."""
         headers: dict[str, str] = {}
         try:
             reply = self._process(headers, now)
@@ -70,7 +70,7 @@ class Exchange:
         return reply.status, encode_json(reply.body), headers
 
     def body_for_log(self) -> Any:
-        """The body for the log: as JSON if it is some, else as text."""
+        """The body for the request log: as JSON if it is JSON, else as text."""
         if self.body is not None or not self.raw_body:
             return self.body
         try:
@@ -149,14 +149,14 @@ def _find_key(world: World, header: str | None) -> ApiKey | None:
 
 
 def refusal_response(refusal: Refusal, headers: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
-    """Status, body and headers of a refusal; a 429 has Retry-After and nothing else."""
+    """Status, body and headers of a refusal; of the rate limit headers a 429 has Retry-After only."""
     if refusal.retry_after is not None:
         headers = {"Retry-After": str(refusal.retry_after)}
     return refusal.status, encode_json({"errors": refusal.errors}), {**headers, "Content-Type": _MEDIA_TYPE}
 
 
 def fault_response(fault: Fault, status: int) -> tuple[bytes | None, dict[str, str]]:
-    """Body and headers of a fault's answer."""
+    """Body and headers of the response that a fault asks for."""
     headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after is not None else {}
     if fault.body == "empty":
         return None, headers
@@ -181,7 +181,7 @@ def fault_response(fault: Fault, status: int) -> tuple[bytes | None, dict[str, s
 
 
 def encode_json(value: Any) -> bytes:
-    """Compact JSON."""
+    """A value as compact JSON."""
     return json.dumps(value, separators=(",", ":")).encode()
 
 

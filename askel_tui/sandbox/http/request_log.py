@@ -1,4 +1,4 @@
-"""What the sandbox was asked, for whoever watches it: a line a second at most, so that load makes no noise."""
+"""A summary of the requests that the sandbox answers: one line a second at most, so that load makes no noise."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RequestCounts = Counter[tuple[str, str]]
 
 
 async def report_requests(world: World, say: Callable[[str], None]) -> None:
-    """Says what came in since the last line, until it is cancelled."""
+    """Calls `say` with a line about the requests since the last one, until it is cancelled."""
     before = count_requests(world)
     while True:
         await asyncio.sleep(REPORT_INTERVAL_S)
@@ -31,7 +31,7 @@ async def report_requests(world: World, say: Callable[[str], None]) -> None:
 
 
 def count_requests(world: World) -> RequestCounts:
-    """Every answer so far, of all accounts."""
+    """Counts all responses so far, of all accounts."""
     found: RequestCounts = Counter()
     for account in world.accounts.values():
         for call, statuses in account.requests.items():
@@ -41,7 +41,7 @@ def count_requests(world: World) -> RequestCounts:
 
 
 def describe_new_requests(before: RequestCounts, now: RequestCounts) -> str:
-    """The answers that came in between, in the order of their names; empty where there were none."""
+    """A line about the responses between two counts, in the order of their names; empty where there were none."""
     more = now - before
     return ", ".join(
         f"{call} {status}{f' × {count:,}' if count > 1 else ''}"

@@ -1,4 +1,4 @@
-"""Which endpoint a request means, and which revision serves it (docs/klaviyo.md 0.3)."""
+"""The endpoint that a request means, and the revision that serves it (docs/klaviyo.md 0.3)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OLDEST_LIVE_REVISION: Final = next(revision for revision in REVISIONS if revisi
 
 
 def find_endpoint(method: str, path: str) -> tuple[str, str]:
-    """(endpoint's name, the id in the path); with or without a slash at the end. Raises the 404 and the 405."""
+    """The endpoint's name and the id in the path, with or without a slash at the end. Raises the 404 and the 405."""
     segments = [unquote(part) for part in path.strip("/").split("/")]
     ident = segments[2] if len(segments) > 2 else ""
     methods = _routes().get((segments[1] if len(segments) > 1 else "", *_path_tail(segments)))
@@ -46,7 +46,7 @@ def _routes() -> Mapping[tuple[str, ...], dict[str, str]]:
 
 
 def served_revision(named: str | None, retired: str, *, opt_out: bool = False) -> str:
-    """The revision whose rules serve a call. `retired` is the switch. Raises the 400 and the 410."""
+    """The revision whose rules serve a call. `retired` is the switch of that name. Raises the 400 and the 410."""
     if not named:
         raise errors.invalid("A revision header is required.", "/data/")
     if named in RETIRED and retired == "fall_forward" and not opt_out:

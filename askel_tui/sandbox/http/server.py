@@ -1,4 +1,4 @@
-"""The sandbox's HTTP server: one request from the socket to the answer."""
+"""The sandbox's HTTP server: takes each request from the socket, applies faults, answers, logs."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 
 class PortTaken(OSError):
-    """The address cannot be listened on; the message says so in one sentence."""
+    """An address that can't be listened on; the message says so in one sentence."""
 
 
 class RunningSandbox:
-    """A sandbox that listens. `world` is its state, `account` the first account."""
+    """A sandbox that listens; `world` is its state."""
 
     def __init__(
         self, world: World, host: str, port: int, runner: web.ServerRunner, keeper: StateFile | None
@@ -75,7 +75,7 @@ async def serve(
 ) -> RunningSandbox:
     """Starts a sandbox on an address; port 0 takes a free one.
 
-    Without a `world` it is the one in the `state` file if there is one, else a new one with the `seed`. `settings`
+    Without a `world` it serves the one in the `state` file if there is one, else a new one with the `seed`. `settings`
     are switches as in `settings.Settings`. Raises `PortTaken`, `persistence.StateUnreadable` and `SettingError`.
     """
     keeper = StateFile(state) if state else None
@@ -123,7 +123,7 @@ class _RequestHandler:
         try:
             exchange.raw_body = await _read_body(request, DEFAULT_MAX_BODY_BYTES)
         except ConnectionResetError:
-            # Half a request: whoever sent it is gone.
+            # Half a request: the client is gone.
             return web.Response(status=400)
         if fault and fault.delay:
             await asyncio.sleep(fault.delay)
@@ -140,12 +140,12 @@ class _RequestHandler:
     def _finish(
         self, exchange: Exchange, received: float, status: int, body: bytes | None, headers: dict[str, str]
     ) -> web.Response:
-        self._note(exchange, received, status)
+        self._log(exchange, received, status)
         return web.Response(status=status, body=body, headers=headers)
 
     def _drop(self, exchange: Exchange, received: float, how: str) -> web.Response:
-        """Cuts the connection without an answer."""
-        self._note(exchange, received, how)
+        """Resets the connection without a response."""
+        self._log(exchange, received, how)
         transport = exchange.request.transport
         if transport is not None:
             sock = transport.get_extra_info("socket")
@@ -155,7 +155,7 @@ class _RequestHandler:
             transport.abort()
         return web.Response(status=500)
 
-    def _note(self, exchange: Exchange, received: float, status: int | str) -> None:
+    def _log(self, exchange: Exchange, received: float, status: int | str) -> None:
         """Counts the request and logs it."""
         request, key = exchange.request, exchange.given_key
         account = self.world.accounts.get(key.account) if key else None

@@ -22,7 +22,7 @@ _LIMITS_PAGE: Final = "https://developers.klaviyo.com/en/docs/rate_limits_and_er
 
 
 class Refusal(Exception):
-    """An answer with errors: its status, its error objects, and whether rate headers go with it."""
+    """A response with errors: its status, its error objects, and for a 429 the seconds of Retry-After."""
 
     def __init__(self, status: int, errors: list[dict[str, Any]], retry_after: int | None = None) -> None:
         super().__init__(status)
@@ -54,7 +54,7 @@ def not_found(kind: str, ident: str) -> Refusal:
 
 
 def duplicate_profile(other: str) -> Refusal:
-    """409: an identifier belongs to another profile, whose id is told."""
+    """409: an identifier belongs to another profile; the error names its id."""
     error = {
         **_base_error(
             409,
@@ -70,12 +70,12 @@ def duplicate_profile(other: str) -> Refusal:
 
 
 def forbidden(detail: str = _PERMISSION_DETAIL) -> Refusal:
-    """403: the key lacks a scope (which one is not said) or the account a product."""
+    """403: the key lacks a scope (the error does not name it), or the account a product."""
     return simple_refusal(403, "permission_denied", _PERMISSION_DETAIL, detail)
 
 
 def unauthorized(given: bool) -> Refusal:
-    """401: no key was given, or one that is not known."""
+    """401: no key was given, or an unknown one."""
     if given:
         return simple_refusal(401, "authentication_failed", *(2 * ("Incorrect authentication credentials.",)))
     return simple_refusal(401, "not_authenticated", *(2 * ("Authentication credentials were not provided.",)))

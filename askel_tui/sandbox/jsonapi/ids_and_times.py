@@ -20,7 +20,7 @@ _RFC3339: Final = re.compile(
 
 
 class UlidGenerator:
-    """Profile ids: 26 characters, each greater than the one before."""
+    """Makes profile ids: 26 characters, each greater than the one before."""
 
     def __init__(self) -> None:
         self._last = 0
@@ -76,7 +76,7 @@ def property_id(metric: str, name: str) -> str:
 
 
 def parse_property_id(ident: str) -> tuple[str, str] | None:
-    """(metric id, property) of a metric property's id, None when it is none."""
+    """The metric's id and the property that a metric property's id names; None where it is no such id."""
     try:
         text = base64.urlsafe_b64decode(ident + "=" * (-len(ident) % 4)).decode()
     except ValueError:
@@ -91,7 +91,7 @@ def error_id() -> str:
 
 
 def fingerprint(key: str) -> str:
-    """What may be shown of an API key."""
+    """The fingerprint of an API key, which may be shown."""
     return "sha256:" + hashlib.sha256(key.encode()).hexdigest()[:12]
 
 

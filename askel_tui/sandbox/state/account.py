@@ -64,7 +64,7 @@ class Account:
         self.confirmations: list[dict[str, Any]] = []
         """Double opt-ins that wait for the click."""
         self.scheduled: list[tuple[float, int, str, dict[str, Any]]] = []
-        """What waits for a time, the earliest first: (time, number, deed, its arguments)."""
+        """What runs later, the earliest first: (time, number, effect, its arguments)."""
         self._number = 0
         self.integration = {
             "object": "integration",
@@ -82,7 +82,7 @@ class Account:
         return self.profiles.get(ident) if ident else None
 
     def profile(self, ident: str, *, follow: bool = False) -> Profile | None:
-        """The profile with the id; `follow`: or the one that it was merged into."""
+        """The profile with the id; with `follow` also the one that it was merged into."""
         while follow and ident in self.merged:
             ident = self.merged[ident]
         return self.profiles.get(ident)
@@ -104,7 +104,7 @@ class Account:
         return profile
 
     def set_identifier(self, profile: Profile, kind: str, value: str | None) -> None:
-        """Gives a profile an identifier, or takes it away. The caller has seen that nobody else has it."""
+        """Gives a profile an identifier, or takes it away. The caller has checked that no other profile has it."""
         old = profile.attributes.get(kind)
         if old:
             self._profile_id_by[kind].pop(_normalize(kind, old), None)
@@ -127,7 +127,7 @@ class Account:
     # metrics and events
 
     def get_or_create_metric(self, name: str, service: str | None, now: float) -> Metric:
-        """The metric of that name and integration, made if need be."""
+        """The metric of that name and integration, made where there is none."""
         key = (name, service or "api")
         ident = self._metric_by_name.get(key)
         if ident is not None:
@@ -142,23 +142,23 @@ class Account:
         return self.metrics.get(self._metric_by_name.get((name, service or "api"), ""))
 
     def add_metric(self, metric: Metric) -> Metric:
-        """Takes a metric in."""
+        """Adds a metric."""
         self.metrics[metric.id] = metric
         self._metric_by_name[metric.name, metric.integration["key"]] = metric.id
         return metric
 
     def remove_metric(self, metric: Metric) -> None:
-        """Takes a metric away; its events stay."""
+        """Removes a metric; its events stay."""
         self.metrics.pop(metric.id, None)
         self._metric_by_name.pop((metric.name, metric.integration["key"]), None)
 
     def next_number(self) -> int:
-        """Counts events and whatever else wants a running number."""
+        """The next number of events and scheduled effects."""
         self._number += 1
         return self._number
 
     def add_event(self, event: Event) -> None:
-        """Takes an event in; the caller has seen that it is no repeat."""
+        """Adds an event. The caller has checked that it is no repeat."""
         self.events[event.id] = event
         self.events_of_profile.setdefault(event.profile, []).append(event)
         self.events_of_metric.setdefault(event.metric, []).append(event)
@@ -173,7 +173,7 @@ class Account:
         """Whether the profile is a member, by the explicit membership or by the definition."""
         if segment.members is not None:
             return profile.id in segment.members
-        return segment.is_active and profile_matches(segment.definition, profile, self)
+        return segment.is_active and profile_matches(segment.definition, profile, self.lists)
 
     def segment_members(self, segment: Segment) -> Iterable[tuple[Profile, float]]:
         """The members with the time they joined; by definition, the time the profile was made."""
@@ -192,11 +192,11 @@ class Account:
     # time and bookkeeping
 
     def schedule(self, due: float, effect: str, **what: Any) -> None:
-        """Has something done when the account is next looked at after `due` (see `deeds.py`)."""
+        """Has an effect run at the first request after `due` (see `scheduled.py`)."""
         heapq.heappush(self.scheduled, (due, self.next_number(), effect, what))
 
     def mark_changed(self, collection: str) -> None:
-        """Makes sorted views of the collection be built anew."""
+        """Has sorted views of the collection built anew."""
         self.versions[collection] = self.versions.get(collection, 0) + 1
 
     def version(self, *collections: str) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from askel_tui.sandbox.jsonapi.ids_and_times import format_microseconds, format_seconds, parse_time
 from askel_tui.sandbox.state import membership
-from askel_tui.sandbox.state import profiles as people
+from askel_tui.sandbox.state.profiles import resolve_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from askel_tui.sandbox.state.model import Profile
 
 _LIFTED_REASONS: Final = ("UNSUBSCRIBE", "SPAM_COMPLAINT", "USER_SUPPRESSED")
-_IDENTIFIER_BY_CHANNEL: Final = {"email": "email", "sms": "phone_number", "whatsapp": "phone_number"}
 
 
 def requested_channels(attributes: Mapping[str, Any]) -> dict[str, str | None]:
@@ -33,15 +32,6 @@ def requested_channels(attributes: Mapping[str, Any]) -> dict[str, str | None]:
         for kind, value in (kinds or {}).items()
         if isinstance(value, dict) and "consent" in value
     }
-
-
-def missing_identifier(attributes: Mapping[str, Any]) -> tuple[str, str] | None:
-    """(channel, identifier) of a channel whose identifier the row lacks, None when all are there."""
-    for channel in attributes.get("subscriptions") or {}:
-        identifier = _IDENTIFIER_BY_CHANNEL.get(channel)
-        if identifier and not attributes.get(identifier):
-            return channel, identifier
-    return None
 
 
 def run_consent_job(
@@ -68,7 +58,7 @@ def _subscribe_row(
     known = account.profiles_with(attributes) or account.profile(row.get("id") or "", follow=True)
     if not known and group is None and not historical:
         return  # seen live: a new address without a list never becomes a profile
-    profile = people.resolve_profile(account, row.get("id"), attributes, now)
+    profile = resolve_profile(account, row.get("id"), attributes, now)
     profile.updated = now
     wanted = requested_channels(attributes)
     listed = account.lists.get(group) if group else None

@@ -1,10 +1,8 @@
-"""An account's state as JSON that tests compare: what is there, who is on what, what flows have started."""
+"""An account's state as JSON for the control surface: resources, memberships, flow starts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-
-from askel_tui.sandbox.handlers.resources import trigger_type
 
 if TYPE_CHECKING:
     from askel_tui.sandbox.state.account import Account
@@ -68,7 +66,7 @@ def account_state(account: Account) -> dict[str, Any]:
                 "name": one.name,
                 "status": one.status,
                 "archived": one.archived,
-                "trigger_type": trigger_type(one),
+                "trigger_type": one.trigger_type,
                 "trigger": one.trigger,
                 "fired": len(one.starts),
                 "starts": [{**start, "email": emails.get(start["profile"])} for start in one.starts],

@@ -1,4 +1,4 @@
-"""Events: who and which metric they belong to, repeats, and the flows that they start (docs/klaviyo.md 2.11, 8)."""
+"""Events: their profile and metric, repeats, and the flows that they start (docs/klaviyo.md 2.11, 8)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DROPPED_DOMAINS: Final = ("example.com", "example.org", "example.net", "test.co
 def event_profile(
     account: Account, data: Mapping[str, Any], meta: Mapping[str, Any] | None, now: float
 ) -> Profile:
-    """The profile of an event, made or changed by what the event carries of it."""
+    """The profile of an event, made or changed by the attributes in the event."""
     attributes = data.get("attributes") or {}
     profile = profiles.resolve_profile(account, data.get("id"), attributes, now)
     profiles.write_attributes(account, profile, attributes, meta, now, identifiers=False)
@@ -84,7 +84,7 @@ def stored_unique_ids(
 
 
 def profile_key(account: Account, data: Mapping[str, Any]) -> tuple[str, ...]:
-    """Whom an event's profile object means: a known profile's id, or the identifiers as given."""
+    """A key for the profile that an event's profile object means: a known profile's id, or its first identifier."""
     attributes = data.get("attributes") or {}
     profile = account.profile(data.get("id") or "", follow=True)
     owners = [profile] if profile else account.profiles_with(attributes)
@@ -100,7 +100,7 @@ def is_dropped(data: Mapping[str, Any]) -> bool:
 
 
 def event_time(attributes: Mapping[str, Any], now: float) -> float:
-    """When an event happened: as it says, else now."""
+    """The time that an event names, else now; seconds since 1970."""
     written = attributes.get("time")
     at = parse_time(written) if written else None
     return now if at is None else at

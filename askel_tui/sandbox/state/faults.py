@@ -28,10 +28,10 @@ class FaultError(ValueError):
 
 @dataclass(slots=True)
 class Fault:
-    """What is to go wrong, where and how often.
+    """A fault: which requests it strikes, how, and how often.
 
     `endpoint`: its operationId in the newest revision, or "*". `delay` seconds between reading
-    the request and doing anything: it is done even when nobody waits for the answer any more. `reset`: the
+    the request and processing it, which happens even where the client has gone. `reset`: the
     connection is dropped before the request is processed; `lost`: after it. `status` with a `body` kind is answered
     instead of processing, or with `after` once it was processed (then without a status: its own, in that body).
     `times`: how often, None for ever. `probability`: of striking at all, from a generator with `seed`.
@@ -68,7 +68,7 @@ class Fault:
         return fault
 
     def as_dict(self) -> dict[str, Any]:
-        """For showing, with how often it has struck."""
+        """The fault as JSON, with how often it has struck."""
         return {name: getattr(self, name) for name in (*_FIELD_TYPES, "struck")}
 
 
@@ -79,7 +79,7 @@ class Faults:
         self.all: list[Fault] = []
 
     def next_fault(self, endpoint: str) -> Fault | None:
-        """The fault that this request meets, if any."""
+        """The fault that strikes a request of this endpoint, if any; counted as struck."""
         if not self.all:
             return None
         for fault in self.all:

@@ -23,7 +23,7 @@ def queue_import(
     job_time: float,
     fail: dict[str, str],
 ) -> Job:
-    """Takes a job in; it is processing after a third of its time, and done at the end of it."""
+    """Queues a job; it is processing after a third of its time, and complete at the end of it."""
     job = Job(job_id(account.id, now), "import", now, len(rows), due=now + job_time, lists=lists, rows=rows)
     account.jobs[job.id] = job
     account.mark_changed("jobs")
@@ -33,7 +33,7 @@ def queue_import(
 
 
 def run_import_stage(account: Account, now: float, ident: str, stage: str, fail: Mapping[str, str]) -> None:
-    """Starts a job or does its rows."""
+    """Starts a job, or at its end writes its rows."""
     job = account.jobs.get(ident)
     if job is None or job.status in ("complete", "cancelled"):
         return
@@ -58,10 +58,10 @@ def _import_row(
     account: Account, job: Job, index: int, row: dict[str, Any], now: float, fail: Mapping[str, str]
 ) -> None:
     attributes = row["attributes"]
-    told = [fail[value] for kind in IDENTIFIERS if (value := attributes.get(kind)) in fail]
+    planned = [fail[value] for kind in IDENTIFIERS if (value := attributes.get(kind)) in fail]
     code, title, pointer = "invalid", "Invalid input.", f"/data/attributes/profiles/data/{index}/attributes"
-    detail = told[0] if told else ""
-    if not told:
+    detail = planned[0] if planned else ""
+    if not planned:
         try:
             profile, _ = profiles.upsert_profile(
                 account, row.get("id"), attributes, row.get("meta"), now, keep_nulls=True

@@ -41,14 +41,14 @@ def start_flow(account: Account, flow: Flow, profile: Profile, now: float, cause
     """Counts a flow's start if the flow is live and its profile filter lets the profile in."""
     if flow.status != "live" or flow.archived:
         return False
-    if flow.profile_filter and not profile_matches(flow.profile_filter, profile, account):
+    if flow.profile_filter and not profile_matches(flow.profile_filter, profile, account.lists):
         return False
     flow.starts.append({"profile": profile.id, "at": now, **cause})
     return True
 
 
 def segments_with_live_flow(account: Account, profile: Profile) -> set[str]:
-    """The segments with a live flow behind them that hold the profile now."""
+    """The ids of the segments that trigger a live flow and hold the profile now."""
     found: set[str] = set()
     for flow in account.flows.values():
         trigger = flow.trigger

@@ -37,7 +37,7 @@ LOCATION_FIELDS: Final = (
 
 @dataclass(slots=True)
 class Profile:
-    """One profile. `consent` and `suppressions` are kept by `consent.py`."""
+    """One profile; `consent.py` keeps `consent` and `suppressions`."""
 
     id: str
     created: float
@@ -91,12 +91,12 @@ class Metric:
     updated: float
     integration: dict[str, Any] = field(default_factory=dict)
     properties: dict[str, str] = field(default_factory=dict)
-    """Event properties that were seen, with the type that they had first."""
+    """The event properties that occurred, with the type of their first value."""
 
 
 @dataclass(slots=True)
 class Flow:
-    """A flow. `trigger` is its definition's first trigger, `starts` what it has started."""
+    """A flow. `trigger` is its definition's first trigger, `starts` the profiles it has started for."""
 
     id: str
     name: str
@@ -107,6 +107,19 @@ class Flow:
     trigger: dict[str, Any] | None = None
     profile_filter: dict[str, Any] | None = None
     starts: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def trigger_type(self) -> str:
+        """What Klaviyo shows as `trigger_type`; for a segment that is not documented (docs/klaviyo.md 8)."""
+        return _TRIGGER_TYPES.get(self.trigger["type"] if self.trigger else "", "Unconfigured")
+
+
+_TRIGGER_TYPES: Final = {
+    "list": "Added to List",
+    "segment": "Added to List",
+    "metric": "Metric",
+    "date": "Date Based",
+}
 
 
 @dataclass(slots=True)

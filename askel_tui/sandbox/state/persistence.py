@@ -37,11 +37,11 @@ _ROW_TYPES: Final[dict[str, Any]] = {
 
 
 class StateUnreadable(ValueError):
-    """The state file is there but is no sandbox's state; the message says so in one sentence."""
+    """A file that is no sandbox's state; the message says so in one sentence."""
 
 
 def to_json(world: World) -> dict[str, Any]:
-    """All of a world as JSON; faults, windows and the request log aside."""
+    """A world as JSON, without faults, windows and the request log."""
     return {
         "sandbox": 1,
         "settings": world.settings.as_dict(),
@@ -55,7 +55,7 @@ def to_json(world: World) -> dict[str, Any]:
 
 
 def from_json(data: dict[str, Any]) -> World:
-    """The world that `dump` gave."""
+    """The world that `to_json` gave."""
     world = World(Settings().changed(data["settings"]))
     for row in data["accounts"]:
         world.add_account(_restore_account(row))
@@ -72,7 +72,7 @@ def _account_row(account: Account) -> dict[str, Any]:
     row["metrics"] = [asdict(one) for one in account.metrics.values()]
     row["events"] = [asdict(one) for one in account.events.values()]
     row["due"] = [
-        [due, deed, what] for due, _, deed, what in sorted(account.scheduled, key=lambda one: one[:2])
+        [due, effect, what] for due, _, effect, what in sorted(account.scheduled, key=lambda one: one[:2])
     ]
     return row
 
@@ -93,13 +93,13 @@ def _restore_account(row: dict[str, Any]) -> Account:
         account.add_metric(model.Metric(**one))
     for one in row["events"]:
         account.add_event(model.Event(**one))
-    for due, deed, what in row["due"]:
-        account.schedule(due, deed, **what)
+    for due, effect, what in row["due"]:
+        account.schedule(due, effect, **what)
     return account
 
 
 class StateFile:
-    """Keeps a world in a file, 0600, replaced as a whole."""
+    """The file that keeps a world: mode 0600, replaced as a whole."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -123,8 +123,8 @@ class StateFile:
         try:
             return from_json(json.loads(text))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            told = f"{self._path} is not a sandbox's state file: move it away or name another."
-            raise StateUnreadable(told) from error
+            message = f"{self._path} is not a sandbox's state file: move it away or name another."
+            raise StateUnreadable(message) from error
 
     def start(self, world: World) -> None:
         """Begins to save, at once and whenever something may have changed."""
@@ -140,7 +140,7 @@ class StateFile:
         await asyncio.to_thread(self._write, self._save_number, text)
 
     def _write(self, order: int, text: str) -> None:
-        # A save that was given up goes on in its thread: it must not land after a later one.
+        # A cancelled save goes on in its thread: it must not land after a later one.
         with self._writing:
             if order > self._written_number:
                 _replace_file(self._path, text)

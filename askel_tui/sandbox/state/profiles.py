@@ -1,4 +1,4 @@
-"""Writes to profiles: who is meant, attributes, properties, patches, merging (docs/klaviyo.md 3)."""
+"""Writes to profiles: finding the profile, attributes, properties, patches, merging (docs/klaviyo.md 3)."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def upsert_profile(
     *,
     keep_nulls: bool = False,
 ) -> tuple[Profile, bool]:
-    """Creates or updates the profile that is meant; gives it and whether it is new.
+    """Creates or updates the profile of an id or of identifiers. Gives it and whether it is new.
 
-    `keep_nulls`: null leaves an attribute as it is (bulk import). Raises the 409 when the identifiers belong to
-    two profiles, the 404 for an id that is not known.
+    `keep_nulls`: null leaves an attribute as it is (bulk import). Raises the 409 where the identifiers belong to
+    two profiles, the 404 for an unknown id.
     """
     owners = account.profiles_with(attributes)
     if ident:
@@ -134,7 +134,7 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def merge_profiles(account: Account, into: Profile, source: Profile, now: float) -> None:
-    """Merges one profile into another: what the destination lacks is taken over, its own values stay."""
+    """Merges one profile into another, whose own values stay; it gets those that it lacks."""
     identifiers = {kind: source.attributes.get(kind) for kind in IDENTIFIERS}
     memberships = dict(source.lists)
     account.remove_profile(source)

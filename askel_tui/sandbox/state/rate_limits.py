@@ -1,4 +1,4 @@
-"""Fixed windows per account and endpoint, and the headers that tell of them (docs/klaviyo.md 5)."""
+"""Fixed windows per account and endpoint, and their headers (docs/klaviyo.md 5)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RateLimits:
     def acquire(
         self, account: str, endpoint: Endpoint, parameters: Mapping[str, str], now: float, *, enforced: bool
     ) -> dict[str, str]:
-        """Takes a place in the endpoint's windows and in those that its parameters open; gives the headers.
+        """Counts a call in the endpoint's windows and in those of its parameters. Gives the headers.
 
         Raises the 429 when one of them is full.
         """

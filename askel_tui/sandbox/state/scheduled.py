@@ -1,4 +1,4 @@
-"""What happens in an account after a request was answered: jobs and consent, at their time."""
+"""Effects that come later than the response: import jobs and consent, at their time."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 def run_due(account: Account, now: float) -> None:
-    """Does what is due, in the order of its times. Called before each request and each look at the state."""
+    """Runs the effects that are due, in the order of their times. Called before each request."""
     while account.scheduled and account.scheduled[0][0] <= now:
-        due, _, deed, what = heapq.heappop(account.scheduled)
-        if deed == "consent":
+        due, _, effect, what = heapq.heappop(account.scheduled)
+        if effect == "consent":
             consent.run_consent_job(account, due, **what)
         else:
             import_jobs.run_import_stage(account, due, **what)
 
 
 def run_all(account: Account) -> None:
-    """Does everything that waits for a time."""
+    """Runs all scheduled effects now."""
     run_due(account, float("inf"))

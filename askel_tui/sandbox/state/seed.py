@@ -97,23 +97,23 @@ def maple_ember(now: float | None = None) -> Account:
     account = Account("MpEmbr", "Maple & Ember", sender="hello@mapleandember.example")
     account.integration["id"] = "MeApi1"
     start = now - 400 * _SECONDS_PER_DAY
-    for place, (ident, name) in enumerate(_LISTS.items()):
+    for number, (ident, name) in enumerate(_LISTS.items()):
         account.lists[ident] = ProfileList(
-            ident, name, start + place * _SECONDS_PER_DAY, start + place * _SECONDS_PER_DAY
+            ident, name, start + number * _SECONDS_PER_DAY, start + number * _SECONDS_PER_DAY
         )
     account.lists["MeSmsC"].opt_in_process = "double_opt_in"
     for ident, (name, key, test) in _SEGMENTS.items():
         condition = {"type": "profile-property", "property": f"properties['{key}']", "filter": test}
         definition = {"condition_groups": [{"conditions": [condition]}]}
         account.segments[ident] = Segment(ident, name, start, start, definition)
-    for place, name in enumerate(_TEMPLATES):
-        ident = f"MeT{place:03d}"
+    for number, name in enumerate(_TEMPLATES):
+        ident = f"MeT{number:03d}"
         html = f"<html><body><h1>{name}</h1></body></html>"
-        account.templates[ident] = Template(ident, name, start, start + place * _SECONDS_PER_DAY, html=html)
+        account.templates[ident] = Template(ident, name, start, start + number * _SECONDS_PER_DAY, html=html)
     _add_metrics(account, start)
     _add_flows(account, start)
-    for place, (email, first, last, external, properties) in enumerate(_PROFILES):
-        _add_profile(account, start + place * _SECONDS_PER_DAY, email, first, last, external, properties)
+    for number, (email, first, last, external, properties) in enumerate(_PROFILES):
+        _add_profile(account, start + number * _SECONDS_PER_DAY, email, first, last, external, properties)
     return account
 
 

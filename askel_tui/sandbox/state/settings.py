@@ -1,4 +1,4 @@
-"""The sandbox's switches: everything that the sources leave open, and what tests and benches want otherwise."""
+"""The sandbox's switches: behaviour that Klaviyo's documents leave open, and what tests and benches need otherwise."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Settings:
     limits: bool = True
     """Keep Klaviyo's windows. Off: nothing is ever throttled; the headers stay."""
     retired: str = "fall_forward"
-    """What becomes of a call that names a retired revision: `fall_forward` (as today), `serve`, `gone` (410)."""
+    """The answer to a call that names a retired revision: `fall_forward` (as today), `serve`, `gone` (410)."""
     bulk_repeat: str = "refuse"
     """A repeated `unique_id` in a bulk event call: `refuse` the whole call (OpenAPI) or `discard` the repeat."""
     bulk_repeat_scope: str = "call"

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
-    from askel_tui.sandbox.validation.filters import Condition
-
 T = TypeVar("T")
 SortKey = tuple[Any, str]
-"""What a row is sorted by, and its id to make that unique."""
+"""The value that a row is sorted by, and its id to make the key unique."""
 
 
 class InvalidCursor(ValueError):
-    """A `page[cursor]` that no answer has given."""
+    """A `page[cursor]` that no response has given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +53,16 @@ def sort_rows(rows: Iterable[T], key: Callable[[T], SortKey]) -> list[tuple[Sort
     return sorted(((key(row), row) for row in rows), key=_key_of)
 
 
-def rows_between(rows: list[tuple[SortKey, T]], conditions: Iterable[Condition]) -> list[tuple[SortKey, T]]:
-    """The part of ascending rows within bounds on what they are sorted by."""
+def rows_between(rows: list[tuple[SortKey, T]], bounds: Iterable[tuple[str, Any]]) -> list[tuple[SortKey, T]]:
+    """The part of ascending rows within bounds on what they are sorted by; a bound is (filter operator, value)."""
     start, end = 0, len(rows)
-    for condition in conditions:
-        after = bisect_right(rows, condition.value, key=_sorted_value)
-        before = bisect_left(rows, condition.value, key=_sorted_value)
-        if condition.operator.startswith("greater"):
-            start = max(start, after if condition.operator == "greater-than" else before)
+    for operator, value in bounds:
+        after = bisect_right(rows, value, key=_sorted_value)
+        before = bisect_left(rows, value, key=_sorted_value)
+        if operator.startswith("greater"):
+            start = max(start, after if operator == "greater-than" else before)
         else:
-            end = min(end, before if condition.operator == "less-than" else after)
+            end = min(end, before if operator == "less-than" else after)
     return rows[start:end]
 
 

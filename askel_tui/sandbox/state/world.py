@@ -27,13 +27,13 @@ class ApiKey:
         self.fingerprint = self.fingerprint or fingerprint(self.secret)
 
     def as_dict(self) -> dict[str, Any]:
-        """For showing: a fingerprint in place of the key."""
+        """The key as JSON, with its fingerprint in place of the secret."""
         scopes = None if self.scopes is None else sorted(self.scopes)
         return {"key": self.fingerprint, "account": self.account, "scopes": scopes, "revoked": self.revoked}
 
 
 class World:
-    """One sandbox."""
+    """The state of one sandbox."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
@@ -44,10 +44,10 @@ class World:
         self.log: deque[dict[str, Any]] = deque(maxlen=self.settings.log_limit)
         self.logged_count = 0
         self.change_count = 0
-        """Counts whatever may have changed the state, so that an idle sandbox is not saved again."""
+        """How many requests may have changed the state, so that an idle sandbox is not saved again."""
 
     def add_account(self, account: Account) -> Account:
-        """Takes an account in."""
+        """Adds an account."""
         self.accounts[account.id] = account
         return account
 

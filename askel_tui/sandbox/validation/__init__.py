@@ -1,4 +1,4 @@
-"""Checks of requests to the sandbox: paths, queries, filters and bodies.
+"""Checks of requests to the sandbox: queries, filters and bodies.
 
 Reads no state and changes none.
 """

@@ -9,7 +9,6 @@ from askel_tui.contract.calls import Call
 from askel_tui.contract.caps import caps
 from askel_tui.contract.endpoints import published_endpoints
 from askel_tui.sandbox.jsonapi.errors import error_object
-from askel_tui.sandbox.state import consent
 from askel_tui.sandbox.validation.checks import (
     Check,
     Errors,
@@ -33,12 +32,15 @@ from askel_tui.sandbox.validation.event_checks import bulk_events_body, event_bo
 from askel_tui.sandbox.validation.profile_checks import meta_patches, profile_attributes, require_identifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+
+_IDENTIFIER_BY_CHANNEL = {"email": "email", "sms": "phone_number", "whatsapp": "phone_number"}
 
 
 @cache
 def body_check(name: str, revision: str) -> Check | None:
-    """The check of an endpoint's body, None where it takes none."""
+    """The check of an endpoint's body; None where the endpoint takes no body."""
     made = _BODY_CHECKS.get(name)
     return made(revision) if made else None
 
@@ -61,9 +63,9 @@ def _profile_body(name: str) -> Callable[[str], Check]:
     return made
 
 
-def _require_identity(value: Any, at: str, wrong: Errors) -> None:
+def _require_identity(value: Any, at: str, errors: Errors) -> None:
     if not value.get("id"):
-        require_identifier(value["attributes"], f"{at}/attributes", wrong)
+        require_identifier(value["attributes"], f"{at}/attributes", errors)
 
 
 def _bulk_import_body(revision: str) -> Check:
@@ -74,9 +76,9 @@ def _bulk_import_body(revision: str) -> Check:
         {"id": string(), "meta": meta_patches(revision)},
     )
 
-    def light(value: Any, at: str, wrong: Errors) -> None:
+    def light(value: Any, at: str, errors: Errors) -> None:
         if rules.max_item_bytes and json_bytes(value) > rules.max_item_bytes:
-            wrong.append(error_object("The profile's payload is larger than 100KB.", at))
+            errors.append(error_object("The profile's payload is larger than 100KB.", at))
 
     profiles = closed_object(
         "profiles", {"data": array(all_of(one, _require_identity, light), most=rules.max_items)}
@@ -138,12 +140,12 @@ def _segment_body(needed: bool) -> Callable[[str], Check]:
     return made
 
 
-def _condition_group(value: Any, at: str, wrong: Errors) -> None:
-    closed_object("condition_group", {"conditions": array(any_object, least=1)})(value, at, wrong)
+def _condition_group(value: Any, at: str, errors: Errors) -> None:
+    closed_object("condition_group", {"conditions": array(any_object, least=1)})(value, at, errors)
 
 
 def _subscriptions(revision: str, consented: str, name: str) -> Check:
-    """The `subscriptions` of one row; `consented` is the only word that its channels take."""
+    """The `subscriptions` of one row; `consented` is the only value of `consent`."""
     subscribes = name == Call.BULK_SUBSCRIBE_PROFILES
     given = {"consent": one_of(consented)}
     dated = closed_object("subscription", given, {"consented_at": date_time} if subscribes else {})
@@ -196,17 +198,26 @@ def _unsubscribe_body(revision: str) -> Check:
 
 
 def _channel_identifiers(revision: str) -> Check:
-    def check(value: Any, at: str, wrong: Errors) -> None:
+    def check(value: Any, at: str, errors: Errors) -> None:
         if not value.get("email") and not value.get("phone_number"):
-            wrong.append(error_object("One of 'email' or 'phone_number' is required.", at))
+            errors.append(error_object("One of 'email' or 'phone_number' is required.", at))
             return
-        lacking = consent.missing_identifier(value)
+        lacking = _missing_identifier(value)
         if lacking and (revision >= "2026-04-15" or lacking[0] == "sms"):
             channel, name = lacking
             detail = f"'{name}' must not be empty when the {channel} channel is included in 'subscriptions'."
-            wrong.append(error_object(detail, f"{at}/{name}"))
+            errors.append(error_object(detail, f"{at}/{name}"))
 
     return check
+
+
+def _missing_identifier(attributes: Mapping[str, Any]) -> tuple[str, str] | None:
+    """(channel, identifier) of a channel whose identifier the row lacks, None when all are there."""
+    for channel in attributes.get("subscriptions") or {}:
+        identifier = _IDENTIFIER_BY_CHANNEL.get(channel)
+        if identifier and not attributes.get(identifier):
+            return channel, identifier
+    return None
 
 
 def _consent_job(kind: str, row: Check, name: str, revision: str, more: dict[str, Check]) -> Check:

@@ -1,4 +1,4 @@
-"""Checks of request bodies, put together from small ones. Every check notes all that is wrong, with its pointer."""
+"""Checks of request bodies, put together from small ones. Every check notes all errors, each with its pointer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from askel_tui.sandbox.jsonapi.ids_and_times import parse_time
 
 Errors = list[dict[str, Any]]
 Check = Callable[[Any, str, Errors], None]
-"""Takes a value, its pointer, and where to note what is wrong with it."""
+"""Takes a value, its JSON pointer, and the list to add errors to."""
 
 _EMAIL: Final = re.compile(
     r"[^\s@\"<>(),:;\\\[\]]+@(?:[^\s@.\"<>(),:;\\\[\]]+\.)+[^\s@.\"<>(),:;\\\[\]]{2,}\Z"
@@ -28,25 +28,25 @@ def closed_object(
     *,
     null: bool = False,
 ) -> Check:
-    """An object with just these fields; errors name the `resource` whose fields they are."""
+    """An object with these fields and no others; errors name the `resource` of the fields."""
     checks = {**required, **(optional or {})}
 
-    def check(value: Any, at: str, wrong: Errors) -> None:
+    def check(value: Any, at: str, errors: Errors) -> None:
         if value is None and null:
             return
         if not isinstance(value, dict):
-            wrong.append(error_object("The payload provided in the request is invalid.", at))
+            errors.append(error_object("The payload provided in the request is invalid.", at))
             return
         for name, inner in value.items():
             field = checks.get(name)
             if field is None:
                 detail = f"'{name}' is not a valid field for the resource '{resource}'."
-                wrong.append(error_object(detail, f"{at}/{name}"))
+                errors.append(error_object(detail, f"{at}/{name}"))
             else:
-                field(inner, f"{at}/{name}", wrong)
+                field(inner, f"{at}/{name}", errors)
         for name in required:
             if name not in value:
-                wrong.append(error_object(f"'{name}' is a required field.", f"{at}/{name}"))
+                errors.append(error_object(f"'{name}' is a required field.", f"{at}/{name}"))
 
     return check
 
@@ -71,12 +71,14 @@ def reference(kind: str) -> Check:
 
 
 def one_of(*allowed: str, null: bool = False) -> Check:
-    """One of a few words."""
+    """One of these words."""
 
-    def check(value: Any, at: str, wrong: Errors) -> None:
+    def check(value: Any, at: str, errors: Errors) -> None:
         if value not in allowed and not (null and value is None):
-            told = f"'{value}'" if isinstance(value, str) else "This value"
-            wrong.append(error_object(f"{told} is not one of the allowed values: {', '.join(allowed)}.", at))
+            shown = f"'{value}'" if isinstance(value, str) else "This value"
+            errors.append(
+                error_object(f"{shown} is not one of the allowed values: {', '.join(allowed)}.", at)
+            )
 
     return check
 
@@ -84,15 +86,15 @@ def one_of(*allowed: str, null: bool = False) -> Check:
 def string(*, null: bool = True, least: int = 0, most: int | None = None) -> Check:
     """A text of a length in characters."""
 
-    def check(value: Any, at: str, wrong: Errors) -> None:
+    def check(value: Any, at: str, errors: Errors) -> None:
         if value is None and null:
             return
         if not isinstance(value, str):
-            wrong.append(error_object("Not a valid string.", at))
+            errors.append(error_object("Not a valid string.", at))
         elif len(value) < least:
-            wrong.append(error_object(f"Must have at least {least} characters.", at))
+            errors.append(error_object(f"Must have at least {least} characters.", at))
         elif most is not None and len(value) > most:
-            wrong.append(error_object(f"Must have at most {most} characters.", at))
+            errors.append(error_object(f"Must have at most {most} characters.", at))
 
     return check
 
@@ -100,77 +102,77 @@ def string(*, null: bool = True, least: int = 0, most: int | None = None) -> Che
 def email(most: int, *, null: bool = True) -> Check:
     """An e-mail address."""
 
-    def check(value: Any, at: str, wrong: Errors) -> None:
+    def check(value: Any, at: str, errors: Errors) -> None:
         if value is None and null:
             return
         if not isinstance(value, str) or len(value) > most or not _EMAIL.match(value):
-            wrong.append(error_object("Invalid email address", at))
+            errors.append(error_object("Invalid email address", at))
 
     return check
 
 
-def phone_number(value: Any, at: str, wrong: Errors) -> None:
+def phone_number(value: Any, at: str, errors: Errors) -> None:
     """A phone number in E.164, or null."""
     if value is not None and not (isinstance(value, str) and _PHONE.match(value)):
-        wrong.append(error_object(PHONE_DETAIL, at))
+        errors.append(error_object(PHONE_DETAIL, at))
 
 
-def boolean(value: Any, at: str, wrong: Errors) -> None:
+def boolean(value: Any, at: str, errors: Errors) -> None:
     """True, false or null."""
     if value is not None and not isinstance(value, bool):
-        wrong.append(error_object("Not a valid boolean.", at))
+        errors.append(error_object("Not a valid boolean.", at))
 
 
-def number(value: Any, at: str, wrong: Errors) -> None:
+def number(value: Any, at: str, errors: Errors) -> None:
     """A number or null."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        wrong.append(error_object("Not a valid number.", at))
+        errors.append(error_object("Not a valid number.", at))
 
 
-def coordinate(value: Any, at: str, wrong: Errors) -> None:
+def coordinate(value: Any, at: str, errors: Errors) -> None:
     """A latitude or longitude, as text or number."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float | str)):
-        wrong.append(error_object("Not a valid coordinate.", at))
+        errors.append(error_object("Not a valid coordinate.", at))
 
 
-def any_object(value: Any, at: str, wrong: Errors) -> None:
+def any_object(value: Any, at: str, errors: Errors) -> None:
     """An object of any content, or null."""
     if value is not None and not isinstance(value, dict):
-        wrong.append(error_object("Not a valid object.", at))
+        errors.append(error_object("Not a valid object.", at))
 
 
-def anything(value: Any, at: str, wrong: Errors) -> None:
-    """Whatever it is."""
+def anything(value: Any, at: str, errors: Errors) -> None:
+    """Any value."""
 
 
-def date_time(value: Any, at: str, wrong: Errors) -> None:
+def date_time(value: Any, at: str, errors: Errors) -> None:
     """An RFC 3339 time, or null."""
     if value is not None and not (isinstance(value, str) and parse_time(value) is not None):
-        wrong.append(error_object("Not a valid datetime.", at))
+        errors.append(error_object("Not a valid datetime.", at))
 
 
 def array(check: Check, *, most: int | None = None, least: int = 0) -> Check:
     """An array, each item checked, not more than `most`."""
 
-    def check_all(value: Any, at: str, wrong: Errors) -> None:
+    def check_all(value: Any, at: str, errors: Errors) -> None:
         if not isinstance(value, list):
-            wrong.append(error_object("Not a valid list.", at))
+            errors.append(error_object("Not a valid list.", at))
             return
         if most is not None and len(value) > most:
-            wrong.append(error_object(f"At most {most} items are allowed, {len(value)} were given.", at))
+            errors.append(error_object(f"At most {most} items are allowed, {len(value)} were given.", at))
             return
         if len(value) < least:
-            wrong.append(error_object(f"At least {least} items are needed.", at))
+            errors.append(error_object(f"At least {least} items are needed.", at))
         for index, item in enumerate(value):
-            check(item, f"{at}/{index}", wrong)
+            check(item, f"{at}/{index}", errors)
 
     return check_all
 
 
 def any_of(*checks: Check) -> Check:
-    """What one of the checks finds right."""
+    """A value that one of the checks accepts; else the errors of the first one."""
 
-    def check(value: Any, at: str, wrong: Errors) -> None:
+    def check(value: Any, at: str, errors: Errors) -> None:
         notes: list[Errors] = []
         for one in checks:
             noted: Errors = []
@@ -178,7 +180,7 @@ def any_of(*checks: Check) -> Check:
             if not noted:
                 return
             notes.append(noted)
-        wrong += notes[0]
+        errors += notes[0]
 
     return check
 
@@ -186,12 +188,12 @@ def any_of(*checks: Check) -> Check:
 def all_of(first: Check, *others: Check) -> Check:
     """All of the checks; the others only where the first finds nothing."""
 
-    def check(value: Any, at: str, wrong: Errors) -> None:
-        before = len(wrong)
-        first(value, at, wrong)
+    def check(value: Any, at: str, errors: Errors) -> None:
+        before = len(errors)
+        first(value, at, errors)
         for other in others:
-            if len(wrong) == before:
-                other(value, at, wrong)
+            if len(errors) == before:
+                other(value, at, errors)
 
     return check
 

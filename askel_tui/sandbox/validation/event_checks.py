@@ -1,4 +1,4 @@
-"""What a request may say of events, and the caps on it (docs/klaviyo.md 2.11, 2.12, 3.4)."""
+"""The bodies of event requests, and the caps on them (docs/klaviyo.md 2.11, 2.12, 3.4)."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def bulk_events_body(revision: str) -> Check:
     )
     most = published_endpoints(revision)[Call.BULK_CREATE_EVENTS].max_items or 0
 
-    def few(value: Any, at: str, wrong: Errors) -> None:
+    def few(value: Any, at: str, errors: Errors) -> None:
         count = sum(len(row["attributes"]["events"]["data"]) for row in value)
         if count > most:
-            wrong.append(error_object(f"At most {most} events are allowed, {count} were given.", at))
+            errors.append(error_object(f"At most {most} events are allowed, {count} were given.", at))
 
     groups = all_of(array(resource_object("event-bulk-create", {"attributes": group}), least=1), few)
     whole = closed_object(
@@ -96,17 +96,17 @@ def _backfill(revision: str) -> dict[str, Check]:
     return {"backfill": boolean} if revision >= "2026-04-15" else {}
 
 
-def _require_identity(value: Any, at: str, wrong: Errors) -> None:
+def _require_identity(value: Any, at: str, errors: Errors) -> None:
     if not value.get("id"):
-        require_identifier(value["attributes"], f"{at}/attributes", wrong)
+        require_identifier(value["attributes"], f"{at}/attributes", errors)
 
 
 def _max_profile_size(revision: str) -> Check:
     most = caps(revision).event_profile_bytes
 
-    def check(value: Any, at: str, wrong: Errors) -> None:
+    def check(value: Any, at: str, errors: Errors) -> None:
         if json_bytes(value) > most:
-            wrong.append(error_object(f"The profile is larger than {most} bytes.", at))
+            errors.append(error_object(f"The profile is larger than {most} bytes.", at))
 
     return check
 
@@ -115,43 +115,43 @@ def _time_bounds(limits: Caps) -> Check:
     floor = datetime(limits.event_year_floor, 1, 1, tzinfo=UTC).timestamp()
     ahead = timedelta(days=limits.event_days_ahead).total_seconds()
 
-    def check(value: Any, at: str, wrong: Errors) -> None:
+    def check(value: Any, at: str, errors: Errors) -> None:
         when = parse_time(value) if value else None
         if when is None:
             return
         if when < floor:
-            wrong.append(error_object(f"The time must be in {limits.event_year_floor} or later.", at))
+            errors.append(error_object(f"The time must be in {limits.event_year_floor} or later.", at))
         elif when > time.time() + ahead:
-            wrong.append(error_object("The time must not be more than a year ahead.", at))
+            errors.append(error_object("The time must not be more than a year ahead.", at))
 
     return check
 
 
 def _event_properties(limits: Caps) -> Check:
-    def walk(value: Any, level: int, at: str, wrong: Errors) -> None:
+    def walk(value: Any, level: int, at: str, errors: Errors) -> None:
         if isinstance(value, str):
             if len(value) > limits.event_string_bytes or (
                 len(value) * 4 > limits.event_string_bytes
                 and len(value.encode("utf-8", "surrogatepass")) > limits.event_string_bytes
             ):
-                wrong.append(error_object(f"A string is larger than {limits.event_string_bytes} bytes.", at))
+                errors.append(error_object(f"A string is larger than {limits.event_string_bytes} bytes.", at))
         elif isinstance(value, dict | list):
             if level > limits.nesting:
-                wrong.append(error_object(f"Nested deeper than {limits.nesting} levels.", at))
+                errors.append(error_object(f"Nested deeper than {limits.nesting} levels.", at))
                 return
             if isinstance(value, list) and len(value) > limits.array_items:
-                wrong.append(error_object(f"An array has more than {limits.array_items} elements.", at))
+                errors.append(error_object(f"An array has more than {limits.array_items} elements.", at))
                 return
             for inner in value.values() if isinstance(value, dict) else value:
-                walk(inner, level + 1, at, wrong)
+                walk(inner, level + 1, at, errors)
 
-    def check(value: Any, at: str, wrong: Errors) -> None:
+    def check(value: Any, at: str, errors: Errors) -> None:
         if not isinstance(value, dict):
-            wrong.append(error_object("Not a valid object.", at))
+            errors.append(error_object("Not a valid object.", at))
             return
         if len(value) > limits.event_properties:
-            wrong.append(error_object(f"An event takes at most {limits.event_properties} properties.", at))
+            errors.append(error_object(f"An event takes at most {limits.event_properties} properties.", at))
         for name, inner in value.items():
-            walk(inner, 2, f"{at}/{name}", wrong)
+            walk(inner, 2, f"{at}/{name}", errors)
 
     return check

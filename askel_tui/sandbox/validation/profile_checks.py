@@ -1,4 +1,4 @@
-"""What a request may say of a profile (docs/klaviyo.md 3.1, 3.2)."""
+"""The profile attributes that requests take (docs/klaviyo.md 3.1, 3.2)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _IDENTIFIER_FIELDS = ("email", "phone_number", "external_id", "anonymous_id", "_
 
 
 def profile_attributes(revision: str, endpoint: str, more: dict[str, Check] | None = None) -> Check:
-    """A profile's attributes as the endpoint takes them at the revision; `more` are fields beside them."""
+    """A profile's attributes as the endpoint takes them at the revision; `more` are further fields."""
     limits = caps(revision)
     fields: dict[str, Check] = {"email": email(limits.email), "phone_number": phone_number}
     fields["external_id"] = string(most=limits.external_id)
@@ -34,8 +34,8 @@ def profile_attributes(revision: str, endpoint: str, more: dict[str, Check] | No
     if endpoint not in (Call.CREATE_PROFILE, Call.UPDATE_PROFILE):
         fields["_kx"] = string()
     fields |= {name: string() for name in STANDARD_ATTRIBUTES[revision] if "." not in name}
-    place = {name: coordinate if name in ("latitude", "longitude") else string() for name in LOCATION}
-    fields["location"] = closed_object("profile", {}, place, null=True)
+    location = {name: coordinate if name in ("latitude", "longitude") else string() for name in LOCATION}
+    fields["location"] = closed_object("profile", {}, location, null=True)
     fields["properties"] = any_object
     return closed_object("profile", {}, {**fields, **(more or {})})
 
@@ -50,10 +50,10 @@ def meta_patches(revision: str) -> Check:
     return closed_object("meta", {}, known)
 
 
-def require_identifier(attributes: Any, at: str, wrong: Errors) -> None:
+def require_identifier(attributes: Any, at: str, errors: Errors) -> None:
     """At least one identifier."""
     if not any(attributes.get(name) for name in _IDENTIFIER_FIELDS):
         detail = (
             "One or more of the following identifiers must be provided: email, phone_number, external_id."
         )
-        wrong.append(error_object(detail, at))
+        errors.append(error_object(detail, at))

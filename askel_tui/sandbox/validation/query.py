@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from askel_tui.sandbox.validation.filters import Condition
 
 _DEFAULT_PAGE_SIZE: Final = 100
-"""Rows a page where the contract states none."""
+"""How many rows a page has where the contract states no default."""
 _FIELDS_PARAMETER: Final = re.compile(r"(additional-fields|fields)\[([a-z-]+)\]\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What was asked for. `fields` and `additional` are by resource type; `size` is rows a page."""
+    """The query of a request. `fields` and `additional_fields` are by resource type; `page_size` is in rows."""
 
     fields: Mapping[str, frozenset[str]] = field(default_factory=dict)
     additional_fields: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Query:
 
 
 def parse_query(given: Mapping[str, str], endpoint: Endpoint, resource: str) -> Query:
-    """Reads the parameters; `resource` is the type that errors name. Raises the 400 with all that is wrong."""
+    """Parses the parameters; `resource` is the type that errors name. Raises the 400 with all errors."""
     if not given:
         return Query(page_size=endpoint.page_default or _DEFAULT_PAGE_SIZE)
     wrong: list[dict[str, object]] = []
