@@ -3,65 +3,273 @@
 Everything that grows or changes while the program runs is in the journal: records, operations, requests, the audit,
 holds, commands, rate-limit slots and counters. Every method that writes is durable when it returns, and a decision is
 committed together with its audit entry. Times are milliseconds since 1970, given by the caller. Any method may raise
-`JournalError`. The rows are in `rows`; `store.sqlite` is the embedded implementation.
+`JournalError`. The rows are in `rows`.
+
+Most methods run one function of `tables` inside a transaction: the function's signature and docstring are the
+method's. An engine such as `store.sqlite` says how transactions are run and how commits are noticed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from askel_tui.store.journal.control_stores import (
-    AuditStore,
-    CommandStore,
-    FailureStore,
-    HoldStore,
-    NoticeStore,
-    SlotStore,
+from askel_tui.core.operations import Identity
+from askel_tui.core.records.record import Record
+from askel_tui.store.journal.rows import (
+    AcceptResult,
+    AuditEntry,
+    AuditFilter,
+    DelayedOperation,
+    DeliveryPosition,
+    Hold,
+    PlannedRun,
+    SettledOperation,
+    StoredOperation,
+    WorkflowState,
 )
-from askel_tui.store.journal.work_stores import OperationStore, RecordStore, RequestStore, WorkflowStore
+from askel_tui.store.journal.tables import (
+    commands,
+    counters,
+    operations,
+    rate_limit_slots,
+    requests,
+    retention,
+    workflows,
+)
+from askel_tui.store.journal.tables import failures as failures_table
+from askel_tui.store.journal.tables import holds as holds_table
+from askel_tui.store.journal.tables import notices as notices_table
+from askel_tui.store.journal.tables import profile_ids as profile_ids_table
+from askel_tui.store.journal.tables import records as records_table
+from askel_tui.store.journal.tables import runs as runs_table
+from askel_tui.store.journal.tables.audit import chain, confirmations, queries
+from askel_tui.store.journal.transaction import Transaction
 
 Clock = Callable[[], int]
 """Milliseconds since 1970."""
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
-class Journal(
-    RecordStore,
-    WorkflowStore,
-    OperationStore,
-    RequestStore,
-    HoldStore,
-    FailureStore,
-    CommandStore,
-    SlotStore,
-    AuditStore,
-    NoticeStore,
-    Protocol,
-):
-    """All stores of one home, and what concerns the journal as a whole."""
+PRUNE_BATCH_ROWS = 2_000
+"""Rows deleted in one transaction, so that other writes get their turn."""
 
+_Work = Callable[Concatenate[Transaction, P], T]
+_Method = Callable[Concatenate["Journal", P], Coroutine[Any, Any, T]]
+
+
+def _reads(work: _Work[P, T]) -> _Method[P, T]:
+    """A method that runs a function inside a reading transaction."""
+
+    async def method(self: Journal, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._read(partial(work, **kwargs) if kwargs else work, *args)
+
+    method.__doc__ = work.__doc__
+    return method
+
+
+def _writes(work: _Work[P, T]) -> _Method[P, T]:
+    """A method that runs a function inside a writing transaction, and returns once that is durable."""
+
+    async def method(self: Journal, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._write(partial(work, **kwargs) if kwargs else work, *args)
+
+    method.__doc__ = work.__doc__
+    return method
+
+
+class Journal(ABC):
+    """The journal of a home, or one in a file."""
+
+    # What an engine brings.
+
+    @abstractmethod
+    def _read(self, work: Callable[..., T], /, *arguments: Any) -> Awaitable[T]:
+        """Runs a function with a reading transaction and the arguments."""
+
+    @abstractmethod
+    def _write(self, work: Callable[..., T], /, *arguments: Any) -> Awaitable[T]:
+        """Runs a function with a writing transaction and the arguments; answers once it is durable.
+
+        The function belongs to a module, and what it takes and gives can be pickled.
+        """
+
+    @abstractmethod
     async def close(self) -> None:
         """Waits for what was handed in, then closes the files."""
-        ...
 
+    @abstractmethod
     async def enter_bulk_mode(self) -> None:
         """Prepares for a backlog: writing may move to a process of its own. Raises `OSError` where it can't."""
-        ...
 
+    @abstractmethod
     async def leave_bulk_mode(self) -> None:
         """Ends what `enter_bulk_mode` began."""
-        ...
 
+    @abstractmethod
     async def wait_for_change(self, timeout: float) -> bool:
         """Returns True as soon as any process has committed something, False after `timeout` seconds."""
-        ...
+
+    @abstractmethod
+    def follow_audit(self, wanted: AuditFilter, after: int) -> AsyncIterator[AuditEntry]:
+        """Audit entries as they come, whichever process writes them; ends when the journal is closed."""
+
+    @abstractmethod
+    async def used_bytes(self) -> int:
+        """How many bytes the journal holds."""
+
+    # Records, in order of receipt.
+
+    records_after = _reads(records_table.records_after)
+    record_seqs_after = _reads(records_table.record_seqs_after)
+    newest_records = _reads(records_table.newest_records)
+    find_record = _reads(records_table.find_record)
+    count_unplanned = _reads(records_table.count_unplanned)
+    last_record_seq = _reads(records_table.last_record_seq)
+
+    # Workflows, and the runs of records under them.
+
+    workflow_states = _reads(workflows.workflow_states)
+    set_workflow_state = _writes(workflows.set_workflow_state)
+    forget_workflow = _writes(workflows.forget_workflow)
+    requeue_runs = _writes(runs_table.requeue_runs)
+    already_ran = _reads(runs_table.already_ran)
+    records_to_replan = _reads(runs_table.records_to_replan)
+    counts = _reads(counters.read_counts)
+
+    # The queue of operations, and the ids of their profiles.
+
+    waiting_operations = _reads(operations.waiting_operations)
+    operation_state = _reads(operations.operation_state)
+    profile_ids = _reads(profile_ids_table.profile_ids)
+    forget_profile_id = _writes(profile_ids_table.forget_profile_id)
+
+    # Requests.
+
+    open_request = _writes(requests.open_request)
+    save_job_id = _writes(requests.save_job_id)
+    requests_in_doubt = _reads(requests.requests_in_doubt)
+    request_body = _reads(requests.request_body)
+
+    # Holds and failures.
+
+    holds = _reads(holds_table.read_holds)
+    attempted_held_operations = _reads(holds_table.attempted_held_operations)
+    place_hold = _writes(holds_table.place_hold)
+    release_one = _writes(holds_table.release_one)
+    release_hold = _writes(holds_table.release_hold)
+    discard_held = _writes(holds_table.discard_held)
+
+    failures = _reads(failures_table.failures)
+    retry_failures = _writes(failures_table.retry_failures)
+    discard_failures = _writes(failures_table.discard_failures)
+
+    # Commands to the daemon, and rate-limit slots.
+
+    submit_command = _writes(commands.submit_command)
+    open_commands = _reads(commands.open_commands)
+    finish_command = _writes(commands.finish_command)
+    find_command = _reads(commands.find_command)
+
+    take_slot = _writes(rate_limit_slots.take_slot)
+    release_slot = _writes(rate_limit_slots.release_slot)
+    taken_slots = _reads(rate_limit_slots.taken_slots)
+    count_occupied_slots = _reads(rate_limit_slots.count_occupied_slots)
+
+    # The audit.
+
+    write_decision = _writes(chain.write_decision)
+    audit_entries = _reads(queries.audit_entries)
+    unconfirmed_writes = _reads(confirmations.unconfirmed_writes)
+    write_confirmations = _writes(confirmations.write_confirmations)
+
+    # Notices, and how far they were delivered.
+
+    notices = _reads(notices_table.read_notices)
+    add_notice = _writes(notices_table.add_notice)
+    add_reminders = _writes(notices_table.add_reminders)
+    forget_other_deliveries = _writes(notices_table.forget_other_deliveries)
+    save_delivery = _writes(notices_table.save_delivery)
+
+    async def accept_records(
+        self, connection: str, records: Sequence[Record], now: int
+    ) -> list[AcceptResult]:
+        """Stores records that are not stored yet. Gives one result per record, in order."""
+        encoded = records_table.encode_records(records)
+        return await self._write(records_table.accept_records, connection, encoded, now)
+
+    async def commit_runs(
+        self, state: WorkflowState, runs: Sequence[PlannedRun], position: int, now: int
+    ) -> list[StoredOperation]:
+        """Stores planned runs and moves the workflow's position, in one transaction.
+
+        A record that already ran under this workflow (any version) is passed over: a record runs once per workflow.
+        Operations of a step under a hold are stored as held. Runs with problems become failures with an audit entry.
+        Gives the operations that were stored as waiting, in the order of their records. Where these are of different
+        profiles, the queue's own order (`seq`) goes by step, so that operations that travel together lie together.
+        """
+        seqs = await self._write(runs_table.commit_runs, state, list(runs), position, now)
+        return runs_table.waiting_after_commit(state, runs, seqs)
+
+    async def answer_request(
+        self,
+        request: int | None,
+        *,
+        settled: Sequence[SettledOperation] = (),
+        delayed: Sequence[DelayedOperation] = (),
+        held: Sequence[StoredOperation] = (),
+        hold: Hold | None = None,
+        keep_carrying: bool = False,
+        profiles: Mapping[str, Identity] | None = None,
+        connection: str = "",
+        now: int,
+    ) -> None:
+        """Closes a request: what became of each operation, audit, counters and learned profile ids, in one commit.
+
+        `held` are operations that wait for `hold`; if `hold` is given, it is placed, audited and noticed once, and
+        the waiting operations of its step become held with them. With `keep_carrying` the request goes on carrying
+        the held ones and stays open: a release does not let them be sent. A failed operation takes the later
+        operations of its record along: they become failed, unattempted ("after step X failed"). A gate settled as
+        `skipped` skips the later operations of its record. `profiles` maps Klaviyo profile ids to the identity that
+        the answer showed for them; it replaces what was remembered of these ids and identifiers. `request=None`
+        settles operations that needed no request.
+        """
+        settlement = requests.RequestSettlement(
+            request, now, requests.group_settled(settled),
+            [(each.operation.seq, each.due, each.detail) for each in delayed],
+            [each.seq for each in held], hold, keep_carrying, dict(profiles or {}), connection,
+        )  # fmt: skip
+        await self._write(requests.answer_request, settlement)
+
+    async def verify_audit(self) -> tuple[int, int | None]:
+        """Checks the whole chain: (entries checked, `seq` of the first one that breaks it or None)."""
+        checked = queries.ChainCheck()
+        while not checked.ended:
+            checked = await self._read(queries.check_chain, checked)
+        return checked.seq - checked.start, checked.broken
+
+    async def delivery(self, address: str, connection: str | None) -> DeliveryPosition:
+        """How far notices were delivered to an address (a word that stands for it, never the address itself).
+
+        One that was never seen begins with the oldest hold that stands (of the connection, if one is given).
+        """
+        known = await self._read(notices_table.find_delivery, address)
+        if known is not None:
+            return known
+        return await self._write(notices_table.first_delivery, address, connection)
 
     async def prune_bodies(self, before: int) -> int:
         """Deletes the bodies of requests answered before a time, and rate-limit slots that ended before it.
 
         Gives the number of rows.
         """
-        ...
+        bodies = await self._prune(retention.old_request_bodies, retention.delete_request_bodies, before)
+        return bodies + await self._prune(
+            rate_limit_slots.expired_slots, rate_limit_slots.delete_slots, before
+        )
 
     async def prune_history(self, before: int, now: int) -> int:
         """Deletes audit entries and records older than `before` with all that belongs to them; gives how many rows.
@@ -69,8 +277,28 @@ class Journal(
         The work is done in small parts, between other writes. An entry marks where the audit's chain begins from
         then on. Records that something waits for stay, and so do failed ones.
         """
-        ...
+        through = await self._read(retention.last_old_entry, before)
+        await self._write(retention.write_marker, through, now)
+        marked = await self._read(retention.chain_anchor)
+        deleted = 0 if marked is None else await self._delete("audit", {"through": marked[0]})
+        deleted += await self._prune(retention.old_records, retention.delete_records, before)
+        first = await self._read(retention.first_audited_request)
+        deleted += await self._delete("requests", {"first": first, "before": before})
+        for table in ("notices", "commands"):
+            deleted += await self._delete(table, {"before": before})
+        return deleted
 
-    async def used_bytes(self) -> int:
-        """How many bytes the journal holds."""
-        ...
+    async def _delete(self, table: str, bounds: Mapping[str, int]) -> int:
+        """Deletes a table's rows within bounds (see `retention.delete_rows`), a batch at a time."""
+        total = 0
+        while deleted := await self._write(retention.delete_rows, table, bounds, PRUNE_BATCH_ROWS):
+            total += deleted
+        return total
+
+    async def _prune(self, find: Callable[..., list[int]], delete: Callable[..., int], before: int) -> int:
+        """Deletes what `find` gives before a time, a batch at a time."""
+        total = last = 0
+        while found := await self._read(find, before, last, PRUNE_BATCH_ROWS):
+            total += await self._write(delete, found)
+            last = found[-1]
+        return total

@@ -14,7 +14,6 @@ from weakref import WeakKeyDictionary
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
 from askel_tui.store.journal.tables.audit.queries import read_entries
-from askel_tui.store.journal.transactional import TransactionalJournal
 from askel_tui.store.paths import journal_file
 from askel_tui.store.sqlite.commit_watch import CommitWatch
 from askel_tui.store.sqlite.connection import connect, used_bytes
@@ -56,7 +55,7 @@ def _journal_path(home_or_path: Path) -> Path:
     return journal_file(home_or_path) if home_or_path.is_dir() else home_or_path
 
 
-class SqliteJournal(TransactionalJournal):
+class SqliteJournal(Journal):
     """`Journal` on SQLite. Open one with `open_journal`."""
 
     def __init__(self, writer: Writer, readers: ReaderPool, watch: CommitWatch) -> None:
@@ -90,7 +89,7 @@ class SqliteJournal(TransactionalJournal):
             await self._writer.leave_bulk_mode()
 
     async def follow_audit(self, wanted: AuditFilter, after: int) -> AsyncIterator[AuditEntry]:
-        """See `AuditStore`."""
+        """See `Journal`."""
         while not self._watch.closed:
             seen = self._watch.changes
             entries, head = await self._read(read_entries, wanted, after, FOLLOW_PAGE_ROWS, False)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from askel_tui.store.journal import transactional
+from askel_tui.store.journal import interface
 from askel_tui.store.journal.rows import AuditEntry
 from askel_tui.store.journal.tables import retention
 from askel_tui.store.paths import journal_file
@@ -101,7 +101,7 @@ async def test_requests_and_notices_go_with_their_entries(desk: Desk) -> None:
 
 
 async def test_a_follower_is_not_disturbed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transactional, "PRUNE_BATCH_ROWS", 3)
+    monkeypatch.setattr(interface, "PRUNE_BATCH_ROWS", 3)
     border, before = await _old_and_new(desk, 30)
     seen: list[int] = []
 

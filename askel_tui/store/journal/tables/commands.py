@@ -14,7 +14,7 @@ _SELECT = "SELECT id, name, arguments, actor, at, state, result FROM commands"
 
 
 def submit_command(db: Transaction, name: str, arguments: Mapping[str, Any], actor: str, now: int) -> int:
-    """Leaves a command; gives its id."""
+    """Leaves a command for the daemon; gives its id."""
     return inserted_id(
         db.execute(
             "INSERT INTO commands (name, arguments, actor, at) VALUES (?, ?, ?, ?)",

@@ -64,7 +64,10 @@ def _failure(db: Transaction, columns: Sequence[Any]) -> Failure:
 
 
 def retry_failures(db: Transaction, ids: Sequence[int], decision: Decision, now: int) -> int:
-    """Lets failed operations wait again in their old order; failed plans are made again. Gives how many failures."""
+    """Lets failed operations (with the unattempted ones behind them) wait again; failed plans are made again.
+
+    Gives how many failures.
+    """
     with UnitOfWork(db, now) as work:
         retried = 0
         workflows = set()

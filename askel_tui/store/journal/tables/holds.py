@@ -30,7 +30,7 @@ _RELEASE = (
 
 
 def read_holds(db: Transaction) -> list[Hold]:
-    """All holds, oldest first."""
+    """All holds, oldest first, each with the number of operations that wait for it."""
     rows = db.execute(
         "SELECT connection, workflow, step, cause, detail, since, waiting FROM holds ORDER BY id"
     )
@@ -44,7 +44,7 @@ def held_steps(db: Transaction, workflow: str) -> list[str]:
 
 
 def attempted_held_operations(db: Transaction, workflow: str, step: str, limit: int) -> list[StoredOperation]:
-    """Operations that a hold keeps and that came back from a request, oldest first."""
+    """Operations that a hold keeps and that came back from a request (`reason` says why), oldest first."""
     rows = db.execute(
         f"SELECT {operations.STORED_COLUMNS} FROM operations INDEXED BY operations_held "
         f"WHERE workflow = ? AND hold = ? AND state = {HELD} AND reason IS NOT NULL ORDER BY seq LIMIT ?",
@@ -54,17 +54,17 @@ def attempted_held_operations(db: Transaction, workflow: str, step: str, limit: 
 
 
 def place_hold(db: Transaction, hold: Hold, now: int) -> bool:
-    """Holds a step, audited and noticed. False if it was held already."""
+    """Holds a step: its waiting operations become held; audited and noticed. False if it was held already.
+
+    A cause that needs a person replaces one that may end by itself (`in_doubt` replaces any other, any other replaces
+    an `outage`), and is audited and noticed in turn.
+    """
     with UnitOfWork(db, now) as work:
         return place_hold_within(work, hold)
 
 
 def place_hold_within(work: UnitOfWork, hold: Hold) -> bool:
-    """Holds a step as part of a larger change. False if it was held already.
-
-    A cause that needs a person replaces one that may end by itself: consent in doubt replaces any other, and any
-    other replaces an outage.
-    """
+    """Does what `place_hold` does as part of a larger write."""
     placed = work.db.execute(
         "INSERT INTO holds (connection, workflow, step, cause, detail, since) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (workflow, step) DO UPDATE SET cause = excluded.cause, detail = excluded.detail "
@@ -153,7 +153,10 @@ def _keeping_hold(db: Transaction, row: QueueRow, step: str | None) -> str | Non
 
 
 def release_one(db: Transaction, workflow: str, step: str, now: int) -> int | None:
-    """Lets the oldest operation of a held step wait again, while the hold stays; gives its `seq`, None without one."""
+    """Lets the oldest operation of a held step wait again and gives its `seq`, None without one; the hold stays.
+
+    An operation that is to be tried again is held again.
+    """
     with UnitOfWork(db, now) as work:
         since = superseded.hold_entry_seq(db, workflow, step)
         while (row := _oldest_held(db, workflow, step)) is not None:

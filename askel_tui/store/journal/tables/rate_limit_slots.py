@@ -27,7 +27,11 @@ def add_slot(db: Transaction, account: str, call: str, now: int) -> int:
 def take_slot(
     db: Transaction, account: str, call: str, windows: Sequence[tuple[int, int]], now: int
 ) -> tuple[int | None, int]:
-    """Gives (slot id, 0), or (None, milliseconds to wait) where a window [(limit, milliseconds)] is full."""
+    """Takes a slot in the windows [(limit, milliseconds)] of a call.
+
+    Gives (slot id, 0), or (None, milliseconds to wait) where a window is full. A slot counts from its taking until its
+    answer plus the window; one that was never answered counts as answered a minute after its taking.
+    """
     # The clock stepped back behind these slots: count them from now, or they would fill the window until it caught up.
     db.execute(
         "UPDATE slots SET taken = :now, ends = CASE WHEN answered IS NULL THEN :now + :lost ELSE :now END, "
@@ -57,7 +61,7 @@ def release_slot(db: Transaction, slot: int, now: int) -> None:
 
 
 def taken_slots(db: Transaction, account: str, since: int) -> list[tuple[str, int, int | None]]:
-    """(call, taken, answered) of slots that were taken or answered at `since` or later."""
+    """(call, taken, answered) of the account's slots, those of requests included, not older than `since`."""
     return db.execute(
         "WITH RECURSIVE calls (call) AS (SELECT min(call) FROM slots WHERE account = :account UNION ALL "
         "SELECT (SELECT min(call) FROM slots WHERE account = :account AND call > calls.call) FROM calls "

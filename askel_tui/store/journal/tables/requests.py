@@ -69,7 +69,10 @@ class RequestSettlement:
 
 
 def open_request(db: Transaction, intent: RequestIntent, now: int) -> int:
-    """Writes down a request and its rate-limit slot; its operations are tied to it. Raises `StaleOperations`."""
+    """Writes down that a request is about to be sent, and takes its rate-limit slot. Gives its id.
+
+    Raises `StaleOperations` where one of its operations no longer waits; then nothing was written.
+    """
     request = rate_limit_slots.add_slot(db, intent.account, intent.call, now)
     listed = json.dumps(list(intent.operation_seqs))
     tied = db.execute(
@@ -93,7 +96,7 @@ def open_request(db: Transaction, intent: RequestIntent, now: int) -> int:
 
 
 def save_job_id(db: Transaction, request: int, job: str) -> None:
-    """Writes down which job was made of a request."""
+    """Writes down which job Klaviyo made of a request: its answer is that job's end."""
     db.execute("UPDATE requests SET job = ? WHERE id = ?", (job, request))
 
 
@@ -239,7 +242,7 @@ def _close(db: Transaction, request: int, now: int) -> None:
 
 
 def requests_in_doubt(db: Transaction, connections: Collection[str]) -> list[OpenRequest]:
-    """Requests without an answer, oldest first, with the operations they still carry, in the request's order."""
+    """Requests that were opened and never answered, oldest first, with the operations they still carry, in order."""
     rows = db.execute(
         "SELECT id, opened, operations, connection, account, call, method, path, body, revision, key, job "
         "FROM requests INDEXED BY requests_open WHERE answered IS NULL ORDER BY id"

@@ -66,7 +66,11 @@ def waiting_after_commit(
 def requeue_runs(
     db: Transaction, state: WorkflowState, runs: Sequence[PlannedRun], decision: Decision, now: int
 ) -> int:
-    """Queues operations of records that ran before, behind those of them that still wait. Gives how many."""
+    """Queues operations of records that ran before (a replay), behind those of them that still wait; gives how many.
+
+    Their actor is the decision's. Those of a step under a hold are stored as held; the workflow's own state and
+    position stay as they are.
+    """
     with UnitOfWork(db, now) as work:
         work.audit.append_decision(decision)
         queue = _NewOperations(db, state)

@@ -22,7 +22,7 @@ def workflow_states(db: Transaction) -> list[WorkflowState]:
 
 
 def set_workflow_state(db: Transaction, state: WorkflowState, decision: Decision | None, now: int) -> None:
-    """Stores the state of a workflow with the decision that changed it."""
+    """Stores the state of a workflow (its position included) with the decision that changed it."""
     db.execute(
         "INSERT INTO workflows (workflow, connection, status, version, position, since) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET connection = excluded.connection, status = excluded.status, "
@@ -34,7 +34,11 @@ def set_workflow_state(db: Transaction, state: WorkflowState, decision: Decision
 
 
 def forget_workflow(db: Transaction, workflow: str, decision: Decision, now: int) -> None:
-    """Deletes a workflow's state, holds and failures, and the operations that no request carries."""
+    """Deletes a workflow's state, holds, failures and unsent operations; the audit stays.
+
+    Each hold that ends this way leaves a notice. Operations that a request carries are settled with its answer; where
+    one would have to be tried again, it is discarded with an entry.
+    """
     ended = [hold for hold in holds.read_holds(db) if hold.workflow == workflow]
     forgotten = 0
     with UnitOfWork(db, now) as work:

@@ -238,7 +238,7 @@ class AuditChain:
 
 
 def write_decision(db: Transaction, decision: Decision, now: int) -> None:
-    """Appends the entry of a decision."""
+    """Writes the audit entry of a decision that changes nothing else in the journal."""
     chain = AuditChain(db, now)
     chain.append_decision(decision)
     chain.flush()

@@ -32,7 +32,10 @@ ORDER BY a.seq LIMIT :limit
 def unconfirmed_writes(
     db: Transaction, after: int, since: int, limit: int
 ) -> tuple[list[UnconfirmedWrite], int]:
-    """Entries over `after`, not older than `since`, that wait for a confirmation, and the last `seq` looked at."""
+    """Entries over `after`, not older than `since`, that wait for a confirmation, and the last `seq` looked at.
+
+    All entries of consent, and of each call's events a few.
+    """
     (head,) = db.execute("SELECT seq FROM audit_head").fetchone()
     if after == 0:
         # Once: from then on the caller goes on where it was.
@@ -52,7 +55,7 @@ def _unconfirmed(row: tuple[Any, ...]) -> UnconfirmedWrite:
 
 
 def write_confirmations(db: Transaction, confirmed: Sequence[Confirmation], now: int) -> int:
-    """Appends what was read back to the audit, once for each write. Gives how many entries were appended."""
+    """Writes one audit entry for each write that was read back; gives how many were new."""
     chain = AuditChain(db, now)
     count = 0
     for each in confirmed:
