@@ -1,12 +1,13 @@
-"""What every command needs: the instance, the actor, an ending with an exit code."""
+"""Helpers of all commands: the instance, the actor, options, exit codes."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 import click
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from askel_tui.sync.instance import Instance
 
 T = TypeVar("T")
+P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -30,7 +32,7 @@ class CommandError(AskelError):
 
 
 def exit_with(code: ExitCode) -> NoReturn:
-    """Ends the command quietly: everything has been said."""
+    """Ends the command with an exit code and without a message."""
     raise click.exceptions.Exit(code)
 
 
@@ -38,12 +40,22 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Runs a command's work on an event loop."""
     import logging
 
-    # Without a handler, warnings of libraries would be narrated on standard error; the store's are for people.
+    # Without a handler, warnings of libraries would be printed on standard error; the store's are for people.
     if not logging.root.handlers:
         logging.root.addHandler(logging.NullHandler())
         if logging.lastResort is not None:
             logging.getLogger("askel_tui.store").addHandler(logging.lastResort)
     return asyncio.run(work)
+
+
+def asynchronous(command: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Turns a command that is written as a coroutine into one that click can call."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **options: P.kwargs) -> T:
+        return run_async(command(*args, **options))
+
+    return run
 
 
 def open_instance() -> AbstractAsyncContextManager[Instance]:
@@ -54,7 +66,7 @@ def open_instance() -> AbstractAsyncContextManager[Instance]:
 
 
 def actor() -> str:
-    """Who gives orders here: `cli:` and the name of the user."""
+    """The actor of commands given here: `cli:` and the name of the user."""
     import getpass
     import os
 
@@ -81,13 +93,12 @@ def json_option(command: F) -> F:
     )
 
 
-def existing_file(*, dash: bool = True) -> click.Path:
-    """The type of an argument that names a file to read; `-` is standard input."""
-    return click.Path(exists=True, dir_okay=False, readable=True, allow_dash=dash)
+EXISTING_FILE = click.Path(exists=True, dir_okay=False, readable=True, allow_dash=True)
+"""The type of an argument that names a file to read; `-` is standard input."""
 
 
 def require_confirmation(question: str, yes: bool) -> None:
-    """Asks, unless `--yes` was given. Raises `click.UsageError` where nobody can be asked, ends on a no."""
+    """Asks, unless `yes`. Raises `click.UsageError` without a terminal, `CommandError` where the answer is no."""
     if yes:
         return
     if not sys.stdin.isatty():

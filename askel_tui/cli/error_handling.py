@@ -1,4 +1,4 @@
-"""How a command ends when something is wrong: one sentence on standard error and an exit code, never a traceback."""
+"""Turns the error that ends a command into one sentence on standard error and an exit code, never a traceback."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.text.json_text import encode_json
 
 INTERRUPTED_EXIT_CODE = 130
-"""How shells see a program that SIGINT ended."""
+"""The exit code of a program that SIGINT ended, as shells report it."""
 
 _API_KEY_PATTERN = re.compile(r"pk_\w{4,}")
 _TOKEN_PATTERN = re.compile(r"(askel_[0-9a-f]{12}_)[\w-]{16,}")
@@ -28,7 +28,7 @@ _SECRET_VARIABLE = "ASKEL_VAULT_KEY"
 
 
 def run_guarded(command: Callable[[], Any]) -> int:
-    """Runs a command of click's; gives the exit code, having said what there is to say."""
+    """Runs a command of click's, reports its error, and gives the exit code."""
     try:
         result = command()
         sys.stdout.flush()
@@ -82,7 +82,7 @@ def _usage_sentence(error: click.ClickException) -> str:
 
 
 def scrub(text: str) -> str:
-    """The text without anything that looks like an API key or is a secret of the environment."""
+    """The text without API keys, tokens and the vault's passphrase."""
     text = _TOKEN_PATTERN.sub(r"\1…", _AUTHORIZATION_PATTERN.sub(r"\1…", _API_KEY_PATTERN.sub("pk_…", text)))
     secret = os.environ.get(_SECRET_VARIABLE, "")
     return text.replace(secret, "…") if len(secret) >= 4 else text
@@ -92,35 +92,35 @@ def _describe_crash(error: Exception) -> str:
     kind = type(error).__name__
     try:
         report = _write_crash_report(error)
-    except Exception as trouble:
+    except Exception as failure:
         return (
-            f"something went wrong that Askel did not expect ({kind}); no report could be written: {trouble}"
+            f"something went wrong that Askel did not expect ({kind}); no report could be written: {failure}"
         )
     return f"something went wrong that Askel did not expect ({kind}); a report without keys is in {report}"
 
 
 def _write_crash_report(error: Exception) -> Path:
-    """Writes the crash report, 0600. It holds the path through the code, never values of variables."""
+    """Writes the crash report, 0600. It holds the traceback, never values of variables."""
     from askel_tui.store.paths import crashes_dir, home, make_private
 
     directory = crashes_dir(home())
     make_private(directory)
     path = directory / f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.txt"
-    about = {"askel": __version__, "python": sys.version.split()[0], "platform": sys.platform}
+    versions = {"askel": __version__, "python": sys.version.split()[0], "platform": sys.platform}
     trace = "".join(traceback.format_exception(error))
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(f"{encode_json(about)}\n\n{scrub(trace)}")
+        file.write(f"{encode_json(versions)}\n\n{scrub(trace)}")
     return path
 
 
 def _discard_output() -> int:
-    """Whoever read our output has gone: what is left goes nowhere, without a word."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    """Sends the rest of the output to /dev/null: the program that read it has ended."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except BrokenPipeError:
-            os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+            os.dup2(devnull, stream.fileno())
+    os.close(devnull)
     return ExitCode.FAILED

@@ -1,4 +1,4 @@
-"""Groups of commands: loaded when they are called, and helpful about mistyped names."""
+"""Click groups that import a command when it is called, and suggest a name for a mistyped one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 @dataclass(frozen=True, slots=True)
 class CommandEntry:
-    """Where a command is, and the line that the help shows for it without loading it."""
+    """Where a command is defined, and its line in the help, which is shown without importing it."""
 
     module: str
     attribute: str

@@ -1,4 +1,4 @@
-"""`askel`: the table of commands, and what `askel` does by itself."""
+"""`askel`: the table of commands, and the console that opens without one."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "connect": _entry("connections", "connect", "Connect a Klaviyo account.", _CONNECTIONS),
     "check": _entry("connections", "check", "Check a connection's key and scopes.", _CONNECTIONS),
     "rotate": _entry("connections", "rotate", "Give a connection a new key.", _CONNECTIONS),
-    "disconnect": _entry("connections", "disconnect", "Take a connection and its key away.", _CONNECTIONS),
+    "disconnect": _entry("connections", "disconnect", "Remove a connection and its key.", _CONNECTIONS),
     "connections": _entry("connections", "connections", "List connections, change one.", _CONNECTIONS),
     "browse": _entry("browse", "browse", "Show what exists in an account.", _CONNECTIONS),
     "workflow": _entry("workflow", "workflow", "Workflows as files: apply, activate, show.", _WORKFLOWS),
-    "ingest": _entry("ingest", "ingest", "Take records in from a file.", _WORKFLOWS),
+    "ingest": _entry("ingest", "ingest", "Read records from a file.", _WORKFLOWS),
     "dry-run": _entry("dry_run", "dry_run", "Show what would be written.", _WORKFLOWS),
     "daemon": _entry("daemon", "daemon", "Keep records moving into Klaviyo.", _RUNNING),
     "status": _entry("status", "status", "Show backlog, holds and budgets.", _RUNNING),
     "audit": _entry("audit", "audit", "Show every write and decision.", _RUNNING),
     "hold": _entry("hold", "hold", "List, release or discard what is held.", _RUNNING),
     "failed": _entry("failed", "failed", "List, retry or discard what failed.", _RUNNING),
-    "token": _entry("token", "token", "Make, list or revoke tokens for the HTTP API.", _RUNNING),
-    "replay": _entry("replay", "replay", "Send events of a stretch again.", _RUNNING),
+    "token": _entry("token", "token", "Create, list or revoke tokens for the HTTP API.", _RUNNING),
+    "replay": _entry("replay", "replay", "Send events of a range again.", _RUNNING),
     "segment": _entry("direct", "segment", "Ask whether a profile is in a segment.", _RUNNING),
     "flow": _entry("direct", "flow", "Fire a flow for a profile.", _RUNNING),
     "settings": _entry("settings", "settings", "Show and change settings.", _MACHINE),
@@ -62,7 +62,7 @@ ASKEL_VAULT_KEY or ASKEL_VAULT_KEY_FILE (the vault for keys), NO_COLOR.
 
 
 class AskelGroup(LazyGroup):
-    """The group at the top: every ending is a sentence and an exit code."""
+    """The top group: every error becomes a sentence and an exit code."""
 
     def main(self, *args: Any, **settings: Any) -> NoReturn:
         """Runs the command line and ends the process."""

@@ -1,6 +1,6 @@
-"""What the command line writes: data on standard output, narration on standard error.
+"""Output of the command line: data on standard output, messages on standard error.
 
-Whatever comes from records or from Klaviyo is shown inert: no control character and no escape reaches a terminal.
+Text from records or from Klaviyo is sanitized: no control character and no escape sequence reaches a terminal.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ MIN_COLUMN_CELLS = 8
 
 COLUMN_GAP = "  "
 CONTINUATION_INDENT = "    "
-"""Before what goes on below the line that it belongs to."""
+"""Indent of text that continues on the next line."""
 
 
 def format_cell(value: object) -> str:
-    """A cell: nothing for None, words for truth, JSON for what is nested, always harmless."""
+    """A value as the text of a cell, sanitized: empty for None, yes or no, JSON for nested values."""
     match value:
         case None:
             return ""
@@ -43,7 +43,7 @@ def put_table(
 ) -> None:
     """Writes an aligned table; on a terminal the widest columns are cut until it fits. Numbers go right.
 
-    `keep_last_whole`: the last column is never cut; where it does not fit, it stands below the rest of its row.
+    `keep_last_whole`: the last column is never cut; where it does not fit, it is written below the rest of its row.
     """
     given = [list(row) for row in rows]
     if not given:

@@ -1,4 +1,4 @@
-"""Files of records, as `ingest` and `dry-run` take them."""
+"""Options and messages for files of records, for `ingest` and `dry-run`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FileFormat = Literal["jsonl", "csv"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 MAX_SHOWN_REFUSALS = 20
-"""Refused lines that are told one by one."""
+"""Refused lines that are reported one by one."""
 
 
 def format_option(command: F) -> F:
@@ -34,7 +34,7 @@ def format_option(command: F) -> F:
 
 
 def file_format(file: str, given: str | None) -> FileFormat:
-    """What a file holds: as told, else by its ending."""
+    """The format of a file: the given one, else by its ending."""
     return "csv" if given == "csv" or (given is None and file.lower().endswith(".csv")) else "jsonl"
 
 
@@ -49,7 +49,7 @@ def open_file(file: str) -> Iterator[BinaryIO]:
 
 
 def put_refusals(refusals: Sequence[RefusedLine], count: int, kept: Path | None = None) -> None:
-    """Tells the first refused lines with their reasons, how many more there are, and where all of them are."""
+    """Writes the first refused lines with their reasons, the number of others, and the file that keeps them all."""
     for refused in refusals[:MAX_SHOWN_REFUSALS]:
         put_message(f"line {refused.line}: {refused.reason}")
     more = count - min(len(refusals), MAX_SHOWN_REFUSALS)

@@ -1,4 +1,4 @@
-"""`askel audit`: every write and every decision, in a chain that shows tampering."""
+"""`askel audit`: shows, verifies and exports every write and decision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from askel_tui.cli.common import exit_with, json_option, open_instance, run_async
+from askel_tui.cli.common import asynchronous, exit_with, json_option, open_instance, run_async
 from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import format_cell, put_json, put_json_line, put_message, put_wrapped
 from askel_tui.cli.times import TimeParam, epoch_ms
@@ -41,7 +41,9 @@ def _filter_options(command: F) -> F:
         ),
         click.option("--since", type=TimeParam(), help="Only since then: a date or RFC 3339."),
         click.option("--kind", metavar="KIND", help="Only this kind: upsert_profile, activate, hold, …"),
-        click.option("--status", metavar="STATUS", help="Only with this end: written, failed, skipped, …"),
+        click.option(
+            "--status", metavar="STATUS", help="Only with this outcome: written, failed, skipped, …"
+        ),
         click.option("--profile", metavar="WHO", help="Only this profile: e-mail, phone or external id."),
         click.option("--record", metavar="ID", help="Only this record's."),
         click.option("--step", metavar="STEP", help="Only this step's."),
@@ -92,7 +94,7 @@ def audit(ctx: click.Context, /, last: int | None, follow: bool, as_json: bool, 
     run_async(_show(_audit_filter(**filters), last, follow, as_json))
 
 
-async def _show(wanted: AuditFilter, last: int | None, follow: bool, as_json: bool) -> None:
+async def _show(entry_filter: AuditFilter, last: int | None, follow: bool, as_json: bool) -> None:
     rows = AuditRows()
 
     def write(entry: AuditEntry) -> None:
@@ -104,31 +106,31 @@ async def _show(wanted: AuditFilter, last: int | None, follow: bool, as_json: bo
     async with open_instance() as instance:
         if not follow:
             if as_json and last is None:
-                async for entry in _all_entries(instance, wanted):
+                async for entry in _all_entries(instance, entry_filter):
                     write(entry)
             else:
                 await _newest(
-                    instance, wanted, last or DEFAULT_SHOWN_ENTRIES, write, mention_more=last is None
+                    instance, entry_filter, last or DEFAULT_SHOWN_ENTRIES, write, mention_more=last is None
                 )
             return
         seen = await _last_seq(instance)
-        seen = max(seen, await _newest(instance, wanted, last or 10, write, mention_more=False))
+        seen = max(seen, await _newest(instance, entry_filter, last or 10, write, mention_more=False))
         sys.stdout.flush()
-        async for entry in instance.journal.follow_audit(wanted, seen):
+        async for entry in instance.journal.follow_audit(entry_filter, seen):
             write(entry)
             sys.stdout.flush()
 
 
 async def _newest(
     instance: Instance,
-    wanted: AuditFilter,
+    entry_filter: AuditFilter,
     limit: int,
     write: Callable[[AuditEntry], None],
     *,
     mention_more: bool,
 ) -> int:
     """Writes the newest entries; gives the `seq` of the last one, 0 without any."""
-    entries = await instance.journal.audit_entries(wanted, limit=limit + 1, newest=True)
+    entries = await instance.journal.audit_entries(entry_filter, limit=limit + 1, newest=True)
     for entry in entries[-limit:]:
         write(entry)
     if mention_more and len(entries) > limit:
@@ -143,23 +145,24 @@ async def _last_seq(instance: Instance) -> int:
     return newest[0].seq if newest else 0
 
 
-async def _all_entries(instance: Instance, wanted: AuditFilter) -> AsyncIterator[AuditEntry]:
+async def _all_entries(instance: Instance, entry_filter: AuditFilter) -> AsyncIterator[AuditEntry]:
     seen = 0
-    while page := await instance.journal.audit_entries(wanted, after=seen, limit=ENTRIES_PER_PAGE):
+    while page := await instance.journal.audit_entries(entry_filter, after=seen, limit=ENTRIES_PER_PAGE):
         for entry in page:
             yield entry
         seen = page[-1].seq
 
 
 class AuditRows:
-    """Entries as JSON. A packed request's body is in the first of its entries; the next ones give its `seq`."""
+    """Entries as JSON documents. The body of a request of several operations is in the first of their entries only;
+    the others give the `seq` of that one."""
 
     def __init__(self) -> None:
         self._request: object = None
         self._at = 0
 
     def row(self, entry: AuditEntry) -> dict[str, Any]:
-        """The entry's fields, its time as RFC 3339."""
+        """One entry's document, with its time as RFC 3339."""
         row = {each.name: getattr(entry, each.name) for each in fields(entry)}
         row["at"] = to_rfc3339(entry.at)
         if entry.request is None:
@@ -172,43 +175,37 @@ class AuditRows:
 
 
 def _put_text(entry: AuditEntry) -> None:
-    where = "/".join(filter(None, (entry.workflow, entry.step))) or entry.connection or ""
-    who = next(iter(entry.profile.values()), "") if entry.profile else ""
+    source = "/".join(filter(None, (entry.workflow, entry.step))) or entry.connection or ""
+    profile = next(iter(entry.profile.values()), "") if entry.profile else ""
     target = (entry.target or {}).get("name") or ""
     record = f"record {entry.record}" if entry.record else ""
     detail = (entry.response or {}).get("detail") or ""
     by = "" if entry.operation else f"by {entry.actor}"
     head = f"{format_timestamp(entry.at)}  {entry.status:<11}  {entry.kind:<16}"
-    words = filter(
-        None, (where, who, target, record, by, detail if isinstance(detail, str) else encode_json(detail))
-    )
+    if not isinstance(detail, str):
+        detail = encode_json(detail)
+    words = filter(None, (source, profile, target, record, by, detail))
     put_wrapped((head, *map(format_cell, words)))
 
 
 @audit.command()
 @json_option
-def verify(as_json: bool) -> None:
-    """Check the whole chain: exit 1 where an entry was changed, taken out or put in.
+@asynchronous
+async def verify(as_json: bool) -> None:
+    """Check the whole chain: exit 1 where an entry was changed, removed or inserted.
 
     \b
     Example:
       askel audit verify
     """
-    checked, broken = run_async(_verify())
+    async with open_instance() as instance:
+        checked, broken = await instance.journal.verify_audit()
     if as_json:
         put_json({"entries": checked, "broken_at": broken})
-    if broken is None:
-        put_message(f"the chain holds: {pluralize(checked, 'entry', 'entries')}")
-        return
-    put_message(
-        f"the chain is broken at entry {broken}: it, or one beside it, was changed after it was written"
-    )
-    exit_with(ExitCode.FAILED)
-
-
-async def _verify() -> tuple[int, int | None]:
-    async with open_instance() as instance:
-        return await instance.journal.verify_audit()
+    if broken is not None:
+        put_message(f"the chain is broken at entry {broken}: it, or the one before, was changed afterwards")
+        exit_with(ExitCode.FAILED)
+    put_message(f"the chain holds: {pluralize(checked, 'entry', 'entries')}")
 
 
 @audit.command()
@@ -219,37 +216,34 @@ async def _verify() -> tuple[int, int | None]:
     type=click.Path(dir_okay=False),
     help="The file to write, readable by you only.",
 )
-def export(output: str, **filters: Any) -> None:
+@asynchronous
+async def export(output: str, **filters: Any) -> None:
     """Write entries to a file, one JSON object a line, whole or not at all.
 
     \b
     Example:
       askel audit export --output audit.jsonl --since 2026-01-01
     """
-    count = run_async(_export(_audit_filter(**filters), Path(output)))
-    put_message(f"{pluralize(count, 'entry', 'entries')} in {output}")
-
-
-async def _export(wanted: AuditFilter, output: Path) -> int:
-    draft = output.with_name(f".{output.name}.{os.getpid()}")
+    path = Path(output)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
     count = 0
     try:
         async with open_instance() as instance:
-            with os.fdopen(_create_private(draft, output), "w", encoding="utf-8") as file:
+            with os.fdopen(_create_private(draft, path), "w", encoding="utf-8") as file:
                 rows = AuditRows()
-                async for entry in _all_entries(instance, wanted):
+                async for entry in _all_entries(instance, _audit_filter(**filters)):
                     file.write(f"{encode_json(rows.row(entry))}\n")
                     count += 1
                 file.flush()
                 os.fsync(file.fileno())
-        draft.replace(output)
+        draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    return count
+    put_message(f"{pluralize(count, 'entry', 'entries')} in {output}")
 
 
 def _create_private(draft: Path, output: Path) -> int:
-    """Makes the draft of a file, 0600. Raises `OSError` that names the file a person asked for."""
+    """Creates the draft of a file, 0600. Raises `OSError` with the path that was given."""
     try:
         return os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:

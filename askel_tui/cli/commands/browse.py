@@ -1,4 +1,4 @@
-"""`askel browse`: what exists in an account."""
+"""`askel browse`: lists what exists in an account."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from askel_tui.cli.common import CommandError, json_option, open_instance, run_async
+from askel_tui.cli.common import CommandError, asynchronous, json_option, open_instance
 from askel_tui.cli.output import put_json, put_message, put_table
 from askel_tui.core.exit_codes import ExitCode
 from askel_tui.text.numbers import pluralize
@@ -29,10 +29,11 @@ SECTIONS = ("lists", "segments", "flows", "metrics", "templates", "properties")
     type=click.IntRange(1, 100_000),
     default=500,
     show_default=True,
-    help="Profiles to look at for custom properties.",
+    help="Profiles to sample for custom properties.",
 )
 @json_option
-def browse(name: str, section: str, search: str | None, sample: int, as_json: bool) -> None:
+@asynchronous
+async def browse(name: str, section: str, search: str | None, sample: int, as_json: bool) -> None:
     """Show what exists in the account of connection NAME, read now and kept.
 
     Klaviyo lists custom properties nowhere: they are sampled from the profiles that were updated last.
@@ -42,10 +43,6 @@ def browse(name: str, section: str, search: str | None, sample: int, as_json: bo
       askel browse maple-ember lists
       askel browse maple-ember properties --search loyalty
     """
-    run_async(_browse(name, section, search, sample, as_json))
-
-
-async def _browse(name: str, section: str, search: str | None, sample: int, as_json: bool) -> None:
     from askel_tui.services.discovery import discover
 
     async with open_instance() as instance:
@@ -59,36 +56,34 @@ async def _browse(name: str, section: str, search: str | None, sample: int, as_j
     catalog = found.catalog
     every: Sequence[Any] = getattr(catalog, section)
     entries = [each for each in every if _matches(each, search)]
-    looked_at = max((each.of for each in catalog.properties), default=0)
+    sampled = max((each.of for each in catalog.properties), default=0)
     if as_json:
         document: dict[str, Any] = {"connection": name, "taken": to_rfc3339(catalog.taken)}
         if section == "properties":
-            document["sampled"] = looked_at
+            document["sampled"] = sampled
         put_json({**document, section: [asdict(each) for each in entries]})
         return
     headers, row = _SECTION_TABLES[section]
     put_table(headers, [row(each, catalog) for each in entries])
     of = f" of {len(every):,}" if search else ""
-    put_message(
-        f"{pluralize(len(entries), *_SECTION_NOUNS[section])}{of}" + _sampling_note(section, looked_at)
-    )
+    put_message(f"{pluralize(len(entries), *_SECTION_NOUNS[section])}{of}" + _sampling_note(section, sampled))
 
 
 def _needed_scope(section: str) -> str:
     return "profiles:read" if section == "properties" else f"{section}:read"
 
 
-def _sampling_note(section: str, looked_at: int) -> str:
+def _sampling_note(section: str, sampled: int) -> str:
     if section != "properties":
         return ""
-    return f", seen on the {pluralize(looked_at, 'profile')} that were updated last; others may exist"
+    return f", seen on the {pluralize(sampled, 'profile')} that were updated last; others may exist"
 
 
 def _matches(entry: Any, search: str | None) -> bool:
     if search is None:
         return True
-    wanted = search.casefold()
-    return any(wanted in str(getattr(entry, field, "")).casefold() for field in ("name", "id"))
+    text = search.casefold()
+    return any(text in str(getattr(entry, field, "")).casefold() for field in ("name", "id"))
 
 
 def _segment_row(entry: SegmentEntry, catalog: Catalog) -> tuple[object, ...]:

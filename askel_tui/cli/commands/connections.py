@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from askel_tui.cli.common import (
     CommandError,
     actor,
+    asynchronous,
     json_option,
     open_instance,
     require_confirmation,
     run_async,
 )
+from askel_tui.cli.connection_output import check_row, connection_row, put_check
 from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import put, put_json, put_message, put_table
 from askel_tui.core.exit_codes import ExitCode
-from askel_tui.text.numbers import pluralize
 
 if TYPE_CHECKING:
     from askel_tui.klaviyo.reads.key_check import KeyCheck
     from askel_tui.store.state.documents import ConnectionDoc, OnConflict
     from askel_tui.sync.instance import Instance
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 MAX_KEY_BYTES = 65_536
 
@@ -38,12 +42,12 @@ _NOTIFY_URL_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\x00-\x1f\x7f]+
 
 
 class _KeyCommand(click.Command):
-    """A command that takes a key, and never from an argument: what is too many may be one and is not repeated."""
+    """A command that takes a key, never as an argument: one too many may be a key, so it is not printed."""
 
     allow_extra_args = True
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command, unless there were arguments too many."""
+        """Runs the command, unless there are too many arguments."""
         if ctx.args:
             raise click.UsageError(
                 "too many arguments; a key is never one, for others could see it: use --key-stdin or the prompt",
@@ -52,10 +56,10 @@ class _KeyCommand(click.Command):
         return super().invoke(ctx)
 
 
-def _key_option(command: Any) -> Any:
-    return click.option(
-        "--key-stdin", is_flag=True, help="Read the private key from standard input instead of asking for it."
-    )(command)
+_key_option = click.option(
+    "--key-stdin", is_flag=True, help="Read the private key from standard input instead of asking for it."
+)
+_customer_option = click.option("--customer", help="The customer of yours that this account belongs to.")
 
 
 def _read_key(from_stdin: bool) -> str:
@@ -83,39 +87,26 @@ def _notify_urls(ctx: click.Context, param: click.Parameter, urls: tuple[str, ..
     return urls
 
 
+def _on_conflict_option(**settings: Any) -> Callable[[F], F]:
+    return click.option("--on-conflict", type=_CONFLICT_POLICIES, help=_ON_CONFLICT_HELP, **settings)
+
+
+def _notify_option(text: str) -> Callable[[F], F]:
+    return click.option("--notify", multiple=True, metavar="URL", callback=_notify_urls, help=text)
+
+
 @click.command(cls=_KeyCommand)
 @click.argument("name")
 @_key_option
 @click.option("--revision", help="The API revision to pin; the newest one without it.")
-@click.option("--customer", help="The customer of yours that this account belongs to.")
+@_customer_option
 @click.option(
     "--only-list", "only_lists", multiple=True, metavar="LIST", help="Touch only this list; repeatable."
 )
-@click.option(
-    "--notify",
-    multiple=True,
-    metavar="URL",
-    callback=_notify_urls,
-    help="Where notices of holds and failures go; repeatable.",
-)
-@click.option(
-    "--on-conflict",
-    type=_CONFLICT_POLICIES,
-    default="fail",
-    show_default=True,
-    help=_ON_CONFLICT_HELP,
-)
+@_notify_option("Where notices of holds and failures go; repeatable.")
+@_on_conflict_option(default="fail", show_default=True)
 @json_option
-def connect(
-    name: str,
-    key_stdin: bool,
-    revision: str | None,
-    customer: str | None,
-    only_lists: tuple[str, ...],
-    notify: tuple[str, ...],
-    on_conflict: OnConflict,
-    as_json: bool,
-) -> None:
+def connect(name: str, key_stdin: bool, as_json: bool, **settings: Any) -> None:
     """Connect a Klaviyo account under a NAME.
 
     The key is checked before anything is stored: whose account it opens and which scopes it has. It comes from a
@@ -125,47 +116,26 @@ def connect(
     Example:
       askel connect maple-ember --key-stdin < key.txt
     """
-    run_async(
-        _connect(name, _read_key(key_stdin), revision, customer, only_lists, notify, on_conflict, as_json)
-    )
+    run_async(_connect(name, _read_key(key_stdin), settings, as_json))
 
 
-async def _connect(
-    name: str,
-    key: str,
-    revision: str | None,
-    customer: str | None,
-    only_lists: tuple[str, ...],
-    notify: tuple[str, ...],
-    on_conflict: OnConflict,
-    as_json: bool,
-) -> None:
+async def _connect(name: str, key: str, settings: dict[str, Any], as_json: bool) -> None:
     from askel_tui.services import connections
 
     async with open_instance() as instance:
-        document, check = await connections.connect(
-            instance,
-            name,
-            key,
-            actor(),
-            revision=revision,
-            customer=customer,
-            only_lists=only_lists,
-            notify=notify,
-            on_conflict=on_conflict,
-        )
+        document, check = await connections.connect(instance, name, key, actor(), **settings)
         catalog = await _first_catalog(instance, document)
     if as_json:
-        put_json({**_check_row(document, check), "catalog": catalog})
+        put_json({**check_row(document, check), "catalog": catalog})
         return
-    _put_check(document, check)
+    put_check(document, check)
     if catalog:
         put()
         put("catalog: " + ", ".join(f"{count:,} {section}" for section, count in catalog.items()))
 
 
 async def _first_catalog(instance: Instance, document: ConnectionDoc) -> dict[str, int] | None:
-    """Reads the catalog once; a connection stands without it, so trouble is only told. Gives counts by section."""
+    """Reads the catalog once, and counts it by section. None where it can't be read, which is only reported."""
     from askel_tui.core.problems import did_you_mean
     from askel_tui.klaviyo.errors import KlaviyoError
     from askel_tui.klaviyo.reads.catalog import SECTIONS
@@ -177,42 +147,38 @@ async def _first_catalog(instance: Instance, document: ConnectionDoc) -> dict[st
     except KlaviyoError as error:
         put_message(f"the catalog could not be read yet: {error}")
         return None
+    readable = [section for section in SECTIONS if section not in found.unreadable_sections]
     known = {word for each in found.catalog.lists for word in (each.id, each.name)}
     for name in document.only_lists:
-        if "lists" not in found.unreadable_sections and name not in known:
+        if "lists" in readable and name not in known:
             guess = did_you_mean(name, known)
-            put_message(
-                f"warning: the account has no list {name!r}" + (f"; did you mean {guess!r}?" if guess else "")
-            )
-    return {
-        section: len(getattr(found.catalog, section))
-        for section in SECTIONS
-        if section not in found.unreadable_sections
-    }
+            hint = f"; did you mean {guess!r}?" if guess else ""
+            put_message(f"warning: the account has no list {name!r}{hint}")
+    return {section: len(getattr(found.catalog, section)) for section in readable}
 
 
 @click.command()
 @click.argument("name")
 @json_option
-def check(name: str, as_json: bool) -> None:
+@asynchronous
+async def check(name: str, as_json: bool) -> None:
     """Check a connection's key against Klaviyo and note which scopes it has.
 
     \b
     Example:
       askel check maple-ember
     """
-    run_async(_check(name, as_json))
-
-
-async def _check(name: str, as_json: bool) -> None:
     from askel_tui.services import connections
 
     async with open_instance() as instance:
-        document, found = await connections.check(instance, name)
+        _put_result(*await connections.check(instance, name), as_json)
+
+
+def _put_result(document: ConnectionDoc, check: KeyCheck, as_json: bool) -> None:
     if as_json:
-        put_json(_check_row(document, found))
+        put_json(check_row(document, check))
     else:
-        _put_check(document, found)
+        put_check(document, check)
 
 
 @click.command(cls=_KeyCommand)
@@ -235,27 +201,20 @@ async def _rotate(name: str, key: str, as_json: bool) -> None:
     from askel_tui.services import connections
 
     async with open_instance() as instance:
-        document, found = await connections.rotate(instance, name, key, actor())
-    if as_json:
-        put_json(_check_row(document, found))
-    else:
-        _put_check(document, found)
+        _put_result(*await connections.rotate(instance, name, key, actor()), as_json)
 
 
 @click.command()
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def disconnect(name: str, yes: bool) -> None:
+@asynchronous
+async def disconnect(name: str, yes: bool) -> None:
     """Take a connection and its key away. Nothing changes in Klaviyo; the audit stays.
 
     \b
     Example:
       askel disconnect maple-ember --yes
     """
-    run_async(_disconnect(name, yes))
-
-
-async def _disconnect(name: str, yes: bool) -> None:
     from askel_tui.services import connections
 
     async with open_instance() as instance:
@@ -287,25 +246,20 @@ def connections(ctx: click.Context, as_json: bool) -> None:
 
 @connections.command("set")
 @click.argument("name")
-@click.option("--on-conflict", type=_CONFLICT_POLICIES, help=_ON_CONFLICT_HELP)
+@_on_conflict_option()
 @click.option(
     "--pause-after",
     metavar="SPAN",
     help="How long Klaviyo may keep failing before a step is held: 90s, 15m, 2h; `default` as the setting says.",
 )
-@click.option("--customer", help="The customer of yours that this account belongs to.")
-@click.option(
-    "--notify",
-    multiple=True,
-    metavar="URL",
-    callback=_notify_urls,
-    help="Where its notices go, in place of where they went; repeatable.",
-)
+@_customer_option
+@_notify_option("Where its notices go, in place of where they went; repeatable.")
 @click.option(
     "--no-notify", is_flag=True, help="Its notices go nowhere but where those of all connections go."
 )
 @json_option
-def set_(
+@asynchronous
+async def set_(
     name: str,
     on_conflict: OnConflict | None,
     pause_after: str | None,
@@ -314,13 +268,14 @@ def set_(
     no_notify: bool,
     as_json: bool,
 ) -> None:
-    """Change what holds for the connection NAME; a running daemon goes by it at once.
+    """Change the connection NAME; a running daemon goes by it at once.
 
     \b
     Examples:
       askel connections set maple-ember --on-conflict merge
       askel connections set maple-ember --pause-after 1h --notify slack://…
     """
+    from askel_tui.services import connections
     from askel_tui.services.settings import InvalidSetting, parse_duration
 
     if notify and no_notify:
@@ -338,97 +293,35 @@ def set_(
     fields = {field: value for field, (value, is_given) in given.items() if is_given}
     if not fields:
         raise click.UsageError("nothing to change was given; --help says what can be")
-    document = run_async(_set(name, fields))
+    async with open_instance() as instance:
+        document = await connections.change(instance, name, actor(), **fields)
     if as_json:
-        put_json(_connection_row(document))
+        put_json(connection_row(document))
     else:
         put_message(f"{name}: {', '.join(fields)} changed")
-
-
-async def _set(name: str, fields: dict[str, Any]) -> ConnectionDoc:
-    from askel_tui.services import connections
-
-    async with open_instance() as instance:
-        return await connections.change(instance, name, actor(), **fields)
 
 
 async def _list(as_json: bool) -> None:
     async with open_instance() as instance:
         documents = instance.state.connections()
     if as_json:
-        put_json({"connections": [_connection_row(document) for document in documents]})
+        put_json({"connections": [connection_row(document) for document in documents]})
         return
     if not documents:
         put_message("no connections yet: `askel connect NAME --key-stdin` makes one")
-    rows = [
-        (
-            doc.name,
-            doc.account,
-            doc.account_name,
-            doc.revision,
-            doc.customer,
-            doc.on_conflict,
-            _missing_scopes(doc),
-            doc.key,
-        )
-        for doc in documents
-    ]
-    put_table(
-        ("name", "account", "called", "revision", "customer", "on conflict", "missing scopes", "key"), rows
+    columns = ("name", "account", "called", "revision", "customer", "on conflict", "missing scopes", "key")
+    put_table(columns, [_cells(document) for document in documents])
+
+
+def _cells(document: ConnectionDoc) -> tuple[str | None, ...]:
+    missing = sorted(scope for scope, state in document.scopes.items() if state == "missing")
+    return (
+        document.name,
+        document.account,
+        document.account_name,
+        document.revision,
+        document.customer,
+        document.on_conflict,
+        ", ".join(missing),
+        document.key,
     )
-
-
-def _missing_scopes(document: ConnectionDoc) -> str:
-    return ", ".join(scope for scope, state in sorted(document.scopes.items()) if state == "missing")
-
-
-def _connection_row(document: ConnectionDoc) -> dict[str, Any]:
-    """A connection for programs. Addresses for notices may hold tokens, so only their number is told."""
-    from askel_tui.text.times import to_rfc3339
-
-    return {
-        "name": document.name,
-        "account": document.account,
-        "account_name": document.account_name,
-        "revision": document.revision,
-        "key": document.key,
-        "customer": document.customer,
-        "only_lists": list(document.only_lists),
-        "notify": len(document.notify),
-        "on_conflict": document.on_conflict,
-        "pause_after": document.pause_after,
-        "scopes": dict(sorted(document.scopes.items())),
-        "created": to_rfc3339(document.created),
-    }
-
-
-def _check_row(document: ConnectionDoc, check: KeyCheck) -> dict[str, Any]:
-    lacking = [{"feature": feature, "missing": list(scopes)} for feature, scopes in check.missing_features]
-    return {**_connection_row(document), "lacking": lacking}
-
-
-def _put_check(document: ConnectionDoc, check: KeyCheck) -> None:
-    marks = {"present": "[x]", "missing": "[ ]", "not verified": "[?]"}
-    if check.account:
-        whose = check.account + (f" ({check.account_name})" if check.account_name else "")
-    else:
-        whose = "an account that the key may not name: it is known by the key's fingerprint only"
-    put_table(("", ""), [("connection", document.name), ("account", whose), ("revision", document.revision),
-                     ("key", document.key)])  # fmt: skip
-    put()
-    put_table(
-        ("scope", "", ""), [(scope, marks[state], state) for scope, state in sorted(check.scopes.items())]
-    )
-    if check.missing_features:
-        put()
-        put_table(
-            ("can't do", "for want of"),
-            [(feature, ", ".join(need)) for feature, need in check.missing_features],
-        )
-    put_message(f"{document.name} is connected; {_describe_lacking(check)}")
-
-
-def _describe_lacking(check: KeyCheck) -> str:
-    if not check.missing_features:
-        return "its key can do all that Askel does"
-    return f"{pluralize(len(check.missing_features), 'feature')} can't work with this key"

@@ -1,4 +1,4 @@
-"""`askel daemon`: the headless sync."""
+"""`askel daemon`: sends in the background, and serves the HTTP API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from askel_tui.text.times import to_rfc3339
 
 
 @click.command()
-@click.option("--listen", metavar="HOST:PORT", help="Take requests in there: the HTTP API for your product.")
+@click.option("--listen", metavar="HOST:PORT", help="Serve the HTTP API there, for your product.")
 @click.option("--public", is_flag=True, help="Let --listen name an address that other machines can reach.")
 @click.option("--until-idle", is_flag=True, help="End when nothing is left that can be sent.")
 @click.option("--log-json", is_flag=True, help="Log one JSON object a line.")
@@ -30,7 +30,7 @@ from askel_tui.text.times import to_rfc3339
     help="What is worth a line; debug logs every request.",
 )
 def daemon(listen: str | None, public: bool, until_idle: bool, log_json: bool, log_level: str) -> None:
-    """Keep records moving into Klaviyo until SIGTERM or Ctrl-C; what is under way is settled first.
+    """Keep records moving into Klaviyo until SIGTERM or Ctrl-C; requests in flight are settled first.
 
     One daemon works on a home. With --until-idle it exits 3 while a hold exists, and 4 where a connection has no key.
 
@@ -68,7 +68,7 @@ def daemon(listen: str | None, public: bool, until_idle: bool, log_json: bool, l
 
 
 async def _count_remaining() -> tuple[int, int]:
-    """How many operations wait or are held, and how many failures are kept."""
+    """(operations that wait or are held, failures)."""
     async with open_instance() as instance:
         counts = (await instance.journal.counts()).values()
     return sum(each.waiting + each.held for each in counts), sum(each.failed for each in counts)
@@ -82,7 +82,7 @@ def _set_up_logging(level: int, as_json: bool) -> None:
 
 
 class TextLines(logging.Formatter):
-    """`time LEVEL message`, inert; of an exception only its name and sentence."""
+    """Formats `time LEVEL message`, sanitized; of an exception only its name and message."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
@@ -90,7 +90,7 @@ class TextLines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: at, level, logger, message, and the fields of a request."""
+    """Formats one JSON object a line: at, level, logger, message, and the fields of a request."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""

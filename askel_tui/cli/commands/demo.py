@@ -1,4 +1,4 @@
-"""`askel demo`: a sandbox, Maple & Ember, and the whole story; on a terminal it is watched in the console."""
+"""`askel demo`: plays the whole story against a sandbox; on a terminal it is watched in the console."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def demo(headless: bool) -> None:
 
 @contextlib.contextmanager
 def _temporary_home() -> Iterator[Path]:
-    """A home of its own, and none of the user's settings."""
+    """A temporary home, without any of the user's settings."""
     with tempfile.TemporaryDirectory(prefix="askel-demo-") as home:
         for name in [name for name in os.environ if name.startswith("ASKEL_")]:
             del os.environ[name]
@@ -52,7 +52,7 @@ async def _play_story(
     begun: threading.Event | None = None,
     left: asyncio.Event | None = None,
 ) -> None:
-    """Tells the story. `begun` is set once the account is there; with `left` the account stays until that is set."""
+    """Plays the story. Sets `begun` once the sandbox runs; with `left`, the sandbox runs until that is set."""
     from askel_tui.demo.account import DemoAccount
     from askel_tui.demo.story import Story, StoryBroken
     from askel_tui.sandbox.http.server import serve
@@ -75,20 +75,20 @@ async def _play_story(
 
 
 def _play_in_console(home: Path) -> None:
-    """Tells the story in a thread of its own while the console is open on its home."""
+    """Plays the story in a thread while the console is open on its home."""
     from askel_tui.tui import run as console
 
-    told: list[str] = []
+    lines: list[str] = []
     begun = threading.Event()
     stop: list[Callable[[], None]] = []
     ended: list[BaseException] = []
 
-    async def tell() -> None:
+    async def play() -> None:
         loop, left = asyncio.get_running_loop(), asyncio.Event()
-        story = asyncio.create_task(_play_story(home, told.append, begun, left))
+        story = asyncio.create_task(_play_story(home, lines.append, begun, left))
 
         def leave() -> None:
-            # Told to the end it only waits to be left; in the middle it is broken off.
+            # A story that has ended only waits for `left`; one that has not is cancelled.
             left.set()
             loop.call_later(0.1, story.cancel)
 
@@ -101,7 +101,7 @@ def _play_in_console(home: Path) -> None:
 
     def work() -> None:
         try:
-            asyncio.run(tell())
+            asyncio.run(play())
         except BaseException as error:
             ended.append(error)
         finally:
@@ -117,6 +117,6 @@ def _play_in_console(home: Path) -> None:
             with contextlib.suppress(RuntimeError):
                 each()
         thread.join()
-        click.echo("\n".join(told))
+        click.echo("\n".join(lines))
     if ended:
         raise ended[0]

@@ -1,4 +1,4 @@
-"""`askel segment check` and `askel flow fire`: from a shell what the API offers a product."""
+"""`askel segment check` and `askel flow fire`: what the HTTP API offers a product, from a shell."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 from askel_tui.cli.common import (
     CommandError,
     actor,
+    asynchronous,
     exit_with,
     json_option,
     open_instance,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=SuggestingGroup)
 def segment() -> None:
-    """Questions about segments, asked now."""
+    """Questions about segments, answered by Klaviyo now."""
 
 
 @segment.command()
@@ -32,27 +33,23 @@ def segment() -> None:
 @click.argument("segment")
 @click.argument("profile")
 @json_option
-def check(name: str, segment: str, profile: str, as_json: bool) -> None:
+@asynchronous
+async def check(name: str, segment: str, profile: str, as_json: bool) -> None:
     """Ask whether PROFILE (e-mail, +phone, or external id) is in SEGMENT (name or id) of connection NAME.
 
     \b
     Example:
       askel segment check maple-ember VIP ada@example.com
     """
-    found = run_async(_check(name, segment, profile))
-    if as_json:
-        put_json(found)
-        return
-    put(
-        f"{format_cell(profile)} is {'' if found['member'] else 'not '}in {format_cell(found['segment']['name'])}"
-    )
-
-
-async def _check(name: str, segment: str, profile: str) -> dict[str, Any]:
     from askel_tui.services.direct_requests import check_segment_membership, parse_identity
 
     async with open_instance() as instance:
-        return await check_segment_membership(instance, name, segment, parse_identity(profile))
+        found = await check_segment_membership(instance, name, segment, parse_identity(profile))
+    if as_json:
+        put_json(found)
+        return
+    verb = "is in" if found["member"] else "is not in"
+    put(f"{format_cell(profile)} {verb} {format_cell(found['segment']['name'])}")
 
 
 @click.group(cls=SuggestingGroup)
@@ -108,12 +105,10 @@ async def _fire(
                 through_list=through_list,
                 through_metric=metric,
             )
-        except InvalidWorkflow as unfit:
-            # A person named a flow, and no file, step or field.
-            told = [str(Problem(each.message, suggestion=each.suggestion)) for each in unfit.problems]
-            raise CommandError(
-                "; ".join(told), ExitCode.KEY_OR_SCOPE if unfit.only_scopes else ExitCode.REFUSED
-            ) from None
+        except InvalidWorkflow as invalid:
+            # The command named a flow; file, step and field of a problem mean nothing here.
+            problems = [str(Problem(each.message, suggestion=each.suggestion)) for each in invalid.problems]
+            raise CommandError("; ".join(problems), invalid.exit_code) from None
 
 
 def _fire_row(fired: WriteResult) -> dict[str, Any]:
@@ -130,10 +125,10 @@ def _fire_row(fired: WriteResult) -> dict[str, Any]:
 
 
 def _put_result(fired: WriteResult, flow: str) -> None:
-    bad = [entry for entry in fired.entries if entry.status == "failed"]
-    for entry in bad:
+    failures = [entry for entry in fired.entries if entry.status == "failed"]
+    for entry in failures:
         put_message(f"step {entry.step}, {entry.kind}: {(entry.response or {}).get('detail') or 'failed'}")
-    if bad:
+    if failures:
         exit_with(ExitCode.FAILED)
     if not fired.complete:
         put_message(f"{flow} is not fired yet: it waits or is held (`askel status`, `askel hold list`)")
@@ -142,6 +137,6 @@ def _put_result(fired: WriteResult, flow: str) -> None:
         put_message(f"{flow} was given its trigger; record {fired.record} in the audit")
     else:
         put_message(
-            f"{flow} does not start: Klaviyo fires it for who joins the list, and this profile was on it before; "
+            f"{flow} does not start: Klaviyo fires it when a profile joins the list, and this one was on it before; "
             f"record {fired.record} in the audit"
         )

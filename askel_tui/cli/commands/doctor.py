@@ -1,4 +1,4 @@
-"""`askel doctor`: whether everything is in order, and what to do where it is not."""
+"""`askel doctor`: checks everything, and says what to do where something is wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from askel_tui import __version__
-from askel_tui.cli.common import exit_with, json_option, run_async
+from askel_tui.cli.common import asynchronous, exit_with, json_option
 from askel_tui.cli.output import put_json, put_message, put_table
 from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.text.numbers import pluralize
@@ -37,11 +37,12 @@ CHECKED_PACKAGES = (
 
 WEEK_MS = 7 * 86_400_000
 MAX_IMBALANCES = 1_000
+"""Bulk jobs whose figures do not add up that are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at, whether it is in order, and what was found."""
+    """One thing that was checked, whether it is in order, and what was found."""
 
     what: str
     ok: bool
@@ -50,7 +51,8 @@ class Finding:
 
 @click.command()
 @json_option
-def doctor(as_json: bool) -> None:
+@asynchronous
+async def doctor(as_json: bool) -> None:
     """Check the home, the journal and its chain, keys, the daemon with its HTTP API, and every connection.
 
     Exits 1 where something is wrong.
@@ -59,7 +61,7 @@ def doctor(as_json: bool) -> None:
     Example:
       askel doctor
     """
-    findings = run_async(_findings())
+    findings = await _findings()
     wrong = [finding for finding in findings if not finding.ok]
     if as_json:
         put_json({"ok": not wrong, "findings": [asdict(finding) for finding in findings]})
@@ -76,9 +78,9 @@ def doctor(as_json: bool) -> None:
 
 async def _findings() -> list[Finding]:
     findings = [Finding("Askel", True, f"{__version__}, Python {sys.version.split()[0]}"), _package_finding()]
-    place = _run_check("home", _check_home)
-    findings.append(place)
-    if not place.ok:
+    home = _run_check("home", _check_home)
+    findings.append(home)
+    if not home.ok:
         return findings
     findings.append(_run_check("file system", _check_file_system))
     return [*findings, *await _instance_findings()]
@@ -91,12 +93,12 @@ def _package_finding() -> Finding:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             missing.append(name)
-    told = f"missing: {', '.join(missing)}" if missing else ", ".join(found)
-    return Finding("packages", not missing, told)
+    text = f"missing: {', '.join(missing)}" if missing else ", ".join(found)
+    return Finding("packages", not missing, text)
 
 
 def _run_check(what: str, check: Callable[[], str | tuple[bool, str]]) -> Finding:
-    """What `look` finds, in order unless it says otherwise; an error that is expected is a finding too."""
+    """The result of a check; in order unless it says otherwise. An expected error is a finding too."""
     try:
         found = check()
         return Finding(what, True, found) if isinstance(found, str) else Finding(what, *found)
@@ -121,7 +123,7 @@ def _check_home() -> str:
     finally:
         probe.unlink(missing_ok=True)
     mode = directory.stat().st_mode & 0o777
-    others = "" if mode & 0o077 == 0 else f"; others may look into it (mode {mode:o}; chmod 700 closes it)"
+    others = "" if mode & 0o077 == 0 else f"; others may read it (mode {mode:o}; chmod 700 closes it)"
     return f"{directory}, writable{others}"
 
 
@@ -168,13 +170,13 @@ async def _import_job_finding(instance: Instance) -> Finding:
     """Whether Klaviyo's figures added up for every bulk job of the last week: accepted = written + failed."""
     from askel_tui.store.journal.rows import AuditFilter
 
-    wanted = AuditFilter(kind="imbalance", since=instance.clock() - WEEK_MS)
-    wrong = await instance.journal.audit_entries(wanted, newest=True, limit=MAX_IMBALANCES)
+    imbalances = AuditFilter(kind="imbalance", since=instance.clock() - WEEK_MS)
+    wrong = await instance.journal.audit_entries(imbalances, newest=True, limit=MAX_IMBALANCES)
     if not wrong:
         return Finding("bulk receipts", True, "every bulk job of the last week adds up")
     detail = (wrong[-1].response or {}).get("detail") or {}
-    told = f"{pluralize(len(wrong), 'job')} did not add up, the last one {detail.get('job')}: {detail.get('detail')}"
-    return Finding("bulk receipts", False, f"{told} (`askel audit --kind imbalance`)")
+    last = f"the last one {detail.get('job')}: {detail.get('detail')} (`askel audit --kind imbalance`)"
+    return Finding("bulk receipts", False, f"{pluralize(len(wrong), 'job')} did not add up, {last}")
 
 
 def _check_state(instance: Instance) -> str:
@@ -190,12 +192,12 @@ def _check_daemon(instance: Instance) -> str:
         return "not running"
     from askel_tui.cli.commands.doctor_api import systemd_unit
 
-    of_unit = systemd_unit(pid) if pid else None
-    return f"running, process {pid or '?'}" + (f", {of_unit}" if of_unit else "")
+    unit = systemd_unit(pid) if pid else None
+    return f"running, process {pid or '?'}" + (f", {unit}" if unit else "")
 
 
 def _api_findings(instance: Instance, keys: bool) -> list[Finding]:
-    """About the HTTP API; `keys` says whether the vault or keyring could be opened."""
+    """The findings about the HTTP API. `keys`: whether the vault or keyring can be opened."""
     from askel_tui.cli.commands import doctor_api
 
     findings = [

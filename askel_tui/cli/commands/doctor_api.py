@@ -1,4 +1,4 @@
-"""What `askel doctor` finds about the HTTP API: where it listens, whether it takes requests, who may come in."""
+"""Checks of `askel doctor` about the HTTP API: its address, its readiness, tokens and webhooks."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def check_api(instance: Instance) -> tuple[bool, str]:
         else "for this machine only"
     )
     try:
-        why = found.not_ready_reasons()
+        reasons = found.not_ready_reasons()
     except OSError as error:
         return False, f"{found.url} does not answer: {str(error).lower()}"
-    if why:
-        return False, f"{found.url} takes no records: {'; '.join(why)}"
+    if reasons:
+        return False, f"{found.url} takes no records: {'; '.join(reasons)}"
     return True, f"listens on {found.url}, {reach}; ready"
 
 
@@ -66,7 +66,7 @@ def _name_tokens(what: str, found: Iterable[TokenDoc]) -> list[str]:
 
 
 def check_webhooks(instance: Instance) -> tuple[bool, str]:
-    """Whether each webhook can be checked: its settings can be read, its secret is stored. Blocks."""
+    """Whether each webhook has readable settings and a stored secret. Blocks."""
     from askel_tui.api.shared.webhook_settings import SETTING_PREFIX, WebhookSettings, secret_name
 
     names = [
@@ -90,7 +90,7 @@ def check_webhooks(instance: Instance) -> tuple[bool, str]:
 
 
 def systemd_unit(pid: int) -> str | None:
-    """The systemd unit that a process belongs to, where the kernel tells."""
+    """The systemd unit of a process; None where there is none, or the kernel does not say."""
     try:
         with open(f"/proc/{pid}/cgroup", encoding="utf-8") as groups:
             names = [part for line in groups for part in line.strip().split("/")]

@@ -1,4 +1,4 @@
-"""`askel dry-run`: what records would do, beside what the account holds now."""
+"""`askel dry-run`: shows what records would write, beside what the account holds now."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from askel_tui.cli.common import (
-    existing_file,
+    EXISTING_FILE,
+    asynchronous,
     exit_with,
     json_option,
     open_instance,
-    run_async,
 )
 from askel_tui.cli.output import bold, format_cell, put, put_json, put_message
 from askel_tui.cli.record_options import file_format, format_option, open_file, put_refusals
@@ -31,12 +31,12 @@ DEFAULT_RECORDS = 30
 MAX_VALUE_CELLS = 60
 
 TOTAL_LABELS = {"added": "list adds", "removed": "list removals", "flows": "flows fired"}
-"""Words for totals that their names alone don't explain."""
+"""Labels of the totals whose names do not explain themselves."""
 
 
 @click.command("dry-run")
 @click.argument("workflow")
-@click.argument("file", type=existing_file(), required=False, metavar="[FILE|-]")
+@click.argument("file", type=EXISTING_FILE, required=False, metavar="[FILE|-]")
 @click.option(
     "--last",
     type=click.IntRange(1),
@@ -44,7 +44,8 @@ TOTAL_LABELS = {"added": "list adds", "removed": "list removals", "flows": "flow
 )
 @format_option
 @json_option
-def dry_run(workflow: str, file: str | None, last: int | None, kind: str | None, as_json: bool) -> None:
+@asynchronous
+async def dry_run(workflow: str, file: str | None, last: int | None, kind: str | None, as_json: bool) -> None:
     """Show what WORKFLOW's newest version would write; writes nothing.
 
     Takes the newest records that came in and match, or the records of FILE. Each change is shown beside what the
@@ -57,7 +58,7 @@ def dry_run(workflow: str, file: str | None, last: int | None, kind: str | None,
     """
     from askel_tui.services.json_documents import to_json
 
-    found, refused = run_async(_dry_run(workflow, file, last, kind))
+    found, refused = await _dry_run(workflow, file, last, kind)
     if as_json:
         put_json(to_json(found))
     else:
@@ -70,13 +71,13 @@ def dry_run(workflow: str, file: str | None, last: int | None, kind: str | None,
 async def _dry_run(
     workflow: str, file: str | None, last: int | None, kind: str | None
 ) -> tuple[DryRun, list[RefusedLine]]:
-    from askel_tui.services.dry_run import dry_run as dry
+    from askel_tui.services.dry_run import dry_run as preview
 
     async with open_instance() as instance:
         if file is None:
-            return await dry(instance, workflow, last=last), []
+            return await preview(instance, workflow, last=last), []
         records, refused = _records(file, kind)
-        return await dry(instance, workflow, last=last, records=records), refused
+        return await preview(instance, workflow, last=last, records=records), refused
 
 
 def _records(file: str, kind: str | None) -> tuple[list[Record], list[RefusedLine]]:
@@ -114,9 +115,9 @@ def _show(run: DryRun) -> None:
 
 
 def _show_record(record: RecordPreview) -> None:
-    who = ", ".join(format_cell(value) for value in record.profile.values()) or "nobody"
+    profile = ", ".join(format_cell(value) for value in record.profile.values()) or "nobody"
     state = "failed" if record.problems else "new" if record.new else "known"
-    put(bold(f"{format_cell(record.record)}  {who}  {state}"))
+    put(bold(f"{format_cell(record.record)}  {profile}  {state}"))
     steps = [each.step for each in record.operations] + [each.step for each in record.skipped]
     width = max(map(len, steps), default=0)
     for operation in record.operations:
@@ -130,19 +131,19 @@ def _show_record(record: RecordPreview) -> None:
     for skipped in record.skipped:
         put(f"  {skipped.step:<{width}}  skipped: {format_cell(skipped.why)}")
     for problem in record.problems:
-        place = ", ".join(filter(None, (problem.step, problem.field)))
-        put(f"  problem: {format_cell(place)}{': ' if place else ''}{format_cell(problem.message)}")
+        location = ", ".join(filter(None, (problem.step, problem.field)))
+        put(f"  problem: {format_cell(location)}{': ' if location else ''}{format_cell(problem.message)}")
     put()
 
 
 def _change_lines(field: str, change: Mapping[str, Any]) -> Iterator[str]:
-    """The lines of a change: a field before and after, an event with what it holds."""
+    """The lines of a change: a field before and after, or an event with its attributes and properties."""
     after = change["after"]
     if not field.startswith("event ") or not isinstance(after, Mapping):
         yield f"{format_cell(field)}: {_format_value(change['before'])} → {_format_value(after)}"
         return
-    told = {name: value for name, value in after.items() if name != "properties" and value is not None}
-    shown = ", ".join(f"{format_cell(name)} {_format_plain(value)}" for name, value in told.items())
+    attributes = {name: value for name, value in after.items() if name != "properties" and value is not None}
+    shown = ", ".join(f"{format_cell(name)} {_format_plain(value)}" for name, value in attributes.items())
     yield f"{format_cell(field)}: {shown}"
     for name, value in (after.get("properties") or {}).items():
         yield f"  {format_cell(name)}: {_format_value(value)}"

@@ -1,4 +1,4 @@
-"""`askel failed`: what did not arrive."""
+"""`askel failed`: lists, retries and discards failures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from askel_tui.cli.common import CommandError, actor, json_option, open_instance, run_async
+from askel_tui.cli.common import CommandError, actor, asynchronous, json_option, open_instance
 from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import put_json, put_message, put_table
 from askel_tui.core.exit_codes import ExitCode
@@ -25,7 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def put_failure_count(failures: int) -> None:
-    """Says where failures are, if there are any."""
+    """Writes how many failures are kept, and how to list them; nothing where there are none."""
     if failures:
         verb = "is" if failures == 1 else "are"
         put_message(f"{pluralize(failures, 'failure')} {verb} kept: `askel failed list` says why")
@@ -40,17 +40,14 @@ def failed() -> None:
 @click.option("--workflow", metavar="NAME", help="Only this workflow's.")
 @click.option("--last", type=click.IntRange(1), default=1000, show_default=True, help="How many at most.")
 @json_option
-def list_(workflow: str | None, last: int, as_json: bool) -> None:
+@asynchronous
+async def list_(workflow: str | None, last: int, as_json: bool) -> None:
     """List what failed, with the reason and the id that `retry` and `discard` take.
 
     \b
     Example:
       askel failed list --workflow first-points-welcome
     """
-    run_async(_list(workflow, last, as_json))
-
-
-async def _list(workflow: str | None, last: int, as_json: bool) -> None:
     async with open_instance() as instance:
         if workflow is not None:
             instance.workflow_document(workflow)
@@ -78,11 +75,11 @@ async def _list(workflow: str | None, last: int, as_json: bool) -> None:
 
 
 def _describe_problems(failure: Failure) -> str:
-    told = [
+    problems = [
         ", ".join(filter(None, (row.get("step"), row.get("field")))) + f": {row['message']}"
         for row in failure.problems
     ]
-    return "; ".join(told) or failure.reason
+    return "; ".join(problems) or failure.reason
 
 
 def _failure_row(failure: Failure) -> dict[str, Any]:
@@ -112,15 +109,16 @@ def _selection_options(command: F) -> F:
 
 @failed.command()
 @_selection_options
-def retry(ids: tuple[int, ...], workflow: str | None, everything: bool, as_json: bool) -> None:
-    """Try what failed again: by ids, a workflow's, or everything. Failed plans are planned anew.
+@asynchronous
+async def retry(ids: tuple[int, ...], workflow: str | None, everything: bool, as_json: bool) -> None:
+    """Retry failures: by ids, a workflow's, or all. Failed plans are planned anew.
 
     \b
     Examples:
       askel failed retry 12 15
       askel failed retry --workflow first-points-welcome
     """
-    result = run_async(_decide("retry", ids, workflow, everything))
+    result = await _decide("retry", ids, workflow, everything)
     if as_json:
         put_json(result)
     put_message(f"{pluralize(result['retried'], 'failure')} will be tried again; a running daemon does it")
@@ -128,27 +126,30 @@ def retry(ids: tuple[int, ...], workflow: str | None, everything: bool, as_json:
 
 @failed.command()
 @_selection_options
-def discard(ids: tuple[int, ...], workflow: str | None, everything: bool, as_json: bool) -> None:
-    """Give up what failed: by ids, a workflow's, or everything. The audit keeps it.
+@asynchronous
+async def discard(ids: tuple[int, ...], workflow: str | None, everything: bool, as_json: bool) -> None:
+    """Discard failures: by ids, a workflow's, or all. The audit keeps them.
 
     \b
     Example:
       askel failed discard 12
     """
-    result = run_async(_decide("discard_failed", ids, workflow, everything))
+    result = await _decide("discard_failed", ids, workflow, everything)
     if as_json:
         put_json(result)
     put_message(f"{pluralize(result['discarded'], 'failure')} discarded")
 
 
-async def _decide(order: str, ids: tuple[int, ...], workflow: str | None, everything: bool) -> dict[str, Any]:
+async def _decide(
+    command: str, ids: tuple[int, ...], workflow: str | None, everything: bool
+) -> dict[str, Any]:
     from askel_tui.sync.engine.command_bus import submit
 
     if bool(ids) + (workflow is not None) + everything != 1:
         raise click.UsageError("say which: ids, --workflow NAME, or --all")
     async with open_instance() as instance:
         chosen = await _chosen_ids(instance, ids, workflow)
-        return dict(await submit(instance, order, {"ids": chosen}, actor()))
+        return dict(await submit(instance, command, {"ids": chosen}, actor()))
 
 
 async def _chosen_ids(instance: Instance, ids: tuple[int, ...], workflow: str | None) -> list[int]:

@@ -1,4 +1,4 @@
-"""`askel hold`: what is held, and what a person decides about it."""
+"""`askel hold`: lists, releases and discards what is held."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from askel_tui.cli.common import actor, json_option, open_instance, require_confirmation, run_async
+from askel_tui.cli.common import (
+    actor,
+    asynchronous,
+    json_option,
+    open_instance,
+    require_confirmation,
+    run_async,
+)
 from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import put_json, put_message, put_table
 from askel_tui.text.numbers import pluralize
@@ -28,17 +35,14 @@ def hold() -> None:
 @click.argument("workflow", required=False)
 @click.argument("step", required=False)
 @json_option
-def list_(workflow: str | None, step: str | None, as_json: bool) -> None:
+@asynchronous
+async def list_(workflow: str | None, step: str | None, as_json: bool) -> None:
     """List what is held, why, since when, and how much waits.
 
     \b
     Example:
       askel hold list
     """
-    run_async(_list(workflow, step, as_json))
-
-
-async def _list(workflow: str | None, step: str | None, as_json: bool) -> None:
     from askel_tui.services.json_documents import to_json
 
     async with open_instance() as instance:
@@ -54,7 +58,7 @@ async def _list(workflow: str | None, step: str | None, as_json: bool) -> None:
 
 
 def hold_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A hold for programs: times as RFC 3339."""
+    """A hold as a JSON document, with its time as RFC 3339."""
     return {**row, "since": to_rfc3339(row["since"])}
 
 
@@ -74,14 +78,15 @@ def put_holds(holds: Sequence[Hold | HoldStatus], now: int) -> None:
 @click.argument("workflow", required=False)
 @click.argument("step", required=False)
 @json_option
-def release(workflow: str | None, step: str | None, as_json: bool) -> None:
+@asynchronous
+async def release(workflow: str | None, step: str | None, as_json: bool) -> None:
     """Let held steps go on: all of them, a WORKFLOW's, or one STEP. What is still wrong holds them again.
 
     \b
     Example:
       askel hold release first-points-welcome welcome
     """
-    run_async(_decide("release", workflow, step, as_json))
+    await _decide("release", workflow, step, as_json)
 
 
 @hold.command()
@@ -101,21 +106,21 @@ def discard(workflow: str | None, step: str | None, yes: bool, as_json: bool) ->
     run_async(_decide("discard", workflow, step, as_json))
 
 
-async def _decide(word: str, workflow: str | None, step: str | None, as_json: bool) -> None:
+async def _decide(command: str, workflow: str | None, step: str | None, as_json: bool) -> None:
     from askel_tui.sync.engine.command_bus import submit
 
     async with open_instance() as instance:
         if workflow is not None and not workflow.startswith("direct-"):
             instance.workflow_document(workflow)
-        result = await submit(instance, word, {"workflow": workflow, "step": step}, actor())
+        result = await submit(instance, command, {"workflow": workflow, "step": step}, actor())
     if as_json:
         put_json(result)
     for each in result["holds"]:
-        one = each["operations"] == 1
-        if word == "release":
-            done = "waits to be sent" if one else "wait to be sent"
+        is_single = each["operations"] == 1
+        if command == "release":
+            outcome = "waits to be sent" if is_single else "wait to be sent"
         else:
-            done = "is discarded" if one else "are discarded"
+            outcome = "is discarded" if is_single else "are discarded"
         put_message(
-            f"{each['workflow']} step {each['step']}: {pluralize(each['operations'], 'operation')} {done}"
+            f"{each['workflow']} step {each['step']}: {pluralize(each['operations'], 'operation')} {outcome}"
         )

@@ -1,4 +1,4 @@
-"""`askel ingest`: records in from a file or standard input."""
+"""`askel ingest`: reads records from a file or standard input into the journal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from askel_tui.cli.common import existing_file, exit_with, json_option, open_instance, run_async
+from askel_tui.cli.common import EXISTING_FILE, exit_with, json_option, open_instance, run_async
 from askel_tui.cli.output import put_json, put_message
 from askel_tui.cli.record_options import FileFormat, file_format, format_option, open_file, put_refusals
 from askel_tui.core.exit_codes import ExitCode
@@ -26,15 +26,15 @@ REDRAW_INTERVAL_S = 0.1
 
 
 @click.command()
-@click.argument("file", type=existing_file(), metavar="FILE|-")
+@click.argument("file", type=EXISTING_FILE, metavar="FILE|-")
 @click.option("--connection", required=True, metavar="NAME", help="The connection that the records are for.")
 @format_option
 @json_option
 def ingest(file: str, connection: str, kind: str | None, as_json: bool) -> None:
-    """Take records in from FILE (JSONL or CSV), or from standard input (-).
+    """Read records from FILE (JSONL or CSV), or from standard input (-).
 
     Records are stored durably before they are counted; the same id again is the same record. A line that is no record
-    is refused with its reason and kept aside, the others go in; the exit code is then 3.
+    is refused with its reason and kept in a file, the others are stored; the exit code is then 3.
 
     \b
     Examples:
@@ -63,7 +63,7 @@ def ingest(file: str, connection: str, kind: str | None, as_json: bool) -> None:
 
 async def _ingest(file: str, connection: str, kind: FileFormat) -> IngestResult:
     from askel_tui.core.records.files import read_lines
-    from askel_tui.services.ingest import ingest as taken_in
+    from askel_tui.services.ingest import ingest as ingest_records
 
     # Reading blocks the event loop, so Ctrl-C must interrupt the read itself.
     if threading.current_thread() is threading.main_thread():
@@ -74,7 +74,7 @@ async def _ingest(file: str, connection: str, kind: FileFormat) -> IngestResult:
             progress = Progress(stream)
             lines = progress.read(read_lines(stream))
             try:
-                return await taken_in(instance, connection, lines, kind, progress=progress.show)
+                return await ingest_records(instance, connection, lines, kind, progress=progress.show)
             finally:
                 progress.end()
 
@@ -100,7 +100,7 @@ class Progress:
         self._drawn = 0.0
 
     def read(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """The lines, counted on their way."""
+        """The lines, whose bytes are counted as they pass."""
         for line in lines:
             self._read += len(line)
             yield line
@@ -122,7 +122,7 @@ class Progress:
         return f"[{'#' * full}{'.' * (BAR_CELLS - full)}] {share:4.0%}  "
 
     def end(self) -> None:
-        """Takes the bar away."""
+        """Erases the bar."""
         if self._on and self._drawn:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()

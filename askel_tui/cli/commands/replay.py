@@ -1,4 +1,4 @@
-"""`askel replay`: events of a stretch of the journal once more."""
+"""`askel replay`: sends events of a range of the journal once more."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from askel_tui.cli.common import actor, json_option, open_instance, run_async
+from askel_tui.cli.common import actor, asynchronous, json_option, open_instance
 from askel_tui.cli.output import put_json, put_message, put_table
 from askel_tui.cli.times import TimeParam, epoch_ms
 from askel_tui.text.numbers import pluralize
@@ -15,6 +15,7 @@ from askel_tui.text.times import format_timestamp, to_rfc3339
 
 if TYPE_CHECKING:
     from askel_tui.services.replay import ReplayRange, UnreplayableEvent
+    from askel_tui.sync.instance import Instance
 
 MAX_SHOWN_UNFIT = 20
 
@@ -47,7 +48,8 @@ def _parse_record_range(
 @click.option("--no-backfill", is_flag=True, help="Let the events fire flows, as new ones do.")
 @click.option("--dry-run", is_flag=True, help="List the events; send nothing.")
 @json_option
-def replay(
+@asynchronous
+async def replay(
     connection: str,
     workflow: str | None,
     step: str | None,
@@ -58,7 +60,7 @@ def replay(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Send EVENTS of a stretch of the journal again, with the same unique ids. Nothing else is ever sent again.
+    """Send EVENTS of a range of the journal again, with the same unique ids. Nothing else is ever sent again.
 
     Klaviyo keeps an event it has and takes one it lost. Events are marked as history, so that they fire no flow, where
     the connection's revision can say so.
@@ -68,9 +70,11 @@ def replay(
       askel replay --connection maple-ember --since 2026-11-20 --until 2026-11-21 --dry-run
       askel replay --connection maple-ember --workflow first-points-welcome --records evt-000100..evt-000200
     """
+    from askel_tui.contract.dialects import dialect
     from askel_tui.services.replay import ReplayRange
+    from askel_tui.services.replay import replay as replay_events
 
-    wanted = ReplayRange(
+    sent = ReplayRange(
         connection,
         workflow,
         step,
@@ -79,9 +83,13 @@ def replay(
         *records,
     )
     if dry_run:
-        run_async(_list(wanted, as_json))
+        await _list(sent, as_json)
         return
-    count, unfit, backfill = run_async(_replay(wanted, not no_backfill))
+    async with open_instance() as instance:
+        _require_workflow(instance, workflow)
+        can_backfill = dialect(instance.state.connection(connection).revision).has_backfill
+        count, unfit = await replay_events(instance, sent, actor(), backfill=not no_backfill)
+    backfill = can_backfill and not no_backfill
     if as_json:
         put_json({"events": count, "backfill": backfill, "unfit": [_unfit_row(each) for each in unfit]})
     if not backfill and not no_backfill:
@@ -90,32 +98,21 @@ def replay(
     put_message(f"{pluralize(count, 'event')} will be sent again; a running daemon does it")
 
 
-async def _replay(wanted: ReplayRange, backfill: bool) -> tuple[int, list[UnreplayableEvent], bool]:
-    from askel_tui.contract.dialects import dialect
-    from askel_tui.services import replay as replays
-
-    async with open_instance() as instance:
-        _require_workflow(instance.workflow_document, wanted.workflow)
-        can = dialect(instance.state.connection(wanted.connection).revision).has_backfill
-        count, unfit = await replays.replay(instance, wanted, actor(), backfill=backfill)
-    return count, unfit, backfill and can
-
-
-async def _list(wanted: ReplayRange, as_json: bool) -> None:
+async def _list(sent: ReplayRange, as_json: bool) -> None:
     from askel_tui.services.replay import UnreplayableEvent, replayable_events
 
     found: list[dict[str, Any]] = []
     unfit: list[UnreplayableEvent] = []
     async with open_instance() as instance:
-        _require_workflow(instance.workflow_document, wanted.workflow)
-        async for each in replayable_events(instance, wanted):
+        _require_workflow(instance, sent.workflow)
+        async for each in replayable_events(instance, sent):
             if isinstance(each, UnreplayableEvent):
                 unfit.append(each)
             else:
                 found.append(each.as_dict())
     if as_json:
-        events_told = [{**each, "sent": to_rfc3339(each["sent"])} for each in found]
-        put_json({"events": events_told, "unfit": [_unfit_row(each) for each in unfit]})
+        events = [{**each, "sent": to_rfc3339(each["sent"])} for each in found]
+        put_json({"events": events, "unfit": [_unfit_row(each) for each in unfit]})
     else:
         columns = ("sent", "workflow", "step", "record", "profile", "metric", "unique id")
         put_table(columns, [_event_row(each) for each in found])
@@ -123,19 +120,19 @@ async def _list(wanted: ReplayRange, as_json: bool) -> None:
     put_message(f"{pluralize(len(found), 'event')} would be sent again")
 
 
-def _require_workflow(document: Any, workflow: str | None) -> None:
-    """A mistyped workflow is told, with a guess, instead of finding nothing."""
+def _require_workflow(instance: Instance, workflow: str | None) -> None:
+    """Raises `UnknownWorkflow`, with a suggestion, for a name that would find nothing."""
     if workflow is not None:
-        document(workflow)
+        instance.workflow_document(workflow)
 
 
 def _event_row(event: dict[str, Any]) -> tuple[str, ...]:
-    who = next(iter(event["profile"].values()), "")
-    names = ("workflow", "step", "record")
     return (
         format_timestamp(event["sent"]),
-        *(event[name] for name in names),
-        who,
+        event["workflow"],
+        event["step"],
+        event["record"],
+        next(iter(event["profile"].values()), ""),
         event["metric"],
         event["unique_id"],
     )

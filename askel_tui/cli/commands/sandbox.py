@@ -1,4 +1,4 @@
-"""`askel sandbox`: a Klaviyo account on this machine."""
+"""`askel sandbox`: runs a Klaviyo account on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`askel status`: connections, workflows, what waits, what is held, budgets."""
+"""`askel status`: shows connections, workflows, the backlog, holds and budgets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from askel_tui.cli.commands.failed import put_failure_count
 from askel_tui.cli.commands.hold import hold_row, put_holds
-from askel_tui.cli.common import json_option, open_instance, run_async
+from askel_tui.cli.common import asynchronous, json_option, open_instance
 from askel_tui.cli.output import bold, put, put_json, put_message, put_table
 
 if TYPE_CHECKING:
@@ -18,17 +18,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @json_option
-def status(as_json: bool) -> None:
+@asynchronous
+async def status(as_json: bool) -> None:
     """Show connections, workflows with what waits and what was sent, holds, budgets.
 
     \b
     Example:
       askel status --json
     """
-    run_async(_status(as_json))
-
-
-async def _status(as_json: bool) -> None:
     from askel_tui.services.json_documents import to_json
     from askel_tui.services.status import read_status
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from askel_tui.cli.common import actor, json_option, open_instance, run_async
+from askel_tui.cli.common import actor, asynchronous, json_option, open_instance
 from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import put, put_json, put_message, put_table
 from askel_tui.text.times import to_rfc3339
 
 if TYPE_CHECKING:
-    from askel_tui.store.state.tokens import TokenDoc
+    from askel_tui.store.state.tokens import Scope, TokenDoc
 
 _SECONDS_PER_UNIT = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SPAN_PATTERN = re.compile(r"([1-9][0-9]{0,4})([mhdw])")
@@ -41,9 +41,10 @@ def token() -> None:
 @click.option("--expires", metavar="SPAN", help="When it ends: 90d, 12h, 30m, 4w. Without it, never.")
 @click.option("--rate", type=click.IntRange(1, 1_000_000), metavar="N", help="At most N requests a second.")
 @json_option
-def create(
+@asynchronous
+async def create(
     name: str,
-    scopes: tuple[str, ...],
+    scopes: tuple[Scope, ...],
     connections: tuple[str, ...],
     expires: str | None,
     rate: int | None,
@@ -56,26 +57,15 @@ def create(
       askel token create backend --connection maple-ember --scope send --scope read
       askel token create grafana --scope operate --expires 90d
     """
-    made, text = run_async(_create(name, scopes, connections, _parse_span_ms(expires), rate))
-    if as_json:
-        put_json({"token": text, **_token_row(made)})
-        return
-    put(text)
-    where = ", ".join(made.connections) or "all connections"
-    put_message(f"{name} may {', '.join(made.scopes)} for {where}; keep the token, it is not shown again")
-
-
-async def _create(
-    name: str, scopes: tuple[Any, ...], connections: tuple[str, ...], span_ms: int | None, rate: int | None
-) -> tuple[TokenDoc, str]:
     from askel_tui.store.journal.rows import Decision
     from askel_tui.store.state.tokens import Tokens
 
+    span_ms = _parse_span_ms(expires)
     async with open_instance() as instance:
         for connection in connections:
             instance.state.connection(connection)
         now = instance.clock()
-        made, text = Tokens(instance.home).create(
+        created, text = Tokens(instance.home).create(
             name,
             scopes,
             connections=connections,
@@ -83,8 +73,14 @@ async def _create(
             expires=None if span_ms is None else now + span_ms,
             rate=rate,
         )
-        await instance.journal.write_decision(Decision("token_create", actor(), detail=_token_row(made)), now)
-        return made, text
+        decision = Decision("token_create", actor(), detail=_token_row(created))
+        await instance.journal.write_decision(decision, now)
+    if as_json:
+        put_json({"token": text, **_token_row(created)})
+        return
+    put(text)
+    reach = ", ".join(created.connections) or "all connections"
+    put_message(f"{name} may {', '.join(created.scopes)} for {reach}; keep the token, it is not shown again")
 
 
 def _parse_span_ms(text: str | None) -> int | None:
@@ -98,64 +94,50 @@ def _parse_span_ms(text: str | None) -> int | None:
 
 @token.command("list")
 @json_option
-def list_(as_json: bool) -> None:
+@asynchronous
+async def list_(as_json: bool) -> None:
     """List tokens, never their text.
 
     \b
     Example:
       askel token list
     """
-    rows = run_async(_list())
-    if as_json:
-        put_json({"tokens": rows})
-        return
-    if not rows:
-        put_message("there is no token yet: `askel token create NAME` makes one")
-    put_table(
-        ("name", "scopes", "connections", "expires", "rate"),
-        [
-            (
-                row["name"],
-                ", ".join(row["scopes"]),
-                ", ".join(row["connections"]) or "all",
-                row["expires"],
-                row["rate"],
-            )
-            for row in rows
-        ],
-    )
-
-
-async def _list() -> list[dict[str, Any]]:
     from askel_tui.store.state.tokens import Tokens
 
     async with open_instance() as instance:
-        now = instance.clock()
-        return [{**_token_row(each), "expired": each.is_expired(now)} for each in Tokens(instance.home).all()]
+        now, found = instance.clock(), Tokens(instance.home).all()
+    if as_json:
+        put_json({"tokens": [{**_token_row(each), "expired": each.is_expired(now)} for each in found]})
+        return
+    if not found:
+        put_message("there is no token yet: `askel token create NAME` makes one")
+    put_table(("name", "scopes", "connections", "expires", "rate"), [_cells(each) for each in found])
+
+
+def _cells(token: TokenDoc) -> tuple[object, ...]:
+    row = _token_row(token)
+    connections = ", ".join(token.connections) or "all"
+    return token.name, ", ".join(token.scopes), connections, row["expires"], token.rate
 
 
 @token.command()
 @click.argument("name")
-def revoke(name: str) -> None:
+@asynchronous
+async def revoke(name: str) -> None:
     """Revoke a token; it is refused from the next request on.
 
     \b
     Example:
       askel token revoke backend
     """
-    run_async(_revoke(name))
-    put_message(f"{name} is revoked")
-
-
-async def _revoke(name: str) -> None:
     from askel_tui.store.journal.rows import Decision
     from askel_tui.store.state.tokens import Tokens
 
     async with open_instance() as instance:
-        gone = Tokens(instance.home).revoke(name)
-        await instance.journal.write_decision(
-            Decision("token_revoke", actor(), detail=_token_row(gone)), instance.clock()
-        )
+        revoked = Tokens(instance.home).revoke(name)
+        decision = Decision("token_revoke", actor(), detail=_token_row(revoked))
+        await instance.journal.write_decision(decision, instance.clock())
+    put_message(f"{name} is revoked")
 
 
 def _token_row(token: TokenDoc) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`askel workflow`: workflows as files."""
+"""`askel workflow`: checks, stores, runs and shows workflows."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from askel_tui.cli.common import (
+    EXISTING_FILE,
     actor,
-    existing_file,
+    asynchronous,
     json_option,
     open_instance,
     read_text,
     require_confirmation,
-    run_async,
 )
 from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import problem_rows, put, put_json, put_message, put_table
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from askel_tui.core.workflows.model import Step
     from askel_tui.services.workflows import InvalidWorkflow
-    from askel_tui.store.state.documents import PinnedStep, WorkflowDoc
+    from askel_tui.store.state.documents import PinnedStep
     from askel_tui.sync.instance import Instance
 
 
@@ -37,22 +37,22 @@ def workflow() -> None:
 
 
 @workflow.command()
-@click.argument("file", type=existing_file())
+@click.argument("file", type=EXISTING_FILE)
 @json_option
 def validate(file: str, as_json: bool) -> None:
-    """Check a workflow FILE by itself; needs no connection. All problems are told at once.
+    """Check a workflow FILE by itself; needs no connection. All problems are listed at once.
 
     \b
     Example:
       askel workflow validate first-points-welcome.yaml
     """
     from askel_tui.services.workflows import InvalidWorkflow
-    from askel_tui.services.workflows import validate as checked
+    from askel_tui.services.workflows import validate as validate_workflow
 
     try:
-        found = checked(read_text(file), file)
-    except InvalidWorkflow as unfit:
-        _put_problems_json(unfit, as_json)
+        found = validate_workflow(read_text(file), file)
+    except InvalidWorkflow as invalid:
+        _put_problems_json(invalid, as_json)
         raise
     if as_json:
         put_json({"workflow": found.name, "problems": []})
@@ -60,15 +60,16 @@ def validate(file: str, as_json: bool) -> None:
         put_message(f"{file}: workflow {found.name} is valid, {pluralize(len(found.steps), 'step')}")
 
 
-def _put_problems_json(unfit: InvalidWorkflow, as_json: bool) -> None:
+def _put_problems_json(invalid: InvalidWorkflow, as_json: bool) -> None:
     if as_json:
-        put_json({"problems": problem_rows(unfit.problems)})
+        put_json({"problems": problem_rows(invalid.problems)})
 
 
 @workflow.command()
-@click.argument("file", type=existing_file())
+@click.argument("file", type=EXISTING_FILE)
 @json_option
-def apply(file: str, as_json: bool) -> None:
+@asynchronous
+async def apply(file: str, as_json: bool) -> None:
     """Store a workflow FILE as a draft version, checked against the live account.
 
     Names of lists, segments, flows and metrics are pinned to what they mean now. Nothing runs before `activate`.
@@ -77,30 +78,32 @@ def apply(file: str, as_json: bool) -> None:
     Example:
       askel workflow apply first-points-welcome.yaml
     """
-    run_async(_apply(file, as_json))
-
-
-async def _apply(file: str, as_json: bool) -> None:
     from askel_tui.services.workflows import InvalidWorkflow
-    from askel_tui.services.workflows import apply as applied
+    from askel_tui.services.workflows import apply as apply_workflow
 
     text = read_text(file)
     async with open_instance() as instance:
         try:
-            result = await applied(instance, text, file, actor())
-        except InvalidWorkflow as unfit:
-            _put_problems_json(unfit, as_json)
+            result = await apply_workflow(instance, text, file, actor())
+        except InvalidWorkflow as invalid:
+            _put_problems_json(invalid, as_json)
             raise
     document = result.document
     for warning in result.warnings:
         put_message(f"warning: {warning}")
     if as_json:
-        told = {"workflow": document.workflow, "version": document.version, "connection": document.connection}
-        warnings = problem_rows(result.warnings)
-        targets = {step: pinned.model_dump() for step, pinned in document.targets.items()}
-        put_json({**told, "changed": result.changed, "targets": targets, "warnings": warnings})
+        put_json(
+            {
+                "workflow": document.workflow,
+                "version": document.version,
+                "connection": document.connection,
+                "changed": result.changed,
+                "targets": {step: pinned.model_dump() for step, pinned in document.targets.items()},
+                "warnings": problem_rows(result.warnings),
+            }
+        )
         return
-    named = f"{document.workflow} version {document.version}"
+    label = f"{document.workflow} version {document.version}"
     put_table(
         ("step", "names", "id"),
         [
@@ -111,24 +114,21 @@ async def _apply(file: str, as_json: bool) -> None:
         ],
     )
     if result.changed:
-        put_message(f"{named} is stored as a draft; `askel workflow activate {document.workflow}` runs it")
+        put_message(f"{label} is stored as a draft; `askel workflow activate {document.workflow}` runs it")
     else:
-        put_message(f"{named} says the same already; nothing was changed")
+        put_message(f"{label} says the same already; nothing was changed")
 
 
 @workflow.command("list")
 @json_option
-def list_(as_json: bool) -> None:
+@asynchronous
+async def list_(as_json: bool) -> None:
     """List the workflows with their state.
 
     \b
     Example:
       askel workflow list
     """
-    run_async(_list(as_json))
-
-
-async def _list(as_json: bool) -> None:
     from askel_tui.services.json_documents import to_json
     from askel_tui.services.status import read_status
 
@@ -148,17 +148,14 @@ async def _list(as_json: bool) -> None:
 @click.argument("name")
 @click.option("--version", type=click.IntRange(1), help="Another version than the newest.")
 @json_option
-def show(name: str, version: int | None, as_json: bool) -> None:
+@asynchronous
+async def show(name: str, version: int | None, as_json: bool) -> None:
     """Show a workflow: its version, its steps with what they name, its state.
 
     \b
     Example:
       askel workflow show first-points-welcome
     """
-    run_async(_show(name, version, as_json))
-
-
-async def _show(name: str, version: int | None, as_json: bool) -> None:
     from askel_tui.core.workflows.loader import load_workflow
 
     async with open_instance() as instance:
@@ -182,9 +179,9 @@ async def _show(name: str, version: int | None, as_json: bool) -> None:
     if as_json:
         put_json({**about, "steps": steps})
         return
-    shown = {**about, "versions": None, "trigger": ", ".join(about["trigger"]),
-             "applied": format_timestamp(document.applied)}  # fmt: skip
-    put_table(("", ""), [(word, value) for word, value in shown.items() if value is not None])
+    about["trigger"], about["applied"] = ", ".join(about["trigger"]), format_timestamp(document.applied)
+    fields = [(name, value) for name, value in about.items() if name != "versions" and value is not None]
+    put_table(("", ""), fields)
     put()
     put_table(
         ("step", "kind", "names", "id"),
@@ -213,8 +210,8 @@ def _step_row(step: Step, targets: Mapping[str, PinnedStep]) -> dict[str, Any]:
 def _target_cells(target: Mapping[str, Any] | None, through: Mapping[str, Any] | None) -> tuple[str, str]:
     if target is None:
         return "", ""
-    by = f", through {through['type']} {through['name']}" if through else ""
-    return f"{target['type']} {target['name']}{by}", target["id"] or "made with the first event"
+    through_label = f", through {through['type']} {through['name']}" if through else ""
+    return f"{target['type']} {target['name']}{through_label}", target["id"] or "made with the first event"
 
 
 @workflow.command()
@@ -223,14 +220,16 @@ def _target_cells(target: Mapping[str, Any] | None, through: Mapping[str, Any] |
 @click.option(
     "--output", type=click.Path(dir_okay=False, writable=True), help="A file, instead of standard output."
 )
-def export(name: str, version: int | None, output: str | None) -> None:
+@asynchronous
+async def export(name: str, version: int | None, output: str | None) -> None:
     """Give a workflow's file back, as it was applied.
 
     \b
     Example:
       askel workflow export first-points-welcome --output welcome.yaml
     """
-    document = run_async(_load_document(name, version))
+    async with open_instance() as instance:
+        document = instance.workflow_document(name, version)
     if output is None:
         click.echo(document.source, nl=not document.source.endswith("\n"))
         return
@@ -238,13 +237,8 @@ def export(name: str, version: int | None, output: str | None) -> None:
     put_message(f"{name} version {document.version} is in {output}")
 
 
-async def _load_document(name: str, version: int | None) -> WorkflowDoc:
-    async with open_instance() as instance:
-        return instance.workflow_document(name, version)
-
-
 def _write_file(path: str, text: str) -> None:
-    """Puts a file there whole or not at all. Raises `OSError` that names the file a person asked for."""
+    """Writes a file whole or not at all. Raises `OSError` with the path that was given."""
     try:
         with click.open_file(path, "w", encoding="utf-8", atomic=True) as file:
             file.write(text)
@@ -258,26 +252,24 @@ def _write_file(path: str, text: str) -> None:
     "--since", type=TimeParam(), help="Also kept records whose time is not older: a date or RFC 3339."
 )
 @click.option("--from-record", metavar="ID", help="Also kept records from this one on.")
-def activate(name: str, since: datetime | None, from_record: str | None) -> None:
+@asynchronous
+async def activate(name: str, since: datetime | None, from_record: str | None) -> None:
     """Switch a workflow to its newest version: it takes the records that come in from now on.
 
     \b
     Example:
       askel workflow activate first-points-welcome --since 2026-01-01
     """
-    if since is not None and from_record is not None:
-        raise click.UsageError("--since and --from-record exclude each other")
-    run_async(_activate(name, rfc3339(since) if since else None, from_record))
-
-
-async def _activate(name: str, since: str | None, from_record: str | None) -> None:
-    from askel_tui.services.workflows import activate as activated
+    from askel_tui.services.workflows import activate as activate_workflow
     from askel_tui.store.locks import owner_pid
 
+    if since is not None and from_record is not None:
+        raise click.UsageError("--since and --from-record exclude each other")
+    start = rfc3339(since) if since else None
     async with open_instance() as instance:
-        result = await activated(instance, name, actor(), since=since, from_record=from_record)
+        result = await activate_workflow(instance, name, actor(), since=start, from_record=from_record)
         running = owner_pid(instance.home) is not None
-    reach = f", records since {since} included" if since else ""
+    reach = f", records since {start} included" if start else ""
     reach = f", from record {from_record} on" if from_record else reach
     put_message(f"{name} version {result['version']} is active{reach}")
     if not running:
@@ -286,27 +278,29 @@ async def _activate(name: str, since: str | None, from_record: str | None) -> No
 
 @workflow.command()
 @click.argument("name")
-def pause(name: str) -> None:
+@asynchronous
+async def pause(name: str) -> None:
     """Pause a workflow: its records wait.
 
     \b
     Example:
       askel workflow pause first-points-welcome
     """
-    run_async(_submit("pause", name))
+    await _submit("pause", name)
     put_message(f"{name} is paused: its records wait; `askel workflow resume {name}` sends them")
 
 
 @workflow.command()
 @click.argument("name")
-def resume(name: str) -> None:
-    """Let a paused workflow go on: what waited is sent.
+@asynchronous
+async def resume(name: str) -> None:
+    """Resume a paused workflow: what waited is sent.
 
     \b
     Example:
       askel workflow resume first-points-welcome
     """
-    run_async(_submit("resume", name))
+    await _submit("resume", name)
     put_message(f"{name} is active again")
 
 
@@ -321,19 +315,15 @@ async def _submit(word: str, name: str) -> None:
 @workflow.command()
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def delete(name: str, yes: bool) -> None:
-    """Forget a workflow: its versions, holds, failures and what it has not sent. The audit stays.
+@asynchronous
+async def delete(name: str, yes: bool) -> None:
+    """Delete a workflow: its versions, holds, failures and what it has not sent. The audit stays.
 
     \b
     Example:
       askel workflow delete first-points-welcome --yes
     """
-    run_async(_delete(name, yes))
-    put_message(f"{name} is deleted")
-
-
-async def _delete(name: str, yes: bool) -> None:
-    from askel_tui.services.workflows import delete as deleted
+    from askel_tui.services.workflows import delete as delete_workflow
 
     async with open_instance() as instance:
         instance.workflow_document(name)
@@ -342,4 +332,5 @@ async def _delete(name: str, yes: bool) -> None:
         require_confirmation(
             f"Delete {name}, with {pluralize(unsent, 'operation')} that it has not sent?", yes
         )
-        await deleted(instance, name, actor())
+        await delete_workflow(instance, name, actor())
+    put_message(f"{name} is deleted")

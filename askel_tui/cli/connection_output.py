@@ -1,0 +1,64 @@
+"""A connection as the command line shows it: a JSON document for programs, tables for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from askel_tui.cli.output import put, put_message, put_table
+from askel_tui.text.numbers import pluralize
+
+if TYPE_CHECKING:
+    from askel_tui.klaviyo.reads.key_check import KeyCheck
+    from askel_tui.store.state.documents import ConnectionDoc
+
+
+def connection_row(document: ConnectionDoc) -> dict[str, Any]:
+    """A connection as a JSON document. Addresses of notices may hold tokens, so only their number is in it."""
+    from askel_tui.text.times import to_rfc3339
+
+    return {
+        "name": document.name,
+        "account": document.account,
+        "account_name": document.account_name,
+        "revision": document.revision,
+        "key": document.key,
+        "customer": document.customer,
+        "only_lists": list(document.only_lists),
+        "notify": len(document.notify),
+        "on_conflict": document.on_conflict,
+        "pause_after": document.pause_after,
+        "scopes": dict(sorted(document.scopes.items())),
+        "created": to_rfc3339(document.created),
+    }
+
+
+def check_row(document: ConnectionDoc, check: KeyCheck) -> dict[str, Any]:
+    """A connection as a JSON document, with the features that its key lacks scopes for."""
+    lacking = [{"feature": feature, "missing": list(scopes)} for feature, scopes in check.missing_features]
+    return {**connection_row(document), "lacking": lacking}
+
+
+def put_check(document: ConnectionDoc, check: KeyCheck) -> None:
+    """Writes a connection, the scopes of its key, and the features that lack some."""
+    marks = {"present": "[x]", "missing": "[ ]", "not verified": "[?]"}
+    account = "an account that the key may not name: it is known by the key's fingerprint only"
+    if check.account:
+        account = check.account + (f" ({check.account_name})" if check.account_name else "")
+    fields = (
+        ("connection", document.name),
+        ("account", account),
+        ("revision", document.revision),
+        ("key", document.key),
+    )
+    put_table(("", ""), fields)
+    put()
+    scopes = [(scope, marks[state], state) for scope, state in sorted(check.scopes.items())]
+    put_table(("scope", "", ""), scopes)
+    if check.missing_features:
+        put()
+        features = [(feature, ", ".join(scopes)) for feature, scopes in check.missing_features]
+        put_table(("can't do", "for want of"), features)
+        lacking = f"{pluralize(len(features), 'feature')} can't work with this key"
+    else:
+        lacking = "its key can do all that Askel does"
+    put_message(f"{document.name} is connected; {lacking}")
