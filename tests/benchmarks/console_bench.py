@@ -114,7 +114,7 @@ def sent_as_well(app: Any) -> None:
             update.render_segments(app.console)
             if all_there(app):
                 tail = app.screen.query_one(Tail)
-                app.sent = (tail.source, tail.painted_lines)
+                app.sent = (tail.rows, tail.painted_lines)
 
     app._display = displayed
 
@@ -125,12 +125,12 @@ async def filtered(app: Any, text: str) -> float:
     from askel_tui.tui.widgets.filter_bar import FilterBar
 
     tail = app.screen.query_one(Tail)
-    before = tail.source
+    before = tail.rows
     began = time.perf_counter()
-    app.screen.query_one(FilterBar).set(text)
-    await until(lambda: tail.source is not before and app.sent[0] is tail.source)
+    app.screen.query_one(FilterBar).set_text(text)
+    await until(lambda: tail.rows is not before and app.sent[0] is tail.rows)
     took = since(began)
-    await until(lambda: getattr(tail.source, "complete", True))
+    await until(lambda: getattr(tail.rows, "complete", True))
     await asyncio.sleep(0.3)
     return took
 
@@ -145,15 +145,15 @@ async def followed(app: Any, home: Path, rows: int) -> dict[str, float]:
     writer = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.benchmarks.audit_filler", str(home)
     )
-    await until(lambda: tail.source.count > rows, 20)
+    await until(lambda: tail.rows.count > rows, 20)
     lags: list[float] = []
-    first, began, cpu = tail.source.count, time.perf_counter(), time.process_time()
+    first, began, cpu = tail.rows.count, time.perf_counter(), time.process_time()
     while time.perf_counter() - began < FOLLOW_S:
         asleep = time.perf_counter()
         await asyncio.sleep(0.01)
         lags.append((time.perf_counter() - asleep - 0.01) * 1000)
     seconds, used = time.perf_counter() - began, time.process_time() - cpu
-    came = tail.source.count - first
+    came = tail.rows.count - first
     writer.terminate()
     await writer.wait()
     return {
@@ -176,10 +176,10 @@ def all_there(app: Any, rows: int = 0) -> bool:
 
     for tail in app.screen.query(Tail):
         top = tail.scroll_offset.y
-        last = min(top + tail.size.height, tail.source.count)
-        whole = last - top >= tail.size.height or getattr(tail.source, "complete", True)
-        there = all(tail.source.row(line) is not None for line in range(top, last))
-        return whole and there and tail.source.count >= rows
+        last = min(top + tail.size.height, tail.rows.count)
+        whole = last - top >= tail.size.height or getattr(tail.rows, "complete", True)
+        there = all(tail.rows.row(line) is not None for line in range(top, last))
+        return whole and there and tail.rows.count >= rows
     return False
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from askel_tui.tui.screens.live.filter import TAIL_FILTER_FIELDS, InvalidFilterField, build_match
+from askel_tui.tui.screens.live.filter import TAIL_FILTER_FIELDS, InvalidFilterField, build_query
 from askel_tui.tui.text.filtering import parse_filter
 
 NOW = 1_764_000_000_000
@@ -42,7 +42,7 @@ def test_any_line_means_something(text: str) -> None:
 
 
 def test_fields_become_the_audits_own() -> None:
-    match = build_match(
+    match = build_query(
         parse_filter("workflow:w step:s result:fail profile:a@b since:15m ada !bob", TAIL_FILTER_FIELDS), NOW
     )
     assert match is not None
@@ -52,10 +52,10 @@ def test_fields_become_the_audits_own() -> None:
 
 
 def test_nothing_typed_is_everything() -> None:
-    assert build_match(parse_filter("  ", TAIL_FILTER_FIELDS), NOW) is None
+    assert build_query(parse_filter("  ", TAIL_FILTER_FIELDS), NOW) is None
 
 
 @pytest.mark.parametrize("text", ["result:nonsense", "since:yesterday"])
 def test_a_value_that_makes_no_sense_is_told(text: str) -> None:
     with pytest.raises(InvalidFilterField, match="is"):
-        build_match(parse_filter(text, TAIL_FILTER_FIELDS), NOW)
+        build_query(parse_filter(text, TAIL_FILTER_FIELDS), NOW)

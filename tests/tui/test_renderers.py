@@ -15,7 +15,7 @@ from askel_tui.store.journal.rows import AuditEntry
 from askel_tui.store.journal.tables.audit.tail import ENTRY_STATUSES, TailRow
 from askel_tui.text.json_text import encode_json
 from askel_tui.tui.screens.live import entry_detail
-from askel_tui.tui.screens.live.tail_columns import LinePainter, column_widths
+from askel_tui.tui.screens.live.columns import LinePainter, column_widths
 from askel_tui.tui.text.curl import curl_command
 from askel_tui.tui.widgets import detail_pane
 from tests.unit.text.test_sanitizing import HOSTILE, JSON, acts

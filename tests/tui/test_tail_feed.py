@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from askel_tui.store.journal.tables.audit import tail as audit_tail
 from askel_tui.store.journal.tables.audit.tail import TailQuery
 from askel_tui.store.paths import journal_file
 from askel_tui.store.sqlite.connection import connect_tail
+from askel_tui.tui.backend.audit_reader import AuditReader
 from askel_tui.tui.screens.live.feed import TailFeed, TailRows
 from askel_tui.tui.screens.live.rows import ROWS_PER_PAGE
 from tests.benchmarks.audit_filler import INSERT, entry, fill
@@ -30,7 +32,12 @@ class Watched:
         self.changed = threading.Condition()
         self.told: list[tuple[int, int]] = []
         self.faults: list[Exception] = []
-        self.feed = TailFeed(journal_file(home), on_rows=self._rows, on_page=self._page, on_fault=self._fault)
+        self.feed = TailFeed(
+            partial(AuditReader, journal_file(home)),
+            on_rows=self._rows,
+            on_page=self._page,
+            on_error=self._fault,
+        )
         self.feed.open()
 
     def _rows(self, source: TailRows, older: int, newer: int) -> None:

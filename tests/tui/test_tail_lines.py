@@ -8,7 +8,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from askel_tui.tui.screens.live.tail_lines import LineFrame, TailLine
+from askel_tui.tui.screens.live.lines import LineFrame, TailLine
 
 LEFT, CONTENT, RIGHT = 2, 20, 3
 WIDTH = LEFT + CONTENT + RIGHT

@@ -6,7 +6,8 @@ Nothing heavy is imported until a function runs in the backend's thread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,22 @@ if TYPE_CHECKING:
     from askel_tui.store.journal.rows import Failure, Hold, Notice, StoredRecord, WorkflowState
     from askel_tui.store.state.documents import ConnectionDoc, WorkflowDoc
     from askel_tui.sync.instance import Instance
+    from askel_tui.tui.backend.audit_reader import AuditReader
 
 
 @reads
 async def home(instance: Instance) -> Path:
     """The directory of all state."""
     return instance.home
+
+
+@reads
+async def audit_reader(instance: Instance) -> Callable[[], AuditReader]:
+    """Opens connections that read the audit, each for one thread at a time; raises `JournalError` when called."""
+    from askel_tui.store.paths import journal_file
+    from askel_tui.tui.backend.audit_reader import AuditReader
+
+    return partial(AuditReader, journal_file(instance.home))
 
 
 @reads

@@ -1,4 +1,4 @@
-"""One audit entry, whole: who, what, payload, answer, and everything else that became of its record."""
+"""The pane with one whole audit entry: actor, target, request, response, and the history of its record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from askel_tui.store.journal.tables.audit.tail import TailRow
 from askel_tui.text.json_text import format_json, format_value
 from askel_tui.text.sanitizing import sanitize, sanitize_lines
 from askel_tui.text.times import format_time_of_day, format_timestamp
-from askel_tui.tui.screens.live.tail_columns import RESULT_LABELS
+from askel_tui.tui.screens.live.columns import RESULT_LABELS
 from askel_tui.tui.widgets.help import Help
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ STYLE_BY_PART = {
 }
 
 MAX_PAYLOAD_CHARS = 20_000
-"""Characters of a payload that are shown; copying takes all of it."""
+"""How much of a payload is shown; copying takes all of it."""
 
 
 class EntryDetail(VerticalScroll, can_focus=True):
-    """Shows an entry; empty until `show`."""
+    """Shows an entry once `show` is called."""
 
     jump_key = "d"
     help = Help(
@@ -41,13 +41,13 @@ class EntryDetail(VerticalScroll, can_focus=True):
     )
 
     def compose(self) -> ComposeResult:
-        """One text."""
+        """Composes one text."""
         yield Static(id="entry-text")
 
-    def show(self, entry: AuditEntry, life: Sequence[TailRow]) -> None:
-        """Shows an entry and the life of its record."""
+    def show(self, entry: AuditEntry, history: Sequence[TailRow]) -> None:
+        """Shows an entry and the history of its record."""
         self.border_title = f"Entry {entry.seq:,}"
-        self.query_one("#entry-text", Static).update(entry_content(entry, life))
+        self.query_one("#entry-text", Static).update(entry_content(entry, history))
 
     def clear(self) -> None:
         """Shows nothing."""
@@ -55,8 +55,8 @@ class EntryDetail(VerticalScroll, can_focus=True):
         self.query_one("#entry-text", Static).update("")
 
 
-def entry_content(entry: AuditEntry, life: Sequence[TailRow]) -> Content:
-    """The text of an entry; everything in it is inert."""
+def entry_content(entry: AuditEntry, history: Sequence[TailRow]) -> Content:
+    """The text of an entry, without control characters."""
     word, part = RESULT_LABELS.get(entry.status, (entry.status, "doubt"))
     parts: list[Any] = [(sanitize(word), f"bold {STYLE_BY_PART[part]}"), f"  {sanitize(entry.kind)}\n"]
     target = entry.target or {}
@@ -83,9 +83,9 @@ def entry_content(entry: AuditEntry, life: Sequence[TailRow]) -> Content:
         parts += _response(entry.response)
     if entry.request:
         parts += _request(entry.request)
-    if len(life) > 1:
+    if len(history) > 1:
         parts.append(("\nLife of the record\n", "bold $primary"))
-        for row in life:
+        for row in history:
             sign, style = RESULT_LABELS.get(row.status, (row.status, "doubt"))
             here = "▸ " if row.seq == entry.seq else "  "
             parts += [

@@ -1,4 +1,4 @@
-"""What the filter line means for the tail: fields, times, words. Pure."""
+"""The tail's filter: from the fields and words of the filter line to a query of the audit. Pure."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from askel_tui.tui.text.filtering import Filter
 TAIL_FILTER_FIELDS = (
     "connection", "workflow", "step", "profile", "result", "status", "kind", "record", "since", "until",
 )  # fmt: skip
+"""Fields that the filter line may name; `result` and `status` are the same."""
 
 _AGE_PATTERN = re.compile(r"(\d{1,6})(s|m|h|d)")
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 class InvalidFilterField(ValueError):
-    """A field whose value can't be understood; the message says what it can be."""
+    """A field of the filter has a value that can't be read; the message says which it can have."""
 
 
-def build_match(wanted: Filter, now: int) -> TailQuery | None:
-    """What to look for; None where everything fits. `now` is milliseconds since 1970. Raises `InvalidFilterField`."""
+def build_query(wanted: Filter, now: int) -> TailQuery | None:
+    """The query of a filter; None for an empty one. `now` is milliseconds since 1970. Raises `InvalidFilterField`."""
     if not wanted:
         return None
-    asked: dict[str, Any] = {}
+    conditions: dict[str, Any] = {}
     for name, value in wanted.fields.items():
         if name in ("since", "until"):
-            asked[name] = _time(name, value, now)
+            conditions[name] = _time(name, value, now)
         elif name in ("result", "status"):
-            asked["status"] = _status(value)
+            conditions["status"] = _status(value)
         else:
-            asked[name] = value
-    return TailQuery(AuditFilter(**asked), wanted.words, wanted.excluded)
+            conditions[name] = value
+    return TailQuery(AuditFilter(**conditions), wanted.words, wanted.excluded)
 
 
 def _status(value: str) -> str:
@@ -45,9 +46,9 @@ def _status(value: str) -> str:
 
 
 def _time(name: str, value: str, now: int) -> int:
-    ago = _AGE_PATTERN.fullmatch(value)
-    if ago:
-        return now - int(ago[1]) * _UNIT_MS[ago[2]]
+    age = _AGE_PATTERN.fullmatch(value)
+    if age:
+        return now - int(age[1]) * _UNIT_MS[age[2]]
     try:
         found = datetime.fromisoformat(value)
     except ValueError:

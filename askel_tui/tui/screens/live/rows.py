@@ -1,8 +1,8 @@
-"""The rows of a tail, whatever their number: which entry is on which line, and pages of them kept for a while.
+"""The rows of a tail, any number of them: which entry is on which line, and a cache of pages. Pure.
 
-No Textual here. A source is changed by the feed's threads and read by the screen's; each change is one assignment or
-append, so that a reader sees the state before or after it. Lines never wait: a line whose page is not there yet is
-None, and its page is wanted. What would move lines waits until the screen's thread reveals it.
+Rows are changed by the feed's threads and read by the screen's. Each change is one assignment or append, so that a
+reader sees the state before or after it. No line waits for its page: the row of one whose page is not cached is None.
+Changes that would move lines wait until the screen's thread calls `reveal`.
 """
 
 from __future__ import annotations
@@ -11,66 +11,40 @@ from array import array
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Protocol
 
 from askel_tui.store.journal.tables.audit.tail import TailRow
 
 ROWS_PER_PAGE = 256
+
 MAX_CACHED_PAGES = 64
 
 PageKey = tuple[str, int]
-"""Which part of a source, and which page of it. A key always means the same entries."""
-
-
-class RowSource(Protocol):
-    """Rows by line, oldest first. `generation` changes when a line may have become another entry's."""
-
-    @property
-    def count(self) -> int: ...
-
-    @property
-    def generation(self) -> int: ...
-
-    def row(self, line: int) -> TailRow | None:
-        """The row of a line; None while its page is not there."""
-        ...
-
-    def page_of(self, line: int) -> PageKey:
-        """The page that a line is on."""
-        ...
-
-    def seqs(self, page: PageKey) -> Sequence[int]:
-        """The entries of a page."""
-        ...
-
-    def line_of(self, seq: int) -> int:
-        """The line of an entry, or of the first one after it."""
-        ...
+"""A part of the rows (`all`, `older`, `newer`) and the number of a page in it: always the same entries."""
 
 
 class PageCache:
-    """The pages that were read last."""
+    """The pages used last."""
 
     def __init__(self, max_pages: int = MAX_CACHED_PAGES) -> None:
         self._most = max_pages
         self._pages: OrderedDict[PageKey, Sequence[TailRow]] = OrderedDict()
 
     def get(self, page: PageKey) -> Sequence[TailRow] | None:
-        """A page, if it is there."""
+        """A page, if it is cached."""
         found = self._pages.get(page)
         if found is not None:
             self._pages.move_to_end(page)
         return found
 
     def put(self, page: PageKey, rows: Sequence[TailRow]) -> None:
-        """Keeps a page; the one that was not asked for longest goes."""
+        """Caches a page; the one that was not used for longest goes."""
         self._pages[page] = rows
         self._pages.move_to_end(page)
         while len(self._pages) > self._most:
             self._pages.popitem(last=False)
 
     def clear(self) -> None:
-        """Forgets all pages."""
+        """Drops all pages."""
         self._pages.clear()
 
     def __len__(self) -> int:
@@ -78,7 +52,7 @@ class PageCache:
 
 
 class AllRows:
-    """Every entry. Kept as runs of consecutive numbers: a journal without gaps is one run."""
+    """Rows of every entry, kept as runs of consecutive `seq`s: a journal without gaps is one run."""
 
     def __init__(self) -> None:
         self.pages = PageCache()
@@ -89,22 +63,22 @@ class AllRows:
 
     @property
     def count(self) -> int:
-        """How many lines there are."""
+        """The number of lines."""
         return self._count
 
     @property
     def last(self) -> int:
-        """The `seq` of the last line; one before the first where there is none."""
+        """The `seq` of the last line; one less than the first where there is none."""
         return self._run_seqs[-1] + self._count - self._run_lines[-1] - 1
 
     def reset_to_range(self, first: int, last: int) -> None:
-        """The entries are these, without gaps."""
+        """Starts anew with the entries `first` to `last`, without gaps."""
         self._run_lines, self._run_seqs, self._count = [0], [max(first, 1)], max(0, last - max(first, 1) + 1)
         self.generation += 1
         self.pages.clear()
 
     def reset_to_seqs(self, seqs: Sequence[int]) -> None:
-        """The entries are these, in order."""
+        """Starts anew with these entries, in order."""
         lines, starts = [0], [seqs[0] if seqs else 1]
         for line in range(1, len(seqs)):
             if seqs[line] != seqs[line - 1] + 1:
@@ -115,23 +89,23 @@ class AllRows:
         self.pages.clear()
 
     def extend(self, last: int) -> int:
-        """There are entries up to `last` now, without gaps since the end. Gives how many are new."""
+        """Adds the entries up to `last`, without gaps. Returns how many are new."""
         new = max(0, last - self.last)
         self._count += new
         return new
 
     def reveal(self) -> int:
-        """Nothing comes before the first line."""
+        """Does nothing and returns 0: no line comes before the first one."""
         return 0
 
     def row(self, line: int) -> TailRow | None:
-        """The row of a line; None while its page is not there."""
+        """The row of a line; None while its page is not cached."""
         rows = self.pages.get(("all", line // ROWS_PER_PAGE))
         at = line % ROWS_PER_PAGE
         return rows[at] if rows is not None and at < len(rows) else None
 
     def page_of(self, line: int) -> PageKey:
-        """The page that a line is on."""
+        """The page of a line."""
         return "all", line // ROWS_PER_PAGE
 
     def seqs(self, page: PageKey) -> Sequence[int]:
@@ -155,20 +129,20 @@ class AllRows:
 
 
 class FilteredRows:
-    """The entries that match. Those before the filter are found from the newest on, those after it as they come."""
+    """Rows of the entries that match: older ones are found from the newest on, newer ones as they come."""
 
     def __init__(self) -> None:
         self.pages = PageCache()
         self.generation = 0
         self.search_finished = False
-        """Whether all older entries were looked at."""
+        """Whether all older entries were searched."""
         self._older = array("q")
         self._newer = array("q")
         self._revealed = 0
 
     @property
     def count(self) -> int:
-        """How many lines there are."""
+        """The number of lines."""
         return self._revealed + len(self._newer)
 
     @property
@@ -178,34 +152,34 @@ class FilteredRows:
 
     @property
     def has_matches(self) -> bool:
-        """Whether anything matches, though it may not have lines yet."""
+        """Whether any entry matches, though it may have no line yet."""
         return bool(self._older or self._newer)
 
     def add_older(self, seqs: Sequence[int]) -> None:
-        """Further matches before all others, newest first; they have lines once they are revealed."""
+        """Adds matches before all others, newest first; `reveal` gives them lines."""
         self._older.extend(seqs)
 
     def reveal(self) -> int:
-        """Gives lines to older matches: every line moves down by what this returns."""
+        """Gives lines to older matches. Returns by how many every line moves down."""
         before, self._revealed = self._revealed, len(self._older)
         return self._revealed - before
 
     def add_newer(self, seqs: Sequence[int]) -> None:
-        """Further matches after all others, oldest first."""
+        """Adds matches after all others, oldest first."""
         self._newer.extend(seqs)
 
     def row(self, line: int) -> TailRow | None:
-        """The row of a line; None while its page is not there."""
+        """The row of a line; None while its page is not cached."""
         (part, number), at = self._page_and_offset(line)
         rows = self.pages.get((part, number))
         return rows[at] if rows is not None and at < len(rows) else None
 
     def page_of(self, line: int) -> PageKey:
-        """The page that a line is on."""
+        """The page of a line."""
         return self._page_and_offset(line)[0]
 
     def seqs(self, page: PageKey) -> Sequence[int]:
-        """The entries of a page, in the order they are kept in."""
+        """The entries of a page, in the order in which its rows are cached."""
         part = self._older if page[0] == "older" else self._newer
         return part[page[1] * ROWS_PER_PAGE : (page[1] + 1) * ROWS_PER_PAGE]
 

@@ -1,4 +1,4 @@
-"""Live: the audit as it grows, followed or held, filtered while it does, and each entry whole."""
+"""The screen Live: the audit as it grows, followed or held, filtered, and each entry whole."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container
 
-from askel_tui.store.journal.tables.audit import tail as audit_tail
-from askel_tui.store.paths import journal_file
 from askel_tui.text.json_text import encode_json
 from askel_tui.text.numbers import pluralize
 from askel_tui.tui.backend import describe_error, queries
 from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.live.entry_detail import EntryDetail
 from askel_tui.tui.screens.live.feed import TailFeed, TailRows
-from askel_tui.tui.screens.live.filter import TAIL_FILTER_FIELDS, InvalidFilterField, build_match
+from askel_tui.tui.screens.live.filter import TAIL_FILTER_FIELDS, InvalidFilterField, build_query
 from askel_tui.tui.screens.live.rows import PageKey
 from askel_tui.tui.screens.live.tail import Tail
 from askel_tui.tui.shell.clipboard import copy
@@ -35,7 +33,7 @@ FILTER_DELAY_S = 0.04
 
 
 class LiveScreen(AskelScreen):
-    """Every write and every decision."""
+    """Shows every write and every decision."""
 
     NAME = "live"
     CSS_PATH = "live.tcss"
@@ -74,11 +72,10 @@ class LiveScreen(AskelScreen):
         super().__init__()
         self._feed: TailFeed | None = None
         self._entry: AuditEntry | None = None
-        self._asked = 0
         self._applied_filter: str | None = None
 
     def body(self) -> ComposeResult:
-        """The tail, and the entry beside or below it."""
+        """Composes the tail, and the entry beside or below it."""
         with Container(id="live"):
             tail = Tail(id="tail", classes="panel")
             tail.border_title = "Audit"
@@ -88,7 +85,7 @@ class LiveScreen(AskelScreen):
     # The feed.
 
     async def load(self) -> None:
-        """Starts to read, once, and applies a filter that another screen has left."""
+        """Starts the feed, once, and applies a filter that another screen has left."""
         await self._open_feed()
         remembered = self.session.recall("live.filter", "")
         if remembered != self._applied_filter:
@@ -96,53 +93,57 @@ class LiveScreen(AskelScreen):
             await self._apply_filter(self.current_filter)
 
     async def prepare(self) -> None:
-        """Reads the newest rows, so that they are there when the screen opens."""
+        """Reads the newest rows ahead of time."""
         await self.load()
-        # The focus changes how the tail looks: done now, it is not painted twice when the screen opens.
+        # The focus changes how the tail looks: with it now, the tail is not painted twice when the screen opens.
         self.set_focus(self.query_one(Tail))
         if not self.is_current and self._feed is not None:
             self._feed.pause()
 
     async def _open_feed(self) -> None:
         if self._feed is None:
-            journal, tail = journal_file(await self.backend.call(queries.home)), self.query_one(Tail)
-            feed = TailFeed(journal, on_rows=self._rows, on_page=self._page, on_fault=self._fault)
+            open_reader, tail = await self.backend.call(queries.audit_reader), self.query_one(Tail)
+            feed = TailFeed(
+                open_reader, on_rows=self._post_rows, on_page=self._post_page, on_error=self._post_error
+            )
             feed.open()
             self._feed = tail.feed = feed
 
-    def _rows(self, source: TailRows, older: int, newer: int) -> None:
-        self.query_one(Tail).post_message(Tail.Rows(source, newer))
+    # Called from the feed's threads.
 
-    def _page(self, source: TailRows, page: PageKey) -> None:
-        self.query_one(Tail).post_message(Tail.Page(source, page))
+    def _post_rows(self, rows: TailRows, older: int, newer: int) -> None:
+        self.query_one(Tail).post_message(Tail.Rows(rows, newer))
 
-    def _fault(self, error: Exception) -> None:
+    def _post_page(self, rows: TailRows, page: PageKey) -> None:
+        self.query_one(Tail).post_message(Tail.Page(rows, page))
+
+    def _post_error(self, error: Exception) -> None:
         self.app.call_later(self.toasts.show_error, error, "The audit can't be read")
 
     def on_screen_suspend(self) -> None:
-        """Nobody looks: nothing is read."""
+        """Pauses the feed."""
         if self._feed is not None:
             self._feed.pause()
 
     def on_screen_resume(self) -> None:
-        """Somebody looks again, perhaps for something else."""
+        """Resumes the feed, and applies a filter that another screen has left."""
         if not self.is_current:
             return
         if self._feed is not None:
             self._feed.resume()
         if self.session.recall("live.filter", "") != self._applied_filter:
-            # Textual calls the frame's handler after this one.
+            # The base class's handler, which comes after this one, then loads.
             self._stale = True
 
     async def on_unmount(self) -> None:
-        """Ends the feed's threads."""
+        """Ends the feed."""
         if self._feed is not None:
             await asyncio.to_thread(self._feed.close)
 
     # The filter.
 
     def apply_filter(self, wanted: Filter) -> None:
-        """Applies the filter once the typing rests."""
+        """Applies the filter once no key has come for a moment."""
         self.start_work(partial(self._apply_filter_later, wanted), "filter", exclusive=True)
 
     async def _apply_filter_later(self, wanted: Filter) -> None:
@@ -154,18 +155,18 @@ class LiveScreen(AskelScreen):
         if feed is None or wanted.text == self._applied_filter:
             return
         try:
-            match = build_match(wanted, await self.backend.call(queries.now))
+            query = build_query(wanted, await self.backend.call(queries.now))
         except InvalidFilterField as bad:
             self.query_one(FilterBar).show_count(describe_error(bad))
             return
         self._applied_filter = wanted.text
         self.session.remember("live.filter", wanted.text)
-        tail.show(feed.show_all() if match is None else feed.show_matches(match))
-        tail.border_title = "Audit" if match is None else f"Audit · {wanted.text}"
+        tail.show(feed.show_all() if query is None else feed.show_matches(query))
+        tail.border_title = "Audit" if query is None else f"Audit · {wanted.text}"
         self._show_count()
 
     def on_tail_moved(self, _: Tail.Moved) -> None:
-        """The detail follows the cursor while it is open."""
+        """Shows the entry under the cursor while the detail is open."""
         if self.query_one(FilterBar).has_class("-open"):
             self._show_count()
         if self.query_one(EntryDetail).display:
@@ -198,31 +199,26 @@ class LiveScreen(AskelScreen):
         self.start_work(self._read_entry, "entry", exclusive=True)
 
     async def _read_entry(self) -> None:
-        row, feed = self.query_one(Tail).selected_row, self._feed
-        if row is None or feed is None:
+        entry = await self._selected_entry()
+        if entry is None or self._feed is None:
             self.query_one(EntryDetail).clear()
             return
-        if self._entry is None or self._entry.seq != row.seq:
-            self._entry = await asyncio.wrap_future(
-                feed.run_query(lambda db: audit_tail.read_entry(db, row.seq))
-            )
-        life: list[audit_tail.TailRow] = []
-        if row.record:
-            record = row.record
-            life = await asyncio.wrap_future(feed.run_query(lambda db: audit_tail.record_history(db, record)))
-        if self._entry is not None:
-            self.query_one(EntryDetail).show(self._entry, life)
+        history = await asyncio.wrap_future(self._feed.read_history(entry.record)) if entry.record else []
+        self.query_one(EntryDetail).show(entry, history)
 
     async def _selected_entry(self) -> AuditEntry | None:
+        """The whole entry under the cursor."""
         row, feed = self.query_one(Tail).selected_row, self._feed
         if row is None or feed is None:
             return None
-        return await asyncio.wrap_future(feed.run_query(lambda db: audit_tail.read_entry(db, row.seq)))
+        if self._entry is None or self._entry.seq != row.seq:
+            self._entry = await asyncio.wrap_future(feed.read_entry(row.seq))
+        return self._entry
 
     # Acting on it.
 
     def action_copy_json(self) -> None:
-        """Copies the entry."""
+        """Copies the entry as JSON."""
         self.start_work(self._copy_json, "copy")
 
     async def _copy_json(self) -> None:
@@ -231,7 +227,7 @@ class LiveScreen(AskelScreen):
             copy(self, encode_json(asdict(entry), indent=2), f"entry {entry.seq}")
 
     def action_copy_curl(self) -> None:
-        """Copies the request as curl."""
+        """Copies the entry's request as curl."""
         self.start_work(self._copy_curl, "copy")
 
     async def _copy_curl(self) -> None:

@@ -1,7 +1,7 @@
-"""The tail: any number of rows, following or held, painted line by line.
+"""The tail: any number of rows, following or held, with a cursor.
 
-Only the lines on the screen are made, from pages that a feed reads; painted lines are kept. While it follows, new rows
-only mark it as dirty, and a timer brings it up to date at most fifteen times a second.
+Only the lines on the screen are painted, from pages that a feed reads. While it follows, new rows only mark it as
+dirty, and a timer brings it up to date at most fifteen times a second.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MIN_REPAINT_INTERVAL_S = 1 / 15
 
 
 class Tail(TailView, can_focus=True):
-    """Rows of a source; a cursor; `follow` keeps to the newest row."""
+    """Shows rows; `follow` keeps the newest one on the screen."""
 
     jump_key = "t"
     help = Help(
@@ -50,35 +50,35 @@ class Tail(TailView, can_focus=True):
     ]
 
     class Opened(Message):
-        """An entry is to be shown whole."""
+        """Posted when an entry is to be shown whole."""
 
         def __init__(self, row: TailRow) -> None:
             super().__init__()
             self.row = row
 
     class Moved(Message):
-        """The cursor is on another line, or the line's row has come."""
+        """Posted when the cursor is on another line, or its row was read."""
 
         def can_replace(self, message: Message) -> bool:
-            """Only where it is now counts."""
+            """True for an older one: only the present line counts."""
             return isinstance(message, Tail.Moved)
 
     class Rows(Message):
-        """Lines came: so many after all others, perhaps some before them."""
+        """Posted when there are new lines: `newer` of them after all others, perhaps some before."""
 
-        def __init__(self, source: TailRows, newer: int) -> None:
+        def __init__(self, rows: TailRows, newer: int) -> None:
             super().__init__()
-            self.source, self.newer = source, newer
+            self.rows, self.newer = rows, newer
 
     class Page(Message):
-        """A page is there."""
+        """Posted when a page was read."""
 
-        def __init__(self, source: TailRows, page: PageKey) -> None:
+        def __init__(self, rows: TailRows, page: PageKey) -> None:
             super().__init__()
-            self.source, self.page = source, page
+            self.rows, self.page = rows, page
 
         def can_replace(self, message: Message) -> bool:
-            """The same page once is enough."""
+            """True for the same page."""
             return isinstance(message, Tail.Page) and message.page == self.page
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
@@ -90,7 +90,7 @@ class Tail(TailView, can_focus=True):
 
     @property
     def vertical_scrollbar(self) -> ScrollBar:
-        """Textual's own, but for how often it is painted."""
+        """A scroll bar that is painted less often than Textual's own."""
         if not has_vertical_scrollbar(self):
             bar = LongScrollBar(vertical=True, name="vertical", thickness=self.scrollbar_size_vertical)
             set_vertical_scrollbar(self, bar)
@@ -98,13 +98,13 @@ class Tail(TailView, can_focus=True):
 
     # What is shown.
 
-    def show(self, source: TailRows) -> None:
-        """Shows another source, from its newest row on."""
-        self.rows = source
+    def show(self, rows: TailRows) -> None:
+        """Shows other rows, from the newest one on."""
+        self.rows = rows
         self._unseen_rows = 0
         self.follow = True
         self._update(scroll=True)
-        self.cursor = source.count - 1
+        self.cursor = rows.count - 1
 
     @property
     def selected_row(self) -> TailRow | None:
@@ -112,9 +112,9 @@ class Tail(TailView, can_focus=True):
         return self.rows.row(self.cursor) if 0 <= self.cursor < self.rows.count else None
 
     def on_tail_rows(self, message: Rows) -> None:
-        """Takes note; the timer paints."""
+        """Shows new lines, at most fifteen times a second."""
         message.stop()
-        if message.source is not self.rows:
+        if message.rows is not self.rows:
             return
         if not self.follow:
             self._unseen_rows += message.newer
@@ -125,9 +125,9 @@ class Tail(TailView, can_focus=True):
             self._timer = self.set_timer(MIN_REPAINT_INTERVAL_S, self._flush_again)
 
     def on_tail_page(self, message: Page) -> None:
-        """Paints the lines that waited for the page."""
+        """Paints the lines of a page that was read."""
         message.stop()
-        if message.source is not self.rows:
+        if message.rows is not self.rows:
             return
         top, height = self.scroll_offset.y, self.size.height
         lines = [
@@ -153,7 +153,7 @@ class Tail(TailView, can_focus=True):
             self.forget_lines()
         older = self.rows.reveal()
         if older and not self.follow:
-            # What one looks at moves down with its line.
+            # The lines on the screen keep their place on it.
             self._shift(older)
         self._update(scroll=self.follow)
         if self.follow or self.cursor < 0:
@@ -189,7 +189,7 @@ class Tail(TailView, can_focus=True):
     # Moving.
 
     def watch_follow(self, follow: bool) -> None:
-        """Says whether it follows."""
+        """Goes to the newest row when it follows, and says so."""
         self._unseen_rows = 0
         if follow and self.is_mounted:
             self._update(scroll=True)
@@ -199,17 +199,17 @@ class Tail(TailView, can_focus=True):
         self._subtitle()
 
     def watch_cursor(self, before: int, now: int) -> None:
-        """Paints the two lines anew."""
+        """Paints the lines with and without the cursor anew."""
         for line in (before, now):
             self._repaint(line)
         self.post_message(self.Moved())
 
     def on_focus(self) -> None:
-        """The cursor's line looks another way."""
+        """Paints the cursor's line anew: its style depends on the focus."""
         self._repaint(self.cursor)
 
     def on_blur(self) -> None:
-        """The cursor's line looks another way."""
+        """Paints the cursor's line anew: its style depends on the focus."""
         self._repaint(self.cursor)
 
     def _repaint(self, line: int) -> None:
@@ -218,21 +218,21 @@ class Tail(TailView, can_focus=True):
             self.refresh(Region(0, at, self.size.width, 1))
 
     def action_move(self, by: int) -> None:
-        """The cursor goes a line up or down."""
+        """Moves the cursor by a line."""
         self.go_to(self.cursor + by)
 
     def action_page(self, by: int) -> None:
-        """The cursor goes a page up or down, and the page with it."""
+        """Moves the cursor and the view by a page."""
         height = max(1, self.size.height - 1)
         self.scroll_to(y=self.scroll_offset.y + by * height, animate=False, immediate=True, force=True)
         self.go_to(self.cursor + by * height)
 
     def action_first(self) -> None:
-        """To the oldest row."""
+        """Goes to the oldest row."""
         self.go_to(0)
 
     def action_follow(self) -> None:
-        """To the newest row, and stays with it."""
+        """Goes to the newest row and follows."""
         self.follow = True
 
     def action_open(self) -> None:
@@ -241,7 +241,7 @@ class Tail(TailView, can_focus=True):
             self.post_message(self.Opened(row))
 
     def go_to(self, line: int) -> None:
-        """The cursor goes to a line, which is then on the screen; anywhere but on the newest one holds the tail."""
+        """Moves the cursor to a line and the line onto the screen; any but the newest line holds the tail."""
         last = self.rows.count - 1
         line = max(0, min(line, last))
         if last < 0:
@@ -256,17 +256,17 @@ class Tail(TailView, can_focus=True):
             self.scroll_to(y=line - height + 1, animate=False, immediate=True, force=True)
 
     def on_mouse_scroll_up(self) -> None:
-        """Looking back holds the tail."""
+        """Holds the tail."""
         self.follow = False
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Scrolling up by whatever means holds the tail."""
+        """Holds the tail when it is scrolled up by any means."""
         super().watch_scroll_y(old_value, new_value)
         if new_value < old_value and self.follow and new_value < self.rows.count - self.size.height - 1:
             self.follow = False
 
     def on_click(self, event: events.Click) -> None:
-        """A click puts the cursor there; a second one shows the row whole."""
+        """Moves the cursor to a clicked line; a double click shows its row whole."""
         offset = event.get_content_offset(self)
         if offset is None:
             return
@@ -277,7 +277,7 @@ class Tail(TailView, can_focus=True):
                 self.action_open()
 
     def on_resize(self) -> None:
-        """Keeps to the newest row where it follows, else to the cursor."""
+        """Keeps the newest row, or the cursor of a held tail, on the screen."""
         self._update(scroll=self.follow)
         if not self.follow:
             self.go_to(self.cursor)

@@ -1,4 +1,4 @@
-"""Paints the rows of a source, line by line: those on the screen, from what was painted before if it can be."""
+"""The painted part of a tail: the lines on the screen, taken from the line cache where they are there."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
+from askel_tui.tui.screens.live.columns import LinePainter, column_widths
 from askel_tui.tui.screens.live.feed import TailFeed, TailRows, pages_near
+from askel_tui.tui.screens.live.lines import LineCache, LineFrame
 from askel_tui.tui.screens.live.rows import AllRows
-from askel_tui.tui.screens.live.tail_columns import LinePainter, column_widths
-from askel_tui.tui.screens.live.tail_lines import LineCache, LineFrame
 
 MAX_COPIED_LINES = 2_048
-"""Lines that can be copied at once."""
 
 
 class TailView(ScrollView):
-    """What of a tail is seen; the tail itself moves it and keeps it up to date."""
+    """Paints the visible rows; `Tail` moves them and keeps them up to date."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "tail--text",
@@ -42,22 +41,22 @@ class TailView(ScrollView):
         self.feed: TailFeed | None = None
         self.rows: TailRows = AllRows()
         self.painted_lines = 0
-        """How many lines were made since the start: what a benchmark counts."""
+        """How many lines were made since the start; benchmarks count them."""
         self._line_cache: LineCache | None = None
         self._painter: LinePainter | None = None
         self._appearance: tuple[Any, ...] | None = None
 
     def forget_lines(self) -> None:
-        """Every line is made anew."""
+        """Drops all cached lines."""
         self._appearance = None
 
     def notify_style_update(self) -> None:
-        """Another theme: every line looks another way."""
+        """Drops all cached lines: the theme has changed."""
         super().notify_style_update()
         self.forget_lines()
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """The lines of a region, from what was painted before if it can be; the pages around are asked for."""
+        """The lines of a region, cached ones where there are; missing pages around are requested."""
         top, height = self.scroll_offset.y, self.size.height
         if self.feed is not None:
             for page in pages_near(self.rows, top, top + height - 1):
@@ -83,10 +82,10 @@ class TailView(ScrollView):
         row = self.rows.row(line)
         if row is None:
             return lines.waiting
-        here = self._cursor_state(line)
-        found = lines.get(row, here)
+        cursor_state = self._cursor_state(line)
+        found = lines.get(row, cursor_state)
         if found is None:
-            found = lines.make(row, here)
+            found = lines.make(row, cursor_state)
             self.painted_lines += 1
         return found
 
@@ -94,7 +93,7 @@ class TailView(ScrollView):
         return "" if line != self.cursor else "cursor" if self.has_focus else "blurred"
 
     def _current_cache(self) -> LineCache:
-        """What makes lines, renewed when they look another way."""
+        """The line cache, renewed when lines look another way."""
         width = self.scrollable_content_region.width
         look = (width, self.outer_size.width, self.background_colors, self.styles.border)
         if look != self._appearance:
@@ -107,7 +106,7 @@ class TailView(ScrollView):
         return self._line_cache
 
     def _effective_styles(self) -> dict[str, Style]:
-        """The styles of a line's parts as they reach the terminal: filters (no colours, for one) change them."""
+        """The styles of a line's parts after Textual's line filters, of which one takes colours away."""
         shown = {}
         for name in self.COMPONENT_CLASSES:
             segments = [Segment(" ", self.get_component_rich_style(name))]
@@ -117,7 +116,7 @@ class TailView(ScrollView):
         return shown
 
     def render_line(self, y: int) -> Strip:
-        """A line without its frame, by the way that Textual takes while text is selected with the mouse."""
+        """A line without its frame: what Textual asks for while text is selected with the mouse."""
         width, line = self.scrollable_content_region.width, self.scroll_offset.y + y
         if self._painter is None or line >= self.rows.count:
             return Strip.blank(width, self.rich_style)
@@ -128,12 +127,12 @@ class TailView(ScrollView):
         strip = Strip(self._painter.paint(row, "" if selection else self._cursor_state(line)), width)
         if self.follow:
             return strip
-        # Where a character is, so that it can be selected.
+        # The position of each character, so that it can be selected.
         strip = strip.apply_offsets(0, line)
         return strip if selection is None else self._selected(strip, line, width, selection)
 
     def _selected(self, strip: Strip, line: int, width: int, selection: Selection) -> Strip:
-        """A line while text is being selected with the mouse."""
+        """A line with the text that is selected with the mouse."""
         span = selection.get_span(line)
         if span is None:
             return strip
@@ -145,7 +144,7 @@ class TailView(ScrollView):
         return Strip.join([cut[0], middle, *cut[2:]])
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        """The text that was selected with the mouse."""
+        """The text that is selected with the mouse."""
         lines = []
         first = selection.start.y if selection.start else 0
         last = selection.end.y if selection.end else self.rows.count - 1

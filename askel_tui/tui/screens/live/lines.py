@@ -1,4 +1,4 @@
-"""The painted lines of a tail, each in its frame, kept for as long as they look the same.
+"""The cache of painted lines of a tail, each in its frame, kept for as long as they look the same.
 
 Textual would put every line into its border, filter its colours and cut it for the compositor, each time it is on
 another place of the screen: that costs more than the line itself. Here the frame is taken from Textual once, and a
@@ -14,14 +14,13 @@ from textual.cache import LRUCache
 from textual.strip import Strip
 
 from askel_tui.store.journal.tables.audit.tail import TailRow
-from askel_tui.tui.screens.live.tail_columns import LinePainter
+from askel_tui.tui.screens.live.columns import LinePainter
 
 MAX_CACHED_LINES = 2_048
-"""Lines that are kept."""
 
 
 class LineFrame:
-    """What is left and right of every line: border, padding, the scroll bar's room."""
+    """The cells left and right of every line: border, padding, the scroll bar's room."""
 
     def __init__(self, line: Strip, left: int, content: int) -> None:
         """`line` is any line as Textual has framed it; `left` and `content` are cells."""
@@ -33,7 +32,7 @@ class LineFrame:
         self._ends: dict[tuple[int, ...], tuple[list[Segment], list[Strip]]] = {}
 
     def split_after_content(self, cuts: tuple[int, ...]) -> tuple[list[Segment], list[Strip]]:
-        """For cuts behind the content: what belongs to the first part, and the other parts."""
+        """Divides what is right of the content at `cuts`: the segments of the first part, and the other parts."""
         if cuts not in self._ends:
             first, *others = self._right.divide([cut - self.end for cut in cuts]) if cuts else [self._right]
             self._ends[cuts] = list(first), others
@@ -52,7 +51,7 @@ class TailLine(Strip):
         self._parts: Sequence[Strip] = ()
 
     def divide(self, cuts: Iterable[int]) -> Sequence[Strip]:
-        """As a strip does."""
+        """Divides the line at `cuts`, as a strip does."""
         wanted = tuple(cuts)
         if wanted == self._cuts:
             return self._parts
@@ -66,23 +65,23 @@ class TailLine(Strip):
 
 
 class LineCache:
-    """Makes lines with a painter and a frame, and keeps the last ones."""
+    """Makes lines with a painter and a frame, and caches the last ones."""
 
     def __init__(self, painter: LinePainter, frame: LineFrame) -> None:
         self._painter, self._frame = painter, frame
-        self._kept: LRUCache[tuple[int, str], TailLine] = LRUCache(MAX_CACHED_LINES)
+        self._cache: LRUCache[tuple[int, str], TailLine] = LRUCache(MAX_CACHED_LINES)
         self.blank = TailLine(painter.blank(), frame)
-        """Below the last row."""
+        """The line below the last row."""
         self.waiting = TailLine(painter.waiting(), frame)
-        """Of a row that is being read."""
+        """The line of a row that is being read."""
 
     def get(self, row: TailRow, cursor_state: str) -> TailLine | None:
-        """The line of a row if it was made already; `here` is `cursor`, `blurred` or nothing."""
-        return self._kept.get((row.seq, cursor_state))
+        """The cached line of a row; `cursor_state` is `cursor`, `blurred` or empty."""
+        return self._cache.get((row.seq, cursor_state))
 
     def make(self, row: TailRow, cursor_state: str) -> TailLine:
-        """The line of a row."""
-        line = self._kept[row.seq, cursor_state] = TailLine(
+        """Makes and caches the line of a row."""
+        line = self._cache[row.seq, cursor_state] = TailLine(
             self._painter.paint(row, cursor_state), self._frame
         )
         return line

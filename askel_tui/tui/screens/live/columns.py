@@ -1,4 +1,4 @@
-"""What a line of the tail shows, how wide each part is, and the segments it is made of."""
+"""The columns of the tail: their widths, and the segments that a line is painted with."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ RESULT_LABELS: Mapping[str, tuple[str, str]] = {
     "discarded": ("− discarded", "doubt"),
     "done": ("• done", "text"),
 }
-"""By status: the sign and the word, and the part of the theme; the sign says it without colour."""
+"""The label of each status, whose sign tells it without colour, and the style it is painted in."""
 
 TIME_WIDTH, RESULT_WIDTH, DURATION_WIDTH = 8, 13, 8
+"""Widths of the fixed columns, in cells."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnWidths:
-    """Widths of the columns that vary; 0 leaves one out."""
+    """Widths of the columns that vary, in cells; 0 leaves one out."""
 
     width: int
     connection: int
@@ -41,7 +42,7 @@ class ColumnWidths:
 
 
 def column_widths(width: int) -> ColumnWidths:
-    """How the columns share the width: what is dropped first matters least."""
+    """The widths for a line of `width` cells; columns that matter least are left out first."""
     ms = DURATION_WIDTH if width >= 100 else 0
     kind = 17 if width >= 150 else 0
     connection = 16 if width >= 180 else 0
@@ -58,7 +59,7 @@ def column_widths(width: int) -> ColumnWidths:
 class LinePainter:
     """Makes the segments of lines, exactly as wide as the columns.
 
-    The styles are a theme's: `text`, `muted`, `good`, `doubt`, `bad`, `cursor`, `blurred`.
+    `styles` are the theme's `text`, `muted`, `good`, `doubt`, `bad`, `cursor` and `blurred`.
     """
 
     def __init__(self, styles: Mapping[str, Style], columns: ColumnWidths) -> None:
@@ -69,15 +70,15 @@ class LinePainter:
         }
 
     def blank(self) -> list[Segment]:
-        """A line without a row."""
+        """The segments of a line without a row."""
         return [Segment(" " * self._columns.width, self._styles["text"])]
 
     def waiting(self) -> list[Segment]:
-        """The line of a row that is being read."""
+        """The segments of a row that is being read."""
         return [Segment("…".ljust(self._columns.width), self._styles["muted"])]
 
     def paint(self, row: TailRow, cursor_state: str = "") -> list[Segment]:
-        """The line of a row; `here` is `cursor`, `blurred` or nothing."""
+        """The segments of a row; `cursor_state` is `cursor`, `blurred` or empty."""
         styles, columns = self._styles, self._columns
         result, style = self._results.get(row.status) or (
             pad(row.status, RESULT_WIDTH) + " ",
@@ -108,7 +109,7 @@ def _time(second: int) -> str:
 def _where_column(
     connection: str | None, workflow: str | None, step: str | None, kind: str, columns: ColumnWidths
 ) -> str:
-    """The columns that many rows have in common."""
+    """The columns connection, workflow with step, and kind; many rows have the same."""
     where = f"{workflow} › {step}" if workflow and step else workflow or kind
     parts = []
     if columns.connection:
