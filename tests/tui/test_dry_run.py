@@ -26,6 +26,8 @@ from askel_tui.services.dry_run_result import (
 from askel_tui.services.json_documents import to_json
 from askel_tui.sync.engine.command_bus import submit
 from askel_tui.tui.screens.dry_run import view
+from askel_tui.tui.screens.dry_run.details import record_details
+from askel_tui.tui.screens.dry_run.export import EXPORT_COLUMNS, export_text
 from tests.support.workbench import Workbench, example, points
 from tests.tui.conftest import Console, assert_snapshot, text_of, toasts
 from tests.tui.hostile import NAMES, assert_inert
@@ -350,16 +352,16 @@ TOTALS = DryRunTotals(
 @given(RECORDS)
 def test_every_rendering_of_any_record_is_inert(record: RecordPreview) -> None:
     """Details and totals hold nothing that a terminal acts on; CSV no formula; Markdown keeps its columns."""
-    told = "".join(text for text, _ in [*view.record_details(record, 60), *view.totals_text(run_of(record))])
+    told = "".join(text for text, _ in [*record_details(record, 60), *view.totals_text(run_of(record))])
     assert_inert(told, 10**9)
     run = run_of(record)
-    rows = list(csv.reader(io.StringIO(view.export_text(run, ".csv"))))
+    rows = list(csv.reader(io.StringIO(export_text(run, ".csv"))))
     assert all(
         not cell.lstrip(" ").startswith(("=", "+", "-", "@", "\t")) for row in rows[1:] for cell in row
     )
-    assert json.loads(view.export_text(run, ".json")) == to_json(run)
-    table = [line for line in view.export_text(run, ".md").split("\n") if line.startswith("|")]
+    assert json.loads(export_text(run, ".json")) == to_json(run)
+    table = [line for line in export_text(run, ".md").split("\n") if line.startswith("|")]
     assert len(table) == len(rows) + 1
     assert {line.replace("\\\\", "").replace("\\|", "").count("|") for line in table} == {
-        len(view.EXPORT_COLUMNS) + 1
+        len(EXPORT_COLUMNS) + 1
     }

@@ -1,15 +1,13 @@
-"""A pane of facts: labels and values, all inert."""
+"""The pane that shows details: labels and values, and a longer text. Everything is sanitized."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from textual import events
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Static
 
 from askel_tui.text.sanitizing import sanitize, sanitize_lines
@@ -18,16 +16,13 @@ from askel_tui.tui.widgets.help import Help
 MIN_LABEL_CELLS = 10
 
 DetailLine = tuple[str, str] | tuple[str, str, str]
-"""A label and a value, and the value's style."""
+"""A label, a value, and perhaps the value's style."""
 
 
 class DetailPane(VerticalScroll, can_focus=True):
-    """Shows a title, lines of label and value, and a longer text below them."""
+    """A scrolling pane with a title, lines of label and value, and a longer text below them."""
 
     help = Help("Details", "Scroll with the arrows.")
-
-    class Resized(Message):
-        """The pane was laid out: what is cut to its width may have to be made anew."""
 
     def __init__(
         self,
@@ -43,12 +38,8 @@ class DetailPane(VerticalScroll, can_focus=True):
             self.help = about
 
     def compose(self) -> ComposeResult:
-        """One text."""
+        """The one text that the pane holds."""
         yield Static()
-
-    def on_resize(self, _: events.Resize) -> None:
-        """Tells of it, also when the pane is shown again: hidden it has no width."""
-        self.post_message(self.Resized())
 
     def show(self, title: str, lines: Sequence[DetailLine], text: str = "") -> None:
         """Replaces the content by a title, lines, and a longer text."""

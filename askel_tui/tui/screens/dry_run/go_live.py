@@ -1,4 +1,4 @@
-"""Going live from a dry run: which records, what it comes to in numbers, and a word that has to be typed."""
+"""Going live from a dry run: a choice of records, a question with the numbers, and a word to type."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from askel_tui.tui.screens.base_screen import AskelScreen
 
 CONFIRMATION_WORD = "live"
-"""What has to be typed."""
+"""The word to type."""
 
 
 async def go_live(screen: AskelScreen, run: DryRun, *, from_file: bool) -> bool:
-    """Activates the version of a run, if that is confirmed. Only inside `start`. Raises what `activate` raises."""
+    """Activates the version of a run, if that is confirmed. Only inside `start_work`. Raises what `activate` raises."""
     backend, toasts = screen.backend, screen.toasts
     name, version = run.workflow, run.version
     newest = await backend.call(queries.workflow, name)
@@ -39,10 +39,10 @@ async def go_live(screen: AskelScreen, run: DryRun, *, from_file: bool) -> bool:
         if first is None:
             return False
     kept = bool(first)
-    present = next(
+    current = next(
         (each for each in await backend.call(queries.workflow_states) if each.workflow == name), None
     )
-    question, detail = confirmation_text(run, present, kept=kept, real=backend.environment == "klaviyo")
+    question, detail = confirmation_text(run, current, kept=kept, real=backend.environment == "klaviyo")
     if not await screen.confirm(question, detail, typed=CONFIRMATION_WORD):
         return False
     await screen.with_progress(
@@ -58,7 +58,7 @@ async def go_live(screen: AskelScreen, run: DryRun, *, from_file: bool) -> bool:
 
 
 def record_choices(run: DryRun) -> list[Choice]:
-    """From when on: '' is from now on, else the id of the first record."""
+    """The choices of where to begin: `""` is from now on, else the id of the first record."""
     records = run.records
     return [
         Choice("", "Only records that come in from now on", "what is shown stays unsent"),
@@ -71,9 +71,9 @@ def record_choices(run: DryRun) -> list[Choice]:
 
 
 def confirmation_text(
-    run: DryRun, present: WorkflowState | None, *, kept: bool, real: bool
+    run: DryRun, current: WorkflowState | None, *, kept: bool, real: bool
 ) -> tuple[str, str]:
-    """The question and what it means, in numbers; `present` is how the workflow runs now."""
+    """The question and its consequences in numbers; `current` is the state in which the workflow runs now."""
     found = run.totals
     where = "the real Klaviyo account" if real else "the sandbox"
     version = f"{sanitize(run.workflow)} version {run.version}"
@@ -85,13 +85,13 @@ def confirmation_text(
         else f"For every record from now on. The {count} of the dry run would have come to:"
     )
     profiles = f"profiles  {found.new:,} new, {found.changed:,} changed, {found.unchanged:,} unchanged"
-    lines = [lead, profiles, *(f"{label:<9} {told}" for label, told in view.effects(found))]
+    lines = [lead, profiles, *(f"{label:<9} {sentence}" for label, sentence in view.effects(found))]
     if found.problems:
         lines.append(
             f"failing   {pluralize(found.problems, 'record')} would fail and be kept under Failed (7)"
         )
-    if present is not None and present.status != "draft" and present.version != run.version:
-        lines.append(f"version   {run.version} takes the place of {present.version}")
-    if present is not None and present.status == "paused":
+    if current is not None and current.status != "draft" and current.version != run.version:
+        lines.append(f"version   {run.version} takes the place of {current.version}")
+    if current is not None and current.status == "paused":
         lines.append("paused    it is paused now: the records that wait are sent too")
     return question, "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Dry run: what a workflow would write for records, beside what the account holds now; going live from there."""
+"""Dry run: what a workflow would write for records, next to what the account holds now; going live from there."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Static
 
-from askel_tui.services.json_documents import to_json
-from askel_tui.text.json_text import encode_json
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize, sanitize_lines
 from askel_tui.tui.backend import queries, services
 from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.dry_run import view
+from askel_tui.tui.screens.dry_run.export import EXPORT_SUFFIXES, export_text
+from askel_tui.tui.screens.dry_run.record_pane import TITLES, RecordPane
 from askel_tui.tui.screens.file_dialog import export_to_file
 from askel_tui.tui.shell.clipboard import copy
 from askel_tui.tui.text.filtering import Filter
-from askel_tui.tui.widgets.detail_pane import DetailPane
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.picker import Choice, Picker
@@ -31,28 +30,24 @@ from askel_tui.tui.widgets.table import Table
 from askel_tui.tui.widgets.text_prompt import TextPrompt
 
 if TYPE_CHECKING:
+    from askel_tui.core.records.record import RefusedLine
     from askel_tui.services.dry_run_result import DryRun, RecordPreview
     from askel_tui.store.state.documents import WorkflowDoc
 
 DEFAULT_RECORD_COUNT = 30
-"""How many records are taken without being told."""
+"""How many of the newest records are tried where no number was chosen."""
 
 MAX_RECORD_COUNT = 2_000
-"""The most records that are taken: each costs reads of the account, and none is sent."""
-
-MAX_SHOWN_CHARS = 20_000
-"""Characters of requests that the pane shows; a copy has them all."""
+"""The most records that are tried: each costs reads of the account."""
 
 NO_WORKFLOW = (
     "This connection has no workflow yet.\n\n"
     "Mapping (4) makes one from the records that came in; `askel workflow apply FILE` takes a file."
 )
 
-VIEW_MODES = ("changes", "json", "curl")
-
 
 class DryRunScreen(AskelScreen):
-    """A run's records, one of them whole, and the totals."""
+    """The totals of a run, the table of its records, and the selected record whole."""
 
     NAME = "dry_run"
     CSS_PATH = "dry_run.tcss"
@@ -82,17 +77,13 @@ class DryRunScreen(AskelScreen):
         super().__init__()
         self._documents: list[WorkflowDoc] = []
         self._states: dict[str, Any] = {}
-        self._revision = ""
         self._workflow: str | None = None
         self._run: DryRun | None = None
         self._file: Path | None = None
-        self._refused_line_count = 0
-        self._mode = "changes"
         self._error_text = ""
-        self._detail_cells = 0
 
     def body(self) -> ComposeResult:
-        """The totals, the records, and the record under the cursor."""
+        """The totals, the records, and the selected record."""
         yield Static(id="nothing")
         yield Static(id="totals", classes="panel")
         with Container(id="panes"):
@@ -104,15 +95,16 @@ class DryRunScreen(AskelScreen):
                 jump_key="r",
                 about=Help("Records", "Enter goes to the details, v shows the requests, y copies."),
             )
-            yield DetailPane(id="detail", classes="panel", jump_key="d")
+            yield RecordPane()
 
     def on_mount(self) -> None:
-        """The view that was chosen last."""
+        """Restores the mode of the pane that was chosen last."""
         kept = self.session.recall("dry_run.view", "changes")
-        self._mode = kept if kept in VIEW_MODES else "changes"
+        if kept in TITLES:
+            self.query_one(RecordPane).mode = kept
 
     async def load(self) -> None:
-        """The workflows of the connection; the one that was looked at last is run."""
+        """Reads the workflows of the connection and runs the one that was chosen last."""
         connection, self._run, self._error_text = self.connection, None, ""
         if connection is None:
             self._workflow = None
@@ -123,7 +115,8 @@ class DryRunScreen(AskelScreen):
         ]
         self._states = {each.workflow: each for each in await self.backend.call(queries.workflow_states)}
         connections = await self.backend.call(queries.connections)
-        self._revision = next((each.revision for each in connections if each.name == connection), "")
+        revision = next((each.revision for each in connections if each.name == connection), "")
+        self.query_one(RecordPane).set_target(revision, self.backend.address)
         names = [each.workflow for each in self._documents]
         kept = self.session.recall("dry_run.workflow")
         self._workflow = kept if kept in names else names[0] if names else None
@@ -132,7 +125,7 @@ class DryRunScreen(AskelScreen):
             self.action_run()
 
     def on_screen_resume(self) -> None:
-        """A workflow may have been saved meanwhile, or chosen on another screen."""
+        """Reloads where a workflow was saved meanwhile, or chosen on another screen."""
         if self._loaded and self.connection is not None:
             self.start_work(self._reload_if_changed, group="fresh", exclusive=True)
 
@@ -147,8 +140,6 @@ class DryRunScreen(AskelScreen):
             wanted in names and wanted != self._workflow
         ):
             await self.load()
-
-    # What is shown.
 
     @property
     def _record_count(self) -> int:
@@ -185,21 +176,12 @@ class DryRunScreen(AskelScreen):
         self.query_one(FilterBar).show_count(f"{len(found):,} of {pluralize(len(records), 'record')}")
         totals = self.query_one("#totals", Static)
         totals.update(Content.assemble(*view.totals_text(run)))
-        version = f"{sanitize(run.workflow)} v{run.version}"
-        totals.border_title = f"{version} {self._workflow_state_text()} · nothing was written"
+        newest = next((each.version for each in self._documents if each.workflow == run.workflow), None)
+        state = view.workflow_state(self._states.get(run.workflow), newest)
+        totals.border_title = f"{sanitize(run.workflow)} v{run.version} {state} · nothing was written"
         if self.focused is None:
             table.focus()
         self._describe()
-
-    def _workflow_state_text(self) -> str:
-        state = self._states.get(self._workflow or "")
-        if state is None or state.status == "draft":
-            return "○ draft"
-        newest = next(
-            (each.version for each in self._documents if each.workflow == self._workflow), state.version
-        )
-        sign = "● active" if state.status == "active" else "‖ paused"
-        return sign if newest == state.version else f"○ draft, v{state.version} is {sign}"
 
     def _empty_text(self) -> str:
         if self.connection is None:
@@ -211,70 +193,36 @@ class DryRunScreen(AskelScreen):
             return f"{self._workflow} could not be tried.\n\n{self._error_text}\n\n{advice}"
         if self._run is None:
             return f"Reading what the account holds for the records of {self._workflow}…"
-        lines = [f"No record matches {self._workflow}."]
-        lines.append(
+        return (
+            f"No record matches {self._workflow}.\n\n"
             "f tries the records of a file without keeping them; i takes a file of them in. L goes live anyway."
         )
-        return "\n\n".join(lines)
 
     def _describe(self) -> None:
-        pane, record = self.query_one("#detail", DetailPane), self._selected_record
-        self._detail_cells = pane.size.width
-        pane.border_title = {"changes": "Changes", "json": "Requests as JSON", "curl": "Requests as curl"}[
-            self._mode
-        ]
-        pane.border_subtitle = "v next view · y copies"
-        told = pane.query_one(Static)
-        if record is None:
-            told.update(Content("Nothing fits. Esc takes the filter back."))
-        elif self._mode == "changes":
-            told.update(
-                Content.assemble(*view.record_details(record, max(24, self._detail_cells - 8))).rstrip()
-            )
-        else:
-            text = self._requests_text(record)
-            more = (
-                f"\n… {len(text) - MAX_SHOWN_CHARS:,} characters more: y copies all"
-                if len(text) > MAX_SHOWN_CHARS
-                else ""
-            )
-            told.update(Content(sanitize_lines(text[:MAX_SHOWN_CHARS]) + more))
-        pane.scroll_home(animate=False)
-
-    def _requests_text(self, record: RecordPreview) -> str:
-        if not view.requests(record):
-            return "No request: nothing would be sent for this record."
-        if self._mode == "curl":
-            return view.requests_curl(record, self._revision, self.backend.address)
-        return view.requests_json(record)
+        self.query_one(RecordPane).show_record(self._selected_record)
 
     def apply_filter(self, wanted: Filter) -> None:
-        """Filters while one types."""
+        """Shows the records that match what is typed."""
         if self._run is not None:
             self._show()
 
-    def on_detail_pane_resized(self) -> None:
-        """Values are cut to the pane."""
-        if self._run is not None and self.query_one("#detail").size.width != self._detail_cells:
-            self._describe()
-
     def on_data_table_row_highlighted(self) -> None:
-        """Another record is under the cursor."""
+        """Shows the record under the cursor."""
         self._describe()
 
     def on_data_table_row_selected(self) -> None:
-        """Enter goes to the details."""
+        """Moves to the details on Enter."""
         self.query_one("#detail").focus()
 
     def go_back(self) -> bool:
-        """From the details to the records."""
+        """Moves from the details back to the records."""
         if self.focused is self.query_one("#detail"):
             self.query_one(Table).focus()
             return True
         return False
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what there is something to do it to."""
+        """Hides the actions that have nothing to act on."""
         if action in ("view", "copy", "export"):
             return bool(self._run and self._run.records)
         if action == "live":
@@ -283,8 +231,6 @@ class DryRunScreen(AskelScreen):
             return self._workflow is not None
         return super().check_action(action, parameters)
 
-    # Running.
-
     def action_run(self) -> None:
         """Runs again, against the account as it is now."""
         if self._workflow is not None:
@@ -292,15 +238,13 @@ class DryRunScreen(AskelScreen):
 
     async def _run_workflow(self, workflow: str) -> None:
         self._error_text = ""
+        refused: list[RefusedLine] = []
         try:
             if self._file is None:
                 work = self.backend.call(services.dry_run, workflow, last=self._record_count)
-                self._refused_line_count = 0
             else:
-                records, refused = await self.with_progress(
-                    "Reading the file", self.backend.call(services.read_records_file, self._file)
-                )
-                self._refused_line_count = len(refused)
+                reading = self.backend.call(services.read_records_file, self._file)
+                records, refused = await self.with_progress("Reading the file", reading)
                 work = self.backend.call(services.dry_run, workflow, records=records[-MAX_RECORD_COUNT:])
             run = await self.with_progress("Reading what the account holds", work)
         except Exception as error:
@@ -312,9 +256,9 @@ class DryRunScreen(AskelScreen):
         self._run = run
         self._states = {each.workflow: each for each in await self.backend.call(queries.workflow_states)}
         self._show()
-        if self._refused_line_count:
-            told = f"{pluralize(self._refused_line_count, 'line')} of the file can't be read as a record: left out."
-            self.toasts.show(told, title="Refused", severity="warning")
+        if refused:
+            words = f"{pluralize(len(refused), 'line')} of the file can't be read as a record: left out."
+            self.toasts.show(words, title="Refused", severity="warning")
 
     def action_workflow(self) -> None:
         """Asks which workflow."""
@@ -364,30 +308,24 @@ class DryRunScreen(AskelScreen):
         self.action_run()
 
     def records_ingested(self) -> None:
-        """Records came in: runs again, with the newest."""
+        """Runs again, with the newest records."""
         self._file = None
         self.action_run()
 
-    # What is done with a run.
-
     def action_view(self) -> None:
-        """The next view of the record."""
-        self._mode = VIEW_MODES[(VIEW_MODES.index(self._mode) + 1) % len(VIEW_MODES)]
-        self.session.remember("dry_run.view", self._mode)
-        self._describe()
+        """Shows the record in the next mode."""
+        pane = self.query_one(RecordPane)
+        pane.show_next_mode()
+        self.session.remember("dry_run.view", pane.mode)
 
     def action_copy(self) -> None:
         """Copies what the pane shows; the changes as JSON."""
-        record = self._selected_record
-        if record is not None:
-            if self._mode == "changes":
-                copy(self, encode_json(to_json(record), indent=2), "the record's dry run as JSON")
-            else:
-                named = "JSON" if self._mode == "json" else "curl; export KLAVIYO_API_KEY first"
-                copy(self, self._requests_text(record), f"the requests as {named}")
+        copied = self.query_one(RecordPane).copy_text()
+        if copied is not None:
+            copy(self, *copied)
 
     def action_export(self) -> None:
-        """Writes the run into a file."""
+        """Exports the run to a file."""
         if self._run is not None:
             self.start_work(
                 partial(self._export, self._run), group="export", exclusive=True, asks_question=True
@@ -396,9 +334,9 @@ class DryRunScreen(AskelScreen):
     async def _export(self, run: DryRun) -> None:
         file = await export_to_file(
             self,
-            partial(view.export_text, run),
+            partial(export_text, run),
             title=f"Export the dry run of {pluralize(len(run.records), 'record')} to which file?",
-            suffixes=view.EXPORT_SUFFIXES,
+            suffixes=EXPORT_SUFFIXES,
             contents="It holds personal data.",
             session_key="dry_run.export",
             default="dry-run.csv",
@@ -407,7 +345,7 @@ class DryRunScreen(AskelScreen):
             self.toasts.show(f"The dry run is written to {file}.", title="Exported")
 
     def action_live(self) -> None:
-        """Activates the version that was tried, after asking."""
+        """Activates the version that was tried, after a question."""
         if self._run is not None:
             self.start_work(
                 partial(self._go_live, self._run), group="live", exclusive=True, asks_question=True

@@ -1,0 +1,106 @@
+"""Details of one record of a dry run: its changes step by step, and its exact requests. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from askel_tui.services.json_documents import to_json
+from askel_tui.text.cells import truncate
+from askel_tui.text.json_text import encode_json, format_value
+from askel_tui.text.sanitizing import sanitize
+from askel_tui.tui.screens.dry_run.view import StyledText
+from askel_tui.tui.text.curl import curl_command
+
+if TYPE_CHECKING:
+    from askel_tui.core.planning.diff import Change
+    from askel_tui.services.dry_run_result import OperationPreview, RecordPreview
+
+
+def record_details(record: RecordPreview, width: int) -> list[StyledText]:
+    """Everything that a record would do, step by step, for a pane of `width` cells."""
+    parts: list[StyledText] = [(f"{sanitize(record.record)}\n", "bold $accent")]
+    parts.append(
+        (" · ".join(sanitize(str(each)) for each in record.profile.values()) + "\n", "$foreground-muted")
+    )
+    for problem in record.problems:
+        where = " › ".join(filter(None, (problem.step, problem.field)))
+        parts.append((f"✗ {sanitize(where)}{': ' if where else ''}{sanitize(problem.message)}\n", "$error"))
+    for operation in record.operations:
+        target = operation.target
+        named = f" {sanitize(target.type)} {truncate(target.name, 60)}" if target else ""
+        gate = operation.request is None
+        parts.append((f"\n{sanitize(operation.step)} ", "bold"))
+        parts.append((f"{operation.kind}{named}\n", "$primary"))
+        if gate:
+            parts.append(_gate_result(operation, record))
+        elif not operation.changes:
+            parts.append(("  = no change\n", "$foreground-muted"))
+        for field, change in operation.changes.items():
+            parts += _change_lines(field, change, width)
+    for skip in record.skipped:
+        parts += [
+            (f"\n{sanitize(skip.step)} ", "bold"),
+            (f"skipped: {sanitize(skip.why)}\n", "$warning"),
+        ]
+    return parts
+
+
+def _gate_result(operation: OperationPreview, record: RecordPreview) -> StyledText:
+    named = f"gate {operation.step}:"
+    closed = any(skip.why.startswith(named) for skip in record.skipped)
+    return ("  ✗ not let through\n", "$warning") if closed else ("  ✓ let through\n", "$success")
+
+
+def _change_lines(field: str, change: Change, width: int) -> list[StyledText]:
+    if field.startswith("event "):
+        after = dict(change["after"])
+        parts: list[StyledText] = [(f"  {sanitize(field)}\n", "")]
+        rows = [*((name, value) for name, value in after.items() if name != "properties")]
+        rows += list(after.get("properties", {}).items())
+        for name, value in rows:
+            parts += [
+                (f"    {truncate(name, 24)} ", "$foreground-muted"),
+                (f"{_value_text(value, width)}\n", ""),
+            ]
+        return parts
+    label = field.removeprefix("properties.")
+    sign = ("  + ", "$success") if change["before"] in (None, False) else ("  ~ ", "$warning")
+    if change["after"] in (None, False):
+        sign = ("  - ", "$error")
+    before = _value_text(change["before"], width // 2)
+    return [
+        sign,
+        (f"{truncate(label, 28)}  ", "$foreground-muted"),
+        (f"{before} → ", "$foreground-muted"),
+        (f"{_value_text(change['after'], width)}\n", "bold"),
+    ]
+
+
+def _value_text(value: object, cells: int) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return truncate(format_value(value), max(12, cells))
+
+
+def requests(record: RecordPreview) -> list[dict[str, Any]]:
+    """The exact requests of a record, each with its step."""
+    return [
+        {"step": each.step, **to_json(each.request)} for each in record.operations if each.request is not None
+    ]
+
+
+def requests_json(record: RecordPreview) -> str:
+    """A record's requests as one JSON document."""
+    return encode_json(requests(record), indent=2)
+
+
+def requests_curl(record: RecordPreview, revision: str, address: str) -> str:
+    """A record's requests as curl commands, with the key as a variable."""
+    commands = [
+        f"# {sanitize(each['step'])}\n"
+        + curl_command(each["method"], each["path"], each["body"], revision, address)
+        for each in requests(record)
+    ]
+    return "\n\n".join(commands)
