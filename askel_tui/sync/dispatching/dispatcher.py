@@ -76,7 +76,7 @@ class Dispatcher:
         self._orphaned: list[OrphanedJob] = []
         """Requests that wait for a key which may read their jobs; what they carry stays taken."""
         self._retry_orphaned = False
-        """Whether these are to be tried with whatever key there is."""
+        """Whether these are to be tried with any key."""
         self._logged_holds: set[tuple[str, str, str]] = set()
         """Holds (workflow, step, cause) that were logged since the last command."""
         self._last_clock = (clock(), time.monotonic())
@@ -215,7 +215,7 @@ class Dispatcher:
         ]
 
     async def _follow_orphans(self) -> None:
-        """Looks again for jobs that a key could not read, as after a restart."""
+        """Follows jobs again that a key could not read, as after a restart."""
         if not self._orphans_to_follow():
             self._retry_orphaned = False
             return

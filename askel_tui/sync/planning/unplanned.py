@@ -1,4 +1,4 @@
-"""What was received and is not planned yet: planning keeps only so far ahead of sending."""
+"""Records that were received and are not planned yet: planning keeps only so far ahead of sending."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from askel_tui.sync.instance import Instance
 
 
 async def count_unplanned(instance: Instance) -> dict[str, int]:
-    """How many records each active workflow has yet to look at, by workflow."""
+    """How many records each active workflow has yet to plan, by workflow."""
     found = {}
     for state in await instance.journal.workflow_states():
         if state.status == "active" and state.version != DIRECT_VERSION:
             try:
                 doc = instance.workflow_document(state.workflow, state.version)
             except UnknownWorkflow:
-                continue  # it was deleted between two looks
+                continue  # It was deleted since the states were read.
             triggers = _triggers(doc.source, doc.file or doc.workflow)
             found[state.workflow] = await instance.journal.count_unplanned(
                 state.connection, state.position or 0, triggers

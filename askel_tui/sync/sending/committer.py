@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from askel_tui.core.hold_causes import KEY_CAUSES, Cause
 from askel_tui.store.journal.interface import Clock, Journal
@@ -56,12 +57,17 @@ class Committer:
             await self._journal.write_decision(settlement.decision, now)
         if settlement.forgotten_profile is not None:
             await self._journal.forget_profile_id(self._to.name, settlement.forgotten_profile)
-        held, delayed = self._limit(settlement, now)
-        again = [each for group in settlement.again for each in group] if request is not None else []
-        released = [DelayedOperation(each, now, settlement.again_reason) for each in again]
-        holds = list(self._holds(held, now))
-        transactions = _transactions(settlement, holds, [*delayed, *released], now)
-        for part in transactions:
+        update = QueueUpdate(done=[*settlement.unattempted, *settlement.stale], reload=bool(settlement.stale))
+        held: list[HeldOperations] = []
+        delayed: list[DelayedOperation] = []
+        if settlement.held or settlement.retries:
+            held, delayed = self._limit(settlement, now)
+        released: list[DelayedOperation] = []
+        if settlement.again and request is not None:
+            again = chain.from_iterable(settlement.again)
+            released = [DelayedOperation(each, now, settlement.again_reason) for each in again]
+        holds = list(self._holds(held, now)) if held else []
+        for part in _transactions(settlement, holds, [*delayed, *released], now):
             await self._journal.answer_request(
                 request,
                 settled=part.settled,
@@ -73,26 +79,19 @@ class Committer:
                 connection=self._to.name,
                 now=now,
             )
-        stopped = [each.operation for each in settlement.ended if _stops_record(each)]
-        done = [each.operation for each in settlement.ended if not _stops_record(each)]
+        for ended in settlement.ended:
+            (update.stopped if _stops_record(ended) else update.done).append(ended.operation)
         for each in held:
             if not each.keep_request_open:
-                done += each.operations
-        return QueueUpdate(
-            done=[*done, *settlement.unattempted, *settlement.stale],
-            stopped=stopped,
-            again=[_tried_again(each, now) for each in delayed],
-            single_only={
-                each.seq for retry in settlement.retries if retry.single_only for each in retry.operations
-            },
-            holds=[each.hold for each in holds if each.hold],
-            orphaned=[
-                OrphanedJob(request, each.operations, self._to)
-                for each in held
-                if each.keep_request_open and request is not None
-            ],
-            reload=bool(settlement.stale),
-        )
+                update.done += each.operations
+            elif request is not None:
+                update.orphaned.append(OrphanedJob(request, each.operations, self._to))
+        for retry in settlement.retries:
+            if retry.single_only:
+                update.single_only.update(stored.seq for stored in retry.operations)
+        update.again += [_tried_again(each, now) for each in delayed]
+        update.holds += [each.hold for each in holds if each.hold]
+        return update
 
     def _limit(self, settlement: Settlement, now: int) -> tuple[list[HeldOperations], list[DelayedOperation]]:
         """The holds and retries of a settlement, as the connection's limits have them.

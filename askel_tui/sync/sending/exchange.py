@@ -95,7 +95,7 @@ class Exchange:
 
 
 def report_open_requests(count: int) -> None:
-    """Tells the task's owner that it has to end so many requests more, or fewer."""
+    """Reports to the task's owner how many requests more, or fewer, it has to end."""
     observer = OPEN_REQUESTS_OBSERVER.get()
     if observer is not None:
         observer(count)

@@ -25,7 +25,7 @@ MAX_REMEMBERED_MERGES = 10_000
 
 
 class IdentityConflicts:
-    """Looks into the conflicts of one connection's upserts."""
+    """Investigates the conflicts of one connection's upserts."""
 
     def __init__(self, to: Connected, journal: Journal, clock: Clock, exchange: Exchange) -> None:
         self._to = to
