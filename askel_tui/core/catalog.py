@@ -1,4 +1,4 @@
-"""Catalogs: a snapshot of what exists in an account. Reading one is `klaviyo.reads.catalog`'s work."""
+"""Catalogs: snapshots of what exists in an account. `klaviyo.reads.catalog` reads them. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 API_INTEGRATION = "api"
-"""The integration of metrics that the API makes; events sent to any other name make a metric of their own."""
+"""The integration of metrics that the API makes. An event for a metric of another integration makes a new metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class FlowTrigger:
 
 @dataclass(frozen=True, slots=True)
 class FlowEntry:
-    """A flow; `status` is draft, manual or live; `triggers` is None where the revision can't tell them."""
+    """A flow. `status` is draft, manual or live; `triggers` is None where the revision does not show them."""
 
     id: str
     name: str
@@ -80,7 +80,7 @@ class TemplateEntry:
 
 @dataclass(frozen=True, slots=True)
 class PropertyEntry:
-    """A custom property as sampled: on `seen` of `of` profiles, with these types and sample values."""
+    """A custom property as sampled: `seen` on so many `of` profiles, with counts by type and sample values."""
 
     name: str
     types: Mapping[str, int] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class PropertyEntry:
 class Catalog:
     """What exists in an account, as read at `taken` (milliseconds since 1970, UTC).
 
-    `unread` names the sections that the key may not read (`metrics`, …): they are empty because nobody knows.
+    `unread` names the sections that the key may not read (`metrics`, …): whether they are empty is not known.
     """
 
     taken: int
@@ -136,7 +136,7 @@ def _flow(value: Mapping[str, Any]) -> FlowEntry:
 
 @dataclass(frozen=True, slots=True)
 class StepTargets:
-    """What a step names, pinned; `through` is the list or metric that carries a `trigger_flow`."""
+    """The pinned targets of a step. `through` is the list or metric that carries a `trigger_flow`."""
 
     target: Target
     through: Target | None = None

@@ -1,4 +1,4 @@
-"""What may be shown of a key: enough to tell two apart, nothing to use."""
+"""Fingerprints of keys: enough to tell two keys apart, and no secret. Pure."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import hashlib
 
 
 def fingerprint(key: str) -> str:
-    """What names a key where it may not be shown: `sha256:` and 12 hex digits."""
+    """The fingerprint of a key, which may be shown: `sha256:` and 12 hex digits."""
     return f"sha256:{hashlib.sha256(key.strip().encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"

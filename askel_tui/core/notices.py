@@ -1,4 +1,4 @@
-"""What the team is told: what happened, since when, what waits, what to do. Pure; never a key, never a payload."""
+"""Texts of notices: what happened, since when, what waits, what to do. Never a key or a payload. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class AffectedStep:
 def hold_notice(
     connection: str, cause: str, detail: str, since: int, affected: Sequence[AffectedStep]
 ) -> str:
-    """The text about a hold, for all steps that it keeps; `since` is in milliseconds since 1970."""
+    """A hold began, for all steps that it holds. `since` is in milliseconds since 1970."""
     about = hold_cause(cause)
     first = affected[0]
     waiting = sum(each.waiting for each in affected)

@@ -1,4 +1,4 @@
-"""Problems: what is wrong with a workflow file or a record, said so that a person can mend it."""
+"""Problems: errors of workflow files and records, for the person who mends them. Pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from askel_tui.text.sanitizing import sanitize
 
 _MAX_COMPARED_CHARACTERS = 100
-"""Characters of a word that are compared with known ones: nobody mistypes more, and the comparison is slow."""
+"""How much of a word is compared with known ones: the comparison is slow."""
 
 _MIN_PREFIX_CHARACTERS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: where it stands and what it is. `message` is a sentence without its full stop."""
+    """One error and its location. `message` is a sentence without a full stop."""
 
     message: str
     field: str | None = None
@@ -27,16 +27,16 @@ class Problem:
 
     def __str__(self) -> str:
         """`file:line: step X, field: message. Did you mean 'Y'?`; parts that are unknown are left out."""
-        place = self.file
+        location = self.file
         if self.line is not None:
-            place = f"{self.file}:{self.line}" if self.file else f"line {self.line}"
+            location = f"{self.file}:{self.line}" if self.file else f"line {self.line}"
         about = ", ".join(filter(None, (self.step and f"step {self.step}", self.field)))
         question = f". Did you mean '{self.suggestion}'?" if self.suggestion else ""
-        return sanitize(": ".join(filter(None, (place, about, self.message))) + question, None)
+        return sanitize(": ".join(filter(None, (location, about, self.message))) + question, None)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is most like `word` or alone begins with it, or None. Case does not count."""
+    """The known word that is most similar to `word`, or the only one that begins with it; else None. Ignores case."""
     by_folded: dict[str, str] = {}
     for each in known:
         by_folded.setdefault(each.casefold(), each)

@@ -1,7 +1,7 @@
-"""Expressions: JMESPath over a record, with our functions and stricter about types.
+"""Expressions: JMESPath over a record, with functions of our own and stricter types. Pure.
 
-An expression is checked whole when it is parsed: its functions, their numbers of arguments, and that it starts
-at a field that records have. What is left to go wrong depends on a record and is an `EvaluationProblem`.
+Parsing checks the whole expression: its functions, their numbers of arguments, and that it starts at a field that
+records have. Errors that depend on a record are an `EvaluationProblem`.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ __all__ = ["EvaluationProblem", "Expression", "ExpressionError", "parse_expressi
 MAX_EXPRESSION_CHARACTERS = 4_000
 """Characters of an expression."""
 MAX_RESULT_VALUES = 100_000
-"""Values that a result may hold: an expression can double what it is given at every step."""
+"""Values that a result may hold. An expression can double its input at every step."""
 
 _MAX_INTEGER_BITS = 14_284
-"""Bits of an integer that Python still writes out: 4,300 digits."""
+"""Bits of the largest integer that Python converts to text: 4,300 digits."""
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*+'|\"(?:[^\"\\]|\\.)*+\"|`((?:[^`\\]|\\.)*+)`", re.DOTALL)
 _TYPE_WORDS = {
     "string": "text",
@@ -63,11 +63,11 @@ _CHILDREN_OVER_RECORD = {
     "subexpression": 1,
     "pipe": 1,
 }
-"""Nodes whose first child alone is evaluated over the record; the others see what it gave."""
+"""How many children of a node are evaluated over the record: of these only the first. The others get its result."""
 
 
 class ExpressionError(ValueError):
-    """Text that is no expression; `position` is the column where it goes wrong, from 0, where known."""
+    """Text that is no expression. `position` is the column of the error, from 0, where known."""
 
     def __init__(self, message: str, position: int | None = None, suggestion: str | None = None) -> None:
         super().__init__(message)
@@ -77,7 +77,7 @@ class ExpressionError(ValueError):
 
 
 class _Parser(Parser):
-    """JMESPath, where `!data.x` is `!(data.x)`: the library reads `(!data).x`, which is null for every record."""
+    """JMESPath's parser, with `!data.x` as `!(data.x)`. The library reads `(!data).x`, which is null for any record."""
 
     BINDING_POWER: ClassVar[dict[str, int]] = {**Parser.BINDING_POWER, "not": 8}
     _CACHE: ClassVar[dict[str, Any]] = {}
@@ -94,9 +94,9 @@ class Expression:
         self._path = _plain_path(node)
 
     def evaluate(self, record: Mapping[str, Any]) -> Any:
-        """The JSON value that the expression has over the record; null where a field is missing.
+        """The expression's JSON value for the record; null where a field is missing.
 
-        Raises `EvaluationProblem` for values it can't work with, and nothing else.
+        Raises `EvaluationProblem` for values that it can't evaluate, and nothing else.
         """
         if self._path is not None:
             value: Any = record
@@ -132,7 +132,7 @@ class Expression:
 
 @functools.lru_cache(maxsize=4096)
 def parse_expression(text: str) -> Expression:
-    """The expression that the text says. Raises `ExpressionError`."""
+    """Parses an expression. Raises `ExpressionError`."""
     if len(text) > MAX_EXPRESSION_CHARACTERS:
         raise ExpressionError(f"over {MAX_EXPRESSION_CHARACTERS:,} characters long")
     _check_literals(text)
@@ -155,13 +155,13 @@ def parse_expression(text: str) -> Expression:
 
 
 def text_literal(value: str) -> Expression:
-    """The expression that always has this text as its value."""
+    """The expression whose value is this text."""
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return Expression(f"'{escaped}'", {"type": "literal", "value": value, "children": []})
 
 
 def _check_literals(text: str) -> None:
-    """Refuses literals in backticks that are no JSON: the library takes them for text and hides a warning."""
+    """Refuses literals in backticks that are no JSON, which the library would take for text."""
     for match in _QUOTED.finditer(text):
         content = match.group(1)
         if content is None:
@@ -211,7 +211,7 @@ def _check_roots(node: Any) -> None:
 
 
 def _roots(node: Any) -> Iterator[str]:
-    """The names of fields that the expression takes from the record itself."""
+    """The names of the fields that the expression reads from the record itself."""
     if node["type"] == "field":
         yield node["value"]
         return
@@ -235,7 +235,7 @@ def _nodes(node: Any, kind: str) -> Iterator[Any]:
 
 
 def _plain_path(node: Any) -> tuple[str, ...] | None:
-    """The keys of an expression that is nothing but fields and dots, else None."""
+    """The keys of an expression that has only fields and dots; None for any other."""
     if node["type"] == "field":
         return (node["value"],)
     if node["type"] != "subexpression":
@@ -245,7 +245,7 @@ def _plain_path(node: Any) -> tuple[str, ...] | None:
 
 
 def _json_value(value: Any) -> Any:
-    """The value itself, where JSON can say it. Raises `EvaluationProblem`."""
+    """The value, if JSON can express it. Raises `EvaluationProblem`."""
     if value is None or isinstance(value, str | bool):
         return value
     stack = [value]
@@ -272,7 +272,7 @@ def _json_value(value: Any) -> Any:
 
 
 class _Calls(Functions):
-    """JMESPath's functions and ours."""
+    """JMESPath's functions and our own."""
 
     def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
         ours = CUSTOM_FUNCTIONS.get(function_name)
@@ -282,7 +282,7 @@ class _Calls(Functions):
 
 
 class _Interpreter(TreeInterpreter):
-    """Compares numbers with numbers and text with text; null gives null; all else is a problem."""
+    """Compares numbers with numbers and text with text. Null gives null; anything else is a problem."""
 
     def visit_comparator(self, node: Any, value: Any) -> Any:
         if node["value"] in ("eq", "ne"):
@@ -297,7 +297,7 @@ class _Interpreter(TreeInterpreter):
 
 
 def _orderable(value: Any) -> str | None:
-    """What kind of thing that has an order the value is: a number, text, or neither."""
+    """The kind of an ordered value: `number` or `text`; None for a value without an order."""
     if isinstance(value, bool):
         return None
     return "number" if isinstance(value, int | float) else "text" if isinstance(value, str) else None

@@ -1,4 +1,4 @@
-"""The functions that expressions have beside JMESPath's. Null gives null; what can't be done is a problem."""
+"""The functions that expressions have besides JMESPath's. Null gives null; any other wrong value is a problem."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from askel_tui.text.quoting import quote
+
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WORD_START = re.compile(r"(^|[\s\-\u2010\u2011\u2013])([^\w\s]*)(\w)")
 _NAME_PREFIX = re.compile(r"(?<!\w)([DLO]['\u2019])([a-z]{3,})")
@@ -19,12 +21,12 @@ _MIN_MILLISECONDS = 100_000_000_000
 
 
 class EvaluationProblem(ValueError):
-    """A value that an expression can't work with: a problem of that field of that record."""
+    """A value that an expression can't evaluate: a problem of that field of that record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function and how many arguments it takes; `most` is None where there is no upper limit."""
+    """A function and its number of arguments; `max_arguments` is None where there is no upper limit."""
 
     call: Callable[..., Any]
     min_arguments: int
@@ -32,7 +34,7 @@ class Function:
 
 
 def describe_value(value: Any) -> str:
-    """A value for a sentence, with its JSON type: `text '12'`, `the number 0`, `a list`."""
+    """Describes a value by its JSON type: `text '12'`, `the number 0`, `a list`."""
     match value:
         case None:
             return "null"
@@ -41,18 +43,12 @@ def describe_value(value: Any) -> str:
         case int() | float():
             return f"the number {_cut(_number_text(value))}"
         case str():
-            return f"text {quote_text(value)}"
+            return f"text {quote(value)}"
         case list():
             return "a list"
         case Mapping():
             return "an object"
     return "an expression"
-
-
-def quote_text(text: str) -> str:
-    """Text in quotes, cut, with everything escaped that could act on a terminal."""
-    cut = _cut(text)
-    return f"'{cut}'" if cut.isprintable() else ascii(cut)
 
 
 def _cut(text: str) -> str:
@@ -132,11 +128,11 @@ def _date(value: Any) -> str | None:
 
 
 def _moment(value: Any) -> datetime:
-    """The moment of a date, a time or a number of (milli)seconds since 1970. Without an offset it is UTC."""
+    """The moment that a date, a time or a number of (milli)seconds since 1970 says. Without an offset it is UTC."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise TypeError
     if isinstance(value, str):
-        # Week dates and basic forms parse too, but are far more often something else, say an order number.
+        # Week dates and basic forms would parse too, but are far more often something else, such as an order number.
         if not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:$|[Tt ])", value.strip()):
             raise ValueError
         moment = datetime.fromisoformat(value.strip().upper())
@@ -156,15 +152,15 @@ def _e164(phone: Any, region: Any) -> str | None:
     if not text.strip():
         return None
     if not is_known_region(region):
-        raise EvaluationProblem(f"not a region such as 'GB': {quote_text(region)}")
+        raise EvaluationProblem(f"not a region such as 'GB': {quote(region)}")
     number = _international(text, region.upper())
     if number is None:
-        raise EvaluationProblem(f"not a phone number in {region.upper()}: {quote_text(text)}")
+        raise EvaluationProblem(f"not a phone number in {region.upper()}: {quote(text)}")
     return number
 
 
 def is_known_region(region: str) -> bool:
-    """Whether phone numbers of the region (two letters of ISO 3166) are known."""
+    """Whether the region (two letters of ISO 3166) has known phone numbers."""
     # Imported late: it loads metadata that most commands don't need.
     import phonenumbers
 
@@ -173,9 +169,9 @@ def is_known_region(region: str) -> bool:
 
 @functools.lru_cache(maxsize=8192)
 def _international(text: str, region: str) -> str | None:
-    """The number in E.164, or None. Its length must be possible; whether it is assigned is not asked.
+    """The number in E.164; None where its length is impossible. It need not be assigned.
 
-    Ranges are opened and reserved (for films, for tests) faster than metadata follows; Klaviyo judges anyway.
+    Ranges are opened and reserved (for films, for tests) faster than metadata follows, and Klaviyo decides anyway.
     """
     import phonenumbers
 
@@ -201,4 +197,4 @@ CUSTOM_FUNCTIONS: Mapping[str, Function] = {
     "date": Function(_date, 1, 1),
     "e164": Function(_e164, 2, 2),
 }
-"""Our functions by name."""
+"""The functions by name."""

@@ -1,4 +1,4 @@
-"""What a value must be to be written: identifiers, attributes, event fields. Pure checks with sentences for people."""
+"""Checks of the values that are to be written: identifiers, attributes, event fields. Pure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from askel_tui.contract.caps import Caps
 from askel_tui.core.canonical import canonical_json
 from askel_tui.core.problems import json_type_name
 from askel_tui.core.records.record import RecordRefused, normalize_time
+from askel_tui.text.quoting import quote
 
 
 class UnusableValue(ValueError):
-    """A value that can't be written where it is wanted; the message says why."""
+    """A value that can't be written to its field; the message is for people."""
 
 
 _EMAIL = re.compile(
@@ -29,7 +30,7 @@ _NUMERIC_ATTRIBUTES = frozenset({"location.latitude", "location.longitude"})
 
 
 def is_truthy(value: Any) -> bool:
-    """JMESPath's truth: null, false, and empty strings, lists and objects are false; 0 is true."""
+    """Whether JMESPath takes the value for true: not null, false, or an empty string, list or object; 0 is true."""
     return not (value is None or value is False or value in ("", [], {}))
 
 
@@ -43,10 +44,10 @@ def check_identifier(name: str, value: Any, limits: Caps) -> str | None:
         raise UnusableValue(f"{json_type_name(value)} can't be {name.replace('_', ' ')}")
     if name == "email":
         if len(value) > limits.email or not _EMAIL.fullmatch(value):
-            raise UnusableValue(f"not an e-mail address: {quote_value(value)}")
+            raise UnusableValue(f"not an e-mail address: {quote(str(value))}")
     elif name == "phone_number":
         if not _E164.fullmatch(value):
-            raise UnusableValue(f"not a phone number in international form (+44…): {quote_value(value)}")
+            raise UnusableValue(f"not a phone number in international form (+44…): {quote(str(value))}")
     elif len(value) > limits.external_id:
         raise UnusableValue(
             f"an external id of {len(value)} characters, where Klaviyo takes {limits.external_id}"
@@ -96,7 +97,7 @@ def check_amount(value: Any) -> float | int:
 def check_currency(value: Any) -> str:
     """Three capital letters of ISO 4217. Raises `UnusableValue`."""
     if not isinstance(value, str) or not _CURRENCY.fullmatch(value):
-        raise UnusableValue(f"not a currency code such as GBP: {quote_value(value)}")
+        raise UnusableValue(f"not a currency code such as GBP: {quote(str(value))}")
     return value
 
 
@@ -105,7 +106,7 @@ def check_time(value: Any) -> str:
     try:
         return normalize_time(value)
     except RecordRefused:
-        raise UnusableValue(f"not a time such as 2026-11-23T09:14:05Z: {quote_value(value)}") from None
+        raise UnusableValue(f"not a time such as 2026-11-23T09:14:05Z: {quote(str(value))}") from None
 
 
 def check_event_time(value: Any, limits: Caps) -> str:
@@ -114,21 +115,19 @@ def check_event_time(value: Any, limits: Caps) -> str:
 
 
 def check_event_year(when: str, limits: Caps) -> str:
-    """As `event_time`, for what is an RFC 3339 time already. Raises `UnusableValue`."""
+    """As `check_event_time`, for a time that is RFC 3339 already. Raises `UnusableValue`."""
     year = int(when[:4])
     if year <= limits.event_year_floor:
         with suppress(OverflowError):
             # Within a day of year 1 the offset leads out of the calendar.
             year = datetime.fromisoformat(when).astimezone(UTC).year
         if year < limits.event_year_floor:
-            raise UnusableValue(
-                f"Klaviyo takes no events before {limits.event_year_floor}: {quote_value(when)}"
-            )
+            raise UnusableValue(f"Klaviyo takes no events before {limits.event_year_floor}: {quote(when)}")
     return when
 
 
 def describe_excess(value: Mapping[str, Any], limit: int) -> str | None:
-    """How large the encoded value is, in words, where it is over `limit` bytes; else None."""
+    """How far the encoded value is over `limit` bytes, in words; None where it is not."""
     if _max_json_size(value) <= limit:
         return None
     found = json_size(value)
@@ -136,7 +135,7 @@ def describe_excess(value: Mapping[str, Any], limit: int) -> str | None:
 
 
 def _max_json_size(value: Any) -> int:
-    """An upper bound of `size` that costs little: a character is at most 12 bytes, 3 bits of an integer one digit."""
+    """A cheap upper bound of `json_size`: a character is at most 12 bytes, and 3 bits of an integer one digit."""
     total = 0
     stack = [value]
     for item in stack:
@@ -156,15 +155,3 @@ def _max_json_size(value: Any) -> int:
 def json_size(value: Any) -> int:
     """The length of the value as JSON in bytes."""
     return len(canonical_json(value))
-
-
-def quote_value(value: Any) -> str:
-    """A value for a sentence: quoted, escaped and cut, so that nothing in it can act on a terminal."""
-    text = value if isinstance(value, str) else repr(value)
-    return (
-        ascii(text[:60]) + ("…" if len(text) > 60 else "") if not text[:60].isprintable() else _quoted(text)
-    )
-
-
-def _quoted(text: str) -> str:
-    return f"'{text[:60]}…'" if len(text) > 60 else f"'{text}'"

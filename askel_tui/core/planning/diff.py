@@ -1,7 +1,7 @@
-"""What an operation would change about a profile: before and after, per field. Pure.
+"""Compares operations with a profile: what would each change, field by field? Pure.
 
-`ProfileState` is a profile as the dry run read it; applying operations to it in order shows later records what
-earlier ones would have left behind.
+The dry run applies operations to a `ProfileState` in order, so that later records meet what earlier ones would have
+left.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from askel_tui.core.addressing import addressed_identity
 from askel_tui.core.operations import Identity, Operation
 
 Change = Mapping[str, Any]
-"""{"before": value, "after": value}; an absent value is None."""
+"""A changed field: {"before": value, "after": value}; an absent value is None."""
 
 
 @dataclass(slots=True)
 class ProfileState:
-    """What is known of a profile: None for `id` where the account does not know it yet."""
+    """A profile as far as it is known. `id` is None where the account does not have it yet."""
 
     id: str | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
     """Standard attributes and identifiers, `location` flattened with dots."""
     properties: dict[str, Any] = field(default_factory=dict)
     lists: set[str] = field(default_factory=set)
-    """Ids of the lists in question that the profile is on."""
+    """Ids of the lists that it is on, among those that the operations name."""
     consent: dict[str, str] = field(default_factory=dict)
     """Consent by channel, where it was read."""
     events: set[str] = field(default_factory=set)
@@ -35,7 +35,7 @@ class ProfileState:
 
 
 def find_changes(operation: Operation, profile: ProfileState) -> dict[str, Change]:
-    """The fields that the operation changes, with their values before and after; equal values are left out."""
+    """The fields that the operation changes. Fields that keep their values are left out."""
     match operation.call:
         case Call.CREATE_OR_UPDATE_PROFILE:
             return _upsert(operation, profile)
@@ -54,43 +54,43 @@ def find_changes(operation: Operation, profile: ProfileState) -> dict[str, Chang
             after["properties"] = body["properties"]
             return {f"event {body['metric']}": {"before": None, "after": after}}
         case Call.BULK_SUBSCRIBE_PROFILES:
-            return _consent(operation, profile, "SUBSCRIBED") | _joined(operation, profile)
+            return _consent(operation, profile, "SUBSCRIBED") | _joined_list(operation, profile)
         case Call.BULK_UNSUBSCRIBE_PROFILES:
             return _consent(operation, profile, "UNSUBSCRIBED")
     return {}
 
 
-def _consent(operation: Operation, seen: ProfileState, wanted: str) -> dict[str, Change]:
+def _consent(operation: Operation, profile: ProfileState, wanted: str) -> dict[str, Change]:
     return {
-        f"consent {channel}": {"before": seen.consent.get(channel), "after": wanted}
+        f"consent {channel}": {"before": profile.consent.get(channel), "after": wanted}
         for channel in operation.body["channels"]
-        if seen.consent.get(channel) != wanted
+        if profile.consent.get(channel) != wanted
     }
 
 
-def _joined(operation: Operation, seen: ProfileState) -> dict[str, Change]:
-    """Whoever subscribes to a list is on it (docs/klaviyo.md 6), on one with double opt-in once they confirm."""
+def _joined_list(operation: Operation, profile: ProfileState) -> dict[str, Change]:
+    """The list of a subscribe, which the profile joins (docs/klaviyo.md 6); with double opt-in once it is confirmed."""
     destination = operation.destination
-    if destination is None or destination.id is None or destination.id in seen.lists:
+    if destination is None or destination.id is None or destination.id in profile.lists:
         return {}
     return {f"list {destination.name}": {"before": False, "after": True}}
 
 
-def _upsert(operation: Operation, seen: ProfileState) -> dict[str, Change]:
+def _upsert(operation: Operation, profile: ProfileState) -> dict[str, Change]:
     body = operation.body
     found: dict[str, Change] = {}
     wanted = {**operation.profile.identifiers(), **body["attributes"]}
     for name, after in wanted.items():
-        before = seen.attributes.get(name)
+        before = profile.attributes.get(name)
         if not _same(before, after) and not (name == "email" and _same_address(before, after)):
             found[name] = {"before": before, "after": after}
     for name, after in body["properties"].items():
-        before = seen.properties.get(name)
+        before = profile.properties.get(name)
         if not _same(before, after):
             found[f"properties.{name}"] = {"before": before, "after": after}
     for name in body["unset"]:
-        if name in seen.properties:
-            found[f"properties.{name}"] = {"before": seen.properties[name], "after": None}
+        if name in profile.properties:
+            found[f"properties.{name}"] = {"before": profile.properties[name], "after": None}
     return found
 
 
@@ -109,7 +109,7 @@ def _same_address(before: Any, after: Any) -> bool:
 
 
 def apply_operation(operation: Operation, profile: ProfileState) -> None:
-    """Leaves `seen` as the account would be after the operation."""
+    """Changes the profile as the operation would."""
     body = operation.body
     destination = operation.destination
     match operation.call:
@@ -125,19 +125,19 @@ def apply_operation(operation: Operation, profile: ProfileState) -> None:
         case Call.REMOVE_PROFILES_FROM_LIST if destination and destination.id:
             profile.lists.discard(destination.id)
         case Call.CREATE_EVENT:
-            _make(profile, operation.profile)
+            _fill_identifiers(profile, operation.profile)
             profile.events.add(body["unique_id"])
         case Call.BULK_SUBSCRIBE_PROFILES | Call.BULK_UNSUBSCRIBE_PROFILES:
             wanted = "SUBSCRIBED" if operation.call == Call.BULK_SUBSCRIBE_PROFILES else "UNSUBSCRIBED"
             profile.consent.update(dict.fromkeys(body["channels"], wanted))
             if operation.call == Call.BULK_SUBSCRIBE_PROFILES and destination and destination.id:
-                _make(profile, addressed_identity(operation))
+                _fill_identifiers(profile, addressed_identity(operation))
                 profile.lists.add(destination.id)
 
 
-def _make(seen: ProfileState, identity: Identity) -> None:
-    """A profile that an event or a consent job makes, or whose gaps it fills: it never moves an identifier."""
-    seen.id = seen.id or "new"
+def _fill_identifiers(profile: ProfileState, identity: Identity) -> None:
+    """Adds identifiers that the profile lacks, as an event or a consent job does; it never changes one."""
+    profile.id = profile.id or "new"
     for name, value in identity.identifiers().items():
-        if not seen.attributes.get(name):
-            seen.attributes[name] = value
+        if not profile.attributes.get(name):
+            profile.attributes[name] = value

@@ -1,42 +1,45 @@
-"""The order of arrival across workflows. Pure."""
+"""Keeps the order of records across workflows when their operations are planned workflow by workflow. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 TouchedProfile = tuple[int, Sequence[str]]
-"""A record by its place in the order, and the keys of the profile that a workflow's operations of it are about."""
+"""A record by its position in the order, and the keys of the profile that a workflow's operations of it are about."""
 
-_SEVERAL = -1
+_SEVERAL_WORKFLOWS = -1
 
 
 def cut_points(workflows: Sequence[Sequence[TouchedProfile]]) -> Iterator[int | None]:
-    """Where to cut records that several workflows plan, so that planning each stretch workflow by workflow keeps order.
+    """Where to cut the records of several workflows, so that planning each range workflow by workflow keeps the order.
 
-    In one stretch no profile is touched by two records under different workflows. Gives the place of the last record
-    of each stretch; None for the last one, which has no end.
+    In one range no profile is touched by two records under different workflows. Gives the position of the last record
+    of each range; None for the last range, which has no end.
     """
     merged = sorted(
-        (place, number, keys) for number, touched in enumerate(workflows) for place, keys in touched if keys
+        (position, number, keys)
+        for number, touched in enumerate(workflows)
+        for position, keys in touched
+        if keys
     )
-    before: dict[str, int] = {}
-    """By key: which workflow earlier records of the stretch touch it under."""
-    now: dict[str, int] = {}
+    earlier: dict[str, int] = {}
+    """By key: the workflow under which earlier records of the range touch it."""
+    current: dict[str, int] = {}
     """The same for the record at hand, in all its workflows."""
     last: int | None = None
-    for place, number, keys in merged:
-        if place != last:
-            _add(before, now)
-            now = {}
-        if any(before.get(key, number) != number for key in keys):
+    for position, number, keys in merged:
+        if position != last:
+            _add(earlier, current)
+            current = {}
+        if any(earlier.get(key, number) != number for key in keys):
             assert last is not None
-            yield last if place != last else place - 1
-            before = {}
-        _add(now, dict.fromkeys(keys, number))
-        last = place
+            yield last if position != last else position - 1
+            earlier = {}
+        _add(current, dict.fromkeys(keys, number))
+        last = position
     yield None
 
 
-def _add(held: dict[str, int], more: dict[str, int]) -> None:
+def _add(workflow_of: dict[str, int], more: dict[str, int]) -> None:
     for key, number in more.items():
-        held[key] = number if held.get(key, number) == number else _SEVERAL
+        workflow_of[key] = number if workflow_of.get(key, number) == number else _SEVERAL_WORKFLOWS

@@ -1,7 +1,7 @@
-"""Planning: what one record does under one applied workflow. Pure: the dry run and live call the same function.
+"""Plans what one record does under one applied workflow. Pure: the dry run and live call the same function.
 
 A plan holds every operation of the record, gates included; live reads a gate when its turn comes. A dry run passes
-`facts` (what the gates would answer), and the plan then says which steps would be skipped and why.
+`facts` (the memberships that the gates ask for), and the plan then names the steps that would be skipped, and why.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from askel_tui.core.records.record import Record
 from askel_tui.core.workflows.model import Workflow
 
 Facts = Mapping[tuple[str, Identity], bool | None]
-"""What gates were answered, by (segment id, identity): a member or not; None where it could not be read."""
+"""Memberships by (segment id, identity); None where they could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """A step that a gate keeps from happening."""
+    """A step that a gate would skip."""
 
     step: str
     why: str
@@ -38,7 +38,7 @@ class Skip:
 
 @dataclass(slots=True)
 class Plan:
-    """What one record would do: operations in order, or the problems that stop it (then there are none)."""
+    """What one record would do: operations in order, or the problems that stop all of them."""
 
     record: str
     workflow: str
@@ -52,7 +52,7 @@ class Plan:
 def plan(record: Record, applied: AppliedWorkflow, facts: Facts | None = None) -> Plan | None:
     """What the record does under the workflow; None where its trigger or its `when` does not match.
 
-    Never raises for what a record holds: whatever cannot be used is a problem that names step and field.
+    Never raises for the content of a record: a value that cannot be used becomes a problem that names step and field.
     """
     workflow = applied.workflow
     if record.event not in workflow.triggers:
@@ -87,7 +87,7 @@ def _failed(
 def _identity(
     workflow: Workflow, source: Mapping[str, Any], limits: Caps, problems: list[Problem]
 ) -> Identity:
-    """The identifiers of the record; adds a problem for each that is unusable, and one where there is none."""
+    """The identifiers of the record. Adds a problem for each that is unusable, and one where there are none."""
     found: dict[str, str] = {}
     before = len(problems)
     for name in IDENTIFIERS:
@@ -108,7 +108,7 @@ def _identity(
 
 
 def _through_gates(planned: Sequence[Operation], facts: Facts) -> tuple[list[Operation], list[Skip]]:
-    """What is left when gates answer as `facts` say: the first one that refuses skips every step below it."""
+    """The operations and skipped steps under these facts: the first gate that refuses skips every step below it."""
     kept: list[Operation] = []
     skipped: list[Skip] = []
     why: str | None = None
@@ -125,7 +125,7 @@ def _through_gates(planned: Sequence[Operation], facts: Facts) -> tuple[list[Ope
 
 
 def gate_refusal(gate: Operation, member: bool | None) -> str | None:
-    """Why a gate stops the steps below it, or None where it lets them pass."""
+    """Why a gate skips the steps below it; None where it lets them pass."""
     segment = gate.target.name if gate.target else "?"
     if member is None:
         return f"whether the profile is in {segment} can't be read; the steps below would wait"

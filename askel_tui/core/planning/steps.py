@@ -1,4 +1,4 @@
-"""The operations of the steps for one record: values are evaluated and checked, problems are named. Pure."""
+"""Plans the steps of a workflow for one record: evaluates and checks values, names problems. Pure."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from askel_tui.core.workflows.model import (
 class AppliedWorkflow:
     """A version of a workflow as it was applied: checked, with its targets pinned.
 
-    `account` is the Klaviyo account's id, or another constant word where the key may not read it: ids of events
-    are derived from it.
+    `account` is the Klaviyo account's id, or another constant where the key may not read it: the ids of events are
+    derived from it.
     """
 
     workflow: Workflow
@@ -46,7 +46,7 @@ class AppliedWorkflow:
 
 
 class StepPlanner:
-    """What the steps of a workflow make of one record, step by step: `operations` in order, and `problems`."""
+    """Plans one record step by step. Collects `operations` in order, and `problems`."""
 
     __slots__ = (
         "_applied",
@@ -67,7 +67,7 @@ class StepPlanner:
         applied: AppliedWorkflow,
         problems: list[Problem],
     ) -> None:
-        """`problems` is added to."""
+        """Problems are added to `problems`."""
         self._record = record
         self._source = source
         self._identity = identity
@@ -78,7 +78,7 @@ class StepPlanner:
         self.problems = problems
 
     def plan_step(self, step: Step) -> None:
-        """Adds the operations of the next step."""
+        """Plans the next step."""
         match step:
             case UpsertProfile():
                 self._add(step, Call.CREATE_OR_UPDATE_PROFILE, self._upsert(step))
@@ -96,7 +96,7 @@ class StepPlanner:
                 self._flow(step)
             case Subscribe():
                 if step.list is None:
-                    # Without a list a new address never becomes a profile (docs/klaviyo.md 6), so it is made first.
+                    # Without a list a new address never becomes a profile (docs/klaviyo.md 6), so it is created first.
                     self._identify(step)
                 self._add(step, Call.BULK_SUBSCRIBE_PROFILES, self._subscribe(step))
             case Unsubscribe():
@@ -124,7 +124,7 @@ class StepPlanner:
         return operation_id(workflow.connection, workflow.name, self._applied.version, self._record.id, step)
 
     def _identify(self, step: Step) -> None:
-        """An upsert of the bare identifiers, where nothing before in this record has upserted them."""
+        """Adds an upsert of the bare identifiers, unless an earlier step of the record has upserted them."""
         if self._upserted:
             return
         self._upserted = True
@@ -217,7 +217,7 @@ class StepPlanner:
         expression: Expression | None,
         check: Callable[[Any], Any],
     ) -> None:
-        """Adds a field to the body if it has a value, once `check` has found it usable."""
+        """Adds a field to the body if it has a value and `check` accepts it."""
         value = self._value(step, name, expression) if expression is not None else None
         if value is None:
             return
@@ -243,7 +243,7 @@ class StepPlanner:
         before = len(self.problems)
         if step.consented_at is not None:
             if not (step.historical and dialect(self._applied.revision).has_historical_consent):
-                # Refused when applied; a plan is always one that the revision can say (docs/klaviyo.md 6).
+                # Also refused when it is applied: a plan only holds what the revision can express (docs/klaviyo.md 6).
                 self._problem(step, "consented_at", "only consent from the past takes the time it was given")
             self._checked(step, body, "consented_at", step.consented_at, values.check_time)
         if step.historical:
@@ -263,7 +263,7 @@ class StepPlanner:
         return {"channels": list(channels)}
 
     def _field(self, step: Step, name: str, field: Field) -> tuple[bool, Any]:
-        """(whether the field is written, its value); null is left out unless the field clears."""
+        """(whether the field is written, its value). A null is not written, unless the field clears."""
         value = self._value(step, name, field.expression)
         return (value is not None or field.clear), value
 

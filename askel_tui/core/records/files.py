@@ -1,4 +1,4 @@
-"""Records out of files, line by line: JSONL and CSV. A bad line never costs the good ones beside it."""
+"""Reads records from JSONL and CSV, line by line. A bad line is refused by itself; the others are read. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from askel_tui.core.records.record import (
 from askel_tui.text.numbers import pluralize
 
 MAX_SHOWN_BYTES = 65_536
-"""How much of a refused line is kept for showing and mending it."""
+"""How much of a refused line is kept, to show and mend it."""
 
 _BOM = b"\xef\xbb\xbf"
 _RECORD_COLUMNS = ("id", "event", "time", "actor")
@@ -32,7 +32,7 @@ NumberedRecord = tuple[int, Record | RefusedLine]
 
 
 def read_lines(stream: BinaryIO) -> Iterator[bytes]:
-    """The lines of a file, each cut just over the size that is refused, so that memory stays bounded."""
+    """The lines of a file. Each is cut just over the size that is refused, so that memory stays bounded."""
     while line := stream.readline(MAX_RECORD_BYTES + 2):
         yield line
         cut = len(line) == MAX_RECORD_BYTES + 2 and not line.endswith(b"\n")
@@ -42,7 +42,7 @@ def read_lines(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def read_jsonl(lines: Iterable[bytes], *, now: str) -> Iterator[NumberedRecord]:
-    """(line number, record or refusal) for each line that is not empty; a byte order mark at the start is skipped."""
+    """(line number, record or refusal) for each line that is not empty. A byte order mark at the start is skipped."""
     for number, line in enumerate(lines, 1):
         body = (line.removeprefix(_BOM) if number == 1 else line).strip(b" \t\r\n")
         if body:
@@ -57,11 +57,11 @@ def _read(value: bytes | Mapping[str, Any], text: bytes, now: str, number: int) 
 
 
 def read_csv(lines: Iterable[bytes], *, now: str) -> Iterator[NumberedRecord]:
-    """(line number, record or refusal) for each row under the header; a row counts where it begins.
+    """(line number, record or refusal) for each row under the header. A row has the number of its first line.
 
     The columns `id`, `event`, `time`, `actor` are the record's own, all others nest under `data` by their dots. An
-    empty cell is absent; plain JSON numbers and booleans become that, all else is text. A header that can't be used
-    gives one refusal and no more.
+    empty cell is absent; plain JSON numbers and booleans become numbers and booleans, all else is text. A header that
+    can't be used gives one refusal and no more.
     """
     rows = _rows(lines)
     for number, row, reason in rows:
@@ -86,9 +86,9 @@ def read_csv(lines: Iterable[bytes], *, now: str) -> Iterator[NumberedRecord]:
 
 
 def _rows(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes, str | None]]:
-    """(line, row, None or why it can't be read): lines are joined while a quoted cell is open.
+    """(line number, row, None or why it can't be read). Lines are joined while a quoted cell is open.
 
-    Where a quote is never closed, its line is refused and each line that it swallowed is read by itself.
+    Where a quote is never closed, its line is refused and each line after it is read by itself.
     """
     opened: deque[tuple[int, bytes]] = deque()
     size = 0
@@ -171,7 +171,7 @@ def _decoded(row: bytes, reason: str | None) -> list[str]:
 
 
 def _header(names: list[str]) -> list[tuple[str, ...]]:
-    """Where each column goes: a path of keys in the record's body. Raises `RecordRefused`."""
+    """The path of keys in the record's body for each column. Raises `RecordRefused`."""
     names = [name.replace("\0", "").strip() for name in names]
     paths: list[tuple[str, ...]] = []
     seen: set[tuple[str, ...]] = set()

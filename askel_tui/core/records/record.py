@@ -13,6 +13,7 @@ from typing import Any
 
 from askel_tui.core.canonical import canonical_json
 from askel_tui.core.problems import json_type_name
+from askel_tui.text.quoting import quote
 
 MAX_RECORD_BYTES = 5_000_000
 MAX_NESTING_LEVELS = 64
@@ -29,7 +30,7 @@ _MAYBE_UNSTORABLE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 
 class RecordRefused(ValueError):
-    """A body that is no record; `reason` says why, without its full stop."""
+    """A body that is no record. `reason` says why, without a full stop."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -48,12 +49,12 @@ class Record:
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """What expressions see; `actor` only where there is one."""
+        """The record as expressions see it; `actor` only where there is one."""
         own: dict[str, Any] = {"id": self.id, "event": self.event, "time": self.time, "data": self.data}
         return own if self.actor is None else own | {"actor": self.actor}
 
     def encode(self) -> bytes:
-        """The canonical bytes of `as_dict`: records are the same exactly when these are."""
+        """The canonical bytes of `as_dict`. Two records are the same exactly when these are."""
         return canonical_json(self.as_dict())
 
     @classmethod
@@ -65,7 +66,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class RefusedLine:
-    """A line that is no record: its number, why, and the line itself, cut at `MAX_SHOWN_BYTES` of record_files."""
+    """A line that is no record: its number, the reason, and the line itself, cut at `records.files.MAX_SHOWN_BYTES`."""
 
     line: int
     reason: str
@@ -73,9 +74,9 @@ class RefusedLine:
 
 
 def read_record(value: bytes | Mapping[str, Any], *, now: str, line: int = 0) -> Record:
-    """The record that a body says, as bytes of JSON or already parsed.
+    """Reads a record from a body: bytes of JSON, or an object.
 
-    `now` (RFC 3339) is the time of a record that gives none. `line` is only for the message. Raises `RecordRefused`.
+    `now` (RFC 3339) is the time of a record without one. `line` is only for the message. Raises `RecordRefused`.
     """
     try:
         body = _parsed(value) if isinstance(value, bytes | bytearray | memoryview) else _checked(value)
@@ -110,7 +111,7 @@ def _parsed(value: bytes | bytearray | memoryview) -> tuple[Mapping[str, Any], l
 
 
 def _checked(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
-    """What `_parsed` gives, for a body that is an object already: it is taken through JSON, so nothing is shared."""
+    """As `_parsed`, for an object: it goes through JSON, so that nothing is shared with the caller."""
     if not isinstance(value, Mapping):
         raise RecordRefused(f"not an object but {json_type_name(value)}")
     if _levels_of_value(value) > MAX_NESTING_LEVELS:
@@ -187,7 +188,7 @@ def normalize_time(value: object) -> str:
 
 
 def _remove_unstorable(body: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The body without NULs and with U+FFFD for each lone surrogate, and notes of both. At most 64 levels deep."""
+    """The body without NULs and with U+FFFD for each lone surrogate, and notes about both."""
     removed: list[str] = []
 
     def tidy_text(text: str) -> str:
@@ -216,7 +217,7 @@ def _remove_unstorable(body: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
 
 
 def _levels_of_text(text: str) -> int:
-    """The deepest nesting of brackets outside strings, without recursion; stops once it is over the limit."""
+    """The deepest nesting of brackets outside strings. Stops once it is over the limit."""
     level = deepest = 0
     for token in _BRACKETS_AND_STRINGS.finditer(text):
         match text[token.start()]:
@@ -231,7 +232,7 @@ def _levels_of_text(text: str) -> int:
 
 
 def _levels_of_value(value: object) -> int:
-    """The deepest nesting of a value, without recursion; stops once it is over the limit, also in a circle."""
+    """The deepest nesting of a value. Stops once it is over the limit, so that circles end too."""
     deepest = 0
     stack = [(value, 1)]
     while stack and deepest <= MAX_NESTING_LEVELS:
@@ -262,7 +263,5 @@ _DECODER = json.JSONDecoder(parse_float=_float, parse_constant=_constant)
 
 
 def _shown(value: object) -> str:
-    """A value for a sentence, cut, with everything escaped that could act on a terminal."""
-    if not isinstance(value, str):
-        return json_type_name(value)
-    return ascii(value[:40]) + ("…" if len(value) > 40 else "")
+    """The value in a sentence: text in quotes, the type's name of anything else."""
+    return quote(value, 40) if isinstance(value, str) else json_type_name(value)

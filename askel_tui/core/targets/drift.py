@@ -1,7 +1,6 @@
-"""Drift: the account no longer is what a workflow was built on. Pure: what was pinned and what a look found in,
-findings out.
+"""Finds drift: changes of the account since a workflow was applied. Pure.
 
-A part that a look did not read says nothing: what is not known is no finding.
+A section that was not read gives no finding, since nothing is known about it.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ if TYPE_CHECKING:
     from askel_tui.core.workflows.model import Workflow
 
 MIN_WITNESSES = 5
-"""Fewer profiles known to have carried a property tell nothing."""
+"""Fewer profiles that are known to have had a property prove nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is no longer as it was when the workflow was applied.
+    """A change since the workflow was applied.
 
-    `detail` is one sentence for people. `evidence` tells two findings of one cause apart, and one from itself later.
+    `detail` is one sentence for people. `evidence` is equal for equal findings, now and later.
     """
 
     step: str
@@ -42,8 +41,8 @@ class Finding:
 class StepDependencies:
     """What one step of an applied workflow depends on.
 
-    `applied_details` is what `target_details` kept when it was applied; `cleared` are properties that some workflow
-    takes away itself.
+    `applied_details` are the `target_details` of when it was applied; `cleared` are properties that a workflow itself
+    removes.
     """
 
     step: str
@@ -63,9 +62,9 @@ class StepDependencies:
 
 @dataclass(frozen=True, slots=True)
 class PropertyWitness:
-    """A profile known to have carried properties: what was known of them, and what it has now.
+    """A profile that is known to have had properties: their values before, and all its properties now.
 
-    `keys` are all properties that it was ever seen with. One that was written to since the last look is not `seen` yet.
+    `ever_carried` are all properties that it was ever read with. `read_since_write`: it was read after the last write.
     """
 
     before: Mapping[str, Any]
@@ -76,10 +75,10 @@ class PropertyWitness:
 
 @dataclass(frozen=True, slots=True)
 class AccountSnapshot:
-    """What a look at an account found; None is what was not read.
+    """The targets as the account has them; None for sections that were not read.
 
-    Groups and flows are those of the asked ones that exist, by id. `namesakes` are the ids of all lists and segments
-    of a name, by (type, name). `lost` are scopes for want of which a read was refused.
+    Lists, segments, flows and metrics are those that exist, by id. `namesakes` are the ids of all lists and segments of
+    a name, by (type, name). `lost_scopes` are the scopes that refused reads lack.
     """
 
     account: str | None = None
@@ -93,7 +92,7 @@ class AccountSnapshot:
 
 
 def target_details(targets: StepTargets, catalog: Catalog) -> dict[str, Any]:
-    """What is kept of a step's targets beyond their ids when a workflow is applied; empty where nothing is."""
+    """The details of a step's targets that are stored when a workflow is applied, to find changes of them later."""
     target = targets.target
     if target.type == "segment":
         segment = next((each for each in catalog.segments if each.id == target.id), None)
@@ -114,7 +113,7 @@ def step_dependencies(
     applied_details: Mapping[str, Mapping[str, Any]],
     scopes: Mapping[str, Collection[str]],
 ) -> list[StepDependencies]:
-    """What each step of a workflow depends on; `seen` and `scopes` are by step."""
+    """The dependencies of each step of a workflow. `applied_details` and `scopes` are by step."""
     found = []
     for step in workflow.steps:
         pinned = targets.get(step.id)
@@ -138,27 +137,28 @@ def step_dependencies(
 
 def find_drift(
     step: StepDependencies,
-    account_now: AccountSnapshot,
+    snapshot: AccountSnapshot,
     witnesses: Sequence[PropertyWitness] = (),
     *,
     account: str | None = None,
 ) -> list[Finding]:
-    """All that is no longer as the step needs it.
+    """Everything that is no longer as the step needs it.
 
-    `carriers` are the profiles it is known to have written to; `account` is the id that the connection was made with.
+    `witnesses` are profiles that it is known to have written to; `account` is the account's id when the connection was
+    made.
     """
-    if account_now.key_refused is not None:
-        return [_finding(step, Cause.KEY_REFUSED, account_now.key_refused)]
-    if account is not None and account_now.account is not None and account_now.account != account:
-        detail = f"the key opens the account {account_now.account}, the connection was made with {account}"
-        return [_finding(step, Cause.OTHER_ACCOUNT, detail, account_now.account)]
+    if snapshot.key_refused is not None:
+        return [_finding(step, Cause.KEY_REFUSED, snapshot.key_refused)]
+    if account is not None and snapshot.account is not None and snapshot.account != account:
+        detail = f"the key opens the account {snapshot.account}, the connection was made with {account}"
+        return [_finding(step, Cause.OTHER_ACCOUNT, detail, snapshot.account)]
     found = [
-        *_scopes(step, account_now),
-        *_lists(step, account_now),
-        *_segment(step, account_now),
-        *_flow(step, account_now),
+        *_scopes(step, snapshot),
+        *_lists(step, snapshot),
+        *_segment(step, snapshot),
+        *_flow(step, snapshot),
     ]
-    return [*found, *_metric(step, account_now), *find_lost_properties(step, witnesses)]
+    return [*found, *_metric(step, snapshot), *find_lost_properties(step, witnesses)]
 
 
 def _finding(
@@ -167,29 +167,29 @@ def _finding(
     return Finding(step.step, cause, detail, f"{cause}:{evidence}", policy or HOLD_CAUSES[cause].policy)
 
 
-def _scopes(step: StepDependencies, look: AccountSnapshot) -> Iterator[Finding]:
-    for scope in sorted(look.lost_scopes):
+def _scopes(step: StepDependencies, snapshot: AccountSnapshot) -> Iterator[Finding]:
+    for scope in sorted(snapshot.lost_scopes):
         policy: Policy = "hold" if scope in step.scopes else "warn"
         yield _finding(step, Cause.SCOPE_MISSING, f"the key has lost the scope {scope}", scope, policy)
 
 
-def _lists(step: StepDependencies, look: AccountSnapshot) -> Iterator[Finding]:
+def _lists(step: StepDependencies, snapshot: AccountSnapshot) -> Iterator[Finding]:
     target = step.destination
-    if target is None or target.type != "list" or target.id is None or look.lists is None:
+    if target is None or target.type != "list" or target.id is None or snapshot.lists is None:
         return
-    entry = look.lists.get(target.id)
+    entry = snapshot.lists.get(target.id)
     if entry is None:
-        yield _gone(step, target, look)
+        yield _gone(step, target, snapshot)
     elif entry.name != target.name:
-        others = [each for each in look.namesakes.get(("list", target.name), ()) if each != target.id]
+        others = [each for each in snapshot.namesakes.get(("list", target.name), ()) if each != target.id]
         also = f", and another list ({', '.join(others)}) has the old name" if others else ""
         detail = f"the list {target.name} ({target.id}) is now called {entry.name}{also}"
         yield _finding(step, Cause.LIST_RENAMED, detail, f"{target.id}:{entry.name}:{','.join(others)}")
 
 
-def _gone(step: StepDependencies, target: Target, look: AccountSnapshot) -> Finding:
+def _gone(step: StepDependencies, target: Target, snapshot: AccountSnapshot) -> Finding:
     detail = f"the {target.type} {target.name} ({target.id}) is gone from the account"
-    anew = look.namesakes.get((target.type, target.name), ())
+    anew = snapshot.namesakes.get((target.type, target.name), ())
     if not anew:
         return _finding(step, Cause.TARGET_GONE, detail, f"{target.type}:{target.id}")
     ids = ", ".join(anew)
@@ -197,49 +197,54 @@ def _gone(step: StepDependencies, target: Target, look: AccountSnapshot) -> Find
     return _finding(step, Cause.MADE_ANEW, detail, f"{target.type}:{target.id}:{ids}")
 
 
-def _segment(step: StepDependencies, look: AccountSnapshot) -> Iterator[Finding]:
+def _segment(step: StepDependencies, snapshot: AccountSnapshot) -> Iterator[Finding]:
     target = step.target
-    if target is None or target.type != "segment" or target.id is None or look.segments is None:
+    if target is None or target.type != "segment" or target.id is None or snapshot.segments is None:
         return
-    entry = look.segments.get(target.id)
+    entry = snapshot.segments.get(target.id)
     if entry is None:
-        yield _gone(step, target, look)
+        yield _gone(step, target, snapshot)
         return
-    said = f"the segment {target.name} ({target.id})"
+    subject = f"the segment {target.name} ({target.id})"
     before = step.applied_details.get("definition")
     if before is not None and entry.definition is not None and entry.definition != before:
-        detail = f"{said} has another definition than when the workflow was applied: it may hold other people"
-        yield _finding(step, Cause.SEGMENT_REDEFINED, detail, f"{target.id}:{_mark(entry.definition)}")
+        detail = (
+            f"{subject} has another definition than when the workflow was applied: it may hold other people"
+        )
+        yield _finding(step, Cause.SEGMENT_REDEFINED, detail, f"{target.id}:{_digest(entry.definition)}")
     if not entry.is_active and step.applied_details.get("is_active", True):
         yield _finding(
-            step, Cause.SEGMENT_INACTIVE, f"{said} was switched off: its members no longer change", target.id
+            step,
+            Cause.SEGMENT_INACTIVE,
+            f"{subject} was switched off: its members no longer change",
+            target.id,
         )
 
 
-def _mark(value: Any) -> str:
-    """A short word for a JSON value: equal values, equal words."""
+def _digest(value: Any) -> str:
+    """A short digest of a JSON value."""
     return sha256(canonical_json(value)).hexdigest()[:12]
 
 
-def _flow(step: StepDependencies, look: AccountSnapshot) -> Iterator[Finding]:
+def _flow(step: StepDependencies, snapshot: AccountSnapshot) -> Iterator[Finding]:
     target = step.target
-    if target is None or target.type != "flow" or target.id is None or look.flows is None:
+    if target is None or target.type != "flow" or target.id is None or snapshot.flows is None:
         return
-    entry = look.flows.get(target.id)
-    said = f"the flow {target.name} ({target.id})"
+    entry = snapshot.flows.get(target.id)
+    subject = f"the flow {target.name} ({target.id})"
     if entry is None:
-        detail = f"{said} is gone from the account"
+        detail = f"{subject} is gone from the account"
         yield _finding(step, Cause.TARGET_GONE, detail, f"flow:{target.id}")
         return
     if entry.archived and not step.applied_details.get("archived", False):
-        yield _finding(step, Cause.FLOW_ARCHIVED, f"{said} was archived: it will not fire", target.id)
+        yield _finding(step, Cause.FLOW_ARCHIVED, f"{subject} was archived: it will not fire", target.id)
     elif entry.status != "live" and step.applied_details.get("status", "live") == "live":
-        detail = f"{said} is {entry.status}, no longer live"
+        detail = f"{subject} is {entry.status}, no longer live"
         yield _finding(step, Cause.FLOW_NOT_LIVE, detail, f"{target.id}:{entry.status}")
-    yield from _trigger(step, entry, said)
+    yield from _trigger(step, entry, subject)
 
 
-def _trigger(step: StepDependencies, entry: FlowEntry, said: str) -> Iterator[Finding]:
+def _trigger(step: StepDependencies, entry: FlowEntry, subject: str) -> Iterator[Finding]:
     through = step.through
     if through is None or through.id is None:
         return
@@ -248,20 +253,22 @@ def _trigger(step: StepDependencies, entry: FlowEntry, said: str) -> Iterator[Fi
             return
         other = entry.triggers[0] if entry.triggers else None
         by = "nothing" if other is None else f"a {other.type}" + (f" ({other.id})" if other.id else "")
-        detail = f"{said} is no longer fired by the {through.type} {through.name} ({through.id}), but by {by}"
+        detail = (
+            f"{subject} is no longer fired by the {through.type} {through.name} ({through.id}), but by {by}"
+        )
         yield _finding(step, Cause.TRIGGER_MOVED, detail, f"{entry.id}:{by}")
         return
     before = step.applied_details.get("trigger_type")
     if before is not None and entry.trigger_type is not None and entry.trigger_type != before:
-        detail = f"{said} is no longer fired as before ({before}), but by: {entry.trigger_type}"
+        detail = f"{subject} is no longer fired as before ({before}), but by: {entry.trigger_type}"
         yield _finding(step, Cause.TRIGGER_MOVED, detail, f"{entry.id}:{entry.trigger_type}")
 
 
-def _metric(step: StepDependencies, look: AccountSnapshot) -> Iterator[Finding]:
+def _metric(step: StepDependencies, snapshot: AccountSnapshot) -> Iterator[Finding]:
     target = step.destination
-    if target is None or target.type != "metric" or target.id is None or look.metrics is None:
+    if target is None or target.type != "metric" or target.id is None or snapshot.metrics is None:
         return
-    if target.id in look.metrics:
+    if target.id in snapshot.metrics:
         return
     detail = f"the metric {target.name} ({target.id}) is gone: events make a new one of that name"
     # A flow waits for the old metric, so that events of a new one fire nothing.
@@ -270,11 +277,10 @@ def _metric(step: StepDependencies, look: AccountSnapshot) -> Iterator[Finding]:
 
 
 def find_lost_properties(step: StepDependencies, witnesses: Sequence[PropertyWitness]) -> Iterator[Finding]:
-    """The properties that at least half of enough profiles known to have carried them no longer do.
+    """The properties that at least half of the witnesses no longer have, where there are enough of them.
 
-    `carriers` are in the order in which they were written to. Those that are new since the last look may have been
-    written to after the property was renamed, and then tell nothing about it: those up to the last one that lost it
-    decide too.
+    `witnesses` are in the order in which they were written to. Those not read since may have been written to after the
+    property was renamed, and then show nothing: so the witnesses up to the last one that lost it decide too.
     """
     for name in step.properties:
         known = [each for each in witnesses if each.before.get(name) is not None]
@@ -300,21 +306,21 @@ def find_lost_properties(step: StepDependencies, witnesses: Sequence[PropertyWit
 
 
 def _lost(name: str, known: Sequence[PropertyWitness]) -> tuple[list[PropertyWitness], int] | None:
-    """Those of known carriers that no longer have a property, and of how many; None where they are too few."""
+    """The witnesses that no longer have the property, and the number of all; None where they are too few."""
     lost = [each for each in known if each.now.get(name) is None]
     enough = len(known) >= MIN_WITNESSES and 2 * len(lost) >= len(known)
     return (lost, len(known)) if enough else None
 
 
 def _new_name(name: str, lost: Sequence[PropertyWitness]) -> str | None:
-    """The key that holds the old values of at least half of those that lost theirs, best a key they did not have."""
+    """The key that now holds the old values of at least half of these witnesses, preferably one they never had."""
     holding: dict[str, int] = {}
     unknown: dict[str, int] = {}
-    for carrier in lost:
-        old = carrier.before[name]
-        for key, value in carrier.now.items():
-            if key != name and value == old and type(value) is type(old) and key not in carrier.before:
+    for witness in lost:
+        old = witness.before[name]
+        for key, value in witness.now.items():
+            if key != name and value == old and type(value) is type(old) and key not in witness.before:
                 holding[key] = holding.get(key, 0) + 1
-                unknown[key] = unknown.get(key, 0) + (key not in carrier.ever_carried)
+                unknown[key] = unknown.get(key, 0) + (key not in witness.ever_carried)
     likely = [key for key, count in holding.items() if 2 * count >= len(lost)]
     return max(likely, key=lambda key: (unknown[key], holding[key], key), default=None)

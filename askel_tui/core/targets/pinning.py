@@ -1,4 +1,4 @@
-"""Pinning: what a workflow names becomes what the account has, by id and name. Done when a workflow is applied."""
+"""Pins targets: resolves what a workflow names to the account's lists, segments, flows and metrics. Pure."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ Named = Literal["list", "segment", "flow"]
 E = TypeVar("E", "ListEntry", "SegmentEntry", "FlowEntry", "ListEntry | SegmentEntry")
 
 _TRIGGERS = {"Added to List": "list", "Metric": "metric"}
-"""What a flow's `trigger_type` says may fire it, where nothing more can be read (docs/klaviyo.md 8)."""
+"""What may fire a flow by its `trigger_type`, where nothing more can be read (docs/klaviyo.md 8)."""
 _UNKNOWN_TRIGGERS = (None, "", "Unconfigured")
 
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """What each step names, by the step's id; problems keep the workflow from being applied, warnings do not."""
+    """The targets of each step, by the step's id. Problems keep the workflow from being applied, warnings do not."""
 
     targets: dict[str, StepTargets] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -51,11 +51,10 @@ def pin_targets(
     only_lists: Collection[str] = (),
     revision: str | None = None,
 ) -> Pinned:
-    """Resolves what every step names, by id or by name; an id wins over a name.
+    """Resolves the targets of every step, by id or by name; an id wins over a name.
 
-    `only_lists`: the only lists, by id or name, that the connection may touch; empty is all. `revision`: where given,
-    channels and attributes that it does not have are problems. A metric that the account has not is no problem: the
-    first event makes it.
+    `only_lists`: the only lists, by id or name, that the connection may touch; empty means all. `revision`: channels
+    and attributes that it lacks are problems. A metric that the account lacks is no problem: the first event makes it.
     """
     pinned = Pinned()
     for step in workflow.steps:
@@ -70,7 +69,7 @@ def pin_targets(
 
 @dataclass(frozen=True, slots=True)
 class _StepPinner:
-    """One step while it is pinned."""
+    """Pins one step."""
 
     step: Step
     catalog: Catalog
@@ -79,7 +78,7 @@ class _StepPinner:
     pinned: Pinned
 
     def resolve_targets(self) -> StepTargets | None:
-        """What the step names; None where it names nothing or can't be resolved, which is then a problem."""
+        """The step's targets; None where it names none, or where they can't be resolved, which adds a problem."""
         step = self.step
         if isinstance(step, UpsertProfile):
             return None
@@ -94,7 +93,7 @@ class _StepPinner:
         return None
 
     def resolve_group(self, kind: Literal["list", "segment"], name: str, written: str) -> Target | None:
-        """The list or segment of that id or name."""
+        """The list or segment of this id or name."""
         entries: Sequence[ListEntry | SegmentEntry] = (
             self.catalog.lists if kind == "list" else self.catalog.segments
         )
@@ -106,7 +105,7 @@ class _StepPinner:
         return Target(kind, entry.id, entry.name)
 
     def may_touch(self, name: str, list_id: str, list_name: str) -> bool:
-        """Whether the connection may touch the list; a problem where it may not."""
+        """Whether the connection may touch the list. Adds a problem where it may not."""
         if not self.only_lists or list_id in self.only_lists or list_name in self.only_lists:
             return True
         allowed = ", ".join(self.only_lists)
@@ -116,7 +115,7 @@ class _StepPinner:
         return False
 
     def resolve_metric(self, name: str, written: str) -> Target:
-        """The metric that an event of this name adds to: one that the API makes, or else a new one."""
+        """The metric of events of this name: one that the API made, or else a new one."""
         by_id = next((each for each in self.catalog.metrics if each.id == written), None)
         metric_name = by_id.name if by_id else written
         alike = [each for each in self.catalog.metrics if each.name == metric_name]
@@ -132,7 +131,7 @@ class _StepPinner:
         return Target("metric", None, metric_name)
 
     def resolve_flow(self, step: TriggerFlow) -> StepTargets | None:
-        """The flow, and the list or metric that fires it."""
+        """The flow and the list or metric that fires it."""
         entry = self.find_entry("flow", "flow", step.flow, self.catalog.flows)
         if entry is None:
             return None
@@ -152,7 +151,7 @@ class _StepPinner:
         return StepTargets(Target("flow", entry.id, entry.name), through)
 
     def trigger_from_file(self, step: TriggerFlow, entry: FlowEntry) -> Target | None:
-        """What fires the flow as the file says, where the revision can't tell."""
+        """What fires the flow according to the workflow file, where the revision can't tell."""
         by = _TRIGGERS.get(entry.trigger_type or "")
         if by is None and entry.trigger_type not in _UNKNOWN_TRIGGERS:
             self.add_unfireable_problem(entry, entry.trigger_type or "")
@@ -174,7 +173,7 @@ class _StepPinner:
         return self.resolve_trigger_metric(step.metric or "")
 
     def resolve_trigger_metric(self, written: str) -> Target | None:
-        """The metric that the file names as a trigger: it must exist, since a flow waits for it."""
+        """The metric that the file names as a trigger. It must exist, since a flow waits for it."""
         target = self.resolve_metric("metric", written)
         known = any(each.name == target.name for each in self.catalog.metrics)
         if not known and "metrics" not in self.catalog.unread:
@@ -188,7 +187,7 @@ class _StepPinner:
     def trigger_from_account(
         self, step: TriggerFlow, entry: FlowEntry, triggers: Sequence[FlowTrigger]
     ) -> Target | None:
-        """What fires the flow as the account says; what the file names must be the same."""
+        """What fires the flow according to the account. What the file names must be the same."""
         if not triggers:
             self.add_problem("flow", f"the flow {entry.name!r} has no trigger yet, so nothing can fire it")
             return None
@@ -240,13 +239,13 @@ class _StepPinner:
         return Target("metric", metric.id, metric.name)
 
     def add_unfireable_problem(self, entry: FlowEntry, by: str) -> None:
-        """A problem: only lists and metrics can be made to fire a flow (docs/klaviyo.md 8)."""
+        """Adds the problem that only lists and metrics can fire a flow from here (docs/klaviyo.md 8)."""
         self.add_problem(
             "flow", f"the flow {entry.name!r} is fired by its {by.lower()}, which nobody can do from here"
         )
 
     def find_entry(self, kind: Named, name: str, written: str, entries: Sequence[E]) -> E | None:
-        """The one entry of that id, or else of that name."""
+        """The entry of this id, or else the only one of this name."""
         by_id = next((each for each in entries if each.id == written), None)
         if by_id is not None:
             return by_id
@@ -268,7 +267,7 @@ class _StepPinner:
         return None
 
     def check_revision(self, revision: str) -> None:
-        """Problems for what the revision does not have."""
+        """Adds problems for attributes and channels that the revision lacks."""
         step, words = self.step, dialect(revision)
         if isinstance(step, UpsertProfile):
             for name in step.attributes:

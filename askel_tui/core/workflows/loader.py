@@ -1,4 +1,4 @@
-"""Workflow files: YAML text to a workflow, or everything that is wrong with it at once."""
+"""Loads workflow files: YAML text becomes a workflow, or a list of all its problems. Pure."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _name(node: Node | None, field: str, reader: NodeReader) -> str:
 
 
 def _profile(node: Node | None, reader: NodeReader) -> Mapping[str, Expression] | None:
-    """The identifiers' expressions, or None where `profile` is missing, which is a problem by itself."""
+    """The identifiers' expressions; None where `profile` is missing, which is another problem."""
     if node is None:
         return None
     if isinstance(node, MappingNode) and not node.value:
@@ -118,7 +118,7 @@ def _steps(node: Node | None, reader: NodeReader) -> tuple[Step, ...]:
 
 
 def _step(number: int, node: Node, ids: dict[str, int], of_file: NodeReader) -> Step | None:
-    """The step, or None; `ids` are those of the steps above with their lines, and this one's is added."""
+    """The step, or None. `ids` are those of the steps above with their lines; this step's is added."""
     # A step goes by its number where it has no id.
     step_id = _id_of(node)
     reader = of_file.for_step(step_id or str(number), node)
@@ -145,7 +145,7 @@ def _step(number: int, node: Node, ids: dict[str, int], of_file: NodeReader) -> 
     for entry in actions[1:]:
         message = f"a step does one thing, and this one has {actions[0].name} already"
         reader.add_problem(entry.key, message, entry.name)
-    # Every action is read, so that the problems inside a second one are told too.
+    # Every action is read, so that the problems inside a second one are found too.
     read = [read_step(cast("StepKind", entry.name), step_id, entry.value, reader) for entry in actions]
     return read[0] if read else None
 
@@ -169,7 +169,7 @@ def _unknown(name: str, key: Node, has_action: bool, reader: NodeReader) -> None
 
 
 def _check_consent(steps: Sequence[Step], profile: Mapping[str, Expression], reader: NodeReader) -> None:
-    """Consent for a channel whose identifier the workflow never names would fail for every record."""
+    """Adds a problem for each channel whose identifier the workflow never names: it would fail for every record."""
     for step in steps:
         if not isinstance(step, Subscribe | Unsubscribe):
             continue

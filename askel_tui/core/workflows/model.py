@@ -1,4 +1,4 @@
-"""Workflows: a trigger, who it is about, and ordered steps. Files become these through `workflow_files`."""
+"""Workflows: a trigger, the identifiers of a profile, and ordered steps. `workflows.loader` reads them from files."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from askel_tui.core.operations import StepKind, TargetType
 
 CONSENT_CHANNELS = ("email", "sms", "whatsapp", "push")
-"""Consent channels; which of them a revision takes is checked when the workflow is applied."""
+"""Consent channels. Those that a revision takes are checked when the workflow is applied."""
 
 DIRECT_VERSION = 0
 """The version of what is written directly, without a workflow."""
 
 FieldLines = Mapping[str, int]
-"""The line of the file where a field stands, by the field's name; the step's own line is under ''."""
+"""The line of the file by the field's name; the step's own line is under ''."""
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """An attribute or property of a profile: a null is left out of the write, unless the field clears."""
+    """An attribute or property of a profile. A null is not written, unless the field clears."""
 
     expression: Expression
     clear: bool = False
@@ -30,7 +30,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class UpsertProfile:
-    """Writes attributes and properties; attributes name parts of the location with a dot (`location.city`)."""
+    """Writes attributes and properties. Attributes name parts of the location with a dot (`location.city`)."""
 
     kind: ClassVar[StepKind] = "upsert_profile"
     id: str
@@ -41,7 +41,7 @@ class UpsertProfile:
 
 @dataclass(frozen=True, slots=True)
 class AddToList:
-    """Puts the profile on a list, which gives no consent."""
+    """Adds the profile to a list, which gives no consent."""
 
     kind: ClassVar[StepKind] = "add_to_list"
     id: str
@@ -51,7 +51,7 @@ class AddToList:
 
 @dataclass(frozen=True, slots=True)
 class RemoveFromList:
-    """Takes the profile off a list, which takes no consent away."""
+    """Removes the profile from a list, which takes no consent away."""
 
     kind: ClassVar[StepKind] = "remove_from_list"
     id: str
@@ -61,7 +61,7 @@ class RemoveFromList:
 
 @dataclass(frozen=True, slots=True)
 class TrackEvent:
-    """Sends an event; its time is the record's where no `time` is given."""
+    """Sends an event. Without `time` it has the record's time."""
 
     kind: ClassVar[StepKind] = "track_event"
     id: str
@@ -75,7 +75,7 @@ class TrackEvent:
 
 @dataclass(frozen=True, slots=True)
 class TriggerFlow:
-    """Fires a flow through the list or the metric that triggers it; at most one of them is named."""
+    """Fires a flow through the list or the metric that triggers it. At most one of them is named."""
 
     kind: ClassVar[StepKind] = "trigger_flow"
     id: str
@@ -87,7 +87,7 @@ class TriggerFlow:
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
-    """Gives consent on channels; `historical` records consent of the past, given at `consented_at`."""
+    """Gives consent on channels. `historical` records consent of the past, given at `consented_at`."""
 
     kind: ClassVar[StepKind] = "subscribe"
     id: str
@@ -112,7 +112,7 @@ class Unsubscribe:
 
 @dataclass(frozen=True, slots=True)
 class RequireSegment:
-    """A gate: the steps below happen only where the profile's membership is what `member` says."""
+    """A gate: the steps below are done only where the profile's membership of the segment is `member`."""
 
     kind: ClassVar[StepKind] = "require_segment"
     id: str
@@ -135,7 +135,7 @@ Step = (
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """What a workflow file says. `profile` names the identifiers to evaluate; `source` is the file's text."""
+    """The content of a workflow file. `profile` has an expression per identifier; `source` is the file's text."""
 
     name: str
     connection: str
@@ -147,7 +147,7 @@ class Workflow:
     lines: FieldLines = field(default_factory=dict, compare=False)
 
     def step(self, step_id: str) -> Step:
-        """The step of that id. Raises `KeyError`."""
+        """The step of this id. Raises `KeyError`."""
         for step in self.steps:
             if step.id == step_id:
                 return step
@@ -164,9 +164,9 @@ def line_of(item: Step | Workflow, name: str | None = None) -> int | None:
 
 
 def step_targets(step: Step) -> list[tuple[str, TargetType, str]]:
-    """What the step names in the account: (field, type, the name or id as written), in the order of the file.
+    """The names in a step of things in the account: (field, type, the name or id as written), in the file's order.
 
-    Custom properties are among them: they need no pinning, but a step depends on them.
+    Custom properties are among them: they are not pinned, but the step depends on them.
     """
     named: list[tuple[str, TargetType, str | None]] = []
     match step:

@@ -1,4 +1,4 @@
-"""Reads values out of the nodes of a workflow file and collects everything that is wrong on the way."""
+"""Reads values from the nodes of a workflow file and collects problems. Pure."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class MappingEntry:
 
 @dataclass(frozen=True, slots=True)
 class NodeReader:
-    """Reads values out of nodes; what is wrong is added to `problems`, and None stands for the value.
+    """Reads values from nodes. A wrong value is added to `problems`, and None is given instead.
 
-    `lines` collects where each field stands, '' being the whole.
+    `lines` collects the line of each field, and under '' that of the whole.
     """
 
     file: str
@@ -47,7 +47,7 @@ class NodeReader:
         self.problems.append(Problem(message, field, self.step, self.file, node_line(node), suggestion))
 
     def read_entries(self, node: Node | None, field: str | None, takes: str) -> list[MappingEntry]:
-        """The entries of a mapping; a key that is no word or comes twice is a problem. `takes` says what belongs."""
+        """The entries of a mapping. A key that is no word or comes twice is a problem. `takes` describes it."""
         if node is None:
             return []
         if not isinstance(node, MappingNode):
@@ -71,9 +71,9 @@ class NodeReader:
     def read_fields(
         self, node: Node | None, field: str | None, known: Sequence[str], required: Mapping[str, str]
     ) -> dict[str, Node]:
-        """The values of a mapping by key, whose names stand for themselves in problems.
+        """The values of a mapping by key.
 
-        An unknown key is a problem, and so is a missing one of `required`, which says what each is.
+        An unknown key is a problem, and so is a missing one of `required`, which says what each is for.
         """
         takes = f"a mapping of {', '.join(known)}"
         if node is not None and not isinstance(node, MappingNode):
@@ -97,7 +97,7 @@ class NodeReader:
         return found
 
     def read_word(self, node: Node | None, field: str) -> str | None:
-        """A literal: the text of a scalar as it is written, also where YAML would make a number of it."""
+        """A literal: the text of a scalar as it is written, even where YAML reads a number."""
         if node is None:
             return None
         if not isinstance(node, ScalarNode):
@@ -158,7 +158,7 @@ def _under(field: str | None, name: str) -> str:
 
 
 def _hint(node: ScalarNode) -> str | None:
-    """What to write where a plain value of YAML stands in the place of an expression."""
+    """What to write instead of a plain YAML value where an expression is expected; None for an expression."""
     match node.tag.rpartition(":")[2]:
         case "int" | "float" | "bool":
             return f"{node.value} is no expression; the value itself is written `{node.value}`, in backticks"

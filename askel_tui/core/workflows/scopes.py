@@ -36,13 +36,13 @@ def needed_scopes(step: Step, revision: str) -> set[str]:
 
 
 def scopes_of(calls: tuple[str, ...], revision: str) -> tuple[str, ...]:
-    """The scopes that the calls take together at a revision, in the order of first need."""
+    """The scopes that these calls need at the revision, in the order of the calls."""
     known = endpoints(revision)
     return tuple(dict.fromkeys(scope for call in calls if call in known for scope in known[call].scopes))
 
 
 def scopes_of_step(kind: StepKind, revision: str, *, through: str | None = None) -> tuple[str, ...]:
-    """The scopes that a step takes; `through` (`list` or `metric`) says how a `trigger_flow` fires."""
+    """The scopes that a kind of step needs. `through` (`list` or `metric`) is what a `trigger_flow` fires by."""
     calls = CALLS_OF_STEPS[kind]
     if kind == "trigger_flow" and through is not None:
         other = {"list": Call.CREATE_EVENT, "metric": Call.ADD_PROFILES_TO_LIST}[through]

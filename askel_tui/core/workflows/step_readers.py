@@ -1,4 +1,4 @@
-"""The steps of a workflow file: one reader for each kind of step. What is wrong goes into the reader's problems."""
+"""Reads the steps of a workflow file, with one function for each kind of step. Problems go to the reader. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from askel_tui.core.workflows.node_reader import NodeReader
 
 ALL_STANDARD_ATTRIBUTES = tuple(sorted(set(chain.from_iterable(STANDARD_ATTRIBUTES.values()))))
-"""The standard attributes of any revision; pinning checks them against the connection's own."""
+"""The standard attributes of any revision. Pinning checks them against the connection's revision."""
 
 _CONSENT = re.compile(r"subscriptions?|(\w+_)?(consent|marketing)")
 _PROFILE_KEYS = (*IDENTIFIERS, "id", "anonymous_id", "_kx")
@@ -40,7 +40,7 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
 def read_step(kind: StepKind, step_id: str, node: Node, reader: NodeReader) -> Step | None:
-    """The step of that kind which the node says; None where something that it can't do without is missing."""
+    """The step of this kind; None where something required is missing."""
     match kind:
         case "upsert_profile":
             return _upsert_profile(step_id, node, reader)
@@ -149,7 +149,7 @@ def _metric(node: Node | None, reader: NodeReader) -> str | None:
 
 
 def _currency(node: Node | None, reader: NodeReader) -> Expression | None:
-    """Three capital letters in quotes are the currency itself; all else is an expression."""
+    """Three capital letters in quotes are the currency itself; anything else is an expression."""
     if isinstance(node, ScalarNode) and _CURRENCY.fullmatch(node.value):
         if node.style in ("'", '"'):
             return text_literal(node.value)

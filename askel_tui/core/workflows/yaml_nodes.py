@@ -1,7 +1,6 @@
-"""YAML as nodes that know their lines, without what a workflow file has no use for.
+"""Composes YAML into nodes that know their lines, and refuses what a workflow file does not need. Pure.
 
-Anchors, aliases, tags and deep nesting are refused before anything is built: the size of what is built is then the
-size of the file.
+Anchors, aliases, tags and deep nesting are refused before nodes are built, so that these cannot outgrow the file.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from askel_tui.core.problems import Problem
 MAX_FILE_CHARACTERS = 100_000
 MAX_NODE_LEVELS = 20
 _MAX_CALL_CHARACTERS = 500
-"""Characters of an expression without quotes inside `{…}` that are looked through for its end."""
+"""How far the end of an expression without quotes inside `{…}` is searched."""
 _MAX_YAML_PROBLEMS = 20
 _LINE_ENDS = "\0\r\n\x85\u2028\u2029"
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML, where a function call may also stand without quotes inside `{…}` and `[…]`.
+    """A YAML loader that takes function calls without quotes inside `{…}` and `[…]`.
 
-    There YAML ends a plain value at any comma, so that `{Note: coalesce(data.note, 'none')}` would be no YAML.
+    YAML ends a plain value there at any comma, so that `{Note: coalesce(data.note, 'none')}` would be an error.
     """
 
     def scan_plain(self) -> Any:
@@ -38,7 +37,7 @@ class _Loader(yaml.SafeLoader):
         return yaml.ScalarToken(text, True, start, self.get_mark())
 
     def _length_of_call(self) -> int:
-        """The length of the value ahead, if it holds calls that are closed on this line; else 0."""
+        """The length of the next value, if it holds calls that are closed on this line; else 0."""
         depth = length = end = 0
         quote = ""
         called = False
@@ -127,7 +126,7 @@ def node_line(node: Node) -> int:
 
 
 def describe_node(node: Node) -> str:
-    """What a node is, with its article."""
+    """The kind of a node with its article: `a mapping`, `a list`, `a single value`."""
     if isinstance(node, MappingNode):
         return "a mapping"
     return "a list" if isinstance(node, SequenceNode) else "a single value"

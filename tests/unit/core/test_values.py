@@ -17,6 +17,7 @@ from askel_tui.contract.endpoints import SELECTABLE
 from askel_tui.core.expressions import values
 from askel_tui.core.expressions.values import UnusableValue
 from askel_tui.core.problems import json_type_name
+from askel_tui.text.quoting import quote
 from tests.support.strategies import json_values
 
 NEWEST = caps("2026-07-15")
@@ -277,13 +278,12 @@ def test_types_have_names_for_people(value: Any, words: str) -> None:
 
 @given(st.text())
 def test_what_is_shown_is_short_and_acts_on_no_terminal(text: str) -> None:
-    shown = values.quote_value(text)
+    shown = quote(text)
     assert shown.isprintable()
     assert len(shown) <= 12 * 60
 
 
 def test_what_is_shown_reads_well() -> None:
-    assert values.quote_value("Zoë") == "'Zoë'"
-    assert values.quote_value("x" * 61) == "'" + "x" * 60 + "…'"
-    assert values.quote_value("\x1b[2J") == r"'\x1b[2J'"
-    assert values.quote_value({"a": 1}) == "'{'a': 1}'"
+    assert quote("Zoë") == "'Zoë'"
+    assert quote("x" * 61) == "'" + "x" * 60 + "…'"
+    assert quote("\x1b[2J") == r"'\x1b[2J'"
