@@ -57,7 +57,7 @@ def put_check(document: ConnectionDoc, check: KeyCheck) -> None:
     if check.missing_features:
         put()
         features = [(feature, ", ".join(scopes)) for feature, scopes in check.missing_features]
-        put_table(("can't do", "for want of"), features)
+        put_table(("can't do", "missing scopes"), features)
         lacking = f"{pluralize(len(features), 'feature')} can't work with this key"
     else:
         lacking = "its key can do all that Askel does"

@@ -87,7 +87,7 @@ class ServerMetrics:
     """What this process has counted and timed."""
 
     def __init__(self) -> None:
-        self.records = Counter("askel_records_total", "Records that came in, by what became of them.")
+        self.records = Counter("askel_records_total", "Records that came in, by result.")
         self.requests = Counter("askel_http_requests_total", "Requests to the HTTP API.")
         self.request_seconds = Histogram("askel_http_request_seconds", "How long requests took to answer.")
         self.klaviyo_call_seconds = Histogram(

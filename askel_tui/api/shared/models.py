@@ -134,7 +134,7 @@ class ListMember(_ClosedModel):
 
 
 class FlowFire(_ClosedModel):
-    """The profile that a flow is fired for; `list` or `metric` where Klaviyo can't tell what triggers the flow."""
+    """The profile that a flow is fired for; `list` or `metric` where the flow's trigger can't be read."""
 
     profile: ProfileIdentifiers
     list: Name | None = None

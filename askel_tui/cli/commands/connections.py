@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from askel_tui.cli.common import (
-    CommandError,
     actor,
     asynchronous,
     json_option,
@@ -19,9 +18,9 @@ from askel_tui.cli.common import (
     run_async,
 )
 from askel_tui.cli.connection_output import check_row, connection_row, put_check
+from askel_tui.cli.key_input import KeyCommand, key_option, read_key
 from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import put, put_json, put_message, put_table
-from askel_tui.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from askel_tui.klaviyo.reads.key_check import KeyCheck
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from askel_tui.sync.instance import Instance
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-MAX_KEY_BYTES = 65_536
 
 _CONFLICT_POLICIES = click.Choice(("fail", "strongest", "merge"))
 _ON_CONFLICT_HELP = (
@@ -41,40 +38,7 @@ _ON_CONFLICT_HELP = (
 _NOTIFY_URL_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\x00-\x1f\x7f]+")
 
 
-class _KeyCommand(click.Command):
-    """A command that takes a key, never as an argument: one too many may be a key, so it is not printed."""
-
-    allow_extra_args = True
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command, unless there are too many arguments."""
-        if ctx.args:
-            raise click.UsageError(
-                "too many arguments; a key is never one, for others could see it: use --key-stdin or the prompt",
-                ctx,
-            )
-        return super().invoke(ctx)
-
-
-_key_option = click.option(
-    "--key-stdin", is_flag=True, help="Read the private key from standard input instead of asking for it."
-)
 _customer_option = click.option("--customer", help="The customer of yours that this account belongs to.")
-
-
-def _read_key(from_stdin: bool) -> str:
-    if not from_stdin:
-        if not sys.stdin.isatty():
-            raise click.UsageError("there is no terminal to ask for the key on: give it to --key-stdin")
-        return str(click.prompt("Klaviyo private key (pk_…)", hide_input=True, err=True))
-    stream = sys.stdin.buffer
-    data = stream.readline(MAX_KEY_BYTES) if sys.stdin.isatty() else stream.read(MAX_KEY_BYTES)
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise CommandError(
-            "what came on standard input is no API key: it is not text", ExitCode.KEY_OR_SCOPE
-        ) from None
 
 
 def _notify_urls(ctx: click.Context, param: click.Parameter, urls: tuple[str, ...]) -> tuple[str, ...]:
@@ -95,9 +59,9 @@ def _notify_option(text: str) -> Callable[[F], F]:
     return click.option("--notify", multiple=True, metavar="URL", callback=_notify_urls, help=text)
 
 
-@click.command(cls=_KeyCommand)
+@click.command(cls=KeyCommand)
 @click.argument("name")
-@_key_option
+@key_option
 @click.option("--revision", help="The API revision to pin; the newest one without it.")
 @_customer_option
 @click.option(
@@ -116,7 +80,7 @@ def connect(name: str, key_stdin: bool, as_json: bool, **settings: Any) -> None:
     Example:
       askel connect maple-ember --key-stdin < key.txt
     """
-    run_async(_connect(name, _read_key(key_stdin), settings, as_json))
+    run_async(_connect(name, read_key(key_stdin), settings, as_json))
 
 
 async def _connect(name: str, key: str, settings: dict[str, Any], as_json: bool) -> None:
@@ -181,9 +145,9 @@ def _put_result(document: ConnectionDoc, check: KeyCheck, as_json: bool) -> None
         put_check(document, check)
 
 
-@click.command(cls=_KeyCommand)
+@click.command(cls=KeyCommand)
 @click.argument("name")
-@_key_option
+@key_option
 @json_option
 def rotate(name: str, key_stdin: bool, as_json: bool) -> None:
     """Give a connection a new key of the same account.
@@ -194,7 +158,7 @@ def rotate(name: str, key_stdin: bool, as_json: bool) -> None:
     Example:
       askel rotate maple-ember --key-stdin < new-key.txt
     """
-    run_async(_rotate(name, _read_key(key_stdin), as_json))
+    run_async(_rotate(name, read_key(key_stdin), as_json))
 
 
 async def _rotate(name: str, key: str, as_json: bool) -> None:

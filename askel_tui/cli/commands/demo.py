@@ -18,11 +18,11 @@ from askel_tui.cli.common import run_async
 
 
 @click.command()
-@click.option("--headless", is_flag=True, help="Tell the story on standard output and end.")
+@click.option("--headless", is_flag=True, help="Print the story on standard output and end.")
 def demo(headless: bool) -> None:
-    """Tell the whole story against a sandbox on this machine, and count at the end.
+    """Play the whole story against a sandbox on this machine, and count at the end.
 
-    On a terminal the console opens, and the story happens before your eyes; what it told is printed when you leave.
+    On a terminal the console opens and shows the story as it happens; its text is printed when you leave.
     Nothing of yours is touched: the state lives in a temporary directory.
 
     \b

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,18 +17,13 @@ from askel_tui.cli.common import (
     require_confirmation,
 )
 from askel_tui.cli.lazy_group import SuggestingGroup
-from askel_tui.cli.output import problem_rows, put, put_json, put_message, put_table
+from askel_tui.cli.output import problem_rows, put_json, put_message, put_table
 from askel_tui.cli.times import TimeParam, rfc3339
+from askel_tui.cli.workflow_output import MADE_LATER, put_workflow, workflow_row
 from askel_tui.text.numbers import pluralize
-from askel_tui.text.times import format_timestamp, to_rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from askel_tui.core.workflows.model import Step
     from askel_tui.services.workflows import InvalidWorkflow
-    from askel_tui.store.state.documents import PinnedStep
-    from askel_tui.sync.instance import Instance
 
 
 @click.group(cls=SuggestingGroup)
@@ -107,7 +102,7 @@ async def apply(file: str, as_json: bool) -> None:
     put_table(
         ("step", "names", "id"),
         [
-            (step, f"{target.type} {target.name}", target.id or "made with the first event")
+            (step, f"{target.type} {target.name}", target.id or MADE_LATER)
             for step, pinned in document.targets.items()
             for target in (pinned.target, pinned.through)
             if target is not None
@@ -156,62 +151,14 @@ async def show(name: str, version: int | None, as_json: bool) -> None:
     Example:
       askel workflow show first-points-welcome
     """
-    from askel_tui.core.workflows.loader import load_workflow
-
     async with open_instance() as instance:
         document = instance.workflow_document(name, version)
         versions = [doc.version for doc in instance.state.versions(name)]
-        state = await _state(instance, name)
-    loaded, _ = load_workflow(document.source, document.file or name)
-    steps = [_step_row(step, document.targets) for step in loaded.steps] if loaded is not None else []
-    about: dict[str, Any] = {
-        "workflow": name,
-        "connection": document.connection,
-        "version": document.version,
-        "versions": versions,
-        **state,
-        "trigger": list(loaded.triggers) if loaded is not None else [],
-        "when": loaded.when.text if loaded is not None and loaded.when is not None else None,
-        "file": document.file,
-        "applied": to_rfc3339(document.applied),
-        "actor": document.actor,
-    }
+        shown = workflow_row(document, versions, await instance.workflow_state(name))
     if as_json:
-        put_json({**about, "steps": steps})
-        return
-    about["trigger"], about["applied"] = ", ".join(about["trigger"]), format_timestamp(document.applied)
-    fields = [(name, value) for name, value in about.items() if name != "versions" and value is not None]
-    put_table(("", ""), fields)
-    put()
-    put_table(
-        ("step", "kind", "names", "id"),
-        [(step["id"], step["kind"], *_target_cells(step["target"], step["through"])) for step in steps],
-    )
-
-
-async def _state(instance: Instance, name: str) -> dict[str, Any]:
-    found = await instance.workflow_state(name)
-    if found is None:
-        return {"state": "draft", "running": None, "since": None}
-    running = found.version if found.status != "draft" else None
-    return {"state": found.status, "running": running, "since": found.since}
-
-
-def _step_row(step: Step, targets: Mapping[str, PinnedStep]) -> dict[str, Any]:
-    pinned = targets.get(step.id)
-    return {
-        "id": step.id,
-        "kind": step.kind,
-        "target": pinned.target.as_dict() if pinned else None,
-        "through": pinned.through.as_dict() if pinned and pinned.through else None,
-    }
-
-
-def _target_cells(target: Mapping[str, Any] | None, through: Mapping[str, Any] | None) -> tuple[str, str]:
-    if target is None:
-        return "", ""
-    through_label = f", through {through['type']} {through['name']}" if through else ""
-    return f"{target['type']} {target['name']}{through_label}", target["id"] or "made with the first event"
+        put_json(shown)
+    else:
+        put_workflow(shown, document.applied)
 
 
 @workflow.command()
