@@ -34,6 +34,16 @@ def replace_file(path: Path, content: bytes) -> None:
         raise HomeUnusable.unwritable(path, error) from None
 
 
+def read_file(path: Path) -> bytes | None:
+    """The content of a file, None where it does not exist. Raises `HomeUnusable`."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise HomeUnusable.unwritable(path, error) from None
+
+
 def _write(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb") as file:

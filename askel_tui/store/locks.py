@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-__all__ = ["AlreadyOwned", "Busy", "OwnershipLock", "locked", "owner_pid"]
-
 LOCK_TIMEOUT_S = 30.0
 """How long to wait for a lock that is held for one write at a time, in seconds."""
 

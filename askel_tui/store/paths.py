@@ -8,25 +8,6 @@ from pathlib import Path
 
 from askel_tui.store.errors import HomeUnusable
 
-__all__ = [
-    "HomeUnusable",
-    "backup_dir",
-    "catalog_file",
-    "crashes_dir",
-    "default_home",
-    "ensure_usable",
-    "file_system_type",
-    "home",
-    "idempotent_responses_file",
-    "journal_file",
-    "listen_address_file",
-    "make_private",
-    "ownership_file",
-    "refused_dir",
-    "state_file",
-    "vault_file",
-]
-
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "davfs", "fuse.sshfs", "fuse.davfs2", "fuse.rclone"}
 )

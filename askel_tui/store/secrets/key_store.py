@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from keyring.backend import KeyringBackend
 
-__all__ = ["KeyStore", "KeyUnfit", "KeyringFailed", "NoSafeKeyring", "check_key", "open_key_store"]
-
 KEYRING_SERVICE = "askel-tui"
 
 SAFE_BACKENDS = frozenset(

@@ -24,15 +24,13 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from askel_tui.core.canonical import canonical_json
-from askel_tui.store.atomic_files import replace_file
-from askel_tui.store.errors import HomeUnusable, VaultDamaged, VaultLocked
+from askel_tui.store.atomic_files import read_file, replace_file
+from askel_tui.store.errors import VaultDamaged, VaultLocked
 from askel_tui.store.locks import locked
 from askel_tui.store.secrets.master_key import KEY_BYTES, MasterKey
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-__all__ = ["KdfCost", "Vault", "VaultDamaged", "VaultLocked"]
 
 VAULT_FORMAT = 1
 _NONCE_BYTES = 12
@@ -76,11 +74,9 @@ class Vault:
         if opened is None:
             return None
         box = opened.document["entries"].get(_entry_name(service, name))
-        return (
-            None
-            if box is None
-            else self._unseal(opened.data_key, box, _entry_context(service, name)).decode()
-        )
+        if box is None:
+            return None
+        return self._unseal(opened.data_key, box, _entry_context(service, name)).decode()
 
     def set(self, service: str, name: str, secret: str) -> None:
         """Stores an entry in place of the one before; the first one makes the vault."""
@@ -100,12 +96,9 @@ class Vault:
             return True
 
     def _open(self) -> _Opened | None:
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
+        content = read_file(self.path)
+        if content is None:
             return None
-        except OSError as error:
-            raise HomeUnusable.unwritable(self.path, error) from None
         document = self._parse(content)
         wrapping = self._wrapping_key(document["kdf"])
         try:

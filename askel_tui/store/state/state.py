@@ -15,7 +15,6 @@ from tinydb.table import Document
 from askel_tui.store import paths
 from askel_tui.store.errors import (
     CorruptState,
-    NameRefused,
     UnknownConnection,
     UnknownVersion,
     UnknownWorkflow,
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
     from types import TracebackType
-
-__all__ = ["CorruptState", "NameRefused", "State", "UnknownConnection", "UnknownVersion", "UnknownWorkflow"]
 
 _M = TypeVar("_M", bound=BaseModel)
 

@@ -18,14 +18,12 @@ from tinydb import TinyDB
 from tinydb.storages import Storage
 from tinydb.table import Document, Table
 
-from askel_tui.store.atomic_files import replace_file
+from askel_tui.store.atomic_files import read_file, replace_file
 from askel_tui.store.errors import CorruptState, HomeUnusable
 from askel_tui.store.locks import locked
 
 if TYPE_CHECKING:
     from tinydb.queries import QueryLike
-
-__all__ = ["CorruptState", "CrashSafeStorage", "DocumentStore", "LockedTable"]
 
 Tables = dict[str, dict[str, Any]]
 Fields = Mapping[str, Any] | Callable[[MutableMapping[str, Any]], None]
@@ -64,7 +62,7 @@ class CrashSafeStorage(Storage):
         """The tables, or None where there is no file yet. Raises `CorruptState`, `HomeUnusable`."""
         if self._section_thread == threading.get_ident():
             # Changes are made in place, so a section works on a copy of its own.
-            content = self._content()
+            content = read_file(self.path)
             return self._parse(content) if content else None
         with self._cache_lock:
             stamp = self._file_stamp()
@@ -90,14 +88,6 @@ class CrashSafeStorage(Storage):
     def _file_stamp(self) -> _Stamp | None:
         try:
             return _stamp(os.stat(self.path))
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise HomeUnusable.unwritable(self.path, error) from None
-
-    def _content(self) -> bytes | None:
-        try:
-            return self.path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:

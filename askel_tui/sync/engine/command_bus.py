@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from askel_tui.core.exit_codes import AskelError
+from askel_tui.store.errors import AlreadyOwned
 from askel_tui.store.journal.rows import Command
-from askel_tui.store.locks import AlreadyOwned, OwnershipLock, owner_pid
+from askel_tui.store.locks import OwnershipLock, owner_pid
 from askel_tui.sync.engine import commands
 from askel_tui.sync.instance import Instance
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from askel_tui.store.journal.statements import delete_rows
 from askel_tui.store.journal.transaction import Transaction, inserted_id
 
 UNANSWERED_SLOT_MS = 60_000
@@ -91,4 +92,4 @@ def expired_slots(db: Transaction, before: int, after: int, limit: int) -> list[
 
 def delete_slots(db: Transaction, ids: Sequence[int]) -> int:
     """Deletes slots. Gives how many."""
-    return sum(db.execute("DELETE FROM slots WHERE id = ?", (slot,)).rowcount for slot in ids)
+    return delete_rows(db, "slots", "id", ids)

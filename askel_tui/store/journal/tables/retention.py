@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from askel_tui.store.journal import statements
 from askel_tui.store.journal.rows import Decision
-from askel_tui.store.journal.statements import json_list
 from askel_tui.store.journal.states import DECISION_KIND
 from askel_tui.store.journal.tables.audit.chain import SYSTEM_ACTOR, write_decision
 from askel_tui.store.journal.transaction import Transaction
@@ -93,13 +93,13 @@ def old_records(db: Transaction, before: int, after: int, limit: int) -> list[in
 
 def delete_records(db: Transaction, seqs: list[int]) -> int:
     """Deletes records and their runs. Gives how many records."""
-    wanted = json_list(seqs)
+    wanted = statements.json_list(seqs)
     for (workflow,) in db.execute("SELECT DISTINCT workflow FROM counters").fetchall():
         db.execute(
             "DELETE FROM runs WHERE workflow = ? AND record_seq IN (SELECT value FROM json_each(?))",
             (workflow, wanted),
         )
-    return db.execute("DELETE FROM records WHERE seq IN (SELECT value FROM json_each(?))", (wanted,)).rowcount
+    return statements.delete_rows(db, "records", "seq", seqs)
 
 
 def old_request_bodies(db: Transaction, before: int, after: int, limit: int) -> list[int]:
@@ -113,7 +113,5 @@ def old_request_bodies(db: Transaction, before: int, after: int, limit: int) -> 
 
 def delete_request_bodies(db: Transaction, ids: Sequence[int]) -> int:
     """Deletes the bodies of requests; their digests stay. Gives how many."""
-    return sum(
-        db.execute("UPDATE requests SET body = NULL, operations = '[]' WHERE id = ?", (request,)).rowcount
-        for request in ids
-    )
+    sql = "UPDATE requests SET body = NULL, operations = '[]' WHERE id IN (SELECT value FROM json_each(?))"
+    return db.execute(sql, (statements.json_list(ids),)).rowcount

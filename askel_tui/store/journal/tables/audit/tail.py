@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from askel_tui.core.operations import STEP_KINDS
-from askel_tui.store.journal.rows import AuditEntry, AuditFilter
+from askel_tui.store.journal.rows import AuditEntry, AuditFilter, Outcome
 from askel_tui.store.journal.states import DECISION_KIND
 from askel_tui.store.journal.tables.audit.queries import filter_conditions, read_entries
 from askel_tui.store.journal.transaction import Transaction
@@ -22,7 +22,7 @@ SEARCHED_COLUMNS = ("record", "profile", "target", "response", "actor")
 INDEXED_COLUMNS = ("connection", "workflow", "step")
 """Columns of few different values, each with an index."""
 
-ENTRY_STATUSES = ("written", "unconfirmed", "failed", "passed", "skipped", "discarded", "done")
+ENTRY_STATUSES: tuple[str, ...] = (*get_args(Outcome), "done")
 """The statuses of entries."""
 
 MAX_RESPONSE_CHARS = 300
