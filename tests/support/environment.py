@@ -24,7 +24,17 @@ SHIFT_DAYS = "TESTS_CLOCK_SHIFT_DAYS"
 """By how many days the clock is shifted; set by `tests.support.clocks`, which chooses the zone and locale too."""
 
 _LEAKING = ("ASKEL_", "XDG_", "LC_", "TEXTUAL")
-_LEFT_OUT = ("LANG", "LANGUAGE", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CREDENTIALS_DIRECTORY", "COLORTERM")
+_LEFT_OUT = (
+    "LANG",
+    "LANGUAGE",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "CLICOLOR",
+    "CREDENTIALS_DIRECTORY",
+    "COLORTERM",
+    "COLUMNS",
+    "LINES",
+)
 _KEPT = ("ASKEL_RECORD",)
 _FAST_TEMPORARY = Path("/dev/shm")
 """A disk in memory, where there is one: nothing that tests leave has to outlive the machine."""
@@ -42,7 +52,7 @@ def isolate(environ: MutableMapping[str, str]) -> None:
     if SHIFT_DAYS not in environ:
         environ.update(TZ="UTC", LC_ALL="C.UTF-8")
     time.tzset()
-    environ.update(COLUMNS="80", LINES="24", TERM="xterm-256color")
+    environ.update(TERM="xterm-256color")
     if FOLDER not in environ:
         folder = Path(tempfile.mkdtemp(prefix="askel-tests-", dir=_temporary()))
         environ[FOLDER] = str(folder)

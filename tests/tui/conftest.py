@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual._compositor import Compositor
+from textual._context import visible_screen_stack
 from textual.app import App
+from textual.css.model import RuleSet
+from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
 
 from askel_tui.tui.app import AskelApp
@@ -30,12 +34,13 @@ THEMES = ("dark", "light", "high-contrast", "colour-blind-safe", "ansi")
 
 QUIET = Timing(preload_delay_s=3600.0, user_files_poll_s=3600.0)
 """Nothing happens by itself in the middle of a test: tests of what does hand in other times."""
+_PARSED: dict[Any, list[RuleSet]] = {}
 
 RECORDED = Path(__file__).with_name("snapshots")
 
 
 @pytest.fixture(autouse=True)
-def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def _plain_terminal(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """One look on every day and machine: a fixed moment, no colours of the shell, no animations."""
     begin_there(monkeypatch)
     monkeypatch.delenv("NO_COLOR", raising=False)
@@ -43,7 +48,35 @@ def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("textual.constants.TEXTUAL_ANIMATIONS", "none")
     watch_turns(monkeypatch)
     monkeypatch.setattr("textual.widgets.Input.cursor_blink", False)
-    monkeypatch.setenv("LANG", "C.UTF-8")
+    parse_styles_once(monkeypatch)
+    if request.node.get_closest_marker("slow") is None:
+        paint_when_looked_at(monkeypatch)
+
+
+def paint_when_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paints a screen only for `text_of` and `picture_of`: half the time of a test goes into what nobody sees.
+
+    Slow tests paint every change.
+    """
+
+    def leave_out(compositor: Compositor, full: bool = False, screen_stack: Any = None, **_: Any) -> None:
+        visible_screen_stack.set(screen_stack or [])
+        compositor._dirty_regions.clear()
+
+    monkeypatch.setattr(Compositor, "render_update", leave_out)
+
+
+def parse_styles_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets all apps of a process share the rules of a style sheet: to parse them takes a third of an app's start."""
+    parse = Stylesheet._parse_rules
+
+    def remembered(sheet: Stylesheet, *words: Any, **named: Any) -> list[RuleSet]:
+        key = (words, tuple(named.items()), tuple(sheet._variables.items()))
+        if key not in _PARSED:
+            _PARSED[key] = parse(sheet, *words, **named)
+        return _PARSED[key]
+
+    monkeypatch.setattr(Stylesheet, "_parse_rules", remembered)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from itertools import zip_longest
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from textual.keys import _character_to_key
 from textual.message_pump import MessagePump
 from textual.pilot import Pilot
 from textual.screen import Screen
+from textual.widgets import Input
 
 PATIENCE_S = 45.0
 """How long something may take on a machine that does much else, in seconds."""
@@ -80,8 +82,20 @@ def watch_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def press(pilot: Pilot[Any], *keys: str) -> None:
-    """Presses keys; after each, waits until nothing moves but what waits for an answer."""
-    await pilot.press(*keys)
+    """Presses keys; after each, waits until nothing moves but what waits for an answer.
+
+    Text that goes into a field is typed as fast as a person can: nothing is waited for between its letters.
+    """
+    for key, following in zip_longest(keys, keys[1:]):
+        if following is not None and _is_text(key, following) and isinstance(pilot.app.focused, Input):
+            send(pilot.app, key)
+            await asyncio.sleep(0)
+        else:
+            await pilot.press(key)
+
+
+def _is_text(*keys: str) -> bool:
+    return all(len(key) == 1 for key in keys)
 
 
 def send(app: App[Any], *keys: str) -> None:
