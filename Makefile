@@ -6,13 +6,14 @@ LOCK   := .ci/requirements.lock
 RUN    := .ci/requirements-run.lock
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check
 
-.PHONY: demo test lint format proofs bench lock wheel clean
+.PHONY: demo test lint format proofs long bench lock wheel clean
 
 # Needs what running needs, and none of the tools for tests and lint.
 demo: $(VENV)/.runs
 	@echo 'The story of one workflow, told against a Klaviyo account on this machine:'
 	$(BIN)/askel demo --headless
 
+# The suite: under five minutes on two cores.
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
@@ -28,7 +29,12 @@ format: $(VENV)/.installed
 
 # Proofs that take minutes: random kills, wheels, foreign clients.
 proofs: $(VENV)/.installed
-	$(BIN)/python -m pytest -m slow -n 3 --dist worksteal
+	TESTS_EXAMPLES=proofs $(BIN)/python -m pytest -m "(slow or hypothesis) and not long" -n auto --dist worksteal
+	$(BIN)/python -m tests.support.clocks
+
+# Hours of seeds and examples; for a closing note, not for CI.
+long: $(VENV)/.installed
+	TESTS_EXAMPLES=long $(BIN)/python -m pytest -m "long or hypothesis" -n auto --dist worksteal --timeout 7200
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.benchmarks

@@ -1,4 +1,4 @@
-"""What holds for every test: an environment of its own, and how many examples Hypothesis tries."""
+"""What holds for every test: an environment of its own, how many examples Hypothesis tries, how many workers run."""
 
 from __future__ import annotations
 
@@ -10,28 +10,26 @@ from tests.support import environment
 environment.isolate(os.environ)
 
 import pytest  # noqa: E402
-from hypothesis import HealthCheck, settings  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
-_QUIET = tuple(check for check in HealthCheck if check is not HealthCheck.filter_too_much)
-"""Health checks that measure the machine, or dislike fixtures of one function."""
+from tests.support.examples import register_profiles  # noqa: E402
 
-for name, share in {"quick": 20, "proofs": 100, "long": 2000}.items():
-    settings.register_profile(
-        name,
-        max_examples=share,
-        deadline=None,
-        suppress_health_check=_QUIET,
-        derandomize=name == "quick" or bool(os.environ.get("CI")),
-        database=None,
-    )
+EXAMPLES = "TESTS_EXAMPLES"
+"""Names the profile: `quick` (without it), `proofs` or `long`."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Loads the profile; xdist's workers get it by the environment."""
-    settings.load_profile(os.environ.get("TESTS_EXAMPLES", "quick"))
-    environment.prepare()
+    register_profiles(derandomized=bool(os.environ.get("CI")))
+    settings.load_profile(os.environ.get(EXAMPLES, "quick"))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Removes what `prepare` made."""
+    """Removes the folder of the run."""
     environment.clean_up()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One worker more than cores for `-n auto`: many tests wait for a process or a moment."""
+    return (os.cpu_count() or 1) + 1

@@ -7,9 +7,10 @@ import hmac
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from tests.support.http_api import RunningApi
 from tests.support.workbench import NAME
 
@@ -71,7 +72,7 @@ async def test_no_body_makes_an_error_that_is_not_ours(quiet: RunningApi) -> Non
     hook = {"secret": SECRET, "event_from": "data.event", "id_from": "data.id", "time_from": "data.data.time"}
     assert (await quiet.http.put(f"{HERE}/webhooks/signed", json=hook)).status_code == 200
 
-    @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+    @examples(250)
     @given(
         endpoint=st.sampled_from(ENDPOINTS),
         media=st.sampled_from(MEDIA),

@@ -40,6 +40,7 @@ _FAST_TEMPORARY = Path("/dev/shm")
 """A disk in memory, where there is one: nothing that tests leave has to outlive the machine."""
 
 _ROOM_BYTES = 2_000_000_000
+_made_here: list[Path] = []
 
 
 def isolate(environ: MutableMapping[str, str]) -> None:
@@ -53,9 +54,10 @@ def isolate(environ: MutableMapping[str, str]) -> None:
         environ.update(TZ="UTC", LC_ALL="C.UTF-8")
     time.tzset()
     environ.update(TERM="xterm-256color")
-    if FOLDER not in environ:
+    if not Path(environ.get(FOLDER, "-")).is_dir():
         folder = Path(tempfile.mkdtemp(prefix="askel-tests-", dir=_temporary()))
         environ[FOLDER] = str(folder)
+        _made_here.append(folder)
         environ.setdefault(OUTER_HOME, environ.get("HOME", ""))
         (folder / "home").mkdir()
         (folder / "key").touch(mode=0o600)
@@ -85,10 +87,7 @@ def vault_key() -> dict[str, str]:
     return {"ASKEL_VAULT_KEY_FILE": str(Path(os.environ[FOLDER]) / "key")}
 
 
-def prepare() -> None: ...
-
-
 def clean_up() -> None:
     """Removes the folder of the run, in the process that made it."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        shutil.rmtree(os.environ[FOLDER], ignore_errors=True)
+    for folder in _made_here:
+        shutil.rmtree(folder, ignore_errors=True)

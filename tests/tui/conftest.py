@@ -49,19 +49,24 @@ def _plain_terminal(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequ
     watch_turns(monkeypatch)
     monkeypatch.setattr("textual.widgets.Input.cursor_blink", False)
     parse_styles_once(monkeypatch)
-    if request.node.get_closest_marker("slow") is None:
+    if not any(map(request.node.get_closest_marker, ("slow", "painted"))):
         paint_when_looked_at(monkeypatch)
 
 
 def paint_when_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """Paints a screen only for `text_of` and `picture_of`: half the time of a test goes into what nobody sees.
 
-    Slow tests paint every change.
+    Slow tests, and those marked `painted`, paint every change.
     """
 
-    def leave_out(compositor: Compositor, full: bool = False, screen_stack: Any = None, **_: Any) -> None:
+    paint = Compositor.render_update
+
+    def leave_out(compositor: Compositor, full: bool = False, screen_stack: Any = None, **how: Any) -> Any:
+        if full:
+            return paint(compositor, full, screen_stack, **how)
         visible_screen_stack.set(screen_stack or [])
         compositor._dirty_regions.clear()
+        return None
 
     monkeypatch.setattr(Compositor, "render_update", leave_out)
 

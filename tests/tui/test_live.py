@@ -109,6 +109,7 @@ async def test_a_value_that_makes_no_sense_is_told_in_place(alone: Any) -> None:
         await until(pilot, lambda: "Result is one of written" in text_of(app))
 
 
+@pytest.mark.painted
 async def test_paging_goes_to_the_oldest_and_back(alone: Any) -> None:
     async with alone(first="live", entries=ENTRIES) as (_, pilot):
         tail = await there(pilot)
@@ -130,6 +131,7 @@ async def test_a_click_chooses_and_a_second_one_opens(alone: Any) -> None:
         await until(pilot, lambda: "Life of the record" in text_of(app) or "Answer" in text_of(app))
 
 
+@pytest.mark.painted
 async def test_text_can_be_selected_with_the_mouse_while_it_is_held(alone: Any) -> None:
     async with alone(first="live", entries=ENTRIES) as (app, pilot):
         tail = await there(pilot)

@@ -6,7 +6,7 @@ import json
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from askel_tui.contract.calls import Call
@@ -15,6 +15,7 @@ from askel_tui.core.canonical import canonical_json
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.requests import bulk
 from askel_tui.core.requests.bulk import BULK_CALL_OF, Row
+from tests.support.examples import examples
 from tests.support.openapi import validate_call
 
 CALLS = [
@@ -48,7 +49,7 @@ def _row(call: Call, revision: str, number: int, size: int) -> Row:
 
 @pytest.mark.parametrize(("call", "revision"), CALLS)
 @pytest.mark.parametrize("list_id", [None, "MeNw5k"])
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(sizes=st.lists(st.sampled_from([0, 50, 3_000, 40_000, 99_000]), max_size=300))
 @example(sizes=[50] * 10_001)
 @example(sizes=[99_000] * 120)

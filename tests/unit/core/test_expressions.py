@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.core.expressions.expression import (
@@ -274,7 +274,6 @@ def test_expressions_are_equal_by_their_texts() -> None:
     assert parse_expression("data.x") != "data.x"
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20))
 def test_a_literal_is_its_text(text: str) -> None:
     expression = text_literal(text)
@@ -314,7 +313,6 @@ values = st.recursive(
         "merge(data.a, data.b)",
     ],
 )
-@settings(deadline=None)
 @given(a=values, b=values)
 def test_values_of_any_type_give_json_or_a_problem(text: str, a: Any, b: Any) -> None:
     try:
@@ -324,7 +322,6 @@ def test_values_of_any_type_give_json_or_a_problem(text: str, a: Any, b: Any) ->
     json.dumps(found, allow_nan=False)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="abdt.[]{}()'`\"*?|&!<>=@,: 0-1\\", max_size=30) | st.text(max_size=30))
 def test_any_text_is_an_expression_or_an_error(text: str) -> None:
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.core.problems import Problem, did_you_mean
@@ -26,7 +26,6 @@ def test_a_problem_names_its_place(problem: Problem, told: str) -> None:
     assert str(problem) == told
 
 
-@settings(deadline=None)
 @given(st.text(), st.text(), st.text())
 def test_a_problem_is_one_printable_line(message: str, field: str, suggestion: str) -> None:
     assert str(Problem(message, field, suggestion=suggestion)).isprintable()

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from askel_tui.core.records.files import MAX_SHOWN_BYTES, read_csv, read_jsonl, read_lines
@@ -102,7 +102,6 @@ def test_a_line_exactly_at_the_cut_is_not_joined_with_the_next() -> None:
     assert list(read_lines(io.BytesIO(no_end + b"\n" + GOOD))) == [no_end, GOOD]
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=60).map(lambda line: line.replace(b"\n", b"")), max_size=12))
 def test_arbitrary_lines_never_cost_the_good_ones_between_them(bad: list[bytes]) -> None:
     lines = [line for each in bad for line in (each + b"\n", GOOD)]
@@ -237,7 +236,6 @@ def test_nul_characters_in_cells_are_removed_and_reported() -> None:
 cells = st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(cells, cells), min_size=1, max_size=8))
 @example([('"', ","), ("\n", "\r\n"), ("\r", '""')])
 def test_what_a_csv_writer_writes_is_read_back(rows: list[tuple[str, str]]) -> None:
@@ -258,7 +256,6 @@ def test_what_a_csv_writer_writes_is_read_back(rows: list[tuple[str, str]]) -> N
                 assert found == json.loads(cell)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes_never_crash_and_rows_come_in_order(raw: bytes) -> None:
     for content in (raw, b"event,x\n" + raw, b'event,x\ne,"' + raw):

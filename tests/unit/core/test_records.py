@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.core.records.record import (
@@ -204,7 +204,6 @@ def test_a_mapping_that_is_no_json_is_refused() -> None:
     assert "not JSON" in refusal({"event": "e", "data": {"x": float("nan")}})
 
 
-@settings(deadline=None)
 @given(data=st.dictionaries(texts, values, max_size=5), actor=st.none() | texts)
 def test_bytes_and_mappings_give_the_same_record_and_encoding_keeps_it(
     data: dict[str, Any], actor: str | None
@@ -217,7 +216,6 @@ def test_bytes_and_mappings_give_the_same_record_and_encoding_keeps_it(
     assert Record.decode(from_bytes.encode()).encode() == from_bytes.encode()
 
 
-@settings(deadline=None)
 @given(
     body=st.binary(max_size=200)
     | values

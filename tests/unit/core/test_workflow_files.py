@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.core.expressions.expression import parse_expression
@@ -403,14 +403,12 @@ def checked(text: str) -> None:
         assert problem.line is None or 1 <= problem.line <= sum(map(text.count, LINE_ENDS)) + 2
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_a_workflow_or_problems(text: str) -> None:
     checked(text)
     checked(HEAD + "steps:\n  - " + text)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_examples_with_mistakes_are_workflows_or_problems(data: st.DataObject) -> None:
     text = data.draw(st.sampled_from(TEXTS))

@@ -7,11 +7,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.sqlite.journal import open_journal
+from tests.support.examples import examples
 from tests.unit.journal.samples import CONNECTION, NOW, Desk, Opener, intent
 
 CALL = "create_or_update_profile"
@@ -90,7 +91,7 @@ async def test_takers_at_once_never_overfill_a_window(opener: Opener, tmp_path: 
 steps = st.lists(st.tuples(st.integers(0, 700), st.integers(0, 900), st.booleans()), min_size=1, max_size=25)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(steps, st.integers(1, 4), st.integers(1, 6))
 def test_no_window_ever_holds_more_than_its_limit(
     taken: list[tuple[int, int, bool]], burst: int, steady: int

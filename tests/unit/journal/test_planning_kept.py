@@ -10,7 +10,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.core.operations import Identity
@@ -25,6 +25,7 @@ from askel_tui.store.journal.rows import (
     encode_run,
 )
 from askel_tui.store.sqlite.journal import open_journal
+from tests.support.examples import examples
 from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, hold, intent, operation
 
 
@@ -44,7 +45,7 @@ async def test_operations_come_back_as_they_were_planned(desk: Desk) -> None:
     assert await desk.counts() == WorkflowCounts(waiting=9)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40)
 @given(
     people=st.lists(st.sampled_from(["ada", "bo", "cy", "di"]), min_size=1, max_size=12), random=st.randoms()
 )

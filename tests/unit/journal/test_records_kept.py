@@ -6,12 +6,13 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.core.records.record import Record
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.sqlite.journal import open_journal
+from tests.support.examples import examples
 from tests.unit.journal.samples import CONNECTION, NOW, Opener, record
 
 
@@ -72,7 +73,7 @@ EVENTS = ("bought", "left", "came")
 arrivals = st.lists(st.tuples(st.sampled_from(("a", "b")), st.sampled_from(EVENTS)), max_size=30)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     arrivals, st.none() | st.sets(st.sampled_from((*EVENTS, "never"))), st.integers(0, 31), st.integers(1, 31)
 )

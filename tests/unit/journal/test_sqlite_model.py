@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import cast
 
-from hypothesis import HealthCheck, settings
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -23,6 +23,7 @@ from askel_tui.store.journal.rows import (
 )
 from askel_tui.store.journal.tables.operations import STORED_COLUMNS, decode_operation
 from askel_tui.store.sqlite.journal import open_journal
+from tests.support.examples import examples
 from tests.unit.journal.samples import CONNECTION, EVERYTHING, NOW, WORKFLOW, Desk, decision, hold, intent
 from tests.unit.journal.test_sqlite_processes import recount
 
@@ -200,7 +201,5 @@ class JournalMachine(RuleBasedStateMachine):
         self.runner.run(looking())
 
 
-TestJournalMachine = JournalMachine.TestCase
-TestJournalMachine.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestJournalMachine = pytest.mark.slow(JournalMachine.TestCase)
+TestJournalMachine.settings = examples(40, stateful_step_count=30)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.contract.calls import Call
@@ -29,6 +29,7 @@ from askel_tui.klaviyo.rate_limits.slots import MemorySlots
 from askel_tui.klaviyo.rate_limits.windows import WindowCounter
 from askel_tui.sandbox.http.server import RunningSandbox
 from askel_tui.store.sqlite.journal import open_journal
+from tests.support.examples import examples
 from tests.support.stub_server import NEWEST, OLD, Sleeps, Stub, answer, client_of, errors, serving
 
 START = 1_764_000_000_000
@@ -426,7 +427,7 @@ async def test_a_429_closes_the_call_until_it_is_over() -> None:
     assert not any(row.foreign for row in budgets.usage())
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     phase=st.floats(0, 1),
     calls=st.lists(st.tuples(st.floats(0, 0.3), st.floats(0, 3), st.floats(0, 1)), max_size=60),

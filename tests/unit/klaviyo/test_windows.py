@@ -6,11 +6,12 @@ import heapq
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.contract.endpoints import Window
 from askel_tui.klaviyo.rate_limits.windows import WindowCounter
+from tests.support.examples import examples
 
 windows = st.lists(
     st.builds(Window, st.integers(1, 6), st.sampled_from([1, 5, 20])),
@@ -21,7 +22,7 @@ windows = st.lists(
 moments = st.floats(0, 1, allow_nan=False)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     limits=windows,
     phases=st.lists(moments, min_size=3, max_size=3),

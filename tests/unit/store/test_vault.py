@@ -10,12 +10,13 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from askel_tui.store.errors import HomeUnusable, StoreError, VaultDamaged, VaultLocked
 from askel_tui.store.secrets.master_key import MasterKey, find_master_key
 from askel_tui.store.secrets.vault import KdfCost, Vault
+from tests.support.examples import examples
 from tests.support.processes import finished, line, python
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Vault, bytes]:
     return vault, vault.path.read_bytes()
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.floats(0, 1, exclude_max=True), st.integers(1, 255))
 @example(0.0, 1)
 def test_no_changed_byte_gives_a_wrong_answer(sample: tuple[Vault, bytes], place: float, flip: int) -> None:

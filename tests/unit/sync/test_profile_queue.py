@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import combinations
 
-from hypothesis import settings
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -14,6 +14,7 @@ from askel_tui.core.operations import Identity, Operation, Target
 from askel_tui.core.requests.packing import batch_key
 from askel_tui.store.journal.rows import StoredOperation
 from askel_tui.sync.dispatching.profile_queue import Lane, ProfileQueue
+from tests.support.examples import examples
 
 ADD = Call.ADD_PROFILES_TO_LIST
 UPSERT = Call.CREATE_OR_UPDATE_PROFILE
@@ -265,8 +266,8 @@ def test_live_operations_have_a_lane_of_their_own_and_keep_the_order_of_their_pr
     assert {lane.live: set(ready) for lane, ready in queue.lanes(UPSERT)} == {True: {3, 2}}
 
 
-TestQueueAgainstModel = QueueAgainstModel.TestCase
-TestQueueAgainstModel.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestQueueAgainstModel = pytest.mark.slow(QueueAgainstModel.TestCase)
+TestQueueAgainstModel.settings = examples(150, stateful_step_count=40)
 
 
 def lane_of(one: StoredOperation) -> Lane:
