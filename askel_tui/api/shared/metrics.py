@@ -1,4 +1,4 @@
-"""Metrics for Prometheus in its text format 0.0.4: counters, histograms and gauges, with their labels."""
+"""Metrics for Prometheus in its text format 0.0.4: counters, gauges and histograms, with their labels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 Labels = tuple[tuple[str, str], ...]
 """Names of labels with their values, in the order in which they are written."""
@@ -20,57 +19,38 @@ BUCKET_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Metric(Protocol):
-    """One metric: its name, what it means, and its samples now."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def help_text(self) -> str: ...
-
-    @property
-    def kind(self) -> str: ...
-
-    def samples(self) -> Iterable[Sample]: ...
-
-
 @dataclass(slots=True)
-class Counter:
-    """A number per set of labels that only grows."""
+class Metric:
+    """A number per set of labels: a counter or a gauge, as `kind` says."""
 
     name: str
     help_text: str
     kind: str = "counter"
-    _values: dict[Labels, float] = field(default_factory=dict)
+    values: dict[Labels, float] = field(default_factory=dict)
 
     def add(self, amount: float = 1, /, **labels: str) -> None:
         """Adds to the number of these labels."""
         key = tuple(labels.items())
-        self._values[key] = self._values.get(key, 0) + amount
+        self.values[key] = self.values.get(key, 0) + amount
 
     def samples(self) -> Iterator[Sample]:
         """One sample per set of labels."""
-        for labels, value in self._values.items():
+        for labels, value in self.values.items():
             yield "", labels, value
 
 
 @dataclass(slots=True)
-class Histogram:
-    """Durations in seconds per set of labels, counted by bucket."""
+class Histogram(Metric):
+    """Durations in seconds per set of labels, counted by bucket; `values` are their sums."""
 
-    name: str
-    help_text: str
     kind: str = "histogram"
     _counts: dict[Labels, list[int]] = field(default_factory=dict)
-    _sums: dict[Labels, float] = field(default_factory=dict)
 
     def observe(self, seconds: float, **labels: str) -> None:
         """Counts one duration."""
-        key = tuple(labels.items())
-        counts = self._counts.setdefault(key, [0] * (len(BUCKET_BOUNDS_S) + 1))
+        self.add(seconds, **labels)
+        counts = self._counts.setdefault(tuple(labels.items()), [0] * (len(BUCKET_BOUNDS_S) + 1))
         counts[bisect_left(BUCKET_BOUNDS_S, seconds)] += 1
-        self._sums[key] = self._sums.get(key, 0.0) + seconds
 
     def samples(self) -> Iterator[Sample]:
         """Per set of labels: a cumulative count per bucket, the sum, the count of all."""
@@ -79,7 +59,7 @@ class Histogram:
             for bound, count in zip((*map(str, BUCKET_BOUNDS_S), "+Inf"), counts, strict=True):
                 total += count
                 yield "_bucket", (*labels, ("le", bound)), total
-            yield "_sum", labels, self._sums[labels]
+            yield "_sum", labels, self.values[labels]
             yield "_count", labels, total
 
 
@@ -87,8 +67,8 @@ class ServerMetrics:
     """What this process has counted and timed."""
 
     def __init__(self) -> None:
-        self.records = Counter("askel_records_total", "Records that came in, by result.")
-        self.requests = Counter("askel_http_requests_total", "Requests to the HTTP API.")
+        self.records = Metric("askel_records_total", "Records that came in, by result.")
+        self.requests = Metric("askel_http_requests_total", "Requests to the HTTP API.")
         self.request_seconds = Histogram("askel_http_request_seconds", "How long requests took to answer.")
         self.klaviyo_call_seconds = Histogram(
             "askel_klaviyo_call_seconds", "How long Klaviyo took to answer."
@@ -110,21 +90,6 @@ class ServerMetrics:
             self.klaviyo_call_seconds,
             self.record_arrival_seconds,
         )
-
-
-@dataclass(slots=True)
-class Gauge:
-    """Values that were read for one scrape."""
-
-    name: str
-    help_text: str
-    values: Iterable[tuple[Mapping[str, str], float]]
-    kind: str = "gauge"
-
-    def samples(self) -> Iterator[Sample]:
-        """One sample per value."""
-        for labels, value in self.values:
-            yield "", tuple(labels.items()), value
 
 
 def render(metrics: Iterable[Metric], is_visible: Callable[[Mapping[str, str]], bool]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from askel_tui.api.shared.backpressure import Backpressure
 from askel_tui.api.shared.context import ApiContext
-from askel_tui.api.shared.metrics import Gauge, render
+from askel_tui.api.shared.metrics import Labels, Metric, render
 from askel_tui.core.hold_causes import HOLD_CAUSES
 from askel_tui.services.status import Status, WorkflowStatus, read_status
 from askel_tui.store.journal.rows import AuditFilter
@@ -40,36 +40,40 @@ async def render_metrics(context: ApiContext, token: TokenDoc) -> str:
     return render(metrics, lambda labels: "connection" not in labels or token.may_use(labels["connection"]))
 
 
-def _journal_gauges(status: Status, token: TokenDoc) -> Iterator[Gauge]:
+def _journal_gauges(status: Status, token: TokenDoc) -> Iterator[Metric]:
     rows = [row for row in status.workflows if token.may_use(row.connection or "")]
     for name, help_text in _OPERATION_HELP.items():
-        values = [(_labels(row), getattr(row, name)) for row in rows]
-        yield Gauge(f"askel_operations_{name}", help_text, values)
-    planned = [(_labels(row), sum(getattr(row, name) for name in _OPERATION_HELP)) for row in rows]
-    yield Gauge("askel_operations_planned", "Operations that were planned and are known still.", planned)
+        values = {_labels(row): getattr(row, name) for row in rows}
+        yield _gauge(f"operations_{name}", help_text, values)
+    planned = {_labels(row): sum(getattr(row, name) for name in _OPERATION_HELP) for row in rows}
+    yield _gauge("operations_planned", "Operations that were planned and are known still.", planned)
     names = {row.name for row in rows}
     holds = [row for row in status.holds if row.workflow in names]
-    held = [({"workflow": row.workflow, "step": row.step, "cause": row.cause}, 1) for row in holds]
-    yield Gauge("askel_holds", "Held steps, by cause.", held)
+    held: dict[Labels, float] = {
+        (("workflow", row.workflow), ("step", row.step), ("cause", row.cause)): 1 for row in holds
+    }
+    yield _gauge("holds", "Held steps, by cause.", held)
     drifted = sum(row.cause in _ACCOUNT_CHANGES for row in holds)
-    yield Gauge("askel_drift", "Held steps whose target is gone or changed in the account.", [({}, drifted)])
+    yield _gauge("drift", "Held steps whose target is gone or changed in the account.", {(): drifted})
     budgets = [] if token.connections else status.budgets
     for name, help_text in (("used", "Calls in the last minute."), ("limit", "Calls that a minute allows.")):
-        values = [({"account": row.account, "call": row.call}, getattr(row, name)) for row in budgets]
-        yield Gauge(f"askel_budget_{name}", help_text, values)
+        values = {(("account", row.account), ("call", row.call)): getattr(row, name) for row in budgets}
+        yield _gauge(f"budget_{name}", help_text, values)
 
 
-def _labels(row: WorkflowStatus) -> dict[str, str]:
-    return {"connection": row.connection or "", "workflow": row.name}
+def _gauge(name: str, help_text: str, values: dict[Labels, float]) -> Metric:
+    return Metric(f"askel_{name}", help_text, "gauge", values)
 
 
-def _pressure_gauges(backpressure: Backpressure) -> Iterator[Gauge]:
-    for name, help_text, value in (
-        ("free_disk_bytes", "Space left where the journal is.", backpressure.free_bytes),
-        ("backlog_operations", "Operations that wait, of all workflows.", backpressure.backlog),
-        ("refusing", "Whether records are refused for pressure.", int(backpressure.reason is not None)),
-    ):
-        yield Gauge(f"askel_{name}", help_text, [({}, value)])
+def _labels(row: WorkflowStatus) -> Labels:
+    return ("connection", row.connection or ""), ("workflow", row.name)
+
+
+def _pressure_gauges(backpressure: Backpressure) -> Iterator[Metric]:
+    yield _gauge("free_disk_bytes", "Space left where the journal is.", {(): backpressure.free_bytes})
+    yield _gauge("backlog_operations", "Operations that wait, of all workflows.", {(): backpressure.backlog})
+    is_refusing = int(backpressure.reason is not None)
+    yield _gauge("refusing", "Whether records are refused for pressure.", {(): is_refusing})
 
 
 async def _observe_audit(context: ApiContext) -> None:
