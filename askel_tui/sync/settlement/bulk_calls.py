@@ -1,7 +1,7 @@
 """Interpretation of answers to bulk calls, and of how import jobs ended.
 
-A row that can't be judged in bulk goes alone as a single call: its answer tells. A bulk event call offers nothing to
-poll, so its events stay unconfirmed (docs/klaviyo.md 2.6, 2.12).
+A row that can't be judged in bulk goes alone as a single call, whose answer judges it. A bulk event call offers
+nothing to poll, so its events stay unconfirmed (docs/klaviyo.md 2.6, 2.12).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from askel_tui.core.requests.bulk import Row, row_index_of
 from askel_tui.klaviyo.client import Response
 from askel_tui.klaviyo.errors import InvalidRequest, KlaviyoError
 from askel_tui.store.journal.rows import Decision, Outcome, SettledOperation, StoredOperation
-from askel_tui.sync.settlement.error_policy import action_for
+from askel_tui.sync.settlement.error_policy import action_for, settlement_for
 from askel_tui.sync.settlement.row_errors import CONFLICT_CODE, errors_by_row, find_imbalance
 from askel_tui.sync.settlement.single_calls import replay_remark
 from askel_tui.sync.settlement.values import HeldOperations, Retry, Settlement, single_retries
@@ -79,22 +79,16 @@ def _interpret_error(
     operations: Sequence[StoredOperation], error: KlaviyoError, rows: Sequence[Row]
 ) -> Settlement:
     action = action_for(error, None)
-    if action.kind == "hold":
-        return Settlement(held=[HeldOperations(operations, action.cause, action.detail)])
-    if action.kind == "delay":
-        return Settlement(retries=[Retry(operations, action.detail, action.wait_ms)])
+    if (settlement := settlement_for(action, operations)) is not None:
+        return settlement
     named = _named_rows(error, len(rows))
-    if not named:
-        # The list may be gone, or an event already stored: single calls tell which.
+    rejected = {each.id for index, row in enumerate(rows) if index in named for each in row.operations}
+    alone = [stored for stored in operations if stored.operation.id in rejected]
+    rest = [stored for stored in operations if stored.operation.id not in rejected]
+    if not alone or not rest:
+        # Without a row at fault the list may be gone, or an event already stored: single calls show which.
         return Settlement(retries=single_retries(operations, str(error)))
-    bad = {each.id for index, row in enumerate(rows) if index in named for each in row.operations}
-    rest = [stored for stored in operations if stored.operation.id not in bad]
-    alone = [stored for stored in operations if stored.operation.id in bad]
-    return Settlement(
-        retries=single_retries(alone, str(error)),
-        again=[rest] if rest else (),
-        again_reason=str(error),
-    )
+    return Settlement(retries=single_retries(alone, str(error)), again=[rest], again_reason=str(error))
 
 
 def _named_rows(error: KlaviyoError, count: int) -> set[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +21,8 @@ from askel_tui.klaviyo.errors import (
     Unavailable,
     UnreadableResponse,
 )
+from askel_tui.store.journal.rows import StoredOperation
+from askel_tui.sync.settlement.values import HeldOperations, Retry, Settlement
 
 FIRST_RETRY_WAIT_MS, MAX_RETRY_WAIT_MS = 1_000, 60_000
 """How long the first wait of operations that are tried again is, and the longest, in milliseconds."""
@@ -60,6 +63,15 @@ def action_for(error: KlaviyoError, call: Call | None) -> Action:
         case UnreadableResponse():
             return Action("read_back" if call in CONSENT_CALLS else "delay", detail)
     return Action("fail", detail)
+
+
+def settlement_for(action: Action, operations: Sequence[StoredOperation]) -> Settlement | None:
+    """The settlement of operations that are held or delayed; None where the action is another one."""
+    if action.kind == "hold":
+        return Settlement(held=[HeldOperations(operations, action.cause, action.detail)])
+    if action.kind == "delay":
+        return Settlement(retries=[Retry(operations, action.detail, action.wait_ms)])
+    return None
 
 
 def target_to_check(operation: Operation) -> Target | None:

@@ -22,7 +22,7 @@ from askel_tui.klaviyo.errors import InvalidRequest, KlaviyoError, NotInAccount
 from askel_tui.klaviyo.responses import attributes_of, resource_of
 from askel_tui.store.journal.rows import SettledOperation, StoredOperation
 from askel_tui.store.state.documents import OnConflict
-from askel_tui.sync.settlement.error_policy import Action, action_after_check, action_for
+from askel_tui.sync.settlement.error_policy import Action, action_after_check, action_for, settlement_for
 from askel_tui.sync.settlement.values import HeldOperations, Retry, Settlement, single_retries
 
 MAX_RESPONSE_BYTES = 4096
@@ -33,7 +33,6 @@ MAX_LOOKUP_ATTEMPTS = 20
 
 MAX_IMMEDIATE_LOOKUPS = 3
 """Up to how many attempts a profile id that was wrong is looked up again without waiting."""
-
 
 UNKNOWN_OUTCOME_REASON = "whether consent was written is unknown, and it is never sent twice by itself"
 """How the reason of operations ends that are held because their outcome is unknown."""
@@ -86,10 +85,8 @@ def interpret(
     action = action_for(outcome, call if sent else None)
     if action.kind == "check_target":
         action = action_after_check(action, operations[0].operation, evidence.target_error)
-    if action.kind == "hold":
-        return Settlement(held=[HeldOperations(operations, action.cause, action.detail)])
-    if action.kind == "delay":
-        return Settlement(retries=[Retry(operations, action.detail, action.wait_ms)])
+    if (settlement := settlement_for(action, operations)) is not None:
+        return settlement
     if action.kind == "read_back":
         return _interpret_unknown_consent(operations, action.detail, evidence.written)
     if operations[0].operation.is_gate:
@@ -218,12 +215,8 @@ def _interpret_conflict(stored: StoredOperation, error: KlaviyoError, found: Con
     profiles = " and ".join(found.profiles)
     if found.merge_error is not None:
         action = action_for(found.merge_error, Call.MERGE_PROFILES)
-        if action.kind == "hold":
-            return Settlement(held=[HeldOperations([stored], action.cause, action.detail)])
-        if action.kind == "delay":
-            return Settlement(retries=[Retry([stored], action.detail, action.wait_ms)])
         detail = f"profiles {profiles} could not be merged: {action.detail}"
-        return failed([stored], found.merge_error, detail)
+        return settlement_for(action, [stored]) or failed([stored], found.merge_error, detail)
     if found.merging:
         detail = f"{' and '.join(found.profiles[1:])} is merged into {found.profiles[0]}"
         return Settlement(retries=[Retry([stored], detail, 0 if found.newly_merging else None)])
