@@ -24,6 +24,7 @@ from askel_tui.store.paths import home as usable_home
 from askel_tui.store.paths import state_file
 from askel_tui.store.state.documents import ConnectionDoc, WorkflowDoc
 from askel_tui.store.state.state import State
+from askel_tui.sync.timing import Limits, Timing
 
 if TYPE_CHECKING:
     from askel_tui.klaviyo.client import Client
@@ -60,7 +61,7 @@ class KeyNotStored(AskelError):
 
 
 class Instance:
-    """State, journal, keys and clients of one home. Open one with `opened`."""
+    """State, journal, keys and clients of one home. Open one with `open_instance`."""
 
     def __init__(self, home: Path, state: State, journal: Journal, *, owner: bool = False) -> None:
         self.home = home
@@ -69,6 +70,8 @@ class Instance:
         self.clock = now_ms
         self.owner = owner
         """Whether this process runs the engine of the home."""
+        self.timing = Timing()
+        self.limits = Limits()
         self._secrets: KeyStore | None = None
         self._budgets: RateLimiter | None = None
         self._restored_accounts: set[str] = set()

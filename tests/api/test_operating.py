@@ -61,13 +61,13 @@ async def test_a_backlog_at_its_limit_refuses_records(quiet: RunningApi) -> None
 
 
 async def _plan(api: RunningApi) -> None:
-    from askel_tui.sync.planning.planner import plan_new
+    from askel_tui.sync.planning.planner import Planner
 
     instance = api.bench.instance
     state, applied = await instance.workflow_state("tested"), await instance.applied_version("tested")
     assert state is not None
     assert applied is not None
-    await plan_new(instance.journal, state, applied, instance.clock)
+    await Planner(instance.journal, instance.clock, lambda *_: None).plan_round([(state, applied)])
 
 
 async def test_numbers_count_what_happened(api: RunningApi) -> None:

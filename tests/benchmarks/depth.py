@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from askel_tui.sync.instance import open_instance
-from askel_tui.sync.planning.planner import plan_new
+from askel_tui.sync.planning.planner import Planner
 from tests.benchmarks.common import METRIC, NAME, Process, Row, account, daemon, line, prepare, workflow
 
 OLD = "2024-02-15"
@@ -70,7 +70,8 @@ async def _plan(home: Path) -> None:
             (state,) = await instance.journal.workflow_states()
             applied = await instance.applied_version(state.workflow, state.version)
             assert applied is not None
-            looked_at, _ = await plan_new(instance.journal, state, applied, instance.clock)
+            planner = Planner(instance.journal, instance.clock, lambda *_: None)
+            looked_at = await planner.plan_round([(state, applied)])
 
 
 async def _stretch(

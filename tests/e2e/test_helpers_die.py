@@ -83,7 +83,7 @@ def test_the_daemon_goes_on_without_its_planner(shell: Shell, sandbox: SandboxPr
     finally:
         kill(daemon)
     assert daemon.returncode == 0, err
-    assert "the process that plans ended" in err
+    assert "the planning process ended" in err
     _assert_whole(shell, sandbox)
 
 

@@ -53,6 +53,7 @@ async def engine(bench: Workbench) -> AsyncIterator[Engine]:
     """An engine that owns the home while the test goes on; stopped as SIGTERM would."""
     with OwnershipLock(bench.instance.home):
         async with open_instance(bench.instance.home, owner=True) as owner:
+            bench.hand_on(owner)
             one = Engine(owner)
             running = asyncio.create_task(one.run())
             try:

@@ -92,6 +92,7 @@ async def running_api(
 @asynccontextmanager
 async def _serve(bench: Workbench, api: ApiServer, engine: bool, token: str) -> AsyncIterator[RunningApi]:
     owner = api.context.instance
+    bench.hand_on(owner)
     working = Engine(owner) if engine else None
     tasks = [asyncio.create_task(api.run())]
     if working is not None:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,21 @@ class Workbench:
     async def drain(self) -> None:
         """Runs the engine until nothing is left that can be sent."""
         async with open_instance(self.instance.home, owner=True) as owner:
-            owner.http_limits = self.instance.http_limits
+            self.hand_on(owner)
             await Engine(owner).run(until_idle=True)
+
+    def hand_on(self, owner: Instance) -> None:
+        """Gives another instance of the home the limits and waiting times that the test chose."""
+        owner.http_limits = self.instance.http_limits
+        owner.timing, owner.limits = self.instance.timing, self.instance.limits
+
+    def set_timing(self, **values: Any) -> None:
+        """Chooses waiting times of the engines that are started from now on."""
+        self.instance.timing = replace(self.instance.timing, **values)
+
+    def set_limits(self, **values: Any) -> None:
+        """Chooses limits of the engines that are started from now on."""
+        self.instance.limits = replace(self.instance.limits, **values)
 
     async def audit(self, **wanted: Any) -> list[AuditEntry]:
         """Audit entries, oldest first."""

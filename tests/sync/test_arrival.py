@@ -8,7 +8,7 @@ import pytest
 
 from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.store.journal.rows import WorkflowState
-from askel_tui.sync.planning import planner
+from askel_tui.sync.planning.planner import Planner
 from tests.support.bad_days import assert_in_order, brisk, order, settled
 from tests.support.workbench import Workbench
 
@@ -59,9 +59,8 @@ def _sent(bench: Workbench, email: str) -> list[int]:
 
 
 @pytest.fixture
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planner, "RECORDS_PER_TRANSACTION", 10)
-    monkeypatch.setattr(planner, "MAX_PASSES_PER_ROUND", 1)
+def small_batches(bench: Workbench) -> None:
+    bench.set_limits(records_per_transaction=10, max_passes_per_round=1)
 
 
 async def test_records_that_two_workflows_take_in_turn(either: Workbench) -> None:
@@ -123,12 +122,9 @@ async def test_a_workflow_that_catches_up_keeps_no_other_one_waiting(bench: Work
 
 
 @pytest.mark.usefixtures("small_batches")
-async def test_a_live_record_does_not_wait_for_the_backfill_of_another_workflow(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_live_record_does_not_wait_for_the_backfill_of_another_workflow(bench: Workbench) -> None:
     """`earned` is planned no further than it can be sent; what comes for `spent` goes first, unless it is many."""
-    monkeypatch.setattr(planner, "BACKFILL_MIN_RECORDS", 20)
-    monkeypatch.setattr(planner, "MAX_LIVE_OPERATIONS", 3)
+    bench.set_limits(backfill_min_records=20, max_live_operations=3)
     names = [await bench.apply(EARNED), await bench.apply(SPENT)]
     journal = bench.instance.journal
     await bench.take([_moved(number, "earned", PEOPLE[number % 7]) for number in range(60)])
@@ -139,13 +135,13 @@ async def test_a_live_record_does_not_wait_for_the_backfill_of_another_workflow(
         states = {state.workflow: state for state in await journal.workflow_states()}
         active = [(states[name], await _applied(bench, states[name])) for name in names]
         found: list[str] = []
-        await planner.plan_round(
+        await Planner(
             journal,
-            active,
             bench.instance.clock,
             lambda planned, _: found.extend(each.record for each in planned if each.index == 0),
             lambda workflow: workflow == full,
-        )
+            limits=bench.instance.limits,
+        ).plan_round(active)
         return found
 
     assert await round_of("earned") == ["m-60", "m-61"]
@@ -155,11 +151,8 @@ async def test_a_live_record_does_not_wait_for_the_backfill_of_another_workflow(
 
 
 @pytest.mark.usefixtures("small_batches")
-async def test_many_records_wait_for_the_backfill_of_another_workflow(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(planner, "BACKFILL_MIN_RECORDS", 20)
-    monkeypatch.setattr(planner, "MAX_LIVE_OPERATIONS", 3)
+async def test_many_records_wait_for_the_backfill_of_another_workflow(bench: Workbench) -> None:
+    bench.set_limits(backfill_min_records=20, max_live_operations=3)
     names = [await bench.apply(EARNED), await bench.apply(SPENT)]
     journal = bench.instance.journal
     records = [_moved(number, "spent" if number % 6 == 5 else "earned", PEOPLE[0]) for number in range(60)]
@@ -167,13 +160,13 @@ async def test_many_records_wait_for_the_backfill_of_another_workflow(
     states = {state.workflow: state for state in await journal.workflow_states()}
     active = [(states[name], await _applied(bench, states[name])) for name in names]
     found: list[str] = []
-    await planner.plan_round(
+    await Planner(
         journal,
-        active,
         bench.instance.clock,
         lambda planned, _: found.extend(each.record for each in planned if each.index == 0),
         lambda workflow: workflow == "earned",
-    )
+        limits=bench.instance.limits,
+    ).plan_round(active)
     # What has enough to send is planned on all the same, and nothing of the other goes before it.
     assert found == [f"m-{number}" for number in range(len(found))]
     assert len(found) > 10

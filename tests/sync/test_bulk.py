@@ -11,7 +11,7 @@ import pytest
 from askel_tui.sandbox.handlers import resources
 from askel_tui.sandbox.state import import_jobs
 from askel_tui.sync.dispatching import request_scheduler
-from askel_tui.sync.planning import planner
+from askel_tui.sync.timing import Limits
 from tests.support.http_api import RECORDS, running_api
 from tests.support.http_api import WORKFLOW as EVENT_ONLY
 from tests.support.workbench import NAME, Workbench, points
@@ -81,10 +81,10 @@ async def test_records_that_come_faster_than_single_calls_leave_go_in_bulk(bench
     await bench.apply(EVENT_ONLY)
     bench.fault("create_event", delay=0.5)
     async with running_api(bench) as api:
-        few = range(0, MANY, planner.MAX_LIVE_OPERATIONS)
+        few = range(0, MANY, Limits().max_live_operations)
         for start in few:
-            answer = await api.http.post(RECORDS, json=_records(planner.MAX_LIVE_OPERATIONS, start))
-            assert answer.json()["accepted"] == planner.MAX_LIVE_OPERATIONS
+            answer = await api.http.post(RECORDS, json=_records(Limits().max_live_operations, start))
+            assert answer.json()["accepted"] == Limits().max_live_operations
         while len(bench.events("First Points Earned")) < MANY:
             await asyncio.sleep(0.01)
     assert len(bench.events("First Points Earned")) == MANY

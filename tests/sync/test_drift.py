@@ -11,7 +11,6 @@ import pytest
 
 from askel_tui.services import connections
 from askel_tui.store.journal.rows import AuditEntry
-from askel_tui.sync.drift import detector
 from tests.support.bad_days import (
     WELCOME,
     assert_in_order,
@@ -56,8 +55,10 @@ steps:
 
 
 @pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detector, "PROPERTY_CONFIRM_DELAY_S", 0.0)
+def at_once(request: pytest.FixtureRequest) -> None:
+    name = "either" if "either" in request.fixturenames else "bench"
+    bench: Workbench = request.getfixturevalue(name)
+    bench.set_timing(property_confirm_delay_s=0.0)
 
 
 async def _sent(bench: Workbench, numbers: range) -> None:
@@ -274,19 +275,16 @@ async def test_a_property_of_known_carriers(either: Workbench, carriers: int, re
 
 
 @pytest.mark.parametrize("known", [0, 6])
-async def test_a_property_renamed_in_the_first_seconds_of_a_workflow(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch, known: int
-) -> None:
+async def test_a_property_renamed_in_the_first_seconds_of_a_workflow(bench: Workbench, known: int) -> None:
     """Far fewer carriers than are looked at were written to before; those written to afterwards do not hide it."""
 
-    def look_every(milliseconds: int) -> None:
-        for name in (
-            "MAX_CHECK_AGE_MS",
-            "RECHECK_AGE_MS",
-            "ACTIVE_CHECK_INTERVAL_MS",
-            "IDLE_CHECK_INTERVAL_MS",
-        ):
-            monkeypatch.setattr(detector, name, milliseconds)
+    def check_every(milliseconds: int) -> None:
+        bench.set_timing(
+            max_check_age_ms=milliseconds,
+            recheck_age_ms=milliseconds,
+            active_check_interval_ms=milliseconds,
+            idle_check_interval_ms=milliseconds,
+        )
 
     async def written(count: int) -> bool:
         return (await settled(bench))["tier written"] == count
@@ -299,13 +297,15 @@ async def test_a_property_renamed_in_the_first_seconds_of_a_workflow(
         async def read() -> bool:
             return len(reads()) >= wanted
 
-        look_every(1)
+        check_every(1)
+        bench.hand_on(running.instance)
         await until(bench, read)
-        look_every(3_600_000)
+        check_every(3_600_000)
+        bench.hand_on(running.instance)
 
-    look_every(3_600_000)
+    check_every(3_600_000)
     await bench.apply(WELCOME)
-    async with engine(bench):
+    async with engine(bench) as running:
         # The first batch is looked at before it is sent, when nothing is known of anybody.
         await bench.take([points(0)])
         await until(bench, partial(written, 1))
@@ -364,10 +364,8 @@ async def test_a_revoked_key_holds_every_step_at_once_and_a_new_key_drains(bench
     await assert_in_order(bench)
 
 
-async def test_a_flow_that_is_live_again_ends_its_hold_by_itself(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(detector, "HOLD_CHECK_INTERVAL_MS", 0)
+async def test_a_flow_that_is_live_again_ends_its_hold_by_itself(bench: Workbench) -> None:
+    bench.set_timing(hold_check_interval_ms=0)
     await bench.apply(FLOWS)
     change(bench, "PATCH", "flows/Welcome Series", status="draft")
     await bench.take([points(1)])
@@ -380,12 +378,9 @@ async def test_a_flow_that_is_live_again_ends_its_hold_by_itself(
     assert await _found(bench, "drift_over") == [("series", "flow_not_live")]
 
 
-async def test_a_running_engine_looks_ahead_and_sends_nothing_after_the_look(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_running_engine_looks_ahead_and_sends_nothing_after_the_look(bench: Workbench) -> None:
     """The list is renamed while records keep coming: from the look on nothing of its step is sent."""
-    monkeypatch.setattr(detector, "MAX_CHECK_AGE_MS", 60)
-    monkeypatch.setattr(detector, "RECHECK_AGE_MS", 30)
+    bench.set_timing(max_check_age_ms=60, recheck_age_ms=30)
     await bench.apply(WELCOME)
     coming = iter(range(10_000))
 

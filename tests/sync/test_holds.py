@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from askel_tui.services.connections import KeyUnsuited
-from askel_tui.sync.drift import detector
 from askel_tui.sync.engine.commands import CommandRefused
 from tests.support.bad_days import (
     WELCOME,
@@ -234,10 +233,8 @@ async def test_a_list_of_two_workflows_holds_both_and_each_is_released_alone(ben
     assert await held(bench) == {("welcome", "welcome"): (GONE, 1)}
 
 
-async def test_the_same_list_back_ends_the_hold_by_itself(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(detector, "HOLD_CHECK_INTERVAL_MS", 0)
+async def test_the_same_list_back_ends_the_hold_by_itself(bench: Workbench) -> None:
+    bench.set_timing(hold_check_interval_ms=0)
     await bench.apply(WELCOME)
     change(bench, "DELETE", "lists/Welcome Flow")
     await bench.take([points(1)])
@@ -256,10 +253,8 @@ async def test_the_same_list_back_ends_the_hold_by_itself(
     assert [entry.actor for entry in released] == ["askel"]
 
 
-async def test_a_list_made_anew_under_the_same_name_ends_no_hold(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(detector, "HOLD_CHECK_INTERVAL_MS", 0)
+async def test_a_list_made_anew_under_the_same_name_ends_no_hold(bench: Workbench) -> None:
+    bench.set_timing(hold_check_interval_ms=0)
     await bench.apply(WELCOME)
     change(bench, "DELETE", "lists/Welcome Flow")
     await bench.take([points(1)])

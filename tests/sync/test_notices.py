@@ -12,9 +12,8 @@ import pytest
 import pytest_asyncio
 
 from askel_tui.store.journal.rows import Decision, Hold
-from askel_tui.sync.drift import detector
 from askel_tui.sync.instance import open_instance
-from askel_tui.sync.notifications import channels, notifier
+from askel_tui.sync.notifications import channels
 from askel_tui.sync.notifications.channels import DeliveryFailed, Message
 from askel_tui.sync.notifications.notifier import Notifier
 from tests.support.bad_days import WELCOME, brisk, change, engine, held, order, until
@@ -30,10 +29,8 @@ SECRET = "s3cret"
 
 
 @pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notifier, "GATHER_DELAY_MS", 0)
-    monkeypatch.setattr(notifier, "FIRST_RETRY_DELAY_MS", 20)
-    monkeypatch.setattr(detector, "PROPERTY_CONFIRM_DELAY_S", 0.0)
+def at_once(bench: Workbench) -> None:
+    bench.set_timing(gather_delay_ms=0, first_retry_delay_ms=20, property_confirm_delay_s=0.0)
 
 
 @pytest_asyncio.fixture
@@ -131,10 +128,8 @@ async def test_one_cause_is_told_once_with_all_its_steps(bench: Workbench, hook:
     assert [each["kind"] for each in hook.taken] == ["hold", "recovery", "hold"]
 
 
-async def test_a_notice_gathers_a_moment_for_its_other_steps(
-    bench: Workbench, hook: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(notifier, "GATHER_DELAY_MS", 1_000)
+async def test_a_notice_gathers_a_moment_for_its_other_steps(bench: Workbench, hook: Receiver) -> None:
+    bench.set_timing(gather_delay_ms=1_000)
     _notify(bench, hook.url())
     now = bench.instance.clock()
     bench.instance.clock = lambda: now
@@ -208,6 +203,7 @@ async def test_a_crash_after_the_delivery_delivers_again_with_the_same_id(bench:
         seen.append(message)
 
     async with open_instance(bench.instance.home) as again:
+        bench.hand_on(again)
         await Notifier(again, send=take).run_round()
         await Notifier(again, send=take).run_round()
     assert [each.id for each in seen] == [seen[0].id] * 2

@@ -9,7 +9,6 @@ import pytest
 
 from askel_tui.services.status import read_status
 from askel_tui.sync.dispatching import dispatcher
-from askel_tui.sync.planning import planner
 from askel_tui.sync.planning.unplanned import count_unplanned
 from tests.support.bad_days import brisk
 from tests.support.workbench import Workbench
@@ -45,7 +44,7 @@ def _records() -> list[dict[str, Any]]:
 
 async def test_a_backlog_is_planned_as_it_is_sent(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatcher, "MAX_PLANNED_AHEAD", 100)
-    monkeypatch.setattr(planner, "RECORDS_PER_TRANSACTION", BATCH)
+    bench.set_limits(records_per_transaction=BATCH)
     most = 0
     await bench.apply(WORKFLOW)
     await bench.take(_records())
@@ -62,7 +61,7 @@ async def test_a_backlog_is_planned_as_it_is_sent(bench: Workbench, monkeypatch:
     watching.cancel()
     (row,) = (await read_status(bench.instance)).workflows
     assert (row.unplanned, row.waiting, row.sent) == (0, 0, MANY)
-    assert 0 < most <= 100 + (planner.MAX_PENDING_WRITES + 1) * BATCH
+    assert 0 < most <= 100 + (bench.instance.limits.max_pending_writes + 1) * BATCH
     points = {
         each["properties"]["Points"] for each in bench.state()["profiles"] if "Points" in each["properties"]
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from askel_tui.sync.upkeep import retention
 from askel_tui.sync.upkeep.retention import MS_PER_DAY, Retention
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, engine, until
 from tests.support.workbench import Workbench, points
@@ -36,9 +35,7 @@ async def test_what_is_older_than_the_setting_goes(bench: Workbench) -> None:
     assert len(await bench.audit()) == 1
 
 
-async def test_a_size_is_kept_and_the_last_hour_always_stays(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_size_is_kept_and_the_last_hour_always_stays(bench: Workbench) -> None:
     await bench.apply(WELCOME)
     await bench.take(points(number) for number in range(20))
     await bench.drain()
@@ -52,12 +49,11 @@ async def test_a_size_is_kept_and_the_last_hour_always_stays(
     assert (await bench.instance.journal.verify_audit())[1] is None
 
 
-async def test_the_daemon_goes_on_while_it_folds(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_daemon_goes_on_while_it_folds(bench: Workbench) -> None:
     await bench.apply(WELCOME)
     await bench.take(points(number) for number in range(20))
     await bench.drain()
-    monkeypatch.setattr(retention, "ROUND_INTERVAL_MS", 0)
-    monkeypatch.setattr(retention, "MIN_KEPT_MS", 0)
+    bench.set_timing(retention_interval_ms=0, min_kept_ms=0)
     bench.instance.state.save_setting("retention_days", 0.000_001)
     async with engine(bench):
         await bench.take(points(number) for number in range(20, 60))

@@ -115,11 +115,12 @@ async def test_operations_in_the_journal_are_those_of_the_plan(bench: Workbench)
         for operation in (plan(stored.record, applied) or _none()).operations
     }
     await bench.apply(example(f"{WORKFLOW}.yaml"), since="2026-01-01T00:00:00+00:00")
-    from askel_tui.sync.planning.planner import plan_new
+    from askel_tui.sync.planning.planner import Planner
 
     state = await bench.instance.workflow_state(WORKFLOW)
     assert state is not None
-    await plan_new(bench.instance.journal, state, applied, bench.instance.clock)
+    planner = Planner(bench.instance.journal, bench.instance.clock, lambda *_: None)
+    await planner.plan_round([(state, applied)])
     stored = await _stored_operations(bench)
     assert {key: operation.encode() for key, operation in stored.items()} == expected
     for operation in stored.values():

@@ -15,14 +15,12 @@ from askel_tui.core.hold_causes import HOLD_CAUSES
 from askel_tui.core.targets.drift import Finding
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter, Decision, Hold, WarningNotice
+from askel_tui.sync.drift.pins import StepKey
 
 log = logging.getLogger(__name__)
 
 FOUND_KIND, OVER_KIND = "drift", "drift_over"
 """Kinds of audit entries."""
-
-StepKey = tuple[str, str]
-"""Workflow and step."""
 
 
 class KnownFindings:

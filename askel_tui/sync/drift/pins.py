@@ -14,8 +14,16 @@ from askel_tui.core.workflows.scopes import needed_scopes
 from askel_tui.store.errors import UnknownConnection, UnknownVersion, UnknownWorkflow
 from askel_tui.sync.instance import Instance
 
+StepKey = tuple[str, str]
+"""Workflow and step."""
+
 VersionedStep = tuple[str, int, str]
 """Workflow, version and step: operations keep the version that they were planned under."""
+
+
+def step_key(step: VersionedStep) -> StepKey:
+    """The step whatever its version."""
+    return step[0], step[2]
 
 
 class Pins:

@@ -17,12 +17,10 @@ from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.reads.profiles import find_profiles
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
+from askel_tui.sync.drift.pins import StepKey
 
 MAX_WITNESSES_PER_STEP = 20
 """Carriers per step."""
-
-StepKey = tuple[str, str]
-"""Workflow and step."""
 
 
 @dataclass(slots=True)

@@ -1,10 +1,10 @@
-"""The engine: takes new records through planning to the dispatchers, and carries out orders, until told to stop."""
+"""The engine: plans new records, hands operations to the dispatchers and executes commands, until it is stopped."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from askel_tui.core.planning.steps import AppliedWorkflow
@@ -15,31 +15,31 @@ from askel_tui.sync.confirmation.consent_in_doubt import ConsentInDoubt
 from askel_tui.sync.connected import Connected
 from askel_tui.sync.dispatching.dispatcher import Dispatcher
 from askel_tui.sync.drift.detector import DriftDetector
-from askel_tui.sync.engine import commands as orders
+from askel_tui.sync.engine.commands import execute
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.notifications.notifier import Notifier
-from askel_tui.sync.planning.backlog_workers import BACKLOG_MIN_COUNT, BacklogWorkers
-from askel_tui.sync.planning.planner import plan_round
+from askel_tui.sync.planning.backlog_workers import BacklogWorkers
+from askel_tui.sync.planning.planner import Planner
 from askel_tui.sync.upkeep.outage_probe import OutageProbes
 from askel_tui.sync.upkeep.retention import Retention
 
 log = logging.getLogger(__name__)
 
 MIN_ROUND_INTERVAL_S = 0.02
-"""The shortest time between two rounds: many commits make one round."""
+"""The shortest time between two rounds, in seconds: many commits make one round."""
 
 MAX_ROUND_INTERVAL_S = 1.0
 """The longest time between two rounds, in seconds."""
 
 DRAIN_TIMEOUT_S = 40.0
-"""How long requests under way may take to end when the engine stops: the client's own limit and a little."""
+"""How long requests in flight may take when the engine stops, in seconds: a little more than the client allows."""
 
 
 class Engine:
     """Keeps an instance's data moving. One engine runs per instance; the caller holds the ownership lock."""
 
     def __init__(self, instance: Instance) -> None:
-        self._instance = instance
+        self.instance = instance
         self._journal = instance.journal
         self._dispatchers: dict[str, Dispatcher] = {}
         self._dispatcher_tasks: dict[str, asyncio.Task[None]] = {}
@@ -50,13 +50,21 @@ class Engine:
         self._doubts = ConsentInDoubt(instance)
         self._retention = Retention(instance)
         self._notifier = Notifier(instance)
-        self._backlog_workers = BacklogWorkers(instance.journal, instance.home)
+        self._backlog_workers = BacklogWorkers(instance)
+        self._planner = Planner(
+            instance.journal,
+            instance.clock,
+            self._offer,
+            self._is_far_ahead,
+            self._backlog_workers.build_runs,
+            instance.limits,
+        )
         self._background_rounds: dict[str, asyncio.Task[None]] = {}
         self._stop_requested = asyncio.Event()
         self._known_connections_stamp: object = None
 
     def stop(self) -> None:
-        """Ends `run`: what is under way is settled, nothing new is started."""
+        """Ends `run`: requests in flight are settled, nothing new is started."""
         self._stop_requested.set()
 
     async def run(self, *, until_idle: bool = False) -> None:
@@ -64,16 +72,16 @@ class Engine:
         try:
             while not self._stop_requested.is_set():
                 await self._update_dispatchers()
-                ordered = await self._execute_commands()
+                executed = await self._execute_commands()
                 await self._outages.run_round(self._dispatchers.values())
                 planned = await self._plan()
                 self._raise_dispatcher_errors()
-                idle = not ordered and not planned and self._idle()
+                idle = not executed and not planned and self._idle()
                 if until_idle and idle and not await self._notifier.has_pending():
                     return
                 waiting = max((each.in_memory_count for each in self._dispatchers.values()), default=0)
-                self._backlog_workers.update(max(planned, waiting) >= BACKLOG_MIN_COUNT)
-                self._start_background_round("looks", self._drift_detector.run_round)
+                self._backlog_workers.update(max(planned, waiting) >= self.instance.limits.backlog_min_count)
+                self._start_background_round("drift", self._drift_detector.run_round)
                 self._start_background_round("notices", self._notifier.run_round)
                 self._start_background_round("receipts", self._confirming.run_round)
                 self._start_background_round("doubts", self._doubts.run_round)
@@ -86,7 +94,7 @@ class Engine:
             await self._shut_down()
 
     def _start_background_round(self, name: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Runs a round in the background: whoever does not answer keeps nothing else waiting."""
+        """Runs a round in the background, so that a slow one keeps nothing else waiting."""
         running = self._background_rounds.get(name)
         if running is not None:
             if not running.done():
@@ -109,14 +117,14 @@ class Engine:
 
     async def _update_dispatchers(self) -> None:
         """Starts a dispatcher per account, and hands on connections that came, went or have a new key."""
-        stamp = self._instance.connections_stamp()
+        stamp = self.instance.connections_stamp()
         if stamp == self._known_connections_stamp:
             return
         self._known_connections_stamp = stamp
-        connected = await self._instance.connected()
+        connected = await self.instance.connected()
         for account, before in list(self._dispatchers.items()):
             if before.connections - connected.get(account, {}).keys():
-                # Of an account whose id the key may not read, a new key makes another one: one at a time may send.
+                # A new key whose account can't be read counts as another account: only one of them may send.
                 await self._end_dispatcher(account)
         for account, connections in connected.items():
             dispatcher = self._dispatchers.get(account)
@@ -128,16 +136,12 @@ class Engine:
         self._applied_versions.clear()
 
     async def _end_dispatcher(self, account: str) -> None:
-        """Ends a dispatcher: what is under way is settled, or in doubt for the next one."""
+        """Ends a dispatcher: its requests in flight are settled, or in doubt for the next one."""
         self._dispatchers.pop(account).stop()
-        running = self._dispatcher_tasks.pop(account)
-        _, late = await asyncio.wait({running}, timeout=DRAIN_TIMEOUT_S)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        await _wait_until_ended([self._dispatcher_tasks.pop(account)])
 
     def _start_dispatcher(self, account: str, connections: Mapping[str, Connected]) -> None:
-        dispatcher = Dispatcher(connections, self._journal, self._instance.clock, self._drift_detector)
+        dispatcher = Dispatcher(connections, self._journal, self.instance.clock, self._drift_detector)
         self._dispatchers[account] = dispatcher
         self._dispatcher_tasks[account] = asyncio.create_task(dispatcher.run())
 
@@ -145,14 +149,14 @@ class Engine:
         commands = await self._journal.open_commands()
         if not commands:
             return False
-        # A new key was stored before its holds were ordered to end.
+        # A new key was stored before the commands that end its holds were submitted.
         await self._update_dispatchers()
         async with AsyncExitStack() as stack:
             for dispatcher in self._dispatchers.values():
                 await stack.enter_async_context(dispatcher.suspend_loading())
             for command in commands:
-                touched = await orders.execute(self._instance, command)
-                for workflow in touched.stopped_workflows:
+                effects = await execute(self.instance, command)
+                for workflow in effects.stopped_workflows:
                     for dispatcher in self._dispatchers.values():
                         dispatcher.drop_workflow(workflow)
             states = await self._journal.workflow_states()
@@ -162,7 +166,7 @@ class Engine:
         return True
 
     async def _plan(self) -> int:
-        """Plans a round of each connection; gives how many records were looked at."""
+        """Plans a round of each connection. Gives the number of records that were gone through."""
         active: dict[str, list[tuple[WorkflowState, AppliedWorkflow]]] = {}
         for state in await self._journal.workflow_states():
             if state.status != "active" or state.version == DIRECT_VERSION:
@@ -174,14 +178,7 @@ class Engine:
         for of_connection in active.values():
             if self._stop_requested.is_set():
                 break
-            planned += await plan_round(
-                self._journal,
-                of_connection,
-                self._instance.clock,
-                self._offer,
-                self._is_far_ahead,
-                self._backlog_workers.build_runs,
-            )
+            planned += await self._planner.plan_round(of_connection)
         return planned
 
     def _is_far_ahead(self, workflow: str) -> bool:
@@ -194,7 +191,7 @@ class Engine:
     async def _applied_version(self, state: WorkflowState) -> AppliedWorkflow | None:
         key = (state.workflow, state.version)
         if key not in self._applied_versions:
-            applied = await self._instance.applied_version(state.workflow, state.version)
+            applied = await self.instance.applied_version(state.workflow, state.version)
             if applied is None:
                 log.error("workflow %s version %d can't be read: it is passed over", *key)
                 return None
@@ -213,9 +210,13 @@ class Engine:
         await asyncio.gather(*self._background_rounds.values(), return_exceptions=True)
         for dispatcher in self._dispatchers.values():
             dispatcher.stop()
-        if not self._dispatcher_tasks:
-            return
-        _, late = await asyncio.wait(self._dispatcher_tasks.values(), timeout=DRAIN_TIMEOUT_S)
+        await _wait_until_ended(self._dispatcher_tasks.values())
+
+
+async def _wait_until_ended(dispatchers: Collection[asyncio.Task[None]]) -> None:
+    """Waits for dispatchers that were stopped; cancels those that take too long."""
+    if dispatchers:
+        _, late = await asyncio.wait(dispatchers, timeout=DRAIN_TIMEOUT_S)
         for task in late:
             task.cancel()
-        await asyncio.gather(*self._dispatcher_tasks.values(), return_exceptions=True)
+        await asyncio.gather(*dispatchers, return_exceptions=True)

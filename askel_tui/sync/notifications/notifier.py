@@ -32,12 +32,6 @@ REMIND_SETTING = "remind_hours"
 DEFAULT_REMIND_HOURS = 24
 """How long after the last word about a standing hold the team is reminded of it, without a setting."""
 
-GATHER_DELAY_MS = 1_000
-"""How long a notice waits, so that other steps held for the same cause are named in it. Milliseconds, as all here."""
-
-FIRST_RETRY_DELAY_MS, MAX_RETRY_DELAY_MS = 5_000, 15 * 60_000
-"""Before a notice that was not taken is tried again; doubling, with jitter."""
-
 MIN_ROUND_INTERVAL_MS = 500
 """The shortest time between two rounds."""
 
@@ -87,7 +81,7 @@ class Notifier:
     async def run_round(self) -> None:
         """Delivers what is due. Raises only what the journal or the state raise."""
         now = self._instance.clock()
-        if not self._interval.elapsed(now, min(MIN_ROUND_INTERVAL_MS, GATHER_DELAY_MS)):
+        if not self._interval.elapsed(now, min(MIN_ROUND_INTERVAL_MS, self._instance.timing.gather_delay_ms)):
             return
         await self._read_addresses()
         if self._addresses:
@@ -130,12 +124,12 @@ class Notifier:
     async def _deliver(self, address: Address) -> None:
         journal, now = self._instance.journal, self._instance.clock()
         at = await journal.delivery(address.key, address.connection)
-        if now < at.due <= now + MAX_RETRY_DELAY_MS:
+        if now < at.due <= now + self._instance.timing.max_retry_delay_ms:
             return
         done = at
         for notice in await journal.notices(at.seq):
             if address.wants(notice):
-                if 0 <= self._instance.clock() - notice.at < GATHER_DELAY_MS:
+                if 0 <= self._instance.clock() - notice.at < self._instance.timing.gather_delay_ms:
                     break
                 try:
                     await self._send(
@@ -151,7 +145,10 @@ class Notifier:
             await journal.save_delivery(address.key, done)
 
     async def _schedule_retry(self, address: Address, at: DeliveryPosition, why: DeliveryFailed) -> None:
-        due = self._instance.clock() + int(backoff(at.attempts, FIRST_RETRY_DELAY_MS, MAX_RETRY_DELAY_MS))
+        timing = self._instance.timing
+        due = self._instance.clock() + int(
+            backoff(at.attempts, timing.first_retry_delay_ms, timing.max_retry_delay_ms)
+        )
         await self._instance.journal.save_delivery(
             address.key, DeliveryPosition(at.seq, at.attempts + 1, due)
         )

@@ -1,4 +1,4 @@
-"""Planning live: records that came in become operations in the journal, workflow by workflow, in order of receipt."""
+"""Live planning: records that came in become operations in the journal, in the order in which they were accepted."""
 
 from __future__ import annotations
 
@@ -15,35 +15,24 @@ from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.store.journal.interface import Clock, Journal
 from askel_tui.store.journal.rows import PlannedRun, StoredOperation, WorkflowState
 from askel_tui.sync.planning.run_builder import build_runs
-
-RECORDS_PER_TRANSACTION = 1_000
-"""Records planned in one transaction."""
+from askel_tui.sync.timing import Limits
 
 ActiveWorkflow = tuple[WorkflowState, AppliedWorkflow]
 """An active workflow, and its version that is planned by."""
 
 BuildRuns = Callable[[WorkflowState, AppliedWorkflow, Sequence[int]], Awaitable[Sequence[PlannedRun]]]
-"""Makes the runs of a workflow's records: all that it has between the first and the last of these places."""
+"""Builds the runs of a workflow's records, given the seqs of all records that it has from the first to the last."""
 
 OfferOperations = Callable[[Sequence[StoredOperation], bool], None]
-"""Takes operations that wait since just now; whether there are few of them, so that they count as live."""
+"""Takes newly planned operations, and whether they are so few that they count as live."""
 
-MAX_LIVE_OPERATIONS = 50
-"""Operations planned at once up to this many count as live: their records have just come in."""
-
-MAX_PASSES_PER_ROUND = 8
-"""Batches planned in one round where one after another is full: each is made while the one before is written."""
-
-MAX_PENDING_WRITES = 3
-"""Plans on their way into the journal at once."""
-
-BACKFILL_MIN_RECORDS = 2_000
-"""So many records that wait for a workflow are a backfill; fewer are planned within half a second."""
+IsFarAhead = Callable[[str], bool]
+"""Whether so many operations of a workflow wait already that more of it need not be planned now."""
 
 
 @dataclass(slots=True)
 class _Batch:
-    """What is planned next of one workflow: records (their places) in order of receipt, and the runs they make."""
+    """What is planned next of one workflow: records (their seqs) in order, and the runs that they make."""
 
     state: WorkflowState
     applied: AppliedWorkflow
@@ -51,35 +40,164 @@ class _Batch:
     runs: Sequence[PlannedRun] = ()
 
     def up_to(self, end: int) -> Sequence[int]:
-        """The records up to a place in the order."""
+        """The records up to a seq."""
         return self.seqs[: bisect_right(self.seqs, end)]
 
     def take_up_to(self, end: int | None) -> tuple[int, Sequence[PlannedRun]] | None:
-        """Takes the records up to a place in the order, or all: the last one's place, and their runs; None if none."""
-        taken = self.seqs if end is None else self.up_to(end)
-        if not taken:
+        """Takes out the records up to a seq, or all: gives the last one's seq and their runs; None for no record."""
+        first = self.seqs if end is None else self.up_to(end)
+        if not first:
             return None
-        last = taken[-1]
+        last = first[-1]
         runs = self.runs[: bisect_right(self.runs, last, key=attrgetter("record_seq"))]
-        self.seqs, self.runs = self.seqs[len(taken) :], self.runs[len(runs) :]
+        self.seqs, self.runs = self.seqs[len(first) :], self.runs[len(runs) :]
         self.state = replace(self.state, position=last)
         return last, runs
 
 
-class _PlanWriter:
-    """Plans on their way into the journal, in order: one is written while the next is made."""
+class Planner:
+    """Plans the active workflows of one connection, a few batches a round."""
 
-    def __init__(self, journal: Journal, clock: Clock, planned: OfferOperations) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        offer: OfferOperations,
+        is_far_ahead: IsFarAhead = lambda workflow: False,
+        build: BuildRuns | None = None,
+        limits: Limits | None = None,
+    ) -> None:
         self._journal = journal
         self._clock = clock
-        self._offer = planned
+        self._offer = offer
+        self._is_far_ahead = is_far_ahead
+        self._build = build or partial(build_runs_here, journal)
+        self._limits = limits or Limits()
+
+    async def plan_round(self, active: Sequence[ActiveWorkflow]) -> int:
+        """Plans the next batches of these workflows. Gives the number of records that were gone through.
+
+        Operations of one profile enter the queue in the order in which their records were accepted, also over several
+        workflows. There are two exceptions: a workflow that is behind what others have planned catches up by itself,
+        and a few live records don't wait for another workflow's backfill.
+        """
+        count = await self._replan(active)
+        if count:
+            return count
+        writer = _PlanWriter(self._journal, self._clock, self._offer, self._limits.max_pending_writes)
+        try:
+            for _ in range(self._limits.max_passes_per_round):
+                planned, active = await self._plan_pass(active, writer)
+                count += planned
+                if planned < self._limits.records_per_transaction:
+                    break
+        finally:
+            await writer.flush()
+        return count
+
+    async def _replan(self, active: Sequence[ActiveWorkflow]) -> int:
+        """Plans records again whose operations were planned under an older version."""
+        count = 0
+        for state, applied in active:
+            records = await self._journal.records_to_replan(
+                state.workflow, self._limits.records_per_transaction
+            )
+            if records:
+                count += len(records)
+                runs = build_runs(records, applied, None)
+                waiting = await self._journal.commit_runs(state, runs, state.position or 0, self._clock())
+                self._offer(waiting, len(waiting) <= self._limits.max_live_operations)
+        return count
+
+    async def _plan_pass(
+        self, active: Sequence[ActiveWorkflow], writer: _PlanWriter
+    ) -> tuple[int, Sequence[ActiveWorkflow]]:
+        """Plans one batch of each workflow. Gives the number of records, and the workflows as they are after it."""
+        remaining = sorted(active, key=lambda each: each[0].position or 0)
+        # Records that come in while several workflows are read one after another are for the next pass.
+        head = await self._journal.last_record_seq(remaining[0][0].connection) if len(remaining) > 1 else None
+        count = 0
+        moved = {state.workflow: (state, applied) for state, applied in active}
+        while remaining:
+            batches, remaining = await self._next_batches(remaining, head, self._is_far_ahead)
+            count += sum(len(batch.seqs) for batch in batches)
+            await self._plan_batches(batches, writer)
+            moved.update({batch.state.workflow: (batch.state, batch.applied) for batch in batches})
+        return count, list(moved.values())
+
+    async def _next_batches(
+        self, active: Sequence[ActiveWorkflow], head: int | None, is_far_ahead: IsFarAhead
+    ) -> tuple[list[_Batch], list[ActiveWorkflow]]:
+        """The next batches of workflows that are planned in one order, and the workflows that are ahead of these."""
+        batches: list[_Batch] = []
+        ahead: list[ActiveWorkflow] = []
+        horizon = head
+        """The seq up to which the records of all workflows are known."""
+        passed_over = False
+        for number, (state, applied) in enumerate(active):
+            position, enough = state.position or 0, is_far_ahead(state.workflow)
+            if number and horizon is not None and position > horizon:
+                ahead.append((state, applied))
+                continue
+            events, limit = applied.workflow.triggers, 1 if enough else self._limits.records_per_transaction
+            seqs = await self._journal.record_seqs_after(state.connection, position, limit, events)
+            if horizon is not None and len(seqs) == limit:
+                horizon = min(horizon, seqs[-1] - (1 if enough else 0))
+            if not enough:
+                batches.append(_Batch(state, applied, seqs))
+            passed_over = passed_over or enough
+        if head is None or horizon is None:
+            return batches, ahead
+        wanted = [batch.up_to(head) for batch in batches]
+        for batch in batches:
+            batch.seqs = self._plannable_seqs(batch, horizon, head)
+        waits = any(len(batch.seqs) < len(seqs) for batch, seqs in zip(batches, wanted, strict=True))
+        if passed_over and waits:
+            # Other workflows wait for records that a workflow has not planned: it goes on, though it has enough.
+            return await self._next_batches(active, head, lambda workflow: False)
+        return batches, ahead
+
+    def _plannable_seqs(self, batch: _Batch, horizon: int, head: int) -> Sequence[int]:
+        """The records of a batch that may be planned while those of other workflows are known up to a horizon."""
+        within = batch.up_to(horizon)
+        is_live = (
+            len(batch.seqs) < self._limits.records_per_transaction
+            and len(batch.seqs) - len(within) <= self._limits.max_live_operations
+        )
+        is_behind_backfill = head - horizon > self._limits.backfill_min_records
+        return batch.up_to(head) if is_live and is_behind_backfill else within
+
+    async def _plan_batches(self, batches: Sequence[_Batch], writer: _PlanWriter) -> None:
+        """Plans the records of batches in parts, so that no profile's operations get out of order."""
+        live: list[bool] = []
+        for batch in batches:
+            batch.runs = await self._build(batch.state, batch.applied, batch.seqs) if batch.seqs else ()
+            operations = sum(len(run.operations) for run in batch.runs)
+            live.append(operations <= self._limits.max_live_operations)
+        profiles = [[(run.record_seq, run.keys) for run in batch.runs] for batch in batches]
+        for end in cut_points(profiles):
+            for batch, is_live in zip(batches, live, strict=True):
+                part = batch.take_up_to(end)
+                if part is not None:
+                    last, runs = part
+                    await writer.put(batch.state, runs, last, is_live)
+
+
+class _PlanWriter:
+    """Writes runs into the journal, in order: one is written while the next is built."""
+
+    def __init__(self, journal: Journal, clock: Clock, offer: OfferOperations, max_pending: int) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._offer = offer
+        self._max_pending = max_pending
         self._pending: deque[asyncio.Task[None]] = deque()
 
     async def put(self, state: WorkflowState, runs: Sequence[PlannedRun], position: int, live: bool) -> None:
-        """Hands runs over; waits where many are on their way already."""
+        """Hands runs over; waits where many are pending."""
         before = self._pending[-1] if self._pending else None
         self._pending.append(asyncio.create_task(self._write(before, state, runs, position, live)))
-        while len(self._pending) > MAX_PENDING_WRITES:
+        while len(self._pending) > self._max_pending:
             await self._pending.popleft()
 
     async def flush(self) -> None:
@@ -97,145 +215,16 @@ class _PlanWriter:
     ) -> None:
         waiting = await self._journal.commit_runs(state, runs, position, self._clock())
         if before is not None:
-            # Whoever takes operations up takes later ones for all that there was.
+            # A dispatcher takes the operations that it is offered for all that there are up to them.
             await asyncio.wait({before})
         self._offer(waiting, live)
-
-
-async def plan_new(
-    journal: Journal, state: WorkflowState, applied: AppliedWorkflow, clock: Clock
-) -> tuple[int, list[StoredOperation]]:
-    """Plans the next batch of records of one active workflow.
-
-    Gives how many records were looked at, and the operations that wait because of them.
-    """
-    found: list[StoredOperation] = []
-    looked_at = await plan_round(
-        journal, [(state, applied)], clock, lambda operations, _: found.extend(operations)
-    )
-    return looked_at, found
-
-
-async def plan_round(
-    journal: Journal,
-    active: Sequence[ActiveWorkflow],
-    clock: Clock,
-    offer: OfferOperations,
-    is_far_ahead: Callable[[str], bool] = lambda workflow: False,
-    build: BuildRuns | None = None,
-) -> int:
-    """Plans the next batches of records of one connection's active workflows; gives how many were looked at.
-
-    Operations of one profile enter the queue in the order in which their records were accepted, whatever workflow
-    they are of. Two things go before that: a workflow that is behind what others have planned already catches up by
-    itself, and a few live records don't wait for another workflow's backfill. `far_ahead` tells of a workflow whether
-    so much of it waits that planning more has time; it has none where others wait for it. `make` makes the runs of
-    records; without one that is done here.
-    """
-    looked_at = 0
-    for state, applied in active:
-        again = await journal.records_to_replan(state.workflow, RECORDS_PER_TRANSACTION)
-        if again:
-            looked_at += len(again)
-            runs = build_runs(again, applied, None)
-            waiting = await journal.commit_runs(state, runs, state.position or 0, clock())
-            offer(waiting, len(waiting) <= MAX_LIVE_OPERATIONS)
-    if looked_at:
-        return looked_at
-    writing = _PlanWriter(journal, clock, offer)
-    build = build or partial(build_runs_here, journal)
-    try:
-        for _ in range(MAX_PASSES_PER_ROUND):
-            looked_at_now, active = await _plan_pass(journal, active, build, writing, is_far_ahead)
-            looked_at += looked_at_now
-            if looked_at_now < RECORDS_PER_TRANSACTION:
-                break
-    finally:
-        await writing.flush()
-    return looked_at
 
 
 async def build_runs_here(
     journal: Journal, state: WorkflowState, applied: AppliedWorkflow, seqs: Sequence[int]
 ) -> Sequence[PlannedRun]:
-    """The runs of records, made in this process."""
+    """Builds the runs of records in this process."""
     records = await journal.records_after(
         state.connection, seqs[0] - 1, len(seqs), events=applied.workflow.triggers
     )
     return build_runs(records, applied, state.since)
-
-
-async def _plan_pass(
-    journal: Journal,
-    active: Sequence[ActiveWorkflow],
-    build: BuildRuns,
-    writing: _PlanWriter,
-    is_far_ahead: Callable[[str], bool],
-) -> tuple[int, Sequence[ActiveWorkflow]]:
-    """Plans one batch of each workflow: how many records were looked at, and the workflows as they are after it."""
-    rest = sorted(active, key=lambda each: each[0].position or 0)
-    # What comes in while several workflows are read one after another is for the next pass.
-    head = await journal.last_record_seq(rest[0][0].connection) if len(rest) > 1 else None
-    looked_at = 0
-    moved = {state.workflow: (state, applied) for state, applied in active}
-    while rest:
-        batches, rest = await _next_batches(journal, rest, head, is_far_ahead)
-        looked_at += sum(len(batch.seqs) for batch in batches)
-        await _plan_batches(batches, build, writing)
-        moved.update({batch.state.workflow: (batch.state, batch.applied) for batch in batches})
-    return looked_at, list(moved.values())
-
-
-async def _next_batches(
-    journal: Journal, active: Sequence[ActiveWorkflow], head: int | None, is_far_ahead: Callable[[str], bool]
-) -> tuple[list[_Batch], list[ActiveWorkflow]]:
-    """The next batches of workflows that are planned in one order, and the workflows that are ahead of these."""
-    batches: list[_Batch] = []
-    ahead: list[ActiveWorkflow] = []
-    horizon = head
-    """Up to here the records of all of them are known."""
-    passed_over = False
-    for number, (state, applied) in enumerate(active):
-        position, full = state.position or 0, is_far_ahead(state.workflow)
-        if number and horizon is not None and position > horizon:
-            ahead.append((state, applied))
-            continue
-        events, most = applied.workflow.triggers, 1 if full else RECORDS_PER_TRANSACTION
-        seqs = await journal.record_seqs_after(state.connection, position, most, events)
-        if horizon is not None and len(seqs) == most:
-            horizon = min(horizon, seqs[-1] - (1 if full else 0))
-        if not full:
-            batches.append(_Batch(state, applied, seqs))
-        passed_over = passed_over or full
-    if head is None or horizon is None:
-        return batches, ahead
-    wanted = [batch.up_to(head) for batch in batches]
-    for batch in batches:
-        batch.seqs = _plannable_seqs(batch, horizon, head)
-    left = any(len(batch.seqs) < len(all_) for batch, all_ in zip(batches, wanted, strict=True))
-    if passed_over and left:
-        # Others wait for what a workflow has not planned: it goes on, though it has enough to send.
-        return await _next_batches(journal, active, head, lambda workflow: False)
-    return batches, ahead
-
-
-def _plannable_seqs(batch: _Batch, horizon: int, head: int) -> Sequence[int]:
-    """The records of a batch that may be planned, where others are known up to a horizon."""
-    within = batch.up_to(horizon)
-    live = len(batch.seqs) < RECORDS_PER_TRANSACTION and len(batch.seqs) - len(within) <= MAX_LIVE_OPERATIONS
-    return batch.up_to(head) if live and head - horizon > BACKFILL_MIN_RECORDS else within
-
-
-async def _plan_batches(batches: Sequence[_Batch], build: BuildRuns, writing: _PlanWriter) -> None:
-    """Plans the records of batches in stretches, so that no profile's operations get out of order."""
-    live: list[bool] = []
-    for batch in batches:
-        batch.runs = await build(batch.state, batch.applied, batch.seqs) if batch.seqs else ()
-        live.append(sum(len(run.operations) for run in batch.runs) <= MAX_LIVE_OPERATIONS)
-    touched = [[(run.record_seq, run.keys) for run in batch.runs] for batch in batches]
-    for end in cut_points(touched):
-        for batch, few in zip(batches, live, strict=True):
-            taken = batch.take_up_to(end)
-            if taken is not None:
-                last, runs = taken
-                await writing.put(batch.state, runs, last, few)

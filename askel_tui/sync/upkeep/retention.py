@@ -1,4 +1,4 @@
-"""Retention: what is older than `retention_days`, or too much for `retention_mb`, is folded away, once an hour."""
+"""Retention: prunes the journal to `retention_days` and `retention_mb`, once an hour."""
 
 from __future__ import annotations
 
@@ -13,16 +13,10 @@ log = logging.getLogger(__name__)
 DEFAULT_RETENTION_DAYS = 90
 """How long audit and records are kept, without a setting."""
 
-ROUND_INTERVAL_MS = 3_600_000
-"""How long between two rounds."""
-
-MIN_KEPT_MS = 3_600_000
-"""What is younger than this stays, whatever the size."""
-
 MS_PER_DAY = 86_400_000
 BYTES_PER_MB = 1_000_000
 MAX_SHRINK_STEPS = 5
-"""How often the kept stretch is shortened in one round to come to the size."""
+"""How often the kept time is shortened in one round to come to the size."""
 
 
 class Retention:
@@ -33,13 +27,13 @@ class Retention:
         self._interval = Interval()
 
     async def run_round(self) -> None:
-        """Folds away what is too old or too much, if an hour has passed since the last time."""
+        """Prunes what is too old or too much, if an hour has passed since the last time."""
         now = self._instance.clock()
-        if not self._interval.elapsed(now, ROUND_INTERVAL_MS):
+        if not self._interval.elapsed(now, self._instance.timing.retention_interval_ms):
             return
         settings = self._instance.state.settings()
         days = float(settings.get("retention_days") or DEFAULT_RETENTION_DAYS)
-        await self._prune(min(now - int(days * MS_PER_DAY), now - MIN_KEPT_MS), now)
+        await self._prune(min(now - int(days * MS_PER_DAY), now - self._instance.timing.min_kept_ms), now)
         limit = settings.get("retention_mb")
         if limit:
             await self._shrink(int(float(limit) * BYTES_PER_MB), now)
@@ -48,16 +42,16 @@ class Retention:
         journal = self._instance.journal
         gone = await journal.prune_bodies(before) + await journal.prune_history(before, now)
         if gone:
-            log.info("%d rows of the journal were folded away", gone)
+            log.info("%d rows of the journal were pruned", gone)
         return gone
 
     async def _shrink(self, limit: int, now: int) -> None:
-        """Shortens the kept stretch in proportion, until the journal fits or only the last hour is left."""
+        """Shortens the kept time in proportion, until the journal fits or only the last hour is left."""
         for _ in range(MAX_SHRINK_STEPS):
             used = await self._instance.journal.used_bytes()
             oldest = await self._instance.journal.audit_entries(AuditFilter(), limit=1)
-            if used <= limit or not oldest or oldest[0].at >= now - MIN_KEPT_MS:
+            if used <= limit or not oldest or oldest[0].at >= now - self._instance.timing.min_kept_ms:
                 return
             kept = int((now - oldest[0].at) * limit / used * 0.9)
-            if not await self._prune(min(now - kept, now - MIN_KEPT_MS), now):
+            if not await self._prune(min(now - kept, now - self._instance.timing.min_kept_ms), now):
                 return
