@@ -1,4 +1,4 @@
-"""Text on screens: escaping, figures, filters, copies and exports.
+"""Helpers for the text of screens: filters, fuzzy search, one-line charts, exports, curl commands.
 
-No widget and no instance.
+General helpers are in `askel_tui.text`. No widget, no screen and no instance.
 """

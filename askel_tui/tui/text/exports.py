@@ -1,4 +1,4 @@
-"""Exports: files of one's own choosing whose cells start no formula in a spreadsheet."""
+"""Exports: CSV whose cells start no formula in a spreadsheet, in files that only their owner can read."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")
-"""What makes a spreadsheet take a cell for a formula, a command, or (line ends) the start of another cell."""
+"""Beginnings that a spreadsheet takes for a formula, a command, or (line ends) the start of another cell."""
 
 
 def csv_cell(value: object) -> str:
-    """A value as the text of a cell; what would start a formula gets an apostrophe, which spreadsheets hide."""
+    """A value as the text of a cell; a formula is prevented by an apostrophe, which spreadsheets hide."""
     text = "" if value is None else value if isinstance(value, str) else _encoded(value)
     text = text.replace("\x00", "␀").encode("utf-8", "replace").decode()
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULA_STARTS) else text
@@ -31,12 +31,12 @@ def to_csv(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def write_private_file(file: Path, text: str, *, replace: bool = False) -> Path:
-    """Writes a file that only its owner can read. Raises `FileExistsError` unless told to replace, and `OSError`."""
-    place = file.expanduser()
+    """Writes a file that only its owner can read. Raises `FileExistsError` unless `replace` is set, and `OSError`."""
+    path = file.expanduser()
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if replace else os.O_EXCL)
-    with open(os.open(place, flags, 0o600), "w", encoding="utf-8", newline="") as opened:
+    with open(os.open(path, flags, 0o600), "w", encoding="utf-8", newline="") as opened:
         opened.write(text)
-    return place
+    return path
 
 
 def _encoded(value: Any) -> str:

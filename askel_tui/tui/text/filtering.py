@@ -1,4 +1,4 @@
-"""What is typed after `/`: words that must all be there, `!word` for words that must not. Pure.
+"""The filter behind `/`: words that must all be there, `!word` for words that must not. Pure.
 
 `field:value` asks for a field where the caller knows it (the tail: connection, workflow, step, profile, result,
 kind, record, since, until).
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A filter as typed. Empty: everything fits."""
+    """A filter as typed. An empty one matches everything."""
 
     text: str = ""
     words: tuple[str, ...] = ()
@@ -24,7 +24,7 @@ class Filter:
         return bool(self.words or self.excluded or self.fields)
 
     def matches(self, text: str) -> bool:
-        """Whether a text has all wanted words and none of the unwanted, whatever the case."""
+        """Whether a text has all words and none of the excluded ones; case does not count."""
         folded = text.casefold()
         return all(word.casefold() in folded for word in self.words) and not any(
             word.casefold() in folded for word in self.excluded
@@ -32,7 +32,7 @@ class Filter:
 
 
 def parse_filter(text: str, fields: Collection[str] = ()) -> Filter:
-    """The filter that a line means. Never raises: an open quote is a character like any other."""
+    """The filter of a line. Never raises: an open quote is a character like any other."""
     words: list[str] = []
     without: list[str] = []
     asked: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""A question that cannot be answered by accident: y, not Enter; the focus is on No."""
+"""A yes-or-no question that is not answered by accident: y says yes, and the focus is on No."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from askel_tui.tui.widgets.modal import Modal
 
 
 class Confirm(Modal[bool | None]):
-    """True for yes, False for no, None for Esc. With `typed`, yes counts only once that has been typed."""
+    """Gives True for yes, False for no, None for Esc. With `typed`, yes counts only once that text is typed."""
 
     help = Help(
         "A question",
@@ -36,7 +36,7 @@ class Confirm(Modal[bool | None]):
         self._typed = typed
 
     def compose(self) -> ComposeResult:
-        """The question, what it means, and the two answers."""
+        """The question, its detail, and the two answers."""
         box = VerticalScroll(id="confirm-box", can_focus=False)
         with box:
             parts: list[Any] = [(sanitize_lines(self._question), "bold")]
@@ -52,30 +52,30 @@ class Confirm(Modal[bool | None]):
                 yield Button("Yes (y)", id="yes", variant="warning", compact=True)
 
     def on_mount(self) -> None:
-        """Nothing happens by pressing Enter at once."""
+        """Puts the focus where Enter does no harm."""
         self.query_one("#confirm-typed" if self._typed is not None else "#no").focus()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """A click, or Enter on a button one went to."""
+        """Answers by a button."""
         self.action_yes() if event.button.id == "yes" else self.action_no()
 
     def on_input_submitted(self) -> None:
-        """Enter after the right text goes to the answers."""
+        """Moves to the answers on Enter, to Yes if the text is right."""
         self.query_one("#yes" if self._typed_matches() else "#no").focus()
 
     def action_yes(self) -> None:
-        """Yes, if what had to be typed was typed."""
+        """Answers yes, if the text was typed."""
         if self._typed_matches():
             self.dismiss(True)
         else:
             self.query_one("#confirm-typed", Input).focus()
 
     def action_no(self) -> None:
-        """No."""
+        """Answers no."""
         self.dismiss(False)
 
     def action_cancel(self) -> None:
-        """No answer."""
+        """Closes without an answer."""
         self.dismiss(None)
 
     def _typed_matches(self) -> bool:

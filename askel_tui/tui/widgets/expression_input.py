@@ -1,4 +1,4 @@
-"""A line that is edited with completion, and what it gives shown as one types."""
+"""An input for an expression, with completions and a preview of its value."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from askel_tui.tui.widgets.modal import Modal
 from askel_tui.tui.widgets.picker import Choice
 from askel_tui.tui.widgets.table import Cell
 
+MAX_COMPLETIONS = 50
+
 
 class ExpressionInput(Modal[str | None]):
-    """The line as it was left by Enter, without the blanks around it; None for Esc."""
+    """Gives the line, stripped, on Enter; None for Esc."""
 
     DEFAULT_CSS = """
     ExpressionInput { align: center middle; }
@@ -62,7 +64,7 @@ class ExpressionInput(Modal[str | None]):
         self._found: list[Choice] = []
 
     def compose(self) -> ComposeResult:
-        """The question, the line, what it gives, completions."""
+        """The question, the line, the preview, and the completions."""
         box = Vertical()
         completes = "Tab completes · " if self._complete else ""
         box.border_subtitle = f"{completes}Enter keeps the line · Esc leaves"
@@ -76,12 +78,12 @@ class ExpressionInput(Modal[str | None]):
             yield OptionList(id="edit-completions", markup=False)
 
     def on_mount(self) -> None:
-        """The line has the focus."""
+        """Shows the preview; the focus stays with the line."""
         self.query_one(OptionList).can_focus = False
         self._update(self._value)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Shows what the line gives now."""
+        """Updates the preview and the completions."""
         event.stop()
         self._update(event.value)
 
@@ -90,9 +92,9 @@ class ExpressionInput(Modal[str | None]):
         gives.display = self._preview is not None
         if self._preview is not None:
             cell = self._preview(text) if text.strip() else "empty: left out"
-            said, style = cell if isinstance(cell, tuple) else (cell, "")
-            gives.update(Content.styled(sanitize(said, 400), style))
-        self._found = list(self._complete(text))[:50] if self._complete else []
+            text, style = cell if isinstance(cell, tuple) else (cell, "")
+            gives.update(Content.styled(sanitize(text, 400), style))
+        self._found = list(self._complete(text))[:MAX_COMPLETIONS] if self._complete else []
         options = self.query_one(OptionList)
         options.clear_options()
         options.add_options(
@@ -109,16 +111,16 @@ class ExpressionInput(Modal[str | None]):
         options.highlighted = 0 if self._found else None
 
     def action_move(self, by: int) -> None:
-        """Another completion."""
+        """Moves among the completions."""
         options = self.query_one(OptionList)
         options.action_cursor_down() if by > 0 else options.action_cursor_up()
 
     def action_complete(self) -> None:
-        """Takes the completion under the cursor."""
+        """Takes the selected completion."""
         self._accept(self.query_one(OptionList).highlighted)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """A click on a completion."""
+        """Takes the completion that was clicked."""
         event.stop()
         self._accept(event.option_index)
 
@@ -129,6 +131,6 @@ class ExpressionInput(Modal[str | None]):
             line.cursor_position = len(line.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Keeps the line."""
+        """Closes with the line."""
         event.stop()
         self.dismiss(event.value.strip())

@@ -1,4 +1,4 @@
-"""The line behind `/`: what is typed filters at once; Enter keeps it, Esc takes it back."""
+"""The filter line that `/` opens: it filters while one types, Enter keeps the filter, Esc removes it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from askel_tui.tui.widgets.help import Help
 
 
 class FilterBar(Horizontal):
-    """A filter in place. Posts `Changed` with every change."""
+    """The line and the number of matches. Posts `Changed` with every change, and `Kept` on Enter."""
 
     help = Help(
         "Filter",
@@ -23,18 +23,18 @@ class FilterBar(Horizontal):
     )
 
     class Changed(Message):
-        """The text of the filter is another one."""
+        """The text of the filter has changed."""
 
         def __init__(self, value: str) -> None:
             super().__init__()
             self.value = value
 
         def can_replace(self, message: Message) -> bool:
-            """Only the newest text counts."""
+            """Lets a newer text replace one that was not handled yet."""
             return isinstance(message, FilterBar.Changed)
 
     class Kept(Message):
-        """The filter stays; `before` had the focus when it was opened."""
+        """The filter stays; `before` had the focus before the line was opened."""
 
         def __init__(self, before: Widget | None) -> None:
             super().__init__()
@@ -46,14 +46,14 @@ class FilterBar(Horizontal):
         self._previous_focus: Widget | None = None
 
     def compose(self) -> ComposeResult:
-        """The sign, the line, and how much was found."""
+        """The sign, the line, and the number of matches."""
         yield Label("/", id="filter-sign")
         yield Input(id="filter-input", select_on_focus=False)
         yield Label("", id="filter-count")
 
     @property
     def value(self) -> str:
-        """What is typed."""
+        """The text of the filter."""
         return self.query_one(Input).value if self.is_mounted else ""
 
     def open(self) -> None:
@@ -64,21 +64,21 @@ class FilterBar(Horizontal):
         self.query_one(Input).focus()
 
     def set_text(self, text: str) -> None:
-        """Sets the filter, as if it had been typed and kept."""
+        """Sets the filter, as if it were typed and kept."""
         self.query_one(Input).value = text
         self.set_class(bool(text), "-open")
 
     def show_count(self, words: str) -> None:
-        """Says how much was found."""
+        """Shows the number of matches."""
         if words == self._count_text:
             return
-        # While a search goes on it counts many times a second: the screen is laid out anew only where the width is.
+        # A search counts many times a second: the screen is laid out again only where the width changes.
         same = cell_len(words) == cell_len(self._count_text)
         self._count_text = words
         self.query_one("#filter-count", Label).update(Content(words), layout=not same)
 
     def leave(self) -> bool:
-        """Takes the filter back; False where none was open."""
+        """Removes the filter and closes the line; False where it was not open."""
         if not self.has_class("-open"):
             return False
         self.query_one(Input).value = ""
@@ -91,12 +91,12 @@ class FilterBar(Horizontal):
         return True
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Filters while one types."""
+        """Posts the new text."""
         event.stop()
         self.post_message(self.Changed(event.value))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Keeps the filter and goes back to what is filtered."""
+        """Keeps the filter; an empty one closes the line."""
         event.stop()
         if not event.value:
             self.leave()

@@ -1,4 +1,4 @@
-"""F1: help for what has the focus, then the keys that work there."""
+"""F1: help for the focused widget and its screen, then the keys that work there."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ class Help(NamedTuple):
 
 @runtime_checkable
 class Helpable(Protocol):
-    """A widget that can say what it is for: give it `help`."""
+    """A widget with help of its own, in the attribute `help`."""
 
     help: Help
 
 
 def help_for(screen: Screen[Any]) -> tuple[list[Help], list[tuple[str, str]]]:
-    """The help of the focus and of the screen, nearest first, and the keys that work now with what they do."""
+    """The help of the focused widget and its ancestors, nearest first, and the keys that work now with what they do."""
     found: list[Help] = []
     node: DOMNode | None = screen.focused or screen
     while node is not None:
-        told = getattr(node, "help", None)
-        if isinstance(told, Help) and told not in found:
-            found.append(told)
+        entry = getattr(node, "help", None)
+        if isinstance(entry, Help) and entry not in found:
+            found.append(entry)
         node = node.parent
     keys: dict[str, list[str]] = {}
-    # What the footer shows matters most.
+    # The keys of the footer come first.
     for active in sorted(screen.active_bindings.values(), key=lambda each: not each.binding.show):
         binding = active.binding
         if not active.enabled or not binding.description:
@@ -50,7 +50,7 @@ def help_for(screen: Screen[Any]) -> tuple[list[Help], list[tuple[str, str]]]:
 
 
 class HelpScreen(Modal[None]):
-    """Shows help until a key closes it."""
+    """Shows help until it is closed."""
 
     BINDINGS: ClassVar[list[Any]] = [
         Binding("escape,f1,q,enter", "dismiss", "Close", id="help.close"),
@@ -71,8 +71,8 @@ class HelpScreen(Modal[None]):
 
     def _content(self) -> Content:
         parts: list[Any] = []
-        for told in self._help_entries:
-            parts += [(f"{told.title}\n", "bold $accent"), f"{told.text}\n\n"]
+        for entry in self._help_entries:
+            parts += [(f"{entry.title}\n", "bold $accent"), f"{entry.text}\n\n"]
         parts.append(("Keys\n", "bold $accent"))
         width = max((len(key) for key, _ in self._keys), default=0)
         for key, words in self._keys:

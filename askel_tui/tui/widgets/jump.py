@@ -1,4 +1,4 @@
-"""Ctrl+o: a letter over each part of the screen; pressing it goes there."""
+"""Ctrl+o: a letter over each part of the screen; pressing it moves the focus there."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ JUMP_LETTERS = "asdfghjklqwertyuiopzxcvbnm"
 
 @runtime_checkable
 class Jumpable(Protocol):
-    """A widget that has a letter of its own: give it `jump_key`."""
+    """A widget with a letter of its own, in the attribute `jump_key`."""
 
     jump_key: str
 
 
 def jump_targets(screen: Screen[Any]) -> dict[str, Widget]:
-    """What can be jumped to, by letter: widgets' own letters first, the others in the order of the screen."""
+    """The widgets that can be jumped to, by letter: their own letters first, others in the order of the screen."""
     found: dict[str, Widget] = {}
     without: list[Widget] = []
     for widget in screen.focus_chain:
@@ -41,7 +41,7 @@ def jump_targets(screen: Screen[Any]) -> dict[str, Widget]:
 
 
 class JumpScreen(Modal[Widget | None]):
-    """The letters, over the screen as it is."""
+    """Shows the letters over the screen; gives the chosen widget, or None."""
 
     BINDINGS: ClassVar[list[Any]] = [Binding("escape,ctrl+o", "dismiss", "Back", id="jump.close")]
 
@@ -50,19 +50,19 @@ class JumpScreen(Modal[Widget | None]):
         self._found = found
 
     def compose(self) -> ComposeResult:
-        """A label at the corner of each target."""
+        """A label at the corner of each widget."""
         for letter, widget in self._found.items():
             label = Label(letter, classes="jump-key", markup=False)
             label.styles.offset = (max(widget.region.x, 0), max(widget.region.y, 0))
             yield label
 
     def on_key(self, event: events.Key) -> None:
-        """Goes there; any other key goes back."""
+        """Chooses the widget of the letter; any other key closes."""
         if event.key in ("escape", "ctrl+o"):
             return
         event.stop()
         self.dismiss(self._found.get(event.character or ""))
 
     def on_click(self) -> None:
-        """A click goes back."""
+        """Closes on a click."""
         self.dismiss(None)

@@ -1,6 +1,6 @@
-"""The last line: the keys that work where the focus is, each of which can be clicked.
+"""The last line: the keys that work for the focused widget, each of which can be clicked.
 
-One widget that paints only when another key works. Textual's footer makes a widget for each key whenever a screen
+One widget that repaints only when the keys change. Textual's footer makes a widget for each key whenever a screen
 opens or the focus moves, which costs more than painting all of the screen.
 """
 
@@ -17,14 +17,14 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 HELP_ACTIONS = frozenset({"help", "app.help"})
-"""The actions of the key that stays in sight."""
+"""The actions whose key stays visible."""
 
 WHEEL_STEP_CELLS = 4
-"""How many cells the wheel moves the line where it is wider than the screen."""
+"""Cells that the wheel moves a line that is wider than the screen."""
 
 
 class KeyHint(NamedTuple):
-    """A key of the line: what is pressed, what is shown, and whether it works now."""
+    """A key of the line: the key, its name on the screen, what it does, and whether it works now."""
 
     key: str
     display: str
@@ -32,16 +32,16 @@ class KeyHint(NamedTuple):
     enabled: bool
     tooltip: str
     pinned: bool
-    """Whether it is in sight where there is no room for all: the help tells of the others."""
+    """Whether it stays visible where there is no room for all: the help lists the others."""
 
     @property
     def width(self) -> int:
-        """Cells that it takes."""
+        """Its width in cells."""
         return Strip([Segment(f" {self.display} {self.description} ")]).cell_length
 
 
 class KeyHints(Widget):
-    """Shows the bindings of the screen that are to be shown, nearest to the focus first."""
+    """Shows the visible bindings, those nearest to the focus first."""
 
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {"key-hints--key", "key-hints--words", "key-hints--hover"}
@@ -53,11 +53,11 @@ class KeyHints(Widget):
         self._offset_cells = 0
 
     def on_mount(self) -> None:
-        """Follows what the focus does to the keys."""
+        """Subscribes to changes of the bindings."""
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
 
     def _bindings_changed(self, _: Any) -> None:
-        # While another window is in front nothing has the focus, and the keys stay as they were.
+        # While another window is in front, nothing has the focus and the keys stay as they were.
         if not self.is_attached or not self.app.app_focus:
             return
         first: dict[str, ActiveBinding] = {}
@@ -87,7 +87,7 @@ class KeyHints(Widget):
         return strip if staying is None else Strip.join([strip, self._strip([staying], base)])
 
     def _arrange(self) -> tuple[Sequence[KeyHint], KeyHint | None, int]:
-        """The keys that move with the wheel, the one that stays at the end, and the cells of the former."""
+        """The keys that move with the wheel, the one that stays at the end, and the cells for the former."""
         width = self.size.width
         staying = next((key for key in self._keys if key.pinned), None)
         if staying is None or sum(key.width for key in self._keys) <= width:
@@ -108,7 +108,7 @@ class KeyHints(Widget):
         return Strip(segments)
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        """Presses the key."""
+        """Presses the key that was clicked."""
         key = self._key_at(event.x)
         if key is None:
             return
@@ -118,11 +118,11 @@ class KeyHints(Widget):
             self.app.bell()
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        """The key under the mouse stands out and says more."""
+        """Highlights the key under the mouse and shows its tooltip."""
         self._set_hovered(self._key_at(event.x))
 
     def on_leave(self) -> None:
-        """Nothing is under the mouse any more."""
+        """Removes the highlight."""
         self._set_hovered(None)
 
     def on_mouse_scroll_down(self) -> None:
@@ -130,13 +130,13 @@ class KeyHints(Widget):
         self._shift(WHEEL_STEP_CELLS)
 
     def on_mouse_scroll_up(self) -> None:
-        """Back to the first keys."""
+        """Moves back to the first keys."""
         self._shift(-WHEEL_STEP_CELLS)
 
-    def _shift(self, by: int) -> None:
+    def _shift(self, cells: int) -> None:
         moving, _, room = self._arrange()
-        most = max(0, sum(key.width for key in moving) - room)
-        self._offset_cells = max(0, min(self._offset_cells + by, most))
+        max_offset = max(0, sum(key.width for key in moving) - room)
+        self._offset_cells = max(0, min(self._offset_cells + cells, max_offset))
         self.refresh()
 
     def _set_hovered(self, key: KeyHint | None) -> None:

@@ -1,4 +1,4 @@
-"""What lies over a screen until it is answered: a question, a form, help."""
+"""The base of modal screens: questions, forms, help."""
 
 from __future__ import annotations
 

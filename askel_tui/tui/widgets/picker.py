@@ -1,4 +1,4 @@
-"""A question that is answered by picking one of several things, found by typing letters of it."""
+"""A question that is answered by a choice from a list, searched by typing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_CHOICES_SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is picked (`value`), what it is called, and a word about it."""
+    """A choice: the value to give, its title, and a few words about it."""
 
     value: str
     title: str
@@ -33,9 +33,9 @@ class Choice:
 
 
 class Picker(Modal[str | None]):
-    """The picked value; None for Esc. With `free`, what was typed is taken where nothing fits it.
+    """Gives the chosen value; None for Esc. With `allow_typed`, a text that matches no choice is given as typed.
 
-    `exact`: whoever types the same letters in another case means a name of their own.
+    `case_sensitive`: a text that differs from a choice in case alone is offered as a value of its own, first.
     """
 
     DEFAULT_CSS = """
@@ -74,7 +74,7 @@ class Picker(Modal[str | None]):
         self._case_sensitive = case_sensitive
 
     def compose(self) -> ComposeResult:
-        """The question, the line, the choices."""
+        """The question, the search line, and the choices."""
         box = Vertical()
         box.border_subtitle = "Enter takes it · Esc leaves"
         with box:
@@ -86,7 +86,7 @@ class Picker(Modal[str | None]):
             yield OptionList(id="pick-choices", markup=False)
 
     def on_mount(self) -> None:
-        """All choices; the line has the focus."""
+        """Shows all choices; the focus stays with the search line."""
         self.query_one(OptionList).can_focus = False
         self._fill("")
         values = [each.value for each in self._found]
@@ -109,22 +109,22 @@ class Picker(Modal[str | None]):
         choices.highlighted = 0 if self._found else None
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Searches while one types."""
+        """Shows the choices that match."""
         event.stop()
         self._fill(event.value)
 
     def action_move(self, by: int) -> None:
-        """Another choice."""
+        """Moves among the choices."""
         choices = self.query_one(OptionList)
         choices.action_cursor_down() if by > 0 else choices.action_cursor_up()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Takes the choice under the cursor."""
+        """Takes the selected choice."""
         event.stop()
         self._accept(self.query_one(OptionList).highlighted)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """A click on a choice."""
+        """Takes the choice that was clicked."""
         event.stop()
         self._accept(event.option_index)
 

@@ -1,4 +1,4 @@
-"""A field for what nobody may see: masked, never copied, told to no message, gone once taken."""
+"""A field for secrets: masked, never copied, in no message, and emptied once its text was taken."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from askel_tui.tui.widgets.help import Help
 
 
 class SecretInput(Input):
-    """A masked line. It posts `Edited` and `Entered`, which hold no text; `take` gives the text and forgets it."""
+    """A masked line. Its messages `Edited` and `Entered` hold no text; `take` gives the text and empties the field."""
 
     class Edited(Message):
-        """The text is another one."""
+        """The text has changed."""
 
         def __init__(self, control: SecretInput) -> None:
             super().__init__()
@@ -25,7 +25,7 @@ class SecretInput(Input):
         """Enter was pressed."""
 
     def __init__(self, **arguments: Any) -> None:
-        # No suggestions and no selection: both would be ways out.
+        # No suggestions and no selection: both would show or copy the text.
         super().__init__(password=True, select_on_focus=False, **arguments)
         self.help = Help("A secret", "Paste it; it is shown as dots, kept in the keyring and nowhere else.")
 
@@ -33,7 +33,7 @@ class SecretInput(Input):
         return f"SecretInput(id={self.id!r})"
 
     def take(self) -> str:
-        """The text without the blanks around it; the field is empty afterwards."""
+        """Gives the text, stripped, and empties the field."""
         text = self.value.strip()
         self.forget()
         return text
@@ -43,7 +43,7 @@ class SecretInput(Input):
         self.value = ""
 
     def post_message(self, message: Message) -> bool:
-        """Messages of an input carry its text; those that are posted instead carry none."""
+        """Replaces the messages of an input, which carry its text, by ones without it."""
         if isinstance(message, Input.Changed):
             return super().post_message(self.Edited(self))
         if isinstance(message, Input.Submitted):
@@ -51,14 +51,14 @@ class SecretInput(Input):
         return super().post_message(message)
 
     def _on_paste(self, event: events.Paste) -> None:
-        """Takes what was pasted without the line ends that came along."""
+        """Inserts the pasted text without line ends."""
         event.stop()
         event.prevent_default()
         self.replace(event.text.strip().replace("\r", "").replace("\n", " "), *self.selection)
 
     def action_copy(self) -> None:
-        """Nothing leaves the field."""
+        """Copies nothing."""
 
     def action_cut(self) -> None:
-        """Cutting is deleting: nothing leaves the field."""
+        """Deletes the selection without copying it."""
         self.delete_selection()

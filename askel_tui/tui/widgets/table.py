@@ -1,4 +1,4 @@
-"""A small table (under about 2,000 rows): inert cells, columns that share the width, a cursor that stays on its row."""
+"""A table for up to about 2,000 rows: sanitized cells, columns that share the width, a cursor that stays on its row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from askel_tui.tui.widgets.help import Help
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: at least `width` cells, and a share of what is left by `weight`."""
+    """A column: at least `min_width` cells, and a share of the remaining width by `weight`."""
 
     title: str
     min_width: int
@@ -28,14 +28,14 @@ class Column:
 
 
 Cell = str | tuple[str, str]
-"""Text, or (text, style); the text is made inert and cut to the column."""
+"""Text, or (text, style); the text is sanitized and cut to the column."""
 
 Row = tuple[str, Sequence[Cell]]
-"""A key that is the row's for good, and its cells."""
+"""A key that never changes, and the cells."""
 
 
 class Table(DataTable[Content]):
-    """Rows by key. `fill` replaces them; the cursor stays on the row it was on."""
+    """Rows by key. `set_rows` replaces them; the cursor stays on its row."""
 
     BINDINGS: ClassVar[list[Any]] = [
         Binding("j", "cursor_down", "Down", show=False, id="table.down"),
@@ -69,13 +69,13 @@ class Table(DataTable[Content]):
             self.help = about
 
     def action_select_cursor(self) -> None:
-        """Enter on a row; what it asks is asked before the next key counts."""
+        """Selects the row; a question that this opens gets the next key."""
         super().action_select_cursor()
         console_of(self).typeahead.hold_keys_behind(self)
 
     @property
     def cursor_key(self) -> str | None:
-        """The key of the row under the cursor; None while there is no row."""
+        """The key of the row under the cursor; None without rows."""
         return self._rows[self.cursor_row][0] if 0 <= self.cursor_row < len(self._rows) else None
 
     @property
@@ -84,7 +84,7 @@ class Table(DataTable[Content]):
         return [key for key, _ in self._rows]
 
     def set_rows(self, rows: Sequence[Row]) -> None:
-        """Shows these rows instead."""
+        """Replaces the rows."""
         rows = [(key, tuple(cells)) for key, cells in rows]
         if rows == self._rows and self._widths:
             return
@@ -109,16 +109,16 @@ class Table(DataTable[Content]):
             self.scroll_to(y=top, animate=False)
 
     def move_cursor_to_key(self, key: str) -> None:
-        """Puts the cursor on a row, if it is there."""
+        """Moves the cursor to a row, if there is one of this key."""
         if key in self.row_keys:
             self.move_cursor(row=self.row_keys.index(key))
 
     def on_resize(self, _: events.Resize) -> None:
         """Shares the new width among the columns."""
-        # Room for the scroll bar is always kept: widths would depend on what was shown before.
+        # Room for the scroll bar is always kept: else widths would depend on the rows before.
         widths = self._share_width(self.content_region.width - self.styles.scrollbar_size_vertical)
         if widths == self._widths:
-            # Made lower by a panel that opened below, it goes on showing the row one is on.
+            # A table that became lower, by a panel that opened below, keeps the cursor visible.
             self.move_cursor(row=self.cursor_row)
             return
         row = self.cursor_row
@@ -131,16 +131,16 @@ class Table(DataTable[Content]):
             self.move_cursor(row=min(row, len(self._rows) - 1))
 
     def _share_width(self, room: int) -> list[int]:
-        least = [column.min_width for column in self._column_specs]
-        free = room - sum(least) - 2 * self.cell_padding * len(least)
+        minimums = [column.min_width for column in self._column_specs]
+        free = room - sum(minimums) - 2 * self.cell_padding * len(minimums)
         weight = sum(column.weight for column in self._column_specs)
         if free > 0 and weight:
             return [column.min_width + free * column.weight // weight for column in self._column_specs]
-        widths = list(least)
-        # Too narrow: of the columns that may grow, the widest gives first.
-        give = [at for at, column in enumerate(self._column_specs) if column.weight]
-        while free < 0 and any(widths[at] > 6 for at in give):
-            widths[max(give, key=lambda at: widths[at])] -= 1
+        widths = list(minimums)
+        # Too narrow: of the columns that may grow, the widest shrinks first.
+        shrinkable = [at for at, column in enumerate(self._column_specs) if column.weight]
+        while free < 0 and any(widths[at] > 6 for at in shrinkable):
+            widths[max(shrinkable, key=lambda at: widths[at])] -= 1
             free += 1
         return widths
 

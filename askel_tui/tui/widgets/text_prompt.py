@@ -17,7 +17,7 @@ from askel_tui.tui.widgets.secret_input import SecretInput
 
 
 class TextPrompt(Modal[str | None]):
-    """The line that was typed, without the blanks around it; None for Esc, and for nothing typed.
+    """Gives the typed line, stripped; None for Esc, and for an empty line.
 
     With `secret` the line is masked.
     """
@@ -57,10 +57,10 @@ class TextPrompt(Modal[str | None]):
                 yield Input(self._value, placeholder=self._placeholder, id="ask-line")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Takes the answer."""
+        """Closes with the typed line."""
         event.stop()
         self.dismiss(event.value.strip() or None)
 
     def on_secret_input_entered(self) -> None:
-        """Takes what is shown as dots."""
+        """Closes with the masked line."""
         self.dismiss(self.query_one(SecretInput).take() or None)

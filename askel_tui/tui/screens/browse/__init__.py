@@ -1,4 +1,4 @@
 """The screen Browse: the account's catalog.
 
-Reads only.
+It reads the account and writes nothing to it.
 """

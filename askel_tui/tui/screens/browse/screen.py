@@ -1,4 +1,4 @@
-"""Browse: what exists in the account, searched as one types, and what of it Askel uses."""
+"""Browse: the lists, segments, flows and so on of the account, searched while one types, and their use in Askel."""
 
 from __future__ import annotations
 
@@ -28,20 +28,18 @@ from askel_tui.tui.widgets.table import Table
 from askel_tui.tui.widgets.text_prompt import TextPrompt
 
 MAX_ROWS_SHOWN = 1_000
-"""Rows that are shown at once; what is further down is found by searching."""
+"""Rows that are shown at once; a search finds the others."""
 
 AGE_REFRESH_INTERVAL_S = 60.0
-"""How often the age of what is shown is brought up to date, in seconds."""
-
-SCOPE_BY_SECTION = {"properties": "profiles:read"}
+"""Seconds between two updates of the catalog's age in the title."""
 
 
 class SectionTabs(Tabs, can_focus=False):
-    """The tabs. Their keys are the screen's, so that the focus stays with the rows."""
+    """The tabs of the sections. The screen handles their keys, so that the focus stays with the rows."""
 
 
 class BrowseScreen(AskelScreen):
-    """Lists, segments, flows, templates, metrics and properties of an account."""
+    """A table per section of the account's catalog, and the details of the selected entry."""
 
     NAME = "browse"
     CSS_PATH = "browse.tcss"
@@ -73,7 +71,7 @@ class BrowseScreen(AskelScreen):
         self._section = "lists"
 
     def body(self) -> ComposeResult:
-        """The tabs, the table of the one that was open last, and what is known about the row under the cursor."""
+        """The tabs, the table of the section that was open last, and the details of the selected entry."""
         kept = self.session.recall("browse.tab", "lists")
         self._section = kept if kept in view.SECTIONS else "lists"
         tabs = (Tab(title, id=name) for name, (title, _) in view.SECTIONS.items())
@@ -92,7 +90,7 @@ class BrowseScreen(AskelScreen):
             yield DetailPane(id="detail", classes="panel", jump_key="d")
 
     def on_mount(self) -> None:
-        """The rows have the focus."""
+        """Shows the section, with the focus on its rows."""
         self._show_section()
         self.set_interval(AGE_REFRESH_INTERVAL_S, self._refresh_age)
 
@@ -105,7 +103,7 @@ class BrowseScreen(AskelScreen):
         self._update_title()
 
     async def load(self) -> None:
-        """The catalog as it was last read; where it never was, Klaviyo is asked."""
+        """Reads the stored catalog; where there is none yet, reads the account."""
         if self.connection != self._catalog_connection:
             self._answers.clear()
             self._unreadable_sections.clear()
@@ -129,12 +127,9 @@ class BrowseScreen(AskelScreen):
 
     async def _connections_of_account(self) -> set[str]:
         connections = await self.backend.call(queries.connections)
-        here = next((each for each in connections if each.name == self.connection), None)
-        account = here.account if here else None
+        account = next((each.account for each in connections if each.name == self.connection), None)
         same = {each.name for each in connections if account is not None and each.account == account}
         return same | {self.connection or ""}
-
-    # What is shown.
 
     @property
     def _table(self) -> Table:
@@ -199,51 +194,47 @@ class BrowseScreen(AskelScreen):
         self.refresh_bindings()
 
     def _empty_text(self) -> str:
-        """Why there is nothing to describe, and what to do."""
+        """The reason why no entry is shown, and what to do."""
         if self.connection is None:
             return "Nothing is connected yet: press 2."
         if self._catalog is None:
             return "The account has not been read yet: r reads it."
         if self._section in self._unreadable_sections:
-            scope = SCOPE_BY_SECTION.get(self._section, f"{self._section}:read")
+            scope = view.scope_of(self._section)
             return f"The key lacks {scope}, so they can't be read. A key with it can be given on Connections (2)."
         if self.current_filter:
             return "Nothing fits. Esc takes the search back."
         return "None were found when the account was last read: r reads it again."
 
     def apply_filter(self, wanted: Filter) -> None:
-        """Searches while one types."""
+        """Shows the entries that match what is typed, the best first."""
         self._fill()
 
     def on_data_table_row_highlighted(self) -> None:
-        """Another row is under the cursor."""
+        """Shows the details of the row under the cursor."""
         self._describe()
 
-    # Tabs.
-
     def on_tabs_tab_activated(self, event: Tabs.TabActivated) -> None:
-        """Shows the tab's table."""
+        """Shows the section of the tab."""
         if event.tab.id and event.tab.id != self._section:
             self._section = event.tab.id
             self.session.remember("browse.tab", self._section)
             self._show_section()
 
     def _show_section(self) -> None:
-        elsewhere = self.focused is not None and not isinstance(self.focused, Table)
+        focus_is_on_rows = self.focused is None or isinstance(self.focused, Table)
         self.query_one(ContentSwitcher).current = f"table-{self._section}"
-        if not elsewhere:
+        if focus_is_on_rows:
             self._table.focus()
         self._fill()
 
     def action_turn(self, by: int) -> None:
-        """The tab beside this one."""
+        """Opens the next tab, or the one before."""
         names = list(view.SECTIONS)
         self.query_one(Tabs).active = names[(names.index(self._section) + by) % len(names)]
 
-    # Acting.
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Members are counted of lists and segments, profiles checked against segments."""
+        """Offers counts for lists and segments, and checks of a profile for segments."""
         if action == "members":
             return self._section in ("lists", "segments")
         if action == "check":
@@ -269,13 +260,13 @@ class BrowseScreen(AskelScreen):
         self.toasts.show(f"The account was read at {format_time_of_day(self._now_ms)} UTC.")
 
     def action_copy(self) -> None:
-        """Copies what names the entry in the API."""
+        """Copies the id, or a property's name."""
         entry = self._entry
         if entry is not None:
             copy(self, view.entry_key(entry), "the name" if self._section == "properties" else "the id")
 
     def action_members(self) -> None:
-        """Asks how many members there are."""
+        """Asks Klaviyo how many members there are."""
         entry = self._entry
         if entry is not None and self.connection is not None:
             kind: Literal["list", "segment"] = "list" if self._section == "lists" else "segment"
@@ -288,16 +279,11 @@ class BrowseScreen(AskelScreen):
         found = await self.with_progress(
             "Counting members", self.backend.call(services.count_members, connection, kind, entry.id)
         )
-        told = "Klaviyo did not say" if found is None else f"{found:,}"
-        self._add_answer(
-            section,
-            entry,
-            "members",
-            f"{told}, asked at {format_time_of_day(await self.backend.call(queries.now))}",
-        )
+        count = "Klaviyo did not say" if found is None else f"{found:,}"
+        await self._add_answer(section, entry, "members", count)
 
     def action_check(self) -> None:
-        """Asks for a profile, and whether it is in the segment."""
+        """Asks for a profile, then Klaviyo whether it is in the segment."""
         entry = self._entry
         if entry is not None and self.connection is not None:
             self.start_work(
@@ -319,15 +305,12 @@ class BrowseScreen(AskelScreen):
         found = await self.with_progress(
             "Asking Klaviyo", self.backend.call(services.check_segment, connection, entry.id, profile)
         )
-        told = "✓ is a member" if found["member"] else "✗ is no member"
-        self._add_answer(
-            "segments",
-            entry,
-            sanitize(profile, 24),
-            f"{told}, asked at {format_time_of_day(await self.backend.call(queries.now))}",
-        )
+        answer = "✓ is a member" if found["member"] else "✗ is no member"
+        await self._add_answer("segments", entry, sanitize(profile, 24), answer)
 
-    def _add_answer(self, section: str, entry: Any, label: str, told: str) -> None:
+    async def _add_answer(self, section: str, entry: Any, label: str, answer: str) -> None:
+        time = format_time_of_day(await self.backend.call(queries.now))
         lines = self._answers.setdefault((section, view.entry_key(entry)), [])
-        lines[:] = [line for line in lines if line[0] != label] + [(label, told, "bold")]
+        lines[:] = [line for line in lines if line[0] != label]
+        lines.append((label, f"{answer}, asked at {time}", "bold"))
         self._describe()

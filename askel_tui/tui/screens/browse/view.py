@@ -1,4 +1,4 @@
-"""What a catalog looks like, section by section: columns, rows, searched texts, facts. Pure."""
+"""Sections of a catalog: columns, rows, searched texts and details. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SECTIONS: Mapping[str, tuple[str, str]] = {
     "metrics": ("Metrics", "metric"),
     "properties": ("Properties", "property"),
 }
-"""By name: the title, and the type that targets have."""
+"""By section: its title, and the type of a target in it."""
 
 COLUMNS: Mapping[str, tuple[Column, ...]] = {
     "lists": (Column("name", 20, 3), Column("id", 8), Column("opt-in", 8), Column("used", 5)),
@@ -51,9 +51,14 @@ FLOW_STATE_CELLS = {
 }
 
 Uses = Mapping[tuple[str, str], Sequence[str]]
-"""By type and id (properties and metrics: name): the steps that name it, as `workflow › step`."""
+"""By type and id (of a property or metric: its name), the steps that name it, as `workflow › step`."""
 
 Detail = tuple[str, str]
+
+
+def scope_of(section: str) -> str:
+    """The scope that reading a section needs."""
+    return "profiles:read" if section == "properties" else f"{section}:read"
 
 
 def entries(catalog: Catalog, section: str) -> Sequence[Any]:
@@ -63,17 +68,17 @@ def entries(catalog: Catalog, section: str) -> Sequence[Any]:
 
 
 def entry_key(entry: Any) -> str:
-    """The id, or a property's name: what `y` copies."""
+    """The id of an entry, or a property's name."""
     return str(entry.name if isinstance(entry, PropertyEntry) else entry.id)
 
 
 def search_text(entry: Any) -> str:
-    """The text that search looks at: the name, and the id where there is one."""
+    """The searched text of an entry: its name, and the id where it has one."""
     return str(entry.name) if isinstance(entry, PropertyEntry) else f"{entry.name} {entry.id}"
 
 
 def find_uses(docs: Sequence[tuple[WorkflowDoc, Workflow | None]], connections: Collection[str]) -> Uses:
-    """Which steps name what, in the newest versions of the workflows of these connections."""
+    """The uses of entries by steps, in the newest versions of the workflows of these connections."""
     found: dict[tuple[str, str], dict[str, None]] = {}
 
     def note(kind: str, named: str | None, step: str) -> None:
@@ -101,7 +106,7 @@ def steps_using(entry: Any, section: str, used: Uses) -> Sequence[str]:
 
 
 def table_row(entry: Any, section: str, catalog: Catalog, used: Uses) -> Row:
-    """The row of an entry; its key is the entry's."""
+    """The row of an entry, under the entry's key."""
     count = len(steps_using(entry, section, used))
     steps: Cell = (f"● {count}", "$success") if count else ""
     cells: tuple[Cell, ...]
@@ -122,88 +127,88 @@ def table_row(entry: Any, section: str, catalog: Catalog, used: Uses) -> Row:
 
 
 def segment_state(entry: SegmentEntry) -> Cell:
-    """Whether it is active and whether it is being calculated."""
+    """The state of a segment: active, inactive, or being calculated."""
     if entry.is_processing:
         return "◐ processing", "$warning"
     return "● active" if entry.is_active else ("○ inactive", "$warning")
 
 
 def flow_state(entry: FlowEntry) -> Cell:
-    """Its status, or that it is archived."""
+    """The status of a flow, or that it is archived."""
     return ("✗ archived", "$warning") if entry.archived else FLOW_STATE_CELLS.get(entry.status, entry.status)
 
 
 def describe_triggers(entry: FlowEntry, catalog: Catalog) -> str:
-    """What triggers a flow, by name."""
+    """The triggers of a flow, by name."""
     if entry.triggers is None:
         return f"{entry.trigger_type or 'unknown'}; which one, this revision can't tell"
     named: list[Any] = [*catalog.lists, *catalog.segments, *catalog.metrics]
     names = {each.id: each.name for each in named}
-    told = [f"{each.type} {names.get(each.id or '', each.id or '')}".strip() for each in entry.triggers]
-    return ", ".join(told) or entry.trigger_type or "nothing"
+    facts = [f"{each.type} {names.get(each.id or '', each.id or '')}".strip() for each in entry.triggers]
+    return ", ".join(facts) or entry.trigger_type or "nothing"
 
 
 def metric_source(entry: MetricEntry) -> str:
-    """What makes events of a metric."""
+    """The integration that sends the events of a metric."""
     return "the API" if entry.integration == API_INTEGRATION else entry.integration
 
 
 def describe_types(entry: PropertyEntry) -> str:
-    """The types that were seen, each with how often where there are several."""
+    """The types of a property's values, with counts where there are several."""
     several = len(entry.types) > 1
     return ", ".join(f"{kind} {count:,}" if several else kind for kind, count in entry.types.items())
 
 
 def fill_rate(entry: PropertyEntry) -> str:
-    """On what part of the sampled profiles it was seen."""
+    """The share of the sampled profiles that have the property."""
     return f"{entry.seen / entry.of:.0%}" if entry.of else ""
 
 
 def details(entry: Any, section: str, catalog: Catalog, used: Uses) -> list[Detail]:
-    """What is known about an entry, as label and text."""
+    """The facts about an entry, as labels and texts."""
     steps = steps_using(entry, section, used)
     in_askel = ("in Askel", "; ".join(steps) if steps else "no workflow names it")
     match entry:
         case ListEntry():
             opt_in = (entry.opt_in_process or "unknown").replace("_", " ")
-            told = [("id", entry.id), ("opt-in", opt_in), *_flows_fired_by("list", entry.id, catalog)]
+            facts = [("id", entry.id), ("opt-in", opt_in), *_flows_fired_by("list", entry.id, catalog)]
         case SegmentEntry():
-            told = [("id", entry.id), ("state", _cell_text(segment_state(entry)))]
-            told += _flows_fired_by("segment", entry.id, catalog)
+            facts = [("id", entry.id), ("state", _cell_text(segment_state(entry)))]
+            facts += _flows_fired_by("segment", entry.id, catalog)
         case FlowEntry():
-            told = [
+            facts = [
                 ("id", entry.id),
                 ("status", _cell_text(flow_state(entry))),
                 ("fired by", describe_triggers(entry, catalog)),
             ]
             if any(each.filtered for each in entry.triggers or ()):
-                told.append(("filter", "a trigger filter may keep it from firing"))
+                facts.append(("filter", "a trigger filter may keep it from firing"))
         case MetricEntry():
-            told = [
+            facts = [
                 ("id", entry.id),
                 ("made by", metric_source(entry)),
                 *_flows_fired_by("metric", entry.id, catalog),
             ]
             if entry.integration != API_INTEGRATION:
-                told.append(("mind", "events that Askel sends under this name make a metric of their own"))
+                facts.append(("mind", "events that Askel sends under this name make a metric of their own"))
         case TemplateEntry():
             return [("id", entry.id), ("editor", entry.editor_type or "unknown")]
         case PropertyEntry():
             rate = f"{bar(entry.seen, entry.of, 8)} {fill_rate(entry)}"
             filled = f"{rate}, {entry.seen:,} of {entry.of:,} sampled"
-            told = [
+            facts = [
                 ("types", describe_types(entry)),
                 ("filled", filled),
                 ("values", ", ".join(entry.samples) or "none"),
             ]
     if isinstance(entry, ListEntry):
         dates = [("created", _date_part(entry.created)), ("updated", _date_part(entry.updated))]
-        return [*told, in_askel, *(each for each in dates if each[1])]
-    return [*told, in_askel]
+        return [*facts, in_askel, *(each for each in dates if each[1])]
+    return [*facts, in_askel]
 
 
 def definition_json(entry: Any) -> str | None:
-    """A segment's definition as inert, indented JSON, where the revision shows one."""
+    """A segment's definition as indented JSON, where the revision shows one."""
     found = entry.definition if isinstance(entry, SegmentEntry) else None
     return format_json(found) if found else None
 

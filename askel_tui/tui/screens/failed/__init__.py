@@ -1,4 +1,4 @@
-"""The screen Failed: records that did not arrive, and held steps.
+"""The screen Failed: records and writes that did not arrive.
 
-No rule of its own: it asks the backend.
+It decides nothing: retrying and discarding are services.
 """

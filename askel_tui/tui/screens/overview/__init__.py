@@ -1,4 +1,4 @@
-"""The screen Overview: connections, workflows, backlog, holds and budgets.
+"""The screen Overview: connections, workflows, holds, rate limits and notices.
 
-Reads only.
+It decides nothing: pausing, releasing and discarding are services.
 """

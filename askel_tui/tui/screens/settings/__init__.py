@@ -1,4 +1,4 @@
-"""The screen Settings: preferences, keys of the keyboard, notices.
+"""The screen Settings: themes, keys of the keyboard, clipboard, and the instance's settings.
 
-No rule of its own: it asks the backend.
+The user's own files are read by `preferences`; the instance's settings are a service.
 """

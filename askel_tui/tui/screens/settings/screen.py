@@ -1,4 +1,4 @@
-"""Settings: themes, clipboard, keys, notices, what is kept; and what is wrong with the user's own files."""
+"""Settings: themes, clipboard, keys, notices, the instance's settings, and the errors in the user's own files."""
 
 from __future__ import annotations
 
@@ -21,32 +21,23 @@ from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.backend import queries, services
 from askel_tui.tui.preferences import config, themes
 from askel_tui.tui.screens.base_screen import AskelScreen
-from askel_tui.tui.screens.connections.scopes_view import notice_channel_kinds
-from askel_tui.tui.screens.settings import keymap
+from askel_tui.tui.screens.settings import keymap, view
 from askel_tui.tui.shell.clipboard import copy
 from askel_tui.tui.text.filtering import Filter
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.table import Column, Row, Table
+from askel_tui.tui.widgets.table import Row, Table
 from askel_tui.tui.widgets.text_prompt import TextPrompt
 
 if TYPE_CHECKING:
     from askel_tui.services.settings import Setting
-    from askel_tui.store.state.documents import ConnectionDoc
-
-CLIPBOARD_MODES = {
-    "auto": "a clipboard tool, else the terminal",
-    "native": "wl-copy, xclip, xsel, pbcopy",
-    "osc52": "the terminal (SSH, tmux)",
-}
-
 
 RESET_WORD = "default"
-"""What is typed to take a setting back."""
+"""The word to type to reset a setting."""
 
 
 class SettingsScreen(AskelScreen):
-    """What can be set, where it is written, and what of it is wrong."""
+    """The panels of problems, themes, clipboard, notices, settings and keys."""
 
     NAME = "settings"
     CSS_PATH = "settings.tcss"
@@ -72,13 +63,13 @@ class SettingsScreen(AskelScreen):
         self._settings: list[tuple[Setting, Any, bool]] = []
 
     def body(self) -> ComposeResult:
-        """Problems first; then what is chosen here, and the keys."""
+        """The problems first, then what is chosen here, and the keys."""
         with VerticalScroll(id="settings", can_focus=False):
             yield Static(id="problems", classes="panel")
             with Horizontal(id="columns"):
                 with Vertical(id="left"):
                     yield Table(
-                        (Column("theme", 18, 2), Column("", 6), Column("", 12, 1)),
+                        view.THEME_COLUMNS,
                         id="themes",
                         classes="panel",
                         title="Themes",
@@ -90,7 +81,7 @@ class SettingsScreen(AskelScreen):
                         ),
                     )
                     yield Table(
-                        (Column("clipboard", 9), Column("", 24, 1)),
+                        view.CLIPBOARD_COLUMNS,
                         id="clipboard",
                         classes="panel",
                         title="Copying goes through",
@@ -100,7 +91,7 @@ class SettingsScreen(AskelScreen):
                     )
                     yield Static(id="notices", classes="panel")
                     yield Table(
-                        (Column("setting", 14), Column("is", 10, 1), Column("means", 14, 3)),
+                        view.SETTING_COLUMNS,
                         id="instance",
                         classes="panel",
                         title="This instance",
@@ -114,7 +105,7 @@ class SettingsScreen(AskelScreen):
                     )
                 with Vertical(id="right"):
                     yield Table(
-                        (Column("id", 20, 1), Column("keys", 12), Column("does", 14, 4), Column("", 10, 2)),
+                        view.KEY_COLUMNS,
                         id="keys",
                         classes="panel",
                         title="Keys",
@@ -126,7 +117,7 @@ class SettingsScreen(AskelScreen):
                     )
 
     def on_mount(self) -> None:
-        """Titles; what is used now."""
+        """Sets titles, and shows the theme and the clipboard that are in use."""
         self._chosen_theme = self.app.theme
         self.query_one("#problems").border_title = "Your files"
         self.query_one("#notices").border_title = "Notices"
@@ -135,7 +126,7 @@ class SettingsScreen(AskelScreen):
         self.query_one("#themes").focus()
 
     async def load(self) -> None:
-        """Reads the user's files, the keys, and what is on the disk."""
+        """Reads the user's files, the keys, the settings, and the size of the home."""
         self._config_directory = self.askel.appearance.directory
         found = await asyncio.to_thread(config.load_config, self._config_directory)
         self._keys = await asyncio.to_thread(keymap.all_keys, found.keymap)
@@ -147,19 +138,14 @@ class SettingsScreen(AskelScreen):
         self._show_clipboard()
         self._show_keys()
         self.query_one("#notices", Static).update(
-            _notice_channels_content(await self.backend.call(queries.connections))
+            view.notice_channels_content(await self.backend.call(queries.connections))
         )
         self._settings = await self.backend.call(queries.known_settings)
         table = self.query_one("#instance", Table)
-        table.set_rows([self._setting_row(*each) for each in self._settings])
+        table.set_rows([view.setting_row(*each) for each in self._settings])
         home = await self.backend.call(queries.home)
-        size = await asyncio.to_thread(_home_bytes, home)
+        size = await asyncio.to_thread(view.home_bytes, home)
         table.border_title = f"This instance: {size / 1_000_000:,.1f} MB in {truncate(str(home), 40)}"
-
-    @staticmethod
-    def _setting_row(one: Setting, value: Any, made: bool) -> Row:
-        said = "–" if value is None else one.format(value)
-        return one.name, (one.name, (said, "bold") if made else said, one.description)
 
     def _find_problems(self, found: config.Config, keys: Sequence[keymap.Key]) -> list[Problem]:
         _, of_themes = themes.load_themes(self._config_directory / "themes")
@@ -168,8 +154,6 @@ class SettingsScreen(AskelScreen):
             *of_themes,
             *keymap.find_unknown_ids(found.keymap, keys, str(self._config_directory / "keymap.yaml")),
         ]
-
-    # What is shown.
 
     def _show_problems(self, problems: Sequence[Problem]) -> None:
         panel = self.query_one("#problems", Static)
@@ -181,20 +165,20 @@ class SettingsScreen(AskelScreen):
         table = self.query_one("#themes", Table)
         ours = {file.stem for file in themes.builtin_directory().glob("*.yaml")}
         names = sorted(self.app.available_themes, key=lambda name: (name not in ours, name))
-        table.set_rows([self._theme_row(name, name in ours) for name in names])
+        rows = [
+            view.theme_row(
+                name,
+                self.app.available_themes[name],
+                in_use=name == self._chosen_theme,
+                is_builtin=name in ours,
+            )
+            for name in names
+        ]
+        table.set_rows(rows)
         table.move_cursor_to_key(self.app.theme)
 
-    def _theme_row(self, name: str, ours: bool) -> Row:
-        theme = self.app.available_themes[name]
-        here = ("● in use", "$success") if name == self._chosen_theme else "Askel's" if ours else ""
-        return name, (name, "dark" if theme.dark else "light", here)
-
     def _show_clipboard(self) -> None:
-        mode = self.askel.appearance.config.clipboard
-        rows: list[Row] = [
-            (name, ((f"● {name}", "$success") if name == mode else f"○ {name}", words))
-            for name, words in CLIPBOARD_MODES.items()
-        ]
+        rows = view.clipboard_rows(self.askel.appearance.config.clipboard)
         self.query_one("#clipboard", Table).set_rows(rows)
 
     def _show_keys(self) -> None:
@@ -206,23 +190,19 @@ class SettingsScreen(AskelScreen):
         ]
         table = self.query_one("#keys", Table)
         table.set_rows([self._key_row(key, clashing.get(key.id)) for key in shown])
-        said = f", {pluralize(len(clashing), 'clash', 'clashes')}" if clashing else ""
-        table.border_title = f"{pluralize(len(shown), 'key')}{said}"
+        clashes = f", {pluralize(len(clashing), 'clash', 'clashes')}" if clashing else ""
+        table.border_title = f"{pluralize(len(shown), 'key')}{clashes}"
         self.query_one(FilterBar).show_count(f"{len(shown):,} of {len(self._keys):,} keys")
 
     def _key_row(self, key: keymap.Key, clash: str | None) -> Row:
-        keys = " ".join(self.app.get_key_display(Binding(each, "")) for each in key.keys)
-        note = (f"! {clash}", "$warning") if clash else ("yours", "$accent") if key.is_custom else ""
-        return key.id, (key.id, (keys, "bold"), key.description, note)
+        return view.key_row(key, [self.app.get_key_display(Binding(each, "")) for each in key.keys], clash)
 
     def apply_filter(self, wanted: Filter) -> None:
-        """Searches the keys."""
+        """Shows the keys that match what is typed."""
         self._show_keys()
 
-    # Choosing.
-
     def on_data_table_row_highlighted(self, event: Table.RowHighlighted) -> None:
-        """A theme is shown as soon as the cursor is on it."""
+        """Shows a theme as soon as the cursor is on it."""
         table = event.data_table
         if not isinstance(table, Table) or table.id != "themes":
             return
@@ -231,7 +211,7 @@ class SettingsScreen(AskelScreen):
             self.app.theme = table.cursor_key
 
     def on_data_table_row_selected(self, event: Table.RowSelected) -> None:
-        """Keeps a theme, or chooses how copying works."""
+        """Keeps a theme, chooses how copying works, or changes a setting."""
         table = event.data_table
         if not isinstance(table, Table) or table.cursor_key is None:
             return
@@ -252,11 +232,11 @@ class SettingsScreen(AskelScreen):
             )
 
     def on_descendant_blur(self) -> None:
-        """Leaving the list of themes without choosing takes the one before back."""
+        """Restores the chosen theme where the list of themes is left without a choice."""
         self.call_later(self._restore_theme)
 
     def on_screen_suspend(self) -> None:
-        """So does leaving the screen."""
+        """Restores the chosen theme where the screen is left."""
         self._restore_theme(leaving=True)
 
     def _restore_theme(self, leaving: bool = False) -> bool:
@@ -269,24 +249,24 @@ class SettingsScreen(AskelScreen):
         return True
 
     def go_back(self) -> bool:
-        """The theme before."""
+        """Restores the chosen theme."""
         return self._restore_theme(leaving=True)
 
     async def _choose_clipboard(self, mode: str) -> None:
         await self.backend.call(services.save_config, self._config_directory, "clipboard", mode)
         await self.load()
-        self.toasts.show(f"Copying goes through {CLIPBOARD_MODES[mode]}.")
+        self.toasts.show(f"Copying goes through {view.CLIPBOARD_MODES[mode]}.")
 
     async def _change_setting(self, name: str) -> None:
-        one, value, made = next(each for each in self._settings if each[0].name == name)
-        default = "–" if one.default is None else one.format(one.default)
+        setting, value, is_changed = next(each for each in self._settings if each[0].name == name)
         # Addresses for notices may hold tokens: they are typed anew, and masked.
-        secret = isinstance(one.default, list)
-        shown = "" if secret or value is None or not made else one.format(value).replace(",", "")
+        secret = isinstance(setting.default, list)
+        shown = "" if secret or value is None or not is_changed else setting.format(value).replace(",", "")
+        default = view.format_setting(setting, setting.default) or "none"
         typed = await self.ask(
             TextPrompt(
-                f"{name}: {one.description}",
-                f"{RESET_WORD} is {default or 'none'}." + (" Blanks between addresses." if secret else ""),
+                f"{name}: {setting.description}",
+                f"{RESET_WORD} is {default}." + (" Blanks between addresses." if secret else ""),
                 value=shown,
                 placeholder=RESET_WORD,
                 secret=secret,
@@ -313,21 +293,3 @@ class SettingsScreen(AskelScreen):
         key = self.query_one("#keys", Table).cursor_key
         if key is not None:
             copy(self, key, "the id")
-
-
-def _notice_channels_content(docs: Sequence[ConnectionDoc]) -> Content:
-    """Where each connection's notices go; addresses may hold tokens, so only their kinds are named."""
-    lines = [
-        f"{sanitize(doc.name)}: {notice_channel_kinds(doc.notify) or 'on Overview only'}" for doc in docs
-    ]
-    return Content("\n".join([*lines, "Of one connection: Connections (2), e. Of all: notify, below."]))
-
-
-def _home_bytes(home: Path) -> int:
-    total = 0
-    for file in home.iterdir():
-        try:
-            total += file.stat().st_size if file.is_file() else 0
-        except OSError:
-            continue
-    return total
