@@ -81,7 +81,7 @@ class AskelGroup(LazyGroup):
     epilog=_EPILOG,
 )
 @click.version_option(__version__, prog_name="askel", message="%(prog)s %(version)s")
-@click.option("--read-only", is_flag=True, help="Open the console so that nothing leaves it that writes.")
+@click.option("--read-only", is_flag=True, help="Open the console without any command that writes.")
 @click.pass_context
 def cli(ctx: click.Context, read_only: bool) -> None:
     """Connect a product to a brand's Klaviyo account: map, rehearse, go live, and watch every write.

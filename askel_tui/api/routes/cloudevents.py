@@ -124,7 +124,7 @@ _EXAMPLE = {
         }
     },
 )
-async def give_cloudevents(request: Request, name: str) -> Response:
+async def receive_cloudevents(request: Request, name: str) -> Response:
     """Structured, batched, or binary (attributes in `ce-` headers). Answers as records do."""
     authorize(request, "send", name)
     context = context_of(request)

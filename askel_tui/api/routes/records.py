@@ -126,7 +126,7 @@ _NDJSON_EXAMPLE = (
         },
     },
 )
-async def give_records(request: Request, name: str) -> Response:
+async def receive_records(request: Request, name: str) -> Response:
     """Answers 202 once every record that is `new` is on the disk. The same id again is the same record.
 
     A record that can't be taken is named by its index and the reason, and harms no other. Without `id` and `time`

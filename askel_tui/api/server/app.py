@@ -62,7 +62,7 @@ class ApiApplication:
     async def _accept_records(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            response = await records.give_records(request, scope["path_params"]["name"])
+            response = await records.receive_records(request, scope["path_params"]["name"])
         except errors.BodyRefused:
             raise
         except errors.EXPECTED_ERRORS as error:

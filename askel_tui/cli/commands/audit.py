@@ -71,7 +71,7 @@ def _audit_filter(since: datetime | None, until: datetime | None, **words: str |
     type=click.IntRange(1),
     help=f"Only the newest N; without --json {DEFAULT_SHOWN_ENTRIES} by default.",
 )
-@click.option("--follow", "-f", is_flag=True, help="Go on with what comes in, until interrupted.")
+@click.option("--follow", "-f", is_flag=True, help="Go on with new entries, until interrupted.")
 @json_option
 @click.pass_context
 def audit(ctx: click.Context, /, last: int | None, follow: bool, as_json: bool, **filters: Any) -> None:

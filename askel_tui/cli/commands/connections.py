@@ -173,7 +173,7 @@ async def _rotate(name: str, key: str, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @asynchronous
 async def disconnect(name: str, yes: bool) -> None:
-    """Take a connection and its key away. Nothing changes in Klaviyo; the audit stays.
+    """Remove a connection and its key. Nothing changes in Klaviyo; the audit stays.
 
     \b
     Example:
@@ -184,7 +184,7 @@ async def disconnect(name: str, yes: bool) -> None:
     async with open_instance() as instance:
         instance.state.connection(name)
         if sys.stdin.isatty():
-            require_confirmation(f"Take {name} and its key away?", yes)
+            require_confirmation(f"Remove {name} and its key?", yes)
         await connections.disconnect(instance, name, actor())
     put_message(
         f"{name} is disconnected; its key is gone from here, and still works in Klaviyo until deleted there"
@@ -232,7 +232,7 @@ async def set_(
     no_notify: bool,
     as_json: bool,
 ) -> None:
-    """Change the connection NAME; a running daemon goes by it at once.
+    """Change the connection NAME; a running daemon applies it at once.
 
     \b
     Examples:

@@ -27,7 +27,7 @@ from askel_tui.text.times import to_rfc3339
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
-    help="What is worth a line; debug logs every request.",
+    help="The lowest level that is logged; debug logs every request.",
 )
 def daemon(listen: str | None, public: bool, until_idle: bool, log_json: bool, log_level: str) -> None:
     """Keep records moving into Klaviyo until SIGTERM or Ctrl-C; requests in flight are settled first.

@@ -25,11 +25,11 @@ from askel_tui.sandbox.state.seed import SEEDS
 @click.option(
     "--seed", type=click.Choice(SEEDS), default=SEEDS[0], show_default=True, help="What a new account holds."
 )
-@click.option("--quiet", is_flag=True, help="Do not say what is asked.")
+@click.option("--quiet", is_flag=True, help="Do not log requests.")
 def sandbox(port: int, host: str, no_limits: bool, state: str | None, seed: str, quiet: bool) -> None:
     """A Klaviyo account on this machine, over HTTP, until Ctrl-C. Any client can use it.
 
-    Standard output says where it is and with which key, standard error what is asked of it. Profiles, lists,
+    Its address and key are printed on standard output, its requests on standard error. Profiles, lists,
     segments, events and flows behave as in Klaviyo; /sandbox/ is its control surface.
 
     \b

@@ -74,7 +74,7 @@ def _format(setting: Setting, value: Any) -> str:
 @json_option
 @asynchronous
 async def set_(name: str, value: tuple[str, ...], as_json: bool) -> None:
-    """Set a setting; a running daemon goes by it at once.
+    """Set a setting; a running daemon applies it at once.
 
     \b
     Example:

@@ -50,7 +50,7 @@ async def create(
     rate: int | None,
     as_json: bool,
 ) -> None:
-    """Make a token; it is shown this once, on standard output, and only its digest is stored.
+    """Create a token. It is shown this once, on standard output; only its digest is stored.
 
     \b
     Examples:

@@ -169,7 +169,7 @@ async def show(name: str, version: int | None, as_json: bool) -> None:
 )
 @asynchronous
 async def export(name: str, version: int | None, output: str | None) -> None:
-    """Give a workflow's file back, as it was applied.
+    """Write a workflow's file, as it was applied.
 
     \b
     Example:
@@ -196,9 +196,9 @@ def _write_file(path: str, text: str) -> None:
 @workflow.command()
 @click.argument("name")
 @click.option(
-    "--since", type=TimeParam(), help="Also kept records whose time is not older: a date or RFC 3339."
+    "--since", type=TimeParam(), help="Also the stored records of that time and later: a date or RFC 3339."
 )
-@click.option("--from-record", metavar="ID", help="Also kept records from this one on.")
+@click.option("--from-record", metavar="ID", help="Also the stored records from this one on.")
 @asynchronous
 async def activate(name: str, since: datetime | None, from_record: str | None) -> None:
     """Switch a workflow to its newest version: it takes the records that come in from now on.
