@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from jmespath.exceptions import (
     EmptyExpressionError,
@@ -20,8 +19,6 @@ from jmespath.exceptions import (
     JMESPathTypeError,
 )
 from jmespath.functions import Functions
-from jmespath.parser import Parser
-from jmespath.visitor import Options, TreeInterpreter
 
 from askel_tui.core.expressions.functions import (
     CUSTOM_FUNCTIONS,
@@ -29,21 +26,17 @@ from askel_tui.core.expressions.functions import (
     describe_value,
     is_known_region,
 )
+from askel_tui.core.expressions.interpreter import ExpressionParser, evaluate_node, json_value
 from askel_tui.core.problems import did_you_mean
 from askel_tui.core.records.record import OWN_FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 __all__ = ["EvaluationProblem", "Expression", "ExpressionError", "parse_expression"]
 
 MAX_EXPRESSION_CHARACTERS = 4_000
 """Characters of an expression."""
-MAX_RESULT_VALUES = 100_000
-"""Values that a result may hold. An expression can double its input at every step."""
-
-_MAX_INTEGER_BITS = 14_284
-"""Bits of the largest integer that Python converts to text: 4,300 digits."""
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*+'|\"(?:[^\"\\]|\\.)*+\"|`((?:[^`\\]|\\.)*+)`", re.DOTALL)
 _TYPE_WORDS = {
     "string": "text",
@@ -76,13 +69,6 @@ class ExpressionError(ValueError):
         self.suggestion = suggestion
 
 
-class _Parser(Parser):
-    """JMESPath's parser, with `!data.x` as `!(data.x)`. The library reads `(!data).x`, which is null for any record."""
-
-    BINDING_POWER: ClassVar[dict[str, int]] = {**Parser.BINDING_POWER, "not": 8}
-    _CACHE: ClassVar[dict[str, Any]] = {}
-
-
 class Expression:
     """A parsed expression; two are equal when their texts are."""
 
@@ -106,7 +92,7 @@ class Expression:
                 value = value.get(name)
             return value
         try:
-            return _json_value(_INTERPRETER.visit(self._node, record))
+            return evaluate_node(self._node, record)
         except EvaluationProblem:
             raise
         except JMESPathTypeError as error:
@@ -137,7 +123,7 @@ def parse_expression(text: str) -> Expression:
         raise ExpressionError(f"over {MAX_EXPRESSION_CHARACTERS:,} characters long")
     _check_literals(text)
     try:
-        node = _Parser().parse(text).parsed
+        node = ExpressionParser().parse(text).parsed
     except EmptyExpressionError:
         raise ExpressionError("empty, where an expression is expected", 0) from None
     except IncompleteExpressionError:
@@ -168,7 +154,7 @@ def _check_literals(text: str) -> None:
             continue
         try:
             value = json.loads(content.replace("\\`", "`"))
-            _json_value(value)
+            json_value(value)
         except (ValueError, RecursionError):
             raise ExpressionError(
                 f"no JSON between the backticks: {match.group()} (text is written 'like this')", match.start()
@@ -242,65 +228,3 @@ def _plain_path(node: Any) -> tuple[str, ...] | None:
         return None
     parts = [_plain_path(child) for child in node["children"]]
     return None if None in parts else tuple(name for part in parts if part is not None for name in part)
-
-
-def _json_value(value: Any) -> Any:
-    """The value, if JSON can express it. Raises `EvaluationProblem`."""
-    if value is None or isinstance(value, str | bool):
-        return value
-    stack = [value]
-    seen = 0
-    while stack:
-        item = stack.pop()
-        seen += 1
-        if seen > MAX_RESULT_VALUES:
-            raise EvaluationProblem(f"the result holds more than {MAX_RESULT_VALUES:,} values")
-        match item:
-            case float() if not math.isfinite(item):
-                raise EvaluationProblem("the result is no number that JSON can say")
-            case int() if item.bit_length() > _MAX_INTEGER_BITS:
-                raise EvaluationProblem("the result is a number with more than 4,300 digits")
-            case None | str() | int() | float():
-                pass
-            case dict():
-                stack.extend(item.values())
-            case list():
-                stack.extend(item)
-            case _:
-                raise EvaluationProblem("the result is an expression (&…), not a value")
-    return value
-
-
-class _Calls(Functions):
-    """JMESPath's functions and our own."""
-
-    def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
-        ours = CUSTOM_FUNCTIONS.get(function_name)
-        if ours is not None:
-            return ours.call(*resolved_args)
-        return super().call_function(function_name, resolved_args)
-
-
-class _Interpreter(TreeInterpreter):
-    """Compares numbers with numbers and text with text. Null gives null; anything else is a problem."""
-
-    def visit_comparator(self, node: Any, value: Any) -> Any:
-        if node["value"] in ("eq", "ne"):
-            return super().visit_comparator(node, value)
-        left = self.visit(node["children"][0], value)
-        right = self.visit(node["children"][1], value)
-        if left is None or right is None:
-            return None
-        if _orderable(left) is None or _orderable(left) != _orderable(right):
-            raise EvaluationProblem(f"can't compare {describe_value(left)} with {describe_value(right)}")
-        return self.COMPARATOR_FUNC[node["value"]](left, right)
-
-
-def _orderable(value: Any) -> str | None:
-    """The kind of an ordered value: `number` or `text`; None for a value without an order."""
-    if isinstance(value, bool):
-        return None
-    return "number" if isinstance(value, int | float) else "text" if isinstance(value, str) else None
-
-
-_INTERPRETER = _Interpreter(Options(custom_functions=_Calls()))

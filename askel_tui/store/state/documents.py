@@ -52,7 +52,7 @@ class PinnedStep(_Doc):
     through: Target | None = None
     """The list or metric that carries a `trigger_flow`."""
     seen: dict[str, Any] = {}
-    """What else the targets were then, for finding drift (`core.targets.drift.target_details`)."""
+    """What else the targets were then, for finding drift (`core.targets.dependencies.target_details`)."""
 
 
 class WorkflowDoc(_Doc):

@@ -14,14 +14,10 @@ from dataclasses import replace
 
 from askel_tui.contract.calls import Call
 from askel_tui.core.hold_causes import Cause, hold_cause
-from askel_tui.core.targets.drift import (
-    AccountSnapshot,
-    Finding,
-    PropertyWitness,
-    StepDependencies,
-    find_drift,
-    find_lost_properties,
-)
+from askel_tui.core.targets.dependencies import StepDependencies
+from askel_tui.core.targets.drift import AccountSnapshot, find_drift
+from askel_tui.core.targets.findings import Finding
+from askel_tui.core.targets.lost_properties import PropertyWitness, find_lost_properties
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import (
     KeyRefused,

@@ -12,7 +12,8 @@ from operator import attrgetter
 from typing import Any
 
 from askel_tui.core.operations import Identity
-from askel_tui.core.targets.drift import PropertyWitness, StepDependencies, find_lost_properties
+from askel_tui.core.targets.dependencies import StepDependencies
+from askel_tui.core.targets.lost_properties import PropertyWitness, find_lost_properties
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.reads.profiles import find_profiles
 from askel_tui.store.journal.interface import Journal

@@ -19,15 +19,10 @@ from askel_tui.core.catalog import (
     StepTargets,
 )
 from askel_tui.core.operations import Target
-from askel_tui.core.targets.drift import (
-    AccountSnapshot,
-    Finding,
-    PropertyWitness,
-    StepDependencies,
-    find_drift,
-    step_dependencies,
-    target_details,
-)
+from askel_tui.core.targets.dependencies import StepDependencies, step_dependencies, target_details
+from askel_tui.core.targets.drift import AccountSnapshot, find_drift
+from askel_tui.core.targets.findings import Finding
+from askel_tui.core.targets.lost_properties import PropertyWitness
 from tests.support.workflows import ALL_KINDS, CATALOG, applied, of_steps
 
 LIST = Target("list", "L1", "Welcome")
