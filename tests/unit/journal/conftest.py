@@ -13,8 +13,8 @@ from askel_tui.store.sqlite.journal import open_journal
 from tests.unit.journal.samples import Desk, Opener
 
 
-async def in_a_hurry(home: Path) -> Journal:
-    """A journal that a process of its own writes, which keeps no lock."""
+async def in_bulk_mode(home: Path) -> Journal:
+    """Opens a journal in bulk mode, where a process of its own writes it and holds no lock."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     try:
         journal = await open_journal(home, lock=nothing)
@@ -24,8 +24,8 @@ async def in_a_hurry(home: Path) -> Journal:
     return journal
 
 
-OPENERS: dict[str, Opener] = {"sqlite": open_journal, "sqlite in a hurry": in_a_hurry}
-SLOW = {"sqlite in a hurry"}
+OPENERS: dict[str, Opener] = {"sqlite": open_journal, "sqlite in bulk mode": in_bulk_mode}
+SLOW = {"sqlite in bulk mode"}
 
 
 @pytest.fixture(

@@ -12,11 +12,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from askel_tui.store.journal.rows import DeliveryPosition
 from askel_tui.store.paths import backup_dir, journal_file
 from askel_tui.store.sqlite import backup
 from askel_tui.store.sqlite.journal import open_journal
 from askel_tui.store.sqlite.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION, TABLES
-from tests.unit.journal.samples import NOW
+from tests.unit.journal.samples import CONNECTION, NOW
 
 OLDER = range(1, SCHEMA_VERSION)
 
@@ -49,6 +50,9 @@ async def open_and_close(home: Path) -> list[str]:
     journal = await open_journal(home)
     try:
         assert await journal.taken_slots("acct", NOW) == [("call", NOW, None)]
+        await journal.save_delivery("address", DeliveryPosition(1))
+        assert await journal.delivery("address", None) == DeliveryPosition(1)
+        assert await journal.requests_in_doubt([CONNECTION]) == []
         return [notice.text for notice in await journal.notices()]
     finally:
         await journal.close()

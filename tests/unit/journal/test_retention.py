@@ -1,4 +1,4 @@
-"""Folding away what is old: the chain still shows every change, nobody is disturbed, nothing needed is lost."""
+"""Pruning: the chain still shows every change, followers are not disturbed, nothing needed is lost."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_old_entries_go_and_the_chain_still_holds(desk: Desk) -> None:
     assert (await desk.journal.verify_audit())[1] is None
 
 
-async def test_folding_again_and_again(desk: Desk) -> None:
+async def test_pruning_again_and_again(desk: Desk) -> None:
     for _ in range(4):
         await desk.send(await desk.planned(2))
         desk.now += 10 * DAY
@@ -137,7 +137,7 @@ async def test_a_change_behind_the_marker_is_found(desk: Desk, tmp_path: Path) -
     assert (await desk.journal.verify_audit())[1] == first
 
 
-async def test_a_fold_that_was_interrupted_is_finished_later(desk: Desk, tmp_path: Path) -> None:
+async def test_interrupted_pruning_is_finished_later(desk: Desk, tmp_path: Path) -> None:
     """The marker stands, and only some of the entries are gone."""
     border, before = await _old_and_new(desk)
     half = len(before) // 2

@@ -1,4 +1,4 @@
-"""Whatever order things are done in: every operation is in one place, counted there, and goes out in order."""
+"""Whatever the order of actions: every operation is in one state, counted there, and is sent in order."""
 
 from __future__ import annotations
 

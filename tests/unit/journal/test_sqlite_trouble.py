@@ -46,7 +46,7 @@ async def test_the_file_is_private_and_set_up_for_many_processes(journal: Journa
         connection.close()
 
 
-async def test_a_lock_that_stays_is_told_and_nothing_is_lost(
+async def test_a_lock_that_stays_is_an_error_and_nothing_is_lost(
     journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_connection, "LOCK_TIMEOUT_S", 0.05)
@@ -79,7 +79,7 @@ async def test_a_write_waits_for_another_process(journal: Journal, path: Path) -
     assert await writing == ["new"]
 
 
-async def test_a_full_disk_is_told_and_nothing_acknowledged_is_lost(path: Path) -> None:
+async def test_a_full_disk_is_an_error_and_nothing_acknowledged_is_lost(path: Path) -> None:
     connection = connect(path)
     prepare_schema(connection, path)
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
@@ -134,7 +134,7 @@ async def test_one_failing_write_does_not_take_its_neighbours_along(path: Path) 
         await write(writer, whole)
 
 
-def test_a_damaged_file_is_told_and_left_as_it_is(path: Path) -> None:
+def test_a_damaged_file_is_an_error_and_left_as_it_is(path: Path) -> None:
     async def fill() -> None:
         journal = await open_journal(path)
         await journal.accept_records(
@@ -179,7 +179,7 @@ async def test_foreign_and_newer_files_are_refused(path: Path, tmp_path: Path) -
         await open_journal(newer)
 
 
-async def test_a_path_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+async def test_a_path_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="can't be opened"):
         await open_journal(tmp_path / "missing" / "journal.db")
 

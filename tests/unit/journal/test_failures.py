@@ -1,4 +1,4 @@
-"""Failures: a failed operation keeps the later ones of its record with it; retried, they have their old places."""
+"""Failures: a failed operation keeps the later ones of its record with it; retried, they have their old order."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_held_operations_fail_with_the_ones_before_them(desk: Desk) -> Non
     assert await desk.waiting() == []
 
 
-async def test_discarding_a_failure_tells_each_operation(desk: Desk) -> None:
+async def test_discarding_a_failure_audits_each_operation(desk: Desk) -> None:
     planned = await desk.planned(1)
     await desk.send(planned[:1], "failed", "409 conflict")
     (failure,) = await desk.journal.failures()

@@ -1,4 +1,4 @@
-"""Requests: durable before they are sent, settled at once, in doubt until every operation has its answer."""
+"""Requests: durable before they are sent, settled in one commit, in doubt until every operation has its answer."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_settling_takes_operations_out_and_counts_them(desk: Desk) -> None
     assert await desk.counts() == WorkflowCounts(waiting=2, sent=2)
 
 
-async def test_a_settled_operation_is_told_in_the_audit(desk: Desk) -> None:
+async def test_a_settled_operation_has_an_audit_entry(desk: Desk) -> None:
     planned = await desk.planned(1)
     request = await desk.send(planned[:2])
     first, second = await desk.entries()
@@ -101,7 +101,7 @@ async def test_a_settled_operation_is_told_in_the_audit(desk: Desk) -> None:
         (b'{"a": "\\ud800", "b": 1.50}', {"a": "\ud800", "b": 1.5}),
     ],
 )
-async def test_whatever_was_answered_is_told_and_chained(desk: Desk, body: bytes, shown: object) -> None:
+async def test_any_response_is_audited_and_chained(desk: Desk, body: bytes, shown: object) -> None:
     (planned,) = await desk.planned(1, ["tier"])
     request = await desk.journal.open_request(intent([planned], body), NOW)
     settled = SettledOperation(planned, "written", 200, body)
@@ -196,7 +196,7 @@ async def test_a_gate_that_says_no_skips_the_rest_of_its_record(desk: Desk) -> N
     assert await desk.counts() == WorkflowCounts(waiting=4, sent=1)
 
 
-async def test_a_gate_that_passes_is_told_and_not_counted_as_sent(desk: Desk) -> None:
+async def test_a_gate_that_passes_is_audited_and_not_counted_as_sent(desk: Desk) -> None:
     planned = await desk.planned(1, ["vip", "points"], gates=["vip"])
     await desk.decide_gate(planned[0], "passed")
     (entry,) = await desk.entries()

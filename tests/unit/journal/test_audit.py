@@ -1,4 +1,4 @@
-"""The audit: a chain that shows every change, found by whatever one asks for, followed as it grows."""
+"""The audit: a chain that shows every change, filters that find entries, followers that see it grow."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ FILTERS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("wanted", FILTERS, ids=str)
-async def test_a_filter_gives_what_a_look_at_each_entry_gives(desk: Desk, wanted: dict[str, Any]) -> None:
+async def test_a_filter_gives_the_entries_that_checking_each_one_gives(
+    desk: Desk, wanted: dict[str, Any]
+) -> None:
     entries = await story(desk)
 
     def fits(entry: AuditEntry) -> bool:
@@ -145,7 +147,7 @@ async def test_followers_end_when_the_journal_is_closed(desk: Desk) -> None:
     assert await follower == 1
 
 
-async def test_folding_drops_old_bodies_and_the_chain_still_holds(desk: Desk) -> None:
+async def test_pruning_deletes_old_bodies_and_the_chain_still_holds(desk: Desk) -> None:
     planned = await desk.planned(2)
     old = await desk.send(planned[:1])
     doubt = await desk.journal.open_request(intent(planned[1:2]), desk.now)

@@ -1,4 +1,4 @@
-"""Planning: a record runs once per workflow, its operations wait in order, and a failed plan is kept whole."""
+"""Runs: a record runs once per workflow, its operations wait in order, and a failed plan is kept whole."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ async def test_the_position_moves_with_the_plan(desk: Desk) -> None:
     assert (entry.actor, entry.status, entry.response) == ("ada", "done", {"detail": {"why": "asked"}})
 
 
-async def test_a_failed_plan_is_kept_told_and_planned_again(desk: Desk) -> None:
+async def test_a_failed_plan_is_kept_audited_and_made_again(desk: Desk) -> None:
     journal = desk.journal
     await desk.plan_fails()
     (failure,) = await journal.failures(WORKFLOW)
@@ -153,7 +153,7 @@ async def test_a_paused_workflow_is_left_out_and_comes_back_in_order(desk: Desk)
     assert await desk.waiting() == planned
 
 
-async def test_waiting_is_asked_by_connection_and_place(desk: Desk) -> None:
+async def test_waiting_operations_are_read_by_connection_and_seq(desk: Desk) -> None:
     planned = await desk.planned(4)
     other = Desk(desk.journal, workflow="other", connection="second")
     await other.planned(4)
@@ -187,7 +187,7 @@ async def test_a_forgotten_workflow_leaves_its_audit_and_never_doubles(desk: Des
 
 
 @pytest.mark.parametrize("again", ["delayed", "held", "failed"])
-async def test_what_comes_back_after_its_workflow_was_deleted_is_given_up_with_an_entry(
+async def test_an_operation_that_comes_back_after_its_workflow_was_deleted_is_discarded_with_an_entry(
     desk: Desk, journal: Journal, again: str
 ) -> None:
     planned = await desk.planned(1)
@@ -212,7 +212,7 @@ async def test_what_comes_back_after_its_workflow_was_deleted_is_given_up_with_a
     assert await journal.failures() == []
 
 
-async def test_a_hold_that_ends_with_its_workflow_is_told(desk: Desk, journal: Journal) -> None:
+async def test_a_hold_that_ends_with_its_workflow_is_noticed(desk: Desk, journal: Journal) -> None:
     await desk.planned(2)
     await journal.place_hold(hold("list"), NOW)
     await journal.forget_workflow(WORKFLOW, Decision("delete", "ada", CONNECTION, WORKFLOW), NOW)

@@ -7,7 +7,7 @@ from askel_tui.store.journal.rows import Decision, DelayedOperation, SettledOper
 from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, hold, intent
 
 
-async def test_a_hold_keeps_its_step_and_tells_once(desk: Desk) -> None:
+async def test_a_hold_keeps_its_step_and_is_noticed_once(desk: Desk) -> None:
     await desk.planned(2)
     assert await desk.journal.place_hold(hold("list"), NOW) is True
     assert [each.operation.step for each in await desk.waiting()] == ["tier", "points"] * 2
@@ -40,7 +40,7 @@ async def test_what_is_planned_under_a_hold_waits_for_it(desk: Desk) -> None:
     assert kept.waiting == 2
 
 
-async def test_a_release_brings_all_back_to_their_places(desk: Desk) -> None:
+async def test_a_release_brings_all_back_in_their_order(desk: Desk) -> None:
     planned = await desk.planned(2)
     await desk.journal.place_hold(hold("points"), NOW)
     await desk.planned(1)
@@ -68,7 +68,7 @@ async def test_discarding_empties_a_hold_and_leaves_it(desk: Desk) -> None:
     assert await desk.journal.holds() == []
 
 
-async def test_an_answer_that_holds_does_it_all_at_once(desk: Desk) -> None:
+async def test_a_settlement_with_a_hold_is_one_commit(desk: Desk) -> None:
     planned = await desk.planned(2)
     request = await desk.journal.open_request(intent([planned[2]]), NOW)
     await desk.journal.answer_request(request, held=[planned[2]], hold=hold("list"), now=NOW)

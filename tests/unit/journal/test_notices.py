@@ -1,15 +1,11 @@
-"""Notices in the journal: told once per cause, with how far they were delivered."""
+"""Notices: one per cause, and how far they were delivered."""
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import replace
-from pathlib import Path
 
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import DeliveryPosition, WarningNotice
-from askel_tui.store.sqlite.journal import open_journal
-from askel_tui.store.sqlite.schema import APPLICATION_ID, TABLES
 from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, hold
 
 A, B = "address-a", "address-b"
@@ -32,7 +28,7 @@ async def test_a_second_step_of_one_cause_is_quiet_until_all_go_on(desk: Desk) -
     ]
 
 
-async def test_a_release_tells_who_and_how_much(desk: Desk) -> None:
+async def test_the_notice_of_a_release_names_its_actor_and_the_number_of_operations(desk: Desk) -> None:
     await desk.planned(2)
     await desk.journal.place_hold(hold("list"), NOW)
     await desk.journal.release_hold(WORKFLOW, "list", decision("release", "list"), NOW + 60_000)
@@ -85,23 +81,3 @@ async def test_a_new_address_begins_with_the_oldest_standing_hold(desk: Desk) ->
     await journal.place_hold(hold("points"), NOW)
     assert (await journal.delivery(B, CONNECTION)).seq == 2
     assert (await journal.delivery("address-c", "another")).seq == 4
-
-
-async def test_a_journal_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
-    path = tmp_path / "journal.db"
-    old = sqlite3.connect(path)
-    old.executescript(TABLES)
-    old.execute(
-        "INSERT INTO notices (at, connection, workflow, step, kind, text) VALUES (1, 'c', 'w', 's', 'hold', 't')"
-    )
-    old.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    old.execute("PRAGMA user_version = 1")
-    old.commit()
-    old.close()
-    journal = await open_journal(path)
-    [notice] = await journal.notices()
-    assert (notice.text, notice.cause, notice.quiet) == ("t", None, False)
-    await journal.save_delivery(A, DeliveryPosition(1))
-    assert await journal.delivery(A, None) == DeliveryPosition(1)
-    assert await journal.requests_in_doubt([CONNECTION]) == []
-    await journal.close()

@@ -1,4 +1,4 @@
-"""Places in the budget: never more in any window than it holds, whoever takes them, and requests count."""
+"""Rate-limit slots: never more in any window than its limit, whichever process takes them; requests count."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_accounts_and_calls_have_their_own_windows(journal: Journal) -> No
         assert (await journal.take_slot(account, call, one, NOW))[0] is None
 
 
-async def test_requests_take_their_place_until_they_are_answered(desk: Desk) -> None:
+async def test_requests_take_their_slot_until_they_are_answered(desk: Desk) -> None:
     planned = await desk.planned(1)
     request = await desk.journal.open_request(intent(planned[:1]), NOW)
     assert await desk.journal.take_slot("MpEmbr", CALL, [(1, 1_000)], NOW + 5) == (None, 60_995)

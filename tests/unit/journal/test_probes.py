@@ -1,4 +1,4 @@
-"""Holds that end by themselves: letting one go, and giving way to what needs a person."""
+"""Holds that end by themselves: releasing one operation, and giving way to a cause that needs a person."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from askel_tui.store.journal.rows import DelayedOperation
 from tests.unit.journal.samples import CONNECTION, WORKFLOW, Desk, hold, intent
 
 
-async def test_the_oldest_is_let_go_and_comes_back_if_it_is_to_be_tried_again(desk: Desk) -> None:
+async def test_the_oldest_operation_is_released_and_held_again_if_it_is_to_be_tried_again(desk: Desk) -> None:
     planned = await desk.planned(3, ("points",))
     assert await desk.journal.place_hold(hold("points", "outage"), desk.now)
     assert await desk.journal.release_one(WORKFLOW, "points", desk.now) == planned[0].seq
@@ -24,7 +24,7 @@ async def test_the_oldest_is_let_go_and_comes_back_if_it_is_to_be_tried_again(de
     assert [each.waiting for each in await desk.journal.holds()] == [2]
 
 
-async def test_nothing_is_let_go_where_nothing_is_held(desk: Desk) -> None:
+async def test_nothing_is_released_where_nothing_is_held(desk: Desk) -> None:
     await desk.planned(1, ("points",))
     assert await desk.journal.release_one(WORKFLOW, "points", desk.now) is None
     await desk.journal.place_hold(hold("list", "outage"), desk.now)

@@ -1,4 +1,4 @@
-"""The journal in a hurry: a process of its own writes, and nothing else is different."""
+"""Bulk mode: a process of its own writes the journal, and nothing else is different."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_an_error_and_its_facts_come_back(journal: Journal) -> None:
         await journal.answer_request(77, now=NOW)
 
 
-async def test_a_writer_that_dies_is_told_and_what_was_acknowledged_is_kept(journal: Journal) -> None:
+async def test_a_writer_that_dies_is_an_error_and_acknowledged_writes_are_kept(journal: Journal) -> None:
     await journal.enter_bulk_mode()
     assert await journal.accept_records(CONNECTION, [record(1)], NOW) == ["new"]
     for pid in children(os.getpid()):
@@ -80,7 +80,7 @@ async def test_a_writer_that_dies_is_told_and_what_was_acknowledged_is_kept(jour
     assert [each.record.id for each in await journal.records_after(CONNECTION, 0, 10)] == ["evt-000001"]
 
 
-async def test_in_a_hurry_twice_and_at_rest_twice_is_once(journal: Journal) -> None:
+async def test_entering_or_leaving_bulk_mode_twice_is_once(journal: Journal) -> None:
     for change in (
         journal.leave_bulk_mode,
         journal.enter_bulk_mode,
@@ -131,7 +131,7 @@ async def test_the_next_owner_waits_until_the_writer_of_one_that_was_killed_has_
             await journal.close()
 
 
-async def test_while_its_owner_lives_nobody_else_owns_the_home(journal: Journal, tmp_path: Path) -> None:
+async def test_no_other_process_owns_the_home_while_its_owner_lives(journal: Journal, tmp_path: Path) -> None:
     await journal.enter_bulk_mode()
     with pytest.raises(AlreadyOwned, match=f"process {os.getpid()}"):
         OwnershipLock(tmp_path).acquire()

@@ -1,4 +1,4 @@
-"""Orders, and noticing that something changed."""
+"""Commands, and noticing that something changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from askel_tui.store.journal.rows import Command
 from tests.unit.journal.samples import CONNECTION, NOW, Desk, Opener, record
 
 
-async def test_an_order_is_carried_out_once(journal: Journal) -> None:
+async def test_a_command_is_finished_once(journal: Journal) -> None:
     ordered = await journal.submit_command("pause", {"workflow": "welcome"}, "ada", NOW)
     later = await journal.submit_command("retry", {"ids": [1, 2]}, "ada", NOW - 5)
     first, second = await journal.open_commands()
@@ -48,7 +48,7 @@ async def test_a_commit_between_two_waits_is_not_missed(desk: Desk) -> None:
     assert await asyncio.create_task(desk.journal.wait_for_change(0.01)) is False
 
 
-async def test_all_who_wait_are_woken(desk: Desk) -> None:
+async def test_every_waiter_is_woken(desk: Desk) -> None:
     waiters = [asyncio.create_task(desk.journal.wait_for_change(30)) for _ in range(3)]
     await asyncio.sleep(0)
     await desk.take(1)
