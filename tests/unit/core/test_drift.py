@@ -57,9 +57,9 @@ WELL = AccountSnapshot(
 
 
 def _found(
-    step: StepDependencies, look: AccountSnapshot, *carriers: PropertyWitness
+    step: StepDependencies, snapshot: AccountSnapshot, *witnesses: PropertyWitness
 ) -> list[tuple[str, str]]:
-    return [(each.cause, each.policy) for each in find_drift(step, look, carriers, account="Acc")]
+    return [(each.cause, each.policy) for each in find_drift(step, snapshot, witnesses, account="Acc")]
 
 
 @pytest.mark.parametrize("step", [ADD, GATE, FIRE, EVENT, TIER], ids=lambda step: step.kind)
@@ -73,7 +73,7 @@ def test_what_was_not_read_gives_no_finding(step: StepDependencies) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "look", "expected"),
+    ("step", "snapshot", "expected"),
     [
         (ADD, replace(WELL, lists={}), ("target_gone", "hold")),
         (ADD, replace(WELL, lists={}, namesakes={("list", "Welcome"): ("L9",)}), ("made_anew", "hold")),
@@ -114,10 +114,10 @@ def test_what_was_not_read_gives_no_finding(step: StepDependencies) -> None:
     ],
 )
 def test_each_drift_has_its_cause_and_policy(
-    step: StepDependencies, look: AccountSnapshot, expected: tuple[str, str]
+    step: StepDependencies, snapshot: AccountSnapshot, expected: tuple[str, str]
 ) -> None:
-    assert _found(step, look) == [expected]
-    [finding] = find_drift(step, look, account="Acc")
+    assert _found(step, snapshot) == [expected]
+    [finding] = find_drift(step, snapshot, account="Acc")
     assert finding.step == step.step
     assert finding.detail
 
@@ -143,8 +143,8 @@ def test_a_revision_without_definitions_and_triggers_finds_neither() -> None:
 
 
 def test_a_renamed_list_says_its_new_name_and_who_has_the_old_one() -> None:
-    look = replace(WELL, lists={"L1": ListEntry("L1", "Hello")}, namesakes={("list", "Welcome"): ("L9",)})
-    [finding] = find_drift(ADD, look)
+    snapshot = replace(WELL, lists={"L1": ListEntry("L1", "Hello")}, namesakes={("list", "Welcome"): ("L9",)})
+    [finding] = find_drift(ADD, snapshot)
     for word in ("Welcome", "L1", "Hello", "L9"):
         assert word in finding.detail
 
@@ -160,9 +160,9 @@ def _carriers(values: list[Any], now: list[dict[str, Any]]) -> list[PropertyWitn
     ]
 
 
-def _of_properties(step: StepDependencies, carriers: list[PropertyWitness]) -> list[Finding]:
+def _of_properties(step: StepDependencies, witnesses: list[PropertyWitness]) -> list[Finding]:
     return [
-        each for each in find_drift(step, AccountSnapshot(), carriers) if each.cause.startswith("property_")
+        each for each in find_drift(step, AccountSnapshot(), witnesses) if each.cause.startswith("property_")
     ]
 
 
@@ -214,11 +214,11 @@ def test_among_those_that_were_seen_before_half_decides() -> None:
 
 
 def test_a_key_they_had_before_is_a_worse_guess_than_a_new_one() -> None:
-    carriers = [
+    witnesses = [
         PropertyWitness({"Tier": "Gold"}, {"Status": "Gold", "Level": "Gold"}, frozenset({"Tier", "Status"}))
         for _ in range(5)
     ]
-    [found] = _of_properties(TIER, carriers)
+    [found] = _of_properties(TIER, witnesses)
     assert "renamed to Level" in found.detail
 
 
@@ -231,8 +231,8 @@ def test_a_property_that_a_workflow_clears_is_missed_only_where_its_values_moved
 
 
 def test_a_finding_says_no_values() -> None:
-    carriers = [PropertyWitness({"Tier": "secret"}, {"Level": "secret"}) for _ in range(5)]
-    assert all("secret" not in f"{each.detail}{each.evidence}" for each in _of_properties(TIER, carriers))
+    witnesses = [PropertyWitness({"Tier": "secret"}, {"Level": "secret"}) for _ in range(5)]
+    assert all("secret" not in f"{each.detail}{each.evidence}" for each in _of_properties(TIER, witnesses))
 
 
 def test_the_snapshot_keeps_what_ids_do_not_say() -> None:
@@ -245,7 +245,7 @@ def test_the_snapshot_keeps_what_ids_do_not_say() -> None:
 def test_a_workflow_just_applied_has_no_drift() -> None:
     workflow = applied(of_steps(ALL_KINDS))
     seen = {step: target_details(targets, CATALOG) for step, targets in workflow.targets.items()}
-    look = AccountSnapshot(
+    snapshot = AccountSnapshot(
         account="MpEmbr",
         lists={each.id: each for each in CATALOG.lists},
         segments={each.id: each for each in CATALOG.segments},
@@ -256,4 +256,4 @@ def test_a_workflow_just_applied_has_no_drift() -> None:
     assert {each.step for each in steps} == {each.id for each in workflow.workflow.steps}
     assert next(each for each in steps if each.step == "tier").properties == ("Tier", "Points")
     for step in steps:
-        assert find_drift(step, look, account="MpEmbr") == []
+        assert find_drift(step, snapshot, account="MpEmbr") == []

@@ -153,7 +153,7 @@ def test_null_gives_null(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("data.word > `0`", "can't compare text '12' with the number 0"),
         ("`0` < data.word", "can't compare the number 0 with text '12'"),
@@ -191,12 +191,12 @@ def test_null_gives_null(name: str) -> None:
         ("[&data]", "is an expression"),
     ],
 )
-def test_what_can_not_be_done_is_a_problem_that_says_so(text: str, told: str) -> None:
-    assert told in problem(text)
+def test_what_can_not_be_done_is_a_problem_that_says_so(text: str, expected: str) -> None:
+    assert expected in problem(text)
 
 
 @pytest.mark.parametrize(
-    ("text", "told", "suggestion"),
+    ("text", "expected", "suggestion"),
     [
         ("", "empty", None),
         (" ", "not an expression", None),
@@ -232,10 +232,10 @@ def test_what_can_not_be_done_is_a_problem_that_says_so(text: str, told: str) ->
     ],
 )
 def test_what_is_no_expression_is_told_before_any_record(
-    text: str, told: str, suggestion: str | None
+    text: str, expected: str, suggestion: str | None
 ) -> None:
     raised = error(text)
-    assert told in raised.message
+    assert expected in raised.message
     assert raised.suggestion == suggestion
 
 

@@ -49,9 +49,9 @@ def _given_causes(tree: ast.AST) -> Iterator[ast.expr]:
         if not isinstance(node, ast.Call):
             continue
         name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-        place = CAUSE_ARGUMENT.get(name)
-        if place is not None and len(node.args) > place:
-            yield node.args[place]
+        position = CAUSE_ARGUMENT.get(name)
+        if position is not None and len(node.args) > position:
+            yield node.args[position]
         yield from (each.value for each in node.keywords if each.arg == "cause")
 
 

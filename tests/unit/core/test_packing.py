@@ -287,9 +287,9 @@ CONSENT_STEPS = """\
 def test_consent_of_one_list_source_and_kind_travels_together() -> None:
     record = happened(phone="+442079460018", when="2020-01-02T03:04:05Z")
     found = {each.step: each for each in operations(record, applied(of_steps(CONSENT_STEPS)))}
-    parcels = {step: batch_key(each) for step, each in found.items() if each.call in CONSENT_CALLS}
-    assert parcels["in"] == parcels.pop("same")
-    assert len(set(parcels.values())) == len(parcels) == 6
+    batches = {step: batch_key(each) for step, each in found.items() if each.call in CONSENT_CALLS}
+    assert batches["in"] == batches.pop("same")
+    assert len(set(batches.values())) == len(batches) == 6
 
 
 @pytest.mark.parametrize("revision", SELECTABLE)

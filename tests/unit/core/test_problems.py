@@ -1,4 +1,4 @@
-"""Problems: how they are told, and what they suggest."""
+"""Problems: how they are expected, and what they suggest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from askel_tui.core.problems import Problem, did_you_mean
 
 
 @pytest.mark.parametrize(
-    ("problem", "told"),
+    ("problem", "expected"),
     [
         (Problem("is missing"), "is missing"),
         (Problem("is missing", field="profile", file="w.yaml", line=3), "w.yaml:3: profile: is missing"),
@@ -22,8 +22,8 @@ from askel_tui.core.problems import Problem, did_you_mean
         ),
     ],
 )
-def test_a_problem_names_its_place(problem: Problem, told: str) -> None:
-    assert str(problem) == told
+def test_a_problem_names_its_place(problem: Problem, expected: str) -> None:
+    assert str(problem) == expected
 
 
 @given(st.text(), st.text(), st.text())

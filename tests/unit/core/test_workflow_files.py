@@ -131,7 +131,7 @@ def test_the_other_examples_load() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "expected"),
     [
         (
             "bad-expression",
@@ -164,8 +164,8 @@ def test_the_other_examples_load() -> None:
         ),
     ],
 )
-def test_each_refused_example_gets_its_answer(name: str, told: list[str]) -> None:
-    assert problems((EXAMPLES / "refused" / f"{name}.yaml").read_text()) == told
+def test_each_refused_example_gets_its_answer(name: str, expected: list[str]) -> None:
+    assert problems((EXAMPLES / "refused" / f"{name}.yaml").read_text()) == expected
 
 
 def test_all_problems_come_at_once_in_the_order_of_the_file() -> None:
@@ -264,7 +264,7 @@ def test_every_kind_of_step(text: str, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("upsert_profile: {email: data.email}", "email: identifies a profile and belongs under `profile`"),
         ("upsert_profile: {first_nam: data.n}", "Did you mean 'first_name'?"),
@@ -310,14 +310,14 @@ def test_every_kind_of_step(text: str, expected: Any) -> None:
         ("track_events: {metric: M}", "Did you mean 'track_event'?"),
     ],
 )
-def test_a_step_that_is_wrong_has_one_problem(text: str, told: str) -> None:
+def test_a_step_that_is_wrong_has_one_problem(text: str, expected: str) -> None:
     found = step_problems(text)
     assert len(found) == 1
-    assert told in found[0]
+    assert expected in found[0]
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("", "the file is empty"),
         ("# only a comment", "the file is empty"),
@@ -338,8 +338,8 @@ def test_a_step_that_is_wrong_has_one_problem(text: str, told: str) -> None:
         ("%YAML 99999999999999999999.1\n---\na: b", "not YAML"),
     ],
 )
-def test_what_is_no_workflow_file_is_told(text: str, told: str) -> None:
-    assert told in " ".join(problems(text))
+def test_what_is_no_workflow_file_is_told(text: str, expected: str) -> None:
+    assert expected in " ".join(problems(text))
 
 
 def test_a_bomb_of_aliases_is_refused_before_it_goes_off() -> None:

@@ -1,4 +1,4 @@
-"""The ledger of places: never more calls in a window of the server than it holds, wherever it begins."""
+"""Window counters: never more calls in a window of the server than it holds, wherever it begins."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def test_never_over_the_servers_windows(
     limits: list[Window], phases: list[float], calls: list[tuple[float, float, float]], drift: float
 ) -> None:
     """Calls take as long as they like and arrive at any moment of that; the server's clock drifts."""
-    places = WindowCounter(limits)
+    counter = WindowCounter(limits)
     now = 0.0
     under_way: list[float] = []
     counted: list[Counter[int]] = [Counter() for _ in limits]
     for pause, latency, arrival in calls:
         now += pause
         while under_way and under_way[0] <= now:
-            places.release(heapq.heappop(under_way))
-        while not places.take(now):
-            wait = places.seconds_until_free(now)
+            counter.release(heapq.heappop(under_way))
+        while not counter.take(now):
+            wait = counter.seconds_until_free(now)
             later = now + wait if wait is not None else float("inf")
             if under_way and under_way[0] <= later:
                 now = heapq.heappop(under_way)
-                places.release(now)
+                counter.release(now)
             else:
                 assert later > now, "a wait leads on"
                 now = later
@@ -61,44 +61,44 @@ def test_never_over_the_servers_windows(
 @given(limits=windows, calls=st.integers(1, 40))
 def test_no_place_is_wasted_on_calls_that_take_no_time(limits: list[Window], calls: int) -> None:
     """A burst goes at once, and the wait is exact: taking succeeds then and not before."""
-    places = WindowCounter(limits)
+    counter = WindowCounter(limits)
     now = 0.0
     at_once = 0
-    while places.take(now):
-        places.release(now)
+    while counter.take(now):
+        counter.release(now)
         at_once += 1
     assert at_once == min(window.limit for window in limits)
     for _ in range(calls):
-        wait = places.seconds_until_free(now)
+        wait = counter.seconds_until_free(now)
         assert wait is not None
         assert wait > 0
-        assert not places.take(now + wait * 0.99)
+        assert not counter.take(now + wait * 0.99)
         now += wait + 1e-9
-        assert places.take(now)
-        places.release(now)
-        while places.take(now):
-            places.release(now)
+        assert counter.take(now)
+        counter.release(now)
+        while counter.take(now):
+            counter.release(now)
 
 
 def test_room_that_depends_on_an_answer_has_no_time() -> None:
-    places = WindowCounter([Window(2, 1)])
-    assert places.take(0)
-    assert places.take(0)
-    assert places.seconds_until_free(100) is None
-    places.release(100)
-    assert places.seconds_until_free(100) == pytest.approx(1, rel=0.01)
+    counter = WindowCounter([Window(2, 1)])
+    assert counter.take(0)
+    assert counter.take(0)
+    assert counter.seconds_until_free(100) is None
+    counter.release(100)
+    assert counter.seconds_until_free(100) == pytest.approx(1, rel=0.01)
 
 
 def test_limits_only_become_smaller() -> None:
-    places = WindowCounter([Window(75, 1), Window(750, 60)])
-    places.tighten([Window(75, 1), Window(700, 60), Window(150, 86400)])
-    places.tighten([Window(750, 60)])
-    assert list(places.limits()) == [Window(75, 1), Window(700, 60), Window(150, 86400)]
+    counter = WindowCounter([Window(75, 1), Window(750, 60)])
+    counter.tighten([Window(75, 1), Window(700, 60), Window(150, 86400)])
+    counter.tighten([Window(750, 60)])
+    assert list(counter.limits()) == [Window(75, 1), Window(700, 60), Window(150, 86400)]
 
 
 @given(st.lists(st.floats(0, 100), max_size=30))
 def test_calls_may_be_remembered_in_any_order(times: list[float]) -> None:
-    places = WindowCounter([Window(1000, 10)])
+    counter = WindowCounter([Window(1000, 10)])
     for time in times:
-        places.record_answered(time)
-    assert places.count(10, 100.0) == sum(1 for time in times if time > 100 - 10 * 1.0005)
+        counter.record_answered(time)
+    assert counter.count(10, 100.0) == sum(1 for time in times if time > 100 - 10 * 1.0005)

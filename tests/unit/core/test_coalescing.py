@@ -99,24 +99,24 @@ def test_a_later_record_has_to_write_all_that_the_request_names() -> None:
 
 
 def test_updates_of_one_record_fold_whatever_they_write() -> None:
-    fold = coalescing.Coalescer(update(1, properties={"A": 1}), 7, NEWEST)
-    assert fold.add(update(2, properties={"B": 1}), 7)
-    assert not fold.add(update(3, properties={"B": 2}), 8)
-    assert fold.add(update(4, properties={"A": 2, "B": 2}), 8)
-    assert not fold.add(update(5, properties={"A": 3, "B": 3}), 7)
+    coalescer = coalescing.Coalescer(update(1, properties={"A": 1}), 7, NEWEST)
+    assert coalescer.add(update(2, properties={"B": 1}), 7)
+    assert not coalescer.add(update(3, properties={"B": 2}), 8)
+    assert coalescer.add(update(4, properties={"A": 2, "B": 2}), 8)
+    assert not coalescer.add(update(5, properties={"A": 3, "B": 3}), 7)
 
 
 def test_what_would_be_over_the_cap_of_a_profile_stays_apart() -> None:
     third = caps(NEWEST).profile_bytes // 3
-    fold = coalescing.Coalescer(update(1, properties={"A": "x" * third}), 1, NEWEST)
-    assert fold.add(update(2, properties={"B": "x" * third}), 1)
-    assert not fold.add(update(3, properties={"C": "x" * third}), 1)
-    assert fold.add(update(4, properties={"C": "x"}), 1)
+    coalescer = coalescing.Coalescer(update(1, properties={"A": "x" * third}), 1, NEWEST)
+    assert coalescer.add(update(2, properties={"B": "x" * third}), 1)
+    assert not coalescer.add(update(3, properties={"C": "x" * third}), 1)
+    assert coalescer.add(update(4, properties={"C": "x"}), 1)
 
 
 def test_no_more_than_a_thousand_become_one() -> None:
-    fold = coalescing.Coalescer(update(0, properties={"A": 0}), 0, NEWEST)
-    taken = [fold.add(update(number, properties={"A": number}), number) for number in range(1, 1_100)]
+    coalescer = coalescing.Coalescer(update(0, properties={"A": 0}), 0, NEWEST)
+    taken = [coalescer.add(update(number, properties={"A": number}), number) for number in range(1, 1_100)]
     assert sum(taken) == coalescing.MAX_COALESCED_UPDATES - 1
 
 

@@ -33,60 +33,60 @@ def event(**identifiers: str) -> Operation:
 
 
 def test_a_later_operation_meets_what_an_earlier_one_left() -> None:
-    shadow = SimulatedAccount()
-    assert shadow.apply(upsert(email="a@x.example")).creates_profile
-    met = shadow.apply(upsert(email="A@x.example", phone_number="+441"))
-    assert not met.creates_profile
-    assert met.changes == {"phone_number": {"before": None, "after": "+441"}}
-    assert shadow.find(Identity(phone_number="+441")) is met.profile
+    account = SimulatedAccount()
+    assert account.apply(upsert(email="a@x.example")).creates_profile
+    effect = account.apply(upsert(email="A@x.example", phone_number="+441"))
+    assert not effect.creates_profile
+    assert effect.changes == {"phone_number": {"before": None, "after": "+441"}}
+    assert account.find(Identity(phone_number="+441")) is effect.profile
 
 
 def test_an_address_that_moved_is_nobodys() -> None:
-    shadow = SimulatedAccount()
-    shadow.add_profile(
+    account = SimulatedAccount()
+    account.add_profile(
         ProfileState("01A", {"email": "old@x.example", "external_id": "S-1", "phone_number": None})
     )
-    shadow.apply(upsert(email="new@x.example", external_id="S-1"))
-    assert shadow.find(Identity(email="old@x.example")) is None
-    assert shadow.apply(upsert(email="old@x.example")).creates_profile
+    account.apply(upsert(email="new@x.example", external_id="S-1"))
+    assert account.find(Identity(email="old@x.example")) is None
+    assert account.apply(upsert(email="old@x.example")).creates_profile
 
 
 def test_identifiers_of_two_profiles_refuse_an_upsert_and_change_nothing() -> None:
-    shadow = SimulatedAccount()
+    account = SimulatedAccount()
     one, two = ProfileState("01A", {"email": "a@x.example"}), ProfileState("01B", {"phone_number": "+441"})
-    shadow.add_profile(one)
-    shadow.add_profile(two)
-    met = shadow.apply(upsert(email="a@x.example", phone_number="+441"))
-    assert met.conflicting_profiles == (one, two)
-    assert met.changes == {}
+    account.add_profile(one)
+    account.add_profile(two)
+    effect = account.apply(upsert(email="a@x.example", phone_number="+441"))
+    assert effect.conflicting_profiles == (one, two)
+    assert effect.changes == {}
     assert one.properties == {} == two.properties
 
 
 def test_a_connection_that_writes_to_the_strongest_takes_nothing_from_the_other() -> None:
-    shadow = SimulatedAccount(conflicts=False)
-    shadow.add_profile(ProfileState("01A", {"email": "a@x.example"}))
-    shadow.add_profile(ProfileState("01B", {"phone_number": "+441"}))
-    met = shadow.apply(upsert(email="a@x.example", phone_number="+441"))
-    assert not met.conflicting_profiles
-    assert met.profile.id == "01A"
-    assert met.changes == {"properties.Tier": {"before": None, "after": "Gold"}}
-    assert met.profile.attributes == {"email": "a@x.example"}
+    account = SimulatedAccount(conflicts=False)
+    account.add_profile(ProfileState("01A", {"email": "a@x.example"}))
+    account.add_profile(ProfileState("01B", {"phone_number": "+441"}))
+    effect = account.apply(upsert(email="a@x.example", phone_number="+441"))
+    assert not effect.conflicting_profiles
+    assert effect.profile.id == "01A"
+    assert effect.changes == {"properties.Tier": {"before": None, "after": "Gold"}}
+    assert effect.profile.attributes == {"email": "a@x.example"}
 
 
 def test_consent_goes_by_the_channels_own_identifier() -> None:
-    shadow = SimulatedAccount()
-    shadow.add_profile(ProfileState("01A", {"phone_number": "+441"}))
-    met = shadow.apply(consent(email="a@x.example", phone_number="+441"))
-    assert met.creates_profile
-    assert met.profile.attributes == {"email": "a@x.example"}
+    account = SimulatedAccount()
+    account.add_profile(ProfileState("01A", {"phone_number": "+441"}))
+    effect = account.apply(consent(email="a@x.example", phone_number="+441"))
+    assert effect.creates_profile
+    assert effect.profile.attributes == {"email": "a@x.example"}
 
 
 def test_an_event_never_moves_an_identifier() -> None:
-    shadow = SimulatedAccount()
-    shadow.add_profile(ProfileState("01A", {"email": "a@x.example"}))
-    shadow.add_profile(ProfileState("01B", {"phone_number": "+441"}))
-    shadow.apply(event(email="a@x.example", phone_number="+441"))
-    found = shadow.find(Identity(phone_number="+441"))
+    account = SimulatedAccount()
+    account.add_profile(ProfileState("01A", {"email": "a@x.example"}))
+    account.add_profile(ProfileState("01B", {"phone_number": "+441"}))
+    account.apply(event(email="a@x.example", phone_number="+441"))
+    found = account.find(Identity(phone_number="+441"))
     assert found is not None
     assert found.id == "01B"
 
@@ -101,11 +101,11 @@ identities = st.builds(
 
 @given(st.lists(identities, max_size=12))
 def test_a_repeated_upsert_changes_nothing_more(given: list[Identity]) -> None:
-    shadow = SimulatedAccount()
+    account = SimulatedAccount()
     for identity in given:
-        first = shadow.apply(upsert(**identity.identifiers()))
-        again = shadow.apply(upsert(**identity.identifiers()))
+        first = account.apply(upsert(**identity.identifiers()))
+        again = account.apply(upsert(**identity.identifiers()))
         assert again.changes == {}
         assert not again.creates_profile
         assert bool(first.conflicting_profiles) == bool(again.conflicting_profiles)
-        assert shadow.find(identity) is not None
+        assert account.find(identity) is not None

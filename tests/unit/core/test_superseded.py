@@ -62,7 +62,7 @@ def test_an_upsert_keeps_only_what_was_not_written_since(revision: str) -> None:
 
 
 @given(old=NAMES, cleared=NAMES, later=NAMES)
-def test_what_is_left_is_exactly_what_was_not_overtaken(
+def test_what_is_left_is_exactly_what_was_not_superseded(
     old: list[str], cleared: list[str], later: list[str]
 ) -> None:
     operation = _upsert(properties=dict.fromkeys(old, 1), unset=[name for name in cleared if name not in old])
@@ -89,7 +89,7 @@ def test_rows_of_an_import_job_count_for_their_own_profile_only() -> None:
 
 
 @pytest.mark.parametrize("call", [Call.ADD_PROFILES_TO_LIST, Call.REMOVE_PROFILES_FROM_LIST])
-def test_a_list_write_is_overtaken_by_any_later_write_of_that_list(call: Call) -> None:
+def test_a_list_write_is_superseded_by_any_later_write_of_that_list(call: Call) -> None:
     since = _sent(_of_list(call, WELCOME)).for_profile(ADA)
     assert without_superseded(_of_list(Call.ADD_PROFILES_TO_LIST, WELCOME), since) is None
     other = _of_list(Call.ADD_PROFILES_TO_LIST, NEWS)
@@ -98,7 +98,7 @@ def test_a_list_write_is_overtaken_by_any_later_write_of_that_list(call: Call) -
 
 @pytest.mark.parametrize("revision", SELECTABLE)
 @pytest.mark.parametrize("call", [Call.BULK_SUBSCRIBE_PROFILES, Call.BULK_UNSUBSCRIBE_PROFILES])
-def test_consent_is_overtaken_where_every_channel_was_written_since(call: Call, revision: str) -> None:
+def test_consent_is_superseded_where_every_channel_was_written_since(call: Call, revision: str) -> None:
     since = _sent(_of_list(call, NEWS, ("email",)), revision).for_profile(ADA)
     assert without_superseded(_of_list(Call.BULK_SUBSCRIBE_PROFILES, NEWS, ("email",)), since) is None
     for kept in (("email", "sms"), ("sms",)):

@@ -1,4 +1,4 @@
-"""Who gets a place, when, and where it is counted; on a clock that the test moves."""
+"""Who gets a permit, when, and where it is counted; on a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Timer:
 
 
 class FakeClock:
-    """Time stands still until it is moved; whoever waits is woken on the way."""
+    """Time stands still until it is moved; those who wait are woken on the way."""
 
     def __init__(self) -> None:
         self._now = 1000.0
@@ -83,7 +83,7 @@ async def settle() -> None:
 
 
 class MemoryLedger:
-    """A journal's places, in memory."""
+    """A journal's slots, in memory."""
 
     def __init__(self) -> None:
         self.rows: list[list[Any]] = []
@@ -109,8 +109,8 @@ class MemoryLedger:
         self.rows.append([account, call, now, None])
         return len(self.rows) - 1, 0
 
-    async def release_slot(self, place: int, now: int) -> None:
-        self.rows[place][3] = now
+    async def release_slot(self, slot: int, now: int) -> None:
+        self.rows[slot][3] = now
 
     async def taken_slots(self, account: str, since: int) -> list[tuple[str, int, int | None]]:
         return [(row[1], row[2], row[3]) for row in self.rows if row[0] == account and row[2] >= since]
@@ -124,15 +124,15 @@ class MemoryLedger:
         return sum(1 for end in ends if end > since)
 
 
-async def take(budgets: RateLimiter, call: str = Call.CREATE_EVENT, **options: Any) -> Permit:
-    """Takes a place and leaves it open."""
-    place = budgets.permit("A", call, options.pop("revision", NEWEST), **options)
-    return await place.__aenter__()
+async def take(limiter: RateLimiter, call: str = Call.CREATE_EVENT, **options: Any) -> Permit:
+    """Takes a permit and leaves it open."""
+    permit = limiter.permit("A", call, options.pop("revision", NEWEST), **options)
+    return await permit.__aenter__()
 
 
-async def use(budgets: RateLimiter, call: str = Call.CREATE_EVENT, **options: Any) -> None:
-    """Takes a place for a call that takes no time."""
-    async with budgets.permit("A", call, options.pop("revision", NEWEST), **options):
+async def use(limiter: RateLimiter, call: str = Call.CREATE_EVENT, **options: Any) -> None:
+    """Takes a permit for a call that takes no time."""
+    async with limiter.permit("A", call, options.pop("revision", NEWEST), **options):
         pass
 
 
@@ -168,23 +168,23 @@ async def test_the_owner_leaves_a_tenth_and_others_have_it() -> None:
 
 async def test_both_windows_must_have_room() -> None:
     clock = FakeClock()
-    budgets = RateLimiter("owner", clock=clock)
+    limiter = RateLimiter("owner", clock=clock)
     sent = 0
     for _ in range(20):
-        sent += await at_once(budgets, Call.ADD_PROFILES_TO_LIST)
+        sent += await at_once(limiter, Call.ADD_PROFILES_TO_LIST)
         await clock.pass_time(1.01)
     assert sent == 149
     await clock.pass_time(60)
-    assert await at_once(budgets, Call.ADD_PROFILES_TO_LIST) == 9
+    assert await at_once(limiter, Call.ADD_PROFILES_TO_LIST) == 9
 
 
 async def test_who_waits_is_served_in_order_and_live_before_bulk() -> None:
     clock = FakeClock()
-    budgets = RateLimiter("owner", clock=clock, paced=False)
+    limiter = RateLimiter("owner", clock=clock, paced=False)
     served: list[str] = []
 
     async def wait(name: str, priority: Priority) -> None:
-        await use(budgets, Call.GET_ACCOUNTS, priority=priority)
+        await use(limiter, Call.GET_ACCOUNTS, priority=priority)
         served.append(name)
 
     names: list[tuple[str, Priority]] = [
@@ -200,30 +200,30 @@ async def test_who_waits_is_served_in_order_and_live_before_bulk() -> None:
     await clock.pass_time(10)
     assert served == ["first", "live 1", "live 2", "bulk 1", "bulk 2"]
     await asyncio.gather(*tasks)
-    await budgets.aclose()
+    await limiter.aclose()
 
 
 async def test_a_backlog_that_fills_the_minute_leaves_room_for_the_live_calls_that_come() -> None:
     clock = FakeClock()
-    budgets = RateLimiter("owner", clock=clock)
-    backlog = [asyncio.create_task(use(budgets, Call.CREATE_EVENT, priority="bulk")) for _ in range(4_000)]
+    limiter = RateLimiter("owner", clock=clock)
+    backlog = [asyncio.create_task(use(limiter, Call.CREATE_EVENT, priority="bulk")) for _ in range(4_000)]
     for _ in range(700):
         # Ten live calls a second; none of them ever waits, also when the first minute is nearly over.
         await clock.pass_time(0.1)
-        live = asyncio.create_task(use(budgets, Call.CREATE_EVENT))
+        live = asyncio.create_task(use(limiter, Call.CREATE_EVENT))
         await clock.pass_time(0)
         assert live.done()
     for task in backlog:
         task.cancel()
     await asyncio.gather(*backlog, return_exceptions=True)
-    await budgets.aclose()
+    await limiter.aclose()
 
 
 async def test_a_place_is_kept_until_the_answer_and_the_window_are_over() -> None:
     clock = FakeClock()
-    budgets = RateLimiter("owner", clock=clock)
-    slow = await take(budgets, Call.GET_ACCOUNTS)
-    waiter = asyncio.create_task(use(budgets, Call.GET_ACCOUNTS))
+    limiter = RateLimiter("owner", clock=clock)
+    slow = await take(limiter, Call.GET_ACCOUNTS)
+    waiter = asyncio.create_task(use(limiter, Call.GET_ACCOUNTS))
     await clock.pass_time(30)
     assert not waiter.done()
     await slow.__aexit__(None, None, None)
@@ -235,9 +235,9 @@ async def test_a_place_is_kept_until_the_answer_and_the_window_are_over() -> Non
 
 async def test_who_gives_up_waiting_takes_nobodys_place() -> None:
     clock = FakeClock()
-    budgets = RateLimiter("owner", clock=clock)
-    first = await take(budgets, Call.GET_ACCOUNTS)
-    waiters = [asyncio.create_task(use(budgets, Call.GET_ACCOUNTS)) for _ in range(3)]
+    limiter = RateLimiter("owner", clock=clock)
+    first = await take(limiter, Call.GET_ACCOUNTS)
+    waiters = [asyncio.create_task(use(limiter, Call.GET_ACCOUNTS)) for _ in range(3)]
     await clock.pass_time(0)
     waiters[0].cancel()
     await first.__aexit__(None, None, None)
@@ -245,35 +245,35 @@ async def test_who_gives_up_waiting_takes_nobodys_place() -> None:
     assert [waiter.done() for waiter in waiters] == [True, True, False]
     waiters[2].cancel()
     await clock.pass_time(5)
-    assert await at_once(budgets, Call.GET_ACCOUNTS) == 1
+    assert await at_once(limiter, Call.GET_ACCOUNTS) == 1
 
 
 async def test_a_place_given_to_who_was_just_cancelled_goes_to_the_next() -> None:
     clock = FakeClock()
-    budgets = RateLimiter("owner", clock=clock)
-    first = await take(budgets, Call.GET_ACCOUNTS)
-    waiter = asyncio.create_task(use(budgets, Call.GET_ACCOUNTS))
+    limiter = RateLimiter("owner", clock=clock)
+    first = await take(limiter, Call.GET_ACCOUNTS)
+    waiter = asyncio.create_task(use(limiter, Call.GET_ACCOUNTS))
     await clock.pass_time(2)
     await first.__aexit__(None, None, None)
     advance = asyncio.create_task(clock.pass_time(1.1))
     # Given to the waiter, who has not run yet: no event marks that moment.
-    while budgets.usage()[1].used < 2:
+    while limiter.usage()[1].used < 2:
         await asyncio.sleep(0)
     waiter.cancel()
     await advance
     assert waiter.cancelled()
     await clock.pass_time(1.1)
-    assert await take_if_free(budgets, "A", Call.GET_ACCOUNTS, NEWEST)
+    assert await take_if_free(limiter, "A", Call.GET_ACCOUNTS, NEWEST)
 
 
 async def test_bulk_is_spread_over_the_minute_and_live_hardly_waits() -> None:
     clock = FakeClock()
-    budgets = RateLimiter("owner", clock=clock)
-    bulk = [asyncio.create_task(use(budgets, Call.CREATE_EVENT, priority="bulk")) for _ in range(4000)]
+    limiter = RateLimiter("owner", clock=clock)
+    bulk = [asyncio.create_task(use(limiter, Call.CREATE_EVENT, priority="bulk")) for _ in range(4000)]
     await clock.pass_time(30)
     done = sum(task.done() for task in bulk)
     assert 1500 < done < 1950, "about half of what a minute holds"
-    live = asyncio.create_task(use(budgets, Call.CREATE_EVENT))
+    live = asyncio.create_task(use(limiter, Call.CREATE_EVENT))
     await clock.pass_time(0)
     assert live.done()
     await clock.pass_time(60)
@@ -282,29 +282,29 @@ async def test_bulk_is_spread_over_the_minute_and_live_hardly_waits() -> None:
 
 async def test_two_revisions_on_one_account_keep_to_the_smaller_limit() -> None:
     clock = FakeClock()
-    budgets = RateLimiter("owner", clock=clock)
-    await use(budgets, Call.GET_PROFILES, revision=NEWEST)
-    await use(budgets, Call.GET_PROFILES, revision=OLD)
-    limits = {row.window_s: row.limit for row in budgets.usage()}
+    limiter = RateLimiter("owner", clock=clock)
+    await use(limiter, Call.GET_PROFILES, revision=NEWEST)
+    await use(limiter, Call.GET_PROFILES, revision=OLD)
+    limits = {row.window_s: row.limit for row in limiter.usage()}
     assert limits == {1: 68, 60: 630}
-    assert {row.used for row in budgets.usage()} == {2}
+    assert {row.used for row in limiter.usage()} == {2}
 
 
 async def test_accounts_do_not_share() -> None:
-    budgets = RateLimiter("owner", clock=FakeClock())
-    assert await take_if_free(budgets, "A", Call.GET_ACCOUNTS, NEWEST)
-    assert await take_if_free(budgets, "A", Call.GET_ACCOUNTS, NEWEST) is None
-    assert await take_if_free(budgets, "B", Call.GET_ACCOUNTS, NEWEST)
+    limiter = RateLimiter("owner", clock=FakeClock())
+    assert await take_if_free(limiter, "A", Call.GET_ACCOUNTS, NEWEST)
+    assert await take_if_free(limiter, "A", Call.GET_ACCOUNTS, NEWEST) is None
+    assert await take_if_free(limiter, "B", Call.GET_ACCOUNTS, NEWEST)
 
 
 async def test_an_extra_budget_is_charged_too_and_shared_between_endpoints() -> None:
     clock = FakeClock()
-    budgets = RateLimiter("owner", clock=clock)
+    limiter = RateLimiter("owner", clock=clock)
     of_list = endpoint(NEWEST, Call.GET_LIST).extras
     of_segment = endpoint(NEWEST, Call.GET_SEGMENT).extras
-    assert await take_if_free(budgets, "A", Call.GET_LIST, NEWEST, of_list)
-    assert await take_if_free(budgets, "A", Call.GET_SEGMENT, NEWEST, of_segment) is None
-    assert await take_if_free(budgets, "A", Call.GET_SEGMENT, NEWEST)
+    assert await take_if_free(limiter, "A", Call.GET_LIST, NEWEST, of_list)
+    assert await take_if_free(limiter, "A", Call.GET_SEGMENT, NEWEST, of_segment) is None
+    assert await take_if_free(limiter, "A", Call.GET_SEGMENT, NEWEST)
 
 
 async def test_what_few_calls_hold_is_shared_by_all_processes() -> None:
@@ -317,7 +317,7 @@ async def test_what_few_calls_hold_is_shared_by_all_processes() -> None:
     await clock.pass_time(59)
     assert not waiter.done()
     await clock.pass_time(10)
-    assert waiter.done(), "a place that was never answered counts as answered after a minute"
+    assert waiter.done(), "a permit that was never answered counts as answered after a minute"
 
 
 async def test_all_guests_together_have_one_tenth() -> None:
@@ -347,10 +347,10 @@ async def test_a_restart_forgets_nothing() -> None:
     assert sent == 149 - 101, "no guest is about, so the reserve of the minute is free but for a margin"
 
 
-async def _in_a_minute(budgets: RateLimiter, clock: FakeClock, call: str) -> int:
+async def _in_a_minute(limiter: RateLimiter, clock: FakeClock, call: str) -> int:
     sent = 0
     for _ in range(40):
-        sent += await at_once(budgets, call)
+        sent += await at_once(limiter, call)
         await clock.pass_time(1.01)
     return sent
 
@@ -387,12 +387,12 @@ async def test_a_guest_waits_where_the_owner_has_used_the_minute_up() -> None:
     assert await at_once(guest, Call.ADD_PROFILES_TO_LIST) == 1
 
 
-async def test_a_failing_ledger_is_heard_of_by_all_who_wait() -> None:
+async def test_a_failing_ledger_fails_all_who_wait() -> None:
     clock = FakeClock()
     ledger = MemoryLedger()
-    budgets = RateLimiter("owner", ledger, clock)
-    await use(budgets, Call.GET_ACCOUNTS)
-    waiters = [asyncio.create_task(use(budgets, Call.GET_ACCOUNTS)) for _ in range(2)]
+    limiter = RateLimiter("owner", ledger, clock)
+    await use(limiter, Call.GET_ACCOUNTS)
+    waiters = [asyncio.create_task(use(limiter, Call.GET_ACCOUNTS)) for _ in range(2)]
     await clock.pass_time(0)
     ledger.broken = True
     await clock.pass_time(5)
@@ -402,29 +402,29 @@ async def test_a_failing_ledger_is_heard_of_by_all_who_wait() -> None:
 
 
 async def test_closing_ends_the_waiting() -> None:
-    budgets = RateLimiter("owner", clock=FakeClock())
-    await use(budgets, Call.GET_ACCOUNTS)
-    waiter = asyncio.create_task(use(budgets, Call.GET_ACCOUNTS))
+    limiter = RateLimiter("owner", clock=FakeClock())
+    await use(limiter, Call.GET_ACCOUNTS)
+    waiter = asyncio.create_task(use(limiter, Call.GET_ACCOUNTS))
     await settle()
-    await budgets.aclose()
+    await limiter.aclose()
     with pytest.raises(asyncio.CancelledError):
         await waiter
 
 
 async def test_a_429_closes_the_call_until_it_is_over() -> None:
     clock = FakeClock()
-    budgets = RateLimiter("owner", clock=clock)
-    async with budgets.permit("A", Call.CREATE_EVENT, NEWEST) as place:
-        place.note_response(429, None, 20.0)
-    assert await take_if_free(budgets, "A", Call.CREATE_EVENT, NEWEST) is None
-    assert all(row.foreign for row in budgets.usage())
-    waiter = asyncio.create_task(use(budgets, Call.CREATE_EVENT))
+    limiter = RateLimiter("owner", clock=clock)
+    async with limiter.permit("A", Call.CREATE_EVENT, NEWEST) as permit:
+        permit.note_response(429, None, 20.0)
+    assert await take_if_free(limiter, "A", Call.CREATE_EVENT, NEWEST) is None
+    assert all(row.foreign for row in limiter.usage())
+    waiter = asyncio.create_task(use(limiter, Call.CREATE_EVENT))
     await clock.pass_time(19.9)
     assert not waiter.done()
     await clock.pass_time(0.2)
     assert waiter.done()
     await clock.pass_time(60)
-    assert not any(row.foreign for row in budgets.usage())
+    assert not any(row.foreign for row in limiter.usage())
 
 
 @examples(100)
@@ -439,7 +439,7 @@ def test_our_own_calls_never_look_like_somebody_elses(
 
     async def run() -> None:
         clock = FakeClock()
-        budgets = RateLimiter("owner", clock=clock)
+        limiter = RateLimiter("owner", clock=clock)
         limit = 10  # of get_metrics, by the second
         counted: dict[int, int] = {}
         events: list[tuple[float, int, str, Any]] = []
@@ -452,65 +452,65 @@ def test_our_own_calls_never_look_like_somebody_elses(
             moment, _, what, data = heapq.heappop(events)
             await clock.pass_time(max(0.0, moment - clock.now()))
             if what == "send":
-                place = await take_if_free(budgets, "A", Call.GET_METRICS, NEWEST)
-                if place is not None:
+                permit = await take_if_free(limiter, "A", Call.GET_METRICS, NEWEST)
+                if permit is not None:
                     latency, arrival = data
                     arrives = clock.now() + latency * arrival
-                    heapq.heappush(events, (arrives, next(order), "count", (place, clock.now() + latency)))
+                    heapq.heappush(events, (arrives, next(order), "count", (permit, clock.now() + latency)))
             elif what == "count":
-                place, answered = data
+                permit, answered = data
                 number = int(clock.now() + phase)
                 counted[number] = counted.get(number, 0) + 1
                 remaining = limit - counted[number]
-                heapq.heappush(events, (answered, next(order), "answer", (place, remaining)))
+                heapq.heappush(events, (answered, next(order), "answer", (permit, remaining)))
             else:
-                place, remaining = data
-                place.note_response(200, remaining, None)
-                await place.__aexit__(None, None, None)
-        assert not any(row.foreign for row in budgets.usage())
+                permit, remaining = data
+                permit.note_response(200, remaining, None)
+                await permit.__aexit__(None, None, None)
+        assert not any(row.foreign for row in limiter.usage())
 
     asyncio.run(run())
 
 
 @pytest.mark.parametrize(("compete", "in_ten_seconds"), [(False, range(25, 40)), (True, range(80, 110))])
-async def test_a_backlog_yields_to_others_unless_it_is_told_to_compete(
+async def test_a_backlog_yields_to_others_unless_it_ignores_other_clients(
     compete: bool, in_ten_seconds: range
 ) -> None:
     clock = FakeClock()
-    told: list[tuple[str, str]] = []
-    budgets = RateLimiter(
-        "owner", clock=clock, on_other_client=lambda account, call: told.append((account, call))
+    reported: list[tuple[str, str]] = []
+    limiter = RateLimiter(
+        "owner", clock=clock, on_other_client=lambda account, call: reported.append((account, call))
     )
-    async with budgets.permit("A", Call.BULK_IMPORT_PROFILES, NEWEST) as place:
-        place.note_response(202, 3, None)
-    budgets.ignore_other_clients(compete)
+    async with limiter.permit("A", Call.BULK_IMPORT_PROFILES, NEWEST) as permit:
+        permit.note_response(202, 3, None)
+    limiter.ignore_other_clients(compete)
     sent = 0
     for _ in range(100):
-        while taken := await take_if_free(budgets, "A", Call.BULK_IMPORT_PROFILES, priority="bulk"):
+        while taken := await take_if_free(limiter, "A", Call.BULK_IMPORT_PROFILES, priority="bulk"):
             await taken.__aexit__(None, None, None)
             sent += 1
         await clock.pass_time(0.1)
     assert sent in in_ten_seconds
     await clock.pass_time(2)
-    async with budgets.permit("A", Call.BULK_IMPORT_PROFILES, NEWEST) as place:
-        place.note_response(202, 0, None)
+    async with limiter.permit("A", Call.BULK_IMPORT_PROFILES, NEWEST) as permit:
+        permit.note_response(202, 0, None)
     # Once for as long as it goes on.
-    assert told == [("A", Call.BULK_IMPORT_PROFILES)]
+    assert reported == [("A", Call.BULK_IMPORT_PROFILES)]
 
 
 async def test_use_that_is_not_ours_is_seen() -> None:
     clock = FakeClock()
-    budgets = RateLimiter("owner", clock=clock)
-    async with budgets.permit("A", Call.CREATE_EVENT, NEWEST) as place:
-        place.note_response(202, 349, None)
-    assert not any(row.foreign for row in budgets.usage())
-    async with budgets.permit("A", Call.CREATE_EVENT, NEWEST) as place:
-        place.note_response(202, 100, None)
-    assert all(row.foreign for row in budgets.usage())
-    async with budgets.permit("A", Call.CREATE_EVENT, NEWEST) as place:
-        place.note_response(202, 0, None)
+    limiter = RateLimiter("owner", clock=clock)
+    async with limiter.permit("A", Call.CREATE_EVENT, NEWEST) as permit:
+        permit.note_response(202, 349, None)
+    assert not any(row.foreign for row in limiter.usage())
+    async with limiter.permit("A", Call.CREATE_EVENT, NEWEST) as permit:
+        permit.note_response(202, 100, None)
+    assert all(row.foreign for row in limiter.usage())
+    async with limiter.permit("A", Call.CREATE_EVENT, NEWEST) as permit:
+        permit.note_response(202, 0, None)
     await clock.pass_time(0.9)
-    assert await at_once(budgets, Call.CREATE_EVENT) == 0
+    assert await at_once(limiter, Call.CREATE_EVENT) == 0
 
 
 @pytest.mark.parametrize(
@@ -536,28 +536,28 @@ def test_budgets_cannot_be_off_elsewhere(address: str) -> None:
 
 
 @asynccontextmanager
-async def paying(stub: Stub, budgets: RateLimiter, **options: Any) -> AsyncIterator[Client]:
-    """A client whose calls take places."""
-    async with client_of(stub, limiter=budgets, account="A", **options) as client:
+async def paying(stub: Stub, limiter: RateLimiter, **options: Any) -> AsyncIterator[Client]:
+    """A client whose calls take permits."""
+    async with client_of(stub, limiter=limiter, account="A", **options) as client:
         yield client
 
 
-async def test_every_attempt_takes_a_place_of_its_own() -> None:
+async def test_every_attempt_takes_a_permit_of_its_own() -> None:
     clock = FakeClock()
-    budgets = RateLimiter("owner", clock=clock)
+    limiter = RateLimiter("owner", clock=clock)
     script = [lambda: errors(500, "x", "x"), lambda: errors(500, "x", "x"), answer(None, 202)]
-    async with serving(Stub(script)) as stub, client_of(stub, limiter=budgets, account="A") as client:
+    async with serving(Stub(script)) as stub, client_of(stub, limiter=limiter, account="A") as client:
         await client.call(Call.CREATE_EVENT, body={})
-    assert {row.used for row in budgets.usage()} == {3}
+    assert {row.used for row in limiter.usage()} == {3}
 
 
-async def test_a_429_is_not_repeated_before_its_time_whoever_asks() -> None:
+async def test_a_429_is_not_retried_before_its_time() -> None:
     clock = FakeClock()
     sleeps = Sleeps()
-    budgets = RateLimiter("owner", clock=clock)
+    limiter = RateLimiter("owner", clock=clock)
     script = [errors(429, "throttled", "Slow", Retry_After="5"), answer(None, 202)]
     stub = Stub(script)
-    async with serving(stub), paying(stub, budgets, retry_policy=sleeps.policy()) as client:
+    async with serving(stub), paying(stub, limiter, retry_policy=sleeps.policy()) as client:
         call = asyncio.create_task(client.call(Call.CREATE_EVENT, body={}))
         await sleeps.began.wait()
         assert len(stub.asked) == 1
@@ -568,12 +568,12 @@ async def test_a_429_is_not_repeated_before_its_time_whoever_asks() -> None:
 
 
 async def test_a_query_that_costs_extra_is_charged() -> None:
-    budgets = RateLimiter("owner", clock=FakeClock())
+    limiter = RateLimiter("owner", clock=FakeClock())
     stub = Stub([answer({"data": {}})])
-    async with serving(stub), paying(stub, budgets) as client:
+    async with serving(stub), paying(stub, limiter) as client:
         query = {"additional-fields[list]": "profile_count"}
         await client.call(Call.GET_LIST, ids={"id": "L"}, query=query)
-    assert {(row.call, row.used) for row in budgets.usage()} == {
+    assert {(row.call, row.used) for row in limiter.usage()} == {
         (Call.GET_LIST, 1),
         ("profile_count", 1),
     }
@@ -581,16 +581,16 @@ async def test_a_query_that_costs_extra_is_charged() -> None:
 
 async def test_a_server_with_real_windows_never_has_to_refuse(sandbox: RunningSandbox) -> None:
     sandbox.world.change_settings({"limits": True})
-    budgets = RateLimiter("owner")
+    limiter = RateLimiter("owner")
     async with Client(
-        key=sandbox.key, revision=NEWEST, url=sandbox.url, limiter=budgets, account="A"
+        key=sandbox.key, revision=NEWEST, url=sandbox.url, limiter=limiter, account="A"
     ) as client:
         answers = await asyncio.gather(*(client.call(Call.GET_METRICS) for _ in range(25)))
     assert {each.attempts for each in answers} == {1}
-    assert not any(row.foreign for row in budgets.usage())
+    assert not any(row.foreign for row in limiter.usage())
 
 
-async def test_processes_that_share_a_journal_share_its_places(
+async def test_processes_that_share_a_journal_share_its_slots(
     sandbox: RunningSandbox, tmp_path: Path
 ) -> None:
     sandbox.world.change_settings({"limits": True})
@@ -599,8 +599,8 @@ async def test_processes_that_share_a_journal_share_its_places(
         for role in ("owner", "guest"):
             journal = await open_journal(tmp_path)
             stack.push_async_callback(journal.close)
-            budgets = RateLimiter(role, journal)
-            client = Client(key=sandbox.key, revision=NEWEST, url=sandbox.url, limiter=budgets, account="A")
+            limiter = RateLimiter(role, journal)
+            client = Client(key=sandbox.key, revision=NEWEST, url=sandbox.url, limiter=limiter, account="A")
             clients.append(await stack.enter_async_context(client))
         answers = await asyncio.gather(
             *(client.call(Call.GET_ACCOUNTS) for client in clients for _ in range(2))
@@ -614,8 +614,8 @@ def test_a_window_of_one_still_has_a_place() -> None:
 
 async def test_live_calls_of_long_ago_are_forgotten_though_no_backlog_comes() -> None:
     clock = FakeClock()
-    bucket = CallQueue("call", MemorySlots(WindowCounter([Window(100, 60)]), clock), clock, paced=True)
+    queue = CallQueue("call", MemorySlots(WindowCounter([Window(100, 60)]), clock), clock, paced=True)
     for _ in range(50):
-        await bucket.release(await bucket.take("live"))
+        await queue.release(await queue.take("live"))
         await clock.pass_time(2)
-    assert len(bucket._recent_live) <= 60 / RECENT_PARTS_PER_WINDOW / 2
+    assert len(queue._recent_live) <= 60 / RECENT_PARTS_PER_WINDOW / 2

@@ -116,8 +116,8 @@ def test_the_unknown_list_of_the_examples_is_told_with_the_one_meant() -> None:
     workflow, _ = load_workflow(text)
     assert workflow is not None
     found = pin_targets(workflow, CATALOG, file="unknown-list.yaml")
-    (told,) = found.problems
-    assert str(told) == (
+    (expected,) = found.problems
+    assert str(expected) == (
         "unknown-list.yaml:7: step welcome, add_to_list: the account has no list 'Welcom Flow'. "
         "Did you mean 'Welcome Flow'?"
     )
@@ -152,7 +152,7 @@ def test_a_step_that_names_nothing_has_no_target(step: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "told"),
+    ("step", "expected"),
     [
         ("add_to_list: welcome flow", "the account has no list 'welcome flow'. Did you mean 'Welcome Flow'?"),
         ("add_to_list: Twins", "2 lists are named 'Twins' (L3, L4): write the id instead"),
@@ -182,8 +182,8 @@ def test_a_step_that_names_nothing_has_no_target(step: str) -> None:
         ("trigger_flow: {flow: Old list, list: Nowhere}", "list: the account has no list 'Nowhere'"),
     ],
 )
-def test_what_can_not_be_pinned_is_a_problem(step: str, told: str) -> None:
-    assert told in problem(step)
+def test_what_can_not_be_pinned_is_a_problem(step: str, expected: str) -> None:
+    assert expected in problem(step)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_flow_is_fired_through_its_list_or_metric(step: str, through: Target) 
 
 
 @pytest.mark.parametrize(
-    ("step", "told"),
+    ("step", "expected"),
     [
         ("trigger_flow: Points", "flow: the trigger of the flow 'Points' has a filter"),
         ("trigger_flow: Bought", "waits for shopify's metric 'Placed Order'"),
@@ -219,8 +219,8 @@ def test_a_flow_is_fired_through_its_list_or_metric(step: str, through: Target) 
         ("require_segment: {segment: Sleeping, member: true}", "is inactive"),
     ],
 )
-def test_what_may_come_to_nothing_is_a_warning(step: str, told: str) -> None:
-    assert told in warning(step)
+def test_what_may_come_to_nothing_is_a_warning(step: str, expected: str) -> None:
+    assert expected in warning(step)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_sections_that_the_key_may_not_read_are_said_to_be_unread() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "revision", "told"),
+    ("step", "revision", "expected"),
     [
         ("upsert_profile: {locale: data.l}", "2024-02-15", "locale: no standard attribute"),
         (
@@ -275,6 +275,6 @@ def test_sections_that_the_key_may_not_read_are_said_to_be_unread() -> None:
         ("subscribe: {channels: email, consented_at: data.at}", "2026-07-15", "only with `historical: true`"),
     ],
 )
-def test_what_the_revision_does_not_have_is_a_problem(step: str, revision: str, told: str) -> None:
-    assert told in problem(step, revision=revision)
+def test_what_the_revision_does_not_have_is_a_problem(step: str, revision: str, expected: str) -> None:
+    assert expected in problem(step, revision=revision)
     assert pinned(step).problems == []
