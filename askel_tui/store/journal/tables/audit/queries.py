@@ -136,25 +136,11 @@ def _fields(row: tuple[Any, ...]) -> dict[str, Any]:
         attempts, ms, revision, key, _, request, method, path, digest, _,
     ) = row  # fmt: skip
     return {
-        "seq": seq,
-        "at": at,
-        "actor": actor,
-        "connection": connection,
-        "workflow": workflow,
-        "step": step,
-        "record": record,
-        "operation": unpack_operation_id(operation),
-        "kind": kind,
-        "profile": _parsed(profile),
-        "target": _parsed(target),
-        "request": _request(request, method, path, digest),
-        "status": status,
-        "response": _parsed(response),
-        "attempts": attempts,
-        "ms": ms,
-        "revision": revision,
-        "key": key,
-    }
+        "seq": seq, "at": at, "actor": actor, "connection": connection, "workflow": workflow, "step": step,
+        "record": record, "operation": unpack_operation_id(operation), "kind": kind, "profile": _parsed(profile),
+        "target": _parsed(target), "request": _request(request, method, path, digest), "status": status,
+        "response": _parsed(response), "attempts": attempts, "ms": ms, "revision": revision, "key": key,
+    }  # fmt: skip
 
 
 def _request(
