@@ -1,1 +1,1 @@
-"""The demonstration: the whole story of one workflow, against a sandbox on this machine."""
+"""The demonstration: one workflow from the connection to the count, against a sandbox on this machine."""

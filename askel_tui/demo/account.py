@@ -1,4 +1,4 @@
-"""The sandbox account of the demonstration, as a person in Klaviyo's own screens would handle it."""
+"""The sandbox account of the demonstration, through the sandbox's control surface."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import aiohttp
 
 
 class DemoAccount:
-    """The control surface of a sandbox."""
+    """Client of a sandbox's control surface."""
 
     def __init__(self, url: str) -> None:
         self._url = f"{url}/sandbox"
@@ -29,7 +29,7 @@ class DemoAccount:
     async def _ask(self, method: str, path: str) -> dict[str, Any]:
         async with (
             aiohttp.ClientSession() as session,
-            session.request(method, f"{self._url}/{path}", raise_for_status=True) as answer,
+            session.request(method, f"{self._url}/{path}", raise_for_status=True) as response,
         ):
-            found: dict[str, Any] = await answer.json(content_type=None)
+            found: dict[str, Any] = await response.json(content_type=None)
             return found

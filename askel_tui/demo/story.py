@@ -1,4 +1,4 @@
-"""The story of the demonstration, told step by step: every line that it prints has just happened."""
+"""The story of the demonstration, step by step: it prints each line after what the line says has happened."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ CONNECTION = "maple-ember"
 WORKFLOW = "first-points-welcome"
 ACTOR = "demo"
 KEPT_COUNT, LIVE_COUNT, HELD_COUNT = 40, 10, 10
-"""Records that are there before going live, that come in live, and that come in while the list is gone."""
+"""How many records come in before going live, live, and while the list is gone."""
 
 STEP_TIMEOUT_S = 60.0
 
 
 class StoryBroken(Exception):
-    """The demonstration did not go as it must; the message says what was different."""
+    """A demonstration that went wrong; the message says what was different."""
 
 
 class Story:
-    """Tells the story of one workflow on an instance and a sandbox account."""
+    """Runs the story of one workflow on an instance and a sandbox account, and prints it."""
 
     def __init__(self, instance: Instance, account: DemoAccount, say: Callable[[str], None]) -> None:
         self._instance = instance
@@ -46,7 +46,7 @@ class Story:
         self._records: list[dict[str, Any]] = []
 
     async def run(self, key: str) -> None:
-        """Tells it from the connection to the count. Raises `StoryBroken`."""
+        """Runs the story from the connection to the count. Raises `StoryBroken`."""
         await self._connect(key)
         await self._browse()
         await self._apply()
@@ -211,7 +211,7 @@ class Story:
         raise StoryBroken(f"waited {STEP_TIMEOUT_S:g} s in vain: {what}")
 
     async def _wait_until_sent(self, records: int, *, whole: bool = True) -> None:
-        """Waits until nothing waits any more (`whole`: also for the event of each record but the VIP's)."""
+        """Waits until no operation waits, and with `whole` also for the event of each record but the VIP's."""
         events = AuditFilter(workflow=WORKFLOW, step="points", status="written")
         end = time.monotonic() + STEP_TIMEOUT_S
         while time.monotonic() < end:

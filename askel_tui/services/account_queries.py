@@ -1,6 +1,6 @@
-"""What a product asks of the account in passing: is this profile in that segment, what does the account hold of them.
+"""Questions that a product asks the account: whether a profile is in a segment, and what the account knows of it.
 
-Names are looked up in a catalog that is remembered for a minute, so that a question is one call to Klaviyo.
+Names are resolved in a catalog that is cached for a minute, so that a question is one call to Klaviyo.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from askel_tui.services.direct_requests import NotFound, find_segment
 from askel_tui.sync.instance import Instance
 
 CATALOG_MAX_AGE_S = 60.0
-"""How long names of lists, segments, flows and metrics are remembered."""
+"""How long names of lists, segments, flows and metrics are cached, in seconds."""
 
 MEMBERSHIP_MAX_AGE_S = 15.0
-"""How long an answer about a segment is remembered."""
+"""How long an answer about a segment is cached, in seconds."""
 
 MAX_CACHED_MEMBERSHIPS = 20_000
-"""Answers that are remembered at once."""
+"""How many answers about segments are cached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class SegmentMembership:
 
 
 class AccountQueries:
-    """Asks the accounts of an instance and remembers answers for a short while."""
+    """Asks the accounts of an instance and caches answers for a short while."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
@@ -53,7 +53,7 @@ class AccountQueries:
         self._memberships: OrderedDict[tuple[str, str, Identity | str], tuple[float, bool]] = OrderedDict()
 
     def forget(self) -> None:
-        """Drops all that is remembered."""
+        """Empties the caches."""
         self._catalogs.clear()
         self._memberships.clear()
 
@@ -70,7 +70,7 @@ class AccountQueries:
     async def segment_membership(
         self, connection: str, segment: str, who: Identity | str, *, fresh: bool = False
     ) -> SegmentMembership:
-        """Whether somebody (an identity, or a profile's id) is in a segment, by its id or name.
+        """Whether a profile (an identity, or a profile's id) is in a segment, which is given by its id or name.
 
         Raises `NotFound`, `KeyNotStored`, `UnknownConnection`, `KlaviyoError`.
         """
@@ -100,14 +100,14 @@ class AccountQueries:
             return find_segment(catalog, connection, segment)
 
     def _may_read_again(self, connection: str) -> bool:
-        """Whether a name that is not there is worth another look: not within ten seconds of the last one."""
+        """Whether the catalog may be read again for an unknown name: not within ten seconds."""
         read, _ = self._catalogs[connection, frozenset(("segments",))]
         return time.monotonic() - read > 10
 
     async def read_profile(
         self, connection: str, who: Identity | str, *, consent: bool = False
     ) -> dict[str, Any] | None:
-        """A profile as the account has it now; None where there is nobody. Raises as `member` does."""
+        """A profile as the account has it now; None where there is none. Raises as `segment_membership` does."""
         client = await self._instance.client(connection)
         extra = ["subscriptions"] if consent else []
         if isinstance(who, Identity):
@@ -122,8 +122,8 @@ class AccountQueries:
             except NotInAccount:
                 return None
             profile_id, attributes = who, responses.attributes_of(responses.resource_of(answer.body))
-        told = {"id": profile_id, "attributes": attributes}
-        return {**told, "consent": consent_of(attributes)} if consent else told
+        profile = {"id": profile_id, "attributes": attributes}
+        return {**profile, "consent": consent_of(attributes)} if consent else profile
 
 
 async def _is_in_segment(client: Client, profile: str, segment: str) -> bool:

@@ -1,4 +1,4 @@
-"""Connections: made with a checked key, checked again, given a new key, taken away."""
+"""Connections: connect with a checked key, check again, rotate the key, change, disconnect."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ConnectionRefused(AskelError):
 
 
 class KeyUnsuited(ConnectionRefused):
-    """The key itself is the reason: another account's, or without a scope that is needed."""
+    """A key that doesn't suit the connection: another account's, or without a required scope."""
 
     exit_code = ExitCode.KEY_OR_SCOPE
 
@@ -49,7 +49,7 @@ async def connect(
     notify: Sequence[str] = (),
     on_conflict: OnConflict = "fail",
 ) -> tuple[ConnectionDoc, KeyCheck]:
-    """Makes a connection from a key that was checked against Klaviyo; nothing is stored before that.
+    """Makes a connection from a key, once Klaviyo accepts the key; nothing is stored before that.
 
     Raises `ConnectionRefused`, `KeyUnsuited`, `NameRefused`, `NoSafeKeyring`, and `KlaviyoError` where the key is
     refused or Klaviyo can't be reached.
@@ -86,7 +86,7 @@ async def connect(
 
 
 async def check(instance: Instance, name: str) -> tuple[ConnectionDoc, KeyCheck]:
-    """Checks a connection's key anew and remembers which scopes it has. Raises `KeyUnsuited`, `KlaviyoError`."""
+    """Checks a connection's key anew and stores its scopes. Raises `KeyNotStored`, `KeyUnsuited`, `KlaviyoError`."""
     document = instance.state.connection(name)
     client = await instance.client(name)
     from askel_tui.klaviyo.reads.key_check import check_key
@@ -104,7 +104,7 @@ async def check(instance: Instance, name: str) -> tuple[ConnectionDoc, KeyCheck]
 
 
 async def rotate(instance: Instance, name: str, key: str, actor: str) -> tuple[ConnectionDoc, KeyCheck]:
-    """Gives a connection a new key, once it is known to be of the same account and to suit the workflows.
+    """Gives a connection a new key of the same account that suits its workflows.
 
     Holds that the old key caused end. Raises as `connect` does.
     """
@@ -129,12 +129,12 @@ async def rotate(instance: Instance, name: str, key: str, actor: str) -> tuple[C
     )
     detail = {"before": document.key, "after": changed.key}
     await instance.journal.write_decision(Decision("rotate", actor, name, detail=detail), instance.clock())
-    # A daemon may hold one more step for the old key until it carries out the first of these orders.
+    # A daemon may hold one more step for the old key until it executes the first of these commands.
     for _ in range(2):
         for hold in await instance.journal.holds():
             if hold.connection == name and hold.cause in KEY_CAUSES:
                 arguments = {"workflow": hold.workflow, "step": hold.step, "cause": hold.cause}
-                with contextlib.suppress(CommandRefused):  # Something else holds it by now.
+                with contextlib.suppress(CommandRefused):  # Another cause holds it by now.
                     await submit(instance, "release", arguments, actor)
     return changed, found
 
@@ -142,7 +142,7 @@ async def rotate(instance: Instance, name: str, key: str, actor: str) -> tuple[C
 async def change(instance: Instance, name: str, actor: str, **fields: Any) -> ConnectionDoc:
     """Sets fields of a connection (`on_conflict`, `pause_after`, `notify`, `customer`); audited.
 
-    A running daemon goes by them at once. Raises `UnknownConnection`.
+    A running daemon applies them at once. Raises `UnknownConnection`.
     """
     before = instance.state.connection(name)
     changed = await asyncio.to_thread(instance.state.change_connection, name, **fields)
@@ -158,12 +158,12 @@ async def change(instance: Instance, name: str, actor: str, **fields: Any) -> Co
 
 
 def _audit_value(value: Any) -> Any:
-    """A field for the audit: of addresses only how many, for they may hold tokens."""
+    """A field's value for the audit; of addresses the count only, for they may hold tokens."""
     return len(value) if isinstance(value, tuple) else value
 
 
 async def disconnect(instance: Instance, name: str, actor: str) -> ConnectionDoc:
-    """Takes a connection and its key away. Raises `ConnectionRefused` while workflows use it."""
+    """Removes a connection and its key. Raises `ConnectionRefused` while workflows use it."""
     document = instance.state.connection(name)
     using = [doc.workflow for doc in instance.state.workflows() if doc.connection == name]
     if using:
@@ -196,7 +196,7 @@ def _check_revision(revision: str) -> str:
 
 
 def _require_base_scopes(found: KeyCheck) -> None:
-    """A key without the scopes that every workflow builds on can't be a connection's."""
+    """Raises `KeyUnsuited` for a key without the scopes that every workflow needs."""
     from askel_tui.klaviyo.reads.key_check import REQUIRED_SCOPES
 
     lacking = [scope for scope in REQUIRED_SCOPES if found.scopes.get(scope) == "missing"]
@@ -216,7 +216,7 @@ def _require_same_account(document: ConnectionDoc, found: KeyCheck) -> None:
 
 
 def _lost_scopes(instance: Instance, document: ConnectionDoc, scopes: Mapping[str, str]) -> set[str]:
-    """Scopes that workflows of the connection use and the new key is known to lack."""
+    """The scopes that workflows of the connection use and the new key is known to lack."""
     lost: set[str] = set()
     for doc in instance.state.workflows():
         workflow, _ = load_workflow(doc.source, doc.file or doc.workflow)

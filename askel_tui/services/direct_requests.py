@@ -1,6 +1,6 @@
-"""What a person or a program asks for at once: is this profile in that segment, fire this flow for them.
+"""Direct requests: check whether a profile is in a segment, fire a flow for a profile.
 
-A direct write goes through the same plan, budget, journal and audit as a workflow's.
+Firing goes through the same plan, budget, journal and audit as a workflow's writes.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _PHONE = re.compile(r"\+[0-9]{7,15}")
 
 
 class NotFound(AskelError):
-    """What was asked about does not exist, or can't be asked; the message says what to do."""
+    """A segment or another target that does not exist or is ambiguous; the message says what to do."""
 
     exit_code = ExitCode.REFUSED
 
 
 def parse_identity(text: str) -> Identity:
-    """The identity that a word on the command line names: an e-mail, a phone number with +, else an external id."""
+    """The identity of a word on the command line: an e-mail, a phone number with +, else an external id."""
     if "@" in text:
         return Identity(email=text)
     if _PHONE.fullmatch(text):
@@ -120,7 +120,7 @@ async def prepare_flow_trigger(
     through_metric: str | None = None,
     key: str | None = None,
 ) -> PreparedWrite:
-    """Plans what fires a flow. Raises as `writes.prepare` does."""
+    """Plans the write that fires a flow. Raises as `direct_writes.prepare_write` does."""
     step = TriggerFlow("fire", flow, through_list, through_metric)
     return await prepare_write(
         instance, connection, step, identity, actor, catalog, key=key, where="flow fire"
@@ -128,13 +128,15 @@ async def prepare_flow_trigger(
 
 
 async def list_membership_warnings(client: Client, operations: tuple[Operation, ...]) -> list[Problem]:
-    """A warning for a list that the profile is on already: putting it there again fires nothing."""
+    """A warning for each list that the profile is on already: adding it again fires nothing."""
     warnings = []
     for operation in operations:
         listed = operation.destination
         if operation.call != Call.ADD_PROFILES_TO_LIST or listed is None or listed.id is None:
             continue
         if (await members_of_list(client, listed.id, [operation.profile]))[operation.profile]:
-            told = f"{operation.profile.label()} is on the list {listed.name!r} already, which fires nothing"
-            warnings.append(Problem(told, step=operation.step))
+            message = (
+                f"{operation.profile.label()} is on the list {listed.name!r} already, which fires nothing"
+            )
+            warnings.append(Problem(message, step=operation.step))
     return warnings

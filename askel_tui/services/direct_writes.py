@@ -27,19 +27,19 @@ from askel_tui.sync.engine.commands import CommandRefused
 from askel_tui.sync.instance import Instance
 
 ANSWER_TIMEOUT_S = 30.0
-"""How long to wait until a direct write has been answered."""
+"""How long to wait until all operations of a direct write have ended, in seconds."""
 
 DIRECT_EVENT = "direct"
-"""The event of the records that direct writes are kept as."""
+"""The `event` of the records that stand for direct writes."""
 
 
 class IdempotencyKeyReused(CommandRefused):
-    """A key under which something else was written."""
+    """An idempotency key that another request used before."""
 
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """What became of a direct write: its record, warnings, and the audit entries of its operations so far."""
+    """The result of a direct write: its record, warnings, and the audit entries of its operations so far."""
 
     record: str
     warnings: tuple[Problem, ...]
@@ -48,12 +48,12 @@ class WriteResult:
     """Whether every operation of it has ended."""
     operations: tuple[Operation, ...] = ()
     fires: bool = True
-    """Whether what was written is something that flows start from; False where the profile was on the list before."""
+    """Whether flows start from the write; False where the profile was on the list before."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedWrite:
-    """A direct write, planned and not yet ordered."""
+    """A direct write that is planned and not yet submitted."""
 
     connection: str
     record: Record
@@ -61,7 +61,7 @@ class PreparedWrite:
     warnings: tuple[Problem, ...]
 
     def command_arguments(self) -> dict[str, Any]:
-        """The arguments of the order."""
+        """The arguments of the command."""
         return {
             "connection": self.connection,
             "workflow": _workflow_name(self.connection),
@@ -84,8 +84,9 @@ async def prepare_write(
 ) -> PreparedWrite:
     """Plans a step for a profile. Expressions of the step see `data` and, under `profile`, the identifiers.
 
-    With a `key` the write is done once, however often it is asked for. Raises `Unfit`, `IdempotencyKeyReused`,
-    `RecordRefused`, `UnknownConnection`.
+    With a `key` the write is done once, however often it is asked for.
+
+    Raises `InvalidWorkflow`, `IdempotencyKeyReused`, `RecordRefused`, `UnknownConnection`.
     """
     document = instance.state.connection(connection)
     workflow = Workflow(
@@ -120,9 +121,9 @@ async def prepare_write(
 async def write_and_wait(
     instance: Instance, prepared: PreparedWrite, actor: str, *, timeout_s: float = ANSWER_TIMEOUT_S
 ) -> WriteResult:
-    """Orders the write and waits for the answers of its operations.
+    """Submits the write and waits until its operations have ended.
 
-    Raises `Refused`, `CommandUnanswered`; the order then stands nevertheless, unless it was refused.
+    Raises `CommandRefused`, and `CommandUnanswered`, after which the command is still executed later.
     """
     await submit(instance, "direct", prepared.command_arguments(), actor)
     entries = await _wait_for_entries(instance, prepared, timeout_s)
@@ -131,7 +132,7 @@ async def write_and_wait(
 
 
 async def queue_write(instance: Instance, prepared: PreparedWrite, actor: str) -> WriteResult:
-    """Leaves the order, durably, and does not wait."""
+    """Submits the write, durably, and does not wait."""
     await instance.journal.submit_command("direct", prepared.command_arguments(), actor, instance.clock())
     return WriteResult(prepared.record.id, prepared.warnings, (), False, prepared.operations)
 
@@ -160,11 +161,11 @@ def _pin_step(workflow: Workflow, document: ConnectionDoc, catalog: Catalog, whe
 
 
 async def _wait_for_entries(
-    instance: Instance, prepared: PreparedWrite, patience: float
+    instance: Instance, prepared: PreparedWrite, timeout_s: float
 ) -> tuple[AuditEntry, ...]:
-    """The audit entries of the record's operations, once there is one for each, or when waiting has no sense."""
+    """The audit entries of the record's operations: all, or those so far where a step is held or time is up."""
     wanted = {operation.id for operation in prepared.operations}
-    end = time.monotonic() + patience
+    end = time.monotonic() + timeout_s
     while True:
         found = await instance.journal.audit_entries(AuditFilter(record=prepared.record.id))
         entries = tuple(entry for entry in found if entry.operation in wanted)

@@ -1,4 +1,4 @@
-"""Discovery: what exists in a connection's account, read now and kept."""
+"""Discovery: reads what exists in a connection's account, and stores it as the catalog."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ async def discover(
     *,
     sample: int = SAMPLED_PROFILES,
 ) -> DiscoveredCatalog:
-    """Reads sections of the catalog and keeps them. What fires a flow is read along with the flows.
+    """Reads sections of the catalog and stores them. The triggers of flows are read along with the flows.
 
-    `sample` is how many profiles are looked at for custom properties. Raises `KlaviyoError`.
+    `sample` is the number of profiles that are searched for custom properties. Raises `KlaviyoError`.
     """
     wanted = set(sections)
     if "flows" in wanted:
@@ -43,7 +43,7 @@ async def discover(
 async def with_trigger_filters(client: Client, catalog: Catalog, flows: Collection[str]) -> Catalog:
     """The catalog in which the named flows (by id or name) also say whether a filter may keep them from firing.
 
-    Klaviyo tells this flow by flow only, and not at every revision. Raises `KlaviyoError`.
+    Klaviyo shows this one flow at a time, and not at every revision. Raises `KlaviyoError`.
     """
     entries = [
         await _flow_with_filters(client, each)
@@ -55,8 +55,8 @@ async def with_trigger_filters(client: Client, catalog: Catalog, flows: Collecti
 
 
 async def _flow_with_filters(client: Client, flow: FlowEntry) -> FlowEntry:
-    told = await read_flow_triggers(client, flow.id) or ()
-    filtered = {(each.type, each.id) for each in told if each.filtered}
+    known = await read_flow_triggers(client, flow.id) or ()
+    filtered = {(each.type, each.id) for each in known if each.filtered}
     triggers = tuple(
         replace(each, filtered=each.filtered or (each.type, each.id) in filtered)
         for each in flow.triggers or ()

@@ -1,4 +1,4 @@
-"""The dry run: what records would do under a workflow, beside what the account holds now. Writes nothing."""
+"""The dry run: tries records under a workflow against the account's present state. Writes nothing."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from askel_tui.klaviyo.client import Client
 
 DEFAULT_RECORD_COUNT = 30
-"""How many records a dry run takes without being told."""
+"""How many records a dry run takes where no number is given."""
 
 RECORDS_PER_PAGE = 500
-"""Kept records looked through at a time for ones that match."""
+"""Stored records that are searched at a time for matching ones."""
 
 NEW_PROFILE_LABEL = "a new one"
 """Stands for the id of a profile that an earlier record would make."""
@@ -49,7 +49,7 @@ class DryRunImpossible(AskelError):
 
 @dataclass(frozen=True, slots=True)
 class _AccountState:
-    """What was read of the account for the records at hand."""
+    """The account as it was read for the records of a dry run."""
 
     profiles: SimulatedAccount
     facts: Mapping[tuple[str, Identity], bool | None]
@@ -94,7 +94,7 @@ async def dry_run(
 
 
 async def _read_flows(client: Client) -> tuple[FlowEntry, ...]:
-    """The account's flows with what triggers them; none where the key may not read them."""
+    """The account's flows with their triggers; none where the key may not read them."""
     from askel_tui.klaviyo.reads.catalog import read_catalog
 
     return (await read_catalog(client, sections=["flows", "lists", "segments", "metrics"])).flows
@@ -214,7 +214,7 @@ def _preview_record(
 
 
 def _conflict_problem(operation: Operation, effect: Effect) -> Problem:
-    """Klaviyo answers an upsert with 409 where its identifiers belong to several profiles (docs/klaviyo.md 3.1)."""
+    """The problem of identifiers of several profiles: Klaviyo refuses the upsert with 409 (docs/klaviyo.md 3.1)."""
     who = ", ".join(operation.profile.identifiers().values())
     ids = " and ".join(
         NEW_PROFILE_LABEL if each.id in (None, "new") else str(each.id)

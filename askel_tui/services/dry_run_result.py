@@ -1,4 +1,4 @@
-"""What a dry run gives: each record with its changes and requests, and totals over all of them."""
+"""The result of a dry run: each record with its changes and requests, and totals over all of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class OperationPreview:
 
 @dataclass(frozen=True, slots=True)
 class RecordPreview:
-    """What a record would do. `profile` are its identifiers by name; `new` where the account has no such profile."""
+    """A record with its operations. `profile` holds its identifiers; `new` where the account has no such profile."""
 
     record: str
     profile: Mapping[str, str]
@@ -91,7 +91,7 @@ class Totals:
         self._removed: Counter[str] = Counter()
         self._events: Counter[str] = Counter()
         self._reached: dict[tuple[str, str], set[Identity]] = {}
-        """The profiles that something would be written about, by the list, segment or metric."""
+        """The profiles that operations would change, by list, segment or metric."""
 
     def add_operation(self, operation: Operation, changes: Mapping[str, Change]) -> None:
         """Counts an operation that the dry run shows."""

@@ -1,4 +1,4 @@
-"""Records in from files: refused lines are kept aside, good ones are durable before they are counted."""
+"""Ingest of records from files: good records are durable before they are counted, refused lines go to a file."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class IngestResult:
-    """What became of a file: counts, and the refused lines with their reasons (the first of them)."""
+    """The result of an ingest: counts, and the first of the refused lines with their reasons."""
 
     accepted: int = 0
     duplicates: int = 0
     conflicting_ids: list[str] = field(default_factory=list)
-    """Ids that came again with another body: the first one holds."""
+    """Ids that came again with another body; the first body is kept."""
     refused: int = 0
     refusals: list[RefusedLine] = field(default_factory=list)
     notes: list[tuple[int, str]] = field(default_factory=list)
-    """What was changed about a record before it was stored, by line."""
+    """Changes to records before they were stored, by line."""
     refused_file: Path | None = None
-    """Where the refused lines are."""
+    """The file of the refused lines."""
     lines_read: int = 0
 
 
 MAX_REMEMBERED_LINES = 100
-"""How many refusals, notes and ids of another body are remembered; all are counted."""
+"""How many refusals, notes and conflicting ids the result holds; all are counted."""
 
 
 async def ingest(
@@ -50,7 +50,7 @@ async def ingest(
     *,
     progress: Callable[[IngestResult], None] | None = None,
 ) -> IngestResult:
-    """Takes the records of a file in for a connection. Raises `UnknownConnection` and journal errors."""
+    """Stores the records of a file for a connection. Raises `UnknownConnection` and journal errors."""
     instance.state.connection(connection)
     result = IngestResult()
     batch: list[Record] = []
@@ -81,13 +81,13 @@ async def ingest(
 async def _store_batch(
     instance: Instance, connection: str, batch: list[Record], result: IngestResult
 ) -> None:
-    fates = await instance.journal.accept_records(connection, batch, instance.clock())
-    for record, fate in zip(batch, fates, strict=True):
-        if fate == "new":
+    results = await instance.journal.accept_records(connection, batch, instance.clock())
+    for record, accepted in zip(batch, results, strict=True):
+        if accepted == "new":
             result.accepted += 1
         else:
             result.duplicates += 1
-            if fate == "other_body":
+            if accepted == "other_body":
                 _append_capped(result.conflicting_ids, record.id)
 
 
@@ -107,7 +107,7 @@ def _append_capped(where: list[T], item: T) -> None:
 
 
 class _RefusedLinesFile:
-    """The file that refused lines go to, made when the first one comes: `line<TAB>reason<TAB>text`."""
+    """The file of refused lines, made with the first one: `line<TAB>reason<TAB>text`."""
 
     def __init__(self, home: Path, connection: str) -> None:
         self._directory = refused_dir(home)

@@ -1,4 +1,4 @@
-"""JSON of what services give: the one place where their dataclasses become dictionaries."""
+"""The JSON of results of services: the one place where their dataclasses become dictionaries."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Replay: events of a stretch of the journal once more, with the same ids, so that none is doubled.
+"""Replay: sends events of a range of the journal again, with the same ids, so that none is doubled.
 
-An event is made again by planning its record under the version that sent it. Klaviyo discards an event whose
+An event is recreated by planning its record under the version that sent it. Klaviyo discards an event whose
 `unique_id` it has; where the revision can say so, a replayed event fires no flow (`backfill`).
 """
 
@@ -29,7 +29,7 @@ from askel_tui.sync.engine.commands import CommandRefused
 from askel_tui.sync.instance import Instance
 
 ENTRIES_PER_PAGE = 1_000
-"""Audit entries read, and events queued, at once."""
+"""How many audit entries are read, and events queued, at once."""
 
 EVENT_KINDS = frozenset({"track_event", "trigger_flow"})
 SENT_STATUSES = frozenset({"written", "unconfirmed"})
@@ -37,7 +37,7 @@ SENT_STATUSES = frozenset({"written", "unconfirmed"})
 
 @dataclass(frozen=True, slots=True)
 class ReplayRange:
-    """Which events: of a connection, by what sent them and when, or by their records in order of receipt.
+    """A range of events of a connection: by workflow, step and time, or by their records in order of receipt.
 
     `since` and `until` are when the event was sent, in milliseconds since 1970; `first` and `last` are record ids.
     """
@@ -51,14 +51,14 @@ class ReplayRange:
     last: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """What was asked for, as the audit keeps it."""
+        """The range as the audit keeps it."""
         names = ("workflow", "step", "since", "until", "first", "last")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayableEvent:
-    """An event that was sent, and its operation made again."""
+    """An event that was sent, with its operation recreated."""
 
     entry: AuditEntry
     stored: StoredRecord
@@ -66,7 +66,7 @@ class ReplayableEvent:
     operation: Operation
 
     def as_dict(self) -> dict[str, Any]:
-        """The event for people and programs."""
+        """The event as JSON."""
         body = self.operation.body
         return {
             "record": self.entry.record,
@@ -82,7 +82,7 @@ class ReplayableEvent:
 
 @dataclass(frozen=True, slots=True)
 class UnreplayableEvent:
-    """An event that can't be made again, and why."""
+    """An event that can't be recreated, and the reason."""
 
     entry: AuditEntry
     reason: str
@@ -91,9 +91,9 @@ class UnreplayableEvent:
 async def replayable_events(
     instance: Instance, wanted: ReplayRange
 ) -> AsyncIterator[ReplayableEvent | UnreplayableEvent]:
-    """The events of a stretch, in the order they were sent, each once.
+    """The events of a range, in the order they were sent, each once.
 
-    Raises `UnknownConnection`, and `Refused` where a record that bounds the stretch is not kept.
+    Raises `UnknownConnection`, and `CommandRefused` where a record that bounds the range is not kept.
     """
     instance.state.connection(wanted.connection)
     bounds = await _record_bounds(instance, wanted)
@@ -128,9 +128,9 @@ async def replayable_events(
 async def replay(
     instance: Instance, wanted: ReplayRange, actor: str, *, backfill: bool = True
 ) -> tuple[int, list[UnreplayableEvent]]:
-    """Queues the events of a stretch once more. Gives how many, and those that can't be made again.
+    """Queues the events of a range again. Gives their number, and the events that can't be recreated.
 
-    Raises as `events` does.
+    Raises as `replayable_events` does.
     """
     revision = instance.state.connection(wanted.connection).revision
     backfill = backfill and dialect(revision).has_backfill
@@ -148,7 +148,7 @@ async def replay(
     if made:
         count += await _queue_events(instance, wanted, made, actor, backfill)
     if count:
-        # Carried out by whoever owns the home; the events wait for it, and nobody has to wait for the answer.
+        # The owner of the home executes it; the events wait for that, and the caller need not.
         await instance.journal.submit_command("replay", {"events": count}, actor, instance.clock())
     return count, unfit
 
@@ -185,7 +185,7 @@ def _replayed_operation(event: ReplayableEvent, connection: str, now: int, backf
 
 
 async def _record_bounds(instance: Instance, wanted: ReplayRange) -> tuple[int, int]:
-    """The places of the records that bound the stretch, in order of receipt."""
+    """The seqs of the records that bound the range."""
     found = []
     for record, otherwise in ((wanted.first, 0), (wanted.last, 2**63 - 1)):
         if record is None:
@@ -199,7 +199,7 @@ async def _record_bounds(instance: Instance, wanted: ReplayRange) -> tuple[int, 
 
 
 class _WorkflowVersions:
-    """Versions of workflows, each made ready once."""
+    """The versions of workflows, each loaded once."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
@@ -207,7 +207,7 @@ class _WorkflowVersions:
         self._applied: dict[tuple[str, int], AppliedWorkflow | None] = {}
 
     async def recreate(self, entry: AuditEntry, stored: StoredRecord) -> ReplayableEvent | UnreplayableEvent:
-        """The event of an audit entry, by planning its record under the version that sent it."""
+        """Recreates the event of an audit entry by planning its record under the version that sent it."""
         workflow, connection = entry.workflow or "", entry.connection or ""
         for number in self._version_numbers(workflow):
             own = operation_id(connection, workflow, number, stored.record.id, entry.step or "")
@@ -242,7 +242,7 @@ class _WorkflowVersions:
 
 
 def _has_same_unique_id(entry: AuditEntry, operation: Operation) -> bool:
-    """Whether the event was sent with the id that it would be sent with now; unknown once the body was folded."""
+    """Whether the event was sent with the unique id that it would get now; True where its body was pruned."""
     request: Mapping[str, Any] = entry.request or {}
     body = request.get("body")
     return body is None or f'"{operation.body["unique_id"]}"' in json.dumps(body)

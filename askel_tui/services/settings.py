@@ -1,4 +1,4 @@
-"""Settings of an instance: what they are called, what they take, and what holds without them."""
+"""The settings of an instance: their names, values and defaults."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAX_NUMBER = 1_000_000
 
 MAX_BACKLOG_SETTING = "max_backlog"
 MIN_FREE_MB_SETTING = "min_free_mb"
-"""When the HTTP API refuses records."""
+"""The settings for when the HTTP API refuses records."""
 
 
 class InvalidSetting(ValueError):
@@ -34,7 +34,7 @@ class InvalidSetting(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting. `read` makes its value of words, and raises `InvalidSetting`; `say` shows a value to people."""
+    """One setting. `parse` makes its value of words and raises `InvalidSetting`; `format` shows a value to people."""
 
     name: str
     description: str
@@ -53,7 +53,7 @@ def parse_duration(text: str) -> int:
 
 
 def format_duration(seconds: int) -> str:
-    """Seconds as `span` takes them."""
+    """Seconds as `parse_duration` takes them."""
     unit = next((each for each in "dhm" if seconds % _SECONDS_PER_UNIT[each] == 0), "s")
     return f"{seconds // _SECONDS_PER_UNIT[unit]}{unit}"
 
@@ -177,24 +177,24 @@ def find_setting(name: str) -> Setting:
 
 
 def public_value(one: Setting, value: Any) -> Any:
-    """A value for programs: of addresses only what may be shown."""
+    """A value for programs, with addresses redacted."""
     return [redacted_address(each) for each in value] if one.name == NOTIFY else value
 
 
 async def change(instance: Instance, name: str, words: Sequence[str] | None, actor: str) -> Any:
-    """Sets a setting from words, or takes it back (None); audited. Gives its value now. Raises `InvalidSetting`.
+    """Sets a setting from words, or resets it (None); audited. Gives its new value. Raises `InvalidSetting`.
 
-    A running daemon goes by it from its next round on.
+    A running daemon applies it from its next round on.
     """
     one = find_setting(name)
     value = None if words is None else one.parse(words)
     before = (await asyncio.to_thread(instance.state.settings)).get(name)
     await asyncio.to_thread(instance.state.save_setting, name, value)
-    told = {
+    values = {
         word: None if each is None else public_value(one, each)
         for word, each in (("before", before), ("after", value))
     }
     await instance.journal.write_decision(
-        Decision("setting", actor, detail={"name": name, **told}), instance.clock()
+        Decision("setting", actor, detail={"name": name, **values}), instance.clock()
     )
     return one.default if value is None else value

@@ -1,4 +1,4 @@
-"""What an operator sees first: connections, workflows, what waits, what is held, how much budget is used."""
+"""The status of an instance: connections, workflows, waiting and held operations, used budgets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FOREIGN_USE_SHOWN_MS = 11 * 60_000
 
 @dataclass(frozen=True, slots=True)
 class DaemonStatus:
-    """Whether a process works on the home, and which; `pid` is None where it can't be known."""
+    """Whether a daemon owns the home; `pid` is None where none does or its id can't be known."""
 
     running: bool
     pid: int | None
@@ -41,7 +41,7 @@ class ConnectionStatus:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowStatus:
-    """A workflow and its operations. `version` is the one that runs, `newest` the last one that was applied."""
+    """A workflow and counts of its operations. `version` runs, `newest` was applied last."""
 
     name: str
     connection: str | None
@@ -59,7 +59,7 @@ class WorkflowStatus:
 
 @dataclass(frozen=True, slots=True)
 class HoldStatus:
-    """A held step and how many of its operations wait, since when (milliseconds since 1970)."""
+    """A held step, since when it is held (milliseconds since 1970), and how many of its operations wait."""
 
     workflow: str
     step: str
@@ -71,7 +71,7 @@ class HoldStatus:
 
 @dataclass(frozen=True, slots=True)
 class SlowJobStatus:
-    """An import job that takes unusually long, waited for since `since` (milliseconds since 1970)."""
+    """An import job that takes unusually long; its operations wait since `since` (milliseconds since 1970)."""
 
     connection: str
     job: str | None
@@ -105,7 +105,7 @@ class Status:
 
 
 async def read_status(instance: Instance) -> Status:
-    """The status of an instance, whoever runs its engine."""
+    """Reads the status of an instance; its engine may run in another process."""
     pid = owner_pid(instance.home)
     holds = await instance.journal.holds()
     refused = {
@@ -175,7 +175,7 @@ async def _slow_jobs(instance: Instance, connections: set[str]) -> tuple[SlowJob
 
 
 async def _budgets(instance: Instance) -> tuple[BudgetStatus, ...]:
-    """Per account and call, how much of the window of a minute is used, and whether others use it too."""
+    """The used budgets of all accounts in the window of a minute, by call."""
     since = instance.clock() - BUDGET_WINDOW_MS
     foreign = await _foreign_use(instance)
     rows = []

@@ -1,4 +1,4 @@
-"""Workflows from files: applied against the live catalog, activated, paused, shown."""
+"""Workflows from files: validate, apply against the live catalog, activate, delete."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SECTION_OF_TARGET = {"list": "lists", "segment": "segments", "flow": "flows", "m
 
 
 class InvalidWorkflow(AskelError):
-    """A workflow that can't be applied, with everything that is wrong with it; nothing was stored."""
+    """A workflow that can't be applied, with all of its problems; nothing was stored."""
 
     exit_code = ExitCode.REFUSED
 
@@ -46,7 +46,7 @@ class InvalidWorkflow(AskelError):
 
 @dataclass(frozen=True, slots=True)
 class ApplyResult:
-    """What applying a workflow gave. `changed` is False where the newest version says the same already."""
+    """The result of applying a workflow. `changed` is False where the newest version is the same already."""
 
     document: WorkflowDoc
     changed: bool
@@ -54,7 +54,7 @@ class ApplyResult:
 
 
 def validate(text: str, file: str) -> Workflow:
-    """The workflow of a file, checked by itself. Raises `Unfit` with all problems."""
+    """The workflow of a file, checked without the account. Raises `InvalidWorkflow` with all problems."""
     workflow, problems = load_workflow(text, file)
     if workflow is None or problems:
         raise InvalidWorkflow(problems)
@@ -102,11 +102,11 @@ async def _store_version(
     ):
         return ApplyResult(newest, False, tuple(pinned.warnings))
     if newest is not None and newest.connection != connection.name:
-        told = (
+        message = (
             f"{workflow.name} belongs to {newest.connection}: delete it first, or give this one another name"
         )
         raise InvalidWorkflow(
-            [Problem(told, field="connection", file=file, line=line_of(workflow, "connection"))]
+            [Problem(message, field="connection", file=file, line=line_of(workflow, "connection"))]
         )
     now = instance.clock()
     version = await asyncio.to_thread(
@@ -151,7 +151,7 @@ def _find_connection(instance: Instance, workflow: Workflow, file: str) -> Conne
 async def _read_named_targets(
     instance: Instance, client: Client, workflow: Workflow, connection: ConnectionDoc
 ) -> Catalog:
-    """The live catalog of what the workflow's steps may name; kept as the connection's newest."""
+    """Reads the catalog sections that the workflow's steps name, and stores them."""
     from askel_tui.services.discovery import discover, with_trigger_filters
 
     named = [(kind, written) for step in workflow.steps for _, kind, written in step_targets(step)]
@@ -185,7 +185,7 @@ async def activate(
     since: str | None = None,
     from_record: str | None = None,
 ) -> Mapping[str, Any]:
-    """Switches a workflow to its newest version. Raises `UnknownWorkflow`, `Refused`."""
+    """Switches a workflow to its newest version. Raises `UnknownWorkflow`, `CommandRefused`."""
     newest = instance.workflow_document(workflow)
     arguments = {"workflow": workflow, "version": newest.version, "since": since, "from_record": from_record}
     return await submit(instance, "activate", arguments, actor)

@@ -1,1 +1,1 @@
-"""The moving parts: records are planned, operations are sent, answers are settled, orders are carried out."""
+"""The running sync: plans records, sends operations, settles responses, executes commands, finds drift."""

@@ -1,4 +1,4 @@
-"""An instance: one `ASKEL_HOME`, opened. State, journal, keys and clients, and what they say together."""
+"""An instance: one `ASKEL_HOME`, opened, with its state, journal, keys and clients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from askel_tui.core.catalog import Catalog, StepTargets
 from askel_tui.core.exit_codes import AskelError, ExitCode
-from askel_tui.core.operations import Target
 from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.store.journal.interface import Journal
@@ -38,10 +37,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COMPETE_SETTING = "compete"
-"""The setting that lets backlogs keep their pace beside other integrations."""
+"""The name of the setting that lets backlogs keep their pace beside other integrations."""
 
 FOREIGN_USE_KIND = "foreign_use"
-"""The audit's word for another integration that was seen to use a call's budget."""
+"""The kind of the audit entry about another integration that uses a call's budget."""
 
 
 def now_ms() -> int:
@@ -92,7 +91,7 @@ class Instance:
         await self.journal.close()
 
     def secrets(self) -> KeyStore:
-        """Where keys are kept. Raises `NoSafeKeyring`."""
+        """The key store. Raises `NoSafeKeyring`."""
         if self._secrets is None:
             from askel_tui.store.secrets.key_store import open_key_store
 
@@ -100,7 +99,7 @@ class Instance:
         return self._secrets
 
     async def client_for(self, key: str, revision: str, account: str) -> Client:
-        """A client for a key that is not stored (yet), under the account's budget."""
+        """A client for a key that need not be stored, under the account's budget."""
         from askel_tui.klaviyo.client import Client
         from askel_tui.klaviyo.rate_limits.limiter import RateLimiter, budgets_switched_off
 
@@ -143,7 +142,7 @@ class Instance:
                 return None
             made = await self.client_for(key, found.revision, account_key(found))
             if self._clients.setdefault(handle, made) is not made:
-                # Somebody else made one meanwhile.
+                # Another task made one meanwhile.
                 await made.aclose()
         return self._clients[handle]
 
@@ -169,7 +168,7 @@ class Instance:
         return found
 
     def _note_foreign_use(self, account: str, call: str) -> None:
-        """Another integration uses the budget of a call: noted, for `status` is another process."""
+        """Notes in the audit that another integration uses the budget of a call, for `status` in another process."""
         log.info("another integration uses the budget of %s of account %s", call, account)
         decision = Decision(FOREIGN_USE_KIND, "askel", detail={"account": account, "call": call})
         noting = asyncio.create_task(self.journal.write_decision(decision, self.clock()))
@@ -182,7 +181,7 @@ class Instance:
         return {name: each for connections in by_account.values() for name, each in connections.items()}
 
     def connections_stamp(self) -> object:
-        """Changes whenever connections or workflows were changed, by whichever process."""
+        """A value that changes whenever connections or workflows were changed, by any process."""
         try:
             found = os.stat(state_file(self.home))
         except FileNotFoundError:
@@ -204,16 +203,9 @@ class Instance:
         return AppliedWorkflow(loaded, doc.version, connection.account or "", connection.revision, targets)
 
     async def workflow_state(self, workflow: str) -> WorkflowState | None:
-        """What changes about a workflow while it runs; None where it was never applied."""
+        """The state of a workflow; None where it was never applied."""
         states = await self.journal.workflow_states()
         return next((state for state in states if state.workflow == workflow), None)
-
-    async def pinned_target(self, workflow: str, step: str) -> Target | None:
-        """What a step of the running version names."""
-        state = await self.workflow_state(workflow)
-        doc = self.workflow_document(workflow, state.version if state else None)
-        pinned = doc.targets.get(step)
-        return None if pinned is None else pinned.through or pinned.target
 
     def catalog(self, connection: str) -> Catalog | None:
         """The catalog as it was last read."""
@@ -221,7 +213,7 @@ class Instance:
         return Catalog.from_dict(found) if found is not None else None
 
     async def save_catalog(self, connection: str, catalog: Catalog, sections: Collection[str]) -> Catalog:
-        """Stores what was read of a catalog; sections that were not read stay as they were. Gives the whole."""
+        """Stores sections of a catalog that were read; the others stay as they were. Gives the whole catalog."""
         before = self.catalog(connection)
         if before is not None:
             catalog = replace(
@@ -232,7 +224,7 @@ class Instance:
 
 
 def account_key(connection: ConnectionDoc) -> str:
-    """Whose budget a connection draws on; where the key may not read the account, the key stands for it."""
+    """The account whose budget a connection uses; the key stands for it where the account is unknown."""
     return connection.account or f"key:{connection.key}"
 
 
@@ -242,7 +234,7 @@ async def open_instance(
 ) -> AsyncIterator[Instance]:
     """An instance of the home (`ASKEL_HOME` without one), closed at the end. Raises `HomeUnusable`.
 
-    With the home's lock its journal may be written by a process of its own, which holds the lock until it has ended.
+    With the home's lock a process of its own may write the journal; it holds the lock until it has ended.
     """
     from askel_tui.store.sqlite.journal import open_journal
 

@@ -1,8 +1,8 @@
-"""What drift is known: told once, held once, and not held again for what a person released knowingly.
+"""The drift findings that are known: each is noted once, holds once, and not again once a person released it knowingly.
 
-The memory is the audit: `drift` when something was found, `drift_over` when a later look no longer found it. A
-finding that was held and whose step is held no longer was released by a person: holds that end by themselves end
-when the finding is gone.
+The audit keeps them: a `drift` entry for a finding, `drift_over` when a later check no longer found it. A finding
+that held its step, which is held no longer, was released by a person: holds that end by themselves end when the
+finding is gone.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ FOUND_KIND, OVER_KIND = "drift", "drift_over"
 
 
 class KnownFindings:
-    """The findings that stand, by step and evidence: whether the step was held for it, and what was told."""
+    """The findings that stand, by step and evidence, with whether the step was held for them."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._findings_by_step: dict[StepKey, dict[str, dict[str, Any]]] | None = None
         self._released: set[tuple[StepKey, str]] = set()
-        """Findings in spite of which a person let the step go on."""
+        """Findings in spite of which a person released the step."""
 
     def is_known(self, step: StepKey, finding: Finding) -> bool:
         """Whether the finding was noted before."""
@@ -39,7 +39,7 @@ class KnownFindings:
     async def handle_finding(
         self, connection: str, step: StepKey, finding: Finding, hold: Hold | None, now: int
     ) -> bool:
-        """Acts on a finding; `hold` is what holds the step already. True where the step must not send."""
+        """Acts on a finding; `hold` is the step's present hold. True where the step must not send."""
         known = (await self._load()).get(step, {}).get(finding.evidence)
         if finding.policy == "warn":
             if known is None:
@@ -56,7 +56,7 @@ class KnownFindings:
             return False
         ours = hold is not None and (hold.cause, hold.detail) == (finding.cause, finding.detail)
         if not ours:
-            # The hold first: a crash in between leaves it placed, and the finding is noted at the next look.
+            # The hold first: a crash in between leaves it placed, and the finding is noted at the next check.
             wanted = Hold(connection, *step, finding.cause, finding.detail, now)
             ours = await self._journal.place_hold(wanted, now)
             if ours:
@@ -66,7 +66,7 @@ class KnownFindings:
         return True
 
     async def note_gone(self, connection: str, step: StepKey, standing: Collection[str], now: int) -> None:
-        """Notes which findings of a step are no longer so; `found` is the evidence that still stands."""
+        """Notes which findings of a step are gone; `standing` is the evidence of those that are not."""
         of_step = (await self._load()).get(step, {})
         for evidence in [each for each in of_step if each not in standing]:
             known = of_step.pop(evidence)
@@ -81,7 +81,7 @@ class KnownFindings:
                 await self._journal.write_decision(decision, now)
 
     def keep_only(self, workflows: Collection[str]) -> None:
-        """Forgets what was found about other workflows: they were deleted."""
+        """Forgets the findings of other workflows, which were deleted."""
         if self._findings_by_step is not None:
             self._findings_by_step = {
                 step: known for step, known in self._findings_by_step.items() if step[0] in workflows

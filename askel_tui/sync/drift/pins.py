@@ -1,4 +1,4 @@
-"""What applied workflows depend on: the pins of every version that runs or still has something to send."""
+"""What applied workflows depend on: the pins of every version that runs or still has operations to send."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VersionedStep = tuple[str, int, str]
 
 
 def step_key(step: VersionedStep) -> StepKey:
-    """The step whatever its version."""
+    """The step without its version."""
     return step[0], step[2]
 
 
@@ -33,7 +33,7 @@ class Pins:
         self._instance = instance
         self._by_version: dict[tuple[str, int], dict[str, StepDependencies]] = {}
         self._cleared_properties: dict[str, frozenset[str]] | None = None
-        """By connection, the properties that an active workflow takes away itself."""
+        """By connection, the properties that active workflows remove themselves."""
 
     async def active(self) -> dict[str, list[VersionedStep]]:
         """The steps of all active and paused workflows, by connection."""
@@ -49,7 +49,7 @@ class Pins:
         return found
 
     async def read(self, keys: Collection[VersionedStep]) -> dict[VersionedStep, StepDependencies]:
-        """What each of these steps depends on; steps of what was written without a workflow are left out."""
+        """What each of these steps depends on; steps of direct writes are left out."""
         if self._cleared_properties is None:
             await self.active()
         found = {}
@@ -61,7 +61,7 @@ class Pins:
         return found
 
     def needs_no_check(self, key: VersionedStep) -> bool:
-        """Whether the step, once read, names nothing whose drift would hold it."""
+        """Whether the step, once it was read, names nothing whose drift would hold it."""
         steps = self._by_version.get(key[:2])
         if steps is None:
             return False

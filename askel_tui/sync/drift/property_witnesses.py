@@ -1,7 +1,7 @@
-"""Carriers: profiles that a step is known to have written its properties to, read back to see whether they are there.
+"""Property witnesses: profiles that a step wrote its properties to, read again to find lost properties.
 
-Klaviyo lists custom properties nowhere and tells of no renaming (docs/klaviyo.md 3.5), so that a few known profiles are
-the witnesses. Who they are is in the audit; what they held is remembered from look to look.
+Klaviyo lists custom properties nowhere and shows no renaming (docs/klaviyo.md 3.5), so that a few known profiles are
+the witnesses. The audit names them; their values are remembered from check to check.
 """
 
 from __future__ import annotations
@@ -21,47 +21,47 @@ from askel_tui.store.journal.rows import AuditEntry, AuditFilter
 from askel_tui.sync.drift.pins import StepKey
 
 MAX_WITNESSES_PER_STEP = 20
-"""Carriers per step."""
+"""How many witnesses a step has."""
 
 
 @dataclass(slots=True)
 class _Witness:
-    """A carrier: who it is, the last values of the step's properties, and every property it was seen with."""
+    """A witness: its identity, the last values of the step's properties, and every property that it was read with."""
 
     identity: Identity
     values: dict[str, Any]
     keys: set[str] = field(default_factory=set)
     seen: bool = False
-    """Whether a look has read it, or it was written to before this program started."""
+    """Whether it was read since it was written to, or was written to before this program started."""
 
 
 class PropertyWitnesses:
-    """The carriers of the steps of one journal."""
+    """The witnesses of the steps of one journal."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._witnesses_by_step: dict[StepKey, dict[str, _Witness]] = {}
         self._searched_to_seq: dict[StepKey, int] = {}
-        """Up to which audit entry a step's writes were searched for carriers."""
+        """The audit entry up to which a step's writes were searched for witnesses."""
 
     async def read(
         self, client: Client, steps: Mapping[StepKey, StepDependencies]
     ) -> dict[StepKey, list[PropertyWitness]]:
-        """What the carriers of these steps held, and hold now. Raises `KlaviyoError`."""
+        """What the witnesses of these steps held before, and hold now. Raises `KlaviyoError`."""
         wanted: dict[StepKey, list[_Witness]] = {}
         for step, watched in steps.items():
             if watched.properties:
                 wanted[step] = await self._find_witnesses(step, watched.properties)
-        everyone = {known.identity for each in wanted.values() for known in each}
-        if not everyone:
+        identities = {known.identity for each in wanted.values() for known in each}
+        if not identities:
             return {}
-        found = await find_profiles(client, everyone, only_fields=["properties"], priority="bulk")
+        found = await find_profiles(client, identities, only_fields=["properties"], priority="bulk")
         carriers: dict[StepKey, list[PropertyWitness]] = {}
         for step, known_ones in wanted.items():
             for known in known_ones:
                 profile = found.get(known.identity)
                 if profile is None:
-                    # Deleted or merged away: no witness any more.
+                    # Deleted or merged away: it is no witness any more.
                     self._witnesses_by_step[step].pop(known.identity.keys()[0], None)
                     continue
                 now = dict(profile.attributes.get("properties") or {})
@@ -74,9 +74,10 @@ class PropertyWitnesses:
     def update_values(
         self, steps: Mapping[StepKey, StepDependencies], carriers: Mapping[StepKey, Sequence[PropertyWitness]]
     ) -> None:
-        """Takes over what the carriers hold now: what is gone keeps its last value.
+        """Remembers what the witnesses hold now; a property that is gone keeps its last value.
 
-        While a property is missed, carriers that have all of theirs join no more: they are of the time after.
+        While a property is missing, new witnesses that have all of theirs are dropped: they were written to after
+        it went missing.
         """
         for step, read in carriers.items():
             known = list(self._witnesses_by_step.get(step, {}).items())
@@ -101,11 +102,11 @@ class PropertyWitnesses:
                 entries = await self._journal.audit_entries(wanted, limit=MAX_WITNESSES_PER_STEP, newest=True)
                 entries.sort(key=attrgetter("seq"))
             else:
-                # The oldest since: a property that was renamed meanwhile is missed by them first.
+                # The oldest since then: they are the first to miss a property that was renamed meanwhile.
                 entries = await self._journal.audit_entries(wanted, after=after, limit=MAX_WITNESSES_PER_STEP)
             self._searched_to_seq[step] = max((entry.seq for entry in entries), default=after or 0)
             for entry in entries:
-                # One identifier is one call for all of them.
+                # With one identifier each, one call reads all of them.
                 identity = Identity(**dict([*(entry.profile or {}).items()][:1]))
                 if (
                     identity.keys()
@@ -118,7 +119,7 @@ class PropertyWitnesses:
 
 
 def _written_values(entry: AuditEntry, identity: Identity, properties: Iterable[str]) -> dict[str, Any]:
-    """The values that a request wrote to the profile; empty where its body was folded away or is unknown."""
+    """The values that a request wrote to the profile; none where its body was pruned."""
     body = (entry.request or {}).get("body")
     wanted = identity.identifiers()
     for attributes in _profiles_in_body(body):
@@ -130,7 +131,7 @@ def _written_values(entry: AuditEntry, identity: Identity, properties: Iterable[
 
 
 def _has_an_identifier(attributes: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
-    """Whether a profile bears one of the identifiers. An import job has thousands of them."""
+    """Whether a profile has one of the identifiers. An import job has thousands of profiles."""
     for name, value in wanted.items():
         held = attributes.get(name)
         if held == value or (

@@ -1,4 +1,4 @@
-"""The engine: it plans, dispatches and carries out commands; the daemon runs it.
+"""The engine: it plans, dispatches and executes commands; the daemon runs it.
 
 No screen and no terminal.
 """

@@ -1,4 +1,4 @@
-"""Giving orders: to the daemon if one runs, else carried out here, by the same code."""
+"""Submitting commands: the daemon executes them if one runs, else this process does, by the same code."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from askel_tui.sync.engine import commands
 from askel_tui.sync.instance import Instance
 
 RESULT_TIMEOUT_S = 30.0
-"""How long to wait for the daemon's answer."""
+"""How long to wait for the daemon's result, in seconds."""
 
 
 class CommandUnanswered(AskelError):
-    """The daemon did not carry an order out in time; it will when it can."""
+    """A command that the daemon did not execute in time; it will when it can."""
 
 
 async def submit(
     instance: Instance, name: str, arguments: Mapping[str, Any], actor: str
 ) -> Mapping[str, Any]:
-    """The result of an order. Raises `orders.Refused`, `CommandUnanswered`."""
-    ordered = await instance.journal.submit_command(name, arguments, actor, instance.clock())
-    # Asked first: waiting for a lock that a daemon holds would stop this process, which may be the daemon itself.
+    """Submits a command and gives its result. Raises `CommandRefused`, `CommandUnanswered`."""
+    command_id = await instance.journal.submit_command(name, arguments, actor, instance.clock())
+    # Checked first: waiting for the lock would block this process, which may be the daemon itself.
     running = owner_pid(instance.home)
     if running is not None:
-        return _result(await _wait_for_result(instance, ordered, running or None))
+        return _result(await _wait_for_result(instance, command_id, running or None))
     lock = OwnershipLock(instance.home)
     try:
         lock.acquire()
     except AlreadyOwned as owned:
-        return _result(await _wait_for_result(instance, ordered, owned.pid))
+        return _result(await _wait_for_result(instance, command_id, owned.pid))
     try:
-        await commands.execute(instance, await instance.journal.find_command(ordered))
+        await commands.execute(instance, await instance.journal.find_command(command_id))
     finally:
         lock.release()
-    return _result(await instance.journal.find_command(ordered))
+    return _result(await instance.journal.find_command(command_id))
 
 
-async def _wait_for_result(instance: Instance, ordered: int, pid: int | None) -> Command:
+async def _wait_for_result(instance: Instance, command_id: int, pid: int | None) -> Command:
     end = time.monotonic() + RESULT_TIMEOUT_S
     while time.monotonic() < end:
-        command = await instance.journal.find_command(ordered)
+        command = await instance.journal.find_command(command_id)
         if command.state != "open":
             return command
         await instance.journal.wait_for_change(0.5)
     raise CommandUnanswered(
         f"the daemon (process {pid}) has not answered within {RESULT_TIMEOUT_S:g} s; "
-        "the order stands and will be carried out"
+        "the command stands and will be executed"
     )
 
 

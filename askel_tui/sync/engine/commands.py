@@ -1,6 +1,6 @@
-"""Orders: what a person or a program asks of the running sync. The owner of the instance carries them out.
+"""Commands to the running sync, such as pause or release. The owner of the instance executes them.
 
-Without a daemon the command line takes the ownership lock and carries its order out itself; the code is the same.
+Without a daemon the command line takes the ownership lock and executes its command itself, by the same code.
 """
 
 from __future__ import annotations
@@ -19,27 +19,31 @@ from askel_tui.sync.instance import Instance, KeyNotStored
 
 
 class CommandRefused(AskelError):
-    """An order that can't be carried out; the message says why and what to do."""
+    """A command that can't be executed; the message says why and what to do."""
 
     exit_code = ExitCode.REFUSED
 
 
 @dataclass(frozen=True, slots=True)
 class CommandEffects:
-    """What an order changed for the dispatchers: workflows whose operations are no longer to be sent."""
+    """The effects of a command on the dispatchers: workflows whose operations are no longer to be sent."""
 
     stopped_workflows: tuple[str, ...] = ()
 
 
-Handler = Callable[[Instance, Mapping[str, Any], str], Awaitable[tuple[Mapping[str, Any], CommandEffects]]]
+Arguments = Mapping[str, Any]
+Executed = tuple[Mapping[str, Any], CommandEffects]
+"""The result of a command for its caller, and its effects on the dispatchers."""
+
+Handler = Callable[[Instance, Arguments, str], Awaitable[Executed]]
 
 
 async def execute(instance: Instance, command: Command) -> CommandEffects:
-    """Carries a command out and writes its result; a refusal is a result too."""
+    """Executes a command and writes its result; a refusal is a result too."""
     handler = HANDLERS.get(command.name)
     try:
         if handler is None:
-            raise CommandRefused(f"this version does not know the order {command.name}")
+            raise CommandRefused(f"this version does not know the command {command.name}")
         result, touched = await handler(instance, command.arguments, command.actor)
     except CommandRefused as refused:
         await instance.journal.finish_command(command.id, "refused", {"why": str(refused)})
@@ -55,9 +59,7 @@ async def _workflow_state(instance: Instance, workflow: str) -> WorkflowState:
     return found
 
 
-async def _activate(
-    instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], CommandEffects]:
+async def _activate(instance: Instance, arguments: Arguments, actor: str) -> Executed:
     workflow = arguments["workflow"]
     state = await _workflow_state(instance, workflow)
     version = arguments["version"]
@@ -82,9 +84,7 @@ async def _activate(
     return {"workflow": workflow, "version": version, "state": "active"}, CommandEffects()
 
 
-async def _pause(
-    instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], CommandEffects]:
+async def _pause(instance: Instance, arguments: Arguments, actor: str) -> Executed:
     workflow = arguments["workflow"]
     state = await _workflow_state(instance, workflow)
     if state.status == "draft":
@@ -94,9 +94,7 @@ async def _pause(
     return {"workflow": workflow, "state": "paused"}, CommandEffects(stopped_workflows=(workflow,))
 
 
-async def _resume(
-    instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], CommandEffects]:
+async def _resume(instance: Instance, arguments: Arguments, actor: str) -> Executed:
     workflow = arguments["workflow"]
     state = await _workflow_state(instance, workflow)
     if state.status != "paused":
@@ -106,9 +104,7 @@ async def _resume(
     return {"workflow": workflow, "state": "active"}, CommandEffects()
 
 
-async def _delete_workflow(
-    instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], CommandEffects]:
+async def _delete_workflow(instance: Instance, arguments: Arguments, actor: str) -> Executed:
     workflow = arguments["workflow"]
     state = await _workflow_state(instance, workflow)
     decision = Decision("delete", actor, state.connection, workflow)
@@ -116,21 +112,15 @@ async def _delete_workflow(
     return {"workflow": workflow, "state": "deleted"}, CommandEffects(stopped_workflows=(workflow,))
 
 
-async def _release(
-    instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], CommandEffects]:
+async def _release(instance: Instance, arguments: Arguments, actor: str) -> Executed:
     return await _end_holds(instance, arguments, actor, "release")
 
 
-async def _discard(
-    instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], CommandEffects]:
+async def _discard(instance: Instance, arguments: Arguments, actor: str) -> Executed:
     return await _end_holds(instance, arguments, actor, "discard")
 
 
-async def _end_holds(
-    instance: Instance, arguments: Mapping[str, Any], actor: str, act: str
-) -> tuple[Mapping[str, Any], CommandEffects]:
+async def _end_holds(instance: Instance, arguments: Arguments, actor: str, act: str) -> Executed:
     workflow, step, cause = (arguments.get(name) for name in ("workflow", "step", "cause"))
     wanted = [
         hold
@@ -148,9 +138,7 @@ async def _end_holds(
     return {"holds": acted}, CommandEffects()
 
 
-async def _hold(
-    instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], CommandEffects]:
+async def _hold(instance: Instance, arguments: Arguments, actor: str) -> Executed:
     workflow, step = arguments["workflow"], arguments["step"]
     state = await _workflow_state(instance, workflow)
     now = instance.clock()
@@ -161,26 +149,20 @@ async def _hold(
     )
 
 
-async def _retry(
-    instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], CommandEffects]:
+async def _retry(instance: Instance, arguments: Arguments, actor: str) -> Executed:
     decision = Decision("retry", actor, detail={"failures": list(arguments["ids"])})
     count = await instance.journal.retry_failures(arguments["ids"], decision, instance.clock())
     return {"retried": count}, CommandEffects()
 
 
-async def _discard_failed(
-    instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], CommandEffects]:
+async def _discard_failed(instance: Instance, arguments: Arguments, actor: str) -> Executed:
     decision = Decision("discard_failed", actor, detail={"failures": list(arguments["ids"])})
     count = await instance.journal.discard_failures(arguments["ids"], decision, instance.clock())
     return {"discarded": count}, CommandEffects()
 
 
-async def _write_directly(
-    instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], CommandEffects]:
-    """Takes in one record with its operations; without an engine in this process they are sent here and now."""
+async def _write_directly(instance: Instance, arguments: Arguments, actor: str) -> Executed:
+    """Stores one record with its operations; without an engine in this process they are sent at once."""
     journal, connection, workflow = instance.journal, arguments["connection"], arguments["workflow"]
     record = Record(**arguments["record"])
     operations = [Operation.decode(encoded.encode()) for encoded in arguments["operations"]]
@@ -195,7 +177,7 @@ async def _write_directly(
         connected = (await instance.connected_by_name()).get(connection)
         if connected is None:
             raise CommandRefused(str(KeyNotStored(connection)))
-        # Loads the HTTP client, which no other order needs.
+        # Loads the HTTP client, which no other command needs.
         from askel_tui.sync.sending.sender import Sender
 
         sender = Sender(connected, journal, instance.clock)
@@ -205,10 +187,8 @@ async def _write_directly(
     return {"record": record.id}, CommandEffects()
 
 
-async def _replay(
-    instance: Instance, arguments: Mapping[str, Any], actor: str
-) -> tuple[Mapping[str, Any], CommandEffects]:
-    """Events were queued for a replay: carrying the order out has the dispatchers look for them."""
+async def _replay(instance: Instance, arguments: Arguments, actor: str) -> Executed:
+    """Has the dispatchers load the events that were queued for a replay."""
     return {"events": arguments["events"]}, CommandEffects()
 
 

@@ -1,4 +1,4 @@
-"""The daemon: owns a home, runs the engine and, where one is given, an HTTP API; ends cleanly on a signal."""
+"""The daemon: owns a home, runs the engine and, with an address, the HTTP API; ends cleanly on a signal."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class DaemonResult:
-    """How a run of the daemon ended: how many steps are held, and which connections have no key."""
+    """The result of a run of the daemon: how many steps are held, and which connections have no key."""
 
     hold_count: int
     connections_without_key: tuple[str, ...]
 
 
 def _tune_python() -> None:
-    """Fits the interpreter to the engine's work, before it begins."""
-    # A backlog is many small objects that reference counts free: looking for cycles finds nothing.
+    """Tunes the interpreter for the engine, before it starts."""
+    # A backlog is many small objects that reference counts free: a search for cycles finds nothing.
     gc.collect()
     gc.freeze()
     gc.set_threshold(200_000, 20, 100)
@@ -39,14 +39,14 @@ def _tune_python() -> None:
 
 
 class ApiServer(Protocol):
-    """What takes requests in while the engine runs."""
+    """The HTTP API as the daemon runs it beside the engine."""
 
     async def run(self) -> None:
-        """Serves until `stop`, and lets what is under way end."""
+        """Serves until `stop`, and lets requests in flight end."""
         ...
 
     def stop(self) -> None:
-        """Takes nothing new."""
+        """Stops taking requests."""
         ...
 
     def reload(self) -> None:

@@ -1,4 +1,4 @@
-"""Notifications: which team is told of what, over which channel.
+"""Notifications: delivers the journal's notices to the addresses of the team.
 
 Decides no hold.
 """

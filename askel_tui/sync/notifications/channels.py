@@ -1,4 +1,4 @@
-"""Ways for notices to leave: apprise for the services that a team has already, and a JSON webhook of our own.
+"""Channels for notices: apprise for the services that a team has already, and a signed JSON webhook.
 
 | address | what is sent |
 | --- | --- |
@@ -28,12 +28,12 @@ _WEBHOOK_SCHEMES = ("https", "http", "https+hmac", "http+hmac")
 
 
 class DeliveryFailed(Exception):
-    """A notice that did not leave; the message says why and never holds the address, which may hold a secret."""
+    """A notice that could not be delivered; the message says why, without the address, which may hold a secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is delivered: for people `title` and `text`, for programs the whole `document`."""
+    """A message: `title` and `text` for people, `document` for programs."""
 
     id: str
     title: str
@@ -46,7 +46,7 @@ async def send(address: str, message: Message, now_s: int) -> None:
     scheme = address.partition("://")[0].lower()
     ours = scheme in _WEBHOOK_SCHEMES
     if ours and not scheme.endswith("+hmac"):
-        # Off the event loop: apprise takes its time to load.
+        # Off the event loop: apprise takes long to load.
         ours = not await asyncio.to_thread(_known_to_apprise, address)
     if ours:
         await _post_webhook(address, message, now_s)
@@ -55,7 +55,7 @@ async def send(address: str, message: Message, now_s: int) -> None:
 
 
 def redacted_address(address: str) -> str:
-    """What may be shown of an address: its kind, and the host of a webhook."""
+    """An address without its secrets: its scheme, and the host of a webhook."""
     scheme = address.partition("://")[0].lower()
     if scheme not in _WEBHOOK_SCHEMES:
         return f"{scheme}://…"
@@ -86,22 +86,22 @@ async def _post_webhook(address: str, message: Message, now_s: int) -> None:
         ):
             status = answer.status
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        # Its text holds the address.
+        # The error's text holds the address.
         raise DeliveryFailed(f"the webhook can't be reached ({type(error).__name__})") from None
     if not 200 <= status < 300:
         raise DeliveryFailed(f"the webhook answered {status}")
 
 
 def _parse_webhook_address(address: str) -> tuple[str, str]:
-    """The URL without the secret, and the secret."""
+    """The URL of a webhook without its secret, and the secret."""
     try:
         parts = urlsplit(address)
         host, port = parts.hostname or "", parts.port
     except ValueError:
         raise DeliveryFailed("the address is no URL") from None
     scheme = parts.scheme.removesuffix("+hmac")
-    place = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
-    url = urlunsplit((scheme, place, parts.path or "/", parts.query, ""))
+    netloc = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
+    url = urlunsplit((scheme, netloc, parts.path or "/", parts.query, ""))
     if scheme == "http" and not is_loopback(url):
         raise DeliveryFailed("the address is http:// and not this machine: use https://")
     secret = unquote(parts.password or parts.username or "") if parts.scheme.endswith("+hmac") else ""
@@ -127,18 +127,18 @@ def _send_by_apprise(address: str, message: Message) -> None:
     if not service.add(address):
         raise DeliveryFailed("apprise does not know this kind of address")
     try:
-        taken = service.notify(title=message.title, body=message.text)
+        delivered = service.notify(title=message.title, body=message.text)
     except Exception as error:
-        # A plugin of one of a hundred services: whatever it raises, the notice did not leave.
+        # A plugin of one of a hundred services: with any error, the notice was not delivered.
         raise DeliveryFailed(f"the service could not be used ({type(error).__name__})") from None
-    if not taken:
+    if not delivered:
         raise DeliveryFailed("the service did not take it")
 
 
 def _new_apprise() -> Any:
-    """A box of apprise for one address. Raises `ImportError` where apprise is not installed."""
+    """An `Apprise` for one address. Raises `ImportError` where apprise is not installed."""
     import apprise
 
-    # It writes addresses into its log, and they hold secrets.
+    # apprise logs addresses, which hold secrets.
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
     return apprise.Apprise()

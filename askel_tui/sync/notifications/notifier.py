@@ -1,7 +1,7 @@
-"""Delivers notices: each address gets them in order, tried again until they are taken, across restarts.
+"""The notifier: delivers notices to each address in order, and tries again until they are delivered, across restarts.
 
-How far an address has come is in the journal and moves once a notice was taken, so that a crash in between delivers
-it again rather than never.
+The position of an address is in the journal and moves once a notice was delivered, so that a crash in between
+delivers it again rather than never.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ NOTIFY_SETTING = "notify"
 
 REMIND_SETTING = "remind_hours"
 DEFAULT_REMIND_HOURS = 24
-"""How long after the last word about a standing hold the team is reminded of it, without a setting."""
+"""How long after the last notice of a standing hold the team is reminded of it, without a setting."""
 
 MIN_ROUND_INTERVAL_MS = 500
-"""The shortest time between two rounds."""
+"""The shortest time between two rounds, in milliseconds."""
 
 MAX_AWAITED_ATTEMPTS = 3
-"""After how many attempts nobody waits for an address any more (`--until-idle`); it is still tried."""
+"""After how many failed attempts `--until-idle` no longer waits for an address; it is still tried."""
 
 TITLE_TEMPLATES = {
     "hold": "{step} is held",
@@ -51,14 +51,14 @@ SendNotice = Callable[[str, Message, int], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where notices go: those of one connection, or of all."""
+    """An address for the notices of one connection, or of all."""
 
     url: str
     connection: str | None
 
     @property
     def key(self) -> str:
-        """What stands for the address in the journal: it may hold a secret."""
+        """The hash that stands for the address in the journal: it may hold a secret."""
         return hashlib.sha256(f"{self.connection or ''}\0{self.url}".encode()).hexdigest()[:32]
 
     def wants(self, notice: Notice) -> bool:
@@ -79,7 +79,7 @@ class Notifier:
         self._interval = Interval()
 
     async def run_round(self) -> None:
-        """Delivers what is due. Raises only what the journal or the state raise."""
+        """Delivers the notices that are due. Raises only what the journal or the state raise."""
         now = self._instance.clock()
         if not self._interval.elapsed(now, min(MIN_ROUND_INTERVAL_MS, self._instance.timing.gather_delay_ms)):
             return
@@ -92,7 +92,7 @@ class Notifier:
                 raise result
 
     async def has_pending(self) -> bool:
-        """Whether a notice is still to be delivered to an address that takes them."""
+        """Whether an address that did not fail too often still waits for a notice."""
         await self._read_addresses()
         for address in self._addresses:
             at = await self._instance.journal.delivery(address.key, address.connection)
@@ -103,7 +103,7 @@ class Notifier:
         return False
 
     async def _read_addresses(self) -> None:
-        """Reads the addresses where the state was changed since."""
+        """Reads the addresses anew where the state was changed."""
         stamp = self._instance.connections_stamp()
         if stamp == self._configured_stamp and stamp is not None:
             return
@@ -112,11 +112,11 @@ class Notifier:
         self._remind_ms = int(float(settings.get(REMIND_SETTING) or DEFAULT_REMIND_HOURS) * 3_600_000)
         found = [Address(url, None) for url in everywhere]
         for document in await asyncio.to_thread(self._instance.state.connections):
-            # An address that is everywhere gets each notice once.
+            # An address for all connections gets each notice once.
             found += [Address(url, document.name) for url in document.notify if url not in everywhere]
         found = list(dict.fromkeys(found))
         if self._configured != found:
-            # An address that comes back hears of what stands then, not of old stories.
+            # An address that is added again gets the notices from then on only.
             await self._instance.journal.forget_other_deliveries([each.key for each in found])
         self._configured = self._addresses = found
         self._configured_stamp = stamp
@@ -156,7 +156,7 @@ class Notifier:
         log.warning("a notice could not be delivered to %s: %s; it is tried again", shown, why)
 
     async def _build_message(self, notice: Notice) -> Message:
-        """The message of a notice, with all that waits for its cause now."""
+        """The message of a notice, with all steps that are held for its cause now."""
         text, kind = notice.text, notice.kind
         affected = [AffectedStep(notice.workflow, notice.step)]
         since = notice.at

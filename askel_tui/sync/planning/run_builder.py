@@ -1,4 +1,4 @@
-"""What records become under a workflow, ready to be stored. Light to import: a process of its own does it too."""
+"""Builds the runs of records under a workflow, ready to be stored. Light to import, for the planning process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from askel_tui.store.journal.rows import PlannedRun, StoredRecord, encode_run
 def build_runs(
     records: Iterable[StoredRecord], applied: AppliedWorkflow, since: str | None
 ) -> list[PlannedRun]:
-    """The runs of records, in their order; records before `since` (RFC 3339) and others' make none."""
+    """The runs of records, in their order; none for records before `since` (RFC 3339) or of other events."""
     floor = datetime.fromisoformat(since) if since else None
     encoder = Encoder()
     runs = []

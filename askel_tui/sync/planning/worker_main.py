@@ -1,4 +1,4 @@
-"""The process that makes runs of stored records for another one; see `planning_process`. It only reads."""
+"""The planning process: builds runs of stored records for the engine (`backlog_workers`). It only reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def serve(channel: WorkerChannel, path: str) -> None:
     while (question := channel.next_question()) is not None:
         try:
             channel.answer([(None, _build_answer(db, *question))])
-        except Exception as error:  # whoever asked has to know, whatever it is
+        except Exception as error:  # the engine gets any error
             channel.answer([(error, None)])
 
 
