@@ -21,6 +21,7 @@ from askel_tui.store.locks import OwnershipLock
 from askel_tui.sync.engine.command_bus import submit
 from askel_tui.sync.engine.engine import Engine
 from askel_tui.sync.instance import Instance, open_instance
+from askel_tui.text.shortening import shorten
 from askel_tui.text.times import format_time_of_day
 
 CONNECTION = "maple-ember"
@@ -260,4 +261,4 @@ def _shorten(value: object) -> str:
     if value is None:
         return "–"
     text = json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
-    return text if len(text) <= 90 else text[:89] + "…"
+    return shorten(text, 90)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.text.sanitizing import sanitize_sentence
+from askel_tui.text.shortening import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -56,10 +57,7 @@ class KlaviyoError(AskelError):
         may_have_arrived: bool = True,
         body: bytes = b"",
     ) -> None:
-        sentence = sanitize_sentence(message)
-        if len(sentence) > MAX_MESSAGE_CHARACTERS:
-            sentence = sentence[: MAX_MESSAGE_CHARACTERS - 1] + "…"
-        super().__init__(sentence)
+        super().__init__(shorten(sanitize_sentence(message), MAX_MESSAGE_CHARACTERS))
         self.status = status
         self.errors = tuple(errors)
         self.retry_after = retry_after

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from askel_tui.text.sanitizing import ELLIPSIS, sanitize
+from askel_tui.text.sanitizing import sanitize
+from askel_tui.text.shortening import ELLIPSIS
 
 
 def cell_width(text: str) -> int:

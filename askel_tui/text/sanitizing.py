@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from askel_tui.text.shortening import ELLIPSIS, shorten
+
 MAX_LINE_CHARS = 4_096
 """Characters of one line that are looked at; no screen is wider, so the rest is cut unread."""
 
 MAX_TEXT_CHARS = 200_000
 """Characters of a text of several lines that are looked at."""
-
-ELLIPSIS = "…"
 
 _CONTROL_PICTURES = {
     "\n": "⏎",
@@ -38,8 +38,8 @@ _COMBINING_RUN = re.compile(f"([{_COMBINING_MARKS}]{{3}})[{_COMBINING_MARKS}]+")
 
 def sanitize(text: str, max_chars: int | None = MAX_LINE_CHARS) -> str:
     """One line of harmless text; beyond `max_chars` characters it is cut with an ellipsis. Line breaks become `⏎`."""
-    if max_chars is not None and len(text) > max_chars:
-        text = text[: max(0, max_chars - 1)] + ELLIPSIS
+    if max_chars is not None:
+        text = shorten(text, max_chars)
     if text.isascii() and text.isprintable():
         return text
     shown = text if text.isprintable() else "".join(map(_visible_char, text))

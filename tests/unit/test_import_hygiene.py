@@ -66,7 +66,7 @@ def test_the_help_of_askel_loads_none_of_its_commands() -> None:
     code = _ASKEL.replace('name.partition(".")[0] for', "name for")
     ours = {name for name in json.loads(run_python(code, "--help")) if name.startswith("askel_tui.")}
     cli = {f"askel_tui.cli.{name}" for name in ("main", "lazy_group", "error_handling", "output")}
-    text = {f"askel_tui.text{name}" for name in ("", ".cells", ".json_text", ".sanitizing")}
+    text = {f"askel_tui.text{name}" for name in ("", ".cells", ".json_text", ".sanitizing", ".shortening")}
     assert ours == {"askel_tui.cli", "askel_tui.core", "askel_tui.core.exit_codes"} | cli | text
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence, Set
 from typing import TYPE_CHECKING
 
 from askel_tui.text.numbers import pluralize
+from askel_tui.text.shortening import join_first
 
 if TYPE_CHECKING:
     from askel_tui.store.state.tokens import TokenDoc
@@ -62,7 +63,7 @@ def _describe_tokens(found: Sequence[TokenDoc], now: int, known: Set[str]) -> st
 
 def _name_tokens(what: str, found: Iterable[TokenDoc]) -> list[str]:
     names = [each.name for each in found]
-    return [f"{len(names)} {what} ({', '.join(names[:5])}{', …' if len(names) > 5 else ''})"] if names else []
+    return [f"{len(names)} {what} ({join_first(names)})"] if names else []
 
 
 def check_webhooks(instance: Instance) -> tuple[bool, str]:

@@ -14,6 +14,7 @@ from typing import Any
 from askel_tui.core.canonical import canonical_json
 from askel_tui.core.problems import json_type_name
 from askel_tui.text.quoting import quote
+from askel_tui.text.shortening import join_first
 
 MAX_RECORD_BYTES = 5_000_000
 MAX_NESTING_LEVELS = 64
@@ -141,7 +142,7 @@ def _record(body: Mapping[str, Any], notes: list[str], *, now: str) -> Record:
         actor = None
     strange = [name for name in body if name not in OWN_FIELDS]
     if strange:
-        shown = ", ".join(ascii(name[:40]) for name in strange[:5]) + (", …" if len(strange) > 5 else "")
+        shown = join_first([ascii(name[:40]) for name in strange])
         notes.append(
             f"not fields of a record, left out: {shown} (what belongs to the record goes into `data`)"
         )

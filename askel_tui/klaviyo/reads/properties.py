@@ -11,6 +11,7 @@ from askel_tui.contract.calls import Call
 from askel_tui.core.catalog import PropertyEntry
 from askel_tui.klaviyo.filters import sparse_fields
 from askel_tui.text.sanitizing import sanitize_sentence
+from askel_tui.text.shortening import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -73,4 +74,4 @@ def property_type(value: object) -> str:
 
 def _shown(value: object) -> str:
     text = sanitize_sentence(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-    return text if len(text) <= MAX_SAMPLE_CHARACTERS else text[: MAX_SAMPLE_CHARACTERS - 1] + "…"
+    return shorten(text, MAX_SAMPLE_CHARACTERS)

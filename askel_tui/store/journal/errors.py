@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from askel_tui.store.errors import StoreError
+from askel_tui.text.shortening import join_first
 
 
 class JournalError(StoreError):
@@ -19,7 +20,7 @@ class StaleOperations(StoreError, LookupError):
 
     def __init__(self, seqs: Iterable[int]) -> None:
         self.seqs = tuple(seqs)
-        shown = ", ".join(str(seq) for seq in self.seqs[:5]) + (", …" if len(self.seqs) > 5 else "")
+        shown = join_first(list(map(str, self.seqs)))
         super().__init__(
             f"no request was opened: operations that no longer wait were to go with it ({shown}); "
             "read the waiting operations again"

@@ -11,8 +11,8 @@ Rules for screens
 - Every `Binding` has an `id` ("SCREEN.action") and can be rebound; keys that matter have `show=True`.
 - `/` opens the filter where `HAS_FILTER` is true; each change calls `apply_filter`. Esc closes it, then `go_back`s.
 - Text from records, Klaviyo or files goes through `sanitize` or `truncate` into `Content`, never into markup.
-- Nothing is said by colour alone: a word or a sign goes with it. Widgets with `help` (Helpable) and `jump_key`
-  (Jumpable) take part in F1 and ctrl+o.
+- Nothing is said by colour alone: a word or a sign goes with it. Widgets with `help` take part in F1,
+  those with `jump_key` in ctrl+o.
 - What destroys something or goes live is asked with `confirm` (y, not Enter; the focus is on No).
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -20,13 +20,6 @@ class Help(NamedTuple):
 
     title: str
     text: str
-
-
-@runtime_checkable
-class Helpable(Protocol):
-    """A widget with help of its own, in the attribute `help`."""
-
-    help: Help
 
 
 def help_for(screen: Screen[Any]) -> tuple[list[Help], list[tuple[str, str]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -14,13 +14,6 @@ from textual.widgets import Label
 from askel_tui.tui.widgets.modal import Modal
 
 JUMP_LETTERS = "asdfghjklqwertyuiopzxcvbnm"
-
-
-@runtime_checkable
-class Jumpable(Protocol):
-    """A widget with a letter of its own, in the attribute `jump_key`."""
-
-    jump_key: str
 
 
 def jump_targets(screen: Screen[Any]) -> dict[str, Widget]:

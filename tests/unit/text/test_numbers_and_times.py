@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.text.numbers import abbreviate_count, pluralize
+from askel_tui.text.shortening import join_first, shorten
 from askel_tui.text.times import format_age, format_time_of_day, format_timestamp, to_rfc3339
 
 
@@ -50,3 +51,9 @@ def test_times_are_written_in_utc() -> None:
     assert format_timestamp(ms, milliseconds=True) == "2026-01-31 09:00:00.123Z"
     assert format_timestamp(ms, zone=" UTC") == "2026-01-31 09:00:00 UTC"
     assert format_time_of_day(ms) == "09:00:00"
+
+
+def test_long_texts_and_lists_are_shortened() -> None:
+    assert [shorten("abcd", 4), shorten("abcde", 4), shorten("abc", 0)] == ["abcd", "abc…", "…"]
+    assert join_first(["a", "b"], 2) == "a, b"
+    assert join_first(["a", "b", "c"], 2) == "a, b, …"
