@@ -51,7 +51,7 @@ async def connect(
 ) -> tuple[ConnectionDoc, KeyCheck]:
     """Makes a connection from a key, once Klaviyo accepts the key; nothing is stored before that.
 
-    Raises `ConnectionRefused`, `KeyUnsuited`, `NameRefused`, `NoSafeKeyring`, and `KlaviyoError` where the key is
+    Raises `ConnectionRefused`, `KeyUnsuited`, `InvalidName`, `NoSafeKeyring`, and `KlaviyoError` where the key is
     refused or Klaviyo can't be reached.
     """
     check_connection_name(name)

@@ -39,7 +39,7 @@ class CorruptState(StoreError):
         self.path = path
 
 
-class Busy(StoreError):
+class LockTimeout(StoreError):
     """A lock was not free in time."""
 
     def __init__(self, path: Path, seconds: float) -> None:
@@ -63,7 +63,7 @@ class AlreadyOwned(StoreError):
         self.pid = pid
 
 
-class NameRefused(StoreError, ValueError):
+class InvalidName(StoreError, ValueError):
     """A connection can't have this name."""
 
     exit_code = ExitCode.USAGE
@@ -105,7 +105,7 @@ class UnknownVersion(UnknownWorkflow):
         self.name = name
 
 
-class KeyUnfit(StoreError, ValueError):
+class InvalidKey(StoreError, ValueError):
     """The given text cannot be an API key. The sentence never shows it."""
 
     exit_code = ExitCode.KEY_OR_SCOPE

@@ -9,7 +9,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from askel_tui.store.errors import AlreadyOwned, Busy, HomeUnusable
+from askel_tui.store.errors import AlreadyOwned, HomeUnusable, LockTimeout
 from askel_tui.store.paths import ownership_file
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ def locked(path: Path, timeout: float = LOCK_TIMEOUT_S) -> Iterator[None]:
     """Holds the lock `<path>.lock` for the block, against other processes and other threads of this one.
 
     Not re-entrant. The lock file stays: removing it would let two processes lock two different files.
-    Raises `Busy` after `timeout` seconds, `HomeUnusable` where the lock file cannot be made.
+    Raises `LockTimeout` after `timeout` seconds, `HomeUnusable` where the lock file cannot be made.
     """
     descriptor = _open(path.with_name(path.name + ".lock"))
     try:
         if not _lock(descriptor, timeout):
-            raise Busy(path, timeout)
+            raise LockTimeout(path, timeout)
         yield
     finally:
         os.close(descriptor)

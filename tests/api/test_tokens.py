@@ -10,7 +10,7 @@ import pytest
 
 from askel_tui.api.server.server import ListenRefused, parse_bind_address
 from askel_tui.store.paths import state_file
-from askel_tui.store.state.tokens import TokenRefused, Tokens, UnknownToken, is_valid, split_token
+from askel_tui.store.state.tokens import InvalidToken, Tokens, UnknownToken, is_valid, split_token
 from tests.support.http_api import RECORDS, RunningApi
 from tests.support.workbench import NAME, points
 
@@ -105,9 +105,9 @@ def test_comparing_takes_as_long_for_any_secret(tmp_path: Path, monkeypatch: pyt
 def test_names_are_unique_and_unknown_ones_suggested(tmp_path: Path) -> None:
     tokens = Tokens(tmp_path)
     tokens.create("backend", ("send",), now=1)
-    with pytest.raises(TokenRefused):
+    with pytest.raises(InvalidToken):
         tokens.create("backend", ("send",), now=1)
-    with pytest.raises(TokenRefused):
+    with pytest.raises(InvalidToken):
         tokens.create("../x", ("send",), now=1)
     with pytest.raises(UnknownToken, match="backend"):
         tokens.revoke("backnd")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from askel_tui.store import paths
-from askel_tui.store.errors import KeyringFailed, KeyUnfit, NoSafeKeyring, StoreError, VaultLocked
+from askel_tui.store.errors import InvalidKey, KeyringFailed, NoSafeKeyring, StoreError, VaultLocked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,12 +42,12 @@ _SET_UP = (
 
 
 def check_key(key: str) -> str:
-    """The key without the blanks around it. Raises `KeyUnfit`, which does not show it."""
+    """The key without the blanks around it. Raises `InvalidKey`, which does not show it."""
     key = key.strip()
     if not key:
-        raise KeyUnfit("the API key is empty; give Klaviyo's private key, pk_…, on standard input")
+        raise InvalidKey("the API key is empty; give Klaviyo's private key, pk_…, on standard input")
     if any(c.isspace() or unicodedata.category(c).startswith("C") for c in key):
-        raise KeyUnfit(
+        raise InvalidKey(
             "the API key holds a blank, a line break or a control character; give one key, pk_…, on one line"
         )
     return key
@@ -71,7 +71,7 @@ class KeyStore:
             return self._backend.get_password(self._service, connection)
 
     def set(self, connection: str, key: str) -> None:
-        """Stores a key in place of the one before. Raises `KeyUnfit`, else as `get` does."""
+        """Stores a key in place of the one before. Raises `InvalidKey`, else as `get` does."""
         key = check_key(key)
         with self._explain("store the key", key):
             self._backend.set_password(self._service, connection, key)

@@ -57,7 +57,7 @@ class Vault:
     """Entries by service and name in the file `path`. Every change is whole, durable and excludes others.
 
     All methods raise `VaultLocked` for a wrong master key, `VaultDamaged` for changed bytes, `HomeUnusable`,
-    `Busy`.
+    `LockTimeout`.
     """
 
     def __init__(self, path: Path, master: MasterKey, cost: KdfCost = KdfCost()) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from askel_tui.core.operations import Target
-from askel_tui.store.errors import NameRefused
+from askel_tui.store.errors import InvalidName
 
 OnConflict = Literal["fail", "strongest", "merge"]
 """What a 409 for a profile does."""
@@ -73,7 +73,7 @@ class WorkflowDoc(_Doc):
 
 
 def check_connection_name(name: str) -> str:
-    """The name, if a connection may have it. Raises `NameRefused`."""
+    """The name, if a connection may have it. Raises `InvalidName`."""
     if not _NAME.fullmatch(name):
-        raise NameRefused(name)
+        raise InvalidName(name)
     return name

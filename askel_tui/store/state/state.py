@@ -1,7 +1,7 @@
 """State: connections, versions of workflows, settings and catalogs.
 
 What changes while the program runs is in the journal. Everything here is synchronous and takes milliseconds; on an
-event loop, call it through `asyncio.to_thread`. Every method may raise `HomeUnusable`, `CorruptState` or `Busy`.
+event loop, call it through `asyncio.to_thread`. Every method may raise `HomeUnusable`, `CorruptState` or `LockTimeout`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class State:
         return self._read(ConnectionDoc, found)
 
     def save_connection(self, connection: ConnectionDoc) -> None:
-        """Stores a connection, in place of one of the same name. Raises `NameRefused`."""
+        """Stores a connection, in place of one of the same name. Raises `InvalidName`."""
         check_connection_name(connection.name)
         document = connection.model_dump(mode="json")
         self._documents.table("connections").upsert(document, where("name") == connection.name)

@@ -28,7 +28,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TOKEN = re.compile(rf"{TOKEN_PREFIX}([0-9a-f]{{12}})_([A-Za-z0-9_-]{{43}})")
 
 
-class TokenRefused(StoreError, ValueError):
+class InvalidToken(StoreError, ValueError):
     """The token can't be created as asked."""
 
     exit_code = ExitCode.USAGE
@@ -94,13 +94,13 @@ class Tokens:
         expires: int | None = None,
         rate: int | None = None,
     ) -> tuple[TokenDoc, str]:
-        """A new token and its text, which is stored nowhere. Raises `TokenRefused`."""
+        """A new token and its text, which is stored nowhere. Raises `InvalidToken`."""
         if not _NAME.fullmatch(name):
-            raise TokenRefused(
+            raise InvalidToken(
                 f"{name[:80]!r} can't be a token's name: use up to 64 letters, digits, '.', '_' and '-'"
             )
         if not scopes:
-            raise TokenRefused(f"a token needs at least one scope: {', '.join(SCOPES)}")
+            raise InvalidToken(f"a token needs at least one scope: {', '.join(SCOPES)}")
         public, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         token = TokenDoc(
             id=public,
@@ -114,7 +114,7 @@ class Tokens:
         )
         with self._documents.locked():
             if any(each.name == name for each in self.all()):
-                raise TokenRefused(f"a token called {name} exists: revoke it first, or take another name")
+                raise InvalidToken(f"a token called {name} exists: revoke it first, or take another name")
             self._documents.table("tokens").insert(token.model_dump(mode="json"))
         return token, f"{TOKEN_PREFIX}{public}_{secret}"
 

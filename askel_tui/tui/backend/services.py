@@ -116,7 +116,7 @@ async def change_connection(
 
 @writes  # Write scopes are probed by requests that cannot write, yet are no reads.
 async def check_key(instance: Instance, key: str, revision: str) -> KeyCheck:
-    """What a key that is not stored may do. Raises `KlaviyoError`, `KeyUnfit`."""
+    """What a key that is not stored may do. Raises `KlaviyoError`, `InvalidKey`."""
     from askel_tui.klaviyo.reads.key_check import check_key
 
     async with await _client_of_key(instance, key, revision) as client:
@@ -125,7 +125,7 @@ async def check_key(instance: Instance, key: str, revision: str) -> KeyCheck:
 
 @reads
 async def lists_visible_to(instance: Instance, key: str, revision: str) -> list[str]:
-    """The names and ids of the lists that a key which is not stored can see. Raises `KlaviyoError`, `KeyUnfit`."""
+    """The names and ids of the lists that a key which is not stored can see. Raises `KlaviyoError`, `InvalidKey`."""
     from askel_tui.klaviyo.reads.catalog import read_catalog
 
     async with await _client_of_key(instance, key, revision) as client:

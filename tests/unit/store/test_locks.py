@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from askel_tui.store.errors import AlreadyOwned, Busy, HomeUnusable
+from askel_tui.store.errors import AlreadyOwned, HomeUnusable, LockTimeout
 from askel_tui.store.locks import OwnershipLock, locked, owner_pid
 from tests.support.processes import line, python
 
@@ -78,7 +78,7 @@ def test_a_lock_in_a_missing_place_is_one_sentence(tmp_path: Path) -> None:
 def test_waiting_for_a_lock_ends(tmp_path: Path) -> None:
     with (
         locked(tmp_path / "file"),
-        pytest.raises(Busy, match="another Askel process"),
+        pytest.raises(LockTimeout, match="another Askel process"),
         locked(tmp_path / "file", 0.01),
     ):
         pytest.fail("two held one lock")

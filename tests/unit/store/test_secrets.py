@@ -19,7 +19,7 @@ from keyring.backends.chainer import ChainerBackend
 from keyring.errors import KeyringLocked, PasswordDeleteError
 
 from askel_tui.core.fingerprints import fingerprint
-from askel_tui.store.errors import KeyringFailed, KeyUnfit, NoSafeKeyring, VaultLocked
+from askel_tui.store.errors import InvalidKey, KeyringFailed, NoSafeKeyring, VaultLocked
 from askel_tui.store.secrets.key_store import check_key, open_key_store
 from tests.support.processes import run_python
 
@@ -295,7 +295,7 @@ def test_what_cannot_be_a_key_is_refused_unseen(
     key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ASKEL_VAULT_KEY", "open sesame")
-    with pytest.raises(KeyUnfit) as caught:
+    with pytest.raises(InvalidKey) as caught:
         open_key_store(tmp_path).set("maple", key)
     assert not key.strip() or key not in str(caught.value)
     assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ from askel_tui.core.operations import Target
 from askel_tui.store.errors import (
     CorruptState,
     HomeUnusable,
-    NameRefused,
+    InvalidName,
     UnknownConnection,
     UnknownVersion,
     UnknownWorkflow,
@@ -114,7 +114,7 @@ def test_a_removed_connection_takes_its_catalog_along(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "-x", ".x", "a b", "a/b", "a\n", "é", "x" * 65, "../up"])
 def test_names_that_cannot_be_a_connections(name: str, tmp_path: Path) -> None:
-    with State(tmp_path) as state, pytest.raises(NameRefused, match="up to 64 letters, digits"):
+    with State(tmp_path) as state, pytest.raises(InvalidName, match="up to 64 letters, digits"):
         state.save_connection(connection(name))
 
 
