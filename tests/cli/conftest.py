@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.askel import Askel
+from tests.support.askel import Askel, Inside
 from tests.support.sandbox import SandboxProcess, sandbox_process
 from tests.support.shell import Shell
 
@@ -33,5 +33,5 @@ def offline(tmp_path: Path) -> Askel:
 
 @pytest.fixture
 def shell(askel: Askel) -> Shell:
-    """The same home and account through real processes."""
-    return Shell(askel.home, askel.url, askel.key)
+    """The same home and account ; what is started is a process of its own."""
+    return Inside(askel.home, askel.url, askel.key)

@@ -38,8 +38,8 @@ def walk() -> list[Command]:
     return readme.commands(TEXT)
 
 
-# Twenty-odd processes, one after the other, beside the other tests.
-@pytest.mark.timeout(120)
+# Twenty-odd processes, one after the other.
+@pytest.mark.slow
 def test_the_walk_goes_as_it_is_told(
     walk: list[Command], account: SandboxProcess, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:

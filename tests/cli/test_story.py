@@ -1,4 +1,4 @@
-"""The whole story from a shell, with real processes: connect, rehearse, go live, hold, release, look back."""
+"""The whole story from a shell: connect, rehearse, go live, hold, release, look back."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from askel_tui.contract.endpoints import SELECTABLE
+from tests.support.askel import Inside
 from tests.support.files import EXAMPLES
 from tests.support.sandbox import SandboxProcess, sandbox_process
 from tests.support.shell import Shell
@@ -50,13 +51,22 @@ def fresh() -> Iterator[SandboxProcess]:
 
 @pytest.fixture
 def sh(fresh: SandboxProcess, tmp_path: Any) -> Shell:
-    return Shell(tmp_path / "home", fresh.url, fresh.key)
+    return Inside(tmp_path / "home", fresh.url, fresh.key)
+
+
+@pytest.mark.slow
+def test_it_is_the_same_with_a_process_for_each_command(fresh: SandboxProcess, tmp_path: Path) -> None:
+    _rehearse_and_go_live(Shell(tmp_path / "home", fresh.url, fresh.key), fresh, SELECTABLE[-1])
 
 
 @pytest.mark.parametrize("revision", SELECTABLE)
 def test_what_the_dry_run_announced_is_what_the_account_then_holds(
     sh: Shell, fresh: SandboxProcess, revision: str
 ) -> None:
+    _rehearse_and_go_live(sh, fresh, revision)
+
+
+def _rehearse_and_go_live(sh: Shell, fresh: SandboxProcess, revision: str) -> None:
     sh.connect("maple-ember", "--revision", revision)
     sh.run("workflow", "apply", str(EXAMPLES / f"{NAME}.yaml"))
     sh.run("ingest", str(EXAMPLES / "first-points.jsonl"), "--connection", "maple-ember")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.askel import Inside
 from tests.support.sandbox import SandboxProcess, sandbox_process
 from tests.support.shell import Shell, kill
 from tests.support.workbench import NAME
@@ -78,8 +79,9 @@ def listening(home: Path, *options: str, **environment: str) -> Iterator[Listeni
     """A daemon that listens on a free port, with a token that may do everything; killed at the end."""
     with sandbox_process() as sandbox:
         shell = Shell(home, sandbox.url, sandbox.key)
-        shell.connect(NAME)
-        token = shell.run("token", "create", "tester", "--scope", "admin").stdout.strip()
+        inside = Inside(home, sandbox.url, sandbox.key)
+        inside.connect(NAME)
+        token = inside.run("token", "create", "tester", "--scope", "admin").stdout.strip()
         process = shell.start("daemon", "--listen", "127.0.0.1:0", *options, **environment)
         one = Listening(shell, sandbox, token, process, listens(process))
         try:

@@ -115,7 +115,7 @@ def run(given: Sequence[Command], directory: Path, url: str) -> list[Ran]:
             "PYTHONSAFEPATH": "1",
             "TZ": "UTC",
         },
-        timeout=110,
+        timeout=170,
         check=False,
     )
     return _parts(
