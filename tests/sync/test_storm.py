@@ -112,6 +112,7 @@ async def test_ten_thousand_records_through_a_storm(
 ) -> None:
     """So many that they go in bulk; where that leaves few calls, not every fault has its turn."""
     either.instance.http_limits = HttpLimits(read_timeout_s=0.5)
+    either.sandbox.world.change_settings({"log_limit": 100_000})
     faults = await _weather(either, 10_000, 2_500, (*STORM, *SLOW))
     assert sum(1 for fault in faults if fault.struck) > len(faults) / 2
     assert len(either.requests("bulk_import_profiles")) > 2
