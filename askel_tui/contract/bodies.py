@@ -1,4 +1,4 @@
-"""The parts of request bodies that are the same in every revision: profiles, events, consent jobs. Pure."""
+"""Parts of request bodies that are the same in every revision: profiles, events, consent jobs. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOCATION = frozenset(LOCATION)
 
 
 class Inexpressible(ValueError):
-    """The API, or its revision at hand, has no words for what is asked; the message names it."""
+    """The API, or this revision of it, has no field for something; the message names it."""
 
 
 def profile(

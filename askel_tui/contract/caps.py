@@ -1,4 +1,4 @@
-"""Caps of single fields and objects, per revision, and the names of a profile's standard attributes.
+"""Caps of single fields and objects per revision, and the names of a profile's standard attributes. Pure.
 
 Limits of whole calls (items, bytes) are in `endpoints`. A size in bytes takes the smaller reading of KB and
 MB: what fits 1000 fits 1024. A retired revision has the stricter caps of itself and of the one serving it.
@@ -16,7 +16,7 @@ _MB = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """What one revision takes at most. Lengths are in characters, sizes in bytes of UTF-8 JSON."""
+    """The caps of one revision. Lengths are in characters, sizes in bytes of UTF-8 JSON."""
 
     email: int = 100
     """An e-mail address (docs/klaviyo.md 3.1)."""

@@ -1,6 +1,6 @@
-"""Klaviyo's endpoints per revision: paths, scopes, limits, pages, filters. Read from the package's data file.
+"""Klaviyo's endpoints per revision: paths, scopes, limits, pages, filters, from the package's data file.
 
-An endpoint is named by its operationId in the newest revision, whatever revision is asked.
+An endpoint is named by its `operationId` in the newest revision, whichever revision is called. Pure.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ NEWEST = REVISIONS[-1]
 """The revision that new connections pin."""
 
 RETIRED: Mapping[str, str] = MappingProxyType({"2024-02-15": "2025-01-15"})
-"""A retired revision and the one whose rules serve it today: the oldest live one (docs/klaviyo.md 0.3)."""
+"""Retired revisions, each with the one that serves it today: the oldest live one (docs/klaviyo.md 0.3)."""
 
 
 class NotInRevision(LookupError):
-    """The endpoint does not exist in the revision.
+    """An endpoint that the revision does not have.
 
     `first_seen` is the first revision that has it, or None for a name that no revision knows.
     """
@@ -52,7 +52,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """A second budget, charged in addition when `parameter` names `value` (docs/klaviyo.md 5).
+    """A second limit, charged in addition when `parameter` names `value` (docs/klaviyo.md 5).
 
     Klaviyo shares it between all endpoints that take the parameter.
     """
@@ -97,7 +97,7 @@ class Endpoint:
 
 
 def endpoint(revision: str, name: str) -> Endpoint:
-    """The endpoint as a caller may use it: a retired revision keeps to the limits of the serving one too.
+    """The endpoint as a caller may use it: a retired revision also keeps to the limits of the one that serves it.
 
     Raises `NotInRevision` (a `LookupError`) when the revision has no such endpoint, `LookupError` for a
     revision that the data does not hold.
@@ -110,7 +110,7 @@ def endpoint(revision: str, name: str) -> Endpoint:
 
 @cache
 def endpoints(revision: str) -> Mapping[str, Endpoint]:
-    """All endpoints of a revision by name, each as `endpoint` gives it."""
+    """All endpoints of a revision by name, within the limits of the one that serves it."""
     table = published_endpoints(revision)
     if revision not in RETIRED:
         return table
@@ -121,14 +121,14 @@ def endpoints(revision: str) -> Mapping[str, Endpoint]:
 
 @cache
 def published_endpoints(revision: str) -> Mapping[str, Endpoint]:
-    """All endpoints of a revision by name, exactly as that revision's own specification has them."""
+    """All endpoints of a revision by name, exactly as its own specification has them."""
     if revision not in REVISIONS:
         raise LookupError(f"The contract data holds no revision {revision}; it holds {', '.join(REVISIONS)}.")
     return MappingProxyType({name: _endpoint(name, row) for name, row in _data()[revision].items()})
 
 
 def serving_revision(revision: str) -> str:
-    """The revision whose rules serve a call that names this one today (docs/klaviyo.md 0.3)."""
+    """The revision that serves a call which names this one today (docs/klaviyo.md 0.3)."""
     return RETIRED.get(revision, revision)
 
 
@@ -158,7 +158,7 @@ def _windows(rows: Iterable[tuple[int, int]]) -> tuple[Window, ...]:
 
 
 def _stricter(written: Endpoint, today: Endpoint) -> Endpoint:
-    """The endpoint as written, within what both sets of rules allow."""
+    """The endpoint of `written`, within the limits of both."""
     both = {part.name: getattr(written, part.name) for part in fields(Endpoint)}
     for key in ("page_default", "page_max", "max_items", "max_bytes", "max_item_bytes"):
         both[key] = min((v for v in (both[key], getattr(today, key)) if v is not None), default=None)

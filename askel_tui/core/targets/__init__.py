@@ -1,4 +1,4 @@
-"""Targets: how names are pinned to ids, and how a look at the account shows drift.
+"""Targets: names are pinned to ids, and drift of the account is found.
 
 Pure: the catalog and the profiles are handed in.
 """
