@@ -9,24 +9,28 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.contract.calls import Call
-from askel_tui.core.catalog import (
-    API_INTEGRATION,
-    Catalog,
-    FlowEntry,
-    FlowTrigger,
-    ListEntry,
-    MetricEntry,
-    SegmentEntry,
-    TemplateEntry,
-)
+from askel_tui.core.catalog import Catalog, FlowEntry, FlowTrigger, PropertyEntry
 from askel_tui.klaviyo.errors import NotInThisRevision, ScopeMissing
+from askel_tui.klaviyo.reads.entries import (
+    Resource,
+    definition_triggers,
+    flow_entry,
+    list_entry,
+    metric_entry,
+    read_with_triggers,
+    segment_entry,
+    template_entry,
+    triggers_by_flow,
+)
 from askel_tui.klaviyo.reads.properties import sample_properties
+from askel_tui.klaviyo.responses import resource_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from askel_tui.klaviyo.client import Client
     from askel_tui.klaviyo.priority import Priority
@@ -41,12 +45,10 @@ _TRIGGERS = {"lists": "list", "segments": "segment", "metrics": "metric"}
 # The sections that must be read with their flow triggers before all triggers of a flow of this type are known.
 _FIRED_BY = {"Added to List": ("lists", "segments"), "Metric": ("metrics",), "Unconfigured": ()}
 _FIRED_BY_ITSELF = {"Date Based": "date", "Low Inventory": "low-inventory", "Price Drop": "price-drop"}
-_LEAN = {
+_LEAN: Mapping[str, Mapping[str, str]] = {
     "flows": {"fields[flow]": "name,status,archived,trigger_type"},
     "templates": {"fields[template]": "name,editor_type"},
 }
-
-_Resource = dict[str, Any]
 
 
 async def read_catalog(
@@ -63,20 +65,18 @@ async def read_catalog(
     wanted = [section for section in SECTIONS if section in sections]
     with_triggers = "flows" in wanted
     reads = [_read_section(client, section, with_triggers, sample) for section in wanted]
-    found = dict(zip(wanted, await _gather_all(reads), strict=True))
-    resources = {section: read.resources for section, read in found.items() if read.resources is not None}
-    linked = {section for section, read in found.items() if read.with_triggers}
-    properties = found["properties"].properties if "properties" in found else ()
+    read = dict(zip(wanted, await _gather_all(reads), strict=True))
+    none = _SectionRead()
     return Catalog(
         taken=time.time_ns() // 1_000_000,
         account=client.account if account is None else account,
-        lists=tuple(list_entry(each) for each in resources.get("lists", ())),
-        segments=tuple(segment_entry(each) for each in resources.get("segments", ())),
-        flows=_flows(resources, linked),
-        metrics=tuple(metric_entry(each) for each in resources.get("metrics", ())),
-        templates=tuple(_template(each) for each in resources.get("templates", ())),
-        properties=tuple(properties),
-        unread=tuple(section for section, read in found.items() if read.refused),
+        lists=tuple(map(list_entry, read.get("lists", none).resources)),
+        segments=tuple(map(segment_entry, read.get("segments", none).resources)),
+        flows=tuple(_flows(read)),
+        metrics=tuple(map(metric_entry, read.get("metrics", none).resources)),
+        templates=tuple(map(template_entry, read.get("templates", none).resources)),
+        properties=tuple(read.get("properties", none).properties),
+        unread=tuple(section for section, each in read.items() if each.refused),
     )
 
 
@@ -93,49 +93,29 @@ async def read_flow_triggers(
     response = await client.call(
         Call.GET_FLOW, ids={"id": flow_id}, query={"additional-fields[flow]": "definition"}, priority=priority
     )
-    definition = _attributes(_dict(_dict(response.body).get("data"))).get("definition")
-    triggers = _dict(definition).get("triggers")
-    if not isinstance(triggers, list):
-        return None
-    return tuple(
-        FlowTrigger(_text(each.get("type")), _maybe(each.get("id")), bool(each.get("trigger_filter")))
-        for each in map(_dict, triggers)
-    )
+    return definition_triggers(resource_of(response.body))
 
 
+@dataclass(frozen=True, slots=True)
 class _SectionRead:
     """The result of reading one section."""
 
-    def __init__(
-        self, resources: list[_Resource] | None = None, *, with_triggers: bool = False, refused: bool = False
-    ) -> None:
-        self.resources = resources
-        self.with_triggers = with_triggers
-        self.refused = refused
-        self.properties: Sequence[Any] = ()
+    resources: Sequence[Resource] = ()
+    properties: Sequence[PropertyEntry] = ()
+    with_triggers: bool = False
+    refused: bool = False
 
 
 async def _read_section(client: Client, section: str, with_triggers: bool, sample: int) -> _SectionRead:
     try:
         if section == "properties":
-            read = _SectionRead()
-            read.properties = await sample_properties(client, sample)
-            return read
-        query = dict(_LEAN.get(section, {}))
-        if with_triggers and "flow-triggers" in client.endpoint(Call(f"get_{section}")).include:
-            try:
-                linked = await _resources(client, section, {**query, "include": "flow-triggers"})
-            except ScopeMissing:
-                pass  # Perhaps only flows:read is missing: the section itself may still be readable.
-            else:
-                return _SectionRead(linked, with_triggers=True)
-        return _SectionRead(await _resources(client, section, query))
+            return _SectionRead(properties=await sample_properties(client, sample))
+        query = _LEAN.get(section, {})
+        if with_triggers and (found := await read_with_triggers(client, section, query)) is not None:
+            return _SectionRead(found, with_triggers=True)
+        return _SectionRead([each async for each in client.pages(Call(f"get_{section}"), query=query)])
     except (ScopeMissing, NotInThisRevision):
         return _SectionRead(refused=True)
-
-
-async def _resources(client: Client, section: str, query: Mapping[str, str]) -> list[_Resource]:
-    return [each async for each in client.pages(Call(f"get_{section}"), query=query)]
 
 
 async def _gather_all(reads: Sequence[Any]) -> list[_SectionRead]:
@@ -147,98 +127,18 @@ async def _gather_all(reads: Sequence[Any]) -> list[_SectionRead]:
     return [result for result in results if isinstance(result, _SectionRead)]
 
 
-def _flows(resources: Mapping[str, list[_Resource]], linked: set[str]) -> tuple[FlowEntry, ...]:
+def _flows(read: Mapping[str, _SectionRead]) -> Iterator[FlowEntry]:
+    linked = {section for section, each in read.items() if each.with_triggers}
     triggers: defaultdict[str, list[FlowTrigger]] = defaultdict(list)
-    for section, kind in _TRIGGERS.items():
-        if section not in linked:
-            continue
-        for each in resources.get(section, ()):
-            relation = _dict(_dict(each.get("relationships")).get("flow-triggers")).get("data")
-            for flow in relation if isinstance(relation, list) else ():
-                triggers[_text(_dict(flow).get("id"))].append(FlowTrigger(kind, _text(each.get("id"))))
-    return tuple(_flow(each, triggers, linked) for each in resources.get("flows", ()))
-
-
-def _flow(
-    resource: _Resource, triggers: Mapping[str, list[FlowTrigger]], linked: Collection[str]
-) -> FlowEntry:
-    attributes = _attributes(resource)
-    kind = _maybe(attributes.get("trigger_type"))
-    found = triggers.get(_text(resource.get("id")), [])
-    known: tuple[FlowTrigger, ...] | None = None
-    if found:
-        known = tuple(found)
-    elif kind in _FIRED_BY_ITSELF:
-        known = (FlowTrigger(_FIRED_BY_ITSELF[kind]),)
-    elif kind in _FIRED_BY and all(section in linked for section in _FIRED_BY[kind]):
-        known = ()
-    return FlowEntry(
-        id=_text(resource.get("id")),
-        name=_text(attributes.get("name")),
-        status=_text(attributes.get("status")),
-        archived=bool(attributes.get("archived")),
-        trigger_type=kind,
-        triggers=known,
-    )
-
-
-def list_entry(resource: _Resource) -> ListEntry:
-    """The list that a resource describes."""
-    attributes = _attributes(resource)
-    return ListEntry(
-        id=_text(resource.get("id")),
-        name=_text(attributes.get("name")),
-        opt_in_process=_maybe(attributes.get("opt_in_process")),
-        created=_maybe(attributes.get("created")),
-        updated=_maybe(attributes.get("updated")),
-    )
-
-
-def segment_entry(resource: _Resource) -> SegmentEntry:
-    """The segment that a resource describes."""
-    attributes = _attributes(resource)
-    definition = attributes.get("definition")
-    return SegmentEntry(
-        id=_text(resource.get("id")),
-        name=_text(attributes.get("name")),
-        is_active=attributes.get("is_active") is not False,
-        is_processing=attributes.get("is_processing") is True,
-        definition=definition if isinstance(definition, dict) else None,
-    )
-
-
-def metric_entry(resource: _Resource) -> MetricEntry:
-    """The metric that a resource describes."""
-    attributes = _attributes(resource)
-    integration = _dict(attributes.get("integration"))
-    maker = integration.get("key") or integration.get("name")
-    return MetricEntry(
-        id=_text(resource.get("id")),
-        name=_text(attributes.get("name")),
-        integration=maker.lower() if isinstance(maker, str) else API_INTEGRATION,
-    )
-
-
-def _template(resource: _Resource) -> TemplateEntry:
-    attributes = _attributes(resource)
-    return TemplateEntry(
-        id=_text(resource.get("id")),
-        name=_text(attributes.get("name")),
-        editor_type=_maybe(attributes.get("editor_type")),
-    )
-
-
-def _attributes(resource: _Resource) -> _Resource:
-    return _dict(resource.get("attributes"))
-
-
-def _dict(value: Any) -> _Resource:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _maybe(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    for section in linked & _TRIGGERS.keys():
+        for flow_id, fired_by in triggers_by_flow(_TRIGGERS[section], read[section].resources).items():
+            triggers[flow_id] += fired_by
+    for resource in read["flows"].resources if "flows" in read else ():
+        flow = flow_entry(resource)
+        known: Sequence[FlowTrigger] | None = triggers.get(flow.id)
+        kind = flow.trigger_type
+        if known is None and kind in _FIRED_BY_ITSELF:
+            known = (FlowTrigger(_FIRED_BY_ITSELF[kind]),)
+        elif known is None and kind in _FIRED_BY and linked.issuperset(_FIRED_BY[kind]):
+            known = ()
+        yield replace(flow, triggers=None if known is None else tuple(known))

@@ -14,15 +14,23 @@ from askel_tui.core.catalog import FlowEntry, FlowTrigger, ListEntry, SegmentEnt
 from askel_tui.core.targets.drift import AccountSnapshot
 from askel_tui.klaviyo.errors import NotInAccount, NotInThisRevision, ScopeMissing
 from askel_tui.klaviyo.filters import any_of_batches
-from askel_tui.klaviyo.reads.catalog import list_entry, metric_entry, read_flow_triggers, segment_entry
+from askel_tui.klaviyo.reads.catalog import read_flow_triggers
+from askel_tui.klaviyo.reads.entries import (
+    Resource,
+    flow_entry,
+    list_entry,
+    metric_entry,
+    read_with_triggers,
+    segment_entry,
+    triggers_by_flow,
+)
+from askel_tui.klaviyo.responses import attributes_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from askel_tui.core.operations import Target
     from askel_tui.klaviyo.client import Client
-
-_Resource = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,7 @@ def _fired_by(query: TargetQuery, kind: str) -> Iterable[Target]:
     return (through for _, through in query.flows if through is not None and through.type == kind)
 
 
-def _entries(resources: list[_Resource] | None, entry: Any) -> Any:
+def _entries(resources: list[Resource] | None, entry: Any) -> Any:
     return None if resources is None else {str(each.get("id")): entry(each) for each in resources}
 
 
@@ -78,12 +86,12 @@ class _TargetReader:
 
     async def read_groups(
         self, section: str, targets: Collection[Target], linked: bool
-    ) -> list[_Resource] | None:
+    ) -> list[Resource] | None:
         """The lists or segments of the targets' ids; None without any, or where the key may not read them."""
         ids = sorted({target.id for target in targets if target.id is not None})
         if not ids:
             return None
-        found: list[_Resource] = []
+        found: list[Resource] = []
         for text, _ in any_of_batches("id", ids):
             part = await self.read_section(section, {"filter": text}, linked)
             if part is None:
@@ -93,18 +101,15 @@ class _TargetReader:
 
     async def read_section(
         self, section: str, query: Mapping[str, str], linked: bool
-    ) -> list[_Resource] | None:
+    ) -> list[Resource] | None:
         """The resources of a section, if possible with the flows they fire; None where the key may not read them."""
-        call = Call(f"get_{section}")
-        if linked and "flow-triggers" in self._client.endpoint(call).include:
-            try:
-                found = await self._pages(call, {**query, "include": "flow-triggers"})
-            except ScopeMissing:
-                pass  # Perhaps only flows:read is missing: the section itself may still be readable.
-            else:
-                self._note_triggers(section.removesuffix("s"), found)
+        if linked:
+            found = await read_with_triggers(self._client, section, query, priority="bulk")
+            if found is not None:
+                for flow, triggers in triggers_by_flow(section.removesuffix("s"), found).items():
+                    self._fires.setdefault(flow, []).extend(triggers)
                 return found
-        return await self._pages_or_none(call, query)
+        return await self._pages_or_none(Call(f"get_{section}"), query)
 
     async def read_flows(
         self, wanted: Collection[tuple[Target, Target | None]]
@@ -118,7 +123,7 @@ class _TargetReader:
             if found is None:
                 return None
             for each in found:
-                entry = _flow(each)
+                entry = flow_entry(each)
                 entries[entry.id] = entry
         for flow, through in wanted:
             one = entries.get(flow.id or "")
@@ -152,36 +157,15 @@ class _TargetReader:
         ids: dict[tuple[str, str], tuple[str, ...]] = {}
         for text, _ in any_of_batches("name", names):
             for each in await self._pages_or_none(Call(f"get_{kind}s"), {"filter": text}) or ():
-                key = (kind, str((each.get("attributes") or {}).get("name")))
+                key = (kind, str(attributes_of(each).get("name")))
                 ids[key] = (*ids.get(key, ()), str(each.get("id")))
         return ids
 
-    async def _pages(self, call: Call, query: Mapping[str, str]) -> list[_Resource]:
-        return [each async for each in self._client.pages(call, query=query, priority="bulk")]
-
-    async def _pages_or_none(self, call: Call, query: Mapping[str, str]) -> list[_Resource] | None:
+    async def _pages_or_none(self, call: Call, query: Mapping[str, str]) -> list[Resource] | None:
         try:
-            return await self._pages(call, query)
+            return [each async for each in self._client.pages(call, query=query, priority="bulk")]
         except ScopeMissing:
             self.lost_scopes.update(self._client.endpoint(call).scopes)
         except NotInThisRevision:
             pass
         return None
-
-    def _note_triggers(self, kind: str, resources: Iterable[_Resource]) -> None:
-        for each in resources:
-            relation = ((each.get("relationships") or {}).get("flow-triggers") or {}).get("data")
-            for flow in relation if isinstance(relation, list) else ():
-                trigger = FlowTrigger(kind, str(each.get("id")))
-                self._fires.setdefault(str(flow.get("id")), []).append(trigger)
-
-
-def _flow(resource: _Resource) -> FlowEntry:
-    attributes = resource.get("attributes") or {}
-    return FlowEntry(
-        id=str(resource.get("id")),
-        name=str(attributes.get("name") or ""),
-        status=str(attributes.get("status") or ""),
-        archived=attributes.get("archived") is True,
-        trigger_type=attributes.get("trigger_type"),
-    )
