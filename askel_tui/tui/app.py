@@ -95,7 +95,7 @@ class AskelApp(App[None]):
         self.backend = Backend(home, read_only=read_only)
         self.session = Session(home or _default_home())
         self.toasts = Toasts(self)
-        self.typeahead = Typeahead(self, self.timing.key_hold_s)
+        self.typeahead = Typeahead(self, self.timing)
         self.daemon = DaemonControl(self, self.backend, self.toasts, self.update_header)
         self.appearance = Appearance(
             self, self.toasts, home or config_directory(), self.session.recall("theme"), self.timing

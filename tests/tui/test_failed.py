@@ -81,11 +81,11 @@ async def test_fix_goes_to_the_row_with_the_record_that_failed(console: Console)
         await press(pilot, "slash", *"not an e-mail", "enter", "f")
         screen = app.screen_stack[0]
         assert isinstance(screen, MappingScreen)
-        assert screen.place == DraftRow(None, "profile.email")
-        assert screen.record is not None
-        assert f"as in {screen.record['id']}" in text_of(app)
+        assert screen.cursor == DraftRow(None, "profile.email")
+        assert screen.mapping.sample is not None
+        assert f"as in {screen.mapping.sample['id']}" in text_of(app)
         await press(pilot, "7", "escape", "f")
-        assert screen.record["id"] in text_of(app)
+        assert screen.mapping.sample["id"] in text_of(app)
 
 
 async def test_discarding_wants_the_count_typed(console: Console) -> None:

@@ -143,7 +143,7 @@ async def test_a_row_of_questions_is_answered_ahead(console: Console) -> None:
         assert not toasts(app)
         mapping = app.screen_stack[0]
         assert isinstance(mapping, MappingScreen)
-        assert (mapping.draft.name, mapping.draft.triggers) == ("dusk", ("checkout",))
+        assert (mapping.mapping.draft.name, mapping.mapping.draft.triggers) == ("dusk", ("checkout",))
 
 
 async def test_an_answer_and_what_follows_it_come_in_one_burst(console: Console) -> None:
@@ -154,7 +154,7 @@ async def test_an_answer_and_what_follows_it_come_in_one_burst(console: Console)
         send(app, "enter", *"dawn", "enter", *"checkout", "enter")
         await settled(app)
         assert isinstance(app.screen, MappingScreen)
-        assert (app.screen.draft.name, app.screen.draft.triggers) == ("dawn", ("checkout",))
+        assert (app.screen.mapping.draft.name, app.screen.mapping.draft.triggers) == ("dawn", ("checkout",))
 
 
 async def test_enter_on_a_row_asks_before_the_next_key_counts(console: Console) -> None:
@@ -164,7 +164,7 @@ async def test_enter_on_a_row_asks_before_the_next_key_counts(console: Console) 
         send(app, "down", "enter", *"d, U", "enter")
         await settled(app)
         assert isinstance(app.screen, MappingScreen)
-        assert app.screen.draft.triggers == ("first_points_earnedd", "U")
+        assert app.screen.mapping.draft.triggers == ("first_points_earnedd", "U")
 
 
 async def test_keys_for_a_question_that_never_comes_do_nothing(
@@ -186,14 +186,14 @@ async def test_keys_for_a_question_that_never_comes_do_nothing(
         monkeypatch.setattr(queries, "workflow_versions", versions)
         before = app.screen
         assert isinstance(before, MappingScreen)
-        draft = before.draft
+        draft = before.mapping.draft
         send(app, "V", "down", "d", "1")
         await asked.wait()
         for handing in (True, False):
             while app.typeahead.is_delivering is not handing:
                 await asyncio.sleep(0)
         assert app.current_mode == "mapping"
-        assert before.draft == draft
+        assert before.mapping.draft == draft
         send(app, "1")
         never.set()
         await settled(app)

@@ -72,14 +72,14 @@ async def test_maple_and_ember_is_built_by_keys_alone(console: Console) -> None:
         await press(pilot, *"First points welcome", "enter")
         await press(pilot, "enter")
         screen = screen_of(app)
-        assert screen.draft.triggers == ("first_points_earned",)
-        assert screen.draft.profile["phone_number"] == "e164(data.shopper.phone, 'GB')"
+        assert screen.mapping.draft.triggers == ("first_points_earned",)
+        assert screen.mapping.draft.profile["phone_number"] == "e164(data.shopper.phone, 'GB')"
         await press(pilot, "down", "down", "enter")
         await answer(pilot, "data.points > `0`")
         # All that names and samples suggest, in a first step.
         await press(pilot, "s")
         await press(pilot, *"all", "enter")
-        fields = dict(screen.draft.steps[0].fields)
+        fields = dict(screen.mapping.draft.steps[0].fields)
         assert fields["properties.LoyaltyTier"] == "title(data.shopper.tier)"
         for name in [each for each in fields if each not in WANTED]:
             go(app, 0, name)
@@ -107,7 +107,7 @@ async def test_maple_and_ember_is_built_by_keys_alone(console: Console) -> None:
                     go(app, step, name)
                     await press(pilot, "enter")
                 await answer(pilot, text)
-        assert screen.problems == []
+        assert screen.mapping.problems == []
         await press(pilot, "ctrl+s")
         assert "saved as version 1, a draft" in toasts(app)
         stored = bench.instance.workflow_document("first-points-welcome")
@@ -149,7 +149,7 @@ async def test_an_expression_shows_what_it_gives_as_one_types(console: Console) 
     async with console(first="mapping", prepare=some) as (app, pilot, _):
         screen = screen_of(app)
         go(app, 0, "properties.LoyaltyTier")
-        before = screen.draft
+        before = screen.mapping.draft
         await press(pilot, "enter")
         assert "→ Gold" in text_of(app)
         await press(pilot, "ctrl+e", "ctrl+u", *"upper(data.shop")
@@ -158,15 +158,15 @@ async def test_an_expression_shows_what_it_gives_as_one_types(console: Console) 
         assert "Did you mean title?" in text_of(app)
         await press(pilot, "ctrl+u", *"data.shopper.ti", "tab")
         await press(pilot, "escape")
-        assert screen.draft == before
+        assert screen.mapping.draft == before
         await press(pilot, "enter")
         await press(pilot, "ctrl+e", "ctrl+u", *"data.shopper.ti", "tab")
         await press(pilot, "enter")
-        assert screen.draft.steps[0].fields["properties.LoyaltyTier"] == "data.shopper.tier"
+        assert screen.mapping.draft.steps[0].fields["properties.LoyaltyTier"] == "data.shopper.tier"
         await press(pilot, "u")
-        assert screen.draft == before
+        assert screen.mapping.draft == before
         await press(pilot, "U")
-        assert screen.draft != before
+        assert screen.mapping.draft != before
 
 
 async def test_fields_and_targets_are_picked(console: Console) -> None:
@@ -177,10 +177,10 @@ async def test_fields_and_targets_are_picked(console: Console) -> None:
         app.screen.query_one("#targets").focus()
         app.screen.query_one("#targets", Table).move_cursor_to_key("list\0Newsletter")
         await press(pilot, "enter")
-        assert screen.draft.steps[2].fields["list"] == "Newsletter"
+        assert screen.mapping.draft.steps[2].fields["list"] == "Newsletter"
         app.screen.query_one("#targets", Table).move_cursor_to_key("flow\0Welcome Series")
         await press(pilot, "enter")
-        assert [step.kind for step in screen.draft.steps][3] == "trigger_flow"
+        assert [step.kind for step in screen.mapping.draft.steps][3] == "trigger_flow"
         await press(pilot, "escape")
         go(app, 0, "first_name")
         app.screen.query_one("#sources").focus()
@@ -188,15 +188,15 @@ async def test_fields_and_targets_are_picked(console: Console) -> None:
         await press(pilot, "enter")
         assert "first_name, the row under the cursor  instead of data.shopper.first_name" in text_of(app)
         await press(pilot, "enter")
-        assert screen.draft.steps[0].fields["first_name"] == "data.store"
+        assert screen.mapping.draft.steps[0].fields["first_name"] == "data.store"
         go(app, 4, "time")
         await press(pilot, "enter")
-        assert screen.draft.steps[4].fields["time"] == "data.store"
+        assert screen.mapping.draft.steps[4].fields["time"] == "data.store"
         go(app, 0, None)
         await press(pilot, "enter")
         assert "Where does data.store go?" in text_of(app)
         await press(pilot, *"called", "enter")
-        assert screen.draft.steps[0].fields["properties.store"] == "data.store"
+        assert screen.mapping.draft.steps[0].fields["properties.store"] == "data.store"
 
 
 async def test_all_eight_kinds_are_added_moved_and_removed(console: Console) -> None:
@@ -207,17 +207,17 @@ async def test_all_eight_kinds_are_added_moved_and_removed(console: Console) -> 
         for kind in kinds:
             await press(pilot, "a")
             await press(pilot, *kind, "enter")
-        assert len({step.kind for step in screen.draft.steps}) == 8
-        order = [step.id for step in screen.draft.steps]
+        assert len({step.kind for step in screen.mapping.draft.steps}) == 8
+        order = [step.id for step in screen.mapping.draft.steps]
         go(app, 1, None)
         await press(pilot, "J")
-        assert [step.id for step in screen.draft.steps] == [order[0], order[2], order[1], *order[3:]]
+        assert [step.id for step in screen.mapping.draft.steps] == [order[0], order[2], order[1], *order[3:]]
         await press(pilot, "K")
-        assert [step.id for step in screen.draft.steps] == order
+        assert [step.id for step in screen.mapping.draft.steps] == order
         await press(pilot, "d")
-        assert [step.id for step in screen.draft.steps] == [order[0], *order[2:]]
+        assert [step.id for step in screen.mapping.draft.steps] == [order[0], *order[2:]]
         await press(pilot, "u")
-        assert [step.id for step in screen.draft.steps] == order
+        assert [step.id for step in screen.mapping.draft.steps] == order
         go(app, 0, "properties.LoyaltyTier")
         await press(pilot, "c")
         assert "clears: title(" in text_of(app)
@@ -236,7 +236,7 @@ async def test_problems_are_listed_and_gone_to(console: Console) -> None:
         go(app, None, "workflow")
         app.screen.query_one("#problems").focus()
         await press(pilot, "enter")
-        assert screen.place.step == 2
+        assert screen.cursor.step == 2
         await press(pilot, "ctrl+s")
         assert "Nowhere at all" in toasts(app)
         assert len(bench.instance.state.versions("first-points-welcome")) == 1
@@ -246,7 +246,7 @@ async def test_versions_are_compared_and_taken_back(console: Console) -> None:
     """V shows a diff with the present; r takes the version into the editor."""
     async with console(first="mapping", prepare=some) as (app, pilot, bench):
         screen = screen_of(app)
-        before = screen.draft
+        before = screen.mapping.draft
         go(app, 2, "list")
         await press(pilot, "enter")
         await press(pilot, *"Newsletter", "enter")
@@ -260,7 +260,7 @@ async def test_versions_are_compared_and_taken_back(console: Console) -> None:
         assert "-  add_to_list: Welcome Flow" in shown
         assert "+  add_to_list: Newsletter" in shown
         await press(pilot, "r")
-        assert screen.draft == before
+        assert screen.mapping.draft == before
         assert len(bench.instance.state.versions("first-points-welcome")) == 2
         await press(pilot, "V", "enter", *"version 1", "enter")
         shown = text_of(app)
@@ -281,7 +281,7 @@ async def test_the_sample_is_the_fullest_record_or_a_chosen_one(console: Console
 
     async with console(first="mapping", prepare=prepare) as (app, pilot, _):
         await press(pilot, "w", "enter", *"points-in", "enter", "enter")
-        assert screen_of(app).draft.profile == {"email": "data.shopper.email"}
+        assert screen_of(app).mapping.draft.profile == {"email": "data.shopper.email"}
         assert "Fields of 2 records, as in full" in text_of(app)
         assert "→ ada@example.com" in text_of(app)
         await press(pilot, "right_square_bracket")
@@ -296,14 +296,14 @@ async def test_a_workflow_may_be_begun_before_its_records(console: Console) -> N
         await press(pilot, "w", "enter", *"early", "enter")
         assert "No record has come in: type the name of its event." in text_of(app)
         await press(pilot, "escape")
-        assert screen_of(app).draft.name == ""
+        assert screen_of(app).mapping.draft.name == ""
         await press(pilot, "w", "enter", *"early", "enter", *"first_points_earned", "enter")
         await bench.take(example("first-points.jsonl"))
         await press(pilot, "f5", "s")
         assert "email ← data.shopper.email" in text_of(app)
         await press(pilot, "enter")
-        assert screen_of(app).draft.profile["email"] == "data.shopper.email"
-        assert screen_of(app).draft.steps[0].fields["first_name"] == "data.shopper.first_name"
+        assert screen_of(app).mapping.draft.profile["email"] == "data.shopper.email"
+        assert screen_of(app).mapping.draft.steps[0].fields["first_name"] == "data.shopper.first_name"
 
 
 async def test_records_of_other_events_hide_no_sample(console: Console) -> None:
@@ -329,7 +329,7 @@ async def test_a_new_property_is_offered_the_field_of_its_name(console: Console)
         await press(pilot, "p", *"KilnPoints", "enter")
         assert "data.points" in text_of(app)
         await press(pilot, "enter")
-        assert screen_of(app).draft.steps[0].fields["properties.KilnPoints"] == "data.points"
+        assert screen_of(app).mapping.draft.steps[0].fields["properties.KilnPoints"] == "data.points"
 
 
 async def test_a_target_is_taken_whatever_the_case(console: Console) -> None:
@@ -338,14 +338,14 @@ async def test_a_target_is_taken_whatever_the_case(console: Console) -> None:
         screen = screen_of(app)
         go(app, 1, "segment")
         await press(pilot, "enter", *"vip", "up", "enter")
-        assert screen.draft.steps[1].fields["segment"] == "vip"
+        assert screen.mapping.draft.steps[1].fields["segment"] == "vip"
         assert "the account has no segment 'vip'. Did you mean VIP?" in text_of(app)
         await press(pilot, "enter", *"VIP", "enter")
-        assert screen.draft.steps[1].fields["segment"] == "VIP"
+        assert screen.mapping.draft.steps[1].fields["segment"] == "VIP"
         await press(pilot, "enter", *"gold", "enter")
-        assert screen.draft.steps[1].fields["segment"] == "Gold Tier"
+        assert screen.mapping.draft.steps[1].fields["segment"] == "Gold Tier"
         await press(pilot, "slash", *"vip", "enter", "enter")
-        assert screen.draft.steps[1].fields["segment"] == "VIP"
+        assert screen.mapping.draft.steps[1].fields["segment"] == "VIP"
         await press(pilot, "escape", "a", *"track", "enter")
         await press(pilot, "enter")
         assert "Which metric?" in text_of(app)
@@ -363,7 +363,7 @@ async def test_an_unchanged_workflow_keeps_its_text(console: Console, tmp_path: 
         await press(pilot, "Y")
         await press(pilot, "ctrl+e", "ctrl+u", *str(file), "enter")
         await press(pilot, "y")
-        assert file.read_text("utf-8") == to_yaml(screen_of(app).draft)
+        assert file.read_text("utf-8") == to_yaml(screen_of(app).mapping.draft)
 
 
 async def test_the_editor_gives_back_what_it_left(
@@ -382,12 +382,12 @@ async def test_the_editor_gives_back_what_it_left(
     monkeypatch.setattr(AskelApp, "suspend", suspended)
     async with console(first="mapping", prepare=some) as (app, pilot, _):
         await press(pilot, "E")
-        assert screen_of(app).draft.steps[2].fields["list"] == "Newsletter"
+        assert screen_of(app).mapping.draft.steps[2].fields["list"] == "Newsletter"
         script.write_text("#!/bin/sh\necho 'steps: [' > \"$1\"\n", "utf-8")
         await press(pilot, "E")
         assert "Open the editor again?" in text_of(app)
         await press(pilot, "n")
-        assert screen_of(app).draft.steps[2].fields["list"] == "Newsletter"
+        assert screen_of(app).mapping.draft.steps[2].fields["list"] == "Newsletter"
 
 
 async def test_a_read_only_console_saves_nothing(console: Console) -> None:
@@ -429,15 +429,15 @@ async def test_what_is_not_saved_is_there_at_the_next_start(console: Console) ->
     async with console(first="mapping", prepare=some) as (app, pilot, bench):
         go(app, 2, None)
         await press(pilot, "d")
-        draft, home = screen_of(app).draft, bench.instance.home
+        draft, home = screen_of(app).mapping.draft, bench.instance.home
         assert len(draft.steps) == 3
     again = AskelApp(home=home, first="mapping", timing=QUIET)
     async with again.run_test(size=(120, 36)) as second:
         await ready(second)
-        assert screen_of(again).draft == draft
+        assert screen_of(again).mapping.draft == draft
         assert "not saved" in text_of(again)
         await press(second, "u")
-        assert len(screen_of(again).draft.steps) == 4
+        assert len(screen_of(again).mapping.draft.steps) == 4
 
 
 async def test_the_dry_run_shows_what_was_just_saved(console: Console) -> None:

@@ -15,3 +15,5 @@ class Timing:
     """Between two checks whether one of the user's files was saved."""
     key_hold_s: float = 3.0
     """How long keys wait for a question; one that comes later gets none of them."""
+    key_barrier_s: float = 0.3
+    """How long a key may take on its way through the widgets before the next one follows it."""

@@ -21,13 +21,11 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.worker import NoActiveWorker, Worker, get_current_worker
 
+from askel_tui.tui.shell.timing import Timing
 from askel_tui.tui.shell.workers import run_in_background
 
 POLL_INTERVAL_S = 0.01
 """How often held keys check whether the question is there, in seconds."""
-
-BARRIER_TIMEOUT_S = 0.3
-"""How long a key may take on its way through the widgets, in seconds."""
 
 
 class KeyBarrier(Message):
@@ -41,9 +39,8 @@ class KeyBarrier(Message):
 class Typeahead:
     """Holds keys for a question that is about to be asked. The app hands it its keys and its questions."""
 
-    def __init__(self, app: App[Any], hold_s: float) -> None:
-        self._app = app
-        self._hold_s = hold_s
+    def __init__(self, app: App[Any], timing: Timing) -> None:
+        self._app, self._timing = app, timing
         self._workers_about_to_ask: set[Worker[Any]] = set()
         """Work that asks, from its begin until it has ended or does something that takes long."""
         self._opening_questions: dict[Screen[Any], Worker[Any]] = {}
@@ -138,11 +135,11 @@ class Typeahead:
 
     async def _deliver_held_keys(self) -> None:
         try:
-            end = time.monotonic() + self._hold_s
+            end = time.monotonic() + self._timing.key_hold_s
             while self._held_keys:
                 if not self._is_question_pending:
                     await self._deliver(self._held_keys.pop(0))
-                    end = time.monotonic() + self._hold_s
+                    end = time.monotonic() + self._timing.key_hold_s
                 elif time.monotonic() > end:
                     # The question never came, and the keys were meant for nothing else.
                     self._held_keys.clear()
@@ -163,7 +160,7 @@ class Typeahead:
             passed = asyncio.Event()
             self._app.call_later(self._send_barrier, passed)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(BARRIER_TIMEOUT_S):
+                async with asyncio.timeout(self._timing.key_barrier_s):
                     await passed.wait()
 
     def _send_barrier(self, passed: asyncio.Event) -> None:

@@ -13,10 +13,10 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from askel_tui.text.sanitizing import sanitize, sanitize_lines
+from askel_tui.tui.widgets.choice import Choice
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.modal import Modal
-from askel_tui.tui.widgets.picker import Choice
-from askel_tui.tui.widgets.table import Cell
+from askel_tui.tui.widgets.rows import Cell
 
 MAX_COMPLETIONS = 50
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -16,20 +15,12 @@ from textual.widgets.option_list import Option
 from askel_tui.text.sanitizing import sanitize, sanitize_lines
 from askel_tui.tui.text.filtering import parse_filter
 from askel_tui.tui.text.fuzzy import rank_matches
+from askel_tui.tui.widgets.choice import Choice
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.modal import Modal
 
 MAX_CHOICES_SHOWN = 200
 """Choices that are shown at once; typing finds the others."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A choice: the value to give, its title, and a few words about it."""
-
-    value: str
-    title: str
-    description: str = ""
 
 
 class Picker(Modal[str | None]):

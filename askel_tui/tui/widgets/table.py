@@ -15,6 +15,7 @@ from textual.widgets import DataTable
 from askel_tui.text.cells import pad
 from askel_tui.tui.shell.console import console_of
 from askel_tui.tui.widgets.help import Help
+from askel_tui.tui.widgets.rows import Cell, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,6 @@ class Column:
     min_width: int
     weight: int = 0
     align_right: bool = False
-
-
-Cell = str | tuple[str, str]
-"""Text, or (text, style); the text is sanitized and cut to the column."""
-
-Row = tuple[str, Sequence[Cell]]
-"""A key that never changes, and the cells."""
 
 
 class Table(DataTable[Content]):

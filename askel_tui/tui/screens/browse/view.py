@@ -18,7 +18,8 @@ from askel_tui.core.catalog import (
 from askel_tui.core.workflows.model import Workflow, step_targets
 from askel_tui.text.json_text import format_json
 from askel_tui.tui.text.charts import bar
-from askel_tui.tui.widgets.table import Cell, Column, Row
+from askel_tui.tui.widgets.rows import Cell, Row
+from askel_tui.tui.widgets.table import Column
 
 if TYPE_CHECKING:
     from askel_tui.store.state.documents import WorkflowDoc

@@ -17,7 +17,8 @@ from askel_tui.tui.screens.connections.scopes_view import (
     summarize_scopes,
 )
 from askel_tui.tui.widgets.detail_pane import DetailLine, detail_content
-from askel_tui.tui.widgets.table import Cell, Column, Row
+from askel_tui.tui.widgets.rows import Cell, Row
+from askel_tui.tui.widgets.table import Column
 
 if TYPE_CHECKING:
     from askel_tui.services.status import Status

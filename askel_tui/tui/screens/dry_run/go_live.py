@@ -8,7 +8,8 @@ from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.backend import queries, services
 from askel_tui.tui.screens.dry_run import view
-from askel_tui.tui.widgets.picker import Choice, Picker
+from askel_tui.tui.widgets.choice import Choice
+from askel_tui.tui.widgets.picker import Picker
 
 if TYPE_CHECKING:
     from askel_tui.services.dry_run_result import DryRun

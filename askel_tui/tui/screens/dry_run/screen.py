@@ -23,9 +23,10 @@ from askel_tui.tui.screens.dry_run.record_pane import TITLES, RecordPane
 from askel_tui.tui.screens.file_dialog import export_to_file
 from askel_tui.tui.shell.clipboard import copy
 from askel_tui.tui.text.filtering import Filter
+from askel_tui.tui.widgets.choice import Choice
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.picker import Choice, Picker
+from askel_tui.tui.widgets.picker import Picker
 from askel_tui.tui.widgets.table import Table
 from askel_tui.tui.widgets.text_prompt import TextPrompt
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
-from askel_tui.tui.widgets.table import Cell, Column, Row
+from askel_tui.tui.widgets.rows import Cell, Row
+from askel_tui.tui.widgets.table import Column
 
 if TYPE_CHECKING:
     from askel_tui.core.planning.diff import Change

@@ -21,7 +21,8 @@ from askel_tui.tui.text.filtering import Filter
 from askel_tui.tui.widgets.detail_pane import DetailPane
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.table import Column, Row, Table
+from askel_tui.tui.widgets.rows import Row
+from askel_tui.tui.widgets.table import Column, Table
 
 if TYPE_CHECKING:
     from askel_tui.store.journal.rows import Failure, StoredRecord

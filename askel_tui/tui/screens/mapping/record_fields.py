@@ -1,4 +1,4 @@
-"""What the workflow editor finds in records: their fields, what those may fill, completions. Pure."""
+"""The fields of records, as the workflow editor maps them: samples, proposals, completions. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from askel_tui.core.catalog import Catalog
 from askel_tui.text.cells import truncate
 from askel_tui.text.json_text import format_value
 from askel_tui.tui.screens.mapping.draft import PROPERTY_PREFIX, Draft
-from askel_tui.tui.widgets.picker import Choice
-from askel_tui.tui.widgets.table import Row
+from askel_tui.tui.widgets.choice import Choice
+from askel_tui.tui.widgets.rows import Row
 
 PHONE = re.compile(r"\+[1-9]\d{6,14}")
 """A phone number as E.164 has it."""
 
 MAX_FIELDS = 500
+
 MAX_DEPTH = 8
+"""How many levels of nested objects are fields of their own."""
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
@@ -69,7 +71,7 @@ class RecordField:
 
 
 def record_fields(records: Sequence[Mapping[str, Any]]) -> list[RecordField]:
-    """The fields of records (newest first), as they come, each with its newest sample that is not null."""
+    """The fields of records (newest first), in their order, each with its newest sample that is not null."""
     found: dict[str, tuple[Any, int]] = {}
 
     def walk(value: Any, path: str, level: int) -> None:
@@ -88,7 +90,7 @@ def record_fields(records: Sequence[Mapping[str, Any]]) -> list[RecordField]:
 
 
 def fullest_record(records: Sequence[Mapping[str, Any]]) -> int:
-    """Where the record stands that has most fields filled: the newest of those. It shows most of what can be mapped."""
+    """The index of the record with most fields filled, the newest of those: it shows most of what can be mapped."""
 
     def filled(value: Any, level: int = 0) -> int:
         if isinstance(value, Mapping) and level < MAX_DEPTH:
@@ -100,7 +102,7 @@ def fullest_record(records: Sequence[Mapping[str, Any]]) -> int:
 
 
 def field_rows(found: Iterable[RecordField], total: int) -> list[Row]:
-    """Rows of source fields; what not all records have says so."""
+    """The table's rows of fields, each with the share of records that have it."""
     ordered = sorted(found, key=lambda each: not each.path.startswith("data."))
     return [
         (
@@ -119,7 +121,7 @@ def _short(path: str) -> str:
 def suggest_mappings(
     found: Sequence[RecordField], catalog: Catalog | None, draft: Draft
 ) -> list[tuple[str, str]]:
-    """What a profile may get from the fields: (name of the profile's field, expression), best first.
+    """Proposals for the profile: (name of the profile's field, expression), best first.
 
     From names (`tier` → `LoyaltyTier`) and samples: where the account's values begin with capitals, so do ours.
     """
@@ -164,7 +166,7 @@ def likely_field(name: str, found: Sequence[RecordField]) -> str:
 
 
 def guess_identifiers(found: Sequence[RecordField]) -> dict[str, str]:
-    """Who a record may be about, from names and samples."""
+    """Identifiers with the expressions that may give them, guessed from names and samples."""
     guesses: dict[str, str] = {}
     for source in found:
         flat, sample = "".join(_name_words(source.leaf)), source.sample
@@ -177,9 +179,11 @@ def guess_identifiers(found: Sequence[RecordField]) -> dict[str, str]:
                 "phone_number", source.path if PHONE.fullmatch(sample) else f"e164({source.path}, 'GB')"
             )
     person = guesses.get("email", "").rpartition(".")[0]
-    beside = next((each for each in found if person and each.path == f"{person}.id"), None)
-    if beside is not None:
-        guesses["external_id"] = beside.path if isinstance(beside.sample, str) else f"text({beside.path})"
+    record_id = next((each for each in found if person and each.path == f"{person}.id"), None)
+    if record_id is not None:
+        guesses["external_id"] = (
+            record_id.path if isinstance(record_id.sample, str) else f"text({record_id.path})"
+        )
     return guesses
 
 
@@ -188,7 +192,7 @@ def _name_words(name: str) -> list[str]:
 
 
 def _match_capitals(source: RecordField, samples: Sequence[str]) -> str:
-    """The path, with `title` around it where the account's samples are written so and ours is not."""
+    """The path, in `title(…)` where the account's samples begin with capitals and the field's do not."""
     texts = [each.strip('"') for each in samples]
     capital = bool(texts) and all(each[:1].isupper() and each[1:].islower() for each in texts)
     mine = source.sample
@@ -196,7 +200,7 @@ def _match_capitals(source: RecordField, samples: Sequence[str]) -> str:
 
 
 def complete_expression(text: str, found: Sequence[RecordField]) -> list[Choice]:
-    """What the word at the end of an expression may become; values are whole new texts."""
+    """Completions of the word at the end of an expression; values are whole new texts."""
     match = _TOKEN.search(text)
     token = match.group() if match else ""
     before = text[: len(text) - len(token)]

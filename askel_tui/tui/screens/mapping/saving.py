@@ -1,250 +1,152 @@
-"""Opening and saving on the Mapping screen: workflows, draft versions, files, $EDITOR, what versions changed."""
+"""Choosing, saving and comparing the workflow of a mapping session."""
 
 from __future__ import annotations
-
-import os
-import shlex
-import subprocess
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from textual.app import ComposeResult, SuspendNotSupported
-from textual.binding import Binding
-from textual.containers import VerticalScroll
-from textual.content import Content
-from textual.widgets import Static
 
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.text.times import format_timestamp
 from askel_tui.tui.backend import queries, services
-from askel_tui.tui.screens.file_dialog import write_or_replace
 from askel_tui.tui.screens.mapping import view
-from askel_tui.tui.screens.mapping.draft import Draft, DraftHistory, draft_from_workflow, to_yaml
-from askel_tui.tui.screens.mapping.editing import begin_draft
-from askel_tui.tui.screens.mapping.view import DraftRow
-from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.modal import Modal
-from askel_tui.tui.widgets.picker import Choice, Picker
-from askel_tui.tui.widgets.text_prompt import TextPrompt
+from askel_tui.tui.screens.mapping.draft import Draft, draft_from_workflow, to_yaml
+from askel_tui.tui.screens.mapping.editing import ask_new_draft
+from askel_tui.tui.screens.mapping.session import WORKFLOW_ROW, MappingSession
+from askel_tui.tui.widgets.choice import Choice
 
-if TYPE_CHECKING:
-    from askel_tui.tui.screens.mapping.screen import MappingScreen
+MAX_PROBLEMS_LISTED = 8
+"""How many problems of an edited file are listed."""
 
-
-async def opened(screen: MappingScreen, connection: str, wanted: str | None) -> None:
-    """Opens a workflow of the connection, with what was not saved of it."""
-    documents = [
-        each for each in await screen.backend.call(queries.workflows) if each.connection == connection
-    ]
-    chosen = next(
-        (each for each in documents if each.workflow == wanted), documents[0] if documents else None
-    )
-    screen.base = (Draft(connection=connection), "")
-    if chosen is not None:
-        workflow, problems = load_workflow(chosen.source, chosen.file or chosen.workflow)
-        if workflow is not None:
-            screen.base = (draft_from_workflow(workflow), chosen.source)
-        for problem in problems[:1]:
-            screen.toasts.show(str(problem), title=f"{chosen.workflow} can't be read", severity="warning")
-    screen.history = DraftHistory(screen.base[0])
-    unsaved = screen.session.recall(f"mapping.unsaved.{connection}")
-    try:
-        draft = Draft.from_dict(unsaved["draft"])
-    except (KeyError, TypeError):
-        return
-    if draft.connection == connection and unsaved.get("of") == screen.base[0].name:
-        screen.history.change(draft)
+MAX_PROBLEM_CHARS = 200
 
 
-async def choose(screen: MappingScreen) -> None:
-    """Asks for another workflow, or begins a new one."""
-    connection = screen.connection
+async def choose_workflow(mapping: MappingSession) -> None:
+    """Asks for another workflow and opens it, or begins a new one."""
+    connection, prompts = mapping.connection, mapping.prompts
     if connection is None:
-        screen.toasts.show("Nothing is connected yet: press 2.")
+        prompts.notify("Nothing is connected yet: press 2.")
         return
-    documents = [
-        each for each in await screen.backend.call(queries.workflows) if each.connection == connection
-    ]
+    documents = await mapping.backend.call(queries.workflows)
     choices = [Choice("", "A new workflow", "from the records that came in")]
-    choices += [Choice(each.workflow, each.workflow, f"version {each.version}") for each in documents]
-    chosen = await screen.ask(Picker("Which workflow?", choices, preselected=screen.draft.name))
-    if chosen is None or (
-        screen.dirty and not await screen.confirm("Leave the changes?", "They are not saved.")
-    ):
+    choices += [
+        Choice(each.workflow, each.workflow, f"version {each.version}")
+        for each in documents
+        if each.connection == connection
+    ]
+    chosen = await prompts.pick("Which workflow?", choices, preselected=mapping.draft.name)
+    if chosen is None:
+        return
+    if mapping.is_dirty and not await prompts.confirm("Leave the changes?", "They are not saved."):
         return
     if chosen:
-        screen.session.remember(f"mapping.unsaved.{connection}", None)
-        screen.session.remember("mapping.workflow", chosen)
-        await opened(screen, connection, chosen)
+        mapping.memory.remember(f"mapping.unsaved.{connection}", None)
+        mapping.memory.remember("mapping.workflow", chosen)
+        await mapping.open(connection, chosen)
     else:
-        name = await screen.ask(TextPrompt("Its name?", "Small letters, digits, hyphens."))
-        if name is None:
-            return
-        draft = await begin_draft(screen, name, connection)
+        name = await prompts.type_text("Its name?", "Small letters, digits, hyphens.")
+        draft = await ask_new_draft(mapping, name, connection) if name else None
         if draft is None:
             return
-        screen.base = (Draft(connection=connection), "")
-        screen.history = DraftHistory(screen.base[0])
-        screen.history.change(draft)
-    await screen.read_records(screen.draft.triggers)
-    screen.show(DraftRow(None, "workflow"))
-    screen.query_one("#draft").focus()
+        mapping.start_from(Draft(connection=connection), "")
+        mapping.history.change(draft)
+    await mapping.read_records(mapping.draft.triggers)
+    mapping.update(WORKFLOW_ROW)
+    mapping.display.focus_draft()
 
 
-def text_of(screen: MappingScreen) -> str:
-    """The workflow as YAML: the text that it came from as long as nothing is changed, comments included."""
-    draft, source = screen.base
-    return source if source and screen.draft == draft else to_yaml(screen.draft)
-
-
-async def save(screen: MappingScreen) -> None:
-    """Stores a draft version, checked against the live account; what is wrong is listed."""
+async def save(mapping: MappingSession) -> None:
+    """Stores a draft version that is checked against the live account; shows what is wrong with it instead."""
     from askel_tui.services.workflows import InvalidWorkflow
 
-    name, text = screen.draft.name, text_of(screen)
-    draft = screen.draft
+    backend, prompts, memory = mapping.backend, mapping.prompts, mapping.memory
+    draft, text = mapping.draft, mapping.text
+    name = draft.name
+    applying = backend.call(services.apply, text, f"{name}.yaml", backend.actor)
     try:
-        applied = await screen.with_progress(
-            "Checking against the account",
-            screen.backend.call(services.apply, text, f"{name}.yaml", screen.backend.actor),
-        )
-    except InvalidWorkflow as unfit:
-        screen.catalog = await screen.backend.call(queries.catalog, draft.connection) or screen.catalog
-        screen.show()
-        screen.problems = list(unfit.problems)
-        screen.show_problems()
-        screen.toasts.show(str(unfit.problems[0]), title="Not saved", severity="warning")
+        applied = await prompts.with_progress("Checking against the account", applying)
+    except InvalidWorkflow as invalid:
+        mapping.catalog = await backend.call(queries.catalog, draft.connection) or mapping.catalog
+        mapping.update()
+        mapping.problems = list(invalid.problems)
+        mapping.display.show_problems()
+        prompts.notify(str(invalid.problems[0]), title="Not saved", severity="warning")
         return
-    screen.base = (draft, text)
-    screen.session.remember("mapping.workflow", name)
-    screen.session.remember("dry_run.workflow", name)
-    screen.catalog = await screen.backend.call(queries.catalog, draft.connection) or screen.catalog
-    screen.show()
+    mapping.base_draft, mapping.base_text = draft, text
+    memory.remember("mapping.workflow", name)
+    memory.remember("dry_run.workflow", name)
+    mapping.catalog = await backend.call(queries.catalog, draft.connection) or mapping.catalog
+    mapping.update()
     for warning in applied.warnings:
-        screen.toasts.show(str(warning), title="Good to know", severity="warning", timeout=10)
-    version = applied.document.version
-    told = (
-        f"{name} is saved as version {version}, a draft."
-        if applied.changed
-        else f"{name} says the same already."
-    )
-    screen.toasts.show(f"{told} Dry run (5) shows what it would write and goes live.", title="Saved")
+        prompts.notify(str(warning), title="Good to know", severity="warning", timeout=10)
+    saved = f"{name} is saved as version {applied.document.version}, a draft."
+    result = saved if applied.changed else f"{name} says the same already."
+    prompts.notify(f"{result} Dry run (5) shows what it would write and goes live.", title="Saved")
 
 
-async def save_yaml(screen: MappingScreen) -> None:
-    """Writes the workflow file."""
-    asked = TextPrompt("Save the workflow to which file?", value=f"{screen.draft.name or 'workflow'}.yaml")
-    name = await screen.ask(asked)
-    if name is None:
-        return
-    file = await write_or_replace(screen, name, text_of(screen))
+async def save_yaml(mapping: MappingSession) -> None:
+    """Asks for a file and writes the workflow into it. Raises `OSError`."""
+    proposed = f"{mapping.draft.name or 'workflow'}.yaml"
+    name = await mapping.prompts.type_text("Save the workflow to which file?", value=proposed)
+    file = await mapping.prompts.write_file(name, mapping.text) if name else None
     if file is not None:
-        screen.toasts.show(f"Written to {file}.", title="Saved")
+        mapping.prompts.notify(f"Written to {file}.", title="Saved")
 
 
-async def open_editor(screen: MappingScreen) -> None:
-    """Opens the YAML in $EDITOR; what it says afterwards becomes the draft, once it can be read."""
-    command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
-    text = text_of(screen)
+async def edit_in_editor(mapping: MappingSession) -> None:
+    """Opens the YAML in $EDITOR; the text becomes the draft once it can be read. Raises `OSError`."""
+    text = mapping.text
     while True:
-        try:
-            text = _edited(screen, command, text)
-        except SuspendNotSupported:
-            screen.toasts.show(
+        edited = mapping.prompts.open_editor(f"{mapping.draft.name or 'workflow'}.yaml", text)
+        if edited is None:
+            mapping.prompts.notify(
                 "This terminal can't be handed to an editor: Y saves a file.", severity="warning"
             )
             return
+        text = edited
         workflow, problems = load_workflow(text, "the file")
         if workflow is not None:
-            screen.change(draft_from_workflow(workflow))
+            mapping.change(draft_from_workflow(workflow))
             return
-        listed = "\n".join(sanitize(str(each), 200) for each in problems[:8])
-        if not await screen.confirm("Open the editor again?", f"It can't be taken as it is:\n{listed}"):
+        listed = "\n".join(sanitize(str(each), MAX_PROBLEM_CHARS) for each in problems[:MAX_PROBLEMS_LISTED])
+        question, detail = "Open the editor again?", f"It can't be taken as it is:\n{listed}"
+        if not await mapping.prompts.confirm(question, detail):
             return
 
 
-def _edited(screen: MappingScreen, command: list[str], text: str) -> str:
-    """The text as the editor left it. The console has nothing to do meanwhile, so it waits. Raises `OSError`."""
-    with tempfile.TemporaryDirectory(prefix="askel-") as directory:
-        file = Path(directory) / f"{screen.draft.name or 'workflow'}.yaml"
-        file.write_text(text, "utf-8")
-        with screen.askel.suspend():
-            subprocess.run([*command, str(file)], check=False)
-        return file.read_text("utf-8", "replace")
-
-
-async def versions(screen: MappingScreen) -> None:
-    """Asks for a version, and shows what is different in what is edited now; it can be taken back."""
-    name = screen.base[0].name
+async def compare_versions(mapping: MappingSession) -> None:
+    """Asks for a version, shows what was changed since, and takes it into the editor where that is wanted."""
+    prompts, name = mapping.prompts, mapping.base_draft.name
     if not name:
-        screen.toasts.show("It has no version yet: ctrl+s saves the first one.")
+        prompts.notify("It has no version yet: ctrl+s saves the first one.")
         return
-    found = await screen.backend.call(queries.workflow_versions, name)
+    versions = await mapping.backend.call(queries.workflow_versions, name)
     choices = [
         Choice(
             str(each.version),
             f"version {each.version}",
             f"{format_timestamp(each.applied)[:16]} by {each.actor}",
         )
-        for each in reversed(found)
+        for each in reversed(versions)
     ]
-    chosen = await screen.ask(Picker(f"{sanitize(name)}: which version?", choices))
+    chosen = await prompts.pick(f"{sanitize(name)}: which version?", choices)
     if chosen is None:
         return
-    texts = {str(each.version): _normal(each.source, name) for each in found}
-    with_, after = "", to_yaml(screen.draft)
-    if len(found) > 1:
-        others = [Choice("", "what is edited now", "saved" if not screen.dirty else "not saved")]
+    texts = {str(each.version): _normalized(each.source, name) for each in versions}
+    other, after = "", to_yaml(mapping.draft)
+    if len(versions) > 1:
+        others = [Choice("", "what is edited now", "not saved" if mapping.is_dirty else "saved")]
         others += [each for each in choices if each.value != chosen]
-        asked = await screen.ask(Picker(f"Compare version {chosen} with what?", others))
+        asked = await prompts.pick(f"Compare version {chosen} with what?", others)
         if asked is None:
             return
-        with_, after = asked, texts.get(asked, after)
-    words = f"version {with_}" if with_ else "edited now"
-    lines = view.diff_lines(texts[chosen], after, f"version {chosen}", words)
-    shown = VersionDiff(f"{sanitize(name)}: version {chosen} → {words}", lines, chosen)
+        other, after = asked, texts.get(asked, after)
+    other_name = f"version {other}" if other else "edited now"
+    lines = view.diff_lines(texts[chosen], after, f"version {chosen}", other_name)
+    title = f"{sanitize(name)}: version {chosen} → {other_name}"
     workflow, _ = load_workflow(texts[chosen], name)
-    if await screen.ask(shown) and workflow is not None:
-        screen.change(draft_from_workflow(workflow))
+    if await prompts.show_diff(title, lines, chosen) and workflow is not None:
+        mapping.change(draft_from_workflow(workflow))
 
 
-def _normal(source: str, name: str) -> str:
-    """A version's text as the editor writes it, so that a diff shows what is different in effect."""
+def _normalized(source: str, name: str) -> str:
+    """A version's text as the editor writes it, so that a diff shows differences in effect alone."""
     workflow, _ = load_workflow(source, name)
     return to_yaml(draft_from_workflow(workflow)) if workflow else source
-
-
-class VersionDiff(Modal[bool | None]):
-    """A diff; True where the older version is to be taken into the editor."""
-
-    DEFAULT_CSS = """
-    VersionDiff { align: center middle; }
-    VersionDiff > VerticalScroll {
-        width: 100; max-width: 96%; height: auto; max-height: 90%;
-        background: $surface; border: round $border; border-title-color: $accent; padding: 0 1;
-    }
-    """
-    help = Help(
-        "What changed", "- was in the version, + is new. r takes the version into the editor; u undoes that."
-    )
-    BINDINGS = [  # noqa: RUF012
-        Binding("escape", "dismiss(None)", "Back", id="difference.back"),
-        Binding("r", "dismiss(True)", "Take the version back", id="difference.take"),
-    ]
-
-    def __init__(self, title: str, lines: list[tuple[str, str]], version: str) -> None:
-        super().__init__()
-        self._version = version
-        self._title = title
-        self._lines = lines
-
-    def compose(self) -> ComposeResult:
-        """The lines."""
-        box = VerticalScroll()
-        box.border_title = self._title
-        box.border_subtitle = f"r takes version {self._version} into the editor · Esc leaves"
-        with box:
-            parts: list[Any] = [(sanitize(text) + "\n", style) for text, style in self._lines]
-            yield Static(Content.assemble(*parts).rstrip())

@@ -1,9 +1,9 @@
-"""Mapping: fields of the records on the left, a workflow's steps in the middle, what exists in Klaviyo on the right."""
+"""The screen Mapping: a workflow's steps between the fields of the records and what exists in Klaviyo."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -11,29 +11,22 @@ from textual.binding import Binding
 from textual.containers import Container
 from textual.widget import Widget
 
-from askel_tui.core.catalog import Catalog
-from askel_tui.core.problems import Problem
-from askel_tui.core.targets.pinning import pin_targets
-from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
-from askel_tui.tui.backend import queries, services
 from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.mapping import editing, saving, view
-from askel_tui.tui.screens.mapping.draft import Draft, DraftHistory, to_yaml
-from askel_tui.tui.screens.mapping.record_fields import RecordField, field_rows, fullest_record, record_fields
+from askel_tui.tui.screens.mapping.prompts import ScreenPrompts
+from askel_tui.tui.screens.mapping.record_fields import field_rows
+from askel_tui.tui.screens.mapping.session import WORKFLOW_ROW, MappingSession
 from askel_tui.tui.screens.mapping.view import DraftRow
 from askel_tui.tui.text.filtering import Filter
 from askel_tui.tui.text.fuzzy import rank_matches
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.table import Column, Table
 
-MAX_RECORDS = 50
-"""How many of the newest records are looked at for fields."""
-
 
 class MappingScreen(AskelScreen):
-    """A workflow while it is edited."""
+    """Shows a `MappingSession` and hands keys to it."""
 
     NAME = "mapping"
     CSS_PATH = "mapping.tcss"
@@ -90,24 +83,16 @@ class MappingScreen(AskelScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.history = DraftHistory(Draft())
-        self.catalog: Catalog | None = None
-        self.sources: list[RecordField] = []
-        self.record: Mapping[str, Any] | None = None
-        """The record that the rows' results are of."""
-        self._sample: str | None = None
-        self.events: list[str] = []
-        self.problems: list[Problem] = []
-        self.base: tuple[Draft, str] = (Draft(), "")
-        """The draft as it was opened, and the text it came from."""
-        self.records: list[Mapping[str, Any]] = []
         self._targets: dict[str, tuple[str, str]] = {}
-        self._only: Sequence[str] = ()
-        self._revision: str | None = None
-        self._of: str | None = None
+        """By key of its row: a target's type, and its text in a workflow."""
+
+    @cached_property
+    def mapping(self) -> MappingSession:
+        """What is edited."""
+        return MappingSession(ScreenPrompts(self), self, self.backend, self.session)
 
     def body(self) -> ComposeResult:
-        """The workflow first where there is no room for three columns."""
+        """Composes the three tables, and the problems below them."""
         fields = Table(
             (Column("field", 12, 3), Column("sample", 8, 2), Column("in", 4, align_right=True)),
             id="sources",
@@ -144,11 +129,11 @@ class MappingScreen(AskelScreen):
         )
 
     def on_mount(self) -> None:
-        """The order of the columns where there is room."""
+        """Orders the tables."""
         self._order()
 
     def on_resize(self) -> None:
-        """The fields stand left of the workflow where there is room."""
+        """Orders the tables: the fields stand left of the workflow where there is room for three columns."""
         self._order()
 
     def _order(self) -> None:
@@ -158,261 +143,162 @@ class MappingScreen(AskelScreen):
         else:
             panes.move_child(draft, before=sources)
 
-    @property
-    def draft(self) -> Draft:
-        """The workflow as it is edited."""
-        return self.history.draft
-
-    @property
-    def place(self) -> DraftRow:
-        """The row under the cursor."""
-        return DraftRow.from_key(self.query_one("#draft", Table).cursor_key) or DraftRow(None, "workflow")
-
-    @property
-    def dirty(self) -> bool:
-        """Whether something is not saved."""
-        return self.draft != self.base[0]
-
     async def load(self) -> None:
-        """The records' fields, the catalog, and the workflow that was edited last."""
-        connection = self.connection
-        if connection is None:
-            self.show()
-            return
-        self.catalog = await self.backend.call(queries.catalog, connection)
-        for document in await self.backend.call(queries.connections):
-            if document.name == connection:
-                self._only, self._revision = document.only_lists, document.revision
-        wanted = self.session.recall("mapping.workflow")
-        if self._of != connection or (wanted and wanted != self.draft.name and not self.dirty):
-            self._of = connection
-            await saving.opened(self, connection, wanted)
-        await self.read_records(self.draft.triggers)
-        self.show(await self._mended(connection))
-        self.query_one("#draft").focus()
-        if self.catalog is None or not self.catalog.properties:
-            found_now = await self.with_progress(
-                "Reading the account", self.backend.call(services.discover, connection)
-            )
-            self.catalog = await self.backend.call(queries.catalog, connection) or found_now.catalog
-            self.show()
-
-    async def read_records(self, triggers: Sequence[str]) -> None:
-        """The newest records, and the newest of these events: others may have come in great numbers since."""
-        if self.connection is None:
-            return
-        found = await self.backend.call(queries.newest_records, self.connection, MAX_RECORDS)
-        if triggers:
-            found += await self.backend.call(
-                queries.newest_records, self.connection, MAX_RECORDS, events=triggers
-            )
-        self.records = list({each.seq: each.record.as_dict() for each in found}.values())
+        """Reads the records' fields, the catalog, and the workflow that was edited last."""
+        await self.mapping.load(self.connection)
 
     def on_screen_resume(self) -> None:
-        """Another screen may have sent one here for another workflow."""
-        wanted = self.session.recall("mapping.workflow")
-        other = wanted and wanted != self.draft.name and not self.dirty
-        if self._loaded and (other or self.session.recall("mapping.mend")):
+        """Loads the workflow that another screen asks for."""
+        if self._loaded and self.mapping.wants_other_workflow:
             self.call_after_refresh(self.action_reload)
 
-    async def _mended(self, connection: str) -> DraftRow | None:
-        """The row that Failed has sent one here for; its record is the sample."""
-        wanted, failed = self.session.recall("mapping.workflow"), self.session.recall("mapping.mend")
-        self.session.remember("mapping.mend", None)
-        if not failed:
-            return None
-        if wanted != self.draft.name:
-            self.toasts.show(f"{self.draft.name} has changes that are not saved: save them, then f again.")
-            return None
-        self._sample = failed["record"]
-        if self._sample not in [each.get("id") for each in self.records]:
-            stored = await self.backend.call(queries.record, connection, failed["record"])
-            self.records += [stored.record.as_dict()] if stored else []
-        return view.row_of_problem(self.draft, Problem("", failed["field"], failed["step"]))
+    # What is shown; `session.Display`.
 
-    # What is shown.
+    @property
+    def cursor(self) -> DraftRow:
+        """The row under the cursor."""
+        return DraftRow.from_key(self.query_one("#draft", Table).cursor_key) or WORKFLOW_ROW
 
-    def change(self, draft: Draft, at: DraftRow | None = None) -> None:
-        """Takes a change and shows it; the cursor goes to a row."""
-        self.history.change(draft)
-        self.show(at)
-
-    def to_draft(self) -> None:
-        """What Enter does next is about the workflow's row."""
+    def focus_draft(self) -> None:
+        """Focuses the workflow's rows."""
         self.query_one("#draft").focus()
 
-    def show(self, at: DraftRow | None = None) -> None:
-        """Everything anew."""
-        draft = self.draft
-        kept = {"of": self.base[0].name, "draft": draft.as_dict()}
-        if self._of is not None:
-            self.session.remember(f"mapping.unsaved.{self._of}", kept if self.dirty else None)
-        fitting = [each for each in self.records if not draft.triggers or each.get("event") in draft.triggers]
-        self._take_sample(fitting)
-        self.events = list(dict.fromkeys(str(each.get("event")) for each in self.records))
-        self._check()
-        table = self.query_one("#draft", Table)
-        table.set_rows(view.table_rows(draft, self.record, self.catalog, self.problems))
-        if at is not None:
-            table.move_cursor_to_key(at.key)
-        state = "not saved" if self.dirty else "saved" if draft.name else "w begins one"
+    def show(self, row: DraftRow | None = None) -> None:
+        """Shows the session; the cursor goes to a row."""
+        mapping, draft, table = self.mapping, self.mapping.draft, self.query_one("#draft", Table)
+        table.set_rows(view.table_rows(draft, mapping.sample, mapping.catalog, mapping.problems))
+        if row is not None:
+            table.move_cursor_to_key(row.key)
+        state = "not saved" if mapping.is_dirty else "saved" if draft.name else "w begins one"
         table.border_title = f"{sanitize(draft.name or 'A workflow', 40)} · {state}"
-        self._show_sides()
+        self._show_fields()
+        self._show_targets()
         self.show_problems()
 
-    def _take_sample(self, fitting: Sequence[Mapping[str, Any]]) -> None:
-        """The record that was chosen, else the fullest; its values are the fields' samples."""
-        ids = [each.get("id") for each in fitting]
-        at = ids.index(self._sample) if self._sample in ids else fullest_record(fitting)
-        self.record = fitting[at] if fitting else None
-        self.sources = record_fields([*fitting[at : at + 1], *fitting[:at], *fitting[at + 1 :]])
-
     def show_problems(self) -> None:
-        """The list of problems."""
-        wrong = self.query_one("#problems", Table)
-        wrong.display = bool(self.problems)
-        wrong.border_title = f"Problems: {len(self.problems)}"
-        wrong.set_rows([(str(at), self._problem(each)) for at, each in enumerate(self.problems)])
+        """Shows the problems."""
+        table, problems = self.query_one("#problems", Table), self.mapping.problems
+        table.display = bool(problems)
+        table.border_title = f"Problems: {len(problems)}"
+        table.set_rows([(str(at), view.problem_cells(each)) for at, each in enumerate(problems)])
 
-    def _problem(self, problem: Problem) -> tuple[str, str]:
-        where = " › ".join(each for each in (problem.step, problem.field) if each)
-        hint = f". Did you mean {problem.suggestion}?" if problem.suggestion else ""
-        return where or "workflow", f"{problem.message.rstrip('.') if hint else problem.message}{hint}"
-
-    def _show_sides(self) -> None:
-        table, wanted = self.query_one("#sources", Table), self.current_filter
-        fields = rank_matches(wanted, self.sources, lambda each: each.path)
-        total = max((each.record_count for each in self.sources), default=0)
-        table.set_rows(field_rows(fields, total))
-        sample = f", as in {sanitize(str((self.record or {}).get('id')), 16)}"
+    def _show_fields(self) -> None:
+        mapping, table = self.mapping, self.query_one("#sources", Table)
+        total = max((each.record_count for each in mapping.fields), default=0)
+        found = rank_matches(self.current_filter, mapping.fields, lambda each: each.path)
+        table.set_rows(field_rows(found, total))
+        sample = f", as in {sanitize(str((mapping.sample or {}).get('id')), 16)}"
         table.border_title = (
             f"Fields of {pluralize(total, 'record')}{sample}" if total else "No record yet: i takes in a file"
         )
-        side = self.query_one("#targets", Table)
-        found = view.list_targets(self.catalog, self.draft) if self.catalog else []
-        self._targets = {f"{kind}\0{written}": (kind, written) for kind, written, _, _ in found}
-        named = rank_matches(wanted, found, lambda each: f"{each[2]} {each[0]}")
-        side.set_rows([(f"{kind}\0{written}", (kind, name, mark)) for kind, written, name, mark in named])
-        side.border_title = "Klaviyo"
 
-    def _check(self) -> None:
-        """All problems of the draft, against the account as it was read last."""
-        workflow, problems = load_workflow(to_yaml(self.draft), "workflow")
-        # Nothing has been begun: there is nothing to be wrong yet.
-        self.problems = list(problems) if self.draft.name or self.dirty else []
-        if workflow is not None and self.catalog is not None:
-            pinned = pin_targets(workflow, self.catalog, only_lists=self._only, revision=self._revision)
-            self.problems += pinned.problems + pinned.warnings
+    def _show_targets(self) -> None:
+        mapping, table = self.mapping, self.query_one("#targets", Table)
+        found = view.list_targets(mapping.catalog, mapping.draft) if mapping.catalog else []
+        self._targets = {f"{kind}\0{written}": (kind, written) for kind, written, _, _ in found}
+        ranked = rank_matches(self.current_filter, found, lambda each: f"{each[2]} {each[0]}")
+        table.set_rows([(f"{kind}\0{written}", (kind, name, mark)) for kind, written, name, mark in ranked])
+        table.border_title = "Klaviyo"
 
     def apply_filter(self, wanted: Filter) -> None:
-        """Filters fields and targets; what fits best is under the cursors."""
-        self._show_sides()
+        """Filters fields and targets; the cursors go to what fits best."""
+        self._show_fields()
+        self._show_targets()
         for table in (self.query_one("#sources", Table), self.query_one("#targets", Table)):
             if wanted and table.row_count:
                 table.move_cursor(row=0)
 
     def leave_filter(self, before: Widget | None) -> None:
-        """On to what was found: a target where the row names one, else a field, else whatever there is."""
-        sides = (
-            ["#targets", "#sources"] if view.target_type(self.draft, self.place) else ["#sources", "#targets"]
-        )
+        """Focuses what was found: targets where the row names one, else fields, else the workflow."""
+        names_target = view.target_type(self.mapping.draft, self.cursor)
+        sides = ["#targets", "#sources"] if names_target else ["#sources", "#targets"]
         tables = [self.query_one(side, Table) for side in sides]
         found = [table for table in tables if table.row_count] or [self.query_one("#draft", Table)]
         (before if before in found else found[0]).focus()
 
     def go_back(self) -> bool:
-        """From the sides to the workflow."""
+        """Goes from the sides to the workflow."""
         if self.focused is not self.query_one("#draft"):
-            self.query_one("#draft").focus()
+            self.focus_draft()
             return True
         return False
 
     # Acting.
 
+    def _edit(self, operation: Callable[..., Awaitable[None]], *arguments: Any, group: str = "edit") -> None:
+        """Starts an operation on the session that may ask a question."""
+        work = partial(operation, self.mapping, *arguments)
+        self.start_work(work, group, exclusive=True, asks_question=True)
+
     def on_data_table_row_selected(self, event: Table.RowSelected) -> None:
-        """Enter: edits the row, or puts a field or target into it, or goes to a problem."""
+        """Edits the row, puts a field or target into it, or goes to a problem."""
         table = event.data_table
         key = table.cursor_key if isinstance(table, Table) else None
         if key is None or self.connection is None:
             return
         if table.id == "draft":
-            self.start_work(
-                partial(editing.edit, self, self.place), group="edit", exclusive=True, asks_question=True
-            )
+            self._edit(editing.edit, self.cursor)
         elif table.id == "sources":
-            self.start_work(
-                partial(editing.use_field, self, key), group="edit", exclusive=True, asks_question=True
-            )
+            self._edit(editing.use_field, key)
         elif table.id == "targets":
-            self.start_work(
-                partial(editing.use_target, self, *self._targets[key]),
-                group="edit",
-                exclusive=True,
-                asks_question=True,
-            )
+            self._edit(editing.use_target, *self._targets[key])
         else:
-            at = view.row_of_problem(self.draft, self.problems[int(key)])
-            self.query_one("#draft", Table).move_cursor_to_key(at.key if at else "")
-            self.query_one("#draft").focus()
+            row = view.row_of_problem(self.mapping.draft, self.mapping.problems[int(key)])
+            self.query_one("#draft", Table).move_cursor_to_key(row.key if row else "")
+            self.focus_draft()
 
     def action_add(self) -> None:
-        """A new step."""
-        self.start_work(partial(editing.add_step, self), group="edit", exclusive=True, asks_question=True)
+        """Adds a step."""
+        self._edit(editing.add_step)
 
     def action_property(self) -> None:
-        """A new field of the step."""
-        self.start_work(partial(editing.add_field, self), group="edit", exclusive=True, asks_question=True)
+        """Adds a field to the step."""
+        self._edit(editing.add_field)
 
     def action_suggest(self) -> None:
-        """What the fields may fill."""
-        self.start_work(partial(editing.suggest, self), group="edit", exclusive=True, asks_question=True)
+        """Proposes what the fields may fill."""
+        self._edit(editing.suggest)
 
-    def action_remove(self) -> None:
-        """Takes the row away."""
-        editing.remove(self)
+    def action_workflow(self) -> None:
+        """Chooses or begins another workflow."""
+        self._edit(saving.choose_workflow)
 
-    def action_move(self, by: int) -> None:
-        """Moves the step."""
-        editing.move(self, by)
+    def action_yaml(self) -> None:
+        """Saves a YAML file."""
+        self._edit(saving.save_yaml, group="save")
 
-    def action_clear(self) -> None:
-        """A null value clears the field, or no longer does."""
-        editing.turn(self)
-
-    def action_sample(self, by: int) -> None:
-        """Shows what the rows give for another record."""
-        triggers = self.draft.triggers
-        ids = [each.get("id") for each in self.records if not triggers or each.get("event") in triggers]
-        if self.record is not None and self.record.get("id") in ids:
-            self._sample = ids[(ids.index(self.record.get("id")) + by) % len(ids)]
-            self.show()
-
-    def action_undo(self) -> None:
-        """One change back."""
-        self.history.undo()
-        self.show()
-
-    def action_redo(self) -> None:
-        """One change forth."""
-        self.history.redo()
-        self.show()
+    def action_versions(self) -> None:
+        """Compares versions."""
+        self._edit(saving.compare_versions, group="save")
 
     def action_save(self) -> None:
         """Saves a draft version."""
-        self.start_work(partial(saving.save, self), group="save", exclusive=True)
-
-    def action_yaml(self) -> None:
-        """Saves a file."""
-        self.start_work(partial(saving.save_yaml, self), group="save", exclusive=True, asks_question=True)
+        self.start_work(partial(saving.save, self.mapping), "save", exclusive=True)
 
     def action_editor(self) -> None:
         """Opens the workflow in $EDITOR."""
-        self.start_work(partial(saving.open_editor, self), group="save", exclusive=True)
+        self.start_work(partial(saving.edit_in_editor, self.mapping), "save", exclusive=True)
 
-    def action_versions(self) -> None:
-        """What versions there are."""
-        self.start_work(partial(saving.versions, self), group="save", exclusive=True, asks_question=True)
+    def action_remove(self) -> None:
+        """Removes the row."""
+        editing.remove(self.mapping)
 
-    def action_workflow(self) -> None:
-        """Another workflow."""
-        self.start_work(partial(saving.choose, self), group="edit", exclusive=True, asks_question=True)
+    def action_move(self, by: int) -> None:
+        """Moves the step."""
+        editing.move_step(self.mapping, by)
+
+    def action_clear(self) -> None:
+        """Lets a null value clear the field, or no longer."""
+        editing.toggle_clear(self.mapping)
+
+    def action_sample(self, by: int) -> None:
+        """Shows the results for another record."""
+        self.mapping.step_sample(by)
+
+    def action_undo(self) -> None:
+        """Takes a change back."""
+        self.mapping.undo()
+
+    def action_redo(self) -> None:
+        """Makes a change again."""
+        self.mapping.redo()

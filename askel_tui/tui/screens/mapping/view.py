@@ -1,4 +1,4 @@
-"""What the workflow editor shows: rows of a draft, what they give, targets, problems, diffs. Pure."""
+"""The view of a mapping session: rows of a draft with their results, targets, problems, diffs. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from askel_tui.core.operations import IDENTIFIERS
 from askel_tui.core.problems import Problem
 from askel_tui.tui.screens.mapping.draft import PROPERTY_PREFIX, Draft
 from askel_tui.tui.screens.mapping.record_fields import PHONE
-from askel_tui.tui.widgets.table import Cell, Row
+from askel_tui.tui.widgets.rows import Cell, Row
+
+IDENTIFIER_PREFIX = "profile."
+"""How the names of rows with identifiers begin."""
 
 EXPRESSION_FIELDS = ("when", "value", "value_currency", "time", "consented_at")
 """Fields of workflows and steps that hold expressions; so do identifiers, attributes and properties."""
@@ -47,93 +50,103 @@ class DraftRow:
 
     @property
     def key(self) -> str:
-        """What the row is known by."""
+        """The key of the row in the table."""
         return f"{'' if self.step is None else self.step}\0{self.name or ''}"
 
     @classmethod
     def from_key(cls, key: str | None) -> DraftRow | None:
-        """The place of a row's key."""
+        """The row of a key."""
         if key is None:
             return None
         step, _, name = key.partition("\0")
         return cls(int(step) if step else None, name or None)
 
 
+def identifier_name(name: str | None) -> str:
+    """The name of a row without the prefix of identifiers."""
+    return (name or "").removeprefix(IDENTIFIER_PREFIX)
+
+
+def row_label(name: str) -> str:
+    """The name of a row as a person reads it."""
+    return identifier_name(name).removeprefix(PROPERTY_PREFIX)
+
+
 def draft_rows(draft: Draft) -> list[DraftRow]:
     """All rows of a draft, in order."""
-    head = ["workflow", "trigger", "when", *(f"profile.{name}" for name in IDENTIFIERS)]
+    head = ["workflow", "trigger", "when", *(IDENTIFIER_PREFIX + name for name in IDENTIFIERS)]
     found = [DraftRow(None, name) for name in head]
     for at, step in enumerate(draft.steps):
         found += [DraftRow(at, None), *(DraftRow(at, name) for name in step.fields)]
     return found
 
 
-def row_text(draft: Draft, place: DraftRow) -> str:
+def row_text(draft: Draft, row: DraftRow) -> str:
     """The text of a row."""
-    name = place.name or ""
-    if place.step is not None:
-        step = draft.steps[place.step]
+    name = row.name or ""
+    if row.step is not None:
+        step = draft.steps[row.step]
         return step.fields.get(name, "") if name else step.id
-    if name.startswith("profile."):
-        return draft.profile.get(name.removeprefix("profile."), "")
+    if name.startswith(IDENTIFIER_PREFIX):
+        return draft.profile.get(identifier_name(name), "")
     return {"workflow": draft.name, "trigger": ", ".join(draft.triggers), "when": draft.when}[name]
 
 
-def is_expression(draft: Draft, place: DraftRow) -> bool:
+def is_expression(draft: Draft, row: DraftRow) -> bool:
     """Whether a row holds an expression over the record."""
-    name = place.name or ""
-    if place.step is not None and draft.steps[place.step].kind == "upsert_profile":
+    name = row.name or ""
+    if row.step is not None and draft.steps[row.step].kind == "upsert_profile":
         return bool(name)
-    return name in EXPRESSION_FIELDS or name.startswith((PROPERTY_PREFIX, "profile."))
+    return name in EXPRESSION_FIELDS or name.startswith((PROPERTY_PREFIX, IDENTIFIER_PREFIX))
 
 
-def target_type(draft: Draft, place: DraftRow) -> str | None:
+def target_type(draft: Draft, row: DraftRow) -> str | None:
     """The type of target that a row names: list, segment, flow, metric."""
-    if place.step is None or place.name not in SECTION_BY_TARGET_TYPE:
+    if row.step is None or row.name not in SECTION_BY_TARGET_TYPE:
         return None
-    return place.name
+    return row.name
 
 
 def table_rows(
     draft: Draft, record: Mapping[str, Any] | None, catalog: Catalog | None, problems: Sequence[Problem]
 ) -> list[Row]:
-    """The rows of a draft: what it is, what it says, and what that gives for the record or is in the account."""
-    wrong = {place.key for place in (row_of_problem(draft, each) for each in problems) if place}
+    """The table's rows of a draft: name, text, and its value for the record or its state in the account."""
+    wrong = {row.key for row in (row_of_problem(draft, each) for each in problems) if row}
     found: list[Row] = []
-    for place in draft_rows(draft):
-        text = row_text(draft, place)
-        if place.step is not None and place.name is None:
-            step = draft.steps[place.step]
-            label: Cell = (f"{place.step + 1} {step.kind}", "bold $primary")
+    for row in draft_rows(draft):
+        text = row_text(draft, row)
+        if row.step is not None and row.name is None:
+            step = draft.steps[row.step]
+            label: Cell = (f"{row.step + 1} {step.kind}", "bold $primary")
             cells: list[Cell] = [label, (step.id, "bold"), ""]
         else:
-            name = (place.name or "").removeprefix("profile.").removeprefix(PROPERTY_PREFIX)
-            clear = place.step is not None and place.name in draft.steps[place.step].clears
-            label = f"{'  ' if place.step is not None else ''}{name}"
+            name = row_label(row.name or "")
+            clear = row.step is not None and row.name in draft.steps[row.step].clears
+            label = f"{'  ' if row.step is not None else ''}{name}"
             cells = [
                 label,
                 f"{'clears: ' if clear else ''}{text}",
-                row_result(draft, place, record, catalog),
+                row_result(draft, row, record, catalog),
             ]
-        if place.key in wrong:
+        if row.key in wrong:
             first = cells[0]
             cells[0] = (f"✗ {(first[0] if isinstance(first, tuple) else first).strip()}", "bold $error")
-        found.append((place.key, tuple(cells)))
+        found.append((row.key, tuple(cells)))
     return found
 
 
 def row_result(
-    draft: Draft, place: DraftRow, record: Mapping[str, Any] | None, catalog: Catalog | None
+    draft: Draft, row: DraftRow, record: Mapping[str, Any] | None, catalog: Catalog | None
 ) -> Cell:
-    """What a row's text gives: a value for the record, or whether the target exists."""
-    text = row_text(draft, place)
+    """The result of a row's text: a value for the record, or whether the target exists."""
+    text = row_text(draft, row)
     if not text:
         return ""
-    kind = target_type(draft, place)
+    kind = target_type(draft, row)
     if kind is not None:
         return target_status(kind, text, catalog)
-    if is_expression(draft, place):
-        return evaluate_text(text, (place.name or "").removeprefix("profile."), record, catalog)
+    if is_expression(draft, row):
+        return evaluate_text(text, identifier_name(row.name), record, catalog)
     return ""
 
 
@@ -160,7 +173,7 @@ def target_status(kind: str, named: str, catalog: Catalog | None) -> Cell:
 def evaluate_text(
     text: str, name: str, record: Mapping[str, Any] | None, catalog: Catalog | None = None
 ) -> Cell:
-    """What an expression gives for a record, with what would be wrong with it in that field."""
+    """The value of an expression for a record, with what would be wrong with it in the field `name`."""
     try:
         expression = parse_expression(text.strip())
     except ExpressionError as error:
@@ -180,7 +193,7 @@ def evaluate_text(
 
 
 def _mismatch(value: Any, name: str, catalog: Catalog | None) -> str | None:
-    """Why a value does not fit a field, where that can be told."""
+    """Why a value does not fit a field, where that is known."""
     if name == "email" and not (isinstance(value, str) and "@" in value):
         return "no e-mail address"
     if name == "phone_number" and not (isinstance(value, str) and PHONE.fullmatch(value)):
@@ -198,7 +211,7 @@ def _mismatch(value: Any, name: str, catalog: Catalog | None) -> str | None:
 
 
 def json_kind(value: Any) -> str:
-    """The kind of a JSON value, as the catalog's properties name it."""
+    """The kind of a JSON value, as in the catalog's properties."""
     from askel_tui.klaviyo.reads.properties import property_type
 
     return property_type(value)
@@ -208,14 +221,14 @@ def json_kind(value: Any) -> str:
 
 
 def list_targets(catalog: Catalog, draft: Draft) -> list[tuple[str, str, str, Cell]]:
-    """All targets as (type, what is written for it, its name, what is said about it); those that are used first."""
+    """All targets as (type, text in a workflow, name, state); those that the draft names come first."""
     found: list[tuple[str, str, str, Cell]] = []
     used = _targets_in_use(draft)
     for kind, section in SECTION_BY_TARGET_TYPE.items():
         entries: Sequence[Any] = getattr(catalog, section)
         names = [each.name for each in entries]
         for each in entries:
-            # Two of one name are told apart by their ids alone.
+            # Of two with one name, each is written by its id.
             written = each.name if kind in ("metric", "property") or names.count(each.name) == 1 else each.id
             mark: Cell = target_status(kind, written, catalog)
             found.append((kind, written, each.name, mark))
@@ -244,7 +257,7 @@ def _targets_in_use(draft: Draft) -> list[tuple[str, str]]:
 
 
 def row_of_problem(draft: Draft, problem: Problem) -> DraftRow | None:
-    """The row that a problem is about, or the nearest one that there is."""
+    """The row of a problem, or the nearest one that exists."""
     step = next((at for at, each in enumerate(draft.steps) if each.id == problem.step), None)
     name = problem.field
     if problem.step is not None and step is None and problem.step.isdecimal():
@@ -258,6 +271,13 @@ def row_of_problem(draft: Draft, problem: Problem) -> DraftRow | None:
     if wanted in draft_rows(draft):
         return wanted
     return DraftRow(None, "profile.email" if name == "profile" else "workflow")
+
+
+def problem_cells(problem: Problem) -> tuple[str, str]:
+    """Where a problem is, and what it is."""
+    where = " › ".join(each for each in (problem.step, problem.field) if each)
+    hint = f". Did you mean {problem.suggestion}?" if problem.suggestion else ""
+    return where or "workflow", f"{problem.message.rstrip('.') if hint else problem.message}{hint}"
 
 
 def diff_lines(before: str, after: str, before_name: str, after_name: str) -> list[tuple[str, str]]:

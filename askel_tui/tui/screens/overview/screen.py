@@ -20,7 +20,8 @@ from askel_tui.tui.screens.overview import view
 from askel_tui.tui.screens.overview.gauges import Gauges
 from askel_tui.tui.screens.overview.throughput import BUCKET_MS, Throughput
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.table import Row, Table
+from askel_tui.tui.widgets.rows import Row
+from askel_tui.tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from askel_tui.services.status import HoldStatus, Status, WorkflowStatus

@@ -12,7 +12,8 @@ from askel_tui.text.numbers import abbreviate_count
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.text.times import format_age, format_time_of_day
 from askel_tui.tui.text.charts import sparkline
-from askel_tui.tui.widgets.table import Column, Row
+from askel_tui.tui.widgets.rows import Row
+from askel_tui.tui.widgets.table import Column
 
 if TYPE_CHECKING:
     from askel_tui.services.status import ConnectionStatus, HoldStatus, WorkflowStatus

@@ -26,7 +26,8 @@ from askel_tui.tui.shell.clipboard import copy
 from askel_tui.tui.text.filtering import Filter
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.table import Row, Table
+from askel_tui.tui.widgets.rows import Row
+from askel_tui.tui.widgets.table import Table
 from askel_tui.tui.widgets.text_prompt import TextPrompt
 
 if TYPE_CHECKING:

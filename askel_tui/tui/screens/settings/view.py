@@ -11,7 +11,8 @@ from textual.content import Content
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.screens.connections.scopes_view import notice_channel_kinds
 from askel_tui.tui.screens.settings.keymap import Key
-from askel_tui.tui.widgets.table import Column, Row
+from askel_tui.tui.widgets.rows import Row
+from askel_tui.tui.widgets.table import Column
 
 if TYPE_CHECKING:
     from textual.theme import Theme

@@ -1,0 +1,14 @@
+"""A choice of a picker. No Textual here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The value that is picked, its title, and a word about it."""
+
+    value: str
+    title: str
+    description: str = ""
