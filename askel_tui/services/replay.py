@@ -7,6 +7,7 @@ An event is recreated by planning its record under the version that sent it. Kla
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -96,14 +97,14 @@ async def replayable_events(
     Raises `UnknownConnection`, and `CommandRefused` where a record that bounds the range is not kept.
     """
     instance.state.connection(wanted.connection)
-    bounds = await _record_bounds(instance, wanted)
+    first, last = await _record_bounds(instance, wanted)
     versions = _WorkflowVersions(instance)
     seen: set[str] = set()
     after = 0
-    asked = AuditFilter(
+    sent = AuditFilter(
         wanted.connection, wanted.workflow, wanted.step, since=wanted.since, until=wanted.until
     )
-    while page := await instance.journal.audit_entries(asked, after=after, limit=ENTRIES_PER_PAGE):
+    while page := await instance.journal.audit_entries(sent, after=after, limit=ENTRIES_PER_PAGE):
         after = page[-1].seq
         for entry in page:
             if (
@@ -119,7 +120,7 @@ async def replayable_events(
             stored = await instance.journal.find_record(wanted.connection, entry.record)
             if stored is None:
                 yield UnreplayableEvent(entry, "its record is no longer kept")
-            elif bounds[0] <= stored.seq <= bounds[1]:
+            elif first <= stored.seq <= last:
                 found = await versions.recreate(entry, stored)
                 if isinstance(found, UnreplayableEvent) or found.operation.call == Call.CREATE_EVENT:
                     yield found
@@ -134,37 +135,37 @@ async def replay(
     """
     revision = instance.state.connection(wanted.connection).revision
     backfill = backfill and dialect(revision).has_backfill
-    unfit: list[UnreplayableEvent] = []
-    made: list[ReplayableEvent] = []
+    lost: list[UnreplayableEvent] = []
+    events: list[ReplayableEvent] = []
     count = 0
     async for each in replayable_events(instance, wanted):
         if isinstance(each, UnreplayableEvent):
-            unfit.append(each)
+            lost.append(each)
             continue
-        made.append(each)
-        if len(made) == ENTRIES_PER_PAGE:
-            count += await _queue_events(instance, wanted, made, actor, backfill)
-            made = []
-    if made:
-        count += await _queue_events(instance, wanted, made, actor, backfill)
+        events.append(each)
+        if len(events) == ENTRIES_PER_PAGE:
+            count += await _queue_events(instance, wanted, events, actor, backfill)
+            events = []
+    if events:
+        count += await _queue_events(instance, wanted, events, actor, backfill)
     if count:
         # The owner of the home executes it; the events wait for that, and the caller need not.
         await instance.journal.submit_command("replay", {"events": count}, actor, instance.clock())
-    return count, unfit
+    return count, lost
 
 
 async def _queue_events(
-    instance: Instance, wanted: ReplayRange, made: Sequence[ReplayableEvent], actor: str, backfill: bool
+    instance: Instance, wanted: ReplayRange, events: Sequence[ReplayableEvent], actor: str, backfill: bool
 ) -> int:
     now = instance.clock()
     count = 0
-    for workflow, version in dict.fromkeys((each.entry.workflow or "", each.version) for each in made):
-        again: dict[tuple[int, str], list[Operation]] = {}
-        for each in made:
+    for workflow, version in dict.fromkeys((each.entry.workflow or "", each.version) for each in events):
+        by_record: defaultdict[tuple[int, str], list[Operation]] = defaultdict(list)
+        for each in events:
             if (each.entry.workflow, each.version) == (workflow, version):
-                of = again.setdefault((each.stored.seq, each.stored.record.id), [])
-                of.append(_replayed_operation(each, wanted.connection, now, backfill))
-        runs = [encode_run(seq, record, operations) for (seq, record), operations in again.items()]
+                operation = _replayed_operation(each, wanted.connection, now, backfill)
+                by_record[each.stored.seq, each.stored.record.id].append(operation)
+        runs = [encode_run(seq, record, operations) for (seq, record), operations in by_record.items()]
         state = WorkflowState(workflow, wanted.connection, "active", version)
         number = sum(len(run.operations) for run in runs)
         detail = {**wanted.as_dict(), "events": number, "backfill": backfill}
@@ -180,8 +181,8 @@ def _replayed_operation(event: ReplayableEvent, connection: str, now: int, backf
     if backfill:
         body["backfill"] = True
     step = f"{operation.step}.replay.{now}"
-    own = operation_id(connection, entry.workflow or "", event.version, event.stored.record.id, step)
-    return replace(operation, id=own, body=body)
+    new_id = operation_id(connection, entry.workflow or "", event.version, event.stored.record.id, step)
+    return replace(operation, id=new_id, body=body)
 
 
 async def _record_bounds(instance: Instance, wanted: ReplayRange) -> tuple[int, int]:
@@ -210,8 +211,8 @@ class _WorkflowVersions:
         """Recreates the event of an audit entry by planning its record under the version that sent it."""
         workflow, connection = entry.workflow or "", entry.connection or ""
         for number in self._version_numbers(workflow):
-            own = operation_id(connection, workflow, number, stored.record.id, entry.step or "")
-            if own == entry.operation:
+            step = entry.step or ""
+            if operation_id(connection, workflow, number, stored.record.id, step) == entry.operation:
                 break
         else:
             return UnreplayableEvent(entry, "the version that sent it is no longer kept")

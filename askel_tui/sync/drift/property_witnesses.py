@@ -6,6 +6,7 @@ the witnesses. The audit names them; their values are remembered from check to c
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -30,8 +31,8 @@ class _Witness:
 
     identity: Identity
     values: dict[str, Any]
-    keys: set[str] = field(default_factory=set)
-    seen: bool = False
+    ever_carried: set[str] = field(default_factory=set)
+    read_since_write: bool = False
     """Whether it was read since it was written to, or was written to before this program started."""
 
 
@@ -48,54 +49,54 @@ class PropertyWitnesses:
         self, client: Client, steps: Mapping[StepKey, StepDependencies]
     ) -> dict[StepKey, list[PropertyWitness]]:
         """What the witnesses of these steps held before, and hold now. Raises `KlaviyoError`."""
-        wanted: dict[StepKey, list[_Witness]] = {}
-        for step, watched in steps.items():
-            if watched.properties:
-                wanted[step] = await self._find_witnesses(step, watched.properties)
-        identities = {known.identity for each in wanted.values() for known in each}
+        by_step: dict[StepKey, list[_Witness]] = {}
+        for step, dependencies in steps.items():
+            if dependencies.properties:
+                by_step[step] = await self._find_witnesses(step, dependencies.properties)
+        identities = {witness.identity for witnesses in by_step.values() for witness in witnesses}
         if not identities:
             return {}
-        found = await find_profiles(client, identities, only_fields=["properties"], priority="bulk")
-        carriers: dict[StepKey, list[PropertyWitness]] = {}
-        for step, known_ones in wanted.items():
-            for known in known_ones:
-                profile = found.get(known.identity)
+        profiles = await find_profiles(client, identities, only_fields=["properties"], priority="bulk")
+        readings: dict[StepKey, list[PropertyWitness]] = defaultdict(list)
+        for step, witnesses in by_step.items():
+            for witness in witnesses:
+                profile = profiles.get(witness.identity)
                 if profile is None:
                     # Deleted or merged away: it is no witness any more.
-                    self._witnesses_by_step[step].pop(known.identity.keys()[0], None)
+                    self._witnesses_by_step[step].pop(witness.identity.keys()[0], None)
                     continue
                 now = dict(profile.attributes.get("properties") or {})
-                keys = frozenset(known.keys | known.values.keys())
-                carriers.setdefault(step, []).append(
-                    PropertyWitness(dict(known.values), now, keys, known.seen)
+                carried = frozenset(witness.ever_carried | witness.values.keys())
+                readings[step].append(
+                    PropertyWitness(dict(witness.values), now, carried, witness.read_since_write)
                 )
-        return carriers
+        return dict(readings)
 
     def update_values(
-        self, steps: Mapping[StepKey, StepDependencies], carriers: Mapping[StepKey, Sequence[PropertyWitness]]
+        self, steps: Mapping[StepKey, StepDependencies], readings: Mapping[StepKey, Sequence[PropertyWitness]]
     ) -> None:
         """Remembers what the witnesses hold now; a property that is gone keeps its last value.
 
         While a property is missing, new witnesses that have all of theirs are dropped: they were written to after
         it went missing.
         """
-        for step, read in carriers.items():
-            known = list(self._witnesses_by_step.get(step, {}).items())
-            missed = any(find_lost_properties(steps[step], read))
-            for (key, one), carrier in zip(known, read, strict=True):
-                whole = all(carrier.now.get(name) is not None for name in carrier.before)
-                if missed and whole and not one.seen:
+        for step, of_step in readings.items():
+            witnesses = list(self._witnesses_by_step.get(step, {}).items())
+            is_missing = any(find_lost_properties(steps[step], of_step))
+            for (key, witness), reading in zip(witnesses, of_step, strict=True):
+                has_all = all(reading.now.get(name) is not None for name in reading.before)
+                if is_missing and has_all and not witness.read_since_write:
                     del self._witnesses_by_step[step][key]
                     continue
-                one.seen = True
-                one.keys |= carrier.now.keys()
+                witness.read_since_write = True
+                witness.ever_carried |= reading.now.keys()
                 for name in steps[step].properties:
-                    if carrier.now.get(name) is not None:
-                        one.values[name] = carrier.now[name]
+                    if reading.now.get(name) is not None:
+                        witness.values[name] = reading.now[name]
 
     async def _find_witnesses(self, step: StepKey, properties: Sequence[str]) -> list[_Witness]:
-        known = self._witnesses_by_step.setdefault(step, {})
-        if len(known) < MAX_WITNESSES_PER_STEP:
+        witnesses = self._witnesses_by_step.setdefault(step, {})
+        if len(witnesses) < MAX_WITNESSES_PER_STEP:
             wanted = AuditFilter(workflow=step[0], step=step[1], status="written")
             after = self._searched_to_seq.get(step)
             if after is None:
@@ -108,14 +109,11 @@ class PropertyWitnesses:
             for entry in entries:
                 # With one identifier each, one call reads all of them.
                 identity = Identity(**dict([*(entry.profile or {}).items()][:1]))
-                if (
-                    identity.keys()
-                    and len(known) < MAX_WITNESSES_PER_STEP
-                    and identity.keys()[0] not in known
-                ):
+                key = next(iter(identity.keys()), None)
+                if key is not None and len(witnesses) < MAX_WITNESSES_PER_STEP and key not in witnesses:
                     values = _written_values(entry, identity, properties)
-                    known[identity.keys()[0]] = _Witness(identity, values, seen=after is None)
-        return list(known.values())
+                    witnesses[key] = _Witness(identity, values, read_since_write=after is None)
+        return list(witnesses.values())
 
 
 def _written_values(entry: AuditEntry, identity: Identity, properties: Iterable[str]) -> dict[str, Any]:

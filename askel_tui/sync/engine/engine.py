@@ -45,9 +45,9 @@ class Engine:
         self._dispatcher_tasks: dict[str, asyncio.Task[None]] = {}
         self._applied_versions: dict[tuple[str, int], AppliedWorkflow] = {}
         self._drift_detector = DriftDetector(instance)
-        self._outages = OutageProbes(instance)
-        self._confirming = Confirmations(instance)
-        self._doubts = ConsentInDoubt(instance)
+        self._outage_probes = OutageProbes(instance)
+        self._confirmations = Confirmations(instance)
+        self._consent_in_doubt = ConsentInDoubt(instance)
         self._retention = Retention(instance)
         self._notifier = Notifier(instance)
         self._backlog_workers = BacklogWorkers(instance)
@@ -73,7 +73,7 @@ class Engine:
             while not self._stop_requested.is_set():
                 await self._update_dispatchers()
                 executed = await self._execute_commands()
-                await self._outages.run_round(self._dispatchers.values())
+                await self._outage_probes.run_round(self._dispatchers.values())
                 planned = await self._plan()
                 self._raise_dispatcher_errors()
                 idle = not executed and not planned and self._idle()
@@ -83,8 +83,8 @@ class Engine:
                 self._backlog_workers.update(max(planned, waiting) >= self.instance.limits.backlog_min_count)
                 self._start_background_round("drift", self._drift_detector.run_round)
                 self._start_background_round("notices", self._notifier.run_round)
-                self._start_background_round("receipts", self._confirming.run_round)
-                self._start_background_round("doubts", self._doubts.run_round)
+                self._start_background_round("confirmations", self._confirmations.run_round)
+                self._start_background_round("consent in doubt", self._consent_in_doubt.run_round)
                 self._start_background_round("retention", self._retention.run_round)
                 if planned:
                     await asyncio.sleep(0)  # there may be more to plan at once
