@@ -58,6 +58,9 @@ def _copy(journal: Path, copy: Path) -> None:
     try:
         with closing(connect(journal)) as source:
             source.execute("VACUUM INTO ?", (str(temporary),))
+        with closing(sqlite3.connect(temporary)) as target:
+            # VACUUM INTO leaves the mode out, and a program of the copied version would not set it again.
+            target.execute("PRAGMA journal_mode = WAL")
         os.fsync(descriptor)
         os.rename(temporary, copy)
         sync_directory(copy.parent)

@@ -70,6 +70,7 @@ async def test_a_journal_of_an_older_schema_is_copied_and_then_brought_up_to_dat
     assert backup_dir(tmp_path).stat().st_mode & 0o777 == 0o700
     with closing(sqlite3.connect(copy)) as copied:
         assert copied.execute("PRAGMA user_version").fetchone() == (version,)
+        assert copied.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert copied.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert copied.execute("SELECT call, taken FROM places").fetchall() == [("call", NOW)]
     assert await open_and_close(tmp_path) == ["t"]
