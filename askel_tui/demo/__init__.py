@@ -1,1 +1,4 @@
-"""The demonstration: one workflow from the connection to the count, against a sandbox on this machine."""
+"""The demonstration: one workflow from the connection to the count, against a sandbox on this machine.
+
+Calls services as a user would; no rule of the program stands here.
+"""
