@@ -78,14 +78,14 @@ async def test_a_profile_is_written_and_audited_under_the_tokens_name(api: Runni
     }
     answer = await api.http.post(f"{HERE}/profiles", json=body, headers=api.token("backend", "send"))
     assert answer.status_code == 200
-    told = answer.json()
-    assert told["complete"]
-    assert [receipt["status"] for receipt in told["receipts"]] == ["written"]
+    report = answer.json()
+    assert report["complete"]
+    assert [receipt["status"] for receipt in report["receipts"]] == ["written"]
     profile = api.bench.profile(ADA["email"])
     assert profile["first_name"] == "Ada"
     assert profile["location"]["city"] == "Leeds"
     assert profile["properties"]['a "b".c'] == [1, {"d": None}]
-    entries = await api.audited(record=told["record"])
+    entries = await api.audited(record=report["record"])
     assert {entry.actor for entry in entries} == {"token:backend"}
 
     cleared = {"profile": ADA, "attributes": {"first_name": None}, "properties": {"LoyaltyTier": None}}
@@ -153,9 +153,9 @@ async def test_a_flow_is_fired_through_its_trigger(api: RunningApi) -> None:
 async def test_a_queued_write_is_kept_and_done(api: RunningApi) -> None:
     answer = await api.http.post(f"{HERE}/profiles", params={"wait": "false"}, json={"profile": ADA})
     assert answer.status_code == 202
-    told = answer.json()
-    assert not told["complete"]
-    async for entry in api.bench.instance.journal.follow_audit(_of(told["record"]), 0):
+    report = answer.json()
+    assert not report["complete"]
+    async for entry in api.bench.instance.journal.follow_audit(_of(report["record"]), 0):
         assert entry.status == "written"
         break
     assert api.bench.profile(ADA["email"])

@@ -92,8 +92,8 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
 
 def test_the_container_is_no_root_and_runs_what_we_accept() -> None:
     lines = CONTAINER.read_text().replace("\\\n", " ").splitlines()
-    told = [(word, rest) for word, _, rest in (line.partition(" ") for line in lines)]
-    last = {word: rest for word, rest in told if word.isupper()}
+    message = [(word, rest) for word, _, rest in (line.partition(" ") for line in lines)]
+    last = {word: rest for word, rest in message if word.isupper()}
     assert int(last["USER"]) > 0
     assert json.loads(last["ENTRYPOINT"]) == ["askel"]
     assert accepted(json.loads(last["CMD"])) == ("0.0.0.0:8765", True)
@@ -102,6 +102,6 @@ def test_the_container_is_no_root_and_runs_what_we_accept() -> None:
     program = json.loads(check)
     compile(program[-1], "HEALTHCHECK", "exec")
     assert "/healthz" in program[-1]
-    copied = [rest.split()[:-1] for word, rest in told if word == "COPY" and "--from" not in rest]
+    copied = [rest.split()[:-1] for word, rest in message if word == "COPY" and "--from" not in rest]
     for source in (each for sources in copied for each in sources):
         assert (ROOT / source).exists(), source

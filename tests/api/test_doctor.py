@@ -24,17 +24,17 @@ def found(front: Listening, code: int = 0) -> dict[str, Any]:
 def test_it_reports_whether_the_api_listens(tmp_path: Path) -> None:
     with listening(tmp_path) as front:
         front.shell.run("token", "create", "short", "--expires", "1d", "--connection", NAME)
-        ok, told = found(front)["HTTP API"]
+        ok, message = found(front)["HTTP API"]
         assert ok
-        assert told == f"listens on {front.url}, for this machine only; ready"
+        assert message == f"listens on {front.url}, for this machine only; ready"
         assert found(front)["tokens"] == (True, "2 tokens, 1 without an expiry (tester)")
         front.call("PUT", f"/v1/connections/{NAME}/webhooks/shop", {"secret": "s" * 20, "event": "x"})
         assert found(front)["webhooks"] == (True, "1 webhook")
         assert front.stop() == 0
         assert not listen_address_file(tmp_path).exists()
-        ok, told = found(front)["HTTP API"]
+        ok, message = found(front)["HTTP API"]
         assert ok
-        assert told.startswith("not open (`askel daemon --listen")
+        assert message.startswith("not open (`askel daemon --listen")
 
 
 def test_what_can_not_work_is_wrong(tmp_path: Path) -> None:
@@ -48,10 +48,10 @@ def test_what_can_not_work_is_wrong(tmp_path: Path) -> None:
         )
         state["settings"][key] = {**row, "value": {**row["value"], "scheme": "md5"}}
         (tmp_path / "state.json").write_text(json.dumps(state))
-        ok, told = found(front, code=1)["webhooks"]
+        ok, message = found(front, code=1)["webhooks"]
         assert not ok
-        assert f"the settings of {NAME}/shop can't be read" in told
-        assert "s" * 20 not in told
+        assert f"the settings of {NAME}/shop can't be read" in message
+        assert "s" * 20 not in message
 
 
 def test_an_api_that_refuses_records_says_why(tmp_path: Path) -> None:
@@ -62,9 +62,9 @@ def test_an_api_that_refuses_records_says_why(tmp_path: Path) -> None:
         while not ListenAddress(front.url, False, front.process.pid).not_ready_reasons():
             with pytest.raises(OSError, match=r"401|429"):
                 front.call("POST", f"/v1/connections/{NAME}/records", {"event": "x"})
-        ok, told = found(front, code=1)["HTTP API"]
+        ok, message = found(front, code=1)["HTTP API"]
         assert not ok
-        assert "takes no records: the disk has" in told
+        assert "takes no records: the disk has" in message
         assert found(front, code=1)["tokens"] == (True, "0 tokens")
 
 

@@ -102,7 +102,7 @@ async def test_answers_outlive_the_daemon_and_their_loss_doubles_nothing(
             assert len(await api.stored()) == 2
 
 
-async def test_a_write_that_had_not_ended_is_told_as_it_is_now(api: RunningApi) -> None:
+async def test_a_write_that_had_not_ended_is_answered_as_it_is_now(api: RunningApi) -> None:
     path = f"/v1/connections/{NAME}/lists/Newsletter/members"
     queued = await api.http.post(path, json=ADA, params={"wait": "false"}, headers=ONE)
     assert queued.status_code == 202

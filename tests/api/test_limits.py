@@ -36,8 +36,8 @@ async def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
 
 async def test_a_body_over_5_mb_is_refused_before_it_is_read(quiet: RunningApi) -> None:
     body = {"Content-Type": "application/json"}
-    told = await quiet.http.post(RECORDS, content=b" " * 5_000_001, headers=body)
-    assert told.status_code == 413
+    message = await quiet.http.post(RECORDS, content=b" " * 5_000_001, headers=body)
+    assert message.status_code == 413
 
     async def in_parts() -> Any:
         for _ in range(60):
@@ -155,7 +155,7 @@ def many_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_connections_over_the_limit_are_told_to_come_back(many_files: None, tmp_path: Path) -> None:
+def test_connections_over_the_limit_are_asked_to_come_back(many_files: None, tmp_path: Path) -> None:
     with listening(tmp_path) as front, ExitStack() as opened:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (ApiLimits().max_open_files, hard))

@@ -140,7 +140,7 @@ async def test_an_unknown_connection_is_named_with_a_suggestion(quiet: RunningAp
     assert NAME in answer.json()["error"]["message"]
 
 
-async def test_nul_and_unknown_fields_are_told(quiet: RunningApi) -> None:
+async def test_nul_and_unknown_fields_are_reported(quiet: RunningApi) -> None:
     body = (await quiet.http.post(RECORDS, json={**points(1), "actor": "a\0b", "file": "/etc/passwd"})).json()
     assert len(body["records"][0]["notes"]) == 2
     assert (await quiet.stored())[0].record.actor == "ab"

@@ -18,7 +18,7 @@ from tests.support.workbench import NAME
 EXAMPLES = 100
 """How many requests schemathesis makes up for each operation, beside those at the edges."""
 
-FEW = ("--phases", "examples,fuzzing", "--max-examples", "2", "--seed", "1")
+FEW_EXAMPLES = ("--phases", "examples,fuzzing", "--max-examples", "2", "--seed", "1")
 """A look in passing: the examples of the document, and two requests more for each operation."""
 
 CONFIG = f"""
@@ -80,7 +80,7 @@ def run(front: Listening, folder: Path, *options: str) -> subprocess.CompletedPr
 
 def test_the_document_is_true_at_a_glance(tmp_path: Path) -> None:
     with listening(tmp_path / "home", ASKEL_BUDGETS="off") as front:
-        done = run(front, tmp_path, *FEW)
+        done = run(front, tmp_path, *FEW_EXAMPLES)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
 
 

@@ -53,7 +53,7 @@ async def test_the_python_client_delivers(quiet: RunningApi, packed: bool) -> No
     assert identify.data["traits"] == {"email": "ada@mapleandember.example"}
 
 
-async def test_the_python_client_is_told_of_a_revoked_key(quiet: RunningApi) -> None:
+async def test_the_python_client_sees_that_a_key_is_revoked(quiet: RunningApi) -> None:
     key = write_key(quiet)
     quiet.tokens.revoke("segment")
     errors: list[Any] = []

@@ -133,7 +133,7 @@ async def test_without_a_mapping_the_body_is_a_record_known_by_its_bytes(quiet: 
     assert [each.json()["records"][0]["fate"] for each in (first, again, other)] == ["new", "same", "new"]
 
 
-async def test_a_wrong_signature_and_an_unknown_hook_are_told_alike(quiet: RunningApi) -> None:
+async def test_a_wrong_signature_and_an_unknown_hook_are_answered_alike(quiet: RunningApi) -> None:
     await set_up(quiet, event="order_paid")
     wrong = await send(quiet, signature="sha256=" + "0" * 64)
     missing = await quiet.http.post(HOOK.replace("shop", "shopp"), content=RAW)

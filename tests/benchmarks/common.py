@@ -130,7 +130,7 @@ class Ran:
     peak_mb: float
 
 
-LOOKS = 10
+SAMPLES = 10
 """How many looks at a process go by until it is looked for what it has started since."""
 
 
@@ -154,7 +154,7 @@ class Process:
 
     def usage(self) -> tuple[float, float]:
         """(processor seconds so far, most memory so far in MB); of a process that is over, what was seen last."""
-        if self._looked % LOOKS == 0:
+        if self._looked % SAMPLES == 0:
             self._family = [self.process.pid, *children(self.process.pid)]
         self._looked += 1
         for pid in self._family:

@@ -48,7 +48,7 @@ TARGETS: dict[str, float] = {
     "help s": 0.15,
     **{f"filter {name} ms": 400 if name.startswith("text") else 150 for name in FILTERS},
 }
-AHEAD = ("first paint s", "first screen s")
+FIRST_COLUMNS = ("first paint s", "first screen s")
 """What is to be at most the others' of the same run."""
 
 
@@ -211,7 +211,7 @@ async def measure(quick: bool) -> list[Row]:
         rows.append(Row(f"console: {words}", value, unit, aim=TARGETS.get(name)))
         for peer in (each.name for each in PEERS):
             if (theirs := found.get(f"{peer}: {name}")) is not None:
-                aim = theirs if name in AHEAD else None
+                aim = theirs if name in FIRST_COLUMNS else None
                 rows.append(Row(f"console: {words}", value, unit, peer, theirs, aim=aim))
     return rows
 
@@ -234,8 +234,10 @@ def main() -> None:
         found |= measure_starts()
     for name, value in found.items():
         target = TARGETS.get(name)
-        told = "" if target is None else f"  (at most {target:g}: {'holds' if value <= target else 'MISSED'})"
-        print(f"{name:<36} {value:>10.2f}{told}")
+        message = (
+            "" if target is None else f"  (at most {target:g}: {'holds' if value <= target else 'MISSED'})"
+        )
+        print(f"{name:<36} {value:>10.2f}{message}")
     print(json.dumps(found))
 
 

@@ -17,19 +17,19 @@ from tests.benchmarks.common import METRIC, NAME, Process, Row, account, daemon,
 
 OLD = "2024-02-15"
 STEPS = 4
-FEW, MANY = 10_000, 1_000_000
+FEW_RECORDS, MANY_RECORDS = 10_000, 1_000_000
 QUICK_FEW, QUICK_MANY = 800, 2_000
 WORKFLOW = workflow(
     f"{{id: points{step}, track_event: {{metric: {METRIC}, properties: {{Points: data.points}}}}}}"
     for step in range(STEPS)
 )
-LOOK_S = 0.1
+SAMPLE_INTERVAL_S = 0.1
 PATIENCE_S = 300.0
 
 
 async def measure(quick: bool = False) -> list[Row]:
     """Microseconds an operation, and the ratio of the two."""
-    few, many = (QUICK_FEW, QUICK_MANY) if quick else (FEW, MANY)
+    few, many = (QUICK_FEW, QUICK_MANY) if quick else (FEW_RECORDS, MANY_RECORDS)
     span = (few // 5, few * 4 // 5)
     less = await _cost(few, span)
     more = await _cost(many, span)
@@ -88,5 +88,5 @@ async def _stretch(
                 marks.append((counts.sent, cpu))
             if asyncio.get_running_loop().time() > end or running.process.poll() is not None:
                 raise RuntimeError(f"the daemon sent no more than {counts.sent}")
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(SAMPLE_INTERVAL_S)
     return marks[0], marks[1]

@@ -54,9 +54,10 @@ async def measure(quick: bool = False) -> list[Row]:
         if python is None:
             print(f"{other.name}: {other.package} can't be had here, left out", file=sys.stderr)
             continue
-        told, refused = await asyncio.to_thread(_run, other, python, min(other.records, count))
-        theirs = told["done"] / told["seconds"]
-        note = f"they: {told['done']:.0f} records in {told['seconds']:.0f} s, {told['lost']:.0f} lost, {refused} 429s"
+        result, refused = await asyncio.to_thread(_run, other, python, min(other.records, count))
+        theirs = result["done"] / result["seconds"]
+        note = f"they: {result['done']:.0f} records in {result['seconds']:.0f} s, "
+        note += f"{result['lost']:.0f} lost, {refused} 429s"
         rows.append(Row("(g) ours", ours, "records/s", other.name, theirs, aim=theirs, more=True, note=note))
     return rows
 
@@ -95,5 +96,5 @@ def _run(other: Other, python: Path, count: int) -> tuple[dict[str, float], int]
             list_id,
         ]
         ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=PATIENCE_S)
-        told: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
-        return told, throttled(server)[0]
+        result: dict[str, float] = json.loads(ran.stdout.splitlines()[-1])
+        return result, throttled(server)[0]

@@ -51,7 +51,7 @@ async def measure(quick: bool = False) -> list[Row]:
             counts = (await instance.journal.counts())[NAME]
         if counts.sent != count or counts.failed or counts.waiting:
             raise RuntimeError(f"not all was sent: {counts}")
-        await _look(server, count)
+        await _read(server, count)
         refused, calls = (
             now - before for now, before in zip(throttled(server), (refused, calls), strict=True)
         )
@@ -72,7 +72,7 @@ def _write(file: Path, count: int) -> None:
             lines.write(line(number) + b"\n")
 
 
-async def _look(server: SandboxProcess, count: int) -> None:
+async def _read(server: SandboxProcess, count: int) -> None:
     """Reads some profiles back, from all over the file."""
     wanted = {Identity(email=email(number)): number for number in range(0, count, max(1, count // LOOKED_AT))}
     async with Client(key=server.key, revision=NEWEST, url=server.url) as client:

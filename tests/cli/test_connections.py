@@ -31,25 +31,25 @@ def test_connecting_shows_account_scopes_and_catalog(askel: Askel) -> None:
 
 def test_the_smallest_key_connects_and_says_what_it_cannot_do(askel: Askel, account: SandboxProcess) -> None:
     key = _key(account, "pk_smallest", SMALLEST)
-    told = json.loads(askel("connect", "small", "--key-stdin", "--json", stdin=key).stdout)
-    lacking = {row["feature"]: row["missing"] for row in told["lacking"]}
+    message = json.loads(askel("connect", "small", "--key-stdin", "--json", stdin=key).stdout)
+    lacking = {row["feature"]: row["missing"] for row in message["lacking"]}
     assert lacking["templates (browse)"] == ["templates:read"]
     assert any("subscriptions:write" in missing for missing in lacking.values())
-    assert "templates" not in told["catalog"]
+    assert "templates" not in message["catalog"]
     assert "templates:read" in askel("browse", "small", "templates", code=4).stderr
 
 
 def test_a_key_without_what_is_needed_is_refused(askel: Askel, account: SandboxProcess) -> None:
     key = _key(account, "pk_reads_only", "profiles:read lists:read accounts:read")
-    told = askel.connect("reader", key=key, code=4).stderr
-    assert "profiles:write" in told
+    message = askel.connect("reader", key=key, code=4).stderr
+    assert "profiles:write" in message
     assert askel.json("connections") == {"connections": []}
 
 
 def test_a_wrong_key(askel: Askel) -> None:
-    told = askel.connect(key="pk_wrong_but_secret", code=4)
-    assert "refuses the key" in told.stderr
-    assert "wrong_but_secret" not in told.output
+    message = askel.connect(key="pk_wrong_but_secret", code=4)
+    assert "refuses the key" in message.stderr
+    assert "wrong_but_secret" not in message.output
 
 
 def test_nobody_at_the_address(offline: Askel) -> None:
@@ -57,15 +57,15 @@ def test_nobody_at_the_address(offline: Askel) -> None:
 
 
 def test_an_address_that_is_none(askel: Askel) -> None:
-    told = askel("connect", "x", "--key-stdin", stdin="pk_x", ASKEL_KLAVIYO_URL="banana", code=2)
-    assert "https://" in told.stderr
+    message = askel("connect", "x", "--key-stdin", stdin="pk_x", ASKEL_KLAVIYO_URL="banana", code=2)
+    assert "https://" in message.stderr
 
 
 @pytest.mark.parametrize("words", [["connect", "maple-ember"], ["rotate", "maple-ember"]])
 def test_a_key_as_an_argument_is_refused_and_not_repeated(askel: Askel, words: list[str]) -> None:
-    told = askel(*words, "secret-of-any-shape", code=2)
-    assert "secret-of-any-shape" not in told.output
-    assert "--key-stdin" in told.stderr
+    message = askel(*words, "secret-of-any-shape", code=2)
+    assert "secret-of-any-shape" not in message.output
+    assert "--key-stdin" in message.stderr
 
 
 def test_without_a_terminal_nothing_is_asked(askel: Askel) -> None:
@@ -80,13 +80,13 @@ def test_what_is_no_key(askel: Askel, given: str | bytes, word: str) -> None:
 
 
 def test_notify_addresses_are_looked_at_and_never_shown(askel: Askel) -> None:
-    told = askel.connect("maple-ember", "--notify", "token-without-scheme", code=2)
-    assert "token-without-scheme" not in told.output
+    message = askel.connect("maple-ember", "--notify", "token-without-scheme", code=2)
+    assert "token-without-scheme" not in message.output
     askel.connect("maple-ember", "--notify", "slack://token-a/token-b")
     assert "token-a" not in askel("connections", "--json").output
 
 
-def test_an_only_list_that_is_not_there_is_told(askel: Askel) -> None:
+def test_an_only_list_that_is_not_there_is_reported(askel: Askel) -> None:
     assert "did you mean 'Newsletter'?" in askel.connect("maple-ember", "--only-list", "Newsleter").stderr
 
 
@@ -101,8 +101,8 @@ def test_rotating_takes_a_key_of_the_same_account_only(askel: Askel, account: Sa
     account.control("POST", "accounts", {"id": "Others", "name": "Others", "seed": "empty"})
     all_scopes = f"{SMALLEST} accounts:read"
     other = _key(account, "pk_of_another", all_scopes, "Others")
-    told = askel("rotate", "maple-ember", "--key-stdin", stdin=other, code=4).stderr
-    assert "Others" in told
+    message = askel("rotate", "maple-ember", "--key-stdin", stdin=other, code=4).stderr
+    assert "Others" in message
     assert askel.json("connections")["connections"][0]["key"] == before
     mine = _key(account, "pk_new_of_mine", all_scopes)
     askel("rotate", "maple-ember", "--key-stdin", stdin=mine)

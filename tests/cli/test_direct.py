@@ -25,10 +25,10 @@ def test_who_is_in_a_segment(askel: Askel) -> None:
     assert "'VIP'?" in askel("segment", "check", "maple-ember", "VIPP", "x@y.example", code=3).stderr
 
 
-def test_a_flow_that_is_not_there_is_told_in_one_sentence(askel: Askel) -> None:
+def test_a_flow_that_is_not_there_is_reported_in_one_sentence(askel: Askel) -> None:
     askel.connect()
-    told = askel("flow", "fire", "maple-ember", "Welcome Seris", "fired@example.com", code=3).stderr
-    assert told == "askel: the account has no flow 'Welcome Seris'. Did you mean 'Welcome Series'?\n"
+    message = askel("flow", "fire", "maple-ember", "Welcome Seris", "fired@example.com", code=3).stderr
+    assert message == "askel: the account has no flow 'Welcome Seris'. Did you mean 'Welcome Series'?\n"
 
 
 def test_a_flow_is_fired_once_and_says_when_it_will_not(askel: Askel) -> None:
@@ -46,7 +46,7 @@ def test_a_flow_is_fired_once_and_says_when_it_will_not(askel: Askel) -> None:
     assert "draft, not live" in askel("flow", "fire", "maple-ember", "Win-back", "fired@example.com").stderr
 
 
-def test_a_filter_that_may_keep_a_flow_from_firing_is_told(askel: Askel, account: SandboxProcess) -> None:
+def test_a_filter_that_may_keep_a_flow_from_firing_is_reported(askel: Askel, account: SandboxProcess) -> None:
     askel.connect()
     trigger = {"type": "metric", "id": "MeMFst", "trigger_filter": {"condition_groups": [{"conditions": []}]}}
     account.control("PATCH", "flows/MeFPts", {"trigger": trigger})
@@ -56,8 +56,8 @@ def test_a_filter_that_may_keep_a_flow_from_firing_is_told(askel: Askel, account
 
 def test_a_flow_that_cannot_be_fired(askel: Askel) -> None:
     askel.connect()
-    told = askel("flow", "fire", "maple-ember", "Welcom Series", "x@example.com", code=3).stderr
-    assert "Did you mean 'Welcome Series'?" in told
+    message = askel("flow", "fire", "maple-ember", "Welcom Series", "x@example.com", code=3).stderr
+    assert "Did you mean 'Welcome Series'?" in message
     both = ("--list", "a", "--metric", "b")
     assert "exclude" in askel("flow", "fire", "maple-ember", "x", "y@example.com", *both, code=2).stderr
 
@@ -88,9 +88,10 @@ def test_the_doctor_names_what_is_wrong(askel: Askel, variables: dict[str, str |
 
 def test_a_sandbox_on_a_taken_port(askel: Askel) -> None:
     port = askel.url.rpartition(":")[2]
-    told = askel("sandbox", "--port", port, code=1)
+    message = askel("sandbox", "--port", port, code=1)
     assert (
-        told.stderr == f"askel: port {port} on 127.0.0.1 is taken: --port names another, 0 takes a free one\n"
+        message.stderr
+        == f"askel: port {port} on 127.0.0.1 is taken: --port names another, 0 takes a free one\n"
     )
 
 

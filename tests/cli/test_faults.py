@@ -52,11 +52,11 @@ def test_what_nobody_expected_leaves_a_report_and_a_sentence(
     monkeypatch.setenv("ASKEL_HOME", str(tmp_path))
     monkeypatch.setenv("ASKEL_VAULT_KEY", "correct horse")
     assert run_guarded(lambda: _raise(RuntimeError("pk_abc123 correct horse"))) == 1
-    told = capsys.readouterr().err
+    message = capsys.readouterr().err
     (report,) = (tmp_path / "crashes").iterdir()
     text = report.read_text()
-    assert str(report) in told
-    assert told.count("\n") == 1
+    assert str(report) in message
+    assert message.count("\n") == 1
     assert stat.S_IMODE(report.stat().st_mode) == 0o600
     assert "RuntimeError: pk_… …" in text
     assert "in _raise" in text
@@ -74,8 +74,8 @@ def test_without_a_home_the_report_is_given_up_and_said_so(
 
 def test_keys_and_passphrases_are_scrubbed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASKEL_VAULT_KEY", "correct horse")
-    told = scrub("Authorization: Klaviyo-API-Key abc (pk_0123abcd), correct horse")
-    assert told == "Authorization: Klaviyo-API-Key … (pk_…), …"
+    message = scrub("Authorization: Klaviyo-API-Key abc (pk_0123abcd), correct horse")
+    assert message == "Authorization: Klaviyo-API-Key … (pk_…), …"
 
 
 def test_a_reader_that_leaves_ends_it_quietly(shell: Shell) -> None:
@@ -117,8 +117,8 @@ def test_ctrl_c_is_quiet(shell: Shell) -> None:
     assert following.stdout is not None
     assert following.stdout.readline()
     following.send_signal(signal.SIGINT)
-    _, told = following.communicate(timeout=30)
-    assert (following.returncode, told.strip()) == (INTERRUPTED_EXIT_CODE, "")
+    _, message = following.communicate(timeout=30)
+    assert (following.returncode, message.strip()) == (INTERRUPTED_EXIT_CODE, "")
 
 
 def test_ctrl_c_interrupts_reading_records_from_a_pipe(shell: Shell) -> None:
@@ -135,17 +135,17 @@ def test_ctrl_c_interrupts_reading_records_from_a_pipe(shell: Shell) -> None:
         # More than a pipe holds: once this is written, the reading has begun.
         os.write(writer, b"not a record\n" * 10_000)
         reading.send_signal(signal.SIGINT)
-        _, told = reading.communicate(timeout=30)
+        _, message = reading.communicate(timeout=30)
         os.close(writer)
-    assert (reading.returncode, told.strip()) == (INTERRUPTED_EXIT_CODE, "")
+    assert (reading.returncode, message.strip()) == (INTERRUPTED_EXIT_CODE, "")
 
 
 def test_a_home_that_cannot_be_written_is_a_sentence(askel: Askel, tmp_path: Path) -> None:
     file = tmp_path / "a-file"
     file.touch()
-    told = askel("status", ASKEL_HOME=str(file), code=1).stderr
-    assert f"{file} is not a directory" in told
-    assert told.count("\n") == 1
+    message = askel("status", ASKEL_HOME=str(file), code=1).stderr
+    assert f"{file} is not a directory" in message
+    assert message.count("\n") == 1
 
 
 def test_two_daemons_on_one_home(shell: Shell) -> None:

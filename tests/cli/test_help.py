@@ -45,10 +45,10 @@ def test_a_mistyped_command_is_guessed(askel: Askel, words: list[str], guess: st
     assert f"Did you mean {guess}?" in askel(*words, code=2).stderr
 
 
-def test_a_command_that_is_like_none_is_told_all(askel: Askel) -> None:
-    told = askel("xyzzy", code=2).stderr
-    assert "connect, check" in told
-    assert told.count("\n") == 1
+def test_a_command_that_is_like_none_gets_the_list(askel: Askel) -> None:
+    message = askel("xyzzy", code=2).stderr
+    assert "connect, check" in message
+    assert message.count("\n") == 1
 
 
 def test_the_version(askel: Askel) -> None:

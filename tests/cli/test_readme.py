@@ -40,7 +40,7 @@ def walk() -> list[Command]:
 
 # Twenty-odd processes, one after the other.
 @pytest.mark.slow
-def test_the_walk_goes_as_it_is_told(
+def test_the_walk_goes_as_the_readme_says(
     walk: list[Command], account: SandboxProcess, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
     ran = readme.run(walk, tmp_path, account.url)

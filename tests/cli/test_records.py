@@ -22,7 +22,7 @@ def _record(number: int, **data: object) -> str:
     return json.dumps(body)
 
 
-def test_new_known_and_other_bodies_are_told_apart(askel: Askel) -> None:
+def test_new_known_and_other_bodies_are_distinguished(askel: Askel) -> None:
     askel.connect()
     lines = [_record(1), _record(2), _record(1), _record(2, points=9)]
     done = askel("ingest", "-", "--connection", "maple-ember", "--json", stdin="\n".join(lines))
@@ -31,7 +31,7 @@ def test_new_known_and_other_bodies_are_told_apart(askel: Askel) -> None:
     assert "n-2 came before with another body" in done.stderr
 
 
-def test_refused_lines_are_told_by_line_and_kept_aside(askel: Askel) -> None:
+def test_refused_lines_are_reported_by_line_and_kept_aside(askel: Askel) -> None:
     askel.connect()
     lines = ["nope"] * (MAX_SHOWN_REFUSALS + 5) + [_record(1)]
     done = askel("ingest", "-", "--connection", "maple-ember", "--json", stdin="\n".join(lines), code=3)
@@ -41,9 +41,9 @@ def test_refused_lines_are_told_by_line_and_kept_aside(askel: Askel) -> None:
     kept = Path(found["file"])
     assert len(kept.read_bytes().splitlines()) == MAX_SHOWN_REFUSALS + 5
     assert kept.is_relative_to(askel.home)
-    told = done.stderr.splitlines()
-    assert sum(line.startswith("line ") for line in told) == MAX_SHOWN_REFUSALS
-    assert "and 5 more refused lines" in told
+    message = done.stderr.splitlines()
+    assert sum(line.startswith("line ") for line in message) == MAX_SHOWN_REFUSALS
+    assert "and 5 more refused lines" in message
     assert str(kept) in done.stderr
 
 

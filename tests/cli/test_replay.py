@@ -46,7 +46,7 @@ def test_events_wait_for_the_daemon_and_are_sent(sent: Askel) -> None:
     assert [(entry["response"] or {}).get("detail") for entry in entries] == [None] * 3 + ["replay"] * 2
 
 
-def test_mistakes_are_told(sent: Askel) -> None:
+def test_mistakes_are_reported(sent: Askel) -> None:
     assert "Did you mean 'welcome'" in sent("replay", *CONNECTION, "--workflow", "welcom", code=2).stderr
     assert "no record t-9" in sent("replay", *CONNECTION, "--records", "t-9..", code=3).stderr
     sent("replay", code=2)

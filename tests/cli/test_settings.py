@@ -36,15 +36,15 @@ def test_a_setting_is_set_shown_and_taken_back(askel: Askel) -> None:
         ("compete", "on", True),
     ],
 )
-def test_what_is_kept_and_when_it_is_told_of_again(askel: Askel, name: str, word: str, value: float) -> None:
+def test_what_is_kept_and_when_it_is_reported_again(askel: Askel, name: str, word: str, value: float) -> None:
     askel("settings", "set", name, word)
     assert _value(askel, name) == value
 
 
 def test_addresses_are_never_shown_nor_audited(askel: Askel) -> None:
-    told = askel("settings", "set", "notify", SECRET, "slack://token-a/b")
-    assert "https+hmac://hooks.example/…, slack://…" in told.stderr
-    everything = told.output + askel("settings").output + askel("settings", "--json").output
+    message = askel("settings", "set", "notify", SECRET, "slack://token-a/b")
+    assert "https+hmac://hooks.example/…, slack://…" in message.stderr
+    everything = message.output + askel("settings").output + askel("settings", "--json").output
     everything += askel("audit", "--json").output
     for word in ("s3cret", "path-with-token", "token-a"):
         assert word not in everything
@@ -71,9 +71,9 @@ def test_addresses_are_never_shown_nor_audited(askel: Askel) -> None:
 def test_what_cannot_be_set_is_refused_and_nothing_changes(
     askel: Askel, words: tuple[str, ...], why: str
 ) -> None:
-    told = askel("settings", "set", "--", *words, code=2)
-    assert why in told.stderr
-    assert "path-with-token" not in told.output
+    message = askel("settings", "set", "--", *words, code=2)
+    assert why in message.stderr
+    assert "path-with-token" not in message.output
     assert not any(row["set"] for row in askel.json("settings")["settings"])
 
 

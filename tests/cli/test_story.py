@@ -114,7 +114,7 @@ def test_a_dry_run_shows_what_an_event_holds(sh: Shell, tmp_path: Path) -> None:
     assert "\x1b" not in shown
 
 
-def test_a_packed_body_is_told_once(sh: Shell) -> None:
+def test_a_packed_body_is_shown_once(sh: Shell) -> None:
     sh.connect()
     sh.run("workflow", "apply", str(EXAMPLES / f"{NAME}.yaml"))
     sh.run("ingest", str(EXAMPLES / "first-points.jsonl"), "--connection", "maple-ember")
@@ -136,8 +136,8 @@ def test_a_list_that_goes_holds_its_step_until_a_person_decides(sh: Shell, fresh
     sh.run("workflow", "activate", NAME)
     fresh.control("DELETE", "lists/MeWelc")
     sh.run("ingest", str(EXAMPLES / "first-points.jsonl"), "--connection", "maple-ember")
-    told = sh.run("daemon", "--until-idle", code=3).stderr
-    assert "askel hold list" in told
+    message = sh.run("daemon", "--until-idle", code=3).stderr
+    assert "askel hold list" in message
     (held,) = sh.json("hold", "list")["holds"]
     assert (held["workflow"], held["step"], held["cause"]) == (NAME, "welcome", "target_gone")
     assert held["since"].endswith("Z")
@@ -190,9 +190,9 @@ def test_what_failed_is_listed_tried_again_and_given_up(sh: Shell) -> None:
 def test_the_daemon_without_a_key_exits_4_and_logs_json(sh: Shell) -> None:
     sh.connect()
     (sh.home / "vault.json").unlink()
-    told = sh.run("daemon", "--until-idle", "--log-json", code=4).stderr
-    assert "askel rotate maple-ember" in told
-    assert '"level":"info"' in told
+    message = sh.run("daemon", "--until-idle", "--log-json", code=4).stderr
+    assert "askel rotate maple-ember" in message
+    assert '"level":"info"' in message
 
 
 def test_the_audit_by_profile_time_and_text(sh: Shell) -> None:

@@ -16,13 +16,13 @@ NAME = "first-points-welcome"
 
 
 def test_validating_needs_neither_home_nor_connection(offline: Askel) -> None:
-    told = offline("workflow", "validate", FIRST, ASKEL_HOME="/proc/nowhere", ASKEL_VAULT_KEY=None)
-    assert "is valid, 4 steps" in told.stderr
+    message = offline("workflow", "validate", FIRST, ASKEL_HOME="/proc/nowhere", ASKEL_VAULT_KEY=None)
+    assert "is valid, 4 steps" in message.stderr
     assert not offline.home.exists()
 
 
 @pytest.mark.parametrize(
-    ("file", "place"),
+    ("file", "location"),
     [
         ("bad-expression.yaml", ":4: profile.email: "),
         ("consent-in-attributes.yaml", ":7: step sneaky, subscriptions: "),
@@ -33,19 +33,19 @@ def test_validating_needs_neither_home_nor_connection(offline: Askel) -> None:
         ),
     ],
 )
-def test_a_refused_file_is_answered_by_place(offline: Askel, file: str, place: str) -> None:
+def test_a_refused_file_is_answered_by_place(offline: Askel, file: str, location: str) -> None:
     path = str(EXAMPLES / "refused" / file)
-    told = offline("workflow", "validate", path, code=3).stderr
-    assert f"{path}{place}" in told
+    message = offline("workflow", "validate", path, code=3).stderr
+    assert f"{path}{location}" in message
     problems = offline.json("workflow", "validate", path, code=3)["problems"]
-    assert len(problems) == len(told.splitlines())
+    assert len(problems) == len(message.splitlines())
     assert problems[0]["file"] == path
 
 
 def test_applying_checks_names_against_the_account(askel: Askel) -> None:
     askel.connect()
-    told = askel("workflow", "apply", str(EXAMPLES / "refused" / "unknown-list.yaml"), code=3).stderr
-    assert "Did you mean" in told
+    message = askel("workflow", "apply", str(EXAMPLES / "refused" / "unknown-list.yaml"), code=3).stderr
+    assert "Did you mean" in message
     assert askel.json("workflow", "list") == {"workflows": []}
 
 
@@ -76,8 +76,8 @@ def test_applied_shown_exported_activated_and_deleted(askel: Askel, tmp_path: Pa
     askel("workflow", "export", NAME, "--output", str(tmp_path / "out.yaml"))
     assert (tmp_path / "out.yaml").read_text() == Path(FIRST).read_text()
 
-    told = askel("workflow", "activate", NAME, "--since", "2026-01-01").stderr
-    assert "2026-01-01T00:00:00Z" in told
+    message = askel("workflow", "activate", NAME, "--since", "2026-01-01").stderr
+    assert "2026-01-01T00:00:00Z" in message
     assert askel.json("workflow", "show", NAME)["since"] == "2026-01-01T00:00:00Z"
     askel("workflow", "pause", NAME)
     assert askel.json("status")["workflows"][0]["state"] == "paused"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.bad_days import WELCOME
-from tests.support.homes import look, prepare, take
+from tests.support.homes import prepare, read_end, take
 from tests.support.sandbox import SandboxProcess, sandbox_process
 from tests.support.shell import ASKEL, Shell, end, kill
 from tests.support.workbench import NAME, points
@@ -54,7 +54,7 @@ def _records(first: int = 0) -> list[dict[str, Any]]:
 
 
 def _assert_all(shell: Shell, state: dict[str, Any], count: int) -> None:
-    ended = look(shell)
+    ended = read_end(shell)
     ended.assert_once()
     assert ended.holds == {}
     assert len([entry for entry in ended.entries if entry.operation]) == 3 * count
@@ -137,9 +137,9 @@ def test_a_full_disk_ends_the_daemon_with_a_sentence_and_loses_nothing(
 
     room = max(each.stat().st_size for each in shell.home.glob("journal.db*"))
     ingest = _with_files_up_to(room + 300_000, shell, "ingest", str(file), "--connection", NAME)
-    _assert_told(ingest)
+    _assert_message(ingest)
     daemon = _with_files_up_to(room + 350_000, shell, "daemon", "--until-idle")
-    _assert_told(daemon)
+    _assert_message(daemon)
 
     shell.run("ingest", str(file), "--connection", NAME)
     shell.run("daemon", "--until-idle", ASKEL_BUDGETS="off")
@@ -160,7 +160,7 @@ def _with_files_up_to(size: int, shell: Shell, *words: str) -> subprocess.Comple
     )
 
 
-def _assert_told(done: subprocess.CompletedProcess[str]) -> None:
+def _assert_message(done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 1, (done.returncode, done.stderr)
     assert "Traceback" not in done.stderr
     assert "The journal" in done.stderr.splitlines()[-1]

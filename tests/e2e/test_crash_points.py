@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.bad_days import WELCOME
 from tests.support.crashing import POINTS
-from tests.support.homes import look, prepare
+from tests.support.homes import prepare, read_end
 from tests.support.sandbox import SandboxProcess, sandbox_process
 from tests.support.shell import Shell
 from tests.support.workbench import NAME, points
@@ -27,7 +27,7 @@ CONSENT = "bulk_subscribe_profiles"
 EVERY_LANE = f"{WELCOME}  - id: opt-in\n    subscribe: {{channels: [email], list: Newsletter}}\n"
 IMPORT = "bulk_import_profiles"
 RECORDS = 6
-MANY = 1_500
+MANY_RECORDS = 1_500
 SENT = {"before open": 1, "after open": 1, "after send": 2, "before answer": 2, "after answer": 1}
 """How often the very request that met the crash has to be seen by Klaviyo in the end."""
 IMPORT_SENT: dict[str, set[int]] = {
@@ -108,7 +108,7 @@ def test_a_request_in_doubt_is_sent_again_and_counts_once(
     shell.run("daemon", "--until-idle", ASKEL_BUDGETS="off")
     if (point, call) != ("before open", LIST):  # what was never written down may be packed otherwise
         assert _times(sandbox, call, body, since) == SENT[point]
-    ended = look(shell)
+    ended = read_end(shell)
     ended.assert_once()
     assert len([entry for entry in ended.entries if entry.operation]) == 4 * RECORDS
     _assert_arrived(sandbox.state())
@@ -121,13 +121,13 @@ def test_an_import_job_in_doubt_is_followed_or_waited_for(
     """A job that Klaviyo has told of is never made twice; one that is unknown is over before its rows go again."""
     shell = Shell(tmp_path / "home", sandbox.url, sandbox.key)
     sandbox.control("PATCH", "settings", {"job_time": 3})
-    prepare(shell, [WELCOME], [points(number) for number in range(MANY)])
+    prepare(shell, [WELCOME], [points(number) for number in range(MANY_RECORDS)])
     since = sandbox.control("GET", "requests")["last"]
     body = _crash(shell, tmp_path / "note", point, IMPORT, "daemon", "--until-idle")
     shell.run("daemon", "--until-idle", ASKEL_BUDGETS="off")
-    ended = look(shell)
+    ended = read_end(shell)
     ended.assert_once()
-    assert len([entry for entry in ended.entries if entry.operation]) == 3 * MANY
+    assert len([entry for entry in ended.entries if entry.operation]) == 3 * MANY_RECORDS
     seen = Counter(
         row["attributes"]["email"]
         for entry in sandbox.control("GET", f"requests?after={since}")["requests"]
@@ -139,9 +139,11 @@ def test_an_import_job_in_doubt_is_followed_or_waited_for(
     }
     assert {seen[email] for email in in_doubt} <= IMPORT_SENT[point]
     state = sandbox.state()
-    assert len([event for event in state["events"] if event["metric"] == "First Points Earned"]) == MANY
+    assert (
+        len([event for event in state["events"] if event["metric"] == "First Points Earned"]) == MANY_RECORDS
+    )
     listed = next(each for each in state["lists"] if each["name"] == "Welcome Flow")
-    assert len(listed["emails"]) == MANY
+    assert len(listed["emails"]) == MANY_RECORDS
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -156,11 +158,11 @@ def test_consent_in_doubt_is_read_back_or_held_and_never_repeated(
     if point != "before open":  # what was never written down may be packed otherwise
         assert _times(sandbox, CONSENT, body, since) == CONSENT_SENT[point]
     if point == "after open":
-        assert look(shell).holds == {"opt-in": "in_doubt"}
+        assert read_end(shell).holds == {"opt-in": "in_doubt"}
         shell.run("hold", "release", "welcome", "opt-in")
         shell.run("daemon", "--until-idle", ASKEL_BUDGETS="off")
     assert set(_opt_ins(sandbox, since).values()) == {1}
-    ended = look(shell)
+    ended = read_end(shell)
     ended.assert_once()
     assert ended.holds == {}
     _assert_arrived(sandbox.state())
@@ -172,7 +174,7 @@ def test_a_record_is_planned_once(sandbox: SandboxProcess, tmp_path: Path, point
     prepare(shell, [EVERY_LANE], _records())
     _crash(shell, tmp_path / "note", point, "-", "daemon", "--until-idle")
     shell.run("daemon", "--until-idle", ASKEL_BUDGETS="off")
-    look(shell).assert_once()
+    read_end(shell).assert_once()
     _assert_arrived(sandbox.state())
 
 
@@ -186,5 +188,5 @@ def test_a_record_is_accepted_once(sandbox: SandboxProcess, tmp_path: Path, poin
     _crash(shell, tmp_path / "note", point, "-", *words)
     shell.run(*words)
     shell.run("daemon", "--until-idle", ASKEL_BUDGETS="off")
-    look(shell).assert_once()
+    read_end(shell).assert_once()
     _assert_arrived(sandbox.state())

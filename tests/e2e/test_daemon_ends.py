@@ -11,7 +11,7 @@ import pytest
 from askel_tui.contract.endpoints import SELECTABLE
 from askel_tui.store.locks import owner_pid
 from tests.support.bad_days import WELCOME
-from tests.support.homes import look, prepare
+from tests.support.homes import prepare, read_end
 from tests.support.sandbox import SandboxProcess, sandbox_process
 from tests.support.shell import Shell, end, kill
 from tests.support.workbench import points
@@ -52,8 +52,8 @@ def test_sigterm_under_load_ends_soon_and_leaves_nothing_in_doubt(
         kill(daemon)
     assert (code, out) == (0, ""), err
     assert "Traceback" not in err
-    left = look(shell)
-    assert left.doubts == 0
+    left = read_end(shell)
+    assert left.requests_in_doubt == 0
     left.assert_once()
     assert len([entry for entry in left.entries if entry.operation]) < 2_700
 
@@ -70,7 +70,7 @@ def test_sigterm_ends_a_daemon_whose_account_does_not_answer(sandbox: SandboxPro
     finally:
         kill(daemon)
     assert code == 0, err
-    assert look(shell).doubts == 0
+    assert read_end(shell).requests_in_doubt == 0
 
 
 def test_a_second_daemon_is_refused_with_a_sentence(sandbox: SandboxProcess, tmp_path: Path) -> None:

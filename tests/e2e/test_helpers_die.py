@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.bad_days import WELCOME
-from tests.support.homes import look, prepare
+from tests.support.homes import prepare, read_end
 from tests.support.processes import children
 from tests.support.sandbox import SandboxProcess, sandbox_process
 from tests.support.shell import Shell, kill
@@ -19,7 +19,7 @@ from tests.support.workbench import points
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
-MANY = 6_000
+MANY_RECORDS = 6_000
 WRITER, PLANNER = "sqlite_writer_main", "planning_main"
 
 
@@ -32,7 +32,7 @@ def sandbox() -> Iterator[SandboxProcess]:
 @pytest.fixture
 def shell(sandbox: SandboxProcess, tmp_path: Path) -> Shell:
     shell = Shell(tmp_path / "home", sandbox.url, sandbox.key)
-    prepare(shell, [WELCOME], (points(number) for number in range(MANY)))
+    prepare(shell, [WELCOME], (points(number) for number in range(MANY_RECORDS)))
     return shell
 
 
@@ -52,14 +52,16 @@ def _module(pid: int) -> str:
 
 def _assert_whole(shell: Shell, sandbox: SandboxProcess) -> None:
     shell.run("daemon", "--until-idle", ASKEL_BUDGETS="off")
-    ended = look(shell)
+    ended = read_end(shell)
     ended.assert_once()
     assert ended.holds == {}
-    assert len([entry for entry in ended.entries if entry.operation]) == 3 * MANY
+    assert len([entry for entry in ended.entries if entry.operation]) == 3 * MANY_RECORDS
     state = sandbox.state()
-    assert sorted(event["properties"]["Points"] for event in state["events"]) == [5 + n for n in range(MANY)]
+    assert sorted(event["properties"]["Points"] for event in state["events"]) == [
+        5 + n for n in range(MANY_RECORDS)
+    ]
     [welcome] = [each for each in state["lists"] if each["name"] == "Welcome Flow"]
-    assert len([email for email in welcome["emails"] if email.startswith("t")]) == MANY
+    assert len([email for email in welcome["emails"] if email.startswith("t")]) == MANY_RECORDS
 
 
 def test_the_daemon_ends_with_a_sentence_when_its_writer_dies(shell: Shell, sandbox: SandboxProcess) -> None:
@@ -98,7 +100,7 @@ def test_after_a_kill_the_next_daemon_starts_at_once(shell: Shell, sandbox: Sand
         assert not Path(f"/proc/{pid}").exists()
 
 
-def test_all_processes_are_told_to_end_at_once(shell: Shell, sandbox: SandboxProcess) -> None:
+def test_all_processes_can_be_stopped_at_once(shell: Shell, sandbox: SandboxProcess) -> None:
     """As a service manager does it."""
     daemon = shell.start("daemon", ASKEL_BUDGETS="off")
     try:
@@ -108,5 +110,5 @@ def test_all_processes_are_told_to_end_at_once(shell: Shell, sandbox: SandboxPro
     finally:
         kill(daemon)
     assert (daemon.returncode, "Traceback" in err) == (0, False), err
-    assert look(shell).doubts == 0
+    assert read_end(shell).requests_in_doubt == 0
     _assert_whole(shell, sandbox)

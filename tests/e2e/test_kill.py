@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from askel_tui.contract.endpoints import SELECTABLE
-from tests.support.homes import look, prepare
+from tests.support.homes import prepare, read_end
 from tests.support.sandbox import SandboxProcess, sandbox_process
 from tests.support.shell import Shell, kill
 from tests.support.workbench import example
@@ -44,7 +44,7 @@ def _undisturbed(revision: str) -> tuple[str, int, int]:
         shell = _ready(Path(directory) / "home", sandbox, revision)
         before = _seen(sandbox)
         shell.run("daemon", "--until-idle", ASKEL_BUDGETS="off")
-        ended = look(shell)
+        ended = read_end(shell)
         ended.assert_once(failures=ended.failures)
         assert ended.holds == {}
         return json.dumps(_plain(sandbox.state())), _seen(sandbox) - before, ended.failures
@@ -101,7 +101,7 @@ def _killed(shell: Shell, sandbox: SandboxProcess, after: int) -> bool:
 def _to_the_end(shell: Shell) -> None:
     """Runs until nothing is left; a person releases what consent in doubt is held for them."""
     shell.run("daemon", "--until-idle", code=None, ASKEL_BUDGETS="off")
-    holds = look(shell).holds
+    holds = read_end(shell).holds
     if holds:
         assert set(holds.values()) == {"in_doubt"}
         shell.run("hold", "release")
@@ -126,7 +126,7 @@ def test_the_end_is_that_of_an_undisturbed_run(
     _to_the_end(shell)
 
     assert kills
-    look(shell).assert_once(failures=failures)
+    read_end(shell).assert_once(failures=failures)
     state = sandbox.state()
     found, wanted = _plain(state), json.loads(expected)
     for kind in wanted:
@@ -159,4 +159,4 @@ def test_the_kills_met_requests_in_doubt(tmp_path: Path, sandbox: SandboxProcess
     )
     assert max(sent.values()) > 1, "no event was ever in doubt: the kills came at the wrong moments"
     assert len(sandbox.state()["events"]) == len(json.loads(expected)["events"])
-    look(shell).assert_once(failures=failures)
+    read_end(shell).assert_once(failures=failures)

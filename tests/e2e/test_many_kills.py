@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from askel_tui.contract.endpoints import NEWEST, SELECTABLE
-from tests.support.homes import look, prepare, release, take
+from tests.support.homes import prepare, read_end, release, take
 from tests.support.mixed_load import WORKFLOWS, MixedLoad
 from tests.support.processes import children
 from tests.support.sandbox import SandboxProcess, sandbox_process
@@ -79,10 +79,10 @@ def _to_the_end(shell: Shell) -> None:
     """Runs until nothing is left; a person releases what is held."""
     for _ in range(3):
         shell.run("daemon", "--until-idle", code=None, timeout=100, ASKEL_BUDGETS="off")
-        if not look(shell).holds:
+        if not read_end(shell).holds:
             return
         release(shell)
-    raise AssertionError(f"still held: {look(shell).holds}")
+    raise AssertionError(f"still held: {read_end(shell).holds}")
 
 
 def _writes(log: list[dict[str, Any]], *calls: str) -> Counter[str]:
@@ -131,8 +131,8 @@ def test_the_end_is_exactly_right(sandbox: SandboxProcess, tmp_path: Path, chunk
     sandbox.control("DELETE", "faults")
     _to_the_end(shell)
 
-    ended = look(shell)
-    assert (ended.broken, ended.doubts, ended.holds) == (None, 0, {})
+    ended = read_end(shell)
+    assert (ended.broken, ended.requests_in_doubt, ended.holds) == (None, 0, {})
     assert ended.failures == len(load.failing)
     load.assert_accounted(ended.entries)
     load.assert_effects(sandbox.state())

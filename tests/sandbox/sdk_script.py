@@ -35,8 +35,8 @@ def main(url: str, key: str) -> None:
     klaviyo = KlaviyoAPI(key, max_delay=10, max_retries=3, test_host=url)
     profiles, lists, segments = Plain(klaviyo.Profiles), Plain(klaviyo.Lists), Plain(klaviyo.Segments)
     events, metrics, flows = Plain(klaviyo.Events), Plain(klaviyo.Metrics), Plain(klaviyo.Flows)
-    told: dict[str, Any] = {}
-    told["account"] = Plain(klaviyo.Accounts).get_accounts()["data"][0]["id"]
+    message: dict[str, Any] = {}
+    message["account"] = Plain(klaviyo.Accounts).get_accounts()["data"][0]["id"]
 
     def person(email: str, **more: Any) -> Any:
         attributes = {"email": email, **more}
@@ -46,18 +46,18 @@ def main(url: str, key: str) -> None:
 
     made = person("sdk@shop.example", first_name="Ada", properties={"LoyaltyTier": "Gold"})
     again = person("sdk@shop.example", properties={"Points": 5})
-    told["same"] = made["id"] == again["id"]
-    told["properties"] = again["attributes"]["properties"]
+    message["same"] = made["id"] == again["id"]
+    message["properties"] = again["attributes"]["properties"]
     found = profiles.get_profiles(filter='equals(email,"sdk@shop.example")', page_size=1)["data"]
-    told["found"] = [one["id"] for one in found] == [made["id"]]
+    message["found"] = [one["id"] for one in found] == [made["id"]]
     patch = {"data": {"type": "profile", "id": made["id"], "attributes": {"last_name": "Lovelace"}}}
-    told["patched"] = profiles.update_profile(made["id"], patch)["data"]["attributes"]["last_name"]
+    message["patched"] = profiles.update_profile(made["id"], patch)["data"]["attributes"]["last_name"]
 
-    told["lists"], cursor, told["pages"] = [], None, 0
+    message["lists"], cursor, message["pages"] = [], None, 0
     while True:
         page = lists.get_lists(page_cursor=cursor) if cursor else lists.get_lists()
-        told["lists"] += [one["attributes"]["name"] for one in page["data"]]
-        told["pages"] += 1
+        message["lists"] += [one["attributes"]["name"] for one in page["data"]]
+        message["pages"] += 1
         if not page["links"].get("next"):
             break
         cursor = page["links"]["next"].replace("http://", "https://")  # else the SDK sees no URL in it
@@ -67,11 +67,11 @@ def main(url: str, key: str) -> None:
     members = {"data": [{"type": "profile", "id": made["id"]}]}
     (lists.create_list_relationships if old else lists.add_profiles_to_list)(fresh, members)
     of_list = (lists.get_list_profiles if old else lists.get_profiles_for_list)(fresh)
-    told["members"] = [one["attributes"]["email"] for one in of_list["data"]]
+    message["members"] = [one["attributes"]["email"] for one in of_list["data"]]
 
     of_segment = segments.get_segment_profiles if old else segments.get_profiles_for_segment
-    told["vips"] = [one["attributes"]["email"] for one in of_segment("MeVip1")["data"]]
-    told["segments"] = len(segments.get_segments()["data"])
+    message["vips"] = [one["attributes"]["email"] for one in of_segment("MeVip1")["data"]]
+    message["segments"] = len(segments.get_segments()["data"])
 
     metric = {"data": {"type": "metric", "attributes": {"name": "SDK Event"}}}
     who = {"data": {"type": "profile", "attributes": {"email": "sdk@shop.example"}}}
@@ -90,9 +90,9 @@ def main(url: str, key: str) -> None:
         rows = {"data": [{"type": "event-bulk-create", "attributes": attributes}]}
         bulk = {"type": "event-bulk-create-job", "attributes": {"events-bulk-create": rows}}
         events.bulk_create_events({"data": bulk})
-    told["metrics"] = sorted(one["attributes"]["name"] for one in metrics.get_metrics()["data"])
+    message["metrics"] = sorted(one["attributes"]["name"] for one in metrics.get_metrics()["data"])
     seen = events.get_events(filter=f'equals(profile_id,"{made["id"]}")', sort="-datetime")["data"]
-    told["events"] = len(seen)
+    message["events"] = len(seen)
 
     people = [{"type": "profile", "attributes": {"email": f"bulk{n}@shop.example"}} for n in range(3)]
     job: dict[str, Any] = {"type": "profile-bulk-import-job", "attributes": {"profiles": {"data": people}}}
@@ -105,7 +105,7 @@ def main(url: str, key: str) -> None:
         "status"
     ] != "complete" and time.monotonic() < deadline:
         time.sleep(0.2)
-    told["job"] = [state["status"], state["completed_count"], state["failed_count"]]
+    message["job"] = [state["status"], state["completed_count"], state["failed_count"]]
 
     consent = {"email": {"marketing": {"consent": "SUBSCRIBED"}}}
     row = {"type": "profile", "attributes": {"email": "sdk@shop.example", "subscriptions": consent}}
@@ -113,13 +113,13 @@ def main(url: str, key: str) -> None:
     job["relationships"] = {"list": {"data": {"type": "list", "id": "MeNews"}}}
     (profiles.subscribe_profiles if old else profiles.bulk_subscribe_profiles)({"data": job})
     one = profiles.get_profile(made["id"], additional_fields_profile=["subscriptions"])["data"]
-    told["consent"] = one["attributes"]["subscriptions"]["email"]["marketing"]["consent"]
-    told["flows"] = sorted(flow["attributes"]["name"] for flow in flows.get_flows()["data"])
+    message["consent"] = one["attributes"]["subscriptions"]["email"]["marketing"]["consent"]
+    message["flows"] = sorted(flow["attributes"]["name"] for flow in flows.get_flows()["data"])
     try:
         profiles.get_profile("NOPE01")
     except Exception as error:
-        told["missing"] = getattr(error, "status", None)
-    print(json.dumps(told))
+        message["missing"] = getattr(error, "status", None)
+    print(json.dumps(message))
 
 
 main(*sys.argv[1:])

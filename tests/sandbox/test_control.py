@@ -196,7 +196,7 @@ async def test_a_file_that_is_no_state_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == '{"other": 1}'
 
 
-async def test_a_taken_port_is_told() -> None:
+async def test_a_taken_port_is_reported() -> None:
     async with running() as one:
         with pytest.raises(PortTaken, match=f"cannot listen on 127.0.0.1:{one.port}"):
             await serve(port=one.port)

@@ -70,8 +70,8 @@ async def test_the_shape_is_that_of_the_recording(path: Any) -> None:
         and "links" in wanted["body"]
         and "cursor" not in recorded["request"]["query"].get("page", {})
     ):
-        told = answer.body["links"]["self"].removeprefix(api.sandbox.url)
-        assert told == wanted["body"]["links"]["self"].removeprefix("https://a.klaviyo.com")
+        message = answer.body["links"]["self"].removeprefix(api.sandbox.url)
+        assert message == wanted["body"]["links"]["self"].removeprefix("https://a.klaviyo.com")
 
 
 def test_every_recorded_endpoint_is_looked_at() -> None:

@@ -173,7 +173,7 @@ async def test_a_full_window_throttles_with_retry_after_only() -> None:
         assert (await api.call("get_accounts")).status == 200
 
 
-async def test_windows_are_per_account_and_endpoint_and_told_in_headers() -> None:
+async def test_windows_are_per_account_and_endpoint_and_shown_in_headers() -> None:
     async with running(limits=True) as sandbox, api_of(sandbox) as api:
         await api.control("POST", "accounts", {"id": "Other1"})
         other = (await api.control("POST", "keys", {"account": "Other1"}))["key"]

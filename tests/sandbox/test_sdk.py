@@ -66,7 +66,7 @@ async def test_the_sdk_reads_and_writes(
         )
         out, err = await process.communicate()
         assert process.returncode == 0, err.decode()
-        told: dict[str, Any] = json.loads(out)
+        message: dict[str, Any] = json.loads(out)
         revisions = {entry["revision"] for entry in sandbox.world.log}
         refused = [
             entry for entry in sandbox.world.log if entry["status"] not in (200, 201, 202, 204, 404, 429)
@@ -74,20 +74,20 @@ async def test_the_sdk_reads_and_writes(
         account = sandbox.account
     assert revisions == {_VERSIONS[version]}
     assert refused == []
-    assert told["account"] == "MpEmbr"
-    assert told["same"]
-    assert told["found"]
-    assert told["properties"] == {"LoyaltyTier": "Gold", "Points": 5}
-    assert told["patched"] == "Lovelace"
-    assert (told["pages"], len(set(told["lists"]))) == (2, 14)
-    assert told["members"] == ["sdk@shop.example"]
-    assert told["vips"] == ["vip@example.com"]
-    assert told["segments"] == 4
-    assert "SDK Event" in told["metrics"]
-    assert told["events"] == len(account.events) == (2 if version == "7.0.0" else 3)
-    assert told["job"] == ["complete", 3, 0]
-    assert told["consent"] == "SUBSCRIBED"
-    assert "Welcome Series" in told["flows"]
-    assert told["missing"] == 404
+    assert message["account"] == "MpEmbr"
+    assert message["same"]
+    assert message["found"]
+    assert message["properties"] == {"LoyaltyTier": "Gold", "Points": 5}
+    assert message["patched"] == "Lovelace"
+    assert (message["pages"], len(set(message["lists"]))) == (2, 14)
+    assert message["members"] == ["sdk@shop.example"]
+    assert message["vips"] == ["vip@example.com"]
+    assert message["segments"] == 4
+    assert "SDK Event" in message["metrics"]
+    assert message["events"] == len(account.events) == (2 if version == "7.0.0" else 3)
+    assert message["job"] == ["complete", 3, 0]
+    assert message["consent"] == "SUBSCRIBED"
+    assert "Welcome Series" in message["flows"]
+    assert message["missing"] == 404
     group = next(one for one in account.lists.values() if one.name == "From the SDK")
     assert len(group.members) == 4

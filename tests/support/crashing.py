@@ -34,55 +34,55 @@ class Crash:
 
     def install(self) -> None:
         """Takes its places."""
-        self._around("plan", SqliteJournal.commit_runs)
-        self._around("accept", SqliteJournal.accept_records)
-        self._around_open(SqliteJournal.open_request)
-        self._around_answer(SqliteJournal.answer_request)
-        self._around_call(Client.call)
+        self._wrap("plan", SqliteJournal.commit_runs)
+        self._wrap("accept", SqliteJournal.accept_records)
+        self._wrap_open(SqliteJournal.open_request)
+        self._wrap_answer(SqliteJournal.answer_request)
+        self._wrap_call(Client.call)
 
     def _at(self, point: str, call: str, body: bytes = b"") -> None:
         if (point, call) == (self._point, self._call):
             self._note.write_bytes(body)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def _around(self, name: str, method: Callable[..., Awaitable[Any]]) -> None:
-        async def around(journal: SqliteJournal, *told: Any, **more: Any) -> Any:
+    def _wrap(self, name: str, method: Callable[..., Awaitable[Any]]) -> None:
+        async def wrapped(journal: SqliteJournal, *given: Any, **more: Any) -> Any:
             self._at(f"before {name}", "-")
-            result = await method(journal, *told, **more)
+            result = await method(journal, *given, **more)
             self._at(f"after {name}", "-")
             return result
 
-        setattr(SqliteJournal, method.__name__, around)
+        setattr(SqliteJournal, method.__name__, wrapped)
 
-    def _around_open(self, method: Callable[..., Awaitable[int]]) -> None:
-        async def around(journal: SqliteJournal, intent: RequestIntent, now: int) -> int:
+    def _wrap_open(self, method: Callable[..., Awaitable[int]]) -> None:
+        async def wrapped(journal: SqliteJournal, intent: RequestIntent, now: int) -> int:
             self._at("before open", intent.call, intent.body)
             request = await method(journal, intent, now)
             self._requests[request] = intent
             self._at("after open", intent.call, intent.body)
             return request
 
-        setattr(SqliteJournal, "open_request", around)  # noqa: B010 - mypy forbids assigning a method
+        setattr(SqliteJournal, "open_request", wrapped)  # noqa: B010 - mypy forbids assigning a method
 
-    def _around_answer(self, method: Callable[..., Awaitable[None]]) -> None:
-        async def around(journal: SqliteJournal, request: int | None, **told: Any) -> None:
+    def _wrap_answer(self, method: Callable[..., Awaitable[None]]) -> None:
+        async def wrapped(journal: SqliteJournal, request: int | None, **given: Any) -> None:
             intent = None if request is None else self._requests.get(request)
             if intent is not None:
                 self._at("before answer", intent.call, intent.body)
-            await method(journal, request, **told)
+            await method(journal, request, **given)
             if intent is not None:
                 self._at("after answer", intent.call, intent.body)
 
-        setattr(SqliteJournal, "answer_request", around)  # noqa: B010 - mypy forbids assigning a method
+        setattr(SqliteJournal, "answer_request", wrapped)  # noqa: B010 - mypy forbids assigning a method
 
-    def _around_call(self, method: Callable[..., Awaitable[Response]]) -> None:
-        async def around(client: Client, name: str, **told: Any) -> Response:
-            answer = await method(client, name, **told)
-            if isinstance(told.get("body"), bytes):
-                self._at("after send", name, told["body"])
+    def _wrap_call(self, method: Callable[..., Awaitable[Response]]) -> None:
+        async def wrapped(client: Client, name: str, **given: Any) -> Response:
+            answer = await method(client, name, **given)
+            if isinstance(given.get("body"), bytes):
+                self._at("after send", name, given["body"])
             return answer
 
-        setattr(Client, "call", around)  # noqa: B010 - mypy forbids assigning a method
+        setattr(Client, "call", wrapped)  # noqa: B010 - mypy forbids assigning a method
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class Ended:
 
     entries: list[AuditEntry]
     broken: int | None
-    doubts: int
+    requests_in_doubt: int
     holds: Mapping[str, str]
     """Held steps and their causes."""
     failures: int
@@ -37,7 +37,7 @@ class Ended:
     def assert_once(self, *, failures: int = 0) -> None:
         """The chain holds, nothing is in doubt, so many failed, and no operation has two entries that settle it."""
         assert self.broken is None
-        assert self.doubts == 0
+        assert self.requests_in_doubt == 0
         assert self.failures == failures
         times = Counter(entry.operation for entry in self.entries if entry.operation is not None)
         assert not [key for key, number in times.items() if number > 1]
@@ -92,7 +92,7 @@ def release(shell: Shell, *, cause: str | None = None) -> None:
     _in(shell, work())
 
 
-def look(shell: Shell) -> Ended:
+def read_end(shell: Shell) -> Ended:
     """Reads the journal of a home."""
 
     async def work() -> Ended:

@@ -49,6 +49,6 @@ def attributes(revision: str, *, clearing: bool) -> st.SearchStrategy[dict[str, 
     value = texts | st.none() if clearing else texts
     coordinate = value | st.floats(-90, 90)
     top = {name: value for name in STANDARD_ATTRIBUTES[revision] if "." not in name}
-    place = {name: coordinate if name in ("latitude", "longitude") else value for name in LOCATION}
-    location = st.fixed_dictionaries({}, optional=place)
+    fields = {name: coordinate if name in ("latitude", "longitude") else value for name in LOCATION}
+    location = st.fixed_dictionaries({}, optional=fields)
     return st.fixed_dictionaries({}, optional={**top, "location": location})

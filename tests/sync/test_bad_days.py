@@ -195,12 +195,12 @@ async def test_a_journal_that_cannot_write_stops_with_one_sentence_and_loses_not
     full = "The journal could not grow because the disk is full: make room, then start again."
     answer, calls = SqliteJournal.answer_request, 0
 
-    async def full_disk(self: SqliteJournal, request: int | None, **told: Any) -> None:
+    async def full_disk(self: SqliteJournal, request: int | None, **message: Any) -> None:
         nonlocal calls
         calls += 1
         if calls > 3:
             raise JournalError(full)
-        await answer(self, request, **told)
+        await answer(self, request, **message)
 
     with monkeypatch.context() as patched:
         patched.setattr(SqliteJournal, "answer_request", full_disk)

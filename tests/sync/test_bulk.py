@@ -34,7 +34,7 @@ steps:
 GATED = WORKFLOW.replace("workflow: many", "workflow: gated").replace(
     "  - id: welcome", "  - id: gate\n    require_segment: {segment: VIP, member: false}\n  - id: welcome"
 )
-MANY = 300
+MANY_RECORDS = 300
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def _low_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASKEL_BUDGETS", "off")
 
 
-def _records(count: int = MANY, first: int = 0) -> list[dict[str, Any]]:
+def _records(count: int = MANY_RECORDS, first: int = 0) -> list[dict[str, Any]]:
     return [points(number) for number in range(first, first + count)]
 
 
@@ -52,7 +52,7 @@ def _count(bench: Workbench, endpoint: str, status: int | None = None) -> int:
     return sum(1 for each in bench.requests(endpoint) if status is None or each["status"] == status)
 
 
-def _assert_all_written(bench: Workbench, count: int = MANY) -> None:
+def _assert_all_written(bench: Workbench, count: int = MANY_RECORDS) -> None:
     emails = sorted(f"t{number}@mapleandember.example" for number in range(count))
     assert bench.on_list("Welcome Flow") == emails
     events = bench.events("First Points Earned")
@@ -70,7 +70,7 @@ async def test_a_backlog_travels_in_jobs_that_carry_the_list(either: Workbench) 
     _assert_all_written(either)
     assert _count(either, "bulk_import_profiles") >= 1
     assert _count(either, "add_profiles_to_list") <= 2
-    assert _count(either, "create_or_update_profile") < MANY
+    assert _count(either, "create_or_update_profile") < MANY_RECORDS
     entries = await either.audit(workflow="many")
     statuses = {entry.kind: entry.status for entry in entries if entry.operation and entry.step != "points"}
     assert statuses == {"upsert_profile": "written", "add_to_list": "written"}
@@ -81,13 +81,13 @@ async def test_records_that_come_faster_than_single_calls_leave_go_in_bulk(bench
     await bench.apply(EVENT_ONLY)
     bench.fault("create_event", delay=0.5)
     async with running_api(bench) as api:
-        few = range(0, MANY, Limits().max_live_operations)
+        few = range(0, MANY_RECORDS, Limits().max_live_operations)
         for start in few:
             answer = await api.http.post(RECORDS, json=_records(Limits().max_live_operations, start))
             assert answer.json()["accepted"] == Limits().max_live_operations
-        while len(bench.events("First Points Earned")) < MANY:
+        while len(bench.events("First Points Earned")) < MANY_RECORDS:
             await asyncio.sleep(0.01)
-    assert len(bench.events("First Points Earned")) == MANY
+    assert len(bench.events("First Points Earned")) == MANY_RECORDS
     assert _count(bench, "bulk_create_events", 202) >= 1
 
 
@@ -100,7 +100,7 @@ async def test_bulk_events_stay_unconfirmed_and_are_never_repeated(bench: Workbe
     assert calls
     unconfirmed = await bench.audit(workflow="many", step="points", status="unconfirmed")
     single = _count(bench, "create_event", 202)
-    assert len(unconfirmed) + single == MANY
+    assert len(unconfirmed) + single == MANY_RECORDS
 
 
 async def test_gates_go_in_bulk_too(bench: Workbench) -> None:
@@ -125,7 +125,9 @@ async def test_a_row_that_fails_in_the_job_takes_its_own_record_only(bench: Work
     assert {failure.step for failure in failures} == {"tier"}
     on_list = set(bench.on_list("Welcome Flow"))
     events = {event["email"] for event in bench.events("First Points Earned")}
-    expected = {f"t{number}@mapleandember.example" for number in range(MANY) if f"t-{number}" not in failed}
+    expected = {
+        f"t{number}@mapleandember.example" for number in range(MANY_RECORDS) if f"t-{number}" not in failed
+    }
     assert on_list == events == expected
 
 
@@ -138,7 +140,7 @@ async def test_one_bad_row_of_a_whole_call_is_cut_out_and_the_rest_sent(bench: W
     await bench.drain()
     failed = await bench.instance.journal.failures()
     assert [(failure.record, failure.step) for failure in failed] == [("t-7", "tier")]
-    emails = {f"t{number}@mapleandember.example" for number in range(MANY) if number != 7}
+    emails = {f"t{number}@mapleandember.example" for number in range(MANY_RECORDS) if number != 7}
     assert set(bench.on_list("Welcome Flow")) == emails
     assert _count(bench, "bulk_import_profiles", 400) >= 1
 
@@ -163,7 +165,7 @@ async def test_a_job_whose_list_is_gone_still_writes_the_profiles(bench: Workben
     await bench.take(_records())
     await bench.drain()
     assert [hold.step for hold in await bench.instance.journal.holds()] == ["welcome"]
-    assert len(bench.events("First Points Earned")) == MANY
+    assert len(bench.events("First Points Earned")) == MANY_RECORDS
     assert bench.profile("t0@mapleandember.example")["properties"]["LoyaltyTier"] == "Gold"
 
 
@@ -211,7 +213,7 @@ async def test_a_cancelled_job_is_sent_again(bench: Workbench) -> None:
 async def test_the_newest_of_several_updates_of_a_profile_stays(bench: Workbench) -> None:
     await bench.apply(WORKFLOW)
     updates = []
-    for number in range(MANY):
+    for number in range(MANY_RECORDS):
         record = points(number % 100)
         updates.append({**record, "id": f"u-{number}", "data": {**record["data"], "points": number}})
     await bench.take(updates)
@@ -219,7 +221,7 @@ async def test_the_newest_of_several_updates_of_a_profile_stays(bench: Workbench
     for number in range(100):
         profile = bench.profile(f"t{number}@mapleandember.example")
         assert profile["properties"]["LoyaltyPoints"] == 200 + number
-    assert len(bench.events("First Points Earned")) == MANY
+    assert len(bench.events("First Points Earned")) == MANY_RECORDS
 
 
 async def test_a_job_whose_figures_do_not_add_up_leaves_its_rows_unconfirmed(
@@ -262,6 +264,6 @@ async def test_a_row_that_is_too_large_for_a_bulk_call_goes_by_itself_and_fails_
     [failure] = await bench.instance.journal.failures()
     assert (failure.record, failure.step) == ("t-7", "points")
     emails = {event["email"] for event in bench.events("First Points Earned")}
-    assert emails == {f"t{number}@mapleandember.example" for number in range(MANY) if number != 7}
+    assert emails == {f"t{number}@mapleandember.example" for number in range(MANY_RECORDS) if number != 7}
     # The sandbox reads no body over the cap, so there is nothing of that call to look at.
     bench.requests_since = next(each["n"] for each in bench.requests("create_event") if each["status"] == 413)

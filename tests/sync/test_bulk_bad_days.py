@@ -20,10 +20,10 @@ __all__ = ["brisk"]
 
 pytestmark = pytest.mark.usefixtures("brisk")
 
-MANY = 120
+MANY_RECORDS = 120
 REFUSED = "t7@mapleandember.example"
 IMPORT, EVENTS = "bulk_import_profiles", "bulk_create_events"
-LOOK, ERRORS = "get_bulk_import_profiles_jobs", "get_errors_for_bulk_import_profiles_job"
+JOB_LIST_CALL, ERRORS = "get_bulk_import_profiles_jobs", "get_errors_for_bulk_import_profiles_job"
 FAULTS: Mapping[str, Mapping[str, Any]] = {
     "503 for longer than a call is tried": {"status": 503, "times": 9},
     "HTML 403": {"status": 403, "body": "html", "times": 2},
@@ -46,23 +46,23 @@ def _in_bulk(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.instance.http_limits = HttpLimits(read_timeout_s=0.5)
 
 
-@pytest.mark.parametrize("call", [IMPORT, EVENTS, LOOK, ERRORS])
+@pytest.mark.parametrize("call", [IMPORT, EVENTS, JOB_LIST_CALL, ERRORS])
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_each_row_is_written_once(bench: Workbench, fault: str, call: str) -> None:
     bench.sandbox.world.change_settings({"import_fail": {REFUSED: "Invalid phone number"}})
     bench.fault(call, **FAULTS[fault])
     await bench.apply(WELCOME)
-    await bench.take(points(number) for number in range(MANY))
+    await bench.take(points(number) for number in range(MANY_RECORDS))
     await bench.drain()
     assert all(one.struck for one in bench.sandbox.world.faults.all)
     assert [failure.record for failure in await bench.instance.journal.failures()] == ["t-7"]
     assert await held(bench) == {}
     ended = await settled(bench)
-    assert ended["points written"] + ended["points unconfirmed"] == MANY - 1
-    assert (ended["tier written"], ended["welcome written"]) == (MANY - 1, MANY - 1)
-    assert len(bench.on_list("Welcome Flow")) == MANY - 1
+    assert ended["points written"] + ended["points unconfirmed"] == MANY_RECORDS - 1
+    assert (ended["tier written"], ended["welcome written"]) == (MANY_RECORDS - 1, MANY_RECORDS - 1)
+    assert len(bench.on_list("Welcome Flow")) == MANY_RECORDS - 1
     events = bench.events("First Points Earned")
-    assert len(events) == len({event["email"] for event in events}) == MANY - 1
+    assert len(events) == len({event["email"] for event in events}) == MANY_RECORDS - 1
     if call != IMPORT or fault in NEVER_ARRIVED:
         taken = [entry for entry in bench.requests(IMPORT) if entry["status"] == 202]
         rows = [row for entry in taken for row in entry["body"]["data"]["attributes"]["profiles"]["data"]]
@@ -78,7 +78,7 @@ ODD: Mapping[str, Any] = {
 UPSERT, ALONE = "create_or_update_profile", "get_bulk_import_profiles_job"
 
 
-@pytest.mark.parametrize("call", [IMPORT, LOOK, ALONE, ERRORS, UPSERT])
+@pytest.mark.parametrize("call", [IMPORT, JOB_LIST_CALL, ALONE, ERRORS, UPSERT])
 @pytest.mark.parametrize("odd", ODD)
 async def test_an_answer_of_another_shape_ends_nothing(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch, odd: str, call: str
@@ -93,11 +93,11 @@ async def test_an_answer_of_another_shape_ends_nothing(
 
     monkeypatch.setitem(exchange.HANDLERS, call, oddly)
     if call == ALONE:
-        monkeypatch.setitem(exchange.HANDLERS, LOOK, lambda context: Reply(200, {"data": []}))
+        monkeypatch.setitem(exchange.HANDLERS, JOB_LIST_CALL, lambda context: Reply(200, {"data": []}))
     bench.sandbox.world.change_settings({"import_fail": {REFUSED: "Invalid phone number"}})
     await bench.apply(WELCOME)
     # Few enough go in single calls.
-    records = 5 if call == UPSERT else MANY
+    records = 5 if call == UPSERT else MANY_RECORDS
     await bench.take(points(number) for number in range(records))
     await bench.drain()
     assert struck

@@ -98,8 +98,8 @@ async def test_merging_makes_them_one_and_writes_it(either: Workbench) -> None:
     assert profile["properties"]["LoyaltyTier"] == "gold"
     assert await settled(either) == {"tier written": 1, "welcome written": 1, "points written": 1}
     [decision] = await either.audit(kind="merge")
-    told: Any = decision.response
-    assert (told["detail"]["destination"], told["detail"]["source"]) == (first, second)
+    message: Any = decision.response
+    assert (message["detail"]["destination"], message["detail"]["source"]) == (first, second)
     assert (decision.workflow, decision.step, decision.actor) == ("welcome", "tier", "askel")
     await assert_in_order(either)
 

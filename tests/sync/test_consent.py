@@ -150,7 +150,7 @@ async def test_consent_without_the_list_is_no_proof_of_having_joined_it(bench: W
     assert await held(bench) == {("join", "in"): ("in_doubt", 1)}
 
 
-async def test_a_read_that_fails_before_a_withdrawal_leaves_no_doubt(bench: Workbench) -> None:
+async def test_a_read_that_fails_before_a_withdrawal_leaves_nothing_open(bench: Workbench) -> None:
     await bench.apply(JOIN)
     await bench.apply(LEAVE)
     await bench.take([_joined(0)])

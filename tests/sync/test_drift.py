@@ -289,7 +289,7 @@ async def test_a_property_renamed_in_the_first_seconds_of_a_workflow(bench: Work
     async def written(count: int) -> bool:
         return (await settled(bench))["tier written"] == count
 
-    async def looks(more: int) -> None:
+    async def read_more(more: int) -> None:
         """Lets carriers be read so many times more."""
         reads = partial(bench.requests, "get_profiles")
         wanted = len(reads()) + more
@@ -313,11 +313,11 @@ async def test_a_property_renamed_in_the_first_seconds_of_a_workflow(bench: Work
         await bench.take(points(number) for number in range(1, before))
         await until(bench, partial(written, before))
         if known:
-            await looks(1)
+            await read_more(1)
         change(bench, "POST", "properties/LoyaltyTier/rename", to="Tier of Loyalty")
         await bench.take(points(number) for number in range(before, 40))
         await until(bench, partial(written, 40))
-        await looks(4)
+        await read_more(4)
     assert (await held(bench))["welcome", "tier"] == ("property_renamed", 0)
     assert await _found(bench) == [("tier", "property_renamed")]
     assert await _found(bench, "drift_over") == []
@@ -354,8 +354,8 @@ async def test_a_revoked_key_holds_every_step_at_once_and_a_new_key_drains(bench
         ("welcome", step): ("key_refused", 10) for step in ("tier", "welcome", "points")
     }
     assert not [each for each in bench.requests(after=before) if each["method"] != "GET"]
-    told = [each for each in await bench.instance.journal.notices() if not each.quiet]
-    assert len(told) == 1
+    message = [each for each in await bench.instance.journal.notices() if not each.quiet]
+    assert len(message) == 1
     await connections.rotate(bench.instance, NAME, new, ACTOR)
     # Probes of scopes are wrong on purpose.
     bench.requests_since = bench.sandbox.world.logged_count

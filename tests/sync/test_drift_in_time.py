@@ -139,11 +139,11 @@ async def test_within_fifteen_seconds_its_step_is_held_and_all_of_it_arrives_in_
             change_it(bench)
             changed = time.time() * 1000
 
-            async def told_and_late() -> bool:
+            async def notified_and_late() -> bool:
                 late = time.time() * 1000 > changed + IN_TIME_MS + AFTERWARDS_MS
                 return late and bool(hook.taken)
 
-            await until(bench, told_and_late)
+            await until(bench, notified_and_late)
             assert (await held(bench))["welcome", step][0] == cause
             at = [received for received, _ in sent(bench, begun)]
             assert not [each for each in at if each > changed + IN_TIME_MS]
@@ -155,9 +155,9 @@ async def test_within_fifteen_seconds_its_step_is_held_and_all_of_it_arrives_in_
                 return len(bench.events("First Points Earned")) == coming.count
 
             await until(bench, others_are_done)
-            [told] = hook.taken
-            assert (told["kind"], told["cause"]) == ("hold", cause)
-            assert [each["step"] for each in told["steps"]] == [step]
+            [message] = hook.taken
+            assert (message["kind"], message["cause"]) == ("hold", cause)
+            assert [each["step"] for each in message["steps"]] == [step]
             assert hook.signed_with("s3cret")
 
             put_right(bench)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("brisk")
 
 EMAIL = "ada@mapleandember.example"
 UPSERT, IMPORT = "create_or_update_profile", "bulk_import_profiles"
-MANY = 30
+MANY_RECORDS = 30
 SYNC = """\
 workflow: profile-sync
 connection: maple-ember
@@ -37,7 +37,7 @@ steps:
   - id: home
     upsert_profile: {location: {city: data.city}}
 """
-TOLD = """\
+EXPECTED_TEXT = """\
 workflow: told
 connection: maple-ember
 trigger: changed
@@ -48,7 +48,7 @@ steps:
   - id: told
     track_event: {metric: Profile Changed, properties: {Points: data.points}}
 """
-JOINED = TOLD.replace(
+JOINED = EXPECTED_TEXT.replace(
     "track_event: {metric: Profile Changed, properties: {Points: data.points}}", "add_to_list: VIPs"
 )
 
@@ -64,12 +64,12 @@ def _requests_of(entries: Iterable[AuditEntry]) -> set[int]:
 
 async def test_a_backlog_of_one_profile_is_one_call_and_an_entry_for_each(either: Workbench) -> None:
     await either.apply(SYNC)
-    await either.take([_changed(number) for number in range(MANY)])
+    await either.take([_changed(number) for number in range(MANY_RECORDS)])
     await either.drain()
-    assert either.profile(EMAIL)["properties"] == {"Tier": "gold", "Points": MANY - 1}
+    assert either.profile(EMAIL)["properties"] == {"Tier": "gold", "Points": MANY_RECORDS - 1}
     assert len(either.requests(UPSERT, after=either.requests_since)) == 1
     entries = await either.audit(step="profile", status="written")
-    assert [entry.record for entry in entries] == [f"r-{EMAIL}-{number}" for number in range(MANY)]
+    assert [entry.record for entry in entries] == [f"r-{EMAIL}-{number}" for number in range(MANY_RECORDS)]
     assert len(_requests_of(entries)) == 1
     await assert_in_order(either)
 
@@ -87,7 +87,7 @@ async def test_updates_of_two_workflows_become_one(bench: Workbench) -> None:
 
 
 async def test_an_event_or_an_addition_between_keeps_them_apart(bench: Workbench) -> None:
-    await bench.apply(TOLD)
+    await bench.apply(EXPECTED_TEXT)
     await bench.take([_changed(number) for number in range(5)])
     await bench.drain()
     sent = [
@@ -128,10 +128,10 @@ async def test_a_refused_call_is_cut_apart_and_only_the_bad_one_fails(either: Wo
 async def test_a_lost_reply_of_a_folded_call_writes_it_again_whole(bench: Workbench) -> None:
     bench.fault(UPSERT, lost=True, times=6)
     await bench.apply(SYNC)
-    await bench.take([_changed(number) for number in range(MANY)])
+    await bench.take([_changed(number) for number in range(MANY_RECORDS)])
     await bench.drain()
-    assert bench.profile(EMAIL)["properties"]["Points"] == MANY - 1
-    assert await settled(bench) == {"profile written": MANY}
+    assert bench.profile(EMAIL)["properties"]["Points"] == MANY_RECORDS - 1
+    assert await settled(bench) == {"profile written": MANY_RECORDS}
 
 
 PEOPLE, EACH = 120, 3

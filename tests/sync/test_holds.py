@@ -264,10 +264,10 @@ async def test_a_list_made_anew_under_the_same_name_ends_no_hold(bench: Workbenc
     async with engine(bench):
 
         async def looked_twice() -> bool:
-            looks = [
+            snapshots = [
                 each for each in bench.requests(after=seen) if (each["endpoint"] or "").startswith("get_list")
             ]
-            return len(looks) >= 2
+            return len(snapshots) >= 2
 
         await until(bench, looked_twice)
     assert list(await held(bench)) == [("welcome", "welcome")]

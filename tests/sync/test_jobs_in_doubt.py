@@ -19,7 +19,7 @@ __all__ = ["brisk"]
 
 pytestmark = pytest.mark.usefixtures("brisk")
 
-MANY = 150
+RECORDS_SENT = 150
 IMPORT = Call.BULK_IMPORT_PROFILES
 LOST: Mapping[str, Mapping[str, Any]] = {
     "reply lost": {"lost": True},
@@ -56,7 +56,10 @@ async def test_a_second_job_starts_when_the_first_one_is_over(either: Workbench,
     either.sandbox.world.change_settings({"job_time": 0.8})
     either.fault(IMPORT, **LOST[fault], times=1)
     await either.apply(WELCOME)
-    await either.take([points(number) for number in range(MANY)] + [_later(number) for number in range(MANY)])
+    await either.take(
+        [points(number) for number in range(RECORDS_SENT)]
+        + [_later(number) for number in range(RECORDS_SENT)]
+    )
     await either.drain()
     calls = either.requests(IMPORT, after=either.requests_since)
     made = _jobs(either)
@@ -66,27 +69,28 @@ async def test_a_second_job_starts_when_the_first_one_is_over(either: Workbench,
     again = [job for job, call in zip(others, calls[1:], strict=True) if _emails(call) & _emails(calls[0])]
     assert again
     assert all(job.created >= first.ended for job in again)
-    for number in (0, MANY - 1):
+    for number in (0, RECORDS_SENT - 1):
         assert either.profile(f"t{number}@mapleandember.example")["properties"]["Points"] == 1_000 + number
-    assert await settled(either) == {"tier written": 2 * MANY, "welcome written": 2 * MANY} | {
-        f"points {word}": count for word, count in _told(await settled(either)).items()
-    }
-    assert len(either.events("First Points Earned")) == 2 * MANY
+    assert await settled(either) == {
+        "tier written": 2 * RECORDS_SENT,
+        "welcome written": 2 * RECORDS_SENT,
+    } | {f"points {word}": count for word, count in _messages(await settled(either)).items()}
+    assert len(either.events("First Points Earned")) == 2 * RECORDS_SENT
     await assert_in_order(either)
 
 
-def _told(ends: Mapping[str, int]) -> dict[str, int]:
+def _messages(ends: Mapping[str, int]) -> dict[str, int]:
     found = {word: ends.get(f"points {word}", 0) for word in ("written", "unconfirmed")}
-    assert sum(found.values()) == 2 * MANY
+    assert sum(found.values()) == 2 * RECORDS_SENT
     return {word: count for word, count in found.items() if count}
 
 
 async def test_what_never_arrived_is_sent_once_more_and_runs_once(bench: Workbench) -> None:
     bench.fault(IMPORT, reset=True, times=1)
     await bench.apply(WELCOME)
-    await bench.take(points(number) for number in range(MANY))
+    await bench.take(points(number) for number in range(RECORDS_SENT))
     await bench.drain()
-    assert (await settled(bench))["tier written"] == MANY
+    assert (await settled(bench))["tier written"] == RECORDS_SENT
     calls = [each for each in bench.requests(IMPORT, after=bench.requests_since) if each["status"] == 202]
     assert len(calls) == len(_jobs(bench))
     seen = [email for call in calls for email in _emails(call)]
@@ -124,15 +128,15 @@ async def test_what_may_be_the_job_is_waited_for_however_long_it_takes(bench: Wo
     row = {"type": "profile", "attributes": {"email": "someone@mapleandember.example"}}
     data = {"type": "profile-bulk-import-job", "attributes": {"profiles": {"data": [row]}}}
     await client.call(IMPORT, body={"data": data})
-    now, told = bench.instance.clock(), asyncio.Event()
+    now, message = bench.instance.clock(), asyncio.Event()
 
     async def slow() -> None:
-        assert not told.is_set()
-        told.set()
+        assert not message.is_set()
+        message.set()
 
     waiting = asyncio.create_task(polling.wait_for_possible_jobs(client, now, now, 1, (), slow, 0.2))
     async with asyncio.timeout(20):
-        await told.wait()
+        await message.wait()
         asked = len(bench.requests(Call.GET_BULK_IMPORT_PROFILES_JOBS))
         while len(bench.requests(Call.GET_BULK_IMPORT_PROFILES_JOBS)) < asked + 3:
             await bench.instance.journal.wait_for_change(0.02)
@@ -144,8 +148,8 @@ async def test_what_may_be_the_job_is_waited_for_however_long_it_takes(bench: Wo
 async def test_a_job_is_followed_although_klaviyo_cannot_be_asked_for_a_while(bench: Workbench) -> None:
     bench.fault(Call.GET_BULK_IMPORT_PROFILES_JOBS, status=503, times=12)
     await bench.apply(WELCOME)
-    await bench.take(points(number) for number in range(MANY))
+    await bench.take(points(number) for number in range(RECORDS_SENT))
     await bench.drain()
     seen = [email for call in bench.requests(IMPORT, after=bench.requests_since) for email in _emails(call)]
     assert len(seen) == len(set(seen))
-    assert (await settled(bench))["tier written"] == MANY
+    assert (await settled(bench))["tier written"] == RECORDS_SENT

@@ -59,15 +59,15 @@ async def _round(bench: Workbench, **kwargs: Any) -> None:
     await Notifier(bench.instance, **kwargs).run_round()
 
 
-async def test_a_deleted_list_is_told_and_so_is_its_return(bench: Workbench, hook: Receiver) -> None:
+async def test_a_deleted_list_is_reported_and_so_is_its_return(bench: Workbench, hook: Receiver) -> None:
     _notify(bench, hook.url(SECRET))
     await bench.apply(WELCOME)
     change(bench, "DELETE", "lists/Welcome Flow")
     await bench.take(points(number) for number in range(3))
     await bench.drain()
-    [told] = hook.taken
-    assert (told["kind"], told["connection"], told["cause"]) == ("hold", NAME, "target_gone")
-    assert told["steps"] == [{"workflow": "welcome", "step": "welcome", "waiting": 3}]
+    [report] = hook.taken
+    assert (report["kind"], report["connection"], report["cause"]) == ("hold", NAME, "target_gone")
+    assert report["steps"] == [{"workflow": "welcome", "step": "welcome", "waiting": 3}]
     for word in (
         "Welcome Flow",
         "MeWelc",
@@ -75,9 +75,9 @@ async def test_a_deleted_list_is_told_and_so_is_its_return(bench: Workbench, hoo
         "3 operations wait",
         "askel hold release welcome welcome",
     ):
-        assert word in told["text"]
+        assert word in report["text"]
     assert hook.signed_with(SECRET)
-    assert hook.headers[0]["askel-notice"] == str(told["id"])
+    assert hook.headers[0]["askel-notice"] == str(report["id"])
 
     change(bench, "POST", "lists/Welcome Flow/restore")
     await order(bench, "release")
@@ -90,7 +90,7 @@ async def test_a_deleted_list_is_told_and_so_is_its_return(bench: Workbench, hoo
     assert len(hook.taken) == 2
 
 
-async def test_no_key_and_no_payload_is_told(bench: Workbench, hook: Receiver) -> None:
+async def test_no_key_and_no_payload_is_reported(bench: Workbench, hook: Receiver) -> None:
     _notify(bench, hook.url())
     await bench.apply(WELCOME)
     await bench.take(points(number, tier="platinum-secret") for number in range(6))
@@ -109,13 +109,13 @@ async def test_no_key_and_no_payload_is_told(bench: Workbench, hook: Receiver) -
     assert "askel-signature" not in hook.headers[0]
 
 
-async def test_one_cause_is_told_once_with_all_its_steps(bench: Workbench, hook: Receiver) -> None:
+async def test_one_cause_is_reported_once_with_all_its_steps(bench: Workbench, hook: Receiver) -> None:
     _notify(bench, hook.url())
     for step in ("welcome", "again", "third"):
         await _hold(bench, step)
     await _round(bench)
-    [told] = hook.taken
-    assert [each["step"] for each in told["steps"]] == ["welcome", "again", "third"]
+    [report] = hook.taken
+    assert [each["step"] for each in report["steps"]] == ["welcome", "again", "third"]
     for step in ("welcome", "again"):
         await _release(bench, step)
     await _round(bench)
@@ -209,9 +209,7 @@ async def test_a_crash_after_the_delivery_delivers_again_with_the_same_id(bench:
     assert [each.id for each in seen] == [seen[0].id] * 2
 
 
-async def test_everybody_is_told_of_everything_and_a_connection_of_its_own(
-    bench: Workbench, hook: Receiver
-) -> None:
+async def test_everybody_gets_all_notices_and_a_connection_its_own(bench: Workbench, hook: Receiver) -> None:
     async with receiver() as everywhere:
         own = bench.instance.state.connection(NAME)
         bench.instance.state.save_connection(own.model_copy(update={"name": "second", "notify": ()}))
@@ -266,10 +264,10 @@ async def test_a_running_engine_tells_by_itself(bench: Workbench, hook: Receiver
         change(bench, "DELETE", "lists/Welcome Flow")
         await bench.take([points(1)])
 
-        async def told() -> bool:
+        async def report() -> bool:
             return bool(hook.taken) and bool(await held(bench))
 
-        await until(bench, told)
+        await until(bench, report)
     assert hook.refused == 1
     assert hook.signed_with(SECRET)
 

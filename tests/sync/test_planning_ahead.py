@@ -17,7 +17,7 @@ __all__ = ["brisk"]
 
 pytestmark = pytest.mark.usefixtures("brisk")
 
-MANY = 1_200
+MANY_RECORDS = 1_200
 BATCH = 100
 
 WORKFLOW = """\
@@ -38,7 +38,7 @@ def _records() -> list[dict[str, Any]]:
             "event": "earned",
             "data": {"email": f"p{number}@shop.example", "points": number},
         }
-        for number in range(MANY)
+        for number in range(MANY_RECORDS)
     ]
 
 
@@ -48,7 +48,7 @@ async def test_a_backlog_is_planned_as_it_is_sent(bench: Workbench, monkeypatch:
     most = 0
     await bench.apply(WORKFLOW)
     await bench.take(_records())
-    assert await count_unplanned(bench.instance) == {"many": MANY}
+    assert await count_unplanned(bench.instance) == {"many": MANY_RECORDS}
 
     async def watch() -> None:
         nonlocal most
@@ -60,9 +60,9 @@ async def test_a_backlog_is_planned_as_it_is_sent(bench: Workbench, monkeypatch:
     await bench.drain()
     watching.cancel()
     (row,) = (await read_status(bench.instance)).workflows
-    assert (row.unplanned, row.waiting, row.sent) == (0, 0, MANY)
+    assert (row.unplanned, row.waiting, row.sent) == (0, 0, MANY_RECORDS)
     assert 0 < most <= 100 + (bench.instance.limits.max_pending_writes + 1) * BATCH
     points = {
         each["properties"]["Points"] for each in bench.state()["profiles"] if "Points" in each["properties"]
     }
-    assert points >= set(range(MANY))
+    assert points >= set(range(MANY_RECORDS))

@@ -131,7 +131,7 @@ async def test_events_are_made_by_the_version_that_sent_them(bench: Workbench) -
     assert sorted(event["properties"]["Points"] for event in _single_events(bench, requests)) == [5, 6]
 
 
-async def test_what_cannot_be_made_again_is_told(bench: Workbench) -> None:
+async def test_what_cannot_be_made_again_is_reported(bench: Workbench) -> None:
     await _sent(bench, 2)
     bench.instance.state.remove_workflow("welcome")
     count, unfit = await replay(bench.instance, ReplayRange(NAME), ACTOR)

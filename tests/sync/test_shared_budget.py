@@ -25,15 +25,15 @@ async def test_it_is_noticed_and_status_says_so(bench: Workbench) -> None:
     assert noted.response["detail"]["call"] == "create_event"
 
 
-async def test_a_running_engine_competes_once_it_is_told_to(
+async def test_a_running_engine_competes_once_a_setting_says_so(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[bool] = []
-    monkeypatch.setattr(RateLimiter, "ignore_other_clients", lambda self, on: told.append(on))
+    message: list[bool] = []
+    monkeypatch.setattr(RateLimiter, "ignore_other_clients", lambda self, on: message.append(on))
     async with engine(bench):
 
         async def heard(last: bool) -> bool:
-            return told[-1:] == [last]
+            return message[-1:] == [last]
 
         await until(bench, lambda: heard(False))
         await settings.change(bench.instance, "compete", ["on"], ACTOR)

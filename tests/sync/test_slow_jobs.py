@@ -22,7 +22,7 @@ __all__ = ["brisk"]
 
 pytestmark = pytest.mark.usefixtures("brisk")
 
-MANY = 200
+MANY_RECORDS = 200
 IMPORT = "bulk_import_profiles"
 METRIC = "First Points Earned"
 NEVER_S = 3_600.0
@@ -37,12 +37,12 @@ def _in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slow_jobs, "SLOW_AFTER_MS", 300)
 
 
-async def _told(bench: Workbench) -> list[str]:
+async def _messages(bench: Workbench) -> list[str]:
     """The notices so far, by kind."""
     return [notice.kind for notice in await bench.instance.journal.notices()]
 
 
-async def _is_told(bench: Workbench) -> bool:
+async def _is_notified(bench: Workbench) -> bool:
     return bool(await slow_jobs.current_slow_jobs(bench.instance.journal))
 
 
@@ -63,34 +63,34 @@ def _later(number: int) -> dict[str, Any]:
 async def test_its_profiles_wait_for_it_and_nobody_else_does(either: Workbench) -> None:
     either.sandbox.world.change_settings({"job_time": NEVER_S})
     await either.apply(WELCOME)
-    await either.take(points(number) for number in range(MANY))
+    await either.take(points(number) for number in range(MANY_RECORDS))
     async with engine(either):
-        await until(either, lambda: _is_told(either))
-        await either.take([_later(0), points(MANY)])
+        await until(either, lambda: _is_notified(either))
+        await either.take([_later(0), points(MANY_RECORDS)])
 
         async def another_is_done() -> bool:
             return len(either.events(METRIC)) == 1
 
         await until(either, another_is_done)
-        assert either.profile(f"t{MANY}@mapleandember.example")
+        assert either.profile(f"t{MANY_RECORDS}@mapleandember.example")
         waiting = (await read_status(either.instance)).jobs
-        assert sum(row.operations for row in waiting) >= MANY
+        assert sum(row.operations for row in waiting) >= MANY_RECORDS
         calls = either.requests(IMPORT, after=either.requests_since)
         assert len(calls) == len(waiting) == len({row.job for row in waiting})
-        assert await _told(either) == ["warning"]
+        assert await _messages(either) == ["warning"]
         assert await settled(either) == {"tier written": 1, "welcome written": 1, "points written": 1}
         change(either, "POST", "settle")
         either.sandbox.world.change_settings({"job_time": 0.0})
 
         async def all_are_done() -> bool:
-            return len(either.events(METRIC)) == MANY + 2
+            return len(either.events(METRIC)) == MANY_RECORDS + 2
 
         await until(either, all_are_done)
     assert max(_sent(either).values()) == 1
     assert either.profile("t0@mapleandember.example")["properties"]["Points"] == 1_000
-    assert await _told(either) == ["warning", "over"]
+    assert await _messages(either) == ["warning", "over"]
     assert (await read_status(either.instance)).jobs == ()
-    assert (await settled(either))["tier written"] == MANY + 2
+    assert (await settled(either))["tier written"] == MANY_RECORDS + 2
     await assert_in_order(either)
 
 
@@ -100,9 +100,9 @@ async def test_a_restart_follows_it_and_tells_nothing_twice(
     monkeypatch.setattr(in_flight, "JOB_DRAIN_S", 0.1)
     bench.sandbox.world.change_settings({"job_time": NEVER_S})
     await bench.apply(WELCOME)
-    await bench.take(points(number) for number in range(MANY))
+    await bench.take(points(number) for number in range(MANY_RECORDS))
     async with asyncio.timeout(20), engine(bench):
-        await until(bench, lambda: _is_told(bench))
+        await until(bench, lambda: _is_notified(bench))
     asked = len(bench.requests("get_bulk_import_profiles_jobs"))
     async with engine(bench):
 
@@ -110,54 +110,54 @@ async def test_a_restart_follows_it_and_tells_nothing_twice(
             return len(bench.requests("get_bulk_import_profiles_jobs")) > asked + 20
 
         await until(bench, is_followed)
-        assert await _told(bench) == ["warning"]
+        assert await _messages(bench) == ["warning"]
         change(bench, "POST", "settle")
 
         async def done() -> bool:
-            return len(bench.events(METRIC)) == MANY
+            return len(bench.events(METRIC)) == MANY_RECORDS
 
         await until(bench, done)
     assert max(_sent(bench).values()) == 1
-    assert await _told(bench) == ["warning", "over"]
-    assert (await settled(bench))["tier written"] == MANY
+    assert await _messages(bench) == ["warning", "over"]
+    assert (await settled(bench))["tier written"] == MANY_RECORDS
 
 
 async def test_one_that_is_gone_has_its_rows_sent_again(bench: Workbench) -> None:
     bench.sandbox.world.change_settings({"job_time": NEVER_S})
     await bench.apply(WELCOME)
-    await bench.take(points(number) for number in range(MANY))
+    await bench.take(points(number) for number in range(MANY_RECORDS))
     async with engine(bench):
-        await until(bench, lambda: _is_told(bench))
+        await until(bench, lambda: _is_notified(bench))
         bench.sandbox.world.change_settings({"job_time": 0.0})
         gone = set(_sent(bench))
         bench.sandbox.account.jobs.clear()
 
         async def done() -> bool:
-            return len(bench.events(METRIC)) == MANY
+            return len(bench.events(METRIC)) == MANY_RECORDS
 
         await until(bench, done)
     assert {email for email, times in _sent(bench).items() if times > 1} == gone
-    assert await _told(bench) == ["warning", "over"]
-    assert (await settled(bench))["tier written"] == MANY
+    assert await _messages(bench) == ["warning", "over"]
+    assert (await settled(bench))["tier written"] == MANY_RECORDS
 
 
 async def test_errors_that_cannot_be_read_for_a_while_are_read_later(bench: Workbench) -> None:
     bench.sandbox.world.change_settings({"import_fail": {"t7@mapleandember.example": "Invalid phone number"}})
     bench.fault("get_errors_for_bulk_import_profiles_job", status=503, times=10)
     await bench.apply(WELCOME)
-    await bench.take(points(number) for number in range(MANY))
+    await bench.take(points(number) for number in range(MANY_RECORDS))
     await bench.drain()
     assert max(_sent(bench).values()) == 1
     assert [failure.record for failure in await bench.instance.journal.failures()] == ["t-7"]
-    assert (await settled(bench))["tier written"] == MANY - 1
+    assert (await settled(bench))["tier written"] == MANY_RECORDS - 1
 
 
 async def test_status_says_since_when_it_waits(bench: Workbench) -> None:
     bench.sandbox.world.change_settings({"job_time": NEVER_S})
     await bench.apply(WELCOME)
-    await bench.take(points(number) for number in range(MANY))
+    await bench.take(points(number) for number in range(MANY_RECORDS))
     async with engine(bench):
-        await until(bench, lambda: _is_told(bench))
+        await until(bench, lambda: _is_notified(bench))
         [row, *_] = (await read_status(bench.instance)).jobs
         askel = Askel(bench.instance.home, bench.sandbox.url, bench.sandbox.key)
         shown = await asyncio.to_thread(askel, "status")

@@ -73,11 +73,11 @@ async def _weather(
     """Sends the records through the storm and looks at how all of them ended; gives its faults."""
     await bench.apply(WELCOME)
     faults = _storm(bench, kinds)
-    told = []
+    message = []
     for number in range(records):
         who = number % profiles
-        told.append({**points(number, id=f"T-{who}", email=f"t{who}@mapleandember.example")})
-    await bench.take(told)
+        message.append({**points(number, id=f"T-{who}", email=f"t{who}@mapleandember.example")})
+    await bench.take(message)
     await bench.drain()
     assert sum(fault.struck for fault in faults) > bench.sandbox.world.logged_count * 0.1
     assert await bench.instance.journal.failures() == []

@@ -15,7 +15,7 @@ __all__ = ["brisk"]
 
 pytestmark = pytest.mark.usefixtures("brisk")
 
-MANY = 60
+MANY_RECORDS = 60
 WORKFLOW = """\
 workflow: told
 connection: maple-ember
@@ -43,9 +43,9 @@ async def test_after_a_rotation_each_event_is_sent_once(bench: Workbench, answer
     await bench.apply(WORKFLOW)
     records = [
         {"id": f"r-{n}", "event": "earned", "data": {"email": f"p{n}@shop.example", "points": n}}
-        for n in range(MANY)
+        for n in range(MANY_RECORDS)
     ]
-    await bench.take(records[: MANY // 3])
+    await bench.take(records[: MANY_RECORDS // 3])
     if answers_s:
         bench.fault("create_event", delay=answers_s)
 
@@ -53,17 +53,19 @@ async def test_after_a_rotation_each_event_is_sent_once(bench: Workbench, answer
         return bool(bench.requests("create_event"))
 
     async def done() -> bool:
-        return (await settled(bench))["told written"] + (await settled(bench))["told unconfirmed"] == MANY
+        return (await settled(bench))["told written"] + (await settled(bench))[
+            "told unconfirmed"
+        ] == MANY_RECORDS
 
     async with engine(bench) as running:
         await until(bench, begun)
-        await bench.take(records[MANY // 3 : 2 * MANY // 3])
+        await bench.take(records[MANY_RECORDS // 3 : 2 * MANY_RECORDS // 3])
         await rotate(bench, _key(bench, "second"))
-        await bench.take(records[2 * MANY // 3 :])
+        await bench.take(records[2 * MANY_RECORDS // 3 :])
         await until(bench, done)
         assert len(running._dispatchers) == 1
     bodies = [json.dumps(call["body"], sort_keys=True) for call in bench.requests("create_event")]
     # Connecting asks with an event that is none.
     sent = Counter(body for body in bodies if "unique_id" in body)
-    assert len(sent) == MANY
+    assert len(sent) == MANY_RECORDS
     assert set(sent.values()) == {1}

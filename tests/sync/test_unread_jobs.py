@@ -30,8 +30,8 @@ __all__ = ["brisk"]
 
 pytestmark = pytest.mark.usefixtures("brisk")
 
-MANY = 200
-IMPORT, LOOK = "bulk_import_profiles", "get_bulk_import_profiles_jobs"
+MANY_RECORDS = 200
+IMPORT, JOB_LIST_CALL = "bulk_import_profiles", "get_bulk_import_profiles_jobs"
 METRIC = "First Points Earned"
 NEVER_S = 3_600.0
 HOURS_MS = 36_000_000
@@ -82,22 +82,22 @@ async def _begin(bench: Workbench) -> None:
     """Records whose jobs do not end by themselves."""
     bench.sandbox.world.change_settings({"job_time": NEVER_S})
     await bench.apply(WELCOME)
-    await bench.take(points(number) for number in range(MANY))
+    await bench.take(points(number) for number in range(MANY_RECORDS))
 
 
 async def _followed(bench: Workbench) -> None:
     """Until all profiles are in jobs that are looked at."""
 
     async def seen() -> bool:
-        doubts = await bench.instance.journal.requests_in_doubt([NAME])
-        carried = sum(len(doubt.operations) for doubt in doubts if doubt.job)
-        return carried == 2 * MANY
+        open_requests = await bench.instance.journal.requests_in_doubt([NAME])
+        carried = sum(len(open_request.operations) for open_request in open_requests if open_request.job)
+        return carried == 2 * MANY_RECORDS
 
     await until(bench, seen)
-    asked = len(bench.requests(LOOK))
+    asked = len(bench.requests(JOB_LIST_CALL))
 
     async def looked() -> bool:
-        return len(bench.requests(LOOK)) > asked + 2
+        return len(bench.requests(JOB_LIST_CALL)) > asked + 2
 
     await until(bench, looked)
 
@@ -105,12 +105,12 @@ async def _followed(bench: Workbench) -> None:
 async def _held(bench: Workbench, cause: str) -> None:
     async def so() -> bool:
         found = await held(bench)
-        return found.get(TIER) == (cause, MANY) and found.get(LISTED) == (cause, MANY)
+        return found.get(TIER) == (cause, MANY_RECORDS) and found.get(LISTED) == (cause, MANY_RECORDS)
 
     await until(bench, so)
 
 
-async def _done(bench: Workbench, events: int = MANY) -> None:
+async def _done(bench: Workbench, events: int = MANY_RECORDS) -> None:
     async def so() -> bool:
         return len(bench.events(METRIC)) == events and not await held(bench)
 
@@ -125,26 +125,26 @@ async def test_a_new_key_follows_the_job(either: Workbench, how: str, cause: str
         made = len(either.sandbox.account.jobs)
         _lose(either, how)
         await _held(either, cause)
-        [told] = [each for each in await either.instance.journal.notices() if not each.quiet]
-        assert told.kind == "hold"
+        [message] = [each for each in await either.instance.journal.notices() if not each.quiet]
+        assert message.kind == "hold"
         await rotate(either, _new_key(either))
         assert await held(either) == {}
-        await either.take([_later(0), points(MANY)])
+        await either.take([_later(0), points(MANY_RECORDS)])
         either.sandbox.world.change_settings({"job_time": 0.0})
 
         async def another_is_done() -> bool:
             return len(either.events(METRIC)) == 1
 
         await until(either, another_is_done)
-        assert either.profile(f"t{MANY}@mapleandember.example")
+        assert either.profile(f"t{MANY_RECORDS}@mapleandember.example")
         assert len(either.sandbox.account.jobs) == made
         change(either, "POST", "settle")
-        await _done(either, MANY + 2)
+        await _done(either, MANY_RECORDS + 2)
     assert max(_sent(either).values()) == 1
     assert either.profile("t0@mapleandember.example")["properties"]["Points"] == 1_000
     assert {word: count for word, count in (await settled(either)).items() if "points" not in word} == {
-        "tier written": MANY + 2,
-        "welcome written": MANY + 2,
+        "tier written": MANY_RECORDS + 2,
+        "welcome written": MANY_RECORDS + 2,
     }
     await assert_in_order(either)
 
@@ -157,20 +157,20 @@ async def test_without_a_new_key_the_run_ends_and_says_what_waits(bench: Workben
     for _ in range(2):
         async with asyncio.timeout(20):
             await bench.drain()
-        assert (await held(bench))[TIER] == ("key_refused", MANY)
-        assert (await held(bench))[LISTED] == ("key_refused", MANY)
+        assert (await held(bench))[TIER] == ("key_refused", MANY_RECORDS)
+        assert (await held(bench))[LISTED] == ("key_refused", MANY_RECORDS)
     shown = await read_status(bench.instance)
     assert shown.connections[0].state == "key_refused"
-    assert shown.workflows[0].held >= 2 * MANY
+    assert shown.workflows[0].held >= 2 * MANY_RECORDS
     loud = [each.kind for each in await bench.instance.journal.notices() if not each.quiet]
     assert loud == ["hold"]
-    assert len({doubt.job for doubt in await bench.instance.journal.requests_in_doubt([NAME])} - {None}) >= 1
+    assert len({each.job for each in await bench.instance.journal.requests_in_doubt([NAME])} - {None}) >= 1
 
     await rotate(bench, _new_key(bench))
     change(bench, "POST", "settle")
     bench.sandbox.world.change_settings({"job_time": 0.0})
     await bench.drain()
-    assert len(bench.events(METRIC)) == MANY
+    assert len(bench.events(METRIC)) == MANY_RECORDS
     assert max(_sent(bench).values()) == 1
     assert await held(bench) == {}
     await assert_in_order(bench)
@@ -208,7 +208,7 @@ async def test_an_old_key_that_goes_after_the_new_one_came_holds_nothing(bench: 
         _lose(bench, "revoked")
 
         async def looked() -> bool:
-            asked = [each["status"] for each in bench.requests(LOOK)]
+            asked = [each["status"] for each in bench.requests(JOB_LIST_CALL)]
             return 401 in asked and asked[-1] == 200
 
         await until(bench, looked)
@@ -237,7 +237,7 @@ async def test_a_job_that_came_to_nothing_meanwhile_has_its_rows_sent_again(
         await _done(bench)
     # The list may be released after the updates: then it goes in a job of its own.
     assert set(_sent(bench, updates=True).values()) == {2}
-    assert (await settled(bench))["tier written"] == MANY
+    assert (await settled(bench))["tier written"] == MANY_RECORDS
     await assert_in_order(bench)
 
 
@@ -245,14 +245,14 @@ async def test_errors_of_rows_are_read_with_the_new_key(bench: Workbench) -> Non
     bench.sandbox.world.change_settings({"import_fail": {"t7@mapleandember.example": "Invalid phone number"}})
     bench.fault("get_errors_for_bulk_import_profiles_job", status=401, times=1)
     await bench.apply(WELCOME)
-    await bench.take(points(number) for number in range(MANY))
+    await bench.take(points(number) for number in range(MANY_RECORDS))
     await bench.drain()
     assert {cause for cause, _ in (await held(bench)).values()} == {"key_refused"}
     await rotate(bench, _new_key(bench))
     await bench.drain()
     assert max(_sent(bench).values()) == 1
     assert [failure.record for failure in await bench.instance.journal.failures()] == ["t-7"]
-    assert (await settled(bench))["tier written"] == MANY - 1
+    assert (await settled(bench))["tier written"] == MANY_RECORDS - 1
 
 
 async def test_a_job_without_an_answer_is_waited_for_with_the_new_key(bench: Workbench) -> None:
@@ -261,7 +261,7 @@ async def test_a_job_without_an_answer_is_waited_for_with_the_new_key(bench: Wor
     async with engine(bench):
 
         async def looked() -> bool:
-            return len(bench.requests(LOOK)) > 2
+            return len(bench.requests(JOB_LIST_CALL)) > 2
 
         await until(bench, looked)
         made = len(bench.sandbox.account.jobs)
@@ -272,18 +272,18 @@ async def test_a_job_without_an_answer_is_waited_for_with_the_new_key(bench: Wor
             return (await held(bench)).get(TIER, ("", 0))[0] == "key_refused"
 
         await until(bench, is_held)
-        asked = len(bench.requests(LOOK))
+        asked = len(bench.requests(JOB_LIST_CALL))
         await rotate(bench, _new_key(bench))
 
         async def looked_again() -> bool:
-            return len([each for each in bench.requests(LOOK)[asked:] if each["status"] == 200]) > 5
+            return len([each for each in bench.requests(JOB_LIST_CALL)[asked:] if each["status"] == 200]) > 5
 
         await until(bench, looked_again)
         assert len(bench.sandbox.account.jobs) == made
         change(bench, "POST", "settle")
         bench.sandbox.world.change_settings({"job_time": 0.0})
         await _done(bench)
-    assert (await settled(bench))["tier written"] == MANY
+    assert (await settled(bench))["tier written"] == MANY_RECORDS
     await assert_in_order(bench)
 
 
@@ -298,11 +298,11 @@ async def test_what_is_given_up_meanwhile_keeps_nothing_waiting(bench: Workbench
         await rotate(bench, _new_key(bench))
         await _done(bench)
     assert max(_sent(bench).values()) == 1
-    assert (await settled(bench))["tier discarded"] == MANY
+    assert (await settled(bench))["tier discarded"] == MANY_RECORDS
     await assert_in_order(bench)
 
 
-async def test_a_job_of_long_ago_that_is_over_is_not_told_of(
+async def test_a_job_of_long_ago_that_is_over_is_not_reported(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _begin(bench)
@@ -313,5 +313,5 @@ async def test_a_job_of_long_ago_that_is_over_is_not_told_of(
     monkeypatch.setattr(slow_jobs, "SLOW_AFTER_MS", 2_000)
     monkeypatch.setattr("askel_tui.sync.instance.now_ms", lambda: time.time_ns() // 1_000_000 + HOURS_MS)
     await bench.drain()
-    assert len(bench.events(METRIC)) == MANY
+    assert len(bench.events(METRIC)) == MANY_RECORDS
     assert await bench.instance.journal.notices() == []

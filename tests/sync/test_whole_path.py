@@ -206,7 +206,7 @@ async def test_the_nightly_export_runs_through_the_first_workflow(bench: Workben
     assert len(failed) == sum(bool(record.problems) for record in announced.records)
 
 
-async def test_every_hostile_line_meets_its_fate(bench: Workbench) -> None:
+async def test_every_hostile_line_ends_as_it_must(bench: Workbench) -> None:
     await bench.apply(example(f"{WORKFLOW}.yaml"))
     taken = await bench.take(example("hostile.jsonl"))
     assert [refused.line for refused in taken.refusals] == [2, 12, 14, 15, 17, 18]

@@ -12,7 +12,7 @@ from askel_tui.tui.preferences import config, themes
 GOOD = "name: mine\ndark: true\ncolours: {primary: '#112233'}\n"
 
 
-def told(problems: Any) -> list[str]:
+def message(problems: Any) -> list[str]:
     return [str(problem) for problem in problems]
 
 
@@ -41,7 +41,7 @@ def test_settings_and_keys_are_read(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
     (tmp_path / "config.yaml").write_text(text)
-    problems = told(config.load_config(tmp_path).problems)
+    problems = message(config.load_config(tmp_path).problems)
     assert len(problems) == 1
     assert all(word in problems[0] for word in words), problems
 
@@ -59,7 +59,7 @@ def test_a_wrong_theme_sinks_no_other(tmp_path: Path) -> None:
     (tmp_path / "d.yaml").write_text("{\n")
     found, problems = themes.load_themes(tmp_path)
     assert [theme.name for theme in found] == ["mine"]
-    assert "b.yaml:4" in told(problems)[0]
-    assert "accent" in told(problems)[0]
-    assert "c.yaml:3" in told(problems)[1]
-    assert "d.yaml" in told(problems)[2]
+    assert "b.yaml:4" in message(problems)[0]
+    assert "accent" in message(problems)[0]
+    assert "c.yaml:3" in message(problems)[1]
+    assert "d.yaml" in message(problems)[2]

@@ -257,7 +257,7 @@ async def test_the_workflow_is_chosen_by_letters(console: Console) -> None:
         assert "No record matches checkout-completed" in text_of(app)
 
 
-async def test_trouble_is_told_and_tried_again(console: Console) -> None:
+async def test_trouble_is_reported_and_tried_again(console: Console) -> None:
     """An account that does not answer is said on the screen; r tries again."""
     async with console(first="overview", prepare=two) as (app, pilot, bench):
         bench.fault("get_profiles", status=401, times=1)
@@ -352,8 +352,8 @@ TOTALS = DryRunTotals(
 @given(RECORDS)
 def test_every_rendering_of_any_record_is_inert(record: RecordPreview) -> None:
     """Details and totals hold nothing that a terminal acts on; CSV no formula; Markdown keeps its columns."""
-    told = "".join(text for text, _ in [*record_details(record, 60), *view.totals_text(run_of(record))])
-    assert_inert(told, 10**9)
+    message = "".join(text for text, _ in [*record_details(record, 60), *view.totals_text(run_of(record))])
+    assert_inert(message, 10**9)
     run = run_of(record)
     rows = list(csv.reader(io.StringIO(export_text(run, ".csv"))))
     assert all(

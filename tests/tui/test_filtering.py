@@ -56,6 +56,6 @@ def test_nothing_typed_is_everything() -> None:
 
 
 @pytest.mark.parametrize("text", ["result:nonsense", "since:yesterday"])
-def test_a_value_that_makes_no_sense_is_told(text: str) -> None:
+def test_a_value_that_makes_no_sense_is_reported(text: str) -> None:
     with pytest.raises(InvalidFilterField, match="is"):
         build_query(parse_filter(text, TAIL_FILTER_FIELDS), NOW)

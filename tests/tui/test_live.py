@@ -102,7 +102,7 @@ async def test_the_filter_holds_while_entries_come(alone: Any) -> None:
         await there(pilot, ENTRIES + 100)
 
 
-async def test_a_value_that_makes_no_sense_is_told_in_place(alone: Any) -> None:
+async def test_a_value_that_makes_no_sense_is_reported_in_place(alone: Any) -> None:
     async with alone(first="live", entries=20) as (app, pilot):
         await there(pilot, 20)
         await pilot.press("slash", *"result:nonsense")

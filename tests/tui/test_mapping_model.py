@@ -284,14 +284,14 @@ def test_suggestions_come_from_names_and_samples() -> None:
         ("data.", "when", "✗ "),
     ],
 )
-def test_what_an_expression_gives_is_told(text: str, name: str, starts: str) -> None:
+def test_what_an_expression_gives_is_reported(text: str, name: str, starts: str) -> None:
     """The value, or what is wrong with it in that field."""
     cell = view.evaluate_text(text, name, RECORD, CATALOG)
     assert (cell if isinstance(cell, str) else cell[0]).startswith(starts)
 
 
 @pytest.mark.parametrize(
-    ("kind", "named", "told"),
+    ("kind", "named", "message"),
     [
         ("list", "Welcome Flow", "● exists"),
         ("list", "L1", "● exists"),
@@ -301,9 +301,9 @@ def test_what_an_expression_gives_is_told(text: str, name: str, starts: str) -> 
         ("property", "New", "+ to be created"),
     ],
 )
-def test_every_target_says_what_it_is(kind: str, named: str, told: str) -> None:
+def test_every_target_says_what_it_is(kind: str, named: str, message: str) -> None:
     """Exists, will be created, gone."""
-    assert view.target_status(kind, named, CATALOG)[0] == told
+    assert view.target_status(kind, named, CATALOG)[0] == message
 
 
 @given(drafts())
@@ -314,7 +314,7 @@ def test_every_problem_has_a_row(draft: Draft) -> None:
     )
     _, problems = load_workflow(to_yaml(broken))
     assert problems
-    rows = [place.key for place in view.draft_rows(broken)]
+    rows = [row.key for row in view.draft_rows(broken)]
     for problem in problems:
         at = view.row_of_problem(broken, problem)
         assert at is not None

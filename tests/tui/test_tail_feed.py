@@ -26,11 +26,11 @@ ENTRIES = 45_000
 
 
 class Watched:
-    """A feed and what it told."""
+    """A feed and what it changes."""
 
     def __init__(self, home: Path) -> None:
         self.changed = threading.Condition()
-        self.told: list[tuple[int, int]] = []
+        self.changes: list[tuple[int, int]] = []
         self.faults: list[Exception] = []
         self.feed = TailFeed(
             partial(AuditReader, journal_file(home)),
@@ -43,7 +43,7 @@ class Watched:
     def _rows(self, source: TailRows, older: int, newer: int) -> None:
         with self.changed:
             source.reveal()
-            self.told.append((older, newer))
+            self.changes.append((older, newer))
             self.changed.notify_all()
 
     def _page(self, source: TailRows, page: Any) -> None:
@@ -87,7 +87,7 @@ def expected(keep: Callable[[tuple[Any, ...]], bool]) -> list[int]:
 
 def test_the_newest_rows_are_there_with_the_first_word(watched: Watched) -> None:
     source = watched.feed.show_all()
-    watched.until(lambda: watched.told)
+    watched.until(lambda: watched.changes)
     newest = source.row(source.count - 1)
     assert newest is not None
     assert (newest.seq, newest.identifier) == (ENTRIES, f"shopper{ENTRIES // 4}@mapleandember.example")
@@ -133,8 +133,8 @@ def test_a_filter_finds_what_looking_at_each_entry_finds(
 
 def test_the_newest_matches_come_first(watched: Watched) -> None:
     source = watched.feed.show_matches(TailQuery(AuditFilter(step="tier")))
-    watched.until(lambda: watched.told)
-    assert watched.told[0] == (256, 0)
+    watched.until(lambda: watched.changes)
+    assert watched.changes[0] == (256, 0)
     newest = source.row(source.count - 1)
     assert newest is not None
     watched.until(lambda: source.complete)

@@ -77,7 +77,7 @@ def test_a_limit_that_no_pattern_reads_stops_the_build(source: dict[str, Any], t
     assert not (tmp_path / "built.json").exists()
 
 
-def test_a_missing_source_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_missing_source_is_reported_in_a_sentence(tmp_path: Path) -> None:
     done = build(tmp_path / "nothing.json", tmp_path / "built.json")
     assert done.returncode == 1
     assert done.stderr.startswith("build-contract: cannot read ")

@@ -128,7 +128,7 @@ def test_what_a_retired_revision_allows_both_rules_allow(name: str) -> None:
             assert set(operators) <= set(rules.filters[field])
 
 
-def test_what_a_revision_lacks_is_told_with_the_first_that_has_it() -> None:
+def test_what_a_revision_lacks_is_reported_with_the_first_that_has_it() -> None:
     with pytest.raises(NotInRevision, match="exists from 2024-05-15 on") as caught:
         endpoint("2024-02-15", "bulk_create_events")
     assert isinstance(caught.value, LookupError)

@@ -119,12 +119,12 @@ def objects(value: Any, key: str = "") -> Iterator[dict[str, Any]]:
 def test_an_unknown_field_is_refused_in_every_object_and_a_known_one_is_not(revision: str) -> None:
     for name, body in requests(revision):
         assert request_problems(revision, name, None, body) == [], name
-        for place in range(sum(1 for _ in objects(body))):
+        for index in range(sum(1 for _ in objects(body))):
             changed = copy.deepcopy(body)
-            list(objects(changed))[place]["surprise"] = 1
+            list(objects(changed))[index]["surprise"] = 1
             assert any("surprise" in one for one in request_problems(revision, name, None, changed)), (
                 name,
-                place,
+                index,
             )
 
 

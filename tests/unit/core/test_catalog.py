@@ -111,7 +111,7 @@ def test_pinned_targets_survive_json(through: Target | None) -> None:
     assert StepTargets.from_dict(json.loads(json.dumps(targets.as_dict()))) == targets
 
 
-def test_the_unknown_list_of_the_examples_is_told_with_the_one_meant() -> None:
+def test_the_unknown_list_of_the_examples_is_reported_with_the_one_meant() -> None:
     text = (EXAMPLES / "refused" / "unknown-list.yaml").read_text()
     workflow, _ = load_workflow(text)
     assert workflow is not None

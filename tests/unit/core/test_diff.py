@@ -94,7 +94,7 @@ def test_an_address_in_other_letters_is_the_same_one() -> None:
     assert find_changes(upsert(), known) == {"external_id": {"before": "s-1", "after": "S-1"}}
 
 
-def test_json_types_are_told_apart_at_any_depth_but_not_ways_to_write_a_number() -> None:
+def test_json_types_are_distinguished_at_any_depth_but_not_ways_to_write_a_number() -> None:
     def differs(before: Any, after: Any) -> bool:
         known = ProfileState("01A", ADA.identifiers(), {"P": before})
         return bool(find_changes(upsert({}, {"P": after}), known))

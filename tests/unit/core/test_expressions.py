@@ -231,7 +231,7 @@ def test_what_can_not_be_done_is_a_problem_that_says_so(text: str, expected: str
         ("!" * 3_000 + "id", "not an expression", None),
     ],
 )
-def test_what_is_no_expression_is_told_before_any_record(
+def test_what_is_no_expression_is_reported_before_any_record(
     text: str, expected: str, suggestion: str | None
 ) -> None:
     raised = error(text)

@@ -145,9 +145,9 @@ def test_ids_stay_what_they_are_from_one_release_to_the_next() -> None:
 def test_an_events_unique_id_tells_each_of_its_parts_apart() -> None:
     base = ["MpEmbr", "maple-ember", "welcome", "evt-1", "points", "First Points Earned"]
     found = {event_unique_id(*base)}
-    for place in range(len(base)):
+    for index in range(len(base)):
         changed = base.copy()
-        changed[place] = "another"
+        changed[index] = "another"
         found.add(event_unique_id(*changed))
     assert len(found) == 7
     assert all(len(one) == 32 and int(one, 16) >= 0 for one in found)

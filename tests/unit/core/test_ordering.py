@@ -19,9 +19,9 @@ def _planned(workflows: list[list[TouchedProfile]]) -> list[tuple[int, int, set[
     begin = 0
     for end in cut_points(workflows):
         for number, touched in enumerate(workflows):
-            for place, keys in touched:
-                if begin < place and (end is None or place <= end):
-                    order.append((place, number, set(keys)))
+            for index, keys in touched:
+                if begin < index and (end is None or index <= end):
+                    order.append((index, number, set(keys)))
         begin = begin if end is None else end
     return order
 
@@ -31,12 +31,12 @@ def test_records_of_one_profile_keep_their_order_and_none_is_lost(
     workflows: list[list[TouchedProfile]],
 ) -> None:
     order = _planned(workflows)
-    assert sorted((place, number) for place, number, _ in order) == sorted(
-        (place, number) for number, touched in enumerate(workflows) for place, _ in touched
+    assert sorted((index, number) for index, number, _ in order) == sorted(
+        (index, number) for number, touched in enumerate(workflows) for index, _ in touched
     )
-    for at, (place, _, keys) in enumerate(order):
+    for at, (index, _, keys) in enumerate(order):
         for later, _, others in order[at + 1 :]:
-            assert later >= place or not keys & others
+            assert later >= index or not keys & others
 
 
 @given(st.lists(WORKFLOW, min_size=1, max_size=3))
@@ -49,14 +49,14 @@ def test_stretches_are_cut_only_where_they_have_to_be(workflows: list[list[Touch
 
 
 def test_one_profile_under_one_workflow_is_one_stretch() -> None:
-    assert list(cut_points([[(place, ("a",)) for place in range(1, 9)], [(4, ("b",))]])) == [None]
+    assert list(cut_points([[(index, ("a",)) for index in range(1, 9)], [(4, ("b",))]])) == [None]
 
 
 def test_a_profile_that_two_workflows_touch_is_cut_at_each_record() -> None:
-    both: list[list[TouchedProfile]] = [[(place, ("a",)) for place in (1, 2, 3)]] * 2
+    both: list[list[TouchedProfile]] = [[(index, ("a",)) for index in (1, 2, 3)]] * 2
     assert list(cut_points(both)) == [1, 2, None]
     assert [
-        [place for place, _, _ in run] for _, run in groupby(_planned(both), key=lambda each: each[0])
+        [index for index, _, _ in run] for _, run in groupby(_planned(both), key=lambda each: each[0])
     ] == [
         [1, 1],
         [2, 2],

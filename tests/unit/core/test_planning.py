@@ -131,7 +131,7 @@ def test_an_event_keeps_its_unique_id_over_versions_and_nothing_else() -> None:
     assert len({each.body["unique_id"] for each in [base, *others]}) == 7
 
 
-def test_operation_ids_tell_versions_and_records_apart() -> None:
+def test_operation_ids_distinguish_versions_and_records() -> None:
     runs = [
         operations(happened(record), applied(of_steps(ALL_KINDS), version=version))
         for record in ("r-1", "r-2")

@@ -31,7 +31,7 @@ def records(name: str) -> list[Record]:
 
 
 @pytest.mark.parametrize("revision", SELECTABLE)
-def test_every_line_of_hostile_input_meets_its_fate(revision: str) -> None:
+def test_every_line_of_hostile_input_ends_as_it_must(revision: str) -> None:
     of = example(WELCOME, revision=revision)
     fates: dict[int, object] = {}
     for number, each in lines("hostile.jsonl").items():

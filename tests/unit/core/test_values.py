@@ -66,7 +66,7 @@ def test_addresses_are_kept_as_they_are(address: str) -> None:
         "a@x.example,b@x.example",
     ],
 )
-def test_what_is_no_address_is_told(address: str) -> None:
+def test_what_is_no_address_is_reported(address: str) -> None:
     with pytest.raises(UnusableValue, match="not an e-mail address"):
         values.check_identifier("email", address, NEWEST)
 
@@ -86,7 +86,7 @@ def test_phones_are_international(phone: str) -> None:
 @pytest.mark.parametrize(
     "phone", ["020 7946 0018", "+44 20 7946 0018", "+0123456789", "+123", "+" + "1" * 16]
 )
-def test_what_is_no_international_phone_is_told(phone: str) -> None:
+def test_what_is_no_international_phone_is_reported(phone: str) -> None:
     with pytest.raises(UnusableValue, match="not a phone number in international form"):
         values.check_identifier("phone_number", phone, NEWEST)
 
@@ -196,7 +196,7 @@ def test_times_are_kept_as_they_are(text: str) -> None:
         ["2026-11-23T09:14:05Z"],
     ],
 )
-def test_what_is_no_time_of_rfc_3339_is_told(wrong: Any) -> None:
+def test_what_is_no_time_of_rfc_3339_is_reported(wrong: Any) -> None:
     with pytest.raises(UnusableValue, match="not a time such as 2026"):
         values.check_event_time(wrong, NEWEST)
 

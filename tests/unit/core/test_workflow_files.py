@@ -338,7 +338,7 @@ def test_a_step_that_is_wrong_has_one_problem(text: str, expected: str) -> None:
         ("%YAML 99999999999999999999.1\n---\na: b", "not YAML"),
     ],
 )
-def test_what_is_no_workflow_file_is_told(text: str, expected: str) -> None:
+def test_what_is_no_workflow_file_is_reported(text: str, expected: str) -> None:
     assert expected in " ".join(problems(text))
 
 

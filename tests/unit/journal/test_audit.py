@@ -150,7 +150,7 @@ async def test_followers_end_when_the_journal_is_closed(desk: Desk) -> None:
 async def test_pruning_deletes_old_bodies_and_the_chain_still_holds(desk: Desk) -> None:
     planned = await desk.planned(2)
     old = await desk.send(planned[:1])
-    doubt = await desk.journal.open_request(intent(planned[1:2]), desk.now)
+    open_request = await desk.journal.open_request(intent(planned[1:2]), desk.now)
     desk.now += 120_000
     await desk.send(planned[3:4])
     # The old request's body, and the places of the old one and of the one in doubt.
@@ -163,6 +163,6 @@ async def test_pruning_deletes_old_bodies_and_the_chain_still_holds(desk: Desk) 
     assert second.request["body"] == {"data": {"type": "profile"}}
     assert await desk.journal.verify_audit() == (2, None)
     (open_still,) = await desk.journal.requests_in_doubt([CONNECTION])
-    assert (open_still.id, open_still.intent.body) == (doubt, b'{"data":{"type":"profile"}}')
+    assert (open_still.id, open_still.intent.body) == (open_request, b'{"data":{"type":"profile"}}')
     assert len(await desk.journal.taken_slots("MpEmbr", 0)) == 1
     assert await desk.journal.prune_bodies(desk.now) == 0

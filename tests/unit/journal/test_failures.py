@@ -64,8 +64,8 @@ async def test_discarding_a_failure_audits_each_operation(desk: Desk) -> None:
     await desk.send(planned[:1], "failed", "409 conflict")
     (failure,) = await desk.journal.failures()
     assert await desk.journal.discard_failures([failure.id], decision("discard_failed"), NOW) == 1
-    told = await desk.entries(status="discarded")
-    assert [entry.operation for entry in told] == [each.operation.id for each in planned]
+    message = await desk.entries(status="discarded")
+    assert [entry.operation for entry in message] == [each.operation.id for each in planned]
     assert await desk.counts() == WorkflowCounts()
     assert await desk.journal.failures() == []
 

@@ -185,8 +185,8 @@ async def test_what_is_held_and_still_carried_is_not_sent_when_the_hold_ends(des
     assert await desk.counts() == WorkflowCounts(waiting=4, held=2)
     await desk.journal.release_hold(WORKFLOW, "tier", decision("release"), NOW)
     assert [each.seq for each in await desk.waiting()] == [each.seq for each in planned[1:]]
-    [doubt] = await desk.journal.requests_in_doubt([CONNECTION])
-    assert (doubt.id, [each.seq for each in doubt.operations]) == (request, [planned[0].seq])
+    [open_request] = await desk.journal.requests_in_doubt([CONNECTION])
+    assert (open_request.id, [each.seq for each in open_request.operations]) == (request, [planned[0].seq])
     settled = [SettledOperation(planned[0], "written", 202)]
     await desk.journal.answer_request(request, settled=settled, now=NOW)
     assert await desk.journal.requests_in_doubt([CONNECTION]) == []

@@ -18,8 +18,8 @@ async def test_a_second_step_of_one_cause_is_quiet_until_all_go_on(desk: Desk) -
     await journal.place_hold(replace(hold("tier"), detail="another list"), NOW)
     await journal.release_hold(WORKFLOW, "list", decision("release", "list"), NOW)
     await journal.release_hold(WORKFLOW, "points", decision("release", "points"), NOW)
-    told = [(each.kind, each.step, each.quiet) for each in await journal.notices()]
-    assert told == [
+    message = [(each.kind, each.step, each.quiet) for each in await journal.notices()]
+    assert message == [
         ("hold", "list", False),
         ("hold", "points", True),
         ("hold", "tier", False),

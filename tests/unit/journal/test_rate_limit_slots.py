@@ -37,9 +37,9 @@ async def test_a_window_is_full_until_an_answer_and_its_length_have_passed(journ
 async def test_every_window_must_have_room(journal: Journal) -> None:
     windows = [(10, 1_000), (3, 60_000)]
     for number in range(3):
-        place, _ = await journal.take_slot("A", CALL, windows, NOW + number)
-        assert place is not None
-        await journal.release_slot(place, NOW + number)
+        slot, _ = await journal.take_slot("A", CALL, windows, NOW + number)
+        assert slot is not None
+        await journal.release_slot(slot, NOW + number)
     assert await journal.take_slot("A", CALL, windows, NOW + 5_000) == (None, 55_000)
     assert await journal.take_slot("A", CALL, [(0, 1_000)], NOW) == (None, 1_000)
     assert (await journal.take_slot("A", CALL, [], NOW))[0] is not None
@@ -70,9 +70,9 @@ async def test_requests_take_their_slot_until_they_are_answered(desk: Desk) -> N
 async def test_a_clock_that_stepped_back_does_not_fill_the_window(journal: Journal) -> None:
     later = NOW + 3_600_000
     for moment in (later, later + 1):
-        place, _ = await journal.take_slot("A", CALL, SECOND, moment)
-        assert place is not None
-        await journal.release_slot(place, moment)
+        slot, _ = await journal.take_slot("A", CALL, SECOND, moment)
+        assert slot is not None
+        await journal.release_slot(slot, moment)
     # An hour back: the two still count, from now on and for one window only.
     assert await journal.take_slot("A", CALL, SECOND, NOW) == (None, 1_000)
     assert (await journal.take_slot("A", CALL, SECOND, NOW + 1_000))[0] is not None
@@ -83,7 +83,7 @@ async def test_takers_at_once_never_overfill_a_window(opener: Opener, tmp_path: 
     journals = [await opener(tmp_path), await opener(tmp_path)]
     windows = [(7, 1_000), (9, 60_000)]
     taken = await asyncio.gather(*(journals[n % 2].take_slot("A", CALL, windows, NOW) for n in range(takers)))
-    assert sum(place is not None for place, _ in taken) == 7
+    assert sum(slot is not None for slot, _ in taken) == 7
     for journal in journals:
         await journal.close()
 
@@ -105,16 +105,16 @@ def test_no_window_ever_holds_more_than_its_limit(
             now, occupied = NOW, list[tuple[int, int]]()
             for pause, lasts, patient in taken:
                 now += pause
-                place, wait = await journal.take_slot(CONNECTION, CALL, windows, now)
-                if place is None and patient:
+                slot, wait = await journal.take_slot(CONNECTION, CALL, windows, now)
+                if slot is None and patient:
                     now += wait
-                    place, wait = await journal.take_slot(CONNECTION, CALL, windows, now)
-                    assert place is not None
-                if place is not None:
+                    slot, wait = await journal.take_slot(CONNECTION, CALL, windows, now)
+                    assert slot is not None
+                if slot is not None:
                     assert wait == 0
                     # Answered at once or after a while: the clock runs on.
                     end = now + lasts
-                    await journal.release_slot(place, end)
+                    await journal.release_slot(slot, end)
                     occupied.append((now, end))
                     now = end
                     for limit, length in windows:

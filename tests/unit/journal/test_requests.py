@@ -18,9 +18,13 @@ async def test_an_open_request_keeps_its_operations_from_waiting(desk: Desk) -> 
     planned = await desk.planned(1)
     request = await desk.journal.open_request(intent(planned[:2], b"{}"), NOW)
     assert await desk.waiting() == planned[2:]
-    (doubt,) = await desk.journal.requests_in_doubt([CONNECTION])
-    assert (doubt.id, doubt.opened, list(doubt.operations)) == (request, NOW, planned[:2])
-    assert doubt.intent == intent(planned[:2], b"{}")
+    (open_request,) = await desk.journal.requests_in_doubt([CONNECTION])
+    assert (open_request.id, open_request.opened, list(open_request.operations)) == (
+        request,
+        NOW,
+        planned[:2],
+    )
+    assert open_request.intent == intent(planned[:2], b"{}")
     assert await desk.journal.requests_in_doubt(["another"]) == []
 
 
@@ -31,9 +35,9 @@ async def test_operations_in_doubt_keep_the_order_of_the_request(opener: Opener,
     await journal.open_request(intent(mixed), NOW)
     await journal.close()
     again = await opener(tmp_path)
-    (doubt,) = await again.requests_in_doubt([CONNECTION])
+    (open_request,) = await again.requests_in_doubt([CONNECTION])
     await again.close()
-    assert list(doubt.operations) == mixed
+    assert list(open_request.operations) == mixed
 
 
 async def test_a_job_that_is_known_is_known_after_a_start(opener: Opener, tmp_path: Path) -> None:
@@ -44,9 +48,12 @@ async def test_a_job_that_is_known_is_known_after_a_start(opener: Opener, tmp_pa
     await journal.save_job_id(known, "job-1")
     await journal.close()
     again = await opener(tmp_path)
-    doubts = await again.requests_in_doubt([CONNECTION])
+    open_requests = await again.requests_in_doubt([CONNECTION])
     await again.close()
-    assert [(doubt.id, doubt.job) for doubt in doubts] == [(known, "job-1"), (unknown, None)]
+    assert [(each.id, each.job) for each in open_requests] == [
+        (known, "job-1"),
+        (unknown, None),
+    ]
 
 
 async def test_settling_takes_operations_out_and_counts_them(desk: Desk) -> None:
@@ -136,14 +143,16 @@ async def test_a_request_answered_in_parts_stays_in_doubt_until_the_last(desk: D
         await desk.journal.answer_request(
             request, settled=[SettledOperation(planned[done], "written", 200)], now=NOW
         )
-        doubts = await desk.journal.requests_in_doubt([CONNECTION])
-        assert [list(doubt.operations) for doubt in doubts] == ([[planned[i] for i in left]] if left else [])
+        open_requests = await desk.journal.requests_in_doubt([CONNECTION])
+        assert [list(each.operations) for each in open_requests] == (
+            [[planned[i] for i in left]] if left else []
+        )
 
 
 async def test_a_request_without_operations_is_closed_by_its_answer(desk: Desk) -> None:
     request = await desk.journal.open_request(intent([]), NOW)
-    (doubt,) = await desk.journal.requests_in_doubt([CONNECTION])
-    assert list(doubt.operations) == []
+    (open_request,) = await desk.journal.requests_in_doubt([CONNECTION])
+    assert list(open_request.operations) == []
     await desk.journal.answer_request(request, now=NOW)
     assert await desk.journal.requests_in_doubt([CONNECTION]) == []
 
@@ -186,9 +195,9 @@ async def test_a_gate_that_says_no_skips_the_rest_of_its_record(desk: Desk) -> N
     await desk.send(planned[:1])
     await desk.decide_gate(planned[1], "skipped", "is a member of VIP")
     assert await desk.waiting() == planned[4:]
-    told = [(entry.step, entry.status, entry.response) for entry in await desk.entries(status="skipped")]
+    message = [(entry.step, entry.status, entry.response) for entry in await desk.entries(status="skipped")]
     detail = {"detail": "gate vip: is a member of VIP"}
-    assert told == [
+    assert message == [
         ("vip", "skipped", {"detail": "is a member of VIP"}),
         ("points", "skipped", detail),
         ("list", "skipped", detail),

@@ -179,8 +179,8 @@ async def test_a_forgotten_workflow_leaves_its_audit_and_never_doubles(desk: Des
     assert await desk.counts() == WorkflowCounts(waiting=1, sent=1)
     assert len(await desk.entries()) == before + 1
     # What was under way is still settled when its answer comes.
-    (doubt,) = await journal.requests_in_doubt([CONNECTION])
-    assert (doubt.id, [each.seq for each in doubt.operations]) == (carried, [planned[6].seq])
+    (open_request,) = await journal.requests_in_doubt([CONNECTION])
+    assert (open_request.id, [each.seq for each in open_request.operations]) == (carried, [planned[6].seq])
     desk.position = 0
     again = await desk.plan()
     assert {each.record for each in again} == {"evt-000003"}

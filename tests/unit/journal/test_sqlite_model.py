@@ -80,15 +80,15 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(random=chance)
     def answer(self, random: random.Random) -> None:
         async def answering() -> None:
-            doubts = await self.desk.journal.requests_in_doubt([CONNECTION])
-            if doubts:
-                await self._answer(random.choice(doubts), random)
+            open_requests = await self.desk.journal.requests_in_doubt([CONNECTION])
+            if open_requests:
+                await self._answer(random.choice(open_requests), random)
 
         self.runner.run(answering())
 
-    async def _answer(self, doubt: OpenRequest, random: random.Random) -> None:
+    async def _answer(self, open_request: OpenRequest, random: random.Random) -> None:
         settled, delayed, held = [], [], []
-        for each in doubt.operations:
+        for each in open_request.operations:
             end = random.choice(
                 ["written", "unconfirmed", "failed", "discarded", "delayed", "held", "no word"]
             )
@@ -100,7 +100,7 @@ class JournalMachine(RuleBasedStateMachine):
                 settled.append(SettledOperation(each, cast("Outcome", end), 200))
         placed = hold(held[0].operation.step) if held else None
         await self.desk.journal.answer_request(
-            doubt.id,
+            open_request.id,
             settled=settled,
             delayed=delayed,
             held=held,
@@ -157,11 +157,11 @@ class JournalMachine(RuleBasedStateMachine):
             connection.close()
 
     @invariant()
-    def everything_is_in_one_place(self) -> None:
+    def everything_has_one_state(self) -> None:
         if not hasattr(self, "desk"):
             return
 
-        async def looking() -> None:
+        async def read_back() -> None:
             journal = self.desk.journal
             queued = await self.queued()
             entries = await journal.audit_entries(EVERYTHING, limit=100_000)
@@ -176,8 +176,8 @@ class JournalMachine(RuleBasedStateMachine):
             assert counted == recount(self.path)
             assert await journal.verify_audit() == (len(entries), None)
 
-            doubts = await journal.requests_in_doubt([CONNECTION])
-            carried = {each.seq for doubt in doubts for each in doubt.operations}
+            open_requests = await journal.requests_in_doubt([CONNECTION])
+            carried = {each.seq for open_request in open_requests for each in open_request.operations}
             waiting = await journal.waiting_operations([CONNECTION], 0, 100_000)
             assert waiting == [each for each in queued if each.state == "waiting" and each.seq not in carried]
             held = [each for each in queued if each.state == "held"]
@@ -198,7 +198,7 @@ class JournalMachine(RuleBasedStateMachine):
             assert {each.operation.seq for each in kept if each.operation} <= {each.seq for each in failed}
             assert bool(failed) == any(each.operation for each in kept)
 
-        self.runner.run(looking())
+        self.runner.run(read_back())
 
 
 TestJournalMachine = pytest.mark.slow(JournalMachine.TestCase)

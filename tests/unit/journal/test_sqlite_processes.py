@@ -73,7 +73,7 @@ async def test_processes_at_once_keep_chain_counters_and_windows_right(tmp_path:
             assert worker.stdin is not None
             worker.stdin.write("go\n")
             worker.stdin.flush()
-        places = [said for worker in workers for said in finished(worker).splitlines()]
+        positions = [said for worker in workers for said in finished(worker).splitlines()]
     journal = await open_journal(path)
     try:
         assert await journal.verify_audit() == (rounds * 2 * len(names), None)
@@ -81,7 +81,7 @@ async def test_processes_at_once_keep_chain_counters_and_windows_right(tmp_path:
         assert await journal.counts() == recount(path) == dict.fromkeys(names, expected)
         # The same ids from all of them: each is stored once.
         assert len(await journal.records_after(CONNECTION, 0, 1_000)) == rounds
-        assert len(places) == len(set(places)) == 30
+        assert len(positions) == len(set(positions)) == 30
     finally:
         await journal.close()
 
@@ -181,8 +181,8 @@ async def whole(journal: Journal, path: Path, acknowledged: list[str]) -> None:
     (state,) = await journal.workflow_states()
     assert (state.position or 0) >= last.get("planned", 0)
     entries = await journal.audit_entries(AuditFilter(kind="upsert_profile"), limit=1_000_000)
-    told = {entry.operation for entry in entries}
-    assert len(told) == len(entries), "no operation is settled twice"
+    message = {entry.operation for entry in entries}
+    assert len(message) == len(entries), "no operation is settled twice"
     left = await Desk(journal).waiting()
     sent = {int(said.split()[1]) for said in acknowledged if said.startswith("sent")}
     assert not sent & {each.seq for each in left}

@@ -67,7 +67,7 @@ async def test_an_id_stays_within_its_part_of_the_path() -> None:
     assert [asked.target for asked in stub.asked] == ["/api/lists/a%2Fb%3Fc%23d%20e"]
 
 
-async def test_an_empty_answer_is_none_and_the_burst_window_is_told() -> None:
+async def test_an_empty_answer_is_none_and_the_burst_window_is_reported() -> None:
     async with serving(Stub([answer(None, 204, RateLimit_Remaining="9")])) as stub, client_of(stub) as client:
         got = await client.call(Call.ADD_PROFILES_TO_LIST, ids={"id": "L"}, body={"data": []})
     assert (got.status, got.body, got.raw, got.remaining) == (204, None, b"", 9)

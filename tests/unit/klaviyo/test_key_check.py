@@ -123,7 +123,7 @@ async def test_an_account_that_answers_events_with_success_verifies_nothing() ->
     assert found.scopes["lists:read"] == "present"
 
 
-async def test_a_server_that_is_not_klaviyo_is_told_apart_from_a_bad_key() -> None:
+async def test_a_server_that_is_not_klaviyo_is_distinguished_from_a_bad_key() -> None:
     async with serving(Stub([lambda: page([])])) as stub:
         pass
     async with client_of(stub) as client:

@@ -59,7 +59,7 @@ async def test_a_filter_that_tells_upper_from_lower_is_asked_both_ways() -> None
     assert '"VIP@Example.com"' in stub.asked[0].query["filter"]
 
 
-async def test_identifiers_of_two_profiles_are_told(client: Client, sandbox: RunningSandbox) -> None:
+async def test_identifiers_of_two_profiles_are_reported(client: Client, sandbox: RunningSandbox) -> None:
     both = Identity(email=VIP.email, external_id="ME-0002")
     read = (await find_profiles(client, [both]))[both]
     assert read is not None

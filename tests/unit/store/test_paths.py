@@ -65,15 +65,15 @@ def test_a_directory_that_exists_keeps_its_mode(tmp_path: Path) -> None:
     assert mode(tmp_path) == 0o750
 
 
-@pytest.mark.parametrize("place", ["file", "file/below", "/proc/askel/home"])
+@pytest.mark.parametrize("location", ["file", "file/below", "/proc/askel/home"])
 def test_an_unusable_home_is_one_sentence(
-    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("ASKEL_HOME", str(tmp_path / place))
+    monkeypatch.setenv("ASKEL_HOME", str(tmp_path / location))
     with pytest.raises(HomeUnusable) as caught:
         paths.home()
-    assert str(tmp_path / place) in str(caught.value)
+    assert str(tmp_path / location) in str(caught.value)
     assert "set ASKEL_HOME to" in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -178,8 +178,8 @@ def test_a_keyring_that_fails_is_one_sentence_without_the_key(
 def environment(tmp_path: Path, **more: str) -> dict[str, str]:
     left_out = {*MASTERS, "DBUS_SESSION_BUS_ADDRESS"}
     kept = {name: value for name, value in os.environ.items() if name not in left_out}
-    places = {name: str(tmp_path / "user") for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")}
-    return kept | places | more
+    directories = {name: str(tmp_path / "user") for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")}
+    return kept | directories | more
 
 
 def installed_plaintext(site: Path) -> None:
@@ -209,19 +209,19 @@ def test_keyrings_alt_gets_no_key_even_if_it_is_installed(chosen: dict[str, str]
     (tmp_path / "user").mkdir()
     installed_plaintext(tmp_path / "site")
     env = environment(tmp_path, PYTHONPATH=str(tmp_path / "site"), **chosen)
-    told = run_python(TRY, tmp_path, KEY, env=env)
-    assert "keyrings.alt.file.PlaintextKeyring" in told
+    message = run_python(TRY, tmp_path, KEY, env=env)
+    assert "keyrings.alt.file.PlaintextKeyring" in message
     assert list((tmp_path / "user").iterdir()) == []
 
 
-def test_a_machine_without_a_keyring_is_told_what_to_set(tmp_path: Path) -> None:
+def test_a_machine_without_a_keyring_says_what_to_set(tmp_path: Path) -> None:
     env = environment(tmp_path, PYTHON_KEYRING_BACKEND="keyring.backends.fail.Keyring")
-    told = run_python(TRY, tmp_path, KEY, env=env)
-    assert told.startswith(
+    message = run_python(TRY, tmp_path, KEY, env=env)
+    assert message.startswith(
         "this machine has no keyring to keep API keys in; set ASKEL_VAULT_KEY to a passphrase"
     )
-    assert "ASKEL_VAULT_KEY_FILE" in told
-    assert told.count("\n") == 1
+    assert "ASKEL_VAULT_KEY_FILE" in message
+    assert message.count("\n") == 1
 
 
 def test_with_a_passphrase_keys_are_in_the_vault(

@@ -211,7 +211,7 @@ def test_a_catalog_is_the_callers_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change", [('"revision"', '"rev"'), ('"maple-ember"', "5"), ('"notify"', '"unheard_of"')]
 )
-def test_a_document_that_is_not_ours_is_told_without_its_content(
+def test_a_document_that_is_not_ours_is_reported_without_its_content(
     change: tuple[str, str], tmp_path: Path
 ) -> None:
     with State(tmp_path) as state:

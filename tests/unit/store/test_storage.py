@@ -277,7 +277,7 @@ def test_dropped_tables_are_gone_for_all(tmp_path: Path) -> None:
     ],
     ids=["cut", "list", "no table", "no number", "no document", "no text", "deep"],
 )
-def test_a_damaged_file_is_told_and_left_as_it_is(content: bytes, tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported_and_left_as_it_is(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "state.json"
     file.write_bytes(content)
     with DocumentStore(file) as documents:

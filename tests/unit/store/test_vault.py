@@ -179,10 +179,12 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Vault, bytes]:
 @examples(300)
 @given(st.floats(0, 1, exclude_max=True), st.integers(1, 255))
 @example(0.0, 1)
-def test_no_changed_byte_gives_a_wrong_answer(sample: tuple[Vault, bytes], place: float, flip: int) -> None:
+def test_no_changed_byte_gives_a_wrong_answer(
+    sample: tuple[Vault, bytes], position: float, flip: int
+) -> None:
     vault, content = sample
     changed = bytearray(content)
-    changed[int(place * len(content))] ^= flip
+    changed[int(position * len(content))] ^= flip
     vault.path.write_bytes(changed)
     try:
         assert vault.get("s", "maple") == KEY

@@ -58,12 +58,12 @@ def test_figures_that_add_up_are_in_order(written: int, failed: int) -> None:
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 50))
-def test_figures_that_do_not_are_told(written: int, failed: int, lost: int) -> None:
+def test_figures_that_do_not_are_reported(written: int, failed: int, lost: int) -> None:
     accepted = written + failed + lost
     job = {"total_count": accepted, "completed_count": written, "failed_count": failed}
-    told = find_imbalance(job, accepted, failed)
-    assert told is not None
-    assert str(accepted) in told
+    message = find_imbalance(job, accepted, failed)
+    assert message is not None
+    assert str(accepted) in message
     assert find_imbalance(job | {"total_count": accepted - lost}, accepted, failed) is not None
     unnamed = {"total_count": accepted, "completed_count": accepted - lost, "failed_count": lost}
     assert find_imbalance(unnamed, accepted, lost - 1) is not None
@@ -90,6 +90,8 @@ def test_whatever_an_error_holds_is_tied_to_a_row_or_to_none(errors: list[dict[s
 
 @given(total=json_values, completed=json_values, failed=json_values)
 def test_figures_that_are_no_numbers_do_not_add_up(total: Any, completed: Any, failed: Any) -> None:
-    told = find_imbalance({"total_count": total, "completed_count": completed, "failed_count": failed}, 3, 0)
+    message = find_imbalance(
+        {"total_count": total, "completed_count": completed, "failed_count": failed}, 3, 0
+    )
     if not all(isinstance(each, int | None) for each in (total, completed, failed or 0)):
-        assert told is not None
+        assert message is not None
