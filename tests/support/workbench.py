@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +35,7 @@ class Workbench:
     def __init__(self, instance: Instance, sandbox: RunningSandbox) -> None:
         self.instance = instance
         self.sandbox = sandbox
+        self._clock: Callable[[], int] | None = None
         self.requests_since = sandbox.world.logged_count
         """The last request of making the connection: probes of scopes, some of them wrong on purpose."""
 
@@ -65,6 +66,11 @@ class Workbench:
         """Gives another instance of the home the limits and waiting times that the test chose."""
         owner.http_limits = self.instance.http_limits
         owner.timing, owner.limits = self.instance.timing, self.instance.limits
+        owner.clock = self._clock or owner.clock
+
+    def set_clock(self, clock: Callable[[], int]) -> None:
+        """Chooses the clock of this instance and of the engines that are started from now on."""
+        self._clock = self.instance.clock = clock
 
     def set_timing(self, **values: Any) -> None:
         """Chooses waiting times of the engines that are started from now on."""

@@ -9,9 +9,9 @@ import pytest
 
 from askel_tui.sandbox.handlers.context import Context
 from askel_tui.sandbox.http import exchange
-from askel_tui.sync import instance
 from askel_tui.sync.dispatching import request_scheduler
 from askel_tui.sync.import_jobs import polling
+from askel_tui.sync.instance import now_ms
 from askel_tui.sync.upkeep import outage_probe
 from tests.support.bad_days import (
     WELCOME,
@@ -114,14 +114,10 @@ async def test_when_nothing_is_answered_for_long_all_steps_wait_and_go_on_by_the
 
 @pytest.mark.parametrize("jump", [-HOUR, HOUR, -400 * 24 * HOUR])
 @pytest.mark.parametrize("restart", [False, True])
-async def test_a_clock_that_jumps_keeps_nothing_waiting(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch, jump: int, restart: bool
-) -> None:
+async def test_a_clock_that_jumps_keeps_nothing_waiting(bench: Workbench, jump: int, restart: bool) -> None:
     """What is to be tried again in a second is tried again in a second, whatever the clock says then."""
     offset = 0
-    honest = instance.now_ms
-    monkeypatch.setattr(instance, "now_ms", lambda: honest() + offset)
-    monkeypatch.setattr(bench.instance, "clock", lambda: honest() + offset)
+    bench.set_clock(lambda: now_ms() + offset)
     await bench.apply(WELCOME)
     bench.fault("create_event", status=503)
     await bench.take(points(number) for number in range(10))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from askel_tui.services.status import read_status
 from askel_tui.sync.dispatching import in_flight, request_scheduler
 from askel_tui.sync.import_jobs import polling, slow_jobs
+from askel_tui.sync.instance import now_ms
 from tests.support.bad_days import (
     WELCOME,
     assert_in_order,
@@ -311,7 +311,7 @@ async def test_a_job_of_long_ago_that_is_over_is_not_reported(
     change(bench, "POST", "settle")
     bench.sandbox.world.change_settings({"job_time": 0.0})
     monkeypatch.setattr(slow_jobs, "SLOW_AFTER_MS", 2_000)
-    monkeypatch.setattr("askel_tui.sync.instance.now_ms", lambda: time.time_ns() // 1_000_000 + HOURS_MS)
+    bench.set_clock(lambda: now_ms() + HOURS_MS)
     await bench.drain()
     assert len(bench.events(METRIC)) == MANY_RECORDS
     assert await bench.instance.journal.notices() == []
