@@ -12,7 +12,6 @@ from textual.content import Content
 from textual.widgets import ContentSwitcher, Tab, Tabs
 
 from askel_tui.core.catalog import Catalog
-from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.text.times import format_age, format_time_of_day
 from askel_tui.tui.backend import queries, services
@@ -139,10 +138,7 @@ class BrowseScreen(AskelScreen):
     def _entry(self) -> Any:
         if self._catalog is None:
             return None
-        key = self._table.cursor_key
-        return next(
-            (each for each in view.entries(self._catalog, self._section) if view.entry_key(each) == key), None
-        )
+        return view.find_entry(self._catalog, self._section, self._table.cursor_key)
 
     def _show(self) -> None:
         for name, (title, _) in view.SECTIONS.items():
@@ -163,22 +159,18 @@ class BrowseScreen(AskelScreen):
         )
         if self.current_filter and found:
             table.move_cursor(row=0)
-        title, word = view.SECTIONS[self._section]
-        counted = pluralize(len(every), word, title.lower())
-        self.query_one(FilterBar).show_count(f"{len(found):,} of {counted}")
+        self.query_one(FilterBar).show_count(f"{len(found):,} of {view.count_text(catalog, self._section)}")
+        is_cut = len(found) > MAX_ROWS_SHOWN
         table.border_subtitle = (
-            f"the first {MAX_ROWS_SHOWN:,} are shown, / finds the others"
-            if len(found) > MAX_ROWS_SHOWN
-            else ""
+            f"the first {MAX_ROWS_SHOWN:,} are shown, / finds the others" if is_cut else ""
         )
         self._update_title()
         self._describe()
 
     def _update_title(self) -> None:
         if self._catalog is not None:
-            title, word = view.SECTIONS[self._section]
-            counted = pluralize(len(view.entries(self._catalog, self._section)), word, title.lower())
-            self._table.border_title = f"{counted}, read {format_age(self._catalog.taken, self._now_ms)} ago"
+            count = view.count_text(self._catalog, self._section)
+            self._table.border_title = f"{count}, read {format_age(self._catalog.taken, self._now_ms)} ago"
 
     def _describe(self) -> None:
         pane = self.query_one("#detail", DetailPane)

@@ -17,6 +17,7 @@ from askel_tui.core.catalog import (
 )
 from askel_tui.core.workflows.model import Workflow, step_targets
 from askel_tui.text.json_text import format_json
+from askel_tui.text.numbers import pluralize
 from askel_tui.tui.text.charts import bar
 from askel_tui.tui.widgets.rows import Cell, Row
 from askel_tui.tui.widgets.table import Column
@@ -66,6 +67,17 @@ def entries(catalog: Catalog, section: str) -> Sequence[Any]:
     """The entries of a section."""
     found: Sequence[Any] = getattr(catalog, section)
     return found
+
+
+def count_text(catalog: Catalog, section: str) -> str:
+    """The number of entries of a section: `14 lists`."""
+    title, noun = SECTIONS[section]
+    return pluralize(len(entries(catalog, section)), noun, title.lower())
+
+
+def find_entry(catalog: Catalog, section: str, key: str | None) -> Any:
+    """The entry of a key; None where there is none."""
+    return next((each for each in entries(catalog, section) if entry_key(each) == key), None)
 
 
 def entry_key(entry: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,27 +18,25 @@ from askel_tui.tui.backend import queries, services
 from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.dry_run import view
 from askel_tui.tui.screens.dry_run.export import EXPORT_SUFFIXES, export_text
+from askel_tui.tui.screens.dry_run.questions import (
+    MAX_RECORD_COUNT,
+    ask_record_count,
+    ask_records_file,
+    ask_workflow,
+    record_count,
+)
 from askel_tui.tui.screens.dry_run.record_pane import TITLES, RecordPane
 from askel_tui.tui.screens.file_dialog import export_to_file
 from askel_tui.tui.shell.clipboard import copy
 from askel_tui.tui.text.filtering import Filter
-from askel_tui.tui.widgets.choice import Choice
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.picker import Picker
 from askel_tui.tui.widgets.table import Table
-from askel_tui.tui.widgets.text_prompt import TextPrompt
 
 if TYPE_CHECKING:
     from askel_tui.core.records.record import RefusedLine
     from askel_tui.services.dry_run_result import DryRun, RecordPreview
     from askel_tui.store.state.documents import WorkflowDoc
-
-DEFAULT_RECORD_COUNT = 30
-"""How many of the newest records are tried where no number was chosen."""
-
-MAX_RECORD_COUNT = 2_000
-"""The most records that are tried: each costs reads of the account."""
 
 NO_WORKFLOW = (
     "This connection has no workflow yet.\n\n"
@@ -143,11 +140,6 @@ class DryRunScreen(AskelScreen):
             await self.load()
 
     @property
-    def _record_count(self) -> int:
-        kept = self.session.recall("dry_run.last", DEFAULT_RECORD_COUNT)
-        return kept if isinstance(kept, int) and 1 <= kept <= MAX_RECORD_COUNT else DEFAULT_RECORD_COUNT
-
-    @property
     def _selected_record(self) -> RecordPreview | None:
         key = self.query_one(Table).cursor_key
         if self._run is None or key is None:
@@ -242,7 +234,7 @@ class DryRunScreen(AskelScreen):
         refused: list[RefusedLine] = []
         try:
             if self._file is None:
-                work = self.backend.call(services.dry_run, workflow, last=self._record_count)
+                work = self.backend.call(services.dry_run, workflow, last=record_count(self))
             else:
                 reading = self.backend.call(services.read_records_file, self._file)
                 records, refused = await self.with_progress("Reading the file", reading)
@@ -266,10 +258,7 @@ class DryRunScreen(AskelScreen):
         self.start_work(self._ask_workflow, group="ask", exclusive=True, asks_question=True)
 
     async def _ask_workflow(self) -> None:
-        choices = [
-            Choice(each.workflow, each.workflow, f"version {each.version}") for each in self._documents
-        ]
-        chosen = await self.ask(Picker("Which workflow?", choices, preselected=self._workflow))
+        chosen = await ask_workflow(self, self._documents, self._workflow)
         if chosen is not None and chosen != self._workflow:
             self.session.remember("dry_run.workflow", chosen)
             await self.load()
@@ -279,34 +268,19 @@ class DryRunScreen(AskelScreen):
         self.start_work(self._ask_record_count, group="ask", exclusive=True, asks_question=True)
 
     async def _ask_record_count(self) -> None:
-        asked = TextPrompt(
-            "How many of the newest records?",
-            f"1 to {MAX_RECORD_COUNT:,} that match.",
-            value=str(self._record_count),
-        )
-        typed = await self.ask(asked)
-        if typed is None:
-            return
-        if not (typed.isdecimal() and 1 <= int(typed) <= MAX_RECORD_COUNT):
-            self.toasts.show(f"{typed} is no number from 1 to {MAX_RECORD_COUNT:,}.", severity="warning")
-            return
-        self._file = None
-        self.session.remember("dry_run.last", int(typed))
-        self.action_run()
+        if await ask_record_count(self):
+            self._file = None
+            self.action_run()
 
     def action_file(self) -> None:
         """Asks for a file of records."""
         self.start_work(self._ask_file, group="ask", exclusive=True, asks_question=True)
 
     async def _ask_file(self) -> None:
-        detail = "JSONL, or CSV by its ending. Nothing of it is kept. n goes back to the newest records."
-        asked = TextPrompt("Records of which file?", detail, value=self.session.recall("dry_run.file", ""))
-        typed = await self.ask(asked)
-        if typed is None:
-            return
-        self.session.remember("dry_run.file", typed)
-        self._file = await asyncio.to_thread(Path(typed).expanduser)
-        self.action_run()
+        file = await ask_records_file(self)
+        if file is not None:
+            self._file = file
+            self.action_run()
 
     def records_ingested(self) -> None:
         """Runs again, with the newest records."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -202,6 +203,16 @@ class FailedScreen(AskelScreen):
             return list(group.failures) if group else []
         return [failure] if failure else []
 
+    def _start_on(
+        self,
+        work: Callable[[list[Failure]], Awaitable[None]],
+        chosen: Sequence[Failure],
+        group: str = "order",
+    ) -> None:
+        """Starts work that asks first, if there are failures to do it to."""
+        if chosen:
+            self.start_work(partial(work, list(chosen)), group=group, exclusive=True, asks_question=True)
+
     def action_mark(self) -> None:
         """Marks, or unmarks, the failure under the cursor, or all failures of the reason."""
         group, failure = self._selected_group, self._selected_failure
@@ -217,17 +228,11 @@ class FailedScreen(AskelScreen):
 
     def action_retry(self) -> None:
         """Retries the marked or selected failures."""
-        self._retry(self._failures_to_act_on())
+        self._start_on(self._confirm_retry, self._failures_to_act_on())
 
     def action_retry_all(self) -> None:
         """Retries everything that is shown."""
-        self._retry(list(self._shown))
-
-    def _retry(self, chosen: list[Failure]) -> None:
-        if chosen:
-            self.start_work(
-                partial(self._confirm_retry, chosen), group="order", exclusive=True, asks_question=True
-            )
+        self._start_on(self._confirm_retry, self._shown)
 
     async def _confirm_retry(self, chosen: list[Failure]) -> None:
         count = pluralize(len(chosen), "failure")
@@ -249,17 +254,11 @@ class FailedScreen(AskelScreen):
 
     def action_discard(self) -> None:
         """Discards the marked or selected failures."""
-        self._discard(self._failures_to_act_on())
+        self._start_on(self._confirm_discard, self._failures_to_act_on())
 
     def action_discard_all(self) -> None:
         """Discards everything that is shown."""
-        self._discard(list(self._shown))
-
-    def _discard(self, chosen: list[Failure]) -> None:
-        if chosen:
-            self.start_work(
-                partial(self._confirm_discard, chosen), group="order", exclusive=True, asks_question=True
-            )
+        self._start_on(self._confirm_discard, self._shown)
 
     async def _confirm_discard(self, chosen: list[Failure]) -> None:
         count = pluralize(len(chosen), "failure")
@@ -288,10 +287,7 @@ class FailedScreen(AskelScreen):
 
     def action_export(self) -> None:
         """Exports what is shown to a file."""
-        if self._shown:
-            self.start_work(
-                partial(self._export, list(self._shown)), group="export", exclusive=True, asks_question=True
-            )
+        self._start_on(self._export, self._shown, group="export")
 
     async def _export(self, chosen: list[Failure]) -> None:
         count = pluralize(len(chosen), "failure")
