@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import io
 import re
-import tokenize
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +34,8 @@ OUTSIDE_ALLOWED = {
 SECTION = r"\d+(?:\.\d+)?"
 DOCUMENT = re.compile(rf"docs/([\w-]+)\.md(?:#([\w-]+)| +({SECTION}(?:(?:, | and | to ){SECTION})*))?")
 MODULE = re.compile(rf"`((?:askel_tui\.)?(?:{'|'.join(PACKAGES)})(?:\.\w+)+)(?:\(\))?`")
+COMMENT = re.compile(r"(?:^|\s)# .*")
+NAME = re.compile(r"`([A-Za-z]\w*(?:\.\w+)*)(?:\([^`]*\))?`")
 PATH = re.compile(r"`((?:askel_tui|tests|docs|\.ci)/[\w./-]*\w)`")
 
 
@@ -49,22 +49,26 @@ def headings(document: str) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(match.group() for match in numbers if match), frozenset(anchors)
 
 
-def prose(path: Path) -> Iterator[str]:
-    """What a file says to people: comments and docstrings of code, everything else of a document."""
+@cache
+def split_prose(path: Path) -> tuple[str, str]:
+    """(what a file says to people, its code): docstrings and comments, and the rest; a document is all prose."""
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".py":
-        yield text
-        return
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT:
-            yield token.string
+        return text, ""
+    lines = text.split("\n")
+    prose = []
     for node in ast.walk(ast.parse(text)):
         if (
             isinstance(node, ast.Expr)
             and isinstance(node.value, ast.Constant)
             and isinstance(node.value.value, str)
         ):
-            yield node.value.value
+            prose.append(node.value.value)
+            for number in range(node.lineno - 1, node.end_lineno or node.lineno):
+                lines[number] = ""
+    code = "\n".join(lines)
+    prose += COMMENT.findall(code)
+    return " ".join(" ".join(prose).split()), COMMENT.sub("", code)
 
 
 @cache
@@ -114,8 +118,22 @@ def unresolved(text: str) -> Iterator[str]:
 
 
 def test_every_reference_leads_somewhere() -> None:
-    texts = {str(path.relative_to(ROOT)): " ".join(" ".join(prose(path)).split()) for path in FILES}
+    texts = {str(path.relative_to(ROOT)): split_prose(path)[0] for path in FILES}
     assert {name: found for name, text in texts.items() if (found := list(unresolved(text)))} == {}
+
+
+def test_every_name_in_the_prose_of_the_package_is_one_of_its_code() -> None:
+    """Names of things that were renamed or removed; a part in capitals stands for any name."""
+    paths = [path for path in FILES if path.suffix == ".py"]
+    known = {word for path in paths for word in re.findall(r"\w+", split_prose(path)[1])}
+    known |= {path.stem for path in paths} | {path.parent.name for path in paths} | {"py"}
+    strange: dict[str, list[str]] = {}
+    for path in paths:
+        if path.is_relative_to(ROOT / "askel_tui"):
+            for name in NAME.findall(split_prose(path)[0]):
+                if not all(part in known or re.search("[A-Z]{4}", part) for part in name.split(".")):
+                    strange.setdefault(str(path.relative_to(ROOT)), []).append(name)
+    assert strange == {}
 
 
 def test_no_reference_leads_outside() -> None:

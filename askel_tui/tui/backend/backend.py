@@ -85,7 +85,10 @@ class Backend:
         return await function(instance, *args, **kwargs)
 
     async def submit(self, command: str, **arguments: Any) -> Mapping[str, Any]:
-        """Submits a command: a daemon carries it out if one runs, else this process. Raises `Refused`, `Unanswered`."""
+        """Submits a command: a daemon carries it out if one runs, else this process.
+
+        Raises `CommandRefused`, `CommandUnanswered`.
+        """
         return await self.call(services.submit, command, arguments, self.actor)
 
     def _refuse_if_read_only(self, what: str) -> None:

@@ -1,1 +1,1 @@
-"""The screens, one a file, each with its style sheet beside it. `registry.py` is the table of them."""
+"""The screens, one a file, each with its style sheet beside it. `shell.screen_registry` names them."""
