@@ -271,7 +271,7 @@ class Journal(ABC):
             rate_limit_slots.expired_slots, rate_limit_slots.delete_slots, before
         )
 
-    async def prune_history(self, before: int, now: int) -> int:
+    async def prune_history(self, before: int, now: int, *, batch_rows: int = PRUNE_BATCH_ROWS) -> int:
         """Deletes audit entries and records older than `before` with all that belongs to them; gives how many rows.
 
         The work is done in small parts, between other writes. An entry marks where the audit's chain begins from
@@ -280,25 +280,31 @@ class Journal(ABC):
         through = await self._read(retention.last_old_entry, before)
         await self._write(retention.write_marker, through, now)
         marked = await self._read(retention.chain_anchor)
-        deleted = 0 if marked is None else await self._delete("audit", {"through": marked[0]})
-        deleted += await self._prune(retention.old_records, retention.delete_records, before)
+        deleted = 0 if marked is None else await self._delete("audit", batch_rows, through=marked[0])
+        deleted += await self._prune(retention.old_records, retention.delete_records, before, batch_rows)
         first = await self._read(retention.first_audited_request)
-        deleted += await self._delete("requests", {"first": first, "before": before})
+        deleted += await self._delete("requests", batch_rows, first=first, before=before)
         for table in ("notices", "commands"):
-            deleted += await self._delete(table, {"before": before})
+            deleted += await self._delete(table, batch_rows, before=before)
         return deleted
 
-    async def _delete(self, table: str, bounds: Mapping[str, int]) -> int:
+    async def _delete(self, table: str, batch_rows: int, **bounds: int) -> int:
         """Deletes a table's rows within bounds (see `retention.delete_rows`), a batch at a time."""
         total = 0
-        while deleted := await self._write(retention.delete_rows, table, bounds, PRUNE_BATCH_ROWS):
+        while deleted := await self._write(retention.delete_rows, table, bounds, batch_rows):
             total += deleted
         return total
 
-    async def _prune(self, find: Callable[..., list[int]], delete: Callable[..., int], before: int) -> int:
+    async def _prune(
+        self,
+        find: Callable[..., list[int]],
+        delete: Callable[..., int],
+        before: int,
+        batch_rows: int = PRUNE_BATCH_ROWS,
+    ) -> int:
         """Deletes what `find` gives before a time, a batch at a time."""
         total = last = 0
-        while found := await self._read(find, before, last, PRUNE_BATCH_ROWS):
+        while found := await self._read(find, before, last, batch_rows):
             total += await self._write(delete, found)
             last = found[-1]
         return total

@@ -8,9 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
-from askel_tui.store.journal import interface
 from askel_tui.store.journal.rows import AuditEntry
 from askel_tui.store.journal.tables import retention
 from askel_tui.store.paths import journal_file
@@ -100,8 +97,7 @@ async def test_requests_and_notices_go_with_their_entries(desk: Desk) -> None:
     assert newest.request["body"] is not None
 
 
-async def test_a_follower_is_not_disturbed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interface, "PRUNE_BATCH_ROWS", 3)
+async def test_a_follower_is_not_disturbed(desk: Desk) -> None:
     border, before = await _old_and_new(desk, 30)
     seen: list[int] = []
 
@@ -112,9 +108,9 @@ async def test_a_follower_is_not_disturbed(desk: Desk, monkeypatch: pytest.Monke
                 return
 
     follower = asyncio.create_task(follow())
-    folding = asyncio.create_task(desk.journal.prune_history(border, desk.now))
+    pruning = asyncio.create_task(desk.journal.prune_history(border, desk.now, batch_rows=3))
     await desk.send(await desk.planned(1))
-    await folding
+    await pruning
     await desk.journal.write_decision(decision("connect"), desk.now)
     await follower
     assert seen == list(range(before[-3].seq + 1, seen[-1] + 1))
