@@ -1,4 +1,4 @@
-"""What can go wrong with the home and the keys, in sentences for people. Light to import."""
+"""Errors of the home and of the keys, in sentences for people. Light to import."""
 
 from __future__ import annotations
 

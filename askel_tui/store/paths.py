@@ -124,10 +124,10 @@ def ownership_file(directory: Path) -> Path:
 
 
 def refused_dir(directory: Path) -> Path:
-    """Where `ingest` leaves the lines it refused."""
+    """The directory in which `ingest` leaves the lines that it refused."""
     return directory / "refused"
 
 
 def crashes_dir(directory: Path) -> Path:
-    """Where the command line leaves reports of what it did not expect."""
+    """The directory in which the command line leaves reports of unexpected errors."""
     return directory / "crashes"

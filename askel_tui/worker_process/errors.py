@@ -1,4 +1,4 @@
-"""What can go wrong with a worker process."""
+"""Errors of a worker process."""
 
 
 class WorkerError(Exception):

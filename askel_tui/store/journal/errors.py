@@ -1,4 +1,4 @@
-"""What can go wrong with a journal, in sentences for people."""
+"""The journal's errors, in sentences for people."""
 
 from __future__ import annotations
 

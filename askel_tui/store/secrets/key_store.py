@@ -60,7 +60,7 @@ class KeyStore:
         self._backend = backend
         self._service = service
         self.backend_name = backend_name
-        """Where the keys are kept, for people."""
+        """The name of the place that keeps the keys, for people."""
 
     def __repr__(self) -> str:
         return f"Secrets({self.backend_name})"

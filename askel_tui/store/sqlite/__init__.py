@@ -1,4 +1,4 @@
-"""The journal in a SQLite file: connection, schema, readers and the object that ties them together.
+"""The embedded engine: the journal in a SQLite file, with its connections, schema, backups, readers and writers.
 
-What a table's rows mean is in `tables`, who commits is in `writing`.
+No rule of the journal: these are in `store.journal`.
 """

@@ -9,7 +9,7 @@ from askel_tui.core.operations import Target
 from askel_tui.store.errors import InvalidName
 
 OnConflict = Literal["fail", "strongest", "merge"]
-"""What a 409 for a profile does."""
+"""The policy for a 409, where an update names identifiers of two profiles."""
 
 ScopeState = Literal["present", "missing", "not verified"]
 
@@ -52,7 +52,7 @@ class PinnedStep(_Doc):
     through: Target | None = None
     """The list or metric that carries a `trigger_flow`."""
     seen: dict[str, Any] = {}
-    """What else the targets were then, for finding drift (`core.targets.dependencies.target_details`)."""
+    """Other facts about the targets then, for finding drift (`core.targets.dependencies.target_details`)."""
 
 
 class WorkflowDoc(_Doc):
@@ -62,7 +62,7 @@ class WorkflowDoc(_Doc):
     version: int = Field(ge=1)
     connection: str
     file: str | None = None
-    """Where it was read from, for messages."""
+    """The path of the file that it was read from, for messages."""
     source: str
     """The YAML text."""
     targets: dict[str, PinnedStep] = {}

@@ -130,7 +130,7 @@ class LockedTable(Table):
     """A TinyDB table whose changes are one section each, and which sees what other processes changed."""
 
     def __init__(self, storage: CrashSafeStorage, name: str) -> None:
-        # No query cache: it would not see what other processes write.
+        # No query cache: it would not see the writes of other processes.
         super().__init__(storage, name, cache_size=0)
         self._file = storage
 

@@ -85,7 +85,7 @@ def find_delivery(db: Transaction, address: str) -> DeliveryPosition | None:
 
 
 def first_delivery(db: Transaction, address: str, connection: str | None) -> DeliveryPosition:
-    """Where a new address begins: with the oldest hold that stands, else with the next notice."""
+    """The position at which a new address begins: the oldest hold that stands, else the next notice."""
     known = find_delivery(db, address)
     if known is not None:
         return known

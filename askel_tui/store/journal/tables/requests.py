@@ -53,7 +53,7 @@ def group_settled(settled: Iterable[SettledOperation]) -> list[SettledGroup]:
 
 @dataclass(frozen=True, slots=True)
 class RequestSettlement:
-    """What became of a request: the arguments of `answer_request` as one value that can be pickled."""
+    """The outcome of a request: the arguments of `Journal.answer_request` as one value that can be pickled."""
 
     request: int | None
     now: int

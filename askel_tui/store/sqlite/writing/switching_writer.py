@@ -26,7 +26,7 @@ class SwitchingWriter:
         self._writer = writer
         self._bulk = False
         self._postponed: list[tuple[Future[Any], Callable[..., Any], Sequence[Any]]] | None = None
-        """What was handed in while one writer ends and the other has not begun."""
+        """Writes that were handed in while one writer ends and the other has not begun; None at other times."""
 
     async def enter_bulk_mode(self) -> None:
         """Lets a process of its own write from now on. Raises `OSError` where none can be started."""

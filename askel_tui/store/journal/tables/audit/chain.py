@@ -22,7 +22,7 @@ from askel_tui.store.journal.tables.queue_row import QueueRow
 from askel_tui.store.journal.transaction import Transaction
 
 SYSTEM_ACTOR = "askel"
-"""Who acts where neither a person nor a record's actor does."""
+"""The actor of entries that neither a person nor a record's actor caused."""
 
 AUDIT_BATCH_ROWS = 1_000
 """Entries that are gathered before they are written."""
@@ -54,7 +54,7 @@ def _json_text(value: str | None) -> str:
 
 @dataclass(slots=True, eq=False)
 class _Frame:
-    """What entries share that differ only in record, operation and profile, and the rows that are not written yet."""
+    """The shared part of entries that differ only in record, operation and profile, and their unwritten rows."""
 
     head: str
     middle: str
@@ -104,7 +104,7 @@ class AuditChain:
 
     def append_decision(self, decision: Decision) -> None:
         """Appends the entry of a decision."""
-        # Through JSON and back: what is hashed now is what reading will give.
+        # Through JSON and back, so that the value hashed now is the value that reading will give.
         detail = json.loads(canonical_json(dict(decision.detail)))
         self.append(
             kind=decision.kind,
