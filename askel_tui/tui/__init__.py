@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 def run(read_only: bool = False) -> None:
     """Opens the console and returns when it is left. With `read_only`, no write leaves the process."""
-    # Nothing moves by itself; Textual reads this when it is loaded.
+    # Nothing moves by itself. Textual reads both variables when it is loaded.
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-    # A page that was asked for waits for half as long.
+    # A scrolled page is painted after half of the usual time.
     os.environ.setdefault("TEXTUAL_FPS", "120")
     with _opening_message():
         from askel_tui.tui.app import AskelApp
@@ -23,7 +23,7 @@ def run(read_only: bool = False) -> None:
 
 @contextmanager
 def _opening_message() -> Iterator[None]:
-    """Says on the screen that the console is about to paint that it opens; leaves that screen where it can't."""
+    """Shows a message on the alternate screen while the console loads; leaves that screen when loading fails."""
     terminal = sys.__stderr__
     if terminal is None or not terminal.isatty():
         yield

@@ -1,4 +1,4 @@
-"""A daemon started from the console: a process of its own, so that neither slows the other."""
+"""Starts and stops a daemon as a process of its own, so that it and the console don't slow each other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STOP_TIMEOUT_S = 45.0
 
 
 class DaemonFailed(Exception):
-    """A daemon that did not start; the message says what it said."""
+    """Raised for a daemon that did not start; the message holds the last line of its output."""
 
 
 async def start_daemon(home: Path) -> asyncio.subprocess.Process:
@@ -49,8 +49,8 @@ async def start_daemon(home: Path) -> asyncio.subprocess.Process:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), 0.1)
     await stop_daemon(process)
-    said = log.read_text("utf-8", "replace").strip().splitlines()
-    raise DaemonFailed(f"the daemon did not start: {said[-1] if said else 'it said nothing'}")
+    output_lines = log.read_text("utf-8", "replace").strip().splitlines()
+    raise DaemonFailed(f"the daemon did not start: {output_lines[-1] if output_lines else 'it said nothing'}")
 
 
 async def stop_daemon(process: asyncio.subprocess.Process) -> None:

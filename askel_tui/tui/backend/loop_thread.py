@@ -11,11 +11,11 @@ T = TypeVar("T")
 
 
 class BackendClosed(Exception):
-    """The loop has ended."""
+    """Raised for a call after the loop has ended."""
 
 
 class LoopThread:
-    """Runs coroutines beside the caller's loop. Starts when it is first used; `stop` at the end."""
+    """Runs coroutines in its own thread. Starts when it is first used; `stop` at the end."""
 
     def __init__(self, name: str) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -30,7 +30,7 @@ class LoopThread:
             self._loop.run_forever()
 
     async def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the coroutine gives or raises; cancelling this cancels it there."""
+        """The result of a coroutine that runs in the thread; cancelling this cancels it there."""
         if threading.current_thread() is self._thread:
             return await work
         if self._stopped:
@@ -44,7 +44,7 @@ class LoopThread:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     def stop(self) -> None:
-        """Ends the loop; what still runs in it is cancelled."""
+        """Ends the loop and cancels what still runs in it."""
         self._stopped = True
         if self._loop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)

@@ -1,6 +1,6 @@
-"""Read-only, enforced below the screens: what a read-only console opens cannot write, whoever asks.
+"""Read-only mode below the screens: makes an instance unable to write, also for a function that is marked wrongly.
 
-The journal refuses everything but reading (and the places in the budget that reading takes), state refuses changes to
+The journal refuses everything but reading (and the rate-limit slots that reading takes), state refuses changes to
 connections and workflows, and a client refuses every request but GET.
 """
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ReadOnly(Exception):
-    """A write was asked of a console that was opened read-only."""
+    """Raised for a write in a console that was opened read-only."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} is a write, and this console is read-only: open it without --read-only")
@@ -29,7 +29,7 @@ JOURNAL_READS = frozenset(
         "unconfirmed_writes",
     }
 )  # fmt: skip
-"""What only reads, and the places in the budget that reading takes; whatever else there is, is refused."""
+"""Methods that only read or take a rate-limit slot for reading; all others are refused."""
 
 STATE_WRITES = frozenset(
     {
@@ -64,7 +64,7 @@ class _ReadOnlyState:
 
 
 def make_read_only(instance: Instance) -> Instance:
-    """The instance, made unable to write."""
+    """Makes an instance unable to write."""
     guarded_journal: Any = _ReadOnlyJournal(instance.journal)
     instance.journal = guarded_journal
     guarded_state: Any = _ReadOnlyState(instance.state)

@@ -21,7 +21,7 @@ _SETTING_TYPES: Mapping[str, type] = {"theme": str, "clipboard": str, "keymap": 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What the user has set. `keymap` is {binding id: keys}."""
+    """The user's settings. `keymap` is {binding id: keys}."""
 
     theme: str | None = None
     clipboard: str = "auto"
@@ -30,7 +30,7 @@ class Config:
 
 
 def config_directory() -> Path:
-    """Where the user's own files are: `ASKEL_HOME`, else the user's config directory."""
+    """The directory of the user's own files: `ASKEL_HOME`, else the user's config directory."""
     chosen = os.environ.get("ASKEL_HOME", "")
     if chosen:
         return Path(os.path.abspath(os.path.expanduser(chosen)))
@@ -40,23 +40,23 @@ def config_directory() -> Path:
 
 
 def load_config(where: Path | None = None) -> Config:
-    """The settings in a directory; missing files are as good as empty ones."""
+    """The settings in a directory; a missing file counts as an empty one."""
     where = where or config_directory()
     problems: list[Problem] = []
     values, lines = read_yaml(where / "config.yaml", problems)
-    given = _valid_settings(values, lines, where / "config.yaml", problems)
-    keymap = _keymap(given.get("keymap", {}), lines, where / "config.yaml", problems)
+    valid = _valid_settings(values, lines, where / "config.yaml", problems)
+    keymap = _keymap(valid.get("keymap", {}), lines, where / "config.yaml", problems)
     more, more_lines = read_yaml(where / "keymap.yaml", problems)
     keymap |= _keymap(more, more_lines, where / "keymap.yaml", problems)
-    clipboard = given.get("clipboard", "auto")
+    clipboard = valid.get("clipboard", "auto")
     if clipboard not in CLIPBOARD_MODES:
-        told = f"clipboard is one of {', '.join(CLIPBOARD_MODES)}"
+        message = f"clipboard is one of {', '.join(CLIPBOARD_MODES)}"
         guess = did_you_mean(str(clipboard), CLIPBOARD_MODES)
         problems.append(
-            Problem(told, "clipboard", None, str(where / "config.yaml"), lines.get("clipboard"), guess)
+            Problem(message, "clipboard", None, str(where / "config.yaml"), lines.get("clipboard"), guess)
         )
         clipboard = "auto"
-    return Config(given.get("theme"), clipboard, keymap, tuple(problems))
+    return Config(valid.get("theme"), clipboard, keymap, tuple(problems))
 
 
 def read_yaml(file: Path, problems: list[Problem]) -> tuple[dict[str, Any], dict[str, int]]:
@@ -78,8 +78,8 @@ def read_yaml(file: Path, problems: list[Problem]) -> tuple[dict[str, Any], dict
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else None
-        told = f"is no YAML: {getattr(error, 'problem', None) or error}"
-        problems.append(Problem(told, file=str(file), line=line))
+        message = f"is no YAML: {getattr(error, 'problem', None) or error}"
+        problems.append(Problem(message, file=str(file), line=line))
         return {}, {}
     if values is None:
         return {}, {}
@@ -116,6 +116,6 @@ def _keymap(
         if isinstance(keys, str | int) and not isinstance(keys, bool) and str(keys):
             kept[str(name)] = str(keys)
         else:
-            told = "must name keys, such as ctrl+s or 'g,home'"
-            problems.append(Problem(told, str(name), None, str(file), lines.get(str(name))))
+            message = "must name keys, such as ctrl+s or 'g,home'"
+            problems.append(Problem(message, str(name), None, str(file), lines.get(str(name))))
     return kept

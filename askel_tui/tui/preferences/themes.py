@@ -1,6 +1,6 @@
-"""Themes: our own, from the package, and the user's, from `themes/` in their config directory. YAML each.
+"""Themes as YAML files: Askel's own in the package, and the user's in `themes/` of their config directory.
 
-A file that is wrong sinks no other: its problem names file, line and a suggestion.
+A file with a mistake does not keep the others from loading: its problem names file, line and a suggestion.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _THEME_KEYS = ("name", "dark", "colours", "variables")
 
 
 def builtin_directory() -> Path:
-    """Where our own themes are: beside the package's files, or at the root of a checkout."""
+    """The directory of Askel's own themes: in the package, or at the root of a checkout."""
     package = Path(__file__).parents[2]
     inside = package / "themes"
     return inside if inside.is_dir() else package.parent / "themes"
 
 
 def load_themes(directory: Path, only: str | None = None) -> tuple[list[Theme], list[Problem]]:
-    """The themes in a directory, by file name, and what is wrong with the others. Never raises.
+    """The themes in a directory, by file name, and the problems of the others. Never raises.
 
     `only` reads one file, by its name without the ending.
     """
@@ -62,7 +62,7 @@ def load_themes(directory: Path, only: str | None = None) -> tuple[list[Theme], 
 
 
 def _suggest_key(part: str) -> str | None:
-    """What may have been meant; a colour belongs under `colours`."""
+    """A suggestion for an unknown key; a colour belongs under `colours`."""
     colour = part if part in _COLOURS else did_you_mean(part, _COLOURS)
     return did_you_mean(part, _THEME_KEYS) or (f"colours: {colour}" if colour else None)
 
@@ -85,11 +85,11 @@ def _read_theme(file: Path, problems: list[Problem]) -> Theme | None:
         )
         return None
     for name, colour in (*colours.items(), *variables.items()):
-        told = _colour_problem(name, colour, known=name in _COLOURS or name in variables)
-        if told:
+        message = _colour_problem(name, colour, known=name in _COLOURS or name in variables)
+        if message:
             guess = did_you_mean(str(name), _COLOURS) if name in colours and name not in _COLOURS else None
             line = _line_of_key(file, str(name))
-            problems.append(Problem(told, str(name), None, str(file), line, guess))
+            problems.append(Problem(message, str(name), None, str(file), line, guess))
     if "primary" not in colours and len(problems) == before:
         problems.append(
             Problem("the colour primary is missing", "colours", None, str(file), lines.get("colours"))

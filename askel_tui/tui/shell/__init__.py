@@ -1,4 +1,4 @@
-"""The console's frame: base screen, registry, appearance, typed-ahead keys, progress.
+"""The parts that the app has: appearance, toasts, typed-ahead keys, the daemon's switch, the table of screens.
 
-Knows no screen by name but through the registry.
+No screen and no widget is imported here; the app is known as a `Console`.
 """

@@ -1,4 +1,4 @@
-"""Memory that loading took and nobody holds any more."""
+"""Freeing memory that only loading needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far something is that takes time: a line with count, rate, time left, and Esc to cancel."""
+"""The progress of work that takes long: a line with count, rate and time left; Esc cancels."""
 
 from __future__ import annotations
 
@@ -16,23 +16,25 @@ from textual.widget import Widget
 from askel_tui.text.sanitizing import sanitize
 
 SPINNER_INTERVAL_S = 0.25
+"""How often the sign of running work changes, in seconds."""
+
 _SPINNER = "◐◓◑◒"
 
 
 class Cancelled(Exception):
-    """Work that was cancelled by hand."""
+    """Raised for work that a person has cancelled."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far work is. `report` may be called from any thread."""
+    """The progress of some work. `report` may be called from any thread."""
 
     done: int = 0
     total: int | None = None
     started_at: float = field(default_factory=time.monotonic)
 
     def report(self, done: int, total: int | None = None) -> None:
-        """So many are done, of so many where that is known."""
+        """Sets how much is done, of how much where that is known."""
         self.done = done
         self.total = total if total is not None else self.total
 
@@ -49,21 +51,21 @@ class Progress:
 
 
 class BusyLine(Widget):
-    """Shows the progress of the newest work; hidden while there is none."""
+    """A line with the progress of the newest work; hidden while there is none."""
 
     def __init__(self) -> None:
         super().__init__()
         self._work: list[tuple[str, asyncio.Future[Any], Progress]] = []
         self._timer: Timer | None = None
-        self._beat = 0
+        self._spinner_step = 0
 
     def on_mount(self) -> None:
-        """The timer runs only while there is work: idle means idle."""
+        """Makes the timer, which runs only while there is work: idle means idle."""
         self._timer = self.set_interval(SPINNER_INTERVAL_S, self._tick, pause=True)
 
     @contextmanager
     def shown(self, label: str, task: asyncio.Future[Any], progress: Progress) -> Iterator[None]:
-        """Shows work inside the block."""
+        """Shows the progress of work inside the block."""
         item = (sanitize(label), task, progress)
         self._work.append(item)
         self._show()
@@ -87,7 +89,7 @@ class BusyLine(Widget):
         self.refresh()
 
     def _tick(self) -> None:
-        self._beat += 1
+        self._spinner_step += 1
         self.refresh()
 
     def render(self) -> Content:
@@ -95,7 +97,7 @@ class BusyLine(Widget):
         if not self._work:
             return Content("")
         label, _, progress = self._work[-1]
-        sign = _SPINNER[self._beat % len(_SPINNER)]
+        sign = _SPINNER[self._spinner_step % len(_SPINNER)]
         words = progress.describe(time.monotonic())
         return Content.assemble(
             (f"{sign} ", "$accent"), f"{label}  {words}  ", ("Esc cancels", "$foreground-muted")

@@ -1,4 +1,4 @@
-"""Work beside the screens: Textual's workers, which must neither end the app nor hold it up."""
+"""Background work in Textual's workers, which must neither end the app nor hold it up."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ FIELDS_BY_KIND: Mapping[str, tuple[str, ...]] = {
     "unsubscribe": ("channels", "list"),
     "require_segment": ("segment", "member"),
 }
-"""The fields that a kind of step has by name; `upsert_profile` and `track_event` take more."""
+"""The named fields of each kind of step; `upsert_profile` and `track_event` take others as well."""
 
 DEFAULT_STEP_IDS: Mapping[str, str] = {
     "upsert_profile": "profile",
@@ -53,10 +53,10 @@ DEFAULT_STEP_IDS: Mapping[str, str] = {
     "unsubscribe": "unsubscribe",
     "require_segment": "gate",
 }
-"""What a new step of a kind is called."""
+"""The id of a new step of each kind."""
 
 MAX_UNDO_STATES = 500
-"""States that undo goes back."""
+"""How many changes can be undone."""
 
 PROPERTY_PREFIX, LOCATION_PREFIX = "properties.", "location."
 
@@ -96,17 +96,17 @@ class Draft:
     steps: tuple[StepDraft, ...] = ()
 
     def with_identifier(self, name: str, text: str) -> Draft:
-        """With an identifier's expression set, or taken away by an empty text."""
+        """The draft with an identifier's expression set, or removed by an empty text."""
         kept = {**self.profile, name: text.strip()}
         return replace(self, profile={key: value for key, value in kept.items() if value})
 
     def with_step(self, at: int, change: Callable[[StepDraft], StepDraft]) -> Draft:
-        """With the step at a place changed."""
-        steps = [change(step) if place == at else step for place, step in enumerate(self.steps)]
+        """The draft with the step at an index changed."""
+        steps = [change(step) if index == at else step for index, step in enumerate(self.steps)]
         return replace(self, steps=tuple(steps))
 
     def with_new_step(self, kind: str, at: int, fields: Mapping[str, str] | None = None) -> Draft:
-        """With a new step at a place; its id is one that no other step has."""
+        """The draft with a new step at an index; its id is one that no other step has."""
         given = dict.fromkeys(FIELDS_BY_KIND[kind], "") | (
             {"member": "true"} if kind == "require_segment" else {}
         )
@@ -118,11 +118,11 @@ class Draft:
         return replace(self, steps=(*self.steps[:at], step, *self.steps[at:]))
 
     def without_step(self, at: int) -> Draft:
-        """Without the step at a place."""
+        """The draft without the step at an index."""
         return replace(self, steps=(*self.steps[:at], *self.steps[at + 1 :]))
 
     def with_step_moved(self, at: int, by: int) -> Draft:
-        """With the step at a place moved up (-1) or down (1), as far as there is room."""
+        """The draft with the step at an index moved up (-1) or down (1), as far as there is room."""
         to = min(max(0, at + by), len(self.steps) - 1)
         steps = [*self.steps]
         steps.insert(to, steps.pop(at))
@@ -167,12 +167,12 @@ def unused_id(wanted: str, taken: Collection[str]) -> str:
 
 
 def split_list(text: str) -> list[str]:
-    """The words of a text in which commas part them."""
+    """The words of a text between its commas."""
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
 class DraftHistory:
-    """A draft with what it was before, and what was undone."""
+    """A draft with its earlier states, for undo and redo."""
 
     def __init__(self, draft: Draft) -> None:
         self.draft = draft
@@ -180,7 +180,7 @@ class DraftHistory:
         self._undone: list[Draft] = []
 
     def change(self, draft: Draft) -> bool:
-        """Takes a new state; False where nothing is different."""
+        """Replaces the draft; False where nothing is different."""
         if draft == self.draft:
             return False
         self._past = [*self._past[-(MAX_UNDO_STATES - 1) :], self.draft]
@@ -197,7 +197,7 @@ class DraftHistory:
         return True
 
     def redo(self) -> bool:
-        """Takes an undone change again; False where none was undone."""
+        """Makes an undone change again; False where none was undone."""
         if not self._undone:
             return False
         self._past.append(self.draft)
@@ -284,7 +284,7 @@ def to_yaml(draft: Draft) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what YAML takes for a line break as an escape: in plain text it would come back as a space."""
+    """Writes line breaks of YAML as escapes: in plain text they would come back as spaces."""
 
 
 def _scalar(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -327,5 +327,5 @@ def _nested(step: StepDraft, given: Mapping[str, str]) -> dict[str, Any]:
 
 
 def slug(text: str) -> str:
-    """A text as the name of a workflow or the id of a step."""
+    """A text made into the name of a workflow or the id of a step."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:64].strip("-")

@@ -1,4 +1,4 @@
-"""All keys of the console with their ids, the user's own among them, and which are asked to do two things."""
+"""The keys of the console with their ids and the user's own keymap, and clashes between them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GLOBAL_SCOPES = ("app", "screen")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A binding: its id, the keys it has now, the keys it came with, and what it does."""
+    """A binding: its id, its present keys, its default keys, and what it does."""
 
     id: str
     keys: tuple[str, ...]
@@ -28,12 +28,12 @@ class Key:
 
     @property
     def scope(self) -> str:
-        """Where it works: `app`, `screen` (every screen), a screen, or a widget."""
+        """The part of the console where it works: `app`, `screen` (every screen), a screen, or a widget."""
         return self.id.partition(".")[0]
 
     @property
     def is_custom(self) -> bool:
-        """Whether the user has set it."""
+        """Whether the user has set its keys."""
         return self.keys != self.default_keys
 
 
@@ -50,21 +50,21 @@ def all_keys(own: Mapping[str, str]) -> list[Key]:
 
 
 def find_clashes(keys: Sequence[Key]) -> dict[str, str]:
-    """By id, what else has one of its keys at the same place: within a scope, and where the user set one of both."""
-    told: dict[str, str] = {}
+    """Clashes by id: another binding has one of its keys in its scope, or in a global one where the user set either."""
+    clashes: dict[str, str] = {}
     for one in keys:
         for other in keys:
             shared = set(one.keys) & set(other.keys)
             if one is other or not shared:
                 continue
-            beside = one.scope in GLOBAL_SCOPES or other.scope in GLOBAL_SCOPES
-            if one.scope == other.scope or (beside and (one.is_custom or other.is_custom)):
-                told.setdefault(one.id, f"{min(shared)} is also {other.id}")
-    return told
+            is_global = one.scope in GLOBAL_SCOPES or other.scope in GLOBAL_SCOPES
+            if one.scope == other.scope or (is_global and (one.is_custom or other.is_custom)):
+                clashes.setdefault(one.id, f"{min(shared)} is also {other.id}")
+    return clashes
 
 
 def find_unknown_ids(own: Mapping[str, str], keys: Sequence[Key], file: str) -> list[Problem]:
-    """The ids in the user's keymap that nothing has."""
+    """Problems for ids in the user's keymap that no binding has."""
     ids = [key.id for key in keys]
     return [
         Problem("is the id of no key", name, None, file, None, did_you_mean(name, ids))
