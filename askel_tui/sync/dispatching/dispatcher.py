@@ -184,26 +184,26 @@ class Dispatcher:
         self._wake.set()
 
     async def _recover(self) -> None:
-        """Sends requests in doubt again, oldest first, before anything else; import jobs are followed beside it."""
-        for doubt in await self._journal.requests_in_doubt(list(self._senders)):
+        """Sends requests in doubt again, oldest first, before anything else; import jobs are followed meanwhile."""
+        for unanswered in await self._journal.requests_in_doubt(list(self._senders)):
             if self._stopping:
                 return
-            sender = self._senders[doubt.intent.connection]
-            if doubt.intent.call == Call.BULK_IMPORT_PROFILES and doubt.operations:
-                self._follow_again(doubt, sender)
+            sender = self._senders[unanswered.intent.connection]
+            if unanswered.intent.call == Call.BULK_IMPORT_PROFILES and unanswered.operations:
+                self._follow_again(unanswered, sender)
                 continue
-            log.info("request %d was in doubt: sent again", doubt.id)
-            update = await sender.send_again(doubt)
+            log.info("request %d was in doubt: sent again", unanswered.id)
+            update = await sender.send_again(unanswered)
             self._scheduler.single_only |= update.single_only
 
-    def _follow_again(self, doubt: OpenRequest, sender: Sender) -> None:
+    def _follow_again(self, unanswered: OpenRequest, sender: Sender) -> None:
         """Follows an import job that may run: the later operations of its profiles wait for it, others don't."""
-        log.info("request %d was in doubt: its job is looked for", doubt.id)
-        for stored in doubt.operations:
+        log.info("request %d was in doubt: its job is looked for", unanswered.id)
+        for stored in unanswered.operations:
             self._queue.add(stored)
             self._queue.take_carried(stored)
-        kind = Lane(doubt.intent.connection, packing.BatchKey(Call.BULK_IMPORT_PROFILES, ""))
-        self._in_flight.start(kind, sender.send_again(doubt))
+        kind = Lane(unanswered.intent.connection, packing.BatchKey(Call.BULK_IMPORT_PROFILES, ""))
+        self._in_flight.start(kind, sender.send_again(unanswered))
 
     def _orphans_to_follow(self) -> list[OrphanedJob]:
         """The orphaned jobs that may be readable now: their key was replaced, or a command was carried out."""
@@ -221,20 +221,20 @@ class Dispatcher:
             return
         async with self._loading:
             orphans, self._retry_orphaned = self._orphans_to_follow(), False
-            doubts = {each.id: each for each in await self._journal.requests_in_doubt(list(self._senders))}
+            in_doubt = {each.id: each for each in await self._journal.requests_in_doubt(list(self._senders))}
             for each in orphans:
                 sender = self._senders.get(each.connected.name)
                 if sender is None:
                     continue  # disconnected while the journal was read
                 self._orphaned.remove(each)
-                doubt = doubts.get(each.request)
-                left = {stored.seq for stored in doubt.operations} if doubt else set()
+                unanswered = in_doubt.get(each.request)
+                left = {stored.seq for stored in unanswered.operations} if unanswered else set()
                 for stored in each.operations:
                     if stored.seq not in left:
                         # It was given up meanwhile.
                         self._queue.remove(stored.seq)
-                if doubt:
-                    self._follow_again(doubt, sender)
+                if unanswered:
+                    self._follow_again(unanswered, sender)
 
     def _correct_due_times(self) -> None:
         """A clock that was set back makes nothing wait longer than it was meant to."""

@@ -82,14 +82,14 @@ def remaining_batches(batch: Batch, left: Sequence[StoredOperation], revision: s
     return _pack(batch.request.call, rows, left, revision, batch.list_id)
 
 
-def batch_in_doubt(doubt: OpenRequest) -> Batch:
+def batch_in_doubt(unanswered: OpenRequest) -> Batch:
     """The batch of a request that was written down and never answered: with the same bytes."""
-    intent, operations = doubt.intent, tuple(each.operation for each in doubt.operations)
+    intent, operations = unanswered.intent, tuple(each.operation for each in unanswered.operations)
     destination = operations[0].destination
     ids = {"id": destination.id or ""} if destination and intent.call in PACKED_CALLS else {}
     request = Request(intent.call, intent.method, intent.path, ids, intent.body, operations)
     rows = bulk.rebuild_import_request(request).rows if intent.call == Call.BULK_IMPORT_PROFILES else ()
-    return Batch(request, doubt.operations, "bulk" if intent.call in BULK_CALLS else "live", rows=rows)
+    return Batch(request, unanswered.operations, "bulk" if intent.call in BULK_CALLS else "live", rows=rows)
 
 
 def row_operations(profiles: Iterable[ProfileUpdates]) -> Iterator[StoredOperation]:

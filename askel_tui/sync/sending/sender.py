@@ -93,28 +93,28 @@ class Sender:
             batches.event_batches(events, self.revision)
         )
 
-    async def send_again(self, doubt: OpenRequest) -> QueueUpdate:
+    async def send_again(self, unanswered: OpenRequest) -> QueueUpdate:
         """Settles a request in doubt: it is sent once more with the same bytes, if that is harmless.
 
         Consent is read back instead. An import job that is known is followed; where its answer was lost, all that may
         be the one are waited for, so that no newer write is overtaken by it, and then its rows go anew.
         """
-        if not doubt.operations:
-            await self._journal.answer_request(doubt.id, now=self._clock())
+        if not unanswered.operations:
+            await self._journal.answer_request(unanswered.id, now=self._clock())
             return QueueUpdate()
-        batch, job = batches.batch_in_doubt(doubt), None
-        if doubt.intent.call == Call.BULK_IMPORT_PROFILES:
-            reply = Reply(doubt.id, Unavailable("the program stopped before the job was known"))
-            job = await self._follow_job(batch, reply, doubt.opened, doubt.job)
-        elif doubt.intent.call in CONSENT_CALLS:
-            reply = Reply(doubt.id, Unavailable("the program stopped before the answer"))
+        batch, job = batches.batch_in_doubt(unanswered), None
+        if unanswered.intent.call == Call.BULK_IMPORT_PROFILES:
+            reply = Reply(unanswered.id, Unavailable("the program stopped before the job was known"))
+            job = await self._follow_job(batch, reply, unanswered.opened, unanswered.job)
+        elif unanswered.intent.call in CONSENT_CALLS:
+            reply = Reply(unanswered.id, Unavailable("the program stopped before the answer"))
         else:
-            if doubt.intent.call in PACKED_CALLS:
-                ids = await self._preparation.profile_ids(doubt.operations)
+            if unanswered.intent.call in PACKED_CALLS:
+                ids = await self._preparation.profile_ids(unanswered.operations)
                 batch = replace(batch, profile_ids=ids)
-            reply = await self._exchange.send(batch, doubt.id)
+            reply = await self._exchange.send(batch, unanswered.id)
         settlement = await self._interpret(batch, reply, job)
-        update = await self._committer.commit(doubt.id, settlement)
+        update = await self._committer.commit(unanswered.id, settlement)
         update.add(await self._send_all(self._again(batch, settlement), "live"))
         return update
 

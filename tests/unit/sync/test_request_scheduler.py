@@ -69,7 +69,7 @@ class Bench:
         await self.in_flight.drain()
 
 
-async def test_what_gathers_goes_beside_the_last_one_when_it_is_much_or_has_waited() -> None:
+async def test_another_gathering_request_starts_when_much_waits_or_it_has_waited() -> None:
     bench, call = Bench(), Call.ADD_PROFILES_TO_LIST
     bench.add(3, call)
     assert await bench.schedule(0) == (None, [3])

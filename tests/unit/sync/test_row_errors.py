@@ -1,4 +1,4 @@
-"""Receipts of import jobs: every error is tied to its row, and figures that do not add up are noticed."""
+"""Row errors of import jobs: every error is tied to its row, and figures that do not add up are noticed."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_figures_that_do_not_are_reported(written: int, failed: int, lost: int) 
         max_size=4,
     )
 )
-def test_whatever_an_error_holds_is_tied_to_a_row_or_to_none(errors: list[dict[str, Any]]) -> None:
+def test_an_error_of_any_content_is_tied_to_a_row_or_to_none(errors: list[dict[str, Any]]) -> None:
     assert errors_by_row(errors, ROWS).keys() <= set(range(len(ROWS)))
 
 
