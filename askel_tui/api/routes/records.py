@@ -41,7 +41,7 @@ class RecordResult(BaseModel):
 
 
 class RecordsAnswer(BaseModel):
-    """A result for each record. `conflicting_ids`: the id is known with another body, and the first one holds."""
+    """A result for each record. The fate `other_body`: the id is known with another body, and the first one holds."""
 
     model_config = ConfigDict(
         extra="forbid",
