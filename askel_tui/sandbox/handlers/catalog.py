@@ -8,8 +8,8 @@ from askel_tui.contract.calls import Call
 from askel_tui.sandbox.handlers import resources
 from askel_tui.sandbox.handlers.context import Context, Reply
 from askel_tui.sandbox.handlers.groups import list_reply
-from askel_tui.sandbox.jsonapi.errors import forbidden, invalid, not_found
-from askel_tui.sandbox.state.model import Flow, Template
+from askel_tui.sandbox.jsonapi.errors import forbidden, not_found
+from askel_tui.sandbox.state.model import Template
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ def _get_accounts(ctx: Context) -> Reply:
 def _get_account(ctx: Context) -> Reply:
     if ctx.path_id != ctx.account.id:
         raise not_found("account", ctx.path_id)
-    return Reply(200, {"data": resources.account(ctx), "links": ctx.links(paged=False)})
+    return ctx.reply(resources.account(ctx))
 
 
 def _get_flows(ctx: Context) -> Reply:
@@ -33,12 +33,9 @@ def _get_flows(ctx: Context) -> Reply:
 
 
 def _get_flow(ctx: Context) -> Reply:
-    data = resources.flow(ctx, _requested_flow(ctx))
+    data = resources.flow(ctx, ctx.requested("flow", ctx.account.flows))
     _fill_included(ctx, [data])
-    body: dict[str, Any] = {"data": data, "links": ctx.links(paged=False)}
-    if ctx.query.include:
-        body["included"] = []
-    return Reply(200, body)
+    return ctx.reply(data, [] if ctx.query.include else None)
 
 
 def _fill_included(ctx: Context, data: list[dict[str, Any]]) -> None:
@@ -48,26 +45,20 @@ def _fill_included(ctx: Context, data: list[dict[str, Any]]) -> None:
             one["relationships"][name]["data"] = []
 
 
-def _requested_flow(ctx: Context) -> Flow:
-    if ctx.path_id not in ctx.account.flows:
-        raise not_found("flow", ctx.path_id)
-    return ctx.account.flows[ctx.path_id]
-
-
 def _update_flow(ctx: Context) -> Reply:
-    flow = _requested_flow(ctx)
-    flow.status = _body_data(ctx)["attributes"]["status"]
+    flow = ctx.requested("flow", ctx.account.flows)
+    flow.status = ctx.body_data()["attributes"]["status"]
     flow.updated = ctx.now
-    return Reply(ctx.status, {"data": resources.flow(ctx, flow), "links": ctx.links(paged=False)})
+    return ctx.reply(resources.flow(ctx, flow), status=ctx.status)
 
 
 def _delete_flow(ctx: Context) -> Reply:
-    del ctx.account.flows[_requested_flow(ctx).id]
+    del ctx.account.flows[ctx.requested("flow", ctx.account.flows).id]
     return Reply(ctx.status)
 
 
 def _no_flow_parts(ctx: Context) -> Reply:
-    _requested_flow(ctx)
+    ctx.requested("flow", ctx.account.flows)
     return Reply(200, {"data": [], "links": ctx.links()})
 
 
@@ -75,14 +66,8 @@ def _get_templates(ctx: Context) -> Reply:
     return list_reply(ctx, list(ctx.account.templates.values()), lambda one: resources.template(ctx, one))
 
 
-def _requested_template(ctx: Context) -> Template:
-    if ctx.path_id not in ctx.account.templates:
-        raise not_found("template", ctx.path_id)
-    return ctx.account.templates[ctx.path_id]
-
-
 def _get_template(ctx: Context) -> Reply:
-    return _single(ctx, _requested_template(ctx), 200)
+    return _single(ctx, ctx.requested("template", ctx.account.templates), 200)
 
 
 def _create_template(ctx: Context) -> Reply:
@@ -95,14 +80,14 @@ def _create_template(ctx: Context) -> Reply:
 
 
 def _update_template(ctx: Context) -> Reply:
-    template = _requested_template(ctx)
-    _write(template, _body_data(ctx)["attributes"])
+    template = ctx.requested("template", ctx.account.templates)
+    _write(template, ctx.body_data()["attributes"])
     template.updated = ctx.now
     return _single(ctx, template, ctx.status)
 
 
 def _delete_template(ctx: Context) -> Reply:
-    del ctx.account.templates[_requested_template(ctx).id]
+    del ctx.account.templates[ctx.requested("template", ctx.account.templates).id]
     return Reply(ctx.status)
 
 
@@ -114,14 +99,7 @@ def _write(template: Template, attributes: dict[str, Any]) -> None:
 
 
 def _single(ctx: Context, template: Template, status: int) -> Reply:
-    return Reply(status, {"data": resources.template(ctx, template), "links": ctx.links(paged=False)})
-
-
-def _body_data(ctx: Context) -> dict[str, Any]:
-    data: dict[str, Any] = ctx.body["data"]
-    if data["id"] != ctx.path_id:
-        raise invalid("The id of the body and that of the path must be the same.", "/data/id")
-    return data
+    return ctx.reply(resources.template(ctx, template), status=status)
 
 
 def _no_webhooks(ctx: Context) -> Reply:

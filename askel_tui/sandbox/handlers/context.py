@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from askel_tui.sandbox.jsonapi.errors import invalid
+from askel_tui.sandbox.jsonapi.errors import invalid, not_found
 from askel_tui.sandbox.state import sorted_views
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from askel_tui.contract.endpoints import Endpoint
     from askel_tui.sandbox.state.account import Account
     from askel_tui.sandbox.state.settings import Settings
@@ -50,6 +52,22 @@ class Context:
             links["prev"] = self._url_of_page(page.prev) if page and page.prev else None
         return links
 
+    def reply(self, data: Any, included: list[Any] | None = None, *, status: int = 200) -> Reply:
+        """A reply without pages: a resource, or all of a few; `included` where other resources were asked for."""
+        body = {"data": data, "links": self.links(paged=False)}
+        return Reply(status, body if included is None else {**body, "included": included})
+
+    def requested(self, kind: str, held: Mapping[str, T]) -> T:
+        """The resource that the path names. Raises the 404."""
+        return known(kind, held, self.path_id)
+
+    def body_data(self) -> dict[str, Any]:
+        """The resource in the body, whose id is that of the path. Raises the 400 where it isn't."""
+        data: dict[str, Any] = self.body["data"]
+        if data["id"] != self.path_id:
+            raise invalid("The id of the body and that of the path must be the same.", "/data/id")
+        return data
+
     def page(self, rows: list[tuple[SortKey, T]], *, descending: bool | None = None) -> Page[T]:
         """The page that was asked for, of rows in ascending order. Raises the 400 for a bad cursor."""
         down = self.query.descending if descending is None else descending
@@ -74,6 +92,13 @@ class Reply:
 
     status: int
     body: dict[str, Any] | None = None
+
+
+def known(kind: str, held: Mapping[str, T], ident: str) -> T:
+    """The resource with an id. Raises the 404."""
+    if ident not in held:
+        raise not_found(kind, ident)
+    return held[ident]
 
 
 def _encode_query(query: str) -> str:

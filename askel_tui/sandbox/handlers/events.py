@@ -22,7 +22,7 @@ from askel_tui.sandbox.state.sorted_views import rows_between, sort_rows
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from askel_tui.sandbox.state.model import Event, Metric
+    from askel_tui.sandbox.state.model import Event
     from askel_tui.sandbox.state.sorted_views import SortKey
     from askel_tui.sandbox.validation.filters import Condition
 
@@ -154,9 +154,7 @@ def _add_included(ctx: Context, body: dict[str, Any], events: list[Event]) -> No
 def _requested_event(ctx: Context) -> Event:
     if not ids_and_times.is_event_id(ctx.path_id):
         raise invalid(f"Invalid Event ID: '{ctx.path_id}'", "/data/id")
-    if ctx.path_id not in ctx.account.events:
-        raise not_found("event", ctx.path_id)
-    return ctx.account.events[ctx.path_id]
+    return ctx.requested("event", ctx.account.events)
 
 
 def _get_event(ctx: Context) -> Reply:
@@ -169,7 +167,7 @@ def _get_event(ctx: Context) -> Reply:
 def _metric_of_event(ctx: Context, *, whole: bool) -> Reply:
     metric = ctx.account.metrics[_requested_event(ctx).metric]
     data = resources.metric(ctx, metric) if whole else resources.reference("metric", metric.id)
-    return Reply(200, {"data": data, "links": ctx.links(paged=False)})
+    return ctx.reply(data)
 
 
 def _profile_of_event(ctx: Context, *, whole: bool) -> Reply:
@@ -178,7 +176,7 @@ def _profile_of_event(ctx: Context, *, whole: bool) -> Reply:
     if profile is None:
         raise not_found("profile", event.profile)
     data = resources.profile(ctx, profile) if whole else resources.reference("profile", profile.id)
-    return Reply(200, {"data": data, "links": ctx.links(paged=False)})
+    return ctx.reply(data)
 
 
 def _get_metrics(ctx: Context) -> Reply:
@@ -186,14 +184,8 @@ def _get_metrics(ctx: Context) -> Reply:
     return list_reply(ctx, metrics, lambda one: resources.metric(ctx, one), "metric")
 
 
-def _requested_metric(ctx: Context) -> Metric:
-    if ctx.path_id not in ctx.account.metrics:
-        raise not_found("metric", ctx.path_id)
-    return ctx.account.metrics[ctx.path_id]
-
-
 def _get_metric(ctx: Context) -> Reply:
-    data = resources.metric(ctx, _requested_metric(ctx))
+    data = resources.metric(ctx, ctx.requested("metric", ctx.account.metrics))
     body: dict[str, Any] = {"data": data, "links": ctx.links(paged=False)}
     add_included(ctx, body, [data], "metric")
     return Reply(200, body)
@@ -201,11 +193,11 @@ def _get_metric(ctx: Context) -> Reply:
 
 def _metric_properties(*, whole: bool) -> Callable[[Context], Reply]:
     def answer(ctx: Context) -> Reply:
-        metric = _requested_metric(ctx)
+        metric = ctx.requested("metric", ctx.account.metrics)
         data = [resources.metric_property(ctx, metric, name) for name in sorted(metric.properties)]
         if not whole:
             data = [resources.reference("metric-property", one["id"]) for one in data]
-        return Reply(200, {"data": data, "links": ctx.links(paged=False)})
+        return ctx.reply(data)
 
     return answer
 
@@ -215,13 +207,8 @@ def _get_property(ctx: Context) -> Reply:
     metric = ctx.account.metrics.get(metric_id)
     if metric is None or name not in metric.properties:
         raise not_found("metric-property", ctx.path_id)
-    body: dict[str, Any] = {
-        "data": resources.metric_property(ctx, metric, name),
-        "links": ctx.links(paged=False),
-    }
-    if ctx.query.include:
-        body["included"] = [resources.metric(ctx, metric)]
-    return Reply(200, body)
+    data = resources.metric_property(ctx, metric, name)
+    return ctx.reply(data, [resources.metric(ctx, metric)] if ctx.query.include else None)
 
 
 HANDLERS: dict[str, Callable[[Context], Reply]] = {

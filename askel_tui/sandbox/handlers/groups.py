@@ -8,13 +8,13 @@ from askel_tui.contract.calls import Call
 from askel_tui.sandbox.handlers import resources
 from askel_tui.sandbox.handlers.context import Context, Reply
 from askel_tui.sandbox.handlers.profiles import find_by_identifier
-from askel_tui.sandbox.jsonapi.errors import invalid, not_found
+from askel_tui.sandbox.jsonapi.errors import not_found
 from askel_tui.sandbox.state import membership
 from askel_tui.sandbox.state.model import ProfileList, Segment
 from askel_tui.sandbox.state.sorted_views import sort_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from askel_tui.sandbox.state.model import Flow, Metric
     from askel_tui.sandbox.state.sorted_views import SortKey
@@ -68,20 +68,6 @@ def _filter_value(row: Any, field: str) -> Any:
     return getattr(row, field, None)
 
 
-def requested_list(ctx: Context) -> ProfileList:
-    """The list that the path names. Raises the 404."""
-    if ctx.path_id not in ctx.account.lists:
-        raise not_found("list", ctx.path_id)
-    return ctx.account.lists[ctx.path_id]
-
-
-def requested_segment(ctx: Context) -> Segment:
-    """The segment that the path names. Raises the 404."""
-    if ctx.path_id not in ctx.account.segments:
-        raise not_found("segment", ctx.path_id)
-    return ctx.account.segments[ctx.path_id]
-
-
 def _get_lists(ctx: Context) -> Reply:
     return list_reply(
         ctx, list(ctx.account.lists.values()), lambda one: resources.profile_list(ctx, one), "list"
@@ -101,11 +87,11 @@ def _single(ctx: Context, data: dict[str, Any], trigger: str) -> Reply:
 
 
 def _get_list(ctx: Context) -> Reply:
-    return _single(ctx, resources.profile_list(ctx, requested_list(ctx)), "list")
+    return _single(ctx, resources.profile_list(ctx, ctx.requested("list", ctx.account.lists)), "list")
 
 
 def _get_segment(ctx: Context) -> Reply:
-    return _single(ctx, resources.segment(ctx, requested_segment(ctx)), "segment")
+    return _single(ctx, resources.segment(ctx, ctx.requested("segment", ctx.account.segments)), "segment")
 
 
 def _create_list(ctx: Context) -> Reply:
@@ -115,20 +101,20 @@ def _create_list(ctx: Context) -> Reply:
     made.opt_in_process = attributes.get("opt_in_process") or made.opt_in_process
     ctx.account.lists[made.id] = made
     data = resources.profile_list(ctx, made, fresh=True)
-    return Reply(ctx.status, {"data": data, "links": ctx.links(paged=False)})
+    return ctx.reply(data, status=ctx.status)
 
 
 def _update_list(ctx: Context) -> Reply:
-    one, attributes = requested_list(ctx), _attributes(ctx)
+    one, attributes = ctx.requested("list", ctx.account.lists), ctx.body_data()["attributes"]
     one.name = attributes.get("name") or one.name
     one.opt_in_process = attributes.get("opt_in_process") or one.opt_in_process
     one.updated = ctx.now
     data = resources.profile_list(ctx, one, fresh=True)
-    return Reply(ctx.status, {"data": data, "links": ctx.links(paged=False)})
+    return ctx.reply(data, status=ctx.status)
 
 
 def _delete_list(ctx: Context) -> Reply:
-    one = requested_list(ctx)
+    one = ctx.requested("list", ctx.account.lists)
     ctx.account.deleted_lists[one.id] = ctx.account.lists.pop(one.id)
     return Reply(ctx.status)
 
@@ -139,15 +125,15 @@ def _create_segment(ctx: Context) -> Reply:
     _change_segment(made, attributes)
     ctx.account.segments[made.id] = made
     data = resources.segment(ctx, made)
-    return Reply(ctx.status, {"data": data, "links": ctx.links(paged=False)})
+    return ctx.reply(data, status=ctx.status)
 
 
 def _update_segment(ctx: Context) -> Reply:
-    one, attributes = requested_segment(ctx), _attributes(ctx)
+    one, attributes = ctx.requested("segment", ctx.account.segments), ctx.body_data()["attributes"]
     _change_segment(one, attributes)
     one.updated = ctx.now
     ctx.account.mark_changed("segments")
-    return Reply(ctx.status, {"data": resources.segment(ctx, one), "links": ctx.links(paged=False)})
+    return ctx.reply(resources.segment(ctx, one), status=ctx.status)
 
 
 def _change_segment(one: Segment, attributes: dict[str, Any]) -> None:
@@ -160,24 +146,17 @@ def _change_segment(one: Segment, attributes: dict[str, Any]) -> None:
 
 
 def _delete_segment(ctx: Context) -> Reply:
-    one = requested_segment(ctx)
+    one = ctx.requested("segment", ctx.account.segments)
     ctx.account.deleted_segments[one.id] = ctx.account.segments.pop(one.id)
     return Reply(ctx.status)
-
-
-def _attributes(ctx: Context) -> dict[str, Any]:
-    data = ctx.body["data"]
-    if data["id"] != ctx.path_id:
-        raise invalid("The id of the body and that of the path must be the same.", "/data/id")
-    found: dict[str, Any] = data["attributes"]
-    return found
 
 
 def _group_members(kind: str, *, whole: bool) -> Callable[[Context], Reply]:
     """Makes the handler that lists the members of a list or segment, as objects or as ids only."""
 
     def answer(ctx: Context) -> Reply:
-        group: Group = requested_list(ctx) if kind == "list" else requested_segment(ctx)
+        groups: Mapping[str, Group] = ctx.account.lists if kind == "list" else ctx.account.segments
+        group = ctx.requested(kind, groups)
         page = ctx.page(_member_rows(ctx, group))
         data: list[dict[str, Any]]
         if whole:
@@ -232,7 +211,7 @@ def _joined_at(ctx: Context, group: Group, ident: str) -> float | None:
 
 
 def _add_members(ctx: Context) -> Reply:
-    group = requested_list(ctx)
+    group = ctx.requested("list", ctx.account.lists)
     found = [(row["id"], ctx.account.profile(row["id"])) for row in ctx.body["data"]]
     unknown = [ident for ident, profile in found if profile is None]
     if unknown and ctx.settings.unknown_member == "refuse":
@@ -244,7 +223,7 @@ def _add_members(ctx: Context) -> Reply:
 
 
 def _remove_members(ctx: Context) -> Reply:
-    group = requested_list(ctx)
+    group = ctx.requested("list", ctx.account.lists)
     for row in ctx.body["data"]:
         profile = ctx.account.profile(row["id"])
         if profile is not None:
@@ -261,11 +240,10 @@ def triggered_flows(kind: str, *, whole: bool) -> Callable[[Context], Reply]:
             "segment": ctx.account.segments,
             "metric": ctx.account.metrics,
         }[kind]  # type: ignore[assignment]
-        if ctx.path_id not in held:
-            raise not_found(kind, ctx.path_id)
+        ctx.requested(kind, held)
         flows: list[Flow] = ctx.account.flows_triggered_by(kind, ctx.path_id)
         data = [resources.flow(ctx, f) if whole else resources.reference("flow", f.id) for f in flows]
-        return Reply(200, {"data": data, "links": ctx.links(paged=False)})
+        return ctx.reply(data)
 
     return answer
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from askel_tui.contract.calls import Call
 from askel_tui.sandbox.handlers import resources
-from askel_tui.sandbox.handlers.context import Context, Reply
+from askel_tui.sandbox.handlers.context import Context, Reply, known
 from askel_tui.sandbox.jsonapi.errors import Refusal, error_object, invalid, not_found
 from askel_tui.sandbox.jsonapi.ids_and_times import parse_time
 from askel_tui.sandbox.state import consent, import_jobs
@@ -25,14 +25,13 @@ def _import_profiles(ctx: Context) -> Reply:
     asked = data.get("relationships", {}).get("lists", {}).get("data", [])
     lists = [one["id"] for one in asked]
     for ident in lists:
-        if ident not in ctx.account.lists:
-            raise not_found("list", ident)
+        known("list", ctx.account.lists, ident)
     rows = data["attributes"]["profiles"]["data"]
     job = import_jobs.queue_import(
         ctx.account, rows, lists, ctx.now, ctx.settings.job_time, ctx.settings.import_fail
     )
     data = resources.import_job(ctx, job)
-    return Reply(ctx.status, {"data": data, "links": ctx.links(paged=False)})
+    return ctx.reply(data, status=ctx.status)
 
 
 def _requested_job(ctx: Context, kind: str) -> Job:
@@ -80,7 +79,7 @@ def _lists_of_job(ctx: Context, *, whole: bool) -> Reply:
     job = _requested_job(ctx, "import")
     held = [ctx.account.lists[ident] for ident in job.lists if ident in ctx.account.lists]
     data = [resources.profile_list(ctx, o) if whole else resources.reference("list", o.id) for o in held]
-    return Reply(200, {"data": data, "links": ctx.links(paged=False)})
+    return ctx.reply(data)
 
 
 def _profiles_of_job(ctx: Context, *, whole: bool) -> Reply:
@@ -108,8 +107,8 @@ def _consent_job(action: str) -> Callable[[Context], Reply]:
         data = ctx.body["data"]
         attributes = data["attributes"]
         group = (data.get("relationships") or {}).get("list", {}).get("data", {}).get("id")
-        if group and group not in ctx.account.lists:
-            raise not_found("list", group)
+        if group:
+            known("list", ctx.account.lists, group)
         rows = attributes["profiles"]["data"]
         historical = bool(attributes.get("historical_import"))
         if action == "subscribe":
@@ -191,19 +190,17 @@ def _profiles_to_suppress(ctx: Context, job: Job, rows: list[dict[str, Any]]) ->
         if profile is not None:
             yield profile
     for ident in job.lists:
-        if ident not in ctx.account.lists:
-            raise not_found("list", ident)
-        yield from (ctx.account.profiles[member] for member in ctx.account.lists[ident].members)
+        members = known("list", ctx.account.lists, ident).members
+        yield from (ctx.account.profiles[member] for member in members)
     for ident in job.segments:
-        if ident not in ctx.account.segments:
-            raise not_found("segment", ident)
-        yield from (profile for profile, _ in ctx.account.segment_members(ctx.account.segments[ident]))
+        segment = known("segment", ctx.account.segments, ident)
+        yield from (profile for profile, _ in ctx.account.segment_members(segment))
 
 
 def _suppression_job(kind: str) -> Callable[[Context], Reply]:
     def answer(ctx: Context) -> Reply:
         data = resources.suppression_job(ctx, _requested_job(ctx, kind))
-        return Reply(200, {"data": data, "links": ctx.links(paged=False)})
+        return ctx.reply(data)
 
     return answer
 

@@ -109,10 +109,7 @@ def _has_suppression(profile: Profile, condition: Condition) -> bool:
 def _get_profile(ctx: Context) -> Reply:
     profile = requested_profile(ctx, ctx.path_id)
     data = resources.profile(ctx, profile, plural=True)
-    body: dict[str, Any] = {"data": data, "links": ctx.links(paged=False)}
-    if ctx.query.include:
-        body["included"] = _included(ctx, profile, data)
-    return Reply(200, body)
+    return ctx.reply(data, _included(ctx, profile, data) if ctx.query.include else None)
 
 
 def _included(ctx: Context, profile: Profile, data: dict[str, Any]) -> list[dict[str, Any]]:
@@ -151,9 +148,7 @@ def _create_profile(ctx: Context) -> Reply:
 
 
 def _update_profile(ctx: Context) -> Reply:
-    data = ctx.body["data"]
-    if data["id"] != ctx.path_id:
-        raise invalid("The id of the body and that of the path must be the same.", "/data/id")
+    data = ctx.body_data()
     profile = requested_profile(ctx, ctx.path_id)
     profiles.update_profile(ctx.account, profile, data["attributes"], data.get("meta"), ctx.now)
     return _profile_reply(ctx, profile, ctx.status)
@@ -169,7 +164,7 @@ def _create_or_update_profile(ctx: Context) -> Reply:
 
 def _profile_reply(ctx: Context, profile: Profile, status: int) -> Reply:
     data = resources.profile(ctx, profile, fresh=True)
-    return Reply(status, {"data": data, "links": ctx.links(paged=False)})
+    return ctx.reply(data, status=status)
 
 
 def _merge_profiles(ctx: Context) -> Reply:
@@ -181,7 +176,7 @@ def _merge_profiles(ctx: Context) -> Reply:
         profiles.merge_profiles(ctx.account, into, requested_profile(ctx, source["id"]), ctx.now)
     home = {"self": f"{ctx.base_url}/api/profiles/{into.id}/"}
     merged = {"type": "profile", "id": into.id, "attributes": {}, "links": home}
-    return Reply(ctx.status, {"data": merged, "links": ctx.links(paged=False)})
+    return ctx.reply(merged, status=ctx.status)
 
 
 def _delete_profile(ctx: Context) -> Reply:
