@@ -86,6 +86,8 @@ def test_what_is_there_is_read(home: Found) -> None:
     states = {row["name"]: (row["version"], row["state"]) for row in now["workflows"]}
     assert states == {row["name"]: (row["version"], row["state"]) for row in before["workflows"]}
     assert home.json("audit", "verify") == {"entries": 114, "broken_at": None}
+    [copy] = (home.askel.home / "backup").iterdir()  # of the journal, before its schema changed
+    assert copy.stat().st_mode & 0o777 == 0o600
     assert {row["name"] for row in home.rows("workflow", "list")} == set(states)
     assert home.json("workflow", "show", "welcome")["version"] == 2
     assert [row["step"] for row in home.rows("hold", "list")] == ["welcome"]
