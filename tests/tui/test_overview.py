@@ -131,7 +131,7 @@ async def test_a_new_home_says_how_to_begin(alone: Any, size: tuple[int, int]) -
 async def prepared(bench: Any) -> None:
     await bench.apply(example("first-points-welcome.yaml"))
     hold = Hold("maple-ember", "first-points-welcome", "welcome", "target_gone", "the list is gone", 1)
-    await bench.instance.journal.place_hold(hold, bench.instance.clock())
+    await bench.instance.journal.add_hold(hold, bench.instance.clock())
 
 
 async def test_p_pauses_and_resumes(console: Any) -> None:

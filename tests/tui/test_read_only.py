@@ -115,7 +115,7 @@ def test_what_the_guard_lets_through_is_the_journals() -> None:
     assert methods >= JOURNAL_READS
     writes = {
         "accept_records", "set_workflow_state", "forget_workflow", "commit_runs", "open_request", "answer_request",
-        "forget_profile_id", "place_hold", "release_hold", "discard_held", "retry_failures", "discard_failures",
+        "forget_profile_id", "add_hold", "release_hold", "discard_held", "retry_failures", "discard_failures",
         "submit_command", "finish_command", "write_decision", "prune_bodies",
     }  # fmt: skip
     assert methods >= writes

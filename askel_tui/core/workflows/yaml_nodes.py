@@ -60,8 +60,8 @@ class _Loader(yaml.SafeLoader):
 
     def _ends_plain(self, char: str, at: int) -> bool:
         """Whether a colon or a number sign ends a plain value here."""
-        beside = self.peek(at + 1) if char == ":" else self.prefix(at)[-1:]
-        return beside in _LINE_ENDS + " \t,[]{}"
+        neighbour = self.peek(at + 1) if char == ":" else self.prefix(at)[-1:]
+        return neighbour in _LINE_ENDS + " \t,[]{}"
 
 
 def compose_nodes(text: str, file: str) -> tuple[Node | None, list[Problem]]:

@@ -158,7 +158,7 @@ class Journal(ABC):
 
     holds = _reads(holds_table.read_holds)
     attempted_held_operations = _reads(holds_table.attempted_held_operations)
-    place_hold = _writes(holds_table.place_hold)
+    add_hold = _writes(holds_table.add_hold)
     release_one = _writes(holds_table.release_one)
     release_hold = _writes(holds_table.release_hold)
     discard_held = _writes(holds_table.discard_held)

@@ -58,7 +58,7 @@ class KnownFindings:
         if not ours:
             # The hold first: a crash in between leaves it placed, and the finding is noted at the next check.
             wanted = Hold(connection, *step, finding.cause, finding.detail, now)
-            ours = await self._journal.place_hold(wanted, now)
+            ours = await self._journal.add_hold(wanted, now)
             if ours:
                 log.warning("%s step %s is held: %s", *step, finding.detail)
         if known is None or (ours and not known["held"]):

@@ -143,7 +143,7 @@ async def _hold(instance: Instance, arguments: Arguments, actor: str) -> Execute
     state = await _workflow_state(instance, workflow)
     now = instance.clock()
     hold = Hold(state.connection, workflow, step, Cause.PERSON, f"held by {actor}", now)
-    placed = await instance.journal.place_hold(hold, now)
+    placed = await instance.journal.add_hold(hold, now)
     return {"workflow": workflow, "step": step, "placed": placed}, CommandEffects(
         stopped_workflows=(workflow,)
     )

@@ -19,7 +19,7 @@ async def story(desk: Desk) -> list[AuditEntry]:
     await desk.send(planned[2:3], "unconfirmed")
     desk.now += 1_000
     await desk.send(planned[3:4], "failed", "Invalid e-mail ADA@Über.example")
-    await desk.journal.place_hold(hold("list"), desk.now)
+    await desk.journal.add_hold(hold("list"), desk.now)
     await desk.plan_fails()
     other = Desk(desk.journal, workflow="other", connection="second", now=desk.now - 5_000)
     await other.send(await other.planned(1), "skipped", "known")

@@ -42,7 +42,7 @@ async def test_a_retry_puts_all_back_in_order(desk: Desk) -> None:
 async def test_retried_operations_of_a_held_step_join_its_hold(desk: Desk) -> None:
     planned = await desk.planned(1)
     await desk.send(planned[:1], "failed")
-    await desk.journal.place_hold(hold("points"), NOW)
+    await desk.journal.add_hold(hold("points"), NOW)
     (failure,) = await desk.journal.failures()
     await desk.journal.retry_failures([failure.id], decision("retry"), NOW)
     assert await desk.waiting() == [planned[0], planned[2]]
@@ -51,7 +51,7 @@ async def test_retried_operations_of_a_held_step_join_its_hold(desk: Desk) -> No
 
 async def test_held_operations_fail_with_the_ones_before_them(desk: Desk) -> None:
     planned = await desk.planned(1)
-    await desk.journal.place_hold(hold("list"), NOW)
+    await desk.journal.add_hold(hold("list"), NOW)
     await desk.send(planned[:1], "failed")
     assert [kept.waiting for kept in await desk.journal.holds()] == [0]
     assert await desk.counts() == WorkflowCounts(failed=3)

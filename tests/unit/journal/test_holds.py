@@ -9,7 +9,7 @@ from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision
 
 async def test_a_hold_keeps_its_step_and_is_noticed_once(desk: Desk) -> None:
     await desk.planned(2)
-    assert await desk.journal.place_hold(hold("list"), NOW) is True
+    assert await desk.journal.add_hold(hold("list"), NOW) is True
     assert [each.operation.step for each in await desk.waiting()] == ["tier", "points"] * 2
     assert await desk.counts() == WorkflowCounts(waiting=4, held=2)
     (kept,) = await desk.journal.holds()
@@ -26,14 +26,14 @@ async def test_a_hold_keeps_its_step_and_is_noticed_once(desk: Desk) -> None:
     (entry,) = await desk.entries()
     assert (entry.kind, entry.step, entry.status) == ("hold", "list", "done")
 
-    assert await desk.journal.place_hold(hold("list", "key_refused"), NOW + 5) is False
+    assert await desk.journal.add_hold(hold("list", "key_refused"), NOW + 5) is False
     assert await desk.journal.holds() == [kept]
     assert await desk.journal.notices(notice.seq) == []
     assert len(await desk.entries()) == 1
 
 
 async def test_what_is_planned_under_a_hold_waits_for_it(desk: Desk) -> None:
-    await desk.journal.place_hold(hold("list"), NOW)
+    await desk.journal.add_hold(hold("list"), NOW)
     planned = await desk.planned(2)
     assert [each.operation.step for each in planned] == ["tier", "points"] * 2
     (kept,) = await desk.journal.holds()
@@ -42,7 +42,7 @@ async def test_what_is_planned_under_a_hold_waits_for_it(desk: Desk) -> None:
 
 async def test_a_release_brings_all_back_in_their_order(desk: Desk) -> None:
     planned = await desk.planned(2)
-    await desk.journal.place_hold(hold("points"), NOW)
+    await desk.journal.add_hold(hold("points"), NOW)
     await desk.planned(1)
     assert await desk.journal.release_hold(WORKFLOW, "points", decision("release", "points"), NOW) == 3
     assert await desk.waiting_seqs() == [planned[0].seq + number for number in range(9)]
@@ -55,7 +55,7 @@ async def test_a_release_brings_all_back_in_their_order(desk: Desk) -> None:
 
 async def test_discarding_empties_a_hold_and_leaves_it(desk: Desk) -> None:
     planned = await desk.planned(2)
-    await desk.journal.place_hold(hold("list"), NOW)
+    await desk.journal.add_hold(hold("list"), NOW)
     assert await desk.journal.discard_held(WORKFLOW, "list", decision("discard", "list"), NOW) == 2
     assert [hold.waiting for hold in await desk.journal.holds()] == [0]
     assert await desk.counts() == WorkflowCounts(waiting=4)
@@ -88,7 +88,7 @@ async def test_a_settlement_with_a_hold_is_one_commit(desk: Desk) -> None:
 async def test_what_was_under_way_joins_the_hold_when_it_is_delayed(desk: Desk) -> None:
     planned = await desk.planned(1)
     request = await desk.journal.open_request(intent([planned[2]]), NOW)
-    await desk.journal.place_hold(hold("list"), NOW)
+    await desk.journal.add_hold(hold("list"), NOW)
     assert [hold.waiting for hold in await desk.journal.holds()] == [0]
     await desk.journal.answer_request(
         request, delayed=[DelayedOperation(planned[2], NOW + 9, "503")], now=NOW
@@ -101,7 +101,7 @@ async def test_nothing_is_sent_past_a_held_gate(desk: Desk) -> None:
     planned = await desk.planned(2, ["tier", "vip", "points", "list"], gates=["vip"])
     # The first record's gate was passed before: what is below it is free.
     await desk.decide_gate(planned[1], "passed")
-    await desk.journal.place_hold(hold("vip", "gate_unreadable"), NOW)
+    await desk.journal.add_hold(hold("vip", "gate_unreadable"), NOW)
     free = [planned[0], planned[2], planned[3], planned[4]]
     assert await desk.waiting() == free
     assert [kept.waiting for kept in await desk.journal.holds()] == [3]
@@ -115,8 +115,8 @@ async def test_nothing_is_sent_past_a_held_gate(desk: Desk) -> None:
 
 async def test_a_gate_that_answers_after_its_hold_frees_what_is_behind_it(desk: Desk) -> None:
     planned = await desk.planned(2, ["vip", "points", "list"], gates=["vip"])
-    await desk.journal.place_hold(hold("list"), NOW)
-    await desk.journal.place_hold(hold("vip", "gate_unreadable"), NOW)
+    await desk.journal.add_hold(hold("list"), NOW)
+    await desk.journal.add_hold(hold("vip", "gate_unreadable"), NOW)
     assert await desk.waiting() == []
     await desk.decide_gate(planned[0], "passed")
     assert await desk.waiting() == [planned[1]]
@@ -127,8 +127,8 @@ async def test_a_gate_that_answers_after_its_hold_frees_what_is_behind_it(desk: 
 
 async def test_two_holds_on_one_record_are_released_one_by_one(desk: Desk) -> None:
     await desk.planned(1, ["vip", "points", "list"], gates=["vip"])
-    await desk.journal.place_hold(hold("points"), NOW)
-    await desk.journal.place_hold(hold("vip", "gate_unreadable"), NOW)
+    await desk.journal.add_hold(hold("points"), NOW)
+    await desk.journal.add_hold(hold("vip", "gate_unreadable"), NOW)
     # The operation of `points` comes back, but its gate is still held.
     assert await desk.journal.release_hold(WORKFLOW, "points", decision("release"), NOW) == 0
     assert await desk.waiting() == []
@@ -141,8 +141,8 @@ async def test_holds_are_listed_in_the_order_they_came(journal: Journal) -> None
     await desk.planned(1)
     await other.plan()
     for step, at in (("tier", NOW + 10), ("list", NOW - 10)):
-        await journal.place_hold(hold(step), at)
-    await journal.place_hold(hold("list", workflow="alone"), NOW)
+        await journal.add_hold(hold(step), at)
+    await journal.add_hold(hold("list", workflow="alone"), NOW)
     assert [(kept.workflow, kept.step) for kept in await journal.holds()] == [
         (WORKFLOW, "tier"),
         (WORKFLOW, "list"),
@@ -154,7 +154,7 @@ async def test_holds_are_listed_in_the_order_they_came(journal: Journal) -> None
 
 async def test_a_held_operation_may_still_be_settled(desk: Desk) -> None:
     planned = await desk.planned(1)
-    await desk.journal.place_hold(hold("list"), NOW)
+    await desk.journal.add_hold(hold("list"), NOW)
     await desk.journal.answer_request(
         None, settled=[SettledOperation(planned[2], "written", detail="read back")], now=NOW
     )
@@ -164,8 +164,8 @@ async def test_a_held_operation_may_still_be_settled(desk: Desk) -> None:
 
 async def test_a_release_for_a_cause_leaves_a_hold_that_has_another_by_now(desk: Desk) -> None:
     await desk.planned(1)
-    await desk.journal.place_hold(hold("list", "outage"), NOW)
-    await desk.journal.place_hold(hold("list", "in_doubt"), NOW)
+    await desk.journal.add_hold(hold("list", "outage"), NOW)
+    await desk.journal.add_hold(hold("list", "in_doubt"), NOW)
     over = Decision("release", "askel", CONNECTION, WORKFLOW, "list", {"cause": "outage"})
     assert await desk.journal.release_hold(WORKFLOW, "list", over, NOW) == 0
     assert [kept.cause for kept in await desk.journal.holds()] == ["in_doubt"]

@@ -13,9 +13,9 @@ A, B = "address-a", "address-b"
 
 async def test_a_second_step_of_one_cause_is_quiet_until_all_go_on(desk: Desk) -> None:
     journal = desk.journal
-    await journal.place_hold(hold("list"), NOW)
-    await journal.place_hold(hold("points"), NOW)
-    await journal.place_hold(replace(hold("tier"), detail="another list"), NOW)
+    await journal.add_hold(hold("list"), NOW)
+    await journal.add_hold(hold("points"), NOW)
+    await journal.add_hold(replace(hold("tier"), detail="another list"), NOW)
     await journal.release_hold(WORKFLOW, "list", decision("release", "list"), NOW)
     await journal.release_hold(WORKFLOW, "points", decision("release", "points"), NOW)
     message = [(each.kind, each.step, each.quiet) for each in await journal.notices()]
@@ -30,7 +30,7 @@ async def test_a_second_step_of_one_cause_is_quiet_until_all_go_on(desk: Desk) -
 
 async def test_the_notice_of_a_release_names_its_actor_and_the_number_of_operations(desk: Desk) -> None:
     await desk.planned(2)
-    await desk.journal.place_hold(hold("list"), NOW)
+    await desk.journal.add_hold(hold("list"), NOW)
     await desk.journal.release_hold(WORKFLOW, "list", decision("release", "list"), NOW + 60_000)
     text = (await desk.journal.notices())[-1].text
     for word in ("goes on", "released by ada", "2 operations are sent"):
@@ -41,8 +41,8 @@ async def test_the_notice_of_a_release_names_its_actor_and_the_number_of_operati
 
 async def test_reminders_wait_for_their_time_and_end_with_the_hold(desk: Desk) -> None:
     journal = desk.journal
-    await journal.place_hold(hold("list"), NOW)
-    await journal.place_hold(hold("points"), NOW)
+    await journal.add_hold(hold("list"), NOW)
+    await journal.add_hold(hold("points"), NOW)
     assert await journal.add_reminders(NOW, NOW + 1) == 0
     assert await journal.add_reminders(NOW + 1, NOW + 2) == 1
     assert await journal.add_reminders(NOW + 2, NOW + 3) == 0
@@ -74,10 +74,10 @@ async def test_deliveries_go_forward_only(journal: Journal) -> None:
 
 async def test_a_new_address_begins_with_the_oldest_standing_hold(desk: Desk) -> None:
     journal = desk.journal
-    await journal.place_hold(hold("old"), NOW)
+    await journal.add_hold(hold("old"), NOW)
     await journal.release_hold(WORKFLOW, "old", decision("release", "old"), NOW)
     assert (await journal.delivery(A, CONNECTION)).seq == 2
-    await journal.place_hold(hold("list"), NOW)
-    await journal.place_hold(hold("points"), NOW)
+    await journal.add_hold(hold("list"), NOW)
+    await journal.add_hold(hold("points"), NOW)
     assert (await journal.delivery(B, CONNECTION)).seq == 2
     assert (await journal.delivery("address-c", "another")).seq == 4

@@ -8,7 +8,7 @@ from tests.unit.journal.samples import CONNECTION, WORKFLOW, Desk, hold, intent
 
 async def test_the_oldest_operation_is_released_and_held_again_if_it_is_to_be_tried_again(desk: Desk) -> None:
     planned = await desk.planned(3, ("points",))
-    assert await desk.journal.place_hold(hold("points", "outage"), desk.now)
+    assert await desk.journal.add_hold(hold("points", "outage"), desk.now)
     assert await desk.journal.release_one(WORKFLOW, "points", desk.now) == planned[0].seq
     assert await desk.waiting_seqs() == [planned[0].seq]
     assert await desk.journal.operation_state(planned[0].seq) == "waiting"
@@ -27,19 +27,19 @@ async def test_the_oldest_operation_is_released_and_held_again_if_it_is_to_be_tr
 async def test_nothing_is_released_where_nothing_is_held(desk: Desk) -> None:
     await desk.planned(1, ("points",))
     assert await desk.journal.release_one(WORKFLOW, "points", desk.now) is None
-    await desk.journal.place_hold(hold("list", "outage"), desk.now)
+    await desk.journal.add_hold(hold("list", "outage"), desk.now)
     assert await desk.journal.release_one(WORKFLOW, "list", desk.now) is None
 
 
 async def test_a_cause_that_may_end_by_itself_gives_way(desk: Desk) -> None:
     await desk.planned(2, ("points",))
     journal = desk.journal
-    assert await journal.place_hold(hold("points", "outage"), desk.now)
-    assert not await journal.place_hold(hold("points", "outage"), desk.now)
-    assert await journal.place_hold(hold("points", "target_gone"), desk.now)
-    assert not await journal.place_hold(hold("points", "outage"), desk.now)
-    assert await journal.place_hold(hold("points", "in_doubt"), desk.now)
-    assert not await journal.place_hold(hold("points", "target_gone"), desk.now)
+    assert await journal.add_hold(hold("points", "outage"), desk.now)
+    assert not await journal.add_hold(hold("points", "outage"), desk.now)
+    assert await journal.add_hold(hold("points", "target_gone"), desk.now)
+    assert not await journal.add_hold(hold("points", "outage"), desk.now)
+    assert await journal.add_hold(hold("points", "in_doubt"), desk.now)
+    assert not await journal.add_hold(hold("points", "target_gone"), desk.now)
     [kept] = await journal.holds()
     assert (kept.cause, kept.waiting) == ("in_doubt", 2)
     assert len(await journal.notices()) == 3

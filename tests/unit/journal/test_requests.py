@@ -180,7 +180,7 @@ async def test_no_request_is_opened_for_what_no_longer_waits(desk: Desk) -> None
     planned = await desk.planned(3, ["tier", "points"])
     await desk.send(planned[:1])
     await desk.send(planned[2:3], "failed")
-    await desk.journal.place_hold(hold("points"), NOW)
+    await desk.journal.add_hold(hold("points"), NOW)
     gone, held, failed, waits = planned[0], planned[1], planned[2], planned[4]
     with pytest.raises(StaleOperations) as refused:
         await desk.journal.open_request(intent([gone, held, failed, waits]), NOW)

@@ -87,7 +87,7 @@ async def test_numbers_are_never_used_again(desk: Desk) -> None:
 
 async def test_requests_and_notices_go_with_their_entries(desk: Desk) -> None:
     border, _ = await _old_and_new(desk)
-    await desk.journal.place_hold(hold("list"), desk.now)
+    await desk.journal.add_hold(hold("list"), desk.now)
     assert await desk.journal.request_body(1) is not None
     await desk.journal.prune_history(border, desk.now)
     assert await desk.journal.request_body(1) is None

@@ -167,7 +167,7 @@ async def test_a_forgotten_workflow_leaves_its_audit_and_never_doubles(desk: Des
     planned = await desk.planned(3)
     await desk.send(planned[:1])
     await desk.send(planned[3:4], "failed", "refused")
-    await journal.place_hold(hold("list"), NOW)
+    await journal.add_hold(hold("list"), NOW)
     await desk.plan_fails()
     carried = await journal.open_request(intent([planned[6]]), NOW)
     before = len(await desk.entries())
@@ -214,7 +214,7 @@ async def test_an_operation_that_comes_back_after_its_workflow_was_deleted_is_di
 
 async def test_a_hold_that_ends_with_its_workflow_is_noticed(desk: Desk, journal: Journal) -> None:
     await desk.planned(2)
-    await journal.place_hold(hold("list"), NOW)
+    await journal.add_hold(hold("list"), NOW)
     await journal.forget_workflow(WORKFLOW, Decision("delete", "ada", CONNECTION, WORKFLOW), NOW)
     kinds = [(notice.kind, notice.quiet) for notice in await journal.notices()]
     assert kinds == [("hold", False), ("recovery", False)]

@@ -122,8 +122,8 @@ class JournalMachine(RuleBasedStateMachine):
         self.runner.run(reading())
 
     @rule(step=steps)
-    def place_hold(self, step: str) -> None:
-        self.runner.run(self.desk.journal.place_hold(hold(step), NOW))
+    def add_hold(self, step: str) -> None:
+        self.runner.run(self.desk.journal.add_hold(hold(step), NOW))
 
     @rule(step=steps)
     def release_hold(self, step: str) -> None:

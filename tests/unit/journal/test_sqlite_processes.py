@@ -150,7 +150,7 @@ KILLED = """
                 await desk.plan()
                 print("planned", desk.position, flush=True)
                 if desk.position % 2:
-                    await journal.place_hold(hold("list"), desk.now)
+                    await journal.add_hold(hold("list"), desk.now)
                 else:
                     await journal.release_hold("welcome", "list", decision("release"), desk.now)
 

@@ -53,18 +53,18 @@ def attempted_held_operations(db: Transaction, workflow: str, step: str, limit: 
     return [operations.decode_operation(row) for row in rows]
 
 
-def place_hold(db: Transaction, hold: Hold, now: int) -> bool:
+def add_hold(db: Transaction, hold: Hold, now: int) -> bool:
     """Holds a step: its waiting operations become held; audited and noticed. False if it was held already.
 
     A cause that needs a person replaces one that may end by itself (`in_doubt` replaces any other, any other replaces
     an `outage`), and is audited and noticed in turn.
     """
     with UnitOfWork(db, now) as work:
-        return place_hold_within(work, hold)
+        return add_hold_within(work, hold)
 
 
-def place_hold_within(work: UnitOfWork, hold: Hold) -> bool:
-    """Does what `place_hold` does as part of a larger write."""
+def add_hold_within(work: UnitOfWork, hold: Hold) -> bool:
+    """Does what `add_hold` does as part of a larger write."""
     placed = work.db.execute(
         "INSERT INTO holds (connection, workflow, step, cause, detail, since) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (workflow, step) DO UPDATE SET cause = excluded.cause, detail = excluded.detail "

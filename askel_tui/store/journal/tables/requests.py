@@ -110,7 +110,7 @@ def answer_request(db: Transaction, answer: RequestSettlement) -> None:
         followed = _settle(work, answer, carried_by)
         if answer.hold is not None and _exists(db, answer.hold.workflow):
             _untie(db, answer.held)
-            holds.place_hold_within(work, answer.hold)
+            holds.add_hold_within(work, answer.hold)
         for seq in answer.held:
             _hold(work, answer, seq)
         for seq, due, detail in answer.delayed:

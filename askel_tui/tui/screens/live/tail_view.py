@@ -95,9 +95,9 @@ class TailView(ScrollView):
     def _current_cache(self) -> LineCache:
         """The line cache, renewed when lines look another way."""
         width = self.scrollable_content_region.width
-        look = (width, self.outer_size.width, self.background_colors, self.styles.border)
-        if look != self._appearance:
-            self._appearance = look
+        appearance = (width, self.outer_size.width, self.background_colors, self.styles.border)
+        if appearance != self._appearance:
+            self._appearance = appearance
             self._painter = LinePainter(self._effective_styles(), column_widths(width))
             inset = self.gutter
             framed = super().render_lines(Region(0, inset.top, self.outer_size.width, 1))[0]

@@ -187,9 +187,9 @@ def evaluate_text(
         return f"✗ {problem}", "$error"
     if value is None:
         return "– nothing: left out", "$foreground-muted"
-    told = json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
+    text = json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
     warning = _mismatch(value, name, catalog)
-    return (f"! {told}: {warning}", "$warning") if warning else (f"→ {told}", "$success")
+    return (f"! {text}: {warning}", "$warning") if warning else (f"→ {text}", "$success")
 
 
 def _mismatch(value: Any, name: str, catalog: Catalog | None) -> str | None:

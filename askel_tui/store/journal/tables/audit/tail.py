@@ -157,9 +157,9 @@ def prepare_query(db: Transaction, search: TailQuery) -> PreparedQuery:
             if len(fitting) > 50:
                 clauses.append(f"a.{column} LIKE :{name} ESCAPE '\\'")
                 continue
-            for place, value in enumerate(fitting):
-                parameters[f"{name}{column}{place}"] = value
-                clauses.append(f"a.{column} = :{name}{column}{place}")
+            for nth, value in enumerate(fitting):
+                parameters[f"{name}{column}{nth}"] = value
+                clauses.append(f"a.{column} = :{name}{column}{nth}")
         # A column without a value is NULL, and NOT NULL would be neither true nor false.
         any_of = " OR ".join(clauses)
         conditions.append(f"({any_of})" if number < len(search.words) else f"NOT ifnull(({any_of}), 0)")
