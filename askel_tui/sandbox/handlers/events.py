@@ -8,6 +8,7 @@ from askel_tui.contract.calls import Call
 from askel_tui.sandbox.handlers import resources
 from askel_tui.sandbox.handlers.context import Context, Reply
 from askel_tui.sandbox.handlers.groups import add_included, list_reply, triggered_flows
+from askel_tui.sandbox.handlers.resource_builder import reference
 from askel_tui.sandbox.jsonapi import ids_and_times
 from askel_tui.sandbox.jsonapi.errors import Refusal, error_object, invalid, not_found
 from askel_tui.sandbox.state.events import (
@@ -166,7 +167,7 @@ def _get_event(ctx: Context) -> Reply:
 
 def _metric_of_event(ctx: Context, *, whole: bool) -> Reply:
     metric = ctx.account.metrics[_requested_event(ctx).metric]
-    data = resources.metric(ctx, metric) if whole else resources.reference("metric", metric.id)
+    data = resources.metric(ctx, metric) if whole else reference("metric", metric.id)
     return ctx.reply(data)
 
 
@@ -175,7 +176,7 @@ def _profile_of_event(ctx: Context, *, whole: bool) -> Reply:
     profile = ctx.account.profile(event.profile, follow=True)
     if profile is None:
         raise not_found("profile", event.profile)
-    data = resources.profile(ctx, profile) if whole else resources.reference("profile", profile.id)
+    data = resources.profile(ctx, profile) if whole else reference("profile", profile.id)
     return ctx.reply(data)
 
 
@@ -192,14 +193,14 @@ def _get_metric(ctx: Context) -> Reply:
 
 
 def _metric_properties(*, whole: bool) -> Callable[[Context], Reply]:
-    def answer(ctx: Context) -> Reply:
+    def handle(ctx: Context) -> Reply:
         metric = ctx.requested("metric", ctx.account.metrics)
         data = [resources.metric_property(ctx, metric, name) for name in sorted(metric.properties)]
         if not whole:
-            data = [resources.reference("metric-property", one["id"]) for one in data]
+            data = [reference("metric-property", one["id"]) for one in data]
         return ctx.reply(data)
 
-    return answer
+    return handle
 
 
 def _get_property(ctx: Context) -> Reply:

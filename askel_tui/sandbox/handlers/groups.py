@@ -8,6 +8,7 @@ from askel_tui.contract.calls import Call
 from askel_tui.sandbox.handlers import resources
 from askel_tui.sandbox.handlers.context import Context, Reply
 from askel_tui.sandbox.handlers.profiles import find_by_identifier
+from askel_tui.sandbox.handlers.resource_builder import reference
 from askel_tui.sandbox.jsonapi.errors import not_found
 from askel_tui.sandbox.state import membership
 from askel_tui.sandbox.state.model import ProfileList, Segment
@@ -57,7 +58,7 @@ def add_included(ctx: Context, body: dict[str, Any], data: list[dict[str, Any]],
             one["relationships"]["tags"]["data"] = []
         if trigger and "flow-triggers" in ctx.query.include:
             flows = ctx.account.flows_triggered_by(trigger, one["id"])
-            one["relationships"]["flow-triggers"]["data"] = [resources.reference("flow", f.id) for f in flows]
+            one["relationships"]["flow-triggers"]["data"] = [reference("flow", f.id) for f in flows]
             included |= {flow.id: resources.flow(ctx, flow) for flow in flows}
     body["included"] = list(included.values())
 
@@ -154,7 +155,7 @@ def _delete_segment(ctx: Context) -> Reply:
 def _group_members(kind: str, *, whole: bool) -> Callable[[Context], Reply]:
     """Makes the handler that lists the members of a list or segment, as objects or as ids only."""
 
-    def answer(ctx: Context) -> Reply:
+    def handle(ctx: Context) -> Reply:
         groups: Mapping[str, Group] = ctx.account.lists if kind == "list" else ctx.account.segments
         group = ctx.requested(kind, groups)
         page = ctx.page(_member_rows(ctx, group))
@@ -166,10 +167,10 @@ def _group_members(kind: str, *, whole: bool) -> Callable[[Context], Reply]:
                 for profile in (ctx.account.profiles[ident],)
             ]
         else:
-            data = [resources.reference("profile", ident) for ident, _ in page.rows]
+            data = [reference("profile", ident) for ident, _ in page.rows]
         return Reply(200, {"data": data, "links": ctx.links(page)})
 
-    return answer
+    return handle
 
 
 def _member_rows(ctx: Context, group: Group) -> list[tuple[SortKey, tuple[str, float]]]:
@@ -234,7 +235,7 @@ def _remove_members(ctx: Context) -> Reply:
 def triggered_flows(kind: str, *, whole: bool) -> Callable[[Context], Reply]:
     """Makes the handler that lists the flows of a list, segment or metric, as objects or as ids only."""
 
-    def answer(ctx: Context) -> Reply:
+    def handle(ctx: Context) -> Reply:
         held: dict[str, ProfileList] | dict[str, Segment] | dict[str, Metric] = {
             "list": ctx.account.lists,
             "segment": ctx.account.segments,
@@ -242,10 +243,10 @@ def triggered_flows(kind: str, *, whole: bool) -> Callable[[Context], Reply]:
         }[kind]  # type: ignore[assignment]
         ctx.requested(kind, held)
         flows: list[Flow] = ctx.account.flows_triggered_by(kind, ctx.path_id)
-        data = [resources.flow(ctx, f) if whole else resources.reference("flow", f.id) for f in flows]
+        data = [resources.flow(ctx, f) if whole else reference("flow", f.id) for f in flows]
         return ctx.reply(data)
 
-    return answer
+    return handle
 
 
 HANDLERS: dict[str, Callable[[Context], Reply]] = {

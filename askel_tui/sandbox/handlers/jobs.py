@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from askel_tui.contract.calls import Call
 from askel_tui.sandbox.handlers import resources
 from askel_tui.sandbox.handlers.context import Context, Reply, known
+from askel_tui.sandbox.handlers.resource_builder import reference
 from askel_tui.sandbox.jsonapi.errors import Refusal, error_object, invalid, not_found
 from askel_tui.sandbox.jsonapi.ids_and_times import parse_time
 from askel_tui.sandbox.state import consent, import_jobs
@@ -55,14 +56,14 @@ def _get_job(ctx: Context) -> Reply:
 
 
 def _jobs(kind: str, build: Callable[[Context, Job], dict[str, Any]]) -> Callable[[Context], Reply]:
-    def answer(ctx: Context) -> Reply:
+    def handle(ctx: Context) -> Reply:
         mine = [job for job in ctx.account.jobs.values() if job.kind == kind and _meets_conditions(ctx, job)]
         rows = sort_rows(mine, lambda job: (job.created, job.id))
         page = ctx.page(rows, descending=ctx.query.descending or not ctx.query.sort)
         data = [build(ctx, job) for job in page.rows]
         return Reply(200, {"data": data, "links": ctx.links(page)})
 
-    return answer
+    return handle
 
 
 def _meets_conditions(ctx: Context, job: Job) -> bool:
@@ -78,7 +79,7 @@ def _meets_conditions(ctx: Context, job: Job) -> bool:
 def _lists_of_job(ctx: Context, *, whole: bool) -> Reply:
     job = _requested_job(ctx, "import")
     held = [ctx.account.lists[ident] for ident in job.lists if ident in ctx.account.lists]
-    data = [resources.profile_list(ctx, o) if whole else resources.reference("list", o.id) for o in held]
+    data = [resources.profile_list(ctx, o) if whole else reference("list", o.id) for o in held]
     return ctx.reply(data)
 
 
@@ -90,7 +91,7 @@ def _profiles_of_job(ctx: Context, *, whole: bool) -> Reply:
         profiles = (ctx.account.profile(ident, follow=True) for ident in page.rows)
         data = [resources.profile(ctx, profile) for profile in profiles if profile is not None]
     else:
-        data = [resources.reference("profile", ident) for ident in page.rows]
+        data = [reference("profile", ident) for ident in page.rows]
     return Reply(200, {"data": data, "links": ctx.links(page)})
 
 
@@ -103,7 +104,7 @@ def _errors_of_job(ctx: Context) -> Reply:
 
 
 def _consent_job(action: str) -> Callable[[Context], Reply]:
-    def answer(ctx: Context) -> Reply:
+    def handle(ctx: Context) -> Reply:
         data = ctx.body["data"]
         attributes = data["attributes"]
         group = (data.get("relationships") or {}).get("list", {}).get("data", {}).get("id")
@@ -120,7 +121,7 @@ def _consent_job(action: str) -> Callable[[Context], Reply]:
         run_due(ctx.account, ctx.now)
         return Reply(ctx.status)
 
-    return answer
+    return handle
 
 
 def _check_consent_times(ctx: Context, rows: list[dict[str, Any]], historical: bool) -> None:
@@ -163,7 +164,7 @@ def _check_regions(ctx: Context, rows: list[dict[str, Any]]) -> None:
 
 
 def _suppress(*, lift: bool) -> Callable[[Context], Reply]:
-    def answer(ctx: Context) -> Reply:
+    def handle(ctx: Context) -> Reply:
         data = ctx.body["data"]
         rows = data.get("attributes", {}).get("profiles", {}).get("data", [])
         relations = data.get("relationships", {})
@@ -181,7 +182,7 @@ def _suppress(*, lift: bool) -> Callable[[Context], Reply]:
         job.status, job.ended = "complete", ctx.now
         return Reply(ctx.status, body if ctx.revision >= "2024-10-15" else None)
 
-    return answer
+    return handle
 
 
 def _profiles_to_suppress(ctx: Context, job: Job, rows: list[dict[str, Any]]) -> Iterable[Profile]:
@@ -198,11 +199,11 @@ def _profiles_to_suppress(ctx: Context, job: Job, rows: list[dict[str, Any]]) ->
 
 
 def _suppression_job(kind: str) -> Callable[[Context], Reply]:
-    def answer(ctx: Context) -> Reply:
+    def handle(ctx: Context) -> Reply:
         data = resources.suppression_job(ctx, _requested_job(ctx, kind))
         return ctx.reply(data)
 
-    return answer
+    return handle
 
 
 HANDLERS: dict[str, Callable[[Context], Reply]] = {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from askel_tui.contract.calls import Call
 from askel_tui.sandbox.handlers import resources
 from askel_tui.sandbox.handlers.context import Context, Reply
+from askel_tui.sandbox.handlers.resource_builder import reference
 from askel_tui.sandbox.jsonapi.errors import forbidden, invalid, not_found
 from askel_tui.sandbox.state import profiles
 from askel_tui.sandbox.state.sorted_views import rows_between, sort_rows
@@ -117,12 +118,12 @@ def _included(ctx: Context, profile: Profile, data: dict[str, Any]) -> list[dict
     if "lists" in ctx.query.include:
         _require_scope(ctx, "lists:read")
         lists = lists_of(ctx.account, profile)
-        data["relationships"]["lists"]["data"] = [resources.reference("list", one.id) for one in lists]
+        data["relationships"]["lists"]["data"] = [reference("list", one.id) for one in lists]
         included += [resources.profile_list(ctx, one) for one in lists]
     if "segments" in ctx.query.include:
         _require_scope(ctx, "segments:read")
         segments = segments_of(ctx.account, profile)
-        data["relationships"]["segments"]["data"] = [resources.reference("segment", s.id) for s in segments]
+        data["relationships"]["segments"]["data"] = [reference("segment", s.id) for s in segments]
         included += [resources.segment(ctx, one) for one in segments]
     return included
 
@@ -193,22 +194,20 @@ def _delete_profile(ctx: Context) -> Reply:
 
 
 def _groups_of(kind: str, *, whole: bool) -> Callable[[Context], Reply]:
-    def answer(ctx: Context) -> Reply:
+    def handle(ctx: Context) -> Reply:
         profile = requested_profile(ctx, ctx.path_id)
         data: list[dict[str, Any]]
         if kind == "list":
             lists = lists_of(ctx.account, profile)
-            data = [
-                resources.profile_list(ctx, o) if whole else resources.reference(kind, o.id) for o in lists
-            ]
+            data = [resources.profile_list(ctx, o) if whole else reference(kind, o.id) for o in lists]
         else:
             found = segments_of(ctx.account, profile)
-            data = [resources.segment(ctx, o) if whole else resources.reference(kind, o.id) for o in found]
+            data = [resources.segment(ctx, o) if whole else reference(kind, o.id) for o in found]
         if not whole and ctx.revision < "2026-01-15":
             return Reply(200, {"data": data})
         return Reply(200, {"data": data, "links": ctx.links()})
 
-    return answer
+    return handle
 
 
 HANDLERS: dict[str, Callable[[Context], Reply]] = {
