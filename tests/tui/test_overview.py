@@ -16,7 +16,8 @@ from askel_tui.services.status import (
     Status,
     WorkflowStatus,
 )
-from askel_tui.store.journal.rows import Hold, Notice
+from askel_tui.store.journal.notice_rows import Notice
+from askel_tui.store.journal.rows import Hold
 from askel_tui.sync.instance import Instance
 from askel_tui.tui.backend import queries, services
 from askel_tui.tui.backend.access import reads

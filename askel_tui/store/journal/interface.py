@@ -11,19 +11,17 @@ method's. An engine such as `store.sqlite` says how transactions are run and how
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from functools import partial
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from askel_tui.core.operations import Identity
 from askel_tui.core.records.record import Record
+from askel_tui.store.journal.notice_rows import DeliveryPosition
 from askel_tui.store.journal.rows import (
     AcceptResult,
     AuditEntry,
     AuditFilter,
     DelayedOperation,
-    DeliveryPosition,
     Hold,
     PlannedRun,
     SettledOperation,
@@ -46,56 +44,19 @@ from askel_tui.store.journal.tables import profile_ids as profile_ids_table
 from askel_tui.store.journal.tables import records as records_table
 from askel_tui.store.journal.tables import runs as runs_table
 from askel_tui.store.journal.tables.audit import chain, confirmations, queries
-from askel_tui.store.journal.transaction import Transaction
+from askel_tui.store.journal.transaction_runner import TransactionRunner, reads, writes
 
 Clock = Callable[[], int]
 """Milliseconds since 1970."""
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 PRUNE_BATCH_ROWS = 2_000
 """Rows deleted in one transaction, so that other writes get their turn."""
 
-_Work = Callable[Concatenate[Transaction, P], T]
-_Method = Callable[Concatenate["Journal", P], Coroutine[Any, Any, T]]
 
-
-def _reads(work: _Work[P, T]) -> _Method[P, T]:
-    """A method that runs a function inside a reading transaction."""
-
-    async def method(self: Journal, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._read(partial(work, **kwargs) if kwargs else work, *args)
-
-    method.__doc__ = work.__doc__
-    return method
-
-
-def _writes(work: _Work[P, T]) -> _Method[P, T]:
-    """A method that runs a function inside a writing transaction, and returns once that is durable."""
-
-    async def method(self: Journal, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._write(partial(work, **kwargs) if kwargs else work, *args)
-
-    method.__doc__ = work.__doc__
-    return method
-
-
-class Journal(ABC):
+class Journal(TransactionRunner):
     """The journal of a home, or one in a file."""
 
     # What an engine brings.
-
-    @abstractmethod
-    def _read(self, work: Callable[..., T], /, *arguments: Any) -> Awaitable[T]:
-        """Runs a function with a reading transaction and the arguments."""
-
-    @abstractmethod
-    def _write(self, work: Callable[..., T], /, *arguments: Any) -> Awaitable[T]:
-        """Runs a function with a writing transaction and the arguments; answers once it is durable.
-
-        The function belongs to a module, and what it takes and gives can be pickled.
-        """
 
     @abstractmethod
     async def close(self) -> None:
@@ -123,76 +84,76 @@ class Journal(ABC):
 
     # Records, in order of receipt.
 
-    records_after = _reads(records_table.records_after)
-    record_seqs_after = _reads(records_table.record_seqs_after)
-    newest_records = _reads(records_table.newest_records)
-    find_record = _reads(records_table.find_record)
-    count_unplanned = _reads(records_table.count_unplanned)
-    last_record_seq = _reads(records_table.last_record_seq)
+    records_after = reads(records_table.records_after)
+    record_seqs_after = reads(records_table.record_seqs_after)
+    newest_records = reads(records_table.newest_records)
+    find_record = reads(records_table.find_record)
+    count_unplanned = reads(records_table.count_unplanned)
+    last_record_seq = reads(records_table.last_record_seq)
 
     # Workflows, and the runs of records under them.
 
-    workflow_states = _reads(workflows.workflow_states)
-    set_workflow_state = _writes(workflows.set_workflow_state)
-    forget_workflow = _writes(workflows.forget_workflow)
-    requeue_runs = _writes(runs_table.requeue_runs)
-    already_ran = _reads(runs_table.already_ran)
-    records_to_replan = _reads(runs_table.records_to_replan)
-    counts = _reads(counters.read_counts)
+    workflow_states = reads(workflows.workflow_states)
+    set_workflow_state = writes(workflows.set_workflow_state)
+    forget_workflow = writes(workflows.forget_workflow)
+    requeue_runs = writes(runs_table.requeue_runs)
+    already_ran = reads(runs_table.already_ran)
+    records_to_replan = reads(runs_table.records_to_replan)
+    counts = reads(counters.read_counts)
 
     # The queue of operations, and the ids of their profiles.
 
-    waiting_operations = _reads(operations.waiting_operations)
-    operation_state = _reads(operations.operation_state)
-    profile_ids = _reads(profile_ids_table.profile_ids)
-    forget_profile_id = _writes(profile_ids_table.forget_profile_id)
+    waiting_operations = reads(operations.waiting_operations)
+    operation_state = reads(operations.operation_state)
+    profile_ids = reads(profile_ids_table.profile_ids)
+    forget_profile_id = writes(profile_ids_table.forget_profile_id)
 
     # Requests.
 
-    open_request = _writes(requests.open_request)
-    save_job_id = _writes(requests.save_job_id)
-    requests_in_doubt = _reads(requests.requests_in_doubt)
-    request_body = _reads(requests.request_body)
+    open_request = writes(requests.open_request)
+    save_job_id = writes(requests.save_job_id)
+    requests_in_doubt = reads(requests.requests_in_doubt)
+    request_body = reads(requests.request_body)
 
     # Holds and failures.
 
-    holds = _reads(holds_table.read_holds)
-    attempted_held_operations = _reads(holds_table.attempted_held_operations)
-    add_hold = _writes(holds_table.add_hold)
-    release_one = _writes(holds_table.release_one)
-    release_hold = _writes(holds_table.release_hold)
-    discard_held = _writes(holds_table.discard_held)
+    holds = reads(holds_table.read_holds)
+    attempted_held_operations = reads(holds_table.attempted_held_operations)
+    add_hold = writes(holds_table.add_hold)
+    release_one = writes(holds_table.release_one)
+    release_hold = writes(holds_table.release_hold)
+    discard_held = writes(holds_table.discard_held)
 
-    failures = _reads(failures_table.failures)
-    retry_failures = _writes(failures_table.retry_failures)
-    discard_failures = _writes(failures_table.discard_failures)
+    failures = reads(failures_table.failures)
+    retry_failures = writes(failures_table.retry_failures)
+    discard_failures = writes(failures_table.discard_failures)
 
     # Commands to the daemon, and rate-limit slots.
 
-    submit_command = _writes(commands.submit_command)
-    open_commands = _reads(commands.open_commands)
-    finish_command = _writes(commands.finish_command)
-    find_command = _reads(commands.find_command)
+    submit_command = writes(commands.submit_command)
+    open_commands = reads(commands.open_commands)
+    finish_command = writes(commands.finish_command)
+    find_command = reads(commands.find_command)
 
-    take_slot = _writes(rate_limit_slots.take_slot)
-    release_slot = _writes(rate_limit_slots.release_slot)
-    taken_slots = _reads(rate_limit_slots.taken_slots)
-    count_occupied_slots = _reads(rate_limit_slots.count_occupied_slots)
+    take_slot = writes(rate_limit_slots.take_slot)
+    release_slot = writes(rate_limit_slots.release_slot)
+    taken_slots = reads(rate_limit_slots.taken_slots)
+    count_occupied_slots = reads(rate_limit_slots.count_occupied_slots)
 
     # The audit.
 
-    write_decision = _writes(chain.write_decision)
-    audit_entries = _reads(queries.audit_entries)
-    unconfirmed_writes = _reads(confirmations.unconfirmed_writes)
-    write_confirmations = _writes(confirmations.write_confirmations)
+    write_decision = writes(chain.write_decision)
+    audit_entries = reads(queries.audit_entries)
+    unconfirmed_writes = reads(confirmations.unconfirmed_writes)
+    write_confirmations = writes(confirmations.write_confirmations)
 
     # Notices, and how far they were delivered.
 
-    notices = _reads(notices_table.read_notices)
-    add_notice = _writes(notices_table.add_notice)
-    add_reminders = _writes(notices_table.add_reminders)
-    forget_other_deliveries = _writes(notices_table.forget_other_deliveries)
-    save_delivery = _writes(notices_table.save_delivery)
+    notices = reads(notices_table.read_notices)
+    add_notice = writes(notices_table.add_notice)
+    add_reminders = writes(notices_table.add_reminders)
+    forget_other_deliveries = writes(notices_table.forget_other_deliveries)
+    save_delivery = writes(notices_table.save_delivery)
 
     async def accept_records(
         self, connection: str, records: Sequence[Record], now: int

@@ -281,44 +281,6 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
-    """A message to the team. A `quiet` one is not delivered: one for another hold of the same cause was."""
-
-    seq: int
-    at: int
-    connection: str
-    workflow: str
-    step: str
-    kind: Literal["hold", "recovery", "reminder", "warning", "over"]
-    text: str
-    cause: str | None = None
-    detail: str | None = None
-    quiet: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class WarningNotice:
-    """A notice to be left that no hold makes: a warning, or its end. `cause` and `detail` say what it is about."""
-
-    kind: Literal["warning", "over"]
-    connection: str
-    workflow: str
-    step: str
-    cause: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryPosition:
-    """How far notices were delivered to an address: up to `seq`; delivering the next one failed `attempts` times."""
-
-    seq: int
-    attempts: int = 0
-    due: int = 0
-    """When it may be tried again, milliseconds since 1970."""
-
-
-@dataclass(frozen=True, slots=True)
 class WorkflowCounts:
     """Numbers of a workflow's operations by state. `sent` counts those that were written or are unconfirmed."""
 

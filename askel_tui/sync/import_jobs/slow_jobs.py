@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from askel_tui.store.journal.interface import Clock, Journal
-from askel_tui.store.journal.rows import AuditFilter, Decision, StoredOperation, WarningNotice
+from askel_tui.store.journal.notice_rows import WarningNotice
+from askel_tui.store.journal.rows import AuditFilter, Decision, StoredOperation
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.times import format_timestamp
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from askel_tui.core import notices as texts
 from askel_tui.core.backoff import backoff
 from askel_tui.core.notices import AffectedStep
-from askel_tui.store.journal.rows import DeliveryPosition, Notice
+from askel_tui.store.journal.notice_rows import DeliveryPosition, Notice
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.notifications import channels
 from askel_tui.sync.notifications.channels import DeliveryFailed, Message

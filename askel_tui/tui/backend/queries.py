@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from askel_tui.core.problems import Problem
     from askel_tui.core.workflows.model import Workflow
     from askel_tui.services.settings import Setting
-    from askel_tui.store.journal.rows import Failure, Hold, Notice, StoredRecord, WorkflowState
+    from askel_tui.store.journal.notice_rows import Notice
+    from askel_tui.store.journal.rows import Failure, Hold, StoredRecord, WorkflowState
     from askel_tui.store.state.documents import ConnectionDoc, WorkflowDoc
     from askel_tui.sync.instance import Instance
     from askel_tui.tui.backend.audit_reader import AuditReader

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from askel_tui.store.journal.rows import DeliveryPosition
+from askel_tui.store.journal.notice_rows import DeliveryPosition
 from askel_tui.store.paths import backup_dir, journal_file
 from askel_tui.store.sqlite import backup
 from askel_tui.store.sqlite.journal import open_journal

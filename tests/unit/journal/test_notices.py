@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from askel_tui.store.journal.interface import Journal
-from askel_tui.store.journal.rows import DeliveryPosition, WarningNotice
+from askel_tui.store.journal.notice_rows import DeliveryPosition, WarningNotice
 from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, hold
 
 A, B = "address-a", "address-b"

@@ -11,7 +11,8 @@ from collections.abc import Collection
 
 from askel_tui.core import notices as texts
 from askel_tui.core.notices import AffectedStep
-from askel_tui.store.journal.rows import Decision, DeliveryPosition, Hold, Notice, WarningNotice
+from askel_tui.store.journal.notice_rows import DeliveryPosition, Notice, WarningNotice
+from askel_tui.store.journal.rows import Decision, Hold
 from askel_tui.store.journal.tables.audit.chain import write_decision
 from askel_tui.store.journal.transaction import Transaction
 

@@ -25,7 +25,7 @@ from askel_tui.tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from askel_tui.services.status import HoldStatus, Status, WorkflowStatus
-    from askel_tui.store.journal.rows import Notice
+    from askel_tui.store.journal.notice_rows import Notice
 
 MAX_NOTICES_KEPT = 50
 

@@ -17,7 +17,7 @@ from askel_tui.tui.widgets.table import Column
 
 if TYPE_CHECKING:
     from askel_tui.services.status import ConnectionStatus, HoldStatus, WorkflowStatus
-    from askel_tui.store.journal.rows import Notice
+    from askel_tui.store.journal.notice_rows import Notice
 
 WELCOME = (
     "Nothing is connected yet.\n\n"
