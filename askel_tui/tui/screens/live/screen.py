@@ -20,6 +20,7 @@ from askel_tui.tui.screens.live.feed import TailFeed, TailRows
 from askel_tui.tui.screens.live.filter import TAIL_FILTER_FIELDS, InvalidFilterField, build_query
 from askel_tui.tui.screens.live.rows import PageKey
 from askel_tui.tui.screens.live.tail import Tail
+from askel_tui.tui.screens.workflow_commands import pause_or_resume, release_hold
 from askel_tui.tui.shell.clipboard import copy
 from askel_tui.tui.text.curl import curl_command
 from askel_tui.tui.text.filtering import Filter
@@ -257,12 +258,7 @@ class LiveScreen(AskelScreen):
 
     async def _pause(self, workflow: str) -> None:
         states = {state.workflow: state.status for state in await self.backend.call(queries.workflow_states)}
-        if states.get(workflow) == "paused":
-            await self.with_progress(f"Resuming {workflow}", self.backend.submit("resume", workflow=workflow))
-            self.toasts.show(f"{workflow} is active again: what waited is sent.")
-        else:
-            await self.with_progress(f"Pausing {workflow}", self.backend.submit("pause", workflow=workflow))
-            self.toasts.show(f"{workflow} is paused: its records wait. p resumes it.")
+        await pause_or_resume(self, workflow, states.get(workflow, "active"))
 
     def action_hold(self) -> None:
         """Holds the entry's step."""
@@ -286,22 +282,11 @@ class LiveScreen(AskelScreen):
             )
 
     async def _release(self, workflow: str, step: str) -> None:
-        held = [
-            each
-            for each in await self.backend.call(queries.holds)
-            if (each.workflow, each.step) == (workflow, step)
-        ]
-        if not held:
-            self.toasts.show(f"{workflow}, step {step} is not held.")
-            return
-        waiting = pluralize(held[0].waiting, "operation")
-        if await self.confirm(
-            f"Release {workflow}, step {step}?", f"{waiting} will be sent. {held[0].detail}"
-        ):
-            await self.with_progress(
-                "Releasing", self.backend.submit("release", workflow=workflow, step=step)
-            )
-            self.toasts.show(f"Released: {waiting} on the way.")
+        for hold in await self.backend.call(queries.holds):
+            if (hold.workflow, hold.step) == (workflow, step):
+                await release_hold(self, workflow, step, hold.waiting, hold.detail)
+                return
+        self.toasts.show(f"{workflow}, step {step} is not held.")
 
     def action_retry(self) -> None:
         """Tries again what failed of the entry's record."""

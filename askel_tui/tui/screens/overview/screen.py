@@ -19,6 +19,7 @@ from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.overview import view
 from askel_tui.tui.screens.overview.gauges import Gauges
 from askel_tui.tui.screens.overview.throughput import BUCKET_MS, Throughput
+from askel_tui.tui.screens.workflow_commands import pause_or_resume, release_hold
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.rows import Row
 from askel_tui.tui.widgets.table import Table
@@ -197,34 +198,16 @@ class OverviewScreen(AskelScreen):
         name = self.query_one("#workflows", Table).cursor_key
         row = next((each for each in self._workflows() if each.name == name), None)
         if row is not None:
-            self.start_work(partial(self._pause, row), group="order", exclusive=True)
-
-    async def _pause(self, row: WorkflowStatus) -> None:
-        if row.state == "paused":
-            await self.with_progress(f"Resuming {row.name}", self.backend.submit("resume", workflow=row.name))
-            self.toasts.show(f"{row.name} is active again: what waited is sent.")
-        elif row.state == "active":
-            await self.with_progress(f"Pausing {row.name}", self.backend.submit("pause", workflow=row.name))
-            self.toasts.show(f"{row.name} is paused: its records wait. p resumes it.")
-        else:
-            self.toasts.show(f"{row.name} is a {row.state}: Dry run (5) is where it goes live.")
+            self.start_work(
+                partial(pause_or_resume, self, row.name, row.state), group="order", exclusive=True
+            )
 
     def action_release(self) -> None:
         """Ends the hold under the cursor."""
         hold = self._selected_hold()
         if hold is not None:
-            self.start_work(partial(self._release, hold), group="order", exclusive=True, asks_question=True)
-
-    async def _release(self, hold: HoldStatus) -> None:
-        name = view.hold_name(hold)
-        sent = pluralize(hold.waiting, "operation")
-        if await self.confirm(
-            f"Release {name}?", f"{sent} will be sent, in order. Held because: {hold.detail}"
-        ):
-            await self.with_progress(
-                f"Releasing {name}", self.backend.submit("release", workflow=hold.workflow, step=hold.step)
-            )
-            self.toasts.show(f"{name} is released: {sent} on the way.")
+            work = partial(release_hold, self, hold.workflow, hold.step, hold.waiting, hold.detail)
+            self.start_work(work, group="order", exclusive=True, asks_question=True)
 
     def action_discard(self) -> None:
         """Discards what the hold under the cursor keeps."""

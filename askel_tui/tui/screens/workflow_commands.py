@@ -1,0 +1,28 @@
+"""Commands on workflows and holds that several screens offer. Only inside `start_work`."""
+
+from __future__ import annotations
+
+from askel_tui.text.numbers import pluralize
+from askel_tui.tui.screens.base_screen import AskelScreen
+
+
+async def pause_or_resume(screen: AskelScreen, workflow: str, status: str) -> None:
+    """Pauses an active workflow or resumes a paused one. Raises `Refused`, `Unanswered`."""
+    if status == "paused":
+        await screen.with_progress(f"Resuming {workflow}", screen.backend.submit("resume", workflow=workflow))
+        screen.toasts.show(f"{workflow} is active again: what waited is sent.")
+    elif status == "active":
+        await screen.with_progress(f"Pausing {workflow}", screen.backend.submit("pause", workflow=workflow))
+        screen.toasts.show(f"{workflow} is paused: its records wait. p resumes it.")
+    else:
+        screen.toasts.show(f"{workflow} is a {status}: Dry run (5) is where it goes live.")
+
+
+async def release_hold(screen: AskelScreen, workflow: str, step: str, waiting: int, reason: str) -> None:
+    """Asks, then releases a held step, for which so many operations wait. Raises `Refused`, `Unanswered`."""
+    name, operations = f"{workflow}, step {step}", pluralize(waiting, "operation")
+    detail = f"{operations} will be sent, in order. Held because: {reason}"
+    if await screen.confirm(f"Release {name}?", detail):
+        releasing = screen.backend.submit("release", workflow=workflow, step=step)
+        await screen.with_progress(f"Releasing {name}", releasing)
+        screen.toasts.show(f"{name} is released: {operations} on the way.")
