@@ -226,7 +226,7 @@ async def test_a_step_is_held_and_released_and_a_workflow_paused_from_here(conso
         await pilot.press("r")
         await until(pilot, lambda: f"step {row.step}?" in text_of(app))
         await pilot.press("y")
-        await until(pilot, lambda: "Released" in toasts(app))
+        await until(pilot, lambda: f"step {row.step} is released" in toasts(app))
         assert await bench.instance.journal.holds() == []
         await pilot.press("p")
         await until(pilot, lambda: "is paused" in toasts(app))

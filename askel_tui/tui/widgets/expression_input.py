@@ -92,8 +92,8 @@ class ExpressionInput(Modal[str | None]):
         gives.display = self._preview is not None
         if self._preview is not None:
             cell = self._preview(text) if text.strip() else "empty: left out"
-            text, style = cell if isinstance(cell, tuple) else (cell, "")
-            gives.update(Content.styled(sanitize(text, 400), style))
+            result, style = cell if isinstance(cell, tuple) else (cell, "")
+            gives.update(Content.styled(sanitize(result, 400), style))
         self._found = list(self._complete(text))[:MAX_COMPLETIONS] if self._complete else []
         options = self.query_one(OptionList)
         options.clear_options()
