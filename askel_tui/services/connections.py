@@ -93,14 +93,7 @@ async def check(instance: Instance, name: str) -> tuple[ConnectionDoc, KeyCheck]
 
     found = await check_key(client)
     _require_same_account(document, found)
-    changed = await asyncio.to_thread(
-        instance.state.change_connection,
-        name,
-        scopes=dict(found.scopes),
-        account=document.account or found.account,
-        account_name=found.account_name or document.account_name,
-    )
-    return changed, found
+    return await _store_check(instance, document, found), found
 
 
 async def rotate(instance: Instance, name: str, key: str, actor: str) -> tuple[ConnectionDoc, KeyCheck]:
@@ -119,14 +112,7 @@ async def rotate(instance: Instance, name: str, key: str, actor: str) -> tuple[C
             f"the new key lacks {', '.join(sorted(lost))}, which workflows of {name} use; the old key stays"
         )
     await asyncio.to_thread(instance.secrets().set, name, key)
-    changed = await asyncio.to_thread(
-        instance.state.change_connection,
-        name,
-        key=fingerprint(key),
-        scopes=dict(found.scopes),
-        account=document.account or found.account,
-        account_name=found.account_name or document.account_name,
-    )
+    changed = await _store_check(instance, document, found, key=fingerprint(key))
     detail = {"before": document.key, "after": changed.key}
     await instance.journal.write_decision(Decision("rotate", actor, name, detail=detail), instance.clock())
     # A daemon may hold one more step for the old key until it executes the first of these commands.
@@ -137,6 +123,19 @@ async def rotate(instance: Instance, name: str, key: str, actor: str) -> tuple[C
                 with contextlib.suppress(CommandRefused):  # Another cause holds it by now.
                     await submit(instance, "release", arguments, actor)
     return changed, found
+
+
+async def _store_check(
+    instance: Instance, document: ConnectionDoc, found: KeyCheck, **fields: Any
+) -> ConnectionDoc:
+    return await asyncio.to_thread(
+        instance.state.change_connection,
+        document.name,
+        scopes=dict(found.scopes),
+        account=document.account or found.account,
+        account_name=found.account_name or document.account_name,
+        **fields,
+    )
 
 
 async def change(instance: Instance, name: str, actor: str, **fields: Any) -> ConnectionDoc:

@@ -17,11 +17,9 @@ from askel_tui.core.planning.plan import plan
 from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.problems import Problem
 from askel_tui.core.records.record import Record, read_record
-from askel_tui.core.targets.pinning import Pinned, pin_targets
 from askel_tui.core.workflows.model import DIRECT_VERSION, Step, Workflow
-from askel_tui.services.workflows import InvalidWorkflow, missing_scopes
+from askel_tui.services.workflows import InvalidWorkflow, pin_to_catalog, require_scopes
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
-from askel_tui.store.state.documents import ConnectionDoc
 from askel_tui.sync.engine.command_bus import submit
 from askel_tui.sync.engine.commands import CommandRefused
 from askel_tui.sync.instance import Instance
@@ -98,7 +96,8 @@ async def prepare_write(
         steps=(step,),
         source="",
     )
-    pinned = _pin_step(workflow, document, catalog, where)
+    require_scopes(workflow, document, where)
+    pinned = pin_to_catalog(workflow, document, catalog, where)
     body = {**(data or {}), "profile": identity.identifiers()}
     record_id = _record_id(key)
     now = datetime.fromtimestamp(instance.clock() / 1000, UTC).isoformat(timespec="milliseconds")
@@ -146,18 +145,6 @@ def _record_id(key: str | None) -> str:
         uuid.uuid4().hex if key is None else hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:32]
     )
     return f"direct-{unique}"
-
-
-def _pin_step(workflow: Workflow, document: ConnectionDoc, catalog: Catalog, where: str) -> Pinned:
-    lacking = missing_scopes(workflow, document, where)
-    if lacking:
-        raise InvalidWorkflow(lacking, scopes=True)
-    pinned = pin_targets(
-        workflow, catalog, file=where, only_lists=document.only_lists, revision=document.revision
-    )
-    if pinned.problems:
-        raise InvalidWorkflow(pinned.problems)
-    return pinned
 
 
 async def _wait_for_entries(

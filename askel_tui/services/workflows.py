@@ -69,15 +69,9 @@ async def apply(instance: Instance, text: str, file: str, actor: str) -> ApplyRe
     workflow = validate(text, file)
     connection = _find_connection(instance, workflow, file)
     client = await instance.client(connection.name)
-    lacking = missing_scopes(workflow, connection, file)
-    if lacking:
-        raise InvalidWorkflow(lacking, scopes=True)
+    require_scopes(workflow, connection, file)
     catalog = await _read_named_targets(instance, client, workflow, connection)
-    pinned: Pinned = pin_targets(
-        workflow, catalog, file=file, only_lists=connection.only_lists, revision=connection.revision
-    )
-    if pinned.problems:
-        raise InvalidWorkflow(pinned.problems)
+    pinned = pin_to_catalog(workflow, connection, catalog, file)
     return await _store_version(instance, workflow, connection, pinned, catalog, file, actor)
 
 
@@ -161,9 +155,9 @@ async def _read_named_targets(
     return await with_trigger_filters(client, found.catalog, flows)
 
 
-def missing_scopes(workflow: Workflow, connection: ConnectionDoc, file: str) -> list[Problem]:
-    """A problem per step whose scopes the connection's key is known to lack."""
-    return [
+def require_scopes(workflow: Workflow, connection: ConnectionDoc, file: str) -> None:
+    """Raises `InvalidWorkflow` with a problem per step and scope that the connection's key is known to lack."""
+    problems = [
         Problem(
             f"{step.kind} needs the scope {scope}, which the key of {connection.name} lacks: "
             f"make a key with it and `askel rotate {connection.name}`",
@@ -175,6 +169,18 @@ def missing_scopes(workflow: Workflow, connection: ConnectionDoc, file: str) -> 
         for scope in sorted(needed_scopes(step, connection.revision))
         if connection.scopes.get(scope) == "missing"
     ]
+    if problems:
+        raise InvalidWorkflow(problems, scopes=True)
+
+
+def pin_to_catalog(workflow: Workflow, connection: ConnectionDoc, catalog: Catalog, file: str) -> Pinned:
+    """The targets of the workflow's steps in the catalog. Raises `InvalidWorkflow` with all problems."""
+    pinned = pin_targets(
+        workflow, catalog, file=file, only_lists=connection.only_lists, revision=connection.revision
+    )
+    if pinned.problems:
+        raise InvalidWorkflow(pinned.problems)
+    return pinned
 
 
 async def activate(

@@ -17,9 +17,7 @@ def account_state(account: Account) -> dict[str, Any]:
         "profiles": [_profile_state(account, profile) for profile in account.profiles.values()],
         "lists": [
             {
-                "id": one.id,
-                "name": one.name,
-                "opt_in_process": one.opt_in_process,
+                **_fields(one, "id", "name", "opt_in_process"),
                 "members": list(one.members),
                 "emails": sorted(emails[ident] for ident in one.members),
             }
@@ -27,10 +25,7 @@ def account_state(account: Account) -> dict[str, Any]:
         ],
         "segments": [
             {
-                "id": one.id,
-                "name": one.name,
-                "is_active": one.is_active,
-                "definition": one.definition,
+                **_fields(one, "id", "name", "is_active", "definition"),
                 "explicit": one.members is not None,
                 "emails": sorted(emails[profile.id] for profile, _ in account.segment_members(one)),
             }
@@ -38,8 +33,7 @@ def account_state(account: Account) -> dict[str, Any]:
         ],
         "metrics": [
             {
-                "id": one.id,
-                "name": one.name,
+                **_fields(one, "id", "name"),
                 "integration": one.integration["key"],
                 "events": len(account.events_of_metric.get(one.id, ())),
             }
@@ -51,45 +45,29 @@ def account_state(account: Account) -> dict[str, Any]:
                 "metric": account.metrics[one.metric].name if one.metric in account.metrics else one.metric,
                 "profile": one.profile,
                 "email": emails.get(one.profile),
-                "time": one.time,
-                "unique_id": one.unique_id,
-                "properties": one.properties,
-                "value": one.value,
-                "value_currency": one.value_currency,
-                "backfill": one.backfill,
+                **_fields(one, "time", "unique_id", "properties", "value", "value_currency", "backfill"),
             }
             for one in account.events.values()
         ],
         "flows": [
             {
-                "id": one.id,
-                "name": one.name,
-                "status": one.status,
-                "archived": one.archived,
-                "trigger_type": one.trigger_type,
-                "trigger": one.trigger,
+                **_fields(one, "id", "name", "status", "archived", "trigger_type", "trigger"),
                 "fired": len(one.starts),
                 "starts": [{**start, "email": emails.get(start["profile"])} for start in one.starts],
             }
             for one in account.flows.values()
         ],
-        "templates": [{"id": one.id, "name": one.name} for one in account.templates.values()],
+        "templates": [_fields(one, "id", "name") for one in account.templates.values()],
         "jobs": [
-            {
-                "id": one.id,
-                "kind": one.kind,
-                "status": one.status,
-                "total": one.total,
-                "completed": one.completed,
-                "failed": one.failed,
-                "errors": one.errors,
-            }
+            _fields(one, "id", "kind", "status", "total", "completed", "failed", "errors")
             for one in account.jobs.values()
         ],
-        "confirmations": account.confirmations,
-        "merged": account.merged,
-        "requests": account.requests,
+        **_fields(account, "confirmations", "merged", "requests"),
     }
+
+
+def _fields(one: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in names}
 
 
 def _profile_state(account: Account, profile: Profile) -> dict[str, Any]:
