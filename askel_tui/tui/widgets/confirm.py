@@ -7,12 +7,10 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, VerticalScroll
-from textual.content import Content
 from textual.widgets import Button, Input, Static
 
-from askel_tui.text.sanitizing import sanitize_lines
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.modal import Modal
+from askel_tui.tui.widgets.modal import Modal, question_content
 
 
 class Confirm(Modal[bool | None]):
@@ -39,10 +37,7 @@ class Confirm(Modal[bool | None]):
         """The question, its detail, and the two answers."""
         box = VerticalScroll(id="confirm-box", can_focus=False)
         with box:
-            parts: list[Any] = [(sanitize_lines(self._question), "bold")]
-            if self._detail:
-                parts.append("\n\n" + sanitize_lines(self._detail))
-            yield Static(Content.assemble(*parts))
+            yield Static(question_content(self._question, self._detail, gap="\n\n"))
             if self._typed is not None:
                 yield Input(
                     placeholder=f"type {self._typed}, then Enter, then y", id="confirm-typed", compact=True

@@ -12,10 +12,11 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from askel_tui.text.sanitizing import sanitize, sanitize_lines
+from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.widgets.choice import Choice
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.modal import Modal
+from askel_tui.tui.widgets.modal import Modal, question_content
+from askel_tui.tui.widgets.picker import choice_content
 from askel_tui.tui.widgets.rows import Cell
 
 MAX_COMPLETIONS = 50
@@ -69,10 +70,7 @@ class ExpressionInput(Modal[str | None]):
         completes = "Tab completes · " if self._complete else ""
         box.border_subtitle = f"{completes}Enter keeps the line · Esc leaves"
         with box:
-            parts: list[Any] = [(sanitize(self._question), "bold")]
-            if self._detail:
-                parts.append(("\n" + sanitize_lines(self._detail), "$foreground-muted"))
-            yield Static(Content.assemble(*parts))
+            yield Static(question_content(self._question, self._detail, detail_style="$foreground-muted"))
             yield Input(self._value, id="edit-line", select_on_focus=False)
             yield Static(id="edit-gives")
             yield OptionList(id="edit-completions", markup=False)
@@ -97,16 +95,7 @@ class ExpressionInput(Modal[str | None]):
         self._found = list(self._complete(text))[:MAX_COMPLETIONS] if self._complete else []
         options = self.query_one(OptionList)
         options.clear_options()
-        options.add_options(
-            [
-                Option(
-                    Content.assemble(
-                        sanitize(each.title, 80), (f"  {sanitize(each.description, 80)}", "$foreground-muted")
-                    )
-                )
-                for each in self._found
-            ]
-        )
+        options.add_options([Option(choice_content(each, 80)) for each in self._found])
         options.display = bool(self._found)
         options.highlighted = 0 if self._found else None
 

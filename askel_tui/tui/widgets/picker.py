@@ -12,12 +12,12 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from askel_tui.text.sanitizing import sanitize, sanitize_lines
+from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.text.filtering import parse_filter
 from askel_tui.tui.text.fuzzy import rank_matches
 from askel_tui.tui.widgets.choice import Choice
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.modal import Modal
+from askel_tui.tui.widgets.modal import Modal, question_content
 
 MAX_CHOICES_SHOWN = 200
 """Choices that are shown at once; typing finds the others."""
@@ -69,10 +69,7 @@ class Picker(Modal[str | None]):
         box = Vertical()
         box.border_subtitle = "Enter takes it · Esc leaves"
         with box:
-            parts: list[Any] = [(sanitize_lines(self._question), "bold")]
-            if self._detail:
-                parts.append("\n" + sanitize_lines(self._detail))
-            yield Static(Content.assemble(*parts))
+            yield Static(question_content(self._question, self._detail))
             yield Input(placeholder="type to find", id="pick-line")
             yield OptionList(id="pick-choices", markup=False)
 
@@ -96,7 +93,7 @@ class Picker(Modal[str | None]):
             self._found.insert(0 if own else len(self._found), typed)
         choices = self.query_one(OptionList)
         choices.clear_options()
-        choices.add_options([Option(_choice_content(each)) for each in self._found])
+        choices.add_options([Option(choice_content(each)) for each in self._found])
         choices.highlighted = 0 if self._found else None
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -124,7 +121,7 @@ class Picker(Modal[str | None]):
             self.dismiss(self._found[at].value)
 
 
-def _choice_content(choice: Choice) -> Content:
-    return Content.assemble(
-        sanitize(choice.title, 120), (f"  {sanitize(choice.description, 120)}", "$foreground-muted")
-    )
+def choice_content(choice: Choice, max_chars: int = 120) -> Content:
+    """The title of a choice and the words about it, each cut to `max_chars` characters."""
+    title, description = sanitize(choice.title, max_chars), sanitize(choice.description, max_chars)
+    return Content.assemble(title, (f"  {description}", "$foreground-muted"))

@@ -7,12 +7,10 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
-from textual.content import Content
 from textual.widgets import Input, Static
 
-from askel_tui.text.sanitizing import sanitize_lines
 from askel_tui.tui.widgets.help import Help
-from askel_tui.tui.widgets.modal import Modal
+from askel_tui.tui.widgets.modal import Modal, question_content
 from askel_tui.tui.widgets.secret_input import SecretInput
 
 
@@ -47,10 +45,7 @@ class TextPrompt(Modal[str | None]):
         box = VerticalScroll(can_focus=False)
         box.border_subtitle = "Enter takes it · Esc leaves"
         with box:
-            parts: list[Any] = [(sanitize_lines(self._question), "bold")]
-            if self._detail:
-                parts.append("\n" + sanitize_lines(self._detail))
-            yield Static(Content.assemble(*parts))
+            yield Static(question_content(self._question, self._detail))
             if self._secret:
                 yield SecretInput(placeholder=self._placeholder, id="ask-line")
             else:

@@ -18,12 +18,9 @@ from askel_tui.tui.screens.connections import fields
 from askel_tui.tui.screens.connections.key_form import ERROR_STYLE, KeyForm, form_line
 from askel_tui.tui.screens.connections.list_name_suggester import ListNameSuggester
 from askel_tui.tui.screens.connections.plain_input import PlainInput
-from askel_tui.tui.screens.connections.scopes_view import (
-    notice_channel_kinds,
-    scope_checklist,
-    summarize_scopes,
-)
+from askel_tui.tui.screens.connections.scopes_view import scope_checklist, summarize_scopes
 from askel_tui.tui.shell.workers import run_in_background
+from askel_tui.tui.text.notice_addresses import notice_channel_kinds
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.secret_input import SecretInput
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,8 +77,3 @@ def summarize_scopes(found: Mapping[str, str], lacking: int) -> tuple[str, str]:
     if unverified:
         return f"? nothing is missing as far as can be seen; {unverified} could not be verified", "$warning"
     return "✓ the key can do all that Askel does", "$success"
-
-
-def notice_channel_kinds(addresses: Iterable[str]) -> str:
-    """The kinds of the addresses that notices go to (`slack, mailto`): an address itself may hold a token."""
-    return ", ".join(sanitize(address.partition("://")[0], 20) for address in addresses)

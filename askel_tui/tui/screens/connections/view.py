@@ -11,11 +11,8 @@ from askel_tui.contract.endpoints import serving_revision
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.text.times import format_timestamp
-from askel_tui.tui.screens.connections.scopes_view import (
-    notice_channel_kinds,
-    scope_checklist,
-    summarize_scopes,
-)
+from askel_tui.tui.screens.connections.scopes_view import scope_checklist, summarize_scopes
+from askel_tui.tui.text.notice_addresses import notice_channel_kinds
 from askel_tui.tui.widgets.detail_pane import DetailLine, detail_content
 from askel_tui.tui.widgets.rows import Cell, Row
 from askel_tui.tui.widgets.table import Column

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from textual.content import Content
 
 from askel_tui.text.sanitizing import sanitize
-from askel_tui.tui.screens.connections.scopes_view import notice_channel_kinds
 from askel_tui.tui.screens.settings.keymap import Key
+from askel_tui.tui.text.notice_addresses import notice_channel_kinds
 from askel_tui.tui.widgets.rows import Row
 from askel_tui.tui.widgets.table import Column
 
