@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-_KB = 1000
-_MB = 1_000_000
+_BYTES_PER_KB = 1000
+_BYTES_PER_MB = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +22,15 @@ class Caps:
     """An e-mail address (docs/klaviyo.md 3.1)."""
     external_id: int = 255
     """An external id; Klaviyo states none, this is the cap of its other free identifiers (unique_id, 3.4)."""
-    profile_bytes: int = 100 * _KB
+    profile_bytes: int = 100 * _BYTES_PER_KB
     """A profile's payload (docs/klaviyo.md 3.4, stated from 2025-01-15 on)."""
     event_properties: int = 400
     """Properties of one event (docs/klaviyo.md 3.4: 300 until 2025-04-15)."""
-    event_string_bytes: int = 100 * _KB
+    event_string_bytes: int = 100 * _BYTES_PER_KB
     """One string in an event (docs/klaviyo.md 3.4)."""
-    event_bytes: int = 5 * _MB
+    event_bytes: int = 5 * _BYTES_PER_MB
     """One event (docs/klaviyo.md 3.4)."""
-    event_profile_bytes: int = 95 * _KB
+    event_profile_bytes: int = 95 * _BYTES_PER_KB
     """The profile object inside an event (docs/klaviyo.md 3.4)."""
     array_items: int = 4000
     """Elements of an array in an event (docs/klaviyo.md 3.4)."""

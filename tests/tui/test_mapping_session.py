@@ -23,12 +23,12 @@ RECORD = {
 
 
 class Person:
-    """Answers each question with the next answer, and keeps what it was asked and told."""
+    """Answers each question with the next answer, and keeps the questions and messages."""
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
         self.asked: list[str] = []
-        self.told: list[str] = []
+        self.messages: list[str] = []
         self.offered: list[list[str]] = []
 
     def _answer(self, question: str) -> Any:
@@ -61,7 +61,7 @@ class Person:
         return await work
 
     def notify(self, message: str, **_: Any) -> None:
-        self.told.append(message)
+        self.messages.append(message)
 
 
 class Page:

@@ -1,69 +1,129 @@
-"""The names of the code use the field's words: those that the glossary refuses are not among them."""
+"""The names in the code keep to the glossary: refused words are not used, numbers have a noun in their name."""
 
 from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.files import ROOT
+
 GLOSSARY = ROOT / "docs" / "glossary.md"
 
-WIRE_NAMES = {"fate"}
-"""Fields of documents that others read."""
+ALLOWED_NAMES = {
+    "fate": "the field of the HTTP API's answers",
+}
+"""Names with a refused word in them that stay, each with the reason."""
+
+ALLOWED_PHRASES = ("in_doubt", "InDoubt")
+"""What may stand in a name although it holds a refused word."""
+
+VERB_ONLY = frozenset({"place"})
+"""Refused as a noun: a name may begin with it, and go on."""
+
+WORDS_OF_SENTENCES = frozenset(
+    ["apart", "around", "beside", "look", "looks", "looking", "place", "places", "whatever", "whoever"]
+)
+"""Plain words of English, which a test's name may hold: that is a sentence."""
 
 
 def refused_words() -> tuple[frozenset[str], frozenset[str]]:
-    """The refused words in lower case, and the refused constants, from the glossary's last table."""
-    rows = GLOSSARY.read_text(encoding="utf-8").rpartition("## Words that are refused")[2].splitlines()
-    cells = [row.split("|")[1] for row in rows if row.startswith("| ") and not row.startswith("| refused")]
-    given = [word.strip() for cell in cells for word in cell.split(",")]
-    constants = frozenset(word for word in given if word.isupper())
-    return frozenset(word for word in given if word not in constants), constants
+    """(words that no name may hold, names that no constant may have), from the glossary's last table."""
+    table = GLOSSARY.read_text(encoding="utf-8").rpartition("## Words that are refused")[2]
+    cells = re.findall(r"^\| (.+?) \|", table, re.MULTILINE)
+    words = [word for cell in cells[1:] for word in cell.split(", ")]
+    return (
+        frozenset(word for word in words if word.islower()),
+        frozenset(word for word in words if word.isupper()),
+    )
 
 
-def defined_names(tree: ast.AST) -> Iterator[str]:
-    """The names that a module defines: functions, classes, parameters, variables, attributes."""
+def words_of(name: str) -> list[str]:
+    """The words of a name, in lower case: `_ToldAt` and `_told_at` are told and at."""
+    for phrase in ALLOWED_PHRASES:
+        name = re.sub(rf"{phrase}(?![a-z])", "", name, flags=re.IGNORECASE)
+    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
+
+
+def defined_names(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Every name that a module defines, with its line: functions, classes, arguments, variables, attributes."""
     for node in ast.walk(tree):
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                yield node.name
+                yield node.name, node.lineno
             case ast.arg():
-                yield node.arg
+                yield node.arg, node.lineno
             case ast.Name(ctx=ast.Store()):
-                yield node.id
+                yield node.id, node.lineno
             case ast.Attribute(ctx=ast.Store()):
-                yield node.attr
+                yield node.attr, node.lineno
+            case ast.alias() if node.asname is not None:
+                yield node.asname, node.lineno
 
 
-def words_of(name: str) -> set[str]:
-    """The words of a name, in lower case; the state `in doubt` is one word."""
-    words = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+", name)
-    return set(re.sub(r"\bin doubt\b", "in_doubt", " ".join(words).lower()).split())
+def numbers_without_a_noun(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Constants of a module that are a number and have a name of one word."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            value = node.value.value
+            for target in node.targets:
+                name = target.id if isinstance(target, ast.Name) else ""
+                if type(value) in (int, float) and name.isupper() and len(words_of(name)) < 2:
+                    yield name, node.lineno
 
 
 def is_refused(name: str, words: frozenset[str], constants: frozenset[str]) -> bool:
-    return name not in WIRE_NAMES and (bool(words_of(name) & words) or name.strip("_") in constants)
+    """Whether a name holds a refused word."""
+    if name in ALLOWED_NAMES:
+        return False
+    found = words_of(name)
+    if len(found) > 1 and found[0] in VERB_ONLY:
+        found = found[1:]
+    if name.startswith("test_"):
+        words = words - WORDS_OF_SENTENCES
+    return name.strip("_") in constants or not words.isdisjoint(found)
 
 
-def test_no_name_of_the_package_is_made_of_a_refused_word() -> None:
-    given = refused_words()
-    found: dict[str, list[str]] = {}
-    for path in sorted((ROOT / "askel_tui").rglob("*.py")):
-        names = {path.stem, *defined_names(ast.parse(path.read_text(encoding="utf-8")))}
-        strange = [each for each in names if is_refused(each, *given)]
-        if strange:
-            found[str(path.relative_to(ROOT))] = sorted(strange)
-    assert found == {}
+@cache
+def parsed_files() -> dict[Path, ast.Module]:
+    """The files of the program and of its tests, by their path in the repository."""
+    paths = sorted(path for folder in ("askel_tui", "tests") for path in (ROOT / folder).rglob("*.py"))
+    return {path.relative_to(ROOT): ast.parse(path.read_text(encoding="utf-8")) for path in paths}
 
 
-def test_the_glossary_refuses_words_and_constants() -> None:
-    given = refused_words()
-    for name in ("told_at", "TellMany", "_look", "unhurried", "MOST", "_AT_ONCE", "in_doubts"):
-        assert is_refused(name, *given), name
-    for name in ("consent_in_doubt", "ConsentInDoubt", "IN_DOUBT", "MOST_RECENT", "placeholder", "replace"):
-        assert not is_refused(name, *given), name
+def test_no_name_holds_a_refused_word() -> None:
+    words, constants = refused_words()
+    found = []
+    for path, tree in parsed_files().items():
+        names = {(path.stem, 1), *defined_names(tree)}
+        refused = {(line, name) for name, line in names if is_refused(name, words, constants)}
+        found += [f"{path}:{line} {name}" for line, name in sorted(refused)]
+    assert not found, "docs/glossary.md says what to write instead:\n" + "\n".join(found)
+
+
+def test_a_constant_that_is_a_number_says_what_of() -> None:
+    found = [
+        f"{path}:{line} {name}"
+        for path, tree in parsed_files().items()
+        if path.parts[0] != "tests"
+        for name, line in numbers_without_a_noun(tree)
+    ]
+    assert not found, "a number's name has a noun and a unit, as MAX_ROWS_PER_PAGE:\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "name", ["told", "_told_at", "ToldAt", "TELL_S", "free_places", "place", "MOST", "front_door"]
+)
+def test_refused_names_are_recognised(name: str) -> None:
+    assert is_refused(name, *refused_words())
+
+
+@pytest.mark.parametrize(
+    "name", ["place_hold", "in_doubt", "requests_in_doubt", "MAX_ROWS", "lookup", "test_it_looks_like_this"]
+)
+def test_good_names_are_let_through(name: str) -> None:
+    assert not is_refused(name, *refused_words())

@@ -93,7 +93,7 @@ class TailView(ScrollView):
         return "" if line != self.cursor else "cursor" if self.has_focus else "blurred"
 
     def _current_cache(self) -> LineCache:
-        """The line cache, renewed when lines look another way."""
+        """The line cache, renewed when their appearance changes."""
         width = self.scrollable_content_region.width
         appearance = (width, self.outer_size.width, self.background_colors, self.styles.border)
         if appearance != self._appearance:
