@@ -11,7 +11,7 @@ from askel_tui.contract.caps import LOCATION, STANDARD_ATTRIBUTES
 from askel_tui.contract.endpoints import SELECTABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    pass
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 names = texts.filter(bool)
@@ -31,18 +31,12 @@ times = st.datetimes(datetime(2002, 1, 1), datetime(2026, 11, 23)).map(
 )
 emails = st.from_regex(r"[a-z]{1,8}@[a-z]{1,8}\.example", fullmatch=True)
 phones = st.from_regex(r"\+[1-9][0-9]{9}", fullmatch=True)
-all_identifiers = {"email": emails, "phone_number": phones, "external_id": names, "_kx": names}
 revisions = st.sampled_from(SELECTABLE)
 
 
-def some_of(strategies: Mapping[str, st.SearchStrategy[str]]) -> st.SearchStrategy[dict[str, str]]:
-    return st.fixed_dictionaries({}, optional=dict(strategies)).filter(bool)
-
-
-identifiers = some_of(all_identifiers)
-plain_identifiers = some_of(
-    {name: all_identifiers[name] for name in ("email", "phone_number", "external_id")}
-)
+identifiers = st.fixed_dictionaries(
+    {}, optional={"email": emails, "phone_number": phones, "external_id": names}
+).filter(bool)
 
 
 def attributes(revision: str, *, clearing: bool) -> st.SearchStrategy[dict[str, Any]]:

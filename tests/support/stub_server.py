@@ -145,21 +145,6 @@ def page(resources: list[Any], following: str | None = None) -> web.Response:
     return answer({"data": resources, "links": {"self": "", "next": following, "prev": None}})
 
 
-def by_path(routes: dict[str, Any]) -> Handler:
-    """Answers by the end of the path, the longest that fits, whatever its slash."""
-
-    async def handle(asked: Asked) -> web.StreamResponse:
-        path = asked.path.rstrip("/")
-        fitting = [end for end in routes if path.endswith(end)]
-        if not fitting:
-            return errors(404, "not_found", f"nothing at {asked.path}")
-        found = routes[max(fitting, key=len)]
-        made = found(asked) if callable(found) else found
-        return made if isinstance(made, web.StreamResponse) else page(made)
-
-    return handle
-
-
 def valid(stub: Stub, revision: str) -> None:
     """Checks every request that the stub was sent against Klaviyo's own description of the revision."""
     assert stub.asked

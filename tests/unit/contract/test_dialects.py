@@ -13,9 +13,9 @@ from askel_tui.contract.endpoints import REVISIONS, NotInRevision, endpoint
 from tests.support.openapi import validate_request
 from tests.support.strategies import (
     attributes,
+    identifiers,
     ids,
     names,
-    plain_identifiers,
     properties,
     revisions,
     times,
@@ -28,7 +28,7 @@ NEWEST = "2026-07-15"
 OLDEST = "2024-02-15"
 
 
-@given(st.data(), revisions, plain_identifiers, properties, st.lists(names, max_size=3))
+@given(st.data(), revisions, identifiers, properties, st.lists(names, max_size=3))
 def test_upserts_are_valid(
     data: st.DataObject, revision: str, who: dict[str, str], props: dict[str, Any], unset: list[str]
 ) -> None:
@@ -40,7 +40,7 @@ def test_upserts_are_valid(
     assert body["data"].get("meta") == ({"patch_properties": {"unset": unset}} if unset else None)
 
 
-@given(st.data(), revisions, st.lists(plain_identifiers, min_size=1, max_size=3), st.none() | names)
+@given(st.data(), revisions, st.lists(identifiers, min_size=1, max_size=3), st.none() | names)
 def test_bulk_imports_are_valid(
     data: st.DataObject, revision: str, people: list[dict[str, str]], list_id: str | None
 ) -> None:
@@ -60,7 +60,7 @@ def test_bulk_imports_are_valid(
     ]
 
 
-@given(st.data(), revisions, plain_identifiers, properties, times)
+@given(st.data(), revisions, identifiers, properties, times)
 def test_events_are_valid(
     data: st.DataObject, revision: str, who: dict[str, str], props: dict[str, Any], time: str
 ) -> None:
@@ -77,7 +77,7 @@ def test_events_are_valid(
     assert ("value" in sent, "backfill" in sent) == (value is not None, backfill)
 
 
-@given(st.data(), st.lists(plain_identifiers, min_size=1, max_size=3), times, st.booleans())
+@given(st.data(), st.lists(identifiers, min_size=1, max_size=3), times, st.booleans())
 def test_bulk_events_are_valid(
     data: st.DataObject, people: list[dict[str, str]], time: str, backfill: bool
 ) -> None:
@@ -160,7 +160,7 @@ def test_every_revision_of_the_data_has_one_dialect() -> None:
         dialect("2023-12-15")
 
 
-@given(plain_identifiers, properties)
+@given(identifiers, properties)
 def test_a_body_does_not_share_what_the_caller_goes_on_using(
     who: dict[str, str], props: dict[str, Any]
 ) -> None:

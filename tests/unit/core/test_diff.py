@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation, Target
 from askel_tui.core.planning.diff import ProfileState, apply_operation, find_changes
-from tests.support.strategies import json_values, names, plain_identifiers, texts
+from tests.support.strategies import identifiers, json_values, names, texts
 
 ADA = Identity("ada@x.example", None, "S-1")
 WELCOME = Target("list", "ListWe", "Welcome Flow")
@@ -196,7 +196,7 @@ def test_later_operations_see_what_earlier_ones_left() -> None:
 
 few = st.sampled_from(["Tier", "Points", "Old"])
 properties = st.dictionaries(few | names, json_values, max_size=4)
-identities = plain_identifiers.map(lambda given: Identity(**given))
+identities = identifiers.map(lambda given: Identity(**given))
 upserts = st.builds(
     upsert,
     st.dictionaries(st.sampled_from(["first_name", "title", "location.city"]), texts | st.none()),

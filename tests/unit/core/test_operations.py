@@ -22,9 +22,9 @@ from askel_tui.core.operations import (
     operation_id,
     split_encoded,
 )
-from tests.support.strategies import json_values, names, plain_identifiers, properties, texts
+from tests.support.strategies import identifiers, json_values, names, properties, texts
 
-identities = plain_identifiers.map(lambda given: Identity(**given))
+identities = identifiers.map(lambda given: Identity(**given))
 targets = st.builds(
     Target, st.sampled_from(["list", "segment", "flow", "metric", "property"]), st.none() | names, names
 )
