@@ -88,7 +88,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer: its status and body, None for an empty one."""
+    """A response: its status and body, None for an empty one."""
 
     status: int
     body: dict[str, Any] | None = None

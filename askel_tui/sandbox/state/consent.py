@@ -43,7 +43,7 @@ def run_consent_job(
     source: str | None,
     historical: bool,
 ) -> None:
-    """Does what a subscribe or unsubscribe job asked for."""
+    """Subscribes or unsubscribes the profiles of a job's rows."""
     for row in rows:
         if action == "subscribe":
             _subscribe_row(account, row, group, source, historical, now)
@@ -57,7 +57,7 @@ def _subscribe_row(
     attributes = row["attributes"]
     known = account.profiles_with(attributes) or account.profile(row.get("id") or "", follow=True)
     if not known and group is None and not historical:
-        return  # seen live: a new address without a list never becomes a profile
+        return  # as seen live: a new address without a list never becomes a profile
     profile = resolve_profile(account, row.get("id"), attributes, now)
     profile.updated = now
     wanted = requested_channels(attributes)
@@ -70,7 +70,7 @@ def _subscribe_row(
 
 
 def confirm_opt_ins(account: Account, profile: str, now: float) -> int:
-    """Clicks the links of a profile's pending double opt-ins; gives how many there were."""
+    """Confirms the pending double opt-ins of a profile. Gives how many there were."""
     mine = [one for one in account.confirmations if one["profile"] == profile]
     account.confirmations = [one for one in account.confirmations if one["profile"] != profile]
     for one in mine:
@@ -136,7 +136,7 @@ def _unsubscribe_row(account: Account, row: dict[str, Any], group: str | None, n
 
 
 def suppress(profile: Profile, reason: str, now: float) -> bool:
-    """Suppresses a profile's e-mail marketing; False if it was for that reason."""
+    """Suppresses a profile's e-mail marketing. False where it was suppressed for that reason before."""
     if any(entry["reason"] == reason for entry in profile.suppressions):
         return False
     profile.suppressions.append({"reason": reason, "timestamp": format_microseconds(now)})
@@ -146,7 +146,7 @@ def suppress(profile: Profile, reason: str, now: float) -> bool:
 def change_suppressions(
     account: Account, profiles: Iterable[Profile], now: float, *, lift: bool
 ) -> tuple[int, int]:
-    """Suppresses profiles for `USER_SUPPRESSED`, or lifts that; gives how many changed and how many did not."""
+    """Suppresses profiles for `USER_SUPPRESSED`, or lifts that. Gives the counts of changed and unchanged ones."""
     changed = same = 0
     for profile in profiles:
         if lift:

@@ -33,7 +33,7 @@ class RateLimits:
             if extra.value in parameters.get(extra.parameter, "").split(","):
                 own.append((account, f"{extra.parameter}={extra.value}", extra.windows))
                 if extra.parameter.startswith("additional-fields"):
-                    shown = extra.windows  # recorded so for profile_count; an include leaves the header alone
+                    shown = extra.windows  # as recorded for profile_count; an include leaves the header alone
         if not enforced:
             return _headers(shown, shown[0].limit)
         spans = [
@@ -56,7 +56,7 @@ class RateLimits:
         return _headers(shown, remaining)
 
     def clear(self) -> None:
-        """Opens all windows."""
+        """Empties all windows."""
         self._counts.clear()
 
     def _seconds_until_free(self, key: tuple[str, str, int], window: Window, now: float) -> float:
@@ -73,7 +73,7 @@ def _index(key: tuple[str, str, int], now: float) -> int:
 
 
 def _phase(key: tuple[str, str, int]) -> float:
-    """Where a window starts: fixed, but nothing that a client could guess from the clock."""
+    """The offset of a window's start: fixed, but nothing that a client could guess from the clock."""
     return crc32(f"{key[0]}{key[1]}".encode()) % 1000 / 1000 * key[2]
 
 
