@@ -272,6 +272,9 @@ def test_the_command_line_and_the_pure_parts_load_no_textual() -> None:
     parts += [f"askel_tui.tui.screens.live.{name}" for name in live] + [
         f"askel_tui.tui.text.{name}" for name in text
     ]
-    parts += [f"askel_tui.tui.screens.mapping.{name}" for name in ("session", "editing", "saving", "view")]
+    parts += [
+        f"askel_tui.tui.screens.mapping.{name}"
+        for name in ("session", "editing", "filling", "saving", "view")
+    ]
     code = f"import sys\nfor part in {parts!r}: __import__(part)\nassert 'textual' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

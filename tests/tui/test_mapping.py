@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.core.workflows.model import Workflow
 from askel_tui.tui.app import AskelApp
-from askel_tui.tui.screens.mapping.draft import to_yaml
+from askel_tui.tui.screens.mapping.draft_yaml import to_yaml
 from askel_tui.tui.screens.mapping.screen import MappingScreen
 from askel_tui.tui.widgets.table import Table
 from tests.support.workbench import Workbench, example, points

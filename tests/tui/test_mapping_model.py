@@ -21,8 +21,8 @@ from askel_tui.tui.screens.mapping.draft import (
     StepDraft,
     draft_from_workflow,
     slug,
-    to_yaml,
 )
+from askel_tui.tui.screens.mapping.draft_yaml import to_yaml
 from askel_tui.tui.screens.mapping.view import DraftRow
 from tests.support.workbench import example
 

@@ -9,7 +9,7 @@ from typing import Any
 from askel_tui.core.catalog import Catalog, ListEntry, PropertyEntry
 from askel_tui.tui.backend import Backend
 from askel_tui.tui.preferences.session import Session
-from askel_tui.tui.screens.mapping import editing, saving
+from askel_tui.tui.screens.mapping import editing, filling, saving
 from askel_tui.tui.screens.mapping.draft import Draft
 from askel_tui.tui.screens.mapping.session import WORKFLOW_ROW, MappingSession
 from askel_tui.tui.screens.mapping.view import DraftRow
@@ -108,19 +108,19 @@ async def test_a_step_is_added_after_the_one_under_the_cursor_and_undone(tmp_pat
 
 
 async def test_all_that_is_suggested_is_filled(tmp_path: Path) -> None:
-    person = Person(editing.ALL_FIELDS)
+    person = Person(filling.ALL_FIELDS)
     mapping = session(tmp_path, person)
-    await editing.suggest(mapping)
+    await filling.suggest(mapping)
     assert mapping.draft.profile == {"email": "data.shopper.email"}
     assert mapping.draft.steps[0].fields["properties.LoyaltyTier"] == "title(data.shopper.tier)"
-    assert person.offered[0][0] == editing.ALL_FIELDS
+    assert person.offered[0][0] == filling.ALL_FIELDS
 
 
 async def test_a_target_is_named_in_the_row_that_takes_it_or_becomes_a_step(tmp_path: Path) -> None:
     mapping = session(tmp_path, Person("add_to_list"))
-    await editing.use_target(mapping, "list", "Welcome")
+    await filling.use_target(mapping, "list", "Welcome")
     assert mapping.draft.steps[0].fields["list"] == "Welcome"
-    await editing.use_target(mapping, "list", "Other")
+    await filling.use_target(mapping, "list", "Other")
     assert [step.fields["list"] for step in mapping.draft.steps] == ["Other"]
 
 
@@ -129,7 +129,7 @@ async def test_a_question_that_is_left_changes_nothing(tmp_path: Path) -> None:
     before = mapping.draft
     await editing.add_step(mapping)
     await editing.edit(mapping, DraftRow(None, "when"))
-    await editing.use_field(mapping, "data.points")
+    await filling.use_field(mapping, "data.points")
     assert mapping.draft is before
 
 
@@ -143,12 +143,12 @@ async def test_a_text_that_the_editor_leaves_broken_is_opened_again(tmp_path: Pa
 
 
 async def test_a_field_goes_into_the_empty_row_under_the_cursor(tmp_path: Path) -> None:
-    person = Person(editing.CURSOR_ROW)
+    person = Person(filling.CURSOR_ROW)
     mapping = session(tmp_path, person)
     mapping.change(mapping.draft, DraftRow(None, "profile.email"))
-    await editing.use_field(mapping, "data.shopper.email")
+    await filling.use_field(mapping, "data.shopper.email")
     assert mapping.draft.profile == {"email": "data.shopper.email"}
     assert person.asked == []
-    await editing.use_field(mapping, "data.points")
+    await filling.use_field(mapping, "data.points")
     assert person.asked == ["Where does data.points go?"]
     assert mapping.draft.profile == {"email": "data.points"}

@@ -1,4 +1,4 @@
-"""A workflow while it is edited: a plain structure, its changes, and the YAML that says the same. Pure.
+"""A workflow while it is edited: a plain structure and its changes. Pure.
 
 Every step is a kind and named fields with their text, so that an editor shows and changes all kinds alike:
 expressions and names as they are written, `channels` with commas, flags as `true` and `false`. Fields of profile and
@@ -10,9 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
-
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from askel_tui.core.workflows.model import (
     AddToList,
@@ -28,7 +26,6 @@ from askel_tui.core.workflows.model import (
 
 if TYPE_CHECKING:
     from askel_tui.core.expressions.expression import Expression
-    from askel_tui.core.operations import StepKind
     from askel_tui.core.workflows.model import Step
 
 FIELDS_BY_KIND: Mapping[str, tuple[str, ...]] = {
@@ -260,70 +257,6 @@ def _step(step: Step) -> StepDraft:
 
 def _text(expression: Expression | None) -> str:
     return expression.text if expression else ""
-
-
-# To YAML.
-
-
-def to_yaml(draft: Draft) -> str:
-    """The workflow file. Loading it gives what the draft says, or the problems of what it lacks."""
-    triggers: Any = list(draft.triggers) if len(draft.triggers) != 1 else draft.triggers[0]
-    whole: dict[str, Any] = {
-        "workflow": draft.name,
-        "connection": draft.connection,
-        "trigger": triggers or None,
-        "when": draft.when,
-        "profile": {name: text for name, text in draft.profile.items() if text} or None,
-        "steps": [{"id": step.id, step.kind: _action(step)} for step in draft.steps],
-    }
-    given = {name: value for name, value in whole.items() if value or name == "steps"}
-    text: str = yaml.dump(
-        given, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=4_096, default_flow_style=False
-    )
-    return text
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes line breaks of YAML as escapes: in plain text they would come back as spaces."""
-
-
-def _scalar(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = '"' if any(each in text for each in "\r\n\x85\u2028\u2029") else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _scalar)
-
-
-def _action(step: StepDraft) -> Any:
-    given = {name: text for name, text in step.fields.items() if text}
-    match cast("StepKind", step.kind):
-        case "add_to_list" | "remove_from_list":
-            return given.get("list", "")
-        case "trigger_flow" if set(given) == {"flow"}:
-            return given["flow"]
-        case "upsert_profile" | "track_event":
-            return _nested(step, given)
-    plain: dict[str, Any] = dict(given)
-    if "channels" in plain:
-        plain["channels"] = split_list(given["channels"])
-    for name in ("member", "historical"):
-        if plain.get(name) in ("true", "false"):
-            plain[name] = plain[name] == "true"
-    return plain
-
-
-def _nested(step: StepDraft, given: Mapping[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, text in given.items():
-        value: Any = {"value": text, "clear": True} if name in step.clears else text
-        for group in (PROPERTY_PREFIX, LOCATION_PREFIX):
-            if name.startswith(group):
-                found.setdefault(group[:-1], {})[name.removeprefix(group)] = value
-                break
-        else:
-            found[name] = value
-    return found
 
 
 def slug(text: str) -> str:

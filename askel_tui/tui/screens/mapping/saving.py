@@ -7,7 +7,8 @@ from askel_tui.text.sanitizing import sanitize
 from askel_tui.text.times import format_timestamp
 from askel_tui.tui.backend import queries, services
 from askel_tui.tui.screens.mapping import view
-from askel_tui.tui.screens.mapping.draft import Draft, draft_from_workflow, to_yaml
+from askel_tui.tui.screens.mapping.draft import Draft, draft_from_workflow
+from askel_tui.tui.screens.mapping.draft_yaml import to_yaml
 from askel_tui.tui.screens.mapping.editing import ask_new_draft
 from askel_tui.tui.screens.mapping.session import WORKFLOW_ROW, MappingSession
 from askel_tui.tui.widgets.choice import Choice

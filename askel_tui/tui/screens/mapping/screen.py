@@ -14,7 +14,7 @@ from textual.widget import Widget
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.screens.base_screen import AskelScreen
-from askel_tui.tui.screens.mapping import editing, saving, view
+from askel_tui.tui.screens.mapping import editing, filling, saving, view
 from askel_tui.tui.screens.mapping.prompts import ScreenPrompts
 from askel_tui.tui.screens.mapping.record_fields import field_rows
 from askel_tui.tui.screens.mapping.session import WORKFLOW_ROW, MappingSession
@@ -239,9 +239,9 @@ class MappingScreen(AskelScreen):
         if table.id == "draft":
             self._edit(editing.edit, self.cursor)
         elif table.id == "sources":
-            self._edit(editing.use_field, key)
+            self._edit(filling.use_field, key)
         elif table.id == "targets":
-            self._edit(editing.use_target, *self._targets[key])
+            self._edit(filling.use_target, *self._targets[key])
         else:
             row = view.row_of_problem(self.mapping.draft, self.mapping.problems[int(key)])
             self.query_one("#draft", Table).move_cursor_to_key(row.key if row else "")
@@ -253,11 +253,11 @@ class MappingScreen(AskelScreen):
 
     def action_property(self) -> None:
         """Adds a field to the step."""
-        self._edit(editing.add_field)
+        self._edit(filling.add_field)
 
     def action_suggest(self) -> None:
         """Proposes what the fields may fill."""
-        self._edit(editing.suggest)
+        self._edit(filling.suggest)
 
     def action_workflow(self) -> None:
         """Chooses or begins another workflow."""

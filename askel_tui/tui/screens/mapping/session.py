@@ -15,7 +15,8 @@ from askel_tui.core.targets.pinning import pin_targets
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.tui.backend import Backend, queries, services
 from askel_tui.tui.preferences.session import Session
-from askel_tui.tui.screens.mapping.draft import Draft, DraftHistory, draft_from_workflow, to_yaml
+from askel_tui.tui.screens.mapping.draft import Draft, DraftHistory, draft_from_workflow
+from askel_tui.tui.screens.mapping.draft_yaml import to_yaml
 from askel_tui.tui.screens.mapping.record_fields import RecordField, fullest_record, record_fields
 from askel_tui.tui.screens.mapping.view import DraftRow, row_of_problem
 from askel_tui.tui.widgets.choice import Choice
