@@ -75,7 +75,9 @@ async def test_killed_in_a_burst_it_has_every_record_that_it_answered_once(tmp_p
             assert set(answered) <= set(stored)
             if burst < 2:
                 await asyncio.to_thread(front.start)
-        await asyncio.to_thread(front.shell.run, "daemon", "--until-idle", timeout=150, ASKEL_BUDGETS="off")
+        await asyncio.to_thread(
+            front.processes.run, "daemon", "--until-idle", timeout=150, ASKEL_BUDGETS="off"
+        )
         events = (await asyncio.to_thread(front.sandbox.state))["events"]
         assert len(events) - seeded == len(stored)
 
@@ -110,7 +112,7 @@ async def test_a_burst_of_50_000_records_takes_less_than_300_mb(tmp_path: Path, 
         async with httpx.AsyncClient(base_url=front.url, headers=headers, timeout=60) as http:
             accepted = await asyncio.gather(*(send(http, start) for start in range(0, 50_000, count)))
         assert sum(accepted) == 50_000
-        while (await asyncio.to_thread(front.shell.json, "status"))["workflows"][0]["sent"] < 50_000:
+        while (await asyncio.to_thread(front.processes.json, "status"))["workflows"][0]["sent"] < 50_000:
             pass
         watching.cancel()
         assert max(held) < 300

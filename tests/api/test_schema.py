@@ -78,6 +78,7 @@ def run(front: Listening, folder: Path, *options: str) -> subprocess.CompletedPr
     )
 
 
+@pytest.mark.slow
 def test_the_document_is_true_at_a_glance(tmp_path: Path) -> None:
     with listening(tmp_path / "home", ASKEL_BUDGETS="off") as front:
         done = run(front, tmp_path, *FEW_EXAMPLES)

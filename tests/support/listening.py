@@ -23,11 +23,17 @@ from tests.support.workbench import NAME
 class Listening:
     """A home, its sandbox, and the daemon that listens."""
 
-    shell: Shell
+    shell: Inside
+    """Runs commands in this process: not for use inside an event loop's steps, which `processes` is for."""
     sandbox: SandboxProcess
     token: str
     process: subprocess.Popen[str]
     url: str
+
+    @property
+    def processes(self) -> Shell:
+        """Runs commands in processes of their own."""
+        return Shell(self.shell.home, self.shell.url, self.shell.key)
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """(status, JSON) of a request with the token. Raises `OSError` where nobody listens."""
@@ -78,10 +84,9 @@ def _heard(process: subprocess.Popen[str]) -> None:
 def listening(home: Path, *options: str, **environment: str) -> Iterator[Listening]:
     """A daemon that listens on a free port, with a token that may do everything; killed at the end."""
     with sandbox_process() as sandbox:
-        shell = Shell(home, sandbox.url, sandbox.key)
-        inside = Inside(home, sandbox.url, sandbox.key)
-        inside.connect(NAME)
-        token = inside.run("token", "create", "tester", "--scope", "admin").stdout.strip()
+        shell = Inside(home, sandbox.url, sandbox.key)
+        shell.connect(NAME)
+        token = shell.run("token", "create", "tester", "--scope", "admin").stdout.strip()
         process = shell.start("daemon", "--listen", "127.0.0.1:0", *options, **environment)
         one = Listening(shell, sandbox, token, process, listens(process))
         try:
