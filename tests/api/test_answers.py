@@ -10,6 +10,8 @@ from askel_tui.store.locks import OwnershipLock
 from tests.support.http_api import RunningApi
 from tests.support.workbench import NAME
 
+pytestmark = pytest.mark.clock
+
 HERE = f"/v1/connections/{NAME}"
 ADA = {"email": "ada@mapleandember.example"}
 

@@ -13,6 +13,8 @@ from cloudevents.core.v1.event import CloudEvent
 from tests.support.http_api import RunningApi
 from tests.support.workbench import NAME
 
+pytestmark = pytest.mark.clock
+
 PATH = f"/v1/connections/{NAME}/cloudevents"
 EVENT = {
     "specversion": "1.0",

@@ -17,6 +17,8 @@ from tests.support.http_api import RECORDS, RunningApi, running_api
 from tests.support.sandbox import running
 from tests.support.workbench import NAME, points, workbench
 
+pytestmark = pytest.mark.clock
+
 CLICKS: list[dict[str, Any]] = [{"event": "clicked", "data": {"email": "ada@x.example"}}] * 2
 ONE = {"Idempotency-Key": "one"}
 ADA = {"profile": {"email": "ada@mapleandember.example"}}

@@ -17,6 +17,8 @@ from askel_tui.store.journal.rows import Hold
 from tests.support.http_api import RECORDS, WORKFLOW, RunningApi
 from tests.support.workbench import NAME, points
 
+pytestmark = pytest.mark.clock
+
 HERE = f"/v1/connections/{NAME}"
 
 

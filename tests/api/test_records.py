@@ -11,6 +11,8 @@ import pytest
 from tests.support.http_api import RECORDS, RunningApi
 from tests.support.workbench import NAME, points
 
+pytestmark = pytest.mark.clock
+
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 

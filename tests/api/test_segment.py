@@ -16,6 +16,8 @@ from segment.analytics.client import Client
 from tests.support.http_api import RunningApi
 from tests.support.workbench import NAME
 
+pytestmark = pytest.mark.clock
+
 WHEN = datetime(2026, 11, 23, 9, 14, 5, tzinfo=UTC)
 
 

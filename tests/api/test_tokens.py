@@ -14,6 +14,8 @@ from askel_tui.store.state.tokens import InvalidToken, Tokens, UnknownToken, is_
 from tests.support.http_api import RECORDS, RunningApi
 from tests.support.workbench import NAME, points
 
+pytestmark = pytest.mark.clock
+
 
 async def test_without_a_valid_token_nothing_is_done(quiet: RunningApi) -> None:
     quiet.http.headers.pop("authorization")

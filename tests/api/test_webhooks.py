@@ -17,6 +17,8 @@ from askel_tui.api.shared.webhook_signatures import SignatureRefused, check_sign
 from tests.support.http_api import RunningApi
 from tests.support.workbench import NAME
 
+pytestmark = pytest.mark.clock
+
 HOOK = f"/v1/connections/{NAME}/webhooks/shop"
 SECRET = "a-long-random-text-0123456789"
 BODY = {"order": {"id": "O-1", "at": "2026-11-23T09:14:05Z"}, "kind": "order_paid"}

@@ -9,6 +9,8 @@ import pytest
 from tests.support.askel import Askel
 from tests.support.sandbox import SandboxProcess
 
+pytestmark = pytest.mark.clock
+
 SMALLEST = "profiles:read profiles:write lists:read lists:write events:write segments:read flows:read"
 
 

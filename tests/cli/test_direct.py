@@ -13,6 +13,8 @@ from tests.support.askel import Askel
 from tests.support.sandbox import SandboxProcess
 from tests.support.shell import Shell
 
+pytestmark = pytest.mark.clock
+
 
 def test_who_is_in_a_segment(askel: Askel) -> None:
     askel.connect()

@@ -21,6 +21,8 @@ from askel_tui.store.errors import HomeUnusable, UnknownWorkflow
 from tests.support.askel import Askel
 from tests.support.shell import ASKEL, Shell, end
 
+pytestmark = pytest.mark.clock
+
 
 @pytest.mark.parametrize(
     ("error", "code"),

@@ -12,6 +12,8 @@ from askel_tui.cli.main import COMMANDS, cli
 from tests.support.askel import Askel
 from tests.support.commands import EVERY, does_something
 
+pytestmark = pytest.mark.clock
+
 
 @pytest.mark.parametrize("path", EVERY, ids=" ".join)
 def test_every_command_says_what_it_does_with_an_example(path: tuple[str, ...]) -> None:

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from askel_tui.cli import output
 from askel_tui.text.cells import cell_width
 
+pytestmark = pytest.mark.clock
+
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 documents = st.recursive(
     st.none() | st.booleans() | st.integers() | texts,

@@ -11,6 +11,8 @@ from askel_tui.cli.record_options import MAX_SHOWN_REFUSALS, file_format
 from tests.support.askel import Askel
 from tests.support.files import EXAMPLES
 
+pytestmark = pytest.mark.clock
+
 
 def _record(number: int, **data: object) -> str:
     shopper = {"id": f"N-{number}", "email": f"n{number}@x.example", "tier": "gold"}

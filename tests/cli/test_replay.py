@@ -11,6 +11,8 @@ from tests.support.askel import Askel
 from tests.support.bad_days import WELCOME
 from tests.support.workbench import points
 
+pytestmark = pytest.mark.clock
+
 CONNECTION = ("--connection", "maple-ember")
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from tests.support.askel import Askel
 
+pytestmark = pytest.mark.clock
+
 SECRET = "https+hmac://s3cret@hooks.example/path-with-token"
 
 

@@ -17,6 +17,8 @@ from tests.support.sandbox import SandboxProcess, sandbox_process
 from tests.support.shell import Shell
 from tests.support.workbench import points
 
+pytestmark = pytest.mark.clock
+
 NAME = "first-points-welcome"
 AUDIT_FIELDS = [
     "seq",

@@ -7,6 +7,8 @@ import pytest
 
 from askel_tui.cli.times import TimeParam, rfc3339
 
+pytestmark = pytest.mark.clock
+
 
 @pytest.mark.parametrize(
     ("given", "meant"),

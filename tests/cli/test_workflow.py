@@ -11,6 +11,8 @@ import pytest
 from tests.support.askel import Askel
 from tests.support.files import EXAMPLES
 
+pytestmark = pytest.mark.clock
+
 FIRST = str(EXAMPLES / "first-points-welcome.yaml")
 NAME = "first-points-welcome"
 

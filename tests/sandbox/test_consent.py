@@ -11,6 +11,8 @@ from tests.sandbox.api import consent_body, consents
 if TYPE_CHECKING:
     from tests.sandbox.api import Answered, Api
 
+pytestmark = pytest.mark.clock
+
 _WHO = "c@shop.example"
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from tests.sandbox.api import Api
 
+pytestmark = pytest.mark.clock
+
 
 async def _fault(api: Api, **fault: Any) -> None:
     await api.control("POST", "faults", fault)

@@ -13,6 +13,8 @@ from tests.sandbox.api import bulk_events_body, event_body
 if TYPE_CHECKING:
     from tests.sandbox.api import Api
 
+pytestmark = pytest.mark.clock
+
 _WHO = "ev@shop.example"
 _METRIC = "First Points Earned"
 

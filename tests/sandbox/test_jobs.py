@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.sandbox.api import api_of, import_body
 from tests.support.sandbox import running
 
 if TYPE_CHECKING:
     from tests.sandbox.api import Api
+
+pytestmark = pytest.mark.clock
 
 
 async def _import(api: Api, *profiles: dict[str, Any], lists: tuple[str, ...] = ()) -> str:

@@ -11,6 +11,8 @@ from tests.sandbox.api import event_body, members_body
 if TYPE_CHECKING:
     from tests.sandbox.api import Api
 
+pytestmark = pytest.mark.clock
+
 
 def _patch(ident: str, attributes: dict[str, Any], **patches: Any) -> dict[str, Any]:
     data = {"type": "profile", "id": ident, "attributes": attributes}

@@ -18,6 +18,8 @@ from tests.support.sandbox import running
 if TYPE_CHECKING:
     from askel_tui.sandbox.state.account import Account
 
+pytestmark = pytest.mark.clock
+
 _PROFILES = ("01M1PAAR5HBCRHA3NN9NG5WRTA", "01M1PA9DFJNNYT82A7K2AEG8QT")
 _EMAILS = ("sdk-smoke+09047c86-a@example.com", "sdk-smoke+0904b052-s1@example.com")
 _FREE = ("properties", "event_properties", "definition", "predictive_analytics", "integration", "filter")

@@ -11,7 +11,7 @@ from tests.support.workbench import NAME, Workbench, points
 
 __all__ = ["brisk"]
 
-pytestmark = pytest.mark.usefixtures("brisk")
+pytestmark = [pytest.mark.clock, pytest.mark.usefixtures("brisk")]
 
 JOIN = """\
 workflow: join

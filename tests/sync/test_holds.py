@@ -22,7 +22,7 @@ from tests.support.workbench import NAME, Workbench, points
 
 __all__ = ["brisk"]
 
-pytestmark = pytest.mark.usefixtures("brisk")
+pytestmark = [pytest.mark.clock, pytest.mark.usefixtures("brisk")]
 
 GONE = "target_gone"
 LEAVERS = """\

@@ -21,7 +21,7 @@ from tests.support.workbench import ACTOR, NAME, Workbench, points
 
 __all__ = ["brisk"]
 
-pytestmark = pytest.mark.usefixtures("brisk")
+pytestmark = [pytest.mark.clock, pytest.mark.usefixtures("brisk")]
 
 METRIC = "First Points Earned"
 FIRED = """\

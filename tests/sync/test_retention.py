@@ -10,7 +10,7 @@ from tests.support.workbench import Workbench, points
 
 __all__ = ["brisk"]
 
-pytestmark = pytest.mark.usefixtures("brisk")
+pytestmark = [pytest.mark.clock, pytest.mark.usefixtures("brisk")]
 
 
 def _later(bench: Workbench, days: float) -> None:

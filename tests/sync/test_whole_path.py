@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from askel_tui.core.operations import Operation
 from askel_tui.core.planning.plan import plan
 from askel_tui.core.requests import packing
 from askel_tui.services.dry_run import dry_run
 from tests.support.workbench import NAME, Workbench, example, points
+
+pytestmark = pytest.mark.clock
 
 WORKFLOW = "first-points-welcome"
 

@@ -18,6 +18,8 @@ from tests.tui.conftest import Console, assert_snapshot, text_of
 from tests.tui.hostile import NAMES, assert_inert
 from tests.tui.keys import press, settled
 
+pytestmark = pytest.mark.clock
+
 SIZES = [(60, 20), (80, 24), (120, 36), (200, 50)]
 
 

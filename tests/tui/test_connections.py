@@ -24,6 +24,8 @@ from tests.tui.conftest import Console, assert_snapshot, text_of, toasts
 from tests.tui.hostile import NAMES, assert_inert
 from tests.tui.keys import press, send, settled
 
+pytestmark = pytest.mark.clock
+
 SIZES = [(60, 20), (80, 24), (120, 36), (200, 50)]
 POOR = "pk_sandbox_profiles_only"
 FOREIGN = "pk_sandbox_of_another"

@@ -15,6 +15,8 @@ from tests.benchmarks.audit_filler import INSERT, entry
 from tests.support.workbench import example
 from tests.tui.conftest import THEMES, assert_picture, assert_snapshot, picture_of, text_of, toasts, until
 
+pytestmark = pytest.mark.clock
+
 SIZES = [(60, 20), (80, 24), (120, 36), (200, 50)]
 ENTRIES = 2_000
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.store.journal.tables.audit.tail import TailRow
 from askel_tui.tui.screens.live.feed import TailRows, pages_near
 from askel_tui.tui.screens.live.rows import ROWS_PER_PAGE, AllRows, FilteredRows, PageCache
+
+pytestmark = pytest.mark.clock
 
 NUMBERS = st.sets(st.integers(1, 3_000), max_size=1_500).map(sorted)
 

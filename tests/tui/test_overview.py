@@ -25,6 +25,8 @@ from askel_tui.tui.widgets.table import Table
 from tests.support.workbench import example
 from tests.tui.conftest import THEMES, assert_picture, assert_snapshot, ready, text_of, until
 
+pytestmark = pytest.mark.clock
+
 NOW = 1_764_000_000_000
 SIZES = [(60, 20), (80, 24), (120, 36), (200, 50)]
 

@@ -14,6 +14,8 @@ from askel_tui.tui.shell.progress import Progress
 from askel_tui.tui.text.charts import bar, sparkline
 from askel_tui.tui.text.curl import curl_command
 
+pytestmark = pytest.mark.clock
+
 
 @given(st.floats(0, 1e6), st.floats(0, 1e6), st.integers(1, 60))
 def test_a_bar_has_its_cells_and_shows_that_there_is_something(part: float, whole: float, cells: int) -> None:

@@ -20,6 +20,8 @@ from tests.support.sandbox import running
 from tests.support.workbench import NAME, example, workbench
 from tests.tui.conftest import toasts, until
 
+pytestmark = pytest.mark.clock
+
 WRITES = sorted(
     name
     for name, function in {**vars(services), **services.LAZY}.items()

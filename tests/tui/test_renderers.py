@@ -6,6 +6,7 @@ import json
 import shlex
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.segment import Segment
@@ -19,6 +20,8 @@ from askel_tui.tui.screens.live.columns import LinePainter, column_widths
 from askel_tui.tui.text.curl import curl_command
 from askel_tui.tui.widgets import detail_pane
 from tests.unit.text.test_sanitizing import HOSTILE, JSON, acts
+
+pytestmark = pytest.mark.clock
 
 MAYBE = st.one_of(st.none(), HOSTILE)
 COUNT = st.integers(0, 10**12)

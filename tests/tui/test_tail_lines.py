@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.segment import Segment
@@ -9,6 +10,8 @@ from rich.style import Style
 from textual.strip import Strip
 
 from askel_tui.tui.screens.live.lines import LineFrame, TailLine
+
+pytestmark = pytest.mark.clock
 
 LEFT, CONTENT, RIGHT = 2, 20, 3
 WIDTH = LEFT + CONTENT + RIGHT

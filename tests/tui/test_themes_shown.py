@@ -11,6 +11,8 @@ from tests.support.frozen import begin_there
 from tests.support.workbench import Workbench, example
 from tests.tui.conftest import THEMES, Console, assert_snapshot, picture_of, ready
 
+pytestmark = pytest.mark.clock
+
 SCREENS = ("connections", "browse", "mapping", "dry_run", "failed", "settings")
 
 

@@ -29,7 +29,7 @@ def shift(days: float) -> None:
     time.time_ns = lambda: real_time_ns() + ahead_s * 1_000_000_000
     time.gmtime, time.localtime, time.ctime = map(of_now, (time.gmtime, time.localtime, time.ctime))
     time.strftime = strftime
-    datetime.datetime, datetime.date = _shifted_datetime(), _shifted_date()  # type: ignore[misc]
+    datetime.datetime = _shifted_datetime()  # type: ignore[misc]
 
 
 def _shifted_datetime() -> type[datetime.datetime]:
@@ -43,6 +43,9 @@ def _shifted_datetime() -> type[datetime.datetime]:
             return issubclass(kind, real)
 
     class ShiftedDatetime(real, metaclass=Meta):  # type: ignore[valid-type, misc]
+        def __new__(cls, *parts: Any, **named: Any) -> Any:
+            return real(*parts, **named)
+
         @classmethod
         def now(cls, tz: Any = None) -> Any:
             return real.fromtimestamp(time.time(), tz)
@@ -57,25 +60,6 @@ def _shifted_datetime() -> type[datetime.datetime]:
 
     ShiftedDatetime.__name__ = ShiftedDatetime.__qualname__ = "datetime"
     return ShiftedDatetime
-
-
-def _shifted_date() -> type[datetime.date]:
-    real = datetime.date
-
-    class Meta(type):
-        def __instancecheck__(cls, value: object) -> bool:
-            return isinstance(value, real)
-
-        def __subclasscheck__(cls, kind: type) -> bool:
-            return issubclass(kind, real)
-
-    class ShiftedDate(real, metaclass=Meta):  # type: ignore[valid-type, misc]
-        @classmethod
-        def today(cls) -> Any:
-            return real.fromtimestamp(time.time())
-
-    ShiftedDate.__name__ = ShiftedDate.__qualname__ = "date"
-    return ShiftedDate
 
 
 if os.environ.get("TESTS_CLOCK_SHIFT_DAYS"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,8 @@ from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation, Target
 from askel_tui.core.planning.diff import ProfileState, apply_operation, find_changes
 from tests.support.strategies import identifiers, json_values, names, texts
+
+pytestmark = pytest.mark.clock
 
 ADA = Identity("ada@x.example", None, "S-1")
 WELCOME = Target("list", "ListWe", "Welcome Flow")

@@ -21,6 +21,8 @@ from askel_tui.core.expressions.expression import (
     text_literal,
 )
 
+pytestmark = pytest.mark.clock
+
 RECORD: dict[str, Any] = {
     "id": "r-1",
     "event": "e",

@@ -14,6 +14,8 @@ from askel_tui.core.records.record import Record, RefusedLine
 from tests.support.files import EXAMPLES
 from tests.support.workflows import example, operations, planned
 
+pytestmark = pytest.mark.clock
+
 NOW = "2026-11-23T12:00:00Z"
 WELCOME = "first-points-welcome"
 

@@ -15,6 +15,8 @@ from askel_tui.core.records.files import MAX_SHOWN_BYTES, read_csv, read_jsonl, 
 from askel_tui.core.records.record import MAX_RECORD_BYTES, Record, RefusedLine
 from tests.support.files import EXAMPLES
 
+pytestmark = pytest.mark.clock
+
 NOW = "2026-11-23T12:00:00Z"
 GOOD = b'{"id":"good","event":"e","time":"2026-11-23T09:00:00Z","data":{"n":1}}\n'
 

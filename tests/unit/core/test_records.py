@@ -19,6 +19,8 @@ from askel_tui.core.records.record import (
     read_record,
 )
 
+pytestmark = pytest.mark.clock
+
 NOW = "2026-11-23T12:00:00Z"
 
 texts = st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"))

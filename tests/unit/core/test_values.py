@@ -20,6 +20,8 @@ from askel_tui.core.problems import json_type_name
 from askel_tui.text.quoting import quote
 from tests.support.strategies import json_values
 
+pytestmark = pytest.mark.clock
+
 NEWEST = caps("2026-07-15")
 OLDEST = caps("2024-02-15")
 

@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from askel_tui.store.journal.rows import AuditEntry
 from askel_tui.store.journal.tables import retention
 from askel_tui.store.paths import journal_file
 from tests.unit.journal.samples import CONNECTION, EVERYTHING, Desk, decision, hold
+
+pytestmark = pytest.mark.clock
 
 DAY = 86_400_000
 

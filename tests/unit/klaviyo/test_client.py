@@ -21,6 +21,8 @@ from askel_tui.klaviyo.http_limits import HttpLimits
 from tests.support.openapi import validate_call
 from tests.support.stub_server import KEY, NEWEST, OLD, Sleeps, Stub, answer, client_of, errors, serving
 
+pytestmark = pytest.mark.clock
+
 UPSERT = {"data": {"type": "profile", "attributes": {"email": "ada@mapleandember.example"}}}
 
 

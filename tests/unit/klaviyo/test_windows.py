@@ -13,6 +13,8 @@ from askel_tui.contract.endpoints import Window
 from askel_tui.klaviyo.rate_limits.windows import WindowCounter
 from tests.support.examples import examples
 
+pytestmark = pytest.mark.clock
+
 windows = st.lists(
     st.builds(Window, st.integers(1, 6), st.sampled_from([1, 5, 20])),
     min_size=1,

@@ -24,6 +24,8 @@ from tests.support.processes import finished, line, python
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.clock
+
 TARGETS = {
     "welcome": PinnedStep(target=Target("list", "Y6nRLr", "Welcome Flow")),
     "points": PinnedStep(target=Target("metric", None, "First Points Earned")),
