@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.hold_causes import Cause
@@ -44,12 +45,12 @@ async def execute(instance: Instance, command: Command) -> CommandEffects:
     try:
         if handler is None:
             raise CommandRefused(f"this version does not know the command {command.name}")
-        result, touched = await handler(instance, command.arguments, command.actor)
+        result, effects = await handler(instance, command.arguments, command.actor)
     except CommandRefused as refused:
         await instance.journal.finish_command(command.id, "refused", {"why": str(refused)})
         return CommandEffects()
     await instance.journal.finish_command(command.id, "done", result)
-    return touched
+    return effects
 
 
 async def _workflow_state(instance: Instance, workflow: str) -> WorkflowState:
@@ -112,15 +113,9 @@ async def _delete_workflow(instance: Instance, arguments: Arguments, actor: str)
     return {"workflow": workflow, "state": "deleted"}, CommandEffects(stopped_workflows=(workflow,))
 
 
-async def _release(instance: Instance, arguments: Arguments, actor: str) -> Executed:
-    return await _end_holds(instance, arguments, actor, "release")
-
-
-async def _discard(instance: Instance, arguments: Arguments, actor: str) -> Executed:
-    return await _end_holds(instance, arguments, actor, "discard")
-
-
-async def _end_holds(instance: Instance, arguments: Arguments, actor: str, act: str) -> Executed:
+async def _act_on_holds(
+    instance: Instance, arguments: Arguments, actor: str, *, act: Literal["release", "discard"]
+) -> Executed:
     workflow, step, cause = (arguments.get(name) for name in ("workflow", "step", "cause"))
     wanted = [
         hold
@@ -198,8 +193,8 @@ HANDLERS: Mapping[str, Handler] = {
     "resume": _resume,
     "forget": _delete_workflow,
     "hold": _hold,
-    "release": _release,
-    "discard": _discard,
+    "release": partial(_act_on_holds, act="release"),
+    "discard": partial(_act_on_holds, act="discard"),
     "retry": _retry,
     "discard_failed": _discard_failed,
     "direct": _write_directly,
