@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from askel_tui.klaviyo.client import Client
 from askel_tui.store.state.documents import OnConflict
+from askel_tui.sync.timing import Limits, Timing
 
 PAUSE_AFTER_MS = 15 * 60_000
 """How long operations are tried again before their step is held, without a setting, in milliseconds."""
@@ -24,3 +25,5 @@ class Connected:
     on_conflict: OnConflict = "fail"
     pause_after_ms: int = PAUSE_AFTER_MS
     """How long a step's operations may be backed off before the step is held."""
+    timing: Timing = field(default_factory=Timing)
+    limits: Limits = field(default_factory=Limits)

@@ -160,7 +160,15 @@ class Instance:
                     doc.pause_after or settings.get("pause_after") or PAUSE_AFTER_MS // 1_000
                 )
                 connected = Connected(
-                    doc.name, account, doc.revision, doc.key, client, doc.on_conflict, int(pause_after)
+                    doc.name,
+                    account,
+                    doc.revision,
+                    doc.key,
+                    client,
+                    doc.on_conflict,
+                    int(pause_after),
+                    self.timing,
+                    self.limits,
                 )
                 found.setdefault(account, {})[doc.name] = connected
         if self._budgets is not None:

@@ -38,6 +38,33 @@ class Timing:
     min_kept_ms: int = 3_600_000
     """Entries that are younger stay, whatever the size of the journal."""
 
+    # Sending.
+    first_retry_wait_ms: int = 1_000
+    """The first wait of operations that are tried again; doubling, with jitter."""
+    max_retry_wait_ms: int = 60_000
+    probe_interval_ms: int = 15_000
+    """Between two operations that are let go to see whether an outage is over."""
+    job_drain_s: float = 5.0
+    """How long an import job is waited for at the end; the next run follows those that take longer."""
+
+    # Import jobs.
+    first_poll_s: float = 0.5
+    """Before the first poll of a job, and the shortest time between two."""
+    max_poll_interval_s: float = 5.0
+    """At most between two polls of a job that does not take hours."""
+    job_visible_after_s: float = 1.0
+    """How long a request may take to show as a job."""
+    slow_job_after_ms: int = 15 * 60_000
+    """After how long a job is reported as slow."""
+
+    # Confirmation.
+    confirmation_interval_ms: int = 1_000
+    """Between two rounds of reading back, at least."""
+    first_read_back_ms: int = 15_000
+    """How long after a write or a hold it is read back first; the wait doubles from read to read."""
+    max_confirmation_wait_ms: int = 300_000
+    """How long an unconfirmed write is looked for."""
+
     # Planning.
     worker_idle_timeout_s: float = 60.0
     """How long the processes that help with a backlog stay without one."""
@@ -45,7 +72,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many records and operations planning takes at once."""
+    """How much planning and sending take at once."""
 
     records_per_transaction: int = 1_000
     """Records planned in one transaction."""
@@ -57,5 +84,15 @@ class Limits:
     """Plans on their way into the journal at once."""
     backfill_min_records: int = 2_000
     """From how many waiting records on a workflow has a backfill; fewer are planned within half a second."""
+    max_planned_ahead: int = 300_000
+    """How many operations of a workflow may wait in memory before no more of its records are planned.
+
+    So much that the import jobs which may run at once are full (10,000 records each), and so little that a workflow's
+    backlog leaves room for the records of others, and what was planned is never read back from the journal.
+    """
+    max_single_backlog_s: float = 15
+    """A backlog that takes longer than this in single calls goes in bulk, in seconds."""
+    max_merge_attempts: int = 20
+    """How often an upsert may be tried until the profiles of its identifiers are merged; then it fails."""
     backlog_min_count: int = 1_000
     """From how many waiting records or operations on processes help."""

@@ -19,7 +19,6 @@ from askel_tui.store.locks import OwnershipLock
 from askel_tui.sync.engine.command_bus import submit
 from askel_tui.sync.engine.engine import Engine
 from askel_tui.sync.instance import open_instance
-from askel_tui.sync.settlement import error_policy
 from tests.support.workbench import ACTOR, NAME, Workbench
 
 WELCOME = """\
@@ -44,8 +43,6 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         client, "RetryPolicy", partial(retries.RetryPolicy, first_wait_s=0.01, max_wait_s=0.05)
     )
-    monkeypatch.setattr(error_policy, "FIRST_RETRY_WAIT_MS", 20)
-    monkeypatch.setattr(error_policy, "MAX_RETRY_WAIT_MS", 100)
 
 
 @asynccontextmanager

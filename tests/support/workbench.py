@@ -160,7 +160,20 @@ async def workbench(
     monkeypatch.setenv("ASKEL_KLAVIYO_URL", sandbox.url)
     async with open_instance(home) as instance:
         await connections.connect(instance, NAME, sandbox.key, ACTOR, revision=revision)
-        yield Workbench(instance, sandbox)
+        bench = Workbench(instance, sandbox)
+        bench.set_timing(first_retry_wait_ms=20, max_retry_wait_ms=100)
+        yield bench
+
+
+def bench_of(request: pytest.FixtureRequest) -> Workbench | None:
+    """The workbench of a test, if it has one; it is made after `brisk`, where the test uses that."""
+    if "brisk" in request.fixturenames:
+        request.getfixturevalue("brisk")
+    for name in ("either", "bench"):
+        if name in request.fixturenames:
+            bench: Workbench = request.getfixturevalue(name)
+            return bench
+    return None
 
 
 def example(name: str) -> Path:

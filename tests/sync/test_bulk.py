@@ -10,11 +10,10 @@ import pytest
 
 from askel_tui.sandbox.handlers import resources
 from askel_tui.sandbox.state import import_jobs
-from askel_tui.sync.dispatching import request_scheduler
 from askel_tui.sync.timing import Limits
 from tests.support.http_api import RECORDS, running_api
 from tests.support.http_api import WORKFLOW as EVENT_ONLY
-from tests.support.workbench import NAME, Workbench, points
+from tests.support.workbench import NAME, Workbench, bench_of, points
 
 WORKFLOW = f"""
 workflow: many
@@ -38,10 +37,11 @@ MANY_RECORDS = 300
 
 
 @pytest.fixture(autouse=True)
-def _low_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+def _low_threshold(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What would take longer than a second in single calls goes in bulk, so that tests stay small."""
-    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 1)
     monkeypatch.setenv("ASKEL_BUDGETS", "off")
+    if (bench := bench_of(request)) is not None:
+        bench.set_limits(max_single_backlog_s=1)
 
 
 def _records(count: int = MANY_RECORDS, first: int = 0) -> list[dict[str, Any]]:

@@ -11,8 +11,6 @@ import pytest
 from askel_tui.klaviyo.http_limits import HttpLimits
 from askel_tui.sandbox.handlers.context import Context, Reply
 from askel_tui.sandbox.http import exchange
-from askel_tui.sync.dispatching import request_scheduler
-from askel_tui.sync.import_jobs import polling
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, held, settled
 from tests.support.workbench import Workbench, points
 
@@ -38,11 +36,9 @@ NEVER_ARRIVED = ("503 for longer than a call is tried", "HTML 403", "429 without
 
 
 @pytest.fixture(autouse=True)
-def _in_bulk(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 0.5)
-    monkeypatch.setattr(polling, "FIRST_POLL_S", 0.02)
-    monkeypatch.setattr(polling, "MAX_POLL_INTERVAL_S", 0.05)
-    monkeypatch.setattr(polling, "JOB_VISIBLE_AFTER_S", 0.1)
+def _in_bulk(bench: Workbench) -> None:
+    bench.set_timing(first_poll_s=0.02, max_poll_interval_s=0.05, job_visible_after_s=0.1)
+    bench.set_limits(max_single_backlog_s=0.5)
     bench.instance.http_limits = HttpLimits(read_timeout_s=0.5)
 
 

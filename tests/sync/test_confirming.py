@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from askel_tui.sync.confirmation import confirmations
-from askel_tui.sync.dispatching import request_scheduler
 from tests.support.bad_days import WELCOME, brisk, engine, until
-from tests.support.workbench import NAME, Workbench, points
+from tests.support.workbench import NAME, Workbench, bench_of, points
 
 __all__ = ["brisk"]
 
@@ -38,9 +37,9 @@ PENDING = "double opt-in pending"
 
 
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confirmations, "FIRST_READ_MS", 50)
-    monkeypatch.setattr(confirmations, "ROUND_INTERVAL_MS", 10)
+def _soon(request: pytest.FixtureRequest) -> None:
+    if (bench := bench_of(request)) is not None:
+        bench.set_timing(first_read_back_ms=50, confirmation_interval_ms=10)
 
 
 def _happened(event: str, number: int, **data: str) -> dict[str, object]:
@@ -90,15 +89,13 @@ async def test_a_withdrawal_from_a_list_is_confirmed_by_having_left_it(either: W
         assert await _until_said(either, "out", 2) == [("unconfirmed", None), ("written", "read back")]
 
 
-async def test_a_restart_goes_on_and_says_nothing_twice(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(confirmations, "FIRST_READ_MS", 60_000)
+async def test_a_restart_goes_on_and_says_nothing_twice(bench: Workbench) -> None:
+    bench.set_timing(first_read_back_ms=60_000)
     await bench.apply(JOIN)
     await bench.take(_happened("joined", number) for number in range(2))
     await bench.drain()
     assert await _said(bench, "in") == [("unconfirmed", None)] * 2
-    monkeypatch.setattr(confirmations, "FIRST_READ_MS", 0)
+    bench.set_timing(first_read_back_ms=0)
     for _ in range(2):
         async with engine(bench):
             await _until_said(bench, "in", 4)
@@ -118,9 +115,9 @@ async def test_double_opt_in_is_a_state_of_its_own(bench: Workbench) -> None:
     assert entry.workflow == "texts"
 
 
-async def test_what_never_shows_is_said_so(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_never_shows_is_said_so(bench: Workbench) -> None:
     bench.sandbox.world.change_settings({"consent_time": 3600.0})
-    monkeypatch.setattr(confirmations, "MAX_WAIT_MS", 200)
+    bench.set_timing(max_confirmation_wait_ms=200)
     await bench.apply(JOIN)
     await bench.take([_happened("joined", 1)])
     async with engine(bench):
@@ -130,10 +127,8 @@ async def test_what_never_shows_is_said_so(bench: Workbench, monkeypatch: pytest
     assert (await bench.instance.journal.unconfirmed_writes(0, 0, 10))[0] == []
 
 
-async def test_events_of_a_bulk_call_are_confirmed_by_sample(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 1)
+async def test_events_of_a_bulk_call_are_confirmed_by_sample(bench: Workbench) -> None:
+    bench.set_limits(max_single_backlog_s=1)
     await bench.apply(WELCOME)
     await bench.take(points(number) for number in range(300))
     await bench.drain()
@@ -155,8 +150,8 @@ async def test_events_of_a_bulk_call_are_confirmed_by_sample(
     assert {entry.status for entry in read} == {"written"}
 
 
-async def test_a_lost_event_is_noticed(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 1)
+async def test_a_lost_event_is_noticed(bench: Workbench) -> None:
+    bench.set_limits(max_single_backlog_s=1)
     await bench.apply(WELCOME)
     await bench.take(points(number) for number in range(300))
     await bench.drain()
@@ -164,7 +159,7 @@ async def test_a_lost_event_is_noticed(bench: Workbench, monkeypatch: pytest.Mon
     for each in waiting[:1]:
         profile = bench.profile(str(each.profile.email))
         bench.sandbox.account.events_of_profile[profile["id"]].clear()
-    monkeypatch.setattr(confirmations, "MAX_WAIT_MS", 100)
+    bench.set_timing(max_confirmation_wait_ms=100)
     async with engine(bench):
 
         async def done() -> bool:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from askel_tui.services import connections
-from askel_tui.sync.dispatching import request_scheduler
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, engine, settled, until
 from tests.support.workbench import ACTOR, NAME, Workbench, points
 
@@ -111,9 +110,8 @@ async def test_a_merge_that_takes_its_time_is_ordered_once(bench: Workbench) -> 
     await bench.apply(WELCOME)
     bench.fault(MERGE, status=202, times=1)
     await bench.take([points(1)])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("askel_tui.sync.sending.identity_conflicts.MAX_MERGE_ATTEMPTS", 4)
-        await bench.drain()
+    bench.set_limits(max_merge_attempts=4)
+    await bench.drain()
     assert len(bench.requests(MERGE, after=bench.requests_since)) == 1
     [failure] = await bench.instance.journal.failures()
     assert failure.step == "tier"
@@ -132,10 +130,8 @@ async def test_a_merge_that_may_not_be_done_holds_the_step(bench: Workbench) -> 
 
 
 @pytest.mark.parametrize("policy", ["fail", "strongest", "merge"])
-async def test_a_conflict_in_an_import_job_comes_to_the_same(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch, policy: str
-) -> None:
-    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 1)
+async def test_a_conflict_in_an_import_job_comes_to_the_same(bench: Workbench, policy: str) -> None:
+    bench.set_limits(max_single_backlog_s=1)
     first, second = _two(bench, 7)
     _policy(bench, policy)
     await bench.apply(WELCOME)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from askel_tui.sync.confirmation import consent_in_doubt
 from tests.support.bad_days import assert_in_order, brisk, change, engine, held, order, settled, until
 from tests.support.workbench import Workbench
 
@@ -96,12 +95,9 @@ async def test_what_did_not_arrive_for_certain_is_held_until_a_person_decides(
     await assert_in_order(either)
 
 
-async def test_what_shows_late_is_settled_by_itself_and_the_rest_goes_on(
-    either: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_shows_late_is_settled_by_itself_and_the_rest_goes_on(either: Workbench) -> None:
     """Nobody has to decide about consent that the account shows in the end, however late."""
-    monkeypatch.setattr(consent_in_doubt, "FIRST_READ_MS", 20)
-    monkeypatch.setattr(consent_in_doubt, "ROUND_INTERVAL_MS", 10)
+    either.set_timing(first_read_back_ms=20, confirmation_interval_ms=10)
     either.sandbox.world.change_settings({"consent_time": 3_600.0})
     await either.apply(OPT_IN)
     await either.take([_happened("opted_in")])

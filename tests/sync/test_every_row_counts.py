@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from askel_tui.sync.dispatching import request_scheduler
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, held, settled
-from tests.support.workbench import Workbench, points
+from tests.support.workbench import Workbench, bench_of, points
 
 __all__ = ["brisk"]
 
@@ -46,9 +45,10 @@ def _email(number: int) -> str:
 
 
 @pytest.fixture
-def bulk(monkeypatch: pytest.MonkeyPatch) -> None:
+def bulk(request: pytest.FixtureRequest) -> None:
     """Small backlogs go in bulk."""
-    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 1)
+    if (bench := bench_of(request)) is not None:
+        bench.set_limits(max_single_backlog_s=1)
 
 
 async def test_every_removal_of_many_is_made(either: Workbench) -> None:

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from askel_tui.store.journal.rows import AuditEntry
-from askel_tui.sync.dispatching import request_scheduler
 from tests.support.bad_days import assert_in_order, brisk, order, settled
-from tests.support.workbench import Workbench
+from tests.support.workbench import Workbench, bench_of
 
 __all__ = ["brisk"]
 
@@ -138,9 +137,10 @@ PEOPLE, EACH = 120, 3
 
 
 @pytest.fixture
-def low_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
+def low_threshold(request: pytest.FixtureRequest) -> None:
     """What would take longer than a second in single calls goes in bulk."""
-    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 1)
+    if (bench := bench_of(request)) is not None:
+        bench.set_limits(max_single_backlog_s=1)
 
 
 def _backlog() -> list[dict[str, Any]]:

@@ -10,10 +10,9 @@ import pytest
 
 from askel_tui.contract.calls import Call
 from askel_tui.sandbox.state.model import Job
-from askel_tui.sync.dispatching import request_scheduler
 from askel_tui.sync.import_jobs import polling
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, settled
-from tests.support.workbench import Workbench, points
+from tests.support.workbench import Workbench, bench_of, points
 
 __all__ = ["brisk"]
 
@@ -30,11 +29,10 @@ LOST: Mapping[str, Mapping[str, Any]] = {
 
 
 @pytest.fixture(autouse=True)
-def _in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 1)
-    monkeypatch.setattr(polling, "FIRST_POLL_S", 0.05)
-    monkeypatch.setattr(polling, "MAX_POLL_INTERVAL_S", 0.2)
-    monkeypatch.setattr(polling, "JOB_VISIBLE_AFTER_S", 0.3)
+def _in_bulk(request: pytest.FixtureRequest) -> None:
+    if (bench := bench_of(request)) is not None:
+        bench.set_timing(first_poll_s=0.05, max_poll_interval_s=0.2, job_visible_after_s=0.3)
+        bench.set_limits(max_single_backlog_s=1)
 
 
 def _jobs(bench: Workbench) -> list[Job]:
@@ -118,7 +116,9 @@ async def test_jobs_of_others_are_not_waited_for(bench: Workbench) -> None:
         (now - 2 * far, now - far, 1, set()),
         (now, now, 1, {job.id}),
     ):
-        await polling.wait_for_possible_jobs(client, opened, lost, rows, followed, slow, 0.5)
+        await polling.wait_for_possible_jobs(
+            client, opened, lost, rows, followed, slow, 0.5, bench.instance.timing
+        )
 
 
 async def test_what_may_be_the_job_is_waited_for_however_long_it_takes(bench: Workbench) -> None:
@@ -134,7 +134,9 @@ async def test_what_may_be_the_job_is_waited_for_however_long_it_takes(bench: Wo
         assert not message.is_set()
         message.set()
 
-    waiting = asyncio.create_task(polling.wait_for_possible_jobs(client, now, now, 1, (), slow, 0.2))
+    waiting = asyncio.create_task(
+        polling.wait_for_possible_jobs(client, now, now, 1, (), slow, 0.2, bench.instance.timing)
+    )
     async with asyncio.timeout(20):
         await message.wait()
         asked = len(bench.requests(Call.GET_BULK_IMPORT_PROFILES_JOBS))

@@ -9,10 +9,7 @@ import pytest
 
 from askel_tui.sandbox.handlers.context import Context
 from askel_tui.sandbox.http import exchange
-from askel_tui.sync.dispatching import request_scheduler
-from askel_tui.sync.import_jobs import polling
 from askel_tui.sync.instance import now_ms
-from askel_tui.sync.upkeep import outage_probe
 from tests.support.bad_days import (
     WELCOME,
     assert_in_order,
@@ -22,7 +19,7 @@ from tests.support.bad_days import (
     settled,
     until,
 )
-from tests.support.workbench import NAME, Workbench, points
+from tests.support.workbench import NAME, Workbench, bench_of, points
 
 __all__ = ["brisk"]
 
@@ -33,11 +30,11 @@ HOUR = 3_600_000
 
 
 @pytest.fixture
-def many(monkeypatch: pytest.MonkeyPatch) -> None:
+def many(request: pytest.FixtureRequest) -> None:
     """Small backlogs go in bulk, and jobs are looked at often."""
-    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 1)
-    monkeypatch.setattr(polling, "FIRST_POLL_S", 0.02)
-    monkeypatch.setattr(polling, "MAX_POLL_INTERVAL_S", 0.05)
+    if (bench := bench_of(request)) is not None:
+        bench.set_timing(first_poll_s=0.02, max_poll_interval_s=0.05)
+        bench.set_limits(max_single_backlog_s=1)
 
 
 def _all_there(bench: Workbench, count: int) -> None:
@@ -80,10 +77,10 @@ async def test_errors_of_a_job_whose_pages_go_in_a_circle_are_not_read_for_ever(
 
 
 async def test_when_nothing_is_answered_for_long_all_steps_wait_and_go_on_by_themselves(
-    either: Workbench, monkeypatch: pytest.MonkeyPatch
+    either: Workbench,
 ) -> None:
     """Every call fails, the looks at the account too: nobody has to do anything once Klaviyo is back."""
-    monkeypatch.setattr(outage_probe, "PROBE_INTERVAL_MS", 100)
+    either.set_timing(probe_interval_ms=100)
     either.instance.state.save_setting("pause_after", 1)
     await either.apply(WELCOME)
     either.fault("*", status=500)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from askel_tui.sync.upkeep import outage_probe
 from tests.support.bad_days import (
     WELCOME,
     assert_in_order,
@@ -14,7 +13,7 @@ from tests.support.bad_days import (
     settled,
     until,
 )
-from tests.support.workbench import NAME, Workbench, points
+from tests.support.workbench import NAME, Workbench, bench_of, points
 
 __all__ = ["brisk"]
 
@@ -27,8 +26,9 @@ RELATED = WELCOME.replace("workflow: welcome", "workflow: related").replace(
 
 
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outage_probe, "PROBE_INTERVAL_MS", 100)
+def _soon(request: pytest.FixtureRequest) -> None:
+    if (bench := bench_of(request)) is not None:
+        bench.set_timing(probe_interval_ms=100)
 
 
 async def test_a_step_is_held_once_and_goes_on_by_itself(bench: Workbench) -> None:

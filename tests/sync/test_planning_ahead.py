@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from askel_tui.services.status import read_status
-from askel_tui.sync.dispatching import dispatcher
 from askel_tui.sync.planning.unplanned import count_unplanned
 from tests.support.bad_days import brisk
 from tests.support.workbench import Workbench
@@ -42,8 +41,8 @@ def _records() -> list[dict[str, Any]]:
     ]
 
 
-async def test_a_backlog_is_planned_as_it_is_sent(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "MAX_PLANNED_AHEAD", 100)
+async def test_a_backlog_is_planned_as_it_is_sent(bench: Workbench) -> None:
+    bench.set_limits(max_planned_ahead=100)
     bench.set_limits(records_per_transaction=BATCH)
     most = 0
     await bench.apply(WORKFLOW)

@@ -14,7 +14,6 @@ from askel_tui.services.replay import (
     replay,
     replayable_events,
 )
-from askel_tui.sync.dispatching import request_scheduler
 from askel_tui.sync.engine.commands import CommandRefused
 from tests.support.bad_days import WELCOME, brisk, change, engine, held, until
 from tests.support.workbench import ACTOR, NAME, Workbench, points
@@ -140,10 +139,8 @@ async def test_what_cannot_be_made_again_is_reported(bench: Workbench) -> None:
     assert await bench.audit(kind="replay") == []
 
 
-async def test_a_running_daemon_takes_a_replay_up_and_a_long_one_goes_in_bulk(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 1)
+async def test_a_running_daemon_takes_a_replay_up_and_a_long_one_goes_in_bulk(bench: Workbench) -> None:
+    bench.set_limits(max_single_backlog_s=1)
     await _sent(bench, 250)
     requests = bench.sandbox.world.logged_count
     async with engine(bench):

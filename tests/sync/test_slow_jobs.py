@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -12,11 +13,11 @@ import pytest
 from askel_tui.klaviyo.client import Client, Response
 from askel_tui.klaviyo.errors import NotInAccount
 from askel_tui.services.status import read_status
-from askel_tui.sync.dispatching import in_flight, request_scheduler
 from askel_tui.sync.import_jobs import polling, slow_jobs
+from askel_tui.sync.timing import Timing
 from tests.support.askel import Askel
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, engine, settled, until
-from tests.support.workbench import Workbench, points
+from tests.support.workbench import Workbench, bench_of, points
 
 __all__ = ["brisk"]
 
@@ -26,15 +27,16 @@ MANY_RECORDS = 200
 IMPORT = "bulk_import_profiles"
 METRIC = "First Points Earned"
 NEVER_S = 3_600.0
+OFTEN = Timing(first_poll_s=0.02, max_poll_interval_s=0.05, job_visible_after_s=0.1)
 
 
 @pytest.fixture(autouse=True)
-def _in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 1)
-    monkeypatch.setattr(polling, "FIRST_POLL_S", 0.02)
-    monkeypatch.setattr(polling, "MAX_POLL_INTERVAL_S", 0.05)
-    monkeypatch.setattr(polling, "JOB_VISIBLE_AFTER_S", 0.1)
-    monkeypatch.setattr(slow_jobs, "SLOW_AFTER_MS", 300)
+def _in_bulk(request: pytest.FixtureRequest) -> None:
+    if (bench := bench_of(request)) is not None:
+        bench.set_timing(
+            first_poll_s=0.02, max_poll_interval_s=0.05, job_visible_after_s=0.1, slow_job_after_ms=300
+        )
+        bench.set_limits(max_single_backlog_s=1)
 
 
 async def _messages(bench: Workbench) -> list[str]:
@@ -69,7 +71,7 @@ async def test_its_profiles_wait_for_it_and_nobody_else_does(either: Workbench) 
         await either.take([_later(0), points(MANY_RECORDS)])
 
         async def another_is_done() -> bool:
-            return len(either.events(METRIC)) == 1
+            return (await settled(either))["points written"] == 1
 
         await until(either, another_is_done)
         assert either.profile(f"t{MANY_RECORDS}@mapleandember.example")
@@ -94,10 +96,8 @@ async def test_its_profiles_wait_for_it_and_nobody_else_does(either: Workbench) 
     await assert_in_order(either)
 
 
-async def test_a_restart_follows_it_and_tells_nothing_twice(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(in_flight, "JOB_DRAIN_S", 0.1)
+async def test_a_restart_follows_it_and_tells_nothing_twice(bench: Workbench) -> None:
+    bench.set_timing(job_drain_s=0.1)
     bench.sandbox.world.change_settings({"job_time": NEVER_S})
     await bench.apply(WELCOME)
     await bench.take(points(number) for number in range(MANY_RECORDS))
@@ -198,7 +198,7 @@ async def _asked(client: OneJob, times: int) -> None:
 
 async def test_all_who_follow_a_job_hear_of_its_end() -> None:
     client = OneJob()
-    followed = polling.JobPoller(cast(Client, client))
+    followed = polling.JobPoller(cast(Client, client), OFTEN)
     first, second, third = (
         asyncio.create_task(followed.wait_until_ended("J", _nothing, 60)) for _ in range(3)
     )
@@ -212,16 +212,13 @@ async def test_all_who_follow_a_job_hear_of_its_end() -> None:
     assert "J" not in followed
 
 
-async def test_jobs_that_keep_coming_do_not_put_the_look_at_an_older_one_off(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(polling, "FIRST_POLL_S", 0.2)
+async def test_jobs_that_keep_coming_do_not_delay_the_poll_of_an_older_one() -> None:
     client = OneJob()
-    followed = polling.JobPoller(cast(Client, client))
+    followed = polling.JobPoller(cast(Client, client), replace(OFTEN, first_poll_s=0.2))
     first = asyncio.create_task(followed.wait_until_ended("J", _nothing, 60))
     others: list[asyncio.Task[Mapping[str, Any]]] = []
     while not client.asked:
-        assert len(others) < 100, "nobody looked while others came"
+        assert len(others) < 100, "nobody asked while others came"
         others.append(asyncio.create_task(followed.wait_until_ended(f"J{len(others)}", _nothing, 60)))
         await asyncio.wait({first}, timeout=0.05)
     client.status = "complete"
@@ -229,20 +226,19 @@ async def test_jobs_that_keep_coming_do_not_put_the_look_at_an_older_one_off(
         await asyncio.gather(first, *others)
 
 
-async def test_one_that_does_not_show_yet_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(polling, "JOB_VISIBLE_AFTER_S", 3_600.0)
+async def test_one_that_does_not_show_yet_is_not_gone() -> None:
     client = OneJob()
     client.status = None
-    followed = polling.JobPoller(cast(Client, client))
+    followed = polling.JobPoller(cast(Client, client), replace(OFTEN, job_visible_after_s=0.5))
     ended = asyncio.create_task(followed.wait_until_ended("J", _nothing, 60))
     await _asked(client, 2)
-    monkeypatch.setattr(polling, "JOB_VISIBLE_AFTER_S", 0.0)
+    assert not ended.done()
     async with asyncio.timeout(10):
         with pytest.raises(NotInAccount):
             await ended
 
 
-def test_looks_at_a_job_of_hours_are_few() -> None:
-    waits = [polling.poll_interval_s(age) for age in (0.0, 10.0, 600.0, 3_600.0, 86_400.0)]
+def test_polls_of_a_job_of_hours_are_few() -> None:
+    waits = [polling.poll_interval_s(age, OFTEN) for age in (0.0, 10.0, 600.0, 3_600.0, 86_400.0)]
     assert waits == sorted(waits)
     assert waits[-1] == polling.MAX_SLOW_POLL_INTERVAL_S

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 
 from askel_tui.services.status import read_status
-from askel_tui.sync.dispatching import in_flight, request_scheduler
-from askel_tui.sync.import_jobs import polling, slow_jobs
 from askel_tui.sync.instance import now_ms
 from tests.support.bad_days import (
     WELCOME,
@@ -24,7 +22,7 @@ from tests.support.bad_days import (
     settled,
     until,
 )
-from tests.support.workbench import NAME, Workbench, points
+from tests.support.workbench import NAME, Workbench, bench_of, points
 
 __all__ = ["brisk"]
 
@@ -39,12 +37,12 @@ TIER, LISTED = ("welcome", "tier"), ("welcome", "welcome")
 
 
 @pytest.fixture(autouse=True)
-def _in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_scheduler, "MAX_SINGLE_BACKLOG_S", 1)
-    monkeypatch.setattr(polling, "FIRST_POLL_S", 0.02)
-    monkeypatch.setattr(polling, "MAX_POLL_INTERVAL_S", 0.05)
-    monkeypatch.setattr(polling, "JOB_VISIBLE_AFTER_S", 0.1)
-    monkeypatch.setattr(in_flight, "JOB_DRAIN_S", 0.1)
+def _in_bulk(request: pytest.FixtureRequest) -> None:
+    if (bench := bench_of(request)) is not None:
+        bench.set_timing(
+            first_poll_s=0.02, max_poll_interval_s=0.05, job_visible_after_s=0.1, job_drain_s=0.1
+        )
+        bench.set_limits(max_single_backlog_s=1)
 
 
 def _sent(bench: Workbench, *, updates: bool = False) -> Counter[str]:
@@ -302,15 +300,13 @@ async def test_what_is_given_up_meanwhile_keeps_nothing_waiting(bench: Workbench
     await assert_in_order(bench)
 
 
-async def test_a_job_of_long_ago_that_is_over_is_not_reported(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_job_of_long_ago_that_is_over_is_not_reported(bench: Workbench) -> None:
     await _begin(bench)
     async with engine(bench):
         await _followed(bench)
     change(bench, "POST", "settle")
     bench.sandbox.world.change_settings({"job_time": 0.0})
-    monkeypatch.setattr(slow_jobs, "SLOW_AFTER_MS", 2_000)
+    bench.set_timing(slow_job_after_ms=2_000)
     bench.set_clock(lambda: now_ms() + HOURS_MS)
     await bench.drain()
     assert len(bench.events(METRIC)) == MANY_RECORDS

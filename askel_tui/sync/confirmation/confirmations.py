@@ -31,17 +31,8 @@ from askel_tui.sync.periodic import Interval
 
 log = logging.getLogger(__name__)
 
-FIRST_READ_MS = 15_000
-"""How long after a write it is read back first, in milliseconds; the wait doubles from read to read."""
-
-MAX_WAIT_MS = 300_000
-"""How long a write is looked for, in milliseconds."""
-
 MAX_AGE_MS = 24 * 3_600_000
 """How old a write may be that is still looked for, once, after a restart, in milliseconds."""
-
-ROUND_INTERVAL_MS = 1_000
-"""The shortest time between two rounds, in milliseconds."""
 
 MAX_WAITING_WRITES = 5_000
 """Writes that wait in memory for their confirmation; the others wait in the audit."""
@@ -74,7 +65,7 @@ class Confirmations:
     async def run_round(self) -> None:
         """Takes up new unconfirmed writes, and reads back those that are due."""
         now = self._instance.clock()
-        if not self._interval.elapsed(now, ROUND_INTERVAL_MS):
+        if not self._interval.elapsed(now, self._instance.timing.confirmation_interval_ms):
             return
         await self._take_up(now)
         due: defaultdict[str, list[_Waiting]] = defaultdict(list)
@@ -86,7 +77,7 @@ class Confirmations:
             client = await self._instance.find_client(connection) if connection in known else None
             if client is not None:
                 await self._read_back(client, waiting, now)
-            _delay(waiting, now)
+            self._delay(waiting, now)
 
     async def _take_up(self, now: int) -> None:
         room = MAX_WAITING_WRITES - len(self._waiting)
@@ -95,8 +86,9 @@ class Confirmations:
         found, self._read_up_to = await self._instance.journal.unconfirmed_writes(
             self._read_up_to, now - MAX_AGE_MS, room
         )
+        first = self._instance.timing.first_read_back_ms
         for write in found:
-            self._waiting[write.seq] = _Waiting(write, write.at + FIRST_READ_MS, FIRST_READ_MS)
+            self._waiting[write.seq] = _Waiting(write, write.at + first, first)
 
     async def _read_back(self, client: Client, waiting: Sequence[_Waiting], now: int) -> None:
         writes = [each.write for each in waiting]
@@ -110,15 +102,24 @@ class Confirmations:
             log.info("unconfirmed writes can't be read back now: %s", error)
             return
         shown = {each.write.seq for each in confirmed}
+        max_wait = self._instance.timing.max_confirmation_wait_ms
         for write in writes:
-            if write.seq not in shown and now >= write.at + MAX_WAIT_MS:
-                why = f"not seen in the account within {MAX_WAIT_MS // 60_000} minutes"
+            if write.seq not in shown and now >= write.at + max_wait:
+                why = f"not seen in the account within {max_wait // 60_000} minutes"
                 log.warning("record %s, step %s: %s", write.record, write.step, why)
                 confirmed.append(Confirmation(write, "unconfirmed", why))
         if confirmed:
             await self._instance.journal.write_confirmations(confirmed, now)
         for entry in confirmed:
             self._waiting.pop(entry.write.seq, None)
+
+    def _delay(self, waiting: Iterable[_Waiting], now: int) -> None:
+        """Those that are still waiting are read back again later."""
+        timing = self._instance.timing
+        for each in waiting:
+            each.wait *= 2
+            last = max(each.write.at + timing.max_confirmation_wait_ms, now + timing.first_read_back_ms)
+            each.due = min(now + each.wait, last)
 
     async def _bodies(self, writes: Sequence[UnconfirmedWrite]) -> Bodies:
         """The bodies of the requests that carried the writes; those that were pruned are missing."""
@@ -129,13 +130,6 @@ class Confirmations:
                 # A bulk call's body has megabytes, which would keep the event loop from other work.
                 found[request] = await asyncio.to_thread(_parse, body)
         return found
-
-
-def _delay(waiting: Iterable[_Waiting], now: int) -> None:
-    """Those that are still waiting are read back again later."""
-    for each in waiting:
-        each.wait *= 2
-        each.due = min(now + each.wait, max(each.write.at + MAX_WAIT_MS, now + FIRST_READ_MS))
 
 
 def _parse(body: bytes) -> Any:

@@ -20,14 +20,8 @@ from askel_tui.sync.settlement.single_calls import UNKNOWN_OUTCOME_REASON
 log = logging.getLogger(__name__)
 
 
-FIRST_READ_MS = 15_000
-"""How long after the hold the account is asked first, in milliseconds; the wait doubles from read to read."""
-
 MAX_READ_INTERVAL_MS = 3_600_000
 """The longest time between two reads, in milliseconds."""
-
-ROUND_INTERVAL_MS = 1_000
-"""The shortest time between two rounds, in milliseconds."""
 
 MAX_OPERATIONS_PER_READ = 1_000
 
@@ -50,8 +44,8 @@ class ConsentInDoubt:
 
     async def run_round(self) -> None:
         """Asks the account about the holds that are due. Raises only what the journal or the state raise."""
-        now = self._instance.clock()
-        if not self._interval.elapsed(now, ROUND_INTERVAL_MS):
+        now, timing = self._instance.clock(), self._instance.timing
+        if not self._interval.elapsed(now, timing.confirmation_interval_ms):
             return
         holds = {
             (hold.workflow, hold.step, hold.since): hold
@@ -59,8 +53,9 @@ class ConsentInDoubt:
             if hold.cause == Cause.IN_DOUBT
         }
         self._next_reads = {key: each for key, each in self._next_reads.items() if key in holds}
+        first = timing.first_read_back_ms
         for key, hold in holds.items():
-            next_read = self._next_reads.setdefault(key, _NextRead(now + FIRST_READ_MS, FIRST_READ_MS))
+            next_read = self._next_reads.setdefault(key, _NextRead(now + first, first))
             if not now < next_read.due <= now + MAX_READ_INTERVAL_MS:
                 next_read.wait = min(next_read.wait * 2, MAX_READ_INTERVAL_MS)
                 next_read.due = now + next_read.wait

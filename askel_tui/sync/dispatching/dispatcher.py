@@ -23,6 +23,7 @@ from askel_tui.sync.dispatching.profile_queue import Lane, ProfileQueue
 from askel_tui.sync.dispatching.request_scheduler import RequestScheduler
 from askel_tui.sync.sending.sender import FreshnessGate, Sender
 from askel_tui.sync.settlement.values import OrphanedJob, QueueUpdate
+from askel_tui.sync.timing import Limits, Timing
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +33,8 @@ MAX_OPERATIONS_IN_MEMORY = 350_000
 OPERATIONS_PER_LOAD = 2_000
 """Operations read from the journal at once."""
 
-MAX_PLANNED_AHEAD, MAX_READY_AHEAD = 300_000, 15_000
-"""How many operations of one workflow may wait, and be ready among them, before no more of its records are planned.
-
-Below `MAX_OPERATIONS_IN_MEMORY`, so that one workflow's backlog leaves room for the others' records, and what was
-planned is never read back from the journal. Enough ready ones to fill the next requests, and enough in all for the
-import jobs that may run at once (10,000 records each).
-"""
+MAX_READY_AHEAD = 15_000
+"""How many ready operations of a workflow are enough to fill the next requests: no more of its records are planned."""
 
 CLOCK_SET_BACK_MS = 1_000
 """The clock was set back where it lost more than this against the time that passed, in milliseconds."""
@@ -56,10 +52,13 @@ class Dispatcher:
         journal: Journal,
         clock: Clock,
         gate: FreshnessGate | None = None,
+        timing: Timing | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._journal = journal
         self._clock = clock
         self._gate = gate
+        self._limits = limits or Limits()
         self._queue = ProfileQueue()
         self._loaded_seq = 0
         self._more = True
@@ -68,8 +67,8 @@ class Dispatcher:
         """Whether the journal is to be read again from its first operation."""
         self._loading = asyncio.Lock()
         self._paused: frozenset[str] = frozenset()
-        self._in_flight = InFlight(self._apply)
-        self._scheduler = RequestScheduler(self._queue, self._in_flight)
+        self._in_flight = InFlight(self._apply, (timing or Timing()).job_drain_s)
+        self._scheduler = RequestScheduler(self._queue, self._in_flight, self._limits.max_single_backlog_s)
         self._wake = self._in_flight.changed
         self._stopping = False
         self._senders: dict[str, Sender] = {}
@@ -147,7 +146,7 @@ class Dispatcher:
     def far_ahead(self, workflow: str) -> bool:
         """Whether so much of a workflow waits here that planning more of it has time."""
         here, ready = self._queue.count_ahead(workflow)
-        return here >= MAX_PLANNED_AHEAD or ready >= MAX_READY_AHEAD
+        return here >= self._limits.max_planned_ahead or ready >= MAX_READY_AHEAD
 
     def drop_workflow(self, workflow: str) -> None:
         """Takes a workflow's operations out of memory."""

@@ -14,16 +14,14 @@ from askel_tui.sync.dispatching.profile_queue import Lane
 from askel_tui.sync.sending.exchange import OPEN_REQUESTS_OBSERVER
 from askel_tui.sync.settlement.values import QueueUpdate
 
-JOB_DRAIN_S = 5.0
-"""How long an import job is waited for at the end, in seconds; the next run follows those that take longer."""
-
 
 class InFlight:
     """Runs requests of an account beside each other."""
 
-    def __init__(self, apply: Callable[[QueueUpdate], None]) -> None:
-        """`apply` is given what each request changes in the queue."""
+    def __init__(self, apply: Callable[[QueueUpdate], None], job_drain_s: float) -> None:
+        """`apply` is given what each request changes in the queue; see `Timing` for `job_drain_s`."""
         self._apply = apply
+        self._job_drain_s = job_drain_s
         self._tasks: set[asyncio.Task[None]] = set()
         self._open_requests: Counter[asyncio.Task[Any]] = Counter()
         """How many requests a task has opened that it has to end; the other tasks only wait or read."""
@@ -82,7 +80,7 @@ class InFlight:
         # A task that was not started yet would leave its coroutine unawaited.
         await asyncio.sleep(0)
         self._draining = True
-        end = time.monotonic() + JOB_DRAIN_S
+        end = time.monotonic() + self._job_drain_s
         while self._tasks:
             left = end - time.monotonic()
             for task in self._tasks:

@@ -31,9 +31,6 @@ MAX_GATHERING_REQUESTS, MIN_FOR_ANOTHER_REQUEST = 8, 5_000
 GATHERING_WAIT_MS = 500
 """How long after the last one another is started with whatever there is, in milliseconds: more may not come."""
 
-MAX_SINGLE_BACKLOG_S = 15
-"""A backlog that takes longer than this in single calls goes in bulk, in seconds."""
-
 MIN_TAIL_OPERATIONS = 50
 """A lane of this many operations or fewer is no tail of a backlog."""
 
@@ -44,7 +41,9 @@ BULK_STAY_MS = 5_000
 class RequestScheduler:
     """Starts requests of an account's ready operations."""
 
-    def __init__(self, queue: ProfileQueue, in_flight: InFlight) -> None:
+    def __init__(self, queue: ProfileQueue, in_flight: InFlight, max_single_backlog_s: float) -> None:
+        """See `Limits` for `max_single_backlog_s`."""
+        self._max_single_backlog_s = max_single_backlog_s
         self._queue = queue
         self._in_flight = in_flight
         self.single_only: set[int] = set()
@@ -70,7 +69,7 @@ class RequestScheduler:
             self._start_gathering(lane, sender, now)
             return
         # Records that come in faster than single calls leave are a backlog too, however few came at once.
-        long = ready > _calls_in_time(lane.batch_key.call, sender.revision)
+        long = ready > self._calls_in_time(lane.batch_key.call, sender.revision)
         # The tail of a backlog stays in bulk: the next thousand of it may come any moment.
         tail = (
             ready > MIN_TAIL_OPERATIONS and now - self._last_bulk_at.get(lane, -BULK_STAY_MS) < BULK_STAY_MS
@@ -172,8 +171,7 @@ class RequestScheduler:
         for list_id, profiles in by_list.items():
             self._in_flight.start(kind, sender.import_profiles(profiles, list_id), len(profiles))
 
-
-def _calls_in_time(call: Call, revision: str) -> int:
-    """How many single calls go within `MAX_SINGLE_BACKLOG_S` seconds."""
-    windows = endpoint(revision, call).windows
-    return int(min(window.limit / window.seconds for window in windows) * MAX_SINGLE_BACKLOG_S)
+    def _calls_in_time(self, call: Call, revision: str) -> int:
+        """How many single calls go within the time in which a backlog still goes in single ones."""
+        windows = endpoint(revision, call).windows
+        return int(min(window.limit / window.seconds for window in windows) * self._max_single_backlog_s)

@@ -141,7 +141,15 @@ class Engine:
         await _wait_until_ended([self._dispatcher_tasks.pop(account)])
 
     def _start_dispatcher(self, account: str, connections: Mapping[str, Connected]) -> None:
-        dispatcher = Dispatcher(connections, self._journal, self.instance.clock, self._drift_detector)
+        instance = self.instance
+        dispatcher = Dispatcher(
+            connections,
+            self._journal,
+            instance.clock,
+            self._drift_detector,
+            instance.timing,
+            instance.limits,
+        )
         self._dispatchers[account] = dispatcher
         self._dispatcher_tasks[account] = asyncio.create_task(dispatcher.run())
 

@@ -17,9 +17,10 @@ class JobFollower:
 
     def __init__(self, to: Connected, journal: Journal, clock: Clock) -> None:
         self._client = to.client
+        self._timing = to.timing
         self._clock = clock
-        self._poller = JobPoller(to.client)
-        self._slow = SlowJobs(to.name, journal, clock)
+        self._poller = JobPoller(to.client, to.timing)
+        self._slow = SlowJobs(to.name, journal, clock, to.timing.slow_job_after_ms)
 
     async def follow(self, wait: JobWait) -> JobEnd:
         """Polls a job that is known to its end, however far that is.
@@ -55,7 +56,7 @@ class JobFollower:
         after = self._slow.seconds_until_slow(wait)
         try:
             await wait_for_possible_jobs(
-                self._client, wait.since, lost, rows, self._poller, report_slow, after
+                self._client, wait.since, lost, rows, self._poller, report_slow, after, self._timing
             )
         except (KeyRefused, ScopeMissing) as error:
             return JobEnd(error=error)

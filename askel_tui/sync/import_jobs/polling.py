@@ -15,20 +15,18 @@ from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import NotInAccount, RateLimited, Unavailable, UnreadableResponse
 from askel_tui.klaviyo.filters import any_of
 from askel_tui.klaviyo.responses import attributes_of, resource_of
+from askel_tui.sync.timing import Timing
 
 log = logging.getLogger(__name__)
 
-FIRST_POLL_S, MAX_POLL_INTERVAL_S, MAX_SLOW_POLL_INTERVAL_S = 0.5, 5.0, 60.0
-"""How long before the first poll, and at most between two, in seconds; the last one is for jobs of hours."""
+MAX_SLOW_POLL_INTERVAL_S = 60.0
+"""At most between two polls of a job that takes hours, in seconds."""
 
 POLL_BACKOFF_FACTOR = 1.2
 """How much longer each wait for an unknown job is than the one before."""
 
 MAX_NEWEST_JOBS = 100
 """How many of an account's newest jobs are looked through."""
-
-JOB_VISIBLE_AFTER_S = 1.0
-"""How long a request may take to show as a job, in seconds."""
 
 MAX_CLOCK_SKEW_MS = 600_000
 """How far Klaviyo's clock and ours may differ, in milliseconds."""
@@ -60,8 +58,9 @@ class JobPoller:
     To ask for each by itself would use up its 150 calls a minute.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, timing: Timing) -> None:
         self._client = client
+        self._timing = timing
         self._jobs: dict[str, _PolledJob] = {}
         self._polling: asyncio.Task[None] | None = None
         self._job_added = asyncio.Event()
@@ -96,7 +95,7 @@ class JobPoller:
 
     async def read_errors(self, job: str) -> list[Mapping[str, Any]]:
         """The errors of the rows that a job refused. Raises `KlaviyoError` where they can't be read for good."""
-        wait, unreadable = FIRST_POLL_S, 0
+        wait, unreadable = self._timing.first_poll_s, 0
         while True:
             try:
                 pages = self._client.pages(Call.GET_ERRORS_FOR_BULK_IMPORT_PROFILES_JOB, ids={"id": job})
@@ -112,18 +111,18 @@ class JobPoller:
     async def _poll(self) -> None:
         """Polls until no job is left. The end of a job is seen within about a fifth of its time."""
         loop = asyncio.get_running_loop()
-        due = loop.time() + FIRST_POLL_S
+        due = loop.time() + self._timing.first_poll_s
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(due):
                     await self._job_added.wait()
             self._job_added.clear()
             # A job that is added makes the next poll no later: its end is not the first one to be seen.
-            due = min(due, loop.time() + FIRST_POLL_S)
+            due = min(due, loop.time() + self._timing.first_poll_s)
             if loop.time() < due:
                 continue
             age = loop.time() - max(each.since for each in self._jobs.values())
-            due = loop.time() + poll_interval_s(age)
+            due = loop.time() + poll_interval_s(age, self._timing)
             try:
                 await self._poll_once()
             except PASSING_ERRORS as error:
@@ -166,7 +165,7 @@ class JobPoller:
         if polled is None or polled.end.done():
             return
         # One that was made just now may not show yet.
-        if asyncio.get_running_loop().time() - polled.since >= JOB_VISIBLE_AFTER_S:
+        if asyncio.get_running_loop().time() - polled.since >= self._timing.job_visible_after_s:
             polled.end.set_exception(error)
 
 
@@ -178,6 +177,7 @@ async def wait_for_possible_jobs(
     known: Container[object],
     on_slow: OnSlow,
     slow_after_s: float,
+    timing: Timing,
 ) -> None:
     """Returns once no job runs any more that a request with so many rows may have made, however long that takes.
 
@@ -186,7 +186,7 @@ async def wait_for_possible_jobs(
     not be read, and `UnreadableResponse` where they still are no pages after that time.
     """
     loop = asyncio.get_running_loop()
-    began, wait, slow = loop.time(), FIRST_POLL_S, False
+    began, wait, slow = loop.time(), timing.first_poll_s, False
     while True:
         try:
             running = await _possible_job_runs(client, opened, lost, rows, known)
@@ -196,22 +196,22 @@ async def wait_for_possible_jobs(
             log.info("the account's import jobs can't be read now: %s", error)
             running = True
         waited = loop.time() - began
-        if not running and waited >= JOB_VISIBLE_AFTER_S:
+        if not running and waited >= timing.job_visible_after_s:
             return
         if not slow and waited >= slow_after_s:
             slow = True
             await on_slow()
-        await asyncio.sleep(wait if running else JOB_VISIBLE_AFTER_S)
-        wait = min(wait * POLL_BACKOFF_FACTOR, _max_interval_s(waited))
+        await asyncio.sleep(wait if running else timing.job_visible_after_s)
+        wait = min(wait * POLL_BACKOFF_FACTOR, _max_interval_s(waited, timing))
 
 
-def poll_interval_s(age: float) -> float:
+def poll_interval_s(age: float, timing: Timing) -> float:
     """How long to wait before the next poll of a job that has run so long, in seconds."""
-    return min(max(FIRST_POLL_S, age / 5), _max_interval_s(age))
+    return min(max(timing.first_poll_s, age / 5), _max_interval_s(age, timing))
 
 
-def _max_interval_s(age: float) -> float:
-    return max(MAX_POLL_INTERVAL_S, min(age / 100, MAX_SLOW_POLL_INTERVAL_S))
+def _max_interval_s(age: float, timing: Timing) -> float:
+    return max(timing.max_poll_interval_s, min(age / 100, MAX_SLOW_POLL_INTERVAL_S))
 
 
 async def _possible_job_runs(

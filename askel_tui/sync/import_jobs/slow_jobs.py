@@ -23,9 +23,6 @@ log = logging.getLogger(__name__)
 SLOW_JOB_KIND, SLOW_JOB_OVER_KIND = "slow_job", "slow_job_over"
 """Kinds of audit entries."""
 
-SLOW_AFTER_MS = 15 * 60_000
-"""After how long a job is reported, in milliseconds."""
-
 MIN_WATCH_MS = 10_000
 """How long a job that was taken up again is watched before it is reported, however old it is, in milliseconds."""
 
@@ -62,17 +59,18 @@ class JobWait:
 class SlowJobs:
     """Reports the slow jobs of one connection: one notice while any of them runs, an audit entry for each."""
 
-    def __init__(self, connection: str, journal: Journal, clock: Clock) -> None:
+    def __init__(self, connection: str, journal: Journal, clock: Clock, slow_after_ms: int) -> None:
         self._connection = connection
         self._journal = journal
         self._clock = clock
+        self._slow_after_ms = slow_after_ms
         self._reporting = asyncio.Lock()
         """Jobs that began together become slow together."""
 
     def seconds_until_slow(self, wait: JobWait) -> float:
         """For how many more seconds the wait is nothing unusual."""
-        left = wait.since + SLOW_AFTER_MS - self._clock()
-        return min(max(left, MIN_WATCH_MS), SLOW_AFTER_MS) / 1000
+        left = wait.since + self._slow_after_ms - self._clock()
+        return min(max(left, MIN_WATCH_MS), self._slow_after_ms) / 1000
 
     async def report_slow(self, wait: JobWait) -> None:
         """Reports that a wait is unusually long, where that was not reported before a restart."""

@@ -110,7 +110,7 @@ class Committer:
             due, late = now, set[tuple[str, str]]()
             if retry.wait_ms != 0:
                 attempts = max((stored.attempts for stored in retry.operations), default=0)
-                due += backoff_ms(attempts, retry.wait_ms)
+                due += backoff_ms(attempts, retry.wait_ms, self._to.timing)
                 late = self._late_steps(retry.operations, now)
                 self._log_trouble(retry.detail, now)
             worn_out = [stored for stored in retry.operations if _step(stored) in late]

@@ -17,9 +17,6 @@ from askel_tui.sync.connected import Connected
 from askel_tui.sync.sending.exchange import Exchange
 from askel_tui.sync.settlement.single_calls import ConflictFindings
 
-MAX_MERGE_ATTEMPTS = 20
-"""How often an upsert may be tried until its profiles are merged; then it fails."""
-
 MAX_REMEMBERED_MERGES = 10_000
 """Merges that are remembered, so that none is asked for again while Klaviyo works on it."""
 
@@ -55,7 +52,7 @@ class IdentityConflicts:
             read = None
         found = [each.id for each in (read, *read.conflicting)] if read else []
         profiles = list(dict.fromkeys(filter(None, [*found, error.duplicate_profile_id])))
-        if policy == "fail" or len(profiles) < 2 or stored.attempts + 1 >= MAX_MERGE_ATTEMPTS:
+        if policy == "fail" or len(profiles) < 2 or stored.attempts + 1 >= self._to.limits.max_merge_attempts:
             return ConflictFindings(policy, profiles)
         into, *weaker = profiles
         new = [source for source in weaker if (into, source) not in self._merged]

@@ -23,9 +23,7 @@ from askel_tui.klaviyo.errors import (
 )
 from askel_tui.store.journal.rows import StoredOperation
 from askel_tui.sync.settlement.values import HeldOperations, Retry, Settlement
-
-FIRST_RETRY_WAIT_MS, MAX_RETRY_WAIT_MS = 1_000, 60_000
-"""How long the first wait of operations that are tried again is, and the longest, in milliseconds."""
+from askel_tui.sync.timing import Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +91,6 @@ def action_after_check(action: Action, operation: Operation, read_error: Klaviyo
     return action_for(read_error, None)
 
 
-def backoff_ms(attempts: int, wait_ms: int | None = None) -> int:
+def backoff_ms(attempts: int, wait_ms: int | None, timing: Timing) -> int:
     """How long to wait before the next attempt, in milliseconds, and never less than Klaviyo's `wait_ms`."""
-    return max(int(backoff(attempts, FIRST_RETRY_WAIT_MS, MAX_RETRY_WAIT_MS)), wait_ms or 0)
+    return max(int(backoff(attempts, timing.first_retry_wait_ms, timing.max_retry_wait_ms)), wait_ms or 0)

@@ -17,9 +17,6 @@ from askel_tui.sync.periodic import Interval
 
 log = logging.getLogger(__name__)
 
-PROBE_INTERVAL_MS = 15_000
-"""How long between two operations that are let go to see whether the outage is over, in milliseconds."""
-
 ROUND_INTERVAL_MS = 200
 """The shortest time between two rounds, in milliseconds."""
 
@@ -67,7 +64,7 @@ class OutageProbes:
             if state == "waiting":
                 return
             last = probe.at
-        if now - last < PROBE_INTERVAL_MS:
+        if now - last < self._instance.timing.probe_interval_ms:
             return
         async with dispatcher.suspend_loading():
             seq = await self._instance.journal.release_one(hold.workflow, hold.step, now)

@@ -21,8 +21,10 @@ from askel_tui.klaviyo.errors import (
     Unavailable,
     UnreadableResponse,
 )
-from askel_tui.sync.settlement.error_policy import MAX_RETRY_WAIT_MS, Action, action_for, backoff_ms
+from askel_tui.sync.settlement.error_policy import Action, action_for, backoff_ms
+from askel_tui.sync.timing import Timing
 
+TIMING = Timing()
 PLAIN_CALLS = [
     Call.CREATE_OR_UPDATE_PROFILE,
     Call.ADD_PROFILES_TO_LIST,
@@ -73,18 +75,18 @@ def test_retry_after_is_kept_in_milliseconds() -> None:
 
 @given(st.integers(0, 10_000), st.none() | st.integers(0, 10_000_000))
 def test_backing_off_is_never_before_retry_after_and_has_bounds(attempts: int, wait: int | None) -> None:
-    found = backoff_ms(attempts, wait)
+    found = backoff_ms(attempts, wait, TIMING)
     assert found >= (wait or 0)
-    assert 500 <= found <= max(MAX_RETRY_WAIT_MS, wait or 0)
+    assert 500 <= found <= max(TIMING.max_retry_wait_ms, wait or 0)
 
 
 def test_backing_off_doubles_up_to_its_limit() -> None:
     for attempts in range(6):
-        waits = [backoff_ms(attempts) for _ in range(50)]
+        waits = [backoff_ms(attempts, None, TIMING) for _ in range(50)]
         assert 500 * 2**attempts <= min(waits)
         assert max(waits) <= 1000 * 2**attempts
-    assert max(backoff_ms(6) for _ in range(50)) <= MAX_RETRY_WAIT_MS
+    assert max(backoff_ms(6, None, TIMING) for _ in range(50)) <= TIMING.max_retry_wait_ms
 
 
 def test_waits_differ_so_that_many_do_not_come_back_at_once() -> None:
-    assert len({backoff_ms(5) for _ in range(50)}) > 10
+    assert len({backoff_ms(5, None, TIMING) for _ in range(50)}) > 10

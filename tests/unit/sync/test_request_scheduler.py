@@ -20,6 +20,7 @@ from askel_tui.sync.dispatching.request_scheduler import (
 )
 from askel_tui.sync.sending.sender import Sender
 from askel_tui.sync.settlement.values import QueueUpdate
+from askel_tui.sync.timing import Limits, Timing
 
 NAME = "maple-ember"
 
@@ -45,8 +46,8 @@ class Bench:
 
     def __init__(self) -> None:
         self.queue = ProfileQueue()
-        self.in_flight = InFlight(lambda update: None)
-        self.scheduler = RequestScheduler(self.queue, self.in_flight)
+        self.in_flight = InFlight(lambda update: None, Timing().job_drain_s)
+        self.scheduler = RequestScheduler(self.queue, self.in_flight, Limits().max_single_backlog_s)
         self.sender = EndlessSender()
         self._seq = 0
 
