@@ -91,8 +91,8 @@ def addition_row(addition: Operation, revision: str) -> Row:
 
 def event_row(event: Operation, revision: str) -> Row:
     """A row of a bulk event call."""
-    words, body = dialect(revision), event.body
-    item = words.event_item(
+    bodies, body = dialect(revision), event.body
+    item = bodies.event_item(
         body["metric"],
         body["properties"],
         body["time"],
@@ -101,7 +101,7 @@ def event_row(event: Operation, revision: str) -> Row:
         value_currency=body.get("value_currency"),
         backfill=bool(body.get("backfill")),
     )
-    return Row((event,), canonical_json(words.event_group(event.profile.identifiers(), [item])))
+    return Row((event,), canonical_json(bodies.event_group(event.profile.identifiers(), [item])))
 
 
 def max_row_bytes(call: Call, revision: str, list_id: str | None = None) -> int:
@@ -155,9 +155,9 @@ def _bulk_request(call: Call, revision: str, rows: Sequence[Row], head: bytes, t
 
 def _frame(call: Call, revision: str, list_id: str | None) -> tuple[bytes, bytes]:
     """The bytes of the body before and after the items."""
-    words = dialect(revision)
+    bodies = dialect(revision)
     body: dict[str, Any] = (
-        words.bulk_events([]) if call == Call.BULK_CREATE_EVENTS else words.bulk_import([], list_id)
+        bodies.bulk_events([]) if call == Call.BULK_CREATE_EVENTS else bodies.bulk_import([], list_id)
     )
     head, _, tail = canonical_json(body).partition(_EMPTY)
     return head + _EMPTY[:-1], _EMPTY[-1:] + tail

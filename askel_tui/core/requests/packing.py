@@ -88,7 +88,7 @@ def _path_ids(operation: Operation, at: Endpoint) -> dict[str, str]:
 
 
 def _body(
-    operations: Sequence[Operation], words: Dialect, profile_ids: Mapping[str, str]
+    operations: Sequence[Operation], bodies: Dialect, profile_ids: Mapping[str, str]
 ) -> Mapping[str, Any]:
     first = operations[0]
     body = first.body
@@ -96,16 +96,16 @@ def _body(
         case Call.CREATE_OR_UPDATE_PROFILE:
             update = coalesce(operations)
             body = update.body
-            return words.profile_import(
+            return bodies.profile_import(
                 update.profile.identifiers(),
                 nest_attributes(body["attributes"]),
                 body["properties"],
                 body["unset"],
             )
         case Call.ADD_PROFILES_TO_LIST | Call.REMOVE_PROFILES_FROM_LIST:
-            return words.list_members(list(dict.fromkeys(profile_ids[each.id] for each in operations)))
+            return bodies.list_members(list(dict.fromkeys(profile_ids[each.id] for each in operations)))
         case Call.CREATE_EVENT:
-            return words.event(
+            return bodies.event(
                 first.profile.identifiers(),
                 body["metric"],
                 body["properties"],
@@ -116,24 +116,24 @@ def _body(
                 backfill=bool(body.get("backfill")),
             )
         case Call.BULK_SUBSCRIBE_PROFILES:
-            items = [_subscribe_item(each, words) for each in operations]
-            return words.subscribe(
+            items = [_subscribe_item(each, bodies) for each in operations]
+            return bodies.subscribe(
                 items, _destination_id(first), body.get("custom_source"), bool(body.get("historical"))
             )
         case Call.BULK_UNSUBSCRIBE_PROFILES:
             items = [
-                words.unsubscribe_item(consent_identifiers(each), each.body["channels"])
+                bodies.unsubscribe_item(consent_identifiers(each), each.body["channels"])
                 for each in operations
             ]
-            return words.unsubscribe(items, _destination_id(first))
+            return bodies.unsubscribe(items, _destination_id(first))
     raise ValueError(f"no request carries {first.call}")
 
 
-def _subscribe_item(operation: Operation, words: Dialect) -> dict[str, Any]:
+def _subscribe_item(operation: Operation, bodies: Dialect) -> dict[str, Any]:
     channels = operation.body["channels"]
     given = operation.body.get("consented_at")
     consented_at = dict.fromkeys(channels, given) if given else {}
-    return words.subscribe_item(consent_identifiers(operation), channels, consented_at)
+    return bodies.subscribe_item(consent_identifiers(operation), channels, consented_at)
 
 
 def _destination_id(operation: Operation) -> str | None:

@@ -268,24 +268,28 @@ class _StepPinner:
 
     def check_revision(self, revision: str) -> None:
         """Adds problems for attributes and channels that the revision lacks."""
-        step, words = self.step, dialect(revision)
+        step, revision_dialect = self.step, dialect(revision)
         if isinstance(step, UpsertProfile):
             for name in step.attributes:
                 if name not in STANDARD_ATTRIBUTES[revision]:
                     self.add_problem(name, f"no standard attribute of a profile at revision {revision}")
         if isinstance(step, Subscribe | Unsubscribe):
-            known = words.subscribe_channels if isinstance(step, Subscribe) else words.unsubscribe_channels
+            known = (
+                revision_dialect.subscribe_channels
+                if isinstance(step, Subscribe)
+                else revision_dialect.unsubscribe_channels
+            )
             for channel in step.channels:
                 if channel not in known:
                     self.add_problem(
                         "channels", f"revision {revision} takes no {channel} here, only {', '.join(known)}"
                     )
-        if isinstance(step, Subscribe) and step.historical and not words.has_historical_consent:
+        if isinstance(step, Subscribe) and step.historical and not revision_dialect.has_historical_consent:
             self.add_problem("historical", f"revision {revision} can't record consent of the past")
         if (
             isinstance(step, Subscribe)
             and step.consented_at
-            and words.has_historical_consent
+            and revision_dialect.has_historical_consent
             and not step.historical
         ):
             message = f"revision {revision} takes the time of consent only with `historical: true`"
