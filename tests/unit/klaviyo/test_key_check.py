@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 from aiohttp import web
 
-from askel_tui.core.workflows.scopes import scopes_of_step
+from askel_tui.core.workflows.model import RequireSegment, Subscribe, TrackEvent, TriggerFlow, Unsubscribe
+from askel_tui.core.workflows.scopes import needed_scopes
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import KeyRefused, Unavailable, UnreadableResponse
 from askel_tui.klaviyo.reads.key_check import (
@@ -137,13 +138,12 @@ async def test_a_server_that_is_not_klaviyo_is_distinguished_from_a_bad_key() ->
             await check_key(client)
 
 
-def test_a_step_takes_the_scopes_of_its_calls() -> None:
-    assert scopes_of_step("track_event", NEWEST) == ("events:write",)
-    assert set(scopes_of_step("subscribe", NEWEST)) == {
-        "lists:write",
-        "profiles:write",
-        "subscriptions:write",
-    }
-    assert set(scopes_of_step("require_segment", NEWEST)) == {"profiles:read", "segments:read"}
-    assert "events:write" not in scopes_of_step("trigger_flow", NEWEST, through="list")
-    assert "lists:write" not in scopes_of_step("trigger_flow", NEWEST, through="metric")
+def test_a_step_needs_the_scopes_of_its_calls() -> None:
+    consent = {"lists:write", "profiles:write", "subscriptions:write"}
+    assert needed_scopes(TrackEvent("s", "M"), NEWEST) == {"events:write"}
+    assert needed_scopes(Subscribe("s", ("email",)), NEWEST) == consent
+    assert needed_scopes(Unsubscribe("s", ("email",)), NEWEST) == consent
+    assert "lists:read" in needed_scopes(Unsubscribe("s", ("email",), "L"), NEWEST)
+    assert needed_scopes(RequireSegment("s", "VIP", True), NEWEST) == {"profiles:read", "segments:read"}
+    assert "events:write" not in needed_scopes(TriggerFlow("s", "F", list="L"), NEWEST)
+    assert "lists:write" not in needed_scopes(TriggerFlow("s", "F", metric="M"), NEWEST)
