@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import Any
 
+from askel_tui.core.exit_codes import AskelError
 from askel_tui.demo.account import DemoAccount
 from askel_tui.demo.records import VIP_EMAIL, first_points
 from askel_tui.klaviyo.reads.catalog import read_catalog
@@ -33,7 +34,7 @@ KEPT_COUNT, LIVE_COUNT, HELD_COUNT = 40, 10, 10
 STEP_TIMEOUT_S = 60.0
 
 
-class StoryBroken(Exception):
+class StoryBroken(AskelError):
     """A demonstration that went wrong; the message says what was different."""
 
 

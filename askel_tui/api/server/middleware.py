@@ -121,17 +121,8 @@ class RequestMiddleware:
             "ms": round(seconds * 1000, 1),
             "token": token.name if token is not None else None,
         }
-        log.log(
-            level,
-            "%s %s %d in %.1f ms, request %s, token %s",
-            fields["method"],
-            fields["path"],
-            status,
-            seconds * 1000,
-            fields["request"],
-            fields["token"],
-            extra={"fields": fields},
-        )
+        message = "%(method)s %(path)s %(status)d in %(ms).1f ms, request %(request)s, token %(token)s"
+        log.log(level, message, fields, extra={"fields": fields})
 
 
 _KNOWN_METHODS = {name: name for name in ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")}

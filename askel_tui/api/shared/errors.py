@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from askel_tui.core.exit_codes import AskelError
 from askel_tui.core.problems import Problem
 from askel_tui.core.records.record import RecordRefused
 from askel_tui.klaviyo.errors import (
@@ -149,16 +150,11 @@ def to_api_error(error: Exception) -> ApiError:
 EXPECTED_ERRORS: tuple[type[Exception], ...] = (
     HTTPException,
     RequestValidationError,
-    NotFound,
-    KeyNotStored,
-    InvalidWorkflow,
+    AskelError,
     RecordRefused,
-    CommandRefused,
-    CommandUnanswered,
-    KlaviyoError,
-    StoreError,
     TimeoutError,
 )
+"""Errors that `to_api_error` has a response for, by their base classes."""
 
 
 def install_handlers(app: FastAPI) -> None:
@@ -192,9 +188,9 @@ def error_response(error: ApiError, request_id: str) -> Response:
     return Response(content, error.status_code, dict(error.headers or {}), "application/json")
 
 
-def problem_rows(unfit: InvalidWorkflow) -> list[dict[str, Any]]:
+def problem_rows(invalid: InvalidWorkflow) -> list[dict[str, Any]]:
     """The problems of a workflow or step, one row each."""
-    return [_problem_row(problem) for problem in unfit.problems]
+    return [_problem_row(problem) for problem in invalid.problems]
 
 
 def _problem_row(problem: Problem) -> dict[str, Any]:

@@ -52,9 +52,12 @@ async def _play_story(
     begun: threading.Event | None = None,
     left: asyncio.Event | None = None,
 ) -> None:
-    """Plays the story. Sets `begun` once the sandbox runs; with `left`, the sandbox runs until that is set."""
+    """Plays the story. Sets `begun` once the sandbox runs; with `left`, the sandbox runs until that is set.
+
+    Raises `StoryBroken`.
+    """
     from askel_tui.demo.account import DemoAccount
-    from askel_tui.demo.story import Story, StoryBroken
+    from askel_tui.demo.story import Story
     from askel_tui.sandbox.http.server import serve
     from askel_tui.sync.instance import open_instance
 
@@ -68,8 +71,6 @@ async def _play_story(
             await Story(instance, DemoAccount(sandbox.url), say).run(sandbox.key)
         if left is not None:
             await left.wait()
-    except StoryBroken as broken:
-        raise click.ClickException(str(broken)) from None
     finally:
         await sandbox.aclose()
 
