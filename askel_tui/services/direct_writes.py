@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from askel_tui.core.catalog import Catalog
@@ -23,6 +22,7 @@ from askel_tui.store.journal.rows import AuditEntry, AuditFilter
 from askel_tui.sync.engine.command_bus import submit
 from askel_tui.sync.engine.commands import CommandRefused
 from askel_tui.sync.instance import Instance
+from askel_tui.text.times import to_rfc3339
 
 ANSWER_TIMEOUT_S = 30.0
 """How long to wait until all operations of a direct write have ended, in seconds."""
@@ -100,7 +100,7 @@ async def prepare_write(
     pinned = pin_to_catalog(workflow, document, catalog, where)
     body = {**(data or {}), "profile": identity.identifiers()}
     record_id = _record_id(key)
-    now = datetime.fromtimestamp(instance.clock() / 1000, UTC).isoformat(timespec="milliseconds")
+    now = to_rfc3339(instance.clock())
     record = read_record({"id": record_id, "event": DIRECT_EVENT, "data": body, "actor": actor}, now=now)
     stored = await instance.journal.find_record(connection, record_id) if key is not None else None
     if stored is not None and stored.record.data != record.data:

@@ -13,6 +13,7 @@ from askel_tui.core.records.files import read_csv, read_jsonl
 from askel_tui.core.records.record import Record, RefusedLine
 from askel_tui.store.paths import make_private, refused_dir
 from askel_tui.sync.instance import Instance
+from askel_tui.text.times import to_rfc3339
 
 RECORDS_PER_TRANSACTION = 500
 """Records stored in one transaction."""
@@ -55,7 +56,7 @@ async def ingest(
     result = IngestResult()
     batch: list[Record] = []
     with _RefusedLinesFile(instance.home, connection) as aside:
-        for line, read in _read_records(lines, file_format, _now(instance)):
+        for line, read in _read_records(lines, file_format, to_rfc3339(instance.clock())):
             result.lines_read = line
             if isinstance(read, RefusedLine):
                 aside.write(read)
@@ -95,10 +96,6 @@ def _read_records(
     lines: Iterable[bytes], file_format: FileFormat, now: str
 ) -> Iterator[tuple[int, Record | RefusedLine]]:
     return read_csv(lines, now=now) if file_format == "csv" else read_jsonl(lines, now=now)
-
-
-def _now(instance: Instance) -> str:
-    return datetime.fromtimestamp(instance.clock() / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def _append_capped(where: list[T], item: T) -> None:

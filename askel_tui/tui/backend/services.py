@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from askel_tui.text.times import to_rfc3339
 from askel_tui.tui.backend.access import LazyFunction, reads, writes
 
 LAZY = {
@@ -164,16 +165,14 @@ async def send_test_notice(instance: Instance, addresses: Sequence[str], actor: 
 
 
 @reads
-async def read_records_file(_: Instance, file: Path) -> tuple[list[Record], list[RefusedLine]]:
+async def read_records_file(instance: Instance, file: Path) -> tuple[list[Record], list[RefusedLine]]:
     """The records of a JSONL or CSV file, and the lines that are none; nothing is kept. Raises `OSError`."""
-    from datetime import UTC, datetime
-
     from askel_tui.core.records.files import read_csv, read_jsonl, read_lines
     from askel_tui.core.records.record import RefusedLine
 
     def read() -> tuple[list[Record], list[RefusedLine]]:
         parse = read_csv if file.suffix.lower() == ".csv" else read_jsonl
-        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        now = to_rfc3339(instance.clock())
         with file.open("rb") as stream:
             found = [each for _, each in parse(read_lines(stream), now=now)]
         records = [each for each in found if not isinstance(each, RefusedLine)]
