@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,10 +11,20 @@ import pytest
 from askel_tui.store.paths import journal_file
 from askel_tui.tui.screens.live.screen import LiveScreen
 from askel_tui.tui.screens.live.tail import Tail
+from askel_tui.tui.shell.textual_internals import mounted_screens
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from tests.benchmarks.audit_filler import INSERT, entry
 from tests.support.workbench import example
-from tests.tui.conftest import THEMES, assert_picture, assert_snapshot, picture_of, text_of, toasts, until
+from tests.tui.conftest import (
+    QUIET,
+    THEMES,
+    assert_picture,
+    assert_snapshot,
+    picture_of,
+    text_of,
+    toasts,
+    until,
+)
 
 pytestmark = pytest.mark.clock
 
@@ -240,3 +251,19 @@ async def test_the_filter_is_there_again_after_a_start(alone: Any) -> None:
         app.screen.query_one(FilterBar).set_text("step:tier")
         await there(pilot, 25)
         assert app.session.recall("live.filter") == "step:tier"
+
+
+async def test_it_is_made_ready_in_the_background_with_its_newest_rows(console: Any) -> None:
+    async def prepare(bench: Any) -> None:
+        await bench.apply(example("first-points-welcome.yaml"))
+        await bench.take(example("first-points.jsonl"))
+        await bench.drain()
+
+    async with console(prepare=prepare, timing=replace(QUIET, preload_delay_s=0.01)) as (app, pilot, _):
+        await until(pilot, lambda: "live" in mounted_screens(app))
+        tail = mounted_screens(app)["live"].query_one(Tail)
+        await until(pilot, lambda: tail.rows.count)
+        assert app.current_mode == "overview"
+        await pilot.press("6")
+        await until(pilot, lambda: "✓ written" in text_of(app))
+        assert app.focused is tail
