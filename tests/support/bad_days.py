@@ -7,12 +7,11 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import pytest
 
-from askel_tui.klaviyo import client, retries
+from askel_tui.klaviyo.retries import RetryPolicy
 from askel_tui.sandbox.http import control
 from askel_tui.services import connections
 from askel_tui.store.locks import OwnershipLock
@@ -40,9 +39,7 @@ steps:
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries wait milliseconds instead of seconds, and Klaviyo's windows are not kept."""
     monkeypatch.setenv("ASKEL_BUDGETS", "off")
-    monkeypatch.setattr(
-        client, "RetryPolicy", partial(retries.RetryPolicy, first_wait_s=0.01, max_wait_s=0.05)
-    )
+    monkeypatch.setattr(Workbench, "retry_policy", RetryPolicy(first_wait_s=0.01, max_wait_s=0.05))
 
 
 @asynccontextmanager

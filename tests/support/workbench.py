@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from askel_tui.klaviyo.retries import RetryPolicy
 from askel_tui.sandbox.http import control_groups
 from askel_tui.sandbox.http.server import RunningSandbox
 from askel_tui.sandbox.state.dump import account_state
@@ -32,8 +33,12 @@ NAME = "maple-ember"
 class Workbench:
     """An open instance, its sandbox, and the words a test needs."""
 
+    retry_policy: RetryPolicy | None = None
+    """How calls are retried, in all instances of the home, where it is not as usual."""
+
     def __init__(self, instance: Instance, sandbox: RunningSandbox) -> None:
         self.instance = instance
+        instance.retry_policy = self.retry_policy
         self.sandbox = sandbox
         self._clock: Callable[[], int] | None = None
         self.requests_since = sandbox.world.logged_count
@@ -64,7 +69,7 @@ class Workbench:
 
     def hand_on(self, owner: Instance) -> None:
         """Gives another instance of the home the limits and waiting times that the test chose."""
-        owner.http_limits = self.instance.http_limits
+        owner.http_limits, owner.retry_policy = self.instance.http_limits, self.instance.retry_policy
         owner.timing, owner.limits = self.instance.timing, self.instance.limits
         owner.clock = self._clock or owner.clock
 
