@@ -67,14 +67,9 @@ def open_instance() -> AbstractAsyncContextManager[Instance]:
 
 def actor() -> str:
     """The actor of commands given here: `cli:` and the name of the user."""
-    import getpass
-    import os
+    from askel_tui.services.actors import local_actor
 
-    try:
-        name = getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        name = f"uid-{os.getuid()}"
-    return f"cli:{name}"
+    return local_actor("cli")
 
 
 def read_text(file: str) -> str:

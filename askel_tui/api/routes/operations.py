@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
@@ -23,6 +23,7 @@ from askel_tui.store.errors import StoreError, UnknownWorkflow
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
 from askel_tui.store.state.tokens import TokenDoc
 from askel_tui.sync.engine.command_bus import submit
+from askel_tui.text.times import to_rfc3339
 
 HEARTBEAT_INTERVAL_S = 15.0
 """How often a silent stream sends a comment, so that proxies keep it open."""
@@ -129,8 +130,7 @@ async def audit(request: Request, name: str, query: Annotated[AuditPageQuery, Qu
 
 def audit_row(entry: AuditEntry) -> Mapping[str, Any]:
     """An entry as JSON, the same as the command line prints."""
-    at = datetime.fromtimestamp(entry.at / 1000, UTC)
-    return {**asdict(entry), "at": f"{at:%Y-%m-%dT%H:%M:%S}.{entry.at % 1000:03}Z"}
+    return {**asdict(entry), "at": to_rfc3339(entry.at)}
 
 
 @router.get(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
+from askel_tui.services.actors import local_actor
 from askel_tui.tui.backend import services
 from askel_tui.tui.backend.access import LazyFunction, is_write, name_of
 from askel_tui.tui.backend.loop_thread import BackendClosed, LoopThread
@@ -38,7 +39,7 @@ class Backend:
 
     def __init__(self, home: Path | None = None, *, read_only: bool = False) -> None:
         self.read_only = read_only
-        self.actor = _current_actor()
+        self.actor = local_actor("console")
         """Who the audit says has acted."""
         self._home = home
         self._loop = LoopThread("askel-backend")
@@ -205,12 +206,3 @@ class Backend:
 
 def _ignore_change() -> None:
     """Stands for a listener where there is none."""
-
-
-def _current_actor() -> str:
-    import getpass
-
-    try:
-        return f"console:{getpass.getuser()}"
-    except (OSError, KeyError, ImportError):
-        return f"console:uid-{os.getuid()}"
