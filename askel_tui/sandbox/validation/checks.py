@@ -65,6 +65,29 @@ def document(check: Check) -> Check:
     return closed_object("document", {"data": check})
 
 
+def holder(name: str, data: Check) -> Check:
+    """An object with `data` alone; errors call it by a name."""
+    return closed_object(name, {"data": data})
+
+
+def creation(
+    kind: str,
+    required: Mapping[str, Check],
+    optional: Mapping[str, Check] | None = None,
+    *,
+    beside: Mapping[str, Check] | None = None,
+) -> Check:
+    """The document that makes a resource, with these attributes and optional fields beside them."""
+    attributes = closed_object(kind, required, optional)
+    return document(resource_object(kind, {"attributes": attributes}, beside))
+
+
+def update(kind: str, required: Mapping[str, Check], optional: Mapping[str, Check] | None = None) -> Check:
+    """The document that changes a resource, with its id and these attributes."""
+    attributes = closed_object(kind, required, optional)
+    return document(resource_object(kind, {"id": string(null=False), "attributes": attributes}))
+
+
 def reference(kind: str) -> Check:
     """A resource identifier."""
     return resource_object(kind, {"id": string(null=False)})

@@ -18,14 +18,16 @@ from askel_tui.sandbox.validation.checks import (
     array,
     boolean,
     closed_object,
+    creation,
     date_time,
     document,
+    holder,
     json_bytes,
     number,
     resource_object,
     string,
 )
-from askel_tui.sandbox.validation.profile_checks import meta_patches, profile_attributes, require_identifier
+from askel_tui.sandbox.validation.profile_checks import meta_patches, profile_attributes, require_identity
 
 if TYPE_CHECKING:
     from askel_tui.contract.caps import Caps
@@ -34,44 +36,31 @@ if TYPE_CHECKING:
 def event_body(revision: str) -> Check:
     """The body of a single event."""
     attributes = profile_attributes(revision, Call.CREATE_EVENT, {"meta": meta_patches(revision)})
-    person = resource_object("profile", {"attributes": attributes}, {"id": string()})
-    profile = {
-        "profile": closed_object(
-            "profile", {"data": all_of(person, _require_identity, _max_profile_size(revision))}
-        )
-    }
+    profile = {"profile": _profile(revision, attributes, {"id": string()})}
     return document(resource_object("event", {"attributes": _event_attributes(revision, profile)}))
 
 
 def bulk_events_body(revision: str) -> Check:
     """The body of a bulk event call."""
     attributes = profile_attributes(revision, Call.BULK_CREATE_EVENTS)
-    person = resource_object(
-        "profile", {"attributes": attributes}, {"id": string(), "meta": meta_patches(revision)}
-    )
-    one = resource_object("event", {"attributes": _event_attributes(revision, {})})
-    group = closed_object(
-        "event-bulk-create",
-        {
-            "profile": closed_object(
-                "profile", {"data": all_of(person, _require_identity, _max_profile_size(revision))}
-            ),
-            "events": closed_object("events", {"data": array(one, least=1)}),
-        },
-        _backfill(revision),
-    )
+    profile = _profile(revision, attributes, {"id": string(), "meta": meta_patches(revision)})
+    event = resource_object("event", {"attributes": _event_attributes(revision, {})})
+    fields = {"profile": profile, "events": holder("events", array(event, least=1))}
+    group = closed_object("event-bulk-create", fields, _backfill(revision))
     most = published_endpoints(revision)[Call.BULK_CREATE_EVENTS].max_items or 0
 
-    def few(value: Any, at: str, errors: Errors) -> None:
+    def check_count(value: Any, at: str, errors: Errors) -> None:
         count = sum(len(row["attributes"]["events"]["data"]) for row in value)
         if count > most:
             errors.append(error_object(f"At most {most} events are allowed, {count} were given.", at))
 
-    groups = all_of(array(resource_object("event-bulk-create", {"attributes": group}), least=1), few)
-    whole = closed_object(
-        "event-bulk-create-job", {"events-bulk-create": closed_object("data", {"data": groups})}
-    )
-    return document(resource_object("event-bulk-create-job", {"attributes": whole}))
+    groups = all_of(array(resource_object("event-bulk-create", {"attributes": group}), least=1), check_count)
+    return creation("event-bulk-create-job", {"events-bulk-create": holder("data", groups)})
+
+
+def _profile(revision: str, attributes: Check, optional: dict[str, Check]) -> Check:
+    profile = resource_object("profile", {"attributes": attributes}, optional)
+    return holder("profile", all_of(profile, require_identity, _max_profile_size(revision)))
 
 
 def _event_attributes(revision: str, more: dict[str, Check]) -> Check:
@@ -94,11 +83,6 @@ def _event_attributes(revision: str, more: dict[str, Check]) -> Check:
 
 def _backfill(revision: str) -> dict[str, Check]:
     return {"backfill": boolean} if revision >= "2026-04-15" else {}
-
-
-def _require_identity(value: Any, at: str, errors: Errors) -> None:
-    if not value.get("id"):
-        require_identifier(value["attributes"], f"{at}/attributes", errors)
 
 
 def _max_profile_size(revision: str) -> Check:

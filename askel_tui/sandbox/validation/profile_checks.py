@@ -57,3 +57,9 @@ def require_identifier(attributes: Any, at: str, errors: Errors) -> None:
             "One or more of the following identifiers must be provided: email, phone_number, external_id."
         )
         errors.append(error_object(detail, at))
+
+
+def require_identity(value: Any, at: str, errors: Errors) -> None:
+    """A profile's id, or at least one identifier."""
+    if not value.get("id"):
+        require_identifier(value["attributes"], f"{at}/attributes", errors)
