@@ -206,12 +206,12 @@ async def _prepare_or_refuse(prepare: PrepareFunction) -> tuple[direct_writes.Pr
     """Plans a write. Raises `ApiError`: 404 for names the account lacks, 409 for ones that can't be used so."""
     try:
         return await prepare()
-    except InvalidWorkflow as unfit:
-        if unfit.only_scopes or not all(problem.field in _NAMING_FIELDS for problem in unfit.problems):
+    except InvalidWorkflow as invalid:
+        if invalid.only_scopes or not all(problem.field in _NAMING_FIELDS for problem in invalid.problems):
             raise
-        missing = any(problem.message.startswith("the account has no") for problem in unfit.problems)
+        missing = any(problem.message.startswith("the account has no") for problem in invalid.problems)
         status, code = (404, "not_found") if missing else (409, "conflict")
-        raise ApiError(status, code, str(unfit), problems=problem_rows(unfit)) from None
+        raise ApiError(status, code, str(invalid), problems=problem_rows(invalid)) from None
 
 
 _NAMING_FIELDS = ("flow", "list", "metric", "add_to_list", "remove_from_list")
