@@ -7,7 +7,7 @@ from askel_tui.tui.screens.base_screen import AskelScreen
 
 
 async def pause_or_resume(screen: AskelScreen, workflow: str, status: str) -> None:
-    """Pauses an active workflow or resumes a paused one. Raises `Refused`, `CommandUnanswered`."""
+    """Pauses an active workflow or resumes a paused one. Raises `CommandRefused`, `CommandUnanswered`."""
     if status == "paused":
         await screen.with_progress(f"Resuming {workflow}", screen.backend.submit("resume", workflow=workflow))
         screen.toasts.show(f"{workflow} is active again: what waited is sent.")
@@ -19,7 +19,7 @@ async def pause_or_resume(screen: AskelScreen, workflow: str, status: str) -> No
 
 
 async def release_hold(screen: AskelScreen, workflow: str, step: str, waiting: int, reason: str) -> None:
-    """Asks, then releases a held step, for which so many operations wait. Raises `Refused`, `CommandUnanswered`."""
+    """Asks, then releases a held step with its waiting operations. Raises `CommandRefused`, `CommandUnanswered`."""
     name, operations = f"{workflow}, step {step}", pluralize(waiting, "operation")
     detail = f"{operations} will be sent, in order. Held because: {reason}"
     if await screen.confirm(f"Release {name}?", detail):

@@ -38,11 +38,6 @@ if TYPE_CHECKING:
     from askel_tui.services.dry_run_result import DryRun, RecordPreview
     from askel_tui.store.state.documents import WorkflowDoc
 
-NO_WORKFLOW = (
-    "This connection has no workflow yet.\n\n"
-    "Mapping (4) makes one from the records that came in; `askel workflow apply FILE` takes a file."
-)
-
 
 class DryRunScreen(AskelScreen):
     """The totals of a run, the table of its records, and the selected record whole."""
@@ -108,9 +103,7 @@ class DryRunScreen(AskelScreen):
             self._workflow = None
             self._show()
             return
-        self._documents = [
-            each for each in await self.backend.call(queries.workflows) if each.connection == connection
-        ]
+        self._documents = await self._read_documents()
         self._states = {each.workflow: each for each in await self.backend.call(queries.workflow_states)}
         connections = await self.backend.call(queries.connections)
         revision = next((each.revision for each in connections if each.name == connection), "")
@@ -128,16 +121,17 @@ class DryRunScreen(AskelScreen):
             self.start_work(self._reload_if_changed, group="fresh", exclusive=True)
 
     async def _reload_if_changed(self) -> None:
-        documents = [
-            each for each in await self.backend.call(queries.workflows) if each.connection == self.connection
-        ]
-        before = {each.workflow: each.version for each in self._documents}
+        documents = await self._read_documents()
+        versions = {each.workflow: each.version for each in documents}
         wanted = self.session.recall("dry_run.workflow")
-        names = [each.workflow for each in documents]
-        if before != {each.workflow: each.version for each in documents} or (
-            wanted in names and wanted != self._workflow
-        ):
+        is_other = wanted in versions and wanted != self._workflow
+        if is_other or versions != {each.workflow: each.version for each in self._documents}:
             await self.load()
+
+    async def _read_documents(self) -> list[WorkflowDoc]:
+        """The newest versions of the connection's workflows."""
+        documents = await self.backend.call(queries.workflows)
+        return [each for each in documents if each.connection == self.connection]
 
     @property
     def _selected_record(self) -> RecordPreview | None:
@@ -157,11 +151,8 @@ class DryRunScreen(AskelScreen):
             self.query_one("#nothing", Static).update(Content(sanitize_lines(self._empty_text())))
             return
         records = run.records
-        found = [
-            (at, each)
-            for at, each in enumerate(records)
-            if self.current_filter.matches(view.search_text(each))
-        ]
+        matches = self.current_filter.matches
+        found = [(at, each) for at, each in enumerate(records) if matches(view.search_text(each))]
         table = self.query_one(Table)
         table.set_rows([view.table_row(at, each) for at, each in found])
         source = sanitize(self._file.name, 40) if self._file else f"the newest {len(records):,}"
@@ -180,16 +171,10 @@ class DryRunScreen(AskelScreen):
         if self.connection is None:
             return "Nothing is connected yet: press 2."
         if self._workflow is None:
-            return NO_WORKFLOW
+            return view.NO_WORKFLOW
         if self._error_text:
-            advice = "r tries again, w takes another workflow."
-            return f"{self._workflow} could not be tried.\n\n{self._error_text}\n\n{advice}"
-        if self._run is None:
-            return f"Reading what the account holds for the records of {self._workflow}…"
-        return (
-            f"No record matches {self._workflow}.\n\n"
-            "f tries the records of a file without keeping them; i takes a file of them in. L goes live anyway."
-        )
+            return view.failed_text(self._workflow, self._error_text)
+        return view.no_record_text(self._workflow) if self._run else view.loading_text(self._workflow)
 
     def _describe(self) -> None:
         self.query_one(RecordPane).show_record(self._selected_record)

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 StyledText = tuple[str, str]
 """Sanitized text and its style."""
 
+NO_WORKFLOW = (
+    "This connection has no workflow yet.\n\n"
+    "Mapping (4) makes one from the records that came in; `askel workflow apply FILE` takes a file."
+)
+
 COLUMNS = (
     Column("would be", 9),
     Column("who", 18, 4),
@@ -34,6 +39,24 @@ STATE_CELLS: Mapping[str, Cell] = {
     "unchanged": ("= same", "$foreground-muted"),
     "nothing": ("○ nothing", "$foreground-muted"),
 }
+
+
+def failed_text(workflow: str, error: str) -> str:
+    """Shown where a run failed."""
+    return f"{workflow} could not be tried.\n\n{error}\n\nr tries again, w takes another workflow."
+
+
+def loading_text(workflow: str) -> str:
+    """Shown until the run is there."""
+    return f"Reading what the account holds for the records of {workflow}…"
+
+
+def no_record_text(workflow: str) -> str:
+    """Shown where a run has no record."""
+    return (
+        f"No record matches {workflow}.\n\n"
+        "f tries the records of a file without keeping them; i takes a file of them in. L goes live anyway."
+    )
 
 
 def record_state(record: RecordPreview) -> str:
