@@ -77,7 +77,7 @@ def _bulk_import(revision: str) -> Check:
     row = all_of(_upsert_row(revision, Call.BULK_IMPORT_PROFILES), check_size)
     profiles = holder("profiles", array(row, most=rules.max_items))
     relations = closed_object(kind, {}, {"lists": holder("lists", array(reference("list")))})
-    return creation(kind, {"profiles": profiles}, beside={"relationships": relations})
+    return creation(kind, {"profiles": profiles}, other_fields={"relationships": relations})
 
 
 def _merge(revision: str) -> Check:

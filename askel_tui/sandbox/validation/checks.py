@@ -75,11 +75,11 @@ def creation(
     required: Mapping[str, Check],
     optional: Mapping[str, Check] | None = None,
     *,
-    beside: Mapping[str, Check] | None = None,
+    other_fields: Mapping[str, Check] | None = None,
 ) -> Check:
-    """The document that makes a resource, with these attributes and optional fields beside them."""
+    """The document that makes a resource, with these attributes and optional other fields."""
     attributes = closed_object(kind, required, optional)
-    return document(resource_object(kind, {"attributes": attributes}, beside))
+    return document(resource_object(kind, {"attributes": attributes}, other_fields))
 
 
 def update(kind: str, required: Mapping[str, Check], optional: Mapping[str, Check] | None = None) -> Check:

@@ -52,7 +52,9 @@ def _job(call: Call, revision: str, row: Check, more: Mapping[str, Check]) -> Ch
     kind = f"profile-subscription-bulk-{verb}-job"
     rows = array(row, most=published_endpoints(revision)[call].max_items, least=1)
     relations = closed_object(kind, {}, {"list": holder("list", reference("list"))})
-    return creation(kind, {"profiles": holder("profiles", rows)}, more, beside={"relationships": relations})
+    return creation(
+        kind, {"profiles": holder("profiles", rows)}, more, other_fields={"relationships": relations}
+    )
 
 
 def _row(revision: str, subscribes: bool, more: Mapping[str, Check]) -> Check:
