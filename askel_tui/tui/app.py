@@ -19,7 +19,6 @@ from textual.binding import Binding
 from textual.css.query import NoMatches
 from textual.reactive import reactive
 
-from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.backend import Backend, describe_error, queries
 from askel_tui.tui.preferences.config import config_directory
 from askel_tui.tui.preferences.session import Session
@@ -27,6 +26,7 @@ from askel_tui.tui.shell.appearance import Appearance
 from askel_tui.tui.shell.console import HeaderState
 from askel_tui.tui.shell.daemon_control import DaemonControl
 from askel_tui.tui.shell.memory import release_freed_memory
+from askel_tui.tui.shell.palette import console_commands
 from askel_tui.tui.shell.screen_registry import SCREENS, SCREENS_BY_NAME, create_screen
 from askel_tui.tui.shell.textual_internals import (
     apply_current_styles,
@@ -297,31 +297,8 @@ class AskelApp(App[None]):
             screen.start_work(partial(ingest_file, screen), "take_in", exclusive=True, asks_question=True)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The palette: screens, connections, the daemon, then Textual's own."""
-        for entry in SCREENS:
-            yield SystemCommand(
-                f"Screen: {entry.title}",
-                f"{entry.description}  ({entry.key})",
-                partial(self.action_show, entry.name),
-            )
-        for name in self.connections:
-            if name != self.connection:
-                yield SystemCommand(
-                    f"Connection: {sanitize(name)}",
-                    "Show this connection",
-                    partial(self.choose_connection, name),
-                )
-        if not self.backend.read_only:
-            if self.connection is not None and not screen.is_modal:
-                yield SystemCommand(
-                    "Records: Take in a file", f"For {sanitize(self.connection)}", self.action_take_in
-                )
-            if self.backend.started_daemon:
-                yield SystemCommand("Daemon: Stop", "End the daemon that was started here", self.daemon.stop)
-            elif not self.head.daemon_running:
-                yield SystemCommand("Daemon: Start", "Keep records moving into Klaviyo", self.daemon.start)
-        yield SystemCommand("Help: Focus", "Help for what has the focus (F1)", self.action_help)
-        yield SystemCommand("View: Jump", "Go to a part of the screen (ctrl+o)", self.action_jump)
+        """The palette: the console's commands, then Textual's own."""
+        yield from console_commands(self, can_ingest=not screen.is_modal)
         yield from super().get_system_commands(screen)
 
     # Keys and questions.

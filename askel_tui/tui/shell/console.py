@@ -37,6 +37,8 @@ class Console(Protocol):
     appearance: Appearance
     typeahead: Typeahead
     daemon: DaemonControl
+    connections: list[str]
+    """The names of all connections."""
 
     @property
     def connection(self) -> str | None:
@@ -54,6 +56,18 @@ class Console(Protocol):
 
     def action_show(self, name: str) -> None:
         """Shows a screen by its name in the registry."""
+        ...
+
+    def action_take_in(self) -> None:
+        """Asks for a file of records and takes them in."""
+        ...
+
+    def action_help(self) -> None:
+        """Shows help for what has the focus."""
+        ...
+
+    def action_jump(self) -> None:
+        """Shows letters over the parts of the screen, to go there."""
         ...
 
     async def push_screen_wait(self, screen: Any) -> Any:
