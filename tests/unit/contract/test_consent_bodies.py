@@ -1,4 +1,4 @@
-"""Bodies of consent: valid where they are sent, every channel named and backed by its identifier."""
+"""Bodies of consent are valid where they are sent, and name every channel with its identifier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Request bodies: whatever goes in, what comes out is valid where it is sent, with every object closed."""
+"""Request bodies are valid where they are sent, with every object closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Endpoints as the data gives them: against the specification, against docs/klaviyo.md, and over revisions."""
+"""Endpoints of the data file, against the specification, docs/klaviyo.md, and other revisions."""
 
 from __future__ import annotations
 

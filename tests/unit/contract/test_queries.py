@@ -1,4 +1,4 @@
-"""The checks of queries and filters: what an endpoint takes and what it refuses (docs/klaviyo.md 7)."""
+"""The checks of queries and filters: which an endpoint takes and which it refuses (docs/klaviyo.md 7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks against the specification themselves: they take what is real and refuse what is not."""
+"""The checks against the specification: they accept real requests and refuse wrong ones."""
 
 from __future__ import annotations
 

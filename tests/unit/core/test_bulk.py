@@ -1,4 +1,4 @@
-"""Bulk requests: whatever the rows, each call keeps to all of its caps on the encoded bytes, in order, none lost."""
+"""Bulk requests keep to all caps of their call on the encoded bytes, in order, and lose no row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Catalogs and pinning: what a workflow names is found, or said to be missing, doubled or out of bounds."""
+"""Catalogs and pinning: targets are found, or reported as missing, ambiguous or not allowed."""
 
 from __future__ import annotations
 

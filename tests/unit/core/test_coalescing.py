@@ -1,4 +1,4 @@
-"""Folded updates leave a profile as they would have left it one after another."""
+"""Coalesced updates leave a profile as they would have left it one after another."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_later_record_has_to_write_all_that_the_request_names() -> None:
     assert not coalescing.Coalescer(first, 1, NEWEST).add(update(2, properties={"A": 2}), 2)
 
 
-def test_updates_of_one_record_fold_whatever_they_write() -> None:
+def test_all_updates_of_one_record_are_coalesced() -> None:
     coalescer = coalescing.Coalescer(update(1, properties={"A": 1}), 7, NEWEST)
     assert coalescer.add(update(2, properties={"B": 1}), 7)
     assert not coalescer.add(update(3, properties={"B": 2}), 8)
@@ -106,7 +106,7 @@ def test_updates_of_one_record_fold_whatever_they_write() -> None:
     assert not coalescer.add(update(5, properties={"A": 3, "B": 3}), 7)
 
 
-def test_what_would_be_over_the_cap_of_a_profile_stays_apart() -> None:
+def test_updates_over_the_cap_of_a_profile_stay_separate() -> None:
     third = caps(NEWEST).profile_bytes // 3
     coalescer = coalescing.Coalescer(update(1, properties={"A": "x" * third}), 1, NEWEST)
     assert coalescer.add(update(2, properties={"B": "x" * third}), 1)

@@ -1,4 +1,4 @@
-"""Differences: what an operation would change, and that doing it leaves nothing more to change."""
+"""Differences: the fields that an operation would change; applied, it leaves nothing more to change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drift: what is found, what it does to the step, and that what is not known is no finding."""
+"""Drift: findings and their policies; what was not read is no finding."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_an_account_as_it_was_gives_no_finding(step: StepDependencies) -> None:
 
 
 @pytest.mark.parametrize("step", [ADD, GATE, FIRE, EVENT, TIER], ids=lambda step: step.kind)
-def test_what_was_not_read_gives_no_finding(step: StepDependencies) -> None:
+def test_a_section_that_was_not_read_gives_no_finding(step: StepDependencies) -> None:
     assert find_drift(step, AccountSnapshot(), account="Acc") == []
 
 
@@ -122,7 +122,7 @@ def test_each_drift_has_its_cause_and_policy(
     assert finding.detail
 
 
-def test_what_was_so_when_the_workflow_was_applied_is_no_drift() -> None:
+def test_a_state_from_when_the_workflow_was_applied_is_no_drift() -> None:
     draft = replace(LIVE, status="draft", archived=True)
     sleeping = SegmentEntry("S1", "VIP", is_active=False, definition=RULES)
     applied_so = replace(FIRE, applied_details={"status": "draft", "archived": True})
@@ -235,7 +235,7 @@ def test_a_finding_says_no_values() -> None:
     assert all("secret" not in f"{each.detail}{each.evidence}" for each in _of_properties(TIER, witnesses))
 
 
-def test_the_snapshot_keeps_what_ids_do_not_say() -> None:
+def test_the_stored_details_are_those_that_ids_do_not_show() -> None:
     catalog = Catalog(0, "Acc", segments=(SegmentEntry("S1", "VIP", definition=RULES),), flows=(LIVE,))
     assert target_details(StepTargets(SEGMENT), catalog) == GATE.applied_details
     assert target_details(StepTargets(FLOW, LIST), catalog) == FIRE.applied_details

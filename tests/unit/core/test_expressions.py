@@ -1,4 +1,4 @@
-"""Expressions: values over records, strict about types, and never anything but a problem of that field."""
+"""Expressions: values over records, strict types, and errors that are always a problem of one field."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_null_gives_null(name: str) -> None:
         ("[&data]", "is an expression"),
     ],
 )
-def test_what_can_not_be_done_is_a_problem_that_says_so(text: str, expected: str) -> None:
+def test_a_value_that_cannot_be_evaluated_is_a_problem(text: str, expected: str) -> None:
     assert expected in problem(text)
 
 
@@ -233,7 +233,7 @@ def test_what_can_not_be_done_is_a_problem_that_says_so(text: str, expected: str
         ("!" * 3_000 + "id", "not an expression", None),
     ],
 )
-def test_what_is_no_expression_is_reported_before_any_record(
+def test_text_that_is_no_expression_is_refused_before_any_record(
     text: str, expected: str, suggestion: str | None
 ) -> None:
     raised = error(text)

@@ -1,4 +1,4 @@
-"""The causes of holds: every one that the code can place has its words and what ends it."""
+"""The causes of holds: each that the code can use has its words, and a way to end."""
 
 from __future__ import annotations
 

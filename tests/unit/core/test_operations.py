@@ -114,7 +114,7 @@ def test_canonical_keeps_lone_surrogates_as_escapes() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_canonical_refuses_what_json_has_no_word_for(value: float) -> None:
+def test_canonical_json_refuses_values_that_json_cannot_express(value: float) -> None:
     with pytest.raises(ValueError, match="JSON"):
         canonical_json({"a": value})
 

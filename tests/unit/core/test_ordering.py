@@ -1,4 +1,4 @@
-"""Records of several workflows are cut into stretches in which nothing can get out of order."""
+"""Records of several workflows are cut into ranges in which nothing can get out of order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packing: operations become requests that Klaviyo's own specification takes, at every revision."""
+"""Packing: operations become requests that fit Klaviyo's own specification at every revision."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ data = st.dictionaries(
 
 
 @given(data, st.sampled_from(SELECTABLE))
-def test_whatever_is_planned_can_be_sent(given_data: dict[str, Any], revision: str) -> None:
+def test_every_plan_can_be_sent(given_data: dict[str, Any], revision: str) -> None:
     found = plan(happened(phone="+442079460018", **given_data), applied(of_steps(STEPS), revision=revision))
     assert found is not None
     for each in found.operations:

@@ -1,4 +1,4 @@
-"""Planning: what each kind of step becomes, and for whom."""
+"""Planning: the operations of each kind of step, and their profiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The example workflows over their records: each line meets the fate that the rules give it."""
+"""The example workflows over their records: each record has the outcome that the rules give it."""
 
 from __future__ import annotations
 

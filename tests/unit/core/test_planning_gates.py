@@ -1,4 +1,4 @@
-"""Planning: gates with what they were answered, and consent, which needs its channel's identifier."""
+"""Planning: gates with known memberships, and consent, which needs its channel's identifier."""
 
 from __future__ import annotations
 

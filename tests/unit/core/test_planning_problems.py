@@ -1,4 +1,4 @@
-"""Planning: what stops a record, named by step and field; nothing makes it raise."""
+"""Planning: problems of a record name step and field, and no record makes planning raise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Problems: how they are expected, and what they suggest."""
+"""Problems: their texts, and what they suggest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from askel_tui.core.problems import Problem, did_you_mean
         ),
     ],
 )
-def test_a_problem_names_its_place(problem: Problem, expected: str) -> None:
+def test_a_problem_names_its_location(problem: Problem, expected: str) -> None:
     assert str(problem) == expected
 
 

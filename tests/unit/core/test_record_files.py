@@ -1,4 +1,4 @@
-"""Records out of JSONL and CSV: every good line arrives, every bad one is named."""
+"""Records from JSONL and CSV: every good line is read, every bad one is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records on the way in: which are refused with which reason, and what is kept as it came."""
+"""Reading records: which are refused and why, and what is kept as it came."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def refusal(body: bytes | dict[str, Any]) -> str:
         (b'{"event": "e", "data": {"n": ' + b"9" * 5000 + b"}}", "4,300 digits"),
     ],
 )
-def test_what_is_no_record_is_refused_with_its_reason(body: bytes, reason: str) -> None:
+def test_a_body_that_is_no_record_is_refused_with_a_reason(body: bytes, reason: str) -> None:
     assert reason in refusal(body)
 
 
@@ -180,7 +180,7 @@ def test_fields_that_a_record_does_not_have_are_left_out_and_reported() -> None:
     assert any("'extra'" in note for note in record.notes)
 
 
-def test_without_an_id_the_canonical_body_gives_one_whatever_the_time_of_receipt() -> None:
+def test_without_an_id_the_canonical_body_gives_one_at_any_time_of_receipt() -> None:
     first = read_record(b'{"event":"e","data":{"a":1,"b":2}}', now=NOW)
     again = read_record(b' {"data": {"b":2, "a":1}, "event":"e", "id":null}', now="2027-01-01T00:00:00Z")
     other = read_record(b'{"event":"e","data":{"a":1,"b":3}}', now=NOW)
@@ -223,7 +223,7 @@ def test_bytes_and_mappings_give_the_same_record_and_encoding_keeps_it(
     | values
     | st.dictionaries(st.sampled_from(["id", "event", "time", "data"]), values)
 )
-def test_whatever_comes_is_a_record_or_refused(body: Any) -> None:
+def test_every_body_is_a_record_or_refused(body: Any) -> None:
     try:
         record = read_record(body, now=NOW)
     except RecordRefused:

@@ -1,4 +1,4 @@
-"""The account as a dry run leaves it."""
+"""The account as a dry run would leave it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_later_operation_meets_what_an_earlier_one_left() -> None:
     assert account.find(Identity(phone_number="+441")) is effect.profile
 
 
-def test_an_address_that_moved_is_nobodys() -> None:
+def test_an_address_that_moved_has_no_holder() -> None:
     account = SimulatedAccount()
     account.add_profile(
         ProfileState("01A", {"email": "old@x.example", "external_id": "S-1", "phone_number": None})

@@ -1,4 +1,4 @@
-"""What later writes overtake, read from the very bodies that packing makes."""
+"""Superseded fields, read from the very bodies that packing makes."""
 
 from __future__ import annotations
 

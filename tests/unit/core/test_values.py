@@ -1,4 +1,4 @@
-"""Values: what may be written where, and the sentence for what may not."""
+"""Values: what may be written to each field, and the sentence for what may not."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_addresses_are_kept_as_they_are(address: str) -> None:
         "a@x.example,b@x.example",
     ],
 )
-def test_what_is_no_address_is_reported(address: str) -> None:
+def test_text_that_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(UnusableValue, match="not an e-mail address"):
         values.check_identifier("email", address, NEWEST)
 
@@ -88,7 +88,7 @@ def test_phones_are_international(phone: str) -> None:
 @pytest.mark.parametrize(
     "phone", ["020 7946 0018", "+44 20 7946 0018", "+0123456789", "+123", "+" + "1" * 16]
 )
-def test_what_is_no_international_phone_is_reported(phone: str) -> None:
+def test_text_that_is_no_international_phone_is_refused(phone: str) -> None:
     with pytest.raises(UnusableValue, match="not a phone number in international form"):
         values.check_identifier("phone_number", phone, NEWEST)
 
@@ -198,7 +198,7 @@ def test_times_are_kept_as_they_are(text: str) -> None:
         ["2026-11-23T09:14:05Z"],
     ],
 )
-def test_what_is_no_time_of_rfc_3339_is_reported(wrong: Any) -> None:
+def test_text_that_is_no_time_of_rfc_3339_is_refused(wrong: Any) -> None:
     with pytest.raises(UnusableValue, match="not a time such as 2026"):
         values.check_event_time(wrong, NEWEST)
 
@@ -279,13 +279,13 @@ def test_types_have_names_for_people(value: Any, words: str) -> None:
 
 
 @given(st.text())
-def test_what_is_shown_is_short_and_acts_on_no_terminal(text: str) -> None:
+def test_quoted_text_is_short_and_acts_on_no_terminal(text: str) -> None:
     shown = quote(text)
     assert shown.isprintable()
     assert len(shown) <= 12 * 60
 
 
-def test_what_is_shown_reads_well() -> None:
+def test_quoted_text_reads_well() -> None:
     assert quote("Zoë") == "'Zoë'"
     assert quote("x" * 61) == "'" + "x" * 60 + "…'"
     assert quote("\x1b[2J") == r"'\x1b[2J'"

@@ -1,4 +1,4 @@
-"""Workflow files: the good ones become workflows, the others get every problem at once, with its place."""
+"""Workflow files: good ones become workflows, the others get all their problems at once, each with its line."""
 
 from __future__ import annotations
 
@@ -338,7 +338,7 @@ def test_a_step_that_is_wrong_has_one_problem(text: str, expected: str) -> None:
         ("%YAML 99999999999999999999.1\n---\na: b", "not YAML"),
     ],
 )
-def test_what_is_no_workflow_file_is_reported(text: str, expected: str) -> None:
+def test_text_that_is_no_workflow_file_is_a_problem(text: str, expected: str) -> None:
     assert expected in " ".join(problems(text))
 
 
@@ -372,7 +372,7 @@ def test_a_bracket_that_stays_open_inside_braces_is_part_of_a_name(text: str) ->
     assert found.value == parse_expression("data.v")
 
 
-def test_a_step_tells_what_it_names_in_the_account() -> None:
+def test_the_targets_of_a_step_are_listed() -> None:
     assert step_targets(step("trigger_flow: {flow: F, list: L}")) == [
         ("flow", "flow", "F"),
         ("list", "list", "L"),

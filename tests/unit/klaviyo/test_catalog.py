@@ -44,7 +44,9 @@ async def test_everything_is_read_to_its_last_page(
     assert made_by["Placed Order"] == "shopify"
 
 
-async def test_what_fires_a_flow_is_reported_where_the_revision_can(client: Client, revision: str) -> None:
+async def test_the_triggers_of_a_flow_are_read_where_the_revision_shows_them(
+    client: Client, revision: str
+) -> None:
     flows = {each.name: each for each in (await read_catalog(client)).flows}
     assert flows["Welcome Series"].status == "live"
     assert flows["Spring 2025"].archived

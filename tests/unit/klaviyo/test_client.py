@@ -1,4 +1,4 @@
-"""The client over a real socket: what is sent, what each answer means, when a call is made again."""
+"""The client over a real socket: what is sent, what each response means, when a call is made again."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ async def test_a_conflict_names_the_other_profile() -> None:
     assert caught.value.duplicate_profile_id == "01MPK3"
 
 
-async def test_a_missing_scope_is_explained_by_what_the_call_needs() -> None:
+async def test_a_missing_scope_is_explained_by_the_scopes_of_the_call() -> None:
     denied = errors(403, "permission_denied", "You do not have permission to perform this action.")
     async with serving(Stub([denied])) as stub, client_of(stub) as client:
         with pytest.raises(kinds.ScopeMissing, match="lists:write and profiles:write"):
@@ -333,7 +333,7 @@ async def test_an_answer_without_end_is_given_up() -> None:
             await client.call(Call.GET_LISTS)
 
 
-async def test_what_has_to_be_durable_first_is_awaited_before_each_attempt() -> None:
+async def test_the_hook_is_awaited_before_each_attempt() -> None:
     order: list[str] = []
 
     async def note(_: Any) -> web.StreamResponse:
@@ -414,7 +414,7 @@ def escaped_out(body: bytes) -> str:
 
 
 @pytest.mark.parametrize("key", ["", "  ", "pk_a b", "pk_a\r\nX: 1", "pk_é", "pk_\x00"])
-def test_what_cannot_be_a_key_is_refused_unseen(key: str) -> None:
+def test_text_that_cannot_be_a_key_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(ValueError, match="not a private key") as caught:
         Client(key=key, revision=NEWEST)
     assert not key.strip() or key not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Filters mean what they say, whatever the values hold, and fit a request line."""
+"""Filters match exactly the values they were made of, and fit a request line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paging: to the end, at the revision's page size, and only at the address that was asked."""
+"""Paging: to the end, at the revision's page size, and only at the address of the first page."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ async def test_pages_in_a_circle_end() -> None:
 @pytest.mark.parametrize(
     "body", [None, [], {}, {"data": {}}, {"data": [1]}, {"data": [], "links": {"next": 5}}, {"errors": []}]
 )
-async def test_what_is_no_page_is_unreadable(body: Any) -> None:
+async def test_a_body_that_is_no_page_is_unreadable(body: Any) -> None:
     async with serving(Stub([answer(body)])) as stub, client_of(stub) as client:
         with pytest.raises(UnreadableResponse):
             await ids_of(client)

@@ -86,7 +86,7 @@ async def test_hundreds_are_read_a_hundred_a_call(
     assert len(sent) <= 8
 
 
-async def test_nothing_is_asked_about_nobody(client: Client, sent: list[Any]) -> None:
+async def test_no_identity_needs_no_call(client: Client, sent: list[Any]) -> None:
     assert await find_profiles(client, []) == {}
     assert await members_of_list(client, "MeNews", []) == {}
     assert sent == []
@@ -99,7 +99,7 @@ async def test_segment_membership_in_bulk(client: Client, sent: list[Any]) -> No
     assert not [path for _, path, _ in sent if "relationships" in path]
 
 
-async def test_who_has_an_external_id_only_is_asked_for_by_profile(
+async def test_a_profile_with_an_external_id_only_is_read_by_itself(
     client: Client, sandbox: RunningSandbox
 ) -> None:
     people.create_profile(sandbox.account, {"external_id": "X1", "properties": {"LoyaltyTier": "Gold"}}, 2e9)

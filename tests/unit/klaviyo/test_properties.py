@@ -1,4 +1,4 @@
-"""Custom properties by sampling: honest about how many profiles were looked at."""
+"""Custom properties by sampling, with the number of sampled profiles."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_samples_are_few_short_and_harmless() -> None:
 
 
 @given(st.lists(st.none() | st.dictionaries(st.text(max_size=3), json_values, max_size=4), max_size=10))
-def test_counts_add_up_whatever_profiles_hold(profiles: list[dict[str, Any] | None]) -> None:
+def test_counts_add_up_for_any_profiles(profiles: list[dict[str, Any] | None]) -> None:
     entries = summarize_properties({"attributes": {"properties": properties}} for properties in profiles)
     for entry in entries:
         assert entry.of == len(profiles)

@@ -178,7 +178,7 @@ async def test_both_windows_must_have_room() -> None:
     assert await at_once(limiter, Call.ADD_PROFILES_TO_LIST) == 9
 
 
-async def test_who_waits_is_served_in_order_and_live_before_bulk() -> None:
+async def test_waiting_calls_are_served_in_order_and_live_before_bulk() -> None:
     clock = FakeClock()
     limiter = RateLimiter("owner", clock=clock, paced=False)
     served: list[str] = []
@@ -219,7 +219,7 @@ async def test_a_backlog_that_fills_the_minute_leaves_room_for_the_live_calls_th
     await limiter.aclose()
 
 
-async def test_a_place_is_kept_until_the_answer_and_the_window_are_over() -> None:
+async def test_a_slot_is_occupied_until_the_answer_and_a_window_later() -> None:
     clock = FakeClock()
     limiter = RateLimiter("owner", clock=clock)
     slow = await take(limiter, Call.GET_ACCOUNTS)
@@ -233,7 +233,7 @@ async def test_a_place_is_kept_until_the_answer_and_the_window_are_over() -> Non
     assert waiter.done()
 
 
-async def test_who_gives_up_waiting_takes_nobodys_place() -> None:
+async def test_giving_up_waiting_takes_no_slot() -> None:
     clock = FakeClock()
     limiter = RateLimiter("owner", clock=clock)
     first = await take(limiter, Call.GET_ACCOUNTS)
@@ -248,7 +248,7 @@ async def test_who_gives_up_waiting_takes_nobodys_place() -> None:
     assert await at_once(limiter, Call.GET_ACCOUNTS) == 1
 
 
-async def test_a_place_given_to_who_was_just_cancelled_goes_to_the_next() -> None:
+async def test_the_slot_of_a_call_that_was_just_cancelled_goes_to_the_next() -> None:
     clock = FakeClock()
     limiter = RateLimiter("owner", clock=clock)
     first = await take(limiter, Call.GET_ACCOUNTS)
@@ -307,7 +307,7 @@ async def test_an_extra_budget_is_charged_too_and_shared_between_endpoints() -> 
     assert await take_if_free(limiter, "A", Call.GET_SEGMENT, NEWEST)
 
 
-async def test_what_few_calls_hold_is_shared_by_all_processes() -> None:
+async def test_small_limits_are_shared_by_all_processes() -> None:
     clock = FakeClock()
     ledger = MemoryLedger()
     daemon, console = RateLimiter("owner", ledger, clock), RateLimiter("guest", ledger, clock)
@@ -362,7 +362,7 @@ async def test_the_owner_uses_the_reserve_of_the_minute_while_no_guest_does() ->
     assert await _in_a_minute(daemon, clock, Call.ADD_PROFILES_TO_LIST) == 149
 
 
-async def test_what_guests_took_of_the_minute_is_theirs() -> None:
+async def test_slots_of_the_minute_that_guests_took_stay_theirs() -> None:
     clock = FakeClock()
     ledger = MemoryLedger()
     daemon, guest = RateLimiter("owner", ledger, clock), RateLimiter("guest", ledger, clock)
@@ -432,7 +432,7 @@ async def test_a_429_closes_the_call_until_it_is_over() -> None:
     phase=st.floats(0, 1),
     calls=st.lists(st.tuples(st.floats(0, 0.3), st.floats(0, 3), st.floats(0, 1)), max_size=60),
 )
-def test_our_own_calls_never_look_like_somebody_elses(
+def test_our_own_calls_are_never_taken_for_another_clients(
     phase: float, calls: list[tuple[float, float, float]]
 ) -> None:
     """Whatever the latencies, RateLimit-Remaining of a server that only we call shows no foreign use."""
@@ -608,7 +608,7 @@ async def test_processes_that_share_a_journal_share_its_slots(
     assert {each.attempts for each in answers} == {1}
 
 
-def test_a_window_of_one_still_has_a_place() -> None:
+def test_a_window_of_one_still_has_a_slot() -> None:
     assert WindowCounter([Window(1, 1)]).take(0)
 
 

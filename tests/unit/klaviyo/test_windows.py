@@ -1,4 +1,4 @@
-"""Window counters: never more calls in a window of the server than it holds, wherever it begins."""
+"""Window counters: never more calls in a window of the server than it allows, wherever it begins."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_never_over_the_servers_windows(
 
 
 @given(limits=windows, calls=st.integers(1, 40))
-def test_no_place_is_wasted_on_calls_that_take_no_time(limits: list[Window], calls: int) -> None:
+def test_calls_that_take_no_time_use_all_slots(limits: list[Window], calls: int) -> None:
     """A burst goes at once, and the wait is exact: taking succeeds then and not before."""
     counter = WindowCounter(limits)
     now = 0.0

@@ -291,7 +291,7 @@ def test_the_vault_is_a_keyring_backend_like_any_other(
 @pytest.mark.parametrize(
     "key", ["", " \n", "pk_a b", "pk_a\nb", "pk_a\tb", "pk_\x00", "pk_\u200b1", "pk_\u00a01", "a\ud800b"]
 )
-def test_what_cannot_be_a_key_is_refused_unseen(
+def test_text_that_cannot_be_a_key_is_refused_and_not_shown(
     key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ASKEL_VAULT_KEY", "open sesame")
