@@ -1,1 +1,4 @@
-"""The HTTP API for the product: records in, answers out, operating. FastAPI on uvicorn, inside the daemon."""
+"""The HTTP API for the product: records, questions, direct writes, operating. FastAPI on uvicorn, inside the daemon.
+
+Only `daemon --listen` loads it; no rule of the business, and no call to Klaviyo that is not a service.
+"""
