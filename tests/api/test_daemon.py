@@ -20,6 +20,7 @@ import pytest
 from askel_tui.store.sqlite.journal import open_journal
 from tests.support.http_api import WORKFLOW
 from tests.support.listening import Listening, listening
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import children
 from tests.support.shell import kill
 from tests.support.workbench import NAME, points
@@ -30,7 +31,7 @@ RECORDS = f"/v1/connections/{NAME}/records"
 async def _burst(front: Listening, name: str, answered: list[str], enough: asyncio.Event) -> None:
     """Sends until nobody answers any more: the end is a request that got no answer."""
     headers = {"Authorization": f"Bearer {front.token}"}
-    async with httpx.AsyncClient(base_url=front.url, headers=headers, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=front.url, headers=headers, timeout=PATIENCE_S) as http:
         for number in count(0, 5):
             batch = [{**points(each), "id": f"{name}-{each}"} for each in range(number, number + 5)]
             try:
@@ -109,7 +110,7 @@ async def test_a_burst_of_50_000_records_takes_less_than_300_mb(tmp_path: Path, 
 
         held: list[float] = []
         watching = asyncio.create_task(_watch(front.process.pid, held))
-        async with httpx.AsyncClient(base_url=front.url, headers=headers, timeout=60) as http:
+        async with httpx.AsyncClient(base_url=front.url, headers=headers, timeout=PATIENCE_S) as http:
             accepted = await asyncio.gather(*(send(http, start) for start in range(0, 50_000, count)))
         assert sum(accepted) == 50_000
         while (await asyncio.to_thread(front.processes.json, "status"))["workflows"][0]["sent"] < 50_000:
@@ -154,7 +155,7 @@ def listens_at(address: tuple[str, int]) -> bool:
 
 
 def status(url: str) -> int:
-    return httpx.get(url, timeout=30).status_code
+    return httpx.get(url, timeout=PATIENCE_S).status_code
 
 
 def test_what_is_under_way_is_answered_before_it_stops(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.files import ROOT
 from tests.support.listening import Listening, listening
+from tests.support.patience import PATIENCE_S
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SECTION = re.compile(r"^## The HTTP API\n(.*?)^## ", re.MULTILINE | re.DOTALL)
@@ -49,7 +50,7 @@ def test_an_example_of_the_docs_runs(front: Listening, page: str, language: str,
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = front.shell.environment(ASKEL_URL=front.url, ASKEL_TOKEN=front.token, PATH=path)
     done = subprocess.run(
-        [*program, code], env=environment, capture_output=True, text=True, timeout=50, check=False
+        [*program, code], env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "refused" not in done.stdout.replace('"refused":0', "")

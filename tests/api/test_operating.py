@@ -15,6 +15,7 @@ from askel_tui.cli.commands.daemon import JsonLines, TextLines
 from askel_tui.core.hold_causes import HOLD_CAUSES
 from askel_tui.store.journal.rows import Hold
 from tests.support.http_api import RECORDS, WORKFLOW, RunningApi
+from tests.support.patience import PATIENCE_S
 from tests.support.workbench import NAME, points
 
 pytestmark = pytest.mark.clock
@@ -165,7 +166,7 @@ async def test_a_tail_ends_once_its_token_is_revoked_and_tells_nothing_more(api:
         await anext(lines)
         api.tokens.revoke("watcher")
         assert (await api.http.post(RECORDS, json=points(1))).status_code == 202
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             assert [line async for line in lines if line.startswith("data: ")] == []
 
 
@@ -174,7 +175,7 @@ async def test_a_tail_does_not_keep_the_server_from_stopping(api: RunningApi) ->
         lines = tail.aiter_lines()
         await anext(lines)
         api.server.stop()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             async for _ in lines:
                 pass
 

@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.support.files import ROOT
 from tests.support.listening import Listening, listening
+from tests.support.patience import PATIENCE_S
 from tests.support.workbench import NAME, points
 
 DEPLOY = ROOT / "docs" / "deploy"
@@ -113,7 +114,7 @@ def proxied(
             yield http
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_S)
 
 
 def _wait(http: httpx.Client, process: subprocess.Popen[bytes], said: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from askel_tui.store.journal.rows import Decision
 from askel_tui.sync.instance import open_instance
 from tests.support.askel import Askel
+from tests.support.patience import PATIENCE_S
 from tests.support.sandbox import SandboxProcess
 from tests.support.shell import Shell
 
@@ -107,7 +108,7 @@ def test_a_sandbox_says_where_it_is(shell: Shell, tmp_path: Path) -> None:
     assert running.stderr is not None
     assert "get_accounts 200" in running.stderr.readline()
     running.terminate()
-    running.communicate(timeout=20)
+    running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 0
     assert (tmp_path / "state.json").exists()
 

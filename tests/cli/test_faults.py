@@ -19,6 +19,7 @@ from askel_tui.klaviyo.errors import KeyRefused, Unavailable
 from askel_tui.services.workflows import InvalidWorkflow
 from askel_tui.store.errors import HomeUnusable, UnknownWorkflow
 from tests.support.askel import Askel
+from tests.support.patience import PATIENCE_S
 from tests.support.shell import ASKEL, Shell, end
 
 pytestmark = pytest.mark.clock
@@ -93,7 +94,7 @@ def test_a_reader_that_leaves_ends_it_quietly(shell: Shell) -> None:
         assert following.stdout.readline().startswith(b'{"seq":')
         following.stdout.close()
         shell.connect("second")
-        assert following.wait(30) == 1
+        assert following.wait(PATIENCE_S) == 1
         assert following.stderr.read() == b""
 
 
@@ -107,7 +108,7 @@ def test_a_full_disk_is_a_sentence(shell: Shell) -> None:
             stderr=subprocess.PIPE,
             env=shell.environment(),
             text=True,
-            timeout=30,
+            timeout=PATIENCE_S,
             check=False,
         )
     assert (done.returncode, done.stderr) == (1, "askel: no space left on device\n")
@@ -119,7 +120,7 @@ def test_ctrl_c_is_quiet(shell: Shell) -> None:
     assert following.stdout is not None
     assert following.stdout.readline()
     following.send_signal(signal.SIGINT)
-    _, message = following.communicate(timeout=30)
+    _, message = following.communicate(timeout=PATIENCE_S)
     assert (following.returncode, message.strip()) == (INTERRUPTED_EXIT_CODE, "")
 
 
@@ -137,7 +138,7 @@ def test_ctrl_c_interrupts_reading_records_from_a_pipe(shell: Shell) -> None:
         # More than a pipe holds: once this is written, the reading has begun.
         os.write(writer, b"not a record\n" * 10_000)
         reading.send_signal(signal.SIGINT)
-        _, message = reading.communicate(timeout=30)
+        _, message = reading.communicate(timeout=PATIENCE_S)
         os.close(writer)
     assert (reading.returncode, message.strip()) == (INTERRUPTED_EXIT_CODE, "")
 

@@ -13,6 +13,7 @@ import pytest
 
 from askel_tui.cli.commands.ingest import Progress
 from askel_tui.services.ingest import IngestResult
+from tests.support.patience import PATIENCE_S
 from tests.support.shell import ASKEL, Shell
 
 
@@ -33,7 +34,7 @@ def _on_terminal(shell: Shell, *words: str) -> Iterator[tuple[subprocess.Popen[b
         yield process, ours
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(PATIENCE_S)
         os.close(ours)
 
 
@@ -61,7 +62,7 @@ def test_the_key_is_asked_for_and_never_shown(shell: Shell) -> None:
         os.write(ours, shell.key.encode() + b"\n")
         shown = _until(ours, "is connected")
         shown += _rest(ours)
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert shell.key not in shown
     assert "MpEmbr" in shown
 
@@ -72,7 +73,7 @@ def test_disconnecting_asks_and_takes_a_no(shell: Shell) -> None:
         _until(ours, "[y/N]")
         os.write(ours, b"n\n")
         assert "nothing was changed" in _rest(ours)
-        assert process.wait(30) == 1
+        assert process.wait(PATIENCE_S) == 1
     assert len(shell.json("connections")["connections"]) == 1
 
 

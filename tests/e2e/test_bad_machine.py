@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.bad_days import WELCOME
 from tests.support.homes import prepare, read_end, take
+from tests.support.patience import PATIENCE_S
 from tests.support.sandbox import SandboxProcess, sandbox_process
 from tests.support.shell import ASKEL, Shell, end, kill
 from tests.support.workbench import NAME, points
@@ -155,7 +156,7 @@ def _with_files_up_to(size: int, shell: Shell, *words: str) -> subprocess.Comple
         capture_output=True,
         text=True,
         env=shell.environment(ASKEL_BUDGETS="off"),
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 

@@ -16,6 +16,7 @@ import pytest
 from tests.support.bad_days import WELCOME
 from tests.support.crashing import POINTS
 from tests.support.homes import prepare, read_end
+from tests.support.patience import PATIENCE_S
 from tests.support.sandbox import SandboxProcess, sandbox_process
 from tests.support.shell import Shell
 from tests.support.workbench import NAME, points
@@ -54,7 +55,7 @@ def _crash(shell: Shell, note: Path, point: str, call: str, *words: str) -> byte
         [sys.executable, "-m", "tests.support.crashing", point, call, str(note), *words],
         env=shell.environment(ASKEL_BUDGETS="off"),
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == -signal.SIGKILL, f"{point} was never met: {done.stderr.decode()}"

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.bad_days import WELCOME
 from tests.support.homes import prepare, read_end
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import children
 from tests.support.sandbox import SandboxProcess, sandbox_process
 from tests.support.shell import Shell, kill
@@ -68,7 +69,7 @@ def test_the_daemon_ends_with_a_sentence_when_its_writer_dies(shell: Shell, sand
     daemon = shell.start("daemon", ASKEL_BUDGETS="off")
     try:
         os.kill(_helpers(daemon)[WRITER], signal.SIGKILL)
-        _, err = daemon.communicate(timeout=60)
+        _, err = daemon.communicate(timeout=PATIENCE_S)
     finally:
         kill(daemon)
     assert daemon.returncode == 1
@@ -81,7 +82,7 @@ def test_the_daemon_goes_on_without_its_planner(shell: Shell, sandbox: SandboxPr
     daemon = shell.start("daemon", "--until-idle", ASKEL_BUDGETS="off")
     try:
         os.kill(_helpers(daemon)[PLANNER], signal.SIGKILL)
-        _, err = daemon.communicate(timeout=90)
+        _, err = daemon.communicate(timeout=PATIENCE_S)
     finally:
         kill(daemon)
     assert daemon.returncode == 0, err
@@ -106,7 +107,7 @@ def test_all_processes_can_be_stopped_at_once(shell: Shell, sandbox: SandboxProc
     try:
         for pid in (*_helpers(daemon).values(), daemon.pid):
             os.kill(pid, signal.SIGTERM)
-        _, err = daemon.communicate(timeout=60)
+        _, err = daemon.communicate(timeout=PATIENCE_S)
     finally:
         kill(daemon)
     assert (daemon.returncode, "Traceback" in err) == (0, False), err

@@ -23,6 +23,7 @@ from askel_tui.api.server.server import ApiServer, BindAddress
 from askel_tui.sync.instance import open_instance
 from tests.support.askel import Askel
 from tests.support.files import ROOT
+from tests.support.patience import PATIENCE_S
 from tests.support.sandbox import SandboxProcess, sandbox_process
 
 pytestmark = pytest.mark.clock
@@ -159,7 +160,7 @@ async def test_its_tokens_open_the_http_api(
 
 
 def _status(request: urllib.request.Request) -> int:
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         status: int = answer.status
         return status
 

@@ -16,6 +16,7 @@ import pytest
 from askel_tui.sandbox.http.server import PortTaken, serve
 from askel_tui.sandbox.state.persistence import StateUnreadable
 from tests.sandbox.api import api_of, event_body, import_body, members_body
+from tests.support.patience import PATIENCE_S
 from tests.support.sandbox import running, sandbox_process
 
 if TYPE_CHECKING:
@@ -209,14 +210,14 @@ def test_a_process_of_its_own_saves_when_it_is_ended(tmp_path: Path) -> None:
     with sandbox_process(state=path) as one:
         one.control("POST", "lists", {"name": "Made By Hand"})
         one.process.send_signal(signal.SIGTERM)
-        assert one.process.wait(timeout=20) == 0
+        assert one.process.wait(timeout=PATIENCE_S) == 0
     with sandbox_process(state=path) as one:
         assert "Made By Hand" in {each["name"] for each in one.state()["lists"]}
         second = subprocess.run(
             [sys.executable, "-m", "askel_tui.sandbox", "--port", one.url.rpartition(":")[2]],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert second.returncode == 1

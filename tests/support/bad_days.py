@@ -18,6 +18,7 @@ from askel_tui.store.locks import OwnershipLock
 from askel_tui.sync.engine.command_bus import submit
 from askel_tui.sync.engine.engine import Engine
 from askel_tui.sync.instance import open_instance
+from tests.support.patience import PATIENCE_S
 from tests.support.workbench import ACTOR, NAME, Workbench
 
 WELCOME = """\
@@ -59,7 +60,7 @@ async def engine(bench: Workbench) -> AsyncIterator[Engine]:
 
 async def until(bench: Workbench, true: Callable[[], Awaitable[Any]]) -> None:
     """Waits until something is so; asked again after every commit."""
-    async with asyncio.timeout(45):
+    async with asyncio.timeout(PATIENCE_S):
         while not await true():
             await bench.instance.journal.wait_for_change(0.1)
 

@@ -18,6 +18,7 @@ from askel_tui.store.locks import OwnershipLock
 from askel_tui.store.state.tokens import Scope, Tokens
 from askel_tui.sync.engine.engine import Engine
 from askel_tui.sync.instance import open_instance
+from tests.support.patience import PATIENCE_S
 from tests.support.workbench import NAME, Workbench
 
 RECORDS = f"/v1/connections/{NAME}/records"
@@ -101,7 +102,7 @@ async def _serve(bench: Workbench, api: ApiServer, engine: bool, token: str) -> 
     _, text = tokens.create(token, ("admin",), now=owner.clock())
     headers = {"Authorization": f"Bearer {text}"}
     try:
-        async with httpx.AsyncClient(base_url=api.url, headers=headers, timeout=40) as http:
+        async with httpx.AsyncClient(base_url=api.url, headers=headers, timeout=PATIENCE_S) as http:
             yield RunningApi(bench, api, http, tokens)
     finally:
         api.stop()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.askel import Inside
+from tests.support.patience import PATIENCE_S
 from tests.support.sandbox import SandboxProcess, sandbox_process
 from tests.support.shell import Shell, kill
 from tests.support.workbench import NAME
@@ -40,7 +41,7 @@ class Listening:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         request = urllib.request.Request(f"{self.url}{path}", data=data, method=method, headers=headers)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             return answer.status, json.load(answer)
 
     def stop(self) -> int:
@@ -50,7 +51,7 @@ class Listening:
 
     def ended(self) -> int:
         """Waits for the end of a process that was told to stop; gives the exit code."""
-        code = self.process.wait(45)
+        code = self.process.wait(PATIENCE_S)
         for stream in (self.process.stdout, self.process.stderr):
             assert stream is not None
             stream.close()

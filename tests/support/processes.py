@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.support.patience import PATIENCE_S
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -41,7 +43,7 @@ def run_python(code: str, *arguments: object, env: Mapping[str, str] | None = No
 
 def finished(process: subprocess.Popen[str]) -> str:
     """Waits for a process and gives what it printed; fails the test with its standard error if it ended badly."""
-    out, err = process.communicate(timeout=50)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, err
     return out
 

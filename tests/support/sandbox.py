@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest_asyncio
 
 from askel_tui.sandbox.http.server import RunningSandbox, serve
+from tests.support.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -53,7 +54,7 @@ class SandboxProcess:
         """A call to the control surface, `path` without `/sandbox/`."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}/sandbox/{path}", data=data, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             return json.load(answer)
 
     def state(self) -> dict[str, Any]:
@@ -75,8 +76,8 @@ def sandbox_process(
         assert process.stdout is not None
         words = process.stdout.readline().split()  # "Sandbox on URL  key KEY"
         if len(words) != 5:
-            raise RuntimeError(f"The sandbox did not start: {process.communicate(timeout=10)[1]}")
+            raise RuntimeError(f"The sandbox did not start: {process.communicate(timeout=PATIENCE_S)[1]}")
         yield SandboxProcess(process, words[2], words[4])
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE_S)

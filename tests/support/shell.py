@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.environment import vault_key
+from tests.support.patience import PATIENCE_S
 
 ASKEL = [sys.executable, "-m", "askel_tui"]
 
@@ -40,7 +41,7 @@ class Shell:
         *words: str,
         stdin: str | None = None,
         code: int | None = 0,
-        timeout: float = 50,
+        timeout: float = PATIENCE_S,
         **environment: str,
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end; fails unless it exits with `code` (None: any)."""
@@ -88,10 +89,10 @@ def kill(process: subprocess.Popen[str]) -> None:
     """`kill -9` of a process and all it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=10)
+    process.communicate(timeout=PATIENCE_S)
 
 
-def end(process: subprocess.Popen[str], timeout: float = 45) -> tuple[int, str, str]:
+def end(process: subprocess.Popen[str], timeout: float = PATIENCE_S) -> tuple[int, str, str]:
     """SIGTERM, then (exit code, stdout, stderr)."""
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=timeout)

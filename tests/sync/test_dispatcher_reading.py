@@ -16,6 +16,7 @@ from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import OpenRequest, StoredOperation
 from askel_tui.sync.connected import Connected
 from askel_tui.sync.dispatching.dispatcher import Dispatcher
+from tests.support.patience import PATIENCE_S
 
 
 class SlowJournal:
@@ -37,7 +38,7 @@ class SlowJournal:
 
 async def _reading(journal: SlowJournal) -> tuple[int, asyncio.Future[Any]]:
     """The next read: after which operation, and where its answer goes."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         return await journal.reads.get()
 
 
@@ -135,7 +136,7 @@ async def test_what_comes_due_between_two_looks_at_the_clock_is_sent(due: int) -
     answer.set_result([_upsert(1, "a@x.example", due)])
     _, answer = await _reading(journal)
     answer.set_result([])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await client.once.wait()
     dispatcher.stop()
     await running

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from typing import Any
@@ -13,6 +12,7 @@ from askel_tui.store.journal.rows import WorkflowState
 from askel_tui.sync.planning.backlog_workers import BacklogWorkers
 from askel_tui.sync.planning.planner import build_runs_here
 from askel_tui.sync.timing import Limits
+from tests.support.patience import eventually
 from tests.support.processes import children
 from tests.support.workbench import NAME, Workbench
 
@@ -47,12 +47,6 @@ def _record(number: int) -> dict[str, Any]:
             "name": names[number % len(names)],
         },
     }
-
-
-async def _until(true: Any) -> None:
-    async with asyncio.timeout(30):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 async def _ready(bench: Workbench) -> tuple[BacklogWorkers, list[int]]:
@@ -102,7 +96,7 @@ async def test_they_come_with_a_backlog_and_go_after_a_rest(bench: Workbench) ->
     assert set(processes) <= set(children(os.getpid()))
     bench.set_timing(worker_idle_timeout_s=0.0)
     there.update(False)
-    await _until(lambda: not set(processes) & set(children(os.getpid())))
+    await eventually(lambda: not set(processes) & set(children(os.getpid())))
     bench.set_timing(worker_idle_timeout_s=60.0)
 
     def come_again() -> bool:
@@ -110,7 +104,7 @@ async def test_they_come_with_a_backlog_and_go_after_a_rest(bench: Workbench) ->
         there.update(True)
         return bool(set(children(os.getpid())) - set(processes))
 
-    await _until(come_again)
+    await eventually(come_again)
     await there.close()
     assert not [pid for pid in children(os.getpid()) if pid in processes]
 

@@ -12,6 +12,7 @@ from askel_tui.contract.calls import Call
 from askel_tui.sandbox.state.model import Job
 from askel_tui.sync.import_jobs import polling
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, settled
+from tests.support.patience import PATIENCE_S
 from tests.support.workbench import Workbench, bench_of, points
 
 __all__ = ["brisk"]
@@ -137,7 +138,7 @@ async def test_what_may_be_the_job_is_waited_for_however_long_it_takes(bench: Wo
     waiting = asyncio.create_task(
         polling.wait_for_possible_jobs(client, now, now, 1, (), slow, 0.2, bench.instance.timing)
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         await message.wait()
         asked = len(bench.requests(Call.GET_BULK_IMPORT_PROFILES_JOBS))
         while len(bench.requests(Call.GET_BULK_IMPORT_PROFILES_JOBS)) < asked + 3:

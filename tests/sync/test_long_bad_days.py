@@ -19,6 +19,7 @@ from tests.support.bad_days import (
     settled,
     until,
 )
+from tests.support.patience import PATIENCE_S
 from tests.support.workbench import NAME, Workbench, bench_of, points
 
 __all__ = ["brisk"]
@@ -118,7 +119,7 @@ async def test_a_clock_that_jumps_keeps_nothing_waiting(bench: Workbench, jump: 
     await bench.apply(WELCOME)
     bench.fault("create_event", status=503)
     await bench.take(points(number) for number in range(10))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         async with engine(bench):
 
             async def tried() -> bool:

@@ -17,6 +17,7 @@ from askel_tui.sync.import_jobs import polling, slow_jobs
 from askel_tui.sync.timing import Timing
 from tests.support.askel import Askel
 from tests.support.bad_days import WELCOME, assert_in_order, brisk, change, engine, settled, until
+from tests.support.patience import PATIENCE_S
 from tests.support.workbench import Workbench, bench_of, points
 
 __all__ = ["brisk"]
@@ -101,7 +102,7 @@ async def test_a_restart_follows_it_and_tells_nothing_twice(bench: Workbench) ->
     bench.sandbox.world.change_settings({"job_time": NEVER_S})
     await bench.apply(WELCOME)
     await bench.take(points(number) for number in range(MANY_RECORDS))
-    async with asyncio.timeout(20), engine(bench):
+    async with asyncio.timeout(PATIENCE_S), engine(bench):
         await until(bench, lambda: _is_notified(bench))
     asked = len(bench.requests("get_bulk_import_profiles_jobs"))
     async with engine(bench):
@@ -191,7 +192,7 @@ async def _nothing() -> None:
 
 
 async def _asked(client: OneJob, times: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while client.asked < times:
             await asyncio.sleep(0)
 
@@ -207,7 +208,7 @@ async def test_all_who_follow_a_job_hear_of_its_end() -> None:
     await asyncio.wait({second})
     await _asked(client, 4)
     client.status = "complete"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         assert await first == await third == {"status": "complete"}
     assert "J" not in followed
 
@@ -222,7 +223,7 @@ async def test_jobs_that_keep_coming_do_not_delay_the_poll_of_an_older_one() -> 
         others.append(asyncio.create_task(followed.wait_until_ended(f"J{len(others)}", _nothing, 60)))
         await asyncio.wait({first}, timeout=0.05)
     client.status = "complete"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(first, *others)
 
 
@@ -233,7 +234,7 @@ async def test_one_that_does_not_show_yet_is_not_gone() -> None:
     ended = asyncio.create_task(followed.wait_until_ended("J", _nothing, 60))
     await _asked(client, 2)
     assert not ended.done()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(NotInAccount):
             await ended
 

@@ -22,6 +22,7 @@ from tests.support.bad_days import (
     settled,
     until,
 )
+from tests.support.patience import PATIENCE_S
 from tests.support.workbench import NAME, Workbench, bench_of, points
 
 __all__ = ["brisk"]
@@ -153,7 +154,7 @@ async def test_without_a_new_key_the_run_ends_and_says_what_waits(bench: Workben
         await _followed(bench)
     _lose(bench, "revoked")
     for _ in range(2):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await bench.drain()
         assert (await held(bench))[TIER] == ("key_refused", MANY_RECORDS)
         assert (await held(bench))[LISTED] == ("key_refused", MANY_RECORDS)

@@ -24,9 +24,10 @@ from askel_tui.tui.app import AskelApp
 from askel_tui.tui.shell.timing import Timing
 from tests.benchmarks.audit_filler import fill
 from tests.support.frozen import begin_there
+from tests.support.patience import PATIENCE_S
 from tests.support.sandbox import running
 from tests.support.workbench import Workbench, workbench
-from tests.tui.keys import PATIENCE_S, settled, watch_turns
+from tests.tui.keys import settled, watch_turns
 
 Console = Callable[..., AbstractAsyncContextManager[tuple[AskelApp, Pilot[Any], Workbench]]]
 

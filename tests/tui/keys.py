@@ -18,8 +18,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input
 
-PATIENCE_S = 45.0
-"""How long something may take on a machine that does much else, in seconds."""
+from tests.support.patience import PATIENCE_S
 
 QUIET = 3
 """How often in a row nothing may move before that counts: finished work tells of itself a turn later."""

@@ -12,6 +12,8 @@ import time
 
 import pytest
 
+from tests.support.patience import PATIENCE_S
+
 
 @pytest.mark.slow
 def test_the_demo_is_watched_in_the_console() -> None:
@@ -31,7 +33,7 @@ def test_the_demo_is_watched_in_the_console() -> None:
         read_until(ours, rb"no daemon")
         os.write(ours, b"\x11")
         read_until(ours, rb"Nothing was lost, nothing was doubled")
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_S) == 0
     finally:
         process.kill()
         process.wait()

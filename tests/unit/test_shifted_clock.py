@@ -21,7 +21,7 @@ print(time.time(), time.time_ns() / 1e9, moment.timestamp(), isinstance(moment, 
 
 def test_every_word_for_now_is_shifted() -> None:
     path = str(ROOT / "tests" / "support" / "shifted_clock")
-    already = float(os.environ.get(SHIFT_DAYS, 0))
+    already = float(os.environ.get(SHIFT_DAYS, 0)) if path in os.environ.get("PYTHONPATH", "") else 0
     said = run_python(SAID, env={**os.environ, "PYTHONPATH": path, SHIFT_DAYS: "400"}).split()
     wanted = time.time() + (400 - already) * DAY_S
     assert all(abs(float(word) - wanted) < 3_600 for word in said[:3])

@@ -16,6 +16,7 @@ from askel_tui.store.journal.errors import JournalError, StaleOperations
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.locks import OwnershipLock
 from askel_tui.store.sqlite.journal import open_journal
+from tests.support.patience import PATIENCE_S
 from tests.support.processes import children, line, python
 from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, intent, record
 
@@ -119,7 +120,7 @@ asyncio.run(main(Path(sys.argv[1])))
 async def test_the_next_owner_waits_until_the_writer_of_one_that_was_killed_has_ended(tmp_path: Path) -> None:
     with python(KILLED, tmp_path) as process:
         assert line(process) == "written"
-        process.wait(30)
+        process.wait(PATIENCE_S)
         with OwnershipLock(tmp_path) as lock:
             journal = await open_journal(tmp_path, lock=lock.descriptor)
             found = len(await journal.records_after(CONNECTION, 0, 100_000))
