@@ -261,16 +261,13 @@ class BrowseScreen(AskelScreen):
         """Asks Klaviyo how many members there are."""
         entry = self._entry
         if entry is not None and self.connection is not None:
-            kind: Literal["list", "segment"] = "list" if self._section == "lists" else "segment"
-            self.start_work(
-                partial(self._count_members, self.connection, kind, entry), group="members", exclusive=True
-            )
+            work = partial(self._count_members, self.connection, self._section, entry)
+            self.start_work(work, group="members", exclusive=True)
 
-    async def _count_members(self, connection: str, kind: Literal["list", "segment"], entry: Any) -> None:
-        section = self._section
-        found = await self.with_progress(
-            "Counting members", self.backend.call(services.count_members, connection, kind, entry.id)
-        )
+    async def _count_members(self, connection: str, section: str, entry: Any) -> None:
+        kind: Literal["list", "segment"] = "list" if section == "lists" else "segment"
+        counting = self.backend.call(services.count_members, connection, kind, entry.id)
+        found = await self.with_progress("Counting members", counting)
         count = "Klaviyo did not say" if found is None else f"{found:,}"
         await self._add_answer(section, entry, "members", count)
 
@@ -278,20 +275,12 @@ class BrowseScreen(AskelScreen):
         """Asks for a profile, then Klaviyo whether it is in the segment."""
         entry = self._entry
         if entry is not None and self.connection is not None:
-            self.start_work(
-                partial(self._check_profile, self.connection, entry),
-                group="check",
-                exclusive=True,
-                asks_question=True,
-            )
+            work = partial(self._check_profile, self.connection, entry)
+            self.start_work(work, group="check", exclusive=True, asks_question=True)
 
     async def _check_profile(self, connection: str, entry: Any) -> None:
-        profile = await self.ask(
-            TextPrompt(
-                f"Who may be in {sanitize(entry.name)}?",
-                "An e-mail, a phone number with +, or an external id.",
-            )
-        )
+        detail = "An e-mail, a phone number with +, or an external id."
+        profile = await self.ask(TextPrompt(f"Who may be in {sanitize(entry.name)}?", detail))
         if not profile:
             return
         found = await self.with_progress(

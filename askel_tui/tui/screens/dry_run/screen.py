@@ -104,7 +104,7 @@ class DryRunScreen(AskelScreen):
             self._show()
             return
         self._documents = await self._read_documents()
-        self._states = {each.workflow: each for each in await self.backend.call(queries.workflow_states)}
+        await self._read_states()
         connections = await self.backend.call(queries.connections)
         revision = next((each.revision for each in connections if each.name == connection), "")
         self.query_one(RecordPane).set_target(revision, self.backend.address)
@@ -127,6 +127,10 @@ class DryRunScreen(AskelScreen):
         is_other = wanted in versions and wanted != self._workflow
         if is_other or versions != {each.workflow: each.version for each in self._documents}:
             await self.load()
+
+    async def _read_states(self) -> None:
+        states = await self.backend.call(queries.workflow_states)
+        self._states = {each.workflow: each for each in states}
 
     async def _read_documents(self) -> list[WorkflowDoc]:
         """The newest versions of the connection's workflows."""
@@ -232,7 +236,7 @@ class DryRunScreen(AskelScreen):
         if workflow != self._workflow:
             return
         self._run = run
-        self._states = {each.workflow: each for each in await self.backend.call(queries.workflow_states)}
+        await self._read_states()
         self._show()
         if refused:
             words = f"{pluralize(len(refused), 'line')} of the file can't be read as a record: left out."
@@ -287,9 +291,8 @@ class DryRunScreen(AskelScreen):
     def action_export(self) -> None:
         """Exports the run to a file."""
         if self._run is not None:
-            self.start_work(
-                partial(self._export, self._run), group="export", exclusive=True, asks_question=True
-            )
+            work = partial(self._export, self._run)
+            self.start_work(work, group="export", exclusive=True, asks_question=True)
 
     async def _export(self, run: DryRun) -> None:
         file = await export_to_file(
@@ -307,13 +310,12 @@ class DryRunScreen(AskelScreen):
     def action_live(self) -> None:
         """Activates the version that was tried, after a question."""
         if self._run is not None:
-            self.start_work(
-                partial(self._go_live, self._run), group="live", exclusive=True, asks_question=True
-            )
+            work = partial(self._go_live, self._run)
+            self.start_work(work, group="live", exclusive=True, asks_question=True)
 
     async def _go_live(self, run: DryRun) -> None:
         from askel_tui.tui.screens.dry_run.go_live import go_live
 
         if await go_live(self, run, from_file=self._file is not None):
-            self._states = {each.workflow: each for each in await self.backend.call(queries.workflow_states)}
+            await self._read_states()
             self._show()

@@ -23,7 +23,7 @@ from askel_tui.tui.widgets.detail_pane import DetailPane
 from askel_tui.tui.widgets.filter_bar import FilterBar
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.rows import Row
-from askel_tui.tui.widgets.table import Column, Table
+from askel_tui.tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from askel_tui.store.journal.rows import Failure, StoredRecord
@@ -78,7 +78,7 @@ class FailedScreen(AskelScreen):
         with Container(id="panes"):
             with Vertical(id="tables"):
                 yield Table(
-                    (Column("why", 24, 3), Column("where", 16, 2), Column("times", 5, align_right=True)),
+                    view.GROUP_COLUMNS,
                     id="groups",
                     classes="panel",
                     hint="r retry · x discard",
@@ -86,12 +86,7 @@ class FailedScreen(AskelScreen):
                     about=Help("Reasons", "r tries all failures of a reason again, x gives them up."),
                 )
                 yield Table(
-                    (
-                        Column("", 1),
-                        Column("record", 14, 2),
-                        Column("profile", 16, 2),
-                        Column("since", 6, align_right=True),
-                    ),
+                    view.FAILURE_COLUMNS,
                     id="failures",
                     classes="panel",
                     hint="space marks",

@@ -13,12 +13,22 @@ from askel_tui.text.sanitizing import sanitize
 from askel_tui.text.times import format_timestamp
 from askel_tui.tui.text.exports import to_csv
 from askel_tui.tui.widgets.detail_pane import DetailLine
+from askel_tui.tui.widgets.table import Column
 
 if TYPE_CHECKING:
     from askel_tui.store.journal.rows import Failure, StoredRecord
 
 MAX_REASON_CHARS = 2_000
 """Characters of a reason that are compared and searched."""
+
+GROUP_COLUMNS = (Column("why", 24, 3), Column("where", 16, 2), Column("times", 5, align_right=True))
+
+FAILURE_COLUMNS = (
+    Column("", 1),
+    Column("record", 14, 2),
+    Column("profile", 16, 2),
+    Column("since", 6, align_right=True),
+)
 
 MAX_REASONS_NAMED = 5
 """How many reasons a question names."""
