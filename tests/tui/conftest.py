@@ -121,7 +121,7 @@ async def ready(pilot: Pilot[Any]) -> None:
     """Waits until the screen is there, the home is open and nothing is being loaded."""
     app = pilot.app
     await until(
-        pilot, lambda: app.current_mode != "_default" and getattr(app.screen_stack[0], "_loaded", True)
+        pilot, lambda: app.current_mode != "_default" and getattr(app.screen_stack[0], "is_loaded", True)
     )
     await settled(app)
 

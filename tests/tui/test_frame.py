@@ -244,7 +244,7 @@ async def test_a_screen_one_comes_back_to_shows_what_happened_meanwhile(console:
         await press(pilot, "8")
         await bench.apply(example("first-points-welcome.yaml"))
         await bench.take(example("first-points.jsonl"))
-        await until(pilot, lambda: getattr(app.get_screen_stack("mapping")[0], "_stale", False))
+        await until(pilot, lambda: getattr(app.get_screen_stack("mapping")[0], "is_stale", False))
         await press(pilot, "2")
         await until(pilot, lambda: "workflows  first-points-welcome" in text_of(app))
         await press(pilot, "4")

@@ -78,7 +78,7 @@ def watched(filled: Path) -> Iterator[Watched]:
 
 
 def all_seqs(source: TailRows) -> list[int]:
-    return [source._seq(line) for line in range(source.count)]
+    return [source.seq_at(line) for line in range(source.count)]
 
 
 def expected(keep: Callable[[tuple[Any, ...]], bool]) -> list[int]:

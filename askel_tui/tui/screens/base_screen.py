@@ -80,8 +80,10 @@ class AskelScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._reload_scheduled = False
-        self._stale = False
-        self._loaded = False
+        self.is_loaded = False
+        """Whether `load` has ended at least once."""
+        self.is_stale = False
+        """Whether something was committed since the last load."""
         self._last_load_error: str | None = None
 
     # For screens to use and override.
@@ -148,7 +150,7 @@ class AskelScreen(Screen[None]):
 
     def connection_changed(self) -> None:
         """Shows another connection, which was chosen."""
-        if self._loaded:
+        if self.is_loaded:
             self.action_reload()
 
     def start_work(
@@ -220,29 +222,29 @@ class AskelScreen(Screen[None]):
         """Loads what is missing or has changed meanwhile."""
         if has_current_styles(self):
             event.refresh_styles = False
-        if self.is_current and (not self._loaded or self._stale):
+        if self.is_current and (not self.is_loaded or self.is_stale):
             # The screen as it is is painted first.
             self.call_after_refresh(self.action_reload)
 
     def journal_changed(self) -> None:
         """Loads after commits: soon where the screen is in front, else when it is next."""
         if not self.RELOADS_ON_COMMIT:
-            self._stale = self._stale or (self.RELOADS_ON_RETURN and not self.is_current)
+            self.is_stale = self.is_stale or (self.RELOADS_ON_RETURN and not self.is_current)
             return
-        self._stale = True
+        self.is_stale = True
         if not self._reload_scheduled and self.is_current:
             self._reload_scheduled = True
-            self.set_timer(MIN_RELOAD_INTERVAL_S if self._loaded else 0.01, self._reload_if_stale)
+            self.set_timer(MIN_RELOAD_INTERVAL_S if self.is_loaded else 0.01, self._reload_if_stale)
 
     def _reload_if_stale(self) -> None:
         self._reload_scheduled = False
         # A commit may come before the widgets: then the screen loads when it is first in front.
-        if self._stale and self.is_current and self.is_mounted:
+        if self.is_stale and self.is_current and self.is_mounted:
             self.action_reload()
 
     def action_reload(self) -> None:
         """Loads now."""
-        self._stale = False
+        self.is_stale = False
         run_in_background(self, self._load_reporting_errors, "load", exclusive=True)
 
     async def _load_reporting_errors(self) -> None:
@@ -259,7 +261,7 @@ class AskelScreen(Screen[None]):
                 self.toasts.show_error(error, "Nothing could be read")
         else:
             self._last_load_error = None
-        self._loaded = True
+        self.is_loaded = True
 
     async def _run_reporting_errors(self, work: Callable[[], Awaitable[Any]]) -> None:
         try:

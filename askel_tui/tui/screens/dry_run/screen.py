@@ -117,7 +117,7 @@ class DryRunScreen(AskelScreen):
 
     def on_screen_resume(self) -> None:
         """Reloads where a workflow was saved meanwhile, or chosen on another screen."""
-        if self._loaded and self.connection is not None:
+        if self.is_loaded and self.connection is not None:
             self.start_work(self._reload_if_changed, group="fresh", exclusive=True)
 
     async def _reload_if_changed(self) -> None:

@@ -113,9 +113,9 @@ class AllRows:
         first, end = page[1] * ROWS_PER_PAGE, min((page[1] + 1) * ROWS_PER_PAGE, self._count)
         if first >= end:
             return ()
-        if self._seq(end - 1) - self._seq(first) == end - 1 - first:
-            return range(self._seq(first), self._seq(end - 1) + 1)
-        return [self._seq(line) for line in range(first, end)]
+        if self.seq_at(end - 1) - self.seq_at(first) == end - 1 - first:
+            return range(self.seq_at(first), self.seq_at(end - 1) + 1)
+        return [self.seq_at(line) for line in range(first, end)]
 
     def line_of(self, seq: int) -> int:
         """The line of an entry, or of the first one after it."""
@@ -123,7 +123,8 @@ class AllRows:
         end = self._run_lines[run + 1] if run + 1 < len(self._run_lines) else self._count
         return min(max(self._run_lines[run] + seq - self._run_seqs[run], self._run_lines[run]), end)
 
-    def _seq(self, line: int) -> int:
+    def seq_at(self, line: int) -> int:
+        """The entry of a line."""
         run = bisect_right(self._run_lines, line) - 1
         return self._run_seqs[run] + line - self._run_lines[run]
 
@@ -188,7 +189,7 @@ class FilteredRows:
         low, high = 0, self.count
         while low < high:
             middle = (low + high) // 2
-            if self._seq(middle) < seq:
+            if self.seq_at(middle) < seq:
                 low = middle + 1
             else:
                 high = middle
@@ -202,6 +203,7 @@ class FilteredRows:
         number, at = divmod(line - older, ROWS_PER_PAGE)
         return ("newer", number), at
 
-    def _seq(self, line: int) -> int:
+    def seq_at(self, line: int) -> int:
+        """The entry of a line."""
         older = self._revealed
         return self._older[older - 1 - line] if line < older else self._newer[line - older]

@@ -134,7 +134,7 @@ class LiveScreen(AskelScreen):
             self._feed.resume()
         if self.session.recall("live.filter", "") != self._applied_filter:
             # The base class's handler, which comes after this one, then loads.
-            self._stale = True
+            self.is_stale = True
 
     async def on_unmount(self) -> None:
         """Ends the feed."""

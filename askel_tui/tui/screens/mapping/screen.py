@@ -149,7 +149,7 @@ class MappingScreen(AskelScreen):
 
     def on_screen_resume(self) -> None:
         """Loads the workflow that another screen asks for."""
-        if self._loaded and self.mapping.wants_other_workflow:
+        if self.is_loaded and self.mapping.wants_other_workflow:
             self.call_after_refresh(self.action_reload)
 
     # What is shown; `session.Display`.
