@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
+from textual.suggester import Suggester
 from textual.widgets import Button, Input, Select, Static
 
 from askel_tui.contract.endpoints import NEWEST, SELECTABLE, serving_revision
@@ -16,7 +17,6 @@ from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.backend import queries, services
 from askel_tui.tui.screens.connections import fields
 from askel_tui.tui.screens.connections.key_form import ERROR_STYLE, KeyForm, form_line
-from askel_tui.tui.screens.connections.list_name_suggester import ListNameSuggester
 from askel_tui.tui.screens.connections.plain_input import PlainInput
 from askel_tui.tui.screens.connections.scopes_view import scope_checklist, summarize_scopes
 from askel_tui.tui.shell.workers import run_in_background
@@ -27,6 +27,24 @@ from askel_tui.tui.widgets.secret_input import SecretInput
 if TYPE_CHECKING:
     from askel_tui.klaviyo.reads.key_check import KeyCheck
     from askel_tui.store.state.documents import ConnectionDoc
+
+
+class ListNameSuggester(Suggester):
+    """Completes the last of several list names with commas between them, from `names`."""
+
+    def __init__(self) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+        self.names: Sequence[str] = ()
+
+    async def get_suggestion(self, value: str) -> str | None:
+        """The whole line with its last name completed; None where no name begins so."""
+        before, comma, last = value.rpartition(",")
+        typed = last.lstrip()
+        for name in self.names if typed else ():
+            if name.casefold().startswith(typed.casefold()):
+                blank = last[: len(last) - len(typed)]
+                return before + comma + blank + typed + sanitize(name)[len(typed) :]
+        return None
 
 
 class ConnectionForm(KeyForm[str | None]):
