@@ -64,6 +64,7 @@ async def _picture(home: Path, screen: str, folder: Path) -> Path:
         picture = picture_of(app)
     file = folder / f"{screen}.svg"
     picture = re.sub(r"(?:&#160;)+\d+&#160;ms", _took, picture)
+    picture = re.sub(r"read&#160;\d&#160;s", "read&#160;0&#160;s", picture)
     file.write_text(re.sub(r"\b09:4\d:\d\d\b", "09:40:07", picture), "utf-8")
     return file
 
