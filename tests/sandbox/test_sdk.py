@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.environment import as_user
 from tests.support.sandbox import running
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def environment() -> Callable[[str], Path]:
     """The interpreter of an environment with the SDK; made once and kept between runs."""
 
     def made(version: str) -> Path:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "askel-tests"
+        cache = Path(as_user()["HOME"]) / ".cache" / "askel-tests"
         home = cache / f"klaviyo-api-{version}-py{sys.version_info.major}.{sys.version_info.minor}"
         python, ready = home / "bin" / "python", home / "ready"
         cache.mkdir(parents=True, exist_ok=True)
@@ -42,9 +42,11 @@ def environment() -> Callable[[str], Path]:
 
 
 def _install(home: Path, python: Path, version: str) -> None:
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True, timeout=120)
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--clear", str(home)], check=True, env=as_user(), timeout=120
+    )
     install = [str(python), "-m", "pip", "install", "--quiet", f"klaviyo-api=={version}"]
-    subprocess.run(install, check=True, timeout=240)
+    subprocess.run(install, check=True, env=as_user(), timeout=240)
 
 
 @pytest.mark.slow

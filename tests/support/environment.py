@@ -82,6 +82,11 @@ def _compile_once(environ: MutableMapping[str, str]) -> None:
     sys.dont_write_bytecode = False
 
 
+def as_user() -> dict[str, str]:
+    """The environment with the user's own home, for what installs packages: caches and indexes are named there."""
+    return {**os.environ, "HOME": os.environ[OUTER_HOME]}
+
+
 def vault_key() -> dict[str, str]:
     """Variables that open a test's vault: a key file, because a passphrase costs a fifth of a second each time."""
     return {"ASKEL_VAULT_KEY_FILE": str(Path(os.environ[FOLDER]) / "key")}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from askel_tui import __version__
+from tests.support.environment import as_user
 from tests.support.files import ROOT
 from tests.support.workflows import of_steps
 
@@ -33,9 +33,7 @@ class Installed:
 
     def run(self, command: str, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Runs a program of the environment; fails unless it exits with `code`."""
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("ASKEL_", "PYTHON"))
-        }
+        kept = {name: value for name, value in as_user().items() if not name.startswith(("ASKEL_", "PYTHON"))}
         done = subprocess.run(
             [self.environment / "bin" / command, *words],
             cwd=self.folder,
@@ -67,7 +65,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
         str(base),
         str(tree),
     ]
-    subprocess.run(build, check=True, timeout=300, stdin=subprocess.DEVNULL)
+    subprocess.run(build, check=True, env=as_user(), timeout=300, stdin=subprocess.DEVNULL)
     (wheel,) = base.glob("*.whl")
     environment = base / "empty"
     venv.create(environment, with_pip=True)
