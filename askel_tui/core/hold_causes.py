@@ -47,9 +47,9 @@ class HoldCause:
     ends_by_itself: bool = False
     """Whether the hold ends once the cause is gone, with nothing to decide; else a person releases it."""
     is_drift: bool = False
-    """Whether the drift detector finds it, and finds when it is over."""
+    """Whether the account checker finds it, and finds when it is over."""
     policy: Policy = "hold"
-    """What the detector does about it: what would write wrong data holds, anything else warns."""
+    """What an account check does about it: what would write wrong data holds, anything else warns."""
     klaviyo_refuses: bool = False
     """Whether Klaviyo would refuse what is sent in spite of it, so that a release is no decision to go on."""
     is_about_key: bool = False

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.core.catalog import Catalog
+from askel_tui.core.drift.dependencies import target_details
 from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.problems import Problem, did_you_mean
-from askel_tui.core.targets.dependencies import target_details
 from askel_tui.core.targets.pinning import Pinned, pin_targets
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.core.workflows.model import (

@@ -1,4 +1,4 @@
-"""Targets: names are pinned to ids, and drift of the account is found.
+"""Targets: the names that a workflow's steps use are pinned to ids of the account.
 
-Pure: the catalog and the profiles are handed in.
+Pure: the catalog is handed in. Whether a pinned target changed since is `core.drift`.
 """

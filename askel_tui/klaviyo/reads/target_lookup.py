@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from askel_tui.contract.calls import Call
 from askel_tui.core.catalog import FlowEntry, FlowTrigger, ListEntry, SegmentEntry
-from askel_tui.core.targets.drift import AccountSnapshot
+from askel_tui.core.drift.drift import AccountSnapshot
 from askel_tui.klaviyo.errors import NotInAccount, NotInThisRevision, ScopeMissing
 from askel_tui.klaviyo.filters import any_of_batches
 from askel_tui.klaviyo.reads.catalog import read_flow_triggers

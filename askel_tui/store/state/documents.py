@@ -52,7 +52,7 @@ class PinnedStep(_Doc):
     through: Target | None = None
     """The list or metric that carries a `trigger_flow`."""
     seen: dict[str, Any] = {}
-    """Other facts about the targets then, for finding drift (`core.targets.dependencies.target_details`)."""
+    """Other facts about the targets then, for finding drift (`core.drift.dependencies.target_details`)."""
 
 
 class WorkflowDoc(_Doc):

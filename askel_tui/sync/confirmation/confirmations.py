@@ -18,7 +18,7 @@ import orjson
 
 from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Operation
-from askel_tui.core.requests import request_bodies
+from askel_tui.core.requests import sent_bodies
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import KlaviyoError
 from askel_tui.klaviyo.reads.consent import find_shown_operations
@@ -92,8 +92,8 @@ class Confirmations:
 
     async def _read_back(self, client: Client, waiting: Sequence[_Waiting], now: int) -> None:
         writes = [each.write for each in waiting]
-        consent = [each for each in writes if each.kind in request_bodies.CONSENT_CALL_OF_STEP]
-        events = [each for each in writes if each.kind not in request_bodies.CONSENT_CALL_OF_STEP]
+        consent = [each for each in writes if each.kind in sent_bodies.CONSENT_CALL_OF_STEP]
+        events = [each for each in writes if each.kind not in sent_bodies.CONSENT_CALL_OF_STEP]
         try:
             bodies = await self._bodies(writes)
             confirmed = await _confirm_consent(client, consent, bodies)
@@ -144,7 +144,7 @@ async def _confirm_consent(
     client: Client, writes: Sequence[UnconfirmedWrite], bodies: Bodies
 ) -> list[Confirmation]:
     jobs = {
-        request: request_bodies.ConsentJobRows(bodies.get(request, {}))
+        request: sent_bodies.ConsentJobRows(bodies.get(request, {}))
         for request in {each.request for each in writes}
     }
     sent: list[tuple[UnconfirmedWrite, Operation]] = []
@@ -188,9 +188,7 @@ async def _double_opt_in_lists(client: Client, operations: Iterable[Operation]) 
 async def _confirm_events(
     client: Client, writes: Sequence[UnconfirmedWrite], bodies: Bodies
 ) -> list[Confirmation]:
-    sent = [
-        (write, request_bodies.find_event(bodies.get(write.request, {}), write.profile)) for write in writes
-    ]
+    sent = [(write, sent_bodies.find_event(bodies.get(write.request, {}), write.profile)) for write in writes]
     known = [write.profile for write, event in sent if event is not None]
     profiles = await find_profiles(client, known, only_fields=(), priority="bulk") if known else {}
     return [

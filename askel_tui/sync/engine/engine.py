@@ -10,11 +10,11 @@ from contextlib import AsyncExitStack
 from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.workflows.model import DIRECT_VERSION
 from askel_tui.store.journal.rows import StoredOperation, WorkflowState
+from askel_tui.sync.account_checks.checker import AccountChecker
 from askel_tui.sync.confirmation.confirmations import Confirmations
 from askel_tui.sync.confirmation.consent_in_doubt import ConsentInDoubt
 from askel_tui.sync.connected import Connected
 from askel_tui.sync.dispatching.dispatcher import Dispatcher
-from askel_tui.sync.drift.detector import DriftDetector
 from askel_tui.sync.engine.commands import execute
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.notifications.notifier import Notifier
@@ -44,7 +44,7 @@ class Engine:
         self._dispatchers: dict[str, Dispatcher] = {}
         self._dispatcher_tasks: dict[str, asyncio.Task[None]] = {}
         self._applied_versions: dict[tuple[str, int], AppliedWorkflow] = {}
-        self._drift_detector = DriftDetector(instance)
+        self._drift_detector = AccountChecker(instance)
         self._outage_probes = OutageProbes(instance)
         self._confirmations = Confirmations(instance)
         self._consent_in_doubt = ConsentInDoubt(instance)

@@ -37,7 +37,7 @@ from askel_tui.sync.settlement.values import QueueUpdate, Retry, Settlement
 
 
 class FreshnessGate(Protocol):
-    """The drift detector as the sender uses it."""
+    """The account checker as the sender uses it."""
 
     async def ensure_fresh(self, connection: str, operations: Sequence[StoredOperation]) -> bool:
         """Waits until what the operations' steps name was verified within the last 15 s.

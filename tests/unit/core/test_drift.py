@@ -18,11 +18,11 @@ from askel_tui.core.catalog import (
     SegmentEntry,
     StepTargets,
 )
+from askel_tui.core.drift.dependencies import StepDependencies, step_dependencies, target_details
+from askel_tui.core.drift.drift import AccountSnapshot, find_drift
+from askel_tui.core.drift.findings import Finding
+from askel_tui.core.drift.lost_properties import PropertyWitness
 from askel_tui.core.operations import Target
-from askel_tui.core.targets.dependencies import StepDependencies, step_dependencies, target_details
-from askel_tui.core.targets.drift import AccountSnapshot, find_drift
-from askel_tui.core.targets.findings import Finding
-from askel_tui.core.targets.lost_properties import PropertyWitness
 from tests.support.workflows import ALL_KINDS, CATALOG, applied, of_steps
 
 LIST = Target("list", "L1", "Welcome")

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from askel_tui.core.catalog import StepTargets
-from askel_tui.core.targets.dependencies import StepDependencies, step_dependencies
+from askel_tui.core.drift.dependencies import StepDependencies, step_dependencies
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.core.workflows.scopes import needed_scopes
 from askel_tui.store.errors import UnknownConnection, UnknownVersion, UnknownWorkflow

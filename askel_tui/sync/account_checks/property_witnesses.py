@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
+from askel_tui.core.drift.dependencies import StepDependencies
+from askel_tui.core.drift.lost_properties import PropertyWitness, find_lost_properties
 from askel_tui.core.operations import Identity
-from askel_tui.core.targets.dependencies import StepDependencies
-from askel_tui.core.targets.lost_properties import PropertyWitness, find_lost_properties
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.reads.profiles import find_profiles
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
-from askel_tui.sync.drift.pins import StepKey
+from askel_tui.sync.account_checks.pins import StepKey
 
 MAX_WITNESSES_PER_STEP = 20
 """How many witnesses a step has."""

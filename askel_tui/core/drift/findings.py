@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from askel_tui.core.hold_causes import HOLD_CAUSES, Cause, Policy
 
 if TYPE_CHECKING:
-    from askel_tui.core.targets.dependencies import StepDependencies
+    from askel_tui.core.drift.dependencies import StepDependencies
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ import logging
 from collections.abc import Collection
 from typing import Any
 
+from askel_tui.core.drift.findings import Finding
 from askel_tui.core.hold_causes import HOLD_CAUSES
-from askel_tui.core.targets.findings import Finding
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.notice_rows import WarningNotice
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter, Decision, Hold
-from askel_tui.sync.drift.pins import StepKey
+from askel_tui.sync.account_checks.pins import StepKey
 
 log = logging.getLogger(__name__)
 

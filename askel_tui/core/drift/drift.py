@@ -11,14 +11,14 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.core.canonical import canonical_json
+from askel_tui.core.drift.findings import Finding, make_finding
+from askel_tui.core.drift.lost_properties import PropertyWitness, find_lost_properties
 from askel_tui.core.hold_causes import Cause, Policy
-from askel_tui.core.targets.findings import Finding, make_finding
-from askel_tui.core.targets.lost_properties import PropertyWitness, find_lost_properties
 
 if TYPE_CHECKING:
     from askel_tui.core.catalog import FlowEntry, ListEntry, MetricEntry, SegmentEntry
+    from askel_tui.core.drift.dependencies import StepDependencies
     from askel_tui.core.operations import Target
-    from askel_tui.core.targets.dependencies import StepDependencies
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from askel_tui.store.journal.rows import Hold
-from askel_tui.sync.drift.pins import Pins, VersionedStep
+from askel_tui.sync.account_checks.pins import Pins, VersionedStep
 from askel_tui.sync.instance import Instance
 
 

@@ -1,4 +1,4 @@
-"""The drift detector: checks what workflows name, in the background and before sending, and holds drifted steps.
+"""The account checker: checks what workflows name, in the background and before sending, and holds drifted steps.
 
 A hold whose cause is gone, with nothing left to decide, is ended by a command. Findings, and that they are gone, are
 in the audit: from there a restart knows what was noticed and what a person released knowingly.
@@ -13,11 +13,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from askel_tui.contract.calls import Call
+from askel_tui.core.drift.dependencies import StepDependencies
+from askel_tui.core.drift.drift import AccountSnapshot, find_drift
+from askel_tui.core.drift.findings import Finding
+from askel_tui.core.drift.lost_properties import PropertyWitness, find_lost_properties
 from askel_tui.core.hold_causes import Cause, hold_cause
-from askel_tui.core.targets.dependencies import StepDependencies
-from askel_tui.core.targets.drift import AccountSnapshot, find_drift
-from askel_tui.core.targets.findings import Finding
-from askel_tui.core.targets.lost_properties import PropertyWitness, find_lost_properties
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import (
     KeyRefused,
@@ -31,10 +31,10 @@ from askel_tui.klaviyo.reads.key_check import check_key, read_account
 from askel_tui.klaviyo.reads.target_lookup import TargetQuery, read_targets
 from askel_tui.store.errors import UnknownConnection
 from askel_tui.store.journal.rows import Hold, StoredOperation
-from askel_tui.sync.drift.known_findings import KnownFindings
-from askel_tui.sync.drift.pins import Pins, StepKey, VersionedStep, step_key
-from askel_tui.sync.drift.property_witnesses import PropertyWitnesses
-from askel_tui.sync.drift.schedule import CheckSchedule
+from askel_tui.sync.account_checks.known_findings import KnownFindings
+from askel_tui.sync.account_checks.pins import Pins, StepKey, VersionedStep, step_key
+from askel_tui.sync.account_checks.property_witnesses import PropertyWitnesses
+from askel_tui.sync.account_checks.schedule import CheckSchedule
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.periodic import Interval
 
@@ -47,7 +47,7 @@ MAX_CONCURRENT_CHECKS = 8
 """Connections checked side by side."""
 
 
-class DriftDetector:
+class AccountChecker:
     """Checks the accounts of an instance, for the engine that owns it."""
 
     def __init__(self, instance: Instance) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.core.drift.findings import Finding, make_finding
 from askel_tui.core.hold_causes import Cause
-from askel_tui.core.targets.findings import Finding, make_finding
 
 if TYPE_CHECKING:
-    from askel_tui.core.targets.dependencies import StepDependencies
+    from askel_tui.core.drift.dependencies import StepDependencies
 
 MIN_WITNESSES = 5
 """Fewer profiles that are known to have had a property prove nothing."""
