@@ -59,21 +59,21 @@ def asynchronous(command: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]
 
 
 def open_instance() -> AbstractAsyncContextManager[Instance]:
-    """The instance of `ASKEL_HOME`, opened. Raises `HomeUnusable`, `JournalError`."""
+    """Opens the instance of `ASKEL_HOME`. Raises `HomeUnusable`, `JournalError`."""
     from askel_tui.sync.instance import open_instance
 
     return open_instance()
 
 
 def actor() -> str:
-    """The actor of commands given here: `cli:` and the name of the user."""
+    """Returns the actor of commands that are given here: `cli:` and the name of the user."""
     from askel_tui.services.actors import local_actor
 
     return local_actor("cli")
 
 
 def read_text(file: str) -> str:
-    """The text of a file (`-` is standard input). Raises `OSError`, `CommandError` where it is not UTF-8."""
+    """Reads the text of a file (`-` is standard input). Raises `OSError`, `CommandError` where it is not UTF-8."""
     data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     try:
         return data.decode("utf-8-sig")
@@ -93,7 +93,10 @@ EXISTING_FILE = click.Path(exists=True, dir_okay=False, readable=True, allow_das
 
 
 def require_confirmation(question: str, yes: bool) -> None:
-    """Asks, unless `yes`. Raises `click.UsageError` without a terminal, `CommandError` where the answer is no."""
+    """Asks for a confirmation, unless `yes`.
+
+    Raises `click.UsageError` without a terminal, `CommandError` where the answer is no.
+    """
     if yes:
         return
     if not sys.stdin.isatty():

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def connection_row(document: ConnectionDoc) -> dict[str, Any]:
-    """A connection as a JSON document. Addresses of notices may hold tokens, so only their number is in it."""
+    """Makes the JSON document of a connection. Addresses of notices may hold tokens, so only their number is in it."""
     from askel_tui.text.times import to_rfc3339
 
     return {
@@ -33,7 +33,7 @@ def connection_row(document: ConnectionDoc) -> dict[str, Any]:
 
 
 def check_row(document: ConnectionDoc, check: KeyCheck) -> dict[str, Any]:
-    """A connection as a JSON document, with the features that its key lacks scopes for."""
+    """Makes the JSON document of a connection, with the features that its key lacks scopes for."""
     lacking = [{"feature": feature, "missing": list(scopes)} for feature, scopes in check.missing_features]
     return {**connection_row(document), "lacking": lacking}
 

@@ -82,7 +82,7 @@ def _usage_sentence(error: click.ClickException) -> str:
 
 
 def scrub(text: str) -> str:
-    """The text without API keys, tokens and the vault's passphrase."""
+    """Removes API keys, tokens and the vault's passphrase from a text."""
     text = _TOKEN_PATTERN.sub(r"\1…", _AUTHORIZATION_PATTERN.sub(r"\1…", _API_KEY_PATTERN.sub("pk_…", text)))
     secret = os.environ.get(_SECRET_VARIABLE, "")
     return text.replace(secret, "…") if len(secret) >= 4 else text

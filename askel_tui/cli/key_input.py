@@ -34,7 +34,7 @@ key_option = click.option(
 
 
 def read_key(from_stdin: bool) -> str:
-    """The key that a person types or pipes in. Raises `click.UsageError`, `CommandError` where it is not text."""
+    """Reads the key that a person types or pipes in. Raises `click.UsageError`, `CommandError` where it is not text."""
     if not from_stdin:
         if not sys.stdin.isatty():
             raise click.UsageError("there is no terminal to ask for the key on: give it to --key-stdin")

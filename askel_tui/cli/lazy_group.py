@@ -12,7 +12,7 @@ import click
 
 @dataclass(frozen=True, slots=True)
 class CommandEntry:
-    """Where a command is defined, and its line in the help, which is shown without importing it."""
+    """The location of a command, and its line in the help, which is shown without importing it."""
 
     module: str
     attribute: str
@@ -26,7 +26,7 @@ class SuggestingGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that the arguments name. Raises `click.UsageError` with the nearest name."""
+        """Resolves the command that `args` name. Raises `click.UsageError` with the nearest name."""
         named = bool(args) and not args[0].startswith("-") and not ctx.resilient_parsing
         if named and self.get_command(ctx, args[0]) is None:
             self._raise_unknown_command(ctx, args[0])
@@ -49,11 +49,11 @@ class LazyGroup(SuggestingGroup):
         self.entries = entries
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order of the table."""
+        """Lists the names of the commands, in the order of the table."""
         return list(self.entries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, imported; None where there is none."""
+        """Imports the command of a name; None where there is none."""
         entry = self.entries.get(cmd_name)
         if entry is None:
             return None

@@ -102,7 +102,7 @@ def _open_console(ctx: click.Context, read_only: bool) -> None:
 
 
 def main() -> NoReturn:
-    """The entry point of `askel`."""
+    """Runs `askel`; this is its entry point."""
     cli.main(prog_name="askel")
 
 

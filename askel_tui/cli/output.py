@@ -17,7 +17,7 @@ from askel_tui.text.json_text import encode_json
 from askel_tui.text.sanitizing import sanitize_sentence
 
 MIN_COLUMN_CELLS = 8
-"""Columns are never cut below this width."""
+"""Width below which columns are never cut, in cells."""
 
 COLUMN_GAP = "  "
 CONTINUATION_INDENT = "    "
@@ -25,7 +25,7 @@ CONTINUATION_INDENT = "    "
 
 
 def format_cell(value: object) -> str:
-    """A value as the text of a cell, sanitized: empty for None, yes or no, JSON for nested values."""
+    """Formats a value as the text of a cell, sanitized: empty for None, yes or no, JSON for nested values."""
     match value:
         case None:
             return ""
@@ -80,7 +80,7 @@ def put_wrapped(words: Iterable[str]) -> None:
 
 
 def _terminal_columns() -> int | None:
-    """How many cells a line of the terminal has; None where standard output is none."""
+    """Returns the number of cells in a line of the terminal; None where standard output is none."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
@@ -105,7 +105,7 @@ def _format_row(cells: Sequence[str], widths: Sequence[int], right: Sequence[boo
 
 
 def bold(text: str) -> str:
-    """The text in bold, where standard output is a terminal that may show it."""
+    """Makes a text bold, where standard output is a terminal that may show it."""
     plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()
     return text if plain else f"\x1b[1m{text}\x1b[0m"
 
@@ -142,6 +142,6 @@ def _write(stream: IO[str], line: str) -> None:
 
 
 def problem_rows(problems: Iterable[Any]) -> list[dict[str, Any]]:
-    """Problems (`core.problems.Problem`) as JSON values."""
+    """Converts problems (`core.problems.Problem`) to JSON values."""
     names = ("file", "line", "step", "field", "message", "suggestion")
     return [{name: getattr(problem, name) for name in names} for problem in problems]

@@ -20,7 +20,7 @@ FileFormat = Literal["jsonl", "csv"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 MAX_SHOWN_REFUSALS = 20
-"""Refused lines that are reported one by one."""
+"""The number of refused lines that are reported one by one."""
 
 
 def format_option(command: F) -> F:
@@ -34,13 +34,13 @@ def format_option(command: F) -> F:
 
 
 def file_format(file: str, given: str | None) -> FileFormat:
-    """The format of a file: the given one, else by its ending."""
+    """Chooses the format of a file: `given`, or else the one that its ending names."""
     return "csv" if given == "csv" or (given is None and file.lower().endswith(".csv")) else "jsonl"
 
 
 @contextmanager
 def open_file(file: str) -> Iterator[BinaryIO]:
-    """A file's bytes; `-` is standard input. Raises `OSError`."""
+    """Opens a file for reading bytes; `-` is standard input. Raises `OSError`."""
     if file == "-":
         yield sys.stdin.buffer
         return

@@ -21,7 +21,7 @@ class TimeParam(click.ParamType[datetime]):
         self.end = end
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """The moment, in UTC."""
+        """Converts text to a moment in UTC."""
         if isinstance(value, datetime):
             return value
         try:
@@ -44,11 +44,11 @@ class TimeParam(click.ParamType[datetime]):
 
 
 def rfc3339(moment: datetime) -> str:
-    """RFC 3339 in UTC, to the millisecond where there are any."""
+    """Formats a moment as RFC 3339 in UTC, with milliseconds where there are any."""
     text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
     return text.replace(".000", "").replace("+00:00", "Z")
 
 
 def epoch_ms(moment: datetime) -> int:
-    """Milliseconds since 1970."""
+    """Converts a moment to milliseconds since 1970."""
     return (moment - _EPOCH) // timedelta(milliseconds=1)

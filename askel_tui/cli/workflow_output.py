@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from askel_tui.store.state.documents import PinnedStep, WorkflowDoc
 
 MADE_LATER = "made with the first event"
-"""Stands for the id of a metric that the account does not have yet."""
+"""The text that stands for the id of a metric that the account does not have yet."""
 
 
 def workflow_row(
     document: WorkflowDoc, versions: Sequence[int], state: WorkflowState | None
 ) -> dict[str, Any]:
-    """A version of a workflow as a JSON document, with all version numbers, the state, and the steps."""
+    """Makes the JSON document of a workflow's version, with all version numbers, the state, and the steps."""
     from askel_tui.core.workflows.loader import load_workflow
 
     loaded, _ = load_workflow(document.source, document.file or document.workflow)

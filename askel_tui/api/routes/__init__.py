@@ -1,4 +1,4 @@
-"""The HTTP API's endpoints, one file a group: parse, call a service, answer.
+"""The endpoints of the HTTP API, one file per group: each parses a request, calls a service and answers.
 
 No SQL, no call to Klaviyo, nothing that two groups need: that is in `api.shared`.
 """

@@ -24,11 +24,11 @@ STRUCTURED_TYPE = "application/cloudevents+json"
 BATCH_TYPE = "application/cloudevents-batch+json"
 REQUIRED_ATTRIBUTES = ("id", "source", "type")
 ATTRIBUTES_KEY = "cloudevent"
-"""The key in a record's data for the event's other attributes (`source`, `subject`, extensions)."""
+"""The key in a record's data under which the event's other attributes are kept (`source`, `subject`, extensions)."""
 
 
 def record_from_event(event: Any) -> dict[str, Any]:
-    """The record of a CloudEvent: `type` is its event, `source` and `id` together are its id.
+    """Makes a record of a CloudEvent: `type` is its event, `source` and `id` together are its id.
 
     Data that is no object is under `data.value`. Raises `RecordRefused`.
     """
@@ -57,7 +57,7 @@ def record_from_event(event: Any) -> dict[str, Any]:
 
 
 def _record_id(source: str, event_id: str) -> str:
-    """The id of a record: an event is identified by its source and id together, as the specification says."""
+    """Makes the id of a record: an event is identified by its source and id together, as the specification says."""
     joined = f"{source}#{event_id}"
     return (
         joined
@@ -67,7 +67,7 @@ def _record_id(source: str, event_id: str) -> str:
 
 
 def read_binary_event(headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
-    """The event whose attributes are in `ce-` headers and whose data is the body. Raises `ApiError`."""
+    """Reads the event whose attributes are in `ce-` headers and whose data is the body. Raises `ApiError`."""
     event: dict[str, Any] = {
         name[3:]: unquote(value) for name, value in headers.items() if name.startswith("ce-")
     }

@@ -25,10 +25,10 @@ from askel_tui.services.workflows import InvalidWorkflow
 from askel_tui.store.state.tokens import TokenDoc
 
 PREPARE_TIMEOUT_S = 10.0
-"""How long a write may wait for the names that it has to resolve in the account."""
+"""Time that a write may wait for the names that it has to resolve in the account."""
 
 WRITE_TIMEOUT_S = 20.0
-"""How long a synchronous write waits for its receipts; operations without one by then are sent all the same."""
+"""Time that a synchronous write waits for its receipts; operations without one by then are sent all the same."""
 
 RouteFunction = Callable[..., Awaitable[Response]]
 PrepareFunction = Callable[[], Awaitable[tuple[direct_writes.PreparedWrite, list[str]]]]
@@ -163,7 +163,7 @@ async def _write_step(
     *sections: str,
     data: dict[str, Any] | None = None,
 ) -> Response:
-    """Writes one step. `sections` are those of the catalog that its names are resolved in."""
+    """Writes one step. `sections` are the catalog sections in which the step's names are resolved."""
 
     async def prepare() -> tuple[direct_writes.PreparedWrite, list[str]]:
         questions = asked.context.account_queries
@@ -240,7 +240,7 @@ def _write_answer(written: direct_writes.WriteResult, warnings: Sequence[str]) -
 
 
 def _data_expression(part: str, key: str) -> Expression:
-    """The expression for a value of the record, with any characters in its name."""
+    """Makes the expression for a value of the record, with any characters in its name."""
     return parse_expression(f"data.{part}.{json.dumps(key)}")
 
 

@@ -56,7 +56,10 @@ async def healthz(request: Request, response: Response) -> dict[str, Any]:
     responses={503: {"model": Health, "description": "Not now."}},
 )
 async def readyz(request: Request, response: Response) -> dict[str, Any]:
-    """Readiness: 503 while the daemon stops, and while disk or backlog are at their limit."""
+    """Plans a write.
+
+    Raises `ApiError`: 404 for names that the account lacks, 409 for names that can't be used in this step.
+    """
     context = context_of(request)
     why = [context.backpressure.reason] if context.backpressure.reason else []
     if context.stopping.is_set():
@@ -97,7 +100,7 @@ class AuditQuery(BaseModel):
     after: Annotated[int, Query(ge=0, le=2**62, description="Only entries with a larger number.")] = 0
 
     def to_filter(self, connection: str) -> AuditFilter:
-        """The filter for the journal."""
+        """Returns the filter for the journal."""
         words = self.model_dump(include={"workflow", "step", "record", "profile", "status", "kind", "text"})
         return AuditFilter(connection=connection, since=_ms(self.since), until=_ms(self.until), **words)
 
@@ -129,7 +132,7 @@ async def audit(request: Request, name: str, query: Annotated[AuditPageQuery, Qu
 
 
 def audit_row(entry: AuditEntry) -> Mapping[str, Any]:
-    """An entry as JSON, the same as the command line prints."""
+    """Returns an entry as JSON, in the same form as the command line prints it."""
     return {**asdict(entry), "at": to_rfc3339(entry.at)}
 
 
@@ -165,7 +168,7 @@ async def tail(
 async def _audit_events(
     context: ApiContext, token: TokenDoc, entry_filter: AuditFilter, after: int
 ) -> AsyncIterator[str]:
-    """Entries as server-sent events, until the server stops or the token is revoked or expires."""
+    """Returns entries as server-sent events, until the server stops or the token is revoked or expires."""
     yield ": askel audit\n\n"
     entries = context.instance.journal.follow_audit(entry_filter, after)
     stopping = asyncio.create_task(context.stopping.wait())
@@ -253,7 +256,10 @@ async def _submit(request: Request, name: str, workflow: str, order: str) -> Map
 
 
 def _authorize_operator(request: Request, name: str, workflow: str) -> tuple[TokenDoc, ApiContext]:
-    """The token and the server's state. Raises `UnknownWorkflow`, for a workflow of another connection as well."""
+    """Returns the token and the server's state.
+
+    Raises `UnknownWorkflow`, for a workflow of another connection as well.
+    """
     token = authorize(request, "operate", name)
     context = context_of(request)
     of_connection = [doc.workflow for doc in context.instance.state.workflows() if doc.connection == name]

@@ -16,7 +16,7 @@ from askel_tui.core.operations import Identity
 T = TypeVar("T")
 
 QUESTION_TIMEOUT_S = 10.0
-"""How long a question may wait for the budget and for Klaviyo's response."""
+"""Time that a question may wait for the budget and for Klaviyo's response."""
 
 _ERROR_RESPONSES = error_responses(400, 401, 403, 404, 422, 429, 502, 503)
 
@@ -29,7 +29,10 @@ def _profile_from_query(
     external_id: Annotated[Name | None, Query(description="Your own id of the profile.")] = None,
     id: Annotated[Name | None, Query(description="Klaviyo's id of the profile.")] = None,  # noqa: A002
 ) -> Identity | str:
-    """The profile that the query names. Raises `ApiError` unless exactly one parameter is given."""
+    """Finds the identifiers of the profile that the query names.
+
+    Raises `ApiError` unless exactly one parameter is given.
+    """
     if sum(value is not None for value in (email, phone, external_id, id)) != 1:
         raise ApiError(400, "bad_request", "name the profile by one of email, phone, external_id, id")
     return id if id is not None else Identity(email, phone, external_id)

@@ -32,7 +32,8 @@ _ENVELOPE_FIELDS = frozenset(
         "channel",
     }
 )
-"""Fields of a message that become the record's own, or are about the delivery."""
+"""The message fields that are left out of a record's data: they become fields of the record, or are about the
+delivery."""
 
 
 class SegmentAnswer(BaseModel):
@@ -63,7 +64,7 @@ class SegmentAnswer(BaseModel):
 
 
 def record_from_message(message: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """The record of a message: a track's event keeps its name, an identify is the event `identify`.
+    """Makes a record of a message: a track's event keeps its name, an identify becomes the event `identify`.
 
     `data` is the message as Segment has it: `userId`, `properties`, `traits`, `context`.
     """
@@ -82,7 +83,10 @@ def record_from_message(message: Mapping[str, Any], kind: str) -> dict[str, Any]
 def sort_messages(
     messages: Sequence[Any], kind: str | None
 ) -> tuple[list[IncomingRecord], list[int], list[str]]:
-    """(records to ingest, their indexes, types that are not used). `kind` is the endpoint's type, None for batches."""
+    """Separates messages into (records to ingest, their indexes, types that are not used).
+
+    `kind` is the endpoint's type, None for batches.
+    """
     records: list[IncomingRecord] = []
     indexes: list[int] = []
     ignored: list[str] = []
@@ -254,7 +258,7 @@ async def _accept_messages(
 
 
 def _bound_connection(context: ApiContext, bound: Sequence[str]) -> str:
-    """The connection of a write key: its token's only one, or the only one there is. Raises `ApiError`."""
+    """Returns the connection of a write key: its token's only one, or the only one there is. Raises `ApiError`."""
     names = sorted(bound or context.connections())
     if len(names) != 1:
         message = (

@@ -59,7 +59,7 @@ class Webhooks(BaseModel):
 
 
 def record_from_body(settings: WebhookSettings, body: Any) -> dict[str, Any]:
-    """The record of a webhook's body. Raises `RecordRefused`."""
+    """Makes a record of a webhook's body. Raises `RecordRefused`."""
     if not isinstance(body, dict):
         raise RecordRefused("not an object")
     if settings.event is None and settings.event_from is None:

@@ -71,7 +71,7 @@ class ApiApplication:
 
 
 def build_app(context: ApiContext) -> FastAPI:
-    """The FastAPI application: routes, error handlers, OpenAPI document."""
+    """Builds the FastAPI application: routes, error handlers, OpenAPI document."""
     app = FastAPI(
         title="Askel",
         version=__version__,
@@ -111,7 +111,7 @@ def build_app(context: ApiContext) -> FastAPI:
 
 
 def _methods_by_path(paths: Mapping[str, Mapping[str, Any]]) -> Callable[[str], list[str]]:
-    """A function that gives the methods of a path, for the header Allow."""
+    """Makes a function that gives the methods of a path, for the header Allow."""
     known = [
         (compile_path(path)[0], sorted(name.upper() for name in methods)) for path, methods in paths.items()
     ]

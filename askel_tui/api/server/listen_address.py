@@ -13,7 +13,7 @@ from askel_tui.store.locks import owner_pid
 from askel_tui.store.paths import listen_address_file
 
 READY_TIMEOUT_S = 3.0
-"""How long the server may take to say whether it is ready, in seconds."""
+"""Time that the server may take to say whether it is ready, in seconds."""
 
 _LOOPBACK_OF_WILDCARD = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -31,7 +31,10 @@ class ListenAddress:
         replace_file(listen_address_file(home), json.dumps(asdict(self)).encode())
 
     def not_ready_reasons(self) -> list[str]:
-        """The reasons that `/readyz` gives for refusing records now; empty where it accepts them. Raises `OSError`."""
+        """Reads the reasons that `/readyz` gives for refusing records now; empty where it accepts them.
+
+        Raises `OSError`.
+        """
         url = urlsplit(self.url)
         host = _LOOPBACK_OF_WILDCARD.get(url.hostname or "", url.hostname or "")
         connection = http.client.HTTPConnection(host, url.port, timeout=READY_TIMEOUT_S)
@@ -51,7 +54,10 @@ def remove_listen_address(home: Path) -> None:
 
 
 def read_listen_address(home: Path) -> ListenAddress | None:
-    """The address that the home's daemon listens on; None where it listens on none. A killed daemon's is ignored."""
+    """Reads the address that the home's daemon listens on; None where it listens on none.
+
+    The file of a killed daemon is ignored.
+    """
     try:
         found = ListenAddress(**json.loads(listen_address_file(home).read_bytes()))
     except (OSError, ValueError, TypeError):

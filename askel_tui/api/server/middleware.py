@@ -1,4 +1,4 @@
-"""What happens to every request: its id, its token, the bounds of its body, its metrics and its line in the log."""
+"""Middleware for every request: its id, its token, the bounds of its body, its metrics and its line in the log."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WEBHOOK_PATH = re.compile(r"/v1/connections/[^/]+/webhooks/[^/]+")
 _SEGMENT_PATHS = frozenset(
     f"/v1/{name}" for name in ("track", "identify", "batch", "import", "group", "page", "screen", "alias")
 )
-"""Endpoints whose key may come in the body."""
+"""The endpoints that take the key in the body as well."""
 
 
 class RequestMiddleware:
@@ -38,7 +38,7 @@ class RequestMiddleware:
         self._request_count = 0
 
     def _next_id(self) -> bytes:
-        """A unique id, without random bytes from the system for each one."""
+        """Makes a unique id, without asking the system for random bytes each time."""
         self._request_count += 1
         return f"{self._id_prefix}{self._request_count:08x}".encode()
 
@@ -129,7 +129,7 @@ _KNOWN_METHODS = {name: name for name in ("GET", "POST", "PUT", "DELETE", "PATCH
 
 
 def _credentials(header: bytes | None) -> str | None:
-    """The token of an Authorization header: Bearer, or the user of Basic. None without a header."""
+    """Reads the token of an Authorization header: Bearer, or the user of Basic. None without a header."""
     if header is None:
         return None
     scheme, _, rest = header.decode("latin-1").strip().partition(" ")

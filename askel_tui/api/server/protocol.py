@@ -49,7 +49,7 @@ class BufferedTransport:
 
 
 async def refuse_connection(scope: Scope, receive: Receive, send: Send) -> None:
-    """The application of a connection over the limit: it answers 503, and earlier connections are served on."""
+    """Answers 503 to a connection over the limit, as an ASGI application; earlier connections are still served."""
     if scope["type"] != "http":
         return
     message = "too many connections at once: come back soon, and keep fewer open"
@@ -58,7 +58,7 @@ async def refuse_connection(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def raise_file_limit(wanted: int) -> None:
-    """Raises the process's limit of open files to this number, as far as the system allows."""
+    """Raises the process's limit of open files to `wanted`, as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return
@@ -102,11 +102,12 @@ class BoundedProtocol(H11Protocol):
 
     @property
     def _serving(self) -> bool:
-        """Whether a request is in flight; uvicorn types its cycle as always there."""
+        """True if a request is in flight. uvicorn declares its cycle as never None, although it is None between
+        requests."""
         return bool(self.cycle) and not self.cycle.response_complete
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stops the timer."""
+        """Stops the header timer of a connection that was closed."""
         self._cancel_timer()
         super().connection_lost(exc)
 
@@ -122,5 +123,5 @@ class BoundedProtocol(H11Protocol):
 
 
 def http_protocol(limits: ApiLimits) -> type[asyncio.Protocol]:
-    """The protocol class of a server with these limits."""
+    """Makes the protocol class of a server with these limits."""
     return type("LimitedProtocol", (BoundedProtocol,), {"limits": limits})

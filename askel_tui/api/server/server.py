@@ -25,7 +25,7 @@ from askel_tui.sync.instance import Instance
 log = logging.getLogger(__name__)
 
 DRAIN_TIMEOUT_S = 10
-"""How long requests in flight may take to end when the server stops."""
+"""Time that requests in flight may take to end when the server stops."""
 
 PUBLIC_ADDRESS_MESSAGE = (
     "{host} can be reached from other machines, and the HTTP API itself is not encrypted: tokens and records would "
@@ -49,7 +49,7 @@ class BindAddress:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
+        """True if only this machine can reach it."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -57,7 +57,7 @@ class BindAddress:
 
 
 def parse_bind_address(text: str, *, public: bool = False) -> BindAddress:
-    """The address that HOST:PORT, [IPv6]:PORT, :PORT or PORT names. Raises `ListenRefused`."""
+    """Parses HOST:PORT, [IPv6]:PORT, :PORT or PORT into an address. Raises `ListenRefused`."""
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
     if not port.isascii() or not port.isdigit() or int(port) > 65_535:
@@ -119,7 +119,7 @@ class ApiServer:
             await self.context.close()
 
     def stop(self) -> None:
-        """Ends: no new connections, requests in flight are answered, streams end."""
+        """Starts to end `run`: new connections are refused, requests in flight are answered, streams end."""
         self.context.stopping.set()
         self._server.should_exit = True
 
@@ -150,7 +150,7 @@ def _listen(address: BindAddress) -> socket.socket:
 
 
 def server_factory(listen: str, *, public: bool = False) -> Any:
-    """A function that makes the server of an instance. Raises `ListenRefused` for a wrong address at once."""
+    """Returns a function that makes the server of an instance. Raises `ListenRefused` for a wrong address at once."""
     where = parse_bind_address(listen, public=public)
 
     def open_api(instance: Instance) -> ApiServer:

@@ -1,4 +1,4 @@
-"""What several endpoints of the HTTP API need: bodies, batches, limits, errors, models, metrics.
+"""Code that several endpoints of the HTTP API share: bodies, batches, limits, errors, models, metrics.
 
 No route and nothing that starts a server.
 """

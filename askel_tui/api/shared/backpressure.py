@@ -17,7 +17,7 @@ from askel_tui.sync.planning.unplanned import count_unplanned
 log = logging.getLogger(__name__)
 
 CHECK_INTERVAL_S = 1.0
-"""How often disk and backlog are read."""
+"""Interval at which disk and backlog are read, in seconds."""
 
 BYTES_PER_MB = 1_000_000
 
@@ -31,7 +31,7 @@ class BackpressureLimits:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Self:
-        """The limits of the settings, or their defaults."""
+        """Returns the limits of the settings, or their defaults."""
         free, backlog = (
             settings.get(name, SETTINGS[name].default) for name in (MIN_FREE_MB_SETTING, MAX_BACKLOG_SETTING)
         )
@@ -52,7 +52,7 @@ class Backpressure:
         self.backlog = 0
         self.free_bytes = 0
         self.reason: str | None = None
-        """Why records are refused now; None where they are accepted."""
+        """The reason why records are refused now; None where they are accepted."""
 
     async def check(self) -> None:
         """Reads the disk and the backlog once."""

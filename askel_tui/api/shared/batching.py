@@ -10,7 +10,7 @@ from askel_tui.store.journal.interface import Clock, Journal
 from askel_tui.store.journal.rows import AcceptResult
 
 MAX_BATCHED_RECORDS = 16
-"""Records in a request up to which it shares a transaction; a larger request has its own."""
+"""The largest number of records with which a request shares a transaction; a larger request has its own."""
 
 PendingCalls = list[tuple[Sequence[Record], asyncio.Future[list[AcceptResult]]]]
 

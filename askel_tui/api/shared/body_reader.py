@@ -19,13 +19,14 @@ from askel_tui.api.shared.errors import ApiError, BodyRefused
 from askel_tui.core.records.record import MAX_RECORD_BYTES
 
 MAX_RECORDS_PER_BODY = 10_000
-"""Records in one body."""
+"""The largest number of records in one body."""
 
 BUSY_RETRY_AFTER_S = 1
 """`Retry-After` of a request that found too many bodies in memory."""
 
 LARGE_BODY_BYTES = 100_000
-"""Size from which on few bodies are worked on at a time: reading one takes many times its size in memory."""
+"""Size in bytes from which a body counts as large: few of these are read at a time, since one takes many times its
+size in memory."""
 
 JSON_TYPES = ("application/json",)
 NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
@@ -35,8 +36,8 @@ _WHITESPACE = " \t\r\n"
 
 LINGER_TIMEOUT_S = 1.0
 MAX_LINGER_BYTES = 20_000_000
-"""How long and how much of a refused body is still read and dropped: a client that reads nothing before it has sent
-all would otherwise see a broken connection instead of the response."""
+"""Bytes of a refused body that are still read and dropped, and for how long: a client that reads nothing before it
+has sent everything would otherwise see a broken connection instead of the response."""
 
 
 class BoundedReceive:
@@ -92,7 +93,7 @@ class BoundedReceive:
 
 
 def too_large() -> BodyRefused:
-    """The 413 for a body over the limit; the rest of it is not read."""
+    """Makes the 413 for a body over the limit; the rest of it is not read."""
     return BodyRefused(
         413, "too_large", "the body is over 5 MB: send it in parts", headers={"Connection": "close"}
     )
@@ -100,7 +101,7 @@ def too_large() -> BodyRefused:
 
 @contextlib.asynccontextmanager
 async def read_body(request: Request) -> AsyncIterator[bytes]:
-    """The whole body, decompressed; a large one keeps a slot until the block ends. Raises `ApiError`."""
+    """Yields the whole body, decompressed; a large one keeps a slot until the block ends. Raises `ApiError`."""
     body = await request.body()
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "", "gzip", "x-gzip"):
@@ -116,7 +117,7 @@ async def read_body(request: Request) -> AsyncIterator[bytes]:
 
 
 def large_body_slot(context: ApiContext, size: int) -> contextlib.AbstractAsyncContextManager[None]:
-    """A slot for a body of this size, if it is large; a small one needs none."""
+    """Waits for a slot for a body of `size` bytes, if that is large; a small one needs none."""
     return context.large_bodies if size > LARGE_BODY_BYTES else contextlib.nullcontext()
 
 
@@ -128,7 +129,7 @@ def _decompress_whole(body: bytes) -> bytes:
 
 
 def _decompress(body: bytes, max_bytes: int) -> bytes | None:
-    """The decompressed body; None where it is more than `max_bytes`. Raises `ApiError`."""
+    """Decompresses a body; None where it is more than `max_bytes`. Raises `ApiError`."""
     decompressor = zlib.decompressobj(wbits=31)
     try:
         # One byte over the limit is enough to recognise a bomb.
@@ -145,12 +146,12 @@ def _decompress(body: bytes, max_bytes: int) -> bytes | None:
 
 
 def content_type(request: Request) -> str:
-    """The media type without its parameters, in lower case; empty without one."""
+    """Reads the media type of a request without its parameters, in lower case; empty without one."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def split_records(body: bytes, media: str) -> list[bytes]:
-    """The records of a body, as the bytes of one JSON value each. Raises `ApiError`."""
+    """Splits a body into records: the bytes of one JSON value each. Raises `ApiError`."""
     if media in NDJSON_TYPES:
         values = [line for line in body.split(b"\n") if line.strip()]
     elif media in ("", *JSON_TYPES):
@@ -168,7 +169,8 @@ def split_records(body: bytes, media: str) -> list[bytes]:
 
 
 def _split_json(body: bytes) -> list[bytes]:
-    """The body itself, or the items of its list as they were written, so that each is checked by itself."""
+    """Splits a JSON body into the items of its list, as they were written, so that each is checked by itself; another
+    body is one item."""
     if body.lstrip()[:1] != b"[":
         return [body] if body.strip() else []
     with _json_errors("list"):
@@ -206,7 +208,7 @@ def _expect_end(text: str, at: int) -> None:
 
 
 def parse_json(body: bytes) -> Any:
-    """The JSON value of a body. Raises `ApiError`."""
+    """Parses a body as JSON. Raises `ApiError`."""
     with _json_errors("body"):
         return json.loads(body)
 

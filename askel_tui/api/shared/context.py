@@ -27,10 +27,10 @@ from askel_tui.sync.instance import Instance
 log = logging.getLogger(__name__)
 
 MAX_LARGE_BODIES = 2
-"""Large bodies that are unpacked, read and stored at once."""
+"""The largest number of large bodies that are unpacked, read and stored at once."""
 
 MAX_TIMED_RECORDS = 20_000
-"""Newest records whose time of receipt is kept, to measure how long they take to arrive in Klaviyo."""
+"""The number of newest records whose time of receipt is kept, to measure how long they take to arrive in Klaviyo."""
 
 AUTH_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="askel"'}
 
@@ -100,7 +100,7 @@ class ApiContext:
         self.backpressure.limits = BackpressureLimits.from_settings(settings)
 
     def token(self, text: str) -> TokenDoc | None:
-        """The token that a text is; None where it is wrong, expired or revoked."""
+        """Finds the token of a text; None where the text is wrong, or the token is expired or revoked."""
         parts = split_token(text)
         if parts is None:
             return None
@@ -109,47 +109,50 @@ class ApiContext:
         return token if token is not None and is_valid(token, parts[1], self.instance.clock()) else None
 
     def is_valid(self, token: TokenDoc) -> bool:
-        """Whether a token that was accepted before has been neither revoked nor expired since."""
+        """Checks whether a token that was accepted before has been neither revoked nor expired since."""
         self.refresh()
         known = self._by_id.get(token.id)
         return known is not None and not known.is_expired(self.instance.clock())
 
     def check_rate(self, token: TokenDoc) -> None:
-        """Raises `ApiError` (429) where the token is over its rate."""
+        """Counts a request of a token. Raises `ApiError` (429) where the token is over its rate."""
         wait = self.token_limiter.take(token)
         if wait:
             message = f"the token {token.name} may send {token.rate} requests a second"
             raise ApiError(429, "rate", message, retry_after=wait)
 
     def webhook(self, connection: str, name: str) -> WebhookSettings | None:
-        """The settings of a webhook; None where there is none of this name."""
+        """Returns the settings of a webhook; None where `name` is unknown."""
         self.refresh()
         return self._webhooks.get((connection, name))
 
     def webhooks(self, connection: str) -> dict[str, WebhookSettings]:
-        """The webhooks of a connection by name."""
+        """Returns the webhooks of a connection by name."""
         self.refresh()
         return {hook: found for (owner, hook), found in sorted(self._webhooks.items()) if owner == connection}
 
     def require_connection(self, name: str) -> None:
-        """Raises `UnknownConnection` where there is none of this name, as of the last `refresh`."""
+        """Checks that a connection exists, as of the last `refresh`. Raises `UnknownConnection`."""
         if name not in self._connections:
             raise UnknownConnection(name, self._connections)
 
     def connections(self) -> frozenset[str]:
-        """The names of all connections."""
+        """Returns the names of all connections."""
         self.refresh()
         return self._connections
 
 
 def context_of(request: Request) -> ApiContext:
-    """The state of the server that a request came to."""
+    """Returns the state of the server that a request came to."""
     found: ApiContext = request.app.state.context
     return found
 
 
 def authorize(request: Request, scope: Scope, connection: str | None = None) -> TokenDoc:
-    """The request's token, which has the scope and may use the connection. Raises `ApiError`, `UnknownConnection`."""
+    """Finds the request's token and checks that it has the scope and may use the connection.
+
+    Raises `ApiError`, `UnknownConnection`.
+    """
     token: TokenDoc | None = request.scope.get("askel.token")
     if token is None:
         raise unknown_token()
@@ -165,7 +168,7 @@ def authorize(request: Request, scope: Scope, connection: str | None = None) -> 
 
 
 def unknown_token() -> ApiError:
-    """The 401 for a token that is missing, wrong, revoked or expired: one message for all."""
+    """Makes the 401 for a token that is missing, wrong, revoked or expired: one message for all."""
     message = (
         "no valid token: send `Authorization: Bearer askel_…`; `askel token create` makes one, "
         "and one that was revoked or has expired is refused"
@@ -174,5 +177,5 @@ def unknown_token() -> ApiError:
 
 
 def token_actor(token: TokenDoc) -> str:
-    """The name of a token's owner in the audit."""
+    """Returns the name by which the audit calls a token's owner."""
     return f"token:{token.name}"

@@ -104,7 +104,7 @@ _MESSAGE_BY_STATUS = {
 
 
 def to_api_error(error: Exception) -> ApiError:
-    """The response for an expected error of the layers below. Raises the error again where it is not expected."""
+    """Makes the response for an expected error of the layers below. Raises the error again where it is not expected."""
     message = str(error)
     match error:
         case ApiError():
@@ -154,7 +154,7 @@ EXPECTED_ERRORS: tuple[type[Exception], ...] = (
     RecordRefused,
     TimeoutError,
 )
-"""Errors that `to_api_error` has a response for, by their base classes."""
+"""The errors for which `to_api_error` has a response, by their base classes."""
 
 
 def install_handlers(app: FastAPI) -> None:
@@ -174,7 +174,7 @@ async def _handle(request: Request, error: Exception) -> Response:
 
 
 def error_response(error: ApiError, request_id: str) -> Response:
-    """The response of an error."""
+    """Makes the response of an error."""
     body = {
         "error": {
             "code": error.code,
@@ -189,7 +189,7 @@ def error_response(error: ApiError, request_id: str) -> Response:
 
 
 def problem_rows(invalid: InvalidWorkflow) -> list[dict[str, Any]]:
-    """The problems of a workflow or step, one row each."""
+    """Returns the problems of a workflow or step, one row each."""
     return [_problem_row(problem) for problem in invalid.problems]
 
 
@@ -214,7 +214,7 @@ def _field_path(row: Mapping[str, Any]) -> str:
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error responses of a route, for the OpenAPI document."""
+    """Returns the error responses of a route, for the OpenAPI document."""
     return {
         status: {"model": FaultAnswer, "description": _STATUS_DESCRIPTIONS[status]} for status in statuses
     }

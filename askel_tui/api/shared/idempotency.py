@@ -37,7 +37,10 @@ KEY_REUSED_MESSAGE = (
 
 
 def idempotency_key(request: Request, token: TokenDoc) -> str | None:
-    """The request's Idempotency-Key, prefixed with its token's name. Raises `ApiError` for one that is too long."""
+    """Reads the request's Idempotency-Key, prefixed with its token's name.
+
+    Raises `ApiError` for one that is too long.
+    """
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
@@ -51,7 +54,7 @@ def idempotency_key(request: Request, token: TokenDoc) -> str | None:
 async def respond_once(
     request: Request, token: TokenDoc, body: bytes, do: Callable[[], Awaitable[tuple[Response, bool]]]
 ) -> Response:
-    """The response of `do`, or the stored one where the same request came with the same key before.
+    """Returns the response of `do`, or the stored one where the same request came with the same key before.
 
     `do` gives its response, and whether that is final: one that is not is made anew the next time. Raises `ApiError`
     where the key came with another body or address, and what `do` raises, which is not stored.

@@ -28,7 +28,7 @@ _DIGEST_PATTERN = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(slots=True)
 class IngestResult:
-    """What became of each record, in the order of the request, with counts."""
+    """The result of each record, in the order of the request, with counts."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     accepted: int = 0
@@ -36,7 +36,7 @@ class IngestResult:
     refused: int = 0
 
     def body(self) -> dict[str, Any]:
-        """The body of the response."""
+        """Returns the body of the response."""
         counts = {"accepted": self.accepted, "same": self.same, "refused": self.refused}
         return {**counts, "records": self.rows}
 
@@ -132,14 +132,17 @@ def _has_id(value: bytes | Mapping[str, Any]) -> bool:
 
 
 async def _result_without_time(context: ApiContext, connection: str, record: Record) -> AcceptResult:
-    """`same` where the stored record differs only in its time, which was its time of receipt."""
+    """Returns `same` where the stored record differs only in its time, which was its time of receipt."""
     stored = await context.instance.journal.find_record(connection, record.id)
     same = stored is not None and replace(record, time=stored.record.time) == stored.record
     return "same" if same else "other_body"
 
 
 def refuse_under_pressure(context: ApiContext) -> None:
-    """Raises `ApiError`: 429 where no more records are accepted now, 503 while the daemon stops."""
+    """Refuses records while the server can't accept any.
+
+    Raises `ApiError`: 429 under backpressure, 503 while the daemon stops.
+    """
     if context.backpressure.reason is not None:
         message = f"no more records are taken at present: {context.backpressure.reason}"
         raise ApiError(429, "pressure", message, retry_after=10)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ApiLimits:
-    """What one server allows its clients."""
+    """The limits that one server sets for its clients."""
 
     body_timeout_s: float = 20.0
-    """How long a body may take to arrive."""
+    """Time that a body may take to arrive."""
     headers_timeout_s: float = 10.0
-    """How long a request's headers may take to arrive; a connection that sends nothing is closed a little later."""
+    """Time that a request's headers may take to arrive; a connection that sends nothing is closed a little later."""
     max_buffered_bytes: int = 32_000_000
     """Bytes of all bodies that are in memory at once."""
     max_connections: int = 2_000
@@ -20,5 +20,5 @@ class ApiLimits:
 
     @property
     def max_open_files(self) -> int:
-        """Files that the process may need to open: all those connections, and its own."""
+        """Number of files that the process may need to open: all those connections, and its own."""
         return 3 * self.max_connections

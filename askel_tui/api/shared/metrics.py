@@ -11,7 +11,7 @@ Labels = tuple[tuple[str, str], ...]
 """Names of labels with their values, in the order in which they are written."""
 
 Sample = tuple[str, Labels, float]
-"""One line of a metric: the suffix of its name, its labels, its value."""
+"""One line of a metric: suffix of the name, labels, value."""
 
 BUCKET_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds of latency buckets, in seconds."""
@@ -29,12 +29,12 @@ class Metric:
     values: dict[Labels, float] = field(default_factory=dict)
 
     def add(self, amount: float = 1, /, **labels: str) -> None:
-        """Adds to the number of these labels."""
+        """Adds `amount` to the number of these labels."""
         key = tuple(labels.items())
         self.values[key] = self.values.get(key, 0) + amount
 
     def samples(self) -> Iterator[Sample]:
-        """One sample per set of labels."""
+        """Returns one sample per set of labels."""
         for labels, value in self.values.items():
             yield "", labels, value
 
@@ -53,7 +53,7 @@ class Histogram(Metric):
         counts[bisect_left(BUCKET_BOUNDS_S, seconds)] += 1
 
     def samples(self) -> Iterator[Sample]:
-        """Per set of labels: a cumulative count per bucket, the sum, the count of all."""
+        """Returns, per set of labels, a cumulative count per bucket, the sum, and the count of all."""
         for labels, counts in self._counts.items():
             total = 0
             for bound, count in zip((*map(str, BUCKET_BOUNDS_S), "+Inf"), counts, strict=True):
@@ -77,12 +77,12 @@ class ServerMetrics:
             "askel_record_arrival_seconds", "From taking a record in to Klaviyo's answer for a step of it."
         )
         self.received_at_ms: OrderedDict[tuple[str, str], int] = OrderedDict()
-        """When the newest records were received, by connection and id."""
+        """The times of receipt of the newest records, by connection and id."""
         self.last_audit_seq = 0
-        """The last audit entry that was counted."""
+        """The `seq` of the last audit entry that was counted."""
 
     def counted(self) -> tuple[Metric, ...]:
-        """The metrics that the page shows of this process."""
+        """Returns the metrics that the page shows of this process."""
         return (
             self.records,
             self.requests,
@@ -93,7 +93,7 @@ class ServerMetrics:
 
 
 def render(metrics: Iterable[Metric], is_visible: Callable[[Mapping[str, str]], bool]) -> str:
-    """The page of these metrics, with only the samples whose labels are visible."""
+    """Renders the page of these metrics; it holds only the samples whose labels are visible to the caller."""
     lines: list[str] = []
     for metric in metrics:
         lines += (f"# HELP {metric.name} {metric.help_text}", f"# TYPE {metric.name} {metric.kind}")

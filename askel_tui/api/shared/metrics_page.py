@@ -18,7 +18,7 @@ MAX_ENTRIES_PER_SCRAPE = 5_000
 _ACCOUNT_CHANGES = frozenset(
     name for name, cause in HOLD_CAUSES.items() if cause.is_drift and not cause.is_about_key
 )
-"""Causes of holds that mean the account is no longer what a workflow was built on; those three are about the key."""
+"""The causes of holds that mean a changed account, without those that are about the key."""
 
 _OPERATION_HELP = {
     "waiting": "Operations that wait to be sent.",
@@ -29,7 +29,7 @@ _OPERATION_HELP = {
 
 
 async def render_metrics(context: ApiContext, token: TokenDoc) -> str:
-    """The page for a token. A token of some connections sees nothing of the others."""
+    """Renders the page for a token. A token that is bound to connections sees nothing of the others."""
     await _observe_audit(context)
     status = await read_status(context.instance)
     metrics = [

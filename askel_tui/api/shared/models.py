@@ -70,7 +70,7 @@ class ProfileIdentifiers(_ClosedModel):
         return given
 
     def identity(self) -> Identity:
-        """The identifiers for a plan."""
+        """Returns the identifiers for a plan."""
         return Identity(self.email, self.phone_number, self.external_id)
 
 
@@ -105,7 +105,7 @@ class Attributes(_ClosedModel):
     location: Location = Location()
 
     def flatten(self) -> dict[str, Any]:
-        """The attributes that were given, by dotted names."""
+        """Returns the attributes that were given, by dotted names."""
         given = self.model_dump(exclude_unset=True)
         location = given.pop("location", {})
         return {**given, **{f"location.{name}": value for name, value in location.items()}}
@@ -205,7 +205,7 @@ class ProfileAnswer(_ClosedModel):
 
 
 def _audit_row_schema() -> dict[str, Any]:
-    """The JSON schema of an audit entry, with its time as text."""
+    """Makes the JSON schema of an audit entry, with its time as text."""
     schema = TypeAdapter(AuditEntry).json_schema()
     at = {"type": "string", "format": "date-time", "title": "At"}
     schema["properties"] |= {"at": at}

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from askel_tui.store.state.tokens import TokenDoc
 
 BURST_S = 2.0
-"""How many seconds' worth of requests may come in a burst."""
+"""The size of a burst: as many requests as the rate allows in this time, in seconds."""
 
 
 class TokenLimiter:
@@ -20,7 +20,7 @@ class TokenLimiter:
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def take(self, token: TokenDoc) -> int:
-        """Counts a request; 0 where the token may make it, else the seconds after which it may."""
+        """Counts a request; returns 0 where the token may make it, else the seconds after which it may."""
         if token.rate is None:
             return 0
         now = self._clock()
@@ -34,5 +34,5 @@ class TokenLimiter:
         return max(1, math.ceil((1 - left) / token.rate))
 
     def retain(self, ids: set[str]) -> None:
-        """Drops the buckets of all tokens but these."""
+        """Drops the buckets of all tokens except `ids`."""
         self._buckets = {name: bucket for name, bucket in self._buckets.items() if name in ids}

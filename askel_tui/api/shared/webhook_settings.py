@@ -1,4 +1,4 @@
-"""Settings of webhooks: how one is verified and read. There is one setting for each connection and webhook."""
+"""Settings of webhooks: how each webhook is verified and read. There is one setting for each connection and webhook."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SETTING_PREFIX = "webhook:"
 
 
 def secret_name(connection: str, hook: str) -> str:
-    """The name of a webhook's secret in the vault or keyring; no connection can have this name."""
+    """Returns the name of a webhook's secret in the vault or keyring; no connection can have this name."""
     return f"webhook:{connection}/{hook}"
 
 
@@ -22,7 +22,7 @@ DataPath = Annotated[
 
 
 class WebhookSettings(BaseModel):
-    """How a webhook is verified and read; its secret is in the vault or keyring, never here.
+    """The settings by which a webhook is verified and read; its secret is in the vault or keyring, never here.
 
     `scheme` says what is signed and how the header writes it: `hex` and `base64` sign the body (GitHub's
     `X-Hub-Signature-256` is hex with the prefix `sha256=`, Shopify's header is base64), `stripe` signs
@@ -35,7 +35,7 @@ class WebhookSettings(BaseModel):
     header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")] = "X-Signature"
     """The header of the signature; `standard` has its own headers."""
     prefix: Annotated[str, StringConstraints(max_length=32)] = ""
-    """What stands before the signature in the header."""
+    """The text before the signature in the header."""
     algorithm: Literal["sha256", "sha512", "sha1"] = "sha256"
     tolerance_s: Annotated[int, Field(ge=1, le=86_400)] = 300
     event: Text | None = None

@@ -21,7 +21,7 @@ class SignatureRefused(ValueError):
 def check_signature(
     settings: WebhookSettings, secret: str, headers: Mapping[str, str], body: bytes, now_s: float
 ) -> None:
-    """Raises `SignatureRefused` unless the headers hold a signature of this body. Compares in constant time."""
+    """Checks that the headers hold a signature of this body, in constant time. Raises `SignatureRefused`."""
     if settings.scheme == "standard":
         _check_standard(settings, secret, headers, body, now_s)
         return

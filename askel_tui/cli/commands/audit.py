@@ -129,7 +129,7 @@ async def _newest(
     *,
     mention_more: bool,
 ) -> int:
-    """Writes the newest entries; gives the `seq` of the last one, 0 without any."""
+    """Writes the newest entries; returns the `seq` of the last one, 0 without any."""
     entries = await instance.journal.audit_entries(entry_filter, limit=limit + 1, newest=True)
     for entry in entries[-limit:]:
         write(entry)
@@ -162,7 +162,7 @@ class AuditRows:
         self._at = 0
 
     def row(self, entry: AuditEntry) -> dict[str, Any]:
-        """One entry's document, with its time as RFC 3339."""
+        """Makes the document of one entry, with its time as RFC 3339."""
         row = {each.name: getattr(entry, each.name) for each in fields(entry)}
         row["at"] = to_rfc3339(entry.at)
         if entry.request is None:

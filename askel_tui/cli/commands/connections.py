@@ -99,7 +99,7 @@ async def _connect(name: str, key: str, settings: dict[str, Any], as_json: bool)
 
 
 async def _first_catalog(instance: Instance, document: ConnectionDoc) -> dict[str, int] | None:
-    """Reads the catalog once, and counts it by section. None where it can't be read, which is only reported."""
+    """Reads the catalog once and returns its counts by section. None where it can't be read, which is only reported."""
     from askel_tui.core.problems import did_you_mean
     from askel_tui.klaviyo.errors import KlaviyoError
     from askel_tui.klaviyo.reads.catalog import SECTIONS

@@ -68,7 +68,7 @@ def daemon(listen: str | None, public: bool, until_idle: bool, log_json: bool, l
 
 
 async def _count_remaining() -> tuple[int, int]:
-    """(operations that wait or are held, failures)."""
+    """Returns (operations that wait or are held, failures)."""
     async with open_instance() as instance:
         counts = (await instance.journal.counts()).values()
     return sum(each.waiting + each.held for each in counts), sum(each.failed for each in counts)
@@ -85,7 +85,7 @@ class TextLines(logging.Formatter):
     """Formats `time LEVEL message`, sanitized; of an exception only its name and message."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
+        """Formats one line of the log."""
         return f"{_record_time(record)} {record.levelname:<7} {sanitize_sentence(_message(record))}"
 
 
@@ -93,7 +93,7 @@ class JsonLines(logging.Formatter):
     """Formats one JSON object a line: at, level, logger, message, and the fields of a request."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
+        """Formats one line of the log."""
         return encode_json(
             {
                 "at": _record_time(record),

@@ -37,7 +37,7 @@ CHECKED_PACKAGES = (
 
 WEEK_MS = 7 * 86_400_000
 MAX_IMBALANCES = 1_000
-"""Bulk jobs whose figures do not add up that are counted."""
+"""The largest number of bulk jobs with wrong figures that are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,10 @@ def _package_finding() -> Finding:
 
 
 def _run_check(what: str, check: Callable[[], str | tuple[bool, str]]) -> Finding:
-    """The result of a check; in order unless it says otherwise. An expected error is a finding too."""
+    """Runs a check and returns its finding: in order unless the check says otherwise.
+
+    An expected error is a finding too.
+    """
     try:
         found = check()
         return Finding(what, True, found) if isinstance(found, str) else Finding(what, *found)
@@ -167,7 +170,7 @@ async def _chain_finding(instance: Instance) -> Finding:
 
 
 async def _import_job_finding(instance: Instance) -> Finding:
-    """Whether Klaviyo's figures added up for every bulk job of the last week: accepted = written + failed."""
+    """Checks whether Klaviyo's figures added up for every bulk job of the last week: accepted = written + failed."""
     from askel_tui.store.journal.rows import AuditFilter
 
     imbalances = AuditFilter(kind="imbalance", since=instance.clock() - WEEK_MS)
@@ -197,7 +200,7 @@ def _check_daemon(instance: Instance) -> str:
 
 
 def _api_findings(instance: Instance, keys: bool) -> list[Finding]:
-    """The findings about the HTTP API. `keys`: whether the vault or keyring can be opened."""
+    """Collects the findings about the HTTP API. `keys` is True if the vault or keyring can be opened."""
     from askel_tui.cli.commands import doctor_api
 
     findings = [

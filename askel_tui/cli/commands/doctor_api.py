@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def check_api(instance: Instance) -> tuple[bool, str]:
-    """Whether the HTTP API is in order, and a sentence about it. Blocks while it waits for `/readyz`."""
+    """Checks whether the HTTP API is in order, and describes it in a sentence. Blocks while it waits for `/readyz`."""
     from askel_tui.api.server.listen_address import read_listen_address
     from askel_tui.store.locks import owner_pid
 
@@ -37,7 +37,7 @@ def check_api(instance: Instance) -> tuple[bool, str]:
 
 
 def check_tokens(instance: Instance) -> tuple[bool, str]:
-    """How many tokens there are, and which of them need attention. Always in order: a useless token is no fault."""
+    """Counts the tokens, and names those that need attention. Always in order: a useless token is no fault."""
     from askel_tui.store.state.tokens import Tokens
 
     kept = Tokens(instance.home)
@@ -67,7 +67,7 @@ def _name_tokens(what: str, found: Iterable[TokenDoc]) -> list[str]:
 
 
 def check_webhooks(instance: Instance) -> tuple[bool, str]:
-    """Whether each webhook has readable settings and a stored secret. Blocks."""
+    """Checks whether each webhook has readable settings and a stored secret. Blocks."""
     from askel_tui.api.shared.webhook_settings import SETTING_PREFIX, WebhookSettings, secret_name
 
     names = [
@@ -91,7 +91,7 @@ def check_webhooks(instance: Instance) -> tuple[bool, str]:
 
 
 def systemd_unit(pid: int) -> str | None:
-    """The systemd unit of a process; None where there is none, or the kernel does not say."""
+    """Finds the systemd unit of a process; None where there is none, or the kernel does not say."""
     try:
         with open(f"/proc/{pid}/cgroup", encoding="utf-8") as groups:
             names = [part for line in groups for part in line.strip().split("/")]

@@ -137,7 +137,7 @@ def _show_record(record: RecordPreview) -> None:
 
 
 def _change_lines(field: str, change: Mapping[str, Any]) -> Iterator[str]:
-    """The lines of a change: a field before and after, or an event with its attributes and properties."""
+    """Formats a change as lines: a field before and after, or an event with its attributes and properties."""
     after = change["after"]
     if not field.startswith("event ") or not isinstance(after, Mapping):
         yield f"{format_cell(field)}: {_format_value(change['before'])} → {_format_value(after)}"

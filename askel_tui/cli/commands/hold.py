@@ -58,7 +58,7 @@ async def list_(workflow: str | None, step: str | None, as_json: bool) -> None:
 
 
 def hold_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A hold as a JSON document, with its time as RFC 3339."""
+    """Returns a hold as a JSON document, with its time as RFC 3339."""
     return {**row, "since": to_rfc3339(row["since"])}
 
 

@@ -100,7 +100,7 @@ class Progress:
         self._drawn = 0.0
 
     def read(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """The lines, whose bytes are counted as they pass."""
+        """Passes lines on and counts their bytes."""
         for line in lines:
             self._read += len(line)
             yield line
@@ -129,7 +129,7 @@ class Progress:
 
 
 def _size(stream: BinaryIO) -> int:
-    """The size of a file in bytes, 0 for a pipe."""
+    """Returns the size of a file in bytes, 0 for a pipe."""
     try:
         return os.fstat(stream.fileno()).st_size
     except OSError:

@@ -121,7 +121,8 @@ async def _list(sent: ReplayRange, as_json: bool) -> None:
 
 
 def _require_workflow(instance: Instance, workflow: str | None) -> None:
-    """Raises `UnknownWorkflow`, with a suggestion, for a name that would find nothing."""
+    """Checks that a workflow exists. Raises `UnknownWorkflow`, with a suggestion, for a name that would find
+    nothing."""
     if workflow is not None:
         instance.workflow_document(workflow)
 
