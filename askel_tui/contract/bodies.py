@@ -26,7 +26,7 @@ def profile(
     properties: Mapping[str, Any],
     unset: Sequence[str],
 ) -> Body:
-    """A profile resource, with `meta` next to its attributes (docs/klaviyo.md 3.2).
+    """Builds a profile resource, with `meta` next to its attributes (docs/klaviyo.md 3.2).
 
     Raises `Inexpressible` without any identifier, and for an unknown identifier or field of a location.
     """
@@ -58,7 +58,7 @@ def event(
     value_currency: str | None,
     backfill: bool,
 ) -> Body:
-    """An event's attributes, without its profile (docs/klaviyo.md 2.11)."""
+    """Builds an event's attributes, without its profile (docs/klaviyo.md 2.11)."""
     attributes: Body = {
         "metric": {"data": {"type": "metric", "attributes": {"name": metric}}},
         "properties": dict(properties),
@@ -75,14 +75,14 @@ def event(
 
 
 def consent_profile(identifiers: Mapping[str, str], subscriptions: Body) -> Body:
-    """A profile of a consent job: its e-mail and phone number, no other identifiers (docs/klaviyo.md 3.1)."""
+    """Builds a profile of a consent job: its e-mail and phone number, no other identifiers (docs/klaviyo.md 3.1)."""
     attributes: Body = {name: identifiers[name] for name in ("email", "phone_number") if name in identifiers}
     attributes["subscriptions"] = subscriptions
     return {"type": "profile", "attributes": attributes}
 
 
 def consent_job(kind: str, attributes: Body, list_id: str | None) -> Body:
-    """The document of a subscribe or unsubscribe job (docs/klaviyo.md 2.8, 2.9)."""
+    """Builds the document of a subscribe or unsubscribe job (docs/klaviyo.md 2.8, 2.9)."""
     data: Body = {"type": kind, "attributes": attributes}
     if list_id is not None:
         data["relationships"] = {"list": {"data": {"type": "list", "id": list_id}}}

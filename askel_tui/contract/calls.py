@@ -4,7 +4,8 @@ from enum import StrEnum
 
 
 class Call(StrEnum):
-    """An operation of Klaviyo's API: its `operationId` in the newest revision, whichever revision is called."""
+    """An operation of Klaviyo's API, named by its `operationId` in the newest revision, whichever revision is
+    called."""
 
     ADD_PROFILES_TO_LIST = "add_profiles_to_list"
     BULK_CREATE_EVENTS = "bulk_create_events"

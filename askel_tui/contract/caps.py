@@ -19,31 +19,32 @@ class Caps:
     """The caps of one revision. Lengths are in characters, sizes in bytes of UTF-8 JSON."""
 
     email: int = 100
-    """An e-mail address (docs/klaviyo.md 3.1)."""
+    """The longest e-mail address (docs/klaviyo.md 3.1)."""
     external_id: int = 255
-    """An external id; Klaviyo states none, this is the cap of its other free identifiers (unique_id, 3.4)."""
+    """The longest external id; Klaviyo states no cap, so this is the one of its other free identifiers (unique_id,
+    3.4)."""
     profile_bytes: int = 100 * _BYTES_PER_KB
-    """A profile's payload (docs/klaviyo.md 3.4, stated from 2025-01-15 on)."""
+    """The largest payload of a profile (docs/klaviyo.md 3.4, stated from 2025-01-15 on)."""
     event_properties: int = 400
-    """Properties of one event (docs/klaviyo.md 3.4: 300 until 2025-04-15)."""
+    """The most properties of one event (docs/klaviyo.md 3.4: 300 until 2025-04-15)."""
     event_string_bytes: int = 100 * _BYTES_PER_KB
-    """One string in an event (docs/klaviyo.md 3.4)."""
+    """The largest string in an event (docs/klaviyo.md 3.4)."""
     event_bytes: int = 5 * _BYTES_PER_MB
-    """One event (docs/klaviyo.md 3.4)."""
+    """The largest event (docs/klaviyo.md 3.4)."""
     event_profile_bytes: int = 95 * _BYTES_PER_KB
-    """The profile object inside an event (docs/klaviyo.md 3.4)."""
+    """The largest profile object inside an event (docs/klaviyo.md 3.4)."""
     array_items: int = 4000
-    """Elements of an array in an event (docs/klaviyo.md 3.4)."""
+    """The most elements of an array in an event (docs/klaviyo.md 3.4)."""
     nesting: int = 10
-    """Levels of objects and arrays in an event's properties (docs/klaviyo.md 3.4)."""
+    """The most levels of objects and arrays in an event's properties (docs/klaviyo.md 3.4)."""
     metric_name: int = 127
-    """A metric's name: under 128 (docs/klaviyo.md 3.4)."""
+    """The longest name of a metric: under 128 (docs/klaviyo.md 3.4)."""
     unique_id: int = 255
-    """An event's `unique_id`, at least 1 (docs/klaviyo.md 3.4)."""
+    """The longest `unique_id` of an event; the shortest has one character (docs/klaviyo.md 3.4)."""
     event_year_floor: int = 1991
-    """The first year an event may lie in, UTC: after 1990, before 2026-07-15 after 2000 (docs/klaviyo.md 3.4)."""
+    """The first year in which an event may lie, UTC: after 1990, before 2026-07-15 after 2000 (docs/klaviyo.md 3.4)."""
     event_days_ahead: int = 365
-    """How far ahead of now an event may lie: one year (docs/klaviyo.md 3.4)."""
+    """The largest number of days by which an event may lie ahead of now: one year (docs/klaviyo.md 3.4)."""
 
 
 _NEWEST = Caps()
@@ -81,7 +82,7 @@ STANDARD_ATTRIBUTES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 
 def caps(revision: str) -> Caps:
-    """The caps of a revision. Raises `LookupError` for one that the contract data does not hold."""
+    """Returns the caps of a revision. Raises `LookupError` for one that the contract data does not hold."""
     if revision not in _CAPS:
         raise LookupError(f"No caps are known for revision {revision}; known are {', '.join(_CAPS)}.")
     return _CAPS[revision]

@@ -33,7 +33,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 @cache
 def dialect(revision: str) -> Dialect:
-    """The dialect of a revision. Raises `LookupError` for one that the contract data does not hold."""
+    """Returns the dialect of a revision. Raises `LookupError` for one that the contract data does not hold."""
     if revision not in REVISIONS:
         raise LookupError(f"No dialect is known for revision {revision}; known are {', '.join(REVISIONS)}.")
     return Dialect(revision)
@@ -59,9 +59,9 @@ class Dialect:
         newest = revision == "2026-07-15"
         self.revision = revision
         self.has_backfill = newest
-        """Whether an event may say that it must not fire flows (docs/klaviyo.md 0.4: from 2026-04-15)."""
+        """True if an event may say that it must not fire flows (docs/klaviyo.md 0.4: from 2026-04-15)."""
         self.has_historical_consent = revision != "2024-02-15"
-        """Whether consent may be dated: `historical_import` (docs/klaviyo.md 0.4: from 2024-07-15)."""
+        """True if consent may be dated: `historical_import` (docs/klaviyo.md 0.4: from 2024-07-15)."""
         self.subscribe_channels = ("email", "sms", "whatsapp", "push") if newest else ("email", "sms")
         """The channels that a profile can be subscribed to."""
         self.unsubscribe_channels = self.subscribe_channels[:3]
@@ -79,7 +79,8 @@ class Dialect:
         properties: Mapping[str, Any] = _NOTHING,
         unset: Sequence[str] = (),
     ) -> Body:
-        """`create_or_update_profile`: null clears an attribute, `unset` removes properties (docs/klaviyo.md 3.2).
+        """Builds the body of a `create_or_update_profile` call: null clears an attribute, `unset` removes properties
+        (docs/klaviyo.md 3.2).
 
         `attributes` are nested as Klaviyo has them (`{"location": {"city": …}}`).
         """
@@ -91,7 +92,7 @@ class Dialect:
         attributes: Mapping[str, Any] = _NOTHING,
         properties: Mapping[str, Any] = _NOTHING,
     ) -> Body:
-        """One profile of `bulk_import`, which cannot clear an attribute (docs/klaviyo.md 3.2)."""
+        """Builds one profile of a `bulk_import` body, which cannot clear an attribute (docs/klaviyo.md 3.2)."""
         location = attributes.get("location") or _NOTHING
         if None in attributes.values() or None in location.values():
             raise Inexpressible(
@@ -100,7 +101,8 @@ class Dialect:
         return self._profile(identifiers, attributes, properties)
 
     def bulk_import(self, profiles: Sequence[Body], list_id: str | None = None) -> Body:
-        """`bulk_import_profiles` of items from `import_item`, which all join the list if one is given."""
+        """Builds the body of a `bulk_import_profiles` call from items of `import_item`, which all join the list if
+        one is given."""
         data: Body = {
             "type": "profile-bulk-import-job",
             "attributes": {"profiles": {"data": list(profiles)}},
@@ -110,12 +112,13 @@ class Dialect:
         return {"data": data}
 
     def merge(self, destination: str, source: str) -> Body:
-        """`merge_profiles`: the profile `source` becomes part of `destination` (docs/klaviyo.md 2.5)."""
+        """Builds the body of a `merge_profiles` call: the profile `source` becomes part of `destination`
+        (docs/klaviyo.md 2.5)."""
         profiles = {"data": [{"type": "profile", "id": source}]}
         return {"data": {"type": "profile-merge", "id": destination, "relationships": {"profiles": profiles}}}
 
     def list_members(self, profile_ids: Sequence[str]) -> Body:
-        """`add_profiles_to_list` and `remove_profiles_from_list`."""
+        """Builds the body of an `add_profiles_to_list` or `remove_profiles_from_list` call."""
         return {"data": [{"type": "profile", "id": one} for one in profile_ids]}
 
     def event(
@@ -129,7 +132,7 @@ class Dialect:
         value_currency: str | None = None,
         backfill: bool = False,
     ) -> Body:
-        """`create_event` (docs/klaviyo.md 2.11). `time` is RFC 3339."""
+        """Builds the body of a `create_event` call (docs/klaviyo.md 2.11). `time` is RFC 3339."""
         attributes = self._event(metric, properties, time, unique_id, value, value_currency, backfill)
         attributes["profile"] = {"data": self._profile(identifiers)}
         return {"data": {"type": "event", "attributes": attributes}}
@@ -144,17 +147,20 @@ class Dialect:
         value_currency: str | None = None,
         backfill: bool = False,
     ) -> Body:
-        """One event of an `event_group`."""
+        """Builds one event of an `event_group`."""
         attributes = self._event(metric, properties, time, unique_id, value, value_currency, backfill)
         return {"type": "event", "attributes": attributes}
 
     def event_group(self, identifiers: Mapping[str, str], events: Sequence[Body]) -> Body:
-        """One profile and its events (from `event_item`) in `bulk_events` (docs/klaviyo.md 2.12)."""
+        """Builds one profile with its events (from `event_item`) for `bulk_events` (docs/klaviyo.md 2.12)."""
         attributes: Body = {"profile": {"data": self._profile(identifiers)}, "events": {"data": list(events)}}
         return {"type": "event-bulk-create", "attributes": attributes}
 
     def bulk_events(self, groups: Sequence[Body]) -> Body:
-        """`bulk_create_events` of groups from `event_group`. Raises `NotInRevision` where there is none."""
+        """Builds the body of a `bulk_create_events` call from groups of `event_group`.
+
+        Raises `NotInRevision` where the revision lacks the call.
+        """
         endpoint(self.revision, Call.BULK_CREATE_EVENTS)
         attributes = {"events-bulk-create": {"data": list(groups)}}
         return {"data": {"type": "event-bulk-create-job", "attributes": attributes}}
@@ -165,9 +171,10 @@ class Dialect:
         channels: Sequence[str],
         consented_at: Mapping[str, str] = _NOTHING,
     ) -> Body:
-        """One profile of `subscribe`. `consented_at` gives times by channel, for historical consent only.
+        """Builds one profile of a `subscribe` body.
 
-        Identifiers other than e-mail and phone number are left out: the call takes none (docs/klaviyo.md 3.1).
+        `consented_at` gives times by channel, for historical consent only. Identifiers other than e-mail and phone
+        number are left out: the call takes none (docs/klaviyo.md 3.1).
         """
         if consented_at and not self.has_historical_consent:
             raise Inexpressible(f"Consent cannot be dated at revision {self.revision}.")
@@ -186,7 +193,7 @@ class Dialect:
         custom_source: str | None = None,
         historical: bool = False,
     ) -> Body:
-        """`bulk_subscribe_profiles` of items from `subscribe_item`.
+        """Builds the body of a `bulk_subscribe_profiles` call from items of `subscribe_item`.
 
         `historical` skips double opt-in and needs a `consented_at` on every channel; without it none may
         have one (docs/klaviyo.md 6).
@@ -205,13 +212,13 @@ class Dialect:
         return bodies.consent_job("profile-subscription-bulk-create-job", attributes, list_id)
 
     def unsubscribe_item(self, identifiers: Mapping[str, str], channels: Sequence[str]) -> Body:
-        """One profile of `unsubscribe`; identifiers other than e-mail and phone number are left out."""
+        """Builds one profile of an `unsubscribe` body; identifiers other than e-mail and phone number are left out."""
         wanted = self._checked(channels, self.unsubscribe_channels, identifiers)
         subscriptions = {channel: {"marketing": {"consent": "UNSUBSCRIBED"}} for channel in wanted}
         return bodies.consent_profile(identifiers, subscriptions)
 
     def unsubscribe(self, profiles: Sequence[Body], list_id: str | None = None) -> Body:
-        """`bulk_unsubscribe_profiles` of items from `unsubscribe_item`.
+        """Builds the body of a `bulk_unsubscribe_profiles` call from items of `unsubscribe_item`.
 
         A profile that is not in the given list is unsubscribed from everything (docs/klaviyo.md 6).
         """

@@ -25,7 +25,7 @@ NEWEST = REVISIONS[-1]
 """The revision that new connections pin."""
 
 RETIRED: Mapping[str, str] = MappingProxyType({"2024-02-15": "2025-01-15"})
-"""Retired revisions, each with the one that serves it today: the oldest live one (docs/klaviyo.md 0.3)."""
+"""The retired revisions, each with the one that serves it today: the oldest live one (docs/klaviyo.md 0.3)."""
 
 
 class NotInRevision(LookupError):
@@ -92,12 +92,13 @@ class Endpoint:
     max_item_bytes: int | None = None
 
     def url_path(self, **ids: str) -> str:
-        """The path with its ids filled in, percent-encoded. Raises `KeyError` for an id that is not given."""
+        """Fills in the ids of the path, percent-encoded. Raises `KeyError` for an id that is not given."""
         return self.path.format_map({key: quote(value, safe="") for key, value in ids.items()})
 
 
 def endpoint(revision: str, name: str) -> Endpoint:
-    """The endpoint as a caller may use it: a retired revision also keeps to the limits of the one that serves it.
+    """Returns the endpoint as a caller may use it: a retired revision also keeps to the limits of the one that serves
+    it.
 
     Raises `NotInRevision` (a `LookupError`) when the revision has no such endpoint, `LookupError` for a
     revision that the data does not hold.
@@ -110,7 +111,7 @@ def endpoint(revision: str, name: str) -> Endpoint:
 
 @cache
 def endpoints(revision: str) -> Mapping[str, Endpoint]:
-    """All endpoints of a revision by name, within the limits of the one that serves it."""
+    """Returns all endpoints of a revision by name, within the limits of the one that serves it."""
     table = published_endpoints(revision)
     if revision not in RETIRED:
         return table
@@ -121,14 +122,14 @@ def endpoints(revision: str) -> Mapping[str, Endpoint]:
 
 @cache
 def published_endpoints(revision: str) -> Mapping[str, Endpoint]:
-    """All endpoints of a revision by name, exactly as its own specification has them."""
+    """Returns all endpoints of a revision by name, exactly as its own specification has them."""
     if revision not in REVISIONS:
         raise LookupError(f"The contract data holds no revision {revision}; it holds {', '.join(REVISIONS)}.")
     return MappingProxyType({name: _endpoint(name, row) for name, row in _data()[revision].items()})
 
 
 def serving_revision(revision: str) -> str:
-    """The revision that serves a call which names this one today (docs/klaviyo.md 0.3)."""
+    """Returns the revision that today serves a call which names this one (docs/klaviyo.md 0.3)."""
     return RETIRED.get(revision, revision)
 
 
@@ -158,7 +159,7 @@ def _windows(rows: Iterable[tuple[int, int]]) -> tuple[Window, ...]:
 
 
 def _stricter(written: Endpoint, today: Endpoint) -> Endpoint:
-    """The endpoint of `written`, within the limits of both."""
+    """Combines two revisions' data of an endpoint: that of `written`, within the limits of both."""
     both = {part.name: getattr(written, part.name) for part in fields(Endpoint)}
     for key in ("page_default", "page_max", "max_items", "max_bytes", "max_item_bytes"):
         both[key] = min((v for v in (both[key], getattr(today, key)) if v is not None), default=None)

@@ -1,4 +1,4 @@
-"""Who a request addresses: which calls name a profile by its id, and which identifiers a consent write may name."""
+"""Addressing of requests: which calls name a profile by its id, and which identifiers a consent write may name."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ NEEDS_PROFILE_ID = frozenset({Call.ADD_PROFILES_TO_LIST, Call.REMOVE_PROFILES_FR
 """Calls that name profiles by Klaviyo's id only (docs/klaviyo.md 3.1)."""
 
 CONSENT_CALLS = frozenset({Call.BULK_SUBSCRIBE_PROFILES, Call.BULK_UNSUBSCRIBE_PROFILES})
-"""Writes of consent: never repeated by themselves once their outcome is unknown."""
+"""Writes of consent: they are never repeated automatically once their outcome is unknown."""
 
 
 def consent_identifiers(operation: Operation) -> dict[str, str]:
-    """Only the identifiers whose channels are asked for: consent is never widened by what else is known."""
+    """Returns only the identifiers of the channels that a consent operation names: consent is never widened by what
+    else is known."""
     wanted = {CHANNEL_IDENTIFIER[channel] for channel in operation.body["channels"]}
     return {name: value for name, value in operation.profile.identifiers().items() if name in wanted}
 
 
 def addressed_identity(operation: Operation) -> Identity:
-    """The identity that the operation's request names: for consent, only identifiers of the channels asked for."""
+    """Returns the identity that the operation's request names: for consent, only identifiers of the channels asked
+    for."""
     if operation.call in CONSENT_CALLS:
         return Identity(**consent_identifiers(operation))
     return operation.profile

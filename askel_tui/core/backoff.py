@@ -1,4 +1,4 @@
-"""Back-off: how long to wait before something that failed is tried again."""
+"""Back-off: how long to wait before a failed attempt is made again."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import random
 from collections.abc import Callable
 
 MAX_DOUBLINGS = 30
-"""After so many attempts the wait grows no more, whatever its limit."""
+"""The number of doublings after which the wait grows no more, whatever its limit."""
 
 
 def backoff(
     failures: int, first: float, longest: float, random_fraction: Callable[[], float] = random.random
 ) -> float:
-    """The wait after so many failed attempts beyond the first one, in the unit of `first` and `longest`.
+    """Returns the wait after `failures` failed attempts beyond the first one, in the unit of `first` and `longest`.
 
     It doubles up to the longest, and is shortened by up to a half at random, so that many do not come back at once.
     """

@@ -9,7 +9,7 @@ import orjson
 
 
 def canonical_json(value: object) -> bytes:
-    """JSON with sorted keys and no spaces, UTF-8: equal values give equal bytes.
+    """Encodes a value as JSON with sorted keys and no spaces, UTF-8: equal values give equal bytes.
 
     Raises `ValueError` for NaN and infinities, which JSON cannot express. Lone surrogates are kept as escapes, integers
     of any size as they are.
@@ -26,7 +26,8 @@ def canonical_json(value: object) -> bytes:
 
 
 def _encode_exactly(value: object) -> bytes:
-    """As `canonical_json`, for what the fast encoder refuses: integers over 64 bits, lone surrogates."""
+    """Encodes a value that the fast encoder refuses (integers over 64 bits, lone surrogates), as `canonical_json`
+    does."""
     try:
         return _PLAIN.encode(value).encode()
     except UnicodeEncodeError:

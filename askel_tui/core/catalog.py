@@ -38,7 +38,7 @@ class SegmentEntry:
 
 @dataclass(frozen=True, slots=True)
 class FlowTrigger:
-    """What fires a flow: `type` is list, segment, metric, date, price-drop or low-inventory (docs/klaviyo.md 8).
+    """A trigger of a flow: `type` is list, segment, metric, date, price-drop or low-inventory (docs/klaviyo.md 8).
 
     `filtered`: the trigger has a filter, so that not every event or addition fires the flow.
     """
@@ -80,7 +80,7 @@ class TemplateEntry:
 
 @dataclass(frozen=True, slots=True)
 class PropertyEntry:
-    """A custom property as sampled: `seen` on so many `of` profiles, with counts by type and sample values."""
+    """A custom property as sampled: `seen` on some of the `of` profiles, with counts by type and sample values."""
 
     name: str
     types: Mapping[str, int] = field(default_factory=dict)
@@ -107,12 +107,12 @@ class Catalog:
     unread: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """The catalog as plain JSON values."""
+        """Converts the catalog to plain JSON values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Catalog:
-        """The catalog whose `as_dict` gave this, through JSON or not. Raises `KeyError` or `TypeError`."""
+        """Reads a catalog from the values of `as_dict`, through JSON or not. Raises `KeyError` or `TypeError`."""
         return cls(
             taken=value["taken"],
             account=value["account"],
@@ -142,11 +142,11 @@ class StepTargets:
     through: Target | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The pinned targets as plain JSON values."""
+        """Converts the pinned targets to plain JSON values."""
         return {"target": self.target.as_dict(), "through": self.through and self.through.as_dict()}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> StepTargets:
-        """The targets whose `as_dict` gave this."""
+        """Reads the targets from the values of `as_dict`."""
         through = value["through"]
         return cls(Target(**value["target"]), through and Target(**through))

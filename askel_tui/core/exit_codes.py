@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """What the exit code of `askel` says."""
+    """The exit codes of `askel`, each with its meaning."""
 
     DONE = 0
     FAILED = 1
@@ -31,4 +31,4 @@ class AskelError(Exception):
     """The exit code of a command that ends with this error. A subclass overrides it; an instance may."""
 
     problems: Sequence[Problem] = ()
-    """What is wrong, one line each, where there is more than one sentence to show."""
+    """The errors, one line each, where there is more than one sentence to show."""

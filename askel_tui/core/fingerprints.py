@@ -6,5 +6,5 @@ import hashlib
 
 
 def fingerprint(key: str) -> str:
-    """The fingerprint of a key, which may be shown: `sha256:` and 12 hex digits."""
+    """Returns the fingerprint of a key, which may be shown: `sha256:` and 12 hex digits."""
     return f"sha256:{hashlib.sha256(key.strip().encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"

@@ -11,7 +11,7 @@ Policy = Literal["hold", "warn"]
 
 
 class Cause(StrEnum):
-    """Why a step is held. The journal and the JSON of the command line hold these words."""
+    """The cause of a hold. The journal and the JSON of the command line hold these words."""
 
     KEY_REFUSED = "key_refused"
     OTHER_ACCOUNT = "other_account"
@@ -36,24 +36,25 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HoldCause:
-    """What is known about a cause: its words, and what ends a hold for it."""
+    """The properties of a cause: its words, and what ends a hold for it."""
 
     description: str
-    """For notices: what is the case, as the end of a sentence."""
+    """The end of a sentence in notices that says why the step is held."""
     short: str
-    """For a column of 22 cells."""
+    """A short form of the cause, for a column of 22 cells."""
     remedy: str = ""
-    """For notices: what a person does about it, one sentence; `{connection}` stands for the connection's name."""
+    """The remedy, for notices: what a person does, in one sentence; `{connection}` stands for the connection's name."""
     ends_by_itself: bool = False
-    """Whether the hold ends once the cause is gone, with nothing to decide; else a person releases it."""
+    """True if the hold ends once the cause is gone, with nothing to decide; else a person releases it."""
     is_drift: bool = False
-    """Whether the account checker finds it, and finds when it is over."""
+    """True if the account checker finds this cause, and finds when it is over."""
     policy: Policy = "hold"
-    """What an account check does about it: what would write wrong data holds, anything else warns."""
+    """The policy of an account check that finds this cause: a cause that would write wrong data holds, any other
+    warns."""
     klaviyo_refuses: bool = False
-    """Whether Klaviyo would refuse what is sent in spite of it, so that a release is no decision to go on."""
+    """True if Klaviyo refuses what is sent in spite of this cause, so that a release is no decision to go on."""
     is_about_key: bool = False
-    """Whether another key may not have it."""
+    """True if the cause may be gone with another key."""
 
 
 _NEW_KEY = "Give the connection a key that fits, `askel rotate {connection}`: then it goes on by itself."
@@ -130,9 +131,9 @@ HOLD_CAUSES: Mapping[str, HoldCause] = {
 }
 
 KEY_CAUSES = frozenset(name for name, cause in HOLD_CAUSES.items() if cause.is_about_key)
-"""The causes that another key may not have."""
+"""The causes that may be gone with another key."""
 
 
 def hold_cause(name: str) -> HoldCause:
-    """The cause of that name. A name of another version of Askel stands for itself."""
+    """Returns the cause of a name. A name of another version of Askel stands for itself."""
     return HOLD_CAUSES.get(name) or HoldCause(name, name)

@@ -22,7 +22,7 @@ class AffectedStep:
 def hold_notice(
     connection: str, cause: str, detail: str, since: int, affected: Sequence[AffectedStep]
 ) -> str:
-    """A hold began, for all steps that it holds. `since` is in milliseconds since 1970."""
+    """Writes the notice that a hold began, for all steps that it holds. `since` is in milliseconds since 1970."""
     about = hold_cause(cause)
     first = affected[0]
     waiting = sum(each.waiting for each in affected)
@@ -40,7 +40,7 @@ def hold_notice(
 def hold_ended_notice(
     workflow: str, step: str, detail: str, since: int, now: int, actor: str, operations: int
 ) -> str:
-    """A hold that ended."""
+    """Writes the notice of a hold that ended."""
     by = "by itself" if actor == "askel" else f"released by {actor}"
     sent = pluralize(operations, "operation is", "operations are")
     return (
@@ -52,7 +52,7 @@ def hold_ended_notice(
 def hold_deleted_notice(
     workflow: str, step: str, detail: str, since: int, now: int, actor: str, operations: int
 ) -> str:
-    """A hold that ended with its workflow."""
+    """Writes the notice of a hold that ended with its workflow."""
     gone = pluralize(operations, "operation was", "operations were")
     return (
         f"Workflow {workflow} was deleted by {actor} at {_format_time(now)}, "
@@ -61,7 +61,7 @@ def hold_deleted_notice(
 
 
 def warning_notice(workflow: str, step: str, detail: str, now: int) -> str:
-    """Something that was found and holds nothing."""
+    """Writes the notice of a finding that holds nothing."""
     return (
         f"Workflow {workflow}, step {step}: {detail} (found {_format_time(now)}). Nothing is held; look whether the "
         "workflow still does what it should."
@@ -69,7 +69,7 @@ def warning_notice(workflow: str, step: str, detail: str, now: int) -> str:
 
 
 def warning_ended_notice(workflow: str, step: str, detail: str, now: int) -> str:
-    """A warning whose cause is gone."""
+    """Writes the notice that the cause of a warning is gone."""
     return f"Workflow {workflow}, step {step}: no longer so since {_format_time(now)}: {detail}."
 
 

@@ -46,12 +46,12 @@ class Identity:
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> Identity:
-        """The identifiers among a profile's attributes."""
+        """Reads the identifiers from a profile's attributes."""
         given = {name: attributes.get(name) for name in IDENTIFIERS}
         return cls(**{name: value for name, value in given.items() if isinstance(value, str) and value})
 
     def identifiers(self) -> dict[str, str]:
-        """The identifiers that are set, strongest first, under Klaviyo's names."""
+        """Returns the identifiers that are set, strongest first, under Klaviyo's names."""
         # Called several times per operation: written out, this is four times as fast as a loop.
         found: dict[str, str] = {}
         if self.email is not None:
@@ -63,7 +63,10 @@ class Identity:
         return found
 
     def keys(self) -> tuple[str, ...]:
-        """One ordering key per identifier. Records that share a key are about one profile; e-mails are case-folded."""
+        """Returns one ordering key per identifier.
+
+        Records that share a key are about one profile; e-mails are case-folded.
+        """
         if self.email is not None and self.phone_number is None and self.external_id is None:
             return (f"email:{self.email.casefold()}",)
         return tuple(
@@ -72,20 +75,23 @@ class Identity:
         )
 
     def label(self) -> str:
-        """The strongest identifier, for people."""
+        """Returns the strongest identifier, for people."""
         return next(iter(self.identifiers().values()), "")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a step names (list, segment, flow, metric or property), by id and name. A metric to be created has no id."""
+    """An object of the account that a step names (list, segment, flow, metric or property), by id and name.
+
+    A metric to be created has no id.
+    """
 
     type: TargetType
     id: str | None
     name: str
 
     def as_dict(self) -> dict[str, str | None]:
-        """The target as plain JSON values."""
+        """Converts the target to plain JSON values."""
         return {"type": self.type, "id": self.id, "name": self.name}
 
 
@@ -121,7 +127,7 @@ class Operation:
 
     @property
     def is_gate(self) -> bool:
-        """Whether this is a gate: a read of the account instead of a write."""
+        """True if this is a gate: a read of the account instead of a write."""
         return self.kind == "require_segment"
 
     @property
@@ -130,12 +136,12 @@ class Operation:
         return self.through or self.target
 
     def encode(self) -> bytes:
-        """The canonical bytes: sorted keys, no spaces, UTF-8."""
+        """Encodes the operation as canonical bytes: sorted keys, no spaces, UTF-8."""
         return Encoder().encode(self)
 
     @classmethod
     def decode(cls, encoded: bytes) -> Operation:
-        """The operation whose `encode` gave these bytes."""
+        """Decodes an operation from the bytes of `encode`."""
         value = json.loads(encoded)
         return cls(
             id=value["id"],
@@ -150,16 +156,17 @@ class Operation:
 
 
 class Encoder:
-    """Encodes many operations. What those of one step share, and those of one record, is encoded once."""
+    """An encoder of many operations. Parts that the operations of one step or of one record share are encoded once."""
 
     def __init__(self) -> None:
         self._frames: dict[tuple[object, ...], tuple[bytes, bytes, bytes]] = {}
         self._shared: list[Operation] = []
-        """Keeps the targets of the frames alive, so that no others can get their `id()`."""
+        """The operations whose targets the frames refer to: kept alive, so that no other target can get such an
+        `id()`."""
         self._profile: tuple[Identity | None, bytes] = (None, b"")
 
     def encode(self, operation: Operation) -> bytes:
-        """The canonical bytes of an operation."""
+        """Encodes an operation as canonical bytes."""
         alike = (operation.call, operation.kind, operation.step, id(operation.target), id(operation.through))
         frame = self._frames.get(alike)
         if frame is None:
@@ -173,7 +180,8 @@ class Encoder:
 
 
 def _frame(operation: Operation) -> tuple[bytes, bytes, bytes]:
-    """The bytes of an operation between its body and its id, between its id and its profile, and after that."""
+    """Encodes an operation except body, id and profile: the bytes between body and id, between id and profile, and
+    after that."""
     rest = b',"step":' + canonical_json(operation.step)
     if operation.target is not None:
         rest += b',"target":' + canonical_json(operation.target.as_dict())
@@ -196,7 +204,7 @@ class EncodedParts(NamedTuple):
 
 
 def split_encoded(encoded: bytes) -> EncodedParts:
-    """The parts of an operation's canonical bytes that an audit entry needs, without decoding them.
+    """Splits an operation's canonical bytes into the parts that an audit entry needs, without decoding them.
 
     The names are in order, and no quotation mark stands unescaped inside a JSON string: searched from the end, the
     first match of a name is the name.
@@ -216,14 +224,14 @@ def split_encoded(encoded: bytes) -> EncodedParts:
 
 
 class Decoder:
-    """Decodes many operations. What those of one step share, and those of one record, is decoded once."""
+    """A decoder of many operations. Parts that the operations of one step or of one record share are decoded once."""
 
     def __init__(self) -> None:
         self._frames: dict[bytes, Operation] = {}
         self._profile: tuple[str, Identity] = ("{}", Identity())
 
     def decode(self, encoded: bytes) -> Operation:
-        """The operation whose `encode` gave these bytes."""
+        """Decodes an operation from the bytes of `encode`."""
         ident, body, profile, shared = split_encoded(encoded)
         frame = self._frames.get(shared)
         if frame is None:
@@ -247,17 +255,20 @@ _loads = json.JSONDecoder().decode
 
 @lru_cache(maxsize=1024)
 def _target(type: TargetType, id: str | None, name: str) -> Target:  # noqa: A002
-    """The target; equal ones are one object."""
+    """Returns the target; equal ones are one object."""
     return Target(type, id, name)
 
 
 def operation_id(connection: str, workflow: str, version: int, record: str, step: str) -> str:
-    """The id of an operation, 32 hex digits. It is derived from these parts, so that planning again adds nothing."""
+    """Derives the id of an operation, 32 hex digits, from these parts, so that planning again adds nothing."""
     return _digest(connection, workflow, str(version), record, step)
 
 
 def event_unique_id(account: str, connection: str, workflow: str, record: str, step: str, metric: str) -> str:
-    """An event's `unique_id`, 32 hex digits. Without the version: an edit of the workflow never doubles an event."""
+    """Derives an event's `unique_id`, 32 hex digits.
+
+    The version is no part of it: an edit of the workflow never doubles an event.
+    """
     return _digest(account, connection, workflow, record, step, metric)
 
 

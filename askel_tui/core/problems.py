@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from askel_tui.text.sanitizing import sanitize
 
 _MAX_COMPARED_CHARACTERS = 100
-"""How much of a word is compared with known ones: the comparison is slow."""
+"""The number of characters of a word that are compared with known ones: the comparison is slow."""
 
 _MIN_PREFIX_CHARACTERS = 3
 
@@ -26,7 +26,7 @@ class Problem:
     suggestion: str | None = None
 
     def __str__(self) -> str:
-        """`file:line: step X, field: message. Did you mean 'Y'?`; parts that are unknown are left out."""
+        """Formats `file:line: step X, field: message. Did you mean 'Y'?`; parts that are unknown are left out."""
         location = self.file
         if self.line is not None:
             location = f"{self.file}:{self.line}" if self.file else f"line {self.line}"
@@ -36,7 +36,10 @@ class Problem:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """The known word that is most similar to `word`, or the only one that begins with it; else None. Ignores case."""
+    """Finds the known word that is most similar to `word`, or the only one that begins with it; else None.
+
+    Ignores case.
+    """
     by_folded: dict[str, str] = {}
     for each in known:
         by_folded.setdefault(each.casefold(), each)
@@ -49,7 +52,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 
 
 def json_type_name(value: object) -> str:
-    """The JSON type of a value with its article, for sentences."""
+    """Names the JSON type of a value with its article, for sentences."""
     match value:
         case None:
             return "null"

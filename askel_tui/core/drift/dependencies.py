@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StepDependencies:
-    """What one step of an applied workflow depends on.
+    """The dependencies of one step of an applied workflow on the account.
 
     `applied_details` are the `target_details` of when it was applied; `cleared` are properties that a workflow itself
     removes.
@@ -38,7 +38,8 @@ class StepDependencies:
 
 
 def target_details(targets: StepTargets, catalog: Catalog) -> dict[str, Any]:
-    """The details of a step's targets that are stored when a workflow is applied, to find changes of them later."""
+    """Collects the details of a step's targets that are stored when a workflow is applied, to find changes of them
+    later."""
     target = targets.target
     if target.type == "segment":
         segment = next((each for each in catalog.segments if each.id == target.id), None)
@@ -59,7 +60,7 @@ def step_dependencies(
     applied_details: Mapping[str, Mapping[str, Any]],
     scopes: Mapping[str, Collection[str]],
 ) -> list[StepDependencies]:
-    """The dependencies of each step of a workflow. `applied_details` and `scopes` are by step."""
+    """Collects the dependencies of each step of a workflow. `applied_details` and `scopes` are by step."""
     found = []
     for step in workflow.steps:
         pinned = targets.get(step.id)

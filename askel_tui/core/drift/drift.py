@@ -46,7 +46,7 @@ def find_drift(
     *,
     account: str | None = None,
 ) -> list[Finding]:
-    """Everything that is no longer as the step needs it.
+    """Finds every way in which the account is no longer as the step needs it.
 
     `witnesses` are profiles that it is known to have written to; `account` is the account's id when the connection was
     made.
@@ -120,7 +120,7 @@ def _segment(step: StepDependencies, snapshot: AccountSnapshot) -> Iterator[Find
 
 
 def _digest(value: Any) -> str:
-    """A short digest of a JSON value."""
+    """Makes a short digest of a JSON value."""
     return sha256(canonical_json(value)).hexdigest()[:12]
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from askel_tui.core.drift.dependencies import StepDependencies
 
 MIN_WITNESSES = 5
-"""Fewer profiles that are known to have had a property prove nothing."""
+"""The number of witnesses below which a missing property proves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class PropertyWitness:
 
 
 def find_lost_properties(step: StepDependencies, witnesses: Sequence[PropertyWitness]) -> Iterator[Finding]:
-    """The properties that at least half of the witnesses no longer have, where there are enough of them.
+    """Finds the properties that at least half of the witnesses no longer have, where there are enough of them.
 
     `witnesses` are in the order in which they were written to. Those not read since may have been written to after the
     property was renamed, and then show nothing: so the witnesses up to the last one that lost it decide too.
@@ -59,14 +59,15 @@ def find_lost_properties(step: StepDependencies, witnesses: Sequence[PropertyWit
 
 
 def _lost(name: str, known: Sequence[PropertyWitness]) -> tuple[list[PropertyWitness], int] | None:
-    """The witnesses that no longer have the property, and the number of all; None where they are too few."""
+    """Finds the witnesses that no longer have the property; also counts all. None where they are too few."""
     lost = [each for each in known if each.now.get(name) is None]
     enough = len(known) >= MIN_WITNESSES and 2 * len(lost) >= len(known)
     return (lost, len(known)) if enough else None
 
 
 def _new_name(name: str, lost: Sequence[PropertyWitness]) -> str | None:
-    """The key that now holds the old values of at least half of these witnesses, preferably one they never had."""
+    """Finds the key that now holds the old values of at least half of these witnesses, preferably one they never
+    had."""
     holding: dict[str, int] = {}
     unknown: dict[str, int] = {}
     for witness in lost:

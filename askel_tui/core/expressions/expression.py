@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["EvaluationProblem", "Expression", "ExpressionError", "parse_expression"]
 
 MAX_EXPRESSION_CHARACTERS = 4_000
-"""Characters of an expression."""
+"""The largest number of characters of an expression."""
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*+'|\"(?:[^\"\\]|\\.)*+\"|`((?:[^`\\]|\\.)*+)`", re.DOTALL)
 _TYPE_WORDS = {
     "string": "text",
@@ -56,7 +56,8 @@ _CHILDREN_OVER_RECORD = {
     "subexpression": 1,
     "pipe": 1,
 }
-"""How many children of a node are evaluated over the record: of these only the first. The others get its result."""
+"""The number of a node's children that are evaluated over the record, by type of node; the others get the result of
+these."""
 
 
 class ExpressionError(ValueError):
@@ -80,7 +81,7 @@ class Expression:
         self._path = _plain_path(node)
 
     def evaluate(self, record: Mapping[str, Any]) -> Any:
-        """The expression's JSON value for the record; null where a field is missing.
+        """Evaluates the expression for the record: a JSON value, null where a field is missing.
 
         Raises `EvaluationProblem` for values that it can't evaluate, and nothing else.
         """
@@ -141,7 +142,7 @@ def parse_expression(text: str) -> Expression:
 
 
 def text_literal(value: str) -> Expression:
-    """The expression whose value is this text."""
+    """Makes an expression whose value is `text`."""
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return Expression(f"'{escaped}'", {"type": "literal", "value": value, "children": []})
 
@@ -197,7 +198,7 @@ def _check_roots(node: Any) -> None:
 
 
 def _roots(node: Any) -> Iterator[str]:
-    """The names of the fields that the expression reads from the record itself."""
+    """Finds the names of the fields that the expression reads from the record itself."""
     if node["type"] == "field":
         yield node["value"]
         return
@@ -221,7 +222,7 @@ def _nodes(node: Any, kind: str) -> Iterator[Any]:
 
 
 def _plain_path(node: Any) -> tuple[str, ...] | None:
-    """The keys of an expression that has only fields and dots; None for any other."""
+    """Splits an expression of only fields and dots into its keys; None for any other."""
     if node["type"] == "field":
         return (node["value"],)
     if node["type"] != "subexpression":

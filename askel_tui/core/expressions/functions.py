@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?
 _WORD_START = re.compile(r"(^|[\s\-\u2010\u2011\u2013])([^\w\s]*)(\w)")
 _NAME_PREFIX = re.compile(r"(?<!\w)([DLO]['\u2019])([a-z]{3,})")
 _MIN_MILLISECONDS = 100_000_000_000
-"""Numbers from here on are milliseconds since 1970, smaller ones seconds."""
+"""The smallest number that is read as milliseconds since 1970; smaller ones are seconds."""
 
 
 class EvaluationProblem(ValueError):
@@ -128,7 +128,7 @@ def _date(value: Any) -> str | None:
 
 
 def _moment(value: Any) -> datetime:
-    """The moment that a date, a time or a number of (milli)seconds since 1970 says. Without an offset it is UTC."""
+    """Reads a moment from a date, a time or a number of (milli)seconds since 1970. Without an offset it is UTC."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise TypeError
     if isinstance(value, str):
@@ -160,7 +160,7 @@ def _e164(phone: Any, region: Any) -> str | None:
 
 
 def is_known_region(region: str) -> bool:
-    """Whether the region (two letters of ISO 3166) has known phone numbers."""
+    """Checks whether the region (two letters of ISO 3166) has known phone numbers."""
     # Imported late: it loads metadata that most commands don't need.
     import phonenumbers
 
@@ -169,7 +169,7 @@ def is_known_region(region: str) -> bool:
 
 @functools.lru_cache(maxsize=8192)
 def _international(text: str, region: str) -> str | None:
-    """The number in E.164; None where its length is impossible. It need not be assigned.
+    """Normalizes a phone number to E.164; None where its length is impossible. It need not be assigned.
 
     Ranges are opened and reserved (for films, for tests) faster than metadata follows, and Klaviyo decides anyway.
     """

@@ -13,10 +13,10 @@ from jmespath.visitor import Options, TreeInterpreter
 from askel_tui.core.expressions.functions import CUSTOM_FUNCTIONS, EvaluationProblem, describe_value
 
 MAX_RESULT_VALUES = 100_000
-"""Values that a result may hold. An expression can double its input at every step."""
+"""The largest number of values in a result. An expression can double its input at every step."""
 
 _MAX_INTEGER_BITS = 14_284
-"""Bits of the largest integer that Python converts to text: 4,300 digits."""
+"""The bits of the largest integer that Python converts to text: 4,300 digits."""
 
 
 class ExpressionParser(Parser):
@@ -27,12 +27,12 @@ class ExpressionParser(Parser):
 
 
 def evaluate_node(node: Any, record: Mapping[str, Any]) -> Any:
-    """The JSON value of a parsed expression for the record. Raises `EvaluationProblem` and `JMESPathError`."""
+    """Evaluates a parsed expression for the record. Raises `EvaluationProblem` and `JMESPathError`."""
     return json_value(_INTERPRETER.visit(node, record))
 
 
 def json_value(value: Any) -> Any:
-    """The value, if JSON can express it. Raises `EvaluationProblem`."""
+    """Checks that JSON can express a value, and returns it. Raises `EvaluationProblem`."""
     if value is None or isinstance(value, str | bool):
         return value
     stack = [value]
@@ -59,7 +59,7 @@ def json_value(value: Any) -> Any:
 
 
 class _Calls(Functions):
-    """JMESPath's functions and our own."""
+    """The functions that expressions can call: JMESPath's and our own."""
 
     def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
         ours = CUSTOM_FUNCTIONS.get(function_name)
@@ -84,7 +84,7 @@ class _Interpreter(TreeInterpreter):
 
 
 def _orderable(value: Any) -> str | None:
-    """The kind of an ordered value: `number` or `text`; None for a value without an order."""
+    """Returns the kind of an ordered value: `number` or `text`; None for a value without an order."""
     if isinstance(value, bool):
         return None
     return "number" if isinstance(value, int | float) else "text" if isinstance(value, str) else None

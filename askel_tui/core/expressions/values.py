@@ -30,12 +30,16 @@ _NUMERIC_ATTRIBUTES = frozenset({"location.latitude", "location.longitude"})
 
 
 def is_truthy(value: Any) -> bool:
-    """Whether JMESPath takes the value for true: not null, false, or an empty string, list or object; 0 is true."""
+    """Checks whether JMESPath takes the value for true: not null, false, or an empty string, list or object; 0 is
+    true."""
     return not (value is None or value is False or value in ("", [], {}))
 
 
 def check_identifier(name: str, value: Any, limits: Caps) -> str | None:
-    """An identifier as Klaviyo takes it; None for null and the empty string. Raises `UnusableValue`."""
+    """Checks an identifier and returns it as Klaviyo takes it; None for null and the empty string.
+
+    Raises `UnusableValue`.
+    """
     if value is None or value == "":
         return None
     if isinstance(value, int) and not isinstance(value, bool) and name == "external_id":
@@ -56,7 +60,10 @@ def check_identifier(name: str, value: Any, limits: Caps) -> str | None:
 
 
 def check_attribute(name: str, value: Any) -> Any:
-    """A standard attribute's value: text, or null to clear it; coordinates may be numbers. Raises `UnusableValue`."""
+    """Checks the value of a standard attribute: text, or null to clear it; coordinates may be numbers.
+
+    Raises `UnusableValue`.
+    """
     if value is None or isinstance(value, str):
         return value
     if name in _NUMERIC_ATTRIBUTES and isinstance(value, int | float) and not isinstance(value, bool):
@@ -65,7 +72,7 @@ def check_attribute(name: str, value: Any) -> Any:
 
 
 def check_event_property(value: Any, limits: Caps) -> None:
-    """Raises `UnusableValue` where an event property is over one of Klaviyo's limits (docs/klaviyo.md 3.4)."""
+    """Checks an event property against Klaviyo's limits (docs/klaviyo.md 3.4). Raises `UnusableValue`."""
     stack: list[tuple[Any, int]] = [(value, 1)]
     while stack:
         item, depth = stack.pop()
@@ -88,21 +95,21 @@ def check_event_property(value: Any, limits: Caps) -> None:
 
 
 def check_amount(value: Any) -> float | int:
-    """An event's value: a number. Raises `UnusableValue`."""
+    """Checks an event's value: a number. Raises `UnusableValue`."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UnusableValue(f"value takes a number, not {json_type_name(value)}")
     return value
 
 
 def check_currency(value: Any) -> str:
-    """Three capital letters of ISO 4217. Raises `UnusableValue`."""
+    """Checks a currency: three capital letters of ISO 4217. Raises `UnusableValue`."""
     if not isinstance(value, str) or not _CURRENCY.fullmatch(value):
         raise UnusableValue(f"not a currency code such as GBP: {quote(str(value))}")
     return value
 
 
 def check_time(value: Any) -> str:
-    """A time of RFC 3339, with capital T and Z. Raises `UnusableValue`."""
+    """Checks a time of RFC 3339, with capital T and Z. Raises `UnusableValue`."""
     try:
         return normalize_time(value)
     except RecordRefused:
@@ -110,12 +117,18 @@ def check_time(value: Any) -> str:
 
 
 def check_event_time(value: Any, limits: Caps) -> str:
-    """An event's time, RFC 3339, not before the revision's floor (docs/klaviyo.md 3.4). Raises `UnusableValue`."""
+    """Checks an event's time: RFC 3339, not before the revision's floor (docs/klaviyo.md 3.4).
+
+    Raises `UnusableValue`.
+    """
     return check_event_year(check_time(value), limits)
 
 
 def check_event_year(when: str, limits: Caps) -> str:
-    """As `check_event_time`, for a time that is RFC 3339 already. Raises `UnusableValue`."""
+    """Checks the year of an event's time that is RFC 3339 already, as `check_event_time` does.
+
+    Raises `UnusableValue`.
+    """
     year = int(when[:4])
     if year <= limits.event_year_floor:
         with suppress(OverflowError):
@@ -127,7 +140,7 @@ def check_event_year(when: str, limits: Caps) -> str:
 
 
 def describe_excess(value: Mapping[str, Any], limit: int) -> str | None:
-    """How far the encoded value is over `limit` bytes, in words; None where it is not."""
+    """Describes how far the encoded value is over `limit` bytes; None where it is not."""
     if _max_json_size(value) <= limit:
         return None
     found = json_size(value)
@@ -135,7 +148,8 @@ def describe_excess(value: Mapping[str, Any], limit: int) -> str | None:
 
 
 def _max_json_size(value: Any) -> int:
-    """A cheap upper bound of `json_size`: a character is at most 12 bytes, and 3 bits of an integer one digit."""
+    """Returns a cheap upper bound of `json_size`: a character is at most 12 bytes, and 3 bits of an integer one
+    digit."""
     total = 0
     stack = [value]
     for item in stack:
@@ -153,5 +167,5 @@ def _max_json_size(value: Any) -> int:
 
 
 def json_size(value: Any) -> int:
-    """The length of the value as JSON in bytes."""
+    """Returns the length of the value as JSON in bytes."""
     return len(canonical_json(value))

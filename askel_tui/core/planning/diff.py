@@ -1,4 +1,4 @@
-"""Compares operations with a profile: what would each change, field by field? Pure.
+"""Compares operations with a profile: the change that each makes, field by field. Pure.
 
 The dry run applies operations to a `ProfileState` in order, so that later records meet what earlier ones would have
 left.
@@ -24,18 +24,18 @@ class ProfileState:
 
     id: str | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
-    """Standard attributes and identifiers, `location` flattened with dots."""
+    """The standard attributes and identifiers, with `location` flattened with dots."""
     properties: dict[str, Any] = field(default_factory=dict)
     lists: set[str] = field(default_factory=set)
     """Ids of the lists that it is on, among those that the operations name."""
     consent: dict[str, str] = field(default_factory=dict)
-    """Consent by channel, where it was read."""
+    """The consent by channel, where it was read."""
     events: set[str] = field(default_factory=set)
-    """`unique_id`s that earlier records of the same run would write."""
+    """The `unique_id`s that earlier records of the same run would write."""
 
 
 def find_changes(operation: Operation, profile: ProfileState) -> dict[str, Change]:
-    """The fields that the operation changes. Fields that keep their values are left out."""
+    """Finds the fields that the operation changes. Fields that keep their values are left out."""
     match operation.call:
         case Call.CREATE_OR_UPDATE_PROFILE:
             return _upsert(operation, profile)
@@ -69,7 +69,8 @@ def _consent(operation: Operation, profile: ProfileState, wanted: str) -> dict[s
 
 
 def _joined_list(operation: Operation, profile: ProfileState) -> dict[str, Change]:
-    """The list of a subscribe, which the profile joins (docs/klaviyo.md 6); with double opt-in once it is confirmed."""
+    """Finds the list that a subscribe puts the profile on (docs/klaviyo.md 6); with double opt-in once it is
+    confirmed."""
     destination = operation.destination
     if destination is None or destination.id is None or destination.id in profile.lists:
         return {}
@@ -95,7 +96,7 @@ def _upsert(operation: Operation, profile: ProfileState) -> dict[str, Change]:
 
 
 def _same(before: Any, after: Any) -> bool:
-    """Whether two JSON values are equal: 1 is 1.0, but neither is true, at any depth."""
+    """Checks whether two JSON values are equal: 1 is 1.0, but neither is true, at any depth."""
     match before, after:
         case dict(), dict():
             return before.keys() == after.keys() and all(_same(before[name], after[name]) for name in before)

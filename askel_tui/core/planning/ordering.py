@@ -11,7 +11,8 @@ _SEVERAL_WORKFLOWS = -1
 
 
 def cut_points(workflows: Sequence[Sequence[TouchedProfile]]) -> Iterator[int | None]:
-    """Where to cut the records of several workflows, so that planning each range workflow by workflow keeps the order.
+    """Finds where to cut the records of several workflows, so that planning each range workflow by workflow keeps the
+    order.
 
     In one range no profile is touched by two records under different workflows. Gives the position of the last record
     of each range; None for the last range, which has no end.
@@ -23,9 +24,9 @@ def cut_points(workflows: Sequence[Sequence[TouchedProfile]]) -> Iterator[int | 
         if keys
     )
     earlier: dict[str, int] = {}
-    """By key: the workflow under which earlier records of the range touch it."""
+    """The workflow under which earlier records of the range touch a profile, by the profile's key."""
     current: dict[str, int] = {}
-    """The same for the record at hand, in all its workflows."""
+    """The workflow under which the present record touches a profile, by the profile's key."""
     last: int | None = None
     for position, number, keys in merged:
         if position != last:

@@ -38,7 +38,7 @@ class Skip:
 
 @dataclass(slots=True)
 class Plan:
-    """What one record would do: operations in order, or the problems that stop all of them."""
+    """The effect that one record would have: operations in order, or the problems that stop all of them."""
 
     record: str
     workflow: str
@@ -50,7 +50,7 @@ class Plan:
 
 
 def plan(record: Record, applied: AppliedWorkflow, facts: Facts | None = None) -> Plan | None:
-    """What the record does under the workflow; None where its trigger or its `when` does not match.
+    """Plans a record under the workflow; None where its trigger or its `when` does not match.
 
     Never raises for the content of a record: a value that cannot be used becomes a problem that names step and field.
     """
@@ -87,7 +87,10 @@ def _failed(
 def _identity(
     workflow: Workflow, source: Mapping[str, Any], limits: Caps, problems: list[Problem]
 ) -> Identity:
-    """The identifiers of the record. Adds a problem for each that is unusable, and one where there are none."""
+    """Evaluates the identifiers of the record.
+
+    Adds a problem for each that is unusable, and one where there are none.
+    """
     found: dict[str, str] = {}
     before = len(problems)
     for name in IDENTIFIERS:
@@ -108,7 +111,8 @@ def _identity(
 
 
 def _through_gates(planned: Sequence[Operation], facts: Facts) -> tuple[list[Operation], list[Skip]]:
-    """The operations and skipped steps under these facts: the first gate that refuses skips every step below it."""
+    """Divides planned operations by these facts into operations and skipped steps: the first gate that refuses skips
+    every step below it."""
     kept: list[Operation] = []
     skipped: list[Skip] = []
     why: str | None = None
@@ -125,7 +129,7 @@ def _through_gates(planned: Sequence[Operation], facts: Facts) -> tuple[list[Ope
 
 
 def gate_refusal(gate: Operation, member: bool | None) -> str | None:
-    """Why a gate skips the steps below it; None where it lets them pass."""
+    """Describes why a gate skips the steps below it; None where it lets them pass."""
     segment = gate.target.name if gate.target else "?"
     if member is None:
         return f"whether the profile is in {segment} can't be read; the steps below would wait"

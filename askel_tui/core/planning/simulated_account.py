@@ -25,7 +25,7 @@ class Effect:
     """The profile after the operation."""
     changes: Mapping[str, Change]
     creates_profile: bool = False
-    """Whether the profile would be new."""
+    """True if the profile would be new."""
     conflicting_profiles: tuple[ProfileState, ...] = ()
     """All holders of the identifiers, where Klaviyo would answer 409 (docs/klaviyo.md 3.1)."""
 
@@ -34,7 +34,10 @@ class SimulatedAccount:
     """The profiles of an account, found by the identifiers they hold."""
 
     def __init__(self, *, conflicts: bool = True) -> None:
-        """`conflicts`: a conflict of identifiers refuses the operation, as with `on_conflict: fail`."""
+        """Makes an account without profiles.
+
+        With `conflicts`, a conflict of identifiers refuses the operation, as with `on_conflict: fail`.
+        """
         self._conflicts = conflicts
         self._holders: dict[str, ProfileState] = {}
 
@@ -44,11 +47,11 @@ class SimulatedAccount:
             self._holders.setdefault(key, profile)
 
     def find(self, identity: Identity) -> ProfileState | None:
-        """The profile that holds the strongest of the identifiers that are held."""
+        """Finds the profile that holds the strongest of the identifiers that are held."""
         return next(iter(self._found(identity)), None)
 
     def apply(self, operation: Operation) -> Effect:
-        """Applies the operation to the account. Gives its effect."""
+        """Applies the operation to the account, and returns its effect."""
         holders = self._found(addressed_identity(operation))
         profile = holders[0] if holders else ProfileState()
         if operation.call == Call.CREATE_OR_UPDATE_PROFILE and len(holders) > 1:
@@ -72,7 +75,7 @@ class SimulatedAccount:
         return list({id(each): each for each in found}.values())
 
     def _free_identifiers(self, identity: Identity, holder: ProfileState) -> Identity:
-        """The identifiers that no profile other than the holder has."""
+        """Returns the identifiers that no profile other than the holder has."""
         free = {
             name: value
             for name, value in identity.identifiers().items()

@@ -67,7 +67,7 @@ class StepPlanner:
         applied: AppliedWorkflow,
         problems: list[Problem],
     ) -> None:
-        """Problems are added to `problems`."""
+        """Makes a planner that adds problems to `problems`."""
         self._record = record
         self._source = source
         self._identity = identity
@@ -217,7 +217,7 @@ class StepPlanner:
         expression: Expression | None,
         check: Callable[[Any], Any],
     ) -> None:
-        """Adds a field to the body if it has a value and `check` accepts it."""
+        """Adds a field to the body if it has a value and `check` accepts the value."""
         value = self._value(step, name, expression) if expression is not None else None
         if value is None:
             return
@@ -263,7 +263,7 @@ class StepPlanner:
         return {"channels": list(channels)}
 
     def _field(self, step: Step, name: str, field: Field) -> tuple[bool, Any]:
-        """(whether the field is written, its value). A null is not written, unless the field clears."""
+        """Evaluates a field: (whether it is written, its value). A null is not written, unless the field clears."""
         value = self._value(step, name, field.expression)
         return (value is not None or field.clear), value
 

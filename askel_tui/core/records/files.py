@@ -20,7 +20,7 @@ from askel_tui.core.records.record import (
 from askel_tui.text.numbers import pluralize
 
 MAX_SHOWN_BYTES = 65_536
-"""How much of a refused line is kept, to show and mend it."""
+"""The number of bytes of a refused line that are kept, to show and mend it."""
 
 _BOM = b"\xef\xbb\xbf"
 _RECORD_COLUMNS = ("id", "event", "time", "actor")
@@ -32,7 +32,7 @@ NumberedRecord = tuple[int, Record | RefusedLine]
 
 
 def read_lines(stream: BinaryIO) -> Iterator[bytes]:
-    """The lines of a file. Each is cut just over the size that is refused, so that memory stays bounded."""
+    """Reads the lines of a file. Each is cut just over the size that is refused, so that memory stays bounded."""
     while line := stream.readline(MAX_RECORD_BYTES + 2):
         yield line
         cut = len(line) == MAX_RECORD_BYTES + 2 and not line.endswith(b"\n")
@@ -42,7 +42,10 @@ def read_lines(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def read_jsonl(lines: Iterable[bytes], *, now: str) -> Iterator[NumberedRecord]:
-    """(line number, record or refusal) for each line that is not empty. A byte order mark at the start is skipped."""
+    """Reads a JSONL file: (line number, record or refusal) for each line that is not empty.
+
+    A byte order mark at the start is skipped.
+    """
     for number, line in enumerate(lines, 1):
         body = (line.removeprefix(_BOM) if number == 1 else line).strip(b" \t\r\n")
         if body:
@@ -57,11 +60,11 @@ def _read(value: bytes | Mapping[str, Any], text: bytes, now: str, number: int) 
 
 
 def read_csv(lines: Iterable[bytes], *, now: str) -> Iterator[NumberedRecord]:
-    """(line number, record or refusal) for each row under the header. A row has the number of its first line.
+    """Reads a CSV file: (line number, record or refusal) for each row under the header.
 
-    The columns `id`, `event`, `time`, `actor` are the record's own, all others nest under `data` by their dots. An
-    empty cell is absent; plain JSON numbers and booleans become numbers and booleans, all else is text. A header that
-    can't be used gives one refusal and no more.
+    A row has the number of its first line. The columns `id`, `event`, `time`, `actor` are the record's own, all
+    others nest under `data` by their dots. An empty cell is absent; plain JSON numbers and booleans become numbers
+    and booleans, all else is text. A header that can't be used gives one refusal and no more.
     """
     rows = _rows(lines)
     for number, row, reason in rows:
@@ -86,7 +89,7 @@ def read_csv(lines: Iterable[bytes], *, now: str) -> Iterator[NumberedRecord]:
 
 
 def _rows(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes, str | None]]:
-    """(line number, row, None or why it can't be read). Lines are joined while a quoted cell is open.
+    """Reads rows: (line number, row, None or why it can't be read). Lines are joined while a quoted cell is open.
 
     Where a quote is never closed, its line is refused and each line after it is read by itself.
     """
@@ -123,7 +126,7 @@ def _alone(opened: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes, st
 
 
 def _ends_inside(line: bytes, inside: bool) -> bool:
-    """Whether a quoted cell is still open at the end of the line, given whether one was open at its start."""
+    """Checks whether a quoted cell is still open at the end of the line, given whether one was open at its start."""
     if not inside and b'"' not in line:
         return False
     text = line.decode("latin-1")
@@ -146,7 +149,7 @@ def _ends_inside(line: bytes, inside: bool) -> bool:
 
 
 def _decoded(row: bytes, reason: str | None) -> list[str]:
-    """The cells of a row. Raises `RecordRefused`."""
+    """Decodes the cells of a row. Raises `RecordRefused`."""
     if reason is not None:
         raise RecordRefused(reason)
     if len(row) > MAX_RECORD_BYTES:
@@ -171,7 +174,7 @@ def _decoded(row: bytes, reason: str | None) -> list[str]:
 
 
 def _header(names: list[str]) -> list[tuple[str, ...]]:
-    """The path of keys in the record's body for each column. Raises `RecordRefused`."""
+    """Reads a header: the path of keys in the record's body for each column. Raises `RecordRefused`."""
     names = [name.replace("\0", "").strip() for name in names]
     paths: list[tuple[str, ...]] = []
     seen: set[tuple[str, ...]] = set()

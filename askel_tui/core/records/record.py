@@ -18,7 +18,7 @@ from askel_tui.text.shortening import join_first
 
 MAX_RECORD_BYTES = 5_000_000
 MAX_NESTING_LEVELS = 64
-"""Levels of objects and lists in a body; the record itself is the first."""
+"""The largest number of levels of objects and lists in a body; the record itself is the first."""
 MAX_ID_CHARACTERS = 255
 OWN_FIELDS = ("id", "event", "time", "data", "actor")
 
@@ -50,17 +50,17 @@ class Record:
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """The record as expressions see it; `actor` only where there is one."""
+        """Returns the record as expressions see it; `actor` only where there is one."""
         own: dict[str, Any] = {"id": self.id, "event": self.event, "time": self.time, "data": self.data}
         return own if self.actor is None else own | {"actor": self.actor}
 
     def encode(self) -> bytes:
-        """The canonical bytes of `as_dict`. Two records are the same exactly when these are."""
+        """Encodes the canonical bytes of `as_dict`. Two records are the same exactly when these bytes are."""
         return canonical_json(self.as_dict())
 
     @classmethod
     def decode(cls, encoded: bytes) -> Record:
-        """The record whose `encode` gave these bytes, without notes."""
+        """Decodes a record from the bytes of `encode`, without notes."""
         value = json.loads(encoded)
         return cls(value["id"], value["event"], value["time"], value["data"], value.get("actor"))
 
@@ -112,7 +112,7 @@ def _parsed(value: bytes | bytearray | memoryview) -> tuple[Mapping[str, Any], l
 
 
 def _checked(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
-    """As `_parsed`, for an object: it goes through JSON, so that nothing is shared with the caller."""
+    """Parses an object as `_parsed` does: it goes through JSON, so that nothing is shared with the caller."""
     if not isinstance(value, Mapping):
         raise RecordRefused(f"not an object but {json_type_name(value)}")
     if _levels_of_value(value) > MAX_NESTING_LEVELS:
@@ -166,7 +166,7 @@ def _id(body: Mapping[str, Any]) -> str:
 
 
 def normalize_time(value: object) -> str:
-    """An RFC 3339 time with capital T and Z, otherwise as given. Raises `RecordRefused` for anything else.
+    """Normalizes an RFC 3339 time to capital T and Z. Raises `RecordRefused` for anything else.
 
     A leap second is written as the second before it, which every reader of times understands.
     """
@@ -189,7 +189,7 @@ def normalize_time(value: object) -> str:
 
 
 def _remove_unstorable(body: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The body without NULs and with U+FFFD for each lone surrogate, and notes about both."""
+    """Removes NULs and replaces each lone surrogate by U+FFFD; returns the body, and notes about both."""
     removed: list[str] = []
 
     def tidy_text(text: str) -> str:
@@ -218,7 +218,7 @@ def _remove_unstorable(body: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
 
 
 def _levels_of_text(text: str) -> int:
-    """The deepest nesting of brackets outside strings. Stops once it is over the limit."""
+    """Measures the deepest nesting of brackets outside strings. Stops once it is over the limit."""
     level = deepest = 0
     for token in _BRACKETS_AND_STRINGS.finditer(text):
         match text[token.start()]:
@@ -233,7 +233,7 @@ def _levels_of_text(text: str) -> int:
 
 
 def _levels_of_value(value: object) -> int:
-    """The deepest nesting of a value. Stops once it is over the limit, so that circles end too."""
+    """Measures the deepest nesting of a value. Stops once it is over the limit, so that circles end too."""
     deepest = 0
     stack = [(value, 1)]
     while stack and deepest <= MAX_NESTING_LEVELS:
@@ -264,5 +264,5 @@ _DECODER = json.JSONDecoder(parse_float=_float, parse_constant=_constant)
 
 
 def _shown(value: object) -> str:
-    """The value in a sentence: text in quotes, the type's name of anything else."""
+    """Describes a value in a sentence: text in quotes, the type's name of anything else."""
     return quote(value, 40) if isinstance(value, str) else json_type_name(value)

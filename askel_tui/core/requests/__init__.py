@@ -1,4 +1,4 @@
-"""Requests: which operations share one, what it carries, and what a repeated one leaves out.
+"""Requests: which operations share one, what a request carries, and what a repeated one leaves out.
 
 Pure. Sending and settling are in `sync.sending`.
 """

@@ -23,7 +23,7 @@ BULK_CALL_OF = {
     Call.CREATE_OR_UPDATE_PROFILE: Call.BULK_IMPORT_PROFILES,
     Call.CREATE_EVENT: Call.BULK_CREATE_EVENTS,
 }
-"""The bulk call that does the same as a single call."""
+"""The bulk call that does the same as a single call, by the single call."""
 
 _EMPTY = b'"data":[]'
 
@@ -40,7 +40,7 @@ class Row:
 
 
 def revision_has_call(call: Call, revision: str) -> bool:
-    """Whether the revision has the call."""
+    """Checks whether the revision has the call."""
     try:
         endpoint(revision, call)
     except NotInRevision:
@@ -49,7 +49,7 @@ def revision_has_call(call: Call, revision: str) -> bool:
 
 
 def bulk_call_for(operation: Operation, revision: str) -> Call | None:
-    """The bulk call that can carry the operation at the revision; None where only a single call can.
+    """Returns the bulk call that can carry the operation at the revision; None where only a single call can.
 
     Bulk import cannot clear (docs/klaviyo.md 3.2), and the revision may not have the call.
     """
@@ -63,7 +63,7 @@ def bulk_call_for(operation: Operation, revision: str) -> Call | None:
 
 
 def import_row(upserts: Sequence[Operation], revision: str, addition: Operation | None = None) -> Row:
-    """A row of an import job: updates of one profile, and its addition to the job's list."""
+    """Builds a row of an import job: updates of one profile, and its addition to the job's list."""
     upsert = coalesce(upserts)
     item = dialect(revision).import_item(
         upsert.profile.identifiers(), nest_attributes(upsert.body["attributes"]), upsert.body["properties"]
@@ -73,7 +73,8 @@ def import_row(upserts: Sequence[Operation], revision: str, addition: Operation 
 
 
 def rebuild_import_request(request: Request) -> BulkRequest:
-    """The rows of an import job's request that was read from the journal, each with its unsettled operations."""
+    """Rebuilds the rows of an import job's request that was read from the journal, each with its unsettled
+    operations."""
     by_keys: dict[tuple[str, ...], list[Operation]] = {}
     for operation in request.operations:
         by_keys.setdefault(operation.profile.keys(), []).append(operation)
@@ -85,12 +86,12 @@ def rebuild_import_request(request: Request) -> BulkRequest:
 
 
 def addition_row(addition: Operation, revision: str) -> Row:
-    """A row of an import job that only puts a profile on the job's list: its identifiers, and nothing else."""
+    """Builds a row of an import job that only puts a profile on the job's list: its identifiers, and nothing else."""
     return Row((addition,), canonical_json(dialect(revision).import_item(addition.profile.identifiers())))
 
 
 def event_row(event: Operation, revision: str) -> Row:
-    """A row of a bulk event call."""
+    """Builds a row of a bulk event call."""
     bodies, body = dialect(revision), event.body
     item = bodies.event_item(
         body["metric"],
@@ -105,7 +106,7 @@ def event_row(event: Operation, revision: str) -> Row:
 
 
 def max_row_bytes(call: Call, revision: str, list_id: str | None = None) -> int:
-    """The most bytes that a row may have. A larger one needs a single call."""
+    """Returns the largest size of a row, in bytes. A larger one needs a single call."""
     head, tail = _frame(call, revision, list_id)
     at = endpoint(revision, call)
     most = (at.max_bytes or 1_000_000) - len(head) - len(tail)
@@ -115,7 +116,7 @@ def max_row_bytes(call: Call, revision: str, list_id: str | None = None) -> int:
 def pack_rows(
     call: Call, rows: Iterable[Row], revision: str, list_id: str | None = None
 ) -> Iterator[BulkRequest]:
-    """The rows in as few requests as the call's caps allow, in order.
+    """Packs rows into as few requests as the call's caps allow, in order.
 
     Raises `ValueError` for a row that is larger than `max_row_bytes`.
     """
@@ -154,7 +155,7 @@ def _bulk_request(call: Call, revision: str, rows: Sequence[Row], head: bytes, t
 
 
 def _frame(call: Call, revision: str, list_id: str | None) -> tuple[bytes, bytes]:
-    """The bytes of the body before and after the items."""
+    """Encodes the bytes of the body before and after the items."""
     bodies = dialect(revision)
     body: dict[str, Any] = (
         bodies.bulk_events([]) if call == Call.BULK_CREATE_EVENTS else bodies.bulk_import([], list_id)
@@ -164,6 +165,6 @@ def _frame(call: Call, revision: str, list_id: str | None) -> tuple[bytes, bytes
 
 
 def row_index_of(pointer: str) -> int | None:
-    """The row that an error's pointer names: the first number in it (docs/klaviyo.md 2.6, 3.3)."""
+    """Finds the row that an error's pointer names: the first number in it (docs/klaviyo.md 2.6, 3.3)."""
     numbers = (part for part in pointer.split("/") if part.isascii() and part.isdigit() and len(part) < 10)
     return next(map(int, numbers), None)

@@ -16,14 +16,14 @@ from askel_tui.core.canonical import canonical_json
 from askel_tui.core.operations import Operation
 
 MAX_COALESCED_UPDATES = 1_000
-"""How many updates of one profile become one at most."""
+"""The largest number of updates of one profile that become one."""
 
 _OVERHEAD_BYTES = 1_000
-"""Bytes that identifiers and field names add to a profile's payload, generously."""
+"""A generous estimate of the bytes that identifiers and field names add to a profile's payload."""
 
 
 def is_update(operation: Operation) -> bool:
-    """Whether it is an upsert that writes something. Upserts of bare identifiers are not coalesced."""
+    """Checks whether an operation is an upsert that writes something. Upserts of bare identifiers are not coalesced."""
     body = operation.body
     if operation.call != Call.CREATE_OR_UPDATE_PROFILE:
         return False
@@ -31,7 +31,7 @@ def is_update(operation: Operation) -> bool:
 
 
 def written_names(operation: Operation) -> frozenset[str]:
-    """The names that an update writes: `attribute NAME` and `property NAME`."""
+    """Lists the names that an update writes: `attribute NAME` and `property NAME`."""
     body = operation.body
     properties = (*body["properties"], *body["unset"])
     return frozenset(
@@ -68,7 +68,7 @@ class Coalescer:
 
 
 def coalesce(updates: Sequence[Operation]) -> Operation:
-    """One update that leaves the profile as these do in their order: the last one, with another body."""
+    """Makes one update that leaves the profile as `updates` do in their order: the last one, with another body."""
     last = updates[-1]
     if len(updates) == 1:
         return last

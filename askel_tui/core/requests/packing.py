@@ -41,11 +41,11 @@ class BatchKey(NamedTuple):
 
     call: Call
     destination: str
-    """The list or segment, and what a consent job states once for all; empty for calls of one operation."""
+    """The list or segment, and the fields that a consent job states once for all; empty for calls of one operation."""
 
 
 def batch_key(operation: Operation) -> BatchKey:
-    """The batch key of an operation. Where the call gathers, operations of equal keys may share a request."""
+    """Makes the batch key of an operation. Where the call gathers, operations of equal keys may share a request."""
     if operation.call not in GATHERING_CALLS:
         return BatchKey(operation.call, "")
     destination = _destination_id(operation) or ""
@@ -57,7 +57,7 @@ def batch_key(operation: Operation) -> BatchKey:
 
 
 def batch_capacity(call: Call, revision: str) -> int:
-    """How many operations of one batch key a request of this call carries at the revision."""
+    """Returns how many operations of one batch key a request of this call carries at the revision."""
     at = endpoint(revision, call)
     if call in PACKED_CALLS | CONSENT_CALLS:
         return at.max_items or 1
@@ -67,7 +67,7 @@ def batch_capacity(call: Call, revision: str) -> int:
 
 
 def build_request(operations: Sequence[Operation], revision: str, profile_ids: Mapping[str, str]) -> Request:
-    """The request that carries operations of one batch key. Updates of one profile are coalesced into one.
+    """Builds a request that carries operations of one batch key. Updates of one profile are coalesced into one.
 
     `profile_ids` gives Klaviyo's profile id by operation id, for calls that name profiles by id (see
     `NEEDS_PROFILE_ID`); a profile that several operations name is in the request once. Raises `KeyError` for a
@@ -142,7 +142,7 @@ def _destination_id(operation: Operation) -> str | None:
 
 
 def nest_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted attribute names (`location.city`) as the nested objects that Klaviyo takes."""
+    """Nests dotted attribute names (`location.city`) as the objects that Klaviyo takes."""
     result: dict[str, Any] = {}
     for name, value in attributes.items():
         head, dot, tail = name.partition(".")

@@ -42,7 +42,7 @@ class ConsentJobRows:
     def find_operation(
         self, kind: StepKind, step: str, identity: Identity, operation_id: str
     ) -> Operation | None:
-        """The operation that the row of this profile carries out; None without such a row."""
+        """Finds the operation that the row of this profile carries out; None without such a row."""
         given = next((self._rows[key] for key in identity.keys() if key in self._rows), None)
         if given is None:
             return None
@@ -60,7 +60,7 @@ class ConsentJobRows:
 
 
 def find_event(body: Mapping[str, Any], identity: Identity) -> SentEvent | None:
-    """The first event in the body of an event call that is about this profile; None where there is none."""
+    """Finds the first event in the body of an event call that is about this profile; None where there is none."""
     wanted = set(identity.keys())
     return next((each for each in _events(body) if not wanted.isdisjoint(each.profile.keys())), None)
 

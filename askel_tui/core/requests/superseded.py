@@ -1,4 +1,4 @@
-"""Superseded fields: what a state write leaves out, because later writes of the same profile wrote it. Pure.
+"""Superseded fields: those that a state write leaves out, as later writes of the same profile wrote them. Pure.
 
 An operation that failed or was held is sent after younger ones. The fields that these have written are newer, so the
 older operation leaves them out. Events are never superseded.
@@ -31,12 +31,12 @@ class WrittenFields:
     by_key: Mapping[str, FieldNames]
 
     def for_profile(self, identity: Identity) -> FieldNames:
-        """The fields that it wrote of this profile."""
+        """Returns the fields that the request wrote of this profile."""
         return self.every_profile.union(*(self.by_key.get(key, ()) for key in identity.keys()))
 
 
 def read_written_fields(path: str, body: bytes | None) -> WrittenFields:
-    """The fields that a successful request wrote; none where its body was pruned."""
+    """Reads the fields that a successful request wrote; none where its body was pruned."""
     try:
         document = json.loads(body or b"null")
     except ValueError:
@@ -55,7 +55,8 @@ def read_written_fields(path: str, body: bytes | None) -> WrittenFields:
 
 
 def without_superseded(operation: Operation, superseded: FieldNames) -> Operation | None:
-    """The operation without superseded fields: None where none is left, the same object where none was superseded."""
+    """Removes superseded fields from an operation: None where none is left, the same object where none was
+    superseded."""
     body = operation.body
     if operation.call == Call.CREATE_OR_UPDATE_PROFILE:
         kept = {
@@ -95,7 +96,7 @@ def _names(attributes: Mapping[str, Any], meta: Any, consent: str) -> Iterator[s
 
 
 def _profiles(value: Any) -> Iterator[Mapping[str, Any]]:
-    """All profile resources in a body, at any depth."""
+    """Finds all profile resources in a body, at any depth."""
     if isinstance(value, list):
         for each in value:
             yield from _profiles(each)

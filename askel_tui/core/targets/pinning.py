@@ -30,7 +30,7 @@ Named = Literal["list", "segment", "flow"]
 E = TypeVar("E", "ListEntry", "SegmentEntry", "FlowEntry", "ListEntry | SegmentEntry")
 
 _TRIGGERS = {"Added to List": "list", "Metric": "metric"}
-"""What may fire a flow by its `trigger_type`, where nothing more can be read (docs/klaviyo.md 8)."""
+"""The targets that may fire a flow by its `trigger_type`, where nothing more can be read (docs/klaviyo.md 8)."""
 _UNKNOWN_TRIGGERS = (None, "", "Unconfigured")
 
 
@@ -78,7 +78,8 @@ class _StepPinner:
     pinned: Pinned
 
     def resolve_targets(self) -> StepTargets | None:
-        """The step's targets; None where it names none, or where they can't be resolved, which adds a problem."""
+        """Resolves the step's targets; None where it names none, or where they can't be resolved, which adds a
+        problem."""
         step = self.step
         if isinstance(step, UpsertProfile):
             return None
@@ -93,7 +94,7 @@ class _StepPinner:
         return None
 
     def resolve_group(self, kind: Literal["list", "segment"], name: str, written: str) -> Target | None:
-        """The list or segment of this id or name."""
+        """Resolves a list or segment by its id or name."""
         entries: Sequence[ListEntry | SegmentEntry] = (
             self.catalog.lists if kind == "list" else self.catalog.segments
         )
@@ -105,7 +106,7 @@ class _StepPinner:
         return Target(kind, entry.id, entry.name)
 
     def may_touch(self, name: str, list_id: str, list_name: str) -> bool:
-        """Whether the connection may touch the list. Adds a problem where it may not."""
+        """Checks whether the connection may touch the list. Adds a problem where it may not."""
         if not self.only_lists or list_id in self.only_lists or list_name in self.only_lists:
             return True
         allowed = ", ".join(self.only_lists)
@@ -115,7 +116,7 @@ class _StepPinner:
         return False
 
     def resolve_metric(self, name: str, written: str) -> Target:
-        """The metric of events of this name: one that the API made, or else a new one."""
+        """Resolves the metric of events that are called `name`: one that the API made, or else a new one."""
         by_id = next((each for each in self.catalog.metrics if each.id == written), None)
         metric_name = by_id.name if by_id else written
         alike = [each for each in self.catalog.metrics if each.name == metric_name]
@@ -131,7 +132,7 @@ class _StepPinner:
         return Target("metric", None, metric_name)
 
     def resolve_flow(self, step: TriggerFlow) -> StepTargets | None:
-        """The flow and the list or metric that fires it."""
+        """Resolves the flow and the list or metric that fires it."""
         entry = self.find_entry("flow", "flow", step.flow, self.catalog.flows)
         if entry is None:
             return None
@@ -151,7 +152,7 @@ class _StepPinner:
         return StepTargets(Target("flow", entry.id, entry.name), through)
 
     def trigger_from_file(self, step: TriggerFlow, entry: FlowEntry) -> Target | None:
-        """What fires the flow according to the workflow file, where the revision can't tell."""
+        """Resolves what fires the flow according to the workflow file, where the revision can't say."""
         by = _TRIGGERS.get(entry.trigger_type or "")
         if by is None and entry.trigger_type not in _UNKNOWN_TRIGGERS:
             self.add_unfireable_problem(entry, entry.trigger_type or "")
@@ -173,7 +174,7 @@ class _StepPinner:
         return self.resolve_trigger_metric(step.metric or "")
 
     def resolve_trigger_metric(self, written: str) -> Target | None:
-        """The metric that the file names as a trigger. It must exist, since a flow waits for it."""
+        """Resolves the metric that the file names as a trigger. It must exist, since a flow waits for it."""
         target = self.resolve_metric("metric", written)
         known = any(each.name == target.name for each in self.catalog.metrics)
         if not known and "metrics" not in self.catalog.unread:
@@ -187,7 +188,7 @@ class _StepPinner:
     def trigger_from_account(
         self, step: TriggerFlow, entry: FlowEntry, triggers: Sequence[FlowTrigger]
     ) -> Target | None:
-        """What fires the flow according to the account. What the file names must be the same."""
+        """Resolves what fires the flow according to the account. The file may name nothing else."""
         if not triggers:
             self.add_problem("flow", f"the flow {entry.name!r} has no trigger yet, so nothing can fire it")
             return None
@@ -211,7 +212,7 @@ class _StepPinner:
         return found
 
     def resolve_trigger(self, entry: FlowEntry, trigger: FlowTrigger) -> Target | None:
-        """The list or metric of a flow's trigger."""
+        """Resolves the list or metric of a flow's trigger."""
         if trigger.type == "list":
             listed = next((each for each in self.catalog.lists if each.id == trigger.id), None)
             if listed is None:
@@ -245,7 +246,7 @@ class _StepPinner:
         )
 
     def find_entry(self, kind: Named, name: str, written: str, entries: Sequence[E]) -> E | None:
-        """The entry of this id, or else the only one of this name."""
+        """Finds the entry of an id, or else the only one of a name."""
         by_id = next((each for each in entries if each.id == written), None)
         if by_id is not None:
             return by_id

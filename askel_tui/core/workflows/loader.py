@@ -31,11 +31,14 @@ _REQUIRED = {
 }
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _CONSENT_BY = {"email": "email", "sms": "phone_number", "whatsapp": "phone_number"}
-"""The identifier without which a profile can give no consent for a channel (docs/klaviyo.md 3.3)."""
+"""The identifier that a profile needs to give consent for a channel (docs/klaviyo.md 3.3), by channel."""
 
 
 def load_workflow(text: str, file: str = "<workflow>") -> tuple[Workflow | None, list[Problem]]:
-    """The workflow and no problems, or None and all problems in the order of the file. Never raises."""
+    """Loads a workflow: the workflow and no problems, or None and all problems in the order of the file.
+
+    Never raises.
+    """
     root, problems = compose_nodes(text, file)
     if root is None:
         return None, problems
@@ -81,7 +84,7 @@ def _name(node: Node | None, field: str, reader: NodeReader) -> str:
 
 
 def _profile(node: Node | None, reader: NodeReader) -> Mapping[str, Expression] | None:
-    """The identifiers' expressions; None where `profile` is missing, which is another problem."""
+    """Reads the identifiers' expressions; None where `profile` is missing, which is another problem."""
     if node is None:
         return None
     if isinstance(node, MappingNode) and not node.value:
@@ -118,7 +121,10 @@ def _steps(node: Node | None, reader: NodeReader) -> tuple[Step, ...]:
 
 
 def _step(number: int, node: Node, ids: dict[str, int], of_file: NodeReader) -> Step | None:
-    """The step, or None. `ids` are those of the steps above with their lines; this step's is added."""
+    """Reads a step; None where it can't be read.
+
+    `ids` are those of the steps above with their lines; this step's is added.
+    """
     # A step goes by its number where it has no id.
     step_id = _id_of(node)
     reader = of_file.for_step(step_id or str(number), node)
@@ -151,7 +157,7 @@ def _step(number: int, node: Node, ids: dict[str, int], of_file: NodeReader) -> 
 
 
 def _id_of(node: Node) -> str:
-    """The id that a step gives itself, or ''."""
+    """Reads the id that a step gives itself, or ''."""
     if not isinstance(node, MappingNode):
         return ""
     given = (value for key, value in node.value if isinstance(key, ScalarNode) and key.value == "id")

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from askel_tui.core.operations import StepKind, TargetType
 
 CONSENT_CHANNELS = ("email", "sms", "whatsapp", "push")
-"""Consent channels. Those that a revision takes are checked when the workflow is applied."""
+"""The channels of consent. Those that a revision takes are checked when the workflow is applied."""
 
 DIRECT_VERSION = 0
-"""The version of what is written directly, without a workflow."""
+"""The version of writes that are made directly, without a workflow."""
 
 FieldLines = Mapping[str, int]
-"""The line of the file by the field's name; the step's own line is under ''."""
+"""The lines of the file by field name; the step's own line is under ''."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Unsubscribe:
 
 @dataclass(frozen=True, slots=True)
 class RequireSegment:
-    """A gate: the steps below are done only where the profile's membership of the segment is `member`."""
+    """A gate: the steps below are carried out only where the profile's membership of the segment is `member`."""
 
     kind: ClassVar[StepKind] = "require_segment"
     id: str
@@ -147,7 +147,7 @@ class Workflow:
     lines: FieldLines = field(default_factory=dict, compare=False)
 
     def step(self, step_id: str) -> Step:
-        """The step of this id. Raises `KeyError`."""
+        """Returns the step of an id. Raises `KeyError`."""
         for step in self.steps:
             if step.id == step_id:
                 return step
@@ -155,7 +155,8 @@ class Workflow:
 
 
 def line_of(item: Step | Workflow, name: str | None = None) -> int | None:
-    """The line of a field, of its nearest parent that has one (`properties` for `properties.Tier`), or of all."""
+    """Finds the line of a field, of its nearest parent that has one (`properties` for `properties.Tier`), or of the
+    whole item."""
     while name:
         if name in item.lines:
             return item.lines[name]
@@ -164,7 +165,8 @@ def line_of(item: Step | Workflow, name: str | None = None) -> int | None:
 
 
 def step_targets(step: Step) -> list[tuple[str, TargetType, str]]:
-    """The names in a step of things in the account: (field, type, the name or id as written), in the file's order.
+    """Lists the names in a step of objects in the account: (field, type, the name or id as written), in the file's
+    order.
 
     Custom properties are among them: they are not pinned, but the step depends on them.
     """

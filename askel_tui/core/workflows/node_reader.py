@@ -37,7 +37,7 @@ class NodeReader:
     lines: dict[str, int] = field(default_factory=dict)
 
     def for_step(self, step: str | None, node: Node) -> NodeReader:
-        """A reader for one step of the same file."""
+        """Makes a reader for one step of the same file."""
         return replace(self, step=step, lines={"": node_line(node)})
 
     def add_problem(
@@ -47,7 +47,10 @@ class NodeReader:
         self.problems.append(Problem(message, field, self.step, self.file, node_line(node), suggestion))
 
     def read_entries(self, node: Node | None, field: str | None, takes: str) -> list[MappingEntry]:
-        """The entries of a mapping. A key that is no word or comes twice is a problem. `takes` describes it."""
+        """Reads the entries of a mapping. A key that is no word or comes twice is a problem.
+
+        `takes` describes the mapping.
+        """
         if node is None:
             return []
         if not isinstance(node, MappingNode):
@@ -71,7 +74,7 @@ class NodeReader:
     def read_fields(
         self, node: Node | None, field: str | None, known: Sequence[str], required: Mapping[str, str]
     ) -> dict[str, Node]:
-        """The values of a mapping by key.
+        """Reads the values of a mapping by key.
 
         An unknown key is a problem, and so is a missing one of `required`, which says what each is for.
         """
@@ -97,7 +100,7 @@ class NodeReader:
         return found
 
     def read_word(self, node: Node | None, field: str) -> str | None:
-        """A literal: the text of a scalar as it is written, even where YAML reads a number."""
+        """Reads a literal: the text of a scalar as it is written, even where YAML reads a number."""
         if node is None:
             return None
         if not isinstance(node, ScalarNode):
@@ -109,7 +112,7 @@ class NodeReader:
         return str(node.value)
 
     def read_words(self, node: Node | None, field: str) -> tuple[str, ...]:
-        """One literal or a list of them, none twice."""
+        """Reads one literal or a list of them, none twice."""
         if node is None:
             return ()
         if not isinstance(node, SequenceNode):
@@ -127,7 +130,7 @@ class NodeReader:
         return tuple(found)
 
     def read_flag(self, node: Node | None, field: str) -> bool | None:
-        """true or false."""
+        """Reads true or false."""
         if node is None:
             return None
         if isinstance(node, ScalarNode) and node.value.lower() in ("true", "false"):
@@ -136,7 +139,7 @@ class NodeReader:
         return None
 
     def read_expression(self, node: Node | None, field: str) -> Expression | None:
-        """A JMESPath expression over the record."""
+        """Reads a JMESPath expression over the record."""
         if node is None:
             return None
         if not isinstance(node, ScalarNode):
@@ -158,7 +161,7 @@ def _under(field: str | None, name: str) -> str:
 
 
 def _hint(node: ScalarNode) -> str | None:
-    """What to write instead of a plain YAML value where an expression is expected; None for an expression."""
+    """Suggests what to write instead of a plain YAML value where an expression is expected; None for an expression."""
     match node.tag.rpartition(":")[2]:
         case "int" | "float" | "bool":
             return f"{node.value} is no expression; the value itself is written `{node.value}`, in backticks"

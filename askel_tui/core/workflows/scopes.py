@@ -27,7 +27,7 @@ CALLS_OF_STEPS: Mapping[StepKind, tuple[Call, ...]] = {
 
 
 def needed_scopes(step: Step, revision: str) -> set[str]:
-    """The scopes that a step needs at the revision."""
+    """Returns the scopes that a step needs at the revision."""
     calls = [*CALLS_OF_STEPS[step.kind]]
     if isinstance(step, TriggerFlow):
         # Only one of the two fires the flow.
@@ -38,6 +38,6 @@ def needed_scopes(step: Step, revision: str) -> set[str]:
 
 
 def scopes_of(calls: Sequence[str], revision: str) -> tuple[str, ...]:
-    """The scopes that these calls need at the revision, in the order of the calls."""
+    """Returns the scopes that `calls` need at the revision, in the order of the calls."""
     known = endpoints(revision)
     return tuple(dict.fromkeys(scope for call in calls if call in known for scope in known[call].scopes))

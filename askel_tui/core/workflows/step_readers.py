@@ -40,7 +40,7 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
 def read_step(kind: StepKind, step_id: str, node: Node, reader: NodeReader) -> Step | None:
-    """The step of this kind; None where something required is missing."""
+    """Reads a step of a kind; None where something required is missing."""
     match kind:
         case "upsert_profile":
             return _upsert_profile(step_id, node, reader)
@@ -107,7 +107,7 @@ def _attribute(name: str, key: Node, value: Node, attributes: dict[str, Field], 
 
 
 def _field(node: Node, name: str, reader: NodeReader) -> Field | None:
-    """`EXPR` or `{value: EXPR, clear: true}`."""
+    """Reads a field: `EXPR` or `{value: EXPR, clear: true}`."""
     if not isinstance(node, MappingNode):
         expression = reader.read_expression(node, name)
         return None if expression is None else Field(expression)
@@ -149,7 +149,7 @@ def _metric(node: Node | None, reader: NodeReader) -> str | None:
 
 
 def _currency(node: Node | None, reader: NodeReader) -> Expression | None:
-    """Three capital letters in quotes are the currency itself; anything else is an expression."""
+    """Reads a currency: three capital letters in quotes are the currency itself; anything else is an expression."""
     if isinstance(node, ScalarNode) and _CURRENCY.fullmatch(node.value):
         if node.style in ("'", '"'):
             return text_literal(node.value)

@@ -15,7 +15,7 @@ from askel_tui.core.problems import Problem
 MAX_FILE_CHARACTERS = 100_000
 MAX_NODE_LEVELS = 20
 _MAX_CALL_CHARACTERS = 500
-"""How far the end of an expression without quotes inside `{…}` is searched."""
+"""The number of characters after which the end of an expression without quotes inside `{…}` is no longer searched."""
 _MAX_YAML_PROBLEMS = 20
 _LINE_ENDS = "\0\r\n\x85\u2028\u2029"
 
@@ -37,7 +37,7 @@ class _Loader(yaml.SafeLoader):
         return yaml.ScalarToken(text, True, start, self.get_mark())
 
     def _length_of_call(self) -> int:
-        """The length of the next value, if it holds calls that are closed on this line; else 0."""
+        """Measures the next value, if it holds calls that are closed on this line; else 0."""
         depth = length = end = 0
         quote = ""
         called = False
@@ -59,13 +59,13 @@ class _Loader(yaml.SafeLoader):
         return end if called and not depth else 0
 
     def _ends_plain(self, char: str, at: int) -> bool:
-        """Whether a colon or a number sign ends a plain value here."""
+        """Checks whether a colon or a number sign ends a plain value here."""
         neighbour = self.peek(at + 1) if char == ":" else self.prefix(at)[-1:]
         return neighbour in _LINE_ENDS + " \t,[]{}"
 
 
 def compose_nodes(text: str, file: str) -> tuple[Node | None, list[Problem]]:
-    """The document as nodes, or the problems that keep it from being read. Never raises."""
+    """Composes the nodes of a document, or the problems that keep it from being read. Never raises."""
     if len(text) > MAX_FILE_CHARACTERS:
         return None, [Problem(f"the file has more than {MAX_FILE_CHARACTERS:,} characters", file=file)]
     try:
@@ -121,12 +121,12 @@ def _line_of_error(error: yaml.MarkedYAMLError) -> int | None:
 
 
 def node_line(node: Node) -> int:
-    """The line on which the node begins, from 1."""
+    """Returns the line on which the node begins, from 1."""
     return int(node.start_mark.line) + 1
 
 
 def describe_node(node: Node) -> str:
-    """The kind of a node with its article: `a mapping`, `a list`, `a single value`."""
+    """Names the kind of a node with its article: `a mapping`, `a list`, `a single value`."""
     if isinstance(node, MappingNode):
         return "a mapping"
     return "a list" if isinstance(node, SequenceNode) else "a single value"
