@@ -1,4 +1,4 @@
-"""Base addresses of Klaviyo's API: what one may be, and whether it is this machine. Pure."""
+"""Base addresses of Klaviyo's API: their checks, and whether one is this machine. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from askel_tui.core.exit_codes import AskelError, ExitCode
 
 KLAVIYO_URL = "https://a.klaviyo.com"
-"""Where Klaviyo's API is (docs/klaviyo.md 0.2)."""
+"""The address of Klaviyo's API (docs/klaviyo.md 0.2)."""
 
 
 class BadAddress(AskelError, ValueError):
@@ -18,7 +18,7 @@ class BadAddress(AskelError, ValueError):
 
 
 def base_address(text: str) -> str:
-    """The base address without a slash at its end. Raises `BadAddress`."""
+    """Checks a base address and removes the slash at its end. Raises `BadAddress`."""
     try:
         parts = urlsplit(text.strip())
         host, port = parts.hostname, parts.port
@@ -35,7 +35,7 @@ def base_address(text: str) -> str:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether the address is this machine."""
+    """Checks whether the address is this machine."""
     host = urlsplit(address).hostname or ""
     if host == "localhost":
         return True
@@ -46,7 +46,7 @@ def is_loopback(address: str) -> bool:
 
 
 def same_host(one: str, other: str) -> bool:
-    """Whether two addresses have one host and port. This machine has several names."""
+    """Checks whether two addresses have one host and port. This machine has several names."""
     first, second = urlsplit(one), urlsplit(other)
     same = first.hostname == second.hostname or (is_loopback(one) and is_loopback(other))
     return same and first.port == second.port

@@ -58,7 +58,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A prepared call: what is sent, and what the rate limiter has to know."""
+    """A prepared call: the request, and the facts about it that the rate limiter has to know."""
 
     endpoint: Endpoint
     target: str
@@ -122,7 +122,7 @@ class Client:
         return self._transport.address
 
     def endpoint(self, call: Call) -> Endpoint:
-        """The endpoint at this client's revision. Raises `NotInThisRevision`."""
+        """Returns the endpoint at this client's revision. Raises `NotInThisRevision`."""
         try:
             return endpoint(self.revision, call)
         except NotInRevision as unknown:
@@ -139,7 +139,7 @@ class Client:
         priority: Priority = "live",
         before_attempt: Callable[[], Awaitable[None]] | None = None,
     ) -> Response:
-        """Makes one call, and again after passing trouble. Waits for a permit before each attempt.
+        """Makes one call, and again after passing trouble. Each attempt waits for a permit first.
 
         `retry_mode="certain"` (consent) makes it again only where it certainly had no effect. `before_attempt` is
         awaited at every attempt, with the permit held and nothing sent. Raises the kinds of `KlaviyoError`.
@@ -156,7 +156,7 @@ class Client:
         limit: int | None = None,
         priority: Priority = "live",
     ) -> AsyncIterator[dict[str, Any]]:
-        """The resources of all pages, or the first `limit` of them. Pages are as large as the revision allows.
+        """Yields the resources of all pages, or the first `limit` of them. Pages are as large as the revision allows.
 
         Raises `UnreadableResponse` for what is no page, for one that comes twice, and for a next page at another
         address; else as `call`.
@@ -186,7 +186,7 @@ class Client:
             asked = next_page_query(following, self.address, request.target.partition("?")[0], call)
 
     async def aclose(self) -> None:
-        """Gives up the network connections."""
+        """Closes the network connections."""
         await self._transport.aclose()
 
     async def __aenter__(self) -> Client:
@@ -270,7 +270,7 @@ class Client:
         return await self._transport.send(request.endpoint.method, request.target, headers, request.body)
 
     def _without_key(self, body: bytes) -> bytes:
-        """The body without the key, in case the server echoed it, escaped or not."""
+        """Removes the key from a body, in case the server echoed it, escaped or not."""
         if _ESCAPED_LETTER.search(body):
             try:
                 plain = json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")

@@ -150,9 +150,10 @@ def error_from_response(
     challenged: bool = False,
     scrub: Callable[[str], str] = str,
 ) -> KlaviyoError:
-    """The error that a response other than 2xx stands for. `scrub` takes secrets out of a text; `body` stays as given.
+    """Makes the error that a response other than 2xx stands for.
 
-    `scopes` are those that the call needs. `challenged`: the network edge refused, before the API saw anything.
+    `scrub` takes secrets out of a text; `body` stays as given. `scopes` are those that the call needs. `challenged`:
+    the network edge refused, before the API saw anything.
     """
     items = parse_error_items(body, scrub)
     kind, sentence = _classify(call, status, items, scopes)
@@ -167,7 +168,7 @@ def error_from_response(
 
 
 def parse_error_items(body: bytes, scrub: Callable[[str], str] = str) -> tuple[KlaviyoErrorItem, ...]:
-    """The errors in Klaviyo's envelope; none for any other body."""
+    """Parses the errors in Klaviyo's envelope; none for any other body."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -247,7 +248,7 @@ def _classify(
 
 
 def _said(items: Sequence[KlaviyoErrorItem]) -> str:
-    """The first error in Klaviyo's words, and the number of further ones."""
+    """Describes the first error in Klaviyo's words, and the number of further ones."""
     if not items:
         return ""
     first = items[0]

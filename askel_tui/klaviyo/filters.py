@@ -12,32 +12,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 MAX_FILTER_BYTES = 6_000
-"""Bytes of a percent-encoded filter: 8 KB less the path and the other parameters."""
+"""The largest percent-encoded filter, in bytes: 8 KB less the path and the other parameters."""
 
 MAX_VALUES_PER_FILTER = 100
-"""Values in one `any` filter: one page holds a row for each."""
+"""The most values in one `any` filter: one page holds a row for each."""
 
 
 def quote_literal(value: str) -> str:
-    """The value as a string literal of the filter language."""
+    """Quotes a value as a string literal of the filter language."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def equals(field: str, value: str) -> str:
-    """`equals(field,"value")`."""
+    """Builds the filter `equals(field,"value")`."""
     return f"equals({field},{quote_literal(value)})"
 
 
 def any_of(field: str, values: Iterable[str]) -> str:
-    """`any(field,["a","b"])`."""
+    """Builds the filter `any(field,["a","b"])`."""
     return f"any({field},[{','.join(map(quote_literal, values))}])"
 
 
 def any_of_batches(
     field: str, values: Iterable[str], *, max_values: int = MAX_VALUES_PER_FILTER
 ) -> Iterator[tuple[str, list[str]]]:
-    """`any` filters that together name all values, each short enough to send, with the values in it."""
+    """Builds `any` filters that together name all values, each short enough to send, with the values in it."""
     part: list[str] = []
     size = 0
     for value in dict.fromkeys(values):
@@ -52,17 +52,17 @@ def any_of_batches(
 
 
 def query_string(query: Mapping[str, str]) -> str:
-    """The percent-encoded query with its question mark; empty without parameters."""
+    """Encodes parameters as a query string, percent-encoded and with its question mark; empty without parameters."""
     if not query:
         return ""
     return "?" + "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query.items())
 
 
 def parse_query(query: str) -> dict[str, str]:
-    """The parameters of a query string, decoded."""
+    """Decodes the parameters of a query string."""
     return dict(parse_qsl(query, keep_blank_values=True))
 
 
 def sparse_fields(resource: str, names: Sequence[str]) -> dict[str, str]:
-    """The sparse fieldset parameter of a resource."""
+    """Builds the sparse fieldset parameter of a resource."""
     return {f"fields[{resource}]": ",".join(names)}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_CONNECTIONS = 256
-"""Connections of all clients of an event loop together."""
+"""The most connections of all clients of an event loop together."""
 
 _MAX_CACHED_URLS = 1024
 
@@ -90,7 +90,7 @@ class HttpTransport:
     """Sends requests to one base address. Opens on the first request, belongs to one event loop, has to be closed."""
 
     def __init__(self, address: str, limits: HttpLimits | None = None) -> None:
-        """Raises `BadAddress`."""
+        """Checks the address; opens no connection yet. Raises `BadAddress`."""
         self.address = base_address(address)
         self._limits = limits or HttpLimits()
         self._extensions = {
@@ -190,7 +190,7 @@ class HttpTransport:
 
 
 def header_block(headers: Mapping[str, str]) -> httpx.Headers:
-    """Headers that are prepared once for many requests. Their repr hides the key."""
+    """Prepares headers once for many requests. Their repr hides the key."""
     return httpx.Headers(dict(headers))
 
 

@@ -9,9 +9,9 @@ class HttpLimits:
 
     connect_timeout_s: float = 10
     read_timeout_s: float = 30
-    """The longest pause between two pieces of a response."""
+    """The longest pause between two pieces of a response, in seconds."""
     pool_timeout_s: float = 40
-    """The longest wait for one of the transport's connections."""
+    """The longest wait for one of the transport's connections, in seconds."""
     attempt_timeout_s: float = 120
-    """One attempt from start to end, however slowly its bytes trickle."""
+    """The longest time of one attempt from start to end, in seconds, however slowly its bytes trickle."""
     max_response_bytes: int = 64 * 1024 * 1024

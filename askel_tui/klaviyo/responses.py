@@ -1,4 +1,4 @@
-"""Reads responses: the JSON of a body, a page and the query of the next one, the seconds to wait."""
+"""Reading of responses: the JSON of a body, a page and the query of the next one, the seconds to wait."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def parse_body(body: bytes, name: str, status: int) -> Any:
-    """The body read as JSON; None for an empty one. Raises `UnreadableResponse`."""
+    """Parses a body as JSON; None for an empty one. Raises `UnreadableResponse`."""
     if not body:
         return None
     try:
@@ -28,19 +28,19 @@ def parse_body(body: bytes, name: str, status: int) -> Any:
 
 
 def resource_of(body: Any) -> dict[str, Any]:
-    """The resource of a body; an empty dict where it has none."""
+    """Returns the resource of a body; an empty dict where it has none."""
     found = body.get("data") if isinstance(body, dict) else None
     return found if isinstance(found, dict) else {}
 
 
 def attributes_of(of: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes of a resource; an empty dict where they are no object."""
+    """Returns the attributes of a resource; an empty dict where they are no object."""
     found = of.get("attributes")
     return found if isinstance(found, dict) else {}
 
 
 def parse_page(body: Any, name: str) -> tuple[list[dict[str, Any]], str | None]:
-    """The resources of a page, and the link to the next page. Raises `UnreadableResponse`."""
+    """Parses the resources of a page, and the link to the next page. Raises `UnreadableResponse`."""
     data = body.get("data") if isinstance(body, dict) else None
     if not isinstance(data, list) or not all(isinstance(entry, dict) for entry in data):
         raise UnreadableResponse(f"Klaviyo's answer to {name} is no list of resources.")
@@ -52,7 +52,7 @@ def parse_page(body: Any, name: str) -> tuple[list[dict[str, Any]], str | None]:
 
 
 def retry_after_seconds(retry_after: str | None) -> float | None:
-    """Retry-After in seconds: Klaviyo gives whole seconds, a proxy may give a date."""
+    """Parses Retry-After into seconds: Klaviyo gives whole seconds, a proxy may give a date."""
     if retry_after is None:
         return None
     if retry_after.isascii() and retry_after.strip().isdigit():
@@ -64,10 +64,11 @@ def retry_after_seconds(retry_after: str | None) -> float | None:
 
 
 def next_page_query(link: str, address: str, path: str, name: str) -> dict[str, str]:
-    """The query of the next page, read from a page's link. Raises `UnreadableResponse` for a link that leads elsewhere.
+    """Reads the query of the next page from a page's link.
 
-    `address` is the base address and `path` what was requested under it. The next page is requested there and nowhere
-    else, so a link that names Klaviyo's own address is as good as one that names ours.
+    Raises `UnreadableResponse` for a link that leads elsewhere. `address` is the base address and `path` what was
+    requested under it. The next page is requested there and nowhere else, so a link that names Klaviyo's own address
+    is as good as one that names ours.
     """
     try:
         parts = urlsplit(link)

@@ -1,4 +1,4 @@
-"""Retries of one call that failed for a passing reason: how many, for how long, after which wait.
+"""Retries of one call that failed for a passing reason: their number, time and waits.
 
 Pacing is the rate limiter's work. Each attempt takes a permit of its own.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 RetryMode = Literal["always", "certain"]
-"""When a call may be made again: after any passing trouble, or only where it certainly had no effect."""
+"""The condition for making a call again: after any passing trouble, or only where it certainly had no effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,10 @@ class RetryPolicy:
     random: Callable[[], float] = random.random
 
     def attempts(self, mode: RetryMode) -> AsyncRetrying:
-        """The attempts at one call, to be iterated over. The last error is raised when the bounds are reached."""
+        """Returns the attempts at one call, to be iterated over.
+
+        The last error is raised when the bounds are reached.
+        """
         began = self.clock()
 
         def is_over(state: RetryCallState) -> bool:
@@ -55,7 +58,8 @@ class RetryPolicy:
         )
 
     def wait_s(self, attempt: int, error: BaseException | None) -> float:
-        """Seconds to wait after a failed attempt (counted from 1): doubling, jittered, never before Retry-After."""
+        """Returns the seconds to wait after a failed attempt (counted from 1): doubling, jittered, never before
+        Retry-After."""
         if isinstance(error, RateLimited):
             # A little after the second that Klaviyo names, and not all callers at once.
             return max(1.0, error.retry_after or 0.0) + 0.25 * self.random()
@@ -63,7 +67,7 @@ class RetryPolicy:
 
 
 def may_retry(error: BaseException, mode: RetryMode) -> bool:
-    """Whether a call that failed so may be made again. A refused rate (429) had no effect."""
+    """Checks whether a call that failed with `error` may be made again. A refused rate (429) had no effect."""
     if isinstance(error, RateLimited):
         return True
     return isinstance(error, Unavailable) and (mode == "always" or not error.may_have_arrived)

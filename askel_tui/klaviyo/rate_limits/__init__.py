@@ -1,4 +1,4 @@
 """Rate limits kept on our side, so that Klaviyo never answers 429: windows, queues and permits.
 
-No request is made here; what remembers permits is handed in.
+The figures of the windows come from `contract.endpoints`. No request is made here; the ledger of permits is handed in.
 """

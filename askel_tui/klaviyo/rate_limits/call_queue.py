@@ -16,20 +16,23 @@ if TYPE_CHECKING:
     from askel_tui.klaviyo.rate_limits.slots import Clock
 
 RECENT_PARTS_PER_WINDOW = 6
-"""The last sixth of a window counts as recent: its live calls are the guess for those of the next sixth."""
+"""The part of a window that counts as recent, the last sixth: its live calls are the guess for those of the next
+sixth."""
 
 FULL_WINDOW_POLL_S = 0.1
-"""How often a bulk call checks whether there are slots besides those that are kept for live calls."""
+"""Interval at which a bulk call checks whether there are slots besides those that are kept for live calls, in
+seconds."""
 
 OTHER_CLIENT_MEMORY_S = 60
-"""How long a sign of another client's use is believed."""
+"""Time that a sign of another client's use is believed."""
 
 OTHER_CLIENT_REPORT_INTERVAL_S = 600
-"""How often another client's use is reported while it goes on."""
+"""Interval at which another client's use is reported while it goes on, in seconds."""
 
 
 class WindowUsage(NamedTuple):
-    """How full one window of a call is. `foreign`: another client was seen to use it within the last minute."""
+    """The usage of one window of a call. `foreign`: another client was seen to use the window within the last
+    minute."""
 
     call: str
     window_s: int
@@ -51,8 +54,9 @@ class CallQueue:
         unpaced: bool = False,
         on_other_client: Callable[[], object] | None = None,
     ) -> None:
-        """`unpaced`: no live call waits here, so that bulk calls are spread only while another client is seen.
+        """Makes the queue of one call.
 
+        With `unpaced`, no live call waits here, so that bulk calls are spread only while another client is seen.
         `on_other_client` is called when another client is seen to use the same limit.
         """
         self._call = call
@@ -62,14 +66,14 @@ class CallQueue:
         self._unpaced = unpaced
         self._on_other_client = on_other_client
         self.ignores_other_clients = False
-        """Whether bulk calls keep their pace although another client uses the same limit."""
+        """True if bulk calls keep their pace although another client uses the same limit."""
         self._waiting: dict[Priority, deque[asyncio.Future[int]]] = {"live": deque(), "bulk": deque()}
         self._runner: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._closed_until = 0.0
         self._bulk_due = 0.0
         self._recent_live: deque[float] = deque()
-        """When the recent live calls took their slots."""
+        """The times at which the recent live calls took their slots."""
         self._other_client_at: float | None = None
         self._reported_at: float | None = None
 
@@ -78,11 +82,11 @@ class CallQueue:
         self._slots.windows.tighten(windows)
 
     def record_answered(self, answered: float) -> None:
-        """Counts a call that only the ledger knew of."""
+        """Counts a call that only the ledger recorded."""
         self._slots.windows.record_answered(answered)
 
     async def take(self, priority: Priority) -> int:
-        """Waits for a slot and takes it. Gives the token to release it with."""
+        """Waits for a slot and takes it. Returns the token to release it with."""
         if not self._waiting["live"] and (priority == "live" or not self._waiting["bulk"]):
             token, _ = await self._try_take(priority)
             if token is not None:
@@ -90,12 +94,13 @@ class CallQueue:
         return await self._wait_in_line(priority)
 
     async def release(self, token: int) -> None:
-        """Notes that the call of a slot was answered: the slot is free a window's length later."""
+        """Notes that the call of a slot was answered: the slot is free once the window's length has passed."""
         await self._slots.release(token)
         self._wake.set()
 
     def burst_mark(self) -> int:
-        """A mark for `compare_remaining`: how many slots were ever taken, without those of the burst window."""
+        """Makes a mark for `compare_remaining`: the number of slots that were ever taken, without those of the burst
+        window."""
         windows = self._slots.windows
         shortest = next(windows.limits())
         return windows.total_taken - windows.count(shortest.seconds, self._clock.now())
@@ -121,14 +126,14 @@ class CallQueue:
         self._close_for(retry_after if retry_after is not None else 1.0)
 
     def usage(self) -> Iterator[WindowUsage]:
-        """How full the windows are, the shortest first."""
+        """Returns the usage of the windows, the shortest first."""
         now = self._clock.now()
         for window in self._slots.windows.limits():
             count = self._slots.windows.count(window.seconds, now)
             yield WindowUsage(self._call, window.seconds, window.limit, count, not self._is_alone())
 
     async def aclose(self) -> None:
-        """Cancels everybody who waits for a slot."""
+        """Cancels all waits for a slot."""
         for queue in self._waiting.values():
             while queue:
                 queue.popleft().cancel()
@@ -169,7 +174,7 @@ class CallQueue:
                         waiter.set_exception(error)
 
     def _next_priority(self) -> Priority | None:
-        """The priority whose turn it is. Waiters that gave up are dropped."""
+        """Returns the priority whose turn it is. Waiters that gave up are dropped."""
         for priority, queue in self._waiting.items():
             while queue and queue[0].done():
                 queue.popleft()
@@ -178,7 +183,7 @@ class CallQueue:
         return None
 
     async def _try_take(self, priority: Priority) -> tuple[int | None, float | None]:
-        """(token, None), or (None, seconds to wait, None where an answer has to come first)."""
+        """Tries to take a slot: (token, None), or (None, seconds to wait, None where an answer has to come first)."""
         now = self._clock.now()
         closed = self._closed_until - now
         at_once = self._unpaced and (self.ignores_other_clients or self._is_alone())
@@ -203,7 +208,7 @@ class CallQueue:
         return token, wait
 
     def _kept_for_live(self, window: Window, now: float) -> bool:
-        """Whether the free slots are kept for the live calls of the next moments: as many as were recent.
+        """Checks whether the free slots are kept for the live calls of the next moments: as many as were recent.
 
         Slots that were taken at once in the beginning come free at once too, a window later; just before that, the
         window is full.
@@ -212,7 +217,7 @@ class CallQueue:
         return bool(kept) and self._slots.windows.count(window.seconds, now) + kept >= window.limit
 
     def _count_recent_live(self, window: Window, now: float) -> int:
-        """The number of recent live calls. Older ones are forgotten."""
+        """Counts the recent live calls. Older ones are forgotten."""
         while self._recent_live and self._recent_live[0] <= now - window.seconds / RECENT_PARTS_PER_WINDOW:
             self._recent_live.popleft()
         return len(self._recent_live)
@@ -225,12 +230,12 @@ class CallQueue:
             self._on_other_client()
 
     def _is_alone(self) -> bool:
-        """Whether no other client was seen to use this limit within the last minute."""
+        """Checks whether no other client was seen to use this limit within the last minute."""
         at = self._other_client_at
         return at is None or self._clock.now() - at >= OTHER_CLIENT_MEMORY_S
 
     def _pacing_window(self) -> Window:
-        """The longest window up to a minute: the one that bulk calls are spread over."""
+        """Finds the longest window up to a minute: the one over which bulk calls are spread."""
         return max(
             (window for window in self._slots.windows.limits() if window.seconds <= 60),
             key=lambda window: window.seconds,
@@ -240,7 +245,7 @@ class CallQueue:
         self._closed_until = max(self._closed_until, self._clock.now() + seconds)
 
     async def _sleep(self, seconds: float | None) -> None:
-        """Sleeps until the time is over or something changes; None has no time."""
+        """Sleeps until `seconds` are over or something changes; without end for None."""
         timer = None if seconds is None else self._clock.call_later(seconds, self._wake.set)
         try:
             await self._wake.wait()

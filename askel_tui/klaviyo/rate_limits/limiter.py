@@ -36,28 +36,29 @@ if TYPE_CHECKING:
     from askel_tui.klaviyo.priority import Priority
 
 Role = Literal["owner", "guest"]
-"""What this process is to an account: its owner, or another process of the same machine."""
+"""The role of this process for an account: its owner, or another process of the same machine."""
 
 MIN_DIVIDED_LIMIT = 10
-"""A smaller limit is not divided between owner and guests: all processes draw on it through the ledger."""
+"""The smallest limit that is divided between owner and guests; of smaller ones all processes take slots in the
+ledger."""
 
 UNPACED_CALLS = frozenset({Call.BULK_IMPORT_PROFILES, Call.BULK_CREATE_EVENTS})
-"""Calls that only backlogs use: no live record waits for a slot of theirs, so they may take a minute's at once."""
+"""The calls that only backlogs use: no live record waits for a slot of theirs, so they may take a minute's at once."""
 
 UNANSWERED_SLOT_MS = 60_000
-"""A slot whose call was never answered counts as answered this long after it was taken."""
+"""Time after which the slot of a call that was never answered counts as answered, in milliseconds."""
 
 OFF_VARIABLE = "ASKEL_BUDGETS"
 
 
 class BudgetsStayOn(AskelError, ValueError):
-    """The rate limits were to be switched off towards an address that is not this machine."""
+    """A refusal to switch the rate limits off towards an address that is not this machine."""
 
     exit_code = ExitCode.USAGE
 
 
 def budgets_switched_off(address: str, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether rate limits are off. Raises `BudgetsStayOn` for an address that is not loopback."""
+    """Checks whether rate limits are off. Raises `BudgetsStayOn` for an address that is not loopback."""
     if environment.get(OFF_VARIABLE, "").lower() != "off":
         return False
     if not is_loopback(address):
@@ -115,8 +116,9 @@ class RateLimiter:
         paced: bool = True,
         on_other_client: Callable[[str, str], object] | None = None,
     ) -> None:
-        """`paced` spreads a backlog's calls over the minute, so that live ones never wait for a new one to begin.
+        """Makes the limiter of a process.
 
+        `paced` spreads a backlog's calls over the minute, so that live ones never wait for a new one to begin.
         `on_other_client` gets the account and the call whose limit another client is seen to use.
         """
         self._role = role
@@ -144,14 +146,14 @@ class RateLimiter:
         *,
         priority: Priority = "live",
     ) -> Permit:
-        """A permit for one call. Entering it with `async with` waits, live calls first, then in order.
+        """Makes a permit for one call. Entering it with `async with` waits, live calls first, then in order.
 
         Raises `LookupError` for a call that the revision does not have.
         """
         return Permit(self._queues_for(account, call, revision, extras), priority)
 
     async def restore(self, account: str) -> None:
-        """Counts what was sent to the account before this process started."""
+        """Counts the calls that were sent to the account before this process started."""
         if self._ledger is None or self._role != "owner":
             return
         now, wall = self._clock.now(), self._clock.wall()
@@ -161,11 +163,11 @@ class RateLimiter:
             self._restore_slot(account, call, now - (wall - over) / 1000)
 
     def usage(self) -> list[WindowUsage]:
-        """How full the windows are that this process keeps."""
+        """Returns the usage of the windows that this process keeps."""
         return [row for _, queue in sorted(self._queues.items()) for row in queue.usage()]
 
     async def aclose(self) -> None:
-        """Cancels everybody who waits for a permit."""
+        """Cancels all waits for a permit."""
         for queue in self._queues.values():
             await queue.aclose()
 
@@ -234,15 +236,16 @@ class RateLimiter:
 
 
 def _reserve(limit: int) -> int:
-    """The tenth that is left for other processes."""
+    """Returns the tenth of a limit that is left for other processes."""
     return max(1, limit // 10)
 
 
 def _margin(limit: int) -> int:
-    """What nobody takes, for the moment in which owner and guest do not see each other's slots yet."""
+    """Returns the slots that no process takes, for the moment in which owner and guest do not see each other's slots
+    yet."""
     return max(1, limit // 100)
 
 
 def _extra_name(extra: Extra) -> str:
-    """The name of an extra limit, which Klaviyo shares between all endpoints that take the parameter."""
+    """Names an extra limit, which Klaviyo shares between all endpoints that take the parameter."""
     return extra.parameter if extra.parameter == "include" else extra.value

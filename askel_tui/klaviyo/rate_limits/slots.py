@@ -1,4 +1,4 @@
-"""Where slots are kept: in this process, or in a ledger that all processes share. And the clock they are kept by."""
+"""The storage of slots, in this process or in a ledger that all processes share, and the clock that it goes by."""
 
 from __future__ import annotations
 
@@ -15,56 +15,57 @@ if TYPE_CHECKING:
     from askel_tui.klaviyo.rate_limits.windows import WindowCounter
 
 MAX_SHARED_WAIT_S = 1.0
-"""A shared slot is asked for again after this long at most: the answers of other processes are not announced."""
+"""Longest wait before a shared slot is asked for again, in seconds: the answers of other processes are not
+announced."""
 
 MINUTE_S = 60
-"""The window whose reserve the owner may use while no guest does."""
+"""Length of the window whose reserve the owner may use while no guest does, in seconds."""
 
 RESERVE_POLL_S = 0.25
-"""How long until it is checked again whether the other side has left slots of the minute."""
+"""Interval at which the owner and the guests check whether the other side has left slots of the minute, in seconds."""
 
 
 def reserve_name(call: str) -> str:
-    """The name that guests take slots of a call under."""
+    """Returns the name under which guests take slots of a call."""
     return f"{call} (reserve)"
 
 
 class SlotLedger(Protocol):
-    """Slots that all processes share; the journal implements it. Times are milliseconds since 1970."""
+    """A ledger of the slots that all processes share; the journal implements it. Times are milliseconds since 1970."""
 
     async def take_slot(
         self, account: str, call: str, windows: Sequence[tuple[int, int]], now: int
     ) -> tuple[int | None, int]:
-        """(slot, 0), or (None, milliseconds to wait). `windows` are (limit, milliseconds)."""
+        """Takes a slot: (slot, 0), or (None, milliseconds to wait). `windows` are (limit, milliseconds)."""
         ...
 
     async def release_slot(self, slot: int, now: int) -> None: ...
 
     async def taken_slots(self, account: str, since: int) -> list[tuple[str, int, int | None]]:
-        """(call, taken, answered) of the slots not older than `since`."""
+        """Lists (call, taken, answered) of the slots that were taken since `since`."""
         ...
 
     async def count_occupied_slots(self, account: str, call: str, since: int) -> int:
-        """The number of a call's slots that were taken or answered at `since` or later."""
+        """Counts a call's slots that were taken or answered at `since` or later."""
         ...
 
 
 class Clock(Protocol):
-    """Time as rate limits need it."""
+    """The time as the rate limits measure it."""
 
     def now(self) -> float:
-        """Seconds on a clock that never goes back."""
+        """Reads a clock that never goes back, in seconds."""
         ...
 
     def wall(self) -> int:
-        """Milliseconds since 1970."""
+        """Returns the time in milliseconds since 1970."""
         ...
 
     def call_later(self, seconds: float, then: Callable[[], object]) -> asyncio.TimerHandle: ...
 
 
 class SystemClock:
-    """This machine's time."""
+    """The time of this machine."""
 
     def now(self) -> float:
         return time.monotonic()
@@ -77,14 +78,14 @@ class SystemClock:
 
 
 class MemorySlots:
-    """Slots that this process alone hands out."""
+    """The slots that this process alone hands out."""
 
     def __init__(self, windows: WindowCounter, clock: Clock) -> None:
         self.windows = windows
         self._clock = clock
 
     async def take(self) -> tuple[int | None, float | None]:
-        """(token, None), or (None, seconds to wait, None where an answer has to come first)."""
+        """Takes a slot: (token, None), or (None, seconds to wait, None where an answer has to come first)."""
         now = self._clock.now()
         if self.windows.take(now):
             return 0, None
@@ -96,7 +97,7 @@ class MemorySlots:
 
 
 class OwnerSlots(MemorySlots):
-    """The owner's slots: in memory, except for the reserve of the minute, which it shares with guests.
+    """The slots of the owner: in memory, except for the reserve of the minute, which it shares with guests.
 
     Up to the reserve nothing is asked. Beyond it the ledger says how many slots guests occupy; those are theirs.
     """
@@ -104,7 +105,8 @@ class OwnerSlots(MemorySlots):
     def __init__(
         self, windows: WindowCounter, clock: Clock, ledger: SlotLedger, account: str, call: str, free: int
     ) -> None:
-        """`free` is how many slots of the minute the owner has for itself."""
+        """Makes the owner's slots of one call; `free` is the number of slots of the minute that the owner has for
+        itself."""
         super().__init__(windows, clock)
         self._ledger = ledger
         self._account = account
@@ -112,7 +114,7 @@ class OwnerSlots(MemorySlots):
         self._free = free
 
     async def take(self) -> tuple[int | None, float | None]:
-        """As `MemorySlots.take`."""
+        """Takes a slot, as `MemorySlots.take` does."""
         minute = next((one for one in self.windows.limits() if one.seconds == MINUTE_S), None)
         if minute is not None:
             used = self.windows.count(MINUTE_S, self._clock.now())
@@ -138,7 +140,8 @@ class SharedSlots:
         clock: Clock,
         owner_limit: tuple[str, int] | None = None,
     ) -> None:
-        """`owner_limit`: the owner's call, and the minute's limit for its slots and the guests' together."""
+        """Makes the shared slots of one call; `owner_limit` is the owner's call, and the minute's limit for its slots
+        and the guests' together."""
         self.windows = windows
         self._ledger = ledger
         self._account = account
@@ -147,7 +150,7 @@ class SharedSlots:
         self._owner_limit = owner_limit
 
     async def take(self) -> tuple[int | None, float | None]:
-        """(token, None), or (None, seconds to wait)."""
+        """Takes a slot: (token, None), or (None, seconds to wait)."""
         if self._owner_limit is not None and await self._owner_used_up(*self._owner_limit):
             return None, RESERVE_POLL_S
         limits = [
@@ -159,13 +162,13 @@ class SharedSlots:
         return token, None
 
     async def release(self, token: int) -> None:
-        """Notes where all processes see it that the slot's call was answered."""
+        """Notes in the ledger, for all processes, that the slot's call was answered."""
         self.windows.record_answered(self._clock.now())
         # The next millisecond: a ledger of whole ones must not call a window over before it is.
         await self._ledger.release_slot(token, self._clock.wall() + 1)
 
     async def _owner_used_up(self, call: str, limit: int) -> bool:
-        """Whether the owner has used the minute up, reserve included."""
+        """Checks whether the owner has used up the minute, reserve included."""
         since = self._clock.wall() - MINUTE_S * 1000
         used = await self._ledger.count_occupied_slots(self._account, call, since)
         return used + await self._ledger.count_occupied_slots(self._account, self._call, since) >= limit

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 CLOCK_DRIFT = 0.0005
-"""How far two clocks may drift apart, as a part of the time that passes."""
+"""The largest drift between two clocks, as a part of the time that passes."""
 
 
 class WindowCounter:
@@ -28,7 +28,7 @@ class WindowCounter:
         self._answered_at: dict[int, deque[float]] = {}
         self._open = 0
         self.total_taken = 0
-        """How many slots were ever taken."""
+        """The number of slots that were ever taken."""
         self.tighten(windows)
 
     def tighten(self, windows: Iterable[Window]) -> None:
@@ -39,12 +39,12 @@ class WindowCounter:
             self._answered_at.setdefault(window.seconds, deque())
 
     def limits(self) -> Iterator[Window]:
-        """The windows with their limits, the shortest first."""
+        """Returns the windows with their limits, the shortest first."""
         for seconds in sorted(self._limits):
             yield Window(self._limits[seconds], seconds)
 
     def count(self, seconds: int, now: float) -> int:
-        """The number of occupied slots of a window."""
+        """Counts the occupied slots of a window."""
         answered = self._answered_at[seconds]
         over = now - seconds * (1 + CLOCK_DRIFT)
         while answered and answered[0] <= over:
@@ -52,7 +52,7 @@ class WindowCounter:
         return self._open + len(answered)
 
     def seconds_until_free(self, now: float) -> float | None:
-        """Seconds until every window has a free slot: 0 for now; None where an answer has to come first."""
+        """Returns the seconds until every window has a free slot: 0 for now; None where an answer has to come first."""
         longest = 0.0
         for seconds, limit in self._limits.items():
             over = self.count(seconds, now) - limit + 1
@@ -78,7 +78,7 @@ class WindowCounter:
         self.record_answered(now)
 
     def record_answered(self, answered: float) -> None:
-        """Counts a call that was answered at this time, by any process."""
+        """Counts a call that any process answered at `answered`."""
         for times in self._answered_at.values():
             if not times or times[-1] <= answered:
                 times.append(answered)

@@ -39,7 +39,7 @@ SECTIONS = ("lists", "segments", "flows", "metrics", "templates", "properties")
 """The sections of a catalog, in the words of `askel browse`."""
 
 SAMPLED_PROFILES = 500
-"""How many profiles are sampled for custom properties."""
+"""The number of profiles that are sampled for custom properties."""
 
 _TRIGGERS = {"lists": "list", "segments": "segment", "metrics": "metric"}
 # The sections that must be read with their flow triggers before all triggers of a flow of this type are known.
@@ -58,7 +58,7 @@ async def read_catalog(
     account: str | None = None,
     sample: int = SAMPLED_PROFILES,
 ) -> Catalog:
-    """The catalog as it is now. Sections that are not in `sections` are empty.
+    """Reads the catalog from the account. Sections that are not in `sections` are empty.
 
     Raises `KlaviyoError` for anything but a missing scope (`Catalog.unread` names those sections).
     """
@@ -83,7 +83,7 @@ async def read_catalog(
 async def read_flow_triggers(
     client: Client, flow_id: str, *, priority: Priority = "live"
 ) -> tuple[FlowTrigger, ...] | None:
-    """The triggers of one flow, with their filters; None where the revision does not show them.
+    """Reads the triggers of one flow, with their filters; None where the revision does not show them.
 
     One call per flow, 3 a second: for the flows that workflows name. Raises `KlaviyoError`.
     """
@@ -119,7 +119,7 @@ async def _read_section(client: Client, section: str, with_triggers: bool, sampl
 
 
 async def _gather_all(reads: Sequence[Any]) -> list[_SectionRead]:
-    """All results, or the first failure once every read has ended."""
+    """Returns all results, or the first failure once every read has ended."""
     results = await asyncio.gather(*reads, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):

@@ -1,4 +1,4 @@
-"""Reads consent back: does the account show what a consent write asked for (docs/klaviyo.md 6)?"""
+"""Reads consent back, to see whether the account shows what a consent write asked for (docs/klaviyo.md 6)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from askel_tui.klaviyo.reads.profiles import members_of_list, read_consent
 async def find_shown_operations(
     client: Client, operations: Iterable[Operation], *, priority: Priority = "live"
 ) -> set[str]:
-    """The ids of the consent operations whose effect the account shows. Raises `KlaviyoError`.
+    """Finds the consent operations whose effect the account shows, by id. Raises `KlaviyoError`.
 
     A subscribe is shown when every channel is subscribed and the profile is on the list that was named. An unsubscribe
     is shown when every channel is unsubscribed, or when the profile has left the list that was named (its consent
@@ -46,7 +46,7 @@ def _list_of(operation: Operation) -> str:
 
 
 def _is_shown(operation: Operation, consent: Mapping[str, str], on_list: bool | None) -> bool:
-    """Whether a profile's consent shows the operation's effect; `on_list` is None where no list was named."""
+    """Checks whether a profile's consent shows the operation's effect; `on_list` is None where no list was named."""
     channels = operation.body["channels"]
     if operation.call == Call.BULK_SUBSCRIBE_PROFILES:
         return on_list is not False and all(consent.get(channel) == "SUBSCRIBED" for channel in channels)

@@ -30,7 +30,7 @@ Resource = dict[str, Any]
 async def read_with_triggers(
     client: Client, section: str, query: Mapping[str, str], *, priority: Priority = "live"
 ) -> list[Resource] | None:
-    """A section's resources with the flows they fire; None where the revision or the key cannot read these.
+    """Reads a section's resources with the flows they fire; None where the revision or the key cannot read these.
 
     Raises `KlaviyoError`. The key may lack flows:read only: the section itself may still be readable.
     """
@@ -45,7 +45,7 @@ async def read_with_triggers(
 
 
 def triggers_by_flow(kind: str, resources: Iterable[Resource]) -> dict[str, list[FlowTrigger]]:
-    """The triggers that these resources (all of type `kind`) are, by the id of the flow they fire."""
+    """Groups the triggers that `resources` (all of type `kind`) are by the id of the flow that they fire."""
     found: defaultdict[str, list[FlowTrigger]] = defaultdict(list)
     for each in resources:
         relation = _dict(_dict(each.get("relationships")).get("flow-triggers")).get("data")
@@ -55,7 +55,7 @@ def triggers_by_flow(kind: str, resources: Iterable[Resource]) -> dict[str, list
 
 
 def definition_triggers(flow: Resource) -> tuple[FlowTrigger, ...] | None:
-    """The triggers in a flow's definition; None where it has none."""
+    """Reads the triggers in a flow's definition; None where it has none."""
     triggers = _dict(attributes_of(flow).get("definition")).get("triggers")
     if not isinstance(triggers, list):
         return None
@@ -66,7 +66,7 @@ def definition_triggers(flow: Resource) -> tuple[FlowTrigger, ...] | None:
 
 
 def flow_entry(resource: Resource, triggers: tuple[FlowTrigger, ...] | None = None) -> FlowEntry:
-    """The flow that a resource describes."""
+    """Makes the catalog entry of a flow."""
     attributes = attributes_of(resource)
     return FlowEntry(
         id=_text(resource.get("id")),
@@ -79,7 +79,7 @@ def flow_entry(resource: Resource, triggers: tuple[FlowTrigger, ...] | None = No
 
 
 def list_entry(resource: Resource) -> ListEntry:
-    """The list that a resource describes."""
+    """Makes the catalog entry of a list."""
     attributes = attributes_of(resource)
     return ListEntry(
         id=_text(resource.get("id")),
@@ -91,7 +91,7 @@ def list_entry(resource: Resource) -> ListEntry:
 
 
 def segment_entry(resource: Resource) -> SegmentEntry:
-    """The segment that a resource describes."""
+    """Makes the catalog entry of a segment."""
     attributes = attributes_of(resource)
     definition = attributes.get("definition")
     return SegmentEntry(
@@ -104,7 +104,7 @@ def segment_entry(resource: Resource) -> SegmentEntry:
 
 
 def metric_entry(resource: Resource) -> MetricEntry:
-    """The metric that a resource describes."""
+    """Makes the catalog entry of a metric."""
     attributes = attributes_of(resource)
     integration = _dict(attributes.get("integration"))
     maker = integration.get("key") or integration.get("name")
@@ -116,7 +116,7 @@ def metric_entry(resource: Resource) -> MetricEntry:
 
 
 def template_entry(resource: Resource) -> TemplateEntry:
-    """The template that a resource describes."""
+    """Makes the catalog entry of a template."""
     attributes = attributes_of(resource)
     return TemplateEntry(
         id=_text(resource.get("id")),

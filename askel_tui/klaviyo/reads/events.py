@@ -1,4 +1,4 @@
-"""Reads events: does the account have one that was sent?"""
+"""Reads events, to see whether the account has one that was sent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from askel_tui.klaviyo.priority import Priority
 
 MAX_EVENTS_READ = 200
-"""How many of a profile's newest events are read."""
+"""The number of a profile's newest events that are read."""
 
 UNIQUE_ID_PROPERTY = "$event_id"
 """The property that shows an event's `unique_id` (docs/klaviyo.md 2.13; not verified for every revision)."""
@@ -24,7 +24,8 @@ UNIQUE_ID_PROPERTY = "$event_id"
 async def has_event(
     client: Client, profile_id: str, unique_id: str, time: str, *, priority: Priority = "bulk"
 ) -> bool:
-    """Whether a profile has the event among its newest: found by `unique_id`, or by its time where no id is shown.
+    """Checks whether a profile has the event among its newest: found by `unique_id`, or by its time where no id is
+    shown.
 
     Raises `KlaviyoError`.
     """

@@ -39,7 +39,7 @@ CALLS_OF_FEATURES: Mapping[str, tuple[str, ...]] = {
     "metrics (browse, which metric fires a flow)": (Call.GET_METRICS,),
     "templates (browse)": (Call.GET_TEMPLATES,),
 }
-"""The features of Askel, in words for people, and the calls that each needs."""
+"""The calls that each feature of Askel needs, by its name for people."""
 
 IMPOSSIBLE_PROFILE_ID = "0" * 26
 """An id that no profile can have: the first instant of 1970, and no randomness."""
@@ -50,7 +50,7 @@ IMPOSSIBLE_LIST_ID = "no-such-list"
 
 @dataclass(frozen=True, slots=True)
 class KeyCheck:
-    """What a key opens. `account` and `account_name` are None where the key may not read the account.
+    """The result of checking a key. `account` and `account_name` are None where the key may not read the account.
 
     `missing_features` are the features that cannot work, each with the scopes that are missing for it.
     """
@@ -67,7 +67,7 @@ class KeyCheck:
 
 
 class OtherAccount(AskelError):
-    """The key belongs to another account than the connection."""
+    """A key of another account than the connection's."""
 
     exit_code = ExitCode.KEY_OR_SCOPE
 
@@ -108,7 +108,7 @@ async def check_key(client: Client) -> KeyCheck:
 
 
 async def read_account(client: Client) -> tuple[str | None, str | None]:
-    """The account's id and name; both None where the key lacks `accounts:read`. Raises `KlaviyoError`."""
+    """Reads the account's id and name; both None where the key lacks `accounts:read`. Raises `KlaviyoError`."""
     try:
         response = await client.call(Call.GET_ACCOUNTS)
     except ScopeMissing:
@@ -124,7 +124,8 @@ async def read_account(client: Client) -> tuple[str | None, str | None]:
 
 
 async def check_account(client: Client, expected: str | None) -> str | None:
-    """The account's id; checks a connection's new key. Where both are known it must be the expected id.
+    """Checks that a connection's new key opens the expected account, where both ids are known, and returns the
+    account's id.
 
     Raises `OtherAccount`, and `KlaviyoError` as `read_account` does.
     """
@@ -137,7 +138,7 @@ async def check_account(client: Client, expected: str | None) -> str | None:
 def missing_features(
     scopes: Mapping[str, ScopeStatus], revision: str
 ) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The features that cannot work with these scopes, each with those that are missing."""
+    """Finds the features that cannot work with these scopes, each with the scopes that are missing for it."""
     found = (
         (feature, tuple(scope for scope in scopes_of(calls, revision) if scopes.get(scope) == "missing"))
         for feature, calls in CALLS_OF_FEATURES.items()
@@ -183,7 +184,7 @@ def _probes(revision: str) -> list[_Probe]:
 
 
 async def _consent_scope(client: Client, scopes: Mapping[str, ScopeStatus]) -> ScopeStatus:
-    """`subscriptions:write`, by a job without profiles: a call that takes two other scopes as well."""
+    """Probes the scope `subscriptions:write` by a job without profiles: a call that takes two other scopes as well."""
     nobody = {
         "data": {"type": "profile-subscription-bulk-create-job", "attributes": {"profiles": {"data": []}}}
     }

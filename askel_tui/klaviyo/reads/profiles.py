@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from askel_tui.klaviyo.priority import Priority
 
 FULL_READ_MIN_PROFILES = 1_000
-"""For this many profiles or more, a smaller group's members are all read, instead of being asked for one by one."""
+"""The number of profiles from which on a smaller group's members are all read, instead of being asked for one by
+one."""
 
 CHANNEL_NAMES = {"email": "email", "sms": "sms", "whatsapp": "whatsapp", "mobile_push": "push"}
-"""The channels' names in a response, and in workflows."""
+"""The channels' names in a response, and the names that workflows use for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ async def find_profiles(
     only_fields: Sequence[str] | None = None,
     priority: Priority = "live",
 ) -> dict[Identity, ProfileRead | None]:
-    """The profile of each identity, found by its strongest identifier that the account knows; None where none is.
+    """Finds the profile of each identity by its strongest identifier that the account has; None where it has none.
 
     `additional_fields` asks for `subscriptions`, for example; `only_fields` names the attributes to read, besides
     identifiers. Raises `KlaviyoError`.
@@ -82,21 +83,27 @@ async def members_of_segment(
     priority: Priority = "live",
     full_read_from: int = FULL_READ_MIN_PROFILES,
 ) -> dict[Identity, bool]:
-    """Whether each identity is in the segment; one that the account does not know is not. Raises `KlaviyoError`."""
+    """Checks for each identity whether it is in the segment; one that the account does not know is not.
+
+    Raises `KlaviyoError`.
+    """
     return await _members(client, "segment", segment_id, identities, priority, full_read_from)
 
 
 async def members_of_list(
     client: Client, list_id: str, identities: Iterable[Identity], *, priority: Priority = "live"
 ) -> dict[Identity, bool]:
-    """Whether each identity is on the list; one that the account does not know is not. Raises `KlaviyoError`."""
+    """Checks for each identity whether it is on the list; one that the account does not know is not.
+
+    Raises `KlaviyoError`.
+    """
     return await _members(client, "list", list_id, identities, priority, FULL_READ_MIN_PROFILES)
 
 
 async def read_consent(
     client: Client, identities: Iterable[Identity], *, priority: Priority = "live"
 ) -> dict[Identity, dict[str, str]]:
-    """Consent by channel for each identity: SUBSCRIBED, UNSUBSCRIBED, NEVER_SUBSCRIBED (docs/klaviyo.md 6)."""
+    """Reads consent by channel for each identity: SUBSCRIBED, UNSUBSCRIBED, NEVER_SUBSCRIBED (docs/klaviyo.md 6)."""
     found = await find_profiles(
         client,
         identities,
@@ -108,7 +115,7 @@ async def read_consent(
 
 
 def consent_of(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """Marketing consent by channel out of a profile's attributes that were read with `subscriptions`."""
+    """Reads marketing consent by channel from a profile's attributes that were read with `subscriptions`."""
     subscriptions = attributes.get("subscriptions")
     consent = {}
     for theirs, ours in CHANNEL_NAMES.items():
@@ -155,7 +162,7 @@ async def _members(
 async def _all_member_keys(
     client: Client, call: Call, ids: Mapping[str, str], fewer_than: int, priority: Priority
 ) -> set[str] | None:
-    """The keys of all members of a group that has fewer than `fewer_than`; None for a larger group."""
+    """Reads the keys of all members of a group that has fewer than `fewer_than`; None for a larger group."""
     query = sparse_fields("profile", IDENTIFIERS)
     pages = client.pages(call, ids=ids, query=query, limit=fewer_than, priority=priority)
     found = [_read(resource).identity async for resource in pages]
@@ -165,7 +172,8 @@ async def _all_member_keys(
 
 
 async def _groups(client: Client, kind: str, profile_id: str, priority: Priority) -> set[str]:
-    """The ids of a profile's lists or segments: 3 calls a second, so only where no other read can tell."""
+    """Reads the ids of a profile's lists or segments: 3 calls a second, so it is used only where no other read can
+    answer."""
     pages = client.pages(Call(f"get_{kind}_ids_for_profile"), ids={"id": profile_id}, priority=priority)
     return {str(each.get("id")) async for each in pages}
 
@@ -187,7 +195,7 @@ async def _matching(
 
 
 def _values(identities: Iterable[Identity], name: str) -> list[str]:
-    """The identifiers of one kind; e-mails in lower case too, since filters are case-sensitive."""
+    """Collects the identifiers of one kind; e-mails in lower case too, since filters are case-sensitive."""
     values = [value for each in identities if (value := getattr(each, name)) is not None]
     if name == "email":
         values += [value.casefold() for value in values]

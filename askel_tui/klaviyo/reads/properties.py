@@ -25,7 +25,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\
 
 
 async def sample_properties(client: Client, sample: int = 500) -> list[PropertyEntry]:
-    """The custom properties on the `sample` profiles that were updated last, the most frequent first.
+    """Samples the custom properties on the `sample` profiles that were updated last, the most frequent first.
 
     Each entry says on how many of how many profiles it was seen. Raises `KlaviyoError`.
     """
@@ -36,7 +36,7 @@ async def sample_properties(client: Client, sample: int = 500) -> list[PropertyE
 
 
 def summarize_properties(profiles: Iterable[Mapping[str, Any]]) -> list[PropertyEntry]:
-    """The custom properties of profile resources. Pure."""
+    """Summarizes the custom properties of profile resources. Pure."""
     types: dict[str, Counter[str]] = {}
     samples: dict[str, dict[str, None]] = {}
     total = 0
@@ -57,7 +57,7 @@ def summarize_properties(profiles: Iterable[Mapping[str, Any]]) -> list[Property
 
 
 def property_type(value: object) -> str:
-    """The type of a property's value, in a word for people."""
+    """Returns the type of a property's value, in a word for people."""
     match value:
         case None:
             return "null"

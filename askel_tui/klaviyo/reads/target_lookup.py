@@ -44,7 +44,7 @@ class TargetQuery:
 
 
 async def read_targets(client: Client, query: TargetQuery) -> AccountSnapshot:
-    """The targets as the account has them now. Raises `KlaviyoError`, except for a missing scope."""
+    """Reads the targets as the account has them now. Raises `KlaviyoError`, except for a missing scope."""
     reader = _TargetReader(client)
     lists = await reader.read_groups("lists", query.lists, any(_fired_by(query, "list")))
     segments = await reader.read_groups("segments", query.segments, False)
@@ -68,7 +68,7 @@ async def read_targets(client: Client, query: TargetQuery) -> AccountSnapshot:
 
 
 def _fired_by(query: TargetQuery, kind: str) -> Iterable[Target]:
-    """The lists or metrics that fire the flows of the query."""
+    """Lists the lists or metrics that fire the flows of the query."""
     return (through for _, through in query.flows if through is not None and through.type == kind)
 
 
@@ -77,7 +77,7 @@ def _entries(resources: list[Resource] | None, entry: Any) -> Any:
 
 
 class _TargetReader:
-    """One reading of targets. Collects which flows they fire, and which scopes were missing."""
+    """A reader of targets. It collects which flows they fire, and which scopes were missing."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -87,7 +87,7 @@ class _TargetReader:
     async def read_groups(
         self, section: str, targets: Collection[Target], linked: bool
     ) -> list[Resource] | None:
-        """The lists or segments of the targets' ids; None without any, or where the key may not read them."""
+        """Reads the lists or segments of the targets; None without any, or where the key may not read them."""
         ids = sorted({target.id for target in targets if target.id is not None})
         if not ids:
             return None
@@ -102,7 +102,8 @@ class _TargetReader:
     async def read_section(
         self, section: str, query: Mapping[str, str], linked: bool
     ) -> list[Resource] | None:
-        """The resources of a section, if possible with the flows they fire; None where the key may not read them."""
+        """Reads the resources of a section, if possible with the flows they fire; None where the key may not read
+        them."""
         if linked:
             found = await read_with_triggers(self._client, section, query, priority="bulk")
             if found is not None:
@@ -114,7 +115,7 @@ class _TargetReader:
     async def read_flows(
         self, wanted: Collection[tuple[Target, Target | None]]
     ) -> dict[str, FlowEntry] | None:
-        """The flows of these ids, with what fires them as far as that can be read."""
+        """Reads the flows of `wanted`, with their triggers as far as these can be read."""
         ids = sorted({flow.id for flow, _ in wanted if flow.id is not None})
         entries: dict[str, FlowEntry] = {}
         for text, _ in any_of_batches("id", ids, max_values=50):
@@ -143,7 +144,7 @@ class _TargetReader:
     async def read_namesakes(
         self, kind: str, targets: Collection[Target], found: Mapping[str, ListEntry | SegmentEntry] | None
     ) -> dict[tuple[str, str], tuple[str, ...]]:
-        """The ids of all lists or segments that have the name of a target that is gone or renamed."""
+        """Reads the ids of all lists or segments that have the name of a target that is gone or renamed."""
         if found is None:
             return {}
         names = sorted(
