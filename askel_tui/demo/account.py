@@ -15,7 +15,7 @@ class DemoAccount:
         self._url = f"{url}/sandbox"
 
     async def state(self) -> dict[str, Any]:
-        """Everything that the account holds."""
+        """Reads everything that the account holds."""
         return await self._ask("GET", "state")
 
     async def delete_list(self, name: str) -> None:

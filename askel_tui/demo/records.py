@@ -17,7 +17,7 @@ START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
 
 def first_points(first: int, count: int) -> Iterator[dict[str, Any]]:
-    """`count` records from number `first` on, always the same ones; number 7 is the VIP's."""
+    """Makes `count` records from number `first` on, always the same ones; number 7 is the VIP's."""
     for number in range(first, first + count):
         email = VIP_EMAIL if number == 7 else f"shopper{number:03}@mapleandember.example"
         shopper: dict[str, Any] = {

@@ -29,7 +29,7 @@ CONNECTION = "maple-ember"
 WORKFLOW = "first-points-welcome"
 ACTOR = "demo"
 KEPT_COUNT, LIVE_COUNT, HELD_COUNT = 40, 10, 10
-"""How many records come in before going live, live, and while the list is gone."""
+"""The numbers of records that come in before going live, live, and while the list is gone."""
 
 STEP_TIMEOUT_S = 60.0
 

@@ -17,7 +17,7 @@ from askel_tui.sandbox.state.seed import SEEDS
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the sandbox until SIGINT or SIGTERM. Gives exit code 1 where the port or the state file can't be used."""
+    """Runs the sandbox until SIGINT or SIGTERM. Returns exit code 1 where the port or the state file can't be used."""
     parser = argparse.ArgumentParser(prog="askel sandbox", description="A Klaviyo account on this machine.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=8787, help="port, 0 for a free one (default %(default)s)")

@@ -41,11 +41,11 @@ class Context:
         return self.endpoint.success[-1]
 
     def is_requested(self, resource: str, additional: str) -> bool:
-        """Whether an additional field was asked for."""
+        """Checks whether an additional field was asked for."""
         return additional in self.query.additional_fields.get(resource, ())
 
     def links(self, page: Page[Any] | None = None, *, paged: bool = True) -> dict[str, Any]:
-        """The top-level links: the request's own URL, and the pages after and before."""
+        """Builds the top-level links: the request's own URL, and the pages after and before."""
         links: dict[str, Any] = {"self": self._url(self.raw_path)}
         if paged:
             links["next"] = self._url_of_page(page.next) if page and page.next else None
@@ -53,23 +53,24 @@ class Context:
         return links
 
     def reply(self, data: Any, included: list[Any] | None = None, *, status: int = 200) -> Reply:
-        """A reply without pages: a resource, or all of a few; `included` where other resources were asked for."""
+        """Builds a reply without pages: a resource, or all of a few; `included` where other resources were asked
+        for."""
         body = {"data": data, "links": self.links(paged=False)}
         return Reply(status, body if included is None else {**body, "included": included})
 
     def requested(self, kind: str, held: Mapping[str, T]) -> T:
-        """The resource that the path names. Raises the 404."""
+        """Finds the resource that the path names. Raises the 404."""
         return known(kind, held, self.path_id)
 
     def body_data(self) -> dict[str, Any]:
-        """The resource in the body, whose id is that of the path. Raises the 400 where it isn't."""
+        """Reads the resource in the body, whose id is that of the path. Raises the 400 where it isn't."""
         data: dict[str, Any] = self.body["data"]
         if data["id"] != self.path_id:
             raise invalid("The id of the body and that of the path must be the same.", "/data/id")
         return data
 
     def page(self, rows: list[tuple[SortKey, T]], *, descending: bool | None = None) -> Page[T]:
-        """The page that was asked for, of rows in ascending order. Raises the 400 for a bad cursor."""
+        """Cuts the page that was asked for from rows in ascending order. Raises the 400 for a bad cursor."""
         down = self.query.descending if descending is None else descending
         try:
             return sorted_views.cut_page(rows, self.query.cursor, self.query.page_size, descending=down)
@@ -88,14 +89,14 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A response: its status and body, None for an empty one."""
+    """A response: its status, and its body, None for an empty one."""
 
     status: int
     body: dict[str, Any] | None = None
 
 
 def known(kind: str, held: Mapping[str, T], ident: str) -> T:
-    """The resource with an id. Raises the 404."""
+    """Finds the resource with an id. Raises the 404."""
     if ident not in held:
         raise not_found(kind, ident)
     return held[ident]

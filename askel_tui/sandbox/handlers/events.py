@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _MAX_NUMBER: Final = 1 << 62
-"""A number after every event's."""
+"""A number that is larger than every event's."""
 
 
 def _create_event(ctx: Context) -> Reply:
@@ -57,7 +57,8 @@ def _bulk_create_events(ctx: Context) -> Reply:
 
 
 def _refuse_repeats(ctx: Context, bulk: list[dict[str, Any]]) -> None:
-    """Refuses the whole call if a profile and metric have a unique id twice, in it or (by switch) already stored."""
+    """Refuses the whole call if a profile and metric have a unique id twice: in the call or, by a switch, in what is
+    stored."""
     seen: set[tuple[Any, ...]] = set()
     wrong: list[dict[str, Any]] = []
     for index, group in enumerate(row["attributes"] for row in bulk):
@@ -111,7 +112,7 @@ def _get_events(ctx: Context) -> Reply:
 
 
 def _rows_within(rows: list[tuple[SortKey, Event]], times: list[Condition]) -> list[tuple[SortKey, Event]]:
-    """Rows within bounds of time; a row's key holds the time and a number, so bounds are given one too."""
+    """Finds the rows within bounds of time; a row's key holds the time and a number, so bounds are given one too."""
     return rows_between(
         rows,
         [

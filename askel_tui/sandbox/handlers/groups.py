@@ -33,7 +33,8 @@ def list_reply(
     build: Callable[[Any], dict[str, Any]],
     trigger: str | None = None,
 ) -> Reply:
-    """A listing of few resources: filtered, sorted and cut to a page, with the flows that they trigger if included."""
+    """Builds the reply of a listing of few resources: filtered, sorted and cut to a page, with the flows that they
+    trigger if included."""
     sort = ctx.query.sort or "id"
     conditions = [c for c in ctx.query.conditions if c.field not in _IGNORED_FILTERS]
     kept = [row for row in rows if all(c.is_met_by(_filter_value(row, c.field)) for c in conditions)]
@@ -49,7 +50,8 @@ def list_reply(
 
 
 def add_included(ctx: Context, body: dict[str, Any], data: list[dict[str, Any]], trigger: str | None) -> None:
-    """Adds what `include` names: tags (there are none) and the flows that lists, segments and metrics trigger."""
+    """Adds the resources that `include` names: tags (there are none) and the flows that lists, segments and metrics
+    trigger."""
     if not ctx.query.include:
         return
     included: dict[str, dict[str, Any]] = {}

@@ -25,7 +25,7 @@ _DATE_FIELDS = ("created", "updated")
 
 
 def requested_profile(ctx: Context, ident: str) -> Profile:
-    """The profile with the id of the path. Raises the 404."""
+    """Finds the profile with the id of the path. Raises the 404."""
     follow = ctx.settings.merged_profile == "survivor"
     profile = ctx.account.profile(ident, follow=follow)
     if profile is None:
@@ -34,7 +34,7 @@ def requested_profile(ctx: Context, ident: str) -> Profile:
 
 
 def find_by_identifier(account: Account, condition: Condition) -> list[Profile]:
-    """The profiles that an `equals` or `any` on an identifier names, found by index."""
+    """Finds the profiles that an `equals` or `any` on an identifier names, by index."""
     values = condition.value if condition.operator == "any" else [condition.value]
     found: dict[str, Profile] = {}
     for value in values:
@@ -134,12 +134,12 @@ def _require_scope(ctx: Context, scope: str) -> None:
 
 
 def lists_of(account: Account, profile: Profile) -> list[ProfileList]:
-    """The lists that a profile is on."""
+    """Returns the lists that a profile is on."""
     return [account.lists[ident] for ident in sorted(profile.lists) if ident in account.lists]
 
 
 def segments_of(account: Account, profile: Profile) -> list[Segment]:
-    """The segments that a profile is in."""
+    """Returns the segments that a profile is in."""
     return [one for _, one in sorted(account.segments.items()) if account.in_segment(one, profile)]
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def reference(kind: str, ident: str) -> dict[str, str]:
-    """A resource identifier."""
+    """Builds a resource identifier."""
     return {"type": kind, "id": ident}
 
 
@@ -26,7 +26,7 @@ def build_resource(
     relations: Iterable[str] = (),
     related: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """An object: attributes cut to the fields that were asked for, relationships, links."""
+    """Builds an object: attributes cut to the fields that were asked for, relationships, links."""
     home = f"{ctx.base_url}/api/{path}/{ident}"
     wanted = ctx.query.fields.get(kind)
     added = ctx.query.additional_fields.get(kind, frozenset())  # as recorded: shown with any sparse fields

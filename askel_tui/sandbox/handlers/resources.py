@@ -37,7 +37,7 @@ _PREDICTIVE_FIELDS = (
 
 
 def account(ctx: Context) -> dict[str, Any]:
-    """The account."""
+    """Builds the resource of the account."""
     one = ctx.account
     attributes: dict[str, Any] = {
         "test_account": True,
@@ -68,7 +68,10 @@ def account(ctx: Context) -> dict[str, Any]:
 def profile(
     ctx: Context, one: Profile, *, joined: float | None = None, fresh: bool = False, plural: bool = False
 ) -> dict[str, Any]:
-    """A profile. `fresh`: times of this request carry microseconds; `plural`: relations as reads name them."""
+    """Builds the resource of a profile.
+
+    `fresh`: times of this request carry microseconds; `plural`: relations as reads name them.
+    """
     stamp = _fresh_time_format(ctx) if fresh else ids_and_times.format_seconds
     shown = (name for name in ATTRIBUTES if ctx.revision >= _SINCE_REVISION.get(name, ""))
     attributes: dict[str, Any] = {name: one.attributes.get(name) for name in shown}
@@ -92,7 +95,7 @@ def profile(
 
 
 def profile_list(ctx: Context, one: ProfileList, *, fresh: bool = False) -> dict[str, Any]:
-    """A list."""
+    """Builds the resource of a list."""
     stamp = _fresh_time_format(ctx) if fresh else ids_and_times.format_seconds
     attributes: dict[str, Any] = {
         "name": one.name,
@@ -106,7 +109,7 @@ def profile_list(ctx: Context, one: ProfileList, *, fresh: bool = False) -> dict
 
 
 def segment(ctx: Context, one: Segment) -> dict[str, Any]:
-    """A segment."""
+    """Builds the resource of a segment."""
     attributes: dict[str, Any] = {"name": one.name}
     if ctx.revision >= "2024-06-15":
         attributes["definition"] = one.definition
@@ -123,7 +126,7 @@ def segment(ctx: Context, one: Segment) -> dict[str, Any]:
 
 
 def metric(ctx: Context, one: Metric) -> dict[str, Any]:
-    """A metric."""
+    """Builds the resource of a metric."""
     attributes = {
         "name": one.name,
         "created": ids_and_times.format_seconds(one.created),
@@ -135,7 +138,7 @@ def metric(ctx: Context, one: Metric) -> dict[str, Any]:
 
 
 def metric_property(ctx: Context, one: Metric, name: str) -> dict[str, Any]:
-    """A property of a metric's events."""
+    """Builds the resource of a property of a metric's events."""
     label = f"{one.name} Value" if name == "$value" else name
     attributes: dict[str, Any] = {"label": label, "property": name, "inferred_type": one.properties[name]}
     if ctx.is_requested("metric-property", "sample_values"):
@@ -146,7 +149,7 @@ def metric_property(ctx: Context, one: Metric, name: str) -> dict[str, Any]:
 
 
 def event(ctx: Context, one: Event) -> dict[str, Any]:
-    """An event, with value and unique id under the `$` names that Klaviyo shows."""
+    """Builds the resource of an event, with value and unique id under the `$` names that Klaviyo shows."""
     properties = dict(one.properties)
     if one.value_currency is not None:
         properties["$value_currency"] = one.value_currency
@@ -165,7 +168,7 @@ def event(ctx: Context, one: Event) -> dict[str, Any]:
 
 
 def flow(ctx: Context, one: Flow) -> dict[str, Any]:
-    """A flow."""
+    """Builds the resource of a flow."""
     attributes: dict[str, Any] = {
         "name": one.name,
         "status": one.status,
@@ -186,7 +189,7 @@ def flow(ctx: Context, one: Flow) -> dict[str, Any]:
 
 
 def template(ctx: Context, one: Template) -> dict[str, Any]:
-    """A template."""
+    """Builds the resource of a template."""
     attributes = {"name": one.name, "editor_type": one.editor_type, "html": one.html, "text": one.text}
     if ctx.revision >= "2025-01-15":
         attributes["amp"] = one.amp
@@ -198,7 +201,7 @@ def template(ctx: Context, one: Template) -> dict[str, Any]:
 
 
 def import_job(ctx: Context, one: Job, *, with_lists: bool = False) -> dict[str, Any]:
-    """A bulk import job. `with_lists`: its lists are named, even where there are none."""
+    """Builds the resource of a bulk import job. `with_lists`: its lists are named, even where there are none."""
     attributes = {
         "status": one.status,
         "created_at": ids_and_times.format_seconds(one.created),
@@ -220,7 +223,7 @@ def import_job(ctx: Context, one: Job, *, with_lists: bool = False) -> dict[str,
 
 
 def suppression_job(ctx: Context, one: Job) -> dict[str, Any]:
-    """A job that suppresses profiles, or one that lifts suppressions."""
+    """Builds the resource of a job that suppresses profiles, or of one that lifts suppressions."""
     verb = "create" if one.kind == "suppress" else "delete"
     kind = f"profile-suppression-bulk-{verb}-job"
     attributes = {
@@ -235,7 +238,7 @@ def suppression_job(ctx: Context, one: Job) -> dict[str, Any]:
 
 
 def import_error(ctx: Context, one: Mapping[str, Any]) -> dict[str, Any]:
-    """Why a row of an import job failed."""
+    """Builds the resource that says why a row of an import job failed."""
     attributes = {key: value for key, value in one.items() if key != "id"}
     made = build_resource(ctx, "import-error", "import-errors", one["id"], attributes)
     del made["links"]

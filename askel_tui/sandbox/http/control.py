@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 def respond(
     world: World, method: str, path: str, parameters: Mapping[str, str], raw: bytes | None
 ) -> tuple[int, Any]:
-    """The status and the JSON that answer one request to the control surface."""
+    """Answers a request to the control surface with a status and JSON."""
     parts = [unquote(part) for part in path.strip("/").split("/")][1:]
     try:
         body = json.loads(raw) if raw else {}
@@ -111,7 +111,7 @@ def _respond_for_account(
 def _respond_for_sandbox(
     world: World, method: str, parts: list[str], parameters: Mapping[str, str], body: dict[str, Any]
 ) -> Any:
-    """The JSON of a request about the whole sandbox; None for a request about an account."""
+    """Answers a request about the whole sandbox with JSON; None for a request about an account."""
     match method, parts:
         case (("GET" | "PATCH"), ["settings"]):
             if method == "PATCH":

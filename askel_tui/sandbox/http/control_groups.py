@@ -30,7 +30,7 @@ class ControlError(Exception):
 
 
 def find_by_id_or_name(held: Mapping[str, T], named: str) -> T:
-    """The one with that id, or with that name if it is the only one. Raises the 404."""
+    """Finds the object of an id, or of a name if only one has it. Raises the 404."""
     if named in held:
         return held[named]
     same = [one for one in held.values() if one.name == named]
@@ -40,7 +40,7 @@ def find_by_id_or_name(held: Mapping[str, T], named: str) -> T:
 
 
 def find_profile(account: Account, who: str) -> Profile:
-    """The profile with that id, e-mail, phone number or external id. Raises the 404."""
+    """Finds the profile with an id, e-mail, phone number or external id. Raises the 404."""
     found = account.profile(who) or next(
         filter(None, (account.find_profile(kind, who) for kind in ("email", "phone_number", "external_id"))),
         None,
@@ -124,7 +124,7 @@ def _set_members(
 
 
 def rename_property(account: Account, name: str, to: str | None) -> int:
-    """Renames a custom property in all profiles, or removes it; gives how many had it."""
+    """Renames a custom property in all profiles, or removes it; returns the number of profiles that had it."""
     having = [profile for profile in account.profiles.values() if name in profile.properties]
     for profile in having:
         value = profile.properties.pop(name)

@@ -54,7 +54,7 @@ class Exchange:
         self.body: Any = None
 
     def respond(self, now: float) -> tuple[int, bytes | None, dict[str, str]]:
-        """Status, body and headers of the response. `now` is in seconds since 1970."""
+        """Answers the call: status, body and headers of the response. `now` is in seconds since 1970."""
         headers: dict[str, str] = {}
         try:
             reply = self._process(headers, now)
@@ -70,7 +70,7 @@ class Exchange:
         return reply.status, encode_json(reply.body), headers
 
     def body_for_log(self) -> Any:
-        """The body for the request log: as JSON if it is JSON, else as text."""
+        """Returns the body for the request log: as JSON if it is JSON, else as text."""
         if self.body is not None or not self.raw_body:
             return self.body
         try:
@@ -149,14 +149,15 @@ def _find_key(world: World, header: str | None) -> ApiKey | None:
 
 
 def refusal_response(refusal: Refusal, headers: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
-    """Status, body and headers of a refusal; of the rate limit headers a 429 has Retry-After only."""
+    """Makes the response of a refusal: status, body and headers; of the rate limit headers a 429 has Retry-After
+    only."""
     if refusal.retry_after is not None:
         headers = {"Retry-After": str(refusal.retry_after)}
     return refusal.status, encode_json({"errors": refusal.errors}), {**headers, "Content-Type": _MEDIA_TYPE}
 
 
 def fault_response(fault: Fault, status: int) -> tuple[bytes | None, dict[str, str]]:
-    """Body and headers of the response that a fault asks for."""
+    """Makes the body and headers of the response that a fault asks for."""
     headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after is not None else {}
     if fault.body == "empty":
         return None, headers
@@ -181,7 +182,7 @@ def fault_response(fault: Fault, status: int) -> tuple[bytes | None, dict[str, s
 
 
 def encode_json(value: Any) -> bytes:
-    """A value as compact JSON."""
+    """Encodes a value as compact JSON."""
     return json.dumps(value, separators=(",", ":")).encode()
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 REPORT_INTERVAL_S = 1.0
 
 RequestCounts = Counter[tuple[str, str]]
-"""How often a call got a status."""
+"""The number of responses by call and status."""
 
 
 async def report_requests(world: World, say: Callable[[str], None]) -> None:
@@ -41,7 +41,8 @@ def count_requests(world: World) -> RequestCounts:
 
 
 def describe_new_requests(before: RequestCounts, now: RequestCounts) -> str:
-    """A line about the responses between two counts, in the order of their names; empty where there were none."""
+    """Describes the responses between two counts in a line, in the order of their names; empty where there were
+    none."""
     more = now - before
     return ", ".join(
         f"{call} {status}{f' × {count:,}' if count > 1 else ''}"

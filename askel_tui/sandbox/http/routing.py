@@ -19,7 +19,8 @@ _OLDEST_LIVE_REVISION: Final = next(revision for revision in REVISIONS if revisi
 
 
 def find_endpoint(method: str, path: str) -> tuple[str, str]:
-    """The endpoint's name and the id in the path, with or without a slash at the end. Raises the 404 and the 405."""
+    """Finds the endpoint of a path, and the id in it, with or without a slash at the end. Raises the 404 and the
+    405."""
     segments = [unquote(part) for part in path.strip("/").split("/")]
     ident = segments[2] if len(segments) > 2 else ""
     methods = _routes().get((segments[1] if len(segments) > 1 else "", *_path_tail(segments)))
@@ -46,7 +47,10 @@ def _routes() -> Mapping[tuple[str, ...], dict[str, str]]:
 
 
 def served_revision(named: str | None, retired: str, *, opt_out: bool = False) -> str:
-    """The revision whose rules serve a call. `retired` is the switch of that name. Raises the 400 and the 410."""
+    """Returns the revision whose rules serve a call. `retired` is the value of that switch.
+
+    Raises the 400 and the 410.
+    """
     if not named:
         raise errors.invalid("A revision header is required.", "/data/")
     if named in RETIRED and retired == "fall_forward" and not opt_out:

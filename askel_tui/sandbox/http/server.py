@@ -196,7 +196,7 @@ class _RequestHandler:
 
 
 async def _read_body(request: web.BaseRequest, most: int) -> bytes | None:
-    """The body; None when it is larger than `most`, which leaves the rest unread."""
+    """Reads the body; None when it is larger than `most` bytes, which leaves the rest unread."""
     if not request.can_read_body:
         return b""
     if (request.content_length or 0) > most:

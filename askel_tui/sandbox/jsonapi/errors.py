@@ -32,7 +32,7 @@ class Refusal(Exception):
 
 
 def error_object(detail: str, pointer: str | None = None, *, parameter: str | None = None) -> dict[str, Any]:
-    """One error object of a 400 `invalid`."""
+    """Makes one error object of a 400 `invalid`."""
     source = {"parameter": parameter} if parameter else {"pointer": pointer or "/data"}
     return {
         **_base_error(400, "invalid", "Invalid input.", detail),
@@ -43,18 +43,18 @@ def error_object(detail: str, pointer: str | None = None, *, parameter: str | No
 
 
 def invalid(detail: str, pointer: str | None = None, *, parameter: str | None = None) -> Refusal:
-    """400: one thing is wrong with the request."""
+    """Makes the 400 for one thing that is wrong with the request."""
     return Refusal(400, [error_object(detail, pointer, parameter=parameter)])
 
 
 def not_found(kind: str, ident: str) -> Refusal:
-    """404: no such list, profile, …"""
+    """Makes the 404 for a list, profile, … that does not exist."""
     detail = _NOT_FOUND_DETAILS.get(kind, kind.capitalize() + " with id {} does not exist.").format(ident)
     return simple_refusal(404, "not_found", "Not found.", detail)
 
 
 def duplicate_profile(other: str) -> Refusal:
-    """409: an identifier belongs to another profile; the error names its id."""
+    """Makes the 409 for an identifier that belongs to another profile; the error names that profile's id."""
     error = {
         **_base_error(
             409,
@@ -70,19 +70,19 @@ def duplicate_profile(other: str) -> Refusal:
 
 
 def forbidden(detail: str = _PERMISSION_DETAIL) -> Refusal:
-    """403: the key lacks a scope (the error does not name it), or the account a product."""
+    """Makes the 403 for a key that lacks a scope (the error does not name it), or an account that lacks a product."""
     return simple_refusal(403, "permission_denied", _PERMISSION_DETAIL, detail)
 
 
 def unauthorized(given: bool) -> Refusal:
-    """401: no key was given, or an unknown one."""
+    """Makes the 401 for a call without a key, or with an unknown one."""
     if given:
         return simple_refusal(401, "authentication_failed", *(2 * ("Incorrect authentication credentials.",)))
     return simple_refusal(401, "not_authenticated", *(2 * ("Authentication credentials were not provided.",)))
 
 
 def throttled(wait: int) -> Refusal:
-    """429: a window is full; `wait` whole seconds until one opens."""
+    """Makes the 429 for a full window; `wait` whole seconds until one opens."""
     unit = "second" if wait == 1 else "seconds"
     detail = f"Request was throttled. Expected available in {wait} {unit}."
     error = {
@@ -95,7 +95,7 @@ def throttled(wait: int) -> Refusal:
 
 
 def simple_refusal(status: int, code: str, title: str, detail: str, pointer: str = "/data/") -> Refusal:
-    """One error without `links` and `meta`, as the recorded 401, 403 and 404 are."""
+    """Makes one error without `links` and `meta`, as the recorded 401, 403 and 404 are."""
     return Refusal(status, [{**_base_error(status, code, title, detail), "source": {"pointer": pointer}}])
 
 

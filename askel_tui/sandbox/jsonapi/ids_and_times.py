@@ -26,13 +26,13 @@ class UlidGenerator:
         self._last = 0
 
     def next(self, now: float) -> str:
-        """A new id; `now` in seconds since 1970."""
+        """Makes a new id; `now` is in seconds since 1970."""
         fresh = (int(now * 1000) << 80) | secrets.randbits(79)
         self._last = max(fresh, self._last + 1)
         return encode_ulid(self._last)
 
     def advance_past(self, ulid: str) -> None:
-        """Keeps later ids above one that was loaded from a file."""
+        """Keeps later ids above `ulid`, which was loaded from a file."""
         value = 0
         for letter in ulid:
             value = value * 32 + max(_CROCKFORD.find(letter), 0)
@@ -40,17 +40,17 @@ class UlidGenerator:
 
 
 def encode_ulid(value: int) -> str:
-    """128 bits as 26 Crockford letters."""
+    """Encodes 128 bits as 26 Crockford letters."""
     return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
 
 
 def short_id() -> str:
-    """An id of a list, segment, metric, flow or template: 6 alphanumerics, case-sensitive."""
+    """Makes an id of a list, segment, metric, flow or template: 6 alphanumerics, case-sensitive."""
     return "".join(secrets.choice(_ALNUM) for _ in range(6))
 
 
 def event_id(number: int) -> str:
-    """An event's id: 11 alphanumerics, one for each number, in no visible order."""
+    """Makes an event's id: 11 alphanumerics, one for each number, in no visible order."""
     value = (number * 0x9E3779B97F4A7C15 + 0x1234567) % 62**10
     letters = "4"
     for _ in range(10):
@@ -60,23 +60,23 @@ def event_id(number: int) -> str:
 
 
 def is_event_id(text: str) -> bool:
-    """Whether the text has an event id's form; another form is a 400, an unknown id of this form a 404."""
+    """Checks whether the text has an event id's form; another form is a 400, an unknown id of this form a 404."""
     return _EVENT_ID.match(text) is not None
 
 
 def job_id(account: str, now: float) -> str:
-    """A bulk import job's id: URL-safe base64 of account, queue, time, without padding."""
+    """Makes a bulk import job's id: URL-safe base64 of account, queue, time, without padding."""
     plain = f"{account}_maintenance.{short_id()}.{int(now)}.{short_id()}"
     return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
 
 
 def property_id(metric: str, name: str) -> str:
-    """A metric property's id: base64 of `<metric id>.<property>`."""
+    """Makes a metric property's id: base64 of `<metric id>.<property>`."""
     return base64.urlsafe_b64encode(f"{metric}.{name}".encode()).decode().rstrip("=")
 
 
 def parse_property_id(ident: str) -> tuple[str, str] | None:
-    """The metric's id and the property that a metric property's id names; None where it is no such id."""
+    """Parses a metric property's id into the metric's id and the property; None where it is no such id."""
     try:
         text = base64.urlsafe_b64decode(ident + "=" * (-len(ident) % 4)).decode()
     except ValueError:
@@ -86,27 +86,27 @@ def parse_property_id(ident: str) -> tuple[str, str] | None:
 
 
 def error_id() -> str:
-    """The id of one error object."""
+    """Makes the id of one error object."""
     return str(uuid.uuid4())
 
 
 def fingerprint(key: str) -> str:
-    """The fingerprint of an API key, which may be shown."""
+    """Returns the fingerprint of an API key, which may be shown."""
     return "sha256:" + hashlib.sha256(key.encode()).hexdigest()[:12]
 
 
 def format_seconds(at: float) -> str:
-    """RFC 3339 with an offset, whole seconds."""
+    """Formats a time as RFC 3339 with an offset, whole seconds."""
     return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(at))
 
 
 def format_microseconds(at: float) -> str:
-    """RFC 3339 with an offset and microseconds, as fresh writes answer."""
+    """Formats a time as RFC 3339 with an offset and microseconds, as fresh writes answer."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
 
 
 def parse_time(text: str) -> float | None:
-    """Seconds since 1970 of an RFC 3339 text; without an offset it is UTC. None when it is no time."""
+    """Parses an RFC 3339 text into seconds since 1970; without an offset it is UTC. None when it is no time."""
     if not _RFC3339.match(text):
         return None
     try:

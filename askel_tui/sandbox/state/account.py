@@ -41,7 +41,7 @@ class Account:
         self.ulids = UlidGenerator()
         self.profiles: dict[str, Profile] = {}
         self.merged: dict[str, str] = {}
-        """Merged profiles: the id that is gone → the one that stayed."""
+        """The merged profiles: the id that is gone → the one that stayed."""
         self.lists: dict[str, ProfileList] = {}
         self.deleted_lists: dict[str, ProfileList] = {}
         self.segments: dict[str, Segment] = {}
@@ -53,18 +53,18 @@ class Account:
         self.events_of_profile: dict[str, list[Event]] = {}
         self.events_of_metric: dict[str, list[Event]] = {}
         self.event_keys: dict[tuple[str, str, str], str] = {}
-        """(profile, metric, unique id or second) → event id."""
+        """The ids of stored events: (profile, metric, unique id or second) → event id."""
         self.jobs: dict[str, Job] = {}
         self.requests: dict[str, dict[str, int]] = {}
-        """Requests answered: endpoint → status → how many."""
+        """The counts of answered requests: endpoint → status → number."""
         self.versions: dict[str, int] = {}
         self.views = SortedViews()
         self._profile_id_by: dict[str, dict[str, str]] = {kind: {} for kind in model.IDENTIFIERS}
         self._metric_by_name: dict[tuple[str, str], str] = {}
         self.confirmations: list[dict[str, Any]] = []
-        """Double opt-ins that wait for the click."""
+        """The double opt-ins that wait for the click."""
         self.scheduled: list[tuple[float, int, str, dict[str, Any]]] = []
-        """What runs later, the earliest first: (time, number, effect, its arguments)."""
+        """The effects that run later, the earliest first: (time, number, effect, its arguments)."""
         self._number = 0
         self.integration = {
             "object": "integration",
@@ -77,18 +77,18 @@ class Account:
     # profiles
 
     def find_profile(self, kind: str, value: str) -> Profile | None:
-        """The profile that has the identifier."""
+        """Finds the profile that has the identifier."""
         ident = self._profile_id_by[kind].get(_normalize(kind, value))
         return self.profiles.get(ident) if ident else None
 
     def profile(self, ident: str, *, follow: bool = False) -> Profile | None:
-        """The profile with the id; with `follow` also the one that it was merged into."""
+        """Returns the profile with the id; with `follow` also the one that it was merged into."""
         while follow and ident in self.merged:
             ident = self.merged[ident]
         return self.profiles.get(ident)
 
     def profiles_with(self, identifiers: Mapping[str, Any]) -> list[Profile]:
-        """The profiles that have one of the identifiers, that of the strongest identifier first."""
+        """Finds the profiles that have one of the identifiers, that of the strongest identifier first."""
         found: dict[str, Profile] = {}
         for kind in model.IDENTIFIERS:
             value = identifiers.get(kind)
@@ -97,7 +97,7 @@ class Account:
         return list(found.values())
 
     def new_profile(self, now: float) -> Profile:
-        """An empty profile."""
+        """Makes an empty profile."""
         profile = model.Profile(self.ulids.next(now), now, now)
         self.profiles[profile.id] = profile
         self.mark_changed("profiles")
@@ -127,7 +127,7 @@ class Account:
     # metrics and events
 
     def get_or_create_metric(self, name: str, service: str | None, now: float) -> Metric:
-        """The metric of that name and integration, made where there is none."""
+        """Returns the metric of that name and integration, made where there is none."""
         key = (name, service or "api")
         ident = self._metric_by_name.get(key)
         if ident is not None:
@@ -138,7 +138,7 @@ class Account:
         return self.add_metric(model.Metric(self.new_id(self.metrics), name, now, now, integration))
 
     def find_metric(self, name: str, service: str | None = None) -> Metric | None:
-        """The metric of that name and integration, if there is one."""
+        """Finds the metric of that name and integration, if there is one."""
         return self.metrics.get(self._metric_by_name.get((name, service or "api"), ""))
 
     def add_metric(self, metric: Metric) -> Metric:
@@ -153,7 +153,7 @@ class Account:
         self._metric_by_name.pop((metric.name, metric.integration["key"]), None)
 
     def next_number(self) -> int:
-        """The next number of events and scheduled effects."""
+        """Returns the next number of events and scheduled effects."""
         self._number += 1
         return self._number
 
@@ -170,20 +170,20 @@ class Account:
     # groups
 
     def in_segment(self, segment: Segment, profile: Profile) -> bool:
-        """Whether the profile is a member, by the explicit membership or by the definition."""
+        """Checks whether the profile is a member, by the explicit membership or by the definition."""
         if segment.members is not None:
             return profile.id in segment.members
         return segment.is_active and profile_matches(segment.definition, profile, self.lists)
 
     def segment_members(self, segment: Segment) -> Iterable[tuple[Profile, float]]:
-        """The members with the time they joined; by definition, the time the profile was made."""
+        """Lists the members with the time they joined; by definition, the time the profile was made."""
         if segment.members is not None:
             members = ((self.profiles.get(ident), at) for ident, at in segment.members.items())
             return ((profile, at) for profile, at in members if profile is not None)
         return ((p, p.created) for p in self.profiles.values() if self.in_segment(segment, p))
 
     def flows_triggered_by(self, kind: str, ident: str) -> list[Flow]:
-        """The flows whose trigger is this list, segment or metric."""
+        """Finds the flows whose trigger is this list, segment or metric."""
         wanted = (kind, ident)
         return [
             f for f in self.flows.values() if f.trigger and (f.trigger["type"], f.trigger["id"]) == wanted
@@ -192,20 +192,20 @@ class Account:
     # time and bookkeeping
 
     def schedule(self, due: float, effect: str, **what: Any) -> None:
-        """Has an effect run at the first request after `due` (see `scheduled.py`)."""
+        """Schedules an effect for the first request after `due` (see `scheduled.py`)."""
         heapq.heappush(self.scheduled, (due, self.next_number(), effect, what))
 
     def mark_changed(self, collection: str) -> None:
-        """Has sorted views of the collection built anew."""
+        """Marks a collection as changed, so that its sorted views are built anew."""
         self.versions[collection] = self.versions.get(collection, 0) + 1
 
     def version(self, *collections: str) -> int:
-        """A number that changes with any of the collections."""
+        """Returns a number that changes with any of the collections."""
         return sum(self.versions.get(name, 0) for name in collections)
 
     @staticmethod
     def new_id(taken: Mapping[str, Any]) -> str:
-        """A 6-character id that is free."""
+        """Makes a free id of 6 characters."""
         while (ident := short_id()) in taken:
             pass
         return ident

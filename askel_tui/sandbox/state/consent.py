@@ -1,4 +1,4 @@
-"""Consent and suppression: what the subscribe, unsubscribe and suppress jobs do (docs/klaviyo.md 6)."""
+"""Consent and suppression: the effects of the subscribe, unsubscribe and suppress jobs (docs/klaviyo.md 6)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LIFTED_REASONS: Final = ("UNSUBSCRIBE", "SPAM_COMPLAINT", "USER_SUPPRESSED")
 
 
 def requested_channels(attributes: Mapping[str, Any]) -> dict[str, str | None]:
-    """The channels of one row, as "email.marketing", with the time of consent where it is given.
+    """Reads the channels of one row, as "email.marketing", with the time of consent where it is given.
 
     Without `subscriptions` (2024-02-15) they follow from the identifiers.
     """
@@ -70,7 +70,7 @@ def _subscribe_row(
 
 
 def confirm_opt_ins(account: Account, profile: str, now: float) -> int:
-    """Confirms the pending double opt-ins of a profile. Gives how many there were."""
+    """Confirms the pending double opt-ins of a profile. Returns their number."""
     mine = [one for one in account.confirmations if one["profile"] == profile]
     account.confirmations = [one for one in account.confirmations if one["profile"] != profile]
     for one in mine:
@@ -146,7 +146,7 @@ def suppress(profile: Profile, reason: str, now: float) -> bool:
 def change_suppressions(
     account: Account, profiles: Iterable[Profile], now: float, *, lift: bool
 ) -> tuple[int, int]:
-    """Suppresses profiles for `USER_SUPPRESSED`, or lifts that. Gives the counts of changed and unchanged ones."""
+    """Suppresses profiles for `USER_SUPPRESSED`, or lifts that. Returns the counts of changed and unchanged ones."""
     changed = same = 0
     for profile in profiles:
         if lift:
@@ -160,7 +160,7 @@ def change_suppressions(
 
 
 def subscriptions(profile: Profile, revision: str) -> dict[str, Any]:
-    """The `subscriptions` attribute as the revision shows it (docs/klaviyo.md 2.13)."""
+    """Returns the `subscriptions` attribute as the revision shows it (docs/klaviyo.md 2.13)."""
     email = _channel_consent(profile, "email.marketing", "can_receive_email_marketing")
     refused = email["consent"] == "UNSUBSCRIBED" or bool(profile.suppressions)
     email["can_receive_email_marketing"] = bool(profile.attributes.get("email")) and not refused

@@ -1,4 +1,4 @@
-"""Whether a profile or an event meets the definition of a segment or of a filter (docs/klaviyo.md 2.13).
+"""Definitions of segments and filters: whether a profile or an event meets one (docs/klaviyo.md 2.13).
 
 Groups are joined with AND, conditions within a group with OR. Known are conditions on profile properties, on group
 membership and on event properties; any other condition is not met.
@@ -19,7 +19,7 @@ _PROPERTY: Final = re.compile(r"properties\[(?P<quote>['\"])(?P<name>.+)(?P=quot
 
 
 def profile_matches(definition: Mapping[str, Any] | None, profile: Profile, lists: Container[str]) -> bool:
-    """Whether the profile meets a segment's definition or a flow's profile filter; without one: no."""
+    """Checks whether the profile meets a segment's definition or a flow's profile filter; without one: no."""
     groups = (definition or {}).get("condition_groups") or ()
     # Runs for every profile of a segment: written out, this takes a third of the time.
     for group in groups:
@@ -32,7 +32,7 @@ def profile_matches(definition: Mapping[str, Any] | None, profile: Profile, list
 
 
 def event_matches(trigger_filter: Mapping[str, Any] | None, properties: Mapping[str, Any]) -> bool:
-    """Whether an event's properties pass a flow's trigger filter; without one: yes."""
+    """Checks whether an event's properties pass a flow's trigger filter; without one: yes."""
     if not trigger_filter:
         return True
 
@@ -57,7 +57,7 @@ def _meets_profile_condition(condition: Mapping[str, Any], profile: Profile, lis
 
 @lru_cache(maxsize=1024)
 def _property_location(written: str) -> tuple[str, str]:
-    """Where a profile keeps the property of a condition, and under which name."""
+    """Finds where a profile keeps the property of a condition, and under which name."""
     match = _PROPERTY.match(written)
     if match:
         return "properties", match["name"]

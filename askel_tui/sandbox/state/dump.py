@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def account_state(account: Account) -> dict[str, Any]:
-    """Everything that the account holds."""
+    """Collects everything that the account holds."""
     emails = {ident: _display_name(profile) for ident, profile in account.profiles.items()}
     return {
         "account": {"id": account.id, "name": account.name},

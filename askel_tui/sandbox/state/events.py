@@ -21,7 +21,7 @@ _DROPPED_DOMAINS: Final = ("example.com", "example.org", "example.net", "test.co
 def event_profile(
     account: Account, data: Mapping[str, Any], meta: Mapping[str, Any] | None, now: float
 ) -> Profile:
-    """The profile of an event, made or changed by the attributes in the event."""
+    """Finds or makes the profile of an event, changed by the attributes in the event."""
     attributes = data.get("attributes") or {}
     profile = profiles.resolve_profile(account, data.get("id"), attributes, now)
     profiles.write_attributes(account, profile, attributes, meta, now, identifiers=False)
@@ -68,7 +68,7 @@ def record_event(
 def stored_unique_ids(
     account: Account, bulk: list[tuple[Mapping[str, Any], list[Mapping[str, Any]]]]
 ) -> set[str]:
-    """The unique ids of a bulk call that stored events of the same profile and metric already have."""
+    """Finds the unique ids of a bulk call that stored events of the same profile and metric already have."""
     found: set[str] = set()
     for data, events in bulk:
         attributes = data.get("attributes") or {}
@@ -84,7 +84,8 @@ def stored_unique_ids(
 
 
 def profile_key(account: Account, data: Mapping[str, Any]) -> tuple[str, ...]:
-    """A key for the profile that an event's profile object means: a known profile's id, or its first identifier."""
+    """Makes a key for the profile that an event's profile object means: a known profile's id, or its first
+    identifier."""
     attributes = data.get("attributes") or {}
     profile = account.profile(data.get("id") or "", follow=True)
     owners = [profile] if profile else account.profiles_with(attributes)
@@ -94,20 +95,20 @@ def profile_key(account: Account, data: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def is_dropped(data: Mapping[str, Any]) -> bool:
-    """Whether Klaviyo would drop an event of this profile silently (docs/klaviyo.md 3.3)."""
+    """Checks whether Klaviyo would drop an event of this profile silently (docs/klaviyo.md 3.3)."""
     email = (data.get("attributes") or {}).get("email") or ""
     return email.rpartition("@")[2].lower() in _DROPPED_DOMAINS
 
 
 def event_time(attributes: Mapping[str, Any], now: float) -> float:
-    """The time that an event names, else now; seconds since 1970."""
+    """Returns the time that an event names, else now; seconds since 1970."""
     written = attributes.get("time")
     at = parse_time(written) if written else None
     return now if at is None else at
 
 
 def inferred_type(value: Any) -> str:
-    """A metric property's type as Klaviyo names it."""
+    """Names a metric property's type as Klaviyo does."""
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int | float):

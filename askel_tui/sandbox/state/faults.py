@@ -23,7 +23,7 @@ _BODY_KINDS: Final = ("json", "html", "malformed", "empty")
 
 
 class FaultError(ValueError):
-    """A fault that could not be understood."""
+    """A fault: which requests it strikes, in which way, and how many times."""
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Fault:
 
     @classmethod
     def read(cls, given: dict[str, Any]) -> Fault:
-        """From JSON. Raises `FaultError` for an unknown word or a wrong value."""
+        """Reads a fault from JSON. Raises `FaultError` for an unknown word or a wrong value."""
         for name, value in given.items():
             if name not in _FIELD_TYPES:
                 raise FaultError(f"A fault has no {name!r}. It has: {', '.join(_FIELD_TYPES)}.")
@@ -68,7 +68,7 @@ class Fault:
         return fault
 
     def as_dict(self) -> dict[str, Any]:
-        """The fault as JSON, with how often it has struck."""
+        """Converts the fault to JSON, with the number of times it has struck."""
         return {name: getattr(self, name) for name in (*_FIELD_TYPES, "struck")}
 
 
@@ -79,7 +79,7 @@ class Faults:
         self.all: list[Fault] = []
 
     def next_fault(self, endpoint: str) -> Fault | None:
-        """The fault that strikes a request of this endpoint, if any; counted as struck."""
+        """Finds the fault that strikes a request of this endpoint, if any; counted as struck."""
         if not self.all:
             return None
         for fault in self.all:

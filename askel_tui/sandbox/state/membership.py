@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 def add_member(
     account: Account, group: ProfileList, profile: Profile, now: float, *, fires: bool = True
 ) -> bool:
-    """Puts a profile on a list; a member stays as it is. `fires`: starts the list's live flows. True if new."""
+    """Puts a profile on a list; a member stays as it is. `fires`: starts the list's live flows.
+
+    Returns True if the member is new.
+    """
     if profile.id in group.members:
         return False
     group.members[profile.id] = now
@@ -29,7 +32,7 @@ def add_member(
 
 
 def remove_member(account: Account, group: ProfileList, profile: Profile) -> bool:
-    """Takes a profile off a list. True if it was on it."""
+    """Takes a profile off a list. Returns True if it was on the list."""
     if group.members.pop(profile.id, None) is None:
         return False
     profile.lists.pop(group.id, None)
@@ -48,7 +51,7 @@ def start_flow(account: Account, flow: Flow, profile: Profile, now: float, cause
 
 
 def segments_with_live_flow(account: Account, profile: Profile) -> set[str]:
-    """The ids of the segments that trigger a live flow and hold the profile now."""
+    """Finds the segments that trigger a live flow and hold the profile now, by id."""
     found: set[str] = set()
     for flow in account.flows.values():
         trigger = flow.trigger

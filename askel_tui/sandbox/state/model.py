@@ -1,4 +1,4 @@
-"""What an account holds, as plain rows. Times are seconds since 1970."""
+"""The contents of an account, as plain rows. Times are seconds since 1970."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class Profile:
     properties: dict[str, Any] = field(default_factory=dict)
     last_event: float | None = None
     lists: dict[str, float] = field(default_factory=dict)
-    """The lists it is on, with the time it joined each."""
+    """The lists that the profile is on, with the time it joined each."""
     consent: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By channel and kind, as "email.marketing"."""
+    """The consent by channel and kind, as "email.marketing"."""
     suppressions: list[dict[str, Any]] = field(default_factory=list)
     list_suppressions: list[dict[str, Any]] = field(default_factory=list)
 
@@ -110,7 +110,7 @@ class Flow:
 
     @property
     def trigger_type(self) -> str:
-        """What Klaviyo shows as `trigger_type`; for a segment that is not documented (docs/klaviyo.md 8)."""
+        """The `trigger_type` that Klaviyo shows; for a segment that is not documented (docs/klaviyo.md 8)."""
         return _TRIGGER_TYPES.get(self.trigger["type"] if self.trigger else "", "Unconfigured")
 
 

@@ -41,7 +41,7 @@ class StateUnreadable(ValueError):
 
 
 def to_json(world: World) -> dict[str, Any]:
-    """A world as JSON, without faults, windows and the request log."""
+    """Converts a world to JSON, without faults, windows and the request log."""
     return {
         "sandbox": 1,
         "settings": world.settings.as_dict(),
@@ -55,7 +55,7 @@ def to_json(world: World) -> dict[str, Any]:
 
 
 def from_json(data: dict[str, Any]) -> World:
-    """The world that `to_json` gave."""
+    """Reads a world from the JSON of `to_json`."""
     world = World(Settings().changed(data["settings"]))
     for row in data["accounts"]:
         world.add_account(_restore_account(row))
@@ -111,7 +111,7 @@ class StateFile:
         self._task: asyncio.Task[None] | None = None
 
     def load(self) -> World | None:
-        """The world in the file, None when there is no file. Raises `StateUnreadable`."""
+        """Loads the world in the file; None when there is no file. Raises `StateUnreadable`."""
         try:
             text = self._path.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -127,13 +127,13 @@ class StateFile:
             raise StateUnreadable(message) from error
 
     def start(self, world: World) -> None:
-        """Begins to save, at once and whenever something may have changed."""
+        """Begins to save the world, at once and whenever something may have changed."""
         self._world = world
         self._saved_change_count = -1
         self._task = asyncio.create_task(self._run())
 
     async def save(self, world: World) -> None:
-        """Writes the file now."""
+        """Writes the world to the file now."""
         self._saved_change_count = world.change_count
         self._save_number += 1
         text = json.dumps(to_json(world), separators=(",", ":"))
@@ -147,7 +147,7 @@ class StateFile:
                 self._written_number = order
 
     async def aclose(self) -> None:
-        """Saves for the last time."""
+        """Saves the world for the last time."""
         if self._task:
             self._task.cancel()
             with suppress(asyncio.CancelledError):

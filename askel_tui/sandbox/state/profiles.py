@@ -18,7 +18,7 @@ _PLAIN_ATTRIBUTES = tuple(name for name in ATTRIBUTES if name not in IDENTIFIERS
 
 
 def create_profile(account: Account, attributes: Mapping[str, Any], now: float) -> Profile:
-    """A new profile. Raises the 409 when one of its identifiers is taken."""
+    """Makes a new profile. Raises the 409 when one of its identifiers is taken."""
     owners = account.profiles_with(attributes)
     if owners:
         raise duplicate_profile(owners[0].id)
@@ -36,7 +36,7 @@ def upsert_profile(
     *,
     keep_nulls: bool = False,
 ) -> tuple[Profile, bool]:
-    """Creates or updates the profile of an id or of identifiers. Gives it and whether it is new.
+    """Creates or updates the profile of an id or of identifiers. Returns the profile, and whether it is new.
 
     `keep_nulls`: null leaves an attribute as it is (bulk import). Raises the 409 where the identifiers belong to
     two profiles, the 404 for an unknown id.
@@ -74,7 +74,7 @@ def update_profile(
 def resolve_profile(
     account: Account, ident: str | None, attributes: Mapping[str, Any], now: float
 ) -> Profile:
-    """The profile that an event or a consent job means: the strongest identifier decides, others never move."""
+    """Finds the profile that an event or a consent job means: the strongest identifier decides, others never move."""
     known = account.profile(ident, follow=True) if ident else None
     if known is None:
         owners = account.profiles_with(attributes)

@@ -23,7 +23,7 @@ class RateLimits:
     def acquire(
         self, account: str, endpoint: Endpoint, parameters: Mapping[str, str], now: float, *, enforced: bool
     ) -> dict[str, str]:
-        """Counts a call in the endpoint's windows and in those of its parameters. Gives the headers.
+        """Counts a call in the endpoint's windows and in those of its parameters. Returns the headers.
 
         Raises the 429 when one of them is full.
         """
@@ -60,7 +60,7 @@ class RateLimits:
         self._counts.clear()
 
     def _seconds_until_free(self, key: tuple[str, str, int], window: Window, now: float) -> float:
-        """Seconds until a full window opens; 0 when it has room."""
+        """Returns the seconds until a full window opens; 0 when it has room."""
         index = _index(key, now)
         held, count = self._counts.get(key, (index, 0))
         if held != index or count < window.limit:
@@ -73,7 +73,7 @@ def _index(key: tuple[str, str, int], now: float) -> int:
 
 
 def _phase(key: tuple[str, str, int]) -> float:
-    """The offset of a window's start: fixed, but nothing that a client could guess from the clock."""
+    """Derives the offset of a window's start: fixed, but nothing that a client could guess from the clock."""
     return crc32(f"{key[0]}{key[1]}".encode()) % 1000 / 1000 * key[2]
 
 

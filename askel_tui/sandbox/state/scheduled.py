@@ -1,4 +1,4 @@
-"""Effects that come later than the response: import jobs and consent, at their time."""
+"""Scheduled effects: import jobs and consent that show later than the response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a new sandbox starts with: the account of Maple & Ember, or an empty one."""
+"""The state that a new sandbox starts with: the account of Maple & Ember, or an empty one."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ _SECONDS_PER_DAY: Final = 86_400.0
 
 
 def build_world(seed: str) -> World:
-    """A new world: `maple-ember`, or `empty` (an account with nothing in it)."""
+    """Builds a new world: `maple-ember`, or `empty` (an account with nothing in it)."""
     world = World()
     if seed == "empty":
         world.add_account(Account("EmptyA", "Empty Account"))
@@ -92,7 +92,7 @@ def build_world(seed: str) -> World:
 
 
 def maple_ember(now: float | None = None) -> Account:
-    """The account of Maple & Ember. `now`: seconds since 1970."""
+    """Builds the account of Maple & Ember. `now` is in seconds since 1970."""
     now = time.time() if now is None else now
     account = Account("MpEmbr", "Maple & Ember", sender="hello@mapleandember.example")
     account.integration["id"] = "MeApi1"

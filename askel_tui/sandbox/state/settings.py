@@ -23,38 +23,40 @@ class Settings:
     """The switches, by the names that `PATCH /sandbox/settings` takes. Times are in seconds."""
 
     limits: bool = True
-    """Keep Klaviyo's windows. Off: nothing is ever throttled; the headers stay."""
+    """The switch that keeps Klaviyo's windows. Off: nothing is ever throttled; the headers stay."""
     retired: str = "fall_forward"
     """The answer to a call that names a retired revision: `fall_forward` (as today), `serve`, `gone` (410)."""
     bulk_repeat: str = "refuse"
-    """A repeated `unique_id` in a bulk event call: `refuse` the whole call (OpenAPI) or `discard` the repeat."""
+    """The treatment of a repeated `unique_id` in a bulk event call: `refuse` the whole call (OpenAPI) or `discard`
+    the repeat."""
     bulk_repeat_scope: str = "call"
-    """What counts as a repeat: within the `call`, or also against `stored` events."""
+    """The events among which a repeat is found: within the `call`, or also among `stored` ones."""
     unknown_member: str = "refuse"
-    """An unknown profile id in a list add: `refuse` the whole call (404) or `skip` it."""
+    """The treatment of an unknown profile id in a list add: `refuse` the whole call (404) or `skip` it."""
     merged_profile: str = "gone"
-    """What a merged profile's id answers: `gone` (404) or the `survivor`."""
+    """The answer for a merged profile's id: `gone` (404) or the `survivor`."""
     drop_example_domains: bool = False
-    """Drop events to example.com and the like silently, as Klaviyo does."""
+    """The switch that drops events to example.com and the like silently, as Klaviyo does."""
     job_time: float = 1.0
-    """How long a bulk import job takes: queued for the first third, then processing, then complete."""
+    """The time that a bulk import job takes: queued for the first third, then processing, then complete."""
     import_fail: dict[str, str] = field(default_factory=dict)
-    """Rows that fail in a bulk import job: identifier → the error's detail."""
+    """The rows that fail in a bulk import job: identifier → the error's detail."""
     consent_time: float = 0.0
-    """How long a subscribe or unsubscribe job takes to show."""
+    """The time until a subscribe or unsubscribe job shows."""
     sms_regions: list[str] = field(default_factory=list)
-    """Calling codes that SMS consent is allowed for, as "+44"; empty: all."""
+    """The calling codes for which SMS consent is allowed, as "+44"; empty: all."""
     log: bool = True
-    """Keep the request log. Off for benches."""
+    """The switch that keeps the request log. Off for benches."""
     log_limit: int = 20_000
-    """How many requests the log keeps."""
+    """The number of requests that the log keeps."""
 
     def as_dict(self) -> dict[str, Any]:
-        """All switches."""
+        """Returns all switches as JSON values."""
         return asdict(self)
 
     def changed(self, values: dict[str, Any]) -> Settings:
-        """The switches with some values replaced. Raises `SettingError` for an unknown name or a wrong value."""
+        """Returns the switches with some values replaced. Raises `SettingError` for an unknown name or a wrong
+        value."""
         known = {one.name: getattr(self, one.name) for one in fields(self)}
         for name, value in values.items():
             if name not in known:

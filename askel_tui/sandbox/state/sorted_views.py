@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SortKey = tuple[Any, str]
-"""The value that a row is sorted by, and its id to make the key unique."""
+"""The key that rows are sorted by: a value, and the row's id to make the key unique."""
 
 
 class InvalidCursor(ValueError):
@@ -30,7 +30,7 @@ class Page(Generic[T]):
 
 
 class SortedViews:
-    """Sorted views by name; one is built anew when its version is another."""
+    """The sorted views by name; one is built anew when its version is another."""
 
     def __init__(self) -> None:
         self._kept: dict[Hashable, tuple[int, list[tuple[SortKey, Any]]]] = {}
@@ -38,7 +38,7 @@ class SortedViews:
     def get(
         self, name: Hashable, version: int, rows: Callable[[], Iterable[T]], key: Callable[[T], SortKey]
     ) -> list[tuple[SortKey, T]]:
-        """The rows in ascending order, each with its key."""
+        """Returns the rows in ascending order, each with its key."""
         kept = self._kept.get(name)
         if kept is None or kept[0] != version:
             if len(self._kept) > 100:
@@ -49,12 +49,12 @@ class SortedViews:
 
 
 def sort_rows(rows: Iterable[T], key: Callable[[T], SortKey]) -> list[tuple[SortKey, T]]:
-    """The rows in ascending order, each with its key."""
+    """Sorts the rows in ascending order, each with its key."""
     return sorted(((key(row), row) for row in rows), key=_key_of)
 
 
 def rows_between(rows: list[tuple[SortKey, T]], bounds: Iterable[tuple[str, Any]]) -> list[tuple[SortKey, T]]:
-    """The part of ascending rows within bounds on what they are sorted by; a bound is (filter operator, value)."""
+    """Finds the part of ascending rows within bounds on their sort value; a bound is (filter operator, value)."""
     start, end = 0, len(rows)
     for operator, value in bounds:
         after = bisect_right(rows, value, key=_sorted_value)
@@ -67,7 +67,7 @@ def rows_between(rows: list[tuple[SortKey, T]], bounds: Iterable[tuple[str, Any]
 
 
 def cut_page(rows: list[tuple[SortKey, T]], cursor: str | None, size: int, *, descending: bool) -> Page[T]:
-    """A page of rows that stand in ascending order. Raises `InvalidCursor`."""
+    """Cuts a page from rows in ascending order. Raises `InvalidCursor`."""
     start, end = 0, len(rows)
     if cursor is None:
         start, end = (max(0, end - size), end) if descending else (0, min(size, end))

@@ -1,4 +1,4 @@
-"""All that one sandbox holds: accounts, keys, switches, windows, faults and the request log."""
+"""The whole state of one sandbox: accounts, keys, switches, windows, faults and the request log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ApiKey:
         self.fingerprint = self.fingerprint or fingerprint(self.secret)
 
     def as_dict(self) -> dict[str, Any]:
-        """The key as JSON, with its fingerprint in place of the secret."""
+        """Converts the key to JSON, with its fingerprint in place of the secret."""
         scopes = None if self.scopes is None else sorted(self.scopes)
         return {"key": self.fingerprint, "account": self.account, "scopes": scopes, "revoked": self.revoked}
 
@@ -44,7 +44,7 @@ class World:
         self.log: deque[dict[str, Any]] = deque(maxlen=self.settings.log_limit)
         self.logged_count = 0
         self.change_count = 0
-        """How many requests may have changed the state, so that an idle sandbox is not saved again."""
+        """The number of requests that may have changed the state, so that an idle sandbox is not saved again."""
 
     def add_account(self, account: Account) -> Account:
         """Adds an account."""
@@ -52,7 +52,7 @@ class World:
         return account
 
     def add_key(self, secret: str, account: str, scopes: frozenset[str] | None = None) -> ApiKey:
-        """Makes a key of an account; `scopes` None: all of them."""
+        """Makes a key of an account; `scopes` None gives it all scopes."""
         self.keys[secret] = key = ApiKey(account, secret, scopes)
         return key
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 @cache
 def body_check(name: str, revision: str) -> Check | None:
-    """The check of an endpoint's body; None where the endpoint takes no body."""
+    """Returns the check of an endpoint's body; None where the endpoint takes no body."""
     make = _BODY_CHECKS.get(name)
     return make(revision) if make else None
 

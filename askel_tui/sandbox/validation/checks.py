@@ -12,7 +12,7 @@ from askel_tui.sandbox.jsonapi.ids_and_times import parse_time
 
 Errors = list[dict[str, Any]]
 Check = Callable[[Any, str, Errors], None]
-"""Takes a value, its JSON pointer, and the list to add errors to."""
+"""A check: takes a value, its JSON pointer, and the list to add errors to."""
 
 _EMAIL: Final = re.compile(
     r"[^\s@\"<>(),:;\\\[\]]+@(?:[^\s@.\"<>(),:;\\\[\]]+\.)+[^\s@.\"<>(),:;\\\[\]]{2,}\Z"
@@ -28,7 +28,7 @@ def closed_object(
     *,
     null: bool = False,
 ) -> Check:
-    """An object with these fields and no others; errors name the `resource` of the fields."""
+    """Returns a check for an object with these fields and no others; errors name the `resource` of the fields."""
     checks = {**required, **(optional or {})}
 
     def check(value: Any, at: str, errors: Errors) -> None:
@@ -56,17 +56,17 @@ def resource_object(
     required: Mapping[str, Check] | None = None,
     optional: Mapping[str, Check] | None = None,
 ) -> Check:
-    """A JSON:API object of a type."""
+    """Returns a check for a JSON:API object of a type."""
     return closed_object(kind, {"type": one_of(kind), **(required or {})}, optional)
 
 
 def document(check: Check) -> Check:
-    """`{"data": …}`."""
+    """Returns a check for the document `{"data": …}`."""
     return closed_object("document", {"data": check})
 
 
 def holder(name: str, data: Check) -> Check:
-    """An object with `data` alone; errors call it by a name."""
+    """Returns a check for an object with `data` alone; errors call the object `name`."""
     return closed_object(name, {"data": data})
 
 
@@ -77,24 +77,24 @@ def creation(
     *,
     other_fields: Mapping[str, Check] | None = None,
 ) -> Check:
-    """The document that makes a resource, with these attributes and optional other fields."""
+    """Returns a check for the document that makes a resource, with these attributes and optional other fields."""
     attributes = closed_object(kind, required, optional)
     return document(resource_object(kind, {"attributes": attributes}, other_fields))
 
 
 def update(kind: str, required: Mapping[str, Check], optional: Mapping[str, Check] | None = None) -> Check:
-    """The document that changes a resource, with its id and these attributes."""
+    """Returns a check for the document that changes a resource, with its id and these attributes."""
     attributes = closed_object(kind, required, optional)
     return document(resource_object(kind, {"id": string(null=False), "attributes": attributes}))
 
 
 def reference(kind: str) -> Check:
-    """A resource identifier."""
+    """Returns a check for a resource identifier."""
     return resource_object(kind, {"id": string(null=False)})
 
 
 def one_of(*allowed: str, null: bool = False) -> Check:
-    """One of these words."""
+    """Returns a check for one of several words."""
 
     def check(value: Any, at: str, errors: Errors) -> None:
         if value not in allowed and not (null and value is None):
@@ -107,7 +107,7 @@ def one_of(*allowed: str, null: bool = False) -> Check:
 
 
 def string(*, null: bool = True, least: int = 0, most: int | None = None) -> Check:
-    """A text of a length in characters."""
+    """Returns a check for a text of a length in characters."""
 
     def check(value: Any, at: str, errors: Errors) -> None:
         if value is None and null:
@@ -123,7 +123,7 @@ def string(*, null: bool = True, least: int = 0, most: int | None = None) -> Che
 
 
 def email(most: int, *, null: bool = True) -> Check:
-    """An e-mail address."""
+    """Returns a check for an e-mail address of at most `most` characters."""
 
     def check(value: Any, at: str, errors: Errors) -> None:
         if value is None and null:
@@ -135,47 +135,47 @@ def email(most: int, *, null: bool = True) -> Check:
 
 
 def phone_number(value: Any, at: str, errors: Errors) -> None:
-    """A phone number in E.164, or null."""
+    """Checks a phone number in E.164, or null."""
     if value is not None and not (isinstance(value, str) and _PHONE.match(value)):
         errors.append(error_object(PHONE_DETAIL, at))
 
 
 def boolean(value: Any, at: str, errors: Errors) -> None:
-    """True, false or null."""
+    """Checks a value that is true, false or null."""
     if value is not None and not isinstance(value, bool):
         errors.append(error_object("Not a valid boolean.", at))
 
 
 def number(value: Any, at: str, errors: Errors) -> None:
-    """A number or null."""
+    """Checks a number, or null."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         errors.append(error_object("Not a valid number.", at))
 
 
 def coordinate(value: Any, at: str, errors: Errors) -> None:
-    """A latitude or longitude, as text or number."""
+    """Checks a latitude or longitude, as text or number."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float | str)):
         errors.append(error_object("Not a valid coordinate.", at))
 
 
 def any_object(value: Any, at: str, errors: Errors) -> None:
-    """An object of any content, or null."""
+    """Checks an object of any content, or null."""
     if value is not None and not isinstance(value, dict):
         errors.append(error_object("Not a valid object.", at))
 
 
 def anything(value: Any, at: str, errors: Errors) -> None:
-    """Any value."""
+    """Accepts any value."""
 
 
 def date_time(value: Any, at: str, errors: Errors) -> None:
-    """An RFC 3339 time, or null."""
+    """Checks an RFC 3339 time, or null."""
     if value is not None and not (isinstance(value, str) and parse_time(value) is not None):
         errors.append(error_object("Not a valid datetime.", at))
 
 
 def array(check: Check, *, most: int | None = None, least: int = 0) -> Check:
-    """An array, each item checked, not more than `most`."""
+    """Returns a check for an array of at least `least` and at most `most` items, each of which is checked."""
 
     def check_all(value: Any, at: str, errors: Errors) -> None:
         if not isinstance(value, list):
@@ -193,7 +193,7 @@ def array(check: Check, *, most: int | None = None, least: int = 0) -> Check:
 
 
 def any_of(*checks: Check) -> Check:
-    """A value that one of the checks accepts; else the errors of the first one."""
+    """Returns a check that accepts a value if one of the checks does; else it notes the errors of the first one."""
 
     def check(value: Any, at: str, errors: Errors) -> None:
         notes: list[Errors] = []
@@ -209,7 +209,7 @@ def any_of(*checks: Check) -> Check:
 
 
 def all_of(first: Check, *others: Check) -> Check:
-    """All of the checks; the others only where the first finds nothing."""
+    """Returns a check that runs all checks; the others only where the first finds nothing."""
 
     def check(value: Any, at: str, errors: Errors) -> None:
         before = len(errors)
@@ -222,5 +222,5 @@ def all_of(first: Check, *others: Check) -> Check:
 
 
 def json_bytes(value: Any) -> int:
-    """Bytes of a value as compact UTF-8 JSON."""
+    """Measures a value as compact UTF-8 JSON, in bytes."""
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))

@@ -34,7 +34,7 @@ _IDENTIFIER_BY_CHANNEL = {"email": "email", "sms": "phone_number", "whatsapp": "
 
 
 def subscribe_body(revision: str) -> Check:
-    """The body of a subscribe job."""
+    """Returns the check for the body of a subscribe job."""
     birth_date = {"age_gated_date_of_birth": string()} if revision >= "2024-05-15" else {}
     historical = {"historical_import": boolean} if revision >= "2024-07-15" else {}
     row = resource_object("profile", {"attributes": _row(revision, True, birth_date)}, {"id": string()})
@@ -42,7 +42,7 @@ def subscribe_body(revision: str) -> Check:
 
 
 def unsubscribe_body(revision: str) -> Check:
-    """The body of an unsubscribe job."""
+    """Returns the check for the body of an unsubscribe job."""
     row = resource_object("profile", {"attributes": _row(revision, False, {})})
     return _job(Call.BULK_UNSUBSCRIBE_PROFILES, revision, row, {})
 
@@ -104,7 +104,7 @@ def _require_identifiers(revision: str) -> Check:
 
 
 def _missing_identifier(attributes: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The first channel whose identifier the row lacks, and that identifier; None where all are there."""
+    """Finds the first channel whose identifier the row lacks, and that identifier; None where all are there."""
     for channel in attributes.get("subscriptions") or {}:
         identifier = _IDENTIFIER_BY_CHANNEL.get(channel)
         if identifier and not attributes.get(identifier):

@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 
 def event_body(revision: str) -> Check:
-    """The body of a single event."""
+    """Returns the check for the body of a single event."""
     attributes = profile_attributes(revision, Call.CREATE_EVENT, {"meta": meta_patches(revision)})
     profile = {"profile": _profile(revision, attributes, {"id": string()})}
     return document(resource_object("event", {"attributes": _event_attributes(revision, profile)}))
 
 
 def bulk_events_body(revision: str) -> Check:
-    """The body of a bulk event call."""
+    """Returns the check for the body of a bulk event call."""
     attributes = profile_attributes(revision, Call.BULK_CREATE_EVENTS)
     profile = _profile(revision, attributes, {"id": string(), "meta": meta_patches(revision)})
     event = resource_object("event", {"attributes": _event_attributes(revision, {})})

@@ -26,7 +26,7 @@ class Condition:
     value: Any
 
     def is_met_by(self, actual: Any) -> bool:
-        """Whether a value meets the condition; None meets none but `any`."""
+        """Checks whether a value meets the condition; None meets none but `any`."""
         if self.operator == "any":
             return actual in self.value
         if actual is None:
@@ -49,7 +49,10 @@ class Condition:
 
 
 def parse_filter(text: str, allowed: Mapping[str, tuple[str, ...]]) -> list[Condition]:
-    """The conditions of a filter, all of which have to be met. Raises the 400 for bad syntax, fields and operators."""
+    """Parses a filter into conditions, all of which have to be met.
+
+    Raises the 400 for bad syntax, fields and operators.
+    """
     found: list[Condition] = []
     at = 0
     while True:

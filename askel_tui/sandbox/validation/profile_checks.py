@@ -24,7 +24,8 @@ _IDENTIFIER_FIELDS = ("email", "phone_number", "external_id", "anonymous_id", "_
 
 
 def profile_attributes(revision: str, endpoint: str, more: dict[str, Check] | None = None) -> Check:
-    """A profile's attributes as the endpoint takes them at the revision; `more` are further fields."""
+    """Returns the check for a profile's attributes as the endpoint takes them at the revision; `more` are further
+    fields."""
     limits = caps(revision)
     fields: dict[str, Check] = {"email": email(limits.email), "phone_number": phone_number}
     fields["external_id"] = string(most=limits.external_id)
@@ -41,7 +42,7 @@ def profile_attributes(revision: str, endpoint: str, more: dict[str, Check] | No
 
 
 def meta_patches(revision: str) -> Check:
-    """The patches beside a profile's attributes."""
+    """Returns the check for the patches beside a profile's attributes."""
     unset = any_of(string(null=False), array(string(null=False)))
     patches = {"append": any_object, "unappend": any_object, "unset": unset}
     known = {"patch_properties": closed_object("meta", {}, patches)}
@@ -51,7 +52,7 @@ def meta_patches(revision: str) -> Check:
 
 
 def require_identifier(attributes: Any, at: str, errors: Errors) -> None:
-    """At least one identifier."""
+    """Checks that there is at least one identifier."""
     if not any(attributes.get(name) for name in _IDENTIFIER_FIELDS):
         detail = (
             "One or more of the following identifiers must be provided: email, phone_number, external_id."
@@ -60,6 +61,6 @@ def require_identifier(attributes: Any, at: str, errors: Errors) -> None:
 
 
 def require_identity(value: Any, at: str, errors: Errors) -> None:
-    """A profile's id, or at least one identifier."""
+    """Checks that there is a profile's id, or at least one identifier."""
     if not value.get("id"):
         require_identifier(value["attributes"], f"{at}/attributes", errors)

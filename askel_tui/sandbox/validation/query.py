@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from askel_tui.sandbox.validation.filters import Condition
 
 _DEFAULT_PAGE_SIZE: Final = 100
-"""How many rows a page has where the contract states no default."""
+"""The number of rows of a page where the contract states no default."""
 _FIELDS_PARAMETER: Final = re.compile(r"(additional-fields|fields)\[([a-z-]+)\]\Z")
 
 
@@ -34,7 +34,7 @@ class Query:
     page_size: int = 0
 
     def condition(self, name: str, *operators: str) -> Condition | None:
-        """The condition on a field with one of the operators, if there is one."""
+        """Finds the condition on a field with one of the operators, if there is one."""
         return next((c for c in self.conditions if c.field == name and c.operator in operators), None)
 
 
