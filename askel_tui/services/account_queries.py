@@ -24,13 +24,13 @@ from askel_tui.services.direct_requests import NotFound, find_segment
 from askel_tui.sync.instance import Instance
 
 CATALOG_MAX_AGE_S = 60.0
-"""How long names of lists, segments, flows and metrics are cached, in seconds."""
+"""Time that names of lists, segments, flows and metrics are cached, in seconds."""
 
 MEMBERSHIP_MAX_AGE_S = 15.0
-"""How long an answer about a segment is cached, in seconds."""
+"""Time that an answer about a segment is cached, in seconds."""
 
 MAX_CACHED_MEMBERSHIPS = 20_000
-"""How many answers about segments are cached."""
+"""The number of answers about segments that are cached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class AccountQueries:
         self._memberships.clear()
 
     async def catalog(self, connection: str, sections: Collection[str], *, fresh: bool = False) -> Catalog:
-        """Sections of the account's catalog, at most a minute old. Raises `KeyNotStored`, `KlaviyoError`."""
+        """Returns sections of the account's catalog, at most a minute old. Raises `KeyNotStored`, `KlaviyoError`."""
         key = (connection, frozenset(sections))
         async with self._catalog_locks.setdefault(key, asyncio.Lock()):
             read, catalog = self._catalogs.get(key, (0.0, None))
@@ -70,7 +70,8 @@ class AccountQueries:
     async def segment_membership(
         self, connection: str, segment: str, who: Identity | str, *, fresh: bool = False
     ) -> SegmentMembership:
-        """Whether a profile (an identity, or a profile's id) is in a segment, which is given by its id or name.
+        """Checks whether a profile (an identity, or a profile's id) is in a segment, which is given by its id or
+        name.
 
         Raises `NotFound`, `KeyNotStored`, `UnknownConnection`, `KlaviyoError`.
         """
@@ -100,14 +101,14 @@ class AccountQueries:
             return find_segment(catalog, connection, segment)
 
     def _may_read_again(self, connection: str) -> bool:
-        """Whether the catalog may be read again for an unknown name: not within ten seconds."""
+        """Checks whether the catalog may be read again for an unknown name: not within ten seconds."""
         read, _ = self._catalogs[connection, frozenset(("segments",))]
         return time.monotonic() - read > 10
 
     async def read_profile(
         self, connection: str, who: Identity | str, *, consent: bool = False
     ) -> dict[str, Any] | None:
-        """A profile as the account has it now; None where there is none. Raises as `segment_membership` does."""
+        """Reads a profile as the account has it now; None where there is none. Raises as `segment_membership` does."""
         client = await self._instance.client(connection)
         extra = ["subscriptions"] if consent else []
         if isinstance(who, Identity):

@@ -157,7 +157,7 @@ async def change(instance: Instance, name: str, actor: str, **fields: Any) -> Co
 
 
 def _audit_value(value: Any) -> Any:
-    """A field's value for the audit; of addresses the count only, for they may hold tokens."""
+    """Returns a field's value for the audit; of addresses the count only, for they may hold tokens."""
     return len(value) if isinstance(value, tuple) else value
 
 
@@ -215,7 +215,7 @@ def _require_same_account(document: ConnectionDoc, found: KeyCheck) -> None:
 
 
 def _lost_scopes(instance: Instance, document: ConnectionDoc, scopes: Mapping[str, str]) -> set[str]:
-    """The scopes that workflows of the connection use and the new key is known to lack."""
+    """Returns the scopes that workflows of the connection use and the new key is known to lack."""
     lost: set[str] = set()
     for doc in instance.state.workflows():
         workflow, _ = load_workflow(doc.source, doc.file or doc.workflow)

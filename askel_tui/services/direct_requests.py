@@ -32,7 +32,7 @@ class NotFound(AskelError):
 
 
 def parse_identity(text: str) -> Identity:
-    """The identity of a word on the command line: an e-mail, a phone number with +, else an external id."""
+    """Parses the identity of a word on the command line: an e-mail, a phone number with +, else an external id."""
     if "@" in text:
         return Identity(email=text)
     if _PHONE.fullmatch(text):
@@ -43,7 +43,7 @@ def parse_identity(text: str) -> Identity:
 async def check_segment_membership(
     instance: Instance, connection: str, segment: str, identity: Identity
 ) -> dict[str, Any]:
-    """Whether a profile is in a segment, asked now.
+    """Checks whether a profile is in a segment, asked now.
 
     Raises `NotFound`, `KeyNotStored`, `UnknownConnection`, `KlaviyoError`.
     """
@@ -60,7 +60,7 @@ async def check_segment_membership(
 
 
 def find_segment(catalog: Catalog, connection: str, segment: str) -> SegmentEntry:
-    """The segment of that id or name. Raises `NotFound`, also where two have the name."""
+    """Finds the segment of that id or name. Raises `NotFound`, also where two have the name."""
     named = [each for each in catalog.segments if segment in (each.id, each.name)]
     if not named:
         guess = did_you_mean(segment, [each.name for each in catalog.segments])
@@ -128,7 +128,7 @@ async def prepare_flow_trigger(
 
 
 async def list_membership_warnings(client: Client, operations: tuple[Operation, ...]) -> list[Problem]:
-    """A warning for each list that the profile is on already: adding it again fires nothing."""
+    """Returns a warning for each list that the profile is on already: adding it again fires nothing."""
     warnings = []
     for operation in operations:
         listed = operation.destination

@@ -25,7 +25,7 @@ from askel_tui.sync.instance import Instance
 from askel_tui.text.times import to_rfc3339
 
 ANSWER_TIMEOUT_S = 30.0
-"""How long to wait until all operations of a direct write have ended, in seconds."""
+"""Time to wait until all operations of a direct write have ended, in seconds."""
 
 DIRECT_EVENT = "direct"
 """The `event` of the records that stand for direct writes."""
@@ -43,10 +43,10 @@ class WriteResult:
     warnings: tuple[Problem, ...]
     entries: tuple[AuditEntry, ...]
     complete: bool
-    """Whether every operation of it has ended."""
+    """True if every operation of it has ended."""
     operations: tuple[Operation, ...] = ()
     fires: bool = True
-    """Whether flows start from the write; False where the profile was on the list before."""
+    """True if flows start from the write; False where the profile was on the list before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class PreparedWrite:
     warnings: tuple[Problem, ...]
 
     def command_arguments(self) -> dict[str, Any]:
-        """The arguments of the command."""
+        """Returns the arguments of the command."""
         return {
             "connection": self.connection,
             "workflow": _workflow_name(self.connection),
@@ -150,7 +150,7 @@ def _record_id(key: str | None) -> str:
 async def _wait_for_entries(
     instance: Instance, prepared: PreparedWrite, timeout_s: float
 ) -> tuple[AuditEntry, ...]:
-    """The audit entries of the record's operations: all, or those so far where a step is held or time is up."""
+    """Returns the audit entries of the record's operations: all, or those so far where a step is held or time is up."""
     wanted = {operation.id for operation in prepared.operations}
     end = time.monotonic() + timeout_s
     while True:

@@ -41,7 +41,8 @@ async def discover(
 
 
 async def with_trigger_filters(client: Client, catalog: Catalog, flows: Collection[str]) -> Catalog:
-    """The catalog in which the named flows (by id or name) also say whether a filter may keep them from firing.
+    """Returns the catalog in which the named flows (by id or name) also say whether a filter may keep them from
+    firing.
 
     Klaviyo shows this one flow at a time, and not at every revision. Raises `KlaviyoError`.
     """

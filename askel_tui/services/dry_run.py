@@ -94,7 +94,7 @@ async def dry_run(
 
 
 async def _read_flows(client: Client) -> tuple[FlowEntry, ...]:
-    """The account's flows with their triggers; none where the key may not read them."""
+    """Reads the account's flows with their triggers; none where the key may not read them."""
     from askel_tui.klaviyo.reads.catalog import read_catalog
 
     return (await read_catalog(client, sections=["flows", "lists", "segments", "metrics"])).flows
@@ -214,7 +214,8 @@ def _preview_record(
 
 
 def _conflict_problem(operation: Operation, effect: Effect) -> Problem:
-    """The problem of identifiers of several profiles: Klaviyo refuses the upsert with 409 (docs/klaviyo.md 3.1)."""
+    """Returns the problem of identifiers of several profiles: Klaviyo refuses the upsert with 409 (docs/klaviyo.md
+    3.1)."""
     who = ", ".join(operation.profile.identifiers().values())
     ids = " and ".join(
         NEW_PROFILE_LABEL if each.id in (None, "new") else str(each.id)
@@ -234,7 +235,7 @@ def _preview_request(operation: Operation, revision: str, effect: Effect) -> Req
 
 
 def flatten_location(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """A profile's attributes with the parts of its location under dotted names."""
+    """Returns a profile's attributes with the parts of its location under dotted names."""
     flat = {name: value for name, value in attributes.items() if name != "location"}
     flat.update({f"location.{name}": value for name, value in (attributes.get("location") or {}).items()})
     return flat

@@ -48,7 +48,7 @@ class RecordPreview:
 
     @property
     def has_changes(self) -> bool:
-        """Whether one of its operations would change something."""
+        """True if one of its operations would change something."""
         return any(each.changes for each in self.operations)
 
 
@@ -119,7 +119,7 @@ class Totals:
             self._counts["changed" if preview.has_changes else "unchanged"] += 1
 
     def result(self, flows: Iterable[FlowEntry]) -> DryRunTotals:
-        """The totals, with the live ones of these flows that would start."""
+        """Returns the totals, with the live ones of these flows that would start."""
         return DryRunTotals(
             **self._counts,
             added=dict(self._added),

@@ -11,7 +11,7 @@ from askel_tui.sync.planning.run_builder import problem_row
 
 
 def to_json(value: Any) -> Any:
-    """A value as JSON has it: a dataclass as an object with its fields in order, a tuple as an array."""
+    """Returns a value as JSON has it: a dataclass as an object with its fields in order, a tuple as an array."""
     if isinstance(value, Problem):
         return problem_row(value)
     if is_dataclass(value):

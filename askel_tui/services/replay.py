@@ -30,7 +30,7 @@ from askel_tui.sync.engine.commands import CommandRefused
 from askel_tui.sync.instance import Instance
 
 ENTRIES_PER_PAGE = 1_000
-"""How many audit entries are read, and events queued, at once."""
+"""The number of audit entries that are read, and events queued, at once."""
 
 EVENT_KINDS = frozenset({"track_event", "trigger_flow"})
 SENT_STATUSES = frozenset({"written", "unconfirmed"})
@@ -52,7 +52,7 @@ class ReplayRange:
     last: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The range as the audit keeps it."""
+        """Returns the range as the audit keeps it."""
         names = ("workflow", "step", "since", "until", "first", "last")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
@@ -67,7 +67,7 @@ class ReplayableEvent:
     operation: Operation
 
     def as_dict(self) -> dict[str, Any]:
-        """The event as JSON."""
+        """Returns the event as JSON."""
         body = self.operation.body
         return {
             "record": self.entry.record,
@@ -92,7 +92,7 @@ class UnreplayableEvent:
 async def replayable_events(
     instance: Instance, wanted: ReplayRange
 ) -> AsyncIterator[ReplayableEvent | UnreplayableEvent]:
-    """The events of a range, in the order they were sent, each once.
+    """Returns the events of a range, in the order they were sent, each once.
 
     Raises `UnknownConnection`, and `CommandRefused` where a record that bounds the range is not kept.
     """
@@ -175,7 +175,7 @@ async def _queue_events(
 
 
 def _replayed_operation(event: ReplayableEvent, connection: str, now: int, backfill: bool) -> Operation:
-    """The same event as an operation of its own: its `unique_id` stays."""
+    """Returns the same event as an operation of its own: its `unique_id` stays."""
     operation, entry = event.operation, event.entry
     body = {**operation.body, "replay": True}
     if backfill:
@@ -186,7 +186,7 @@ def _replayed_operation(event: ReplayableEvent, connection: str, now: int, backf
 
 
 async def _record_bounds(instance: Instance, wanted: ReplayRange) -> tuple[int, int]:
-    """The seqs of the records that bound the range."""
+    """Returns the seqs of the records that bound the range."""
     found = []
     for record, otherwise in ((wanted.first, 0), (wanted.last, 2**63 - 1)):
         if record is None:
@@ -243,7 +243,7 @@ class _WorkflowVersions:
 
 
 def _has_same_unique_id(entry: AuditEntry, operation: Operation) -> bool:
-    """Whether the event was sent with the unique id that it would get now; True where its body was pruned."""
+    """Checks whether the event was sent with the unique id that it would get now; True where its body was pruned."""
     request: Mapping[str, Any] = entry.request or {}
     body = request.get("body")
     return body is None or f'"{operation.body["unique_id"]}"' in json.dumps(body)

@@ -53,13 +53,13 @@ def parse_duration(text: str) -> int:
 
 
 def format_duration(seconds: int) -> str:
-    """Seconds as `parse_duration` takes them."""
+    """Formats seconds as `parse_duration` takes them."""
     unit = next((each for each in "dhm" if seconds % _SECONDS_PER_UNIT[each] == 0), "s")
     return f"{seconds // _SECONDS_PER_UNIT[unit]}{unit}"
 
 
 def parse_addresses(words: Sequence[str]) -> list[str]:
-    """Addresses for notices. Raises `InvalidSetting`, which never repeats one: it may hold a token."""
+    """Parses addresses for notices. Raises `InvalidSetting`, which never repeats one: it may hold a token."""
     for number, word in enumerate(words, 1):
         if not _ADDRESS.fullmatch(word):
             raise InvalidSetting(
@@ -167,7 +167,7 @@ SETTINGS: Mapping[str, Setting] = {
 
 
 def find_setting(name: str) -> Setting:
-    """The setting of that name. Raises `InvalidSetting` with the nearest name."""
+    """Finds the setting of that name. Raises `InvalidSetting` with the nearest name."""
     found = SETTINGS.get(name)
     if found is None:
         guess = did_you_mean(name, SETTINGS)
@@ -177,7 +177,7 @@ def find_setting(name: str) -> Setting:
 
 
 def public_value(one: Setting, value: Any) -> Any:
-    """A value for programs, with addresses redacted."""
+    """Returns a value for programs, with addresses redacted."""
     return [redacted_address(each) for each in value] if one.name == NOTIFY else value
 
 

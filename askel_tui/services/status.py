@@ -18,7 +18,7 @@ from askel_tui.sync.planning.unplanned import count_unplanned
 BUDGET_WINDOW_MS = 60_000
 
 FOREIGN_USE_SHOWN_MS = 11 * 60_000
-"""How long another integration's use of a budget is shown: it is noted every ten minutes while it goes on."""
+"""Time that another integration's use of a budget is shown: it is noted every ten minutes while it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ async def _slow_jobs(instance: Instance, connections: set[str]) -> tuple[SlowJob
 
 
 async def _budgets(instance: Instance) -> tuple[BudgetStatus, ...]:
-    """The used budgets of all accounts in the window of a minute, by call."""
+    """Returns the used budgets of all accounts in the window of a minute, by call."""
     since = instance.clock() - BUDGET_WINDOW_MS
     foreign = await _foreign_use(instance)
     rows = []
@@ -200,7 +200,7 @@ async def _budgets(instance: Instance) -> tuple[BudgetStatus, ...]:
 
 
 async def _foreign_use(instance: Instance) -> set[tuple[str | None, str | None]]:
-    """The budgets (account, call) that another integration was seen to use."""
+    """Returns the budgets (account, call) that another integration was seen to use."""
     recent = AuditFilter(kind=FOREIGN_USE_KIND, since=instance.clock() - FOREIGN_USE_SHOWN_MS)
     entries = await instance.journal.audit_entries(recent, newest=True)
     details = [(entry.response or {}).get("detail") or {} for entry in entries]

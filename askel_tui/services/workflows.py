@@ -39,7 +39,7 @@ class InvalidWorkflow(AskelError):
         super().__init__("; ".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
         self.only_scopes = scopes
-        """Whether nothing but missing scopes is wrong."""
+        """True if nothing but missing scopes is wrong."""
         if scopes:
             self.exit_code = ExitCode.KEY_OR_SCOPE
 
@@ -54,7 +54,7 @@ class ApplyResult:
 
 
 def validate(text: str, file: str) -> Workflow:
-    """The workflow of a file, checked without the account. Raises `InvalidWorkflow` with all problems."""
+    """Returns the workflow of a file, checked without the account. Raises `InvalidWorkflow` with all problems."""
     workflow, problems = load_workflow(text, file)
     if workflow is None or problems:
         raise InvalidWorkflow(problems)
@@ -174,7 +174,7 @@ def require_scopes(workflow: Workflow, connection: ConnectionDoc, file: str) -> 
 
 
 def pin_to_catalog(workflow: Workflow, connection: ConnectionDoc, catalog: Catalog, file: str) -> Pinned:
-    """The targets of the workflow's steps in the catalog. Raises `InvalidWorkflow` with all problems."""
+    """Returns the targets of the workflow's steps in the catalog. Raises `InvalidWorkflow` with all problems."""
     pinned = pin_targets(
         workflow, catalog, file=file, only_lists=connection.only_lists, revision=connection.revision
     )
