@@ -25,7 +25,7 @@ from askel_tui.klaviyo.errors import (
 from askel_tui.klaviyo.filters import query_string
 from askel_tui.klaviyo.http import HttpTransport, RawResponse, header_block
 from askel_tui.klaviyo.responses import next_page_query, parse_body, parse_page, retry_after_seconds
-from askel_tui.klaviyo.retries import RetryMode, RetryPolicy
+from askel_tui.klaviyo.retries import RetryMode, RetryPolicy, may_retry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -220,9 +220,19 @@ class Client:
         retry_mode: RetryMode = "always",
         before_attempt: Callable[[], Awaitable[None]] | None = None,
     ) -> Response:
-        async for attempt in self._retry_policy.attempts(retry_mode):
+        began = self._retry_policy.clock()
+        try:
+            # Nearly all calls need no second attempt, and tenacity around the first costs 30 µs of each call.
+            return await self._attempt(request, before_attempt, 1)
+        except KlaviyoError as error:
+            if not may_retry(error, retry_mode):
+                raise
+            first_error = error
+        async for attempt in self._retry_policy.attempts(retry_mode, began):
+            number = attempt.retry_state.attempt_number
             with attempt:
-                number = attempt.retry_state.attempt_number
+                if number == 1:
+                    raise first_error
                 try:
                     return await self._attempt(request, before_attempt, number)
                 except KlaviyoError as error:

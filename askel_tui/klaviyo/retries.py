@@ -35,12 +35,11 @@ class RetryPolicy:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: Callable[[], float] = random.random
 
-    def attempts(self, mode: RetryMode) -> AsyncRetrying:
-        """Returns the attempts at one call, to be iterated over.
+    def attempts(self, mode: RetryMode, began: float) -> AsyncRetrying:
+        """Returns the attempts at one call that `began` then, to be iterated over.
 
         The last error is raised when the bounds are reached.
         """
-        began = self.clock()
 
         def is_over(state: RetryCallState) -> bool:
             late = self.clock() - began + state.upcoming_sleep > self.max_total_s

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,7 @@ class Askel:
         }
         if "ASKEL_VAULT_KEY" in environment:
             given["ASKEL_VAULT_KEY_FILE"] = None
-        result = CliRunner().invoke(cli, words, input=stdin, env={**given, **environment}, prog_name="askel")
+        result = _invoke(words, stdin, {**given, **environment})
         assert code is None or result.exit_code == code, (
             words,
             result.exit_code,
@@ -53,6 +56,17 @@ class Askel:
         self, name: str = "maple-ember", *options: str, key: str | None = None, code: int = 0
     ) -> Result:
         return self("connect", name, "--key-stdin", *options, stdin=f"{key or self.key}\n", code=code)
+
+
+def _invoke(words: tuple[str, ...], stdin: str | bytes, environment: dict[str, str | None]) -> Result:
+    """Runs a command; in a thread where this one runs an event loop already, since commands run their own."""
+    invoke = partial(CliRunner().invoke, cli, words, input=stdin, env=environment, prog_name="askel")
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return invoke()
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(invoke).result()
 
 
 @dataclass(frozen=True)
