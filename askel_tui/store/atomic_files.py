@@ -35,7 +35,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def read_file(path: Path) -> bytes | None:
-    """The content of a file, None where it does not exist. Raises `HomeUnusable`."""
+    """Reads the content of a file, None where it does not exist. Raises `HomeUnusable`."""
     try:
         return path.read_bytes()
     except FileNotFoundError:

@@ -27,7 +27,7 @@ class HomeUnusable(StoreError):
 
     @classmethod
     def unwritable(cls, path: Path, error: OSError) -> HomeUnusable:
-        """The error for a failed write, open or lock."""
+        """Makes the error for a failed write, open or lock."""
         return cls(path, f"can't be written: {(error.strerror or str(error)).lower()}")
 
 

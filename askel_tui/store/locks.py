@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 LOCK_TIMEOUT_S = 30.0
-"""How long to wait for a lock that is held for one write at a time, in seconds."""
+"""Time to wait for a lock that is held for one write at a time, in seconds."""
 
 _OWNED_TIMEOUT_S = 0.25
-"""How long to wait for ownership: `owner_pid` of another process may hold the lock for an instant."""
+"""Time to wait for ownership, in seconds: `owner_pid` of another process may hold the lock for an instant."""
 
 _KILLED_TIMEOUT_S = 10.0
-"""How long to wait for the journal's writer of an owner that was killed: it finishes what it was handed."""
+"""Time to wait for the journal's writer of an owner that was killed, in seconds: it finishes the writes it was
+handed."""
 
 
 @contextlib.contextmanager
@@ -96,7 +97,7 @@ class OwnershipLock:
 
 
 def owner_pid(home: Path) -> int | None:
-    """The number of the process that owns the home, 0 if it left none; None where no process owns it."""
+    """Returns the number of the process that owns the home, 0 if it left none; None where no process owns it."""
     try:
         descriptor = os.open(ownership_file(home), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -17,7 +17,7 @@ _MOUNTS = Path("/proc/mounts")
 
 
 def default_home() -> Path:
-    """The home's path: `ASKEL_HOME`, else the user's data directory. Creates nothing."""
+    """Returns the home's path: `ASKEL_HOME`, else the user's data directory. Creates nothing."""
     chosen = os.environ.get("ASKEL_HOME", "")
     if chosen:
         return Path(os.path.abspath(os.path.expanduser(chosen)))
@@ -27,12 +27,12 @@ def default_home() -> Path:
 
 
 def home() -> Path:
-    """The home (see `default_home`), created (0700) if it is missing. Raises `HomeUnusable`."""
+    """Returns the home (see `default_home`), created (0700) if it is missing. Raises `HomeUnusable`."""
     return ensure_usable(default_home())
 
 
 def ensure_usable(directory: Path, mounts: Path = _MOUNTS) -> Path:
-    """The directory, created (0700) if missing, once it is known that state can be kept there.
+    """Creates a directory (0700) if it is missing, and checks that state can be kept there.
 
     `mounts` is the table of mounted file systems; without one, network file systems are not recognised.
     Raises `HomeUnusable`.
@@ -50,7 +50,7 @@ def ensure_usable(directory: Path, mounts: Path = _MOUNTS) -> Path:
 
 
 def make_private(directory: Path) -> None:
-    """Creates a directory, and what is missing above it, 0700; one that exists keeps its mode.
+    """Creates a directory and its missing parents, 0700; one that exists keeps its mode.
 
     Raises `HomeUnusable`.
     """
@@ -67,7 +67,7 @@ def make_private(directory: Path) -> None:
 
 
 def file_system_type(path: str, mounts: str) -> str | None:
-    """The type of the file system that holds an absolute path, by the text of /proc/mounts."""
+    """Returns the type of the file system that holds an absolute path, by the text of /proc/mounts."""
     best, kind = "", None
     for line in mounts.splitlines():
         fields = line.split(" ")
@@ -82,52 +82,53 @@ def file_system_type(path: str, mounts: str) -> str | None:
 
 
 def state_file(directory: Path) -> Path:
-    """Connections, workflows and settings."""
+    """Returns the path of the file of connections, workflows and settings."""
     return directory / "state.json"
 
 
 def catalog_file(directory: Path, connection: str) -> Path:
-    """The catalog of one connection. Names that differ in case only get files that differ on any disk."""
+    """Returns the path of one connection's catalog. Names that differ in case only get files that differ on any
+    disk."""
     plain = "abcdefghijklmnopqrstuvwxyz0123456789-_."
     letters = (c if c in plain else "".join(f"%{byte:02x}" for byte in c.encode()) for c in connection)
     return directory / "catalogs" / f"{''.join(letters)}.json"
 
 
 def journal_file(directory: Path) -> Path:
-    """The embedded journal."""
+    """Returns the path of the embedded journal."""
     return directory / "journal.db"
 
 
 def backup_dir(directory: Path) -> Path:
-    """Copies of the journal, made before its schema changed."""
+    """Returns the directory for copies of the journal, made before its schema changed."""
     return directory / "backup"
 
 
 def idempotent_responses_file(directory: Path) -> Path:
-    """Answers to requests that carried an Idempotency-Key."""
+    """Returns the path of the file with answers to requests that carried an Idempotency-Key."""
     return directory / "answers.db"
 
 
 def listen_address_file(directory: Path) -> Path:
-    """The file that says where the HTTP API listens, there while it does."""
+    """Returns the path of the file that says where the HTTP API listens; it exists while the API does."""
     return directory / "listen_address.json"
 
 
 def vault_file(directory: Path) -> Path:
-    """Our encrypted vault."""
+    """Returns the path of our encrypted vault."""
     return directory / "vault.json"
 
 
 def ownership_file(directory: Path) -> Path:
-    """Locked by the process that works on this home; holds its number."""
+    """Returns the path of the file that the process which works on this home locks; it holds its number."""
     return directory / "daemon.lock"
 
 
 def refused_dir(directory: Path) -> Path:
-    """The directory in which `ingest` leaves the lines that it refused."""
+    """Returns the directory in which `ingest` leaves the lines that it refused."""
     return directory / "refused"
 
 
 def crashes_dir(directory: Path) -> Path:
-    """The directory in which the command line leaves reports of unexpected errors."""
+    """Returns the directory in which the command line leaves reports of unexpected errors."""
     return directory / "crashes"

@@ -13,7 +13,7 @@ class JournalError(StoreError):
 
 
 class StaleOperations(StoreError, LookupError):
-    """A request was not opened, because some of its operations no longer wait: settled, held, failed or discarded.
+    """A refusal to open a request, since some of its operations no longer wait: settled, held, failed or discarded.
 
     Nothing was written. `seqs` are those operations; a queue in memory that holds them drops them.
     """

@@ -1,4 +1,4 @@
-"""The journal: what was accepted, planned, sent and decided, kept durably. This is its interface.
+"""The interface of the journal, which durably keeps what was accepted, planned, sent and decided.
 
 Everything that grows or changes while the program runs is in the journal: records, operations, requests, the audit,
 holds, commands, rate-limit slots and counters. Every method that writes is durable when it returns, and a decision is
@@ -47,10 +47,10 @@ from askel_tui.store.journal.tables.audit import chain, confirmations, queries
 from askel_tui.store.journal.transaction_runner import TransactionRunner, reads, writes
 
 Clock = Callable[[], int]
-"""Milliseconds since 1970."""
+"""A function that gives the time in milliseconds since 1970."""
 
 PRUNE_BATCH_ROWS = 2_000
-"""Rows deleted in one transaction, so that other writes get their turn."""
+"""The number of rows that are deleted in one transaction, so that other writes get their turn."""
 
 
 class Journal(TransactionRunner):
@@ -60,7 +60,7 @@ class Journal(TransactionRunner):
 
     @abstractmethod
     async def close(self) -> None:
-        """Waits for what was handed in, then closes the files."""
+        """Waits for the writes that were handed in, then closes the files."""
 
     @abstractmethod
     async def enter_bulk_mode(self) -> None:
@@ -68,7 +68,7 @@ class Journal(TransactionRunner):
 
     @abstractmethod
     async def leave_bulk_mode(self) -> None:
-        """Ends what `enter_bulk_mode` began."""
+        """Ends the bulk mode that `enter_bulk_mode` began."""
 
     @abstractmethod
     async def wait_for_change(self, timeout: float) -> bool:
@@ -76,11 +76,11 @@ class Journal(TransactionRunner):
 
     @abstractmethod
     def follow_audit(self, wanted: AuditFilter, after: int) -> AsyncIterator[AuditEntry]:
-        """Audit entries as they come, whichever process writes them; ends when the journal is closed."""
+        """Yields audit entries as they come, whichever process writes them; ends when the journal is closed."""
 
     @abstractmethod
     async def used_bytes(self) -> int:
-        """How many bytes the journal holds."""
+        """Returns how many bytes the journal holds."""
 
     # Records, in order of receipt.
 
@@ -158,7 +158,7 @@ class Journal(TransactionRunner):
     async def accept_records(
         self, connection: str, records: Sequence[Record], now: int
     ) -> list[AcceptResult]:
-        """Stores records that are not stored yet. Gives one result per record, in order."""
+        """Stores records that are not stored yet. Returns one result per record, in order."""
         encoded = records_table.encode_records(records)
         return await self._write(records_table.accept_records, connection, encoded, now)
 
@@ -188,7 +188,8 @@ class Journal(TransactionRunner):
         connection: str = "",
         now: int,
     ) -> None:
-        """Closes a request: what became of each operation, audit, counters and learned profile ids, in one commit.
+        """Closes a request: commits each operation's result with audit, counters and learned profile ids, in one
+        transaction.
 
         `held` are operations that wait for `hold`; if `hold` is given, it is placed, audited and noticed once, and
         the waiting operations of its step become held with them. With `keep_carrying` the request goes on carrying
@@ -206,14 +207,14 @@ class Journal(TransactionRunner):
         await self._write(requests.answer_request, settlement)
 
     async def verify_audit(self) -> tuple[int, int | None]:
-        """Checks the whole chain: (entries checked, `seq` of the first one that breaks it or None)."""
+        """Checks the whole chain: (number of entries checked, `seq` of the first entry that breaks it or None)."""
         checked = queries.ChainCheck()
         while not checked.ended:
             checked = await self._read(queries.check_chain, checked)
         return checked.seq - checked.start, checked.broken
 
     async def delivery(self, address: str, connection: str | None) -> DeliveryPosition:
-        """How far notices were delivered to an address (a word that stands for it, never the address itself).
+        """Returns how far notices were delivered to an address (a word that stands for it, never the address itself).
 
         One that was never seen begins with the oldest hold that stands (of the connection, if one is given).
         """
@@ -263,7 +264,7 @@ class Journal(TransactionRunner):
         before: int,
         batch_rows: int = PRUNE_BATCH_ROWS,
     ) -> int:
-        """Deletes what `find` gives before a time, a batch at a time."""
+        """Deletes the rows that `find` gives for a time, a batch at a time."""
         total = last = 0
         while found := await self._read(find, before, last, batch_rows):
             total += await self._write(delete, found)

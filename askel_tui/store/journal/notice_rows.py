@@ -8,7 +8,8 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message to the team. A `quiet` one is not delivered: one for another hold of the same cause was."""
+    """A message to the team. A `quiet` one is not delivered: a notice of another hold for the same cause already
+    was."""
 
     seq: int
     at: int
@@ -24,7 +25,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class WarningNotice:
-    """A notice to be left that no hold makes: a warning, or its end. `cause` and `detail` say what it is about."""
+    """A notice that belongs to no hold: a warning, or its end. `cause` and `detail` say what it is about."""
 
     kind: Literal["warning", "over"]
     connection: str
@@ -36,9 +37,10 @@ class WarningNotice:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPosition:
-    """How far notices were delivered to an address: up to `seq`; delivering the next one failed `attempts` times."""
+    """The position of an address: notices were delivered to it up to `seq`; delivering the next one failed `attempts`
+    times."""
 
     seq: int
     attempts: int = 0
     due: int = 0
-    """When it may be tried again, milliseconds since 1970."""
+    """The time from which on it may be tried again, in milliseconds since 1970."""

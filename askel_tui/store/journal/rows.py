@@ -59,9 +59,9 @@ class PlannedRun(NamedTuple):
     keys: Sequence[str]
     """The ordering keys of the record's profile."""
     operations: Sequence[tuple[str, bool, bytes]]
-    """Each one's step, whether it is a gate, and its canonical bytes."""
+    """The operations: each one's step, whether it is a gate, and its canonical bytes."""
     problems: Sequence[Mapping[str, str]]
-    """Problems as {step, field, message}; where there are some, the record failed, whole."""
+    """The problems as {step, field, message}; where there are some, the whole record failed."""
 
 
 def encode_run(
@@ -98,7 +98,7 @@ class StoredOperation:
     """The time of the first failed attempt since the last success or release; 0 while there is none."""
     reason: str | None = None
     has_fewer_identifiers: bool = False
-    """Whether `operation` was sent with fewer identifiers than the journal holds: the audit then shows the fewer."""
+    """True if `operation` was sent with fewer identifiers than the journal holds: the audit then shows the fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class SettledOperation:
 
 @dataclass(frozen=True, slots=True)
 class DelayedOperation:
-    """An operation to be tried again, not before `due` (milliseconds since 1970)."""
+    """An operation that is tried again, not before `due` (milliseconds since 1970)."""
 
     operation: StoredOperation
     due: int
@@ -211,7 +211,7 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class UnconfirmedWrite:
-    """An audit entry of a write that Klaviyo accepted without saying what became of it."""
+    """An audit entry of a write that Klaviyo accepted without saying whether it was carried out."""
 
     seq: int
     at: int

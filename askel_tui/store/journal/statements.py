@@ -28,7 +28,7 @@ def insert_rows(
     *,
     shared: Mapping[str, Any] | None = None,
 ) -> None:
-    """Inserts rows in order; `rest` is what follows the values (`ON CONFLICT …`).
+    """Inserts rows in order; `rest` is the SQL after the values (`ON CONFLICT …`).
 
     `shared` gives columns with the same value in all rows: passing a value costs more than storing it.
     """
@@ -50,7 +50,7 @@ def _statement(into: str, columns: str, shared: Sequence[str], size: int, rest: 
 
 
 def delete_rows(db: Transaction, table: str, column: str, numbers: Collection[int]) -> int:
-    """Deletes the rows in whose column one of the numbers stands. Gives how many."""
+    """Deletes the rows that have one of the numbers in a column. Returns how many."""
     return db.execute(
         f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))", (json_list(numbers),)
     ).rowcount
@@ -59,7 +59,8 @@ def delete_rows(db: Transaction, table: str, column: str, numbers: Collection[in
 def read_rows(
     db: Transaction, table: str, columns: str, column: str, numbers: Collection[int]
 ) -> list[list[Any]]:
-    """The rows in whose column one of the numbers stands, in any order. Their values are numbers, texts or null."""
+    """Reads the rows that have one of the numbers in a column, in any order. Their values are numbers, texts or
+    null."""
     found = db.execute(
         f"SELECT json_group_array(json_array({columns})) FROM {table} "
         f"WHERE {column} IN (SELECT value FROM json_each(?))",
@@ -70,5 +71,5 @@ def read_rows(
 
 
 def json_list(numbers: Collection[int]) -> str:
-    """Numbers for `IN (SELECT value FROM json_each(?))`."""
+    """Encodes numbers for `IN (SELECT value FROM json_each(?))`."""
     return orjson.dumps(list(numbers)).decode()

@@ -1,10 +1,10 @@
 """Numbers and conditions that the journal's tables and its queries share."""
 
 WAITING, HELD, FAILED = 0, 1, 2
-"""States of an operation."""
+"""The states of an operation."""
 
 PLANNED, PLAN_FAILED, REPLAN = 0, 1, 2
-"""States of a run."""
+"""The states of a run."""
 
 RARE_STATUS = "(status = 'failed' OR status = 'skipped' OR status = 'discarded')"
 UNCOMMON_STATUS = "status NOT IN ('written', 'unconfirmed')"

@@ -11,7 +11,7 @@ class Rows(Protocol):
 
     @property
     def rowcount(self) -> int:
-        """How many rows the statement changed."""
+        """The number of rows that the statement changed."""
         ...
 
     @property
@@ -20,11 +20,11 @@ class Rows(Protocol):
         ...
 
     def fetchone(self) -> Any:
-        """The next row as a tuple; None after the last one."""
+        """Returns the next row as a tuple; None after the last one."""
         ...
 
     def fetchall(self) -> list[Any]:
-        """All rows that are left."""
+        """Returns all rows that are left."""
         ...
 
     def __iter__(self) -> Iterator[Any]: ...
@@ -43,7 +43,7 @@ class Transaction(Protocol):
 
 
 def inserted_id(rows: Rows) -> int:
-    """The key of the row that an INSERT added."""
+    """Returns the key of the row that an INSERT added."""
     if rows.lastrowid is None:
         raise AssertionError("an insert gives a row id")
     return rows.lastrowid

@@ -17,7 +17,7 @@ _Method = Callable[Concatenate["TransactionRunner", P], Coroutine[Any, Any, T]]
 
 
 class TransactionRunner(ABC):
-    """Runs functions inside transactions; an engine says how."""
+    """A runner of functions inside transactions; an engine implements it."""
 
     @abstractmethod
     def _read(self, work: Callable[..., T], /, *arguments: Any) -> Awaitable[T]:
@@ -25,14 +25,14 @@ class TransactionRunner(ABC):
 
     @abstractmethod
     def _write(self, work: Callable[..., T], /, *arguments: Any) -> Awaitable[T]:
-        """Runs a function with a writing transaction and the arguments; answers once it is durable.
+        """Runs a function with a writing transaction and the arguments; returns its result once it is durable.
 
         The function belongs to a module, and what it takes and gives can be pickled.
         """
 
 
 def reads(work: _Work[P, T]) -> _Method[P, T]:
-    """A method that runs a function inside a reading transaction."""
+    """Makes a method that runs a function inside a reading transaction."""
 
     async def method(self: TransactionRunner, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._read(partial(work, **kwargs) if kwargs else work, *args)
@@ -42,7 +42,7 @@ def reads(work: _Work[P, T]) -> _Method[P, T]:
 
 
 def writes(work: _Work[P, T]) -> _Method[P, T]:
-    """A method that runs a function inside a writing transaction, and returns once that is durable."""
+    """Makes a method that runs a function inside a writing transaction, and returns once that is durable."""
 
     async def method(self: TransactionRunner, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._write(partial(work, **kwargs) if kwargs else work, *args)

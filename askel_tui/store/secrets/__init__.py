@@ -1,4 +1,4 @@
-"""API keys: the operating system's keyring or our encrypted vault.
+"""Storage of API keys: in the operating system's keyring or in our encrypted vault.
 
 No key in a repr, a log or an exception.
 """

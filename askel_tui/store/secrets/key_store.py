@@ -42,7 +42,7 @@ _SET_UP = (
 
 
 def check_key(key: str) -> str:
-    """The key without the blanks around it. Raises `InvalidKey`, which does not show it."""
+    """Removes the blanks around a key and checks it. Raises `InvalidKey`, which does not show the key."""
     key = key.strip()
     if not key:
         raise InvalidKey("the API key is empty; give Klaviyo's private key, pk_…, on standard input")
@@ -60,13 +60,13 @@ class KeyStore:
         self._backend = backend
         self._service = service
         self.backend_name = backend_name
-        """The name of the place that keeps the keys, for people."""
+        """The name of the keyring or vault that keeps the keys, for people."""
 
     def __repr__(self) -> str:
         return f"Secrets({self.backend_name})"
 
     def get(self, connection: str) -> str | None:
-        """The key of a connection, None where there is none. Raises `KeyringFailed` or the vault's errors."""
+        """Returns the key of a connection, None where there is none. Raises `KeyringFailed` or the vault's errors."""
         with self._explain("read the key"):
             return self._backend.get_password(self._service, connection)
 
@@ -99,7 +99,7 @@ class KeyStore:
 
 
 def open_key_store(home: Path) -> KeyStore:
-    """The key store of a home: see the module for the order.
+    """Opens the key store of a home: see the module for the order.
 
     Raises `NoSafeKeyring` where there is no safe place, `VaultLocked` where the vault's key is missing or
     unfit.
@@ -136,7 +136,7 @@ def _system_keyring(home: Path) -> KeyStore:
 
 
 def _members(backend: KeyringBackend) -> list[str]:
-    """The classes that a key would pass through, by full name; a chain counts as its members."""
+    """Lists the backends that a key would pass through, by full class name; a chain counts as its members."""
     if _class_name(backend) != _CHAINER:
         return [_class_name(backend)]
     members: Iterable[KeyringBackend] = getattr(backend, "backends", ())

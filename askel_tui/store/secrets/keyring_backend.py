@@ -15,7 +15,7 @@ from askel_tui.store.secrets.vault import Vault
 
 
 class AskelVault(KeyringBackend):
-    """Passwords in a vault: the given one, or that of `ASKEL_HOME` as the environment opens it."""
+    """A keyring of passwords in a vault: the given one, or that of `ASKEL_HOME` as the environment opens it."""
 
     def __init__(self, vault: Vault | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -23,7 +23,8 @@ class AskelVault(KeyringBackend):
 
     @properties.classproperty
     def priority(cls) -> float:  # noqa: N805 - a class property: its argument is the class
-        """Above plain files, below the system's keyrings; not viable where nothing could open the vault."""
+        """Ranks the vault above plain files, below the system's keyrings; not viable where nothing could open the
+        vault."""
         if find_master_key(os.environ) is None:
             raise RuntimeError("neither ASKEL_VAULT_KEY nor ASKEL_VAULT_KEY_FILE is set")
         return 2.5

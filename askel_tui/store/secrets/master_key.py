@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KEY_BYTES = 32
-"""Bytes in a key file."""
+"""The number of bytes in a key file."""
 
 _MAKE = "make one with: umask 077; head -c 32 /dev/urandom > FILE"
 
@@ -29,7 +29,8 @@ class MasterKey:
 
 
 def find_master_key(environ: Mapping[str, str]) -> MasterKey | None:
-    """The first of: systemd's credential `askel-master`, `ASKEL_VAULT_KEY_FILE`, `ASKEL_VAULT_KEY`.
+    """Finds the master key in systemd's credential `askel-master`, `ASKEL_VAULT_KEY_FILE` or `ASKEL_VAULT_KEY`, the
+    first that is set.
 
     None where none is set. Raises `VaultLocked` for a key file that is missing, open to others, a symbolic
     link or not 32 bytes.

@@ -69,7 +69,7 @@ class Vault:
         return f"Vault({str(self.path)!r})"
 
     def get(self, service: str, name: str) -> str | None:
-        """The secret of an entry, None where there is none."""
+        """Returns the secret of an entry, None where there is none."""
         opened = self._open()
         if opened is None:
             return None
@@ -87,7 +87,7 @@ class Vault:
             self._write(opened)
 
     def delete(self, service: str, name: str) -> bool:
-        """Removes an entry; False where there was none."""
+        """Removes an entry; returns False where there was none."""
         with locked(self.path):
             opened = self._open()
             if opened is None or opened.document["entries"].pop(_entry_name(service, name), None) is None:
@@ -167,11 +167,12 @@ class Vault:
 
 
 _argon2_lock = threading.Lock()
-"""Held while deriving: OpenSSL's Argon2 with several lanes hangs for ever where two threads derive at once."""
+"""A lock that is held while deriving: OpenSSL's Argon2 with several lanes hangs for ever where two threads derive at
+once."""
 
 
 def _stretch(passphrase: bytes, salt: bytes, iterations: int, lanes: int, memory: int) -> bytes:
-    """The wrapping key of a passphrase; derived once per process and vault. Raises `ValueError`."""
+    """Derives the wrapping key of a passphrase, once per process and vault. Raises `ValueError`."""
     with _argon2_lock:
         return _derived(passphrase, salt, iterations, lanes, memory)
 
@@ -245,7 +246,7 @@ def _text(value: bytes) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    """Raises `ValueError` for what is not exactly what `_text` gives."""
+    """Decodes bytes from text. Raises `ValueError` for text that is not exactly what `_text` gives."""
     value = base64.b64decode(text, validate=True)
     if _text(value) != text:
         raise ValueError("not canonical")

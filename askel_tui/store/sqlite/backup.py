@@ -19,10 +19,10 @@ from askel_tui.store.sqlite.connection import connect
 log = logging.getLogger(__name__)
 
 KEPT_BACKUPS = 2
-"""Copies that stay; older ones are deleted once a new one is complete."""
+"""The number of copies that stay; older ones are deleted once a new one is complete."""
 
 RESERVED_BYTES = 64 * 1024 * 1024
-"""Space that a copy must leave free, for the schema step itself and for other programs."""
+"""The space that a copy must leave free, in bytes, for the schema step itself and for other programs."""
 
 
 def back_up(journal: Path, version: int) -> str | None:
@@ -72,7 +72,7 @@ def _copy(journal: Path, copy: Path) -> None:
 
 
 def _size(journal: Path) -> int:
-    """The bytes of the journal and its write-ahead log."""
+    """Returns the bytes of the journal and its write-ahead log."""
     wal = journal.with_name(f"{journal.name}-wal")
     return journal.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
 

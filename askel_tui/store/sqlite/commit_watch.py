@@ -10,7 +10,7 @@ from pathlib import Path
 from askel_tui.store.sqlite.connection import connect, data_version, explain_error
 
 POLL_INTERVAL_S = 0.05
-"""Interval at which the file is asked whether another process has committed, in seconds."""
+"""Interval at which the file is checked for commits of another process, in seconds."""
 
 
 class CommitWatch:
@@ -22,17 +22,17 @@ class CommitWatch:
         self._version = self._data_version()
         self._changed = asyncio.Event()
         self.changes = 0
-        """How many times a change was noticed."""
+        """The number of changes that were noticed."""
         self.closed = False
 
     def notify(self) -> None:
-        """Called when this process has committed something."""
+        """Notes that this process has committed something."""
         if not self.closed:
             self._poll()
             self._changed.set()
 
     async def wait(self, seen: int, timeout: float) -> bool:
-        """True as soon as `changes` is over `seen`; False after `timeout` seconds or when the journal is closed."""
+        """Waits until `changes` is over `seen`: True; False after `timeout` seconds or when the journal is closed."""
         end = time.monotonic() + timeout
         while not self.closed:
             # No commit can slip in between clearing and polling: a notification sets the event again.

@@ -17,12 +17,12 @@ from askel_tui.store.journal.errors import JournalError
 T = TypeVar("T")
 
 LOCK_TIMEOUT_S = 10.0
-"""How long to wait for another process that is writing, in seconds."""
+"""Time to wait for another process that is writing, in seconds."""
 
 _RETRY_S = 0.001
 
 _opening = threading.Lock()
-"""Held while a file is made, so that no connection of this process has it open meanwhile."""
+"""A lock that is held while a file is made, so that no connection of this process has the file open meanwhile."""
 
 _MEANINGS: tuple[tuple[tuple[int, ...], str], ...] = (
     (
@@ -46,7 +46,7 @@ _MEANINGS: tuple[tuple[tuple[int, ...], str], ...] = (
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """A connection in manual transaction mode. Raises `JournalError`."""
+    """Opens a connection in manual transaction mode. Raises `JournalError`."""
     try:
         with _opening:
             _create(path)
@@ -71,7 +71,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 
 def connect_tail(path: Path) -> sqlite3.Connection:
-    """A reading connection for the live tail, to be used by one thread at a time. Raises `JournalError`."""
+    """Opens a reading connection for the live tail, to be used by one thread at a time. Raises `JournalError`."""
     connection = connect(path, read_only=True)
     # Several are open at once, and the system caches the file already.
     connection.execute("PRAGMA cache_size = -2000")
@@ -79,13 +79,13 @@ def connect_tail(path: Path) -> sqlite3.Connection:
 
 
 def data_version(connection: sqlite3.Connection) -> int:
-    """A number that changes when another connection has committed."""
+    """Returns a number that changes when another connection has committed."""
     (version,) = connection.execute("PRAGMA data_version").fetchone()
     return int(version)
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:
-    """The bytes of the file that hold something."""
+    """Returns the number of bytes of the file that are in use."""
     (pages,), (free,), (size,) = (
         connection.execute(f"PRAGMA {name}").fetchone()
         for name in ("page_count", "freelist_count", "page_size")
@@ -130,12 +130,13 @@ def retry_while_locked(attempt: Callable[[], T]) -> T:
 
 
 def is_lock_error(error: sqlite3.Error) -> bool:
-    """Whether another connection stands in the way."""
+    """Checks whether an error says that another connection holds a lock."""
     return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def explain_error(error: Exception, path: Path) -> Exception:
-    """The error as `JournalError` where it is about the disk, the file or another process; else unchanged."""
+    """Turns an error into `JournalError` where it is about the disk, the file or another process; else returns it
+    unchanged."""
     if isinstance(error, sqlite3.Error) and not isinstance(error, StoreError):
         for codes, meaning in _MEANINGS:
             if _code(error) in codes:

@@ -21,10 +21,10 @@ from askel_tui.store.sqlite.connection import connect, explain_error
 T = TypeVar("T")
 
 RESPONSE_KEPT_MS = 86_400_000
-"""How long a response is kept, in milliseconds."""
+"""Time that a response is kept, in milliseconds."""
 
 MAX_RESPONSES = 500_000
-"""Responses that are kept at once; the oldest are deleted first."""
+"""The largest number of responses that are kept at once; the oldest are deleted first."""
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -53,7 +53,7 @@ class IdempotentResponses:
         self._count = 0
 
     async def find(self, key: str, now: int) -> StoredResponse | None:
-        """The response that this key got within the last day. Raises `JournalError`."""
+        """Finds the response that this key got within the last day. Raises `JournalError`."""
 
         def read(connection: sqlite3.Connection) -> StoredResponse | None:
             row = connection.execute(

@@ -25,14 +25,14 @@ from askel_tui.store.sqlite.writing.writer import ThreadWriter, Writer, write
 T = TypeVar("T")
 
 FOLLOW_PAGE_ROWS = 1_000
-"""Entries that `follow_audit` reads at once."""
+"""The number of entries that `follow_audit` reads at once."""
 
 FOLLOW_POLL_S = 60.0
-"""How long `follow_audit` waits for a commit before it waits again, in seconds."""
+"""Time that `follow_audit` waits for a commit before it waits again, in seconds."""
 
 
 async def open_journal(home_or_path: Path, *, lock: int | None = None) -> Journal:
-    """The journal of a home, or the one in a file. Raises `JournalError`.
+    """Opens the journal of a home, or the one in a file. Raises `JournalError`.
 
     With the descriptor of the home's lock a process of its own may write it in bulk mode; that process keeps the lock
     until it has ended.
@@ -56,14 +56,14 @@ def _journal_path(home_or_path: Path) -> Path:
 
 
 class SqliteJournal(Journal):
-    """`Journal` on SQLite. Open one with `open_journal`."""
+    """The implementation of `Journal` on SQLite. Open one with `open_journal`."""
 
     def __init__(self, writer: Writer, readers: ReaderPool, watch: CommitWatch) -> None:
         self._writer = writer
         self._readers = readers
         self._watch = watch
         self._seen: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
-        """By task: how many changes `wait_for_change` has reported to it."""
+        """The number of changes that `wait_for_change` has reported to each task."""
         self._reported = watch.changes
 
     def _read(self, work: Callable[..., T], /, *arguments: Any) -> Awaitable[T]:
@@ -73,23 +73,23 @@ class SqliteJournal(Journal):
         return write(self._writer, work, *arguments)
 
     async def close(self) -> None:
-        """See `Journal`."""
+        """Closes the journal; see `Journal`."""
         await self._writer.close()
         await self._readers.close()
         self._watch.close()
 
     async def enter_bulk_mode(self) -> None:
-        """See `Journal`; raises `OSError` where no process can be started."""
+        """Prepares for a backlog; see `Journal`. Raises `OSError` where no process can be started."""
         if isinstance(self._writer, SwitchingWriter):
             await self._writer.enter_bulk_mode()
 
     async def leave_bulk_mode(self) -> None:
-        """See `Journal`."""
+        """Ends the bulk mode; see `Journal`."""
         if isinstance(self._writer, SwitchingWriter):
             await self._writer.leave_bulk_mode()
 
     async def follow_audit(self, wanted: AuditFilter, after: int) -> AsyncIterator[AuditEntry]:
-        """See `Journal`."""
+        """Yields audit entries as they come; see `Journal`."""
         while not self._watch.closed:
             seen = self._watch.changes
             entries, head = await self._read(read_entries, wanted, after, FOLLOW_PAGE_ROWS, False)
@@ -103,7 +103,10 @@ class SqliteJournal(Journal):
                     pass
 
     async def wait_for_change(self, timeout: float) -> bool:
-        """See `Journal`; commits since the task's last call count, so that none is missed in between."""
+        """Waits for a commit; see `Journal`.
+
+        Commits since the task's last call count, so that none is missed in between.
+        """
         task = asyncio.current_task()
         seen = self._reported if task is None else self._seen.get(task, self._reported)
         changed = await self._watch.wait(seen, timeout)
@@ -113,5 +116,5 @@ class SqliteJournal(Journal):
         return changed
 
     async def used_bytes(self) -> int:
-        """See `Journal`."""
+        """Returns how many bytes the journal holds; see `Journal`."""
         return await self._read(used_bytes)

@@ -16,7 +16,7 @@ from askel_tui.store.sqlite.connection import connect, explain_error
 T = TypeVar("T")
 
 READER_THREADS = 3
-"""Reads that run at once."""
+"""The number of reads that run at once."""
 
 
 class ReaderPool:
@@ -30,7 +30,7 @@ class ReaderPool:
         self._closed = False
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """The result of `work`. Raises `JournalError`, or what `work` raises."""
+        """Returns the result of `work`. Raises `JournalError`, or what `work` raises."""
         if self._closed:
             raise JournalError(f"The journal {self._path} is closed; open it again.")
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, work)

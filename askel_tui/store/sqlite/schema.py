@@ -127,7 +127,7 @@ DROP INDEX places_ends;
 CREATE INDEX slots_ends ON slots (account, call, ends)
 """,
 }
-"""By version: the statements that make a file of that version one of the next. `TABLES` makes version 1."""
+"""The statements that bring a file of a version to the next one, by version. `TABLES` makes version 1."""
 
 _NO_BACKUP = """
 INSERT INTO notices (at, connection, workflow, step, kind, text, quiet) VALUES (?, '', '', '', 'warning', ?, 1)

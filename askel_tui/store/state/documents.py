@@ -34,19 +34,19 @@ class ConnectionDoc(_Doc):
     revision: str
     customer: str | None = None
     only_lists: tuple[str, ...] = ()
-    """The only lists it may touch; empty: all of them."""
+    """The only lists that the connection may touch; empty: all of them."""
     notify: tuple[str, ...] = Field(default=(), repr=False)
     """Addresses for notices. They may hold tokens, so they are never shown by `repr`."""
     on_conflict: OnConflict = "fail"
     pause_after: int | None = Field(default=None, ge=1)
-    """Seconds of back-off after which a step is held; None: as the setting `pause_after` says."""
+    """The seconds of back-off after which a step is held; None: as the setting `pause_after` says."""
     scopes: dict[str, ScopeState] = {}
     created: int
-    """Milliseconds since 1970."""
+    """The time of creation, in milliseconds since 1970."""
 
 
 class PinnedStep(_Doc):
-    """The targets that a step's names were found to mean when its workflow was applied."""
+    """The targets that a step's names meant when its workflow was applied."""
 
     target: Target
     through: Target | None = None
@@ -66,14 +66,14 @@ class WorkflowDoc(_Doc):
     source: str
     """The YAML text."""
     targets: dict[str, PinnedStep] = {}
-    """By step id."""
+    """The pinned targets by step id."""
     applied: int
-    """Milliseconds since 1970."""
+    """The time of applying, in milliseconds since 1970."""
     actor: str
 
 
 def check_connection_name(name: str) -> str:
-    """The name, if a connection may have it. Raises `InvalidName`."""
+    """Checks a connection's name and returns it. Raises `InvalidName`."""
     if not _NAME.fullmatch(name):
         raise InvalidName(name)
     return name

@@ -52,12 +52,12 @@ class State:
     # Connections.
 
     def connections(self) -> list[ConnectionDoc]:
-        """All connections by name."""
+        """Returns all connections by name."""
         docs = (self._read(ConnectionDoc, doc) for doc in self._documents.documents("connections"))
         return sorted(docs, key=lambda doc: doc.name)
 
     def connection(self, name: str) -> ConnectionDoc:
-        """One connection. Raises `UnknownConnection`."""
+        """Returns one connection. Raises `UnknownConnection`."""
         found = self._documents.table("connections").get(where("name") == name)
         if not isinstance(found, Document):
             raise UnknownConnection(name, self._names("connections", "name"))
@@ -87,7 +87,7 @@ class State:
     # Workflows.
 
     def workflows(self) -> list[WorkflowDoc]:
-        """The newest version of every workflow, by name."""
+        """Returns the newest version of every workflow, by name."""
         newest: dict[str, Document] = {}
         for doc in self._documents.documents("workflows"):
             best = newest.get(doc["workflow"])
@@ -96,7 +96,7 @@ class State:
         return [self._read(WorkflowDoc, newest[name]) for name in sorted(newest)]
 
     def workflow(self, name: str, version: int | None = None) -> WorkflowDoc:
-        """One version of a workflow, by default the newest. Raises `UnknownWorkflow`, `UnknownVersion`."""
+        """Returns one version of a workflow, by default the newest. Raises `UnknownWorkflow`, `UnknownVersion`."""
         versions = self.versions(name)
         if version is None:
             return versions[-1]
@@ -106,7 +106,7 @@ class State:
         raise UnknownVersion(name, version, versions[-1].version)
 
     def versions(self, name: str) -> list[WorkflowDoc]:
-        """All versions of a workflow, oldest first. Raises `UnknownWorkflow`."""
+        """Returns all versions of a workflow, oldest first. Raises `UnknownWorkflow`."""
         found = self._documents.table("workflows").search(where("workflow") == name)
         if not found:
             raise UnknownWorkflow(name, self._names("workflows", "workflow"))
@@ -123,7 +123,7 @@ class State:
         actor: str,
         file: str | None = None,
     ) -> int:
-        """Stores the next version of a workflow and gives its number.
+        """Stores the next version of a workflow and returns its number.
 
         A number is used once, even after the workflow was removed: ids of operations are made from it.
         """
@@ -154,7 +154,7 @@ class State:
     # Settings.
 
     def settings(self) -> dict[str, Any]:
-        """All settings that were stored, by name."""
+        """Returns all settings that were stored, by name."""
         return {doc["name"]: doc["value"] for doc in self._documents.documents("settings")}
 
     def save_setting(self, name: str, value: Any) -> None:
@@ -168,7 +168,7 @@ class State:
     # Catalogs.
 
     def catalog(self, connection: str) -> dict[str, Any] | None:
-        """The stored catalog of a connection (`Catalog.as_dict`), a copy; None if there is none."""
+        """Returns the stored catalog of a connection (`Catalog.as_dict`), a copy; None if there is none."""
         with DocumentStore(paths.catalog_file(self._home, connection)) as documents:
             found = documents.documents("catalog")
         return dict(found[0]) if found else None

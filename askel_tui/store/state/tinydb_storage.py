@@ -29,7 +29,7 @@ Tables = dict[str, dict[str, Any]]
 Fields = Mapping[str, Any] | Callable[[MutableMapping[str, Any]], None]
 
 _Stamp = tuple[int, int, int, int]
-"""Device, inode, modification time in ns, size: what tells one state of the file from another."""
+"""The state of a file: device, inode, modification time in ns, and size."""
 
 
 class CrashSafeStorage(Storage):
@@ -46,7 +46,7 @@ class CrashSafeStorage(Storage):
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """A read-modify-write section that no other thread or process interrupts; re-entrant in a thread."""
+        """Holds a read-modify-write section that no other thread or process interrupts; re-entrant in a thread."""
         with self._section:
             if self._depth:
                 yield
@@ -59,7 +59,7 @@ class CrashSafeStorage(Storage):
                     self._depth, self._section_thread = 0, None
 
     def read(self) -> Tables | None:
-        """The tables, or None where there is no file yet. Raises `CorruptState`, `HomeUnusable`."""
+        """Returns the tables, or None where there is no file yet. Raises `CorruptState`, `HomeUnusable`."""
         if self._section_thread == threading.get_ident():
             # Changes are made in place, so a section works on a copy of its own.
             content = read_file(self.path)
@@ -181,14 +181,14 @@ class DocumentStore(TinyDB):
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Several changes as one section: see `CrashSafeStorage.locked`."""
+        """Makes several changes in the block as one section: see `CrashSafeStorage.locked`."""
         storage = self.storage
         assert isinstance(storage, CrashSafeStorage)
         with storage.locked():
             yield
 
     def documents(self, table: str) -> list[Document]:
-        """All documents of a table, in order of insertion."""
+        """Returns all documents of a table, in order of insertion."""
         return self.table(table).all()
 
     def drop_table(self, name: str) -> None:

@@ -21,7 +21,8 @@ from askel_tui.store.state.tinydb_storage import DocumentStore
 
 Scope = Literal["send", "read", "operate", "admin"]
 SCOPES: tuple[Scope, ...] = ("send", "read", "operate", "admin")
-"""`send` gives records and writes, `read` asks, `operate` pauses, resumes and watches, `admin` may do everything."""
+"""The scopes of a token: `send` gives records and writes, `read` asks, `operate` pauses, resumes and watches, `admin`
+may do everything."""
 
 TOKEN_PREFIX = "askel_"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -29,13 +30,13 @@ _TOKEN = re.compile(rf"{TOKEN_PREFIX}([0-9a-f]{{12}})_([A-Za-z0-9_-]{{43}})")
 
 
 class InvalidToken(StoreError, ValueError):
-    """The token can't be created as asked."""
+    """A token that can't be created as asked."""
 
     exit_code = ExitCode.USAGE
 
 
 class UnknownToken(StoreError, LookupError):
-    """No token has this name."""
+    """A token name that does not exist."""
 
     exit_code = ExitCode.USAGE
 
@@ -52,29 +53,29 @@ class TokenDoc(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
-    """The public part, by which it is found."""
+    """The public part, by which the token is found."""
     name: str
     digest: str = Field(repr=False)
     scopes: tuple[Scope, ...]
     connections: tuple[str, ...] = ()
-    """The connections it may use; empty is all of them."""
+    """The connections that the token may use; empty is all of them."""
     rate: int | None = None
-    """Requests a second; None is no limit."""
+    """The allowed requests a second; None is no limit."""
     created: int
-    """Milliseconds since 1970."""
+    """The time of creation, in milliseconds since 1970."""
     expires: int | None = None
-    """Milliseconds since 1970; None is never."""
+    """The time of expiry, in milliseconds since 1970; None is never."""
 
     def has_scope(self, scope: Scope) -> bool:
-        """Whether the token has the scope."""
+        """Checks whether the token has the scope."""
         return scope in self.scopes or "admin" in self.scopes
 
     def may_use(self, connection: str) -> bool:
-        """Whether the token may use the connection."""
+        """Checks whether the token may use the connection."""
         return not self.connections or connection in self.connections
 
     def is_expired(self, now: int) -> bool:
-        """Whether the token has expired by `now` (milliseconds since 1970)."""
+        """Checks whether the token has expired by `now` (milliseconds since 1970)."""
         return self.expires is not None and self.expires <= now
 
 
@@ -94,7 +95,7 @@ class Tokens:
         expires: int | None = None,
         rate: int | None = None,
     ) -> tuple[TokenDoc, str]:
-        """A new token and its text, which is stored nowhere. Raises `InvalidToken`."""
+        """Creates a token; returns it with its text, which is stored nowhere. Raises `InvalidToken`."""
         if not _NAME.fullmatch(name):
             raise InvalidToken(
                 f"{name[:80]!r} can't be a token's name: use up to 64 letters, digits, '.', '_' and '-'"
@@ -119,7 +120,7 @@ class Tokens:
         return token, f"{TOKEN_PREFIX}{public}_{secret}"
 
     def all(self) -> list[TokenDoc]:
-        """All tokens by name, expired ones too."""
+        """Returns all tokens by name, expired ones too."""
         found = (TokenDoc.model_validate(dict(each)) for each in self._documents.documents("tokens"))
         return sorted(found, key=lambda token: token.name)
 
@@ -138,13 +139,14 @@ class Tokens:
 
 
 def split_token(text: str) -> tuple[str, str] | None:
-    """(id, secret) of a token's text; None where it does not look like a token."""
+    """Splits a token's text into (id, secret); None where it does not look like a token."""
     match = _TOKEN.fullmatch(text)
     return None if match is None else (match[1], match[2])
 
 
 def is_valid(token: TokenDoc, secret: str, now: int) -> bool:
-    """Whether the secret is the token's and it has not expired; takes as long for a wrong one as for the right one."""
+    """Checks that the secret is the token's and that it has not expired; takes as long for a wrong one as for the
+    right one."""
     same = hmac.compare_digest(_digest(secret), token.digest)
     return same and not token.is_expired(now)
 

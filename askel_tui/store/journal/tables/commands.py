@@ -14,7 +14,7 @@ _SELECT = "SELECT id, name, arguments, actor, at, state, result FROM commands"
 
 
 def submit_command(db: Transaction, name: str, arguments: Mapping[str, Any], actor: str, now: int) -> int:
-    """Leaves a command for the daemon; gives its id."""
+    """Leaves a command for the daemon; returns its id."""
     return inserted_id(
         db.execute(
             "INSERT INTO commands (name, arguments, actor, at) VALUES (?, ?, ?, ?)",
@@ -24,14 +24,14 @@ def submit_command(db: Transaction, name: str, arguments: Mapping[str, Any], act
 
 
 def open_commands(db: Transaction) -> list[Command]:
-    """Commands that were not carried out yet, oldest first."""
+    """Lists the commands that were not carried out yet, oldest first."""
     return [_command(row) for row in db.execute(f"{_SELECT} WHERE state = 'open' ORDER BY id")]
 
 
 def finish_command(
     db: Transaction, command: int, state: Literal["done", "refused"], result: Mapping[str, Any]
 ) -> None:
-    """Writes down how a command ended; the first result stands. Raises `LookupError`."""
+    """Records how a command ended; the first result stands. Raises `LookupError`."""
     find_command(db, command)
     db.execute(
         "UPDATE commands SET state = ?, result = ? WHERE id = ? AND state = 'open'",
@@ -40,7 +40,7 @@ def finish_command(
 
 
 def find_command(db: Transaction, command: int) -> Command:
-    """The command of this id. Raises `LookupError`."""
+    """Finds a command by its id. Raises `LookupError`."""
     row = db.execute(f"{_SELECT} WHERE id = ?", (command,)).fetchone()
     if row is None:
         raise LookupError(f"there is no command {command}")

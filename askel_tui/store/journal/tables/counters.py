@@ -9,7 +9,7 @@ from askel_tui.store.journal.transaction import Transaction
 
 
 class CounterChanges:
-    """Changes of counters that are gathered, and written at the end of a write."""
+    """The changes of counters that are gathered, and written at the end of a write."""
 
     def __init__(self) -> None:
         self._changes: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
@@ -41,7 +41,7 @@ class CounterChanges:
 
 
 def read_counts(db: Transaction) -> dict[str, WorkflowCounts]:
-    """Counts by workflow."""
+    """Reads the counts by workflow."""
     rows = db.execute(
         "SELECT workflow, sum(waiting), sum(held), sum(failed), sum(sent) FROM counters GROUP BY workflow"
     )
@@ -49,5 +49,5 @@ def read_counts(db: Transaction) -> dict[str, WorkflowCounts]:
 
 
 def connections_of(db: Transaction, workflow: str) -> list[str]:
-    """The connections that the workflow's operations were ever planned for."""
+    """Lists the connections that the workflow's operations were ever planned for."""
     return [name for (name,) in db.execute("SELECT connection FROM counters WHERE workflow = ?", (workflow,))]

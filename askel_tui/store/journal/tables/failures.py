@@ -33,7 +33,7 @@ def fail_operation(work: UnitOfWork, row: QueueRow, reason: str) -> None:
 
 
 def earlier_failure(db: Transaction, row: QueueRow) -> tuple[int, str] | None:
-    """The failure (its id and step) of an earlier operation of the same record, where there is one."""
+    """Finds the failure (its id and step) of an earlier operation of the same record, where there is one."""
     found = db.execute(
         "SELECT f.id, f.step FROM operations o JOIN failures f ON f.id = o.failure "
         "WHERE o.record_seq = ? AND o.workflow = ? AND o.idx < ? AND o.state = ? ORDER BY o.idx LIMIT 1",
@@ -43,7 +43,7 @@ def earlier_failure(db: Transaction, row: QueueRow) -> tuple[int, str] | None:
 
 
 def failures(db: Transaction, workflow: str | None = None, limit: int = 1000) -> list[Failure]:
-    """Failures of a workflow, or of all, oldest first."""
+    """Lists failures of a workflow, or of all, oldest first."""
     where = "" if workflow is None else "WHERE workflow = :workflow"
     rows = db.execute(f"{_SELECT} {where} ORDER BY id LIMIT :limit", {"workflow": workflow, "limit": limit})
     return [_failure(db, row) for row in rows]
@@ -91,7 +91,7 @@ def retry_failures(db: Transaction, ids: Sequence[int], decision: Decision, now:
 
 
 def discard_failures(db: Transaction, ids: Sequence[int], decision: Decision, now: int) -> int:
-    """Discards failures, one audit entry for each operation and each failed plan. Gives how many failures."""
+    """Discards failures, one audit entry for each operation and each failed plan. Returns how many failures."""
     with UnitOfWork(db, now) as work:
         discarded = 0
         for failure in dict.fromkeys(ids):
@@ -119,7 +119,7 @@ def discard_failures(db: Transaction, ids: Sequence[int], decision: Decision, no
 
 
 def _delete(db: Transaction, failure: int) -> list[Any]:
-    """Deletes a failure; gives its row where it was there."""
+    """Deletes a failure; returns its row where it was there."""
     return db.execute(
         "DELETE FROM failures WHERE id = ? "
         "RETURNING workflow, connection, record_seq, operation, record, reason",
@@ -132,7 +132,7 @@ def _failed_rows(db: Transaction, failure: int) -> list[QueueRow]:
 
 
 def _replan(work: UnitOfWork, workflow: str, connection: str, record_seq: int, state: int) -> None:
-    """Takes a failed plan out of the failed ones: its run gets another state."""
+    """Takes a failed plan out of the failures by giving its run another state."""
     work.db.execute(
         "UPDATE runs SET state = ? WHERE workflow = ? AND record_seq = ?", (state, workflow, record_seq)
     )

@@ -1,4 +1,4 @@
-"""Holds: steps that may not send, and the operations that wait for them.
+"""Holds: steps that may not send, and the operations that wait behind these.
 
 A held operation names the step whose hold keeps it: its own, or a held gate before it in the same record.
 """
@@ -30,7 +30,7 @@ _RELEASE = (
 
 
 def read_holds(db: Transaction) -> list[Hold]:
-    """All holds, oldest first, each with the number of operations that wait for it."""
+    """Reads all holds, oldest first, each with the number of operations that wait for it."""
     rows = db.execute(
         "SELECT connection, workflow, step, cause, detail, since, waiting FROM holds ORDER BY id"
     )
@@ -38,13 +38,13 @@ def read_holds(db: Transaction) -> list[Hold]:
 
 
 def held_steps(db: Transaction, workflow: str) -> list[str]:
-    """The steps of a workflow that are under a hold, in the order of their holds."""
+    """Lists the steps of a workflow that are under a hold, in the order of their holds."""
     rows = db.execute("SELECT step FROM holds WHERE workflow = ? ORDER BY id", (workflow,))
     return [step for (step,) in rows]
 
 
 def attempted_held_operations(db: Transaction, workflow: str, step: str, limit: int) -> list[StoredOperation]:
-    """Operations that a hold keeps and that came back from a request (`reason` says why), oldest first."""
+    """Lists operations that a hold keeps and that came back from a request (`reason` says why), oldest first."""
     rows = db.execute(
         f"SELECT {operations.STORED_COLUMNS} FROM operations INDEXED BY operations_held "
         f"WHERE workflow = ? AND hold = ? AND state = {HELD} AND reason IS NOT NULL ORDER BY seq LIMIT ?",
@@ -54,7 +54,7 @@ def attempted_held_operations(db: Transaction, workflow: str, step: str, limit: 
 
 
 def add_hold(db: Transaction, hold: Hold, now: int) -> bool:
-    """Holds a step: its waiting operations become held; audited and noticed. False if it was held already.
+    """Holds a step: its waiting operations become held; audited and noticed. Returns False if it was held already.
 
     A cause that needs a person replaces one that may end by itself (`in_doubt` replaces any other, any other replaces
     an `outage`), and is audited and noticed in turn.
@@ -64,7 +64,7 @@ def add_hold(db: Transaction, hold: Hold, now: int) -> bool:
 
 
 def add_hold_within(work: UnitOfWork, hold: Hold) -> bool:
-    """Does what `add_hold` does as part of a larger write."""
+    """Holds a step as `add_hold` does, as part of a larger write."""
     placed = work.db.execute(
         "INSERT INTO holds (connection, workflow, step, cause, detail, since) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (workflow, step) DO UPDATE SET cause = excluded.cause, detail = excluded.detail "
@@ -95,7 +95,7 @@ def _announce(work: UnitOfWork, hold: Hold) -> None:
 
 
 def apply_hold(work: UnitOfWork, workflow: str, step: str) -> int:
-    """Makes the waiting operations of a held step held, and those behind a held gate. Gives how many."""
+    """Makes the waiting operations of a held step held, and those behind a held gate. Returns how many."""
     held = 0
     # Counters of operations that were just planned may not be written yet.
     work.counters.write(work.db)
@@ -111,12 +111,12 @@ def apply_hold(work: UnitOfWork, workflow: str, step: str) -> int:
 
 
 def apply_holds(work: UnitOfWork, workflow: str) -> int:
-    """Applies every hold of a workflow to operations that came back to waiting. Gives how many are held again."""
+    """Applies every hold of a workflow to operations that came back to waiting. Returns how many are held again."""
     return sum(apply_hold(work, workflow, step) for step in held_steps(work.db, workflow))
 
 
 def return_to_queue(work: UnitOfWork, row: QueueRow, step: str | None, reason: str | None = None) -> None:
-    """Brings an operation back to where it waits: behind the hold of `step`, of its own step or of a gate before it.
+    """Returns an operation to the queue: behind the hold of `step`, of its own step or of a gate before it.
 
     Where no such hold exists it waits as usual. A held gate takes the record's later operations along.
     """
@@ -153,7 +153,7 @@ def _keeping_hold(db: Transaction, row: QueueRow, step: str | None) -> str | Non
 
 
 def release_one(db: Transaction, workflow: str, step: str, now: int) -> int | None:
-    """Lets the oldest operation of a held step wait again and gives its `seq`, None without one; the hold stays.
+    """Lets the oldest operation of a held step wait again and returns its `seq`, None without one; the hold stays.
 
     An operation that is to be tried again is held again.
     """
@@ -168,7 +168,7 @@ def release_one(db: Transaction, workflow: str, step: str, now: int) -> int | No
 
 
 def _oldest_held(db: Transaction, workflow: str, step: str) -> QueueRow | None:
-    """The oldest operation of a step among those that its hold keeps."""
+    """Finds the oldest operation of a step among those that its hold keeps."""
     found = db.execute(
         f"SELECT seq FROM operations WHERE workflow = ? AND hold = ? AND step = ? AND state = {HELD} "
         "ORDER BY seq LIMIT 1",
@@ -178,7 +178,7 @@ def _oldest_held(db: Transaction, workflow: str, step: str) -> QueueRow | None:
 
 
 def release_hold(db: Transaction, workflow: str, step: str, decision: Decision, now: int) -> int:
-    """Ends a hold: its operations wait again, in order, unless another hold keeps them. Gives how many wait.
+    """Ends a hold: its operations wait again, in order, unless another hold keeps them. Returns how many wait.
 
     Where the decision names a cause, a hold that has another one by now stays.
     """
@@ -205,7 +205,10 @@ def release_hold(db: Transaction, workflow: str, step: str, decision: Decision, 
 
 
 def discard_held(db: Transaction, workflow: str, step: str, decision: Decision, now: int) -> int:
-    """Discards what a hold keeps, one audit entry each, after the decision's. The hold stays. Gives how many."""
+    """Discards the operations that a hold keeps, with one audit entry each after the decision's. The hold stays.
+
+    Returns how many.
+    """
     held = operations.select_rows(db, f"workflow = ? AND hold = ? AND state = {HELD}", (workflow, step))
     if not held:
         return 0

@@ -21,26 +21,26 @@ _SAME = "connection = ? AND cause = ? AND detail = ?"
 
 
 def read_notices(db: Transaction, after: int = 0) -> list[Notice]:
-    """The notices with a higher `seq` than `after`, oldest first."""
+    """Reads the notices with a higher `seq` than `after`, oldest first."""
     rows = db.execute(f"SELECT {', '.join(_NAMES)} FROM notices WHERE seq > ? ORDER BY seq", (after,))
     return [Notice(**{**dict(zip(_NAMES, row, strict=True)), "quiet": bool(row[-1])}) for row in rows]
 
 
 def add_hold_notice(db: Transaction, hold: Hold, waiting: int, now: int) -> None:
-    """Leaves the notice of a hold that was just placed."""
+    """Adds the notice of a hold that was just placed."""
     affected = [AffectedStep(hold.workflow, hold.step, waiting)]
     text = texts.hold_notice(hold.connection, hold.cause, hold.detail, hold.since, affected)
     _insert(db, now, "hold", hold, text, quiet=_standing(db, hold) > 1)
 
 
 def add_release_notice(db: Transaction, hold: Hold, actor: str, operations: int, now: int) -> None:
-    """Leaves the notice of a hold that was just ended."""
+    """Adds the notice of a hold that was just ended."""
     text = texts.hold_ended_notice(hold.workflow, hold.step, hold.detail, hold.since, now, actor, operations)
     _insert(db, now, "recovery", hold, text, quiet=_standing(db, hold) > 0)
 
 
 def add_deletion_notice(db: Transaction, hold: Hold, actor: str, now: int) -> None:
-    """Leaves the notice of a hold that ended because its workflow was deleted."""
+    """Adds the notice of a hold that ended because its workflow was deleted."""
     text = texts.hold_deleted_notice(
         hold.workflow, hold.step, hold.detail, hold.since, now, actor, hold.waiting
     )
@@ -48,7 +48,7 @@ def add_deletion_notice(db: Transaction, hold: Hold, actor: str, now: int) -> No
 
 
 def add_notice(db: Transaction, notice: WarningNotice, decision: Decision | None, now: int) -> None:
-    """Leaves a notice that no hold makes, with the decision behind it."""
+    """Adds a notice that belongs to no hold, with the decision behind it."""
     say = texts.warning_notice if notice.kind == "warning" else texts.warning_ended_notice
     text = say(notice.workflow, notice.step, notice.detail, now)
     _insert(db, now, notice.kind, notice, text, quiet=False)
@@ -57,7 +57,7 @@ def add_notice(db: Transaction, notice: WarningNotice, decision: Decision | None
 
 
 def add_reminders(db: Transaction, before: int, now: int) -> int:
-    """Leaves a reminder for each cause of standing holds whose last notice is older than a time. Gives how many."""
+    """Adds a reminder for each cause of standing holds whose last notice is older than `before`. Returns how many."""
     rows = db.execute(
         "SELECT connection, workflow, step, cause, detail, since, waiting FROM holds ORDER BY id"
     )
@@ -80,13 +80,13 @@ def add_reminders(db: Transaction, before: int, now: int) -> int:
 
 
 def find_delivery(db: Transaction, address: str) -> DeliveryPosition | None:
-    """How far notices were delivered to an address; None where it was never seen."""
+    """Finds how far notices were delivered to an address; None where it was never seen."""
     row = db.execute("SELECT seq, attempts, due FROM deliveries WHERE address = ?", (address,)).fetchone()
     return None if row is None else DeliveryPosition(*row)
 
 
 def first_delivery(db: Transaction, address: str, connection: str | None) -> DeliveryPosition:
-    """The position at which a new address begins: the oldest hold that stands, else the next notice."""
+    """Returns the position at which a new address begins: the oldest hold that stands, else the next notice."""
     known = find_delivery(db, address)
     if known is not None:
         return known
@@ -101,7 +101,7 @@ def first_delivery(db: Transaction, address: str, connection: str | None) -> Del
 
 
 def forget_other_deliveries(db: Transaction, addresses: Collection[str]) -> None:
-    """Forgets how far notices were delivered to any other address."""
+    """Forgets how far notices were delivered to addresses other than these."""
     db.execute(
         "DELETE FROM deliveries WHERE address NOT IN (SELECT value FROM json_each(?))",
         (json.dumps(sorted(addresses)),),
@@ -118,7 +118,7 @@ def save_delivery(db: Transaction, address: str, delivery: DeliveryPosition) -> 
 
 
 def _standing(db: Transaction, hold: Hold) -> int:
-    """How many holds have this one's connection, cause and detail."""
+    """Counts the holds that have this one's connection, cause and detail."""
     same = (hold.connection, hold.cause, hold.detail)
     (count,) = db.execute(f"SELECT count(*) FROM holds WHERE {_SAME}", same).fetchone()
     return int(count)

@@ -1,4 +1,4 @@
-"""The queue of operations: reading them, moving them between states, taking them out."""
+"""The queue of operations: reading them, moving them between states, removing them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from askel_tui.store.journal.transaction import Transaction
 STORED_COLUMNS = (
     "seq, connection, workflow, version, record_seq, record, idx, state, attempts, due, since, reason, body"
 )
-"""The columns that `decode_operation` takes."""
+"""The columns that `decode_operation` reads."""
 
 _STATES: dict[int, OperationState] = {WAITING: "waiting", HELD: "held", FAILED: "failed"}
-"""The words for states; counters are called by them too."""
+"""The names of the states; counters have these names too."""
 
 
 def decode_operation(row: Sequence[Any]) -> StoredOperation:
-    """The operation of a row of `STORED_COLUMNS`."""
+    """Decodes the operation in a row of `STORED_COLUMNS`."""
     seq, connection, workflow, version, record_seq, record, idx, state, attempts, due, since, reason, body = (
         row
     )
@@ -40,7 +40,8 @@ def decode_operation(row: Sequence[Any]) -> StoredOperation:
 def waiting_operations(
     db: Transaction, connections: Collection[str], after: int, limit: int
 ) -> list[StoredOperation]:
-    """Waiting operations of these connections with a `seq` over `after`, in order; paused workflows left out."""
+    """Lists waiting operations of these connections with a higher `seq` than `after`, in order; paused workflows are
+    left out."""
     queues = db.execute(
         "SELECT c.workflow, c.connection FROM counters c LEFT JOIN workflows w ON w.workflow = c.workflow "
         "WHERE c.waiting > 0 AND w.status IS NOT 'paused'"
@@ -54,7 +55,7 @@ def waiting_operations(
 def _queue(
     db: Transaction, workflow: str, connection: str, after: int, limit: int
 ) -> Iterator[tuple[Any, ...]]:
-    """The waiting operations of one workflow; a generator, so that each is read when it is its turn."""
+    """Yields the waiting operations of one workflow; each is read when it is its turn."""
     yield from db.execute(
         f"SELECT {STORED_COLUMNS} FROM operations INDEXED BY operations_waiting "
         f"WHERE workflow = ? AND connection = ? AND state = {WAITING} AND request IS NULL AND seq > ? "
@@ -64,31 +65,31 @@ def _queue(
 
 
 def carried_operations(db: Transaction, request: int) -> dict[int, StoredOperation]:
-    """The operations that a request still carries, by `seq`."""
+    """Returns the operations that a request still carries, by `seq`."""
     rows = db.execute(f"SELECT {STORED_COLUMNS} FROM operations WHERE request = ?", (request,))
     return {row[0]: decode_operation(row) for row in rows}
 
 
 def find_row(db: Transaction, seq: int) -> QueueRow | None:
-    """A queued operation; None where it left the queue."""
+    """Finds a queued operation; None where it left the queue."""
     found = db.execute(f"SELECT {QUEUE_COLUMNS} FROM operations WHERE seq = ?", (seq,)).fetchone()
     return None if found is None else QueueRow._make(found)
 
 
 def operation_state(db: Transaction, seq: int) -> OperationState | None:
-    """The state of a queued operation; None where it left the queue."""
+    """Returns the state of a queued operation; None where it left the queue."""
     found = db.execute("SELECT state FROM operations WHERE seq = ?", (seq,)).fetchone()
     return None if found is None else _STATES[found[0]]
 
 
 def rows_by_seq(db: Transaction, seqs: Sequence[int]) -> dict[int, QueueRow]:
-    """Queued operations by `seq`; those that left the queue are missing."""
+    """Reads queued operations by `seq`; those that left the queue are missing."""
     rows = statements.read_rows(db, "operations", QUEUE_COLUMNS, "seq", seqs)
     return {row[0]: QueueRow._make(row) for row in rows}
 
 
 def rows_with_bodies(db: Transaction, seqs: Sequence[int]) -> dict[int, tuple[QueueRow, bytes]]:
-    """Queued operations by `seq`, each with its encoded body; those that left the queue are missing."""
+    """Reads queued operations by `seq`, each with its encoded body; those that left the queue are missing."""
     rows = db.execute(
         f"SELECT {QUEUE_COLUMNS}, body FROM operations WHERE seq IN (SELECT value FROM json_each(?))",
         (statements.json_list(seqs),),
@@ -97,19 +98,19 @@ def rows_with_bodies(db: Transaction, seqs: Sequence[int]) -> dict[int, tuple[Qu
 
 
 def select_rows(db: Transaction, condition: str, parameters: Sequence[Any]) -> list[QueueRow]:
-    """Queued operations under a condition, in order."""
+    """Selects queued operations under a condition, in order."""
     rows = db.execute(f"SELECT {QUEUE_COLUMNS} FROM operations WHERE {condition} ORDER BY seq", parameters)
     return sorted(map(QueueRow._make, rows), key=attrgetter("seq"))
 
 
 def read_operation(db: Transaction, seq: int) -> Operation:
-    """The operation itself of a queued row."""
+    """Reads the operation itself of a queued row."""
     (body,) = db.execute("SELECT body FROM operations WHERE seq = ?", (seq,)).fetchone()
     return Operation.decode(body)
 
 
 def later_rows(db: Transaction, row: QueueRow, *, states: Collection[int]) -> list[QueueRow]:
-    """The later operations of the same record and workflow that no request carries, in these states."""
+    """Finds the later operations of the same record and workflow that no request carries, in these states."""
     marks = ", ".join(map(str, states))
     return select_rows(
         db,
@@ -143,7 +144,7 @@ def set_state(
     failure: int | None = None,
     reason: str | None = None,
 ) -> None:
-    """Brings an operation into a state, out of its request; its attempts stay."""
+    """Brings an operation into a state and out of its request; its attempts stay."""
     work.db.execute(
         "UPDATE operations SET state = ?, hold = ?, failure = ?, reason = ?, request = NULL, due = 0, since = 0 "
         "WHERE seq = ?",

@@ -1,4 +1,4 @@
-"""Klaviyo profile ids that answers showed, by ordering key (see `Identity.keys`)."""
+"""Klaviyo profile ids that responses showed, by ordering key (see `Identity.keys`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from askel_tui.store.journal.transaction import Transaction
 
 
 def learn_profile_ids(db: Transaction, connection: str, profiles: Mapping[str, Identity]) -> None:
-    """Replaces what was remembered of these ids and identifiers."""
+    """Replaces the remembered identifiers of these profile ids, and the ids of these identifiers."""
     for profile_id, identity in profiles.items():
         keys = set(identity.keys())
         known = db.execute(
@@ -25,7 +25,7 @@ def learn_profile_ids(db: Transaction, connection: str, profiles: Mapping[str, I
 
 
 def profile_ids(db: Transaction, connection: str, keys: Collection[str]) -> dict[str, str]:
-    """The ids remembered for these ordering keys."""
+    """Returns the ids that are remembered for these ordering keys."""
     found = {}
     for key in keys:
         row = db.execute(
@@ -37,5 +37,5 @@ def profile_ids(db: Transaction, connection: str, keys: Collection[str]) -> dict
 
 
 def forget_profile_id(db: Transaction, connection: str, profile_id: str) -> None:
-    """Deletes what was remembered of an id."""
+    """Deletes everything that is remembered of a profile id."""
     db.execute("DELETE FROM profiles WHERE connection = ? AND profile = ?", (connection, profile_id))

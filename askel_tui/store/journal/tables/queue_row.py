@@ -1,4 +1,4 @@
-"""The row of a queued operation, as the rules that move or settle it need it."""
+"""The row of a queued operation, with the columns that the rules which move or settle it need."""
 
 from __future__ import annotations
 

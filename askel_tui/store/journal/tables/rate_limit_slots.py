@@ -12,11 +12,11 @@ from askel_tui.store.journal.statements import delete_rows
 from askel_tui.store.journal.transaction import Transaction, inserted_id
 
 UNANSWERED_SLOT_MS = 60_000
-"""How long after its taking a slot without an answer counts as answered, in milliseconds."""
+"""Time after which a slot without an answer counts as answered, in milliseconds."""
 
 
 def add_slot(db: Transaction, account: str, call: str, now: int) -> int:
-    """Adds a slot whether or not there is room; gives its id."""
+    """Adds a slot whether or not there is room; returns its id."""
     return inserted_id(
         db.execute(
             "INSERT INTO slots (account, call, taken, ends) VALUES (?, ?, ?, ?)",
@@ -62,7 +62,7 @@ def release_slot(db: Transaction, slot: int, now: int) -> None:
 
 
 def taken_slots(db: Transaction, account: str, since: int) -> list[tuple[str, int, int | None]]:
-    """(call, taken, answered) of the account's slots, those of requests included, not older than `since`."""
+    """Lists (call, taken, answered) of the account's slots, those of requests included, not older than `since`."""
     return db.execute(
         "WITH RECURSIVE calls (call) AS (SELECT min(call) FROM slots WHERE account = :account UNION ALL "
         "SELECT (SELECT min(call) FROM slots WHERE account = :account AND call > calls.call) FROM calls "
@@ -74,7 +74,7 @@ def taken_slots(db: Transaction, account: str, since: int) -> list[tuple[str, in
 
 
 def count_occupied_slots(db: Transaction, account: str, call: str, since: int) -> int:
-    """How many slots of a call were taken or answered at `since` or later."""
+    """Counts the slots of a call that were taken or answered at `since` or later."""
     (count,) = db.execute(
         "SELECT count(*) FROM slots INDEXED BY slots_ends WHERE account = ? AND call = ? AND ends > ?",
         (account, call, since),
@@ -83,7 +83,7 @@ def count_occupied_slots(db: Transaction, account: str, call: str, since: int) -
 
 
 def expired_slots(db: Transaction, before: int, after: int, limit: int) -> list[int]:
-    """Ids over `after` of slots that ended before a time."""
+    """Lists ids over `after` of slots that ended before a time."""
     rows = db.execute(
         "SELECT id FROM slots WHERE id > ? AND ends < ? ORDER BY id LIMIT ?", (after, before, limit)
     )
@@ -91,5 +91,5 @@ def expired_slots(db: Transaction, before: int, after: int, limit: int) -> list[
 
 
 def delete_slots(db: Transaction, ids: Sequence[int]) -> int:
-    """Deletes slots. Gives how many."""
+    """Deletes slots. Returns how many."""
     return delete_rows(db, "slots", "id", ids)

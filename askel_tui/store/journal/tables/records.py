@@ -27,7 +27,7 @@ def encode_records(records: Iterable[Record]) -> list[EncodedRecord]:
 def accept_records(
     db: Transaction, connection: str, records: Sequence[EncodedRecord], now: int
 ) -> list[AcceptResult]:
-    """Stores records that are not stored yet; gives one result per record, in order."""
+    """Stores records that are not stored yet; returns one result per record, in order."""
     results: list[AcceptResult] = []
     for record_id, event, actor, body in records:
         stored = db.execute(
@@ -40,7 +40,7 @@ def accept_records(
 
 
 def _compare(db: Transaction, connection: str, record_id: str, body: bytes) -> AcceptResult:
-    """The result for a record whose id is stored already."""
+    """Compares a record with the stored one of its id, and returns the result."""
     (before,) = db.execute(
         "SELECT body FROM records WHERE connection = ? AND id = ?", (connection, record_id)
     ).fetchone()
@@ -50,14 +50,14 @@ def _compare(db: Transaction, connection: str, record_id: str, body: bytes) -> A
 def records_after(
     db: Transaction, connection: str, seq: int, limit: int, *, events: Collection[str] | None = None
 ) -> list[StoredRecord]:
-    """Records in order of receipt after `seq`; only those of the named events, if given."""
+    """Reads records in order of receipt after `seq`; only those of the named events, if given."""
     return _merge_events(db, connection, "seq > ?", seq, limit, events, newest=False)
 
 
 def record_seqs_after(
     db: Transaction, connection: str, seq: int, limit: int, events: Collection[str]
 ) -> list[int]:
-    """The `seq` of the records of these events after one, in order."""
+    """Reads the `seq` of the records of these events after one, in order."""
     sql = f"SELECT seq {_OF_EVENT} AND seq > ? ORDER BY seq LIMIT ?"
     found = [db.execute(sql, (connection, event, seq, limit)).fetchall() for event in dict.fromkeys(events)]
     return [number for (number,) in islice(merge(*found), limit)]
@@ -71,7 +71,7 @@ def newest_records(
     events: Collection[str] | None = None,
     before: int | None = None,
 ) -> list[StoredRecord]:
-    """The newest records, newest first, with a `seq` below `before`."""
+    """Reads the newest records, newest first, with a `seq` below `before`."""
     top = 2**63 - 1 if before is None else before
     return _merge_events(db, connection, "seq < ?", top, limit, events, newest=True)
 
@@ -102,19 +102,19 @@ def _rows(db: Transaction, sql: str, parameters: tuple[Any, ...]) -> Iterator[St
 
 
 def find_record(db: Transaction, connection: str, record_id: str) -> StoredRecord | None:
-    """The record of this id; None where there is none."""
+    """Finds a record by its id; None where there is none."""
     row = db.execute(f"{_SELECT} WHERE connection = ? AND id = ?", (connection, record_id)).fetchone()
     return None if row is None else decode_record(row)
 
 
 def count_unplanned(db: Transaction, connection: str, after: int, events: Collection[str]) -> int:
-    """How many records of these events were received after the one with the `seq` `after`."""
+    """Counts the records of these events that were received after the one with the `seq` `after`."""
     sql = f"SELECT count(*) {_OF_EVENT} AND seq > ?"
     return sum(int(db.execute(sql, (connection, event, after)).fetchone()[0]) for event in set(events))
 
 
 def last_record_seq(db: Transaction, connection: str) -> int:
-    """The `seq` of the newest record; 0 where there is none."""
+    """Returns the `seq` of the newest record; 0 where there is none."""
     row = db.execute(
         "SELECT seq FROM records INDEXED BY records_connection WHERE connection = ? ORDER BY seq DESC LIMIT 1",
         (connection,),
@@ -123,6 +123,6 @@ def last_record_seq(db: Transaction, connection: str) -> int:
 
 
 def decode_record(row: tuple[int, str, int, bytes]) -> StoredRecord:
-    """The record of a row (seq, connection, received, body)."""
+    """Decodes the record in a row (seq, connection, received, body)."""
     seq, connection, received, body = row
     return StoredRecord(seq, connection, received, Record.decode(body))

@@ -1,4 +1,4 @@
-"""Requests: written down before they are sent, closed with what became of each operation."""
+"""Requests: recorded before they are sent, and closed with the result of each operation."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class SettledGroup:
     ms: int | None
     seqs: list[int] = field(default_factory=list)
     profiles: dict[int, str] = field(default_factory=dict)
-    """By `seq`: the identifiers that were written to, as canonical JSON, where they are not the stored ones."""
+    """The identifiers that were written to, as canonical JSON, by `seq`, where they are not the stored ones."""
 
 
 def group_settled(settled: Iterable[SettledOperation]) -> list[SettledGroup]:
-    """Groups settled operations for a `RequestSettlement`: it holds nothing of them that the journal has already."""
+    """Groups settled operations for a `RequestSettlement`, which leaves out everything that the journal has already."""
     found: list[SettledGroup] = []
     before: tuple[Any, ...] | None = None
     for each in settled:
@@ -59,17 +59,17 @@ class RequestSettlement:
     now: int
     settled: Sequence[SettledGroup] = ()
     delayed: Sequence[tuple[int, int, str]] = ()
-    """Operations to be tried again: `seq`, not before when (milliseconds since 1970), and why."""
+    """The operations that are tried again: `seq`, not before when (milliseconds since 1970), and why."""
     held: Sequence[int] = ()
     hold: Hold | None = None
     keep_carrying: bool = False
-    """Whether the request goes on carrying the held operations."""
+    """True if the request goes on carrying the held operations."""
     profiles: Mapping[str, Identity] = field(default_factory=dict)
     connection: str = ""
 
 
 def open_request(db: Transaction, intent: RequestIntent, now: int) -> int:
-    """Writes down that a request is about to be sent, and takes its rate-limit slot. Gives its id.
+    """Records that a request is about to be sent, and takes its rate-limit slot. Returns its id.
 
     Raises `StaleOperations` where one of its operations no longer waits; then nothing was written.
     """
@@ -96,7 +96,7 @@ def open_request(db: Transaction, intent: RequestIntent, now: int) -> int:
 
 
 def save_job_id(db: Transaction, request: int, job: str) -> None:
-    """Writes down which job Klaviyo made of a request: its answer is that job's end."""
+    """Records which job Klaviyo made of a request: the request is answered by that job's end."""
     db.execute("UPDATE requests SET job = ? WHERE id = ?", (job, request))
 
 
@@ -135,7 +135,8 @@ def _carrying_request(db: Transaction, request: int, connection: str) -> tuple[C
 def _settle(
     work: UnitOfWork, answer: RequestSettlement, carried_by: CarryingRequest | None
 ) -> list[tuple[SettledGroup, QueueRow]]:
-    """Settles operations; gives those (failed ones, and gates that said no) that later ones of their record follow."""
+    """Settles operations; returns the failed ones and the gates that said no, which the later ones of their record
+    follow."""
     found = operations.rows_with_bodies(work.db, [seq for group in answer.settled for seq in group.seqs])
     followed: list[tuple[SettledGroup, QueueRow]] = []
     answered_gates: list[QueueRow] = []
@@ -188,7 +189,7 @@ def _untie(db: Transaction, held: Sequence[int]) -> None:
 
 
 def _hold(work: UnitOfWork, answer: RequestSettlement, seq: int) -> None:
-    """Puts an operation behind the settlement's hold, or where it waits without one."""
+    """Puts an operation behind the settlement's hold, or back into the queue without one."""
     row = operations.find_row(work.db, seq)
     if row is None:
         return
@@ -242,7 +243,8 @@ def _close(db: Transaction, request: int, now: int) -> None:
 
 
 def requests_in_doubt(db: Transaction, connections: Collection[str]) -> list[OpenRequest]:
-    """Requests that were opened and never answered, oldest first, with the operations they still carry, in order."""
+    """Lists requests that were opened and never answered, oldest first, with the operations they still carry, in
+    order."""
     rows = db.execute(
         "SELECT id, opened, operations, connection, account, call, method, path, body, revision, key, job "
         "FROM requests INDEXED BY requests_open WHERE answered IS NULL ORDER BY id"
@@ -260,7 +262,7 @@ def requests_in_doubt(db: Transaction, connections: Collection[str]) -> list[Ope
 
 
 def request_body(db: Transaction, request: int) -> bytes | None:
-    """The body of a request; None once it was pruned."""
+    """Returns the body of a request; None once it was pruned."""
     row = db.execute("SELECT body FROM requests WHERE id = ?", (request,)).fetchone()
     body: bytes | None = None if row is None else row[0]
     return body

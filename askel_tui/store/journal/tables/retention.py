@@ -1,4 +1,4 @@
-"""Pruning: deleting audit entries, records and bodies that are older than they are kept.
+"""Pruning: deletes audit entries, records and bodies that are older than the time for which they are kept.
 
 The audit's chain stays verifiable: before entries are deleted, a marker entry says up to which one, and what its hash
 is. Everything is done in small parts, from the oldest on, so that other writes get their turn in between.
@@ -32,7 +32,7 @@ _DELETE: Mapping[str, str] = {
     "commands": "DELETE FROM commands WHERE id IN (SELECT id FROM commands WHERE at < :before AND state <> 'open' "
     "ORDER BY id LIMIT :limit)",
 }
-"""By table: the statement that deletes the next rows. The last notice stays: its number must not be used again."""
+"""The statement that deletes the next rows of each table. The last notice stays: its number must not be used again."""
 
 _OLD_RECORDS = """
 SELECT r.seq FROM records r WHERE r.seq > :after AND r.received < :before AND r.seq < (SELECT max(seq) FROM records)
@@ -44,7 +44,7 @@ ORDER BY r.seq LIMIT :limit
 
 
 def chain_anchor(db: Transaction) -> tuple[int, bytes] | None:
-    """The last entry that was pruned, and its hash; None where none was."""
+    """Returns the last entry that was pruned, and its hash; None where none was."""
     row = db.execute(_MARKER).fetchone()
     if row is None:
         return None
@@ -53,14 +53,15 @@ def chain_anchor(db: Transaction) -> tuple[int, bytes] | None:
 
 
 def last_old_entry(db: Transaction, before: int) -> int:
-    """The last of the entries at the chain's beginning that are all older than a time; 0 where there is none."""
+    """Finds the last of the entries at the chain's beginning that are all older than `before`; 0 where there is
+    none."""
     (head,) = db.execute("SELECT seq FROM audit_head").fetchone()
     (first,) = db.execute("SELECT min(seq) FROM audit WHERE at >= ?", (before,)).fetchone()
     return int(head if first is None else first - 1)
 
 
 def write_marker(db: Transaction, through: int, now: int) -> bool:
-    """Writes the marker before entries are deleted. False where they are gone already."""
+    """Writes the marker before entries are deleted. Returns False where they are gone already."""
     known = chain_anchor(db)
     found = db.execute("SELECT hash FROM audit WHERE seq = ?", (through,)).fetchone()
     if found is None or (known is not None and known[0] >= through):
@@ -71,19 +72,19 @@ def write_marker(db: Transaction, through: int, now: int) -> bool:
 
 
 def first_audited_request(db: Transaction) -> int:
-    """The oldest request that an entry of the audit still names, or beyond the last one where none does."""
+    """Finds the oldest request that an entry of the audit still names, or one beyond the last where none does."""
     (first,) = db.execute("SELECT min(request) FROM audit WHERE request IS NOT NULL").fetchone()
     (last,) = db.execute("SELECT coalesce(max(id), 0) FROM requests").fetchone()
     return int(last + 1 if first is None else first)
 
 
 def delete_rows(db: Transaction, table: str, bounds: Mapping[str, int], limit: int) -> int:
-    """Deletes the next rows of a table within the bounds that its statement names; gives how many."""
+    """Deletes the next rows of a table within the bounds that its statement names; returns how many."""
     return db.execute(_DELETE[table], {**bounds, "limit": limit}).rowcount
 
 
 def old_records(db: Transaction, before: int, after: int, limit: int) -> list[int]:
-    """The `seq` of records over `after` that are older than a time and that nothing waits for any more.
+    """Finds the `seq` of records over `after` that are older than a time and that nothing waits for any more.
 
     The newest record stays whatever its age: its number must not be used again.
     """
@@ -92,7 +93,7 @@ def old_records(db: Transaction, before: int, after: int, limit: int) -> list[in
 
 
 def delete_records(db: Transaction, seqs: list[int]) -> int:
-    """Deletes records and their runs. Gives how many records."""
+    """Deletes records and their runs. Returns how many records."""
     wanted = statements.json_list(seqs)
     for (workflow,) in db.execute("SELECT DISTINCT workflow FROM counters").fetchall():
         db.execute(
@@ -103,7 +104,7 @@ def delete_records(db: Transaction, seqs: list[int]) -> int:
 
 
 def old_request_bodies(db: Transaction, before: int, after: int, limit: int) -> list[int]:
-    """Ids over `after` of requests that were answered before a time and still have their body."""
+    """Finds the ids over `after` of requests that were answered before a time and still have their body."""
     rows = db.execute(
         "SELECT id FROM requests WHERE id > ? AND answered < ? AND body IS NOT NULL ORDER BY id LIMIT ?",
         (after, before, limit),
@@ -112,6 +113,6 @@ def old_request_bodies(db: Transaction, before: int, after: int, limit: int) -> 
 
 
 def delete_request_bodies(db: Transaction, ids: Sequence[int]) -> int:
-    """Deletes the bodies of requests; their digests stay. Gives how many."""
+    """Deletes the bodies of requests; their digests stay. Returns how many."""
     sql = "UPDATE requests SET body = NULL, operations = '[]' WHERE id IN (SELECT value FROM json_each(?))"
     return db.execute(sql, (statements.json_list(ids),)).rowcount

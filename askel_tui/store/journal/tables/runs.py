@@ -1,4 +1,4 @@
-"""Runs: storing what planning a record gave, once per record and workflow, and queueing its operations."""
+"""Runs: the stored results of planning, one per record and workflow, and the queueing of their operations."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from askel_tui.store.journal.tables.workflows import set_workflow_state
 from askel_tui.store.journal.transaction import Transaction
 
 REQUEUED_INDEX_GAP = 1_000
-"""How far behind a record's own operations the index of its requeued ones begins."""
+"""The distance at which the index of a record's requeued operations begins behind that of its own."""
 
 RunSeqs = Sequence[Sequence[int]]
-"""By run: the `seq` of each of its waiting operations, 0 for a held one; empty for a run that was stored before."""
+"""The `seq` of each waiting operation by run, 0 for a held one; empty for a run that was stored before."""
 
 
 def commit_runs(
     db: Transaction, state: WorkflowState, runs: Sequence[PlannedRun], position: int, now: int
 ) -> RunSeqs:
-    """Stores runs that are new to the workflow and moves its position; gives the `seq` of each waiting operation."""
+    """Stores runs that are new to the workflow and moves its position; returns the `seq` of each waiting operation."""
     with UnitOfWork(db, now) as work:
         new = _insert_runs(db, state.workflow, runs)
         record_seqs = [run.record_seq for run in new.values()]
@@ -49,7 +49,7 @@ def commit_runs(
 def waiting_after_commit(
     state: WorkflowState, runs: Sequence[PlannedRun], run_seqs: RunSeqs
 ) -> list[StoredOperation]:
-    """The waiting operations that `commit_runs` stored, in the order of their records.
+    """Lists the waiting operations that `commit_runs` stored, in the order of their records.
 
     For each profile that is the order of `seq`.
     """
@@ -66,7 +66,8 @@ def waiting_after_commit(
 def requeue_runs(
     db: Transaction, state: WorkflowState, runs: Sequence[PlannedRun], decision: Decision, now: int
 ) -> int:
-    """Queues operations of records that ran before (a replay), behind those of them that still wait; gives how many.
+    """Queues operations of records that ran before (a replay), behind those of them that still wait; returns how
+    many.
 
     Their actor is the decision's. Those of a step under a hold are stored as held; the workflow's own state and
     position stay as they are.
@@ -85,7 +86,7 @@ def requeue_runs(
 
 
 def already_ran(db: Transaction, workflow: str, record_seqs: Sequence[int]) -> set[int]:
-    """Which of these records ran under the workflow and are not to be planned again."""
+    """Finds the records that ran under the workflow and are not to be planned again."""
     found = db.execute(
         "SELECT record_seq FROM runs WHERE workflow = ? AND record_seq IN (SELECT value FROM json_each(?)) "
         "AND state <> ?",
@@ -95,7 +96,7 @@ def already_ran(db: Transaction, workflow: str, record_seqs: Sequence[int]) -> s
 
 
 def records_to_replan(db: Transaction, workflow: str, limit: int) -> list[StoredRecord]:
-    """Records whose failed plan is to be made again, in order of receipt."""
+    """Lists the records whose failed plan is to be made again, in order of receipt."""
     rows = db.execute(
         "SELECT r.seq, r.connection, r.received, r.body FROM runs INDEXED BY runs_replan "
         f"JOIN records r ON r.seq = runs.record_seq WHERE runs.workflow = ? AND runs.state = {REPLAN} "
@@ -106,7 +107,7 @@ def records_to_replan(db: Transaction, workflow: str, limit: int) -> list[Stored
 
 
 def _insert_runs(db: Transaction, workflow: str, runs: Sequence[PlannedRun]) -> dict[int, PlannedRun]:
-    """Writes down that records run under the workflow; gives those that did not run before, by their number."""
+    """Stores the fact that records run under the workflow; returns those that did not run before, by their number."""
     seen = already_ran(db, workflow, [run.record_seq for run in runs])
     new = {}
     for number, run in enumerate(runs):
@@ -154,7 +155,7 @@ def _sentence(problem: Mapping[str, str]) -> str:
 
 
 class _NewOperations:
-    """Operations on their way into the queue: gathered as rows, then inserted in the order of `seq`."""
+    """The operations on their way into the queue: gathered as rows, then inserted in the order of `seq`."""
 
     def __init__(self, db: Transaction, state: WorkflowState) -> None:
         self._state = state
@@ -165,13 +166,13 @@ class _NewOperations:
         self._rows: list[tuple[Any, ...]] = []
         self._held_by_step: Counter[str] = Counter()
         self.seqs: dict[int, list[int]] = {}
-        """By the number of their run; see `RunSeqs`."""
+        """The `seq` of operations by the number of their run; see `RunSeqs`."""
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def add(self, runs: Mapping[int, PlannedRun], actors: Mapping[int, str | None]) -> None:
-        """Takes the operations of runs, in their order."""
+        """Adds the operations of runs, in their order."""
         for group in disjoint_groups(runs):
             # Operations travel with others of their step: those get numbers in a row, so that few pages are written.
             lengths = Counter(len(run.operations) for _, run in group)
@@ -187,7 +188,7 @@ class _NewOperations:
                 self._add(number, run, actors.get(run.record_seq), seqs, 0)
 
     def add_behind(self, number: int, run: PlannedRun, actor: str | None, first_index: int) -> None:
-        """Takes the operations of one run; `first_index` is the index of the first one in its record."""
+        """Adds the operations of one run; `first_index` is the index of the first one in its record."""
         seqs = list(range(self._seq + 1, self._seq + 1 + len(run.operations)))
         self._seq += len(seqs)
         self._add(number, run, actor, seqs, first_index)
@@ -230,7 +231,8 @@ class _NewOperations:
 
 
 def disjoint_groups(runs: Mapping[int, PlannedRun]) -> Iterator[list[tuple[int, PlannedRun]]]:
-    """The runs in consecutive groups, in none of which two runs share an identifier: their order within is free."""
+    """Divides runs into consecutive groups, in none of which two runs share an identifier: their order within is
+    free."""
     group: list[tuple[int, PlannedRun]] = []
     keys: set[str] = set()
     for number, run in runs.items():

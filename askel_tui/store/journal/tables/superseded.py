@@ -23,11 +23,12 @@ _KINDS: Mapping[str, str] = {
     Call.BULK_SUBSCRIBE_PROFILES: "'subscribe', 'unsubscribe'",
     Call.BULK_UNSUBSCRIBE_PROFILES: "'subscribe', 'unsubscribe'",
 }
-"""By call: the kinds of steps whose writes can supersede it, for SQL."""
+"""The kinds of steps whose writes can supersede those of a call, for SQL."""
 
 
 def drop_superseded(work: UnitOfWork, rows: Sequence[QueueRow], since: int) -> None:
-    """Takes out of operations what was written since an audit entry; one with nothing left is settled as skipped."""
+    """Removes from operations the fields that were written since an audit entry; one with nothing left is settled as
+    skipped."""
     candidates = {
         row.seq: (row, operation)
         for row in rows
@@ -52,7 +53,8 @@ def drop_superseded(work: UnitOfWork, rows: Sequence[QueueRow], since: int) -> N
 def _later_writes(
     db: Transaction, connection: str, kinds: str, since: int, wanted: Mapping[str, object]
 ) -> Iterator[tuple[Identity, int, WrittenFields]]:
-    """The profiles with a wanted key that were written to after an audit entry: by which record (`seq`), and what."""
+    """Finds the profiles with a wanted key that were written to after an audit entry: the record (`seq`), and the
+    fields."""
     rows = db.execute(
         "SELECT a.profile, r.seq, q.id, q.path FROM audit a "
         "JOIN records r ON r.connection = a.connection AND r.id = a.record JOIN requests q ON q.id = a.request "
@@ -83,7 +85,7 @@ def _replace(work: UnitOfWork, row: QueueRow, before: Operation, after: Operatio
 
 
 def failure_entry_seq(db: Transaction, failed: QueueRow) -> int:
-    """The `seq` of the audit entry of an operation's failure."""
+    """Finds the `seq` of the audit entry of an operation's failure."""
     (seq,) = db.execute(
         "SELECT max(seq) FROM audit WHERE record = ? AND connection = ? AND workflow = ? AND step = ? "
         "AND status = 'failed'",
@@ -93,7 +95,7 @@ def failure_entry_seq(db: Transaction, failed: QueueRow) -> int:
 
 
 def hold_entry_seq(db: Transaction, workflow: str, step: str) -> int:
-    """The `seq` of the audit entry since which a step is held: the first one after its last release."""
+    """Finds the `seq` of the audit entry since which a step is held: the first one after its last release."""
     decided = f"FROM audit INDEXED BY audit_decision WHERE {DECISION_KIND} AND workflow = :workflow AND step = :step"
     (seq,) = db.execute(
         f"SELECT min(seq) {decided} AND kind = 'hold' "
@@ -104,7 +106,7 @@ def hold_entry_seq(db: Transaction, workflow: str, step: str) -> int:
 
 
 def superseded_candidates(db: Transaction, workflow: str, step: str, since: int) -> list[QueueRow]:
-    """The operations that a hold keeps, of those steps whose kind of write was made at all since an audit entry."""
+    """Finds the operations that a hold keeps, of the steps whose kind of write was made at all since an audit entry."""
     steps = db.execute(
         f"SELECT step, min(seq) FROM operations WHERE workflow = ? AND hold = ? AND state = {HELD} AND gate = 0 "
         "GROUP BY step",

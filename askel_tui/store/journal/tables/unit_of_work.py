@@ -1,4 +1,4 @@
-"""One write to the journal: what it changes in many places is gathered, and written once at its end."""
+"""The unit of work of one write to the journal: its changes are gathered, and written once at its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workflows while they run: their states, and forgetting one."""
+"""Workflows while they run: reading and changing their states, and forgetting a workflow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from askel_tui.store.journal.transaction import Transaction
 
 
 def workflow_states(db: Transaction) -> list[WorkflowState]:
-    """The states of all workflows, by name."""
+    """Reads the states of all workflows, by name."""
     rows = db.execute(
         "SELECT workflow, connection, status, version, position, since FROM workflows ORDER BY workflow"
     )

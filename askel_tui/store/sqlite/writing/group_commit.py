@@ -13,7 +13,7 @@ from askel_tui.store.journal.errors import JournalError
 from askel_tui.store.sqlite.connection import begin_write, explain_error
 
 MAX_GATHER_S = 0.05
-"""How long a transaction may gather jobs, in seconds."""
+"""Time that a transaction may gather jobs, in seconds."""
 
 
 class WriteJob:
@@ -28,7 +28,7 @@ class WriteJob:
 
 
 def call_with_connection(work: Callable[..., Any], arguments: Sequence[Any], db: sqlite3.Connection) -> Any:
-    """The result of a function for a connection and its other arguments; unlike a closure it can be pickled."""
+    """Calls a function with a connection and its other arguments; unlike a closure this can be pickled."""
     return work(db, *arguments)
 
 
@@ -39,13 +39,13 @@ class GroupCommitter(Generic[J]):
     """Runs jobs inside write transactions, many in one. A job that fails is rolled back alone."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, poll_job: Callable[[], J | None]) -> None:
-        """`poll_job` gives the next job where one waits already, else None."""
+        """Makes a committer; `poll_job` returns the next job where one waits already, else None."""
         self._connection = connection
         self._path = path
         self._poll_job = poll_job
 
     def commit(self, job: J) -> Sequence[J]:
-        """Commits this job and those that wait behind it; gives them with their results and errors."""
+        """Commits this job and those that wait behind it; returns them with their results and errors."""
         group = [job]
         try:
             begin_write(self._connection)

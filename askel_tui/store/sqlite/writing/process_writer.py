@@ -38,11 +38,14 @@ class ProcessWriter:
         return cls(worker)
 
     def put(self, future: Future[T], work: Callable[..., T], arguments: Sequence[Any]) -> None:
-        """See `Writer`; the function belongs to a module, and what it takes and gives can be pickled."""
+        """Hands in a function; see `Writer`.
+
+        The function belongs to a module, and its arguments and result can be pickled.
+        """
         self._worker.put(future, (work, arguments))
 
     async def close(self) -> None:
-        """See `Writer`."""
+        """Waits for all writes and closes; see `Writer`."""
         await self._worker.close()
 
 

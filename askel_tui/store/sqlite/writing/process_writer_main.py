@@ -17,7 +17,7 @@ from askel_tui.worker_process.child import WorkerChannel, run_worker
 
 
 def serve(channel: WorkerChannel, path: str) -> None:
-    """Writes what it is asked to, until the other side ends. Raises `JournalError` where it can't begin."""
+    """Writes for the other side until that ends. Raises `JournalError` where it can't begin."""
     file = Path(path)
     committer = GroupCommitter(connect(file), file, lambda: _job(channel.poll_question()))
     try:

@@ -16,17 +16,17 @@ T = TypeVar("T")
 
 
 class SwitchingWriter:
-    """A `Writer` that hands over to another one and back; what is written stays in order."""
+    """A `Writer` that hands over to another one and back; writes stay in order."""
 
     def __init__(self, writer: Writer, path: Path, on_commit: Callable[[], None], lock: int) -> None:
-        """`writer` writes at first; `lock` is the descriptor of the home's lock."""
+        """Makes a writer that begins with `writer`; `lock` is the descriptor of the home's lock."""
         self._path = path
         self._on_commit = on_commit
         self._lock = lock
         self._writer = writer
         self._bulk = False
         self._postponed: list[tuple[Future[Any], Callable[..., Any], Sequence[Any]]] | None = None
-        """Writes that were handed in while one writer ends and the other has not begun; None at other times."""
+        """The writes that were handed in while one writer ends and the other has not begun; None at other times."""
 
     async def enter_bulk_mode(self) -> None:
         """Lets a process of its own write from now on. Raises `OSError` where none can be started."""
@@ -44,14 +44,14 @@ class SwitchingWriter:
             await self._switch(ThreadWriter(connection, self._path, self._on_commit))
 
     def put(self, future: Future[T], work: Callable[..., T], arguments: Sequence[Any]) -> None:
-        """See `Writer`."""
+        """Hands in a function; see `Writer`."""
         if self._postponed is None:
             self._writer.put(future, work, arguments)
         else:
             self._postponed.append((future, work, arguments))
 
     async def close(self) -> None:
-        """See `Writer`; no switch is under way any more."""
+        """Waits for all writes and closes; see `Writer`. No switch is under way any more."""
         await self._writer.close()
 
     async def _switch(self, writer: Writer) -> None:

@@ -48,11 +48,11 @@ class ThreadWriter:
     """A `Writer` in a thread of this process."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, on_commit: Callable[[], None]) -> None:
-        """`on_commit` is called on the event loop after each commit."""
+        """Starts the thread. `on_commit` is called on the event loop after each commit."""
         self._path = path
         self._on_commit = on_commit
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        """Jobs in order; None is the end."""
+        """The jobs in order; None is the end."""
         self._committer = GroupCommitter(connection, path, self._poll_job)
         self._closing = False
         self._ended = False
@@ -61,14 +61,14 @@ class ThreadWriter:
         self._thread.start()
 
     def put(self, future: Future[T], work: Callable[..., T], arguments: Sequence[Any]) -> None:
-        """See `Writer`."""
+        """Hands in a function; see `Writer`."""
         if self._closing:
             future.set_exception(JournalError(f"The journal {self._path} is closed; open it again."))
         else:
             self._jobs.put(_Job(partial(call_with_connection, work, arguments), future))
 
     async def close(self) -> None:
-        """See `Writer`."""
+        """Waits for all writes and closes; see `Writer`."""
         if not self._closing:
             self._closing = True
             self._jobs.put(None)
@@ -99,7 +99,8 @@ class ThreadWriter:
 
 
 def write(writer: Writer, work: Callable[..., T], *arguments: Any) -> Awaitable[T]:
-    """The result of a function for a connection and the arguments, once it is durable; see `Writer.put`."""
+    """Writes with a function of a connection and the arguments, and returns its result once that is durable; see
+    `Writer.put`."""
     # No coroutine: that would keep the arguments, megabytes maybe, until the answer is there.
     future: Future[T] = asyncio.get_running_loop().create_future()
     writer.put(future, work, arguments)

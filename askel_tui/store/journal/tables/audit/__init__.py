@@ -1,4 +1,4 @@
-"""The audit: its chain of hashes, its queries, and what the live tail reads of it.
+"""The audit: its chain of hashes, its queries, and the reads of the live tail.
 
 No other table is written here.
 """

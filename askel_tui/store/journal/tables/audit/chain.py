@@ -25,7 +25,7 @@ SYSTEM_ACTOR = "askel"
 """The actor of entries that neither a person nor a record's actor caused."""
 
 AUDIT_BATCH_ROWS = 1_000
-"""Entries that are gathered before they are written."""
+"""The number of entries that are gathered before they are written."""
 
 _OWN_COLUMNS = "seq, record, operation, hash, profile"
 """The columns in which the entries of one frame differ."""
@@ -43,12 +43,12 @@ class CarryingRequest:
     key: str
 
     def hashed_fields(self) -> dict[str, Any]:
-        """The fields of a request that the chain hashes."""
+        """Returns the fields of a request that the chain hashes."""
         return {"id": self.id, "method": self.method, "path": self.path, "sha256": self.digest.hex()}
 
 
 def _json_text(value: str | None) -> str:
-    """A text as JSON, as `canonical_json` writes it."""
+    """Encodes a text as JSON, as `canonical_json` writes it."""
     return "null" if value is None else encode_basestring(value)
 
 
@@ -61,7 +61,7 @@ class _Frame:
     tail: str
     shared: Mapping[str, Any]
     target: Target | None
-    """Kept, so that no other target can come to have its `id()`."""
+    """The target of the entries: kept, so that no other target can come to have its `id()`."""
     rows: list[tuple[Any, ...]]
 
 
@@ -163,7 +163,7 @@ class AuditChain:
             self._append(frame, row.record, ident, profiles.get(row.seq, profile))
 
     def flush(self) -> None:
-        """Writes the appended entries, and where the chain ends now."""
+        """Writes the appended entries, and the new end of the chain."""
         if self._seq > self._first:
             self._write()
             self._db.execute("UPDATE audit_head SET seq = ?, hash = ?", (self._seq, self._hash))
@@ -245,6 +245,6 @@ def write_decision(db: Transaction, decision: Decision, now: int) -> None:
 
 
 def chain_hash(before: bytes, entry: Mapping[str, Any]) -> bytes:
-    """The hash of an entry (without `prev` and `hash`) that follows the one with the hash `before`."""
+    """Computes the hash of an entry (without `prev` and `hash`) that follows the one with the hash `before`."""
     prev = before.hex()
     return hashlib.sha256(prev.encode() + canonical_json({**entry, "prev": prev})).digest()

@@ -1,4 +1,5 @@
-"""Confirmations: writes that Klaviyo accepted without saying what became of them, and what was read back of them."""
+"""Confirmations: writes that Klaviyo accepted without saying whether they were carried out, and the result of reading
+them back."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from askel_tui.store.journal.tables.audit.encoding import unpack_operation_id
 from askel_tui.store.journal.transaction import Transaction
 
 EVENTS_SAMPLED_PER_REQUEST = 3
-"""How many events of one request are read back."""
+"""The number of events of one request that are read back."""
 
 _FIND = f"""
 SELECT a.seq, a.at, a.connection, a.workflow, a.step, a.record, a.operation, a.kind, a.profile, a.target, a.request
@@ -32,7 +33,8 @@ ORDER BY a.seq LIMIT :limit
 def unconfirmed_writes(
     db: Transaction, after: int, since: int, limit: int
 ) -> tuple[list[UnconfirmedWrite], int]:
-    """Entries over `after`, not older than `since`, that wait for a confirmation, and the last `seq` looked at.
+    """Finds entries with a higher `seq` than `after`, not older than `since`, that wait for a confirmation, and the
+    last `seq` searched.
 
     All entries of consent, and of each call's events a few.
     """
@@ -55,7 +57,7 @@ def _unconfirmed(row: tuple[Any, ...]) -> UnconfirmedWrite:
 
 
 def write_confirmations(db: Transaction, confirmed: Sequence[Confirmation], now: int) -> int:
-    """Writes one audit entry for each write that was read back; gives how many were new."""
+    """Writes one audit entry for each write that was read back; returns how many were new."""
     chain = AuditChain(db, now)
     count = 0
     for each in confirmed:

@@ -1,4 +1,4 @@
-"""How audit entries store responses, bodies and operation ids."""
+"""Encoding of responses, bodies and operation ids in audit entries."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 from askel_tui.core.canonical import canonical_json
 
 DEEP_NESTING_LEVELS = 100
-"""From so many brackets on, a body is tried whether it can be written again inside an entry."""
+"""The number of brackets from which on a body is tested whether it can be written again inside an entry."""
 
 
 def response_document(status: int | None, body: bytes | None, detail: str | None) -> dict[str, Any] | None:
-    """The `response` of an entry: {status, body} where there was an answer, and `detail`; None where it is empty."""
+    """Makes the `response` of an entry: {status, body} where there was an answer, and `detail`; None where it is
+    empty."""
     response: dict[str, Any] = {}
     if status is not None:
         response["status"] = status
@@ -25,7 +26,7 @@ def response_document(status: int | None, body: bytes | None, detail: str | None
 
 
 def decode_body(body: bytes) -> Any:
-    """A body as JSON where it is JSON that can be written again, else as text."""
+    """Decodes a body as JSON where it is JSON that can be written again, else as text."""
     if not body:
         return None
     try:
@@ -53,7 +54,7 @@ _JSON = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant)
 
 
 def pack_operation_id(operation: str) -> bytes | str:
-    """An operation id as it is stored: 16 bytes for 32 hex digits, anything else as it is."""
+    """Packs an operation id for storage: 16 bytes for 32 hex digits, anything else as it is."""
     try:
         packed = bytes.fromhex(operation)
     except ValueError:
@@ -62,5 +63,5 @@ def pack_operation_id(operation: str) -> bytes | str:
 
 
 def unpack_operation_id(stored: bytes | str | None) -> str | None:
-    """The operation id that `pack_operation_id` packed."""
+    """Unpacks an operation id that `pack_operation_id` packed."""
     return stored.hex() if isinstance(stored, bytes) else stored

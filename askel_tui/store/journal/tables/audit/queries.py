@@ -17,7 +17,7 @@ from askel_tui.store.journal.tables.audit.encoding import decode_body, unpack_op
 from askel_tui.store.journal.transaction import Transaction
 
 CHECK_BATCH_ROWS = 5_000
-"""Entries checked in one read, so that no read keeps the write-ahead log from being emptied."""
+"""The number of entries that are checked in one read, so that no read keeps the write-ahead log from being emptied."""
 
 _COLUMNS = (
     "a.seq, a.at, a.actor, a.connection, a.workflow, a.step, a.record, a.operation, a.kind, a.profile, a.target, "
@@ -30,7 +30,8 @@ _ZERO = bytes(32)
 def read_entries(
     db: Transaction, wanted: AuditFilter, after: int, limit: int, newest: bool
 ) -> tuple[list[AuditEntry], int]:
-    """Entries over `after` in order (with `newest` the last ones), and the `seq` of the chain's end."""
+    """Reads entries with a higher `seq` than `after` in order (with `newest` the last ones), and the `seq` of the
+    chain's end."""
     (head,) = db.execute("SELECT seq FROM audit_head").fetchone()
     index, conditions, parameters = filter_conditions(wanted)
     rows = db.execute(
@@ -47,12 +48,13 @@ def read_entries(
 def audit_entries(
     db: Transaction, wanted: AuditFilter, *, after: int = 0, limit: int = 1000, newest: bool = False
 ) -> list[AuditEntry]:
-    """Entries over `after` in order; `newest` gives the last `limit` of them, still in order."""
+    """Reads entries with a higher `seq` than `after` in order; `newest` gives the last `limit` of them, still in
+    order."""
     return read_entries(db, wanted, after, limit, newest)[0]
 
 
 def filter_conditions(wanted: AuditFilter) -> tuple[str, list[str], dict[str, Any]]:
-    """The index to walk, the conditions and their parameters, for a query over `audit a`."""
+    """Makes the parts of a query over `audit a`: the index to walk, the conditions and their parameters."""
     conditions: list[str] = []
     parameters: dict[str, Any] = {}
     for name in ("connection", "workflow", "step", "record", "status", "kind"):
@@ -79,7 +81,7 @@ def filter_conditions(wanted: AuditFilter) -> tuple[str, list[str], dict[str, An
 
 
 def _index(wanted: AuditFilter) -> tuple[str, list[str]]:
-    """The index to walk, and a condition for its use; chosen here, since SQLite would guess without statistics."""
+    """Chooses the index to walk, and a condition for its use; SQLite would guess without statistics."""
     rare = wanted.status in ("failed", "skipped", "discarded")
     if wanted.record is not None:
         return "INDEXED BY audit_record", []
@@ -119,7 +121,7 @@ def _entries(db: Transaction, rows: list[tuple[Any, ...]]) -> Iterator[AuditEntr
 
 
 def _before(db: Transaction, seq: int) -> bytes:
-    """The hash before an entry whose predecessor is not there: it was pruned, or there never was one."""
+    """Returns the hash before an entry whose predecessor is not there: it was pruned, or there never was one."""
     anchor = retention.chain_anchor(db)
     return anchor[1] if anchor is not None and anchor[0] == seq - 1 else _ZERO
 
@@ -130,7 +132,7 @@ def _body(db: Transaction, request: int) -> dict[str, Any]:
 
 
 def _fields(row: tuple[Any, ...]) -> dict[str, Any]:
-    """An entry's fields as they were hashed."""
+    """Reads an entry's fields as they were hashed."""
     (
         seq, at, actor, connection, workflow, step, record, operation, kind, profile, target, status, response,
         attempts, ms, revision, key, _, request, method, path, digest, _,
@@ -157,7 +159,7 @@ def _parsed(text: str | None) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ChainCheck:
-    """How far the chain was checked: the last entry that fits, its hash, and whether the check has ended."""
+    """The progress of checking the chain: the last entry that fits, its hash, and whether the check has ended."""
 
     seq: int = 0
     hash: bytes = _ZERO

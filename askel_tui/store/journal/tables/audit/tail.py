@@ -1,4 +1,4 @@
-"""Reading the audit for the live tail: rows by their order, and which entries match a filter.
+"""Reads the audit for the live tail: rows by their order, and which entries match a filter.
 
 Functions of a connection that belongs to the caller's thread. Reads are short, so that none keeps the write-ahead log
 from being emptied.
@@ -26,7 +26,7 @@ ENTRY_STATUSES: tuple[str, ...] = (*get_args(Outcome), "done")
 """The statuses of entries."""
 
 MAX_RESPONSE_CHARS = 300
-"""How much of a response's detail a row shows."""
+"""The number of characters of a response's detail that a row shows."""
 
 
 class TailRow(NamedTuple):
@@ -61,7 +61,7 @@ class TailRow(NamedTuple):
 
     @property
     def detail(self) -> str:
-        """The detail of the response, where something did not go well."""
+        """The detail of the response: the reason of a result that is not plain success."""
         detail = _parsed(self.response_json).get("detail")
         if isinstance(detail, dict):
             words = [str(value) for value in detail.values() if value not in (None, "", 0)]
@@ -76,7 +76,7 @@ _COLUMNS = (
 
 
 def bounds(db: Transaction) -> tuple[int, int, int]:
-    """The first and the last `seq`, and how many entries there are; zeros where there is none. Counting is slow."""
+    """Returns the first and the last `seq`, and the number of entries; zeros where there is none. Counting is slow."""
     first, last, count = db.execute(
         "SELECT (SELECT min(seq) FROM audit), (SELECT max(seq) FROM audit), (SELECT count(*) FROM audit)"
     ).fetchone()
@@ -84,18 +84,18 @@ def bounds(db: Transaction) -> tuple[int, int, int]:
 
 
 def first_and_last(db: Transaction) -> tuple[int, int]:
-    """The first and the last `seq`; zeros where there is no entry."""
+    """Returns the first and the last `seq`; zeros where there is no entry."""
     first, last = db.execute("SELECT (SELECT min(seq) FROM audit), (SELECT max(seq) FROM audit)").fetchone()
     return first or 0, last or 0
 
 
 def all_seqs(db: Transaction) -> list[int]:
-    """Every `seq`, in order: for a journal with gaps."""
+    """Lists every `seq`, in order: for a journal with gaps."""
     return sorted(seq for (seq,) in db.execute("SELECT seq FROM audit INDEXED BY audit_at"))
 
 
 def read_rows(db: Transaction, seqs: Sequence[int]) -> list[TailRow]:
-    """The rows of these entries, in order of `seq`."""
+    """Reads the rows of entries, in order of `seq`."""
     if not seqs:
         return []
     if isinstance(seqs, range) and seqs.step == 1:
@@ -109,13 +109,13 @@ def read_rows(db: Transaction, seqs: Sequence[int]) -> list[TailRow]:
 
 
 def read_entry(db: Transaction, seq: int) -> AuditEntry | None:
-    """The whole entry of a `seq`; None where there is none."""
+    """Reads the whole entry of a `seq`; None where there is none."""
     found, _ = read_entries(db, AuditFilter(), seq - 1, 1, False)
     return found[0] if found and found[0].seq == seq else None
 
 
 def record_history(db: Transaction, record: str, limit: int = 200) -> list[TailRow]:
-    """All entries about a record, oldest first."""
+    """Reads all entries about a record, oldest first."""
     found = db.execute(
         f"SELECT {_COLUMNS} FROM audit INDEXED BY audit_record WHERE record = ? ORDER BY seq LIMIT ?",
         (record, limit),
@@ -132,7 +132,7 @@ class TailQuery(NamedTuple):
 
     @property
     def by_index(self) -> bool:
-        """Whether an index finds the entries; else all are searched."""
+        """True if an index finds the entries; else all are searched."""
         return not self.words and not self.without
 
 
@@ -167,7 +167,7 @@ def prepare_query(db: Transaction, search: TailQuery) -> PreparedQuery:
 
 
 def matching_seqs(db: Transaction, query: PreparedQuery, low: int, high: int, limit: int) -> list[int]:
-    """The newest `limit` entries from `low` to `high` that match, newest first."""
+    """Finds the newest `limit` entries from `low` to `high` that match, newest first."""
     where = " AND ".join(("a.seq BETWEEN :low AND :high", *query.conditions))
     # One row, not thousands: for each row that SQLite steps to, Python would release its lock and wait to get it back.
     (found,) = db.execute(
@@ -179,14 +179,14 @@ def matching_seqs(db: Transaction, query: PreparedQuery, low: int, high: int, li
 
 
 def _values(db: Transaction) -> dict[str, list[str]]:
-    """The values of columns that have few."""
+    """Reads the values of the columns that have few different ones."""
     decided = _distinct(db, "kind", f"AND {DECISION_KIND}")
     found = {name: _distinct(db, name) for name in INDEXED_COLUMNS}
     return {**found, "kind": [*STEP_KINDS, *decided], "status": list(ENTRY_STATUSES)}
 
 
 def _distinct(db: Transaction, column: str, also: str = "") -> list[str]:
-    """The different values of an indexed column, found by hopping along its index; at most a few hundred."""
+    """Finds the different values of an indexed column by hopping along its index; at most a few hundred."""
     found: list[str] = []
     value: str | None = None
     while len(found) < 300:
