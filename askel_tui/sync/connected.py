@@ -1,4 +1,4 @@
-"""A connection as the engine sees it: who it writes to, and with what."""
+"""A connection as the engine uses it: the account that it writes to, its client and its policy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from askel_tui.store.state.documents import OnConflict
 from askel_tui.sync.timing import Limits, Timing
 
 PAUSE_AFTER_MS = 15 * 60_000
-"""How long operations are tried again before their step is held, without a setting, in milliseconds."""
+"""Time that operations are tried again before their step is held, without a setting, in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,6 @@ class Connected:
     client: Client
     on_conflict: OnConflict = "fail"
     pause_after_ms: int = PAUSE_AFTER_MS
-    """How long a step's operations may be backed off before the step is held."""
+    """Time that a step's operations may be backed off before the step is held."""
     timing: Timing = field(default_factory=Timing)
     limits: Limits = field(default_factory=Limits)

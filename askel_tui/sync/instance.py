@@ -44,7 +44,7 @@ FOREIGN_USE_KIND = "foreign_use"
 
 
 def now_ms() -> int:
-    """Milliseconds since 1970."""
+    """Returns the time in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
@@ -68,7 +68,7 @@ class Instance:
         self.journal = journal
         self.clock = now_ms
         self.owner = owner
-        """Whether this process runs the engine of the home."""
+        """True if this process runs the engine of the home."""
         self.timing = Timing()
         self.limits = Limits()
         self._secrets: KeyStore | None = None
@@ -77,9 +77,9 @@ class Instance:
         self._note_tasks: set[asyncio.Task[None]] = set()
         self._clients: dict[tuple[str, str, str], Client] = {}
         self.retry_policy: RetryPolicy | None = None
-        """Bounds of the attempts at one call, where they are not the usual ones."""
+        """The bounds of the attempts at one call, where they are not the usual ones."""
         self.http_limits: HttpLimits | None = None
-        """Bounds of one HTTP request, where they are not the usual ones."""
+        """The bounds of one HTTP request, where they are not the usual ones."""
 
     async def aclose(self) -> None:
         """Closes clients and the journal."""
@@ -91,7 +91,7 @@ class Instance:
         await self.journal.close()
 
     def secrets(self) -> KeyStore:
-        """The key store. Raises `NoSafeKeyring`."""
+        """Returns the key store. Raises `NoSafeKeyring`."""
         if self._secrets is None:
             from askel_tui.store.secrets.key_store import open_key_store
 
@@ -99,7 +99,7 @@ class Instance:
         return self._secrets
 
     async def client_for(self, key: str, revision: str, account: str) -> Client:
-        """A client for a key that need not be stored, under the account's budget."""
+        """Makes a client for a key that need not be stored, under the account's budget."""
         from askel_tui.klaviyo.client import Client
         from askel_tui.klaviyo.rate_limits.limiter import RateLimiter, budgets_switched_off
 
@@ -126,14 +126,14 @@ class Instance:
         return client
 
     async def client(self, connection: str) -> Client:
-        """The client of a connection. Raises `KeyNotStored`, `UnknownConnection`."""
+        """Returns the client of a connection. Raises `KeyNotStored`, `UnknownConnection`."""
         found = await self.find_client(connection)
         if found is None:
             raise KeyNotStored(connection)
         return found
 
     async def find_client(self, connection: str) -> Client | None:
-        """The client of a connection; None where its key is not stored. Raises `UnknownConnection`."""
+        """Finds the client of a connection; None where its key is not stored. Raises `UnknownConnection`."""
         found = self.state.connection(connection)
         handle = (found.name, found.key, found.revision)
         if handle not in self._clients:
@@ -147,7 +147,7 @@ class Instance:
         return self._clients[handle]
 
     async def connected(self) -> dict[str, dict[str, Connected]]:
-        """Every connection that has a key, by account and name."""
+        """Returns every connection that has a key, by account and name."""
         from askel_tui.sync.connected import PAUSE_AFTER_MS, Connected
 
         found: dict[str, dict[str, Connected]] = {}
@@ -184,12 +184,12 @@ class Instance:
         noting.add_done_callback(self._note_tasks.discard)
 
     async def connected_by_name(self) -> dict[str, Connected]:
-        """Every connection that has a key, by name."""
+        """Returns every connection that has a key, by name."""
         by_account = await self.connected()
         return {name: each for connections in by_account.values() for name, each in connections.items()}
 
     def connections_stamp(self) -> object:
-        """A value that changes whenever connections or workflows were changed, by any process."""
+        """Returns a value that changes whenever connections or workflows were changed, by any process."""
         try:
             found = os.stat(state_file(self.home))
         except FileNotFoundError:
@@ -197,11 +197,11 @@ class Instance:
         return found.st_ino, found.st_mtime_ns, found.st_size
 
     def workflow_document(self, workflow: str, version: int | None = None) -> WorkflowDoc:
-        """A version of a workflow (the newest without one). Raises `UnknownWorkflow`."""
+        """Returns a version of a workflow (the newest without one). Raises `UnknownWorkflow`."""
         return self.state.workflow(workflow, version)
 
     async def applied_version(self, workflow: str, version: int | None = None) -> AppliedWorkflow | None:
-        """A version of a workflow, ready for planning; None where what is stored can't be read any more."""
+        """Loads a version of a workflow, ready for planning; None where the stored version can't be read any more."""
         doc = self.workflow_document(workflow, version)
         connection = self.state.connection(doc.connection)
         loaded, problems = load_workflow(doc.source, doc.file or doc.workflow)
@@ -211,17 +211,17 @@ class Instance:
         return AppliedWorkflow(loaded, doc.version, connection.account or "", connection.revision, targets)
 
     async def workflow_state(self, workflow: str) -> WorkflowState | None:
-        """The state of a workflow; None where it was never applied."""
+        """Returns the state of a workflow; None where it was never applied."""
         states = await self.journal.workflow_states()
         return next((state for state in states if state.workflow == workflow), None)
 
     def catalog(self, connection: str) -> Catalog | None:
-        """The catalog as it was last read."""
+        """Returns the catalog as it was last read."""
         found = self.state.catalog(connection)
         return Catalog.from_dict(found) if found is not None else None
 
     async def save_catalog(self, connection: str, catalog: Catalog, sections: Collection[str]) -> Catalog:
-        """Stores sections of a catalog that were read; the others stay as they were. Gives the whole catalog."""
+        """Stores sections of a catalog that were read; the others stay as they were. Returns the whole catalog."""
         before = self.catalog(connection)
         if before is not None:
             catalog = replace(
@@ -232,7 +232,7 @@ class Instance:
 
 
 def account_key(connection: ConnectionDoc) -> str:
-    """The account whose budget a connection uses; the key stands for it where the account is unknown."""
+    """Returns the account whose budget a connection uses; the key stands for it where the account is unknown."""
     return connection.account or f"key:{connection.key}"
 
 
@@ -240,7 +240,7 @@ def account_key(connection: ConnectionDoc) -> str:
 async def open_instance(
     home: Path | None = None, *, owner: bool = False, lock: OwnershipLock | None = None
 ) -> AsyncIterator[Instance]:
-    """An instance of the home (`ASKEL_HOME` without one), closed at the end. Raises `HomeUnusable`.
+    """Opens the instance of the home (`ASKEL_HOME` without one), and closes it at the end. Raises `HomeUnusable`.
 
     With the home's lock a process of its own may write the journal; it holds the lock until it has ended.
     """

@@ -1,4 +1,4 @@
-"""Periodic work: when a round of it is due again."""
+"""Periodic work: decides when a round is due again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ class Interval:
         self._last: int | None = None
 
     def elapsed(self, now: int, interval_ms: int) -> bool:
-        """Whether the interval has passed since the last round, which then is this one."""
+        """Checks whether the interval has passed since the last round; if so, `now` becomes the time of the last
+        round."""
         if self._last is not None and 0 <= now - self._last < interval_ms:
             return False
         self._last = now

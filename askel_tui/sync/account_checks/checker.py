@@ -73,7 +73,7 @@ class AccountChecker:
             return await self._check_before_send(connection, keys)
 
     async def run_round(self) -> None:
-        """Checks the connections and steps that are due. Raises only what the journal or the state raise."""
+        """Checks the connections and steps that are due. Raises only errors of the journal or the state."""
         now = self._instance.clock()
         if not self._interval.elapsed(
             now, min(MIN_ROUND_INTERVAL_MS, self._instance.timing.hold_check_interval_ms)
@@ -100,7 +100,7 @@ class AccountChecker:
         return step_key(key) not in self._drifted_steps and self._schedule.is_fresh(key, now)
 
     async def _check_fully(self, connection: str, active: Collection[VersionedStep]) -> None:
-        """Checks a whole connection; where the account can't be read, the next check does."""
+        """Checks a whole connection; where the account can't be read, the next check makes up for it."""
         state = self._schedule.state(connection)
         async with self._limit, state.lock:
             state.full_check_at = self._instance.clock()
@@ -117,7 +117,7 @@ class AccountChecker:
                 log.info("%s could not be checked: %s", connection, error)
 
     async def _check_before_send(self, connection: str, keys: Collection[VersionedStep]) -> bool:
-        """Checks the steps that are not fresh. False where one of them is held."""
+        """Checks the steps that are not fresh. Returns False where one of them is held."""
         steps = {step_key(key) for key in keys}
         if steps & self._drifted_steps:
             held = {(hold.workflow, hold.step) for hold in await self._instance.journal.holds()}
@@ -219,7 +219,7 @@ class AccountChecker:
                     )
 
     async def _order_release(self, hold: Hold, client: Client, pinned: Iterable[StepDependencies]) -> None:
-        """Has a hold end whose cause is gone."""
+        """Submits a command that ends a hold whose cause is gone."""
         now = self._instance.clock()
         if now - hold.since < self._instance.timing.hold_check_interval_ms:
             return
@@ -238,7 +238,7 @@ def _may_end_by_itself(hold: Hold) -> bool:
 
 
 def _target_query(pinned: Iterable[StepDependencies], full: bool) -> TargetQuery:
-    """What has to be read for these steps; metrics in full checks only, for their loss holds no event."""
+    """Makes the query for the targets of these steps; metrics in full checks only, for their loss holds no event."""
     lists, segments, flows, metrics = set(), set(), set(), False
     for one in pinned:
         target, destination = one.target, one.destination

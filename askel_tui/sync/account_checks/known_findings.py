@@ -21,7 +21,7 @@ from askel_tui.sync.account_checks.pins import StepKey
 log = logging.getLogger(__name__)
 
 FOUND_KIND, OVER_KIND = "drift", "drift_over"
-"""Kinds of audit entries."""
+"""The kinds of audit entries."""
 
 
 class KnownFindings:
@@ -31,16 +31,16 @@ class KnownFindings:
         self._journal = journal
         self._findings_by_step: dict[StepKey, dict[str, dict[str, Any]]] | None = None
         self._released: set[tuple[StepKey, str]] = set()
-        """Findings in spite of which a person released the step."""
+        """The findings in spite of which a person released the step."""
 
     def is_known(self, step: StepKey, finding: Finding) -> bool:
-        """Whether the finding was noted before."""
+        """Checks whether the finding was noted before."""
         return finding.evidence in (self._findings_by_step or {}).get(step, {})
 
     async def handle_finding(
         self, connection: str, step: StepKey, finding: Finding, hold: Hold | None, now: int
     ) -> bool:
-        """Acts on a finding; `hold` is the step's present hold. True where the step must not send."""
+        """Acts on a finding; `hold` is the step's present hold. Returns True where the step must not send."""
         known = (await self._load()).get(step, {}).get(finding.evidence)
         if finding.policy == "warn":
             if known is None:
@@ -82,7 +82,7 @@ class KnownFindings:
                 await self._journal.write_decision(decision, now)
 
     def keep_only(self, workflows: Collection[str]) -> None:
-        """Forgets the findings of other workflows, which were deleted."""
+        """Forgets the findings of all workflows but `workflows`: the others were deleted."""
         if self._findings_by_step is not None:
             self._findings_by_step = {
                 step: known for step, known in self._findings_by_step.items() if step[0] in workflows

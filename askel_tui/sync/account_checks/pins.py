@@ -1,4 +1,4 @@
-"""What applied workflows depend on: the pins of every version that runs or still has operations to send."""
+"""The pins of applied workflows, of every version that runs or still has operations to send."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from askel_tui.store.errors import UnknownConnection, UnknownVersion, UnknownWor
 from askel_tui.sync.instance import Instance
 
 StepKey = tuple[str, str]
-"""Workflow and step."""
+"""A workflow and a step."""
 
 VersionedStep = tuple[str, int, str]
-"""Workflow, version and step: operations keep the version that they were planned under."""
+"""A workflow, its version and a step: operations keep the version that they were planned under."""
 
 
 def step_key(step: VersionedStep) -> StepKey:
-    """The step without its version."""
+    """Returns the step without its version."""
     return step[0], step[2]
 
 
@@ -33,10 +33,10 @@ class Pins:
         self._instance = instance
         self._by_version: dict[tuple[str, int], dict[str, StepDependencies]] = {}
         self._cleared_properties: dict[str, frozenset[str]] | None = None
-        """By connection, the properties that active workflows remove themselves."""
+        """The properties that active workflows remove themselves, by connection."""
 
     async def active(self) -> dict[str, list[VersionedStep]]:
-        """The steps of all active and paused workflows, by connection."""
+        """Returns the steps of all active and paused workflows, by connection."""
         found: dict[str, list[VersionedStep]] = defaultdict(list)
         cleared: dict[str, set[str]] = defaultdict(set)
         for state in await self._instance.journal.workflow_states():
@@ -49,7 +49,7 @@ class Pins:
         return found
 
     async def read(self, keys: Collection[VersionedStep]) -> dict[VersionedStep, StepDependencies]:
-        """What each of these steps depends on; steps of direct writes are left out."""
+        """Reads the dependencies of each of these steps; steps of direct writes are left out."""
         if self._cleared_properties is None:
             await self.active()
         found = {}
@@ -61,7 +61,7 @@ class Pins:
         return found
 
     def needs_no_check(self, key: VersionedStep) -> bool:
-        """Whether the step, once it was read, names nothing whose drift would hold it."""
+        """Checks whether the step, once it was read, names nothing whose drift would hold it."""
         steps = self._by_version.get(key[:2])
         if steps is None:
             return False

@@ -22,7 +22,7 @@ from askel_tui.store.journal.rows import AuditEntry, AuditFilter
 from askel_tui.sync.account_checks.pins import StepKey
 
 MAX_WITNESSES_PER_STEP = 20
-"""How many witnesses a step has."""
+"""The number of witnesses of a step."""
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class _Witness:
     values: dict[str, Any]
     ever_carried: set[str] = field(default_factory=set)
     read_since_write: bool = False
-    """Whether it was read since it was written to, or was written to before this program started."""
+    """True if the witness was read since it was written to, or was written to before this program started."""
 
 
 class PropertyWitnesses:
@@ -43,12 +43,12 @@ class PropertyWitnesses:
         self._journal = journal
         self._witnesses_by_step: dict[StepKey, dict[str, _Witness]] = {}
         self._searched_to_seq: dict[StepKey, int] = {}
-        """The audit entry up to which a step's writes were searched for witnesses."""
+        """The `seq` of the audit entry up to which a step's writes were searched for witnesses."""
 
     async def read(
         self, client: Client, steps: Mapping[StepKey, StepDependencies]
     ) -> dict[StepKey, list[PropertyWitness]]:
-        """What the witnesses of these steps held before, and hold now. Raises `KlaviyoError`."""
+        """Reads the properties that the witnesses of these steps held before, and hold now. Raises `KlaviyoError`."""
         by_step: dict[StepKey, list[_Witness]] = {}
         for step, dependencies in steps.items():
             if dependencies.properties:
@@ -75,7 +75,7 @@ class PropertyWitnesses:
     def update_values(
         self, steps: Mapping[StepKey, StepDependencies], readings: Mapping[StepKey, Sequence[PropertyWitness]]
     ) -> None:
-        """Remembers what the witnesses hold now; a property that is gone keeps its last value.
+        """Remembers the present values of the witnesses; a property that is gone keeps its last value.
 
         While a property is missing, new witnesses that have all of theirs are dropped: they were written to after
         it went missing.
@@ -117,7 +117,7 @@ class PropertyWitnesses:
 
 
 def _written_values(entry: AuditEntry, identity: Identity, properties: Iterable[str]) -> dict[str, Any]:
-    """The values that a request wrote to the profile; none where its body was pruned."""
+    """Finds the values that a request wrote to the profile; none where its body was pruned."""
     body = (entry.request or {}).get("body")
     wanted = identity.identifiers()
     for attributes in _profiles_in_body(body):
@@ -129,7 +129,7 @@ def _written_values(entry: AuditEntry, identity: Identity, properties: Iterable[
 
 
 def _has_an_identifier(attributes: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
-    """Whether a profile has one of the identifiers. An import job has thousands of profiles."""
+    """Checks whether a profile has one of the identifiers. An import job has thousands of profiles."""
     for name, value in wanted.items():
         held = attributes.get(name)
         if held == value or (
@@ -140,7 +140,7 @@ def _has_an_identifier(attributes: Mapping[str, Any], wanted: Mapping[str, str])
 
 
 def _profiles_in_body(body: Any) -> Iterable[dict[str, Any]]:
-    """The attributes of every profile in a request's body: one of its own, or the rows of an import job."""
+    """Finds the attributes of every profile in a request's body: one of its own, or the rows of an import job."""
     data = body.get("data") if isinstance(body, dict) else None
     attributes = data.get("attributes") if isinstance(data, dict) else None
     if not isinstance(attributes, dict):

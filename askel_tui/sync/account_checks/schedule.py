@@ -1,4 +1,4 @@
-"""When which connection and step is to be checked for drift again."""
+"""The schedule of checks: when each connection and step is to be checked for drift again."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from askel_tui.sync.instance import Instance
 
 @dataclass(slots=True)
 class CheckState:
-    """What is remembered of a connection between checks; times are milliseconds since 1970."""
+    """The state of a connection between checks; times are milliseconds since 1970."""
 
     full_check_at: int
-    """When the whole connection was last checked."""
+    """The time of the last check of the whole connection."""
     requested_at: dict[VersionedStep, int] = field(default_factory=dict)
-    """When operations of a step were last to be sent."""
+    """The times at which operations of each step were last to be sent."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -37,7 +37,7 @@ class CheckSchedule:
         return self._connections.keys()
 
     def state(self, connection: str) -> CheckState:
-        """The state of a connection, made where there is none."""
+        """Returns the state of a connection, made where there is none."""
         if connection not in self._connections:
             timing = self._instance.timing
             # A first idle check soon, but not those of a thousand connections at once.
@@ -51,13 +51,14 @@ class CheckSchedule:
         self._checked_at.update(dict.fromkeys(keys, at))
 
     def is_fresh(self, key: VersionedStep, now: int) -> bool:
-        """Whether operations of the step may be sent without another check."""
+        """Checks whether operations of the step may be sent without another check."""
         return self._pins.needs_no_check(key) or self._is_younger(
             key, self._instance.timing.max_check_age_ms, now
         )
 
     def is_due(self, connection: str, holds: Iterable[Hold], now: int) -> bool:
-        """Whether the connection is due for a full check; `holds` are those of it that may end by themselves."""
+        """Checks whether the connection is due for a full check; `holds` are those of the connection that may end by
+        themselves."""
         timing, state = self._instance.timing, self.state(connection)
         has_traffic = any(now - at < timing.active_check_interval_ms for at in state.requested_at.values())
         interval = timing.active_check_interval_ms if has_traffic else timing.idle_check_interval_ms
@@ -68,7 +69,7 @@ class CheckSchedule:
         )
 
     def due_soon(self, connection: str, now: int) -> list[VersionedStep]:
-        """The steps with traffic that are to be checked ahead."""
+        """Returns the steps with traffic that are to be checked ahead."""
         timing, state = self._instance.timing, self.state(connection)
         state.requested_at = {
             key: at for key, at in state.requested_at.items() if now - at < timing.active_check_interval_ms

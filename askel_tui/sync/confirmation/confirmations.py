@@ -1,4 +1,4 @@
-"""Confirmations: what Klaviyo accepted without saying more is read back in the background, until it shows.
+"""Confirmations: writes that Klaviyo accepted without saying more are read back in the background, until they show.
 
 All of consent, and a few events of every bulk call (docs/klaviyo.md 2.12, 6). What is to be confirmed is read from the
 audit, so a restart goes on where it was.
@@ -32,15 +32,15 @@ from askel_tui.sync.periodic import Interval
 log = logging.getLogger(__name__)
 
 MAX_AGE_MS = 24 * 3_600_000
-"""How old a write may be that is still looked for, once, after a restart, in milliseconds."""
+"""The largest age of a write that is still read back, once, after a restart, in milliseconds."""
 
 MAX_WAITING_WRITES = 5_000
-"""Writes that wait in memory for their confirmation; the others wait in the audit."""
+"""The number of writes that wait in memory for their confirmation; the others wait in the audit."""
 
 READ_BACK, OPT_IN_PENDING = "read back", "double opt-in pending"
 
 Bodies = Mapping[int, Mapping[str, Any]]
-"""Bodies of requests, by the request's id."""
+"""The bodies of requests, by the request's id."""
 
 
 @dataclass(slots=True)
@@ -53,12 +53,12 @@ class _Waiting:
 
 
 class Confirmations:
-    """Reads back what is unconfirmed, and writes to the audit what shows."""
+    """A worker that reads back unconfirmed writes, and adds to the audit those that show."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._read_up_to = 0
-        """The `seq` of the last audit entry that was looked at."""
+        """The `seq` of the last audit entry that was searched."""
         self._waiting: dict[int, _Waiting] = {}
         self._interval = Interval()
 
@@ -114,7 +114,7 @@ class Confirmations:
             self._waiting.pop(entry.write.seq, None)
 
     def _delay(self, waiting: Iterable[_Waiting], now: int) -> None:
-        """Those that are still waiting are read back again later."""
+        """Delays writes that are still waiting: they are read back again later."""
         timing = self._instance.timing
         for each in waiting:
             each.wait *= 2
@@ -122,7 +122,7 @@ class Confirmations:
             each.due = min(now + each.wait, last)
 
     async def _bodies(self, writes: Sequence[UnconfirmedWrite]) -> Bodies:
-        """The bodies of the requests that carried the writes; those that were pruned are missing."""
+        """Reads the bodies of the requests that carried the writes; those that were pruned are missing."""
         found: dict[int, Mapping[str, Any]] = {}
         for request in dict.fromkeys(each.request for each in writes):
             body = await self._instance.journal.request_body(request)
@@ -171,7 +171,7 @@ async def _confirm_consent(
 
 
 async def _double_opt_in_lists(client: Client, operations: Iterable[Operation]) -> set[str]:
-    """The ids of double opt-in lists among those that the operations subscribe to."""
+    """Finds the double opt-in lists among those that the operations subscribe to, by id."""
     lists = {
         each.destination.id
         for each in operations

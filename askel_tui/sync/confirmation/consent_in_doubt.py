@@ -1,4 +1,4 @@
-"""Consent in doubt is read back while it is held: what shows in the account needs nobody to decide about it.
+"""Consent in doubt is read back while it is held: where it shows in the account, nobody has to decide about it.
 
 It is read less and less often, for as long as the hold stands: a person may be away for the weekend.
 """
@@ -28,14 +28,14 @@ MAX_OPERATIONS_PER_READ = 1_000
 
 @dataclass(slots=True)
 class _NextRead:
-    """When a held step is read next, and how long the wait before that was, in milliseconds."""
+    """The time at which a held step is read next, and the wait before that, in milliseconds."""
 
     due: int
     wait: int
 
 
 class ConsentInDoubt:
-    """Follows what is held in doubt, for the engine that owns the instance."""
+    """A worker that reads back consent which is held in doubt, for the engine that owns the instance."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
@@ -43,7 +43,7 @@ class ConsentInDoubt:
         self._interval = Interval()
 
     async def run_round(self) -> None:
-        """Asks the account about the holds that are due. Raises only what the journal or the state raise."""
+        """Reads the account for the holds that are due. Raises only errors of the journal or the state."""
         now, timing = self._instance.clock(), self._instance.timing
         if not self._interval.elapsed(now, timing.confirmation_interval_ms):
             return
@@ -62,7 +62,8 @@ class ConsentInDoubt:
                 await self._read_back(hold)
 
     async def _read_back(self, hold: Hold) -> None:
-        """Settles what the account shows; the hold ends once nothing of it is in doubt."""
+        """Settles the operations whose effect the account shows; the hold ends once none of its operations is in
+        doubt."""
         journal = self._instance.journal
         held = await journal.attempted_held_operations(hold.workflow, hold.step, MAX_OPERATIONS_PER_READ)
         doubtful = [each for each in held if (each.reason or "").endswith(UNKNOWN_OUTCOME_REASON)]

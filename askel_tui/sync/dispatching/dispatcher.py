@@ -28,19 +28,20 @@ from askel_tui.sync.timing import Limits, Timing
 log = logging.getLogger(__name__)
 
 MAX_OPERATIONS_IN_MEMORY = 350_000
-"""Operations held in memory at once; the rest waits in the journal."""
+"""The number of operations that are held in memory at once; the rest waits in the journal."""
 
 OPERATIONS_PER_LOAD = 2_000
-"""Operations read from the journal at once."""
+"""The number of operations that are read from the journal at once."""
 
 MAX_READY_AHEAD = 15_000
-"""How many ready operations of a workflow are enough to fill the next requests: no more of its records are planned."""
+"""The number of ready operations of a workflow that fill the next requests: no more of its records are planned."""
 
 CLOCK_SET_BACK_MS = 1_000
-"""The clock was set back where it lost more than this against the time that passed, in milliseconds."""
+"""The difference, in milliseconds, from which on a clock that lost time against a steady one counts as set back."""
 
 MAX_DUE_AHEAD_MS = 15 * 60_000
-"""What the journal says is due later than this was delayed by a clock that was ahead: it is due now."""
+"""The largest delay that the clock can explain, in milliseconds: an operation that is due later in the journal is due
+now."""
 
 
 class Dispatcher:
@@ -62,9 +63,9 @@ class Dispatcher:
         self._queue = ProfileQueue()
         self._loaded_seq = 0
         self._more = True
-        """Whether the journal may hold operations that are not in memory."""
+        """True if the journal may hold operations that are not in memory."""
         self._reload = False
-        """Whether the journal is to be read again from its first operation."""
+        """True if the journal is to be read again from its first operation."""
         self._loading = asyncio.Lock()
         self._paused: frozenset[str] = frozenset()
         self._in_flight = InFlight(self._apply, (timing or Timing()).job_drain_s)
@@ -73,11 +74,11 @@ class Dispatcher:
         self._stopping = False
         self._senders: dict[str, Sender] = {}
         self._orphaned: list[OrphanedJob] = []
-        """Requests that wait for a key which may read their jobs; what they carry stays taken."""
+        """The requests that wait for a key which may read their jobs; the operations that they carry stay taken."""
         self._retry_orphaned = False
-        """Whether these are to be tried with any key."""
+        """True if the orphaned jobs are to be tried with any key."""
         self._logged_holds: set[tuple[str, str, str]] = set()
-        """Holds (workflow, step, cause) that were logged since the last command."""
+        """The holds (workflow, step, cause) that were logged since the last command."""
         self._last_clock = (clock(), time.monotonic())
         self.connect(connections)
 
@@ -97,7 +98,7 @@ class Dispatcher:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is in flight or can be sent now or later, in memory or in the journal.
+        """True if nothing is in flight or can be sent now or later, in memory or in the journal.
 
         What waits behind a job that the key may not read does not count.
         """
@@ -106,18 +107,19 @@ class Dispatcher:
 
     @property
     def in_memory_count(self) -> int:
-        """How many operations are in memory."""
+        """The number of operations in memory."""
         return len(self._queue)
 
     def wake(self, *, reload: bool = False) -> None:
-        """Something may have changed: new operations came in, or (`reload`) old ones wait again."""
+        """Notes that something may have changed: new operations came in, or (`reload`) old ones wait again."""
         self._more = True
         self._reload = self._reload or reload
         self._wake.set()
 
     @asynccontextmanager
     async def suspend_loading(self) -> AsyncIterator[None]:
-        """While operations come back into the order: nothing is read meanwhile, and all is read again after it."""
+        """Stops reading from the journal in the block, in which operations come back into the order; all is read
+        again after it."""
         async with self._loading:
             yield
             self._logged_holds.clear()
@@ -144,7 +146,7 @@ class Dispatcher:
             self.wake(reload=min(seqs) <= self._loaded_seq)
 
     def far_ahead(self, workflow: str) -> bool:
-        """Whether so much of a workflow waits here that planning more of it has time."""
+        """Checks whether so many operations of a workflow wait here that planning more of it has time."""
         here, ready = self._queue.count_ahead(workflow)
         return here >= self._limits.max_planned_ahead or ready >= MAX_READY_AHEAD
 
@@ -153,7 +155,7 @@ class Dispatcher:
         self._queue.remove_of_workflow(workflow)
 
     def pause_workflows(self, workflows: Collection[str]) -> None:
-        """Makes these the paused workflows: their requests in flight end, and nothing of them is tried again."""
+        """Pauses these workflows: their requests in flight end, and none of their operations is tried again."""
         self._paused = frozenset(workflows)
         for workflow in self._paused:
             self.drop_workflow(workflow)
@@ -178,7 +180,7 @@ class Dispatcher:
             await self._in_flight.drain()
 
     def stop(self) -> None:
-        """Lets what is in flight end, and starts nothing new."""
+        """Lets the requests in flight end, and starts no new ones."""
         self._stopping = True
         self._wake.set()
 
@@ -205,7 +207,7 @@ class Dispatcher:
         self._in_flight.start(kind, sender.send_again(unanswered))
 
     def _orphans_to_follow(self) -> list[OrphanedJob]:
-        """The orphaned jobs that may be readable now: their key was replaced, or a command was carried out."""
+        """Returns the orphaned jobs that may be readable now: their key was replaced, or a command was carried out."""
         return [
             each
             for each in self._orphaned
@@ -236,7 +238,7 @@ class Dispatcher:
                     self._follow_again(unanswered, sender)
 
     def _correct_due_times(self) -> None:
-        """A clock that was set back makes nothing wait longer than it was meant to."""
+        """Corrects due times after the clock was set back, so that nothing waits longer than it was meant to."""
         (clock, passed), now = self._last_clock, (self._clock(), time.monotonic())
         self._last_clock = now
         gained = now[0] - clock - int((now[1] - passed) * 1000)

@@ -1,4 +1,4 @@
-"""Requests in flight: how many of each kind, how they end, and which of them are waited for when the program ends."""
+"""Requests in flight: counts them by kind, collects their results, and waits for them when the program ends."""
 
 from __future__ import annotations
 
@@ -16,36 +16,37 @@ from askel_tui.sync.settlement.values import QueueUpdate
 
 
 class InFlight:
-    """Runs requests of an account beside each other."""
+    """A runner of an account's requests, many at once."""
 
     def __init__(self, apply: Callable[[QueueUpdate], None], job_drain_s: float) -> None:
-        """`apply` is given what each request changes in the queue; see `Timing` for `job_drain_s`."""
+        """Makes a runner; `apply` gets the changes that each request makes in the queue, and `Timing` explains
+        `job_drain_s`."""
         self._apply = apply
         self._job_drain_s = job_drain_s
         self._tasks: set[asyncio.Task[None]] = set()
         self._open_requests: Counter[asyncio.Task[Any]] = Counter()
-        """How many requests a task has opened that it has to end; the other tasks only wait or read."""
+        """The number of requests that a task has opened and has to end; the other tasks only wait or read."""
         self._count: Counter[Lane] = Counter()
         self._items: Counter[Lane] = Counter()
         self._draining = False
         self.changed = asyncio.Event()
-        """Set whenever one ends; it may be set from outside, too."""
+        """An event that is set whenever a task ends; it may be set from outside, too."""
         self.fault: BaseException | None = None
-        """What kept a request from being settled (a full disk, say): it is in doubt then."""
+        """The error that kept a request from being settled (a full disk, say): the request is in doubt then."""
 
     def __len__(self) -> int:
         return len(self._tasks)
 
     def count(self, kind: Lane) -> int:
-        """How many requests of a kind run."""
+        """Counts the running requests of a kind."""
         return self._count[kind]
 
     def count_items(self, kind: Lane) -> int:
-        """How many operations or rows the requests of a kind carry."""
+        """Counts the operations or rows that the requests of a kind carry."""
         return self._items[kind]
 
     def start(self, kind: Lane, sending: Awaitable[QueueUpdate], items: int = 1) -> None:
-        """Runs a request that counts as one of a kind and carries so many items."""
+        """Runs a request that counts as one of `kind` and carries `items` operations or rows."""
         self._count[kind] += 1
         self._items[kind] += items
         task = asyncio.create_task(self._run(kind, sending, items))
@@ -76,7 +77,7 @@ class InFlight:
         self.changed.set()
 
     async def drain(self) -> None:
-        """Waits for what has to end, and cancels the rest."""
+        """Waits for the requests that have to end, and cancels the rest."""
         # A task that was not started yet would leave its coroutine unawaited.
         await asyncio.sleep(0)
         self._draining = True

@@ -43,13 +43,13 @@ class _LaneState:
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """An operation in the queue, with what is asked of it again and again."""
+    """An operation in the queue, with the facts about it that are needed again and again."""
 
     stored: StoredOperation
     keys: tuple[str, ...]
     lane: _LaneState
     in_flight: bool = False
-    """Whether it is being sent."""
+    """True if it is being sent."""
 
 
 class ProfileQueue:
@@ -58,32 +58,35 @@ class ProfileQueue:
     def __init__(self) -> None:
         self._entries: dict[int, _Entry] = {}
         self._count_of: Counter[str] = Counter()
-        """How many operations are here, by workflow."""
+        """The number of operations in the queue, by workflow."""
         self._ready_count_of: Counter[str] = Counter()
-        """How many of these are ready."""
+        """The number of ready operations, by workflow."""
         self._fifo_by_key: dict[str, list[int]] = {}
         """The `seq` of the operations that carry an identifier, in order."""
         self._last_keys: tuple[tuple[str, Identity] | None, tuple[str, ...]] = (None, ())
         self._lanes: dict[Lane, _LaneState] = {}
         self._delayed: dict[int, _Entry] = {}
-        """Those that were due later than at once when they came: few, so that the next one is soon found."""
+        """The operations that were due later than at once when they were added: few, so that the next one is soon
+        found."""
         self._in_flight_by_key: dict[str, int] = {}
-        """How many operations are being sent, by key where there are any: several where the next was taken along."""
+        """The number of operations that are being sent, by key where there are any: several where the next was taken
+        along."""
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def count_ahead(self, workflow: str) -> tuple[int, int]:
-        """How many operations of a workflow are here, and how many of them are ready."""
+        """Counts the operations of a workflow in the queue, and the ready ones among them."""
         return self._count_of[workflow], self._ready_count_of[workflow]
 
     @property
     def has_ready(self) -> bool:
-        """Whether an operation is ready, due or not."""
+        """True if an operation is ready, due or not."""
         return any(self._ready_count_of.values())
 
     def add(self, stored: StoredOperation, *, live: bool = False) -> None:
-        """Adds an operation at the position that its `seq` gives it. One that is here already stays as it is."""
+        """Adds an operation at the position that its `seq` gives it. One that is in the queue already stays as
+        it is."""
         if stored.seq in self._entries:
             return
         self._entries[stored.seq] = entry = self._make_entry(stored, live)
@@ -100,17 +103,17 @@ class ProfileQueue:
         self._make_ready_if_first(entry)
 
     def calls(self) -> list[Call]:
-        """The calls that have ready operations."""
+        """Returns the calls that have ready operations."""
         return list(dict.fromkeys(each.lane.batch_key.call for each in self._lanes.values() if each.ready))
 
     def lanes(self, call: Call) -> Iterator[tuple[Lane, Mapping[int, StoredOperation]]]:
-        """The ready operations of a call by lane; do not change while iterating."""
+        """Returns the ready operations of a call by lane; do not change the queue while iterating."""
         for state in self._lanes.values():
             if state.ready and state.lane.batch_key.call == call:
                 yield state.lane, state.ready
 
     def count_ready(self, lane: Lane) -> int:
-        """How many operations of a lane are ready, due or not."""
+        """Counts the ready operations of a lane, due or not."""
         state = self._lanes.get(lane)
         return 0 if state is None else len(state.ready)
 
@@ -134,7 +137,7 @@ class ProfileQueue:
         return other
 
     def next_of_profile(self, stored: StoredOperation) -> StoredOperation | None:
-        """The waiting operation right behind a taken one, if both name the same identifiers; it is not taken."""
+        """Finds the waiting operation right behind a taken one, if both name the same identifiers; it is not taken."""
         entry = self._entries[stored.seq]
         following: set[int | None] = set()
         for key in entry.keys:
@@ -148,11 +151,11 @@ class ProfileQueue:
         return other.stored if not other.in_flight and other.keys == entry.keys else None
 
     def take_carried(self, stored: StoredOperation) -> None:
-        """Takes an operation that a request carries: the one `next_of_profile` gave, or one of a request in doubt."""
+        """Takes an operation that a request carries: the one of `next_of_profile`, or one of a request in doubt."""
         self._mark_in_flight(self._entries[stored.seq])
 
     def next_due(self, now: int) -> int | None:
-        """When the next ready operation that is not due yet will be."""
+        """Returns when the next ready operation that is not due yet will be."""
         later = (
             entry.stored.due
             for seq, entry in self._delayed.items()
@@ -161,7 +164,7 @@ class ProfileQueue:
         return min(later, default=None)
 
     def shift_due_times(self, after: int, by: int) -> None:
-        """Moves the due times after a time by so many milliseconds, because the clock was set."""
+        """Moves the due times after a time by `by` milliseconds, because the clock was set."""
         for entry in self._entries.values():
             if entry.stored.due > after:
                 entry.stored = replace(entry.stored, due=entry.stored.due + by)
@@ -252,7 +255,7 @@ class ProfileQueue:
                 self._in_flight_by_key[key] = left
 
     def _make_ready_if_first(self, entry: _Entry) -> None:
-        """Makes an operation ready if nothing is before it."""
+        """Makes an operation ready if no other one of its profile is before it."""
         if entry.in_flight:
             return
         seq = entry.stored.seq

@@ -14,47 +14,50 @@ from askel_tui.sync.sending.batches import ProfileUpdates
 from askel_tui.sync.sending.sender import Sender
 
 MAX_SINGLE_CALLS = 64
-"""Single calls of one kind in flight at once; the rate limiter decides when each of them starts."""
+"""The number of single calls of one kind in flight at once; the rate limiter decides when each of them starts."""
 
 MAX_BULK_REQUESTS_AND_ROWS = {Call.BULK_IMPORT_PROFILES: (8, 25_000), Call.BULK_CREATE_EVENTS: (8, 8_000)}
-"""Bulk requests in flight at once, and with how many rows no further one is started: these rows are in memory."""
+"""The number of bulk requests in flight at once, and the number of rows in flight from which no further one is
+started."""
 
 MAX_PARTLY_FULL_REQUESTS, MIN_FILL_RATIO = 2, 1 / 2
-"""Beside so many bulk requests only ones so full are started: what takes seconds should carry what it can."""
+"""The number of bulk requests beside which no partly full one is started while more may come, and the part that
+counts as full: a slow request should carry what it can."""
 
 MAX_GATHERED_OPERATIONS = 10_000
-"""Operations of one destination taken at once by calls that take all that waits."""
+"""The number of operations of one destination that a gathering call takes at once."""
 
 MAX_GATHERING_REQUESTS, MIN_FOR_ANOTHER_REQUEST = 8, 5_000
-"""How many such calls go beside each other, and how many operations are worth another one."""
+"""The number of gathering calls to one destination at once, and the number of operations that are worth another one."""
 
 GATHERING_WAIT_MS = 500
-"""How long after the last one another is started with whatever there is, in milliseconds: more may not come."""
+"""Time after the last gathering call until another is started with the operations there are, in milliseconds."""
 
 MIN_TAIL_OPERATIONS = 50
-"""A lane of this many operations or fewer is no tail of a backlog."""
+"""The number of operations up to which a lane is no tail of a backlog."""
 
 BULK_STAY_MS = 5_000
-"""How long a lane stays in bulk although it has become short, in milliseconds."""
+"""Time that a lane stays in bulk although it has become short, in milliseconds."""
 
 
 class RequestScheduler:
-    """Starts requests of an account's ready operations."""
+    """A scheduler that starts requests of an account's ready operations."""
 
     def __init__(self, queue: ProfileQueue, in_flight: InFlight, max_single_backlog_s: float) -> None:
-        """See `Limits` for `max_single_backlog_s`."""
+        """Makes a scheduler; `Limits` explains `max_single_backlog_s`."""
         self._max_single_backlog_s = max_single_backlog_s
         self._queue = queue
         self._in_flight = in_flight
         self.single_only: set[int] = set()
-        """The `seq` of operations that bulk could not carry: they go by themselves."""
+        """The `seq` of operations that bulk could not carry: they are sent in single calls."""
         self._last_bulk_at: dict[Lane, int] = {}
         self._backlogs: set[Lane] = set()
-        """Lanes that were long and are not empty yet."""
+        """The lanes that were long and are not empty yet."""
         self._again_at: int | None = None
 
     def schedule(self, senders: Mapping[str, Sender], now: int) -> int | None:
-        """Starts what may be sent now; gives when to call again although nothing has changed, if ever."""
+        """Starts the requests that may be sent now; returns when to call again although nothing has changed, if
+        ever."""
         self._again_at = None
         for call in self._queue.calls():
             lanes = [
@@ -87,7 +90,7 @@ class RequestScheduler:
     def _with_followers(
         self, stored: StoredOperation, revision: str, now: int, *, in_bulk: bool = False
     ) -> list[StoredOperation]:
-        """A taken operation, and the updates of its profile right behind it that become one with it."""
+        """Collects a taken operation, and the updates of its profile right behind it that become one with it."""
         operations = [stored]
         if stored.seq in self.single_only or not coalescing.is_update(stored.operation):
             return operations
@@ -105,7 +108,8 @@ class RequestScheduler:
         return operations
 
     def _start_gathering(self, lane: Lane, sender: Sender, now: int) -> None:
-        """One request at a time per destination, which takes all that waits; more only where that is too much."""
+        """Starts one request at a time per destination, with all operations that wait; more only where these are too
+        many."""
         while (count := self._in_flight.count(lane)) < MAX_GATHERING_REQUESTS:
             few = self._queue.count_ready(lane) < MIN_FOR_ANOTHER_REQUEST
             if count and few and self._more_may_come(lane, now):
@@ -117,7 +121,7 @@ class RequestScheduler:
             self._in_flight.start(lane, sender.send(operations, "bulk"))
 
     def _start_bulk(self, lane: Lane, sender: Sender, now: int) -> bool:
-        """Starts bulk requests for a long lane; False where its calls have to go by themselves."""
+        """Starts bulk requests for a long lane; returns False where its calls have to be single ones."""
         call = bulk.BULK_CALL_OF.get(lane.batch_key.call)
         if call is None or not bulk.revision_has_call(call, sender.revision):
             return False
@@ -138,7 +142,8 @@ class RequestScheduler:
         return True
 
     def _more_may_come(self, lane: Lane, now: int) -> bool:
-        """Whether more of a lane may come any moment; if so, `schedule` is to be called again when that is over."""
+        """Checks whether more of a lane may come any moment; if so, `schedule` is to be called again when that is
+        over."""
         end = self._last_bulk_at.get(lane, now - GATHERING_WAIT_MS) + GATHERING_WAIT_MS
         if end > now and self._queue.count_ready(lane):
             self._again_at = min(end, self._again_at or end)
@@ -147,7 +152,7 @@ class RequestScheduler:
     def _send_rows(
         self, lane: Lane, kind: Lane, sender: Sender, taken: Sequence[StoredOperation], now: int
     ) -> None:
-        """Sends what can go in bulk in bulk, and the rest by itself."""
+        """Sends the rows that fit in bulk, and the other operations in single calls."""
         rows = [
             each
             for each in taken
@@ -172,6 +177,6 @@ class RequestScheduler:
             self._in_flight.start(kind, sender.import_profiles(profiles, list_id), len(profiles))
 
     def _calls_in_time(self, call: Call, revision: str) -> int:
-        """How many single calls go within the time in which a backlog still goes in single ones."""
+        """Returns how many single calls go within the time in which a backlog still goes in single ones."""
         windows = endpoint(revision, call).windows
         return int(min(window.limit / window.seconds for window in windows) * self._max_single_backlog_s)

@@ -14,17 +14,17 @@ from askel_tui.sync.engine import commands
 from askel_tui.sync.instance import Instance
 
 RESULT_TIMEOUT_S = 30.0
-"""How long to wait for the daemon's result, in seconds."""
+"""Time to wait for the daemon's result, in seconds."""
 
 
 class CommandUnanswered(AskelError):
-    """A command that the daemon did not execute in time; it will when it can."""
+    """A command that the daemon did not execute in time; it is executed later."""
 
 
 async def submit(
     instance: Instance, name: str, arguments: Mapping[str, Any], actor: str
 ) -> Mapping[str, Any]:
-    """Submits a command and gives its result. Raises `CommandRefused`, `CommandUnanswered`."""
+    """Submits a command and returns its result. Raises `CommandRefused`, `CommandUnanswered`."""
     command_id = await instance.journal.submit_command(name, arguments, actor, instance.clock())
     # Checked first: waiting for the lock would block this process, which may be the daemon itself.
     running = owner_pid(instance.home)

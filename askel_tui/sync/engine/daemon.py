@@ -39,7 +39,7 @@ def _tune_python() -> None:
 
 
 class ApiServer(Protocol):
-    """The HTTP API as the daemon runs it beside the engine."""
+    """The HTTP API that the daemon runs beside the engine."""
 
     async def run(self) -> None:
         """Serves until `stop`, and lets requests in flight end."""

@@ -32,7 +32,7 @@ MAX_ROUND_INTERVAL_S = 1.0
 """The longest time between two rounds, in seconds."""
 
 DRAIN_TIMEOUT_S = 40.0
-"""How long requests in flight may take when the engine stops, in seconds: a little more than the client allows."""
+"""Time that requests in flight may take when the engine stops, in seconds: a little more than the client allows."""
 
 
 class Engine:
@@ -68,7 +68,7 @@ class Engine:
         self._stop_requested.set()
 
     async def run(self, *, until_idle: bool = False) -> None:
-        """Runs until `stop`, or with `until_idle` until nothing is left that can be sent."""
+        """Runs until `stop`, or with `until_idle` until no operation is left that can be sent."""
         try:
             while not self._stop_requested.is_set():
                 await self._update_dispatchers()
@@ -174,7 +174,7 @@ class Engine:
         return True
 
     async def _plan(self) -> int:
-        """Plans a round of each connection. Gives the number of records that were gone through."""
+        """Plans a round of each connection. Returns the number of records that were processed."""
         active: dict[str, list[tuple[WorkflowState, AppliedWorkflow]]] = {}
         for state in await self._journal.workflow_states():
             if state.status != "active" or state.version == DIRECT_VERSION:

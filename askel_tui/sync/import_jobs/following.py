@@ -1,4 +1,5 @@
-"""Following import jobs: a job that is known to its end, and one whose answer was lost until it can't run any more."""
+"""Following of import jobs: known jobs until their end, and jobs whose answer was lost until they can't run any
+more."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from askel_tui.sync.settlement.bulk_calls import JobEnd
 
 
 class JobFollower:
-    """Waits for the import jobs of one connection. Raises nothing of Klaviyo's."""
+    """A follower of the import jobs of one connection. It raises no error of Klaviyo's."""
 
     def __init__(self, to: Connected, journal: Journal, clock: Clock) -> None:
         self._client = to.client
@@ -23,7 +24,7 @@ class JobFollower:
         self._slow = SlowJobs(to.name, journal, clock, to.timing.slow_job_after_ms)
 
     async def follow(self, wait: JobWait) -> JobEnd:
-        """Polls a job that is known to its end, however far that is.
+        """Polls a known job until it ends, however long that takes.
 
         It fails where it was cancelled or is gone. One that this key may not read can be followed with another.
         """
@@ -47,7 +48,7 @@ class JobFollower:
         return end
 
     async def wait_out(self, wait: JobWait, rows: int, reason: str) -> JobEnd:
-        """Waits until no job runs that may have been made of a request with so many rows; then these go again.
+        """Waits until no job runs that may have been made of a request with these rows; then the rows are sent again.
 
         `reason` says why nobody knows whether such a job runs.
         """

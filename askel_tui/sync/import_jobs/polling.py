@@ -20,27 +20,27 @@ from askel_tui.sync.timing import Timing
 log = logging.getLogger(__name__)
 
 MAX_SLOW_POLL_INTERVAL_S = 60.0
-"""At most between two polls of a job that takes hours, in seconds."""
+"""The longest time between two polls of a job that takes hours, in seconds."""
 
 POLL_BACKOFF_FACTOR = 1.2
-"""How much longer each wait for an unknown job is than the one before."""
+"""The factor by which each wait for an unknown job is longer than the one before."""
 
 MAX_NEWEST_JOBS = 100
-"""How many of an account's newest jobs are looked through."""
+"""The number of an account's newest jobs that are searched."""
 
 MAX_CLOCK_SKEW_MS = 600_000
-"""How far Klaviyo's clock and ours may differ, in milliseconds."""
+"""The largest difference between Klaviyo's clock and ours, in milliseconds."""
 
 RUNNING_STATES, ENDED_STATES = ("queued", "processing"), ("complete", "cancelled")
 
 PASSING_ERRORS = (Unavailable, RateLimited, UnreadableResponse)
-"""Trouble with a poll: the jobs go on without being polled."""
+"""The errors of a poll after which polling goes on: the jobs run without being polled."""
 
 MAX_UNREADABLE_PAGES = 5
-"""How often errors of a job may come as no page at all, or in a circle, before they are given up."""
+"""The number of times that errors of a job may come as no page, or in a circle, before they are given up."""
 
 OnSlow = Callable[[], Awaitable[None]]
-"""Called once, where a job has not ended after some time."""
+"""A function that is called once, where a job has not ended after some time."""
 
 
 @dataclass(slots=True)
@@ -48,12 +48,12 @@ class _PolledJob:
     end: asyncio.Future[Mapping[str, Any]]
     """The attributes of the job once it has ended."""
     since: float
-    """When it was polled first, on the event loop's clock."""
+    """The time of the first poll, on the event loop's clock."""
     waiters: int = 0
 
 
 class JobPoller:
-    """Polls the import jobs of a connection. One read of the account's newest jobs is for all of them.
+    """A poller of the import jobs of a connection. One read of the account's newest jobs serves all of them.
 
     To ask for each by itself would use up its 150 calls a minute.
     """
@@ -69,7 +69,8 @@ class JobPoller:
         return job in self._jobs
 
     async def wait_until_ended(self, job: str, on_slow: OnSlow, slow_after_s: float) -> Mapping[str, Any]:
-        """The attributes of a job once it has ended, however long that takes; `on_slow` is called after a time.
+        """Waits for the end of a job, however long that takes, and returns its attributes; `on_slow` is called after
+        a time.
 
         Raises `NotInAccount` for a job that is gone, and another `KlaviyoError` where it may not be read.
         """
@@ -94,7 +95,7 @@ class JobPoller:
                 self._polling = None
 
     async def read_errors(self, job: str) -> list[Mapping[str, Any]]:
-        """The errors of the rows that a job refused. Raises `KlaviyoError` where they can't be read for good."""
+        """Reads the errors of the rows that a job refused. Raises `KlaviyoError` where they can't be read for good."""
         wait, unreadable = self._timing.first_poll_s, 0
         while True:
             try:
@@ -179,7 +180,7 @@ async def wait_for_possible_jobs(
     slow_after_s: float,
     timing: Timing,
 ) -> None:
-    """Returns once no job runs any more that a request with so many rows may have made, however long that takes.
+    """Waits until no job runs any more that a request with `rows` rows may have made, however long that takes.
 
     The request was opened at `opened`, and known to have no answer at `lost`, in milliseconds since 1970. Jobs in
     `known` are of other requests. `on_slow` is called after a time. Raises `KlaviyoError` where the account's jobs may
@@ -206,7 +207,7 @@ async def wait_for_possible_jobs(
 
 
 def poll_interval_s(age: float, timing: Timing) -> float:
-    """How long to wait before the next poll of a job that has run so long, in seconds."""
+    """Returns the seconds to wait before the next poll of a job that has run for `age` seconds."""
     return min(max(timing.first_poll_s, age / 5), _max_interval_s(age, timing))
 
 
@@ -231,7 +232,7 @@ async def _possible_job_runs(
 
 
 def _created_ms(created_at: Any) -> float | None:
-    """When a job was made, in milliseconds since 1970; None where that can't be read."""
+    """Parses the time at which a job was made, in milliseconds since 1970; None where that can't be read."""
     try:
         return datetime.fromisoformat(str(created_at)).timestamp() * 1000
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Slow import jobs: the team is told once that one takes unusually long, and once more when it is over.
+"""Slow import jobs: the team gets a notice that one takes unusually long, and another when it is over.
 
 The memory is the audit: `slow_job` when a job was reported, `slow_job_over` when its rows waited no longer. From there
 a restart knows what was reported, and `status` what is waited for.
@@ -21,13 +21,13 @@ from askel_tui.text.times import format_timestamp
 log = logging.getLogger(__name__)
 
 SLOW_JOB_KIND, SLOW_JOB_OVER_KIND = "slow_job", "slow_job_over"
-"""Kinds of audit entries."""
+"""The kinds of audit entries."""
 
 MIN_WATCH_MS = 10_000
-"""How long a job that was taken up again is watched before it is reported, however old it is, in milliseconds."""
+"""Time that a job that was taken up again is watched before it is reported, however old it is, in milliseconds."""
 
 MAX_RECENT_ENTRIES = 1_000
-"""How many of the newest entries are looked through: a connection has four jobs at once."""
+"""The number of the newest entries that are searched: a connection has four jobs at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,10 @@ class SlowJobs:
         self._clock = clock
         self._slow_after_ms = slow_after_ms
         self._reporting = asyncio.Lock()
-        """Jobs that began together become slow together."""
+        """A lock for reports: jobs that began together become slow together."""
 
     def seconds_until_slow(self, wait: JobWait) -> float:
-        """For how many more seconds the wait is nothing unusual."""
+        """Returns for how many more seconds the wait is nothing unusual."""
         left = wait.since + self._slow_after_ms - self._clock()
         return min(max(left, MIN_WATCH_MS), self._slow_after_ms) / 1000
 
@@ -90,7 +90,7 @@ class SlowJobs:
                 await self._write("over", SLOW_JOB_OVER_KIND, wait, entry["detail"], quiet=bool(reported))
 
     async def _reported(self) -> dict[int, Mapping[str, Any]]:
-        """The slow jobs of the connection that are waited for, by request."""
+        """Returns the slow jobs of the connection that are waited for, by request."""
         found = await current_slow_jobs(self._journal)
         return {each["request"]: each for each in found if each["connection"] == self._connection}
 
@@ -116,7 +116,7 @@ class SlowJobs:
 
 
 async def current_slow_jobs(journal: Journal) -> list[dict[str, Any]]:
-    """The slow import jobs that are waited for: {connection, request, job, since, operations, detail}."""
+    """Lists the slow import jobs that are waited for: {connection, request, job, since, operations, detail}."""
     entries = [
         entry
         for kind in (SLOW_JOB_KIND, SLOW_JOB_OVER_KIND)

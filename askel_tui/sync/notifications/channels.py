@@ -55,7 +55,7 @@ async def send(address: str, message: Message, now_s: int) -> None:
 
 
 def redacted_address(address: str) -> str:
-    """An address without its secrets: its scheme, and the host of a webhook."""
+    """Redacts an address to its scheme, and the host of a webhook."""
     scheme = address.partition("://")[0].lower()
     if scheme not in _WEBHOOK_SCHEMES:
         return f"{scheme}://…"
@@ -66,7 +66,7 @@ def redacted_address(address: str) -> str:
 
 
 def signature(secret: str, body: bytes, now_s: int) -> str:
-    """The value of `Askel-Signature`."""
+    """Computes the value of `Askel-Signature`."""
     made = hmac.new(secret.encode(), f"{now_s}.".encode() + body, "sha256")
     return f"t={now_s},v1={made.hexdigest()}"
 
@@ -93,7 +93,7 @@ async def _post_webhook(address: str, message: Message, now_s: int) -> None:
 
 
 def _parse_webhook_address(address: str) -> tuple[str, str]:
-    """The URL of a webhook without its secret, and the secret."""
+    """Parses an address into the URL of a webhook without its secret, and the secret."""
     try:
         parts = urlsplit(address)
         host, port = parts.hostname or "", parts.port
@@ -111,7 +111,7 @@ def _parse_webhook_address(address: str) -> tuple[str, str]:
 
 
 def _known_to_apprise(address: str) -> bool:
-    """Whether apprise is there and knows the service behind a web address (a Slack hook, say)."""
+    """Checks whether apprise is installed and knows the service behind a web address (a Slack hook, say)."""
     try:
         return bool(_new_apprise().add(address))
     except ImportError:
@@ -136,7 +136,7 @@ def _send_by_apprise(address: str, message: Message) -> None:
 
 
 def _new_apprise() -> Any:
-    """An `Apprise` for one address. Raises `ImportError` where apprise is not installed."""
+    """Makes an `Apprise` for one address. Raises `ImportError` where apprise is not installed."""
     import apprise
 
     # apprise logs addresses, which hold secrets.

@@ -30,13 +30,13 @@ NOTIFY_SETTING = "notify"
 
 REMIND_SETTING = "remind_hours"
 DEFAULT_REMIND_HOURS = 24
-"""How long after the last notice of a standing hold the team is reminded of it, without a setting."""
+"""Time after the last notice of a standing hold until the team is reminded of it, in hours, without a setting."""
 
 MIN_ROUND_INTERVAL_MS = 500
 """The shortest time between two rounds, in milliseconds."""
 
 MAX_AWAITED_ATTEMPTS = 3
-"""After how many failed attempts `--until-idle` no longer waits for an address; it is still tried."""
+"""The number of failed attempts after which `--until-idle` no longer waits for an address; it is still tried."""
 
 TITLE_TEMPLATES = {
     "hold": "{step} is held",
@@ -58,11 +58,11 @@ class Address:
 
     @property
     def key(self) -> str:
-        """The hash that stands for the address in the journal: it may hold a secret."""
+        """The hash that stands for the address in the journal, since the address may hold a secret."""
         return hashlib.sha256(f"{self.connection or ''}\0{self.url}".encode()).hexdigest()[:32]
 
     def wants(self, notice: Notice) -> bool:
-        """Whether a notice is to be delivered here."""
+        """Checks whether a notice is to be delivered here."""
         return not notice.quiet and self.connection in (None, notice.connection)
 
 
@@ -79,7 +79,7 @@ class Notifier:
         self._interval = Interval()
 
     async def run_round(self) -> None:
-        """Delivers the notices that are due. Raises only what the journal or the state raise."""
+        """Delivers the notices that are due. Raises only errors of the journal or the state."""
         now = self._instance.clock()
         if not self._interval.elapsed(now, min(MIN_ROUND_INTERVAL_MS, self._instance.timing.gather_delay_ms)):
             return
@@ -92,7 +92,7 @@ class Notifier:
                 raise result
 
     async def has_pending(self) -> bool:
-        """Whether an address that did not fail too often still waits for a notice."""
+        """Checks whether an address that did not fail too often still waits for a notice."""
         await self._read_addresses()
         for address in self._addresses:
             at = await self._instance.journal.delivery(address.key, address.connection)
@@ -156,7 +156,7 @@ class Notifier:
         log.warning("a notice could not be delivered to %s: %s; it is tried again", shown, why)
 
     async def _build_message(self, notice: Notice) -> Message:
-        """The message of a notice, with all steps that are held for its cause now."""
+        """Builds the message of a notice, with all steps that are now held for its cause."""
         text, kind = notice.text, notice.kind
         affected = [AffectedStep(notice.workflow, notice.step)]
         since = notice.at

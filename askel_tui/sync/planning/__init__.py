@@ -1,4 +1,4 @@
-"""Planning of records that wait, here or in a process that helps with a backlog.
+"""Planning of records that wait, in this process or in a worker that helps with a backlog.
 
 What a plan is stands in `core.planning`.
 """

@@ -1,4 +1,4 @@
-"""Processes that help with a backlog: one writes the journal, one builds runs of records.
+"""Worker processes for a backlog: one writes the journal, one builds runs of records.
 
 They start with a backlog and stop when there was none for a while; this process then has its time for sending.
 Without them this process does all of it.
@@ -27,7 +27,7 @@ WORKER_MODULE = "askel_tui.sync.planning.worker_main"
 
 
 class BacklogWorkers:
-    """The processes that help one engine."""
+    """The worker processes that help one engine."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
@@ -36,12 +36,12 @@ class BacklogWorkers:
         self._planner: WorkerProcess | None = None
         """The planning process, once it is ready."""
         self._wanted = False
-        """Whether the processes are to run."""
+        """True if the workers are to run."""
         self._transition: asyncio.Task[None] | None = None
         self._last_backlog_at = 0.0
 
     def update(self, has_backlog: bool) -> None:
-        """Starts or stops the processes in the background."""
+        """Starts or stops the workers in the background, as there is a backlog or none."""
         if has_backlog:
             self._last_backlog_at = time.monotonic()
         wanted = time.monotonic() - self._last_backlog_at < self._instance.timing.worker_idle_timeout_s

@@ -18,21 +18,23 @@ from askel_tui.sync.planning.run_builder import build_runs
 from askel_tui.sync.timing import Limits
 
 ActiveWorkflow = tuple[WorkflowState, AppliedWorkflow]
-"""An active workflow, and its version that is planned by."""
+"""An active workflow, and the version by which its records are planned."""
 
 BuildRuns = Callable[[WorkflowState, AppliedWorkflow, Sequence[int]], Awaitable[Sequence[PlannedRun]]]
-"""Builds the runs of a workflow's records, given the seqs of all records that it has from the first to the last."""
+"""A function that builds the runs of a workflow's records, given the seqs of all records that it has from the first
+to the last."""
 
 OfferOperations = Callable[[Sequence[StoredOperation], bool], None]
-"""Takes newly planned operations, and whether they are so few that they count as live."""
+"""A function that takes newly planned operations, and whether they are so few that they count as live."""
 
 IsFarAhead = Callable[[str], bool]
-"""Whether so many operations of a workflow wait already that more of it need not be planned now."""
+"""A function that checks whether so many operations of a workflow wait already that more of it need not be planned
+now."""
 
 
 @dataclass(slots=True)
 class _Batch:
-    """What is planned next of one workflow: records (their seqs) in order, and the runs that they make."""
+    """The next records of one workflow to be planned (their seqs, in order), and the runs that they make."""
 
     state: WorkflowState
     applied: AppliedWorkflow
@@ -40,11 +42,11 @@ class _Batch:
     runs: Sequence[PlannedRun] = ()
 
     def up_to(self, end: int) -> Sequence[int]:
-        """The records up to a seq."""
+        """Returns the records up to a seq."""
         return self.seqs[: bisect_right(self.seqs, end)]
 
     def take_up_to(self, end: int | None) -> tuple[int, Sequence[PlannedRun]] | None:
-        """Takes out the records up to a seq, or all: gives the last one's seq and their runs; None for no record."""
+        """Takes out the records up to a seq, or all: returns the last one's seq and their runs; None for no record."""
         first = self.seqs if end is None else self.up_to(end)
         if not first:
             return None
@@ -75,7 +77,7 @@ class Planner:
         self._limits = limits or Limits()
 
     async def plan_round(self, active: Sequence[ActiveWorkflow]) -> int:
-        """Plans the next batches of these workflows. Gives the number of records that were gone through.
+        """Plans the next batches of these workflows. Returns the number of records that were processed.
 
         Operations of one profile enter the queue in the order in which their records were accepted, also over several
         workflows. There are two exceptions: a workflow that is behind what others have planned catches up by itself,
@@ -112,7 +114,7 @@ class Planner:
     async def _plan_pass(
         self, active: Sequence[ActiveWorkflow], writer: _PlanWriter
     ) -> tuple[int, Sequence[ActiveWorkflow]]:
-        """Plans one batch of each workflow. Gives the number of records, and the workflows as they are after it."""
+        """Plans one batch of each workflow. Returns the number of records, and the workflows as they are after it."""
         remaining = sorted(active, key=lambda each: each[0].position or 0)
         # Records that come in while several workflows are read one after another are for the next pass.
         head = await self._journal.last_record_seq(remaining[0][0].connection) if len(remaining) > 1 else None
@@ -128,7 +130,8 @@ class Planner:
     async def _next_batches(
         self, active: Sequence[ActiveWorkflow], head: int | None, is_far_ahead: IsFarAhead
     ) -> tuple[list[_Batch], list[ActiveWorkflow]]:
-        """The next batches of workflows that are planned in one order, and the workflows that are ahead of these."""
+        """Returns the next batches of workflows that are planned in one order, and the workflows that are ahead of
+        these."""
         batches: list[_Batch] = []
         ahead: list[ActiveWorkflow] = []
         horizon = head
@@ -158,7 +161,7 @@ class Planner:
         return batches, ahead
 
     def _plannable_seqs(self, batch: _Batch, horizon: int, head: int) -> Sequence[int]:
-        """The records of a batch that may be planned while those of other workflows are known up to a horizon."""
+        """Finds the records of a batch that may be planned while those of other workflows are known up to a horizon."""
         within = batch.up_to(horizon)
         is_live = (
             len(batch.seqs) < self._limits.records_per_transaction
@@ -184,7 +187,7 @@ class Planner:
 
 
 class _PlanWriter:
-    """Writes runs into the journal, in order: one is written while the next is built."""
+    """A writer of runs into the journal, in order: one is written while the next is built."""
 
     def __init__(self, journal: Journal, clock: Clock, offer: OfferOperations, max_pending: int) -> None:
         self._journal = journal
@@ -201,7 +204,7 @@ class _PlanWriter:
             await self._pending.popleft()
 
     async def flush(self) -> None:
-        """Waits until all is written."""
+        """Waits until all runs are written."""
         while self._pending:
             await self._pending.popleft()
 

@@ -15,7 +15,7 @@ from askel_tui.store.journal.rows import PlannedRun, StoredRecord, encode_run
 def build_runs(
     records: Iterable[StoredRecord], applied: AppliedWorkflow, since: str | None
 ) -> list[PlannedRun]:
-    """The runs of records, in their order; none for records before `since` (RFC 3339) or of other events."""
+    """Builds the runs of records, in their order; none for records before `since` (RFC 3339) or of other events."""
     floor = datetime.fromisoformat(since) if since else None
     encoder = Encoder()
     runs = []
@@ -30,6 +30,6 @@ def build_runs(
 
 
 def problem_row(problem: Problem) -> dict[str, str]:
-    """A problem as the journal and the JSON of the command line hold it."""
+    """Converts a problem to the form in which the journal and the JSON of the command line hold it."""
     row = {"step": problem.step or "", "field": problem.field or "", "message": problem.message}
     return {name: value for name, value in row.items() if value or name == "message"}

@@ -1,4 +1,4 @@
-"""Records that were received and are not planned yet: planning keeps only so far ahead of sending."""
+"""Unplanned records: they were received and wait, since planning keeps only so far ahead of sending."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from askel_tui.sync.instance import Instance
 
 
 async def count_unplanned(instance: Instance) -> dict[str, int]:
-    """How many records each active workflow has yet to plan, by workflow."""
+    """Counts the records that each active workflow has yet to plan, by workflow."""
     found = {}
     for state in await instance.journal.workflow_states():
         if state.status == "active" and state.version != DIRECT_VERSION:

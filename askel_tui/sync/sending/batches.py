@@ -16,12 +16,12 @@ from askel_tui.sync.settlement.values import Retry, Settlement, single_retries
 BULK_CALLS = frozenset({Call.BULK_IMPORT_PROFILES, Call.BULK_CREATE_EVENTS})
 
 ProfileUpdates = tuple[Sequence[StoredOperation], StoredOperation | None]
-"""Updates of one profile that become one, and the list addition of the last one's record that travels along."""
+"""The updates of one profile that become one, and the list addition of the last one's record that travels along."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Operations that one request carries."""
+    """The operations that one request carries."""
 
     request: Request
     operations: Sequence[StoredOperation]
@@ -36,14 +36,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What became of operations that were made ready: batches to send, and those settled without a request."""
+    """The result of preparing operations: batches to send, and operations that were settled without a request."""
 
     batches: Sequence[Batch] = ()
     settlements: Sequence[Settlement] = ()
 
 
 def import_batches(profiles: Sequence[ProfileUpdates], list_id: str | None, revision: str) -> Prepared:
-    """Import jobs that upsert profiles, and put them on the list where it is given."""
+    """Builds import jobs that upsert profiles, and put them on the list where it is given."""
     rows = [
         bulk.import_row(
             [each.operation for each in upserts], revision, addition.operation if addition else None
@@ -54,7 +54,7 @@ def import_batches(profiles: Sequence[ProfileUpdates], list_id: str | None, revi
 
 
 def addition_batches(additions: Sequence[StoredOperation], revision: str) -> Prepared:
-    """Import jobs that put profiles on a list by their identifiers, without knowing their ids."""
+    """Builds import jobs that put profiles on a list by their identifiers, without knowing their ids."""
     destination = additions[0].operation.destination
     rows = [bulk.addition_row(stored.operation, revision) for stored in additions]
     return _pack(
@@ -63,7 +63,7 @@ def addition_batches(additions: Sequence[StoredOperation], revision: str) -> Pre
 
 
 def event_batches(events: Sequence[StoredOperation], revision: str) -> Prepared:
-    """Bulk event calls, none of which repeats a `unique_id`."""
+    """Builds bulk event calls, none of which repeats a `unique_id`."""
     first: dict[str, StoredOperation] = {}
     repeated = [
         stored
@@ -76,14 +76,14 @@ def event_batches(events: Sequence[StoredOperation], revision: str) -> Prepared:
 
 
 def remaining_batches(batch: Batch, left: Sequence[StoredOperation], revision: str) -> Prepared:
-    """The rows of a bulk batch that carry what is left of it."""
+    """Builds batches of the rows of a bulk batch that carry the operations `left`."""
     kept = {stored.operation.id for stored in left}
     rows = [row for row in batch.rows if any(each.id in kept for each in row.operations)]
     return _pack(batch.request.call, rows, left, revision, batch.list_id)
 
 
 def batch_in_doubt(unanswered: OpenRequest) -> Batch:
-    """The batch of a request that was written down and never answered: with the same bytes."""
+    """Rebuilds the batch of a request that was recorded and never answered: with the same bytes."""
     intent, operations = unanswered.intent, tuple(each.operation for each in unanswered.operations)
     destination = operations[0].destination
     ids = {"id": destination.id or ""} if destination and intent.call in PACKED_CALLS else {}
@@ -93,7 +93,7 @@ def batch_in_doubt(unanswered: OpenRequest) -> Batch:
 
 
 def row_operations(profiles: Iterable[ProfileUpdates]) -> Iterator[StoredOperation]:
-    """The operations of import rows, in their order."""
+    """Lists the operations of import rows, in their order."""
     for upserts, addition in profiles:
         yield from upserts
         if addition is not None:

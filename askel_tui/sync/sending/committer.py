@@ -1,4 +1,4 @@
-"""The committer: writes settlements into the journal, and says what they change in the queue."""
+"""The committer: writes settlements into the journal, and returns the changes that they make in the queue."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from askel_tui.sync.settlement.values import HeldOperations, OrphanedJob, QueueU
 log = logging.getLogger(__name__)
 
 MAX_OPERATIONS_PER_COMMIT = 1_000
-"""Operations that end in one transaction, so that live ones do not wait behind a large job."""
+"""The number of operations that end in one transaction, so that live ones do not wait behind a large job."""
 
 LOG_INTERVAL_MS = 60_000
-"""How long between two lines of the log about a connection's trouble, in milliseconds."""
+"""Time between two lines of the log about a connection's trouble, in milliseconds."""
 
 
 @dataclass(slots=True)
 class _Transaction:
-    """What one call of `answer_request` writes."""
+    """The content of one call of `answer_request`."""
 
     settled: Sequence[SettledOperation] = ()
     hold: Hold | None = None
@@ -35,18 +35,18 @@ class _Transaction:
 
 
 class Committer:
-    """Commits the settlements of one connection."""
+    """A committer of the settlements of one connection."""
 
     def __init__(self, to: Connected, journal: Journal, clock: Clock) -> None:
         self._to = to
         self._journal = journal
         self._clock = clock
         self.retired = False
-        """Whether another sender took the connection over, maybe with another key."""
+        """True if another sender took the connection over, maybe with another key."""
         self._logged_at: int | None = None
 
     async def commit(self, request: int | None, settlement: Settlement) -> QueueUpdate:
-        """Commits what became of the operations of a request, or of none.
+        """Commits the results of the operations of a request, or of none.
 
         It is one transaction, or several where many operations end or several steps are held: what is not settled
         yet stays in the request until the last one, and is in doubt after a crash.
@@ -94,7 +94,7 @@ class Committer:
         return update
 
     def _limit(self, settlement: Settlement, now: int) -> tuple[list[HeldOperations], list[DelayedOperation]]:
-        """The holds and retries of a settlement, as the connection's limits have them.
+        """Limits the retries and holds of a settlement as the connection's settings say.
 
         A step that has been in trouble for longer than `pause_after` is held instead of tried again, and what was
         refused for a key that was replaced meanwhile is tried again instead of held.
@@ -121,7 +121,7 @@ class Committer:
         return held, delayed
 
     def _late_steps(self, operations: Sequence[StoredOperation], now: int) -> set[tuple[str, str]]:
-        """The steps (workflow, step) with an operation that has been in trouble for too long."""
+        """Finds the steps (workflow, step) with an operation that has been in trouble for too long."""
         return {
             _step(stored)
             for stored in operations
@@ -129,13 +129,13 @@ class Committer:
         }
 
     def _log_trouble(self, detail: str, now: int) -> None:
-        """Logs that something is tried again: once, while the same trouble meets many."""
+        """Logs that operations are tried again: once, while the same trouble meets many."""
         if self._logged_at is None or not 0 <= now - self._logged_at < LOG_INTERVAL_MS:
             self._logged_at = now
             log.warning("%s: %s; it is tried again", self._to.name, detail.rstrip("."))
 
     def _holds(self, held: Sequence[HeldOperations], now: int) -> Iterator[_Transaction]:
-        """A transaction for each step to be held: a crash must not let consent in doubt be sent again."""
+        """Makes a transaction for each step to be held: a crash must not let consent in doubt be sent again."""
         for each in held:
             if each.keep_request_open and self.retired:
                 continue
@@ -150,7 +150,7 @@ class Committer:
 def _transactions(
     settlement: Settlement, holds: Sequence[_Transaction], delayed: Sequence[DelayedOperation], now: int
 ) -> list[_Transaction]:
-    """As few transactions as can write this; none where there is nothing to write."""
+    """Makes as few transactions as can write the settlement; none where there is nothing to write."""
     ended = settlement.ended
     found = [
         _Transaction(ended[start : start + MAX_OPERATIONS_PER_COMMIT])
@@ -175,14 +175,14 @@ def _step(stored: StoredOperation) -> tuple[str, str]:
 
 
 def _stops_record(settled: SettledOperation) -> bool:
-    """Whether the later operations of its record end with it: it failed, or is a gate that refused."""
+    """Checks whether the later operations of its record end with an operation: it failed, or is a gate that refused."""
     return settled.outcome == "failed" or (
         settled.outcome == "skipped" and settled.operation.operation.is_gate
     )
 
 
 def _tried_again(delayed: DelayedOperation, now: int) -> StoredOperation:
-    """The operation as the journal has it by now. What is tried again at once is no trouble."""
+    """Makes the delayed operation as the journal has it by now. An immediate retry counts as no trouble."""
     stored = delayed.operation
     since = stored.retrying_since or (now if delayed.due > now else 0)
     return replace(stored, due=delayed.due, attempts=stored.attempts + 1, retrying_since=since)

@@ -1,4 +1,4 @@
-"""Exchanges: a request is written down before its first byte is sent, and comes back with its answer as a value."""
+"""Exchanges: a request is recorded before its first byte is sent, and returns with its answer as a value."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from askel_tui.sync.sending.batches import Batch
 OPEN_REQUESTS_OBSERVER: ContextVar[Callable[[int], None] | None] = ContextVar(
     "OPEN_REQUESTS_OBSERVER", default=None
 )
-"""Called with 1 before a request is opened: its task has to end, or the request is in doubt.
+"""A callback that gets 1 before a request is opened: its task has to end, or the request is in doubt.
 
 Called with -1 once a request only waits for an import job: the next run can do that as well.
 """
@@ -28,14 +28,15 @@ Called with -1 once a request only waits for an import job: the next run can do 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came of a batch. `request_id` is that of its request in the journal; None where nothing was sent."""
+    """The result of sending a batch. `request_id` is that of its request in the journal; None where nothing was
+    sent."""
 
     request_id: int | None
     outcome: Response | KlaviyoError | StaleOperations
 
 
 class Exchange:
-    """Sends the requests of one connection."""
+    """An exchange of requests and answers for one connection."""
 
     def __init__(self, to: Connected, journal: Journal, clock: Clock) -> None:
         self._to = to
@@ -43,10 +44,10 @@ class Exchange:
         self._clock = clock
 
     async def send(self, batch: Batch, opened: int | None = None) -> Reply:
-        """Sends a batch, as the request that was `opened` for it before, or as a new one. Raises nothing of Klaviyo's.
+        """Sends a batch, as the request that was `opened` for it before, or as a new one.
 
-        The outcome is `StaleOperations` where some operations wait no longer: a hold or a failure of another request
-        took them away while this one waited for its slot. Nothing was sent then.
+        Raises no error of Klaviyo's. The outcome is `StaleOperations` where some operations wait no longer: a hold or
+        a failure of another request took them away while this one waited for its slot. Nothing was sent then.
         """
         to, call, request_id = self._to, batch.request.call, opened
 
@@ -95,7 +96,7 @@ class Exchange:
 
 
 def report_open_requests(count: int) -> None:
-    """Reports to the task's owner how many requests more, or fewer, it has to end."""
+    """Reports to the task's owner how many more requests, or fewer, it has to end."""
     observer = OPEN_REQUESTS_OBSERVER.get()
     if observer is not None:
         observer(count)

@@ -1,4 +1,7 @@
-"""Identity conflicts: which profiles have a record's identifiers, and their merge where the connection says so."""
+"""Identity conflicts: which profiles have a record's identifiers, and their merge where the connection says so.
+
+How the upsert goes on is decided in `sync.settlement.single_calls`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from askel_tui.sync.sending.exchange import Exchange
 from askel_tui.sync.settlement.single_calls import ConflictFindings
 
 MAX_REMEMBERED_MERGES = 10_000
-"""Merges that are remembered, so that none is asked for again while Klaviyo works on it."""
+"""The number of merges that are remembered, so that none is asked for again while Klaviyo works on it."""
 
 
 class IdentityConflicts:
@@ -34,7 +37,8 @@ class IdentityConflicts:
     async def investigate(
         self, operations: Sequence[StoredOperation], error: Conflict
     ) -> ConflictFindings | None:
-        """What is known of the profiles in a conflict, the strongest identifier's first; with `merge` they are merged.
+        """Reads the profiles in a conflict, the strongest identifier's first; with the policy `merge` they are
+        merged.
 
         Klaviyo works on a merge for a while after it was accepted, and the conflict stays until then. None where the
         operations are not one upsert with several identifiers: their conflict is of another kind.

@@ -1,4 +1,4 @@
-"""Preparation: the reads that come before a request, and the batches that these make possible."""
+"""Preparation: reads that come before a request, and the batches that these make possible."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from askel_tui.sync.settlement.single_calls import interpret, interpret_gate, le
 from askel_tui.sync.settlement.values import Retry, Settlement
 
 MIN_UNKNOWN_FOR_IMPORT = 100
-"""From how many additions of profiles without a known id on an import job makes them."""
+"""The number of additions of profiles without a known id from which on an import job makes them."""
 
 
 class Preparation:
@@ -35,7 +35,7 @@ class Preparation:
         self._exchange = exchange
 
     async def prepare(self, operations: Sequence[StoredOperation], priority: Priority) -> Prepared:
-        """The batches of operations that may share a request, after the reads that their call needs."""
+        """Makes the batches of operations that may share a request, after the reads that their call needs."""
         first = operations[0].operation
         if first.is_gate:
             return await self._gates(operations)
@@ -57,7 +57,7 @@ class Preparation:
         priority: Priority,
         profile_ids: Mapping[str, str] | None = None,
     ) -> list[Batch]:
-        """Batches that need no read: as many operations in each as the call takes, coalesced updates in one."""
+        """Makes batches that need no read: as many operations in each as the call takes, coalesced updates in one."""
         if not operations:
             return []
         call, size, ids = operations[0].operation.call, len(operations), profile_ids or {}
@@ -71,7 +71,7 @@ class Preparation:
         return [Batch(request, part, priority, ids) for request, part in zip(requests, parts, strict=True)]
 
     async def profile_ids(self, operations: Sequence[StoredOperation]) -> dict[str, str]:
-        """Remembered profile ids by operation id: the strongest identifier that is known decides."""
+        """Finds remembered profile ids by operation id: the strongest identifier that is known decides."""
         keys = {key for stored in operations for key in stored.operation.profile.keys()}
         known = await self._journal.profile_ids(self._to.name, keys)
         ids = {}
@@ -90,7 +90,8 @@ class Preparation:
         return Prepared(settlements=[interpret_gate(operations, members)])
 
     async def _identification(self, operations: Sequence[StoredOperation], priority: Priority) -> Prepared:
-        """An upsert of bare identifiers is not sent where an earlier answer showed them all on one profile."""
+        """Prepares an upsert of bare identifiers; it is not sent where an earlier answer showed them all on one
+        profile."""
         keys = operations[0].operation.profile.keys()
         known = await self._journal.profile_ids(self._to.name, keys)
         if len(known) == len(keys) and len(set(known.values())) == 1:
@@ -98,7 +99,10 @@ class Preparation:
         return Prepared(self.batches(operations, priority))
 
     async def _withdrawals(self, operations: Sequence[StoredOperation], priority: Priority) -> Prepared:
-        """Membership is read first: Klaviyo unsubscribes a profile that is not on the given list everywhere."""
+        """Prepares unsubscribes from lists.
+
+        Membership is read first: Klaviyo unsubscribes a profile that is not on the given list everywhere.
+        """
         target = operations[0].operation.destination
         if target is None or target.id is None:
             raise ValueError(f"step {operations[0].operation.step} names no list")
@@ -110,7 +114,8 @@ class Preparation:
         return Prepared(self.batches(on_list, priority), [skipped(off_list, why)] if off_list else ())
 
     async def _list_calls(self, operations: Sequence[StoredOperation]) -> Prepared:
-        """List calls name profiles by id: unknown ones are found, made by an import job, or made one by one."""
+        """Prepares list calls, which name profiles by id: unknown ones are found, made by an import job, or made one
+        by one."""
         ids = await self.profile_ids(operations)
         unknown = [stored for stored in operations if stored.operation.id not in ids]
         if not unknown:
@@ -135,7 +140,7 @@ class Preparation:
         return Prepared(self.batches(named, "bulk", ids), settlements)
 
     async def _make_profile(self, stored: StoredOperation) -> Settlement:
-        """No profile has the identifiers any more: it is made, and the addition tried again."""
+        """Makes a profile where none has the identifiers any more; the addition is then tried again."""
         bare = replace(
             stored.operation,
             kind="upsert_profile",
@@ -153,5 +158,5 @@ class Preparation:
 
 
 def is_identifying(operation: Operation) -> bool:
-    """Whether the operation upserts nothing but identifiers."""
+    """Checks whether the operation upserts only identifiers."""
     return operation.call == Call.CREATE_OR_UPDATE_PROFILE and not is_update(operation)

@@ -1,4 +1,4 @@
-"""The sender: operations that share a request are sent, and what becomes of each of them is committed.
+"""The sender: sends operations that share a request, and commits the result of each of them.
 
 The intent is durable before the first byte, and the answer is settled with its audit in one transaction: a crash in
 between leaves the request in doubt, and it is sent again with the same members before anything else.
@@ -37,10 +37,10 @@ from askel_tui.sync.settlement.values import QueueUpdate, Retry, Settlement
 
 
 class FreshnessGate(Protocol):
-    """The account checker as the sender uses it."""
+    """The interface of the account checker that the sender uses."""
 
     async def ensure_fresh(self, connection: str, operations: Sequence[StoredOperation]) -> bool:
-        """Waits until what the operations' steps name was verified within the last 15 s.
+        """Waits until the targets of the operations' steps were verified within the last 15 s.
 
         False where one of these steps is held by now: the journal knows which operations still wait. Raises
         `KlaviyoError` where the account can't be read: nothing is to be sent then, but later.
@@ -49,7 +49,7 @@ class FreshnessGate(Protocol):
 
 
 class Sender:
-    """Sends operations of one connection and settles them. Never raises for what Klaviyo answers.
+    """A sender of the operations of one connection; it settles them too. It never raises for what Klaviyo answers.
 
     Without a `gate` all operations may be sent.
     """
@@ -68,7 +68,8 @@ class Sender:
         self._jobs = JobFollower(connected, journal, clock)
 
     def retire(self) -> None:
-        """Another sender takes over, maybe with another key: no step is held for the key of this one any more."""
+        """Retires this sender for another one, maybe with another key: no step is held for the key of this one any
+        more."""
         self._committer.retired = True
 
     @property
@@ -119,7 +120,8 @@ class Sender:
         return update
 
     async def _check_targets(self, operations: Sequence[StoredOperation]) -> QueueUpdate | None:
-        """None where operations may be sent now; else what they wait for changes in the queue."""
+        """Checks the targets of operations: None where they may be sent now, else the change of the queue that delays
+        them."""
         try:
             if self._gate is None or await self._gate.ensure_fresh(self.connected.name, operations):
                 return None
@@ -130,7 +132,7 @@ class Sender:
         return QueueUpdate(done=list(operations), reload=True)
 
     async def _send_concurrently(self, prepared: Prepared) -> QueueUpdate:
-        """Commits what needs no request, and sends the batches at the same time."""
+        """Commits the operations that need no request, and sends the batches at the same time."""
         update = QueueUpdate()
         for settlement in prepared.settlements:
             update.add(await self._committer.commit(None, settlement))
@@ -174,7 +176,7 @@ class Sender:
             return Prepared(settlements=[interpret(operations, error, evidence, sent=False)])
 
     def _again(self, batch: Batch, settlement: Settlement) -> Sequence[Batch | Sequence[StoredOperation]]:
-        """What of a batch is sent again right away."""
+        """Returns the batches that are sent again right away."""
         if batch.request.call in PACKED_CALLS:
             return settlement.again
         if batch.request.call in BULK_CALLS:
@@ -201,7 +203,7 @@ class Sender:
     async def _find_evidence(
         self, operations: Sequence[StoredOperation], error: KlaviyoError, call: Call | None
     ) -> Evidence:
-        """Asks the account what it takes to interpret an error."""
+        """Reads from the account the evidence that is needed to interpret an error."""
         client, first = self.connected.client, operations[0].operation
         kind = action_for(error, call).kind
         if kind == "check_target" and (target := target_to_check(first)) is not None:
@@ -222,7 +224,8 @@ class Sender:
     async def _follow_job(
         self, batch: Batch, reply: Reply, began: int, job: str | None = None
     ) -> JobEnd | None:
-        """How the import job ended that was made of a batch; None where none was made.
+        """Follows the import job that was made of a batch to its end, and returns how it ended; None where none was
+        made.
 
         It is `job`, or the one that the reply names. Where that is lost, any of the account's may be it.
         """

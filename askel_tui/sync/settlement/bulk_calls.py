@@ -23,26 +23,27 @@ from askel_tui.sync.settlement.single_calls import replay_remark
 from askel_tui.sync.settlement.values import HeldOperations, Retry, Settlement, single_retries
 
 IMBALANCE_KIND = "imbalance"
-"""The audit's word for an import job whose figures do not add up."""
+"""The kind of audit entries about an import job whose figures do not add up."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobEnd:
-    """How the wait for an import job ended: with its attributes and row errors, with a `failure` or an `error`."""
+    """The end of the wait for an import job: with the job's attributes and row errors, with a `failure` or an
+    `error`."""
 
     job: str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     row_errors: Sequence[Mapping[str, Any]] = ()
     failure: str | None = None
-    """Why its rows are sent again; no job runs with them any more."""
+    """The reason why the job's rows are sent again; no job runs with them any more."""
     error: KlaviyoError | None = None
-    """Why jobs can't be read; where the key is the reason, the job may still run."""
+    """The reason why jobs can't be read; where it is the key, the job may still run."""
 
 
 def interpret_events(
     operations: Sequence[StoredOperation], outcome: Response | KlaviyoError, rows: Sequence[Row] = ()
 ) -> Settlement:
-    """The settlement of a bulk event call; its rows are not known where it is sent again after a crash."""
+    """Interprets the answer to a bulk event call; its rows are not known where it is sent again after a crash."""
     if isinstance(outcome, KlaviyoError):
         return _interpret_error(operations, outcome, rows)
     status, ms = outcome.status, outcome.duration_ms
@@ -60,7 +61,7 @@ def interpret_import(
     rows: Sequence[Row],
     job: JobEnd | None,
 ) -> Settlement:
-    """The settlement of an import job's operations; `job` is None where no job was made."""
+    """Interprets the end of an import job for its operations; `job` is None where no job was made."""
     error = job.error if job is not None else outcome
     if isinstance(error, KlaviyoError):
         action = action_for(error, None)
@@ -92,7 +93,7 @@ def _interpret_error(
 
 
 def _named_rows(error: KlaviyoError, count: int) -> set[int]:
-    """Which of so many rows the error names; one that it names for its list is not at fault."""
+    """Finds which of `count` rows the error names; a row that it names for its list is not at fault."""
     if not isinstance(error, InvalidRequest):
         return set()
     pointers = [item.pointer or "" for item in error.errors]
@@ -103,7 +104,7 @@ def _named_rows(error: KlaviyoError, count: int) -> set[int]:
 def _interpret_rows(
     operations: Sequence[StoredOperation], rows: Sequence[Row], job: JobEnd, duration_ms: int
 ) -> Settlement:
-    """Every row of a job that is complete was written, or is named by an error."""
+    """Settles the rows of a job that is complete: every row was written, or is named by an error."""
     stored = {each.operation.id: each for each in operations}
     errors = errors_by_row(job.row_errors, rows)
     imbalance = find_imbalance(job.attributes, len(rows), len(errors))
@@ -150,7 +151,7 @@ def _interpret_rows(
 def _imbalance_decision(
     operations: Sequence[StoredOperation], rows: Sequence[Row], job: JobEnd, failed: int, detail: str
 ) -> Decision:
-    """What does not add up is kept for `askel doctor`; the rows without an error stay unconfirmed."""
+    """Makes the audit entry of an imbalance for `askel doctor`; the rows without an error stay unconfirmed."""
     counted = {name: job.attributes.get(name) for name in ("total_count", "completed_count", "failed_count")}
     accepted = len(rows)
     figures = {"job": job.job, "accepted": accepted, "failed": failed, "unconfirmed": accepted - failed}

@@ -1,4 +1,4 @@
-"""The error policy: what to do with the operations of a request that failed. Pure."""
+"""The error policy: decides what to do with the operations of a request that failed. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from askel_tui.sync.timing import Timing
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What to do with the operations of a failed request.
+    """The decision about the operations of a failed request.
 
     `fail` keeps them with the reason, `hold` holds their steps for `cause`, `delay` tries them again, `read_back` asks
     the account whether they were written, `check_target` asks it whether what the step names is still there.
@@ -41,7 +41,7 @@ class Action:
 
 
 def action_for(error: KlaviyoError, call: Call | None) -> Action:
-    """The action for an error of this call, or of a read without one (docs/klaviyo.md 4)."""
+    """Returns the action for an error of this call, or of a read without one (docs/klaviyo.md 4)."""
     detail = str(error)
     match error:
         case KeyRefused():
@@ -64,7 +64,7 @@ def action_for(error: KlaviyoError, call: Call | None) -> Action:
 
 
 def settlement_for(action: Action, operations: Sequence[StoredOperation]) -> Settlement | None:
-    """The settlement of operations that are held or delayed; None where the action is another one."""
+    """Makes the settlement of operations that are held or delayed; None where the action is another one."""
     if action.kind == "hold":
         return Settlement(held=[HeldOperations(operations, action.cause, action.detail)])
     if action.kind == "delay":
@@ -73,7 +73,7 @@ def settlement_for(action: Action, operations: Sequence[StoredOperation]) -> Set
 
 
 def target_to_check(operation: Operation) -> Target | None:
-    """The list, segment or flow to read after a 404; None where the operation names none that can be read."""
+    """Finds the list, segment or flow to read after a 404; None where the operation names none that can be read."""
     target = operation.destination
     if target is None or target.id is None or target.type not in ("list", "segment", "flow"):
         return None
@@ -81,7 +81,7 @@ def target_to_check(operation: Operation) -> Target | None:
 
 
 def action_after_check(action: Action, operation: Operation, read_error: KlaviyoError | None) -> Action:
-    """The action for a 404 once the target was read; `read_error` is None where it is there."""
+    """Returns the action for a 404 once the target was read; `read_error` is None where the target is there."""
     target = target_to_check(operation)
     if target is None or read_error is None:
         return Action("fail", action.detail)
@@ -92,5 +92,5 @@ def action_after_check(action: Action, operation: Operation, read_error: Klaviyo
 
 
 def backoff_ms(attempts: int, wait_ms: int | None, timing: Timing) -> int:
-    """How long to wait before the next attempt, in milliseconds, and never less than Klaviyo's `wait_ms`."""
+    """Returns the wait before the next attempt, in milliseconds, and never less than Klaviyo's `wait_ms`."""
     return max(int(backoff(attempts, timing.first_retry_wait_ms, timing.max_retry_wait_ms)), wait_ms or 0)

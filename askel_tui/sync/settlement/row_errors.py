@@ -15,14 +15,14 @@ CONFLICT_CODE = "duplicate_profile"
 
 @dataclass(frozen=True, slots=True)
 class RowError:
-    """Why a row failed: Klaviyo's code, and its words for people."""
+    """The reason why a row failed: Klaviyo's code, and its words for people."""
 
     code: str
     reason: str
 
 
 def errors_by_row(errors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> dict[int, RowError]:
-    """Which rows failed and why: by the index in the error's pointer, else by its original payload."""
+    """Finds the rows that failed and the reasons: by the index in the error's pointer, else by its original payload."""
     if not errors:
         return {}
     row_of_key = {
@@ -46,7 +46,7 @@ def errors_by_row(errors: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> d
 
 
 def find_imbalance(job: Mapping[str, Any], accepted: int, named: int) -> str | None:
-    """What does not add up in the figures of a job that ended; None where all does.
+    """Describes what does not add up in the figures of a job that ended; None where all does.
 
     Of `accepted` rows each has to be written or failed, and each failed one named by an error (`named` are).
     Klaviyo does not say whether `completed_count` holds the failed ones too: both are taken.

@@ -26,38 +26,38 @@ from askel_tui.sync.settlement.error_policy import Action, action_after_check, a
 from askel_tui.sync.settlement.values import HeldOperations, Retry, Settlement, single_retries
 
 MAX_RESPONSE_BYTES = 4096
-"""How much of an error's body the audit keeps, in bytes."""
+"""The number of bytes of an error's body that the audit keeps."""
 
 MAX_LOOKUP_ATTEMPTS = 20
-"""How many attempts an operation may have had when its profile id is wrong once more; then it fails."""
+"""The number of attempts that an operation may have had when its profile id is wrong once more; then it fails."""
 
 MAX_IMMEDIATE_LOOKUPS = 3
-"""Up to how many attempts a profile id that was wrong is looked up again without waiting."""
+"""The number of attempts up to which a profile id that was wrong is searched again without waiting."""
 
 UNKNOWN_OUTCOME_REASON = "whether consent was written is unknown, and it is never sent twice by itself"
-"""How the reason of operations ends that are held because their outcome is unknown."""
+"""The end of the reason of operations that are held because their outcome is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConflictFindings:
-    """What is known of identifiers that belong to several profiles, and of the merges of these."""
+    """The findings about identifiers that belong to several profiles, and about the merges of these."""
 
     policy: OnConflict
     profiles: Sequence[str] = ()
     """The ids of the profiles, that of the strongest identifier first."""
     merging: bool = False
-    """Whether the others are being merged into the first."""
+    """True if the others are being merged into the first."""
     newly_merging: bool = False
-    """Whether one of these merges was asked for just now."""
+    """True if one of these merges was asked for just now."""
     merge_error: KlaviyoError | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was asked of the account after an error, so that the error can be interpreted."""
+    """The evidence that was read from the account after an error, to interpret it."""
 
     target_error: KlaviyoError | None = None
-    """What reading the step's target gave; None where it is there, or was not read."""
+    """The error of reading the step's target; None where the target is there, or was not read."""
     written: Collection[str] = ()
     """The ids of consent operations whose effect the account shows."""
     conflict: ConflictFindings | None = None
@@ -74,7 +74,7 @@ def interpret(
     sent: bool = True,
     profile_ids: Mapping[str, str] | None = None,
 ) -> Settlement:
-    """The settlement of operations of one call.
+    """Interprets the outcome of one call for its operations, and returns the settlement.
 
     Without `sent`, a read that prepares their request failed, and nothing was written. `profile_ids` are those that
     a list call named, by operation id.
@@ -104,7 +104,7 @@ def interpret(
 
 
 def interpret_gate(operations: Sequence[StoredOperation], members: Mapping[Identity, bool]) -> Settlement:
-    """The settlement of gates, by which of their profiles are in the segment."""
+    """Interprets gates, by which of their profiles are in the segment, and returns the settlement."""
     ended = []
     for stored in operations:
         refusal = gate_refusal(stored.operation, members[stored.operation.profile])
@@ -113,7 +113,7 @@ def interpret_gate(operations: Sequence[StoredOperation], members: Mapping[Ident
 
 
 def failed(operations: Sequence[StoredOperation], error: KlaviyoError, detail: str) -> Settlement:
-    """Operations fail with what Klaviyo said."""
+    """Makes a settlement in which operations fail with Klaviyo's reason."""
     body = error.body[:MAX_RESPONSE_BYTES] if error.body else None
     return Settlement(
         [
@@ -124,17 +124,17 @@ def failed(operations: Sequence[StoredOperation], error: KlaviyoError, detail: s
 
 
 def skipped(operations: Sequence[StoredOperation], detail: str) -> Settlement:
-    """Operations end that need no request."""
+    """Makes a settlement in which operations that need no request end as skipped."""
     return Settlement([SettledOperation(stored, "skipped", detail=detail) for stored in operations])
 
 
 def replay_remark(operation: Operation) -> str | None:
-    """What the audit says of a write beside its answer: that it was a replay."""
+    """Returns the remark of the audit beside a write's answer: that it was a replay."""
     return "replay" if operation.body.get("replay") else None
 
 
 def learned_profiles(body: Any) -> dict[str, Identity]:
-    """The profile id that an upsert was answered with, and the identifiers shown with it."""
+    """Reads the profile id from the answer to an upsert, and the identifiers shown with it."""
     resource = resource_of(body)
     if not isinstance(resource.get("id"), str):
         return {}
@@ -166,7 +166,7 @@ def _interpret_success(operations: Sequence[StoredOperation], response: Response
 def _interpret_unknown_consent(
     operations: Sequence[StoredOperation], detail: str, written: Collection[str]
 ) -> Settlement:
-    """Consent that the account does not show is held for a person: it is never sent twice."""
+    """Holds consent that the account does not show, for a person: it is never sent twice."""
     shown = [stored for stored in operations if stored.operation.id in written]
     rest = [stored for stored in operations if stored.operation.id not in written]
     read_back = f"read back after doubt: {detail}"
@@ -180,7 +180,7 @@ def _interpret_unknown_consent(
 def _interpret_unreadable_gate(
     operations: Sequence[StoredOperation], error: KlaviyoError, action: Action
 ) -> Settlement:
-    """Gates are held; where an identifier may be the reason, the others are read without it."""
+    """Holds gates that could not be read; where an identifier may be the reason, the others are read without it."""
     if not isinstance(error, InvalidRequest):
         return Settlement(held=[HeldOperations(operations, Cause.GATE_UNREADABLE, action.detail)])
     if len(operations) == 1:
@@ -191,7 +191,7 @@ def _interpret_unreadable_gate(
 def _interpret_rejected_list_call(
     operations: Sequence[StoredOperation], error: KlaviyoError, profile_ids: Mapping[str, str]
 ) -> Settlement:
-    """The rejected rows go by themselves; a single one is looked up again, for its profile may be gone."""
+    """Sends the rejected rows of a list call singly; a single one is searched again, for its profile may be gone."""
     if len(operations) > 1:
         return _split(operations, error)
     stored = operations[0]
@@ -205,7 +205,7 @@ def _interpret_rejected_list_call(
 
 
 def _interpret_conflict(stored: StoredOperation, error: KlaviyoError, found: ConflictFindings) -> Settlement:
-    """An upsert goes as the connection's policy says (docs/klaviyo.md 2.5, 3.1)."""
+    """Settles an upsert that met a conflict as the connection's policy says (docs/klaviyo.md 2.5, 3.1)."""
     identifiers = stored.operation.profile.identifiers()
     if found.policy == "strongest":
         strongest = Identity(**dict([next(iter(identifiers.items()))]))
@@ -225,7 +225,8 @@ def _interpret_conflict(stored: StoredOperation, error: KlaviyoError, found: Con
 
 
 def _split(operations: Sequence[StoredOperation], error: KlaviyoError) -> Settlement:
-    """A whole request was rejected, so nothing of it was written: rejected rows go one by one, the rest together.
+    """Splits a whole request that was rejected, so that nothing of it was written: rejected rows go one by one, the
+    rest together.
 
     Pointers name rows (`/data/3/id`, `/data/attributes/profiles/data/2/attributes/…`); where none does, each half goes
     by itself.
@@ -243,7 +244,7 @@ def _split(operations: Sequence[StoredOperation], error: KlaviyoError) -> Settle
 
 
 def _named_resource(body: Any) -> bytes | None:
-    """What the audit keeps of a good answer: which resource it names."""
+    """Returns the part of a good answer that the audit keeps: the resource that it names."""
     resource = resource_of(body)
     if not resource:
         return None

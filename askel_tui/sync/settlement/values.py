@@ -1,4 +1,4 @@
-"""Settlements: what becomes of each operation that was to be sent."""
+"""Settlements: the result of each operation that was to be sent, as a value."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Retry:
     detail: str
     wait_ms: int | None = None
     single_only: bool = False
-    """Whether they may not travel in bulk any more."""
+    """True if the operations may not travel in bulk any more."""
 
 
 def single_retries(operations: Sequence[StoredOperation], detail: str) -> Sequence[Retry]:
-    """Operations go at once as single calls; nothing where there are none."""
+    """Makes retries of operations at once as single calls; none without operations."""
     return [Retry(operations, detail, 0, single_only=True)] if operations else ()
 
 
@@ -37,25 +37,25 @@ class HeldOperations:
     cause: str
     detail: str
     keep_request_open: bool = False
-    """Whether their request stays open, because its import job may run and can't be read with this key."""
+    """True if the request stays open, because its import job may run and can't be read with this key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What becomes of each operation of a request or of none: every operation is in exactly one of these."""
+    """The results of the operations of a request, or of none: every operation is in exactly one of the fields."""
 
     ended: Sequence[SettledOperation] = ()
     retries: Sequence[Retry] = ()
     held: Sequence[HeldOperations] = ()
     again: Sequence[Sequence[StoredOperation]] = ()
-    """Groups that are sent again right away, each in requests of its own; `again_reason` says why."""
+    """The groups that are sent again right away, each in requests of its own; `again_reason` says why."""
     unattempted: Sequence[StoredOperation] = ()
-    """Operations behind a failed one of their record: the journal fails them with it."""
+    """The operations behind a failed one of their record: the journal fails them with it."""
     stale: Sequence[StoredOperation] = ()
-    """Operations of a request that was not sent, because some wait no longer: the journal knows which still do."""
+    """The operations of a request that was not sent, because some wait no longer: the journal knows which still do."""
     again_reason: str = ""
     learned_profiles: Mapping[str, Identity] = field(default_factory=dict)
-    """Identifiers by Klaviyo's profile id, as an answer showed them."""
+    """The identifiers by Klaviyo's profile id, as an answer showed them."""
     forgotten_profile: str | None = None
     """A profile id that was remembered and turned out to be wrong."""
     decision: Decision | None = None
@@ -74,23 +74,23 @@ class OrphanedJob:
 
 @dataclass(slots=True)
 class QueueUpdate:
-    """What committed settlements change in the queue."""
+    """The changes that committed settlements make in the queue."""
 
     done: list[StoredOperation] = field(default_factory=list)
-    """Operations that left the queue."""
+    """The operations that left the queue."""
     stopped: list[StoredOperation] = field(default_factory=list)
-    """Operations that failed, or gates that refused: the later ones of their records were settled with them."""
+    """The operations that failed, or gates that refused: the later ones of their records were settled with them."""
     again: list[StoredOperation] = field(default_factory=list)
-    """Operations that are tried again once they are due."""
+    """The operations that are tried again once they are due."""
     single_only: set[int] = field(default_factory=set)
     """The `seq` of operations that may not travel in bulk any more."""
     holds: list[Hold] = field(default_factory=list)
     orphaned: list[OrphanedJob] = field(default_factory=list)
     reload: bool = False
-    """Whether memory and journal differ: what is in memory is to be read again."""
+    """True if memory and journal differ: the operations in memory are to be read again."""
 
     def add(self, other: QueueUpdate) -> None:
-        """Takes in what another settlement changes."""
+        """Adds the changes of another settlement."""
         self.done += other.done
         self.stopped += other.stopped
         self.again += other.again

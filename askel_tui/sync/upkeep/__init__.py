@@ -1,4 +1,4 @@
-"""Upkeep: what is done from time to time, such as retention and asking whether an outage is over.
+"""Upkeep: periodic work, such as retention and testing whether an outage is over.
 
 Nothing that a record waits for.
 """

@@ -1,4 +1,4 @@
-"""Outage probes: steps that are held for an outage let one operation go from time to time, and end once it is answered.
+"""Outage probes: a step that is held for an outage sends one operation from time to time, until one is answered.
 
 This is the half-open state of a circuit breaker.
 """
@@ -23,14 +23,14 @@ ROUND_INTERVAL_MS = 200
 
 @dataclass(frozen=True, slots=True)
 class _Probe:
-    """An operation that was let go, by its `seq`, and when."""
+    """An operation that was sent as a probe, by its `seq`, and when."""
 
     seq: int
     at: int
 
 
 class OutageProbes:
-    """Tries, step by step, whether what was held for an outage can be sent again."""
+    """A worker that tests, step by step, whether operations that were held for an outage can be sent again."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
@@ -38,7 +38,7 @@ class OutageProbes:
         self._interval = Interval()
 
     async def run_round(self, dispatchers: Iterable[Dispatcher]) -> None:
-        """Lets go the probes that are due, and has holds end whose probe was answered."""
+        """Sends the probes that are due, and ends the holds whose probe was answered."""
         now = self._instance.clock()
         if not self._interval.elapsed(now, ROUND_INTERVAL_MS):
             return

@@ -11,23 +11,23 @@ from askel_tui.sync.periodic import Interval
 log = logging.getLogger(__name__)
 
 DEFAULT_RETENTION_DAYS = 90
-"""How long audit and records are kept, without a setting."""
+"""The number of days for which audit and records are kept, without a setting."""
 
 MS_PER_DAY = 86_400_000
 BYTES_PER_MB = 1_000_000
 MAX_SHRINK_STEPS = 5
-"""How often the kept time is shortened in one round to come to the size."""
+"""The number of times that the kept time is shortened in one round to come to the size."""
 
 
 class Retention:
-    """Keeps the journal of an instance within its bounds."""
+    """A worker that keeps the journal of an instance within its bounds."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._interval = Interval()
 
     async def run_round(self) -> None:
-        """Prunes what is too old or too much, if an hour has passed since the last time."""
+        """Prunes entries that are too old or too many, if an hour has passed since the last time."""
         now = self._instance.clock()
         if not self._interval.elapsed(now, self._instance.timing.retention_interval_ms):
             return
