@@ -46,14 +46,14 @@ if TYPE_CHECKING:
 
 
 INTERRUPT_WINDOW_S = 2.0
-"""How soon the second ctrl+c has to come, in seconds."""
+"""The time within which the second ctrl+c has to come, in seconds."""
 
 DEFAULT_SCREEN, PRELOADED_SCREEN = "overview", "live"
 """The screen of a first start, and the one that is made ready in the background."""
 
 
 class AskelApp(App[None]):
-    """The console. It implements `shell.console.Console`, as which screens and widgets know it."""
+    """The console's app. It implements `shell.console.Console`, the interface that screens and widgets use."""
 
     CSS_PATH = "app.tcss"
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
@@ -114,7 +114,7 @@ class AskelApp(App[None]):
     # Starting and ending.
 
     def get_default_screen(self) -> Screen[Any]:
-        """The frame of the first screen, painted first: it costs half of what the screen does."""
+        """Returns the frame of the first screen, painted first: it costs half of the time that the screen takes."""
         from askel_tui.tui.screens.base_screen import StartScreen
 
         return StartScreen(self._first_screen)
@@ -153,7 +153,7 @@ class AskelApp(App[None]):
         release_freed_memory()
 
     def _notice_commit(self) -> None:
-        """Called from the backend's thread after commits."""
+        """Passes on a commit; called from the backend's thread."""
         if self._commit_pending:
             return
         self._commit_pending = True
@@ -185,7 +185,7 @@ class AskelApp(App[None]):
         )
 
     async def action_quit(self) -> None:
-        """Leaves; asks what becomes of a daemon that was started from here."""
+        """Leaves the console; asks whether a daemon that was started from here goes on."""
         if self.backend.started_daemon:
             worker = run_in_background(self, self._ask_about_daemon, "quit", exclusive=True)
             self.typeahead.expect_question(worker)
@@ -233,7 +233,7 @@ class AskelApp(App[None]):
     # Screens.
 
     def action_show(self, name: str) -> None:
-        """Shows a screen; what lies over the present one (a question, help) is left first."""
+        """Shows a screen; a question or help that lies over the present one is closed first."""
         if name not in SCREENS_BY_NAME:
             return
         while len(self.screen_stack) > 1:
@@ -242,7 +242,7 @@ class AskelApp(App[None]):
         self.switch_mode(name)
 
     def switch_mode(self, mode: str) -> AwaitMount:
-        """Textual's own, but a screen that is mounted already is painted at once."""
+        """Switches the screen as Textual does, but paints one that is mounted already at once."""
         self._shows_at_once = mode in mounted_screens(self)
         try:
             return super().switch_mode(mode)
@@ -282,7 +282,7 @@ class AskelApp(App[None]):
         self.head = replace(self.head, connection=connection, error=None)
 
     def watch_connection(self, before: str | None, now: str | None) -> None:
-        """Tells the screen in front."""
+        """Reports the change of connection to the screen in front."""
         front: Any = mounted_screens(self).get(self.current_mode) if self.is_running else None
         if before != now and front is not None and self.current_mode in SCREENS_BY_NAME:
             front.connection_changed()
@@ -297,19 +297,19 @@ class AskelApp(App[None]):
             screen.start_work(partial(ingest_file, screen), "take_in", exclusive=True, asks_question=True)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The palette: the console's commands, then Textual's own."""
+        """Yields the commands of the palette: the console's, then Textual's own."""
         yield from console_commands(self, can_ingest=not screen.is_modal)
         yield from super().get_system_commands(screen)
 
     # Keys and questions.
 
     async def on_event(self, event: events.Event) -> None:
-        """Textual's own, but for keys that wait for a question."""
+        """Handles events as Textual does, except for keys that wait for a question."""
         if not self.typeahead.holds_event(event):
             await super().on_event(event)
 
     def on_key(self, event: events.Key) -> None:
-        """Does what a key that no widget took is bound to, unless it waits for a question."""
+        """Runs the action of a key that no widget took, unless the key waits for a question."""
         self.typeahead.hold_unhandled(event)
 
     def on_key_barrier(self, event: KeyBarrier) -> None:

@@ -15,7 +15,7 @@ __all__ = ["Backend", "Environment", "ReadOnly", "describe_error"]
 
 
 def describe_error(error: BaseException) -> str:
-    """An error as a sentence for people, without control characters."""
+    """Describes an error as a sentence for people, without control characters."""
     from askel_tui.text.sanitizing import sanitize
 
     text = str(error).strip() or type(error).__name__

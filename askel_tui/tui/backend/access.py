@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 
 MARK = "__changes_something__"
-"""The attribute that holds whether a marked function writes."""
+"""The attribute of a marked function that holds whether the function writes."""
 
 
 def reads(function: F) -> F:
@@ -40,7 +40,7 @@ class LazyFunction:
 
 
 def is_write(function: Any) -> bool:
-    """Whether a function is marked as writing. Raises `TypeError` for one that has no mark."""
+    """Checks whether a function is marked as writing. Raises `TypeError` for one that has no mark."""
     found = function.writes if isinstance(function, LazyFunction) else getattr(function, MARK, None)
     if found is None:
         raise TypeError(f"{function!r} is neither marked with @reads nor with @writes")
@@ -48,5 +48,5 @@ def is_write(function: Any) -> bool:
 
 
 def name_of(function: Any) -> str:
-    """The name of a marked function."""
+    """Returns the name of a marked function."""
     return str(function.name if isinstance(function, LazyFunction) else function.__name__)

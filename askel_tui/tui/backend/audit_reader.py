@@ -15,10 +15,10 @@ class AuditReader:
         """Opens the connection. Raises `JournalError`."""
         self._connection = connect_tail(journal)
         self.db: Transaction = self._connection
-        """What the functions of `store.journal.tables.audit.tail` read through."""
+        """The connection through which the functions of `store.journal.tables.audit.tail` read."""
 
     def data_version(self) -> int:
-        """A number that changes when another connection has committed."""
+        """Returns a number that changes when another connection has committed."""
         return data_version(self._connection)
 
     def close(self) -> None:

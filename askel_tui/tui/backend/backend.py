@@ -25,13 +25,13 @@ T = TypeVar("T")
 Environment = Literal["sandbox", "klaviyo"]
 
 POLL_INTERVAL_S = 0.5
-"""How often the journal is asked whether anything was committed, in seconds."""
+"""Interval at which the journal is checked for commits, in seconds."""
 
 IDLE_AFTER_S, IDLE_POLL_INTERVAL_S = 2.0, 1.0
-"""After how long without a change it is asked less often, and how often then, in seconds."""
+"""The time without a change after which the journal is checked less often, and the interval then, in seconds."""
 
 CLOSE_TIMEOUT_S = 10.0
-"""How long what is under way may take when the console ends, in seconds."""
+"""Time that running calls may take when the console ends, in seconds."""
 
 
 class Backend:
@@ -40,7 +40,7 @@ class Backend:
     def __init__(self, home: Path | None = None, *, read_only: bool = False) -> None:
         self.read_only = read_only
         self.actor = local_actor("console")
-        """Who the audit says has acted."""
+        """The actor of the audit entries that the console makes."""
         self._home = home
         self._loop = LoopThread("askel-backend")
         self._on_change: Callable[[], None] = _ignore_change
@@ -58,7 +58,7 @@ class Backend:
 
     @property
     def environment(self) -> Environment:
-        """Whether writes would reach this machine's sandbox or the real Klaviyo."""
+        """`sandbox` if writes reach this machine, else `klaviyo`."""
         host = urlsplit(self.address).hostname or ""
         return "sandbox" if host in ("localhost", "::1") or host.startswith("127.") else "klaviyo"
 
@@ -172,7 +172,7 @@ class Backend:
 
     @property
     def started_daemon(self) -> bool:
-        """Whether a daemon runs that was started from here."""
+        """True if a daemon runs that was started from here."""
         return self._daemon is not None and self._daemon.returncode is None
 
     async def start_daemon(self) -> None:

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 START_TIMEOUT_S = 15.0
-"""How long a daemon may take until it owns the home, in seconds."""
+"""Time that a daemon may take until it owns the home, in seconds."""
 
 STOP_TIMEOUT_S = 45.0
-"""How long it may take to end: requests under way are settled first."""
+"""Time that a daemon may take to end, in seconds: requests under way are settled first."""
 
 
 class DaemonFailed(Exception):

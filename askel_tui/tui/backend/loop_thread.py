@@ -30,7 +30,7 @@ class LoopThread:
             self._loop.run_forever()
 
     async def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of a coroutine that runs in the thread; cancelling this cancels it there."""
+        """Runs a coroutine in the thread and returns its result; cancelling this cancels it there."""
         if threading.current_thread() is self._thread:
             return await work
         if self._stopped:

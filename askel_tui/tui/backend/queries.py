@@ -1,4 +1,4 @@
-"""What screens read from the journal and the state of an instance; called through `Backend.call`.
+"""Reads of the journal and the state of an instance for the screens; called through `Backend.call`.
 
 Nothing heavy is imported until a function runs in the backend's thread.
 """
@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 
 @reads
 async def home(instance: Instance) -> Path:
-    """The directory of all state."""
+    """Returns the directory of all state."""
     return instance.home
 
 
 @reads
 async def audit_reader(instance: Instance) -> Callable[[], AuditReader]:
-    """Opens connections that read the audit, each for one thread at a time; raises `JournalError` when called."""
+    """Returns a function that opens connections to the audit, each for one thread at a time; that raises
+    `JournalError`."""
     from askel_tui.store.paths import journal_file
     from askel_tui.tui.backend.audit_reader import AuditReader
 
@@ -42,13 +43,13 @@ async def audit_reader(instance: Instance) -> Callable[[], AuditReader]:
 
 @reads
 async def now(instance: Instance) -> int:
-    """The instance's clock, milliseconds since 1970."""
+    """Returns the time of the instance's clock, in milliseconds since 1970."""
     return instance.clock()
 
 
 @reads
 async def daemon_running(instance: Instance) -> bool:
-    """Whether some process works on the home."""
+    """Checks whether some process works on the home."""
     from askel_tui.store.locks import owner_pid
 
     return owner_pid(instance.home) is not None
@@ -59,43 +60,43 @@ async def daemon_running(instance: Instance) -> bool:
 
 @reads
 async def connections(instance: Instance) -> list[ConnectionDoc]:
-    """All connections by name."""
+    """Returns all connections by name."""
     return instance.state.connections()
 
 
 @reads
 async def catalog(instance: Instance, connection: str) -> Catalog | None:
-    """The catalog as it was last read."""
+    """Returns the catalog as it was last read."""
     return await asyncio.to_thread(instance.catalog, connection)
 
 
 @reads
 async def workflows(instance: Instance) -> list[WorkflowDoc]:
-    """The newest version of every workflow."""
+    """Returns the newest version of every workflow."""
     return instance.state.workflows()
 
 
 @reads
 async def workflow(instance: Instance, name: str) -> WorkflowDoc:
-    """The newest version of a workflow. Raises `UnknownWorkflow`."""
+    """Returns the newest version of a workflow. Raises `UnknownWorkflow`."""
     return instance.workflow_document(name)
 
 
 @reads
 async def workflow_versions(instance: Instance, name: str) -> list[WorkflowDoc]:
-    """All versions of a workflow, oldest first. Raises `UnknownWorkflow`."""
+    """Returns all versions of a workflow, oldest first. Raises `UnknownWorkflow`."""
     return instance.state.versions(name)
 
 
 @reads
 async def workflow_states(instance: Instance) -> list[WorkflowState]:
-    """The state of every workflow: what changes while it runs."""
+    """Returns the state of every workflow: what changes while it runs."""
     return await instance.journal.workflow_states()
 
 
 @reads
 async def parse_workflow(_: Instance, text: str, file: str) -> tuple[Workflow | None, list[Problem]]:
-    """The workflow in a file's text, and all problems with it."""
+    """Parses the workflow in a file's text, and finds all problems with it."""
     from askel_tui.core.workflows.loader import load_workflow
 
     return load_workflow(text, file)
@@ -103,7 +104,7 @@ async def parse_workflow(_: Instance, text: str, file: str) -> tuple[Workflow | 
 
 @reads
 async def known_settings(instance: Instance) -> list[tuple[Setting, Any, bool]]:
-    """Every setting, its present value, and whether somebody has set it."""
+    """Returns every setting, its present value, and whether somebody has set it."""
     from askel_tui.services.settings import SETTINGS
 
     made = instance.state.settings()
@@ -117,29 +118,29 @@ async def known_settings(instance: Instance) -> list[tuple[Setting, Any, bool]]:
 async def newest_records(
     instance: Instance, connection: str, limit: int, *, events: Collection[str] | None = None
 ) -> list[StoredRecord]:
-    """The newest records by receipt, newest first."""
+    """Reads the newest records by receipt, newest first."""
     return await instance.journal.newest_records(connection, limit, events=events)
 
 
 @reads
 async def record(instance: Instance, connection: str, record_id: str) -> StoredRecord | None:
-    """A record by its id."""
+    """Returns a record by its id."""
     return await instance.journal.find_record(connection, record_id)
 
 
 @reads
 async def holds(instance: Instance) -> list[Hold]:
-    """All holds, oldest first."""
+    """Reads all holds, oldest first."""
     return await instance.journal.holds()
 
 
 @reads
 async def failures(instance: Instance, workflow_name: str | None, limit: int) -> list[Failure]:
-    """Failures, oldest first, of one workflow or of all (None)."""
+    """Reads failures, oldest first, of one workflow or of all (None)."""
     return await instance.journal.failures(workflow_name, limit)
 
 
 @reads
 async def notices(instance: Instance, after: int) -> list[Notice]:
-    """Notices with a larger `seq` than `after`, oldest first."""
+    """Reads notices with a larger `seq` than `after`, oldest first."""
     return await instance.journal.notices(after)

@@ -29,7 +29,7 @@ JOURNAL_READS = frozenset(
         "unconfirmed_writes",
     }
 )  # fmt: skip
-"""Methods that only read or take a rate-limit slot for reading; all others are refused."""
+"""The methods that only read or take a rate-limit slot for reading; all others are refused."""
 
 STATE_WRITES = frozenset(
     {

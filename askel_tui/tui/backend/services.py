@@ -29,7 +29,7 @@ LAZY = {
         ("submit", "sync.engine.command_bus", "submit", True),
     )
 }
-"""The services that fit as they are, by name: module, function, and whether it writes."""
+"""The services that screens use as they are, by name: module, function, and whether it writes."""
 
 if TYPE_CHECKING:
     import askel_tui.services.connections
@@ -81,7 +81,7 @@ async def discover(
 
 @reads
 async def check_segment(instance: Instance, connection: str, segment: str, profile: str) -> dict[str, Any]:
-    """Whether a profile (as typed) is in a segment (`services.direct_requests.check_segment_membership`)."""
+    """Checks whether a profile (as typed) is in a segment (`services.direct_requests.check_segment_membership`)."""
     from askel_tui.services.direct_requests import check_segment_membership, parse_identity
 
     return await check_segment_membership(instance, connection, segment, parse_identity(profile))
@@ -91,7 +91,7 @@ async def check_segment(instance: Instance, connection: str, segment: str, profi
 async def count_members(
     instance: Instance, connection: str, kind: Literal["list", "segment"], target_id: str
 ) -> int | None:
-    """How many profiles are on a list or in a segment now; 15 such calls a minute. Raises `KlaviyoError`."""
+    """Counts the profiles that are on a list or in a segment now; 15 such calls a minute. Raises `KlaviyoError`."""
     from askel_tui.contract.calls import Call
 
     client = await instance.client(connection)
@@ -117,7 +117,7 @@ async def change_connection(
 
 @writes  # Write scopes are probed by requests that cannot write, yet are no reads.
 async def check_key(instance: Instance, key: str, revision: str) -> KeyCheck:
-    """What a key that is not stored may do. Raises `KlaviyoError`, `InvalidKey`."""
+    """Reads the scopes of a key that is not stored. Raises `KlaviyoError`, `InvalidKey`."""
     from askel_tui.klaviyo.reads.key_check import check_key
 
     async with await _client_of_key(instance, key, revision) as client:
@@ -126,7 +126,10 @@ async def check_key(instance: Instance, key: str, revision: str) -> KeyCheck:
 
 @reads
 async def lists_visible_to(instance: Instance, key: str, revision: str) -> list[str]:
-    """The names and ids of the lists that a key which is not stored can see. Raises `KlaviyoError`, `InvalidKey`."""
+    """Reads the names and ids of the lists that a key which is not stored can see.
+
+    Raises `KlaviyoError`, `InvalidKey`.
+    """
     from askel_tui.klaviyo.reads.catalog import read_catalog
 
     async with await _client_of_key(instance, key, revision) as client:
@@ -144,7 +147,7 @@ async def _client_of_key(instance: Instance, key: str, revision: str) -> Client:
 
 @writes
 async def send_test_notice(instance: Instance, addresses: Sequence[str], actor: str) -> list[str | None]:
-    """Sends a notice that says it is a test; returns None, or why it did not leave, per address."""
+    """Sends a notice that says it is a test; returns, per address, None or why the notice could not be sent."""
     from askel_tui.sync.notifications.channels import DeliveryFailed, Message, send
 
     now = instance.clock()
@@ -166,7 +169,10 @@ async def send_test_notice(instance: Instance, addresses: Sequence[str], actor: 
 
 @reads
 async def read_records_file(instance: Instance, file: Path) -> tuple[list[Record], list[RefusedLine]]:
-    """The records of a JSONL or CSV file, and the lines that are none; nothing is kept. Raises `OSError`."""
+    """Reads the records of a JSONL or CSV file, and its lines that are no records; nothing is stored.
+
+    Raises `OSError`.
+    """
     from askel_tui.core.records.files import read_csv, read_jsonl, read_lines
     from askel_tui.core.records.record import RefusedLine
 
@@ -185,7 +191,7 @@ async def read_records_file(instance: Instance, file: Path) -> tuple[list[Record
 async def ingest_file(
     instance: Instance, connection: str, file: Path, progress: Callable[[IngestResult], None] | None = None
 ) -> IngestResult:
-    """Takes in the records of a file; `progress` is called from another thread. Raises `OSError`."""
+    """Ingests the records of a file; `progress` is called from another thread. Raises `OSError`."""
     from askel_tui.core.records.files import read_lines
     from askel_tui.services.ingest import ingest
 

@@ -1,4 +1,4 @@
-"""What the user chose: configuration, themes, and what the console remembers.
+"""The choices of the user: configuration, themes, and the state that the console remembers.
 
 No widget.
 """

@@ -30,7 +30,7 @@ class Config:
 
 
 def config_directory() -> Path:
-    """The directory of the user's own files: `ASKEL_HOME`, else the user's config directory."""
+    """Returns the directory of the user's own files: `ASKEL_HOME`, else the user's config directory."""
     chosen = os.environ.get("ASKEL_HOME", "")
     if chosen:
         return Path(os.path.abspath(os.path.expanduser(chosen)))
@@ -40,7 +40,7 @@ def config_directory() -> Path:
 
 
 def load_config(where: Path | None = None) -> Config:
-    """The settings in a directory; a missing file counts as an empty one."""
+    """Loads the settings in a directory; a missing file counts as an empty one."""
     where = where or config_directory()
     problems: list[Problem] = []
     values, lines = read_yaml(where / "config.yaml", problems)
@@ -60,7 +60,7 @@ def load_config(where: Path | None = None) -> Config:
 
 
 def read_yaml(file: Path, problems: list[Problem]) -> tuple[dict[str, Any], dict[str, int]]:
-    """The mapping in a file and the line of each of its keys; what is wrong goes to `problems`."""
+    """Reads the mapping in a file and the line of each of its keys; errors go to `problems`."""
     try:
         text = file.read_text("utf-8-sig")
     except FileNotFoundError:

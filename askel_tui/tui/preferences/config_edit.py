@@ -6,7 +6,7 @@ import re
 
 
 def with_setting(text: str, name: str, value: str) -> str:
-    """The text in which the top-level setting has the value (a plain word); its comment stays."""
+    """Returns the text in which the top-level setting has the value (a plain word); its comment stays."""
     line = re.compile(
         rf"^{re.escape(name)}[ \t]*:[^#\r\n]*?(?P<rest>[ \t]+#[^\r\n]*)?(?P<end>\r?)$", re.MULTILINE
     )

@@ -1,4 +1,4 @@
-"""The session state: what the console remembers between starts (screen, connection, theme, filters)."""
+"""The session state, which the console remembers between starts: screen, connection, theme, filters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Session:
         self._values = _read(self._file)
 
     def recall(self, name: str, default: Any = None) -> Any:
-        """The value remembered under a name, in this start or an earlier one."""
+        """Returns the value remembered under a name, in this start or an earlier one."""
         return self._values.get(name, default)
 
     def remember(self, name: str, value: Any) -> None:
@@ -34,7 +34,7 @@ class Session:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """The values in a file; none where it is missing or can't be read."""
+    """Reads the values in a file; none where it is missing or can't be read."""
     try:
         found = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError):

@@ -35,14 +35,14 @@ _THEME_KEYS = ("name", "dark", "colours", "variables")
 
 
 def builtin_directory() -> Path:
-    """The directory of Askel's own themes: in the package, or at the root of a checkout."""
+    """Returns the directory of Askel's own themes: in the package, or at the root of a checkout."""
     package = Path(__file__).parents[2]
     inside = package / "themes"
     return inside if inside.is_dir() else package.parent / "themes"
 
 
 def load_themes(directory: Path, only: str | None = None) -> tuple[list[Theme], list[Problem]]:
-    """The themes in a directory, by file name, and the problems of the others. Never raises.
+    """Loads the themes in a directory, by file name, and the problems of the others. Never raises.
 
     `only` reads one file, by its name without the ending.
     """
@@ -62,7 +62,7 @@ def load_themes(directory: Path, only: str | None = None) -> tuple[list[Theme], 
 
 
 def _suggest_key(part: str) -> str | None:
-    """A suggestion for an unknown key; a colour belongs under `colours`."""
+    """Suggests a key for an unknown one; a colour belongs under `colours`."""
     colour = part if part in _COLOURS else did_you_mean(part, _COLOURS)
     return did_you_mean(part, _THEME_KEYS) or (f"colours: {colour}" if colour else None)
 

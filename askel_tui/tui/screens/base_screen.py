@@ -52,24 +52,24 @@ MIN_RELOAD_INTERVAL_S = 0.5
 """The shortest time between two loads that commits cause, in seconds."""
 
 PROGRESS_DELAY_S = 0.8
-"""Work that is done sooner than this shows no progress, in seconds."""
+"""Time after which unfinished work shows progress, in seconds."""
 
 
 class AskelScreen(Screen[None]):
     """A screen of the console; the rules are at the top of this file."""
 
     NAME: ClassVar[str] = ""
-    """The name in the registry."""
+    """The name of the screen in the registry."""
     HELP: ClassVar[str | None] = None
-    """What F1 says about the screen: plain lines."""
+    """The text that F1 shows about the screen: plain lines."""
     HAS_FILTER: ClassVar[bool] = False
-    """Whether `/` filters here."""
+    """True if `/` filters on this screen."""
     FILTER_FIELDS: ClassVar[tuple[str, ...]] = ()
-    """Fields that `field:value` may name in the filter."""
+    """The fields that `field:value` may name in the filter."""
     RELOADS_ON_COMMIT: ClassVar[bool] = True
-    """Whether commits make the screen load again, at once while it is in front."""
+    """True if commits make the screen load again, at once while it is in front."""
     RELOADS_ON_RETURN: ClassVar[bool] = False
-    """Whether a screen that ignores commits loads again when it is shown after some."""
+    """True if a screen that ignores commits loads again when it is shown after some."""
 
     BINDINGS: ClassVar[list[Any]] = [
         Binding("slash", "filter", "Filter", id="screen.filter", tooltip="word, !word, field:value"),
@@ -81,9 +81,9 @@ class AskelScreen(Screen[None]):
         super().__init__()
         self._reload_scheduled = False
         self.is_loaded = False
-        """Whether `load` has ended at least once."""
+        """True if `load` has ended at least once."""
         self.is_stale = False
-        """Whether something was committed since the last load."""
+        """True if something was committed since the last load."""
         self._last_load_error: str | None = None
 
     # For screens to use and override.
@@ -121,7 +121,7 @@ class AskelScreen(Screen[None]):
         )
 
     def body(self) -> ComposeResult:
-        """Composes what the screen shows between header and footer."""
+        """Composes the part of the screen between header and footer."""
         yield from ()
 
     async def load(self) -> None:
@@ -131,17 +131,17 @@ class AskelScreen(Screen[None]):
         """Loads ahead of time, before the screen is first shown."""
 
     def apply_filter(self, wanted: Filter) -> None:
-        """Shows what fits the filter, which has changed."""
+        """Shows the rows that match the changed filter."""
 
     def leave_filter(self, before: Widget | None) -> None:
-        """Focuses what is filtered when the filter is left as it is: what had the focus `before` it was typed."""
+        """Focuses the filtered widget when the filter is kept; `before` had the focus until the filter was opened."""
         if before is not None and before.is_attached:
             before.focus()
         else:
             self.focus_next()
 
     def go_back(self) -> bool:
-        """Goes one level back inside the screen; False where it is at its top already."""
+        """Goes one level back inside the screen; returns False where it is at its top already."""
         return False
 
     def records_ingested(self) -> None:
@@ -161,7 +161,7 @@ class AskelScreen(Screen[None]):
         exclusive: bool = False,
         asks_question: bool = False,
     ) -> Worker[Any]:
-        """Runs work beside the screen; what it raises becomes a toast. `asks_question` keeps keys for its question."""
+        """Runs work in the background; an error in it becomes a toast. `asks_question` keeps keys for its question."""
         worker = run_in_background(
             self, partial(self._run_reporting_errors, work), group, exclusive=exclusive
         )
@@ -170,7 +170,10 @@ class AskelScreen(Screen[None]):
         return worker
 
     async def with_progress(self, label: str, work: Awaitable[T], progress: Progress | None = None) -> T:
-        """The result of `work`, whose progress is shown after a moment. Esc cancels it: raises `Cancelled`."""
+        """Awaits `work`, shows its progress after a moment, and returns its result.
+
+        Esc cancels it: raises `Cancelled`.
+        """
         task = asyncio.ensure_future(work)
         self.askel.typeahead.expect_no_question()
         try:
@@ -187,12 +190,15 @@ class AskelScreen(Screen[None]):
         return task.result()
 
     async def ask(self, question: Screen[T]) -> T:
-        """The answer to a modal question. Only inside `start_work`."""
+        """Asks a modal question and returns its answer. Only inside `start_work`."""
         answer: T = await self.askel.push_screen_wait(question)
         return answer
 
     async def confirm(self, question: str, detail: str = "", *, typed: str | None = None) -> bool:
-        """Whether a question is answered with yes; with `typed`, that has to be typed first. Only in `start_work`."""
+        """Asks a question and returns whether the answer is yes; with `typed`, that has to be typed first.
+
+        Only in `start_work`.
+        """
         from askel_tui.tui.widgets.confirm import Confirm
 
         answer: bool | None = await self.ask(Confirm(question, detail, typed=typed))
@@ -213,13 +219,13 @@ class AskelScreen(Screen[None]):
 
     @property
     def help(self) -> Help:
-        """What F1 shows for the screen."""
+        """The help that F1 shows for the screen."""
         entry = SCREENS_BY_NAME.get(self.NAME)
         return Help(entry.title if entry else "", self.HELP or (entry.description if entry else ""))
 
     # Overridden although it is private: Textual's handler, which runs after this one, reads `refresh_styles`.
     def _on_screen_resume(self, event: events.ScreenResume) -> None:
-        """Loads what is missing or has changed meanwhile."""
+        """Loads the screen where it was never loaded, or where something changed meanwhile."""
         if has_current_styles(self):
             event.refresh_styles = False
         if self.is_current and (not self.is_loaded or self.is_stale):
@@ -227,7 +233,7 @@ class AskelScreen(Screen[None]):
             self.call_after_refresh(self.action_reload)
 
     def journal_changed(self) -> None:
-        """Loads after commits: soon where the screen is in front, else when it is next."""
+        """Loads after commits: soon where the screen is in front, else when it is shown next."""
         if not self.RELOADS_ON_COMMIT:
             self.is_stale = self.is_stale or (self.RELOADS_ON_RETURN and not self.is_current)
             return
@@ -282,7 +288,7 @@ class AskelScreen(Screen[None]):
         self.query_one(FilterBar).open()
 
     def action_back(self) -> None:
-        """Cancels what runs, else leaves the filter, else goes back inside the screen, else takes toasts away."""
+        """Cancels running work, else leaves the filter, else goes back inside the screen, else removes toasts."""
         if self.query_one(BusyLine).cancel():
             return
         if self.HAS_FILTER and self.query_one(FilterBar).leave():
@@ -291,7 +297,7 @@ class AskelScreen(Screen[None]):
             self.app.clear_notifications()
 
     def on_filter_bar_kept(self, event: FilterBar.Kept) -> None:
-        """Goes on to what was found."""
+        """Focuses the rows that were found."""
         event.stop()
         self.leave_filter(event.before)
 

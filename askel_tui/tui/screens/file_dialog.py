@@ -27,7 +27,7 @@ async def export_to_file(
 ) -> Path | None:
     """Asks for a file, whose name is kept in the session, and writes what `render` makes for its suffix.
 
-    Gives the file, or None where nothing was written. Only inside `start_work`. Raises `OSError`.
+    Returns the file, or None where nothing was written. Only inside `start_work`. Raises `OSError`.
     """
     endings = f"Its name ends in {', '.join(suffixes[:-1])} or {suffixes[-1]}."
     kept = screen.session.recall(session_key, default)

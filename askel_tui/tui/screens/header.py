@@ -13,7 +13,7 @@ from askel_tui.tui.shell.screen_registry import SCREENS
 
 
 class TopBar(Widget):
-    """The connection, the environment, whether a daemon runs, and whether the console is read-only."""
+    """The first line: the connection, the environment, whether a daemon runs, and whether the console is read-only."""
 
     def on_mount(self) -> None:
         """Follows the header state of the app."""
@@ -23,7 +23,7 @@ class TopBar(Widget):
         self.refresh()
 
     def render(self) -> Content:
-        """The line."""
+        """Renders the line."""
         head = console_of(self).head
         wide = self.size.width >= 76
         parts: list[Any] = [("▌askel ", "bold $accent")]
@@ -56,7 +56,7 @@ class NavBar(Widget):
         self._present = present
 
     def render(self) -> Content:
-        """The line; too narrow for all titles, it has the numbers and the present title."""
+        """Renders the line; too narrow for all titles, it has the numbers and the present title."""
         room = self.size.width
         whole = sum(len(entry.title) + 3 for entry in SCREENS) <= room + 1
         parts = []

@@ -22,7 +22,7 @@ PROMPT_DETAIL = (
 
 
 async def ingest_file(screen: AskelScreen) -> None:
-    """Asks for a file, takes its records in and says what came of it. Raises `OSError`, `ReadOnly`."""
+    """Asks for a file, ingests its records and reports the result. Raises `OSError`, `ReadOnly`."""
     connection, session, toasts = screen.connection, screen.session, screen.toasts
     if connection is None:
         toasts.show("Records are taken in for a connection: press 2 to make one.", severity="warning")
@@ -56,7 +56,7 @@ async def ingest_file(screen: AskelScreen) -> None:
 
 
 def describe_intake(taken: IngestResult) -> str:
-    """The result of taking a file in, as sentences."""
+    """Describes the result of ingesting a file, as sentences."""
     known = f", {taken.duplicates:,} known already" if taken.duplicates else ""
     lines = [f"{pluralize(taken.accepted, 'new record')}{known}."]
     if taken.conflicting_ids:

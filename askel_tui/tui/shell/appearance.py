@@ -29,7 +29,7 @@ class Appearance:
     ) -> None:
         self._app, self._toasts, self._timing = app, toasts, timing
         self.directory = directory
-        """Where the user's files are: `config.yaml`, `keymap.yaml`, `themes/`."""
+        """The directory of the user's files: `config.yaml`, `keymap.yaml`, `themes/`."""
         self.config = config.load_config(directory)
         self._file_versions: FileVersions = frozenset()
         self._reported_clashes: set[str] = set()
@@ -69,7 +69,7 @@ class Appearance:
     # The user's files.
 
     async def reload_user_files(self) -> list[Problem]:
-        """Reads config.yaml, keymap.yaml and the user's themes again. Returns what is wrong with them."""
+        """Reads config.yaml, keymap.yaml and the user's themes again. Returns the problems in them."""
         self._file_versions = await asyncio.to_thread(file_versions, self.directory)
         self.config = await asyncio.to_thread(config.load_config, self.directory)
         found, problems = await asyncio.to_thread(themes.load_themes, self.directory / "themes")
@@ -99,7 +99,7 @@ class Appearance:
         self._poll_later()
 
     async def _reload_changed_files(self) -> None:
-        """Applies files that were saved, and reports what is wrong with them."""
+        """Applies files that were saved, and reports the problems in them."""
         now = await asyncio.to_thread(file_versions, self.directory)
         before, self._file_versions = self._file_versions, now
         if before == now:
@@ -121,7 +121,7 @@ class Appearance:
     # Keys.
 
     def _check_keymap(self) -> None:
-        """Reports keys of the user's keymap that two actions of one place ask for."""
+        """Reports keys of the user's keymap that two actions of one scope ask for."""
         owners: dict[str, str] = {}
         for name, keys in self.config.keymap.items():
             for key in keys.split(","):
@@ -146,7 +146,7 @@ class Appearance:
 
 
 def file_versions(directory: Path) -> FileVersions:
-    """The versions of the user's files that exist."""
+    """Reads the versions of the user's files that exist."""
     found = set()
     for file in (
         directory / "config.yaml",

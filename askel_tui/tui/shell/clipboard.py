@@ -12,13 +12,13 @@ from askel_tui.tui.shell.console import console_of
 from askel_tui.tui.shell.workers import run_in_background
 
 MAX_OSC52_BYTES = 100_000
-"""Bytes that terminals are known to take through OSC 52."""
+"""The number of bytes that terminals are known to take through OSC 52."""
 
 CLIPBOARD_TOOLS = (("wl-copy",), ("xclip", "-selection", "clipboard"), ("xsel", "-ib"), ("pbcopy",))
-"""Commands that take the text on their standard input, in the order they are tried."""
+"""The commands that take the text on their standard input, in the order in which they are tried."""
 
 TOOL_TIMEOUT_S = 2.0
-"""How long a command may take, in seconds."""
+"""Time that a command may take, in seconds."""
 
 
 def copy(node: DOMNode, text: str, what: str) -> None:
@@ -53,7 +53,7 @@ async def _copy(node: DOMNode, text: str, what: str) -> None:
 
 
 async def _copy_with_tool(text: str) -> bool:
-    """Hands the text to the first native tool that takes it; False where none does."""
+    """Hands the text to the first native tool that takes it; returns False where none does."""
     for command in CLIPBOARD_TOOLS:
         if shutil.which(command[0]) is None:
             continue

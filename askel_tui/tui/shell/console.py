@@ -1,4 +1,4 @@
-"""The app as screens and widgets know it."""
+"""The interface of the app for screens and widgets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from askel_tui.tui.shell.typeahead import Typeahead
 
 @dataclass(frozen=True, slots=True)
 class HeaderState:
-    """What the header shows. `daemon_running` is None until it is known."""
+    """The state that the header shows. `daemon_running` is None until it is known."""
 
     connection: str | None = None
     environment: Environment = "klaviyo"
@@ -29,7 +29,7 @@ class HeaderState:
 
 
 class Console(Protocol):
-    """What the app offers to screens and widgets; `AskelApp` implements it."""
+    """The interface that the app offers to screens and widgets; `AskelApp` implements it."""
 
     backend: Backend
     toasts: Toasts
@@ -59,11 +59,11 @@ class Console(Protocol):
         ...
 
     def action_take_in(self) -> None:
-        """Asks for a file of records and takes them in."""
+        """Asks for a file of records and ingests them."""
         ...
 
     def action_help(self) -> None:
-        """Shows help for what has the focus."""
+        """Shows help for the focused widget."""
         ...
 
     def action_jump(self) -> None:
@@ -80,5 +80,5 @@ class Console(Protocol):
 
 
 def console_of(node: DOMNode) -> Console:
-    """The app of a screen or widget."""
+    """Returns the app of a screen or widget."""
     return cast(Console, node.app)

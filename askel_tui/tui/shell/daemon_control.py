@@ -14,7 +14,7 @@ from askel_tui.tui.shell.workers import run_in_background
 
 
 class DaemonControl:
-    """The daemon's switch; toasts say what happens."""
+    """The switch of the daemon; toasts report the result."""
 
     def __init__(
         self, app: App[Any], backend: Backend, toasts: Toasts, update_header: Callable[[], Awaitable[None]]

@@ -1,4 +1,4 @@
-"""Freeing memory that only loading needed."""
+"""Release of memory that only loading needed."""
 
 from __future__ import annotations
 

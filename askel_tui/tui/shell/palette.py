@@ -13,7 +13,7 @@ from askel_tui.tui.shell.screen_registry import SCREENS
 
 
 def console_commands(console: Console, *, can_ingest: bool) -> Iterable[SystemCommand]:
-    """The commands that can be done now; `can_ingest` is whether records can be taken in on the screen in front."""
+    """Yields the commands that are possible now; `can_ingest` is True if the screen in front can ingest records."""
     for entry in SCREENS:
         title, about = f"Screen: {entry.title}", f"{entry.description}  ({entry.key})"
         yield SystemCommand(title, about, partial(console.action_show, entry.name))

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from askel_tui.text.sanitizing import sanitize
 
 SPINNER_INTERVAL_S = 0.25
-"""How often the sign of running work changes, in seconds."""
+"""Interval at which the sign of running work changes, in seconds."""
 
 _SPINNER = "◐◓◑◒"
 
@@ -39,7 +39,7 @@ class Progress:
         self.total = total if total is not None else self.total
 
     def describe(self, now: float) -> str:
-        """Count, rate and time left, as far as they are known."""
+        """Describes count, rate and time left, as far as they are known."""
         seconds = max(now - self.started_at, 0.001)
         if not self.done:
             return f"{seconds:.0f} s"
@@ -76,7 +76,7 @@ class BusyLine(Widget):
             self._show()
 
     def cancel(self) -> bool:
-        """Cancels the newest work; False where there is none."""
+        """Cancels the newest work; returns False where there is none."""
         if not self._work:
             return False
         self._work[-1][1].cancel()
@@ -93,7 +93,7 @@ class BusyLine(Widget):
         self.refresh()
 
     def render(self) -> Content:
-        """The line."""
+        """Renders the line."""
         if not self._work:
             return Content("")
         label, _, progress = self._work[-1]

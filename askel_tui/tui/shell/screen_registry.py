@@ -41,6 +41,6 @@ SCREENS_BY_NAME = {entry.name: entry for entry in SCREENS}
 
 
 def create_screen(entry: ScreenEntry) -> Screen[Any]:
-    """A new screen of an entry."""
+    """Makes a new screen of an entry."""
     screen: Screen[Any] = getattr(importlib.import_module(entry.module), entry.attribute)()
     return screen

@@ -19,7 +19,7 @@ from textual.widget import Widget
 
 
 def mounted_screens(app: App[Any]) -> dict[str, Screen[Any]]:
-    """The bottom screen of every mode that is mounted. `App.get_screen_stack` raises for a mode that is not."""
+    """Returns the bottom screen of every mode that is mounted. `App.get_screen_stack` raises for a mode that is not."""
     return {mode: stack[0] for mode, stack in app._screen_stacks.items() if stack}
 
 
@@ -30,7 +30,10 @@ async def mount_mode(app: App[Any], mode: str) -> Screen[Any]:
 
 
 def has_current_styles(screen: Screen[Any]) -> bool:
-    """Whether a screen's styles are those of the app's theme. Textual applies all anew each time a screen resumes."""
+    """Checks whether a screen's styles are those of the app's theme.
+
+    Textual applies all anew each time a screen resumes.
+    """
     return screen._css_update_count == screen.app._css_update_count
 
 
@@ -47,7 +50,7 @@ def reread_theme(app: App[Any]) -> None:
 
 
 def is_leaving(app: App[Any]) -> bool:
-    """Whether the app, or the widget whose handler runs now, is going away."""
+    """Checks whether the app, or the widget whose handler runs now, is going away."""
     pump = active_message_pump.get(None)
     return app._exit or (pump is not None and (pump._closing or not pump.is_attached))
 
@@ -60,7 +63,7 @@ def set_vertical_scrollbar(view: ScrollView, bar: ScrollBar) -> None:
 
 
 def has_vertical_scrollbar(view: Widget) -> bool:
-    """Whether a widget has made its scroll bar already."""
+    """Checks whether a widget has made its scroll bar already."""
     return view._vertical_scrollbar is not None
 
 

@@ -24,6 +24,6 @@ class Toasts:
         self._app.notify(lines, title=sanitize(title), severity=severity, timeout=timeout, markup=False)
 
     def show_error(self, error: BaseException, title: str = "That did not work") -> None:
-        """Shows what went wrong; the app goes on."""
+        """Shows an error; the app goes on."""
         self._app.log.error(repr(error))
         self.show(describe_error(error), title=title, severity="error", timeout=12)

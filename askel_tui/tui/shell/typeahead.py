@@ -1,4 +1,4 @@
-"""The type-ahead buffer: keys typed before a question is there wait for it, and never reach what lies below it.
+"""The type-ahead buffer: keys typed before a question opens wait for it, and never reach the screen below it.
 
 A key starts work, and the work asks a question. Between the key and the question the screen below is still in front,
 where the next key would do something else. So work that asks says so when it begins (`expect_question`), and from then
@@ -25,7 +25,7 @@ from askel_tui.tui.shell.timing import Timing
 from askel_tui.tui.shell.workers import run_in_background
 
 POLL_INTERVAL_S = 0.01
-"""How often held keys check whether the question is there, in seconds."""
+"""Interval at which held keys check whether the question is open, in seconds."""
 
 
 class KeyBarrier(Message):
@@ -37,36 +37,37 @@ class KeyBarrier(Message):
 
 
 class Typeahead:
-    """Holds keys for a question that is about to be asked. The app hands it its keys and its questions."""
+    """A buffer that holds keys for a question that is about to be asked. The app hands it its keys and its
+    questions."""
 
     def __init__(self, app: App[Any], timing: Timing) -> None:
         self._app, self._timing = app, timing
         self._workers_about_to_ask: set[Worker[Any]] = set()
-        """Work that asks, from its begin until it has ended or does something that takes long."""
+        """The workers that will ask, from their beginning until they have ended or do something that takes long."""
         self._opening_questions: dict[Screen[Any], Worker[Any]] = {}
-        """Questions that cannot take keys yet."""
+        """The questions that cannot take keys yet."""
         self._open_questions: dict[Screen[Any], Worker[Any]] = {}
-        """Questions that wait for an answer."""
+        """The questions that wait for an answer."""
         self._held_keys: list[events.Key] = []
         self._delivered_key: events.Key | None = None
         self.is_delivering = False
-        """Whether held keys are being handed on."""
+        """True if held keys are being delivered."""
         self._barriers: list[asyncio.Event] = []
-        """Messages that a key caused and that have not come to the app."""
+        """The barriers that follow keys and have not come to the app."""
 
     # What screens, widgets and questions say.
 
     def expect_question(self, worker: Worker[Any]) -> None:
-        """Keys wait: work that has just begun will ask something."""
+        """Holds keys from now on: work that has just begun will ask a question."""
         self._workers_about_to_ask.add(worker)
 
     def expect_no_question(self) -> None:
-        """Keys are the screen's: the present work does something that takes long before it may ask."""
+        """Gives keys to the screen again: the present work does something that takes long before it may ask."""
         with contextlib.suppress(NoActiveWorker):
             self._workers_about_to_ask.discard(get_current_worker())
 
     def hold_keys_behind(self, widget: Widget) -> None:
-        """Keys wait until the screen has handled a widget's last message, which may be what asks."""
+        """Holds keys until the screen has handled a widget's last message, which may open a question."""
         passed = asyncio.Event()
         if widget.post_message(KeyBarrier(passed)):
             self._barriers.append(passed)
@@ -84,11 +85,11 @@ class Typeahead:
             self._open_questions.pop(question, None)
 
     def question_ready(self, question: Screen[Any]) -> None:
-        """Keys go to a question, which has its focus now."""
+        """Delivers keys to a question, which has its focus now."""
         self._opening_questions.pop(question, None)
 
     def question_closed(self, question: Screen[Any]) -> None:
-        """Keys wait: a question goes away, and the work that asked it may ask another."""
+        """Holds keys again: a question closes, and the work that asked it may ask another."""
         self._opening_questions.pop(question, None)
         worker = self._open_questions.pop(question, None)
         if worker is not None:
@@ -98,7 +99,7 @@ class Typeahead:
 
     @property
     def _is_question_pending(self) -> bool:
-        """Whether a question is about to be there."""
+        """True if a question is about to open."""
         self._workers_about_to_ask = {each for each in self._workers_about_to_ask if not each.is_finished}
         self._opening_questions = {
             question: worker for question, worker in self._opening_questions.items() if not worker.is_finished
@@ -107,7 +108,7 @@ class Typeahead:
         return bool(self._workers_about_to_ask or self._opening_questions or self._barriers)
 
     def holds_event(self, event: events.Event) -> bool:
-        """Holds a key that the driver sent, where others are held before it; False lets the event through.
+        """Holds a key that the driver sent, where others are held before it; returns False to let the event through.
 
         A key that follows one which may answer a question is held too: a letter would reach the input before the Enter
         that was pressed first, which goes up to the app and down again.
@@ -121,7 +122,8 @@ class Typeahead:
         return False
 
     def hold_unhandled(self, event: events.Key) -> None:
-        """Holds a key that no widget took, instead of its binding's action, while a question is about to be there."""
+        """Holds a key that no widget took, instead of running its binding's action, while a question is about to
+        open."""
         if event is not self._delivered_key and self._is_question_pending:
             event.stop()
             event.prevent_default()
@@ -151,7 +153,7 @@ class Typeahead:
             self._delivered_key, self.is_delivering = None, False
 
     async def _deliver(self, key: events.Key) -> None:
-        """Gives a key to what is in front, and waits until all that it does at once is done."""
+        """Delivers a key to the focused widget, and waits until all its immediate effects are done."""
         self._delivered_key = events.Key(key.key, key.character)
         self._delivered_key.set_sender(self._app)
         self._app.post_message(self._delivered_key)

@@ -9,7 +9,7 @@ _SPARK_LEVELS = "▁▂▃▄▅▆▇█"
 
 
 def bar(part: float, whole: float, cells: int) -> str:
-    """A bar of so many cells, filled to the part; with anything at all at least a sliver."""
+    """Draws a bar of `cells` cells, filled to the part; with anything at all at least a sliver."""
     share = 0.0 if whole <= 0 else min(1.0, max(0.0, part / whole))
     eighths = round(share * cells * 8)
     if part > 0 and eighths == 0:
@@ -19,7 +19,7 @@ def bar(part: float, whole: float, cells: int) -> str:
 
 
 def sparkline(values: Sequence[float], cells: int) -> str:
-    """The newest values as bars of eight heights, the highest one full."""
+    """Draws the newest values as bars of eight heights, the highest one full."""
     shown = list(values)[-cells:]
     highest = max(shown, default=0)
     line = "".join(

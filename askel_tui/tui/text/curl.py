@@ -10,7 +10,7 @@ KEY_ENVIRONMENT_VARIABLE = "KLAVIYO_API_KEY"
 
 
 def curl_command(method: str, path: str, body: Any, revision: str, address: str) -> str:
-    """A command that makes the request; `export KLAVIYO_API_KEY=…` provides the key."""
+    """Makes a command that sends the request; `export KLAVIYO_API_KEY=…` provides the key."""
     parts = [
         f"curl --request {method} {shlex.quote(address.rstrip('/') + '/' + path.lstrip('/'))}",
         f'--header "Authorization: Klaviyo-API-Key ${KEY_ENVIRONMENT_VARIABLE}"',

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")
-"""Beginnings that a spreadsheet takes for a formula, a command, or (line ends) the start of another cell."""
+"""The beginnings that a spreadsheet takes for a formula, a command, or (line ends) the start of another cell."""
 
 
 def csv_cell(value: object) -> str:
-    """A value as the text of a cell; a formula is prevented by an apostrophe, which spreadsheets hide."""
+    """Formats a value as the text of a cell; a formula is prevented by an apostrophe, which spreadsheets hide."""
     text = "" if value is None else value if isinstance(value, str) else _encoded(value)
     text = text.replace("\x00", "␀").encode("utf-8", "replace").decode()
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULA_STARTS) else text
 
 
 def to_csv(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A CSV document with a header line."""
+    """Makes a CSV document with a header line."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow([csv_cell(each) for each in headers])

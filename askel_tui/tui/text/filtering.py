@@ -24,7 +24,7 @@ class Filter:
         return bool(self.words or self.excluded or self.fields)
 
     def matches(self, text: str) -> bool:
-        """Whether a text has all words and none of the excluded ones; case does not count."""
+        """Checks whether a text has all words and none of the excluded ones; case does not count."""
         folded = text.casefold()
         return all(word.casefold() in folded for word in self.words) and not any(
             word.casefold() in folded for word in self.excluded
@@ -32,7 +32,7 @@ class Filter:
 
 
 def parse_filter(text: str, fields: Collection[str] = ()) -> Filter:
-    """The filter of a line. Never raises: an open quote is a character like any other."""
+    """Parses a line into a filter. Never raises: an open quote is a character like any other."""
     words: list[str] = []
     without: list[str] = []
     asked: dict[str, str] = {}

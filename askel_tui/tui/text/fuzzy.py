@@ -14,14 +14,14 @@ from askel_tui.tui.text.filtering import Filter
 T = TypeVar("T")
 
 MAX_SEARCHED_CHARS = 512
-"""Characters of a text that are searched; no screen shows more."""
+"""The number of characters of a text that are searched; no screen shows more."""
 
 _SUBSTRING_SCORE, _SUBSEQUENCE_SCORE = 2_000, 1_000
 _WORD_SEPARATORS = " _-./:"
 
 
 def score(word: str, text: str) -> int | None:
-    """How well a word matches, more is better; None where its letters are not all there, in their order.
+    """Scores how well a word matches, more is better; None where its letters are not all there, in their order.
 
     A substring matches better than scattered letters, the beginning of a word better than its middle.
     """
@@ -41,7 +41,7 @@ def score(word: str, text: str) -> int | None:
 
 
 def rank_matches(wanted: Filter, entries: Iterable[T], text: Callable[[T], str]) -> list[T]:
-    """The entries that match all words and no excluded one, the best first; without words, in their order."""
+    """Ranks the entries that match all words and no excluded one, the best first; without words, in their order."""
     if not wanted:
         return list(entries)
     found: list[tuple[int, int, T]] = []

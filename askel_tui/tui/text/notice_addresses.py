@@ -10,5 +10,5 @@ MAX_KIND_CHARS = 20
 
 
 def notice_channel_kinds(addresses: Iterable[str]) -> str:
-    """The kinds of the addresses: `slack, mailto`."""
+    """Lists the kinds of the addresses: `slack, mailto`."""
     return ", ".join(sanitize(address.partition("://")[0], MAX_KIND_CHARS) for address in addresses)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The value that is picked, its title, and a word about it."""
+    """A choice: the value that is picked, its title, and a short description."""
 
     value: str
     title: str

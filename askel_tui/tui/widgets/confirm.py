@@ -14,7 +14,10 @@ from askel_tui.tui.widgets.modal import Modal, question_content
 
 
 class Confirm(Modal[bool | None]):
-    """Gives True for yes, False for no, None for Esc. With `typed`, yes counts only once that text is typed."""
+    """A yes-or-no question: True for yes, False for no, None for Esc.
+
+    With `typed`, yes counts only once that text is typed.
+    """
 
     help = Help(
         "A question",
@@ -34,7 +37,7 @@ class Confirm(Modal[bool | None]):
         self._typed = typed
 
     def compose(self) -> ComposeResult:
-        """The question, its detail, and the two answers."""
+        """Composes the question, its detail, and the two answers."""
         box = VerticalScroll(id="confirm-box", can_focus=False)
         with box:
             yield Static(question_content(self._question, self._detail, gap="\n\n"))

@@ -38,7 +38,7 @@ class DetailPane(VerticalScroll, can_focus=True):
             self.help = about
 
     def compose(self) -> ComposeResult:
-        """The one text that the pane holds."""
+        """Composes the one text that the pane holds."""
         yield Static()
 
     def show(self, title: str, lines: Sequence[DetailLine], text: str = "") -> None:
@@ -51,7 +51,7 @@ class DetailPane(VerticalScroll, can_focus=True):
 
 
 def detail_content(title: str, lines: Sequence[DetailLine], text: str = "") -> Content:
-    """The title in bold, a line per fact, then the text."""
+    """Composes the title in bold, a line per fact, then the text."""
     width = max([MIN_LABEL_CELLS, *(len(line[0]) + 1 for line in lines)])
     parts: list[Any] = [(f"{sanitize(title)}\n", "bold $accent")] if title else []
     for label, value, *style in lines:

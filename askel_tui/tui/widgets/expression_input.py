@@ -23,7 +23,7 @@ MAX_COMPLETIONS = 50
 
 
 class ExpressionInput(Modal[str | None]):
-    """Gives the line, stripped, on Enter; None for Esc."""
+    """An input that gives the line, stripped, on Enter; None for Esc."""
 
     DEFAULT_CSS = """
     ExpressionInput { align: center middle; }
@@ -65,7 +65,7 @@ class ExpressionInput(Modal[str | None]):
         self._found: list[Choice] = []
 
     def compose(self) -> ComposeResult:
-        """The question, the line, the preview, and the completions."""
+        """Composes the question, the line, the preview, and the completions."""
         box = Vertical()
         completes = "Tab completes · " if self._complete else ""
         box.border_subtitle = f"{completes}Enter keeps the line · Esc leaves"

@@ -23,7 +23,7 @@ class FilterBar(Horizontal):
     )
 
     class Changed(Message):
-        """The text of the filter has changed."""
+        """A message that the text of the filter has changed."""
 
         def __init__(self, value: str) -> None:
             super().__init__()
@@ -34,7 +34,7 @@ class FilterBar(Horizontal):
             return isinstance(message, FilterBar.Changed)
 
     class Kept(Message):
-        """The filter stays; `before` had the focus before the line was opened."""
+        """A message that the filter stays; `before` had the focus until the line was opened."""
 
         def __init__(self, before: Widget | None) -> None:
             super().__init__()
@@ -46,7 +46,7 @@ class FilterBar(Horizontal):
         self._previous_focus: Widget | None = None
 
     def compose(self) -> ComposeResult:
-        """The sign, the line, and the number of matches."""
+        """Composes the sign, the line, and the number of matches."""
         yield Label("/", id="filter-sign")
         yield Input(id="filter-input", select_on_focus=False)
         yield Label("", id="filter-count")
@@ -78,7 +78,7 @@ class FilterBar(Horizontal):
         self.query_one("#filter-count", Label).update(Content(words), layout=not same)
 
     def leave(self) -> bool:
-        """Removes the filter and closes the line; False where it was not open."""
+        """Removes the filter and closes the line; returns False where it was not open."""
         if not self.has_class("-open"):
             return False
         self.query_one(Input).value = ""

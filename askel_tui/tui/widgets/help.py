@@ -23,7 +23,8 @@ class Help(NamedTuple):
 
 
 def help_for(screen: Screen[Any]) -> tuple[list[Help], list[tuple[str, str]]]:
-    """The help of the focused widget and its ancestors, nearest first, and the keys that work now with what they do."""
+    """Collects the help of the focused widget and its ancestors, nearest first, and the keys that work now with what
+    they do."""
     found: list[Help] = []
     node: DOMNode | None = screen.focused or screen
     while node is not None:
@@ -43,7 +44,7 @@ def help_for(screen: Screen[Any]) -> tuple[list[Help], list[tuple[str, str]]]:
 
 
 class HelpScreen(Modal[None]):
-    """Shows help until it is closed."""
+    """The screen that shows help until it is closed."""
 
     BINDINGS: ClassVar[list[Any]] = [
         Binding("escape,f1,q,enter", "dismiss", "Close", id="help.close"),
@@ -55,7 +56,7 @@ class HelpScreen(Modal[None]):
         self._keys = keys
 
     def compose(self) -> ComposeResult:
-        """One scrolling box."""
+        """Composes one scrolling box."""
         box = VerticalScroll(id="help-box")
         box.border_title = "Help"
         box.border_subtitle = "Esc closes"

@@ -17,7 +17,8 @@ JUMP_LETTERS = "asdfghjklqwertyuiopzxcvbnm"
 
 
 def jump_targets(screen: Screen[Any]) -> dict[str, Widget]:
-    """The widgets that can be jumped to, by letter: their own letters first, others in the order of the screen."""
+    """Finds the widgets that can be jumped to, by letter: their own letters first, others in the order of the
+    screen."""
     found: dict[str, Widget] = {}
     without: list[Widget] = []
     for widget in screen.focus_chain:
@@ -34,7 +35,7 @@ def jump_targets(screen: Screen[Any]) -> dict[str, Widget]:
 
 
 class JumpScreen(Modal[Widget | None]):
-    """Shows the letters over the screen; gives the chosen widget, or None."""
+    """The screen that shows the letters over the screen below; gives the chosen widget, or None."""
 
     BINDINGS: ClassVar[list[Any]] = [Binding("escape,ctrl+o", "dismiss", "Back", id="jump.close")]
 
@@ -43,7 +44,7 @@ class JumpScreen(Modal[Widget | None]):
         self._found = found
 
     def compose(self) -> ComposeResult:
-        """A label at the corner of each widget."""
+        """Composes a label at the corner of each widget."""
         for letter, widget in self._found.items():
             label = Label(letter, classes="jump-key", markup=False)
             label.styles.offset = (max(widget.region.x, 0), max(widget.region.y, 0))

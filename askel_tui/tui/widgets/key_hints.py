@@ -20,7 +20,7 @@ HELP_ACTIONS = frozenset({"help", "app.help"})
 """The actions whose key stays visible."""
 
 WHEEL_STEP_CELLS = 4
-"""Cells that the wheel moves a line that is wider than the screen."""
+"""The number of cells by which the wheel moves a line that is wider than the screen."""
 
 
 class KeyHint(NamedTuple):
@@ -32,7 +32,7 @@ class KeyHint(NamedTuple):
     enabled: bool
     tooltip: str
     pinned: bool
-    """Whether it stays visible where there is no room for all: the help lists the others."""
+    """True if the key stays visible where there is no room for all: the help lists the others."""
 
     @property
     def width(self) -> int:
@@ -41,7 +41,7 @@ class KeyHint(NamedTuple):
 
 
 class KeyHints(Widget):
-    """Shows the visible bindings, those nearest to the focus first."""
+    """The line of the visible bindings, those nearest to the focus first."""
 
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {"key-hints--key", "key-hints--words", "key-hints--hover"}
@@ -80,14 +80,15 @@ class KeyHints(Widget):
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """The line, cut to the width."""
+        """Renders the line, cut to the width."""
         base = self.rich_style
         moving, staying, room = self._arrange()
         strip = self._strip(moving, base).crop_extend(self._offset_cells, self._offset_cells + room, base)
         return strip if staying is None else Strip.join([strip, self._strip([staying], base)])
 
     def _arrange(self) -> tuple[Sequence[KeyHint], KeyHint | None, int]:
-        """The keys that move with the wheel, the one that stays at the end, and the cells for the former."""
+        """Divides the keys into those that move with the wheel and the one that stays at the end; also returns the
+        cells for the former."""
         width = self.size.width
         staying = next((key for key in self._keys if key.pinned), None)
         if staying is None or sum(key.width for key in self._keys) <= width:

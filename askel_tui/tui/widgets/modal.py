@@ -33,7 +33,7 @@ class Modal(ModalScreen[T]):
 
 
 def question_content(question: str, detail: str = "", *, gap: str = "\n", detail_style: str = "") -> Content:
-    """A question in bold, and its detail below it."""
+    """Composes a question in bold, and its detail below it."""
     parts: list[Any] = [(sanitize_lines(question), "bold")]
     if detail:
         parts.append((gap + sanitize_lines(detail), detail_style))

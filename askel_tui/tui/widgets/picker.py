@@ -20,13 +20,14 @@ from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.modal import Modal, question_content
 
 MAX_CHOICES_SHOWN = 200
-"""Choices that are shown at once; typing finds the others."""
+"""The number of choices that are shown at once; typing finds the others."""
 
 
 class Picker(Modal[str | None]):
-    """Gives the chosen value; None for Esc. With `allow_typed`, a text that matches no choice is given as typed.
+    """A question that gives the chosen value; None for Esc.
 
-    `case_sensitive`: a text that differs from a choice in case alone is offered as a value of its own, first.
+    With `allow_typed`, a text that matches no choice is given as typed. `case_sensitive`: a text that differs from a
+    choice in case alone is offered as a value of its own, first.
     """
 
     DEFAULT_CSS = """
@@ -65,7 +66,7 @@ class Picker(Modal[str | None]):
         self._case_sensitive = case_sensitive
 
     def compose(self) -> ComposeResult:
-        """The question, the search line, and the choices."""
+        """Composes the question, the search line, and the choices."""
         box = Vertical()
         box.border_subtitle = "Enter takes it · Esc leaves"
         with box:
@@ -122,6 +123,6 @@ class Picker(Modal[str | None]):
 
 
 def choice_content(choice: Choice, max_chars: int = 120) -> Content:
-    """The title of a choice and the words about it, each cut to `max_chars` characters."""
+    """Composes the title of a choice and its description, each cut to `max_chars` characters."""
     title, description = sanitize(choice.title, max_chars), sanitize(choice.description, max_chars)
     return Content.assemble(title, (f"  {description}", "$foreground-muted"))

@@ -15,14 +15,14 @@ class SecretInput(Input):
     """A masked line. Its messages `Edited` and `Entered` hold no text; `take` gives the text and empties the field."""
 
     class Edited(Message):
-        """The text has changed."""
+        """A message that the text has changed."""
 
         def __init__(self, control: SecretInput) -> None:
             super().__init__()
             self.secret = control
 
     class Entered(Message):
-        """Enter was pressed."""
+        """A message that Enter was pressed."""
 
     def __init__(self, **arguments: Any) -> None:
         # No suggestions and no selection: both would show or copy the text.
@@ -33,7 +33,7 @@ class SecretInput(Input):
         return f"SecretInput(id={self.id!r})"
 
     def take(self) -> str:
-        """Gives the text, stripped, and empties the field."""
+        """Returns the text, stripped, and empties the field."""
         text = self.value.strip()
         self.forget()
         return text

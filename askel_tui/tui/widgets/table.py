@@ -29,7 +29,7 @@ class Column:
 
 
 class Table(DataTable[Content]):
-    """Rows by key. `set_rows` replaces them; the cursor stays on its row."""
+    """A table of rows by key. `set_rows` replaces them; the cursor stays on its row."""
 
     BINDINGS: ClassVar[list[Any]] = [
         Binding("j", "cursor_down", "Down", show=False, id="table.down"),
@@ -103,7 +103,7 @@ class Table(DataTable[Content]):
             self.scroll_to(y=top, animate=False)
 
     def move_cursor_to_key(self, key: str) -> None:
-        """Moves the cursor to a row, if there is one of this key."""
+        """Moves the cursor to the row of `key`, if there is one."""
         if key in self.row_keys:
             self.move_cursor(row=self.row_keys.index(key))
 

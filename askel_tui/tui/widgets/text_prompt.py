@@ -15,7 +15,7 @@ from askel_tui.tui.widgets.secret_input import SecretInput
 
 
 class TextPrompt(Modal[str | None]):
-    """Gives the typed line, stripped; None for Esc, and for an empty line.
+    """A question that gives the typed line, stripped; None for Esc, and for an empty line.
 
     With `secret` the line is masked.
     """
@@ -41,7 +41,7 @@ class TextPrompt(Modal[str | None]):
         self._placeholder = placeholder
 
     def compose(self) -> ComposeResult:
-        """The question and the line."""
+        """Composes the question and the line."""
         box = VerticalScroll(can_focus=False)
         box.border_subtitle = "Enter takes it · Esc leaves"
         with box:

@@ -27,10 +27,10 @@ from askel_tui.tui.widgets.table import Table
 from askel_tui.tui.widgets.text_prompt import TextPrompt
 
 MAX_ROWS_SHOWN = 1_000
-"""Rows that are shown at once; a search finds the others."""
+"""The number of rows that are shown at once; a search finds the others."""
 
 AGE_REFRESH_INTERVAL_S = 60.0
-"""Seconds between two updates of the catalog's age in the title."""
+"""The time between two updates of the catalog's age in the title, in seconds."""
 
 
 class SectionTabs(Tabs, can_focus=False):
@@ -70,7 +70,7 @@ class BrowseScreen(AskelScreen):
         self._section = "lists"
 
     def body(self) -> ComposeResult:
-        """The tabs, the table of the section that was open last, and the details of the selected entry."""
+        """Composes the tabs, the table of the section that was open last, and the details of the selected entry."""
         kept = self.session.recall("browse.tab", "lists")
         self._section = kept if kept in view.SECTIONS else "lists"
         tabs = (Tab(title, id=name) for name, (title, _) in view.SECTIONS.items())
@@ -186,7 +186,7 @@ class BrowseScreen(AskelScreen):
         self.refresh_bindings()
 
     def _empty_text(self) -> str:
-        """The reason why no entry is shown, and what to do."""
+        """Returns the reason why no entry is shown, and what to do."""
         if self.connection is None:
             return "Nothing is connected yet: press 2."
         if self._catalog is None:
@@ -199,7 +199,7 @@ class BrowseScreen(AskelScreen):
         return "None were found when the account was last read: r reads it again."
 
     def apply_filter(self, wanted: Filter) -> None:
-        """Shows the entries that match what is typed, the best first."""
+        """Shows the entries that match the filter, the best first."""
         self._fill()
 
     def on_data_table_row_highlighted(self) -> None:

@@ -33,7 +33,7 @@ SECTIONS: Mapping[str, tuple[str, str]] = {
     "metrics": ("Metrics", "metric"),
     "properties": ("Properties", "property"),
 }
-"""By section: its title, and the type of a target in it."""
+"""The title of each section, and the type of a target in it."""
 
 COLUMNS: Mapping[str, tuple[Column, ...]] = {
     "lists": (Column("name", 20, 3), Column("id", 8), Column("opt-in", 8), Column("used", 5)),
@@ -53,45 +53,45 @@ FLOW_STATE_CELLS = {
 }
 
 Uses = Mapping[tuple[str, str], Sequence[str]]
-"""By type and id (of a property or metric: its name), the steps that name it, as `workflow › step`."""
+"""The steps that name an entry, as `workflow › step`, by type and id (of a property or metric: its name)."""
 
 Detail = tuple[str, str]
 
 
 def scope_of(section: str) -> str:
-    """The scope that reading a section needs."""
+    """Returns the scope that reading a section needs."""
     return "profiles:read" if section == "properties" else f"{section}:read"
 
 
 def entries(catalog: Catalog, section: str) -> Sequence[Any]:
-    """The entries of a section."""
+    """Returns the entries of a section."""
     found: Sequence[Any] = getattr(catalog, section)
     return found
 
 
 def count_text(catalog: Catalog, section: str) -> str:
-    """The number of entries of a section: `14 lists`."""
+    """Formats the number of entries of a section: `14 lists`."""
     title, noun = SECTIONS[section]
     return pluralize(len(entries(catalog, section)), noun, title.lower())
 
 
 def find_entry(catalog: Catalog, section: str, key: str | None) -> Any:
-    """The entry of a key; None where there is none."""
+    """Finds the entry of a key; None where there is none."""
     return next((each for each in entries(catalog, section) if entry_key(each) == key), None)
 
 
 def entry_key(entry: Any) -> str:
-    """The id of an entry, or a property's name."""
+    """Returns the id of an entry, or a property's name."""
     return str(entry.name if isinstance(entry, PropertyEntry) else entry.id)
 
 
 def search_text(entry: Any) -> str:
-    """The searched text of an entry: its name, and the id where it has one."""
+    """Returns the text of an entry that is searched: its name, and the id where it has one."""
     return str(entry.name) if isinstance(entry, PropertyEntry) else f"{entry.name} {entry.id}"
 
 
 def find_uses(docs: Sequence[tuple[WorkflowDoc, Workflow | None]], connections: Collection[str]) -> Uses:
-    """The uses of entries by steps, in the newest versions of the workflows of these connections."""
+    """Finds the uses of entries by steps, in the newest versions of the workflows of these connections."""
     found: dict[tuple[str, str], dict[str, None]] = {}
 
     def note(kind: str, named: str | None, step: str) -> None:
@@ -113,13 +113,13 @@ def find_uses(docs: Sequence[tuple[WorkflowDoc, Workflow | None]], connections: 
 
 
 def steps_using(entry: Any, section: str, used: Uses) -> Sequence[str]:
-    """The steps that name an entry."""
+    """Returns the steps that name an entry."""
     named = entry.name if isinstance(entry, PropertyEntry | MetricEntry) else entry.id
     return used.get((SECTIONS[section][1], named), ())
 
 
 def table_row(entry: Any, section: str, catalog: Catalog, used: Uses) -> Row:
-    """The row of an entry, under the entry's key."""
+    """Makes the row of an entry, under the entry's key."""
     count = len(steps_using(entry, section, used))
     steps: Cell = (f"● {count}", "$success") if count else ""
     cells: tuple[Cell, ...]
@@ -140,19 +140,19 @@ def table_row(entry: Any, section: str, catalog: Catalog, used: Uses) -> Row:
 
 
 def segment_state(entry: SegmentEntry) -> Cell:
-    """The state of a segment: active, inactive, or being calculated."""
+    """Names the state of a segment: active, inactive, or being calculated."""
     if entry.is_processing:
         return "◐ processing", "$warning"
     return "● active" if entry.is_active else ("○ inactive", "$warning")
 
 
 def flow_state(entry: FlowEntry) -> Cell:
-    """The status of a flow, or that it is archived."""
+    """Names the status of a flow, or says that it is archived."""
     return ("✗ archived", "$warning") if entry.archived else FLOW_STATE_CELLS.get(entry.status, entry.status)
 
 
 def describe_triggers(entry: FlowEntry, catalog: Catalog) -> str:
-    """The triggers of a flow, by name."""
+    """Describes the triggers of a flow, by name."""
     if entry.triggers is None:
         return f"{entry.trigger_type or 'unknown'}; which one, this revision can't tell"
     named: list[Any] = [*catalog.lists, *catalog.segments, *catalog.metrics]
@@ -162,23 +162,23 @@ def describe_triggers(entry: FlowEntry, catalog: Catalog) -> str:
 
 
 def metric_source(entry: MetricEntry) -> str:
-    """The integration that sends the events of a metric."""
+    """Names the integration that sends the events of a metric."""
     return "the API" if entry.integration == API_INTEGRATION else entry.integration
 
 
 def describe_types(entry: PropertyEntry) -> str:
-    """The types of a property's values, with counts where there are several."""
+    """Describes the types of a property's values, with counts where there are several."""
     several = len(entry.types) > 1
     return ", ".join(f"{kind} {count:,}" if several else kind for kind, count in entry.types.items())
 
 
 def fill_rate(entry: PropertyEntry) -> str:
-    """The share of the sampled profiles that have the property."""
+    """Formats the share of the sampled profiles that have the property."""
     return f"{entry.seen / entry.of:.0%}" if entry.of else ""
 
 
 def details(entry: Any, section: str, catalog: Catalog, used: Uses) -> list[Detail]:
-    """The facts about an entry, as labels and texts."""
+    """Lists the facts about an entry, as labels and texts."""
     steps = steps_using(entry, section, used)
     in_askel = ("in Askel", "; ".join(steps) if steps else "no workflow names it")
     match entry:
@@ -221,7 +221,7 @@ def details(entry: Any, section: str, catalog: Catalog, used: Uses) -> list[Deta
 
 
 def definition_json(entry: Any) -> str | None:
-    """A segment's definition as indented JSON, where the revision shows one."""
+    """Formats a segment's definition as indented JSON, where the revision shows one."""
     found = entry.definition if isinstance(entry, SegmentEntry) else None
     return format_json(found) if found else None
 

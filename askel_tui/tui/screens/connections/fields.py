@@ -38,7 +38,7 @@ class ConnectionFields:
         return f"ConnectionFields({self.name!r})"
 
     def editable_values(self) -> dict[str, Any]:
-        """The values that can be changed in a connection that exists."""
+        """Returns the values that can be changed in a connection that exists."""
         return {
             "customer": self.customer,
             "only_lists": self.only_lists,
@@ -48,22 +48,22 @@ class ConnectionFields:
 
 
 def split_lists(text: str) -> tuple[str, ...]:
-    """The names or ids of a line that separates them with commas."""
+    """Splits a line into names or ids of lists, which commas separate."""
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def split_addresses(text: str) -> tuple[str, ...]:
-    """The addresses of a line that separates them with blanks: a comma may be part of one."""
+    """Splits a line into addresses, which blanks separate: a comma may be part of an address."""
     return tuple(dict.fromkeys(text.split()))
 
 
 def fields_error(fields: ConnectionFields, existing_names: Sequence[str]) -> str | None:
-    """The first error that can be found without asking Klaviyo, or None."""
+    """Finds the first error that can be found without asking Klaviyo, or None."""
     return name_error(fields, existing_names) or address_error(fields.notify)
 
 
 def name_error(fields: ConnectionFields, existing_names: Sequence[str]) -> str | None:
-    """The error in the name, or None."""
+    """Finds the error in the name, or None."""
     if not fields.name:
         return "Give the connection a name."
     if not _NAME.fullmatch(fields.name):
@@ -74,7 +74,7 @@ def name_error(fields: ConnectionFields, existing_names: Sequence[str]) -> str |
 
 
 def address_error(addresses: Sequence[str]) -> str | None:
-    """The first malformed address for notices, by its number, since an address may hold a token; or None."""
+    """Finds the first malformed address for notices, by its number, since an address may hold a token; or None."""
     for number, address in enumerate(addresses, 1):
         if not _ADDRESS.fullmatch(address):
             return f"Address {number} for notices is not of the form service://… (https://, slack://, mailto://)."
@@ -82,7 +82,8 @@ def address_error(addresses: Sequence[str]) -> str | None:
 
 
 def unknown_lists_error(only: Sequence[str], known: Sequence[str]) -> str | None:
-    """The allowed lists that the account lacks, each with the most similar name; None where it has them all."""
+    """Describes the allowed lists that the account lacks, each with the most similar name; None where it has them
+    all."""
     unknown = []
     for name in only:
         if name not in known:

@@ -37,7 +37,7 @@ class ListNameSuggester(Suggester):
         self.names: Sequence[str] = ()
 
     async def get_suggestion(self, value: str) -> str | None:
-        """The whole line with its last name completed; None where no name begins so."""
+        """Returns the whole line with its last name completed; None where no name begins so."""
         before, comma, last = value.rpartition(",")
         typed = last.lstrip()
         for name in self.names if typed else ():
@@ -82,7 +82,7 @@ class ConnectionForm(KeyForm[str | None]):
         return sanitize(", ".join(self._existing.only_lists if self._existing else ()))
 
     def compose(self) -> ComposeResult:
-        """A line per field, the results of the check, and the buttons."""
+        """Composes a line per field, the results of the check, and the buttons."""
         existing = self._existing
         box = VerticalScroll(id="form-box", classes="form", can_focus=False)
         box.border_title = f"Change {sanitize(existing.name)}" if existing else "Connect a Klaviyo account"
@@ -158,7 +158,7 @@ class ConnectionForm(KeyForm[str | None]):
         )
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only a new connection has a key to check."""
+        """Hides the check of a key in the form of a connection that exists: only a new one has a key to check."""
         return self._existing is None if action == "check" else True
 
     def _fields(self) -> fields.ConnectionFields:
@@ -187,7 +187,7 @@ class ConnectionForm(KeyForm[str | None]):
         return key
 
     def on_secret_input_edited(self, event: SecretInput.Edited) -> None:
-        """Shows the kinds of the addresses; after a change of the key, forgets the results of the key before."""
+        """Shows the kinds of the addresses; after a change of the key, clears the results of the key before."""
         event.stop()
         if event.secret.id == "form-notify":
             kinds = notice_channel_kinds(self._fields().notify)

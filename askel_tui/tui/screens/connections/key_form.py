@@ -80,7 +80,7 @@ class KeyForm(Modal[T], Generic[T]):
 
 
 def form_line(label: str, field: Any) -> ComposeResult:
-    """A field with its label before it."""
+    """Composes a field with its label before it."""
     with Horizontal(classes="form-line"):
         yield Label(label)
         yield field

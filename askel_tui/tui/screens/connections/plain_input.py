@@ -18,14 +18,14 @@ class PlainInput(Input):
     """A line that never holds a private key; a key goes to the screen's field `#form-key`, if there is one."""
 
     class KeyRedirected(Message):
-        """A key was moved to the masked field, or dropped where there is none."""
+        """A message that a key was moved to the masked field, or dropped where there is none."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._redirected = False
 
     def on_focus(self) -> None:
-        """Takes what is typed as this field's own again."""
+        """Treats typed text as this field's own again."""
         self._redirected = False
 
     async def _on_key(self, event: events.Key) -> None:

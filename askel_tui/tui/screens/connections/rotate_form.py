@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class RotateForm(KeyForm[bool]):
-    """Gives True once the connection has its new key."""
+    """A form for the new key of a connection; gives True once the connection has it."""
 
     CANCELLED_TEXT = "Cancelled; nothing was changed."
     ERROR_NOTE = "The old key stays."
@@ -48,7 +48,7 @@ class RotateForm(KeyForm[bool]):
         self._new_key_fits = False
 
     def compose(self) -> ComposeResult:
-        """The field for the new key, the results of both checks, and the buttons."""
+        """Composes the field for the new key, the results of both checks, and the buttons."""
         box = VerticalScroll(id="form-box", classes="form", can_focus=False)
         box.border_title = f"A new key for {sanitize(self._existing.name)}"
         box.border_subtitle = "ctrl+t checks both · ctrl+s changes · Esc leaves"
@@ -64,7 +64,7 @@ class RotateForm(KeyForm[bool]):
                 yield Button("Change the key (ctrl+s)", id="form-save", compact=True)
 
     def on_mount(self) -> None:
-        """Shows which key there is now."""
+        """Shows the present key's fingerprint."""
         account = self._existing.account or "an account that is not told"
         self._show_status(f"Its key now: {self._existing.key}, of {account}.")
 

@@ -28,7 +28,7 @@ class ScopeRow:
 
 
 def scope_rows(found: Mapping[str, str], revision: str) -> list[ScopeRow]:
-    """The scopes that were checked, the required ones first."""
+    """Makes a row per scope that was checked, the required ones first."""
     from askel_tui.core.workflows.scopes import scopes_of
     from askel_tui.klaviyo.reads.key_check import CALLS_OF_FEATURES, REQUIRED_SCOPES
 
@@ -46,7 +46,8 @@ def scope_rows(found: Mapping[str, str], revision: str) -> list[ScopeRow]:
 def scope_checklist(
     found: Mapping[str, str], revision: str, before: Mapping[str, str] | None = None
 ) -> Content:
-    """A line per scope; with `before`, the scopes of the key that is to be replaced, also its state under that one."""
+    """Makes a line per scope; with `before`, the scopes of the key that is to be replaced, also its state under that
+    key."""
     rows = scope_rows(found, revision)
     if not rows:
         return Content.styled("Not checked yet.", "$foreground-muted")
@@ -65,7 +66,8 @@ def scope_checklist(
 
 
 def summarize_scopes(found: Mapping[str, str], lacking: int) -> tuple[str, str]:
-    """A sentence that says what the key can do, and its style; `lacking` counts the features that can't work."""
+    """Summarizes in a sentence what the key can do, and gives its style; `lacking` counts the features that can't
+    work."""
     from askel_tui.klaviyo.reads.key_check import REQUIRED_SCOPES
 
     missing = [scope for scope in REQUIRED_SCOPES if found.get(scope) == "missing"]

@@ -57,7 +57,7 @@ class ConnectionsScreen(AskelScreen):
         self._status: Status | None = None
 
     def body(self) -> ComposeResult:
-        """The table and the details."""
+        """Composes the table and the details."""
         yield Static(Content(WELCOME), id="welcome")
         with Container(id="panes"):
             yield Table(
@@ -164,7 +164,7 @@ class ConnectionsScreen(AskelScreen):
             self.toasts.show(f"{doc.name} is changed. Lists count from the next apply on.")
 
     def action_check(self) -> None:
-        """Asks Klaviyo again what the key may do."""
+        """Asks Klaviyo again for the scopes of the key."""
         doc = self._selected_doc
         if doc is not None:
             self.start_work(partial(self._check, doc), group="check", exclusive=True)

@@ -45,7 +45,7 @@ MAX_BUDGETS_SHOWN = 3
 
 
 def table_row(doc: ConnectionDoc, status: Status, chosen: str | None) -> Row:
-    """The row of a connection; `chosen` is the one that the screens are about."""
+    """Makes the row of a connection; `chosen` is the one that the screens are about."""
     mark = "▸ " if doc.name == chosen else "  "
     account = doc.account_name or doc.account or "not told"
     return doc.name, (mark + doc.name, account, doc.customer or "", doc.revision, _state_cell(doc, status))
@@ -60,7 +60,7 @@ def _state_cell(doc: ConnectionDoc, status: Status) -> Cell:
 
 
 def details(doc: ConnectionDoc, docs: Sequence[ConnectionDoc], status: Status) -> Content:
-    """The facts about a connection and the scopes of its key; `docs` are all connections."""
+    """Lists the facts about a connection and the scopes of its key; `docs` are all connections."""
     from askel_tui.klaviyo.reads.key_check import missing_features
 
     unsupported = [
@@ -101,7 +101,7 @@ def _detail_lines(doc: ConnectionDoc, docs: Sequence[ConnectionDoc], status: Sta
 
 
 def _shares_budget(doc: ConnectionDoc, other: ConnectionDoc) -> bool:
-    """Whether another connection is of the same account."""
+    """Checks whether another connection is of the same account."""
     same = other.key == doc.key or (doc.account is not None and other.account == doc.account)
     return same and other.name != doc.name
 

@@ -1,4 +1,4 @@
-"""The screen Dry run: what would be written, and going live.
+"""The screen Dry run: shows what records would write, and goes live.
 
 Writes nothing but the activation that was confirmed.
 """

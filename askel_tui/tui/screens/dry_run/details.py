@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def record_details(record: RecordPreview, width: int) -> list[StyledText]:
-    """Everything that a record would do, step by step, for a pane of `width` cells."""
+    """Composes the effects of a record, step by step, for a pane of `width` cells."""
     parts: list[StyledText] = [(f"{sanitize(record.record)}\n", "bold $accent")]
     parts.append(
         (" · ".join(sanitize(str(each)) for each in record.profile.values()) + "\n", "$foreground-muted")
@@ -85,19 +85,19 @@ def _value_text(value: object, cells: int) -> str:
 
 
 def requests(record: RecordPreview) -> list[dict[str, Any]]:
-    """The exact requests of a record, each with its step."""
+    """Lists the exact requests of a record, each with its step."""
     return [
         {"step": each.step, **to_json(each.request)} for each in record.operations if each.request is not None
     ]
 
 
 def requests_json(record: RecordPreview) -> str:
-    """A record's requests as one JSON document."""
+    """Formats a record's requests as one JSON document."""
     return encode_json(requests(record), indent=2)
 
 
 def requests_curl(record: RecordPreview, revision: str, address: str) -> str:
-    """A record's requests as curl commands, with the key as a variable."""
+    """Formats a record's requests as curl commands, with the key as a variable."""
     commands = [
         f"# {sanitize(each['step'])}\n"
         + curl_command(each["method"], each["path"], each["body"], revision, address)

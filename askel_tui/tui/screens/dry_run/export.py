@@ -23,7 +23,7 @@ _MARKDOWN_SPECIALS = re.compile(r"([\\`*_{}\[\]()<>#+!|~-])")
 
 
 def export_text(run: DryRun, suffix: str) -> str:
-    """The run as `.csv`, `.json` or `.md`."""
+    """Formats the run as `.csv`, `.json` or `.md`."""
     match suffix:
         case ".csv":
             return to_csv(EXPORT_COLUMNS, list(_export_rows(run)))
@@ -76,5 +76,5 @@ def _markdown_report(run: DryRun) -> str:
 
 
 def _escape_markdown(text: str) -> str:
-    """One line of text in which Markdown finds nothing to format."""
+    """Escapes one line of text, so that Markdown finds nothing to format in it."""
     return _MARKDOWN_SPECIALS.sub(r"\\\1", sanitize(text))

@@ -59,7 +59,7 @@ async def go_live(screen: AskelScreen, run: DryRun, *, from_file: bool) -> bool:
 
 
 def record_choices(run: DryRun) -> list[Choice]:
-    """The choices of where to begin: `""` is from now on, else the id of the first record."""
+    """Lists the choices of the first record: `""` is from now on, else the id of the record."""
     records = run.records
     return [
         Choice("", "Only records that come in from now on", "what is shown stays unsent"),
@@ -74,7 +74,7 @@ def record_choices(run: DryRun) -> list[Choice]:
 def confirmation_text(
     run: DryRun, current: WorkflowState | None, *, kept: bool, real: bool
 ) -> tuple[str, str]:
-    """The question and its consequences in numbers; `current` is the state in which the workflow runs now."""
+    """Makes the question and its consequences in numbers; `current` is the state in which the workflow runs now."""
     found = run.totals
     where = "the real Klaviyo account" if real else "the sandbox"
     version = f"{sanitize(run.workflow)} version {run.version}"

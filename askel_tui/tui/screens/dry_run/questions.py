@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from askel_tui.tui.screens.base_screen import AskelScreen
 
 DEFAULT_RECORD_COUNT = 30
-"""How many of the newest records are tried where no number was chosen."""
+"""The number of newest records that are tried where no number was chosen."""
 
 MAX_RECORD_COUNT = 2_000
-"""The most records that are tried: each costs reads of the account."""
+"""The largest number of records that are tried: each costs reads of the account."""
 
 
 async def ask_workflow(
     screen: AskelScreen, documents: Sequence[WorkflowDoc], current: str | None
 ) -> str | None:
-    """The name of a workflow; None where none was chosen."""
+    """Asks for a workflow, and returns its name; None where none was chosen."""
     choices = [Choice(each.workflow, each.workflow, f"version {each.version}") for each in documents]
     return await screen.ask(Picker("Which workflow?", choices, preselected=current))
 
 
 def record_count(screen: AskelScreen) -> int:
-    """How many of the newest records are tried, as it was chosen last."""
+    """Returns the number of newest records that are tried, as it was chosen last."""
     kept = screen.session.recall("dry_run.last", DEFAULT_RECORD_COUNT)
     return kept if isinstance(kept, int) and 1 <= kept <= MAX_RECORD_COUNT else DEFAULT_RECORD_COUNT
 
 
 async def ask_record_count(screen: AskelScreen) -> bool:
-    """Asks for the number of records and keeps it in the session; False where none was given."""
+    """Asks for the number of records and keeps it in the session; returns False where none was given."""
     limits = f"1 to {MAX_RECORD_COUNT:,}"
     typed = await screen.ask(
         TextPrompt(
@@ -54,7 +54,7 @@ async def ask_record_count(screen: AskelScreen) -> bool:
 
 
 async def ask_records_file(screen: AskelScreen) -> Path | None:
-    """A file of records, whose name is kept in the session; None where none was given."""
+    """Asks for a file of records, and keeps its name in the session; None where none was given."""
     detail = "JSONL, or CSV by its ending. Nothing of it is kept. n goes back to the newest records."
     kept = screen.session.recall("dry_run.file", "")
     typed = await screen.ask(TextPrompt("Records of which file?", detail, value=kept))

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from askel_tui.services.dry_run_result import RecordPreview
 
 MAX_SHOWN_CHARS = 20_000
-"""Characters of requests that the pane shows; a copy has them all."""
+"""The number of characters of requests that the pane shows; a copy has them all."""
 
 MIN_VALUE_CELLS = 24
 
 TITLES = {"changes": "Changes", "json": "Requests as JSON", "curl": "Requests as curl"}
-"""By mode: the pane's title."""
+"""The title of the pane by mode."""
 
 
 class RecordPane(DetailPane):
@@ -56,7 +56,7 @@ class RecordPane(DetailPane):
         self.show_record(self._record)
 
     def copy_text(self) -> tuple[str, str] | None:
-        """The text to copy and its name; the changes are copied as JSON. None where no record is shown."""
+        """Returns the text to copy and its name; the changes are copied as JSON. None where no record is shown."""
         record = self._record
         if record is None:
             return None
@@ -66,7 +66,7 @@ class RecordPane(DetailPane):
         return self._requests_text(record), f"the requests as {name}"
 
     def on_resize(self, _: events.Resize) -> None:
-        """Cuts values to the new width; a pane that is hidden has none."""
+        """Cuts values to the new width; a hidden pane has no width."""
         if self._record is not None and self.size.width != self._shown_width:
             self.show_record(self._record)
 

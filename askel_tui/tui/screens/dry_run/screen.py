@@ -76,7 +76,7 @@ class DryRunScreen(AskelScreen):
         self._error_text = ""
 
     def body(self) -> ComposeResult:
-        """The totals, the records, and the selected record."""
+        """Composes the totals, the records, and the selected record."""
         yield Static(id="nothing")
         yield Static(id="totals", classes="panel")
         with Container(id="panes"):
@@ -133,7 +133,7 @@ class DryRunScreen(AskelScreen):
         self._states = {each.workflow: each for each in states}
 
     async def _read_documents(self) -> list[WorkflowDoc]:
-        """The newest versions of the connection's workflows."""
+        """Reads the newest versions of the connection's workflows."""
         documents = await self.backend.call(queries.workflows)
         return [each for each in documents if each.connection == self.connection]
 
@@ -184,7 +184,7 @@ class DryRunScreen(AskelScreen):
         self.query_one(RecordPane).show_record(self._selected_record)
 
     def apply_filter(self, wanted: Filter) -> None:
-        """Shows the records that match what is typed."""
+        """Shows the records that match the filter."""
         if self._run is not None:
             self._show()
 
@@ -283,7 +283,7 @@ class DryRunScreen(AskelScreen):
         self.session.remember("dry_run.view", pane.mode)
 
     def action_copy(self) -> None:
-        """Copies what the pane shows; the changes as JSON."""
+        """Copies the content of the pane; the changes as JSON."""
         copied = self.query_one(RecordPane).copy_text()
         if copied is not None:
             copy(self, *copied)

@@ -42,17 +42,17 @@ STATE_CELLS: Mapping[str, Cell] = {
 
 
 def failed_text(workflow: str, error: str) -> str:
-    """Shown where a run failed."""
+    """Makes the text that is shown where a run failed."""
     return f"{workflow} could not be tried.\n\n{error}\n\nr tries again, w takes another workflow."
 
 
 def loading_text(workflow: str) -> str:
-    """Shown until the run is there."""
+    """Makes the text that is shown until the run is there."""
     return f"Reading what the account holds for the records of {workflow}…"
 
 
 def no_record_text(workflow: str) -> str:
-    """Shown where a run has no record."""
+    """Makes the text that is shown where a run has no record."""
     return (
         f"No record matches {workflow}.\n\n"
         "f tries the records of a file without keeping them; i takes a file of them in. L goes live anyway."
@@ -60,7 +60,7 @@ def no_record_text(workflow: str) -> str:
 
 
 def record_state(record: RecordPreview) -> str:
-    """The outcome for a record, as a key of `STATE_CELLS`."""
+    """Returns the outcome for a record, as a key of `STATE_CELLS`."""
     if record.problems:
         return "failed"
     if record.new:
@@ -71,12 +71,12 @@ def record_state(record: RecordPreview) -> str:
 
 
 def profile_identifiers(record: RecordPreview) -> str:
-    """The identifiers of a record's profile."""
+    """Returns the identifiers of a record's profile."""
     return ", ".join(str(each) for each in record.profile.values()) or "nobody"
 
 
 def list_changes(record: RecordPreview) -> str:
-    """The lists that the profile joins (+) and leaves (-)."""
+    """Lists the lists that the profile joins (+) and leaves (-)."""
     found = [
         f"{'+' if change['after'] else '-'}{field.removeprefix('list ')}"
         for operation in record.operations
@@ -87,7 +87,7 @@ def list_changes(record: RecordPreview) -> str:
 
 
 def table_row(number: int, record: RecordPreview) -> Row:
-    """The row of a record; its number in the run is the key."""
+    """Makes the row of a record; its number in the run is the key."""
     upserts = [each for each in record.operations if each.kind == "upsert_profile"]
     fields = sum(len(each.changes) for each in upserts)
     events = sum(field.startswith("event ") for field, _ in _changes_beyond_profile(record))
@@ -110,7 +110,7 @@ def _changes_beyond_profile(record: RecordPreview) -> Iterator[tuple[str, Change
 
 
 def search_text(record: RecordPreview) -> str:
-    """The text of a record that the filter searches."""
+    """Returns the text of a record that the filter searches."""
     notes = " ".join(each.message for each in record.problems)
     skipped = " ".join(f"skipped {each.step}" for each in record.skipped)
     who = f"{record.record} {profile_identifiers(record)}"
@@ -118,7 +118,7 @@ def search_text(record: RecordPreview) -> str:
 
 
 def workflow_state(state: WorkflowState | None, newest: int | None) -> str:
-    """The state of the newest version of a workflow, with a sign; `state` is the one that runs."""
+    """Names the state of the newest version of a workflow, with a sign; `state` is the one that runs."""
     if state is None or state.status == "draft":
         return "○ draft"
     running = "● active" if state.status == "active" else "‖ paused"
@@ -126,7 +126,7 @@ def workflow_state(state: WorkflowState | None, newest: int | None) -> str:
 
 
 def totals_text(run: DryRun) -> list[StyledText]:
-    """The totals of a run: records by outcome, then a line per kind of effect."""
+    """Makes the totals of a run: records by outcome, then a line per kind of effect."""
     found = run.totals
     parts: list[StyledText] = [
         (f"{pluralize(found.records, 'record')}: ", "bold"),
@@ -146,7 +146,7 @@ def totals_text(run: DryRun) -> list[StyledText]:
 
 
 def effects(found: DryRunTotals) -> list[tuple[str, str]]:
-    """The effects beyond profiles (lists, events, flows, consent), as label and sentence."""
+    """Lists the effects beyond profiles (lists, events, flows, consent), as label and sentence."""
     lines = []
     moved = [f"{count:,} added to {sanitize(name)}" for name, count in found.added.items()]
     moved += [f"{count:,} removed from {sanitize(name)}" for name, count in found.removed.items()]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from askel_tui.store.journal.rows import Failure, StoredRecord
 
 MAX_FAILURES_READ = 2_000
-"""How many failures are read at once, the oldest first."""
+"""The number of failures that are read at once, the oldest first."""
 
 EMPTY_TEXT = (
     "Nothing failed.\n\n"
@@ -64,16 +64,16 @@ class FailedScreen(AskelScreen):
         self._failures: list[Failure] = []
         """The oldest failures of all workflows."""
         self._shown: list[Failure] = []
-        """Those of them that match the filter."""
+        """The failures that match the filter."""
         self._groups: list[view.FailureGroup] = []
         self._marked: set[int] = set()
         self._records: dict[tuple[str, str], StoredRecord | None] = {}
-        """By connection and record id: the records that were read; None while one is being read, or is gone."""
+        """The records that were read, by connection and record id; None while one is being read, or is gone."""
         self._has_more = False
         self._now_ms = 0
 
     def body(self) -> ComposeResult:
-        """The reasons, the failures of the selected reason, and the details of the selected failure."""
+        """Composes the reasons, the failures of the selected reason, and the details of the selected failure."""
         yield Static(Content(EMPTY_TEXT), id="all-well")
         with Container(id="panes"):
             with Vertical(id="tables"):
@@ -163,7 +163,7 @@ class FailedScreen(AskelScreen):
         self._describe()
 
     def apply_filter(self, wanted: Filter) -> None:
-        """Shows the failures that match what is typed."""
+        """Shows the failures that match the filter."""
         self._show()
 
     def on_data_table_row_highlighted(self, event: Table.RowHighlighted) -> None:
@@ -190,7 +190,7 @@ class FailedScreen(AskelScreen):
         return False
 
     def _failures_to_act_on(self) -> list[Failure]:
-        """The marked failures; else those of the reason, or the one, that the cursor is on."""
+        """Returns the marked failures; else those of the reason, or the one, that the cursor is on."""
         if self._marked:
             return [each for each in self._failures if each.id in self._marked]
         failure, group = self._selected_failure, self._selected_group
@@ -204,7 +204,7 @@ class FailedScreen(AskelScreen):
         chosen: Sequence[Failure],
         group: str = "order",
     ) -> None:
-        """Starts work that asks first, if there are failures to do it to."""
+        """Starts work that asks first, if there are failures to act on."""
         if chosen:
             self.start_work(partial(work, list(chosen)), group=group, exclusive=True, asks_question=True)
 
@@ -226,7 +226,7 @@ class FailedScreen(AskelScreen):
         self._start_on(self._confirm_retry, self._failures_to_act_on())
 
     def action_retry_all(self) -> None:
-        """Retries everything that is shown."""
+        """Retries all failures that are shown."""
         self._start_on(self._confirm_retry, self._shown)
 
     async def _confirm_retry(self, chosen: list[Failure]) -> None:
@@ -252,7 +252,7 @@ class FailedScreen(AskelScreen):
         self._start_on(self._confirm_discard, self._failures_to_act_on())
 
     def action_discard_all(self) -> None:
-        """Discards everything that is shown."""
+        """Discards all failures that are shown."""
         self._start_on(self._confirm_discard, self._shown)
 
     async def _confirm_discard(self, chosen: list[Failure]) -> None:
@@ -281,7 +281,7 @@ class FailedScreen(AskelScreen):
         self.askel.action_show("mapping")
 
     def action_export(self) -> None:
-        """Exports what is shown to a file."""
+        """Exports the shown failures to a file."""
         self._start_on(self._export, self._shown, group="export")
 
     async def _export(self, chosen: list[Failure]) -> None:

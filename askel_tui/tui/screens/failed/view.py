@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from askel_tui.store.journal.rows import Failure, StoredRecord
 
 MAX_REASON_CHARS = 2_000
-"""Characters of a reason that are compared and searched."""
+"""The number of characters of a reason that are compared and searched."""
 
 GROUP_COLUMNS = (Column("why", 24, 3), Column("where", 16, 2), Column("times", 5, align_right=True))
 
@@ -31,7 +31,7 @@ FAILURE_COLUMNS = (
 )
 
 MAX_REASONS_NAMED = 5
-"""How many reasons a question names."""
+"""The number of reasons that a question names."""
 
 EXPORT_SUFFIXES = (".csv", ".json")
 
@@ -55,7 +55,7 @@ _VARYING_PARTS = (
     (re.compile(r"\b[0-9A-Za-z_-]*\d[0-9A-Za-z_-]{5,}\b"), "…"),
     (re.compile(r"\d+"), "N"),
 )
-"""Parts of a reason that differ from record to record: quoted values, addresses, ids, numbers."""
+"""The parts of a reason that differ from record to record: quoted values, addresses, ids, numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class FailureGroup:
 
 
 def failure_reason(failure: Failure) -> str:
-    """The whole reason: every problem with its step and field, or the failure's own words."""
+    """Composes the whole reason: every problem with its step and field, or the failure's own words."""
     problems = []
     for problem in failure.problems:
         where = ", ".join(filter(None, (problem.get("step"), problem.get("field"))))
@@ -94,7 +94,7 @@ def failure_reason(failure: Failure) -> str:
 
 
 def generalize_reason(reason: str) -> str:
-    """The reason without the parts that differ from record to record."""
+    """Removes from a reason the parts that differ from record to record."""
     general = reason[:MAX_REASON_CHARS]
     for pattern, sign in _VARYING_PARTS:
         general = pattern.sub(sign, general)
@@ -102,18 +102,18 @@ def generalize_reason(reason: str) -> str:
 
 
 def profile_label(failure: Failure) -> str | None:
-    """The identifiers of the profile that was to be written; None where planning failed."""
+    """Returns the identifiers of the profile that was to be written; None where planning failed."""
     return failure.operation.operation.profile.label() if failure.operation else None
 
 
 def search_text(failure: Failure) -> str:
-    """The text of a failure that the filter searches."""
+    """Returns the text of a failure that the filter searches."""
     reason = failure_reason(failure)[:MAX_REASON_CHARS]
     return f"{failure.workflow} {failure.step or ''} {failure.record} {profile_label(failure) or ''} {reason}"
 
 
 def group_failures(failures: Sequence[Failure]) -> list[FailureGroup]:
-    """The failures by workflow, step and reason, the largest group first."""
+    """Groups the failures by workflow, step and reason, the largest group first."""
     found: dict[tuple[str, str | None, str], list[Failure]] = {}
     for each in failures:
         key = each.workflow, each.step or None, generalize_reason(failure_reason(each))
@@ -123,7 +123,7 @@ def group_failures(failures: Sequence[Failure]) -> list[FailureGroup]:
 
 
 def reasons_text(failures: Sequence[Failure]) -> str:
-    """The most frequent reasons of failures, a line each."""
+    """Lists the most frequent reasons of failures, a line each."""
     groups = group_failures(failures)
     lines = [
         f"{len(group.failures):,} × {sanitize(group.reason_text, 100)} ({sanitize(group.step_label, 60)})"
@@ -135,7 +135,7 @@ def reasons_text(failures: Sequence[Failure]) -> str:
 
 
 def detail_lines(failure: Failure) -> list[DetailLine]:
-    """The facts about a failure, for the detail pane."""
+    """Lists the facts about a failure, for the detail pane."""
     profile = profile_label(failure)
     lines: list[DetailLine] = [
         ("why", failure_reason(failure), "bold"),
@@ -150,7 +150,7 @@ def detail_lines(failure: Failure) -> list[DetailLine]:
 
 
 def detail_text(failure: Failure, record: StoredRecord | None) -> str:
-    """The body that would be sent, and the record where it was read, as JSON."""
+    """Formats the body that would be sent, and the record where it was read, as JSON."""
     parts = []
     if failure.operation is not None:
         operation = failure.operation.operation
@@ -161,7 +161,7 @@ def detail_text(failure: Failure, record: StoredRecord | None) -> str:
 
 
 def export_text(failures: Sequence[Failure], suffix: str) -> str:
-    """The failures as `.csv` or `.json`."""
+    """Formats the failures as `.csv` or `.json`."""
     rows = [_export_row(each) for each in failures]
     if suffix == ".csv":
         return to_csv(EXPORT_COLUMNS, [list(row.values()) for row in rows])

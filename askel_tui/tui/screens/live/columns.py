@@ -42,7 +42,7 @@ class ColumnWidths:
 
 
 def column_widths(width: int) -> ColumnWidths:
-    """The widths for a line of `width` cells; columns that matter least are left out first."""
+    """Computes the widths for a line of `width` cells; columns that matter least are left out first."""
     ms = DURATION_WIDTH if width >= 100 else 0
     kind = 17 if width >= 150 else 0
     connection = 16 if width >= 180 else 0
@@ -57,7 +57,7 @@ def column_widths(width: int) -> ColumnWidths:
 
 
 class LinePainter:
-    """Makes the segments of lines, exactly as wide as the columns.
+    """A painter of the segments of lines, exactly as wide as the columns.
 
     `styles` are the theme's `text`, `muted`, `good`, `doubt`, `bad`, `cursor` and `blurred`.
     """
@@ -70,15 +70,15 @@ class LinePainter:
         }
 
     def blank(self) -> list[Segment]:
-        """The segments of a line without a row."""
+        """Returns the segments of a line without a row."""
         return [Segment(" " * self._columns.width, self._styles["text"])]
 
     def waiting(self) -> list[Segment]:
-        """The segments of a row that is being read."""
+        """Returns the segments of a row that is being read."""
         return [Segment("…".ljust(self._columns.width), self._styles["muted"])]
 
     def paint(self, row: TailRow, cursor_state: str = "") -> list[Segment]:
-        """The segments of a row; `cursor_state` is `cursor`, `blurred` or empty."""
+        """Returns the segments of a row; `cursor_state` is `cursor`, `blurred` or empty."""
         styles, columns = self._styles, self._columns
         result, style = self._results.get(row.status) or (
             pad(row.status, RESULT_WIDTH) + " ",
@@ -109,7 +109,7 @@ def _time(second: int) -> str:
 def _where_column(
     connection: str | None, workflow: str | None, step: str | None, kind: str, columns: ColumnWidths
 ) -> str:
-    """The columns connection, workflow with step, and kind; many rows have the same."""
+    """Formats the columns connection, workflow with step, and kind; many rows have the same."""
     where = f"{workflow} › {step}" if workflow and step else workflow or kind
     parts = []
     if columns.connection:

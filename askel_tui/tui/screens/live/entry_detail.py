@@ -1,4 +1,4 @@
-"""The pane with one whole audit entry: actor, target, request, response, and the history of its record."""
+"""The pane for one whole audit entry: actor, target, request, response, and the history of its record."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ STYLE_BY_PART = {
 }
 
 MAX_PAYLOAD_CHARS = 20_000
-"""How much of a payload is shown; copying takes all of it."""
+"""The number of characters of a payload that are shown; copying takes all of it."""
 
 
 class EntryDetail(VerticalScroll, can_focus=True):
-    """Shows an entry once `show` is called."""
+    """The pane for an entry; it is empty until `show` is called."""
 
     jump_key = "d"
     help = Help(
@@ -50,13 +50,13 @@ class EntryDetail(VerticalScroll, can_focus=True):
         self.query_one("#entry-text", Static).update(entry_content(entry, history))
 
     def clear(self) -> None:
-        """Shows nothing."""
+        """Clears the pane."""
         self.border_title = "Entry"
         self.query_one("#entry-text", Static).update("")
 
 
 def entry_content(entry: AuditEntry, history: Sequence[TailRow]) -> Content:
-    """The text of an entry, without control characters."""
+    """Composes the text of an entry, without control characters."""
     word, part = RESULT_LABELS.get(entry.status, (entry.status, "doubt"))
     parts: list[Any] = [(sanitize(word), f"bold {STYLE_BY_PART[part]}"), f"  {sanitize(entry.kind)}\n"]
     target = entry.target or {}

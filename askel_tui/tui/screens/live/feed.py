@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 POLL_INTERVAL_S = 0.1
-"""How often the journal is asked whether anything was committed, in seconds."""
+"""Interval at which the journal is checked for commits, in seconds."""
 
 FIRST_SEARCH_ROWS = 256
-"""How many matches are searched for first: a screen full."""
+"""The number of matches that are searched for first: a screen full."""
 
 SEARCH_CHUNK_ROWS = 20_000
-"""How many entries are searched, or matches taken, in one read."""
+"""The number of entries that are searched, or of matches that are read, in one read."""
 
 SEARCH_THREADS = min(4, os.cpu_count() or 1)
-"""Chunks searched side by side: SQLite does that without Python's lock."""
+"""The number of chunks that are searched at once: SQLite does that without Python's lock."""
 
 CLOSE_TIMEOUT_S = 5.0
-"""How long closing waits for what is being read, in seconds."""
+"""Time that closing waits for a running read, in seconds."""
 
 TailRows = AllRows | FilteredRows
 
 
 class TailFeed:
-    """Reads for one tail: `open`, then `show_all` or `show_matches`; `close` at the end."""
+    """The reader of one tail: `open`, then `show_all` or `show_matches`; `close` at the end."""
 
     def __init__(
         self,
@@ -53,7 +53,10 @@ class TailFeed:
         on_page: Callable[[TailRows, PageKey], None],
         on_error: Callable[[Exception], None],
     ) -> None:
-        """`on_rows(rows, older, newer)` reports new lines: before all others (to be revealed), and after them."""
+        """Makes a feed.
+
+        `on_rows(rows, older, newer)` reports new lines: before all others (to be revealed), and after them.
+        """
         self._open_reader = open_reader
         self._on_rows, self._on_page, self._on_error = on_rows, on_page, on_error
         self._work: SimpleQueue[Callable[[Transaction], None] | None] = SimpleQueue()
@@ -74,7 +77,7 @@ class TailFeed:
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the threads; what is being read is finished first."""
+        """Ends the threads; running reads are finished first."""
         self._closed = True
         self._paused.clear()
         self._work.put(None)
@@ -96,7 +99,7 @@ class TailFeed:
     # Requests of the screen.
 
     def show_all(self) -> AllRows:
-        """Rows of every entry; they come with `on_rows`."""
+        """Starts to read all entries, and returns their rows; new lines are reported by `on_rows`."""
         rows = AllRows()
         self._shown_rows, self._query = rows, None
         self._requested_pages.clear()
@@ -104,7 +107,7 @@ class TailFeed:
         return rows
 
     def show_matches(self, query: TailQuery) -> FilteredRows:
-        """Rows of the entries that match: the newest come first, then the rest."""
+        """Starts a search, and returns the rows of the entries that match: the newest come first, then the rest."""
         rows = FilteredRows()
         self._shown_rows, self._query = rows, query
         self._requested_pages.clear()
@@ -112,22 +115,22 @@ class TailFeed:
         return rows
 
     def request_page(self, rows: TailRows, page: PageKey) -> None:
-        """Reads a page, unless it is being read; `on_page` reports it."""
+        """Requests a page, unless it is being read; `on_page` reports it."""
         key = (id(rows), page)
         if key not in self._requested_pages:
             self._requested_pages.add(key)
             self._work.put(lambda db: self._serve_page(db, rows, page))
 
     def read_entry(self, seq: int) -> Future[AuditEntry | None]:
-        """A whole entry."""
+        """Reads a whole entry."""
         return self._run_query(lambda db: audit.read_entry(db, seq))
 
     def read_history(self, record: str) -> Future[list[TailRow]]:
-        """All entries about a record, oldest first."""
+        """Reads all entries about a record, oldest first."""
         return self._run_query(lambda db: audit.record_history(db, record))
 
     def _run_query(self, query: Callable[[Transaction], T]) -> Future[T]:
-        """The result of a query in the feed's thread."""
+        """Runs a query in the feed's thread, and returns its result."""
         future: Future[T] = Future()
 
         def run(db: Transaction) -> None:
@@ -288,7 +291,7 @@ class TailFeed:
 
 
 def pages_near(rows: TailRows, first: int, last: int) -> list[PageKey]:
-    """The pages of the lines `first` to `last`, and the one before and after, as far as they exist."""
+    """Returns the pages of the lines `first` to `last`, and the one before and after, as far as they exist."""
     lines = range(max(0, first - ROWS_PER_PAGE), min(rows.count, last + ROWS_PER_PAGE + 1), ROWS_PER_PAGE)
     edges = {max(0, first), min(rows.count - 1, last)} if rows.count else set()
     found = dict.fromkeys(rows.page_of(line) for line in (*edges, *lines) if 0 <= line < rows.count)

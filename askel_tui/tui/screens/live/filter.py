@@ -13,18 +13,21 @@ from askel_tui.tui.text.filtering import Filter
 TAIL_FILTER_FIELDS = (
     "connection", "workflow", "step", "profile", "result", "status", "kind", "record", "since", "until",
 )  # fmt: skip
-"""Fields that the filter line may name; `result` and `status` are the same."""
+"""The fields that the filter line may name; `result` and `status` are the same."""
 
 _AGE_PATTERN = re.compile(r"(\d{1,6})(s|m|h|d)")
 _UNIT_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 class InvalidFilterField(ValueError):
-    """A field of the filter has a value that can't be read; the message says which it can have."""
+    """A field of the filter with a value that can't be read; the message says which values it takes."""
 
 
 def build_query(wanted: Filter, now: int) -> TailQuery | None:
-    """The query of a filter; None for an empty one. `now` is milliseconds since 1970. Raises `InvalidFilterField`."""
+    """Builds the query of a filter; None for an empty one. `now` is milliseconds since 1970.
+
+    Raises `InvalidFilterField`.
+    """
     if not wanted:
         return None
     conditions: dict[str, Any] = {}

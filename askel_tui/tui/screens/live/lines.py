@@ -1,4 +1,4 @@
-"""The cache of painted lines of a tail, each in its frame, kept for as long as they look the same.
+"""The cache of painted lines of a tail, each in its frame, kept for as long as their appearance stays the same.
 
 Textual would put every line into its border, filter its colours and cut it for the compositor, each time it is on
 another place of the screen: that costs more than the line itself. Here the frame is taken from Textual once, and a
@@ -32,7 +32,7 @@ class LineFrame:
         self._ends: dict[tuple[int, ...], tuple[list[Segment], list[Strip]]] = {}
 
     def split_after_content(self, cuts: tuple[int, ...]) -> tuple[list[Segment], list[Strip]]:
-        """Divides what is right of the content at `cuts`: the segments of the first part, and the other parts."""
+        """Divides the cells right of the content at `cuts`: the segments of the first part, and the other parts."""
         if cuts not in self._ends:
             first, *others = self._right.divide([cut - self.end for cut in cuts]) if cuts else [self._right]
             self._ends[cuts] = list(first), others
@@ -76,7 +76,7 @@ class LineCache:
         """The line of a row that is being read."""
 
     def get(self, row: TailRow, cursor_state: str) -> TailLine | None:
-        """The cached line of a row; `cursor_state` is `cursor`, `blurred` or empty."""
+        """Returns the cached line of a row; `cursor_state` is `cursor`, `blurred` or empty."""
         return self._cache.get((row.seq, cursor_state))
 
     def make(self, row: TailRow, cursor_state: str) -> TailLine:

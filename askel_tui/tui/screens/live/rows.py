@@ -19,18 +19,18 @@ ROWS_PER_PAGE = 256
 MAX_CACHED_PAGES = 64
 
 PageKey = tuple[str, int]
-"""A part of the rows (`all`, `older`, `newer`) and the number of a page in it: always the same entries."""
+"""The key of a page: a part of the rows (`all`, `older`, `newer`) and a number in it; its entries never change."""
 
 
 class PageCache:
-    """The pages used last."""
+    """A cache of the pages that were used last."""
 
     def __init__(self, max_pages: int = MAX_CACHED_PAGES) -> None:
         self._most = max_pages
         self._pages: OrderedDict[PageKey, Sequence[TailRow]] = OrderedDict()
 
     def get(self, page: PageKey) -> Sequence[TailRow] | None:
-        """A page, if it is cached."""
+        """Returns a page, if it is cached."""
         found = self._pages.get(page)
         if found is not None:
             self._pages.move_to_end(page)
@@ -78,7 +78,7 @@ class AllRows:
         self.pages.clear()
 
     def reset_to_seqs(self, seqs: Sequence[int]) -> None:
-        """Starts anew with these entries, in order."""
+        """Starts anew with the entries `seqs`, in order."""
         lines, starts = [0], [seqs[0] if seqs else 1]
         for line in range(1, len(seqs)):
             if seqs[line] != seqs[line - 1] + 1:
@@ -99,17 +99,17 @@ class AllRows:
         return 0
 
     def row(self, line: int) -> TailRow | None:
-        """The row of a line; None while its page is not cached."""
+        """Returns the row of a line; None while its page is not cached."""
         rows = self.pages.get(("all", line // ROWS_PER_PAGE))
         at = line % ROWS_PER_PAGE
         return rows[at] if rows is not None and at < len(rows) else None
 
     def page_of(self, line: int) -> PageKey:
-        """The page of a line."""
+        """Returns the page of a line."""
         return "all", line // ROWS_PER_PAGE
 
     def seqs(self, page: PageKey) -> Sequence[int]:
-        """The entries of a page."""
+        """Returns the entries of a page."""
         first, end = page[1] * ROWS_PER_PAGE, min((page[1] + 1) * ROWS_PER_PAGE, self._count)
         if first >= end:
             return ()
@@ -118,13 +118,13 @@ class AllRows:
         return [self.seq_at(line) for line in range(first, end)]
 
     def line_of(self, seq: int) -> int:
-        """The line of an entry, or of the first one after it."""
+        """Returns the line of an entry, or of the first one after it."""
         run = max(0, bisect_right(self._run_seqs, seq) - 1)
         end = self._run_lines[run + 1] if run + 1 < len(self._run_lines) else self._count
         return min(max(self._run_lines[run] + seq - self._run_seqs[run], self._run_lines[run]), end)
 
     def seq_at(self, line: int) -> int:
-        """The entry of a line."""
+        """Returns the entry of a line."""
         run = bisect_right(self._run_lines, line) - 1
         return self._run_seqs[run] + line - self._run_lines[run]
 
@@ -136,7 +136,7 @@ class FilteredRows:
         self.pages = PageCache()
         self.generation = 0
         self.search_finished = False
-        """Whether all older entries were searched."""
+        """True if all older entries were searched."""
         self._older = array("q")
         self._newer = array("q")
         self._revealed = 0
@@ -148,12 +148,12 @@ class FilteredRows:
 
     @property
     def complete(self) -> bool:
-        """Whether every older match was found and has its line."""
+        """True if every older match was found and has its line."""
         return self.search_finished and self._revealed == len(self._older)
 
     @property
     def has_matches(self) -> bool:
-        """Whether any entry matches, though it may have no line yet."""
+        """True if any entry matches, though it may have no line yet."""
         return bool(self._older or self._newer)
 
     def add_older(self, seqs: Sequence[int]) -> None:
@@ -170,22 +170,22 @@ class FilteredRows:
         self._newer.extend(seqs)
 
     def row(self, line: int) -> TailRow | None:
-        """The row of a line; None while its page is not cached."""
+        """Returns the row of a line; None while its page is not cached."""
         (part, number), at = self._page_and_offset(line)
         rows = self.pages.get((part, number))
         return rows[at] if rows is not None and at < len(rows) else None
 
     def page_of(self, line: int) -> PageKey:
-        """The page of a line."""
+        """Returns the page of a line."""
         return self._page_and_offset(line)[0]
 
     def seqs(self, page: PageKey) -> Sequence[int]:
-        """The entries of a page, in the order in which its rows are cached."""
+        """Lists the entries of a page, in the order in which its rows are cached."""
         part = self._older if page[0] == "older" else self._newer
         return part[page[1] * ROWS_PER_PAGE : (page[1] + 1) * ROWS_PER_PAGE]
 
     def line_of(self, seq: int) -> int:
-        """The line of an entry, or of the first one after it."""
+        """Returns the line of an entry, or of the first one after it."""
         low, high = 0, self.count
         while low < high:
             middle = (low + high) // 2
@@ -204,6 +204,6 @@ class FilteredRows:
         return ("newer", number), at
 
     def seq_at(self, line: int) -> int:
-        """The entry of a line."""
+        """Returns the entry of a line."""
         older = self._revealed
         return self._older[older - 1 - line] if line < older else self._newer[line - older]

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from askel_tui.store.journal.rows import AuditEntry
 
 FILTER_DELAY_S = 0.04
-"""How long after the last key a filter is applied, in seconds."""
+"""Time after the last key until a filter is applied, in seconds."""
 
 
 class LiveScreen(AskelScreen):
-    """Shows every write and every decision."""
+    """The screen that shows every write and every decision."""
 
     NAME = "live"
     CSS_PATH = "live.tcss"
@@ -208,7 +208,7 @@ class LiveScreen(AskelScreen):
         self.query_one(EntryDetail).show(entry, history)
 
     async def _selected_entry(self) -> AuditEntry | None:
-        """The whole entry under the cursor."""
+        """Reads the whole entry under the cursor."""
         row, feed = self.query_one(Tail).selected_row, self._feed
         if row is None or feed is None:
             return None
@@ -289,7 +289,7 @@ class LiveScreen(AskelScreen):
         self.toasts.show(f"{workflow}, step {step} is not held.")
 
     def action_retry(self) -> None:
-        """Tries again what failed of the entry's record."""
+        """Retries the failures of the entry's record."""
         row = self.query_one(Tail).selected_row
         if row is not None and row.workflow and row.record:
             self.start_work(partial(self._retry, row.workflow, row.record), "order", exclusive=True)

@@ -31,7 +31,7 @@ MIN_REPAINT_INTERVAL_S = 1 / 15
 
 
 class Tail(TailView, can_focus=True):
-    """Shows rows; `follow` keeps the newest one on the screen."""
+    """The widget that shows rows; `follow` keeps the newest one on the screen."""
 
     jump_key = "t"
     help = Help(
@@ -50,35 +50,35 @@ class Tail(TailView, can_focus=True):
     ]
 
     class Opened(Message):
-        """Posted when an entry is to be shown whole."""
+        """A message that an entry is to be shown whole."""
 
         def __init__(self, row: TailRow) -> None:
             super().__init__()
             self.row = row
 
     class Moved(Message):
-        """Posted when the cursor is on another line, or its row was read."""
+        """A message that the cursor is on another line, or its row was read."""
 
         def can_replace(self, message: Message) -> bool:
-            """True for an older one: only the present line counts."""
+            """Returns True for an older message: only the present line counts."""
             return isinstance(message, Tail.Moved)
 
     class Rows(Message):
-        """Posted when there are new lines: `newer` of them after all others, perhaps some before."""
+        """A message that there are new lines: `newer` of them after all others, perhaps some before."""
 
         def __init__(self, rows: TailRows, newer: int) -> None:
             super().__init__()
             self.rows, self.newer = rows, newer
 
     class Page(Message):
-        """Posted when a page was read."""
+        """A message that a page was read."""
 
         def __init__(self, rows: TailRows, page: PageKey) -> None:
             super().__init__()
             self.rows, self.page = rows, page
 
         def can_replace(self, message: Message) -> bool:
-            """True for the same page."""
+            """Returns True for the same page."""
             return isinstance(message, Tail.Page) and message.page == self.page
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
@@ -189,7 +189,7 @@ class Tail(TailView, can_focus=True):
     # Moving.
 
     def watch_follow(self, follow: bool) -> None:
-        """Goes to the newest row when it follows, and says so."""
+        """Goes to the newest row when the tail begins to follow, and shows whether it follows."""
         self._unseen_rows = 0
         if follow and self.is_mounted:
             self._update(scroll=True)

@@ -1,4 +1,4 @@
-"""The painted part of a tail: the lines on the screen, taken from the line cache where they are there."""
+"""The painted part of a tail: the lines on the screen, from the line cache where they are in it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_COPIED_LINES = 2_048
 
 
 class TailView(ScrollView):
-    """Paints the visible rows; `Tail` moves them and keeps them up to date."""
+    """The view that paints the visible rows; `Tail` moves them and keeps them up to date."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "tail--text",
@@ -41,7 +41,7 @@ class TailView(ScrollView):
         self.feed: TailFeed | None = None
         self.rows: TailRows = AllRows()
         self.painted_lines = 0
-        """How many lines were made since the start; benchmarks count them."""
+        """The number of lines that were made since the start; benchmarks count them."""
         self._line_cache: LineCache | None = None
         self._painter: LinePainter | None = None
         self._appearance: tuple[Any, ...] | None = None
@@ -56,7 +56,7 @@ class TailView(ScrollView):
         self.forget_lines()
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """The lines of a region, cached ones where there are; missing pages around are requested."""
+        """Renders the lines of a region, cached ones where there are; missing pages near it are requested."""
         top, height = self.scroll_offset.y, self.size.height
         if self.feed is not None:
             for page in pages_near(self.rows, top, top + height - 1):
@@ -93,7 +93,7 @@ class TailView(ScrollView):
         return "" if line != self.cursor else "cursor" if self.has_focus else "blurred"
 
     def _current_cache(self) -> LineCache:
-        """The line cache, renewed when their appearance changes."""
+        """Returns the line cache, renewed when the appearance of lines changes."""
         width = self.scrollable_content_region.width
         appearance = (width, self.outer_size.width, self.background_colors, self.styles.border)
         if appearance != self._appearance:
@@ -106,7 +106,7 @@ class TailView(ScrollView):
         return self._line_cache
 
     def _effective_styles(self) -> dict[str, Style]:
-        """The styles of a line's parts after Textual's line filters, of which one takes colours away."""
+        """Computes the styles of a line's parts after Textual's line filters, of which one takes colours away."""
         shown = {}
         for name in self.COMPONENT_CLASSES:
             segments = [Segment(" ", self.get_component_rich_style(name))]
@@ -116,7 +116,7 @@ class TailView(ScrollView):
         return shown
 
     def render_line(self, y: int) -> Strip:
-        """A line without its frame: what Textual asks for while text is selected with the mouse."""
+        """Renders a line without its frame, which Textual needs while text is selected with the mouse."""
         width, line = self.scrollable_content_region.width, self.scroll_offset.y + y
         if self._painter is None or line >= self.rows.count:
             return Strip.blank(width, self.rich_style)
@@ -132,7 +132,7 @@ class TailView(ScrollView):
         return strip if selection is None else self._selected(strip, line, width, selection)
 
     def _selected(self, strip: Strip, line: int, width: int, selection: Selection) -> Strip:
-        """A line with the text that is selected with the mouse."""
+        """Renders a line with the text that is selected with the mouse."""
         span = selection.get_span(line)
         if span is None:
             return strip
@@ -144,7 +144,7 @@ class TailView(ScrollView):
         return Strip.join([cut[0], middle, *cut[2:]])
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        """The text that is selected with the mouse."""
+        """Returns the text that is selected with the mouse."""
         lines = []
         first = selection.start.y if selection.start else 0
         last = selection.end.y if selection.end else self.rows.count - 1

@@ -53,7 +53,7 @@ DEFAULT_STEP_IDS: Mapping[str, str] = {
 """The id of a new step of each kind."""
 
 MAX_UNDO_STATES = 500
-"""How many changes can be undone."""
+"""The number of changes that can be undone."""
 
 PROPERTY_PREFIX, LOCATION_PREFIX = "properties.", "location."
 
@@ -68,16 +68,16 @@ class StepDraft:
     clears: frozenset[str] = frozenset()
 
     def with_field(self, name: str, text: str) -> StepDraft:
-        """The step with a field's text set; a new field comes last."""
+        """Returns the step with a field's text set; a new field comes last."""
         return replace(self, fields={**self.fields, name: text.strip()})
 
     def without_field(self, name: str) -> StepDraft:
-        """The step without a field."""
+        """Returns the step without a field."""
         kept = {key: text for key, text in self.fields.items() if key != name}
         return replace(self, fields=kept, clears=self.clears - {name})
 
     def with_clear_toggled(self, name: str) -> StepDraft:
-        """The step with a field that clears now, or no longer does."""
+        """Returns the step with a field that clears now, or no longer does."""
         return replace(self, clears=self.clears ^ {name})
 
 
@@ -93,17 +93,17 @@ class Draft:
     steps: tuple[StepDraft, ...] = ()
 
     def with_identifier(self, name: str, text: str) -> Draft:
-        """The draft with an identifier's expression set, or removed by an empty text."""
+        """Returns the draft with an identifier's expression set, or removed by an empty text."""
         kept = {**self.profile, name: text.strip()}
         return replace(self, profile={key: value for key, value in kept.items() if value})
 
     def with_step(self, at: int, change: Callable[[StepDraft], StepDraft]) -> Draft:
-        """The draft with the step at an index changed."""
+        """Returns the draft with the step at an index changed."""
         steps = [change(step) if index == at else step for index, step in enumerate(self.steps)]
         return replace(self, steps=tuple(steps))
 
     def with_new_step(self, kind: str, at: int, fields: Mapping[str, str] | None = None) -> Draft:
-        """The draft with a new step at an index; its id is one that no other step has."""
+        """Returns the draft with a new step at an index; its id is one that no other step has."""
         given = dict.fromkeys(FIELDS_BY_KIND[kind], "") | (
             {"member": "true"} if kind == "require_segment" else {}
         )
@@ -115,18 +115,18 @@ class Draft:
         return replace(self, steps=(*self.steps[:at], step, *self.steps[at:]))
 
     def without_step(self, at: int) -> Draft:
-        """The draft without the step at an index."""
+        """Returns the draft without the step at an index."""
         return replace(self, steps=(*self.steps[:at], *self.steps[at + 1 :]))
 
     def with_step_moved(self, at: int, by: int) -> Draft:
-        """The draft with the step at an index moved up (-1) or down (1), as far as there is room."""
+        """Returns the draft with the step at an index moved up (-1) or down (1), as far as there is room."""
         to = min(max(0, at + by), len(self.steps) - 1)
         steps = [*self.steps]
         steps.insert(to, steps.pop(at))
         return replace(self, steps=tuple(steps))
 
     def as_dict(self) -> dict[str, Any]:
-        """The draft as plain JSON values."""
+        """Converts the draft to plain JSON values."""
         steps = [
             {"id": step.id, "kind": step.kind, "fields": dict(step.fields), "clears": sorted(step.clears)}
             for step in self.steps
@@ -142,7 +142,7 @@ class Draft:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Draft:
-        """The draft whose `as_dict` gave this. Raises `KeyError`, `TypeError`."""
+        """Reads a draft from the values of `as_dict`. Raises `KeyError`, `TypeError`."""
         steps = tuple(
             StepDraft(each["id"], each["kind"], dict(each["fields"]), frozenset(each["clears"]))
             for each in value["steps"]
@@ -154,7 +154,7 @@ class Draft:
 
 
 def unused_id(wanted: str, taken: Collection[str]) -> str:
-    """The wanted id, with a number where it is taken."""
+    """Returns the wanted id, with a number where it is taken."""
     if wanted not in taken:
         return wanted
     number = 2
@@ -164,7 +164,7 @@ def unused_id(wanted: str, taken: Collection[str]) -> str:
 
 
 def split_list(text: str) -> list[str]:
-    """The words of a text between its commas."""
+    """Splits a text into the words between its commas."""
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
@@ -177,7 +177,7 @@ class DraftHistory:
         self._undone: list[Draft] = []
 
     def change(self, draft: Draft) -> bool:
-        """Replaces the draft; False where nothing is different."""
+        """Replaces the draft; returns False where nothing is different."""
         if draft == self.draft:
             return False
         self._past = [*self._past[-(MAX_UNDO_STATES - 1) :], self.draft]
@@ -186,7 +186,7 @@ class DraftHistory:
         return True
 
     def undo(self) -> bool:
-        """Goes back one change; False at the first."""
+        """Goes back one change; returns False at the first."""
         if not self._past:
             return False
         self._undone.append(self.draft)
@@ -194,7 +194,7 @@ class DraftHistory:
         return True
 
     def redo(self) -> bool:
-        """Makes an undone change again; False where none was undone."""
+        """Makes an undone change again; returns False where none was undone."""
         if not self._undone:
             return False
         self._past.append(self.draft)
@@ -206,7 +206,7 @@ class DraftHistory:
 
 
 def draft_from_workflow(workflow: Workflow) -> Draft:
-    """The draft that says what a workflow does."""
+    """Makes the draft that describes the same as a workflow."""
     return Draft(
         workflow.name,
         workflow.connection,
@@ -260,5 +260,5 @@ def _text(expression: Expression | None) -> str:
 
 
 def slug(text: str) -> str:
-    """A text made into the name of a workflow or the id of a step."""
+    """Makes a text into the name of a workflow or the id of a step."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:64].strip("-")

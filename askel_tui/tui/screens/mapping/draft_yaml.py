@@ -1,4 +1,4 @@
-"""The workflow file that says the same as a draft. Pure."""
+"""Writing of a draft as a workflow file. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def to_yaml(draft: Draft) -> str:
-    """The workflow file. Loading it gives what the draft says, or the problems of what it lacks."""
+    """Writes a draft as a workflow file. Loading it gives the draft's content, or the problems of what it lacks."""
     triggers: Any = list(draft.triggers) if len(draft.triggers) != 1 else draft.triggers[0]
     whole: dict[str, Any] = {
         "workflow": draft.name,
@@ -32,7 +32,7 @@ def to_yaml(draft: Draft) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes line breaks of YAML as escapes: in plain text they would come back as spaces."""
+    """A YAML writer that writes line breaks as escapes: in plain text they would come back as spaces."""
 
 
 def _scalar(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

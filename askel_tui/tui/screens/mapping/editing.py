@@ -32,7 +32,7 @@ STEP_DESCRIPTIONS = {
 
 
 async def ask_new_draft(mapping: MappingSession, name: str, connection: str) -> Draft | None:
-    """A new draft: asks which event starts it, and guesses identifiers from the fields of its records.
+    """Makes a new draft: asks which event starts it, and guesses identifiers from the fields of its records.
 
     None where no event was named.
     """
@@ -97,7 +97,7 @@ async def _ask_expression(mapping: MappingSession, name: str, text: str) -> str 
 
 
 def _complete_list(typed: str, offered: Sequence[str]) -> list[Choice]:
-    """Completions of the last word of a list with commas."""
+    """Returns completions of the last word of a list with commas."""
     before, comma, token = typed.rpartition(",")
     present = split_list(before)
     lead = f"{before}{comma} " if comma else ""

@@ -1,4 +1,4 @@
-"""The operations of a mapping session that bring fields of the records and targets of the account into its draft."""
+"""Operations of a mapping session that bring fields of the records and targets of the account into its draft."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CURSOR_ROW = "\0cursor"
 """The choice that stands for the row under the cursor."""
 
 ALL_FIELDS = "*"
-"""The choice that stands for all that is proposed."""
+"""The choice that stands for all proposals."""
 
 
 async def add_field(mapping: MappingSession) -> None:
@@ -49,7 +49,7 @@ async def add_field(mapping: MappingSession) -> None:
 
 
 def _propose_expression(mapping: MappingSession, name: str) -> str:
-    """An expression that may fill a field of the profile or event; empty where none looks like it."""
+    """Proposes an expression for a field of the profile or event; empty where none is likely."""
     proposed = dict(suggest_mappings(mapping.fields, mapping.catalog, mapping.draft)).get(name, "")
     if proposed or not name.startswith(PROPERTY_PREFIX):
         return proposed
@@ -59,7 +59,7 @@ def _propose_expression(mapping: MappingSession, name: str) -> str:
 
 
 def _step_with_fields(mapping: MappingSession) -> int | None:
-    """The step under the cursor if it takes free fields, else the first that does."""
+    """Returns the step under the cursor if it takes free fields, else the first that does."""
     at = mapping.display.cursor.step
     steps = enumerate(mapping.draft.steps)
     fitting = [each for each, step in steps if step.kind in ("upsert_profile", "track_event")]

@@ -94,7 +94,7 @@ class ScreenPrompts:
             return file.read_text("utf-8", "replace")
 
     async def with_progress(self, label: str, work: Awaitable[T]) -> T:
-        """Shows progress after a moment; Esc cancels."""
+        """Awaits work, and shows progress after a moment; Esc cancels."""
         return await self._screen.with_progress(label, work)
 
     def notify(

@@ -16,12 +16,12 @@ from askel_tui.tui.widgets.choice import Choice
 from askel_tui.tui.widgets.rows import Row
 
 PHONE = re.compile(r"\+[1-9]\d{6,14}")
-"""A phone number as E.164 has it."""
+"""A pattern of phone numbers in E.164."""
 
 MAX_FIELDS = 500
 
 MAX_DEPTH = 8
-"""How many levels of nested objects are fields of their own."""
+"""The number of levels of nested objects that are fields of their own."""
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
@@ -58,7 +58,7 @@ FUNCTION_HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class RecordField:
-    """A field of the records: its path as an expression, and a sample of what it holds."""
+    """A field of the records: its path as an expression, and a sample value."""
 
     path: str
     sample: Any
@@ -71,7 +71,7 @@ class RecordField:
 
 
 def record_fields(records: Sequence[Mapping[str, Any]]) -> list[RecordField]:
-    """The fields of records (newest first), in their order, each with its newest sample that is not null."""
+    """Collects the fields of records (newest first), in their order, each with its newest sample that is not null."""
     found: dict[str, tuple[Any, int]] = {}
 
     def walk(value: Any, path: str, level: int) -> None:
@@ -90,7 +90,8 @@ def record_fields(records: Sequence[Mapping[str, Any]]) -> list[RecordField]:
 
 
 def fullest_record(records: Sequence[Mapping[str, Any]]) -> int:
-    """The index of the record with most fields filled, the newest of those: it shows most of what can be mapped."""
+    """Finds the index of the record with most fields filled, the newest of those: it shows most of what can be
+    mapped."""
 
     def filled(value: Any, level: int = 0) -> int:
         if isinstance(value, Mapping) and level < MAX_DEPTH:
@@ -102,7 +103,7 @@ def fullest_record(records: Sequence[Mapping[str, Any]]) -> int:
 
 
 def field_rows(found: Iterable[RecordField], total: int) -> list[Row]:
-    """The table's rows of fields, each with the share of records that have it."""
+    """Makes the table's rows of fields, each with the share of records that have it."""
     ordered = sorted(found, key=lambda each: not each.path.startswith("data."))
     return [
         (
@@ -114,14 +115,14 @@ def field_rows(found: Iterable[RecordField], total: int) -> list[Row]:
 
 
 def _short(path: str) -> str:
-    """A path without `data.`, which nearly all begin with; the record's own fields stand in parentheses."""
+    """Shortens a path by `data.`, with which nearly all begin; the record's own fields stand in parentheses."""
     return path.removeprefix("data.") if path.startswith("data.") else f"({path})"
 
 
 def suggest_mappings(
     found: Sequence[RecordField], catalog: Catalog | None, draft: Draft
 ) -> list[tuple[str, str]]:
-    """Proposals for the profile: (name of the profile's field, expression), best first.
+    """Proposes mappings for the profile: (name of the profile's field, expression), best first.
 
     From names (`tier` → `LoyaltyTier`) and samples: where the account's values begin with capitals, so do ours.
     """
@@ -153,7 +154,8 @@ def suggest_mappings(
 
 
 def likely_field(name: str, found: Sequence[RecordField]) -> str:
-    """The field that most likely fills a property that is new to the account: `points` for `LoyaltyPoints`; else ""."""
+    """Finds the field that most likely fills a property that is new to the account: `points` for `LoyaltyPoints`;
+    else ""."""
     want = _name_words(name)
     fitting = [
         each
@@ -166,7 +168,7 @@ def likely_field(name: str, found: Sequence[RecordField]) -> str:
 
 
 def guess_identifiers(found: Sequence[RecordField]) -> dict[str, str]:
-    """Identifiers with the expressions that may give them, guessed from names and samples."""
+    """Guesses identifiers, with the expressions that may give them, from names and samples."""
     guesses: dict[str, str] = {}
     for source in found:
         flat, sample = "".join(_name_words(source.leaf)), source.sample
@@ -192,7 +194,8 @@ def _name_words(name: str) -> list[str]:
 
 
 def _match_capitals(source: RecordField, samples: Sequence[str]) -> str:
-    """The path, in `title(…)` where the account's samples begin with capitals and the field's do not."""
+    """Makes the expression of a field: `title(…)` around the path where the account's samples begin with capitals and
+    the field's do not."""
     texts = [each.strip('"') for each in samples]
     capital = bool(texts) and all(each[:1].isupper() and each[1:].islower() for each in texts)
     mine = source.sample
@@ -200,7 +203,7 @@ def _match_capitals(source: RecordField, samples: Sequence[str]) -> str:
 
 
 def complete_expression(text: str, found: Sequence[RecordField]) -> list[Choice]:
-    """Completions of the word at the end of an expression; values are whole new texts."""
+    """Lists completions of the word at the end of an expression; each is a whole new text."""
     match = _TOKEN.search(text)
     token = match.group() if match else ""
     before = text[: len(text) - len(token)]

@@ -14,7 +14,7 @@ from askel_tui.tui.screens.mapping.session import WORKFLOW_ROW, MappingSession
 from askel_tui.tui.widgets.choice import Choice
 
 MAX_PROBLEMS_LISTED = 8
-"""How many problems of an edited file are listed."""
+"""The number of problems of an edited file that are listed."""
 
 MAX_PROBLEM_CHARS = 200
 
@@ -54,7 +54,8 @@ async def choose_workflow(mapping: MappingSession) -> None:
 
 
 async def save(mapping: MappingSession) -> None:
-    """Stores a draft version that is checked against the live account; shows what is wrong with it instead."""
+    """Stores a draft version that is checked against the live account; shows the problems instead where there are
+    some."""
     from askel_tui.services.workflows import InvalidWorkflow
 
     backend, prompts, memory = mapping.backend, mapping.prompts, mapping.memory
@@ -113,7 +114,7 @@ async def edit_in_editor(mapping: MappingSession) -> None:
 
 
 async def compare_versions(mapping: MappingSession) -> None:
-    """Asks for a version, shows what was changed since, and takes it into the editor where that is wanted."""
+    """Asks for a version, shows the changes since, and takes it into the editor where that is wanted."""
     prompts, name = mapping.prompts, mapping.base_draft.name
     if not name:
         prompts.notify("It has no version yet: ctrl+s saves the first one.")
@@ -148,6 +149,6 @@ async def compare_versions(mapping: MappingSession) -> None:
 
 
 def _normalized(source: str, name: str) -> str:
-    """A version's text as the editor writes it, so that a diff shows differences in effect alone."""
+    """Writes a version's text as the editor does, so that a diff shows differences in effect alone."""
     workflow, _ = load_workflow(source, name)
     return to_yaml(draft_from_workflow(workflow)) if workflow else source

@@ -26,7 +26,7 @@ from askel_tui.tui.widgets.table import Column, Table
 
 
 class MappingScreen(AskelScreen):
-    """Shows a `MappingSession` and hands keys to it."""
+    """The screen that shows a `MappingSession` and hands keys to it."""
 
     NAME = "mapping"
     CSS_PATH = "mapping.tcss"
@@ -84,11 +84,11 @@ class MappingScreen(AskelScreen):
     def __init__(self) -> None:
         super().__init__()
         self._targets: dict[str, tuple[str, str]] = {}
-        """By key of its row: a target's type, and its text in a workflow."""
+        """A target's type, and its text in a workflow, by the key of its row."""
 
     @cached_property
     def mapping(self) -> MappingSession:
-        """What is edited."""
+        """The session that is edited."""
         return MappingSession(ScreenPrompts(self), self, self.backend, self.session)
 
     def body(self) -> ComposeResult:
@@ -201,7 +201,7 @@ class MappingScreen(AskelScreen):
         table.border_title = "Klaviyo"
 
     def apply_filter(self, wanted: Filter) -> None:
-        """Filters fields and targets; the cursors go to what fits best."""
+        """Filters fields and targets; the cursors go to the best matches."""
         self._show_fields()
         self._show_targets()
         for table in (self.query_one("#sources", Table), self.query_one("#targets", Table)):
@@ -209,7 +209,7 @@ class MappingScreen(AskelScreen):
                 table.move_cursor(row=0)
 
     def leave_filter(self, before: Widget | None) -> None:
-        """Focuses what was found: targets where the row names one, else fields, else the workflow."""
+        """Focuses the matches: targets where the row names one, else fields, else the workflow."""
         names_target = view.target_type(self.mapping.draft, self.cursor)
         sides = ["#targets", "#sources"] if names_target else ["#sources", "#targets"]
         tables = [self.query_one(side, Table) for side in sides]
@@ -217,7 +217,7 @@ class MappingScreen(AskelScreen):
         (before if before in found else found[0]).focus()
 
     def go_back(self) -> bool:
-        """Goes from the sides to the workflow."""
+        """Goes from the fields or targets back to the workflow."""
         if self.focused is not self.query_one("#draft"):
             self.focus_draft()
             return True
@@ -256,7 +256,7 @@ class MappingScreen(AskelScreen):
         self._edit(filling.add_field)
 
     def action_suggest(self) -> None:
-        """Proposes what the fields may fill."""
+        """Proposes profile fields that the records' fields may fill."""
         self._edit(filling.suggest)
 
     def action_workflow(self) -> None:

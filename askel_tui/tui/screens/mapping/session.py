@@ -25,13 +25,13 @@ from askel_tui.tui.widgets.rows import Cell
 T = TypeVar("T")
 
 MAX_RECORDS = 50
-"""How many of the newest records are read for their fields."""
+"""The number of newest records that are read for their fields."""
 
 WORKFLOW_ROW = DraftRow(None, "workflow")
 
 
 class Prompts(Protocol):
-    """What a session asks and tells a person. Questions give None where there is no answer."""
+    """The questions and messages of a session. Questions give None where there is no answer."""
 
     async def pick(
         self,
@@ -43,7 +43,7 @@ class Prompts(Protocol):
         allow_typed: bool = False,
         case_sensitive: bool = True,
     ) -> str | None:
-        """The value of a choice, or with `allow_typed` what was typed instead."""
+        """Asks for a choice and returns its value, or with `allow_typed` the typed text."""
         ...
 
     async def edit_line(
@@ -54,19 +54,19 @@ class Prompts(Protocol):
         preview: Callable[[str], Cell] | None = None,
         complete: Callable[[str], Sequence[Choice]] | None = None,
     ) -> str | None:
-        """A line after it was edited; `preview` says what it gives."""
+        """Lets a person edit a line and returns it; `preview` describes its value."""
         ...
 
     async def type_text(self, question: str, detail: str = "", *, value: str = "") -> str | None:
-        """A typed text that is not empty."""
+        """Asks for a text that is not empty."""
         ...
 
     async def confirm(self, question: str, detail: str = "") -> bool:
-        """Whether a question is answered with yes."""
+        """Asks a question and returns whether the answer is yes."""
         ...
 
     async def show_diff(self, title: str, lines: Sequence[tuple[str, str]], version: str) -> bool:
-        """Shows a diff as (line, style); True where the version is to be taken into the editor."""
+        """Shows a diff as (line, style); returns True where the version is to be taken into the editor."""
         ...
 
     async def write_file(self, name: str, text: str) -> Path | None:
@@ -74,11 +74,14 @@ class Prompts(Protocol):
         ...
 
     def open_editor(self, name: str, text: str) -> str | None:
-        """A text as $EDITOR left it; None where the terminal can't be handed over. Raises `OSError`."""
+        """Opens a text in $EDITOR and returns it as it was left; None where the terminal can't be handed over.
+
+        Raises `OSError`.
+        """
         ...
 
     async def with_progress(self, label: str, work: Awaitable[T]) -> T:
-        """The result of work that takes long. Raises `Cancelled`."""
+        """Awaits work that takes long, with its progress, and returns its result. Raises `Cancelled`."""
         ...
 
     def notify(
@@ -89,7 +92,7 @@ class Prompts(Protocol):
 
 
 class Display(Protocol):
-    """What shows a session."""
+    """A view of a session."""
 
     @property
     def cursor(self) -> DraftRow:
@@ -117,7 +120,7 @@ class MappingSession:
         self.connection: str | None = None
         self.history = DraftHistory(Draft())
         self.base_draft, self.base_text = Draft(), ""
-        """The draft as it was opened or saved, and the text that says the same."""
+        """The draft as it was opened or saved, and its text."""
         self.catalog: Catalog | None = None
         self.records: list[Mapping[str, Any]] = []
         self.events: list[str] = []
@@ -140,7 +143,7 @@ class MappingSession:
 
     @property
     def is_dirty(self) -> bool:
-        """Whether something is not saved."""
+        """True if something is not saved."""
         return self.draft != self.base_draft
 
     @property
@@ -152,7 +155,7 @@ class MappingSession:
 
     @property
     def wants_other_workflow(self) -> bool:
-        """Whether another screen has asked for another workflow, or for a row of this one."""
+        """True if another screen has asked for another workflow, or for a row of this one."""
         return self._asks_for_other or bool(self.memory.recall("mapping.mend"))
 
     @property
@@ -222,7 +225,7 @@ class MappingSession:
         self.records = list({each.seq: each.record.as_dict() for each in found}.values())
 
     async def _take_failed_record(self, connection: str) -> DraftRow | None:
-        """Makes the record of a failure that the Failed screen asks to mend the sample. Returns the row to mend."""
+        """Makes the record of a failure that the Failed screen sent here the sample. Returns the row to mend."""
         wanted, failed = self.memory.recall("mapping.workflow"), self.memory.recall("mapping.mend")
         self.memory.remember("mapping.mend", None)
         if not failed:
@@ -261,12 +264,12 @@ class MappingSession:
             self.update()
 
     def starting_records(self) -> list[Mapping[str, Any]]:
-        """The records that start the workflow; all while it has no trigger."""
+        """Returns the records that start the workflow; all while it has no trigger."""
         triggers = self.draft.triggers
         return [each for each in self.records if not triggers or each.get("event") in triggers]
 
     def update(self, row: DraftRow | None = None) -> None:
-        """Works out samples and problems anew, remembers what is not saved, and shows all."""
+        """Works out samples and problems anew, remembers unsaved changes, and shows all."""
         if self._opened_for is not None:
             kept = {"of": self.base_draft.name, "draft": self.draft.as_dict()}
             self.memory.remember(f"mapping.unsaved.{self._opened_for}", kept if self.is_dirty else None)
@@ -284,7 +287,7 @@ class MappingSession:
         self.fields = record_fields([*records[at : at + 1], *records[:at], *records[at + 1 :]])
 
     def _find_problems(self) -> list[Problem]:
-        """All problems of the draft, checked against the account as it was read last."""
+        """Finds all problems of the draft, checked against the account as it was read last."""
         workflow, problems = load_workflow(to_yaml(self.draft), "workflow")
         # A workflow that was not begun has no problems yet.
         found = list(problems) if self.draft.name or self.is_dirty else []

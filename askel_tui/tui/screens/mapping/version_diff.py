@@ -1,4 +1,4 @@
-"""The question that shows what is different between versions of a workflow."""
+"""The question that shows the differences between versions of a workflow."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class VersionDiff(Modal[bool | None]):
     ]
 
     def __init__(self, title: str, lines: Sequence[tuple[str, str]], version: str) -> None:
-        """`lines` are (text, style)."""
+        """Makes the question; `lines` are (text, style)."""
         super().__init__()
         self._title, self._lines, self._version = title, lines, version
 

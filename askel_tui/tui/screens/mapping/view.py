@@ -17,10 +17,10 @@ from askel_tui.tui.screens.mapping.record_fields import PHONE
 from askel_tui.tui.widgets.rows import Cell, Row
 
 IDENTIFIER_PREFIX = "profile."
-"""How the names of rows with identifiers begin."""
+"""The beginning of the names of rows with identifiers."""
 
 EXPRESSION_FIELDS = ("when", "value", "value_currency", "time", "consented_at")
-"""Fields of workflows and steps that hold expressions; so do identifiers, attributes and properties."""
+"""The fields of workflows and steps that hold expressions; so do identifiers, attributes and properties."""
 
 SECTION_BY_TARGET_TYPE = {
     "list": "lists",
@@ -55,7 +55,7 @@ class DraftRow:
 
     @classmethod
     def from_key(cls, key: str | None) -> DraftRow | None:
-        """The row of a key."""
+        """Makes the row of a key."""
         if key is None:
             return None
         step, _, name = key.partition("\0")
@@ -63,17 +63,17 @@ class DraftRow:
 
 
 def identifier_name(name: str | None) -> str:
-    """The name of a row without the prefix of identifiers."""
+    """Removes the prefix of identifiers from the name of a row."""
     return (name or "").removeprefix(IDENTIFIER_PREFIX)
 
 
 def row_label(name: str) -> str:
-    """The name of a row as a person reads it."""
+    """Returns the name of a row for people."""
     return identifier_name(name).removeprefix(PROPERTY_PREFIX)
 
 
 def draft_rows(draft: Draft) -> list[DraftRow]:
-    """All rows of a draft, in order."""
+    """Lists all rows of a draft, in order."""
     head = ["workflow", "trigger", "when", *(IDENTIFIER_PREFIX + name for name in IDENTIFIERS)]
     found = [DraftRow(None, name) for name in head]
     for at, step in enumerate(draft.steps):
@@ -82,7 +82,7 @@ def draft_rows(draft: Draft) -> list[DraftRow]:
 
 
 def row_text(draft: Draft, row: DraftRow) -> str:
-    """The text of a row."""
+    """Returns the text of a row."""
     name = row.name or ""
     if row.step is not None:
         step = draft.steps[row.step]
@@ -93,7 +93,7 @@ def row_text(draft: Draft, row: DraftRow) -> str:
 
 
 def is_expression(draft: Draft, row: DraftRow) -> bool:
-    """Whether a row holds an expression over the record."""
+    """Checks whether a row holds an expression over the record."""
     name = row.name or ""
     if row.step is not None and draft.steps[row.step].kind == "upsert_profile":
         return bool(name)
@@ -101,7 +101,7 @@ def is_expression(draft: Draft, row: DraftRow) -> bool:
 
 
 def target_type(draft: Draft, row: DraftRow) -> str | None:
-    """The type of target that a row names: list, segment, flow, metric."""
+    """Returns the type of target that a row names: list, segment, flow, metric."""
     if row.step is None or row.name not in SECTION_BY_TARGET_TYPE:
         return None
     return row.name
@@ -110,7 +110,7 @@ def target_type(draft: Draft, row: DraftRow) -> str | None:
 def table_rows(
     draft: Draft, record: Mapping[str, Any] | None, catalog: Catalog | None, problems: Sequence[Problem]
 ) -> list[Row]:
-    """The table's rows of a draft: name, text, and its value for the record or its state in the account."""
+    """Makes the table's rows of a draft: name, text, and its value for the record or its state in the account."""
     wrong = {row.key for row in (row_of_problem(draft, each) for each in problems) if row}
     found: list[Row] = []
     for row in draft_rows(draft):
@@ -138,7 +138,7 @@ def table_rows(
 def row_result(
     draft: Draft, row: DraftRow, record: Mapping[str, Any] | None, catalog: Catalog | None
 ) -> Cell:
-    """The result of a row's text: a value for the record, or whether the target exists."""
+    """Returns the result of a row's text: a value for the record, or whether the target exists."""
     text = row_text(draft, row)
     if not text:
         return ""
@@ -151,7 +151,7 @@ def row_result(
 
 
 def target_status(kind: str, named: str, catalog: Catalog | None) -> Cell:
-    """Whether a target exists, will be created, or is gone."""
+    """Describes whether a target exists, will be created, or is gone."""
     if catalog is None:
         return "? the account was not read", "$foreground-muted"
     entries: Sequence[Any] = getattr(catalog, SECTION_BY_TARGET_TYPE[kind])
@@ -173,7 +173,7 @@ def target_status(kind: str, named: str, catalog: Catalog | None) -> Cell:
 def evaluate_text(
     text: str, name: str, record: Mapping[str, Any] | None, catalog: Catalog | None = None
 ) -> Cell:
-    """The value of an expression for a record, with what would be wrong with it in the field `name`."""
+    """Evaluates an expression for a record; returns its value, and why that would not fit the field `name`."""
     try:
         expression = parse_expression(text.strip())
     except ExpressionError as error:
@@ -193,7 +193,7 @@ def evaluate_text(
 
 
 def _mismatch(value: Any, name: str, catalog: Catalog | None) -> str | None:
-    """Why a value does not fit a field, where that is known."""
+    """Describes why a value does not fit a field, where that is known."""
     if name == "email" and not (isinstance(value, str) and "@" in value):
         return "no e-mail address"
     if name == "phone_number" and not (isinstance(value, str) and PHONE.fullmatch(value)):
@@ -211,7 +211,7 @@ def _mismatch(value: Any, name: str, catalog: Catalog | None) -> str | None:
 
 
 def json_kind(value: Any) -> str:
-    """The kind of a JSON value, as in the catalog's properties."""
+    """Names the kind of a JSON value, as in the catalog's properties."""
     from askel_tui.klaviyo.reads.properties import property_type
 
     return property_type(value)
@@ -221,7 +221,7 @@ def json_kind(value: Any) -> str:
 
 
 def list_targets(catalog: Catalog, draft: Draft) -> list[tuple[str, str, str, Cell]]:
-    """All targets as (type, text in a workflow, name, state); those that the draft names come first."""
+    """Lists all targets as (type, text in a workflow, name, state); those that the draft names come first."""
     found: list[tuple[str, str, str, Cell]] = []
     used = _targets_in_use(draft)
     for kind, section in SECTION_BY_TARGET_TYPE.items():
@@ -257,7 +257,7 @@ def _targets_in_use(draft: Draft) -> list[tuple[str, str]]:
 
 
 def row_of_problem(draft: Draft, problem: Problem) -> DraftRow | None:
-    """The row of a problem, or the nearest one that exists."""
+    """Finds the row of a problem, or the nearest one that exists."""
     step = next((at for at, each in enumerate(draft.steps) if each.id == problem.step), None)
     name = problem.field
     if problem.step is not None and step is None and problem.step.isdecimal():
@@ -274,14 +274,14 @@ def row_of_problem(draft: Draft, problem: Problem) -> DraftRow | None:
 
 
 def problem_cells(problem: Problem) -> tuple[str, str]:
-    """Where a problem is, and what it is."""
+    """Returns the location of a problem, and the problem itself."""
     where = " › ".join(each for each in (problem.step, problem.field) if each)
     hint = f". Did you mean {problem.suggestion}?" if problem.suggestion else ""
     return where or "workflow", f"{problem.message.rstrip('.') if hint else problem.message}{hint}"
 
 
 def diff_lines(before: str, after: str, before_name: str, after_name: str) -> list[tuple[str, str]]:
-    """The lines of a diff with their styles; one line where there is none."""
+    """Makes the lines of a diff with their styles; one line where there is none."""
     lines = difflib.unified_diff(before.split("\n"), after.split("\n"), before_name, after_name, lineterm="")
     styles = {"+": "$success", "-": "$error", "@": "$accent"}
     found = [(line, styles.get(line[:1], "")) for line in lines]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from askel_tui.services.status import BudgetStatus
 
 WARNING_SHARE, CRITICAL_SHARE = 0.7, 0.9
-"""Used shares of a limit from which a gauge warns."""
+"""The used shares of a limit from which a gauge warns."""
 
 
 class Gauges(Widget):
@@ -27,17 +27,17 @@ class Gauges(Widget):
         self._rows: list[BudgetStatus] = []
 
     def show(self, rows: Sequence[BudgetStatus]) -> None:
-        """Shows these budgets of the status."""
+        """Shows `rows`, the budgets of the status."""
         if list(rows) != self._rows:
             self._rows = list(rows)
             self.refresh(layout=True)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """One line per budget, at least one."""
+        """Returns one line per budget, at least one."""
         return max(1, len(self._rows))
 
     def render(self) -> Content:
-        """The lines, fitted to the width."""
+        """Renders the lines, fitted to the width."""
         if not self._rows:
             return Content.styled("Nothing was called within the last minute.", "$foreground-muted")
         figures = [f"{row.used:,}/{row.limit:,}" for row in self._rows]

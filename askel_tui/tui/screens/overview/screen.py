@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 MAX_NOTICES_KEPT = 50
 
 TABLE_FRAME_LINES = 3
-"""Lines of a table's border and header."""
+"""The number of lines of a table's border and header."""
 
 MAX_TABLE_ROWS = 10
-"""Rows of a table that are seen at once; it scrolls to the others."""
+"""The number of rows of a table that are seen at once; it scrolls to the others."""
 
 
 class OverviewScreen(AskelScreen):
@@ -67,7 +67,7 @@ class OverviewScreen(AskelScreen):
         self._timer: Timer | None = None
 
     def body(self) -> ComposeResult:
-        """The panels, in two columns where there is room."""
+        """Composes the panels, in two columns where there is room."""
         with VerticalScroll(id="overview", can_focus=False):
             yield Static(Content(view.WELCOME), id="welcome")
             with Horizontal(id="columns"):
@@ -210,7 +210,7 @@ class OverviewScreen(AskelScreen):
             self.start_work(work, group="order", exclusive=True, asks_question=True)
 
     def action_discard(self) -> None:
-        """Discards what the hold under the cursor keeps."""
+        """Discards the operations that the hold under the cursor keeps."""
         hold = self._selected_hold()
         if hold is not None:
             self.start_work(partial(self._discard, hold), group="order", exclusive=True, asks_question=True)

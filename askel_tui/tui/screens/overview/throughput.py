@@ -8,12 +8,12 @@ from itertools import pairwise
 
 BUCKET_MS = 2_000
 BUCKET_COUNT = 30
-"""A minute, in steps of two seconds."""
+"""The number of steps, of two seconds each, that make a minute."""
 
 
 @dataclass(slots=True)
 class Throughput:
-    """Rates by name over the last minute. Times are milliseconds."""
+    """The rates by name over the last minute. Times are milliseconds."""
 
     _readings: dict[str, deque[tuple[int, int]]] = field(default_factory=dict)
 
@@ -30,7 +30,7 @@ class Throughput:
             seen.popleft()
 
     def rates(self, name: str, now: int) -> list[float]:
-        """Operations a second in each step of the last minute, oldest first."""
+        """Returns the operations a second in each step of the last minute, oldest first."""
         seen = self._readings.get(name)
         if not seen:
             return [0.0] * BUCKET_COUNT
@@ -39,12 +39,12 @@ class Throughput:
         return [max(0.0, (after - before) * 1000 / BUCKET_MS) for before, after in pairwise(edges)]
 
     def is_moving(self, now: int) -> bool:
-        """Whether anything went out within the last minute."""
+        """Checks whether any operation was sent within the last minute."""
         return any(any(self.rates(name, now)) for name in self._readings)
 
     @staticmethod
     def _interpolate(seen: deque[tuple[int, int]], when: int) -> float:
-        """The counter at a time, on a straight line between two readings."""
+        """Interpolates the counter at a time on a straight line between two readings."""
         before = seen[0]
         for reading in seen:
             if reading[0] >= when:

@@ -58,11 +58,11 @@ STATE_CELLS = {
 MAX_NOTICES_SHOWN = 5
 
 RECENT_BUCKETS = 3
-"""Buckets of the throughput whose mean is shown as the present rate."""
+"""The number of steps of the throughput whose mean is shown as the present rate."""
 
 
 def workflow_row(row: WorkflowStatus, rates: Sequence[float]) -> Row:
-    """The row of a workflow; `rates` are its operations a second in the last minute, oldest first."""
+    """Makes the row of a workflow; `rates` are its operations a second in the last minute, oldest first."""
     recent = sum(rates[-RECENT_BUCKETS:]) / RECENT_BUCKETS
     has_draft = row.newest and row.version and row.newest > row.version > 0
     draft = f" (v{row.newest} is a draft)" if has_draft else ""
@@ -78,17 +78,17 @@ def workflow_row(row: WorkflowStatus, rates: Sequence[float]) -> Row:
 
 
 def hold_key(hold: HoldStatus) -> str:
-    """The key of a hold's row."""
+    """Returns the key of a hold's row."""
     return f"{hold.workflow}\0{hold.step}"
 
 
 def hold_name(hold: HoldStatus) -> str:
-    """The held step, for sentences."""
+    """Names the held step, for sentences."""
     return f"{hold.workflow}, step {hold.step}"
 
 
 def hold_row(hold: HoldStatus, now_ms: int) -> Row:
-    """The row of a hold, the step first: the name of a long workflow may be cut."""
+    """Makes the row of a hold, the step first: the name of a long workflow may be cut."""
     return hold_key(hold), (
         f"{hold.step} ‹ {hold.workflow}",
         (f"! {hold_cause(hold.cause).short}", "$warning"),
@@ -98,13 +98,13 @@ def hold_row(hold: HoldStatus, now_ms: int) -> Row:
 
 
 def connection_row(row: ConnectionStatus) -> Row:
-    """The row of a connection."""
+    """Makes the row of a connection."""
     state = STATE_CELLS.get(row.state, (row.state, "$warning"))
     return row.name, (row.name, row.account or "not told", state)
 
 
 def notices_content(notices: Sequence[Notice]) -> Content:
-    """The newest notices, the newest first."""
+    """Composes the newest notices, the newest first."""
     if not notices:
         return Content.styled("None so far.", "$foreground-muted")
     parts: list[Any] = []

@@ -14,7 +14,7 @@ from askel_tui.core.problems import Problem, did_you_mean
 from askel_tui.tui import screens, widgets
 
 GLOBAL_SCOPES = ("app", "screen")
-"""Scopes whose keys work beside those of any other."""
+"""The scopes whose keys work beside those of any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +28,17 @@ class Key:
 
     @property
     def scope(self) -> str:
-        """The part of the console where it works: `app`, `screen` (every screen), a screen, or a widget."""
+        """The part of the console where the binding works: `app`, `screen` (every screen), a screen, or a widget."""
         return self.id.partition(".")[0]
 
     @property
     def is_custom(self) -> bool:
-        """Whether the user has set its keys."""
+        """True if the user has set its keys."""
         return self.keys != self.default_keys
 
 
 def all_keys(own: Mapping[str, str]) -> list[Key]:
-    """Every binding that has an id, by id, with the user's keys. Loads all screens: not for the event loop."""
+    """Collects every binding that has an id, by id, with the user's keys. Loads all screens: not for the event loop."""
     found: dict[str, Key] = {}
     for binding in _bindings():
         if binding.id and binding.id not in found:
@@ -50,7 +50,8 @@ def all_keys(own: Mapping[str, str]) -> list[Key]:
 
 
 def find_clashes(keys: Sequence[Key]) -> dict[str, str]:
-    """Clashes by id: another binding has one of its keys in its scope, or in a global one where the user set either."""
+    """Finds clashes by id: another binding has one of its keys in its scope, or in a global one where the user set
+    either."""
     clashes: dict[str, str] = {}
     for one in keys:
         for other in keys:
@@ -64,7 +65,7 @@ def find_clashes(keys: Sequence[Key]) -> dict[str, str]:
 
 
 def find_unknown_ids(own: Mapping[str, str], keys: Sequence[Key], file: str) -> list[Problem]:
-    """Problems for ids in the user's keymap that no binding has."""
+    """Finds the ids in the user's keymap that no binding has, as problems."""
     ids = [key.id for key in keys]
     return [
         Problem("is the id of no key", name, None, file, None, did_you_mean(name, ids))
@@ -78,7 +79,7 @@ def _split(keys: str) -> tuple[str, ...]:
 
 
 def _bindings() -> list[Binding]:
-    """The bindings of the app, of all screens and of all widgets."""
+    """Returns the bindings of the app, of all screens and of all widgets."""
     for package in (screens, widgets):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)

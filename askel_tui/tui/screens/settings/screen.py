@@ -64,7 +64,7 @@ class SettingsScreen(AskelScreen):
         self._settings: list[tuple[Setting, Any, bool]] = []
 
     def body(self) -> ComposeResult:
-        """The problems first, then what is chosen here, and the keys."""
+        """Composes the problems first, then what is chosen here, and the keys."""
         with VerticalScroll(id="settings", can_focus=False):
             yield Static(id="problems", classes="panel")
             with Horizontal(id="columns"):
@@ -199,7 +199,7 @@ class SettingsScreen(AskelScreen):
         return view.key_row(key, [self.app.get_key_display(Binding(each, "")) for each in key.keys], clash)
 
     def apply_filter(self, wanted: Filter) -> None:
-        """Shows the keys that match what is typed."""
+        """Shows the keys that match the filter."""
         self._show_keys()
 
     def on_data_table_row_highlighted(self, event: Table.RowHighlighted) -> None:

@@ -33,13 +33,13 @@ CLIPBOARD_MODES = {
 
 
 def theme_row(name: str, theme: Theme, *, in_use: bool, is_builtin: bool) -> Row:
-    """The row of a theme."""
+    """Makes the row of a theme."""
     note = ("● in use", "$success") if in_use else "Askel's" if is_builtin else ""
     return name, (name, "dark" if theme.dark else "light", note)
 
 
 def clipboard_rows(mode: str) -> list[Row]:
-    """The ways to copy; `mode` is the one in use."""
+    """Makes the rows of the ways to copy; `mode` is the one in use."""
     return [
         (name, ((f"● {name}", "$success") if name == mode else f"○ {name}", words))
         for name, words in CLIPBOARD_MODES.items()
@@ -47,24 +47,24 @@ def clipboard_rows(mode: str) -> list[Row]:
 
 
 def setting_row(setting: Setting, value: Any, is_changed: bool) -> Row:
-    """The row of a setting; a value that was changed stands out."""
+    """Makes the row of a setting; a value that was changed stands out."""
     text = format_setting(setting, value)
     return setting.name, (setting.name, (text, "bold") if is_changed else text, setting.description)
 
 
 def format_setting(setting: Setting, value: Any) -> str:
-    """The value of a setting as text; `–` where it has none."""
+    """Formats the value of a setting as text; `–` where it has none."""
     return "–" if value is None else setting.format(value)
 
 
 def key_row(key: Key, shown_keys: Sequence[str], clash: str | None) -> Row:
-    """The row of a key binding; `shown_keys` are the names of its keys, `clash` says what else they do."""
+    """Makes the row of a key binding; `shown_keys` are the names of its keys, `clash` names their other actions."""
     note = (f"! {clash}", "$warning") if clash else ("yours", "$accent") if key.is_custom else ""
     return key.id, (key.id, (" ".join(shown_keys), "bold"), key.description, note)
 
 
 def notice_channels_content(docs: Sequence[ConnectionDoc]) -> Content:
-    """The kinds of addresses that each connection's notices go to; the addresses may hold tokens."""
+    """Composes the kinds of addresses that each connection's notices go to; the addresses may hold tokens."""
     lines = [
         f"{sanitize(doc.name)}: {notice_channel_kinds(doc.notify) or 'on Overview only'}" for doc in docs
     ]
@@ -72,7 +72,7 @@ def notice_channels_content(docs: Sequence[ConnectionDoc]) -> Content:
 
 
 def home_bytes(home: Path) -> int:
-    """The size of all files that lie directly in the home."""
+    """Sums the sizes of all files that lie directly in the home."""
     total = 0
     for file in home.iterdir():
         try:
