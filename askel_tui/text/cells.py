@@ -7,7 +7,7 @@ from askel_tui.text.shortening import ELLIPSIS
 
 
 def cell_width(text: str) -> int:
-    """The number of terminal cells that a text takes: wide characters take two, combining ones none."""
+    """Returns the number of terminal cells that a text takes: wide characters take two, combining ones none."""
     if text.isascii():
         return len(text)
     # Imported where text is not ASCII only: it takes 13 ms, and no command that starts fast needs it.
@@ -17,7 +17,7 @@ def cell_width(text: str) -> int:
 
 
 def truncate(text: str, cells: int) -> str:
-    """Harmless text of at most `cells` cells, cut with an ellipsis."""
+    """Cuts a text to harmless text of at most `cells` cells, with an ellipsis."""
     if cells <= 0:
         return ""
     shown = sanitize(text, max(cells * 4, 64))
@@ -27,7 +27,7 @@ def truncate(text: str, cells: int) -> str:
 
 
 def pad(text: str, cells: int, *, align_right: bool = False) -> str:
-    """Harmless text of exactly `cells` cells."""
+    """Cuts or fills a text to harmless text of exactly `cells` cells."""
     if len(text) <= cells and text.isascii() and text.isprintable():
         return text.rjust(cells) if align_right else text.ljust(cells)
     shown = truncate(text, cells)
@@ -36,7 +36,7 @@ def pad(text: str, cells: int, *, align_right: bool = False) -> str:
 
 
 def _resize(text: str, cells: int) -> str:
-    """The text cut or filled to so many cells; half of a wide character becomes a blank."""
+    """Cuts or fills a text to `cells` cells; half of a wide character becomes a blank."""
     if text.isascii():
         return text[:cells].ljust(cells)
     from rich.cells import set_cell_size

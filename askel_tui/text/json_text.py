@@ -10,7 +10,8 @@ from askel_tui.text.sanitizing import sanitize, sanitize_lines
 
 
 def encode_json(value: object, *, indent: int | None = None) -> str:
-    """JSON in which characters that are not printable are JSON's own escapes; values of other types become text.
+    """Encodes a value as JSON: characters that are not printable are JSON's own escapes, values of other types become
+    text.
 
     Raises `ValueError` and `RecursionError`.
     """
@@ -22,14 +23,14 @@ def encode_json(value: object, *, indent: int | None = None) -> str:
 
 
 def format_value(value: object) -> str:
-    """A value as one harmless line: nothing for None, text as it is, everything else as JSON."""
+    """Formats a value as one harmless line: nothing for None, text as it is, everything else as JSON."""
     if value is None:
         return ""
     return sanitize(value if isinstance(value, str) else _encode_any(value, None))
 
 
 def format_json(value: object) -> str:
-    """A value as harmless, indented JSON of several lines, for reading."""
+    """Formats a value as harmless, indented JSON of several lines, for reading."""
     return sanitize_lines(_encode_any(value, 2))
 
 

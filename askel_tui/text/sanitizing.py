@@ -13,10 +13,10 @@ import unicodedata
 from askel_tui.text.shortening import ELLIPSIS, shorten
 
 MAX_LINE_CHARS = 4_096
-"""Characters of one line that are looked at; no screen is wider, so the rest is cut unread."""
+"""The number of characters of one line that are read; no screen is wider, so the rest is cut unread."""
 
 MAX_TEXT_CHARS = 200_000
-"""Characters of a text of several lines that are looked at."""
+"""The number of characters of a text of several lines that are read."""
 
 _CONTROL_PICTURES = {
     "\n": "⏎",
@@ -30,14 +30,17 @@ _CONTROL_PICTURES = {
 }
 
 _HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp", "Cn", "Co")
-"""Unicode categories of control and format characters, surrogates, separators, unassigned and private use."""
+"""The Unicode categories of control and format characters, surrogates, separators, unassigned and private use."""
 
 _COMBINING_MARKS = r"\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
 _COMBINING_RUN = re.compile(f"([{_COMBINING_MARKS}]{{3}})[{_COMBINING_MARKS}]+")
 
 
 def sanitize(text: str, max_chars: int | None = MAX_LINE_CHARS) -> str:
-    """One line of harmless text; beyond `max_chars` characters it is cut with an ellipsis. Line breaks become `⏎`."""
+    """Makes one line of harmless text; beyond `max_chars` characters it is cut with an ellipsis.
+
+    Line breaks become `⏎`.
+    """
     if max_chars is not None:
         text = shorten(text, max_chars)
     if text.isascii() and text.isprintable():
@@ -48,12 +51,12 @@ def sanitize(text: str, max_chars: int | None = MAX_LINE_CHARS) -> str:
 
 
 def sanitize_sentence(text: str) -> str:
-    """One line of harmless text, of any length, with line breaks and runs of blanks as single spaces."""
+    """Makes one line of harmless text, of any length, with line breaks and runs of blanks as single spaces."""
     return text if text.isprintable() else sanitize(" ".join(text.split()), None)
 
 
 def sanitize_lines(text: str, max_chars: int = MAX_TEXT_CHARS) -> str:
-    """Harmless text of several lines: line feeds stay, tabs become spaces."""
+    """Makes harmless text of several lines: line feeds stay, tabs become spaces."""
     cut = text if len(text) <= max_chars else text[:max_chars] + ELLIPSIS
     lines = cut.replace("\r\n", "\n").split("\n")
     return "\n".join(sanitize(line.replace("\t", "    "), None) for line in lines)

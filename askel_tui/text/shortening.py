@@ -8,10 +8,10 @@ ELLIPSIS = "…"
 
 
 def shorten(text: str, max_chars: int) -> str:
-    """The text, cut with an ellipsis where it has more than `max_chars` characters."""
+    """Cuts a text with an ellipsis where it has more than `max_chars` characters."""
     return text if len(text) <= max_chars else text[: max(0, max_chars - 1)] + ELLIPSIS
 
 
 def join_first(words: Sequence[str], count: int = 5) -> str:
-    """The first words with commas between them, and `…` where there are more."""
+    """Joins the first words with commas, and adds `…` where there are more."""
     return ", ".join([*words[:count], *([ELLIPSIS] if len(words) > count else [])])

@@ -8,28 +8,28 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def utc_datetime(ms: int) -> datetime:
-    """The time with its zone. Raises `OverflowError` outside of the years 1 to 9999."""
+    """Converts a time to a `datetime` in UTC. Raises `OverflowError` outside of the years 1 to 9999."""
     return _EPOCH + timedelta(milliseconds=ms)
 
 
 def to_rfc3339(ms: int) -> str:
-    """RFC 3339, always with milliseconds: `2026-01-31T09:00:00.123Z`."""
+    """Formats a time as RFC 3339, always with milliseconds: `2026-01-31T09:00:00.123Z`."""
     return utc_datetime(ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def format_timestamp(ms: int, *, milliseconds: bool = False, zone: str = "Z") -> str:
-    """Date and time for people: `2026-01-31 09:00:00Z`; `zone` is what names UTC at the end."""
+    """Formats date and time for people: `2026-01-31 09:00:00Z`; `zone` is the sign of UTC at the end."""
     text = utc_datetime(ms).isoformat(sep=" ", timespec="milliseconds" if milliseconds else "seconds")
     return text.replace("+00:00", zone)
 
 
 def format_time_of_day(ms: int) -> str:
-    """The time of day with seconds: `09:00:00`."""
+    """Formats the time of day with seconds: `09:00:00`."""
     return f"{utc_datetime(ms):%H:%M:%S}"
 
 
 def format_age(since_ms: int, now_ms: int) -> str:
-    """The time between two moments in one unit: `12 s`, `5 min`, `3 h`, `2 d`; never less than `0 s`."""
+    """Formats the time between two moments in one unit: `12 s`, `5 min`, `3 h`, `2 d`; never less than `0 s`."""
     seconds = max(0, now_ms - since_ms) // 1000
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= size:

@@ -25,7 +25,7 @@ class WorkerChannel:
         self._ended = False
 
     def next_question(self) -> tuple[Any] | None:
-        """Waits for the next question and gives it, alone in a tuple; None once there are no more."""
+        """Waits for the next question and returns it, alone in a tuple; None once there are no more."""
         if not self._ended:
             # An empty message is the end; so is a parent that is gone.
             with suppress(EOFError, OSError):
@@ -35,7 +35,7 @@ class WorkerChannel:
         return None
 
     def poll_question(self) -> tuple[Any] | None:
-        """The next question where it has arrived already, else None."""
+        """Returns the next question where it has arrived already, else None."""
         return self.next_question() if not self._ended and self._connection.poll() else None
 
     def answer(self, replies: Iterable[Reply]) -> None:

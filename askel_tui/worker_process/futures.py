@@ -1,4 +1,4 @@
-"""Resolving futures from another thread's or process's result."""
+"""Resolving of futures from another thread's or process's result."""
 
 from __future__ import annotations
 

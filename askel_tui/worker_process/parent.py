@@ -30,7 +30,7 @@ PROGRAM_ROOT = Path(__file__).parents[2]
 """The directory that holds this package."""
 
 EXIT_TIMEOUT_S = 30.0
-"""How long a process may take to end once it is told to, in seconds."""
+"""Time that a process may take to end once it is told to, in seconds."""
 
 
 class WorkerProcess:
@@ -51,7 +51,7 @@ class WorkerProcess:
         self._make_error = make_error
         self._on_answered = on_answered
         self._outbox: SimpleQueue[bytes] = SimpleQueue()
-        """Pickled questions on their way out; an empty one is the last."""
+        """The pickled questions on their way out; an empty one is the last."""
         self._unanswered: deque[asyncio.Future[Any]] = deque()
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
@@ -85,7 +85,7 @@ class WorkerProcess:
         return cls(process, connection, make_error, on_answered)
 
     async def ask(self, question: Any) -> Any:
-        """The answer to a question. Raises the error that the process raised, or the one for its end."""
+        """Asks a question and returns the answer. Raises the error that the process raised, or the one for its end."""
         future: asyncio.Future[Any] = self._loop.create_future()
         self.put(future, question)
         return await future
@@ -153,7 +153,7 @@ def _popen(module: str, argument: str, channel: int, inherited: tuple[int, ...])
 
 
 def _environment() -> dict[str, str]:
-    """The worker's environment: without this program's variables, of which one is a passphrase."""
+    """Returns the worker's environment: without this program's variables, of which one is a passphrase."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ASKEL_")}
     if Path(sysconfig.get_path("purelib")) != PROGRAM_ROOT:
         # The program runs from its source directory.
