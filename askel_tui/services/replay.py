@@ -92,7 +92,7 @@ class UnreplayableEvent:
 async def replayable_events(
     instance: Instance, wanted: ReplayRange
 ) -> AsyncIterator[ReplayableEvent | UnreplayableEvent]:
-    """Returns the events of a range, in the order they were sent, each once.
+    """Yields the events of a range, in the order they were sent, each once.
 
     Raises `UnknownConnection`, and `CommandRefused` where a record that bounds the range is not kept.
     """
@@ -129,7 +129,7 @@ async def replayable_events(
 async def replay(
     instance: Instance, wanted: ReplayRange, actor: str, *, backfill: bool = True
 ) -> tuple[int, list[UnreplayableEvent]]:
-    """Queues the events of a range again. Gives their number, and the events that can't be recreated.
+    """Queues the events of a range again. Returns their number, and the events that can't be recreated.
 
     Raises as `replayable_events` does.
     """

@@ -182,7 +182,7 @@ def public_value(one: Setting, value: Any) -> Any:
 
 
 async def change(instance: Instance, name: str, words: Sequence[str] | None, actor: str) -> Any:
-    """Sets a setting from words, or resets it (None); audited. Gives its new value. Raises `InvalidSetting`.
+    """Sets a setting from words, or resets it (None); audited. Returns its new value. Raises `InvalidSetting`.
 
     A running daemon applies it from its next round on.
     """

@@ -168,7 +168,7 @@ async def tail(
 async def _audit_events(
     context: ApiContext, token: TokenDoc, entry_filter: AuditFilter, after: int
 ) -> AsyncIterator[str]:
-    """Returns entries as server-sent events, until the server stops or the token is revoked or expires."""
+    """Yields entries as server-sent events, until the server stops or the token is revoked or expires."""
     yield ": askel audit\n\n"
     entries = context.instance.journal.follow_audit(entry_filter, after)
     stopping = asyncio.create_task(context.stopping.wait())

@@ -34,7 +34,7 @@ class Metric:
         self.values[key] = self.values.get(key, 0) + amount
 
     def samples(self) -> Iterator[Sample]:
-        """Returns one sample per set of labels."""
+        """Yields one sample per set of labels."""
         for labels, value in self.values.items():
             yield "", labels, value
 
@@ -53,7 +53,7 @@ class Histogram(Metric):
         counts[bisect_left(BUCKET_BOUNDS_S, seconds)] += 1
 
     def samples(self) -> Iterator[Sample]:
-        """Returns, per set of labels, a cumulative count per bucket, the sum, and the count of all."""
+        """Yields, per set of labels, a cumulative count per bucket, the sum, and the count of all."""
         for labels, counts in self._counts.items():
             total = 0
             for bound, count in zip((*map(str, BUCKET_BOUNDS_S), "+Inf"), counts, strict=True):

@@ -14,7 +14,7 @@ def cut_points(workflows: Sequence[Sequence[TouchedProfile]]) -> Iterator[int | 
     """Finds where to cut the records of several workflows, so that planning each range workflow by workflow keeps the
     order.
 
-    In one range no profile is touched by two records under different workflows. Gives the position of the last record
+    In one range no profile is touched by two records under different workflows. Returns the position of the last record
     of each range; None for the last range, which has no end.
     """
     merged = sorted(

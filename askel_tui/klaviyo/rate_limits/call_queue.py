@@ -126,7 +126,7 @@ class CallQueue:
         self._close_for(retry_after if retry_after is not None else 1.0)
 
     def usage(self) -> Iterator[WindowUsage]:
-        """Returns the usage of the windows, the shortest first."""
+        """Yields the usage of the windows, the shortest first."""
         now = self._clock.now()
         for window in self._slots.windows.limits():
             count = self._slots.windows.count(window.seconds, now)

@@ -39,7 +39,7 @@ class WindowCounter:
             self._answered_at.setdefault(window.seconds, deque())
 
     def limits(self) -> Iterator[Window]:
-        """Returns the windows with their limits, the shortest first."""
+        """Yields the windows with their limits, the shortest first."""
         for seconds in sorted(self._limits):
             yield Window(self._limits[seconds], seconds)
 
@@ -65,7 +65,7 @@ class WindowCounter:
         return longest
 
     def take(self, now: float) -> bool:
-        """Takes a slot if there is a free one."""
+        """Takes a slot if one is free. Returns False without one."""
         if self.seconds_until_free(now) != 0:
             return False
         self._open += 1

@@ -136,7 +136,7 @@ def _unsubscribe_row(account: Account, row: dict[str, Any], group: str | None, n
 
 
 def suppress(profile: Profile, reason: str, now: float) -> bool:
-    """Suppresses a profile's e-mail marketing. False where it was suppressed for that reason before."""
+    """Suppresses a profile's e-mail marketing. Returns False where it was suppressed for that reason before."""
     if any(entry["reason"] == reason for entry in profile.suppressions):
         return False
     profile.suppressions.append({"reason": reason, "timestamp": format_microseconds(now)})

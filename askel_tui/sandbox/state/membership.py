@@ -41,7 +41,7 @@ def remove_member(account: Account, group: ProfileList, profile: Profile) -> boo
 
 
 def start_flow(account: Account, flow: Flow, profile: Profile, now: float, cause: Mapping[str, Any]) -> bool:
-    """Counts a flow's start if the flow is live and its profile filter lets the profile in."""
+    """Counts a flow's start if the flow is live and its profile filter lets the profile in. Returns True if so."""
     if flow.status != "live" or flow.archived:
         return False
     if flow.profile_filter and not profile_matches(flow.profile_filter, profile, account.lists):

@@ -169,7 +169,7 @@ class Journal(TransactionRunner):
 
         A record that already ran under this workflow (any version) is passed over: a record runs once per workflow.
         Operations of a step under a hold are stored as held. Runs with problems become failures with an audit entry.
-        Gives the operations that were stored as waiting, in the order of their records. Where these are of different
+        Returns the operations that were stored as waiting, in the order of their records. Where these are of different
         profiles, the queue's own order (`seq`) goes by step, so that operations that travel together lie together.
         """
         seqs = await self._write(runs_table.commit_runs, state, list(runs), position, now)
@@ -226,7 +226,7 @@ class Journal(TransactionRunner):
     async def prune_bodies(self, before: int) -> int:
         """Deletes the bodies of requests answered before a time, and rate-limit slots that ended before it.
 
-        Gives the number of rows.
+        Returns the number of rows.
         """
         bodies = await self._prune(retention.old_request_bodies, retention.delete_request_bodies, before)
         return bodies + await self._prune(
@@ -234,7 +234,7 @@ class Journal(TransactionRunner):
         )
 
     async def prune_history(self, before: int, now: int, *, batch_rows: int = PRUNE_BATCH_ROWS) -> int:
-        """Deletes audit entries and records older than `before` with all that belongs to them; gives how many rows.
+        """Deletes audit entries and records older than `before` with all that belongs to them; returns how many rows.
 
         The work is done in small parts, between other writes. An entry marks where the audit's chain begins from
         then on. Records that something waits for stay, and so do failed ones.

@@ -29,7 +29,7 @@ def back_up(journal: Path, version: int) -> str | None:
     """Copies a journal of a schema version into `backup/` beside it, 0600.
 
     The caller holds the journal's write lock, so that only one process copies, and the copy is what the schema step
-    begins with. After a crash a copy is there whole or not at all; none is ever overwritten. Gives None, or why there
+    begins with. After a crash a copy is there whole or not at all; none is ever overwritten. Returns None, or why there
     is no copy, as a sentence.
     """
     directory = backup_dir(journal.parent)

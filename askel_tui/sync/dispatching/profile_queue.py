@@ -107,7 +107,7 @@ class ProfileQueue:
         return list(dict.fromkeys(each.lane.batch_key.call for each in self._lanes.values() if each.ready))
 
     def lanes(self, call: Call) -> Iterator[tuple[Lane, Mapping[int, StoredOperation]]]:
-        """Returns the ready operations of a call by lane; do not change the queue while iterating."""
+        """Yields the ready operations of a call by lane; do not change the queue while iterating."""
         for state in self._lanes.values():
             if state.ready and state.lane.batch_key.call == call:
                 yield state.lane, state.ready

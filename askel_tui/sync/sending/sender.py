@@ -42,7 +42,7 @@ class FreshnessGate(Protocol):
     async def ensure_fresh(self, connection: str, operations: Sequence[StoredOperation]) -> bool:
         """Waits until the targets of the operations' steps were verified within the last 15 s.
 
-        False where one of these steps is held by now: the journal knows which operations still wait. Raises
+        Returns False where one of these steps is held by now: the journal knows which operations still wait. Raises
         `KlaviyoError` where the account can't be read: nothing is to be sent then, but later.
         """
         ...

@@ -66,7 +66,7 @@ def _failure(db: Transaction, columns: Sequence[Any]) -> Failure:
 def retry_failures(db: Transaction, ids: Sequence[int], decision: Decision, now: int) -> int:
     """Lets failed operations (with the unattempted ones behind them) wait again; failed plans are made again.
 
-    Gives how many failures.
+    Returns how many failures.
     """
     with UnitOfWork(db, now) as work:
         retried = 0

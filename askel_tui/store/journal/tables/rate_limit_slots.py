@@ -30,8 +30,8 @@ def take_slot(
 ) -> tuple[int | None, int]:
     """Takes a slot in the windows [(limit, milliseconds)] of a call.
 
-    Gives (slot id, 0), or (None, milliseconds to wait) where a window is full. A slot counts from its taking until its
-    answer plus the window; one that was never answered counts as answered a minute after its taking.
+    Returns (slot id, 0), or (None, milliseconds to wait) where a window is full. A slot counts from its taking until
+    its answer plus the window; one that was never answered counts as answered a minute after its taking.
     """
     # The clock stepped back behind these slots: count them from now, or they would fill the window until it caught up.
     db.execute(
