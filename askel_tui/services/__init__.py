@@ -1,4 +1,4 @@
-"""What commands, screens and the HTTP API call: one function a task of a user.
+"""Use cases that commands, screens and the HTTP API call: one function per task of a user.
 
 No screen, no terminal, no HTTP here; the engine (`sync`) never imports a service.
 """

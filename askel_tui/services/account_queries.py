@@ -1,4 +1,4 @@
-"""Questions that a product asks the account: whether a profile is in a segment, and what the account knows of it.
+"""Questions of a product to the account: whether a profile is in a segment, and what the account holds of a profile.
 
 Names are resolved in a catalog that is cached for a minute, so that a question is one call to Klaviyo.
 """
@@ -35,7 +35,7 @@ MAX_CACHED_MEMBERSHIPS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class SegmentMembership:
-    """Whether a profile is in a segment, and how old that answer is, in seconds."""
+    """The answer to whether a profile is in a segment, and the age of that answer in seconds."""
 
     segment_id: str
     segment_name: str
@@ -44,7 +44,7 @@ class SegmentMembership:
 
 
 class AccountQueries:
-    """Asks the accounts of an instance and caches answers for a short while."""
+    """A client of questions to the accounts of an instance; it caches answers for a short while."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
@@ -70,7 +70,7 @@ class AccountQueries:
     async def segment_membership(
         self, connection: str, segment: str, who: Identity | str, *, fresh: bool = False
     ) -> SegmentMembership:
-        """Checks whether a profile (an identity, or a profile's id) is in a segment, which is given by its id or
+        """Returns whether a profile (an identity, or a profile's id) is in a segment, which is given by its id or
         name.
 
         Raises `NotFound`, `KeyNotStored`, `UnknownConnection`, `KlaviyoError`.
@@ -108,7 +108,7 @@ class AccountQueries:
     async def read_profile(
         self, connection: str, who: Identity | str, *, consent: bool = False
     ) -> dict[str, Any] | None:
-        """Reads a profile as the account has it now; None where there is none. Raises as `segment_membership` does."""
+        """Reads a profile from the account; None where there is none. Raises as `segment_membership` does."""
         client = await self._instance.client(connection)
         extra = ["subscriptions"] if consent else []
         if isinstance(who, Identity):

@@ -7,7 +7,7 @@ import os
 
 
 def local_actor(source: str) -> str:
-    """`SOURCE:USER`, where the source is `cli` or `console`."""
+    """Returns the actor `SOURCE:USER`, where the source is `cli` or `console`."""
     try:
         name = getpass.getuser()
     except (OSError, KeyError, ImportError):

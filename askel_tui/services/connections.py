@@ -195,7 +195,7 @@ def _check_revision(revision: str) -> str:
 
 
 def _require_base_scopes(found: KeyCheck) -> None:
-    """Raises `KeyUnsuited` for a key without the scopes that every workflow needs."""
+    """Checks a key for the scopes that every workflow needs. Raises `KeyUnsuited` where one is missing."""
     from askel_tui.klaviyo.reads.key_check import REQUIRED_SCOPES
 
     lacking = [scope for scope in REQUIRED_SCOPES if found.scopes.get(scope) == "missing"]
@@ -215,7 +215,7 @@ def _require_same_account(document: ConnectionDoc, found: KeyCheck) -> None:
 
 
 def _lost_scopes(instance: Instance, document: ConnectionDoc, scopes: Mapping[str, str]) -> set[str]:
-    """Returns the scopes that workflows of the connection use and the new key is known to lack."""
+    """Finds the scopes that workflows of the connection use and the new key is known to lack."""
     lost: set[str] = set()
     for doc in instance.state.workflows():
         workflow, _ = load_workflow(doc.source, doc.file or doc.workflow)

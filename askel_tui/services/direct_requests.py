@@ -32,7 +32,7 @@ class NotFound(AskelError):
 
 
 def parse_identity(text: str) -> Identity:
-    """Parses the identity of a word on the command line: an e-mail, a phone number with +, else an external id."""
+    """Parses a word of the command line into an identity: an e-mail, a phone number with +, else an external id."""
     if "@" in text:
         return Identity(email=text)
     if _PHONE.fullmatch(text):
@@ -43,7 +43,7 @@ def parse_identity(text: str) -> Identity:
 async def check_segment_membership(
     instance: Instance, connection: str, segment: str, identity: Identity
 ) -> dict[str, Any]:
-    """Checks whether a profile is in a segment, asked now.
+    """Asks Klaviyo now whether a profile is in a segment.
 
     Raises `NotFound`, `KeyNotStored`, `UnknownConnection`, `KlaviyoError`.
     """
@@ -60,7 +60,7 @@ async def check_segment_membership(
 
 
 def find_segment(catalog: Catalog, connection: str, segment: str) -> SegmentEntry:
-    """Finds the segment of that id or name. Raises `NotFound`, also where two have the name."""
+    """Finds the segment of an id or name. Raises `NotFound`, also where two have the name."""
     named = [each for each in catalog.segments if segment in (each.id, each.name)]
     if not named:
         guess = did_you_mean(segment, [each.name for each in catalog.segments])
@@ -128,7 +128,7 @@ async def prepare_flow_trigger(
 
 
 async def list_membership_warnings(client: Client, operations: tuple[Operation, ...]) -> list[Problem]:
-    """Returns a warning for each list that the profile is on already: adding it again fires nothing."""
+    """Makes a warning for each list that the profile is on already: adding it again fires nothing."""
     warnings = []
     for operation in operations:
         listed = operation.destination

@@ -150,7 +150,8 @@ def _record_id(key: str | None) -> str:
 async def _wait_for_entries(
     instance: Instance, prepared: PreparedWrite, timeout_s: float
 ) -> tuple[AuditEntry, ...]:
-    """Returns the audit entries of the record's operations: all, or those so far where a step is held or time is up."""
+    """Waits for the audit entries of the record's operations: all, or those so far where a step is held or time is
+    up."""
     wanted = {operation.id for operation in prepared.operations}
     end = time.monotonic() + timeout_s
     while True:

@@ -41,8 +41,8 @@ async def discover(
 
 
 async def with_trigger_filters(client: Client, catalog: Catalog, flows: Collection[str]) -> Catalog:
-    """Returns the catalog in which the named flows (by id or name) also say whether a filter may keep them from
-    firing.
+    """Reads, for the named flows (by id or name), whether a filter may keep them from firing; returns the catalog
+    with that.
 
     Klaviyo shows this one flow at a time, and not at every revision. Raises `KlaviyoError`.
     """

@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from askel_tui.klaviyo.client import Client
 
 DEFAULT_RECORD_COUNT = 30
-"""How many records a dry run takes where no number is given."""
+"""The number of records that a dry run takes where no number is given."""
 
 RECORDS_PER_PAGE = 500
-"""Stored records that are searched at a time for matching ones."""
+"""The number of stored records that are searched at a time for matching ones."""
 
 NEW_PROFILE_LABEL = "a new one"
-"""Stands for the id of a profile that an earlier record would make."""
+"""The text that stands for the id of a profile that an earlier record would make."""
 
 UNKNOWN_ID_PLACEHOLDER = "<profile id>"
-"""Stands in a request for the id of a profile that the account does not know yet."""
+"""The text that stands in a request for the id of a profile that the account does not know yet."""
 
 
 class DryRunImpossible(AskelError):
@@ -214,7 +214,7 @@ def _preview_record(
 
 
 def _conflict_problem(operation: Operation, effect: Effect) -> Problem:
-    """Returns the problem of identifiers of several profiles: Klaviyo refuses the upsert with 409 (docs/klaviyo.md
+    """Makes the problem of identifiers of several profiles: Klaviyo refuses the upsert with 409 (docs/klaviyo.md
     3.1)."""
     who = ", ".join(operation.profile.identifiers().values())
     ids = " and ".join(
@@ -235,7 +235,7 @@ def _preview_request(operation: Operation, revision: str, effect: Effect) -> Req
 
 
 def flatten_location(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a profile's attributes with the parts of its location under dotted names."""
+    """Flattens a profile's attributes: the parts of its location get dotted names."""
     flat = {name: value for name, value in attributes.items() if name != "location"}
     flat.update({f"location.{name}": value for name, value in (attributes.get("location") or {}).items()})
     return flat

@@ -68,7 +68,7 @@ class DryRunTotals:
     removed: Mapping[str, int] = field(default_factory=dict)
     events: Mapping[str, int] = field(default_factory=dict)
     flows: Mapping[str, int] = field(default_factory=dict)
-    """For how many profiles each live flow would start."""
+    """The number of profiles for which each live flow would start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Totals:
             self._counts["changed" if preview.has_changes else "unchanged"] += 1
 
     def result(self, flows: Iterable[FlowEntry]) -> DryRunTotals:
-        """Returns the totals, with the live ones of these flows that would start."""
+        """Returns the totals, with those of the flows `flows` that are live and would start."""
         return DryRunTotals(
             **self._counts,
             added=dict(self._added),
@@ -129,7 +129,7 @@ class Totals:
         )
 
     def _started(self, flow: FlowEntry) -> int:
-        """For how many profiles the flow would start."""
+        """Counts the profiles for which the flow would start."""
         if flow.status != "live" or flow.archived:
             return 0
         reached = (self._reached.get((each.type, each.id or ""), set()) for each in flow.triggers or ())

@@ -16,7 +16,7 @@ from askel_tui.sync.instance import Instance
 from askel_tui.text.times import to_rfc3339
 
 RECORDS_PER_TRANSACTION = 500
-"""Records stored in one transaction."""
+"""The number of records that are stored in one transaction."""
 
 FileFormat = Literal["jsonl", "csv"]
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class IngestResult:
 
 
 MAX_REMEMBERED_LINES = 100
-"""How many refusals, notes and conflicting ids the result holds; all are counted."""
+"""The number of refusals, notes and conflicting ids that the result holds; all are counted."""
 
 
 async def ingest(

@@ -1,4 +1,4 @@
-"""The JSON of results of services: the one place where their dataclasses become dictionaries."""
+"""The JSON of results of services, made from their dataclasses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from askel_tui.sync.planning.run_builder import problem_row
 
 
 def to_json(value: Any) -> Any:
-    """Returns a value as JSON has it: a dataclass as an object with its fields in order, a tuple as an array."""
+    """Converts a value to JSON values: a dataclass to an object with its fields in order, a tuple to an array."""
     if isinstance(value, Problem):
         return problem_row(value)
     if is_dataclass(value):

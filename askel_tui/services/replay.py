@@ -30,7 +30,7 @@ from askel_tui.sync.engine.commands import CommandRefused
 from askel_tui.sync.instance import Instance
 
 ENTRIES_PER_PAGE = 1_000
-"""The number of audit entries that are read, and events queued, at once."""
+"""The number of audit entries that are read, and of events that are queued, at once."""
 
 EVENT_KINDS = frozenset({"track_event", "trigger_flow"})
 SENT_STATUSES = frozenset({"written", "unconfirmed"})
@@ -52,7 +52,7 @@ class ReplayRange:
     last: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns the range as the audit keeps it."""
+        """Converts the range to JSON, as the audit keeps it."""
         names = ("workflow", "step", "since", "until", "first", "last")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
@@ -67,7 +67,7 @@ class ReplayableEvent:
     operation: Operation
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns the event as JSON."""
+        """Converts the event to JSON."""
         body = self.operation.body
         return {
             "record": self.entry.record,
@@ -175,7 +175,7 @@ async def _queue_events(
 
 
 def _replayed_operation(event: ReplayableEvent, connection: str, now: int, backfill: bool) -> Operation:
-    """Returns the same event as an operation of its own: its `unique_id` stays."""
+    """Makes an operation of its own from the same event: its `unique_id` stays."""
     operation, entry = event.operation, event.entry
     body = {**operation.body, "replay": True}
     if backfill:
@@ -186,7 +186,7 @@ def _replayed_operation(event: ReplayableEvent, connection: str, now: int, backf
 
 
 async def _record_bounds(instance: Instance, wanted: ReplayRange) -> tuple[int, int]:
-    """Returns the seqs of the records that bound the range."""
+    """Finds the seqs of the records that bound the range."""
     found = []
     for record, otherwise in ((wanted.first, 0), (wanted.last, 2**63 - 1)):
         if record is None:

@@ -25,7 +25,7 @@ _MAX_NUMBER = 1_000_000
 
 MAX_BACKLOG_SETTING = "max_backlog"
 MIN_FREE_MB_SETTING = "min_free_mb"
-"""The settings for when the HTTP API refuses records."""
+"""The names of the settings for when the HTTP API refuses records."""
 
 
 class InvalidSetting(ValueError):
@@ -34,7 +34,7 @@ class InvalidSetting(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting. `parse` makes its value of words and raises `InvalidSetting`; `format` shows a value to people."""
+    """A setting. `parse` makes its value of words and raises `InvalidSetting`; `format` shows a value to people."""
 
     name: str
     description: str
@@ -44,7 +44,7 @@ class Setting:
 
 
 def parse_duration(text: str) -> int:
-    """Seconds, from a number and s, m, h or d. Raises `InvalidSetting`."""
+    """Parses a number and s, m, h or d into seconds. Raises `InvalidSetting`."""
     match = _DURATION.fullmatch(text.strip())
     seconds = int(match[1]) * _SECONDS_PER_UNIT[match[2]] if match else 0
     if not 1 <= seconds <= 365 * 86_400:
@@ -53,7 +53,7 @@ def parse_duration(text: str) -> int:
 
 
 def format_duration(seconds: int) -> str:
-    """Formats seconds as `parse_duration` takes them."""
+    """Formats seconds as `parse_duration` reads them."""
     unit = next((each for each in "dhm" if seconds % _SECONDS_PER_UNIT[each] == 0), "s")
     return f"{seconds // _SECONDS_PER_UNIT[unit]}{unit}"
 
@@ -167,7 +167,7 @@ SETTINGS: Mapping[str, Setting] = {
 
 
 def find_setting(name: str) -> Setting:
-    """Finds the setting of that name. Raises `InvalidSetting` with the nearest name."""
+    """Finds a setting by its name. Raises `InvalidSetting` with the nearest name."""
     found = SETTINGS.get(name)
     if found is None:
         guess = did_you_mean(name, SETTINGS)

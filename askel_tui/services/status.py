@@ -18,12 +18,13 @@ from askel_tui.sync.planning.unplanned import count_unplanned
 BUDGET_WINDOW_MS = 60_000
 
 FOREIGN_USE_SHOWN_MS = 11 * 60_000
-"""Time that another integration's use of a budget is shown: it is noted every ten minutes while it goes on."""
+"""Time for which another integration's use of a budget is shown, in milliseconds: it is noted every ten minutes while
+it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
 class DaemonStatus:
-    """Whether a daemon owns the home; `pid` is None where none does or its id can't be known."""
+    """The state of the daemon: whether one owns the home; `pid` is None where none does or its id can't be known."""
 
     running: bool
     pid: int | None
@@ -48,9 +49,9 @@ class WorkflowStatus:
     version: int | None
     newest: int | None
     state: str
-    """`draft`, `active`, `paused`, or `direct` for writes without a workflow."""
+    """The state: `draft`, `active`, `paused`, or `direct` for writes without a workflow."""
     unplanned: int
-    """Records that were received and wait to be planned."""
+    """The number of records that were received and wait to be planned."""
     waiting: int
     held: int
     failed: int
@@ -82,7 +83,8 @@ class SlowJobStatus:
 
 @dataclass(frozen=True, slots=True)
 class BudgetStatus:
-    """How many calls a window of `window_s` seconds took; `foreign` where another integration takes some too."""
+    """The usage of a budget: the calls of a window of `window_s` seconds; `foreign` where another integration takes
+    some too."""
 
     account: str
     call: str
@@ -94,7 +96,7 @@ class BudgetStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All that `askel status` shows."""
+    """The status that `askel status` shows."""
 
     daemon: DaemonStatus
     connections: tuple[ConnectionStatus, ...] = ()
@@ -175,7 +177,7 @@ async def _slow_jobs(instance: Instance, connections: set[str]) -> tuple[SlowJob
 
 
 async def _budgets(instance: Instance) -> tuple[BudgetStatus, ...]:
-    """Returns the used budgets of all accounts in the window of a minute, by call."""
+    """Reads the used budgets of all accounts in the window of a minute, by call."""
     since = instance.clock() - BUDGET_WINDOW_MS
     foreign = await _foreign_use(instance)
     rows = []
@@ -200,7 +202,7 @@ async def _budgets(instance: Instance) -> tuple[BudgetStatus, ...]:
 
 
 async def _foreign_use(instance: Instance) -> set[tuple[str | None, str | None]]:
-    """Returns the budgets (account, call) that another integration was seen to use."""
+    """Finds the budgets (account, call) that another integration was seen to use."""
     recent = AuditFilter(kind=FOREIGN_USE_KIND, since=instance.clock() - FOREIGN_USE_SHOWN_MS)
     entries = await instance.journal.audit_entries(recent, newest=True)
     details = [(entry.response or {}).get("detail") or {} for entry in entries]

@@ -54,7 +54,7 @@ class ApplyResult:
 
 
 def validate(text: str, file: str) -> Workflow:
-    """Returns the workflow of a file, checked without the account. Raises `InvalidWorkflow` with all problems."""
+    """Checks the workflow of a file without the account, and returns it. Raises `InvalidWorkflow` with all problems."""
     workflow, problems = load_workflow(text, file)
     if workflow is None or problems:
         raise InvalidWorkflow(problems)
@@ -156,7 +156,10 @@ async def _read_named_targets(
 
 
 def require_scopes(workflow: Workflow, connection: ConnectionDoc, file: str) -> None:
-    """Raises `InvalidWorkflow` with a problem per step and scope that the connection's key is known to lack."""
+    """Checks the scopes that a workflow needs.
+
+    Raises `InvalidWorkflow` with a problem per step and scope that the connection's key is known to lack.
+    """
     problems = [
         Problem(
             f"{step.kind} needs the scope {scope}, which the key of {connection.name} lacks: "
@@ -174,7 +177,7 @@ def require_scopes(workflow: Workflow, connection: ConnectionDoc, file: str) -> 
 
 
 def pin_to_catalog(workflow: Workflow, connection: ConnectionDoc, catalog: Catalog, file: str) -> Pinned:
-    """Returns the targets of the workflow's steps in the catalog. Raises `InvalidWorkflow` with all problems."""
+    """Pins the targets of the workflow's steps in the catalog. Raises `InvalidWorkflow` with all problems."""
     pinned = pin_targets(
         workflow, catalog, file=file, only_lists=connection.only_lists, revision=connection.revision
     )
@@ -198,7 +201,7 @@ async def activate(
 
 
 async def delete(instance: Instance, workflow: str, actor: str) -> Mapping[str, Any]:
-    """Forgets a workflow: its versions, holds, failures and unsent operations. The audit stays."""
+    """Deletes a workflow: its versions, holds, failures and unsent operations. The audit stays."""
     instance.workflow_document(workflow)
     result = await submit(instance, "forget", {"workflow": workflow}, actor)
     await asyncio.to_thread(instance.state.remove_workflow, workflow)
