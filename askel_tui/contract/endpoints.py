@@ -44,7 +44,7 @@ class NotInRevision(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """At most `limit` calls in `seconds`, per account and endpoint (docs/klaviyo.md 5)."""
+    """A window of the rate limits: at most `limit` calls in `seconds`, per account and endpoint (docs/klaviyo.md 5)."""
 
     limit: int
     seconds: int

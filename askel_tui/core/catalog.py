@@ -91,7 +91,7 @@ class PropertyEntry:
 
 @dataclass(frozen=True)
 class Catalog:
-    """What exists in an account, as read at `taken` (milliseconds since 1970, UTC).
+    """The contents of an account, as read at `taken` (milliseconds since 1970, UTC).
 
     `unread` names the sections that the key may not read (`metrics`, …): whether they are empty is not known.
     """

@@ -200,7 +200,7 @@ class EncodedParts(NamedTuple):
     profile: str
     """The identifiers, as canonical JSON."""
     shared: bytes
-    """Call, kind, step and targets: equal bytes for equal ones."""
+    """The call, kind, step and targets: equal bytes for equal ones."""
 
 
 def split_encoded(encoded: bytes) -> EncodedParts:

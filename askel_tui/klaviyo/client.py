@@ -205,7 +205,7 @@ class Client:
     ) -> _Request:
         one = self.endpoint(call)
         if any(value in ("", ".", "..") for value in ids.values()):
-            # The path would lead elsewhere, and nothing has such an id.
+            # The path would lead to another endpoint, and no object has such an id.
             raise NotInAccount(f"Nothing can have the id that {call} was given.")
         target = one.url_path(**ids) if ids else one.path
         extras = tuple(

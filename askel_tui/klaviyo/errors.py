@@ -67,17 +67,17 @@ class KlaviyoError(AskelError):
 
     @property
     def code(self) -> str:
-        """Klaviyo's code of the first error, or empty."""
+        """The code that Klaviyo gave the first error, or empty."""
         return self.errors[0].code if self.errors else ""
 
     @property
     def detail(self) -> str:
-        """Klaviyo's detail of the first error, or empty."""
+        """The detail that Klaviyo gave the first error, or empty."""
         return self.errors[0].detail if self.errors else ""
 
     @property
     def pointer(self) -> str:
-        """Klaviyo's pointer of the first error, or empty."""
+        """The pointer that Klaviyo gave the first error, or empty."""
         return self.errors[0].pointer if self.errors else ""
 
 
@@ -129,7 +129,7 @@ class RateLimited(KlaviyoError):
 
 
 class Unavailable(KlaviyoError):
-    """Klaviyo could not be reached, or could not do the call just now: worth another try later."""
+    """Klaviyo could not be reached, or could not serve the call just now: it is worth another try later."""
 
     exit_code = ExitCode.UNREACHABLE
 

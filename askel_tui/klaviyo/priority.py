@@ -3,4 +3,4 @@
 from typing import Literal
 
 Priority = Literal["live", "bulk"]
-"""Live calls go before bulk ones, and bulk ones are spread over the minute."""
+"""The priority of a call. Live calls go before bulk ones, and bulk ones are spread over the minute."""

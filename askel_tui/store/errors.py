@@ -51,7 +51,7 @@ class LockTimeout(StoreError):
 
 
 class AlreadyOwned(StoreError):
-    """Another process works on this home; `pid` is None where it did not leave its number."""
+    """A refusal, because another process works on this home; `pid` is None where it did not leave its number."""
 
     def __init__(self, home: Path, pid: int | None) -> None:
         process = f" (process {pid})" if pid is not None else ""
@@ -76,7 +76,7 @@ class InvalidName(StoreError, ValueError):
 
 
 class UnknownConnection(StoreError, LookupError):
-    """No connection has this name."""
+    """A connection name that does not exist."""
 
     exit_code = ExitCode.USAGE
 
@@ -87,7 +87,7 @@ class UnknownConnection(StoreError, LookupError):
 
 
 class UnknownWorkflow(StoreError, LookupError):
-    """No workflow has this name, or it has no such version."""
+    """A workflow name that does not exist, or a workflow without the wanted version."""
 
     exit_code = ExitCode.USAGE
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Intervals and ages: milliseconds where the instance's clock measures them, else seconds (`_s`)."""
+    """The intervals and ages of background work: milliseconds where the instance's clock measures them, else seconds
+    (`_s`)."""
 
     # Drift.
     max_check_age_ms: int = 15_000

@@ -46,7 +46,7 @@ def sanitize(text: str, max_chars: int | None = MAX_LINE_CHARS) -> str:
     if text.isascii() and text.isprintable():
         return text
     shown = text if text.isprintable() else "".join(map(_visible_char, text))
-    # Heaps of combining marks climb over the lines above.
+    # Many combining marks on one character are painted over the lines above.
     return _COMBINING_RUN.sub(r"\1", shown)
 
 
@@ -71,5 +71,5 @@ def _visible_char(char: str) -> str:
     if unicodedata.category(char) in _HIDDEN_CATEGORIES:
         # A joiner between two emoji is as harmless as they are, but terminals differ about its width.
         return f"<{ord(char):x}>"
-    # The rest are kinds of blanks.
+    # The remaining characters are kinds of blanks.
     return " "

@@ -147,7 +147,7 @@ class AskelApp(App[None]):
             screen: Any = await mount_mode(self, PRELOADED_SCREEN)
             await screen.prepare()
             apply_current_styles(screen)
-        # The collector looks through nothing that lives by now: that would make scrolling stutter.
+        # Objects that live by now are left out of garbage collections, which would make scrolling stutter.
         gc.collect()
         gc.freeze()
         release_freed_memory()
@@ -237,7 +237,7 @@ class AskelApp(App[None]):
         if name not in SCREENS_BY_NAME:
             return
         while len(self.screen_stack) > 1:
-            # The work that asked gets no answer.
+            # The work that asked the question gets None as its answer.
             self.screen.dismiss(None)
         self.switch_mode(name)
 

@@ -27,7 +27,7 @@ class WorkerChannel:
     def next_question(self) -> tuple[Any] | None:
         """Waits for the next question and returns it, alone in a tuple; None once there are no more."""
         if not self._ended:
-            # An empty message is the end; so is a parent that is gone.
+            # An empty message ends the questions; so does a parent that has ended.
             with suppress(EOFError, OSError):
                 if message := self._connection.recv_bytes():
                     return (pickle.loads(message),)

@@ -26,7 +26,7 @@ from askel_tui.sync.engine.command_bus import submit
 from askel_tui.text.times import to_rfc3339
 
 HEARTBEAT_INTERVAL_S = 15.0
-"""How often a silent stream sends a comment, so that proxies keep it open."""
+"""Interval at which a silent stream sends a comment, so that proxies keep it open, in seconds."""
 
 router = APIRouter(tags=["Operating"])
 

@@ -67,7 +67,7 @@ class RecordsAnswer(BaseModel):
 
 
 def records_response(result: IngestResult) -> Response:
-    """202 with a result for each record; 422 where every one was refused."""
+    """Makes the response: 202 with a result for each record; 422 where every one was refused."""
     if result.refused == len(result.rows):
         reasons = [{"index": row["index"], "message": row["reason"]} for row in result.rows]
         first = reasons[0]["message"]

@@ -79,7 +79,7 @@ def build_app(context: ApiContext) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         middleware=[Middleware(RequestMiddleware, context=context)],
-        # A slash too many is a wrong address, not a redirect that loses the body.
+        # An additional slash is answered with 404: a redirect would lose the body.
         redirect_slashes=False,
     )
     app.state.context = context

@@ -39,7 +39,8 @@ class BackpressureLimits:
 
 
 class Backpressure:
-    """Whether more records can be accepted now, read once a second and asked for each request."""
+    """The backpressure of a server: it decides whether more records are accepted, from readings of disk and backlog
+    once a second."""
 
     def __init__(
         self,
@@ -80,6 +81,6 @@ class Backpressure:
             try:
                 await self.check()
             except Exception as error:
-                # Records are not accepted onto a disk that can't be read.
+                # Records are refused while the state of the disk can't be read.
                 self.reason = f"disk or journal can't be read: {error}"
                 log.warning("records are refused: %s", self.reason)

@@ -64,7 +64,7 @@ class Histogram(Metric):
 
 
 class ServerMetrics:
-    """What this process has counted and timed."""
+    """The counts and times of this process."""
 
     def __init__(self) -> None:
         self.records = Metric("askel_records_total", "Records that came in, by result.")

@@ -27,7 +27,7 @@ class ProfileState:
     """The standard attributes and identifiers, with `location` flattened with dots."""
     properties: dict[str, Any] = field(default_factory=dict)
     lists: set[str] = field(default_factory=set)
-    """Ids of the lists that it is on, among those that the operations name."""
+    """The ids of the lists that the profile is on, among those that the operations name."""
     consent: dict[str, str] = field(default_factory=dict)
     """The consent by channel, where it was read."""
     events: set[str] = field(default_factory=set)

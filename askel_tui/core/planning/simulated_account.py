@@ -27,7 +27,7 @@ class Effect:
     creates_profile: bool = False
     """True if the profile would be new."""
     conflicting_profiles: tuple[ProfileState, ...] = ()
-    """All holders of the identifiers, where Klaviyo would answer 409 (docs/klaviyo.md 3.1)."""
+    """The holders of the identifiers, all of them, where Klaviyo would answer 409 (docs/klaviyo.md 3.1)."""
 
 
 class SimulatedAccount:

@@ -40,7 +40,8 @@ class RecordRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One thing that happened: `time` is RFC 3339 with capital T and Z; `notes` say what was changed on the way in."""
+    """One thing that happened: `time` is RFC 3339 with capital T and Z; `notes` describe the changes made on the way
+    in."""
 
     id: str
     event: str

@@ -69,7 +69,7 @@ def pin_targets(
 
 @dataclass(frozen=True, slots=True)
 class _StepPinner:
-    """Pins one step."""
+    """The pinner of one step: it resolves what the step names, and collects problems."""
 
     step: Step
     catalog: Catalog

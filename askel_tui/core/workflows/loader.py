@@ -125,7 +125,7 @@ def _step(number: int, node: Node, ids: dict[str, int], of_file: NodeReader) -> 
 
     `ids` are those of the steps above with their lines; this step's is added.
     """
-    # A step goes by its number where it has no id.
+    # A step without an id is called by its number in problems.
     step_id = _id_of(node)
     reader = of_file.for_step(step_id or str(number), node)
     entries = reader.read_entries(node, None, "a mapping of `id` and what the step does")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MappingEntry:
-    """One entry of a mapping."""
+    """One entry of a mapping: its key and value, with their nodes."""
 
     name: str
     key: Node

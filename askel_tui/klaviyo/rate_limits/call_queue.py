@@ -166,7 +166,7 @@ class CallQueue:
                     self._waiting[first].popleft().set_result(token)
                 else:
                     await self.release(token)
-        except Exception as error:  # the ledger failed: everybody who waits has to know
+        except Exception as error:  # the ledger failed: every waiting caller gets the error
             for queue in self._waiting.values():
                 while queue:
                     waiter = queue.popleft()

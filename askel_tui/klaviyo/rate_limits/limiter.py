@@ -223,7 +223,7 @@ class RateLimiter:
     def _share(self, window: Window, *, owned: bool) -> Window:
         if self._role == "guest":
             return Window(_reserve(window.limit), window.seconds)
-        # What the owner keeps in memory it may take from the minute's reserve too, as long as no guest does.
+        # For slots that it keeps in memory, the owner may use the minute's reserve too, as long as no guest does.
         kept = _margin(window.limit) if owned and window.seconds == MINUTE_S else _reserve(window.limit)
         return Window(window.limit - kept, window.seconds)
 

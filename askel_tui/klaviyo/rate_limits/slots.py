@@ -129,7 +129,7 @@ class OwnerSlots(MemorySlots):
 
 
 class SharedSlots:
-    """Slots that the ledger hands out to all processes. `windows` mirrors what this process took."""
+    """The slots that the ledger hands out to all processes. `windows` mirrors those that this process took."""
 
     def __init__(
         self,

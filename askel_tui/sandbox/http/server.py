@@ -123,7 +123,7 @@ class _RequestHandler:
         try:
             exchange.raw_body = await _read_body(request, DEFAULT_MAX_BODY_BYTES)
         except ConnectionResetError:
-            # Half a request: the client is gone.
+            # The client closed the connection in the middle of the request.
             return web.Response(status=400)
         if fault and fault.delay:
             await asyncio.sleep(fault.delay)

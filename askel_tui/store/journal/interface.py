@@ -56,7 +56,7 @@ PRUNE_BATCH_ROWS = 2_000
 class Journal(TransactionRunner):
     """The journal of a home, or one in a file."""
 
-    # What an engine brings.
+    # Methods that an engine implements.
 
     @abstractmethod
     async def close(self) -> None:

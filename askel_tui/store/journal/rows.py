@@ -89,7 +89,7 @@ class StoredOperation:
     record_seq: int
     record: str
     index: int
-    """Its position among the operations of its record under the workflow, from 0."""
+    """The position among the operations of its record under the workflow, from 0."""
     operation: Operation
     state: OperationState = "waiting"
     attempts: int = 0
@@ -196,11 +196,11 @@ class AuditEntry:
     profile: Mapping[str, str] | None
     target: Mapping[str, Any] | None
     request: Mapping[str, Any] | None
-    """{id, method, path, body}; the body of a packed request is stored once."""
+    """The request: {id, method, path, body}; the body of a packed request is stored once."""
     status: str
     """An outcome, or `done` for a decision."""
     response: Mapping[str, Any] | None
-    """{status, body}, where there was an answer, and `detail`."""
+    """The response: {status, body}, where there was an answer, and `detail`."""
     attempts: int
     ms: int | None
     revision: str | None
@@ -282,7 +282,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowCounts:
-    """Numbers of a workflow's operations by state. `sent` counts those that were written or are unconfirmed."""
+    """The numbers of a workflow's operations by state. `sent` counts those that were written or are unconfirmed."""
 
     waiting: int = 0
     held: int = 0

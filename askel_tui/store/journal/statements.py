@@ -16,7 +16,7 @@ import orjson
 from askel_tui.store.journal.transaction import Transaction
 
 ROWS_PER_STATEMENT = (200, 20, 1)
-"""Rows of one statement: few sizes, so that the statements stay prepared."""
+"""The numbers of rows of one statement: few sizes, so that the statements stay prepared."""
 
 
 def insert_rows(

@@ -1,4 +1,4 @@
-"""How a method of the journal runs a function inside a transaction."""
+"""Methods of the journal that run a function inside a transaction."""
 
 from __future__ import annotations
 

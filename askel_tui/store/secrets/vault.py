@@ -54,7 +54,7 @@ class _Opened:
 
 
 class Vault:
-    """Entries by service and name in the file `path`. Every change is whole, durable and excludes others.
+    """A vault: entries by service and name in the file `path`. Every change is whole, durable and excludes others.
 
     All methods raise `VaultLocked` for a wrong master key, `VaultDamaged` for changed bytes, `HomeUnusable`,
     `LockTimeout`.

@@ -77,7 +77,7 @@ class IdempotentResponses:
                 (key, response.digest, now, response.status, packed),
             )
             self._count += 1 - before.rowcount
-            # Two are deleted for each that comes, so that old ones never pile up.
+            # Two responses are deleted for each that is added, so that old ones never pile up.
             until = now if self._count > self._max_responses else now - RESPONSE_KEPT_MS
             gone = connection.execute(
                 "DELETE FROM answers WHERE at <= ? AND id IN (SELECT id FROM answers ORDER BY id LIMIT 2)",

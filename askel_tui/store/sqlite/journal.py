@@ -97,7 +97,7 @@ class SqliteJournal(Journal):
                 after = entry.seq
                 yield entry
             if len(entries) < FOLLOW_PAGE_ROWS:
-                # All entries up to the chain's end were looked at, wanted or not.
+                # All entries up to the chain's end were searched, matching or not.
                 after = max(after, head)
                 while not self._watch.closed and not await self._watch.wait(seen, FOLLOW_POLL_S):
                     pass

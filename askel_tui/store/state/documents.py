@@ -36,7 +36,7 @@ class ConnectionDoc(_Doc):
     only_lists: tuple[str, ...] = ()
     """The only lists that the connection may touch; empty: all of them."""
     notify: tuple[str, ...] = Field(default=(), repr=False)
-    """Addresses for notices. They may hold tokens, so they are never shown by `repr`."""
+    """The addresses for notices. They may hold tokens, so they are never shown by `repr`."""
     on_conflict: OnConflict = "fail"
     pause_after: int | None = Field(default=None, ge=1)
     """The seconds of back-off after which a step is held; None: as the setting `pause_after` says."""
@@ -52,7 +52,7 @@ class PinnedStep(_Doc):
     through: Target | None = None
     """The list or metric that carries a `trigger_flow`."""
     seen: dict[str, Any] = {}
-    """Other facts about the targets then, for finding drift (`core.drift.dependencies.target_details`)."""
+    """The other facts about the targets at that time, for finding drift (`core.drift.dependencies.target_details`)."""
 
 
 class WorkflowDoc(_Doc):

@@ -33,7 +33,7 @@ _Stamp = tuple[int, int, int, int]
 
 
 class CrashSafeStorage(Storage):
-    """One JSON file. Outside of `locked` what `read` gives is shared and must not be changed."""
+    """A storage of one JSON file. The value of `read` is shared outside of `locked`, and must not be changed."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)

@@ -44,7 +44,7 @@ MIN_ROUND_INTERVAL_MS = 500
 """The shortest time between two rounds."""
 
 MAX_CONCURRENT_CHECKS = 8
-"""Connections checked side by side."""
+"""The number of connections that are checked at once."""
 
 
 class AccountChecker:
@@ -57,7 +57,7 @@ class AccountChecker:
         self._findings = KnownFindings(instance.journal)
         self._schedule = CheckSchedule(instance, self._pins)
         self._drifted_steps: set[StepKey] = set()
-        """Steps with a finding that holds them, which no person released knowingly."""
+        """The steps with a finding that holds them, which no person released knowingly."""
         self._interval = Interval()
         self._limit = asyncio.Semaphore(MAX_CONCURRENT_CHECKS)
 

@@ -134,7 +134,7 @@ class Confirmations:
 
 def _parse(body: bytes) -> Any:
     try:
-        # A quarter of the time of the exact reading, which only huge integers and half characters need.
+        # This takes a quarter of the time of the exact parser, which only huge integers and lone surrogates need.
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         return json.loads(body)

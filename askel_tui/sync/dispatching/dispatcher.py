@@ -45,7 +45,7 @@ now."""
 
 
 class Dispatcher:
-    """Sends the operations of an account's connections, in order per profile."""
+    """The dispatcher of one account: it sends the operations of its connections, in order per profile."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class Dispatcher:
             self.wake(reload=min(seqs) <= self._loaded_seq)
 
     def far_ahead(self, workflow: str) -> bool:
-        """Checks whether so many operations of a workflow wait here that planning more of it has time."""
+        """Checks whether enough operations of a workflow wait here that planning more of it has time."""
         here, ready = self._queue.count_ahead(workflow)
         return here >= self._limits.max_planned_ahead or ready >= MAX_READY_AHEAD
 
@@ -232,7 +232,7 @@ class Dispatcher:
                 left = {stored.seq for stored in unanswered.operations} if unanswered else set()
                 for stored in each.operations:
                     if stored.seq not in left:
-                        # It was given up meanwhile.
+                        # Its request was closed meanwhile.
                         self._queue.remove(stored.seq)
                 if unanswered:
                     self._follow_again(unanswered, sender)
@@ -258,7 +258,7 @@ class Dispatcher:
         return room >= min(OPERATIONS_PER_LOAD, MAX_OPERATIONS_IN_MEMORY // 2 + 1)
 
     async def _load_some(self, limit: int) -> None:
-        # A `wake` during the read asks for another one.
+        # A `wake` during the read sets this again, for another read.
         self._more = False
         if self._reload:
             self._reload, self._loaded_seq = False, 0
@@ -285,10 +285,10 @@ class Dispatcher:
         for hold in update.holds:
             logged = (hold.workflow, hold.step, hold.cause)
             if logged not in self._logged_holds:
-                # Others of the step that were in flight come to the same.
+                # Other operations of the step that were in flight are held for the same cause: one line is enough.
                 self._logged_holds.add(logged)
                 log.warning("%s step %s is held: %s", hold.workflow, hold.step, hold.detail)
-            # A held gate holds what is below it too: the journal knows what still waits.
+            # A held gate also holds the steps below it; the journal knows which operations still wait.
             self.drop_workflow(hold.workflow)
         if update.holds or update.reload:
             self.wake(reload=True)
@@ -299,7 +299,7 @@ class Dispatcher:
                 self._queue.put_back(stored)
 
     async def _wait(self, started: int, again_at: int | None) -> None:
-        # What came due since then was not started.
+        # Operations that came due since `started` were not sent.
         times = (self._queue.next_due(started), again_at)
         due = min((each for each in times if each is not None), default=None)
         timeout = None if due is None else max(0.001, (due - self._clock()) / 1000)

@@ -85,8 +85,8 @@ class InFlight:
         while self._tasks:
             left = end - time.monotonic()
             for task in self._tasks:
-                # What waits for its slot, or reads, has written nothing: it can wait for the next run. What only
-                # waits for a job can too, but most jobs end soon.
+                # A task that waits for its slot, or reads, has written nothing: it can wait for the next run. A task
+                # that only waits for a job can too, but most jobs end soon.
                 waits = task not in self._open_requests or (left <= 0 and self._open_requests[task] <= 0)
                 if waits and not task.cancelling():
                     task.cancel()

@@ -118,7 +118,7 @@ class JobPoller:
                 async with asyncio.timeout_at(due):
                     await self._job_added.wait()
             self._job_added.clear()
-            # A job that is added makes the next poll no later: its end is not the first one to be seen.
+            # A job that is added does not delay the next poll: other jobs may end earlier.
             due = min(due, loop.time() + self._timing.first_poll_s)
             if loop.time() < due:
                 continue
@@ -129,7 +129,7 @@ class JobPoller:
             except PASSING_ERRORS as error:
                 log.info("the account's import jobs can't be read now: %s", error)
             except Exception as error:
-                # Everybody who waits for a job has to know.
+                # The error is handed to every caller that waits for a job.
                 for each in self._jobs.values():
                     if not each.end.done():
                         each.end.set_exception(error)
@@ -148,7 +148,7 @@ class JobPoller:
         except UnreadableResponse as error:
             log.info("the account's import jobs are asked for one by one: %s", error)
         for job in unseen:
-            # Many others were made since, or the page was no page.
+            # The job is not among the newest ones any more, or their page could not be read.
             try:
                 response = await self._client.call(Call.GET_BULK_IMPORT_PROFILES_JOB, ids={"job_id": job})
             except NotInAccount as error:
@@ -165,7 +165,7 @@ class JobPoller:
         polled = self._jobs.get(job)
         if polled is None or polled.end.done():
             return
-        # One that was made just now may not show yet.
+        # A job that was made just now may not show yet.
         if asyncio.get_running_loop().time() - polled.since >= self._timing.job_visible_after_s:
             polled.end.set_exception(error)
 

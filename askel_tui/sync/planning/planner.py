@@ -28,8 +28,7 @@ OfferOperations = Callable[[Sequence[StoredOperation], bool], None]
 """A function that takes newly planned operations, and whether they are so few that they count as live."""
 
 IsFarAhead = Callable[[str], bool]
-"""A function that checks whether so many operations of a workflow wait already that more of it need not be planned
-now."""
+"""A function that checks whether enough operations of a workflow wait that more of it need not be planned now."""
 
 
 @dataclass(slots=True)
@@ -218,7 +217,7 @@ class _PlanWriter:
     ) -> None:
         waiting = await self._journal.commit_runs(state, runs, position, self._clock())
         if before is not None:
-            # A dispatcher takes the operations that it is offered for all that there are up to them.
+            # A dispatcher assumes that no older operations exist than those it is offered, so the order is kept.
             await asyncio.wait({before})
         self._offer(waiting, live)
 

@@ -164,7 +164,7 @@ def _transactions(
         found = found or [_Transaction()]
         found[-1].delayed = delayed
     if settlement.unattempted:
-        # After the failure before them: the journal lets them go its way.
+        # They are written after the failure before them, so that the journal fails them with it.
         behind = [DelayedOperation(each, now, "its upsert failed") for each in settlement.unattempted]
         found.append(_Transaction(delayed=behind))
     return found

@@ -64,7 +64,7 @@ class IdentityConflicts:
             try:
                 await self._merge(stored, into, source)
             except NotInAccount:
-                continue  # It was merged before: by then it is no more.
+                continue  # It was merged before and no longer exists.
             except KlaviyoError as failure:
                 return ConflictFindings(policy, profiles, merge_error=failure)
         return ConflictFindings(policy, profiles, merging=True, newly_merging=bool(new))

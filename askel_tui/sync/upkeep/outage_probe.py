@@ -58,7 +58,7 @@ class OutageProbes:
         if probe is not None:
             state = await self._instance.journal.operation_state(probe.seq)
             if state in (None, "failed"):
-                # Whatever was answered, it was an answer.
+                # Any answer, a refusal too, shows that the outage is over.
                 await self._end_hold(hold, now)
                 return
             if state == "waiting":

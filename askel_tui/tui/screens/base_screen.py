@@ -105,7 +105,7 @@ class AskelScreen(Screen[None]):
 
     @property
     def session(self) -> Session:
-        """What is remembered between starts."""
+        """The state that is remembered between starts."""
         return self.askel.session
 
     @property
@@ -204,7 +204,7 @@ class AskelScreen(Screen[None]):
         answer: bool | None = await self.ask(Confirm(question, detail, typed=typed))
         return bool(answer)
 
-    # What stands around the body, and loading.
+    # The parts around the body, and loading.
 
     def compose(self) -> ComposeResult:
         """Composes header, navigation, body, progress, filter and footer."""
@@ -229,7 +229,7 @@ class AskelScreen(Screen[None]):
         if has_current_styles(self):
             event.refresh_styles = False
         if self.is_current and (not self.is_loaded or self.is_stale):
-            # The screen as it is is painted first.
+            # The screen is painted first, before the load begins.
             self.call_after_refresh(self.action_reload)
 
     def journal_changed(self) -> None:

@@ -110,7 +110,7 @@ class Appearance:
         self._report(problems)
         self._check_keymap()
         good = sorted(Path(name).name for name in changed - {problem.file for problem in problems})
-        # What Settings wrote itself needs no word.
+        # Changes that the Settings screen wrote itself need no message.
         if good and (good != ["config.yaml"] or self.config != config_before):
             self._toasts.show(f"{', '.join(good)}: read again.", title="Your settings")
 

@@ -55,7 +55,7 @@ class Typeahead:
         self._barriers: list[asyncio.Event] = []
         """The barriers that follow keys and have not come to the app."""
 
-    # What screens, widgets and questions say.
+    # Calls by screens, widgets and questions.
 
     def expect_question(self, worker: Worker[Any]) -> None:
         """Holds keys from now on: work that has just begun will ask a question."""
@@ -143,7 +143,7 @@ class Typeahead:
                     await self._deliver(self._held_keys.pop(0))
                     end = time.monotonic() + self._timing.key_hold_s
                 elif time.monotonic() > end:
-                    # The question never came, and the keys were meant for nothing else.
+                    # The question never opened, and the keys were meant for it alone: they are dropped.
                     self._held_keys.clear()
                     self._workers_about_to_ask.clear()
                     self._barriers.clear()

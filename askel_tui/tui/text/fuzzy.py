@@ -36,7 +36,7 @@ def score(word: str, text: str) -> int | None:
             return None
         first = last if first < 0 else first
     gaps = last - first + 1 - len(word)
-    # Letters that are scattered over a long text are no match that anybody means.
+    # Letters that are scattered over a long text are not counted as a match.
     return _SUBSEQUENCE_SCORE - gaps if gaps <= max(4, 3 * len(word)) else None
 
 
@@ -52,7 +52,7 @@ def rank_matches(wanted: Filter, entries: Iterable[T], text: Callable[[T], str])
         scores = [score(word, searched) for word in wanted.words]
         matched = [each for each in scores if each is not None]
         if len(matched) == len(scores):
-            # Of several that differ in case alone, the one that was typed comes first.
+            # Of several entries that differ in case alone, the one that was typed comes first.
             same_case = sum(word in searched for word in wanted.words)
             found.append((-sum(matched) - same_case, number, entry))
     found.sort(key=lambda each: each[:2])

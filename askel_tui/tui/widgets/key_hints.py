@@ -36,7 +36,7 @@ class KeyHint(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Its width in cells."""
+        """The width in cells."""
         return Strip([Segment(f" {self.display} {self.description} ")]).cell_length
 
 

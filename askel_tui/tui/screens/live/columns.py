@@ -25,12 +25,12 @@ RESULT_LABELS: Mapping[str, tuple[str, str]] = {
 """The label of each status, whose sign tells it without colour, and the style it is painted in."""
 
 TIME_WIDTH, RESULT_WIDTH, DURATION_WIDTH = 8, 13, 8
-"""Widths of the fixed columns, in cells."""
+"""The widths of the fixed columns, in cells."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnWidths:
-    """Widths of the columns that vary, in cells; 0 leaves one out."""
+    """The widths of the columns that vary, in cells; 0 leaves one out."""
 
     width: int
     connection: int

@@ -23,7 +23,7 @@ class LineFrame:
     """The cells left and right of every line: border, padding, the scroll bar's room."""
 
     def __init__(self, line: Strip, left: int, content: int) -> None:
-        """`line` is any line as Textual has framed it; `left` and `content` are cells."""
+        """Makes a frame from `line`, any line as Textual has framed it; `left` and `content` are cells."""
         self.left = list(line.crop(0, left))
         self.end = left + content
         self.width = line.cell_length

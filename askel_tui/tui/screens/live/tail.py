@@ -96,7 +96,7 @@ class Tail(TailView, can_focus=True):
             set_vertical_scrollbar(self, bar)
         return super().vertical_scrollbar
 
-    # What is shown.
+    # Showing rows.
 
     def show(self, rows: TailRows) -> None:
         """Shows other rows, from the newest one on."""
@@ -120,7 +120,7 @@ class Tail(TailView, can_focus=True):
             self._unseen_rows += message.newer
         self._dirty = True
         if self._timer is None:
-            # The first rows are shown at once, what follows together.
+            # The first rows are shown at once, later ones together.
             self._flush()
             self._timer = self.set_timer(MIN_REPAINT_INTERVAL_S, self._flush_again)
 
@@ -153,7 +153,7 @@ class Tail(TailView, can_focus=True):
             self.forget_lines()
         older = self.rows.reveal()
         if older and not self.follow:
-            # The lines on the screen keep their place on it.
+            # The visible lines stay where they are on the screen.
             self._shift(older)
         self._update(scroll=self.follow)
         if self.follow or self.cursor < 0:

@@ -152,7 +152,7 @@ class MappingScreen(AskelScreen):
         if self.is_loaded and self.mapping.wants_other_workflow:
             self.call_after_refresh(self.action_reload)
 
-    # What is shown; `session.Display`.
+    # The methods of `session.Display`.
 
     @property
     def cursor(self) -> DraftRow:

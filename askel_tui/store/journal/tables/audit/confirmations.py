@@ -40,7 +40,7 @@ def unconfirmed_writes(
     """
     (head,) = db.execute("SELECT seq FROM audit_head").fetchone()
     if after == 0:
-        # Once: from then on the caller goes on where it was.
+        # Only at the start: later calls continue from the `seq` that this returns.
         (first,) = db.execute("SELECT min(seq) FROM audit WHERE at >= ?", (since,)).fetchone()
         after = head if first is None else first - 1
     rows = db.execute(_FIND, {"after": after, "since": since, "limit": limit})

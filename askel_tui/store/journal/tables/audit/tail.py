@@ -209,6 +209,6 @@ def _parsed(text: str | None) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except ValueError:
-        # Cut in the middle: it was longer than a row can show.
+        # The text was cut in the middle, since it was longer than a row can show.
         return {}
     return found if isinstance(found, dict) else {}
