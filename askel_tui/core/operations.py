@@ -260,7 +260,7 @@ def _target(type: TargetType, id: str | None, name: str) -> Target:  # noqa: A00
 
 
 def operation_id(connection: str, workflow: str, version: int, record: str, step: str) -> str:
-    """Derives the id of an operation, 32 hex digits, from these parts, so that planning again adds nothing."""
+    """Derives the id of an operation, 32 hex digits, from its origin, so that planning again adds nothing."""
     return _digest(connection, workflow, str(version), record, step)
 
 

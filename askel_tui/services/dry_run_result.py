@@ -48,7 +48,7 @@ class RecordPreview:
 
     @property
     def has_changes(self) -> bool:
-        """True if one of its operations would change something."""
+        """True if an operation of the record would change something."""
         return any(each.changes for each in self.operations)
 
 

@@ -118,7 +118,7 @@ class NoSafeKeyring(StoreError):
 
 
 class KeyringFailed(StoreError):
-    """The operating system's keyring did not do what it was asked."""
+    """A failure of the operating system's keyring."""
 
     exit_code = ExitCode.KEY_OR_SCOPE
 

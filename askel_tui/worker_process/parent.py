@@ -127,7 +127,7 @@ class WorkerProcess:
         self._connection.close()
 
     def _resolve(self, replies: Sequence[Reply]) -> None:
-        """Resolves the oldest unanswered questions with these replies."""
+        """Resolves the oldest unanswered questions with `replies`."""
         for error, result in replies:
             resolve(self._unanswered.popleft(), error, result)
         self._on_answered()

@@ -123,5 +123,5 @@ class BoundedProtocol(H11Protocol):
 
 
 def http_protocol(limits: ApiLimits) -> type[asyncio.Protocol]:
-    """Makes the protocol class of a server with these limits."""
+    """Makes the protocol class of a server with the limits `limits`."""
     return type("LimitedProtocol", (BoundedProtocol,), {"limits": limits})

@@ -29,7 +29,7 @@ class Metric:
     values: dict[Labels, float] = field(default_factory=dict)
 
     def add(self, amount: float = 1, /, **labels: str) -> None:
-        """Adds `amount` to the number of these labels."""
+        """Adds `amount` to the number of a set of labels."""
         key = tuple(labels.items())
         self.values[key] = self.values.get(key, 0) + amount
 
@@ -93,7 +93,7 @@ class ServerMetrics:
 
 
 def render(metrics: Iterable[Metric], is_visible: Callable[[Mapping[str, str]], bool]) -> str:
-    """Renders the page of these metrics; it holds only the samples whose labels are visible to the caller."""
+    """Renders the page of `metrics`; it holds only the samples whose labels are visible to the caller."""
     lines: list[str] = []
     for metric in metrics:
         lines += (f"# HELP {metric.name} {metric.help_text}", f"# TYPE {metric.name} {metric.kind}")

@@ -66,7 +66,7 @@ def _lost(name: str, known: Sequence[PropertyWitness]) -> tuple[list[PropertyWit
 
 
 def _new_name(name: str, lost: Sequence[PropertyWitness]) -> str | None:
-    """Finds the key that now holds the old values of at least half of these witnesses, preferably one they never
+    """Finds the key that now holds the old values of at least half of the witnesses `lost`, preferably one they never
     had."""
     holding: dict[str, int] = {}
     unknown: dict[str, int] = {}

@@ -111,7 +111,7 @@ def _identity(
 
 
 def _through_gates(planned: Sequence[Operation], facts: Facts) -> tuple[list[Operation], list[Skip]]:
-    """Divides planned operations by these facts into operations and skipped steps: the first gate that refuses skips
+    """Divides planned operations into operations and skipped steps, by `facts`: the first gate that refuses skips
     every step below it."""
     kept: list[Operation] = []
     skipped: list[Skip] = []

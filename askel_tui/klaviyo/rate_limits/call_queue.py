@@ -78,7 +78,7 @@ class CallQueue:
         self._reported_at: float | None = None
 
     def tighten(self, windows: Iterable[Window]) -> None:
-        """Keeps to these limits from now on, where they are smaller."""
+        """Keeps to the limits of `windows` from now on, where they are smaller."""
         self._slots.windows.tighten(windows)
 
     def record_answered(self, answered: float) -> None:

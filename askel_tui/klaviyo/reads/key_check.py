@@ -138,7 +138,7 @@ async def check_account(client: Client, expected: str | None) -> str | None:
 def missing_features(
     scopes: Mapping[str, ScopeStatus], revision: str
 ) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Finds the features that cannot work with these scopes, each with the scopes that are missing for it."""
+    """Finds the features that cannot work with `scopes`, each with the scopes that are missing for it."""
     found = (
         (feature, tuple(scope for scope in scopes_of(calls, revision) if scopes.get(scope) == "missing"))
         for feature, calls in CALLS_OF_FEATURES.items()

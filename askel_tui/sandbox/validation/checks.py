@@ -28,7 +28,8 @@ def closed_object(
     *,
     null: bool = False,
 ) -> Check:
-    """Returns a check for an object with these fields and no others; errors name the `resource` of the fields."""
+    """Returns a check for an object with the fields `required` and `optional` and no others; errors name the
+    `resource` of the fields."""
     checks = {**required, **(optional or {})}
 
     def check(value: Any, at: str, errors: Errors) -> None:
@@ -77,13 +78,14 @@ def creation(
     *,
     other_fields: Mapping[str, Check] | None = None,
 ) -> Check:
-    """Returns a check for the document that makes a resource, with these attributes and optional other fields."""
+    """Returns a check for the document that makes a resource, with required and optional attributes, and optional
+    other fields."""
     attributes = closed_object(kind, required, optional)
     return document(resource_object(kind, {"attributes": attributes}, other_fields))
 
 
 def update(kind: str, required: Mapping[str, Check], optional: Mapping[str, Check] | None = None) -> Check:
-    """Returns a check for the document that changes a resource, with its id and these attributes."""
+    """Returns a check for the document that changes a resource, with its id, and required and optional attributes."""
     attributes = closed_object(kind, required, optional)
     return document(resource_object(kind, {"id": string(null=False), "attributes": attributes}))
 

@@ -129,7 +129,7 @@ class AccountChecker:
         return not steps & self._drifted_steps
 
     async def _check(self, connection: str, keys: Collection[VersionedStep], *, full: bool = False) -> None:
-        """Reads the targets of these steps and acts on the findings. Raises `KlaviyoError`."""
+        """Reads the targets of the steps `keys` and acts on the findings. Raises `KlaviyoError`."""
         began = self._instance.clock()
         pinned = await self._pins.read(keys)
         has_drift = any(step_key(key) in self._drifted_steps for key in keys)
@@ -238,7 +238,8 @@ def _may_end_by_itself(hold: Hold) -> bool:
 
 
 def _target_query(pinned: Iterable[StepDependencies], full: bool) -> TargetQuery:
-    """Makes the query for the targets of these steps; metrics in full checks only, for their loss holds no event."""
+    """Makes the query for the targets of the steps `pinned`; metrics in full checks only, for their loss holds no
+    event."""
     lists, segments, flows, metrics = set(), set(), set(), False
     for one in pinned:
         target, destination = one.target, one.destination

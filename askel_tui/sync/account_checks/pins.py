@@ -49,7 +49,7 @@ class Pins:
         return found
 
     async def read(self, keys: Collection[VersionedStep]) -> dict[VersionedStep, StepDependencies]:
-        """Reads the dependencies of each of these steps; steps of direct writes are left out."""
+        """Reads the dependencies of each of the steps `keys`; steps of direct writes are left out."""
         if self._cleared_properties is None:
             await self.active()
         found = {}

@@ -48,7 +48,7 @@ class PropertyWitnesses:
     async def read(
         self, client: Client, steps: Mapping[StepKey, StepDependencies]
     ) -> dict[StepKey, list[PropertyWitness]]:
-        """Reads the properties that the witnesses of these steps held before, and hold now. Raises `KlaviyoError`."""
+        """Reads the properties that the witnesses of `steps` held before, and hold now. Raises `KlaviyoError`."""
         by_step: dict[StepKey, list[_Witness]] = {}
         for step, dependencies in steps.items():
             if dependencies.properties:

@@ -47,7 +47,7 @@ class CheckSchedule:
         return self._connections[connection]
 
     def note_checked(self, keys: Iterable[VersionedStep], at: int) -> None:
-        """Remembers when a check of these steps began."""
+        """Remembers when a check of the steps `keys` began."""
         self._checked_at.update(dict.fromkeys(keys, at))
 
     def is_fresh(self, key: VersionedStep, now: int) -> bool:

@@ -155,7 +155,8 @@ class Dispatcher:
         self._queue.remove_of_workflow(workflow)
 
     def pause_workflows(self, workflows: Collection[str]) -> None:
-        """Pauses these workflows: their requests in flight end, and none of their operations is tried again."""
+        """Makes `workflows` the paused ones: their requests in flight end, and none of their operations is tried
+        again."""
         self._paused = frozenset(workflows)
         for workflow in self._paused:
             self.drop_workflow(workflow)

@@ -49,7 +49,7 @@ class _Entry:
     keys: tuple[str, ...]
     lane: _LaneState
     in_flight: bool = False
-    """True if it is being sent."""
+    """True if the operation is being sent."""
 
 
 class ProfileQueue:

@@ -48,7 +48,8 @@ class JobFollower:
         return end
 
     async def wait_out(self, wait: JobWait, rows: int, reason: str) -> JobEnd:
-        """Waits until no job runs that may have been made of a request with these rows; then the rows are sent again.
+        """Waits until no job runs that may have been made of a request with `rows` rows; then the rows are sent
+        again.
 
         `reason` says why nobody knows whether such a job runs.
         """

@@ -76,7 +76,7 @@ class Planner:
         self._limits = limits or Limits()
 
     async def plan_round(self, active: Sequence[ActiveWorkflow]) -> int:
-        """Plans the next batches of these workflows. Returns the number of records that were processed.
+        """Plans the next batches of the workflows `active`. Returns the number of records that were processed.
 
         Operations of one profile enter the queue in the order in which their records were accepted, also over several
         workflows. There are two exceptions: a workflow that is behind what others have planned catches up by itself,

@@ -48,7 +48,7 @@ class ConflictFindings:
     merging: bool = False
     """True if the others are being merged into the first."""
     newly_merging: bool = False
-    """True if one of these merges was asked for just now."""
+    """True if one of the merges was asked for just now."""
     merge_error: KlaviyoError | None = None
 
 

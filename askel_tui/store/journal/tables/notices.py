@@ -101,7 +101,7 @@ def first_delivery(db: Transaction, address: str, connection: str | None) -> Del
 
 
 def forget_other_deliveries(db: Transaction, addresses: Collection[str]) -> None:
-    """Forgets how far notices were delivered to addresses other than these."""
+    """Forgets how far notices were delivered to addresses that are not among `addresses`."""
     db.execute(
         "DELETE FROM deliveries WHERE address NOT IN (SELECT value FROM json_each(?))",
         (json.dumps(sorted(addresses)),),

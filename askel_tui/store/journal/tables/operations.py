@@ -40,8 +40,8 @@ def decode_operation(row: Sequence[Any]) -> StoredOperation:
 def waiting_operations(
     db: Transaction, connections: Collection[str], after: int, limit: int
 ) -> list[StoredOperation]:
-    """Lists waiting operations of these connections with a higher `seq` than `after`, in order; paused workflows are
-    left out."""
+    """Lists waiting operations of `connections` with a higher `seq` than `after`, in order; paused workflows are left
+    out."""
     queues = db.execute(
         "SELECT c.workflow, c.connection FROM counters c LEFT JOIN workflows w ON w.workflow = c.workflow "
         "WHERE c.waiting > 0 AND w.status IS NOT 'paused'"
@@ -110,7 +110,8 @@ def read_operation(db: Transaction, seq: int) -> Operation:
 
 
 def later_rows(db: Transaction, row: QueueRow, *, states: Collection[int]) -> list[QueueRow]:
-    """Finds the later operations of the same record and workflow that no request carries, in these states."""
+    """Finds the later operations of the same record and workflow that no request carries and that have one of
+    `states`."""
     marks = ", ".join(map(str, states))
     return select_rows(
         db,

@@ -9,7 +9,7 @@ from askel_tui.store.journal.transaction import Transaction
 
 
 def learn_profile_ids(db: Transaction, connection: str, profiles: Mapping[str, Identity]) -> None:
-    """Replaces the remembered identifiers of these profile ids, and the ids of these identifiers."""
+    """Remembers profile ids with their identifiers, in place of what was remembered of either."""
     for profile_id, identity in profiles.items():
         keys = set(identity.keys())
         known = db.execute(
@@ -25,7 +25,7 @@ def learn_profile_ids(db: Transaction, connection: str, profiles: Mapping[str, I
 
 
 def profile_ids(db: Transaction, connection: str, keys: Collection[str]) -> dict[str, str]:
-    """Returns the ids that are remembered for these ordering keys."""
+    """Returns the ids that are remembered for the ordering keys `keys`."""
     found = {}
     for key in keys:
         row = db.execute(

@@ -57,7 +57,7 @@ def records_after(
 def record_seqs_after(
     db: Transaction, connection: str, seq: int, limit: int, events: Collection[str]
 ) -> list[int]:
-    """Reads the `seq` of the records of these events after one, in order."""
+    """Reads the `seq` of the records of `events` after one, in order."""
     sql = f"SELECT seq {_OF_EVENT} AND seq > ? ORDER BY seq LIMIT ?"
     found = [db.execute(sql, (connection, event, seq, limit)).fetchall() for event in dict.fromkeys(events)]
     return [number for (number,) in islice(merge(*found), limit)]
@@ -108,7 +108,7 @@ def find_record(db: Transaction, connection: str, record_id: str) -> StoredRecor
 
 
 def count_unplanned(db: Transaction, connection: str, after: int, events: Collection[str]) -> int:
-    """Counts the records of these events that were received after the one with the `seq` `after`."""
+    """Counts the records of `events` that were received after the one with the `seq` `after`."""
     sql = f"SELECT count(*) {_OF_EVENT} AND seq > ?"
     return sum(int(db.execute(sql, (connection, event, after)).fetchone()[0]) for event in set(events))
 

@@ -91,7 +91,7 @@ def search_text(entry: Any) -> str:
 
 
 def find_uses(docs: Sequence[tuple[WorkflowDoc, Workflow | None]], connections: Collection[str]) -> Uses:
-    """Finds the uses of entries by steps, in the newest versions of the workflows of these connections."""
+    """Finds the uses of entries by steps, in the newest versions of the workflows of `connections`."""
     found: dict[tuple[str, str], dict[str, None]] = {}
 
     def note(kind: str, named: str | None, step: str) -> None:

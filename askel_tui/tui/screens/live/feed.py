@@ -92,7 +92,7 @@ class TailFeed:
         self._paused.set()
 
     def resume(self) -> None:
-        """Notices commits again, those since `pause` first."""
+        """Notices commits again, first the commits since `pause`."""
         self._paused.clear()
         self._work.put(self._read_new_entries)
 

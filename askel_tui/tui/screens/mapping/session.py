@@ -214,7 +214,8 @@ class MappingSession:
         self.history = DraftHistory(draft)
 
     async def read_records(self, triggers: Sequence[str]) -> None:
-        """Reads the newest records, and the newest of these events: many others may have come in since."""
+        """Reads the newest records, and the newest ones of the events `triggers`: many others may have come in
+        since."""
         if self.connection is None:
             return
         found = await self.backend.call(queries.newest_records, self.connection, MAX_RECORDS)
