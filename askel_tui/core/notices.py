@@ -1,4 +1,7 @@
-"""Texts of notices: what happened, since when, what waits, what to do. Never a key or a payload. Pure."""
+"""Texts of notices: what happened, since when, how many operations wait, and what to do. Never a key or a payload.
+
+Pure.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions of a product to the account: whether a profile is in a segment, and what the account holds of a profile.
+"""Questions of a product to the account: membership in a segment, and the data of a profile.
 
 Names are resolved in a catalog that is cached for a minute, so that a question is one call to Klaviyo.
 """

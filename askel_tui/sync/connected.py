@@ -9,7 +9,7 @@ from askel_tui.store.state.documents import OnConflict
 from askel_tui.sync.timing import Limits, Timing
 
 PAUSE_AFTER_MS = 15 * 60_000
-"""Time that operations are tried again before their step is held, without a setting, in milliseconds."""
+"""Time for which operations are tried again before their step is held, without a setting, in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,6 @@ class Connected:
     client: Client
     on_conflict: OnConflict = "fail"
     pause_after_ms: int = PAUSE_AFTER_MS
-    """Time that a step's operations may be backed off before the step is held."""
+    """Time for which a step's operations may be backed off before the step is held, in milliseconds."""
     timing: Timing = field(default_factory=Timing)
     limits: Limits = field(default_factory=Limits)

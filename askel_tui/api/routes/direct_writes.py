@@ -25,10 +25,11 @@ from askel_tui.services.workflows import InvalidWorkflow
 from askel_tui.store.state.tokens import TokenDoc
 
 PREPARE_TIMEOUT_S = 10.0
-"""Time that a write may wait for the names that it has to resolve in the account."""
+"""Time that a write may wait for the names that it has to resolve in the account, in seconds."""
 
 WRITE_TIMEOUT_S = 20.0
-"""Time that a synchronous write waits for its receipts; operations without one by then are sent all the same."""
+"""Time that a synchronous write waits for its receipts, in seconds; operations without one by then are sent all the
+same."""
 
 RouteFunction = Callable[..., Awaitable[Response]]
 PrepareFunction = Callable[[], Awaitable[tuple[direct_writes.PreparedWrite, list[str]]]]

@@ -16,7 +16,7 @@ from askel_tui.core.operations import Identity
 T = TypeVar("T")
 
 QUESTION_TIMEOUT_S = 10.0
-"""Time that a question may wait for the budget and for Klaviyo's response."""
+"""Time that a question may wait for the budget and for Klaviyo's response, in seconds."""
 
 _ERROR_RESPONSES = error_responses(400, 401, 403, 404, 422, 429, 502, 503)
 

@@ -25,7 +25,7 @@ from askel_tui.sync.instance import Instance
 log = logging.getLogger(__name__)
 
 DRAIN_TIMEOUT_S = 10
-"""Time that requests in flight may take to end when the server stops."""
+"""Time that requests in flight may take to end when the server stops, in seconds."""
 
 PUBLIC_ADDRESS_MESSAGE = (
     "{host} can be reached from other machines, and the HTTP API itself is not encrypted: tokens and records would "

@@ -10,9 +10,10 @@ class ApiLimits:
     """The limits that one server sets for its clients."""
 
     body_timeout_s: float = 20.0
-    """Time that a body may take to arrive."""
+    """Time that a body may take to arrive, in seconds."""
     headers_timeout_s: float = 10.0
-    """Time that a request's headers may take to arrive; a connection that sends nothing is closed a little later."""
+    """Time that a request's headers may take to arrive, in seconds; a connection that sends nothing is closed a
+    little later."""
     max_buffered_bytes: int = 32_000_000
     """Bytes of all bodies that are in memory at once."""
     max_connections: int = 2_000

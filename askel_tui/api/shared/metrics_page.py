@@ -1,4 +1,4 @@
-"""The page `/metrics`: what this process counted, and what the journal holds at the time of the scrape."""
+"""The page `/metrics`: the counts of this process, and the state of the journal at the time of the scrape."""
 
 from __future__ import annotations
 

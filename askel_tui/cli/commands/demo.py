@@ -38,7 +38,7 @@ def demo(headless: bool) -> None:
 
 @contextlib.contextmanager
 def _temporary_home() -> Iterator[Path]:
-    """Makes a temporary home for the block, without any of the user's settings."""
+    """Yields a temporary home for the block, without any of the user's settings."""
     with tempfile.TemporaryDirectory(prefix="askel-demo-") as home:
         for name in [name for name in os.environ if name.startswith("ASKEL_")]:
             del os.environ[name]

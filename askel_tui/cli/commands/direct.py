@@ -1,4 +1,4 @@
-"""`askel segment check` and `askel flow fire`: what the HTTP API offers a product, from a shell."""
+"""`askel segment check` and `askel flow fire`: two functions of the HTTP API, from a shell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records: what one is, and how files of them are read.
+"""Records: their definition, and the reading of files of them.
 
 Pure: lines and bytes come in, records and refusals go out.
 """

@@ -1,4 +1,4 @@
-"""Reads the body of a sent request: what it wrote of one profile, to compare with the account. Pure."""
+"""Reads the body of a sent request: the fields that it wrote of one profile, to compare with the account. Pure."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ FULL_WINDOW_POLL_S = 0.1
 seconds."""
 
 OTHER_CLIENT_MEMORY_S = 60
-"""Time that a sign of another client's use is believed."""
+"""Time for which a sign of another client's use is believed, in seconds."""
 
 OTHER_CLIENT_REPORT_INTERVAL_S = 600
 """Interval at which another client's use is reported while it goes on, in seconds."""

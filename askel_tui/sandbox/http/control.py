@@ -1,4 +1,4 @@
-"""The control surface under /sandbox/: what a person in Klaviyo's own screens could do, and what tests need.
+"""The control surface under /sandbox/: actions of a person in Klaviyo's own screens, and switches for tests.
 
 JSON, no key. `?account=ID` picks the account; without it, the first. An `{id}` is an id or a name that is unique.
 

@@ -1,4 +1,5 @@
-"""Identity conflicts: which profiles have a record's identifiers, and their merge where the connection says so.
+"""Identity conflicts: finds the profiles that have a record's identifiers, and merges them where the connection says
+so.
 
 How the upsert goes on is decided in `sync.settlement.single_calls`.
 """

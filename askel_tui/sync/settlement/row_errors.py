@@ -1,4 +1,4 @@
-"""Row errors of import jobs: which rows failed and why, and whether a job's figures add up."""
+"""Row errors of import jobs: finds the rows that failed and the reasons, and checks whether a job's figures add up."""
 
 from __future__ import annotations
 

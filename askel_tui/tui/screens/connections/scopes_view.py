@@ -1,4 +1,8 @@
-"""A key's scopes as a checklist: which are present, which are missing, and which features need them. Pure."""
+"""The scopes of a key as a checklist: those that are present, those that are missing, and the features that need
+them.
+
+Pure.
+"""
 
 from __future__ import annotations
 

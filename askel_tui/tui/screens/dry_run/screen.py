@@ -1,4 +1,5 @@
-"""Dry run: what a workflow would write for records, next to what the account holds now; going live from there."""
+"""Dry run: shows what a workflow would write for records next to the present data of the account, and goes live from
+there."""
 
 from __future__ import annotations
 

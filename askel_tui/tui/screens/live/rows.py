@@ -1,4 +1,4 @@
-"""The rows of a tail, any number of them: which entry is on which line, and a cache of pages. Pure.
+"""The rows of a tail, any number of them: the entry on each line, and a cache of pages. Pure.
 
 Rows are changed by the feed's threads and read by the screen's. Each change is one assignment or append, so that a
 reader sees the state before or after it. No line waits for its page: the row of one whose page is not cached is None.

@@ -1,4 +1,4 @@
-"""Gauges of the rate limits: how much of each the last minute used."""
+"""Gauges of the rate limits: they show how much of each limit the last minute used."""
 
 from __future__ import annotations
 
