@@ -204,7 +204,10 @@ async def _write_response(asked: WriteRequest, prepare: PrepareFunction) -> Resp
 
 
 async def _prepare_or_refuse(prepare: PrepareFunction) -> tuple[direct_writes.PreparedWrite, list[str]]:
-    """Plans a write. Raises `ApiError`: 404 for names the account lacks, 409 for ones that can't be used so."""
+    """Plans a write.
+
+    Raises `ApiError`: 404 for names that the account lacks, 409 for names that can't be used in this step.
+    """
     try:
         return await prepare()
     except InvalidWorkflow as invalid:

@@ -56,10 +56,7 @@ async def healthz(request: Request, response: Response) -> dict[str, Any]:
     responses={503: {"model": Health, "description": "Not now."}},
 )
 async def readyz(request: Request, response: Response) -> dict[str, Any]:
-    """Plans a write.
-
-    Raises `ApiError`: 404 for names that the account lacks, 409 for names that can't be used in this step.
-    """
+    """Readiness: 503 while the daemon stops, and while disk or backlog are at their limit."""
     context = context_of(request)
     why = [context.backpressure.reason] if context.backpressure.reason else []
     if context.stopping.is_set():

@@ -22,7 +22,7 @@ DataPath = Annotated[
 
 
 class WebhookSettings(BaseModel):
-    """The settings by which a webhook is verified and read; its secret is in the vault or keyring, never here.
+    """How a webhook is verified and read; its secret is in the vault or keyring, never here.
 
     `scheme` says what is signed and how the header writes it: `hex` and `base64` sign the body (GitHub's
     `X-Hub-Signature-256` is hex with the prefix `sha256=`, Shopify's header is base64), `stripe` signs

@@ -23,12 +23,12 @@ _BODY_KINDS: Final = ("json", "html", "malformed", "empty")
 
 
 class FaultError(ValueError):
-    """A fault: which requests it strikes, in which way, and how many times."""
+    """A fault that could not be understood."""
 
 
 @dataclass(slots=True)
 class Fault:
-    """A fault: which requests it strikes, how, and how often.
+    """A fault: which requests it strikes, in which way, and how many times.
 
     `endpoint`: its operationId in the newest revision, or "*". `delay` seconds between reading
     the request and processing it, which happens even where the client has gone. `reset`: the
