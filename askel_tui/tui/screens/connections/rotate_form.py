@@ -65,7 +65,7 @@ class RotateForm(KeyForm[bool]):
 
     def on_mount(self) -> None:
         """Shows the present key's fingerprint."""
-        account = self._existing.account or "an account that is not told"
+        account = self._existing.account or "an unknown account"
         self._show_status(f"Its key now: {self._existing.key}, of {account}.")
 
     def on_secret_input_edited(self) -> None:

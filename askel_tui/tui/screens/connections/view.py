@@ -47,7 +47,7 @@ MAX_BUDGETS_SHOWN = 3
 def table_row(doc: ConnectionDoc, status: Status, chosen: str | None) -> Row:
     """Makes the row of a connection; `chosen` is the one that the screens are about."""
     mark = "▸ " if doc.name == chosen else "  "
-    account = doc.account_name or doc.account or "not told"
+    account = doc.account_name or doc.account or "unknown"
     return doc.name, (mark + doc.name, account, doc.customer or "", doc.revision, _state_cell(doc, status))
 
 
@@ -76,7 +76,7 @@ def details(doc: ConnectionDoc, docs: Sequence[ConnectionDoc], status: Status) -
 
 
 def _detail_lines(doc: ConnectionDoc, docs: Sequence[ConnectionDoc], status: Status) -> list[DetailLine]:
-    account = "not told: the key lacks accounts:read; its fingerprint stands for it"
+    account = "unknown: the key lacks accounts:read; its fingerprint stands for it"
     if doc.account:
         account = f"{doc.account} ({doc.account_name or 'without a name'})"
     serving = serving_revision(doc.revision)

@@ -100,7 +100,7 @@ def hold_row(hold: HoldStatus, now_ms: int) -> Row:
 def connection_row(row: ConnectionStatus) -> Row:
     """Makes the row of a connection."""
     state = STATE_CELLS.get(row.state, (row.state, "$warning"))
-    return row.name, (row.name, row.account or "not told", state)
+    return row.name, (row.name, row.account or "unknown", state)
 
 
 def notices_content(notices: Sequence[Notice]) -> Content:
