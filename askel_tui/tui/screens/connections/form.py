@@ -240,9 +240,7 @@ class ConnectionForm(KeyForm[str | None]):
 
     def _show_check(self, found: KeyCheck, revision: str) -> None:
         words, style = summarize_scopes(found.scopes, len(found.missing_features))
-        whose = (
-            f"{found.account_name or 'account'} ({found.account})" if found.account else "account unknown"
-        )
+        whose = f"{found.account_name or 'account'} ({found.account})" if found.account else "account unknown"
         self.query_one("#form-status", Static).update(
             Content.assemble((f"{sanitize(whose)}  ", "bold"), (words, style))
         )
