@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from askel_tui.klaviyo.retries import RetryMode, RetryPolicy, may_retry
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+    from askel_tui.klaviyo.http import Carrier
     from askel_tui.klaviyo.http_limits import HttpLimits
     from askel_tui.klaviyo.priority import Priority
     from askel_tui.klaviyo.rate_limits.limiter import RateLimiter
@@ -84,6 +85,7 @@ class Client:
         account: str = "",
         retry_policy: RetryPolicy | None = None,
         http_limits: HttpLimits | None = None,
+        carrier: Carrier | None = None,
     ) -> None:
         key = key.strip()
         if not key or not key.isascii() or not key.isprintable() or " " in key:
@@ -93,7 +95,8 @@ class Client:
         self.revision = revision
         self.fingerprint = fingerprint(key)
         self.account = account or self.fingerprint
-        self._transport = HttpTransport(url or os.environ.get(ADDRESS_VARIABLE) or KLAVIYO_URL, http_limits)
+        address = url or os.environ.get(ADDRESS_VARIABLE) or KLAVIYO_URL
+        self._transport = HttpTransport(address, http_limits, carrier)
         self._limiter = limiter
         self._retry_policy = retry_policy or RetryPolicy()
         self._key = key.encode()
@@ -243,11 +246,11 @@ class Client:
     async def _attempt(
         self, request: _Request, before_attempt: Callable[[], Awaitable[None]] | None, number: int
     ) -> Response:
-        one = request.endpoint
+        one, clock = request.endpoint, asyncio.get_running_loop().time
         if self._limiter is None:
             if before_attempt is not None:
                 await before_attempt()
-            began = time.perf_counter()
+            began = clock()
             raw = await self._transmit(request)
         else:
             permit = self._limiter.permit(
@@ -256,10 +259,10 @@ class Client:
             async with permit:
                 if before_attempt is not None:
                     await before_attempt()
-                began = time.perf_counter()
+                began = clock()
                 raw = await self._transmit(request)
                 permit.note_response(raw.status, raw.remaining, retry_after_seconds(raw.retry_after))
-        ms = int((time.perf_counter() - began) * 1000)
+        ms = int((clock() - began) * 1000)
         text = self._without_key(raw.body)
         if not 200 <= raw.status < 300:
             raise error_from_response(

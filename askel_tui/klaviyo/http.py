@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
+Carrier = httpx.AsyncBaseTransport
+"""What carries requests: the network, or an account in this process."""
+
 MAX_CONNECTIONS = 256
 """The most connections of all clients of an event loop together."""
 
@@ -89,8 +92,16 @@ def _certificates() -> ssl.SSLContext:
 class HttpTransport:
     """Sends requests to one base address. Opens on the first request, belongs to one event loop, has to be closed."""
 
-    def __init__(self, address: str, limits: HttpLimits | None = None) -> None:
-        """Checks the address; opens no connection yet. Raises `BadAddress`."""
+    def __init__(
+        self,
+        address: str,
+        limits: HttpLimits | None = None,
+        carrier: Carrier | None = None,
+    ) -> None:
+        """Checks the address; opens no connection yet. Raises `BadAddress`.
+
+        `carrier` carries requests in place of the network; whoever made it closes it.
+        """
         self.address = base_address(address)
         self._limits = limits or HttpLimits()
         self._extensions = {
@@ -101,6 +112,7 @@ class HttpTransport:
             }
         }
         self._secure = self.address.startswith("https:")
+        self._carrier = carrier
         self._shared: _SharedTransport | None = None
         self._urls: dict[str, httpx.URL] = {}
 
@@ -114,7 +126,7 @@ class HttpTransport:
         and `UnreadableResponse` for one that is too large or can't be decoded. The exception keeps nothing of the
         request.
         """
-        shared = self._shared or self._open()
+        carrier = self._carrier or (self._shared or self._open()).transport
         request = httpx.Request(
             method, self._url(target), headers=headers, content=body, extensions=self._extensions
         )
@@ -123,7 +135,7 @@ class HttpTransport:
         failure: Unavailable | UnreadableResponse
         try:
             async with asyncio.timeout(self._limits.attempt_timeout_s):
-                response = await shared.transport.handle_async_request(request)
+                response = await carrier.handle_async_request(request)
                 try:
                     return await _read(response, self._limits.max_response_bytes)
                 finally:

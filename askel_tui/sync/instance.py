@@ -27,8 +27,10 @@ from askel_tui.sync.timing import Limits, Timing
 
 if TYPE_CHECKING:
     from askel_tui.klaviyo.client import Client
+    from askel_tui.klaviyo.http import Carrier
     from askel_tui.klaviyo.http_limits import HttpLimits
     from askel_tui.klaviyo.rate_limits.limiter import RateLimiter
+    from askel_tui.klaviyo.rate_limits.slots import Clock as RateClock
     from askel_tui.klaviyo.retries import RetryPolicy
     from askel_tui.store.locks import OwnershipLock
     from askel_tui.store.secrets.key_store import KeyStore
@@ -62,7 +64,15 @@ class KeyNotStored(AskelError):
 class Instance:
     """State, journal, keys and clients of one home. Open one with `open_instance`."""
 
-    def __init__(self, home: Path, state: State, journal: Journal, *, owner: bool = False) -> None:
+    def __init__(
+        self,
+        home: Path,
+        state: State,
+        journal: Journal,
+        *,
+        owner: bool = False,
+        secrets: KeyStore | None = None,
+    ) -> None:
         self.home = home
         self.state = state
         self.journal = journal
@@ -71,7 +81,7 @@ class Instance:
         """True if this process runs the engine of the home."""
         self.timing = Timing()
         self.limits = Limits()
-        self._secrets: KeyStore | None = None
+        self._secrets = secrets
         self._budgets: RateLimiter | None = None
         self._restored_accounts: set[str] = set()
         self._note_tasks: set[asyncio.Task[None]] = set()
@@ -80,6 +90,10 @@ class Instance:
         """The bounds of the attempts at one call, where they are not the usual ones."""
         self.http_limits: HttpLimits | None = None
         """The bounds of one HTTP request, where they are not the usual ones."""
+        self.http_carrier: Carrier | None = None
+        """The carrier of requests in place of the network, where there is one."""
+        self.rate_clock: RateClock | None = None
+        """The clock of the rate limits, where it is not the machine's."""
 
     async def aclose(self) -> None:
         """Closes clients and the journal."""
@@ -106,7 +120,7 @@ class Instance:
         if self._budgets is None:
             others = self._note_foreign_use if self.owner else None
             self._budgets = RateLimiter(
-                "owner" if self.owner else "guest", self.journal, on_other_client=others
+                "owner" if self.owner else "guest", self.journal, self.rate_clock, on_other_client=others
             )
         make = partial(
             Client,
@@ -115,6 +129,7 @@ class Instance:
             account=account,
             retry_policy=self.retry_policy,
             http_limits=self.http_limits,
+            carrier=self.http_carrier,
         )
         client = make(limiter=self._budgets)
         if budgets_switched_off(client.address):

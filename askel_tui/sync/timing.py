@@ -3,6 +3,8 @@ values."""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -10,6 +12,9 @@ from dataclasses import dataclass
 class Timing:
     """The intervals and ages of background work: milliseconds where the instance's clock measures them, else seconds
     (`_s`)."""
+
+    random_fraction: Callable[[], float] = random.random
+    """The source of jitter: a number from 0 to 1."""
 
     # Drift.
     max_check_age_ms: int = 15_000

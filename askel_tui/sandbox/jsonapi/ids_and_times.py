@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import random
 import re
-import secrets
 import time
 import uuid
 from datetime import UTC, datetime
@@ -19,6 +19,10 @@ _RFC3339: Final = re.compile(
 )
 
 
+chance: random.Random = random.SystemRandom()
+"""The source of ids. A seeded one in its place makes the same ids every time."""
+
+
 class UlidGenerator:
     """Makes profile ids: 26 characters, each greater than the one before."""
 
@@ -27,7 +31,7 @@ class UlidGenerator:
 
     def next(self, now: float) -> str:
         """Makes a new id; `now` is in seconds since 1970."""
-        fresh = (int(now * 1000) << 80) | secrets.randbits(79)
+        fresh = (int(now * 1000) << 80) | chance.getrandbits(79)
         self._last = max(fresh, self._last + 1)
         return encode_ulid(self._last)
 
@@ -46,7 +50,7 @@ def encode_ulid(value: int) -> str:
 
 def short_id() -> str:
     """Makes an id of a list, segment, metric, flow or template: 6 alphanumerics, case-sensitive."""
-    return "".join(secrets.choice(_ALNUM) for _ in range(6))
+    return "".join(chance.choice(_ALNUM) for _ in range(6))
 
 
 def event_id(number: int) -> str:
@@ -87,7 +91,7 @@ def parse_property_id(ident: str) -> tuple[str, str] | None:
 
 def error_id() -> str:
     """Makes the id of one error object."""
-    return str(uuid.uuid4())
+    return str(uuid.UUID(int=chance.getrandbits(128), version=4))
 
 
 def fingerprint(key: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from pathlib import Path
 
 from askel_tui.store.sqlite.connection import connect, data_version, explain_error
@@ -16,8 +15,10 @@ POLL_INTERVAL_S = 0.05
 class CommitWatch:
     """Counts the changes of a journal's file, whichever process makes them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, poll_interval_s: float = POLL_INTERVAL_S) -> None:
+        """Opens the watch; where no other process writes, `poll_interval_s` may be long."""
         self._path = path
+        self._poll_interval_s = poll_interval_s
         self._connection = connect(path, read_only=True)
         self._version = self._data_version()
         self._changed = asyncio.Event()
@@ -33,18 +34,19 @@ class CommitWatch:
 
     async def wait(self, seen: int, timeout: float) -> bool:
         """Waits until `changes` is over `seen`: True; False after `timeout` seconds or when the journal is closed."""
-        end = time.monotonic() + timeout
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
         while not self.closed:
             # No commit can slip in between clearing and polling: a notification sets the event again.
             self._changed.clear()
             self._poll()
             if self.changes > seen:
                 return True
-            left = end - time.monotonic()
+            left = end - loop.time()
             if left <= 0:
                 return False
             try:
-                async with asyncio.timeout(min(left, POLL_INTERVAL_S)):
+                async with asyncio.timeout(min(left, self._poll_interval_s)):
                     await self._changed.wait()
             except TimeoutError:
                 continue

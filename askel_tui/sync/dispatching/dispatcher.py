@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -79,7 +78,7 @@ class Dispatcher:
         """True if the orphaned jobs are to be tried with any key."""
         self._logged_holds: set[tuple[str, str, str]] = set()
         """The holds (workflow, step, cause) that were logged since the last command."""
-        self._last_clock = (clock(), time.monotonic())
+        self._last_clock = (clock(), asyncio.get_running_loop().time())
         self.connect(connections)
 
     def connect(self, connections: Mapping[str, Connected]) -> None:
@@ -240,7 +239,8 @@ class Dispatcher:
 
     def _correct_due_times(self) -> None:
         """Corrects due times after the clock was set back, so that nothing waits longer than it was meant to."""
-        (clock, passed), now = self._last_clock, (self._clock(), time.monotonic())
+        loop = asyncio.get_running_loop()
+        (clock, passed), now = self._last_clock, (self._clock(), loop.time())
         self._last_clock = now
         gained = now[0] - clock - int((now[1] - passed) * 1000)
         if gained < -CLOCK_SET_BACK_MS:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -81,9 +80,10 @@ class InFlight:
         # A task that was not started yet would leave its coroutine unawaited.
         await asyncio.sleep(0)
         self._draining = True
-        end = time.monotonic() + self._job_drain_s
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._job_drain_s
         while self._tasks:
-            left = end - time.monotonic()
+            left = end - loop.time()
             for task in self._tasks:
                 # A task that waits for its slot, or reads, has written nothing: it can wait for the next run. A task
                 # that only waits for a job can too, but most jobs end soon.

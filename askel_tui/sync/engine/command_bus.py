@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,8 +43,9 @@ async def submit(
 
 
 async def _wait_for_result(instance: Instance, command_id: int, pid: int | None) -> Command:
-    end = time.monotonic() + RESULT_TIMEOUT_S
-    while time.monotonic() < end:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + RESULT_TIMEOUT_S
+    while loop.time() < end:
         command = await instance.journal.find_command(command_id)
         if command.state != "open":
             return command

@@ -147,7 +147,9 @@ class Notifier:
     async def _schedule_retry(self, address: Address, at: DeliveryPosition, why: DeliveryFailed) -> None:
         timing = self._instance.timing
         due = self._instance.clock() + int(
-            backoff(at.attempts, timing.first_retry_delay_ms, timing.max_retry_delay_ms)
+            backoff(
+                at.attempts, timing.first_retry_delay_ms, timing.max_retry_delay_ms, timing.random_fraction
+            )
         )
         await self._instance.journal.save_delivery(
             address.key, DeliveryPosition(at.seq, at.attempts + 1, due)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -42,9 +41,10 @@ class BacklogWorkers:
 
     def update(self, has_backlog: bool) -> None:
         """Starts or stops the workers in the background, as there is a backlog or none."""
+        now = asyncio.get_running_loop().time()
         if has_backlog:
-            self._last_backlog_at = time.monotonic()
-        wanted = time.monotonic() - self._last_backlog_at < self._instance.timing.worker_idle_timeout_s
+            self._last_backlog_at = now
+        wanted = now - self._last_backlog_at < self._instance.timing.worker_idle_timeout_s
         if wanted != self._wanted and (self._transition is None or self._transition.done()):
             self._wanted = wanted
             self._transition = asyncio.create_task(self._start_workers() if wanted else self._stop_workers())

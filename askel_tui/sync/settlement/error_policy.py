@@ -93,4 +93,5 @@ def action_after_check(action: Action, operation: Operation, read_error: Klaviyo
 
 def backoff_ms(attempts: int, wait_ms: int | None, timing: Timing) -> int:
     """Returns the wait before the next attempt, in milliseconds, and never less than Klaviyo's `wait_ms`."""
-    return max(int(backoff(attempts, timing.first_retry_wait_ms, timing.max_retry_wait_ms)), wait_ms or 0)
+    first, longest = timing.first_retry_wait_ms, timing.max_retry_wait_ms
+    return max(int(backoff(attempts, first, longest, timing.random_fraction)), wait_ms or 0)

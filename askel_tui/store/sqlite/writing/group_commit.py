@@ -38,11 +38,18 @@ J = TypeVar("J", bound=WriteJob)
 class GroupCommitter(Generic[J]):
     """Runs jobs inside write transactions, many in one. A job that fails is rolled back alone."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, poll_job: Callable[[], J | None]) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        poll_job: Callable[[], J | None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Makes a committer; `poll_job` returns the next job where one waits already, else None."""
         self._connection = connection
         self._path = path
         self._poll_job = poll_job
+        self._clock = clock
 
     def commit(self, job: J) -> Sequence[J]:
         """Commits this job and those that wait behind it; returns them with their results and errors."""
@@ -66,10 +73,10 @@ class GroupCommitter(Generic[J]):
 
     def _gather(self, group: list[J]) -> None:
         """Runs the first job and those behind it until one fails, none waits or it is time to commit."""
-        until = time.monotonic() + MAX_GATHER_S
+        until = self._clock() + MAX_GATHER_S
         while True:
             self._attempt(group[-1])
-            if group[-1].error is not None or time.monotonic() > until:
+            if group[-1].error is not None or self._clock() > until:
                 return
             job = self._poll_job()
             if job is None:
