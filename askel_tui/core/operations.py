@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -34,6 +35,17 @@ TargetType = Literal["list", "segment", "flow", "metric", "property"]
 
 IDENTIFIERS = ("email", "phone_number", "external_id")
 """The identifiers a record may give, strongest first (docs/klaviyo.md 3.1)."""
+
+
+_ASCII_LOWER = {ord(capital): capital.lower() for capital in string.ascii_uppercase}
+
+
+def fold_email(address: str) -> str:
+    """Returns an e-mail address as addresses are compared: ASCII letters small, and every other character as it is.
+
+    Folding further would make one person of two: weiß@ and weiss@ are two addresses.
+    """
+    return address.lower() if address.isascii() else address.translate(_ASCII_LOWER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +77,12 @@ class Identity:
     def keys(self) -> tuple[str, ...]:
         """Returns one ordering key per identifier.
 
-        Records that share a key are about one profile; e-mails are case-folded.
+        Records that share a key are about one profile; e-mails are compared by `fold_email`.
         """
         if self.email is not None and self.phone_number is None and self.external_id is None:
-            return (f"email:{self.email.casefold()}",)
+            return (f"email:{fold_email(self.email)}",)
         return tuple(
-            f"{name}:{value.casefold() if name == 'email' else value}"
+            f"{name}:{fold_email(value) if name == 'email' else value}"
             for name, value in self.identifiers().items()
         )
 

@@ -88,13 +88,14 @@ async def _store_version(
         step: PinnedStep(target=each.target, through=each.through, seen=target_details(each, catalog))
         for step, each in pinned.targets.items()
     }
+    warnings = (*workflow.warnings, *pinned.warnings)
     newest = next((doc for doc in instance.state.workflows() if doc.workflow == workflow.name), None)
     if newest is not None and (newest.source, newest.targets, newest.connection) == (
         workflow.source,
         targets,
         connection.name,
     ):
-        return ApplyResult(newest, False, tuple(pinned.warnings))
+        return ApplyResult(newest, False, warnings)
     if newest is not None and newest.connection != connection.name:
         message = (
             f"{workflow.name} belongs to {newest.connection}: delete it first, or give this one another name"
@@ -122,7 +123,7 @@ async def _store_version(
         await instance.journal.set_workflow_state(draft, decision, now)
     else:
         await instance.journal.write_decision(decision, now)
-    return ApplyResult(document, True, tuple(pinned.warnings))
+    return ApplyResult(document, True, warnings)
 
 
 def _find_connection(instance: Instance, workflow: Workflow, file: str) -> ConnectionDoc:

@@ -122,3 +122,42 @@ def test_the_audit_is_exported_for_its_owner_only(askel: Askel, tmp_path: Path) 
     nowhere = tmp_path / "missing" / "audit.jsonl"
     assert str(nowhere) in askel("audit", "export", "--output", str(nowhere), code=1).stderr
     assert "after `export`" in askel("audit", "--kind", "x", "export", "--output", str(file), code=2).stderr
+
+
+def test_a_file_is_upgraded_only_when_it_is_asked_to(askel: Askel, tmp_path: Path) -> None:
+    askel.connect()
+    file = tmp_path / "first.yaml"
+    text = Path(FIRST).read_text()
+    file.write_text(text)
+    shown = askel("workflow", "upgrade", str(file))
+    assert "\n+askel: 2\n" in shown.stdout
+    assert "--write" in shown.stderr
+    askel("workflow", "apply", str(file))
+    assert file.read_text() == text
+    askel("workflow", "upgrade", str(file), "--write")
+    upgraded = file.read_text()
+    assert upgraded.replace("askel: 2\n", "", 1) == text
+    assert askel.json("workflow", "upgrade", str(file)) == {
+        "file": str(file),
+        "needed": False,
+        "diff": [],
+        "problems": [],
+    }
+    assert askel.json("workflow", "apply", str(file))["version"] == 2
+    assert askel("workflow", "export", NAME).stdout == upgraded
+    assert askel("workflow", "export", NAME, "--version", "1").stdout == text
+
+
+def test_a_file_that_the_newest_rules_refuse_is_not_upgraded(askel: Askel, tmp_path: Path) -> None:
+    askel.connect()
+    file = tmp_path / "consent.yaml"
+    text = (
+        "workflow: c\nconnection: maple-ember\ntrigger: t\nprofile: {email: data.email}\n"
+        "steps: [{id: s, upsert_profile: {properties: {$consent: data.consent}}}]\n"
+    )
+    file.write_text(text)
+    assert "`subscribe`" in askel.json("workflow", "apply", str(file))["warnings"][0]["message"]
+    assert "`subscribe`" in askel("workflow", "upgrade", str(file), "--write", code=3).stderr
+    assert file.read_text() == text
+    file.write_text(f"askel: 2\n{text}")
+    assert "`subscribe`" in askel("workflow", "apply", str(file), code=3).stderr

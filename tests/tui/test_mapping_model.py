@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from askel_tui.core.catalog import Catalog, ListEntry, MetricEntry, PropertyEntry
 from askel_tui.core.workflows.loader import load_workflow
-from askel_tui.core.workflows.model import Workflow
+from askel_tui.core.workflows.model import FIRST_RULES, NEWEST_RULES, Workflow
+from askel_tui.core.workflows.upgrade import upgrade_file
 from askel_tui.tui.screens.mapping import record_fields as found_in
 from askel_tui.tui.screens.mapping import view
 from askel_tui.tui.screens.mapping.draft import (
@@ -78,7 +79,8 @@ def maple() -> Draft:
 
 def test_maple_and_ember_built_through_the_model_is_the_file() -> None:
     """In effect: the workflows are equal but for their texts."""
-    assert loaded(to_yaml(maple())) == loaded(example("first-points-welcome.yaml").read_text("utf-8"))
+    file = upgrade_file(example("first-points-welcome.yaml").read_text("utf-8"), "f").after
+    assert loaded(to_yaml(maple())) == loaded(file)
 
 
 WORDS = st.text(min_size=1, max_size=30).filter(lambda text: text.strip()).map(str.strip)
@@ -176,7 +178,8 @@ def drafts(draw: st.DrawFn) -> Draft:
     made = tuple(StepDraft(name, *draw(STEPS)) for name in ids)
     triggers = tuple(draw(st.lists(LITERALS, min_size=1, max_size=3, unique=True)))
     profile = {"email": draw(EXPRESSIONS), "external_id": draw(EXPRESSIONS)}
-    return Draft(draw(NAMES), draw(NAMES), triggers, draw(optional(EXPRESSIONS)), profile, made)
+    rules = draw(st.sampled_from([FIRST_RULES, NEWEST_RULES]))
+    return Draft(draw(NAMES), draw(NAMES), triggers, draw(optional(EXPRESSIONS)), profile, made, rules)
 
 
 @given(drafts())

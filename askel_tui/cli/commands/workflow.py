@@ -17,7 +17,7 @@ from askel_tui.cli.common import (
     require_confirmation,
 )
 from askel_tui.cli.lazy_group import SuggestingGroup
-from askel_tui.cli.output import problem_rows, put_json, put_message, put_table
+from askel_tui.cli.output import format_cell, problem_rows, put, put_json, put_message, put_table
 from askel_tui.cli.times import TimeParam, rfc3339
 from askel_tui.cli.workflow_output import MADE_LATER, put_workflow, workflow_row
 from askel_tui.text.numbers import pluralize
@@ -49,8 +49,10 @@ def validate(file: str, as_json: bool) -> None:
     except InvalidWorkflow as invalid:
         _put_problems_json(invalid, as_json)
         raise
+    for warning in found.warnings:
+        put_message(f"warning: {warning}")
     if as_json:
-        put_json({"workflow": found.name, "problems": []})
+        put_json({"workflow": found.name, "problems": [], "warnings": problem_rows(found.warnings)})
     else:
         put_message(f"{file}: workflow {found.name} is valid, {pluralize(len(found.steps), 'step')}")
 
@@ -112,6 +114,39 @@ async def apply(file: str, as_json: bool) -> None:
         put_message(f"{label} is stored as a draft; `askel workflow activate {document.workflow}` runs it")
     else:
         put_message(f"{label} says the same already; nothing was changed")
+
+
+@workflow.command()
+@click.argument("file", type=EXISTING_FILE)
+@click.option("--write", is_flag=True, help="Write the file; without it nothing is changed.")
+@json_option
+def upgrade(file: str, write: bool, as_json: bool) -> None:
+    """Show what brings a workflow FILE under the newest rules (`askel: 2` at its head), and what they refuse in it.
+
+    \b
+    Examples:
+      askel workflow upgrade first-points-welcome.yaml
+      askel workflow upgrade first-points-welcome.yaml --write
+    """
+    from askel_tui.core.workflows.upgrade import upgrade_file
+    from askel_tui.services.workflows import InvalidWorkflow
+
+    found = upgrade_file(read_text(file), file)
+    if as_json:
+        shown = {"file": file, "needed": found.is_needed, "diff": found.diff(file)}
+        put_json({**shown, "problems": problem_rows(found.problems)})
+    else:
+        for line in found.diff(file):
+            put(format_cell(line))
+    if found.problems:
+        raise InvalidWorkflow(found.problems)
+    if not found.is_needed:
+        put_message(f"{file} follows the newest rules already")
+    elif write:
+        _write_file(file, found.after)
+        put_message(f"{file} follows the newest rules now; `askel workflow apply {file}` stores it")
+    else:
+        put_message("nothing is written; --write writes it")
 
 
 @workflow.command("list")

@@ -12,7 +12,7 @@ from typing import Any
 
 from askel_tui.contract.calls import Call
 from askel_tui.core.addressing import addressed_identity
-from askel_tui.core.operations import Identity, Operation
+from askel_tui.core.operations import Identity, Operation, fold_email
 
 Change = Mapping[str, Any]
 """A changed field: {"before": value, "after": value}; an absent value is None."""
@@ -106,7 +106,7 @@ def _same(before: Any, after: Any) -> bool:
 
 
 def _same_address(before: Any, after: Any) -> bool:
-    return isinstance(before, str) and isinstance(after, str) and before.casefold() == after.casefold()
+    return isinstance(before, str) and isinstance(after, str) and fold_email(before) == fold_email(after)
 
 
 def apply_operation(operation: Operation, profile: ProfileState) -> None:

@@ -9,7 +9,14 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from askel_tui.core.operations import IDENTIFIERS, STEP_KINDS
 from askel_tui.core.problems import Problem, did_you_mean
-from askel_tui.core.workflows.model import Subscribe, Unsubscribe, Workflow, line_of
+from askel_tui.core.workflows.model import (
+    FIRST_RULES,
+    NEWEST_RULES,
+    Subscribe,
+    Unsubscribe,
+    Workflow,
+    line_of,
+)
 from askel_tui.core.workflows.node_reader import NodeReader
 from askel_tui.core.workflows.step_readers import read_step
 from askel_tui.core.workflows.yaml_nodes import compose_nodes, describe_node, node_line
@@ -21,7 +28,7 @@ if TYPE_CHECKING:
     from askel_tui.core.operations import StepKind
     from askel_tui.core.workflows.model import Step
 
-_KEYS = ("workflow", "connection", "trigger", "when", "profile", "steps")
+_KEYS = ("askel", "workflow", "connection", "trigger", "when", "profile", "steps")
 _REQUIRED = {
     "workflow": "the name of the workflow",
     "connection": "the connection that it writes through",
@@ -42,7 +49,7 @@ def load_workflow(text: str, file: str = "<workflow>") -> tuple[Workflow | None,
     root, problems = compose_nodes(text, file)
     if root is None:
         return None, problems
-    reader = NodeReader(file, problems)
+    reader = NodeReader(file, problems, rules=_rules(root))
     if not isinstance(root, MappingNode):
         reader.add_problem(
             root, f"a workflow file holds a mapping of {', '.join(_KEYS)}, not {describe_node(root)}"
@@ -55,6 +62,11 @@ def load_workflow(text: str, file: str = "<workflow>") -> tuple[Workflow | None,
 
 def _workflow(root: MappingNode, text: str, reader: NodeReader) -> Workflow:
     given = reader.read_fields(root, None, _KEYS, _REQUIRED)
+    if "askel" in given and reader.rules != NEWEST_RULES:
+        message = (
+            f"takes {NEWEST_RULES}, the newest rules that this Askel knows; without it the first rules hold"
+        )
+        reader.add_problem(given["askel"], message, "askel")
     profile = _profile(given.get("profile"), reader)
     steps = _steps(given.get("steps"), reader)
     if profile is not None:
@@ -69,7 +81,16 @@ def _workflow(root: MappingNode, text: str, reader: NodeReader) -> Workflow:
         steps=steps,
         source=text,
         lines=reader.lines,
+        rules=reader.rules,
+        warnings=tuple(reader.warnings),
     )
+
+
+def _rules(root: Node) -> int:
+    """Reads which rules a file follows, before anything else is read by them."""
+    entries = root.value if isinstance(root, MappingNode) else ()
+    given = (value.value for key, value in entries if isinstance(key, ScalarNode) and key.value == "askel")
+    return NEWEST_RULES if next(given, None) == str(NEWEST_RULES) else FIRST_RULES
 
 
 def _name(node: Node | None, field: str, reader: NodeReader) -> str:

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from askel_tui.core.expressions.expression import Expression
     from askel_tui.core.operations import StepKind, TargetType
+    from askel_tui.core.problems import Problem
 
 CONSENT_CHANNELS = ("email", "sms", "whatsapp", "push")
 """The channels of consent. Those that a revision takes are checked when the workflow is applied."""
+
+FIRST_RULES, NEWEST_RULES = 1, 2
+"""The rules that a workflow file follows: `askel: 2` at its head asks for the newest, without it the first hold."""
 
 DIRECT_VERSION = 0
 """The version of writes that are made directly, without a workflow."""
@@ -135,7 +139,10 @@ Step = (
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """The content of a workflow file. `profile` has an expression per identifier; `source` is the file's text."""
+    """The content of a workflow file. `profile` has an expression per identifier; `source` is the file's text.
+
+    `warnings` are what `NEWEST_RULES` would refuse, where the file follows the first.
+    """
 
     name: str
     connection: str
@@ -145,6 +152,8 @@ class Workflow:
     steps: tuple[Step, ...]
     source: str
     lines: FieldLines = field(default_factory=dict, compare=False)
+    rules: int = FIRST_RULES
+    warnings: tuple[Problem, ...] = field(default=(), compare=False)
 
     def step(self, step_id: str) -> Step:
         """Returns the step of an id. Raises `KeyError`."""

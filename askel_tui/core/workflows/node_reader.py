@@ -9,6 +9,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from askel_tui.core.expressions.expression import Expression, ExpressionError, parse_expression
 from askel_tui.core.problems import Problem, did_you_mean
+from askel_tui.core.workflows.model import FIRST_RULES, NEWEST_RULES
 from askel_tui.core.workflows.yaml_nodes import describe_node, node_line
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class MappingEntry:
 class NodeReader:
     """Reads values from nodes. A wrong value is added to `problems`, and None is given instead.
 
+    What only the newest rules refuse goes to `warnings` where the file follows the first.
+
     `lines` collects the line of each field, and under '' that of the whole.
     """
 
@@ -35,6 +38,8 @@ class NodeReader:
     problems: list[Problem]
     step: str | None = None
     lines: dict[str, int] = field(default_factory=dict)
+    rules: int = FIRST_RULES
+    warnings: list[Problem] = field(default_factory=list)
 
     def for_step(self, step: str | None, node: Node) -> NodeReader:
         """Makes a reader for one step of the same file."""
@@ -45,6 +50,11 @@ class NodeReader:
     ) -> None:
         """Adds a problem of the field, at the node's line."""
         self.problems.append(Problem(message, field, self.step, self.file, node_line(node), suggestion))
+
+    def add_new_problem(self, node: Node, message: str, field: str | None = None) -> None:
+        """Adds a problem that the newest rules brought; under the first it is a warning."""
+        found = self.problems if self.rules >= NEWEST_RULES else self.warnings
+        found.append(Problem(message, field, self.step, self.file, node_line(node)))
 
     def read_entries(self, node: Node | None, field: str | None, takes: str) -> list[MappingEntry]:
         """Reads the entries of a mapping. A key that is no word or comes twice is a problem.

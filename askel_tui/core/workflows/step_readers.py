@@ -34,6 +34,8 @@ ALL_STANDARD_ATTRIBUTES = tuple(sorted(set(chain.from_iterable(STANDARD_ATTRIBUT
 """The standard attributes of any revision. Pinning checks them against the connection's revision."""
 
 _CONSENT = re.compile(r"subscriptions?|(\w+_)?(consent|marketing)")
+_CONSENT_PROPERTY = re.compile(r"\s*\$consent", re.IGNORECASE)
+_NO_CONSENT = "a property gives no consent: that is a step of its own, `subscribe` or `unsubscribe`"
 _PROFILE_KEYS = (*IDENTIFIERS, "id", "anonymous_id", "_kx")
 _CHANNELS_NEEDED = {"channels": f"a list of {', '.join(CONSENT_CHANNELS)}"}
 _CURRENCY = re.compile(r"[A-Z]{3}")
@@ -73,6 +75,8 @@ def _upsert_profile(step_id: str, node: Node, reader: NodeReader) -> UpsertProfi
                     reader.add_problem(each.key, "a property needs a name", "properties")
                 elif written is not None:
                     properties[each.name] = written
+                if _CONSENT_PROPERTY.match(each.name):
+                    reader.add_new_problem(each.key, _NO_CONSENT, f"properties.{each.name}")
         elif entry.name == "location":
             for each in reader.read_entries(entry.value, "location", "a mapping of the parts of an address"):
                 _attribute(f"location.{each.name}", each.key, each.value, attributes, reader)

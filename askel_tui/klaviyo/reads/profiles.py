@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.contract.calls import Call
-from askel_tui.core.operations import IDENTIFIERS, Identity
+from askel_tui.core.operations import IDENTIFIERS, Identity, fold_email
 from askel_tui.klaviyo.filters import any_of_batches, sparse_fields
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def _values(identities: Iterable[Identity], name: str) -> list[str]:
     """Collects the identifiers of one kind; e-mails in lower case too, since filters are case-sensitive."""
     values = [value for each in identities if (value := getattr(each, name)) is not None]
     if name == "email":
-        values += [value.casefold() for value in values]
+        values += [fold_email(value) for value in values]
     return list(dict.fromkeys(values))
 
 

@@ -10,6 +10,7 @@ from askel_tui.sandbox.handlers.context import Context, Reply
 from askel_tui.sandbox.handlers.resource_builder import reference
 from askel_tui.sandbox.jsonapi.errors import forbidden, invalid, not_found
 from askel_tui.sandbox.state import profiles
+from askel_tui.sandbox.state.model import ascii_lower
 from askel_tui.sandbox.state.sorted_views import rows_between, sort_rows
 
 if TYPE_CHECKING:
@@ -94,7 +95,9 @@ def _meets_conditions(profile: Profile, conditions: Iterable[Condition]) -> bool
                 return False
         elif field in _INDEXED_FIELDS:
             wanted = condition.value if condition.operator == "any" else [condition.value]
-            if (profile.attributes.get(field) or "").lower() not in {str(one).lower() for one in wanted}:
+            if ascii_lower(profile.attributes.get(field) or "") not in {
+                ascii_lower(str(one)) for one in wanted
+            }:
                 return False
         elif not _has_suppression(profile, condition):
             return False

@@ -212,4 +212,4 @@ class Account:
 
 
 def _normalize(kind: str, value: str) -> str:
-    return value.strip().lower() if kind in _CASE_INSENSITIVE else value
+    return model.ascii_lower(value.strip()) if kind in _CASE_INSENSITIVE else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -33,6 +34,14 @@ LOCATION_FIELDS: Final = (
     "timezone",
     "ip",
 )
+
+
+_ASCII_LOWER: Final = {ord(capital): capital.lower() for capital in string.ascii_uppercase}
+
+
+def ascii_lower(text: str) -> str:
+    """Returns the text with its ASCII letters small, as e-mail addresses are compared."""
+    return text.translate(_ASCII_LOWER)
 
 
 @dataclass(slots=True)

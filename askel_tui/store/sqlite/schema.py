@@ -18,7 +18,7 @@ from askel_tui.store.sqlite.connection import begin_write, explain_error, retry_
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 APPLICATION_ID = 0x41534B4C
 
 TABLES = f"""
@@ -126,6 +126,8 @@ ALTER TABLE places RENAME TO slots;
 DROP INDEX places_ends;
 CREATE INDEX slots_ends ON slots (account, call, ends)
 """,
+    # The ids were remembered for addresses folded too far: one may be another person's. They are learned again.
+    5: "DELETE FROM profiles",
 }
 """The statements that bring a file of a version to the next one, by version. `TABLES` makes version 1."""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from askel_tui.core.drift.dependencies import StepDependencies
 from askel_tui.core.drift.lost_properties import PropertyWitness, find_lost_properties
-from askel_tui.core.operations import Identity
+from askel_tui.core.operations import Identity, fold_email
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.reads.profiles import find_profiles
 from askel_tui.store.journal.interface import Journal
@@ -133,7 +133,7 @@ def _has_an_identifier(attributes: Mapping[str, Any], wanted: Mapping[str, str])
     for name, value in wanted.items():
         held = attributes.get(name)
         if held == value or (
-            name == "email" and isinstance(held, str) and held.casefold() == value.casefold()
+            name == "email" and isinstance(held, str) and fold_email(held) == fold_email(value)
         ):
             return True
     return False

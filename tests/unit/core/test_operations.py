@@ -19,6 +19,7 @@ from askel_tui.core.operations import (
     Operation,
     Target,
     event_unique_id,
+    fold_email,
     operation_id,
     split_encoded,
 )
@@ -203,3 +204,25 @@ def test_what_carries_a_flow_is_its_destination() -> None:
     added = Operation(kind="add_to_list", target=carrier, **common)  # type: ignore[arg-type]
     assert (fired.destination, added.destination) == (carrier, carrier)
     assert not fired.is_gate
+
+
+@given(st.text(min_size=1, max_size=12), st.text(min_size=1, max_size=12))
+def test_an_address_is_folded_no_further_than_its_ascii_letters(one: str, other: str) -> None:
+    """Two addresses are one exactly where they differ in the case of ASCII letters alone."""
+    alike = len(one) == len(other) and all(
+        a == b or (a.isascii() and b.isascii() and a.lower() == b.lower())
+        for a, b in zip(one, other, strict=True)
+    )
+    assert (fold_email(one) == fold_email(other)) == alike
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("weiß@x.example", "weiss@x.example"),
+        ("ﬁn@x.example", "fin@x.example"),
+        ("\N{KELVIN SIGN}@x.example", "K@x.example"),
+    ],
+)
+def test_addresses_that_unicode_folds_together_are_two_people(one: str, other: str) -> None:
+    assert Identity(email=one).keys() != Identity(email=other).keys()

@@ -25,6 +25,7 @@ from askel_tui.core.workflows.model import (
     line_of,
     step_targets,
 )
+from askel_tui.core.workflows.upgrade import upgrade_file
 from tests.support.files import EXAMPLES
 
 HEAD = """\
@@ -321,7 +322,7 @@ def test_a_step_that_is_wrong_has_one_problem(text: str, expected: str) -> None:
     [
         ("", "the file is empty"),
         ("# only a comment", "the file is empty"),
-        ("- a\n- b", "holds a mapping of workflow, connection"),
+        ("- a\n- b", "holds a mapping of askel, workflow, connection"),
         ("a: [", "w.yaml:1: not YAML"),
         ("a: b: c", "w.yaml:1: not YAML"),
         ("a: b\n\x07", "w.yaml:2: not YAML: a character"),
@@ -418,3 +419,44 @@ def test_examples_with_mistakes_are_workflows_or_problems(data: st.DataObject) -
         put = data.draw(st.text(alphabet="{}[]():,'\"`&*!|>%@#-? \n\tabz0\x00\u2028é", max_size=4))
         text = text[:at] + put + text[at + cut :]
     checked(text)
+
+
+# The rules that a file follows.
+
+
+def test_a_file_says_which_rules_it_follows() -> None:
+    text = f"{HEAD}steps:\n  - id: s\n    add_to_list: L\n"
+    assert load(text).rules == 1
+    assert load(f"askel: 2\n{text}").rules == 2
+    assert "askel: takes 2" in problems(f"askel: 3\n{text}")[0]
+    assert "askel: takes 2" in problems(f"askel: [2]\n{text}")[0]
+
+
+def test_consent_as_a_property_is_refused_by_the_newest_rules_and_warned_of_by_the_first() -> None:
+    text = f"{HEAD}steps:\n  - id: s\n    upsert_profile: {{properties: {{$consent: data.c, $Consent_at: data.d}}}}\n"
+    warned = [(each.step, each.field, each.line) for each in load(text).warnings]
+    assert warned == [("s", "properties.$consent", 7), ("s", "properties.$Consent_at", 7)]
+    assert isinstance(written := load(text).steps[0], UpsertProfile)
+    assert written.properties.keys() == {"$consent", "$Consent_at"}
+    assert ["`subscribe`" in each for each in problems(f"askel: 2\n{text}")] == [True, True]
+
+
+@pytest.mark.parametrize("text", [text for text in TEXTS if load_workflow(text)[0] is not None])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_upgrading_puts_the_marker_first_and_changes_nothing_else(text: str, line_end: str) -> None:
+    text = f"# Whose it is\n---\n{text}".replace("\n", line_end)
+    found = upgrade_file(text, "w.yaml")
+    assert found.problems == ()
+    assert [line for line in found.diff("w.yaml")[2:] if line[0] in "+-"] == ["+askel: 2"]
+    upgraded = load(found.after)
+    assert (upgraded.rules, upgraded.steps) == (2, load(text).steps)
+    assert not upgrade_file(found.after, "w.yaml").is_needed
+
+
+def test_a_flow_mapping_and_an_indented_file_are_upgraded_too() -> None:
+    flow = (
+        "{workflow: w, connection: c, trigger: t, profile: {email: data.e}, steps: [{id: s, add_to_list: L}]}"
+    )
+    assert upgrade_file(flow, "w").after == "{askel: 2, " + flow[1:]
+    indented = f"{HEAD}steps: [{{id: s, add_to_list: L}}]\n".replace("\n", "\n  ").join(("  ", ""))[:-2]
+    assert upgrade_file(indented, "w").after == f"  askel: 2\n{indented}"

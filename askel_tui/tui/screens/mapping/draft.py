@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.core.workflows.model import (
+    FIRST_RULES,
+    NEWEST_RULES,
     AddToList,
     RemoveFromList,
     RequireSegment,
@@ -83,7 +85,10 @@ class StepDraft:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A workflow while it is edited; `profile` holds the texts of the identifiers' expressions."""
+    """A workflow while it is edited; `profile` holds the texts of the identifiers' expressions.
+
+    A new one follows the newest rules, one from a file those of the file.
+    """
 
     name: str = ""
     connection: str = ""
@@ -91,6 +96,7 @@ class Draft:
     when: str = ""
     profile: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[StepDraft, ...] = ()
+    rules: int = NEWEST_RULES
 
     def with_identifier(self, name: str, text: str) -> Draft:
         """Returns the draft with an identifier's expression set, or removed by an empty text."""
@@ -138,6 +144,7 @@ class Draft:
             "when": self.when,
             "profile": dict(self.profile),
             "steps": steps,
+            "rules": self.rules,
         }
 
     @classmethod
@@ -149,7 +156,13 @@ class Draft:
         )
         profile = dict(value["profile"])
         return cls(
-            value["name"], value["connection"], tuple(value["triggers"]), value["when"], profile, steps
+            value["name"],
+            value["connection"],
+            tuple(value["triggers"]),
+            value["when"],
+            profile,
+            steps,
+            value.get("rules", FIRST_RULES),
         )
 
 
@@ -214,6 +227,7 @@ def draft_from_workflow(workflow: Workflow) -> Draft:
         _text(workflow.when),
         {name: each.text for name, each in workflow.profile.items()},
         tuple(_step(step) for step in workflow.steps),
+        workflow.rules,
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
+from askel_tui.core.workflows.model import FIRST_RULES
 from askel_tui.tui.screens.mapping.draft import LOCATION_PREFIX, PROPERTY_PREFIX, Draft, StepDraft, split_list
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ def to_yaml(draft: Draft) -> str:
     """Writes a draft as a workflow file. Loading it gives the draft's content, or the problems of what it lacks."""
     triggers: Any = list(draft.triggers) if len(draft.triggers) != 1 else draft.triggers[0]
     whole: dict[str, Any] = {
+        "askel": draft.rules if draft.rules != FIRST_RULES else None,
         "workflow": draft.name,
         "connection": draft.connection,
         "trigger": triggers or None,

@@ -294,5 +294,5 @@ class MappingSession:
         found = list(problems) if self.draft.name or self.is_dirty else []
         if workflow is not None and self.catalog is not None:
             pinned = pin_targets(workflow, self.catalog, only_lists=self._only_lists, revision=self._revision)
-            found += pinned.problems + pinned.warnings
+            found += [*pinned.problems, *workflow.warnings, *pinned.warnings]
         return found
