@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.core.workflows.model import Workflow
+from askel_tui.core.workflows.upgrade import upgrade_file
 from askel_tui.tui.app import AskelApp
 from askel_tui.tui.screens.mapping.draft_yaml import to_yaml
 from askel_tui.tui.screens.mapping.screen import MappingScreen
@@ -111,7 +112,8 @@ async def test_maple_and_ember_is_built_by_keys_alone(console: Console) -> None:
         await press(pilot, "ctrl+s")
         assert "saved as version 1, a draft" in toasts(app)
         stored = bench.instance.workflow_document("first-points-welcome")
-        assert in_effect(stored.source) == in_effect(example("first-points-welcome.yaml").read_text("utf-8"))
+        file = upgrade_file(example("first-points-welcome.yaml").read_text("utf-8"), "f").after
+        assert in_effect(stored.source) == in_effect(file)
 
 
 WANTED = {
