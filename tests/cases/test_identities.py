@@ -20,3 +20,20 @@ def test_addresses_that_only_fold_alike_are_two_people(case: Callable[[str], Cas
     made = {name: each["first_name"] for name, each in run.profiles().items() if name not in before}
     assert sorted(made.values()) == ["Anna", "Berta", "Ligature", "Plain", "S1", "S2"]
     assert [entry["profile"]["email"] for entry in run.audit("fo-0")] == ["weiß@mapleandember.example"]
+
+
+def test_what_is_not_seen_in_an_address_is_refused_before_it_is_sent(case: Callable[[str], CaseRun]) -> None:
+    run = case("email-invisible-characters")
+    run.apply()
+    shown = {each["record"]: each["problems"] for each in run.dry_run("emails", "r.jsonl")["records"]}
+    named = {"nbsp": "U+00A0", "zwsp": "U+200B", "bomin": "U+FEFF", "rtl": "U+202E", "emoji": "U+1F600"}
+    for record, code in named.items():
+        assert [(each["field"], code in each["message"]) for each in shown[record]] == [
+            ("profile.email", True)
+        ]
+    before = run.profiles().keys()
+    run.ingest()
+    run.go_live("emails")
+    failed = {row["record"] for row in run.askel.json("failed", "list")["failed"]}
+    assert failed == {record for record, problems in shown.items() if problems}
+    assert all(name.isprintable() for name in run.profiles().keys() - before)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from askel_tui.text.invisible import trim_unseen
 from askel_tui.text.quoting import quote
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -189,7 +190,7 @@ CUSTOM_FUNCTIONS: Mapping[str, Function] = {
     "title": _text_function("title", _title),
     "lower": _text_function("lower", str.lower),
     "upper": _text_function("upper", str.upper),
-    "trim": _text_function("trim", str.strip),
+    "trim": _text_function("trim", trim_unseen),
     "concat": Function(_concat, 1, None),
     "coalesce": Function(_coalesce, 1, None),
     "number": Function(_number, 1, 1),

@@ -12,6 +12,7 @@ from askel_tui.contract.caps import Caps
 from askel_tui.core.canonical import canonical_json
 from askel_tui.core.problems import json_type_name
 from askel_tui.core.records.record import RecordRefused, normalize_time
+from askel_tui.text.invisible import find_unseen, name_character
 from askel_tui.text.quoting import quote
 
 
@@ -26,6 +27,7 @@ _EMAIL = re.compile(
 )
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
+_NAMED = {"email": "an e-mail address", "phone_number": "a phone number", "external_id": "an external id"}
 _NUMERIC_ATTRIBUTES = frozenset({"location.latitude", "location.longitude"})
 
 
@@ -46,6 +48,9 @@ def check_identifier(name: str, value: Any, limits: Caps) -> str | None:
         value = str(value)
     if not isinstance(value, str):
         raise UnusableValue(f"{json_type_name(value)} can't be {name.replace('_', ' ')}")
+    unseen = find_unseen(value, symbols=name == "email")
+    if unseen is not None:
+        raise UnusableValue(f"not {_NAMED[name]}: {name_character(unseen)} in {quote(value)}")
     if name == "email":
         if len(value) > limits.email or not _EMAIL.fullmatch(value):
             raise UnusableValue(f"not an e-mail address: {quote(str(value))}")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from askel_tui.contract.caps import caps
 from askel_tui.contract.endpoints import SELECTABLE
 from askel_tui.core.expressions import values
+from askel_tui.core.expressions.expression import parse_expression
 from askel_tui.core.expressions.values import UnusableValue
 from askel_tui.core.problems import json_type_name
 from askel_tui.text.quoting import quote
@@ -22,6 +23,9 @@ from tests.support.strategies import json_values
 
 pytestmark = pytest.mark.clock
 
+UNSEEN_LETTERS = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0" + "".join(
+    map(chr, [*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)])
+)
 NEWEST = caps("2026-07-15")
 OLDEST = caps("2024-02-15")
 
@@ -71,6 +75,50 @@ def test_addresses_are_kept_as_they_are(address: str) -> None:
 def test_text_that_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(UnusableValue, match="not an e-mail address"):
         values.check_identifier("email", address, NEWEST)
+
+
+UNSEEN = st.characters(categories=["Cc", "Cf", "Zl", "Zp", "Zs", "Co", "Cn"], exclude_characters=" ")
+UNSEEN |= st.sampled_from("\u034f\u115f\u2800\u3164\ufe0f\uffa0\U000e0100")
+PICTURES = st.characters(categories=["So", "Sk"], min_codepoint=128)
+
+
+@given(st.data(), UNSEEN | PICTURES)
+def test_a_character_that_is_not_seen_or_is_a_picture_is_named_in_an_address(
+    data: st.DataObject, char: str
+) -> None:
+    address = "zoë.o'neil@mapleandember.example"
+    at = data.draw(st.integers(0, len(address)))
+    with pytest.raises(UnusableValue, match=rf"not an e-mail address: .* \(U\+{ord(char):04X}\) in ."):
+        values.check_identifier("email", address[:at] + char + address[at:], NEWEST)
+
+
+@given(st.data(), UNSEEN)
+def test_a_character_that_is_not_seen_is_named_in_an_external_id_and_a_phone_number(
+    data: st.DataObject, char: str
+) -> None:
+    for name, value in (("external_id", "Kundin 7 ★"), ("phone_number", "+442079460018")):
+        at = data.draw(st.integers(0, len(value)))
+        with pytest.raises(UnusableValue, match=rf"not an? .*: .* \(U\+{ord(char):04X}\) in ."):
+            values.check_identifier(name, value[:at] + char + value[at:], NEWEST)
+    assert values.check_identifier("external_id", "Kundin 7 ★", NEWEST) == "Kundin 7 ★"
+
+
+LETTERS = st.characters(categories=["L", "Mn", "Nd"], exclude_characters=UNSEEN_LETTERS)
+
+
+@given(st.text(LETTERS, min_size=1, max_size=8))
+def test_letters_of_any_script_are_an_address(letters: str) -> None:
+    address = f"{letters}@example.example"
+    assert values.check_identifier("email", address, NEWEST) == address
+
+
+LEFT_BY_COPYING = st.text("\u200b\ufeff\u2060\u200e\u202e\u202c\u00a0\t ", max_size=4)
+
+
+@given(LEFT_BY_COPYING, LEFT_BY_COPYING)
+def test_trim_takes_what_is_not_seen_off_both_ends(before: str, after: str) -> None:
+    trim = parse_expression("trim(data.email)")
+    assert trim.evaluate({"data": {"email": f"{before}ada\u200b@x.example{after}"}}) == "ada\u200b@x.example"
 
 
 def test_an_address_may_be_as_long_as_klaviyo_takes() -> None:
