@@ -29,8 +29,8 @@ def test_the_demo_is_watched_in_the_console() -> None:
     )
     os.close(theirs)
     try:
-        read_until(ours, rb"daemon runs")
-        read_until(ours, rb"no daemon")
+        # The notice stays on the screen, whatever else a slow machine has no time to paint.
+        read_until(ours, rb"goes on since")
         os.write(ours, b"\x11")
         read_until(ours, rb"Nothing was lost, nothing was doubled")
         assert process.wait(PATIENCE_S) == 0

@@ -16,6 +16,9 @@ import click
 
 from askel_tui.cli.common import run_async
 
+MAX_STORY_REST_S = 20
+"""Time that the story may still take once the console was left, in seconds; ctrl+c ends it at once."""
+
 
 @click.command()
 @click.option("--headless", is_flag=True, help="Print the story on standard output and end.")
@@ -81,20 +84,20 @@ def _play_in_console(home: Path) -> None:
 
     lines: list[str] = []
     begun = threading.Event()
-    stop: list[Callable[[], None]] = []
+    stop: list[Callable[[float], None]] = []
     ended: list[BaseException] = []
 
     async def play() -> None:
         loop, left = asyncio.get_running_loop(), asyncio.Event()
         story = asyncio.create_task(_play_story(home, lines.append, begun, left))
 
-        def leave() -> None:
-            # A story that has ended only waits for `left`; one that has not is cancelled.
+        def leave(rest_s: float) -> None:
             left.set()
-            loop.call_later(0.1, story.cancel)
+            loop.call_later(rest_s, story.cancel)
 
-        def leave_from_outside() -> None:
-            loop.call_soon_threadsafe(leave)
+        def leave_from_outside(rest_s: float) -> None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(leave, rest_s)
 
         stop.append(leave_from_outside)
         with contextlib.suppress(asyncio.CancelledError):
@@ -108,16 +111,21 @@ def _play_in_console(home: Path) -> None:
         finally:
             begun.set()
 
+    def end(rest_s: float) -> None:
+        for each in stop:
+            each(rest_s)
+        thread.join()
+
     thread = threading.Thread(target=work, name="askel-demo")
     thread.start()
     begun.wait()
     try:
         console()
     finally:
-        for each in stop:
-            with contextlib.suppress(RuntimeError):
-                each()
-        thread.join()
+        try:
+            end(MAX_STORY_REST_S)
+        except KeyboardInterrupt:
+            end(0)
         click.echo("\n".join(lines))
     if ended:
         raise ended[0]
