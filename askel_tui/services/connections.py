@@ -119,9 +119,8 @@ async def rotate(instance: Instance, name: str, key: str, actor: str) -> tuple[C
     for _ in range(2):
         for hold in await instance.journal.holds():
             if hold.connection == name and hold.cause in KEY_CAUSES:
-                arguments = {"workflow": hold.workflow, "step": hold.step, "cause": hold.cause}
                 with contextlib.suppress(CommandRefused):  # Another cause holds it by now.
-                    await submit(instance, "release", arguments, actor)
+                    await submit(instance, "release", hold.release_arguments(), actor)
     return changed, found
 
 

@@ -60,7 +60,7 @@ class WorkflowStatus:
 
 @dataclass(frozen=True, slots=True)
 class HoldStatus:
-    """A held step, since when it is held (milliseconds since 1970), and how many of its operations wait."""
+    """A held step of a version; `since` is in milliseconds since 1970, `waiting` counts its operations that wait."""
 
     workflow: str
     step: str
@@ -68,6 +68,7 @@ class HoldStatus:
     detail: str
     since: int
     waiting: int
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,9 @@ async def read_status(instance: Instance) -> Status:
 
 
 def _hold(hold: Hold) -> HoldStatus:
-    return HoldStatus(hold.workflow, hold.step, hold.cause, hold.detail, hold.since, hold.waiting)
+    return HoldStatus(
+        hold.workflow, hold.step, hold.cause, hold.detail, hold.since, hold.waiting, hold.version
+    )
 
 
 async def _workflows(instance: Instance) -> tuple[WorkflowStatus, ...]:

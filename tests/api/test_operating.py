@@ -101,7 +101,7 @@ async def test_drift_counts_the_steps_that_the_account_made_hold(quiet: RunningA
     journal = quiet.bench.instance.journal
     await quiet.bench.apply(WORKFLOW)
     for cause in HOLD_CAUSES:
-        await journal.add_hold(Hold(NAME, "tested", cause, cause, "", 1), 1)
+        await journal.add_hold(Hold(NAME, "tested", 1, cause, cause, "", 1), 1)
     text = (await quiet.http.get("/metrics")).text
     ours = {"key_refused", "other_account", "scope_missing", "in_doubt", "gate_unreadable", "person"}
     ours |= {"outage", "revision"}

@@ -164,7 +164,7 @@ def test_held_operations_can_be_discarded(sh: Shell, fresh: SandboxProcess) -> N
     sh.run("daemon", "--until-idle", code=3)
     waiting = sh.json("hold", "list")["holds"][0]["waiting"]
     assert sh.json("hold", "discard", NAME)["holds"] == [
-        {"workflow": NAME, "step": "welcome", "operations": waiting}
+        {"workflow": NAME, "version": 1, "step": "welcome", "operations": waiting}
     ]
     assert len(sh.lines("audit", "--status", "discarded", "--kind", "add_to_list")) == waiting
 

@@ -472,3 +472,40 @@ def _on_list(bench: Workbench, name: str, email: str) -> Callable[[], Awaitable[
         return email in bench.on_list(name)
 
     return true
+
+
+async def test_a_repaired_version_sends_and_the_older_one_stays_held_until_its_list_is_back(
+    bench: Workbench,
+) -> None:
+    """The list is deleted; the workflow is repaired to name another: looks cover the old version, which does not
+    flap."""
+    await bench.apply(WELCOME)
+    await _sent(bench, range(2))
+    change(bench, "DELETE", "lists/Welcome Flow")
+    await _sent(bench, range(2, 5))
+    change(bench, "POST", "lists", name="Second Start")
+    await bench.apply(WELCOME.replace("Welcome Flow", "Second Start"))
+    await _sent(bench, range(5, 7))
+    assert bench.on_list("Second Start") == ["t5@mapleandember.example", "t6@mapleandember.example"]
+    [hold] = await bench.instance.journal.holds()
+    assert (hold.version, hold.cause, hold.waiting) == (1, "target_gone", 3)
+
+    bench.set_timing(hold_check_interval_ms=0)
+    before = bench.sandbox.world.logged_count
+    async with engine(bench):
+        seen = len(await _decided(bench, "drift"))
+        await until(bench, lambda: _looked_again(bench, before))
+        assert [each.key for each in await bench.instance.journal.holds()] == [hold.key]
+        assert len(await _decided(bench, "drift")) == seen
+        change(bench, "POST", "lists/Welcome Flow/restore")
+        await until(bench, lambda: _sent_to(bench, "Welcome Flow", 3 + 2))
+    assert await held(bench) == {}
+    await assert_in_order(bench)
+
+
+async def _looked_again(bench: Workbench, before: int) -> bool:
+    return len(bench.requests("get_lists", after=before)) >= 3
+
+
+async def _sent_to(bench: Workbench, name: str, count: int) -> bool:
+    return len(bench.on_list(name)) == count

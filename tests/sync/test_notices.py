@@ -46,7 +46,7 @@ def _notify(bench: Workbench, *urls: str) -> None:
 async def _hold(bench: Workbench, step: str = "welcome", *, workflow: str = "welcome", now: int = 0) -> None:
     at = now or bench.instance.clock()
     detail = "the list Welcome Flow (MeWelc) is gone from the account"
-    await bench.instance.journal.add_hold(Hold(NAME, workflow, step, "target_gone", detail, at), at)
+    await bench.instance.journal.add_hold(Hold(NAME, workflow, 1, step, "target_gone", detail, at), at)
 
 
 async def _release(bench: Workbench, step: str = "welcome", *, workflow: str = "welcome") -> None:
@@ -217,7 +217,7 @@ async def test_everybody_gets_all_notices_and_a_connection_its_own(bench: Workbe
         bench.instance.state.save_setting("notify", [everywhere.url()])
         await _hold(bench)
         at = bench.instance.clock()
-        other = Hold("second", "elsewhere", "tier", "key_refused", "Klaviyo refuses the key", at)
+        other = Hold("second", "elsewhere", 1, "tier", "key_refused", "Klaviyo refuses the key", at)
         await bench.instance.journal.add_hold(other, at)
         await _round(bench)
         assert [each["connection"] for each in hook.taken] == [NAME]

@@ -133,7 +133,7 @@ async def test_a_new_home_says_how_to_begin(alone: Any, size: tuple[int, int]) -
 
 async def prepared(bench: Any) -> None:
     await bench.apply(example("first-points-welcome.yaml"))
-    hold = Hold("maple-ember", "first-points-welcome", "welcome", "target_gone", "the list is gone", 1)
+    hold = Hold("maple-ember", "first-points-welcome", 1, "welcome", "target_gone", "the list is gone", 1)
     await bench.instance.journal.add_hold(hold, bench.instance.clock())
 
 

@@ -65,9 +65,16 @@ def hold_row(row: Mapping[str, Any]) -> dict[str, Any]:
 def put_holds(holds: Sequence[Hold | HoldStatus], now: int) -> None:
     """Writes the table of holds."""
     put_table(
-        ("workflow", "step", "waiting", "since", "why"),
+        ("workflow", "version", "step", "waiting", "since", "why"),
         [
-            (each.workflow, each.step, each.waiting, f"{format_age(each.since, now)} ago", each.detail)
+            (
+                each.workflow,
+                each.version,
+                each.step,
+                each.waiting,
+                f"{format_age(each.since, now)} ago",
+                each.detail,
+            )
             for each in holds
         ],
         keep_last_whole=True,
@@ -121,6 +128,5 @@ async def _decide(command: str, workflow: str | None, step: str | None, as_json:
             outcome = "waits to be sent" if is_single else "wait to be sent"
         else:
             outcome = "is discarded" if is_single else "are discarded"
-        put_message(
-            f"{each['workflow']} step {each['step']}: {pluralize(each['operations'], 'operation')} {outcome}"
-        )
+        operations = pluralize(each["operations"], "operation")
+        put_message(f"{each['workflow']} step {each['step']}: {operations} {outcome}")

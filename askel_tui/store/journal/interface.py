@@ -118,6 +118,7 @@ class Journal(TransactionRunner):
     # Holds and failures.
 
     holds = reads(holds_table.read_holds)
+    versions_with_operations = reads(holds_table.versions_with_operations)
     attempted_held_operations = reads(holds_table.attempted_held_operations)
     add_hold = writes(holds_table.add_hold)
     release_one = writes(holds_table.release_one)
@@ -151,7 +152,7 @@ class Journal(TransactionRunner):
 
     notices = reads(notices_table.read_notices)
     add_notice = writes(notices_table.add_notice)
-    add_reminders = writes(notices_table.add_reminders)
+    add_reminders = writes(holds_table.add_reminders)
     forget_other_deliveries = writes(notices_table.forget_other_deliveries)
     save_delivery = writes(notices_table.save_delivery)
 

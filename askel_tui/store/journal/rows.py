@@ -155,15 +155,30 @@ class DelayedOperation:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A step that may not send. `cause` is one of `core.hold_causes`, `detail` is for people."""
+    """A step of a version that may not send. `cause` is one of `core.hold_causes`, `detail` is for people."""
 
     connection: str
     workflow: str
+    version: int
     step: str
     cause: str
     detail: str
     since: int
     waiting: int = 0
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """The workflow, version and step: a step of a version has one hold at most."""
+        return self.workflow, self.version, self.step
+
+    def release_arguments(self) -> dict[str, Any]:
+        """Returns the arguments of the command that ends this hold, if it still has this cause then."""
+        return {
+            "workflow": self.workflow,
+            "version": self.version,
+            "step": self.step,
+            "cause": self.cause,
+        }
 
 
 @dataclass(frozen=True, slots=True)

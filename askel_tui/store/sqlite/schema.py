@@ -127,7 +127,29 @@ DROP INDEX places_ends;
 CREATE INDEX slots_ends ON slots (account, call, ends)
 """,
     # The ids were remembered for addresses folded too far: one may be another person's. They are learned again.
-    5: "DELETE FROM profiles",
+    5: f"""
+DELETE FROM profiles;
+DROP INDEX operations_held;
+CREATE INDEX operations_held ON operations (workflow, hold, version, seq) WHERE state = {HELD};
+ALTER TABLE holds RENAME TO holds_of_steps;
+CREATE TABLE holds (
+  id INTEGER PRIMARY KEY, connection TEXT NOT NULL, workflow TEXT NOT NULL, version INTEGER NOT NULL,
+  step TEXT NOT NULL, cause TEXT NOT NULL, detail TEXT NOT NULL, since INTEGER NOT NULL,
+  waiting INTEGER NOT NULL DEFAULT 0, entry INTEGER NOT NULL, UNIQUE (workflow, version, step));
+INSERT INTO holds (connection, workflow, version, step, cause, detail, since, waiting, entry)
+  SELECT h.connection, h.workflow, v.version, h.step, h.cause, h.detail, h.since,
+    (SELECT count(*) FROM operations o WHERE o.workflow = h.workflow AND o.version = v.version AND o.hold = h.step
+      AND o.state = {HELD}),
+    coalesce((SELECT min(a.seq) - 1 FROM audit a WHERE a.{DECISION_KIND} AND a.kind = 'hold'
+      AND a.workflow = h.workflow AND a.step = h.step AND a.seq > (SELECT coalesce(max(r.seq), 0) FROM audit r
+        WHERE r.{DECISION_KIND} AND r.kind = 'release' AND r.workflow = h.workflow AND r.step = h.step)), 0)
+  FROM holds_of_steps h JOIN (
+    SELECT workflow, version, NULL AS step FROM workflows
+    UNION SELECT DISTINCT workflow, version, hold FROM operations WHERE state = {HELD}) v
+  ON v.workflow = h.workflow AND coalesce(v.step, h.step) = h.step
+  GROUP BY h.id, v.version ORDER BY h.id, v.version;
+DROP TABLE holds_of_steps
+""",
 }
 """The statements that bring a file of a version to the next one, by version. `TABLES` makes version 1."""
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 
 from askel_tui.contract.calls import Call
@@ -32,7 +31,7 @@ from askel_tui.klaviyo.reads.target_lookup import TargetQuery, read_targets
 from askel_tui.store.errors import UnknownConnection
 from askel_tui.store.journal.rows import Hold, StoredOperation
 from askel_tui.sync.account_checks.known_findings import KnownFindings
-from askel_tui.sync.account_checks.pins import Pins, StepKey, VersionedStep, step_key
+from askel_tui.sync.account_checks.pins import Pins, VersionedStep
 from askel_tui.sync.account_checks.property_witnesses import PropertyWitnesses
 from askel_tui.sync.account_checks.schedule import CheckSchedule
 from askel_tui.sync.instance import Instance
@@ -56,7 +55,7 @@ class AccountChecker:
         self._witnesses = PropertyWitnesses(instance.journal)
         self._findings = KnownFindings(instance.journal)
         self._schedule = CheckSchedule(instance, self._pins)
-        self._drifted_steps: set[StepKey] = set()
+        self._drifted_steps: set[VersionedStep] = set()
         """The steps with a finding that holds them, which no person released knowingly."""
         self._interval = Interval()
         self._limit = asyncio.Semaphore(MAX_CONCURRENT_CHECKS)
@@ -97,7 +96,7 @@ class AccountChecker:
                 raise result
 
     def _is_fresh(self, key: VersionedStep, now: int) -> bool:
-        return step_key(key) not in self._drifted_steps and self._schedule.is_fresh(key, now)
+        return key not in self._drifted_steps and self._schedule.is_fresh(key, now)
 
     async def _check_fully(self, connection: str, active: Collection[VersionedStep]) -> None:
         """Checks a whole connection; where the account can't be read, the next check makes up for it."""
@@ -116,27 +115,26 @@ class AccountChecker:
             except KlaviyoError as error:
                 log.info("%s could not be checked: %s", connection, error)
 
-    async def _check_before_send(self, connection: str, keys: Collection[VersionedStep]) -> bool:
+    async def _check_before_send(self, connection: str, keys: Set[VersionedStep]) -> bool:
         """Checks the steps that are not fresh. Returns False where one of them is held."""
-        steps = {step_key(key) for key in keys}
-        if steps & self._drifted_steps:
-            held = {(hold.workflow, hold.step) for hold in await self._instance.journal.holds()}
-            if steps & held:
+        if keys & self._drifted_steps:
+            held = {hold.key for hold in await self._instance.journal.holds()}
+            if keys & held:
                 return False
         stale = [key for key in keys if not self._is_fresh(key, self._instance.clock())]
         if stale:
             await self._check(connection, stale)
-        return not steps & self._drifted_steps
+        return not keys & self._drifted_steps
 
     async def _check(self, connection: str, keys: Collection[VersionedStep], *, full: bool = False) -> None:
         """Reads the targets of the steps `keys` and acts on the findings. Raises `KlaviyoError`."""
         began = self._instance.clock()
         pinned = await self._pins.read(keys)
-        has_drift = any(step_key(key) in self._drifted_steps for key in keys)
+        has_drift = any(key in self._drifted_steps for key in keys)
         checked = {
             key: one
             for key, one in pinned.items()
-            if full or step_key(key) in self._drifted_steps or not self._pins.needs_no_check(key)
+            if full or key in self._drifted_steps or not self._pins.needs_no_check(key)
         }
         try:
             client = await self._instance.find_client(connection)
@@ -161,49 +159,47 @@ class AccountChecker:
                 # The next check would fail alike, and sending must not wait for ever.
                 log.warning("%s could not be checked: %s", connection, error)
                 found, witnesses = AccountSnapshot(), {}
-            findings: dict[StepKey, dict[str, Finding]] = defaultdict(dict)
+            findings: dict[VersionedStep, dict[str, Finding]] = {}
             for key, one in checked.items():
-                of_step = witnesses.get(step_key(key), ())
-                drift = find_drift(one, found, of_step, account=document.account)
-                findings[step_key(key)] |= {each.evidence: each for each in drift}
+                drift = find_drift(one, found, witnesses.get(key, ()), account=document.account)
+                findings[key] = {each.evidence: each for each in drift}
             await self._apply_findings(connection, client, findings, checked, full=full)
         self._schedule.note_checked(keys, began)
 
     async def _read_account_state(
         self, client: Client, pinned: Mapping[VersionedStep, StepDependencies], full: bool, *, account: bool
-    ) -> tuple[AccountSnapshot, Mapping[StepKey, Sequence[PropertyWitness]]]:
+    ) -> tuple[AccountSnapshot, Mapping[VersionedStep, Sequence[PropertyWitness]]]:
         found = await read_targets(client, _target_query(pinned.values(), full))
         if account:
             found = replace(found, account=(await read_account(client))[0])
-        steps = {step_key(key): one for key, one in pinned.items()}
         try:
-            witnesses = await self._witnesses.read(client, steps)
+            witnesses = await self._witnesses.read(client, pinned)
         except ScopeMissing:
             lacking = client.endpoint(Call.GET_PROFILES).scopes
             return replace(found, lost_scopes=found.lost_scopes.union(lacking)), {}
         lost = [
             each
-            for step, one in steps.items()
+            for step, one in pinned.items()
             for each in find_lost_properties(one, witnesses.get(step, ()))
             if not self._findings.is_known(step, each)
         ]
         if lost:
             await asyncio.sleep(self._instance.timing.property_confirm_delay_s)
-            witnesses = await self._witnesses.read(client, steps)
-        self._witnesses.update_values(steps, witnesses)
+            witnesses = await self._witnesses.read(client, pinned)
+        self._witnesses.update_values(pinned, witnesses)
         return found, witnesses
 
     async def _apply_findings(
         self,
         connection: str,
         client: Client,
-        findings: Mapping[StepKey, Mapping[str, Finding]],
+        findings: Mapping[VersionedStep, Mapping[str, Finding]],
         pinned: Mapping[VersionedStep, StepDependencies],
         *,
         full: bool,
     ) -> None:
         """Notes new findings, holds their steps, and ends holds whose cause is gone."""
-        holds = {(hold.workflow, hold.step): hold for hold in await self._instance.journal.holds()}
+        holds = {hold.key: hold for hold in await self._instance.journal.holds()}
         for step, found in findings.items():
             hold = holds.get(step)
             has_drift = False
@@ -214,21 +210,18 @@ class AccountChecker:
             if full:
                 await self._findings.note_gone(connection, step, found.keys(), self._instance.clock())
                 if hold is not None and not has_drift and _may_end_by_itself(hold):
-                    await self._order_release(
-                        hold, client, [one for key, one in pinned.items() if step_key(key) == step]
-                    )
+                    await self._order_release(hold, client, pinned[step])
 
-    async def _order_release(self, hold: Hold, client: Client, pinned: Iterable[StepDependencies]) -> None:
+    async def _order_release(self, hold: Hold, client: Client, pinned: StepDependencies) -> None:
         """Submits a command that ends a hold whose cause is gone."""
         now = self._instance.clock()
         if now - hold.since < self._instance.timing.hold_check_interval_ms:
             return
         if hold.cause == Cause.SCOPE_MISSING:
             scopes = (await check_key(client)).scopes
-            if any(scopes.get(scope) == "missing" for one in pinned for scope in one.scopes):
+            if any(scopes.get(scope) == "missing" for scope in pinned.scopes):
                 return
-        arguments = {"workflow": hold.workflow, "step": hold.step, "cause": hold.cause}
-        await self._instance.journal.submit_command("release", arguments, "askel", now)
+        await self._instance.journal.submit_command("release", hold.release_arguments(), "askel", now)
         log.info("%s step %s: the cause of its hold is gone", hold.workflow, hold.step)
 
 

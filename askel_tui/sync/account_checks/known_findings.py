@@ -16,7 +16,7 @@ from askel_tui.core.hold_causes import HOLD_CAUSES
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.notice_rows import WarningNotice
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter, Decision, Hold
-from askel_tui.sync.account_checks.pins import StepKey
+from askel_tui.sync.account_checks.pins import VersionedStep
 
 log = logging.getLogger(__name__)
 
@@ -29,16 +29,16 @@ class KnownFindings:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._findings_by_step: dict[StepKey, dict[str, dict[str, Any]]] | None = None
-        self._released: set[tuple[StepKey, str]] = set()
+        self._findings_by_step: dict[VersionedStep, dict[str, dict[str, Any]]] | None = None
+        self._released: set[tuple[VersionedStep, str]] = set()
         """The findings in spite of which a person released the step."""
 
-    def is_known(self, step: StepKey, finding: Finding) -> bool:
+    def is_known(self, step: VersionedStep, finding: Finding) -> bool:
         """Checks whether the finding was noted before."""
         return finding.evidence in (self._findings_by_step or {}).get(step, {})
 
     async def handle_finding(
-        self, connection: str, step: StepKey, finding: Finding, hold: Hold | None, now: int
+        self, connection: str, step: VersionedStep, finding: Finding, hold: Hold | None, now: int
     ) -> bool:
         """Acts on a finding; `hold` is the step's present hold. Returns True where the step must not send."""
         known = (await self._load()).get(step, {}).get(finding.evidence)
@@ -61,22 +61,24 @@ class KnownFindings:
             wanted = Hold(connection, *step, finding.cause, finding.detail, now)
             ours = await self._journal.add_hold(wanted, now)
             if ours:
-                log.warning("%s step %s is held: %s", *step, finding.detail)
+                log.warning("%s step %s is held: %s", step[0], step[2], finding.detail)
         if known is None or (ours and not known["held"]):
             await self._note_finding(connection, step, finding, ours, now)
         return True
 
-    async def note_gone(self, connection: str, step: StepKey, standing: Collection[str], now: int) -> None:
+    async def note_gone(
+        self, connection: str, step: VersionedStep, standing: Collection[str], now: int
+    ) -> None:
         """Notes which findings of a step are gone; `standing` is the evidence of those that are not."""
         of_step = (await self._load()).get(step, {})
         for evidence in [each for each in of_step if each not in standing]:
             known = of_step.pop(evidence)
             self._released.discard((step, evidence))
-            decision = Decision(
-                OVER_KIND, "askel", connection, *step, {"evidence": evidence, "cause": known["cause"]}
-            )
+            workflow, version, name = step
+            detail = {"evidence": evidence, "cause": known["cause"], "version": version}
+            decision = Decision(OVER_KIND, "askel", connection, workflow, name, detail)
             if known["policy"] == "warn":
-                notice = WarningNotice("over", connection, *step, known["cause"], known["detail"])
+                notice = WarningNotice("over", connection, workflow, name, known["cause"], known["detail"])
                 await self._journal.add_notice(notice, decision, now)
             else:
                 await self._journal.write_decision(decision, now)
@@ -90,35 +92,48 @@ class KnownFindings:
             self._released = {each for each in self._released if each[0][0] in workflows}
 
     async def _note_finding(
-        self, connection: str, step: StepKey, finding: Finding, held: bool, now: int, *, warn: bool = False
+        self,
+        connection: str,
+        step: VersionedStep,
+        finding: Finding,
+        held: bool,
+        now: int,
+        *,
+        warn: bool = False,
     ) -> None:
+        workflow, version, name = step
         detail = {
+            "version": version,
             "cause": finding.cause,
             "detail": finding.detail,
             "evidence": finding.evidence,
             "policy": finding.policy,
             "held": held,
         }
-        decision = Decision(FOUND_KIND, "askel", connection, *step, detail)
+        decision = Decision(FOUND_KIND, "askel", connection, workflow, name, detail)
         if warn:
-            notice = WarningNotice("warning", connection, *step, finding.cause, finding.detail)
+            notice = WarningNotice("warning", connection, workflow, name, finding.cause, finding.detail)
             await self._journal.add_notice(notice, decision, now)
         else:
             await self._journal.write_decision(decision, now)
         (await self._load()).setdefault(step, {})[finding.evidence] = detail
 
-    async def _load(self) -> dict[StepKey, dict[str, dict[str, Any]]]:
+    async def _load(self) -> dict[VersionedStep, dict[str, dict[str, Any]]]:
         if self._findings_by_step is None:
             entries = [
                 each for kind in (FOUND_KIND, OVER_KIND, "delete") for each in await self._read_entries(kind)
             ]
-            known: dict[StepKey, dict[str, dict[str, Any]]] = {}
+            active = {state.workflow: state.version for state in await self._journal.workflow_states()}
+            known: dict[VersionedStep, dict[str, dict[str, Any]]] = {}
             for entry in sorted(entries, key=lambda each: each.seq):
                 if entry.kind == "delete":
                     known = {step: each for step, each in known.items() if step[0] != entry.workflow}
                     continue
                 detail = (entry.response or {}).get("detail") or {}
-                of_step = known.setdefault((entry.workflow or "", entry.step or ""), {})
+                workflow = entry.workflow or ""
+                # Entries of 0.1.0 name no version: only the active one was checked.
+                version = detail.get("version", active.get(workflow, 0))
+                of_step = known.setdefault((workflow, version, entry.step or ""), {})
                 if entry.kind == FOUND_KIND:
                     of_step[detail["evidence"]] = detail
                 else:

@@ -14,16 +14,8 @@ from askel_tui.core.workflows.scopes import needed_scopes
 from askel_tui.store.errors import UnknownConnection, UnknownVersion, UnknownWorkflow
 from askel_tui.sync.instance import Instance
 
-StepKey = tuple[str, str]
-"""A workflow and a step."""
-
 VersionedStep = tuple[str, int, str]
 """A workflow, its version and a step: operations keep the version that they were planned under."""
-
-
-def step_key(step: VersionedStep) -> StepKey:
-    """Returns the step without its version."""
-    return step[0], step[2]
 
 
 class Pins:
@@ -36,15 +28,19 @@ class Pins:
         """The properties that active workflows remove themselves, by connection."""
 
     async def active(self) -> dict[str, list[VersionedStep]]:
-        """Returns the steps of all active and paused workflows, by connection."""
+        """Returns the steps of all active and paused workflows, by connection: those of the version that runs, and of
+        every other one that has operations left."""
         found: dict[str, list[VersionedStep]] = defaultdict(list)
         cleared: dict[str, set[str]] = defaultdict(set)
+        queued = await self._instance.journal.versions_with_operations()
         for state in await self._instance.journal.workflow_states():
             if state.status == "draft":
                 continue
-            for step, one in (await self._pins_of_version(state.workflow, state.version)).items():
-                found[state.connection].append((state.workflow, state.version, step))
-                cleared[state.connection] |= one.cleared
+            older = {version for workflow, version in queued if workflow == state.workflow}
+            for version in sorted({state.version} | older):
+                for step, one in (await self._pins_of_version(state.workflow, version)).items():
+                    found[state.connection].append((state.workflow, version, step))
+                    cleared[state.connection] |= one.cleared
         self._cleared_properties = {connection: frozenset(names) for connection, names in cleared.items()}
         return found
 

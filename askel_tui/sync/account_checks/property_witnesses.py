@@ -19,7 +19,7 @@ from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.reads.profiles import find_profiles
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
-from askel_tui.sync.account_checks.pins import StepKey
+from askel_tui.sync.account_checks.pins import VersionedStep
 
 MAX_WITNESSES_PER_STEP = 20
 """The number of witnesses of a step."""
@@ -41,15 +41,15 @@ class PropertyWitnesses:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._witnesses_by_step: dict[StepKey, dict[str, _Witness]] = {}
-        self._searched_to_seq: dict[StepKey, int] = {}
+        self._witnesses_by_step: dict[VersionedStep, dict[str, _Witness]] = {}
+        self._searched_to_seq: dict[VersionedStep, int] = {}
         """The `seq` of the audit entry up to which a step's writes were searched for witnesses."""
 
     async def read(
-        self, client: Client, steps: Mapping[StepKey, StepDependencies]
-    ) -> dict[StepKey, list[PropertyWitness]]:
+        self, client: Client, steps: Mapping[VersionedStep, StepDependencies]
+    ) -> dict[VersionedStep, list[PropertyWitness]]:
         """Reads the properties that the witnesses of `steps` held before, and hold now. Raises `KlaviyoError`."""
-        by_step: dict[StepKey, list[_Witness]] = {}
+        by_step: dict[VersionedStep, list[_Witness]] = {}
         for step, dependencies in steps.items():
             if dependencies.properties:
                 by_step[step] = await self._find_witnesses(step, dependencies.properties)
@@ -57,7 +57,7 @@ class PropertyWitnesses:
         if not identities:
             return {}
         profiles = await find_profiles(client, identities, only_fields=["properties"], priority="bulk")
-        readings: dict[StepKey, list[PropertyWitness]] = defaultdict(list)
+        readings: dict[VersionedStep, list[PropertyWitness]] = defaultdict(list)
         for step, witnesses in by_step.items():
             for witness in witnesses:
                 profile = profiles.get(witness.identity)
@@ -73,7 +73,9 @@ class PropertyWitnesses:
         return dict(readings)
 
     def update_values(
-        self, steps: Mapping[StepKey, StepDependencies], readings: Mapping[StepKey, Sequence[PropertyWitness]]
+        self,
+        steps: Mapping[VersionedStep, StepDependencies],
+        readings: Mapping[VersionedStep, Sequence[PropertyWitness]],
     ) -> None:
         """Remembers the present values of the witnesses; a property that is gone keeps its last value.
 
@@ -94,10 +96,10 @@ class PropertyWitnesses:
                     if reading.now.get(name) is not None:
                         witness.values[name] = reading.now[name]
 
-    async def _find_witnesses(self, step: StepKey, properties: Sequence[str]) -> list[_Witness]:
+    async def _find_witnesses(self, step: VersionedStep, properties: Sequence[str]) -> list[_Witness]:
         witnesses = self._witnesses_by_step.setdefault(step, {})
         if len(witnesses) < MAX_WITNESSES_PER_STEP:
-            wanted = AuditFilter(workflow=step[0], step=step[1], status="written")
+            wanted = AuditFilter(workflow=step[0], step=step[2], status="written")
             after = self._searched_to_seq.get(step)
             if after is None:
                 entries = await self._journal.audit_entries(wanted, limit=MAX_WITNESSES_PER_STEP, newest=True)

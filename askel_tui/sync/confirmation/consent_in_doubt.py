@@ -39,7 +39,7 @@ class ConsentInDoubt:
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
-        self._next_reads: dict[tuple[str, str, int], _NextRead] = {}
+        self._next_reads: dict[tuple[str, int, str, int], _NextRead] = {}
         self._interval = Interval()
 
     async def run_round(self) -> None:
@@ -48,7 +48,7 @@ class ConsentInDoubt:
         if not self._interval.elapsed(now, timing.confirmation_interval_ms):
             return
         holds = {
-            (hold.workflow, hold.step, hold.since): hold
+            (*hold.key, hold.since): hold
             for hold in await self._instance.journal.holds()
             if hold.cause == Cause.IN_DOUBT
         }
@@ -65,7 +65,9 @@ class ConsentInDoubt:
         """Settles the operations whose effect the account shows; the hold ends once none of its operations is in
         doubt."""
         journal = self._instance.journal
-        held = await journal.attempted_held_operations(hold.workflow, hold.step, MAX_OPERATIONS_PER_READ)
+        held = await journal.attempted_held_operations(
+            hold.workflow, hold.version, hold.step, MAX_OPERATIONS_PER_READ
+        )
         doubtful = [each for each in held if (each.reason or "").endswith(UNKNOWN_OUTCOME_REASON)]
         if doubtful:
             try:
@@ -89,6 +91,6 @@ class ConsentInDoubt:
             if len(settled) < len(doubtful):
                 return
         if len(held) < MAX_OPERATIONS_PER_READ:
-            arguments = {"workflow": hold.workflow, "step": hold.step, "cause": Cause.IN_DOUBT}
+            arguments = hold.release_arguments()
             await journal.submit_command("release", arguments, "askel", self._instance.clock())
             log.info("%s step %s: nothing of it is in doubt any more", hold.workflow, hold.step)

@@ -116,20 +116,24 @@ async def _delete_workflow(instance: Instance, arguments: Arguments, actor: str)
 async def _act_on_holds(
     instance: Instance, arguments: Arguments, actor: str, *, act: Literal["release", "discard"]
 ) -> Executed:
-    workflow, step, cause = (arguments.get(name) for name in ("workflow", "step", "cause"))
+    names = ("workflow", "version", "step", "cause")
+    asked = {name: arguments[name] for name in names if arguments.get(name) is not None}
     wanted = [
         hold
         for hold in await instance.journal.holds()
-        if workflow in (None, hold.workflow) and step in (None, hold.step) and cause in (None, hold.cause)
+        if all(getattr(hold, name) == value for name, value in asked.items())
     ]
     if not wanted:
         raise CommandRefused("nothing is held there; `askel hold list` shows what is")
     acted = []
     for hold in wanted:
-        decision = Decision(act, actor, hold.connection, hold.workflow, hold.step, {"cause": hold.cause})
+        about = {"cause": hold.cause, "version": hold.version}
+        decision = Decision(act, actor, hold.connection, hold.workflow, hold.step, about)
         do = instance.journal.release_hold if act == "release" else instance.journal.discard_held
-        count = await do(hold.workflow, hold.step, decision, instance.clock())
-        acted.append({"workflow": hold.workflow, "step": hold.step, "operations": count})
+        count = await do(hold.workflow, hold.step, decision, instance.clock(), version=hold.version)
+        acted.append(
+            {"workflow": hold.workflow, "version": hold.version, "step": hold.step, "operations": count}
+        )
     return {"holds": acted}, CommandEffects()
 
 
@@ -137,8 +141,11 @@ async def _hold(instance: Instance, arguments: Arguments, actor: str) -> Execute
     workflow, step = arguments["workflow"], arguments["step"]
     state = await _workflow_state(instance, workflow)
     now = instance.clock()
-    hold = Hold(state.connection, workflow, step, Cause.PERSON, f"held by {actor}", now)
-    placed = await instance.journal.add_hold(hold, now)
+    placed = False
+    queued = await instance.journal.versions_with_operations()
+    for version in sorted({state.version} | {version for name, version in queued if name == workflow}):
+        hold = Hold(state.connection, workflow, version, step, Cause.PERSON, f"held by {actor}", now)
+        placed |= await instance.journal.add_hold(hold, now)
     return {"workflow": workflow, "step": step, "placed": placed}, CommandEffects(
         stopped_workflows=(workflow,)
     )

@@ -107,7 +107,7 @@ class Committer:
             else:
                 held.append(each)
         for retry in settlement.retries:
-            due, late = now, set[tuple[str, str]]()
+            due, late = now, set[tuple[str, int, str]]()
             if retry.wait_ms != 0:
                 attempts = max((stored.attempts for stored in retry.operations), default=0)
                 due += backoff_ms(attempts, retry.wait_ms, self._to.timing)
@@ -120,8 +120,8 @@ class Committer:
             delayed += [DelayedOperation(stored, due, retry.detail) for stored in in_time]
         return held, delayed
 
-    def _late_steps(self, operations: Sequence[StoredOperation], now: int) -> set[tuple[str, str]]:
-        """Finds the steps (workflow, step) with an operation that has been in trouble for too long."""
+    def _late_steps(self, operations: Sequence[StoredOperation], now: int) -> set[tuple[str, int, str]]:
+        """Finds the steps of versions with an operation that has been in trouble for too long."""
         return {
             _step(stored)
             for stored in operations
@@ -139,11 +139,11 @@ class Committer:
         for each in held:
             if each.keep_request_open and self.retired:
                 continue
-            by_step: dict[tuple[str, str], list[StoredOperation]] = {}
+            by_step: dict[tuple[str, int, str], list[StoredOperation]] = {}
             for stored in each.operations:
                 by_step.setdefault(_step(stored), []).append(stored)
-            for (workflow, step), operations in by_step.items():
-                hold = Hold(self._to.name, workflow, step, each.cause, each.detail, now)
+            for key, operations in by_step.items():
+                hold = Hold(self._to.name, *key, each.cause, each.detail, now)
                 yield _Transaction(hold=hold, held=operations, keep_carrying=each.keep_request_open)
 
 
@@ -170,8 +170,8 @@ def _transactions(
     return found
 
 
-def _step(stored: StoredOperation) -> tuple[str, str]:
-    return stored.workflow, stored.operation.step
+def _step(stored: StoredOperation) -> tuple[str, int, str]:
+    return stored.workflow, stored.version, stored.operation.step
 
 
 def _stops_record(settled: SettledOperation) -> bool:

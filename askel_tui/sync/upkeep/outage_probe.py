@@ -34,7 +34,7 @@ class OutageProbes:
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
-        self._probes: dict[tuple[str, str], _Probe] = {}
+        self._probes: dict[tuple[str, int, str], _Probe] = {}
         self._interval = Interval()
 
     async def run_round(self, dispatchers: Iterable[Dispatcher]) -> None:
@@ -43,7 +43,7 @@ class OutageProbes:
         if not self._interval.elapsed(now, ROUND_INTERVAL_MS):
             return
         holds = [hold for hold in await self._instance.journal.holds() if hold.cause == Cause.OUTAGE]
-        current = {(hold.workflow, hold.step) for hold in holds}
+        current = {hold.key for hold in holds}
         self._probes = {key: probe for key, probe in self._probes.items() if key in current}
         serving = list(dispatchers) if holds else []
         for hold in holds:
@@ -52,7 +52,7 @@ class OutageProbes:
                 await self._probe(hold, dispatcher, now)
 
     async def _probe(self, hold: Hold, dispatcher: Dispatcher, now: int) -> None:
-        key = (hold.workflow, hold.step)
+        key = hold.key
         probe = self._probes.get(key)
         last = hold.since
         if probe is not None:
@@ -67,14 +67,15 @@ class OutageProbes:
         if now - last < self._instance.timing.probe_interval_ms:
             return
         async with dispatcher.suspend_loading():
-            seq = await self._instance.journal.release_one(hold.workflow, hold.step, now)
+            seq = await self._instance.journal.release_one(
+                hold.workflow, hold.step, now, version=hold.version
+            )
         if seq is None:
             await self._end_hold(hold, now)
         else:
             self._probes[key] = _Probe(seq, now)
 
     async def _end_hold(self, hold: Hold, now: int) -> None:
-        self._probes.pop((hold.workflow, hold.step), None)
-        arguments = {"workflow": hold.workflow, "step": hold.step, "cause": Cause.OUTAGE}
-        await self._instance.journal.submit_command("release", arguments, "askel", now)
+        self._probes.pop(hold.key, None)
+        await self._instance.journal.submit_command("release", hold.release_arguments(), "askel", now)
         log.info("%s step %s: Klaviyo answers again", hold.workflow, hold.step)

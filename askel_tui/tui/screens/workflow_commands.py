@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from askel_tui.text.numbers import pluralize
 from askel_tui.tui.screens.base_screen import AskelScreen
+
+if TYPE_CHECKING:
+    from askel_tui.services.status import HoldStatus
+    from askel_tui.store.journal.rows import Hold
 
 
 async def pause_or_resume(screen: AskelScreen, workflow: str, status: str) -> None:
@@ -18,11 +25,13 @@ async def pause_or_resume(screen: AskelScreen, workflow: str, status: str) -> No
         screen.toasts.show(f"{workflow} is a {status}: Dry run (5) is where it goes live.")
 
 
-async def release_hold(screen: AskelScreen, workflow: str, step: str, waiting: int, reason: str) -> None:
-    """Asks, then releases a held step with its waiting operations. Raises `CommandRefused`, `CommandUnanswered`."""
+async def release_holds(screen: AskelScreen, holds: Sequence[Hold | HoldStatus]) -> None:
+    """Asks, then releases a held step of one version or several. Raises `CommandRefused`, `CommandUnanswered`."""
+    workflow, step, waiting = holds[0].workflow, holds[0].step, sum(hold.waiting for hold in holds)
+    version = holds[0].version if len(holds) == 1 else None
     name, operations = f"{workflow}, step {step}", pluralize(waiting, "operation")
-    detail = f"{operations} will be sent, in order. Held because: {reason}"
+    detail = f"{operations} will be sent, in order. Held because: {holds[0].detail}"
     if await screen.confirm(f"Release {name}?", detail):
-        releasing = screen.backend.submit("release", workflow=workflow, step=step)
+        releasing = screen.backend.submit("release", workflow=workflow, version=version, step=step)
         await screen.with_progress(f"Releasing {name}", releasing)
         screen.toasts.show(f"{name} is released: {operations} on the way.")

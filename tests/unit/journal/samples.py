@@ -72,9 +72,9 @@ def intent(
     )
 
 
-def hold(step: str, cause: str = "target_gone", workflow: str = WORKFLOW) -> Hold:
+def hold(step: str, cause: str = "target_gone", workflow: str = WORKFLOW, version: int = 1) -> Hold:
     """A hold of a step."""
-    return Hold(CONNECTION, workflow, step, cause, "the list Welcome Flow (L1) is gone", NOW)
+    return Hold(CONNECTION, workflow, version, step, cause, "the list Welcome Flow (L1) is gone", NOW)
 
 
 def decision(kind: str, step: str | None = None) -> Decision:
@@ -91,11 +91,12 @@ class Desk:
     connection: str = CONNECTION
     position: int = 0
     now: int = NOW
+    version: int = 1
     _number: int = field(default=0)
 
     def state(self, status: Any = "active") -> WorkflowState:
         """The workflow's state."""
-        return WorkflowState(self.workflow, self.connection, status, 1, self.position)
+        return WorkflowState(self.workflow, self.connection, status, self.version, self.position)
 
     async def take(self, count: int) -> None:
         """Accepts new records."""

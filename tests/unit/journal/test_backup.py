@@ -140,3 +140,40 @@ async def test_where_the_copy_fails_it_says_so_and_leaves_nothing_behind(
     texts = await open_and_close(tmp_path)
     assert "Input/output error" in texts[1]
     assert not [path for path in copies(tmp_path) if path.name.endswith(".tmp")]
+
+
+async def test_a_hold_of_an_older_schema_becomes_one_of_each_version_that_it_keeps(tmp_path: Path) -> None:
+    make_old(tmp_path, 5)
+    with closing(sqlite3.connect(journal_file(tmp_path))) as old:
+        old.execute(
+            "INSERT INTO workflows VALUES ('w', 'c', 'active', 3, 9, NULL), ('v', 'c', 'active', 1, 9, NULL)"
+        )
+        old.execute(
+            "INSERT INTO holds (connection, workflow, step, cause, detail, since, waiting) "
+            "VALUES ('c', 'w', 'list', 'target_gone', 'gone', 5, 3), ('c', 'v', 'tier', 'person', 'why', 6, 0)"
+        )
+        old.executemany(
+            "INSERT INTO operations (connection, workflow, version, record_seq, record, idx, step, gate, state, hold, "
+            "body) VALUES ('c', 'w', ?, ?, 'r', 0, 'list', 0, 1, 'list', x'00')",
+            [(1, 1), (1, 2), (2, 3)],
+        )
+        kinds = ("release", "hold", "hold")
+        old.executemany(
+            "INSERT INTO audit (seq, at, actor, workflow, step, kind, status, attempts, hash) "
+            "VALUES (?, 1, 'askel', 'w', 'list', ?, 'done', 0, x'00')",
+            list(enumerate(kinds, 4)),
+        )
+        old.commit()
+    journal = await open_journal(tmp_path)
+    try:
+        holds = [(*hold.key, hold.cause, hold.since, hold.waiting) for hold in await journal.holds()]
+    finally:
+        await journal.close()
+    assert holds == [
+        ("w", 1, "list", "target_gone", 5, 2),
+        ("w", 2, "list", "target_gone", 5, 1),
+        ("w", 3, "list", "target_gone", 5, 0),
+        ("v", 1, "tier", "person", 6, 0),
+    ]
+    with closing(sqlite3.connect(journal_file(tmp_path))) as new:
+        assert new.execute("SELECT entry FROM holds WHERE workflow = 'w'").fetchall() == [(4,)] * 3

@@ -191,3 +191,37 @@ async def test_what_is_held_and_still_carried_is_not_sent_when_the_hold_ends(des
     await desk.journal.answer_request(request, settled=settled, now=NOW)
     assert await desk.journal.requests_in_doubt([CONNECTION]) == []
     assert await desk.counts() == WorkflowCounts(waiting=5, sent=1)
+
+
+async def test_a_hold_is_of_one_version_and_keeps_nothing_of_the_others(desk: Desk) -> None:
+    await desk.planned(2)
+    await desk.journal.add_hold(hold("list"), NOW)
+    desk.version = 2
+    later = await desk.planned(2)
+    assert [each.operation.step for each in later] == ["tier", "points", "list"] * 2
+    await desk.journal.add_hold(hold("list", "list_renamed", version=2), NOW)
+    assert await desk.counts() == WorkflowCounts(waiting=8, held=4)
+    assert [(*each.key, each.waiting) for each in await desk.journal.holds()] == [
+        (WORKFLOW, 1, "list", 2),
+        (WORKFLOW, 2, "list", 2),
+    ]
+    assert await desk.journal.versions_with_operations() == {(WORKFLOW, 1), (WORKFLOW, 2)}
+
+    released = decision("release", "list")
+    assert await desk.journal.release_hold(WORKFLOW, "list", released, NOW, version=2) == 2
+    (kept,) = await desk.journal.holds()
+    assert (kept.version, kept.waiting) == (1, 2)
+    assert await desk.journal.release_one(WORKFLOW, "list", NOW, version=2) is None
+    assert await desk.journal.discard_held(WORKFLOW, "list", decision("discard"), NOW, version=1) == 2
+    assert await desk.counts() == WorkflowCounts(waiting=10)
+
+
+async def test_an_operation_that_comes_back_waits_for_its_own_versions_hold(desk: Desk) -> None:
+    first = (await desk.planned(1, steps=("list",)))[0]
+    await desk.journal.add_hold(hold("list", version=2), NOW)
+    delayed = [DelayedOperation(first, NOW + 5, "busy")]
+    request = await desk.journal.open_request(intent([first]), NOW)
+    await desk.journal.answer_request(request, delayed=delayed, now=NOW)
+    assert await desk.counts() == WorkflowCounts(waiting=1)
+    await desk.journal.add_hold(hold("list", version=1), NOW)
+    assert {each.version: each.waiting for each in await desk.journal.holds()} == {2: 0, 1: 1}

@@ -200,7 +200,7 @@ async def test_an_operation_that_comes_back_after_its_workflow_was_deleted_is_di
         failed = [SettledOperation(planned[0], "failed", status=400, detail="Klaviyo is away")]
         await journal.answer_request(carried, settled=failed, connection=CONNECTION, now=NOW)
     else:
-        outage = Hold(CONNECTION, WORKFLOW, planned[0].operation.step, "outage", "Klaviyo is away", NOW)
+        outage = Hold(CONNECTION, WORKFLOW, 1, planned[0].operation.step, "outage", "Klaviyo is away", NOW)
         await journal.answer_request(carried, held=planned[:1], hold=outage, connection=CONNECTION, now=NOW)
     assert await journal.holds() == []
     assert await journal.requests_in_doubt([CONNECTION]) == []

@@ -30,7 +30,7 @@ STATUS = Status(
     DaemonStatus(running=True, pid=7),
     (ConnectionStatus("shop", None, "2026-07-15", "connected"),),
     (WorkflowStatus("welcome", "shop", 2, 3, "active", 4, 5, 6, 7, 8),),
-    (HoldStatus("welcome", "list", Cause.TARGET_GONE, "the list is gone", 9, 10),),
+    (HoldStatus("welcome", "list", Cause.TARGET_GONE, "the list is gone", 9, 10, 2),),
     (SlowJobStatus("shop", None, 11, 12, "slow"),),
     (BudgetStatus("AbCdEf", "get_lists", 60, 150, 13, foreign=True),),
 )
@@ -69,7 +69,7 @@ def test_the_status_has_these_names_in_this_order() -> None:
         '"workflows": [{"name": "welcome", "connection": "shop", "version": 2, "newest": 3, "state": "active", '
         '"unplanned": 4, "waiting": 5, "held": 6, "failed": 7, "sent": 8}], '
         '"holds": [{"workflow": "welcome", "step": "list", "cause": "target_gone", "detail": "the list is gone", '
-        '"since": 9, "waiting": 10}], '
+        '"since": 9, "waiting": 10, "version": 2}], '
         '"jobs": [{"connection": "shop", "job": null, "since": 11, "operations": 12, "detail": "slow"}], '
         '"budgets": [{"account": "AbCdEf", "call": "get_lists", "window_s": 60, "limit": 150, "used": 13, '
         '"foreign": true}]}'

@@ -1,6 +1,7 @@
-"""Holds: steps that may not send, and the operations that wait behind these.
+"""Holds: steps of a version that may not send, and the operations that wait behind these.
 
-A held operation names the step whose hold keeps it: its own, or a held gate before it in the same record.
+A held operation names the step whose hold keeps it: its own, or a held gate before it in the same record. That hold is
+one of the operation's own version.
 """
 
 from __future__ import annotations
@@ -13,42 +14,66 @@ from askel_tui.store.journal.tables.queue_row import QueueRow
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
 from askel_tui.store.journal.transaction import Transaction
 
+_COLUMNS = "connection, workflow, version, step, cause, detail, since, waiting"
+"""The columns of `holds`, in the order of `Hold`."""
+
+_OF_STEP = "workflow = ? AND version = ? AND step = ?"
+"""The condition for the hold of a step."""
+
 _HOLD_OWN = (
     f"UPDATE operations SET state = {HELD}, hold = :step WHERE workflow = :workflow AND connection = :connection "
-    f"AND state = {WAITING} AND request IS NULL AND step = :step"
+    f"AND version = :version AND state = {WAITING} AND request IS NULL AND step = :step"
 )
 _HOLD_BEHIND_GATES = (
     f"UPDATE operations SET state = {HELD}, hold = :step WHERE seq IN (SELECT o.seq FROM operations g "
-    "JOIN operations o ON o.record_seq = g.record_seq AND o.workflow = g.workflow AND o.idx > g.idx "
-    f"WHERE g.workflow = :workflow AND g.hold = :step AND g.state = {HELD} AND g.step = :step AND g.gate = 1 "
+    "JOIN operations o ON o.record_seq = g.record_seq AND o.workflow = g.workflow AND o.version = g.version "
+    "AND o.idx > g.idx WHERE g.workflow = :workflow AND g.version = :version AND g.hold = :step "
+    f"AND g.state = {HELD} AND g.step = :step AND g.gate = 1 "
     f"AND o.connection = :connection AND o.state = {WAITING} AND o.request IS NULL)"
 )
 _RELEASE = (
     f"UPDATE operations SET state = {WAITING}, hold = NULL, due = 0, since = 0 "
-    f"WHERE workflow = :workflow AND hold = :step AND state = {HELD} AND connection = :connection"
+    f"WHERE workflow = :workflow AND version = :version AND hold = :step AND state = {HELD} "
+    "AND connection = :connection"
 )
+
+_OLDEST_VERSIONS = (
+    "SELECT DISTINCT workflow, version FROM (SELECT workflow, version FROM operations INDEXED BY operations_waiting "
+    f"WHERE workflow = ? AND connection = ? AND state = {WAITING} AND request IS NULL ORDER BY seq LIMIT 500)"
+)
+"""The versions of the oldest waiting operations: newer ones are among them once it is their turn."""
 
 
 def read_holds(db: Transaction) -> list[Hold]:
     """Reads all holds, oldest first, each with the number of operations that wait for it."""
+    return [Hold(*row) for row in db.execute(f"SELECT {_COLUMNS} FROM holds ORDER BY id")]
+
+
+def held_steps(db: Transaction, workflow: str, version: int) -> list[str]:
+    """Lists the steps of a version that are under a hold, in the order of their holds."""
     rows = db.execute(
-        "SELECT connection, workflow, step, cause, detail, since, waiting FROM holds ORDER BY id"
+        "SELECT step FROM holds WHERE workflow = ? AND version = ? ORDER BY id", (workflow, version)
     )
-    return [Hold(*row) for row in rows]
-
-
-def held_steps(db: Transaction, workflow: str) -> list[str]:
-    """Lists the steps of a workflow that are under a hold, in the order of their holds."""
-    rows = db.execute("SELECT step FROM holds WHERE workflow = ? ORDER BY id", (workflow,))
     return [step for (step,) in rows]
 
 
-def attempted_held_operations(db: Transaction, workflow: str, step: str, limit: int) -> list[StoredOperation]:
+def versions_with_operations(db: Transaction) -> set[tuple[str, int]]:
+    """Finds the versions (workflow, version) that have operations left: held ones, or among the oldest that wait."""
+    found = set(db.execute("SELECT DISTINCT workflow, version FROM holds WHERE waiting > 0"))
+    waiting = db.execute("SELECT workflow, connection FROM counters WHERE waiting > 0").fetchall()
+    for queue in waiting:
+        found |= set(db.execute(_OLDEST_VERSIONS, queue))
+    return found
+
+
+def attempted_held_operations(
+    db: Transaction, workflow: str, version: int, step: str, limit: int
+) -> list[StoredOperation]:
     """Lists operations that a hold keeps and that came back from a request (`reason` says why), oldest first."""
     rows = db.execute(
-        f"SELECT {operations.STORED_COLUMNS} FROM operations INDEXED BY operations_held "
-        f"WHERE workflow = ? AND hold = ? AND state = {HELD} AND reason IS NOT NULL ORDER BY seq LIMIT ?",
-        (workflow, step, limit),
+        f"SELECT {operations.STORED_COLUMNS} FROM operations INDEXED BY operations_held WHERE workflow = ? "
+        f"AND version = ? AND hold = ? AND state = {HELD} AND reason IS NOT NULL ORDER BY seq LIMIT ?",
+        (workflow, version, step, limit),
     )
     return [operations.decode_operation(row) for row in rows]
 
@@ -66,14 +91,15 @@ def add_hold(db: Transaction, hold: Hold, now: int) -> bool:
 def add_hold_within(work: UnitOfWork, hold: Hold) -> bool:
     """Holds a step as `add_hold` does, as part of a larger write."""
     placed = work.db.execute(
-        "INSERT INTO holds (connection, workflow, step, cause, detail, since) VALUES (?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (workflow, step) DO UPDATE SET cause = excluded.cause, detail = excluded.detail "
+        "INSERT INTO holds (connection, workflow, version, step, cause, detail, since, entry) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) FROM audit)) "
+        "ON CONFLICT (workflow, version, step) DO UPDATE SET cause = excluded.cause, detail = excluded.detail "
         "WHERE holds.cause <> excluded.cause AND (excluded.cause = 'in_doubt' OR holds.cause = 'outage')",
-        (hold.connection, hold.workflow, hold.step, hold.cause, hold.detail, hold.since),
+        (hold.connection, hold.workflow, hold.version, hold.step, hold.cause, hold.detail, hold.since),
     )
     if placed.rowcount != 1:
         return False
-    apply_hold(work, hold.workflow, hold.step)
+    apply_hold(work, hold.workflow, hold.version, hold.step)
     _announce(work, hold)
     return True
 
@@ -81,38 +107,40 @@ def add_hold_within(work: UnitOfWork, hold: Hold) -> bool:
 def _announce(work: UnitOfWork, hold: Hold) -> None:
     """Writes the audit entry and the notice of a hold that was placed."""
     (waiting,) = work.db.execute(
-        "SELECT waiting FROM holds WHERE workflow = ? AND step = ?", (hold.workflow, hold.step)
+        f"SELECT waiting FROM holds WHERE {_OF_STEP}", (hold.workflow, hold.version, hold.step)
     ).fetchone()
+    about = {"cause": hold.cause, "detail": hold.detail, "version": hold.version, "waiting": waiting}
     work.audit.append(
         kind="hold",
         status="done",
         connection=hold.connection,
         workflow=hold.workflow,
         step=hold.step,
-        response={"detail": {"cause": hold.cause, "detail": hold.detail, "waiting": waiting}},
+        response={"detail": about},
     )
     notices.add_hold_notice(work.db, hold, waiting, work.now)
 
 
-def apply_hold(work: UnitOfWork, workflow: str, step: str) -> int:
+def apply_hold(work: UnitOfWork, workflow: str, version: int, step: str) -> int:
     """Makes the waiting operations of a held step held, and those behind a held gate. Returns how many."""
     held = 0
     # Counters of operations that were just planned may not be written yet.
     work.counters.write(work.db)
     for connection in connections_of(work.db, workflow):
-        bounds = {"workflow": workflow, "step": step, "connection": connection}
+        bounds = {"workflow": workflow, "version": version, "step": step, "connection": connection}
         number = sum(work.db.execute(sql, bounds).rowcount for sql in (_HOLD_OWN, _HOLD_BEHIND_GATES))
         work.counters.add(workflow, connection, waiting=-number, held=number)
         held += number
     work.db.execute(
-        "UPDATE holds SET waiting = waiting + ? WHERE workflow = ? AND step = ?", (held, workflow, step)
+        f"UPDATE holds SET waiting = waiting + ? WHERE {_OF_STEP}", (held, workflow, version, step)
     )
     return held
 
 
 def apply_holds(work: UnitOfWork, workflow: str) -> int:
     """Applies every hold of a workflow to operations that came back to waiting. Returns how many are held again."""
-    return sum(apply_hold(work, workflow, step) for step in held_steps(work.db, workflow))
+    holds = work.db.execute("SELECT version, step FROM holds WHERE workflow = ? ORDER BY id", (workflow,))
+    return sum(apply_hold(work, workflow, version, step) for version, step in holds.fetchall())
 
 
 def return_to_queue(work: UnitOfWork, row: QueueRow, step: str | None, reason: str | None = None) -> None:
@@ -127,39 +155,43 @@ def return_to_queue(work: UnitOfWork, row: QueueRow, step: str | None, reason: s
     operations.set_state(work, row, HELD, hold=hold, reason=reason)
     if row.gate:
         for behind in operations.later_rows(work.db, row, states=(WAITING,)):
-            operations.set_state(work, behind, HELD, hold=hold)
+            if behind.version == row.version:
+                operations.set_state(work, behind, HELD, hold=hold)
 
 
 def release_behind_gate(work: UnitOfWork, gate: QueueRow) -> None:
     """Releases operations that waited behind a held gate which was answered after all; other holds still keep them."""
     for behind in operations.later_rows(work.db, gate, states=(HELD,)):
-        if behind.hold == gate.step and behind.step != gate.step:
+        kept_by = (behind.version, behind.hold)
+        if kept_by == (gate.version, gate.step) and behind.step != gate.step:
             return_to_queue(work, behind, None)
 
 
 def _keeping_hold(db: Transaction, row: QueueRow, step: str | None) -> str | None:
-    held = held_steps(db, row.workflow)
+    held = held_steps(db, row.workflow, row.version)
     for name in (step, row.step):
         if name in held:
             return name
     if not held:
         return None
     gate = db.execute(
-        "SELECT hold FROM operations "
-        "WHERE record_seq = ? AND workflow = ? AND idx < ? AND gate = 1 AND state = ? ORDER BY idx LIMIT 1",
-        (row.record_seq, row.workflow, row.idx, HELD),
+        "SELECT hold FROM operations WHERE record_seq = ? AND workflow = ? AND version = ? AND idx < ? "
+        "AND gate = 1 AND state = ? ORDER BY idx LIMIT 1",
+        (row.record_seq, row.workflow, row.version, row.idx, HELD),
     ).fetchone()
     return None if gate is None else str(gate[0])
 
 
-def release_one(db: Transaction, workflow: str, step: str, now: int) -> int | None:
+def release_one(
+    db: Transaction, workflow: str, step: str, now: int, *, version: int | None = None
+) -> int | None:
     """Lets the oldest operation of a held step wait again and returns its `seq`, None without one; the hold stays.
 
-    An operation that is to be tried again is held again.
+    An operation that is to be tried again is held again. Without a version it is the oldest of any version.
     """
     with UnitOfWork(db, now) as work:
-        since = superseded.hold_entry_seq(db, workflow, step)
-        while (row := _oldest_held(db, workflow, step)) is not None:
+        while (row := _oldest_held(db, workflow, step, version)) is not None:
+            since = _entry_before(db, workflow, row.version, step)
             superseded.drop_superseded(work, [row], since)
             if operations.find_row(db, row.seq) is not None:
                 operations.set_state(work, row, WAITING)
@@ -167,49 +199,79 @@ def release_one(db: Transaction, workflow: str, step: str, now: int) -> int | No
     return None
 
 
-def _oldest_held(db: Transaction, workflow: str, step: str) -> QueueRow | None:
+def _oldest_held(db: Transaction, workflow: str, step: str, version: int | None) -> QueueRow | None:
     """Finds the oldest operation of a step among those that its hold keeps."""
     found = db.execute(
-        f"SELECT seq FROM operations WHERE workflow = ? AND hold = ? AND step = ? AND state = {HELD} "
-        "ORDER BY seq LIMIT 1",
-        (workflow, step, step),
+        "SELECT seq FROM operations WHERE workflow = ? AND version = coalesce(?, version) AND hold = ? "
+        f"AND step = ? AND state = {HELD} ORDER BY seq LIMIT 1",
+        (workflow, version, step, step),
     ).fetchone()
     return None if found is None else operations.find_row(db, found[0])
 
 
-def release_hold(db: Transaction, workflow: str, step: str, decision: Decision, now: int) -> int:
-    """Ends a hold: its operations wait again, in order, unless another hold keeps them. Returns how many wait.
+def _entry_before(db: Transaction, workflow: str, version: int, step: str) -> int:
+    """Returns the `seq` of the last audit entry before a step was held."""
+    row = db.execute(f"SELECT entry FROM holds WHERE {_OF_STEP}", (workflow, version, step)).fetchone()
+    return 0 if row is None else int(row[0])
 
-    Where the decision names a cause, a hold that has another one by now stays.
+
+def release_hold(
+    db: Transaction, workflow: str, step: str, decision: Decision, now: int, *, version: int | None = None
+) -> int:
+    """Ends the hold of a step: its operations wait again, in order, unless another hold keeps them. Returns how many
+    wait.
+
+    Without a version the holds of all versions end. Where the decision names a cause, a hold that has another one by
+    now stays.
     """
+    with UnitOfWork(db, now) as work:
+        return release_within(work, workflow, step, decision, version)
+
+
+def release_within(
+    work: UnitOfWork, workflow: str, step: str, decision: Decision, version: int | None = None
+) -> int:
+    """Ends the hold of a step as `release_hold` does, as part of a larger write."""
+    db = work.db
     ended = db.execute(
-        "DELETE FROM holds WHERE workflow = ? AND step = ? AND cause = coalesce(?, cause) "
-        "RETURNING connection, workflow, step, cause, detail, since",
-        (workflow, step, decision.detail.get("cause")),
+        "DELETE FROM holds WHERE workflow = ? AND version = coalesce(?, version) AND step = ? "
+        f"AND cause = coalesce(?, cause) RETURNING entry, {_COLUMNS}",
+        (workflow, version, step, decision.detail.get("cause")),
     ).fetchall()
     if not ended:
         return 0
-    with UnitOfWork(db, now) as work:
-        work.audit.append_decision(decision)
-        since = superseded.hold_entry_seq(db, workflow, step)
-        superseded.drop_superseded(work, superseded.superseded_candidates(db, workflow, step, since), since)
+    work.audit.append_decision(decision)
+    total = 0
+    for since, *columns in ended:
+        hold = Hold(*columns)
+        candidates = superseded.superseded_candidates(db, workflow, hold.version, step, since)
+        superseded.drop_superseded(work, candidates, since)
         released = 0
         for connection in connections_of(db, workflow):
-            bounds = {"workflow": workflow, "step": step, "connection": connection}
+            bounds = {
+                "workflow": workflow, "version": hold.version, "step": step, "connection": connection,
+            }  # fmt: skip
             number = db.execute(_RELEASE, bounds).rowcount
             work.counters.add(workflow, connection, waiting=number, held=-number)
             released += number
         released -= apply_holds(work, workflow)
-    notices.add_release_notice(db, Hold(*ended[0]), decision.actor, released, now)
-    return released
+        notices.add_release_notice(db, hold, decision.actor, released, work.now)
+        total += released
+    return total
 
 
-def discard_held(db: Transaction, workflow: str, step: str, decision: Decision, now: int) -> int:
+def discard_held(
+    db: Transaction, workflow: str, step: str, decision: Decision, now: int, *, version: int | None = None
+) -> int:
     """Discards the operations that a hold keeps, with one audit entry each after the decision's. The hold stays.
 
-    Returns how many.
+    Without a version it is the holds of all versions. Returns how many.
     """
-    held = operations.select_rows(db, f"workflow = ? AND hold = ? AND state = {HELD}", (workflow, step))
+    held = operations.select_rows(
+        db,
+        f"workflow = ? AND version = coalesce(?, version) AND hold = ? AND state = {HELD}",
+        (workflow, version, step),
+    )
     if not held:
         return 0
     with UnitOfWork(db, now) as work:
@@ -220,3 +282,11 @@ def discard_held(db: Transaction, workflow: str, step: str, decision: Decision, 
             work.audit.append_operation(row, operation, "discarded", why, decision.actor)
             operations.remove_row(work, row)
     return len(held)
+
+
+def add_reminders(db: Transaction, before: int, now: int) -> int:
+    """Adds a reminder for each cause of standing holds whose last notice is older than `before`. Returns how many."""
+    causes: dict[tuple[str, str, str], list[Hold]] = {}
+    for hold in read_holds(db):
+        causes.setdefault((hold.connection, hold.cause, hold.detail), []).append(hold)
+    return sum(notices.add_reminder(db, holds, before, now) for holds in causes.values())

@@ -7,7 +7,7 @@ and so is that of a release which leaves such a hold.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from askel_tui.core import notices as texts
 from askel_tui.core.notices import AffectedStep
@@ -56,27 +56,19 @@ def add_notice(db: Transaction, notice: WarningNotice, decision: Decision | None
         write_decision(db, decision, now)
 
 
-def add_reminders(db: Transaction, before: int, now: int) -> int:
-    """Adds a reminder for each cause of standing holds whose last notice is older than `before`. Returns how many."""
-    rows = db.execute(
-        "SELECT connection, workflow, step, cause, detail, since, waiting FROM holds ORDER BY id"
-    )
-    causes: dict[tuple[str, str, str], list[Hold]] = {}
-    for hold in [Hold(*row) for row in rows]:
-        causes.setdefault((hold.connection, hold.cause, hold.detail), []).append(hold)
-    reminded = 0
-    for (connection, cause, detail), holds in causes.items():
-        (noticed_at,) = db.execute(
-            f"SELECT max(at) FROM notices WHERE {_SAME} AND kind IN ('hold', 'reminder') AND NOT quiet",
-            (connection, cause, detail),
-        ).fetchone()
-        if (holds[0].since if noticed_at is None else noticed_at) >= before:
-            continue
-        affected = [AffectedStep(each.workflow, each.step, each.waiting) for each in holds]
-        text = texts.hold_notice(connection, cause, detail, holds[0].since, affected)
-        _insert(db, now, "reminder", holds[0], f"Still so: {text}", quiet=False)
-        reminded += 1
-    return reminded
+def add_reminder(db: Transaction, holds: Sequence[Hold], before: int, now: int) -> bool:
+    """Adds a reminder of holds with one cause, where the last notice of it is older than `before`."""
+    first = holds[0]
+    same = (first.connection, first.cause, first.detail)
+    (noticed_at,) = db.execute(
+        f"SELECT max(at) FROM notices WHERE {_SAME} AND kind IN ('hold', 'reminder') AND NOT quiet", same
+    ).fetchone()
+    if (first.since if noticed_at is None else noticed_at) >= before:
+        return False
+    affected = [AffectedStep(each.workflow, each.step, each.waiting) for each in holds]
+    text = texts.hold_notice(*same, first.since, affected)
+    _insert(db, now, "reminder", first, f"Still so: {text}", quiet=False)
+    return True
 
 
 def find_delivery(db: Transaction, address: str) -> DeliveryPosition | None:

@@ -156,12 +156,14 @@ def set_state(
     _leave_hold(work.db, row)
     if hold is not None:
         work.db.execute(
-            "UPDATE holds SET waiting = waiting + 1 WHERE workflow = ? AND step = ?", (row.workflow, hold)
+            "UPDATE holds SET waiting = waiting + 1 WHERE workflow = ? AND version = ? AND step = ?",
+            (row.workflow, row.version, hold),
         )
 
 
 def _leave_hold(db: Transaction, row: QueueRow) -> None:
     if row.hold is not None:
         db.execute(
-            "UPDATE holds SET waiting = waiting - 1 WHERE workflow = ? AND step = ?", (row.workflow, row.hold)
+            "UPDATE holds SET waiting = waiting - 1 WHERE workflow = ? AND version = ? AND step = ?",
+            (row.workflow, row.version, row.hold),
         )

@@ -162,7 +162,7 @@ class _NewOperations:
         (self._seq,) = db.execute(
             "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'operations'"
         ).fetchone()
-        self._held_steps = set(held_steps(db, state.workflow))
+        self._held_steps = set(held_steps(db, state.workflow, state.version))
         self._rows: list[tuple[Any, ...]] = []
         self._held_by_step: Counter[str] = Counter()
         self.seqs: dict[int, list[int]] = {}
@@ -225,8 +225,8 @@ class _NewOperations:
             work.counters.add(workflow, connection, waiting=len(self._rows) - held, held=held)
         for step, number in self._held_by_step.items():
             work.db.execute(
-                "UPDATE holds SET waiting = waiting + ? WHERE workflow = ? AND step = ?",
-                (number, workflow, step),
+                "UPDATE holds SET waiting = waiting + ? WHERE workflow = ? AND version = ? AND step = ?",
+                (number, workflow, self._state.version, step),
             )
 
 

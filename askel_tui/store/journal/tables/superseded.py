@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.requests.superseded import WrittenFields, read_written_fields, without_superseded
-from askel_tui.store.journal.states import DECISION_KIND, HELD
+from askel_tui.store.journal.states import HELD
 from askel_tui.store.journal.tables import operations
 from askel_tui.store.journal.tables.queue_row import QueueRow
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
@@ -94,30 +94,21 @@ def failure_entry_seq(db: Transaction, failed: QueueRow) -> int:
     return int(seq or 0)
 
 
-def hold_entry_seq(db: Transaction, workflow: str, step: str) -> int:
-    """Finds the `seq` of the audit entry since which a step is held: the first one after its last release."""
-    decided = f"FROM audit INDEXED BY audit_decision WHERE {DECISION_KIND} AND workflow = :workflow AND step = :step"
-    (seq,) = db.execute(
-        f"SELECT min(seq) {decided} AND kind = 'hold' "
-        f"AND seq > (SELECT coalesce(max(seq), 0) {decided} AND kind = 'release')",
-        {"workflow": workflow, "step": step},
-    ).fetchone()
-    return int(seq or 0)
-
-
-def superseded_candidates(db: Transaction, workflow: str, step: str, since: int) -> list[QueueRow]:
+def superseded_candidates(
+    db: Transaction, workflow: str, version: int, step: str, since: int
+) -> list[QueueRow]:
     """Finds the operations that a hold keeps, of the steps whose kind of write was made at all since an audit entry."""
     steps = db.execute(
-        f"SELECT step, min(seq) FROM operations WHERE workflow = ? AND hold = ? AND state = {HELD} AND gate = 0 "
-        "GROUP BY step",
-        (workflow, step),
+        f"SELECT step, min(seq) FROM operations WHERE workflow = ? AND version = ? AND hold = ? AND state = {HELD} "
+        "AND gate = 0 GROUP BY step",
+        (workflow, version, step),
     ).fetchall()
     found: list[QueueRow] = []
     for name, seq in steps:
         kinds = _KINDS.get(operations.read_operation(db, seq).call)
         if kinds is not None and _any_since(db, kinds, since):
-            condition = f"workflow = ? AND hold = ? AND step = ? AND state = {HELD}"
-            found += operations.select_rows(db, condition, (workflow, step, name))
+            condition = f"workflow = ? AND version = ? AND hold = ? AND step = ? AND state = {HELD}"
+            found += operations.select_rows(db, condition, (workflow, version, step, name))
     return found
 
 

@@ -20,7 +20,7 @@ from askel_tui.tui.screens.live.feed import TailFeed, TailRows
 from askel_tui.tui.screens.live.filter import TAIL_FILTER_FIELDS, InvalidFilterField, build_query
 from askel_tui.tui.screens.live.rows import PageKey
 from askel_tui.tui.screens.live.tail import Tail
-from askel_tui.tui.screens.workflow_commands import pause_or_resume, release_hold
+from askel_tui.tui.screens.workflow_commands import pause_or_resume, release_holds
 from askel_tui.tui.shell.clipboard import copy
 from askel_tui.tui.text.curl import curl_command
 from askel_tui.tui.text.filtering import Filter
@@ -282,10 +282,11 @@ class LiveScreen(AskelScreen):
             )
 
     async def _release(self, workflow: str, step: str) -> None:
-        for hold in await self.backend.call(queries.holds):
-            if (hold.workflow, hold.step) == (workflow, step):
-                await release_hold(self, workflow, step, hold.waiting, hold.detail)
-                return
+        holds = await self.backend.call(queries.holds)
+        held = [hold for hold in holds if (hold.workflow, hold.step) == (workflow, step)]
+        if held:
+            await release_holds(self, held)
+            return
         self.toasts.show(f"{workflow}, step {step} is not held.")
 
     def action_retry(self) -> None:

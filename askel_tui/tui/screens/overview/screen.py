@@ -19,7 +19,7 @@ from askel_tui.tui.screens.base_screen import AskelScreen
 from askel_tui.tui.screens.overview import view
 from askel_tui.tui.screens.overview.gauges import Gauges
 from askel_tui.tui.screens.overview.throughput import BUCKET_MS, Throughput
-from askel_tui.tui.screens.workflow_commands import pause_or_resume, release_hold
+from askel_tui.tui.screens.workflow_commands import pause_or_resume, release_holds
 from askel_tui.tui.widgets.help import Help
 from askel_tui.tui.widgets.rows import Row
 from askel_tui.tui.widgets.table import Table
@@ -206,7 +206,7 @@ class OverviewScreen(AskelScreen):
         """Ends the hold under the cursor."""
         hold = self._selected_hold()
         if hold is not None:
-            work = partial(release_hold, self, hold.workflow, hold.step, hold.waiting, hold.detail)
+            work = partial(release_holds, self, [hold])
             self.start_work(work, group="order", exclusive=True, asks_question=True)
 
     def action_discard(self) -> None:
@@ -223,7 +223,8 @@ class OverviewScreen(AskelScreen):
             asked, "They will never be sent; the audit keeps them.", typed=str(hold.waiting)
         ):
             await self.with_progress(
-                "Discarding", self.backend.submit("discard", workflow=hold.workflow, step=hold.step)
+                "Discarding",
+                self.backend.submit("discard", workflow=hold.workflow, version=hold.version, step=hold.step),
             )
             self.toasts.show(f"{lost} discarded.")
 

@@ -79,7 +79,7 @@ def workflow_row(row: WorkflowStatus, rates: Sequence[float]) -> Row:
 
 def hold_key(hold: HoldStatus) -> str:
     """Returns the key of a hold's row."""
-    return f"{hold.workflow}\0{hold.step}"
+    return f"{hold.workflow}\0{hold.version}\0{hold.step}"
 
 
 def hold_name(hold: HoldStatus) -> str:
