@@ -46,7 +46,7 @@ class Response:
     """A successful response. `raw` is its body, `body` that body read as JSON (None when it is empty).
 
     `duration_ms` is the time of the attempt that succeeded; `remaining` is what Klaviyo says is left of the burst
-    window.
+    window; `left_out` names the fields that Klaviyo says it did not take.
     """
 
     status: int
@@ -55,6 +55,7 @@ class Response:
     duration_ms: int
     attempts: int
     remaining: int | None
+    left_out: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +275,8 @@ class Client:
                 challenged=raw.challenged,
                 scrub=self._scrub,
             )
-        return Response(raw.status, parse_body(text, one.name, raw.status), text, ms, number, raw.remaining)
+        parsed = parse_body(text, one.name, raw.status)
+        return Response(raw.status, parsed, text, ms, number, raw.remaining, raw.left_out)
 
     async def _transmit(self, request: _Request) -> RawResponse:
         headers = self._headers

@@ -37,7 +37,7 @@ class RawResponse(NamedTuple):
     """A response as it came, its body decoded from the transfer only.
 
     `remaining` is RateLimit-Remaining: what is left of the shortest window. `challenged` means that the network edge
-    answered in the API's place.
+    answered in the API's place. `left_out` is X-Klaviyo-Partial-Failure: the fields that a success did not take.
     """
 
     status: int
@@ -45,6 +45,7 @@ class RawResponse(NamedTuple):
     retry_after: str | None
     remaining: int | None
     challenged: bool
+    left_out: str | None = None
 
 
 class ConnectionLost(aiohttp.ClientError):
@@ -211,7 +212,7 @@ class _ResponseTooLarge(Exception):
 
 
 async def _read(response: httpx.Response, max_bytes: int) -> RawResponse:
-    retry_after = remaining = encoding = None
+    retry_after = remaining = encoding = left_out = None
     challenged = False
     for name, value in response.headers.raw:
         match name.lower():
@@ -221,6 +222,8 @@ async def _read(response: httpx.Response, max_bytes: int) -> RawResponse:
                 remaining = int(value) if value.isdigit() else None
             case b"cf-mitigated":
                 challenged = True
+            case b"x-klaviyo-partial-failure":
+                left_out = value.decode("latin-1")
             case b"content-encoding":
                 encoding = value
     chunks: list[bytes] = []
@@ -233,7 +236,7 @@ async def _read(response: httpx.Response, max_bytes: int) -> RawResponse:
             raise _ResponseTooLarge
         chunks.append(chunk)
     body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    return RawResponse(response.status_code, body, retry_after, remaining, challenged)
+    return RawResponse(response.status_code, body, retry_after, remaining, challenged, left_out)
 
 
 def _describe_cause(cause: BaseException) -> str:

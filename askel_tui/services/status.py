@@ -56,6 +56,8 @@ class WorkflowStatus:
     held: int
     failed: int
     sent: int
+    differing: int = 0
+    """The number of writes of which Klaviyo's answer shows something otherwise than it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,7 @@ def _workflow(
         held=count.held,
         failed=count.failed,
         sent=count.sent,
+        differing=count.differing,
     )
 
 

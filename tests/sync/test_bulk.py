@@ -10,6 +10,7 @@ import pytest
 
 from askel_tui.sandbox.handlers import resources
 from askel_tui.sandbox.state import import_jobs
+from askel_tui.services.status import read_status
 from askel_tui.sync.timing import Limits
 from tests.support.http_api import RECORDS, running_api
 from tests.support.http_api import WORKFLOW as EVENT_ONLY
@@ -247,6 +248,10 @@ async def test_a_job_whose_figures_do_not_add_up_leaves_its_rows_unconfirmed(
     detail: Any = (found[0].response or {})["detail"]
     assert detail["accepted"] == detail["failed"] + detail["unconfirmed"]
     assert "are complete" in detail["detail"]
+    rows = (entries[0].response or {})["differences"]
+    assert (rows[0]["field"], rows[0]["answered"]) == ("rows", detail["counted"])
+    [workflow] = (await read_status(bench.instance)).workflows
+    assert workflow.differing == len(await bench.audit(differing=True)) > 0
 
 
 # aiohttp warns of bodies that take long to write; this one is meant to.

@@ -27,12 +27,14 @@ MAYBE = st.one_of(st.none(), HOSTILE)
 COUNT = st.integers(0, 10**12)
 STATUS = st.one_of(st.sampled_from(ENTRY_STATUSES), HOSTILE)
 OBJECT = st.one_of(st.none(), st.dictionaries(HOSTILE, JSON, max_size=3))
-ANSWER = st.one_of(OBJECT, st.fixed_dictionaries({"status": JSON, "detail": JSON, "body": JSON}))
+ANSWER = st.one_of(
+    OBJECT, st.fixed_dictionaries({"status": JSON, "detail": JSON, "differences": JSON, "body": JSON})
+)
 REQUEST = st.one_of(OBJECT, st.fixed_dictionaries({"method": JSON, "path": JSON, "body": JSON}))
 TEXT = st.one_of(
     MAYBE,
     JSON.map(json.dumps),
-    st.dictionaries(st.sampled_from(("email", "name", "detail")), JSON).map(json.dumps),
+    st.dictionaries(st.sampled_from(("email", "name", "detail", "differences")), JSON).map(json.dumps),
 )
 """JSON as a row of the tail holds it: maybe cut, or of another shape than expected."""
 

@@ -94,11 +94,16 @@ class AuditQuery(BaseModel):
     since: Time | None = None
     until: Time | None = None
     text: str | None = None
+    differing: Annotated[
+        bool, Query(description="Only entries of which Klaviyo's answer differs from what was sent.")
+    ] = False
     after: Annotated[int, Query(ge=0, le=2**62, description="Only entries with a larger number.")] = 0
 
     def to_filter(self, connection: str) -> AuditFilter:
         """Returns the filter for the journal."""
-        words = self.model_dump(include={"workflow", "step", "record", "profile", "status", "kind", "text"})
+        words = self.model_dump(
+            include={"workflow", "step", "record", "profile", "status", "kind", "text", "differing"}
+        )
         return AuditFilter(connection=connection, since=_ms(self.since), until=_ms(self.until), **words)
 
 

@@ -47,6 +47,8 @@ def _journal_gauges(status: Status, token: TokenDoc) -> Iterator[Metric]:
         yield _gauge(f"operations_{name}", help_text, values)
     planned = {_labels(row): sum(getattr(row, name) for name in _OPERATION_HELP) for row in rows}
     yield _gauge("operations_planned", "Operations that were planned and are known still.", planned)
+    differing: dict[Labels, float] = {_labels(row): row.differing for row in rows}
+    yield _gauge("operations_differing", "Writes of which Klaviyo's answer shows a difference.", differing)
     names = {row.name for row in rows}
     holds = [row for row in status.holds if row.workflow in names]
     held: dict[Labels, float] = {

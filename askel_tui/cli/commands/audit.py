@@ -18,6 +18,7 @@ from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import format_cell, put_json, put_json_line, put_message, put_wrapped
 from askel_tui.cli.times import TimeParam, epoch_ms
 from askel_tui.core.exit_codes import ExitCode
+from askel_tui.core.requests.differences import describe_differences
 from askel_tui.text.json_text import encode_json
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.times import format_timestamp, to_rfc3339
@@ -35,6 +36,9 @@ DEFAULT_SHOWN_ENTRIES = 50
 
 def _filter_options(command: F) -> F:
     for option in (
+        click.option(
+            "--differing", is_flag=True, help="Only where Klaviyo's answer differs from what was sent."
+        ),
         click.option("--text", metavar="TEXT", help="Only entries that hold this text somewhere."),
         click.option(
             "--until", type=TimeParam(end=True), help="Only until then: a date (its end) or RFC 3339."
@@ -54,7 +58,7 @@ def _filter_options(command: F) -> F:
     return command
 
 
-def _audit_filter(since: datetime | None, until: datetime | None, **words: str | None) -> AuditFilter:
+def _audit_filter(since: datetime | None, until: datetime | None, **words: Any) -> AuditFilter:
     from askel_tui.store.journal.rows import AuditFilter
 
     return AuditFilter(
@@ -179,12 +183,24 @@ def _put_text(entry: AuditEntry) -> None:
     profile = next(iter(entry.profile.values()), "") if entry.profile else ""
     target = (entry.target or {}).get("name") or ""
     record = f"record {entry.record}" if entry.record else ""
-    detail = (entry.response or {}).get("detail") or ""
+    response = entry.response or {}
+    detail = response.get("detail") or ""
     by = "" if entry.operation else f"by {entry.actor}"
     head = f"{format_timestamp(entry.at)}  {entry.status:<11}  {entry.kind:<16}"
     if not isinstance(detail, str):
         detail = encode_json(detail)
-    words = filter(None, (source, profile, target, record, by, detail))
+    words = filter(
+        None,
+        (
+            source,
+            profile,
+            target,
+            record,
+            by,
+            detail,
+            describe_differences(response.get("differences")),
+        ),
+    )
     put_wrapped((head, *map(format_cell, words)))
 
 

@@ -11,6 +11,7 @@ from askel_tui.cli.commands.failed import put_failure_count
 from askel_tui.cli.commands.hold import hold_row, put_holds
 from askel_tui.cli.common import asynchronous, json_option, open_instance
 from askel_tui.cli.output import bold, put, put_json, put_message, put_table
+from askel_tui.text.numbers import pluralize
 
 if TYPE_CHECKING:
     from askel_tui.services.status import BudgetStatus, Status
@@ -51,6 +52,11 @@ def _show(status: Status, now: int) -> None:
     for workflow in status.workflows:
         if workflow.unplanned:
             put(f"{workflow.name}: {workflow.unplanned:,} more records were received and wait to be planned")
+        if workflow.differing:
+            answers = pluralize(workflow.differing, "write")
+            put(
+                f"{workflow.name}: Klaviyo did not take all of {answers}: `askel audit --differing` shows what"
+            )
     for job in status.jobs:
         put(f"{job.connection}: {job.detail}")
     if status.holds:

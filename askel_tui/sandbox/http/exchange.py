@@ -14,6 +14,7 @@ from askel_tui.sandbox.handlers.groups import HANDLERS as GROUPS
 from askel_tui.sandbox.handlers.jobs import HANDLERS as JOBS
 from askel_tui.sandbox.handlers.profiles import HANDLERS as PROFILES
 from askel_tui.sandbox.http import routing
+from askel_tui.sandbox.http.partial_failures import drop_phones
 from askel_tui.sandbox.jsonapi import errors
 from askel_tui.sandbox.jsonapi.errors import Refusal
 from askel_tui.sandbox.state.scheduled import run_due
@@ -110,6 +111,11 @@ class Exchange:
             check(self.body, "", wrong)
             if wrong:
                 raise Refusal(400, wrong)
+        body = self.body
+        if world.settings.dropped_phones and check is not None:
+            body, dropped = drop_phones(body, tuple(world.settings.dropped_phones))
+            if dropped:
+                headers["X-Klaviyo-Partial-Failure"] = "phone_number"
         host = self.request.headers.get("Host", "127.0.0.1")
         target = self.request.raw_path
         return handler(
@@ -120,7 +126,7 @@ class Exchange:
                 revision,
                 self.path_id,
                 asked,
-                self.body,
+                body,
                 f"http://{host}",
                 target,
                 now,

@@ -130,6 +130,8 @@ class _RequestHandler:
         if fault and fault.status is not None and not fault.after:
             return self._finish(exchange, received, fault.status, *fault_response(fault, fault.status))
         status, body, headers = exchange.respond(time.time())
+        if fault and fault.partial:
+            headers["X-Klaviyo-Partial-Failure"] = fault.partial
         if fault and fault.lost:
             return self._drop(exchange, received, "lost")
         if fault and fault.after:

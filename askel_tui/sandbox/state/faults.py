@@ -14,6 +14,7 @@ _FIELD_TYPES: Final = {
     "reset": bool,
     "lost": bool,
     "after": bool,
+    "partial": str,
     "retry_after": int,
     "times": int,
     "probability": float,
@@ -34,6 +35,7 @@ class Fault:
     the request and processing it, which happens even where the client has gone. `reset`: the
     connection is dropped before the request is processed; `lost`: after it. `status` with a `body` kind is answered
     instead of processing, or with `after` once it was processed (then without a status: its own, in that body).
+    `partial`: the fields that the header X-Klaviyo-Partial-Failure of a processed answer names.
     `times`: how often, None for ever. `probability`: of striking at all, from a generator with `seed`.
     """
 
@@ -44,6 +46,7 @@ class Fault:
     reset: bool = False
     lost: bool = False
     after: bool = False
+    partial: str | None = None
     retry_after: int | None = None
     times: int | None = None
     probability: float = 1.0

@@ -37,6 +37,9 @@ class Settings:
     """The answer for a merged profile's id: `gone` (404) or the `survivor`."""
     drop_example_domains: bool = False
     """The switch that drops events to example.com and the like silently, as Klaviyo does."""
+    dropped_phones: list[str] = field(default_factory=list)
+    """The beginnings of phone numbers that are invalid: beside another identifier they are left out of a write, and
+    the answer's header X-Klaviyo-Partial-Failure names them."""
     job_time: float = 1.0
     """The time that a bulk import job takes: queued for the first third, then processing, then complete."""
     import_fail: dict[str, str] = field(default_factory=dict)

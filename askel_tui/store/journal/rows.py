@@ -142,6 +142,8 @@ class SettledOperation:
     response: bytes | None = None
     detail: str | None = None
     ms: int | None = None
+    differences: Sequence[Mapping[str, Any]] = ()
+    """What Klaviyo's answer shows otherwise than it was sent, as `core.requests.differences` finds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +217,7 @@ class AuditEntry:
     status: str
     """An outcome, or `done` for a decision."""
     response: Mapping[str, Any] | None
-    """The response: {status, body}, where there was an answer, and `detail`."""
+    """The response: {status, body}, where there was an answer, `detail`, and `differences` from what was sent."""
     attempts: int
     ms: int | None
     revision: str | None
@@ -264,6 +266,8 @@ class AuditFilter:
     since: int | None = None
     until: int | None = None
     text: str | None = None
+    differing: bool = False
+    """True if only entries are wanted of which Klaviyo's answer differs from what was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,9 +301,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowCounts:
-    """The numbers of a workflow's operations by state. `sent` counts those that were written or are unconfirmed."""
+    """The numbers of a workflow's operations by state. `sent` counts those that were written or are unconfirmed,
+    `differing` the writes of which Klaviyo's answer shows something otherwise than it was sent."""
 
     waiting: int = 0
     held: int = 0
     failed: int = 0
     sent: int = 0
+    differing: int = 0

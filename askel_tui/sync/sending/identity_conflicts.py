@@ -7,14 +7,17 @@ How the upsert goes on is decided in `sync.settlement.single_calls`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from askel_tui.contract.calls import Call
 from askel_tui.contract.dialects import dialect
 from askel_tui.contract.endpoints import endpoint
 from askel_tui.core.canonical import canonical_json
+from askel_tui.core.requests.differences import merge_differences
 from askel_tui.core.requests.packing import Request
 from askel_tui.klaviyo.errors import Conflict, KlaviyoError, NotInAccount
 from askel_tui.klaviyo.reads.profiles import find_profiles
+from askel_tui.klaviyo.responses import resource_of
 from askel_tui.store.journal.interface import Clock, Journal
 from askel_tui.store.journal.rows import Decision, StoredOperation
 from askel_tui.sync.connected import Connected
@@ -81,12 +84,15 @@ class IdentityConflicts:
             self._merged.clear()
         self._merged.add((into, source))
         await self._journal.forget_profile_id(to.name, source)
-        detail = {
+        detail: dict[str, Any] = {
             "destination": into,
             "source": source,
             "record": stored.record,
             "status": response.status,
             "why": f"identifiers of record {stored.record} belonged to both",
         }
+        differences = merge_differences(into, resource_of(response.body).get("id"), response.left_out)
+        if differences:
+            detail["differences"] = differences
         decision = Decision("merge", "askel", to.name, stored.workflow, stored.operation.step, detail)
         await self._journal.write_decision(decision, self._clock())

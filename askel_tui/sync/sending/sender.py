@@ -198,7 +198,8 @@ class Sender:
         if isinstance(outcome, KlaviyoError):
             call = batch.request.call if sent else None
             evidence = await self._find_evidence(batch.operations, outcome, call)
-        return interpret(batch.operations, outcome, evidence, sent=sent, profile_ids=batch.profile_ids)
+        body, ids = batch.request.body, batch.profile_ids
+        return interpret(batch.operations, outcome, evidence, sent=sent, body=body, profile_ids=ids)
 
     async def _find_evidence(
         self, operations: Sequence[StoredOperation], error: KlaviyoError, call: Call | None

@@ -14,11 +14,12 @@ from typing import Any
 from askel_tui.contract.calls import Call
 from askel_tui.core.hold_causes import KEY_CAUSES
 from askel_tui.core.requests.bulk import Row, row_index_of
+from askel_tui.core.requests.differences import differences_of
 from askel_tui.klaviyo.client import Response
 from askel_tui.klaviyo.errors import InvalidRequest, KlaviyoError
 from askel_tui.store.journal.rows import Decision, Outcome, SettledOperation, StoredOperation
 from askel_tui.sync.settlement.error_policy import action_for, settlement_for
-from askel_tui.sync.settlement.row_errors import CONFLICT_CODE, errors_by_row, find_imbalance
+from askel_tui.sync.settlement.row_errors import CONFLICT_CODE, errors_by_row, find_imbalance, job_difference
 from askel_tui.sync.settlement.single_calls import replay_remark
 from askel_tui.sync.settlement.values import HeldOperations, Retry, Settlement, single_retries
 
@@ -49,7 +50,14 @@ def interpret_events(
     status, ms = outcome.status, outcome.duration_ms
     return Settlement(
         [
-            SettledOperation(each, "unconfirmed", status, detail=replay_remark(each.operation), ms=ms)
+            SettledOperation(
+                each,
+                "unconfirmed",
+                status,
+                detail=replay_remark(each.operation),
+                ms=ms,
+                differences=differences_of(each.operation, None, outcome.left_out, len(operations)),
+            )
             for each in operations
         ]
     )
@@ -72,8 +80,8 @@ def interpret_import(
     assert job is not None
     if job.failure is not None:
         return Settlement(retries=[Retry(operations, job.failure)])
-    duration_ms = 0 if isinstance(outcome, KlaviyoError) else outcome.duration_ms
-    return _interpret_rows(operations, rows, job, duration_ms)
+    answer = None if isinstance(outcome, KlaviyoError) else outcome
+    return _interpret_rows(operations, rows, job, answer)
 
 
 def _interpret_error(
@@ -102,14 +110,17 @@ def _named_rows(error: KlaviyoError, count: int) -> set[int]:
 
 
 def _interpret_rows(
-    operations: Sequence[StoredOperation], rows: Sequence[Row], job: JobEnd, duration_ms: int
+    operations: Sequence[StoredOperation], rows: Sequence[Row], job: JobEnd, answer: Response | None
 ) -> Settlement:
     """Settles the rows of a job that is complete: every row was written, or is named by an error."""
+    duration_ms = 0 if answer is None else answer.duration_ms
+    left_out = None if answer is None else answer.left_out
     stored = {each.operation.id: each for each in operations}
     errors = errors_by_row(job.row_errors, rows)
     imbalance = find_imbalance(job.attributes, len(rows), len(errors))
     response = json.dumps({"data": {"type": "profile-bulk-import-job", "id": job.job}}).encode()
     written: Outcome = "written" if imbalance is None else "unconfirmed"
+    figures = [] if imbalance is None else [job_difference(job.attributes, len(rows), len(errors))]
     ended: list[SettledOperation] = []
     unattempted: list[StoredOperation] = []
     conflicts: list[StoredOperation] = []
@@ -119,7 +130,16 @@ def _interpret_rows(
         error = errors.get(index)
         if error is None:
             ended += [
-                SettledOperation(each, written, 202, response, imbalance, duration_ms) for each in carried
+                SettledOperation(
+                    each,
+                    written,
+                    202,
+                    response,
+                    imbalance,
+                    duration_ms,
+                    figures or differences_of(each.operation, None, left_out, len(rows)),
+                )
+                for each in carried
             ]
         elif any(each.operation.call == Call.CREATE_OR_UPDATE_PROFILE for each in carried[1:]):
             coalesced += carried
@@ -152,7 +172,7 @@ def _imbalance_decision(
     operations: Sequence[StoredOperation], rows: Sequence[Row], job: JobEnd, failed: int, detail: str
 ) -> Decision:
     """Makes the audit entry of an imbalance for `askel doctor`; the rows without an error stay unconfirmed."""
-    counted = {name: job.attributes.get(name) for name in ("total_count", "completed_count", "failed_count")}
+    counted = job_difference(job.attributes, len(rows), failed)["answered"]
     accepted = len(rows)
     figures = {"job": job.job, "accepted": accepted, "failed": failed, "unconfirmed": accepted - failed}
     about = {**figures, "counted": counted, "detail": detail}

@@ -8,6 +8,7 @@ from typing import Any
 
 from askel_tui.core.operations import IDENTIFIERS, Identity
 from askel_tui.core.requests.bulk import Row, row_index_of
+from askel_tui.core.requests.differences import Difference
 
 CONFLICT_CODE = "duplicate_profile"
 """The code of a row whose identifiers belong to several profiles (docs/klaviyo.md 4)."""
@@ -62,6 +63,13 @@ def find_imbalance(job: Mapping[str, Any], accepted: int, named: int) -> str | N
     if named < failed:
         return f"{failed} of {accepted} rows failed, and only {named} of them are named"
     return None
+
+
+def job_difference(job: Mapping[str, Any], accepted: int, named: int) -> Difference:
+    """Makes the difference of an imbalance: the rows that were accepted and the failed ones that are named, beside
+    the job's own figures."""
+    counted = {name: job.get(name) for name in ("total_count", "completed_count", "failed_count")}
+    return {"field": "rows", "sent": {"accepted": accepted, "named": named}, "answered": counted}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

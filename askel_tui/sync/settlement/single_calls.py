@@ -16,6 +16,7 @@ from askel_tui.core.hold_causes import Cause
 from askel_tui.core.operations import IDENTIFIERS, Identity, Operation
 from askel_tui.core.planning.plan import gate_refusal
 from askel_tui.core.requests.bulk import row_index_of
+from askel_tui.core.requests.differences import Difference, differences_of, find_differences
 from askel_tui.core.requests.packing import PACKED_CALLS
 from askel_tui.klaviyo.client import Response
 from askel_tui.klaviyo.errors import InvalidRequest, KlaviyoError, NotInAccount
@@ -72,16 +73,17 @@ def interpret(
     evidence: Evidence = NO_EVIDENCE,
     *,
     sent: bool = True,
+    body: bytes = b"",
     profile_ids: Mapping[str, str] | None = None,
 ) -> Settlement:
     """Interprets the outcome of one call for its operations, and returns the settlement.
 
-    Without `sent`, a read that prepares their request failed, and nothing was written. `profile_ids` are those that
-    a list call named, by operation id.
+    Without `sent`, a read that prepares their request failed, and nothing was written. `body` is the request's; what
+    the answer shows is compared with it. `profile_ids` are those that a list call named, by operation id.
     """
     call = operations[0].operation.call
     if not isinstance(outcome, KlaviyoError):
-        return _interpret_success(operations, outcome)
+        return _interpret_success(operations, outcome, body)
     action = action_for(outcome, call if sent else None)
     if action.kind == "check_target":
         action = action_after_check(action, operations[0].operation, evidence.target_error)
@@ -143,9 +145,13 @@ def learned_profiles(body: Any) -> dict[str, Identity]:
     return {resource["id"]: Identity(**named)}
 
 
-def _interpret_success(operations: Sequence[StoredOperation], response: Response) -> Settlement:
+def _interpret_success(operations: Sequence[StoredOperation], response: Response, body: bytes) -> Settlement:
     call = operations[0].operation.call
     named = _named_resource(response.body)
+    found: Sequence[Difference] | None = None
+    if call == Call.CREATE_OR_UPDATE_PROFILE and body:
+        shown = attributes_of(resource_of(response.body))
+        found = find_differences(json.loads(body)["data"], shown, response.left_out)
     ended = [
         SettledOperation(
             stored,
@@ -154,6 +160,7 @@ def _interpret_success(operations: Sequence[StoredOperation], response: Response
             response=named,
             detail=replay_remark(stored.operation),
             ms=response.duration_ms,
+            differences=differences_of(stored.operation, found, response.left_out, len(operations)),
         )
         for stored in operations
     ]

@@ -12,7 +12,7 @@ class CounterChanges:
     """The changes of counters that are gathered, and written at the end of a write."""
 
     def __init__(self) -> None:
-        self._changes: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+        self._changes: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * 5)
 
     def add(
         self,
@@ -23,18 +23,20 @@ class CounterChanges:
         held: int = 0,
         failed: int = 0,
         sent: int = 0,
+        differing: int = 0,
     ) -> None:
         """Changes the counters of a workflow's operations of one connection."""
         change = self._changes[workflow, connection]
-        for index, by in enumerate((waiting, held, failed, sent)):
+        for index, by in enumerate((waiting, held, failed, sent, differing)):
             change[index] += by
 
     def write(self, db: Transaction) -> None:
         """Writes the gathered changes, and begins anew."""
         db.executemany(
-            "INSERT INTO counters (workflow, connection, waiting, held, failed, sent) VALUES (?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET waiting = waiting + excluded.waiting, held = held + excluded.held, "
-            "failed = failed + excluded.failed, sent = sent + excluded.sent",
+            "INSERT INTO counters (workflow, connection, waiting, held, failed, sent, differing) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET waiting = waiting + excluded.waiting, "
+            "held = held + excluded.held, failed = failed + excluded.failed, sent = sent + excluded.sent, "
+            "differing = differing + excluded.differing",
             [(*key, *change) for key, change in self._changes.items() if any(change)],
         )
         self._changes.clear()
@@ -43,7 +45,8 @@ class CounterChanges:
 def read_counts(db: Transaction) -> dict[str, WorkflowCounts]:
     """Reads the counts by workflow."""
     rows = db.execute(
-        "SELECT workflow, sum(waiting), sum(held), sum(failed), sum(sent) FROM counters GROUP BY workflow"
+        "SELECT workflow, sum(waiting), sum(held), sum(failed), sum(sent), sum(differing) "
+        "FROM counters GROUP BY workflow"
     )
     return {workflow: WorkflowCounts(*numbers) for workflow, *numbers in rows}
 

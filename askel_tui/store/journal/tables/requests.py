@@ -30,6 +30,7 @@ class SettledGroup:
     response: bytes | None
     detail: str | None
     ms: int | None
+    differences: Sequence[Mapping[str, Any]]
     seqs: list[int] = field(default_factory=list)
     profiles: dict[int, str] = field(default_factory=dict)
     """The identifiers that were written to, as canonical JSON, by `seq`, where they are not the stored ones."""
@@ -40,7 +41,7 @@ def group_settled(settled: Iterable[SettledOperation]) -> list[SettledGroup]:
     found: list[SettledGroup] = []
     before: tuple[Any, ...] | None = None
     for each in settled:
-        alike = (each.outcome, each.status, each.response, each.detail, each.ms)
+        alike = (each.outcome, each.status, each.response, each.detail, each.ms, each.differences)
         if alike != before:
             before = alike
             found.append(SettledGroup(*alike))
@@ -145,9 +146,11 @@ def _settle(
         outcome = group.outcome
         written = outcome in ("written", "unconfirmed")
         settled = [found.pop(seq) for seq in group.seqs if seq in found and found[seq][0].state != FAILED]
-        response = response_document(group.status, group.response, group.detail)
+        response = response_document(group.status, group.response, group.detail, group.differences)
         work.audit.append_settled(settled, outcome, response, group.ms, carried_by, group.profiles)
         for row, _ in settled:
+            if group.differences:
+                work.counters.add(row.workflow, row.connection, differing=1)
             if outcome == "failed":
                 followed.append((group, row))
                 continue

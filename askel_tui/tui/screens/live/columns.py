@@ -24,6 +24,9 @@ RESULT_LABELS: Mapping[str, tuple[str, str]] = {
 }
 """The label of each status, whose sign tells it without colour, and the style it is painted in."""
 
+DIFFERING_LABEL = "≠ written"
+"""The label of a write of which Klaviyo's answer differs from what was sent; it is painted as one in doubt."""
+
 TIME_WIDTH, RESULT_WIDTH, DURATION_WIDTH = 8, 13, 8
 """The widths of the fixed columns, in cells."""
 
@@ -68,6 +71,7 @@ class LinePainter:
             status: (pad(word, RESULT_WIDTH) + " ", styles[part])
             for status, (word, part) in RESULT_LABELS.items()
         }
+        self._differing = pad(DIFFERING_LABEL, RESULT_WIDTH) + " ", styles["doubt"]
 
     def blank(self) -> list[Segment]:
         """Returns the segments of a line without a row."""
@@ -84,6 +88,8 @@ class LinePainter:
             pad(row.status, RESULT_WIDTH) + " ",
             styles["doubt"],
         )
+        if row.response_json and row.differs:
+            result, style = self._differing
         time = _time(row.at // 1000)
         who = row.identifier or (f"{row.kind} by {row.actor}" if row.workflow else f"by {row.actor}")
         rest = _where_column(row.connection, row.workflow, row.step, row.kind, columns) + pad(

@@ -11,7 +11,7 @@ from askel_tui.store.journal.tables.audit.tail import ENTRY_STATUSES, TailQuery
 from askel_tui.tui.text.filtering import Filter
 
 TAIL_FILTER_FIELDS = (
-    "connection", "workflow", "step", "profile", "result", "status", "kind", "record", "since", "until",
+    "connection", "workflow", "step", "profile", "result", "status", "kind", "record", "differing", "since", "until",
 )  # fmt: skip
 """The fields that the filter line may name; `result` and `status` are the same."""
 
@@ -34,11 +34,19 @@ def build_query(wanted: Filter, now: int) -> TailQuery | None:
     for name, value in wanted.fields.items():
         if name in ("since", "until"):
             conditions[name] = _time(name, value, now)
+        elif name == "differing":
+            conditions[name] = _yes(value)
         elif name in ("result", "status"):
             conditions["status"] = _status(value)
         else:
             conditions[name] = value
     return TailQuery(AuditFilter(**conditions), wanted.words, wanted.excluded)
+
+
+def _yes(value: str) -> bool:
+    if value.casefold() != "yes":
+        raise InvalidFilterField("differing is yes")
+    return True
 
 
 def _status(value: str) -> str:

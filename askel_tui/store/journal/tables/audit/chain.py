@@ -18,6 +18,7 @@ from askel_tui.core.operations import Operation, Target, split_encoded
 from askel_tui.store.journal import statements
 from askel_tui.store.journal.rows import Decision
 from askel_tui.store.journal.tables.audit.encoding import pack_operation_id
+from askel_tui.store.journal.tables.counters import CounterChanges
 from askel_tui.store.journal.tables.queue_row import QueueRow
 from askel_tui.store.journal.transaction import Transaction
 
@@ -242,6 +243,10 @@ def write_decision(db: Transaction, decision: Decision, now: int) -> None:
     chain = AuditChain(db, now)
     chain.append_decision(decision)
     chain.flush()
+    if decision.workflow and decision.detail.get("differences"):
+        counters = CounterChanges()
+        counters.add(decision.workflow, decision.connection or "", differing=1)
+        counters.write(db)
 
 
 def chain_hash(before: bytes, entry: Mapping[str, Any]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from askel_tui.core.canonical import canonical_json
@@ -12,9 +13,14 @@ DEEP_NESTING_LEVELS = 100
 """The number of brackets from which on a body is tested whether it can be written again inside an entry."""
 
 
-def response_document(status: int | None, body: bytes | None, detail: str | None) -> dict[str, Any] | None:
-    """Makes the `response` of an entry: {status, body} where there was an answer, and `detail`; None where it is
-    empty."""
+def response_document(
+    status: int | None,
+    body: bytes | None,
+    detail: str | None,
+    differences: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any] | None:
+    """Makes the `response` of an entry: {status, body} where there was an answer, `detail`, and `differences` from
+    what was sent; None where it is empty."""
     response: dict[str, Any] = {}
     if status is not None:
         response["status"] = status
@@ -22,6 +28,8 @@ def response_document(status: int | None, body: bytes | None, detail: str | None
         response["body"] = decode_body(body)
     if detail:
         response["detail"] = detail
+    if differences:
+        response["differences"] = [dict(each) for each in differences]
     return response or None
 
 

@@ -26,6 +26,10 @@ _COLUMNS = (
 )
 _ZERO = bytes(32)
 
+DIFFERS = """a.response IS NOT NULL AND instr(a.response, '"differences":[') AND
+coalesce(json_type(a.response, '$.differences'), json_type(a.response, '$.detail.differences')) = 'array'"""
+"""The condition of entries of which Klaviyo's answer differs from what was sent."""
+
 
 def read_entries(
     db: Transaction, wanted: AuditFilter, after: int, limit: int, newest: bool
@@ -71,6 +75,8 @@ def filter_conditions(wanted: AuditFilter) -> tuple[str, list[str], dict[str, An
     if wanted.profile is not None:
         conditions.append("instr(lower(a.profile), :profile)")
         parameters["profile"] = ":" + _lower(json.dumps(wanted.profile, ensure_ascii=False))
+    if wanted.differing:
+        conditions.append(DIFFERS)
     if wanted.text is not None:
         searched = ("actor", "workflow", "step", "record", "kind", "status", "profile", "target", "response")
         joined = " || ' ' || ".join(f"coalesce(a.{name}, '')" for name in searched)

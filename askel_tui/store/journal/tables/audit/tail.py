@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, get_args
 
 from askel_tui.core.operations import STEP_KINDS
+from askel_tui.core.requests.differences import describe_differences
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter, Outcome
 from askel_tui.store.journal.states import DECISION_KIND
 from askel_tui.store.journal.tables.audit.queries import filter_conditions, read_entries
@@ -60,9 +61,17 @@ class TailRow(NamedTuple):
         return str(_parsed(self.target_json).get("name") or "")
 
     @property
+    def differs(self) -> bool:
+        """True if Klaviyo's answer differs from what was sent."""
+        return bool(self.response_json) and "differences" in _parsed(self.response_json)
+
+    @property
     def detail(self) -> str:
         """The detail of the response: the reason of a result that is not plain success."""
-        detail = _parsed(self.response_json).get("detail")
+        response = _parsed(self.response_json)
+        if "differences" in response:
+            return describe_differences(response["differences"])[:MAX_RESPONSE_CHARS]
+        detail = response.get("detail")
         if isinstance(detail, dict):
             words = [str(value) for value in detail.values() if value not in (None, "", 0)]
             return " · ".join(words)[:MAX_RESPONSE_CHARS]
@@ -71,7 +80,9 @@ class TailRow(NamedTuple):
 
 _COLUMNS = (
     "seq, at, actor, connection, workflow, step, record, kind, status, profile, target, ms, "
-    f"CASE WHEN status NOT IN ('written', 'unconfirmed') THEN substr(response, 1, {MAX_RESPONSE_CHARS * 2}) END"
+    f"CASE WHEN status NOT IN ('written', 'unconfirmed') THEN substr(response, 1, {MAX_RESPONSE_CHARS * 2}) "
+    """WHEN instr(response, '"differences":[') THEN """
+    "json_object('differences', json_extract(response, '$.differences')) END"
 )
 
 
