@@ -9,7 +9,7 @@ from pathlib import Path
 import askel_tui
 from askel_tui.core.hold_causes import HOLD_CAUSES, KEY_CAUSES, Cause, hold_cause
 
-CAUSE_ARGUMENT = {"Action": 2, "Hold": 3, "HeldOperations": 1, "make_finding": 1}
+CAUSE_ARGUMENT = {"Action": 2, "Hold": 4, "HeldOperations": 1, "make_finding": 1}
 """Where these calls take the cause, counted from 0."""
 
 COLUMN_CELLS = 28
