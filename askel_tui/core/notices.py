@@ -76,5 +76,15 @@ def warning_ended_notice(workflow: str, step: str, detail: str, now: int) -> str
     return f"Workflow {workflow}, step {step}: no longer so since {_format_time(now)}: {detail}."
 
 
+def shared_identifier_notice(connection: str, kind: str, record: str, others: int) -> str:
+    """Writes the notice that identifiers stand beside so many others that they link nobody any more."""
+    names = {"email": "e-mail", "phone_number": "phone number", "external_id": "external id"}
+    more = f", and {pluralize(others, 'more identifier')} in other records" if others else ""
+    return (
+        f"Connection {connection}: the {names[kind]} of record {record}{more} stands beside more than five e-mails or "
+        "external ids. From now on it joins no people's records into one order: look whether it is a placeholder."
+    )
+
+
 def _format_time(ms: int) -> str:
     return format_timestamp(ms, zone=" UTC")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import count
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.klaviyo.client import Client
 from askel_tui.store.journal.interface import Journal
-from askel_tui.store.journal.rows import OpenRequest, StoredOperation
+from askel_tui.store.journal.rows import JoinedLines, OpenRequest, StoredOperation
 from askel_tui.sync.connected import Connected
 from askel_tui.sync.dispatching.dispatcher import Dispatcher
 from tests.support.patience import PATIENCE_S
@@ -24,6 +24,7 @@ class SlowJournal:
 
     def __init__(self) -> None:
         self.reads: asyncio.Queue[tuple[int, asyncio.Future[list[StoredOperation]]]] = asyncio.Queue()
+        self.line_listeners: list[Callable[[JoinedLines], None]] = []
 
     async def requests_in_doubt(self, connections: Collection[str]) -> list[OpenRequest]:
         return []

@@ -23,6 +23,7 @@ from askel_tui.store.journal.rows import (
     AuditFilter,
     DelayedOperation,
     Hold,
+    JoinedLines,
     PlannedRun,
     SettledOperation,
     StoredOperation,
@@ -39,6 +40,7 @@ from askel_tui.store.journal.tables import (
 )
 from askel_tui.store.journal.tables import failures as failures_table
 from askel_tui.store.journal.tables import holds as holds_table
+from askel_tui.store.journal.tables import lines as lines_table
 from askel_tui.store.journal.tables import notices as notices_table
 from askel_tui.store.journal.tables import profile_ids as profile_ids_table
 from askel_tui.store.journal.tables import records as records_table
@@ -55,6 +57,10 @@ PRUNE_BATCH_ROWS = 2_000
 
 class Journal(TransactionRunner):
     """The journal of a home, or one in a file."""
+
+    def __init__(self) -> None:
+        self.line_listeners: list[Callable[[JoinedLines], None]] = []
+        """The functions that are called with lines that were joined, before the method that joined them returns."""
 
     # Methods that an engine implements.
 
@@ -93,6 +99,7 @@ class Journal(TransactionRunner):
 
     # Workflows, and the runs of records under them.
 
+    lines_of = reads(lines_table.lines_of)
     workflow_states = reads(workflows.workflow_states)
     set_workflow_state = writes(workflows.set_workflow_state)
     forget_workflow = writes(workflows.forget_workflow)
@@ -173,7 +180,8 @@ class Journal(TransactionRunner):
         Returns the operations that were stored as waiting, in the order of their records. Where these are of different
         profiles, the queue's own order (`seq`) goes by step, so that operations that travel together lie together.
         """
-        seqs = await self._write(runs_table.commit_runs, state, list(runs), position, now)
+        seqs, joined = await self._write(runs_table.commit_runs, state, list(runs), position, now)
+        self._report_joined(joined)
         return runs_table.waiting_after_commit(state, runs, seqs)
 
     async def answer_request(
@@ -205,7 +213,11 @@ class Journal(TransactionRunner):
             [(each.operation.seq, each.due, each.detail) for each in delayed],
             [each.seq for each in held], hold, keep_carrying, dict(profiles or {}), connection,
         )  # fmt: skip
-        await self._write(requests.answer_request, settlement)
+        self._report_joined(await self._write(requests.answer_request, settlement))
+
+    def _report_joined(self, joined: JoinedLines) -> None:
+        for listener in self.line_listeners if joined else ():
+            listener(joined)
 
     async def verify_audit(self) -> tuple[int, int | None]:
         """Checks the whole chain: (number of entries checked, `seq` of the first entry that breaks it or None)."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from askel_tui.contract.calls import Call
+from askel_tui.core.lines import identifier_numbers
 from askel_tui.core.operations import Encoder, Identity, Operation, StepKind, Target
 from askel_tui.core.records.record import Record
 
@@ -23,6 +24,9 @@ Outcome = Literal["written", "unconfirmed", "failed", "passed", "skipped", "disc
 """The end of an operation; a gate that lets its record through has `passed`."""
 
 WorkflowStatus = Literal["draft", "active", "paused"]
+
+JoinedLines = Sequence[tuple[int, int]]
+"""Lines that were found to be one with another: each is no more, and what waits in it waits in the other."""
 
 
 @dataclass(slots=True)
@@ -56,8 +60,8 @@ class PlannedRun(NamedTuple):
 
     record_seq: int
     record: str
-    keys: Sequence[str]
-    """The ordering keys of the record's profile."""
+    keys: Sequence[int]
+    """The numbers of the identifiers of the record's profile (see `core.lines.identifier_numbers`)."""
     operations: Sequence[tuple[str, bool, bytes]]
     """The operations: each one's step, whether it is a gate, and its canonical bytes."""
     problems: Sequence[Mapping[str, str]]
@@ -73,7 +77,7 @@ def encode_run(
 ) -> PlannedRun:
     """Encodes the plan of a record; runs that are made together share an encoder."""
     encode = (encoder or Encoder()).encode
-    keys = operations[0].profile.keys() if operations else ()
+    keys = identifier_numbers(operations[0].profile) if operations else ()
     encoded = [(each.step, each.is_gate, encode(each)) for each in operations]
     return PlannedRun(record_seq, record, keys, encoded, problems)
 
@@ -99,6 +103,8 @@ class StoredOperation:
     reason: str | None = None
     has_fewer_identifiers: bool = False
     """True if `operation` was sent with fewer identifiers than the journal holds: the audit then shows the fewer."""
+    lines: Sequence[int] = field(default=(), compare=False)
+    """The lines in which the operation waits, when it was planned or read (see `core.lines`); empty if not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ class SqliteJournal(Journal):
     """The implementation of `Journal` on SQLite. Open one with `open_journal`."""
 
     def __init__(self, writer: Writer, readers: ReaderPool, watch: CommitWatch) -> None:
+        super().__init__()
         self._writer = writer
         self._readers = readers
         self._watch = watch

@@ -79,6 +79,7 @@ class Dispatcher:
         self._logged_holds: set[tuple[str, str, str]] = set()
         """The holds (workflow, step, cause) that were logged since the last command."""
         self._last_clock = (clock(), asyncio.get_running_loop().time())
+        journal.line_listeners.append(self._queue.join)
         self.connect(connections)
 
     def connect(self, connections: Mapping[str, Connected]) -> None:
@@ -178,6 +179,7 @@ class Dispatcher:
                 await self._wait(now, self._scheduler.schedule(self._senders, now))
         finally:
             await self._in_flight.drain()
+            self._journal.line_listeners.remove(self._queue.join)
 
     def stop(self) -> None:
         """Lets the requests in flight end, and starts no new ones."""

@@ -1,24 +1,30 @@
-"""The order in which operations may be sent: one profile's operations go one after another, as they arrived.
+"""The order in which operations may be sent: one line's operations go one after another, in the order of their records.
 
-An operation is ready when it is the oldest one for every identifier it carries and none that shares one is being sent
-(an older one may come back later, say from a hold). Operations that share any identifier are thereby serial, also
-across records and workflows, and others run side by side. In memory only: the journal is the truth, this is the part
-of it that is being worked on.
+An operation is ready when it is the oldest one in each of its lines (nearly always one, see `core.lines`) and none of
+these is being sent in (an older one may come back later, say from a hold). Operations of one person are thereby serial,
+also across records and workflows, and others run side by side. In memory only: the journal is the truth, this is the
+part of it that is being worked on.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple
 
 from askel_tui.contract.calls import Call
-from askel_tui.core.operations import Identity
+from askel_tui.core.lines import connection_numbers, identifier_numbers
 from askel_tui.core.requests.packing import GATHERING_CALLS, BatchKey, batch_key
 from askel_tui.store.journal.rows import StoredOperation
+
+MAX_REMEMBERED_JOINS = 50_000
+"""The number of joined lines that are remembered, for operations that were on their way here when it was found out."""
+
+_SEQ_BITS = 40
+_SEQ_MASK = (1 << _SEQ_BITS) - 1
 
 
 class Lane(NamedTuple):
@@ -46,14 +52,16 @@ class _Entry:
     """An operation in the queue, with the facts about it that are needed again and again."""
 
     stored: StoredOperation
-    keys: tuple[str, ...]
+    rank: int
+    """The position in the order: that of the record, then `seq`."""
+    lines: Sequence[int]
     lane: _LaneState
     in_flight: bool = False
     """True if the operation is being sent."""
 
 
 class ProfileQueue:
-    """Waiting operations in order of arrival per profile."""
+    """Waiting operations in the order of their records per line."""
 
     def __init__(self) -> None:
         self._entries: dict[int, _Entry] = {}
@@ -61,15 +69,16 @@ class ProfileQueue:
         """The number of operations in the queue, by workflow."""
         self._ready_count_of: Counter[str] = Counter()
         """The number of ready operations, by workflow."""
-        self._fifo_by_key: dict[str, list[int]] = {}
-        """The `seq` of the operations that carry an identifier, in order."""
-        self._last_keys: tuple[tuple[str, Identity] | None, tuple[str, ...]] = (None, ())
+        self._ranks_by_line: dict[int, list[int]] = {}
+        """The ranks of the operations in a line, in order."""
+        self._joined: dict[int, int] = {}
+        """The line that each of the last joined lines went into."""
         self._lanes: dict[Lane, _LaneState] = {}
         self._delayed: dict[int, _Entry] = {}
         """The operations that were due later than at once when they were added: few, so that the next one is soon
         found."""
-        self._in_flight_by_key: dict[str, int] = {}
-        """The number of operations that are being sent, by key where there are any: several where the next was taken
+        self._in_flight_by_line: dict[int, int] = {}
+        """The number of operations that are being sent, by line where there are any: several where the next was taken
         along."""
 
     def __len__(self) -> int:
@@ -85,22 +94,50 @@ class ProfileQueue:
         return any(self._ready_count_of.values())
 
     def add(self, stored: StoredOperation, *, live: bool = False) -> None:
-        """Adds an operation at the position that its `seq` gives it. One that is in the queue already stays as
-        it is."""
+        """Adds an operation at the position that its record and `seq` give it. One that is in the queue already stays
+        as it is."""
         if stored.seq in self._entries:
             return
         self._entries[stored.seq] = entry = self._make_entry(stored, live)
         if stored.due:
             self._delayed[stored.seq] = entry
         self._count_of[stored.workflow] += 1
-        for key in entry.keys:
-            fifo = self._fifo_by_key.setdefault(key, [])
-            if fifo and fifo[-1] > stored.seq:
-                insort(fifo, stored.seq)
-                self._make_unready(self._entries[fifo[1]])
+        for line in entry.lines:
+            ranks = self._ranks_by_line.setdefault(line, [])
+            if ranks and ranks[-1] > entry.rank:
+                insort(ranks, entry.rank)
+                self._make_unready(self._entries[ranks[1] & _SEQ_MASK])
             else:
-                fifo.append(stored.seq)
+                ranks.append(entry.rank)
         self._make_ready_if_first(entry)
+
+    def join(self, joined: Iterable[tuple[int, int]]) -> None:
+        """Joins lines that were found to be one: what waits in them goes in the order of its records from now on."""
+        for line, into in joined:
+            self._joined[line] = into
+            if line in self._ranks_by_line:
+                self._move(line, self._current(into))
+        while len(self._joined) > MAX_REMEMBERED_JOINS:
+            del self._joined[next(iter(self._joined))]
+
+    def _move(self, line: int, into: int) -> None:
+        moving, others = self._ranks_by_line.pop(line), self._ranks_by_line.get(into, [])
+        for rank in (moving[0], *others[:1]):
+            self._make_unready(self._entries[rank & _SEQ_MASK])
+        ranks = self._ranks_by_line[into] = sorted({*moving, *others})
+        for rank in moving:
+            entry = self._entries[rank & _SEQ_MASK]
+            entry.lines = tuple({into, *entry.lines} - {line})
+        self._in_flight_by_line.pop(line, None)
+        in_flight = sum(self._entries[rank & _SEQ_MASK].in_flight for rank in ranks)
+        if in_flight:
+            self._in_flight_by_line[into] = in_flight
+        self._make_ready_if_first(self._entries[ranks[0] & _SEQ_MASK])
+
+    def _current(self, line: int) -> int:
+        while line in self._joined:
+            line = self._joined[line]
+        return line
 
     def calls(self) -> list[Call]:
         """Returns the calls that have ready operations."""
@@ -118,7 +155,7 @@ class ProfileQueue:
         return 0 if state is None else len(state.ready)
 
     def take(self, lane: Lane, limit: int, now: int) -> list[StoredOperation]:
-        """Takes up to `limit` ready operations of a lane that are due; they stay at the head of their profile."""
+        """Takes up to `limit` ready operations of a lane that are due; they stay at the head of their lines."""
         state = self._lanes.get(lane)
         ready = () if state is None else state.ready.values()
         taken = list(islice((stored for stored in ready if stored.due <= now), limit))
@@ -140,15 +177,18 @@ class ProfileQueue:
         """Finds the waiting operation right behind a taken one, if both name the same identifiers; it is not taken."""
         entry = self._entries[stored.seq]
         following: set[int | None] = set()
-        for key in entry.keys:
-            fifo = self._fifo_by_key[key]
-            index = bisect_right(fifo, stored.seq)
-            following.add(fifo[index] if index < len(fifo) else None)
-        seq = following.pop()
-        if following or seq is None:
+        for line in entry.lines:
+            ranks = self._ranks_by_line[line]
+            index = bisect_right(ranks, entry.rank)
+            following.add(ranks[index] if index < len(ranks) else None)
+        rank = following.pop()
+        if following or rank is None:
             return None
-        other = self._entries[seq]
-        return other.stored if not other.in_flight and other.keys == entry.keys else None
+        other = self._entries[rank & _SEQ_MASK]
+        one, next_one = entry.stored.operation.profile, other.stored.operation.profile
+        if other.in_flight or (one != next_one and one.keys() != next_one.keys()):
+            return None
+        return other.stored
 
     def take_carried(self, stored: StoredOperation) -> None:
         """Takes an operation that a request carries: the one of `next_of_profile`, or one of a request in doubt."""
@@ -171,7 +211,7 @@ class ProfileQueue:
                 self._make_ready_if_first(entry)
 
     def remove(self, seq: int) -> None:
-        """Removes an operation that is settled, held or failed: the next one of its profile may be ready now."""
+        """Removes an operation that is settled, held or failed: the next one in its lines may be ready now."""
         entry = self._entries.pop(seq, None)
         if entry is None:
             return
@@ -179,13 +219,13 @@ class ProfileQueue:
         self._mark_landed(entry)
         self._delayed.pop(seq, None)
         self._count_of[entry.stored.workflow] -= 1
-        for key in entry.keys:
-            fifo = self._fifo_by_key[key]
-            fifo.remove(seq)
-            if fifo:
-                self._make_ready_if_first(self._entries[fifo[0]])
+        for line in entry.lines:
+            ranks = self._ranks_by_line[line]
+            ranks.remove(entry.rank)
+            if ranks:
+                self._make_ready_if_first(self._entries[ranks[0] & _SEQ_MASK])
             else:
-                del self._fifo_by_key[key]
+                del self._ranks_by_line[line]
 
     def put_back(self, stored: StoredOperation) -> None:
         """Puts an operation back that is tried again; its `due` and `attempts` may have changed."""
@@ -197,16 +237,16 @@ class ProfileQueue:
         if stored.due:
             self._delayed[stored.seq] = entry
         self._make_ready_if_first(entry)
-        for key in entry.keys:
-            self._make_ready_if_first(self._entries[self._fifo_by_key[key][0]])
+        for line in entry.lines:
+            self._make_ready_if_first(self._entries[self._ranks_by_line[line][0] & _SEQ_MASK])
 
     def remove_later_of_record(self, stored: StoredOperation) -> None:
         """Removes the later operations of an operation's record; the journal has settled them with it."""
         later = {
             seq
-            for key in _ordering_keys(stored)
-            for seq in self._fifo_by_key.get(key, ())
-            if (other := self._entries[seq].stored).record_seq == stored.record_seq
+            for line in self._current_lines(stored)
+            for rank in self._ranks_by_line.get(line, ())
+            if (other := self._entries[seq := rank & _SEQ_MASK].stored).record_seq == stored.record_seq
             and other.workflow == stored.workflow
             and other.index > stored.index
         }
@@ -227,40 +267,46 @@ class ProfileQueue:
     def _make_entry(self, stored: StoredOperation, live: bool) -> _Entry:
         key = batch_key(stored.operation)
         live = live and key.call not in GATHERING_CALLS
-        # The operations of a record come one after another and share its identity.
-        owner = (stored.connection, stored.operation.profile)
-        if owner != self._last_keys[0]:
-            self._last_keys = (owner, _ordering_keys(stored))
         lane = Lane(stored.connection, key, live)
         state = self._lanes.get(lane)
         if state is None:
             state = self._lanes[lane] = _LaneState(lane, {})
-        return _Entry(stored, self._last_keys[1], state)
+        rank = stored.record_seq << _SEQ_BITS | stored.seq
+        return _Entry(stored, rank, self._current_lines(stored), state)
+
+    def _current_lines(self, stored: StoredOperation) -> Sequence[int]:
+        """Returns the lines of an operation as they are now. Where nothing is known, each identifier is a line."""
+        lines = stored.lines or connection_numbers(
+            stored.connection, identifier_numbers(stored.operation.profile)
+        )
+        if self._joined.keys().isdisjoint(lines):
+            return lines
+        return tuple({self._current(line) for line in lines})
 
     def _mark_in_flight(self, entry: _Entry) -> None:
         self._make_unready(entry)
         if entry.in_flight:
             return
         entry.in_flight = True
-        for key in entry.keys:
-            self._in_flight_by_key[key] = self._in_flight_by_key.get(key, 0) + 1
+        for line in entry.lines:
+            self._in_flight_by_line[line] = self._in_flight_by_line.get(line, 0) + 1
 
     def _mark_landed(self, entry: _Entry) -> None:
         if not entry.in_flight:
             return
         entry.in_flight = False
-        for key in entry.keys:
-            left = self._in_flight_by_key.pop(key) - 1
+        for line in entry.lines:
+            left = self._in_flight_by_line.pop(line) - 1
             if left:
-                self._in_flight_by_key[key] = left
+                self._in_flight_by_line[line] = left
 
     def _make_ready_if_first(self, entry: _Entry) -> None:
-        """Makes an operation ready if no other one of its profile is before it."""
+        """Makes an operation ready if no other one in its lines is before it."""
         if entry.in_flight:
             return
-        seq = entry.stored.seq
-        for key in entry.keys:
-            if key in self._in_flight_by_key or self._fifo_by_key[key][0] != seq:
+        seq, rank = entry.stored.seq, entry.rank
+        for line in entry.lines:
+            if line in self._in_flight_by_line or self._ranks_by_line[line][0] != rank:
                 return
         ready = entry.lane.ready
         if seq not in ready:
@@ -270,7 +316,3 @@ class ProfileQueue:
     def _make_unready(self, entry: _Entry) -> None:
         if entry.lane.ready.pop(entry.stored.seq, None) is not None:
             self._ready_count_of[entry.stored.workflow] -= 1
-
-
-def _ordering_keys(stored: StoredOperation) -> tuple[str, ...]:
-    return tuple(f"{stored.connection}\0{key}" for key in stored.operation.profile.keys())

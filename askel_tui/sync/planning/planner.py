@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 
-from askel_tui.core.planning.ordering import cut_points
+from askel_tui.core.planning.ordering import TouchedLines, cut_points
 from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.store.journal.interface import Clock, Journal
 from askel_tui.store.journal.rows import PlannedRun, StoredOperation, WorkflowState
@@ -176,13 +176,21 @@ class Planner:
             batch.runs = await self._build(batch.state, batch.applied, batch.seqs) if batch.seqs else ()
             operations = sum(len(run.operations) for run in batch.runs)
             live.append(operations <= self._limits.max_live_operations)
-        profiles = [[(run.record_seq, run.keys) for run in batch.runs] for batch in batches]
-        for end in cut_points(profiles):
+        for end in cut_points(await self._touched_lines(batches)):
             for batch, is_live in zip(batches, live, strict=True):
                 part = batch.take_up_to(end)
                 if part is not None:
                     last, runs = part
                     await writer.put(batch.state, runs, last, is_live)
+
+    async def _touched_lines(self, batches: Sequence[_Batch]) -> list[list[TouchedLines]]:
+        """Finds the lines that each record of each batch touches. A batch alone keeps its order whatever they are."""
+        if sum(bool(batch.runs) for batch in batches) < 2:
+            return [[(run.record_seq, ()) for run in batch.runs] for batch in batches]
+        connection = batches[0].state.connection
+        keys = [run.keys for batch in batches for run in batch.runs]
+        lines = iter(await self._journal.lines_of(connection, keys))
+        return [[(run.record_seq, next(lines)) for run in batch.runs] for batch in batches]
 
 
 class _PlanWriter:

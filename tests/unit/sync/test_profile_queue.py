@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from askel_tui.contract.calls import Call
+from askel_tui.core.lines import connection_numbers, identifier_numbers
 from askel_tui.core.operations import Identity, Operation, Target
 from askel_tui.core.requests.packing import batch_key
 from askel_tui.store.journal.rows import StoredOperation
@@ -52,8 +53,13 @@ def stored(
     return StoredOperation(seq, connection, workflow, 1, record_seq, f"r{record_seq}", 0, operation, due=due)
 
 
-def keys(one: StoredOperation) -> set[tuple[str, str]]:
-    return {(one.connection, key) for key in one.operation.profile.keys()}
+def numbers(one: StoredOperation) -> tuple[int, ...]:
+    """The lines of an operation, where nothing was linked."""
+    return connection_numbers(one.connection, identifier_numbers(one.operation.profile))
+
+
+def rank(one: StoredOperation) -> tuple[int, int]:
+    return one.record_seq, one.seq
 
 
 def ready_in(queue: ProfileQueue) -> set[int]:
@@ -70,6 +76,33 @@ class QueueAgainstModel(RuleBasedStateMachine):
         self.sent: set[int] = set()
         self.along: set[frozenset[int]] = set()
         """Pairs of which the later one was taken along with the earlier one."""
+        self.joined: dict[int, int] = {}
+        """The line that each joined line went into."""
+
+    def lines(self, one: StoredOperation) -> set[int]:
+        """The lines of an operation as they are now."""
+        found = set()
+        for line in numbers(one):
+            while line in self.joined:
+                line = self.joined[line]
+            found.add(line)
+        return found
+
+    @rule(
+        one=st.sampled_from(PEOPLE),
+        other=st.sampled_from(PEOPLE),
+        connection=st.sampled_from(["maple-ember", "oak"]),
+    )
+    def join(self, one: Identity, other: Identity, connection: str) -> None:
+        lines = self.lines(stored(0, one, connection=connection)) | self.lines(
+            stored(0, other, connection=connection)
+        )
+        joined = [(line, min(lines)) for line in lines if line != min(lines)]
+        self.joined |= dict(joined)
+        self.queue.join(joined)
+        for pair in combinations(self.sent, 2):
+            if self.lines(self.here[pair[0]]) & self.lines(self.here[pair[1]]):
+                self.along.add(frozenset(pair))
 
     def ready(self) -> set[int]:
         return {
@@ -77,7 +110,7 @@ class QueueAgainstModel(RuleBasedStateMachine):
             for seq, one in self.here.items()
             if seq not in self.sent
             and not any(
-                keys(one) & keys(other) and (other_seq < seq or other_seq in self.sent)
+                self.lines(one) & self.lines(other) and (rank(other) < rank(one) or other_seq in self.sent)
                 for other_seq, other in self.here.items()
                 if other_seq != seq
             )
@@ -160,8 +193,7 @@ class QueueAgainstModel(RuleBasedStateMachine):
     def take_next(self, data: st.DataObject, call: Call) -> None:
         seq = data.draw(st.sampled_from(sorted(self.sent)))
         one = self.here[seq]
-        lines = [sorted(s for s, each in self.here.items() if key in keys(each)) for key in keys(one)]
-        following = {line[line.index(seq) + 1] if line[-1] != seq else None for line in lines}
+        following = self.following(one)
         behind = self.queue.next_of_profile(one)
         taken = self.queue.take_next_of_record(one, call)
         if taken is None:
@@ -176,17 +208,23 @@ class QueueAgainstModel(RuleBasedStateMachine):
     @rule(data=st.data())
     def take_along(self, data: st.DataObject) -> None:
         seq = data.draw(st.sampled_from(sorted(self.sent)))
-        lines = [
-            sorted(s for s, each in self.here.items() if key in keys(each)) for key in keys(self.here[seq])
-        ]
-        following = {line[line.index(seq) + 1] if line[-1] != seq else None for line in lines}
+        following = self.following(self.here[seq])
         behind = self.queue.next_of_profile(self.here[seq])
         if behind is None:
             return
         assert following == {behind.seq}
-        assert keys(behind) == keys(self.here[seq])
+        assert behind.operation.profile.keys() == self.here[seq].operation.profile.keys()
         self.queue.take_carried(behind)
         self.goes_along(seq, behind)
+
+    def following(self, one: StoredOperation) -> set[int | None]:
+        """What stands behind an operation in its lines."""
+        found: set[int | None] = set()
+        for key in self.lines(one):
+            line = sorted((each for each in self.here.values() if key in self.lines(each)), key=rank)
+            behind = [each.seq for each in line if rank(each) > rank(one)]
+            found.add(behind[0] if behind else None)
+        return found
 
     def goes_along(self, seq: int, taken: StoredOperation) -> None:
         assert taken.seq not in self.sent
@@ -209,7 +247,7 @@ class QueueAgainstModel(RuleBasedStateMachine):
     def one_profile_has_one_operation_under_way(self) -> None:
         for one, other in combinations(self.sent, 2):
             if frozenset((one, other)) not in self.along:
-                assert not keys(self.here[one]) & keys(self.here[other])
+                assert not self.lines(self.here[one]) & self.lines(self.here[other])
 
     @invariant()
     def ready_are_exactly_the_oldest_of_idle_profiles(self) -> None:

@@ -56,6 +56,15 @@ def add_notice(db: Transaction, notice: WarningNotice, decision: Decision | None
         write_decision(db, decision, now)
 
 
+def add_shared_notice(
+    db: Transaction, connection: str, workflow: str, kind: str, record: str, others: int, now: int
+) -> None:
+    """Adds the notice that identifiers turned out to be shared: the one of a kind that a record names, and others."""
+    text = texts.shared_identifier_notice(connection, kind, record, others)
+    about = WarningNotice("warning", connection, workflow, "", "shared_identifier", kind)
+    _insert(db, now, "warning", about, text, quiet=False)
+
+
 def add_reminder(db: Transaction, holds: Sequence[Hold], before: int, now: int) -> bool:
     """Adds a reminder of holds with one cause, where the last notice of it is older than `before`."""
     first = holds[0]

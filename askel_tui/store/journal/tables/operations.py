@@ -13,6 +13,7 @@ from askel_tui.core.operations import Operation
 from askel_tui.store.journal import statements
 from askel_tui.store.journal.rows import OperationState, StoredOperation
 from askel_tui.store.journal.states import FAILED, HELD, WAITING
+from askel_tui.store.journal.tables.lines import with_lines
 from askel_tui.store.journal.tables.queue_row import QUEUE_COLUMNS, QueueRow
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
 from askel_tui.store.journal.transaction import Transaction
@@ -49,7 +50,8 @@ def waiting_operations(
     wanted = set(connections)
     # Each workflow's operations are one range of the index; merging reads no more rows than are asked for.
     found = [_queue(db, workflow, of, after, limit) for workflow, of in queues if of in wanted]
-    return [decode_operation(row) for row in islice(merge(*found, key=lambda row: row[0]), limit)]
+    rows = islice(merge(*found, key=lambda row: row[0]), limit)
+    return with_lines(db, map(decode_operation, rows))
 
 
 def _queue(
@@ -67,7 +69,7 @@ def _queue(
 def carried_operations(db: Transaction, request: int) -> dict[int, StoredOperation]:
     """Returns the operations that a request still carries, by `seq`."""
     rows = db.execute(f"SELECT {STORED_COLUMNS} FROM operations WHERE request = ?", (request,))
-    return {row[0]: decode_operation(row) for row in rows}
+    return {each.seq: each for each in with_lines(db, map(decode_operation, rows))}
 
 
 def find_row(db: Transaction, seq: int) -> QueueRow | None:

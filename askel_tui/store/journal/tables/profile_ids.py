@@ -8,8 +8,10 @@ from askel_tui.core.operations import Identity
 from askel_tui.store.journal.transaction import Transaction
 
 
-def learn_profile_ids(db: Transaction, connection: str, profiles: Mapping[str, Identity]) -> None:
-    """Remembers profile ids with their identifiers, in place of what was remembered of either."""
+def learn_profile_ids(db: Transaction, connection: str, profiles: Mapping[str, Identity]) -> list[Identity]:
+    """Remembers profile ids with their identifiers, in place of what was remembered of either; returns the identities
+    that were not known so."""
+    new = []
     for profile_id, identity in profiles.items():
         keys = set(identity.keys())
         known = db.execute(
@@ -17,11 +19,13 @@ def learn_profile_ids(db: Transaction, connection: str, profiles: Mapping[str, I
         ).fetchall()
         if {key for (key,) in known} == keys:
             continue
+        new.append(identity)
         forget_profile_id(db, connection, profile_id)
         db.executemany(
             "INSERT OR REPLACE INTO profiles (connection, key, profile) VALUES (?, ?, ?)",
             [(connection, key, profile_id) for key in sorted(keys)],
         )
+    return new
 
 
 def profile_ids(db: Transaction, connection: str, keys: Collection[str]) -> dict[str, str]:

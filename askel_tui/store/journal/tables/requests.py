@@ -11,9 +11,16 @@ from typing import Any
 from askel_tui.core.canonical import canonical_json
 from askel_tui.core.operations import Identity
 from askel_tui.store.journal.errors import StaleOperations
-from askel_tui.store.journal.rows import Hold, OpenRequest, Outcome, RequestIntent, SettledOperation
+from askel_tui.store.journal.rows import (
+    Hold,
+    JoinedLines,
+    OpenRequest,
+    Outcome,
+    RequestIntent,
+    SettledOperation,
+)
 from askel_tui.store.journal.states import FAILED, HELD, WAITING
-from askel_tui.store.journal.tables import failures, holds, operations, profile_ids, rate_limit_slots
+from askel_tui.store.journal.tables import failures, holds, lines, operations, profile_ids, rate_limit_slots
 from askel_tui.store.journal.tables.audit.chain import CarryingRequest
 from askel_tui.store.journal.tables.audit.encoding import response_document
 from askel_tui.store.journal.tables.queue_row import QueueRow
@@ -101,8 +108,10 @@ def save_job_id(db: Transaction, request: int, job: str) -> None:
     db.execute("UPDATE requests SET job = ? WHERE id = ?", (job, request))
 
 
-def answer_request(db: Transaction, answer: RequestSettlement) -> None:
-    """Settles, delays and holds operations, and closes the request once it carries none any more."""
+def answer_request(db: Transaction, answer: RequestSettlement) -> JoinedLines:
+    """Settles, delays and holds operations, and closes the request once it carries none any more; returns the lines
+    that were joined."""
+    joined: JoinedLines = ()
     with UnitOfWork(db, answer.now) as work:
         carried_by, connection = None, answer.connection
         if answer.request is not None:
@@ -119,9 +128,11 @@ def answer_request(db: Transaction, answer: RequestSettlement) -> None:
         for group, row in followed:
             _settle_later_operations(work, group, row, attempted=carried_by is not None)
         if answer.profiles:
-            profile_ids.learn_profile_ids(db, connection, answer.profiles)
+            new = profile_ids.learn_profile_ids(db, connection, answer.profiles)
+            joined = lines.link_profiles(work, connection, new)
         if answer.request is not None:
             _close(db, answer.request, answer.now)
+    return joined
 
 
 def _carrying_request(db: Transaction, request: int, connection: str) -> tuple[CarryingRequest, str]:

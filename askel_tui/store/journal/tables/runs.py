@@ -11,9 +11,17 @@ from typing import Any
 from askel_tui.core.canonical import canonical_json
 from askel_tui.core.operations import Decoder
 from askel_tui.store.journal import statements
-from askel_tui.store.journal.rows import Decision, PlannedRun, StoredOperation, StoredRecord, WorkflowState
+from askel_tui.store.journal.rows import (
+    Decision,
+    JoinedLines,
+    PlannedRun,
+    StoredOperation,
+    StoredRecord,
+    WorkflowState,
+)
 from askel_tui.store.journal.states import HELD, PLAN_FAILED, PLANNED, REPLAN, WAITING
 from askel_tui.store.journal.tables.holds import held_steps
+from askel_tui.store.journal.tables.lines import link_runs
 from askel_tui.store.journal.tables.records import decode_record
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
 from askel_tui.store.journal.tables.workflows import set_workflow_state
@@ -22,14 +30,16 @@ from askel_tui.store.journal.transaction import Transaction
 REQUEUED_INDEX_GAP = 1_000
 """The distance at which the index of a record's requeued operations begins behind that of its own."""
 
-RunSeqs = Sequence[Sequence[int]]
-"""The `seq` of each waiting operation by run, 0 for a held one; empty for a run that was stored before."""
+RunSeqs = Sequence[tuple[Sequence[int], Sequence[int]]]
+"""The `seq` of each waiting operation by run, 0 for a held one (empty for a run that was stored before), and the lines
+of the run."""
 
 
 def commit_runs(
     db: Transaction, state: WorkflowState, runs: Sequence[PlannedRun], position: int, now: int
-) -> RunSeqs:
-    """Stores runs that are new to the workflow and moves its position; returns the `seq` of each waiting operation."""
+) -> tuple[RunSeqs, JoinedLines]:
+    """Stores runs that are new to the workflow and moves its position; returns the `seq` of each waiting operation, and
+    the lines that were joined."""
     with UnitOfWork(db, now) as work:
         new = _insert_runs(db, state.workflow, runs)
         record_seqs = [run.record_seq for run in new.values()]
@@ -37,13 +47,17 @@ def commit_runs(
         for run in new.values():
             if run.problems:
                 _fail_plan(work, state, run, actors.get(run.record_seq))
+        planned = {number: run for number, run in new.items() if not run.problems}
+        lines, joined = link_runs(work, state, [*planned.values()])
+        lines_by_run = dict(zip(planned, lines, strict=True))
         queue = _NewOperations(db, state)
-        queue.add({number: run for number, run in new.items() if not run.problems}, actors)
+        queue.add(planned, lines_by_run, actors)
         queue.insert(work)
         moved = db.execute("UPDATE workflows SET position = ? WHERE workflow = ?", (position, state.workflow))
         if moved.rowcount == 0:
             set_workflow_state(db, replace(state, position=position), None, now)
-    return [queue.seqs.get(number, ()) for number in range(len(runs))]
+    seqs = [(queue.seqs.get(number, ()), lines_by_run.get(number, ())) for number in range(len(runs))]
+    return seqs, joined
 
 
 def waiting_after_commit(
@@ -56,8 +70,10 @@ def waiting_after_commit(
     workflow, connection, version = state.workflow, state.connection, state.version
     decode = Decoder().decode
     return [
-        StoredOperation(seq, connection, workflow, version, run.record_seq, run.record, index, decode(body))
-        for run, seqs in zip(runs, run_seqs, strict=True)
+        StoredOperation(
+            seq, connection, workflow, version, run.record_seq, run.record, index, decode(body), lines=lines
+        )
+        for run, (seqs, lines) in zip(runs, run_seqs, strict=True)
         for index, (seq, (_, _, body)) in enumerate(zip(seqs, run.operations, strict=False))
         if seq
     ]
@@ -171,9 +187,14 @@ class _NewOperations:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, runs: Mapping[int, PlannedRun], actors: Mapping[int, str | None]) -> None:
-        """Adds the operations of runs, in their order."""
-        for group in disjoint_groups(runs):
+    def add(
+        self,
+        runs: Mapping[int, PlannedRun],
+        lines: Mapping[int, Sequence[int]],
+        actors: Mapping[int, str | None],
+    ) -> None:
+        """Adds the operations of runs, given the lines of each, in their order."""
+        for group in disjoint_groups(runs, lines):
             # Operations travel with others of their step: those get numbers in a row, so that few pages are written.
             lengths = Counter(len(run.operations) for _, run in group)
             next_seqs = []
@@ -230,16 +251,17 @@ class _NewOperations:
             )
 
 
-def disjoint_groups(runs: Mapping[int, PlannedRun]) -> Iterator[list[tuple[int, PlannedRun]]]:
-    """Divides runs into consecutive groups, in none of which two runs share an identifier: their order within is
-    free."""
+def disjoint_groups(
+    runs: Mapping[int, PlannedRun], lines: Mapping[int, Sequence[int]]
+) -> Iterator[list[tuple[int, PlannedRun]]]:
+    """Divides runs into consecutive groups, in none of which two runs share a line: their order within is free."""
     group: list[tuple[int, PlannedRun]] = []
-    keys: set[str] = set()
+    met: set[int] = set()
     for number, run in runs.items():
-        if not keys.isdisjoint(run.keys):
+        if not met.isdisjoint(lines[number]):
             yield group
-            group, keys = [], set()
+            group, met = [], set()
         group.append((number, run))
-        keys.update(run.keys)
+        met.update(lines[number])
     if group:
         yield group

@@ -1,0 +1,127 @@
+"""The links among identifiers, from which the lines of operations follow; see `core.lines`."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from askel_tui.core.lines import (
+    MAX_PARTNERS,
+    LinkRow,
+    Links,
+    connection_numbers,
+    identifier_numbers,
+    kind_of,
+)
+from askel_tui.core.operations import Identity
+from askel_tui.store.journal import statements
+from askel_tui.store.journal.rows import Decision, JoinedLines, PlannedRun, StoredOperation, WorkflowState
+from askel_tui.store.journal.tables import notices
+from askel_tui.store.journal.tables.audit.chain import SYSTEM_ACTOR
+from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
+from askel_tui.store.journal.transaction import Transaction
+
+SHARED_KIND = "shared_identifier"
+SHARED_REASON = (
+    f"it stands beside more than {MAX_PARTNERS} e-mails or external ids, and joins no further lines"
+)
+
+
+def read_links(db: Transaction, numbers: Collection[int]) -> Links:
+    """Reads the links of identifiers, and of all that these lead to."""
+    rows: dict[int, LinkRow] = {}
+    missing: Collection[int] = numbers
+    while missing:
+        found = statements.read_rows(
+            db, "lines", "number, toward, iif(partners IS NULL, NULL, hex(partners))", "number", missing
+        )
+        rows |= {number: LinkRow(toward, _decode(partners)) for number, toward, partners in found}
+        missing = {toward for number, toward, _ in found if toward != number} - rows.keys() - {*missing}
+    return Links(rows)
+
+
+def lines_of(db: Transaction, connection: str, numbers: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    """Finds the lines of records that are about to be planned, as if they were linked already.
+
+    The numbers are those of `identifier_numbers`, by record.
+    """
+    salted = [connection_numbers(connection, each) for each in numbers]
+    links = read_links(db, {number for each in salted for number in each})
+    for each in salted:
+        links.link(each)
+    return [links.lines(each) for each in salted]
+
+
+def with_lines(db: Transaction, operations: Iterable[StoredOperation]) -> list[StoredOperation]:
+    """Gives operations that were read from the journal their lines, as they are now."""
+    found = list(operations)
+    numbers = {}
+    for stored in found:
+        owner = (stored.connection, stored.operation.profile)
+        if owner not in numbers:
+            numbers[owner] = connection_numbers(stored.connection, identifier_numbers(owner[1]))
+    links = read_links(db, {number for each in numbers.values() for number in each})
+    for stored in found:
+        stored.lines = links.lines(numbers[stored.connection, stored.operation.profile])
+    return found
+
+
+def link_runs(
+    work: UnitOfWork, state: WorkflowState, runs: Sequence[PlannedRun]
+) -> tuple[list[Sequence[int]], JoinedLines]:
+    """Links what records name together; returns the lines of each run, and those that were joined."""
+    salted = [connection_numbers(state.connection, run.keys) for run in runs]
+    links = read_links(work.db, {number for each in salted for number in each})
+    shared: dict[str, list[int]] = {}
+    for run, numbers in zip(runs, salted, strict=True):
+        links.link(numbers)
+        if links.newly_shared:
+            shared[run.record], links.newly_shared = links.newly_shared, []
+    _report_shared(work, state.connection, state.workflow, shared)
+    _save(work.db, links)
+    return [links.lines(each) for each in salted], links.joined
+
+
+def link_profiles(work: UnitOfWork, connection: str, profiles: Iterable[Identity]) -> JoinedLines:
+    """Links the identifiers that answers showed on one profile each; returns the lines that were joined."""
+    salted = [connection_numbers(connection, identifier_numbers(each)) for each in profiles]
+    links = read_links(work.db, {number for each in salted for number in each})
+    for numbers in salted:
+        links.link(numbers)
+    _save(work.db, links)
+    return links.joined
+
+
+def _save(db: Transaction, links: Links) -> None:
+    rows = [(number, each.toward, _encode(each.partners)) for number, each in sorted(links.changed.items())]
+    statements.insert_rows(
+        db,
+        "lines",
+        "number, toward, partners",
+        rows,
+        "ON CONFLICT DO UPDATE SET toward = excluded.toward, partners = excluded.partners",
+    )
+
+
+def _report_shared(
+    work: UnitOfWork, connection: str, workflow: str, shared: Mapping[str, Sequence[int]]
+) -> None:
+    """Reports the identifiers that became shared, by the record that made them so: an entry each, and one notice."""
+    if not shared:
+        return
+    for record, numbers in shared.items():
+        for number in numbers:
+            detail = {"record": record, "identifier": kind_of(number), "why": SHARED_REASON}
+            decision = Decision(SHARED_KIND, SYSTEM_ACTOR, connection, workflow, detail=detail)
+            work.audit.append_decision(decision)
+    record, (number, *_) = next(iter(shared.items()))
+    others = sum(len(each) for each in shared.values()) - 1
+    notices.add_shared_notice(work.db, connection, workflow, kind_of(number), record, others, work.now)
+
+
+def _encode(partners: tuple[int, ...] | None) -> bytes | None:
+    return None if partners is None else struct.pack(f"<{len(partners)}q", *partners)
+
+
+def _decode(partners: str | None) -> tuple[int, ...] | None:
+    return None if partners is None else struct.unpack(f"<{len(partners) // 16}q", bytes.fromhex(partners))

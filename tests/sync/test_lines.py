@@ -1,0 +1,152 @@
+"""Order follows the person: what one person's records do by e-mail and by phone is done in the order of the records."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.support.bad_days import assert_in_order, brisk, engine, order, until
+from tests.support.workbench import Workbench
+
+__all__ = ["brisk"]
+
+pytestmark = pytest.mark.usefixtures("brisk")
+
+PEOPLE = range(40)
+
+
+def workflow(name: str, who: str, *steps: str) -> str:
+    """A workflow whose records name their people as the YAML in `who` says."""
+    lines = "".join(f"\n  - id: s{number}\n    {step}" for number, step in enumerate(steps))
+    return f"workflow: {name}\nconnection: maple-ember\ntrigger: {name}\nprofile: {{{who}}}\nsteps:{lines}\n"
+
+
+LINK = workflow(
+    "link", "email: data.email, phone_number: data.phone", "upsert_profile: {properties: {Seen: data.n}}"
+)
+JOIN = workflow("join", "email: data.email", "add_to_list: Promotions")
+LEAVE = workflow("leave", "phone_number: data.phone", "remove_from_list: Promotions")
+TIER_BY_MAIL = workflow("mail", "email: data.email", "upsert_profile: {properties: {Tier: data.tier}}")
+TIER_BY_PHONE = workflow(
+    "phone", "phone_number: data.phone", "upsert_profile: {properties: {Tier: data.tier}}"
+)
+
+
+def email(number: int) -> str:
+    return f"p{number}@mapleandember.example"
+
+
+def happened(event: str, number: int, **data: Any) -> dict[str, Any]:
+    """A record about a person, under every identifier: the workflow takes those it wants."""
+    person = {"email": email(number), "phone": f"+4420794601{number:02d}", "n": number}
+    return {"id": f"{event}-{number}", "event": event, "data": {**person, **data}}
+
+
+async def apply(bench: Workbench, *sources: str) -> None:
+    for source in sources:
+        await bench.apply(source)
+
+
+async def assert_all_left(bench: Workbench) -> None:
+    assert not {email(number) for number in PEOPLE} & {*bench.on_list("Promotions")}
+    await assert_in_order(bench)
+
+
+async def test_who_joins_by_email_and_leaves_by_phone_has_left(either: Workbench) -> None:
+    await apply(either, LINK, JOIN, LEAVE)
+    await either.take([happened("link", number) for number in PEOPLE])
+    await either.drain()
+    records = [happened(event, number) for number in PEOPLE for event in ("join", "leave")]
+    await either.take(records)
+    await either.drain()
+    await assert_all_left(either)
+
+
+async def test_the_record_that_links_may_wait_together_with_the_others(either: Workbench) -> None:
+    await apply(either, LINK, JOIN, LEAVE)
+    events = ("link", "join", "leave")
+    await either.take([happened(event, number) for number in PEOPLE for event in events])
+    await either.drain()
+    await assert_all_left(either)
+
+
+async def test_one_workflow_may_name_a_person_in_several_ways(bench: Workbench) -> None:
+    await bench.apply(
+        workflow(
+            "all",
+            "email: data.email, phone_number: data.phone",
+            "upsert_profile: {properties: {Tier: data.tier}}",
+            "track_event: {metric: Tier Changed, properties: {Tier: data.tier}}",
+        )
+    )
+    records = []
+    for number in PEOPLE:
+        one = happened("all", number)
+        for at, gone in enumerate((None, "phone", "email", "phone", "email")):
+            data = {key: value for key, value in one["data"].items() if key != gone}
+            records.append({**one, "id": f"{number}-{at}", "data": {**data, "tier": at}})
+    await bench.take(records)
+    await bench.drain()
+    assert {bench.profile(email(number))["properties"]["Tier"] for number in PEOPLE} == {4}
+    by_person: dict[str, list[int]] = {}
+    for each in bench.requests("create_event", after=bench.requests_since):
+        attributes = each["body"]["data"]["attributes"]
+        who = next(iter(attributes["profile"]["data"]["attributes"].values()))
+        by_person.setdefault(who, []).append(attributes["properties"]["Tier"])
+    assert all(tiers == sorted(tiers) for tiers in by_person.values())
+    await assert_in_order(bench)
+
+
+async def test_links_outlive_a_restart_and_what_was_sent(bench: Workbench) -> None:
+    await apply(bench, LINK, JOIN, LEAVE)
+    await bench.take([happened("link", number) for number in PEOPLE])
+    await bench.drain()
+    for name in ("join", "leave"):
+        await order(bench, "pause", workflow=name)
+    await bench.take([happened(event, number) for number in PEOPLE for event in ("join", "leave")])
+    await bench.drain()
+    for name in ("leave", "join"):
+        await order(bench, "resume", workflow=name)
+    await bench.drain()
+    await assert_all_left(bench)
+
+
+async def test_what_waits_is_read_again_in_the_order_of_its_lines(bench: Workbench) -> None:
+    """The first engine stops with everything planned and nothing sent; the second one knows the journal only."""
+    await apply(bench, LINK, JOIN, LEAVE)
+    await bench.take([happened("link", number) for number in PEOPLE])
+    await bench.drain()
+    bench.fault("add_profiles_to_list", status=503, times=1_000_000)
+    bench.fault("remove_profiles_from_list", status=503, times=1_000_000)
+    await bench.take([happened(event, number) for number in PEOPLE for event in ("join", "leave")])
+    async with engine(bench):
+        await until(bench, partial(_waiting, bench, 2 * len(PEOPLE)))
+    bench.sandbox.world.faults.all.clear()
+    await bench.drain()
+    await assert_all_left(bench)
+
+
+async def _waiting(bench: Workbench, count: int) -> bool:
+    found = await bench.instance.journal.waiting_operations(["maple-ember"], 0, 10_000)
+    return len(found) >= count
+
+
+@pytest.mark.parametrize("linked", ["before", "with"])
+async def test_the_newer_value_wins_though_the_older_one_was_refused_at_first(
+    bench: Workbench, linked: str
+) -> None:
+    await apply(bench, LINK, TIER_BY_MAIL, TIER_BY_PHONE)
+    links = [happened("link", number) for number in PEOPLE]
+    if linked == "before":
+        await bench.take(links)
+        await bench.drain()
+        links = []
+    bench.fault("create_or_update_profile", status=503, times=len(links) + 20)
+    tiers = [happened("mail", number, tier="old") for number in PEOPLE]
+    tiers += [happened("phone", number, tier="new") for number in PEOPLE]
+    await bench.take([*links, *tiers])
+    await bench.drain()
+    assert {bench.profile(email(number))["properties"]["Tier"] for number in PEOPLE} == {"new"}
+    await assert_in_order(bench)
