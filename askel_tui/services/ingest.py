@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from askel_tui.core.records.files import read_csv, read_jsonl
 from askel_tui.core.records.record import Record, RefusedLine
-from askel_tui.store.paths import make_private, refused_dir
+from askel_tui.services.refusals import RefusedFile, refused_file_name
 from askel_tui.sync.instance import Instance
 from askel_tui.text.times import to_rfc3339
 
@@ -55,11 +54,11 @@ async def ingest(
     instance.state.connection(connection)
     result = IngestResult()
     batch: list[Record] = []
-    with _RefusedLinesFile(instance.home, connection) as aside:
+    with RefusedFile(instance.home, refused_file_name(connection, datetime.now(UTC))) as aside:
         for line, read in _read_records(lines, file_format, to_rfc3339(instance.clock())):
             result.lines_read = line
             if isinstance(read, RefusedLine):
-                aside.write(read)
+                aside.write(str(read.line), read.reason, read.text)
                 result.refused += 1
                 _append_capped(result.refusals, read)
                 continue
@@ -74,6 +73,8 @@ async def ingest(
         if batch:
             await _store_batch(instance, connection, batch, result)
         result.refused_file = aside.path
+    if result.refused:
+        await instance.journal.count_refused(connection, result.refused)
     if progress is not None:
         progress(result)
     return result
@@ -101,30 +102,3 @@ def _read_records(
 def _append_capped(where: list[T], item: T) -> None:
     if len(where) < MAX_REMEMBERED_LINES:
         where.append(item)
-
-
-class _RefusedLinesFile:
-    """The file of refused lines, made with the first one: `line<TAB>reason<TAB>text`."""
-
-    def __init__(self, home: Path, connection: str) -> None:
-        self._directory = refused_dir(home)
-        self._connection = connection
-        self._file: BinaryIO | None = None
-        self.path: Path | None = None
-
-    def __enter__(self) -> _RefusedLinesFile:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def write(self, refused: RefusedLine) -> None:
-        if self._file is None:
-            make_private(self._directory)
-            stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
-            self.path = self._directory / f"{self._connection}-{stamp}.tsv"
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            self._file = os.fdopen(descriptor, "wb")
-        text = refused.text.replace(b"\t", b" ").replace(b"\r", b" ").replace(b"\n", b" ")
-        self._file.write(b"%d\t%s\t%s\n" % (refused.line, refused.reason.encode(), text))

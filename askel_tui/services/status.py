@@ -38,6 +38,8 @@ class ConnectionStatus:
     account: str | None
     revision: str
     state: str
+    refused: int = 0
+    """The number of lines and messages that were refused as no records; they are kept under `refused/`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +121,17 @@ async def read_status(instance: Instance) -> Status:
         if hold.cause in (Cause.KEY_REFUSED, Cause.OTHER_ACCOUNT)
     }
     connections = instance.state.connections()
+    no_records = await instance.journal.refused_counts()
     return Status(
         DaemonStatus(pid is not None, pid or None),
         tuple(
-            ConnectionStatus(doc.name, doc.account, doc.revision, refused.get(doc.name, "connected"))
+            ConnectionStatus(
+                doc.name,
+                doc.account,
+                doc.revision,
+                refused.get(doc.name, "connected"),
+                no_records.get(doc.name, 0),
+            )
             for doc in connections
         ),
         await _workflows(instance),

@@ -72,6 +72,27 @@ async def test_the_python_client_sees_that_a_key_is_revoked(quiet: RunningApi) -
     assert await quiet.stored() == []
 
 
+async def test_the_python_client_learns_at_once_of_a_message_that_was_refused(quiet: RunningApi) -> None:
+    """Once, since it sends a 400 not again; the other message is on the disk."""
+    errors: list[Any] = []
+
+    def send() -> None:
+        client = Client(
+            write_key(quiet),
+            host=quiet.server.url,
+            on_error=lambda error, batch: errors.append((error, batch)),
+        )
+        client.track("S-1", "", message_id="m-1")
+        client.track("S-1", "first_points_earned", message_id="m-2")
+        client.shutdown()
+
+    await asyncio.to_thread(send)
+    [(error, batch)] = errors
+    assert "1 of 2 messages can't be taken (1 were); the first: " in str(error)
+    assert [each["messageId"] for each in batch] == ["m-1", "m-2"]
+    assert [each.record.id for each in await quiet.stored()] == ["m-2"]
+
+
 NODE = """
 import { Analytics } from '@segment/analytics-node'
 const [host, writeKey] = process.argv.slice(2)
@@ -150,10 +171,18 @@ async def test_a_bad_message_harms_no_other(quiet: RunningApi) -> None:
         7,
         {"type": "track", "event": "x", "messageId": "m-3"},
     ]
-    answer = (await quiet.http.post("/v1/batch", json={"batch": batch}, headers=key)).json()
+    response = await quiet.http.post("/v1/batch", json={"batch": batch}, headers=key)
+    answer = response.json()
+    assert (response.status_code, answer["success"]) == (400, False)
     assert (answer["accepted"], answer["ignored"]) == (2, 1)
     assert [row["index"] for row in answer["refused"]] == [1, 3, 4]
-    wrong: list[Any] = [{}, {"batch": []}, {"batch": 5}, [], {"batch": [7]}]
+    assert [row["fate"] for row in answer["messages"]] == [
+        "new", "refused", "ignored", "refused", "refused", "new",
+    ]  # fmt: skip
+    again = (await quiet.http.post("/v1/batch", json={"batch": batch}, headers=key)).json()
+    assert (again["accepted"], again["same"]) == (0, 2)
+    assert (await quiet.http.post("/v1/batch", json={"batch": [7]}, headers=key)).status_code == 400
+    wrong: list[Any] = [{}, {"batch": []}, {"batch": 5}, []]
     for body in wrong:
         assert (await quiet.http.post("/v1/batch", json=body, headers=key)).status_code == 422
 

@@ -15,7 +15,7 @@ from askel_tui.api.routes.records import RECORD_SCHEMA, RecordsAnswer, records_r
 from askel_tui.api.shared import body_reader
 from askel_tui.api.shared.context import authorize, context_of
 from askel_tui.api.shared.errors import ApiError, error_responses
-from askel_tui.api.shared.ingest import IncomingRecord, ingest, refuse_under_pressure
+from askel_tui.api.shared.ingest import IncomingRecord, ingest, keep_unreadable, refuse_under_pressure
 from askel_tui.core.records.record import MAX_ID_CHARACTERS, RecordRefused
 
 router = APIRouter(tags=["Records in: CloudEvents"])
@@ -130,14 +130,15 @@ async def receive_cloudevents(request: Request, name: str) -> Response:
     context = context_of(request)
     refuse_under_pressure(context)
     async with body_reader.read_body(request) as body:
-        events = _read_events(request, body, body_reader.content_type(request))
-        if not events:
-            raise ApiError(422, "unprocessable", "the batch holds no event")
-        if len(events) > body_reader.MAX_RECORDS_PER_BODY:
-            raise ApiError(
-                413, "too_many", f"{len(events):,} events; {body_reader.MAX_RECORDS_PER_BODY:,} are the most"
-            )
-        return records_response(await ingest(context, name, [_incoming_record(event) for event in events]))
+        async with keep_unreadable(context, name, "cloudevents", body):
+            events = _read_events(request, body, body_reader.content_type(request))
+            if not events:
+                raise ApiError(422, "unprocessable", "the batch holds no event")
+            if len(events) > body_reader.MAX_RECORDS_PER_BODY:
+                most = body_reader.MAX_RECORDS_PER_BODY
+                raise ApiError(413, "too_many", f"{len(events):,} events; {most:,} are the most")
+        incoming = [_incoming_record(event) for event in events]
+        return records_response(await ingest(context, name, incoming, "cloudevents", originals=events))
 
 
 def _read_events(request: Request, body: bytes, media: str) -> list[Any]:

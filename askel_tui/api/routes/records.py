@@ -13,7 +13,7 @@ from askel_tui.api.shared import body_reader
 from askel_tui.api.shared.context import authorize, context_of
 from askel_tui.api.shared.errors import ApiError, error_responses
 from askel_tui.api.shared.idempotency import KEY_PARAMETER, idempotency_key, respond_once
-from askel_tui.api.shared.ingest import IngestResult, ingest, refuse_under_pressure
+from askel_tui.api.shared.ingest import IngestResult, ingest, keep_unreadable, refuse_under_pressure
 
 router = APIRouter(tags=["Records in"])
 
@@ -139,7 +139,8 @@ async def receive_records(request: Request, name: str) -> Response:
     async with body_reader.read_body(request) as body:
 
         async def respond() -> tuple[Response, bool]:
-            values = body_reader.split_records(body, body_reader.content_type(request))
-            return records_response(await ingest(context, name, values, key=key)), True
+            async with keep_unreadable(context, name, "records", body):
+                values = body_reader.split_records(body, body_reader.content_type(request))
+            return records_response(await ingest(context, name, values, "records", key=key)), True
 
         return await respond_once(request, token, body, respond)

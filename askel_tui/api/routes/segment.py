@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from operator import itemgetter
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
 
 from askel_tui.api.routes.records import RECORD_SCHEMA
 from askel_tui.api.shared import body_reader
 from askel_tui.api.shared.context import ApiContext, authorize, context_of, token_actor, unknown_token
-from askel_tui.api.shared.errors import ApiError, error_responses
-from askel_tui.api.shared.ingest import IncomingRecord, ingest, refuse_under_pressure
+from askel_tui.api.shared.errors import ApiError, Fault, FaultAnswer, error_responses
+from askel_tui.api.shared.ingest import IncomingRecord, ingest, keep_unreadable, refuse_under_pressure
 from askel_tui.core.records.record import RecordRefused
 
 router = APIRouter(tags=["Records in: Segment's tracking API"])
@@ -36,8 +40,20 @@ _ENVELOPE_FIELDS = frozenset(
 delivery."""
 
 
+class MessageResult(BaseModel):
+    """What became of one message; `index` counts the messages of the request from 0."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    index: int
+    id: str | None = None
+    fate: Literal["new", "same", "other_body", "refused", "ignored"]
+    reason: str | None = None
+    notes: list[str] | None = None
+
+
 class SegmentAnswer(BaseModel):
-    """`success` is what Segment's clients read; the rest is ours."""
+    """`messages` says what became of each; Segment's clients read the status alone."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -50,6 +66,10 @@ class SegmentAnswer(BaseModel):
                     "refused": [],
                     "ignored": 1,
                     "why": "group is not used here",
+                    "messages": [
+                        {"index": 0, "id": "msg-1", "fate": "new"},
+                        {"index": 1, "fate": "ignored"},
+                    ],
                 }
             ]
         },
@@ -61,6 +81,18 @@ class SegmentAnswer(BaseModel):
     refused: list[dict[str, Any]] = []
     ignored: int = 0
     why: str | None = None
+    messages: list[MessageResult] | None = None
+    """Of a batch only."""
+
+
+class SegmentRefusal(SegmentAnswer):
+    """Some messages are none that can be taken. The others were taken, and are the same when they come again."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={})
+
+    code: str
+    message: str
+    error: Fault
 
 
 def record_from_message(message: Mapping[str, Any], kind: str) -> dict[str, Any]:
@@ -139,6 +171,10 @@ _BATCH_SCHEMA = {
     "required": ["batch"],
     "properties": {"batch": {"type": "array", "items": _BATCHED_SCHEMA, "minItems": 1}},
 }
+_BATCH_REFUSED = (
+    "Messages that can't be taken, or a body that can't be read. No client of Segment's sends a 400 again, and each "
+    "tells its program; a 2xx would lose the messages silently, and some clients send after a 422 for ever."
+)
 _ERROR_STATUSES = (400, 401, 403, 404, 408, 413, 415, 422, 429, 503)
 
 
@@ -151,27 +187,54 @@ def _body_schema(schema: Mapping[str, Any], example: Any) -> dict[str, Any]:
     "/v1/batch",
     response_model=SegmentAnswer,
     response_model_exclude_none=True,
-    responses=error_responses(*_ERROR_STATUSES),
+    responses={
+        **error_responses(*_ERROR_STATUSES),
+        400: {"model": SegmentRefusal | FaultAnswer, "description": _BATCH_REFUSED},
+    },
     summary="Segment: a batch of messages",
     openapi_extra=_body_schema(_BATCH_SCHEMA, {"batch": [_EXAMPLE]}),
 )
 @router.post(
     "/v1/import", include_in_schema=False, response_model=SegmentAnswer, response_model_exclude_none=True
 )
-async def batch(request: Request) -> dict[str, Any]:
-    """`track` and `identify` messages become records; messages of other types are only counted."""
+async def batch(request: Request) -> Any:
+    """`track` and `identify` messages become records; messages of other types are only counted.
+
+    Each message has its fate. Where some are refused the answer is 400: the others were taken all the same.
+    """
     async with body_reader.read_body(request) as raw:
-        body = _read_object(request, raw)
-        messages = body.get("batch")
-        if not isinstance(messages, list) or not messages:
-            raise ApiError(422, "unprocessable", "`batch` is no list of messages")
-        if len(messages) > body_reader.MAX_RECORDS_PER_BODY:
-            message = f"{len(messages):,} messages; {body_reader.MAX_RECORDS_PER_BODY:,} are the most"
-            raise ApiError(413, "too_many", message)
+        async with _keep_unreadable(request, raw):
+            body = _read_object(request, raw)
+            messages = body.get("batch")
+            if not isinstance(messages, list) or not messages:
+                raise ApiError(422, "unprocessable", "`batch` is no list of messages")
+            if len(messages) > body_reader.MAX_RECORDS_PER_BODY:
+                message = f"{len(messages):,} messages; {body_reader.MAX_RECORDS_PER_BODY:,} are the most"
+                raise ApiError(413, "too_many", message)
         shared = body.get("context")
         if isinstance(shared, dict):
             messages = [_with_context(message, shared) for message in messages]
-        return await _accept_messages(request, body, messages, None)
+        answer = await _accept_messages(request, body, messages, None)
+        if not answer["refused"]:
+            return answer
+        # `code` and `message` at the top are what Segment's clients show.
+        fault = _refusal(answer, len(messages))
+        error = {"code": fault.code, "message": fault.detail, "request": request.scope["askel.request"]}
+        whole = {**answer, "code": fault.code, "message": fault.detail, "success": False}
+        content = {**whole, "error": {**error, "problems": list(fault.problems)}}
+        return Response(json.dumps(content, separators=(",", ":")), 400, media_type="application/json")
+
+
+def _refusal(answer: Mapping[str, Any], count: int) -> ApiError:
+    """Makes the error of refused messages."""
+    refused = answer["refused"]
+    problems = [{"index": row["index"], "message": row["reason"]} for row in refused]
+    first = problems[0]["message"]
+    if count == 1:
+        return ApiError(422, "unprocessable", str(first), problems=problems)
+    taken = answer["accepted"] + answer["same"]
+    message = f"{len(refused):,} of {count:,} messages can't be taken ({taken:,} were); the first: {first}"
+    return ApiError(422, "unprocessable", message, problems=problems)
 
 
 def _add_route(kind: str, schema: Mapping[str, Any], word: str) -> None:
@@ -187,8 +250,13 @@ def _add_route(kind: str, schema: Mapping[str, Any], word: str) -> None:
     )
     async def receive_message(request: Request) -> dict[str, Any]:
         async with body_reader.read_body(request) as raw:
-            body = _read_object(request, raw)
-            return await _accept_messages(request, body, [body], kind)
+            async with _keep_unreadable(request, raw):
+                body = _read_object(request, raw)
+            answer = await _accept_messages(request, body, [body], kind)
+            if answer["refused"]:
+                raise _refusal(answer, 1)
+            del answer["messages"]
+            return answer
 
 
 _add_route(
@@ -241,20 +309,41 @@ async def _accept_messages(
     for record in records:
         if isinstance(record, dict):
             record["actor"] = token_actor(token)
-    result = await ingest(context, connection, records)
-    refused = [
-        {"index": indexes[row["index"]], "reason": row["reason"]}
-        for row in result.rows
-        if row["fate"] == "refused"
-    ]
-    if refused and len(refused) == len(messages):
-        problems = [{"index": row["index"], "message": row["reason"]} for row in refused]
-        raise ApiError(422, "unprocessable", str(problems[0]["message"]), problems=problems)
-    answer = {"success": True, "accepted": result.accepted, "same": result.same, "refused": refused}
+    originals = [_without_key(messages[index]) for index in indexes]
+    result = await ingest(context, connection, records, "segment", originals=originals)
+    rows = [{**row, "index": indexes[row["index"]]} for row in result.rows]
+    refused = [{"index": row["index"], "reason": row["reason"]} for row in rows if row["fate"] == "refused"]
+    rows += [{"index": index, "fate": "ignored"} for index in set(range(len(messages))) - set(indexes)]
+    answer = {
+        "success": True,
+        "accepted": result.accepted,
+        "same": result.same,
+        "refused": refused,
+        "ignored": len(ignored),
+        "messages": sorted(rows, key=itemgetter("index")),
+    }
     if ignored:
         reason = f"{', '.join(sorted(set(ignored)))} is not used here: Askel takes track and identify"
-        return {**answer, "ignored": len(ignored), "why": reason}
+        return {**answer, "why": reason}
     return answer
+
+
+def _without_key(message: Any) -> Any:
+    if not isinstance(message, dict):
+        return message
+    return {name: value for name, value in message.items() if name != "writeKey"}
+
+
+@asynccontextmanager
+async def _keep_unreadable(request: Request, raw: bytes) -> AsyncIterator[None]:
+    """Keeps a body aside that holds no messages, where its token came in the header and says for which connection."""
+    token = request.scope.get("askel.token")
+    if token is None or not token.has_scope("send"):
+        yield
+        return
+    context = context_of(request)
+    async with keep_unreadable(context, _bound_connection(context, token.connections), "segment", raw):
+        yield
 
 
 def _bound_connection(context: ApiContext, bound: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from askel_tui.api.routes.records import RecordsAnswer, records_response
 from askel_tui.api.shared import body_reader
 from askel_tui.api.shared.context import ApiContext, authorize, context_of, token_actor
 from askel_tui.api.shared.errors import ApiError, error_responses
-from askel_tui.api.shared.ingest import IncomingRecord, ingest, refuse_under_pressure
+from askel_tui.api.shared.ingest import IncomingRecord, ingest, keep_unreadable, refuse_under_pressure
 from askel_tui.api.shared.webhook_settings import SETTING_PREFIX, WebhookSettings, secret_name
 from askel_tui.api.shared.webhook_signatures import SignatureRefused, check_signature
 from askel_tui.core.canonical import canonical_json
@@ -117,12 +117,14 @@ async def receive(request: Request, name: str, hook: str) -> Response:
         raise ApiError(401, "signature", str(unsigned)) from None
     async with body_reader.large_body_slot(context, len(raw)):
         record: IncomingRecord
+        source = f"webhook:{hook}"
+        async with keep_unreadable(context, name, source, raw):
+            body = body_reader.parse_json(raw)
         try:
-            record = record_from_body(settings, body_reader.parse_json(raw))
-            record = {**record, "actor": f"webhook:{hook}"}
+            record = {**record_from_body(settings, body), "actor": source}
         except RecordRefused as refused:
             record = refused
-        return records_response(await ingest(context, name, [record]))
+        return records_response(await ingest(context, name, [record], source, originals=[raw]))
 
 
 async def _webhook_secret(context: ApiContext, connection: str, hook: str) -> str | None:

@@ -8,13 +8,15 @@ import json
 import re
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from askel_tui.api.shared.context import MAX_TIMED_RECORDS, ApiContext
 from askel_tui.api.shared.errors import ApiError
-from askel_tui.core.records.record import Record, RecordRefused, read_record
+from askel_tui.core.records.record import Record, RecordRefused, RefusedLine, read_record
+from askel_tui.services.refusals import keep_refused
 from askel_tui.store.journal.rows import AcceptResult
 from askel_tui.text.times import to_rfc3339
 
@@ -22,6 +24,9 @@ RECORDS_PER_TRANSACTION = 500
 """Records that are checked and stored in one transaction before other requests get their turn."""
 
 IncomingRecord = bytes | Mapping[str, Any] | RecordRefused
+
+_UNREADABLE_CODES = frozenset({"not_json", "not_utf8", "too_many", "content_type", "unprocessable"})
+"""The codes of errors that say that a body holds no records."""
 
 _DIGEST_PATTERN = re.compile(r"[0-9a-f]{32}")
 
@@ -42,11 +47,19 @@ class IngestResult:
 
 
 async def ingest(
-    context: ApiContext, connection: str, incoming: Sequence[IncomingRecord], *, key: str | None = None
+    context: ApiContext,
+    connection: str,
+    incoming: Sequence[IncomingRecord],
+    source: str,
+    *,
+    key: str | None = None,
+    originals: Sequence[Any] | None = None,
 ) -> IngestResult:
-    """Stores the valid records, durable on return. `key` is the request's Idempotency-Key with its token's name.
+    """Stores the valid records, durable on return, and keeps the refused ones aside under `source`.
 
-    Raises `JournalError`; a record that was stored before is the same record when it is sent again with its id.
+    `key` is the request's Idempotency-Key with its token's name; `originals` are the records as they came, where
+    `incoming` is made of them. Raises `JournalError`; a record that was stored before is the same record when it is
+    sent again with its id.
     """
     result = IngestResult()
     for start in range(0, len(incoming), RECORDS_PER_TRANSACTION):
@@ -55,7 +68,38 @@ async def ingest(
         await _ingest_batch(
             context, connection, incoming[start : start + RECORDS_PER_TRANSACTION], start, key, result
         )
+    given = incoming if originals is None else originals
+    refused = [
+        RefusedLine(row["index"], row["reason"], _as_it_came(given[row["index"]]))
+        for row in result.rows
+        if row["fate"] == "refused"
+    ]
+    await keep_refused(context.instance, connection, source, refused, len(incoming))
     return result
+
+
+@asynccontextmanager
+async def keep_unreadable(
+    context: ApiContext, connection: str, source: str, body: bytes
+) -> AsyncIterator[None]:
+    """Keeps a body aside of which no record can be read: where the block raises `ApiError` for that."""
+    try:
+        yield
+    except ApiError as error:
+        # Where there are problems, each record was judged, and kept, by itself.
+        if error.code in _UNREADABLE_CODES and not error.problems:
+            await keep_refused(
+                context.instance, connection, source, [RefusedLine(0, str(error.detail), body)], 1
+            )
+        raise
+
+
+def _as_it_came(value: Any) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, RecordRefused):
+        return b""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 async def _ingest_batch(

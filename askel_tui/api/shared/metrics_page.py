@@ -47,6 +47,10 @@ def _journal_gauges(status: Status, token: TokenDoc) -> Iterator[Metric]:
         yield _gauge(f"operations_{name}", help_text, values)
     planned = {_labels(row): sum(getattr(row, name) for name in _OPERATION_HELP) for row in rows}
     yield _gauge("operations_planned", "Operations that were planned and are known still.", planned)
+    refused: dict[Labels, float] = {
+        (("connection", row.name),): row.refused for row in status.connections if token.may_use(row.name)
+    }
+    yield _gauge("records_refused", "Lines and messages that were refused as no records.", refused)
     differing: dict[Labels, float] = {_labels(row): row.differing for row in rows}
     yield _gauge("operations_differing", "Writes of which Klaviyo's answer shows a difference.", differing)
     names = {row.name for row in rows}

@@ -49,6 +49,10 @@ def _show(status: Status, now: int) -> None:
     _put_section("connections", ("name", "account", "revision", "state"), status.connections)
     names = ("name", "connection", "state", "version", "waiting", "held", "failed", "sent")
     _put_section("workflows", names, status.workflows)
+    for connection in status.connections:
+        if connection.refused:
+            refused = pluralize(connection.refused, "line or message was", "lines or messages were")
+            put(f"{connection.name}: {refused} refused as no record: refused/ in the home keeps them")
     for workflow in status.workflows:
         if workflow.unplanned:
             put(f"{workflow.name}: {workflow.unplanned:,} more records were received and wait to be planned")

@@ -96,6 +96,8 @@ class Journal(TransactionRunner):
     find_record = reads(records_table.find_record)
     count_unplanned = reads(records_table.count_unplanned)
     last_record_seq = reads(records_table.last_record_seq)
+    count_refused = writes(records_table.count_refused)
+    refused_counts = reads(records_table.refused_counts)
 
     # Workflows, and the runs of records under them.
 

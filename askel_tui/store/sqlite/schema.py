@@ -150,7 +150,8 @@ INSERT INTO holds (connection, workflow, version, step, cause, detail, since, wa
   GROUP BY h.id, v.version ORDER BY h.id, v.version;
 DROP TABLE holds_of_steps;
 ALTER TABLE counters ADD COLUMN differing INTEGER NOT NULL DEFAULT 0;
-CREATE TABLE lines (number INTEGER PRIMARY KEY, toward INTEGER NOT NULL, partners BLOB)
+CREATE TABLE lines (number INTEGER PRIMARY KEY, toward INTEGER NOT NULL, partners BLOB);
+CREATE TABLE refusals (connection TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID
 """,
 }
 """The statements that bring a file of a version to the next one, by version. `TABLES` makes version 1."""

@@ -65,7 +65,8 @@ DRY_RUN = DryRun(
 def test_the_status_has_these_names_in_this_order() -> None:
     assert json.dumps(to_json(STATUS)) == (
         '{"daemon": {"running": true, "pid": 7}, '
-        '"connections": [{"name": "shop", "account": null, "revision": "2026-07-15", "state": "connected"}], '
+        '"connections": [{"name": "shop", "account": null, "revision": "2026-07-15", "state": "connected", '
+        '"refused": 0}], '
         '"workflows": [{"name": "welcome", "connection": "shop", "version": 2, "newest": 3, "state": "active", '
         '"unplanned": 4, "waiting": 5, "held": 6, "failed": 7, "sent": 8, "differing": 0}], '
         '"holds": [{"workflow": "welcome", "step": "list", "cause": "target_gone", "detail": "the list is gone", '

@@ -122,6 +122,20 @@ def last_record_seq(db: Transaction, connection: str) -> int:
     return 0 if row is None else int(row[0])
 
 
+def count_refused(db: Transaction, connection: str, number: int) -> None:
+    """Adds to the number of what was refused as no record of a connection."""
+    db.execute(
+        "INSERT INTO refusals (connection, number) VALUES (?, ?) "
+        "ON CONFLICT DO UPDATE SET number = number + excluded.number",
+        (connection, number),
+    )
+
+
+def refused_counts(db: Transaction) -> dict[str, int]:
+    """Reads the numbers of what was refused, by connection."""
+    return dict(db.execute("SELECT connection, number FROM refusals").fetchall())
+
+
 def decode_record(row: tuple[int, str, int, bytes]) -> StoredRecord:
     """Decodes the record in a row (seq, connection, received, body)."""
     seq, connection, received, body = row
