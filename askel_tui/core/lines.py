@@ -12,9 +12,9 @@ shared e-mail or external id goes on ordering whatever names it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
+from typing import NamedTuple
 
 from askel_tui.core.operations import IDENTIFIERS, Identity
 
@@ -56,12 +56,16 @@ def kind_of(number: int) -> str:
     return IDENTIFIERS[number & _KIND_BITS]
 
 
+def _are_too_many(partners: Sequence[int]) -> bool:
+    emails = sum(each & _KIND_BITS == _EMAIL for each in partners)
+    return max(emails, len(partners) - emails) > MAX_PARTNERS
+
+
 def _is_phone(number: int) -> bool:
     return number & _KIND_BITS == _PHONE
 
 
-@dataclass(frozen=True, slots=True)
-class LinkRow:
+class LinkRow(NamedTuple):
     """What is known of an identifier: the number that leads to its line, and what it stood beside."""
 
     toward: int
@@ -107,11 +111,12 @@ class Links:
         row = self._row(number)
         if row.partners is None:
             return False
-        known = (*row.partners, *[each for each in partners if each != number and each not in row.partners])
+        known = row.partners + tuple(
+            [each for each in partners if each != number and each not in row.partners]
+        )
         if len(known) == len(row.partners):
             return True
-        emails = sum(each & _KIND_BITS == _EMAIL for each in known)
-        shared = max(emails, len(known) - emails) > MAX_PARTNERS
+        shared = len(known) > MAX_PARTNERS and _are_too_many(known)
         self._set(number, LinkRow(row.toward, None if shared else known))
         if shared:
             self.newly_shared.append(number)

@@ -151,6 +151,7 @@ INSERT INTO holds (connection, workflow, version, step, cause, detail, since, wa
 DROP TABLE holds_of_steps;
 ALTER TABLE counters ADD COLUMN differing INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE lines (number INTEGER PRIMARY KEY, toward INTEGER NOT NULL, partners BLOB);
+CREATE TABLE recent_lines (number INTEGER PRIMARY KEY, toward INTEGER NOT NULL, partners BLOB);
 CREATE TABLE refusals (connection TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID
 """,
 }

@@ -21,6 +21,13 @@ from askel_tui.store.journal.tables.audit.chain import SYSTEM_ACTOR
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
 from askel_tui.store.journal.transaction import Transaction
 
+MAX_RECENT_ROWS = 30_000
+"""The number of rows that `recent_lines` takes before they go into `lines` together. Numbers are in no order, so that
+each row would change a page of its own of a large table; many rows at once share pages."""
+
+_COLUMNS = "number, toward, iif(partners IS NULL, NULL, hex(partners))"
+_REPLACING = "ON CONFLICT DO UPDATE SET toward = excluded.toward, partners = excluded.partners"
+
 SHARED_KIND = "shared_identifier"
 SHARED_REASON = (
     f"it stands beside more than {MAX_PARTNERS} e-mails or external ids, and joins no further lines"
@@ -32,9 +39,11 @@ def read_links(db: Transaction, numbers: Collection[int]) -> Links:
     rows: dict[int, LinkRow] = {}
     missing: Collection[int] = numbers
     while missing:
-        found = statements.read_rows(
-            db, "lines", "number, toward, iif(partners IS NULL, NULL, hex(partners))", "number", missing
-        )
+        found = [
+            row
+            for table in ("lines", "recent_lines")
+            for row in statements.read_rows(db, table, _COLUMNS, "number", missing)
+        ]
         rows |= {number: LinkRow(toward, _decode(partners)) for number, toward, partners in found}
         missing = {toward for number, toward, _ in found if toward != number} - rows.keys() - {*missing}
     return Links(rows)
@@ -93,14 +102,14 @@ def link_profiles(work: UnitOfWork, connection: str, profiles: Iterable[Identity
 
 
 def _save(db: Transaction, links: Links) -> None:
+    if not links.changed:
+        return
     rows = [(number, each.toward, _encode(each.partners)) for number, each in sorted(links.changed.items())]
-    statements.insert_rows(
-        db,
-        "lines",
-        "number, toward, partners",
-        rows,
-        "ON CONFLICT DO UPDATE SET toward = excluded.toward, partners = excluded.partners",
-    )
+    statements.insert_rows(db, "recent_lines", "number, toward, partners", rows, _REPLACING)
+    (recent,) = db.execute("SELECT count(*) FROM recent_lines").fetchone()
+    if recent >= MAX_RECENT_ROWS:
+        db.execute(f"INSERT INTO lines SELECT * FROM recent_lines WHERE true ORDER BY number {_REPLACING}")
+        db.execute("DELETE FROM recent_lines")
 
 
 def _report_shared(
