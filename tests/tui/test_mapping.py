@@ -222,7 +222,11 @@ async def test_all_eight_kinds_are_added_moved_and_removed(console: Console) -> 
         assert [step.id for step in screen.mapping.draft.steps] == order
         go(app, 0, "properties.LoyaltyTier")
         await press(pilot, "c")
+        assert "clears on null: title(" in text_of(app)
+        await press(pilot, "c", "c")
         assert "clears: title(" in text_of(app)
+        await press(pilot, "c")
+        assert "clears" not in text_of(app)
 
 
 async def test_problems_are_listed_and_gone_to(console: Console) -> None:

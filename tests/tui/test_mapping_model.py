@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from askel_tui.core.catalog import Catalog, ListEntry, MetricEntry, PropertyEntry
 from askel_tui.core.workflows.loader import load_workflow
-from askel_tui.core.workflows.model import FIRST_RULES, NEWEST_RULES, Workflow
+from askel_tui.core.workflows.model import FIRST_RULES, NEWEST_RULES, ClearWhen, Workflow
 from askel_tui.core.workflows.upgrade import upgrade_file
 from askel_tui.tui.screens.mapping import record_fields as found_in
 from askel_tui.tui.screens.mapping import view
 from askel_tui.tui.screens.mapping.draft import (
+    CLEAR_ORDER,
     Draft,
     DraftHistory,
     StepDraft,
@@ -126,17 +127,24 @@ FLOWS = st.fixed_dictionaries({"flow": LITERALS, "list": optional(LITERALS), "me
 )
 
 
+GivenStep = tuple[str, dict[str, str], dict[str, ClearWhen]]
+
+
 @st.composite
-def upserts(draw: st.DrawFn) -> tuple[str, dict[str, str], frozenset[str]]:
+def upserts(draw: st.DrawFn) -> GivenStep:
     """Attributes and properties, some of which clear."""
     fields = {**draw(ATTRIBUTES), **draw(properties(LITERALS))}
-    return "upsert_profile", fields, frozenset(name for name in sorted(fields) if draw(st.booleans()))
+    return (
+        "upsert_profile",
+        fields,
+        {name: draw(st.sampled_from(CLEAR_ORDER)) for name in sorted(fields) if draw(st.booleans())},
+    )
 
 
-def steps(kind: str, fields: Any) -> st.SearchStrategy[tuple[str, dict[str, str], frozenset[str]]]:
+def steps(kind: str, fields: Any) -> st.SearchStrategy[GivenStep]:
     """A step of a kind with these fields."""
     given_fields = fields if isinstance(fields, st.SearchStrategy) else st.fixed_dictionaries(fields)
-    return given_fields.map(lambda given: (kind, given, frozenset()))
+    return given_fields.map(lambda given: (kind, given, {}))
 
 
 EVENTS = st.tuples(

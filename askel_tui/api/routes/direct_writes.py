@@ -93,9 +93,12 @@ async def write_profile(asked: WriteRequestParam, body: ProfileWrite) -> Respons
     flat = body.attributes.flatten()
     step = UpsertProfile(
         "profile",
-        {key: Field(_data_expression("attributes", key), clear=value is None) for key, value in flat.items()},
         {
-            key: Field(_data_expression("properties", key), clear=value is None)
+            key: Field(_data_expression("attributes", key), "null" if value is None else None)
+            for key, value in flat.items()
+        },
+        {
+            key: Field(_data_expression("properties", key), "null" if value is None else None)
             for key, value in body.properties.items()
         },
     )

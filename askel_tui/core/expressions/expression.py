@@ -107,6 +107,14 @@ class Expression:
         except Exception as error:
             raise EvaluationProblem(f"can't be worked out for this record: {error}") from None
 
+    def is_missing(self, record: Mapping[str, Any]) -> bool:
+        """Checks whether the record has none of the fields that the expression reads, not even as null.
+
+        An expression that reads no field is not missing.
+        """
+        paths = list(_paths(self._node))
+        return bool(paths) and not any(_is_present(path, record) for path in paths)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Expression) and self.text == other.text
 
@@ -189,7 +197,7 @@ def _check_call(node: Any) -> None:
 
 
 def _check_roots(node: Any) -> None:
-    for name in _roots(node):
+    for name in dict.fromkeys(path[0] for path in _paths(node)):
         if name not in OWN_FIELDS:
             raise ExpressionError(
                 f"a record has no field {name!r}; it has {', '.join(OWN_FIELDS)} (a text is written '{name}')",
@@ -197,10 +205,11 @@ def _check_roots(node: Any) -> None:
             )
 
 
-def _roots(node: Any) -> Iterator[str]:
-    """Finds the names of the fields that the expression reads from the record itself."""
-    if node["type"] == "field":
-        yield node["value"]
+def _paths(node: Any) -> Iterator[tuple[str, ...]]:
+    """Finds the paths of the fields that the expression reads from the record, as far as they are plain."""
+    path = _plain_path(node)
+    if path is not None:
+        yield path
         return
     if node["type"] == "expref":
         return
@@ -208,7 +217,16 @@ def _roots(node: Any) -> Iterator[str]:
     if node["type"] == "index_expression":
         children = children[:1]
     for child in children[: _CHILDREN_OVER_RECORD.get(node["type"])]:
-        yield from _roots(child)
+        yield from _paths(child)
+
+
+def _is_present(path: tuple[str, ...], record: Mapping[str, Any]) -> bool:
+    value: Any = record
+    for name in path:
+        if not isinstance(value, Mapping) or name not in value:
+            return False
+        value = value[name]
+    return True
 
 
 def _nodes(node: Any, kind: str) -> Iterator[Any]:

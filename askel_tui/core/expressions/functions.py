@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from askel_tui.core.numbers import WrittenNumber, scalar_text
 from askel_tui.text.invisible import trim_unseen
 from askel_tui.text.quoting import quote
 
@@ -111,8 +112,10 @@ def _number(value: Any) -> int | float | None:
 
 
 def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, str | WrittenNumber):
+        return scalar_text(value)
     try:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError):

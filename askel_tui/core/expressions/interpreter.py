@@ -11,6 +11,7 @@ from jmespath.parser import Parser
 from jmespath.visitor import Options, TreeInterpreter
 
 from askel_tui.core.expressions.functions import CUSTOM_FUNCTIONS, EvaluationProblem, describe_value
+from askel_tui.core.numbers import is_number, scalar_text
 
 MAX_RESULT_VALUES = 100_000
 """The largest number of values in a result. An expression can double its input at every step."""
@@ -62,9 +63,12 @@ class _Calls(Functions):
     """The functions that expressions can call: JMESPath's and our own."""
 
     def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
+        resolved_args = list(resolved_args)
         ours = CUSTOM_FUNCTIONS.get(function_name)
         if ours is not None:
             return ours.call(*resolved_args)
+        if function_name == "to_string" and len(resolved_args) == 1 and is_number(resolved_args[0]):
+            return scalar_text(resolved_args[0])
         return super().call_function(function_name, resolved_args)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from askel_tui.contract.caps import Caps
 from askel_tui.core.canonical import canonical_json
+from askel_tui.core.numbers import is_number, scalar_text
 from askel_tui.core.problems import json_type_name
 from askel_tui.core.records.record import RecordRefused, normalize_time
 from askel_tui.text.invisible import find_unseen, name_character
@@ -44,8 +45,8 @@ def check_identifier(name: str, value: Any, limits: Caps) -> str | None:
     """
     if value is None or value == "":
         return None
-    if isinstance(value, int) and not isinstance(value, bool) and name == "external_id":
-        value = str(value)
+    if name == "external_id" and is_number(value):
+        value = scalar_text(value)
     if not isinstance(value, str):
         raise UnusableValue(f"{json_type_name(value)} can't be {name.replace('_', ' ')}")
     unseen = find_unseen(value, symbols=name == "email")
@@ -65,14 +66,17 @@ def check_identifier(name: str, value: Any, limits: Caps) -> str | None:
 
 
 def check_attribute(name: str, value: Any) -> Any:
-    """Checks the value of a standard attribute: text, or null to clear it; coordinates may be numbers.
+    """Checks the value of a standard attribute and returns it: text, or null to clear it.
 
-    Raises `UnusableValue`.
+    A number or boolean becomes its text: a file's cell `97209` is a zip. Coordinates stay numbers. Raises
+    `UnusableValue`.
     """
     if value is None or isinstance(value, str):
         return value
-    if name in _NUMERIC_ATTRIBUTES and isinstance(value, int | float) and not isinstance(value, bool):
+    if name in _NUMERIC_ATTRIBUTES and is_number(value):
         return value
+    if isinstance(value, bool | int | float) and name not in _NUMERIC_ATTRIBUTES:
+        return scalar_text(value)
     raise UnusableValue(f"{name} takes text, not {json_type_name(value)}")
 
 

@@ -265,7 +265,10 @@ class StepPlanner:
     def _field(self, step: Step, name: str, field: Field) -> tuple[bool, Any]:
         """Evaluates a field: (whether it is written, its value). A null is not written, unless the field clears."""
         value = self._value(step, name, field.expression)
-        return (value is not None or field.clear), value
+        if value is not None or field.clear is None:
+            return value is not None, value
+        reason = "missing" if field.expression.is_missing(self._source) else "null"
+        return field.clear in (reason, "both"), None
 
     def _value(self, step: Step, name: str, expression: Expression) -> Any:
         try:

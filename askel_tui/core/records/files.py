@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
+from askel_tui.core.numbers import read_float
 from askel_tui.core.problems import did_you_mean
 from askel_tui.core.records.record import (
     MAX_NESTING_LEVELS,
@@ -235,6 +236,6 @@ def _value(cell: str) -> Any:
     if number is None:
         return cell
     if number.group(1) is None and number.group(2) is None:
-        return int(cell)
-    value = json.loads(cell)
-    return cell if value in (float("inf"), float("-inf")) else value
+        return cell if cell == "-0" else int(cell)
+    value = read_float(cell)
+    return value if math.isfinite(value) else cell

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from askel_tui.core.canonical import canonical_json
+from askel_tui.core.canonical import canonical_json, canonical_json_as_written
+from askel_tui.core.numbers import read_float
 from askel_tui.core.problems import json_type_name
 from askel_tui.text.quoting import quote
 from askel_tui.text.shortening import join_first
@@ -57,12 +58,12 @@ class Record:
 
     def encode(self) -> bytes:
         """Encodes the canonical bytes of `as_dict`. Two records are the same exactly when these bytes are."""
-        return canonical_json(self.as_dict())
+        return canonical_json_as_written(self.as_dict())
 
     @classmethod
     def decode(cls, encoded: bytes) -> Record:
         """Decodes a record from the bytes of `encode`, without notes."""
-        value = json.loads(encoded)
+        value = _STORED.decode(encoded.decode())
         return cls(value["id"], value["event"], value["time"], value["data"], value.get("actor"))
 
 
@@ -119,7 +120,7 @@ def _checked(value: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
     if _levels_of_value(value) > MAX_NESTING_LEVELS:
         raise RecordRefused(f"nested deeper than {MAX_NESTING_LEVELS} levels")
     try:
-        encoded = canonical_json(dict(value))
+        encoded = canonical_json_as_written(dict(value))
     except (TypeError, ValueError) as error:
         raise RecordRefused(f"not JSON: {error}") from None
     return _parsed(encoded)
@@ -251,7 +252,7 @@ def _levels_of_value(value: object) -> int:
 
 
 def _float(text: str) -> float:
-    number = float(text)
+    number = read_float(text)
     if not math.isfinite(number):
         raise RecordRefused(f"not JSON that can be kept: the number {_shown(text)} is too large")
     return number
@@ -262,6 +263,7 @@ def _constant(name: str) -> None:
 
 
 _DECODER = json.JSONDecoder(parse_float=_float, parse_constant=_constant)
+_STORED = json.JSONDecoder(parse_float=read_float)
 
 
 def _shown(value: object) -> str:

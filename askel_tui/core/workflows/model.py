@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from askel_tui.core.expressions.expression import Expression
@@ -20,6 +20,9 @@ FIRST_RULES, NEWEST_RULES = 1, 2
 DIRECT_VERSION = 0
 """The version of writes that are made directly, without a workflow."""
 
+ClearWhen = Literal["null", "missing", "both"]
+"""When a field that has no value clears: the record says null, the record has no such field, or either."""
+
 FieldLines = Mapping[str, int]
 """The lines of the file by field name; the step's own line is under ''."""
 
@@ -29,7 +32,7 @@ class Field:
     """An attribute or property of a profile. A null is not written, unless the field clears."""
 
     expression: Expression
-    clear: bool = False
+    clear: ClearWhen | None = None
 
 
 @dataclass(frozen=True, slots=True)

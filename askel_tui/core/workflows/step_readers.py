@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from askel_tui.core.problems import did_you_mean
 from askel_tui.core.workflows.model import (
     CONSENT_CHANNELS,
     AddToList,
+    ClearWhen,
     Field,
     RemoveFromList,
     RequireSegment,
@@ -38,6 +40,13 @@ _CONSENT_PROPERTY = re.compile(r"\s*\$consent", re.IGNORECASE)
 _NO_CONSENT = "a property gives no consent: that is a step of its own, `subscribe` or `unsubscribe`"
 _PROFILE_KEYS = (*IDENTIFIERS, "id", "anonymous_id", "_kx")
 _CHANNELS_NEEDED = {"channels": f"a list of {', '.join(CONSENT_CHANNELS)}"}
+_CLEAR_WORDS: Mapping[str, ClearWhen | None] = {
+    "null": "null",
+    "missing": "missing",
+    "both": "both",
+    "true": "both",
+    "false": None,
+}
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
@@ -111,18 +120,35 @@ def _attribute(name: str, key: Node, value: Node, attributes: dict[str, Field], 
 
 
 def _field(node: Node, name: str, reader: NodeReader) -> Field | None:
-    """Reads a field: `EXPR` or `{value: EXPR, clear: true}`."""
+    """Reads a field: `EXPR` or `{value: EXPR, clear: null}`."""
     if not isinstance(node, MappingNode):
         expression = reader.read_expression(node, name)
         return None if expression is None else Field(expression)
     inner = {entry.name: entry.value for entry in reader.read_entries(node, name, "")}
     strange = [key for key in inner if key not in ("value", "clear")]
     if strange or "value" not in inner:
-        reader.add_problem(node, "takes an expression or {value: EXPRESSION, clear: true}", name)
+        reader.add_problem(node, "takes an expression or {value: EXPRESSION, clear: null}", name)
         return None
     expression = reader.read_expression(inner["value"], name)
-    clear = reader.read_flag(inner.get("clear"), name)
-    return None if expression is None else Field(expression, clear=bool(clear))
+    clear = _clear(inner.get("clear"), name, reader)
+    return None if expression is None else Field(expression, clear)
+
+
+def _clear(node: Node | None, name: str, reader: NodeReader) -> ClearWhen | None:
+    """Reads when a field clears: `null`, `missing` or `both`; `true` is both."""
+    if node is None:
+        return None
+    word = node.value.lower() if isinstance(node, ScalarNode) else ""
+    if word not in _CLEAR_WORDS:
+        like = did_you_mean(word, ("null", "missing", "both"))
+        reader.add_problem(
+            node,
+            "clear takes null (the record says null), missing (it has no such field) or both",
+            name,
+            like,
+        )
+        return None
+    return _CLEAR_WORDS[word]
 
 
 def _track_event(step_id: str, node: Node, reader: NodeReader) -> TrackEvent | None:

@@ -189,3 +189,38 @@ def test_an_identity_is_every_identifier_that_has_a_value() -> None:
     of = applied(of_steps(EVENT))
     assert planned(happened(phone="+442079460018"), of).profile == Identity("ada@x.example", "+442079460018")
     assert planned(happened(email="", ref=12), of).profile == Identity(external_id="12")
+
+
+@pytest.mark.parametrize(
+    ("clear", "on_null", "if_missing"),
+    [
+        ("null", True, False),
+        ("missing", False, True),
+        ("both", True, True),
+        ("true", True, True),
+        ("false", False, False),
+    ],
+)
+def test_an_explicit_null_and_a_missing_field_are_two_things(
+    clear: str, on_null: bool, if_missing: bool
+) -> None:
+    workflow = applied(
+        of_steps(
+            "- id: s\n  upsert_profile:\n"
+            f"    last_name: {{value: data.last, clear: {clear}}}\n"
+            f"    properties: {{Old: {{value: 'coalesce(data.old, data.older)', clear: {clear}}}}}\n"
+        )
+    )
+    cleared = {"attributes": {"last_name": None}, "properties": {}, "unset": ["Old"]}
+    nothing: dict[str, Any] = {"attributes": {}, "properties": {}, "unset": []}
+    for data, clears in (
+        ({"last": None, "old": None}, on_null),
+        ({}, if_missing),
+        ({"last": "", "old": 0}, None),
+    ):
+        (operation,) = operations(happened(**data), workflow)
+        found = {name: operation.body[name] for name in cleared}
+        if clears is None:
+            assert found == {"attributes": {"last_name": ""}, "properties": {"Old": 0}, "unset": []}
+        else:
+            assert found == (cleared if clears else nothing)

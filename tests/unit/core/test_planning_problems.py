@@ -34,7 +34,7 @@ from tests.support.workflows import (
         ({"phone": "12"}, ["profile.phone_number"]),
         ({"ref": "x" * 256}, ["profile.external_id"]),
         (
-            {"email": 5, "phone": 5, "ref": 1.5},
+            {"email": 5, "phone": 5, "ref": True},
             ["profile.email", "profile.phone_number", "profile.external_id"],
         ),
     ],
@@ -46,7 +46,7 @@ def test_a_bad_identifier_stops_the_record_by_name(data: dict[str, Any], fields:
 def test_all_problems_are_named_by_step_and_field_and_nothing_is_planned() -> None:
     data: dict[str, Any] = {
         "phone": "12",
-        "name": 5,
+        "name": [5],
         "city": ["Leeds"],
         "tier": {"a": 1},
         "points": "many",

@@ -119,7 +119,7 @@ def test_the_other_examples_load() -> None:
     assert gift.steps[1] == UpsertProfile(
         "cleared",
         properties={
-            "OpenGift": Field(parse_expression("data.open_gift"), clear=True),
+            "OpenGift": Field(parse_expression("data.open_gift"), clear="both"),
             "LastGift": Field(parse_expression("data.gift")),
         },
     )
@@ -277,7 +277,7 @@ def test_every_kind_of_step(text: str, expected: Any) -> None:
         ),
         ("upsert_profile: {properties: {A: {value: data.a, clera: true}}}", "takes an expression or {value:"),
         ("upsert_profile: {properties: {A: {clear: true}}}", "takes an expression or {value:"),
-        ("upsert_profile: {properties: {A: {value: data.a, clear: maybe}}}", "takes true or false"),
+        ("upsert_profile: {properties: {A: {value: data.a, clear: maybe}}}", "clear takes null"),
         (
             "upsert_profile: {properties: {A: data.a, A: data.b}}",
             "properties.A: stands here twice, first on line 7",

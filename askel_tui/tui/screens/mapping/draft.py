@@ -8,7 +8,7 @@ event properties are named `properties.NAME`, parts of an address `location.PART
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from askel_tui.core.workflows.model import (
 
 if TYPE_CHECKING:
     from askel_tui.core.expressions.expression import Expression
-    from askel_tui.core.workflows.model import Step
+    from askel_tui.core.workflows.model import ClearWhen, Step
 
 FIELDS_BY_KIND: Mapping[str, tuple[str, ...]] = {
     "upsert_profile": (),
@@ -57,17 +57,20 @@ DEFAULT_STEP_IDS: Mapping[str, str] = {
 MAX_UNDO_STATES = 500
 """The number of changes that can be undone."""
 
+CLEAR_ORDER: Sequence[ClearWhen] = ("null", "missing", "both")
+"""The occasions on which a field clears, in the order in which they are gone through."""
+
 PROPERTY_PREFIX, LOCATION_PREFIX = "properties.", "location."
 
 
 @dataclass(frozen=True, slots=True)
 class StepDraft:
-    """A step: its id, its kind, its fields' texts, and which of them clear where the value is null."""
+    """A step: its id, its kind, its fields' texts, and when those clear that do."""
 
     id: str
     kind: str
     fields: Mapping[str, str] = field(default_factory=dict)
-    clears: frozenset[str] = frozenset()
+    clears: Mapping[str, ClearWhen] = field(default_factory=dict)
 
     def with_field(self, name: str, text: str) -> StepDraft:
         """Returns the step with a field's text set; a new field comes last."""
@@ -76,11 +79,15 @@ class StepDraft:
     def without_field(self, name: str) -> StepDraft:
         """Returns the step without a field."""
         kept = {key: text for key, text in self.fields.items() if key != name}
-        return replace(self, fields=kept, clears=self.clears - {name})
+        return replace(self, fields=kept, clears=_without(self.clears, name))
 
-    def with_clear_toggled(self, name: str) -> StepDraft:
-        """Returns the step with a field that clears now, or no longer does."""
-        return replace(self, clears=self.clears ^ {name})
+    def with_next_clear(self, name: str) -> StepDraft:
+        """Returns the step with a field that clears on the next occasion: on null, if missing, on both, never."""
+        follows = CLEAR_ORDER.index(self.clears[name]) + 1 if name in self.clears else 0
+        kept = _without(self.clears, name)
+        return replace(
+            self, clears={**kept, name: CLEAR_ORDER[follows]} if follows < len(CLEAR_ORDER) else kept
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +141,7 @@ class Draft:
     def as_dict(self) -> dict[str, Any]:
         """Converts the draft to plain JSON values."""
         steps = [
-            {"id": step.id, "kind": step.kind, "fields": dict(step.fields), "clears": sorted(step.clears)}
+            {"id": step.id, "kind": step.kind, "fields": dict(step.fields), "clears": dict(step.clears)}
             for step in self.steps
         ]
         return {
@@ -151,7 +158,7 @@ class Draft:
     def from_dict(cls, value: Mapping[str, Any]) -> Draft:
         """Reads a draft from the values of `as_dict`. Raises `KeyError`, `TypeError`."""
         steps = tuple(
-            StepDraft(each["id"], each["kind"], dict(each["fields"]), frozenset(each["clears"]))
+            StepDraft(each["id"], each["kind"], dict(each["fields"]), _read_clears(each["clears"]))
             for each in value["steps"]
         )
         profile = dict(value["profile"])
@@ -231,8 +238,17 @@ def draft_from_workflow(workflow: Workflow) -> Draft:
     )
 
 
+def _without(clears: Mapping[str, ClearWhen], name: str) -> dict[str, ClearWhen]:
+    return {key: when for key, when in clears.items() if key != name}
+
+
+def _read_clears(kept: Mapping[str, ClearWhen] | list[str]) -> Mapping[str, ClearWhen]:
+    """Reads when fields clear from a kept draft; version 0.2.0 kept a list of the fields that clear on both."""
+    return dict.fromkeys(kept, "both") if isinstance(kept, list) else kept
+
+
 def _step(step: Step) -> StepDraft:
-    clears: frozenset[str] = frozenset()
+    clears: dict[str, ClearWhen] = {}
     given: dict[str, str] = {}
     match step:
         case UpsertProfile():
@@ -241,7 +257,7 @@ def _step(step: Step) -> StepDraft:
                 **{PROPERTY_PREFIX + name: each for name, each in step.properties.items()},
             }
             given = {name: each.expression.text for name, each in written.items()}
-            clears = frozenset(name for name, each in written.items() if each.clear)
+            clears = {name: each.clear for name, each in written.items() if each.clear}
         case AddToList() | RemoveFromList():
             given = {"list": step.list}
         case TrackEvent():

@@ -66,7 +66,7 @@ def _action(step: StepDraft) -> Any:
 def _nested(step: StepDraft, given: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, text in given.items():
-        value: Any = {"value": text, "clear": True} if name in step.clears else text
+        value: Any = {"value": text, "clear": step.clears[name]} if name in step.clears else text
         for group in (PROPERTY_PREFIX, LOCATION_PREFIX):
             if name.startswith(group):
                 found.setdefault(group[:-1], {})[name.removeprefix(group)] = value

@@ -173,11 +173,11 @@ def remove(mapping: MappingSession) -> None:
     mapping.change(draft.with_step(row.step, lambda _: changed))
 
 
-def toggle_clear(mapping: MappingSession) -> None:
-    """Makes a null value clear the profile's field under the cursor, or no longer."""
+def choose_clear(mapping: MappingSession) -> None:
+    """Lets the profile's field under the cursor clear on null, if missing, on both, or never."""
     draft, row = mapping.draft, mapping.display.cursor
     if row.step is None or not row.name or draft.steps[row.step].kind != "upsert_profile":
         mapping.prompts.notify("Only fields of upsert_profile can clear.")
         return
     name = row.name
-    mapping.change(draft.with_step(row.step, lambda step: step.with_clear_toggled(name)), row)
+    mapping.change(draft.with_step(row.step, lambda step: step.with_next_clear(name)), row)

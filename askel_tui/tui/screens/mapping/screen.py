@@ -56,7 +56,14 @@ class MappingScreen(AskelScreen):
         ),
         Binding("J", "move(1)", "Down", show=False, id="mapping.down", tooltip="Moves the step down"),
         Binding("K", "move(-1)", "Up", show=False, id="mapping.up", tooltip="Moves the step up"),
-        Binding("c", "clear", "Clears", show=False, id="mapping.clear", tooltip="A null value clears"),
+        Binding(
+            "c",
+            "clear",
+            "Clears",
+            show=False,
+            id="mapping.clear",
+            tooltip="Clears on null, if missing, on both",
+        ),
         Binding("u", "undo", "Undo", id="mapping.undo"),
         Binding("U,ctrl+r", "redo", "Redo", show=False, id="mapping.redo"),
         Binding("ctrl+s", "save", "Save", id="mapping.save", tooltip="As a new draft version"),
@@ -288,8 +295,8 @@ class MappingScreen(AskelScreen):
         editing.move_step(self.mapping, by)
 
     def action_clear(self) -> None:
-        """Lets a null value clear the field, or no longer."""
-        editing.toggle_clear(self.mapping)
+        """Lets the field clear on null, if missing, on both, or never."""
+        editing.choose_clear(self.mapping)
 
     def action_sample(self, by: int) -> None:
         """Shows the results for another record."""

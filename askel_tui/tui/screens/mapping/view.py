@@ -19,6 +19,8 @@ from askel_tui.tui.widgets.rows import Cell, Row
 IDENTIFIER_PREFIX = "profile."
 """The beginning of the names of rows with identifiers."""
 
+CLEAR_LABELS = {"null": "clears on null", "missing": "clears if missing", "both": "clears"}
+"""What a field says of when it clears."""
 EXPRESSION_FIELDS = ("when", "value", "value_currency", "time", "consented_at")
 """The fields of workflows and steps that hold expressions; so do identifiers, attributes and properties."""
 
@@ -121,11 +123,11 @@ def table_rows(
             cells: list[Cell] = [label, (step.id, "bold"), ""]
         else:
             name = row_label(row.name or "")
-            clear = row.step is not None and row.name in draft.steps[row.step].clears
+            clear = draft.steps[row.step].clears.get(row.name or "") if row.step is not None else None
             label = f"{'  ' if row.step is not None else ''}{name}"
             cells = [
                 label,
-                f"{'clears: ' if clear else ''}{text}",
+                f"{CLEAR_LABELS[clear]}: {text}" if clear else text,
                 row_result(draft, row, record, catalog),
             ]
         if row.key in wrong:
