@@ -37,7 +37,7 @@ def test_codes_that_look_like_numbers_keep_their_text(case: Callable[[str], Case
     ]
 
 
-def test_a_null_and_a_missing_field_can_be_told_apart(case: Callable[[str], CaseRun]) -> None:
+def test_a_null_and_a_missing_field_are_two_things(case: Callable[[str], CaseRun]) -> None:
     run = case("clear-wipes-on-missing-field")
     run.apply(
         "n.yaml",
