@@ -38,7 +38,7 @@ COMMANDS: Mapping[str, CommandEntry] = {
     "daemon": _entry("daemon", "daemon", "Keep records moving into Klaviyo.", _RUNNING),
     "status": _entry("status", "status", "Show backlog, holds and budgets.", _RUNNING),
     "audit": _entry("audit", "audit", "Show every write and decision.", _RUNNING),
-    "hold": _entry("hold", "hold", "List, release or discard what is held.", _RUNNING),
+    "hold": _entry("hold", "hold", "List, re-plan, release or discard what is held.", _RUNNING),
     "failed": _entry("failed", "failed", "List, retry or discard what failed.", _RUNNING),
     "token": _entry("token", "token", "Create, list or revoke tokens for the HTTP API.", _RUNNING),
     "replay": _entry("replay", "replay", "Send events of a range again.", _RUNNING),

@@ -32,6 +32,8 @@ class Cause(StrEnum):
     PERSON = "person"
     OUTAGE = "outage"
     REVISION = "revision"
+    UNMATCHED = "unmatched"
+    OTHER_IDENTITY = "other_identity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +57,16 @@ class HoldCause:
     """True if Klaviyo refuses what is sent in spite of this cause, so that a release is no decision to go on."""
     is_about_key: bool = False
     """True if the cause may be gone with another key."""
+    needs_replan: bool = False
+    """True if neither plan of what waits may be sent, so that no release ends the hold."""
 
 
 _NEW_KEY = "Give the connection a key that fits, `askel rotate {connection}`: then it goes on by itself."
 _BACK = "Once it is back under the same id, it goes on by itself."
 _LIVE = "Once the flow is live again, it goes on by itself."
 _DECIDE = (
-    "Somebody has to decide: `askel workflow apply` and `activate` take over what is there now, releasing sends what "
-    "waits as it was planned, `askel hold discard` gives it up."
+    "Somebody has to decide: apply a repaired workflow, and `askel workflow activate NAME --replan` plans what waits "
+    "anew; releasing sends it as it was planned, `askel hold discard` gives it up."
 )
 
 
@@ -127,6 +131,20 @@ HOLD_CAUSES: Mapping[str, HoldCause] = {
     ),
     Cause.REVISION: HoldCause(
         "the account does not know this call at the pinned revision", "unknown at this revision"
+    ),
+    Cause.UNMATCHED: HoldCause(
+        "the new version refuses its records",
+        "refused by the new version",
+        "Somebody has to decide: `askel hold replan WORKFLOW --close-unmatched` closes what waits, a repaired version "
+        "may take it up.",
+        needs_replan=True,
+    ),
+    Cause.OTHER_IDENTITY: HoldCause(
+        "the new version names other profiles",
+        "names another profile",
+        "Somebody has to decide: `askel hold replan WORKFLOW --accept-identity` plans what waits for the profiles that "
+        "the new version names, `askel hold discard` gives it up.",
+        needs_replan=True,
     ),
 }
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from askel_tui.core.catalog import Catalog
 from askel_tui.core.drift.dependencies import target_details
 from askel_tui.core.exit_codes import AskelError, ExitCode
+from askel_tui.core.planning.replanning import Consents
 from askel_tui.core.problems import Problem, did_you_mean
 from askel_tui.core.targets.pinning import Pinned, pin_targets
 from askel_tui.core.workflows.loader import load_workflow
@@ -19,6 +20,7 @@ from askel_tui.core.workflows.model import (
     step_targets,
 )
 from askel_tui.core.workflows.scopes import needed_scopes
+from askel_tui.services.replanning import UnsentOperations, preview_replan
 from askel_tui.store.journal.rows import Decision, WorkflowState
 from askel_tui.store.state.documents import ConnectionDoc, PinnedStep, WorkflowDoc
 from askel_tui.sync.engine.command_bus import submit
@@ -194,11 +196,35 @@ async def activate(
     *,
     since: str | None = None,
     from_record: str | None = None,
+    unsent: Literal["replan", "keep"] | None = None,
+    consents: Consents | None = None,
 ) -> Mapping[str, Any]:
-    """Switches a workflow to its newest version. Raises `UnknownWorkflow`, `CommandRefused`."""
+    """Switches a workflow to its newest version.
+
+    `unsent` says what becomes of what was not sent under older versions: it is planned anew, or kept as it was planned.
+    Raises `UnsentOperations` where there is some and nobody said, `UnknownWorkflow`, `CommandRefused`.
+    """
     newest = instance.workflow_document(workflow)
-    arguments = {"workflow": workflow, "version": newest.version, "since": since, "from_record": from_record}
+    agreed = consents or Consents()
+    if unsent is None:
+        preview = await preview_replan(instance, workflow, newest.version, agreed)
+        if preview.totals.records:
+            raise UnsentOperations(preview)
+    arguments = {
+        "workflow": workflow,
+        "version": newest.version,
+        "since": since,
+        "from_record": from_record,
+        "unsent": unsent,
+        "consents": asdict(agreed),
+    }
     return await submit(instance, "activate", arguments, actor)
+
+
+async def replan(instance: Instance, workflow: str, actor: str, consents: Consents) -> Mapping[str, Any]:
+    """Plans anew, under the version that runs, what was not sent under others. Raises as `activate` does."""
+    instance.workflow_document(workflow)
+    return await submit(instance, "replan", {"workflow": workflow, "consents": asdict(consents)}, actor)
 
 
 async def delete(instance: Instance, workflow: str, actor: str) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from askel_tui.api.routes.operations import router
 from askel_tui.cli.commands.daemon import JsonLines, TextLines
 from askel_tui.core.hold_causes import HOLD_CAUSES
 from askel_tui.store.journal.rows import Hold
+from tests.support.bad_days import order, until
 from tests.support.http_api import RECORDS, WORKFLOW, RunningApi
 from tests.support.patience import PATIENCE_S
 from tests.support.workbench import NAME, points
@@ -104,7 +105,7 @@ async def test_drift_counts_the_steps_that_the_account_made_hold(quiet: RunningA
         await journal.add_hold(Hold(NAME, "tested", 1, cause, cause, "", 1), 1)
     text = (await quiet.http.get("/metrics")).text
     ours = {"key_refused", "other_account", "scope_missing", "in_doubt", "gate_unreadable", "person"}
-    ours |= {"outage", "revision"}
+    ours |= {"outage", "revision", "unmatched", "other_identity"}
     assert f"askel_drift {len(HOLD_CAUSES) - len(ours)}\n" in text
     for cause in HOLD_CAUSES:
         assert f'askel_holds{{workflow="tested",step="{cause}",cause="{cause}"}} 1\n' in text
@@ -194,6 +195,28 @@ async def test_workflows_are_paused_resumed_and_activated_by_name(api: RunningAp
     paused = [entry for entry in await api.audited(workflow="tested") if entry.kind == "pause"]
     assert [entry.actor for entry in paused] == ["token:operator"]
     assert (await api.http.post(f"{path}/pause", headers=api.token("s", "send"))).status_code == 403
+
+
+async def test_activating_asks_what_becomes_of_what_is_unsent(api: RunningApi) -> None:
+    await api.bench.apply(WORKFLOW)
+    path, bench = f"{HERE}/workflows/tested", api.bench
+    await order(bench, "hold", workflow="tested", step="points")
+    await api.http.post(RECORDS, json=points(1))
+    await until(bench, lambda: _held(api))
+    await bench.apply(f"{WORKFLOW}# another version\n", activate=False)
+
+    asked = await api.http.post(f"{path}/activate")
+    assert asked.status_code == 409
+    error = asked.json()["error"]
+    assert (error["code"], error["preview"]["totals"]["replanned"]) == ("unsent", {"points": 1})
+    done = await api.http.post(f"{path}/activate", json={"unsent": "replan"})
+    assert (done.status_code, done.json()["replanned"]) == (200, {"replanned": 1})
+    assert [each.version for each in await bench.instance.journal.holds()] == [2]
+
+
+async def _held(api: RunningApi) -> bool:
+    counts = (await api.bench.instance.journal.counts()).get("tested")
+    return counts is not None and counts.held == 1
 
 
 async def test_a_request_is_one_line_of_the_log_with_its_id(

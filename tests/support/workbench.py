@@ -44,13 +44,17 @@ class Workbench:
         self.requests_since = sandbox.world.logged_count
         """The last request of making the connection: probes of scopes, some of them wrong on purpose."""
 
-    async def apply(self, source: str | Path, *, activate: bool = True, since: str | None = None) -> str:
+    async def apply(
+        self, source: str | Path, *, activate: bool = True, since: str | None = None, unsent: Any = None
+    ) -> str:
         """Applies a workflow (a path or YAML) and activates it; gives its name."""
         text = source.read_text() if isinstance(source, Path) else source  # noqa: ASYNC240
         file = source.name if isinstance(source, Path) else "test.yaml"
         result = await workflows.apply(self.instance, text, file, ACTOR)
         if activate:
-            await workflows.activate(self.instance, result.document.workflow, ACTOR, since=since)
+            await workflows.activate(
+                self.instance, result.document.workflow, ACTOR, since=since, unsent=unsent
+            )
         return result.document.workflow
 
     async def take(self, records: Path | Iterable[Mapping[str, Any]]) -> IngestResult:

@@ -153,8 +153,7 @@ async def test_applying_again_takes_over_what_is_there_now(bench: Workbench) -> 
     await bench.apply(WELCOME)
     list_id = change(bench, "PATCH", "lists/Welcome Flow", name="Hello")["id"]
     await _sent(bench, range(2))
-    await bench.apply(WELCOME.replace("Welcome Flow", "Hello"))
-    await order(bench, "release")
+    await bench.apply(WELCOME.replace("Welcome Flow", "Hello"), unsent="replan")
     await _sent(bench, range(2, 4))
     assert await held(bench) == {}
     assert len([each for each in bench.on_list("Hello") if each.startswith("t")]) == 4
@@ -484,7 +483,7 @@ async def test_a_repaired_version_sends_and_the_older_one_stays_held_until_its_l
     change(bench, "DELETE", "lists/Welcome Flow")
     await _sent(bench, range(2, 5))
     change(bench, "POST", "lists", name="Second Start")
-    await bench.apply(WELCOME.replace("Welcome Flow", "Second Start"))
+    await bench.apply(WELCOME.replace("Welcome Flow", "Second Start"), unsent="keep")
     await _sent(bench, range(5, 7))
     assert bench.on_list("Second Start") == ["t5@mapleandember.example", "t6@mapleandember.example"]
     [hold] = await bench.instance.journal.holds()

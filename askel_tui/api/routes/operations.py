@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, ConfigDict
@@ -18,6 +18,7 @@ from askel_tui.api.shared.errors import error_responses
 from askel_tui.api.shared.metrics import CONTENT_TYPE
 from askel_tui.api.shared.metrics_page import render_metrics
 from askel_tui.api.shared.models import AuditPage, Health, Time, WorkflowAnswer
+from askel_tui.core.planning.replanning import Consents
 from askel_tui.services import workflows
 from askel_tui.store.errors import StoreError, UnknownWorkflow
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter
@@ -207,11 +208,17 @@ class Activation(BaseModel):
     """The first record that an activated workflow processes: without any, the next one that comes in."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{}, {"since": "2026-11-01T00:00:00Z"}]}
+        extra="forbid",
+        json_schema_extra={"examples": [{}, {"since": "2026-11-01T00:00:00Z"}, {"unsent": "replan"}]},
     )
 
     since: Time | None = None
     from_record: str | None = None
+    unsent: Literal["replan", "keep"] | None = None
+    """What becomes of what is unsent under older versions. Without an answer the request is refused with a preview."""
+    with_consent: bool = False
+    close_unmatched: bool = False
+    accept_identity: bool = False
 
 
 def _command_route(order: str, summary: str) -> Callable[[RouteFunction], RouteFunction]:
@@ -240,7 +247,8 @@ async def resume(request: Request, name: str, workflow: str) -> Mapping[str, Any
 async def activate(
     request: Request, name: str, workflow: str, body: Activation | None = None
 ) -> Mapping[str, Any]:
-    """Operations that are already planned keep their version."""
+    """What is unsent under older versions is planned anew or kept, as `unsent` says; 409 with a preview where it says
+    nothing."""
     token, context = _authorize_operator(request, name, workflow)
     start = body or Activation()
     return await workflows.activate(
@@ -249,6 +257,8 @@ async def activate(
         token_actor(token),
         since=start.since,
         from_record=start.from_record,
+        unsent=start.unsent,
+        consents=Consents(start.with_consent, start.close_unmatched, start.accept_identity),
     )
 
 

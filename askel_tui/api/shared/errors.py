@@ -26,6 +26,8 @@ from askel_tui.klaviyo.errors import (
 )
 from askel_tui.services.direct_requests import NotFound
 from askel_tui.services.direct_writes import IdempotencyKeyReused
+from askel_tui.services.json_documents import to_json
+from askel_tui.services.replanning import UnsentOperations
 from askel_tui.services.workflows import InvalidWorkflow
 from askel_tui.store.errors import StoreError, UnknownConnection, UnknownWorkflow
 from askel_tui.sync.engine.command_bus import CommandUnanswered
@@ -46,6 +48,8 @@ class Fault(BaseModel):
     request: str
     """The request's id, as in the log."""
     problems: list[dict[str, Any]] = []
+    preview: dict[str, Any] | None = None
+    """What would be done, where the answer is a question (`unsent`)."""
 
 
 class FaultAnswer(BaseModel):
@@ -82,6 +86,7 @@ class ApiError(HTTPException):
         headers: Mapping[str, str] | None = None,
         retry_after: int | None = None,
         problems: Sequence[Mapping[str, Any]] = (),
+        preview: Mapping[str, Any] | None = None,
     ) -> None:
         sent = dict(headers or {})
         if retry_after is not None:
@@ -89,6 +94,7 @@ class ApiError(HTTPException):
         super().__init__(status, message, sent)
         self.code = code
         self.problems = problems
+        self.preview = preview
 
 
 class BodyRefused(ApiError):
@@ -127,6 +133,10 @@ def to_api_error(error: Exception) -> ApiError:
             return ApiError(422, "unprocessable", error.reason)
         case IdempotencyKeyReused():
             return ApiError(422, "idempotency_key", message)
+        case UnsentOperations():
+            say = 'say {"unsent": "replan"} to plan it anew, {"unsent": "keep"} to send it as it was planned'
+            sentence = f"{error.preview.workflow} has something unsent under older versions: {say}"
+            return ApiError(409, "unsent", sentence, preview=to_json(error.preview))
         case CommandRefused() | Conflict():
             return ApiError(409, "conflict", message)
         case CommandUnanswered():
@@ -175,16 +185,16 @@ async def _handle(request: Request, error: Exception) -> Response:
 
 def error_response(error: ApiError, request_id: str) -> Response:
     """Makes the response of an error."""
-    body = {
-        "error": {
-            "code": error.code,
-            "message": str(error.detail),
-            "request": request_id,
-            "problems": list(error.problems),
-        }
+    fault: dict[str, Any] = {
+        "code": error.code,
+        "message": str(error.detail),
+        "request": request_id,
+        "problems": list(error.problems),
     }
+    if error.preview is not None:
+        fault["preview"] = error.preview
     # A lone surrogate from the query string is kept as an escape.
-    content = json.dumps(body, separators=(",", ":")).encode()
+    content = json.dumps({"error": fault}, separators=(",", ":")).encode()
     return Response(content, error.status_code, dict(error.headers or {}), "application/json")
 
 

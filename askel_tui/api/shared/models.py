@@ -228,6 +228,8 @@ class WorkflowAnswer(_ClosedModel):
     workflow: str
     state: Literal["active", "paused", "draft"]
     version: int | None = None
+    replanned: dict[str, int] = {}
+    """How many unsent operations of older versions were planned anew, added, kept, closed or held."""
 
 
 class Health(_ClosedModel):

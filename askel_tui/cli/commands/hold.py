@@ -18,6 +18,8 @@ from askel_tui.cli.common import (
 )
 from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import put_json, put_message, put_table
+from askel_tui.cli.questions import choose
+from askel_tui.cli.replan_output import put_preview, put_result, record_writer, replan_options
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.times import format_age, to_rfc3339
 
@@ -111,6 +113,42 @@ def discard(workflow: str | None, step: str | None, yes: bool, as_json: bool) ->
     if workflow is None and sys.stdin.isatty():
         require_confirmation("Discard everything that is held?", yes)
     run_async(_decide("discard", workflow, step, as_json))
+
+
+@hold.command()
+@click.argument("workflow")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@replan_options
+@json_option
+@asynchronous
+async def replan(workflow: str, yes: bool, all_file: str | None, as_json: bool, **agreed: bool) -> None:
+    """Plan anew, under the version of WORKFLOW that runs, what older versions hold or have waiting.
+
+    It is shown first. What was sent, or may have been, stays as it is.
+
+    \b
+    Example:
+      askel hold replan first-points-welcome --yes
+    """
+    from askel_tui.core.planning.replanning import Consents
+    from askel_tui.services.json_documents import to_json
+    from askel_tui.services.replanning import preview_replan
+    from askel_tui.services.workflows import replan as replan_workflow
+
+    consents = Consents(**agreed)
+    async with open_instance() as instance:
+        state = await instance.workflow_state(workflow)
+        version = instance.workflow_document(workflow, state.version if state else None).version
+        with record_writer(all_file) as write:
+            preview = await preview_replan(instance, workflow, version, consents, write)
+        if not as_json:
+            put_preview(preview)
+        if preview.totals.records and not yes:
+            choose(f"{workflow}: plan this anew under version {version}?", {"--yes": "plans it anew"})
+        result = await replan_workflow(instance, workflow, actor(), consents)
+    if as_json:
+        put_json({**result, "preview": to_json(preview)})
+    put_result(result["replanned"])
 
 
 async def _decide(command: str, workflow: str | None, step: str | None, as_json: bool) -> None:

@@ -18,6 +18,16 @@ from askel_tui.cli.common import (
 )
 from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import format_cell, problem_rows, put, put_json, put_message, put_table
+from askel_tui.cli.replan_output import (
+    KEEP_DOES,
+    REPLAN_DOES,
+    Unsent,
+    choose_unsent,
+    put_preview,
+    put_result,
+    record_writer,
+    replan_options,
+)
 from askel_tui.cli.times import TimeParam, rfc3339
 from askel_tui.cli.workflow_output import MADE_LATER, put_workflow, workflow_row
 from askel_tui.text.numbers import pluralize
@@ -234,23 +244,52 @@ def _write_file(path: str, text: str) -> None:
     "--since", type=TimeParam(), help="Also the stored records of that time and later: a date or RFC 3339."
 )
 @click.option("--from-record", metavar="ID", help="Also the stored records from this one on.")
+@click.option(
+    "--replan", "unsent", flag_value="replan", help=f"What is unsent under older versions: {REPLAN_DOES}."
+)
+@click.option(
+    "--keep-plans", "unsent", flag_value="keep", help=f"What is unsent under older versions: {KEEP_DOES}."
+)
+@replan_options
 @asynchronous
-async def activate(name: str, since: datetime | None, from_record: str | None) -> None:
+async def activate(
+    name: str,
+    since: datetime | None,
+    from_record: str | None,
+    unsent: Unsent | None,
+    all_file: str | None,
+    **agreed: bool,
+) -> None:
     """Switch a workflow to its newest version: it takes the records that come in from now on.
 
+    What waits or is held under older versions, and was never sent, can be planned anew: it is shown first.
+
     \b
-    Example:
+    Examples:
       askel workflow activate first-points-welcome --since 2026-01-01
+      askel workflow activate first-points-welcome --replan
     """
+    from askel_tui.core.planning.replanning import Consents
+    from askel_tui.services.replanning import preview_replan
     from askel_tui.services.workflows import activate as activate_workflow
     from askel_tui.store.locks import owner_pid
 
     if since is not None and from_record is not None:
         raise click.UsageError("--since and --from-record exclude each other")
     start = rfc3339(since) if since else None
+    consents = Consents(**agreed)
     async with open_instance() as instance:
-        result = await activate_workflow(instance, name, actor(), since=start, from_record=from_record)
+        newest = instance.workflow_document(name).version
+        with record_writer(all_file) as write:
+            preview = await preview_replan(instance, name, newest, consents, write)
+        if preview.totals.records:
+            put_preview(preview)
+            unsent = unsent or choose_unsent(preview)
+        result = await activate_workflow(
+            instance, name, actor(), since=start, from_record=from_record, unsent=unsent, consents=consents
+        )
         running = owner_pid(instance.home) is not None
+    put_result(result.get("replanned") or {})
     reach = f", records since {start} included" if start else ""
     reach = f", from record {from_record} on" if from_record else reach
     put_message(f"{name} version {result['version']} is active{reach}")

@@ -49,13 +49,22 @@ def find_lost_properties(step: StepDependencies, witnesses: Sequence[PropertyWit
         lost = _lost(name, known) or _lost(name, known[:older])
         if lost is None:
             continue
-        share = f"{len(lost[0])} of {lost[1]} profiles known to have had the property {name} no longer do"
+        share = f"{len(lost[0])} of {lost[1]} profiles {_loss_of(name)}"
         new = _new_name(name, lost[0])
         if new is not None:
             detail = f"{share}; it was probably renamed to {new}, which holds their old values"
             yield make_finding(step, Cause.PROPERTY_RENAMED, detail, f"{name}:{new}")
         elif name not in step.cleared:
             yield make_finding(step, Cause.PROPERTY_VANISHED, share, name)
+
+
+def describes_loss(detail: str, name: str) -> bool:
+    """Checks whether the detail of a finding is about a property."""
+    return _loss_of(name) in detail
+
+
+def _loss_of(name: str) -> str:
+    return f"known to have had the property {name} no longer do"
 
 
 def _lost(name: str, known: Sequence[PropertyWitness]) -> tuple[list[PropertyWitness], int] | None:

@@ -34,6 +34,7 @@ from askel_tui.store.journal.tables import (
     counters,
     operations,
     rate_limit_slots,
+    replanning,
     requests,
     retention,
     workflows,
@@ -108,6 +109,12 @@ class Journal(TransactionRunner):
     requeue_runs = writes(runs_table.requeue_runs)
     already_ran = reads(runs_table.already_ran)
     records_to_replan = reads(runs_table.records_to_replan)
+    unsent_records = reads(replanning.unsent_records)
+    read_unsent_records = reads(replanning.read_records)
+    has_unsent = reads(replanning.has_unsent)
+    begin_replan = writes(replanning.begin_replan)
+    apply_replans = writes(replanning.apply_replans)
+    end_replan = writes(replanning.end_replan)
     counts = reads(counters.read_counts)
 
     # The queue of operations, and the ids of their profiles.
@@ -197,6 +204,7 @@ class Journal(TransactionRunner):
         keep_carrying: bool = False,
         profiles: Mapping[str, Identity] | None = None,
         connection: str = "",
+        may_be_written: bool = False,
         now: int,
     ) -> None:
         """Closes a request: commits each operation's result with audit, counters and learned profile ids, in one
@@ -208,12 +216,14 @@ class Journal(TransactionRunner):
         operations of its record along: they become failed, unattempted ("after step X failed"). A gate settled as
         `skipped` skips the later operations of its record. `profiles` maps Klaviyo profile ids to the identity that
         the answer showed for them; it replaces what was remembered of these ids and identifiers. `request=None`
-        settles operations that needed no request.
+        settles operations that needed no request. `may_be_written`: the request may have written the delayed and held
+        ones.
         """
         settlement = requests.RequestSettlement(
             request, now, requests.group_settled(settled),
             [(each.operation.seq, each.due, each.detail) for each in delayed],
             [each.seq for each in held], hold, keep_carrying, dict(profiles or {}), connection,
+            [each.seq for each in (*held, *(one.operation for one in delayed))] if may_be_written else (),
         )  # fmt: skip
         self._report_joined(await self._write(requests.answer_request, settlement))
 

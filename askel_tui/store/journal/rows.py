@@ -44,7 +44,8 @@ class WorkflowState:
     """The state of a workflow, which changes while it runs.
 
     `position` is the `seq` of the last record that was planned under this workflow; None before it was activated.
-    `since` is the activation's `--since`, RFC 3339: older records are passed over.
+    `since` is the activation's `--since`, RFC 3339: older records are passed over. `replan` is set while what is unsent
+    is planned anew, and nothing of the workflow is sent or planned meanwhile: a JSON object, see `tables.replanning`.
     """
 
     workflow: str
@@ -53,6 +54,7 @@ class WorkflowState:
     version: int
     position: int | None = None
     since: str | None = None
+    replan: str | None = None
 
 
 class PlannedRun(NamedTuple):

@@ -6,6 +6,17 @@ WAITING, HELD, FAILED = 0, 1, 2
 PLANNED, PLAN_FAILED, REPLAN = 0, 1, 2
 """The states of a run."""
 
+MAY_BE_WRITTEN, UNMATCHED, OTHER_IDENTITY, RETURNED, RETURNED_IN_PART, CUT = 1, 2, 3, 4, 5, 6
+"""The marks of an operation, 0 without one.
+
+`MAY_BE_WRITTEN`: a request may have written it, so it stays as it was planned. `UNMATCHED`, `OTHER_IDENTITY`: a newer
+version refuses its record, or names another profile, and a person decides. `RETURNED`: it was planned anew in place of
+a held one; `RETURNED_IN_PART`: of one that was `CUT`, since later records had written a part of it.
+"""
+
+SEQ_GAP = 1_024
+"""The distance between the `seq` of operations: those of a later plan of their record get numbers in between."""
+
 RARE_STATUS = "(status = 'failed' OR status = 'skipped' OR status = 'discarded')"
 UNCOMMON_STATUS = "status NOT IN ('written', 'unconfirmed')"
 DECISION_KIND = "operation IS NULL"

@@ -12,7 +12,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from askel_tui.store.journal.errors import JournalError
-from askel_tui.store.journal.states import DECISION_KIND, HELD, RARE_STATUS, REPLAN, UNCOMMON_STATUS, WAITING
+from askel_tui.store.journal.states import (
+    DECISION_KIND,
+    HELD,
+    MAY_BE_WRITTEN,
+    RARE_STATUS,
+    REPLAN,
+    SEQ_GAP,
+    UNCOMMON_STATUS,
+    WAITING,
+)
 from askel_tui.store.sqlite.backup import back_up
 from askel_tui.store.sqlite.connection import begin_write, explain_error, retry_while_locked
 
@@ -152,7 +161,17 @@ DROP TABLE holds_of_steps;
 ALTER TABLE counters ADD COLUMN differing INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE lines (number INTEGER PRIMARY KEY, toward INTEGER NOT NULL, partners BLOB);
 CREATE TABLE recent_lines (number INTEGER PRIMARY KEY, toward INTEGER NOT NULL, partners BLOB);
-CREATE TABLE refusals (connection TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID
+CREATE TABLE refusals (connection TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID;
+ALTER TABLE workflows ADD COLUMN replan TEXT;
+ALTER TABLE operations ADD COLUMN mark INTEGER NOT NULL DEFAULT 0;
+UPDATE operations SET mark = {MAY_BE_WRITTEN} WHERE attempts > 0
+  OR (state = {HELD} AND reason IS NOT NULL AND hold IN (SELECT step FROM holds WHERE cause IN ('in_doubt', 'outage')));
+UPDATE operations SET seq = -seq * {SEQ_GAP};
+UPDATE operations SET seq = -seq;
+UPDATE sqlite_sequence SET seq = seq * {SEQ_GAP} WHERE name = 'operations';
+UPDATE failures SET operation = operation * {SEQ_GAP};
+UPDATE requests SET operations = (SELECT json_group_array(value * {SEQ_GAP}) FROM json_each(operations))
+  WHERE answered IS NULL
 """,
 }
 """The statements that bring a file of a version to the next one, by version. `TABLES` makes version 1."""

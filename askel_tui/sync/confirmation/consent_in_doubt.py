@@ -90,7 +90,18 @@ class ConsentInDoubt:
                 )
             if len(settled) < len(doubtful):
                 return
+        if not held and await self._is_in_doubt_elsewhere(hold):
+            return
         if len(held) < MAX_OPERATIONS_PER_READ:
             arguments = hold.release_arguments()
             await journal.submit_command("release", arguments, "askel", self._instance.clock())
             log.info("%s step %s: nothing of it is in doubt any more", hold.workflow, hold.step)
+
+    async def _is_in_doubt_elsewhere(self, hold: Hold) -> bool:
+        """Checks whether the hold came from another version, where the operations in doubt still are."""
+        return any(
+            (each.workflow, each.cause, each.detail) == (hold.workflow, hold.cause, hold.detail)
+            and each.version != hold.version
+            and each.waiting
+            for each in await self._instance.journal.holds()
+        )

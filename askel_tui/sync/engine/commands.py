@@ -16,7 +16,14 @@ from askel_tui.core.operations import Operation
 from askel_tui.core.records.record import Record
 from askel_tui.core.workflows.model import DIRECT_VERSION
 from askel_tui.store.journal.rows import Command, Decision, Hold, WorkflowState, encode_run
+from askel_tui.sync.engine.replanning import consents_from, replan
 from askel_tui.sync.instance import Instance, KeyNotStored
+from askel_tui.sync.planning.replanning import VersionUnreadable
+
+UNSENT_QUESTION = (
+    "operations wait unsent under older versions: --replan plans them anew under the new one, --keep-plans sends them "
+    "as they were planned"
+)
 
 
 class CommandRefused(AskelError):
@@ -46,7 +53,7 @@ async def execute(instance: Instance, command: Command) -> CommandEffects:
         if handler is None:
             raise CommandRefused(f"this version does not know the command {command.name}")
         result, effects = await handler(instance, command.arguments, command.actor)
-    except CommandRefused as refused:
+    except (CommandRefused, VersionUnreadable) as refused:
         await instance.journal.finish_command(command.id, "refused", {"why": str(refused)})
         return CommandEffects()
     await instance.journal.finish_command(command.id, "done", result)
@@ -78,11 +85,39 @@ async def _activate(instance: Instance, arguments: Arguments, actor: str) -> Exe
         since = None
     else:
         since = state.since
-    active = replace(state, status="active", version=version, position=position, since=since)
+    active = replace(state, status="active", version=version, position=position, since=since, replan=None)
     detail = {"version": version, "since": since, "position": position}
-    decision = Decision("activate", actor, state.connection, workflow, detail=detail)
-    await instance.journal.set_workflow_state(active, decision, instance.clock())
-    return {"workflow": workflow, "version": version, "state": "active"}, CommandEffects()
+    result: dict[str, Any] = {"workflow": workflow, "version": version, "state": "active"}
+    unsent = arguments.get("unsent")
+    if unsent is None and state.replan is None and await instance.journal.has_unsent(workflow, version):
+        raise CommandRefused(UNSENT_QUESTION)
+    if unsent == "keep":
+        decision = Decision(
+            "activate", actor, state.connection, workflow, detail={**detail, "unsent": unsent}
+        )
+        await instance.journal.set_workflow_state(active, decision, instance.clock())
+    else:
+        decision = Decision(
+            "activate",
+            actor,
+            state.connection,
+            workflow,
+            detail={**detail, **({"unsent": unsent} if unsent else {})},
+        )
+        result["replanned"] = await replan(instance, active, decision, consents_from(arguments))
+    return result, CommandEffects()
+
+
+async def _replan(instance: Instance, arguments: Arguments, actor: str) -> Executed:
+    """Plans anew, under the version that runs, what a workflow has not sent under others."""
+    workflow = arguments["workflow"]
+    state = await _workflow_state(instance, workflow)
+    if state.status == "draft":
+        raise CommandRefused(f"{workflow} is a draft: `askel workflow activate {workflow}` activates it")
+    detail = {"version": state.version}
+    decision = Decision("replan", actor, state.connection, workflow, detail=detail)
+    totals = await replan(instance, replace(state, replan=None), decision, consents_from(arguments))
+    return {"workflow": workflow, "version": state.version, "replanned": totals}, CommandEffects()
 
 
 async def _pause(instance: Instance, arguments: Arguments, actor: str) -> Executed:
@@ -194,8 +229,12 @@ async def _replay(instance: Instance, arguments: Arguments, actor: str) -> Execu
     return {"events": arguments["events"]}, CommandEffects()
 
 
+REPLANNING_COMMANDS = frozenset({"activate", "replan"})
+"""The commands that may change what a workflow's waiting operations are: none may be in memory meanwhile."""
+
 HANDLERS: Mapping[str, Handler] = {
     "activate": _activate,
+    "replan": _replan,
     "pause": _pause,
     "resume": _resume,
     "forget": _delete_workflow,

@@ -15,7 +15,7 @@ from askel_tui.sync.confirmation.confirmations import Confirmations
 from askel_tui.sync.confirmation.consent_in_doubt import ConsentInDoubt
 from askel_tui.sync.connected import Connected
 from askel_tui.sync.dispatching.dispatcher import Dispatcher
-from askel_tui.sync.engine.commands import execute
+from askel_tui.sync.engine.commands import REPLANNING_COMMANDS, execute
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.notifications.notifier import Notifier
 from askel_tui.sync.planning.backlog_workers import BacklogWorkers
@@ -163,6 +163,9 @@ class Engine:
             for dispatcher in self._dispatchers.values():
                 await stack.enter_async_context(dispatcher.suspend_loading())
             for command in commands:
+                if command.name in REPLANNING_COMMANDS:
+                    for dispatcher in self._dispatchers.values():
+                        dispatcher.drop_workflow(command.arguments["workflow"])
                 effects = await execute(self.instance, command)
                 for workflow in effects.stopped_workflows:
                     for dispatcher in self._dispatchers.values():
@@ -177,7 +180,7 @@ class Engine:
         """Plans a round of each connection. Returns the number of records that were processed."""
         active: dict[str, list[tuple[WorkflowState, AppliedWorkflow]]] = {}
         for state in await self._journal.workflow_states():
-            if state.status != "active" or state.version == DIRECT_VERSION:
+            if state.status != "active" or state.version == DIRECT_VERSION or state.replan is not None:
                 continue
             applied = await self._applied_version(state)
             if applied is not None:

@@ -77,6 +77,7 @@ class Committer:
                 keep_carrying=part.keep_carrying,
                 profiles=settlement.learned_profiles,
                 connection=self._to.name,
+                may_be_written=settlement.may_be_written,
                 now=now,
             )
         for ended in settlement.ended:

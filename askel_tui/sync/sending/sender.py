@@ -114,7 +114,8 @@ class Sender:
                 ids = await self._preparation.profile_ids(unanswered.operations)
                 batch = replace(batch, profile_ids=ids)
             reply = await self._exchange.send(batch, unanswered.id)
-        settlement = await self._interpret(batch, reply, job)
+        # The request that was in doubt may have arrived, whatever the answer to this one says.
+        settlement = replace(await self._interpret(batch, reply, job), may_be_written=True)
         update = await self._committer.commit(unanswered.id, settlement)
         update.add(await self._send_all(self._again(batch, settlement), "live"))
         return update
@@ -157,6 +158,8 @@ class Sender:
                     else None
                 )
                 settlement = await self._interpret(item, reply, job)
+                if _may_be_written(reply, job):
+                    settlement = replace(settlement, may_be_written=True)
                 update.add(await self._committer.commit(reply.request_id, settlement))
                 waiting[:0] = self._again(item, settlement)
                 continue
@@ -248,3 +251,9 @@ class Sender:
             return await self._jobs.follow(wait)
         report_open_requests(-1)
         return await self._jobs.wait_out(wait, len(batch.rows), reason)
+
+
+def _may_be_written(reply: Reply, job: JobEnd | None) -> bool:
+    """Checks whether a request may have written what it carried, although its answer does not say so."""
+    lost = isinstance(reply.outcome, Unavailable | UnreadableResponse) and reply.outcome.may_have_arrived
+    return job is not None or (lost and reply.request_id is not None)

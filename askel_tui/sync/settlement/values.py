@@ -60,6 +60,8 @@ class Settlement:
     """A profile id that was remembered and turned out to be wrong."""
     decision: Decision | None = None
     """An audit entry of its own that belongs to the answer."""
+    may_be_written: bool = False
+    """True if the request may have written the operations that are held or tried again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

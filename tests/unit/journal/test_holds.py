@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.rows import Decision, DelayedOperation, SettledOperation, WorkflowCounts
+from askel_tui.store.journal.states import SEQ_GAP
 from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, hold, intent
 
 
@@ -45,7 +46,7 @@ async def test_a_release_brings_all_back_in_their_order(desk: Desk) -> None:
     await desk.journal.add_hold(hold("points"), NOW)
     await desk.planned(1)
     assert await desk.journal.release_hold(WORKFLOW, "points", decision("release", "points"), NOW) == 3
-    assert await desk.waiting_seqs() == [planned[0].seq + number for number in range(9)]
+    assert await desk.waiting_seqs() == [planned[0].seq + SEQ_GAP * number for number in range(9)]
     assert await desk.journal.holds() == []
     assert await desk.counts() == WorkflowCounts(waiting=9)
     assert [entry.kind for entry in await desk.entries()] == ["hold", "release"]
@@ -108,9 +109,11 @@ async def test_nothing_is_sent_past_a_held_gate(desk: Desk) -> None:
     later = await desk.planned(1, ["tier", "vip", "points", "list"], gates=["vip"])
     assert [each.operation.step for each in later] == ["tier"]
     assert await desk.journal.release_hold(WORKFLOW, "vip", decision("release", "vip"), NOW) == 6
-    last = later[0].seq + 3
+    last = later[0].seq + 3 * SEQ_GAP
     answered = planned[1].seq
-    assert await desk.waiting_seqs() == [seq for seq in range(planned[0].seq, last + 1) if seq != answered]
+    assert await desk.waiting_seqs() == [
+        seq for seq in range(planned[0].seq, last + 1, SEQ_GAP) if seq != answered
+    ]
 
 
 async def test_a_gate_that_answers_after_its_hold_frees_what_is_behind_it(desk: Desk) -> None:

@@ -24,6 +24,7 @@ from askel_tui.store.journal.rows import (
     WorkflowState,
     encode_run,
 )
+from askel_tui.store.journal.states import SEQ_GAP
 from askel_tui.store.sqlite.journal import open_journal
 from tests.support.examples import examples
 from tests.unit.journal.samples import CONNECTION, NOW, WORKFLOW, Desk, decision, hold, intent, operation
@@ -37,7 +38,7 @@ def runner() -> Iterator[asyncio.Runner]:
 
 async def test_operations_come_back_as_they_were_planned(desk: Desk) -> None:
     planned = await desk.planned(3)
-    assert [each.seq for each in planned] == [1, 4, 7, 2, 5, 8, 3, 6, 9]
+    assert [each.seq for each in planned] == [SEQ_GAP * at for at in (1, 4, 7, 2, 5, 8, 3, 6, 9)]
     assert [each.operation.step for each in planned] == ["tier", "points", "list"] * 3
     assert [each.index for each in planned] == [0, 1, 2] * 3
     assert await desk.waiting() == planned
@@ -70,7 +71,7 @@ def test_the_order_of_a_profile_is_that_of_its_records(
                 for each, person in zip(records, people, strict=True)
             ]
             planned = await journal.commit_runs(desk.state(), runs, records[-1].seq, NOW)
-            assert sorted(each.seq for each in planned) == list(range(1, len(planned) + 1))
+            assert sorted(each.seq for each in planned) == [SEQ_GAP * at for at in range(1, len(planned) + 1)]
             for person in people:
                 theirs = [each for each in planned if each.operation.profile.email == person]
                 assert [each.seq for each in theirs] == sorted(each.seq for each in theirs)
@@ -159,7 +160,7 @@ async def test_waiting_operations_are_read_by_connection_and_seq(desk: Desk) -> 
     await other.planned(4)
     assert await desk.waiting() == planned
     both = await desk.journal.waiting_operations([CONNECTION, "second"], planned[3].seq, 5)
-    assert [each.seq for each in both] == [planned[3].seq + number for number in range(1, 6)]
+    assert [each.seq for each in both] == [planned[3].seq + SEQ_GAP * number for number in range(1, 6)]
     assert await desk.journal.waiting_operations([], 0, 10) == []
 
 

@@ -6,8 +6,12 @@ one of the operation's own version.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
+from askel_tui.core.hold_causes import Cause
 from askel_tui.store.journal.rows import Decision, Hold, StoredOperation
-from askel_tui.store.journal.states import HELD, WAITING
+from askel_tui.store.journal.states import HELD, OTHER_IDENTITY, UNMATCHED, WAITING
 from askel_tui.store.journal.tables import notices, operations, superseded
 from askel_tui.store.journal.tables.counters import connections_of
 from askel_tui.store.journal.tables.queue_row import QueueRow
@@ -16,6 +20,9 @@ from askel_tui.store.journal.transaction import Transaction
 
 _COLUMNS = "connection, workflow, version, step, cause, detail, since, waiting"
 """The columns of `holds`, in the order of `Hold`."""
+
+OBSTACLE_CAUSES = {UNMATCHED: Cause.UNMATCHED, OTHER_IDENTITY: Cause.OTHER_IDENTITY}
+"""The cause of the hold of operations that neither plan may send, by their mark."""
 
 _OF_STEP = "workflow = ? AND version = ? AND step = ?"
 """The condition for the hold of a step."""
@@ -34,7 +41,11 @@ _HOLD_BEHIND_GATES = (
 _RELEASE = (
     f"UPDATE operations SET state = {WAITING}, hold = NULL, due = 0, since = 0 "
     f"WHERE workflow = :workflow AND version = :version AND hold = :step AND state = {HELD} "
-    "AND connection = :connection"
+    f"AND connection = :connection AND mark NOT IN ({UNMATCHED}, {OTHER_IDENTITY})"
+)
+_OBSTACLE = (
+    "SELECT mark, reason, count(*) FROM operations WHERE workflow = ? AND version = ? AND hold = ? "
+    f"AND state = {HELD} AND mark IN ({UNMATCHED}, {OTHER_IDENTITY}) GROUP BY mark ORDER BY mark"
 )
 
 _OLDEST_VERSIONS = (
@@ -90,21 +101,34 @@ def add_hold(db: Transaction, hold: Hold, now: int) -> bool:
 
 def add_hold_within(work: UnitOfWork, hold: Hold) -> bool:
     """Holds a step as `add_hold` does, as part of a larger write."""
-    placed = work.db.execute(
-        "INSERT INTO holds (connection, workflow, version, step, cause, detail, since, entry) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) FROM audit)) "
-        "ON CONFLICT (workflow, version, step) DO UPDATE SET cause = excluded.cause, detail = excluded.detail "
-        "WHERE holds.cause <> excluded.cause AND (excluded.cause = 'in_doubt' OR holds.cause = 'outage')",
-        (hold.connection, hold.workflow, hold.version, hold.step, hold.cause, hold.detail, hold.since),
+    placed = _insert(
+        work,
+        replace(hold, waiting=0),
+        "DO UPDATE SET cause = excluded.cause, detail = excluded.detail WHERE holds.cause <> excluded.cause "
+        "AND (excluded.cause = 'in_doubt' OR holds.cause = 'outage')",
     )
-    if placed.rowcount != 1:
+    if not placed:
         return False
     apply_hold(work, hold.workflow, hold.version, hold.step)
-    _announce(work, hold)
+    announce_hold(work, hold)
     return True
 
 
-def _announce(work: UnitOfWork, hold: Hold) -> None:
+def _insert(work: UnitOfWork, hold: Hold, on_conflict: str = "DO NOTHING", entry: int | None = None) -> bool:
+    """Stores a hold, by default as one that begins after the last audit entry; returns False where another stays."""
+    placed = work.db.execute(
+        f"INSERT INTO holds ({_COLUMNS}, entry) VALUES (?, ?, ?, ?, ?, ?, ?, ?, "
+        "coalesce(?, (SELECT max(seq) FROM audit), 0)) "
+        f"ON CONFLICT (workflow, version, step) {on_conflict}",
+        (
+            hold.connection, hold.workflow, hold.version, hold.step, hold.cause, hold.detail, hold.since, hold.waiting,
+            entry,
+        ),
+    )  # fmt: skip
+    return placed.rowcount == 1
+
+
+def announce_hold(work: UnitOfWork, hold: Hold) -> None:
     """Writes the audit entry and the notice of a hold that was placed."""
     (waiting,) = work.db.execute(
         f"SELECT waiting FROM holds WHERE {_OF_STEP}", (hold.workflow, hold.version, hold.step)
@@ -257,7 +281,52 @@ def release_within(
         released -= apply_holds(work, workflow)
         notices.add_release_notice(db, hold, decision.actor, released, work.now)
         total += released
+        _hold_again_for_obstacles(work, hold, since)
     return total
+
+
+def _hold_again_for_obstacles(work: UnitOfWork, hold: Hold, entry: int) -> None:
+    """Holds what neither plan may send, and what no release lets go therefore: only another cause ended."""
+    left = work.db.execute(_OBSTACLE, (hold.workflow, hold.version, hold.step)).fetchall()
+    if left:
+        mark, reason, _ = left[0]
+        cause, waiting = OBSTACLE_CAUSES[mark], sum(number for *_, number in left)
+        kept = replace(hold, cause=cause, detail=reason, since=work.now, waiting=waiting)
+        _insert(work, kept, entry=entry)
+        announce_hold(work, kept)
+
+
+def hold_for_obstacle(work: UnitOfWork, hold: Hold) -> bool:
+    """Holds a step for operations that neither plan may send; returns True where it was not before.
+
+    Where consent is in doubt, that hold keeps them.
+    """
+    return _insert(
+        work,
+        hold,
+        "DO UPDATE SET cause = excluded.cause, detail = excluded.detail "
+        "WHERE holds.cause NOT IN ('in_doubt', 'unmatched', 'other_identity')",
+    )
+
+
+def carry_hold(work: UnitOfWork, hold: Hold, version: int, step: str) -> None:
+    """Holds a step of a newer version for the cause for which an older one is held."""
+    entry = _entry_before(work.db, hold.workflow, hold.version, hold.step)
+    _insert(work, replace(hold, version=version, step=step, waiting=0), entry=entry)
+    apply_hold(work, hold.workflow, version, step)
+
+
+def delete_hold(work: UnitOfWork, hold: Hold) -> None:
+    """Deletes a hold that keeps nothing."""
+    work.db.execute(f"DELETE FROM holds WHERE {_OF_STEP}", (hold.workflow, hold.version, hold.step))
+
+
+def count_waiting(db: Transaction, workflow: str, version: int, added: Mapping[str, int]) -> None:
+    """Counts operations that were added to a version's holds, by step."""
+    db.executemany(
+        f"UPDATE holds SET waiting = waiting + ? WHERE {_OF_STEP}",
+        [(number, workflow, version, step) for step, number in added.items()],
+    )
 
 
 def discard_held(

@@ -41,11 +41,11 @@ def decode_operation(row: Sequence[Any]) -> StoredOperation:
 def waiting_operations(
     db: Transaction, connections: Collection[str], after: int, limit: int
 ) -> list[StoredOperation]:
-    """Lists waiting operations of `connections` with a higher `seq` than `after`, in order; paused workflows are left
-    out."""
+    """Lists waiting operations of `connections` with a higher `seq` than `after`, in order; paused workflows, and
+    those whose operations are being planned anew, are left out."""
     queues = db.execute(
         "SELECT c.workflow, c.connection FROM counters c LEFT JOIN workflows w ON w.workflow = c.workflow "
-        "WHERE c.waiting > 0 AND w.status IS NOT 'paused'"
+        "WHERE c.waiting > 0 AND w.status IS NOT 'paused' AND w.replan IS NULL"
     )
     wanted = set(connections)
     # Each workflow's operations are one range of the index; merging reads no more rows than are asked for.

@@ -24,6 +24,7 @@ class QueueRow(NamedTuple):
     since: int
     request: int | None
     failure: int | None
+    mark: int
 
 
 QUEUE_COLUMNS = ", ".join(QueueRow._fields)

@@ -19,7 +19,7 @@ from askel_tui.store.journal.rows import (
     RequestIntent,
     SettledOperation,
 )
-from askel_tui.store.journal.states import FAILED, HELD, WAITING
+from askel_tui.store.journal.states import FAILED, HELD, MAY_BE_WRITTEN, WAITING
 from askel_tui.store.journal.tables import failures, holds, lines, operations, profile_ids, rate_limit_slots
 from askel_tui.store.journal.tables.audit.chain import CarryingRequest
 from askel_tui.store.journal.tables.audit.encoding import response_document
@@ -74,6 +74,8 @@ class RequestSettlement:
     """True if the request goes on carrying the held operations."""
     profiles: Mapping[str, Identity] = field(default_factory=dict)
     connection: str = ""
+    may_be_written: Sequence[int] = ()
+    """The delayed and held operations that the request may have written: these are not planned anew."""
 
 
 def open_request(db: Transaction, intent: RequestIntent, now: int) -> int:
@@ -127,6 +129,11 @@ def answer_request(db: Transaction, answer: RequestSettlement) -> JoinedLines:
             _delay(work, seq, due, detail)
         for group, row in followed:
             _settle_later_operations(work, group, row, attempted=carried_by is not None)
+        if answer.may_be_written:
+            db.execute(
+                f"UPDATE operations SET mark = {MAY_BE_WRITTEN} WHERE seq IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(answer.may_be_written)),),
+            )
         if answer.profiles:
             new = profile_ids.learn_profile_ids(db, connection, answer.profiles)
             joined = lines.link_profiles(work, connection, new)

@@ -19,8 +19,8 @@ from askel_tui.store.journal.rows import (
     StoredRecord,
     WorkflowState,
 )
-from askel_tui.store.journal.states import HELD, PLAN_FAILED, PLANNED, REPLAN, WAITING
-from askel_tui.store.journal.tables.holds import held_steps
+from askel_tui.store.journal.states import HELD, PLAN_FAILED, PLANNED, REPLAN, SEQ_GAP, WAITING
+from askel_tui.store.journal.tables.holds import count_waiting, held_steps
 from askel_tui.store.journal.tables.lines import link_runs
 from askel_tui.store.journal.tables.records import decode_record
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
@@ -199,19 +199,19 @@ class _NewOperations:
             lengths = Counter(len(run.operations) for _, run in group)
             next_seqs = []
             for index in range(max(lengths, default=0)):
-                next_seqs.append(self._seq + 1)
-                self._seq += sum(number for length, number in lengths.items() if length > index)
+                next_seqs.append(self._seq + SEQ_GAP)
+                self._seq += SEQ_GAP * sum(number for length, number in lengths.items() if length > index)
             for number, run in group:
                 length = len(run.operations)
                 seqs = next_seqs[:length]
                 for index in range(length):
-                    next_seqs[index] += 1
+                    next_seqs[index] += SEQ_GAP
                 self._add(number, run, actors.get(run.record_seq), seqs, 0)
 
     def add_behind(self, number: int, run: PlannedRun, actor: str | None, first_index: int) -> None:
         """Adds the operations of one run; `first_index` is the index of the first one in its record."""
-        seqs = list(range(self._seq + 1, self._seq + 1 + len(run.operations)))
-        self._seq += len(seqs)
+        seqs = [self._seq + SEQ_GAP * number for number in range(1, len(run.operations) + 1)]
+        self._seq += SEQ_GAP * len(seqs)
         self._add(number, run, actor, seqs, first_index)
 
     def _add(
@@ -244,11 +244,7 @@ class _NewOperations:
         held = self._held_by_step.total()
         if self._rows:
             work.counters.add(workflow, connection, waiting=len(self._rows) - held, held=held)
-        for step, number in self._held_by_step.items():
-            work.db.execute(
-                "UPDATE holds SET waiting = waiting + ? WHERE workflow = ? AND version = ? AND step = ?",
-                (number, workflow, self._state.version, step),
-            )
+        count_waiting(work.db, workflow, self._state.version, self._held_by_step)
 
 
 def disjoint_groups(

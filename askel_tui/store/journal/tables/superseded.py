@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.requests.superseded import WrittenFields, read_written_fields, without_superseded
-from askel_tui.store.journal.states import HELD
+from askel_tui.store.journal.states import CUT, HELD
 from askel_tui.store.journal.tables import operations
 from askel_tui.store.journal.tables.queue_row import QueueRow
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
@@ -79,7 +79,7 @@ def _replace(work: UnitOfWork, row: QueueRow, before: Operation, after: Operatio
         operations.remove_row(work, row)
     elif after is not before:
         work.db.execute(
-            "UPDATE operations SET body = ?, reason = ? WHERE seq = ?",
+            f"UPDATE operations SET body = ?, reason = ?, mark = iif(mark = 0, {CUT}, mark) WHERE seq = ?",
             (after.encode(), f"part of it was left out: {SUPERSEDED_REASON}", row.seq),
         )
 

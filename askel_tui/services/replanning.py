@@ -1,0 +1,172 @@
+"""The preview of re-planning: what becomes of a workflow's unsent operations under another version. Writes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from askel_tui.core.exit_codes import AskelError, ExitCode
+from askel_tui.core.operations import Operation, Target
+from askel_tui.core.planning.replanning import Consents, QueuedOperation
+from askel_tui.sync.instance import Instance
+from askel_tui.sync.planning.replanning import DecidedRecord, Replanning
+
+SHOWN_RECORDS = 30
+"""The number of records that a preview shows in full."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedEffect:
+    """An operation's effect: what it writes where."""
+
+    kind: str
+    profile: Mapping[str, str]
+    target: Target | None
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OperationReplan:
+    """An operation before and after. `outcome` is replanned, added, kept, closed or held."""
+
+    step: str
+    outcome: str
+    before: PlannedEffect | None
+    after: PlannedEffect | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplannedRecord:
+    """A record with what becomes of its operations; `reason` says why they are held or closed."""
+
+    record: str
+    version: int
+    """The version under which it was planned."""
+    operations: tuple[OperationReplan, ...]
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class ReplanTotals:
+    """Counts over all records with something unsent; operations by outcome and step."""
+
+    records: int = 0
+    replanned: Counter[str] = field(default_factory=Counter)
+    added: Counter[str] = field(default_factory=Counter)
+    """Operations of steps that older versions did not have."""
+    kept: Counter[str] = field(default_factory=Counter)
+    closed: Counter[str] = field(default_factory=Counter)
+    held: Counter[str] = field(default_factory=Counter)
+    consent_left_out: Counter[str] = field(default_factory=Counter)
+    """New consent steps, which only `--with-consent` plans for older records."""
+    unmatched: int = 0
+    """Records that the new version refuses."""
+    other_identity: int = 0
+    """Records for which the new version names another profile."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplanPreview:
+    """What becomes of a workflow's unsent operations under a version: totals, and some records in full."""
+
+    workflow: str
+    version: int
+    totals: ReplanTotals
+    records: tuple[ReplannedRecord, ...]
+
+
+class UnsentOperations(AskelError):
+    """A question: operations wait unsent under older versions, and nobody said what becomes of them."""
+
+    exit_code = ExitCode.REFUSED
+
+    def __init__(self, preview: ReplanPreview) -> None:
+        super().__init__(
+            f"what {preview.workflow} has not sent under older versions waits for a decision: --replan plans it anew "
+            f"under version {preview.version}, --keep-plans sends it as it was planned; nothing was changed"
+        )
+        self.preview = preview
+
+
+async def preview_replan(
+    instance: Instance,
+    workflow: str,
+    version: int,
+    consents: Consents,
+    on_record: Callable[[ReplannedRecord], None] | None = None,
+) -> ReplanPreview:
+    """Previews re-planning under a version; every record is given to `on_record`. Raises `VersionUnreadable`."""
+    totals = ReplanTotals()
+    shown: list[ReplannedRecord] = []
+    replanning = await Replanning.load(instance, workflow, version, consents)
+    async for page in replanning.decisions():
+        for decided in page:
+            _count(totals, decided)
+            if on_record is not None or len(shown) < SHOWN_RECORDS:
+                record = _show(decided)
+                if on_record is not None:
+                    on_record(record)
+                if len(shown) < SHOWN_RECORDS:
+                    shown.append(record)
+    return ReplanPreview(workflow, version, totals, tuple(shown))
+
+
+def _count(totals: ReplanTotals, decided: DecidedRecord) -> None:
+    replan = decided.replan
+    totals.records += 1
+    totals.consent_left_out.update(replan.declined)
+    if replan.obstacle is not None:
+        totals.held.update(each.operation.step for each in decided.queued if each.unsent)
+        totals.unmatched += replan.obstacle == "unmatched"
+        totals.other_identity += replan.obstacle == "other_identity"
+        return
+    for slot in replan.slots:
+        counts: Counter[str] = getattr(totals, slot.outcome)
+        counts[slot.shown.step] += 1
+    totals.closed.update(each.operation.step for each in replan.closed)
+
+
+def _show(decided: DecidedRecord) -> ReplannedRecord:
+    record, queued, replan = decided
+    if replan.obstacle is not None:
+        rows = _held(queued, replan.offered)
+    else:
+        rows = [
+            OperationReplan(
+                slot.shown.step,
+                slot.outcome,
+                None if slot.queued is None else _effect(slot.queued.operation),
+                _effect(slot.operation),
+            )
+            for slot in replan.slots
+        ]
+        rows += [
+            OperationReplan(each.operation.step, "closed", _effect(each.operation), None)
+            for each in replan.closed
+        ]
+    version = max(each.row.version for each in record.queued if each.unsent)
+    return ReplannedRecord(record.stored.record.id, version, tuple(rows), replan.reason)
+
+
+def _held(queued: Sequence[QueuedOperation], offered: Sequence[Operation]) -> list[OperationReplan]:
+    """Shows both plans of a record of which neither is sent."""
+    after = {each.step: each for each in offered}
+    return [
+        OperationReplan(
+            each.operation.step,
+            "held" if each.unsent else "kept",
+            _effect(each.operation),
+            _effect(after.pop(each.operation.step, None)) if each.unsent else None,
+        )
+        for each in queued
+    ]
+
+
+def _effect(operation: Operation | None) -> PlannedEffect | None:
+    if operation is None:
+        return None
+    return PlannedEffect(
+        operation.kind, operation.profile.identifiers(), operation.destination, operation.body
+    )

@@ -1,0 +1,170 @@
+"""Repaired workflows: what was held or waited goes out as the new version plans it, and never as the old one did."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from askel_tui.core.planning.replanning import Consents
+from askel_tui.services import workflows
+from askel_tui.services.replanning import UnsentOperations
+from tests.support.bad_days import (
+    WELCOME,
+    assert_in_order,
+    brisk,
+    change,
+    engine,
+    held,
+    order,
+    settled,
+    until,
+)
+from tests.support.workbench import ACTOR, Workbench, points
+
+__all__ = ["brisk"]
+
+pytestmark = pytest.mark.usefixtures("brisk")
+
+REPAIRED = WELCOME.replace("LoyaltyTier:", "LoyaltyLevel:")
+
+
+@pytest.fixture(autouse=True)
+def at_once(bench: Workbench) -> None:
+    bench.set_timing(property_confirm_delay_s=0.0)
+
+
+async def _sent(bench: Workbench, numbers: range) -> None:
+    await bench.take(points(number) for number in numbers)
+    await bench.drain()
+
+
+async def _activate(bench: Workbench, unsent: Any = "replan", **agreed: bool) -> dict[str, Any]:
+    return dict(
+        await workflows.activate(bench.instance, "welcome", ACTOR, unsent=unsent, consents=Consents(**agreed))
+    )
+
+
+async def _rename_and_hold(bench: Workbench) -> None:
+    """Twenty shoppers with a tier; the property is renamed, and the tiers of five more are held."""
+    await bench.apply(WELCOME)
+    await _sent(bench, range(20))
+    change(bench, "POST", "properties/LoyaltyTier/rename", to="LoyaltyLevel")
+    await _sent(bench, range(20, 25))
+    assert await held(bench) == {("welcome", "tier"): ("property_renamed", 5)}
+
+
+async def test_a_renamed_property_is_repaired_and_everybody_gets_the_new_one(bench: Workbench) -> None:
+    await _rename_and_hold(bench)
+    await bench.apply(REPAIRED, activate=False)
+    before = bench.sandbox.world.logged_count
+    result = await _activate(bench)
+    assert result["replanned"] == {"replanned": 5}
+    assert await held(bench) == {}
+    await _sent(bench, range(25, 27))
+
+    for number in range(27):
+        properties = bench.profile(f"t{number}@mapleandember.example")["properties"]
+        assert properties["LoyaltyLevel"] == "gold"
+        assert "LoyaltyTier" not in properties
+    writes = [str(each["body"]) for each in bench.requests(after=before) if each["method"] == "POST"]
+    assert not [body for body in writes if "LoyaltyTier" in body]
+    assert await held(bench) == {}
+    notices = await bench.instance.journal.notices()
+    assert [each.kind for each in notices] == ["hold", "recovery"]
+    assert await settled(bench) == {"tier written": 27, "welcome written": 27, "points written": 27}
+    await assert_in_order(bench)
+
+
+async def test_a_list_made_anew_is_repaired_and_everybody_is_put_on_it(bench: Workbench) -> None:
+    await bench.apply(WELCOME)
+    await _sent(bench, range(2))
+    change(bench, "DELETE", "lists/Welcome Flow")
+    change(bench, "POST", "lists", name="Welcome Flow")
+    await _sent(bench, range(2, 5))
+    assert await held(bench) == {("welcome", "welcome"): ("made_anew", 3)}
+
+    await bench.apply(WELCOME, activate=False)
+    assert (await _activate(bench))["replanned"] == {"replanned": 3}
+    before = bench.sandbox.world.logged_count
+    await _sent(bench, range(5, 6))
+    waited = [f"t{number}@mapleandember.example" for number in range(2, 6)]
+    assert bench.on_list("Welcome Flow") == waited
+    assert await held(bench) == {}
+    assert {each["status"] for each in bench.requests(after=before)} <= {200, 201, 202, 204}
+    await assert_in_order(bench)
+
+
+async def test_plans_that_are_kept_stay_in_their_hold_and_do_not_stop_the_new_version(
+    bench: Workbench,
+) -> None:
+    await _rename_and_hold(bench)
+    await bench.apply(REPAIRED, activate=False)
+    with pytest.raises(UnsentOperations) as asked:
+        await _activate(bench, unsent=None)
+    totals = asked.value.preview.totals
+    assert (totals.records, dict(totals.replanned)) == (5, {"tier": 5})
+    [first, *_] = asked.value.preview.records
+    [tier] = first.operations
+    assert tier.before is not None
+    assert tier.after is not None
+    assert (tier.before.body["properties"], tier.after.body["properties"]) == (
+        {"LoyaltyTier": "gold", "Points": 25},
+        {"LoyaltyLevel": "gold", "Points": 25},
+    )
+
+    await _activate(bench, unsent="keep")
+    await _sent(bench, range(25, 27))
+    assert await held(bench) == {("welcome", "tier"): ("property_renamed", 5)}
+    assert bench.profile("t26@mapleandember.example")["properties"]["LoyaltyLevel"] == "gold"
+
+    # What was kept may be planned anew later on, and leaves out what later records have written since.
+    await bench.take([{**points(20), "id": "newer", "data": {**points(20)["data"], "points": 99}}])
+    await bench.drain()
+    await order(bench, "replan", workflow="welcome")
+    await bench.drain()
+    assert await held(bench) == {}
+    assert bench.profile("t20@mapleandember.example")["properties"] == {"LoyaltyLevel": "gold", "Points": 99}
+    assert bench.profile("t21@mapleandember.example")["properties"] == {"LoyaltyLevel": "gold", "Points": 26}
+
+
+async def test_other_holds_stay_and_what_was_planned_anew_waits_in_them(bench: Workbench) -> None:
+    await bench.apply(WELCOME)
+    await order(bench, "hold", workflow="welcome", step="tier")
+    await _sent(bench, range(3))
+    assert await held(bench) == {("welcome", "tier"): ("person", 3)}
+    await bench.apply(REPAIRED, activate=False)
+    await _activate(bench)
+    [hold] = await bench.instance.journal.holds()
+    assert (hold.version, hold.cause, hold.waiting) == (2, "person", 3)
+    await bench.drain()
+    assert "LoyaltyLevel" not in str(bench.state()["profiles"])
+    await order(bench, "release")
+    await bench.drain()
+    assert bench.profile("t2@mapleandember.example")["properties"] == {"LoyaltyLevel": "gold", "Points": 7}
+
+
+async def test_what_waits_in_a_running_engine_goes_out_as_the_new_version_plans_it(bench: Workbench) -> None:
+    """Operations of one profile that wait in memory, behind one that Klaviyo refuses for its limit, in order."""
+    await bench.apply(WELCOME)
+    bench.fault("create_or_update_profile", status=429, times=10_000)
+    async with engine(bench):
+        await bench.take(points(number, email="one@mapleandember.example", id="one") for number in range(8))
+        await until(bench, lambda: _waiting(bench, 24))
+        await bench.apply(REPAIRED, activate=False)
+        result = await _activate(bench)
+        bench.sandbox.world.faults.all.clear()
+        await until(bench, lambda: _waiting(bench, 0))
+    replanned = result["replanned"]
+    assert replanned["replanned"] + replanned.get("kept", 0) == 24
+    assert replanned.get("kept", 0) <= 1
+    one = bench.profile("one@mapleandember.example")
+    assert (one["properties"]["LoyaltyLevel"], one["properties"]["Points"]) == ("gold", 12)
+    events = bench.events("First Points Earned")
+    assert [event["value"] for event in events] == sorted(event["value"] for event in events)
+    await assert_in_order(bench)
+
+
+async def _waiting(bench: Workbench, wanted: int) -> bool:
+    counts = (await bench.instance.journal.counts()).get("welcome")
+    return counts is not None and counts.waiting == wanted
