@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from askel_tui.contract.endpoints import NotInRevision, endpoint
 from askel_tui.core.hold_causes import Cause
 from askel_tui.core.workflows.model import DIRECT_VERSION
-from askel_tui.store.journal.rows import AuditFilter, Hold, WorkflowCounts, WorkflowState
+from askel_tui.store.journal.rows import AuditFilter, Hold, RecordCounts, WorkflowCounts, WorkflowState
 from askel_tui.store.locks import owner_pid
 from askel_tui.store.state.documents import WorkflowDoc
 from askel_tui.sync.import_jobs.slow_jobs import current_slow_jobs
@@ -44,7 +44,10 @@ class ConnectionStatus:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowStatus:
-    """A workflow and counts of its operations. `version` runs, `newest` was applied last."""
+    """A workflow and counts of its operations. `version` runs, `newest` was applied last.
+
+    A record that could not be planned has no operations, and counts as one that failed.
+    """
 
     name: str
     connection: str | None
@@ -60,6 +63,8 @@ class WorkflowStatus:
     sent: int
     differing: int = 0
     """The number of writes of which Klaviyo's answer shows something otherwise than it was sent."""
+    records: RecordCounts | None = None
+    """The workflow's records by what is left to do for them; None where they were not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +116,11 @@ class Status:
     budgets: tuple[BudgetStatus, ...] = ()
 
 
-async def read_status(instance: Instance) -> Status:
-    """Reads the status of an instance; its engine may run in another process."""
+async def read_status(instance: Instance, *, count_records: bool = False) -> Status:
+    """Reads the status of an instance; its engine may run in another process.
+
+    With `count_records` the workflows have counts of records, which takes longer the more operations wait.
+    """
     pid = owner_pid(instance.home)
     holds = await instance.journal.holds()
     refused = {
@@ -134,7 +142,7 @@ async def read_status(instance: Instance) -> Status:
             )
             for doc in connections
         ),
-        await _workflows(instance),
+        await _workflows(instance, count_records=count_records),
         tuple(map(_hold, holds)),
         await _slow_jobs(instance, {doc.name for doc in connections}),
         await _budgets(instance),
@@ -147,8 +155,9 @@ def _hold(hold: Hold) -> HoldStatus:
     )
 
 
-async def _workflows(instance: Instance) -> tuple[WorkflowStatus, ...]:
+async def _workflows(instance: Instance, *, count_records: bool) -> tuple[WorkflowStatus, ...]:
     counts = await instance.journal.counts()
+    records = await instance.journal.record_counts() if count_records else None
     states = {state.workflow: state for state in await instance.journal.workflow_states()}
     unplanned = await count_unplanned(instance)
     newest = {doc.workflow: doc for doc in instance.state.workflows()}
@@ -159,13 +168,19 @@ async def _workflows(instance: Instance) -> tuple[WorkflowStatus, ...]:
             newest.get(name),
             counts.get(name, WorkflowCounts()),
             unplanned.get(name, 0),
+            None if records is None else records.get(name, RecordCounts()),
         )
         for name in sorted(newest.keys() | states.keys())
     )
 
 
 def _workflow(
-    name: str, state: WorkflowState | None, newest: WorkflowDoc | None, count: WorkflowCounts, unplanned: int
+    name: str,
+    state: WorkflowState | None,
+    newest: WorkflowDoc | None,
+    count: WorkflowCounts,
+    unplanned: int,
+    records: RecordCounts | None,
 ) -> WorkflowStatus:
     current = state or newest
     return WorkflowStatus(
@@ -180,6 +195,7 @@ def _workflow(
         failed=count.failed,
         sent=count.sent,
         differing=count.differing,
+        records=records,
     )
 
 

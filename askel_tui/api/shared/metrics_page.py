@@ -27,11 +27,18 @@ _OPERATION_HELP = {
     "sent": "Operations that were written or are unconfirmed.",
 }
 
+_RECORD_HELP = {
+    "waiting": "Records with operations that wait, and none that is held or failed.",
+    "held": "Records with operations that a hold keeps, and none that failed.",
+    "failed": "Records that failed and were not discarded.",
+    "done": "Records of which nothing is left to do, as long as they are kept.",
+}
+
 
 async def render_metrics(context: ApiContext, token: TokenDoc) -> str:
     """Renders the page for a token. A token that is bound to connections sees nothing of the others."""
     await _observe_audit(context)
-    status = await read_status(context.instance)
+    status = await read_status(context.instance, count_records=True)
     metrics = [
         *context.metrics.counted(),
         *_journal_gauges(status, token),
@@ -45,6 +52,9 @@ def _journal_gauges(status: Status, token: TokenDoc) -> Iterator[Metric]:
     for name, help_text in _OPERATION_HELP.items():
         values = {_labels(row): getattr(row, name) for row in rows}
         yield _gauge(f"operations_{name}", help_text, values)
+    for name, help_text in _RECORD_HELP.items():
+        records = {_labels(row): float(getattr(row.records, name)) for row in rows if row.records}
+        yield _gauge(f"workflow_records_{name}", help_text, records)
     planned = {_labels(row): sum(getattr(row, name) for name in _OPERATION_HELP) for row in rows}
     yield _gauge("operations_planned", "Operations that were planned and are known still.", planned)
     refused: dict[Labels, float] = {

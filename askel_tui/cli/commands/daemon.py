@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from askel_tui.cli.commands.failed import put_failure_count
+from askel_tui.cli.commands.failed import count_failures, put_failure_count
 from askel_tui.cli.common import exit_with, open_instance, run_async
 from askel_tui.cli.output import put_message
 from askel_tui.core.exit_codes import ExitCode
@@ -52,10 +52,10 @@ def daemon(listen: str | None, public: bool, until_idle: bool, log_json: bool, l
 
         open_api = server_factory(listen, public=public)
     ended = run_async(serve(until_idle=until_idle, open_api=open_api))
-    waiting, failures = run_async(_count_remaining())
+    waiting, (records, operations) = run_async(_count_remaining())
     if until_idle and not waiting:
         put_message("nothing is left to send")
-    put_failure_count(failures)
+    put_failure_count(records, operations)
     for name in ended.connections_without_key:
         put_message(str(KeyNotStored(name)))
     if ended.hold_count:
@@ -67,11 +67,11 @@ def daemon(listen: str | None, public: bool, until_idle: bool, log_json: bool, l
         exit_with(ExitCode.REFUSED)
 
 
-async def _count_remaining() -> tuple[int, int]:
-    """Returns (operations that wait or are held, failures)."""
+async def _count_remaining() -> tuple[int, tuple[int, int]]:
+    """Returns the operations that wait or are held, and (the records that failed, the operations with them)."""
     async with open_instance() as instance:
         counts = (await instance.journal.counts()).values()
-    return sum(each.waiting + each.held for each in counts), sum(each.failed for each in counts)
+        return sum(each.waiting + each.held for each in counts), await count_failures(instance)
 
 
 def _set_up_logging(level: int, as_json: bool) -> None:

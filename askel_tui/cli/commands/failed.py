@@ -24,11 +24,15 @@ ALL_FAILURES_LIMIT = 10_000_000
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def put_failure_count(failures: int) -> None:
-    """Writes how many failures are kept, and how to list them; nothing where there are none."""
-    if failures:
-        verb = "is" if failures == 1 else "are"
-        put_message(f"{pluralize(failures, 'failure')} {verb} kept: `askel failed list` says why")
+def put_failure_count(records: int, operations: int) -> None:
+    """Writes how many records failed, and how to list them; nothing where there are none."""
+    if records:
+        put_message(f"{describe_failures(records, operations)}: `askel failed list` says why")
+
+
+def describe_failures(records: int, operations: int) -> str:
+    """Describes how many records failed and how many operations with them, for people."""
+    return f"{pluralize(records, 'record')} failed, {pluralize(operations, 'operation')}"
 
 
 @click.group(cls=SuggestingGroup)
@@ -52,6 +56,7 @@ async def list_(workflow: str | None, last: int, as_json: bool) -> None:
         if workflow is not None:
             instance.workflow_document(workflow)
         failures = await instance.journal.failures(workflow, last)
+        records, operations = await count_failures(instance, workflow)
     if as_json:
         put_json({"failed": [_failure_row(each) for each in failures]})
         return
@@ -71,6 +76,20 @@ async def list_(workflow: str | None, last: int, as_json: bool) -> None:
             for each in failures
         ],
         keep_last_whole=True,
+    )
+    if failures:
+        shown = f"; the oldest {len(failures):,} are shown" if len(failures) < records else ""
+        put_message(describe_failures(records, operations) + shown)
+
+
+async def count_failures(instance: Instance, workflow: str | None = None) -> tuple[int, int]:
+    """Counts the records that failed, and the operations with them, of a workflow or of all."""
+    records = await instance.journal.failure_counts()
+    operations = await instance.journal.counts()
+    names = records.keys() if workflow is None else {workflow} & records.keys()
+    return (
+        sum(records[name] for name in names),
+        sum(operations[name].failed for name in names if name in operations),
     )
 
 

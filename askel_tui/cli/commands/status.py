@@ -31,7 +31,7 @@ async def status(as_json: bool) -> None:
     from askel_tui.services.status import read_status
 
     async with open_instance() as instance:
-        found = await read_status(instance)
+        found = await read_status(instance, count_records=True)
         now = instance.clock()
     if as_json:
         document = to_json(found)
@@ -48,7 +48,7 @@ def _show(status: Status, now: int) -> None:
         put_message("no connections yet: `askel connect NAME --key-stdin` makes one")
     _put_section("connections", ("name", "account", "revision", "state"), status.connections)
     names = ("name", "connection", "state", "version", "waiting", "held", "failed", "sent")
-    _put_section("workflows", names, status.workflows)
+    _put_section("workflows, counts of operations", names, status.workflows)
     for connection in status.connections:
         if connection.refused:
             refused = pluralize(connection.refused, "line or message was", "lines or messages were")
@@ -68,7 +68,10 @@ def _show(status: Status, now: int) -> None:
         put(bold("held"))
         put_holds(status.holds, now)
     _put_table("budgets", ("account", "call", "of"), [_budget_row(budget) for budget in status.budgets])
-    put_failure_count(sum(workflow.failed for workflow in status.workflows))
+    put_failure_count(
+        sum(workflow.records.failed for workflow in status.workflows if workflow.records),
+        sum(workflow.failed for workflow in status.workflows),
+    )
 
 
 def _budget_row(budget: BudgetStatus) -> tuple[str, str, str]:

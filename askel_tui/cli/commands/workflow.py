@@ -173,7 +173,7 @@ async def list_(as_json: bool) -> None:
     from askel_tui.services.status import read_status
 
     async with open_instance() as instance:
-        found = await read_status(instance)
+        found = await read_status(instance, count_records=True)
     workflows = [row for row in found.workflows if row.state != "direct"]
     if as_json:
         put_json({"workflows": to_json(workflows)})

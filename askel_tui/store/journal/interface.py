@@ -116,6 +116,7 @@ class Journal(TransactionRunner):
     apply_replans = writes(replanning.apply_replans)
     end_replan = writes(replanning.end_replan)
     counts = reads(counters.read_counts)
+    record_counts = reads(counters.read_record_counts)
 
     # The queue of operations, and the ids of their profiles.
 
@@ -142,6 +143,7 @@ class Journal(TransactionRunner):
     discard_held = writes(holds_table.discard_held)
 
     failures = reads(failures_table.failures)
+    failure_counts = reads(counters.read_failure_counts)
     retry_failures = writes(failures_table.retry_failures)
     discard_failures = writes(failures_table.discard_failures)
 

@@ -317,3 +317,17 @@ class WorkflowCounts:
     failed: int = 0
     sent: int = 0
     differing: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RecordCounts:
+    """The numbers of a workflow's records that are kept, each counted once, under the first word that is true of it.
+
+    `failed` are the failures that `failed list` shows, `held` have an operation behind a hold, `waiting` one that
+    waits; of `done` ones nothing is left to do.
+    """
+
+    waiting: int = 0
+    held: int = 0
+    failed: int = 0
+    done: int = 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from askel_tui.store.journal.rows import WorkflowCounts
+from askel_tui.store.journal.rows import RecordCounts, WorkflowCounts
+from askel_tui.store.journal.states import HELD, PLANNED, WAITING
 from askel_tui.store.journal.transaction import Transaction
 
 
@@ -54,3 +55,31 @@ def read_counts(db: Transaction) -> dict[str, WorkflowCounts]:
 def connections_of(db: Transaction, workflow: str) -> list[str]:
     """Lists the connections that the workflow's operations were ever planned for."""
     return [name for (name,) in db.execute("SELECT connection FROM counters WHERE workflow = ?", (workflow,))]
+
+
+_RECORDS_BY_WORST_STATE = f"""
+SELECT workflow, sum(worst = {WAITING}), sum(worst = {HELD}), count(*)
+FROM (SELECT workflow, max(state) AS worst FROM operations GROUP BY record_seq, workflow) GROUP BY workflow
+"""
+
+
+def read_record_counts(db: Transaction) -> dict[str, RecordCounts]:
+    """Counts the records by workflow. It reads every operation in the queue: not for what is asked all the time."""
+    open_records = {name: numbers for name, *numbers in db.execute(_RECORDS_BY_WORST_STATE).fetchall()}
+    failed = read_failure_counts(db)
+    planned = dict(
+        db.execute(
+            f"SELECT workflow, count(*) FROM runs WHERE state = {PLANNED} GROUP BY workflow"
+        ).fetchall()
+    )
+    found = {}
+    for workflow in open_records.keys() | failed.keys() | planned.keys():
+        waiting, held, unended = open_records.get(workflow, (0, 0, 0))
+        done = max(0, planned.get(workflow, 0) - unended)
+        found[workflow] = RecordCounts(waiting, held, failed.get(workflow, 0), done)
+    return found
+
+
+def read_failure_counts(db: Transaction) -> dict[str, int]:
+    """Counts the records that failed, by workflow."""
+    return dict(db.execute("SELECT workflow, count(*) FROM failures GROUP BY workflow").fetchall())

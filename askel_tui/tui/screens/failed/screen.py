@@ -118,7 +118,10 @@ class FailedScreen(AskelScreen):
             ]
         )
         more = "+, the oldest" if self._has_more else ""
-        table.border_title = f"{pluralize(len(self._groups), 'reason')}, {len(self._shown):,}{more} failed"
+        word = "record" if len(self._shown) == 1 else "records"
+        table.border_title = (
+            f"{pluralize(len(self._groups), 'reason')}, {len(self._shown):,}{more} {word} failed"
+        )
         self.query_one(FilterBar).show_count(f"{len(self._shown):,} of {len(self._failures):,}{more}")
         if self.focused is None and self._failures:
             table.focus()

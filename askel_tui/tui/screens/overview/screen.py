@@ -43,9 +43,9 @@ class OverviewScreen(AskelScreen):
     NAME = "overview"
     CSS_PATH = "overview.tcss"
     HELP = (
-        "Connections and workflows with what waits (+ records that are still to be planned), is held, failed and was "
-        "sent; what is held with its reason; how much of Klaviyo's limits the last minute used; notices. Everything "
-        "is brought up to date by itself."
+        "Connections and workflows with the operations that wait (+ records that are still to be planned), are held, "
+        "failed and were sent; what is held with its reason; how much of Klaviyo's limits the last minute used; "
+        "notices. Everything is brought up to date by itself."
     )
     BINDINGS: ClassVar[list[Any]] = [
         Binding("p", "pause", "Pause/resume", id="overview.pause", tooltip="The workflow under the cursor"),
@@ -76,10 +76,14 @@ class OverviewScreen(AskelScreen):
                         view.WORKFLOW_COLUMNS,
                         id="workflows",
                         classes="panel",
-                        title="Workflows",
+                        title="Workflows, operations",
                         hint="p pause/resume · Enter live",
                         jump_key="w",
-                        about=Help("Workflows", "p pauses or resumes, Enter shows its writes on Live."),
+                        about=Help(
+                            "Workflows",
+                            "All counts are of operations; + counts records. p pauses or resumes, Enter shows its "
+                            "writes on Live.",
+                        ),
                     )
                     yield Table(
                         view.HOLD_COLUMNS,
