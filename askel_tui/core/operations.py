@@ -33,6 +33,9 @@ STEP_KINDS: tuple[StepKind, ...] = get_args(StepKind)
 
 TargetType = Literal["list", "segment", "flow", "metric", "property"]
 
+OnConflict = Literal["fail", "strongest", "merge"]
+"""The policy for a 409, where an update names identifiers of two profiles."""
+
 IDENTIFIERS = ("email", "phone_number", "external_id")
 """The identifiers a record may give, strongest first (docs/klaviyo.md 3.1)."""
 

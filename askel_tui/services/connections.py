@@ -11,12 +11,13 @@ from askel_tui.contract.endpoints import NEWEST, SELECTABLE
 from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.fingerprints import fingerprint
 from askel_tui.core.hold_causes import KEY_CAUSES
+from askel_tui.core.operations import OnConflict
 from askel_tui.core.problems import did_you_mean
 from askel_tui.core.workflows.loader import load_workflow
 from askel_tui.core.workflows.scopes import needed_scopes
 from askel_tui.store.journal.rows import Decision
 from askel_tui.store.secrets.key_store import check_key as fit_key
-from askel_tui.store.state.documents import ConnectionDoc, OnConflict, check_connection_name
+from askel_tui.store.state.documents import ConnectionDoc, check_connection_name
 from askel_tui.sync.engine.command_bus import submit
 from askel_tui.sync.engine.commands import CommandRefused
 from askel_tui.sync.instance import Instance

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.contract.caps import Caps, caps
 from askel_tui.core.addressing import CONSENT_CALLS, NEEDS_PROFILE_ID, addressed_identity
-from askel_tui.core.catalog import FlowEntry
+from askel_tui.core.catalog import Catalog
 from askel_tui.core.exit_codes import AskelError
-from askel_tui.core.operations import Identity, Operation
+from askel_tui.core.operations import Identity, OnConflict, Operation
 from askel_tui.core.planning.diff import ProfileState
-from askel_tui.core.planning.plan import Plan, Skip, plan
-from askel_tui.core.planning.simulated_account import Effect, SimulatedAccount
+from askel_tui.core.planning.plan import Plan, plan
+from askel_tui.core.planning.rehearsal import NEW_PROFILE_LABEL, RehearsedOperation, rehearse
+from askel_tui.core.planning.simulated_account import AccountFacts, SimulatedAccount
 from askel_tui.core.planning.steps import AppliedWorkflow
-from askel_tui.core.problems import Problem
 from askel_tui.core.records.record import Record
 from askel_tui.core.requests import packing
+from askel_tui.core.segments import segment_reads
 from askel_tui.services.dry_run_result import (
     DryRun,
+    MergePreview,
     OperationPreview,
     RecordPreview,
     RequestPreview,
@@ -36,23 +38,12 @@ DEFAULT_RECORD_COUNT = 30
 RECORDS_PER_PAGE = 500
 """The number of stored records that are searched at a time for matching ones."""
 
-NEW_PROFILE_LABEL = "a new one"
-"""The text that stands for the id of a profile that an earlier record would make."""
-
 UNKNOWN_ID_PLACEHOLDER = "<profile id>"
 """The text that stands in a request for the id of a profile that the account does not know yet."""
 
 
 class DryRunImpossible(AskelError):
     """A dry run that can't be made; the message says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class _AccountState:
-    """The account as it was read for the records of a dry run."""
-
-    profiles: SimulatedAccount
-    facts: Mapping[tuple[str, Identity], bool | None]
 
 
 async def dry_run(
@@ -81,23 +72,26 @@ async def dry_run(
         chosen = await _newest_records(instance, applied, last or DEFAULT_RECORD_COUNT)
     else:
         chosen = _matching_records(records, applied)[-last if last else 0 :]
-    conflicts = instance.state.connection(document.connection).on_conflict == "fail"
-    account = await _read_account(client, [found for _, found in chosen], conflicts=conflicts)
-    totals = Totals()
-    previews = tuple(
-        _preview_record(planned, applied, account, totals)
-        for record, _ in chosen
-        if (planned := plan(record, applied, account.facts)) is not None
+    plans = [planned for _, planned in chosen]
+    catalog = await _read_catalog(client)
+    account = await _read_account(
+        client,
+        plans,
+        catalog,
+        on_conflict=instance.state.connection(document.connection).on_conflict,
+        now=instance.clock(),
+        limits=caps(applied.revision),
     )
-    flows = await _read_flows(client)
-    return DryRun(workflow, document.version, document.connection, previews, totals.result(flows))
+    totals = Totals()
+    previews = tuple(_preview_record(planned, applied, account, totals) for planned in plans)
+    return DryRun(workflow, document.version, document.connection, previews, totals.result(catalog.flows))
 
 
-async def _read_flows(client: Client) -> tuple[FlowEntry, ...]:
-    """Reads the account's flows with their triggers; none where the key may not read them."""
+async def _read_catalog(client: Client) -> Catalog:
+    """Reads what decides about flows, gates and opt-in; without the sections that the key may not read."""
     from askel_tui.klaviyo.reads.catalog import read_catalog
 
-    return (await read_catalog(client, sections=["flows", "lists", "segments", "metrics"])).flows
+    return await read_catalog(client, sections=["flows", "lists", "segments", "metrics"])
 
 
 async def _newest_records(
@@ -124,7 +118,15 @@ def _matching_records(records: Iterable[Record], applied: AppliedWorkflow) -> li
     return [(record, found) for record, found in planned if found is not None]
 
 
-async def _read_account(client: Client, plans: Sequence[Plan], *, conflicts: bool) -> _AccountState:
+async def _read_account(
+    client: Client,
+    plans: Sequence[Plan],
+    catalog: Catalog,
+    *,
+    on_conflict: OnConflict,
+    now: int,
+    limits: Caps,
+) -> SimulatedAccount:
     """Reads profiles, list members and gates for all plans, 100 profiles a call."""
     from askel_tui.klaviyo.reads.profiles import (
         consent_of,
@@ -140,7 +142,13 @@ async def _read_account(client: Client, plans: Sequence[Plan], *, conflicts: boo
     consent = any(each.call in CONSENT_CALLS for each in operations)
     found = await find_profiles(client, asked, additional_fields=["subscriptions"] if consent else ())
     read = {each.id: each for first in found.values() if first for each in (first, *first.conflicting)}
-    profiles = SimulatedAccount(conflicts=conflicts)
+    members: dict[tuple[str, Identity], bool | None] = {}
+    facts = AccountFacts(
+        members,
+        {each.id: each.opt_in_process for each in catalog.lists},
+        {each.id: segment_reads(each.definition) for each in catalog.segments},
+    )
+    profiles = SimulatedAccount(facts, on_conflict=on_conflict, now=now, limits=limits)
     for each in read.values():
         properties = dict(each.attributes.get("properties") or {})
         profiles.add_profile(
@@ -154,14 +162,13 @@ async def _read_account(client: Client, plans: Sequence[Plan], *, conflicts: boo
             seen = profiles.find(identity)
             if member and seen is not None:
                 seen.lists.add(list_id)
-    facts: dict[tuple[str, Identity], bool | None] = {}
     for segment_id in _destination_ids(operations, "segment"):
         in_segment = await members_of_segment(
             client, segment_id, _profiles_for_target(operations, "segment", segment_id)
         )
         for identity, member in in_segment.items():
-            facts[segment_id, identity] = member
-    return _AccountState(profiles, facts)
+            members[segment_id, identity] = member
+    return profiles
 
 
 def _destination_ids(operations: Iterable[Operation], kind: str) -> list[str]:
@@ -182,52 +189,49 @@ def _profiles_for_target(operations: Iterable[Operation], kind: str, target: str
 
 
 def _preview_record(
-    planned: Plan, applied: AppliedWorkflow, account: _AccountState, totals: Totals
+    planned: Plan, applied: AppliedWorkflow, account: SimulatedAccount, totals: Totals
 ) -> RecordPreview:
-    operations: list[OperationPreview] = []
-    skipped, problems = list(planned.skipped), list(planned.problems)
-    new = False
-    for number, operation in enumerate(planned.operations, 1):
-        effect = account.profiles.apply(operation)
-        new = new or effect.creates_profile
-        request = None if operation.is_gate else _preview_request(operation, applied.revision, effect)
-        operations.append(
-            OperationPreview(operation.step, operation.kind, operation.target, effect.changes, request)
-        )
-        if effect.conflicting_profiles:
-            problems.append(_conflict_problem(operation, effect))
-            later = dict.fromkeys(each.step for each in planned.operations[number:])
-            later.pop(operation.step, None)
-            skipped += [Skip(step, f"step {operation.step} would be refused") for step in later]
-            break
-        totals.add_operation(operation, effect.changes)
+    rehearsed = rehearse(planned, account)
+    for each in rehearsed.operations:
+        if each.depends is None and not each.effect.conflicting_profiles:
+            totals.add_operation(each)
+    new = rehearsed.creates_profile
     preview = RecordPreview(
         planned.record,
         planned.profile.identifiers(),
         new,
-        tuple(operations),
-        tuple(skipped),
-        tuple(problems),
+        tuple(_preview_operation(each, applied.revision) for each in rehearsed.operations),
+        rehearsed.skipped,
+        rehearsed.problems,
+        unknown=bool(planned.operations) and not rehearsed.known and not new,
     )
     totals.add_record(planned, preview)
     return preview
 
 
-def _conflict_problem(operation: Operation, effect: Effect) -> Problem:
-    """Makes the problem of identifiers of several profiles: Klaviyo refuses the upsert with 409 (docs/klaviyo.md
-    3.1)."""
-    who = ", ".join(operation.profile.identifiers().values())
-    ids = " and ".join(
-        NEW_PROFILE_LABEL if each.id in (None, "new") else str(each.id)
-        for each in effect.conflicting_profiles
+def _preview_operation(rehearsed: RehearsedOperation, revision: str) -> OperationPreview:
+    operation, effect = rehearsed.operation, rehearsed.effect
+    request = None if operation.is_gate else _preview_request(rehearsed, revision)
+    into = _profile_label(effect.profile.id)
+    merges = tuple(MergePreview(into, _profile_label(source)) for source in effect.merged_ids)
+    return OperationPreview(
+        operation.step,
+        operation.kind,
+        operation.target,
+        effect.changes,
+        request,
+        rehearsed.depends,
+        merges,
+        effect.notes,
     )
-    message = (
-        f"{who} belong to {len(effect.conflicting_profiles)} profiles ({ids}): Klaviyo would refuse the write"
-    )
-    return Problem(message, field="profile", step=operation.step)
 
 
-def _preview_request(operation: Operation, revision: str, effect: Effect) -> RequestPreview:
+def _profile_label(ident: str | None) -> str:
+    return NEW_PROFILE_LABEL if ident in (None, "new") else str(ident)
+
+
+def _preview_request(rehearsed: RehearsedOperation, revision: str) -> RequestPreview:
+    effect, operation = rehearsed.effect, rehearsed.effect.operation or rehearsed.operation
     known = None if effect.creates_profile or effect.profile.id in (None, "new") else effect.profile.id
     ids = {operation.id: known or UNKNOWN_ID_PLACEHOLDER} if operation.call in NEEDS_PROFILE_ID else {}
     made = packing.build_request([operation], revision, ids)

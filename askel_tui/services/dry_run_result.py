@@ -11,7 +11,8 @@ from askel_tui.contract.calls import Call
 from askel_tui.core.catalog import FlowEntry
 from askel_tui.core.operations import Identity, Operation, StepKind, Target
 from askel_tui.core.planning.diff import Change
-from askel_tui.core.planning.plan import Plan, Skip
+from askel_tui.core.planning.plan import Plan
+from askel_tui.core.planning.rehearsal import RehearsedOperation, Skip
 from askel_tui.core.problems import Problem
 
 
@@ -25,6 +26,14 @@ class RequestPreview:
 
 
 @dataclass(frozen=True, slots=True)
+class MergePreview:
+    """A profile that would become part of another one for good, because a record names identifiers of both."""
+
+    into: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class OperationPreview:
     """An operation and what it would change, by field; a gate has no request."""
 
@@ -33,11 +42,16 @@ class OperationPreview:
     target: Target | None
     changes: Mapping[str, Change]
     request: RequestPreview | None
+    depends: str | None = None
+    """What it hangs on that it is sent (a gate: which answer it gets), where that can't be known beforehand."""
+    merges: tuple[MergePreview, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What else is to be said of it: a confirmation that is sent first, identifiers that are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordPreview:
-    """A record with its operations. `profile` holds its identifiers; `new` where the account has no such profile."""
+    """A record with its operations. `profile` holds its identifiers; `new` where the record would make its profile."""
 
     record: str
     profile: Mapping[str, str]
@@ -45,11 +59,18 @@ class RecordPreview:
     operations: tuple[OperationPreview, ...]
     skipped: tuple[Skip, ...]
     problems: tuple[Problem, ...]
+    unknown: bool = False
+    """True if the account has no such profile, and the record would not make it either."""
 
     @property
     def has_changes(self) -> bool:
         """True if an operation of the record would change something."""
-        return any(each.changes for each in self.operations)
+        return any(each.changes and each.depends is None for each in self.operations)
+
+    @property
+    def depends(self) -> bool:
+        """True if it can't be known beforehand whether an operation of the record is sent."""
+        return any(each.depends is not None for each in self.operations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +90,13 @@ class DryRunTotals:
     events: Mapping[str, int] = field(default_factory=dict)
     flows: Mapping[str, int] = field(default_factory=dict)
     """The number of profiles for which each live flow would start."""
+    unknown: int = 0
+    """The number of records whose profile the account has not, and that would not make it."""
+    depends: int = 0
+    """The number of records with operations of which can't be known whether they are sent; none of these is counted."""
+    merges: int = 0
+    confirmations: int = 0
+    """The number of confirmations that double opt-in lists would send."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +110,13 @@ class DryRun:
     totals: DryRunTotals
 
 
+def remarks(operation: OperationPreview) -> list[str]:
+    """Lists what is to be said of an operation beside its changes, for people."""
+    merges = [f"{each.source} is merged into {each.into}, for good" for each in operation.merges]
+    depends = [f"depends on {operation.depends}"] if operation.depends else []
+    return [*merges, *depends, *operation.notes]
+
+
 class Totals:
     """Counts records and operations while a dry run is made."""
 
@@ -93,9 +128,14 @@ class Totals:
         self._reached: dict[tuple[str, str], set[Identity]] = {}
         """The profiles that operations would change, by list, segment or metric."""
 
-    def add_operation(self, operation: Operation, changes: Mapping[str, Change]) -> None:
-        """Counts an operation that the dry run shows."""
+    def add_operation(self, rehearsed: RehearsedOperation) -> None:
+        """Counts an operation that would be sent."""
+        operation, changes = rehearsed.operation, rehearsed.effect.changes
         destination = operation.destination
+        self._counts["merges"] += len(rehearsed.effect.merged_ids)
+        if rehearsed.effect.disposition.kind == "confirm":
+            self._counts["confirmations"] += 1
+            return
         if operation.call == Call.CREATE_EVENT:
             self._events[operation.body["metric"]] += 1
         elif not changes:
@@ -106,16 +146,18 @@ class Totals:
             self._removed[destination.name] += 1
         elif operation.call in (Call.BULK_SUBSCRIBE_PROFILES, Call.BULK_UNSUBSCRIBE_PROFILES):
             self._counts[f"{operation.kind}d"] += 1
-        if destination and destination.id:
+        if destination and destination.id and _starts_flows(operation):
             self._reached.setdefault((destination.type, destination.id), set()).add(operation.profile)
 
     def add_record(self, planned: Plan, preview: RecordPreview) -> None:
         """Counts a whole record."""
         self._counts["records"] += 1
         self._counts["new"] += preview.new
+        self._counts["unknown"] += preview.unknown
+        self._counts["depends"] += preview.depends
         self._counts["problems"] += bool(preview.problems)
         self._counts["skipped"] += bool(preview.skipped)
-        if planned.operations and not preview.new:
+        if planned.operations and not preview.new and not preview.unknown:
             self._counts["changed" if preview.has_changes else "unchanged"] += 1
 
     def result(self, flows: Iterable[FlowEntry]) -> DryRunTotals:
@@ -134,3 +176,11 @@ class Totals:
             return 0
         reached = (self._reached.get((each.type, each.id or ""), set()) for each in flow.triggers or ())
         return len(set().union(*reached))
+
+
+def _starts_flows(operation: Operation) -> bool:
+    """Checks whether an operation that changes something can start flows: what joins or happens now can, what leaves a
+    list or is history can't (docs/klaviyo.md 6, 8)."""
+    leaves = (Call.REMOVE_PROFILES_FROM_LIST, Call.BULK_UNSUBSCRIBE_PROFILES)
+    history = operation.body.get("historical") or operation.body.get("backfill")
+    return operation.call not in leaves and not history

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from askel_tui.core.operations import OnConflict
 from askel_tui.klaviyo.client import Client
-from askel_tui.store.state.documents import OnConflict
 from askel_tui.sync.timing import Limits, Timing
 
 PAUSE_AFTER_MS = 15 * 60_000

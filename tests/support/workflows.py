@@ -8,7 +8,9 @@ from typing import Any
 from askel_tui.contract.endpoints import NEWEST
 from askel_tui.core.catalog import Catalog, FlowEntry, FlowTrigger, ListEntry, MetricEntry, SegmentEntry
 from askel_tui.core.operations import Operation
-from askel_tui.core.planning.plan import Facts, Plan, plan
+from askel_tui.core.planning.plan import Plan, plan
+from askel_tui.core.planning.rehearsal import Rehearsal, rehearse
+from askel_tui.core.planning.simulated_account import AccountFacts, Facts, SimulatedAccount
 from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.records.record import Record
 from askel_tui.core.targets.pinning import pin_targets
@@ -30,6 +32,9 @@ CATALOG = Catalog(
     ),
     metrics=(MetricEntry("MetPoi", "First Points Earned"),),
 )
+
+NOW = 1_795_426_445_000
+"""The time of the records, in milliseconds since 1970."""
 
 EVERYONE = """\
 profile:
@@ -102,16 +107,21 @@ def happened(record_id: str = "r-1", event: str = "happened", **data: Any) -> Re
     return Record(record_id, event, "2026-11-23T09:14:05Z", {"email": "ada@x.example"} | data)
 
 
-def planned(record: Record, of: AppliedWorkflow, facts: Facts | None = None) -> Plan:
+def planned(record: Record, of: AppliedWorkflow) -> Plan:
     """The plan of a record that the workflow takes up."""
-    found = plan(record, of, facts)
+    found = plan(record, of)
     assert found is not None
     return found
 
 
-def operations(record: Record, of: AppliedWorkflow, facts: Facts | None = None) -> tuple[Operation, ...]:
+def rehearsed(record: Record, of: AppliedWorkflow, members: Facts) -> Rehearsal:
+    """What would become of a record in an account without profiles, of which the memberships are known."""
+    return rehearse(planned(record, of), SimulatedAccount(AccountFacts(members), now=NOW))
+
+
+def operations(record: Record, of: AppliedWorkflow) -> tuple[Operation, ...]:
     """The operations of a record that has no problems."""
-    found = planned(record, of, facts)
+    found = planned(record, of)
     assert not found.problems, [str(problem) for problem in found.problems]
     return found.operations
 

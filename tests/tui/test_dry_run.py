@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.core.operations import Target
-from askel_tui.core.planning.plan import Skip
+from askel_tui.core.planning.rehearsal import Skip
 from askel_tui.core.problems import Problem
 from askel_tui.services.dry_run import dry_run
 from askel_tui.services.dry_run_result import (

@@ -23,8 +23,9 @@ from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import put, put_json, put_message, put_table
 
 if TYPE_CHECKING:
+    from askel_tui.core.operations import OnConflict
     from askel_tui.klaviyo.reads.key_check import KeyCheck
-    from askel_tui.store.state.documents import ConnectionDoc, OnConflict
+    from askel_tui.store.state.documents import ConnectionDoc
     from askel_tui.sync.instance import Instance
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 DEFAULT_RECORDS = 30
 MAX_VALUE_CELLS = 60
 
-TOTAL_LABELS = {"added": "list adds", "removed": "list removals", "flows": "flows fired"}
+TOTAL_LABELS = {
+    "added": "list adds",
+    "removed": "list removals",
+    "flows": "flows fired",
+    "depends": "not known yet",
+}
 """Labels of the totals whose names do not explain themselves."""
 
 
@@ -115,16 +120,20 @@ def _show(run: DryRun) -> None:
 
 
 def _show_record(record: RecordPreview) -> None:
+    from askel_tui.services.dry_run_result import remarks
+
     profile = ", ".join(format_cell(value) for value in record.profile.values()) or "nobody"
-    state = "failed" if record.problems else "new" if record.new else "known"
+    state = "failed" if record.problems else "new" if record.new else "unknown" if record.unknown else "known"
     put(bold(f"{format_cell(record.record)}  {profile}  {state}"))
     steps = [each.step for each in record.operations] + [each.step for each in record.skipped]
     width = max(map(len, steps), default=0)
     for operation in record.operations:
         target = operation.target
         names = f"  {target.type} {format_cell(target.name)}" if target else ""
-        nothing = "" if operation.changes else "  (no change)"
+        nothing = "" if operation.changes or operation.depends or operation.notes else "  (no change)"
         put(f"  {operation.step:<{width}}  {operation.kind}{names}{nothing}")
+        for remark in remarks(operation):
+            put(f"  {'':<{width}}    {format_cell(remark)}")
         for field, change in operation.changes.items():
             for line in _change_lines(field, change):
                 put(f"  {'':<{width}}    {line}")

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from askel_tui.contract.calls import Call
+from askel_tui.contract.caps import STANDARD_ATTRIBUTES
 from askel_tui.core.addressing import addressed_identity
-from askel_tui.core.operations import Identity, Operation, fold_email
+from askel_tui.core.operations import IDENTIFIERS, Identity, Operation, fold_email
+
+_MERGED_ATTRIBUTES = frozenset(chain(IDENTIFIERS, *STANDARD_ATTRIBUTES.values()))
+"""The attributes that a merge moves; the others in an answer are Klaviyo's own."""
+
+_NO_VALUE = (None, "NEVER_SUBSCRIBED")
 
 Change = Mapping[str, Any]
 """A changed field: {"before": value, "after": value}; an absent value is None."""
@@ -32,6 +39,10 @@ class ProfileState:
     """The consent by channel, where it was read."""
     events: set[str] = field(default_factory=set)
     """The `unique_id`s that earlier records of the same run would write."""
+    written: dict[str, str] = field(default_factory=dict)
+    """The steps that wrote something to the profile earlier in the run, by the names in `core.segments`."""
+    unsettled: dict[str, str] = field(default_factory=dict)
+    """Why a list's membership, or `profile` itself, may not show yet when a later step reads it, by name."""
 
 
 def find_changes(operation: Operation, profile: ProfileState) -> dict[str, Change]:
@@ -55,9 +66,22 @@ def find_changes(operation: Operation, profile: ProfileState) -> dict[str, Chang
             return {f"event {body['metric']}": {"before": None, "after": after}}
         case Call.BULK_SUBSCRIBE_PROFILES:
             return _consent(operation, profile, "SUBSCRIBED") | _joined_list(operation, profile)
-        case Call.BULK_UNSUBSCRIBE_PROFILES:
+        case Call.BULK_UNSUBSCRIBE_PROFILES if operation.destination is not None:
+            # It leaves the list, and its consent elsewhere stays.
+            name, on = operation.destination.name, operation.destination.id in profile.lists
+            return {f"list {name}": {"before": True, "after": False}} if on else {}
+        case Call.BULK_UNSUBSCRIBE_PROFILES if profile.id is not None:
             return _consent(operation, profile, "UNSUBSCRIBED")
     return {}
+
+
+def written_names(operation: Operation, changes: Mapping[str, Change]) -> list[str]:
+    """Lists what the operation writes under the names in `core.segments`."""
+    destination = operation.destination
+    if operation.call == Call.CREATE_EVENT:
+        return [f"metric {destination.id if destination else None}"]
+    ident = destination.id if destination else None
+    return [f"list {ident}" if name.startswith("list ") else name for name in changes]
 
 
 def _consent(operation: Operation, profile: ProfileState, wanted: str) -> dict[str, Change]:
@@ -126,17 +150,43 @@ def apply_operation(operation: Operation, profile: ProfileState) -> None:
         case Call.REMOVE_PROFILES_FROM_LIST if destination and destination.id:
             profile.lists.discard(destination.id)
         case Call.CREATE_EVENT:
-            _fill_identifiers(profile, operation.profile)
+            fill_identifiers(profile, operation.profile)
             profile.events.add(body["unique_id"])
-        case Call.BULK_SUBSCRIBE_PROFILES | Call.BULK_UNSUBSCRIBE_PROFILES:
-            wanted = "SUBSCRIBED" if operation.call == Call.BULK_SUBSCRIBE_PROFILES else "UNSUBSCRIBED"
-            profile.consent.update(dict.fromkeys(body["channels"], wanted))
-            if operation.call == Call.BULK_SUBSCRIBE_PROFILES and destination and destination.id:
-                _fill_identifiers(profile, addressed_identity(operation))
+        case Call.BULK_SUBSCRIBE_PROFILES:
+            profile.consent.update(dict.fromkeys(body["channels"], "SUBSCRIBED"))
+            if destination and destination.id:
+                fill_identifiers(profile, addressed_identity(operation))
                 profile.lists.add(destination.id)
+        case Call.BULK_UNSUBSCRIBE_PROFILES if destination and destination.id:
+            profile.lists.discard(destination.id)
+        case Call.BULK_UNSUBSCRIBE_PROFILES if profile.id is not None:
+            profile.consent.update(dict.fromkeys(body["channels"], "UNSUBSCRIBED"))
 
 
-def _fill_identifiers(profile: ProfileState, identity: Identity) -> None:
+def merge_into(profile: ProfileState, source: ProfileState) -> dict[str, Change]:
+    """Merges a profile into another, whose own values stay (docs/klaviyo.md 2.5); returns what that one gains."""
+    gained: dict[str, Change] = {}
+    own: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
+        ("", profile.attributes, source.attributes),
+        ("properties.", profile.properties, source.properties),
+        ("consent ", profile.consent, source.consent),
+    )
+    for prefix, values, others in own:
+        for name, value in others.items():
+            if prefix == "" and name not in _MERGED_ATTRIBUTES:
+                continue
+            lacks = name not in values if prefix == "properties." else values.get(name) in _NO_VALUE
+            if lacks and value not in _NO_VALUE:
+                gained[f"{prefix}{name}"] = {"before": None, "after": value}
+                values[name] = value
+    profile.lists |= source.lists
+    profile.events |= source.events
+    profile.written.update(dict.fromkeys(gained, "merge"))
+    profile.unsettled.update(source.unsettled)
+    return gained
+
+
+def fill_identifiers(profile: ProfileState, identity: Identity) -> None:
     """Adds identifiers that the profile lacks, as an event or a consent job does; it never changes one."""
     profile.id = profile.id or "new"
     for name, value in identity.identifiers().items():

@@ -1,20 +1,33 @@
 """Simulates the account for the dry run: which profile holds which identifier, operation after operation. Pure.
 
 An operation is about the profile that holds an identifier in its request, as Klaviyo finds it (docs/klaviyo.md 3). So
-a later record meets what an earlier one would have left, and an upsert whose identifiers are held by several profiles
-is known to be refused before it is sent.
+a later record meets what an earlier one would have left. What becomes of an operation is decided as live decides it
+(`disposition`); where the answer hangs on what Klaviyo has made of earlier operations by then, it depends on that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from askel_tui.contract.calls import Call
+from askel_tui.contract.caps import Caps
 from askel_tui.core.addressing import addressed_identity
-from askel_tui.core.operations import Identity, Operation
+from askel_tui.core.operations import Identity, OnConflict, Operation
 from askel_tui.core.planning import diff
 from askel_tui.core.planning.diff import Change, ProfileState
+from askel_tui.core.planning.disposition import (
+    SEND,
+    UNKNOWN_OPT_IN_NOTE,
+    Disposition,
+    Known,
+    dispose,
+    resolve_conflict,
+)
+from askel_tui.core.segments import SegmentReads
+
+Facts = Mapping[tuple[str, Identity], bool | None]
+"""Memberships by (segment id, identity); None where they could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +37,49 @@ class Effect:
     profile: ProfileState
     """The profile after the operation."""
     changes: Mapping[str, Change]
+    disposition: Disposition = SEND
     creates_profile: bool = False
     """True if the profile would be new."""
     conflicting_profiles: tuple[ProfileState, ...] = ()
     """The holders of the identifiers, all of them, where Klaviyo would answer 409 (docs/klaviyo.md 3.1)."""
+    operation: Operation | None = None
+    """The operation that is sent instead, with fewer identifiers, where the connection's policy says so."""
+    merged_ids: tuple[str | None, ...] = ()
+    """The ids of the profiles that would become part of this one for good."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFacts:
+    """What was read of an account besides its profiles."""
+
+    members: Facts = field(default_factory=dict)
+    opt_in: Mapping[str, str | None] = field(default_factory=dict)
+    """The opt-in process of each list, by its id."""
+    segments: Mapping[str, SegmentReads | None] = field(default_factory=dict)
+    """What each segment reads, by its id; None where that is not known."""
 
 
 class SimulatedAccount:
     """The profiles of an account, found by the identifiers they hold."""
 
-    def __init__(self, *, conflicts: bool = True) -> None:
-        """Makes an account without profiles.
-
-        With `conflicts`, a conflict of identifiers refuses the operation, as with `on_conflict: fail`.
-        """
-        self._conflicts = conflicts
+    def __init__(
+        self,
+        facts: AccountFacts | None = None,
+        *,
+        now: int,
+        on_conflict: OnConflict = "fail",
+        limits: Caps | None = None,
+    ) -> None:
+        """Makes an account without profiles; `now` is in milliseconds since 1970, `on_conflict` the connection's
+        policy."""
+        self._facts = facts or AccountFacts()
+        self._on_conflict: OnConflict = on_conflict
+        self._now = now
+        self._limits = limits or Caps()
         self._holders: dict[str, ProfileState] = {}
+        self._unsettled_keys: dict[str, str] = {}
+        """Why it is not known who holds an identifier, by its key."""
 
     def add_profile(self, profile: ProfileState) -> None:
         """Adds a profile that the account has."""
@@ -50,38 +90,144 @@ class SimulatedAccount:
         """Finds the profile that holds the strongest of the identifiers that are held."""
         return next(iter(self._found(identity)), None)
 
-    def apply(self, operation: Operation) -> Effect:
-        """Applies the operation to the account, and returns its effect."""
+    def apply(self, operation: Operation, *, depends: str | None = None) -> Effect:
+        """Applies the operation to the account, and returns its effect.
+
+        `depends` says what it hangs on that it is sent at all; such an operation is not applied.
+        """
         holders = self._found(addressed_identity(operation))
         profile = holders[0] if holders else ProfileState()
+        known = self._known(operation, profile)
+        known = replace(known, changing=depends or known.changing)
+        found = dispose(operation, known, self._now, self._limits)
+        if found.kind in ("skip", "refuse", "wait"):
+            return Effect(profile, {}, found)
+        if found.kind == "depends":
+            changes = {} if operation.is_gate else diff.find_changes(operation, profile)
+            self._leave_open(operation, profile, changes, found.why)
+            return Effect(profile, changes, found)
         if operation.call == Call.CREATE_OR_UPDATE_PROFILE and len(holders) > 1:
-            if self._conflicts:
-                return Effect(profile, {}, conflicting_profiles=tuple(holders))
-            operation = replace(operation, profile=self._free_identifiers(operation.profile, profile))
+            return self._apply_conflicting(operation, holders)
+        return self._write(operation, profile, found, _opt_in_notes(operation, known))
+
+    def _apply_conflicting(self, operation: Operation, holders: list[ProfileState]) -> Effect:
+        resolution = resolve_conflict(operation, self._on_conflict, holders)
+        if resolution.kind == "refuse":
+            return Effect(holders[0], {}, conflicting_profiles=tuple(holders))
+        if resolution.kind == "narrow":
+            effect = self.apply(resolution.operation)
+            left_out = (
+                operation.profile.identifiers().keys() - resolution.operation.profile.identifiers().keys()
+            )
+            names = ", ".join(name for name in operation.profile.identifiers() if name in left_out)
+            ids = " and ".join(str(each.id or "a new one") for each in holders)
+            note = f"{names} is left out: the identifiers belong to several profiles ({ids})"
+            return replace(effect, operation=resolution.operation, notes=(*effect.notes, note))
+        into, gained = holders[0], dict[str, Change]()
+        for source in holders[1:]:
+            gained |= diff.merge_into(into, source)
+            for key in _keys(source):
+                if self._holders.get(key) is source:
+                    del self._holders[key]
+        effect = self._write(operation, into, SEND)
+        merged = tuple(each.id for each in holders[1:])
+        changes = {**gained, **effect.changes}
+        return replace(effect, changes=changes, merged_ids=merged)
+
+    def _write(
+        self, operation: Operation, profile: ProfileState, found: Disposition, notes: tuple[str, ...] = ()
+    ) -> Effect:
         known, before = profile.id, _keys(profile)
-        changes = diff.find_changes(operation, profile)
-        diff.apply_operation(operation, profile)
+        if found.kind == "confirm":
+            changes: Mapping[str, Change] = {}
+            diff.fill_identifiers(profile, addressed_identity(operation))
+        else:
+            changes = diff.find_changes(operation, profile)
+            diff.apply_operation(operation, profile)
+        created = known is None and profile.id is not None
+        profile.written.update(dict.fromkeys(diff.written_names(operation, changes), operation.step))
+        if created:
+            profile.written["profile"] = operation.step
+        self._note_unsettled(operation, profile, created)
         if profile.id is not None:
             after = _keys(profile)
             for key in before:
                 if key not in after and self._holders.get(key) is profile:
                     del self._holders[key]
             self.add_profile(profile)
-        return Effect(profile, changes, creates_profile=known is None and profile.id is not None)
+        return Effect(profile, changes, found, created, notes=notes)
+
+    def _known(self, operation: Operation, profile: ProfileState) -> Known:
+        """Collects what is known for an operation, and why it may be otherwise by the time that it is sent."""
+        target = operation.destination
+        ident = (target.id if target else None) or ""
+        changing = next(
+            (why for key in addressed_identity(operation).keys() if (why := self._unsettled_keys.get(key))),
+            None,
+        )
+        match operation.call:
+            case Call.GET_PROFILES_FOR_SEGMENT:
+                member = self._facts.members.get((ident, operation.profile))
+                return Known(member=member, changing=changing or self._segment_changing(operation, profile))
+            case Call.REMOVE_PROFILES_FROM_LIST:
+                changing = changing or profile.unsettled.get("profile")
+                return Known(exists=profile.id is not None, changing=changing)
+            case Call.BULK_SUBSCRIBE_PROFILES:
+                return Known(opt_in=self._facts.opt_in.get(ident), changing=changing)
+            case Call.BULK_UNSUBSCRIBE_PROFILES if target is not None:
+                changing = changing or profile.unsettled.get(f"list {ident}")
+                return Known(member=ident in profile.lists, changing=changing)
+        return Known(changing=changing)
+
+    def _segment_changing(self, gate: Operation, profile: ProfileState) -> str | None:
+        """Describes the write of this run after which the segment may have another answer; None without one."""
+        segment = gate.target
+        reads = self._facts.segments.get((segment.id if segment else None) or "")
+        if reads is None or segment is None:
+            return None
+        read = reads.find_read(name for name in profile.written if name != "profile")
+        if read is None and reads.admits_blank and "profile" in profile.written:
+            read = "profile"
+        if read is None:
+            return None
+        what = "whether the profile exists" if read == "profile" else read
+        return f"whether Klaviyo has computed {segment.name} anew after step {profile.written[read]} ({what})"
+
+    def _leave_open(
+        self, operation: Operation, profile: ProfileState, changes: Mapping[str, Change], why: str
+    ) -> None:
+        """Notes what is no longer known after an operation of which it is not known whether it is sent."""
+        if operation.is_gate:
+            return
+        for key in operation.profile.keys():
+            if self._holders.get(key) is not profile or profile.id is None:
+                self._unsettled_keys.setdefault(key, why)
+        for name in diff.written_names(operation, changes):
+            profile.written.setdefault(name, operation.step)
+            profile.unsettled.setdefault(name, why)
+
+    def _note_unsettled(self, operation: Operation, profile: ProfileState, created: bool) -> None:
+        """Notes what Klaviyo works on after its answer: consent, and profiles that an event or consent makes."""
+        target = operation.destination
+        consent = operation.call in (Call.BULK_SUBSCRIBE_PROFILES, Call.BULK_UNSUBSCRIBE_PROFILES)
+        why = f"whether Klaviyo has carried out step {operation.step} by then"
+        if consent and target is not None:
+            profile.unsettled.setdefault(f"list {target.id}", why)
+        if created and (consent or operation.call == Call.CREATE_EVENT):
+            profile.unsettled.setdefault("profile", why)
+        if operation.call in (Call.ADD_PROFILES_TO_LIST, Call.REMOVE_PROFILES_FROM_LIST) and target:
+            profile.unsettled.pop(f"list {target.id}", None)
 
     def _found(self, identity: Identity) -> list[ProfileState]:
         found = (self._holders[key] for key in identity.keys() if key in self._holders)
         # Compared by object: new profiles have no id yet.
         return list({id(each): each for each in found}.values())
 
-    def _free_identifiers(self, identity: Identity, holder: ProfileState) -> Identity:
-        """Returns the identifiers that no profile other than the holder has."""
-        free = {
-            name: value
-            for name, value in identity.identifiers().items()
-            if self._holders.get(Identity(**{name: value}).keys()[0], holder) is holder
-        }
-        return Identity(**free)
+
+def _opt_in_notes(operation: Operation, known: Known) -> tuple[str, ...]:
+    """Describes whether a subscription has to be confirmed, where that is not known."""
+    asks = operation.call == Call.BULK_SUBSCRIBE_PROFILES and not operation.body.get("historical")
+    return (UNKNOWN_OPT_IN_NOTE,) if asks and known.opt_in is None else ()
 
 
 def _keys(profile: ProfileState) -> tuple[str, ...]:

@@ -305,6 +305,8 @@ class Decision:
     workflow: str | None = None
     step: str | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
+    record: str | None = None
+    """The record that caused it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from askel_tui.core.operations import Target
+from askel_tui.core.operations import OnConflict, Target
 from askel_tui.store.errors import InvalidName
-
-OnConflict = Literal["fail", "strongest", "merge"]
-"""The policy for a 409, where an update names identifiers of two profiles."""
 
 ScopeState = Literal["present", "missing", "not verified"]
 

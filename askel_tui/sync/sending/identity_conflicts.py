@@ -13,6 +13,7 @@ from askel_tui.contract.calls import Call
 from askel_tui.contract.dialects import dialect
 from askel_tui.contract.endpoints import endpoint
 from askel_tui.core.canonical import canonical_json
+from askel_tui.core.planning.disposition import resolve_conflict
 from askel_tui.core.requests.differences import merge_differences
 from askel_tui.core.requests.packing import Request
 from askel_tui.klaviyo.errors import Conflict, KlaviyoError, NotInAccount
@@ -60,10 +61,11 @@ class IdentityConflicts:
             read = None
         found = [each.id for each in (read, *read.conflicting)] if read else []
         profiles = list(dict.fromkeys(filter(None, [*found, error.duplicate_profile_id])))
-        if policy == "fail" or len(profiles) < 2 or stored.attempts + 1 >= self._to.limits.max_merge_attempts:
+        resolution = resolve_conflict(stored.operation, policy, profiles)
+        if resolution.into is None or stored.attempts + 1 >= self._to.limits.max_merge_attempts:
             return ConflictFindings(policy, profiles)
-        into, *weaker = profiles
-        new = [source for source in weaker if (into, source) not in self._merged]
+        into = resolution.into
+        new = [source for source in resolution.sources if (into, source) not in self._merged]
         for source in new:
             try:
                 await self._merge(stored, into, source)
@@ -94,5 +96,7 @@ class IdentityConflicts:
         differences = merge_differences(into, resource_of(response.body).get("id"), response.left_out)
         if differences:
             detail["differences"] = differences
-        decision = Decision("merge", "askel", to.name, stored.workflow, stored.operation.step, detail)
+        decision = Decision(
+            "merge", "askel", to.name, stored.workflow, stored.operation.step, detail, stored.record
+        )
         await self._journal.write_decision(decision, self._clock())

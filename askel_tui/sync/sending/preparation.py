@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from askel_tui.contract.calls import Call
+from askel_tui.contract.caps import caps
 from askel_tui.core.addressing import CONSENT_CALLS, addressed_identity
 from askel_tui.core.operations import Operation
+from askel_tui.core.planning.disposition import Known
 from askel_tui.core.requests import packing
 from askel_tui.core.requests.coalescing import is_update
 from askel_tui.core.requests.packing import PACKED_CALLS
 from askel_tui.klaviyo.errors import KlaviyoError
 from askel_tui.klaviyo.priority import Priority
 from askel_tui.klaviyo.reads.profiles import find_profiles, members_of_list, members_of_segment
-from askel_tui.store.journal.interface import Journal
+from askel_tui.store.journal.interface import Clock, Journal
 from askel_tui.store.journal.rows import StoredOperation
 from askel_tui.sync.connected import Connected
 from askel_tui.sync.sending.batches import Batch, Prepared, addition_batches
 from askel_tui.sync.sending.exchange import Exchange
-from askel_tui.sync.settlement.single_calls import interpret, interpret_gate, learned_profiles, skipped
+from askel_tui.sync.settlement.dispositions import Decided, decide
+from askel_tui.sync.settlement.single_calls import interpret, learned_profiles
 from askel_tui.sync.settlement.values import Retry, Settlement
 
 MIN_UNKNOWN_FOR_IMPORT = 100
@@ -29,13 +32,29 @@ MIN_UNKNOWN_FOR_IMPORT = 100
 class Preparation:
     """Makes the operations of one connection ready to be sent. Raises `KlaviyoError` where a read fails."""
 
-    def __init__(self, to: Connected, journal: Journal, exchange: Exchange) -> None:
+    def __init__(self, to: Connected, journal: Journal, clock: Clock, exchange: Exchange) -> None:
         self._to = to
         self._journal = journal
+        self._clock = clock
         self._exchange = exchange
 
     async def prepare(self, operations: Sequence[StoredOperation], priority: Priority) -> Prepared:
         """Makes the batches of operations that may share a request, after the reads that their call needs."""
+        decided = self.decide(operations)
+        if not decided.going:
+            return Prepared(settlements=decided.settlements)
+        prepared = await self._prepare(decided.going, priority)
+        return Prepared(prepared.batches, [*decided.settlements, *prepared.settlements])
+
+    def decide(
+        self,
+        operations: Sequence[StoredOperation],
+        known: Callable[[StoredOperation], Known] = lambda stored: Known(),
+    ) -> Decided:
+        """Decides what becomes of operations, by what is known of the account for each."""
+        return decide(operations, known, self._clock(), caps(self._to.revision))
+
+    async def _prepare(self, operations: Sequence[StoredOperation], priority: Priority) -> Prepared:
         first = operations[0].operation
         if first.is_gate:
             return await self._gates(operations)
@@ -87,16 +106,18 @@ class Preparation:
             raise ValueError(f"gate {operations[0].operation.step} names no segment")
         identities = [stored.operation.profile for stored in operations]
         members = await members_of_segment(self._to.client, segment.id, identities, priority="bulk")
-        return Prepared(settlements=[interpret_gate(operations, members)])
+        decided = self.decide(operations, lambda stored: Known(member=members[stored.operation.profile]))
+        return Prepared(settlements=[decided.passed()])
 
     async def _identification(self, operations: Sequence[StoredOperation], priority: Priority) -> Prepared:
         """Prepares an upsert of bare identifiers; it is not sent where an earlier answer showed them all on one
         profile."""
         keys = operations[0].operation.profile.keys()
         known = await self._journal.profile_ids(self._to.name, keys)
-        if len(known) == len(keys) and len(set(known.values())) == 1:
-            return Prepared(settlements=[skipped(operations, f"known as {next(iter(known.values()))}")])
-        return Prepared(self.batches(operations, priority))
+        on_one = len(known) == len(keys) and len(set(known.values())) == 1
+        holder = next(iter(known.values())) if on_one else None
+        decided = self.decide(operations, lambda _: Known(identified_as=holder))
+        return Prepared(self.batches(decided.going, priority), decided.settlements)
 
     async def _withdrawals(self, operations: Sequence[StoredOperation], priority: Priority) -> Prepared:
         """Prepares unsubscribes from lists.
@@ -108,10 +129,10 @@ class Preparation:
             raise ValueError(f"step {operations[0].operation.step} names no list")
         identities = {stored.seq: addressed_identity(stored.operation) for stored in operations}
         members = await members_of_list(self._to.client, target.id, identities.values())
-        on_list = [stored for stored in operations if members.get(identities[stored.seq])]
-        off_list = [stored for stored in operations if not members.get(identities[stored.seq])]
-        why = f"not on {target.name}: Klaviyo would unsubscribe the profile everywhere"
-        return Prepared(self.batches(on_list, priority), [skipped(off_list, why)] if off_list else ())
+        decided = self.decide(
+            operations, lambda stored: Known(member=bool(members.get(identities[stored.seq])))
+        )
+        return Prepared(self.batches(decided.going, priority), decided.settlements)
 
     async def _list_calls(self, operations: Sequence[StoredOperation]) -> Prepared:
         """Prepares list calls, which name profiles by id: unknown ones are found, made by an import job, or made one
@@ -134,9 +155,9 @@ class Preparation:
         named = [stored for stored in operations if stored.operation.id in ids]
         missing = [stored for stored in unknown if stored.operation.id not in ids]
         if adds:
-            settlements = [await self._make_profile(stored) for stored in missing]
+            settlements: Sequence[Settlement] = [await self._make_profile(stored) for stored in missing]
         else:
-            settlements = [skipped(missing, "no such profile: nothing to remove")] if missing else []
+            settlements = self.decide(missing, lambda _: Known(exists=False)).settlements
         return Prepared(self.batches(named, "bulk", ids), settlements)
 
     async def _make_profile(self, stored: StoredOperation) -> Settlement:

@@ -63,7 +63,7 @@ class Sender:
         self._gate = gate
         self._committer = Committer(connected, journal, clock)
         self._exchange = Exchange(connected, journal, clock)
-        self._preparation = Preparation(connected, journal, self._exchange)
+        self._preparation = Preparation(connected, journal, clock, self._exchange)
         self._conflicts = IdentityConflicts(connected, journal, clock, self._exchange)
         self._jobs = JobFollower(connected, journal, clock)
 
@@ -90,8 +90,12 @@ class Sender:
 
     async def send_events(self, events: Sequence[StoredOperation]) -> QueueUpdate:
         """Sends events in bulk."""
-        return await self._check_targets(events) or await self._send_concurrently(
-            batches.event_batches(events, self.revision)
+        if (delayed := await self._check_targets(events)) is not None:
+            return delayed
+        decided = self._preparation.decide(events)
+        prepared = batches.event_batches(decided.going, self.revision)
+        return await self._send_concurrently(
+            Prepared(prepared.batches, [*decided.settlements, *prepared.settlements])
         )
 
     async def send_again(self, unanswered: OpenRequest) -> QueueUpdate:

@@ -13,8 +13,8 @@ from typing import Any
 from askel_tui.contract.calls import Call
 from askel_tui.core.addressing import CONSENT_CALLS
 from askel_tui.core.hold_causes import Cause
-from askel_tui.core.operations import IDENTIFIERS, Identity, Operation
-from askel_tui.core.planning.plan import gate_refusal
+from askel_tui.core.operations import IDENTIFIERS, Identity, OnConflict, Operation
+from askel_tui.core.planning.disposition import resolve_conflict
 from askel_tui.core.requests.bulk import row_index_of
 from askel_tui.core.requests.differences import Difference, differences_of, find_differences
 from askel_tui.core.requests.packing import PACKED_CALLS
@@ -22,7 +22,6 @@ from askel_tui.klaviyo.client import Response
 from askel_tui.klaviyo.errors import InvalidRequest, KlaviyoError, NotInAccount
 from askel_tui.klaviyo.responses import attributes_of, resource_of
 from askel_tui.store.journal.rows import SettledOperation, StoredOperation
-from askel_tui.store.state.documents import OnConflict
 from askel_tui.sync.settlement.error_policy import Action, action_after_check, action_for, settlement_for
 from askel_tui.sync.settlement.values import HeldOperations, Retry, Settlement, single_retries
 
@@ -105,15 +104,6 @@ def interpret(
     return failed(operations, outcome, action.detail)
 
 
-def interpret_gate(operations: Sequence[StoredOperation], members: Mapping[Identity, bool]) -> Settlement:
-    """Interprets gates, by which of their profiles are in the segment, and returns the settlement."""
-    ended = []
-    for stored in operations:
-        refusal = gate_refusal(stored.operation, members[stored.operation.profile])
-        ended.append(SettledOperation(stored, "skipped" if refusal else "passed", detail=refusal))
-    return Settlement(ended)
-
-
 def failed(operations: Sequence[StoredOperation], error: KlaviyoError, detail: str) -> Settlement:
     """Makes a settlement in which operations fail with Klaviyo's reason."""
     body = error.body[:MAX_RESPONSE_BYTES] if error.body else None
@@ -123,11 +113,6 @@ def failed(operations: Sequence[StoredOperation], error: KlaviyoError, detail: s
             for stored in operations
         ]
     )
-
-
-def skipped(operations: Sequence[StoredOperation], detail: str) -> Settlement:
-    """Makes a settlement in which operations that need no request end as skipped."""
-    return Settlement([SettledOperation(stored, "skipped", detail=detail) for stored in operations])
 
 
 def replay_remark(operation: Operation) -> str | None:
@@ -214,10 +199,9 @@ def _interpret_rejected_list_call(
 def _interpret_conflict(stored: StoredOperation, error: KlaviyoError, found: ConflictFindings) -> Settlement:
     """Settles an upsert that met a conflict as the connection's policy says (docs/klaviyo.md 2.5, 3.1)."""
     identifiers = stored.operation.profile.identifiers()
-    if found.policy == "strongest":
-        strongest = Identity(**dict([next(iter(identifiers.items()))]))
-        narrowed = replace(stored.operation, profile=strongest)
-        again = replace(stored, operation=narrowed, has_fewer_identifiers=True)
+    resolution = resolve_conflict(stored.operation, found.policy, found.profiles)
+    if resolution.kind == "narrow":
+        again = replace(stored, operation=resolution.operation, has_fewer_identifiers=True)
         return Settlement(again=[[again]], again_reason=str(error))
     profiles = " and ".join(found.profiles)
     if found.merge_error is not None:

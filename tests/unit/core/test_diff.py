@@ -142,10 +142,12 @@ def test_consent_is_shown_by_channel_and_joins_the_list() -> None:
         "list Welcome Flow": {"before": False, "after": True},
     }
     assert find_changes(consent(target=None), seen).keys() == {"consent email"}
-    assert find_changes(consent(gives=False), seen) == {
+    assert find_changes(consent(gives=False, target=None), seen) == {
         "consent email": {"before": None, "after": "UNSUBSCRIBED"},
         "consent sms": {"before": "SUBSCRIBED", "after": "UNSUBSCRIBED"},
     }
+    seen.lists.add("ListWe")
+    assert find_changes(consent(gives=False), seen) == {"list Welcome Flow": {"before": True, "after": False}}
 
 
 def test_a_gate_changes_nothing() -> None:

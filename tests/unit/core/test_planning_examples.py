@@ -12,7 +12,7 @@ from askel_tui.core.planning.plan import plan
 from askel_tui.core.records.files import read_csv, read_jsonl
 from askel_tui.core.records.record import Record, RefusedLine
 from tests.support.files import EXAMPLES
-from tests.support.workflows import example, operations, planned
+from tests.support.workflows import example, operations, planned, rehearsed
 
 pytestmark = pytest.mark.clock
 
@@ -160,13 +160,13 @@ def test_a_used_gift_is_cleared_for_members_only() -> None:
     gifts = {each.id: each for each in records("other-events.jsonl") if plan(each, of) is not None}
     assert gifts.keys() == {"gift-1", "gift-2"}
     members = {("SegVip", Identity("vip@example.com")): True}
-    gate, cleared, used = planned(gifts["gift-1"], of, members).operations
+    gate, cleared, used = (each.operation for each in rehearsed(gifts["gift-1"], of, members).operations)
     assert gate.is_gate
     assert cleared.body == {"attributes": {}, "properties": {"LastGift": "Ember mug"}, "unset": ["OpenGift"]}
     assert used.body["properties"] == {"Gift": "Ember mug", "Note": "none"}
     members[("SegVip", Identity("shopper001@mapleandember.example"))] = False
-    other = planned(gifts["gift-2"], of, members)
-    assert [each.step for each in other.operations] == ["vip-only"]
+    other = rehearsed(gifts["gift-2"], of, members)
+    assert [each.operation.step for each in other.operations] == ["vip-only"]
     assert [each.step for each in other.skipped] == ["cleared", "used"]
 
 

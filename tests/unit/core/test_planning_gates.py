@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from askel_tui.core.operations import Identity
-from askel_tui.core.planning.plan import Facts, Plan, gate_refusal
-from tests.support.workflows import applied, happened, of_steps, operations, planned, problems
+from askel_tui.core.planning.disposition import gate_refusal
+from askel_tui.core.planning.rehearsal import Rehearsal
+from askel_tui.core.planning.simulated_account import Facts
+from tests.support.workflows import applied, happened, of_steps, operations, planned, problems, rehearsed
 
 ADA = Identity("ada@x.example")
 GATED = """\
@@ -30,23 +32,19 @@ def facts(vip: bool | None, loyal: bool | None) -> Facts:
     return {("SegVip", ADA): vip, ("SegLoy", ADA): loyal}
 
 
-def steps_of(found: Plan) -> list[str]:
-    return list(dict.fromkeys(each.step for each in found.operations))
-
-
-def test_without_facts_every_operation_is_planned() -> None:
-    found = planned(happened(), applied(of_steps(GATED)))
-    assert steps_of(found) == ["before", "vip", "between", "not-loyal", "after"]
-    assert found.skipped == ()
+def steps_of(found: Rehearsal) -> list[str]:
+    return list(dict.fromkeys(each.operation.step for each in found.operations))
 
 
 def test_a_gate_that_agrees_lets_everything_pass() -> None:
-    with_facts = planned(happened(), applied(of_steps(GATED)), facts(True, False))
-    assert with_facts == planned(happened(), applied(of_steps(GATED)))
+    found = rehearsed(happened(), applied(of_steps(GATED)), facts(True, False))
+    everything = planned(happened(), applied(of_steps(GATED))).operations
+    assert tuple(each.operation for each in found.operations) == everything
+    assert found.skipped == ()
 
 
 def test_a_gate_that_refuses_skips_all_steps_below_it_once_each() -> None:
-    found = planned(happened(), applied(of_steps(GATED)), facts(False, False))
+    found = rehearsed(happened(), applied(of_steps(GATED)), facts(False, False))
     assert steps_of(found) == ["before", "vip"]
     assert [(each.step, each.why) for each in found.skipped] == [
         (step, "gate vip: the profile is not in VIP") for step in ("between", "not-loyal", "after")
@@ -54,7 +52,7 @@ def test_a_gate_that_refuses_skips_all_steps_below_it_once_each() -> None:
 
 
 def test_a_later_gate_skips_only_what_is_below_it() -> None:
-    found = planned(happened(), applied(of_steps(GATED)), facts(True, True))
+    found = rehearsed(happened(), applied(of_steps(GATED)), facts(True, True))
     assert steps_of(found) == ["before", "vip", "between", "not-loyal"]
     assert [(each.step, each.why) for each in found.skipped] == [
         ("after", "gate not-loyal: the profile is in Loyal")
@@ -63,7 +61,7 @@ def test_a_later_gate_skips_only_what_is_below_it() -> None:
 
 @pytest.mark.parametrize(("vip", "loyal"), list(product([True, False, None], repeat=2)))
 def test_gates_are_anded(vip: bool | None, loyal: bool | None) -> None:
-    found = planned(happened(), applied(of_steps(GATED)), facts(vip, loyal))
+    found = rehearsed(happened(), applied(of_steps(GATED)), facts(vip, loyal))
     assert ("after" in steps_of(found)) == (vip is True and loyal is False)
     assert ("between" in steps_of(found)) == (vip is True)
     assert found.problems == ()
@@ -71,7 +69,7 @@ def test_gates_are_anded(vip: bool | None, loyal: bool | None) -> None:
 
 def test_a_gate_that_cannot_be_read_makes_the_rest_wait_and_says_so() -> None:
     for unread in ({("SegVip", ADA): None}, {}, {("SegVip", Identity("b@x.example")): True}):
-        found = planned(happened(), applied(of_steps(GATED)), unread)
+        found = rehearsed(happened(), applied(of_steps(GATED)), unread)
         assert steps_of(found) == ["before", "vip"]
         assert {each.why for each in found.skipped} == {
             "gate vip: whether the profile is in VIP can't be read; the steps below would wait"
@@ -89,7 +87,7 @@ def test_what_a_gate_requires_decides(required: bool, member: bool, passes: bool
 
 
 def test_a_record_with_problems_has_neither_operations_nor_skipped_steps() -> None:
-    found = planned(happened(phone="12"), applied(of_steps(GATED)), facts(False, False))
+    found = rehearsed(happened(phone="12"), applied(of_steps(GATED)), facts(False, False))
     assert (found.operations, found.skipped) == ((), ())
     assert found.problems
 

@@ -111,10 +111,10 @@ def test_a_number_of_too_many_digits_is_a_problem_of_its_field() -> None:
 def test_no_data_makes_planning_raise(data: dict[str, Any], revision: str) -> None:
     record = Record("r", "happened", "2026-11-23T09:14:05Z", data)
     of = applied(of_steps(ALL_KINDS, when="data.points || data.email"), revision=revision)
-    found = plan(record, of, {})
+    found = plan(record, of)
     if found is not None:
         assert bool(found.problems) != bool(found.operations)
         assert all(problem.field and problem.message for problem in found.problems)
-        again = plan(Record.decode(record.encode()), of, {})
+        again = plan(Record.decode(record.encode()), of)
         assert again is not None
         assert [each.encode() for each in again.operations] == [each.encode() for each in found.operations]

@@ -9,6 +9,7 @@ from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation, Target
 from askel_tui.core.planning.diff import ProfileState
 from askel_tui.core.planning.simulated_account import SimulatedAccount
+from tests.support.workflows import NOW
 
 LIST = Target("list", "L", "Newsletter")
 
@@ -33,7 +34,7 @@ def event(**identifiers: str) -> Operation:
 
 
 def test_a_later_operation_meets_what_an_earlier_one_left() -> None:
-    account = SimulatedAccount()
+    account = SimulatedAccount(now=NOW)
     assert account.apply(upsert(email="a@x.example")).creates_profile
     effect = account.apply(upsert(email="A@x.example", phone_number="+441"))
     assert not effect.creates_profile
@@ -42,7 +43,7 @@ def test_a_later_operation_meets_what_an_earlier_one_left() -> None:
 
 
 def test_an_address_that_moved_has_no_holder() -> None:
-    account = SimulatedAccount()
+    account = SimulatedAccount(now=NOW)
     account.add_profile(
         ProfileState("01A", {"email": "old@x.example", "external_id": "S-1", "phone_number": None})
     )
@@ -52,7 +53,7 @@ def test_an_address_that_moved_has_no_holder() -> None:
 
 
 def test_identifiers_of_two_profiles_refuse_an_upsert_and_change_nothing() -> None:
-    account = SimulatedAccount()
+    account = SimulatedAccount(now=NOW)
     one, two = ProfileState("01A", {"email": "a@x.example"}), ProfileState("01B", {"phone_number": "+441"})
     account.add_profile(one)
     account.add_profile(two)
@@ -63,7 +64,7 @@ def test_identifiers_of_two_profiles_refuse_an_upsert_and_change_nothing() -> No
 
 
 def test_a_connection_that_writes_to_the_strongest_takes_nothing_from_the_other() -> None:
-    account = SimulatedAccount(conflicts=False)
+    account = SimulatedAccount(now=NOW, on_conflict="strongest")
     account.add_profile(ProfileState("01A", {"email": "a@x.example"}))
     account.add_profile(ProfileState("01B", {"phone_number": "+441"}))
     effect = account.apply(upsert(email="a@x.example", phone_number="+441"))
@@ -74,7 +75,7 @@ def test_a_connection_that_writes_to_the_strongest_takes_nothing_from_the_other(
 
 
 def test_consent_goes_by_the_channels_own_identifier() -> None:
-    account = SimulatedAccount()
+    account = SimulatedAccount(now=NOW)
     account.add_profile(ProfileState("01A", {"phone_number": "+441"}))
     effect = account.apply(consent(email="a@x.example", phone_number="+441"))
     assert effect.creates_profile
@@ -82,7 +83,7 @@ def test_consent_goes_by_the_channels_own_identifier() -> None:
 
 
 def test_an_event_never_moves_an_identifier() -> None:
-    account = SimulatedAccount()
+    account = SimulatedAccount(now=NOW)
     account.add_profile(ProfileState("01A", {"email": "a@x.example"}))
     account.add_profile(ProfileState("01B", {"phone_number": "+441"}))
     account.apply(event(email="a@x.example", phone_number="+441"))
@@ -101,7 +102,7 @@ identities = st.builds(
 
 @given(st.lists(identities, max_size=12))
 def test_a_repeated_upsert_changes_nothing_more(given: list[Identity]) -> None:
-    account = SimulatedAccount()
+    account = SimulatedAccount(now=NOW)
     for identity in given:
         first = account.apply(upsert(**identity.identifiers()))
         again = account.apply(upsert(**identity.identifiers()))

@@ -6,7 +6,7 @@ import json
 
 from askel_tui.core.hold_causes import Cause
 from askel_tui.core.operations import Target
-from askel_tui.core.planning.plan import Skip
+from askel_tui.core.planning.rehearsal import Skip
 from askel_tui.core.problems import Problem
 from askel_tui.services.dry_run_result import (
     DryRun,
@@ -83,10 +83,15 @@ def test_the_dry_run_has_these_names_in_this_order() -> None:
         '"profile": {"email": "ada@shop.example"}, "new": true, "operations": [{"step": "list", '
         '"kind": "add_to_list", "target": {"type": "list", "id": "L1", "name": "Welcome"}, '
         '"changes": {"list Welcome": {"before": false, "after": true}}, '
-        '"request": {"method": "POST", "path": "/api/lists/L1", "body": {"data": []}}}, '
-        '{"step": "vip", "kind": "require_segment", "target": null, "changes": {}, "request": null}], '
+        '"request": {"method": "POST", "path": "/api/lists/L1", "body": {"data": []}}, "depends": null, "merges": [], '
+        '"notes": []}, '
+        '{"step": "vip", "kind": "require_segment", "target": null, "changes": {}, "request": null, '
+        '"depends": null, "merges": [], "notes": []}], '
         '"skipped": [{"step": "points", "why": "gate vip: no"}], '
-        '"problems": [{"field": "value", "message": "too long"}, {"step": "list", "message": "bad"}]}], '
+        '"problems": [{"field": "value", "message": "too long"}, {"step": "list", "message": "bad"}], '
+        '"unknown": false}], '
         '"totals": {"records": 1, "new": 1, "changed": 0, "unchanged": 0, "skipped": 0, "problems": 0, '
-        '"subscribed": 0, "unsubscribed": 0, "added": {"Welcome": 1}, "removed": {}, "events": {}, "flows": {}}}'
+        '"subscribed": 0, "unsubscribed": 0, "added": {"Welcome": 1}, "removed": {}, "events": {}, "flows": {}, '
+        '"unknown": 0, '
+        '"depends": 0, "merges": 0, "confirmations": 0}}'
     )

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from askel_tui.contract.calls import Call
+from askel_tui.contract.caps import Caps
 from askel_tui.core.operations import Identity, Operation, StepKind, Target
+from askel_tui.core.planning.disposition import Known
 from askel_tui.core.requests.bulk import Row
 from askel_tui.klaviyo.client import Response
 from askel_tui.klaviyo.errors import (
@@ -31,11 +33,11 @@ from askel_tui.klaviyo.errors import (
 )
 from askel_tui.store.journal.rows import StoredOperation
 from askel_tui.sync.settlement.bulk_calls import JobEnd, interpret_events, interpret_import
+from askel_tui.sync.settlement.dispositions import decide
 from askel_tui.sync.settlement.single_calls import (
     ConflictFindings,
     Evidence,
     interpret,
-    interpret_gate,
 )
 from askel_tui.sync.settlement.values import Settlement
 
@@ -139,7 +141,8 @@ def test_every_operation_of_a_call_is_settled_once(
 @given(count=st.integers(1, 6), inside=st.sets(st.integers(0, 5)))
 def test_every_gate_is_settled_once(count: int, inside: set[int]) -> None:
     gates = [_stored(seq, Call.GET_PROFILES_FOR_SEGMENT) for seq in range(count)]
-    settlement = interpret_gate(gates, {each.operation.profile: each.seq in inside for each in gates})
+    decided = decide(gates, lambda each: Known(member=each.seq in inside), 0, Caps())
+    settlement = decided.passed()
     assert _seqs(settlement) == list(range(count))
     assert {each.operation.seq for each in settlement.ended if each.outcome == "passed"} == inside & set(
         range(count)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from askel_tui.core.problems import did_you_mean
 
 if TYPE_CHECKING:
-    from askel_tui.store.state.documents import OnConflict
+    from askel_tui.core.operations import OnConflict
 
 ON_CONFLICT_CHOICES: tuple[tuple[str, OnConflict], ...] = (
     ("fail the record, name both profiles", "fail"),

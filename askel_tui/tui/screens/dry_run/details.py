@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from askel_tui.services.dry_run_result import remarks
 from askel_tui.services.json_documents import to_json
 from askel_tui.text.cells import truncate
 from askel_tui.text.json_text import encode_json, format_value
@@ -31,9 +32,11 @@ def record_details(record: RecordPreview, width: int) -> list[StyledText]:
         gate = operation.request is None
         parts.append((f"\n{sanitize(operation.step)} ", "bold"))
         parts.append((f"{operation.kind}{named}\n", "$primary"))
-        if gate:
+        said = remarks(operation)
+        parts += [(f"  ! {sanitize(each)}\n", "$warning") for each in said]
+        if gate and not operation.depends:
             parts.append(_gate_result(operation, record))
-        elif not operation.changes:
+        elif not operation.changes and not said:
             parts.append(("  = no change\n", "$foreground-muted"))
         for field, change in operation.changes.items():
             parts += _change_lines(field, change, width)

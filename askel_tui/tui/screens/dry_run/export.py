@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from askel_tui.services.dry_run_result import remarks
 from askel_tui.services.json_documents import to_json
 from askel_tui.text.json_text import encode_json, format_value
 from askel_tui.text.sanitizing import sanitize
@@ -38,10 +39,12 @@ def _export_rows(run: DryRun) -> Iterator[Sequence[object]]:
         for operation in record.operations:
             target = operation.target.name if operation.target else ""
             step = (operation.step, operation.kind, target)
+            note = "; ".join(remarks(operation))
             if not operation.changes:
-                yield (*first, *step, "", "", "", "gate" if operation.request is None else "no change")
+                plain = "gate" if operation.request is None else "no change"
+                yield (*first, *step, "", "", "", note or plain)
             for field, change in operation.changes.items():
-                yield (*first, *step, field, change["before"], change["after"], "")
+                yield (*first, *step, field, change["before"], change["after"], note)
         for skip in record.skipped:
             yield (*first, skip.step, "", "", "", "", "", f"skipped: {skip.why}")
         for problem in record.problems:

@@ -37,6 +37,8 @@ STATE_CELLS: Mapping[str, Cell] = {
     "new": ("+ new", "$success"),
     "changed": ("~ changed", "$warning"),
     "unchanged": ("= same", "$foreground-muted"),
+    "depends": ("? depends", "$warning"),
+    "unknown": ("○ unknown", "$foreground-muted"),
     "nothing": ("○ nothing", "$foreground-muted"),
 }
 
@@ -65,9 +67,13 @@ def record_state(record: RecordPreview) -> str:
         return "failed"
     if record.new:
         return "new"
+    if record.unknown:
+        return "unknown"
     if not record.operations:
         return "nothing"
-    return "changed" if any(each.changes for each in record.operations) else "unchanged"
+    if record.has_changes:
+        return "changed"
+    return "depends" if record.depends else "unchanged"
 
 
 def profile_identifiers(record: RecordPreview) -> str:
@@ -139,7 +145,11 @@ def totals_text(run: DryRun) -> list[StyledText]:
     if found.problems:
         parts.append((f" · ✗ {found.problems:,} would fail", "bold $error"))
     if found.skipped:
-        parts.append((f" · {found.skipped:,} stopped by a gate", "$warning"))
+        parts.append((f" · {found.skipped:,} with skipped steps", "$warning"))
+    if found.depends:
+        parts.append((f" · {found.depends:,} not known yet", "$warning"))
+    if found.unknown:
+        parts.append((f" · {found.unknown:,} unknown", ""))
     for label, sentence in effects(found):
         parts += [(f"\n{label:<8}", "$foreground-muted"), (sentence, "")]
     return parts
@@ -162,6 +172,10 @@ def effects(found: DryRunTotals) -> list[tuple[str, str]]:
     consent = [
         f"{count:,} {word}" for word in ("subscribed", "unsubscribed") if (count := getattr(found, word))
     ]
+    if found.confirmations:
+        consent.append(f"{pluralize(found.confirmations, 'confirmation')} sent, to be clicked first")
     if consent:
         lines.append(("consent", ", ".join(consent)))
+    if found.merges:
+        lines.append(("merges", f"{pluralize(found.merges, 'profile')} merged into others, for good"))
     return lines

@@ -114,6 +114,7 @@ class AuditChain:
             connection=decision.connection,
             workflow=decision.workflow,
             step=decision.step,
+            record=decision.record,
             response={"detail": detail} if detail else None,
         )
 

@@ -1,0 +1,107 @@
+"""Rehearses the plan of a record against a simulated account: what would become of each of its operations. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from askel_tui.core.operations import Operation
+from askel_tui.core.planning.plan import Plan
+from askel_tui.core.planning.simulated_account import Effect, SimulatedAccount
+from askel_tui.core.problems import Problem
+
+NEW_PROFILE_LABEL = "a new one"
+"""The text that stands for the id of a profile that an earlier record would make."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A step that would be skipped, and why."""
+
+    step: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class RehearsedOperation:
+    """An operation that would be sent, or may be, with its effect; a gate among them is read."""
+
+    operation: Operation
+    effect: Effect
+
+    @property
+    def depends(self) -> str | None:
+        """What it hangs on whether the operation is sent, or which answer a gate gets."""
+        return self.effect.disposition.why if self.effect.disposition.kind == "depends" else None
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What would become of a record under a workflow."""
+
+    operations: tuple[RehearsedOperation, ...]
+    skipped: tuple[Skip, ...]
+    problems: tuple[Problem, ...]
+    known: bool
+    """True if the account has the record's profile before the first operation."""
+
+    @property
+    def creates_profile(self) -> bool:
+        """True if the record would make its profile."""
+        return any(each.effect.creates_profile for each in self.operations)
+
+
+def rehearse(planned: Plan, account: SimulatedAccount) -> Rehearsal:
+    """Applies the operations of a plan to the account, in order, as far as live would send them."""
+    known = account.find(planned.profile) is not None
+    operations: list[RehearsedOperation] = []
+    skipped: list[Skip] = []
+    problems = list(planned.problems)
+    depends: str | None = None
+    for number, operation in enumerate(planned.operations):
+        effect = account.apply(operation, depends=depends)
+        kind, why = effect.disposition.kind, effect.disposition.why
+        later = planned.operations[number + 1 :]
+        if operation.is_gate:
+            operations.append(RehearsedOperation(operation, effect))
+            if kind in ("skip", "wait"):
+                skipped += _skips(later, operation, f"gate {operation.step}: {why}")
+                break
+            if kind == "depends" and depends is None:
+                depends = f"gate {operation.step}: {why}"
+            continue
+        if kind == "skip":
+            skipped.append(Skip(operation.step, why))
+            continue
+        problem = _refusal(operation, effect)
+        if kind != "refuse":
+            operations.append(RehearsedOperation(operation, effect))
+        if problem is not None:
+            problems.append(problem)
+            skipped += _skips(later, operation, f"step {operation.step} would be refused")
+            break
+    return Rehearsal(tuple(operations), tuple(skipped), tuple(problems), known)
+
+
+def _skips(later: Sequence[Operation], after: Operation, why: str) -> list[Skip]:
+    """Lists the steps of later operations, each once."""
+    steps = dict.fromkeys(each.step for each in later)
+    steps.pop(after.step, None)
+    return [Skip(step, why) for step in steps]
+
+
+def _refusal(operation: Operation, effect: Effect) -> Problem | None:
+    """Makes the problem of an operation that Klaviyo would refuse: for a value, or for identifiers of several profiles
+    (409, docs/klaviyo.md 3.1)."""
+    if effect.disposition.kind == "refuse":
+        return Problem(effect.disposition.why, field=effect.disposition.field, step=operation.step)
+    if not effect.conflicting_profiles:
+        return None
+    who = ", ".join(operation.profile.identifiers().values())
+    ids = " and ".join(
+        NEW_PROFILE_LABEL if each.id in (None, "new") else str(each.id)
+        for each in effect.conflicting_profiles
+    )
+    count = len(effect.conflicting_profiles)
+    message = f"{who} belong to {count} profiles ({ids}): Klaviyo would refuse the write"
+    return Problem(message, field="profile", step=operation.step)
