@@ -142,9 +142,7 @@ async def _read_account(
     consent = any(each.call in CONSENT_CALLS for each in operations)
     found = await find_profiles(client, asked, additional_fields=["subscriptions"] if consent else ())
     read = {each.id: each for first in found.values() if first for each in (first, *first.conflicting)}
-    members: dict[tuple[str, Identity], bool | None] = {}
     facts = AccountFacts(
-        members,
         {each.id: each.opt_in_process for each in catalog.lists},
         {each.id: segment_reads(each.definition) for each in catalog.segments},
     )
@@ -167,7 +165,7 @@ async def _read_account(
             client, segment_id, _profiles_for_target(operations, "segment", segment_id)
         )
         for identity, member in in_segment.items():
-            members[segment_id, identity] = member
+            profiles.add_member(segment_id, identity, member)
     return profiles
 
 
@@ -221,6 +219,7 @@ def _preview_operation(rehearsed: RehearsedOperation, revision: str) -> Operatio
         effect.changes,
         request,
         rehearsed.depends,
+        rehearsed.passes,
         merges,
         effect.notes,
     )

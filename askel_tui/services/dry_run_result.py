@@ -44,6 +44,8 @@ class OperationPreview:
     request: RequestPreview | None
     depends: str | None = None
     """What it hangs on that it is sent (a gate: which answer it gets), where that can't be known beforehand."""
+    passes: bool | None = None
+    """Whether a gate lets the steps below it run, where that is known."""
     merges: tuple[MergePreview, ...] = ()
     notes: tuple[str, ...] = ()
     """What else is to be said of it: a confirmation that is sent first, identifiers that are left out."""
@@ -114,7 +116,8 @@ def remarks(operation: OperationPreview) -> list[str]:
     """Lists what is to be said of an operation beside its changes, for people."""
     merges = [f"{each.source} is merged into {each.into}, for good" for each in operation.merges]
     depends = [f"depends on {operation.depends}"] if operation.depends else []
-    return [*merges, *depends, *operation.notes]
+    closed = ["not let through"] if operation.passes is False else []
+    return [*merges, *depends, *closed, *operation.notes]
 
 
 class Totals:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from textwrap import indent
 from typing import Any
 
 from askel_tui.contract.endpoints import NEWEST
 from askel_tui.core.catalog import Catalog, FlowEntry, FlowTrigger, ListEntry, MetricEntry, SegmentEntry
-from askel_tui.core.operations import Operation
+from askel_tui.core.operations import Identity, Operation
+from askel_tui.core.planning.diff import ProfileState
 from askel_tui.core.planning.plan import Plan, plan
 from askel_tui.core.planning.rehearsal import Rehearsal, rehearse
-from askel_tui.core.planning.simulated_account import AccountFacts, Facts, SimulatedAccount
+from askel_tui.core.planning.simulated_account import SimulatedAccount
 from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.records.record import Record
 from askel_tui.core.targets.pinning import pin_targets
@@ -114,9 +116,19 @@ def planned(record: Record, of: AppliedWorkflow) -> Plan:
     return found
 
 
+Facts = Mapping[tuple[str, Identity], bool | None]
+"""Memberships by (segment id, identity); None where they could not be read."""
+
+
 def rehearsed(record: Record, of: AppliedWorkflow, members: Facts) -> Rehearsal:
-    """What would become of a record in an account without profiles, of which the memberships are known."""
-    return rehearse(planned(record, of), SimulatedAccount(AccountFacts(members), now=NOW))
+    """What would become of a record in an account that has the profiles whose memberships are known."""
+    account = SimulatedAccount(now=NOW)
+    account.add_profile(ProfileState("01", {"email": "ada@x.example"}))
+    for number, identity in enumerate(dict.fromkeys(identity for _, identity in members)):
+        account.add_profile(ProfileState(f"01{number}", dict(identity.identifiers())))
+    for (segment, identity), member in members.items():
+        account.add_member(segment, identity, member)
+    return rehearse(planned(record, of), account)
 
 
 def operations(record: Record, of: AppliedWorkflow) -> tuple[Operation, ...]:

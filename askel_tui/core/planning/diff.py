@@ -35,6 +35,8 @@ class ProfileState:
     properties: dict[str, Any] = field(default_factory=dict)
     lists: set[str] = field(default_factory=set)
     """The ids of the lists that the profile is on, among those that the operations name."""
+    segments: dict[str, bool] = field(default_factory=dict)
+    """Whether the profile is in a segment, by the segment's id, where that was read."""
     consent: dict[str, str] = field(default_factory=dict)
     """The consent by channel, where it was read."""
     events: set[str] = field(default_factory=set)

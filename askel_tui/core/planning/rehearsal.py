@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from askel_tui.core.operations import Operation
+from askel_tui.core.planning.disposition import Disposition
 from askel_tui.core.planning.plan import Plan
 from askel_tui.core.planning.simulated_account import Effect, SimulatedAccount
 from askel_tui.core.problems import Problem
@@ -33,6 +34,12 @@ class RehearsedOperation:
     def depends(self) -> str | None:
         """What it hangs on whether the operation is sent, or which answer a gate gets."""
         return self.effect.disposition.why if self.effect.disposition.kind == "depends" else None
+
+    @property
+    def passes(self) -> bool | None:
+        """Whether a gate lets the steps below it run; None for other operations, and where it can't be known."""
+        kind = self.effect.disposition.kind
+        return kind == "send" if self.operation.is_gate and kind in ("send", "skip") else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,11 @@ def rehearse(planned: Plan, account: SimulatedAccount) -> Rehearsal:
         if kind == "skip":
             skipped.append(Skip(operation.step, why))
             continue
+        if kind == "refuse" and depends is not None:
+            open_end = Disposition("depends", f"{depends}; then it would be refused: {why}")
+            operations.append(RehearsedOperation(operation, replace(effect, disposition=open_end)))
+            skipped += _skips(later, operation, f"step {operation.step} would be refused")
+            break
         problem = _refusal(operation, effect)
         if kind != "refuse":
             operations.append(RehearsedOperation(operation, effect))

@@ -26,9 +26,6 @@ from askel_tui.core.planning.disposition import (
 )
 from askel_tui.core.segments import SegmentReads
 
-Facts = Mapping[tuple[str, Identity], bool | None]
-"""Memberships by (segment id, identity); None where they could not be read."""
-
 
 @dataclass(frozen=True, slots=True)
 class Effect:
@@ -53,7 +50,6 @@ class Effect:
 class AccountFacts:
     """What was read of an account besides its profiles."""
 
-    members: Facts = field(default_factory=dict)
     opt_in: Mapping[str, str | None] = field(default_factory=dict)
     """The opt-in process of each list, by its id."""
     segments: Mapping[str, SegmentReads | None] = field(default_factory=dict)
@@ -78,6 +74,8 @@ class SimulatedAccount:
         self._now = now
         self._limits = limits or Caps()
         self._holders: dict[str, ProfileState] = {}
+        self._members: dict[tuple[str, Identity], tuple[bool | None, list[ProfileState]]] = {}
+        """What was read of memberships, by segment id and identity, with the holders of the identifiers then."""
         self._unsettled_keys: dict[str, str] = {}
         """Why it is not known who holds an identifier, by its key."""
 
@@ -85,6 +83,17 @@ class SimulatedAccount:
         """Adds a profile that the account has."""
         for key in _keys(profile):
             self._holders.setdefault(key, profile)
+
+    def add_member(self, segment_id: str, identity: Identity, member: bool | None) -> None:
+        """Adds whether a profile with one of the identifiers is in the segment; None where that can't be read.
+
+        The profiles of the account were added before.
+        """
+        holders = self._found(identity)
+        self._members[segment_id, identity] = member, holders
+        if member is False or (member is True and len(holders) == 1):
+            for holder in holders:
+                holder.segments[segment_id] = member
 
     def find(self, identity: Identity) -> ProfileState | None:
         """Finds the profile that holds the strongest of the identifiers that are held."""
@@ -108,7 +117,8 @@ class SimulatedAccount:
             return Effect(profile, changes, found)
         if operation.call == Call.CREATE_OR_UPDATE_PROFILE and len(holders) > 1:
             return self._apply_conflicting(operation, holders)
-        return self._write(operation, profile, found, _opt_in_notes(operation, known))
+        notes = (found.why,) if found.kind == "confirm" else _opt_in_notes(operation, known)
+        return self._write(operation, profile, found, notes)
 
     def _apply_conflicting(self, operation: Operation, holders: list[ProfileState]) -> Effect:
         resolution = resolve_conflict(operation, self._on_conflict, holders)
@@ -125,6 +135,7 @@ class SimulatedAccount:
             return replace(effect, operation=resolution.operation, notes=(*effect.notes, note))
         into, gained = holders[0], dict[str, Change]()
         for source in holders[1:]:
+            into.segments.clear()  # a segment may have another answer for the profile that they become
             gained |= diff.merge_into(into, source)
             for key in _keys(source):
                 if self._holders.get(key) is source:
@@ -167,8 +178,9 @@ class SimulatedAccount:
         )
         match operation.call:
             case Call.GET_PROFILES_FOR_SEGMENT:
-                member = self._facts.members.get((ident, operation.profile))
-                return Known(member=member, changing=changing or self._segment_changing(operation, profile))
+                member, unclear = self._member(ident, operation.profile)
+                changing = changing or unclear or self._segment_changing(operation, profile)
+                return Known(member=member, changing=changing)
             case Call.REMOVE_PROFILES_FROM_LIST:
                 changing = changing or profile.unsettled.get("profile")
                 return Known(exists=profile.id is not None, changing=changing)
@@ -178,6 +190,21 @@ class SimulatedAccount:
                 changing = changing or profile.unsettled.get(f"list {ident}")
                 return Known(member=ident in profile.lists, changing=changing)
         return Known(changing=changing)
+
+    def _member(self, segment_id: str, identity: Identity) -> tuple[bool | None, str | None]:
+        """Finds whether a profile with one of the identifiers is in the segment, or why that is not clear."""
+        member, before = self._members.get((segment_id, identity), (None, None))
+        if before is None:
+            return None, None
+        holders = self._found(identity)
+        if [id(each) for each in holders] == [id(each) for each in before]:
+            return member, None
+        answers = [False if "profile" in each.written else each.segments.get(segment_id) for each in holders]
+        if True in answers:
+            return True, None
+        if None in answers:
+            return None, "which profile has the identifiers by then"
+        return False, None
 
     def _segment_changing(self, gate: Operation, profile: ProfileState) -> str | None:
         """Describes the write of this run after which the segment may have another answer; None without one."""

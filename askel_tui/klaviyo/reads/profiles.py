@@ -141,7 +141,7 @@ async def _members(
     if len(wanted) >= full_read_from:
         member_keys = await _all_member_keys(client, call, ids, len(wanted), priority)
         if member_keys is not None:
-            return {each: not member_keys.isdisjoint(each.keys()) for each in wanted}
+            return {each: not member_keys.isdisjoint(_group_keys(each)) for each in wanted}
     # Members cannot be asked for by external id: such a profile is looked up first.
     external = [each for each in wanted if each.email is None and each.phone_number is None]
     known = await find_profiles(client, external, only_fields=(), priority=priority) if external else {}
@@ -152,7 +152,7 @@ async def _members(
         query = sparse_fields("profile", IDENTIFIERS)
         for resource in await _matching(client, call, ids, name, values, query, priority):
             keys.update(_read(resource).identity.keys())
-    members = {each: not keys.isdisjoint(identity.keys()) for each, identity in asked.items()}
+    members = {each: not keys.isdisjoint(_group_keys(identity)) for each, identity in asked.items()}
     for each, read in known.items():
         if read is not None and asked[each].email is None and asked[each].phone_number is None:
             members[each] = group_id in await _groups(client, kind, read.id, priority)
@@ -192,6 +192,16 @@ async def _matching(
         pages = client.pages(call, ids=ids, query={**query, "filter": text}, priority=priority)
         found += [resource async for resource in pages]
     return found
+
+
+def _group_keys(identity: Identity) -> tuple[str, ...]:
+    """Returns the keys by which a group's members are asked for: the external id only where there is nothing else.
+
+    So the answer for one identity is the same, whichever others are asked for with it.
+    """
+    if identity.email is None and identity.phone_number is None:
+        return identity.keys()
+    return Identity(identity.email, identity.phone_number).keys()
 
 
 def _values(identities: Iterable[Identity], name: str) -> list[str]:

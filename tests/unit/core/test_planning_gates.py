@@ -10,8 +10,16 @@ import pytest
 from askel_tui.core.operations import Identity
 from askel_tui.core.planning.disposition import gate_refusal
 from askel_tui.core.planning.rehearsal import Rehearsal
-from askel_tui.core.planning.simulated_account import Facts
-from tests.support.workflows import applied, happened, of_steps, operations, planned, problems, rehearsed
+from tests.support.workflows import (
+    Facts,
+    applied,
+    happened,
+    of_steps,
+    operations,
+    planned,
+    problems,
+    rehearsed,
+)
 
 ADA = Identity("ada@x.example")
 GATED = """\

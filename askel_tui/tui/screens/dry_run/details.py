@@ -14,7 +14,7 @@ from askel_tui.tui.text.curl import curl_command
 
 if TYPE_CHECKING:
     from askel_tui.core.planning.diff import Change
-    from askel_tui.services.dry_run_result import OperationPreview, RecordPreview
+    from askel_tui.services.dry_run_result import RecordPreview
 
 
 def record_details(record: RecordPreview, width: int) -> list[StyledText]:
@@ -33,9 +33,12 @@ def record_details(record: RecordPreview, width: int) -> list[StyledText]:
         parts.append((f"\n{sanitize(operation.step)} ", "bold"))
         parts.append((f"{operation.kind}{named}\n", "$primary"))
         said = remarks(operation)
-        parts += [(f"  ! {sanitize(each)}\n", "$warning") for each in said]
-        if gate and not operation.depends:
-            parts.append(_gate_result(operation, record))
+        sign = "✗" if operation.passes is False else "!"
+        parts += [(f"  {sign} {sanitize(each)}\n", "$warning") for each in said]
+        if operation.passes is True:
+            parts.append(("  ✓ let through\n", "$success"))
+        elif gate and not said:
+            parts.append(("  ✗ not let through\n", "$warning"))
         elif not operation.changes and not said:
             parts.append(("  = no change\n", "$foreground-muted"))
         for field, change in operation.changes.items():
@@ -46,12 +49,6 @@ def record_details(record: RecordPreview, width: int) -> list[StyledText]:
             (f"skipped: {sanitize(skip.why)}\n", "$warning"),
         ]
     return parts
-
-
-def _gate_result(operation: OperationPreview, record: RecordPreview) -> StyledText:
-    named = f"gate {operation.step}:"
-    closed = any(skip.why.startswith(named) for skip in record.skipped)
-    return ("  ✗ not let through\n", "$warning") if closed else ("  ✓ let through\n", "$success")
 
 
 def _change_lines(field: str, change: Change, width: int) -> list[StyledText]:
