@@ -130,9 +130,10 @@ def _show_record(record: RecordPreview) -> None:
     for operation in record.operations:
         target = operation.target
         names = f"  {target.type} {format_cell(target.name)}" if target else ""
-        nothing = "" if operation.changes or operation.depends or operation.notes else "  (no change)"
+        said = remarks(operation)
+        nothing = "" if operation.changes or said else "  (no change)"
         put(f"  {operation.step:<{width}}  {operation.kind}{names}{nothing}")
-        for remark in remarks(operation):
+        for remark in said:
             put(f"  {'':<{width}}    {format_cell(remark)}")
         for field, change in operation.changes.items():
             for line in _change_lines(field, change):
