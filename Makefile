@@ -6,7 +6,7 @@ LOCK   := .ci/requirements.lock
 RUN    := .ci/requirements-run.lock
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check
 
-.PHONY: demo test lint format proofs long bench lock wheel clean
+.PHONY: demo test lint format proofs simulate long bench lock wheel clean
 
 # Needs what running needs, and none of the tools for tests and lint.
 demo: $(VENV)/.runs
@@ -32,6 +32,11 @@ format: $(VENV)/.installed
 proofs: $(VENV)/.installed
 	TESTS_EXAMPLES=proofs $(BIN)/python -m pytest -m "(slow or hypothesis) and not long" -n auto --dist worksteal
 	$(BIN)/python -m tests.support.clocks
+
+# The engine against a simulated account: one seed, or with HOURS fresh ones from it on (tests/simulator/README.md).
+simulate: $(VENV)/.installed
+	$(BIN)/python -m tests.simulator $(SEED) $(if $(HOURS),--hours $(HOURS)) $(if $(COUNT),--count $(COUNT)) \
+	  $(if $(ACTIONS),--actions $(ACTIONS)) $(if $(KINDS),--kinds $(KINDS))
 
 # Hours of seeds and examples; for a closing note, not for CI.
 long: $(VENV)/.installed

@@ -50,7 +50,7 @@ class Pins:
             await self.active()
         found = {}
         everywhere = frozenset().union(*(self._cleared_properties or {}).values())
-        for workflow, version, step in keys:
+        for workflow, version, step in sorted(keys):
             one = (await self._pins_of_version(workflow, version)).get(step)
             if one is not None:
                 found[workflow, version, step] = replace(one, cleared=one.cleared | everywhere)

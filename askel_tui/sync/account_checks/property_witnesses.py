@@ -53,7 +53,7 @@ class PropertyWitnesses:
         for step, dependencies in steps.items():
             if dependencies.properties:
                 by_step[step] = await self._find_witnesses(step, dependencies.properties)
-        identities = {witness.identity for witnesses in by_step.values() for witness in witnesses}
+        identities = dict.fromkeys(each.identity for witnesses in by_step.values() for each in witnesses)
         if not identities:
             return {}
         profiles = await find_profiles(client, identities, only_fields=["properties"], priority="bulk")

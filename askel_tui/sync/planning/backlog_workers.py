@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -37,7 +38,7 @@ class BacklogWorkers:
         self._wanted = False
         """True if the workers are to run."""
         self._transition: asyncio.Task[None] | None = None
-        self._last_backlog_at = 0.0
+        self._last_backlog_at = -math.inf
 
     def update(self, has_backlog: bool) -> None:
         """Starts or stops the workers in the background, as there is a backlog or none."""

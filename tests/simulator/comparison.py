@@ -1,0 +1,138 @@
+"""Compares what a run left behind with what ought to have happened; each difference is a sentence."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from askel_tui.core.operations import operation_id
+from askel_tui.store.journal.rows import AuditEntry
+from tests.simulator.reference import Reference
+from tests.simulator.run import Ending
+from tests.simulator.story import Story
+from tests.simulator.workflows import CONNECTION, IDENTIFIERS, VERSIONS
+
+ENDS = {"written", "unconfirmed", "failed", "skipped", "passed", "discarded"}
+"""The words of the audit for the end of an operation."""
+
+FITTING: dict[str, set[str]] = {
+    "done": {"written", "unconfirmed", "skipped"},
+    "nothing": {"skipped", "written", "unconfirmed"},
+    "passed": {"passed"},
+    "stopped": {"skipped"},
+    "failed": {"failed"},
+}
+"""The words that fit what ought to have become of a step.
+
+A state write that later ones wrote over may be skipped; what had nothing to do may find something where it was held
+back. What the account holds in the end says whether that was right.
+"""
+
+Key = tuple[str, str, str]
+"""Workflow, record and step."""
+
+
+def differences(story: Story, ending: Ending) -> list[str]:
+    """Finds everything that is not as it ought to be."""
+    found = list(_of_the_run(ending))
+    if ending.ended is not None:
+        return found
+    ends = _ends(ending)
+    reference = _execute(story, ending, ends)
+    return [*found, *_of_the_account(ending, reference), *_of_the_audit(ends, reference)]
+
+
+def _of_the_run(ending: Ending) -> Iterator[str]:
+    if ending.ended is not None:
+        yield f"the run did not end: {ending.ended}"
+    if ending.broken is not None:
+        yield f"the audit's chain is broken at {ending.broken}"
+    if ending.self_made_429s:
+        yield f"{ending.self_made_429s} requests were refused for the rate"
+    for hold in ending.holds:
+        yield f"{hold.workflow} {hold.step} is held at the end: {hold.cause}, {hold.detail}"
+
+
+def _execute(story: Story, ending: Ending, ends: Mapping[Key, list[AuditEntry]]) -> Reference:
+    answers = {key: entries[-1].status == "passed" for key, entries in ends.items()}
+    planned = _versions(ending, ends)
+    reference = Reference(story.known, answers)
+    for record in ending.records:
+        for workflow in VERSIONS:
+            version = ending.versions[workflow][planned.get((workflow, record["id"]), 1) - 1]
+            reference.execute(record, workflow, VERSIONS[workflow][version])
+    return reference
+
+
+def _versions(ending: Ending, ends: Mapping[Key, list[AuditEntry]]) -> dict[tuple[str, str], int]:
+    """Finds the version under which each record was planned by each workflow: an operation's id names it."""
+    found: dict[tuple[str, str], int] = {}
+    for (workflow, record, step), entries in ends.items():
+        for version in range(1, len(ending.versions[workflow]) + 1):
+            if operation_id(CONNECTION, workflow, version, record, step) == entries[-1].operation:
+                found[workflow, record] = version
+    return found
+
+
+def _ends(ending: Ending) -> dict[Key, list[AuditEntry]]:
+    """Finds the entries that end each step of each record; upserts of bare identifiers come before their step."""
+    ends: dict[Key, list[AuditEntry]] = defaultdict(list)
+    for entry in ending.entries:
+        if entry.operation is None or entry.status not in ENDS or "entry" in (entry.response or {}):
+            continue
+        ends[entry.workflow or "", entry.record or "", entry.step or ""].append(entry)
+    return ends
+
+
+def _of_the_audit(ends: Mapping[Key, list[AuditEntry]], reference: Reference) -> Iterator[str]:
+    for key, outcome in reference.outcomes.items():
+        entries = ends.get(key, [])
+        if not entries:
+            yield f"{' '.join(key)}: no entry, but it ought to be {outcome}"
+            continue
+        if entries[-1].status not in FITTING[outcome]:
+            why = (entries[-1].response or {}).get("detail")
+            yield f"{' '.join(key)}: {entries[-1].status} ({why}), but it ought to be {outcome}"
+        twice = [each for each, times in Counter(e.operation for e in entries).items() if times > 1]
+        if twice:
+            yield f"{' '.join(key)}: {len(entries)} entries end it"
+    for key in ends.keys() - reference.outcomes.keys():
+        yield f"{' '.join(key)}: {ends[key][-1].status}, but it ought not to be tried"
+
+
+def _of_the_account(ending: Ending, reference: Reference) -> Iterator[str]:
+    expected = {_name(each): each for each in (person.shown() for person in reference.people)}
+    found = {_name(each): each for each in _people(ending.state)}
+    for name in sorted(expected.keys() | found.keys()):
+        if name not in found:
+            yield f"{name} is not in the account"
+        elif name not in expected:
+            yield f"{name} is in the account, and ought not to be: {json.dumps(found[name])}"
+        else:
+            for field, value in expected[name].items():
+                if found[name][field] != value:
+                    yield f"{name}: {field} is {found[name][field]}, but it ought to be {value}"
+
+
+def _people(state: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Reads the account's profiles in the reference's form."""
+    lists = {each["id"]: each["name"] for each in state["lists"]}
+    events: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for event in state["events"]:
+        events[event["profile"]].append((event["metric"], event["properties"]["N"]))
+    for profile in state["profiles"]:
+        yield {
+            "identifiers": {name: profile[name] for name in sorted(IDENTIFIERS) if profile.get(name)},
+            "first_name": profile.get("first_name"),
+            "properties": dict(sorted(profile["properties"].items())),
+            "lists": sorted(profile["lists"]),
+            "consent": profile["consent"].get("email.marketing"),
+            "left": sorted(lists[each["list_id"]] for each in profile["list_suppressions"]),
+            "events": sorted(events[profile["id"]]),
+        }
+
+
+def _name(person: Mapping[str, Any]) -> str:
+    return " ".join(person["identifiers"].values())
