@@ -9,6 +9,8 @@ import pytest
 from askel_tui.core.planning.replanning import Consents
 from askel_tui.services import workflows
 from askel_tui.services.replanning import UnsentOperations
+from askel_tui.store.sqlite.journal import SqliteJournal
+from askel_tui.sync.engine.commands import CommandRefused
 from tests.support.bad_days import (
     WELCOME,
     assert_in_order,
@@ -163,6 +165,117 @@ async def test_what_waits_in_a_running_engine_goes_out_as_the_new_version_plans_
     events = bench.events("First Points Earned")
     assert [event["value"] for event in events] == sorted(event["value"] for event in events)
     await assert_in_order(bench)
+
+
+PHONE = WELCOME.replace("email: data.shopper.email", "email: data.shopper.mail")
+
+
+async def _holds(bench: Workbench) -> set[tuple[int, str, int]]:
+    return {(each.version, each.cause, each.waiting) for each in await bench.instance.journal.holds()}
+
+
+async def _held_tiers(bench: Workbench, **shopper: Any) -> None:
+    """Three records whose tier a person holds under version 1; the rest of them was sent."""
+    await bench.apply(WELCOME)
+    await order(bench, "hold", workflow="welcome", step="tier")
+    await bench.take(
+        points(number, mail=f"new{number}@mapleandember.example", **shopper) for number in range(3)
+    )
+    await bench.drain()
+
+
+async def test_a_record_that_gets_another_profile_is_sent_to_neither_until_a_person_says_so(
+    bench: Workbench,
+) -> None:
+    await _held_tiers(bench)
+    await bench.apply(PHONE, activate=False)
+    assert (await _activate(bench))["replanned"] == {"held": 3}
+    before = bench.sandbox.world.logged_count
+    assert await _holds(bench) == {(1, "other_identity", 3), (2, "person", 0)}
+    with pytest.raises(CommandRefused, match="--accept-identity"):
+        await order(bench, "release", workflow="welcome", version=1)
+    await bench.drain()
+    assert not [each for each in bench.requests(after=before) if each["method"] == "POST"]
+
+    await order(bench, "replan", workflow="welcome", consents={"accept_identity": True})
+    await order(bench, "release", workflow="welcome")
+    await bench.drain()
+    assert await held(bench) == {}
+    for number in range(3):
+        assert bench.profile(f"new{number}@mapleandember.example")["properties"]["LoyaltyTier"] == "gold"
+    await assert_in_order(bench)
+
+
+async def test_a_record_that_the_new_version_refuses_is_held_until_it_is_closed(bench: Workbench) -> None:
+    await _held_tiers(bench)
+    await bench.apply(WELCOME.replace("\nprofile:", "\nwhen: data.points > `6`\nprofile:"), activate=False)
+    assert (await _activate(bench))["replanned"] == {"held": 2, "replanned": 1}
+    assert await _holds(bench) == {(1, "unmatched", 2), (2, "person", 1)}
+    await order(bench, "release")
+    await bench.drain()
+    assert await _holds(bench) == {(1, "unmatched", 2)}
+    await order(bench, "replan", workflow="welcome", consents={"close_unmatched": True})
+    assert await held(bench) == {}
+    closed = await bench.audit(status="discarded")
+    assert [(each.record, each.actor) for each in closed] == [("t-0", ACTOR), ("t-1", ACTOR)]
+    assert "version 2 refuses the record" in str(closed[0].response)
+    assert (await bench.instance.journal.counts())["welcome"].held == 0
+    await assert_in_order(bench)
+
+
+async def test_a_step_that_is_gone_is_closed_and_a_new_one_is_added_once(bench: Workbench) -> None:
+    await _held_tiers(bench)
+    changed = WELCOME.replace("  - id: tier\n    upsert", "  - id: level\n    upsert") + (
+        "  - id: promotions\n    add_to_list: Newsletter\n"
+    )
+    await bench.apply(changed, activate=False)
+    # The tier step goes on under its new name: it is the only one of its kind.
+    assert (await _activate(bench))["replanned"] == {"replanned": 3, "added": 3}
+    await order(bench, "release")
+    await bench.drain()
+    assert len(bench.on_list("Newsletter")) >= 3
+    await bench.apply(
+        WELCOME.replace("- id: tier", "- id: other").replace("LoyaltyTier", "X"), activate=False
+    )
+    assert (await _activate(bench, unsent=None))["replanned"] == {}
+    assert (await settled(bench))["promotions written"] == 3
+    await assert_in_order(bench)
+
+
+@pytest.mark.parametrize("parts", [0, 1, 2])
+async def test_re_planning_that_was_interrupted_goes_on_before_anything_is_sent(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, parts: int
+) -> None:
+    await _rename_and_hold(bench)
+    await bench.apply(REPAIRED, activate=False)
+    bench.set_limits(records_per_transaction=2)
+    done: list[Any] = []
+
+    async def interrupted(journal: SqliteJournal, *given: Any) -> list[int]:
+        if len(done) == parts:
+            raise Interrupted
+        done.append(given)
+        return await apply(journal, *given)
+
+    apply = SqliteJournal.apply_replans
+    with monkeypatch.context() as patched:
+        patched.setattr(SqliteJournal, "apply_replans", interrupted)
+        with pytest.raises(Interrupted):
+            await _activate(bench)
+    assert len(done) == parts
+    before = bench.sandbox.world.logged_count
+    await _sent(bench, range(25, 27))
+    for number in range(27):
+        assert bench.profile(f"t{number}@mapleandember.example")["properties"]["LoyaltyLevel"] == "gold"
+    assert "LoyaltyTier" not in str([each["body"] for each in bench.requests(after=before)])
+    [ended] = await bench.audit(kind="replanned")
+    assert (ended.response or {})["detail"] == {"version": 2, "replanned": 5}
+    assert await held(bench) == {}
+    await assert_in_order(bench)
+
+
+class Interrupted(Exception):
+    """Stands for kill -9."""
 
 
 async def _waiting(bench: Workbench, wanted: int) -> bool:

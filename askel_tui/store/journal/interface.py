@@ -47,6 +47,7 @@ from askel_tui.store.journal.tables import profile_ids as profile_ids_table
 from askel_tui.store.journal.tables import records as records_table
 from askel_tui.store.journal.tables import runs as runs_table
 from askel_tui.store.journal.tables.audit import chain, confirmations, queries
+from askel_tui.store.journal.tables.replanning import StoredReplan
 from askel_tui.store.journal.transaction_runner import TransactionRunner, reads, writes
 
 Clock = Callable[[], int]
@@ -113,7 +114,6 @@ class Journal(TransactionRunner):
     read_unsent_records = reads(replanning.read_records)
     has_unsent = reads(replanning.has_unsent)
     begin_replan = writes(replanning.begin_replan)
-    apply_replans = writes(replanning.apply_replans)
     end_replan = writes(replanning.end_replan)
     counts = reads(counters.read_counts)
     record_counts = reads(counters.read_record_counts)
@@ -228,6 +228,14 @@ class Journal(TransactionRunner):
             [each.seq for each in (*held, *(one.operation for one in delayed))] if may_be_written else (),
         )  # fmt: skip
         self._report_joined(await self._write(requests.answer_request, settlement))
+
+    async def apply_replans(
+        self, state: WorkflowState, replans: Sequence[StoredReplan], actor: str, now: int
+    ) -> list[int]:
+        """Puts new operations of records in place of the unsent ones. Returns the records that changed meanwhile."""
+        changed, joined = await self._write(replanning.apply_replans, state, replans, actor, now)
+        self._report_joined(joined)
+        return changed
 
     def _report_joined(self, joined: JoinedLines) -> None:
         for listener in self.line_listeners if joined else ():

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Literal
 
 from askel_tui.core.exit_codes import AskelError, ExitCode
-from askel_tui.core.hold_causes import Cause
+from askel_tui.core.hold_causes import Cause, hold_cause
 from askel_tui.core.operations import Operation
 from askel_tui.core.records.record import Record
 from askel_tui.core.workflows.model import DIRECT_VERSION
@@ -160,6 +160,15 @@ async def _act_on_holds(
     ]
     if not wanted:
         raise CommandRefused("nothing is held there; `askel hold list` shows what is")
+    if act == "release":
+        undecided = [hold for hold in wanted if hold_cause(hold.cause).needs_replan]
+        wanted = [hold for hold in wanted if hold not in undecided]
+        if undecided and not wanted:
+            first = undecided[0]
+            raise CommandRefused(
+                f"{first.workflow} step {first.step} can't be released: {hold_cause(first.cause).description}. "
+                f"{hold_cause(first.cause).remedy}"
+            )
     acted = []
     for hold in wanted:
         about = {"cause": hold.cause, "version": hold.version}

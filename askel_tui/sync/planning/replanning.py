@@ -22,9 +22,6 @@ from askel_tui.store.journal.states import OTHER_IDENTITY, UNMATCHED
 from askel_tui.store.journal.tables.replanning import StoredReplan, UnsentRecord
 from askel_tui.sync.instance import Instance
 
-RECORDS_PER_PAGE = 500
-"""The number of records that are planned anew in one transaction."""
-
 MARKS = {"unmatched": UNMATCHED, "other_identity": OTHER_IDENTITY}
 
 
@@ -76,7 +73,7 @@ class Replanning:
         """Yields the records with something unsent, page by page, in order of receipt."""
         while True:
             page = await self._instance.journal.unsent_records(
-                self._workflow, self._new.version, after, RECORDS_PER_PAGE
+                self._workflow, self._new.version, after, self._instance.limits.records_per_transaction
             )
             if not page:
                 return
@@ -165,4 +162,12 @@ def _encode(decided: DecidedRecord, encoder: Encoder) -> StoredReplan:
         for slot in replan.slots
     ]
     reason = replan.reason or "the new version no longer does it"
-    return StoredReplan(record.stored.seq, seen, slots, [(each.seq, reason) for each in replan.closed])
+    profiles = {slot.operation.profile for slot in replan.slots if slot.operation is not None}
+    other = profiles - {queued[0].operation.profile}
+    return StoredReplan(
+        record.stored.seq,
+        seen,
+        slots,
+        [(each.seq, reason) for each in replan.closed],
+        profile=other.pop().identifiers() if other else None,
+    )

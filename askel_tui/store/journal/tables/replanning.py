@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from askel_tui.core.operations import Identity
 from askel_tui.store.journal import statements
-from askel_tui.store.journal.rows import Decision, Hold, StoredRecord, WorkflowState
+from askel_tui.store.journal.rows import Decision, Hold, JoinedLines, StoredRecord, WorkflowState
 from askel_tui.store.journal.states import (
     CUT,
     HELD,
@@ -22,7 +23,7 @@ from askel_tui.store.journal.states import (
     RETURNED_IN_PART,
     WAITING,
 )
-from askel_tui.store.journal.tables import holds, notices, operations, superseded
+from askel_tui.store.journal.tables import holds, lines, notices, operations, superseded
 from askel_tui.store.journal.tables.queue_row import QUEUE_COLUMNS, QueueRow
 from askel_tui.store.journal.tables.records import decode_record
 from askel_tui.store.journal.tables.runs import REQUEUED_INDEX_GAP
@@ -64,6 +65,8 @@ class StoredReplan(NamedTuple):
     mark: int = 0
     """`UNMATCHED` or `OTHER_IDENTITY`, where an obstacle keeps the unsent ones held for the `reason`."""
     reason: str = ""
+    profile: Mapping[str, str] | None = None
+    """The record's identifiers, where they are others than before."""
 
 
 def unsent_records(
@@ -131,8 +134,11 @@ def begin_replan(
 
 def apply_replans(
     db: Transaction, state: WorkflowState, replans: Sequence[StoredReplan], actor: str, now: int
-) -> list[int]:
-    """Puts the new operations of records in place of the unsent ones. Returns the records that changed meanwhile."""
+) -> tuple[list[int], JoinedLines]:
+    """Puts the new operations of records in place of the unsent ones.
+
+    Returns the records that changed meanwhile, and the lines that were joined since records have another profile.
+    """
     changed = []
     totals: Counter[str] = Counter()
     with UnitOfWork(db, now) as work:
@@ -153,13 +159,14 @@ def apply_replans(
             else:
                 totals.update(queue.replace(rows, replan))
         queue.insert()
+        joined = lines.link_profiles(work, state.connection, queue.new_profiles)
         progress = _progress(db, state.workflow)
         progress["totals"] = dict(Counter(progress["totals"]) + totals)
         progress["obstacles"] += queue.obstacles
         db.execute(
             "UPDATE workflows SET replan = ? WHERE workflow = ?", (json.dumps(progress), state.workflow)
         )
-    return changed
+    return changed, joined
 
 
 def _progress(db: Transaction, workflow: str) -> dict[str, Any]:
@@ -248,6 +255,8 @@ class _Requeue:
         self._held_by_step: Counter[str] = Counter()
         self.obstacles: list[tuple[int, str]] = []
         """The steps (version, step) that were held for an obstacle."""
+        self.new_profiles: list[Identity] = []
+        """The profiles of records that had another one."""
         self._taken: set[int] = set()
         """The `seq` of operations that were removed or added in this transaction."""
 
@@ -283,6 +292,8 @@ class _Requeue:
             work.db.executemany(
                 "UPDATE operations SET idx = ? WHERE seq = ?", [(at + shift, seq) for at, seq in kept]
             )
+        if replan.profile is not None:
+            self.new_profiles.append(Identity(**replan.profile))
         totals: Counter[str] = Counter(closed=len(replan.closed))
         gate_hold: str | None = None
         cursor = first.seq
