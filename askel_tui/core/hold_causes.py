@@ -31,6 +31,7 @@ class Cause(StrEnum):
     GATE_UNREADABLE = "gate_unreadable"
     PERSON = "person"
     OUTAGE = "outage"
+    LIMIT = "limit"
     REVISION = "revision"
     UNMATCHED = "unmatched"
     OTHER_IDENTITY = "other_identity"
@@ -59,14 +60,28 @@ class HoldCause:
     """True if the cause may be gone with another key."""
     needs_replan: bool = False
     """True if neither plan of what waits may be sent, so that no release ends the hold."""
+    is_probed: bool = False
+    """True if an operation is sent from time to time, to find whether the cause is gone."""
+
+    @property
+    def is_account_change(self) -> bool:
+        """True if a list, segment, flow, metric or property is gone or changed in the account."""
+        return self.is_drift and not self.is_about_key
+
+    @property
+    def is_passing(self) -> bool:
+        """True if a hold for this cause ends by itself as often as it comes."""
+        return self.is_about_key or self.is_probed
 
 
 _NEW_KEY = "Give the connection a key that fits, `askel rotate {connection}`: then it goes on by itself."
 _BACK = "Once it is back under the same id, it goes on by itself."
+_WAIT = "There is nothing to do: it goes on by itself as soon as Klaviyo does what it is asked."
 _LIVE = "Once the flow is live again, it goes on by itself."
 _DECIDE = (
-    "Somebody has to decide: apply a repaired workflow, and `askel workflow activate NAME --replan` plans what waits "
-    "anew; releasing sends it as it was planned, `askel hold discard` gives it up."
+    "Once it is as it was, it goes on by itself. Else somebody has to decide: apply a repaired workflow, and "
+    "`askel workflow activate NAME --replan` plans what waits anew; releasing sends it as it was planned, "
+    "`askel hold discard` gives it up."
 )
 
 
@@ -83,7 +98,7 @@ def _about_key(description: str, short: str) -> HoldCause:
 
 
 def _to_decide(description: str, short: str) -> HoldCause:
-    return HoldCause(description, short, _DECIDE, is_drift=True)
+    return HoldCause(description, short, _DECIDE, ends_by_itself=True, is_drift=True)
 
 
 def _flow_off(description: str, short: str) -> HoldCause:
@@ -114,20 +129,34 @@ HOLD_CAUSES: Mapping[str, HoldCause] = {
     Cause.FLOW_ARCHIVED: _flow_off("the flow was archived", "the flow was archived"),
     Cause.TRIGGER_MOVED: _to_decide("something else fires the flow", "the flow's trigger moved"),
     Cause.METRIC_GONE: HoldCause(
-        "the metric that fires the flow is gone", "the metric is gone", is_drift=True, policy="warn"
+        "the metric that fires the flow is gone",
+        "the metric is gone",
+        ends_by_itself=True,
+        is_drift=True,
+        policy="warn",
     ),
     Cause.PROPERTY_RENAMED: _to_decide("the property was renamed", "a property was renamed"),
     Cause.PROPERTY_VANISHED: _to_decide("the property vanished", "a property vanished"),
     Cause.IN_DOUBT: HoldCause(
         "a consent write whose fate is unknown waits for a person", "in doubt: a person decides"
     ),
-    Cause.GATE_UNREADABLE: HoldCause("the segment cannot be read", "the segment can't be read"),
+    Cause.GATE_UNREADABLE: HoldCause(
+        "the segment cannot be read", "the segment can't be read", _WAIT, ends_by_itself=True, is_probed=True
+    ),
     Cause.PERSON: HoldCause("a person holds it", "held by a person"),
     Cause.OUTAGE: HoldCause(
         "what Klaviyo was asked kept going wrong",
         "Klaviyo keeps failing",
-        "There is nothing to do: it goes on by itself as soon as Klaviyo does what it is asked.",
+        _WAIT,
         ends_by_itself=True,
+        is_probed=True,
+    ),
+    Cause.LIMIT: HoldCause(
+        "Klaviyo asked to wait for long",
+        "Klaviyo asks to wait",
+        "There is nothing to do: it goes on by itself after that time.",
+        ends_by_itself=True,
+        is_probed=True,
     ),
     Cause.REVISION: HoldCause(
         "the account does not know this call at the pinned revision", "unknown at this revision"

@@ -12,6 +12,11 @@ from askel_tui.core.hold_causes import hold_cause
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.times import format_timestamp
 
+STAYS = (
+    "It came back twice within ten minutes of being released, so it stays until somebody acts, even where the cause is "
+    "gone by then."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class AffectedStep:
@@ -23,14 +28,24 @@ class AffectedStep:
 
 
 def hold_notice(
-    connection: str, cause: str, detail: str, since: int, affected: Sequence[AffectedStep]
+    connection: str,
+    cause: str,
+    detail: str,
+    since: int,
+    affected: Sequence[AffectedStep],
+    *,
+    stays: bool = False,
 ) -> str:
-    """Writes the notice that a hold began, for all steps that it holds. `since` is in milliseconds since 1970."""
+    """Writes the notice that a hold began, for all steps that it holds. `since` is in milliseconds since 1970.
+
+    With `stays` it ends by a person only.
+    """
     about = hold_cause(cause)
     first = affected[0]
     waiting = sum(each.waiting for each in affected)
     releases = " ".join(f"`askel hold release {each.workflow} {each.step}`" for each in affected)
-    remedy = f"{about.remedy.format(connection=connection)} " if about.remedy else ""
+    remedy = STAYS if stays else about.remedy.format(connection=connection)
+    remedy = f"{remedy} " if remedy else ""
     verb = "are" if len(affected) > 1 else "is"
     more = "".join(f", workflow {each.workflow}, step {each.step}" for each in affected[1:])
     return (

@@ -122,10 +122,19 @@ class TooLarge(KlaviyoError):
     """413: the request is over a size limit."""
 
 
+LONG_WAIT_S = 120.0
+"""The wait, in seconds, from which on a rate limit is no pace to keep but a stop: twice its longest usual window."""
+
+
 class RateLimited(KlaviyoError):
     """429: over a rate limit; `retry_after` is in seconds."""
 
     exit_code = ExitCode.UNREACHABLE
+
+    @property
+    def is_long(self) -> bool:
+        """True if Klaviyo asks to wait so long that it has to be told."""
+        return (self.retry_after or 0) >= LONG_WAIT_S
 
 
 class Unavailable(KlaviyoError):

@@ -23,9 +23,17 @@ class Finding:
     detail: str
     evidence: str
     policy: Policy
+    property: str | None = None
+    """The property that is lost, for findings about one: these end only where profiles show it again."""
 
 
 def make_finding(
-    step: StepDependencies, cause: Cause, detail: str, evidence: str = "", policy: Policy | None = None
+    step: StepDependencies,
+    cause: Cause,
+    detail: str,
+    evidence: str = "",
+    policy: Policy | None = None,
+    lost_property: str | None = None,
 ) -> Finding:
-    return Finding(step.step, cause, detail, f"{cause}:{evidence}", policy or HOLD_CAUSES[cause].policy)
+    about = policy or HOLD_CAUSES[cause].policy
+    return Finding(step.step, cause, detail, f"{cause}:{evidence}", about, lost_property)

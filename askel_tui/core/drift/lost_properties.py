@@ -53,9 +53,15 @@ def find_lost_properties(step: StepDependencies, witnesses: Sequence[PropertyWit
         new = _new_name(name, lost[0])
         if new is not None:
             detail = f"{share}; it was probably renamed to {new}, which holds their old values"
-            yield make_finding(step, Cause.PROPERTY_RENAMED, detail, f"{name}:{new}")
+            yield make_finding(step, Cause.PROPERTY_RENAMED, detail, f"{name}:{new}", lost_property=name)
         elif name not in step.cleared:
-            yield make_finding(step, Cause.PROPERTY_VANISHED, share, name)
+            yield make_finding(step, Cause.PROPERTY_VANISHED, share, name, lost_property=name)
+
+
+def is_carried(name: str, witnesses: Sequence[PropertyWitness]) -> bool:
+    """Checks whether enough witnesses show that a property is there: no sign of a loss is not enough for that."""
+    known = [each for each in witnesses if each.before.get(name) is not None]
+    return len(known) >= MIN_WITNESSES and _lost(name, known) is None
 
 
 def describes_loss(detail: str, name: str) -> bool:

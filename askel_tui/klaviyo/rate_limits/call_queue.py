@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from askel_tui.klaviyo.errors import LONG_WAIT_S, RateLimited
 from askel_tui.klaviyo.rate_limits.slots import MemorySlots, SharedSlots
 
 if TYPE_CHECKING:
@@ -86,7 +87,12 @@ class CallQueue:
         self._slots.windows.record_answered(answered)
 
     async def take(self, priority: Priority) -> int:
-        """Waits for a slot and takes it. Returns the token to release it with."""
+        """Waits for a slot and takes it. Returns the token to release it with.
+
+        Raises `RateLimited` while Klaviyo asks to wait for so long that nobody is to wait here.
+        """
+        if (closed := self._closed_until - self._clock.now()) >= LONG_WAIT_S:
+            raise self._too_long(closed)
         if not self._waiting["live"] and (priority == "live" or not self._waiting["bulk"]):
             token, _ = await self._try_take(priority)
             if token is not None:
@@ -124,6 +130,19 @@ class CallQueue:
         """Notes a 429, which our own calls do not explain: nothing is sent for `retry_after` seconds (or one)."""
         self._note_other_client()
         self._close_for(retry_after if retry_after is not None else 1.0)
+        closed = self._closed_until - self._clock.now()
+        if closed >= LONG_WAIT_S:
+            for queue in self._waiting.values():
+                while queue:
+                    waiter = queue.popleft()
+                    if not waiter.done():
+                        waiter.set_exception(self._too_long(closed))
+
+    def _too_long(self, closed: float) -> RateLimited:
+        return RateLimited(
+            f"Klaviyo asked not to be called for {self._call} within the next {closed / 60:.0f} minutes.",
+            retry_after=closed,
+        )
 
     def usage(self) -> Iterator[WindowUsage]:
         """Yields the usage of the windows, the shortest first."""

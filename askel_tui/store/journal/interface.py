@@ -138,6 +138,7 @@ class Journal(TransactionRunner):
     versions_with_operations = reads(holds_table.versions_with_operations)
     attempted_held_operations = reads(holds_table.attempted_held_operations)
     add_hold = writes(holds_table.add_hold)
+    change_hold = writes(holds_table.change_hold)
     release_one = writes(holds_table.release_one)
     release_hold = writes(holds_table.release_hold)
     discard_held = writes(holds_table.discard_held)

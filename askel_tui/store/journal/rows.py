@@ -175,6 +175,12 @@ class Hold:
     detail: str
     since: int
     waiting: int = 0
+    until: int | None = None
+    """The time before which Klaviyo asked not to be called."""
+    stays: bool = False
+    """True if it came back so often that only a person ends it."""
+    repeats: int = 0
+    """The number of times that it came back soon after it had ended by itself."""
 
     @property
     def key(self) -> tuple[str, int, str]:

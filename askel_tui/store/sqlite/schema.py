@@ -144,7 +144,11 @@ ALTER TABLE holds RENAME TO holds_of_steps;
 CREATE TABLE holds (
   id INTEGER PRIMARY KEY, connection TEXT NOT NULL, workflow TEXT NOT NULL, version INTEGER NOT NULL,
   step TEXT NOT NULL, cause TEXT NOT NULL, detail TEXT NOT NULL, since INTEGER NOT NULL,
-  waiting INTEGER NOT NULL DEFAULT 0, entry INTEGER NOT NULL, UNIQUE (workflow, version, step));
+  waiting INTEGER NOT NULL DEFAULT 0, entry INTEGER NOT NULL, until INTEGER, stays INTEGER NOT NULL DEFAULT 0,
+  repeats INTEGER NOT NULL DEFAULT 0, UNIQUE (workflow, version, step));
+CREATE TABLE hold_history (
+  workflow TEXT NOT NULL, step TEXT NOT NULL, released INTEGER, returned INTEGER, ended INTEGER,
+  repeats INTEGER NOT NULL, PRIMARY KEY (workflow, step)) WITHOUT ROWID;
 INSERT INTO holds (connection, workflow, version, step, cause, detail, since, waiting, entry)
   SELECT h.connection, h.workflow, v.version, h.step, h.cause, h.detail, h.since,
     (SELECT count(*) FROM operations o WHERE o.workflow = h.workflow AND o.version = v.version AND o.hold = h.step

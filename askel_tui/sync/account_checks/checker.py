@@ -15,8 +15,9 @@ from askel_tui.contract.calls import Call
 from askel_tui.core.drift.dependencies import StepDependencies
 from askel_tui.core.drift.drift import AccountSnapshot, find_drift
 from askel_tui.core.drift.findings import Finding
-from askel_tui.core.drift.lost_properties import PropertyWitness, find_lost_properties
+from askel_tui.core.drift.lost_properties import PropertyWitness, find_lost_properties, is_carried
 from askel_tui.core.hold_causes import Cause, hold_cause
+from askel_tui.core.hold_history import pause_ms
 from askel_tui.klaviyo.client import Client
 from askel_tui.klaviyo.errors import (
     KeyRefused,
@@ -163,7 +164,7 @@ class AccountChecker:
             for key, one in checked.items():
                 drift = find_drift(one, found, witnesses.get(key, ()), account=document.account)
                 findings[key] = {each.evidence: each for each in drift}
-            await self._apply_findings(connection, client, findings, checked, full=full)
+            await self._apply_findings(connection, client, findings, checked, witnesses, full=full)
         self._schedule.note_checked(keys, began)
 
     async def _read_account_state(
@@ -195,6 +196,7 @@ class AccountChecker:
         client: Client,
         findings: Mapping[VersionedStep, Mapping[str, Finding]],
         pinned: Mapping[VersionedStep, StepDependencies],
+        witnesses: Mapping[VersionedStep, Sequence[PropertyWitness]],
         *,
         full: bool,
     ) -> None:
@@ -202,32 +204,56 @@ class AccountChecker:
         holds = {hold.key: hold for hold in await self._instance.journal.holds()}
         for step, found in findings.items():
             hold = holds.get(step)
-            has_drift = False
+            holding = []
             for finding in found.values():
                 now = self._instance.clock()
-                has_drift |= await self._findings.handle_finding(connection, step, finding, hold, now)
-            (self._drifted_steps.add if has_drift else self._drifted_steps.discard)(step)
+                if await self._findings.handle_finding(connection, step, finding, hold, now):
+                    holding.append(finding)
+            (self._drifted_steps.add if holding else self._drifted_steps.discard)(step)
+            if hold is not None:
+                await self._update_hold(hold, holding)
             if full:
-                await self._findings.note_gone(connection, step, found.keys(), self._instance.clock())
-                if hold is not None and not has_drift and _may_end_by_itself(hold):
+                unclear = set() if hold is None else await self._unclear(step, witnesses.get(step, ()))
+                standing = found.keys() | unclear
+                await self._findings.note_gone(connection, step, standing, self._instance.clock())
+                if hold is not None and not (holding or unclear) and _may_end_by_itself(hold):
                     await self._order_release(hold, client, pinned[step])
+
+    async def _update_hold(self, hold: Hold, holding: Sequence[Finding]) -> None:
+        """Gives a hold the cause that the account shows now, where it shows its former one no longer."""
+        if not holding or not hold_cause(hold.cause).is_account_change:
+            return
+        if not await self._findings.explain(hold, holding):
+            now, first = self._instance.clock(), holding[0]
+            changed = replace(hold, cause=first.cause, detail=first.detail)
+            if await self._instance.journal.change_hold(changed, now):
+                log.warning("%s step %s is held: %s", hold.workflow, hold.step, first.detail)
+                await self._findings.note_held(changed, first, now)
+
+    async def _unclear(self, step: VersionedStep, witnesses: Sequence[PropertyWitness]) -> set[str]:
+        """Finds the evidence of lost properties that no profiles show again: those findings stand."""
+        lost = await self._findings.lost_properties(step)
+        return {
+            evidence for evidence, name in lost.items() if name is None or not is_carried(name, witnesses)
+        }
 
     async def _order_release(self, hold: Hold, client: Client, pinned: StepDependencies) -> None:
         """Submits a command that ends a hold whose cause is gone."""
         now = self._instance.clock()
-        if now - hold.since < self._instance.timing.hold_check_interval_ms:
+        if now - hold.since < pause_ms(self._instance.timing.hold_check_interval_ms, hold.repeats):
             return
         if hold.cause == Cause.SCOPE_MISSING:
             scopes = (await check_key(client)).scopes
             if any(scopes.get(scope) == "missing" for scope in pinned.scopes):
                 return
+        self._findings.note_release_ordered(hold.key)
         await self._instance.journal.submit_command("release", hold.release_arguments(), "askel", now)
         log.info("%s step %s: the cause of its hold is gone", hold.workflow, hold.step)
 
 
 def _may_end_by_itself(hold: Hold) -> bool:
     cause = hold_cause(hold.cause)
-    return cause.is_drift and cause.ends_by_itself
+    return cause.is_drift and cause.ends_by_itself and not hold.stays
 
 
 def _target_query(pinned: Iterable[StepDependencies], full: bool) -> TargetQuery:

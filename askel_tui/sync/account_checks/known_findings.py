@@ -8,14 +8,15 @@ finding is gone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from askel_tui.core.drift.findings import Finding
-from askel_tui.core.hold_causes import HOLD_CAUSES
+from askel_tui.core.hold_causes import HOLD_CAUSES, Cause
 from askel_tui.store.journal.interface import Journal
 from askel_tui.store.journal.notice_rows import WarningNotice
 from askel_tui.store.journal.rows import AuditEntry, AuditFilter, Decision, Hold
+from askel_tui.store.journal.tables.holds import OWN_ACTOR
 from askel_tui.sync.account_checks.pins import VersionedStep
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,31 @@ class KnownFindings:
         self._findings_by_step: dict[VersionedStep, dict[str, dict[str, Any]]] | None = None
         self._released: set[tuple[VersionedStep, str]] = set()
         """The findings in spite of which a person released the step."""
+        self._ordered_releases: set[VersionedStep] = set()
+        """The steps whose hold was to end by itself, while no new one was placed."""
+
+    async def explain(self, hold: Hold, findings: Sequence[Finding]) -> bool:
+        """Checks whether a hold was placed for one of the findings."""
+        of_step = (await self._load()).get(hold.key, {})
+        return any(of_step.get(each.evidence, {}).get("held") for each in findings)
+
+    async def note_held(self, hold: Hold, finding: Finding, now: int) -> None:
+        """Notes that the hold of a step is for this finding by now."""
+        await self._note_finding(hold.connection, hold.key, finding, True, now)
+
+    async def lost_properties(self, step: VersionedStep) -> dict[str, str | None]:
+        """Returns the findings about lost properties of a step, by evidence: the property, where it is known."""
+        of_step = (await self._load()).get(step, {})
+        about_properties = (Cause.PROPERTY_RENAMED, Cause.PROPERTY_VANISHED)
+        return {
+            evidence: known.get("property")
+            for evidence, known in of_step.items()
+            if known["cause"] in about_properties
+        }
+
+    def note_release_ordered(self, step: VersionedStep) -> None:
+        """Notes that the hold of a step ends by itself: that it is held no longer is nobody's decision then."""
+        self._ordered_releases.add(step)
 
     def is_known(self, step: VersionedStep, finding: Finding) -> bool:
         """Checks whether the finding was noted before."""
@@ -50,6 +76,7 @@ class KnownFindings:
             known is not None
             and hold is None
             and known["held"]
+            and step not in self._ordered_releases
             and not HOLD_CAUSES[finding.cause].klaviyo_refuses
         ):
             self._released.add((step, finding.evidence))
@@ -61,6 +88,7 @@ class KnownFindings:
             wanted = Hold(connection, *step, finding.cause, finding.detail, now)
             ours = await self._journal.add_hold(wanted, now)
             if ours:
+                self._ordered_releases.discard(step)
                 log.warning("%s step %s is held: %s", step[0], step[2], finding.detail)
         if known is None or (ours and not known["held"]):
             await self._note_finding(connection, step, finding, ours, now)
@@ -109,6 +137,7 @@ class KnownFindings:
             "evidence": finding.evidence,
             "policy": finding.policy,
             "held": held,
+            "property": finding.property,
         }
         decision = Decision(FOUND_KIND, "askel", connection, workflow, name, detail)
         if warn:
@@ -121,7 +150,9 @@ class KnownFindings:
     async def _load(self) -> dict[VersionedStep, dict[str, dict[str, Any]]]:
         if self._findings_by_step is None:
             entries = [
-                each for kind in (FOUND_KIND, OVER_KIND, "delete") for each in await self._read_entries(kind)
+                each
+                for kind in (FOUND_KIND, OVER_KIND, "release", "delete")
+                for each in await self._read_entries(kind)
             ]
             active = {state.workflow: state.version for state in await self._journal.workflow_states()}
             known: dict[VersionedStep, dict[str, dict[str, Any]]] = {}
@@ -130,12 +161,18 @@ class KnownFindings:
                     known = {step: each for step, each in known.items() if step[0] != entry.workflow}
                     continue
                 detail = (entry.response or {}).get("detail") or {}
+                if entry.kind == "release" and entry.actor != OWN_ACTOR:
+                    continue
                 workflow = entry.workflow or ""
                 # Entries of 0.1.0 name no version: only the active one was checked.
                 version = detail.get("version", active.get(workflow, 0))
                 of_step = known.setdefault((workflow, version, entry.step or ""), {})
-                if entry.kind == FOUND_KIND:
-                    of_step[detail["evidence"]] = detail
+                if entry.kind == "release":
+                    # It ended by itself: what stands again is held again.
+                    for each in of_step.values():
+                        each["held"] = False
+                elif entry.kind == FOUND_KIND:
+                    of_step[detail["evidence"]] = dict(detail)
                 else:
                     of_step.pop(detail["evidence"], None)
             self._findings_by_step = known

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from askel_tui.core.hold_history import pause_ms
 from askel_tui.store.journal.rows import Hold
 from askel_tui.sync.account_checks.pins import Pins, VersionedStep
 from askel_tui.sync.instance import Instance
@@ -64,8 +65,9 @@ class CheckSchedule:
         interval = timing.active_check_interval_ms if has_traffic else timing.idle_check_interval_ms
         if not 0 <= now - state.full_check_at < interval:
             return True
+        first = timing.hold_check_interval_ms
         return any(
-            now - max(state.full_check_at, hold.since) >= timing.hold_check_interval_ms for hold in holds
+            now - max(state.full_check_at, hold.since) >= pause_ms(first, hold.repeats) for hold in holds
         )
 
     def due_soon(self, connection: str, now: int) -> list[VersionedStep]:

@@ -172,7 +172,8 @@ class Notifier:
             if holds:
                 affected = [AffectedStep(hold.workflow, hold.step, hold.waiting) for hold in holds]
                 since = min(hold.since for hold in holds)
-                text = texts.hold_notice(notice.connection, cause, detail, since, affected)
+                stays = any(hold.stays for hold in holds)
+                text = texts.hold_notice(notice.connection, cause, detail, since, affected, stays=stays)
         step = f"{affected[0].workflow}, step {affected[0].step}"
         step += f" (and {len(affected) - 1} more)" if len(affected) > 1 else ""
         title = sanitize_sentence(

@@ -144,7 +144,8 @@ class Committer:
             for stored in each.operations:
                 by_step.setdefault(_step(stored), []).append(stored)
             for key, operations in by_step.items():
-                hold = Hold(self._to.name, *key, each.cause, each.detail, now)
+                until = None if each.wait_ms is None else now + each.wait_ms
+                hold = Hold(self._to.name, *key, each.cause, each.detail, now, until=until)
                 yield _Transaction(hold=hold, held=operations, keep_carrying=each.keep_request_open)
 
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from askel_tui.contract.calls import Call
 from askel_tui.core.addressing import CONSENT_CALLS
+from askel_tui.core.hold_causes import Cause
 from askel_tui.core.requests.packing import PACKED_CALLS
 from askel_tui.klaviyo.errors import Conflict, KlaviyoError, Unavailable, UnreadableResponse
 from askel_tui.klaviyo.priority import Priority
@@ -31,9 +32,9 @@ from askel_tui.sync.sending.exchange import Exchange, Reply, report_open_request
 from askel_tui.sync.sending.identity_conflicts import IdentityConflicts
 from askel_tui.sync.sending.preparation import Preparation
 from askel_tui.sync.settlement.bulk_calls import JobEnd, interpret_events, interpret_import
-from askel_tui.sync.settlement.error_policy import action_for, target_to_check
+from askel_tui.sync.settlement.error_policy import Action, action_for, settlement_for, target_to_check
 from askel_tui.sync.settlement.single_calls import NO_EVIDENCE, Evidence, interpret
-from askel_tui.sync.settlement.values import QueueUpdate, Retry, Settlement
+from askel_tui.sync.settlement.values import QueueUpdate, Settlement
 
 
 class FreshnessGate(Protocol):
@@ -131,9 +132,13 @@ class Sender:
             if self._gate is None or await self._gate.ensure_fresh(self.connected.name, operations):
                 return None
         except KlaviyoError as error:
-            wait_ms = int((error.retry_after or 0) * 1000) or None
-            retry = Retry(operations, f"the account could not be looked at: {error}", wait_ms)
-            return await self._committer.commit(None, Settlement(retries=[retry]))
+            action = action_for(error, None)
+            if action.cause != Cause.LIMIT:
+                detail = f"the account could not be looked at: {error}"
+                action = Action("delay", detail, wait_ms=int((error.retry_after or 0) * 1000) or None)
+            settlement = settlement_for(action, operations)
+            assert settlement is not None
+            return await self._committer.commit(None, settlement)
         return QueueUpdate(done=list(operations), reload=True)
 
     async def _send_concurrently(self, prepared: Prepared) -> QueueUpdate:

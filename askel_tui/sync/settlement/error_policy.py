@@ -52,6 +52,8 @@ def action_for(error: KlaviyoError, call: Call | None) -> Action:
             return Action("hold", detail, Cause.REVISION)
         case NotInAccount():
             return Action("check_target", detail)
+        case RateLimited() if error.is_long:
+            return Action("hold", detail, Cause.LIMIT, int((error.retry_after or 0) * 1000))
         case RateLimited():
             # Where Klaviyo names no wait, or one of 0 s, our own back-off decides.
             return Action("delay", detail, wait_ms=int((error.retry_after or 0) * 1000) or None)
@@ -66,7 +68,7 @@ def action_for(error: KlaviyoError, call: Call | None) -> Action:
 def settlement_for(action: Action, operations: Sequence[StoredOperation]) -> Settlement | None:
     """Makes the settlement of operations that are held or delayed; None where the action is another one."""
     if action.kind == "hold":
-        return Settlement(held=[HeldOperations(operations, action.cause, action.detail)])
+        return Settlement(held=[HeldOperations(operations, action.cause, action.detail, action.wait_ms)])
     if action.kind == "delay":
         return Settlement(retries=[Retry(operations, action.detail, action.wait_ms)])
     return None

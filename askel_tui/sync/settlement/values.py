@@ -36,6 +36,8 @@ class HeldOperations:
     operations: Sequence[StoredOperation]
     cause: str
     detail: str
+    wait_ms: int | None = None
+    """The time that Klaviyo asked to wait before the next call."""
     keep_request_open: bool = False
     """True if the request stays open, because its import job may run and can't be read with this key."""
 

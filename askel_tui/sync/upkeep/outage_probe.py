@@ -1,15 +1,16 @@
-"""Outage probes: a step that is held for an outage sends one operation from time to time, until one is answered.
+"""Probes: a step that is held for passing trouble sends one operation from time to time, until one is answered.
 
-This is the half-open state of a circuit breaker.
+This is the half-open state of a circuit breaker: an outage, a wait that Klaviyo asked for, a gate that can't be read.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from askel_tui.core.hold_causes import Cause
+from askel_tui.core.hold_causes import hold_cause
+from askel_tui.core.hold_history import pause_ms
 from askel_tui.store.journal.rows import Hold
 from askel_tui.sync.dispatching.dispatcher import Dispatcher
 from askel_tui.sync.instance import Instance
@@ -23,14 +24,15 @@ ROUND_INTERVAL_MS = 200
 
 @dataclass(frozen=True, slots=True)
 class _Probe:
-    """An operation that was sent as a probe, by its `seq`, and when."""
+    """An operation that was sent as a probe, by its `seq`, when, and how many were sent in vain before."""
 
     seq: int
     at: int
+    failures: int
 
 
 class OutageProbes:
-    """A worker that tests, step by step, whether operations that were held for an outage can be sent again."""
+    """A worker that tests, step by step, whether operations that were held for passing trouble can be sent again."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
@@ -42,7 +44,7 @@ class OutageProbes:
         now = self._instance.clock()
         if not self._interval.elapsed(now, ROUND_INTERVAL_MS):
             return
-        holds = [hold for hold in await self._instance.journal.holds() if hold.cause == Cause.OUTAGE]
+        holds = [hold for hold in await self._instance.journal.holds() if hold_cause(hold.cause).is_probed]
         current = {hold.key for hold in holds}
         self._probes = {key: probe for key, probe in self._probes.items() if key in current}
         serving = list(dispatchers) if holds else []
@@ -54,7 +56,7 @@ class OutageProbes:
     async def _probe(self, hold: Hold, dispatcher: Dispatcher, now: int) -> None:
         key = hold.key
         probe = self._probes.get(key)
-        last = hold.since
+        last, failures = hold.since, hold.repeats
         if probe is not None:
             state = await self._instance.journal.operation_state(probe.seq)
             if state in (None, "failed"):
@@ -63,8 +65,9 @@ class OutageProbes:
                 return
             if state == "waiting":
                 return
-            last = probe.at
-        if now - last < self._instance.timing.probe_interval_ms:
+            last, failures = probe.at, probe.failures + 1
+        pause = pause_ms(self._instance.timing.probe_interval_ms, failures)
+        if 0 <= now - last < pause or hold.since <= now < (hold.until or 0):
             return
         async with dispatcher.suspend_loading():
             seq = await self._instance.journal.release_one(
@@ -73,9 +76,11 @@ class OutageProbes:
         if seq is None:
             await self._end_hold(hold, now)
         else:
-            self._probes[key] = _Probe(seq, now)
+            self._probes[key] = _Probe(seq, now, failures)
 
     async def _end_hold(self, hold: Hold, now: int) -> None:
         self._probes.pop(hold.key, None)
+        # Klaviyo answers: the other steps are tried soon, however long they were to wait.
+        self._probes = {key: replace(probe, failures=-1) for key, probe in self._probes.items()}
         await self._instance.journal.submit_command("release", hold.release_arguments(), "askel", now)
         log.info("%s step %s: Klaviyo answers again", hold.workflow, hold.step)

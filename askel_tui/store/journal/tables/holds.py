@@ -6,10 +6,12 @@ one of the operation's own version.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from askel_tui.core.hold_causes import Cause
+from askel_tui.core.hold_causes import Cause, hold_cause
+from askel_tui.store.journal import hold_history
 from askel_tui.store.journal.rows import Decision, Hold, StoredOperation
 from askel_tui.store.journal.states import HELD, OTHER_IDENTITY, UNMATCHED, WAITING
 from askel_tui.store.journal.tables import notices, operations, superseded
@@ -18,11 +20,14 @@ from askel_tui.store.journal.tables.queue_row import QueueRow
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
 from askel_tui.store.journal.transaction import Transaction
 
-_COLUMNS = "connection, workflow, version, step, cause, detail, since, waiting"
+_COLUMNS = "connection, workflow, version, step, cause, detail, since, waiting, until, stays, repeats"
 """The columns of `holds`, in the order of `Hold`."""
 
 OBSTACLE_CAUSES = {UNMATCHED: Cause.UNMATCHED, OTHER_IDENTITY: Cause.OTHER_IDENTITY}
 """The cause of the hold of operations that neither plan may send, by their mark."""
+
+OWN_ACTOR = "askel"
+"""The actor of decisions that no person made."""
 
 _OF_STEP = "workflow = ? AND version = ? AND step = ?"
 """The condition for the hold of a step."""
@@ -57,7 +62,12 @@ _OLDEST_VERSIONS = (
 
 def read_holds(db: Transaction) -> list[Hold]:
     """Reads all holds, oldest first, each with the number of operations that wait for it."""
-    return [Hold(*row) for row in db.execute(f"SELECT {_COLUMNS} FROM holds ORDER BY id")]
+    return [_hold(row) for row in db.execute(f"SELECT {_COLUMNS} FROM holds ORDER BY id")]
+
+
+def _hold(row: Sequence[Any]) -> Hold:
+    hold = Hold(*row)
+    return replace(hold, stays=bool(hold.stays))
 
 
 def held_steps(db: Transaction, workflow: str, version: int) -> list[str]:
@@ -104,25 +114,45 @@ def add_hold_within(work: UnitOfWork, hold: Hold) -> bool:
     placed = _insert(
         work,
         replace(hold, waiting=0),
-        "DO UPDATE SET cause = excluded.cause, detail = excluded.detail WHERE holds.cause <> excluded.cause "
-        "AND (excluded.cause = 'in_doubt' OR holds.cause = 'outage')",
+        "DO UPDATE SET cause = excluded.cause, detail = excluded.detail, until = excluded.until "
+        "WHERE holds.cause <> excluded.cause AND (excluded.cause = 'in_doubt' OR holds.cause IN ('outage', 'limit'))",
     )
     if not placed:
         return False
+    terms = hold_history.begin(work.db, hold, work.now)
+    work.db.execute(
+        f"UPDATE holds SET stays = ?, repeats = ? WHERE {_OF_STEP}", (terms.stays, terms.repeats, *hold.key)
+    )
     apply_hold(work, hold.workflow, hold.version, hold.step)
-    announce_hold(work, hold)
+    announce_hold(work, replace(hold, stays=terms.stays))
+    return True
+
+
+def change_hold(db: Transaction, hold: Hold, now: int) -> bool:
+    """Gives the hold of a step the cause and detail that the account's state has by now; audited and noticed.
+
+    Returns False where the step is not held for a changed account any more.
+    """
+    with UnitOfWork(db, now) as work:
+        found = db.execute(f"SELECT cause, stays FROM holds WHERE {_OF_STEP}", hold.key).fetchone()
+        if found is None or not hold_cause(found[0]).is_account_change:
+            return False
+        db.execute(
+            f"UPDATE holds SET cause = ?, detail = ? WHERE {_OF_STEP}", (hold.cause, hold.detail, *hold.key)
+        )
+        announce_hold(work, replace(hold, stays=bool(found[1])))
     return True
 
 
 def _insert(work: UnitOfWork, hold: Hold, on_conflict: str = "DO NOTHING", entry: int | None = None) -> bool:
     """Stores a hold, by default as one that begins after the last audit entry; returns False where another stays."""
     placed = work.db.execute(
-        f"INSERT INTO holds ({_COLUMNS}, entry) VALUES (?, ?, ?, ?, ?, ?, ?, ?, "
+        f"INSERT INTO holds ({_COLUMNS}, entry) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
         "coalesce(?, (SELECT max(seq) FROM audit), 0)) "
         f"ON CONFLICT (workflow, version, step) {on_conflict}",
         (
             hold.connection, hold.workflow, hold.version, hold.step, hold.cause, hold.detail, hold.since, hold.waiting,
-            entry,
+            hold.until, hold.stays, hold.repeats, entry,
         ),
     )  # fmt: skip
     return placed.rowcount == 1
@@ -130,9 +160,7 @@ def _insert(work: UnitOfWork, hold: Hold, on_conflict: str = "DO NOTHING", entry
 
 def announce_hold(work: UnitOfWork, hold: Hold) -> None:
     """Writes the audit entry and the notice of a hold that was placed."""
-    (waiting,) = work.db.execute(
-        f"SELECT waiting FROM holds WHERE {_OF_STEP}", (hold.workflow, hold.version, hold.step)
-    ).fetchone()
+    (waiting,) = work.db.execute(f"SELECT waiting FROM holds WHERE {_OF_STEP}", hold.key).fetchone()
     about = {"cause": hold.cause, "detail": hold.detail, "version": hold.version, "waiting": waiting}
     work.audit.append(
         kind="hold",
@@ -246,7 +274,7 @@ def release_hold(
     wait.
 
     Without a version the holds of all versions end. Where the decision names a cause, a hold that has another one by
-    now stays.
+    now stays, and so does one that waits for a person where no person decided.
     """
     with UnitOfWork(db, now) as work:
         return release_within(work, workflow, step, decision, version)
@@ -256,18 +284,19 @@ def release_within(
     work: UnitOfWork, workflow: str, step: str, decision: Decision, version: int | None = None
 ) -> int:
     """Ends the hold of a step as `release_hold` does, as part of a larger write."""
-    db = work.db
+    db, by_itself = work.db, decision.actor == OWN_ACTOR
     ended = db.execute(
         "DELETE FROM holds WHERE workflow = ? AND version = coalesce(?, version) AND step = ? "
-        f"AND cause = coalesce(?, cause) RETURNING entry, {_COLUMNS}",
-        (workflow, version, step, decision.detail.get("cause")),
+        f"AND cause = coalesce(?, cause) AND NOT (stays AND ?) RETURNING entry, {_COLUMNS}",
+        (workflow, version, step, decision.detail.get("cause"), by_itself),
     ).fetchall()
     if not ended:
         return 0
     work.audit.append_decision(decision)
     total = 0
     for since, *columns in ended:
-        hold = Hold(*columns)
+        hold = _hold(columns)
+        hold_history.end(db, hold, work.now, by_itself=by_itself)
         candidates = superseded.superseded_candidates(db, workflow, hold.version, step, since)
         superseded.drop_superseded(work, candidates, since)
         released = 0
@@ -291,7 +320,16 @@ def _hold_again_for_obstacles(work: UnitOfWork, hold: Hold, entry: int) -> None:
     if left:
         mark, reason, _ = left[0]
         cause, waiting = OBSTACLE_CAUSES[mark], sum(number for *_, number in left)
-        kept = replace(hold, cause=cause, detail=reason, since=work.now, waiting=waiting)
+        kept = replace(
+            hold,
+            cause=cause,
+            detail=reason,
+            since=work.now,
+            waiting=waiting,
+            until=None,
+            stays=False,
+            repeats=0,
+        )
         _insert(work, kept, entry=entry)
         announce_hold(work, kept)
 
@@ -317,8 +355,9 @@ def carry_hold(work: UnitOfWork, hold: Hold, version: int, step: str) -> None:
 
 
 def delete_hold(work: UnitOfWork, hold: Hold) -> None:
-    """Deletes a hold that keeps nothing."""
-    work.db.execute(f"DELETE FROM holds WHERE {_OF_STEP}", (hold.workflow, hold.version, hold.step))
+    """Deletes a hold that keeps nothing, because a newer version was activated."""
+    work.db.execute(f"DELETE FROM holds WHERE {_OF_STEP}", hold.key)
+    hold_history.end(work.db, hold, work.now, by_itself=False)
 
 
 def count_waiting(db: Transaction, workflow: str, version: int, added: Mapping[str, int]) -> None:

@@ -29,7 +29,7 @@ def read_notices(db: Transaction, after: int = 0) -> list[Notice]:
 def add_hold_notice(db: Transaction, hold: Hold, waiting: int, now: int) -> None:
     """Adds the notice of a hold that was just placed."""
     affected = [AffectedStep(hold.workflow, hold.step, waiting)]
-    text = texts.hold_notice(hold.connection, hold.cause, hold.detail, hold.since, affected)
+    text = texts.hold_notice(hold.connection, hold.cause, hold.detail, hold.since, affected, stays=hold.stays)
     _insert(db, now, "hold", hold, text, quiet=_standing(db, hold) > 1)
 
 
@@ -75,7 +75,7 @@ def add_reminder(db: Transaction, holds: Sequence[Hold], before: int, now: int) 
     if (first.since if noticed_at is None else noticed_at) >= before:
         return False
     affected = [AffectedStep(each.workflow, each.step, each.waiting) for each in holds]
-    text = texts.hold_notice(*same, first.since, affected)
+    text = texts.hold_notice(*same, first.since, affected, stays=any(each.stays for each in holds))
     _insert(db, now, "reminder", first, f"Still so: {text}", quiet=False)
     return True
 
