@@ -89,6 +89,25 @@ class Identity:
             for name, value in self.identifiers().items()
         )
 
+    def is_same_profile(self, other: Identity) -> bool:
+        """Checks whether two identities are of one profile, as far as they say.
+
+        The same e-mail or external id is. The same phone number is only where neither has an e-mail or external id
+        that the other contradicts: people share phones.
+        """
+        ours, theirs = self.deciding_keys(), other.deciding_keys()
+        if not set(ours).isdisjoint(theirs):
+            return True
+        if self.phone_number is None or self.phone_number != other.phone_number:
+            return False
+        return {key[:5] for key in ours}.isdisjoint(key[:5] for key in theirs)
+
+    def deciding_keys(self) -> tuple[str, ...]:
+        """Returns the ordering keys that say which profile is meant: without the phone number, where there are
+        others."""
+        keys = self.keys()
+        return tuple(key for key in keys if not key.startswith("phone_number:")) or keys
+
     def label(self) -> str:
         """Returns the strongest identifier, for people."""
         return next(iter(self.identifiers().values()), "")

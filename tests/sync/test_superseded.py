@@ -157,3 +157,38 @@ async def test_released_operations_leave_out_what_was_written_while_they_were_he
     # The later record had no points, which clears them.
     assert profile["properties"] == {"Tier": "bronze"}
     await assert_in_order(bench)
+
+
+async def test_what_was_written_by_phone_is_not_written_over_by_email(bench: Workbench) -> None:
+    """Klaviyo's answers showed both identifiers on one profile."""
+    by_phone = CHANGED.replace("changed", "phoned").replace("email: data.email", "phone_number: data.phone")
+    both = CHANGED.replace("changed", "linked").replace(
+        "data.email}", "data.email, phone_number: data.phone}"
+    )
+    for source in (CHANGED, by_phone, both):
+        await bench.apply(source)
+    phone = "+442079460123"
+    await bench.take([_happened(0, "linked", phone=phone, tier="bronze")])
+    await bench.drain()
+    failed = await _fail_first(bench, UPSERT, _happened(1, name="Ada", tier="silver"))
+    await bench.take([_happened(2, "phoned", phone=phone, tier="gold")])
+    await bench.drain()
+    await order(bench, "retry", ids=[failed])
+    await bench.drain()
+    profile = bench.profile(EMAIL)
+    assert (profile["first_name"], profile["properties"]["Tier"]) == ("Ada", "gold")
+
+
+async def test_what_another_person_with_the_same_phone_wrote_supersedes_nothing(bench: Workbench) -> None:
+    await bench.apply(CHANGED.replace("data.email}", "data.email, phone_number: data.phone}"))
+    phone = {"phone": "+442079460123"}
+    failed = await _fail_first(bench, UPSERT, _happened(1, name="Ada", tier="silver", **phone))
+    await bench.take(
+        [{**_happened(2), "data": {"email": "bob@mapleandember.example", "tier": "gold", **phone}}]
+    )
+    await bench.drain()
+    before = bench.sandbox.world.logged_count
+    await order(bench, "retry", ids=[failed])
+    await bench.drain()
+    [upsert] = bench.requests(UPSERT, after=before)
+    assert upsert["body"]["data"]["attributes"]["properties"] == {"Tier": "silver"}

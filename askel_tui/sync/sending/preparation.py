@@ -90,12 +90,13 @@ class Preparation:
         return [Batch(request, part, priority, ids) for request, part in zip(requests, parts, strict=True)]
 
     async def profile_ids(self, operations: Sequence[StoredOperation]) -> dict[str, str]:
-        """Finds remembered profile ids by operation id: the strongest identifier that is known decides."""
-        keys = {key for stored in operations for key in stored.operation.profile.keys()}
+        """Finds remembered profile ids by operation id: the strongest deciding key that is known decides."""
+        keys = {key for stored in operations for key in stored.operation.profile.deciding_keys()}
         known = await self._journal.profile_ids(self._to.name, keys)
         ids = {}
         for stored in operations:
-            found = next((known[key] for key in stored.operation.profile.keys() if key in known), None)
+            deciding = stored.operation.profile.deciding_keys()
+            found = next((known[key] for key in deciding if key in known), None)
             if found is not None:
                 ids[stored.operation.id] = found
         return ids

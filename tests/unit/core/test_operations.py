@@ -226,3 +226,24 @@ def test_an_address_is_folded_no_further_than_its_ascii_letters(one: str, other:
 )
 def test_addresses_that_unicode_folds_together_are_two_people(one: str, other: str) -> None:
     assert Identity(email=one).keys() != Identity(email=other).keys()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (Identity("a@x.example"), Identity("A@X.EXAMPLE", "+44201", "S-1"), True),
+        (Identity("a@x.example", None, "S-1"), Identity("b@x.example", None, "S-1"), True),
+        (Identity(None, "+44201"), Identity(None, "+44201"), True),
+        (Identity("a@x.example", "+44201"), Identity(None, "+44201"), True),
+        (Identity("a@x.example", "+44201"), Identity(None, "+44201", "S-1"), True),
+        (Identity("a@x.example", "+44201"), Identity("b@x.example", "+44201"), False),
+        (Identity(None, "+44201", "S-1"), Identity("b@x.example", "+44201", "S-2"), False),
+        (Identity("a@x.example"), Identity(None, "+44201"), False),
+        (Identity("a@x.example", "+44201"), Identity("b@x.example", "+44202"), False),
+    ],
+)
+def test_a_phone_alone_makes_one_profile_only_where_nothing_contradicts(
+    one: Identity, other: Identity, same: bool
+) -> None:
+    assert one.is_same_profile(other) is same
+    assert other.is_same_profile(one) is same

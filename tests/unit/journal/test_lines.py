@@ -65,3 +65,21 @@ async def test_a_phone_of_six_people_is_reported_once(journal: Journal) -> None:
     assert PHONE not in notice.text
     entries = await journal.audit_entries(EVERYTHING)
     assert [entry.kind for entry in entries] == ["shared_identifier"]
+
+
+async def test_an_identifier_that_a_job_may_have_moved_is_searched_again(journal: Journal) -> None:
+    """The answers to import jobs show no profiles: what was remembered of the phone is another person's now."""
+    desk = Desk(journal)
+    await journal.answer_request(
+        None,
+        profiles={"P1": Identity("a@x.example", PHONE), "P2": Identity("b@x.example")},
+        connection=CONNECTION,
+        now=NOW,
+    )
+    await plan(desk, [Identity("a@x.example", PHONE)])
+    await desk.send(await desk.waiting())
+    keys = ["email:a@x.example", "email:b@x.example", f"phone_number:{PHONE}"]
+    assert await journal.profile_ids(CONNECTION, keys) == dict(zip(keys, ["P1", "P2", "P1"], strict=True))
+    await plan(desk, [Identity("b@x.example", PHONE)])
+    await desk.send(await desk.waiting())
+    assert await journal.profile_ids(CONNECTION, keys) == dict(zip(keys, ["P1", "P2"], strict=False))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping
 
-from askel_tui.core.operations import Identity
+from askel_tui.core.operations import Identity, split_encoded
 from askel_tui.store.journal.transaction import Transaction
+
+_UPSERT = b'"kind":"upsert_profile"'
 
 
 def learn_profile_ids(db: Transaction, connection: str, profiles: Mapping[str, Identity]) -> list[Identity]:
@@ -38,6 +41,45 @@ def profile_ids(db: Transaction, connection: str, keys: Collection[str]) -> dict
         if row is not None:
             found[key] = row[0]
     return found
+
+
+def known_profile(db: Transaction, connection: str, identity: Identity) -> str | None:
+    """Returns the id that is remembered for an identity: the strongest of its deciding keys that is known decides."""
+    keys = identity.deciding_keys()
+    known = profile_ids(db, connection, keys)
+    return next((known[key] for key in keys if key in known), None)
+
+
+def known_keys(db: Transaction, connection: str, profile_id: str) -> list[str]:
+    """Returns the ordering keys that are remembered for a profile id."""
+    rows = db.execute(
+        "SELECT key FROM profiles WHERE connection = ? AND profile = ?", (connection, profile_id)
+    )
+    return [key for (key,) in rows]
+
+
+def are_one_profile(db: Transaction, connection: str, one: Identity, other: Identity) -> bool:
+    """Checks whether two identities are of one profile, as they say or as answers showed."""
+    if one.is_same_profile(other):
+        return True
+    known = known_profile(db, connection, one)
+    return known is not None and known == known_profile(db, connection, other)
+
+
+def forget_moved(db: Transaction, connection: str, bodies: Iterable[bytes]) -> None:
+    """Forgets the ids of identifiers that written upserts may have moved to another profile, where no answer says so:
+    whatever is not remembered for the strongest identifier of each."""
+    named = [Identity(**json.loads(split_encoded(body).profile)).keys() for body in bodies if _UPSERT in body]
+    several = [keys for keys in named if len(keys) > 1]
+    rows = db.execute(
+        "SELECT key, profile FROM profiles WHERE connection = ? AND key IN (SELECT value FROM json_each(?))",
+        (connection, json.dumps([key for keys in several for key in keys])),
+    )
+    known = dict(rows.fetchall())
+    moved = {key for keys in several for key in keys if key in known and known[key] != known.get(keys[0])}
+    db.executemany(
+        "DELETE FROM profiles WHERE connection = ? AND key = ?", [(connection, key) for key in sorted(moved)]
+    )
 
 
 def forget_profile_id(db: Transaction, connection: str, profile_id: str) -> None:

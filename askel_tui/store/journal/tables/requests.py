@@ -165,6 +165,9 @@ def _settle(
         written = outcome in ("written", "unconfirmed")
         settled = [found.pop(seq) for seq in group.seqs if seq in found and found[seq][0].state != FAILED]
         response = response_document(group.status, group.response, group.detail, group.differences)
+        if written and settled and carried_by is not None and not answer.profiles:
+            bodies = (body for _, body in settled)
+            profile_ids.forget_moved(work.db, settled[0][0].connection, bodies)
         work.audit.append_settled(settled, outcome, response, group.ms, carried_by, group.profiles)
         for row, _ in settled:
             if group.differences:

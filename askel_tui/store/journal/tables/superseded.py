@@ -9,7 +9,7 @@ from askel_tui.contract.calls import Call
 from askel_tui.core.operations import Identity, Operation
 from askel_tui.core.requests.superseded import WrittenFields, read_written_fields, without_superseded
 from askel_tui.store.journal.states import CUT, HELD
-from askel_tui.store.journal.tables import operations
+from askel_tui.store.journal.tables import operations, profile_ids
 from askel_tui.store.journal.tables.queue_row import QueueRow
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
 from askel_tui.store.journal.transaction import Transaction
@@ -36,14 +36,20 @@ def drop_superseded(work: UnitOfWork, rows: Sequence[QueueRow], since: int) -> N
     }
     by_key: dict[str, list[int]] = {}
     for row, operation in candidates.values():
-        for key in operation.profile.keys():
+        known = profile_ids.known_profile(work.db, row.connection, operation.profile)
+        aliases = profile_ids.known_keys(work.db, row.connection, known) if known else ()
+        for key in {*operation.profile.keys(), *aliases}:
             by_key.setdefault(key, []).append(row.seq)
     dropped: dict[int, set[str]] = {}
     for connection, kinds in {(row.connection, _KINDS[each.call]) for row, each in candidates.values()}:
         for identity, record_seq, written in _later_writes(work.db, connection, kinds, since, by_key):
             for seq in {seq for key in identity.keys() for seq in by_key.get(key, ())}:
-                row, _ = candidates[seq]
-                if row.connection == connection and record_seq > row.record_seq:
+                row, operation = candidates[seq]
+                if (
+                    row.connection == connection
+                    and record_seq > row.record_seq
+                    and profile_ids.are_one_profile(work.db, connection, operation.profile, identity)
+                ):
                     dropped.setdefault(seq, set()).update(written.for_profile(identity))
     for seq, fields in sorted(dropped.items()):
         row, operation = candidates[seq]
