@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from askel_tui.contract.caps import Caps, caps
@@ -13,7 +14,7 @@ from askel_tui.core.exit_codes import AskelError
 from askel_tui.core.operations import Identity, OnConflict, Operation
 from askel_tui.core.planning.diff import ProfileState
 from askel_tui.core.planning.plan import Plan, plan
-from askel_tui.core.planning.rehearsal import NEW_PROFILE_LABEL, RehearsedOperation, rehearse
+from askel_tui.core.planning.rehearsal import NEW_PROFILE_LABEL, Rehearsal, RehearsedOperation, rehearse
 from askel_tui.core.planning.simulated_account import AccountFacts, SimulatedAccount
 from askel_tui.core.planning.steps import AppliedWorkflow
 from askel_tui.core.records.record import Record
@@ -27,6 +28,7 @@ from askel_tui.services.dry_run_result import (
     RequestPreview,
     Totals,
 )
+from askel_tui.services.sent_records import Sent, find_sent
 from askel_tui.sync.instance import Instance
 
 if TYPE_CHECKING:
@@ -53,11 +55,13 @@ async def dry_run(
     last: int | None = None,
     records: Sequence[Record] | None = None,
     version: int | None = None,
+    unsent: bool = False,
 ) -> DryRun:
     """Tries records under a workflow, by default under its newest version.
 
     Takes the newest `last` kept records with a matching trigger and a true `when` (30 without `last`), or of the given
-    records all of those, or their newest `last`.
+    records all of those, or their newest `last`; with `unsent` only those that the workflow has not sent. One that it
+    has sent is shown as the version would write it, and counts in `already_sent` only: nothing would be sent.
 
     Raises `UnknownWorkflow`, `DryRunImpossible`, `KeyNotStored`, `KlaviyoError`.
     """
@@ -69,9 +73,11 @@ async def dry_run(
         )
     client = await instance.client(document.connection)
     if records is None:
-        chosen = await _newest_records(instance, applied, last or DEFAULT_RECORD_COUNT)
+        chosen, sent = await _newest_records(instance, applied, last or DEFAULT_RECORD_COUNT, unsent=unsent)
     else:
-        chosen = _matching_records(records, applied)[-last if last else 0 :]
+        chosen = _matching_records(records, applied)
+        sent = await find_sent(instance, workflow, [record.id for record, _ in chosen])
+        chosen = [each for each in chosen if not (unsent and each[0].id in sent)][-last if last else 0 :]
     plans = [planned for _, planned in chosen]
     catalog = await _read_catalog(client)
     account = await _read_account(
@@ -83,7 +89,14 @@ async def dry_run(
         limits=caps(applied.revision),
     )
     totals = Totals()
-    previews = tuple(_preview_record(planned, applied, account, totals) for planned in plans)
+    # What was sent is tried against the account as it is, and leaves nothing for the other records.
+    as_sent = deepcopy(account) if sent else account
+    previews = tuple(
+        _preview_record(planned, applied, account, totals)
+        if planned.record not in sent
+        else _preview_sent(planned, applied, as_sent, totals, sent[planned.record])
+        for planned in plans
+    )
     return DryRun(workflow, document.version, document.connection, previews, totals.result(catalog.flows))
 
 
@@ -95,22 +108,26 @@ async def _read_catalog(client: Client) -> Catalog:
 
 
 async def _newest_records(
-    instance: Instance, applied: AppliedWorkflow, last: int
-) -> list[tuple[Record, Plan]]:
+    instance: Instance, applied: AppliedWorkflow, last: int, *, unsent: bool
+) -> tuple[list[tuple[Record, Plan]], dict[str, Sent]]:
+    """Reads the newest matching records, in order of receipt, and which of them were sent."""
     found: list[tuple[Record, Plan]] = []
+    sent: dict[str, Sent] = {}
     before: int | None = None
     while len(found) < last:
         page = await instance.journal.newest_records(
             applied.workflow.connection, RECORDS_PER_PAGE, events=applied.workflow.triggers, before=before
         )
-        for stored in page:
-            planned = plan(stored.record, applied)
-            if planned is not None and len(found) < last:
-                found.append((stored.record, planned))
+        planned = ((stored.record, plan(stored.record, applied)) for stored in page)
+        matching = [(record, each) for record, each in planned if each is not None]
+        if not unsent:
+            matching = matching[: last - len(found)]
+        sent |= await find_sent(instance, applied.workflow.name, [record.id for record, _ in matching])
+        found += [each for each in matching if not (unsent and each[0].id in sent)][: last - len(found)]
         if len(page) < RECORDS_PER_PAGE:
             break
         before = page[-1].seq
-    return found[::-1]
+    return found[::-1], sent
 
 
 def _matching_records(records: Iterable[Record], applied: AppliedWorkflow) -> list[tuple[Record, Plan]]:
@@ -193,8 +210,23 @@ def _preview_record(
     for each in rehearsed.operations:
         if each.depends is None and not each.effect.conflicting_profiles:
             totals.add_operation(each)
+    preview = _preview(planned, applied, rehearsed, None)
+    totals.add_record(planned, preview)
+    return preview
+
+
+def _preview_sent(
+    planned: Plan, applied: AppliedWorkflow, account: SimulatedAccount, totals: Totals, sent: Sent
+) -> RecordPreview:
+    totals.add_sent()
+    return _preview(planned, applied, rehearse(planned, account), sent)
+
+
+def _preview(
+    planned: Plan, applied: AppliedWorkflow, rehearsed: Rehearsal, sent: Sent | None
+) -> RecordPreview:
     new = rehearsed.creates_profile
-    preview = RecordPreview(
+    return RecordPreview(
         planned.record,
         planned.profile.identifiers(),
         new,
@@ -202,9 +234,8 @@ def _preview_record(
         rehearsed.skipped,
         rehearsed.problems,
         unknown=bool(planned.operations) and not rehearsed.known and not new,
+        sent=sent,
     )
-    totals.add_record(planned, preview)
-    return preview
 
 
 def _preview_operation(rehearsed: RehearsedOperation, revision: str) -> OperationPreview:

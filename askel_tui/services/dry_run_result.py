@@ -14,6 +14,7 @@ from askel_tui.core.planning.diff import Change
 from askel_tui.core.planning.plan import Plan
 from askel_tui.core.planning.rehearsal import RehearsedOperation, Skip
 from askel_tui.core.problems import Problem
+from askel_tui.services.sent_records import Sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ class RecordPreview:
     problems: tuple[Problem, ...]
     unknown: bool = False
     """True if the account has no such profile, and the record would not make it either."""
+    sent: Sent | None = None
+    """When the workflow sent the record. Nothing would be sent then: `operations` are what the version would write."""
 
     @property
     def has_changes(self) -> bool:
@@ -97,6 +100,8 @@ class DryRunTotals:
     depends: int = 0
     """The number of records with operations of which can't be known whether they are sent; none of these is counted."""
     merges: int = 0
+    already_sent: int = 0
+    """The number of records that the workflow has sent; they are in no other count."""
     confirmations: int = 0
     """The number of confirmations that double opt-in lists would send."""
 
@@ -162,6 +167,10 @@ class Totals:
         self._counts["skipped"] += bool(preview.skipped)
         if planned.operations and not preview.new and not preview.unknown:
             self._counts["changed" if preview.has_changes else "unchanged"] += 1
+
+    def add_sent(self) -> None:
+        """Counts a record that the workflow has sent."""
+        self._counts["already_sent"] += 1
 
     def result(self, flows: Iterable[FlowEntry]) -> DryRunTotals:
         """Returns the totals, with those of the flows `flows` that are live and would start."""

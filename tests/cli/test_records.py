@@ -117,5 +117,34 @@ def test_last_counts_matching_records_of_a_file_and_of_what_came_in(applied: Ask
     assert [record["record"] for record in document["records"]] == ["n-3", "n-4"]
 
 
+def test_what_was_sent_is_shown_in_full_and_counts_as_sent_only(applied: Askel, tmp_path: Path) -> None:
+    name, file, later = "first-points-welcome", tmp_path / "records.jsonl", tmp_path / "later.jsonl"
+    file.write_text("\n".join(_record(number) for number in range(10, 13)))
+    applied("ingest", str(file), "--connection", "maple-ember")
+    applied("workflow", "activate", name, "--since", "2020-01-01")
+    applied("daemon", "--until-idle")
+    applied("workflow", "pause", name)
+    later.write_text(_record(13))
+    applied("ingest", str(later), "--connection", "maple-ember")
+    again = tmp_path / "again.yaml"
+    again.write_text((EXAMPLES / f"{name}.yaml").read_text() + "\n")
+    applied("workflow", "apply", str(again))
+
+    document = applied.json("dry-run", name)
+    found = {record["record"]: record for record in document["records"]}
+    assert list(found) == ["n-10", "n-11", "n-12", "n-13"]
+    assert [found[each]["sent"] is None for each in found] == [False, False, False, True]
+    assert found["n-10"]["sent"]["version"] == 1
+    assert [each["step"] for each in found["n-10"]["operations"]] == ["tier", "not-vip", "welcome", "points"]
+    totals = document["totals"]
+    assert (totals["records"], totals["already_sent"], totals["new"]) == (1, 3, 1)
+    assert totals["events"] == {"First Points Earned": 1}
+    assert "sent by version 1 at " in applied("dry-run", name).stdout
+
+    for words in ([], [str(file)]):
+        left = applied.json("dry-run", name, "--unsent", *words)
+        assert [each["record"] for each in left["records"]] == ([] if words else ["n-13"])
+
+
 def test_a_dry_run_of_nothing_says_so(applied: Askel) -> None:
     assert "no record matches" in applied("dry-run", "first-points-welcome").stderr

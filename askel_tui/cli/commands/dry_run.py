@@ -35,6 +35,7 @@ TOTAL_LABELS = {
     "removed": "list removals",
     "flows": "flows fired",
     "depends": "not known yet",
+    "already_sent": "already sent",
 }
 """Labels of the totals whose names do not explain themselves."""
 
@@ -47,14 +48,17 @@ TOTAL_LABELS = {
     type=click.IntRange(1),
     help=f"How many of the newest records that match.  [default: {DEFAULT_RECORDS}]",
 )
+@click.option("--unsent", is_flag=True, help="Only records that the workflow has not sent.")
 @format_option
 @json_option
 @asynchronous
-async def dry_run(workflow: str, file: str | None, last: int | None, kind: str | None, as_json: bool) -> None:
+async def dry_run(
+    workflow: str, file: str | None, last: int | None, unsent: bool, kind: str | None, as_json: bool
+) -> None:
     """Show what WORKFLOW's newest version would write; writes nothing.
 
     Takes the newest records that came in and match, or the records of FILE. Each change is shown beside what the
-    account holds now.
+    account holds now. A record that the workflow has sent is shown too, and says so: nothing would be sent.
 
     \b
     Examples:
@@ -63,7 +67,7 @@ async def dry_run(workflow: str, file: str | None, last: int | None, kind: str |
     """
     from askel_tui.services.json_documents import to_json
 
-    found, refused = await _dry_run(workflow, file, last, kind)
+    found, refused = await _dry_run(workflow, file, last, kind, unsent=unsent)
     if as_json:
         put_json(to_json(found))
     else:
@@ -74,15 +78,15 @@ async def dry_run(workflow: str, file: str | None, last: int | None, kind: str |
 
 
 async def _dry_run(
-    workflow: str, file: str | None, last: int | None, kind: str | None
+    workflow: str, file: str | None, last: int | None, kind: str | None, *, unsent: bool
 ) -> tuple[DryRun, list[RefusedLine]]:
     from askel_tui.services.dry_run import dry_run as preview
 
     async with open_instance() as instance:
         if file is None:
-            return await preview(instance, workflow, last=last), []
+            return await preview(instance, workflow, last=last, unsent=unsent), []
         records, refused = _records(file, kind)
-        return await preview(instance, workflow, last=last, records=records), refused
+        return await preview(instance, workflow, last=last, records=records, unsent=unsent), refused
 
 
 def _records(file: str, kind: str | None) -> tuple[list[Record], list[RefusedLine]]:
@@ -115,7 +119,7 @@ def _show(run: DryRun) -> None:
             for name, count in value.items():
                 put(f"  {TOTAL_LABELS.get(word, word):<13}{count:>6,}  {format_cell(name)}")
         elif value:
-            put(f"  {word:<13}{value:>6,}")
+            put(f"  {TOTAL_LABELS.get(word, word):<13}{value:>6,}")
     put_message(f"{pluralize(len(run.records), 'record')}; nothing was written")
 
 
@@ -123,8 +127,9 @@ def _show_record(record: RecordPreview) -> None:
     from askel_tui.services.dry_run_result import remarks
 
     profile = ", ".join(format_cell(value) for value in record.profile.values()) or "nobody"
-    state = "failed" if record.problems else "new" if record.new else "unknown" if record.unknown else "known"
-    put(bold(f"{format_cell(record.record)}  {profile}  {state}"))
+    put(bold(f"{format_cell(record.record)}  {profile}  {_state(record)}"))
+    if record.sent:
+        put(f"  {record.sent.describe(f'{datetime.now(UTC):%Y-%m-%d}')}")
     steps = [each.step for each in record.operations] + [each.step for each in record.skipped]
     width = max(map(len, steps), default=0)
     for operation in record.operations:
@@ -144,6 +149,14 @@ def _show_record(record: RecordPreview) -> None:
         location = ", ".join(filter(None, (problem.step, problem.field)))
         put(f"  problem: {format_cell(location)}{': ' if location else ''}{format_cell(problem.message)}")
     put()
+
+
+def _state(record: RecordPreview) -> str:
+    if record.sent:
+        return "sent"
+    if record.problems:
+        return "failed"
+    return "new" if record.new else "unknown" if record.unknown else "known"
 
 
 def _change_lines(field: str, change: Mapping[str, Any]) -> Iterator[str]:

@@ -109,6 +109,7 @@ class Journal(TransactionRunner):
     forget_workflow = writes(workflows.forget_workflow)
     requeue_runs = writes(runs_table.requeue_runs)
     already_ran = reads(runs_table.already_ran)
+    finished_records = reads(runs_table.finished_records)
     records_to_replan = reads(runs_table.records_to_replan)
     unsent_records = reads(replanning.unsent_records)
     read_unsent_records = reads(replanning.read_records)

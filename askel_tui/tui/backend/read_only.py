@@ -22,7 +22,8 @@ class ReadOnly(Exception):
 JOURNAL_READS = frozenset(
     {
         "close", "records_after", "newest_records", "find_record", "last_record_seq", "count_unplanned",
-        "workflow_states", "already_ran", "waiting_operations", "requests_in_doubt", "profile_ids", "holds",
+        "workflow_states", "already_ran", "finished_records", "waiting_operations", "requests_in_doubt",
+        "profile_ids", "holds",
         "failures", "records_to_replan", "open_commands", "find_command", "taken_slots",
         "count_occupied_slots", "take_slot", "release_slot", "audit_entries", "follow_audit",
         "verify_audit", "notices", "counts", "wait_for_change", "operation_state", "request_body",

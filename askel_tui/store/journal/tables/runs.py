@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -109,6 +110,17 @@ def already_ran(db: Transaction, workflow: str, record_seqs: Sequence[int]) -> s
         (workflow, statements.json_list(record_seqs), REPLAN),
     )
     return {seq for (seq,) in found}
+
+
+def finished_records(db: Transaction, connection: str, workflow: str, record_ids: Sequence[str]) -> list[str]:
+    """Finds the records, by id, that ran under the workflow and of which no operation waits, is held or has failed."""
+    found = db.execute(
+        "SELECT r.id FROM records r JOIN runs ON runs.record_seq = r.seq AND runs.workflow = ? "
+        f"WHERE r.connection = ? AND r.id IN (SELECT value FROM json_each(?)) AND runs.state = {PLANNED} "
+        "AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.record_seq = r.seq AND o.workflow = runs.workflow)",
+        (workflow, connection, json.dumps(list(record_ids))),
+    )
+    return [record for (record,) in found]
 
 
 def records_to_replan(db: Transaction, workflow: str, limit: int) -> list[StoredRecord]:

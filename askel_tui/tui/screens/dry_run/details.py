@@ -23,6 +23,8 @@ def record_details(record: RecordPreview, width: int) -> list[StyledText]:
     parts.append(
         (" · ".join(sanitize(str(each)) for each in record.profile.values()) + "\n", "$foreground-muted")
     )
+    if record.sent:
+        parts.append((f"{sanitize(record.sent.describe(''))}\n", "$warning"))
     for problem in record.problems:
         where = " › ".join(filter(None, (problem.step, problem.field)))
         parts.append((f"✗ {sanitize(where)}{': ' if where else ''}{sanitize(problem.message)}\n", "$error"))

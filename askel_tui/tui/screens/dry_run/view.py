@@ -33,6 +33,7 @@ COLUMNS = (
 )
 
 STATE_CELLS: Mapping[str, Cell] = {
+    "sent": ("✓ sent", "$foreground-muted"),
     "failed": ("✗ failed", "$error"),
     "new": ("+ new", "$success"),
     "changed": ("~ changed", "$warning"),
@@ -63,6 +64,8 @@ def no_record_text(workflow: str) -> str:
 
 def record_state(record: RecordPreview) -> str:
     """Returns the outcome for a record, as a key of `STATE_CELLS`."""
+    if record.sent:
+        return "sent"
     if record.problems:
         return "failed"
     if record.new:
@@ -148,6 +151,8 @@ def totals_text(run: DryRun) -> list[StyledText]:
         parts.append((f" · {found.skipped:,} with skipped steps", "$warning"))
     if found.depends:
         parts.append((f" · {found.depends:,} not known yet", "$warning"))
+    if found.already_sent:
+        parts.append((f" · {found.already_sent:,} sent already", ""))
     if found.unknown:
         parts.append((f" · {found.unknown:,} unknown", ""))
     for label, sentence in effects(found):
