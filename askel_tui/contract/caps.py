@@ -54,6 +54,9 @@ _CAPS: Mapping[str, Caps] = MappingProxyType(
     {"2024-02-15": _EARLIER, "2025-01-15": _EARLIER, "2026-07-15": _NEWEST}
 )
 
+DROPPED_EVENT_DOMAINS = frozenset({"example.com", "example.net", "example.org", "test.com"})
+"""The domains of e-mail addresses of which Klaviyo accepts events and keeps none (docs/klaviyo.md 3.3)."""
+
 LOCATION = (
     "address1",
     "address2",

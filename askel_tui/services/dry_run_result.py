@@ -11,6 +11,7 @@ from askel_tui.contract.calls import Call
 from askel_tui.core.catalog import FlowEntry
 from askel_tui.core.operations import Identity, Operation, StepKind, Target
 from askel_tui.core.planning.diff import Change
+from askel_tui.core.planning.disposition import dropped_event
 from askel_tui.core.planning.plan import Plan
 from askel_tui.core.planning.rehearsal import RehearsedOperation, Skip
 from askel_tui.core.problems import Problem
@@ -102,6 +103,8 @@ class DryRunTotals:
     merges: int = 0
     already_sent: int = 0
     """The number of records that the workflow has sent; they are in no other count."""
+    dropped: int = 0
+    """The number of events that Klaviyo would accept and not keep."""
     confirmations: int = 0
     """The number of confirmations that double opt-in lists would send."""
 
@@ -143,6 +146,9 @@ class Totals:
         self._counts["merges"] += len(rehearsed.effect.merged_ids)
         if rehearsed.effect.disposition.kind == "confirm":
             self._counts["confirmations"] += 1
+            return
+        if dropped_event(operation) is not None:
+            self._counts["dropped"] += 1
             return
         if operation.call == Call.CREATE_EVENT:
             self._events[operation.body["metric"]] += 1

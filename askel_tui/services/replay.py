@@ -28,6 +28,7 @@ from askel_tui.store.journal.rows import (
 )
 from askel_tui.sync.engine.commands import CommandRefused
 from askel_tui.sync.instance import Instance
+from askel_tui.sync.settlement.single_calls import REPLAY
 
 ENTRIES_PER_PAGE = 1_000
 """The number of audit entries that are read, and of events that are queued, at once."""
@@ -114,7 +115,7 @@ async def replayable_events(
                 or not entry.record
             ):
                 continue
-            if entry.operation in seen or (entry.response or {}).get("detail") == "replay":
+            if entry.operation in seen or _is_replay(entry):
                 continue
             seen.add(entry.operation)
             stored = await instance.journal.find_record(wanted.connection, entry.record)
@@ -247,3 +248,8 @@ def _has_same_unique_id(entry: AuditEntry, operation: Operation) -> bool:
     request: Mapping[str, Any] = entry.request or {}
     body = request.get("body")
     return body is None or f'"{operation.body["unique_id"]}"' in json.dumps(body)
+
+
+def _is_replay(entry: AuditEntry) -> bool:
+    detail = (entry.response or {}).get("detail")
+    return isinstance(detail, str) and detail.partition(";")[0] == REPLAY

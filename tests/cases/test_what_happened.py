@@ -53,3 +53,25 @@ def test_all_count_what_failed_alike_and_say_the_unit(case: Open) -> None:
     assert "1 record failed, " in run.askel("status").stderr
     [workflow] = run.askel.json("status")["workflows"]
     assert workflow["records"]["failed"] == 1
+
+
+def test_events_that_klaviyo_does_not_keep_are_not_called_written(case: Open) -> None:
+    run = case("test-domain-events-written")
+    run.account.control("PATCH", "settings", {"drop_example_domains": True})
+    run.apply("ex.yaml")
+    shown = run.dry_run("dropped", "ex.jsonl")
+    notes = [each["operations"][0]["notes"] for each in shown["records"]]
+    assert notes == [["Klaviyo keeps no events of test.com"], ["Klaviyo keeps no events of example.com"], []]
+    assert (shown["totals"]["dropped"], shown["totals"]["events"]) == (2, {"Dropped Test": 1})
+    assert (
+        "Klaviyo keeps no events of test.com"
+        in run.askel("dry-run", "dropped", str(run.path("ex.jsonl"))).stdout
+    )
+    run.ingest("ex.jsonl")
+    run.go_live("dropped")
+    ended = {record: run.audit(record)[0] for record in ("dr-1", "dr-2", "dr-3")}
+    assert [each["status"] for each in ended.values()] == ["unconfirmed", "unconfirmed", "written"]
+    assert ended["dr-1"]["response"]["detail"] == "Klaviyo keeps no events of test.com"
+    assert "detail" not in ended["dr-3"]["response"]
+    kept = [each for each in run.account.state()["events"] if each["metric"] == "Dropped Test"]
+    assert len(kept) == 1

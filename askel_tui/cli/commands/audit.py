@@ -18,6 +18,7 @@ from askel_tui.cli.lazy_group import SuggestingGroup
 from askel_tui.cli.output import format_cell, put_json, put_json_line, put_message, put_wrapped
 from askel_tui.cli.times import TimeParam, epoch_ms
 from askel_tui.core.exit_codes import ExitCode
+from askel_tui.core.planning.disposition import describe_gate_answer
 from askel_tui.core.requests.differences import describe_differences
 from askel_tui.text.json_text import encode_json
 from askel_tui.text.numbers import pluralize
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 ENTRIES_PER_PAGE = 1000
+MIN_SHOWN_AGE_MS = 1_000
+"""The age of a gate's answer from which on a line of text says it."""
+
 DEFAULT_SHOWN_ENTRIES = 50
 """Entries that are shown to people without `--last`."""
 
@@ -189,6 +193,8 @@ def _put_text(entry: AuditEntry) -> None:
     head = f"{format_timestamp(entry.at)}  {entry.status:<11}  {entry.kind:<16}"
     if not isinstance(detail, str):
         detail = encode_json(detail)
+    gate = response.get("gate") or {}
+    answered = describe_gate_answer(gate) if gate.get("age_ms", 0) >= MIN_SHOWN_AGE_MS else ""
     words = filter(
         None,
         (
@@ -198,6 +204,7 @@ def _put_text(entry: AuditEntry) -> None:
             record,
             by,
             detail,
+            answered,
             describe_differences(response.get("differences")),
         ),
     )

@@ -36,6 +36,7 @@ TOTAL_LABELS = {
     "flows": "flows fired",
     "depends": "not known yet",
     "already_sent": "already sent",
+    "dropped": "not kept",
 }
 """Labels of the totals whose names do not explain themselves."""
 

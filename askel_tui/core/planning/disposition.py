@@ -10,10 +10,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from askel_tui.contract.calls import Call
-from askel_tui.contract.caps import Caps
+from askel_tui.contract.caps import DROPPED_EVENT_DOMAINS, Caps
 from askel_tui.core.operations import Identity, OnConflict, Operation
 from askel_tui.text.quoting import quote
 
@@ -82,6 +82,15 @@ def dispose(operation: Operation, known: Known, now: int, limits: Caps) -> Dispo
     return SEND
 
 
+def dropped_event(operation: Operation) -> str | None:
+    """Says that Klaviyo would accept an event and not keep it, for its profile's address (docs/klaviyo.md 3.3); None
+    for anything else."""
+    if operation.call != Call.CREATE_EVENT or operation.profile.email is None:
+        return None
+    domain = operation.profile.email.rpartition("@")[2].lower()
+    return f"Klaviyo keeps no events of {domain}" if domain in DROPPED_EVENT_DOMAINS else None
+
+
 def refused_time(operation: Operation, now: int, limits: Caps) -> Disposition | None:
     """Finds a time in the operation that Klaviyo refuses: an event's that is too far ahead, or consent of the past
     that is given later (docs/klaviyo.md 3.4, 6)."""
@@ -118,6 +127,14 @@ def gate_refusal(gate: Operation, member: bool | None) -> str | None:
     if member == wanted:
         return None
     return f"the profile is {'' if member else 'not '}in {segment}"
+
+
+def describe_gate_answer(gate: Any) -> str:
+    """Describes what an audit entry says of a gate's answer, for people; empty where it says nothing."""
+    if not isinstance(gate, dict):
+        return ""
+    where = "in the segment" if gate.get("member") else "not in the segment"
+    return f"{where}, as read at {gate.get('read')}, {gate.get('age_ms')} ms before it counted"
 
 
 Owner = TypeVar("Owner")

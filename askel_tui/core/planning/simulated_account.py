@@ -22,6 +22,7 @@ from askel_tui.core.planning.disposition import (
     Disposition,
     Known,
     dispose,
+    dropped_event,
     resolve_conflict,
 )
 from askel_tui.core.segments import SegmentReads
@@ -118,6 +119,8 @@ class SimulatedAccount:
         if operation.call == Call.CREATE_OR_UPDATE_PROFILE and len(holders) > 1:
             return self._apply_conflicting(operation, holders)
         notes = (found.why,) if found.kind == "confirm" else _opt_in_notes(operation, known)
+        if (dropped := dropped_event(operation)) is not None:
+            notes = (dropped,)
         return self._write(operation, profile, found, notes)
 
     def _apply_conflicting(self, operation: Operation, holders: list[ProfileState]) -> Effect:

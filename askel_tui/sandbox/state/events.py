@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from askel_tui.contract.caps import DROPPED_EVENT_DOMAINS
 from askel_tui.sandbox.jsonapi.ids_and_times import event_id, parse_time
 from askel_tui.sandbox.state import membership, profiles
 from askel_tui.sandbox.state.definitions import event_matches
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
     from askel_tui.sandbox.state.account import Account
     from askel_tui.sandbox.state.model import Metric, Profile
-
-_DROPPED_DOMAINS: Final = ("example.com", "example.org", "example.net", "test.com")
 
 
 def event_profile(
@@ -97,7 +96,7 @@ def profile_key(account: Account, data: Mapping[str, Any]) -> tuple[str, ...]:
 def is_dropped(data: Mapping[str, Any]) -> bool:
     """Checks whether Klaviyo would drop an event of this profile silently (docs/klaviyo.md 3.3)."""
     email = (data.get("attributes") or {}).get("email") or ""
-    return email.rpartition("@")[2].lower() in _DROPPED_DOMAINS
+    return email.rpartition("@")[2].lower() in DROPPED_EVENT_DOMAINS
 
 
 def event_time(attributes: Mapping[str, Any], now: float) -> float:

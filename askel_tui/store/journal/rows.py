@@ -139,6 +139,14 @@ class OpenRequest:
     """The job that Klaviyo made of it, where its id was written down before the program stopped."""
 
 
+class GateAnswer(NamedTuple):
+    """The answer of the account to a gate: whether the profile is in the segment, and when that was read
+    (milliseconds since 1970)."""
+
+    member: bool
+    read: int
+
+
 @dataclass(slots=True)
 class SettledOperation:
     """An operation that ends, carried by a request or by none. `detail` says why, for people."""
@@ -152,6 +160,8 @@ class SettledOperation:
     ms: int | None = None
     differences: Sequence[Mapping[str, Any]] = ()
     """What Klaviyo's answer shows otherwise than it was sent, as `core.requests.differences` finds it."""
+    gate: GateAnswer | None = None
+    """The answer that a gate got."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +241,8 @@ class AuditEntry:
     status: str
     """An outcome, or `done` for a decision."""
     response: Mapping[str, Any] | None
-    """The response: {status, body}, where there was an answer, `detail`, and `differences` from what was sent."""
+    """The response: {status, body}, where there was an answer, `detail`, `differences` from what was sent, and
+    the answer of a `gate`: {member, read, age_ms}."""
     attempts: int
     ms: int | None
     revision: str | None

@@ -106,9 +106,10 @@ class Preparation:
         if segment is None or segment.id is None:
             raise ValueError(f"gate {operations[0].operation.step} names no segment")
         identities = [stored.operation.profile for stored in operations]
+        read = self._clock()
         members = await members_of_segment(self._to.client, segment.id, identities, priority="bulk")
         decided = self.decide(operations, lambda stored: Known(member=members[stored.operation.profile]))
-        return Prepared(settlements=[decided.passed()])
+        return Prepared(settlements=[decided.answered(members, read)])
 
     async def _identification(self, operations: Sequence[StoredOperation], priority: Priority) -> Prepared:
         """Prepares an upsert of bare identifiers; it is not sent where an earlier answer showed them all on one

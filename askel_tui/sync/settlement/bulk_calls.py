@@ -20,7 +20,7 @@ from askel_tui.klaviyo.errors import InvalidRequest, KlaviyoError
 from askel_tui.store.journal.rows import Decision, Outcome, SettledOperation, StoredOperation
 from askel_tui.sync.settlement.error_policy import action_for, settlement_for
 from askel_tui.sync.settlement.row_errors import CONFLICT_CODE, errors_by_row, find_imbalance, job_difference
-from askel_tui.sync.settlement.single_calls import replay_remark
+from askel_tui.sync.settlement.single_calls import sent_remark
 from askel_tui.sync.settlement.values import HeldOperations, Retry, Settlement, single_retries
 
 IMBALANCE_KIND = "imbalance"
@@ -54,7 +54,7 @@ def interpret_events(
                 each,
                 "unconfirmed",
                 status,
-                detail=replay_remark(each.operation),
+                detail=sent_remark(each.operation),
                 ms=ms,
                 differences=differences_of(each.operation, None, outcome.left_out, len(operations)),
             )

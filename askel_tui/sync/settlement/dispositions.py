@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from askel_tui.contract.caps import Caps
+from askel_tui.core.operations import Identity
 from askel_tui.core.planning.disposition import Known, dispose
-from askel_tui.store.journal.rows import SettledOperation, StoredOperation
+from askel_tui.store.journal.rows import GateAnswer, SettledOperation, StoredOperation
 from askel_tui.sync.settlement.values import Settlement
 
 
@@ -23,9 +24,15 @@ class Decided:
         """The settlement of the operations that are not sent; none without such operations."""
         return [Settlement(self.ended)] if self.ended else ()
 
-    def passed(self) -> Settlement:
-        """Makes the settlement of gates, of which those that go have let their record through."""
-        return Settlement([*(SettledOperation(stored, "passed") for stored in self.going), *self.ended])
+    def answered(self, members: Mapping[Identity, bool], read: int) -> Settlement:
+        """Makes the settlement of gates, of which those that go have let their record through.
+
+        `members` are the answers of the account, which were read at a time in milliseconds since 1970.
+        """
+        ended = [*(SettledOperation(stored, "passed") for stored in self.going), *self.ended]
+        for each in ended:
+            each.gate = GateAnswer(members[each.operation.operation.profile], read)
+        return Settlement(ended)
 
 
 def decide(

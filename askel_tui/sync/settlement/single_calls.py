@@ -14,7 +14,7 @@ from askel_tui.contract.calls import Call
 from askel_tui.core.addressing import CONSENT_CALLS
 from askel_tui.core.hold_causes import Cause
 from askel_tui.core.operations import IDENTIFIERS, Identity, OnConflict, Operation
-from askel_tui.core.planning.disposition import resolve_conflict
+from askel_tui.core.planning.disposition import dropped_event, resolve_conflict
 from askel_tui.core.requests.bulk import row_index_of
 from askel_tui.core.requests.differences import Difference, differences_of, find_differences
 from askel_tui.core.requests.packing import PACKED_CALLS
@@ -33,6 +33,9 @@ MAX_LOOKUP_ATTEMPTS = 20
 
 MAX_IMMEDIATE_LOOKUPS = 3
 """The number of attempts up to which a profile id that was wrong is searched again without waiting."""
+
+REPLAY = "replay"
+"""The remark beside the answer to an event that is sent once more, at the begin of the entry's detail."""
 
 UNKNOWN_OUTCOME_REASON = "whether consent was written is unknown, and it is never sent twice by itself"
 """The end of the reason of operations that are held because their outcome is unknown."""
@@ -115,9 +118,10 @@ def failed(operations: Sequence[StoredOperation], error: KlaviyoError, detail: s
     )
 
 
-def replay_remark(operation: Operation) -> str | None:
-    """Returns the remark of the audit beside a write's answer: that it was a replay."""
-    return "replay" if operation.body.get("replay") else None
+def sent_remark(operation: Operation) -> str | None:
+    """Returns the remark of the audit beside a write's answer: that it was a replay, that its event is not kept."""
+    remarks = (REPLAY if operation.body.get("replay") else None, dropped_event(operation))
+    return "; ".join(filter(None, remarks)) or None
 
 
 def learned_profiles(body: Any) -> dict[str, Identity]:
@@ -140,10 +144,10 @@ def _interpret_success(operations: Sequence[StoredOperation], response: Response
     ended = [
         SettledOperation(
             stored,
-            "unconfirmed" if call in CONSENT_CALLS else "written",
+            "unconfirmed" if call in CONSENT_CALLS or dropped_event(stored.operation) else "written",
             status=response.status,
             response=named,
-            detail=replay_remark(stored.operation),
+            detail=sent_remark(stored.operation),
             ms=response.duration_ms,
             differences=differences_of(stored.operation, found, response.left_out, len(operations)),
         )

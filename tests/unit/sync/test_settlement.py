@@ -142,7 +142,9 @@ def test_every_operation_of_a_call_is_settled_once(
 def test_every_gate_is_settled_once(count: int, inside: set[int]) -> None:
     gates = [_stored(seq, Call.GET_PROFILES_FOR_SEGMENT) for seq in range(count)]
     decided = decide(gates, lambda each: Known(member=each.seq in inside), 0, Caps())
-    settlement = decided.passed()
+    settlement = decided.answered({each.operation.profile: each.seq in inside for each in gates}, 7)
+    for each in settlement.ended:
+        assert each.gate == (each.operation.seq in inside, 7)
     assert _seqs(settlement) == list(range(count))
     assert {each.operation.seq for each in settlement.ended if each.outcome == "passed"} == inside & set(
         range(count)

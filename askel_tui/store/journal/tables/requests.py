@@ -12,6 +12,7 @@ from askel_tui.core.canonical import canonical_json
 from askel_tui.core.operations import Identity
 from askel_tui.store.journal.errors import StaleOperations
 from askel_tui.store.journal.rows import (
+    GateAnswer,
     Hold,
     JoinedLines,
     OpenRequest,
@@ -22,7 +23,7 @@ from askel_tui.store.journal.rows import (
 from askel_tui.store.journal.states import FAILED, HELD, MAY_BE_WRITTEN, WAITING
 from askel_tui.store.journal.tables import failures, holds, lines, operations, profile_ids, rate_limit_slots
 from askel_tui.store.journal.tables.audit.chain import CarryingRequest
-from askel_tui.store.journal.tables.audit.encoding import response_document
+from askel_tui.store.journal.tables.audit.encoding import gate_document, response_document
 from askel_tui.store.journal.tables.queue_row import QueueRow
 from askel_tui.store.journal.tables.unit_of_work import UnitOfWork
 from askel_tui.store.journal.transaction import Transaction
@@ -38,6 +39,7 @@ class SettledGroup:
     detail: str | None
     ms: int | None
     differences: Sequence[Mapping[str, Any]]
+    gate: GateAnswer | None
     seqs: list[int] = field(default_factory=list)
     profiles: dict[int, str] = field(default_factory=dict)
     """The identifiers that were written to, as canonical JSON, by `seq`, where they are not the stored ones."""
@@ -48,7 +50,7 @@ def group_settled(settled: Iterable[SettledOperation]) -> list[SettledGroup]:
     found: list[SettledGroup] = []
     before: tuple[Any, ...] | None = None
     for each in settled:
-        alike = (each.outcome, each.status, each.response, each.detail, each.ms, each.differences)
+        alike = (each.outcome, each.status, each.response, each.detail, each.ms, each.differences, each.gate)
         if alike != before:
             before = alike
             found.append(SettledGroup(*alike))
@@ -168,6 +170,8 @@ def _settle(
         if written and settled and carried_by is not None and not answer.profiles:
             bodies = (body for _, body in settled)
             profile_ids.forget_moved(work.db, settled[0][0].connection, bodies)
+        if group.gate is not None:
+            response = {**(response or {}), "gate": gate_document(group.gate, work.now)}
         work.audit.append_settled(settled, outcome, response, group.ms, carried_by, group.profiles)
         for row, _ in settled:
             if group.differences:

@@ -10,6 +10,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from askel_tui.core.planning.disposition import describe_gate_answer
 from askel_tui.core.requests.differences import describe_differences
 from askel_tui.store.journal.tables.audit.tail import TailRow
 from askel_tui.text.json_text import format_json, format_value
@@ -103,6 +104,8 @@ def _response(response: Any) -> list[Any]:
     if response.get("detail") is not None:
         detail = response["detail"]
         parts.append((sanitize_lines(detail) if isinstance(detail, str) else format_json(detail)) + "\n")
+    if response.get("gate"):
+        parts.append(sanitize_lines(describe_gate_answer(response["gate"])) + "\n")
     if response.get("differences"):
         parts.append((sanitize_lines(describe_differences(response["differences"])) + "\n", "$warning"))
     if response.get("body") not in (None, "", {}):

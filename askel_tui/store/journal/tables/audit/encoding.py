@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from askel_tui.core.canonical import canonical_json
+from askel_tui.store.journal.rows import GateAnswer
+from askel_tui.text.times import to_rfc3339
 
 DEEP_NESTING_LEVELS = 100
 """The number of brackets from which on a body is tested whether it can be written again inside an entry."""
@@ -31,6 +33,16 @@ def response_document(
     if differences:
         response["differences"] = [dict(each) for each in differences]
     return response or None
+
+
+def gate_document(answer: GateAnswer, now: int) -> dict[str, Any]:
+    """Makes what an entry says of a gate's answer: what it was, when it was read, how old it was then."""
+    return {
+        "member": answer.member,
+        "read": to_rfc3339(answer.read),
+        # The clock may have been set back meanwhile.
+        "age_ms": max(0, now - answer.read),
+    }
 
 
 def decode_body(body: bytes) -> Any:
