@@ -15,7 +15,7 @@ from askel_tui.text.cells import truncate
 from askel_tui.text.numbers import pluralize
 
 if TYPE_CHECKING:
-    from askel_tui.services.replanning import OperationReplan, PlannedEffect, ReplannedRecord, ReplanPreview
+    from askel_tui.services.replanning import OperationReplan, ReplannedRecord, ReplanPreview
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -112,36 +112,16 @@ def _put_record(record: ReplannedRecord) -> None:
 
 
 def _changes(operation: OperationReplan) -> Iterator[str]:
-    before, after = (dict(_flat(each)) for each in (operation.before, operation.after))
-    if operation.outcome == "kept":
-        after = before
-    for name in dict.fromkeys((*before, *after)):
-        old, new = before.get(name), after.get(name)
-        yield f"{name}: {new}" if old == new else f"{name}: {old or '–'} → {new or '–'}"
-
-
-def _flat(effect: PlannedEffect | None) -> Iterator[tuple[str, str]]:
-    if effect is None:
-        return
-    if effect.target is not None:
+    for name, change in operation.changes().items():
+        before, after = _format(change["before"]), _format(change["after"])
         yield (
-            "target",
-            format_cell(f"{effect.target.type} {effect.target.name} ({effect.target.id or 'new'})"),
+            f"{format_cell(name)}: {after}" if before == after else f"{format_cell(name)}: {before} → {after}"
         )
-    for name, value in effect.profile.items():
-        yield f"profile.{name}", _format(value)
-    yield from _flat_values("", effect.body)
-
-
-def _flat_values(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat_values(f"{prefix}{name}.", value)
-        elif value != []:
-            yield format_cell(f"{prefix}{name}"), _format(value)
 
 
 def _format(value: object) -> str:
+    if value is None:
+        return "–"
     return truncate(format_cell(json.dumps(value, ensure_ascii=False)), MAX_VALUE_CELLS)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from askel_tui.core.exit_codes import AskelError, ExitCode
 from askel_tui.core.operations import Operation, Target
+from askel_tui.core.planning.diff import Change
 from askel_tui.core.planning.replanning import Consents, QueuedOperation
 from askel_tui.sync.instance import Instance
 from askel_tui.sync.planning.replanning import DecidedRecord, Replanning
@@ -35,6 +36,14 @@ class OperationReplan:
     outcome: str
     before: PlannedEffect | None
     after: PlannedEffect | None
+
+    def changes(self) -> dict[str, Change]:
+        """Lists target, identifiers and fields of the body, before and after; None where there is none."""
+        before, after = (dict(_flat(each)) for each in (self.before, self.after))
+        if self.outcome == "kept":
+            after = before
+        names = dict.fromkeys((*before, *after))
+        return {name: {"before": before.get(name), "after": after.get(name)} for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +171,27 @@ def _held(queued: Sequence[QueuedOperation], offered: Sequence[Operation]) -> li
         )
         for each in queued
     ]
+
+
+def _flat(effect: PlannedEffect | None) -> Iterator[tuple[str, Any]]:
+    if effect is None:
+        return
+    if effect.target is not None:
+        yield (
+            "target",
+            f"{effect.target.type} {effect.target.name} ({effect.target.id or 'made when it is sent'})",
+        )
+    for name, value in effect.profile.items():
+        yield f"profile.{name}", value
+    yield from _flat_values("", effect.body)
+
+
+def _flat_values(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat_values(f"{prefix}{name}.", value)
+        elif value != []:
+            yield f"{prefix}{name}", value
 
 
 def _effect(operation: Operation | None) -> PlannedEffect | None:

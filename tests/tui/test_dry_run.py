@@ -233,6 +233,35 @@ async def test_what_runs_already_is_named(console: Console) -> None:
         assert await status(bench) == "active"
 
 
+@pytest.mark.parametrize(("key", "version"), [("p", 2), ("k", 1)])
+async def test_what_is_unsent_under_an_older_version_is_shown_and_asked_about(
+    console: Console, key: str, version: int
+) -> None:
+    """A property is mapped to another name while its step is held: what re-planning would send, and what it does."""
+
+    async def held(bench: Workbench) -> None:
+        name = await bench.apply(example("first-points-welcome.yaml"))
+        await submit(bench.instance, "hold", {"workflow": name, "step": "tier"}, "test")
+        await bench.take([points(1)])
+        await bench.drain()
+        text = example("first-points-welcome.yaml").read_text().replace("LoyaltyTier", "LoyaltyLevel")
+        await bench.apply(text, activate=False)
+
+    async with console(size=(120, 50), first="dry_run", prepare=held) as (app, pilot, bench):
+        await press(pilot, "L", "enter", *"live", "enter", "y")
+        shown = text_of(app)
+        assert "1 record with something unsent under older versions" in shown
+        assert "planned anew: 1 tier" in shown
+        assert "LoyaltyLevel" in shown
+        await press(pilot, "escape")
+        [state] = await bench.instance.journal.workflow_states()
+        assert state.version == 1
+        await press(pilot, "L", "enter", *"live", "enter", "y", key)
+        [state] = await bench.instance.journal.workflow_states()
+        assert state.version == 2
+        assert {each.version for each in await bench.instance.journal.holds() if each.waiting} == {version}
+
+
 async def test_a_read_only_console_does_not_go_live(console: Console) -> None:
     """It is refused below the screen."""
     async with console(first="dry_run", prepare=two, read_only=True) as (app, pilot, bench):

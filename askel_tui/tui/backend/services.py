@@ -25,6 +25,7 @@ LAZY = {
         ("disconnect", "services.connections", "disconnect", True),
         ("apply", "services.workflows", "apply", True),
         ("activate", "services.workflows", "activate", True),
+        ("preview_replan", "services.replanning", "preview_replan", False),
         ("change_setting", "services.settings", "change", True),
         ("submit", "sync.engine.command_bus", "submit", True),
     )
@@ -34,6 +35,7 @@ LAZY = {
 if TYPE_CHECKING:
     import askel_tui.services.connections
     import askel_tui.services.dry_run
+    import askel_tui.services.replanning
     import askel_tui.services.settings
     import askel_tui.services.status
     import askel_tui.services.workflows
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     disconnect = askel_tui.services.connections.disconnect
     apply = askel_tui.services.workflows.apply
     activate = askel_tui.services.workflows.activate
+    preview_replan = askel_tui.services.replanning.preview_replan
     change_setting = askel_tui.services.settings.change
     submit = command_bus.submit
 else:

@@ -44,7 +44,7 @@ def record_details(record: RecordPreview, width: int) -> list[StyledText]:
         elif not operation.changes and not said:
             parts.append(("  = no change\n", "$foreground-muted"))
         for field, change in operation.changes.items():
-            parts += _change_lines(field, change, width)
+            parts += change_lines(field, change, width)
     for skip in record.skipped:
         parts += [
             (f"\n{sanitize(skip.step)} ", "bold"),
@@ -53,7 +53,8 @@ def record_details(record: RecordPreview, width: int) -> list[StyledText]:
     return parts
 
 
-def _change_lines(field: str, change: Change, width: int) -> list[StyledText]:
+def change_lines(field: str, change: Change, width: int) -> list[StyledText]:
+    """Composes a field before and after, for a pane of `width` cells."""
     if field.startswith("event "):
         after = dict(change["after"])
         parts: list[StyledText] = [(f"  {sanitize(field)}\n", "")]

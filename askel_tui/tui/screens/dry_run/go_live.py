@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from askel_tui.core.planning.replanning import Consents
 from askel_tui.text.numbers import pluralize
 from askel_tui.text.sanitizing import sanitize
 from askel_tui.tui.backend import queries, services
 from askel_tui.tui.screens.dry_run import view
+from askel_tui.tui.screens.dry_run.unsent_question import UnsentQuestion
 from askel_tui.tui.widgets.choice import Choice
 from askel_tui.tui.widgets.picker import Picker
 
@@ -46,8 +48,17 @@ async def go_live(screen: AskelScreen, run: DryRun, *, from_file: bool) -> bool:
     question, detail = confirmation_text(run, current, kept=kept, real=backend.environment == "klaviyo")
     if not await screen.confirm(question, detail, typed=CONFIRMATION_WORD):
         return False
+    unsent: Literal["replan", "keep"] | None = None
+    preview = await screen.with_progress(
+        "Reading what is unsent", backend.call(services.preview_replan, name, version, Consents())
+    )
+    if preview.totals.records:
+        unsent = await screen.ask(UnsentQuestion(preview))
+        if unsent is None:
+            return False
     await screen.with_progress(
-        f"Activating {name}", backend.call(services.activate, name, backend.actor, from_record=first or None)
+        f"Activating {name}",
+        backend.call(services.activate, name, backend.actor, from_record=first or None, unsent=unsent),
     )
     sent = (
         "the daemon sends what matches"
